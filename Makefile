@@ -1,0 +1,68 @@
+# Every target sets up what it needs. Only Python >= 3.11, make and a package index are needed.
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+STAMP := .venv/.synced
+PROTOS := $(wildcard proto/depgraph/v1/*.proto)
+LISTEN ?= 127.0.0.1:50051
+DATA_DIR ?= .depgraph
+SAMPLE := examples/online_shop.json
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check proto proto-fresh format lint types imports buf breaking bench lock clean
+
+help: ## what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## make or refresh .venv with everything
+
+$(STAMP): pyproject.toml uv.lock
+	@test -n "$(PYTHON)" || { echo "depgraph needs Python 3.11 or newer with venv; none found (set PYTHON=...)" >&2; exit 1; }
+	@echo "setting up .venv with $(PYTHON) ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@VIRTUAL_ENV= UV_PYTHON_DOWNLOADS=never $(BIN)/uv sync --locked --all-extras --python $(BIN)/python
+	@touch $@
+
+run: $(STAMP) ## start the server with a sample topology (LISTEN=..., DATA_DIR=..., DATABASE_URL=...)
+	@exec $(BIN)/depgraph serve --listen $(LISTEN) --data-dir $(DATA_DIR) --seed-file $(SAMPLE)
+
+test: $(STAMP) ## run every test
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: lint types imports buf breaking proto-fresh ## everything CI runs besides the tests
+
+format: $(STAMP) ## rewrite code into the project's format
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix . && $(BIN)/buf format -w
+
+lint: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+imports: $(STAMP)
+	$(BIN)/lint-imports
+
+buf: $(STAMP)
+	$(BIN)/buf lint
+	$(BIN)/buf format --diff --exit-code
+
+breaking: $(STAMP)
+	@sh scripts/buf_breaking.sh $(BIN)/buf
+
+proto: $(STAMP) ## generate the stubs from proto/
+	@sh scripts/generate_stubs.sh . $(PROTOS)
+
+proto-fresh: $(STAMP)
+	@sh scripts/stubs_are_fresh.sh $(PROTOS)
+
+bench: $(STAMP) ## measure; prints a table (BENCH_ARGS="--only NAME --json FILE")
+	@$(BIN)/python -m bench $(BENCH_ARGS)
+
+lock: $(STAMP) ## renew uv.lock within the bounds of pyproject.toml
+	@$(BIN)/uv lock --upgrade --default-index https://pypi.org/simple
+
+clean: ## remove what setup and tests left (not the data folder)
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist

@@ -1,0 +1,58 @@
+"""Settings of the server: frozen, read from flags and environment in one place (``server.cli.settings``)."""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolSettings:
+    """Connections that writes and lists share."""
+
+    size: int = 20
+    burst: int = 10
+    recycle_after: timedelta = timedelta(hours=1)
+    acquire_timeout: timedelta = timedelta(seconds=2)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedSettings:
+    """
+    How the replica follows the database.
+
+    ``poll_interval`` is how often it looks unasked (the fallback for lost wake-ups), ``step_timeout`` the longest wait for one
+    round trip before the connection counts as dead, ``keep_log`` the age up to which changes stay in the log for replicas that
+    were away, ``prune_interval`` how often older ones are removed.
+    """
+
+    poll_interval: timedelta = timedelta(seconds=1)
+    step_timeout: timedelta = timedelta(seconds=10)
+    keep_log: timedelta = timedelta(minutes=15)
+    prune_interval: timedelta = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Sizes in bytes, ``grace`` the time that running calls get at shutdown."""
+
+    max_request_bytes: int = 16 * MIB
+    max_response_bytes: int = 4 * MIB
+    max_part_bytes: int = 1 * MIB
+    max_batch_items: int = 10_000
+    grace: timedelta = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything ``depgraph serve`` can be told. ``database_url`` None = the embedded PostgreSQL in ``data_dir``."""
+
+    listen: str = "127.0.0.1:50051"
+    database_url: str | None = None
+    data_dir: Path = Path(".depgraph")
+    seed_file: Path | None = None
+    migrate: bool = True
+    pool: PoolSettings = field(default_factory=PoolSettings)
+    feed: FeedSettings = field(default_factory=FeedSettings)
+    limits: Limits = field(default_factory=Limits)

@@ -1,0 +1,123 @@
+"""Dependencies: the edges of the graph as the system of record holds them. The source calls the target."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, NamedTuple
+from uuid import UUID
+
+CommunicationMode = Literal["sync", "async"]
+DependencyCriticality = Literal["hard", "soft", "degraded"]
+DiscoverySource = Literal["manual", "otel_service_graph", "kubernetes", "service_mesh"]
+BackoffStrategy = Literal["exponential", "linear", "constant"]
+
+COMMUNICATION_MODES: tuple[CommunicationMode, ...] = ("sync", "async")
+DEPENDENCY_CRITICALITIES: tuple[DependencyCriticality, ...] = ("hard", "soft", "degraded")
+DISCOVERY_SOURCES: tuple[DiscoverySource, ...] = ("manual", "otel_service_graph", "kubernetes", "service_mesh")
+BACKOFF_STRATEGIES: tuple[BackoffStrategy, ...] = ("exponential", "linear", "constant")
+PROTOCOL_MAX_LENGTH = 50
+
+
+class DependencyRow(NamedTuple):
+    """
+    One row of ``service_dependencies``, columns in table order: its ends are row ids of services.
+
+    What the feed reads and memory holds; names are looked up when an answer is built, since a service may be
+    renamed without its dependencies changing. ``retry_config`` is JSON text; times are aware, UTC.
+    """
+
+    id: UUID
+    source: UUID
+    target: UUID
+    communication_mode: CommunicationMode
+    criticality: DependencyCriticality
+    protocol: str | None
+    timeout_ms: int | None
+    retry_config: str | None
+    discovery_source: DiscoverySource
+    confidence_score: float
+    last_observed_at: datetime
+    is_stale: bool
+    created_at: datetime
+    updated_at: datetime
+
+
+class Dependency(NamedTuple):
+    """The same row as callers see it: its ends are business names. From the fourth field on like ``DependencyRow``."""
+
+    id: UUID
+    source_service_id: str
+    target_service_id: str
+    communication_mode: CommunicationMode
+    criticality: DependencyCriticality
+    protocol: str | None
+    timeout_ms: int | None
+    retry_config: str | None
+    discovery_source: DiscoverySource
+    confidence_score: float
+    last_observed_at: datetime
+    is_stale: bool
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DependencyDraft:
+    """What a writer says of a dependency; ``last_observed_at`` None = now, ``retry_config`` is JSON text."""
+
+    source_service_id: str
+    target_service_id: str
+    communication_mode: CommunicationMode
+    criticality: DependencyCriticality = "hard"
+    protocol: str | None = None
+    timeout_ms: int | None = None
+    retry_config: str | None = None
+    discovery_source: DiscoverySource = "manual"
+    confidence_score: float = 1.0
+    last_observed_at: datetime | None = None
+    is_stale: bool = False
+
+    @property
+    def key(self) -> tuple[str, str, DiscoverySource]:
+        """What makes it one dependency: source, target, and who discovered it."""
+        return (self.source_service_id, self.target_service_id, self.discovery_source)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DependencyFilter:
+    """Which dependencies a list shows; None = all. Names that no service has simply match nothing."""
+
+    source_service_id: str | None = None
+    target_service_id: str | None = None
+    discovery_source: DiscoverySource | None = None
+    include_stale: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngestNode:
+    """A service as a discovery source reports it; None = the source does not know."""
+
+    service_id: str
+    metadata: str | None = None
+    team: str | None = None
+    criticality: Literal["critical", "high", "medium", "low"] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngestBatch:
+    """One report of one discovery source: every edge carries that source and ``observed_at``."""
+
+    discovery_source: DiscoverySource
+    observed_at: datetime
+    nodes: tuple[IngestNode, ...]
+    edges: tuple[DependencyDraft, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngestResult:
+    """What one report changed."""
+
+    services_created: int
+    edges_created: int
+    edges_updated: int
+    edges_unchanged: int
+    warnings: tuple[str, ...]

@@ -1,0 +1,142 @@
+"""
+Everything that can go wrong and that a caller is told about.
+
+Raised by any room, mapped to gRPC codes in one place (``server.rpc.errors``). A message says what was wrong,
+with which value, and what to do; it never holds SQL text, a DSN or a stack trace.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class FieldViolation:
+    """One bad field of a request: its path (``dependencies[3].timeout_ms``) and what is wrong with it."""
+
+    field: str
+    description: str
+
+
+class DomainError(Exception):
+    """Base of the errors below. ``reason`` is the name of an ``ErrorReason`` of the contract, without its prefix."""
+
+    reason = "INTERNAL"
+
+    def __init__(self, message: str, *, violations: Sequence[FieldViolation] = (), **metadata: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.violations = tuple(violations)
+        self.metadata = metadata
+
+
+class InvalidInputError(DomainError):
+    """The request itself is wrong, whatever the database holds; names every offending field at once."""
+
+    reason = "INVALID_FIELD"
+
+
+class InvalidPageTokenError(InvalidInputError):
+    """The page token is not one of ours, or belongs to another list or filter."""
+
+    reason = "INVALID_PAGE_TOKEN"
+
+
+class InvalidRevisionError(InvalidInputError):
+    """The revision is not one of ours."""
+
+    reason = "INVALID_REVISION"
+
+
+class NotFoundError(DomainError):
+    """Something the request names does not exist."""
+
+
+class ServiceNotFoundError(NotFoundError):
+    """No service has this name or id."""
+
+    reason = "SERVICE_NOT_FOUND"
+
+
+class DependencyNotFoundError(NotFoundError):
+    """No dependency has this id."""
+
+    reason = "DEPENDENCY_NOT_FOUND"
+
+
+class AlertNotFoundError(NotFoundError):
+    """No alert has this id."""
+
+    reason = "ALERT_NOT_FOUND"
+
+
+class AlreadyExistsError(DomainError):
+    """What was to be created is there already."""
+
+
+class ServiceAlreadyExistsError(AlreadyExistsError):
+    """A service with this name exists."""
+
+    reason = "SERVICE_ALREADY_EXISTS"
+
+
+class AlertAlreadyExistsError(AlreadyExistsError):
+    """This cycle has an alert, possibly written from another of its services."""
+
+    reason = "ALERT_ALREADY_EXISTS"
+
+
+class AlertResolvedError(DomainError):
+    """The alert's life is over: it can't be acknowledged or resolved any more."""
+
+    reason = "ALERT_RESOLVED"
+
+
+class RevisionUnknownError(DomainError):
+    """The revision comes from another database, or from this one before a crash or failover."""
+
+    reason = "REVISION_UNKNOWN"
+
+
+class WriteConflictError(DomainError):
+    """Concurrent writers kept colliding; the same call may well succeed now."""
+
+    reason = "WRITE_CONFLICT"
+
+
+class ResponseTooLargeError(DomainError):
+    """The answer would pass the response limit."""
+
+    reason = "RESPONSE_TOO_LARGE"
+
+
+class RetryableError(DomainError):
+    """Nothing is wrong with the request: try again after ``retry_after``."""
+
+    def __init__(self, message: str, *, retry_after: timedelta = timedelta(seconds=1), **metadata: str) -> None:
+        super().__init__(message, **metadata)
+        self.retry_after = retry_after
+
+
+class TooManyConnectionsError(RetryableError):
+    """Every database connection is busy."""
+
+    reason = "POOL_EXHAUSTED"
+
+
+class DatabaseUnavailableError(RetryableError):
+    """The database can't be reached, refuses writes, or went away in the middle (then nothing was written)."""
+
+    reason = "DATABASE_UNAVAILABLE"
+
+
+class ReplicaBehindError(RetryableError):
+    """This replica did not reach the asked-for revision in time."""
+
+    reason = "REPLICA_BEHIND"
+
+
+class NotReadyError(RetryableError):
+    """The graph is not in memory yet, or the server is shutting down."""
+
+    reason = "NOT_READY"

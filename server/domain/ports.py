@@ -1,0 +1,108 @@
+"""What the RPC layer asks of the system of record; ``server.store`` answers, ``server.app`` joins the two."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Generic, Protocol, TypeVar
+from uuid import UUID
+
+from server.domain.alerts import Alert, AlertStatus
+from server.domain.dependencies import (
+    Dependency,
+    DependencyDraft,
+    DependencyFilter,
+    DiscoverySource,
+    IngestBatch,
+    IngestResult,
+)
+from server.domain.paging import Page, PageKey
+from server.domain.services import Service, ServiceChange, ServiceDraft, ServiceFilter, ServiceKey
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Written(Generic[T_co]):
+    """What a write leaves behind, and the revision token that makes a later read see it."""
+
+    value: T_co
+    revision: str
+
+
+@dataclass(frozen=True, slots=True)
+class Upserted(Generic[T_co]):
+    """Rows of a batch in the order of the request, and how many of them are new. The rest existed before."""
+
+    rows: tuple[T_co, ...]
+    created: int
+
+    @property
+    def updated(self) -> int:
+        """Rows that existed before the call, changed by it or not."""
+        return len(self.rows) - self.created
+
+
+class ServiceStore(Protocol):
+    """Services in the system of record."""
+
+    async def get(self, key: ServiceKey) -> Service:
+        """The service, or ``ServiceNotFoundError``."""
+
+    async def page(self, chosen: ServiceFilter, size: int, after: PageKey | None) -> Page[Service]:
+        """At most ``size`` services, newest first."""
+
+    async def create(self, draft: ServiceDraft) -> Written[Service]:
+        """Add one; ``ServiceAlreadyExistsError`` when the name is taken."""
+
+    async def update(self, key: ServiceKey, change: ServiceChange) -> Written[Service]:
+        """Set some columns; ``ServiceNotFoundError`` when there is none."""
+
+    async def delete(self, key: ServiceKey) -> Written[None]:
+        """Remove it with its dependencies; ``ServiceNotFoundError`` when there is none."""
+
+    async def upsert(self, drafts: Sequence[ServiceDraft]) -> Written[Upserted[Service]]:
+        """Create or replace all in one statement; a name given twice is an ``InvalidInputError`` that names it."""
+
+
+class DependencyStore(Protocol):
+    """Dependencies in the system of record."""
+
+    async def get(self, key: UUID) -> Dependency:
+        """The dependency, or ``DependencyNotFoundError``."""
+
+    async def page(self, chosen: DependencyFilter, size: int, after: PageKey | None) -> Page[Dependency]:
+        """At most ``size`` dependencies, newest first."""
+
+    async def upsert(self, drafts: Sequence[DependencyDraft]) -> Written[Upserted[Dependency]]:
+        """Create or replace all in one statement, keyed by ``DependencyDraft.key``; unknown ends are all named at once."""
+
+    async def delete(self, key: UUID) -> Written[None]:
+        """Remove it; ``DependencyNotFoundError`` when there is none."""
+
+    async def mark_stale(self, observed_before: datetime, source: DiscoverySource | None) -> Written[int]:
+        """Mark what was last observed before a time; returns how many were fresh until now."""
+
+    async def ingest(self, batch: IngestBatch) -> Written[IngestResult]:
+        """Take in one report of one discovery source in one transaction, creating unknown services."""
+
+
+class AlertStore(Protocol):
+    """Alerts in the system of record."""
+
+    async def get(self, key: UUID) -> Alert:
+        """The alert, or ``AlertNotFoundError``."""
+
+    async def page(self, status: AlertStatus | None, size: int, after: PageKey | None) -> Page[Alert]:
+        """At most ``size`` alerts, latest detected first."""
+
+    async def create(self, cycle_path: Sequence[str]) -> Written[Alert]:
+        """Open one; ``AlertAlreadyExistsError`` when the cycle has one, whichever service it is written from."""
+
+    async def acknowledge(self, key: UUID, acknowledged_by: str) -> Written[Alert]:
+        """Say who looks after it; ``AlertResolvedError`` once resolved."""
+
+    async def resolve(self, key: UUID, resolution_notes: str) -> Written[Alert]:
+        """Close it; ``AlertResolvedError`` when that was done before."""
+
+    async def find(self, cycle_path: Sequence[str]) -> Alert | None:
+        """The alert of this cycle, whichever service it is written from; None = there is none."""

@@ -1,0 +1,93 @@
+"""
+Which snapshot of which database: the arithmetic behind freshness and revision tokens.
+
+A replica stands at a whole ``pg_snapshot``, not at a number, because transactions do not finish in the order in which they
+began. A *write's* revision is the id of its transaction; an *answer's* revision is the snapshot that it came from. A snapshot
+holds a write when it sees its transaction as finished, and another snapshot when it sees everything that one saw.
+"""
+
+import base64
+import binascii
+from dataclasses import dataclass
+
+from server.domain.errors import InvalidRevisionError
+
+_MAX_TOKEN_LENGTH = 16_384
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """
+    A ``pg_snapshot``: transactions below ``xmin`` are finished, from ``xmax`` on not begun, ``in_progress`` between them.
+
+    ``text`` is PostgreSQL's own form, ``xmin:xmax:xip,…``, of 64-bit transaction ids, which never wrap around.
+    """
+
+    text: str
+    xmin: int
+    xmax: int
+    in_progress: frozenset[int]
+
+    @classmethod
+    def parse(cls, text: str) -> "Snapshot":
+        """Read PostgreSQL's form; ``ValueError`` on anything else."""
+        xmin, xmax, in_progress = text.split(":")
+        running = frozenset(int(xid) for xid in in_progress.split(",") if xid)
+        return cls(text, int(xmin), int(xmax), running)
+
+    def sees(self, xid: int) -> bool:
+        """Whether the transaction had finished, committed or not, when the snapshot was taken."""
+        return xid < self.xmax and xid not in self.in_progress
+
+    def covers(self, other: "Snapshot") -> bool:
+        """Whether everything that ``other`` sees as finished is seen here too. O(transactions in progress)."""
+        return self.xmax >= other.xmax and not any(other.sees(xid) for xid in self.in_progress)
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """
+    What an opaque token says: in database ``feed_id``, transaction ``xid`` or everything in ``snapshot``.
+
+    ``feed_id`` names one run of one database between crashes: ``system identifier:database oid:incarnation``.
+    """
+
+    feed_id: str
+    xid: int | None = None
+    snapshot: Snapshot | None = None
+
+    def held_by(self, snapshot: Snapshot) -> bool:
+        """Whether a replica of the same database that stands at ``snapshot`` holds what this revision names."""
+        if self.snapshot is not None:
+            return snapshot.covers(self.snapshot)
+        return self.xid is not None and snapshot.sees(self.xid)
+
+    @property
+    def token(self) -> str:
+        """The opaque text that callers keep."""
+        position = self.snapshot.text if self.snapshot is not None else str(self.xid)
+        plain = f"{self.feed_id}/{position}".encode()
+        return base64.urlsafe_b64encode(plain).decode().rstrip("=")
+
+    @classmethod
+    def parse(cls, token: str) -> "Revision":
+        """Read a token; ``InvalidRevisionError`` when no server of ours can have made it."""
+        try:
+            if not 0 < len(token) <= _MAX_TOKEN_LENGTH:
+                raise ValueError(len(token))
+            padded = token.encode("ascii") + b"=" * (-len(token) % 4)
+            return cls.of(base64.b64decode(padded, altchars=b"-_", validate=True).decode("ascii"))
+        except (ValueError, binascii.Error):
+            raise InvalidRevisionError(
+                "the revision is not one that this service gave: pass a token on as it came"
+            ) from None
+
+    @classmethod
+    def of(cls, plain: str) -> "Revision":
+        """Read the form that the database makes, ``feed id/xid`` or ``feed id/snapshot``; ``ValueError`` otherwise."""
+        feed_id, _, position = plain.rpartition("/")
+        if feed_id.count(":") != 2:  # noqa: PLR2004 - system, database, incarnation
+            raise ValueError(plain)
+        if ":" in position:
+            return cls(feed_id, snapshot=Snapshot.parse(position))
+        return cls(feed_id, xid=int(position))

@@ -1,0 +1,67 @@
+"""Services: the nodes of the graph as the system of record holds them."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, NamedTuple
+from uuid import UUID
+
+ServiceCriticality = Literal["critical", "high", "medium", "low"]
+SERVICE_CRITICALITIES: tuple[ServiceCriticality, ...] = ("critical", "high", "medium", "low")
+NAME_MAX_LENGTH = 255
+
+
+class Service(NamedTuple):
+    """
+    One row of ``services``, columns in table order.
+
+    A named tuple, because the feed makes hundreds of thousands of them straight from database records.
+    ``metadata`` is JSON text of an object; times are aware, UTC.
+    """
+
+    id: UUID
+    service_id: str
+    metadata: str
+    criticality: ServiceCriticality
+    team: str | None
+    discovered: bool
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceDraft:
+    """What a writer says of a service; the database adds id and times. ``metadata`` is JSON text of an object."""
+
+    service_id: str
+    metadata: str = "{}"
+    criticality: ServiceCriticality = "medium"
+    team: str | None = None
+    discovered: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceChange:
+    """A partial update: ``columns`` names what is set (of metadata, criticality, team, discovered), ``draft`` holds the values."""
+
+    columns: frozenset[str]
+    draft: ServiceDraft
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceFilter:
+    """Which services a list shows; None = all."""
+
+    team: str | None = None
+    criticality: ServiceCriticality | None = None
+    discovered: bool | None = None
+
+
+class ServiceKey(NamedTuple):
+    """How a caller names a service: exactly one of business name and row id is set."""
+
+    service_id: str | None = None
+    id: UUID | None = None
+
+    def __str__(self) -> str:
+        """The part that is set, for messages."""
+        return self.service_id if self.service_id is not None else str(self.id)
