@@ -1,0 +1,1 @@
+"""The system of record: migrations, repositories, the connection pool, the embedded database."""

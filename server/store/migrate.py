@@ -1,0 +1,163 @@
+"""
+Brings the schema up to date, takes it back, and tells where it stands.
+
+Runs that meet wait for each other: a lock on the database is taken before its revision is read. It belongs to a session,
+so connect directly, not through a pooler that hands out a connection a transaction.
+"""
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal, NamedTuple
+
+import asyncpg
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from server.store.migrations.session import (
+    MigrationError,
+    alone_in_process,
+    connected,
+    domain_errors,
+    lock,
+)
+
+__all__ = [
+    "LOCK_PATIENCE",
+    "Migration",
+    "MigrationError",
+    "MigrationStatus",
+    "downgrade",
+    "sql",
+    "status",
+    "upgrade",
+]
+
+LOCK_PATIENCE = timedelta(minutes=1)
+Command = Callable[[Config, str], None]
+
+
+class Migration(NamedTuple):
+    """One step of the schema."""
+
+    revision: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class MigrationStatus:
+    """Where a database stands: ``current`` None = nothing there yet; ``pending`` in the order they will run."""
+
+    current: str | None
+    head: str
+    pending: tuple[Migration, ...]
+
+
+async def status(url: str) -> MigrationStatus:
+    """
+    Read the revision of a database; changes nothing, takes no lock.
+
+    ``MigrationError`` when a newer program migrated it, ``DatabaseUnavailableError`` when it can't be reached.
+    """
+    with domain_errors():
+        async with connected(url) as connection:
+            return await _read(connection)
+
+
+async def upgrade(
+    url: str, revision: str = "head", *, patience: timedelta = LOCK_PATIENCE
+) -> tuple[Migration, ...]:
+    """
+    Run the steps up to ``revision`` and return them; none when the database is there already.
+
+    Each step is one transaction, so what is returned before a failure stays. Waits up to ``patience`` for another run.
+    Raises like ``status``; ``MigrationError`` also when ``revision`` is unknown or the database refuses a step.
+    """
+    return await _run(command.upgrade, url, revision, patience)
+
+
+async def downgrade(url: str, revision: str, *, patience: timedelta = LOCK_PATIENCE) -> tuple[Migration, ...]:
+    """
+    Take back the steps after ``revision`` ("base" = all, "-1" = the last), return them in that order.
+
+    Drops their tables with all rows. Nothing is left behind at "base". Waits and raises like ``upgrade``.
+    """
+    return await _run(command.downgrade, url, revision, patience)
+
+
+async def sql(direction: Literal["upgrade", "downgrade"], revision: str) -> str:
+    """
+    Write the same steps as a script for ``psql`` instead of running them; needs no database.
+
+    ``revision`` is a target or a range ``from:to``; a downgrade needs the range. ``MigrationError`` otherwise.
+    """
+    script = io.StringIO()
+    config = _config()
+    config.output_buffer = script
+    run = command.upgrade if direction == "upgrade" else command.downgrade
+    with domain_errors():
+        async with alone_in_process():
+            run(config, revision, sql=True)
+    return script.getvalue()
+
+
+async def _run(run: Command, url: str, revision: str, patience: timedelta) -> tuple[Migration, ...]:
+    with domain_errors():
+        async with connected(url) as connection:
+            await lock(connection, patience)
+            before = await _read(connection)
+            if before.current is None and run is command.downgrade:
+                return ()
+            async with alone_in_process():
+                return await _alembic(run, connection, revision)
+
+
+async def _alembic(run: Command, connection: asyncpg.Connection, revision: str) -> tuple[Migration, ...]:
+    """Run an Alembic command on an open connection, and close that."""
+    config = _config()
+
+    def on(sync_connection: Connection) -> None:
+        config.attributes["connection"] = sync_connection
+        run(config, revision)
+
+    async def opened() -> asyncpg.Connection:
+        return connection
+
+    # Handing over the open connection keeps the lock, and keeps the URL out of SQLAlchemy, whose URLs differ.
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=opened, poolclass=NullPool)
+    async with engine.connect() as adapted:
+        await adapted.run_sync(on)
+    return tuple(Migration(step.revision, step.doc.rstrip(".")) for step in config.attributes.get("ran", ()))
+
+
+async def _read(connection: asyncpg.Connection) -> MigrationStatus:
+    try:
+        current = await connection.fetchval("SELECT version_num FROM public.alembic_version")
+    except asyncpg.UndefinedTableError:
+        current = None
+    steps = _steps()
+    revisions = [step.revision for step in steps]
+    if current is not None and current not in revisions:
+        raise MigrationError(
+            f"The database's schema has revision {current}, which this program doesn't know (its latest is "
+            f"{revisions[-1]}): a newer depgraph migrated it, or another program. Use that one, or another database."
+        )
+    done = 0 if current is None else revisions.index(current) + 1
+    return MigrationStatus(current, revisions[-1], steps[done:])
+
+
+def _steps() -> tuple[Migration, ...]:
+    """All steps, oldest first."""
+    newest_first = ScriptDirectory.from_config(_config()).walk_revisions()
+    return tuple(Migration(step.revision, step.doc.rstrip(".")) for step in newest_first)[::-1]
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", "server.store:migrations")
+    return config

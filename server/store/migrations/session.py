@@ -1,0 +1,117 @@
+"""The one connection of a migration run: opened, locked against other runs, its errors put into the domain's words."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from datetime import timedelta
+
+import asyncpg
+from alembic.util import CommandError
+from sqlalchemy.exc import DBAPIError
+
+from server.domain.errors import DatabaseUnavailableError, DomainError, InvalidInputError
+
+CONNECT_TIMEOUT = timedelta(seconds=10)
+# "depgraph" in ASCII. Advisory locks are per database, so databases of one server do not wait for each other.
+LOCK_KEY = int.from_bytes(b"depgraph", "big")
+_POLL = timedelta(milliseconds=50)
+
+# Alembic keeps the running migration in module globals, so one process runs one at a time, whatever its event loops.
+_this_process = threading.Lock()
+
+# The server went away, is going, has no room, or takes no writes: nothing is wrong with the migration itself.
+_UNAVAILABLE = (
+    ConnectionError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.ReadOnlySQLTransactionError,
+)
+
+
+class MigrationError(DomainError):
+    """The schema can't be brought to where it was asked to go, and trying again changes nothing; says why."""
+
+
+@asynccontextmanager
+async def connected(url: str) -> AsyncIterator[asyncpg.Connection]:
+    """
+    Open a connection, closed at the end.
+
+    ``InvalidInputError`` when the URL makes no sense, ``DatabaseUnavailableError`` when nobody answers or lets us in.
+    """
+    try:
+        connection = await asyncpg.connect(url, timeout=CONNECT_TIMEOUT.total_seconds())
+    except ValueError as error:
+        raise InvalidInputError(f"The database URL can't be used: {error}") from error
+    except (*_UNAVAILABLE, OSError, asyncpg.PostgresError) as error:
+        raise DatabaseUnavailableError(f"Can't connect to the database: {_first_line(error)}.") from error
+    try:
+        yield connection
+    finally:
+        await connection.close(timeout=CONNECT_TIMEOUT.total_seconds())
+
+
+async def lock(connection: asyncpg.Connection, patience: timedelta) -> None:
+    """
+    Take the migration lock of the database; the end of the connection, by whatever cause, gives it back.
+
+    ``DatabaseUnavailableError`` when another run holds it for longer than ``patience``.
+    """
+    clock = asyncio.get_running_loop()
+    deadline = clock.time() + patience.total_seconds()
+    # Asks again and again rather than waiting inside one statement: that statement would hold a snapshot, for which
+    # a CREATE INDEX CONCURRENTLY of the run that has the lock would wait in turn.
+    while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK_KEY):
+        if clock.time() >= deadline:
+            raise DatabaseUnavailableError(
+                f"Another process has been migrating this database for {patience.total_seconds():g} s; "
+                "try again when it is done."
+            )
+        await asyncio.sleep(_POLL.total_seconds())
+
+
+@asynccontextmanager
+async def alone_in_process() -> AsyncIterator[None]:
+    """Keep the other tasks and threads of this process from running Alembic meanwhile."""
+    while not _this_process.acquire(blocking=False):  # noqa: ASYNC110 - an asyncio.Event belongs to one event loop
+        await asyncio.sleep(_POLL.total_seconds())
+    try:
+        yield
+    finally:
+        _this_process.release()
+
+
+@contextmanager
+def domain_errors() -> Iterator[None]:
+    """Turn what Alembic, SQLAlchemy and the driver raise into ``MigrationError`` or ``DatabaseUnavailableError``."""
+    try:
+        yield
+    except CommandError as error:
+        raise MigrationError(f"{_first_line(error)}.") from error
+    except (*_UNAVAILABLE, asyncpg.PostgresError) as error:
+        raise _translated(error) from error
+    except DBAPIError as error:
+        raise _translated(_of_driver(error)) from error
+
+
+def _of_driver(error: DBAPIError) -> BaseException:
+    # SQLAlchemy wraps its own translation of the driver's error, which is the one that knows the SQLSTATE.
+    wrapped = error.orig or error
+    return wrapped.__cause__ or wrapped
+
+
+def _translated(error: BaseException) -> DomainError:
+    if isinstance(error, _UNAVAILABLE):
+        return DatabaseUnavailableError(f"The database went away or takes no writes: {_first_line(error)}.")
+    return MigrationError(f"The database refused: {_first_line(error)}.")
+
+
+def _first_line(error: BaseException) -> str:
+    """Say what happened, without the details below it, which may quote SQL."""
+    lines = str(error).splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__
