@@ -1,0 +1,94 @@
+"""What a dependency is like, as bits, and which dependencies a question is about."""
+
+import enum
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Self
+
+
+class EdgeFlag(enum.IntFlag):
+    """
+    One bit per value of a dependency's enumerated columns, and one for staleness.
+
+    A ``DependencyRecord`` holds the sum as a plain ``int``: arithmetic on ``IntFlag`` members builds enum objects
+    and would slow every hop of a traversal down.
+    """
+
+    SYNC = enum.auto()
+    ASYNC = enum.auto()
+    HARD = enum.auto()
+    SOFT = enum.auto()
+    DEGRADED = enum.auto()
+    MANUAL = enum.auto()
+    OTEL_SERVICE_GRAPH = enum.auto()
+    KUBERNETES = enum.auto()
+    SERVICE_MESH = enum.auto()
+    STALE = enum.auto()
+
+
+STALE = int(EdgeFlag.STALE)
+ALL_FLAGS = sum(int(flag) for flag in EdgeFlag)
+
+_COMMUNICATION_MODES = EdgeFlag.SYNC | EdgeFlag.ASYNC
+_CRITICALITIES = EdgeFlag.HARD | EdgeFlag.SOFT | EdgeFlag.DEGRADED
+_DISCOVERY_SOURCES = (
+    EdgeFlag.MANUAL | EdgeFlag.OTEL_SERVICE_GRAPH | EdgeFlag.KUBERNETES | EdgeFlag.SERVICE_MESH
+)
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeFilter:
+    """
+    Which dependencies count: those with no bit outside ``allowed`` and at least ``min_confidence`` (0 to 1).
+
+    The default lets everything pass but stale dependencies. Raises ``ValueError`` for a confidence out of bounds or NaN.
+    """
+
+    allowed: int = ALL_FLAGS & ~STALE
+    min_confidence: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.min_confidence <= 1.0:
+            raise ValueError(f"min_confidence must lie between 0 and 1, not {self.min_confidence!r}")
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        communication_modes: Iterable[EdgeFlag] = (),
+        criticalities: Iterable[EdgeFlag] = (),
+        discovery_sources: Iterable[EdgeFlag] = (),
+        min_confidence: float = 0.0,
+        include_stale: bool = False,
+    ) -> Self:
+        """
+        Build a filter from the values wanted in each dimension; an empty dimension means all of its values.
+
+        Raises ``ValueError`` when a value belongs to another dimension.
+        """
+        allowed = (
+            _union(communication_modes, _COMMUNICATION_MODES)
+            | _union(criticalities, _CRITICALITIES)
+            | _union(discovery_sources, _DISCOVERY_SOURCES)
+            | (STALE if include_stale else 0)
+        )
+        return cls(allowed, min_confidence)
+
+    def passes(self, flags: int, confidence: float) -> bool:
+        """Tell whether a dependency with these flags and this confidence counts."""
+        return not flags & ~self.allowed and confidence >= self.min_confidence
+
+    @property
+    def passes_all_fresh(self) -> bool:
+        """Whether staleness is the only thing that can keep a dependency out."""
+        return self.allowed | STALE == ALL_FLAGS and self.min_confidence <= 0.0
+
+
+def _union(wanted: Iterable[EdgeFlag], dimension: EdgeFlag) -> int:
+    """Join the bits wanted of one dimension; none wanted = the whole dimension."""
+    mask = 0
+    for flag in wanted:
+        if flag & ~dimension:
+            raise ValueError(f"{flag!r} is not one of {dimension!r}")
+        mask |= int(flag)
+    return mask or int(dimension)
