@@ -1,0 +1,11 @@
+"""
+A PostgreSQL of our own, for a service that is given none: the wheel's binaries run as a child process.
+
+Tested on Linux, as root and as an ordinary user. macOS lacks the signal that ends an orphaned child, so there a
+database left behind by a killed service is named and refused. Windows is refused: give a database URL.
+"""
+
+from server.store.embedded.errors import DataFolderInUseError, EmbeddedPostgresError
+from server.store.embedded.launcher import EmbeddedPostgres
+
+__all__ = ["DataFolderInUseError", "EmbeddedPostgres", "EmbeddedPostgresError"]
