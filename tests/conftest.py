@@ -1,0 +1,74 @@
+"""Fixtures that every kind of test may ask for: databases, and how hard hypothesis tries."""
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+from hypothesis import HealthCheck, settings
+
+from server.store.embedded import EmbeddedPostgres
+from tests.support.folders import open_folder
+from tests.support.postgres import DatabaseServer, running_server
+
+settings.register_profile(
+    "default",
+    deadline=None,  # the machine is shared: time says nothing about the code
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.register_profile("thorough", settings.get_profile("default"), max_examples=2_000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[DatabaseServer]:
+    """A PostgreSQL server for this whole run, one for each worker."""
+    with running_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def migrated_template(postgres: DatabaseServer) -> Iterator[str]:
+    """The name of a database with the whole schema and no rows, to be copied and left alone."""
+    with postgres.migrated_template() as name:
+        yield name
+
+
+@pytest.fixture
+async def database_url(postgres: DatabaseServer, migrated_template: str) -> AsyncIterator[str]:
+    """The URL of a new database of the test's own, with the whole schema and no rows."""
+    async with postgres.new_database(migrated_template) as url:
+        yield url
+
+
+@pytest.fixture
+async def empty_database_url(postgres: DatabaseServer) -> AsyncIterator[str]:
+    """The URL of a new database of the test's own without any schema."""
+    async with postgres.new_database() as url:
+        yield url
+
+
+@pytest.fixture
+async def connection(database_url: str) -> "AsyncIterator[asyncpg.Connection[asyncpg.Record]]":
+    """A connection to ``database_url``."""
+    opened = await asyncpg.connect(database_url)
+    try:
+        yield opened
+    finally:
+        await opened.close()
+
+
+@pytest.fixture
+def reachable_folder() -> Iterator[Path]:
+    """A new folder that the user who runs PostgreSQL may enter."""
+    with open_folder() as folder:
+        yield folder
+
+
+@pytest.fixture
+async def own_postgres(reachable_folder: Path) -> AsyncIterator[EmbeddedPostgres]:
+    """A running server of the test's own, to stop, crash and start; its database ``depgraph`` is empty."""
+    async with EmbeddedPostgres(reachable_folder / "database", durable=False) as server:
+        yield server
