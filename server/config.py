@@ -24,13 +24,16 @@ class FeedSettings:
 
     ``poll_interval`` is how often it looks unasked (the fallback for lost wake-ups), ``step_timeout`` the longest wait for one
     round trip before the connection counts as dead, ``keep_log`` the age up to which changes stay in the log for replicas that
-    were away, ``prune_interval`` how often older ones are removed.
+    were away, unless there are more than ``max_log_rows``, ``prune_interval`` how often older ones are removed. ``longest_wait`` bounds
+    a read that waits for freshness and gave no deadline.
     """
 
     poll_interval: timedelta = timedelta(seconds=1)
     step_timeout: timedelta = timedelta(seconds=10)
     keep_log: timedelta = timedelta(minutes=15)
+    max_log_rows: int = 2_000_000
     prune_interval: timedelta = timedelta(seconds=30)
+    longest_wait: timedelta = timedelta(seconds=10)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,12 @@ BackoffStrategy = Literal["exponential", "linear", "constant"]
 
 COMMUNICATION_MODES: tuple[CommunicationMode, ...] = ("sync", "async")
 DEPENDENCY_CRITICALITIES: tuple[DependencyCriticality, ...] = ("hard", "soft", "degraded")
-DISCOVERY_SOURCES: tuple[DiscoverySource, ...] = ("manual", "otel_service_graph", "kubernetes", "service_mesh")
+DISCOVERY_SOURCES: tuple[DiscoverySource, ...] = (
+    "manual",
+    "otel_service_graph",
+    "kubernetes",
+    "service_mesh",
+)
 BACKOFF_STRATEGIES: tuple[BackoffStrategy, ...] = ("exponential", "linear", "constant")
 PROTOCOL_MAX_LENGTH = 50
 

@@ -113,8 +113,10 @@ class ResponseTooLargeError(DomainError):
 class RetryableError(DomainError):
     """Nothing is wrong with the request: try again after ``retry_after``."""
 
-    def __init__(self, message: str, *, retry_after: timedelta = timedelta(seconds=1), **metadata: str) -> None:
-        super().__init__(message, **metadata)
+    def __init__(
+        self, message: str, *, retry_after: timedelta = timedelta(seconds=1), **metadata: str
+    ) -> None:
+        super().__init__(message, violations=(), **metadata)
         self.retry_after = retry_after
 
 

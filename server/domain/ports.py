@@ -46,7 +46,7 @@ class ServiceStore(Protocol):
     """Services in the system of record."""
 
     async def get(self, key: ServiceKey) -> Service:
-        """The service, or ``ServiceNotFoundError``."""
+        """Return the service, or ``ServiceNotFoundError``."""
 
     async def page(self, chosen: ServiceFilter, size: int, after: PageKey | None) -> Page[Service]:
         """At most ``size`` services, newest first."""
@@ -68,7 +68,7 @@ class DependencyStore(Protocol):
     """Dependencies in the system of record."""
 
     async def get(self, key: UUID) -> Dependency:
-        """The dependency, or ``DependencyNotFoundError``."""
+        """Return the dependency, or ``DependencyNotFoundError``."""
 
     async def page(self, chosen: DependencyFilter, size: int, after: PageKey | None) -> Page[Dependency]:
         """At most ``size`` dependencies, newest first."""
@@ -90,7 +90,7 @@ class AlertStore(Protocol):
     """Alerts in the system of record."""
 
     async def get(self, key: UUID) -> Alert:
-        """The alert, or ``AlertNotFoundError``."""
+        """Return the alert, or ``AlertNotFoundError``."""
 
     async def page(self, status: AlertStatus | None, size: int, after: PageKey | None) -> Page[Alert]:
         """At most ``size`` alerts, latest detected first."""
@@ -105,4 +105,4 @@ class AlertStore(Protocol):
         """Close it; ``AlertResolvedError`` when that was done before."""
 
     async def find(self, cycle_path: Sequence[str]) -> Alert | None:
-        """The alert of this cycle, whichever service it is written from; None = there is none."""
+        """Return the alert of a cycle, whichever service it is written from; None = there is none."""

@@ -72,15 +72,13 @@ class Revision:
     @classmethod
     def parse(cls, token: str) -> "Revision":
         """Read a token; ``InvalidRevisionError`` when no server of ours can have made it."""
+        if not 0 < len(token) <= _MAX_TOKEN_LENGTH:
+            raise _not_ours()
         try:
-            if not 0 < len(token) <= _MAX_TOKEN_LENGTH:
-                raise ValueError(len(token))
             padded = token.encode("ascii") + b"=" * (-len(token) % 4)
             return cls.of(base64.b64decode(padded, altchars=b"-_", validate=True).decode("ascii"))
         except (ValueError, binascii.Error):
-            raise InvalidRevisionError(
-                "the revision is not one that this service gave: pass a token on as it came"
-            ) from None
+            raise _not_ours() from None
 
     @classmethod
     def of(cls, plain: str) -> "Revision":
@@ -91,3 +89,7 @@ class Revision:
         if ":" in position:
             return cls(feed_id, snapshot=Snapshot.parse(position))
         return cls(feed_id, xid=int(position))
+
+
+def _not_ours() -> InvalidRevisionError:
+    return InvalidRevisionError("the revision is not one that this service gave: pass a token on as it came")

@@ -63,5 +63,5 @@ class ServiceKey(NamedTuple):
     id: UUID | None = None
 
     def __str__(self) -> str:
-        """The part that is set, for messages."""
+        """Return the part that is set, for messages."""
         return self.service_id if self.service_id is not None else str(self.id)

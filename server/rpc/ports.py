@@ -15,11 +15,11 @@ class LiveGraph(Protocol):
     that ``freshness`` names in the same stretch. Node payloads are ``domain.Service``, edge payloads ``domain.DependencyRow``.
     """
 
-    async def at(self, wanted: Consistency, timeout: timedelta | None) -> DependencyGraph:
+    async def at(self, wanted: Consistency, within: timedelta | None) -> DependencyGraph:
         """
         Return the graph once it is as fresh as wanted.
 
-        Raises ``NotReadyError`` before the first warm, ``ReplicaBehindError`` when ``timeout`` (None = the replica's own bound)
+        Raises ``NotReadyError`` before the first warm, ``ReplicaBehindError`` when ``within`` (None = the replica's own bound)
         passes first, ``RevisionUnknownError`` for a revision of another database.
         """
 

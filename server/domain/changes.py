@@ -1,0 +1,74 @@
+"""What the feed hands to the replica: rows, and the snapshot that they bring it to."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+from uuid import UUID
+
+from server.domain.consistency import Ingestion
+from server.domain.dependencies import DependencyRow
+from server.domain.revision import Revision, Snapshot
+from server.domain.services import Service
+
+
+@dataclass(frozen=True, slots=True)
+class FeedPosition:
+    """Where a replica stands: a snapshot of one run of one database (``feed_id``), and what that snapshot says of ingestions."""
+
+    feed_id: str
+    snapshot: Snapshot
+    ingestions: tuple[Ingestion, ...] = ()
+
+    @property
+    def revision(self) -> Revision:
+        """The revision that answers from here carry."""
+        return Revision(self.feed_id, snapshot=self.snapshot)
+
+
+@dataclass(frozen=True, slots=True)
+class RowChanges:
+    """Keys whose rows may differ, with the rows as the new snapshot sees them; None = no such row."""
+
+    services: dict[UUID, Service | None] = field(default_factory=dict)
+    dependencies: dict[UUID, DependencyRow | None] = field(default_factory=dict)
+
+
+class GraphLoad(Protocol):
+    """A graph that is being read as a whole, beside the one that answers."""
+
+    def add_services(self, rows: Sequence[Service]) -> None:
+        """Take in a page of services."""
+
+    def add_dependencies(self, rows: Sequence[DependencyRow]) -> None:
+        """Take in a page of dependencies, after all services."""
+
+
+class GraphSink(Protocol):
+    """The live graph as the feed drives it. None of these calls awaits: readers never see half of one."""
+
+    @property
+    def position(self) -> FeedPosition | None:
+        """Where memory stands; None = nothing was loaded yet."""
+
+    @property
+    def row_count(self) -> int:
+        """Rows in memory, of both tables."""
+
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether a reader waits for memory to move on."""
+
+    def reading_begins(self) -> int:
+        """Say that a snapshot is about to be taken; returns the ticket that its result comes with."""
+
+    def loading_begins(self) -> GraphLoad:
+        """Start an empty graph aside."""
+
+    def swap(self, load: GraphLoad, position: FeedPosition, ticket: int) -> None:
+        """Answer from a loaded graph from now on."""
+
+    def apply(self, changes: RowChanges, position: FeedPosition, ticket: int) -> None:
+        """Move the graph on."""
+
+    def connection_lost(self) -> None:
+        """Say that the database is away."""

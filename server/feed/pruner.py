@@ -1,0 +1,49 @@
+"""Keeps the change log short."""
+
+import asyncio
+
+import asyncpg
+import structlog
+
+from server.config import FeedSettings
+from server.feed import statements
+
+log = structlog.get_logger(__name__)
+
+BATCH = 20_000
+
+
+async def prune_forever(url: str, settings: FeedSettings) -> None:
+    """
+    Prune every ``prune_interval`` until cancelled; of several replicas the database lets one at a time.
+
+    On a connection of its own, opened for the purpose: removing many rows must not hold up the feed. A failure costs nothing
+    but a longer log, so it is logged and tried again at the next turn.
+    """
+    while True:
+        await asyncio.sleep(settings.prune_interval.total_seconds())
+        try:
+            removed = await prune(url, settings)
+        except Exception as error:  # noqa: BLE001 - asyncpg's errors have no common base below Exception
+            log.warning("pruning the change log failed", error=f"{type(error).__name__}: {error}")
+        else:
+            log.debug("pruned the change log", rows=removed)
+
+
+async def prune(url: str, settings: FeedSettings) -> int:
+    """Remove what no reader needs any more, in transactions of at most ``BATCH`` rows; returns how many rows."""
+    timeout = settings.step_timeout.total_seconds()
+    connection = await asyncpg.connect(
+        url, timeout=timeout, command_timeout=60, server_settings={"application_name": "depgraph pruner"}
+    )
+    try:
+        removed = 0
+        while True:
+            count: int = await connection.fetchval(
+                statements.PRUNE, settings.keep_log, settings.max_log_rows, BATCH
+            )
+            removed += count
+            if count < BATCH:
+                return removed
+    finally:
+        await connection.close(timeout=timeout)

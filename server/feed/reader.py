@@ -1,0 +1,140 @@
+"""Reads one snapshot: everything, or what differs from the snapshot before."""
+
+import json
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from server.domain.changes import FeedPosition, GraphSink, RowChanges
+from server.domain.consistency import Ingestion
+from server.domain.dependencies import DependencyRow
+from server.domain.revision import Snapshot
+from server.domain.services import Service
+from server.feed import statements
+from server.feed.connection import PAGE, FeedConnection
+
+SERVICE_KEY, DEPENDENCY_KEY = 1, 2
+# Up to so many changes come along with the snapshot itself, which saves a round trip.
+INLINE_CHANGES = 1_000
+# Reading so many rows by key costs as much as reading all of a table six times as large in order.
+RELOAD_AT_LEAST = 50_000
+RELOAD_SHARE = 6
+
+
+class IncarnationChangedError(Exception):
+    """The database recovered from a crash, was promoted or restored under an open connection: open it anew."""
+
+
+class ReloadNeededError(Exception):
+    """A table was truncated, or so much has changed that reading everything is cheaper."""
+
+
+class SnapshotReader:
+    """Moves a graph to the database's present snapshot, all or nothing."""
+
+    def __init__(self, connection: FeedConnection, feed_id: str, sink: GraphSink) -> None:
+        self._connection = connection
+        self._feed_id = feed_id
+        self._sink = sink
+
+    async def advance(self) -> None:
+        """
+        Take one step: O(changed rows), or O(everything) the first time and when the cursor can't be continued.
+
+        Raises ``asyncpg.LockNotAvailableError`` while DDL holds a table, ``IncarnationChangedError``, or what a lost connection
+        raises; the graph then stays where it was.
+        """
+        before = self._sink.position
+        if before is not None and before.feed_id != self._feed_id:
+            before = None
+        ticket = self._sink.reading_begins()
+        async with self._transaction():
+            head = await self._connection.row(
+                statements.STEP, before.snapshot.text if before else None, INLINE_CHANGES
+            )
+            position = self._position(head)
+            if before is None or not head["usable"]:
+                await self._load(position, ticket)
+                return
+            try:
+                changes = await self._changes(before.snapshot, head)
+            except ReloadNeededError:
+                await self._load(position, ticket)
+            else:
+                # No await since the last row was read: coroutines never see half a step. The COMMIT afterwards only lets go.
+                self._sink.apply(changes, position, ticket)
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[None]:
+        try:
+            await self._connection.execute(statements.BEGIN)
+            yield
+        except BaseException:
+            # On a lost connection this raises too, and the first error is the one to tell.
+            await _quietly(self._connection.execute(statements.ROLLBACK))
+            raise
+        await self._connection.execute(statements.COMMIT)
+
+    def _position(self, head: Any) -> FeedPosition:
+        if head["incarnation"] is None or not self._feed_id.endswith(f":{head['incarnation']}"):
+            raise IncarnationChangedError
+        return FeedPosition(self._feed_id, Snapshot.parse(head["snapshot"]), _ingestions(head["ingestions"]))
+
+    async def _load(self, position: FeedPosition, ticket: int) -> None:
+        load = self._sink.loading_begins()
+        async for page in self._connection.pages(statements.SERVICES):
+            load.add_services([Service._make(row) for row in page])
+        async for page in self._connection.pages(statements.DEPENDENCIES):
+            load.add_dependencies([DependencyRow._make(row) for row in page])
+        self._sink.swap(load, position, ticket)
+
+    async def _changes(self, before: Snapshot, head: Any) -> RowChanges:
+        services, dependencies = await self._changed_keys(before, head)
+        changes = RowChanges(dict.fromkeys(services), dict.fromkeys(dependencies))
+        for part in _parts(services):
+            for row in await self._connection.rows(statements.SERVICES_BY_ID, part):
+                changes.services[row["id"]] = Service._make(row)
+        for part in _parts(dependencies):
+            for row in await self._connection.rows(statements.DEPENDENCIES_BY_ID, part):
+                changes.dependencies[row["id"]] = DependencyRow._make(row)
+        return changes
+
+    async def _changed_keys(self, before: Snapshot, head: Any) -> tuple[list[UUID], list[UUID]]:
+        keys: tuple[list[UUID], list[UUID]] = ([], [])
+        async for pairs in self._key_pages(before, head):
+            for source, key in pairs:
+                if key is None:
+                    raise ReloadNeededError
+                keys[source - SERVICE_KEY].append(key)
+            if sum(map(len, keys)) > max(RELOAD_AT_LEAST, self._sink.row_count // RELOAD_SHARE):
+                raise ReloadNeededError
+        return keys
+
+    async def _key_pages(
+        self, before: Snapshot, head: Any
+    ) -> AsyncIterator[Iterable[tuple[int, UUID | None]]]:
+        if head["sources"] is not None:
+            yield zip(head["sources"], head["ids"], strict=True)
+            return
+        async for page in self._connection.pages(statements.CHANGES, before.text):
+            yield ((source, key) for source, key in page)
+
+
+def _parts(keys: list[UUID]) -> Iterable[list[UUID]]:
+    return (keys[start : start + PAGE] for start in range(0, len(keys), PAGE))
+
+
+def _ingestions(text: str) -> tuple[Ingestion, ...]:
+    return tuple(
+        Ingestion(source, datetime.fromisoformat(observed), datetime.fromisoformat(ingested))
+        for source, observed, ingested in json.loads(text)
+    )
+
+
+async def _quietly(cleaning: Any) -> None:
+    try:
+        await cleaning
+    except Exception:  # noqa: BLE001 - asyncpg's errors on a dead connection have no common base below Exception
+        return

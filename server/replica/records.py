@@ -1,0 +1,32 @@
+"""Rows of the tables as records of the graph."""
+
+from graphcore import DependencyRecord, EdgeFlag, ServiceRecord
+from server.domain.dependencies import DependencyRow
+from server.domain.services import Service
+
+_MODES = {"sync": int(EdgeFlag.SYNC), "async": int(EdgeFlag.ASYNC)}
+_CRITICALITIES = {
+    "hard": int(EdgeFlag.HARD),
+    "soft": int(EdgeFlag.SOFT),
+    "degraded": int(EdgeFlag.DEGRADED),
+}
+_SOURCES = {
+    "manual": int(EdgeFlag.MANUAL),
+    "otel_service_graph": int(EdgeFlag.OTEL_SERVICE_GRAPH),
+    "kubernetes": int(EdgeFlag.KUBERNETES),
+    "service_mesh": int(EdgeFlag.SERVICE_MESH),
+}
+_STALE = int(EdgeFlag.STALE)
+
+
+def service_record(row: Service) -> ServiceRecord:
+    """Return the node of a service; its payload is the row."""
+    return ServiceRecord(row.id, row.service_id, row)
+
+
+def dependency_record(row: DependencyRow) -> DependencyRecord:
+    """Return the edge of a dependency; its payload is the row."""
+    flags = _MODES[row.communication_mode] | _CRITICALITIES[row.criticality] | _SOURCES[row.discovery_source]
+    if row.is_stale:
+        flags |= _STALE
+    return DependencyRecord(row.id, row.source, row.target, flags, row.confidence_score, row)

@@ -1,0 +1,263 @@
+"""The feed against a real PostgreSQL: whatever is written, memory equals the tables."""
+
+import asyncio
+from datetime import timedelta
+
+import asyncpg
+import pytest
+
+from graphcore import Direction, EdgeFilter, traverse
+from server.config import FeedSettings
+from server.domain.consistency import AtLeastAsFresh, FeedState, FullyConsistent, MinimizeLatency
+from server.domain.errors import NotReadyError, ReplicaBehindError, RevisionUnknownError
+from server.domain.revision import Revision
+from server.feed.pruner import prune
+from server.replica import Replica
+from tests.support.eventually import eventually
+from tests.support.following import PATIENCE, SETTINGS, assert_level, feeding, following, memory
+
+Connection = asyncpg.Connection
+
+CHAIN = """
+INSERT INTO services (service_id) SELECT 's' || n FROM generate_series(1, 6) AS n;
+INSERT INTO service_dependencies (source_service_id, target_service_id, communication_mode)
+SELECT a.id, b.id, 'sync'
+FROM services AS a
+JOIN services AS b ON substr(b.service_id, 2)::int = substr(a.service_id, 2)::int + 1;
+"""
+
+
+async def seen(replica: Replica, connection: Connection) -> None:
+    """Wait until the replica holds everything committed so far, by a revision as a writer of SQL would get one."""
+    revision = Revision.of(await connection.fetchval("SELECT depgraph_feed.revision()"))
+    await replica.at(AtLeastAsFresh(revision), PATIENCE)
+
+
+def downstream(replica: Replica, start: str) -> list[str]:
+    found = traverse(replica.graph, start, Direction.DOWNSTREAM, 10, EdgeFilter())
+    return [service.name for service in found.services]
+
+
+async def test_what_was_there_before_is_warm(database_url: str, connection: Connection) -> None:
+    await connection.execute(CHAIN)
+    async with following(database_url) as replica:
+        assert downstream(replica, "s1") == ["s2", "s3", "s4", "s5", "s6"]
+        await assert_level(replica, connection)
+        assert replica.status().warm_count == 1
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO services (service_id, team) VALUES ('new', 'payments')",
+        "UPDATE services SET criticality = 'critical', metadata = '{\"tier\": 1}' WHERE service_id = 's2'",
+        "UPDATE services SET service_id = CASE service_id WHEN 's1' THEN 's1b' ELSE 's1' END WHERE service_id = 's1'",
+        "UPDATE services SET id = gen_random_uuid() WHERE service_id = 's1' AND false",
+        "UPDATE service_dependencies SET is_stale = true, timeout_ms = 5",
+        "UPDATE service_dependencies SET id = gen_random_uuid()",
+        "UPDATE service_dependencies SET last_observed_at = last_observed_at + interval '1 s'",
+        """UPDATE service_dependencies SET target_service_id = (SELECT id FROM services WHERE service_id = 's6')
+        WHERE source_service_id = (SELECT id FROM services WHERE service_id = 's1')""",
+        "DELETE FROM service_dependencies",
+        "DELETE FROM services WHERE service_id IN ('s2', 's4')",
+        "TRUNCATE service_dependencies",
+        "TRUNCATE services CASCADE",
+        "INSERT INTO services (service_id) VALUES ('s1'), ('s9') ON CONFLICT (service_id) DO UPDATE SET team = 'both'",
+        """WITH gone AS (DELETE FROM services WHERE service_id = 's3' RETURNING service_id)
+        INSERT INTO services (service_id) SELECT service_id || 'again' FROM gone""",
+        "DELETE FROM services WHERE service_id = 's3'; INSERT INTO services (service_id) VALUES ('s3')",
+        "SET session_replication_role = replica; UPDATE services SET team = 'replicated'",
+        "SET session_replication_role = replica; DELETE FROM services WHERE service_id = 's5'",
+    ],
+)
+async def test_plain_sql_shows_in_memory(database_url: str, connection: Connection, statement: str) -> None:
+    await connection.execute(CHAIN)
+    async with following(database_url) as replica:
+        await connection.execute(statement)
+        await seen(replica, connection)
+        await assert_level(replica, connection)
+
+
+async def test_copy_shows_in_memory(database_url: str, connection: Connection) -> None:
+    async with following(database_url) as replica:
+        await connection.copy_records_to_table(
+            "services", columns=["service_id"], records=[(f"copied-{n}",) for n in range(3_000)]
+        )
+        await seen(replica, connection)
+        assert replica.graph.service_count == 3_000
+        await assert_level(replica, connection)
+
+
+async def test_two_services_swap_names_in_one_transaction(database_url: str, connection: Connection) -> None:
+    await connection.execute(CHAIN)
+    async with following(database_url) as replica:
+        await connection.execute(
+            "BEGIN; UPDATE services SET service_id = 'x' WHERE service_id = 's1';"
+            "UPDATE services SET service_id = 's1' WHERE service_id = 's2';"
+            "UPDATE services SET service_id = 's2' WHERE service_id = 'x'; COMMIT"
+        )
+        await seen(replica, connection)
+        assert downstream(replica, "s2") == ["s1", "s3", "s4", "s5", "s6"]
+        await assert_level(replica, connection)
+
+
+async def test_a_commit_wakes_the_replica_without_anybody_asking(
+    database_url: str, connection: Connection
+) -> None:
+    async with following(database_url) as replica:
+        await connection.execute("INSERT INTO services (service_id) VALUES ('woken')")
+        await eventually(lambda: replica.graph.has_service("woken"))
+
+
+async def test_with_notifications_off_polling_carries_the_feed(
+    database_url: str, connection: Connection
+) -> None:
+    settings = FeedSettings(poll_interval=timedelta(milliseconds=20))
+    async with following(database_url, settings) as replica:
+        await connection.execute("SET depgraph.notify = 'off'")
+        await connection.execute("INSERT INTO services (service_id) VALUES ('polled')")
+        await eventually(lambda: replica.graph.has_service("polled"))
+
+
+async def test_an_update_that_changes_nothing_is_not_logged(connection: Connection) -> None:
+    await connection.execute(CHAIN)
+    before = await connection.fetchval("SELECT count(*) FROM depgraph_feed.change_log")
+    await connection.execute(
+        "UPDATE services SET team = team; UPDATE service_dependencies SET is_stale = is_stale"
+    )
+    await connection.execute("DELETE FROM services WHERE false")
+    assert await connection.fetchval("SELECT count(*) FROM depgraph_feed.change_log") == before
+
+
+async def test_a_transaction_left_open_stalls_nobody_and_shows_when_it_commits(
+    database_url: str, connection: Connection
+) -> None:
+    async with following(database_url) as replica:
+        other = await asyncpg.connect(database_url)
+        open_one = other.transaction()
+        await open_one.start()
+        await other.execute("INSERT INTO services (service_id) VALUES ('late')")
+        await connection.execute("INSERT INTO services (service_id) VALUES ('early')")
+        await seen(replica, connection)
+        assert replica.graph.has_service("early")
+        assert not replica.graph.has_service("late")
+        await open_one.commit()
+        await seen(replica, connection)
+        assert replica.graph.has_service("late")
+        await other.close()
+        await assert_level(replica, connection)
+
+
+async def test_rolled_back_writes_never_show(database_url: str, connection: Connection) -> None:
+    async with following(database_url) as replica:
+        await connection.execute("BEGIN; INSERT INTO services (service_id) VALUES ('never'); ROLLBACK")
+        await seen(replica, connection)
+        assert not replica.graph.has_service("never")
+
+
+async def test_a_cut_connection_is_made_again_and_nothing_is_lost(
+    database_url: str, connection: Connection
+) -> None:
+    await connection.execute(CHAIN)
+    async with following(database_url) as replica:
+        await connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE application_name = 'depgraph feed' AND datname = current_database()"
+        )
+        await connection.execute("DELETE FROM services WHERE service_id = 's4'")
+        await assert_level(replica, connection)
+        assert replica.status().warm_count == 1
+
+
+async def test_a_reader_behind_the_pruned_log_reads_everything_again(
+    database_url: str, connection: Connection
+) -> None:
+    await connection.execute(CHAIN)
+    blocker = await asyncpg.connect(database_url)
+    async with following(database_url) as replica:
+        # DDL holds a table, so the replica can't follow while the log is pruned past it.
+        await blocker.execute("BEGIN; LOCK TABLE services IN ACCESS EXCLUSIVE MODE")
+        await connection.execute("UPDATE service_dependencies SET timeout_ms = 7")
+        assert await prune(database_url, FeedSettings(keep_log=timedelta(0))) == 16
+        await blocker.execute("COMMIT")
+        await assert_level(replica, connection)
+        assert replica.status().warm_count == 2
+    await blocker.close()
+
+
+async def test_pruning_keeps_what_a_level_reader_has_not_passed(
+    database_url: str, connection: Connection
+) -> None:
+    async with following(database_url) as replica:
+        await connection.execute(CHAIN)
+        await seen(replica, connection)
+        assert await prune(database_url, FeedSettings()) == 0
+        await connection.execute("INSERT INTO services (service_id) VALUES ('after')")
+        await assert_level(replica, connection)
+        assert replica.status().warm_count == 1
+
+
+async def test_a_bound_on_rows_prunes_what_every_level_reader_has_passed(
+    database_url: str, connection: Connection
+) -> None:
+    await connection.execute(CHAIN)
+    open_one = await asyncpg.connect(database_url)
+    await open_one.execute("BEGIN; INSERT INTO services (service_id) VALUES ('still open')")
+    assert await prune(database_url, FeedSettings(max_log_rows=3)) == 11
+    async with following(database_url) as replica:
+        await open_one.execute("COMMIT")
+        await assert_level(replica, connection)
+        assert replica.status().warm_count == 1
+    await open_one.close()
+
+
+async def test_a_revision_of_another_database_is_refused(database_url: str, connection: Connection) -> None:
+    async with following(database_url) as replica:
+        foreign = Revision("1:2:00000000-0000-0000-0000-000000000000", xid=5)
+        with pytest.raises(RevisionUnknownError):
+            await replica.at(AtLeastAsFresh(foreign), PATIENCE)
+
+
+async def test_a_revision_that_does_not_come_in_time_is_an_error_and_not_a_stale_answer(
+    database_url: str, connection: Connection
+) -> None:
+    async with following(database_url) as replica:
+        revision = Revision.of(await connection.fetchval("SELECT depgraph_feed.revision()"))
+        future = Revision(revision.feed_id, xid=2**60)
+        with pytest.raises(ReplicaBehindError) as caught:
+            await replica.at(AtLeastAsFresh(future), timedelta(milliseconds=80))
+        assert int(caught.value.metadata["lag_ms"]) >= 0
+        assert not replica.is_waited_for
+
+
+async def test_a_revision_of_a_transaction_that_has_not_committed_waits_for_it(
+    database_url: str, connection: Connection
+) -> None:
+    async with following(database_url) as replica:
+        await connection.execute("BEGIN; INSERT INTO services (service_id) VALUES ('mine')")
+        revision = Revision.of(await connection.fetchval("SELECT depgraph_feed.revision()"))
+        reading = asyncio.create_task(replica.at(AtLeastAsFresh(revision), PATIENCE))
+        await replica.at(FullyConsistent(), PATIENCE)
+        assert not reading.done()
+        await connection.execute("COMMIT")
+        assert (await reading).has_service("mine")
+
+
+async def test_before_the_first_load_reads_are_told_to_come_back() -> None:
+    async with feeding("postgresql://nobody@127.0.0.1:9/none", SETTINGS) as replica:
+        with pytest.raises(NotReadyError):
+            await replica.at(MinimizeLatency(), None)
+
+
+async def test_rows_come_through_a_large_change_whole(database_url: str, connection: Connection) -> None:
+    async with following(database_url) as replica:
+        await connection.execute(
+            "INSERT INTO services (service_id) SELECT 'b' || n FROM generate_series(1, 12000) AS n"
+        )
+        await seen(replica, connection)
+        services, _ = memory(replica)
+        assert len(services) == 12_000
+        await connection.execute("UPDATE services SET team = 'all'")
+        await assert_level(replica, connection)
+        assert replica.status().warm_count == 1
+        assert replica.status().feed_state is FeedState.FOLLOWING
