@@ -1,0 +1,43 @@
+"""The tables as any program with a PostgreSQL client sees them: statements, no repository in between."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from uuid import UUID
+
+import asyncpg
+
+
+@asynccontextmanager
+async def connected(url: str) -> AsyncIterator[asyncpg.Connection]:
+    """Connect for as long as the context lasts."""
+    connection = await asyncpg.connect(url)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def insert(connection: asyncpg.Connection, table: str, **literals: str) -> asyncpg.Record:
+    """Add a row, columns given as SQL literals, and return it as stored."""
+    row = await connection.fetchrow(
+        f"INSERT INTO {table} ({', '.join(literals)}) VALUES ({', '.join(literals.values())}) RETURNING *"
+    )
+    assert row is not None
+    return row
+
+
+async def insert_service(
+    connection: asyncpg.Connection, service_id: str = "checkout", **literals: str
+) -> UUID:
+    """Add a service and return its row id."""
+    row_id: UUID = (await insert(connection, "services", service_id=f"'{service_id}'", **literals))["id"]
+    return row_id
+
+
+async def definitions_of_indexes(connection: asyncpg.Connection, table: str) -> dict[str, str]:
+    """Describe the indexes of a table: what follows its name in their definitions, and whether they are unique."""
+    rows = await connection.fetch("SELECT indexname, indexdef FROM pg_indexes WHERE tablename = $1", table)
+    return {
+        name: ("UNIQUE " if "UNIQUE" in definition else "") + definition.split(" USING btree ")[1]
+        for name, definition in rows
+    }
