@@ -143,6 +143,17 @@ async def test_tables_land_in_public_whatever_the_search_path(empty_database_url
     assert (await migrate.status(empty_database_url)).pending == ()
 
 
+async def test_a_database_that_takes_no_writes_is_unavailable(empty_database_url: str) -> None:
+    async with connected(empty_database_url) as connection:
+        database = await connection.fetchval("SELECT current_database()")
+        await connection.execute(f'ALTER DATABASE "{database}" SET default_transaction_read_only = on')
+
+    with pytest.raises(DatabaseUnavailableError, match="takes no writes"):
+        await migrate.upgrade(empty_database_url)
+
+    assert (await migrate.status(empty_database_url)).current is None
+
+
 async def test_a_database_that_nobody_serves_is_reported_without_its_password(tmp_path: Path) -> None:
     with pytest.raises(DatabaseUnavailableError) as unreachable:
         await migrate.status(f"postgresql://postgres:secret@/x?host={tmp_path}")
