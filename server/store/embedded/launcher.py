@@ -15,7 +15,7 @@ from server.store.embedded.lock import FolderLock
 from server.store.embedded.log import DatabaseLog
 from server.store.embedded.process import GuardedProcess
 from server.store.embedded.readiness import DATABASE, ensure_database, is_ready
-from server.store.embedded.sockets import DEFAULT_PORT, database_url
+from server.store.embedded.sockets import DEFAULT_PORT, database_url, leave_sockets
 from server.store.embedded.state import Report, open_data_folder
 
 READY_POLL_SECONDS = 0.01
@@ -56,7 +56,7 @@ class EmbeddedPostgres:
         self._listen_port = listen_port
         self._settings = dict(settings)
         self._report = report
-        self._locks = contextlib.ExitStack()
+        self._held = contextlib.ExitStack()
         self._server: GuardedProcess | None = None
         self._url: str | None = None
 
@@ -91,7 +91,7 @@ class EmbeddedPostgres:
         """
         if self.pid is not None:
             return
-        self._locks.close()  # held on if the server ended by itself
+        self._held.close()  # held on if the server ended by itself
         try:
             await self._start()
         except BaseException as error:
@@ -117,6 +117,7 @@ class EmbeddedPostgres:
             )
         report = self._report_from_thread(asyncio.get_running_loop())
         log, layout = await _in_thread(lambda: self._make_ready(report))
+        self._held.callback(leave_sockets, layout.sockets)
         settings = server_settings(layout, self._listen_port, self._settings, durable=self._durable)
         self._server = GuardedProcess(layout.command(settings), layout.account, log.path)
         await self._until_ready(self._server, layout, log)
@@ -126,11 +127,11 @@ class EmbeddedPostgres:
 
     def _make_ready(self, report: Report) -> tuple[DatabaseLog, Layout]:
         open_data_folder(self.data_dir)
-        self._locks.callback(FolderLock(self.data_dir).release)
+        self._held.callback(FolderLock(self.data_dir).release)
         home = find_home(self.data_dir, report)
         if home != self.data_dir:
             # A copy of the data folder points to the same home.
-            self._locks.callback(FolderLock(home).release)
+            self._held.callback(FolderLock(home).release)
         log = DatabaseLog(self.data_dir / "postgres.log")
         return log, make_ready(home, log, report, durable=self._durable)
 
@@ -156,7 +157,7 @@ class EmbeddedPostgres:
                 await _in_thread(lambda: _end_process(server, how))
         finally:
             self._server = None
-            self._locks.close()
+            self._held.close()
 
     def _report_from_thread(self, loop: asyncio.AbstractEventLoop) -> Report:
         def report(sentence: str) -> None:

@@ -1,5 +1,6 @@
 """The folder of the database's Unix socket: private, at the same path on every start, short enough for the kernel."""
 
+import contextlib
 import hashlib
 import os
 import re
@@ -14,6 +15,7 @@ from server.store.embedded.errors import EmbeddedPostgresError
 
 DEFAULT_PORT = 5432
 PRIVATE = 0o700
+INSIDE_HOME = "run"
 LONGEST_SOCKET_PATH = 103 if sys.platform == "darwin" else 107
 # A comma or colon in a host means a list of hosts to drivers, and a blank would need quotes in the settings.
 PLAIN_PATH = re.compile(r"[\w./+-]+", re.ASCII)
@@ -21,7 +23,7 @@ PLAIN_PATH = re.compile(r"[\w./+-]+", re.ASCII)
 
 def socket_folder(home: Path, account: Account | None) -> Path:
     """Make ``home/run`` ready, or a folder of temporary files when that path is too long or not plain."""
-    folder = home / "run"
+    folder = home / INSIDE_HOME
     if not _fits(folder):
         return _temporary_folder(home, account)
     folder.mkdir(mode=PRIVATE, exist_ok=True)
@@ -34,6 +36,13 @@ def remove_stale_sockets(folder: Path) -> None:
     """Clear what a killed database left. The caller knows that none runs; PostgreSQL would only guess from a pid."""
     for left in folder.glob(".s.PGSQL.*"):
         left.unlink(missing_ok=True)
+
+
+def leave_sockets(folder: Path) -> None:
+    """Remove the folder again if it is one among everybody's temporary files."""
+    if folder.name != INSIDE_HOME:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
 
 
 def database_url(folder: Path, port: int, database: str) -> str:

@@ -1,0 +1,193 @@
+"""The embedded database by itself: starting, stopping, crashing, and saying what is wrong."""
+
+import asyncio
+import socket
+import stat
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import asyncpg
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from server.store.embedded import DataFolderInUseError, EmbeddedPostgres, EmbeddedPostgresError
+from server.store.embedded.leftovers import database_processes
+from tests.support.owners import kept_rows
+
+
+async def keep(url: str, note: str) -> None:
+    connection = await asyncpg.connect(url)
+    await connection.execute("CREATE TABLE IF NOT EXISTS kept (note text)")
+    await connection.execute("INSERT INTO kept VALUES ($1)", note)
+    await connection.close()
+
+
+async def ask(url: str, query: str) -> object:
+    connection = await asyncpg.connect(url)
+    try:
+        return await connection.fetchval(query)
+    finally:
+        await connection.close()
+
+
+def socket_folder_of(url: str) -> Path:
+    return Path(parse_qs(urlsplit(url).query)["host"][0])
+
+
+async def test_rows_and_url_are_the_same_after_stop_and_start(own_postgres: EmbeddedPostgres) -> None:
+    url = own_postgres.url
+    await keep(url, "before")
+    await own_postgres.stop()
+    assert own_postgres.pid is None
+    with pytest.raises((ConnectionError, FileNotFoundError)):
+        await asyncpg.connect(url)
+    await own_postgres.start()
+    assert own_postgres.url == url
+    assert await kept_rows(url) == ["before"]
+
+
+async def test_a_crash_loses_nothing_committed(own_postgres: EmbeddedPostgres) -> None:
+    await keep(own_postgres.url, "committed")
+    await own_postgres.crash()
+    await own_postgres.start()
+    assert await kept_rows(own_postgres.url) == ["committed"]
+
+
+async def test_another_launcher_finds_the_rows_of_the_first(reachable_folder: Path) -> None:
+    for expected in (["once"], ["once", "once"]):
+        async with EmbeddedPostgres(reachable_folder / "new" / "folder", durable=False) as database:
+            await keep(database.url, "once")
+            assert await kept_rows(database.url) == expected
+
+
+async def test_starting_twice_and_stopping_twice_change_nothing(own_postgres: EmbeddedPostgres) -> None:
+    pid = own_postgres.pid
+    await own_postgres.start()
+    assert own_postgres.pid == pid
+    await own_postgres.stop()
+    await own_postgres.stop()
+    assert own_postgres.pid is None
+
+
+async def test_sqlalchemy_reads_the_url_too(own_postgres: EmbeddedPostgres) -> None:
+    engine = create_async_engine(own_postgres.url.replace("postgresql:", "postgresql+asyncpg:"))
+    async with engine.connect() as connection:
+        assert (await connection.execute(text("SELECT current_database()"))).scalar() == "depgraph"
+    await engine.dispose()
+
+
+async def test_only_the_owner_reaches_it_and_only_by_its_socket(own_postgres: EmbeddedPostgres) -> None:
+    assert await ask(own_postgres.url, "SHOW listen_addresses") == ""
+    assert stat.S_IMODE(socket_folder_of(own_postgres.url).stat().st_mode) == 0o700
+
+
+async def test_a_port_is_listened_to_on_loopback_if_one_is_given(reachable_folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    async with EmbeddedPostgres(reachable_folder / "database", durable=False, listen_port=port) as database:
+        by_port = f"postgresql://postgres@127.0.0.1:{port}/depgraph"
+        assert await ask(by_port, "SHOW listen_addresses") == "127.0.0.1"
+        assert await ask(database.url, "SHOW port") == str(port)
+
+
+async def test_text_is_ordered_alike_on_every_system(own_postgres: EmbeddedPostgres) -> None:
+    query = (
+        "SELECT datlocprovider::text || ' ' || datlocale FROM pg_database WHERE datname = current_database()"
+    )
+    assert await ask(own_postgres.url, query) == "b C.UTF-8"
+
+
+async def test_it_is_durable_unless_told_otherwise(reachable_folder: Path) -> None:
+    async with EmbeddedPostgres(reachable_folder / "database", settings={"work_mem": "5MB"}) as database:
+        assert await ask(database.url, "SHOW fsync") == "on"
+        assert await ask(database.url, "SHOW synchronous_commit") == "on"
+        assert await ask(database.url, "SHOW work_mem") == "5MB"
+
+
+@pytest.mark.parametrize("name", ["a" * 100, "with, comma", "with space", "mit ümlaut", "per%20cent"])
+async def test_any_path_of_a_data_folder_will_do(reachable_folder: Path, name: str) -> None:
+    database = EmbeddedPostgres(reachable_folder / name, durable=False)
+    async with database:
+        assert await ask(database.url, "SELECT 1") == 1
+    sockets = socket_folder_of(database.url)
+    assert not sockets.exists()
+    assert not sockets.is_relative_to(reachable_folder)
+
+
+async def test_progress_is_told_on_the_first_start_only(reachable_folder: Path) -> None:
+    told: list[str] = []
+    database = EmbeddedPostgres(reachable_folder / "database", durable=False, report=told.append)
+    async with database:
+        cluster = reachable_folder / "database" / "postgres"
+        assert told == [f"creating the database cluster in {cluster} (first start)"]
+    async with database:
+        assert len(told) == 1
+
+
+async def test_an_interrupted_first_start_is_begun_again(reachable_folder: Path) -> None:
+    half = reachable_folder / "database" / "postgres.new"
+    half.mkdir(parents=True)
+    (half / "PG_VERSION").write_text("18\n")
+    async with EmbeddedPostgres(reachable_folder / "database", durable=False) as database:
+        assert await ask(database.url, "SELECT 1") == 1
+    assert not half.exists()
+
+
+async def test_a_cancelled_start_leaves_no_process_and_frees_the_folder(reachable_folder: Path) -> None:
+    folder = reachable_folder / "database"
+    begun = asyncio.Event()
+    starting = asyncio.create_task(
+        EmbeddedPostgres(folder, durable=False, report=lambda _sentence: begun.set()).start()
+    )
+    await begun.wait()
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    assert not database_processes(folder / "postgres")
+    async with EmbeddedPostgres(folder, durable=False) as database:
+        assert await ask(database.url, "SELECT 1") == 1
+
+
+async def test_a_server_that_does_not_start_is_explained_and_lets_go(reachable_folder: Path) -> None:
+    folder = reachable_folder / "database"
+    wrong = EmbeddedPostgres(folder, durable=False, settings={"shared_buffers": "lots"})
+    with pytest.raises(
+        EmbeddedPostgresError, match='invalid value for parameter "shared_buffers": "lots"'
+    ) as failure:
+        await wrong.start()
+    assert str(folder) in str(failure.value)
+    async with EmbeddedPostgres(folder, durable=False) as database:
+        assert await ask(database.url, "SELECT 1") == 1
+
+
+async def test_a_cluster_of_another_major_version_is_refused(own_postgres: EmbeddedPostgres) -> None:
+    await own_postgres.stop()
+    version = own_postgres.data_dir / "postgres" / "PG_VERSION"
+    ours = version.read_text()
+    version.write_text("17\n")
+    with pytest.raises(EmbeddedPostgresError, match="were made by PostgreSQL 17, this is 18"):
+        await own_postgres.start()
+    version.write_text(ours)
+    await own_postgres.start()
+    assert await ask(own_postgres.url, "SELECT 1") == 1
+
+
+async def test_a_data_folder_that_is_a_file_is_refused(reachable_folder: Path) -> None:
+    taken = reachable_folder / "file"
+    taken.touch()
+    with pytest.raises(EmbeddedPostgresError, match="can't be used"):
+        await EmbeddedPostgres(taken).start()
+
+
+async def test_a_second_launcher_in_the_same_process_is_refused(own_postgres: EmbeddedPostgres) -> None:
+    pid = own_postgres.pid
+    with pytest.raises(DataFolderInUseError, match=str(own_postgres.data_dir)):
+        await EmbeddedPostgres(own_postgres.data_dir).start()
+    assert own_postgres.pid == pid
+    assert await ask(own_postgres.url, "SELECT 1") == 1
+
+
+def test_there_is_no_url_before_the_first_start(tmp_path: Path) -> None:
+    with pytest.raises(EmbeddedPostgresError, match="before its first start"):
+        _ = EmbeddedPostgres(tmp_path).url

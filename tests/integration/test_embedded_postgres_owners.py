@@ -1,0 +1,128 @@
+"""The embedded database and the processes around it: second services, services killed without warning, leftovers."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from server.store.embedded import DataFolderInUseError, EmbeddedPostgres
+from server.store.embedded.account import database_account, give
+from server.store.embedded.binaries import programs
+from server.store.embedded.leftovers import database_processes
+from server.store.embedded.process import GuardedProcess
+from tests.support.owners import (
+    ORDINARY_UID,
+    kept_rows,
+    kill_without_warning,
+    ordinary_python,
+    owner,
+    wait_until_gone,
+)
+
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with its parent")
+
+
+@pytest.fixture
+def sleeper() -> Iterator[subprocess.Popen[bytes]]:
+    """A process of an ordinary user that has nothing to do with databases."""
+    user: dict[str, Any] = {"user": ORDINARY_UID} if os.geteuid() == 0 else {}
+    with subprocess.Popen(["/bin/sleep", "600"], **user) as process:
+        yield process
+        process.kill()
+
+
+async def test_a_second_service_is_told_who_has_the_folder_and_the_first_goes_on(
+    reachable_folder: Path,
+) -> None:
+    folder = reachable_folder / "database"
+    with owner(folder) as first:
+        with pytest.raises(DataFolderInUseError) as refusal:
+            await EmbeddedPostgres(folder).start()
+        assert refusal.value.pid == first.process.pid
+        assert str(folder) in str(refusal.value)
+        assert str(first.process.pid) in str(refusal.value)
+        assert await kept_rows(first.url) == ["committed"]
+
+
+@linux_only
+async def test_a_killed_service_takes_its_database_along_and_loses_nothing(reachable_folder: Path) -> None:
+    folder = reachable_folder / "database"
+    with owner(folder) as killed:
+        kill_without_warning(killed)
+        wait_until_gone(killed.server)
+    assert not database_processes(folder / "postgres")
+    async with EmbeddedPostgres(folder) as database:
+        assert await kept_rows(database.url) == ["committed"]
+
+
+@linux_only
+async def test_the_next_start_need_not_wait_for_the_killed_one(reachable_folder: Path) -> None:
+    folder = reachable_folder / "database"
+    with owner(folder) as killed:
+        kill_without_warning(killed)
+        async with EmbeddedPostgres(folder) as database:
+            assert database.url == killed.url
+            assert await kept_rows(database.url) == ["committed"]
+
+
+@linux_only
+def test_an_ordinary_user_has_the_same(reachable_folder: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("the tests run as an ordinary user: all the others show it")
+    if (python := ordinary_python()) is None:
+        pytest.skip("no interpreter of this version that an ordinary user may run")
+    os.chown(reachable_folder, ORDINARY_UID, ORDINARY_UID)
+    for starts in (1, 2):
+        with owner(reachable_folder / "database", python, uid=ORDINARY_UID) as service:
+            assert (service.uid, service.rows) == (ORDINARY_UID, starts)
+            kill_without_warning(service)
+    wait_until_gone(service.server)
+
+
+@linux_only
+async def test_a_server_that_outlived_its_service_is_shut_down_first(own_postgres: EmbeddedPostgres) -> None:
+    await own_postgres.stop()
+    cluster = own_postgres.data_dir / "postgres"
+    told: list[str] = []
+    command = [
+        server_program(own_postgres),
+        "-D",
+        str(cluster),
+        "--listen_addresses=",
+        f"--unix_socket_directories={own_postgres.data_dir}/run",
+    ]
+    orphan = GuardedProcess(command, database_account(cluster), own_postgres.data_dir / "orphan.log")
+    while f"{orphan.pid}\n" not in pid_file(cluster):
+        assert orphan.exit_code is None
+    async with EmbeddedPostgres(own_postgres.data_dir, durable=False, report=told.append) as database:
+        assert orphan.exit_code == 0
+        assert database.url == own_postgres.url
+    assert any("left running by a killed service" in sentence for sentence in told)
+
+
+@linux_only
+async def test_a_stale_pid_file_that_names_a_stranger_does_not_matter(
+    own_postgres: EmbeddedPostgres, sleeper: subprocess.Popen[bytes]
+) -> None:
+    await own_postgres.crash()
+    cluster = own_postgres.data_dir / "postgres"
+    stale = cluster / "postmaster.pid"
+    stale.write_text(f"{sleeper.pid}\n{cluster}\n0\n5432\n\n\n\n")
+    give(stale, database_account(cluster))
+    await own_postgres.start()
+    assert sleeper.poll() is None
+
+
+def server_program(database: EmbeddedPostgres) -> str:
+    return str(
+        programs(database_account(database.data_dir / "postgres"), lambda _sentence: None) / "postgres"
+    )
+
+
+def pid_file(cluster: Path) -> str:
+    path = cluster / "postmaster.pid"
+    return path.read_text() if path.exists() else ""
