@@ -9,7 +9,7 @@ DATA_DIR ?= .depgraph
 SAMPLE := examples/online_shop.json
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check proto proto-fresh format lint types imports buf breaking bench lock clean
+.PHONY: help setup run test check proto proto-fresh format lint types imports buf breaking package bench lock clean
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,7 +30,7 @@ run: $(STAMP) ## start the server with a sample topology (LISTEN=..., DATA_DIR=.
 test: $(STAMP) ## run every test
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-check: lint types imports buf breaking proto-fresh ## everything CI runs besides the tests
+check: lint types imports buf breaking proto-fresh package test ## everything CI does
 
 format: $(STAMP) ## rewrite code into the project's format
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix . && $(BIN)/buf format -w
@@ -57,6 +57,9 @@ proto: $(STAMP) ## generate the stubs from proto/
 
 proto-fresh: $(STAMP)
 	@sh scripts/stubs_are_fresh.sh $(PROTOS)
+
+package: $(STAMP) ## install as the Dockerfile does, into a folder that is thrown away, and try the command
+	@sh scripts/try_install.sh
 
 bench: $(STAMP) ## measure; prints a table (BENCH_ARGS="--only NAME --json FILE")
 	@$(BIN)/python -m bench $(BENCH_ARGS)

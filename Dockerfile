@@ -1,0 +1,26 @@
+# The server with its embedded PostgreSQL; give DATABASE_URL to use a PostgreSQL of your own.
+#   docker build -t depgraph . && docker run -p 50051:50051 -v depgraph:/var/lib/depgraph depgraph
+FROM python:3.13-slim AS build
+WORKDIR /src
+COPY pyproject.toml uv.lock README.md LICENSE ./
+COPY scripts/install_server.sh scripts/
+COPY depgraph depgraph
+COPY graphcore graphcore
+COPY server server
+RUN sh scripts/install_server.sh /opt/depgraph
+
+FROM python:3.13-slim
+RUN useradd --system --uid 10001 --home-dir /var/lib/depgraph --create-home depgraph
+COPY --from=build /opt/depgraph /opt/depgraph
+ENV PATH=/opt/depgraph/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    DEPGRAPH_LISTEN=0.0.0.0:50051 \
+    DEPGRAPH_ADDRESS=127.0.0.1:50051 \
+    DEPGRAPH_DATA_DIR=/var/lib/depgraph
+USER depgraph
+VOLUME /var/lib/depgraph
+EXPOSE 50051
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 CMD ["depgraph", "status"]
+ENTRYPOINT ["depgraph"]
+CMD ["serve"]
