@@ -58,6 +58,8 @@ async def test_what_was_there_before_is_warm(database_url: str, connection: Conn
         "UPDATE service_dependencies SET last_observed_at = last_observed_at + interval '1 s'",
         """UPDATE service_dependencies SET target_service_id = (SELECT id FROM services WHERE service_id = 's6')
         WHERE source_service_id = (SELECT id FROM services WHERE service_id = 's1')""",
+        """UPDATE services SET metadata = '{"a": 1}'; SET session_replication_role = replica;
+        UPDATE services SET metadata = '{"a": 1.0}'""",
         "DELETE FROM service_dependencies",
         "DELETE FROM services WHERE service_id IN ('s2', 's4')",
         "TRUNCATE service_dependencies",
