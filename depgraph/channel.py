@@ -1,0 +1,93 @@
+"""How a client talks to its servers: keepalive, retries, load balancing, message sizes."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+DEFAULT_TARGET = "127.0.0.1:50051"
+DEFAULT_TIMEOUT = 30.0
+DEFAULT_ATTEMPTS = 5
+MAX_RESPONSE_BYTES = 64 * 1024 * 1024
+
+# Servers close connections that ping more often than they allow; a depgraph server allows one ping in ten seconds.
+KEEPALIVE_TIME_MS = 30_000
+KEEPALIVE_TIMEOUT_MS = 10_000
+
+# gRPC core doubles the wait between connection attempts up to two minutes: too long for a server that was only restarted.
+MAX_RECONNECT_WAIT_MS = 10_000
+
+# Calls that leave the same behind when they are made twice. What is missing here would report a failure for its own success
+# (CreateService, DeleteService, ResolveAlert), miscount (MarkStale) or undo somebody else's later write (UpdateService).
+REPEATABLE_CALLS = {
+    "depgraph.v1.CatalogService": ("GetService", "ListServices", "BatchUpsertServices"),
+    "depgraph.v1.DependencyService": (
+        "GetDependency",
+        "ListDependencies",
+        "BatchUpsertDependencies",
+        "IngestGraph",
+    ),
+    "depgraph.v1.GraphService": ("Traverse", "ListComponents", "GetComponent", "GetStatus"),
+    "depgraph.v1.AlertService": ("GetAlert", "ListAlerts", "CheckCycle"),
+}
+REPEATABLE_STREAMS = {"depgraph.v1.GraphService": ("StreamTraverse", "GetAdjacencyList")}
+
+
+def checked_timeout(seconds: float | None) -> float | None:
+    """Return a default deadline in seconds (None = none); ``ValueError`` when it is not a positive number."""
+    if seconds is not None and not (seconds > 0 and math.isfinite(seconds)):
+        raise ValueError(f"timeout must be a positive number of seconds or None, not {seconds!r}")
+    return seconds
+
+
+def service_config(*, wait_for_ready: bool, attempts: int) -> dict[str, Any]:
+    """
+    Build the gRPC service config: who is asked, whether calls wait for a connection, which calls are tried again.
+
+    Every resolved address is used in turn. Streams never wait for a connection. ``attempts`` counts the first one, 1 to 5:
+    1 = never try again. Only UNAVAILABLE is tried again, after 0.1 s, then twice as long each time, with jitter; gRPC stops
+    retrying a stream once its first message came.
+    """
+    if not 1 <= attempts <= DEFAULT_ATTEMPTS:
+        raise ValueError(f"attempts must be 1 to {DEFAULT_ATTEMPTS}, not {attempts!r}")
+    retries = {"retryPolicy": _retry_policy(attempts)} if attempts > 1 else {}
+    return {
+        "loadBalancingConfig": [{"round_robin": {}}],
+        "methodConfig": [
+            {"name": _names(REPEATABLE_CALLS), "waitForReady": wait_for_ready} | retries,
+            {"name": _names(REPEATABLE_STREAMS), "waitForReady": False} | retries,
+            {"name": [{}], "waitForReady": wait_for_ready},
+        ],
+    }
+
+
+def _names(calls: Mapping[str, Sequence[str]]) -> list[dict[str, str]]:
+    return [
+        {"service": service, "method": method} for service, methods in calls.items() for method in methods
+    ]
+
+
+def _retry_policy(attempts: int) -> dict[str, Any]:
+    return {
+        "maxAttempts": attempts,
+        "initialBackoff": "0.1s",
+        "maxBackoff": "2s",
+        "backoffMultiplier": 2,
+        "retryableStatusCodes": ["UNAVAILABLE"],
+    }
+
+
+def channel_options(
+    *, wait_for_ready: bool = True, attempts: int = DEFAULT_ATTEMPTS
+) -> list[tuple[str, Any]]:
+    """Return the options of a gRPC channel, synchronous or not; the arguments are those of ``service_config``."""
+    config = service_config(wait_for_ready=wait_for_ready, attempts=attempts)
+    return [
+        ("grpc.service_config", json.dumps(config)),
+        ("grpc.enable_retries", 1),
+        ("grpc.keepalive_time_ms", KEEPALIVE_TIME_MS),
+        ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.max_reconnect_backoff_ms", MAX_RECONNECT_WAIT_MS),
+        ("grpc.max_receive_message_length", MAX_RESPONSE_BYTES),
+    ]

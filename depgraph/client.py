@@ -1,0 +1,126 @@
+"""The synchronous client."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import grpc
+
+from depgraph.channel import (
+    DEFAULT_ATTEMPTS,
+    DEFAULT_TARGET,
+    DEFAULT_TIMEOUT,
+    channel_options,
+    checked_timeout,
+)
+from depgraph.revisions import LatestRevision
+from depgraph.v1.alert_service_pb2_grpc import AlertServiceStub
+from depgraph.v1.catalog_service_pb2_grpc import CatalogServiceStub
+from depgraph.v1.dependency_service_pb2_grpc import DependencyServiceStub
+from depgraph.v1.graph_service_pb2_grpc import GraphServiceStub
+from depgraph.v1.types_pb2 import Consistency
+
+
+@dataclass(frozen=True, slots=True)
+class _CallDetails(grpc.ClientCallDetails):
+    method: str
+    timeout: float | None
+    metadata: Any
+    credentials: grpc.CallCredentials | None
+    wait_for_ready: bool | None
+    compression: grpc.Compression | None
+
+
+class _UnaryCalls(grpc.UnaryUnaryClientInterceptor):
+    """Gives calls the default deadline and notes the revisions of their responses."""
+
+    def __init__(self, timeout: float | None, revisions: LatestRevision) -> None:
+        self._timeout = timeout
+        self._revisions = revisions
+
+    def intercept_unary_unary(
+        self, continuation: Callable[..., Any], client_call_details: grpc.ClientCallDetails, request: Any
+    ) -> Any:
+        """Make the call; a failed one is handed on as it is."""
+        asked = client_call_details
+        call = continuation(
+            _CallDetails(
+                asked.method,
+                self._timeout if asked.timeout is None else asked.timeout,
+                asked.metadata,
+                asked.credentials,
+                asked.wait_for_ready,
+                asked.compression,
+            ),
+            request,
+        )
+        # Runs at once when the response is here; a call made with `.future()` is not waited for.
+        call.add_done_callback(self._note)
+        return call
+
+    def _note(self, call: Any) -> None:
+        if not call.cancelled() and call.exception() is None:
+            self._revisions.note(call.result())
+
+
+class Client:
+    """
+    A connection to one depgraph server, or to all that a name resolves to; safe to share between threads.
+
+    ::
+
+        with Client("localhost:50051") as client:
+            client.catalog.CreateService(CreateServiceRequest(service=Service(service_id="checkout")))
+            answer = client.graph.GetComponent(
+                GetComponentRequest(service_id="checkout", consistency=client.read_your_writes())
+            )
+
+    ``timeout`` is the deadline, in seconds, of unary calls that are made without one (None = none). They wait within
+    their deadline until a server can be reached, unless ``wait_for_ready`` is false; streams, which have no deadline of their
+    own, fail at once. Calls that may be repeated are tried up to ``attempts`` times (1 to 5) while the server is UNAVAILABLE.
+    Without ``credentials`` the connection is not encrypted.
+    Failures are ``grpc.RpcError``.
+    """
+
+    def __init__(
+        self,
+        target: str = DEFAULT_TARGET,
+        *,
+        credentials: grpc.ChannelCredentials | None = None,
+        timeout: float | None = DEFAULT_TIMEOUT,
+        wait_for_ready: bool = True,
+        attempts: int = DEFAULT_ATTEMPTS,
+    ) -> None:
+        self._revisions = LatestRevision()
+        calls = _UnaryCalls(checked_timeout(timeout), self._revisions)
+        options = channel_options(wait_for_ready=wait_for_ready, attempts=attempts)
+        plain = (
+            grpc.insecure_channel(target, options)
+            if credentials is None
+            else grpc.secure_channel(target, credentials, options)
+        )
+        self.channel = grpc.intercept_channel(plain, calls)
+        self.catalog = CatalogServiceStub(self.channel)
+        self.dependencies = DependencyServiceStub(self.channel)
+        self.graph = GraphServiceStub(self.channel)
+        self.alerts = AlertServiceStub(self.channel)
+
+    def read_your_writes(self) -> Consistency:
+        """Return the consistency that makes a read see this client's latest write; unset before the first one."""
+        return self._revisions.consistency()
+
+    def close(self) -> None:
+        """Close the connection; calls that are running are cancelled."""
+        self.channel.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
