@@ -1,0 +1,45 @@
+"""The log: structlog's and the standard library's records in one form, on stderr."""
+
+import logging
+import sys
+
+import structlog
+from structlog.typing import Processor
+
+from server.cli.settings import LogFormat, LogLevel
+
+
+def configure_logging(level: LogLevel, form: LogFormat) -> None:
+    """Send every record of ``level`` and above to stderr: text for people, or one JSON object a line."""
+    as_text = form == "text" or (form == "auto" and sys.stderr.isatty())
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.PositionalArgumentsFormatter(),
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=_rendering(as_text=as_text))
+    )
+    logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
+
+
+def _rendering(*, as_text: bool) -> list[Processor]:
+    drop_internals = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    if as_text:
+        return [drop_internals, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+    return [
+        drop_internals,
+        structlog.processors.dict_tracebacks,
+        structlog.processors.JSONRenderer(),
+    ]

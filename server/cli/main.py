@@ -1,0 +1,52 @@
+"""The commands put together, and what happens when one fails."""
+
+import io
+import os
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from server.cli import importing, migrate, serve, show, status
+from server.cli.failures import INTERRUPTED, exit_code, sentence
+
+app = typer.Typer(
+    name="depgraph",
+    help="A service-dependency graph: who calls whom, answered over gRPC.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("serve")(serve.serve)
+app.add_typer(migrate.app, name="migrate")
+app.command("import")(importing.import_graph)
+app.command("show")(show.show)
+app.command("status")(status.status)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line: 0 = done, 1 = failed, 2 = misused, 130 = interrupted. Failures are one line on stderr."""
+    _never_fail_to_print()
+    try:
+        return int(app(list(arguments), prog_name="depgraph", standalone_mode=False) or 0)
+    except BrokenPipeError:
+        # The reader (`| head`) has seen enough; Python would complain about it when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except ModuleNotFoundError:
+        raise
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - the last stop: people get a sentence, never a traceback
+        text = sentence(error)
+        if text:
+            typer.echo(f"depgraph: {text}", err=True)
+        return exit_code(error)
+
+
+def _never_fail_to_print() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

@@ -1,0 +1,139 @@
+"""The one place that reads flags and environment; what is wrong is refused with the name of the flag."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+import typer
+
+from server.config import Settings
+
+DEFAULTS = Settings()
+# Linux holds 107 bytes of a socket's path, macOS 103.
+MAX_SOCKET_PATH_BYTES = 103
+MAX_PORT = 65_535
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+LogFormat = Literal["auto", "text", "json"]
+
+_HOST_PORT = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%]+\]|[^\[\]:/\s]+):(?P<port>[0-9]{1,5})", re.ASCII)
+
+
+def checked_listen(value: str) -> str:
+    """Accept ``HOST:PORT`` (port 0 = any free one), ``[IPV6]:PORT`` or ``unix:PATH``; ``BadParameter`` otherwise."""
+    if value.startswith("unix:"):
+        return _checked_socket(value)
+    return _checked_host_port(value, lowest_port=0)
+
+
+def checked_address(value: str) -> str:
+    """Accept what a client can call: like ``checked_listen``, but no port 0."""
+    if value.startswith("unix:"):
+        return _checked_socket(value)
+    return _checked_host_port(value, lowest_port=1)
+
+
+def checked_database_url(value: str | None) -> str | None:
+    """Accept a ``postgresql://`` URL; ``BadParameter`` otherwise, without showing the URL: it may hold a password."""
+    if value is None:
+        return None
+    try:
+        parts = urlsplit(value)
+        _ = parts.port  # raises when it is not a number
+    except ValueError:
+        raise typer.BadParameter(
+            "not a URL: expected postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
+        ) from None
+    if parts.scheme not in ("postgresql", "postgres"):
+        raise typer.BadParameter("expected a URL that begins with postgresql://")
+    return value
+
+
+def _checked_socket(value: str) -> str:
+    path = value.removeprefix("unix:").removeprefix("//")
+    if not path or "\0" in path:
+        raise typer.BadParameter(f"{value!r} names no socket: expected unix:PATH")
+    if len(path.encode()) > MAX_SOCKET_PATH_BYTES:
+        raise typer.BadParameter(f"the socket's path is longer than {MAX_SOCKET_PATH_BYTES} bytes: {value!r}")
+    return value
+
+
+def _checked_host_port(value: str, lowest_port: int) -> str:
+    match = _HOST_PORT.fullmatch(value)
+    if match is None:
+        raise typer.BadParameter(f"{value!r} is no address: expected HOST:PORT, [IPV6]:PORT or unix:PATH")
+    if not lowest_port <= int(match["port"]) <= MAX_PORT:
+        raise typer.BadParameter(f"{value!r}: the port must be {lowest_port} to {MAX_PORT}")
+    return value
+
+
+Listen = Annotated[
+    str,
+    typer.Option(
+        "--listen",
+        envvar="DEPGRAPH_LISTEN",
+        metavar="HOST:PORT|unix:PATH",
+        callback=checked_listen,
+        help="Where to listen; port 0 = any free one.",
+    ),
+]
+DatabaseUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--database-url",
+        envvar="DATABASE_URL",
+        metavar="URL",
+        callback=checked_database_url,
+        show_envvar=True,
+        help="PostgreSQL to use. Without one: an embedded PostgreSQL in the data folder.",
+    ),
+]
+DataDir = Annotated[
+    Path,
+    typer.Option(
+        "--data-dir",
+        envvar="DEPGRAPH_DATA_DIR",
+        metavar="DIR",
+        file_okay=False,
+        help="Folder of the embedded PostgreSQL.",
+    ),
+]
+SeedFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--seed-file",
+        envvar="DEPGRAPH_SEED_FILE",
+        metavar="FILE",
+        exists=True,
+        dir_okay=False,
+        readable=True,
+        help="Graph to take in, in the json format of 'depgraph import', when the database holds none.",
+    ),
+]
+Migrate = Annotated[
+    bool,
+    typer.Option("--migrate/--no-migrate", help="Bring the schema up to date, or only check that it is."),
+]
+LogLevelOption = Annotated[
+    LogLevel, typer.Option("--log-level", envvar="DEPGRAPH_LOG_LEVEL", help="The least that is logged.")
+]
+LogFormatOption = Annotated[
+    LogFormat,
+    typer.Option(
+        "--log-format",
+        envvar="DEPGRAPH_LOG_FORMAT",
+        help="How it is logged, on stderr; auto = text on a terminal, json otherwise.",
+    ),
+]
+Address = Annotated[
+    str,
+    typer.Option(
+        "--address",
+        envvar="DEPGRAPH_ADDRESS",
+        metavar="HOST:PORT|unix:PATH",
+        callback=checked_address,
+        help="The server to ask.",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON, for programs.")]

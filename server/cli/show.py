@@ -1,0 +1,90 @@
+"""``depgraph show``: what a service calls and who calls it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from server.cli.settings import DEFAULTS, Address
+
+if TYPE_CHECKING:
+    from depgraph.v1.graph_service_pb2 import TraverseResponse
+    from server.cli.neighbourhood import Neighbourhood
+
+CALL_SECONDS = 10.0
+
+Towards = Literal["both", "downstream", "upstream"]
+Form = Literal["tree", "mermaid", "dot", "json"]
+
+
+def show(
+    service: Annotated[str, typer.Argument(help="Business name of the service.", metavar="SERVICE")],
+    *,
+    depth: Annotated[int, typer.Option(min=1, max=10, help="Hops from the service.")] = 2,
+    direction: Annotated[
+        Towards, typer.Option(help="What it calls (downstream), who calls it (upstream), or both.")
+    ] = "both",
+    form: Annotated[Form, typer.Option("--format", help="How to show it.")] = "tree",
+    most: Annotated[
+        int, typer.Option("--max", min=0, help="Neighbours shown for each service, 0 = all; json has all.")
+    ] = 25,
+    include_stale: Annotated[
+        bool, typer.Option("--include-stale", help="Dependencies not observed lately, too.")
+    ] = False,
+    address: Address = DEFAULTS.listen,
+) -> None:
+    """Show what a service calls and who calls it."""
+    from depgraph.v1.graph_service_pb2 import Direction, StreamTraverseRequest
+    from server.cli.connection import connected
+    from server.cli.walks import walk
+
+    request = StreamTraverseRequest(
+        service_id=service,
+        direction=Direction.Value(f"DIRECTION_{direction.upper()}"),
+        max_depth=depth,
+        include_stale=include_stale,
+    )
+    with connected(address, timeout=CALL_SECONDS) as client:
+        answer = walk(client, request)
+    if form == "json":
+        _print_json(service, direction, depth, answer)
+    else:
+        _print_drawing(form, _around(service, direction, depth, most, answer))
+
+
+def _around(start: str, direction: Towards, depth: int, fan: int, answer: TraverseResponse) -> Neighbourhood:
+    from server.cli.neighbourhood import Neighbourhood, downstream, upstream
+
+    found = answer.dependencies
+    return Neighbourhood(
+        start=start,
+        calls=None if direction == "upstream" else downstream(start, found, depth=depth, fan=fan),
+        called_by=None if direction == "downstream" else upstream(start, found, depth=depth, fan=fan),
+    )
+
+
+def _print_drawing(form: Literal["tree", "mermaid", "dot"], around: Neighbourhood) -> None:
+    if form == "tree":
+        from rich.console import Console
+
+        from server.cli.trees import tree_lines
+
+        console = Console(highlight=False)
+        for line in tree_lines(around):
+            console.print(line, soft_wrap=True)
+        return
+    from server.cli.dot import dot_lines
+    from server.cli.mermaid import mermaid_lines
+
+    lines = mermaid_lines(around) if form == "mermaid" else dot_lines(around)
+    typer.echo("\n".join(lines))
+
+
+def _print_json(service: str, direction: Towards, depth: int, answer: TraverseResponse) -> None:
+    from google.protobuf.json_format import MessageToDict
+
+    asked = {"service_id": service, "direction": direction, "max_depth": depth}
+    found = MessageToDict(answer, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
+    typer.echo(json.dumps(asked | found, indent=2, ensure_ascii=False))

@@ -1,0 +1,102 @@
+"""``depgraph status``: also what a container's health check runs, so it is quick and its exit code is the answer."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from server.cli.failures import FAILED
+from server.cli.settings import DEFAULTS, Address, AsJson
+from server.cli.text import printable
+
+if TYPE_CHECKING:
+    from depgraph import Client
+    from depgraph.v1.graph_service_pb2 import GetStatusResponse
+
+TIMEOUT_SECONDS = 3.0
+
+
+def status(*, address: Address = DEFAULTS.listen, as_json: AsJson = False) -> None:
+    """Tell how a server is: what its graph holds and how fresh that is. Exit code 0 only when it is serving."""
+    from server.cli.connection import connected
+
+    with connected(address, timeout=TIMEOUT_SECONDS) as client:
+        health = _health(client)
+        graph = _graph(client)
+    if as_json:
+        typer.echo(json.dumps({"address": address, "health": health, "status": _as_dict(graph)}, indent=2))
+    else:
+        _print_table(address, health, graph)
+    if health != "SERVING":
+        raise typer.Exit(FAILED)
+
+
+def _health(client: Client) -> str:
+    from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+    from grpc_health.v1.health_pb2_grpc import HealthStub
+
+    answer = HealthStub(client.channel).Check(HealthCheckRequest())
+    return str(HealthCheckResponse.ServingStatus.Name(answer.status))
+
+
+def _graph(client: Client) -> GetStatusResponse | None:
+    """Ask what the graph holds; None while it is not in memory yet."""
+    import grpc
+
+    from depgraph.v1.graph_service_pb2 import GetStatusRequest
+
+    try:
+        return client.graph.GetStatus(GetStatusRequest())
+    except grpc.RpcError as error:
+        if error.code() is grpc.StatusCode.UNAVAILABLE:
+            return None
+        raise
+
+
+def _as_dict(graph: GetStatusResponse | None) -> dict[str, Any] | None:
+    from google.protobuf.json_format import MessageToDict
+
+    if graph is None:
+        return None
+    return MessageToDict(graph, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
+
+
+def _print_table(address: str, health: str, graph: GetStatusResponse | None) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="dim")
+    table.add_column(overflow="fold")
+    table.add_row("address", Text(printable(address)))
+    table.add_row("health", Text(health, style="green" if health == "SERVING" else "red"))
+    for name, value in _rows(graph) if graph is not None else ():
+        table.add_row(name, Text(printable(value)))
+    Console(highlight=False).print(table)
+
+
+def _rows(graph: GetStatusResponse) -> list[tuple[str, str]]:
+    from depgraph.v1.graph_service_pb2 import FeedState
+    from depgraph.v1.types_pb2 import DiscoverySource
+
+    warm, lag = graph.warm_duration.ToTimedelta(), graph.freshness.lag.ToTimedelta()
+    return [
+        ("services", f"{graph.service_count:,}"),
+        ("dependencies", f"{graph.dependency_count:,} ({graph.stale_dependency_count:,} stale)"),
+        *([("waiting", f"{graph.waiting_dependency_count:,}")] if graph.waiting_dependency_count else ()),
+        ("feed", FeedState.Name(graph.feed_state).removeprefix("FEED_STATE_").lower()),
+        ("lag", f"{lag.total_seconds() * 1000:,.0f} ms"),
+        ("warmed", f"{graph.warm_count:,} x, last in {warm.total_seconds():.2f} s"),
+        ("started", f"{graph.start_time.ToDatetime():%Y-%m-%d %H:%M:%S} UTC"),
+        ("version", graph.server_version),
+        *(
+            (
+                f"last {DiscoverySource.Name(seen.discovery_source).removeprefix('DISCOVERY_SOURCE_').lower()}",
+                f"{seen.ingest_time.ToDatetime():%Y-%m-%d %H:%M:%S} UTC",
+            )
+            for seen in graph.last_ingestions
+        ),
+    ]

@@ -1,0 +1,40 @@
+"""From a file's bytes to its JSON document."""
+
+import io
+import json
+import zlib
+from gzip import BadGzipFile, GzipFile
+from typing import Any
+
+from server.formats.problems import FormatError
+
+GZIP_MAGIC = b"\x1f\x8b"
+MAX_DOCUMENT_BYTES = 1024 * 1024 * 1024
+
+
+def json_document(raw: bytes) -> Any:
+    """Read JSON, plain or gzip (told by its first bytes, not by a name); ``FormatError`` for anything else. O(size)."""
+    text = _unpacked(raw)
+    try:
+        return json.loads(text)
+    except UnicodeDecodeError as error:
+        raise FormatError(f"not JSON: byte {error.start} is not UTF-8") from None
+    except json.JSONDecodeError as error:
+        raise FormatError(f"not JSON: line {error.lineno}, column {error.colno}: {error.msg}") from None
+    except RecursionError:
+        raise FormatError("not a graph: JSON nested too deeply") from None
+    except ValueError:
+        raise FormatError("not a graph: it holds a number of too many digits") from None
+
+
+def _unpacked(raw: bytes) -> bytes:
+    if not raw.startswith(GZIP_MAGIC):
+        return raw
+    try:
+        # A bounded read: a few hundred kilobytes of gzip can unpack to more than the machine has.
+        text = GzipFile(fileobj=io.BytesIO(raw)).read(MAX_DOCUMENT_BYTES + 1)
+    except (BadGzipFile, EOFError, zlib.error) as error:
+        raise FormatError(f"damaged gzip: {error}") from None
+    if len(text) > MAX_DOCUMENT_BYTES:
+        raise FormatError(f"unpacks to more than {MAX_DOCUMENT_BYTES:,} bytes: split it")
+    return text
