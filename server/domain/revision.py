@@ -8,11 +8,13 @@ holds a write when it sees its transaction as finished, and another snapshot whe
 
 import base64
 import binascii
+import re
 from dataclasses import dataclass
 
 from server.domain.errors import InvalidRevisionError
 
 _MAX_TOKEN_LENGTH = 16_384
+_PLAIN = re.compile(r"(?P<feed>\d+:\d+:[0-9a-f-]{36})/(?P<position>\d+(?P<snapshot>:\d+:[\d,]*)?)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +85,12 @@ class Revision:
     @classmethod
     def of(cls, plain: str) -> "Revision":
         """Read the form that the database makes, ``feed id/xid`` or ``feed id/snapshot``; ``ValueError`` otherwise."""
-        feed_id, _, position = plain.rpartition("/")
-        if feed_id.count(":") != 2:  # noqa: PLR2004 - system, database, incarnation
+        found = _PLAIN.fullmatch(plain)
+        if found is None:
             raise ValueError(plain)
-        if ":" in position:
-            return cls(feed_id, snapshot=Snapshot.parse(position))
-        return cls(feed_id, xid=int(position))
+        if found["snapshot"]:
+            return cls(found["feed"], snapshot=Snapshot.parse(found["position"]))
+        return cls(found["feed"], xid=int(found["position"]))
 
 
 def _not_ours() -> InvalidRevisionError:
