@@ -1,0 +1,107 @@
+"""A server of the contract that fails on command: what the real one does too rarely to be waited for."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import grpc
+from google.protobuf.message import Message
+
+from depgraph.v1.catalog_service_pb2 import CreateServiceRequest, CreateServiceResponse
+from depgraph.v1.dependency_service_pb2 import IngestGraphRequest, IngestGraphResponse
+from depgraph.v1.graph_service_pb2 import (
+    GetAdjacencyListRequest,
+    GetAdjacencyListResponse,
+    GetComponentRequest,
+    GetComponentResponse,
+    GetStatusRequest,
+    GetStatusResponse,
+)
+from depgraph.v1.types_pb2 import Freshness
+
+
+class Script:
+    """What the fake does: after ``grace`` calls that succeed, the next calls fail with ``failures``, one each."""
+
+    def __init__(self, failures: list[grpc.StatusCode], grace: int = 0) -> None:
+        self.calls: list[str] = []
+        self.deadlines: list[float | None] = []
+        self.ingested: list[IngestGraphRequest] = []
+        self._failures = failures
+        self._grace = grace
+
+    def step(self, call: str, context: grpc.ServicerContext) -> None:
+        """Count a call, and fail it when its turn has come."""
+        self.calls.append(call)
+        self.deadlines.append(context.time_remaining())
+        if len(self.calls) > self._grace and self._failures:
+            code = self._failures.pop(0)
+            context.abort(code, f"told to fail with {code.name}")
+
+    def create_service(self, request: CreateServiceRequest) -> CreateServiceResponse:
+        """Answer with a revision that tells which write it is."""
+        return CreateServiceResponse(service=request.service, revision=f"made {request.service.service_id}")
+
+    def ingest(self, request: IngestGraphRequest) -> IngestGraphResponse:
+        """Keep the report; every edge counts as new."""
+        self.ingested.append(request)
+        return IngestGraphResponse(edges_created=len(request.edges), revision="ingested")
+
+
+@contextmanager
+def fake_server(script: Script) -> Iterator[str]:
+    """Run the fake on a free port of the loopback; gives its address."""
+    server = grpc.server(ThreadPoolExecutor(max_workers=4))
+    server.add_generic_rpc_handlers(
+        (
+            _service(
+                "CatalogService",
+                {"CreateService": _unary(script, script.create_service, CreateServiceRequest)},
+            ),
+            _service("DependencyService", {"IngestGraph": _unary(script, script.ingest, IngestGraphRequest)}),
+            _service("GraphService", _graph(script)),
+        )
+    )
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        server.stop(grace=None).wait()
+
+
+def _graph(script: Script) -> dict[str, Any]:
+    def rows(_: GetAdjacencyListRequest, context: grpc.ServicerContext) -> Iterator[GetAdjacencyListResponse]:
+        script.step("GetAdjacencyListRequest", context)
+        yield GetAdjacencyListResponse(service_id="a", target_service_ids=["b"])
+
+    return {
+        "GetStatus": _unary(script, lambda _: GetStatusResponse(service_count=1), GetStatusRequest),
+        "GetComponent": _unary(
+            script,
+            lambda _: GetComponentResponse(freshness=Freshness(revision="a snapshot")),
+            GetComponentRequest,
+        ),
+        "GetAdjacencyList": grpc.unary_stream_rpc_method_handler(
+            rows,
+            request_deserializer=GetAdjacencyListRequest.FromString,
+            response_serializer=GetAdjacencyListResponse.SerializeToString,
+        ),
+    }
+
+
+def _service(name: str, methods: dict[str, Any]) -> grpc.GenericRpcHandler:
+    return grpc.method_handlers_generic_handler(f"depgraph.v1.{name}", methods)
+
+
+def _unary(script: Script, answer: Callable[[Any], Message], request_type: type[Message]) -> Any:
+    def handle(request: Message, context: grpc.ServicerContext) -> Message:
+        script.step(request_type.__name__, context)
+        return answer(request)
+
+    return grpc.unary_unary_rpc_method_handler(
+        handle,
+        request_deserializer=request_type.FromString,
+        response_serializer=lambda response: response.SerializeToString(),
+    )
