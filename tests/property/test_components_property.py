@@ -1,0 +1,78 @@
+"""Strongly connected components and the adjacency list of random graphs against networkx and plain sets. No I/O."""
+
+import networkx as nx
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from graphcore import adjacency, components
+from tests.support.graphs import change_set, graph_of, tables
+from tests.support.rows import PlainEdge, Tables
+
+
+def fresh_edges(rows: Tables) -> list[PlainEdge]:
+    return [edge for edge in rows.joined_edges() if not edge.stale]
+
+
+def reference_of(rows: Tables) -> "nx.MultiDiGraph[str]":
+    reference: nx.MultiDiGraph[str] = nx.MultiDiGraph()
+    reference.add_nodes_from(service.name for service in rows.services.values())
+    reference.add_edges_from((rows.name(edge.source), rows.name(edge.target)) for edge in fresh_edges(rows))
+    return reference
+
+
+@settings(max_examples=200)
+@given(tables())
+def test_components_are_those_of_networkx(rows: Tables) -> None:
+    found = components(graph_of(rows))
+    expected = sorted(
+        tuple(sorted(members)) for members in nx.strongly_connected_components(reference_of(rows))
+    )
+    assert sorted(component.members for component in found.largest_first(1)) == expected
+    for component in found.largest_first(1):
+        inside = [
+            edge
+            for edge in fresh_edges(rows)
+            if {rows.name(edge.source), rows.name(edge.target)} <= set(component.members)
+        ]
+        assert component.edge_count == len(inside)
+        assert component.is_cycle is (len(component.members) > 1)
+        assert all(found.of(name) == component for name in component.members)
+
+
+@settings(max_examples=100)
+@given(tables(), st.integers(0, 5))
+def test_the_largest_come_first_and_none_is_smaller_than_asked(rows: Tables, min_size: int) -> None:
+    listed = components(graph_of(rows)).largest_first(min_size)
+    order = [(-component.size, component.members[0]) for component in listed]
+    assert order == sorted(order)
+    sizes = [len(members) for members in nx.strongly_connected_components(reference_of(rows))]
+    assert sorted(component.size for component in listed) == sorted(
+        size for size in sizes if size >= min_size
+    )
+
+
+@settings(max_examples=100)
+@given(tables(), st.data())
+def test_components_are_right_after_services_are_removed(rows: Tables, data: st.DataObject) -> None:
+    graph = graph_of(rows)
+    components(graph)
+    gone = data.draw(st.sets(st.sampled_from(list(rows.services))))
+    graph.apply(change_set(removed_services=gone))
+    left = Tables({key: row for key, row in rows.services.items() if key not in gone}, rows.edges)
+    expected = sorted(
+        tuple(sorted(members)) for members in nx.strongly_connected_components(reference_of(left))
+    )
+    assert sorted(component.members for component in components(graph).largest_first(1)) == expected
+
+
+@settings(max_examples=100)
+@given(tables(), st.booleans())
+def test_the_adjacency_list_holds_each_service_with_its_distinct_targets(
+    rows: Tables, include_stale: bool
+) -> None:
+    edges = rows.joined_edges() if include_stale else fresh_edges(rows)
+    expected = {
+        service.name: tuple(sorted({rows.name(edge.target) for edge in edges if edge.source == service.key}))
+        for service in rows.services.values()
+    }
+    assert adjacency(graph_of(rows), include_stale=include_stale) == sorted(expected.items())

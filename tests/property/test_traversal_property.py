@@ -1,0 +1,134 @@
+"""Traversals of random graphs against a plain search and against networkx. No I/O."""
+
+from uuid import UUID
+
+import networkx as nx
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from graphcore import Direction, Traversal, traverse
+from tests.support import oracle
+from tests.support.graphs import edge_filter, filters, graph_of, tables
+from tests.support.rows import PlainFilter, Tables
+
+DIRECTIONS = st.sampled_from(Direction)
+DEPTHS = st.integers(1, 10)
+
+
+@st.composite
+def tables_and_start(draw: st.DrawFn) -> tuple[Tables, UUID]:
+    rows = draw(tables())
+    return rows, draw(st.sampled_from(list(rows.services)))
+
+
+def depths_by_name(found: Traversal) -> dict[str, int]:
+    return {service.name: depth for service, depth in zip(found.services, found.depths, strict=True)}
+
+
+def edge_keys(found: Traversal, rows: Tables) -> set[UUID]:
+    """The keys of the dependencies, after checking that none comes twice and that all name their ends rightly."""
+    keys: set[UUID] = set()
+    for dependency in found.dependencies:
+        assert isinstance(dependency.payload, UUID)
+        edge = rows.edges[dependency.payload]
+        assert (dependency.source, dependency.target) == (rows.name(edge.source), rows.name(edge.target))
+        assert edge.key not in keys
+        keys.add(edge.key)
+    return keys
+
+
+@settings(max_examples=400)
+@given(tables_and_start(), DIRECTIONS, DEPTHS, filters())
+def test_a_traversal_finds_what_a_plain_search_over_the_rows_finds(
+    rows_and_start: tuple[Tables, UUID],
+    direction: Direction,
+    max_depth: int,
+    chosen: PlainFilter,
+) -> None:
+    rows, start = rows_and_start
+    found = traverse(graph_of(rows), rows.name(start), direction, max_depth, edge_filter(chosen))
+    expected = oracle.reached(rows, start, direction.value, max_depth, chosen)
+    assert depths_by_name(found) == expected.depths
+    assert len(found.services) == len(expected.depths)
+    assert edge_keys(found, rows) == expected.edges
+    assert found.depths == sorted(found.depths)
+    assert not found.truncated
+
+
+@settings(max_examples=200)
+@given(tables_and_start(), DIRECTIONS, DEPTHS, filters(), st.integers(1, 12))
+def test_a_limit_keeps_the_head_of_the_order_and_the_dependencies_within(
+    rows_and_start: tuple[Tables, UUID],
+    direction: Direction,
+    max_depth: int,
+    chosen: PlainFilter,
+    limit: int,
+) -> None:
+    rows, start = rows_and_start
+    graph, name, passing = graph_of(rows), rows.name(start), edge_filter(chosen)
+    whole = traverse(graph, name, direction, max_depth, passing)
+    cut = traverse(graph, name, direction, max_depth, passing, max_services=limit)
+    assert cut.services == whole.services[:limit]
+    assert cut.depths == whole.depths[:limit]
+    assert cut.truncated is (len(whole.services) > limit)
+    names = {name} | {service.name for service in cut.services}
+    expected = oracle.reached(rows, start, direction.value, max_depth, chosen)
+    assert edge_keys(cut, rows) == oracle.edges_within(rows, expected.edges, names)
+
+
+@settings(max_examples=150)
+@given(tables_and_start(), DIRECTIONS, DEPTHS, filters(), st.integers(0, 12))
+def test_leaving_the_dependencies_out_changes_nothing_else(
+    rows_and_start: tuple[Tables, UUID],
+    direction: Direction,
+    max_depth: int,
+    chosen: PlainFilter,
+    limit: int,
+) -> None:
+    rows, start = rows_and_start
+    graph, name, passing = graph_of(rows), rows.name(start), edge_filter(chosen)
+    full = traverse(graph, name, direction, max_depth, passing, max_services=limit)
+    bare = traverse(graph, name, direction, max_depth, passing, max_services=limit, with_dependencies=False)
+    assert (bare.services, bare.depths, bare.truncated) == (full.services, full.depths, full.truncated)
+    assert bare.dependencies == []
+
+
+@settings(max_examples=150)
+@given(tables_and_start(), st.booleans(), DEPTHS, filters())
+def test_services_stand_in_the_order_in_which_a_queue_finds_them(
+    rows_and_start: tuple[Tables, UUID],
+    upstream: bool,
+    max_depth: int,
+    chosen: PlainFilter,
+) -> None:
+    rows, start = rows_and_start
+    direction = Direction.UPSTREAM if upstream else Direction.DOWNSTREAM
+    found = traverse(graph_of(rows), rows.name(start), direction, max_depth, edge_filter(chosen))
+    edges = [edge for edge in rows.joined_edges() if chosen.admits(edge)]
+    if upstream:
+        edges = [edge._replace(source=edge.target, target=edge.source) for edge in edges]
+    order = [service.name for service in found.services]
+    assert oracle.is_breadth_first(rows, order, found.depths, rows.name(start), edges)
+
+
+@settings(max_examples=150)
+@given(tables_and_start(), DEPTHS, st.booleans())
+def test_depths_are_the_shortest_path_lengths_of_networkx(
+    rows_and_start: tuple[Tables, UUID],
+    max_depth: int,
+    include_stale: bool,
+) -> None:
+    rows, start = rows_and_start
+    chosen = PlainFilter(include_stale=include_stale)
+    reference: nx.MultiDiGraph[str] = nx.MultiDiGraph()
+    reference.add_nodes_from(service.name for service in rows.services.values())
+    reference.add_edges_from(
+        (rows.name(edge.source), rows.name(edge.target))
+        for edge in rows.edges.values()
+        if chosen.admits(edge)
+    )
+    graph, name = graph_of(rows), rows.name(start)
+    for direction, walked in ((Direction.DOWNSTREAM, reference), (Direction.UPSTREAM, reference.reverse())):
+        lengths = dict(nx.single_source_shortest_path_length(walked, name, cutoff=max_depth))
+        del lengths[name]
+        assert depths_by_name(traverse(graph, name, direction, max_depth, edge_filter(chosen))) == lengths

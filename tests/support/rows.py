@@ -1,0 +1,69 @@
+"""Rows of the two tables as plain values, shared by the oracles; nothing here knows how the graph works."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+from uuid import UUID
+
+COMMUNICATION_MODES = ("sync", "async")
+CRITICALITIES = ("hard", "soft", "degraded")
+DISCOVERY_SOURCES = ("manual", "otel_service_graph", "kubernetes", "service_mesh")
+
+
+class PlainService(NamedTuple):
+    """What the oracles need of a row of ``services``."""
+
+    key: UUID
+    name: str
+
+
+class PlainEdge(NamedTuple):
+    """What the oracles need of a row of ``service_dependencies``; the ends are keys of services."""
+
+    key: UUID
+    source: UUID
+    target: UUID
+    mode: str = "sync"
+    criticality: str = "hard"
+    discovery: str = "manual"
+    confidence: float = 1.0
+    stale: bool = False
+
+
+class Tables(NamedTuple):
+    """The rows of both tables by key."""
+
+    services: dict[UUID, PlainService]
+    edges: dict[UUID, PlainEdge]
+
+    def name(self, key: UUID) -> str:
+        """Look up what the service with this key is called."""
+        return self.services[key].name
+
+    def joined_edges(self) -> list[PlainEdge]:
+        """The edges between two different services that are there."""
+        return [
+            edge
+            for edge in self.edges.values()
+            if edge.source in self.services and edge.target in self.services and edge.source != edge.target
+        ]
+
+
+@dataclass(frozen=True)
+class PlainFilter:
+    """Which edges count; the sets hold every value wanted."""
+
+    modes: frozenset[str] = frozenset(COMMUNICATION_MODES)
+    criticalities: frozenset[str] = frozenset(CRITICALITIES)
+    discoveries: frozenset[str] = frozenset(DISCOVERY_SOURCES)
+    min_confidence: float = 0.0
+    include_stale: bool = False
+
+    def admits(self, edge: PlainEdge) -> bool:
+        """Tell whether an edge counts."""
+        return (
+            edge.mode in self.modes
+            and edge.criticality in self.criticalities
+            and edge.discovery in self.discoveries
+            and edge.confidence >= self.min_confidence
+            and (self.include_stale or not edge.stale)
+        )
