@@ -1,0 +1,91 @@
+"""CatalogService: services in the system of record."""
+
+from depgraph.v1 import catalog_service_pb2 as pb
+from depgraph.v1.catalog_service_pb2_grpc import CatalogServiceServicer
+from server.config import Limits
+from server.domain.paging import PageKey
+from server.domain.ports import ServiceStore
+from server.domain.services import ServiceFilter
+from server.rpc import decode, decode_update, encode, enums
+from server.rpc.aside import aside
+from server.rpc.context import Context
+from server.rpc.paging import PageTokens, fitted_page, page_size
+from server.rpc.validate import Check
+
+
+class CatalogServicer(CatalogServiceServicer):
+    """Answers from the store; errors become statuses in the interceptor."""
+
+    def __init__(self, store: ServiceStore, limits: Limits) -> None:
+        self._store = store
+        self._limits = limits
+
+    async def CreateService(
+        self, request: pb.CreateServiceRequest, context: Context
+    ) -> pb.CreateServiceResponse:
+        """Add a service."""
+        check = Check()
+        draft = decode.service_draft(check, "service", request.service)
+        check.done()
+        written = await self._store.create(draft)
+        return pb.CreateServiceResponse(service=encode.service(written.value), revision=written.revision)
+
+    async def GetService(self, request: pb.GetServiceRequest, context: Context) -> pb.GetServiceResponse:
+        """Look one service up."""
+        check = Check()
+        key = decode_update.service_key(check, request)
+        check.done()
+        return pb.GetServiceResponse(service=encode.service(await self._store.get(key)))
+
+    async def ListServices(
+        self, request: pb.ListServicesRequest, context: Context
+    ) -> pb.ListServicesResponse:
+        """List services newest first."""
+        check = Check()
+        chosen = ServiceFilter(
+            team=check.text("team", request.team) if request.HasField("team") else None,
+            criticality=check.optional_word("criticality", request.criticality, enums.CRITICALITY),
+            discovered=request.discovered if request.HasField("discovered") else None,
+        )
+        tokens = PageTokens("services", chosen)
+        size, after = page_size(check, request.page_size), tokens.row(check, request.page_token)
+        check.done()
+        page = await self._store.page(chosen, size, after)
+        services, following = fitted_page(
+            page.rows,
+            page.next,
+            encode.service,
+            lambda row: PageKey(row.created_at, row.id),
+            self._limits.max_response_bytes,
+        )
+        return pb.ListServicesResponse(services=services, next_page_token=tokens.of_row(following))
+
+    async def UpdateService(
+        self, request: pb.UpdateServiceRequest, context: Context
+    ) -> pb.UpdateServiceResponse:
+        """Set some fields of a service."""
+        check = Check()
+        key = decode_update.updated_key(check, request.service)
+        change = decode_update.service_change(check, request.service, request.update_mask)
+        check.done()
+        written = await self._store.update(key, change)
+        return pb.UpdateServiceResponse(service=encode.service(written.value), revision=written.revision)
+
+    async def DeleteService(
+        self, request: pb.DeleteServiceRequest, context: Context
+    ) -> pb.DeleteServiceResponse:
+        """Remove a service and its dependencies."""
+        check = Check()
+        key = decode_update.service_key(check, request)
+        check.done()
+        written = await self._store.delete(key)
+        return pb.DeleteServiceResponse(revision=written.revision)
+
+    async def BatchUpsertServices(
+        self, request: pb.BatchUpsertServicesRequest, context: Context
+    ) -> pb.BatchUpsertServicesResponse:
+        """Create or replace services, all or none."""
+        count = len(request.services)
+        drafts = await aside(count, decode.service_drafts, request, self._limits)
+        written = await self._store.upsert(drafts)
+        return await aside(count, encode.upserted_services, written)

@@ -1,0 +1,20 @@
+"""What handlers ask of gRPC about a call."""
+
+from datetime import timedelta
+from typing import Any, TypeAlias
+
+import grpc
+
+Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
+
+# What is kept back of a call's deadline, so that the caller learns why before giving up by itself.
+_LONGEST_MARGIN = 0.1
+_MARGIN_SHARE = 0.1
+
+
+def time_left(context: Context) -> timedelta | None:
+    """Tell how long a call may wait, a little less than its caller does; None = no deadline."""
+    remaining: float | None = context.time_remaining()
+    if remaining is None:
+        return None
+    return timedelta(seconds=remaining - min(_LONGEST_MARGIN, remaining * _MARGIN_SHARE))

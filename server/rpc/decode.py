@@ -1,0 +1,200 @@
+"""Messages of the contract as what writers say: drafts of services and dependencies, and whole batches of them."""
+
+import json
+from dataclasses import replace
+from datetime import datetime
+
+from depgraph.v1 import catalog_service_pb2, dependency_service_pb2, types_pb2
+from server.config import Limits
+from server.domain.dependencies import (
+    PROTOCOL_MAX_LENGTH,
+    DependencyDraft,
+    DiscoverySource,
+    IngestBatch,
+    IngestNode,
+)
+from server.domain.services import ServiceDraft
+from server.rpc import enums, metadata
+from server.rpc.validate import Check
+
+_DEFAULT_RETRIES = 3
+_MAX_RETRIES = 100
+SERVICE_COLUMNS = ("metadata", "criticality", "team", "discovered")
+
+
+def service_drafts(
+    request: catalog_service_pb2.BatchUpsertServicesRequest, limits: Limits
+) -> list[ServiceDraft]:
+    """Read a batch of services; raises ``InvalidInputError`` with everything that is wrong in it. O(items)."""
+    check = Check()
+    check.at_most("services", request.services, limits.max_batch_items)
+    drafts = [
+        service_draft(check, f"services[{position}]", service)
+        for position, service in enumerate(request.services)
+    ]
+    check.distinct("services[{}].service_id", (draft.service_id for draft in drafts), "this name")
+    check.done()
+    return drafts
+
+
+def dependency_drafts(
+    request: dependency_service_pb2.BatchUpsertDependenciesRequest, limits: Limits
+) -> list[DependencyDraft]:
+    """Read a batch of dependencies; raises ``InvalidInputError`` with everything that is wrong in it. O(items)."""
+    check = Check()
+    check.at_most("dependencies", request.dependencies, limits.max_batch_items)
+    drafts = [
+        dependency_draft(check, f"dependencies[{position}]", dependency)
+        for position, dependency in enumerate(request.dependencies)
+    ]
+    check.distinct(
+        "dependencies[{}]", (draft.key for draft in drafts), "this source, target and discovery source"
+    )
+    check.done()
+    return drafts
+
+
+def ingest_batch(
+    request: dependency_service_pb2.IngestGraphRequest, limits: Limits, *, now: datetime
+) -> IngestBatch:
+    """
+    Read the report of a discovery source, which was true at ``now`` unless it says otherwise.
+
+    Raises ``InvalidInputError`` with everything that is wrong in it. O(items).
+    """
+    check = Check()
+    check.at_most("nodes", request.nodes, limits.max_batch_items)
+    check.at_most("edges", request.edges, limits.max_batch_items)
+    source = check.word("discovery_source", request.discovery_source, enums.DISCOVERY_SOURCE, "manual")
+    observed_at = (
+        check.moment("observe_time", request.observe_time) if request.HasField("observe_time") else now
+    )
+    nodes = [ingest_node(check, f"nodes[{position}]", node) for position, node in enumerate(request.nodes)]
+    edges = [
+        _reported_edge(check, f"edges[{position}]", edge, source)
+        for position, edge in enumerate(request.edges)
+    ]
+    check.distinct("nodes[{}].service_id", (node.service_id for node in nodes), "this name")
+    pairs = ((edge.source_service_id, edge.target_service_id) for edge in edges)
+    check.distinct("edges[{}]", pairs, "this source and target")
+    check.done()
+    return IngestBatch(
+        discovery_source=source, observed_at=observed_at, nodes=tuple(nodes), edges=tuple(edges)
+    )
+
+
+def service_draft(check: Check, at: str, service: types_pb2.Service) -> ServiceDraft:
+    """Read a service to write, found at path ``at``; what only the server says is ignored."""
+    return service_columns(
+        check, at, service, frozenset(SERVICE_COLUMNS), check.text(f"{at}.service_id", service.service_id)
+    )
+
+
+def dependency_draft(check: Check, at: str, dependency: types_pb2.Dependency) -> DependencyDraft:
+    """Read a dependency to write, found at path ``at``; what only the server says is ignored."""
+    source = check.text(f"{at}.source_service_id", dependency.source_service_id)
+    target = check.text(f"{at}.target_service_id", dependency.target_service_id)
+    if source and source == target:
+        check.add(f"{at}.target_service_id", "is the source too; a service can't depend on itself")
+    mode = check.word(
+        f"{at}.communication_mode", dependency.communication_mode, enums.COMMUNICATION_MODE, "sync"
+    )
+    criticality = check.optional_word(
+        f"{at}.criticality", dependency.criticality, enums.DEPENDENCY_CRITICALITY
+    )
+    reporter = check.optional_word(
+        f"{at}.discovery_source", dependency.discovery_source, enums.DISCOVERY_SOURCE
+    )
+    return DependencyDraft(
+        source_service_id=source,
+        target_service_id=target,
+        communication_mode=mode,
+        criticality=criticality or "hard",
+        protocol=_protocol(check, at, dependency),
+        timeout_ms=_timeout(check, at, dependency),
+        retry_config=_retry_config(check, at, dependency),
+        discovery_source=reporter or "manual",
+        confidence_score=_confidence(check, at, dependency),
+        last_observed_at=_last_observed(check, at, dependency),
+        is_stale=dependency.is_stale,
+    )
+
+
+def ingest_node(check: Check, at: str, node: dependency_service_pb2.IngestNode) -> IngestNode:
+    """Read a reported service, found at path ``at``."""
+    return IngestNode(
+        service_id=check.text(f"{at}.service_id", node.service_id),
+        metadata=metadata.json_of(check, f"{at}.metadata", node.metadata)
+        if node.HasField("metadata")
+        else None,
+        team=check.text(f"{at}.team", node.team) if node.HasField("team") else None,
+        criticality=check.optional_word(f"{at}.criticality", node.criticality, enums.CRITICALITY),
+    )
+
+
+def _reported_edge(
+    check: Check, at: str, edge: types_pb2.Dependency, reporter: DiscoverySource
+) -> DependencyDraft:
+    draft = dependency_draft(check, at, edge)
+    if edge.discovery_source and draft.discovery_source != reporter:
+        check.add(f"{at}.discovery_source", "is not the report's; leave it unspecified")
+    if edge.HasField("last_observed_time"):
+        check.add(f"{at}.last_observed_time", "is set; observe_time speaks for all edges of a report")
+    return replace(draft, discovery_source=reporter, last_observed_at=None, is_stale=False)
+
+
+def service_columns(
+    check: Check, at: str, service: types_pb2.Service, columns: frozenset[str], service_id: str
+) -> ServiceDraft:
+    """Read the named columns; the others, and those that are unset, hold their defaults."""
+    criticality = team = None
+    json_text = "{}"
+    if "metadata" in columns and service.HasField("metadata"):
+        json_text = metadata.json_of(check, f"{at}.metadata", service.metadata)
+    if "criticality" in columns:
+        criticality = check.optional_word(f"{at}.criticality", service.criticality, enums.CRITICALITY)
+    if "team" in columns and service.HasField("team"):
+        team = check.text(f"{at}.team", service.team)
+    return ServiceDraft(
+        service_id=service_id,
+        metadata=json_text,
+        criticality=criticality or "medium",
+        team=team,
+        discovered=service.discovered and "discovered" in columns,
+    )
+
+
+def _protocol(check: Check, at: str, dependency: types_pb2.Dependency) -> str | None:
+    if not dependency.HasField("protocol"):
+        return None
+    return check.text(f"{at}.protocol", dependency.protocol, PROTOCOL_MAX_LENGTH)
+
+
+def _timeout(check: Check, at: str, dependency: types_pb2.Dependency) -> int | None:
+    if not dependency.HasField("timeout_ms"):
+        return None
+    return check.at_least(f"{at}.timeout_ms", dependency.timeout_ms, 1)
+
+
+def _confidence(check: Check, at: str, dependency: types_pb2.Dependency) -> float:
+    if not dependency.HasField("confidence_score"):
+        return 1.0
+    return check.share(f"{at}.confidence_score", dependency.confidence_score)
+
+
+def _last_observed(check: Check, at: str, dependency: types_pb2.Dependency) -> datetime | None:
+    if not dependency.HasField("last_observed_time"):
+        return None
+    return check.moment(f"{at}.last_observed_time", dependency.last_observed_time)
+
+
+def _retry_config(check: Check, at: str, dependency: types_pb2.Dependency) -> str | None:
+    if not dependency.HasField("retry_config"):
+        return None
+    config = dependency.retry_config
+    retries = config.max_retries if config.HasField("max_retries") else _DEFAULT_RETRIES
+    check.number(f"{at}.retry_config.max_retries", retries, 0, _MAX_RETRIES)
+    strategy = check.optional_word(
+        f"{at}.retry_config.backoff_strategy", config.backoff_strategy, enums.BACKOFF_STRATEGY
+    )
+    return json.dumps({"max_retries": retries, "backoff_strategy": strategy or "exponential"})

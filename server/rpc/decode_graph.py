@@ -1,0 +1,104 @@
+"""Questions about the graph as callers put them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from depgraph.v1 import graph_service_pb2, types_pb2
+from graphcore import Direction, EdgeFilter, EdgeFlag
+from server.domain.consistency import AtLeastAsFresh, Consistency, FullyConsistent, MinimizeLatency
+from server.domain.errors import InvalidRevisionError
+from server.domain.revision import Revision
+from server.rpc import enums
+from server.rpc.enums import EnumWords
+from server.rpc.validate import Check
+
+DEFAULT_DEPTH = 3
+MAX_DEPTH = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TraverseQuestion:
+    """One traversal as asked for; ``full`` = services and dependencies too, ``max_services`` 0 = no limit."""
+
+    service_id: str
+    direction: Direction
+    max_depth: int
+    edge_filter: EdgeFilter
+    full: bool
+    max_services: int
+    consistency: Consistency
+
+
+def traverse_question(
+    request: graph_service_pb2.TraverseRequest | graph_service_pb2.StreamTraverseRequest,
+) -> TraverseQuestion:
+    """Read either request; raises ``InvalidInputError`` with everything that is wrong with it."""
+    check = Check()
+    service_id = check.text("service_id", request.service_id)
+    direction = check.word("direction", request.direction, enums.DIRECTION, Direction.DOWNSTREAM.value)
+    depth = check.number("max_depth", request.max_depth, 0, MAX_DEPTH, f"0 = {DEFAULT_DEPTH}")
+    view = check.optional_word("view", request.view, enums.TRAVERSAL_VIEW)
+    max_services = check.at_least("max_services", request.max_services, 0)
+    edge_filter = _edge_filter(check, request.filter, include_stale=request.include_stale)
+    freshness = consistency(check, request.consistency)
+    check.done()
+    return TraverseQuestion(
+        service_id=service_id,
+        direction=Direction(direction),
+        max_depth=depth or DEFAULT_DEPTH,
+        edge_filter=edge_filter,
+        full=view != "ids",
+        max_services=max_services,
+        consistency=freshness,
+    )
+
+
+def consistency(check: Check, wanted: types_pb2.Consistency) -> Consistency:
+    """Read how fresh an answer must be; unset = from memory now."""
+    match wanted.WhichOneof("requirement"):
+        case None:
+            return MinimizeLatency()
+        case "at_least_as_fresh":
+            return _at_least_as_fresh(check, wanted.at_least_as_fresh)
+        case "minimize_latency":
+            _require_true(check, "minimize_latency", given=wanted.minimize_latency)
+            return MinimizeLatency()
+        case "fully_consistent":
+            _require_true(check, "fully_consistent", given=wanted.fully_consistent)
+            return FullyConsistent()
+
+
+def _at_least_as_fresh(check: Check, token: str) -> Consistency:
+    try:
+        return AtLeastAsFresh(Revision.parse(token))
+    except InvalidRevisionError as error:
+        check.add("consistency.at_least_as_fresh", error.message, InvalidRevisionError)
+        return MinimizeLatency()
+
+
+def _require_true(check: Check, requirement: str, *, given: bool) -> None:
+    if not given:
+        check.add(f"consistency.{requirement}", "is false; set it to true, or leave consistency unset")
+
+
+def _edge_filter(check: Check, wanted: graph_service_pb2.EdgeFilter, *, include_stale: bool) -> EdgeFilter:
+    modes = _flags(check, "communication_modes", wanted.communication_modes, enums.COMMUNICATION_MODE)
+    criticalities = _flags(check, "criticalities", wanted.criticalities, enums.DEPENDENCY_CRITICALITY)
+    sources = _flags(check, "discovery_sources", wanted.discovery_sources, enums.DISCOVERY_SOURCE)
+    return EdgeFilter.of(
+        communication_modes=modes,
+        criticalities=criticalities,
+        discovery_sources=sources,
+        min_confidence=check.share("filter.min_confidence", wanted.min_confidence),
+        include_stale=include_stale,
+    )
+
+
+def _flags(check: Check, field: str, numbers: Sequence[int], enum: EnumWords[Any, Any]) -> list[EdgeFlag]:
+    paths = [f"filter.{field}[{position}]" for position in range(len(numbers))]
+    stand_in = next(iter(enum.number))
+    return [
+        EdgeFlag[check.word(path, number, enum, stand_in).upper()]
+        for path, number in zip(paths, numbers, strict=True)
+    ]

@@ -1,0 +1,97 @@
+"""DependencyService: dependencies in the system of record."""
+
+from datetime import UTC, datetime
+
+from depgraph.v1 import dependency_service_pb2 as pb
+from depgraph.v1.dependency_service_pb2_grpc import DependencyServiceServicer
+from server.config import Limits
+from server.domain.dependencies import DependencyFilter
+from server.domain.paging import PageKey
+from server.domain.ports import DependencyStore
+from server.rpc import decode, encode, enums
+from server.rpc.aside import aside
+from server.rpc.context import Context
+from server.rpc.paging import PageTokens, fitted_page, page_size
+from server.rpc.validate import Check
+
+
+class DependencyServicer(DependencyServiceServicer):
+    """Answers from the store; errors become statuses in the interceptor."""
+
+    def __init__(self, store: DependencyStore, limits: Limits) -> None:
+        self._store = store
+        self._limits = limits
+
+    async def GetDependency(
+        self, request: pb.GetDependencyRequest, context: Context
+    ) -> pb.GetDependencyResponse:
+        """Look one dependency up."""
+        check = Check()
+        key = check.uuid("id", request.id)
+        check.done()
+        return pb.GetDependencyResponse(dependency=encode.dependency(await self._store.get(key)))
+
+    async def ListDependencies(
+        self, request: pb.ListDependenciesRequest, context: Context
+    ) -> pb.ListDependenciesResponse:
+        """List dependencies newest first."""
+        check = Check()
+        source, target = request.source_service_id, request.target_service_id
+        chosen = DependencyFilter(
+            source_service_id=check.text("source_service_id", source) if source else None,
+            target_service_id=check.text("target_service_id", target) if target else None,
+            discovery_source=check.optional_word(
+                "discovery_source", request.discovery_source, enums.DISCOVERY_SOURCE
+            ),
+            include_stale=request.include_stale,
+        )
+        tokens = PageTokens("dependencies", chosen)
+        size, after = page_size(check, request.page_size), tokens.row(check, request.page_token)
+        check.done()
+        page = await self._store.page(chosen, size, after)
+        dependencies, following = fitted_page(
+            page.rows,
+            page.next,
+            encode.dependency,
+            lambda row: PageKey(row.created_at, row.id),
+            self._limits.max_response_bytes,
+        )
+        return pb.ListDependenciesResponse(
+            dependencies=dependencies, next_page_token=tokens.of_row(following)
+        )
+
+    async def BatchUpsertDependencies(
+        self, request: pb.BatchUpsertDependenciesRequest, context: Context
+    ) -> pb.BatchUpsertDependenciesResponse:
+        """Create or replace dependencies, all or none."""
+        count = len(request.dependencies)
+        drafts = await aside(count, decode.dependency_drafts, request, self._limits)
+        written = await self._store.upsert(drafts)
+        return await aside(count, encode.upserted_dependencies, written)
+
+    async def DeleteDependency(
+        self, request: pb.DeleteDependencyRequest, context: Context
+    ) -> pb.DeleteDependencyResponse:
+        """Remove a dependency."""
+        check = Check()
+        key = check.uuid("id", request.id)
+        check.done()
+        written = await self._store.delete(key)
+        return pb.DeleteDependencyResponse(revision=written.revision)
+
+    async def MarkStale(self, request: pb.MarkStaleRequest, context: Context) -> pb.MarkStaleResponse:
+        """Mark what was not observed for too long."""
+        check = Check()
+        if not request.HasField("observed_before"):
+            check.add("observed_before", "is required; give the time before which an observation is too old")
+        before = check.moment("observed_before", request.observed_before)
+        source = check.optional_word("discovery_source", request.discovery_source, enums.DISCOVERY_SOURCE)
+        check.done()
+        written = await self._store.mark_stale(before, source)
+        return pb.MarkStaleResponse(marked_count=written.value, revision=written.revision)
+
+    async def IngestGraph(self, request: pb.IngestGraphRequest, context: Context) -> pb.IngestGraphResponse:
+        """Take in one report of one discovery source."""
+        count = len(request.nodes) + len(request.edges)
+        batch = await aside(count, decode.ingest_batch, request, self._limits, now=datetime.now(UTC))
+        return encode.ingested(await self._store.ingest(batch))

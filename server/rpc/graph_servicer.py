@@ -1,0 +1,179 @@
+"""GraphService: answers from memory."""
+
+from bisect import bisect_right
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+
+from depgraph.v1 import graph_service_pb2 as pb
+from depgraph.v1.graph_service_pb2_grpc import GraphServiceServicer
+from graphcore import Component, UnknownServiceError, adjacency, components, traverse
+from server.config import Limits
+from server.domain.consistency import MinimizeLatency
+from server.domain.errors import ResponseTooLargeError, ServiceNotFoundError
+from server.rpc import encode, enums
+from server.rpc.context import Context, time_left
+from server.rpc.decode_graph import TraverseQuestion, consistency, traverse_question
+from server.rpc.graph_parts import Found, TraversalParts, adjacency_messages, least_bytes
+from server.rpc.paging import ComponentKey, PageTokens, fitted_page, page_size
+from server.rpc.ports import LiveGraph
+from server.rpc.validate import Check, shown
+
+_DEFAULT_MIN_SIZE = 2
+
+
+class GraphServicer(GraphServiceServicer):
+    """
+    Answers from the live graph.
+
+    Between ``LiveGraph.at`` and the end of what is read from graph and freshness nothing is awaited, so that an answer comes from
+    one snapshot; encoding may await, since what was read can't change.
+    """
+
+    def __init__(self, live: LiveGraph, limits: Limits, started_at: datetime, version: str) -> None:
+        self._live = live
+        self._limits = limits
+        self._started_at = started_at
+        self._version = version
+
+    async def Traverse(self, request: pb.TraverseRequest, context: Context) -> pb.TraverseResponse:
+        """Walk from a service; the answer is one message."""
+        question = traverse_question(request)
+        found = await self._walk(question, context)
+        limit = self._limits.max_response_bytes
+        if least_bytes(found.traversal, full=question.full) > limit:
+            raise _too_large(question, found, limit)
+        parts = TraversalParts(found, pb.TraverseResponse, limit, full=question.full)
+        answer = await parts.take()
+        if not parts.exhausted or answer.ByteSize() > limit:
+            raise _too_large(question, found, limit)
+        return answer
+
+    async def StreamTraverse(
+        self, request: pb.StreamTraverseRequest, context: Context
+    ) -> AsyncIterator[pb.StreamTraverseResponse]:
+        """Walk from a service; the answer comes in parts."""
+        question = traverse_question(request)
+        found = await self._walk(question, context)
+        parts = TraversalParts(
+            found, pb.StreamTraverseResponse, self._limits.max_part_bytes, full=question.full
+        )
+        while not parts.exhausted:
+            yield await parts.take()
+
+    async def GetAdjacencyList(
+        self, request: pb.GetAdjacencyListRequest, context: Context
+    ) -> AsyncIterator[pb.GetAdjacencyListResponse]:
+        """Stream the services with what they call directly."""
+        check = Check()
+        wanted = consistency(check, request.consistency)
+        check.done()
+        graph = await self._live.at(wanted, time_left(context))
+        pairs, freshness = adjacency(graph, include_stale=request.include_stale), self._live.freshness()
+        for message in adjacency_messages(pairs, freshness, self._limits.max_part_bytes):
+            yield message
+
+    async def ListComponents(
+        self, request: pb.ListComponentsRequest, context: Context
+    ) -> pb.ListComponentsResponse:
+        """List strongly connected components, largest first."""
+        check = Check()
+        min_size = check.at_least("min_size", request.min_size, 0) or _DEFAULT_MIN_SIZE
+        tokens = PageTokens("components", min_size)
+        size, after = page_size(check, request.page_size), tokens.component(check, request.page_token)
+        wanted = consistency(check, request.consistency)
+        check.done()
+        graph = await self._live.at(wanted, time_left(context))
+        listed, freshness = components(graph).largest_first(min_size), self._live.freshness()
+        page, following = fitted_page(
+            *_page_of(listed, size, after), encode.component, _key_of, self._limits.max_response_bytes
+        )
+        return pb.ListComponentsResponse(
+            components=page,
+            next_page_token=tokens.of_component(following),
+            total_count=len(listed),
+            freshness=encode.freshness(freshness),
+        )
+
+    async def GetComponent(
+        self, request: pb.GetComponentRequest, context: Context
+    ) -> pb.GetComponentResponse:
+        """Tell which component a service is in."""
+        check = Check()
+        service_id = check.text("service_id", request.service_id)
+        wanted = consistency(check, request.consistency)
+        check.done()
+        graph = await self._live.at(wanted, time_left(context))
+        with _known_service(service_id):
+            found = components(graph).of(service_id)
+        return pb.GetComponentResponse(
+            component=encode.component(found), freshness=encode.freshness(self._live.freshness())
+        )
+
+    async def GetStatus(self, request: pb.GetStatusRequest, context: Context) -> pb.GetStatusResponse:
+        """Tell how large and how fresh the graph is."""
+        graph = await self._live.at(MinimizeLatency(), time_left(context))
+        status = self._live.status()
+        return pb.GetStatusResponse(
+            service_count=graph.service_count,
+            dependency_count=graph.dependency_count,
+            stale_dependency_count=graph.stale_count,
+            waiting_dependency_count=graph.waiting_count,
+            feed_state=enums.FEED_STATE.number[status.feed_state.value],
+            warm_duration=encode.duration(status.warm_duration),
+            warm_count=status.warm_count,
+            last_ingestions=[encode.ingestion(ingestion) for ingestion in status.ingestions],
+            server_version=self._version,
+            start_time=encode.timestamp(self._started_at),
+            freshness=encode.freshness(self._live.freshness()),
+        )
+
+    async def _walk(self, question: TraverseQuestion, context: Context) -> Found:
+        graph = await self._live.at(question.consistency, time_left(context))
+        with _known_service(question.service_id):
+            traversal = traverse(
+                graph,
+                question.service_id,
+                question.direction,
+                question.max_depth,
+                question.edge_filter,
+                max_services=question.max_services,
+                with_dependencies=question.full,
+            )
+        return Found(traversal, self._live.freshness())
+
+
+@contextmanager
+def _known_service(name: str) -> Iterator[None]:
+    try:
+        yield
+    except UnknownServiceError:
+        raise ServiceNotFoundError(f"no service named {shown(name)}", service_id=name) from None
+
+
+def _too_large(question: TraverseQuestion, found: Found, limit: int) -> ResponseTooLargeError:
+    ways = ["stream it with StreamTraverse", "set max_services"] + [
+        "ask for TRAVERSAL_VIEW_IDS"
+    ] * question.full
+    return ResponseTooLargeError(
+        f"the answer holds {len(found.traversal.services):,} services and {len(found.traversal.dependencies):,} dependencies, "
+        f"more than fit the response limit of {limit:,} bytes: {', or '.join(ways)}",
+        limit_bytes=str(limit),
+    )
+
+
+def _key_of(component: Component) -> ComponentKey:
+    return ComponentKey(component.size, component.members[0])
+
+
+def _page_of(
+    listed: list[Component], size: int, after: ComponentKey | None
+) -> tuple[list[Component], ComponentKey | None]:
+    """Cut the page that follows a key out of components that are sorted by falling size, then first member."""
+    start = 0
+    if after is not None:
+        position = (-after.size, after.first_member)
+        start = bisect_right(listed, position, key=lambda component: (-component.size, component.members[0]))
+    page = listed[start : start + size]
+    is_last = start + size >= len(listed)
+    return page, None if is_last else _key_of(page[-1])

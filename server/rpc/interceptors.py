@@ -1,0 +1,131 @@
+"""What every call passes through: counting, the error table, one line in the log."""
+
+import asyncio
+import inspect
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from typing import Any, TypeAlias
+
+import grpc
+import structlog
+from google.protobuf.message import DecodeError
+from grpc_status import rpc_status
+
+from server.domain.errors import DomainError, InvalidInputError, NotReadyError
+from server.rpc.context import Context
+from server.rpc.errors import code_of, status_of, unexpected_error
+from server.rpc.running import RunningCalls
+
+log = structlog.get_logger(__name__)
+
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+Behaviour: TypeAlias = Callable[[Any, Context], "Awaitable[Any] | AsyncGenerator[Any, None]"]
+
+_UNREADABLE = object()
+_SERVER_FAULTS = frozenset({"INTERNAL", "UNKNOWN", "UNAVAILABLE", "DATA_LOSS"})
+_MAKE_HANDLER = {
+    (False, False): grpc.unary_unary_rpc_method_handler,
+    (False, True): grpc.unary_stream_rpc_method_handler,
+    (True, False): grpc.stream_unary_rpc_method_handler,
+    (True, True): grpc.stream_stream_rpc_method_handler,
+}
+
+
+class CallInterceptor(grpc.aio.ServerInterceptor):
+    """Wraps the handlers of all services, of all four kinds of RPC."""
+
+    def __init__(self, calls: RunningCalls) -> None:
+        self._calls = calls
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable["Handler | None"]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> "Handler | None":
+        """Wrap the handler that gRPC found; None = there is no such method."""
+        handler = await continuation(handler_call_details)
+        if handler is None:
+            return None
+        make = _MAKE_HANDLER[handler.request_streaming, handler.response_streaming]
+        return make(
+            self._wrapped(handler_call_details.method, _behaviour(handler)),
+            request_deserializer=_tolerant(handler.request_deserializer),
+            response_serializer=handler.response_serializer,
+        )
+
+    def _wrapped(self, method: str, behaviour: Behaviour) -> Callable[[Any, Context], Awaitable[Any]]:
+        async def call(request: Any, context: Context) -> Any:
+            began = time.perf_counter()
+            code = "OK"
+            self._calls.enter(method)
+            try:
+                self._calls.admit(method)
+                return await _answer(behaviour, request, context)
+            except grpc.aio.AbortError:
+                code = context.code().name
+                raise
+            except asyncio.CancelledError:
+                code = "CANCELLED"
+                if self._calls.is_ended():
+                    await _abort(context, NotReadyError("the server is shutting down"))
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever a handler raises, the caller gets a status
+                known = error if isinstance(error, DomainError) else _logged(method, error)
+                code = code_of(known).name
+                await _abort(context, known)
+            finally:
+                self._calls.leave(method)
+                _log_call(method, code, began, context)
+
+        return call
+
+
+async def _answer(behaviour: Behaviour, request: Any, context: Context) -> Any:
+    """Run a handler that returns its answer, yields its answers or writes them."""
+    if request is _UNREADABLE:
+        raise InvalidInputError("the request is no message of the type that this method takes")
+    result = behaviour(request, context)
+    if inspect.isawaitable(result):
+        return await result
+    async with aclosing(result) as messages:
+        async for message in messages:
+            await context.write(message)
+    return None
+
+
+async def _abort(context: Context, error: DomainError) -> None:
+    await context.abort_with_status(rpc_status.to_status(status_of(error)))
+
+
+def _logged(method: str, error: Exception) -> DomainError:
+    stand_in = unexpected_error()
+    log.error("unexpected error", method=method, exc_info=error, **stand_in.metadata)
+    return stand_in
+
+
+def _log_call(method: str, code: str, began: float, context: Context) -> None:
+    level = log.debug if code == "OK" else log.warning if code in _SERVER_FAULTS else log.info
+    elapsed = round((time.perf_counter() - began) * 1000, 3)
+    level("call", method=method, code=code, duration_ms=elapsed, peer=context.peer())
+
+
+def _behaviour(handler: Any) -> Behaviour:
+    behaviour: Behaviour = (
+        handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
+    )
+    return behaviour
+
+
+def _tolerant(deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], Any] | None:
+    """Let a message that can't be read reach the error table, instead of failing inside gRPC as INTERNAL."""
+    if deserialize is None:
+        return None
+
+    def read(raw: bytes) -> Any:
+        try:
+            return deserialize(raw)
+        except DecodeError:
+            return _UNREADABLE
+
+    return read

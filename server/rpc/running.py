@@ -1,0 +1,82 @@
+"""The calls that run now, and how they come to an end when the server stops."""
+
+import asyncio
+from datetime import timedelta
+
+from server.domain.errors import NotReadyError
+
+_HEALTH = "/grpc.health."
+_STANDARD = "/grpc."
+
+
+class RunningCalls:
+    """
+    Counts the calls of the contract and, once draining, lets no new ones in.
+
+    The streams of gRPC's own services (watching health, reflection) stay open as long as a client likes: they
+    are not waited for, but ended by ``end_streams``. Health alone is answered to the end.
+    """
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._draining = False
+        self._streams: set[asyncio.Task[object]] = set()
+        self._ended: set[asyncio.Task[object]] = set()
+
+    def __len__(self) -> int:
+        return self._count
+
+    def enter(self, method: str) -> None:
+        """Count a call that begins in this task."""
+        if method.startswith(_STANDARD):
+            self._streams.add(_this_task())
+            return
+        self._count += 1
+        self._idle.clear()
+
+    def leave(self, method: str) -> None:
+        """Count a call that is over, its status sent."""
+        if method.startswith(_STANDARD):
+            self._streams.discard(_this_task())
+            return
+        self._count -= 1
+        if not self._count:
+            self._idle.set()
+
+    def admit(self, method: str) -> None:
+        """Raise ``NotReadyError`` for a call that comes too late."""
+        if self._draining and not method.startswith(_HEALTH):
+            raise NotReadyError(
+                "the server is shutting down: another replica, or this one in a moment, will answer"
+            )
+
+    def begin_drain(self) -> None:
+        """Let no new calls in."""
+        self._draining = True
+
+    async def drained(self, within: timedelta) -> bool:
+        """Wait until the running calls are over; returns False when that took too long."""
+        try:
+            await asyncio.wait_for(self._idle.wait(), within.total_seconds())
+        except TimeoutError:
+            return False
+        return True
+
+    def end_streams(self) -> None:
+        """Interrupt the streams that nobody waits for."""
+        self._ended |= self._streams
+        for stream in self._streams:
+            stream.cancel()
+
+    def is_ended(self) -> bool:
+        """Whether it was ``end_streams`` that cancelled this task."""
+        return _this_task() in self._ended
+
+
+def _this_task() -> asyncio.Task[object]:
+    task = asyncio.current_task()
+    if task is None:
+        raise RuntimeError("a call runs in a task")
+    return task

@@ -1,0 +1,141 @@
+"""The gRPC server: four services of the contract, health and reflection, at one address."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from depgraph.v1 import (
+    alert_service_pb2,
+    alert_service_pb2_grpc,
+    catalog_service_pb2,
+    catalog_service_pb2_grpc,
+    dependency_service_pb2,
+    dependency_service_pb2_grpc,
+    graph_service_pb2,
+    graph_service_pb2_grpc,
+)
+from server.config import Limits
+from server.domain.ports import AlertStore, DependencyStore, ServiceStore
+from server.rpc.alert_servicer import AlertServicer
+from server.rpc.catalog_servicer import CatalogServicer
+from server.rpc.dependency_servicer import DependencyServicer
+from server.rpc.graph_servicer import GraphServicer
+from server.rpc.interceptors import CallInterceptor
+from server.rpc.listening import bind
+from server.rpc.ports import LiveGraph
+from server.rpc.running import RunningCalls
+
+CONTRACT = tuple(
+    descriptor.services_by_name[name].full_name
+    for descriptor, name in (
+        (alert_service_pb2.DESCRIPTOR, "AlertService"),
+        (catalog_service_pb2.DESCRIPTOR, "CatalogService"),
+        (dependency_service_pb2.DESCRIPTOR, "DependencyService"),
+        (graph_service_pb2.DESCRIPTOR, "GraphService"),
+    )
+)
+# The time that answers already given get to leave the process.
+_FLUSH = timedelta(seconds=1)
+_SECOND_MS = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Servicers:
+    """What the services answer from, and what ``GetStatus`` says of the process."""
+
+    services: ServiceStore
+    dependencies: DependencyStore
+    alerts: AlertStore
+    live: LiveGraph
+    started_at: datetime
+    version: str
+
+
+class RpcServer:
+    """
+    One ``grpc.aio`` server; make it where the event loop runs.
+
+    Listens from ``start`` on with health NOT_SERVING, until ``set_serving(serving=True)``; health is told for the server as a whole
+    (empty name) and for each service.
+    """
+
+    def __init__(self, listen: str, servicers: Servicers, limits: Limits) -> None:
+        self._listen = listen
+        self._calls = RunningCalls()
+        self._health = health.aio.HealthServicer()
+        self._server = grpc.aio.server(interceptors=[CallInterceptor(self._calls)], options=_options(limits))
+        self._address = ""
+        self._register(servicers, limits)
+
+    @property
+    def address(self) -> str:
+        """Where clients find it, once started: ``HOST:PORT`` with the real port, or ``unix:PATH``."""
+        return self._address
+
+    @property
+    def running_calls(self) -> int:
+        """Calls of the contract that are being answered now."""
+        return len(self._calls)
+
+    async def start(self) -> None:
+        """Listen, not serving yet; raises ``ListenError``, most often ``AddressInUseError``."""
+        await self.set_serving(serving=False)
+        self._address = bind(self._server, self._listen)
+        await self._server.start()
+
+    async def set_serving(self, *, serving: bool) -> None:
+        """Tell through health whether calls will be answered; ignored once stopping."""
+        kinds = health_pb2.HealthCheckResponse
+        for name in (health.OVERALL_HEALTH, *CONTRACT):
+            await self._health.set(name, kinds.SERVING if serving else kinds.NOT_SERVING)
+
+    async def stop(self, grace: timedelta) -> None:
+        """
+        Say NOT_SERVING, let no new calls in, wait up to ``grace`` for those that run, cancel the rest.
+
+        Streams that watch health or use reflection are ended without waiting. Safe to call twice.
+        """
+        await self._health.enter_graceful_shutdown()
+        self._calls.begin_drain()
+        finished = await self._calls.drained(grace)
+        self._calls.end_streams()
+        await self._server.stop(_FLUSH.total_seconds() if finished else None)
+
+    def _register(self, servicers: Servicers, limits: Limits) -> None:
+        server = self._server
+        catalog_service_pb2_grpc.add_CatalogServiceServicer_to_server(
+            CatalogServicer(servicers.services, limits), server
+        )
+        dependency_service_pb2_grpc.add_DependencyServiceServicer_to_server(
+            DependencyServicer(servicers.dependencies, limits), server
+        )
+        graph_service_pb2_grpc.add_GraphServiceServicer_to_server(
+            GraphServicer(servicers.live, limits, servicers.started_at, servicers.version), server
+        )
+        alert_service_pb2_grpc.add_AlertServiceServicer_to_server(
+            AlertServicer(servicers.alerts, limits), server
+        )
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        reflection.enable_server_reflection((*CONTRACT, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+
+
+def _options(limits: Limits) -> list[tuple[str, int]]:
+    """
+    Channel arguments.
+
+    What is sent has no limit here: traversals and pages keep to ``max_response_bytes`` by themselves, with an error that helps, and
+    a batch that was written must be answered. Clients may send a ping every ten seconds, with or without calls; the server
+    looks after a silent client once a minute, so that streams to machines that are gone end.
+    """
+    return [
+        ("grpc.so_reuseport", 0),
+        ("grpc.max_receive_message_length", limits.max_request_bytes),
+        ("grpc.max_send_message_length", -1),
+        ("grpc.http2.min_ping_interval_without_data_ms", 10 * _SECOND_MS),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.keepalive_time_ms", 60 * _SECOND_MS),
+        ("grpc.keepalive_timeout_ms", 20 * _SECOND_MS),
+    ]

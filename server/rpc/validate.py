@@ -1,0 +1,133 @@
+"""Checks of single fields. Every check goes on after a violation, so that a caller learns of all of them at once."""
+
+import re
+from collections.abc import Hashable, Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+from uuid import UUID
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from server.domain.errors import FieldViolation, InvalidInputError
+from server.domain.services import NAME_MAX_LENGTH
+from server.rpc.enums import EnumWords
+
+Word = TypeVar("Word", bound=str)
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST_SECOND = -62_135_596_800  # 0001-01-01T00:00:00Z
+_LAST_SECOND = 253_402_300_799  # 9999-12-31T23:59:59Z
+_NANOS = 1_000_000_000
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_SHOWN = 40
+_NIL = UUID(int=0)
+_TO = "–"  # noqa: RUF001 - the dash of ranges, as in the contract
+
+
+class Check:
+    """
+    Collects what is wrong with one request.
+
+    A check takes the path of the field and its value, and returns the value as the domain has it, or some stand-in
+    when it is wrong: results are worth something only once ``done`` has returned.
+    """
+
+    def __init__(self) -> None:
+        self._violations: list[FieldViolation] = []
+        self._errors: set[type[InvalidInputError]] = set()
+
+    def add(self, field: str, description: str, error: type[InvalidInputError] = InvalidInputError) -> None:
+        """Note a violation; ``error`` is raised if all violations agree on it."""
+        self._violations.append(FieldViolation(field, description))
+        self._errors.add(error)
+
+    def done(self) -> None:
+        """Raise ``InvalidInputError`` with every violation there is."""
+        if not self._violations:
+            return
+        first = self._violations[0]
+        others = len(self._violations) - 1
+        message = f"{first.field}: {first.description}" + (f" (and {others} more)" if others else "")
+        error = self._errors.pop() if len(self._errors) == 1 else InvalidInputError
+        raise error(message, violations=self._violations)
+
+    def text(self, field: str, value: str, longest: int = NAME_MAX_LENGTH) -> str:
+        """Check for 1 to ``longest`` characters which PostgreSQL can store: no NUL."""
+        if not value:
+            self.add(field, f"is empty; give 1{_TO}{longest:,} characters")
+        elif len(value) > longest:
+            self.add(field, f"has {len(value):,} characters; at most {longest:,} are allowed")
+        if "\0" in value:
+            self.add(field, "holds a NUL character, which can't be stored")
+        return value
+
+    def words(self, field: str, value: str, longest: int) -> str:
+        """Check as ``text`` does, and for more than white space."""
+        if value.isspace():
+            self.add(field, "is blank; write something")
+        return self.text(field, value, longest)
+
+    def uuid(self, field: str, value: str) -> UUID:
+        """Check for a UUID in its usual form."""
+        if _UUID.fullmatch(value):
+            return UUID(value)
+        self.add(field, f"{shown(value)} is not a UUID")
+        return _NIL
+
+    def number(self, field: str, value: int, lowest: int, highest: int, zero: str = "") -> int:
+        """Check for a whole number within bounds; ``zero`` tells what 0 stands for."""
+        if not lowest <= value <= highest:
+            hint = f" ({zero})" if zero else ""
+            self.add(field, f"{value} is not in {lowest:,}{_TO}{highest:,}{hint}")
+        return value
+
+    def at_least(self, field: str, value: int, lowest: int) -> int:
+        """Check for a whole number with a lower bound."""
+        if value < lowest:
+            self.add(field, f"{value} is less than {lowest}")
+        return value
+
+    def share(self, field: str, value: float) -> float:
+        """Check for a number between 0 and 1, both included; NaN is none."""
+        if not 0.0 <= value <= 1.0:
+            self.add(field, f"{value} is not in 0{_TO}1")
+            return 0.0
+        return value
+
+    def optional_word(self, field: str, number: int, enum: EnumWords[Word, Any]) -> Word | None:
+        """Look up an enum value that may be left UNSPECIFIED (None)."""
+        if number and number not in enum.word:
+            self.add(field, f"{number} is not a known value; give one of {enum.allowed}")
+        return enum.word.get(number)
+
+    def word(self, field: str, number: int, enum: EnumWords[Word, Any], stand_in: Word) -> Word:
+        """Look up an enum value that is required; ``stand_in`` is returned when it is wrong."""
+        if not number:
+            self.add(field, f"is required; give one of {enum.allowed}")
+        return self.optional_word(field, number, enum) or stand_in
+
+    def moment(self, field: str, value: Timestamp) -> datetime:
+        """Check for a valid time: years 1 to 9999, microseconds kept, the rest cut off."""
+        if _FIRST_SECOND <= value.seconds <= _LAST_SECOND and 0 <= value.nanos < _NANOS:
+            return EPOCH + timedelta(seconds=value.seconds, microseconds=value.nanos // 1000)
+        self.add(field, "is not a valid time of the years 1 to 9999")
+        return EPOCH
+
+    def at_most(self, field: str, items: Sequence[object], most: int) -> None:
+        """Refuse too many items at once, before any of them is looked at."""
+        if len(items) > most:
+            self.add(field, f"has {len(items):,} items; at most {most:,} fit one call, so split it")
+            self.done()
+
+    def distinct(self, path: str, keys: Iterable[Hashable], what: str) -> None:
+        """Refuse items with equal keys; ``path`` has a ``{}`` where the position goes."""
+        first: dict[Hashable, int] = {}
+        for position, key in enumerate(keys):
+            before = first.setdefault(key, position)
+            if before != position:
+                self.add(path.format(position), f"{what} stands at position {before} already")
+
+
+def shown(value: str) -> str:
+    """Quote a caller's text for a message, shortened."""
+    return repr(value if len(value) <= _SHOWN else value[: _SHOWN - 1] + "…")
