@@ -33,6 +33,10 @@ class RowChanges:
     dependencies: dict[UUID, DependencyRow | None] = field(default_factory=dict)
 
 
+class ChangesDoNotFitError(Exception):
+    """Memory differs from the snapshot that it claims to stand at: it must be read as a whole."""
+
+
 class GraphLoad(Protocol):
     """A graph that is being read as a whole, beside the one that answers."""
 
@@ -68,7 +72,7 @@ class GraphSink(Protocol):
         """Answer from a loaded graph from now on."""
 
     def apply(self, changes: RowChanges, position: FeedPosition, ticket: int) -> None:
-        """Move the graph on."""
+        """Move the graph on; ``ChangesDoNotFitError`` when that is impossible, and then it has not moved."""
 
     def connection_lost(self) -> None:
         """Say that the database is away."""

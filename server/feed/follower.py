@@ -11,7 +11,7 @@ from server.config import FeedSettings
 from server.domain.changes import GraphSink
 from server.feed import statements
 from server.feed.connection import FeedConnection
-from server.feed.reader import SnapshotReader
+from server.feed.reader import Inspection, SnapshotReader
 
 log = structlog.get_logger(__name__)
 
@@ -23,12 +23,19 @@ LOCKED_PAUSE = (0.05, 0.2)
 
 
 class Feed:
-    """The follower of one database for one graph. ``run`` it in a task; ``wake`` it when somebody can't wait."""
+    """
+    The follower of one database for one graph. ``run`` it in a task; ``wake`` it when somebody can't wait.
 
-    def __init__(self, url: str, sink: GraphSink, settings: FeedSettings) -> None:
+    ``inspect`` is called inside the snapshot of every step; what it raises counts as a lost connection.
+    """
+
+    def __init__(
+        self, url: str, sink: GraphSink, settings: FeedSettings, inspect: Inspection | None = None
+    ) -> None:
         self._url = url
         self._sink = sink
         self._settings = settings
+        self._inspect = inspect
         self._awake = asyncio.Event()
         self._failures = 0
 
@@ -58,7 +65,7 @@ class Feed:
         # LISTEN came first: what commits from now on wakes us, what committed before is in the first read.
         feed_id = (await connection.row(statements.OPEN))[0]
         await self._look_at_triggers(connection)
-        reader = SnapshotReader(connection, feed_id, self._sink)
+        reader = SnapshotReader(connection, feed_id, self._sink, self._inspect)
         while True:
             self._awake.clear()
             try:

@@ -1,19 +1,26 @@
 """Reads one snapshot: everything, or what differs from the snapshot before."""
 
 import json
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import UUID
 
-from server.domain.changes import FeedPosition, GraphSink, RowChanges
+import structlog
+
+from server.domain.changes import ChangesDoNotFitError, FeedPosition, GraphSink, RowChanges
 from server.domain.consistency import Ingestion
 from server.domain.dependencies import DependencyRow
 from server.domain.revision import Snapshot
 from server.domain.services import Service
 from server.feed import statements
 from server.feed.connection import PAGE, FeedConnection
+
+log = structlog.get_logger(__name__)
+
+Inspection: TypeAlias = Callable[[FeedConnection], Awaitable[None]]
+"""Looks at the tables through the snapshot that memory stands at; memory does not move until it is done."""
 
 SERVICE_KEY, DEPENDENCY_KEY = 1, 2
 # Up to so many changes come along with the snapshot itself, which saves a round trip.
@@ -32,12 +39,19 @@ class ReloadNeededError(Exception):
 
 
 class SnapshotReader:
-    """Moves a graph to the database's present snapshot, all or nothing."""
+    """
+    Moves a graph to the database's present snapshot, all or nothing.
 
-    def __init__(self, connection: FeedConnection, feed_id: str, sink: GraphSink) -> None:
+    ``inspect`` is called inside the transaction of every step, after the graph has moved to its snapshot.
+    """
+
+    def __init__(
+        self, connection: FeedConnection, feed_id: str, sink: GraphSink, inspect: Inspection | None = None
+    ) -> None:
         self._connection = connection
         self._feed_id = feed_id
         self._sink = sink
+        self._inspect = inspect
 
     async def advance(self) -> None:
         """
@@ -57,14 +71,24 @@ class SnapshotReader:
             position = self._position(head)
             if before is None or not head["usable"]:
                 await self._load(position, ticket)
-                return
-            try:
-                changes = await self._changes(before.snapshot, head)
-            except ReloadNeededError:
-                await self._load(position, ticket)
             else:
-                # No await since the last row was read: coroutines never see half a step. The COMMIT afterwards only lets go.
-                self._sink.apply(changes, position, ticket)
+                await self._follow(before.snapshot, head, position, ticket)
+            if self._inspect is not None:
+                await self._inspect(self._connection)
+
+    async def _follow(self, before: Snapshot, head: Any, position: FeedPosition, ticket: int) -> None:
+        try:
+            changes = await self._changes(before, head)
+            # No await since the last row was read: coroutines never see half a step. The COMMIT afterwards only lets go.
+            self._sink.apply(changes, position, ticket)
+        except ReloadNeededError:
+            await self._load(position, ticket)
+        except ChangesDoNotFitError:
+            # Only changes that were never logged make this possible. Trying again would fail for good.
+            log.exception(
+                "memory differed from the tables, so all is read again: were feed triggers disabled?"
+            )
+            await self._load(position, ticket)
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[None]:

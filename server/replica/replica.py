@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import assert_never
 
-from graphcore import ChangeSet, DependencyGraph
-from server.domain.changes import FeedPosition, GraphLoad, RowChanges
+from graphcore import ChangeSet, DependencyGraph, DuplicateNameError
+from server.domain.changes import ChangesDoNotFitError, FeedPosition, GraphLoad, RowChanges
 from server.domain.consistency import (
     AtLeastAsFresh,
     Consistency,
@@ -103,9 +103,12 @@ class Replica:
         self._publish(position, ticket)
 
     def apply(self, changes: RowChanges, position: FeedPosition, ticket: int) -> None:
-        """Move the graph on. O(changed rows)."""
+        """Move the graph on; ``ChangesDoNotFitError`` leaves it as it is. O(changed rows)."""
         if changes.services or changes.dependencies:
-            self._graph.apply(_change_set(changes))
+            try:
+                self._graph.apply(_change_set(changes))
+            except DuplicateNameError as error:
+                raise ChangesDoNotFitError(str(error)) from error
         self._publish(position, ticket)
 
     def connection_lost(self) -> None:

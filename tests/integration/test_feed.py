@@ -171,6 +171,19 @@ async def test_a_cut_connection_is_made_again_and_nothing_is_lost(
         assert replica.status().warm_count == 1
 
 
+async def test_changes_that_were_never_logged_and_do_not_fit_are_healed_by_reading_everything(
+    database_url: str, connection: Connection
+) -> None:
+    await connection.execute(CHAIN)
+    async with following(database_url) as replica:
+        await connection.execute("ALTER TABLE services DISABLE TRIGGER depgraph_feed_update")
+        await connection.execute("UPDATE services SET service_id = 'unseen' WHERE service_id = 's1'")
+        await connection.execute("ALTER TABLE services ENABLE ALWAYS TRIGGER depgraph_feed_update")
+        await connection.execute("INSERT INTO services (service_id) VALUES ('s1')")
+        await assert_level(replica, connection)
+        assert replica.status().warm_count == 2
+
+
 async def test_a_reader_behind_the_pruned_log_reads_everything_again(
     database_url: str, connection: Connection
 ) -> None:
