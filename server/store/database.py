@@ -1,0 +1,159 @@
+"""
+Reads and writes of the system of record: which connection, how often, and as which error they end.
+
+A read is tried again once when its connection turned out to be dead. So is a write, as long as its COMMIT was not
+sent: a transaction that lost its connection before that was rolled back by the server, and nothing was written.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import asyncpg
+
+from server.domain.errors import DatabaseUnavailableError, WriteConflictError
+from server.domain.ports import Written
+from server.domain.revision import Revision
+from server.store.failures import DRIVER_ERRORS, is_lost_connection, translated
+from server.store.pool import Connection, ConnectionPool, cut_off, drop
+from server.store.queries import query
+
+T = TypeVar("T")
+Work = Callable[[Connection], Awaitable[T]]
+
+_PING = query("database_ping")
+_REVISION = query("database_revision")
+_RETRIES = 3
+_FIRST_PAUSE = 0.01
+_HEALTH_TIMEOUT = 2.0
+
+
+class Database:
+    """The system of record behind a pool of connections; an async context manager. Built by ``open``."""
+
+    def __init__(self, pool: ConnectionPool) -> None:
+        self._pool = pool
+
+    @classmethod
+    async def open(
+        cls,
+        url: str,
+        *,
+        pool_size: int = 20,
+        burst: int = 10,
+        recycle_after: timedelta = timedelta(hours=1),
+        acquire_timeout: timedelta = timedelta(seconds=2),
+        command_timeout: timedelta = timedelta(seconds=30),
+        idle_lifetime: timedelta = timedelta(minutes=1),
+    ) -> Self:
+        """
+        Get ready; works while the database is away, since connections are opened as they are needed.
+
+        At most ``pool_size + burst`` connections at once. What lies idle for ``idle_lifetime`` is closed: a burst
+        leaves nothing behind, and an idle server holds none at all. No statement may take longer than ``command_timeout``.
+        """
+        pool = ConnectionPool(
+            url,
+            size=pool_size + burst,
+            recycle_after=recycle_after,
+            idle_lifetime=idle_lifetime,
+            acquire_timeout=acquire_timeout,
+            command_timeout=command_timeout,
+        )
+        await pool.open()
+        return cls(pool)
+
+    async def close(self) -> None:
+        """Let running work end, for ten seconds at most, and close every connection."""
+        await self._pool.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def fetch(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
+        """Return all rows of one reading statement."""
+        return await self.read(lambda connection: connection.fetch(statement, *arguments))
+
+    async def fetchrow(self, statement: str, *arguments: Any) -> asyncpg.Record | None:
+        """Return the first row of one reading statement, or None."""
+        return await self.read(lambda connection: connection.fetchrow(statement, *arguments))
+
+    async def read(self, work: Work[T]) -> T:
+        """Run statements that change nothing; ``work`` may run twice."""
+        with translated():
+            return await self._on_live_connection(work)
+
+    async def write(self, work: Work[T]) -> Written[T]:
+        """
+        Run ``work`` in one transaction and commit it; its revision is read before the commit.
+
+        ``work`` runs again from the start after a deadlock or another collision, up to three times with growing,
+        jittered pauses, then ``WriteConflictError``. Any error or cancellation before the commit leaves nothing behind.
+        """
+        for retry in range(_RETRIES):
+            try:
+                return await self._write_once(work)
+            except WriteConflictError:
+                await asyncio.sleep(_FIRST_PAUSE * 2**retry * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
+        return await self._write_once(work)
+
+    async def healthy(self) -> bool:
+        """Whether a connection is to be had and answers, within about two seconds; never raises."""
+        try:
+            async with asyncio.timeout(_HEALTH_TIMEOUT):
+                return await self.fetchrow(_PING) is not None
+        except Exception:  # noqa: BLE001 - whatever went wrong, the answer is no
+            return False
+
+    async def _write_once(self, work: Work[T]) -> Written[T]:
+        with translated():
+            return await self._on_live_connection(lambda connection: _transact(connection, work))
+
+    async def _on_live_connection(self, work: Work[T]) -> T:
+        try:
+            async with self._pool.lend() as connection:
+                return await work(connection)
+        except DRIVER_ERRORS as error:
+            if not is_lost_connection(error):
+                raise
+        async with self._pool.lend() as connection:
+            return await work(connection)
+
+
+async def _transact(connection: Connection, work: Work[T]) -> Written[T]:
+    transaction = connection.transaction()
+    try:
+        await transaction.start()
+        value = await work(connection)
+        revision = Revision.of(await connection.fetchval(_REVISION))
+    except BaseException:
+        await _abandon(connection, transaction)
+        raise
+    try:
+        await transaction.commit()
+    except DRIVER_ERRORS as error:
+        if is_lost_connection(error) or isinstance(error, TimeoutError):
+            raise DatabaseUnavailableError(
+                "the connection broke during the commit: the write was made as a whole or not at all"
+            ) from error
+        raise
+    return Written(value, revision.token)
+
+
+async def _abandon(connection: Connection, transaction: asyncpg.transaction.Transaction) -> None:
+    """Roll back, or else drop the connection, upon which the server does so."""
+    try:
+        with cut_off(connection):
+            await transaction.rollback()
+    except BaseException as error:
+        drop(connection)
+        if not isinstance(error, DRIVER_ERRORS):
+            raise

@@ -1,0 +1,151 @@
+"""
+The one place where what the driver and the operating system raise becomes an error of the domain.
+
+Messages are our own: a driver's message may hold SQL text, values or an address. The original stays on as
+``__cause__`` for the log.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import asyncpg
+
+from server.domain.errors import (
+    DatabaseUnavailableError,
+    DomainError,
+    FieldViolation,
+    InvalidInputError,
+    WriteConflictError,
+)
+
+DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+"""What a statement or a connection attempt may raise; ``OSError`` includes ``TimeoutError``."""
+
+# A row that a reference or a unique rule needs was changed by somebody else after the statement's snapshot, or
+# a migration went by: the same transaction begun anew sees what they did.
+_CONFLICTS = (
+    asyncpg.TransactionRollbackError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.ForeignKeyViolationError,
+    asyncpg.UniqueViolationError,
+    asyncpg.InvalidCachedStatementError,
+    asyncpg.OutdatedSchemaCacheError,
+)
+_REFUSED_VALUES = (
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.ProgramLimitExceededError,
+)
+# The connection is of no more use, though another may be: it broke, or leads to a server that was demoted.
+_LOST = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.InternalClientError,
+    ConnectionError,
+)
+# The first that fits.
+_AWAY: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
+    ((TimeoutError, asyncpg.QueryCanceledError), "the database took too long to answer"),
+    ((asyncpg.ReadOnlySQLTransactionError,), "the database accepts no writes at the moment"),
+    ((asyncpg.InsufficientResourcesError,), "the database is out of disk, memory or connections"),
+    (
+        (
+            *_LOST,
+            asyncpg.InterfaceError,
+            asyncpg.OperatorInterventionError,
+            asyncpg.PostgresSystemError,
+            asyncpg.InvalidAuthorizationSpecificationError,
+            asyncpg.InvalidCatalogNameError,
+            OSError,
+        ),
+        "the database can't be reached",
+    ),
+)
+
+_RULES = {
+    "ck_no_self_loops": ("target_service_id", "a service can't depend on itself"),
+    "ck_communication_mode": ("communication_mode", "must be sync or async"),
+    "ck_dependency_criticality": ("criticality", "must be hard, soft or degraded"),
+    "ck_discovery_source": (
+        "discovery_source",
+        "must be manual, otel_service_graph, kubernetes or service_mesh",
+    ),
+    "ck_confidence_score_bounds": ("confidence_score", "must be a number from 0 to 1"),
+    "ck_timeout_positive": ("timeout_ms", "must be greater than 0"),
+    "ck_retry_config_object": ("retry_config", "must be a JSON object"),
+    "ck_deps_last_observed_at_range": ("last_observed_at", "must lie in the years 1 to 9999"),
+    "ck_services_criticality": ("criticality", "must be critical, high, medium or low"),
+    "ck_services_service_id_not_empty": ("service_id", "must not be empty"),
+    "ck_services_metadata_object": ("metadata", "must be a JSON object"),
+    "ck_alert_acknowledged_by": ("acknowledged_by", "must not be empty"),
+    "ck_cycle_path": (
+        "cycle_path",
+        "must name at least two services, each of 1 to 255 characters and none twice",
+    ),
+}
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn what the driver raises in the block into a ``DomainError``; what is unexpected passes through unchanged."""
+    try:
+        yield
+    except DRIVER_ERRORS as error:
+        failure = translate(error)
+        if failure is None:
+            raise
+        raise failure from error
+
+
+def translate(error: Exception) -> DomainError | None:
+    """Say of a driver's error what a caller is told; None = nobody foresaw it, so it is a bug to be logged."""
+    if isinstance(error, _CONFLICTS):
+        return collided()
+    if isinstance(error, _REFUSED_VALUES) or _is_unencodable(error):
+        return _refused(error)
+    for kinds, message in _AWAY:
+        if isinstance(error, kinds):
+            return DatabaseUnavailableError(f"{message}: try again later")
+    return None
+
+
+def collided() -> WriteConflictError:
+    """Build what a write raises that sees its rows changed meanwhile: ``Database.write`` begins it anew."""
+    return WriteConflictError("the write collided with others that ran at the same time: try again")
+
+
+def is_lost_connection(error: Exception) -> bool:
+    """Whether the same work may succeed at once on another connection."""
+    if isinstance(error, asyncpg.InterfaceError):
+        return not isinstance(error, ValueError)
+    return isinstance(error, _LOST) and not isinstance(error, asyncpg.OutdatedSchemaCacheError)
+
+
+def _is_unencodable(error: Exception) -> bool:
+    # The driver refuses a value itself (an integer out of range, a lone surrogate) with a class that it does
+    # not export: an InterfaceError that is a ValueError. A malformed URL is one too, but no caller's fault.
+    return (
+        isinstance(error, asyncpg.InterfaceError)
+        and isinstance(error, ValueError)
+        and not isinstance(error, asyncpg.ClientConfigurationError)
+    )
+
+
+def _refused(error: Exception) -> InvalidInputError:
+    rule = _RULES.get(getattr(error, "constraint_name", None) or "")
+    if rule is not None:
+        field, description = rule
+        return InvalidInputError(f"{field} {description}", violations=[FieldViolation(field, description)])
+    if isinstance(error, asyncpg.CharacterNotInRepertoireError | asyncpg.UntranslatableCharacterError):
+        return InvalidInputError("a text holds the character NUL, which can't be stored: leave it out")
+    if isinstance(error, asyncpg.StringDataRightTruncationError):
+        return InvalidInputError(
+            "a text is too long: service names and teams take 255 characters, protocols 50"
+        )
+    return InvalidInputError(
+        "a value can't be stored: a number out of range, a malformed text, or too much of it"
+    )

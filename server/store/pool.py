@@ -1,0 +1,189 @@
+"""
+Connections to PostgreSQL, lent one at a time and never dead ones.
+
+asyncpg's pool keeps the connections; what is added here is why a borrower can rely on them. The pool opens
+lazily, so it exists while the database is away. A connection that lay idle is asked whether it still answers before
+it is lent, one that is too old is replaced, and one that broke makes the pool distrust all that are as old.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+import asyncpg
+
+from server.domain.errors import DatabaseUnavailableError, TooManyConnectionsError
+from server.store.failures import DRIVER_ERRORS, is_lost_connection, translated
+from server.store.queries import query
+
+if TYPE_CHECKING:
+    _Base = asyncpg.Connection[asyncpg.Record]
+else:
+    _Base = asyncpg.Connection  # generic in its stubs only
+
+Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
+
+_PING = query("database_ping")
+_PING_TIMEOUT = 1.0
+_PROBE_AFTER = 5.0
+_HAND_BACK_TIMEOUT = 5.0
+_CLOSE_TIMEOUT = 10.0
+_SESSION = {
+    "application_name": "depgraph",
+    # Compiling a bulk statement takes longer than running it.
+    "jit": "off",
+    # A plan for any number of rows takes ten for granted, and is hopeless for a batch of ten thousand.
+    "plan_cache_mode": "force_custom_plan",
+    # A process that is gone must not keep its locks.
+    "idle_in_transaction_session_timeout": "60s",
+}
+
+
+class _AgeingConnection(_Base):
+    """A connection that knows when it was opened and last used (None = never), in seconds of the monotonic clock."""
+
+    __slots__ = ("opened_at", "used_at")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.opened_at = time.monotonic()
+        self.used_at: float | None = None
+
+    def touch(self) -> None:
+        """Remember that it answered just now."""
+        self.used_at = time.monotonic()
+
+
+class ConnectionPool:
+    """At most ``size`` connections; closed when idle for ``idle_lifetime``, replaced when older than ``recycle_after``."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        size: int,
+        recycle_after: timedelta,
+        idle_lifetime: timedelta,
+        acquire_timeout: timedelta,
+        command_timeout: timedelta,
+    ) -> None:
+        self._recycle_after = recycle_after.total_seconds()
+        self._acquire_timeout = acquire_timeout.total_seconds()
+        self._distrust_before = 0.0
+        self._pool: asyncpg.Pool[asyncpg.Record] = asyncpg.create_pool(
+            url,
+            min_size=0,
+            max_size=size,
+            max_inactive_connection_lifetime=idle_lifetime.total_seconds(),
+            command_timeout=command_timeout.total_seconds(),
+            connection_class=_AgeingConnection,
+            server_settings=_SESSION,
+            reset=_keep_session,
+        )
+
+    async def open(self) -> None:
+        """Get ready to lend; connects to nothing yet."""
+        await self._pool
+
+    async def close(self) -> None:
+        """Wait for what is lent, for ten seconds at most, then close every connection."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSE_TIMEOUT):
+                await self._pool.close()
+
+    @contextlib.asynccontextmanager
+    async def lend(self) -> AsyncIterator[Connection]:
+        """
+        Lend a connection that answers, for the time of the block.
+
+        Raises ``TooManyConnectionsError`` when all stay busy for ``acquire_timeout``, ``DatabaseUnavailableError``
+        when none can be opened in that time. A statement still running when the block is left is cancelled on the server.
+        """
+        connection = await self._borrow()
+        # Taken now: a proxy lets go of its connection once that is closed.
+        ageing = cast("_AgeingConnection", connection)
+        opened_at, touch = ageing.opened_at, ageing.touch
+        try:
+            yield connection
+        except DRIVER_ERRORS as error:
+            if is_lost_connection(error):
+                self._distrust(opened_at)
+            raise
+        finally:
+            touch()
+            with contextlib.suppress(*DRIVER_ERRORS), cut_off(connection):
+                await self._pool.release(connection, timeout=_HAND_BACK_TIMEOUT)
+
+    def _distrust(self, opened_at: float) -> None:
+        """Lend no connection of today again, because one broke that was opened then: the others are likely dead too."""
+        if opened_at >= self._distrust_before:
+            self._distrust_before = time.monotonic()
+
+    async def _borrow(self) -> Connection:
+        try:
+            async with asyncio.timeout(self._acquire_timeout):
+                with translated():
+                    return await self._next_that_answers()
+        except TimeoutError:
+            raise self._nothing_to_lend() from None
+
+    async def _next_that_answers(self) -> Connection:
+        while True:
+            connection = await self._pool.acquire()
+            try:
+                if await self._answers(connection):
+                    return connection
+            except BaseException:
+                drop(connection)
+                raise
+            drop(connection)
+
+    async def _answers(self, connection: Connection) -> bool:
+        ageing = cast("_AgeingConnection", connection)
+        now = time.monotonic()
+        if ageing.opened_at < self._distrust_before:
+            return False
+        if ageing.used_at is None:
+            return True
+        if now - ageing.opened_at > self._recycle_after:
+            return False
+        if now - ageing.used_at < _PROBE_AFTER:
+            return not connection.is_closed()
+        try:
+            await connection.fetchval(_PING, timeout=_PING_TIMEOUT)
+        except DRIVER_ERRORS:
+            return False
+        return True
+
+    def _nothing_to_lend(self) -> TooManyConnectionsError | DatabaseUnavailableError:
+        largest = self._pool.get_max_size()
+        if self._pool.get_size() == largest:
+            return TooManyConnectionsError(f"all {largest} database connections are busy: try again later")
+        return DatabaseUnavailableError("the database does not accept connections in time: try again later")
+
+
+def drop(connection: Connection) -> None:
+    """Close a connection hard, which frees its place in the pool; nothing happens when it is closed already."""
+    with contextlib.suppress(asyncpg.InterfaceError):
+        connection.terminate()
+
+
+@contextlib.contextmanager
+def cut_off(connection: Connection) -> Iterator[None]:
+    """
+    Close the connection hard if the block, which tidies it up, takes more than five seconds.
+
+    A peer that fell silent would otherwise keep a cancelled call waiting for its statement's timeout.
+    """
+    timer = asyncio.get_running_loop().call_later(_HAND_BACK_TIMEOUT, drop, connection)
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+async def _keep_session(_connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Spare the round trip that resets a session: no statement here changes it for longer than a transaction."""
