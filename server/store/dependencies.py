@@ -1,0 +1,155 @@
+"""Dependencies in the system of record."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+
+from server.domain.dependencies import (
+    Dependency,
+    DependencyDraft,
+    DependencyFilter,
+    DiscoverySource,
+    IngestBatch,
+    IngestResult,
+)
+from server.domain.errors import DependencyNotFoundError, FieldViolation, ServiceNotFoundError
+from server.domain.paging import Page, PageKey
+from server.domain.ports import Upserted, Written
+from server.store.batches import reject_repeats
+from server.store.database import Database
+from server.store.ingest import check_batch, ingest_batch
+from server.store.paging import cut_page
+from server.store.pool import Connection
+from server.store.queries import query
+
+_GET = query("dependency_get")
+_PAGE = query("dependencies_page")
+_ADJACENCY = query("dependencies_adjacency")
+_DELETE = query("dependency_delete")
+_MARK_STALE = query("dependencies_mark_stale")
+_UPSERT = query("dependencies_upsert")
+
+
+class DependencyRepository:
+    """``ports.DependencyStore`` on PostgreSQL; ``RetryableError`` when the database is away or busy."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def get(self, key: UUID) -> Dependency:
+        """Return the dependency, or raise ``DependencyNotFoundError``. O(log dependencies)."""
+        record = await self._database.fetchrow(_GET, key)
+        if record is None:
+            raise _missing(key)
+        return Dependency._make(record)
+
+    async def page(self, chosen: DependencyFilter, size: int, after: PageKey | None) -> Page[Dependency]:
+        """At most ``size`` dependencies, newest first. An index range, whatever the depth of the page."""
+        created_at, last_id = after or (None, None)
+        records = await self._database.fetch(
+            _PAGE,
+            created_at,
+            last_id,
+            chosen.source_service_id,
+            chosen.target_service_id,
+            chosen.discovery_source,
+            chosen.include_stale,
+            size + 1,
+        )
+        dependencies = [Dependency._make(record) for record in records]
+        return cut_page(dependencies, size, lambda dependency: PageKey(dependency.created_at, dependency.id))
+
+    async def adjacency(self, *, include_stale: bool = False) -> list[tuple[str, tuple[str, ...]]]:
+        """
+        Every service by name, with the distinct names of what it calls, both sorted by code point.
+
+        One grouped query over the whole graph: O(services + dependencies), for comparison and for operators.
+        """
+        records = await self._database.fetch(_ADJACENCY, include_stale)
+        return [(record["service_id"], tuple(record["target_names"])) for record in records]
+
+    async def upsert(self, drafts: Sequence[DependencyDraft]) -> Written[Upserted[Dependency]]:
+        """
+        Create or replace all in one statement, keyed by ``DependencyDraft.key``; an existing row keeps its id.
+
+        Idempotent: a draft equal to what is stored writes nothing (without ``last_observed_at`` it says *seen now*,
+        so that much changes). A key given twice is an ``InvalidInputError`` that names ``dependencies[i]``; ends
+        that don't exist are a ``ServiceNotFoundError`` that names each. Either way nothing is written.
+        """
+        reject_repeats((draft.key for draft in drafts), lambda place: f"dependencies[{place}]")
+
+        async def upsert(connection: Connection) -> Upserted[Dependency]:
+            records = await connection.fetch(_UPSERT, *_columns(drafts))
+            _check_ends(records)
+            rows = tuple(Dependency._make(record[:-3]) for record in records)
+            return Upserted(rows, created=sum(record["created"] for record in records))
+
+        return await self._database.write(upsert)
+
+    async def delete(self, key: UUID) -> Written[None]:
+        """Remove it; ``DependencyNotFoundError`` when there is none."""
+
+        async def delete(connection: Connection) -> None:
+            if await connection.fetchval(_DELETE, key) is None:
+                raise _missing(key)
+
+        return await self._database.write(delete)
+
+    async def mark_stale(self, observed_before: datetime, source: DiscoverySource | None) -> Written[int]:
+        """Mark what was last observed before a time; returns how many were fresh until now, so a repeat gives 0."""
+
+        async def mark(connection: Connection) -> int:
+            count: int = await connection.fetchval(_MARK_STALE, observed_before, source)
+            return count
+
+        return await self._database.write(mark)
+
+    async def ingest(self, batch: IngestBatch) -> Written[IngestResult]:
+        """
+        Take in one report of one discovery source in one transaction, creating unknown services.
+
+        Repeating a report changes nothing. A node or an edge given twice is an ``InvalidInputError`` that names
+        ``nodes[i].service_id`` or ``edges[i]``.
+        """
+        check_batch(batch)
+        return await self._database.write(lambda connection: ingest_batch(connection, batch))
+
+
+def _columns(drafts: Sequence[DependencyDraft]) -> tuple[list[object], ...]:
+    return (
+        [draft.source_service_id for draft in drafts],
+        [draft.target_service_id for draft in drafts],
+        [draft.communication_mode for draft in drafts],
+        [draft.criticality for draft in drafts],
+        [draft.protocol for draft in drafts],
+        [draft.timeout_ms for draft in drafts],
+        [draft.retry_config for draft in drafts],
+        [draft.discovery_source for draft in drafts],
+        [draft.confidence_score for draft in drafts],
+        [draft.last_observed_at for draft in drafts],
+        [draft.is_stale for draft in drafts],
+    )
+
+
+def _check_ends(records: Sequence[asyncpg.Record]) -> None:
+    violations = [
+        violation for place, record in enumerate(records) for violation in _unknown_ends(place, record)
+    ]
+    if violations:
+        raise ServiceNotFoundError(
+            f"{len(violations)} ends of dependencies are services that don't exist: create these first",
+            violations=violations,
+        )
+
+
+def _unknown_ends(place: int, record: asyncpg.Record) -> Iterator[FieldViolation]:
+    for end in ("source", "target"):
+        if not record[f"{end}_exists"]:
+            name = record[f"{end}_name"]
+            yield FieldViolation(f"dependencies[{place}].{end}_service_id", f"no service is named {name!r}")
+
+
+def _missing(key: UUID) -> DependencyNotFoundError:
+    return DependencyNotFoundError(f"no dependency has the id {key}", id=str(key))

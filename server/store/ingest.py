@@ -1,0 +1,92 @@
+"""
+Taking in what a discovery source reports: four statements in one transaction, however large the report.
+
+A discovery source may correct what discovery made. What a person wrote stays, and the report gets a warning.
+"""
+
+from collections.abc import Sequence
+
+from server.domain.dependencies import DependencyDraft, IngestBatch, IngestNode, IngestResult
+from server.store.batches import reject_repeats
+from server.store.failures import collided
+from server.store.pool import Connection
+from server.store.queries import query
+
+_CREATE_SERVICES = query("ingest_create_services")
+_UPDATE_SERVICES = query("ingest_update_services")
+_EDGES = query("ingest_edges")
+_RECORD = query("ingest_record")
+_NAMES_IN_WARNING = 10
+
+
+def check_batch(batch: IngestBatch) -> None:
+    """Raise ``InvalidInputError`` when a node or an edge comes twice: which of the two counts is not for us to guess."""
+    reject_repeats((node.service_id for node in batch.nodes), lambda place: f"nodes[{place}].service_id")
+    pairs = ((edge.source_service_id, edge.target_service_id) for edge in batch.edges)
+    reject_repeats(pairs, lambda place: f"edges[{place}]")
+
+
+async def ingest_batch(connection: Connection, batch: IngestBatch) -> IngestResult:
+    """
+    Write one report inside the caller's transaction. O((nodes + edges) log stored).
+
+    Services that it names for the first time are created as discovered; what it knows of a discovered one replaces
+    what is stored. Its edges are seen again: no longer stale, observed at the later of the two times.
+    """
+    services_created = await connection.fetchval(_CREATE_SERVICES, *_node_columns(_all_nodes(batch)))
+    kept = await connection.fetch(_UPDATE_SERVICES, *_node_columns(batch.nodes)) if batch.nodes else []
+    edges = await connection.fetchrow(
+        _EDGES, *_edge_columns(batch.edges), batch.discovery_source, batch.observed_at
+    )
+    # A service that somebody else deletes meanwhile takes its edges out of the statement's sight.
+    if edges is None or edges["found"] != len(batch.edges):
+        raise collided()
+    await connection.execute(_RECORD, batch.discovery_source, batch.observed_at)
+    return IngestResult(
+        services_created=services_created,
+        edges_created=edges["created"],
+        edges_updated=edges["found"] - edges["created"] - edges["unchanged"],
+        edges_unchanged=edges["unchanged"],
+        warnings=_warnings([record["service_id"] for record in kept]),
+    )
+
+
+def _all_nodes(batch: IngestBatch) -> list[IngestNode]:
+    """Return the nodes of the report, and one that says nothing for each other end of an edge."""
+    nodes = {node.service_id: node for node in batch.nodes}
+    for edge in batch.edges:
+        for name in (edge.source_service_id, edge.target_service_id):
+            if name not in nodes:
+                nodes[name] = IngestNode(service_id=name)
+    return list(nodes.values())
+
+
+def _node_columns(nodes: Sequence[IngestNode]) -> tuple[list[object], ...]:
+    return (
+        [node.service_id for node in nodes],
+        [node.metadata for node in nodes],
+        [node.criticality for node in nodes],
+        [node.team for node in nodes],
+    )
+
+
+def _edge_columns(edges: Sequence[DependencyDraft]) -> tuple[list[object], ...]:
+    return (
+        [edge.source_service_id for edge in edges],
+        [edge.target_service_id for edge in edges],
+        [edge.communication_mode for edge in edges],
+        [edge.criticality for edge in edges],
+        [edge.protocol for edge in edges],
+        [edge.timeout_ms for edge in edges],
+        [edge.retry_config for edge in edges],
+        [edge.confidence_score for edge in edges],
+    )
+
+
+def _warnings(names: Sequence[str]) -> tuple[str, ...]:
+    if not names:
+        return ()
+    listed = ", ".join(names[:_NAMES_IN_WARNING])
+    rest = len(names) - _NAMES_IN_WARNING
+    more = f" and {rest} more" if rest > 0 else ""
+    return (f"{len(names)} services were made by a person and keep their values: {listed}{more}",)

@@ -1,0 +1,142 @@
+"""Services in the system of record."""
+
+from collections.abc import Sequence
+
+import asyncpg
+
+from server.domain.errors import (
+    FieldViolation,
+    InvalidInputError,
+    ServiceAlreadyExistsError,
+    ServiceNotFoundError,
+)
+from server.domain.paging import Page, PageKey
+from server.domain.ports import Upserted, Written
+from server.domain.services import Service, ServiceChange, ServiceDraft, ServiceFilter, ServiceKey
+from server.store.batches import reject_repeats
+from server.store.database import Database
+from server.store.failures import collided
+from server.store.paging import cut_page
+from server.store.pool import Connection
+from server.store.queries import query
+
+_GET = query("service_get")
+_PAGE = query("services_page")
+_CREATE = query("service_create")
+_UPDATE = query("service_update")
+_DELETE = query("service_delete")
+_UPSERT = query("services_upsert")
+_CHANGEABLE = frozenset({"metadata", "criticality", "team", "discovered"})
+
+
+class ServiceRepository:
+    """``ports.ServiceStore`` on PostgreSQL; ``RetryableError`` when the database is away or busy."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def get(self, key: ServiceKey) -> Service:
+        """Return the service, or raise ``ServiceNotFoundError``. O(log services)."""
+        record = await self._database.fetchrow(_GET, key.service_id, key.id)
+        return _found(record, key)
+
+    async def page(self, chosen: ServiceFilter, size: int, after: PageKey | None) -> Page[Service]:
+        """At most ``size`` services, newest first; an index range, whatever the depth of the page."""
+        created_at, last_id = after or (None, None)
+        records = await self._database.fetch(
+            _PAGE, created_at, last_id, chosen.team, chosen.criticality, chosen.discovered, size + 1
+        )
+        services = [Service._make(record) for record in records]
+        return cut_page(services, size, lambda service: PageKey(service.created_at, service.id))
+
+    async def create(self, draft: ServiceDraft) -> Written[Service]:
+        """Add one; ``ServiceAlreadyExistsError`` when the name is taken."""
+
+        async def insert(connection: Connection) -> Service:
+            record = await connection.fetchrow(
+                _CREATE, draft.service_id, draft.metadata, draft.criticality, draft.team, draft.discovered
+            )
+            if record is None:
+                raise ServiceAlreadyExistsError(
+                    f"a service named {draft.service_id!r} exists already: update it, or choose another name",
+                    service_id=draft.service_id,
+                )
+            return Service._make(record)
+
+        return await self._database.write(insert)
+
+    async def update(self, key: ServiceKey, change: ServiceChange) -> Written[Service]:
+        """Set some columns; ``ServiceNotFoundError`` when there is none. No columns = the service as it is."""
+        _check_columns(change.columns)
+        draft = change.draft
+
+        async def update(connection: Connection) -> Service:
+            record = await connection.fetchrow(
+                _UPDATE,
+                key.service_id,
+                key.id,
+                sorted(change.columns),
+                draft.metadata,
+                draft.criticality,
+                draft.team,
+                draft.discovered,
+            )
+            return _found(record, key)
+
+        return await self._database.write(update)
+
+    async def delete(self, key: ServiceKey) -> Written[None]:
+        """Remove it with its dependencies; ``ServiceNotFoundError`` when there is none."""
+
+        async def delete(connection: Connection) -> None:
+            if await connection.fetchval(_DELETE, key.service_id, key.id) is None:
+                raise _missing(key)
+
+        return await self._database.write(delete)
+
+    async def upsert(self, drafts: Sequence[ServiceDraft]) -> Written[Upserted[Service]]:
+        """
+        Create or replace all in one statement; an existing service keeps its id and creation time.
+
+        A draft equal to what is stored writes nothing. A name given twice is an ``InvalidInputError`` whose
+        violations name ``services[i].service_id``.
+        """
+        reject_repeats((draft.service_id for draft in drafts), lambda place: f"services[{place}].service_id")
+
+        async def upsert(connection: Connection) -> Upserted[Service]:
+            records = await connection.fetch(_UPSERT, *_columns(drafts))
+            if len(records) != len(drafts):
+                raise collided()
+            rows = tuple(Service._make(record[:-1]) for record in records)
+            return Upserted(rows, created=sum(record[-1] for record in records))
+
+        return await self._database.write(upsert)
+
+
+def _columns(drafts: Sequence[ServiceDraft]) -> tuple[list[object], ...]:
+    return (
+        [draft.service_id for draft in drafts],
+        [draft.metadata for draft in drafts],
+        [draft.criticality for draft in drafts],
+        [draft.team for draft in drafts],
+        [draft.discovered for draft in drafts],
+    )
+
+
+def _check_columns(columns: frozenset[str]) -> None:
+    unknown = sorted(columns - _CHANGEABLE)
+    if unknown:
+        description = f"can't set {', '.join(unknown)}: a service has {', '.join(sorted(_CHANGEABLE))} to set"
+        raise InvalidInputError(description, violations=[FieldViolation("update_mask", description)])
+
+
+def _found(record: asyncpg.Record | None, key: ServiceKey) -> Service:
+    if record is None:
+        raise _missing(key)
+    return Service._make(record)
+
+
+def _missing(key: ServiceKey) -> ServiceNotFoundError:
+    if key.service_id is None:
+        return ServiceNotFoundError(f"no service has the id {key}", id=str(key))
+    return ServiceNotFoundError(f"no service is named {key.service_id!r}", service_id=key.service_id)

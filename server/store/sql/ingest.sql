@@ -1,0 +1,138 @@
+-- name: ingest_create_services
+-- Add the services of a report that are not there yet, as discovered; returns how many.
+WITH created AS (
+    INSERT INTO public.services (service_id, metadata, criticality, team, discovered)
+    SELECT
+        node.service_id,
+        COALESCE(node.metadata::jsonb, '{}'),
+        COALESCE(node.criticality, 'medium'),
+        node.team,
+        TRUE
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[])
+        AS node (service_id, metadata, criticality, team)
+    ORDER BY node.service_id COLLATE "C"
+    ON CONFLICT (service_id) DO NOTHING
+    RETURNING id
+)
+SELECT count(*) FROM created;
+
+-- name: ingest_update_services
+-- Set what a report says of discovered services; returns the names of services made by a person that it would change.
+WITH differing AS MATERIALIZED (
+    SELECT
+        service.id,
+        service.service_id,
+        service.discovered,
+        COALESCE(node.metadata::jsonb, service.metadata) AS metadata,
+        COALESCE(node.criticality, service.criticality) AS criticality,
+        COALESCE(node.team, service.team) AS team
+    FROM public.services AS service
+    INNER JOIN unnest($1::text[], $2::text[], $3::text[], $4::text[])
+        AS node (service_id, metadata, criticality, team)
+        ON service.service_id = node.service_id
+    WHERE node.metadata::jsonb::text <> service.metadata::text
+        OR node.criticality <> service.criticality
+        OR (node.team IS NOT NULL AND node.team IS DISTINCT FROM service.team)
+    ORDER BY service.service_id COLLATE "C"
+    FOR NO KEY UPDATE OF service
+),
+updated AS (
+    UPDATE public.services AS service
+    SET
+        metadata = differing.metadata,
+        criticality = differing.criticality,
+        team = differing.team
+    FROM differing
+    WHERE service.id = differing.id
+        AND differing.discovered
+)
+SELECT differing.service_id
+FROM differing
+WHERE NOT differing.discovered
+ORDER BY differing.service_id COLLATE "C";
+
+-- name: ingest_edges
+-- Take in the edges of a report of source $9, observed at $10; counts those found, created, unchanged but for the time.
+-- Seen again means not stale any more; an older report that comes late never moves last_observed_at back.
+-- New rows, locks and comparisons work as in services_upsert.
+WITH given AS MATERIALIZED (
+    SELECT
+        gen_random_uuid() AS id,
+        source.id AS source_id,
+        target.id AS target_id,
+        edge.communication_mode,
+        edge.criticality,
+        edge.protocol,
+        edge.timeout_ms,
+        edge.retry_config::jsonb AS retry_config,
+        edge.confidence_score
+    FROM unnest(
+        $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::integer[], $7::text[], $8::double precision[]
+    ) AS edge (
+        source_name, target_name, communication_mode, criticality, protocol, timeout_ms, retry_config, confidence_score
+    )
+    INNER JOIN public.services AS source ON source.service_id = edge.source_name
+    INNER JOIN public.services AS target ON target.service_id = edge.target_name
+),
+kept AS MATERIALIZED (
+    SELECT dependency.*
+    FROM public.service_dependencies AS dependency
+    INNER JOIN given
+        ON dependency.source_service_id = given.source_id
+        AND dependency.target_service_id = given.target_id
+    WHERE dependency.discovery_source = $9
+    ORDER BY dependency.source_service_id, dependency.target_service_id
+    FOR NO KEY UPDATE OF dependency
+),
+compared AS MATERIALIZED (
+    SELECT
+        given.*,
+        kept.id IS NOT NULL AND (
+            kept.communication_mode, kept.criticality, kept.protocol, kept.timeout_ms,
+            kept.retry_config::text, kept.confidence_score, kept.is_stale
+        ) IS NOT DISTINCT FROM (
+            given.communication_mode, given.criticality, given.protocol, given.timeout_ms,
+            given.retry_config::text, given.confidence_score, FALSE
+        ) AS unchanged,
+        kept.last_observed_at >= $10 AS seen_later
+    FROM given
+    LEFT JOIN kept
+        ON kept.source_service_id = given.source_id
+        AND kept.target_service_id = given.target_id
+),
+written AS (
+    INSERT INTO public.service_dependencies AS dependency (
+        id, source_service_id, target_service_id, communication_mode, criticality, protocol, timeout_ms,
+        retry_config, discovery_source, confidence_score, last_observed_at, is_stale
+    )
+    SELECT
+        id, source_id, target_id, communication_mode, criticality, protocol, timeout_ms,
+        retry_config, $9, confidence_score, $10::timestamptz, FALSE
+    FROM compared
+    WHERE NOT (unchanged AND seen_later)
+    ORDER BY source_id, target_id
+    ON CONFLICT (source_service_id, target_service_id, discovery_source) DO UPDATE SET
+        communication_mode = excluded.communication_mode,
+        criticality = excluded.criticality,
+        protocol = excluded.protocol,
+        timeout_ms = excluded.timeout_ms,
+        retry_config = excluded.retry_config,
+        confidence_score = excluded.confidence_score,
+        last_observed_at = greatest(dependency.last_observed_at, excluded.last_observed_at),
+        is_stale = FALSE
+    RETURNING dependency.id
+)
+SELECT
+    count(*) AS found,
+    count(written.id) AS created,
+    count(*) FILTER (WHERE compared.unchanged) AS unchanged
+FROM compared
+LEFT JOIN written ON written.id = compared.id;
+
+-- name: ingest_record
+-- Remember when a discovery source last reported; a report that comes late does not move its observation time back.
+INSERT INTO depgraph_feed.ingestions AS ingestion (discovery_source, observed_at, ingested_at)
+VALUES ($1, $2, now())
+ON CONFLICT (discovery_source) DO UPDATE SET
+    observed_at = greatest(ingestion.observed_at, excluded.observed_at),
+    ingested_at = excluded.ingested_at;

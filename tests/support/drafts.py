@@ -1,0 +1,20 @@
+"""Drafts of services and dependencies, with as little said as a test needs."""
+
+from server.domain.dependencies import DependencyDraft
+from server.domain.services import ServiceDraft
+
+
+def services(*names: str) -> list[ServiceDraft]:
+    """Draft services of which only the names matter."""
+    return [ServiceDraft(service_id=name) for name in names]
+
+
+def dependencies(*edges: str) -> list[DependencyDraft]:
+    """Draft synchronous dependencies, each written ``source>target``."""
+    return [dependency(edge) for edge in edges]
+
+
+def dependency(edge: str) -> DependencyDraft:
+    """Draft the synchronous dependency written ``source>target``."""
+    source, target = edge.split(">")
+    return DependencyDraft(source_service_id=source, target_service_id=target, communication_mode="sync")
