@@ -32,6 +32,10 @@ def configure_logging(level: LogLevel, form: LogFormat) -> None:
         structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=_rendering(as_text=as_text))
     )
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
+    # What it would say of each step the command says itself.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    if level != "debug":
+        logging.getLogger("alembic").setLevel(logging.WARNING)  # the server reports each migration itself
 
 
 def _rendering(*, as_text: bool) -> list[Processor]:
