@@ -1,0 +1,196 @@
+"""The real command as a child process, against the real server."""
+
+import asyncio
+import gzip
+import json
+import re
+import subprocess
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from depgraph import AsyncClient
+from depgraph.v1.dependency_service_pb2 import IngestGraphRequest
+from depgraph.v1.graph_service_pb2 import GetStatusRequest, ListComponentsRequest
+from depgraph.v1.types_pb2 import (
+    COMMUNICATION_MODE_SYNC,
+    DISCOVERY_SOURCE_KUBERNETES,
+    DISCOVERY_SOURCE_MANUAL,
+    DISCOVERY_SOURCE_SERVICE_MESH,
+    Consistency,
+    Dependency,
+)
+from tests.support.command import ROOT, depgraph
+
+SHOP = "examples/online_shop.json"
+REAL = ROOT / "../shared/data"
+Command = Callable[..., Awaitable[subprocess.CompletedProcess[str]]]
+
+
+@pytest.fixture
+def command(server_address: str) -> Command:
+    """Run a command against the test's server, which lives in this event loop."""
+
+    async def run(*arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[str]:
+        return await asyncio.to_thread(
+            depgraph, *arguments, stdin=stdin, environment={"DEPGRAPH_ADDRESS": server_address}
+        )
+
+    return run
+
+
+@pytest.fixture
+async def shop(command: Command, server_address: str) -> None:
+    """The sample topology, taken in and in memory."""
+    finished = await command("import", "json", SHOP, "--json")
+    assert finished.returncode == 0, finished.stderr
+    await in_memory(server_address, json.loads(finished.stdout)["revision"])
+
+
+async def in_memory(address: str, revision: str) -> None:
+    """Wait until the server answers from a snapshot that holds a write."""
+    async with AsyncClient(address) as client:
+        await client.graph.ListComponents(
+            ListComponentsRequest(consistency=Consistency(at_least_as_fresh=revision))
+        )
+
+
+async def test_a_serving_server_has_status_zero(command: Command, server_address: str, shop: None) -> None:
+    finished = await command("status")
+    assert finished.returncode == 0
+    assert re.search(rf"address +{re.escape(server_address)}", finished.stdout)
+    assert re.search(r"health +SERVING", finished.stdout)
+    assert re.search(r"services +15\b", finished.stdout)
+    assert re.search(r"dependencies +32 \(0 stale\)", finished.stdout)
+
+
+async def test_programs_read_the_status_as_json(command: Command, shop: None) -> None:
+    answer = json.loads((await command("status", "--json")).stdout)
+    assert answer["health"] == "SERVING"
+    assert answer["status"]["service_count"] == "15"
+    assert answer["status"]["feed_state"] == "FEED_STATE_FOLLOWING"
+
+
+async def test_show_draws_what_a_service_calls_and_who_calls_it(command: Command, shop: None) -> None:
+    both_saw_it = "async hard kafka + async hard (otel service graph) confidence 0.8"
+    finished = await command("show", "pricing", "--depth", "3")
+    assert finished.stdout.splitlines() == [
+        "pricing",
+        "├── calls 2 services",
+        "│   └── promotions  sync degraded grpc 150 ms",
+        "│       └── loyalty  sync soft grpc 150 ms",
+        "│           └── pricing  sync soft grpc 200 ms  ↺ cycle",
+        "└── called by 8 services",
+        "    ├── cart  sync degraded grpc 300 ms",
+        "    │   ├── checkout  sync hard grpc 500 ms  ↑ expanded elsewhere",
+        "    │   └── storefront  sync hard http 600 ms",
+        "    ├── checkout  sync hard grpc 300 ms",
+        "    │   └── storefront  sync hard http 3,000 ms + sync hard (otel service graph) confidence 0.98",
+        "    ├── loyalty  sync soft grpc 200 ms",
+        "    │   ├── orders  async soft kafka",
+        f"    │   │   ├── checkout  {both_saw_it}  ↑ expanded elsewhere",
+        "    │   │   └── payments  async soft kafka",
+        "    │   └── promotions  sync soft grpc 150 ms",
+        "    │       └── pricing  sync degraded grpc 150 ms  ↺ cycle",
+        "    └── search  sync hard (otel service graph) confidence 0.6",
+        "        └── storefront  sync degraded http 500 ms",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("form", "arrow"),
+    [
+        ("mermaid", '-->|"sync degraded grpc 150 ms"|'),
+        ("dot", '[label="sync degraded grpc 150 ms", style=solid];'),
+    ],
+)
+async def test_show_draws_for_other_programs(command: Command, shop: None, form: str, arrow: str) -> None:
+    finished = await command("show", "pricing", "--format", form, "--direction", "downstream")
+    assert finished.returncode == 0
+    assert arrow in finished.stdout
+
+
+async def test_programs_read_a_walk_as_json(command: Command, shop: None) -> None:
+    finished = await command(
+        "show", "pricing", "--format", "json", "--direction", "downstream", "--depth", "3"
+    )
+    answer = json.loads(finished.stdout)
+    assert (answer["service_id"], answer["direction"], answer["max_depth"]) == ("pricing", "downstream", 3)
+    assert (answer["service_ids"], answer["depths"]) == (["promotions", "loyalty"], [1, 2])
+    assert [service["service_id"] for service in answer["services"]] == answer["service_ids"]
+    assert len(answer["dependencies"]) == 3
+    assert answer["freshness"]["revision"]
+
+
+async def test_an_unknown_service_gets_similar_names(command: Command, shop: None) -> None:
+    finished = await command("show", "chekout")
+    assert finished.returncode == 1
+    assert finished.stderr == "depgraph: no service named 'chekout': did you mean 'checkout'?\n"
+
+
+async def test_names_of_every_kind_are_shown_as_they_are(command: Command, server_address: str) -> None:
+    nasty = '[bold]"a"[/bold]\n\x1b[31m\\'
+    async with AsyncClient(server_address) as client:
+        edge = Dependency(
+            source_service_id="a", target_service_id=nasty, communication_mode=COMMUNICATION_MODE_SYNC
+        )
+        written = await client.dependencies.IngestGraph(
+            IngestGraphRequest(discovery_source=DISCOVERY_SOURCE_MANUAL, edges=[edge])
+        )
+    await in_memory(server_address, written.revision)
+    tree = (await command("show", "a")).stdout
+    assert r'[bold]"a"[/bold]\n\x1b[31m\\' in tree
+    assert "\x1b" not in tree
+
+
+async def test_importing_again_changes_nothing(command: Command, shop: None) -> None:
+    finished = await command("import", "json", SHOP)
+    assert finished.stderr == ""
+    assert re.fullmatch(
+        r"0 services created; dependencies: 0 created, 0 updated, 32 unchanged; 0 self-calls skipped; \d+\.\d s\n",
+        finished.stdout,
+    )
+
+
+async def test_jaeger_is_read_from_a_pipe_and_calls_of_a_service_to_itself_are_counted(
+    command: Command,
+) -> None:
+    calls = [("a", "b"), ("b", "b"), ("a", "b"), ("b", "c")]
+    document = [{"parent": parent, "child": child, "callCount": 1} for parent, child in calls]
+    finished = await command(
+        "import", "jaeger", "-", "--json", stdin=gzip.compress(json.dumps(document).encode())
+    )
+    answer = json.loads(finished.stdout)
+    assert answer["services_created"] == 3
+    assert answer["edges_created"] == 2
+    assert answer["self_calls_skipped"] == 1
+
+
+async def test_who_discovered_it_can_be_said(command: Command, server_address: str) -> None:
+    finished = await command("import", "json", SHOP, "--source", "service_mesh", "--json")
+    assert finished.returncode == 0, finished.stderr
+    await in_memory(server_address, json.loads(finished.stdout)["revision"])
+    async with AsyncClient(server_address) as client:
+        status = await client.graph.GetStatus(GetStatusRequest())
+    assert [seen.discovery_source for seen in status.last_ingestions] == [DISCOVERY_SOURCE_SERVICE_MESH]
+    assert status.dependency_count == 28
+
+
+async def test_what_the_server_refuses_is_told_with_the_field(command: Command) -> None:
+    report = {"discovery_source": DISCOVERY_SOURCE_KUBERNETES, "edges": [{"source_service_id": "a"}]}
+    finished = await command("import", "json", "-", stdin=json.dumps(report).encode())
+    assert finished.returncode == 1
+    assert finished.stderr.count("\n") == 1
+    assert "edges[0].target_service_id" in finished.stderr
+    assert "edges[0].communication_mode" in finished.stderr
+    assert "nothing was imported" in finished.stderr
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="the real inputs are not beside this checkout")
+async def test_a_real_file_of_jaeger_is_taken_in(command: Command, server_address: str) -> None:
+    path = REAL / "jaeger_dependencies_small.json"
+    finished = await command("import", "jaeger", str(path), "--json")
+    answer = json.loads(finished.stdout)
+    assert (answer["services_created"], answer["edges_created"]) == (8, 7)
+    await in_memory(server_address, answer["revision"])
+    assert "called by 2 services" in (await command("show", "Service1")).stdout

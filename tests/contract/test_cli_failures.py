@@ -1,0 +1,195 @@
+"""The real command as a child process, when things go wrong: one clear line on stderr, an exit code, never a traceback."""
+
+import gzip
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import grpc
+import pytest
+
+from tests.support.command import ROOT, clean_environment, depgraph
+from tests.support.fake_server import Script, fake_server
+
+NOBODY = "127.0.0.1:1"
+CALLS = json.dumps(
+    [{"parent": f"s{number}", "child": "hub", "callCount": 1} for number in range(25_000)]
+).encode()
+
+
+def only_line(finished: subprocess.CompletedProcess[str]) -> str:
+    """The one line on stderr of a command that failed and printed nothing else."""
+    assert finished.stdout == ""
+    assert finished.stderr.startswith("depgraph: ")
+    assert finished.stderr.count("\n") == 1
+    return finished.stderr.removeprefix("depgraph: ").strip()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["shwo"], "No such command 'shwo'"),
+        (["show"], "Missing argument 'SERVICE'"),
+        (["show", "a", "--depth", "11"], "'--depth'"),
+        (["show", "a", "--format", "svg"], "'--format'"),
+        (["show", "a", "--max", "-1"], "'--max'"),
+        (["status", "--address", "nowhere"], "'--address'"),
+        (["serve", "--listen", "127.0.0.1"], "'--listen'"),
+        (["serve", "--database-url", "mysql://localhost"], "'--database-url'"),
+        (["serve", "--data-dir", "README.md"], "'--data-dir'"),
+        (["serve", "--seed-file", "no-such-file"], "'--seed-file'"),
+        (["serve", "--log-level", "loud"], "'--log-level'"),
+        (["import", "yaml", "README.md"], "yaml"),
+        (["import", "jaeger", "README.md", "--source", "rumour"], "'--source'"),
+    ],
+)
+def test_a_wrong_command_line_is_refused_with_the_name_of_the_flag(
+    arguments: list[str], complaint: str
+) -> None:
+    finished = depgraph(*arguments)
+    assert finished.returncode == 2
+    assert complaint in only_line(finished)
+
+
+def test_a_wrong_variable_of_the_environment_is_named() -> None:
+    finished = depgraph("status", environment={"DEPGRAPH_ADDRESS": "nowhere"})
+    assert finished.returncode == 2
+    assert "DEPGRAPH_ADDRESS" in only_line(finished)
+
+
+def test_a_bad_database_url_of_the_environment_is_named_and_not_shown() -> None:
+    finished = depgraph("serve", environment={"DATABASE_URL": "postgersql://me:hunter2@localhost/graph"})
+    assert "DATABASE_URL" in only_line(finished)
+    assert "hunter2" not in finished.stderr
+
+
+@pytest.mark.parametrize("command", [["status"], ["show", "a"], ["import", "jaeger", "-"]])
+def test_where_nobody_listens_the_address_is_named(command: list[str]) -> None:
+    finished = depgraph(*command, "--address", NOBODY, stdin=b"[]")
+    assert finished.returncode == 1
+    assert f"no answer from {NOBODY} (Connection refused)" in only_line(finished)
+    assert "depgraph serve" in finished.stderr
+
+
+def test_a_server_of_another_kind_is_told_apart() -> None:
+    with fake_server(Script([])) as address:
+        finished = depgraph("show", "a", "--address", address)
+    assert finished.returncode == 1
+    assert f"{address} is not a depgraph server" in only_line(finished)
+
+
+@pytest.mark.parametrize(
+    ("raw", "complaint"),
+    [
+        (b"", "not JSON: line 1, column 1"),
+        (gzip.compress(b"[]" * 99)[:-9], "damaged gzip"),
+        (b'[{"parent": "a", "child": "b"}, {"parent": 7}]', "entry 1: parent is 7, not text"),
+    ],
+)
+def test_a_file_that_is_not_sound_is_refused_before_anything_is_sent(raw: bytes, complaint: str) -> None:
+    script = Script([])
+    with fake_server(script) as address:
+        finished = depgraph("import", "jaeger", "-", "--address", address, stdin=raw)
+    assert finished.returncode == 1
+    assert only_line(finished).startswith(f"-: {complaint}")
+    assert script.calls == []
+
+
+def test_a_file_that_is_not_there_is_named() -> None:
+    finished = depgraph("import", "json", "no-such-file", "--address", NOBODY)
+    assert finished.returncode == 1
+    assert only_line(finished) == "no-such-file: No such file or directory"
+
+
+def test_an_import_that_fails_midway_says_how_much_is_in() -> None:
+    script = Script([grpc.StatusCode.RESOURCE_EXHAUSTED], grace=1)
+    with fake_server(script) as address:
+        finished = depgraph("import", "jaeger", "-", "--address", address, stdin=CALLS)
+    assert finished.returncode == 1
+    line = only_line(finished)
+    assert "told to fail with RESOURCE_EXHAUSTED" in line
+    assert "10,000 of 25,000 items are in; importing the file again is safe" in line
+
+
+def test_an_import_goes_on_when_the_server_is_unavailable_for_a_moment() -> None:
+    script = Script([grpc.StatusCode.UNAVAILABLE], grace=1)
+    with fake_server(script) as address:
+        finished = depgraph("import", "jaeger", "-", "--address", address, stdin=CALLS)
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stderr == ""
+    assert [len(batch.edges) for batch in script.ingested] == [10_000, 10_000, 5_000]
+    assert len({batch.observe_time.ToNanoseconds() for batch in script.ingested}) == 1
+
+
+def test_taking_the_schema_back_in_a_pipe_needs_a_yes(tmp_path: Path) -> None:
+    finished = depgraph("migrate", "down", "base", "--data-dir", str(tmp_path))
+    assert finished.returncode == 1
+    assert "--yes" in only_line(finished)
+
+
+@pytest.mark.parametrize("command", [["status"], ["down", "base", "--yes"]])
+def test_a_look_at_a_database_that_is_not_there_makes_none(tmp_path: Path, command: list[str]) -> None:
+    finished = depgraph("migrate", *command, "--data-dir", str(tmp_path / "new"))
+    assert finished.returncode == 1
+    assert "there is no database in" in only_line(finished)
+    assert not (tmp_path / "new").exists()
+
+
+def test_an_interrupted_command_ends_like_one() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "server.cli", "import", "jaeger", "-"],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=ROOT,
+        env=clean_environment() | {"PYTHONVERBOSE": "1"},
+    ) as process:
+        assert process.stderr is not None
+        # Verbose Python tells when the last import before the read of standard input is done.
+        assert any(b"import 'server.cli.sending'" in line for line in process.stderr)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert b"Traceback" not in said
+
+
+def test_a_reader_that_has_seen_enough_is_no_failure_to_speak_of() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        finished = subprocess.run(
+            [sys.executable, "-m", "server.cli", "migrate", "up", "--sql"],
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            cwd=ROOT,
+            env=clean_environment(),
+            timeout=60,
+            check=False,
+        )
+    finally:
+        os.close(writing)
+    assert finished.stderr == b""
+
+
+def test_without_the_server_extra_the_command_says_how_to_get_it() -> None:
+    hide_typer = (
+        "import sys; sys.modules['typer'] = None; from server.cli.entry import main; sys.exit(main())"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-c", hide_typer], capture_output=True, text=True, cwd=ROOT, timeout=60, check=False
+    )
+    assert finished.returncode == 1
+    assert (
+        only_line(finished)
+        == "the command needs the server extra (typer is missing): pip install 'depgraph[server]'"
+    )
+
+
+@pytest.mark.parametrize("command", [["--help"], ["status", "--address", NOBODY]])
+def test_what_must_be_quick_does_not_load_what_it_does_not_need(command: list[str]) -> None:
+    finished = depgraph(*command, environment={"PYTHONPROFILEIMPORTTIME": "1"})
+    loaded = {line.rpartition("|")[2].strip() for line in finished.stderr.splitlines()}
+    assert "server.cli.status" in loaded
+    assert not loaded & {"alembic", "rustworkx", "sqlalchemy", "asyncpg", "numpy", "structlog"}

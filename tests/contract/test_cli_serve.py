@@ -1,0 +1,68 @@
+"""``depgraph serve`` and ``depgraph migrate`` as child processes, on an embedded database and on a given one."""
+
+import json
+import signal
+from pathlib import Path
+
+from tests.support.command import depgraph, serving
+
+SHOP = "examples/online_shop.json"
+
+
+def test_a_new_data_folder_serves_the_seed_and_ends_cleanly(reachable_folder: Path) -> None:
+    with serving("--data-dir", str(reachable_folder / "new"), "--seed-file", SHOP) as (address, process):
+        assert depgraph("status", "--address", address).returncode == 0
+        assert "checkout" in depgraph("show", "payments", "--address", address).stdout
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 0
+
+
+def test_a_data_folder_that_is_served_is_left_alone(reachable_folder: Path) -> None:
+    folder = str(reachable_folder / "new")
+    with serving("--data-dir", folder) as (address, process):
+        for command in (["serve", "--listen", "127.0.0.1:0"], ["migrate", "up"]):
+            second = depgraph(*command, "--data-dir", folder)
+            assert second.returncode == 1
+            assert f"is in use by process {process.pid}" in second.stderr
+            assert "Traceback" not in second.stderr
+        assert depgraph("status", "--address", address).returncode == 0
+
+
+def test_the_schema_goes_up_and_down_and_tells_where_it_is(empty_database_url: str) -> None:
+    there = ("--database-url", empty_database_url)
+    before = json.loads(depgraph("migrate", "status", *there, "--json").stdout)
+    assert before["current"] is None
+
+    went_up = json.loads(depgraph("migrate", "up", *there, "--json").stdout)
+    assert went_up["steps"] == before["pending"]
+    assert depgraph("migrate", "up", *there).stdout == "the schema is up to date: nothing to do\n"
+
+    after = json.loads(depgraph("migrate", "status", *there, "--json").stdout)
+    assert (after["current"], after["pending"]) == (before["head"], [])
+
+    went_down = json.loads(depgraph("migrate", "down", "base", "--yes", *there, "--json").stdout)
+    assert went_down["steps"] == went_up["steps"][::-1]
+
+
+def test_a_schema_that_is_behind_is_not_served_when_told_not_to_migrate(empty_database_url: str) -> None:
+    finished = depgraph(
+        "serve", "--no-migrate", "--listen", "127.0.0.1:0", "--database-url", empty_database_url
+    )
+    assert finished.returncode == 1
+    assert finished.stderr.splitlines()[-1].startswith("depgraph: the database is at migration none")
+    assert "Traceback" not in finished.stderr
+
+
+def test_an_address_that_is_taken_is_named(database_url: str, empty_database_url: str) -> None:
+    with serving("--database-url", database_url) as (address, _):
+        finished = depgraph("serve", "--listen", address, "--database-url", empty_database_url)
+    assert finished.returncode == 1
+    assert address in finished.stderr
+    assert "Traceback" not in finished.stderr
+
+
+def test_the_script_of_a_migration_needs_no_database() -> None:
+    up = depgraph("migrate", "up", "--sql")
+    assert "CREATE TABLE" in up.stdout
+    down = depgraph("migrate", "down", "head:base", "--sql")
+    assert "DROP TABLE" in down.stdout

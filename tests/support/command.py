@@ -1,0 +1,68 @@
+"""The real command as a child process, with nothing of this process's settings in its environment."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Thread
+from typing import IO
+
+ROOT = Path(__file__).parents[2]
+PATIENCE_SECONDS = 60
+SETTINGS = ("DEPGRAPH_", "DATABASE_URL", "COLUMNS", "FORCE_COLOR", "NO_COLOR")
+
+
+def depgraph(
+    *arguments: str, stdin: bytes = b"", environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run one command to its end, in pipes, from the root of the repository."""
+    finished = subprocess.run(
+        [sys.executable, "-m", "server.cli", *arguments],
+        input=stdin,
+        capture_output=True,
+        cwd=ROOT,
+        env=clean_environment() | dict(environment or {}),
+        timeout=PATIENCE_SECONDS,
+        check=False,
+    )
+    return subprocess.CompletedProcess(
+        finished.args, finished.returncode, finished.stdout.decode(), finished.stderr.decode()
+    )
+
+
+@contextmanager
+def serving(*arguments: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """Run ``depgraph serve`` on a free port; gives its address once it is warm, and ends it unless the test did."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "server.cli", "serve", "--listen", "127.0.0.1:0", *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env=clean_environment(),
+    ) as process:
+        said: list[str] = []
+        assert process.stdout is not None
+        assert process.stderr is not None
+        reader = Thread(target=_keep_reading, args=(process.stderr, said))
+        reader.start()
+        try:
+            line = process.stdout.readline()
+            assert line.startswith("serving on "), "".join(said)
+            yield line.removeprefix("serving on ").strip(), process
+        finally:
+            process.terminate()
+            process.wait(PATIENCE_SECONDS)
+            reader.join()
+
+
+def clean_environment() -> dict[str, str]:
+    """Return this process's environment without what the command would read from it."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(SETTINGS)}
+
+
+def _keep_reading(stream: IO[str], lines: list[str]) -> None:
+    lines.extend(stream)
