@@ -1,6 +1,7 @@
 """The calls that run now, and how they come to an end when the server stops."""
 
 import asyncio
+import contextlib
 from datetime import timedelta
 
 from server.domain.errors import NotReadyError
@@ -58,11 +59,9 @@ class RunningCalls:
 
     async def drained(self, within: timedelta) -> bool:
         """Wait until the running calls are over; returns False when that took too long."""
-        try:
+        with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._idle.wait(), within.total_seconds())
-        except TimeoutError:
-            return False
-        return True
+        return self._idle.is_set()
 
     def end_streams(self) -> None:
         """Interrupt the streams that nobody waits for."""

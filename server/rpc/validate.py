@@ -48,7 +48,7 @@ class Check:
         first = self._violations[0]
         others = len(self._violations) - 1
         message = f"{first.field}: {first.description}" + (f" (and {others} more)" if others else "")
-        error = self._errors.pop() if len(self._errors) == 1 else InvalidInputError
+        error = next(iter(self._errors)) if len(self._errors) == 1 else InvalidInputError
         raise error(message, violations=self._violations)
 
     def text(self, field: str, value: str, longest: int = NAME_MAX_LENGTH) -> str:

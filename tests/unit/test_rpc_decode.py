@@ -1,0 +1,252 @@
+"""Requests as what writers say, and every violation with its path."""
+
+from datetime import UTC, datetime
+from math import nan
+from typing import Any, TypeVar
+
+import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.json_format import ParseDict
+from google.protobuf.message import Message
+
+from depgraph.v1 import catalog_service_pb2 as catalog
+from depgraph.v1 import dependency_service_pb2 as dependencies
+from depgraph.v1 import graph_service_pb2 as graph
+from depgraph.v1 import types_pb2 as pb
+from graphcore import Direction, EdgeFilter
+from server.config import Limits
+from server.domain.consistency import AtLeastAsFresh, FullyConsistent, MinimizeLatency
+from server.domain.errors import InvalidInputError, InvalidRevisionError
+from server.domain.revision import Revision
+from server.rpc import decode
+from server.rpc.decode_graph import consistency, traverse_question
+from server.rpc.decode_update import service_change
+from server.rpc.validate import Check
+
+Request = TypeVar("Request", bound=Message)
+LIMITS = Limits(max_batch_items=3)
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+REVISION = Revision("1:2:00000000-0000-4000-8000-000000000000", xid=4)
+EDGE = {"source_service_id": "a", "target_service_id": "b", "communication_mode": "COMMUNICATION_MODE_SYNC"}
+
+
+def fields_of(error: InvalidInputError) -> list[str]:
+    return [violation.field for violation in error.violations]
+
+
+def report(**content: Any) -> dependencies.IngestGraphRequest:
+    content.setdefault("discovery_source", "DISCOVERY_SOURCE_KUBERNETES")
+    return ParseDict(content, dependencies.IngestGraphRequest())
+
+
+def question(**content: Any) -> graph.TraverseRequest:
+    start = {"service_id": "a", "direction": "DIRECTION_UPSTREAM"}
+    return ParseDict(start | content, graph.TraverseRequest())
+
+
+def test_every_wrong_field_of_a_dependency_is_named() -> None:
+    wrong = pb.Dependency(
+        source_service_id="",
+        target_service_id="b" * 256,
+        criticality=9,  # type: ignore[arg-type] # no known number
+        protocol="",
+        timeout_ms=0,
+        retry_config=pb.RetryConfig(max_retries=101, backoff_strategy=7),  # type: ignore[arg-type] # no known number
+        discovery_source=5,  # type: ignore[arg-type] # no known number
+        confidence_score=nan,
+    )
+    wrong.last_observed_time.seconds = 2**62
+    request = dependencies.BatchUpsertDependenciesRequest(
+        dependencies=[ParseDict(EDGE, pb.Dependency()), wrong]
+    )
+    with pytest.raises(InvalidInputError) as caught:
+        decode.dependency_drafts(request, LIMITS)
+    assert sorted(fields_of(caught.value)) == [
+        f"dependencies[1].{field}"
+        for field in (
+            "communication_mode",
+            "confidence_score",
+            "criticality",
+            "discovery_source",
+            "last_observed_time",
+            "protocol",
+            "retry_config.backoff_strategy",
+            "retry_config.max_retries",
+            "source_service_id",
+            "target_service_id",
+            "timeout_ms",
+        )
+    ]
+
+
+def test_a_service_does_not_depend_on_itself() -> None:
+    loop = ParseDict(EDGE | {"target_service_id": "a"}, pb.Dependency())
+    with pytest.raises(InvalidInputError, match=r"dependencies\[0\].target_service_id: is the source too"):
+        decode.dependency_drafts(dependencies.BatchUpsertDependenciesRequest(dependencies=[loop]), LIMITS)
+
+
+def test_the_same_key_twice_in_a_batch_is_named() -> None:
+    edge = ParseDict(EDGE, pb.Dependency())
+    other = ParseDict(EDGE | {"discovery_source": "DISCOVERY_SOURCE_KUBERNETES"}, pb.Dependency())
+    request = dependencies.BatchUpsertDependenciesRequest(dependencies=[edge, other, edge])
+    with pytest.raises(InvalidInputError) as caught:
+        decode.dependency_drafts(request, LIMITS)
+    assert fields_of(caught.value) == ["dependencies[2]"]
+
+
+def test_one_item_too_many_is_the_only_thing_said_of_a_batch() -> None:
+    request = catalog.BatchUpsertServicesRequest(services=[pb.Service()] * 4)
+    with pytest.raises(InvalidInputError) as caught:
+        decode.service_drafts(request, LIMITS)
+    assert fields_of(caught.value) == ["services"]
+
+
+def test_the_edges_of_a_report_carry_its_source_and_nothing_of_their_own() -> None:
+    edges = [EDGE, EDGE | {"target_service_id": "c", "discovery_source": "DISCOVERY_SOURCE_KUBERNETES"}]
+    batch = decode.ingest_batch(report(edges=edges), LIMITS, now=NOW)
+    assert batch.discovery_source == "kubernetes"
+    assert batch.observed_at == NOW
+    assert {(edge.discovery_source, edge.last_observed_at) for edge in batch.edges} == {("kubernetes", None)}
+
+
+def test_what_a_node_leaves_unsaid_stays_unsaid() -> None:
+    nodes = [
+        {"service_id": "a"},
+        {"service_id": "b", "team": "t", "metadata": {}, "criticality": "CRITICALITY_LOW"},
+    ]
+    first, second = decode.ingest_batch(report(nodes=nodes), LIMITS, now=NOW).nodes
+    assert (first.metadata, first.team, first.criticality) == (None, None, None)
+    assert (second.metadata, second.team, second.criticality) == ("{}", "t", "low")
+
+
+def test_everything_wrong_with_a_report_is_named() -> None:
+    edges = [
+        EDGE | {"discovery_source": "DISCOVERY_SOURCE_SERVICE_MESH"},
+        EDGE | {"last_observed_time": "2026-01-01T00:00:00Z"},
+        EDGE | {"source_service_id": ""},
+    ]
+    request = report(nodes=[{"service_id": "n"}, {"service_id": "n", "team": ""}], edges=edges)
+    request.observe_time.nanos = -1
+    with pytest.raises(InvalidInputError) as caught:
+        decode.ingest_batch(request, LIMITS, now=NOW)
+    assert sorted(fields_of(caught.value)) == [
+        "edges[0].discovery_source",
+        "edges[1]",
+        "edges[1].last_observed_time",
+        "edges[2].source_service_id",
+        "nodes[1].service_id",
+        "nodes[1].team",
+        "observe_time",
+    ]
+
+
+def test_a_report_says_who_reports() -> None:
+    with pytest.raises(InvalidInputError, match="discovery_source: is required"):
+        decode.ingest_batch(dependencies.IngestGraphRequest(), LIMITS, now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("content", "paths", "columns"),
+    [
+        ({"team": "t"}, [], {"team"}),
+        (
+            {"metadata": {}, "discovered": True, "criticality": "CRITICALITY_LOW"},
+            [],
+            {"metadata", "discovered", "criticality"},
+        ),
+        ({}, [], set()),
+        ({}, ["team", "team"], {"team"}),
+        ({"team": "t"}, ["criticality"], {"criticality"}),
+        ({}, ["*"], {"metadata", "criticality", "team", "discovered"}),
+        ({}, ["team", "*"], {"metadata", "criticality", "team", "discovered"}),
+    ],
+)
+def test_an_update_sets_what_the_mask_names(
+    content: dict[str, Any], paths: list[str], columns: set[str]
+) -> None:
+    check = Check()
+    change = service_change(check, ParseDict(content, pb.Service(service_id="a")), FieldMask(paths=paths))
+    check.done()
+    assert change.columns == columns
+
+
+def test_a_named_field_that_is_unset_goes_back_to_its_default() -> None:
+    change = service_change(Check(), pb.Service(service_id="a"), FieldMask(paths=["*"]))
+    draft = change.draft
+    assert (draft.metadata, draft.criticality, draft.team, draft.discovered) == ("{}", "medium", None, False)
+
+
+def test_what_an_update_does_not_set_is_not_checked() -> None:
+    check = Check()
+    service_change(check, pb.Service(service_id="a", team="t" * 256), FieldMask(paths=["criticality"]))
+    check.done()
+
+
+@pytest.mark.parametrize("path", ["service_id", "id", "metadata.owner", "", "create_time", "Team"])
+def test_a_mask_that_names_anything_else_is_refused(path: str) -> None:
+    check = Check()
+    service_change(check, pb.Service(service_id="a"), FieldMask(paths=["team", path]))
+    with pytest.raises(InvalidInputError) as caught:
+        check.done()
+    assert fields_of(caught.value) == ["update_mask.paths[1]"]
+
+
+def test_a_question_of_which_little_is_said_gets_the_defaults() -> None:
+    asked = traverse_question(question())
+    assert (asked.direction, asked.max_depth, asked.full, asked.max_services) == (
+        Direction.UPSTREAM,
+        3,
+        True,
+        0,
+    )
+    assert asked.edge_filter == EdgeFilter()
+    assert asked.consistency == MinimizeLatency()
+
+
+def test_a_filter_lets_pass_what_it_names() -> None:
+    asked = traverse_question(
+        question(
+            filter={"communication_modes": ["COMMUNICATION_MODE_ASYNC"], "min_confidence": 0.5},
+            include_stale=True,
+        )
+    )
+    assert asked.edge_filter.passes(flags=2, confidence=0.5)
+    assert not asked.edge_filter.passes(flags=1, confidence=0.5)
+    assert not asked.edge_filter.passes(flags=2, confidence=0.4)
+    assert asked.edge_filter.passes(flags=2 | 512, confidence=1)
+
+
+def test_everything_wrong_with_a_question_is_named() -> None:
+    request = graph.TraverseRequest(max_depth=11, max_services=-1, view=3)  # type: ignore[arg-type] # no known number
+    request.filter.discovery_sources.extend([0, 9])  # type: ignore[list-item] # no known numbers
+    request.filter.min_confidence = nan
+    request.consistency.fully_consistent = False
+    with pytest.raises(InvalidInputError) as caught:
+        traverse_question(request)
+    assert sorted(fields_of(caught.value)) == [
+        "consistency.fully_consistent",
+        "direction",
+        "filter.discovery_sources[0]",
+        "filter.discovery_sources[1]",
+        "filter.min_confidence",
+        "max_depth",
+        "max_services",
+        "service_id",
+        "view",
+    ]
+
+
+def test_each_kind_of_consistency_is_understood() -> None:
+    token = REVISION.token
+    assert consistency(Check(), pb.Consistency(minimize_latency=True)) == MinimizeLatency()
+    assert consistency(Check(), pb.Consistency(fully_consistent=True)) == FullyConsistent()
+    assert consistency(Check(), pb.Consistency(at_least_as_fresh=token)) == AtLeastAsFresh(REVISION)
+
+
+@pytest.mark.parametrize("token", ["", "latest", "ä", "AAAA", "x" * 20_000])
+def test_a_revision_that_is_not_ours_has_a_reason_of_its_own(token: str) -> None:
+    check = Check()
+    consistency(check, pb.Consistency(at_least_as_fresh=token))
+    with pytest.raises(InvalidRevisionError) as caught:
+        check.done()
+    assert fields_of(caught.value) == ["consistency.at_least_as_fresh"]

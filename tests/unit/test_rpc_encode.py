@@ -1,0 +1,199 @@
+"""What is written comes back: requests become drafts, rows become messages."""
+
+import json
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from google.protobuf.json_format import MessageToDict, ParseDict
+from google.protobuf.struct_pb2 import Struct
+from google.protobuf.timestamp_pb2 import Timestamp
+from hypothesis import given
+from hypothesis import strategies as st
+
+from depgraph.v1 import types_pb2 as pb
+from graphcore import Component
+from server.domain.alerts import ALERT_STATUSES, Alert, AlertStatus
+from server.domain.consistency import Freshness
+from server.domain.dependencies import (
+    BACKOFF_STRATEGIES,
+    COMMUNICATION_MODES,
+    DEPENDENCY_CRITICALITIES,
+    DISCOVERY_SOURCES,
+    Dependency,
+    DependencyRow,
+)
+from server.domain.services import SERVICE_CRITICALITIES, Service
+from server.rpc import decode, encode
+from server.rpc.validate import Check
+
+moments = st.datetimes(timezones=st.just(UTC))
+names = st.text(st.characters(blacklist_characters="\0", blacklist_categories=["Cs"]), min_size=1, max_size=9)
+
+services = st.builds(
+    Service,
+    id=st.uuids(),
+    service_id=names,
+    metadata=st.dictionaries(names, st.integers(-(2**53), 2**53)).map(json.dumps),
+    criticality=st.sampled_from(SERVICE_CRITICALITIES),
+    team=st.none() | names,
+    discovered=st.booleans(),
+    created_at=moments,
+    updated_at=moments,
+)
+retry_configs = st.fixed_dictionaries(
+    {"max_retries": st.integers(0, 100), "backoff_strategy": st.sampled_from(BACKOFF_STRATEGIES)}
+).map(json.dumps)
+dependencies = st.builds(
+    Dependency,
+    id=st.uuids(),
+    source_service_id=names.map(lambda name: "s" + name[:8]),
+    target_service_id=names.map(lambda name: "t" + name[:8]),
+    communication_mode=st.sampled_from(COMMUNICATION_MODES),
+    criticality=st.sampled_from(DEPENDENCY_CRITICALITIES),
+    protocol=st.none() | names,
+    timeout_ms=st.none() | st.integers(1, 2**31 - 1),
+    retry_config=st.none() | retry_configs,
+    discovery_source=st.sampled_from(DISCOVERY_SOURCES),
+    confidence_score=st.floats(0, 1),
+    last_observed_at=moments,
+    is_stale=st.booleans(),
+    created_at=moments,
+    updated_at=moments,
+)
+NOW = datetime(2026, 1, 2, 3, 4, 5, 678_901, tzinfo=UTC)
+
+
+@given(services)
+def test_a_service_that_is_sent_back_writes_what_was_stored(row: Service) -> None:
+    check = Check()
+    draft = decode.service_draft(check, "service", encode.service(row))
+    check.done()
+    assert json.loads(draft.metadata) == json.loads(row.metadata)
+    assert (draft.service_id, draft.criticality, draft.team, draft.discovered) == (
+        row.service_id,
+        row.criticality,
+        row.team,
+        row.discovered,
+    )
+
+
+@given(services)
+def test_a_service_shows_its_id_and_times(row: Service) -> None:
+    message = encode.service(row)
+    assert message.id == str(row.id)
+    assert message.create_time.ToDatetime(tzinfo=UTC) == row.created_at
+    assert message.update_time.ToDatetime(tzinfo=UTC) == row.updated_at
+
+
+@given(dependencies)
+def test_a_dependency_that_is_sent_back_writes_what_was_stored(row: Dependency) -> None:
+    check = Check()
+    draft = decode.dependency_draft(check, "dependency", encode.dependency(row))
+    check.done()
+    written = {key: value for key, value in asdict(draft).items() if key != "retry_config"}
+    assert written == {key: value for key, value in row._asdict().items() if key in written}
+    assert json.loads(draft.retry_config or "null") == json.loads(row.retry_config or "null")
+
+
+@given(dependencies)
+def test_a_dependency_in_memory_looks_like_the_one_in_the_database(row: Dependency) -> None:
+    in_memory = DependencyRow(row.id, uuid4(), uuid4(), *row[3:])
+    named = encode.named_dependency(row.source_service_id, row.target_service_id, in_memory)
+    assert named == encode.dependency(row)
+
+
+def test_a_dependency_of_which_little_is_said_gets_the_defaults() -> None:
+    check = Check()
+    message = pb.Dependency(source_service_id="a", target_service_id="b", communication_mode=2)  # type: ignore[arg-type] # the number of ASYNC
+    draft = decode.dependency_draft(check, "dependency", message)
+    check.done()
+    assert asdict(draft) == {
+        "source_service_id": "a",
+        "target_service_id": "b",
+        "communication_mode": "async",
+        "criticality": "hard",
+        "protocol": None,
+        "timeout_ms": None,
+        "retry_config": None,
+        "discovery_source": "manual",
+        "confidence_score": 1.0,
+        "last_observed_at": None,
+        "is_stale": False,
+    }
+
+
+def test_a_retry_configuration_of_which_nothing_is_said_is_three_exponential_retries() -> None:
+    check = Check()
+    message = ParseDict(
+        {
+            "source_service_id": "a",
+            "target_service_id": "b",
+            "communication_mode": "COMMUNICATION_MODE_SYNC",
+            "retry_config": {},
+        },
+        pb.Dependency(),
+    )
+    draft = decode.dependency_draft(check, "dependency", message)
+    check.done()
+    assert json.loads(draft.retry_config or "") == {"max_retries": 3, "backoff_strategy": "exponential"}
+
+
+@pytest.mark.parametrize(
+    ("stored", "shown"),
+    [
+        ('{"max_retries": 0}', {"max_retries": 0}),
+        ('{"max_retries": "many", "backoff_strategy": 3}', {}),
+        (
+            '{"max_retries": true, "backoff_strategy": "linear"}',
+            {"backoff_strategy": "BACKOFF_STRATEGY_LINEAR"},
+        ),
+        ('{"max_retries": 1e99, "backoff_strategy": "fibonacci"}', {}),
+        ('{"max_retries": 99999999999}', {}),
+        ("[]", {}),
+        ("null", {}),
+    ],
+)
+def test_whatever_sql_stored_as_retry_configuration_can_be_shown(stored: str, shown: dict[str, Any]) -> None:
+    config = encode.retry_config(stored)
+    assert MessageToDict(config, preserving_proto_field_name=True) == shown
+
+
+@pytest.mark.parametrize("status", ALERT_STATUSES)
+def test_an_alert_is_shown_with_what_was_said_about_it(status: AlertStatus) -> None:
+    message = encode.alert(Alert(uuid4(), ("a", "b"), status, "ann", None, NOW))
+    assert (list(message.cycle_path), message.acknowledged_by) == (["a", "b"], "ann")
+    assert pb.AlertStatus.Name(message.status) == f"ALERT_STATUS_{status.upper()}"
+    assert not message.HasField("resolution_notes")
+    assert message.detect_time.ToDatetime(tzinfo=UTC) == NOW
+
+
+def test_a_component_tells_its_size_and_whether_it_is_a_cycle() -> None:
+    message = encode.component(Component(("a", "b"), 3))
+    assert (list(message.members), message.size, message.edge_count, message.is_cycle) == (
+        ["a", "b"],
+        2,
+        3,
+        True,
+    )
+
+
+@given(st.timedeltas(timedelta(0), timedelta(days=10_000)))
+def test_freshness_tells_revision_and_lag(lag: timedelta) -> None:
+    message = encode.freshness(Freshness("token", lag))
+    assert (message.revision, message.lag.ToTimedelta()) == ("token", lag)
+
+
+@given(moments)
+def test_times_are_written_as_protobuf_writes_them(moment: datetime) -> None:
+    expected = Timestamp()
+    expected.FromDatetime(moment)
+    assert encode.timestamp(moment) == expected
+
+
+def test_empty_metadata_is_shown_as_an_empty_object() -> None:
+    row = Service(uuid4(), "a", "{}", "low", None, False, NOW, NOW)
+    assert encode.service(row).HasField("metadata")
+    assert encode.service(row).metadata == Struct()
