@@ -83,10 +83,11 @@ class SnapshotReader:
             self._sink.apply(changes, position, ticket)
         except ReloadNeededError:
             await self._load(position, ticket)
-        except ChangesDoNotFitError:
+        except ChangesDoNotFitError as error:
             # Only changes that were never logged make this possible. Trying again would fail for good.
-            log.exception(
-                "memory differed from the tables, so all is read again: were feed triggers disabled?"
+            log.error(  # noqa: TRY400 - the trace of it helps nobody
+                "memory differed from the tables, so all is read again: were feed triggers disabled?",
+                error=str(error),
             )
             await self._load(position, ticket)
 

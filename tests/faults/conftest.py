@@ -1,0 +1,59 @@
+"""Options of the fault tests: how long, which dice, and where to write down what was measured."""
+
+import json
+import secrets
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Record = Callable[[dict[str, Any]], None]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("faults", "fault tests (known when tests/faults is named on the command line)")
+    group.addoption("--seed", type=int, help="dice of the random test; a failed run tells its own")
+    group.addoption("--soak-seconds", type=float, help="let the random test run for so long")
+    group.addoption(
+        "--fault-report", type=Path, help="append what was measured to a file, a JSON object a line"
+    )
+
+
+@pytest.fixture
+def seed(request: pytest.FixtureRequest) -> int:
+    """The seed asked for, or a new one."""
+    wanted: int | None = request.config.getoption("--seed", None)
+    return secrets.randbits(32) if wanted is None else wanted
+
+
+@pytest.fixture
+def soak_seconds(request: pytest.FixtureRequest) -> float | None:
+    """How long to go on; None = a short run."""
+    wanted: float | None = request.config.getoption("--soak-seconds", None)
+    return wanted
+
+
+@pytest.fixture
+def record(request: pytest.FixtureRequest) -> Record:
+    """Takes a measurement: printed, and appended to the report if one was asked for."""
+    path: Path | None = request.config.getoption("--fault-report", None)
+
+    def write_down(measured: dict[str, Any]) -> None:
+        line = json.dumps(measured)
+        print(line)  # noqa: T201 - shown with -s, and when the test fails
+        if path is not None:
+            with path.open("a") as report:
+                report.write(f"{line}\n")
+
+    return write_down
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Tell the seed of a test that failed."""
+    report = yield
+    arguments: dict[str, Any] = getattr(item, "funcargs", {})
+    if report.failed and "seed" in arguments:
+        report.sections.append(("seed", f"replay with --seed {arguments['seed']}"))
+    return report

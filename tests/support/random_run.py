@@ -1,0 +1,127 @@
+"""One run of random writers, token readers and pruning against a replica that is compared in every step."""
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass
+from datetime import timedelta
+from random import Random
+
+import asyncpg
+
+from server.config import FeedSettings
+from server.domain.consistency import FullyConsistent
+from server.feed.pruner import prune
+from server.replica import Replica
+from server.store.database import Database
+from tests.support.following import PATIENCE, following, memory, tables
+from tests.support.random_writer import RandomWriter
+from tests.support.token_writers import TokenReads, write_by_repository, write_by_sql
+from tests.support.witness import Witness, wrong_rows
+from tests.support.world import OWN, populate, torn_pairs
+
+RANDOM_WRITERS = 8
+REPOSITORY_WRITERS = 2
+SETTINGS = FeedSettings(poll_interval=timedelta(seconds=1), step_timeout=timedelta(seconds=15))
+KEEP_LOG = timedelta(milliseconds=300)
+
+
+@dataclass(slots=True)
+class RandomRun:
+    """What happened in a run, and what was wrong."""
+
+    witness: Witness
+    reads: TokenReads
+    torn: int = 0
+    pruned: int = 0
+    warms: int = 0
+    wrong_at_the_end: int = 0
+
+    def __str__(self) -> str:
+        """All figures, a line each."""
+        return "\n".join(f"{name}: {value}" for name, value in self.figures().items())
+
+    def figures(self) -> dict[str, object]:
+        """All figures by name."""
+        witness, reads = self.witness, self.reads
+        return {
+            "steps": witness.steps,
+            "comparisons": witness.comparisons,
+            "mismatches": witness.mismatches,
+            "looks between steps": witness.looks,
+            "torn pairs seen": self.torn,
+            "warms": self.warms,
+            "token reads": reads.count,
+            "stale token reads": reads.stale,
+            "wait p50 ms": round(reads.quantile(0.5) * 1000, 2),
+            "wait p99 ms": round(reads.quantile(0.99) * 1000, 2),
+            "log rows pruned": self.pruned,
+            "wrong rows at the end": self.wrong_at_the_end,
+            "writers": dict(sorted(self.reads.counts.items())),
+        }
+
+
+async def random_run(url: str, seed: int, seconds: float) -> RandomRun:
+    """Fill a new database and let everybody loose on it; the seed fixes the dice, the scheduling stays the machine's."""
+    connection = await asyncpg.connect(url)
+    try:
+        await populate(connection)
+        witness = Witness()
+        async with following(url, SETTINGS, witness) as replica, await Database.open(url) as database:
+            run = RandomRun(witness, TokenReads(replica, Counter()))
+            await _let_loose(run, url, database, seed, seconds)
+            await replica.at(FullyConsistent(), PATIENCE)
+            await witness.done()
+            run.warms = replica.status().warm_count
+            run.wrong_at_the_end = wrong_rows(memory(replica), await tables(connection))
+            return run
+    finally:
+        await connection.close()
+
+
+async def _let_loose(run: RandomRun, url: str, database: Database, seed: int, seconds: float) -> None:
+    stop = asyncio.Event()
+
+    def dice(part: str) -> Random:
+        return Random(f"{seed} {part}")  # noqa: S311 - a game of dice, no secret
+
+    jobs = [RandomWriter(url, dice(f"writer {n}"), run.reads.counts).run(stop) for n in range(RANDOM_WRITERS)]
+    for number in range(OWN):
+        own_dice = dice(f"own {number}")
+        if number < REPOSITORY_WRITERS:
+            jobs.append(write_by_repository(database, number, run.reads, own_dice, stop))
+        else:
+            jobs.append(write_by_sql(url, number, run.reads, own_dice, stop))
+    jobs += [_prune(run, url, stop), _read(run, run.reads.replica, dice("reader"), stop)]
+    jobs.append(_idle(url, dice("idle"), stop))
+    async with asyncio.TaskGroup() as group:
+        for job in jobs:
+            group.create_task(job)
+        await asyncio.sleep(seconds)
+        stop.set()
+
+
+async def _prune(run: RandomRun, url: str, stop: asyncio.Event) -> None:
+    while not stop.is_set():
+        run.pruned += await prune(url, FeedSettings(keep_log=KEEP_LOG))
+        await asyncio.sleep(0.05)
+
+
+async def _read(run: RandomRun, replica: Replica, dice: Random, stop: asyncio.Event) -> None:
+    while not stop.is_set():
+        run.torn += torn_pairs(replica)
+        run.witness.look(replica)
+        await asyncio.sleep(dice.random() * 0.02)
+
+
+async def _idle(url: str, dice: Random, stop: asyncio.Event) -> None:
+    """Keep a transaction with an id open for seconds, all the time: nobody may have to wait for it."""
+    connection = await asyncpg.connect(url)
+    try:
+        while not stop.is_set():
+            async with connection.transaction():
+                await connection.execute("SELECT pg_current_xact_id()")
+                ended = asyncio.get_running_loop().time() + dice.random() * 3
+                while not stop.is_set() and asyncio.get_running_loop().time() < ended:
+                    await asyncio.sleep(0.05)
+    finally:
+        connection.terminate()

@@ -1,0 +1,79 @@
+"""Somebody who compares what a replica answers with what the database says, and remembers every difference."""
+
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from server.feed.connection import FeedConnection
+from server.replica import Replica
+from tests.support.eventually import eventually
+from tests.support.following import Rows, fetched_tables, memory
+
+if TYPE_CHECKING:
+    from server.domain.changes import FeedPosition
+
+
+def wrong_rows(held: Rows, expected: Rows) -> int:
+    """Count the keys whose rows differ, are missing, or should not be there."""
+    return len(_differing(held, expected))
+
+
+class Witness:
+    """
+    An observer for ``following``: in every step it compares all of memory with the tables in that step's own snapshot.
+
+    ``look`` checks in between that memory is still exactly what it was at the step before: stale perhaps, but honest.
+    """
+
+    def __init__(self) -> None:
+        self.steps = 0
+        self.comparisons = 0
+        self.mismatches = 0
+        self.looks = 0
+        self.largest_lag = timedelta(0)
+        self.first_difference = ""
+        self._held: Rows = ({}, {})
+        self._position: FeedPosition | None = None
+        self._last_look = (0, timedelta(0))
+
+    async def __call__(self, replica: Replica, connection: FeedConnection) -> None:
+        """Compare memory with the tables, inside the transaction of a step."""
+        self.steps += 1
+        self._held, self._position = memory(replica), replica.position
+        expected = await fetched_tables(connection.rows)
+        self.comparisons += 1
+        if self._held != expected:
+            self.mismatches += 1
+            self.first_difference = self.first_difference or _describe(self._held, expected)
+
+    async def done(self) -> None:
+        """Wait for the comparison that is under way."""
+        await eventually(lambda: self.comparisons == self.steps)
+
+    def look(self, replica: Replica) -> None:
+        """Fail if memory is not that of the last step, or if the lag it admits did not grow since the last look."""
+        if self._position is None:
+            assert replica.position is None
+            return
+        assert replica.position is self._position, "memory moved without a step"
+        assert memory(replica) == self._held, "rows changed without a step"
+        lag = replica.freshness().lag
+        steps, lag_before = self._last_look
+        assert steps != self.steps or lag > lag_before, "the lag shrank without a step"
+        self._last_look = (self.steps, lag)
+        self.looks += 1
+        self.largest_lag = max(self.largest_lag, lag)
+
+
+def _differing(held: Rows, expected: Rows) -> list[tuple[object, object]]:
+    both = [*_pairs(held[0], expected[0]), *_pairs(held[1], expected[1])]
+    return [(here, there) for here, there in both if here != there]
+
+
+def _pairs(here: Mapping[UUID, object], there: Mapping[UUID, object]) -> Iterator[tuple[object, object]]:
+    return ((here.get(key), there.get(key)) for key in here.keys() | there.keys())
+
+
+def _describe(held: Rows, expected: Rows) -> str:
+    return "\n".join(f"memory {here}\ntables {there}" for here, there in _differing(held, expected)[:5])
