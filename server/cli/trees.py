@@ -45,13 +45,19 @@ def _below(branch: Branch, near: str, indent: str, path: tuple[str, ...]) -> Ite
 
 def _line(branch: Branch, near: str, link: Link, path: tuple[str, ...]) -> Text:
     faded = is_stale(link.dependencies)
-    line = Text(visible(link.service_id), style=STALE if faded else NAME)
-    line += Text(f"  {label(link.dependencies)}", style=STALE if faded else EDGE)
-    if link.service_id in path:
-        line += Text("  ↺ cycle", style=MARK)
-    elif branch.homes.get(link.service_id) != near and link.service_id in branch.links:
-        line += Text("  ↑ expanded elsewhere", style=MARK)
-    return line
+    return Text.assemble(
+        (visible(link.service_id), STALE if faded else NAME),
+        (f"  {label(link.dependencies)}", STALE if faded else EDGE),
+        (_mark(branch, near, link.service_id, path), MARK),
+    )
+
+
+def _mark(branch: Branch, near: str, service_id: str, path: tuple[str, ...]) -> str:
+    if service_id in path:
+        return "  ↺ cycle"
+    if branch.homes.get(service_id) != near and service_id in branch.links:
+        return "  ↑ expanded elsewhere"
+    return ""
 
 
 def _rails(*, last: bool) -> tuple[str, str]:

@@ -7,10 +7,12 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from threading import Event
 
 import grpc
 import pytest
 
+from depgraph.v1.dependency_service_pb2 import IngestGraphRequest, IngestGraphResponse
 from tests.support.command import ROOT, clean_environment, depgraph
 from tests.support.fake_server import Script, fake_server
 
@@ -122,6 +124,44 @@ def test_an_import_goes_on_when_the_server_is_unavailable_for_a_moment() -> None
     assert finished.stderr == ""
     assert [len(batch.edges) for batch in script.ingested] == [10_000, 10_000, 5_000]
     assert len({batch.observe_time.ToNanoseconds() for batch in script.ingested}) == 1
+
+
+class HeldScript(Script):
+    """Holds the second report until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__([])
+        self.reached, self.let_go = Event(), Event()
+
+    def ingest(self, request: IngestGraphRequest) -> IngestGraphResponse:
+        if self.ingested:
+            self.reached.set()
+            self.let_go.wait(timeout=60)
+        return super().ingest(request)
+
+
+def test_an_interrupted_import_says_how_much_is_in(tmp_path: Path) -> None:
+    calls = tmp_path / "calls.json"
+    calls.write_bytes(CALLS)
+    script = HeldScript()
+    with (
+        fake_server(script) as address,
+        subprocess.Popen(
+            [sys.executable, "-m", "server.cli", "import", "jaeger", str(calls), "--address", address],
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            env=clean_environment(),
+        ) as process,
+    ):
+        try:
+            assert script.reached.wait(timeout=60)
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=60)
+        finally:
+            script.let_go.set()
+    assert process.returncode == 130
+    assert said == "depgraph: interrupted (10,000 of 25,000 items are in; importing the file again is safe)\n"
 
 
 def test_taking_the_schema_back_in_a_pipe_needs_a_yes(tmp_path: Path) -> None:
