@@ -108,7 +108,8 @@ SELECT count(*) FROM marked;
 
 -- name: dependencies_upsert
 -- Create or replace many dependencies; one row for each given, in order, with whether it is new and its ends exist.
--- Nothing is written unless all ends exist. New rows, locks and comparisons work as in services_upsert.
+-- Nothing is written unless all ends exist. New rows, locks and comparisons work as in services_upsert. The LIMIT makes the planner
+-- look each row up by its key; while statistics lag behind a bulk load it would rather read every row of the discovery source.
 WITH given AS MATERIALIZED (
     SELECT
         gen_random_uuid() AS id,
@@ -142,14 +143,21 @@ writable AS MATERIALIZED (
     WHERE NOT EXISTS (SELECT FROM given AS other WHERE other.source_id IS NULL OR other.target_id IS NULL)
 ),
 kept AS MATERIALIZED (
-    SELECT dependency.*
-    FROM public.service_dependencies AS dependency
-    INNER JOIN writable
-        ON dependency.source_service_id = writable.source_id
-        AND dependency.target_service_id = writable.target_id
-        AND dependency.discovery_source = writable.discovery_source
-    ORDER BY dependency.source_service_id, dependency.target_service_id, dependency.discovery_source
-    FOR NO KEY UPDATE OF dependency
+    SELECT found.*
+    FROM (
+        SELECT source_id, target_id, discovery_source
+        FROM writable
+        ORDER BY source_id, target_id, discovery_source
+    ) AS wanted
+    CROSS JOIN LATERAL (
+        SELECT dependency.*
+        FROM public.service_dependencies AS dependency
+        WHERE dependency.source_service_id = wanted.source_id
+            AND dependency.target_service_id = wanted.target_id
+            AND dependency.discovery_source = wanted.discovery_source
+        LIMIT 1
+        FOR NO KEY UPDATE
+    ) AS found
 ),
 compared AS MATERIALIZED (
     SELECT

@@ -54,7 +54,7 @@ ORDER BY differing.service_id COLLATE "C";
 -- name: ingest_edges
 -- Take in the edges of a report of source $9, observed at $10; counts those found, created, unchanged but for the time.
 -- Seen again means not stale any more; an older report that comes late never moves last_observed_at back.
--- New rows, locks and comparisons work as in services_upsert.
+-- New rows, locks and comparisons work as in dependencies_upsert.
 WITH given AS MATERIALIZED (
     SELECT
         gen_random_uuid() AS id,
@@ -75,14 +75,21 @@ WITH given AS MATERIALIZED (
     INNER JOIN public.services AS target ON target.service_id = edge.target_name
 ),
 kept AS MATERIALIZED (
-    SELECT dependency.*
-    FROM public.service_dependencies AS dependency
-    INNER JOIN given
-        ON dependency.source_service_id = given.source_id
-        AND dependency.target_service_id = given.target_id
-    WHERE dependency.discovery_source = $9
-    ORDER BY dependency.source_service_id, dependency.target_service_id
-    FOR NO KEY UPDATE OF dependency
+    SELECT found.*
+    FROM (
+        SELECT source_id, target_id
+        FROM given
+        ORDER BY source_id, target_id
+    ) AS wanted
+    CROSS JOIN LATERAL (
+        SELECT dependency.*
+        FROM public.service_dependencies AS dependency
+        WHERE dependency.source_service_id = wanted.source_id
+            AND dependency.target_service_id = wanted.target_id
+            AND dependency.discovery_source = $9
+        LIMIT 1
+        FOR NO KEY UPDATE
+    ) AS found
 ),
 compared AS MATERIALIZED (
     SELECT
