@@ -1,42 +1,18 @@
 """The few statements that the feed sends; what they call is defined by migration 0004."""
 
-# The locks come before the snapshot: TRUNCATE and table rewrites are not MVCC-safe, and a TRUNCATE that commits between our
-# snapshot and our SELECT would show an empty table. ACCESS SHARE conflicts with nothing but them and DDL.
-BEGIN = """
-BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
-LOCK TABLE public.services, public.service_dependencies IN ACCESS SHARE MODE;
-"""
-COMMIT = "COMMIT"
-ROLLBACK = "ROLLBACK"
+from server.queries import queries_of
 
-OPEN = "SELECT depgraph_feed.open()"
+_query = queries_of("server.feed")
 
-STEP = """
-SELECT snapshot, incarnation, usable, sources, ids, ingestions
-FROM depgraph_feed.step($1::text::pg_snapshot, $2)
-"""
-
-CHANGES = """
-SELECT source, id
-FROM depgraph_feed.changes($1::text::pg_snapshot)
-"""
-
-SERVICES = """
-SELECT id, service_id, metadata::text, criticality, team, discovered, created_at, updated_at
-FROM public.services
-"""
-SERVICES_BY_ID = SERVICES + "WHERE id = ANY ($1::uuid[])"
-
-DEPENDENCIES = """
-SELECT id, source_service_id, target_service_id, communication_mode, criticality, protocol, timeout_ms,
-    retry_config::text, discovery_source, confidence_score, last_observed_at, is_stale, created_at, updated_at
-FROM public.service_dependencies
-"""
-DEPENDENCIES_BY_ID = DEPENDENCIES + "WHERE id = ANY ($1::uuid[])"
-
-MISSING_TRIGGERS = """
-SELECT table_name, trigger_name
-FROM depgraph_feed.missing_triggers()
-"""
-
-PRUNE = "SELECT depgraph_feed.prune($1, $2, $3)"
+BEGIN = _query("begin")
+COMMIT = _query("commit")
+ROLLBACK = _query("rollback")
+OPEN = _query("open")
+STEP = _query("step")
+CHANGES = _query("changes")
+SERVICES = _query("services")
+SERVICES_BY_ID = _query("services_by_id")
+DEPENDENCIES = _query("dependencies")
+DEPENDENCIES_BY_ID = _query("dependencies_by_id")
+MISSING_TRIGGERS = _query("missing_triggers")
+PRUNE = _query("prune")

@@ -2,7 +2,8 @@
 
 import pytest
 
-from server.store.queries import QueryError, load_queries, query
+from server.queries import QueryError, load_queries
+from server.store.queries import query
 
 GOOD = "-- name: first\n-- What it is for.\nSELECT 1;\n\n-- name: second\n-- Another.\n-- On two lines.\nSELECT 2;\n"
 

@@ -1,0 +1,60 @@
+-- name: begin
+-- Begin a step. The locks come before the snapshot: TRUNCATE and table rewrites are not MVCC-safe, and a TRUNCATE that commits between
+-- our snapshot and our SELECT would show an empty table. ACCESS SHARE conflicts with nothing but them and DDL.
+BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
+LOCK TABLE public.services, public.service_dependencies IN ACCESS SHARE MODE;
+
+-- name: commit
+-- End a step.
+COMMIT;
+
+-- name: rollback
+-- End a step that failed.
+ROLLBACK;
+
+-- name: open
+-- Which run of which database this is.
+SELECT depgraph_feed.open();
+
+-- name: step
+-- Fix the snapshot of a step, and tell what is new since the last one.
+SELECT snapshot, incarnation, usable, sources, ids, ingestions
+FROM depgraph_feed.step($1::text::pg_snapshot, $2);
+
+-- name: changes
+-- The same changes row by row, for when there are many.
+SELECT source, id
+FROM depgraph_feed.changes($1::text::pg_snapshot);
+
+-- name: services
+-- All services.
+SELECT id, service_id, metadata::text, criticality, team, discovered, created_at, updated_at
+FROM public.services;
+
+-- name: services_by_id
+-- Those services of these ids that exist.
+SELECT id, service_id, metadata::text, criticality, team, discovered, created_at, updated_at
+FROM public.services
+WHERE id = ANY ($1::uuid[]);
+
+-- name: dependencies
+-- All dependencies.
+SELECT id, source_service_id, target_service_id, communication_mode, criticality, protocol, timeout_ms,
+    retry_config::text, discovery_source, confidence_score, last_observed_at, is_stale, created_at, updated_at
+FROM public.service_dependencies;
+
+-- name: dependencies_by_id
+-- Those dependencies of these ids that exist.
+SELECT id, source_service_id, target_service_id, communication_mode, criticality, protocol, timeout_ms,
+    retry_config::text, discovery_source, confidence_score, last_observed_at, is_stale, created_at, updated_at
+FROM public.service_dependencies
+WHERE id = ANY ($1::uuid[]);
+
+-- name: missing_triggers
+-- The feed triggers that are not in place.
+SELECT table_name, trigger_name
+FROM depgraph_feed.missing_triggers();
+
+-- name: prune
+-- Remove one batch of what no reader needs; returns how many rows.
+SELECT depgraph_feed.prune($1, $2, $3);
