@@ -92,6 +92,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """ERROR_REASON_INTERNAL: a defect of ours. Code INTERNAL; the metadata `error_id` stands in the server's log beside the cause.
     Example: none that we know of.
     """
+    ERROR_REASON_WATCHER_TOO_SLOW: _ErrorReason.ValueType  # 18
+    """ERROR_REASON_WATCHER_TOO_SLOW: a watcher read more slowly than the graph changed, and its buffer is full. Code RESOURCE_EXHAUSTED.
+    Example: a watcher that was stopped for minutes; it resumes after the last revision it has seen.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason lists every `reason` of the google.rpc.ErrorInfo (domain "depgraph") in the details of a failed call, there without
@@ -167,5 +171,9 @@ Example: Traverse in the first second of a process.
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 17
 """ERROR_REASON_INTERNAL: a defect of ours. Code INTERNAL; the metadata `error_id` stands in the server's log beside the cause.
 Example: none that we know of.
+"""
+ERROR_REASON_WATCHER_TOO_SLOW: ErrorReason.ValueType  # 18
+"""ERROR_REASON_WATCHER_TOO_SLOW: a watcher read more slowly than the graph changed, and its buffer is full. Code RESOURCE_EXHAUSTED.
+Example: a watcher that was stopped for minutes; it resumes after the last revision it has seen.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -102,6 +102,38 @@ FEED_STATE_RECONNECTING: FeedState.ValueType  # 3
 """FEED_STATE_RECONNECTING: the database is away; answers come from the last snapshot, with growing `lag`."""
 Global___FeedState: _TypeAlias = FeedState  # noqa: Y015
 
+class _WatchEvent:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _WatchEventEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_WatchEvent.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    WATCH_EVENT_UNSPECIFIED: _WatchEvent.ValueType  # 0
+    """WATCH_EVENT_UNSPECIFIED is never sent."""
+    WATCH_EVENT_CHANGES: _WatchEvent.ValueType  # 1
+    """WATCH_EVENT_CHANGES: what differs between the revision before and the one it leads to."""
+    WATCH_EVENT_HEARTBEAT: _WatchEvent.ValueType  # 2
+    """WATCH_EVENT_HEARTBEAT: nothing changed; `revision` may be resumed from as well."""
+    WATCH_EVENT_RESET: _WatchEvent.ValueType  # 3
+    """WATCH_EVENT_RESET: forget everything; the services and dependencies of this batch are the whole graph. Sent first when
+    include_state asks for it, and when `revision` is too old, or of another database, to resume from.
+    """
+
+class WatchEvent(_WatchEvent, metaclass=_WatchEventEnumTypeWrapper):
+    """WatchEvent says what a message of a watch is."""
+
+WATCH_EVENT_UNSPECIFIED: WatchEvent.ValueType  # 0
+"""WATCH_EVENT_UNSPECIFIED is never sent."""
+WATCH_EVENT_CHANGES: WatchEvent.ValueType  # 1
+"""WATCH_EVENT_CHANGES: what differs between the revision before and the one it leads to."""
+WATCH_EVENT_HEARTBEAT: WatchEvent.ValueType  # 2
+"""WATCH_EVENT_HEARTBEAT: nothing changed; `revision` may be resumed from as well."""
+WATCH_EVENT_RESET: WatchEvent.ValueType  # 3
+"""WATCH_EVENT_RESET: forget everything; the services and dependencies of this batch are the whole graph. Sent first when
+include_state asks for it, and when `revision` is too old, or of another database, to resume from.
+"""
+Global___WatchEvent: _TypeAlias = WatchEvent  # noqa: Y015
+
 @_typing.final
 class EdgeFilter(_message.Message):
     """EdgeFilter says which dependencies a walk may use. An empty list = all of that kind; UNSPECIFIED in a list is refused."""
@@ -589,6 +621,148 @@ class GetComponentResponse(_message.Message):
 Global___GetComponentResponse: _TypeAlias = GetComponentResponse  # noqa: Y015
 
 @_typing.final
+class WatchRequest(_message.Message):
+    """WatchRequest says where to begin."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REVISION_FIELD_NUMBER: _builtins.int
+    INCLUDE_STATE_FIELD_NUMBER: _builtins.int
+    revision: _builtins.str
+    """revision to go on after, of any answer, write or watch. Empty = now."""
+    include_state: _builtins.bool
+    """include_state begins with the whole graph (RESET) when there is no revision to resume from. Default false."""
+    def __init__(
+        self,
+        *,
+        revision: _builtins.str = ...,
+        include_state: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["include_state", b"include_state", "revision", b"revision"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchRequest: _TypeAlias = WatchRequest  # noqa: Y015
+
+@_typing.final
+class RemovedService(_message.Message):
+    """RemovedService names a service that is gone."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    SERVICE_ID_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """id it had."""
+    service_id: _builtins.str
+    """service_id it had."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        service_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "service_id", b"service_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RemovedService: _TypeAlias = RemovedService  # noqa: Y015
+
+@_typing.final
+class RemovedDependency(_message.Message):
+    """RemovedDependency names a dependency that is gone."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    SOURCE_SERVICE_ID_FIELD_NUMBER: _builtins.int
+    TARGET_SERVICE_ID_FIELD_NUMBER: _builtins.int
+    DISCOVERY_SOURCE_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """id it had."""
+    source_service_id: _builtins.str
+    """source_service_id it had."""
+    target_service_id: _builtins.str
+    """target_service_id it had."""
+    discovery_source: _types_pb2.DiscoverySource.ValueType
+    """discovery_source it had."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        source_service_id: _builtins.str = ...,
+        target_service_id: _builtins.str = ...,
+        discovery_source: _types_pb2.DiscoverySource.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["discovery_source", b"discovery_source", "id", b"id", "source_service_id", b"source_service_id", "target_service_id", b"target_service_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RemovedDependency: _TypeAlias = RemovedDependency  # noqa: Y015
+
+@_typing.final
+class WatchResponse(_message.Message):
+    """WatchResponse is a part, of at most 1 MiB, of one batch; a batch is whole when a part comes whose `more` is false."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_FIELD_NUMBER: _builtins.int
+    UPSERTED_SERVICES_FIELD_NUMBER: _builtins.int
+    REMOVED_SERVICES_FIELD_NUMBER: _builtins.int
+    UPSERTED_DEPENDENCIES_FIELD_NUMBER: _builtins.int
+    REMOVED_DEPENDENCIES_FIELD_NUMBER: _builtins.int
+    MORE_FIELD_NUMBER: _builtins.int
+    FRESHNESS_FIELD_NUMBER: _builtins.int
+    event: Global___WatchEvent.ValueType
+    """event says what the batch is; the same in all its parts."""
+    more: _builtins.bool
+    """more is true when further parts of this batch follow."""
+    @_builtins.property
+    def upserted_services(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Service]:
+        """upserted_services as they are now. A row is known by its id: its name may have changed."""
+
+    @_builtins.property
+    def removed_services(self) -> _containers.RepeatedCompositeFieldContainer[Global___RemovedService]:
+        """removed_services."""
+
+    @_builtins.property
+    def upserted_dependencies(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Dependency]:
+        """upserted_dependencies as they are now; among them those whose ends were renamed."""
+
+    @_builtins.property
+    def removed_dependencies(self) -> _containers.RepeatedCompositeFieldContainer[Global___RemovedDependency]:
+        """removed_dependencies, those of removed services included."""
+
+    @_builtins.property
+    def freshness(self) -> _types_pb2.Freshness:
+        """freshness after the batch: its revision is the one to resume from. In the last part only."""
+
+    def __init__(
+        self,
+        *,
+        event: Global___WatchEvent.ValueType = ...,
+        upserted_services: _abc.Iterable[_types_pb2.Service] | None = ...,
+        removed_services: _abc.Iterable[Global___RemovedService] | None = ...,
+        upserted_dependencies: _abc.Iterable[_types_pb2.Dependency] | None = ...,
+        removed_dependencies: _abc.Iterable[Global___RemovedDependency] | None = ...,
+        more: _builtins.bool = ...,
+        freshness: _types_pb2.Freshness | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["freshness", b"freshness"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "freshness", b"freshness", "more", b"more", "removed_dependencies", b"removed_dependencies", "removed_services", b"removed_services", "upserted_dependencies", b"upserted_dependencies", "upserted_services", b"upserted_services"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchResponse: _TypeAlias = WatchResponse  # noqa: Y015
+
+@_typing.final
 class GetStatusRequest(_message.Message):
     """GetStatusRequest asks this replica how it is."""
 
@@ -640,6 +814,40 @@ class Ingestion(_message.Message):
 Global___Ingestion: _TypeAlias = Ingestion  # noqa: Y015
 
 @_typing.final
+class Audit(_message.Message):
+    """Audit is a comparison of memory with the tables, row by row, inside one snapshot."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AUDIT_TIME_FIELD_NUMBER: _builtins.int
+    DURATION_FIELD_NUMBER: _builtins.int
+    DIFFERING_ROWS_FIELD_NUMBER: _builtins.int
+    differing_rows: _builtins.int
+    """differing_rows is the number of rows that differed; 0 is the only good one. After another the graph was read anew."""
+    @_builtins.property
+    def audit_time(self) -> _timestamp_pb2.Timestamp:
+        """audit_time is when it began."""
+
+    @_builtins.property
+    def duration(self) -> _duration_pb2.Duration:
+        """duration of the comparison."""
+
+    def __init__(
+        self,
+        *,
+        audit_time: _timestamp_pb2.Timestamp | None = ...,
+        duration: _duration_pb2.Duration | None = ...,
+        differing_rows: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["audit_time", b"audit_time", "duration", b"duration"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audit_time", b"audit_time", "differing_rows", b"differing_rows", "duration", b"duration"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Audit: _TypeAlias = Audit  # noqa: Y015
+
+@_typing.final
 class GetStatusResponse(_message.Message):
     """GetStatusResponse tells how large and how fresh this replica's graph is."""
 
@@ -656,6 +864,9 @@ class GetStatusResponse(_message.Message):
     SERVER_VERSION_FIELD_NUMBER: _builtins.int
     START_TIME_FIELD_NUMBER: _builtins.int
     FRESHNESS_FIELD_NUMBER: _builtins.int
+    PROBLEMS_FIELD_NUMBER: _builtins.int
+    LAST_AUDIT_FIELD_NUMBER: _builtins.int
+    CHANGE_LOG_ROWS_FIELD_NUMBER: _builtins.int
     service_count: _builtins.int
     """service_count in memory."""
     dependency_count: _builtins.int
@@ -670,6 +881,8 @@ class GetStatusResponse(_message.Message):
     """warm_count is how often the whole graph was read since the process started."""
     server_version: _builtins.str
     """server_version of the program."""
+    change_log_rows: _builtins.int
+    """change_log_rows in the database when the log was last pruned, an estimate."""
     @_builtins.property
     def warm_duration(self) -> _duration_pb2.Duration:
         """warm_duration of the last reading of the whole graph."""
@@ -686,6 +899,14 @@ class GetStatusResponse(_message.Message):
     def freshness(self) -> _types_pb2.Freshness:
         """freshness of the graph."""
 
+    @_builtins.property
+    def problems(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """problems that people have to look after, a sentence each; empty = all is well. `depgraph doctor` explains and repairs."""
+
+    @_builtins.property
+    def last_audit(self) -> Global___Audit:
+        """last_audit of memory against the tables. Unset before the first."""
+
     def __init__(
         self,
         *,
@@ -700,10 +921,13 @@ class GetStatusResponse(_message.Message):
         server_version: _builtins.str = ...,
         start_time: _timestamp_pb2.Timestamp | None = ...,
         freshness: _types_pb2.Freshness | None = ...,
+        problems: _abc.Iterable[_builtins.str] | None = ...,
+        last_audit: Global___Audit | None = ...,
+        change_log_rows: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["freshness", b"freshness", "start_time", b"start_time", "warm_duration", b"warm_duration"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["freshness", b"freshness", "last_audit", b"last_audit", "start_time", b"start_time", "warm_duration", b"warm_duration"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dependency_count", b"dependency_count", "feed_state", b"feed_state", "freshness", b"freshness", "last_ingestions", b"last_ingestions", "server_version", b"server_version", "service_count", b"service_count", "stale_dependency_count", b"stale_dependency_count", "start_time", b"start_time", "waiting_dependency_count", b"waiting_dependency_count", "warm_count", b"warm_count", "warm_duration", b"warm_duration"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change_log_rows", b"change_log_rows", "dependency_count", b"dependency_count", "feed_state", b"feed_state", "freshness", b"freshness", "last_audit", b"last_audit", "last_ingestions", b"last_ingestions", "problems", b"problems", "server_version", b"server_version", "service_count", b"service_count", "stale_dependency_count", b"stale_dependency_count", "start_time", b"start_time", "waiting_dependency_count", b"waiting_dependency_count", "warm_count", b"warm_count", "warm_duration", b"warm_duration"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

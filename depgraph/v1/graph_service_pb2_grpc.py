@@ -61,6 +61,11 @@ class GraphServiceStub:
                 request_serializer=depgraph_dot_v1_dot_graph__service__pb2.GetComponentRequest.SerializeToString,
                 response_deserializer=depgraph_dot_v1_dot_graph__service__pb2.GetComponentResponse.FromString,
                 _registered_method=True)
+        self.Watch = channel.unary_stream(
+                '/depgraph.v1.GraphService/Watch',
+                request_serializer=depgraph_dot_v1_dot_graph__service__pb2.WatchRequest.SerializeToString,
+                response_deserializer=depgraph_dot_v1_dot_graph__service__pb2.WatchResponse.FromString,
+                _registered_method=True)
         self.GetStatus = channel.unary_unary(
                 '/depgraph.v1.GraphService/GetStatus',
                 request_serializer=depgraph_dot_v1_dot_graph__service__pb2.GetStatusRequest.SerializeToString,
@@ -109,6 +114,15 @@ class GraphServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Watch(self, request, context):
+        """Watch streams changes as the replica moves from snapshot to snapshot: after `revision`, in order, without gap or repeat, whichever
+        server gave the revision, as long as the database's change log reaches back to it. Heartbeats in between. A watcher that reads too
+        slowly is dropped with RESOURCE_EXHAUSTED (WATCHER_TOO_SLOW) and may resume after the last revision it has seen.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetStatus(self, request, context):
         """GetStatus tells how large and how fresh this replica's graph is.
         """
@@ -143,6 +157,11 @@ def add_GraphServiceServicer_to_server(servicer, server):
                     servicer.GetComponent,
                     request_deserializer=depgraph_dot_v1_dot_graph__service__pb2.GetComponentRequest.FromString,
                     response_serializer=depgraph_dot_v1_dot_graph__service__pb2.GetComponentResponse.SerializeToString,
+            ),
+            'Watch': grpc.unary_stream_rpc_method_handler(
+                    servicer.Watch,
+                    request_deserializer=depgraph_dot_v1_dot_graph__service__pb2.WatchRequest.FromString,
+                    response_serializer=depgraph_dot_v1_dot_graph__service__pb2.WatchResponse.SerializeToString,
             ),
             'GetStatus': grpc.unary_unary_rpc_method_handler(
                     servicer.GetStatus,
@@ -287,6 +306,33 @@ class GraphService:
             '/depgraph.v1.GraphService/GetComponent',
             depgraph_dot_v1_dot_graph__service__pb2.GetComponentRequest.SerializeToString,
             depgraph_dot_v1_dot_graph__service__pb2.GetComponentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Watch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/depgraph.v1.GraphService/Watch',
+            depgraph_dot_v1_dot_graph__service__pb2.WatchRequest.SerializeToString,
+            depgraph_dot_v1_dot_graph__service__pb2.WatchResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -47,6 +47,11 @@ class GraphServiceStub:
     """ListComponents returns the strongly connected components (over fresh dependencies), largest first, page by page."""
     GetComponent: _grpc.UnaryUnaryMultiCallable[_graph_service_pb2.GetComponentRequest, _graph_service_pb2.GetComponentResponse]
     """GetComponent returns the strongly connected component that a service is in. NOT_FOUND when there is no such service."""
+    Watch: _grpc.UnaryStreamMultiCallable[_graph_service_pb2.WatchRequest, _graph_service_pb2.WatchResponse]
+    """Watch streams changes as the replica moves from snapshot to snapshot: after `revision`, in order, without gap or repeat, whichever
+    server gave the revision, as long as the database's change log reaches back to it. Heartbeats in between. A watcher that reads too
+    slowly is dropped with RESOURCE_EXHAUSTED (WATCHER_TOO_SLOW) and may resume after the last revision it has seen.
+    """
     GetStatus: _grpc.UnaryUnaryMultiCallable[_graph_service_pb2.GetStatusRequest, _graph_service_pb2.GetStatusResponse]
     """GetStatus tells how large and how fresh this replica's graph is."""
 
@@ -69,6 +74,11 @@ class GraphServiceAsyncStub(GraphServiceStub):
     """ListComponents returns the strongly connected components (over fresh dependencies), largest first, page by page."""
     GetComponent: _aio.UnaryUnaryMultiCallable[_graph_service_pb2.GetComponentRequest, _graph_service_pb2.GetComponentResponse]  # type: ignore[assignment]
     """GetComponent returns the strongly connected component that a service is in. NOT_FOUND when there is no such service."""
+    Watch: _aio.UnaryStreamMultiCallable[_graph_service_pb2.WatchRequest, _graph_service_pb2.WatchResponse]  # type: ignore[assignment]
+    """Watch streams changes as the replica moves from snapshot to snapshot: after `revision`, in order, without gap or repeat, whichever
+    server gave the revision, as long as the database's change log reaches back to it. Heartbeats in between. A watcher that reads too
+    slowly is dropped with RESOURCE_EXHAUSTED (WATCHER_TOO_SLOW) and may resume after the last revision it has seen.
+    """
     GetStatus: _aio.UnaryUnaryMultiCallable[_graph_service_pb2.GetStatusRequest, _graph_service_pb2.GetStatusResponse]  # type: ignore[assignment]
     """GetStatus tells how large and how fresh this replica's graph is."""
 
@@ -118,6 +128,17 @@ class GraphServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_graph_service_pb2.GetComponentResponse, _abc.Awaitable[_graph_service_pb2.GetComponentResponse]]:
         """GetComponent returns the strongly connected component that a service is in. NOT_FOUND when there is no such service."""
+
+    @_abc_1.abstractmethod
+    def Watch(
+        self,
+        request: _graph_service_pb2.WatchRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_graph_service_pb2.WatchResponse], _abc.AsyncIterator[_graph_service_pb2.WatchResponse]]:
+        """Watch streams changes as the replica moves from snapshot to snapshot: after `revision`, in order, without gap or repeat, whichever
+        server gave the revision, as long as the database's change log reaches back to it. Heartbeats in between. A watcher that reads too
+        slowly is dropped with RESOURCE_EXHAUSTED (WATCHER_TOO_SLOW) and may resume after the last revision it has seen.
+        """
 
     @_abc_1.abstractmethod
     def GetStatus(

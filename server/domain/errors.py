@@ -126,6 +126,12 @@ class TooManyConnectionsError(RetryableError):
     reason = "POOL_EXHAUSTED"
 
 
+class WatcherTooSlowError(RetryableError):
+    """A watcher reads more slowly than the graph changes; it may resume after the last revision it has seen."""
+
+    reason = "WATCHER_TOO_SLOW"
+
+
 class DatabaseUnavailableError(RetryableError):
     """The database can't be reached, refuses writes, or went away in the middle (then nothing was written)."""
 

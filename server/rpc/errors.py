@@ -29,6 +29,7 @@ _CODES: dict[type[DomainError], grpc.StatusCode] = {
     errors.WriteConflictError: grpc.StatusCode.ABORTED,
     errors.ResponseTooLargeError: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.TooManyConnectionsError: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.WatcherTooSlowError: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.RetryableError: grpc.StatusCode.UNAVAILABLE,
     DomainError: grpc.StatusCode.INTERNAL,
 }
