@@ -1,0 +1,259 @@
+"""The server around the handlers: how it listens, what it logs, how it fails and how it stops."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from structlog.testing import capture_logs
+
+from depgraph.v1.catalog_service_pb2 import GetServiceRequest, GetServiceResponse
+from server.domain.errors import DatabaseUnavailableError
+from server.rpc.listening import AddressInUseError, ListenError
+from server.rpc.server import RpcServer
+from tests.support.calls import Stubs
+from tests.support.channels import open_channel
+from tests.support.failures import failure_of
+from tests.support.fake_stores import HeldStore, rpc_server, running
+
+ENDLESS = timedelta(hours=1)
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+METHOD = "/depgraph.v1.CatalogService/GetService"
+
+
+@pytest.fixture
+def store() -> HeldStore:
+    return HeldStore()
+
+
+@pytest.fixture
+async def server(store: HeldStore) -> AsyncIterator[RpcServer]:
+    async with running(store) as serving:
+        yield serving
+
+
+@pytest.fixture
+async def channel(server: RpcServer) -> AsyncIterator[grpc.aio.Channel]:
+    async with open_channel(server.address) as opened:
+        yield opened
+
+
+async def get(channel: grpc.aio.Channel) -> GetServiceResponse:
+    return await Stubs(channel).catalog.GetService(GetServiceRequest(service_id="a"))
+
+
+async def health(channel: grpc.aio.Channel) -> int:
+    answer = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
+    status: int = answer.status
+    return status
+
+
+async def test_health_says_not_serving_until_told_otherwise(store: HeldStore) -> None:
+    server = rpc_server(store)
+    await server.start()
+    async with open_channel(server.address) as channel:
+        assert await health(channel) == NOT_SERVING
+        await server.set_serving(serving=True)
+        assert await health(channel) == SERVING
+        await server.set_serving(serving=False)
+        assert await health(channel) == NOT_SERVING
+    await server.stop(ENDLESS)
+
+
+async def test_a_running_call_finishes_while_the_server_stops(
+    store: HeldStore, server: RpcServer, channel: grpc.aio.Channel
+) -> None:
+    call = asyncio.ensure_future(get(channel))
+    await store.asked.wait()
+    stopping = asyncio.ensure_future(server.stop(ENDLESS))
+    while await health(channel) == SERVING:
+        await asyncio.sleep(0)
+    assert server.running_calls == 1
+    assert not stopping.done()
+    store.let_go.set()
+    assert (await call).service.service_id == "a"
+    await stopping
+
+
+async def test_new_calls_are_sent_elsewhere_while_the_server_stops(
+    store: HeldStore, server: RpcServer, channel: grpc.aio.Channel
+) -> None:
+    call = asyncio.ensure_future(get(channel))
+    await store.asked.wait()
+    stopping = asyncio.ensure_future(server.stop(ENDLESS))
+    while await health(channel) == SERVING:
+        await asyncio.sleep(0)
+    failure = await failure_of(get(channel))
+    assert (failure.code, failure.reason) == (grpc.StatusCode.UNAVAILABLE, "NOT_READY")
+    assert failure.retry_after is not None
+    store.let_go.set()
+    await call
+    await stopping
+
+
+async def test_a_call_that_outlasts_the_grace_is_cancelled(
+    store: HeldStore, server: RpcServer, channel: grpc.aio.Channel
+) -> None:
+    call = asyncio.ensure_future(get(channel))
+    await store.asked.wait()
+    await server.stop(timedelta(milliseconds=10))
+    await store.cancelled.wait()
+    failure = await failure_of(call)
+    assert failure.code in {grpc.StatusCode.CANCELLED, grpc.StatusCode.UNAVAILABLE}
+
+
+async def test_streams_that_watch_health_end_without_delaying_the_stop(
+    server: RpcServer, channel: grpc.aio.Channel
+) -> None:
+    watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+    assert (await watch.read()).status == SERVING
+    await server.stop(ENDLESS)
+    assert (await watch.read()).status == NOT_SERVING
+    failure = await failure_of(watch.read())
+    assert (failure.code, failure.reason) == (grpc.StatusCode.UNAVAILABLE, "NOT_READY")
+
+
+async def test_an_open_reflection_stream_does_not_delay_the_stop(
+    server: RpcServer, channel: grpc.aio.Channel
+) -> None:
+    stream = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo()
+    await stream.write(reflection_pb2.ServerReflectionRequest(list_services=""))
+    assert (await stream.read()).HasField("list_services_response")
+    await server.stop(ENDLESS)
+    assert await stream.code() is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_stopping_twice_is_stopping_once(server: RpcServer) -> None:
+    await asyncio.gather(server.stop(ENDLESS), server.stop(ENDLESS))
+    await server.stop(ENDLESS)
+
+
+async def test_a_caller_who_gives_up_cancels_the_work(
+    store: HeldStore, server: RpcServer, channel: grpc.aio.Channel
+) -> None:
+    call = Stubs(channel).catalog.GetService(GetServiceRequest(service_id="a"))
+    await store.asked.wait()
+    call.cancel()
+    await store.cancelled.wait()
+    await server.stop(ENDLESS)
+    assert server.running_calls == 0
+
+
+async def test_a_deadline_cancels_the_work(store: HeldStore, channel: grpc.aio.Channel) -> None:
+    call = Stubs(channel).catalog.GetService(GetServiceRequest(service_id="a"), timeout=0.2)
+    failure = await failure_of(call)
+    assert failure.code is grpc.StatusCode.DEADLINE_EXCEEDED
+    await store.cancelled.wait()
+
+
+async def test_a_defect_is_told_by_an_id_that_stands_in_the_log(
+    store: HeldStore, channel: grpc.aio.Channel
+) -> None:
+    store.error = RuntimeError("SELECT password FROM postgresql://user:secret@host")
+    store.let_go.set()
+    with capture_logs() as lines:
+        failure = await failure_of(get(channel))
+    assert (failure.code, failure.reason) == (grpc.StatusCode.INTERNAL, "INTERNAL")
+    assert failure.metadata["error_id"] in failure.message
+    assert "SELECT" not in failure.message
+    assert "secret" not in failure.message
+    [logged] = [line for line in lines if line["log_level"] == "error"]
+    assert (logged["error_id"], logged["exc_info"]) == (failure.metadata["error_id"], store.error)
+
+
+async def test_the_server_answers_after_a_defect(store: HeldStore, channel: grpc.aio.Channel) -> None:
+    store.error = ZeroDivisionError()
+    store.let_go.set()
+    await failure_of(get(channel))
+    store.error = None
+    assert (await get(channel)).service.service_id == "a"
+
+
+@pytest.mark.parametrize(
+    ("error", "level", "code"),
+    [
+        (None, "debug", "OK"),
+        (DatabaseUnavailableError("away"), "warning", "UNAVAILABLE"),
+        (KeyError("defect"), "warning", "INTERNAL"),
+    ],
+)
+async def test_each_call_is_one_line_in_the_log(
+    store: HeldStore, channel: grpc.aio.Channel, error: Exception | None, level: str, code: str
+) -> None:
+    store.error = error
+    store.let_go.set()
+    with capture_logs() as lines:
+        await asyncio.gather(get(channel), return_exceptions=True)
+    [line] = [line for line in lines if line["event"] == "call"]
+    assert (line["log_level"], line["method"], line["code"]) == (level, METHOD, code)
+    assert line["duration_ms"] >= 0
+    assert line["peer"].startswith("ipv4:127.0.0.1:")
+
+
+async def test_a_call_refused_for_its_input_is_no_fault_of_the_server(channel: grpc.aio.Channel) -> None:
+    with capture_logs() as lines:
+        await failure_of(Stubs(channel).catalog.GetService(GetServiceRequest()))
+    [line] = [line for line in lines if line["event"] == "call"]
+    assert (line["log_level"], line["code"]) == ("info", "INVALID_ARGUMENT")
+
+
+async def test_a_taken_port_is_named_and_its_owner_left_alone(
+    store: HeldStore, server: RpcServer, channel: grpc.aio.Channel
+) -> None:
+    with pytest.raises(AddressInUseError, match=server.address):
+        await rpc_server(store, server.address).start()
+    assert await health(channel) == SERVING
+
+
+async def test_a_port_taken_by_any_other_program_is_named(store: HeldStore) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        with pytest.raises(AddressInUseError, match=address):
+            await rpc_server(store, address).start()
+
+
+async def test_it_listens_on_a_unix_socket(store: HeldStore, reachable_folder: Path) -> None:
+    address = f"unix:{reachable_folder / 'rpc'}"
+    async with running(store, address) as server, open_channel(address) as channel:
+        assert server.address == address
+        assert await health(channel) == SERVING
+
+
+async def test_a_live_unix_socket_is_not_taken_away(store: HeldStore, reachable_folder: Path) -> None:
+    address = f"unix:{reachable_folder / 'rpc'}"
+    async with running(store, address), open_channel(address) as channel:
+        with pytest.raises(AddressInUseError, match="rpc"):
+            await rpc_server(store, address).start()
+        assert await health(channel) == SERVING
+
+
+async def test_a_unix_socket_left_behind_by_a_killed_server_is_replaced(
+    store: HeldStore, reachable_folder: Path
+) -> None:
+    path = reachable_folder / "rpc"
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+    async with running(store, f"unix:{path}"), open_channel(f"unix:{path}") as channel:
+        assert await health(channel) == SERVING
+
+
+async def test_a_file_that_is_no_socket_is_left_alone(store: HeldStore, reachable_folder: Path) -> None:
+    path = reachable_folder / "precious"
+    path.write_text("kept")
+    with pytest.raises(ListenError, match="precious"):
+        await rpc_server(store, f"unix:{path}").start()
+    assert path.read_text() == "kept"
+
+
+@pytest.mark.parametrize(
+    "address", ["nonsense", "127.0.0.1:http", "127.0.0.1:70000", "192.0.2.1:0", "unix:/no/such/folder/rpc"]
+)
+async def test_an_address_that_cannot_be_had_is_named(store: HeldStore, address: str) -> None:
+    with pytest.raises(ListenError, match=address):
+        await rpc_server(store, address).start()

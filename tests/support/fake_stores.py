@@ -1,0 +1,62 @@
+"""A server over stores that wait or fail on command, to see what calls do at such moments."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+from uuid import UUID
+
+from server.config import Limits
+from server.domain.services import Service, ServiceKey
+from server.rpc.server import RpcServer, Servicers
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+ANY_PORT = "127.0.0.1:0"
+
+
+class HeldStore:
+    """Holds every look-up until it is let go; ``error`` is raised then, if there is one."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.let_go = asyncio.Event()
+        self.cancelled = asyncio.Event()
+        self.error: Exception | None = None
+
+    async def get(self, key: ServiceKey) -> Service:
+        self.asked.set()
+        try:
+            await self.let_go.wait()
+        except asyncio.CancelledError:
+            self.cancelled.set()
+            raise
+        if self.error is not None:
+            raise self.error
+        return Service(UUID(int=1), str(key), "{}", "low", None, False, NOW, NOW)
+
+
+def rpc_server(store: HeldStore, listen: str = ANY_PORT) -> RpcServer:
+    """Make a server that has nothing but services."""
+    nothing = cast("Any", None)
+    servicers = Servicers(
+        services=cast("Any", store),
+        dependencies=nothing,
+        alerts=nothing,
+        live=nothing,
+        started_at=NOW,
+        version="0",
+    )
+    return RpcServer(listen, servicers, Limits())
+
+
+@asynccontextmanager
+async def running(store: HeldStore, listen: str = ANY_PORT) -> AsyncIterator[RpcServer]:
+    """Run such a server, serving."""
+    server = rpc_server(store, listen)
+    await server.start()
+    await server.set_serving(serving=True)
+    try:
+        yield server
+    finally:
+        await server.stop(timedelta(0))
