@@ -16,6 +16,7 @@ from server.config import Settings
 from server.domain.errors import DatabaseUnavailableError
 from server.domain.services import ServiceFilter
 from server.feed import Feed, prune_forever
+from server.formats.batches import batches
 from server.formats.native import read_native
 from server.replica import Replica
 from server.rpc.decode import ingest_batch
@@ -131,7 +132,8 @@ class Application:
         if path is None or (await ServiceRepository(database).page(ServiceFilter(), 1, None)).rows:
             return
         dependencies = DependencyRepository(database)
-        for request in read_native(path.read_bytes()):
+        reports = read_native(path.read_bytes())
+        for request in (batch for report in reports for batch in batches(report)):
             await dependencies.ingest(ingest_batch(request, self._settings.limits, now=datetime.now(UTC)))
         self._report(f"loaded {path} into the empty database")
 

@@ -127,7 +127,7 @@ class ListAlertsRequest(_message.Message):
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """page_size is the most alerts to return, 0–1,000; 0 = 100."""
+    """page_size is the most alerts to return, 0–1,000; 0 = 100. A page may hold fewer and still not be the last."""
     page_token: _builtins.str
     """page_token of the page before; empty = the first. The filter must be that of the call that gave it."""
     status: _types_pb2.AlertStatus.ValueType

@@ -136,7 +136,7 @@ class ListServicesRequest(_message.Message):
     CRITICALITY_FIELD_NUMBER: _builtins.int
     DISCOVERED_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """page_size is the most services to return, 0–1,000; 0 = 100."""
+    """page_size is the most services to return, 0–1,000; 0 = 100. A page may hold fewer and still not be the last."""
     page_token: _builtins.str
     """page_token of the page before; empty = the first. The filters must be those of the call that gave it."""
     team: _builtins.str

@@ -80,7 +80,7 @@ class ListDependenciesRequest(_message.Message):
     DISCOVERY_SOURCE_FIELD_NUMBER: _builtins.int
     INCLUDE_STALE_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """page_size is the most dependencies to return, 0–1,000; 0 = 100."""
+    """page_size is the most dependencies to return, 0–1,000; 0 = 100. A page may hold fewer and still not be the last."""
     page_token: _builtins.str
     """page_token of the page before; empty = the first. The filters must be those of the call that gave it."""
     source_service_id: _builtins.str
@@ -356,7 +356,7 @@ class IngestGraphRequest(_message.Message):
     @_builtins.property
     def edges(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Dependency]:
         """edges seen, at most 10,000, no pair twice. Their discovery_source is the report's (or unspecified), their last_observed_time
-        unset: observe_time speaks for all.
+        unset: observe_time speaks for all. Their is_stale is ignored: what was just seen is fresh.
         """
 
     def __init__(

@@ -25,7 +25,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_UNSPECIFIED: _ErrorReason.ValueType  # 0
     """ERROR_REASON_UNSPECIFIED is never sent."""
     ERROR_REASON_INVALID_FIELD: _ErrorReason.ValueType  # 1
-    """ERROR_REASON_INVALID_FIELD: a field is wrong by itself; BadRequest names every one. Code INVALID_ARGUMENT.
+    """ERROR_REASON_INVALID_FIELD: a field is wrong by itself; BadRequest names every one, as far as 8 KiB
+    of trailers go, and says how many more there are. Code INVALID_ARGUMENT.
     Example: Traverse with max_depth = 11: "max_depth: 11 is not in 0–10 (0 = 3)".
     """
     ERROR_REASON_INVALID_PAGE_TOKEN: _ErrorReason.ValueType  # 2
@@ -105,7 +106,8 @@ class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
 ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
 """ERROR_REASON_UNSPECIFIED is never sent."""
 ERROR_REASON_INVALID_FIELD: ErrorReason.ValueType  # 1
-"""ERROR_REASON_INVALID_FIELD: a field is wrong by itself; BadRequest names every one. Code INVALID_ARGUMENT.
+"""ERROR_REASON_INVALID_FIELD: a field is wrong by itself; BadRequest names every one, as far as 8 KiB
+of trailers go, and says how many more there are. Code INVALID_ARGUMENT.
 Example: Traverse with max_depth = 11: "max_depth: 11 is not in 0–10 (0 = 3)".
 """
 ERROR_REASON_INVALID_PAGE_TOKEN: ErrorReason.ValueType  # 2

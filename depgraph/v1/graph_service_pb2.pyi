@@ -338,7 +338,7 @@ Global___StreamTraverseRequest: _TypeAlias = StreamTraverseRequest  # noqa: Y015
 
 @_typing.final
 class StreamTraverseResponse(_message.Message):
-    """StreamTraverseResponse is one part, of at most 1 MiB. The parts' fields, appended in order, are those of the TraverseResponse; all
+    """StreamTraverseResponse is one part, of at most 1 MiB (a single record above that travels alone). The parts' fields, appended in order, are those of the TraverseResponse; all
     parts come from one snapshot.
     """
 
@@ -420,7 +420,9 @@ Global___GetAdjacencyListRequest: _TypeAlias = GetAdjacencyListRequest  # noqa: 
 
 @_typing.final
 class GetAdjacencyListResponse(_message.Message):
-    """GetAdjacencyListResponse is one service; all come from one snapshot."""
+    """GetAdjacencyListResponse is one service; all come from one snapshot. A service whose targets take more than 1 MiB comes in several
+    messages, one after the other.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -501,7 +503,7 @@ class ListComponentsRequest(_message.Message):
     min_size: _builtins.int
     """min_size leaves out smaller components, ≥ 0; 0 = 2."""
     page_size: _builtins.int
-    """page_size is the most components to return, 0–1,000; 0 = 100."""
+    """page_size is the most components to return, 0–1,000; 0 = 100. A page may hold fewer and still not be the last."""
     page_token: _builtins.str
     """page_token of the page before; empty = the first. min_size must be that of the call that gave it."""
     @_builtins.property

@@ -94,7 +94,8 @@ class GraphServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetAdjacencyList(self, request, context):
-        """GetAdjacencyList streams each service with its direct targets, sorted by name: the input that cycle detection works on.
+        """GetAdjacencyList streams each service with its direct targets, sorted by name: the input that cycle detection works on. An empty
+        graph is an empty stream.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -42,7 +42,9 @@ class GraphServiceStub:
     StreamTraverse: _grpc.UnaryStreamMultiCallable[_graph_service_pb2.StreamTraverseRequest, _graph_service_pb2.StreamTraverseResponse]
     """StreamTraverse answers the same question in parts of at most 1 MiB, in order: for answers too large for one message."""
     GetAdjacencyList: _grpc.UnaryStreamMultiCallable[_graph_service_pb2.GetAdjacencyListRequest, _graph_service_pb2.GetAdjacencyListResponse]
-    """GetAdjacencyList streams each service with its direct targets, sorted by name: the input that cycle detection works on."""
+    """GetAdjacencyList streams each service with its direct targets, sorted by name: the input that cycle detection works on. An empty
+    graph is an empty stream.
+    """
     ListComponents: _grpc.UnaryUnaryMultiCallable[_graph_service_pb2.ListComponentsRequest, _graph_service_pb2.ListComponentsResponse]
     """ListComponents returns the strongly connected components (over fresh dependencies), largest first, page by page."""
     GetComponent: _grpc.UnaryUnaryMultiCallable[_graph_service_pb2.GetComponentRequest, _graph_service_pb2.GetComponentResponse]
@@ -69,7 +71,9 @@ class GraphServiceAsyncStub(GraphServiceStub):
     StreamTraverse: _aio.UnaryStreamMultiCallable[_graph_service_pb2.StreamTraverseRequest, _graph_service_pb2.StreamTraverseResponse]  # type: ignore[assignment]
     """StreamTraverse answers the same question in parts of at most 1 MiB, in order: for answers too large for one message."""
     GetAdjacencyList: _aio.UnaryStreamMultiCallable[_graph_service_pb2.GetAdjacencyListRequest, _graph_service_pb2.GetAdjacencyListResponse]  # type: ignore[assignment]
-    """GetAdjacencyList streams each service with its direct targets, sorted by name: the input that cycle detection works on."""
+    """GetAdjacencyList streams each service with its direct targets, sorted by name: the input that cycle detection works on. An empty
+    graph is an empty stream.
+    """
     ListComponents: _aio.UnaryUnaryMultiCallable[_graph_service_pb2.ListComponentsRequest, _graph_service_pb2.ListComponentsResponse]  # type: ignore[assignment]
     """ListComponents returns the strongly connected components (over fresh dependencies), largest first, page by page."""
     GetComponent: _aio.UnaryUnaryMultiCallable[_graph_service_pb2.GetComponentRequest, _graph_service_pb2.GetComponentResponse]  # type: ignore[assignment]
@@ -111,7 +115,9 @@ class GraphServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _graph_service_pb2.GetAdjacencyListRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_graph_service_pb2.GetAdjacencyListResponse], _abc.AsyncIterator[_graph_service_pb2.GetAdjacencyListResponse]]:
-        """GetAdjacencyList streams each service with its direct targets, sorted by name: the input that cycle detection works on."""
+        """GetAdjacencyList streams each service with its direct targets, sorted by name: the input that cycle detection works on. An empty
+        graph is an empty stream.
+        """
 
     @_abc_1.abstractmethod
     def ListComponents(

@@ -220,7 +220,7 @@ class Service(_message.Message):
     """discovered is true for a service that ingestion made, false for one that a person made."""
     @_builtins.property
     def metadata(self) -> _struct_pb2.Struct:
-        """metadata is any JSON object, at most 64 KiB as JSON. Default {}."""
+        """metadata is any JSON object, at most 64 KiB as JSON and 30 levels deep. Default {}."""
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
@@ -428,7 +428,7 @@ Global___CircularDependencyAlert: _TypeAlias = CircularDependencyAlert  # noqa: 
 
 @_typing.final
 class Consistency(_message.Message):
-    """Consistency says how fresh an answer from memory must be. Unset = minimize_latency."""
+    """Consistency says how fresh an answer from memory must be. Unset = minimize_latency; a flag that is set to false is refused."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

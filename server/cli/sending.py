@@ -1,9 +1,11 @@
 """Reports on their way to a server, batch by batch, with a progress bar where somebody sees it."""
 
 import sys
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Sequence, Sized
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import grpc
 import typer
@@ -15,6 +17,15 @@ from depgraph.v1.dependency_service_pb2 import IngestGraphRequest, IngestGraphRe
 from server.cli.failures import CommandError, explain
 from server.cli.text import counted
 from server.formats.batches import batches, count_items
+
+UNDER_WAY = 2
+
+
+class _Sent(NamedTuple):
+    """A batch on its way."""
+
+    call: Any
+    items: int
 
 
 @dataclass(slots=True)
@@ -29,9 +40,10 @@ class Taken:
     warnings: list[str] = field(default_factory=list)
     revision: str = ""
 
-    def add(self, answer: IngestGraphResponse, items: int) -> None:
-        """Count one batch."""
-        self.items += items
+    def take(self, sent: _Sent) -> None:
+        """Wait for the answer to a batch and count it; raises ``grpc.RpcError``."""
+        answer: IngestGraphResponse = sent.call.result()
+        self.items += sent.items
         self.services_created += answer.services_created
         self.edges_created += answer.edges_created
         self.edges_updated += answer.edges_updated
@@ -53,26 +65,48 @@ class Taken:
 
 def send(client: Client, reports: Sequence[IngestGraphRequest], address: str) -> Taken:
     """
-    Send the reports one batch after the other; each is one transaction of the server.
+    Send the reports in batches, each one transaction of the server.
+
+    Two are on their way at once: while the database writes one, the server reads the next. The last travels alone, so that its
+    revision holds all of them.
 
     A failure in the middle says how much is in: ``CommandError``, or a line before ``KeyboardInterrupt`` goes on.
     """
     taken = Taken()
     total = count_items(reports)
+    waiting = deque(batch for report in reports for batch in batches(report))
+    under_way: deque[_Sent] = deque()
     try:
         with _progress() as progress:
             task = progress.add_task("importing", total=total)
-            for report in reports:
-                for batch in batches(report):
-                    answer = client.dependencies.IngestGraph(batch)
-                    taken.add(answer, count_items([batch]))
-                    progress.update(task, completed=taken.items)
+            while waiting or under_way:
+                while waiting and _may_send(waiting, under_way):
+                    batch = waiting.popleft()
+                    under_way.append(
+                        _Sent(client.dependencies.IngestGraph.future(batch), count_items([batch]))
+                    )
+                taken.take(under_way.popleft())
+                progress.update(task, completed=taken.items)
     except grpc.RpcError as error:
+        _take_the_rest(taken, under_way)
         raise CommandError(f"{explain(error, address)} ({_so_far(taken, total)})") from error
     except KeyboardInterrupt:
+        _take_the_rest(taken, under_way)
         typer.echo(f"depgraph: interrupted ({_so_far(taken, total)})", err=True)
         raise
     return taken
+
+
+def _may_send(waiting: Sized, under_way: Sized) -> bool:
+    is_last = len(waiting) == 1
+    return len(under_way) < (1 if is_last else UNDER_WAY)
+
+
+def _take_the_rest(taken: Taken, under_way: Iterable[_Sent]) -> None:
+    """Count what was on its way when another batch failed."""
+    for sent in under_way:
+        with suppress(grpc.RpcError):
+            taken.take(sent)
 
 
 def _so_far(taken: Taken, total: int) -> str:

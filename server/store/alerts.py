@@ -56,11 +56,10 @@ class AlertRepository:
         """
 
         async def insert(connection: Connection) -> Alert:
-            record = await connection.fetchrow(_CREATE, json.dumps(list(cycle_path)))
+            path = json.dumps(list(cycle_path))
+            record = await connection.fetchrow(_CREATE, path)
             if record is None:
-                raise AlertAlreadyExistsError(
-                    "this cycle has an alert already, maybe written from another of its services"
-                )
+                raise _exists(await connection.fetchrow(_FIND, path))
             return _alert(record)
 
         return await self._database.write(insert)
@@ -91,6 +90,14 @@ class AlertRepository:
 def _alert(record: asyncpg.Record) -> Alert:
     key, cycle_path, *rest = record
     return Alert(key, tuple(json.loads(cycle_path)), *rest)
+
+
+def _exists(record: asyncpg.Record | None) -> AlertAlreadyExistsError:
+    # None: somebody removed it between the two statements.
+    named = {} if record is None else {"alert_id": str(record["id"])}
+    return AlertAlreadyExistsError(
+        "this cycle has an alert already, maybe written from another of its services", violations=(), **named
+    )
 
 
 def _missing(key: UUID) -> AlertNotFoundError:

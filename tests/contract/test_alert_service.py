@@ -84,7 +84,6 @@ async def test_a_cycle_has_one_alert_whichever_service_it_is_written_from(stubs:
     assert found.alert == opened
 
 
-@pytest.mark.xfail(reason="the store does not yet say which alert the cycle has", strict=True)
 async def test_the_alert_that_a_cycle_has_already_is_named(stubs: Stubs) -> None:
     opened = await create(stubs, "a", "b")
     failure = await failure_of(create(stubs, "b", "a"))
