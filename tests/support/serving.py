@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from tests.support.command import ROOT, clean_environment
+
 PATIENCE_SECONDS = 60.0
-ROOT = Path(__file__).resolve().parents[2]
 
 
 class Served:
@@ -37,6 +38,7 @@ async def start(*arguments: str) -> asyncio.subprocess.Process:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         cwd=ROOT,
+        env=clean_environment(),
     )
 
 
