@@ -1,6 +1,6 @@
 """What the feed hands to the replica: rows, and the snapshot that they bring it to."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 from uuid import UUID
@@ -31,6 +31,14 @@ class RowChanges:
 
     services: dict[UUID, Service | None] = field(default_factory=dict)
     dependencies: dict[UUID, DependencyRow | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class HeldRows:
+    """All rows that memory held at one moment, whatever it holds later; to be gone through once."""
+
+    services: Iterable[Service]
+    dependencies: Iterable[DependencyRow]
 
 
 class ChangesDoNotFitError(Exception):
@@ -73,6 +81,9 @@ class GraphSink(Protocol):
 
     def apply(self, changes: RowChanges, position: FeedPosition, ticket: int) -> None:
         """Move the graph on; ``ChangesDoNotFitError`` when that is impossible, and then it has not moved."""
+
+    def held(self) -> HeldRows:
+        """Return what memory holds now, to be compared with the tables. O(rows), but quick: nothing is copied but references."""
 
     def connection_lost(self) -> None:
         """Say that the database is away."""

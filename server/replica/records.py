@@ -1,6 +1,11 @@
 """Rows of the tables as records of the graph."""
 
-from graphcore import DependencyRecord, EdgeFlag, ServiceRecord
+from collections.abc import Iterable
+from itertools import chain
+from typing import cast
+
+from graphcore import DependencyGraph, DependencyRecord, EdgeFlag, ServiceRecord
+from server.domain.changes import HeldRows
 from server.domain.dependencies import DependencyRow
 from server.domain.services import Service
 
@@ -30,3 +35,13 @@ def dependency_record(row: DependencyRow) -> DependencyRecord:
     if row.is_stale:
         flags |= _STALE
     return DependencyRecord(row.id, row.source, row.target, flags, row.confidence_score, row)
+
+
+def held_rows(graph: DependencyGraph) -> HeldRows:
+    """Return the rows of a graph as they are now; those of services and dependencies that wait included."""
+    services = graph.services()
+    dependencies = chain(graph.dependencies(), graph.waiting_dependencies())
+    return HeldRows(
+        cast("Iterable[Service]", (record.payload for record in services)),
+        cast("Iterable[DependencyRow]", (record.payload for record in dependencies)),
+    )

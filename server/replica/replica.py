@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import assert_never
 
 from graphcore import ChangeSet, DependencyGraph, DuplicateNameError
-from server.domain.changes import ChangesDoNotFitError, FeedPosition, GraphLoad, RowChanges
+from server.domain.changes import ChangesDoNotFitError, FeedPosition, GraphLoad, HeldRows, RowChanges
 from server.domain.consistency import (
     AtLeastAsFresh,
     Consistency,
@@ -20,7 +20,7 @@ from server.domain.dependencies import DependencyRow
 from server.domain.errors import NotReadyError, ReplicaBehindError, RevisionUnknownError
 from server.domain.revision import Revision
 from server.domain.services import Service
-from server.replica.records import dependency_record, service_record
+from server.replica.records import dependency_record, held_rows, service_record
 from server.replica.waiting import Waiters
 
 
@@ -110,6 +110,10 @@ class Replica:
             except DuplicateNameError as error:
                 raise ChangesDoNotFitError(str(error)) from error
         self._publish(position, ticket)
+
+    def held(self) -> HeldRows:
+        """Return the rows in memory as they are now. O(rows)."""
+        return held_rows(self._graph)
 
     def connection_lost(self) -> None:
         """Say that the database is away; answers go on from the last snapshot."""
