@@ -51,8 +51,14 @@ class Application:
         self._settings = settings
         self._report = report
         self._stack = AsyncExitStack()
+        self._rpc_server: RpcServer | None = None
         self.replica = Replica(settings.feed.longest_wait)
         self.address = ""
+
+    @property
+    def running_calls(self) -> int:
+        """Calls of the contract that are being answered now."""
+        return self._rpc_server.running_calls if self._rpc_server else 0
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as opening:
@@ -68,7 +74,7 @@ class Application:
         url = settings.database_url or await self._open_embedded(stack)
         database = await stack.enter_async_context(_database(url, settings))
         tasks = await stack.enter_async_context(background())
-        rpc = self._rpc(database)
+        self._rpc_server = rpc = self._rpc(database)
         await rpc.start()
         stack.push_async_callback(rpc.stop, settings.limits.grace)
         self.address = rpc.address
