@@ -15,7 +15,7 @@ import structlog
 from server.config import Settings
 from server.domain.errors import DatabaseUnavailableError
 from server.domain.services import ServiceFilter
-from server.feed import Feed, prune_forever
+from server.feed import Auditor, Feed, Vitals, prune_forever
 from server.formats.batches import batches
 from server.formats.native import read_native
 from server.replica import Replica
@@ -53,6 +53,7 @@ class Application:
         self._stack = AsyncExitStack()
         self._rpc_server: RpcServer | None = None
         self.replica = Replica(settings.feed.longest_wait)
+        self.vitals = Vitals(settings.feed)
         self.address = ""
 
     @property
@@ -81,10 +82,11 @@ class Application:
         await self._bring_schema_up_to_date(url)
         if settings.seed_file is not None:
             await self._seed(database)
-        feed = Feed(url, self.replica, settings.feed)
+        feed = Feed(url, self.replica, settings.feed, vitals=self.vitals)
         self.replica.ask = feed.wake
         tasks(feed.run())
-        tasks(prune_forever(url, settings.feed))
+        tasks(prune_forever(url, settings.feed, self.vitals))
+        tasks(Auditor(url, feed, self.replica, settings.feed, self.vitals).run())
         await self.replica.warmed()
         await rpc.set_serving(serving=True)
 

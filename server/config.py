@@ -25,7 +25,8 @@ class FeedSettings:
     ``poll_interval`` is how often it looks unasked (the fallback for lost wake-ups), ``step_timeout`` the longest wait for one
     round trip before the connection counts as dead, ``keep_log`` the age up to which changes stay in the log for replicas that
     were away, unless there are more than ``max_log_rows``, ``prune_interval`` how often older ones are removed. ``longest_wait`` bounds
-    a read that waits for freshness and gave no deadline.
+    a read that waits for freshness and gave no deadline. ``audit_interval`` is how often memory is compared with the tables, half of it
+    up or down (0 = never), ``trigger_interval`` how often the feed triggers are looked at.
     """
 
     poll_interval: timedelta = timedelta(seconds=1)
@@ -34,6 +35,8 @@ class FeedSettings:
     max_log_rows: int = 2_000_000
     prune_interval: timedelta = timedelta(seconds=30)
     longest_wait: timedelta = timedelta(seconds=10)
+    audit_interval: timedelta = timedelta(minutes=10)
+    trigger_interval: timedelta = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,13 +52,18 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Everything ``depgraph serve`` can be told. ``database_url`` None = the embedded PostgreSQL in ``data_dir``."""
+    """
+    Everything ``depgraph serve`` can be told.
+
+    ``database_url`` None = the embedded PostgreSQL in ``data_dir``; ``metrics_listen`` None = no metrics.
+    """
 
     listen: str = "127.0.0.1:50051"
     database_url: str | None = None
     data_dir: Path = Path(".depgraph")
     seed_file: Path | None = None
     migrate: bool = True
+    metrics_listen: str | None = None
     pool: PoolSettings = field(default_factory=PoolSettings)
     feed: FeedSettings = field(default_factory=FeedSettings)
     limits: Limits = field(default_factory=Limits)

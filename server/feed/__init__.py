@@ -1,6 +1,8 @@
 """Changes out of PostgreSQL: a snapshot cursor over a log of changed keys."""
 
+from server.feed.audit import Auditor
 from server.feed.follower import Feed
 from server.feed.pruner import prune_forever
+from server.feed.vitals import Vitals
 
-__all__ = ["Feed", "prune_forever"]
+__all__ = ["Auditor", "Feed", "Vitals", "prune_forever"]

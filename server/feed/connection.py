@@ -29,19 +29,24 @@ class FeedConnection:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, url: str, limit: timedelta, wake: Callable[[], None]
+        cls, url: str, limit: timedelta, wake: Callable[[], None] | None = None, name: str = "depgraph feed"
     ) -> AsyncIterator["FeedConnection"]:
-        """Connect, call ``wake`` on every notification from then on, and cut the connection at the end."""
+        """Connect, call ``wake``, if given, on every notification from then on, and cut the connection at the end."""
         seconds = limit.total_seconds()
+        settings = _session_settings(limit) | {"application_name": name}
         async with asyncio.timeout(seconds * 2):
-            connection = await asyncpg.connect(url, timeout=seconds, server_settings=_session_settings(limit))
+            connection = await asyncpg.connect(url, timeout=seconds, server_settings=settings)
         try:
             feed = cls(connection, limit)
-            with feed._round_trip():
-                await connection.add_listener(CHANNEL, lambda *_: wake())
+            if wake is not None:
+                await feed._listen(wake)
             yield feed
         finally:
             connection.terminate()
+
+    async def _listen(self, wake: Callable[[], None]) -> None:
+        with self._round_trip():
+            await self._connection.add_listener(CHANNEL, lambda *_: wake())
 
     async def execute(self, script: str) -> None:
         """Run statements without results."""
@@ -61,13 +66,15 @@ class FeedConnection:
         with self._round_trip():
             return await self._connection.fetch(query, *arguments)
 
-    async def pages(self, query: str, *arguments: Any) -> AsyncIterator[list[asyncpg.Record]]:
-        """Run a query of any number of rows, ``PAGE`` at a time; inside a transaction only."""
+    async def pages(
+        self, query: str, *arguments: Any, size: int = PAGE
+    ) -> AsyncIterator[list[asyncpg.Record]]:
+        """Run a query of any number of rows, ``size`` at a time; inside a transaction only."""
         with self._round_trip():
             cursor = await self._connection.cursor(query, *arguments)
         while True:
             with self._round_trip():
-                page = await cursor.fetch(PAGE)
+                page = await cursor.fetch(size)
             if not page:
                 return
             yield page
@@ -84,7 +91,6 @@ class FeedConnection:
 def _session_settings(limit: timedelta) -> dict[str, str]:
     twice = str(int(limit.total_seconds() * 2000))
     return {
-        "application_name": "depgraph feed",
         "search_path": "pg_catalog",
         "timezone": "UTC",
         # A generic plan made while the log was empty would scan it when it is full.

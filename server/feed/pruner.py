@@ -7,31 +7,37 @@ import structlog
 
 from server.config import FeedSettings
 from server.feed import statements
+from server.feed.vitals import Vitals
 
 log = structlog.get_logger(__name__)
 
 BATCH = 20_000
 
 
-async def prune_forever(url: str, settings: FeedSettings) -> None:
+async def prune_forever(url: str, settings: FeedSettings, vitals: Vitals) -> None:
     """
     Prune every ``prune_interval`` until cancelled; of several replicas the database lets one at a time.
 
     On a connection of its own, opened for the purpose: removing many rows must not hold up the feed. A failure costs nothing
     but a longer log, so it is logged and tried again at the next turn.
     """
+    vitals.pruning()
     while True:
         await asyncio.sleep(settings.prune_interval.total_seconds())
         try:
-            removed = await prune(url, settings)
+            removed = await prune(url, settings, vitals)
         except Exception as error:  # noqa: BLE001 - asyncpg's errors have no common base below Exception
             log.warning("pruning the change log failed", error=f"{type(error).__name__}: {error}")
         else:
             log.debug("pruned the change log", rows=removed)
 
 
-async def prune(url: str, settings: FeedSettings) -> int:
-    """Remove what no reader needs any more, in transactions of at most ``BATCH`` rows; returns how many rows."""
+async def prune(url: str, settings: FeedSettings, vitals: Vitals | None = None) -> int:
+    """
+    Remove what no reader needs any more, in transactions of at most ``BATCH`` rows; returns how many rows.
+
+    ``vitals`` are told of it, and of how many rows are left.
+    """
     timeout = settings.step_timeout.total_seconds()
     connection = await asyncpg.connect(
         url, timeout=timeout, command_timeout=60, server_settings={"application_name": "depgraph pruner"}
@@ -44,6 +50,9 @@ async def prune(url: str, settings: FeedSettings) -> int:
             )
             removed += count
             if count < BATCH:
-                return removed
+                break
+        if vitals is not None:
+            vitals.pruned(removed, await connection.fetchval(statements.LOG_ROWS))
+        return removed
     finally:
         await connection.close(timeout=timeout)

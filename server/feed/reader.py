@@ -53,16 +53,19 @@ class SnapshotReader:
         self._sink = sink
         self._inspect = inspect
 
-    async def advance(self) -> None:
+    async def advance(self, *, whole: bool = False) -> int:
         """
-        Take one step: O(changed rows), or O(everything) the first time and when the cursor can't be continued.
+        Take one step: O(changed rows), or O(everything) the first time, when the cursor can't be continued, and when ``whole`` is asked for.
+
+        Returns how many rows were read by key; 0 when everything was read.
 
         Raises ``asyncpg.LockNotAvailableError`` while DDL holds a table, ``IncarnationChangedError``, or what a lost connection
         raises; the graph then stays where it was.
         """
         before = self._sink.position
-        if before is not None and before.feed_id != self._feed_id:
+        if whole or (before is not None and before.feed_id != self._feed_id):
             before = None
+        changed = 0
         ticket = self._sink.reading_begins()
         async with self._transaction():
             head = await self._connection.row(
@@ -72,15 +75,17 @@ class SnapshotReader:
             if before is None or not head["usable"]:
                 await self._load(position, ticket)
             else:
-                await self._follow(before.snapshot, head, position, ticket)
+                changed = await self._follow(before.snapshot, head, position, ticket)
             if self._inspect is not None:
                 await self._inspect(self._connection)
+        return changed
 
-    async def _follow(self, before: Snapshot, head: Any, position: FeedPosition, ticket: int) -> None:
+    async def _follow(self, before: Snapshot, head: Any, position: FeedPosition, ticket: int) -> int:
         try:
             changes = await self._changes(before, head)
             # No await since the last row was read: coroutines never see half a step. The COMMIT afterwards only lets go.
             self._sink.apply(changes, position, ticket)
+            return len(changes.services) + len(changes.dependencies)
         except ReloadNeededError:
             await self._load(position, ticket)
         except ChangesDoNotFitError as error:
@@ -90,6 +95,7 @@ class SnapshotReader:
                 error=str(error),
             )
             await self._load(position, ticket)
+        return 0
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[None]:

@@ -58,3 +58,26 @@ FROM depgraph_feed.missing_triggers();
 -- name: prune
 -- Remove one batch of what no reader needs; returns how many rows.
 SELECT depgraph_feed.prune($1, $2, $3);
+
+-- name: log_rows
+-- How many rows the change log holds: counted while they are few, then as the planner estimates.
+SELECT CASE
+    WHEN counted.few <= 10000 THEN counted.few
+    ELSE (
+        SELECT greatest(c.reltuples::bigint, counted.few)
+        FROM pg_class AS c
+        WHERE c.oid = 'depgraph_feed.change_log'::regclass
+    )
+END
+FROM (SELECT count(*) AS few FROM (SELECT FROM depgraph_feed.change_log LIMIT 10001) AS some) AS counted;
+
+-- name: export_snapshot
+-- Let another connection see what this transaction sees, for as long as it is open.
+SELECT pg_export_snapshot();
+
+-- name: import_snapshot
+-- See what the transaction sees that exported the snapshot. It still holds the locks that had to come before that snapshot. Where
+-- somebody waits for a table, this must not queue up behind: the feed waits for us, and would be waited for in turn.
+BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
+SET TRANSACTION SNAPSHOT '{snapshot}';
+LOCK TABLE public.services, public.service_dependencies IN ACCESS SHARE MODE NOWAIT;

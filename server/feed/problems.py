@@ -1,0 +1,52 @@
+"""What people have to look after, in sentences."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+
+from server.domain.health import Audit
+
+# Shorter absences are everyday life: a restart, a failover.
+TOLERATED_ABSENCE = timedelta(seconds=10)
+TOLERATED_PRUNING_PAUSE = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signs:
+    """What the problems are told from; a length of time None = it does not go on."""
+
+    away_for: timedelta | None = None
+    away_because: str = ""
+    is_standby: bool = False
+    missing_triggers: tuple[str, ...] = ()
+    last_audit: Audit | None = None
+    examples: tuple[str, ...] = ()
+    unpruned_for: timedelta | None = None
+    max_unpruned: timedelta = TOLERATED_PRUNING_PAUSE
+
+
+def problems(signs: Signs) -> Iterator[str]:
+    """Tell what is wrong, the worst first; nothing = all is well."""
+    if signs.is_standby:
+        yield "the database server is a standby, and changes can be followed on the primary only: give its URL"
+    elif signs.away_for is not None and signs.away_for >= TOLERATED_ABSENCE:
+        yield (
+            f"the database has been away for {_seconds(signs.away_for)}, and answers are as old: {signs.away_because}"
+        )
+    if signs.missing_triggers:
+        yield (
+            f"feed triggers are missing or not enabled ALWAYS ({', '.join(signs.missing_triggers)}), so changes may go unseen: "
+            "run 'depgraph doctor --repair'"
+        )
+    if signs.last_audit is not None and signs.last_audit.differing_rows:
+        audit = signs.last_audit
+        yield (
+            f"the audit of {audit.began_at:%Y-%m-%d %H:%M:%S} UTC found {audit.differing_rows:,} rows in memory that differed from the "
+            f"tables ({'; '.join(signs.examples)}), and everything was read again: somebody writes past the feed triggers"
+        )
+    if signs.unpruned_for is not None and signs.unpruned_for >= signs.max_unpruned:
+        yield f"the change log has not been pruned for {_seconds(signs.unpruned_for)} and grows: see this server's log"
+
+
+def _seconds(length: timedelta) -> str:
+    return f"{length.total_seconds():,.0f} s"

@@ -1,0 +1,107 @@
+"""What the feed counts of itself, and what it knows to be wrong."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from datetime import timedelta
+
+import asyncpg
+
+from server.config import FeedSettings
+from server.domain.health import Audit, FeedHealth
+from server.feed.problems import TOLERATED_PRUNING_PAUSE, Signs, problems
+
+_PRUNINGS_MISSED = 10
+
+
+class Vitals:
+    """
+    Written by the feed, its pruner and its auditor, on one event loop; read by whoever wants to know.
+
+    The counts only grow. ``disconnects`` is how often the connection was lost or not to be had.
+    """
+
+    def __init__(self, settings: FeedSettings, clock: Callable[[], float] = time.monotonic) -> None:
+        self.steps = self.changed_rows = self.disconnects = self.lock_waits = 0
+        self.pruned_rows = self.change_log_rows = 0
+        self.audits = self.failed_audits = self.differing_rows = 0
+        self.last_audit: Audit | None = None
+        self.missing_triggers: tuple[str, ...] = ()
+        self._clock = clock
+        self._max_unpruned = max(TOLERATED_PRUNING_PAUSE, settings.prune_interval * _PRUNINGS_MISSED)
+        self._pruned_at: float | None = None
+        self._away_since: float | None = None
+        self._away_because: Exception | None = None
+        self._examples: tuple[str, ...] = ()
+        self._turned = asyncio.Event()
+
+    def stepped(self, changed_rows: int) -> None:
+        """Count a step, and the rows that it read by key."""
+        self.steps += 1
+        self.changed_rows += changed_rows
+        self._away_since = self._away_because = None
+
+    def disconnected(self, error: Exception) -> None:
+        """Count a lost connection, or one that was not to be had."""
+        self.disconnects += 1
+        self._away_because = error
+        if self._away_since is None:
+            self._away_since = self._clock()
+
+    def pruning(self) -> None:
+        """Say that pruning begins, so that its first success can be missed."""
+        self._pruned_at = self._clock()
+
+    def pruned(self, removed: int, left: int) -> None:
+        """Count a pruning that went well."""
+        self._pruned_at = self._clock()
+        self.pruned_rows += removed
+        self.change_log_rows = left
+
+    def audited(self, audit: Audit, examples: tuple[str, ...]) -> None:
+        """Count an audit, with a few of the rows that differed."""
+        self.audits += 1
+        self.differing_rows += audit.differing_rows
+        self.last_audit, self._examples = audit, examples
+
+    def saw_triggers(self, missing: tuple[str, ...]) -> None:
+        """Say which triggers are not in place now."""
+        turned = bool(missing) != bool(self.missing_triggers)
+        self.missing_triggers = missing
+        if turned:
+            self._turned.set()
+
+    @property
+    def trusted(self) -> bool:
+        """Whether every change is logged."""
+        return not self.missing_triggers
+
+    async def trust_turned(self) -> None:
+        """Wait until ``trusted`` has changed since the last time that this was waited for; one waiter only."""
+        await self._turned.wait()
+        self._turned.clear()
+
+    def health(self) -> FeedHealth:
+        """Sum it up. O(1)."""
+        return FeedHealth(
+            problems=tuple(problems(self._signs())),
+            trusted=self.trusted,
+            last_audit=self.last_audit,
+            change_log_rows=self.change_log_rows,
+        )
+
+    def _signs(self) -> Signs:
+        because = self._away_because
+        return Signs(
+            away_for=self._since(self._away_since),
+            away_because=type(because).__name__ if because is not None else "",
+            is_standby=isinstance(because, asyncpg.ObjectNotInPrerequisiteStateError),
+            missing_triggers=self.missing_triggers,
+            last_audit=self.last_audit,
+            examples=self._examples,
+            unpruned_for=self._since(self._pruned_at),
+            max_unpruned=self._max_unpruned,
+        )
+
+    def _since(self, moment: float | None) -> timedelta | None:
+        return None if moment is None else timedelta(seconds=self._clock() - moment)

@@ -1,0 +1,190 @@
+"""The audit: it finds every row that differs, and nothing else, whatever goes on meanwhile."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from datetime import timedelta
+from random import Random
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+from graphcore import ChangeSet
+from server.domain.dependencies import DependencyRow
+from server.domain.services import Service
+from server.feed import audit
+from server.feed.audit import AuditYieldedError
+from server.replica import Replica
+from server.replica.records import dependency_record, service_record
+from tests.support.auditing import WATCHFUL, Audited, audited
+from tests.support.eventually import eventually
+from tests.support.following import assert_level, memory
+from tests.support.random_writer import RandomWriter
+from tests.support.world import populate
+
+Connection = asyncpg.Connection
+WRITERS = 4
+AUDITS = 8
+
+ROWS = """
+INSERT INTO services (service_id) SELECT 's' || n FROM generate_series(1, 1200) AS n;
+INSERT INTO service_dependencies (source_service_id, target_service_id, communication_mode)
+SELECT a.id, b.id, 'sync'
+FROM services AS a
+JOIN services AS b ON substr(b.service_id, 2)::int = substr(a.service_id, 2)::int + 1;
+"""
+
+
+def a_service(replica: Replica) -> Service:
+    return next(iter(memory(replica)[0].values()))
+
+
+def a_dependency(replica: Replica) -> DependencyRow:
+    return next(iter(memory(replica)[1].values()))
+
+
+def lose_a_dependency(replica: Replica) -> None:
+    replica.graph.apply(ChangeSet(removed_dependencies=[a_dependency(replica).id]))
+
+
+def lose_a_service(replica: Replica) -> None:
+    """Its dependencies stay, waiting: memory still holds their rows."""
+    replica.graph.apply(ChangeSet(removed_services=[a_service(replica).id]))
+
+
+def alter_a_service(replica: Replica) -> None:
+    altered = a_service(replica)._replace(team="nobody")
+    replica.graph.apply(ChangeSet(upserted_services=[service_record(altered)]))
+
+
+def alter_a_dependency(replica: Replica) -> None:
+    altered = a_dependency(replica)._replace(timeout_ms=1)
+    replica.graph.apply(ChangeSet(upserted_dependencies=[dependency_record(altered)]))
+
+
+def invent_a_service(replica: Replica) -> None:
+    invented = a_service(replica)._replace(id=uuid4(), service_id="invented")
+    replica.graph.apply(ChangeSet(upserted_services=[service_record(invented)]))
+
+
+@pytest.fixture
+async def followed(database_url: str, connection: Connection) -> AsyncIterator[Audited]:
+    await connection.execute(ROWS)
+    async with audited(database_url) as running:
+        yield running
+
+
+async def test_memory_that_equals_the_tables_is_found_so(followed: Audited) -> None:
+    found = await followed.auditor.audit()
+    assert found.differing_rows == 0
+    assert followed.vitals.health().last_audit == found
+    assert followed.vitals.health().problems == ()
+    assert followed.replica.status().warm_count == 1
+
+
+@pytest.mark.parametrize(
+    "corrupt", [lose_a_dependency, lose_a_service, alter_a_service, alter_a_dependency, invent_a_service]
+)
+async def test_a_wrong_row_in_memory_is_found_and_everything_is_read_again(
+    followed: Audited, connection: Connection, corrupt: Callable[[Replica], None]
+) -> None:
+    corrupt(followed.replica)
+    assert (await followed.auditor.audit()).differing_rows == 1
+    assert followed.vitals.differing_rows == 1
+    assert any("1 rows in memory that differed" in problem for problem in followed.vitals.health().problems)
+    await assert_level(followed.replica, connection)
+    assert followed.replica.status().warm_count == 2
+    assert (await followed.auditor.audit()).differing_rows == 0
+    assert followed.vitals.health().problems == ()
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "UPDATE service_dependencies SET is_stale = true WHERE source_service_id < target_service_id",
+        "DELETE FROM service_dependencies",
+        "INSERT INTO services (service_id) VALUES ('unseen')",
+    ],
+)
+async def test_writes_past_the_triggers_are_found(
+    followed: Audited, connection: Connection, written: str
+) -> None:
+    switch = "; ".join(
+        f"ALTER TABLE {table} {{0}} TRIGGER {name}"
+        for table in ("services", "service_dependencies")
+        for name in ("depgraph_feed_insert", "depgraph_feed_update", "depgraph_feed_delete")
+    )
+    await connection.execute(
+        f"BEGIN; {switch.format('DISABLE')}; {written}; {switch.format('ENABLE ALWAYS')}; COMMIT"
+    )
+    assert (await followed.auditor.audit()).differing_rows > 0
+    await assert_level(followed.replica, connection)
+    assert (await followed.auditor.audit()).differing_rows == 0
+
+
+async def test_audits_amid_many_writers_find_nothing(database_url: str, connection: Connection) -> None:
+    await populate(connection)
+    counts: Counter[str] = Counter()
+    stop = asyncio.Event()
+    async with audited(database_url) as followed, asyncio.TaskGroup() as group:
+        for number in range(WRITERS):
+            dice = Random(number)  # noqa: S311 - dice, no secret
+            group.create_task(RandomWriter(database_url, dice, counts).run(stop))
+        steps = followed.vitals.steps
+        while followed.vitals.audits < AUDITS:
+            try:
+                assert (await followed.auditor.audit()).differing_rows == 0
+            except (AuditYieldedError, asyncpg.LockNotAvailableError):
+                counts["yielded"] += 1
+        stop.set()
+        assert followed.vitals.steps > steps + AUDITS
+        assert counts["commits"] > 0
+
+
+async def test_an_audit_makes_way_for_who_wants_a_table(
+    database_url: str, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit, "PORTION", 1)
+    await connection.execute(ROWS.replace("1200", "30000"))
+    async with audited(database_url) as followed:
+        auditing = asyncio.create_task(followed.auditor.audit())
+        while not await connection.fetchval(
+            """SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid)
+            WHERE application_name = 'depgraph audit' AND relation = 'services'::regclass"""
+        ):
+            await asyncio.sleep(0.01)
+        await connection.execute("TRUNCATE service_dependencies")
+        with pytest.raises(AuditYieldedError):
+            await auditing
+        assert followed.vitals.audits == 0
+        await assert_level(followed.replica, connection)
+
+
+async def test_audits_go_on_by_themselves(database_url: str) -> None:
+    settings = replace(WATCHFUL, audit_interval=timedelta(milliseconds=20))
+    async with audited(database_url, settings) as followed:
+        auditing = asyncio.create_task(followed.auditor.run())
+        await eventually(lambda: followed.vitals.audits > 1)
+        auditing.cancel()
+
+
+async def test_an_interval_of_nothing_means_never(database_url: str) -> None:
+    settings = replace(WATCHFUL, audit_interval=timedelta(0))
+    async with audited(database_url, settings) as followed:
+        await followed.auditor.run()
+        assert followed.vitals.audits == 0
+
+
+async def test_an_audit_that_fails_leaves_the_feed_alone(
+    followed: Audited, database_url: str, connection: Connection
+) -> None:
+    async def fail(_: object) -> None:
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        await followed.feed.within_step(fail)
+    await connection.execute("DELETE FROM services WHERE service_id = 's7'")
+    await assert_level(followed.replica, connection)
+    assert followed.vitals.disconnects == 0

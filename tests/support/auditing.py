@@ -1,0 +1,46 @@
+"""A replica that follows a database and can be audited, without a server around it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import timedelta
+
+from server.config import FeedSettings
+from server.feed import Auditor, Feed, Vitals
+from server.replica import Replica
+from tests.support.following import PATIENCE
+
+# Looks at the triggers before every step, and takes one often.
+WATCHFUL = FeedSettings(
+    poll_interval=timedelta(milliseconds=20),
+    step_timeout=timedelta(seconds=5),
+    trigger_interval=timedelta(0),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Audited:
+    """What belongs together."""
+
+    replica: Replica
+    feed: Feed
+    vitals: Vitals
+    auditor: Auditor
+
+
+@asynccontextmanager
+async def audited(url: str, settings: FeedSettings = WATCHFUL) -> AsyncIterator[Audited]:
+    """Run a feed into a replica, warm when the context begins."""
+    replica, vitals = Replica(settings.longest_wait), Vitals(settings)
+    feed = Feed(url, replica, settings, vitals=vitals)
+    replica.ask = feed.wake
+    task = asyncio.create_task(feed.run())
+    try:
+        async with asyncio.timeout(PATIENCE.total_seconds()):
+            await replica.warmed()
+        yield Audited(replica, feed, vitals, Auditor(url, feed, replica, settings, vitals))
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
