@@ -99,6 +99,23 @@ class DependencyGraph:
             raise UnknownServiceError(key)
         return self.digraph[node]
 
+    def find_service(self, key: Hashable) -> ServiceRecord | None:
+        """Look a service up by key; None = it is not here. O(1)."""
+        node = self._topology.node_by_service.get(key)
+        return None if node is None else self.digraph[node]
+
+    def find_dependency(self, key: Hashable) -> DependencyRecord | None:
+        """Look a dependency up that is an edge; None = it waits, or is not here. O(1)."""
+        return self._topology.dependency(key)
+
+    def dependencies_of(self, key: Hashable) -> list[DependencyRecord]:
+        """Look up the dependencies that are edges from or to a service; none when it is not here. O(its degree)."""
+        node = self._topology.node_by_service.get(key)
+        if node is None:
+            return []
+        edges = chain(self.digraph.out_edges(node), self.digraph.in_edges(node))
+        return [record for _, _, record in edges]
+
     def services(self) -> list[ServiceRecord]:
         """All services as of now, in no particular order; O(V)."""
         return self.digraph.nodes()
