@@ -15,10 +15,10 @@ import structlog
 from server.config import Settings
 from server.domain.errors import DatabaseUnavailableError
 from server.domain.services import ServiceFilter
-from server.feed import Auditor, Feed, Vitals, prune_forever
+from server.feed import Auditor, ChangeLogReader, Feed, Vitals, prune_forever
 from server.formats.batches import batches
 from server.formats.native import read_native
-from server.replica import Replica
+from server.replica import Replica, Watches
 from server.rpc.decode import ingest_batch
 from server.rpc.server import RpcServer, Servicers
 from server.store import migrate
@@ -75,7 +75,7 @@ class Application:
         url = settings.database_url or await self._open_embedded(stack)
         database = await stack.enter_async_context(_database(url, settings))
         tasks = await stack.enter_async_context(background())
-        self._rpc_server = rpc = self._rpc(database)
+        self._rpc_server = rpc = self._rpc(database, url)
         await rpc.start()
         stack.push_async_callback(rpc.stop, settings.limits.grace)
         self.address = rpc.address
@@ -98,12 +98,14 @@ class Application:
         tasks(_keep_running(embedded))
         return embedded.url
 
-    def _rpc(self, database: Database) -> RpcServer:
+    def _rpc(self, database: Database, url: str) -> RpcServer:
+        history = ChangeLogReader(url, self._settings.feed)
         servicers = Servicers(
             services=ServiceRepository(database),
             dependencies=DependencyRepository(database),
             alerts=AlertRepository(database),
             live=self.replica,
+            watched=Watches(self.replica, history, self._settings.watch),
             started_at=datetime.now(UTC),
             version=version("depgraph"),
         )

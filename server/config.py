@@ -40,6 +40,19 @@ class FeedSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WatchSettings:
+    """
+    Streams of changes.
+
+    ``heartbeat`` is sent after so long without a change. A watcher for whom more than ``max_pending_rows`` changed rows wait is
+    dropped; the rows are shared, so this bounds the memory of all slow watchers together (some 100 MB).
+    """
+
+    heartbeat: timedelta = timedelta(seconds=5)
+    max_pending_rows: int = 100_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """Sizes in bytes, ``grace`` the time that running calls get at shutdown."""
 
@@ -66,4 +79,5 @@ class Settings:
     metrics_listen: str | None = None
     pool: PoolSettings = field(default_factory=PoolSettings)
     feed: FeedSettings = field(default_factory=FeedSettings)
+    watch: WatchSettings = field(default_factory=WatchSettings)
     limits: Limits = field(default_factory=Limits)

@@ -1,7 +1,7 @@
 """The live graph of this process."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import timedelta
 from typing import assert_never
 
@@ -16,28 +16,14 @@ from server.domain.consistency import (
     MinimizeLatency,
     ReplicaStatus,
 )
-from server.domain.dependencies import DependencyRow
 from server.domain.errors import NotReadyError, ReplicaBehindError, RevisionUnknownError
 from server.domain.revision import Revision
-from server.domain.services import Service
+from server.domain.watching import WatchBatch
+from server.replica.comparing import LoadComparison, StepComparison, whole_graph
+from server.replica.loading import Load
 from server.replica.records import dependency_record, held_rows, service_record
+from server.replica.subscriptions import Subscriptions
 from server.replica.waiting import Waiters
-
-
-class Load:
-    """A graph being read aside."""
-
-    def __init__(self) -> None:
-        self.graph = DependencyGraph()
-        self.began = time.monotonic()
-
-    def add_services(self, rows: Sequence[Service]) -> None:
-        """Take in a page of services."""
-        self.graph.apply(ChangeSet(upserted_services=[service_record(row) for row in rows]))
-
-    def add_dependencies(self, rows: Sequence[DependencyRow]) -> None:
-        """Take in a page of dependencies."""
-        self.graph.apply(ChangeSet(upserted_dependencies=[dependency_record(row) for row in rows]))
 
 
 class Replica:
@@ -50,6 +36,7 @@ class Replica:
 
     def __init__(self, longest_wait: timedelta, ask: Callable[[], None] = lambda: None) -> None:
         self.ask = ask
+        self.subscriptions = Subscriptions()
         self._longest_wait = longest_wait
         self._graph = DependencyGraph()
         self._position: FeedPosition | None = None
@@ -91,25 +78,35 @@ class Replica:
 
     def loading_begins(self) -> Load:
         """Start an empty graph aside."""
-        return Load()
+        return Load(LoadComparison(self._graph) if self.subscriptions else None)
 
     def swap(self, load: GraphLoad, position: FeedPosition, ticket: int) -> None:
         """Answer from a loaded graph from now on."""
         if not isinstance(load, Load):
             raise TypeError(load)
-        self._graph = load.graph
+        former, self._graph = self._graph, load.graph
         self._warm_duration = timedelta(seconds=time.monotonic() - load.began)
         self._warm_count += 1
         self._publish(position, ticket)
+        if self.subscriptions:
+            # A first watcher who came while it was read was too late for a comparison, and begins anew.
+            comparison, freshness = load.comparison, self.freshness()
+            if comparison is None:
+                self._tell(whole_graph(self._graph, freshness))
+            else:
+                self._tell(comparison.batch(former, self._graph, freshness))
 
     def apply(self, changes: RowChanges, position: FeedPosition, ticket: int) -> None:
         """Move the graph on; ``ChangesDoNotFitError`` leaves it as it is. O(changed rows)."""
+        comparison = StepComparison(self._graph, changes) if self.subscriptions else None
         if changes.services or changes.dependencies:
             try:
                 self._graph.apply(_change_set(changes))
             except DuplicateNameError as error:
                 raise ChangesDoNotFitError(str(error)) from error
         self._publish(position, ticket)
+        if comparison is not None:
+            self._tell(comparison.batch(self.freshness()))
 
     def held(self) -> HeldRows:
         """Return the rows in memory as they are now. O(rows)."""
@@ -126,6 +123,10 @@ class Replica:
         self._done = ticket
         self._level_at = self._begun_at.pop(ticket)
         self._waiters.look()
+
+    def _tell(self, batch: WatchBatch | None) -> None:
+        if batch is not None:
+            self.subscriptions.publish(batch)
 
     # What handlers ask.
 

@@ -69,6 +69,19 @@ def consistency(check: Check, wanted: types_pb2.Consistency) -> Consistency:
             return FullyConsistent()
 
 
+def watched_since(request: graph_service_pb2.WatchRequest) -> Revision | None:
+    """Read where a watch begins; None = now."""
+    if not request.revision:
+        return None
+    try:
+        return Revision.parse(request.revision)
+    except InvalidRevisionError as error:
+        check = Check()
+        check.add("revision", error.message, InvalidRevisionError)
+        check.done()
+        raise
+
+
 def _at_least_as_fresh(check: Check, token: str) -> Consistency:
     try:
         return AtLeastAsFresh(Revision.parse(token))

@@ -18,6 +18,7 @@ from server.domain.dependencies import (
     DiscoverySource,
 )
 from server.domain.services import SERVICE_CRITICALITIES, ServiceCriticality
+from server.domain.watching import WatchEvent
 
 Word = TypeVar("Word", bound=str)
 Number = TypeVar("Number", bound=int)
@@ -63,6 +64,9 @@ DIRECTION: EnumWords[str, graph_service_pb2.Direction.ValueType] = EnumWords(
 )
 TRAVERSAL_VIEW: EnumWords[str, graph_service_pb2.TraversalView.ValueType] = EnumWords(
     graph_service_pb2.TraversalView, "TRAVERSAL_VIEW", ["full", "ids"]
+)
+WATCH_EVENT: EnumWords[str, graph_service_pb2.WatchEvent.ValueType] = EnumWords(
+    graph_service_pb2.WatchEvent, "WATCH_EVENT", [event.value for event in WatchEvent]
 )
 FEED_STATE: EnumWords[str, graph_service_pb2.FeedState.ValueType] = EnumWords(
     graph_service_pb2.FeedState, "FEED_STATE", [state.value for state in FeedState]

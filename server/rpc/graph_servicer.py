@@ -13,11 +13,12 @@ from server.domain.consistency import MinimizeLatency
 from server.domain.errors import ResponseTooLargeError, ServiceNotFoundError
 from server.rpc import encode, enums
 from server.rpc.context import Context, time_left
-from server.rpc.decode_graph import TraverseQuestion, consistency, traverse_question
+from server.rpc.decode_graph import TraverseQuestion, consistency, traverse_question, watched_since
 from server.rpc.graph_parts import Found, TraversalParts, adjacency_messages, least_bytes
 from server.rpc.paging import ComponentKey, PageTokens, fitted_page, page_size
-from server.rpc.ports import LiveGraph
+from server.rpc.ports import LiveGraph, WatchedGraph
 from server.rpc.validate import Check, shown
+from server.rpc.watch_parts import WatchParts
 
 _DEFAULT_MIN_SIZE = 2
 
@@ -30,8 +31,12 @@ class GraphServicer(GraphServiceServicer):
     one snapshot; encoding may await, since what was read can't change.
     """
 
-    def __init__(self, live: LiveGraph, limits: Limits, started_at: datetime, version: str) -> None:
+    def __init__(
+        self, live: LiveGraph, watched: WatchedGraph, limits: Limits, started_at: datetime, version: str
+    ) -> None:
         self._live = live
+        self._watched = watched
+        self._watch_parts = WatchParts(limits.max_part_bytes)
         self._limits = limits
         self._started_at = started_at
         self._version = version
@@ -109,6 +114,15 @@ class GraphServicer(GraphServiceServicer):
         return pb.GetComponentResponse(
             component=encode.component(found), freshness=encode.freshness(self._live.freshness())
         )
+
+    # Writes by itself, since a write that nobody reads has to be interrupted from inside the watch.
+    async def Watch(self, request: pb.WatchRequest, context: Context) -> None:  # type: ignore[override]
+        """Stream changes until the caller has enough of them."""
+        since = watched_since(request)
+        async with self._watched.watch(since, include_state=request.include_state) as batches:
+            async for batch in batches:
+                async for part in self._watch_parts.of(batch):
+                    await context.write(part)
 
     async def GetStatus(self, request: pb.GetStatusRequest, context: Context) -> pb.GetStatusResponse:
         """Tell how large and how fresh the graph is."""

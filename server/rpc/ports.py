@@ -1,10 +1,14 @@
 """What the handlers of ``GraphService`` ask of the replica; ``server.replica`` answers, ``server.app`` joins the two."""
 
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from typing import Protocol
 
 from graphcore import DependencyGraph
 from server.domain.consistency import Consistency, Freshness, ReplicaStatus
+from server.domain.revision import Revision
+from server.domain.watching import WatchBatch
 
 
 class LiveGraph(Protocol):
@@ -28,3 +32,20 @@ class LiveGraph(Protocol):
 
     def status(self) -> ReplicaStatus:
         """How the replica follows the database."""
+
+
+class WatchedGraph(Protocol):
+    """The graph in memory, for those who want to hear of every change."""
+
+    def watch(
+        self, since: Revision | None, *, include_state: bool
+    ) -> AbstractAsyncContextManager[AsyncIterator[WatchBatch]]:
+        """
+        Watch while the context lasts; the batches never end by themselves, and the first one comes at once.
+
+        It leads from ``since`` to now, or resets where that is impossible. The revision of a *write* stands for no snapshot: what
+        follows begins at the first snapshot here that holds it, as it does now for None, with the whole graph if ``include_state``.
+
+        Raises ``NotReadyError``, ``ReplicaBehindError`` and ``DatabaseUnavailableError`` at the start, and ``WatcherTooSlowError``
+        at any time, whatever the body is waiting for.
+        """

@@ -8,6 +8,8 @@ from server.domain.errors import NotReadyError
 
 _HEALTH = "/grpc.health."
 _STANDARD = "/grpc."
+# Streams of the contract that never end by themselves.
+_ENDLESS = frozenset({"/depgraph.v1.GraphService/Watch"})
 
 
 class RunningCalls:
@@ -15,7 +17,8 @@ class RunningCalls:
     Counts the calls of the contract and, once draining, lets no new ones in.
 
     The streams of gRPC's own services (watching health, reflection) stay open as long as a client likes: they
-    are not waited for, but ended by ``end_streams``. Health alone is answered to the end.
+    are not waited for, but ended by ``end_streams``. Health alone is answered to the end. Those who watch the graph are ended
+    as soon as draining begins, so that they go on elsewhere.
     """
 
     def __init__(self) -> None:
@@ -24,6 +27,7 @@ class RunningCalls:
         self._idle.set()
         self._draining = False
         self._streams: set[asyncio.Task[object]] = set()
+        self._endless: set[asyncio.Task[object]] = set()
         self._ended: set[asyncio.Task[object]] = set()
 
     def __len__(self) -> int:
@@ -31,16 +35,16 @@ class RunningCalls:
 
     def enter(self, method: str) -> None:
         """Count a call that begins in this task."""
-        if method.startswith(_STANDARD):
-            self._streams.add(_this_task())
+        if (streams := self._streams_like(method)) is not None:
+            streams.add(_this_task())
             return
         self._count += 1
         self._idle.clear()
 
     def leave(self, method: str) -> None:
         """Count a call that is over, its status sent."""
-        if method.startswith(_STANDARD):
-            self._streams.discard(_this_task())
+        if (streams := self._streams_like(method)) is not None:
+            streams.discard(_this_task())
             return
         self._count -= 1
         if not self._count:
@@ -54,8 +58,9 @@ class RunningCalls:
             )
 
     def begin_drain(self) -> None:
-        """Let no new calls in."""
+        """Let no new calls in, and end those that would never end by themselves."""
         self._draining = True
+        self._end(self._endless)
 
     async def drained(self, within: timedelta) -> bool:
         """Wait until the running calls are over; returns False when that took too long."""
@@ -65,13 +70,22 @@ class RunningCalls:
 
     def end_streams(self) -> None:
         """Interrupt the streams that nobody waits for."""
-        self._ended |= self._streams
-        for stream in self._streams:
-            stream.cancel()
+        self._end(self._streams)
 
     def is_ended(self) -> bool:
-        """Whether it was ``end_streams`` that cancelled this task."""
+        """Whether it was ``end_streams`` or ``begin_drain`` that cancelled this task."""
         return _this_task() in self._ended
+
+    def _streams_like(self, method: str) -> set[asyncio.Task[object]] | None:
+        """Return the streams that a call belongs to; None = it is one that is waited for."""
+        if method in _ENDLESS:
+            return self._endless
+        return self._streams if method.startswith(_STANDARD) else None
+
+    def _end(self, streams: set[asyncio.Task[object]]) -> None:
+        self._ended |= streams
+        for stream in streams:
+            stream.cancel()
 
 
 def _this_task() -> asyncio.Task[object]:

@@ -25,7 +25,7 @@ from server.rpc.dependency_servicer import DependencyServicer
 from server.rpc.graph_servicer import GraphServicer
 from server.rpc.interceptors import CallInterceptor
 from server.rpc.listening import bind
-from server.rpc.ports import LiveGraph
+from server.rpc.ports import LiveGraph, WatchedGraph
 from server.rpc.running import RunningCalls
 
 CONTRACT = tuple(
@@ -50,6 +50,7 @@ class Servicers:
     dependencies: DependencyStore
     alerts: AlertStore
     live: LiveGraph
+    watched: WatchedGraph
     started_at: datetime
     version: str
 
@@ -113,7 +114,8 @@ class RpcServer:
             DependencyServicer(servicers.dependencies, limits), server
         )
         graph_service_pb2_grpc.add_GraphServiceServicer_to_server(
-            GraphServicer(servicers.live, limits, servicers.started_at, servicers.version), server
+            GraphServicer(servicers.live, servicers.watched, limits, servicers.started_at, servicers.version),
+            server,
         )
         alert_service_pb2_grpc.add_AlertServiceServicer_to_server(
             AlertServicer(servicers.alerts, limits), server

@@ -44,6 +44,7 @@ def rpc_server(store: HeldStore, listen: str = ANY_PORT) -> RpcServer:
         dependencies=nothing,
         alerts=nothing,
         live=nothing,
+        watched=nothing,
         started_at=NOW,
         version="0",
     )

@@ -50,6 +50,27 @@ SELECT id, source_service_id, target_service_id, communication_mode, criticality
 FROM public.service_dependencies
 WHERE id = ANY ($1::uuid[]);
 
+-- name: begin_history
+-- Look at the log alone, in one snapshot.
+BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
+
+-- name: history
+-- Which run of the database this is, and whether its log still holds everything since a snapshot.
+SELECT
+    (SELECT i.id FROM depgraph_feed.incarnation AS i) AS incarnation,
+    depgraph_feed.covers_pruned($1::text::pg_snapshot) AS is_complete;
+
+-- name: changes_until
+-- Keys whose rows may differ between a snapshot and a later one. The caller's own snapshot has to be later still.
+SELECT l.source, l.id
+FROM depgraph_feed.change_log AS l
+WHERE l.xid >= pg_snapshot_xmax($1::text::pg_snapshot) AND pg_visible_in_snapshot(l.xid, $2::text::pg_snapshot)
+UNION
+SELECT l.source, l.id
+FROM depgraph_feed.change_log AS l
+WHERE l.xid = ANY (ARRAY(SELECT pg_snapshot_xip($1::text::pg_snapshot)))
+    AND pg_visible_in_snapshot(l.xid, $2::text::pg_snapshot);
+
 -- name: missing_triggers
 -- The feed triggers that are not in place.
 SELECT table_name, trigger_name

@@ -1,0 +1,69 @@
+"""What watchers are told: how the graph moved from one snapshot to another."""
+
+import enum
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+from uuid import UUID
+
+from server.domain.consistency import Freshness
+from server.domain.dependencies import DependencyRow
+from server.domain.revision import Snapshot
+from server.domain.services import Service
+
+
+class WatchEvent(enum.Enum):
+    """What a batch is."""
+
+    CHANGES = "changes"
+    HEARTBEAT = "heartbeat"
+    RESET = "reset"
+
+
+# Compared by identity: one batch is shared by all watchers, and encoded once.
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+class WatchBatch:
+    """
+    Everything that differs between the snapshot before and the one of ``freshness``; for RESET, the whole graph.
+
+    ``dependencies`` are those with both ends, ``names`` what their ends are called. Removed rows stand by id as they last were,
+    with ``former_names`` of the dependencies' ends; None = only the id is known. A row is upserted or removed, never both.
+    """
+
+    event: WatchEvent
+    freshness: Freshness
+    services: Sequence[Service] = ()
+    dependencies: Sequence[DependencyRow] = ()
+    names: Mapping[UUID, str] = field(default_factory=dict)
+    removed_services: Mapping[UUID, Service | None] = field(default_factory=dict)
+    removed_dependencies: Mapping[UUID, DependencyRow | None] = field(default_factory=dict)
+    former_names: Mapping[UUID, str] = field(default_factory=dict)
+
+    @property
+    def row_count(self) -> int:
+        """Rows upserted and removed."""
+        return sum(
+            map(len, (self.services, self.dependencies, self.removed_services, self.removed_dependencies))
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedKeys:
+    """Keys whose rows may differ between two snapshots."""
+
+    services: Collection[UUID]
+    dependencies: Collection[UUID]
+
+
+class ChangeHistory(Protocol):
+    """The log of changed keys in the database, for those who resume from a snapshot of the past."""
+
+    async def changed(
+        self, feed_id: str, since: Snapshot, until: Snapshot, at_most: int
+    ) -> ChangedKeys | None:
+        """
+        Return the keys that changed from one snapshot to another, which has to cover it.
+
+        None = that can't be told any more (pruned, truncated, another run of the database), or there are more than ``at_most``.
+        Raises ``DatabaseUnavailableError``, and ``InvalidRevisionError`` for a snapshot that makes no sense.
+        """

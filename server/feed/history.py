@@ -1,0 +1,74 @@
+"""The change log for those who were away: which keys changed between two snapshots of the past."""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import asyncpg
+
+from server.config import FeedSettings
+from server.domain.errors import DatabaseUnavailableError, InvalidRevisionError
+from server.domain.revision import Snapshot
+from server.domain.watching import ChangedKeys
+from server.feed import statements
+from server.feed.connection import FeedConnection
+from server.feed.reader import SERVICE_KEY
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+# After a restart all watchers come back at once, and none of them is in such a hurry that writers should wait for connections.
+AT_ONCE = 4
+
+
+class ChangeLogReader:
+    """Reads the log on connections of its own, a few at once: the feed's is busy, and the pool's belong to writers."""
+
+    def __init__(self, url: str, settings: FeedSettings) -> None:
+        self._url = url
+        self._limit = settings.step_timeout
+        self._turn = asyncio.Semaphore(AT_ONCE)
+
+    async def changed(
+        self, feed_id: str, since: Snapshot, until: Snapshot, at_most: int
+    ) -> ChangedKeys | None:
+        """
+        Return the keys that changed from one snapshot to another, which has to cover it. O(changes since then).
+
+        None = that can't be told any more (pruned, truncated, another run of the database), or there are more than ``at_most``.
+        Raises ``DatabaseUnavailableError``, and ``InvalidRevisionError`` for a snapshot that makes no sense.
+        """
+        try:
+            async with (
+                self._turn,
+                FeedConnection.open(self._url, self._limit, name="depgraph history") as connection,
+            ):
+                return await _read(connection, feed_id, since, until, at_most)
+        except asyncpg.DataError:
+            raise InvalidRevisionError(
+                "the revision is not one that this service gave: its snapshot makes no sense"
+            ) from None
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
+            raise DatabaseUnavailableError(
+                "the database can't tell now what changed since the revision: try again in a moment"
+            ) from error
+
+
+async def _read(
+    connection: FeedConnection, feed_id: str, since: Snapshot, until: Snapshot, at_most: int
+) -> ChangedKeys | None:
+    # One snapshot for both questions: what is complete now may be pruned a moment later.
+    await connection.execute(statements.BEGIN_HISTORY)
+    history = await connection.row(statements.HISTORY, since.text)
+    if not history["is_complete"] or not feed_id.endswith(f":{history['incarnation']}"):
+        return None
+    services: list[UUID] = []
+    dependencies: list[UUID] = []
+
+    async for page in connection.pages(statements.CHANGES_UNTIL, since.text, until.text):
+        for source, key in page:
+            if key is None:
+                return None
+            (services if source == SERVICE_KEY else dependencies).append(key)
+        if len(services) + len(dependencies) > at_most:
+            return None
+    return ChangedKeys(services, dependencies)
