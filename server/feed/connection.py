@@ -1,17 +1,30 @@
 """The feed's own connection: it listens, it reads, and it dies when the other side does not answer."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from datetime import timedelta
-from typing import Any
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import asyncpg
+
+from server.feed import statements
+
+if TYPE_CHECKING:
+    from asyncpg.prepared_stmt import PreparedStatement
 
 CHANNEL = "depgraph_changes"
 PAGE = 5_000
 # Below deadlock_timeout (1 s unless set): where somebody waits for us to let go of a table, we are the ones who yield.
 LOCK_TIMEOUT = timedelta(milliseconds=500)
+
+
+class Session(NamedTuple):
+    """A session of the server: process ids come round again, with another beginning."""
+
+    pid: int
+    began: datetime
 
 
 class FeedConnection:
@@ -25,6 +38,7 @@ class FeedConnection:
     def __init__(self, connection: asyncpg.Connection, limit: timedelta) -> None:
         self._connection = connection
         self._limit = limit.total_seconds()
+        self._prepared: dict[str, PreparedStatement[asyncpg.Record]] = {}
 
     @classmethod
     @asynccontextmanager
@@ -45,8 +59,18 @@ class FeedConnection:
             connection.terminate()
 
     async def _listen(self, wake: Callable[[], None]) -> None:
-        with self._round_trip():
+        # It prepares its LISTEN first.
+        with self._round_trip(times=2):
             await self._connection.add_listener(CHANNEL, lambda *_: wake())
+
+    async def take_over(self, before: Session | None) -> Session:
+        """
+        End the session that this one comes after, should the server still keep it; returns this one.
+
+        A connection that we gave up may look alive from there, and hold its locks. Not all such sessions are ended by timeouts.
+        """
+        row = await self.row(statements.TAKE_OVER, *(before or (None, None)))
+        return Session(row["pid"], row["backend_start"])
 
     async def execute(self, script: str) -> None:
         """Run statements without results."""
@@ -55,23 +79,26 @@ class FeedConnection:
 
     async def row(self, query: str, *arguments: Any) -> asyncpg.Record:
         """Run a query of exactly one row."""
+        statement = await self._statement(query)
         with self._round_trip():
-            found = await self._connection.fetchrow(query, *arguments)
+            found = await statement.fetchrow(*arguments)
         if found is None:
             raise LookupError(query)
         return found
 
     async def rows(self, query: str, *arguments: Any) -> list[asyncpg.Record]:
         """Run a query of at most ``PAGE`` rows or so."""
+        statement = await self._statement(query)
         with self._round_trip():
-            return await self._connection.fetch(query, *arguments)
+            return await statement.fetch(*arguments)
 
     async def pages(
         self, query: str, *arguments: Any, size: int = PAGE
     ) -> AsyncIterator[list[asyncpg.Record]]:
         """Run a query of any number of rows, ``size`` at a time; inside a transaction only."""
+        statement = await self._statement(query)
         with self._round_trip():
-            cursor = await self._connection.cursor(query, *arguments)
+            cursor = await statement.cursor(*arguments)
         while True:
             with self._round_trip():
                 page = await cursor.fetch(size)
@@ -79,9 +106,17 @@ class FeedConnection:
                 return
             yield page
 
+    async def _statement(self, query: str) -> "PreparedStatement[asyncpg.Record]":
+        # Preparing is a round trip of its own, made once: until the next one the server is in the middle of a statement, holds
+        # locks, and no timeout of its own applies.
+        if query not in self._prepared:
+            with self._round_trip():
+                self._prepared[query] = await self._connection.prepare(query)
+        return self._prepared[query]
+
     @contextmanager
-    def _round_trip(self) -> Iterator[None]:
-        timer = asyncio.get_running_loop().call_later(self._limit, self._connection.terminate)
+    def _round_trip(self, times: int = 1) -> Iterator[None]:
+        timer = asyncio.get_running_loop().call_later(times * self._limit, self._connection.terminate)
         try:
             yield
         finally:
@@ -90,13 +125,17 @@ class FeedConnection:
 
 def _session_settings(limit: timedelta) -> dict[str, str]:
     twice = str(int(limit.total_seconds() * 2000))
+    seconds = str(math.ceil(limit.total_seconds()))
     return {
         "search_path": "pg_catalog",
         "timezone": "UTC",
         # A generic plan made while the log was empty would scan it when it is full.
         "plan_cache_mode": "force_custom_plan",
         "lock_timeout": str(int(LOCK_TIMEOUT.total_seconds() * 1000)),
-        # Should our end vanish, its locks must not hold up DDL for long.
+        # Should our end vanish, its locks must not hold up DDL for long. The last three are for a session left in the middle of a
+        # statement, which does not count as idle: there only the network can tell.
         "idle_in_transaction_session_timeout": twice,
+        "tcp_keepalives_idle": seconds,
+        "tcp_keepalives_interval": seconds,
         "tcp_user_timeout": twice,
     }

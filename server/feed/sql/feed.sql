@@ -16,6 +16,17 @@ ROLLBACK;
 -- Which run of which database this is.
 SELECT depgraph_feed.open();
 
+-- name: take_over
+-- End another session of ours, if it is still there, and tell which one this is.
+SELECT own.pid, own.backend_start,
+    (
+        SELECT pg_terminate_backend(other.pid)
+        FROM pg_stat_activity AS other
+        WHERE other.pid = $1::integer AND other.backend_start = $2::timestamptz
+    )
+FROM pg_stat_activity AS own
+WHERE own.pid = pg_backend_pid();
+
 -- name: step
 -- Fix the snapshot of a step, and tell what is new since the last one.
 SELECT snapshot, incarnation, usable, sources, ids, ingestions
