@@ -2,13 +2,15 @@
 
 import json
 import secrets
-from collections.abc import Callable, Generator
+from collections.abc import AsyncIterator, Generator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-Record = Callable[[dict[str, Any]], None]
+from server.store import migrate
+from server.store.embedded import EmbeddedPostgres
+from tests.support.scene import Record, Scene
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -57,3 +59,18 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     if report.failed and "seed" in arguments:
         report.sections.append(("seed", f"replay with --seed {arguments['seed']}"))
     return report
+
+
+@pytest.fixture
+async def scene(database_url: str, seed: int, record: Record) -> AsyncIterator[Scene]:
+    """A scene on the server that all tests share."""
+    async with Scene.opened(database_url, seed, record) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def own_scene(own_postgres: EmbeddedPostgres, seed: int, record: Record) -> AsyncIterator[Scene]:
+    """A scene on ``own_postgres``, to stop, crash and start."""
+    await migrate.upgrade(own_postgres.url)
+    async with Scene.opened(own_postgres.url, seed, record) as opened:
+        yield opened

@@ -4,19 +4,17 @@ Many writers at random, and in every step memory must equal the tables.
 ``--soak-seconds 600`` for a long run with figures; ``--seed`` to roll the same dice again.
 """
 
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 
 from tests.support.random_run import random_run
+from tests.support.scene import Record
 
 SHORT_SECONDS = 6.0
 
 
 @pytest.mark.timeout(0)  # as long as the soak
 async def test_whatever_many_writers_do_memory_equals_the_tables_in_every_step(
-    database_url: str, seed: int, soak_seconds: float | None, record: Callable[[dict[str, Any]], None]
+    database_url: str, seed: int, soak_seconds: float | None, record: Record
 ) -> None:
     run = await random_run(database_url, seed, soak_seconds or SHORT_SECONDS)
     record({"random run": run.figures(), "seed": seed})

@@ -1,0 +1,62 @@
+"""A second server that follows the first by streaming replication, made with ``pg_basebackup``."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+from server.store.embedded import EmbeddedPostgres
+from server.store.embedded.account import database_account, give
+from server.store.embedded.binaries import programs
+from server.store.embedded.home import CLUSTER
+from server.store.embedded.process import GuardedProcess
+from tests.support.eventually import PATIENCE_SECONDS
+from tests.support.scene import connected
+
+
+@asynccontextmanager
+async def standby_of(primary_url: str, folder: Path) -> AsyncIterator[EmbeddedPostgres]:
+    """Copy the running primary into a new folder, and run the copy as its hot standby."""
+    await asyncio.to_thread(_copy, primary_url, folder)
+    async with EmbeddedPostgres(folder, durable=False) as standby:
+        yield standby
+
+
+async def replayed_all(primary_url: str, standby_url: str) -> None:
+    """Wait until the standby holds everything that the primary has written by now."""
+    async with connected(primary_url) as primary, connected(standby_url) as standby:
+        written = await primary.fetchval("SELECT pg_current_wal_lsn()::text")
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not await standby.fetchval("SELECT pg_last_wal_replay_lsn() >= $1::text::pg_lsn", written):
+                await asyncio.sleep(0.02)
+
+
+async def promote(standby_url: str) -> None:
+    """Make the standby a primary of its own, and wait until it is one."""
+    async with connected(standby_url) as standby:
+        assert await standby.fetchval("SELECT pg_promote()")
+
+
+def _copy(primary_url: str, folder: Path) -> None:
+    query = parse_qs(urlsplit(primary_url).query)
+    cluster = folder / CLUSTER
+    folder.mkdir(mode=0o711)
+    cluster.mkdir(mode=0o700)
+    account = database_account(folder / "not made yet")
+    give(cluster, account)
+    command = [
+        str(programs(account, lambda _: None) / "pg_basebackup"),
+        f"--pgdata={cluster}",
+        f"--host={query['host'][0]}",
+        f"--port={query['port'][0]}",
+        "--username=postgres",
+        "--wal-method=stream",
+        "--checkpoint=fast",
+        "--no-sync",
+        "--write-recovery-conf",
+    ]
+    log = folder / "pg_basebackup.log"
+    copying = GuardedProcess(command, account, log)
+    copying.wait()
+    assert copying.exit_code == 0, log.read_text()
