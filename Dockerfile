@@ -21,6 +21,6 @@ USER depgraph
 VOLUME /var/lib/depgraph
 EXPOSE 50051
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 CMD ["depgraph", "status"]
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 CMD ["depgraph", "status", "--live"]
 ENTRYPOINT ["depgraph"]
 CMD ["serve"]

@@ -2,49 +2,44 @@
 
 import asyncio
 import contextlib
-import random
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
-from typing import Any, Self
+from typing import Self
 
-import structlog
+from prometheus_client import CollectorRegistry
 
 from server.config import Settings
-from server.domain.errors import DatabaseUnavailableError
 from server.domain.services import ServiceFilter
 from server.feed import Auditor, ChangeLogReader, Feed, Vitals, prune_forever
 from server.formats.batches import batches
 from server.formats.native import read_native
+from server.lifecycle.background import Background, background
+from server.lifecycle.embedded import embedded_database
+from server.lifecycle.figures import metrics_endpoint, readings
+from server.lifecycle.schema import bring_up_to_date
+from server.lifecycle.trust import tell_trust
+from server.metrics import CallMetrics
 from server.replica import Replica, Watches
 from server.rpc.decode import ingest_batch
 from server.rpc.server import RpcServer, Servicers
-from server.store import migrate
 from server.store.alerts import AlertRepository
 from server.store.database import Database
 from server.store.dependencies import DependencyRepository
-from server.store.embedded import EmbeddedPostgres, EmbeddedPostgresError
 from server.store.services import ServiceRepository
 
-log = structlog.get_logger(__name__)
-
 Report = Callable[[str], None]
-
-LONGEST_PAUSE = timedelta(seconds=5)
-EMBEDDED_LOOK = timedelta(seconds=1)
-
-
-class SchemaBehindError(Exception):
-    """The database lacks migrations, and the settings forbid to run them."""
 
 
 class Application:
     """
     One running server; an async context manager that is SERVING when entered, and has let every call finish when left.
 
-    Entering waits as long as the database is away. ``address`` is where it listens, known while it still starts.
+    Entering waits as long as the database is away. ``address`` is where it listens, known while it still starts; so is
+    ``metrics_address``, empty without metrics.
     """
 
     def __init__(self, settings: Settings, report: Report) -> None:
@@ -54,7 +49,8 @@ class Application:
         self._rpc_server: RpcServer | None = None
         self.replica = Replica(settings.feed.longest_wait)
         self.vitals = Vitals(settings.feed)
-        self.address = ""
+        self.address = self.metrics_address = ""
+        self._registry = CollectorRegistry()
 
     @property
     def running_calls(self) -> int:
@@ -72,31 +68,37 @@ class Application:
 
     async def _open(self, stack: AsyncExitStack) -> None:
         settings = self._settings
-        url = settings.database_url or await self._open_embedded(stack)
+        url = settings.database_url
+        if url is None:
+            url = await stack.enter_async_context(embedded_database(settings.data_dir, self._report))
         database = await stack.enter_async_context(_database(url, settings))
         tasks = await stack.enter_async_context(background())
         self._rpc_server = rpc = self._rpc(database, url)
+        self.metrics_address = await stack.enter_async_context(
+            metrics_endpoint(
+                settings.metrics_listen,
+                self._registry,
+                partial(readings, self.replica, self.vitals, database, rpc),
+            )
+        )
         await rpc.start()
         stack.push_async_callback(rpc.stop, settings.limits.grace)
         self.address = rpc.address
-        await self._bring_schema_up_to_date(url)
+        await bring_up_to_date(url, self._report, may_migrate=settings.migrate)
         if settings.seed_file is not None:
             await self._seed(database)
+        self._start_feed(url, rpc, tasks)
+        await self.replica.warmed()
+        await rpc.set_serving(serving=True)
+
+    def _start_feed(self, url: str, rpc: RpcServer, tasks: Background) -> None:
+        settings = self._settings
         feed = Feed(url, self.replica, settings.feed, vitals=self.vitals)
         self.replica.ask = feed.wake
         tasks(feed.run())
         tasks(prune_forever(url, settings.feed, self.vitals))
+        tasks(tell_trust(self.vitals, rpc))
         tasks(Auditor(url, feed, self.replica, settings.feed, self.vitals).run())
-        await self.replica.warmed()
-        await rpc.set_serving(serving=True)
-
-    async def _open_embedded(self, stack: AsyncExitStack) -> str:
-        embedded = await stack.enter_async_context(
-            EmbeddedPostgres(self._settings.data_dir, report=self._report)
-        )
-        tasks = await stack.enter_async_context(background())
-        tasks(_keep_running(embedded))
-        return embedded.url
 
     def _rpc(self, database: Database, url: str) -> RpcServer:
         history = ChangeLogReader(url, self._settings.feed)
@@ -108,33 +110,10 @@ class Application:
             watched=Watches(self.replica, history, self._settings.watch),
             started_at=datetime.now(UTC),
             version=version("depgraph"),
+            health=self.vitals.health,
         )
-        return RpcServer(self._settings.listen, servicers, self._settings.limits)
-
-    async def _bring_schema_up_to_date(self, url: str) -> None:
-        failures = 0
-        while True:
-            try:
-                await self._migrate(url)
-            except DatabaseUnavailableError as error:
-                failures += 1
-                longest = min(LONGEST_PAUSE.total_seconds(), 0.1 * 2 ** min(failures, 10))
-                self._report(f"waiting for the database: {error.message}")
-                await asyncio.sleep(random.uniform(0, longest))  # noqa: S311 - jitter, no secret
-            else:
-                return
-
-    async def _migrate(self, url: str) -> None:
-        if self._settings.migrate:
-            for step in await migrate.upgrade(url):
-                self._report(f"migrated the database to {step.revision}: {step.title}")
-            return
-        status = await migrate.status(url)
-        if status.pending:
-            raise SchemaBehindError(
-                f"the database is at migration {status.current or 'none'} and this program needs {status.head}: "
-                "run 'depgraph migrate up', or serve without --no-migrate"
-            )
+        observer = CallMetrics(self._registry) if self._settings.metrics_listen else None
+        return RpcServer(self._settings.listen, servicers, self._settings.limits, observer)
 
     async def _seed(self, database: Database) -> None:
         """Load the sample into a database without services; one that has any is left alone."""
@@ -189,18 +168,6 @@ def _stop_or_die(stop: asyncio.Event, number: signal.Signals) -> None:
 
 
 @asynccontextmanager
-async def background() -> AsyncIterator[Callable[[Coroutine[Any, Any, None]], None]]:
-    """Give a function that starts a coroutine beside; at the end all of them are cancelled and waited for."""
-    running: set[asyncio.Task[None]] = set()
-    try:
-        yield lambda work: running.add(asyncio.ensure_future(work))
-    finally:
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
-
-
-@asynccontextmanager
 async def _database(url: str, settings: Settings) -> AsyncIterator[Database]:
     pool = settings.pool
     async with await Database.open(
@@ -211,16 +178,3 @@ async def _database(url: str, settings: Settings) -> AsyncIterator[Database]:
         acquire_timeout=pool.acquire_timeout,
     ) as database:
         yield database
-
-
-async def _keep_running(embedded: EmbeddedPostgres) -> None:
-    """Start the embedded database again whenever it has ended by itself: killed, out of memory, crashed."""
-    while True:
-        await asyncio.sleep(EMBEDDED_LOOK.total_seconds())
-        if embedded.pid is not None:
-            continue
-        log.error("the embedded database has ended by itself; starting it again")
-        try:
-            await embedded.start()
-        except EmbeddedPostgresError as error:
-            log.error("the embedded database does not start", error=str(error))  # noqa: TRY400 - the message says it all

@@ -50,6 +50,11 @@ def checked_database_url(value: str | None) -> str | None:
     return value
 
 
+def checked_metrics_listen(value: str | None) -> str | None:
+    """Accept ``HOST:PORT`` (port 0 = any free one) or ``[IPV6]:PORT``; ``BadParameter`` otherwise."""
+    return None if value is None else _checked_host_port(value, lowest_port=0)
+
+
 def _checked_socket(value: str) -> str:
     path = value.removeprefix("unix:").removeprefix("//")
     if not path or "\0" in path:
@@ -114,6 +119,16 @@ SeedFile = Annotated[
 Migrate = Annotated[
     bool,
     typer.Option("--migrate/--no-migrate", help="Bring the schema up to date, or only check that it is."),
+]
+MetricsListen = Annotated[
+    str | None,
+    typer.Option(
+        "--metrics-listen",
+        envvar="DEPGRAPH_METRICS_LISTEN",
+        metavar="HOST:PORT",
+        callback=checked_metrics_listen,
+        help="Where to serve figures for Prometheus, at /metrics; port 0 = any free one. Without it: nowhere.",
+    ),
 ]
 LogLevelOption = Annotated[
     LogLevel, typer.Option("--log-level", envvar="DEPGRAPH_LOG_LEVEL", help="The least that is logged.")

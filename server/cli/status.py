@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,8 +18,16 @@ if TYPE_CHECKING:
 TIMEOUT_SECONDS = 3.0
 
 
-def status(*, address: Address = DEFAULTS.listen, as_json: AsJson = False) -> None:
-    """Tell how a server is: what its graph holds and how fresh that is. Exit code 0 only when it is serving."""
+Live = Annotated[bool, typer.Option("--live", help="Exit with 0 while it serves, whatever its problems.")]
+
+
+def status(*, address: Address = DEFAULTS.listen, as_json: AsJson = False, live: Live = False) -> None:
+    """
+    Tell how a server is: what its graph holds, how fresh that is, what is wrong. Exit code 0 only when it serves without problems.
+
+    With --live problems are told, but count only when they keep it from serving: so a container is not ended for what a restart
+    would not cure.
+    """
     from server.cli.connection import connected
 
     with connected(address, timeout=TIMEOUT_SECONDS) as client:
@@ -29,7 +37,8 @@ def status(*, address: Address = DEFAULTS.listen, as_json: AsJson = False) -> No
         typer.echo(json.dumps({"address": address, "health": health, "status": _as_dict(graph)}, indent=2))
     else:
         _print_table(address, health, graph)
-    if health != "SERVING":
+    has_problems = isinstance(graph, str) or bool(graph.problems)
+    if health != "SERVING" or (has_problems and not live):
         raise typer.Exit(FAILED)
 
 
@@ -41,8 +50,8 @@ def _health(client: Client) -> str:
     return str(HealthCheckResponse.ServingStatus.Name(answer.status))
 
 
-def _graph(client: Client) -> GetStatusResponse | None:
-    """Ask what the graph holds; None while it is not in memory yet."""
+def _graph(client: Client) -> GetStatusResponse | str:
+    """Ask what the graph holds; while it is not in memory yet, why."""
     import grpc
 
     from depgraph.v1.graph_service_pb2 import GetStatusRequest
@@ -51,19 +60,19 @@ def _graph(client: Client) -> GetStatusResponse | None:
         return client.graph.GetStatus(GetStatusRequest())
     except grpc.RpcError as error:
         if error.code() is grpc.StatusCode.UNAVAILABLE:
-            return None
+            return error.details() or error.code().name
         raise
 
 
-def _as_dict(graph: GetStatusResponse | None) -> dict[str, Any] | None:
+def _as_dict(graph: GetStatusResponse | str) -> dict[str, Any] | None:
     from google.protobuf.json_format import MessageToDict
 
-    if graph is None:
+    if isinstance(graph, str):
         return None
     return MessageToDict(graph, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
 
 
-def _print_table(address: str, health: str, graph: GetStatusResponse | None) -> None:
+def _print_table(address: str, health: str, graph: GetStatusResponse | str) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -73,8 +82,10 @@ def _print_table(address: str, health: str, graph: GetStatusResponse | None) -> 
     table.add_column(overflow="fold")
     table.add_row("address", Text(printable(address)))
     table.add_row("health", Text(health, style="green" if health == "SERVING" else "red"))
-    for name, value in _rows(graph) if graph is not None else ():
+    for name, value in [("reason", graph)] if isinstance(graph, str) else _rows(graph):
         table.add_row(name, Text(printable(value)))
+    for problem in () if isinstance(graph, str) else graph.problems:
+        table.add_row("problem", Text(printable(problem), style="red"))
     Console(highlight=False).print(table)
 
 
@@ -90,6 +101,8 @@ def _rows(graph: GetStatusResponse) -> list[tuple[str, str]]:
         ("feed", FeedState.Name(graph.feed_state).removeprefix("FEED_STATE_").lower()),
         ("lag", f"{lag.total_seconds() * 1000:,.0f} ms"),
         ("warmed", f"{graph.warm_count:,} x, last in {warm.total_seconds():.2f} s"),
+        *_audit_row(graph),
+        ("log", f"{graph.change_log_rows:,} changes kept"),
         ("started", f"{graph.start_time.ToDatetime():%Y-%m-%d %H:%M:%S} UTC"),
         ("version", graph.server_version),
         *(
@@ -100,3 +113,12 @@ def _rows(graph: GetStatusResponse) -> list[tuple[str, str]]:
             for seen in graph.last_ingestions
         ),
     ]
+
+
+def _audit_row(graph: GetStatusResponse) -> list[tuple[str, str]]:
+    if not graph.HasField("last_audit"):
+        return []
+    audit = graph.last_audit
+    took = audit.duration.ToTimedelta().total_seconds()
+    found = f"{audit.differing_rows:,} rows differed" if audit.differing_rows else "equal"
+    return [("audited", f"{audit.audit_time.ToDatetime():%Y-%m-%d %H:%M:%S} UTC, {found}, in {took:.2f} s")]

@@ -1,13 +1,15 @@
 """Rows of the tables as records of the graph."""
 
-from collections.abc import Iterable
 from itertools import chain
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from graphcore import DependencyGraph, DependencyRecord, EdgeFlag, ServiceRecord
 from server.domain.changes import HeldRows
 from server.domain.dependencies import DependencyRow
 from server.domain.services import Service
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _MODES = {"sync": int(EdgeFlag.SYNC), "async": int(EdgeFlag.ASYNC)}
 _CRITICALITIES = {

@@ -11,6 +11,7 @@ from graphcore import Component
 from server.domain.alerts import Alert
 from server.domain.consistency import Freshness, Ingestion
 from server.domain.dependencies import Dependency, DependencyRow, IngestResult
+from server.domain.health import Audit
 from server.domain.ports import Upserted, Written
 from server.domain.services import Service
 from server.rpc import enums, metadata
@@ -117,6 +118,15 @@ def ingestion(value: Ingestion) -> graph_service_pb2.Ingestion:
         discovery_source=enums.DISCOVERY_SOURCE.number[value.discovery_source],
         observe_time=timestamp(value.observed_at),
         ingest_time=timestamp(value.ingested_at),
+    )
+
+
+def audit(value: Audit) -> graph_service_pb2.Audit:
+    """Write how the last comparison of memory with the tables went."""
+    return graph_service_pb2.Audit(
+        audit_time=timestamp(value.began_at),
+        duration=duration(value.duration),
+        differing_rows=value.differing_rows,
     )
 
 

@@ -1,7 +1,7 @@
 """GraphService: answers from memory."""
 
 from bisect import bisect_right
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
@@ -10,7 +10,8 @@ from depgraph.v1.graph_service_pb2_grpc import GraphServiceServicer
 from graphcore import Component, UnknownServiceError, adjacency, components, traverse
 from server.config import Limits
 from server.domain.consistency import MinimizeLatency
-from server.domain.errors import ResponseTooLargeError, ServiceNotFoundError
+from server.domain.errors import NotReadyError, ResponseTooLargeError, ServiceNotFoundError
+from server.domain.health import FeedHealth
 from server.rpc import encode, enums
 from server.rpc.context import Context, time_left
 from server.rpc.decode_graph import TraverseQuestion, consistency, traverse_question, watched_since
@@ -32,7 +33,14 @@ class GraphServicer(GraphServiceServicer):
     """
 
     def __init__(
-        self, live: LiveGraph, watched: WatchedGraph, limits: Limits, started_at: datetime, version: str
+        self,
+        live: LiveGraph,
+        watched: WatchedGraph,
+        limits: Limits,
+        *,
+        started_at: datetime,
+        version: str,
+        health: Callable[[], FeedHealth],
     ) -> None:
         self._live = live
         self._watched = watched
@@ -40,6 +48,7 @@ class GraphServicer(GraphServiceServicer):
         self._limits = limits
         self._started_at = started_at
         self._version = version
+        self._health = health
 
     async def Traverse(self, request: pb.TraverseRequest, context: Context) -> pb.TraverseResponse:
         """Walk from a service; the answer is one message."""
@@ -126,7 +135,9 @@ class GraphServicer(GraphServiceServicer):
 
     async def GetStatus(self, request: pb.GetStatusRequest, context: Context) -> pb.GetStatusResponse:
         """Tell how large and how fresh the graph is."""
-        graph = await self._live.at(MinimizeLatency(), time_left(context))
+        health = self._health()
+        with _reason_why_not_ready(health):
+            graph = await self._live.at(MinimizeLatency(), time_left(context))
         status = self._live.status()
         return pb.GetStatusResponse(
             service_count=graph.service_count,
@@ -140,6 +151,9 @@ class GraphServicer(GraphServiceServicer):
             server_version=self._version,
             start_time=encode.timestamp(self._started_at),
             freshness=encode.freshness(self._live.freshness()),
+            problems=health.problems,
+            last_audit=None if health.last_audit is None else encode.audit(health.last_audit),
+            change_log_rows=health.change_log_rows,
         )
 
     async def _walk(self, question: TraverseQuestion, context: Context) -> Found:
@@ -163,6 +177,14 @@ def _known_service(name: str) -> Iterator[None]:
         yield
     except UnknownServiceError:
         raise ServiceNotFoundError(f"no service named {shown(name)}", service_id=name) from None
+
+
+@contextmanager
+def _reason_why_not_ready(health: FeedHealth) -> Iterator[None]:
+    try:
+        yield
+    except NotReadyError as error:
+        raise NotReadyError("; ".join([error.message, *health.problems])) from None
 
 
 def _too_large(question: TraverseQuestion, found: Found, limit: int) -> ResponseTooLargeError:

@@ -15,6 +15,7 @@ from grpc_status import rpc_status
 from server.domain.errors import DomainError, InvalidInputError, NotReadyError
 from server.rpc.context import Context
 from server.rpc.errors import code_of, status_of, unexpected_error
+from server.rpc.ports import CallObserver
 from server.rpc.running import RunningCalls
 
 log = structlog.get_logger(__name__)
@@ -35,8 +36,9 @@ _MAKE_HANDLER = {
 class CallInterceptor(grpc.aio.ServerInterceptor):
     """Wraps the handlers of all services, of all four kinds of RPC."""
 
-    def __init__(self, calls: RunningCalls) -> None:
+    def __init__(self, calls: RunningCalls, observer: CallObserver | None = None) -> None:
         self._calls = calls
+        self._observer = observer
 
     async def intercept_service(
         self,
@@ -76,7 +78,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 await _abort(context, known)
             finally:
                 self._calls.leave(method)
-                _log_call(method, code, began, context)
+                elapsed = time.perf_counter() - began
+                _log_call(method, code, elapsed, context)
+                if self._observer is not None:
+                    self._observer.called(method, code, elapsed)
 
         return call
 
@@ -104,10 +109,9 @@ def _logged(method: str, error: Exception) -> DomainError:
     return stand_in
 
 
-def _log_call(method: str, code: str, began: float, context: Context) -> None:
+def _log_call(method: str, code: str, seconds: float, context: Context) -> None:
     level = log.debug if code == "OK" else log.warning if code in _SERVER_FAULTS else log.info
-    elapsed = round((time.perf_counter() - began) * 1000, 3)
-    level("call", method=method, code=code, duration_ms=elapsed, peer=context.peer())
+    level("call", method=method, code=code, duration_ms=round(seconds * 1000, 3), peer=context.peer())
 
 
 def _behaviour(handler: Any) -> Behaviour:

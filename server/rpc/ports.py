@@ -11,6 +11,13 @@ from server.domain.revision import Revision
 from server.domain.watching import WatchBatch
 
 
+class CallObserver(Protocol):
+    """Hears of every call, of the contract or of gRPC's own services, once it is over."""
+
+    def called(self, method: str, code: str, seconds: float) -> None:
+        """Note a call by its full method name (``/package.Service/Method``) and the name of its status code; must be quick."""
+
+
 class LiveGraph(Protocol):
     """
     The graph in memory, which moves on only while somebody awaits.

@@ -1,5 +1,6 @@
 """The gRPC server: four services of the contract, health and reflection, at one address."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -18,6 +19,7 @@ from depgraph.v1 import (
     graph_service_pb2_grpc,
 )
 from server.config import Limits
+from server.domain.health import FeedHealth
 from server.domain.ports import AlertStore, DependencyStore, ServiceStore
 from server.rpc.alert_servicer import AlertServicer
 from server.rpc.catalog_servicer import CatalogServicer
@@ -25,7 +27,7 @@ from server.rpc.dependency_servicer import DependencyServicer
 from server.rpc.graph_servicer import GraphServicer
 from server.rpc.interceptors import CallInterceptor
 from server.rpc.listening import bind
-from server.rpc.ports import LiveGraph, WatchedGraph
+from server.rpc.ports import CallObserver, LiveGraph, WatchedGraph
 from server.rpc.running import RunningCalls
 
 CONTRACT = tuple(
@@ -37,6 +39,7 @@ CONTRACT = tuple(
         (graph_service_pb2.DESCRIPTOR, "GraphService"),
     )
 )
+GRAPH_SERVICE = graph_service_pb2.DESCRIPTOR.services_by_name["GraphService"].full_name
 # The time that answers already given get to leave the process.
 _FLUSH = timedelta(seconds=1)
 _SECOND_MS = 1000
@@ -53,6 +56,7 @@ class Servicers:
     watched: WatchedGraph
     started_at: datetime
     version: str
+    health: Callable[[], FeedHealth] = FeedHealth
 
 
 class RpcServer:
@@ -60,15 +64,21 @@ class RpcServer:
     One ``grpc.aio`` server; make it where the event loop runs.
 
     Listens from ``start`` on with health NOT_SERVING, until ``set_serving(serving=True)``; health is told for the server as a whole
-    (empty name) and for each service.
+    (empty name) and for each service. GraphService is SERVING only while its answers can be trusted. ``observer`` hears of calls.
     """
 
-    def __init__(self, listen: str, servicers: Servicers, limits: Limits) -> None:
+    def __init__(
+        self, listen: str, servicers: Servicers, limits: Limits, observer: CallObserver | None = None
+    ) -> None:
         self._listen = listen
         self._calls = RunningCalls()
         self._health = health.aio.HealthServicer()
-        self._server = grpc.aio.server(interceptors=[CallInterceptor(self._calls)], options=_options(limits))
+        self._server = grpc.aio.server(
+            interceptors=[CallInterceptor(self._calls, observer)], options=_options(limits)
+        )
         self._address = ""
+        self._serving = False
+        self._trusted = True
         self._register(servicers, limits)
 
     @property
@@ -89,8 +99,18 @@ class RpcServer:
 
     async def set_serving(self, *, serving: bool) -> None:
         """Tell through health whether calls will be answered; ignored once stopping."""
+        self._serving = serving
+        await self._tell_health()
+
+    async def set_trusted(self, *, trusted: bool) -> None:
+        """Tell through the health of GraphService alone whether memory follows the tables; the server as a whole goes on."""
+        self._trusted = trusted
+        await self._tell_health()
+
+    async def _tell_health(self) -> None:
         kinds = health_pb2.HealthCheckResponse
         for name in (health.OVERALL_HEALTH, *CONTRACT):
+            serving = self._serving and (self._trusted or name != GRAPH_SERVICE)
             await self._health.set(name, kinds.SERVING if serving else kinds.NOT_SERVING)
 
     async def stop(self, grace: timedelta) -> None:
@@ -114,7 +134,14 @@ class RpcServer:
             DependencyServicer(servicers.dependencies, limits), server
         )
         graph_service_pb2_grpc.add_GraphServiceServicer_to_server(
-            GraphServicer(servicers.live, servicers.watched, limits, servicers.started_at, servicers.version),
+            GraphServicer(
+                servicers.live,
+                servicers.watched,
+                limits,
+                started_at=servicers.started_at,
+                version=servicers.version,
+                health=servicers.health,
+            ),
             server,
         )
         alert_service_pb2_grpc.add_AlertServiceServicer_to_server(

@@ -66,6 +66,11 @@ class Database:
         await pool.open()
         return cls(pool)
 
+    @property
+    def connections_in_use(self) -> int:
+        """How many connections of the pool are lent now."""
+        return self._pool.lent
+
     async def close(self) -> None:
         """Let running work end, for ten seconds at most, and close every connection."""
         await self._pool.close()

@@ -94,6 +94,11 @@ class ConnectionPool:
             async with asyncio.timeout(_CLOSE_TIMEOUT):
                 await self._pool.close()
 
+    @property
+    def lent(self) -> int:
+        """How many connections are in use now."""
+        return self._pool.get_size() - self._pool.get_idle_size()
+
     @contextlib.asynccontextmanager
     async def lend(self) -> AsyncIterator[Connection]:
         """

@@ -101,7 +101,7 @@ SELECT CASE
         WHERE c.oid = 'depgraph_feed.change_log'::regclass
     )
 END
-FROM (SELECT count(*) AS few FROM (SELECT FROM depgraph_feed.change_log LIMIT 10001) AS some) AS counted;
+FROM (SELECT count(*) AS few FROM (SELECT FROM depgraph_feed.change_log LIMIT 10001) AS first_rows) AS counted;
 
 -- name: export_snapshot
 -- Let another connection see what this transaction sees, for as long as it is open.

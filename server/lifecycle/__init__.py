@@ -1,0 +1,1 @@
+"""Parts of the process's life, each opened or run by ``server.app``."""

@@ -1,0 +1,54 @@
+"""Figures for Prometheus, out of the rooms that know them."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from prometheus_client import CollectorRegistry
+
+from server.feed import Vitals
+from server.metrics import MetricsEndpoint, Readings, ReadingsCollector
+from server.replica import Replica
+from server.rpc.server import RpcServer
+from server.store.database import Database
+
+
+@asynccontextmanager
+async def metrics_endpoint(
+    listen: str | None, registry: CollectorRegistry, read: Callable[[], Readings]
+) -> AsyncIterator[str]:
+    """Serve the figures while the context lasts and give the address; None = don't, the address is empty then."""
+    if listen is None:
+        yield ""
+        return
+    registry.register(ReadingsCollector(read))
+    async with MetricsEndpoint(listen, registry) as endpoint:
+        yield endpoint.address
+
+
+def readings(replica: Replica, vitals: Vitals, database: Database, rpc: RpcServer) -> Readings:
+    """Read every figure. Safe on any thread: it looks at numbers only, each of them whole."""
+    graph, status, audit = replica.graph, replica.status(), vitals.last_audit
+    return Readings(
+        lag_seconds=replica.freshness().lag.total_seconds(),
+        services=graph.service_count,
+        dependencies=graph.dependency_count,
+        stale_dependencies=graph.stale_count,
+        waiting_dependencies=graph.waiting_count,
+        feed_state=status.feed_state.value,
+        problems=len(vitals.health().problems),
+        missing_triggers=len(vitals.missing_triggers),
+        warms=status.warm_count,
+        warm_seconds=status.warm_duration.total_seconds(),
+        steps=vitals.steps,
+        changed_rows=vitals.changed_rows,
+        reconnects=vitals.disconnects,
+        lock_waits=vitals.lock_waits,
+        change_log_rows=vitals.change_log_rows,
+        pruned_rows=vitals.pruned_rows,
+        audits=vitals.audits,
+        failed_audits=vitals.failed_audits,
+        differing_rows=vitals.differing_rows,
+        audit_seconds=audit.duration.total_seconds() if audit is not None else 0.0,
+        pool_in_use=database.connections_in_use,
+        running_calls=rpc.running_calls,
+    )

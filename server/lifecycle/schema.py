@@ -1,0 +1,44 @@
+"""The schema of the database, brought up to date before anything else is done with it."""
+
+import asyncio
+import random
+from collections.abc import Callable
+from datetime import timedelta
+
+from server.domain.errors import DatabaseUnavailableError
+from server.store import migrate
+
+LONGEST_PAUSE = timedelta(seconds=5)
+
+
+class SchemaBehindError(Exception):
+    """The database lacks migrations, and the settings forbid to run them."""
+
+
+async def bring_up_to_date(url: str, report: Callable[[str], None], *, may_migrate: bool) -> None:
+    """Wait for the database for as long as it is away, then run what migrations it lacks, or raise ``SchemaBehindError``."""
+    failures = 0
+    while True:
+        try:
+            await (_migrate(url, report) if may_migrate else _check(url))
+        except DatabaseUnavailableError as error:
+            failures += 1
+            longest = min(LONGEST_PAUSE.total_seconds(), 0.1 * 2 ** min(failures, 10))
+            report(f"waiting for the database: {error.message}")
+            await asyncio.sleep(random.uniform(0, longest))  # noqa: S311 - jitter, no secret
+        else:
+            return
+
+
+async def _migrate(url: str, report: Callable[[str], None]) -> None:
+    for step in await migrate.upgrade(url):
+        report(f"migrated the database to {step.revision}: {step.title}")
+
+
+async def _check(url: str) -> None:
+    status = await migrate.status(url)
+    if status.pending:
+        raise SchemaBehindError(
+            f"the database is at migration {status.current or 'none'} and this program needs {status.head}: "
+            "run 'depgraph migrate up', or serve without --no-migrate"
+        )

@@ -1,0 +1,30 @@
+"""Calls by method and code, and how long they took."""
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+# A read out of memory takes a fraction of a millisecond, a large batch seconds, and a watch as long as it likes.
+SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+
+class CallMetrics:
+    """Hears of every call; registered in a registry of its own user's, never in the global one."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._calls = Counter(
+            "depgraph_rpc_calls",
+            "Calls that are over, by full method name and status code.",
+            ("method", "code"),
+            registry=registry,
+        )
+        self._seconds = Histogram(
+            "depgraph_rpc_duration_seconds",
+            "How long calls took, from the first byte of the request to the status; streams as long as they lasted.",
+            ("method",),
+            buckets=SECONDS,
+            registry=registry,
+        )
+
+    def called(self, method: str, code: str, seconds: float) -> None:
+        """Note a call. A few microseconds."""
+        self._calls.labels(method, code).inc()
+        self._seconds.labels(method).observe(seconds)

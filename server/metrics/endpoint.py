@@ -1,0 +1,40 @@
+"""An HTTP endpoint on a thread of its own, so that a scrape never holds up the event loop."""
+
+import asyncio
+from types import TracebackType
+from typing import Self
+
+from prometheus_client import CollectorRegistry, start_http_server
+
+
+class MetricsListenError(OSError):
+    """The metrics can't be served where they were told to be."""
+
+
+class MetricsEndpoint:
+    """Serves a registry at ``http://HOST:PORT/metrics`` while it is entered; port 0 = any free one."""
+
+    def __init__(self, listen: str, registry: CollectorRegistry) -> None:
+        self._listen = listen
+        self._registry = registry
+        self.address = ""
+
+    async def __aenter__(self) -> Self:
+        host, _, port = self._listen.rpartition(":")
+        try:
+            self._server, self._thread = start_http_server(int(port), host.strip("[]"), self._registry)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise MetricsListenError(f"can't serve metrics on {self._listen}: {reason}") from None
+        self.address = f"{host}:{self._server.server_port}"
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await asyncio.to_thread(self._close)
+
+    def _close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()

@@ -1,0 +1,106 @@
+"""What is read at the moment when Prometheus asks."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+FEED_STATES = ("warming", "following", "reconnecting")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readings:
+    """The figures of one moment; ``feed_state`` is one of ``FEED_STATES``, lengths of time are in seconds."""
+
+    lag_seconds: float
+    services: int
+    dependencies: int
+    stale_dependencies: int
+    waiting_dependencies: int
+    feed_state: str
+    problems: int
+    missing_triggers: int
+    warms: int
+    warm_seconds: float
+    steps: int
+    changed_rows: int
+    reconnects: int
+    lock_waits: int
+    change_log_rows: int
+    pruned_rows: int
+    audits: int
+    failed_audits: int
+    differing_rows: int
+    audit_seconds: float
+    pool_in_use: int
+    running_calls: int
+
+
+_GAUGES = (
+    (
+        "lag_seconds",
+        "depgraph_lag_seconds",
+        "Time since the replica last confirmed to be level with the database.",
+    ),
+    ("services", "depgraph_services", "Services in memory."),
+    (
+        "dependencies",
+        "depgraph_dependencies",
+        "Dependencies in memory, stale ones included, waiting ones not.",
+    ),
+    ("stale_dependencies", "depgraph_stale_dependencies", "Stale dependencies in memory."),
+    (
+        "waiting_dependencies",
+        "depgraph_waiting_dependencies",
+        "Dependencies that lack an end and can't join the graph.",
+    ),
+    ("problems", "depgraph_problems", "Problems that people have to look after; GetStatus tells them."),
+    ("missing_triggers", "depgraph_feed_missing_triggers", "Feed triggers missing or not enabled ALWAYS."),
+    ("warm_seconds", "depgraph_warm_seconds", "How long the last reading of the whole graph took."),
+    (
+        "change_log_rows",
+        "depgraph_change_log_rows",
+        "Rows of the change log after the last pruning, an estimate.",
+    ),
+    ("audit_seconds", "depgraph_audit_seconds", "How long the last audit took."),
+    ("pool_in_use", "depgraph_pool_connections_in_use", "Database connections that are lent to calls now."),
+    ("running_calls", "depgraph_rpc_running_calls", "Calls of the contract that are being answered now."),
+)
+_COUNTERS = (
+    ("warms", "depgraph_warms", "Readings of the whole graph."),
+    ("steps", "depgraph_feed_steps", "Steps of the feed."),
+    ("changed_rows", "depgraph_feed_changed_rows", "Rows that steps read by key and applied."),
+    ("reconnects", "depgraph_feed_reconnects", "Times that the feed's connection was lost or not to be had."),
+    ("lock_waits", "depgraph_feed_lock_waits", "Times that the feed stood back for DDL or TRUNCATE."),
+    ("pruned_rows", "depgraph_change_log_pruned_rows", "Rows that this replica removed from the change log."),
+    ("audits", "depgraph_audits", "Comparisons of memory with the tables."),
+    ("failed_audits", "depgraph_audits_failed", "Audits that could not be finished."),
+    (
+        "differing_rows",
+        "depgraph_audit_differing_rows",
+        "Rows that audits found to differ; any but 0 is an alarm.",
+    ),
+)
+
+
+class ReadingsCollector(Collector):
+    """Reads once a scrape, on the thread of the scrape: ``read`` must only look at plain numbers."""
+
+    def __init__(self, read: Callable[[], Readings]) -> None:
+        self._read = read
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every figure."""
+        readings = self._read()
+        for field, name, meaning in _GAUGES:
+            yield GaugeMetricFamily(name, meaning, value=getattr(readings, field))
+        for field, name, meaning in _COUNTERS:
+            yield CounterMetricFamily(name, meaning, value=getattr(readings, field))
+        state = GaugeMetricFamily(
+            "depgraph_feed_state", "1 for how the replica follows the database now.", labels=("state",)
+        )
+        for known in FEED_STATES:
+            state.add_metric((known,), known == readings.feed_state)
+        yield state

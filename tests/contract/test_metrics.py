@@ -1,0 +1,94 @@
+"""What Prometheus reads from a running server."""
+
+import asyncio
+import socket
+from urllib.request import urlopen
+
+import grpc
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from depgraph.v1 import graph_service_pb2 as pb
+from server.app import Application
+from server.config import Settings
+from server.metrics import MetricsListenError
+from tests.support.calls import FRESH, Stubs
+from tests.support.failures import failure_of
+
+Figures = dict[tuple[str, tuple[str, ...]], float]
+
+
+@pytest.fixture
+def server_settings(database_url: str) -> Settings:
+    return Settings(listen="127.0.0.1:0", database_url=database_url, metrics_listen="127.0.0.1:0")
+
+
+@pytest.fixture
+def stubs(channel: grpc.aio.Channel) -> Stubs:
+    return Stubs(channel)
+
+
+async def scrape(application: Application) -> Figures:
+    def read() -> str:
+        with urlopen(f"http://{application.metrics_address}/metrics") as answer:
+            return str(answer.read().decode())
+
+    families = text_string_to_metric_families(await asyncio.to_thread(read))
+    return {
+        (sample.name, tuple(sample.labels.values())): sample.value
+        for family in families
+        for sample in family.samples
+    }
+
+
+async def test_what_the_graph_holds_and_how_it_follows_is_told(
+    application: Application, stubs: Stubs
+) -> None:
+    await stubs.write_edges("a>b", "b>c")
+    await stubs.graph.ListComponents(pb.ListComponentsRequest(consistency=FRESH))
+    figures = await scrape(application)
+    assert figures["depgraph_services", ()] == 3
+    assert figures["depgraph_dependencies", ()] == 2
+    assert figures["depgraph_waiting_dependencies", ()] == 0
+    assert figures["depgraph_feed_state", ("following",)] == 1
+    assert figures["depgraph_feed_state", ("reconnecting",)] == 0
+    assert figures["depgraph_warms_total", ()] == 1
+    assert figures["depgraph_feed_steps_total", ()] >= 2
+    assert figures["depgraph_feed_changed_rows_total", ()] == 5
+    assert figures["depgraph_problems", ()] == 0
+    assert figures["depgraph_pool_connections_in_use", ()] == 0
+    assert 0 <= figures["depgraph_lag_seconds", ()] < 60
+
+
+async def test_calls_are_counted_by_method_and_code(application: Application, stubs: Stubs) -> None:
+    method = "/depgraph.v1.GraphService/GetComponent"
+    await stubs.write_edges("a>b")
+    await stubs.graph.GetComponent(pb.GetComponentRequest(service_id="a", consistency=FRESH))
+    await failure_of(stubs.graph.GetComponent(pb.GetComponentRequest(service_id="nobody")))
+    figures = await scrape(application)
+    assert figures["depgraph_rpc_calls_total", ("OK", method)] == 1
+    assert figures["depgraph_rpc_calls_total", ("NOT_FOUND", method)] == 1
+    assert figures["depgraph_rpc_duration_seconds_count", (method,)] == 2
+    assert figures["depgraph_rpc_duration_seconds_sum", (method,)] > 0
+
+
+async def test_an_address_that_is_taken_is_named(database_url: str) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        settings = Settings(listen="127.0.0.1:0", database_url=database_url, metrics_listen=address)
+        with pytest.raises(MetricsListenError, match=address):
+            await Application(settings, report=lambda _: None).__aenter__()
+
+
+@pytest.fixture
+async def stopped(server_settings: Settings) -> Application:
+    async with Application(server_settings, report=lambda _: None) as application:
+        pass
+    return application
+
+
+async def test_nobody_answers_once_the_server_has_stopped(stopped: Application) -> None:
+    with pytest.raises(OSError, match="refused"):
+        await scrape(stopped)
