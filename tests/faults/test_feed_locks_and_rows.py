@@ -6,14 +6,11 @@ from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
-import asyncpg
 import pytest
 
 from server.config import FeedSettings
 from server.domain.consistency import FeedState, FullyConsistent
-from server.feed.connection import FeedConnection
 from server.feed.pruner import prune
-from tests.support.eventually import eventually
 from tests.support.following import PATIENCE, memory
 from tests.support.scene import Scene, connected
 
@@ -88,22 +85,6 @@ async def test_truncate_races_with_steps(scene: Scene) -> None:
             if steps % 5 == 0:
                 await scene.replica.at(FullyConsistent(), PATIENCE)
     await scene.recovers("40 TRUNCATEs racing with steps")
-
-
-async def test_truncate_can_not_come_between_a_snapshot_and_its_rows(scene: Scene) -> None:
-    refused: list[str] = []
-
-    async def truncate_now(_connection: FeedConnection) -> None:
-        async with connected(scene.url) as other:
-            await other.execute("SET lock_timeout = '50ms'")
-            try:
-                await other.execute("TRUNCATE service_dependencies")
-            except asyncpg.LockNotAvailableError as error:
-                refused.append(str(error))
-
-    scene.in_next_step = truncate_now
-    await eventually(lambda: bool(refused))
-    await scene.recovers("TRUNCATE in the middle of a step (refused)")
 
 
 async def test_a_row_whose_service_does_not_exist_waits_and_the_feed_goes_on(scene: Scene) -> None:
