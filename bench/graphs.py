@@ -20,7 +20,8 @@ def jaeger_file(given: Path | None, folder: Path) -> Path:
 
 def random_calls(services: int, calls: int) -> list[dict[str, object]]:
     """Distinct calls, sources uniform, targets with hubs: the square of a uniform number."""
-    chooser, pairs = random.Random(1), set()
+    chooser = random.Random(1)
+    pairs: set[tuple[int, int]] = set()
     while len(pairs) < calls:
         source, target = chooser.randrange(services), int(services * chooser.random() ** 2)
         if source != target:

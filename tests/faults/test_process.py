@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import asyncpg
 import grpc
@@ -18,6 +19,9 @@ from depgraph.v1.graph_service_pb2_grpc import GraphServiceStub
 from tests.support.channels import open_channel
 from tests.support.eventually import eventually
 from tests.support.serving import embedded_url, postmaster, serving, start
+
+if TYPE_CHECKING:  # a class of the stubs only
+    from depgraph.v1.catalog_service_pb2_grpc import CatalogServiceAsyncStub
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -151,7 +155,7 @@ async def test_an_embedded_database_that_is_killed_is_started_again(reachable_fo
         assert await served.stop() == 0
 
 
-async def try_create(stub: CatalogServiceStub, name: str) -> bool:
+async def try_create(stub: "CatalogServiceAsyncStub", name: str) -> bool:
     try:
         await stub.CreateService(create(name))
     except grpc.aio.AioRpcError as error:
