@@ -39,6 +39,10 @@ _SESSION = {
     "plan_cache_mode": "force_custom_plan",
     # A process that is gone must not keep its locks.
     "idle_in_transaction_session_timeout": "60s",
+    # Nor must one that vanished in the middle of a statement, which does not count as idle.
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "10",
+    "tcp_user_timeout": "30s",
 }
 
 
