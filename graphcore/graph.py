@@ -1,6 +1,6 @@
 """The dependency graph in memory: a pure function of the rows it was given, however they came."""
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, KeysView, Sequence
 from itertools import chain
 from typing import Self, TypeVar, cast
 
@@ -106,7 +106,18 @@ class DependencyGraph:
 
     def find_dependency(self, key: Hashable) -> DependencyRecord | None:
         """Look a dependency up that is an edge; None = it waits, or is not here. O(1)."""
-        return self._topology.dependency(key)
+        edge = self._topology.edge_by_dependency.get(key)
+        return None if edge is None else self.digraph.get_edge_data_by_index(edge)
+
+    @property
+    def service_keys(self) -> KeysView[Hashable]:
+        """The keys of all services, a view."""
+        return self._topology.node_by_service.keys()
+
+    @property
+    def dependency_keys(self) -> KeysView[Hashable]:
+        """The keys of all dependencies that are edges, a view."""
+        return self._topology.edge_by_dependency.keys()
 
     def dependencies_of(self, key: Hashable) -> list[DependencyRecord]:
         """Look up the dependencies that are edges from or to a service; none when it is not here. O(its degree)."""

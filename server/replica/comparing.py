@@ -1,7 +1,7 @@
 """What watchers see of a move of the graph: memory before, compared with memory afterwards."""
 
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple, cast
+from collections.abc import Hashable, Iterable, KeysView, Sequence
+from typing import cast
 from uuid import UUID
 
 from graphcore import DependencyGraph, DependencyRecord
@@ -10,14 +10,6 @@ from server.domain.consistency import Freshness
 from server.domain.dependencies import DependencyRow
 from server.domain.services import Service
 from server.domain.watching import WatchBatch, WatchEvent
-
-
-class _Seen(NamedTuple):
-    """A dependency as watchers see it: another name of an end makes it another."""
-
-    row: DependencyRow
-    source: str
-    target: str
 
 
 class StepComparison:
@@ -30,40 +22,61 @@ class StepComparison:
     def __init__(self, graph: DependencyGraph, changes: RowChanges) -> None:
         self._graph = graph
         self._services = {key: _service(graph, key) for key in changes.services}
-        self._dependencies = {key: _seen(graph, key) for key in changes.dependencies}
-        self._see(key for key, row in changes.services.items() if _is_renamed(self._services[key], row))
+        # Whose dependencies look different although their rows may be the same.
+        self._reshaped = {
+            key for key, row in changes.services.items() if _name(row) != _name(self._services[key])
+        }
+        self._dependencies = {key: graph.find_dependency(key) for key in changes.dependencies}
+        self._dependencies.update(
+            (cast("UUID", record.key), record)
+            for key in self._reshaped
+            for record in graph.dependencies_of(key)
+        )
 
     def batch(self, freshness: Freshness) -> WatchBatch | None:
         """Compare with the graph after the move; None when watchers see no difference."""
-        graph, before = self._graph, self._dependencies
-        services = {key: _service(graph, key) for key in self._services}
-        for key, row in services.items():
-            if _is_renamed(self._services[key], row):
-                for record in graph.dependencies_of(key):
-                    # One that was not looked at before waited for this service, so nobody saw it.
-                    before.setdefault(cast("UUID", record.key), None)
-        after = {key: _seen(graph, key) for key in before}
-        upserted = [seen for key, seen in after.items() if seen is not None and seen != before[key]]
-        gone = {key: seen for key, seen in before.items() if seen is not None and after[key] is None}
+        services = {key: _service(self._graph, key) for key in self._services}
+        upserted, removed = self._moved_dependencies()
         batch = WatchBatch(
             WatchEvent.CHANGES,
             freshness,
             services=[row for key, row in services.items() if row is not None and row != self._services[key]],
-            dependencies=[seen.row for seen in upserted],
-            names=_names(upserted),
+            dependencies=upserted,
+            names={end: self._graph.service_by_key(end).name for end in _ends(upserted)},
             removed_services={
                 key: former for key, former in self._services.items() if former and services[key] is None
             },
-            removed_dependencies={key: seen.row for key, seen in gone.items()},
-            former_names=_names(gone.values()),
+            removed_dependencies={row.id: row for row in removed},
+            former_names={end: self._former_name(end) for end in _ends(removed)},
         )
         return batch if batch.row_count else None
 
-    def _see(self, services: Iterable[UUID]) -> None:
-        for key in services:
-            for record in self._graph.dependencies_of(key):
-                dependency = cast("UUID", record.key)
-                self._dependencies[dependency] = _seen(self._graph, dependency)
+    def _moved_dependencies(self) -> tuple[list[DependencyRow], list[DependencyRow]]:
+        """Return what was upserted and what was removed."""
+        graph, reshaped = self._graph, self._reshaped
+        # One that was not looked at before waited for a service that came, so nobody saw it.
+        for key in reshaped:
+            for record in graph.dependencies_of(key):
+                self._dependencies.setdefault(cast("UUID", record.key), None)
+        upserted: list[DependencyRow] = []
+        removed: list[DependencyRow] = []
+        for key, former in self._dependencies.items():
+            present = graph.find_dependency(key)
+            if present is None:
+                if former is not None:
+                    removed.append(cast("DependencyRow", former.payload))
+            elif (
+                former is None
+                or former.payload != present.payload
+                or present.source in reshaped
+                or present.target in reshaped
+            ):
+                upserted.append(cast("DependencyRow", present.payload))
+        return upserted, removed
+
+    def _former_name(self, service: UUID) -> str:
+        former = self._services.get(service)
+        return former.service_id if former else self._graph.service_by_key(service).name
 
 
 class LoadComparison:
@@ -129,14 +142,14 @@ class LoadComparison:
     def _gone_services(self, loaded: DependencyGraph) -> dict[UUID, Service | None]:
         if self._kept_services == self._former.service_count:
             return {}
-        rows = (cast("Service", record.payload) for record in self._former.services())
-        return {row.id: row for row in rows if loaded.find_service(row.id) is None}
+        gone = _missing(self._former.service_keys, loaded.service_keys)
+        return {key: _service(self._former, key) for key in gone}
 
     def _gone_dependencies(self, loaded: DependencyGraph) -> dict[UUID, DependencyRow | None]:
         if self._kept_dependencies == self._former.dependency_count:
             return {}
-        rows = _rows(self._former.dependencies())
-        return {row.id: row for row in rows if loaded.find_dependency(row.id) is None}
+        gone = _missing(self._former.dependency_keys, loaded.dependency_keys)
+        return {row.id: row for row in _rows(filter(None, map(self._former.find_dependency, gone)))}
 
 
 def whole_graph(graph: DependencyGraph, freshness: Freshness) -> WatchBatch:
@@ -164,22 +177,13 @@ def _service(graph: DependencyGraph, key: UUID) -> Service | None:
     return None if record is None else cast("Service", record.payload)
 
 
-def _seen(graph: DependencyGraph, key: UUID) -> _Seen | None:
-    record = graph.find_dependency(key)
-    if record is None:
-        return None
-    source, target = graph.service_by_key(record.source), graph.service_by_key(record.target)
-    return _Seen(cast("DependencyRow", record.payload), source.name, target.name)
+def _name(row: Service | None) -> str | None:
+    return row.service_id if row else None
 
 
-def _is_renamed(former: Service | None, row: Service | None) -> bool:
-    """Whether dependencies of the service look different for its sake: it came, went, or has another name."""
-    return (former and former.service_id) != (row and row.service_id)
+def _ends(rows: Iterable[DependencyRow]) -> set[UUID]:
+    return {end for row in rows for end in (row.source, row.target)}
 
 
-def _names(dependencies: Iterable[_Seen]) -> dict[UUID, str]:
-    names: dict[UUID, str] = {}
-    for seen in dependencies:
-        names[seen.row.source] = seen.source
-        names[seen.row.target] = seen.target
-    return names
+def _missing(former: KeysView[Hashable], loaded: KeysView[Hashable]) -> list[UUID]:
+    return [cast("UUID", key) for key in former if key not in loaded]

@@ -20,32 +20,34 @@ class Gathering:
     """
     Changed keys with their rows as memory holds them, None = gone, looked up lot by lot while memory moves on.
 
-    What a lot finds may be overtaken before the last one is looked up. Whoever overlays every batch that memory published since
-    before the first lot, in order, ends with exactly the rows of the last moment.
+    Made when memory stands at the snapshot up to which the keys will be told. What a lot finds may be overtaken before the last
+    one is looked up: whoever overlays every batch that memory published since it was made, in order, ends with exactly the
+    rows of the last moment.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, graph: DependencyGraph) -> None:
+        # Their rows may go before they are looked up, and no batch would say so.
+        self._waiting = graph.waiting_dependencies()
         self._services: dict[UUID, Service | None] = {}
         self._dependencies: dict[UUID, DependencyRow | None] = {}
         self._names: dict[UUID, str] = {}
 
     def lots(self, keys: ChangedKeys) -> Iterator[ChangedKeys]:
-        """Cut keys into lots that are looked up in a millisecond or two each; services first."""
+        """Cut keys into lots that are looked up in a millisecond or two each; services first. Drops what lost an end."""
+        self._drop_waiting(set(keys.services) if self._waiting else set())
         for services in _slices(keys.services):
             yield ChangedKeys(services, ())
         for dependencies in _slices(keys.dependencies):
             yield ChangedKeys((), dependencies)
 
     def look_up(self, graph: DependencyGraph, lot: ChangedKeys) -> None:
-        """Add the rows of a lot. O(keys + degrees of services + dependencies that wait)."""
+        """Add the rows of a lot. O(keys + degrees of services)."""
         for key in lot.services:
             record = graph.find_service(key)
             self._services[key] = None if record is None else cast("Service", record.payload)
             # What it was called before is not known any more, so its dependencies are told with its name of today.
             for dependency in graph.dependencies_of(key):
                 self._take(graph, dependency)
-        if lot.services:
-            self._drop_waiting(graph, set(lot.services))
         for key in lot.dependencies:
             found = graph.find_dependency(key)
             if found is None:
@@ -81,9 +83,9 @@ class Gathering:
         self._names[row.source] = graph.service_by_key(row.source).name
         self._names[row.target] = graph.service_by_key(row.target).name
 
-    def _drop_waiting(self, graph: DependencyGraph, services: set[UUID]) -> None:
+    def _drop_waiting(self, services: set[UUID]) -> None:
         """Drop dependencies that wait, unchanged, for one of these services: they were visible while it was there."""
-        for record in graph.waiting_dependencies():
+        for record in self._waiting:
             if record.source in services or record.target in services:
                 self._dependencies[cast("UUID", record.key)] = None
 

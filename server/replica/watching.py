@@ -69,11 +69,10 @@ class Watches:
             yield await subscription.take(self._settings.heartbeat) or self._heartbeat()
 
     async def _resumed(self, subscription: Subscription, since: Snapshot) -> WatchBatch:
-        feed_id = self._feed_id()
+        feed_id, gathering = self._feed_id(), Gathering(self._replica.graph)
         keys = await self._changed(since)
         if keys is None or self._feed_id() != feed_id:
             return self._whole_graph(subscription)
-        gathering = Gathering()
         for lot in gathering.lots(keys):
             gathering.look_up(self._replica.graph, lot)
             await asyncio.sleep(0)
