@@ -81,6 +81,8 @@ class Application:
                 partial(readings, self.replica, self.vitals, database, rpc),
             )
         )
+        if self.metrics_address:
+            self._report(f"metrics at http://{self.metrics_address}/metrics")
         await rpc.start()
         stack.push_async_callback(rpc.stop, settings.limits.grace)
         self.address = rpc.address

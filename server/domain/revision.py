@@ -73,10 +73,16 @@ class Revision:
 
     @classmethod
     def parse(cls, token: str) -> "Revision":
-        """Read a token; ``InvalidRevisionError`` when no server of ours can have made it."""
+        """
+        Read a token, or the plain form that the database makes and people copy out of ``psql``.
+
+        ``InvalidRevisionError`` when no server and no database of ours can have made it.
+        """
         if not 0 < len(token) <= _MAX_TOKEN_LENGTH:
             raise _not_ours()
         try:
+            if ":" in token:
+                return cls.of(token)
             padded = token.encode("ascii") + b"=" * (-len(token) % 4)
             return cls.of(base64.b64decode(padded, altchars=b"-_", validate=True).decode("ascii"))
         except (ValueError, binascii.Error):

@@ -26,8 +26,12 @@ class TriggerGuard:
         self.missing: tuple[str, ...] = ()
 
     def is_due(self) -> bool:
-        """Whether the last look is long enough ago."""
-        return self._looked_at is None or time.monotonic() - self._looked_at >= self._interval
+        """Whether the last look is long enough ago; while triggers are missing, always."""
+        return (
+            bool(self.missing)
+            or self._looked_at is None
+            or time.monotonic() - self._looked_at >= self._interval
+        )
 
     async def look(self, connection: FeedConnection) -> bool:
         """Look now; returns whether triggers came back, so that a step begun from now on must read everything. One round trip."""

@@ -35,6 +35,7 @@ __all__ = [
     "downgrade",
     "sql",
     "status",
+    "status_on",
     "upgrade",
 ]
 
@@ -66,7 +67,13 @@ async def status(url: str) -> MigrationStatus:
     """
     with domain_errors():
         async with connected(url) as connection:
-            return await _read(connection)
+            return await status_on(connection)
+
+
+async def status_on(connection: asyncpg.Connection) -> MigrationStatus:
+    """Do the same over a connection that is open already."""
+    with domain_errors():
+        return await _read(connection)
 
 
 async def upgrade(

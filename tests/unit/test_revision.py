@@ -61,6 +61,18 @@ def test_a_token_comes_back_as_what_it_was(position: str) -> None:
     assert set(revision.token) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
 
 
+@pytest.mark.parametrize("position", ["5", "10:20:", "10:20:10,15"])
+def test_what_the_database_prints_is_read_like_a_token(position: str) -> None:
+    plain = f"{FEED}/{position}"
+    assert Revision.parse(plain) == Revision.of(plain)
+
+
+@pytest.mark.parametrize("plain", ["a:b", f"{FEED}/", f"{FEED}/x", f" {FEED}/5", f"{FEED}/5 "])
+def test_what_only_looks_like_it_is_refused(plain: str) -> None:
+    with pytest.raises(InvalidRevisionError):
+        Revision.parse(plain)
+
+
 def test_a_write_is_held_once_its_transaction_has_finished() -> None:
     write = Revision(FEED, xid=15)
     assert not write.held_by(Snapshot.parse("10:20:10,15"))

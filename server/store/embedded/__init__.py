@@ -7,5 +7,6 @@ database left behind by a killed service is named and refused. Windows is refuse
 
 from server.store.embedded.errors import DataFolderInUseError, EmbeddedPostgresError
 from server.store.embedded.launcher import EmbeddedPostgres
+from server.store.embedded.running import running_url
 
-__all__ = ["DataFolderInUseError", "EmbeddedPostgres", "EmbeddedPostgresError"]
+__all__ = ["DataFolderInUseError", "EmbeddedPostgres", "EmbeddedPostgresError", "running_url"]

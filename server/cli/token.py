@@ -1,0 +1,39 @@
+"""``depgraph token``: a revision for people who write with SQL."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import typer
+
+from server.cli.failures import CommandError, database_failures
+from server.cli.settings import DEFAULTS, DatabaseUrl, DataDir
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def token(*, database_url: DatabaseUrl = None, data_dir: DataDir = DEFAULTS.data_dir) -> None:
+    """
+    Print a revision that stands for everything committed until now.
+
+    Send it as at_least_as_fresh, and the answer holds what you have just written with SQL.
+    """
+    with database_failures():
+        typer.echo(asyncio.run(_token(database_url, data_dir)))
+
+
+async def _token(url: str | None, data_dir: Path) -> str:
+    import asyncpg
+
+    from server.cli.database import database
+    from server.feed.revisions import revision_now
+
+    async with database(url, data_dir, may_start=False) as connection:
+        try:
+            return (await revision_now(connection)).token
+        except (asyncpg.InvalidSchemaNameError, asyncpg.UndefinedFunctionError):
+            raise CommandError("this database has no schema of depgraph: run 'depgraph migrate up'") from None
+        except asyncpg.PostgresError as error:
+            raise CommandError(f"the database gives no revision: {error}") from None

@@ -1,0 +1,182 @@
+"""Looks over a database as the feed needs it to be, and puts triggers back. For commands: every call is a few round trips."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from datetime import timedelta
+from typing import Any, TypeAlias
+
+import asyncpg
+
+from server.config import FeedSettings
+from server.feed import statements
+from server.feed.findings import Finding
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+Check: TypeAlias = Callable[[Connection], Awaitable[Iterable[Finding]]]
+
+LONG_TRANSACTION = timedelta(minutes=5)
+LONG_WITHOUT_PRUNING = timedelta(minutes=10)
+MOST_SHOWN = 5
+_FIRES = {
+    "D": "is disabled",
+    "O": "does not fire for replicated writes",
+    "R": "fires for replicated writes only",
+}
+_LOCK_TIMEOUT_MS = 10_000
+
+
+async def examine(connection: Connection) -> AsyncIterator[Finding]:
+    """Look at everything; what can't be looked at, for lack of a right perhaps, is a note and stops nothing."""
+    for check, look in _CHECKS.items():
+        try:
+            findings = await look(connection)
+        except asyncpg.PostgresError as error:
+            advice = "look as the owner of the tables, and see whether 'depgraph migrate status' is content"
+            findings = [Finding(check, "note", f"could not be looked at: {error}", advice)]
+        for finding in findings:
+            yield finding
+
+
+async def repair(connection: Connection) -> tuple[str, ...]:
+    """
+    Put the feed triggers back, in one transaction; returns a sentence for each that was not in place.
+
+    Waits at most ten seconds for writers, then raises ``asyncpg.LockNotAvailableError``; ``InsufficientPrivilegeError`` for all but the
+    owner of the tables.
+    """
+    async with connection.transaction():
+        await connection.execute(f"SET LOCAL lock_timeout = {_LOCK_TIMEOUT_MS}")
+        done = await connection.fetch(statements.INSTALL_TRIGGERS)
+    return tuple(f"{row['deed']} {row['table_name']}.{row['trigger_name']}" for row in done)
+
+
+async def _standby(connection: Connection) -> Iterable[Finding]:
+    if await connection.fetchval(statements.IS_STANDBY):
+        found = (
+            "the server is a standby: its snapshots leave out running transactions, so it can't be followed"
+        )
+        return [Finding("standby", "bad", found, "give the URL of the primary")]
+    return [Finding("standby", "good", "the server is a primary")]
+
+
+async def _triggers(connection: Connection) -> Iterable[Finding]:
+    rows = await connection.fetch(statements.BROKEN_TRIGGERS)
+    if not rows:
+        return [Finding("triggers", "good", "every change is logged")]
+    return [
+        Finding(
+            "triggers",
+            "bad",
+            f"{row['table_name']}.{row['trigger_name']} {_FIRES.get(row['fires'], 'is missing')}: changes may go unseen",
+            "run 'depgraph doctor --repair': it puts triggers back and lets every replica read anew",
+        )
+        for row in rows
+    ]
+
+
+async def _notifications(connection: Connection) -> Iterable[Finding]:
+    rows = await connection.fetch(statements.NOTIFY_SWITCHED_OFF)
+    if not rows:
+        return [Finding("notifications", "good", "on: changes wake the replicas")]
+    whose = ", ".join(sorted(row["rolname"] or "everyone" for row in rows))
+    found = f"switched off for {whose}: what they write is seen at the next poll, a second later by default"
+    return [
+        Finding("notifications", "note", found, "fine if it was on purpose (ALTER … SET depgraph.notify)")
+    ]
+
+
+async def _log(connection: Connection) -> Iterable[Finding]:
+    row = await _one(connection, statements.LOG_STATE)
+    count: int = await connection.fetchval(statements.LOG_ROWS)
+    age = f", the oldest at least {_age(row['oldest'])} old" if row["oldest"] else ""
+    found = f"about {count:,} changes in {row['bytes'] / 1e6:,.1f} MB{age}"
+    bound = FeedSettings().max_log_rows
+    if count > 2 * bound:
+        advice = f"servers prune it to {bound:,} unless told otherwise: see their logs, or that one runs"
+        return [Finding("change log", "bad", found, advice)]
+    return [Finding("change log", "good", found), *_pruning(row["last_pruned"])]
+
+
+def _pruning(last: timedelta | None) -> Iterable[Finding]:
+    if last is None or last > LONG_WITHOUT_PRUNING:
+        when = "never" if last is None else f"{_age(last)} ago"
+        advice = "no server runs, or none can: start one, or see its log"
+        return [
+            Finding("pruning", "note", f"the log was last pruned {when}: it grows with every write", advice)
+        ]
+    return [Finding("pruning", "good", f"last {_age(last)} ago")]
+
+
+async def _open_transactions(connection: Connection) -> Iterable[Finding]:
+    rows = await connection.fetch(statements.LONG_TRANSACTIONS, LONG_TRANSACTION)
+    if not rows:
+        return [Finding("transactions", "good", f"none is open for longer than {_age(LONG_TRANSACTION)}")]
+    return [
+        Finding(
+            "transactions",
+            "bad",
+            f"process {row['pid']} ({row['application_name'] or row['usename']}, {row['state']}) has one open for {_age(row['age'])}: "
+            "nobody sees what it wrote, and dead rows pile up",
+            f"end it in its program, or SELECT pg_terminate_backend({row['pid']})",
+        )
+        for row in rows[:MOST_SHOWN]
+    ]
+
+
+async def _prepared(connection: Connection) -> Iterable[Finding]:
+    rows = await connection.fetch(statements.PREPARED_TRANSACTIONS)
+    if not rows:
+        return [Finding("two-phase commit", "good", "nothing is left prepared")]
+    return [
+        Finding(
+            "two-phase commit",
+            "bad" if row["age"] > LONG_TRANSACTION else "note",
+            f"{row['gid']!r} of {row['owner']} has been prepared for {_age(row['age'])} and is neither committed nor rolled back",
+            "its transaction manager should end it; else COMMIT PREPARED or ROLLBACK PREPARED",
+        )
+        for row in rows[:MOST_SHOWN]
+    ]
+
+
+async def _orphans(connection: Connection) -> Iterable[Finding]:
+    rows = await connection.fetch(statements.ORPHANS, MOST_SHOWN)
+    if not rows:
+        return [Finding("orphans", "good", "every dependency has both its ends")]
+    shown = "; ".join(f"{row['id']} {_lack(row)}" for row in rows)
+    found = f"{rows[0]['total']:,} dependencies wait outside the graph: {shown}"
+    return [
+        Finding(
+            "orphans", "bad", found, "somebody wrote past the constraints: add the services, or delete these"
+        )
+    ]
+
+
+def _lack(row: Any) -> str:
+    lacking = [end for end in ("source", "target") if row[f"lacks_{end}"]]
+    return f"lacks its {' and '.join(lacking)}" if lacking else "calls itself"
+
+
+async def _one(connection: Connection, query: str) -> Any:
+    row = await connection.fetchrow(query)
+    if row is None:
+        raise LookupError(query)
+    return row
+
+
+def _age(length: timedelta) -> str:
+    """Write a length of time as people say it."""
+    seconds = max(0, round(length.total_seconds()))
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
+
+
+_CHECKS: dict[str, Check] = {
+    "standby": _standby,
+    "triggers": _triggers,
+    "notifications": _notifications,
+    "change log": _log,
+    "transactions": _open_transactions,
+    "two-phase commit": _prepared,
+    "orphans": _orphans,
+}

@@ -1,0 +1,62 @@
+-- name: is_standby
+-- Whether this server is a standby.
+SELECT pg_is_in_recovery();
+
+-- name: broken_triggers
+-- The feed triggers that are not in place, with how they fire now (NULL = they do not exist).
+SELECT m.table_name, m.trigger_name, t.tgenabled::text AS fires
+FROM depgraph_feed.missing_triggers() AS m
+LEFT JOIN pg_trigger AS t
+    ON t.tgrelid = format('public.%I', m.table_name)::regclass AND t.tgname = m.trigger_name;
+
+-- name: install_triggers
+-- Put them back; returns which, and how.
+SELECT table_name, trigger_name, deed
+FROM depgraph_feed.install_triggers();
+
+-- name: notify_switched_off
+-- For whom notifications are switched off (NULL = everyone).
+SELECT r.rolname
+FROM pg_db_role_setting AS s
+LEFT JOIN pg_roles AS r ON r.oid = s.setrole
+WHERE 'depgraph.notify=off' = ANY (s.setconfig)
+    AND s.setdatabase IN (0, (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database()));
+
+-- name: log_state
+-- The size of the change log in bytes, the age of its oldest row (at least so old; NULL = younger than every pruning) and of the last
+-- pruning, by any replica (NULL = never).
+SELECT
+    pg_total_relation_size('depgraph_feed.change_log') AS bytes,
+    (
+        SELECT now() - min(m.at)
+        FROM depgraph_feed.prune_mark AS m
+        WHERE pg_visible_in_snapshot((SELECT l.xid FROM depgraph_feed.change_log AS l ORDER BY l.xid LIMIT 1), m.snapshot)
+    ) AS oldest,
+    (SELECT now() - max(m.at) FROM depgraph_feed.prune_mark AS m) AS last_pruned;
+
+-- name: long_transactions
+-- Transactions open for longer than a bound, oldest first.
+SELECT a.pid, a.usename, a.application_name, a.state, now() - a.xact_start AS age
+FROM pg_stat_activity AS a
+WHERE a.datname = current_database() AND a.pid <> pg_backend_pid() AND a.xact_start < now() - $1::interval
+ORDER BY a.xact_start;
+
+-- name: prepared_transactions
+-- Transactions of two-phase commit that nobody has ended yet, oldest first.
+SELECT p.gid, p.owner, now() - p.prepared AS age
+FROM pg_prepared_xacts AS p
+WHERE p.database = current_database()
+ORDER BY p.prepared;
+
+-- name: orphans
+-- Dependencies that can't join the graph: an end is missing, or both are one. A few of them, and how many there are.
+SELECT d.id, s.id IS NULL AS lacks_source, t.id IS NULL AS lacks_target, count(*) OVER () AS total
+FROM public.service_dependencies AS d
+LEFT JOIN public.services AS s ON s.id = d.source_service_id
+LEFT JOIN public.services AS t ON t.id = d.target_service_id
+WHERE s.id IS NULL OR t.id IS NULL OR d.source_service_id = d.target_service_id
+LIMIT $1;
+
+-- name: revision
+-- A revision that stands for everything committed until now.
+SELECT depgraph_feed.revision();

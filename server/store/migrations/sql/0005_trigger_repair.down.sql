@@ -1,0 +1,1 @@
+DROP FUNCTION depgraph_feed.install_triggers();

@@ -1,0 +1,176 @@
+"""``depgraph doctor`` and ``depgraph token``: the real command, the real database, and a server beside it."""
+
+import asyncio
+import json
+import subprocess
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import asyncpg
+import grpc
+import pytest
+
+from depgraph.v1 import graph_service_pb2 as pb
+from depgraph.v1.types_pb2 import Consistency
+from server.config import FeedSettings, Settings
+from server.store import migrate
+from tests.support.calls import Stubs
+from tests.support.command import depgraph
+from tests.support.command import serving as serving_process
+
+Connection = asyncpg.Connection
+Run = Callable[..., Awaitable[subprocess.CompletedProcess[str]]]
+NOBODY = "127.0.0.1:1"
+
+
+@pytest.fixture
+def run(database_url: str) -> Run:
+    async def run(*arguments: str, address: str = NOBODY) -> subprocess.CompletedProcess[str]:
+        where = {"DATABASE_URL": database_url, "DEPGRAPH_ADDRESS": address}
+        return await asyncio.to_thread(depgraph, *arguments, environment=where)
+
+    return run
+
+
+@pytest.fixture
+def server_settings(database_url: str) -> Settings:
+    feed = FeedSettings(poll_interval=timedelta(milliseconds=50), trigger_interval=timedelta(0))
+    return Settings(listen="127.0.0.1:0", database_url=database_url, feed=feed)
+
+
+@pytest.fixture
+async def other(database_url: str) -> AsyncIterator[Connection]:
+    """One more connection, whose transactions may stay open."""
+    opened = await asyncpg.connect(database_url)
+    try:
+        yield opened
+    finally:
+        await opened.close()
+
+
+async def test_a_sound_database_is_found_so_without_a_server(run: Run) -> None:
+    seen = await run("doctor")
+    assert seen.returncode == 0, seen.stdout
+    assert "BAD" not in seen.stdout
+    assert "ok   migrations: at " in seen.stdout
+    assert f"note server: no answer from {NOBODY}" in seen.stdout
+
+
+async def test_programs_read_the_findings_as_json(run: Run) -> None:
+    answer = json.loads((await run("doctor", "--json")).stdout)
+    assert answer["repaired"] == []
+    checks = {finding["check"]: finding["severity"] for finding in answer["findings"]}
+    assert checks["triggers"] == "good"
+    assert checks["pruning"] == "note"
+    assert set(checks) >= {"migrations", "standby", "notifications", "change log", "transactions", "orphans"}
+
+
+async def test_triggers_are_put_back_only_when_asked_and_the_server_reads_anew(
+    run: Run, connection: Connection, server_address: str, channel: grpc.aio.Channel
+) -> None:
+    await connection.execute("DROP TRIGGER depgraph_feed_insert ON services")
+    await connection.execute("ALTER TABLE services DISABLE TRIGGER depgraph_feed_delete")
+    await connection.execute("INSERT INTO services (service_id) VALUES ('unseen')")
+    looked = await run("doctor", address=server_address)
+    assert looked.returncode == 1
+    assert "BAD  triggers: services.depgraph_feed_insert is missing" in looked.stdout
+    assert "BAD  triggers: services.depgraph_feed_delete is disabled" in looked.stdout
+    assert "doctor --repair" in looked.stdout
+    assert len(await connection.fetch("SELECT FROM depgraph_feed.missing_triggers()")) == 2
+
+    repaired = await run("doctor", "--repair", address=server_address)
+    assert repaired.returncode == 0, repaired.stdout
+    assert "repaired: created services.depgraph_feed_insert" in repaired.stdout
+    assert "repaired: enabled services.depgraph_feed_delete" in repaired.stdout
+    request = pb.GetComponentRequest(service_id="unseen", consistency=Consistency(fully_consistent=True))
+    assert (await Stubs(channel).graph.GetComponent(request)).component.members == ["unseen"]
+
+
+async def test_a_database_that_lacks_migrations_is_told_what_to_run(run: Run, database_url: str) -> None:
+    await migrate.downgrade(database_url, "0003")
+    seen = await run("doctor")
+    assert seen.returncode == 1
+    assert "BAD  migrations: at 0003; 0004" in seen.stdout
+    assert "depgraph migrate up" in seen.stdout
+
+
+async def test_dependencies_without_their_ends_are_listed(run: Run, connection: Connection) -> None:
+    key, source = uuid4(), uuid4()
+    await connection.execute("SET session_replication_role = replica")
+    await connection.execute(
+        """INSERT INTO service_dependencies (id, source_service_id, target_service_id, communication_mode)
+        VALUES ($1, $2, $3, 'sync')""",
+        key,
+        source,
+        uuid4(),
+    )
+    seen = await run("doctor")
+    assert seen.returncode == 1
+    assert (
+        f"BAD  orphans: 1 dependencies wait outside the graph: {key} lacks its source and target"
+        in seen.stdout
+    )
+
+
+async def test_notifications_that_are_switched_off_are_noted(run: Run, connection: Connection) -> None:
+    name = await connection.fetchval("SELECT current_database()")
+    await connection.execute(f"ALTER DATABASE \"{name}\" SET depgraph.notify = 'off'")
+    seen = await run("doctor")
+    assert seen.returncode == 0
+    assert "note notifications: switched off for everyone" in seen.stdout
+
+
+async def test_a_database_that_is_away_is_said_so_in_one_line(run: Run) -> None:
+    seen = await run("doctor", "--database-url", "postgresql://u:secret@127.0.0.1:1/x")
+    assert seen.returncode == 1
+    assert "BAD  database: Can't connect" in seen.stdout
+    assert "secret" not in seen.stdout + seen.stderr
+
+
+@pytest.mark.parametrize("command", ["doctor", "token"])
+async def test_a_folder_without_a_database_is_left_as_it_is(command: str, tmp_path: Path) -> None:
+    nowhere = tmp_path / "nowhere"
+    seen = await asyncio.to_thread(depgraph, command, "--data-dir", str(nowhere))
+    assert seen.returncode == 1
+    assert f"there is no database in {nowhere}" in seen.stderr
+    assert not nowhere.exists()
+
+
+async def test_a_token_makes_a_read_wait_for_what_sql_has_written(
+    run: Run, connection: Connection, channel: grpc.aio.Channel
+) -> None:
+    await connection.execute("INSERT INTO services (service_id) VALUES ('by sql')")
+    token = (await run("token")).stdout.strip()
+    request = pb.GetComponentRequest(service_id="by sql", consistency=Consistency(at_least_as_fresh=token))
+    assert (await Stubs(channel).graph.GetComponent(request)).component.members == ["by sql"]
+
+
+async def test_the_form_that_the_database_prints_serves_as_a_token_too(
+    connection: Connection, channel: grpc.aio.Channel
+) -> None:
+    await connection.execute("INSERT INTO services (service_id) VALUES ('by sql')")
+    plain = await connection.fetchval("SELECT depgraph_feed.revision()")
+    request = pb.GetComponentRequest(service_id="by sql", consistency=Consistency(at_least_as_fresh=plain))
+    assert (await Stubs(channel).graph.GetComponent(request)).component.members == ["by sql"]
+
+
+async def test_a_token_of_a_database_without_the_schema_says_what_to_run(
+    run: Run, empty_database_url: str
+) -> None:
+    seen = await run("token", "--database-url", empty_database_url)
+    assert seen.returncode == 1
+    assert "depgraph migrate up" in seen.stderr
+
+
+def test_both_use_the_embedded_database_of_a_server_that_runs(reachable_folder: Path) -> None:
+    there = ("--data-dir", str(reachable_folder / "data"))
+    with serving_process(*there) as (address, _):
+        seen = depgraph("doctor", *there, "--address", address)
+        assert seen.returncode == 0, seen.stdout
+        assert f"ok   server: {address} holds 0 services" in seen.stdout
+        assert depgraph("token", *there).stdout.strip()
+    ended = depgraph("token", *there)
+    assert (ended.returncode, "no database running" in ended.stderr) == (1, True)
+    assert depgraph("doctor", *there, "--address", address).returncode == 0

@@ -1,0 +1,54 @@
+"""Feed triggers that are gone or switched off are put back as they were, and every replica reads anew what it missed."""
+
+import asyncpg
+import pytest
+
+from tests.support.auditing import audited
+from tests.support.catalog import schema_of
+from tests.support.following import assert_level
+
+Connection = asyncpg.Connection
+INSTALL = "SELECT table_name, trigger_name, deed FROM depgraph_feed.install_triggers()"
+TRIGGERS = [
+    (table, f"depgraph_feed_{event}")
+    for table in ("services", "service_dependencies")
+    for event in ("insert", "update", "delete", "truncate")
+]
+
+
+async def test_where_all_are_in_place_nothing_is_done(connection: Connection) -> None:
+    assert await connection.fetch(INSTALL) == []
+    assert await connection.fetchval("SELECT count(*) FROM depgraph_feed.change_log") == 0
+
+
+async def test_dropped_triggers_are_created_just_as_the_migration_made_them(
+    connection: Connection, database_url: str
+) -> None:
+    before = await schema_of(database_url)
+    for table, trigger in TRIGGERS:
+        await connection.execute(f"DROP TRIGGER {trigger} ON {table}")
+    assert await schema_of(database_url) != before
+    done = sorted(tuple(row) for row in await connection.fetch(INSTALL))
+    assert done == sorted((table, trigger, "created") for table, trigger in TRIGGERS)
+    assert await schema_of(database_url) == before
+
+
+@pytest.mark.parametrize("how", ["DISABLE", "ENABLE", "ENABLE REPLICA"])
+async def test_triggers_that_do_not_always_fire_are_enabled(
+    connection: Connection, database_url: str, how: str
+) -> None:
+    before = await schema_of(database_url)
+    await connection.execute(f"ALTER TABLE services {how} TRIGGER depgraph_feed_update")
+    assert [tuple(row) for row in await connection.fetch(INSTALL)] == [
+        ("services", "depgraph_feed_update", "enabled")
+    ]
+    assert await schema_of(database_url) == before
+
+
+async def test_a_replica_reads_what_it_missed(connection: Connection, database_url: str) -> None:
+    await connection.execute("INSERT INTO services (service_id) VALUES ('a')")
+    async with audited(database_url) as followed:
+        await connection.execute("DROP TRIGGER depgraph_feed_update ON services")
+        await connection.execute("UPDATE services SET team = 'unseen'")
+        await connection.execute(INSTALL)
+        await assert_level(followed.replica, connection)

@@ -1,0 +1,104 @@
+"""What the feed calls a problem, and when."""
+
+from datetime import UTC, datetime, timedelta
+
+import asyncpg
+import pytest
+
+from server.config import FeedSettings
+from server.domain.health import Audit
+from server.feed import Vitals
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+class Clock:
+    """A clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def vitals(clock: Clock) -> Vitals:
+    return Vitals(FeedSettings(prune_interval=timedelta(minutes=5)), clock)
+
+
+def problems(vitals: Vitals) -> tuple[str, ...]:
+    return vitals.health().problems
+
+
+def test_a_feed_that_has_not_begun_has_none(vitals: Vitals) -> None:
+    assert problems(vitals) == ()
+    assert vitals.health().trusted
+    assert vitals.health().last_audit is None
+
+
+def test_a_short_absence_of_the_database_is_none_and_a_long_one_is(vitals: Vitals, clock: Clock) -> None:
+    vitals.disconnected(ConnectionRefusedError("to secret@host"))
+    clock.now += 9
+    vitals.disconnected(ConnectionResetError("to secret@host"))
+    assert problems(vitals) == ()
+    clock.now += 2
+    [problem] = problems(vitals)
+    assert "away for 11 s" in problem
+    assert "ConnectionResetError" in problem
+    assert "secret" not in problem
+    vitals.stepped(0)
+    assert problems(vitals) == ()
+    assert vitals.disconnects == 2
+
+
+def test_a_standby_is_named_at_once(vitals: Vitals) -> None:
+    vitals.disconnected(asyncpg.ObjectNotInPrerequisiteStateError("a standby"))
+    [problem] = problems(vitals)
+    assert "standby" in problem
+    assert "primary" in problem
+
+
+def test_missing_triggers_are_listed_and_take_the_trust_away(vitals: Vitals) -> None:
+    vitals.saw_triggers(("services.depgraph_feed_insert",))
+    [problem] = problems(vitals)
+    assert "services.depgraph_feed_insert" in problem
+    assert not vitals.health().trusted
+    vitals.saw_triggers(())
+    assert problems(vitals) == ()
+    assert vitals.health().trusted
+
+
+async def test_who_waits_hears_when_trust_turns_and_not_when_the_list_merely_changes(vitals: Vitals) -> None:
+    vitals.saw_triggers(("a",))
+    await vitals.trust_turned()
+    vitals.saw_triggers(("a", "b"))
+    vitals.saw_triggers(())
+    await vitals.trust_turned()
+    assert vitals.trusted
+
+
+def test_rows_that_differed_are_a_problem_until_an_audit_finds_none(vitals: Vitals) -> None:
+    vitals.audited(Audit(NOON, timedelta(seconds=2), 7), ("service x is missing in memory",))
+    [problem] = problems(vitals)
+    assert "2026-01-01 12:00:00 UTC found 7 rows" in problem
+    assert "service x is missing in memory" in problem
+    vitals.audited(Audit(NOON, timedelta(seconds=2), 0), ())
+    assert problems(vitals) == ()
+    assert (vitals.audits, vitals.differing_rows) == (2, 7)
+
+
+def test_a_log_that_nobody_prunes_for_ten_turns_is_a_problem(vitals: Vitals, clock: Clock) -> None:
+    vitals.pruning()
+    clock.now += 49 * 60
+    assert problems(vitals) == ()
+    clock.now += 60
+    assert ["not been pruned for 3,000 s" in problem for problem in problems(vitals)] == [True]
+    vitals.pruned(12, 34)
+    assert problems(vitals) == ()
+    assert (vitals.pruned_rows, vitals.health().change_log_rows) == (12, 34)
