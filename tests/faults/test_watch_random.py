@@ -1,0 +1,28 @@
+"""
+Watchers who are killed and come back at random rebuild, from their streams alone, exactly the tables.
+
+``--soak-seconds 600`` for a long run with figures; ``--seed`` to roll the same dice again.
+"""
+
+import pytest
+
+from tests.support.random_watch import RandomWatch
+from tests.support.scene import Record
+
+SHORT_SECONDS = 3.6
+ROUND_SECONDS = 1.2
+
+
+@pytest.mark.timeout(0)  # as long as the soak
+async def test_watchers_who_come_and_go_rebuild_exactly_the_tables(
+    database_url: str, seed: int, soak_seconds: float | None, record: Record
+) -> None:
+    seconds = soak_seconds or SHORT_SECONDS
+    run = await RandomWatch(database_url, seed).play(seconds, rounds=round(seconds / ROUND_SECONDS))
+    record({"random watch": run.figures(), "seed": seed})
+    assert run.wrong == 0
+    assert run.comparisons >= 3 * len(run.mirrors)
+    assert run.streams["resumed from the log"] > 10
+    assert run.streams["resumed with a reset"] > 0
+    assert run.streams["left by the server"] > 0
+    assert all(mirror.batches > 20 for mirror in run.mirrors)
