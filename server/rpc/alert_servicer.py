@@ -84,9 +84,9 @@ class AlertServicer(AlertServiceServicer):
 def _cycle(path: Sequence[str]) -> Sequence[str]:
     """Check a cycle: 2 to 1,000 distinct names in call order."""
     check = Check()
-    check.at_most("cycle_path", path, _LONGEST_CYCLE)
+    check.at_most("cycle_path", path, _LONGEST_CYCLE, "make a cycle")
     if len(path) < 2:  # noqa: PLR2004 - it takes two to call each other
-        check.add("cycle_path", f"has {len(path)} names; a cycle has at least 2 services")
+        check.add("cycle_path", "names fewer than 2 services; it takes two to make a cycle")
     for position, name in enumerate(path):
         check.text(f"cycle_path[{position}]", name)
     check.distinct("cycle_path[{}]", path, "this service")

@@ -18,6 +18,9 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST_SECOND = -62_135_596_800  # 0001-01-01T00:00:00Z
 _LAST_SECOND = 253_402_300_799  # 9999-12-31T23:59:59Z
 _NANOS = 1_000_000_000
+# asyncpg sends the first and the last moment that a datetime can hold as -infinity and infinity.
+_FIRST_MOMENT = datetime.min.replace(tzinfo=UTC) + timedelta(microseconds=1)
+_LAST_MOMENT = datetime.max.replace(tzinfo=UTC) - timedelta(microseconds=1)
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _SHOWN = 40
 _NIL = UUID(int=0)
@@ -107,16 +110,19 @@ class Check:
         return self.optional_word(field, number, enum) or stand_in
 
     def moment(self, field: str, value: Timestamp) -> datetime:
-        """Check for a valid time: years 1 to 9999, microseconds kept, the rest cut off."""
+        """Check for a valid time: years 1 to 9999 but for the outermost microseconds, microseconds kept, the rest cut off."""
         if _FIRST_SECOND <= value.seconds <= _LAST_SECOND and 0 <= value.nanos < _NANOS:
-            return EPOCH + timedelta(seconds=value.seconds, microseconds=value.nanos // 1000)
+            moment = EPOCH + timedelta(seconds=value.seconds, microseconds=value.nanos // 1000)
+            return min(max(moment, _FIRST_MOMENT), _LAST_MOMENT)
         self.add(field, "is not a valid time of the years 1 to 9999")
         return EPOCH
 
-    def at_most(self, field: str, items: Sequence[object], most: int) -> None:
-        """Refuse too many items at once, before any of them is looked at."""
+    def at_most(
+        self, field: str, items: Sequence[object], most: int, limit: str = "fit one call, so split it"
+    ) -> None:
+        """Refuse too many items at once, before any of them is looked at; ``limit`` says what the most is about."""
         if len(items) > most:
-            self.add(field, f"has {len(items):,} items; at most {most:,} fit one call, so split it")
+            self.add(field, f"has {len(items):,} items; at most {most:,} {limit}")
             self.done()
 
     def distinct(self, path: str, keys: Iterable[Hashable], what: str) -> None:

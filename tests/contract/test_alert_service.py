@@ -152,3 +152,18 @@ async def test_an_unknown_alert_is_not_found(stubs: Stubs) -> None:
     ):
         failure = await failure_of(call)
         assert (failure.code, failure.reason) == (grpc.StatusCode.NOT_FOUND, "ALERT_NOT_FOUND")
+
+
+@pytest.mark.parametrize(
+    ("length", "wrong"),
+    [
+        (1, "names fewer than 2 services; it takes two to make a cycle"),
+        (1_001, "has 1,001 items; at most 1,000 make a cycle"),
+    ],
+)
+async def test_a_path_that_is_no_cycle_is_refused_with_the_reason(
+    stubs: Stubs, length: int, wrong: str
+) -> None:
+    path = [f"s{number}" for number in range(length)]
+    failure = await failure_of(stubs.alerts.CheckCycle(pb.CheckCycleRequest(cycle_path=path)))
+    assert (failure.code, failure.fields) == (grpc.StatusCode.INVALID_ARGUMENT, {"cycle_path": wrong})

@@ -9,7 +9,8 @@ from google.protobuf.json_format import MessageToDict, ParseDict
 
 from depgraph.v1 import catalog_service_pb2 as catalog
 from depgraph.v1 import dependency_service_pb2 as pb
-from depgraph.v1.types_pb2 import Dependency, Service
+from depgraph.v1.graph_service_pb2 import GetComponentRequest
+from depgraph.v1.types_pb2 import Consistency, Dependency, Service
 from tests.support.calls import Stubs, edges
 from tests.support.failures import failure_of
 
@@ -113,3 +114,15 @@ async def test_a_report_with_one_bad_edge_writes_nothing(stubs: Stubs) -> None:
 
 async def test_an_empty_report_is_a_report(stubs: Stubs) -> None:
     assert await ingest(stubs, report()) == (0, 0, 0, 0)
+
+
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999999Z"])
+@pytest.mark.parametrize("written", [(), ("a>b",)])
+async def test_the_outermost_times_neither_fail_nor_stop_the_feed(
+    stubs: Stubs, moment: str, written: tuple[str, ...]
+) -> None:
+    request = report(*written, nodes=({"service_id": "n"},), observe_time=moment)
+    answer = await stubs.dependencies.IngestGraph(request)
+    fresh = Consistency(at_least_as_fresh=answer.revision)
+    found = await stubs.graph.GetComponent(GetComponentRequest(service_id="n", consistency=fresh))
+    assert found.component.members == ["n"]

