@@ -44,15 +44,32 @@ def struct_of(text: str) -> Struct:
     Read the JSON text of an object, whoever wrote it.
 
     SQL can store what a Struct can't hold: numbers beyond a double become the nearest double, and what is nested
-    deeper than 30 levels becomes its JSON text. Anything but an object becomes an empty Struct. O(size).
+    deeper than 30 levels becomes its JSON text. Anything but an object, or one of many hundred levels, becomes an empty
+    Struct. O(size).
     """
-    struct = Struct()
     if text == "{}":
-        return struct
-    value = json.loads(text, parse_int=_double, parse_float=_double)
-    if isinstance(value, dict):
-        _fill(struct, value, MAX_DEPTH)
+        return Struct()
+    value = stored_json(text)
+    struct = Struct()
+    try:
+        if isinstance(value, dict):
+            _fill(struct, value, MAX_DEPTH)
+    except RecursionError:
+        return Struct()
     return struct
+
+
+def stored_json(text: str) -> Json:
+    """
+    Read JSON text as SQL stored it: every number as the nearest double; None for what no parser here goes deep enough.
+
+    PostgreSQL takes numbers of 100,000 digits and thousands of levels, and one such row must not fail every answer it is part of.
+    """
+    try:
+        value: Json = json.loads(text, parse_int=_double, parse_float=_double)
+    except RecursionError:
+        return None
+    return value
 
 
 def _of_struct(struct: Struct, levels: int) -> Json:

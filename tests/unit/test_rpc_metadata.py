@@ -144,3 +144,9 @@ def test_what_sql_nested_too_deep_becomes_text_and_can_still_be_sent() -> None:
 @pytest.mark.parametrize("stored", ["[1]", "3", '"text"', "null", "true"])
 def test_metadata_that_is_no_object_is_shown_as_empty(stored: str) -> None:
     assert struct_of(stored) == Struct()
+
+
+@pytest.mark.parametrize("levels", [400, 900, 5_000])
+def test_what_sql_nested_deeper_than_python_reads_can_still_be_sent(levels: int) -> None:
+    sent = struct_of('{"x":' * levels + "1" + "}" * levels).SerializeToString()
+    assert len(Struct.FromString(sent).fields) <= 1
