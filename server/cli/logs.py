@@ -34,16 +34,20 @@ def configure_logging(level: LogLevel, form: LogFormat) -> None:
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     # What it would say of each step the command says itself.
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    if level != "debug":
-        logging.getLogger("alembic").setLevel(logging.WARNING)  # the server reports each migration itself
 
 
 def _rendering(*, as_text: bool) -> list[Processor]:
+    """Render without the local variables of a traceback's frames, which hold passwords and callers' rows."""
     drop_internals = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     if as_text:
-        return [drop_internals, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        console = structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
+        return [drop_internals, console]
     return [
         drop_internals,
-        structlog.processors.dict_tracebacks,
+        structlog.processors.ExceptionRenderer(
+            structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+        ),
         structlog.processors.JSONRenderer(),
     ]
