@@ -86,6 +86,8 @@ def _edge_columns(edges: Sequence[DependencyDraft]) -> tuple[list[object], ...]:
 def _warnings(names: Sequence[str]) -> tuple[str, ...]:
     if not names:
         return ()
+    if len(names) == 1:
+        return (f"1 service was made by a person and keeps its values: {names[0]}",)
     listed = ", ".join(names[:_NAMES_IN_WARNING])
     rest = len(names) - _NAMES_IN_WARNING
     more = f" and {rest} more" if rest > 0 else ""

@@ -200,6 +200,14 @@ async def test_services_made_by_a_person_keep_their_values_and_one_warning_names
     assert (await catalog.page(ServiceFilter(), 20, None)).rows == before
 
 
+async def test_the_warning_about_a_single_service_names_it(
+    repository: DependencyRepository, catalog: ServiceRepository
+) -> None:
+    await catalog.upsert(services("a"))
+    written = await repository.ingest(report(nodes=(IngestNode(service_id="a", team="other"),)))
+    assert written.value.warnings == ("1 service was made by a person and keeps its values: a",)
+
+
 async def test_a_service_made_by_a_person_that_agrees_with_the_report_brings_no_warning(
     repository: DependencyRepository, catalog: ServiceRepository
 ) -> None:
