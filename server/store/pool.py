@@ -27,6 +27,7 @@ else:
 Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 
 _PING = query("database_ping")
+_NOTICE_LOST_CLIENTS = query("database_notice_lost_clients")
 _PING_TIMEOUT = 1.0
 _PROBE_AFTER = 5.0
 _HAND_BACK_TIMEOUT = 5.0
@@ -85,6 +86,7 @@ class ConnectionPool:
             command_timeout=command_timeout.total_seconds(),
             connection_class=_AgeingConnection,
             server_settings=_SESSION,
+            init=_notice_lost_clients,
             reset=_keep_session,
         )
 
@@ -196,3 +198,14 @@ def cut_off(connection: Connection) -> Iterator[None]:
 
 async def _keep_session(_connection: "asyncpg.Connection[asyncpg.Record]") -> None:
     """Spare the round trip that resets a session: no statement here changes it for longer than a transaction."""
+
+
+async def _notice_lost_clients(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """
+    Let the server end a statement that waits for a lock when our end of the connection is closed.
+
+    Otherwise it would wait on, and hold what it had locked: a statement is cancelled over a connection of its own, which may fail,
+    upon which the driver closes the first. A server on a platform without a way to look refuses the setting.
+    """
+    with contextlib.suppress(asyncpg.InvalidParameterValueError):
+        await connection.execute(_NOTICE_LOST_CLIENTS)
