@@ -63,6 +63,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             self._calls.enter(method)
             try:
                 self._calls.admit(method)
+                _refuse_late(context)
                 return await _answer(behaviour, request, context)
             except grpc.aio.AbortError:
                 code = context.code().name
@@ -84,6 +85,18 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                     self._observer.called(method, code, elapsed)
 
         return call
+
+
+def _refuse_late(context: Context) -> None:
+    """
+    Do no work for a caller whose deadline passed while the call waited its turn.
+
+    gRPC cancels such a call too, but only after it was handed over: a quick write would be committed by then. Nobody
+    is left to be told a status.
+    """
+    remaining: float | None = context.time_remaining()
+    if remaining is not None and remaining <= 0:
+        raise asyncio.CancelledError("the deadline had passed when the call's turn came")
 
 
 async def _answer(behaviour: Behaviour, request: Any, context: Context) -> Any:
