@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import typer
 
-from server.cli import doctor, importing, migrate, serve, show, status, token
+from server.cli import doctor, importing, migrate, serve, show, status, token, watch
 from server.cli.failures import INTERRUPTED, exit_code, sentence
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ app.add_typer(migrate.app, name="migrate")
 app.command("import")(importing.import_graph)
 app.command("show")(show.show)
 app.command("status")(status.status)
+app.command("watch")(watch.watch)
 app.command("doctor")(doctor.doctor)
 app.command("token")(token.token)
 
