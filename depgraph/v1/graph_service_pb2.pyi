@@ -116,7 +116,9 @@ class _WatchEventEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_WatchEvent
     """WATCH_EVENT_HEARTBEAT: nothing changed; `revision` may be resumed from as well."""
     WATCH_EVENT_RESET: _WatchEvent.ValueType  # 3
     """WATCH_EVENT_RESET: forget everything; the services and dependencies of this batch are the whole graph. Sent first when
-    include_state asks for it, and when `revision` is too old, or of another database, to resume from.
+    include_state asks for it, and when `revision` can't be resumed from: it is older than the change log, of another database, or of this
+    one before a crash or failover, a table was truncated since, or more rows changed since than the graph holds. In the middle of a
+    stream only when the first watcher comes while the server reads the whole graph anew.
     """
 
 class WatchEvent(_WatchEvent, metaclass=_WatchEventEnumTypeWrapper):
@@ -130,7 +132,9 @@ WATCH_EVENT_HEARTBEAT: WatchEvent.ValueType  # 2
 """WATCH_EVENT_HEARTBEAT: nothing changed; `revision` may be resumed from as well."""
 WATCH_EVENT_RESET: WatchEvent.ValueType  # 3
 """WATCH_EVENT_RESET: forget everything; the services and dependencies of this batch are the whole graph. Sent first when
-include_state asks for it, and when `revision` is too old, or of another database, to resume from.
+include_state asks for it, and when `revision` can't be resumed from: it is older than the change log, of another database, or of this
+one before a crash or failover, a table was truncated since, or more rows changed since than the graph holds. In the middle of a
+stream only when the first watcher comes while the server reads the whole graph anew.
 """
 Global___WatchEvent: _TypeAlias = WatchEvent  # noqa: Y015
 
@@ -631,9 +635,11 @@ class WatchRequest(_message.Message):
     REVISION_FIELD_NUMBER: _builtins.int
     INCLUDE_STATE_FIELD_NUMBER: _builtins.int
     revision: _builtins.str
-    """revision to go on after, of any answer, write or watch. Empty = now."""
+    """revision to go on after, of any answer or watch. The revision of a write names no snapshot: the watch then begins at the first
+    one that holds the write, and what changed before that is not told. Empty = now.
+    """
     include_state: _builtins.bool
-    """include_state begins with the whole graph (RESET) when there is no revision to resume from. Default false."""
+    """include_state begins with the whole graph (RESET) when there is no revision to resume from, or that of a write. Default false."""
     def __init__(
         self,
         *,
@@ -650,7 +656,7 @@ Global___WatchRequest: _TypeAlias = WatchRequest  # noqa: Y015
 
 @_typing.final
 class RemovedService(_message.Message):
-    """RemovedService names a service that is gone."""
+    """RemovedService names a service that is gone. In the first batch after a resume it may be one that the watcher never knew."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -659,7 +665,7 @@ class RemovedService(_message.Message):
     id: _builtins.str
     """id it had."""
     service_id: _builtins.str
-    """service_id it had."""
+    """service_id it had. Empty in the first batch after a resume, for only the id is known then."""
     def __init__(
         self,
         *,
@@ -676,7 +682,9 @@ Global___RemovedService: _TypeAlias = RemovedService  # noqa: Y015
 
 @_typing.final
 class RemovedDependency(_message.Message):
-    """RemovedDependency names a dependency that is gone."""
+    """RemovedDependency names a dependency that is gone. In the first batch after a resume it may be one that the watcher never knew,
+    and everything but the id is unset.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -710,7 +718,10 @@ Global___RemovedDependency: _TypeAlias = RemovedDependency  # noqa: Y015
 
 @_typing.final
 class WatchResponse(_message.Message):
-    """WatchResponse is a part, of at most 1 MiB, of one batch; a batch is whole when a part comes whose `more` is false."""
+    """WatchResponse is a part, of at most 1 MiB, of one batch; a batch is whole when a part comes whose `more` is false. A row larger than
+    that comes alone. The first batch comes at once and leads from `revision` to now (a heartbeat when nothing changed): it may repeat
+    rows as they were. Later ones hold what differs and nothing else. A dependency is told while both its ends are there.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
