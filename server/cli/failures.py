@@ -75,7 +75,9 @@ def database_failures() -> Iterator[None]:
 
 def _usage(error: typer.TyperException) -> str:
     format_message = getattr(error, "format_message", None)
-    return str(format_message() if format_message is not None else error).strip()
+    text = str(format_message() if format_message is not None else error).strip()
+    # What the validator below Typer puts before its sentences.
+    return text.replace(": Value error, ", ": ")
 
 
 def _last_cause(message: str) -> str:

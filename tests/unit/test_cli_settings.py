@@ -1,8 +1,11 @@
 """No I/O: what the flags of the command accept, and that a refusal names what is wrong."""
 
+from typing import Literal
+
 import pytest
 import typer
 
+from server.cli.failures import sentence
 from server.cli.settings import checked_address, checked_database_url, checked_listen
 
 
@@ -85,3 +88,15 @@ def test_another_url_is_refused_without_showing_its_password(value: str) -> None
 
 def test_no_url_means_the_embedded_database() -> None:
     assert checked_database_url(None) is None
+
+
+def test_a_wrong_choice_is_refused_without_the_validators_own_words() -> None:
+    app = typer.Typer()
+
+    @app.command()
+    def choose(level: Literal["high", "low"]) -> None:
+        raise AssertionError(level)
+
+    with pytest.raises(typer.TyperException) as refusal:
+        app(["middle"], standalone_mode=False)
+    assert sentence(refusal.value) == "Invalid value for 'level': 'middle' is not one of 'high', 'low'."
