@@ -7,9 +7,10 @@ PROTOS := $(wildcard proto/depgraph/v1/*.proto)
 LISTEN ?= 127.0.0.1:50051
 DATA_DIR ?= .depgraph
 SAMPLE := examples/online_shop.json
+SOAK_SECONDS ?= 600
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check proto proto-fresh format lint types imports buf breaking package bench lock clean
+.PHONY: help setup run test soak check proto proto-fresh format lint types imports buf breaking package bench lock clean
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +30,9 @@ run: $(STAMP) ## start the server with a sample topology (LISTEN=..., DATA_DIR=.
 
 test: $(STAMP) ## run every test
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+soak: $(STAMP) ## ten minutes of random writers against the feed (SOAK_SECONDS=600, SEED=...)
+	@$(BIN)/python -m pytest -s -q -o timeout=0 tests/faults/test_random_writers.py --soak-seconds $(SOAK_SECONDS) $(if $(SEED),--seed $(SEED))
 
 check: lint types imports buf breaking proto-fresh package test ## everything CI does
 
