@@ -30,7 +30,7 @@ REPEATABLE_CALLS = {
     "depgraph.v1.GraphService": ("Traverse", "ListComponents", "GetComponent", "GetStatus"),
     "depgraph.v1.AlertService": ("GetAlert", "ListAlerts", "CheckCycle"),
 }
-REPEATABLE_STREAMS = {"depgraph.v1.GraphService": ("StreamTraverse", "GetAdjacencyList")}
+REPEATABLE_STREAMS = {"depgraph.v1.GraphService": ("StreamTraverse", "GetAdjacencyList", "Watch")}
 
 
 def checked_timeout(seconds: float | None) -> float | None:

@@ -10,6 +10,7 @@ from server.rpc.running import RunningCalls
 
 CALL = "/depgraph.v1.GraphService/Traverse"
 WATCH = "/grpc.health.v1.Health/Watch"
+GRAPH_WATCH = "/depgraph.v1.GraphService/Watch"
 REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
 LONG = timedelta(seconds=30)
 
@@ -74,3 +75,28 @@ async def test_ended_streams_know_who_ended_them() -> None:
     calls.end_streams()
     assert await stream is True
     assert calls.is_ended() is False
+
+
+async def test_who_watches_the_graph_is_ended_when_draining_begins_and_health_is_not() -> None:
+    calls = RunningCalls()
+
+    async def stay(method: str) -> bool:
+        calls.enter(method)
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return calls.is_ended()
+        finally:
+            calls.leave(method)
+        return False
+
+    graph, health = (asyncio.ensure_future(stay(method)) for method in (GRAPH_WATCH, WATCH))
+    await asyncio.sleep(0)
+    assert len(calls) == 0
+    calls.begin_drain()
+    assert await graph is True
+    assert not health.done()
+    with pytest.raises(NotReadyError):
+        calls.admit(GRAPH_WATCH)
+    calls.end_streams()
+    assert await health is True
