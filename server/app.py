@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -48,6 +49,8 @@ class Application:
         self._stack = AsyncExitStack()
         self._rpc_server: RpcServer | None = None
         self.replica = Replica(settings.feed.longest_wait)
+        # Looking through the graph for garbage, which it is not, would hold up everybody for half a second each time.
+        self.replica.settled = gc.freeze
         self.vitals = Vitals(settings.feed)
         self.address = self.metrics_address = ""
         self._registry = CollectorRegistry()

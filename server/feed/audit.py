@@ -28,7 +28,7 @@ from server.feed.vitals import Vitals
 log = structlog.get_logger(__name__)
 
 # Compared at a time, before others get the event loop for as long.
-PORTION = 500
+PORTION = 100
 MOST_EXAMPLES = 3
 _SNAPSHOT_NAME = re.compile(r"[0-9A-F-]+", re.ASCII)
 
@@ -86,7 +86,7 @@ class Auditor:
         Compare now, and have memory read anew if a row differs.
 
         The rows in memory are noted at the snapshot of a step; a connection of its own reads the tables as that very snapshot shows
-        them, at leisure, while memory moves on. O(rows), half of that time on the event loop, in portions of a few milliseconds.
+        them, at leisure, while memory moves on. O(rows), at most half of that time on the event loop, a millisecond or two in one go.
 
         Raises ``AuditYieldedError`` or ``asyncpg.LockNotAvailableError`` when DDL or TRUNCATE wants a table meanwhile, and what a lost
         connection raises.

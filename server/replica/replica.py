@@ -31,11 +31,12 @@ class Replica:
     The graph in memory and where it stands. The feed writes it, handlers read it, all on one event loop.
 
     Invariant: between two awaits, graph and position equal the tables exactly as one snapshot of the database saw them.
-    ``ask`` is called when a reader needs the feed to look now.
+    ``ask`` is called when a reader needs the feed to look now, ``settled`` whenever a page of rows was read that will stay for long.
     """
 
     def __init__(self, longest_wait: timedelta, ask: Callable[[], None] = lambda: None) -> None:
         self.ask = ask
+        self.settled: Callable[[], None] = lambda: None
         self.subscriptions = Subscriptions()
         self._longest_wait = longest_wait
         self._graph = DependencyGraph()
@@ -78,7 +79,7 @@ class Replica:
 
     def loading_begins(self) -> Load:
         """Start an empty graph aside."""
-        return Load(LoadComparison(self._graph) if self.subscriptions else None)
+        return Load(LoadComparison(self._graph) if self.subscriptions else None, self.settled)
 
     def swap(self, load: GraphLoad, position: FeedPosition, ticket: int) -> None:
         """Answer from a loaded graph from now on."""
