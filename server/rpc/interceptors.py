@@ -73,6 +73,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 if self._calls.is_ended():
                     await _abort(context, NotReadyError("the server is shutting down"))
                 raise
+            except grpc.aio.InternalError:
+                # An answer that can't be sent, because the caller is gone: no error of ours.
+                code = "CANCELLED"
+                raise
             except Exception as error:  # noqa: BLE001 - whatever a handler raises, the caller gets a status
                 known = error if isinstance(error, DomainError) else _logged(method, error)
                 code = code_of(known).name
