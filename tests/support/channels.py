@@ -5,11 +5,16 @@ from contextlib import asynccontextmanager
 
 import grpc
 
+Option = tuple[str, int]
+# What such a channel has not read yet stays with the server, but for some ten kilobytes.
+HOLDS_LITTLE: tuple[Option, ...] = (("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 16_384))
+
 
 @asynccontextmanager
-async def open_channel(address: str) -> AsyncIterator[grpc.aio.Channel]:
+async def open_channel(address: str, *more: Option) -> AsyncIterator[grpc.aio.Channel]:
     """Open a channel of its own, with connections shared with nobody, that takes large messages and sends what it is told to."""
     options = [
+        *more,
         ("grpc.use_local_subchannel_pool", 1),
         ("grpc.max_receive_message_length", -1),
         ("grpc.max_send_message_length", -1),

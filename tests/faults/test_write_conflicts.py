@@ -1,0 +1,168 @@
+"""Writers in each other's way: deadlocks and serialization failures, once and again and again."""
+
+import asyncio
+
+import asyncpg
+import grpc
+import pytest
+
+from tests.support.backends import until_backends
+from tests.support.failures import failure_of
+from tests.support.plain_sql import connected
+from tests.support.scene import Record
+from tests.support.soundness import AT_WORK
+from tests.support.whole_server import BATCH, FIRST, WholeServer, teams_in_tables
+
+ATTEMPTS = 4
+TOUCH = "UPDATE services SET team = team WHERE service_id = '{}'"
+
+
+async def server_waits_for(observer: asyncpg.Connection, other: asyncpg.Connection) -> None:
+    """Wait until a session of the server's pool waits for what another session holds."""
+    condition = f"application_name = 'depgraph' AND {other.get_server_pid()} = ANY (pg_blocking_pids(pid))"
+    await until_backends(observer, condition, 1)
+
+
+class Rival:
+    """
+    Another program in a deadlock with the server, over and over, in which the server is always the one that yields.
+
+    It holds the last service of the batch and, whenever the server has locked the first and waits, asks for that one too.
+    """
+
+    def __init__(self, session: asyncpg.Connection, observer: asyncpg.Connection) -> None:
+        self._session = session
+        self._observer = observer
+
+    async def begin(self) -> None:
+        await self._session.execute("SET deadlock_timeout = '10min'; BEGIN; " + TOUCH.format(BATCH[-1]))
+
+    async def deadlock(self) -> None:
+        """Come back once the server has yielded; the first service is held then."""
+        await server_waits_for(self._observer, self._session)
+        await self._session.execute("SAVEPOINT before; " + TOUCH.format(BATCH[0]))
+
+    async def let_go_of_the_first(self) -> None:
+        await self._session.execute("ROLLBACK TO SAVEPOINT before")
+
+
+@pytest.fixture
+async def quick_deadlocks(database_url: str, connection: asyncpg.Connection) -> None:
+    """Whoever connects to the test's database from now on sees a deadlock after 20 ms."""
+    name = await connection.fetchval("SELECT current_database()")
+    await connection.execute(f'ALTER DATABASE "{name}" SET deadlock_timeout = 20')
+
+
+async def test_a_write_that_yields_in_a_deadlock_is_made_once_the_other_is_done(
+    database_url: str, quick_deadlocks: None, connection: asyncpg.Connection, record: Record
+) -> None:
+    async with WholeServer.opened(database_url, record) as server, connected(database_url) as session:
+        rival = Rival(session, connection)
+        await rival.begin()
+        write = asyncio.create_task(server.outcome("second"))
+        await rival.deadlock()
+        await server_waits_for(connection, session)
+        await session.execute("COMMIT")
+        assert await write is None
+        assert await teams_in_tables(database_url) == {"second"}
+        await server.recovers("deadlock, resolved")
+        assert server.onlooker.teams == [FIRST, "second"]
+
+
+async def test_a_deadlock_that_persists_is_given_up_after_a_few_attempts(
+    database_url: str, quick_deadlocks: None, connection: asyncpg.Connection, record: Record
+) -> None:
+    async with WholeServer.opened(database_url, record) as server, connected(database_url) as session:
+        rival = Rival(session, connection)
+        await rival.begin()
+        write = asyncio.create_task(server.outcome("second"))
+        for _ in range(ATTEMPTS):
+            await rival.deadlock()
+            await rival.let_go_of_the_first()
+        failure = await write
+        assert failure is not None
+        assert (failure.code, failure.reason) == (grpc.StatusCode.ABORTED, "WRITE_CONFLICT")
+        await session.execute("ROLLBACK")
+        assert await teams_in_tables(database_url) == {FIRST}
+        await server.recovers("deadlock, again and again", attempts=ATTEMPTS)
+
+
+async def test_a_write_is_not_tried_again_after_its_deadline(
+    database_url: str, quick_deadlocks: None, connection: asyncpg.Connection, record: Record
+) -> None:
+    async with WholeServer.opened(database_url, record) as server, connected(database_url) as session:
+        rival = Rival(session, connection)
+        await rival.begin()
+        write = asyncio.create_task(failure_of(server.write_batch("second", deadline=1)))
+        await rival.deadlock()
+        assert (await write).code is grpc.StatusCode.DEADLINE_EXCEEDED
+        await until_backends(connection, AT_WORK, 0)
+        await session.execute("COMMIT")
+        assert await teams_in_tables(database_url) == {FIRST}
+        await server.recovers("deadline in the middle of retries")
+
+
+@pytest.fixture
+async def strict_isolation(database_url: str, connection: asyncpg.Connection) -> None:
+    """Transactions that don't say otherwise fail when their rows were changed after their snapshot."""
+    name = await connection.fetchval("SELECT current_database()")
+    await connection.execute(
+        f"ALTER DATABASE \"{name}\" SET default_transaction_isolation = 'repeatable read'"
+    )
+
+
+async def overtake(
+    first: asyncpg.Connection, observer: asyncpg.Connection, second: asyncpg.Connection
+) -> None:
+    """Commit a row that the server waits for with the first session, while the second is next to have it."""
+    await server_waits_for(observer, first)
+    queued = asyncio.create_task(
+        second.execute("BEGIN ISOLATION LEVEL READ COMMITTED; " + TOUCH.format(BATCH[0]))
+    )
+    await until_backends(observer, f"pid = {second.get_server_pid()} AND wait_event_type = 'Lock'", 1)
+    await first.execute("COMMIT")
+    await queued
+
+
+async def overtake_again_and_again(
+    one: asyncpg.Connection, other: asyncpg.Connection, observer: asyncpg.Connection, times: int
+) -> None:
+    """Let a write of the server fail so many times; what it waits for then is let go of."""
+    for _ in range(times):
+        await overtake(one, observer, other)
+        one, other = other, one
+    await one.execute("ROLLBACK")
+
+
+async def test_a_write_that_fails_to_serialize_is_made_anew(
+    database_url: str, strict_isolation: None, connection: asyncpg.Connection, record: Record
+) -> None:
+    async with (
+        WholeServer.opened(database_url, record) as server,
+        connected(database_url) as one,
+        connected(database_url) as other,
+    ):
+        await one.execute("BEGIN ISOLATION LEVEL READ COMMITTED; " + TOUCH.format(BATCH[0]))
+        write = asyncio.create_task(server.outcome("second"))
+        await overtake_again_and_again(one, other, connection, ATTEMPTS - 1)
+        assert await write is None
+        assert await teams_in_tables(database_url) == {"second"}
+        await server.recovers("serialization failure, three in a row")
+
+
+async def test_a_write_that_fails_to_serialize_again_and_again_is_given_up(
+    database_url: str, strict_isolation: None, connection: asyncpg.Connection, record: Record
+) -> None:
+    async with (
+        WholeServer.opened(database_url, record) as server,
+        connected(database_url) as one,
+        connected(database_url) as other,
+    ):
+        await one.execute("BEGIN ISOLATION LEVEL READ COMMITTED; " + TOUCH.format(BATCH[0]))
+        write = asyncio.create_task(server.outcome("second"))
+        await overtake_again_and_again(one, other, connection, ATTEMPTS)
+        failure = await write
+        assert failure is not None
+        assert (failure.code, failure.reason) == (grpc.StatusCode.ABORTED, "WRITE_CONFLICT")
+        assert await teams_in_tables(database_url) == {FIRST}
+        await server.recovers("serialization failure, four in a row")

@@ -1,0 +1,69 @@
+"""HTTP/2 by hand, to send what gRPC's own clients would not: calls with a deadline that is as good as over."""
+
+import asyncio
+import struct
+import time
+from contextlib import suppress
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+DATA, HEADERS, SETTINGS = 0x0, 0x1, 0x4
+END_STREAM, END_HEADERS = 0x1, 0x4
+# The shortest deadline that the protocol can say.
+OVER = "1n"
+
+
+def calls_out_of_time(method: str, requests: list[bytes]) -> bytes:
+    """A whole connection: each request once, as a call of its own to a method."""
+    frames = [PREFACE, _frame(SETTINGS, 0, 0, b"")]
+    for number, request in enumerate(requests):
+        stream = 2 * number + 1
+        frames.append(_frame(HEADERS, END_HEADERS, stream, _headers(method)))
+        frames.append(_frame(DATA, END_STREAM, stream, struct.pack(">?I", False, len(request)) + request))
+    return b"".join(frames)
+
+
+async def make_late(address: str, sent: bytes, stall_seconds: float, silence_seconds: float) -> bytes:
+    """
+    Send bytes to a server in this event loop, which then stands still; return what the server says until it falls silent.
+
+    Deadlines pass while it stands still: what gRPC received then comes to the server's turn too late.
+    """
+    host, port = address.rsplit(":", 1)
+    reader, writer = await asyncio.open_connection(host, int(port))
+    heard = b""
+    try:
+        writer.write(sent)
+        time.sleep(stall_seconds)  # noqa: ASYNC251 - it is the fault
+        with suppress(TimeoutError):
+            while True:
+                async with asyncio.timeout(silence_seconds):
+                    chunk = await reader.read(65_536)
+                if not chunk:
+                    break
+                heard += chunk
+    finally:
+        writer.close()
+    return heard
+
+
+def _headers(method: str) -> bytes:
+    fields = {
+        ":method": "POST",
+        ":scheme": "http",
+        ":path": method,
+        ":authority": "localhost",
+        "te": "trailers",
+        "content-type": "application/grpc",
+        "grpc-timeout": OVER,
+    }
+    return b"".join(b"\x00" + _text(name) + _text(value) for name, value in fields.items())
+
+
+def _text(text: str) -> bytes:
+    """Write a short string of HPACK, not compressed."""
+    encoded = text.encode()
+    return bytes([len(encoded)]) + encoded
+
+
+def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+    return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream) + payload
