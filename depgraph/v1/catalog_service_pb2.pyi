@@ -333,7 +333,9 @@ Global___BatchUpsertServicesRequest: _TypeAlias = BatchUpsertServicesRequest  # 
 
 @_typing.final
 class BatchUpsertServicesResponse(_message.Message):
-    """BatchUpsertServicesResponse holds the services as stored."""
+    """BatchUpsertServicesResponse holds the services as stored. It may be larger than the 4 MiB that gRPC clients take by default: raise
+    their limit, or write in smaller batches.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -163,7 +163,9 @@ Global___BatchUpsertDependenciesRequest: _TypeAlias = BatchUpsertDependenciesReq
 
 @_typing.final
 class BatchUpsertDependenciesResponse(_message.Message):
-    """BatchUpsertDependenciesResponse holds the dependencies as stored."""
+    """BatchUpsertDependenciesResponse holds the dependencies as stored. It may be larger than the 4 MiB that gRPC clients take by default:
+    raise their limit, or write in smaller batches.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -347,7 +349,9 @@ class IngestGraphRequest(_message.Message):
     """discovery_source that reports. Required."""
     @_builtins.property
     def observe_time(self) -> _timestamp_pb2.Timestamp:
-        """observe_time is when the report was true; becomes last_observed_time of its edges, which never goes back. Default: now."""
+        """observe_time is when the report was true; becomes last_observed_time of its edges. An edge that was observed after it stays as it
+        is. At most a day ahead of the server's clock. Default: now.
+        """
 
     @_builtins.property
     def nodes(self) -> _containers.RepeatedCompositeFieldContainer[Global___IngestNode]:
@@ -394,7 +398,7 @@ class IngestGraphResponse(_message.Message):
     edges_updated: _builtins.int
     """edges_updated is how many changed in more than last_observed_time."""
     edges_unchanged: _builtins.int
-    """edges_unchanged is how many were just seen again."""
+    """edges_unchanged is how many were just seen again, or observed after this report's time."""
     revision: _builtins.str
     """revision of the write."""
     @_builtins.property

@@ -4,21 +4,43 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from importlib import metadata
+from typing import Annotated
 
 import typer
 
 from server.cli import doctor, importing, migrate, serve, show, status, token, watch
 from server.cli.failures import INTERRUPTED, exit_code, sentence
 
+HELP = "A service-dependency graph: who calls whom, answered over gRPC."
+
 app = typer.Typer(
     name="depgraph",
-    help="A service-dependency graph: who calls whom, answered over gRPC.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _tell_version(asked: bool) -> None:  # noqa: FBT001 - typer passes the value of the option
+    if asked:
+        typer.echo(f"depgraph {metadata.version('depgraph')}")
+        raise typer.Exit
+
+
+@app.callback(help=HELP)
+def _common(
+    *,
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_tell_version, is_eager=True, help="Say which version this is."),
+    ] = False,
+) -> None:
+    """Take the options that belong to no command."""
+
+
 app.command("serve")(serve.serve)
 app.add_typer(migrate.app, name="migrate")
 app.command("import")(importing.import_graph)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from server.domain.errors import InvalidRevisionError
 
 _MAX_TOKEN_LENGTH = 16_384
+_LAST_XID = 2**63 - 1
 _PLAIN = re.compile(r"(?P<feed>\d+:\d+:[0-9a-f-]{36})/(?P<position>\d+(?P<snapshot>:\d+:[\d,]*)?)", re.ASCII)
 
 
@@ -32,10 +33,13 @@ class Snapshot:
 
     @classmethod
     def parse(cls, text: str) -> "Snapshot":
-        """Read PostgreSQL's form; ``ValueError`` on anything else."""
+        """Read PostgreSQL's form; ``ValueError`` on anything that the database would not make."""
         xmin, xmax, in_progress = text.split(":")
-        running = frozenset(int(xid) for xid in in_progress.split(",") if xid)
-        return cls(text, int(xmin), int(xmax), running)
+        running = [int(xid) for xid in in_progress.split(",") if xid]
+        bounds = [int(xmin), *running, int(xmax)]
+        if bounds != sorted(bounds) or bounds[-1] > _LAST_XID or int(xmax) in running:
+            raise ValueError(text)
+        return cls(text, int(xmin), int(xmax), frozenset(running))
 
     def sees(self, xid: int) -> bool:
         """Whether the transaction had finished, committed or not, when the snapshot was taken."""
@@ -96,7 +100,10 @@ class Revision:
             raise ValueError(plain)
         if found["snapshot"]:
             return cls(found["feed"], snapshot=Snapshot.parse(found["position"]))
-        return cls(found["feed"], xid=int(found["position"]))
+        xid = int(found["position"])
+        if xid > _LAST_XID:
+            raise ValueError(plain)
+        return cls(found["feed"], xid=xid)
 
 
 def _not_ours() -> InvalidRevisionError:

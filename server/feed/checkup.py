@@ -97,12 +97,11 @@ async def _log(connection: Connection) -> Iterable[Finding]:
 
 
 def _pruning(last: timedelta | None) -> Iterable[Finding]:
-    if last is None or last > LONG_WITHOUT_PRUNING:
-        when = "never" if last is None else f"{_age(last)} ago"
-        advice = "no server runs, or none can: start one, or see its log"
-        return [
-            Finding("pruning", "note", f"the log was last pruned {when}: it grows with every write", advice)
-        ]
+    if last is None:
+        return [Finding("pruning", "good", "not pruned yet: a server does so half a minute after its start")]
+    if last > LONG_WITHOUT_PRUNING:
+        found = f"the log was last pruned {_age(last)} ago: it grows with every write"
+        return [Finding("pruning", "note", found, "no server runs, or none can: start one, or see its log")]
     return [Finding("pruning", "good", f"last {_age(last)} ago")]
 
 

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from depgraph.v1 import catalog_service_pb2, dependency_service_pb2, types_pb2
 from server.config import Limits
@@ -19,6 +19,8 @@ from server.rpc.validate import Check
 
 _DEFAULT_RETRIES = 3
 _MAX_RETRIES = 100
+# A report from the far future could never be followed by a later one.
+_CLOCKS_DIFFER = timedelta(days=1)
 SERVICE_COLUMNS = ("metadata", "criticality", "team", "discovered")
 
 
@@ -69,6 +71,8 @@ def ingest_batch(
     observed_at = (
         check.moment("observe_time", request.observe_time) if request.HasField("observe_time") else now
     )
+    if observed_at > now + _CLOCKS_DIFFER:
+        check.add("observe_time", "lies more than a day ahead of the server's clock")
     nodes = [ingest_node(check, f"nodes[{position}]", node) for position, node in enumerate(request.nodes)]
     edges = [
         _reported_edge(check, f"edges[{position}]", edge, source)

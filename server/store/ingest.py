@@ -31,7 +31,7 @@ async def ingest_batch(connection: Connection, batch: IngestBatch) -> IngestResu
     Write one report inside the caller's transaction. O((nodes + edges) log stored).
 
     Services that it names for the first time are created as discovered; what it knows of a discovered one replaces
-    what is stored. Its edges are seen again: no longer stale, observed at the later of the two times.
+    what is stored. Its edges are seen again and no longer stale; those observed after the report's time stay as they are.
     """
     services_created = await connection.fetchval(_CREATE_SERVICES, *_node_columns(_all_nodes(batch)))
     kept = await connection.fetch(_UPDATE_SERVICES, *_node_columns(batch.nodes)) if batch.nodes else []
@@ -47,7 +47,7 @@ async def ingest_batch(connection: Connection, batch: IngestBatch) -> IngestResu
         edges_created=edges["created"],
         edges_updated=edges["found"] - edges["created"] - edges["unchanged"],
         edges_unchanged=edges["unchanged"],
-        warnings=_warnings([record["service_id"] for record in kept]),
+        warnings=(*_curated([record["service_id"] for record in kept]), *_late(edges["late"])),
     )
 
 
@@ -83,7 +83,7 @@ def _edge_columns(edges: Sequence[DependencyDraft]) -> tuple[list[object], ...]:
     )
 
 
-def _warnings(names: Sequence[str]) -> tuple[str, ...]:
+def _curated(names: Sequence[str]) -> tuple[str, ...]:
     if not names:
         return ()
     if len(names) == 1:
@@ -92,3 +92,10 @@ def _warnings(names: Sequence[str]) -> tuple[str, ...]:
     rest = len(names) - _NAMES_IN_WARNING
     more = f" and {rest} more" if rest > 0 else ""
     return (f"{len(names)} services were made by a person and keep their values: {listed}{more}",)
+
+
+def _late(count: int) -> tuple[str, ...]:
+    if not count:
+        return ()
+    what = "1 dependency was" if count == 1 else f"{count} dependencies were"
+    return (f"{what} observed after the time of this report and left as before",)

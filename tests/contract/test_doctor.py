@@ -63,7 +63,7 @@ async def test_programs_read_the_findings_as_json(run: Run) -> None:
     assert answer["repaired"] == []
     checks = {finding["check"]: finding["severity"] for finding in answer["findings"]}
     assert checks["triggers"] == "good"
-    assert checks["pruning"] == "note"
+    assert checks["pruning"] == "good"
     assert set(checks) >= {"migrations", "standby", "notifications", "change log", "transactions", "orphans"}
 
 

@@ -115,18 +115,24 @@ async def test_a_later_report_moves_the_time_and_counts_as_unchanged(
     assert (await only_edge(repository)).last_observed_at == later
 
 
-async def test_a_report_that_comes_late_moves_no_time_back(
+async def test_a_report_that_comes_late_changes_nothing_that_was_observed_after_it(
     repository: DependencyRepository, connection: asyncpg.Connection
 ) -> None:
     await repository.ingest(report("a>b"))
-    late = report("a>b", observed_at=NOON - timedelta(hours=1))
+    await repository.mark_stale(NOON + timedelta(1), None)
+    before = await only_edge(repository)
+    late = report("a>b", "a>c", observed_at=NOON - timedelta(hours=1))
+    changed = replace(late, edges=(replace(dependency("a>b"), timeout_ms=9), *late.edges[1:]))
 
-    assert (await repository.ingest(late)).value == result(unchanged=1)
-    changed = replace(late, edges=(replace(dependency("a>b"), timeout_ms=9),))
-    assert (await repository.ingest(changed)).value == result(updated=1)
+    written = (await repository.ingest(changed)).value
 
-    edge = await only_edge(repository)
-    assert (edge.last_observed_at, edge.timeout_ms) == (NOON, 9)
+    assert written == result(
+        1, 1, 0, 1, "1 dependency was observed after the time of this report and left as before"
+    )
+    page = await repository.page(DependencyFilter(include_stale=True), 3, None)
+    found = {row.target_service_id: row for row in page.rows}
+    assert found["b"] == before
+    assert found["c"].last_observed_at == late.observed_at
     assert await connection.fetchval("SELECT observed_at FROM depgraph_feed.ingestions") == NOON
 
 

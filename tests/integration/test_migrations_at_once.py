@@ -46,7 +46,7 @@ async def test_processes_that_migrate_at_once_run_each_step_once(empty_database_
     async with connected(empty_database_url) as holder, asyncio.timeout(60):
         await holder.execute("SELECT pg_advisory_lock($1)", LOCK_KEY)
         migrating = [await start_migrating(empty_database_url) for _ in range(2)]
-        while await others_connected(holder) < len(migrating):  # noqa: ASYNC110 - the server sends no event
+        while await others_connected(holder) < len(migrating):
             await asyncio.sleep(0.05)
         await holder.execute("SELECT pg_advisory_unlock($1)", LOCK_KEY)
         counts = [int((await process.communicate())[0]) for process in migrating]

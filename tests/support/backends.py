@@ -22,7 +22,7 @@ async def backends(connection: asyncpg.Connection, condition: str = "true") -> l
 async def until_backends(connection: asyncpg.Connection, condition: str, count: int) -> None:
     """Wait until exactly so many other sessions meet the condition; fail when they never do."""
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while len(await backends(connection, condition)) != count:  # noqa: ASYNC110 - the server sets no event
+        while len(await backends(connection, condition)) != count:
             await asyncio.sleep(0.005)
 
 

@@ -92,6 +92,10 @@ def test_a_write_is_held_once_its_transaction_has_finished() -> None:
         f"{FEED}/1:2:x",
         "1:2/5",
         f"{FEED}/-5",
+        f"{FEED}/{2**63}",
+        f"{FEED}/9:5:",
+        f"{FEED}/5:9:7,6",
+        f"{FEED}/5:9:9",
         f"{FEED}/5 ",
     ],
 )

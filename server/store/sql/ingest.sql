@@ -52,8 +52,8 @@ WHERE NOT differing.discovered
 ORDER BY differing.service_id COLLATE "C";
 
 -- name: ingest_edges
--- Take in the edges of a report of source $9, observed at $10; counts those found, created, unchanged but for the time.
--- Seen again means not stale any more; an older report that comes late never moves last_observed_at back.
+-- Take in the edges of a report of source $9, observed at $10; counts those found, created, unchanged but for the time, and
+-- reported late. Seen again means not stale any more. A report that comes late says nothing about an edge that was observed after it.
 -- New rows, locks and comparisons work as in dependencies_upsert.
 WITH given AS MATERIALIZED (
     SELECT
@@ -101,7 +101,8 @@ compared AS MATERIALIZED (
             given.communication_mode, given.criticality, given.protocol, given.timeout_ms,
             given.retry_config::text, given.confidence_score, FALSE
         ) AS unchanged,
-        kept.last_observed_at >= $10 AS seen_later
+        COALESCE(kept.last_observed_at >= $10, FALSE) AS is_known,
+        COALESCE(kept.last_observed_at > $10, FALSE) AS is_late
     FROM given
     LEFT JOIN kept
         ON kept.source_service_id = given.source_id
@@ -116,7 +117,7 @@ written AS (
         id, source_id, target_id, communication_mode, criticality, protocol, timeout_ms,
         retry_config, $9, confidence_score, $10::timestamptz, FALSE
     FROM compared
-    WHERE NOT (unchanged AND seen_later)
+    WHERE NOT (is_late OR unchanged AND is_known)
     ORDER BY source_id, target_id
     ON CONFLICT (source_service_id, target_service_id, discovery_source) DO UPDATE SET
         communication_mode = excluded.communication_mode,
@@ -125,14 +126,16 @@ written AS (
         timeout_ms = excluded.timeout_ms,
         retry_config = excluded.retry_config,
         confidence_score = excluded.confidence_score,
-        last_observed_at = greatest(dependency.last_observed_at, excluded.last_observed_at),
+        last_observed_at = excluded.last_observed_at,
         is_stale = FALSE
+    WHERE dependency.last_observed_at <= excluded.last_observed_at
     RETURNING dependency.id
 )
 SELECT
     count(*) AS found,
     count(written.id) AS created,
-    count(*) FILTER (WHERE compared.unchanged) AS unchanged
+    count(*) FILTER (WHERE compared.unchanged OR compared.is_late) AS unchanged,
+    count(*) FILTER (WHERE compared.is_late) AS late
 FROM compared
 LEFT JOIN written ON written.id = compared.id;
 

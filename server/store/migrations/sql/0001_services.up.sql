@@ -26,11 +26,12 @@ CREATE TABLE public.services (
     CONSTRAINT ck_services_service_id_not_empty CHECK (service_id <> ''),
     CONSTRAINT ck_services_metadata_object CHECK (jsonb_typeof(metadata) = 'object'),
     CONSTRAINT ck_services_criticality CHECK (criticality IN ('critical', 'high', 'medium', 'low')),
-    -- Years 1 to 9999: infinity and dates beyond exist in PostgreSQL, but in few readers' languages.
+    -- Years 1 to 9999: infinity and dates beyond exist in PostgreSQL, but in few readers' languages. The outermost microseconds
+    -- are out too: the driver takes them for infinity.
     CONSTRAINT ck_services_created_at_range
-        CHECK (created_at >= '0001-01-01 00:00:00+00' AND created_at < '10000-01-01 00:00:00+00'),
+        CHECK (created_at > '0001-01-01 00:00:00+00' AND created_at < '9999-12-31 23:59:59.999999+00'),
     CONSTRAINT ck_services_updated_at_range
-        CHECK (updated_at >= '0001-01-01 00:00:00+00' AND updated_at < '10000-01-01 00:00:00+00')
+        CHECK (updated_at > '0001-01-01 00:00:00+00' AND updated_at < '9999-12-31 23:59:59.999999+00')
 );
 
 COMMENT ON TABLE public.services IS 'Services: the nodes of the dependency graph.';

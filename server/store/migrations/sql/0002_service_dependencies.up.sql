@@ -29,11 +29,11 @@ CREATE TABLE public.service_dependencies (
     CONSTRAINT ck_timeout_positive CHECK (timeout_ms > 0),
     CONSTRAINT ck_retry_config_object CHECK (jsonb_typeof(retry_config) = 'object'),
     CONSTRAINT ck_deps_last_observed_at_range
-        CHECK (last_observed_at >= '0001-01-01 00:00:00+00' AND last_observed_at < '10000-01-01 00:00:00+00'),
+        CHECK (last_observed_at > '0001-01-01 00:00:00+00' AND last_observed_at < '9999-12-31 23:59:59.999999+00'),
     CONSTRAINT ck_deps_created_at_range
-        CHECK (created_at >= '0001-01-01 00:00:00+00' AND created_at < '10000-01-01 00:00:00+00'),
+        CHECK (created_at > '0001-01-01 00:00:00+00' AND created_at < '9999-12-31 23:59:59.999999+00'),
     CONSTRAINT ck_deps_updated_at_range
-        CHECK (updated_at >= '0001-01-01 00:00:00+00' AND updated_at < '10000-01-01 00:00:00+00')
+        CHECK (updated_at > '0001-01-01 00:00:00+00' AND updated_at < '9999-12-31 23:59:59.999999+00')
 );
 
 COMMENT ON TABLE public.service_dependencies IS

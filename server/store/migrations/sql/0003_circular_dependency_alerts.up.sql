@@ -69,7 +69,7 @@ CREATE TABLE public.circular_dependency_alerts (
     CONSTRAINT ck_alert_status CHECK (status IN ('open', 'acknowledged', 'resolved')),
     CONSTRAINT ck_alert_acknowledged_by CHECK (acknowledged_by <> ''),
     CONSTRAINT ck_alert_detected_at_range
-        CHECK (detected_at >= '0001-01-01 00:00:00+00' AND detected_at < '10000-01-01 00:00:00+00')
+        CHECK (detected_at > '0001-01-01 00:00:00+00' AND detected_at < '9999-12-31 23:59:59.999999+00')
 );
 
 COMMENT ON TABLE public.circular_dependency_alerts IS 'Circular dependencies, one alert for each cycle.';

@@ -44,7 +44,14 @@ VALUES (pg_current_snapshot());
 CREATE TABLE depgraph_feed.ingestions (
     discovery_source text PRIMARY KEY,
     observed_at timestamptz NOT NULL,
-    ingested_at timestamptz NOT NULL DEFAULT now()
+    ingested_at timestamptz NOT NULL DEFAULT now(),
+    -- Every step of every reader reads this table: nothing unreadable may stand in it.
+    CONSTRAINT ck_ingestions_discovery_source
+        CHECK (discovery_source IN ('manual', 'otel_service_graph', 'kubernetes', 'service_mesh')),
+    CONSTRAINT ck_ingestions_observed_at_range
+        CHECK (observed_at > '0001-01-01 00:00:00+00' AND observed_at < '9999-12-31 23:59:59.999999+00'),
+    CONSTRAINT ck_ingestions_ingested_at_range
+        CHECK (ingested_at > '0001-01-01 00:00:00+00' AND ingested_at < '9999-12-31 23:59:59.999999+00')
 );
 
 -- One payload-free wake-up a statement. SET depgraph.notify = 'off' (for a session, role or database) leaves readers to their
