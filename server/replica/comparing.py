@@ -4,7 +4,7 @@ from collections.abc import Hashable, Iterable, KeysView, Sequence
 from typing import cast
 from uuid import UUID
 
-from graphcore import DependencyGraph, DependencyRecord
+from graphcore import DependencyGraph, DependencyRecord, ServiceRecord
 from server.domain.changes import RowChanges
 from server.domain.consistency import Freshness
 from server.domain.dependencies import DependencyRow
@@ -142,14 +142,13 @@ class LoadComparison:
     def _gone_services(self, loaded: DependencyGraph) -> dict[UUID, Service | None]:
         if self._kept_services == self._former.service_count:
             return {}
-        gone = _missing(self._former.service_keys, loaded.service_keys)
-        return {key: _service(self._former, key) for key in gone}
+        return cast("dict[UUID, Service | None]", _gone(self._former.services(), loaded.service_keys))
 
     def _gone_dependencies(self, loaded: DependencyGraph) -> dict[UUID, DependencyRow | None]:
         if self._kept_dependencies == self._former.dependency_count:
             return {}
-        gone = _missing(self._former.dependency_keys, loaded.dependency_keys)
-        return {row.id: row for row in _rows(filter(None, map(self._former.find_dependency, gone)))}
+        gone = _gone(self._former.dependencies(), loaded.dependency_keys)
+        return cast("dict[UUID, DependencyRow | None]", gone)
 
 
 def whole_graph(graph: DependencyGraph, freshness: Freshness) -> WatchBatch:
@@ -157,19 +156,15 @@ def whole_graph(graph: DependencyGraph, freshness: Freshness) -> WatchBatch:
     return WatchBatch(
         WatchEvent.RESET,
         freshness,
-        services=[cast("Service", record.payload) for record in graph.services()],
-        dependencies=_rows(graph.dependencies()),
+        services=cast("list[Service]", [record.payload for record in graph.services()]),
+        dependencies=cast("list[DependencyRow]", [record.payload for record in graph.dependencies()]),
         names=service_names(graph),
     )
 
 
 def service_names(graph: DependencyGraph) -> dict[UUID, str]:
     """Return what every service is called now. O(V)."""
-    return {cast("UUID", record.key): record.name for record in graph.services()}
-
-
-def _rows(records: Iterable[DependencyRecord]) -> list[DependencyRow]:
-    return [cast("DependencyRow", record.payload) for record in records]
+    return cast("dict[UUID, str]", {record.key: record.name for record in graph.services()})
 
 
 def _service(graph: DependencyGraph, key: UUID) -> Service | None:
@@ -185,5 +180,7 @@ def _ends(rows: Iterable[DependencyRow]) -> set[UUID]:
     return {end for row in rows for end in (row.source, row.target)}
 
 
-def _missing(former: KeysView[Hashable], loaded: KeysView[Hashable]) -> list[UUID]:
-    return [cast("UUID", key) for key in former if key not in loaded]
+def _gone(
+    records: Iterable[ServiceRecord | DependencyRecord], present: KeysView[Hashable]
+) -> dict[Hashable, object]:
+    return {record.key: record.payload for record in records if record.key not in present}
