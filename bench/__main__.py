@@ -8,10 +8,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import first_day
+from bench import feed, first_day
 from bench.figures import Figure
 
-PARTS: dict[str, Callable[[Path | None], Iterator[Figure]]] = {"first-day": first_day.measure}
+PARTS: dict[str, Callable[[Path | None], Iterator[Figure]]] = {
+    "first-day": first_day.measure,
+    "fresh": feed.fresh,
+    "triggers": feed.triggers,
+}
 
 
 def main() -> None:
