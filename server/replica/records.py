@@ -24,6 +24,8 @@ _SOURCES = {
     "service_mesh": int(EdgeFlag.SERVICE_MESH),
 }
 _STALE = int(EdgeFlag.STALE)
+# The key of no service: those are UUIDs.
+_NOWHERE = "nowhere"
 
 
 def service_record(row: Service) -> ServiceRecord:
@@ -32,8 +34,18 @@ def service_record(row: Service) -> ServiceRecord:
 
 
 def dependency_record(row: DependencyRow) -> DependencyRecord:
-    """Return the edge of a dependency; its payload is the row."""
-    flags = _MODES[row.communication_mode] | _CRITICALITIES[row.criticality] | _SOURCES[row.discovery_source]
+    """
+    Return the edge of a dependency; its payload is the row.
+
+    A row with a word that has no meaning, which only a table without its CHECKs can hold, becomes one that waits for good:
+    counted, compared in audits, and no edge.
+    """
+    try:
+        flags = (
+            _MODES[row.communication_mode] | _CRITICALITIES[row.criticality] | _SOURCES[row.discovery_source]
+        )
+    except KeyError:
+        return DependencyRecord(row.id, _NOWHERE, _NOWHERE, payload=row)
     if row.is_stale:
         flags |= _STALE
     return DependencyRecord(row.id, row.source, row.target, flags, row.confidence_score, row)

@@ -1,6 +1,7 @@
 """Domain values as messages of the contract. Runs for tens of thousands of rows an answer: about 7 µs a row."""
 
 from datetime import datetime, timedelta
+from typing import cast
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -9,7 +10,7 @@ from depgraph.v1 import catalog_service_pb2, dependency_service_pb2, graph_servi
 from graphcore import Component
 from server.domain.alerts import Alert
 from server.domain.consistency import Freshness, Ingestion
-from server.domain.dependencies import Dependency, DependencyRow, IngestResult
+from server.domain.dependencies import BackoffStrategy, Dependency, DependencyRow, IngestResult
 from server.domain.health import Audit
 from server.domain.ports import Upserted, Written
 from server.domain.services import Service
@@ -82,8 +83,8 @@ def retry_config(text: str) -> types_pb2.RetryConfig:
     if isinstance(retries, float) and retries.is_integer() and 0 <= retries <= _MAX_INT32:
         config.max_retries = int(retries)
     strategy = stored.get("backoff_strategy")
-    if isinstance(strategy, str) and strategy in enums.BACKOFF_STRATEGY.number:
-        config.backoff_strategy = enums.BACKOFF_STRATEGY.number[strategy]
+    if isinstance(strategy, str):
+        config.backoff_strategy = enums.BACKOFF_STRATEGY.number[cast("BackoffStrategy", strategy)]
     return config
 
 

@@ -32,11 +32,22 @@ class _ContractEnum(Protocol[Number_co]):
         """Look up the number of a value."""
 
 
+class _Numbers(dict[Word, Number]):
+    """Numbers by word; a word that only a table without its CHECK can hold is UNSPECIFIED."""
+
+    def __init__(self, enum: _ContractEnum[Number], prefix: str, words: Sequence[Word]) -> None:
+        super().__init__({word: enum.Value(f"{prefix}_{word.upper()}") for word in words})
+        self._unspecified = enum.Value(f"{prefix}_UNSPECIFIED")
+
+    def __missing__(self, word: Word) -> Number:
+        return self._unspecified
+
+
 class EnumWords(Generic[Word, Number]):
     """One enum: ``number[word]`` and ``word[number]``. The zero value, UNSPECIFIED, has no word."""
 
     def __init__(self, enum: _ContractEnum[Number], prefix: str, words: Sequence[Word]) -> None:
-        self.number = {word: enum.Value(f"{prefix}_{word.upper()}") for word in words}
+        self.number = _Numbers(enum, prefix, words)
         self.word = {int(number): word for word, number in self.number.items()}
         self.allowed = ", ".join(f"{prefix}_{word.upper()}" for word in words)
 

@@ -107,3 +107,22 @@ async def test_a_row_whose_service_does_not_exist_waits_and_the_feed_goes_on(sce
     await scene.recovers("row whose service does not exist")
     assert scene.replica.graph.waiting_count == 0
     assert scene.replica.graph.dependency_count == 1
+
+
+async def test_a_row_with_a_word_that_means_nothing_waits_and_the_feed_goes_on(scene: Scene) -> None:
+    await scene.quiet()
+    async with connected(scene.url) as careless:
+        await careless.execute("TRUNCATE service_dependencies")
+        await careless.execute("ALTER TABLE service_dependencies DROP CONSTRAINT ck_communication_mode")
+        await careless.execute(
+            "INSERT INTO service_dependencies (source_service_id, target_service_id, communication_mode)"
+            " SELECT a.id, b.id, 'smoke' FROM services AS a, services AS b"
+            " WHERE a.service_id = 'own-0' AND b.service_id = 'own-1'"
+        )
+        await scene.level()
+        assert scene.replica.graph.waiting_count == 1
+        assert scene.replica.graph.dependency_count == 0
+        await careless.execute("UPDATE service_dependencies SET communication_mode = 'sync'")
+    await scene.recovers("row with a word that means nothing")
+    assert scene.replica.graph.waiting_count == 0
+    assert scene.replica.graph.dependency_count == 1
