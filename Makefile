@@ -28,8 +28,8 @@ $(STAMP): pyproject.toml uv.lock
 run: $(STAMP) ## start the server with a sample topology (LISTEN=..., DATA_DIR=..., DATABASE_URL=...)
 	@exec $(BIN)/depgraph serve --listen $(LISTEN) --data-dir $(DATA_DIR) --seed-file $(SAMPLE)
 
-test: $(STAMP) ## run every test
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+test: $(STAMP) ## run every test (PYTEST_ARGS="tests/unit -k paging" runs some)
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal $(PYTEST_ARGS)
 
 soak: $(STAMP) ## ten minutes of random writers against the feed (SOAK_SECONDS=600, SEED=...)
 	@$(BIN)/python -m pytest -s -q -o timeout=0 tests/faults/test_random_writers.py --soak-seconds $(SOAK_SECONDS) $(if $(SEED),--seed $(SEED))
