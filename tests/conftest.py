@@ -6,11 +6,15 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 from server.store.embedded import EmbeddedPostgres
 from tests.support.folders import open_folder
 from tests.support.postgres import DatabaseServer, running_server
+
+# A line for each call that went well would bury what a failed test has to say.
+structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("info"))
 
 settings.register_profile(
     "default",

@@ -7,20 +7,22 @@ from datetime import timedelta
 from random import Random
 
 import asyncpg
+import grpc
 
-from server.config import FeedSettings
+from server.app import Application
+from server.config import FeedSettings, Settings
 from server.domain.consistency import FullyConsistent
 from server.feed.pruner import prune
 from server.replica import Replica
-from server.store.database import Database
+from tests.support.channels import open_channel
 from tests.support.following import PATIENCE, following, memory, tables
 from tests.support.random_writer import RandomWriter
-from tests.support.token_writers import TokenReads, write_by_repository, write_by_sql
+from tests.support.token_writers import TokenReads, write_by_rpc, write_by_sql
 from tests.support.witness import Witness, wrong_rows
 from tests.support.world import OWN, populate, torn_pairs
 
 RANDOM_WRITERS = 8
-REPOSITORY_WRITERS = 2
+RPC_WRITERS = 2
 SETTINGS = FeedSettings(poll_interval=timedelta(seconds=1), step_timeout=timedelta(seconds=15))
 KEEP_LOG = timedelta(milliseconds=300)
 
@@ -66,9 +68,13 @@ async def random_run(url: str, seed: int, seconds: float) -> RandomRun:
     try:
         await populate(connection)
         witness = Witness()
-        async with following(url, SETTINGS, witness) as replica, await Database.open(url) as database:
+        async with (
+            following(url, SETTINGS, witness) as replica,
+            Application(Settings(listen="127.0.0.1:0", database_url=url), report=lambda _: None) as server,
+            open_channel(server.address) as channel,
+        ):
             run = RandomRun(witness, TokenReads(replica, Counter()))
-            await _let_loose(run, url, database, seed, seconds)
+            await _let_loose(run, url, channel, seed, seconds)
             await replica.at(FullyConsistent(), PATIENCE)
             await witness.done()
             run.warms = replica.status().warm_count
@@ -78,7 +84,7 @@ async def random_run(url: str, seed: int, seconds: float) -> RandomRun:
         await connection.close()
 
 
-async def _let_loose(run: RandomRun, url: str, database: Database, seed: int, seconds: float) -> None:
+async def _let_loose(run: RandomRun, url: str, channel: grpc.aio.Channel, seed: int, seconds: float) -> None:
     stop = asyncio.Event()
 
     def dice(part: str) -> Random:
@@ -87,8 +93,8 @@ async def _let_loose(run: RandomRun, url: str, database: Database, seed: int, se
     jobs = [RandomWriter(url, dice(f"writer {n}"), run.reads.counts).run(stop) for n in range(RANDOM_WRITERS)]
     for number in range(OWN):
         own_dice = dice(f"own {number}")
-        if number < REPOSITORY_WRITERS:
-            jobs.append(write_by_repository(database, number, run.reads, own_dice, stop))
+        if number < RPC_WRITERS:
+            jobs.append(write_by_rpc(channel, number, run.reads, own_dice, stop))
         else:
             jobs.append(write_by_sql(url, number, run.reads, own_dice, stop))
     jobs += [_prune(run, url, stop), _read(run, run.reads.replica, dice("reader"), stop)]

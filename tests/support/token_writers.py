@@ -1,4 +1,4 @@
-"""Writers that read their own writes: by SQL, and through the repositories."""
+"""Writers that read their own writes: by SQL, and by RPC."""
 
 import asyncio
 import time
@@ -7,19 +7,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from random import Random
 
+import grpc
+
+from depgraph.v1.catalog_service_pb2 import BatchUpsertServicesRequest
+from depgraph.v1.catalog_service_pb2_grpc import CatalogServiceStub
+from depgraph.v1.dependency_service_pb2 import BatchUpsertDependenciesRequest
+from depgraph.v1.dependency_service_pb2_grpc import DependencyServiceStub
+from depgraph.v1.types_pb2 import COMMUNICATION_MODE_ASYNC, Dependency, Service
+from server.domain import services as domain
 from server.domain.consistency import AtLeastAsFresh
-from server.domain.dependencies import DependencyDraft
-from server.domain.errors import ServiceNotFoundError, WriteConflictError
 from server.domain.revision import Revision
-from server.domain.services import Service, ServiceDraft
 from server.replica import Replica
-from server.store.database import Database
-from server.store.dependencies import DependencyRepository
-from server.store.services import ServiceRepository
 from tests.support.following import PATIENCE
 from tests.support.random_statements import Session
 from tests.support.random_writer import connect
 from tests.support.world import FREE, free, own
+
+# Somebody else removed an end of the edge, or several writers kept wanting the same rows.
+_EXPECTED = (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.ABORTED)
 
 
 @dataclass(slots=True)
@@ -37,7 +42,7 @@ class TokenReads:
         graph = await self.replica.at(AtLeastAsFresh(revision), PATIENCE)
         self.waits.append(time.perf_counter() - began)
         service = graph.service(name).payload
-        assert isinstance(service, Service)
+        assert isinstance(service, domain.Service)
         self.stale += int(service.team or 0) < version
 
     @property
@@ -63,35 +68,36 @@ async def write_by_sql(url: str, number: int, reads: TokenReads, dice: Random, s
         elsewhere.terminate()
 
 
-async def write_by_repository(
-    database: Database,
+async def write_by_rpc(
+    channel: grpc.aio.Channel,
     number: int,
     reads: TokenReads,
     dice: Random,
     stop: asyncio.Event,
 ) -> None:
-    """Write batches of services and dependencies, with other people's rows among them."""
-    services, dependencies = ServiceRepository(database), DependencyRepository(database)
+    """Write batches of services and dependencies through a server, with other people's rows among them."""
+    services, dependencies = CatalogServiceStub(channel), DependencyServiceStub(channel)
     for version in _versions(stop):
-        drafts = [ServiceDraft(service_id=own(number), team=str(version))]
-        drafts += [
-            ServiceDraft(service_id=free(n), team="batch") for n in sorted(dice.sample(range(FREE), 3))
-        ]
+        others = sorted(dice.sample(range(FREE), 3))
+        batch = [Service(service_id=own(number), team=str(version))]
+        batch += [Service(service_id=free(n), team="batch") for n in others]
         a, b = dice.sample(range(FREE), 2)
-        edge = DependencyDraft(
+        edge = Dependency(
             source_service_id=free(a),
             target_service_id=free(b),
-            communication_mode="async",
+            communication_mode=COMMUNICATION_MODE_ASYNC,
             timeout_ms=version,
         )
         try:
-            services_written = await services.upsert(drafts)
-            reads.counts["repository writes"] += 1
-            await reads.read(Revision.parse(services_written.revision), own(number), version)
-            await dependencies.upsert([edge])
-            reads.counts["repository writes"] += 1
-        except (ServiceNotFoundError, WriteConflictError) as error:
-            reads.counts[type(error).__name__] += 1
+            written = await services.BatchUpsertServices(BatchUpsertServicesRequest(services=batch))
+            reads.counts["rpc writes"] += 1
+            await reads.read(Revision.parse(written.revision), own(number), version)
+            await dependencies.BatchUpsertDependencies(BatchUpsertDependenciesRequest(dependencies=[edge]))
+            reads.counts["rpc writes"] += 1
+        except grpc.aio.AioRpcError as error:
+            if error.code() not in _EXPECTED:
+                raise
+            reads.counts[error.code().name] += 1
 
 
 def _versions(stop: asyncio.Event) -> Iterator[int]:
