@@ -2,12 +2,13 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import grpc
 import pytest
+import structlog
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from structlog.testing import capture_logs
@@ -175,6 +176,16 @@ async def test_the_server_answers_after_a_defect(store: HeldStore, channel: grpc
     assert (await get(channel)).service.service_id == "a"
 
 
+@pytest.fixture
+def every_line() -> Iterator[None]:
+    """Log at every level while a test looks."""
+    before = structlog.get_config()["wrapper_class"]
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("debug"))
+    yield
+    structlog.configure(wrapper_class=before)
+
+
+@pytest.mark.usefixtures("every_line")
 @pytest.mark.parametrize(
     ("error", "level", "code"),
     [
