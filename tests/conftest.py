@@ -1,6 +1,7 @@
 """Fixtures that every kind of test may ask for: databases, and how hard hypothesis tries."""
 
 import os
+import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from hypothesis import HealthCheck, settings
 from server.store.embedded import EmbeddedPostgres
 from tests.support.folders import open_folder
 from tests.support.postgres import DatabaseServer, running_server
+
+# A shell that runs us in the background has us ignore Ctrl-C, and so would every command that a test starts and interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A line for each call that went well would bury what a failed test has to say.
 structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("info"))
