@@ -85,13 +85,14 @@ def send(client: Client, reports: Sequence[IngestGraphRequest], address: str) ->
                     under_way.append(
                         _Sent(client.dependencies.IngestGraph.future(batch), count_items([batch]))
                     )
-                taken.take(under_way.popleft())
+                taken.take(under_way[0])
+                under_way.popleft()
                 progress.update(task, completed=taken.items)
     except grpc.RpcError as error:
         _take_the_rest(taken, under_way)
         raise CommandError(f"{explain(error, address)} ({_so_far(taken, total)})") from error
     except KeyboardInterrupt:
-        _take_the_rest(taken, under_way)
+        _give_up_the_rest(taken, under_way)
         typer.echo(f"depgraph: interrupted ({_so_far(taken, total)})", err=True)
         raise
     return taken
@@ -107,6 +108,15 @@ def _take_the_rest(taken: Taken, under_way: Iterable[_Sent]) -> None:
     for sent in under_way:
         with suppress(grpc.RpcError):
             taken.take(sent)
+
+
+def _give_up_the_rest(taken: Taken, under_way: Iterable[_Sent]) -> None:
+    """Count what has arrived; who interrupts does not want to wait for the others."""
+    for sent in under_way:
+        if sent.call.done():
+            _take_the_rest(taken, [sent])
+        else:
+            sent.call.cancel()
 
 
 def _so_far(taken: Taken, total: int) -> str:
