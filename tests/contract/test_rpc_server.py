@@ -133,6 +133,9 @@ async def test_an_open_reflection_stream_does_not_delay_the_stop(
 async def test_stopping_twice_is_stopping_once(server: RpcServer) -> None:
     await asyncio.gather(server.stop(ENDLESS), server.stop(ENDLESS))
     await server.stop(ENDLESS)
+    host, _, port = server.address.rpartition(":")
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection(host, int(port))
 
 
 async def test_a_caller_who_gives_up_cancels_the_work(
