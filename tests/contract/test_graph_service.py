@@ -10,6 +10,7 @@ from depgraph.v1.types_pb2 import DISCOVERY_SOURCE_KUBERNETES, Consistency, Serv
 from server.config import Limits, Settings
 from server.domain.revision import Revision
 from tests.support.calls import FRESH, Stubs, edges
+from tests.support.deadlines import answer_early
 from tests.support.failures import failure_of
 
 
@@ -156,7 +157,10 @@ async def test_a_revision_of_another_database_is_unknown(stubs: Stubs) -> None:
     assert (failure.code, failure.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "REVISION_UNKNOWN")
 
 
-async def test_a_read_that_waits_learns_why_before_its_own_deadline(stubs: Stubs) -> None:
+async def test_a_read_that_waits_learns_why_before_its_own_deadline(
+    stubs: Stubs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer_early(monkeypatch)
     first = await stubs.graph.ListComponents(pb.ListComponentsRequest(consistency=FRESH))
     ours = Revision.parse(first.freshness.revision)
     future = Revision(ours.feed_id, xid=2**62).token

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import structlog
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from structlog.testing import capture_logs
+from structlog.typing import EventDict
 
 from depgraph.v1.catalog_service_pb2 import GetServiceRequest, GetServiceResponse
 from server.domain.errors import DatabaseUnavailableError
@@ -19,6 +20,8 @@ from server.rpc.listening import AddressInUseError, ListenError
 from server.rpc.server import RpcServer
 from tests.support.calls import Stubs
 from tests.support.channels import open_channel
+from tests.support.deadlines import before_its_deadline
+from tests.support.eventually import eventually
 from tests.support.failures import failure_of
 from tests.support.fake_stores import HeldStore, rpc_server, running
 
@@ -150,7 +153,13 @@ async def test_a_caller_who_gives_up_cancels_the_work(
 
 
 async def test_a_deadline_cancels_the_work(store: HeldStore, channel: grpc.aio.Channel) -> None:
-    call = Stubs(channel).catalog.GetService(GetServiceRequest(service_id="a"), timeout=0.2)
+    async def begun() -> bool:
+        return store.asked.is_set()
+
+    stub = Stubs(channel).catalog.GetService
+    call = await before_its_deadline(
+        lambda deadline: stub(GetServiceRequest(service_id="a"), timeout=deadline), begun, first=0.2
+    )
     failure = await failure_of(call)
     assert failure.code is grpc.StatusCode.DEADLINE_EXCEEDED
     await store.cancelled.wait()
@@ -179,6 +188,11 @@ async def test_the_server_answers_after_a_defect(store: HeldStore, channel: grpc
     assert (await get(channel)).service.service_id == "a"
 
 
+def calls_in(lines: Sequence[EventDict]) -> list[EventDict]:
+    """The lines of a log that tell of calls which are over."""
+    return [line for line in lines if line["event"] == "call"]
+
+
 @pytest.fixture
 def every_line() -> Iterator[None]:
     """Log at every level while a test looks."""
@@ -204,7 +218,9 @@ async def test_each_call_is_one_line_in_the_log(
     store.let_go.set()
     with capture_logs() as lines:
         await asyncio.gather(get(channel), return_exceptions=True)
-    [line] = [line for line in lines if line["event"] == "call"]
+        # The answer is sent first.
+        await eventually(lambda: len(calls_in(lines)) > 0)
+    [line] = calls_in(lines)
     assert (line["log_level"], line["method"], line["code"]) == (level, METHOD, code)
     assert line["duration_ms"] >= 0
     assert line["peer"].startswith("ipv4:127.0.0.1:")
@@ -213,7 +229,8 @@ async def test_each_call_is_one_line_in_the_log(
 async def test_a_call_refused_for_its_input_is_no_fault_of_the_server(channel: grpc.aio.Channel) -> None:
     with capture_logs() as lines:
         await failure_of(Stubs(channel).catalog.GetService(GetServiceRequest()))
-    [line] = [line for line in lines if line["event"] == "call"]
+        await eventually(lambda: len(calls_in(lines)) > 0)
+    [line] = calls_in(lines)
     assert (line["log_level"], line["code"]) == ("info", "INVALID_ARGUMENT")
 
 

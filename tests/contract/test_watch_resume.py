@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 
 import asyncpg
@@ -27,7 +28,6 @@ def server_settings(database_url: str) -> Settings:
     return Settings(
         listen="127.0.0.1:0",
         database_url=database_url,
-        feed=FeedSettings(longest_wait=timedelta(milliseconds=300)),
         watch=WatchSettings(heartbeat=timedelta(milliseconds=50)),
     )
 
@@ -60,6 +60,11 @@ async def change_much(connection: asyncpg.Connection) -> None:
     await connection.execute("UPDATE services SET service_id = 'renamed' WHERE service_id = 'a'")
     await connection.execute("DELETE FROM services WHERE service_id = 'b'")
     await add(connection, "d")
+
+
+async def in_memory(channel: grpc.aio.Channel) -> None:
+    """Wait until memory holds what is committed."""
+    await Stubs(channel).graph.ListComponents(ListComponentsRequest(consistency=FRESH))
 
 
 async def test_what_was_missed_comes_as_one_batch_and_nothing_else_does(
@@ -147,6 +152,8 @@ async def test_who_comes_back_after_the_log_was_pruned_begins_anew(
 ) -> None:
     mirror = await known_state(channel, connection)
     await change_much(connection)
+    # A replica that has not seen the changes yet stands where the watcher stopped, and needs no log.
+    await in_memory(channel)
     await prune(database_url, FeedSettings(max_log_rows=0))
     watcher = Watcher(channel, mirror, revision=mirror.revision)
     assert (await watcher.batch()).event == RESET
@@ -159,7 +166,7 @@ async def test_who_missed_a_truncate_begins_anew(
 ) -> None:
     mirror = await known_state(channel, connection)
     await connection.execute("TRUNCATE service_dependencies")
-    await Stubs(channel).graph.ListComponents(ListComponentsRequest(consistency=FRESH))
+    await in_memory(channel)
     assert (await Watcher(channel, mirror, revision=mirror.revision).batch()).event == RESET
     assert (len(mirror.services), len(mirror.dependencies)) == (3, 0)
 
@@ -200,14 +207,16 @@ async def test_the_revision_of_a_write_begins_where_the_write_is_held(channel: g
 
 
 async def test_a_revision_that_the_replica_does_not_reach_in_time_is_unavailable(
-    channel: grpc.aio.Channel,
+    server_settings: Settings,
 ) -> None:
-    first = await Watcher(channel).batch()
-    now = Revision.parse(first.freshness.revision)
-    assert now.snapshot is not None
-    later = now.snapshot.xmax + 1_000_000
-    ahead = Revision(now.feed_id, snapshot=Snapshot.parse(f"{later}:{later}:")).token
-    failure = await failure_of(Watcher(channel, revision=ahead).stream.read())
+    impatient = replace(server_settings, feed=FeedSettings(longest_wait=timedelta(milliseconds=300)))
+    async with replica(impatient) as channel:
+        first = await Watcher(channel).batch()
+        now = Revision.parse(first.freshness.revision)
+        assert now.snapshot is not None
+        later = now.snapshot.xmax + 1_000_000
+        ahead = Revision(now.feed_id, snapshot=Snapshot.parse(f"{later}:{later}:")).token
+        failure = await failure_of(Watcher(channel, revision=ahead).stream.read())
     assert (failure.code, failure.reason) == (grpc.StatusCode.UNAVAILABLE, "REPLICA_BEHIND")
 
 

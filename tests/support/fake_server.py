@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from threading import Lock
 from typing import Any
 
 import grpc
@@ -30,13 +31,15 @@ class Script:
         self.ingested: list[IngestGraphRequest] = []
         self._failures = failures
         self._grace = grace
+        self._one_at_a_time = Lock()
 
     def step(self, call: str, context: grpc.ServicerContext) -> None:
         """Count a call, and fail it when its turn has come."""
-        self.calls.append(call)
-        self.deadlines.append(context.time_remaining())
-        if len(self.calls) > self._grace and self._failures:
-            code = self._failures.pop(0)
+        with self._one_at_a_time:
+            self.calls.append(call)
+            self.deadlines.append(context.time_remaining())
+            code = self._failures.pop(0) if len(self.calls) > self._grace and self._failures else None
+        if code is not None:
             context.abort(code, f"told to fail with {code.name}")
 
     def create_service(self, request: CreateServiceRequest) -> CreateServiceResponse:
