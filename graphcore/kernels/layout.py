@@ -1,0 +1,26 @@
+"""
+Where things stand in the arrays of the traversal index.
+
+``nodes[node, side + …]``: a node has two segments of the pool, one a side: OUT for the edges it is the source of, IN for those it is
+the target of. ``pool[…, slot]``: one entry of a segment. ``edges[edge, …]``: an edge and the two entries that stand for it.
+"""
+
+OUT, IN = 0, 4
+START, FRESH, COUNT, CAPACITY = 0, 1, 2, 3
+NODE_COLUMNS = 8
+
+NEIGHBOUR, EDGE, FLAGS = 0, 1, 2
+POOL_ROWS = 3
+
+SOURCE, TARGET, OUT_SLOT, IN_SLOT = 0, 1, 2, 3
+EDGE_COLUMNS = 4
+NO_EDGE = -1
+"""The SOURCE of an index that no edge has."""
+
+STALE_BIT = 512
+"""``EdgeFlag.STALE`` as a plain number, which is what kernels can read."""
+
+USED, GARBAGE = 0, 1
+"""The ledger of the pool: how far it is given out, and how much of that belongs to no segment."""
+
+LEAST_CAPACITY = 4

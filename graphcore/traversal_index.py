@@ -1,0 +1,131 @@
+"""The adjacency of a digraph as arrays, for kernels to walk over."""
+
+from collections.abc import Sequence
+from typing import TypeAlias, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphcore.kernels import adjacency
+from graphcore.kernels.layout import (
+    CAPACITY,
+    EDGE_COLUMNS,
+    GARBAGE,
+    IN,
+    NO_EDGE,
+    NODE_COLUMNS,
+    OUT,
+    POOL_ROWS,
+    SOURCE,
+    USED,
+)
+
+Indices: TypeAlias = Sequence[int] | NDArray[np.int32] | NDArray[np.int64]
+Number = TypeVar("Number", np.int32, np.float64)
+
+_LEAST_NODES, _LEAST_EDGES, _LEAST_POOL = 64, 64, 256
+
+
+class TraversalIndex:
+    """
+    Who is adjacent to whom, in both directions, kept edge by edge beside a rustworkx digraph whose indices it shares.
+
+    The layout of ``nodes``, ``pool``, ``edges`` and ``confidence`` is that of ``graphcore.kernels.layout``, what always holds between
+    them stands in ``graphcore.kernels.adjacency``. All arrays are C-contiguous; they are replaced as they grow, so look them up
+    at every call. It trusts its caller that indices, ends and flags fit; changed from one thread only.
+    """
+
+    __slots__ = ("confidence", "edges", "ledger", "nodes", "pool")
+
+    def __init__(self) -> None:
+        self.nodes: NDArray[np.int32] = np.zeros((_LEAST_NODES, NODE_COLUMNS), np.int32)
+        self.pool: NDArray[np.int32] = np.empty((POOL_ROWS, _LEAST_POOL), np.int32)
+        self.edges: NDArray[np.int32] = np.full((_LEAST_EDGES, EDGE_COLUMNS), NO_EDGE, np.int32)
+        self.confidence: NDArray[np.float64] = np.empty(_LEAST_EDGES, np.float64)
+        self.ledger: NDArray[np.int64] = np.zeros(2, np.int64)
+
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes that the arrays take, room to grow included."""
+        return sum(getattr(self, name).nbytes for name in self.__slots__)
+
+    def cover(self, node_count: int) -> None:
+        """Make room for nodes with indices below ``node_count``; amortised O(1) a node."""
+        if node_count > len(self.nodes):
+            former = len(self.nodes)
+            self.nodes = _grown(self.nodes, node_count)
+            self.nodes[former:] = 0
+
+    def link(
+        self,
+        edges: Indices,
+        sources: Indices,
+        targets: Indices,
+        flags: Indices,
+        confidences: Sequence[float] | NDArray[np.float64],
+    ) -> None:
+        """Add edges, whose indices must be free; amortised O(1) each."""
+        if not len(edges):
+            return
+        batch = np.array((edges, sources, targets, flags), np.int32)
+        batch_confidences = np.ascontiguousarray(confidences, np.float64)
+        self.cover(int(batch[1:3].max()) + 1)
+        self._cover_edges(int(batch[0].max()) + 1)
+        done = 0
+        while (
+            done := adjacency.link.run(
+                self.nodes,
+                self.pool,
+                self.edges,
+                self.confidence,
+                self.ledger,
+                batch,
+                batch_confidences,
+                done,
+            )
+        ) < len(edges):
+            self._make_pool_room()
+
+    def unlink(self, edges: Indices) -> None:
+        """Remove edges, which must be there; O(1) each."""
+        adjacency.unlink.run(self.nodes, self.pool, self.edges, np.ascontiguousarray(edges, np.int32))
+
+    def reflag(
+        self, edges: Indices, flags: Indices, confidences: Sequence[float] | NDArray[np.float64]
+    ) -> None:
+        """Give edges other flags and confidences; O(1) each."""
+        batch = np.array((edges, flags), np.int32)
+        batch_confidences = np.ascontiguousarray(confidences, np.float64)
+        adjacency.reflag.run(self.nodes, self.pool, self.edges, self.confidence, batch, batch_confidences)
+
+    def forget_node(self, node: int) -> None:
+        """Free the segments of a node whose edges are gone, so that another node may take its index; O(1)."""
+        row = self.nodes[node]
+        self.ledger[GARBAGE] += row[OUT + CAPACITY] + row[IN + CAPACITY]
+        row[:] = 0
+
+    def _cover_edges(self, edge_count: int) -> None:
+        if edge_count > len(self.edges):
+            former = len(self.edges)
+            self.edges = _grown(self.edges, edge_count)
+            self.edges[former:, SOURCE] = NO_EDGE
+            self.confidence = _grown(self.confidence, edge_count)
+
+    def _make_pool_room(self) -> None:
+        """Compact the pool if more than half of it is garbage, double it if not. O(V + E), amortised O(1) an edge."""
+        length = self.pool.shape[1]
+        if 2 * self.ledger[GARBAGE] > length:
+            room = np.empty_like(self.pool)
+            adjacency.compact.run(self.nodes, self.pool, self.edges, self.ledger, room)
+        else:
+            used = int(self.ledger[USED])
+            room = np.empty((POOL_ROWS, 2 * length), np.int32)
+            room[:, :used] = self.pool[:, :used]
+        self.pool = room
+
+
+def _grown(column: NDArray[Number], length: int) -> NDArray[Number]:
+    """Copy an array to one of at least ``length`` rows and twice as many as it has; what the new rows hold is unspecified."""
+    grown = np.empty((max(length, 2 * len(column)), *column.shape[1:]), column.dtype)
+    grown[: len(column)] = column
+    return grown
