@@ -15,10 +15,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from depgraph import Client
 from depgraph.v1.dependency_service_pb2 import IngestGraphRequest, IngestGraphResponse
 from server.cli.failures import CommandError, explain
+from server.cli.interrupts import Look, interrupted_at_looks_only
 from server.cli.text import counted
 from server.formats.batches import batches, count_items
 
 UNDER_WAY = 2
+LOOK_SECONDS = 0.1
 
 
 class _Sent(NamedTuple):
@@ -77,7 +79,7 @@ def send(client: Client, reports: Sequence[IngestGraphRequest], address: str) ->
     waiting = deque(batch for report in reports for batch in batches(report))
     under_way: deque[_Sent] = deque()
     try:
-        with _progress() as progress:
+        with _progress() as progress, interrupted_at_looks_only() as look:
             task = progress.add_task("importing", total=total)
             while waiting or under_way:
                 while waiting and _may_send(waiting, under_way):
@@ -85,6 +87,7 @@ def send(client: Client, reports: Sequence[IngestGraphRequest], address: str) ->
                     under_way.append(
                         _Sent(client.dependencies.IngestGraph.future(batch), count_items([batch]))
                     )
+                _wait_for(under_way[0], look)
                 taken.take(under_way[0])
                 under_way.popleft()
                 progress.update(task, completed=taken.items)
@@ -96,6 +99,15 @@ def send(client: Client, reports: Sequence[IngestGraphRequest], address: str) ->
         typer.echo(f"depgraph: interrupted ({_so_far(taken, total)})", err=True)
         raise
     return taken
+
+
+def _wait_for(sent: _Sent, look: Look) -> None:
+    """Wait until a batch is answered, however; looks for Ctrl-C meanwhile."""
+    look()
+    while not sent.call.done():
+        with suppress(grpc.FutureTimeoutError, grpc.FutureCancelledError, grpc.RpcError):
+            sent.call.result(timeout=LOOK_SECONDS)
+        look()
 
 
 def _may_send(waiting: Sized, under_way: Sized) -> bool:

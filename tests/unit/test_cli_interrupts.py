@@ -1,0 +1,61 @@
+"""Ctrl-C is heard where the program looks for it."""
+
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from server.cli.interrupts import interrupted_at_looks_only
+
+
+def press_ctrl_c() -> None:
+    signal.raise_signal(signal.SIGINT)
+
+
+def work(done: list[str], *, looks: bool) -> None:
+    with interrupted_at_looks_only() as look:
+        press_ctrl_c()
+        done.append("pressed")
+        if looks:
+            look()
+            done.append("looked")
+
+
+def fail() -> None:
+    with interrupted_at_looks_only():
+        press_ctrl_c()
+        raise LookupError
+
+
+@pytest.mark.parametrize("looks", [True, False], ids=["at the next look", "at the end"])
+def test_ctrl_c_is_heard_at_a_look_or_at_the_end_and_not_before(looks: bool) -> None:
+    done: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        work(done, looks=looks)
+    assert done == ["pressed"]
+
+
+def test_an_error_is_not_lost_over_ctrl_c() -> None:
+    with pytest.raises(LookupError):
+        fail()
+
+
+def test_afterwards_ctrl_c_interrupts_at_once() -> None:
+    with interrupted_at_looks_only():
+        pass
+    with pytest.raises(KeyboardInterrupt):
+        press_ctrl_c()
+
+
+@pytest.fixture
+def ctrl_c_ignored() -> Iterator[None]:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c_ignored")
+def test_where_ctrl_c_is_ignored_it_stays_so() -> None:
+    done: list[str] = []
+    work(done, looks=True)
+    assert done == ["pressed", "looked"]
