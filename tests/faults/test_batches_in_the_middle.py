@@ -12,8 +12,10 @@ from depgraph.v1 import dependency_service_pb2 as dependencies
 from depgraph.v1.types_pb2 import DISCOVERY_SOURCE_KUBERNETES
 from server.store import migrate
 from server.store.embedded import EmbeddedPostgres
-from tests.support.backends import until_backends
+from tests.support.backends import backends, until_backends
 from tests.support.calls import edges
+from tests.support.deadlines import before_its_deadline
+from tests.support.eventually import PATIENCE_SECONDS
 from tests.support.failures import read_failure
 from tests.support.plain_sql import connected
 from tests.support.scene import Record
@@ -54,15 +56,21 @@ async def written(url: str) -> tuple[int, int]:
 
 @asynccontextmanager
 async def in_the_middle(
-    server: WholeServer, deadline: float | None = None
+    server: WholeServer, deadline: float = PATIENCE_SECONDS
 ) -> AsyncIterator[tuple[Call, asyncpg.Connection]]:
     """Begin the report, and give the call once its services are written and it waits for the edge; then let go of that."""
     async with connected(server.database_url) as holder, connected(server.database_url) as observer:
         await holder.execute(REPORTED_EDGE)
         await holder.execute(HOLD_THE_EDGE)
-        call = server.stubs.dependencies.IngestGraph(report(), timeout=deadline)
-        await until_backends(observer, WAITS_FOR_THE_EDGE, 1)
-        yield call, observer
+
+        async def waits() -> bool:
+            return len(await backends(observer, WAITS_FOR_THE_EDGE)) == 1
+
+        ingest = server.stubs.dependencies.IngestGraph
+        yield (
+            await before_its_deadline(lambda seconds: ingest(report(), timeout=seconds), waits, deadline),
+            observer,
+        )
 
 
 async def cancelled(call: Call, observer: asyncpg.Connection) -> None:
@@ -101,7 +109,10 @@ async def test_a_batch_that_fails_in_the_middle_leaves_nothing(
     database_url: str, record: Record, failing: Failing
 ) -> None:
     async with WholeServer.opened(database_url, record) as server:
-        async with in_the_middle(server, deadline=1 if failing is out_of_time else None) as (call, observer):
+        async with in_the_middle(server, deadline=1 if failing is out_of_time else PATIENCE_SECONDS) as (
+            call,
+            observer,
+        ):
             await failing(call, observer)
             await until_backends(observer, WAITS_FOR_THE_EDGE, 0)
             await server.reads_go_on()

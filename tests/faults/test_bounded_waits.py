@@ -14,6 +14,7 @@ from server.store import migrate
 from server.store.embedded import EmbeddedPostgres
 from tests.support.calls import FRESH
 from tests.support.chaos import ChaosProxy
+from tests.support.deadlines import answer_early
 from tests.support.failures import failure_of
 from tests.support.plain_sql import connected
 from tests.support.postgres import DatabaseServer
@@ -43,10 +44,15 @@ async def teams(server: WholeServer, consistency: Consistency, deadline: float |
     return {service.team for service in answer.services}
 
 
-@pytest.mark.parametrize("deadline", [None, 0.7], ids=["without a deadline", "within its deadline"])
+@pytest.mark.parametrize("deadline", [None, 2.4], ids=["without a deadline", "within its deadline"])
 async def test_a_replica_that_is_cut_off_says_that_it_is_behind_and_never_answers_too_old(
-    database_url: str, connection: asyncpg.Connection, record: Record, deadline: float | None
+    database_url: str,
+    connection: asyncpg.Connection,
+    record: Record,
+    monkeypatch: pytest.MonkeyPatch,
+    deadline: float | None,
 ) -> None:
+    answer_early(monkeypatch)
     async with (
         ChaosProxy(database_url).running() as proxy,
         WholeServer.opened(database_url, record, through=proxy.url, feed=FEED) as server,
@@ -61,7 +67,7 @@ async def test_a_replica_that_is_cut_off_says_that_it_is_behind_and_never_answer
         assert await teams(server, Consistency(minimize_latency=True)) == {FIRST}
         proxy.heal()
         await server.recovers("replica cut off from its database")
-        assert await teams(server, at(token)) == {"second"}
+        assert await teams(server, at(token), deadline=30) == {"second"}
         assert server.onlooker.teams == [FIRST, "second"]
 
 

@@ -21,6 +21,7 @@ async def test_a_standby_is_not_read_until_it_is_promoted(
         await own_scene.quiet()
         await own_scene.level()
         revision, before = await own_scene.revision(), own_scene.feed_id
+        warms = own_scene.replica.status().warm_count
         await replayed_all(own_postgres.url, standby.url)
         own_scene.proxy.lead_to(standby.url)
         await own_postgres.crash()
@@ -33,6 +34,6 @@ async def test_a_standby_is_not_read_until_it_is_promoted(
         await promote(standby.url)
         await own_scene.recovers("failover to a promoted standby, from the promotion")
         assert own_scene.feed_id != before
-        assert own_scene.replica.status().warm_count == 2
+        assert own_scene.replica.status().warm_count == warms + 1
         with pytest.raises(RevisionUnknownError):
             await own_scene.replica.at(AtLeastAsFresh(revision), PATIENCE)

@@ -2,6 +2,8 @@
 
 import os
 import signal
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
@@ -12,12 +14,21 @@ from server.config import FeedSettings
 from server.domain.consistency import FeedState, FullyConsistent
 from server.feed.pruner import prune
 from tests.support.following import PATIENCE, memory
-from tests.support.scene import Scene, connected
+from tests.support.scene import QUICK, Record, Scene, connected
 
 FEED = "application_name = 'depgraph feed' AND datname = current_database()"
 
 
-async def test_a_table_locked_for_ddl_leaves_the_feed_stale_and_alive(scene: Scene) -> None:
+@pytest.fixture
+async def patient_scene(database_url: str, seed: int, record: Record) -> AsyncIterator[Scene]:
+    """A scene whose feed gives a connection up for nothing less than a fault, on a slow machine too."""
+    patient = replace(QUICK, step_timeout=PATIENCE)
+    async with Scene.opened(database_url, seed, record, patient) as opened:
+        yield opened
+
+
+async def test_a_table_locked_for_ddl_leaves_the_feed_stale_and_alive(patient_scene: Scene) -> None:
+    scene = patient_scene
     async with connected(scene.url) as ddl:
         await ddl.execute("BEGIN; LOCK TABLE service_dependencies IN ACCESS EXCLUSIVE MODE")
         await scene.goes_stale()

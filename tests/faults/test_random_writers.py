@@ -6,22 +6,24 @@ Many writers at random, and in every step memory must equal the tables.
 
 import pytest
 
-from tests.support.random_run import random_run
+from tests.support.random_run import RandomRun, random_run
 from tests.support.scene import Record
 
 SHORT_SECONDS = 6.0
+
+
+def has_seen_enough(run: RandomRun) -> bool:
+    return run.witness.comparisons > 20 and run.reads.count > 20 and run.pruned > 0
 
 
 @pytest.mark.timeout(0)  # as long as the soak
 async def test_whatever_many_writers_do_memory_equals_the_tables_in_every_step(
     database_url: str, seed: int, soak_seconds: float | None, record: Record
 ) -> None:
-    run = await random_run(database_url, seed, soak_seconds or SHORT_SECONDS)
+    run = await random_run(database_url, seed, soak_seconds or SHORT_SECONDS, has_seen_enough)
     record({"random run": run.figures(), "seed": seed})
     assert run.witness.mismatches == 0, run.witness.first_difference
     assert run.torn == 0
     assert run.reads.stale == 0
     assert run.wrong_at_the_end == 0
-    assert run.witness.comparisons > 20
-    assert run.reads.count > 20
-    assert run.pruned > 0
+    assert has_seen_enough(run)

@@ -63,10 +63,10 @@ async def read_on(stubs: Stubs) -> None:
         await asyncio.sleep(0.005)
 
 
-def over_after(seconds: float, enough: Callable[[], bool]) -> Callable[[], bool]:
-    """Whether the time is over, or there is enough."""
+def over_after(seconds: float, few: Callable[[], bool], enough: Callable[[], bool]) -> Callable[[], bool]:
+    """Whether the time is over, and there are a few at least, or there is enough."""
     end = time.monotonic() + seconds
-    return lambda: time.monotonic() > end or enough()
+    return lambda: (time.monotonic() > end and few()) or enough()
 
 
 @pytest.mark.timeout(0)  # as long as the soak
@@ -83,7 +83,9 @@ async def test_whoever_reads_with_the_token_of_a_write_sees_it_on_every_replica(
         replicas = [Stubs(to_one), Stubs(to_other)]
         reads = OwnReads(replicas)
         done = over_after(
-            soak_seconds or SHORT_SECONDS, lambda: soak_seconds is None and len(reads.waits) >= ENOUGH
+            soak_seconds or SHORT_SECONDS,
+            lambda: len(reads.waits) > FEW,
+            lambda: soak_seconds is None and len(reads.waits) >= ENOUGH,
         )
         async with under_load(database_url, replicas):
             rpc = (write_by_rpc(replicas[0], number, reads, done) for number in range(RPC_WRITERS))

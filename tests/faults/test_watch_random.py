@@ -6,11 +6,20 @@ Watchers who are killed and come back at random rebuild, from their streams alon
 
 import pytest
 
-from tests.support.random_watch import RandomWatch
+from tests.support.random_watch import RandomWatch, WatchRun
 from tests.support.scene import Record
 
 SHORT_SECONDS = 3.6
 ROUND_SECONDS = 1.2
+
+
+def has_seen_enough(run: WatchRun) -> bool:
+    return (
+        run.streams["resumed from the log"] > 10
+        and run.streams["resumed with a reset"] > 0
+        and run.streams["left by the server"] > 0
+        and all(mirror.batches > 20 for mirror in run.mirrors)
+    )
 
 
 @pytest.mark.timeout(0)  # as long as the soak
@@ -18,11 +27,9 @@ async def test_watchers_who_come_and_go_rebuild_exactly_the_tables(
     database_url: str, seed: int, soak_seconds: float | None, record: Record
 ) -> None:
     seconds = soak_seconds or SHORT_SECONDS
-    run = await RandomWatch(database_url, seed).play(seconds, rounds=round(seconds / ROUND_SECONDS))
+    watch = RandomWatch(database_url, seed)
+    run = await watch.play(seconds, round(seconds / ROUND_SECONDS), has_seen_enough)
     record({"random watch": run.figures(), "seed": seed})
     assert run.wrong == 0
     assert run.comparisons >= 3 * len(run.mirrors)
-    assert run.streams["resumed from the log"] > 10
-    assert run.streams["resumed with a reset"] > 0
-    assert run.streams["left by the server"] > 0
-    assert all(mirror.batches > 20 for mirror in run.mirrors)
+    assert has_seen_enough(run)

@@ -1,49 +1,94 @@
 """Writers in each other's way: deadlocks and serialization failures, once and again and again."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import asyncpg
 import grpc
 import pytest
 
-from tests.support.backends import until_backends
+from tests.support.backends import backends, until_backends
+from tests.support.deadlines import before_its_deadline
 from tests.support.failures import failure_of
 from tests.support.plain_sql import connected
 from tests.support.scene import Record
 from tests.support.soundness import AT_WORK
-from tests.support.whole_server import BATCH, FIRST, WholeServer, teams_in_tables
+from tests.support.whole_server import BATCH, FIRST, WholeServer, batch_of, teams_in_tables
 
 ATTEMPTS = 4
 TOUCH = "UPDATE services SET team = team WHERE service_id = '{}'"
 
 
+def waits_for(other: asyncpg.Connection) -> str:
+    """Tell of a session of the server's pool that it waits for what another session holds."""
+    return f"application_name = 'depgraph' AND {other.get_server_pid()} = ANY (pg_blocking_pids(pid))"
+
+
 async def server_waits_for(observer: asyncpg.Connection, other: asyncpg.Connection) -> None:
     """Wait until a session of the server's pool waits for what another session holds."""
-    condition = f"application_name = 'depgraph' AND {other.get_server_pid()} = ANY (pg_blocking_pids(pid))"
-    await until_backends(observer, condition, 1)
+    await until_backends(observer, waits_for(other), 1)
+
+
+def is_blocked(session: asyncpg.Connection) -> str:
+    """Tell of a session that it waits for a lock."""
+    return f"pid = {session.get_server_pid()} AND wait_event_type = 'Lock'"
 
 
 class Rival:
     """
     Another program in a deadlock with the server, over and over, in which the server is always the one that yields.
 
-    It holds the last service of the batch and, whenever the server has locked the first and waits, asks for that one too.
+    It holds the last service of the batch and, whenever the server has locked the first, asks for that one too. A gate in the middle
+    of the batch keeps the server from the last until then: a session looks for a deadlock once, a moment after it began to wait.
     """
 
-    def __init__(self, session: asyncpg.Connection, observer: asyncpg.Connection) -> None:
+    def __init__(
+        self, session: asyncpg.Connection, gate: asyncpg.Connection, observer: asyncpg.Connection
+    ) -> None:
         self._session = session
+        self._gate = gate
         self._observer = observer
 
-    async def begin(self) -> None:
-        await self._session.execute("SET deadlock_timeout = '10min'; BEGIN; " + TOUCH.format(BATCH[-1]))
+    @classmethod
+    @asynccontextmanager
+    async def begun(cls, database_url: str, observer: asyncpg.Connection) -> AsyncIterator["Rival"]:
+        """Hold the last service, with the gate closed."""
+        async with connected(database_url) as session, connected(database_url) as gate:
+            rival = cls(session, gate, observer)
+            await session.execute("SET deadlock_timeout = '10min'; BEGIN; " + TOUCH.format(BATCH[-1]))
+            await rival._close_the_gate()
+            yield rival
+
+    async def server_is_at_the_gate(self) -> bool:
+        """Whether the server has locked the first service and waits for the one in the middle."""
+        return len(await backends(self._observer, waits_for(self._gate))) == 1
 
     async def deadlock(self) -> None:
         """Come back once the server has yielded; the first service is held then."""
+        await server_waits_for(self._observer, self._gate)
+        asking = asyncio.create_task(self._session.execute("SAVEPOINT before; " + TOUCH.format(BATCH[0])))
+        while not asking.done() and not await backends(self._observer, is_blocked(self._session)):
+            await asyncio.sleep(0.005)
+        await self._gate.execute("ROLLBACK")
+        await asking
+
+    async def server_waits_again(self) -> None:
+        """Wait until the server tries again, and waits for the first service."""
         await server_waits_for(self._observer, self._session)
-        await self._session.execute("SAVEPOINT before; " + TOUCH.format(BATCH[0]))
 
     async def let_go_of_the_first(self) -> None:
+        """Let the server begin anew, up to the gate."""
+        await self._close_the_gate()
         await self._session.execute("ROLLBACK TO SAVEPOINT before")
+
+    async def is_done(self) -> None:
+        """Let go of everything."""
+        await self._session.execute("COMMIT")
+        await self._gate.execute("ROLLBACK")
+
+    async def _close_the_gate(self) -> None:
+        await self._gate.execute("BEGIN; " + TOUCH.format(BATCH[len(BATCH) // 2]))
 
 
 @pytest.fixture
@@ -56,13 +101,14 @@ async def quick_deadlocks(database_url: str, connection: asyncpg.Connection) -> 
 async def test_a_write_that_yields_in_a_deadlock_is_made_once_the_other_is_done(
     database_url: str, quick_deadlocks: None, connection: asyncpg.Connection, record: Record
 ) -> None:
-    async with WholeServer.opened(database_url, record) as server, connected(database_url) as session:
-        rival = Rival(session, connection)
-        await rival.begin()
+    async with (
+        WholeServer.opened(database_url, record) as server,
+        Rival.begun(database_url, connection) as rival,
+    ):
         write = asyncio.create_task(server.outcome("second"))
         await rival.deadlock()
-        await server_waits_for(connection, session)
-        await session.execute("COMMIT")
+        await rival.server_waits_again()
+        await rival.is_done()
         assert await write is None
         assert await teams_in_tables(database_url) == {"second"}
         await server.recovers("deadlock, resolved")
@@ -72,9 +118,10 @@ async def test_a_write_that_yields_in_a_deadlock_is_made_once_the_other_is_done(
 async def test_a_deadlock_that_persists_is_given_up_after_a_few_attempts(
     database_url: str, quick_deadlocks: None, connection: asyncpg.Connection, record: Record
 ) -> None:
-    async with WholeServer.opened(database_url, record) as server, connected(database_url) as session:
-        rival = Rival(session, connection)
-        await rival.begin()
+    async with (
+        WholeServer.opened(database_url, record) as server,
+        Rival.begun(database_url, connection) as rival,
+    ):
         write = asyncio.create_task(server.outcome("second"))
         for _ in range(ATTEMPTS):
             await rival.deadlock()
@@ -82,7 +129,7 @@ async def test_a_deadlock_that_persists_is_given_up_after_a_few_attempts(
         failure = await write
         assert failure is not None
         assert (failure.code, failure.reason) == (grpc.StatusCode.ABORTED, "WRITE_CONFLICT")
-        await session.execute("ROLLBACK")
+        await rival.is_done()
         assert await teams_in_tables(database_url) == {FIRST}
         await server.recovers("deadlock, again and again", attempts=ATTEMPTS)
 
@@ -90,14 +137,20 @@ async def test_a_deadlock_that_persists_is_given_up_after_a_few_attempts(
 async def test_a_write_is_not_tried_again_after_its_deadline(
     database_url: str, quick_deadlocks: None, connection: asyncpg.Connection, record: Record
 ) -> None:
-    async with WholeServer.opened(database_url, record) as server, connected(database_url) as session:
-        rival = Rival(session, connection)
-        await rival.begin()
-        write = asyncio.create_task(failure_of(server.write_batch("second", deadline=1)))
+    async with (
+        WholeServer.opened(database_url, record) as server,
+        Rival.begun(database_url, connection) as rival,
+    ):
+        upsert = server.stubs.catalog.BatchUpsertServices
+        write = await before_its_deadline(
+            lambda deadline: upsert(batch_of("second"), timeout=deadline),
+            rival.server_is_at_the_gate,
+            first=1,
+        )
         await rival.deadlock()
-        assert (await write).code is grpc.StatusCode.DEADLINE_EXCEEDED
+        assert (await failure_of(write)).code is grpc.StatusCode.DEADLINE_EXCEEDED
         await until_backends(connection, AT_WORK, 0)
-        await session.execute("COMMIT")
+        await rival.is_done()
         assert await teams_in_tables(database_url) == {FIRST}
         await server.recovers("deadline in the middle of retries")
 
@@ -119,7 +172,7 @@ async def overtake(
     queued = asyncio.create_task(
         second.execute("BEGIN ISOLATION LEVEL READ COMMITTED; " + TOUCH.format(BATCH[0]))
     )
-    await until_backends(observer, f"pid = {second.get_server_pid()} AND wait_event_type = 'Lock'", 1)
+    await until_backends(observer, is_blocked(second), 1)
     await first.execute("COMMIT")
     await queued
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 
 import asyncpg
@@ -25,21 +25,22 @@ from tests.support.drafts import services
 from tests.support.relay import Relay
 
 RUNNING = "state <> 'idle'"
+# Connecting takes its time on a slow machine.
+PATIENT = timedelta(seconds=30)
 
 
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
-    async with await Database.open(database_url) as database:
+    async with await Database.open(database_url, acquire_timeout=PATIENT) as database:
         yield database
 
 
 @pytest.fixture
-def nobody_listens() -> str:
-    """The URL of a port of the loopback where nothing listens."""
+def nobody_listens() -> Iterator[str]:
+    """The URL of a port of the loopback where nothing listens, and nobody else can."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
-        port = taken.getsockname()[1]
-    return f"postgresql://someone:secret@127.0.0.1:{port}/nothing"
+        yield f"postgresql://someone:secret@127.0.0.1:{taken.getsockname()[1]}/nothing"
 
 
 async def own_pid(connection: Connection) -> int:
@@ -103,21 +104,22 @@ async def test_a_closed_pool_is_not_healthy_and_refuses_work(database_url: str) 
 async def test_no_more_connections_than_size_and_burst_are_opened(
     database_url: str, connection: asyncpg.Connection
 ) -> None:
-    async with await Database.open(database_url, pool_size=2, burst=1) as database:
+    async with await Database.open(database_url, pool_size=2, burst=1, acquire_timeout=PATIENT) as database:
         await asyncio.gather(*(database.fetch("SELECT pg_sleep(0.01)") for _ in range(20)))
         assert len(await backends(connection)) == 3
 
 
 async def test_when_all_connections_are_busy_the_next_caller_is_told_and_later_ones_are_served(
-    database_url: str, connection: asyncpg.Connection
+    database_url: str, connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    patience = timedelta(milliseconds=50)
-    async with await Database.open(database_url, pool_size=1, burst=1, acquire_timeout=patience) as database:
+    async with await Database.open(database_url, pool_size=1, burst=1, acquire_timeout=PATIENT) as database:
         busy = [asyncio.create_task(database.read(hold)) for _ in range(2)]
         await until_backends(connection, "query LIKE '%pg_sleep%'", 2)
 
-        with pytest.raises(TooManyConnectionsError, match="all 2 database connections are busy"):
-            await database.fetch("SELECT 1")
+        with monkeypatch.context() as impatient:
+            impatient.setattr(database._pool, "_acquire_timeout", 0.05)
+            with pytest.raises(TooManyConnectionsError, match="all 2 database connections are busy"):
+                await database.fetch("SELECT 1")
 
         busy[0].cancel()
         await asyncio.wait(busy[:1])
@@ -196,7 +198,10 @@ async def test_an_idle_connection_that_fell_silent_is_replaced_before_it_is_lent
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pool, "_PING_TIMEOUT", 0.05)
-    async with Relay(database_url).running() as relay, await Database.open(relay.url) as database:
+    async with (
+        Relay(database_url).running() as relay,
+        await Database.open(relay.url, acquire_timeout=PATIENT) as database,
+    ):
         first = await database.read(own_pid)
         relay.fall_silent()
         monkeypatch.setattr(pool, "_PROBE_AFTER", 0.0)
@@ -217,7 +222,7 @@ async def test_a_cancelled_write_leaves_no_query_running_and_no_row(
     with pytest.raises(asyncio.CancelledError):
         await write
 
-    assert await backends(connection, RUNNING) == []
+    await until_backends(connection, RUNNING, 0)
     assert await connection.fetchval("SELECT count(*) FROM services") == 0
     assert await database.healthy()
 
@@ -229,11 +234,13 @@ async def test_a_batch_cancelled_while_it_waits_for_a_lock_writes_nothing(
     transaction = connection.transaction()
     await transaction.start()
     await connection.execute("INSERT INTO services (service_id) VALUES ('m')")
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.1):
-            await repository.upsert(services("a", "m", "z"))
+    upsert = asyncio.create_task(repository.upsert(services("a", "m", "z")))
+    await until_backends(connection, "wait_event_type = 'Lock'", 1)
+    upsert.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await upsert
 
-    assert await backends(connection, RUNNING) == []
+    await until_backends(connection, RUNNING, 0)
     await transaction.rollback()
     assert (await repository.page(ServiceFilter(), 10, None)).rows == ()
 
@@ -256,11 +263,12 @@ async def test_a_write_cancelled_at_any_moment_is_whole_or_not_there(
 async def test_a_statement_that_takes_too_long_is_cancelled_on_the_server(
     database_url: str, connection: asyncpg.Connection
 ) -> None:
-    brief = timedelta(milliseconds=50)
-    async with await Database.open(database_url, command_timeout=brief) as database:
+    # What a connection says of itself at its beginning has as long, too.
+    brief = timedelta(milliseconds=500)
+    async with await Database.open(database_url, command_timeout=brief, acquire_timeout=PATIENT) as database:
         with pytest.raises(DatabaseUnavailableError, match="too long"):
             await database.write(hold)
-        assert await backends(connection, RUNNING) == []
+        await until_backends(connection, RUNNING, 0)
 
 
 async def test_of_two_writes_that_block_each_other_both_succeed(

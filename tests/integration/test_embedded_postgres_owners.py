@@ -15,6 +15,7 @@ from server.store.embedded.binaries import programs
 from server.store.embedded.leftovers import database_processes
 from server.store.embedded.process import GuardedProcess
 from tests.support.owners import (
+    GONE_WITHIN_SECONDS,
     ORDINARY_UID,
     kept_rows,
     kill_without_warning,
@@ -99,6 +100,7 @@ async def test_a_server_that_outlived_its_service_is_shut_down_first(own_postgre
     while f"{orphan.pid}\n" not in pid_file(cluster):
         assert orphan.exit_code is None
     async with EmbeddedPostgres(own_postgres.data_dir, durable=False, report=told.append) as database:
+        assert orphan.wait(GONE_WITHIN_SECONDS)
         assert orphan.exit_code == 0
         assert database.url == own_postgres.url
     assert any("left running by a killed service" in sentence for sentence in told)

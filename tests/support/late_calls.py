@@ -5,11 +5,14 @@ import struct
 import time
 from contextlib import suppress
 
+from tests.support.eventually import PATIENCE_SECONDS
+
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, SETTINGS = 0x0, 0x1, 0x4
 END_STREAM, END_HEADERS = 0x1, 0x4
 # The shortest deadline that the protocol can say.
 OVER = "1n"
+TOO_LATE = b"Deadline Exceeded"
 
 
 def calls_out_of_time(method: str, requests: list[bytes]) -> bytes:
@@ -26,7 +29,8 @@ async def make_late(address: str, sent: bytes, stall_seconds: float, silence_sec
     """
     Send bytes to a server in this event loop, which then stands still; return what the server says until it falls silent.
 
-    Deadlines pass while it stands still: what gRPC received then comes to the server's turn too late.
+    Deadlines pass while it stands still: what gRPC received then comes to the server's turn too late. Before the server has said so
+    it is not silent, but slow.
     """
     host, port = address.rsplit(":", 1)
     reader, writer = await asyncio.open_connection(host, int(port))
@@ -36,7 +40,7 @@ async def make_late(address: str, sent: bytes, stall_seconds: float, silence_sec
         time.sleep(stall_seconds)  # noqa: ASYNC251 - it is the fault
         with suppress(TimeoutError):
             while True:
-                async with asyncio.timeout(silence_seconds):
+                async with asyncio.timeout(silence_seconds if TOO_LATE in heard else PATIENCE_SECONDS):
                     chunk = await reader.read(65_536)
                 if not chunk:
                     break

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from random import Random
@@ -15,6 +17,7 @@ from server.domain.consistency import FullyConsistent
 from server.feed.pruner import prune
 from server.replica import Replica
 from tests.support.channels import open_channel
+from tests.support.eventually import eventually
 from tests.support.following import PATIENCE, following, memory, tables
 from tests.support.random_writer import RandomWriter
 from tests.support.token_writers import TokenReads, write_by_rpc, write_by_sql
@@ -25,6 +28,8 @@ RANDOM_WRITERS = 8
 RPC_WRITERS = 2
 SETTINGS = FeedSettings(poll_interval=timedelta(seconds=1), step_timeout=timedelta(seconds=15))
 KEEP_LOG = timedelta(milliseconds=300)
+
+Enough = Callable[["RandomRun"], bool]
 
 
 @dataclass(slots=True)
@@ -62,8 +67,12 @@ class RandomRun:
         }
 
 
-async def random_run(url: str, seed: int, seconds: float) -> RandomRun:
-    """Fill a new database and let everybody loose on it; the seed fixes the dice, the scheduling stays the machine's."""
+async def random_run(url: str, seed: int, seconds: float, enough: Enough) -> RandomRun:
+    """
+    Fill a new database and let everybody loose on it; the seed fixes the dice, the scheduling stays the machine's.
+
+    A slow machine gets more than ``seconds``, until it has seen ``enough``.
+    """
     connection = await asyncpg.connect(url)
     try:
         await populate(connection)
@@ -74,7 +83,7 @@ async def random_run(url: str, seed: int, seconds: float) -> RandomRun:
             open_channel(server.address) as channel,
         ):
             run = RandomRun(witness, TokenReads(replica, Counter()))
-            await _let_loose(run, url, channel, seed, seconds)
+            await _let_loose(run, url, channel, seed, _over(run, seconds, enough))
             await replica.at(FullyConsistent(), PATIENCE)
             await witness.done()
             run.warms = replica.status().warm_count
@@ -84,7 +93,15 @@ async def random_run(url: str, seed: int, seconds: float) -> RandomRun:
         await connection.close()
 
 
-async def _let_loose(run: RandomRun, url: str, channel: grpc.aio.Channel, seed: int, seconds: float) -> None:
+async def _over(run: RandomRun, seconds: float, enough: Enough) -> None:
+    await asyncio.sleep(seconds)
+    with suppress(TimeoutError):
+        await eventually(lambda: enough(run))
+
+
+async def _let_loose(
+    run: RandomRun, url: str, channel: grpc.aio.Channel, seed: int, over: Awaitable[None]
+) -> None:
     stop = asyncio.Event()
 
     def dice(part: str) -> Random:
@@ -102,7 +119,7 @@ async def _let_loose(run: RandomRun, url: str, channel: grpc.aio.Channel, seed: 
     async with asyncio.TaskGroup() as group:
         for job in jobs:
             group.create_task(job)
-        await asyncio.sleep(seconds)
+        await over
         stop.set()
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import signal
 from collections import Counter
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -25,6 +25,7 @@ from tests.support.world import populate
 
 WRITERS, WATCHERS = 4, 6
 PAUSE_SECONDS = 0.05
+MOST_ROUNDS = 20
 AWAY = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED})
 
 
@@ -58,7 +59,7 @@ class WatchRun:
 
 
 class RandomWatch:
-    """``rounds`` of changes by everybody, each ending in a comparison of every watcher's graph with the tables."""
+    """Rounds of changes by everybody, each ending in a comparison of every watcher's graph with the tables."""
 
     def __init__(self, url: str, seed: int) -> None:
         self._url = url
@@ -66,13 +67,19 @@ class RandomWatch:
         self._places = [Place(), Place(), Place()]
         self.run = WatchRun()
 
-    async def play(self, seconds: float, rounds: int) -> WatchRun:
-        """Play for so many seconds, pauses for comparisons and restarts not counted."""
+    async def play(self, seconds: float, rounds: int, enough: Callable[[WatchRun], bool]) -> WatchRun:
+        """
+        Play for so many seconds, pauses for comparisons and restarts not counted.
+
+        A slow machine gets more rounds than ``rounds``, until it has seen ``enough``.
+        """
         async with connected(self._url) as connection:
             await populate(connection)
             async with self._servers():
                 watchers = [self._watcher(number) for number in range(WATCHERS)]
-                for number in range(rounds):
+                for number in range(max(rounds, MOST_ROUNDS)):
+                    if number >= rounds and enough(self.run):
+                        break
                     await self._round(f"round {number}", watchers, seconds / rounds)
                     await self._compare(connection, watchers)
         return self.run
@@ -167,8 +174,10 @@ class RestlessWatcher:
     async def catch_up(self, revision: Revision) -> None:
         """Go on until what is known holds a revision."""
         async with asyncio.timeout(60):
+            stay = 0.2
             while not self._holds(revision):
-                await self._stay(0.2)
+                await self._stay(stay)
+                stay *= 2
 
     async def _stay(self, seconds: float) -> None:
         place = self._dice.choice([place for place in self._places if place.address])

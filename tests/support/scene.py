@@ -48,13 +48,15 @@ class Scene:
 
     @classmethod
     @asynccontextmanager
-    async def opened(cls, url: str, seed: int, record: Record) -> AsyncIterator["Scene"]:
+    async def opened(
+        cls, url: str, seed: int, record: Record, settings: FeedSettings = QUICK
+    ) -> AsyncIterator["Scene"]:
         """Fill a new database, warm the replica, let writers and a watcher begin."""
         async with connected(url) as connection:
             await populate(connection)
         async with ChaosProxy(url).running() as proxy:
             scene = cls(url, proxy, record)
-            async with following(proxy.url, QUICK, scene._observe) as replica:
+            async with following(proxy.url, settings, scene._observe) as replica:
                 scene._begin(replica, seed)
                 try:
                     yield scene
@@ -79,7 +81,15 @@ class Scene:
             return Revision.of(await connection.fetchval("SELECT depgraph_feed.revision()"))
 
     async def goes_stale(self, lag: timedelta = A_MOMENT) -> None:
-        """Wait until the replica itself says that it was not level for so long; it answers as it did before."""
+        """
+        Wait until the replica itself says that it was not level for so long; it answers as it did before.
+
+        One step may have been on its way when the fault came.
+        """
+        on_its_way = self.replica.position
+        await eventually(
+            lambda: self.replica.position is not on_its_way or self.replica.freshness().lag > lag
+        )
         before = self.replica.position
         await eventually(lambda: self.replica.freshness().lag > lag)
         assert self.replica.position is before, "it was level meanwhile, so the fault had no effect"

@@ -10,6 +10,7 @@ from depgraph.v1 import graph_service_pb2 as graph
 from depgraph.v1.types_pb2 import Consistency, Service
 from tests.support.backends import until_backends
 from tests.support.calls import FRESH, Stubs
+from tests.support.eventually import PATIENCE_SECONDS
 from tests.support.plain_sql import connected
 
 AT_WORK = "application_name = 'depgraph' AND state <> 'idle'"
@@ -44,7 +45,7 @@ async def assert_level_over_the_wire(channel: grpc.aio.Channel, url: str) -> Non
     """A fully consistent adjacency list, stale dependencies included, is that of the tables."""
     request = graph.GetAdjacencyListRequest(include_stale=True, consistency=FRESH)
     answered: dict[str, set[str]] = {}
-    async for message in Stubs(channel).graph.GetAdjacencyList(request):
+    async for message in Stubs(channel).graph.GetAdjacencyList(request, timeout=PATIENCE_SECONDS):
         answered.setdefault(message.service_id, set()).update(message.target_service_ids)
     async with connected(url) as connection:
         rows = await connection.fetch(_ADJACENCY)
@@ -60,4 +61,4 @@ async def assert_writes_are_read(channel: grpc.aio.Channel) -> None:
     request = graph.GetComponentRequest(
         service_id=name, consistency=Consistency(at_least_as_fresh=created.revision)
     )
-    assert (await stubs.graph.GetComponent(request)).component.size == 1
+    assert (await stubs.graph.GetComponent(request, timeout=PATIENCE_SECONDS)).component.size == 1

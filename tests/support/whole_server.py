@@ -96,6 +96,8 @@ class WholeServer:
             server = cls(application, channel, database_url, record)
             looking = asyncio.create_task(server.onlooker.look(server.stubs))
             try:
+                # It has seen how things were.
+                await eventually(lambda: server.onlooker.answers > 0 or looking.done())
                 yield server
             finally:
                 looking.cancel()
@@ -131,6 +133,7 @@ class WholeServer:
         async with connected(self.database_url) as connection:
             await self.application.replica.at(FullyConsistent(), PATIENCE)
             wrong = wrong_rows(memory(self.application.replica), await tables(connection))
+        await self.reads_go_on()
         self._record(
             {
                 "fault": fault,
