@@ -9,12 +9,14 @@ class ServiceRecord(NamedTuple):
     """
     A service: ``key`` identifies it for good (a row id), ``name`` is what callers use, unique but changeable.
 
-    ``payload`` is opaque to the graph: it is kept, compared with ``==`` and handed back.
+    ``payload`` is opaque to the graph: it is kept, compared with ``==`` and handed back. So is ``brief``, what stands for the
+    service in answers that hold no more than names.
     """
 
     key: Hashable
     name: str
     payload: object = None
+    brief: object = None
 
 
 class DependencyRecord(NamedTuple):

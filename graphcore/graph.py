@@ -1,14 +1,18 @@
 """The dependency graph in memory: a pure function of the rows it was given, however they came."""
 
-from collections.abc import Callable, Hashable, Iterable, KeysView, Sequence
+from collections.abc import Callable, Hashable, KeysView, Sequence
 from itertools import chain
 from typing import Self, TypeVar, cast
 
+import numpy as np
 import rustworkx as rx
+from numpy.typing import NDArray
 
+from graphcore.applying import apply_changes
 from graphcore.changes import ChangeSet, DependencyRecord, ServiceRecord
-from graphcore.errors import DuplicateNameError, UnknownServiceError
+from graphcore.errors import UnknownServiceError
 from graphcore.topology import Topology
+from graphcore.traversal_index import TraversalIndex
 from graphcore.waiting import WaitingDependencies
 
 T = TypeVar("T")
@@ -76,6 +80,26 @@ class DependencyGraph:
     def digraph(self) -> rx.PyDiGraph[ServiceRecord, DependencyRecord]:
         """The rustworkx graph itself, for algorithms to read; changing it breaks the graph."""
         return self._topology.digraph
+
+    @property
+    def index(self) -> TraversalIndex:
+        """The adjacency of ``digraph`` as arrays, for kernels to read; changing it breaks the graph."""
+        return self._topology.index
+
+    @property
+    def service_payloads(self) -> NDArray[np.object_]:
+        """The payload of each service by its node; look it up anew once the graph has moved on."""
+        return self._topology.service_payloads.values
+
+    @property
+    def service_briefs(self) -> NDArray[np.object_]:
+        """The brief of each service by its node, as ``service_payloads``."""
+        return self._topology.service_briefs.values
+
+    @property
+    def dependency_payloads(self) -> NDArray[np.object_]:
+        """The payload of each dependency that is an edge by its edge, as ``service_payloads``."""
+        return self._topology.dependency_payloads.values
 
     def has_service(self, name: str) -> bool:
         """Tell whether a service of this name is here; O(1)."""
@@ -155,85 +179,13 @@ class DependencyGraph:
 
         Raises ``DuplicateNameError``, and then nothing has changed. O(changed records + degrees of removed services).
         """
-        services = {record.key: record for record in changes.upserted_services}
-        self._refuse_duplicate_names(services, changes.removed_services)
         edits, reshapings = self._edits(), self._topology.reshapings
-        self._remove_dependencies(changes.removed_dependencies)
-        self._remove_services(changes.removed_services)
-        appeared = self._upsert_services(services)
-        self._upsert_dependencies(self._waiting.release(appeared), changes.upserted_dependencies)
+        apply_changes(self._topology, self._waiting, changes)
         if self._edits() != edits:
             self._version += 1
         if self._topology.reshapings != reshapings:
             self._derived.clear()
+        self._topology.take_moved()
 
     def _edits(self) -> int:
         return self._topology.edits + self._waiting.edits
-
-    def _refuse_duplicate_names(
-        self,
-        upserted: dict[Hashable, ServiceRecord],
-        removed: Iterable[Hashable],
-    ) -> None:
-        """Raise ``DuplicateNameError`` if a name would be held twice once the change set is applied."""
-        moving = upserted.keys() | removed
-        claimed: set[str] = set()
-        for record in upserted.values():
-            holder = self._topology.node_by_name.get(record.name)
-            held = holder is not None and self.digraph[holder].key not in moving
-            if held or record.name in claimed:
-                raise DuplicateNameError(record.name)
-            claimed.add(record.name)
-
-    def _remove_dependencies(self, keys: Sequence[Hashable]) -> None:
-        self._topology.unlink(keys)
-        for key in keys:
-            self._waiting.discard(key)
-
-    def _remove_services(self, keys: Iterable[Hashable]) -> None:
-        for key in keys:
-            for orphan in self._topology.remove_service(key):
-                self._waiting.hold(orphan, missing=key)
-
-    def _upsert_services(self, upserted: dict[Hashable, ServiceRecord]) -> list[Hashable]:
-        """Add and replace services; returns the keys that were not here before."""
-        present = self._topology.node_by_service.keys()
-        known = [record for key, record in upserted.items() if key in present]
-        new = [record for key, record in upserted.items() if key not in present]
-        for record in known:
-            self._topology.detach_name(record)
-        for record in known:
-            self._topology.replace_service(record)
-        self._topology.add_services(new)
-        return [record.key for record in new]
-
-    def _upsert_dependencies(
-        self,
-        released: Iterable[DependencyRecord],
-        upserted: Iterable[DependencyRecord],
-    ) -> None:
-        """Link, replace or hold each record; one that is both released and upserted is as the change set says."""
-        latest = {record.key: record for record in chain(released, upserted)}
-        joining = [record for record in latest.values() if self._must_join(record)]
-        self._topology.link(joining)
-
-    def _must_join(self, record: DependencyRecord) -> bool:
-        """Bring one record up to date unless it needs a new edge; tell whether it does, its key then being free."""
-        former = self._topology.dependency(record.key)
-        if former is not None:
-            if (former.source, former.target) == (record.source, record.target):
-                self._topology.replace_dependency(record)
-                return False
-            self._topology.unlink([record.key])
-        missing = self._missing_end(record)
-        if missing is not None or record.source == record.target:
-            self._waiting.hold(record, missing)
-            return False
-        self._waiting.discard(record.key)
-        return True
-
-    def _missing_end(self, record: DependencyRecord) -> Hashable | None:
-        present = self._topology.node_by_service
-        if record.source not in present:
-            return record.source
-        return None if record.target in present else record.target

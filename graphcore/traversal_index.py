@@ -1,27 +1,30 @@
 """The adjacency of a digraph as arrays, for kernels to walk over."""
 
 from collections.abc import Sequence
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from graphcore.columns import grown
 from graphcore.kernels import adjacency
 from graphcore.kernels.layout import (
     CAPACITY,
     EDGE_COLUMNS,
+    FLAGS,
     GARBAGE,
     IN,
     NO_EDGE,
     NODE_COLUMNS,
     OUT,
+    OUT_SLOT,
     POOL_ROWS,
     SOURCE,
+    STALE_BIT,
     USED,
 )
 
 Indices: TypeAlias = Sequence[int] | NDArray[np.int32] | NDArray[np.int64]
-Number = TypeVar("Number", np.int32, np.float64)
 
 _LEAST_NODES, _LEAST_EDGES, _LEAST_POOL = 64, 64, 256
 
@@ -53,7 +56,7 @@ class TraversalIndex:
         """Make room for nodes with indices below ``node_count``; amortised O(1) a node."""
         if node_count > len(self.nodes):
             former = len(self.nodes)
-            self.nodes = _grown(self.nodes, node_count)
+            self.nodes = grown(self.nodes, node_count)
             self.nodes[former:] = 0
 
     def link(
@@ -104,12 +107,18 @@ class TraversalIndex:
         self.ledger[GARBAGE] += row[OUT + CAPACITY] + row[IN + CAPACITY]
         row[:] = 0
 
+    def fresh_ends(self, edges: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Return source and target, a row each, of those of these edges that are not stale; O(edges asked for)."""
+        rows = self.edges[edges]
+        fresh = self.pool[FLAGS].take(rows[:, OUT_SLOT]) & STALE_BIT == 0
+        return rows[fresh, :OUT_SLOT]
+
     def _cover_edges(self, edge_count: int) -> None:
         if edge_count > len(self.edges):
             former = len(self.edges)
-            self.edges = _grown(self.edges, edge_count)
+            self.edges = grown(self.edges, edge_count)
             self.edges[former:, SOURCE] = NO_EDGE
-            self.confidence = _grown(self.confidence, edge_count)
+            self.confidence = grown(self.confidence, edge_count)
 
     def _make_pool_room(self) -> None:
         """Compact the pool if more than half of it is garbage, double it if not. O(V + E), amortised O(1) an edge."""
@@ -122,10 +131,3 @@ class TraversalIndex:
             room = np.empty((POOL_ROWS, 2 * length), np.int32)
             room[:, :used] = self.pool[:, :used]
         self.pool = room
-
-
-def _grown(column: NDArray[Number], length: int) -> NDArray[Number]:
-    """Copy an array to one of at least ``length`` rows and twice as many as it has; what the new rows hold is unspecified."""
-    grown = np.empty((max(length, 2 * len(column)), *column.shape[1:]), column.dtype)
-    grown[: len(column)] = column
-    return grown

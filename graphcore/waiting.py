@@ -51,6 +51,12 @@ class WaitingDependencies:
             if not siblings:
                 del self._keys_by_missing[missing]
 
+    def discard_all(self, keys: Iterable[Hashable]) -> None:
+        """Forget those of these dependencies that wait here; next to nothing while none waits at all."""
+        if self._places:
+            for key in keys:
+                self.discard(key)
+
     def release(self, appeared: Iterable[Hashable]) -> list[DependencyRecord]:
         """Hand back, and forget, those that waited for one of these services; O(those handed back)."""
         keys = [key for service in appeared for key in self._keys_by_missing.pop(service, ())]

@@ -1,0 +1,45 @@
+"""Arrays that grow: what stands beside the nodes and edges of a graph, found by their index."""
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Element = TypeVar("Element", bound=np.generic)
+
+_LEAST_LENGTH = 64
+
+
+def grown(column: NDArray[Element], length: int) -> NDArray[Element]:
+    """Copy an array to one of at least ``length`` rows, and of twice as many as it has; what the new rows hold is unspecified."""
+    longer = np.empty((max(length, 2 * len(column)), *column.shape[1:]), column.dtype)
+    longer[: len(column)] = column
+    return longer
+
+
+class ObjectColumn:
+    """
+    One object an index, ``None`` where there is none; grown by doubling.
+
+    ``values`` is replaced as it grows, so look it up at every use.
+    """
+
+    __slots__ = ("values",)
+
+    def __init__(self) -> None:
+        self.values: NDArray[np.object_] = np.empty(_LEAST_LENGTH, object)
+
+    def put(self, places: NDArray[np.integer[Any]], objects: Sequence[object]) -> None:
+        """Put one object at each place; amortised O(1) each."""
+        if not objects:
+            return
+        length = int(places.max()) + 1
+        if length > len(self.values):
+            self.values = grown(self.values, length)
+        # By fromiter, because assigning a list of tuples would make a row of each of them.
+        self.values[places] = np.fromiter(objects, object, len(objects))
+
+    def clear(self, places: NDArray[np.integer[Any]]) -> None:
+        """Let go of the objects at these places."""
+        self.values[places] = None
