@@ -3,27 +3,15 @@
 from itertools import chain
 from typing import TYPE_CHECKING, cast
 
-from graphcore import DependencyGraph, DependencyRecord, EdgeFlag, ServiceRecord
+from graphcore import DependencyGraph, DependencyRecord, ServiceRecord
 from server.domain.changes import HeldRows
 from server.domain.dependencies import DependencyRow
 from server.domain.services import Service
+from server.flags import flags_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_MODES = {"sync": int(EdgeFlag.SYNC), "async": int(EdgeFlag.ASYNC)}
-_CRITICALITIES = {
-    "hard": int(EdgeFlag.HARD),
-    "soft": int(EdgeFlag.SOFT),
-    "degraded": int(EdgeFlag.DEGRADED),
-}
-_SOURCES = {
-    "manual": int(EdgeFlag.MANUAL),
-    "otel_service_graph": int(EdgeFlag.OTEL_SERVICE_GRAPH),
-    "kubernetes": int(EdgeFlag.KUBERNETES),
-    "service_mesh": int(EdgeFlag.SERVICE_MESH),
-}
-_STALE = int(EdgeFlag.STALE)
 # The key of no service: those are UUIDs.
 _NOWHERE = "nowhere"
 
@@ -40,14 +28,9 @@ def dependency_record(row: DependencyRow) -> DependencyRecord:
     A row with a word that has no meaning, which only a table without its CHECKs can hold, becomes one that waits for good:
     counted, compared in audits, and no edge.
     """
-    try:
-        flags = (
-            _MODES[row.communication_mode] | _CRITICALITIES[row.criticality] | _SOURCES[row.discovery_source]
-        )
-    except KeyError:
+    flags = flags_of(row)
+    if flags is None:
         return DependencyRecord(row.id, _NOWHERE, _NOWHERE, payload=row)
-    if row.is_stale:
-        flags |= _STALE
     return DependencyRecord(row.id, row.source, row.target, flags, row.confidence_score, row)
 
 

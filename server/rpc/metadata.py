@@ -1,22 +1,17 @@
-"""Metadata on its way between ``google.protobuf.Struct`` and JSON text."""
+"""Metadata as callers write it: ``google.protobuf.Struct`` to JSON text. The other way is ``server.wire.metadata``."""
 
 import json
-import sys
 from math import isfinite
 
-from google.protobuf.struct_pb2 import ListValue, Struct, Value
+from google.protobuf.struct_pb2 import Struct, Value
 
 from server.rpc.validate import Check
+from server.wire.metadata import MAX_DEPTH, Json
 
 MAX_BYTES = 64 * 1024
-# A Struct is three messages deep a level, and protobuf refuses to read more than a hundred.
-MAX_DEPTH = 30
 # The most bytes that a Struct takes for one byte of its JSON text (a list of one-digit numbers).
 _MAX_INFLATION = 6
-_LARGEST = sys.float_info.max
 _EXACT = 2**53
-
-Json = dict[str, "Json"] | list["Json"] | str | float | bool | None
 
 
 class UnstorableError(ValueError):
@@ -37,39 +32,6 @@ def json_of(check: Check, field: str, metadata: Struct) -> str:
     if len(text.encode()) > MAX_BYTES:
         check.add(field, too_large)
     return text
-
-
-def struct_of(text: str) -> Struct:
-    """
-    Read the JSON text of an object, whoever wrote it.
-
-    SQL can store what a Struct can't hold: numbers beyond a double become the nearest double, and what is nested
-    deeper than 30 levels becomes its JSON text. Anything but an object, or one of many hundred levels, becomes an empty
-    Struct. O(size).
-    """
-    if text == "{}":
-        return Struct()
-    value = stored_json(text)
-    struct = Struct()
-    try:
-        if isinstance(value, dict):
-            _fill(struct, value, MAX_DEPTH)
-    except RecursionError:
-        return Struct()
-    return struct
-
-
-def stored_json(text: str) -> Json:
-    """
-    Read JSON text as SQL stored it: every number as the nearest double; None for what no parser here goes deep enough.
-
-    PostgreSQL takes numbers of 100,000 digits and thousands of levels, and one such row must not fail every answer it is part of.
-    """
-    try:
-        value: Json = json.loads(text, parse_int=_double, parse_float=_double)
-    except RecursionError:
-        return None
-    return value
 
 
 def _of_struct(struct: Struct, levels: int) -> Json:
@@ -108,33 +70,3 @@ def _number(number: float) -> float:
     if not isfinite(number):
         raise UnstorableError(f"holds {number}, which is not a JSON number")
     return int(number) if number.is_integer() and abs(number) <= _EXACT else number
-
-
-def _double(digits: str) -> float:
-    return max(-_LARGEST, min(_LARGEST, float(digits)))
-
-
-def _fill(struct: Struct, value: dict[str, Json], levels: int) -> None:
-    for key, item in value.items():
-        _put(struct.fields[key], item, levels - 1)
-
-
-def _put(target: Value, item: Json, levels: int) -> None:
-    match item:
-        case None:
-            target.null_value = 0  # type: ignore[assignment] # the enum's only number
-        case bool():
-            target.bool_value = item
-        case float():
-            target.number_value = item
-        case str():
-            target.string_value = item
-        case _ if not levels:
-            target.string_value = json.dumps(item, ensure_ascii=False)
-        case dict():
-            target.struct_value.CopyFrom(Struct())
-            _fill(target.struct_value, item, levels)
-        case list():
-            target.list_value.CopyFrom(ListValue())
-            for element in item:
-                _put(target.list_value.values.add(), element, levels - 1)

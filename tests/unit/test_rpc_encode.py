@@ -28,6 +28,7 @@ from server.domain.dependencies import (
 from server.domain.services import SERVICE_CRITICALITIES, Service
 from server.rpc import decode, encode
 from server.rpc.validate import Check
+from server.wire.metadata import retry_config
 
 moments = st.datetimes(timezones=st.just(UTC))
 names = st.text(st.characters(blacklist_characters="\0", blacklist_categories=["Cs"]), min_size=1, max_size=9)
@@ -161,7 +162,7 @@ def test_a_retry_configuration_of_which_nothing_is_said_is_three_exponential_ret
     ],
 )
 def test_whatever_sql_stored_as_retry_configuration_can_be_shown(stored: str, shown: dict[str, Any]) -> None:
-    config = encode.retry_config(stored)
+    config = retry_config(stored)
     assert MessageToDict(config, preserving_proto_field_name=True) == shown
 
 

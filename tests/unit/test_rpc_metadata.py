@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.domain.errors import InvalidInputError
-from server.rpc.metadata import MAX_BYTES, MAX_DEPTH, json_of, struct_of
+from server.rpc.metadata import MAX_BYTES, json_of
 from server.rpc.validate import Check
+from server.wire.metadata import MAX_DEPTH, struct_of
 
 storable_text = st.text(st.characters(blacklist_characters="\0", blacklist_categories=["Cs"]), max_size=8)
 # JSON, as PostgreSQL keeps it, has one zero.

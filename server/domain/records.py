@@ -1,0 +1,105 @@
+"""
+Rows as ready-made records: bytes that answers are joined from, and that mean nothing to the rooms that hold and move them.
+
+A record is a framed field of an answer. Keys are the 16 bytes of a row's id. ``server.wire`` makes records; ``app.py`` hands it to
+whoever needs a ``RecordFormat``, because no other room knows protobuf.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from server.domain.dependencies import DependencyRow
+    from server.domain.services import Service
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceBatch:
+    """Some services of a table, column by column, in the table's order."""
+
+    keys: list[bytes]
+    names: list[str]
+    records: list[bytes]
+    briefs: list[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class DependencyBatch:
+    """
+    Some dependencies of a table, column by column, in the table's order.
+
+    ``sources`` and ``targets`` are positions of services in all batches of services before, -1 = no such service. ``flags`` are sums of
+    ``EdgeFlag`` bits. Rows that can't be edges, for want of an end or because a word has no meaning, have -1 for flags and
+    stand by position in ``strays``.
+    """
+
+    keys: list[bytes]
+    sources: "NDArray[np.int32]"
+    targets: "NDArray[np.int32]"
+    flags: "NDArray[np.int32]"
+    confidences: "NDArray[np.float64]"
+    records: list[bytes]
+    strays: "dict[int, DependencyRow]"
+
+
+class DependencyEnds(NamedTuple):
+    """What the record of a dependency says of its ends, and who discovered it (the number of the contract's enum)."""
+
+    source_name: str
+    target_name: str
+    discovery_source: int
+
+
+class DependencyCopy(Protocol):
+    """Reads the binary COPY stream of all dependencies."""
+
+    def take(self, chunk: bytes) -> list[DependencyBatch]:
+        """Take in the next bytes of the stream, cut anywhere; returns what became complete, mostly nothing or one batch."""
+
+    def finish(self) -> list[DependencyBatch]:
+        """Return the rest; ``CopyFormatError`` when the stream has not come to its end."""
+
+
+class ServiceCopy(Protocol):
+    """Reads the binary COPY stream of all services."""
+
+    def take(self, chunk: bytes) -> list[ServiceBatch]:
+        """Take in the next bytes of the stream, cut anywhere; returns what became complete, mostly nothing or one batch."""
+
+    def finish(self) -> list[ServiceBatch]:
+        """Return the rest; ``CopyFormatError`` when the stream has not come to its end."""
+
+    def dependencies(self) -> DependencyCopy:
+        """Return the reader for the dependencies between the services read so far."""
+
+
+class RecordFormat(Protocol):
+    """Makes records of rows, and takes them apart. Equal rows give equal bytes, one by one or in bulk."""
+
+    def service_record(self, row: "Service") -> bytes:
+        """Write a service."""
+
+    def service_brief(self, name: str) -> bytes:
+        """Write what stands for a service in answers that hold no more than names."""
+
+    def dependency_record(self, row: "DependencyRow", source_name: str, target_name: str) -> bytes:
+        """Write a dependency whose ends are called so; "" = not known."""
+
+    def renamed(self, record: bytes, source_name: str, target_name: str) -> bytes:
+        """Return the record of the same dependency with its ends called otherwise."""
+
+    def service_name(self, record: bytes) -> str:
+        """Read the name in the record of a service."""
+
+    def dependency_ends(self, record: bytes) -> DependencyEnds:
+        """Read the ends in the record of a dependency."""
+
+    def service_copy(self) -> ServiceCopy:
+        """Return a reader for the services of a whole table, after which come its dependencies."""
+
+
+class CopyFormatError(Exception):
+    """A COPY stream is not what its query should give."""

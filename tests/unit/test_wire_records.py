@@ -1,0 +1,98 @@
+"""Records of rows that are odd in some way, by example."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from depgraph.v1.types_pb2 import DISCOVERY_SOURCE_MANUAL
+from server import wire
+from server.domain.dependencies import DependencyRow
+from server.domain.records import RecordFormat
+from server.domain.services import Service
+from server.flags import flags_of
+from server.rpc import encode
+
+NOW = datetime(2026, 3, 4, 5, 6, 7, 890123, tzinfo=UTC)
+KEY = UUID("12345678-9abc-def0-1234-56789abcdef0")
+SERVICE = Service(KEY, "checkout", "{}", "high", None, False, NOW, NOW)
+EDGE = DependencyRow(KEY, KEY, KEY, "sync", "hard", None, None, None, "manual", 1.0, NOW, False, NOW, NOW)
+
+
+def test_what_is_at_its_default_is_not_written() -> None:
+    plain = wire.dependency_of(wire.dependency_record(EDGE, "a", "b"))
+    assert [name.name for name, _ in plain.ListFields()] == [
+        "id",
+        "source_service_id",
+        "target_service_id",
+        "communication_mode",
+        "criticality",
+        "discovery_source",
+        "confidence_score",
+        "last_observed_time",
+        "create_time",
+        "update_time",
+    ]
+
+
+def test_zero_that_was_said_is_not_nothing_said() -> None:
+    said = EDGE._replace(timeout_ms=0, confidence_score=0.0, protocol="", retry_config="{}")
+    message = wire.dependency_of(wire.dependency_record(said, "a", "b"))
+    assert [
+        message.HasField(name) for name in ("timeout_ms", "confidence_score", "protocol", "retry_config")
+    ] == [True] * 4
+    assert wire.service_of(wire.service_record(SERVICE._replace(team=""))).HasField("team")
+    assert not wire.service_of(wire.service_record(SERVICE)).HasField("team")
+
+
+def test_an_end_that_is_not_known_has_no_name() -> None:
+    record = wire.dependency_record(EDGE, "", "b")
+    assert wire.dependency_ends(record) == ("", "b", DISCOVERY_SOURCE_MANUAL)
+    assert wire.dependency_of(record).source_service_id == ""
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        "[1]",
+        "3",
+        "null",
+        '{"x":' * 60 + "1" + "}" * 60,
+        '{"x":' * 5_000 + "1" + "}" * 5_000,
+        '{"n":' + "9" * 5_000 + "}",
+    ],
+)
+def test_metadata_that_a_struct_cannot_hold_is_shown_as_everywhere_else(metadata: str) -> None:
+    row = SERVICE._replace(metadata=metadata)
+    assert wire.service_of(wire.service_record(row)) == encode.service(row)
+
+
+def test_metadata_is_written_in_the_order_of_its_keys() -> None:
+    one = wire.service_record(SERVICE._replace(metadata='{"b": 1, "aa": 2, "ä": 3}'))
+    other = wire.service_record(SERVICE._replace(metadata='{"ä": 3, "aa": 2, "b": 1}'))
+    assert one == other
+
+
+def test_large_metadata_makes_a_long_record_and_is_not_remembered() -> None:
+    row = SERVICE._replace(metadata='{"text": "' + "x" * 3_000_000 + '"}')
+    message = wire.service_of(wire.service_record(row))
+    assert message.metadata["text"] == "x" * 3_000_000
+
+
+@dataclass
+class _Holder:
+    format: RecordFormat
+
+
+def test_the_module_is_the_port_that_other_rooms_get() -> None:
+    held = _Holder(wire)
+    assert held.format.service_name(held.format.service_record(SERVICE)) == "checkout"
+
+
+@pytest.mark.parametrize("column", ["communication_mode", "criticality", "discovery_source"])
+def test_a_word_without_meaning_has_no_flags(column: str) -> None:
+    odd: Any = {column: "hard" if column != "criticality" else "sync"}
+    assert flags_of(EDGE) is not None
+    assert flags_of(EDGE._replace(**odd)) is None
