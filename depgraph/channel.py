@@ -27,7 +27,7 @@ REPEATABLE_CALLS = {
         "BatchUpsertDependencies",
         "IngestGraph",
     ),
-    "depgraph.v1.GraphService": ("Traverse", "ListComponents", "GetComponent", "GetStatus"),
+    "depgraph.v1.GraphService": ("Traverse", "BatchTraverse", "ListComponents", "GetComponent", "GetStatus"),
     "depgraph.v1.AlertService": ("GetAlert", "ListAlerts", "CheckCycle"),
 }
 REPEATABLE_STREAMS = {"depgraph.v1.GraphService": ("StreamTraverse", "GetAdjacencyList", "Watch")}

@@ -11,6 +11,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.rpc import status_pb2 as _status_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -393,6 +394,95 @@ class StreamTraverseResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StreamTraverseResponse: _TypeAlias = StreamTraverseResponse  # noqa: Y015
+
+@_typing.final
+class BatchTraverseRequest(_message.Message):
+    """BatchTraverseRequest asks many questions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUESTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___TraverseRequest]:
+        """requests, 1–1,000."""
+
+    def __init__(
+        self,
+        *,
+        requests: _abc.Iterable[Global___TraverseRequest] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["requests", b"requests"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchTraverseRequest: _TypeAlias = BatchTraverseRequest  # noqa: Y015
+
+@_typing.final
+class BatchTraverseResult(_message.Message):
+    """BatchTraverseResult is what one request came to."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRAVERSAL_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def traversal(self) -> Global___TraverseResponse:
+        """traversal: what Traverse would answer."""
+
+    @_builtins.property
+    def error(self) -> _status_pb2.Status:
+        """error: the status that Traverse would fail with, its details included; their field paths begin at the TraverseRequest.
+        RESOURCE_EXHAUSTED (RESPONSE_TOO_LARGE) also when there is no room left for the answer beside those before it: what comes first is
+        served first. Ask again for what was left out.
+        """
+
+    def __init__(
+        self,
+        *,
+        traversal: Global___TraverseResponse | None = ...,
+        error: _status_pb2.Status | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "outcome", b"outcome", "traversal", b"traversal"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "outcome", b"outcome", "traversal", b"traversal"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["traversal", "error"]  # noqa: Y015
+    _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
+
+Global___BatchTraverseResult: _TypeAlias = BatchTraverseResult  # noqa: Y015
+
+@_typing.final
+class BatchTraverseResponse(_message.Message):
+    """BatchTraverseResponse answers every request, within the response limit, 4 MiB unless set."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESPONSES_FIELD_NUMBER: _builtins.int
+    FRESHNESS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def responses(self) -> _containers.RepeatedCompositeFieldContainer[Global___BatchTraverseResult]:
+        """responses, one for each request, in the same order."""
+
+    @_builtins.property
+    def freshness(self) -> _types_pb2.Freshness:
+        """freshness of all answers: one snapshot. Each traversal repeats it."""
+
+    def __init__(
+        self,
+        *,
+        responses: _abc.Iterable[Global___BatchTraverseResult] | None = ...,
+        freshness: _types_pb2.Freshness | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["freshness", b"freshness"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["freshness", b"freshness", "responses", b"responses"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchTraverseResponse: _TypeAlias = BatchTraverseResponse  # noqa: Y015
 
 @_typing.final
 class GetAdjacencyListRequest(_message.Message):

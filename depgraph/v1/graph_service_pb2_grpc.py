@@ -46,6 +46,11 @@ class GraphServiceStub:
                 request_serializer=depgraph_dot_v1_dot_graph__service__pb2.StreamTraverseRequest.SerializeToString,
                 response_deserializer=depgraph_dot_v1_dot_graph__service__pb2.StreamTraverseResponse.FromString,
                 _registered_method=True)
+        self.BatchTraverse = channel.unary_unary(
+                '/depgraph.v1.GraphService/BatchTraverse',
+                request_serializer=depgraph_dot_v1_dot_graph__service__pb2.BatchTraverseRequest.SerializeToString,
+                response_deserializer=depgraph_dot_v1_dot_graph__service__pb2.BatchTraverseResponse.FromString,
+                _registered_method=True)
         self.GetAdjacencyList = channel.unary_stream(
                 '/depgraph.v1.GraphService/GetAdjacencyList',
                 request_serializer=depgraph_dot_v1_dot_graph__service__pb2.GetAdjacencyListRequest.SerializeToString,
@@ -88,6 +93,14 @@ class GraphServiceServicer:
 
     def StreamTraverse(self, request, context):
         """StreamTraverse answers the same question in parts of at most 1 MiB, in order: for answers too large for one message.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchTraverse(self, request, context):
+        """BatchTraverse answers many questions at once, all from one snapshot: the strongest `consistency` among the requests is waited for, and
+        holds for all of them. What is wrong with one request is told in its place and fails no other.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -143,6 +156,11 @@ def add_GraphServiceServicer_to_server(servicer, server):
                     servicer.StreamTraverse,
                     request_deserializer=depgraph_dot_v1_dot_graph__service__pb2.StreamTraverseRequest.FromString,
                     response_serializer=depgraph_dot_v1_dot_graph__service__pb2.StreamTraverseResponse.SerializeToString,
+            ),
+            'BatchTraverse': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchTraverse,
+                    request_deserializer=depgraph_dot_v1_dot_graph__service__pb2.BatchTraverseRequest.FromString,
+                    response_serializer=depgraph_dot_v1_dot_graph__service__pb2.BatchTraverseResponse.SerializeToString,
             ),
             'GetAdjacencyList': grpc.unary_stream_rpc_method_handler(
                     servicer.GetAdjacencyList,
@@ -226,6 +244,33 @@ class GraphService:
             '/depgraph.v1.GraphService/StreamTraverse',
             depgraph_dot_v1_dot_graph__service__pb2.StreamTraverseRequest.SerializeToString,
             depgraph_dot_v1_dot_graph__service__pb2.StreamTraverseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchTraverse(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/depgraph.v1.GraphService/BatchTraverse',
+            depgraph_dot_v1_dot_graph__service__pb2.BatchTraverseRequest.SerializeToString,
+            depgraph_dot_v1_dot_graph__service__pb2.BatchTraverseResponse.FromString,
             options,
             channel_credentials,
             insecure,

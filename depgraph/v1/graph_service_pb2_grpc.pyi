@@ -41,6 +41,10 @@ class GraphServiceStub:
     """
     StreamTraverse: _grpc.UnaryStreamMultiCallable[_graph_service_pb2.StreamTraverseRequest, _graph_service_pb2.StreamTraverseResponse]
     """StreamTraverse answers the same question in parts of at most 1 MiB, in order: for answers too large for one message."""
+    BatchTraverse: _grpc.UnaryUnaryMultiCallable[_graph_service_pb2.BatchTraverseRequest, _graph_service_pb2.BatchTraverseResponse]
+    """BatchTraverse answers many questions at once, all from one snapshot: the strongest `consistency` among the requests is waited for, and
+    holds for all of them. What is wrong with one request is told in its place and fails no other.
+    """
     GetAdjacencyList: _grpc.UnaryStreamMultiCallable[_graph_service_pb2.GetAdjacencyListRequest, _graph_service_pb2.GetAdjacencyListResponse]
     """GetAdjacencyList streams each service with its direct targets, sorted by name: the input that cycle detection works on. An empty
     graph is an empty stream.
@@ -70,6 +74,10 @@ class GraphServiceAsyncStub(GraphServiceStub):
     """
     StreamTraverse: _aio.UnaryStreamMultiCallable[_graph_service_pb2.StreamTraverseRequest, _graph_service_pb2.StreamTraverseResponse]  # type: ignore[assignment]
     """StreamTraverse answers the same question in parts of at most 1 MiB, in order: for answers too large for one message."""
+    BatchTraverse: _aio.UnaryUnaryMultiCallable[_graph_service_pb2.BatchTraverseRequest, _graph_service_pb2.BatchTraverseResponse]  # type: ignore[assignment]
+    """BatchTraverse answers many questions at once, all from one snapshot: the strongest `consistency` among the requests is waited for, and
+    holds for all of them. What is wrong with one request is told in its place and fails no other.
+    """
     GetAdjacencyList: _aio.UnaryStreamMultiCallable[_graph_service_pb2.GetAdjacencyListRequest, _graph_service_pb2.GetAdjacencyListResponse]  # type: ignore[assignment]
     """GetAdjacencyList streams each service with its direct targets, sorted by name: the input that cycle detection works on. An empty
     graph is an empty stream.
@@ -108,6 +116,16 @@ class GraphServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_graph_service_pb2.StreamTraverseResponse], _abc.AsyncIterator[_graph_service_pb2.StreamTraverseResponse]]:
         """StreamTraverse answers the same question in parts of at most 1 MiB, in order: for answers too large for one message."""
+
+    @_abc_1.abstractmethod
+    def BatchTraverse(
+        self,
+        request: _graph_service_pb2.BatchTraverseRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_graph_service_pb2.BatchTraverseResponse, _abc.Awaitable[_graph_service_pb2.BatchTraverseResponse]]:
+        """BatchTraverse answers many questions at once, all from one snapshot: the strongest `consistency` among the requests is waited for, and
+        holds for all of them. What is wrong with one request is told in its place and fails no other.
+        """
 
     @_abc_1.abstractmethod
     def GetAdjacencyList(

@@ -56,7 +56,7 @@ class GraphLoad(Protocol):
 
 
 class GraphSink(Protocol):
-    """The live graph as the feed drives it. None of these calls awaits: readers never see half of one."""
+    """The live graph as the feed drives it. No call that changes it awaits: readers never see half of one."""
 
     @property
     def position(self) -> FeedPosition | None:
@@ -78,6 +78,9 @@ class GraphSink(Protocol):
 
     def swap(self, load: GraphLoad, position: FeedPosition, ticket: int) -> None:
         """Answer from a loaded graph from now on."""
+
+    async def may_move(self) -> None:
+        """Wait until no reader needs memory to stand still, which takes milliseconds; then ``apply`` before the next await."""
 
     def apply(self, changes: RowChanges, position: FeedPosition, ticket: int) -> None:
         """Move the graph on; ``ChangesDoNotFitError`` when that is impossible, and then it has not moved."""

@@ -83,6 +83,7 @@ class SnapshotReader:
     async def _follow(self, before: Snapshot, head: Any, position: FeedPosition, ticket: int) -> int:
         try:
             changes = await self._changes(before, head)
+            await self._sink.may_move()
             # No await since the last row was read: coroutines never see half a step. The COMMIT afterwards only lets go.
             self._sink.apply(changes, position, ticket)
             return len(changes.services) + len(changes.dependencies)

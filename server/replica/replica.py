@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from typing import assert_never
 
@@ -22,6 +23,7 @@ from server.domain.watching import WatchBatch
 from server.replica.comparing import LoadComparison, StepComparison, whole_graph
 from server.replica.loading import Load
 from server.replica.records import dependency_record, held_rows, service_record
+from server.replica.stillness import Stillness
 from server.replica.subscriptions import Subscriptions
 from server.replica.waiting import Waiters
 
@@ -43,6 +45,7 @@ class Replica:
         self._position: FeedPosition | None = None
         self._state = FeedState.WARMING
         self._waiters = Waiters()
+        self._stillness = Stillness()
         self._begun = self._done = 0
         self._begun_at: dict[int, float] = {}
         self._level_at = 0.0
@@ -97,6 +100,10 @@ class Replica:
             else:
                 self._tell(comparison.batch(former, self._graph, freshness))
 
+    async def may_move(self) -> None:
+        """Wait until nobody needs the graph to stand still; ``apply`` comes before the next await."""
+        await self._stillness.over()
+
     def apply(self, changes: RowChanges, position: FeedPosition, ticket: int) -> None:
         """Move the graph on; ``ChangesDoNotFitError`` leaves it as it is. O(changed rows)."""
         comparison = StepComparison(self._graph, changes) if self.subscriptions else None
@@ -141,6 +148,25 @@ class Replica:
         while not await self._waiters.until(lambda: self.is_warm, timedelta(hours=1)):
             pass
 
+    def now(self) -> DependencyGraph:
+        """Return the graph as it is; raises ``NotReadyError`` before the first load."""
+        if self._position is None:
+            raise NotReadyError("the graph is still being read from the database: try again in a moment")
+        return self._graph
+
+    def holds(self, revision: Revision) -> bool:
+        """Whether memory is at a revision, or beyond it, now."""
+        position = self._position
+        return (
+            position is not None
+            and position.feed_id == revision.feed_id
+            and revision.held_by(position.snapshot)
+        )
+
+    def still(self) -> AbstractAsyncContextManager[None]:
+        """While the context lasts, the graph that ``now`` returns does not move on. Only for work that waits for nobody."""
+        return self._stillness.kept()
+
     async def at(self, wanted: Consistency, within: timedelta | None) -> DependencyGraph:
         """
         Return the graph once it is as fresh as wanted.
@@ -148,8 +174,7 @@ class Replica:
         Raises ``NotReadyError`` before the first load, ``ReplicaBehindError`` when ``within`` (None = the replica's own bound) passes
         first, ``RevisionUnknownError`` for a revision of another database.
         """
-        if self._position is None:
-            raise NotReadyError("the graph is still being read from the database: try again in a moment")
+        self.now()
         bound = self._longest_wait if within is None else within
         match wanted:
             case MinimizeLatency():
@@ -160,7 +185,7 @@ class Replica:
                 await self._hold(revision, bound)
             case _:
                 assert_never(wanted)
-        return self._graph
+        return self.now()
 
     async def _read_begun_now(self, bound: timedelta) -> None:
         # A step under way may have taken its snapshot before this request came: only the next one counts.
@@ -178,18 +203,10 @@ class Replica:
                     "read without it, or fully consistent"
                 )
         left = bound - timedelta(seconds=time.monotonic() - began)
-        await self._until(lambda: self._holds(revision), left)
+        await self._until(lambda: self.holds(revision), left)
 
     def _is_ours(self, revision: Revision) -> bool:
         return self._position is not None and self._position.feed_id == revision.feed_id
-
-    def _holds(self, revision: Revision) -> bool:
-        position = self._position
-        return (
-            position is not None
-            and position.feed_id == revision.feed_id
-            and revision.held_by(position.snapshot)
-        )
 
     async def _until(self, condition: Callable[[], bool], bound: timedelta) -> None:
         if condition():

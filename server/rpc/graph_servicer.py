@@ -4,29 +4,37 @@ from bisect import bisect_right
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from typing import TypeAlias
 
 from depgraph.v1 import graph_service_pb2 as pb
-from depgraph.v1.graph_service_pb2_grpc import GraphServiceServicer
-from graphcore import Component, UnknownServiceError, adjacency, components, traverse
+from graphcore import Component, DependencyGraph, UnknownServiceError, adjacency, components
 from server.config import Limits
-from server.domain.consistency import MinimizeLatency
-from server.domain.errors import NotReadyError, ResponseTooLargeError, ServiceNotFoundError
+from server.domain.consistency import Consistency, MinimizeLatency
+from server.domain.errors import NotReadyError, ServiceNotFoundError
 from server.domain.health import FeedHealth
 from server.rpc import encode, enums
+from server.rpc.adjacency_messages import adjacency_messages
+from server.rpc.answer_fields import TRAVERSE_FRESHNESS, freshness_message
+from server.rpc.batch_traverse import batch_traverse
 from server.rpc.context import Context, time_left
-from server.rpc.decode_graph import TraverseQuestion, consistency, traverse_question, watched_since
-from server.rpc.graph_parts import Found, TraversalParts, adjacency_messages, least_bytes
+from server.rpc.decode_graph import consistency, traverse_question, watched_since
 from server.rpc.paging import ComponentKey, PageTokens, fitted_page, page_size
 from server.rpc.ports import LiveGraph, WatchedGraph
+from server.rpc.traverse_answer import too_large, walk
+from server.rpc.traverse_parts import traverse_parts
 from server.rpc.validate import Check, shown
 from server.rpc.watch_parts import WatchParts
+from server.wire.fields import field
 
 _DEFAULT_MIN_SIZE = 2
 
+# The bytes of a message, ready to be sent.
+Answer: TypeAlias = bytes
 
-class GraphServicer(GraphServiceServicer):
+
+class GraphServicer:
     """
-    Answers from the live graph.
+    Answers from the live graph, with messages or with the bytes of messages.
 
     Between ``LiveGraph.at`` and the end of what is read from graph and freshness nothing is awaited, so that an answer comes from
     one snapshot; encoding may await, since what was read can't change.
@@ -50,30 +58,29 @@ class GraphServicer(GraphServiceServicer):
         self._version = version
         self._health = health
 
-    async def Traverse(self, request: pb.TraverseRequest, context: Context) -> pb.TraverseResponse:
+    async def Traverse(self, request: pb.TraverseRequest, context: Context) -> Answer:
         """Walk from a service; the answer is one message."""
-        question = traverse_question(request)
-        found = await self._walk(question, context)
-        limit = self._limits.max_response_bytes
-        if least_bytes(found.traversal, full=question.full) > limit:
-            raise _too_large(question, found, limit)
-        parts = TraversalParts(found, pb.TraverseResponse, limit, full=question.full)
-        answer = await parts.take()
-        if not parts.exhausted or answer.ByteSize() > limit:
-            raise _too_large(question, found, limit)
+        question, limit = traverse_question(request), self._limits.max_response_bytes
+        walked = walk(await self._graph(question.consistency, context), question)
+        answer = walked.joined(self._traverse_freshness(), limit)
+        if answer is None:
+            raise too_large(walked, limit)
         return answer
 
     async def StreamTraverse(
         self, request: pb.StreamTraverseRequest, context: Context
-    ) -> AsyncIterator[pb.StreamTraverseResponse]:
+    ) -> AsyncIterator[Answer]:
         """Walk from a service; the answer comes in parts."""
         question = traverse_question(request)
-        found = await self._walk(question, context)
-        parts = TraversalParts(
-            found, pb.StreamTraverseResponse, self._limits.max_part_bytes, full=question.full
-        )
-        while not parts.exhausted:
-            yield await parts.take()
+        walked = walk(await self._graph(question.consistency, context), question)
+        freshness = self._traverse_freshness()
+        async for part in traverse_parts(walked, freshness, self._limits.max_part_bytes):
+            yield part
+
+    async def BatchTraverse(self, request: pb.BatchTraverseRequest, context: Context) -> Answer:
+        """Walk from many services over one snapshot."""
+        limit = self._limits.max_response_bytes
+        return await batch_traverse(self._live, request, limit, lambda: time_left(context))
 
     async def GetAdjacencyList(
         self, request: pb.GetAdjacencyListRequest, context: Context
@@ -125,7 +132,7 @@ class GraphServicer(GraphServiceServicer):
         )
 
     # Writes by itself, since a write that nobody reads has to be interrupted from inside the watch.
-    async def Watch(self, request: pb.WatchRequest, context: Context) -> None:  # type: ignore[override]
+    async def Watch(self, request: pb.WatchRequest, context: Context) -> None:
         """Stream changes until the caller has enough of them."""
         since = watched_since(request)
         async with self._watched.watch(since, include_state=request.include_state) as batches:
@@ -156,19 +163,13 @@ class GraphServicer(GraphServiceServicer):
             change_log_rows=health.change_log_rows,
         )
 
-    async def _walk(self, question: TraverseQuestion, context: Context) -> Found:
-        graph = await self._live.at(question.consistency, time_left(context))
-        with _known_service(question.service_id):
-            traversal = traverse(
-                graph,
-                question.service_id,
-                question.direction,
-                question.max_depth,
-                question.edge_filter,
-                max_services=question.max_services,
-                with_dependencies=question.full,
-            )
-        return Found(traversal, self._live.freshness())
+    async def _graph(self, wanted: Consistency, context: Context) -> DependencyGraph:
+        if isinstance(wanted, MinimizeLatency):
+            return self._live.now()
+        return await self._live.at(wanted, time_left(context))
+
+    def _traverse_freshness(self) -> bytes:
+        return field(TRAVERSE_FRESHNESS, freshness_message(self._live.freshness()))
 
 
 @contextmanager
@@ -185,17 +186,6 @@ def _reason_why_not_ready(health: FeedHealth) -> Iterator[None]:
         yield
     except NotReadyError as error:
         raise NotReadyError("; ".join([error.message, *health.problems])) from None
-
-
-def _too_large(question: TraverseQuestion, found: Found, limit: int) -> ResponseTooLargeError:
-    ways = ["stream it with StreamTraverse", "set max_services"] + [
-        "ask for TRAVERSAL_VIEW_IDS"
-    ] * question.full
-    return ResponseTooLargeError(
-        f"the answer holds {len(found.traversal.services):,} services and {len(found.traversal.dependencies):,} dependencies, "
-        f"more than fit the response limit of {limit:,} bytes: {', or '.join(ways)}",
-        limit_bytes=str(limit),
-    )
 
 
 def _key_of(component: Component) -> ComponentKey:

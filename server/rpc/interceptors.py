@@ -2,9 +2,11 @@
 
 import asyncio
 import inspect
+import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
+from types import CoroutineType
 from typing import Any, TypeAlias
 
 import grpc
@@ -34,11 +36,17 @@ _MAKE_HANDLER = {
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
-    """Wraps the handlers of all services, of all four kinds of RPC."""
+    """
+    Wraps the handlers of all services, of all four kinds of RPC.
+
+    A handler may answer with messages, or with the bytes of messages.
+    """
 
     def __init__(self, calls: RunningCalls, observer: CallObserver | None = None) -> None:
         self._calls = calls
         self._observer = observer
+        # gRPC asks anew for every call.
+        self._known: dict[str, Handler] = {}
 
     async def intercept_service(
         self,
@@ -46,15 +54,19 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> "Handler | None":
         """Wrap the handler that gRPC found; None = there is no such method."""
+        method: str = handler_call_details.method
+        if (known := self._known.get(method)) is not None:
+            return known
         handler = await continuation(handler_call_details)
         if handler is None:
             return None
         make = _MAKE_HANDLER[handler.request_streaming, handler.response_streaming]
-        return make(
-            self._wrapped(handler_call_details.method, _behaviour(handler)),
+        wrapped = self._known[method] = make(
+            self._wrapped(method, _behaviour(handler)),
             request_deserializer=_tolerant(handler.request_deserializer),
-            response_serializer=handler.response_serializer,
+            response_serializer=_unless_bytes(handler.response_serializer),
         )
+        return wrapped
 
     def _wrapped(self, method: str, behaviour: Behaviour) -> Callable[[Any, Context], Awaitable[Any]]:
         async def call(request: Any, context: Context) -> Any:
@@ -108,7 +120,8 @@ async def _answer(behaviour: Behaviour, request: Any, context: Context) -> Any:
     if request is _UNREADABLE:
         raise InvalidInputError("the request is no message of the type that this method takes")
     result = behaviour(request, context)
-    if inspect.isawaitable(result):
+    # What handlers return nearly always; looking for any awaitable takes longer.
+    if isinstance(result, CoroutineType) or inspect.isawaitable(result):
         return await result
     async with aclosing(result) as messages:
         async for message in messages:
@@ -127,8 +140,10 @@ def _logged(method: str, error: Exception) -> DomainError:
 
 
 def _log_call(method: str, code: str, seconds: float, context: Context) -> None:
-    level = log.debug if code == "OK" else log.warning if code in _SERVER_FAULTS else log.info
-    level("call", method=method, code=code, duration_ms=round(seconds * 1000, 3), peer=context.peer())
+    level = logging.DEBUG if code == "OK" else logging.WARNING if code in _SERVER_FAULTS else logging.INFO
+    if log.is_enabled_for(level):
+        milliseconds = round(seconds * 1000, 3)
+        log.log(level, "call", method=method, code=code, duration_ms=milliseconds, peer=context.peer())
 
 
 def _behaviour(handler: Any) -> Behaviour:
@@ -150,3 +165,14 @@ def _tolerant(deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], A
             return _UNREADABLE
 
     return read
+
+
+def _unless_bytes(serialize: Callable[[Any], bytes] | None) -> Callable[[Any], bytes] | None:
+    """Let answers that are bytes pass as they are."""
+    if serialize is None:
+        return None
+
+    def write(answer: Any) -> bytes:
+        return answer if isinstance(answer, bytes) else serialize(answer)
+
+    return write

@@ -26,6 +26,19 @@ class LiveGraph(Protocol):
     that ``freshness`` names in the same stretch. Node payloads are ``domain.Service``, edge payloads ``domain.DependencyRow``.
     """
 
+    def now(self) -> DependencyGraph:
+        """Return the graph as it is; raises ``NotReadyError`` before the first warm."""
+
+    def holds(self, revision: Revision) -> bool:
+        """Whether memory is at a revision, or beyond it, now."""
+
+    def still(self) -> AbstractAsyncContextManager[None]:
+        """
+        While the context lasts, the graph that ``now`` returns stays at the snapshot it is at, awaits or not.
+
+        For work that takes several turns of the event loop and waits for nothing but them: changes wait for its end.
+        """
+
     async def at(self, wanted: Consistency, within: timedelta | None) -> DependencyGraph:
         """
         Return the graph once it is as fresh as wanted.

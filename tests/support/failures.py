@@ -1,7 +1,7 @@
 """What a failed call told its caller."""
 
 from collections.abc import Awaitable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -12,6 +12,7 @@ from google.rpc import error_details_pb2
 from google.rpc.status_pb2 import Status
 
 _DETAILS = "grpc-status-details-bin"
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,31 +41,26 @@ def read_failure(error: grpc.aio.AioRpcError) -> Failure:
     trailers = dict(error.trailing_metadata() or ())
     status = Status.FromString(trailers.get(_DETAILS, b""))
     message = error.details() or ""
-    facts = _facts(status)
     assert not trailers or status.code == error.code().value[0]
-    return Failure(
-        code=error.code(),
-        message=message,
-        domain=facts["domain"],
-        reason=facts["reason"],
-        metadata=facts["metadata"],
-        fields=facts["fields"],
-        retry_after=facts["retry_after"],
-        size=len(message.encode()) + sum(len(key) + len(value) for key, value in trailers.items()),
-    )
+    size = len(message.encode()) + sum(len(key) + len(value) for key, value in trailers.items())
+    return replace(failure_in(status), code=error.code(), message=message, size=size)
 
 
-def _facts(status: Any) -> dict[str, Any]:
+def failure_in(status: Any) -> Failure:
+    """Read what a ``google.rpc.Status`` says; its size is that of the message."""
     error = _detail(status, error_details_pb2.ErrorInfo())
     request = _detail(status, error_details_pb2.BadRequest())
     retry = _detail(status, error_details_pb2.RetryInfo())
-    return {
-        "domain": error.domain if error else "",
-        "reason": error.reason if error else "",
-        "metadata": dict(error.metadata) if error else {},
-        "fields": {item.field: item.description for item in request.field_violations} if request else {},
-        "retry_after": retry.retry_delay.ToTimedelta() if retry else None,
-    }
+    return Failure(
+        code=_CODES[status.code],
+        message=status.message,
+        domain=error.domain if error else "",
+        reason=error.reason if error else "",
+        metadata=dict(error.metadata) if error else {},
+        fields={item.field: item.description for item in request.field_violations} if request else {},
+        retry_after=retry.retry_delay.ToTimedelta() if retry else None,
+        size=status.ByteSize(),
+    )
 
 
 def _detail(status: Any, message: Message) -> Any:

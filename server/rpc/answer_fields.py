@@ -1,0 +1,66 @@
+"""
+The fields that answers of ``GraphService`` are joined from, by name.
+
+A message is its fields in a row, and a repeated field its items in a row: an answer can be put together from records that were made when
+the rows changed (``server.wire``), and what stands here is what goes between them.
+"""
+
+from collections.abc import Iterable
+from functools import lru_cache
+from operator import mul
+
+from google.protobuf.message import Message
+
+from depgraph.v1 import graph_service_pb2 as pb
+from depgraph.v1 import types_pb2
+from server.domain.consistency import Freshness
+from server.wire.fields import field, varint
+
+_VARINT, _LENGTH_DELIMITED = 0, 2
+_SECONDS_A_DAY = 86_400
+
+
+def _tag(message: type[Message], name: str, wire_type: int = _LENGTH_DELIMITED) -> bytes:
+    return varint(message.DESCRIPTOR.fields_by_name[name].number << 3 | wire_type)
+
+
+TRAVERSE_DEPTHS = _tag(pb.TraverseResponse, "depths")
+TRAVERSE_TRUNCATED = _tag(pb.TraverseResponse, "truncated", _VARINT) + b"\x01"
+TRAVERSE_FRESHNESS = _tag(pb.TraverseResponse, "freshness")
+
+BATCH_RESULT = _tag(pb.BatchTraverseResponse, "responses")
+BATCH_FRESHNESS = _tag(pb.BatchTraverseResponse, "freshness")
+RESULT_TRAVERSAL = _tag(pb.BatchTraverseResult, "traversal")
+RESULT_ERROR = _tag(pb.BatchTraverseResult, "error")
+
+_REVISION = _tag(types_pb2.Freshness, "revision")
+_LAG = _tag(types_pb2.Freshness, "lag")
+_SECONDS, _NANOS = b"\x08", b"\x10"
+# A depth is a number of one byte, for there are at most ten hops.
+_DEPTH_BYTES = tuple(bytes((depth,)) for depth in range(1, 128))
+
+
+def packed_depths(counts: Iterable[int]) -> bytes:
+    """Write so many ones, so many twos and so on, as ``depths_field`` wants them."""
+    return b"".join(map(mul, _DEPTH_BYTES, counts))
+
+
+def depths_field(packed: bytes) -> bytes:
+    """Write ``TraverseResponse.depths``."""
+    return field(TRAVERSE_DEPTHS, packed) if packed else b""
+
+
+def freshness_message(freshness: Freshness) -> bytes:
+    """Write a ``Freshness``."""
+    lag = freshness.lag
+    seconds, micros = lag.days * _SECONDS_A_DAY + lag.seconds, lag.microseconds
+    duration = (_SECONDS + varint(seconds) if seconds else b"") + (
+        _NANOS + varint(micros * 1000) if micros else b""
+    )
+    return _revision_field(freshness.revision) + field(_LAG, duration)
+
+
+# Few revisions are told at a time, and each very often.
+@lru_cache(8)
+def _revision_field(revision: str) -> bytes:
+    return field(_REVISION, revision.encode()) if revision else b""
