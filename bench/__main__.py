@@ -1,42 +1,61 @@
-"""``python -m bench``: run the measurements and print one table."""
+"""``python -m bench``: run the measurements and print one table; exits with 1 when a bar is not met."""
 
 import argparse
+import dataclasses
 import json
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from bench import feed, first_day
+from bench import bulk, calls, component, core, cte, feed, first_day, warm
 from bench.figures import Figure
+from bench.stage import Stage
 
-PARTS: dict[str, Callable[[Path | None], Iterator[Figure]]] = {
-    "first-day": first_day.measure,
+PARTS: dict[str, Callable[[Stage], Iterator[Figure]]] = {
+    "core-traverse": core.traverse,
+    "core-vs-cte": cte.measure,
+    "rtt": calls.rtt,
+    "batch": calls.batch,
+    "component": component.kept,
+    "warm": warm.measure,
+    "memory": warm.memory,
     "fresh": feed.fresh,
+    "bulk": bulk.measure,
     "triggers": feed.triggers,
+    "growth": core.growth,
+    "first-day": first_day.measure,
 }
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--only", choices=sorted(PARTS), help="run one part")
+    parser.add_argument("--only", choices=sorted(PARTS), action="append", help="run this part (repeatable)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
     parser.add_argument("--graph", type=Path, metavar="FILE", help="a Jaeger file to measure on")
     options = parser.parse_args()
-    figures = [
-        figure
-        for name, measure in PARTS.items()
-        if options.only in (None, name)
-        for figure in measure(options.graph)
-    ]
-    table = Table("part", "what", "figure", "unit")
-    for figure in figures:
-        table.add_row(figure.part, figure.what, f"{figure.value:,.4g}", figure.unit)
-    Console().print(table)
+    figures: list[Figure] = []
+    with Stage.set_up(options.graph) as stage:
+        for name in options.only or PARTS:
+            print(f"measuring {name} ...", file=sys.stderr)
+            figures += PARTS[name](stage)
+    Console(width=160).print(_table(figures))
     if options.json:
-        options.json.write_text(json.dumps([figure.__dict__ for figure in figures], indent=2) + "\n")
+        rows = [dataclasses.asdict(figure) | {"met": figure.met} for figure in figures]
+        options.json.write_text(json.dumps(rows, indent=2) + "\n")
+    return 0 if all(figure.met for figure in figures) else 1
+
+
+def _table(figures: Sequence[Figure]) -> Table:
+    table = Table("part", "what", "figure", "unit", "bar", "met", "calls")
+    for figure in figures:
+        met = ("yes" if figure.met else "NO") if figure.bar else ""
+        value = f"{figure.value:,.4g}" if figure.value < 1000 else f"{figure.value:,.0f}"
+        table.add_row(figure.part, figure.what, value, figure.unit, figure.bar, met, str(figure.calls or ""))
+    return table
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

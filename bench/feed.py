@@ -12,9 +12,9 @@ from statistics import median
 import asyncpg
 import grpc
 
-from bench.figures import Figure, stopwatch
-from bench.graph_rows import DEPENDENCIES, SERVICES, write_graph
-from bench.server_process import serving
+from bench.figures import Figure, quantile, stopwatch
+from bench.graphs import big100k
+from bench.stage import Stage
 from depgraph.v1 import graph_service_pb2 as pb
 from depgraph.v1.graph_service_pb2_grpc import GraphServiceStub
 from server.domain.dependencies import DependencyDraft
@@ -40,18 +40,13 @@ BASE_SERVICES = 2_000
 SWITCH_OFF = "ALTER TABLE {table} DISABLE TRIGGER depgraph_feed_{event}"
 
 
-def fresh(_: Path | None) -> Iterator[Figure]:
+def fresh(stage: Stage) -> Iterator[Figure]:
     """Commit to visible, under writes, on a graph of a large company."""
-    with tempfile.TemporaryDirectory(prefix="depgraph-bench-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        with serving(folder / "data"):
-            asyncio.run(_fill(_embedded_url(folder / "data")))
-        with serving(folder / "data") as server:
-            yield from asyncio.run(_fresh(server.address, _embedded_url(folder / "data")))
+    with stage.server(big100k()) as (server, url):
+        yield from asyncio.run(_fresh(server.address, url))
 
 
-def triggers(_: Path | None) -> Iterator[Figure]:
+def triggers(_: Stage) -> Iterator[Figure]:
     """A large upsert with the feed's triggers and without them, taking turns."""
     with tempfile.TemporaryDirectory(prefix="depgraph-bench-") as name:
         folder = Path(name)
@@ -59,29 +54,22 @@ def triggers(_: Path | None) -> Iterator[Figure]:
         yield from asyncio.run(_triggers(folder / "data"))
 
 
-async def _fill(url: str) -> None:
-    connection = await asyncpg.connect(url)
-    await write_graph(connection, SERVICES, DEPENDENCIES)
-    await connection.execute(PROBE)
-    await connection.close()
-
-
 async def _fresh(address: str, url: str) -> list[Figure]:
     connection = await asyncpg.connect(url)
+    await connection.execute(PROBE)
     async with grpc.aio.insecure_channel(address) as channel:
         seen = _Seen(channel)
         waits, seconds = await _write_and_watch(connection, seen)
     await connection.close()
-    kept, looks = sorted(waits[WARM_UP:]), sorted(seen.looks)
-    what = f"{SERVICES:,} services, {DEPENDENCIES:,} dependencies"
+    kept, looks = waits[WARM_UP:], seen.looks
+    what = f"big100k, {WRITES_A_SECOND} writes a second: commit to visible in Traverse"
     return [
-        Figure(FRESH, f"commit to visible in Traverse, p50 ({what})", _quantile(kept, 0.5) * 1000, "ms"),
-        Figure(FRESH, "commit to visible in Traverse, p99", _quantile(kept, 0.99) * 1000, "ms"),
-        Figure(FRESH, "  samples", len(kept), ""),
+        Figure(FRESH, f"{what}, p50", quantile(kept, 0.5) * 1000, "ms", at_most=5, calls=len(kept)),
+        Figure(FRESH, f"{what}, p99", quantile(kept, 0.99) * 1000, "ms", at_most=25, calls=len(kept)),
         Figure(FRESH, "  writes a second meanwhile", len(waits) * SAMPLE_EVERY / seconds, ""),
-        Figure(FRESH, "  Traverse itself, p50: how finely was looked", _quantile(looks, 0.5) * 1000, "ms"),
+        Figure(FRESH, "  Traverse itself, p50: how finely was looked", quantile(looks, 0.5) * 1000, "ms"),
         Figure(
-            FRESH, "  Traverse itself, p99: how quiet the machine was", _quantile(looks, 0.99) * 1000, "ms"
+            FRESH, "  Traverse itself, p99: how quiet the machine was", quantile(looks, 0.99) * 1000, "ms"
         ),
     ]
 
@@ -92,7 +80,7 @@ async def _write_and_watch(connection: asyncpg.Connection, seen: "_Seen") -> tup
     for number in range((SAMPLES + WARM_UP) * SAMPLE_EVERY):
         await asyncio.sleep(began + number / WRITES_A_SECOND - time.perf_counter())
         if number % SAMPLE_EVERY:
-            await connection.execute(SET_TEAM, f"s{chooser.randrange(SERVICES)}", str(number))
+            await connection.execute(SET_TEAM, f"s{chooser.randrange(big100k().nodes)}", str(number))
             continue
         looking = asyncio.create_task(seen.when(str(number)))
         await connection.execute(SET_TEAM, "probe", str(number))
@@ -188,12 +176,3 @@ async def _database(url: str, name: str, *, triggers: bool) -> str:
 async def _repository(url: str) -> AsyncIterator[DependencyRepository]:
     async with await Database.open(url) as database:
         yield DependencyRepository(database)
-
-
-def _embedded_url(data_dir: Path) -> str:
-    lines = (data_dir / "postgres" / "postmaster.pid").read_text().splitlines()
-    return f"postgresql://postgres@/depgraph?host={lines[4]}&port={lines[3]}"
-
-
-def _quantile(ordered: list[float], share: float) -> float:
-    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]

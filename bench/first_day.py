@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -12,6 +11,7 @@ from statistics import median
 from bench.figures import Figure, stopwatch
 from bench.graphs import jaeger_file
 from bench.server_process import ServerProcess, serving
+from bench.stage import Stage
 from depgraph import Client
 from depgraph.v1 import graph_service_pb2 as pb
 from server.formats.jaeger import read_jaeger
@@ -20,21 +20,18 @@ PART = "first-day"
 CALLS = 20
 
 
-def measure(given: Path | None) -> Iterator[Figure]:
-    with tempfile.TemporaryDirectory(prefix="depgraph-bench-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        path = jaeger_file(given, folder)
-        with serving(folder / "data") as server:
-            yield Figure(PART, "first start, database created", server.start_seconds, "s")
-            yield Figure(PART, "memory of the server, empty", server.resident_mib(), "MiB")
-            yield from _import(server, path)
-        with serving(folder / "data") as server:
-            yield Figure(PART, "start with that graph", server.start_seconds, "s")
-            yield Figure(PART, "memory of the server after that start", server.resident_mib(), "MiB")
-            with Client(server.address) as client:
-                yield from _status(client)
-                yield from _answers(client, _hub(path))
+def measure(stage: Stage) -> Iterator[Figure]:
+    path, data_dir = jaeger_file(stage.given, stage.folder), stage.folder / "first-day"
+    with serving(data_dir) as server:
+        yield Figure(PART, "first start, database created", server.start_seconds, "s")
+        yield Figure(PART, "memory of the server, empty", server.resident_mib(), "MiB")
+        yield from _import(server, path)
+    with serving(data_dir) as server:
+        yield Figure(PART, "start with that graph", server.start_seconds, "s")
+        yield Figure(PART, "memory of the server after that start", server.resident_mib(), "MiB")
+        with Client(server.address) as client:
+            yield from _status(client)
+            yield from _answers(client, _hub(path))
 
 
 def _import(server: ServerProcess, path: Path) -> Iterator[Figure]:

@@ -1,4 +1,4 @@
-"""A server as a user starts it: the command, in a process of its own."""
+"""Servers as users start them: commands, each in a process of its own."""
 
 import signal
 import subprocess
@@ -12,31 +12,28 @@ from bench.figures import stopwatch
 
 
 class ServerProcess:
-    def __init__(self, data_dir: Path) -> None:
+    """A Python module that says ``serving on ADDRESS`` when it is ready."""
+
+    def __init__(self, module: str, *options: str) -> None:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by stop
         self._process = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "server.cli",
-                "serve",
-                "--listen",
-                "127.0.0.1:0",
-                "--data-dir",
-                str(data_dir),
-            ],
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            text=True,
+            [sys.executable, "-m", module, *options], stdout=subprocess.PIPE, stderr=self._log, text=True
         )
         assert self._process.stdout is not None
         with stopwatch() as starting:
             line = self._process.stdout.readline()
         self.start_seconds = starting.seconds
         if not line.startswith("serving on "):
-            self._log.seek(0)
-            raise RuntimeError(self._log.read().decode())
+            raise RuntimeError(self.log())
         self.address = line.removeprefix("serving on ").strip()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def log(self) -> str:
+        self._log.seek(0)
+        return self._log.read().decode()
 
     def resident_mib(self) -> float:
         status = Path(f"/proc/{self._process.pid}/status").read_text()
@@ -52,8 +49,24 @@ class ServerProcess:
 
 
 @contextmanager
-def serving(data_dir: Path) -> Iterator[ServerProcess]:
-    server = ServerProcess(data_dir)
+def serving(data_dir: Path, *options: str) -> Iterator[ServerProcess]:
+    """The server itself."""
+    with _running(
+        "server.cli", "serve", "--listen", "127.0.0.1:0", "--data-dir", str(data_dir), *options
+    ) as server:
+        yield server
+
+
+@contextmanager
+def echoing(*options: str) -> Iterator[ServerProcess]:
+    """The server that does nothing but answer."""
+    with _running("bench.echo_server", *options) as server:
+        yield server
+
+
+@contextmanager
+def _running(module: str, *options: str) -> Iterator[ServerProcess]:
+    server = ServerProcess(module, *options)
     try:
         yield server
     finally:

@@ -1,0 +1,79 @@
+"""What people would write instead: a recursive query."""
+
+import asyncio
+from collections.abc import Iterator
+
+import asyncpg
+import grpc
+
+from bench.core import ids
+from bench.figures import Figure, ratio, typical
+from bench.graphs import Edges, big100k, seed5k
+from bench.stage import Stage, connected
+from bench.turns import take_turns_async
+from depgraph.v1 import graph_service_pb2 as pb
+from depgraph.v1.graph_service_pb2_grpc import GraphServiceStub
+from graphcore import Direction, EdgeFilter
+
+PART = "core-vs-cte"
+WALK = """
+WITH RECURSIVE walk (id, depth) AS (
+    SELECT s.id, 0 FROM services AS s WHERE s.service_id = $1
+    UNION
+    SELECT d.target_service_id, walk.depth + 1
+    FROM walk
+    JOIN service_dependencies AS d ON d.source_service_id = walk.id AND NOT d.is_stale
+    WHERE walk.depth < $2
+)
+SELECT s.service_id, min(walk.depth) FROM walk JOIN services AS s ON s.id = walk.id WHERE walk.depth > 0 GROUP BY s.service_id
+"""
+
+
+def measure(stage: Stage) -> Iterator[Figure]:
+    edges = seed5k()
+    with stage.server(edges) as (server, url):
+        yield from asyncio.run(_compare(edges, server.address, url, 3, in_process=300, over_grpc=2))
+        yield from asyncio.run(_compare(edges, server.address, url, 5, in_process=None, over_grpc=20))
+    with stage.server(big100k()) as (server, url):
+        yield from asyncio.run(_compare(big100k(), server.address, url, 3, in_process=None, over_grpc=None))
+
+
+async def _compare(
+    edges: Edges, address: str, url: str, hops: int, *, in_process: float | None, over_grpc: float | None
+) -> list[Figure]:
+    starts = edges.starts()
+    walk = ids(edges.graph(), Direction.DOWNSTREAM, hops, EdgeFilter(), starts)
+    with grpc.insecure_channel(address) as channel:
+        stub = GraphServiceStub(channel)
+        async with connected(url) as connection:
+            query = await connection.prepare(WALK)
+
+            async def by_query(number: int) -> list[asyncpg.Record]:
+                return await query.fetch(f"s{starts[number % len(starts)]}", hops)
+
+            async def by_call(number: int) -> pb.TraverseResponse:
+                # The synchronous client is the faster one, and nothing else runs meanwhile.
+                return stub.Traverse(_question(starts[number % len(starts)], hops))
+
+            async def here(number: int) -> list[int]:
+                answer: list[int] = walk(number)
+                return answer
+
+            cte, call, kernel = await take_turns_async(by_query, by_call, here, pairs=200, warm_up=20)
+    what = f"{edges.name}, {hops} hops"
+    return [
+        ratio(PART, f"{what}: recursive query / ids in memory", cte, kernel, at_least=in_process),
+        ratio(PART, f"{what}: recursive query / Traverse over gRPC", cte, call, at_least=over_grpc),
+        typical(PART, "  recursive query over asyncpg", cte, "ms"),
+        typical(PART, "  Traverse over gRPC, view IDS", call, "ms"),
+        typical(PART, "  ids in memory", kernel),
+    ]
+
+
+def _question(start: int, hops: int) -> pb.TraverseRequest:
+    return pb.TraverseRequest(
+        service_id=f"s{start}",
+        direction=pb.DIRECTION_DOWNSTREAM,
+        max_depth=hops,
+        view=pb.TRAVERSAL_VIEW_IDS,
+    )

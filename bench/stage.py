@@ -1,0 +1,64 @@
+"""What several measurements share in one run: databases that hold a graph, filled once."""
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+import asyncpg
+
+from bench.graph_rows import write_dependencies, write_services
+from bench.graphs import Edges
+from bench.server_process import ServerProcess, serving
+
+
+class Stage:
+    """``given`` is the Jaeger file to measure on instead of the usual one."""
+
+    def __init__(self, folder: Path, given: Path | None) -> None:
+        self.folder = folder
+        self.given = given
+
+    @classmethod
+    @contextmanager
+    def set_up(cls, given: Path | None) -> Iterator["Stage"]:
+        with tempfile.TemporaryDirectory(prefix="depgraph-bench-") as name:
+            folder = Path(name)
+            folder.chmod(0o755)
+            yield cls(folder, given)
+
+    def filled(self, edges: Edges) -> Path:
+        """The data folder whose database holds the graph; filled the first time."""
+        data_dir = self.folder / edges.name
+        if not data_dir.exists():
+            with serving(data_dir):
+                asyncio.run(_fill(embedded_url(data_dir), edges))
+        return data_dir
+
+    @contextmanager
+    def server(self, edges: Edges, *options: str) -> Iterator[tuple[ServerProcess, str]]:
+        """A server on that graph, and the URL of its database."""
+        data_dir = self.filled(edges)
+        with serving(data_dir, *options) as server:
+            yield server, embedded_url(data_dir)
+
+
+def embedded_url(data_dir: Path) -> str:
+    lines = (data_dir / "postgres" / "postmaster.pid").read_text().splitlines()
+    return f"postgresql://postgres@/depgraph?host={lines[4]}&port={lines[3]}"
+
+
+@asynccontextmanager
+async def connected(url: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(url)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def _fill(url: str, edges: Edges) -> None:
+    async with connected(url) as connection:
+        await write_services(connection, edges)
+        await write_dependencies(connection, edges)

@@ -1,0 +1,43 @@
+"""
+Measuring two things on a machine that is shared and noisy: their calls take turns, A B A B.
+
+Whatever slows the machine down for a while slows both down, so that the ratio of their medians means something where the times
+alone do not.
+"""
+
+from collections.abc import Awaitable, Callable
+from time import perf_counter
+from typing import Any
+
+PAIRS, WARM_UP = 300, 30
+
+Call = Callable[[int], Any]
+"""Does the thing once; the argument is the number of the turn, so that each turn can ask something else."""
+
+
+def take_turns(*calls: Call, pairs: int = PAIRS, warm_up: int = WARM_UP) -> list[list[float]]:
+    """The seconds that each call took, turn by turn; the first ``warm_up`` turns are not counted."""
+    taken: list[list[float]] = [[] for _ in calls]
+    for number in range(-warm_up, pairs):
+        for call, times in zip(calls, taken, strict=True):
+            began = perf_counter()
+            call(number)
+            seconds = perf_counter() - began
+            if number >= 0:
+                times.append(seconds)
+    return taken
+
+
+async def take_turns_async(
+    *calls: Callable[[int], Awaitable[Any]], pairs: int = PAIRS, warm_up: int = WARM_UP
+) -> list[list[float]]:
+    """``take_turns`` for coroutines; one at a time."""
+    taken: list[list[float]] = [[] for _ in calls]
+    for number in range(-warm_up, pairs):
+        for call, times in zip(calls, taken, strict=True):
+            began = perf_counter()
+            await call(number)
+            seconds = perf_counter() - began
+            if number >= 0:
+                times.append(seconds)
+    return taken
