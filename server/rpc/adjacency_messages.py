@@ -1,39 +1,33 @@
-"""The adjacency list, cut into messages of bounded size."""
+"""The adjacency list as messages of bounded size, the bytes of each made by hand."""
 
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Sequence
 
-from depgraph.v1.graph_service_pb2 import GetAdjacencyListResponse
-from server.domain.consistency import Freshness
-from server.rpc import encode
-
-if TYPE_CHECKING:
-    from depgraph.v1 import types_pb2
+from server.rpc.answer_fields import ADJACENCY_FRESHNESS, ADJACENCY_SERVICE, ADJACENCY_TARGET
+from server.wire.fields import field
 
 
 def adjacency_messages(
-    services: Iterable[tuple[str, tuple[str, ...]]], freshness: Freshness, max_bytes: int
-) -> Iterator[GetAdjacencyListResponse]:
+    services: Iterable[tuple[str, Sequence[str]]], freshness: bytes, max_bytes: int
+) -> Iterator[bytes]:
     """Write one message for each service, or several in a row for one whose targets take more than ``max_bytes``."""
-    unsaid: types_pb2.Freshness | None = encode.freshness(freshness)
+    unsaid = field(ADJACENCY_FRESHNESS, freshness)
     for name, targets in services:
-        for some in _slices(targets, max_bytes):
-            yield GetAdjacencyListResponse(service_id=name, target_service_ids=some, freshness=unsaid)
-            unsaid = None
+        said = field(ADJACENCY_SERVICE, name.encode())
+        for some in _parts([field(ADJACENCY_TARGET, target.encode()) for target in targets], max_bytes):
+            yield said + some + unsaid
+            unsaid = b""
 
 
-def _slices(names: tuple[str, ...], max_bytes: int) -> Iterator[tuple[str, ...]]:
-    """Cut names into runs that take at most ``max_bytes`` as a repeated field; one empty run for no names."""
+def _parts(fields: list[bytes], max_bytes: int) -> Iterator[bytes]:
+    """Join fields to runs of at most ``max_bytes``; one empty run for no fields."""
+    whole = b"".join(fields)
+    if len(whole) <= max_bytes:
+        yield whole
+        return
     start, room = 0, max_bytes
-    for position, name in enumerate(names):
-        size = _field_size(len(name.encode()))
-        if size > room:
-            yield names[start:position]
+    for position, one in enumerate(fields):
+        if len(one) > room:
+            yield b"".join(fields[start:position])
             start, room = position, max_bytes
-        room -= size
-    yield names[start:]
-
-
-def _field_size(length: int) -> int:
-    """Bytes of a field of so many bytes: tag, length, content."""
-    return 1 + max(1, (length.bit_length() + 6) // 7) + length
+        room -= len(one)
+    yield b"".join(fields[start:])

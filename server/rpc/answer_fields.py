@@ -33,6 +33,10 @@ BATCH_FRESHNESS = _tag(pb.BatchTraverseResponse, "freshness")
 RESULT_TRAVERSAL = _tag(pb.BatchTraverseResult, "traversal")
 RESULT_ERROR = _tag(pb.BatchTraverseResult, "error")
 
+ADJACENCY_SERVICE = _tag(pb.GetAdjacencyListResponse, "service_id")
+ADJACENCY_TARGET = _tag(pb.GetAdjacencyListResponse, "target_service_ids")
+ADJACENCY_FRESHNESS = _tag(pb.GetAdjacencyListResponse, "freshness")
+
 _REVISION = _tag(types_pb2.Freshness, "revision")
 _LAG = _tag(types_pb2.Freshness, "lag")
 _SECONDS, _NANOS = b"\x08", b"\x10"

@@ -84,13 +84,13 @@ class GraphServicer:
 
     async def GetAdjacencyList(
         self, request: pb.GetAdjacencyListRequest, context: Context
-    ) -> AsyncIterator[pb.GetAdjacencyListResponse]:
+    ) -> AsyncIterator[Answer]:
         """Stream the services with what they call directly."""
         check = Check()
         wanted = consistency(check, request.consistency)
         check.done()
-        graph = await self._live.at(wanted, time_left(context))
-        pairs, freshness = adjacency(graph, include_stale=request.include_stale), self._live.freshness()
+        pairs = adjacency(await self._graph(wanted, context), include_stale=request.include_stale)
+        freshness = freshness_message(self._live.freshness())
         for message in adjacency_messages(pairs, freshness, self._limits.max_part_bytes):
             yield message
 

@@ -1,28 +1,39 @@
 """The adjacency list as messages: one a service, or several for one with very many targets."""
 
-from datetime import timedelta
-
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from server.domain.consistency import Freshness
+from depgraph.v1.graph_service_pb2 import GetAdjacencyListResponse
+from depgraph.v1.types_pb2 import Freshness
 from server.rpc.adjacency_messages import adjacency_messages
 
-FRESHNESS = Freshness("revision", timedelta(milliseconds=3))
+FRESHNESS = Freshness(revision="revision")
+names = st.text(st.characters(blacklist_categories=["Cs"]), min_size=1, max_size=30)
 
 
-def test_each_service_has_its_message_without_any_targets_too() -> None:
-    messages = list(adjacency_messages([("a", ("b", "c")), ("b", ())], FRESHNESS, 1_000))
-    assert [(message.service_id, list(message.target_service_ids)) for message in messages] == [
-        ("a", ["b", "c"]),
-        ("b", []),
+def messages(services: list[tuple[str, list[str]]], max_bytes: int) -> list[GetAdjacencyListResponse]:
+    raw = adjacency_messages(services, FRESHNESS.SerializeToString(), max_bytes)
+    return [GetAdjacencyListResponse.FromString(message) for message in raw]
+
+
+@given(st.lists(st.tuples(names, st.lists(names, max_size=5)), max_size=8))
+def test_each_service_has_its_message_and_the_first_one_the_freshness(
+    services: list[tuple[str, list[str]]],
+) -> None:
+    expected = [
+        GetAdjacencyListResponse(service_id=name, target_service_ids=targets) for name, targets in services
     ]
-    assert [message.HasField("freshness") for message in messages] == [True, False]
+    for first in expected[:1]:
+        first.freshness.CopyFrom(FRESHNESS)
+    assert messages(services, 1_000) == expected
 
 
 @pytest.mark.parametrize("letter", ["x", "漢"])
 def test_very_many_targets_come_in_several_messages_of_the_same_service(letter: str) -> None:
-    targets = tuple(f"{letter * 20}{place:05}" for place in range(1_000))
-    messages = list(adjacency_messages([("hub", targets), ("leaf", ())], FRESHNESS, 4_000))
-    assert [message.service_id for message in messages] == ["hub"] * (len(messages) - 1) + ["leaf"]
-    assert tuple(name for message in messages for name in message.target_service_ids) == targets
-    assert all(message.ByteSize() <= 4_000 + 100 for message in messages)
+    targets = [f"{letter * 20}{place:05}" for place in range(1_000)]
+    told = messages([("hub", targets), ("leaf", [])], 4_000)
+    assert [message.service_id for message in told] == ["hub"] * (len(told) - 1) + ["leaf"]
+    assert [name for message in told for name in message.target_service_ids] == targets
+    assert all(message.ByteSize() <= 4_000 + 100 for message in told)
+    assert len(told) < 30
