@@ -19,7 +19,8 @@ from graphcore.components import Component, Components, components
 from graphcore.errors import DuplicateNameError, UnknownServiceError
 from graphcore.flags import EdgeFilter, EdgeFlag
 from graphcore.graph import DependencyGraph
-from graphcore.traversal import Direction, Traversal, TraversedDependency, traverse
+from graphcore.reach import Direction, Reach, reach
+from graphcore.traversal import Traversal, TraversedDependency, traverse
 
 __all__ = [
     "ChangeSet",
@@ -31,11 +32,13 @@ __all__ = [
     "DuplicateNameError",
     "EdgeFilter",
     "EdgeFlag",
+    "Reach",
     "ServiceRecord",
     "Traversal",
     "TraversedDependency",
     "UnknownServiceError",
     "adjacency",
     "components",
+    "reach",
     "traverse",
 ]

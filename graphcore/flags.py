@@ -2,7 +2,7 @@
 
 import enum
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 
@@ -46,10 +46,16 @@ class EdgeFilter:
 
     allowed: int = ALL_FLAGS & ~STALE
     min_confidence: float = 0.0
+    reads_stale: bool = field(init=False, repr=False, compare=False)
+    """Whether stale dependencies count."""
+    blocked: int = field(init=False, repr=False, compare=False)
+    """The flags that keep a dependency out, staleness aside."""
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.min_confidence <= 1.0:
             raise ValueError(f"min_confidence must lie between 0 and 1, not {self.min_confidence!r}")
+        object.__setattr__(self, "reads_stale", bool(self.allowed & STALE))
+        object.__setattr__(self, "blocked", ALL_FLAGS & ~STALE & ~self.allowed)
 
     @classmethod
     def of(

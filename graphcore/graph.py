@@ -12,7 +12,6 @@ from graphcore.applying import apply_changes
 from graphcore.changes import ChangeSet, DependencyRecord, ServiceRecord
 from graphcore.errors import UnknownServiceError
 from graphcore.topology import Topology
-from graphcore.traversal_index import TraversalIndex
 from graphcore.waiting import WaitingDependencies
 
 T = TypeVar("T")
@@ -32,10 +31,12 @@ class DependencyGraph:
     what they were while it moves on.
     """
 
-    __slots__ = ("_derived", "_topology", "_version", "_waiting")
+    __slots__ = ("_derived", "_topology", "_version", "_waiting", "index")
 
     def __init__(self) -> None:
         self._topology = Topology()
+        self.index = self._topology.index
+        """The adjacency of ``digraph`` as arrays, for kernels to read; changing it breaks the graph."""
         self._waiting = WaitingDependencies()
         self._derived: dict[object, object] = {}
         self._version = 0
@@ -82,11 +83,6 @@ class DependencyGraph:
         return self._topology.digraph
 
     @property
-    def index(self) -> TraversalIndex:
-        """The adjacency of ``digraph`` as arrays, for kernels to read; changing it breaks the graph."""
-        return self._topology.index
-
-    @property
     def service_payloads(self) -> NDArray[np.object_]:
         """The payload of each service by its node; look it up anew once the graph has moved on."""
         return self._topology.service_payloads.values
@@ -107,10 +103,10 @@ class DependencyGraph:
 
     def node(self, name: str) -> int:
         """Find the index of a service's node in ``digraph``; raises ``UnknownServiceError``. O(1)."""
-        node = self._topology.node_by_name.get(name)
-        if node is None:
-            raise UnknownServiceError(name)
-        return node
+        try:
+            return self._topology.node_by_name[name]
+        except KeyError:
+            raise UnknownServiceError(name) from None
 
     def service(self, name: str) -> ServiceRecord:
         """Look a service up by name; raises ``UnknownServiceError``. O(1)."""

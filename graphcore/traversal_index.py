@@ -23,6 +23,7 @@ from graphcore.kernels.layout import (
     STALE_BIT,
     USED,
 )
+from graphcore.walk_scratch import WalkScratch
 
 Indices: TypeAlias = Sequence[int] | NDArray[np.int32] | NDArray[np.int64]
 
@@ -38,7 +39,7 @@ class TraversalIndex:
     at every call. It trusts its caller that indices, ends and flags fit; changed from one thread only.
     """
 
-    __slots__ = ("confidence", "edges", "ledger", "nodes", "pool")
+    __slots__ = ("confidence", "edges", "ledger", "nodes", "pool", "walks")
 
     def __init__(self) -> None:
         self.nodes: NDArray[np.int32] = np.zeros((_LEAST_NODES, NODE_COLUMNS), np.int32)
@@ -46,11 +47,13 @@ class TraversalIndex:
         self.edges: NDArray[np.int32] = np.full((_LEAST_EDGES, EDGE_COLUMNS), NO_EDGE, np.int32)
         self.confidence: NDArray[np.float64] = np.empty(_LEAST_EDGES, np.float64)
         self.ledger: NDArray[np.int64] = np.zeros(2, np.int64)
+        self.walks = WalkScratch(_LEAST_NODES, _LEAST_EDGES)
 
     @property
     def memory_bytes(self) -> int:
         """Bytes that the arrays take, room to grow included."""
-        return sum(getattr(self, name).nbytes for name in self.__slots__)
+        columns = (self.nodes, self.pool, self.edges, self.confidence, self.ledger)
+        return sum(column.nbytes for column in columns) + self.walks.memory_bytes
 
     def cover(self, node_count: int) -> None:
         """Make room for nodes with indices below ``node_count``; amortised O(1) a node."""
@@ -58,6 +61,7 @@ class TraversalIndex:
             former = len(self.nodes)
             self.nodes = grown(self.nodes, node_count)
             self.nodes[former:] = 0
+            self.walks.cover_nodes(len(self.nodes))
 
     def link(
         self,
@@ -119,6 +123,7 @@ class TraversalIndex:
             self.edges = grown(self.edges, edge_count)
             self.edges[former:, SOURCE] = NO_EDGE
             self.confidence = grown(self.confidence, edge_count)
+            self.walks.cover_edges(len(self.edges))
 
     def _make_pool_room(self) -> None:
         """Compact the pool if more than half of it is garbage, double it if not. O(V + E), amortised O(1) an edge."""

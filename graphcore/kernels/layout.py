@@ -24,3 +24,11 @@ USED, GARBAGE = 0, 1
 """The ledger of the pool: how far it is given out, and how much of that belongs to no segment."""
 
 LEAST_CAPACITY = 4
+
+# The walks, and their rows of the scratch array: ``scratch[MARKS + walk, node]`` and so on.
+DOWN, UP, BOTH = 0, 1, 2
+MARKS, QUEUE, ENDS, ANSWER = 0, 3, 6, 9
+SCRATCH_ROWS = 10
+
+TICK, NODE_COUNT, EDGE_COUNT, TRUNCATED, COUNTS = 0, 1, 2, 3, 4
+"""Columns of ``scratch[ANSWER]``: the tick of the next walk, then what the last one found; how many services at depth 1, 2, … stand from COUNTS on."""
