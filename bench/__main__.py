@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import bulk, calls, component, core, cte, feed, first_day, warm
+from bench import bulk, calls, component, core, cte, feed, first_day, peers, sizes, transport, warm
 from bench.figures import Figure
 from bench.stage import Stage
 
@@ -26,6 +26,9 @@ PARTS: dict[str, Callable[[Stage], Iterator[Figure]]] = {
     "bulk": bulk.measure,
     "triggers": feed.triggers,
     "growth": core.growth,
+    "sizes": sizes.measure,
+    "peers": peers.measure,
+    "transport": transport.measure,
     "first-day": first_day.measure,
 }
 

@@ -1,6 +1,7 @@
 """The walk itself, in this process: against igraph, and how it grows."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from bench.figures import Figure, ratio, typical
@@ -62,36 +63,41 @@ def ids(
 
 
 def growth(_: Stage) -> Iterator[Figure]:
-    """How the cost of ids grows with the graph and with the hops."""
+    """How the cost of a walk grows with the graph and with the hops."""
     for size in (1_000, 10_000, 100_000, 1_000_000):
         edges = big100k() if size == 1_000_000 else random_edges(f"{size:,} edges", size // 10, size)
-        yield from _walks("growth", edges, [HOPS], with_dependencies=False)
-    yield from _walks("growth", big100k(), list(range(1, 11)), with_dependencies=False)
-    yield from _walks("growth", big100k(), list(range(1, 11)), with_dependencies=True)
+        curve = _Curve("growth by edges", "services within 3 hops", with_dependencies=False)
+        yield from _walks(edges, [HOPS], curve)
+    for with_dependencies in (False, True):
+        kind = "services and dependencies" if with_dependencies else "services"
+        curve = _Curve("growth by hops", kind, with_dependencies=with_dependencies)
+        yield from _walks(big100k(), list(range(1, 11)), curve)
 
 
-def _walks(part: str, edges: Edges, depths: list[int], *, with_dependencies: bool) -> Iterator[Figure]:
-    graph = edges.graph()
-    starts = [f"s{number}" for number in edges.starts(200)]
+@dataclass(frozen=True)
+class _Curve:
+    part: str
+    name: str
+    with_dependencies: bool
+
+
+def _walks(edges: Edges, depths: list[int], curve: _Curve) -> Iterator[Figure]:
+    graph, starts = edges.graph(), [f"s{number}" for number in edges.starts(200)]
     for hops in depths:
-        call = _whole(graph, starts, hops, with_dependencies=with_dependencies)
+        call = _whole(graph, starts, hops, with_dependencies=curve.with_dependencies)
         found = sum(call(number) for number in range(len(starts))) / len(starts)
         [taken] = take_turns(call, pairs=len(starts), warm_up=5)
-        kind = "services and dependencies" if with_dependencies else "services"
-        yield typical(part, f"{len(edges.pairs):,} edges, {hops} hops: {found:,.0f} {kind}", taken)
+        what = f"{len(edges.pairs):,} edges, {hops} hops, {found:,.0f} found ({curve.name})"
+        along = hops if curve.part == "growth by hops" else len(edges.pairs)
+        yield typical(curve.part, what, taken, curve=curve.name, x=along)
 
 
 def _whole(
     graph: DependencyGraph, starts: list[str], hops: int, *, with_dependencies: bool
 ) -> Callable[[int], int]:
     def call(number: int) -> int:
-        found = reach(
-            graph,
-            starts[number % len(starts)],
-            Direction.DOWNSTREAM,
-            hops,
-            with_dependencies=with_dependencies,
-        )
+        start = starts[number % len(starts)]
+        found = reach(graph, start, Direction.DOWNSTREAM, hops, with_dependencies=with_dependencies)
         return len(found.nodes) + len(found.edges)
 
     return call

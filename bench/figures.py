@@ -12,7 +12,11 @@ Seconds = Sequence[float]
 
 @dataclass(frozen=True)
 class Figure:
-    """``at_most`` or ``at_least`` is the bar that ``value`` has to meet; ``calls`` is how many calls it comes from, 0 = it is no median."""
+    """
+    ``at_most`` or ``at_least`` is the bar that ``value`` has to meet; ``calls`` is how many calls it comes from, 0 = it is no median.
+
+    ``curve`` and ``x`` are its place in a plot: which line, and where along it.
+    """
 
     part: str
     what: str
@@ -21,6 +25,8 @@ class Figure:
     at_most: float | None = None
     at_least: float | None = None
     calls: int = 0
+    curve: str = ""
+    x: float = 0.0
 
     @property
     def bar(self) -> str:
@@ -54,9 +60,11 @@ def ratio(
     return Figure(part, what, median(above) / median(below), "x", at_most, at_least, calls)
 
 
-def typical(part: str, what: str, taken: Seconds, unit: str = "µs") -> Figure:
+def typical(
+    part: str, what: str, taken: Seconds, unit: str = "µs", *, curve: str = "", x: float = 0.0
+) -> Figure:
     scale = {"s": 1.0, "ms": 1e3, "µs": 1e6}[unit]
-    return Figure(part, what, median(taken) * scale, unit, calls=len(taken))
+    return Figure(part, what, median(taken) * scale, unit, calls=len(taken), curve=curve, x=x)
 
 
 def quantile(taken: Seconds, share: float) -> float:
