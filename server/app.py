@@ -1,11 +1,10 @@
 """The one place that builds the application: what is opened, in which order, and closed in the reverse of it."""
 
 import asyncio
-import contextlib
 import gc
-import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
@@ -14,18 +13,18 @@ from typing import Self
 from prometheus_client import CollectorRegistry
 
 from server.config import Settings
-from server.domain.services import ServiceFilter
+from server.domain.health import FeedHealth
+from server.domain.workers import Peers
 from server.feed import Auditor, ChangeLogReader, Feed, Vitals, prune_forever
-from server.formats.batches import batches
-from server.formats.native import read_native
 from server.lifecycle.background import Background, background
 from server.lifecycle.embedded import embedded_database
-from server.lifecycle.figures import metrics_endpoint, readings
+from server.lifecycle.figures import readings
 from server.lifecycle.schema import bring_up_to_date
+from server.lifecycle.seeding import seed
+from server.lifecycle.stopping import StopSignal, serve_until_stopped
 from server.lifecycle.trust import tell_trust
-from server.metrics import CallMetrics
+from server.metrics import CallMetrics, ReadingsCollector, metrics_endpoint
 from server.replica import Replica, Watches
-from server.rpc.decode import ingest_batch
 from server.rpc.server import RpcServer, Servicers
 from server.store.alerts import AlertRepository
 from server.store.database import Database
@@ -41,11 +40,15 @@ class Application:
 
     Entering waits as long as the database is away. ``address`` is where it listens, known while it still starts; so is
     ``metrics_address``, empty without metrics.
+
+    With ``peers`` it is one of several workers: it listens once it is warm, since a kernel hands connections to all who listen, and leaves
+    to the supervisor what is done once: the database made ready, ``settings.listen`` kept, figures in ``registry`` shown.
     """
 
-    def __init__(self, settings: Settings, report: Report) -> None:
+    def __init__(self, settings: Settings, report: Report, peers: Peers | None = None) -> None:
         self._settings = settings
         self._report = report
+        self._peers = peers
         self._stack = AsyncExitStack()
         self._rpc_server: RpcServer | None = None
         self.replica = Replica(settings.feed.longest_wait)
@@ -53,7 +56,7 @@ class Application:
         self.replica.settled = gc.freeze
         self.vitals = Vitals(settings.feed)
         self.address = self.metrics_address = ""
-        self._registry = CollectorRegistry()
+        self.registry = CollectorRegistry()
 
     @property
     def running_calls(self) -> int:
@@ -77,24 +80,29 @@ class Application:
         database = await stack.enter_async_context(_database(url, settings))
         tasks = await stack.enter_async_context(background())
         self._rpc_server = rpc = self._rpc(database, url)
-        self.metrics_address = await stack.enter_async_context(
-            metrics_endpoint(
-                settings.metrics_listen,
-                self._registry,
-                partial(readings, self.replica, self.vitals, database, rpc),
+        self.registry.register(ReadingsCollector(partial(readings, self.replica, self.vitals, database, rpc)))
+        if self._peers is None:
+            self.metrics_address = await stack.enter_async_context(
+                metrics_endpoint(settings.metrics_listen, self.registry, self._report)
             )
-        )
-        if self.metrics_address:
-            self._report(f"metrics at http://{self.metrics_address}/metrics")
-        await rpc.start()
-        stack.push_async_callback(rpc.stop, settings.limits.grace)
-        self.address = rpc.address
-        await bring_up_to_date(url, self._report, may_migrate=settings.migrate)
-        if settings.seed_file is not None:
-            await self._seed(database)
+            await self._listen(stack, rpc)
+            await self._make_ready(url, database)
         self._start_feed(url, rpc, tasks)
         await self.replica.warmed()
+        if self._peers is not None:
+            await self._listen(stack, rpc)
         await rpc.set_serving(serving=True)
+
+    async def _listen(self, stack: AsyncExitStack, rpc: RpcServer) -> None:
+        await rpc.start()
+        stack.push_async_callback(rpc.stop, self._settings.limits.grace)
+        self.address = rpc.address
+
+    async def _make_ready(self, url: str, database: Database) -> None:
+        settings = self._settings
+        await bring_up_to_date(url, self._report, may_migrate=settings.migrate)
+        if settings.seed_file is not None:
+            await seed(database, settings.seed_file, settings.limits, self._report)
 
     def _start_feed(self, url: str, rpc: RpcServer, tasks: Background) -> None:
         settings = self._settings
@@ -115,61 +123,41 @@ class Application:
             watched=Watches(self.replica, history, self._settings.watch),
             started_at=datetime.now(UTC),
             version=version("depgraph"),
-            health=self.vitals.health,
+            health=self._health,
+            peers=self._peers or Peers(),
         )
-        observer = CallMetrics(self._registry) if self._settings.metrics_listen else None
-        return RpcServer(self._settings.listen, servicers, self._settings.limits, observer)
+        settings = self._settings
+        observer = CallMetrics(self.registry) if settings.metrics_listen else None
+        return RpcServer(
+            settings.listen, servicers, settings.limits, observer, reserved=self._peers is not None
+        )
 
-    async def _seed(self, database: Database) -> None:
-        """Load the sample into a database without services; one that has any is left alone."""
-        path = self._settings.seed_file
-        if path is None or (await ServiceRepository(database).page(ServiceFilter(), 1, None)).rows:
-            return
-        dependencies = DependencyRepository(database)
-        reports = read_native(path.read_bytes())
-        for request in (batch for report in reports for batch in batches(report)):
-            await dependencies.ingest(ingest_batch(request, self._settings.limits, now=datetime.now(UTC)))
-        self._report(f"loaded {path} into the empty database")
+    def _health(self) -> FeedHealth:
+        health = self.vitals.health()
+        if self._peers is None:
+            return health
+        return replace(health, problems=(*health.problems, *self._peers.problems()))
 
 
-def run(settings: Settings, report: Report) -> int:
+def run(settings: Settings, report: Report) -> None:
     """
-    Serve until SIGTERM or SIGINT; returns the exit code.
+    Serve until SIGTERM or SIGINT.
 
     Prints ``serving on ADDRESS`` on standard output once warm. Calls that run when the signal comes may finish, within the
     grace period; a second signal ends the process at once.
     """
-    return asyncio.run(_serve(settings, report))
+    asyncio.run(_serve(settings, report))
 
 
-async def _serve(settings: Settings, report: Report) -> int:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, _stop_or_die, stop, number)
+async def _serve(settings: Settings, report: Report) -> None:
+    stop = StopSignal()
+    stop.listen()
     application = Application(settings, report)
-    opening = asyncio.ensure_future(application.__aenter__())
-    stopping = asyncio.ensure_future(stop.wait())
-    await asyncio.wait([opening, stopping], return_when=asyncio.FIRST_COMPLETED)
-    if not opening.done():
-        opening.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await opening
-        return 0
-    stopping.cancel()
-    await opening
-    print(f"serving on {application.address}", flush=True)  # noqa: T201 - the one line that programs wait for
-    await stop.wait()
-    report("stopping: running calls may finish")
-    await application.__aexit__(None, None, None)
-    return 0
 
+    def opened() -> None:
+        print(f"serving on {application.address}", flush=True)  # noqa: T201 - the one line that programs wait for
 
-def _stop_or_die(stop: asyncio.Event, number: signal.Signals) -> None:
-    if stop.is_set():
-        signal.signal(number, signal.SIG_DFL)
-        signal.raise_signal(number)
-    stop.set()
+    await serve_until_stopped(application, stop, opened, lambda: report("stopping: running calls may finish"))
 
 
 @asynccontextmanager

@@ -68,7 +68,8 @@ class Settings:
     """
     Everything ``depgraph serve`` can be told.
 
-    ``database_url`` None = the embedded PostgreSQL in ``data_dir``; ``metrics_listen`` None = no metrics.
+    ``database_url`` None = the embedded PostgreSQL in ``data_dir``; ``metrics_listen`` None = no metrics. ``workers`` above 1 = so many
+    processes that share ``listen``, each with a replica of its own, and one above them.
     """
 
     listen: str = "127.0.0.1:50051"
@@ -77,6 +78,7 @@ class Settings:
     seed_file: Path | None = None
     migrate: bool = True
     metrics_listen: str | None = None
+    workers: int = 1
     pool: PoolSettings = field(default_factory=PoolSettings)
     feed: FeedSettings = field(default_factory=FeedSettings)
     watch: WatchSettings = field(default_factory=WatchSettings)

@@ -970,6 +970,8 @@ class GetStatusResponse(_message.Message):
     PROBLEMS_FIELD_NUMBER: _builtins.int
     LAST_AUDIT_FIELD_NUMBER: _builtins.int
     CHANGE_LOG_ROWS_FIELD_NUMBER: _builtins.int
+    WORKER_FIELD_NUMBER: _builtins.int
+    WORKER_COUNT_FIELD_NUMBER: _builtins.int
     service_count: _builtins.int
     """service_count in memory."""
     dependency_count: _builtins.int
@@ -986,6 +988,12 @@ class GetStatusResponse(_message.Message):
     """server_version of the program."""
     change_log_rows: _builtins.int
     """change_log_rows in the database when the log was last pruned, an estimate."""
+    worker: _builtins.int
+    """worker that answered, from 1 to worker_count. All else in this message is that worker's own, but for the problems, which tell of workers
+    that do not serve; which worker a connection leads to is chosen when it is made.
+    """
+    worker_count: _builtins.int
+    """worker_count of processes that share the address; 1 unless the server was started with more."""
     @_builtins.property
     def warm_duration(self) -> _duration_pb2.Duration:
         """warm_duration of the last reading of the whole graph."""
@@ -1027,10 +1035,12 @@ class GetStatusResponse(_message.Message):
         problems: _abc.Iterable[_builtins.str] | None = ...,
         last_audit: Global___Audit | None = ...,
         change_log_rows: _builtins.int = ...,
+        worker: _builtins.int = ...,
+        worker_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["freshness", b"freshness", "last_audit", b"last_audit", "start_time", b"start_time", "warm_duration", b"warm_duration"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["change_log_rows", b"change_log_rows", "dependency_count", b"dependency_count", "feed_state", b"feed_state", "freshness", b"freshness", "last_audit", b"last_audit", "last_ingestions", b"last_ingestions", "problems", b"problems", "server_version", b"server_version", "service_count", b"service_count", "stale_dependency_count", b"stale_dependency_count", "start_time", b"start_time", "waiting_dependency_count", b"waiting_dependency_count", "warm_count", b"warm_count", "warm_duration", b"warm_duration"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change_log_rows", b"change_log_rows", "dependency_count", b"dependency_count", "feed_state", b"feed_state", "freshness", b"freshness", "last_audit", b"last_audit", "last_ingestions", b"last_ingestions", "problems", b"problems", "server_version", b"server_version", "service_count", b"service_count", "stale_dependency_count", b"stale_dependency_count", "start_time", b"start_time", "waiting_dependency_count", b"waiting_dependency_count", "warm_count", b"warm_count", "warm_duration", b"warm_duration", "worker", b"worker", "worker_count", b"worker_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -4,13 +4,17 @@ import logging
 import sys
 
 import structlog
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor, WrappedLogger
 
 from server.cli.settings import LogFormat, LogLevel
 
 
-def configure_logging(level: LogLevel, form: LogFormat) -> None:
-    """Send every record of ``level`` and above to stderr: text for people, or one JSON object a line."""
+def configure_logging(level: LogLevel, form: LogFormat, worker: int | None = None) -> None:
+    """
+    Send every record of ``level`` and above to stderr: text for people, or one JSON object a line.
+
+    ``worker`` stands in every record, unless it is None.
+    """
     as_text = form == "text" or (form == "auto" and sys.stderr.isatty())
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -20,6 +24,7 @@ def configure_logging(level: LogLevel, form: LogFormat) -> None:
         structlog.stdlib.ExtraAdder(),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
+        *([] if worker is None else [_naming(worker)]),
     ]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -34,6 +39,16 @@ def configure_logging(level: LogLevel, form: LogFormat) -> None:
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     # What it would say of each step the command says itself.
     logging.getLogger("alembic").setLevel(logging.WARNING)
+
+
+def _naming(worker: int) -> Processor:
+    """Name the worker; no context variable, since records come from threads too."""
+
+    def name(_logger: WrappedLogger, _method: str, record: EventDict) -> EventDict:
+        record.setdefault("worker", worker)
+        return record
+
+    return name
 
 
 def _rendering(*, as_text: bool) -> list[Processor]:

@@ -1,5 +1,8 @@
 """``depgraph serve``."""
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 import typer
@@ -27,8 +30,13 @@ from server.cli.settings import (
     MetricsListen,
     Migrate,
     SeedFile,
+    Workers,
+    checked_workers,
 )
 from server.config import FeedSettings, Settings
+
+# -P: modules are found where this process found them, never in the folder that it was started from.
+WORKER = (sys.executable, "-P", "-m", "server.cli.worker")
 
 
 def serve(
@@ -39,6 +47,7 @@ def serve(
     seed_file: SeedFile = DEFAULTS.seed_file,
     migrate: Migrate = DEFAULTS.migrate,
     metrics_listen: MetricsListen = DEFAULTS.metrics_listen,
+    workers: Workers = DEFAULTS.workers,
     poll_interval: PollInterval = POLL_INTERVAL,
     audit_interval: AuditInterval = AUDIT_INTERVAL,
     keep_log: KeepLog = KEEP_LOG,
@@ -48,9 +57,7 @@ def serve(
     log_format: LogFormatOption = "auto",
 ) -> None:
     """Run the server; says 'serving on ADDRESS' when the graph is in memory. SIGTERM or Ctrl-C stops it."""
-    from server.app import run
     from server.cli.logs import configure_logging
-    from server.lifecycle.schema import SchemaBehindError
 
     configure_logging(log_level, log_format)
     settings = Settings(
@@ -60,6 +67,7 @@ def serve(
         seed_file=seed_file,
         migrate=migrate,
         metrics_listen=metrics_listen,
+        workers=checked_workers(workers, listen),
         feed=FeedSettings(
             poll_interval=timedelta(seconds=poll_interval),
             audit_interval=timedelta(seconds=audit_interval),
@@ -68,9 +76,29 @@ def serve(
             prune_interval=timedelta(seconds=prune_interval),
         ),
     )
+    with _failures():
+        if workers == 1:
+            from server.app import run
+
+            run(settings, _report)
+        else:
+            from server.lifecycle.supervisor import supervise
+
+            supervise(settings, _report, [*WORKER, log_level, log_format])
+
+
+def _report(sentence: str) -> None:
+    typer.echo(sentence, err=True)
+
+
+@contextmanager
+def _failures() -> Iterator[None]:
+    """Turn what people can do something about into a ``CommandError``."""
+    from server.lifecycle.schema import SchemaBehindError
+    from server.lifecycle.workforce import WorkersKeepEndingError
+
     try:
         with database_failures():
-            code = run(settings, lambda sentence: typer.echo(sentence, err=True))
-    except SchemaBehindError as error:
+            yield
+    except (SchemaBehindError, WorkersKeepEndingError) as error:
         raise CommandError(str(error)) from error
-    raise typer.Exit(code)

@@ -55,6 +55,23 @@ def checked_metrics_listen(value: str | None) -> str | None:
     return None if value is None else _checked_host_port(value, lowest_port=0)
 
 
+def checked_workers(workers: int, listen: str) -> int:
+    """Accept more than one only where they can share an address; ``BadParameter`` otherwise."""
+    from server.rpc.listening import CAN_SHARE_PORTS, is_socket_path
+
+    if workers > 1 and is_socket_path(listen):
+        raise typer.BadParameter(
+            f"{workers} workers can't share a Unix socket: listen on HOST:PORT, or have one worker",
+            param_hint="--workers",
+        )
+    if workers > 1 and not CAN_SHARE_PORTS:
+        raise typer.BadParameter(
+            "this system has no SO_REUSEPORT, by which workers share a port: have one worker",
+            param_hint="--workers",
+        )
+    return workers
+
+
 def _checked_socket(value: str) -> str:
     path = value.removeprefix("unix:").removeprefix("//")
     if not path or "\0" in path:
@@ -128,6 +145,16 @@ MetricsListen = Annotated[
         metavar="HOST:PORT",
         callback=checked_metrics_listen,
         help="Where to serve figures for Prometheus, at /metrics; port 0 = any free one. Without it: nowhere.",
+    ),
+]
+Workers = Annotated[
+    int,
+    typer.Option(
+        "--workers",
+        envvar="DEPGRAPH_WORKERS",
+        metavar="N",
+        min=1,
+        help="Processes that answer calls at one HOST:PORT, each with the whole graph in memory.",
     ),
 ]
 LogLevelOption = Annotated[

@@ -17,9 +17,15 @@ EMBEDDED_LOOK = timedelta(seconds=1)
 
 
 @asynccontextmanager
-async def embedded_database(data_dir: Path, report: Callable[[str], None]) -> AsyncIterator[str]:
+async def embedded_database(
+    data_dir: Path, report: Callable[[str], None], *, max_connections: int = 100
+) -> AsyncIterator[str]:
     """Run PostgreSQL in a folder and give its URL, the same after every restart."""
-    async with EmbeddedPostgres(data_dir, report=report) as embedded, background() as tasks:
+    settings = {"max_connections": str(max_connections)}
+    async with (
+        EmbeddedPostgres(data_dir, settings=settings, report=report) as embedded,
+        background() as tasks,
+    ):
         tasks(_keep_running(embedded))
         yield embedded.url
 

@@ -1,28 +1,10 @@
 """Figures for Prometheus, out of the rooms that know them."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-
-from prometheus_client import CollectorRegistry
-
 from server.feed import Vitals
-from server.metrics import MetricsEndpoint, Readings, ReadingsCollector
+from server.metrics import Readings
 from server.replica import Replica
 from server.rpc.server import RpcServer
 from server.store.database import Database
-
-
-@asynccontextmanager
-async def metrics_endpoint(
-    listen: str | None, registry: CollectorRegistry, read: Callable[[], Readings]
-) -> AsyncIterator[str]:
-    """Serve the figures while the context lasts and give the address; None = don't, the address is empty then."""
-    if listen is None:
-        yield ""
-        return
-    registry.register(ReadingsCollector(read))
-    async with MetricsEndpoint(listen, registry) as endpoint:
-        yield endpoint.address
 
 
 def readings(replica: Replica, vitals: Vitals, database: Database, rpc: RpcServer) -> Readings:

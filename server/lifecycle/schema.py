@@ -6,7 +6,6 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from server.domain.errors import DatabaseUnavailableError
-from server.store import migrate
 
 LONGEST_PAUSE = timedelta(seconds=5)
 
@@ -31,11 +30,16 @@ async def bring_up_to_date(url: str, report: Callable[[str], None], *, may_migra
 
 
 async def _migrate(url: str, report: Callable[[str], None]) -> None:
+    # Alembic weighs 30 MiB, and of several workers none has a use for it.
+    from server.store import migrate  # noqa: PLC0415
+
     for step in await migrate.upgrade(url):
         report(f"migrated the database to {step.revision}: {step.title}")
 
 
 async def _check(url: str) -> None:
+    from server.store import migrate  # noqa: PLC0415
+
     status = await migrate.status(url)
     if status.pending:
         raise SchemaBehindError(

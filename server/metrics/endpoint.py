@@ -1,6 +1,8 @@
 """An HTTP endpoint on a thread of its own, so that a scrape never holds up the event loop."""
 
 import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Self
 
@@ -38,3 +40,16 @@ class MetricsEndpoint:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+@asynccontextmanager
+async def metrics_endpoint(
+    listen: str | None, registry: CollectorRegistry, report: Callable[[str], None]
+) -> AsyncIterator[str]:
+    """Serve a registry while the context lasts, report where, and give the address; None = don't, the address is empty then."""
+    if listen is None:
+        yield ""
+        return
+    async with MetricsEndpoint(listen, registry) as endpoint:
+        report(f"metrics at http://{endpoint.address}/metrics")
+        yield endpoint.address

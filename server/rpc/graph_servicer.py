@@ -12,6 +12,7 @@ from server.config import Limits
 from server.domain.consistency import Consistency, MinimizeLatency
 from server.domain.errors import NotReadyError, ServiceNotFoundError
 from server.domain.health import FeedHealth
+from server.domain.workers import Peers
 from server.rpc import encode, enums
 from server.rpc.adjacency_messages import adjacency_messages
 from server.rpc.answer_fields import TRAVERSE_FRESHNESS, freshness_message
@@ -49,6 +50,7 @@ class GraphServicer:
         started_at: datetime,
         version: str,
         health: Callable[[], FeedHealth],
+        peers: Peers,
     ) -> None:
         self._live = live
         self._watched = watched
@@ -57,6 +59,7 @@ class GraphServicer:
         self._started_at = started_at
         self._version = version
         self._health = health
+        self._peers = peers
 
     async def Traverse(self, request: pb.TraverseRequest, context: Context) -> Answer:
         """Walk from a service; the answer is one message."""
@@ -161,6 +164,8 @@ class GraphServicer:
             problems=health.problems,
             last_audit=None if health.last_audit is None else encode.audit(health.last_audit),
             change_log_rows=health.change_log_rows,
+            worker=self._peers.number,
+            worker_count=self._peers.count,
         )
 
     async def _graph(self, wanted: Consistency, context: Context) -> DependencyGraph:

@@ -3,11 +3,18 @@
 import errno
 import os
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import grpc
+if TYPE_CHECKING:
+    import grpc
 
+_Where: TypeAlias = tuple[Any, ...]
 _UNIX = "unix:"
+# Missing on Windows. The kernels of Linux share out connections among those who listen; others give all to one of them.
+CAN_SHARE_PORTS = hasattr(socket, "SO_REUSEPORT")
 
 
 class ListenError(OSError):
@@ -18,27 +25,65 @@ class AddressInUseError(ListenError):
     """Another program listens there."""
 
 
-def bind(server: grpc.aio.Server, address: str) -> str:
+def is_socket_path(address: str) -> bool:
+    """Whether an address is a Unix socket's."""
+    return address.startswith(_UNIX)
+
+
+def bind(server: "grpc.aio.Server", address: str, *, reserved: bool = False) -> str:
     """
     Let a server that has not started listen; returns the address with the port that it got.
 
+    ``reserved`` = somebody keeps the address with ``reserve`` for servers that share it; they are made with ``grpc.so_reuseport``.
     Raises ``AddressInUseError`` or ``ListenError``.
     """
-    is_unix = address.startswith(_UNIX)
+    is_unix = is_socket_path(address)
     # gRPC doesn't tell why an address can't be had, and takes a Unix socket away from whoever listens there.
     try:
         if is_unix:
             _try_unix(Path(address.removeprefix(_UNIX)))
-        else:
+        elif not reserved:
             _try_tcp(address)
         port = server.add_insecure_port(address)
     except OSError as error:
         raise _explained(address, error) from None
     except (ValueError, RuntimeError):
-        raise ListenError(
-            f"can't listen on {address}: give HOST:PORT, such as 127.0.0.1:50051, or unix:PATH"
-        ) from None
+        raise _no_address(address) from None
     return address if is_unix else f"{address.rpartition(':')[0]}:{port}"
+
+
+@contextmanager
+def reserve(address: str) -> Iterator[str]:
+    """
+    Keep ``HOST:PORT`` for servers of this user that share it, while the context lasts; gives it with the port that it got.
+
+    Nobody listens through this alone: who connects meanwhile is refused. Raises ``AddressInUseError``, also when it is
+    another depgraph of the same user that shares the port among its workers, and ``ListenError``.
+    """
+    try:
+        family, kind, where = _resolved(address)
+        if where[1]:  # the kernel shares no port that it chooses itself
+            _try_tcp(address)
+        keeper = socket.socket(family, kind)
+    except OSError as error:
+        raise _explained(address, error) from None
+    except ValueError:
+        raise _no_address(address) from None
+    with keeper:
+        try:
+            _keep(keeper, where)
+        except OSError as error:
+            raise _explained(address, error) from None
+        yield f"{address.rpartition(':')[0]}:{keeper.getsockname()[1]}"
+
+
+def _keep(keeper: socket.socket, where: _Where) -> None:
+    keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    # Connections of a server that has stopped linger for a minute and must not be in the way ...
+    keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    keeper.bind(where)
+    # ... but others who reuse addresses must not get this one while nobody listens.
+    keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
 
 
 def _try_unix(path: Path) -> None:
@@ -52,16 +97,23 @@ def _try_unix(path: Path) -> None:
 
 
 def _try_tcp(address: str) -> None:
-    """Bind as gRPC will; ``ValueError`` when it is no HOST:PORT, ``OSError`` with the reason when it can't be had."""
+    """Listen as gRPC will, for a moment; ``ValueError`` when it is no HOST:PORT, ``OSError`` with the reason when it can't be had."""
+    family, kind, where = _resolved(address)
+    with socket.socket(family, kind) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(where)
+        # Two who reuse addresses may be bound to one; that there can be one listener only is what is looked at here.
+        probe.listen()
+
+
+def _resolved(address: str) -> tuple[socket.AddressFamily, socket.SocketKind, _Where]:
     host, colon, port = address.rpartition(":")
     if not colon or not 0 <= int(port) <= 0xFFFF:  # noqa: PLR2004 - ports are 16 bits
         raise ValueError(address)
     family, kind, *_, where = socket.getaddrinfo(
         host.strip("[]") or None, int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]
-    with socket.socket(family, kind) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind(where)
+    return family, kind, where
 
 
 def _explained(address: str, error: OSError) -> ListenError:
@@ -71,3 +123,7 @@ def _explained(address: str, error: OSError) -> ListenError:
             "stop that one or choose another address"
         )
     return ListenError(f"can't listen on {address}: {error.strerror or error}")
+
+
+def _no_address(address: str) -> ListenError:
+    return ListenError(f"can't listen on {address}: give HOST:PORT, such as 127.0.0.1:50051, or unix:PATH")

@@ -1,7 +1,7 @@
 """The gRPC server: four services of the contract, health and reflection, at one address."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import cast
 
@@ -22,6 +22,7 @@ from depgraph.v1 import (
 from server.config import Limits
 from server.domain.health import FeedHealth
 from server.domain.ports import AlertStore, DependencyStore, ServiceStore
+from server.domain.workers import Peers
 from server.rpc.alert_servicer import AlertServicer
 from server.rpc.catalog_servicer import CatalogServicer
 from server.rpc.dependency_servicer import DependencyServicer
@@ -58,6 +59,7 @@ class Servicers:
     started_at: datetime
     version: str
     health: Callable[[], FeedHealth] = FeedHealth
+    peers: Peers = field(default_factory=Peers)
 
 
 class RpcServer:
@@ -66,16 +68,25 @@ class RpcServer:
 
     Listens from ``start`` on with health NOT_SERVING, until ``set_serving(serving=True)``; health is told for the server as a whole
     (empty name) and for each service. GraphService is SERVING only while its answers can be trusted. ``observer`` hears of calls.
+    ``reserved`` = it shares ``listen`` with others, for whom somebody keeps it (``listening.reserve``).
     """
 
     def __init__(
-        self, listen: str, servicers: Servicers, limits: Limits, observer: CallObserver | None = None
+        self,
+        listen: str,
+        servicers: Servicers,
+        limits: Limits,
+        observer: CallObserver | None = None,
+        *,
+        reserved: bool = False,
     ) -> None:
         self._listen = listen
+        self._reserved = reserved
         self._calls = RunningCalls()
         self._health = health.aio.HealthServicer()
         self._server = grpc.aio.server(
-            interceptors=[CallInterceptor(self._calls, observer)], options=_options(limits)
+            interceptors=[CallInterceptor(self._calls, observer)],
+            options=server_options(limits, share_port=reserved),
         )
         self._address = ""
         self._serving = False
@@ -95,7 +106,7 @@ class RpcServer:
     async def start(self) -> None:
         """Listen, not serving yet; raises ``ListenError``, most often ``AddressInUseError``."""
         await self.set_serving(serving=False)
-        self._address = bind(self._server, self._listen)
+        self._address = bind(self._server, self._listen, reserved=self._reserved)
         await self._server.start()
 
     async def set_serving(self, *, serving: bool) -> None:
@@ -141,6 +152,7 @@ class RpcServer:
             started_at=servicers.started_at,
             version=servicers.version,
             health=servicers.health,
+            peers=servicers.peers,
         )
         # It answers with bytes that are messages already (CallInterceptor lets them through), which generated types don't know of.
         graph_service_pb2_grpc.add_GraphServiceServicer_to_server(
@@ -153,7 +165,7 @@ class RpcServer:
         reflection.enable_server_reflection((*CONTRACT, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
 
 
-def _options(limits: Limits) -> list[tuple[str, int]]:
+def server_options(limits: Limits, *, share_port: bool = False) -> list[tuple[str, int]]:
     """
     Channel arguments.
 
@@ -162,7 +174,7 @@ def _options(limits: Limits) -> list[tuple[str, int]]:
     looks after a silent client once a minute, so that streams to machines that are gone end.
     """
     return [
-        ("grpc.so_reuseport", 0),
+        ("grpc.so_reuseport", int(share_port)),
         ("grpc.max_receive_message_length", limits.max_request_bytes),
         ("grpc.max_send_message_length", -1),
         ("grpc.http2.min_ping_interval_without_data_ms", 10 * _SECOND_MS),

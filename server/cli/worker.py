@@ -1,0 +1,65 @@
+"""
+One worker of ``depgraph serve --workers N``: ``python -m server.cli.worker LOG_LEVEL LOG_FORMAT FD``.
+
+Started by the supervisor only, which tells it all else over the socket FD. It stops by itself when the supervisor is gone.
+"""
+
+import asyncio
+import socket
+import sys
+from typing import cast
+
+import structlog
+
+from server.app import Application
+from server.cli.failures import FAILED, sentence
+from server.cli.logs import configure_logging
+from server.cli.settings import LogFormat, LogLevel
+from server.domain.workers import Peers
+from server.lifecycle.attending import attend
+from server.lifecycle.background import background
+from server.lifecycle.line import Line, LineClosedError
+from server.lifecycle.messages import Order, Serving
+from server.lifecycle.stopping import StopSignal, serve_until_stopped
+
+# By name: this module is run, so its own is __main__.
+log = structlog.get_logger("server.cli.worker")
+
+
+def main(level: str, form: str, descriptor: str) -> int:
+    """Serve until told to stop; returns the exit code. What goes wrong is one line in the log."""
+    try:
+        asyncio.run(
+            _serve(cast("LogLevel", level), cast("LogFormat", form), socket.socket(fileno=int(descriptor)))
+        )
+    except Exception as error:  # noqa: BLE001 - the last stop: the supervisor sees the exit code, people the line
+        log.error("the worker can't go on", error=sentence(error))  # noqa: TRY400 - no traceback for people
+        return FAILED
+    return 0
+
+
+async def _serve(level: LogLevel, form: LogFormat, end: socket.socket) -> None:
+    stop = StopSignal()
+    stop.listen()
+    line = await Line.over(end)
+    try:
+        order: Order = await line.receive()
+    except LineClosedError:
+        return
+    configure_logging(level, form, worker=order.number)
+    peers = Peers(order.number, order.count, serving=order.count)
+    application = Application(order.settings, log.info, peers)
+    async with background() as tasks:
+        # A supervisor that goes while we stop wants us to end at once: somebody insisted.
+        tasks(attend(line, peers, lambda: list(application.registry.collect()), stop.insist))
+        await serve_until_stopped(
+            application,
+            stop,
+            lambda: line.send(Serving()),
+            lambda: log.info("stopping: running calls may finish"),
+        )
+        await line.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

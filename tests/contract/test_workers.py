@@ -1,0 +1,157 @@
+"""``depgraph serve --workers N``: several processes at one address."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import grpc
+import pytest
+import pytest_asyncio
+
+from depgraph.v1 import catalog_service_pb2 as catalog
+from depgraph.v1 import graph_service_pb2 as pb
+from depgraph.v1.types_pb2 import Consistency, Service
+from server.app import Application
+from server.config import Settings
+from server.domain.workers import Peers
+from server.rpc.listening import AddressInUseError, reserve
+from tests.support.calls import Stubs
+from tests.support.channels import open_channel
+from tests.support.command import depgraph
+from tests.support.eventually import eventually
+from tests.support.postgres import DatabaseServer
+from tests.support.workers import ManyWorkers, many_workers, one_channel_each, status, status_with
+
+if TYPE_CHECKING:
+    import asyncpg
+
+ANY_PORT = "127.0.0.1:0"
+
+
+# One for all tests, since each process takes a second or two to start.
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def two_workers(postgres: DatabaseServer, migrated_template: str) -> AsyncIterator[ManyWorkers]:
+    async with (
+        postgres.new_database(migrated_template) as url,
+        many_workers("--database-url", url) as running,
+    ):
+        yield running
+
+
+with_two_workers = pytest.mark.asyncio(loop_scope="module")
+
+
+@with_two_workers
+async def test_every_worker_answers_and_sees_a_change_with_its_token(two_workers: ManyWorkers) -> None:
+    async with one_channel_each(two_workers) as channels:
+        assert sorted(channels) == [1, 2]
+        starts = [(await status(channel)).start_time.ToNanoseconds() for channel in channels.values()]
+        assert starts[0] != starts[1]
+        for number, writer in channels.items():
+            name = f"written through worker {number}"
+            written = await Stubs(writer).catalog.CreateService(
+                catalog.CreateServiceRequest(service=Service(service_id=name))
+            )
+            fresh = Consistency(at_least_as_fresh=written.revision)
+            for reader in channels.values():
+                await Stubs(reader).graph.GetComponent(
+                    pb.GetComponentRequest(service_id=name, consistency=fresh)
+                )
+
+
+@with_two_workers
+async def test_figures_log_and_problems_of_all_workers_come_together(two_workers: ManyWorkers) -> None:
+    async with one_channel_each(two_workers) as channels:
+        for number, channel in channels.items():
+            for _ in range(number):
+                await Stubs(channel).graph.ListComponents(pb.ListComponentsRequest())
+            told = await status_with(channel, problem_count=0)
+            assert (told.worker, told.worker_count) == (number, 2)
+    calls = "depgraph_rpc_calls_total"
+    method = ("method", "/depgraph.v1.GraphService/ListComponents")
+    figures = await two_workers.figures_until(
+        lambda seen: all(
+            seen.get((calls, frozenset({("worker", str(number)), ("code", "OK"), method}))) == number
+            for number in channels
+        )
+    )
+    assert figures["depgraph_workers", frozenset()] == 2
+    assert figures["depgraph_workers_serving", frozenset()] == 2
+    for number in channels:
+        assert (
+            figures["depgraph_feed_state", frozenset({("worker", str(number)), ("state", "following")})] == 1
+        )
+        assert figures["depgraph_worker_restarts_total", frozenset({("worker", str(number))})] == 0
+    assert all(record["worker"] in channels for record in two_workers.records)
+    told_by_command = await asyncio.to_thread(depgraph, "status", "--address", two_workers.address)
+    assert told_by_command.returncode == 0
+    assert "of 2" in told_by_command.stdout
+
+
+@with_two_workers
+async def test_the_address_that_workers_share_is_refused_to_every_other_server(
+    two_workers: ManyWorkers, empty_database_url: str
+) -> None:
+    for count in ("1", "2"):
+        second = await asyncio.to_thread(
+            depgraph,
+            *("serve", "--workers", count, "--listen", two_workers.address),
+            *("--database-url", empty_database_url),
+        )
+        assert second.returncode == 1
+        assert f"{two_workers.address} is in use" in second.stderr
+        assert "Traceback" not in second.stderr
+
+
+def test_workers_do_not_share_a_unix_socket(tmp_path: Path) -> None:
+    refused = depgraph("serve", "--workers", "2", "--listen", f"unix:{tmp_path / 'socket'}")
+    assert refused.returncode == 2
+    assert "--workers" in refused.stderr
+
+
+def test_a_reserved_address_that_nobody_listens_at_is_refused_to_others_who_reserve() -> None:
+    with reserve(ANY_PORT) as address, pytest.raises(AddressInUseError, match=address), reserve(address):
+        pass
+
+
+def test_an_address_where_another_program_listens_is_not_reserved() -> None:
+    with socket.create_server(("127.0.0.1", 0), reuse_port=True) as other:
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        with pytest.raises(AddressInUseError, match=address), reserve(address):
+            pass
+
+
+def test_an_address_is_reserved_again_at_once_although_old_connections_linger() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)):
+            connection, _ = server.accept()
+            connection.close()
+    with reserve(f"127.0.0.1:{port}") as address:
+        assert address == f"127.0.0.1:{port}"
+
+
+async def test_a_worker_that_is_not_warm_refuses_connections_instead_of_answering_not_ready(
+    database_url: str, connection: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    with reserve(ANY_PORT) as address:
+        worker = Application(
+            Settings(listen=address, database_url=database_url), lambda _: None, Peers(number=2, count=3)
+        )
+        async with contextlib.AsyncExitStack() as stack:
+            async with connection.transaction():
+                await connection.execute("LOCK TABLE services IN ACCESS EXCLUSIVE MODE")
+                opening = asyncio.ensure_future(stack.enter_async_context(worker))
+                await eventually(lambda: worker.vitals.lock_waits > 0)
+                async with open_channel(address) as channel:
+                    with pytest.raises(grpc.aio.AioRpcError, match="refused"):
+                        await Stubs(channel).graph.GetStatus(pb.GetStatusRequest())
+                assert not opening.done()
+            await opening
+            async with open_channel(address) as channel:
+                told = await status(channel)
+                assert (told.worker, told.worker_count) == (2, 3)
+                assert tuple(told.problems) == Peers(number=2, count=3).problems()

@@ -1,0 +1,153 @@
+"""Workers and their supervisor are stopped, interrupted and killed."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import asyncpg
+import grpc
+import pytest
+
+from depgraph.v1 import catalog_service_pb2 as catalog
+from depgraph.v1.types_pb2 import Service
+from server.config import Settings
+from server.lifecycle import restarts
+from server.lifecycle.messages import Order
+from server.lifecycle.workforce import WorkersKeepEndingError, Workforce
+from tests.support.calls import Stubs
+from tests.support.eventually import eventually
+from tests.support.plain_sql import connected
+from tests.support.serving import postmaster
+from tests.support.workers import is_running, many_workers, one_channel_each, status, status_with
+
+SERVING = ("depgraph_workers_serving", frozenset[tuple[str, str]]())
+
+
+async def test_the_others_go_on_when_a_worker_is_killed_and_it_comes_back(database_url: str) -> None:
+    async with many_workers("--database-url", database_url) as server, one_channel_each(server) as channels:
+        killed = server.pids[1]
+        async with connected(database_url) as lock, lock.transaction():
+            # So that the new one is not warm before the other was looked at.
+            await lock.execute("LOCK TABLE services IN ACCESS EXCLUSIVE MODE")
+            os.kill(killed, signal.SIGKILL)
+            figures = await server.figures_until(lambda seen: seen[SERVING] == 1)
+            assert figures["depgraph_workers", frozenset()] == 2
+            told = await status_with(channels[2], problem_count=1)
+            assert told.worker == 2
+        await server.figures_until(lambda seen: seen[SERVING] == 2)
+        assert server.pids[1] != killed
+        async with one_channel_each(server) as again:
+            assert (await status(again[1])).start_time.ToNanoseconds() > told.start_time.ToNanoseconds()
+            assert (await status(again[2])).start_time == told.start_time
+        (ended,) = (record for record in server.records if record["event"] == "a worker has ended")
+        assert (ended["worker"], ended["ended_by"]) == (1, "signal 9")
+
+
+@pytest.mark.parametrize("to_all", [False, True], ids=["SIGTERM", "Ctrl-C in a terminal"])
+async def test_running_calls_of_every_worker_may_finish_when_it_stops(
+    database_url: str, to_all: bool
+) -> None:
+    async with many_workers("--database-url", database_url) as server, one_channel_each(server) as channels:
+        async with writes_held_up(database_url, channels) as running:
+            if to_all:
+                os.killpg(server.process.pid, signal.SIGINT)
+            else:
+                server.signal(signal.SIGTERM)
+            await eventually(lambda: sum("stopping" in line for line in server.said) == 1 + len(channels))
+            assert not any(call.done() for call in running)
+        await asyncio.gather(*running)
+        assert await server.exit_code() == 0
+        await server.all_gone()
+
+
+async def test_a_second_signal_ends_everything_at_once(database_url: str) -> None:
+    async with (
+        many_workers("--database-url", database_url) as server,
+        one_channel_each(server) as channels,
+        writes_held_up(database_url, channels) as running,
+    ):
+        server.signal(signal.SIGTERM)
+        await eventually(lambda: sum("stopping" in line for line in server.said) == 1 + len(channels))
+        server.signal(signal.SIGTERM)
+        assert await server.exit_code() == -signal.SIGTERM
+        await server.all_gone()
+        for failure in await asyncio.gather(*running, return_exceptions=True):
+            assert isinstance(failure, grpc.aio.AioRpcError)
+
+
+async def test_workers_and_database_end_when_the_supervisor_is_killed_and_the_next_start_works(
+    reachable_folder: Path,
+) -> None:
+    folder = reachable_folder / "data"
+    async with many_workers("--data-dir", str(folder)) as server, one_channel_each(server) as channels:
+        database = postmaster(folder)
+        await Stubs(channels[1]).catalog.CreateService(create("kept"))
+        server.signal(signal.SIGKILL)
+        await server.all_gone()
+        await eventually(lambda: not is_running(database))
+    async with many_workers("--data-dir", str(folder)) as server, one_channel_each(server) as channels:
+        assert [(await status(channel)).service_count for channel in channels.values()] == [1, 1]
+        server.signal(signal.SIGTERM)
+        assert await server.exit_code() == 0
+        await server.all_gone()
+    assert not (folder / "postgres" / "postmaster.pid").exists()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(restarts, "FIRST_PAUSE_SECONDS", 0.001)
+
+
+async def test_workers_that_end_as_soon_as_they_are_started_are_given_up(impatient: None) -> None:
+    orders = [Order(Settings(workers=2), number, 2) for number in (1, 2)]
+    workforce = Workforce([sys.executable, "-c", "raise SystemExit(3)"], orders, lambda: None)
+    with pytest.raises(WorkersKeepEndingError, match=r"of 2 ended 5 times in a row .* exit code 3"):
+        async with workforce.running():
+            await workforce.all_serve()
+
+
+async def test_a_program_that_is_not_there_is_given_up_too(impatient: None) -> None:
+    workforce = Workforce(["/nowhere/python"], [Order(Settings(), 1, 1)], lambda: None)
+    with pytest.raises(WorkersKeepEndingError, match="No such file"):
+        async with workforce.running():
+            await workforce.all_serve()
+
+
+def create(name: str) -> catalog.CreateServiceRequest:
+    return catalog.CreateServiceRequest(service=Service(service_id=name))
+
+
+@asynccontextmanager
+async def writes_held_up(
+    url: str, channels: dict[int, grpc.aio.Channel]
+) -> AsyncIterator[Sequence["asyncio.Future[catalog.CreateServiceResponse]"]]:
+    """Have a call run in every worker that can't finish before the end of the context."""
+    lock, observer = await asyncpg.connect(url), await asyncpg.connect(url)
+    await lock.execute("BEGIN; LOCK TABLE services IN SHARE ROW EXCLUSIVE MODE")
+    running = [
+        asyncio.ensure_future(Stubs(channel).catalog.CreateService(create(f"through worker {number}")))
+        for number, channel in channels.items()
+    ]
+    try:
+        async with asyncio.timeout(30):
+            while await waiting(observer, lock) < len(running):
+                await asyncio.sleep(0.005)
+        yield running
+    finally:
+        await lock.close()
+        await observer.close()
+
+
+async def waiting(
+    observer: "asyncpg.Connection[asyncpg.Record]", lock: "asyncpg.Connection[asyncpg.Record]"
+) -> int:
+    """Count who waits for a lock of the other connection's."""
+    count: int = await observer.fetchval(
+        "SELECT count(*) FROM pg_stat_activity WHERE $1 = ANY (pg_blocking_pids(pid)) AND application_name = 'depgraph'",
+        lock.get_server_pid(),
+    )
+    return count

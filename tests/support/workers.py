@@ -1,0 +1,155 @@
+"""``depgraph serve --workers N`` as a user runs it, with what it logs."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.request import urlopen
+
+import grpc
+from prometheus_client.parser import text_string_to_metric_families
+
+from depgraph.v1 import graph_service_pb2 as pb
+from tests.support.calls import Stubs
+from tests.support.channels import open_channel
+from tests.support.command import ROOT, clean_environment
+from tests.support.eventually import PATIENCE_SECONDS, eventually
+
+Figures = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+class ManyWorkers:
+    """A running supervisor, and what it and its workers said."""
+
+    def __init__(self, process: Process) -> None:
+        self.process = process
+        self.address = ""
+        self.said: list[str] = []
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """What was logged, so far."""
+        return [json.loads(line) for line in self.said if line.startswith("{")]
+
+    @property
+    def pids(self) -> dict[int, int]:
+        """The process of each worker, by its number."""
+        return {
+            record["worker"]: record["pid"]
+            for record in self.records
+            if record["event"] == "started a worker"
+        }
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the supervisor alone."""
+        self.process.send_signal(number)
+
+    async def exit_code(self) -> int:
+        """Wait for the end of the supervisor."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            return await self.process.wait()
+
+    async def all_gone(self) -> None:
+        """Wait until no worker is left."""
+        pids = self.pids.values()
+        await eventually(lambda: not any(is_running(pid) for pid in pids))
+
+    async def figures(self) -> Figures:
+        """Scrape the metrics."""
+        (url,) = (line.split()[-1] for line in self.said if line.startswith("metrics at "))
+
+        def read() -> str:
+            with urlopen(url) as answer:  # noqa: S310 - it is http, and ours
+                return str(answer.read().decode())
+
+        families = text_string_to_metric_families(await asyncio.to_thread(read))
+        return {
+            (sample.name, frozenset(sample.labels.items())): sample.value
+            for family in families
+            for sample in family.samples
+        }
+
+    async def figures_until(self, wanted: Callable[[Figures], bool]) -> Figures:
+        """Scrape until the figures are as wanted."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not wanted(figures := await self.figures()):
+                await asyncio.sleep(0.01)
+        return figures
+
+    async def read(self) -> None:
+        """Take down what is said, to its end."""
+        assert self.process.stderr is not None
+        async for line in self.process.stderr:
+            self.said.append(line.decode().rstrip("\n"))
+
+
+@asynccontextmanager
+async def many_workers(*arguments: str, count: int = 2) -> AsyncIterator[ManyWorkers]:
+    """Run a supervisor, in a process group of its own, from when all workers serve to the end of the context."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "server.cli", "serve", "--workers", str(count), "--listen", "127.0.0.1:0"),
+        *("--metrics-listen", "127.0.0.1:0", "--log-format", "json", *arguments),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=PIPE,
+        stderr=PIPE,
+        cwd=ROOT,
+        env=clean_environment(),
+        process_group=0,
+    )
+    running = ManyWorkers(process)
+    reading = asyncio.ensure_future(running.read())
+    try:
+        assert process.stdout is not None
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            line = (await process.stdout.readline()).decode()
+        assert line.startswith("serving on "), running.said
+        running.address = line.removeprefix("serving on ").strip()
+        yield running
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        # Workers hold the other end of stderr too: once it is at its end, they are gone.
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await reading
+            await process.communicate()
+
+
+@asynccontextmanager
+async def one_channel_each(server: ManyWorkers, count: int = 2) -> AsyncIterator[dict[int, grpc.aio.Channel]]:
+    """Connect until there is a channel to every worker, by its number: the kernel chooses where each leads."""
+    channels: dict[int, grpc.aio.Channel] = {}
+    async with contextlib.AsyncExitStack() as stack:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while len(channels) < count:
+                channel = await stack.enter_async_context(open_channel(server.address))
+                channels[(await status(channel)).worker] = channel
+        yield channels
+
+
+async def status(channel: grpc.aio.Channel) -> pb.GetStatusResponse:
+    """Ask the worker that a channel leads to how it is."""
+    return await Stubs(channel).graph.GetStatus(pb.GetStatusRequest(), wait_for_ready=True)
+
+
+async def status_with(channel: grpc.aio.Channel, problem_count: int) -> pb.GetStatusResponse:
+    """Ask until a worker has heard how the others are."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while len((told := await status(channel)).problems) != problem_count:
+            await asyncio.sleep(0.005)
+    return told
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process of ours has not ended."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
