@@ -186,7 +186,8 @@ def compact(nodes: Any, pool: Any, edges: Any, ledger: Any, room: Any) -> None:
                 capacity = LEAST_CAPACITY
                 while capacity < count:
                     capacity *= 2
-            nodes[node, side + START] = end
+            # A segment without room starts somewhere inside of the pool too: walks fetch first entries without asking for the count.
+            nodes[node, side + START] = end if capacity else 0
             nodes[node, side + CAPACITY] = capacity
             end += capacity
     ledger[USED] = end

@@ -30,5 +30,5 @@ DOWN, UP, BOTH = 0, 1, 2
 MARKS, QUEUE, ENDS, ANSWER = 0, 3, 6, 9
 SCRATCH_ROWS = 10
 
-TICK, NODE_COUNT, EDGE_COUNT, TRUNCATED, COUNTS = 0, 1, 2, 3, 4
-"""Columns of ``scratch[ANSWER]``: the tick of the next walk, then what the last one found; how many services at depth 1, 2, … stand from COUNTS on."""
+FETCHED, TICK, EDGE_COUNT, TRUNCATED, COUNTS = 0, 1, 2, 3, 4
+"""Columns of ``scratch[ANSWER]``: a number of no meaning, the tick of the next walk, then what the last one found; how many services at depth 1, 2, … stand from COUNTS on."""
