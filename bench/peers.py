@@ -25,7 +25,7 @@ def measure(_: Stage) -> Iterator[Figure]:
     edges = seed5k()
     graph, starts = edges.graph(), edges.starts()
     for hops in HOPS:
-        ours = ids(graph, Direction.DOWNSTREAM, hops, EdgeFilter(), starts)
+        ours = _listed(ids(graph, Direction.DOWNSTREAM, hops, EdgeFilter(), starts))
         for name, peer in PEERS.items():
             try:
                 theirs = peer(edges, starts, hops)
@@ -36,6 +36,11 @@ def measure(_: Stage) -> Iterator[Figure]:
             yield typical(PART, f"  {name}", slow)
         yield typical(PART, "  ids", fast)
     yield from _components(big100k())
+
+
+def _listed(walk: Callable[[int], Any]) -> Call:
+    """With the answer as a Python list, as the peers give it."""
+    return lambda number: walk(number).tolist()
 
 
 def _igraph(edges: Edges, starts: list[int], hops: int) -> Call:
