@@ -1,6 +1,27 @@
 """Kernels: small functions over arrays that are compiled to machine code where that is at hand, and run as they stand where not."""
 
-from graphcore.compiled.compiling import compile_all
-from graphcore.compiled.kernel import KERNELS, Kernel, Kernels, kernel
+from graphcore.compiled.folders import folders
+from graphcore.compiled.kernel import KERNELS, Kernel, Kernels, KernelState, kernel
+from graphcore.compiled.start import (
+    compile_all,
+    compile_and_keep,
+    import_kernels,
+    kernel_state,
+    load_kept,
+    load_packed,
+)
 
-__all__ = ["KERNELS", "Kernel", "Kernels", "compile_all", "kernel"]
+__all__ = [
+    "KERNELS",
+    "Kernel",
+    "KernelState",
+    "Kernels",
+    "compile_all",
+    "compile_and_keep",
+    "folders",
+    "import_kernels",
+    "kernel",
+    "kernel_state",
+    "load_kept",
+    "load_packed",
+]

@@ -1,8 +1,9 @@
-"""What a kernel is, and the book in which all of them stand."""
+"""What a kernel is, and the book in which kernels stand."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from types import FunctionType
-from typing import Any, cast
+from typing import Any
 
 
 class Kernel:
@@ -15,11 +16,11 @@ class Kernel:
 
     __slots__ = ("nogil", "plain", "run", "signature")
 
-    def __init__(self, signature: str, plain: Callable[..., Any], *, nogil: bool) -> None:
+    def __init__(self, signature: str, plain: FunctionType, *, nogil: bool) -> None:
         self.signature = signature
-        self.plain = cast("FunctionType", plain)
+        self.plain = plain
         self.nogil = nogil
-        self.run = plain
+        self.run: Callable[..., Any] = plain
 
     def __call__(self, *arguments: Any) -> Any:
         """Run it; kernels call each other like this."""
@@ -27,8 +28,32 @@ class Kernel:
 
     @property
     def name(self) -> str:
-        """Where it was declared and how it is called there."""
+        """The module that declares it, and its name there."""
         return f"{self.plain.__module__}.{self.plain.__qualname__}"
+
+    def globals_used(self) -> Mapping[str, Any]:
+        """Give the globals that its code may look at, by name; names of attributes that happen to be globals are among them."""
+        known = self.plain.__globals__
+        return {name: known[name] for name in sorted(self.plain.__code__.co_names) if name in known}
+
+    def calls(self) -> Mapping[str, "Kernel"]:
+        """Give the kernels that it calls, by the names it has for them."""
+        return {name: value for name, value in self.globals_used().items() if isinstance(value, Kernel)}
+
+    def clone(self, replaced: Mapping[str, Any]) -> FunctionType:
+        """Return the plain function with other globals under the names in ``replaced``."""
+        plain = self.plain
+        clone = FunctionType(plain.__code__, plain.__globals__ | dict(replaced), plain.__name__)
+        clone.__qualname__, clone.__module__ = plain.__qualname__, plain.__module__
+        return clone
+
+
+@dataclass(frozen=True, slots=True)
+class KernelState:
+    """How kernels run now, compiled or as plain Python; ``told`` says how that came about."""
+
+    compiled: bool
+    told: str
 
 
 class Kernels:
@@ -36,6 +61,7 @@ class Kernels:
 
     def __init__(self) -> None:
         self._by_name: dict[str, Kernel] = {}
+        self.state = KernelState(compiled=False, told="not compiled yet")
 
     def __iter__(self) -> Iterator[Kernel]:
         return iter(tuple(self._by_name.values()))
@@ -45,18 +71,29 @@ class Kernels:
 
     def declare(self, signature: str, *, nogil: bool = True) -> Callable[[Callable[..., Any]], Kernel]:
         """
-        Declare a kernel with its numba signature, such as ``"int64(int32[:, ::1], int64)"``.
+        Declare a kernel with its signature (see ``graphcore.compiled.signature``), such as ``"int64(int32[:, ::1], int64)"``.
 
-        It may call other kernels by their names, never in a circle. Without ``nogil`` it keeps the interpreter's lock, which is
-        better for one that takes microseconds: whoever lets go of the lock while another thread waits for it gets it back 5 ms later.
+        It may call other kernels by their names, never in a circle, and see the values that globals had when it was compiled.
+        ``nogil`` lets other threads run meanwhile, at 0.03 µs a call; a thread that calls short kernels without a pause and
+        competes with others that run Python gets about a third less done than one that keeps the lock.
         """
 
         def declare(plain: Callable[..., Any]) -> Kernel:
+            if not isinstance(plain, FunctionType) or plain.__closure__ or plain.__defaults__:
+                raise TypeError(
+                    f"{plain!r} can't be a kernel: it must be a function without closure and defaults"
+                )
             kernel = Kernel(signature, plain, nogil=nogil)
             self._by_name[kernel.name] = kernel
             return kernel
 
         return declare
+
+    def switch(self, compiled: Mapping[str, Callable[..., Any]]) -> None:
+        """Let kernels run as ``compiled`` has them, by name; ``KeyError`` when one is unknown, and nothing changes."""
+        forms = [(self._by_name[name], form) for name, form in compiled.items()]
+        for kernel, form in forms:
+            kernel.run = form
 
 
 KERNELS = Kernels()
