@@ -19,6 +19,7 @@ from server.feed import Auditor, ChangeLogReader, Feed, Vitals, prune_forever
 from server.lifecycle.background import Background, background
 from server.lifecycle.embedded import embedded_database
 from server.lifecycle.figures import readings
+from server.lifecycle.kernels import compiled_kernels
 from server.lifecycle.schema import bring_up_to_date
 from server.lifecycle.seeding import seed
 from server.lifecycle.stopping import StopSignal, serve_until_stopped
@@ -74,6 +75,7 @@ class Application:
 
     async def _open(self, stack: AsyncExitStack) -> None:
         settings = self._settings
+        kernels_loaded = await stack.enter_async_context(compiled_kernels(settings))
         url = settings.database_url
         if url is None:
             url = await stack.enter_async_context(embedded_database(settings.data_dir, self._report))
@@ -87,6 +89,7 @@ class Application:
             )
             await self._listen(stack, rpc)
             await self._make_ready(url, database)
+        await kernels_loaded()
         self._start_feed(url, rpc, tasks)
         await self.replica.warmed()
         if self._peers is not None:

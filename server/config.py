@@ -69,7 +69,8 @@ class Settings:
     Everything ``depgraph serve`` can be told.
 
     ``database_url`` None = the embedded PostgreSQL in ``data_dir``; ``metrics_listen`` None = no metrics. ``workers`` above 1 = so many
-    processes that share ``listen``, each with a replica of its own, and one above them.
+    processes that share ``listen``, each with a replica of its own, and one above them. ``kernel_cache`` = the first folder to look for compiled kernels and to keep
+    them in; None = the usual ones.
     """
 
     listen: str = "127.0.0.1:50051"
@@ -79,6 +80,7 @@ class Settings:
     migrate: bool = True
     metrics_listen: str | None = None
     workers: int = 1
+    kernel_cache: Path | None = None
     pool: PoolSettings = field(default_factory=PoolSettings)
     feed: FeedSettings = field(default_factory=FeedSettings)
     watch: WatchSettings = field(default_factory=WatchSettings)

@@ -45,6 +45,11 @@ def load_kept(kernels: Sequence[Kernel], where: Iterable[Path], book: Kernels = 
     return True
 
 
+def is_kept(kernels: Iterable[Kernel], where: Iterable[Path]) -> bool:
+    """Whether a file in one of the folders has the kernels compiled."""
+    return cache.find(where, kernel_keys(kernels)) is not None
+
+
 def load_packed(kernels: Sequence[Kernel], content: bytes, told: str, book: Kernels = KERNELS) -> None:
     """Let the kernels run as ``content``, see ``cache.packed``, has them; ``ValueError`` when it lacks some of them."""
     keys = kernel_keys(kernels)

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from server.cli import doctor, importing, migrate, serve, show, status, token, watch
+from server.cli import compiling, doctor, importing, migrate, serve, show, status, token, watch
 from server.cli.failures import INTERRUPTED, exit_code, sentence
 
 HELP = "A service-dependency graph: who calls whom, answered over gRPC."
@@ -49,6 +49,7 @@ app.command("status")(status.status)
 app.command("watch")(watch.watch)
 app.command("doctor")(doctor.doctor)
 app.command("token")(token.token)
+app.command("compile")(compiling.compile_kernels)
 
 
 def run(arguments: Sequence[str]) -> int:

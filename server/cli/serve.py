@@ -24,6 +24,7 @@ from server.cli.settings import (
     DEFAULTS,
     DatabaseUrl,
     DataDir,
+    KernelCache,
     Listen,
     LogFormatOption,
     LogLevelOption,
@@ -48,6 +49,7 @@ def serve(
     migrate: Migrate = DEFAULTS.migrate,
     metrics_listen: MetricsListen = DEFAULTS.metrics_listen,
     workers: Workers = DEFAULTS.workers,
+    kernel_cache: KernelCache = DEFAULTS.kernel_cache,
     poll_interval: PollInterval = POLL_INTERVAL,
     audit_interval: AuditInterval = AUDIT_INTERVAL,
     keep_log: KeepLog = KEEP_LOG,
@@ -68,6 +70,7 @@ def serve(
         migrate=migrate,
         metrics_listen=metrics_listen,
         workers=checked_workers(workers, listen),
+        kernel_cache=kernel_cache,
         feed=FeedSettings(
             poll_interval=timedelta(seconds=poll_interval),
             audit_interval=timedelta(seconds=audit_interval),

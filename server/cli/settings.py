@@ -157,6 +157,16 @@ Workers = Annotated[
         help="Processes that answer calls at one HOST:PORT, each with the whole graph in memory.",
     ),
 ]
+KernelCache = Annotated[
+    Path | None,
+    typer.Option(
+        "--kernel-cache",
+        envvar="DEPGRAPH_KERNEL_CACHE",
+        metavar="DIR",
+        file_okay=False,
+        help="Where to keep compiled kernels, if not beside the program or in the user's cache.",
+    ),
+]
 LogLevelOption = Annotated[
     LogLevel, typer.Option("--log-level", envvar="DEPGRAPH_LOG_LEVEL", help="The least that is logged.")
 ]

@@ -1,5 +1,6 @@
 """Figures for Prometheus, out of the rooms that know them."""
 
+from graphcore.compiled import kernel_state
 from server.feed import Vitals
 from server.metrics import Readings
 from server.replica import Replica
@@ -33,4 +34,5 @@ def readings(replica: Replica, vitals: Vitals, database: Database, rpc: RpcServe
         audit_seconds=audit.duration.total_seconds() if audit is not None else 0.0,
         pool_in_use=database.connections_in_use,
         running_calls=rpc.running_calls,
+        kernels_compiled=kernel_state().compiled,
     )

@@ -36,6 +36,7 @@ class Readings:
     audit_seconds: float
     pool_in_use: int
     running_calls: int
+    kernels_compiled: bool
 
 
 _GAUGES = (
@@ -67,6 +68,11 @@ _GAUGES = (
     ("audit_seconds", "depgraph_audit_seconds", "How long the last audit took."),
     ("pool_in_use", "depgraph_pool_connections_in_use", "Database connections that are lent to calls now."),
     ("running_calls", "depgraph_rpc_running_calls", "Calls of the contract that are being answered now."),
+    (
+        "kernels_compiled",
+        "depgraph_kernels_compiled",
+        "1 when graph kernels run as machine code, 0 as plain Python.",
+    ),
 )
 _COUNTERS = (
     ("warms", "depgraph_warms", "Readings of the whole graph."),
