@@ -16,6 +16,7 @@ get it as that.
 """
 
 from server.domain.records import CopyFormatError, DependencyBatch, DependencyEnds, ServiceBatch
+from server.wire.copying import BatchSize, DependencyCopy, ServiceCopy
 from server.wire.records import (
     BRIEF_TAG,
     DEPENDENCY_TAG,
@@ -35,17 +36,26 @@ __all__ = [
     "BRIEF_TAG",
     "DEPENDENCY_TAG",
     "SERVICE_TAG",
+    "BatchSize",
     "CopyFormatError",
     "DependencyBatch",
+    "DependencyCopy",
     "DependencyEnds",
     "ServiceBatch",
+    "ServiceCopy",
     "dependency_ends",
     "dependency_of",
     "dependency_record",
     "renamed",
     "retagged",
     "service_brief",
+    "service_copy",
     "service_name",
     "service_of",
     "service_record",
 ]
+
+
+def service_copy() -> ServiceCopy:
+    """Return a reader for the services of a whole table, after which come its dependencies."""
+    return ServiceCopy()

@@ -52,7 +52,11 @@ def double(number: float) -> bytes:
 
 def moment(time: datetime) -> bytes:
     """Write the fields of a ``Timestamp``."""
-    age = time - EPOCH
+    try:
+        age = time - EPOCH
+    except TypeError:
+        # Infinity is the outermost moment without a zone to the driver.
+        age = time.replace(tzinfo=UTC) - EPOCH
     seconds = age.days * _SECONDS_A_DAY + age.seconds
     nanos = age.microseconds * 1000
     if seconds and nanos:

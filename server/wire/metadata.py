@@ -38,7 +38,7 @@ def struct_of(text: str) -> Struct:
 
 def struct_bytes(text: str) -> bytes:
     """Write what ``struct_of`` reads, keys in their order: equal text gives equal bytes. O(size)."""
-    if text == "{}":
+    if text == "{}" or not text:
         return b""
     if len(text) <= _REMEMBERED_LENGTH:
         return _remembered_bytes(text)

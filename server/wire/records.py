@@ -22,6 +22,7 @@ SERVICE_TAG, BRIEF_TAG, DEPENDENCY_TAG = b"\x0a", b"\x12", b"\x22"
 _ID = b"\x0a\x24"
 _ID_LENGTH = 38
 _SOURCE_NAME, _TARGET_NAME = b"\x12", b"\x1a"
+_METADATA, _RETRIES = b"\x1a", b"\x42"
 _SHORT = 128
 
 
@@ -52,7 +53,7 @@ def service_record(row: Service) -> bytes:
         _ID,
         str(key).encode(),
         _name(_SOURCE, name),
-        b"\x1a\x00" if metadata == "{}" else field(b"\x1a", struct_bytes(metadata)),
+        b"\x1a\x00" if metadata == "{}" else field(_METADATA, struct_bytes(metadata)),
         _SERVICE_CRITICALITY.get(criticality, b""),
         b"" if team is None else _sized(_TEAM, team.encode()),
         b"\x30\x01" if discovered else b"",
@@ -80,15 +81,25 @@ def dependency_record(row: DependencyRow, source_name: str, target_name: str) ->
         _CRITICALITY.get(criticality, b""),
         b"" if protocol is None else _sized(_PROTOCOL, protocol.encode()),
         b"" if timeout is None else b"\x38" + varint(timeout),
-        b"" if retry is None else field(b"\x42", retry_bytes(retry)),
+        b"" if retry is None else field(_RETRIES, retry_bytes(retry)),
         _DISCOVERY_SOURCE.get(discovery_source, b""),
-        b"\x51" + double(confidence),
+        _score(confidence),
         _moment(_OBSERVED, observed),
         b"\x60\x01" if is_stale else b"",
         _moment(_CREATED, created),
         _moment(_UPDATED, updated),
     )
     return _sized(_DEPENDENCY, b"".join(content))
+
+
+def with_metadata(message: bytes, cut: int, text: str) -> bytes:
+    """Write a service as a record, of a message that lacks its metadata at ``cut``."""
+    return _sized(_SERVICE, message[:cut] + field(_METADATA, struct_bytes(text)) + message[cut:])
+
+
+def with_retries(message: bytes, cut: int, text: str) -> bytes:
+    """Write a dependency as a record, of a message that lacks its configuration of retries at ``cut``."""
+    return _sized(_DEPENDENCY, message[:cut] + field(_RETRIES, retry_bytes(text)) + message[cut:])
 
 
 def renamed(record: bytes, source_name: str, target_name: str) -> bytes:
@@ -139,6 +150,15 @@ def _name(heads: tuple[bytes, ...], name: str) -> bytes:
     return _sized(heads, name.encode()) if name else b""
 
 
-def _moment(heads: tuple[bytes, ...], time: datetime) -> bytes:
+# Only a table without its constraints holds NULL where these two look for it.
+
+
+def _score(confidence: float | None) -> bytes:
+    return b"" if confidence is None else b"\x51" + double(confidence)
+
+
+def _moment(heads: tuple[bytes, ...], time: datetime | None) -> bytes:
+    if time is None:
+        return b""
     content = moment(time)
     return heads[len(content)] + content

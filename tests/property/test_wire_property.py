@@ -10,6 +10,13 @@ from server import wire
 from server.domain.dependencies import DependencyRow
 from server.domain.services import Service
 from server.rpc import encode
+from tests.support.copy_stream import chunks, copy_stream
+from tests.support.wire_batches import (
+    dependency_columns,
+    read_dependencies,
+    read_services,
+    service_columns,
+)
 from tests.support.wire_rows import (
     dependencies,
     dependency_message,
@@ -18,6 +25,9 @@ from tests.support.wire_rows import (
     services,
     texts,
 )
+
+# A batch every few rows.
+SMALL = wire.BatchSize(content=400, rows=3)
 
 
 @given(services)
@@ -97,3 +107,38 @@ def test_a_record_becomes_a_field_of_another_answer(node: Service, edge: Depende
     )
     assert watched.upserted_services[0] == encode.service(node)
     assert UUID(watched.upserted_dependencies[0].id) == edge.id
+
+
+@given(st.lists(services, max_size=12, unique_by=lambda row: row.id), st.data())
+def test_services_come_out_of_a_copy_stream_as_one_by_one(rows: list[Service], data: st.DataObject) -> None:
+    seed = data.draw(st.integers(0, 1_000))
+    copy = wire.ServiceCopy(SMALL)
+    batches = [batch for chunk in chunks(copy_stream(rows), seed) for batch in copy.take(chunk)]
+    batches += copy.finish()
+    assert read_services(batches) == service_columns(rows)
+
+
+@given(st.lists(services, min_size=1, max_size=6, unique_by=lambda row: row.id), st.data())
+def test_dependencies_come_out_of_a_copy_stream_as_one_by_one(
+    nodes: list[Service], data: st.DataObject
+) -> None:
+    ends = st.sampled_from([node.id for node in nodes]) | st.uuids()
+    edges = data.draw(
+        st.lists(
+            st.builds(
+                lambda row, source, target: row._replace(source=source, target=target),
+                dependencies,
+                ends,
+                ends,
+            ),
+            max_size=12,
+        )
+    )
+    seed = data.draw(st.integers(0, 1_000))
+    services_copy = wire.ServiceCopy(SMALL)
+    services_copy.take(copy_stream(nodes))
+    services_copy.finish()
+    copy = services_copy.dependencies()
+    batches = [batch for chunk in chunks(copy_stream(edges), seed) for batch in copy.take(chunk)]
+    batches += copy.finish()
+    assert read_dependencies(batches) == dependency_columns(edges, nodes)

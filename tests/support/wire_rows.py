@@ -127,7 +127,12 @@ def _retries(text: str) -> pb.RetryConfig:
     if not isinstance(stored, Mapping):
         return config
     count = stored.get("max_retries")
-    if isinstance(count, int | float) and not isinstance(count, bool) and count in range(2**31):
+    if (
+        isinstance(count, int | float)
+        and not isinstance(count, bool)
+        and 0 <= count < 2**31
+        and count % 1 == 0
+    ):
         config.max_retries = int(count)
     config.backoff_strategy = _number(
         pb.BackoffStrategy, "BACKOFF_STRATEGY_", str(stored.get("backoff_strategy"))

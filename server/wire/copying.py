@@ -1,0 +1,234 @@
+"""Whole tables out of binary COPY streams, as columns of records."""
+
+from abc import ABC, abstractmethod
+from itertools import pairwise
+from math import nan
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+
+import numpy as np
+
+from server.domain.dependencies import DependencyRow
+from server.domain.records import DependencyBatch, ServiceBatch
+from server.flags import flags_of
+from server.wire.kernels.dependencies import encode_dependencies
+from server.wire.kernels.layout import (
+    DEPENDENCY_COLUMNS,
+    DEPENDENCY_SIZES,
+    DOUBLE_SIZE,
+    END_,
+    FIELD_COLUMNS,
+    FLAGS,
+    FULL,
+    LENGTH,
+    NAME,
+    ODD,
+    ROW,
+    SERVICE_COLUMNS,
+    SERVICE_SIZES,
+    SOURCE,
+    SPLIT,
+    START,
+    TARGET,
+    TEXT,
+    UUID_SIZE,
+)
+from server.wire.kernels.services import encode_services
+from server.wire.names import NameTable
+from server.wire.records import dependency_record, service_record, with_metadata, with_retries
+from server.wire.rows import dependency_at, service_at
+from server.wire.stream import CopyStream
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+Batch = TypeVar("Batch", ServiceBatch, DependencyBatch)
+
+
+class BatchSize(NamedTuple):
+    """How much makes a batch: the bytes that are waited for, and the most rows. The default takes some milliseconds."""
+
+    content: int = 384 * 1024
+    rows: int = 4_096
+
+
+DEFAULT_SIZE = BatchSize()
+
+
+class _Copy(ABC, Generic[Batch]):
+    """What the readers of both tables share: bytes come in, a kernel writes records, what it can't write is written here."""
+
+    def __init__(self, columns: int, sizes: "NDArray[np.int64]", size: BatchSize) -> None:
+        self._size = size
+        self._stream = CopyStream()
+        self._sizes = sizes
+        self._fields = np.zeros((len(sizes), FIELD_COLUMNS), np.int64)
+        self._columns = np.zeros((columns, size.rows), np.int64)
+        self._out = np.empty(2 * size.content, np.uint8)
+
+    def take(self, chunk: bytes) -> list[Batch]:
+        """Take in the next bytes of the stream, cut anywhere; returns what became complete, mostly nothing or one batch."""
+        self._stream.add(chunk)
+        return self._batches() if len(self._stream) >= self._size.content else []
+
+    def finish(self) -> list[Batch]:
+        """Return the rest; ``CopyFormatError`` when the stream has not come to its end."""
+        batches = self._batches()
+        self._stream.check_end()
+        return batches
+
+    @abstractmethod
+    def _encode(self) -> int:
+        """Run the kernel; returns the number of rows."""
+
+    @abstractmethod
+    def _batch(self, rows: int) -> Batch:
+        """Make a batch of what the kernel wrote."""
+
+    @abstractmethod
+    def _completed(self, message: bytes, cut: int, text: str) -> bytes:
+        """Return the record of a message with what belongs at ``cut``."""
+
+    def _batches(self) -> list[Batch]:
+        batches = []
+        while True:
+            rows = self._encode()
+            self._stream.check()
+            if rows:
+                batches.append(self._batch(rows))
+            if self._stream.state != FULL:
+                return batches
+            if not rows:
+                # One row takes more than there is.
+                self._out = np.empty(2 * len(self._out), np.uint8)
+
+    def _records(self, rows: int) -> list[bytes]:
+        """Cut the records of a batch apart; those of odd rows are empty."""
+        written = self._out[: self._stream.written].tobytes()
+        starts, ends = self._columns[START, :rows].tolist(), self._columns[END_, :rows].tolist()
+        records = [written[start:end] for start, end in zip(starts, ends, strict=True)]
+        cuts = self._columns[SPLIT, :rows]
+        view = self._stream.content.data
+        for row in np.flatnonzero(cuts >= 0).tolist():
+            begin, length = int(self._columns[TEXT, row]), int(self._columns[LENGTH, row])
+            text = str(view[begin : begin + length], "utf-8")
+            records[row] = self._completed(records[row], int(cuts[row]) - starts[row], text)
+        return records
+
+    def _odd_rows(self, rows: int) -> "Iterator[tuple[int, int]]":
+        """Go through the odd rows of a batch, with where they begin in the stream."""
+        for row in np.flatnonzero(self._columns[SPLIT, :rows] == ODD).tolist():
+            yield row, int(self._columns[ROW, row])
+
+
+class ServiceCopy(_Copy[ServiceBatch]):
+    """Reads the binary COPY stream of all services."""
+
+    def __init__(self, size: BatchSize = DEFAULT_SIZE) -> None:
+        super().__init__(SERVICE_COLUMNS, SERVICE_SIZES, size)
+        self._names = NameTable()
+
+    def dependencies(self) -> "DependencyCopy":
+        """Return the reader for the dependencies between the services read so far."""
+        return DependencyCopy(self._names, self._size)
+
+    def _encode(self) -> int:
+        stream, names = self._stream, self._names
+        names.grow(self._size.rows, len(stream))
+        rows: int = encode_services.run(
+            stream.content,
+            stream.span,
+            self._sizes,
+            self._fields,
+            self._out,
+            self._columns,
+            names.keys,
+            names.count,
+            names.starts,
+            names.names,
+        )
+        return rows
+
+    def _batch(self, rows: int) -> ServiceBatch:
+        records = self._records(rows)
+        for row, at in self._odd_rows(rows):
+            records[row] = service_record(service_at(self._stream.content.data, at))
+        names = self._names
+        first = names.count
+        names.took(rows)
+        keys = names.keys[first : names.count].astype(">u4").view(f"V{UUID_SIZE}")[:, 0].tolist()
+        starts = names.starts[first : names.count + 1]
+        briefs, texts = self._cut_names(starts, self._columns[NAME, :rows])
+        return ServiceBatch(keys, texts, records, briefs)
+
+    def _cut_names(
+        self, starts: "NDArray[np.int64]", texts: "NDArray[np.int64]"
+    ) -> tuple[list[bytes], list[str]]:
+        """Return briefs, and the names in them."""
+        base = int(starts[0])
+        written = self._names.names[base : int(starts[-1])].tobytes()
+        bounds = (starts - base).tolist()
+        briefs = [written[start:end] for start, end in pairwise(bounds)]
+        heads = (texts - starts[:-1]).tolist()
+        return briefs, [brief[head:].decode() for brief, head in zip(briefs, heads, strict=True)]
+
+    def _completed(self, message: bytes, cut: int, text: str) -> bytes:
+        return with_metadata(message, cut, text)
+
+
+class DependencyCopy(_Copy[DependencyBatch]):
+    """Reads the binary COPY stream of all dependencies, after the services."""
+
+    def __init__(self, names: NameTable, size: BatchSize) -> None:
+        super().__init__(DEPENDENCY_COLUMNS, DEPENDENCY_SIZES, size)
+        self._names = names
+        self._keys = np.zeros(size.rows * UUID_SIZE, np.uint8)
+        self._scores = np.zeros(size.rows * DOUBLE_SIZE, np.uint8)
+
+    def _encode(self) -> int:
+        stream, names = self._stream, self._names
+        rows: int = encode_dependencies.run(
+            stream.content,
+            stream.span,
+            self._sizes,
+            self._fields,
+            self._out,
+            self._columns,
+            self._keys,
+            self._scores,
+            names.slots,
+            names.keys,
+            names.starts,
+            names.names,
+        )
+        return rows
+
+    def _batch(self, rows: int) -> DependencyBatch:
+        columns = self._columns
+        batch = DependencyBatch(
+            keys=self._keys[: rows * UUID_SIZE].view(f"V{UUID_SIZE}").tolist(),
+            sources=columns[SOURCE, :rows].astype(np.int32),
+            targets=columns[TARGET, :rows].astype(np.int32),
+            flags=columns[FLAGS, :rows].astype(np.int32),
+            confidences=self._scores[: rows * DOUBLE_SIZE].view("<f8").astype(np.float64),
+            records=self._records(rows),
+            strays={},
+        )
+        for row, at in self._odd_rows(rows):
+            self._add_odd(batch, row, dependency_at(self._stream.content.data, at))
+        return batch
+
+    def _add_odd(self, batch: DependencyBatch, position: int, row: DependencyRow) -> None:
+        source, target = int(batch.sources[position]), int(batch.targets[position])
+        batch.records[position] = dependency_record(row, self._names.name(source), self._names.name(target))
+        score: float | None = row.confidence_score
+        batch.confidences[position] = nan if score is None else score
+        flags = flags_of(row)
+        if flags is None or source < 0 or target < 0:
+            batch.strays[position] = row
+        else:
+            batch.flags[position] = flags
+
+    def _completed(self, message: bytes, cut: int, text: str) -> bytes:
+        return with_retries(message, cut, text)

@@ -1,0 +1,78 @@
+"""The bytes of a binary COPY stream as they arrive. The format: https://www.postgresql.org/docs/current/sql-copy.html, Binary Format."""
+
+from struct import Struct
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from server.domain.records import CopyFormatError
+from server.wire.kernels.layout import AT, END, FINISHED, FREE, MALFORMED, SPAN, STATE
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_SIGNATURE = b"PGCOPY\n\xff\r\n\0"
+_HEADER = Struct(">11sii")
+_TRAILER_SIZE = 2
+_FIRST_BYTES = 1 << 20
+
+
+class CopyStream:
+    """
+    What has arrived and was not read yet: ``content`` from ``span[AT]`` to ``span[END]``, behind the header.
+
+    Kernels move ``span[AT]`` on.
+    """
+
+    def __init__(self) -> None:
+        self.content: NDArray[np.uint8] = np.empty(_FIRST_BYTES, np.uint8)
+        self.span: NDArray[np.int64] = np.zeros(SPAN, np.int64)
+        self._is_begun = False
+
+    def __len__(self) -> int:
+        """Return the number of bytes that wait to be read."""
+        return int(self.span[END] - self.span[AT])
+
+    @property
+    def state(self) -> int:
+        """Why the last kernel stopped."""
+        return int(self.span[STATE])
+
+    @property
+    def written(self) -> int:
+        """How many bytes the last kernel wrote."""
+        return int(self.span[FREE])
+
+    def add(self, chunk: bytes) -> None:
+        """Take in the next bytes. O(len(chunk)) amortised."""
+        begin, end = int(self.span[AT]), int(self.span[END])
+        if end + len(chunk) > len(self.content):
+            needed = end - begin + len(chunk)
+            moved = self.content if needed <= len(self.content) else np.empty(2 * needed, np.uint8)
+            moved[: end - begin] = self.content[begin:end]
+            self.content = moved
+            begin, end = 0, end - begin
+        self.content[end : end + len(chunk)] = np.frombuffer(chunk, np.uint8)
+        self.span[AT], self.span[END] = begin, end + len(chunk)
+        if not self._is_begun and len(self) >= _HEADER.size:
+            self._begin()
+
+    def check(self) -> None:
+        """Raise ``CopyFormatError`` when the last kernel found what is no row."""
+        if self.state == MALFORMED:
+            raise CopyFormatError("the stream has a row of other columns than were asked for")
+
+    def check_end(self) -> None:
+        """Raise ``CopyFormatError`` unless all was read to the trailer."""
+        if self.state != FINISHED or len(self) != _TRAILER_SIZE:
+            raise CopyFormatError(
+                f"the stream broke off, or goes on behind its end: {len(self)} bytes are left"
+            )
+
+    def _begin(self) -> None:
+        begin = int(self.span[AT])
+        signature, _, extension = _HEADER.unpack(self.content[begin : begin + _HEADER.size].tobytes())
+        if signature != _SIGNATURE or extension:
+            raise CopyFormatError("the stream does not begin like a binary COPY stream")
+        self.span[AT] = begin + _HEADER.size
+        self._is_begun = True
