@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from graphcore.applying import apply_changes
 from graphcore.changes import ChangeSet, DependencyRecord, ServiceRecord
+from graphcore.component_index import ComponentIndex
 from graphcore.errors import UnknownServiceError
+from graphcore.kept_components import KeptComponents
 from graphcore.topology import Topology
 from graphcore.waiting import WaitingDependencies
 
@@ -31,12 +33,14 @@ class DependencyGraph:
     what they were while it moves on.
     """
 
-    __slots__ = ("_derived", "_topology", "_version", "_waiting", "index")
+    __slots__ = ("_derived", "_topology", "_version", "_waiting", "index", "kept_components")
 
     def __init__(self) -> None:
         self._topology = Topology()
         self.index = self._topology.index
         """The adjacency of ``digraph`` as arrays, for kernels to read; changing it breaks the graph."""
+        self.kept_components = KeptComponents(self.digraph, ComponentIndex(self.index))
+        """What ``components`` answers from, and whether it can do so at once."""
         self._waiting = WaitingDependencies()
         self._derived: dict[object, object] = {}
         self._version = 0
@@ -181,7 +185,8 @@ class DependencyGraph:
             self._version += 1
         if self._topology.reshapings != reshapings:
             self._derived.clear()
-        self._topology.take_moved()
+        moved = self._topology.take_moved()
+        self.kept_components.update(moved.removed, moved.added, moved.nodes)
 
     def _edits(self) -> int:
         return self._topology.edits + self._waiting.edits

@@ -16,6 +16,7 @@ Change: TypeAlias = tuple[int, DependencyRecord, DependencyRecord]
 """An edge, the record that it has, the record that it gets."""
 
 _NO_PAIRS: NDArray[np.int32] = np.empty((0, 2), np.int32)
+_NO_NODES: NDArray[np.int32] = np.empty(0, np.int32)
 
 
 class Moved(NamedTuple):
@@ -23,11 +24,13 @@ class Moved(NamedTuple):
     Edges that are not stale and went or came: source node and target node, a row each, parallel ones each.
 
     An edge that turns stale went, one that no longer is came. What was there before is right to take ``removed`` out of
-    first; an index in ``removed`` may belong to a service that is gone, and be another's in ``added``.
+    first; an index in ``removed`` may belong to a service that is gone, and be another's in ``added``. ``nodes``
+    are those of services that came, went or were renamed.
     """
 
     removed: NDArray[np.int32]
     added: NDArray[np.int32]
+    nodes: NDArray[np.int32]
 
 
 class Topology:
@@ -44,6 +47,7 @@ class Topology:
     __slots__ = (
         "_added",
         "_removed",
+        "_touched_nodes",
         "dependency_payloads",
         "digraph",
         "edge_by_dependency",
@@ -71,11 +75,16 @@ class Topology:
         self.reshapings = 0
         self._removed: list[NDArray[np.int32]] = []
         self._added: list[NDArray[np.int32]] = []
+        self._touched_nodes: list[NDArray[np.int32]] = []
 
     def take_moved(self) -> Moved:
-        """Hand over, and forget, which edges went and came since this was last called; O(their number)."""
-        moved = Moved(_joined(self._removed), _joined(self._added))
-        self._removed, self._added = [], []
+        """Hand over, and forget, which edges and nodes went and came since this was last called; O(their number)."""
+        moved = Moved(
+            _joined(self._removed, _NO_PAIRS),
+            _joined(self._added, _NO_PAIRS),
+            _joined(self._touched_nodes, _NO_NODES),
+        )
+        self._removed, self._added, self._touched_nodes = [], [], []
         return moved
 
     def add_services(self, records: Sequence[ServiceRecord]) -> None:
@@ -86,10 +95,11 @@ class Topology:
         nodes = self.digraph.add_nodes_from(records)
         self.node_by_service.update(zip(keys, nodes, strict=True))
         self.node_by_name.update(zip(names, nodes, strict=True))
-        places = np.asarray(nodes)
+        places = np.array(nodes, np.int32)
         self.index.cover(int(places.max()) + 1)
         self.service_payloads.put(places, payloads)
         self.service_briefs.put(places, briefs)
+        self._touched_nodes.append(places)
         self._reshaped(len(records))
 
     def detach_name(self, record: ServiceRecord) -> None:
@@ -111,6 +121,7 @@ class Topology:
         self.edits += 1
         if former.name != record.name:
             self.node_by_name[record.name] = node
+            self._touched_nodes.append(np.array([node], np.int32))
             self._reshaped(1)
 
     def remove_services(self, keys: Iterable[Hashable]) -> list[tuple[DependencyRecord, Hashable]]:
@@ -206,6 +217,7 @@ class Topology:
         places = np.array(nodes, np.int32)
         self.service_payloads.clear(places)
         self.service_briefs.clear(places)
+        self._touched_nodes.append(places)
         self._reshaped(len(nodes))
 
     def _reflag(self, changes: Sequence[Change]) -> None:
@@ -228,5 +240,5 @@ class Topology:
         self.reshapings += times
 
 
-def _joined(pairs: list[NDArray[np.int32]]) -> NDArray[np.int32]:
-    return np.concatenate(pairs) if len(pairs) > 1 else pairs[0] if pairs else _NO_PAIRS
+def _joined(arrays: list[NDArray[np.int32]], none: NDArray[np.int32]) -> NDArray[np.int32]:
+    return np.concatenate(arrays) if len(arrays) > 1 else arrays[0] if arrays else none

@@ -1,0 +1,125 @@
+"""The strongly connected components of a graph by name, kept while it changes."""
+
+import numpy as np
+import rustworkx as rx
+from numpy.typing import NDArray
+
+from graphcore.changes import DependencyRecord, ServiceRecord
+from graphcore.component import Component, Memo
+from graphcore.component_edits import ComponentEdits
+from graphcore.component_index import ComponentIndex, Touched, runs_compiled
+from graphcore.component_search import ComponentSearch
+
+AT_ONCE_COMPILED, AT_ONCE_PLAIN = 50_000, 5_000
+"""Services and dependencies of a graph that can be searched between two requests: one to two milliseconds compiled, some thirty as plain Python."""
+
+
+class KeptComponents:
+    """
+    Makes components of what the index knows, and remembers them until they change.
+
+    Until somebody asks for the first time, keeping them costs nothing. What is asked while everything is to be searched
+    waits for that; ``is_ready`` tells whether it takes long, and ``begin`` and ``adopt`` let it be done aside.
+    """
+
+    __slots__ = ("_by_label", "_cycles", "_digraph", "_index", "_touched")
+
+    def __init__(self, digraph: rx.PyDiGraph[ServiceRecord, DependencyRecord], index: ComponentIndex) -> None:
+        self._digraph = digraph
+        self._index = index
+        self._by_label: dict[int, Component] = {}
+        self._cycles: list[Component] | None = None
+        self._touched: Touched | None = None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether one may ask without waiting: components are known, or the graph is small."""
+        at_once = AT_ONCE_COMPILED if runs_compiled() else AT_ONCE_PLAIN
+        return self._index.is_ready or self._digraph.num_nodes() + self._digraph.num_edges() <= at_once
+
+    def begin(self) -> ComponentSearch:
+        """Prepare a search of the graph as it is now, to be run anywhere and then adopted; one begun before no longer counts. O(V + E)."""
+        return self._index.begin(np.array(self._digraph.node_indices(), np.int32))
+
+    def adopt(self, search: ComponentSearch) -> bool:
+        """Take over what a search found; returns whether components are known now, which they are not if too much changed meanwhile."""
+        self._forget(None)
+        return self._index.adopt(search)
+
+    def update(self, lost: NDArray[np.int32], gained: NDArray[np.int32], nodes: NDArray[np.int32]) -> None:
+        """
+        Take a change set into account that the graph holds already. O(what it touches).
+
+        ``lost`` and ``gained``: the edges that are not stale and went or came, as source and target; ``nodes``: the services that came,
+        went, or have another name or key.
+        """
+        present: list[int] = []
+        absent: list[int] = []
+        for node in nodes.tolist():
+            (present if self._digraph.has_node(node) else absent).append(node)
+        was_ready = self._index.is_ready
+        touched = self._index.update(ComponentEdits(lost, gained, present, absent))
+        if was_ready:
+            self._forget(touched)
+
+    def take_touched(self) -> Touched | None:
+        """Tell what may have changed since this was last asked; None = everything."""
+        touched = self._touched
+        self._touched = Touched(set(), set()) if self._index.is_ready else None
+        return touched
+
+    def component(self, node: int) -> Component:
+        """Look up the component a node is in. O(1), O(its members log of these) when it has changed."""
+        self._finish()
+        return self._of_label(self._index.label(node))
+
+    def largest_first(self, min_size: int) -> list[Component]:
+        """List the components of at least ``min_size`` members, largest first, then by first member; see ``Components``."""
+        self._finish()
+        if self._cycles is None:
+            self._cycles = self._sorted(2)
+        if min_size <= 1:
+            return self._sorted(1)
+        return [component for component in self._cycles if component.size >= min_size]
+
+    def _finish(self) -> None:
+        if not self._index.is_ready:
+            search = self.begin()
+            search.run()
+            self.adopt(search)
+
+    def _sorted(self, min_size: int) -> list[Component]:
+        found = [self._of_label(label) for label in self._index.labels(min_size)]
+        return sorted(found, key=lambda component: (-component.size, component.members))
+
+    def _of_label(self, label: int) -> Component:
+        found = self._by_label.get(label)
+        if found is not None:
+            return found
+        if self._index.size(label) == 1:
+            return Component(self._names(label), 0)
+        made = Component(self._names(label), self._index.edge_count(label))
+        self._by_label[label] = made
+        return made
+
+    def _names(self, label: int) -> tuple[str, ...]:
+        return tuple(sorted([self._digraph[node].name for node in self._index.members(label)]))
+
+    def _forget(self, touched: Touched | None) -> None:
+        """Let go of what may have changed; None = everything."""
+        if touched is None:
+            self._by_label.clear()
+            self._cycles = self._touched = None
+            return
+        for label in touched.reformed:
+            if self._by_label.pop(label, None) is not None or self._index.size(label) > 1:
+                self._cycles = None
+        for label in touched.recounted - touched.reformed:
+            former = self._by_label.get(label)
+            if former is not None:
+                memo = Memo(former.memo.members)
+                self._by_label[label] = Component(former.members, self._index.edge_count(label), memo)
+                self._cycles = None
+        if self._touched is not None:
+            self._touched.reformed.update(touched.reformed)
+            self._touched.recounted.update(touched.recounted)

@@ -1,0 +1,326 @@
+"""
+What an added edge does to components: nothing as long as it leads forward in their order; else order and components are put right.
+
+Invariant: ``order`` rises along every edge that counts and joins two components, so they form no circle. It holds but for the added edges
+that were not looked at yet. An added edge from component U to component V obeys it when ``order[U] < order[V]``: nothing to do.
+
+If not, two searches over whole components take turns: forward from V, through orders up to that of U, and backward from U, through
+orders down to that of V. Any way from V to U runs within both limits, so each of the two alone can tell, and the first to
+run dry does. Say it is the forward one, and D is what it saw. The components of D from which U is reached, X, are merged
+with U, at U's order: whatever they call outside D lies beyond it, whoever calls them lies before it. The rest of D is moved, as it was
+ordered, between U's order and that of the nearest component called from D beyond it. Both searches are alike, mirrored.
+
+The searches see edges that were not looked at yet, too. That may merge or move more, never wrongly: what is merged is a circle.
+
+Source: search on both sides within a kept topological order, as in M. Bender, J. Fineman, S. Gilbert, R. Tarjan, "A new approach to
+incremental cycle detection and related problems", 2016; orders are real numbers here, so that nobody else has to move.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from graphcore.compiled import kernel
+from graphcore.kernels.components_layout import (
+    BACKWARD,
+    CHAIN,
+    CHAINED,
+    DONE,
+    EDGES,
+    FORWARD,
+    FREE,
+    FREE_COUNT,
+    GOAL,
+    GRAPH,
+    HEAD,
+    KEPT,
+    LABEL,
+    LINKED,
+    MARK,
+    MEMBER,
+    MOVED,
+    MOVED_FROM,
+    MOVED_NODE,
+    NEAREST,
+    NEXT,
+    NO_LABEL,
+    OVER,
+    PREVIOUS,
+    QUEUE,
+    SIDE_COLUMNS,
+    SIZE,
+    SPENT,
+    STAMP,
+    TAIL,
+    TAKEN,
+    WORK,
+)
+from graphcore.kernels.layout import EDGE, FRESH, NEIGHBOUR, START
+
+
+@kernel("void(int32[::1], float64[::1])", nogil=False)
+def sort_by_order(labels: Any, order: Any) -> None:
+    """Sort labels by their order: shellsort, since there are few as a rule and kernels can't allocate."""
+    count = len(labels)
+    gap = count // 2
+    while gap > 0:
+        for position in range(gap, count):
+            label, place = labels[position], position
+            while place >= gap and order[labels[place - gap]] > order[label]:
+                labels[place] = labels[place - gap]
+                place -= gap
+            labels[place] = label
+        gap = 1 if gap == 2 else gap * 5 // 11  # noqa: PLR2004 - ratios that are known to do well
+
+
+@kernel("int64(int32[::1], float64[::1], float64, float64)", nogil=False)
+def move_between(labels: Any, order: Any, low: float, high: float) -> int:
+    """Move labels into the open interval between two orders, one of them finite, in the order they have; OVER if there is no room."""
+    sort_by_order(labels, order)
+    count = len(labels)
+    below, step = low, (high - low) / (count + 1)
+    for position in range(count):
+        if high == np.inf:
+            place = low + (position + 1)
+        elif low == -np.inf:
+            place = high - (count - position)
+        else:
+            place = low + step * (position + 1)
+        if not below < place < high:
+            return OVER
+        order[labels[position]] = place
+        below = place
+    return DONE
+
+
+@kernel(f"int64({GRAPH}, int32[:, ::1], int64[::1], int64, int64)", nogil=False)
+def count_between(
+    nodes: Any,
+    pool: Any,
+    confidence: Any,
+    floor: float,
+    state: Any,
+    counters: Any,
+    label: int,
+    largest: int,
+) -> int:
+    """Count the edges from a component to others of the chain, and those from the largest of them to it."""
+    between, node = 0, state[HEAD, label]
+    for _ in range(state[SIZE, label]):
+        for way in (FORWARD, BACKWARD):
+            begin = nodes[node, SIDE_COLUMNS * way + START]
+            end = begin + nodes[node, SIDE_COLUMNS * way + FRESH]
+            counters[WORK] -= 1 + end - begin
+            for slot in range(begin, end):
+                other = state[LABEL, pool[NEIGHBOUR, slot]]
+                if other == label or (way == BACKWARD and other != largest):
+                    continue
+                if floor > 0.0 and confidence[pool[EDGE, slot]] < floor:
+                    continue
+                if state[CHAINED, other] == counters[STAMP]:
+                    between += 1
+        node = state[NEXT, node]
+    return between
+
+
+@kernel("void(int32[:, ::1], int64[::1], int32[:, ::1], int64, int64)", nogil=False)
+def relabel(state: Any, counters: Any, lists: Any, label: int, largest: int) -> None:
+    """Make all members of a component members of a larger one."""
+    node = state[HEAD, label]
+    for _ in range(state[SIZE, label]):
+        state[LABEL, node] = largest
+        lists[MOVED_NODE, counters[MOVED]] = node
+        lists[MOVED_FROM, counters[MOVED]] = label
+        counters[MOVED] += 1
+        node = state[NEXT, node]
+    here, there = state[HEAD, label], state[HEAD, largest]
+    after_here, after_there = state[NEXT, here], state[NEXT, there]
+    state[NEXT, here], state[NEXT, there] = after_there, after_here
+    state[PREVIOUS, after_there], state[PREVIOUS, after_here] = here, there
+    state[SIZE, largest] += state[SIZE, label]
+    state[SIZE, label] = 0
+    state[FREE, counters[FREE_COUNT]] = label
+    counters[FREE_COUNT] += 1
+
+
+@kernel(f"int64({GRAPH}, int32[:, ::1], int64[::1], int64, int64)", nogil=False)
+def close_chain(
+    nodes: Any,
+    pool: Any,
+    confidence: Any,
+    floor: float,
+    state: Any,
+    counters: Any,
+    side: int,
+    linked: int,
+) -> int:
+    """Add to a CHAIN of ``linked`` labels whatever its side's search saw that leads to one of them; returns its length then."""
+    chain, seen, in_chain, stamp = state[CHAIN + side], state[MARK + side], state[CHAINED], counters[STAMP]
+    opposite = SIDE_COLUMNS * (1 - side)
+    position = 0
+    while position < linked and counters[WORK] >= 0:
+        node = state[HEAD, chain[position]]
+        for _ in range(state[SIZE, chain[position]]):
+            begin = nodes[node, opposite + START]
+            end = begin + nodes[node, opposite + FRESH]
+            counters[WORK] -= 1 + end - begin
+            for slot in range(begin, end):
+                other = state[LABEL, pool[NEIGHBOUR, slot]]
+                if seen[other] != stamp or in_chain[other] == stamp:
+                    continue
+                if floor > 0.0 and confidence[pool[EDGE, slot]] < floor:
+                    continue
+                in_chain[other] = stamp
+                chain[linked] = other
+                linked += 1
+            node = state[NEXT, node]
+        position += 1
+    return linked
+
+
+@kernel(f"int64({GRAPH}, int32[:, ::1], int64[::1], int32[:, ::1], int32[::1])", nogil=False)
+def merge_chain(
+    nodes: Any,
+    pool: Any,
+    confidence: Any,
+    floor: float,
+    state: Any,
+    counters: Any,
+    lists: Any,
+    chain: Any,
+) -> int:
+    """Make one component of those in a chain, the largest of which keeps its label. O(the others and their edges)."""
+    largest, total, edges = chain[0], 0, 0
+    for position in range(len(chain)):
+        total += state[SIZE, chain[position]]
+        edges += state[EDGES, chain[position]]
+        if state[SIZE, chain[position]] > state[SIZE, largest]:
+            largest = chain[position]
+    moving = total - state[SIZE, largest]
+    counters[WORK] -= moving
+    if counters[WORK] < 0 or counters[MOVED] + moving > lists.shape[1]:
+        return OVER
+    for position in range(len(chain)):
+        if chain[position] != largest:
+            edges += count_between(nodes, pool, confidence, floor, state, counters, chain[position], largest)
+    for position in range(len(chain)):
+        if chain[position] != largest:
+            relabel(state, counters, lists, chain[position], largest)
+    state[EDGES, largest] = edges
+    return DONE
+
+
+@kernel(f"int64({GRAPH}, {KEPT}, int64)", nogil=False)
+def settle(
+    nodes: Any,
+    pool: Any,
+    confidence: Any,
+    floor: float,
+    state: Any,
+    order: Any,
+    counters: Any,
+    lists: Any,
+    side: int,
+) -> int:
+    """Merge and move what the search that ran dry saw; its CHAIN holds those of its queue that lead straight to the goal."""
+    queue, chain, in_chain = state[QUEUE + side], state[CHAIN + side], state[CHAINED]
+    goal, linked, stamp = counters[GOAL + side], counters[LINKED + side], counters[STAMP]
+    limit, beyond = order[goal], np.inf if side == FORWARD else -np.inf
+    if counters[NEAREST + side] != NO_LABEL:
+        beyond = order[counters[NEAREST + side]]
+    if linked:
+        for position in range(linked):
+            in_chain[chain[position]] = stamp
+        linked = close_chain(nodes, pool, confidence, floor, state, counters, side, linked)
+        node = state[HEAD, goal]
+        chain[linked] = goal
+        in_chain[goal] = stamp
+        merging = chain[: linked + 1]
+        if merge_chain(nodes, pool, confidence, floor, state, counters, lists, merging) == OVER:
+            return OVER
+        order[state[LABEL, node]] = limit
+    staying = 0
+    for position in range(counters[TAIL + side]):
+        if in_chain[queue[position]] != stamp:
+            chain[staying] = queue[position]
+            staying += 1
+    low, high = (limit, beyond) if side == FORWARD else (beyond, limit)
+    return int(move_between(chain[:staying], order, low, high))
+
+
+@kernel(f"void({GRAPH}, int32[:, ::1], float64[::1], int64[::1], int64)", nogil=False)
+def look_further(
+    nodes: Any,
+    pool: Any,
+    confidence: Any,
+    floor: float,
+    state: Any,
+    order: Any,
+    counters: Any,
+    side: int,
+) -> None:
+    """Look at the edges of the member that is next on a side: queue what is within the limit, note what is beyond and what is the goal."""
+    node, goal, nearest = counters[MEMBER + side], counters[GOAL + side], counters[NEAREST + side]
+    chain, seen, stamp = state[CHAIN + side], state[MARK + side], counters[STAMP]
+    current, limit, tail = state[LABEL, node], order[goal], counters[TAIL + side]
+    begin = nodes[node, SIDE_COLUMNS * side + START]
+    end = begin + nodes[node, SIDE_COLUMNS * side + FRESH]
+    counters[SPENT + side] += 1 + end - begin
+    counters[WORK] -= 1 + end - begin
+    for slot in range(begin, end):
+        label = state[LABEL, pool[NEIGHBOUR, slot]]
+        if seen[label] == stamp or (floor > 0.0 and confidence[pool[EDGE, slot]] < floor):
+            continue
+        ahead = order[label] - limit if side == FORWARD else limit - order[label]
+        if ahead > 0:
+            if nearest == NO_LABEL or (order[label] < order[nearest]) == (side == FORWARD):
+                nearest = label
+        elif label != goal:
+            seen[label] = stamp
+            state[QUEUE + side, tail] = label
+            tail += 1
+        elif counters[LINKED + side] == 0 or chain[counters[LINKED + side] - 1] != current:
+            chain[counters[LINKED + side]] = current
+            counters[LINKED + side] += 1
+    counters[NEAREST + side], counters[TAIL + side] = nearest, tail
+    counters[MEMBER + side] = state[NEXT, node]
+    if state[NEXT, node] == state[HEAD, current]:
+        counters[TAKEN + side] += 1
+        if counters[TAKEN + side] < tail:
+            counters[MEMBER + side] = state[HEAD, state[QUEUE + side, counters[TAKEN + side]]]
+
+
+@kernel(f"int64({GRAPH}, {KEPT}, int64, int64)", nogil=False)
+def join(
+    nodes: Any,
+    pool: Any,
+    confidence: Any,
+    floor: float,
+    state: Any,
+    order: Any,
+    counters: Any,
+    lists: Any,
+    source: int,
+    target: int,
+) -> int:
+    """Take an edge into account that was added between two nodes."""
+    caller, callee = state[LABEL, source], state[LABEL, target]
+    if caller == callee or order[caller] < order[callee]:
+        return DONE
+    counters[STAMP] += 1
+    for side in (FORWARD, BACKWARD):
+        first, goal = (callee, caller) if side == FORWARD else (caller, callee)
+        state[QUEUE + side, 0] = first
+        state[MARK + side, first] = counters[STAMP]
+        counters[TAIL + side], counters[TAKEN + side], counters[SPENT + side] = 1, 0, 0
+        counters[MEMBER + side], counters[GOAL + side] = state[HEAD, first], goal
+        counters[NEAREST + side], counters[LINKED + side] = NO_LABEL, 0
+    side = FORWARD
+    while counters[TAKEN + side] < counters[TAIL + side]:
+        forward_cost = counters[SPENT + FORWARD] + nodes[counters[MEMBER + FORWARD], FRESH]
+        backward_cost = counters[SPENT + BACKWARD] + nodes[counters[MEMBER + BACKWARD], SIDE_COLUMNS + FRESH]
+        side = FORWARD if forward_cost <= backward_cost else BACKWARD
+        look_further(nodes, pool, confidence, floor, state, order, counters, side)
+        if counters[WORK] < 0:
+            return OVER
+    return int(settle(nodes, pool, confidence, floor, state, order, counters, lists, side))

@@ -1,0 +1,123 @@
+"""
+Components after a change set.
+
+All edges have been lost and gained when this begins, so components first fall apart, by what they hold now, gained edges
+included; whatever lies in one component afterwards lies on circles of edges that are there. Then each gained edge that
+joins two components is looked at. A circle through several old components must use one of these, and is found at the last of them.
+"""
+
+from typing import Any
+
+from graphcore.compiled import kernel
+from graphcore.kernels.components_layout import (
+    DONE,
+    EDGES,
+    FORWARD,
+    GRAPH,
+    KEPT,
+    LABEL,
+    OVER,
+    PENDING,
+    PENDING_SOURCE,
+    PENDING_TARGET,
+    SIZE,
+    WORK,
+)
+from graphcore.kernels.components_merge import join
+from graphcore.kernels.components_split import (
+    GAVE_UP,
+    RAN_DRY,
+    REACHES,
+    push_pair,
+    search_whole,
+    still_reaches,
+    take_out,
+)
+
+
+@kernel(f"int64({GRAPH}, {KEPT})", nogil=False)
+def split_where_lost(
+    nodes: Any,
+    pool: Any,
+    confidence: Any,
+    floor: float,
+    state: Any,
+    order: Any,
+    counters: Any,
+    lists: Any,
+) -> int:
+    """Look at all pending pairs; a component that has cost as much as it is large is searched as a whole."""
+    examined, work = -1, counters[WORK]
+    while counters[PENDING] > 0:
+        counters[PENDING] -= 1
+        source = lists[PENDING_SOURCE, counters[PENDING]]
+        target = lists[PENDING_TARGET, counters[PENDING]]
+        label = state[LABEL, source]
+        if label != state[LABEL, target]:
+            continue
+        if label != examined:
+            examined, work = label, counters[WORK]
+        if work - counters[WORK] > state[SIZE, label] + state[EDGES, label]:
+            examined = -1
+            if search_whole(nodes, pool, confidence, floor, state, order, counters, lists, label) == OVER:
+                return OVER
+            continue
+        answer = still_reaches(nodes, pool, confidence, floor, state, counters, source, target)
+        if answer == GAVE_UP:
+            return OVER
+        if answer != REACHES:
+            side = answer - RAN_DRY
+            anchor = target if side == FORWARD else source
+            if take_out(nodes, pool, confidence, floor, state, order, counters, lists, side, anchor) == OVER:
+                return OVER
+    return DONE
+
+
+@kernel(f"int64({GRAPH}, {KEPT}, int32[:, ::1], int32[:, ::1])", nogil=False)
+def update_components(
+    nodes: Any,
+    pool: Any,
+    confidence: Any,
+    floor: float,
+    state: Any,
+    order: Any,
+    counters: Any,
+    lists: Any,
+    lost: Any,
+    gained: Any,
+) -> int:
+    """
+    Bring labels, sizes, edge counts and orders up to date after edges were lost and gained (rows: source, target; parallel ones each).
+
+    No pair may be in both. Returns DONE, or OVER when WORK or ``lists`` is used up, and then the state is void.
+    """
+    label_of = state[LABEL]
+    for column in range(lost.shape[1]):
+        source, target = lost[0, column], lost[1, column]
+        if label_of[source] == label_of[target]:
+            state[EDGES, label_of[source]] -= 1
+            if push_pair(counters, lists, source, target) == OVER:
+                return OVER
+    for column in range(gained.shape[1]):
+        if label_of[gained[0, column]] == label_of[gained[1, column]]:
+            state[EDGES, label_of[gained[0, column]]] += 1
+    if split_where_lost(nodes, pool, confidence, floor, state, order, counters, lists) == OVER:
+        return OVER
+    for column in range(gained.shape[1]):
+        if (
+            join(
+                nodes,
+                pool,
+                confidence,
+                floor,
+                state,
+                order,
+                counters,
+                lists,
+                gained[0, column],
+                gained[1, column],
+            )
+            == OVER
+        ):
+            return OVER
+    return DONE

@@ -1,0 +1,193 @@
+"""Components kept through random edits equal those that networkx finds anew, after every change set. No I/O."""
+
+import random
+from collections.abc import Callable
+from itertools import pairwise
+from typing import TYPE_CHECKING, TypeAlias
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.support.component_world import ComponentWorld, Edge
+
+if TYPE_CHECKING:
+    from graphcore.component_search import ComponentSearch
+
+Edit: TypeAlias = Callable[[ComponentWorld], None]
+
+NODES = range(9)
+
+
+def add_edges(ends: list[tuple[int, int]], confidence: float, stale: bool) -> Edit:
+    def edit(world: ComponentWorld) -> None:
+        world.add_nodes({node for pair in ends for node in pair} - world.nodes)
+        world.add_edges([Edge(*pair, confidence, stale) for pair in ends if pair[0] != pair[1]])
+
+    return edit
+
+
+def remove_edge(place: int) -> Edit:
+    def edit(world: ComponentWorld) -> None:
+        if world.edges:
+            world.remove_edges([sorted(world.edges)[place % len(world.edges)]])
+
+    return edit
+
+
+def turn_edge(place: int) -> Edit:
+    def edit(world: ComponentWorld) -> None:
+        if world.edges:
+            world.turn(sorted(world.edges)[place % len(world.edges)])
+
+    return edit
+
+
+def remove_node(node: int) -> Edit:
+    def edit(world: ComponentWorld) -> None:
+        if node in world.nodes:
+            world.remove_node(node)
+
+    return edit
+
+
+def add_node(node: int) -> Edit:
+    return lambda world: world.add_nodes({node} - world.nodes)
+
+
+def edits() -> st.SearchStrategy[Edit]:
+    node, place = st.sampled_from(NODES), st.integers(0, 40)
+    ends = st.lists(st.tuples(node, node), min_size=1, max_size=6)
+    some = st.builds(lambda order, length: order[:length], st.permutations(NODES), st.integers(2, 9))
+    path = some.map(lambda order: list(pairwise(order)))
+    ring = some.map(lambda order: list(pairwise([*order, order[0]])))
+    both_ways = some.map(lambda order: [*pairwise(order), *pairwise(reversed(order))])
+    fresh = st.one_of(ends, path, ring, both_ways)
+    added = st.builds(add_edges, fresh, st.sampled_from((0.2, 0.8)), st.just(value=False))
+    stale = st.builds(add_edges, ends, st.just(0.8), st.just(value=True))
+    removed = st.builds(remove_edge, place)
+    return st.one_of(
+        added,
+        added,
+        stale,
+        removed,
+        removed,
+        removed,
+        st.builds(turn_edge, place),
+        st.builds(remove_node, node),
+        st.builds(add_node, node),
+    )
+
+
+def change_sets() -> st.SearchStrategy[list[list[Edit]]]:
+    return st.lists(st.lists(edits(), min_size=1, max_size=5), min_size=1, max_size=20)
+
+
+@settings(max_examples=400)
+@given(change_sets(), st.sampled_from((0.0, 0.5)))
+def test_components_are_right_after_every_change_set(groups: list[list[Edit]], floor: float) -> None:
+    world = ComponentWorld(floor=floor)
+    world.catch_up()
+    for group in groups:
+        for edit in group:
+            edit(world)
+        world.apply()
+        assert world.index.is_ready
+        assert world.kept() == world.expected()
+
+
+@settings(max_examples=200)
+@given(change_sets(), st.sampled_from((3, 10, 25)))
+def test_components_are_right_however_little_work_an_update_may_take(
+    groups: list[list[Edit]], work: int
+) -> None:
+    world = ComponentWorld(work=work)
+    for group in groups:
+        for edit in group:
+            edit(world)
+        world.apply()
+        world.catch_up()
+        assert world.kept() == world.expected()
+
+
+@settings(max_examples=300)
+@given(
+    change_sets(),
+    st.lists(st.sampled_from(("begin", "run", "adopt", "wait")), max_size=40),
+    st.sampled_from((3, 25, None)),
+)
+def test_components_are_right_when_changes_arrive_during_a_search(
+    groups: list[list[Edit]], moves: list[str], work: int | None
+) -> None:
+    world = ComponentWorld(work=work)
+    search: ComponentSearch | None = None
+    ran = False
+    steps = iter(moves)
+    for group in groups:
+        for edit in group:
+            edit(world)
+        world.apply()
+        match next(steps, "wait"):
+            case "begin":
+                search, ran = world.begin(), False
+            case "run" if search is not None:
+                search.run()
+                ran = True
+            case "adopt" if search is not None and ran:
+                assert world.index.adopt(search) == world.index.is_ready
+                search = None
+        if world.index.is_ready:
+            assert world.kept() == world.expected()
+    world.catch_up()
+    assert world.kept() == world.expected()
+
+
+@settings(max_examples=150)
+@given(change_sets())
+def test_what_an_update_does_not_report_as_touched_is_as_it_was(groups: list[list[Edit]]) -> None:
+    world = ComponentWorld()
+    world.catch_up()
+    for group in groups:
+        index = world.index
+        before = {label: (sorted(index.members(label)), index.edge_count(label)) for label in index.labels(1)}
+        for edit in group:
+            edit(world)
+        touched = world.apply()
+        assert touched is not None
+        after = {label: (sorted(index.members(label)), index.edge_count(label)) for label in index.labels(1)}
+        for label in before.keys() | after.keys():
+            if label not in touched.reformed:
+                assert before[label][0] == after[label][0]
+                if label not in touched.recounted:
+                    assert before[label] == after[label]
+
+
+def random_edge(chooser: random.Random, nodes: int, reach: int) -> Edge:
+    """An edge to a node not farther away than ``reach``: the smaller that is, the more circles within circles."""
+    source = chooser.randrange(nodes)
+    return Edge(source, (source + chooser.choice((-1, 1)) * chooser.randint(1, reach)) % nodes)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "edges", "reach", "seed"),
+    [(200, 260, 100, 1), (300, 900, 150, 2), (120, 1500, 60, 3), (200, 420, 2, 4), (300, 800, 5, 5)],
+)
+def test_components_of_larger_graphs_stay_right_over_long_sequences(
+    nodes: int, edges: int, reach: int, seed: int
+) -> None:
+    chooser = random.Random(seed)  # noqa: S311 - the same each time
+    world = ComponentWorld()
+    world.add_nodes(range(nodes))
+    world.add_edges([random_edge(chooser, nodes, reach) for _ in range(edges)])
+    world.apply()
+    world.catch_up()
+    for step in range(400):
+        for _ in range(chooser.choice((1, 1, 1, 4))):
+            if chooser.random() < 0.5 + (len(world.edges) - edges) / edges:
+                world.remove_edges([chooser.choice(list(world.edges))])
+            else:
+                world.add_edges([random_edge(chooser, nodes, reach)])
+        world.apply()
+        world.catch_up()
+        if step % 4 == 0:
+            assert world.kept() == world.expected()
