@@ -13,6 +13,8 @@ from rich.table import Table
 from bench import bulk, calls, component, core, cte, feed, first_day, peers, sizes, transport, warm
 from bench.figures import Figure
 from bench.stage import Stage
+from graphcore.compiled import compile_all, import_kernels
+from server.lifecycle.kernels import KERNEL_PACKAGES
 
 PARTS: dict[str, Callable[[Stage], Iterator[Figure]]] = {
     "core-traverse": core.traverse,
@@ -39,6 +41,8 @@ def main() -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
     parser.add_argument("--graph", type=Path, metavar="FILE", help="a Jaeger file to measure on")
     options = parser.parse_args()
+    import_kernels(KERNEL_PACKAGES)
+    compile_all()
     figures: list[Figure] = []
     with Stage.set_up(options.graph) as stage:
         for name in options.only or PARTS:
