@@ -1,6 +1,6 @@
 """Kernels: small functions over arrays that are compiled to machine code where that is at hand, and run as they stand where not."""
 
-from graphcore.compiled.folders import folders
+from graphcore.compiled.folders import usual_folders
 from graphcore.compiled.kernel import KERNELS, Kernel, Kernels, KernelState, kernel
 from graphcore.compiled.start import (
     compile_all,
@@ -19,11 +19,11 @@ __all__ = [
     "Kernels",
     "compile_all",
     "compile_and_keep",
-    "folders",
     "import_kernels",
     "is_kept",
     "kernel",
     "kernel_state",
     "load_kept",
     "load_packed",
+    "usual_folders",
 ]

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from graphcore.compiled.folders import folders
+from graphcore.compiled.folders import usual_folders
 from graphcore.compiled.start import compile_and_keep, import_kernels
 
 _LOWEST_PRIORITY = 19
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.aside:
         with contextlib.suppress(AttributeError, OSError):
             os.nice(_LOWEST_PRIORITY)
-    where = folders() if options.folder is None else options.folder
+    where = usual_folders() if options.folder is None else options.folder
     _, content = compile_and_keep(import_kernels(options.packages), where, _tell)
     if options.aside:
         sys.stdout.buffer.write(content)

@@ -11,7 +11,7 @@ _WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 _ROOT = 0
 
 
-def folders(first: Path | None = None, last: Path | None = None) -> list[Path]:
+def usual_folders(first: Path | None = None, last: Path | None = None) -> list[Path]:
     """
     List where to look for compiled kernels and where to keep them, best first; none of them needs to exist.
 

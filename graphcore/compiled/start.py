@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 
 from graphcore.compiled import cache
-from graphcore.compiled.folders import folders
+from graphcore.compiled.folders import usual_folders
 from graphcore.compiled.kernel import KERNELS, Kernel, Kernels, KernelState
 from graphcore.compiled.keys import kernel_keys
 
@@ -86,7 +86,7 @@ def compile_and_keep(
 
 def compile_all(kernels: Kernels = KERNELS) -> None:
     """Let all kernels run compiled from now on, compiling in this process what no file holds yet."""
-    where, every = folders(), tuple(kernels)
+    where, every = usual_folders(), tuple(kernels)
     _, content = compile_and_keep(every, where, lambda _: None)
     load_packed(every, content, "compiled in this process", kernels)
 

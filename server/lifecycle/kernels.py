@@ -20,12 +20,12 @@ import structlog
 from graphcore.compiled import (
     KERNELS,
     KernelState,
-    folders,
     import_kernels,
     is_kept,
     kernel_state,
     load_kept,
     load_packed,
+    usual_folders,
 )
 from server.config import Settings
 from server.lifecycle.background import background
@@ -43,7 +43,7 @@ log = structlog.get_logger(__name__)
 
 def kernel_folders(kernel_cache: Path | None, data_dir: Path) -> list[Path]:
     """List where compiled kernels are looked for and kept, best first; a data folder that isn't there is not made for them."""
-    return folders(first=kernel_cache, last=data_dir if data_dir.is_dir() else None)
+    return usual_folders(first=kernel_cache, last=data_dir if data_dir.is_dir() else None)
 
 
 @asynccontextmanager
