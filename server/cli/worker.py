@@ -50,8 +50,7 @@ async def _serve(level: LogLevel, form: LogFormat, end: socket.socket) -> None:
     peers = Peers(order.number, order.count, serving=order.count)
     application = Application(order.settings, log.info, peers)
     async with background() as tasks:
-        # A supervisor that goes while we stop wants us to end at once: somebody insisted.
-        tasks(attend(line, peers, lambda: list(application.registry.collect()), stop.insist))
+        tasks(attend(line, peers, lambda: list(application.registry.collect()), stop))
         await serve_until_stopped(
             application,
             stop,

@@ -3,20 +3,23 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
+import structlog
 from prometheus_client.metrics_core import Metric
 
 from server.domain.workers import Peers
 from server.lifecycle.line import Line, LineClosedError
-from server.lifecycle.messages import Census, Figures, FiguresWanted
+from server.lifecycle.messages import Census, Figures, FiguresWanted, Stop
+from server.lifecycle.stopping import StopSignal
+
+log = structlog.get_logger(__name__)
 
 
-async def attend(
-    line: Line, peers: Peers, collect: Callable[[], Sequence[Metric]], gone: Callable[[], None]
-) -> None:
+async def attend(line: Line, peers: Peers, collect: Callable[[], Sequence[Metric]], stop: StopSignal) -> None:
     """
-    Note what the supervisor tells and answer what it asks, until it is gone; then call ``gone``.
+    Note what the supervisor tells and answer what it asks, until it is gone; then stop.
 
-    Figures are collected on another thread, so that a scrape never holds up the event loop.
+    A supervisor that goes while we stop wants us to end at once: somebody insisted. Figures are collected on another thread, so that a
+    scrape never holds up the event loop.
     """
     try:
         while True:
@@ -24,6 +27,17 @@ async def attend(
                 case Census(serving):
                     peers.serving = serving
                 case FiguresWanted(question):
-                    line.send(Figures(question, await asyncio.to_thread(collect)))
+                    line.send(Figures(question, await asyncio.to_thread(_collected, collect)))
+                case Stop():
+                    stop.ask()
     except LineClosedError:
-        gone()
+        stop.insist()
+
+
+def _collected(collect: Callable[[], Sequence[Metric]]) -> Sequence[Metric]:
+    try:
+        return collect()
+    except Exception:
+        # A worker without figures goes on; one that does not hear its supervisor would never stop.
+        log.exception("figures can't be collected")
+        return ()

@@ -18,10 +18,10 @@ EMBEDDED_LOOK = timedelta(seconds=1)
 
 @asynccontextmanager
 async def embedded_database(
-    data_dir: Path, report: Callable[[str], None], *, max_connections: int = 100
+    data_dir: Path, report: Callable[[str], None], *, max_connections: int | None = None
 ) -> AsyncIterator[str]:
-    """Run PostgreSQL in a folder and give its URL, the same after every restart."""
-    settings = {"max_connections": str(max_connections)}
+    """Run PostgreSQL in a folder and give its URL, the same after every restart; ``max_connections`` None = as it is set there."""
+    settings = {} if max_connections is None else {"max_connections": str(max_connections)}
     async with (
         EmbeddedPostgres(data_dir, settings=settings, report=report) as embedded,
         background() as tasks,

@@ -30,6 +30,15 @@ class Census:
 
 
 @dataclass(frozen=True, slots=True)
+class Stop:
+    """
+    To a worker: let running calls finish, then end.
+
+    No signal, for whoever stops the server may have sent one to every process already, and a second one ends a worker at once.
+    """
+
+
+@dataclass(frozen=True, slots=True)
 class FiguresWanted:
     """To a worker; ``question`` comes back with the answer, so that a late one is not taken for another's."""
 

@@ -13,27 +13,39 @@ class StopSignal:
 
     def __init__(self) -> None:
         self._asked = asyncio.Event()
+        self._signalled = False
 
     def listen(self) -> None:
-        """Take SIGTERM and SIGINT for it; a second one ends the process at once."""
+        """Take SIGTERM and SIGINT for it; the second of them ends the process at once."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.insist, number)
+            loop.add_signal_handler(number, self._take, number)
 
     def ask(self) -> None:
         """Set it."""
         self._asked.set()
 
-    def insist(self, number: signal.Signals = signal.SIGTERM) -> None:
-        """Set it; if it was set already, end the process at once by that signal."""
+    def insist(self) -> None:
+        """Set it; if it was set already, end the process at once."""
         if self._asked.is_set():
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
+            _end_at_once(signal.SIGTERM)
+        self._asked.set()
+
+    def _take(self, number: signal.Signals) -> None:
+        # The first signal may come after somebody asked, and is no second one.
+        if self._signalled:
+            _end_at_once(number)
+        self._signalled = True
         self._asked.set()
 
     async def wait(self) -> None:
         """Wait until it is set."""
         await self._asked.wait()
+
+
+def _end_at_once(number: signal.Signals) -> None:
+    signal.signal(number, signal.SIG_DFL)
+    signal.raise_signal(number)
 
 
 async def serve_until_stopped(

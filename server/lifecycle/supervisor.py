@@ -129,8 +129,8 @@ async def _supervise(settings: Settings, report: Report, command: Sequence[str])
     await serve_until_stopped(supervisor, stop, opened, lambda: report("stopping: running calls may finish"))
 
 
-def _connections(settings: Settings) -> int:
-    """How many connections the embedded database takes: enough for every worker at its busiest."""
+def _connections(settings: Settings) -> int | None:
+    """How many connections the embedded database must take: enough for every worker at its busiest; None = it does."""
     pool = settings.pool
     busiest = settings.workers * (pool.size + pool.burst + _BESIDE_THE_POOL) + _OTHERS
-    return max(_DEFAULT_CONNECTIONS, busiest)
+    return busiest if busiest > _DEFAULT_CONNECTIONS else None

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import itertools
 import os
-import signal
 import socket
 import sys
 from asyncio.subprocess import DEVNULL, Process
@@ -17,7 +16,7 @@ from prometheus_client.metrics_core import Metric
 
 from server.lifecycle.background import background
 from server.lifecycle.line import Line, LineClosedError
-from server.lifecycle.messages import Census, Figures, FiguresWanted, Order, Serving
+from server.lifecycle.messages import Census, Figures, FiguresWanted, Order, Serving, Stop
 
 log = structlog.get_logger(__name__)
 
@@ -119,18 +118,15 @@ class WorkerProcess:
                     answer.set_result(families)
 
     async def _end(self, patience: timedelta) -> None:
-        self._signal(signal.SIGTERM)
+        self._line.send(Stop())
         try:
             async with asyncio.timeout(patience.total_seconds()):
                 await self.ended()
         except TimeoutError:
             log.error("a worker does not stop; killing it", pid=self.pid)  # noqa: TRY400 - the message says it all
-            self._signal(signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
             await self.ended()
-
-    def _signal(self, number: signal.Signals) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            self._process.send_signal(number)
 
 
 async def _started(command: Sequence[str]) -> tuple[Process, Line]:

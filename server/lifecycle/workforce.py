@@ -87,18 +87,20 @@ class Workforce:
             log.info("started a worker", worker=order.number, pid=worker.pid)
             self._workers[order.number] = worker
             try:
-                await self._until_ended(worker)
+                await self._until_ended(order.number, worker)
             finally:
                 del self._workers[order.number]
                 self._tell_census()
         since = worker.serving_since
         return worker.ended_by, None if since is None else asyncio.get_running_loop().time() - since
 
-    async def _until_ended(self, worker: WorkerProcess) -> None:
+    async def _until_ended(self, number: int, worker: WorkerProcess) -> None:
         serving, ended = (asyncio.ensure_future(event) for event in (worker.served(), worker.ended()))
         try:
             await asyncio.wait([serving, ended], return_when=asyncio.FIRST_COMPLETED)
-            self._tell_census()
+            if serving.done():
+                log.info("a worker serves", worker=number)
+                self._tell_census()
             await ended
         finally:
             serving.cancel()

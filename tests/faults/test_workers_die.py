@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from tests.support.calls import Stubs
 from tests.support.eventually import eventually
 from tests.support.plain_sql import connected
 from tests.support.serving import postmaster
-from tests.support.workers import is_running, many_workers, one_channel_each, status, status_with
+from tests.support.workers import ManyWorkers, is_running, many_workers, one_channel_each, status, status_with
 
 SERVING = ("depgraph_workers_serving", frozenset[tuple[str, str]]())
 
@@ -47,16 +47,28 @@ async def test_the_others_go_on_when_a_worker_is_killed_and_it_comes_back(databa
         assert (ended["worker"], ended["ended_by"]) == (1, "signal 9")
 
 
-@pytest.mark.parametrize("to_all", [False, True], ids=["SIGTERM", "Ctrl-C in a terminal"])
+def sigterm(server: ManyWorkers) -> None:
+    server.signal(signal.SIGTERM)
+
+
+def sigterm_to_every_process(server: ManyWorkers) -> None:
+    """Stop it as systemd does."""
+    for pid in (server.process.pid, *server.pids.values()):
+        os.kill(pid, signal.SIGTERM)
+
+
+def control_c(server: ManyWorkers) -> None:
+    """Stop it as a terminal does."""
+    os.killpg(server.process.pid, signal.SIGINT)
+
+
+@pytest.mark.parametrize("stop", [sigterm, sigterm_to_every_process, control_c])
 async def test_running_calls_of_every_worker_may_finish_when_it_stops(
-    database_url: str, to_all: bool
+    database_url: str, stop: Callable[[ManyWorkers], None]
 ) -> None:
     async with many_workers("--database-url", database_url) as server, one_channel_each(server) as channels:
         async with writes_held_up(database_url, channels) as running:
-            if to_all:
-                os.killpg(server.process.pid, signal.SIGINT)
-            else:
-                server.signal(signal.SIGTERM)
+            stop(server)
             await eventually(lambda: sum("stopping" in line for line in server.said) == 1 + len(channels))
             assert not any(call.done() for call in running)
         await asyncio.gather(*running)
