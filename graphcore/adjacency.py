@@ -1,20 +1,42 @@
 """The adjacency list: per service the services it calls directly."""
 
-from graphcore.flags import STALE
+from collections.abc import Iterator
+from heapq import heapify, heappop
+
+import numpy as np
+from numpy.typing import NDArray
+
 from graphcore.graph import DependencyGraph
+from graphcore.kernels.layout import COUNT, FRESH, NEIGHBOUR, OUT, START, USED
 
 
-def adjacency(graph: DependencyGraph, *, include_stale: bool = False) -> list[tuple[str, tuple[str, ...]]]:
+def adjacency(
+    graph: DependencyGraph, *, include_stale: bool = False
+) -> Iterator[tuple[str, tuple[str, ...]]]:
     """
     List every service with the names it calls directly, distinct; both sorted by code point, services without any included.
 
-    O(V log V + E log E).
+    The list is that of the graph as it is when this is called, however long one takes to go through it. Capturing that copies
+    arrays, O(V + E), a few milliseconds a million edges; the first service takes O(V), every other O(log V) and its own targets.
     """
-    digraph = graph.digraph
-    name_of = {node: digraph[node].name for node in digraph.node_indices()}
-    blocked = 0 if include_stale else STALE
-    targets: dict[str, set[str]] = {name: set() for name in name_of.values()}
-    for source, target, record in digraph.weighted_edge_list():
-        if not record.flags & blocked:
-            targets[name_of[source]].add(name_of[target])
-    return [(name, tuple(sorted(targets[name]))) for name in sorted(targets)]
+    index = graph.index
+    part = COUNT if include_stale else FRESH
+    segments = index.nodes[:, [OUT + START, OUT + part]]
+    neighbours = index.pool[NEIGHBOUR, : index.ledger[USED]].copy()
+    return _listed(graph.nodes_by_name(), segments, neighbours)
+
+
+def _listed(
+    node_of: dict[str, int], segments: NDArray[np.int32], neighbours: NDArray[np.int32]
+) -> Iterator[tuple[str, tuple[str, ...]]]:
+    name_of = [""] * len(segments)
+    for name, node in node_of.items():
+        name_of[node] = name
+    # A heap, because sorting a hundred thousand names would keep everybody waiting before the first comes out.
+    names = list(node_of)
+    heapify(names)
+    while names:
+        name = heappop(names)
+        start, count = segments[node_of[name]].tolist()
+        targets = {name_of[target] for target in neighbours[start : start + count].tolist()}
+        yield name, tuple(sorted(targets))

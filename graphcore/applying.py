@@ -5,7 +5,7 @@ from itertools import chain
 
 from graphcore.changes import ChangeSet, DependencyRecord, ServiceRecord
 from graphcore.errors import DuplicateNameError
-from graphcore.topology import Change, Topology
+from graphcore.topology import Topology
 from graphcore.waiting import WaitingDependencies
 
 
@@ -62,43 +62,11 @@ def _upsert_dependencies(
 ) -> None:
     """Link, replace or hold each record; of several with one key the last counts."""
     latest = {record.key: record for record in records}
-    arriving = _replace_known(topology, latest)
-    present = topology.node_by_service
-    joining = [
-        record
-        for record in arriving
-        if record.source in present and record.target in present and record.source != record.target
-    ]
-    waiting.discard_all([record.key for record in joining])
-    topology.link(joining)
-    if len(joining) < len(arriving):
-        for record in arriving:
-            if record.key not in topology.edge_by_dependency:
-                waiting.hold(record, _missing_end(topology, record))
-
-
-def _replace_known(topology: Topology, latest: dict[Hashable, DependencyRecord]) -> list[DependencyRecord]:
-    """Bring the records up to date that keep their edge; returns the others, whose keys are then free."""
-    edges = list(map(topology.edge_by_dependency.get, latest))
-    if edges.count(None) == len(edges):
-        return list(latest.values())
-    record_on = topology.digraph.get_edge_data_by_index
-    kept: list[Change] = []
-    moving: list[Hashable] = []
-    arriving: list[DependencyRecord] = []
-    for edge, record in zip(edges, latest.values(), strict=True):
-        if edge is None:
-            arriving.append(record)
-            continue
-        former = record_on(edge)
-        if former.source == record.source and former.target == record.target:
-            kept.append((edge, former, record))
-        else:
-            moving.append(record.key)
-            arriving.append(record)
-    topology.replace_dependencies(kept)
-    topology.unlink(moving)
-    return arriving
+    arriving = topology.replace_dependencies(latest)
+    for record in topology.link(arriving):
+        waiting.hold(record, _missing_end(topology, record))
+    if waiting:
+        waiting.discard_all([record.key for record in arriving if record.key in topology.edge_by_dependency])
 
 
 def _missing_end(topology: Topology, record: DependencyRecord) -> Hashable | None:

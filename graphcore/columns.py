@@ -1,7 +1,7 @@
 """Arrays that grow: what stands beside the nodes and edges of a graph, found by their index."""
 
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,16 +30,13 @@ class ObjectColumn:
     def __init__(self) -> None:
         self.values: NDArray[np.object_] = np.empty(_LEAST_LENGTH, object)
 
-    def put(self, places: NDArray[np.integer[Any]], objects: Sequence[object]) -> None:
-        """Put one object at each place; amortised O(1) each."""
-        if not objects:
-            return
-        length = int(places.max()) + 1
-        if length > len(self.values):
-            self.values = grown(self.values, length)
+    def put(self, places: NDArray[np.int32], objects: Sequence[object], room: int) -> None:
+        """Put one object at each place; ``room`` is more than any of these and what to grow to at least. Amortised O(1) each."""
+        if room > len(self.values):
+            self.values = grown(self.values, room)
         # By fromiter, because assigning a list of tuples would make a row of each of them.
         self.values[places] = np.fromiter(objects, object, len(objects))
 
-    def clear(self, places: NDArray[np.integer[Any]]) -> None:
+    def clear(self, places: NDArray[np.int32]) -> None:
         """Let go of the objects at these places."""
         self.values[places] = None

@@ -1,6 +1,6 @@
 """The dependency graph in memory: a pure function of the rows it was given, however they came."""
 
-from collections.abc import Callable, Hashable, KeysView, Sequence
+from collections.abc import Callable, Hashable, Iterator, KeysView, Sequence
 from itertools import chain
 from typing import Self, TypeVar, cast
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from graphcore.applying import apply_changes
 from graphcore.changes import ChangeSet, DependencyRecord, ServiceRecord
 from graphcore.component_index import ComponentIndex
+from graphcore.dismantling import dismantle
 from graphcore.errors import UnknownServiceError
 from graphcore.kept_components import KeptComponents
 from graphcore.topology import Topology
@@ -151,6 +152,10 @@ class DependencyGraph:
         edges = chain(self.digraph.out_edges(node), self.digraph.in_edges(node))
         return [record for _, _, record in edges]
 
+    def nodes_by_name(self) -> dict[str, int]:
+        """Give the node of each service as of now, by its name, in no particular order; O(V), a millisecond a hundred thousand."""
+        return self._topology.node_by_name.copy()
+
     def services(self) -> list[ServiceRecord]:
         """All services as of now, in no particular order; O(V)."""
         return self.digraph.nodes()
@@ -187,6 +192,16 @@ class DependencyGraph:
             self._derived.clear()
         moved = self._topology.take_moved()
         self.kept_components.update(moved.removed, moved.added, moved.nodes)
+
+    def dismantle(self) -> Iterator[None]:
+        """
+        Free what the graph holds, in steps of one to two milliseconds; nothing may be asked of it any more once the first is made.
+
+        Dropping a graph of a million dependencies in one go takes a third of a second. When all steps are made, what is left to go with
+        the graph itself takes some milliseconds. Answers taken from it stay what they are.
+        """
+        self._derived.clear()
+        return dismantle(self._topology, self._waiting)
 
     def _edits(self) -> int:
         return self._topology.edits + self._waiting.edits

@@ -1,36 +1,17 @@
 """The indexed multigraph: a rustworkx digraph, the ways to find its nodes and edges, and what stands beside them."""
 
 from collections.abc import Hashable, Iterable, Sequence
-from typing import NamedTuple, TypeAlias
+from itertools import compress, repeat
+from operator import eq
 
 import numpy as np
 import rustworkx as rx
-from numpy.typing import NDArray
 
 from graphcore.changes import DependencyRecord, ServiceRecord
 from graphcore.columns import ObjectColumn
 from graphcore.flags import STALE
+from graphcore.moved import NO_PAIRS, Moved, MovedNotes
 from graphcore.traversal_index import TraversalIndex
-
-Change: TypeAlias = tuple[int, DependencyRecord, DependencyRecord]
-"""An edge, the record that it has, the record that it gets."""
-
-_NO_PAIRS: NDArray[np.int32] = np.empty((0, 2), np.int32)
-_NO_NODES: NDArray[np.int32] = np.empty(0, np.int32)
-
-
-class Moved(NamedTuple):
-    """
-    Edges that are not stale and went or came: source node and target node, a row each, parallel ones each.
-
-    An edge that turns stale went, one that no longer is came. What was there before is right to take ``removed`` out of
-    first; an index in ``removed`` may belong to a service that is gone, and be another's in ``added``. ``nodes``
-    are those of services that came, went or were renamed.
-    """
-
-    removed: NDArray[np.int32]
-    added: NDArray[np.int32]
-    nodes: NDArray[np.int32]
 
 
 class Topology:
@@ -45,9 +26,7 @@ class Topology:
     """
 
     __slots__ = (
-        "_added",
-        "_removed",
-        "_touched_nodes",
+        "_moved",
         "dependency_payloads",
         "digraph",
         "edge_by_dependency",
@@ -73,33 +52,25 @@ class Topology:
         self.stale_count = 0
         self.edits = 0
         self.reshapings = 0
-        self._removed: list[NDArray[np.int32]] = []
-        self._added: list[NDArray[np.int32]] = []
-        self._touched_nodes: list[NDArray[np.int32]] = []
+        self._moved = MovedNotes()
 
     def take_moved(self) -> Moved:
         """Hand over, and forget, which edges and nodes went and came since this was last called; O(their number)."""
-        moved = Moved(
-            _joined(self._removed, _NO_PAIRS),
-            _joined(self._added, _NO_PAIRS),
-            _joined(self._touched_nodes, _NO_NODES),
-        )
-        self._removed, self._added, self._touched_nodes = [], [], []
-        return moved
+        return self._moved.take()
 
     def add_services(self, records: Sequence[ServiceRecord]) -> None:
         """Add nodes whose keys and names are new; O(1) each."""
         if not records:
             return
         keys, names, payloads, briefs = zip(*records, strict=True)
-        nodes = self.digraph.add_nodes_from(records)
+        nodes = list(self.digraph.add_nodes_from(records))
         self.node_by_service.update(zip(keys, nodes, strict=True))
         self.node_by_name.update(zip(names, nodes, strict=True))
         places = np.array(nodes, np.int32)
         self.index.cover(int(places.max()) + 1)
-        self.service_payloads.put(places, payloads)
-        self.service_briefs.put(places, briefs)
-        self._touched_nodes.append(places)
+        self.service_payloads.put(places, payloads, len(self.index.nodes))
+        self.service_briefs.put(places, briefs, len(self.index.nodes))
+        self._moved.nodes(nodes)
         self._reshaped(len(records))
 
     def detach_name(self, record: ServiceRecord) -> None:
@@ -121,7 +92,7 @@ class Topology:
         self.edits += 1
         if former.name != record.name:
             self.node_by_name[record.name] = node
-            self._touched_nodes.append(np.array([node], np.int32))
+            self._moved.nodes([node])
             self._reshaped(1)
 
     def remove_services(self, keys: Iterable[Hashable]) -> list[tuple[DependencyRecord, Hashable]]:
@@ -146,40 +117,66 @@ class Topology:
         self._remove_nodes(nodes)
         return list(orphans.values())
 
-    def link(self, records: Sequence[DependencyRecord]) -> None:
-        """Add edges whose keys are new and whose ends are there; O(1) each."""
+    def link(self, records: Sequence[DependencyRecord]) -> list[DependencyRecord]:
+        """
+        Add edges whose keys are new; O(1) each.
+
+        Returns those that can't be edges: because a service is not there, or because they are of a service on itself.
+        """
         if not records:
-            return
+            return []
         keys, source_keys, target_keys, flags, confidences, payloads = zip(*records, strict=True)
-        node = self.node_by_service.__getitem__
-        sources, targets = list(map(node, source_keys)), list(map(node, target_keys))
+        node, nowhere = self.node_by_service.get, repeat(-1)
+        sources, targets = list(map(node, source_keys, nowhere)), list(map(node, target_keys, nowhere))
+        if -1 in sources or -1 in targets or any(map(eq, sources, targets)):
+            ends = list(zip(sources, targets, strict=True))
+            fits = [source != target and -1 not in (source, target) for source, target in ends]
+            self.link(list(compress(records, fits)))
+            return [record for record, fitting in zip(records, fits, strict=True) if not fitting]
         edges = self.digraph.add_edges_from(list(zip(sources, targets, records, strict=True)))
         self.edge_by_dependency.update(zip(keys, edges, strict=True))
         places = np.array(edges, np.int32)
         self.index.link(places, sources, targets, flags, confidences)
-        self.dependency_payloads.put(places, payloads)
+        self.dependency_payloads.put(places, payloads, len(self.index.edges))
         fresh = self.index.fresh_ends(places)
         self.stale_count += len(places) - len(fresh)
-        self._added.append(fresh)
+        self._moved.edges(NO_PAIRS, fresh)
         self._reshaped(len(places))
+        return []
 
-    def replace_dependencies(self, changes: Iterable[Change]) -> None:
-        """Put records in the place of those on their edges, which have the same keys and ends; O(1) each."""
-        changed = [change for change in changes if change[1] != change[2]]
-        if not changed:
-            return
-        for edge, _, record in changed:
+    def replace_dependencies(self, latest: dict[Hashable, DependencyRecord]) -> list[DependencyRecord]:
+        """
+        Bring records (by key) up to date whose dependencies are edges between the same services; O(1) each.
+
+        Returns the others; their keys have no edge then.
+        """
+        edges = list(map(self.edge_by_dependency.get, latest))
+        if edges.count(None) == len(edges):
+            return list(latest.values())
+        others: list[DependencyRecord] = []
+        payloads: dict[int, object] = {}
+        reflagged: list[tuple[int, int, float]] = []
+        flips: list[int] = []
+        # All in one pass: each record touched is a wait for memory, whatever is done with it.
+        for edge, record in zip(edges, latest.values(), strict=True):
+            if edge is None:
+                others.append(record)
+                continue
+            former = self.digraph.get_edge_data_by_index(edge)
+            if former == record:
+                continue
+            if former.source != record.source or former.target != record.target:
+                others.append(record)
+                continue
             self.digraph.update_edge_by_index(edge, record)
-        places = np.array([edge for edge, _, _ in changed], np.int32)
-        self.dependency_payloads.put(places, [record.payload for _, _, record in changed])
-        self.edits += len(changed)
-        reflagged = [
-            change
-            for change in changed
-            if change[1].flags != change[2].flags or change[1].confidence != change[2].confidence
-        ]
-        if reflagged:
-            self._reflag(reflagged)
+            payloads[edge] = record.payload
+            if former.flags != record.flags or former.confidence != record.confidence:
+                reflagged.append((edge, record.flags, record.confidence))
+                if (former.flags ^ record.flags) & STALE:
+                    flips.append(edge)
+        self._replaced(payloads, reflagged, flips)
+        self.unlink([record.key for record in others])
+        return others
 
     def unlink(self, keys: Iterable[Hashable]) -> None:
         """
@@ -199,7 +196,7 @@ class Topology:
         for edge in edges:
             self.digraph.remove_edge_from_index(edge)
         self.stale_count -= len(edges) - len(fresh)
-        self._removed.append(fresh)
+        self._moved.edges(fresh, NO_PAIRS)
         self._reshaped(len(edges))
 
     def dependency(self, key: Hashable) -> DependencyRecord | None:
@@ -217,28 +214,30 @@ class Topology:
         places = np.array(nodes, np.int32)
         self.service_payloads.clear(places)
         self.service_briefs.clear(places)
-        self._touched_nodes.append(places)
+        self._moved.nodes(nodes)
         self._reshaped(len(nodes))
 
-    def _reflag(self, changes: Sequence[Change]) -> None:
-        """Bring flags and confidences in the index up to date."""
-        flips = [edge for edge, former, record in changes if (former.flags ^ record.flags) & STALE]
+    def _replaced(
+        self,
+        payloads: dict[int, object],
+        reflagged: Sequence[tuple[int, int, float]],
+        flips: Sequence[int],
+    ) -> None:
+        """Bring column and index up to date: payloads by edge; edge, flags, confidence; edges that turn stale or fresh."""
+        if payloads:
+            places = np.array(list(payloads), np.int32)
+            self.dependency_payloads.put(places, list(payloads.values()), len(self.index.edges))
+            self.edits += len(payloads)
         places = np.array(flips, np.int32)
-        removed = self.index.fresh_ends(places)
-        edges, _, records = zip(*changes, strict=True)
-        self.index.reflag(
-            edges, [record.flags for record in records], [record.confidence for record in records]
-        )
-        added = self.index.fresh_ends(places)
-        self.stale_count += len(removed) - len(added)
-        self._removed.append(removed)
-        self._added.append(added)
-        self._reshaped(len(flips))
+        removed = self.index.fresh_ends(places) if flips else NO_PAIRS
+        if reflagged:
+            self.index.reflag(*zip(*reflagged, strict=True))
+        if flips:
+            added = self.index.fresh_ends(places)
+            self.stale_count += len(removed) - len(added)
+            self._moved.edges(removed, added)
+            self._reshaped(len(flips))
 
     def _reshaped(self, times: int) -> None:
         self.edits += times
         self.reshapings += times
-
-
-def _joined(arrays: list[NDArray[np.int32]], none: NDArray[np.int32]) -> NDArray[np.int32]:
-    return np.concatenate(arrays) if len(arrays) > 1 else arrays[0] if arrays else none

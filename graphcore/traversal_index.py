@@ -76,8 +76,6 @@ class TraversalIndex:
             return
         batch = np.array((edges, sources, targets, flags), np.int32)
         batch_confidences = np.ascontiguousarray(confidences, np.float64)
-        self.cover(int(batch[1:3].max()) + 1)
-        self._cover_edges(int(batch[0].max()) + 1)
         done = 0
         while (
             done := adjacency.link.run(
@@ -91,7 +89,7 @@ class TraversalIndex:
                 done,
             )
         ) < len(edges):
-            self._make_pool_room()
+            self._make_room(batch)
 
     def unlink(self, edges: Indices) -> None:
         """Remove edges, which must be there; O(1) each."""
@@ -117,16 +115,21 @@ class TraversalIndex:
         fresh = self.pool[FLAGS].take(rows[:, OUT_SLOT]) & STALE_BIT == 0
         return rows[fresh, :OUT_SLOT]
 
-    def _cover_edges(self, edge_count: int) -> None:
+    def _make_room(self, batch: NDArray[np.int32]) -> None:
+        """Lengthen the arrays that are too short for a batch of edges to be linked; amortised O(1) an edge."""
+        self.cover(int(batch[1:3].max()) + 1)
+        edge_count = int(batch[0].max()) + 1
         if edge_count > len(self.edges):
             former = len(self.edges)
             self.edges = grown(self.edges, edge_count)
             self.edges[former:, SOURCE] = NO_EDGE
             self.confidence = grown(self.confidence, edge_count)
             self.walks.cover_edges(len(self.edges))
+        else:
+            self._make_pool_room()
 
     def _make_pool_room(self) -> None:
-        """Compact the pool if more than half of it is garbage, double it if not. O(V + E), amortised O(1) an edge."""
+        """Compact the pool if more than half of it is garbage, double it if not; O(V + E)."""
         length = self.pool.shape[1]
         if 2 * self.ledger[GARBAGE] > length:
             room = np.empty_like(self.pool)

@@ -1,6 +1,7 @@
 """Dependencies that can't be edges yet, because a service at one of their ends is not there."""
 
 from collections.abc import Hashable, Iterable
+from itertools import islice
 
 from graphcore.changes import DependencyRecord
 
@@ -56,6 +57,11 @@ class WaitingDependencies:
         if self._places:
             for key in keys:
                 self.discard(key)
+
+    def forget_newest(self, count: int) -> None:
+        """Forget the ``count`` that came last, or all if there are no more."""
+        for key in list(islice(reversed(self._places), count)):
+            self.discard(key)
 
     def release(self, appeared: Iterable[Hashable]) -> list[DependencyRecord]:
         """Hand back, and forget, those that waited for one of these services; O(those handed back)."""

@@ -124,10 +124,12 @@ def link(
     """
     Add the edges of ``batch`` (rows: edge, source, target, flags; a column an edge) from column ``begin`` on.
 
-    Returns how many columns are done: fewer than there are when the pool is full, and then nothing of the next one is linked.
+    Returns how many columns are done: fewer than there are when an array is too short, and then nothing of the next one is linked.
     """
     for column in range(begin, batch.shape[1]):
         edge, source, target = batch[0, column], batch[1, column], batch[2, column]
+        if edge >= len(edges) or source >= len(nodes) or target >= len(nodes):
+            return column
         if not make_room(nodes, pool, edges, ledger, source, OUT):
             return column
         if not make_room(nodes, pool, edges, ledger, target, IN):

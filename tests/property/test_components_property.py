@@ -75,4 +75,4 @@ def test_the_adjacency_list_holds_each_service_with_its_distinct_targets(
         service.name: tuple(sorted({rows.name(edge.target) for edge in edges if edge.source == service.key}))
         for service in rows.services.values()
     }
-    assert adjacency(graph_of(rows), include_stale=include_stale) == sorted(expected.items())
+    assert list(adjacency(graph_of(rows), include_stale=include_stale)) == sorted(expected.items())

@@ -102,7 +102,7 @@ def observed(graph: DependencyGraph) -> dict[str, object]:
         "dependencies": sorted(graph.dependencies()),
         "waiting": sorted(graph.waiting_dependencies()),
         "counts": (graph.service_count, graph.dependency_count, graph.waiting_count, graph.stale_count),
-        "adjacency": (adjacency(graph), adjacency(graph, include_stale=True)),
+        "adjacency": (list(adjacency(graph)), list(adjacency(graph, include_stale=True))),
         "components": components(graph).largest_first(1),
         "walks": {
             asked: (sorted(zip(found.depths, found.services, strict=True)), sorted(found.dependencies))

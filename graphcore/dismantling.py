@@ -1,0 +1,44 @@
+"""How a graph that nobody needs any more goes without keeping anybody waiting."""
+
+from collections.abc import Iterator
+from typing import TypeVar
+
+import numpy as np
+
+from graphcore.topology import Topology
+from graphcore.waiting import WaitingDependencies
+
+T = TypeVar("T")
+
+_STEP = 2_000
+
+
+def dismantle(topology: Topology, waiting: WaitingDependencies) -> Iterator[None]:
+    """
+    Free what a graph holds, some thousands of records a step.
+
+    Newest first, which is the order in which rustworkx removes an edge in O(1), see ``Topology.unlink``.
+    """
+    digraph = topology.digraph
+    for edges in _emptied(topology.edge_by_dependency):
+        topology.dependency_payloads.clear(np.array(edges, np.int32))
+        for edge in edges:
+            digraph.remove_edge_from_index(edge)
+        yield
+    for nodes in _emptied(topology.node_by_service):
+        topology.service_payloads.clear(np.array(nodes, np.int32))
+        topology.service_briefs.clear(np.array(nodes, np.int32))
+        digraph.remove_nodes_from(nodes)
+        yield
+    for _ in _emptied(topology.node_by_name):
+        yield
+    while waiting:
+        waiting.forget_newest(_STEP)
+        yield
+
+
+def _emptied(table: dict[T, int]) -> Iterator[list[int]]:
+    """Empty a table from its end and yield the values, a step's worth at a time."""
+    while table:
+        yield [table.popitem()[1] for _ in range(min(_STEP, len(table)))]
+    table.clear()
