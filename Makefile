@@ -3,6 +3,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 STAMP := .venv/.synced
+KERNELS := .venv/.kernels
 PROTOS := $(wildcard proto/depgraph/v1/*.proto)
 LISTEN ?= 127.0.0.1:50051
 DATA_DIR ?= .depgraph
@@ -15,7 +16,7 @@ SOAK_SECONDS ?= 600
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: $(STAMP) ## make or refresh .venv with everything
+setup: $(KERNELS) ## make or refresh .venv with everything, kernels compiled
 
 $(STAMP): pyproject.toml uv.lock
 	@test -n "$(PYTHON)" || { echo "depgraph needs Python 3.11 or newer with venv; none found (set PYTHON=...)" >&2; exit 1; }
@@ -25,13 +26,18 @@ $(STAMP): pyproject.toml uv.lock
 	@VIRTUAL_ENV= UV_PYTHON_DOWNLOADS=never $(BIN)/uv sync --locked --all-extras --python $(BIN)/python
 	@touch $@
 
-run: $(STAMP) ## start the server with a sample topology (LISTEN=..., DATA_DIR=..., DATABASE_URL=...)
+# Compiles what has changed, half a minute the first time; a server started without it would do so aside.
+$(KERNELS): $(STAMP) $(shell find graphcore server/wire -name '*.py')
+	@$(BIN)/depgraph compile
+	@touch $@
+
+run: $(KERNELS) ## start the server with a sample topology (LISTEN=..., DATA_DIR=..., DATABASE_URL=...)
 	@exec $(BIN)/depgraph serve --listen $(LISTEN) --data-dir $(DATA_DIR) --seed-file $(SAMPLE)
 
-test: $(STAMP) ## run every test (PYTEST_ARGS="tests/unit -k paging" runs some)
+test: $(KERNELS) ## run every test (PYTEST_ARGS="tests/unit -k paging" runs some)
 	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal $(PYTEST_ARGS)
 
-soak: $(STAMP) ## ten minutes of random writers against the feed (SOAK_SECONDS=600, SEED=...)
+soak: $(KERNELS) ## ten minutes of random writers against the feed (SOAK_SECONDS=600, SEED=...)
 	@$(BIN)/python -m pytest -s -q -o timeout=0 tests/faults/test_random_writers.py --soak-seconds $(SOAK_SECONDS) $(if $(SEED),--seed $(SEED))
 
 check: lint types imports buf breaking proto-fresh package test ## everything CI does
@@ -65,7 +71,7 @@ proto-fresh: $(STAMP)
 package: $(STAMP) ## install as the Dockerfile does, into a folder that is thrown away, and try the command
 	@sh scripts/try_install.sh
 
-bench: $(STAMP) ## measure; prints a table (BENCH_ARGS="--only NAME --json FILE")
+bench: $(KERNELS) ## measure; prints a table (BENCH_ARGS="--only NAME --json FILE")
 	@VIRTUAL_ENV= $(BIN)/uv sync --quiet --locked --all-extras --group bench --python $(BIN)/python
 	@$(BIN)/python -m bench $(BENCH_ARGS)
 

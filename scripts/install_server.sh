@@ -1,5 +1,6 @@
 #!/bin/sh
 # Install the server with exactly the versions of uv.lock, and nothing for developers: install_server.sh FOLDER
+# Kernels are compiled beside the program, for any processor of this architecture: whoever runs it may be unable to write there.
 # The Dockerfile runs this, `make package` proves it, and it works on any machine with Python >= 3.11.
 set -eu
 target=$1
@@ -11,3 +12,4 @@ trap 'rm -rf "$tools"' EXIT
 "$tools/bin/python" -m pip install --quiet --disable-pip-version-check uv
 UV_PROJECT_ENVIRONMENT="$target" VIRTUAL_ENV='' UV_PYTHON_DOWNLOADS=never \
     "$tools/bin/uv" sync --quiet --locked --extra server --no-default-groups --no-editable --python "$target/bin/python"
+"$target/bin/depgraph" compile

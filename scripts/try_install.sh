@@ -15,6 +15,7 @@ for _ in $(seq 600); do
     kill -0 "$server" 2>/dev/null || { cat "$folder/err" >&2; exit 1; }
     sleep 0.1
 done
+grep -q "kernels: loaded from $folder" "$folder/err" || { echo "what was installed had no kernels compiled:" >&2; cat "$folder/err" >&2; exit 1; }
 "$folder/depgraph/bin/depgraph" status --address "unix:$folder/socket" >/dev/null
 kill -TERM "$server"
 wait "$server"

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -10,6 +12,8 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
+from graphcore.compiled import import_kernels, load_kept, usual_folders
+from server.lifecycle.kernels import KERNEL_PACKAGES
 from server.store.embedded import EmbeddedPostgres
 from tests.support.folders import open_folder
 from tests.support.postgres import DatabaseServer, running_server
@@ -28,6 +32,18 @@ settings.register_profile(
 )
 settings.register_profile("thorough", settings.get_profile("default"), max_examples=2_000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+def pytest_sessionstart() -> None:
+    """
+    Let kernels run compiled, as they do in servers.
+
+    The first run on a machine compiles them, before any test and its clock begin; workers and the servers of tests find them then.
+    """
+    kernels = import_kernels(KERNEL_PACKAGES)
+    if not load_kept(kernels, usual_folders()):
+        subprocess.run([sys.executable, "-m", "graphcore.compiled", *KERNEL_PACKAGES], check=False)
+        load_kept(kernels, usual_folders())
 
 
 @pytest.fixture(scope="session")

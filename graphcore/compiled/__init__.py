@@ -1,6 +1,6 @@
 """Kernels: small functions over arrays that are compiled to machine code where that is at hand, and run as they stand where not."""
 
-from graphcore.compiled.folders import usual_folders
+from graphcore.compiled.folders import first_writable, usual_folders
 from graphcore.compiled.kernel import KERNELS, Kernel, Kernels, KernelState, kernel
 from graphcore.compiled.start import (
     compile_all,
@@ -19,6 +19,7 @@ __all__ = [
     "Kernels",
     "compile_all",
     "compile_and_keep",
+    "first_writable",
     "import_kernels",
     "is_kept",
     "kernel",

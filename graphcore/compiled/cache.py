@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from graphcore.compiled.folders import is_trusted, made
+from graphcore.compiled.folders import first_writable, is_trusted, made
 from graphcore.compiled.keys import Key, environment_key, set_key
 
 _MAGIC = b"depgraph kernels 1\n"
@@ -92,7 +92,7 @@ def only_one(folders: Iterable[Path]) -> Iterator[None]:
         with contextlib.suppress(OSError, ImportError):
             import fcntl  # noqa: PLC0415 - Windows has none: two processes compile the same there, and neither is harmed
 
-            folder = next(filter(made, folders), None)
+            folder = first_writable(folders)
             if folder is not None:
                 lock = stack.enter_context((folder / "lock").open("w"))
                 fcntl.flock(lock, fcntl.LOCK_EX)

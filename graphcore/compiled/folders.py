@@ -4,6 +4,7 @@ import os
 import stat
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 _SUBFOLDER = "depgraph-kernels"
@@ -39,6 +40,11 @@ def is_trusted(status: os.stat_result) -> bool:
     if sys.platform == "win32":
         return True
     return status.st_uid in (os.geteuid(), _ROOT) and not status.st_mode & _WRITABLE_BY_OTHERS
+
+
+def first_writable(folders: Iterable[Path]) -> Path | None:
+    """Return the first folder that is there, or can be made, and can be trusted and written."""
+    return next(filter(made, folders), None)
 
 
 def made(folder: Path) -> bool:
