@@ -33,6 +33,18 @@ BATCH_FRESHNESS = _tag(pb.BatchTraverseResponse, "freshness")
 RESULT_TRAVERSAL = _tag(pb.BatchTraverseResult, "traversal")
 RESULT_ERROR = _tag(pb.BatchTraverseResult, "error")
 
+COMPONENT = _tag(pb.GetComponentResponse, "component")
+COMPONENT_FRESHNESS = _tag(pb.GetComponentResponse, "freshness")
+COMPONENT_MEMBER = _tag(pb.Component, "members")
+COMPONENT_SIZE = _tag(pb.Component, "size", _VARINT)
+COMPONENT_EDGE_COUNT = _tag(pb.Component, "edge_count", _VARINT)
+COMPONENT_IS_CYCLE = _tag(pb.Component, "is_cycle", _VARINT) + b"\x01"
+
+# Their ``components`` have the number of ``GetComponentResponse.component``, so one record serves both.
+COMPONENTS_TOKEN = _tag(pb.ListComponentsResponse, "next_page_token")
+COMPONENTS_TOTAL = _tag(pb.ListComponentsResponse, "total_count", _VARINT)
+COMPONENTS_FRESHNESS = _tag(pb.ListComponentsResponse, "freshness")
+
 ADJACENCY_SERVICE = _tag(pb.GetAdjacencyListResponse, "service_id")
 ADJACENCY_TARGET = _tag(pb.GetAdjacencyListResponse, "target_service_ids")
 ADJACENCY_FRESHNESS = _tag(pb.GetAdjacencyListResponse, "freshness")
@@ -62,6 +74,11 @@ def freshness_message(freshness: Freshness) -> bytes:
         _NANOS + varint(micros * 1000) if micros else b""
     )
     return _revision_field(freshness.revision) + field(_LAG, duration)
+
+
+def traverse_freshness(freshness: Freshness) -> bytes:
+    """Write ``TraverseResponse.freshness``."""
+    return field(TRAVERSE_FRESHNESS, freshness_message(freshness))
 
 
 # Few revisions are told at a time, and each very often.

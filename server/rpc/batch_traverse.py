@@ -21,7 +21,7 @@ from server.rpc.answer_fields import (
 from server.rpc.decode_graph import TraverseQuestion, traverse_question
 from server.rpc.errors import status_of
 from server.rpc.ports import LiveGraph
-from server.rpc.traverse_answer import walk
+from server.rpc.traverse_answer import joined_answer, walk
 from server.rpc.validate import Check
 from server.turns import Turns
 from server.wire.fields import field
@@ -143,7 +143,8 @@ def _result(graph: DependencyGraph, asked: Asked, freshness: bytes, room: int) -
     try:
         if isinstance(asked, DomainError):
             raise asked
-        answer = walk(graph, asked).joined(freshness, room - _RESULT_HEADER)
+        found = walk(graph, asked)
+        answer = joined_answer(graph, found, freshness, room - _RESULT_HEADER, full=asked.full)
     except DomainError as error:
         result = _failed(error)
         return result if len(result) <= room else None

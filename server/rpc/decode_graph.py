@@ -20,7 +20,8 @@ _DIRECTIONS = {number: Direction(word) for number, word in enums.DIRECTION.word.
 _IS_FULL = {number: word != "ids" for number, word in enums.TRAVERSAL_VIEW.word.items()} | {0: True}
 _UNFILTERED = EdgeFilter()
 _STALE_TOO = EdgeFilter.of(include_stale=True)
-_FROM_MEMORY = MinimizeLatency()
+FROM_MEMORY = MinimizeLatency()
+"""The consistency of nearly every question, always this very object."""
 
 
 class TraverseQuestion(NamedTuple):
@@ -46,8 +47,7 @@ def traverse_question(
     if (
         direction is None
         or full is None
-        or not 0 < len(name) <= NAME_MAX_LENGTH
-        or "\0" in name
+        or not _is_name(name)
         or not 0 < depth <= MAX_DEPTH
         or max_services < 0
         or request.HasField("filter")
@@ -55,7 +55,11 @@ def traverse_question(
     ):
         return _checked_question(request)
     edge_filter = _STALE_TOO if request.include_stale else _UNFILTERED
-    return TraverseQuestion(name, direction, depth, edge_filter, full, max_services, _FROM_MEMORY)
+    return TraverseQuestion(name, direction, depth, edge_filter, full, max_services, FROM_MEMORY)
+
+
+def _is_name(text: str) -> bool:
+    return 0 < len(text) <= NAME_MAX_LENGTH and "\0" not in text
 
 
 def _checked_question(
@@ -85,15 +89,27 @@ def consistency(check: Check, wanted: types_pb2.Consistency) -> Consistency:
     """Read how fresh an answer must be; unset = from memory now."""
     match wanted.WhichOneof("requirement"):
         case None:
-            return MinimizeLatency()
+            return FROM_MEMORY
         case "at_least_as_fresh":
             return _at_least_as_fresh(check, wanted.at_least_as_fresh)
         case "minimize_latency":
             _require_true(check, "minimize_latency", given=wanted.minimize_latency)
-            return MinimizeLatency()
+            return FROM_MEMORY
         case "fully_consistent":
             _require_true(check, "fully_consistent", given=wanted.fully_consistent)
             return FullyConsistent()
+
+
+def component_question(request: graph_service_pb2.GetComponentRequest) -> tuple[str, Consistency]:
+    """Read whose component is asked for; raises ``InvalidInputError`` with everything that is wrong with it."""
+    name = request.service_id
+    if _is_name(name) and not request.HasField("consistency"):
+        return name, FROM_MEMORY
+    check = Check()
+    check.text("service_id", name)
+    wanted = consistency(check, request.consistency)
+    check.done()
+    return name, wanted
 
 
 def watched_since(request: graph_service_pb2.WatchRequest) -> Revision | None:
@@ -114,7 +130,7 @@ def _at_least_as_fresh(check: Check, token: str) -> Consistency:
         return AtLeastAsFresh(Revision.parse(token))
     except InvalidRevisionError as error:
         check.add("consistency.at_least_as_fresh", error.message, InvalidRevisionError)
-        return MinimizeLatency()
+        return FROM_MEMORY
 
 
 def _require_true(check: Check, requirement: str, *, given: bool) -> None:

@@ -7,25 +7,32 @@ from datetime import datetime
 from typing import TypeAlias
 
 from depgraph.v1 import graph_service_pb2 as pb
-from graphcore import Component, DependencyGraph, UnknownServiceError, adjacency, components
+from graphcore import Component, DependencyGraph, adjacency, components
 from server.config import Limits
 from server.domain.consistency import Consistency, MinimizeLatency
-from server.domain.errors import NotReadyError, ServiceNotFoundError
+from server.domain.errors import NotReadyError
 from server.domain.health import FeedHealth
 from server.domain.workers import Peers
 from server.rpc import encode, enums
 from server.rpc.adjacency_messages import adjacency_messages
-from server.rpc.answer_fields import TRAVERSE_FRESHNESS, freshness_message
+from server.rpc.answer_fields import freshness_message, traverse_freshness
 from server.rpc.batch_traverse import batch_traverse
+from server.rpc.component_answer import component_answer, component_record, components_answer
+from server.rpc.component_search import ComponentSearch
 from server.rpc.context import Context, time_left
-from server.rpc.decode_graph import consistency, traverse_question, watched_since
+from server.rpc.decode_graph import (
+    FROM_MEMORY,
+    component_question,
+    consistency,
+    traverse_question,
+    watched_since,
+)
 from server.rpc.paging import ComponentKey, PageTokens, fitted_page, page_size
 from server.rpc.ports import LiveGraph, WatchedGraph
-from server.rpc.traverse_answer import too_large, walk
-from server.rpc.traverse_parts import traverse_parts
-from server.rpc.validate import Check, shown
+from server.rpc.traverse_answer import traverse_answer, walk
+from server.rpc.traverse_parts import traverse_parts, walked
+from server.rpc.validate import Check
 from server.rpc.watch_parts import WatchParts
-from server.wire.fields import field
 
 _DEFAULT_MIN_SIZE = 2
 
@@ -55,7 +62,9 @@ class GraphServicer:
         self._live = live
         self._watched = watched
         self._watch_parts = WatchParts(limits.max_part_bytes)
+        self._component_search = ComponentSearch()
         self._limits = limits
+        self._max_response = limits.max_response_bytes
         self._started_at = started_at
         self._version = version
         self._health = health
@@ -63,27 +72,25 @@ class GraphServicer:
 
     async def Traverse(self, request: pb.TraverseRequest, context: Context) -> Answer:
         """Walk from a service; the answer is one message."""
-        question, limit = traverse_question(request), self._limits.max_response_bytes
-        walked = walk(await self._graph(question.consistency, context), question)
-        answer = walked.joined(self._traverse_freshness(), limit)
-        if answer is None:
-            raise too_large(walked, limit)
-        return answer
+        question, live = traverse_question(request), self._live
+        wanted = question.consistency
+        graph = live.now() if wanted is FROM_MEMORY else await live.at(wanted, time_left(context))
+        return traverse_answer(graph, question, traverse_freshness(live.freshness()), self._max_response)
 
     async def StreamTraverse(
         self, request: pb.StreamTraverseRequest, context: Context
     ) -> AsyncIterator[Answer]:
         """Walk from a service; the answer comes in parts."""
         question = traverse_question(request)
-        walked = walk(await self._graph(question.consistency, context), question)
-        freshness = self._traverse_freshness()
-        async for part in traverse_parts(walked, freshness, self._limits.max_part_bytes):
+        graph = await self._graph(question.consistency, context)
+        found = walked(graph, walk(graph, question), full=question.full)
+        freshness = traverse_freshness(self._live.freshness())
+        async for part in traverse_parts(found, freshness, self._limits.max_part_bytes):
             yield part
 
     async def BatchTraverse(self, request: pb.BatchTraverseRequest, context: Context) -> Answer:
         """Walk from many services over one snapshot."""
-        limit = self._limits.max_response_bytes
-        return await batch_traverse(self._live, request, limit, lambda: time_left(context))
+        return await batch_traverse(self._live, request, self._max_response, lambda: time_left(context))
 
     async def GetAdjacencyList(
         self, request: pb.GetAdjacencyListRequest, context: Context
@@ -97,9 +104,7 @@ class GraphServicer:
         for message in adjacency_messages(pairs, freshness, self._limits.max_part_bytes):
             yield message
 
-    async def ListComponents(
-        self, request: pb.ListComponentsRequest, context: Context
-    ) -> pb.ListComponentsResponse:
+    async def ListComponents(self, request: pb.ListComponentsRequest, context: Context) -> Answer:
         """List strongly connected components, largest first."""
         check = Check()
         min_size = check.at_least("min_size", request.min_size, 0) or _DEFAULT_MIN_SIZE
@@ -107,32 +112,18 @@ class GraphServicer:
         size, after = page_size(check, request.page_size), tokens.component(check, request.page_token)
         wanted = consistency(check, request.consistency)
         check.done()
-        graph = await self._live.at(wanted, time_left(context))
-        listed, freshness = components(graph).largest_first(min_size), self._live.freshness()
+        listed = components(await self._searched(wanted, context)).largest_first(min_size)
         page, following = fitted_page(
-            *_page_of(listed, size, after), encode.component, _key_of, self._limits.max_response_bytes
+            *_page_of(listed, size, after), component_record, _key_of, self._max_response
         )
-        return pb.ListComponentsResponse(
-            components=page,
-            next_page_token=tokens.of_component(following),
-            total_count=len(listed),
-            freshness=encode.freshness(freshness),
-        )
+        token = tokens.of_component(following)
+        return components_answer(page, token, len(listed), freshness_message(self._live.freshness()))
 
-    async def GetComponent(
-        self, request: pb.GetComponentRequest, context: Context
-    ) -> pb.GetComponentResponse:
+    async def GetComponent(self, request: pb.GetComponentRequest, context: Context) -> Answer:
         """Tell which component a service is in."""
-        check = Check()
-        service_id = check.text("service_id", request.service_id)
-        wanted = consistency(check, request.consistency)
-        check.done()
-        graph = await self._live.at(wanted, time_left(context))
-        with _known_service(service_id):
-            found = components(graph).of(service_id)
-        return pb.GetComponentResponse(
-            component=encode.component(found), freshness=encode.freshness(self._live.freshness())
-        )
+        service_id, wanted = component_question(request)
+        graph = await self._searched(wanted, context)
+        return component_answer(graph, service_id, freshness_message(self._live.freshness()))
 
     # Writes by itself, since a write that nobody reads has to be interrupted from inside the watch.
     async def Watch(self, request: pb.WatchRequest, context: Context) -> None:
@@ -173,16 +164,14 @@ class GraphServicer:
             return self._live.now()
         return await self._live.at(wanted, time_left(context))
 
-    def _traverse_freshness(self) -> bytes:
-        return field(TRAVERSE_FRESHNESS, freshness_message(self._live.freshness()))
-
-
-@contextmanager
-def _known_service(name: str) -> Iterator[None]:
-    try:
-        yield
-    except UnknownServiceError:
-        raise ServiceNotFoundError(f"no service named {shown(name)}", service_id=name) from None
+    async def _searched(self, wanted: Consistency, context: Context) -> DependencyGraph:
+        """Return the graph when its components are known, too."""
+        graph = await self._graph(wanted, context)
+        if graph.kept_components.is_ready:
+            return graph
+        await self._component_search.finish(graph)
+        # It may have been swapped meanwhile.
+        return await self._graph(wanted, context)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from server.rpc.validate import EPOCH, Check
 
 Item = TypeVar("Item")
 Key = TypeVar("Key", bound=tuple[object, ...])
-Encoded = TypeVar("Encoded", bound=Message)
+Encoded = TypeVar("Encoded", bound=Message | bytes)
 
 DEFAULT_PAGE_SIZE = 100
 MAX_PAGE_SIZE = 1_000
@@ -115,7 +115,7 @@ def fitted_page(
     room = max_bytes - _PAGE_OVERHEAD
     for row in rows:
         message = encode(row)
-        room -= message.ByteSize() + _RECORD_OVERHEAD
+        room -= (len(message) if isinstance(message, bytes) else message.ByteSize()) + _RECORD_OVERHEAD
         if room < 0:
             break
         encoded.append(message)

@@ -1,98 +1,88 @@
 """Walks as answers: joined from records that stand ready in the graph."""
 
-from typing import TYPE_CHECKING, NamedTuple, cast
-
-import numpy as np
-from numpy.typing import NDArray
-
-from graphcore import DependencyGraph, UnknownServiceError, traverse
+from depgraph.v1.graph_service_pb2 import TraverseRequest
+from graphcore import DependencyGraph, Reach, UnknownServiceError, reach
+from server.domain.consistency import Freshness
 from server.domain.errors import ResponseTooLargeError, ServiceNotFoundError
-from server.rpc.answer_fields import TRAVERSE_TRUNCATED, depths_field, packed_depths
-from server.rpc.decode_graph import TraverseQuestion
+from server.rpc.answer_fields import TRAVERSE_TRUNCATED, depths_field, packed_depths, traverse_freshness
+from server.rpc.decode_graph import TraverseQuestion, traverse_question
+from server.rpc.interim_records import encoded
 from server.rpc.validate import shown
-from server.wire import records
 
-if TYPE_CHECKING:
-    from server.domain.dependencies import DependencyRow
-    from server.domain.services import Service
-
-_NO_RECORDS: NDArray[np.object_] = np.empty(0, object)
 # Records joined before the size is looked at: few enough that nothing huge is built in vain, many enough to cost nothing.
-_RECORDS_A_LOOK = 256
+_RECORDS_A_LOOK = 512
 
 
-class Walked(NamedTuple):
+def answer(graph: DependencyGraph, request: bytes, freshness: Freshness, limit: int) -> bytes:
     """
-    What a walk found: records of the answer's fields, the depths packed; stays as it is while the graph moves on.
+    Answer the bytes of a ``TraverseRequest`` with those of a ``TraverseResponse``, whatever the request says of consistency.
 
-    ``services`` is empty when only ids were asked for.
+    Raises ``InvalidInputError``, ``ServiceNotFoundError`` and ``ResponseTooLargeError``. O(edges walked over + answer).
     """
-
-    services: NDArray[np.object_]
-    briefs: NDArray[np.object_]
-    depths: bytes
-    dependencies: NDArray[np.object_]
-    truncated: bytes
-
-    def joined(self, freshness: bytes, limit: int) -> bytes | None:
-        """Join the answer, with its freshness as a field; None = it would take more than ``limit`` bytes. O(answer)."""
-        parts = [
-            *self.services.tolist(),
-            *self.briefs.tolist(),
-            depths_field(self.depths),
-            *self.dependencies.tolist(),
-            self.truncated,
-            freshness,
-        ]
-        if len(parts) <= _RECORDS_A_LOOK:
-            whole = b"".join(parts)
-            return whole if len(whole) <= limit else None
-        pieces, room = [], limit
-        for start in range(0, len(parts), _RECORDS_A_LOOK):
-            piece = b"".join(parts[start : start + _RECORDS_A_LOOK])
-            room -= len(piece)
-            if room < 0:
-                return None
-            pieces.append(piece)
-        return b"".join(pieces)
+    question = traverse_question(TraverseRequest.FromString(request))
+    return traverse_answer(graph, question, traverse_freshness(freshness), limit)
 
 
-def walk(graph: DependencyGraph, question: TraverseQuestion) -> Walked:
-    """Walk and take references to the records of what was found; raises ``ServiceNotFoundError``."""
+def traverse_answer(
+    graph: DependencyGraph, question: TraverseQuestion, freshness: bytes, limit: int
+) -> bytes:
+    """Answer a question; ``freshness`` is the field, ready-made. Raises as ``answer`` does."""
+    found = walk(graph, question)
+    joined = joined_answer(graph, found, freshness, limit, full=question.full)
+    if joined is None:
+        raise _too_large(found, limit, full=question.full)
+    return joined
+
+
+def walk(graph: DependencyGraph, question: TraverseQuestion) -> Reach:
+    """Walk; raises ``ServiceNotFoundError``."""
+    name, direction, depth, edge_filter, full, max_services, _ = question
     try:
-        found = traverse(
-            graph,
-            question.service_id,
-            question.direction,
-            question.max_depth,
-            question.edge_filter,
-            max_services=question.max_services,
-            with_dependencies=question.full,
+        return reach(
+            graph, name, direction, depth, edge_filter, max_services=max_services, with_dependencies=full
         )
     except UnknownServiceError:
-        name = question.service_id
         raise ServiceNotFoundError(f"no service named {shown(name)}", service_id=name) from None
-    services = [records.service_record(cast("Service", record.payload)) for record in found.services]
-    dependencies = [
-        records.dependency_record(cast("DependencyRow", payload), source, target)
-        for source, target, payload in found.dependencies
-    ]
-    return Walked(
-        np.array(services, object) if question.full else _NO_RECORDS,
-        np.array([records.service_brief(record.name) for record in found.services], object),
-        packed_depths([found.depths.count(depth) for depth in range(1, 11)]),
-        np.array(dependencies, object),
-        TRAVERSE_TRUNCATED if found.truncated else b"",
-    )
 
 
-def too_large(walked: Walked, limit: int) -> ResponseTooLargeError:
-    """Say how large an answer is, and what to do instead."""
-    ways = ["stream it with StreamTraverse", "set max_services"]
-    if len(walked.services):
-        ways.append("ask for TRAVERSAL_VIEW_IDS")
+def joined_answer(
+    graph: DependencyGraph, found: Reach, freshness: bytes, limit: int, *, full: bool
+) -> bytes | None:
+    """
+    Join the answer from the records of what was found, in the state of the graph that it was found in.
+
+    None = it would take more than ``limit`` bytes. O(answer).
+    """
+    graph, nodes = encoded(graph), found.nodes
+    records: list[bytes] = graph.service_briefs.take(nodes).tolist()
+    records.append(depths_field(packed_depths(found.depth_counts)))
+    if full:
+        records = graph.service_payloads.take(nodes).tolist() + records
+        records += graph.dependency_payloads.take(found.edges).tolist()
+    if found.truncated:
+        records.append(TRAVERSE_TRUNCATED)
+    records.append(freshness)
+    if len(records) > _RECORDS_A_LOOK:
+        return _joined_within(records, limit)
+    joined = b"".join(records)
+    return joined if len(joined) <= limit else None
+
+
+def _joined_within(records: list[bytes], limit: int) -> bytes | None:
+    pieces, room = [], limit
+    for start in range(0, len(records), _RECORDS_A_LOOK):
+        piece = b"".join(records[start : start + _RECORDS_A_LOOK])
+        room -= len(piece)
+        if room < 0:
+            return None
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def _too_large(found: Reach, limit: int, *, full: bool) -> ResponseTooLargeError:
+    ways = ["stream it with StreamTraverse", "set max_services"] + ["ask for TRAVERSAL_VIEW_IDS"] * full
     return ResponseTooLargeError(
-        f"the answer holds {len(walked.briefs):,} services and {len(walked.dependencies):,} dependencies, "
+        f"the answer holds {len(found.nodes):,} services and {len(found.edges):,} dependencies, "
         f"more than fit the response limit of {limit:,} bytes: {', or '.join(ways)}",
         limit_bytes=str(limit),
     )

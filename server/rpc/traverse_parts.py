@@ -1,17 +1,42 @@
 """Walks as parts of bounded size: services first, then dependencies."""
 
 from collections.abc import AsyncIterator
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from server.rpc.answer_fields import depths_field
-from server.rpc.traverse_answer import Walked
+from graphcore import DependencyGraph, Reach
+from server.rpc.answer_fields import TRAVERSE_TRUNCATED, depths_field, packed_depths
+from server.rpc.interim_records import encoded
 from server.turns import Turns
 
 # Tag and length of the packed depths.
 _PACKED_HEADER = 6
 _RECORDS_A_BREATH = 4_096
+_NO_RECORDS: NDArray[np.object_] = np.empty(0, object)
+
+
+class Walked(NamedTuple):
+    """What a walk found, as records, the depths packed; stays as it is while the graph moves on. No ``services`` = ids alone."""
+
+    services: NDArray[np.object_]
+    briefs: NDArray[np.object_]
+    depths: bytes
+    dependencies: NDArray[np.object_]
+    truncated: bytes
+
+
+def walked(graph: DependencyGraph, found: Reach, *, full: bool) -> Walked:
+    """Take references to the records of what was found, in the state of the graph that it was found in. O(answer), no bytes are copied."""
+    graph = encoded(graph)
+    return Walked(
+        graph.service_payloads[found.nodes] if full else _NO_RECORDS,
+        graph.service_briefs[found.nodes],
+        packed_depths(found.depth_counts),
+        graph.dependency_payloads[found.edges] if full else _NO_RECORDS,
+        TRAVERSE_TRUNCATED if found.truncated else b"",
+    )
 
 
 async def traverse_parts(walked: Walked, freshness: bytes, max_bytes: int) -> AsyncIterator[bytes]:

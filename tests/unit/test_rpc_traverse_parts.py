@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from depgraph.v1.graph_service_pb2 import StreamTraverseResponse, TraverseResponse
 from depgraph.v1.types_pb2 import Dependency, Freshness, Service
-from server.rpc.traverse_answer import Walked
-from server.rpc.traverse_parts import traverse_parts
+from server.rpc.traverse_parts import Walked, traverse_parts
 
 FRESHNESS = TraverseResponse(freshness=Freshness(revision="revision")).SerializeToString()
 TRUNCATED = TraverseResponse(truncated=True).SerializeToString()
@@ -45,9 +44,11 @@ async def stream(walk: Walked, max_bytes: int) -> list[StreamTraverseResponse]:
 
 
 def whole(walk: Walked) -> TraverseResponse:
-    answer = walk.joined(FRESHNESS, 2**40)
-    assert answer is not None
-    return TraverseResponse.FromString(answer)
+    """What the records say, all in one."""
+    everything = (*walk.services, *walk.briefs, *walk.dependencies, walk.truncated, FRESHNESS)
+    answer = TraverseResponse.FromString(b"".join(everything))
+    answer.depths.extend(walk.depths)
+    return answer
 
 
 def joined(parts: list[StreamTraverseResponse]) -> TraverseResponse:
@@ -111,13 +112,3 @@ async def test_others_run_while_a_large_answer_is_measured() -> None:
     await stream(walked(60_000, 0, full=False), 2**20)
     counting.cancel()
     assert turns > 1
-
-
-@given(st.integers(0, 400), st.integers(0, 400), st.integers(-200, 200))
-def test_an_answer_is_joined_exactly_when_it_keeps_to_the_limit(
-    services: int, dependencies: int, spare: int
-) -> None:
-    walk = walked(services, dependencies)
-    size = whole(walk).ByteSize()
-    answer = walk.joined(FRESHNESS, size + spare)
-    assert (answer is None) == (spare < 0)

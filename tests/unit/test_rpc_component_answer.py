@@ -1,0 +1,67 @@
+"""Components as bytes, made once as long as they stay the same."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from depgraph.v1.graph_service_pb2 import Component as ComponentMessage
+from depgraph.v1.graph_service_pb2 import GetComponentResponse, ListComponentsResponse
+from depgraph.v1.types_pb2 import Freshness
+from graphcore import ChangeSet, Component, DependencyGraph, DependencyRecord, ServiceRecord, components
+from server.rpc.component_answer import component_answer, component_record, components_answer
+
+FRESHNESS = Freshness(revision="revision")
+names = st.text(st.characters(blacklist_categories=["Cs"]), min_size=1, max_size=200)
+found = st.builds(
+    Component,
+    st.lists(names, min_size=1, max_size=5, unique=True).map(lambda all_: tuple(sorted(all_))),
+    st.integers(0, 300),
+)
+
+
+def message_of(component: Component) -> ComponentMessage:
+    return ComponentMessage(
+        members=component.members,
+        size=component.size,
+        edge_count=component.edge_count,
+        is_cycle=component.is_cycle,
+    )
+
+
+def ring(*members: str) -> DependencyGraph:
+    services = [ServiceRecord(place, name) for place, name in enumerate(members)]
+    calls = [DependencyRecord(f"{place}", place, (place + 1) % len(members)) for place in range(len(members))]
+    return DependencyGraph.from_records(services, calls)
+
+
+@given(st.lists(found, max_size=4), st.sampled_from(["", "token"]), st.integers(0, 1_000))
+def test_a_list_is_what_the_generated_code_would_have_written(
+    listed: list[Component], token: str, total: int
+) -> None:
+    records = [component_record(component) for component in listed]
+    raw = components_answer(records, token, total, FRESHNESS.SerializeToString())
+    message = ListComponentsResponse(
+        components=map(message_of, listed), next_page_token=token, total_count=total, freshness=FRESHNESS
+    )
+    assert raw == message.SerializeToString()
+
+
+def test_the_answer_about_one_service_is_what_the_generated_code_would_have_written() -> None:
+    graph = ring("a", "b", "c")
+    raw = component_answer(graph, "b", FRESHNESS.SerializeToString())
+    message = GetComponentResponse(
+        component=ComponentMessage(members=["a", "b", "c"], size=3, edge_count=3, is_cycle=True),
+        freshness=FRESHNESS,
+    )
+    assert raw == message.SerializeToString()
+
+
+def test_a_component_is_encoded_once_and_anew_when_it_changes() -> None:
+    graph = ring("a", "b", "c")
+    once = component_record(components(graph).of("a"))
+    assert component_record(components(graph).of("b")) is once
+    graph.apply(ChangeSet(upserted_dependencies=[DependencyRecord("more", 0, 2)]))
+    more = GetComponentResponse.FromString(component_record(components(graph).of("a"))).component
+    assert (list(more.members), more.edge_count) == (["a", "b", "c"], 4)
+    graph.apply(ChangeSet(upserted_services=[ServiceRecord(0, "z")]))
+    renamed = GetComponentResponse.FromString(component_record(components(graph).of("b"))).component
+    assert list(renamed.members) == ["b", "c", "z"]

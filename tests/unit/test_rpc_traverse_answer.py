@@ -1,0 +1,87 @@
+"""Answers in one piece: joined when they keep to the limit, refused with ways out when they don't."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from depgraph.v1.graph_service_pb2 import (
+    DIRECTION_DOWNSTREAM,
+    TRAVERSAL_VIEW_IDS,
+    TraverseRequest,
+    TraverseResponse,
+)
+from depgraph.v1.types_pb2 import Dependency, Service
+from graphcore import DependencyGraph, DependencyRecord, ServiceRecord
+from server.domain.errors import InvalidInputError, ResponseTooLargeError, ServiceNotFoundError
+from server.rpc.decode_graph import traverse_question
+from server.rpc.traverse_answer import traverse_answer
+
+FULL = TraverseRequest(service_id="hub", direction=DIRECTION_DOWNSTREAM)
+IDS = TraverseRequest(service_id="hub", direction=DIRECTION_DOWNSTREAM, view=TRAVERSAL_VIEW_IDS)
+
+
+def fan(targets: int) -> DependencyGraph:
+    """A hub that calls so many services."""
+    names = ["hub", *(f"target {place}" for place in range(targets))]
+    services = [
+        ServiceRecord(
+            place,
+            name,
+            TraverseResponse(services=[Service(service_id=name)]).SerializeToString(),
+            TraverseResponse(service_ids=[name]).SerializeToString(),
+        )
+        for place, name in enumerate(names)
+    ]
+    dependencies = [
+        DependencyRecord(
+            f"edge {place}",
+            0,
+            place,
+            payload=TraverseResponse(dependencies=[Dependency(id=str(place))]).SerializeToString(),
+        )
+        for place in range(1, targets + 1)
+    ]
+    return DependencyGraph.from_records(services, dependencies)
+
+
+def answered(graph: DependencyGraph, request: TraverseRequest, limit: int = 2**30) -> TraverseResponse:
+    return TraverseResponse.FromString(traverse_answer(graph, traverse_question(request), b"", limit))
+
+
+@pytest.mark.parametrize("targets", [0, 1, 170, 171, 511, 512, 1_500])
+def test_everything_found_is_in_the_answer(targets: int) -> None:
+    graph = fan(targets)
+    full, ids = answered(graph, FULL), answered(graph, IDS)
+    assert (
+        len(full.services) == len(full.dependencies) == len(full.service_ids) == len(full.depths) == targets
+    )
+    assert [service.service_id for service in full.services] == list(full.service_ids)
+    assert (ids.service_ids, ids.depths) == (full.service_ids, full.depths)
+    assert not ids.services
+    assert not ids.dependencies
+
+
+@given(st.sampled_from([3, 100, 300, 700]), st.integers(-300, 300), st.booleans())
+def test_an_answer_is_joined_exactly_when_it_keeps_to_the_limit(targets: int, spare: int, full: bool) -> None:
+    graph, request = fan(targets), FULL if full else IDS
+    size = answered(graph, request).ByteSize()
+    if spare >= 0:
+        assert answered(graph, request, size + spare).ByteSize() == size
+        return
+    with pytest.raises(ResponseTooLargeError) as caught:
+        answered(graph, request, size + spare)
+    assert f"{targets:,} services" in caught.value.message
+    assert ("TRAVERSAL_VIEW_IDS" in caught.value.message) is full
+    assert caught.value.metadata == {"limit_bytes": str(size + spare)}
+
+
+def test_whoever_is_not_there_is_named() -> None:
+    with pytest.raises(ServiceNotFoundError, match="no service named 'nobody'") as caught:
+        answered(fan(1), TraverseRequest(service_id="nobody", direction=DIRECTION_DOWNSTREAM))
+    assert caught.value.metadata == {"service_id": "nobody"}
+
+
+def test_what_is_wrong_is_told_before_anything_is_walked() -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        answered(fan(1), TraverseRequest(service_id="nobody", max_depth=11))
+    assert [violation.field for violation in caught.value.violations] == ["direction", "max_depth"]
