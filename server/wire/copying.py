@@ -91,8 +91,8 @@ class _Copy(ABC, Generic[Batch]):
         """Return the record of a message with what belongs at ``cut``."""
 
     def _batches(self) -> list[Batch]:
-        batches = []
-        while True:
+        batches: list[Batch] = []
+        while len(self._stream):
             rows = self._encode()
             self._stream.check()
             if rows:
@@ -102,6 +102,7 @@ class _Copy(ABC, Generic[Batch]):
             if not rows:
                 # One row takes more than there is.
                 self._out = np.empty(2 * len(self._out), np.uint8)
+        return batches
 
     def _records(self, rows: int) -> list[bytes]:
         """Cut the records of a batch apart; those of odd rows are empty."""

@@ -5,7 +5,6 @@ Fields stand in the order of their numbers, which is how the generated code writ
 """
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 from depgraph.v1 import types_pb2
@@ -49,6 +48,8 @@ _OBSERVED, _CREATED, _UPDATED = _heads(b"\x5a"), _heads(b"\x6a"), _heads(b"\x72"
 def service_record(row: Service) -> bytes:
     """Write a service as ``TraverseResponse.services``. O(size)."""
     key, name, metadata, criticality, team, discovered, created, updated = row
+    begun = moment(created)
+    changed = begun if updated == created else moment(updated)
     content = (
         _ID,
         str(key).encode(),
@@ -57,8 +58,8 @@ def service_record(row: Service) -> bytes:
         _SERVICE_CRITICALITY.get(criticality, b""),
         b"" if team is None else _sized(_TEAM, team.encode()),
         b"\x30\x01" if discovered else b"",
-        _moment(_SERVICE_CREATED, created),
-        _moment(_SERVICE_UPDATED, updated),
+        _SERVICE_CREATED[len(begun)] + begun,
+        _SERVICE_UPDATED[len(changed)] + changed,
     )
     return _sized(_SERVICE, b"".join(content))
 
@@ -72,6 +73,9 @@ def dependency_record(row: DependencyRow, source_name: str, target_name: str) ->
     """Write a dependency whose ends are called so as ``TraverseResponse.dependencies``; "" = not known. O(size)."""
     key, _, _, mode, criticality, protocol, timeout, retry, discovery_source = row[:9]
     confidence, observed, is_stale, created, updated = row[9:]
+    begun = moment(created)
+    changed = begun if updated == created else moment(updated)
+    seen = begun if observed == created else moment(observed)
     content = (
         _ID,
         str(key).encode(),
@@ -84,10 +88,10 @@ def dependency_record(row: DependencyRow, source_name: str, target_name: str) ->
         b"" if retry is None else field(_RETRIES, retry_bytes(retry)),
         _DISCOVERY_SOURCE.get(discovery_source, b""),
         _score(confidence),
-        _moment(_OBSERVED, observed),
+        _OBSERVED[len(seen)] + seen,
         b"\x60\x01" if is_stale else b"",
-        _moment(_CREATED, created),
-        _moment(_UPDATED, updated),
+        _CREATED[len(begun)] + begun,
+        _UPDATED[len(changed)] + changed,
     )
     return _sized(_DEPENDENCY, b"".join(content))
 
@@ -150,15 +154,6 @@ def _name(heads: tuple[bytes, ...], name: str) -> bytes:
     return _sized(heads, name.encode()) if name else b""
 
 
-# Only a table without its constraints holds NULL where these two look for it.
-
-
 def _score(confidence: float | None) -> bytes:
+    # NULL only in a table without its constraints.
     return b"" if confidence is None else b"\x51" + double(confidence)
-
-
-def _moment(heads: tuple[bytes, ...], time: datetime | None) -> bytes:
-    if time is None:
-        return b""
-    content = moment(time)
-    return heads[len(content)] + content

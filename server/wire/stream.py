@@ -30,8 +30,8 @@ class CopyStream:
         self._is_begun = False
 
     def __len__(self) -> int:
-        """Return the number of bytes that wait to be read."""
-        return int(self.span[END] - self.span[AT])
+        """Return the number of bytes that wait to be read; 0 until the header has arrived."""
+        return int(self.span[END] - self.span[AT]) if self._is_begun else 0
 
     @property
     def state(self) -> int:
@@ -54,7 +54,7 @@ class CopyStream:
             begin, end = 0, end - begin
         self.content[end : end + len(chunk)] = np.frombuffer(chunk, np.uint8)
         self.span[AT], self.span[END] = begin, end + len(chunk)
-        if not self._is_begun and len(self) >= _HEADER.size:
+        if not self._is_begun and end + len(chunk) >= _HEADER.size:
             self._begin()
 
     def check(self) -> None:
@@ -70,9 +70,8 @@ class CopyStream:
             )
 
     def _begin(self) -> None:
-        begin = int(self.span[AT])
-        signature, _, extension = _HEADER.unpack(self.content[begin : begin + _HEADER.size].tobytes())
+        signature, _, extension = _HEADER.unpack(self.content[: _HEADER.size].tobytes())
         if signature != _SIGNATURE or extension:
             raise CopyFormatError("the stream does not begin like a binary COPY stream")
-        self.span[AT] = begin + _HEADER.size
+        self.span[AT] = _HEADER.size
         self._is_begun = True
