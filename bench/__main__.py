@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import bulk, calls, component, core, cte, feed, first_day, peers, sizes, transport, warm
+from bench import bulk, calls, component, core, cte, feed, first_day, handlers, peers, sizes, transport, warm
 from bench.figures import Figure
 from bench.stage import Stage
 from graphcore.compiled import compile_all, import_kernels
@@ -19,6 +19,7 @@ from server.lifecycle.kernels import KERNEL_PACKAGES
 PARTS: dict[str, Callable[[Stage], Iterator[Figure]]] = {
     "core-traverse": core.traverse,
     "core-vs-cte": cte.measure,
+    "handler": handlers.measure,
     "rtt": calls.rtt,
     "batch": calls.batch,
     "component": component.kept,

@@ -1,0 +1,85 @@
+"""What a server adds to the transport: request bytes to response bytes, and the layers of that."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import grpc
+
+from bench.calls import ECHO, HOPS, VIEWS, questions, raw
+from bench.figures import Figure, ratio, typical
+from bench.graphs import seed5k
+from bench.live import live_graph
+from bench.server_process import echoing
+from bench.stage import Stage
+from bench.turns import Call, take_turns
+from depgraph.v1 import graph_service_pb2 as pb
+from graphcore import DependencyGraph, components
+from server.domain.consistency import Freshness
+from server.rpc.answer_fields import freshness_message, traverse_freshness
+from server.rpc.component_answer import component_answer
+from server.rpc.decode_graph import component_question, traverse_question
+from server.rpc.traverse_answer import answer, joined_answer, walk
+
+LIMIT = 4 * 1024 * 1024
+FRESHNESS = Freshness("1:2:3:4:5:" + "x" * 40, timedelta(milliseconds=1.5))
+BARS = {"FULL": 0.1, "IDS": 0.03}
+CALLS = 1_000
+
+
+def measure(_: Stage) -> Iterator[Figure]:
+    """Handlers by an empty unary round trip; then the layers of a ``Traverse``."""
+    graph = live_graph(seed5k())
+    with echoing() as echo, grpc.insecure_channel(echo.address) as channel:
+        empty = raw(channel, ECHO)
+        for view in VIEWS:
+            yield from _handler(graph, view, lambda _: empty(b"0"))
+        yield from _component(graph, lambda _: empty(b"0"))
+        for view in VIEWS:
+            yield from _layers(graph, view, channel)
+
+
+def _handler(graph: DependencyGraph, view: str, round_trip: Call) -> Iterator[Figure]:
+    asked = questions(seed5k(), view)
+    handled, empty = take_turns(
+        lambda number: answer(graph, asked[number % len(asked)], FRESHNESS, LIMIT), round_trip, pairs=CALLS
+    )
+    what = f"seed5k, {HOPS} hops, {view}: bytes to bytes / empty round trip"
+    yield ratio("handler", what, handled, empty, at_most=BARS[view])
+    yield typical("handler", "  bytes to bytes", handled)
+    yield typical("handler", "  empty round trip", empty)
+
+
+def _component(graph: DependencyGraph, round_trip: Call) -> Iterator[Figure]:
+    components(graph)
+    asked = [
+        pb.GetComponentRequest(service_id=f"s{number}").SerializeToString() for number in seed5k().starts()
+    ]
+
+    def handle(number: int) -> bytes:
+        request = pb.GetComponentRequest.FromString(asked[number % len(asked)])
+        service_id, _ = component_question(request)
+        return component_answer(graph, service_id, freshness_message(FRESHNESS))
+
+    handled, empty = take_turns(handle, round_trip, pairs=CALLS)
+    yield ratio("component", "GetComponent: bytes to bytes / empty round trip", handled, empty, at_most=0.05)
+    yield typical("component", "  bytes to bytes", handled)
+
+
+def _layers(graph: DependencyGraph, view: str, channel: grpc.Channel) -> Iterator[Figure]:
+    """One call by layer: what each takes by itself, and an echo of as many bytes for the transport both ways."""
+    asked = questions(seed5k(), view)
+    decoded = [traverse_question(pb.TraverseRequest.FromString(request)) for request in asked]
+    lengths = [str(len(answer(graph, request, FRESHNESS, LIMIT))).encode() for request in asked]
+    found, echo = [walk(graph, question) for question in decoded], raw(channel, ECHO)
+    places = len(asked)
+    layers: dict[str, Call] = {
+        "transport, both ways (echo of as many bytes)": lambda n: echo(lengths[n % places]),
+        "decode": lambda n: traverse_question(pb.TraverseRequest.FromString(asked[n % places])),
+        "walk": lambda n: walk(graph, decoded[n % places]),
+        "encode": lambda n: joined_answer(
+            graph, found[n % places], traverse_freshness(FRESHNESS), LIMIT, full=view == "FULL"
+        ),
+    }
+    taken = take_turns(*layers.values(), pairs=CALLS)
+    for name, times in zip(layers, taken, strict=True):
+        yield typical("layers", f"Traverse, seed5k, {HOPS} hops, {view}: {name}", times)
