@@ -24,7 +24,7 @@ from server.rpc.ports import LiveGraph
 from server.rpc.traverse_answer import joined_answer, walk
 from server.rpc.validate import Check
 from server.turns import Turns
-from server.wire.fields import field
+from server.wire.fields import field, varint
 
 MAX_REQUESTS = 1_000
 # Tags and lengths of a result and the outcome in it, at most.
@@ -128,18 +128,20 @@ async def _answers(graph: DependencyGraph, freshness: Freshness, asked: Sequence
             limit_bytes=str(limit),
         )
     own_freshness = field(TRAVERSE_FRESHNESS, said)
-    results, turns = [], Turns()
+    pieces: list[bytes] = []
+    turns = Turns()
     for each in asked:
         # No outcome leaves less room than that there is none left.
-        result = _result(graph, each, own_freshness, room + len(no_room)) or no_room
-        room -= len(result) - len(no_room)
-        results.append(result)
+        result = _result(graph, each, own_freshness, room + len(no_room)) or (no_room,)
+        room -= sum(map(len, result)) - len(no_room)
+        pieces += result
         await turns.next()
-    return b"".join((*results, head))
+    pieces.append(head)
+    return b"".join(pieces)
 
 
-def _result(graph: DependencyGraph, asked: Asked, freshness: bytes, room: int) -> bytes | None:
-    """Answer one request as a result; None = that takes more bytes than there is room."""
+def _result(graph: DependencyGraph, asked: Asked, freshness: bytes, room: int) -> tuple[bytes, ...] | None:
+    """Answer one request as a result, in pieces; None = that takes more bytes than there is room."""
     try:
         if isinstance(asked, DomainError):
             raise asked
@@ -147,8 +149,12 @@ def _result(graph: DependencyGraph, asked: Asked, freshness: bytes, room: int) -
         answer = joined_answer(graph, found, freshness, room - _RESULT_HEADER, full=asked.full)
     except DomainError as error:
         result = _failed(error)
-        return result if len(result) <= room else None
-    return None if answer is None else field(BATCH_RESULT, field(RESULT_TRAVERSAL, answer))
+        return (result,) if len(result) <= room else None
+    if answer is None:
+        return None
+    # The answer itself is not copied until all are joined.
+    outcome = RESULT_TRAVERSAL + varint(len(answer))
+    return BATCH_RESULT + varint(len(outcome) + len(answer)) + outcome, answer
 
 
 def _failed(error: DomainError) -> bytes:

@@ -6,7 +6,6 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from depgraph.v1 import catalog_service_pb2, dependency_service_pb2, graph_service_pb2, types_pb2
-from graphcore import Component
 from server.domain.alerts import Alert
 from server.domain.consistency import Freshness, Ingestion
 from server.domain.dependencies import Dependency, DependencyRow, IngestResult
@@ -81,13 +80,6 @@ def alert(row: Alert) -> types_pb2.CircularDependencyAlert:
         acknowledged_by=row.acknowledged_by,
         resolution_notes=row.resolution_notes,
         detect_time=timestamp(row.detected_at),
-    )
-
-
-def component(found: Component) -> graph_service_pb2.Component:
-    """Write a strongly connected component."""
-    return graph_service_pb2.Component(
-        members=found.members, size=found.size, edge_count=found.edge_count, is_cycle=found.is_cycle
     )
 
 

@@ -32,7 +32,9 @@ async def test_reflection_lists_every_service(channel: grpc.aio.Channel) -> None
     ]
 
 
-@pytest.mark.parametrize("symbol", [*CONTRACT, "depgraph.v1.TraverseRequest", "grpc.health.v1.Health"])
+@pytest.mark.parametrize(
+    "symbol", [*CONTRACT, "depgraph.v1.TraverseRequest", "google.rpc.Status", "grpc.health.v1.Health"]
+)
 async def test_reflection_describes_what_it_lists(channel: grpc.aio.Channel, symbol: str) -> None:
     answer = await reflect(channel, file_containing_symbol=symbol)
     files = [

@@ -14,7 +14,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from depgraph.v1 import types_pb2 as pb
-from graphcore import Component
 from server.domain.alerts import ALERT_STATUSES, Alert, AlertStatus
 from server.domain.consistency import Freshness
 from server.domain.dependencies import (
@@ -173,16 +172,6 @@ def test_an_alert_is_shown_with_what_was_said_about_it(status: AlertStatus) -> N
     assert pb.AlertStatus.Name(message.status) == f"ALERT_STATUS_{status.upper()}"
     assert not message.HasField("resolution_notes")
     assert message.detect_time.ToDatetime(tzinfo=UTC) == NOW
-
-
-def test_a_component_tells_its_size_and_whether_it_is_a_cycle() -> None:
-    message = encode.component(Component(("a", "b"), 3))
-    assert (list(message.members), message.size, message.edge_count, message.is_cycle) == (
-        ["a", "b"],
-        2,
-        3,
-        True,
-    )
 
 
 @given(st.timedeltas(timedelta(0), timedelta(days=10_000)))
