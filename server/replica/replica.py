@@ -43,6 +43,8 @@ class Replica:
         self._longest_wait = longest_wait
         self._graph = DependencyGraph()
         self._position: FeedPosition | None = None
+        # The token of the position: every answer tells it, and making it takes longer than a walk.
+        self._token = ""
         self._state = FeedState.WARMING
         self._waiters = Waiters()
         self._stillness = Stillness()
@@ -127,6 +129,7 @@ class Replica:
 
     def _publish(self, position: FeedPosition, ticket: int) -> None:
         self._position = position
+        self._token = position.revision.token
         self._state = FeedState.FOLLOWING
         self._done = ticket
         self._level_at = self._begun_at.pop(ticket)
@@ -223,8 +226,7 @@ class Replica:
 
     def freshness(self) -> Freshness:
         """Which snapshot memory holds now, and for how long that was not confirmed."""
-        revision = self._position.revision.token if self._position else ""
-        return Freshness(revision, timedelta(seconds=time.monotonic() - self._level_at))
+        return Freshness(self._token, timedelta(seconds=time.monotonic() - self._level_at))
 
     def status(self) -> ReplicaStatus:
         """How the replica follows the database."""
