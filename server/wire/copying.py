@@ -20,6 +20,8 @@ from server.wire.kernels.layout import (
     FLAGS,
     FULL,
     LENGTH,
+    LEVEL_COLUMNS,
+    LEVELS,
     NAME,
     ODD,
     ROW,
@@ -49,7 +51,7 @@ Batch = TypeVar("Batch", ServiceBatch, DependencyBatch)
 class BatchSize(NamedTuple):
     """How much makes a batch: the bytes that are waited for, and the most rows. The default takes some milliseconds."""
 
-    content: int = 384 * 1024
+    content: int = 128 * 1024
     rows: int = 4_096
 
 
@@ -65,7 +67,7 @@ class _Copy(ABC, Generic[Batch]):
         self._sizes = sizes
         self._fields = np.zeros((len(sizes), FIELD_COLUMNS), np.int64)
         self._columns = np.zeros((columns, size.rows), np.int64)
-        self._out = np.empty(2 * size.content, np.uint8)
+        self._out = np.empty(8 * size.content, np.uint8)
 
     def take(self, chunk: bytes) -> list[Batch]:
         """Take in the next bytes of the stream, cut anywhere; returns what became complete, mostly nothing or one batch."""
@@ -129,6 +131,7 @@ class ServiceCopy(_Copy[ServiceBatch]):
     def __init__(self, size: BatchSize = DEFAULT_SIZE) -> None:
         super().__init__(SERVICE_COLUMNS, SERVICE_SIZES, size)
         self._names = NameTable()
+        self._levels = np.zeros((LEVELS, LEVEL_COLUMNS), np.int64)
 
     def dependencies(self) -> "DependencyCopy":
         """Return the reader for the dependencies between the services read so far."""
@@ -148,6 +151,7 @@ class ServiceCopy(_Copy[ServiceBatch]):
             names.count,
             names.starts,
             names.names,
+            self._levels,
         )
         return rows
 

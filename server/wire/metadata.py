@@ -37,7 +37,7 @@ def struct_of(text: str) -> Struct:
 
 
 def struct_bytes(text: str) -> bytes:
-    """Write what ``struct_of`` reads, keys in their order: equal text gives equal bytes. O(size)."""
+    """Write what ``struct_of`` reads: equal text gives equal bytes. O(size)."""
     if text == "{}" or not text:
         return b""
     if len(text) <= _REMEMBERED_LENGTH:
@@ -82,11 +82,11 @@ def _struct_bytes(text: str) -> bytes:
 
 
 def _fields(value: dict[str, Json], levels: int) -> bytes:
-    """Write the entries of a map, sorted as protobuf sorts them where it is asked to be deterministic."""
+    """Write the entries of a map in the order of the text, which is always the same for equal ``jsonb``."""
     return b"".join(
         [
-            field(b"\n", field(b"\n", key.encode()) + field(b"\x12", _value(value[key], levels - 1)))
-            for key in sorted(value)
+            field(b"\n", field(b"\n", key.encode()) + field(b"\x12", _value(item, levels - 1)))
+            for key, item in value.items()
         ]
     )
 

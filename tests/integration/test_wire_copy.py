@@ -50,6 +50,12 @@ INSERT INTO services (service_id, metadata, criticality, team, discovered, creat
     ('deep', (repeat('{"x":', 60) || '1' || repeat('}', 60))::jsonb, 'medium', 'x', false, now(), now()),
     ('digits', ('{"n": ' || repeat('9', 5000) || ', "m": 1e400}')::jsonb, 'medium', 'x', false, now(), now()),
     ('large', jsonb_build_object('text', repeat('text ', 400000)), 'medium', 'x', false, now(), now()),
+    ('lists', '{"": [[], {}, [[0], {"": {}}], 1, -2.25, 999999999999999, 1000000000000000, 0.000000000000001], "t": true}', 'low', 'x', true, now(), now()),
+    ('escapes', '{"q": "\\"\\\\\\/\\n\\t\\b\\f\\r", "u": "\\u0001", "\\"": "\\u00e4 \\ud83e\\udd8a"}', 'low', 'x', true, now(), now()),
+    ('simple escapes', '{"q": "\\"\\\\\\/\\n\\t\\b\\f\\r", "\\"": "\\u00e4 \\ud83e\\udd8a"}', 'low', 'x', true, now(), now()),
+    ('lengths', jsonb_build_object(repeat('k', 128), repeat('v', 127), 'v', jsonb_build_array(repeat('ж', 64), repeat('x', 20000))), 'low', 'x', true, now(), now()),
+    ('levels', '{"a": {"b": {"c": {"d": {"e": {"f": {"g": 1}}}}}}}', 'low', 'x', true, now(), now()),
+    ('a level more', '{"a": {"b": {"c": {"d": {"e": {"f": {"g": {"h": 1}}}}}}}}', 'low', 'x', true, now(), now()),
     ('nothing', NULL, NULL, NULL, NULL, NULL, NULL);
 """
 
@@ -66,7 +72,7 @@ FROM services AS a, services AS b, (VALUES
     ('sync', 'hard', 'x', 2147483647, '{"max_retries": 1e999}', 'manual', '-Infinity', now(), false, now(), now()),
     ('synchronous', 'hard', 'x', 128, '{"max_retries": true}', 'manual', 4.9e-324, now(), false, now(), now()),
     ('sync', 'sync', 'x', 127, '{"max_retries": 2.5, "backoff_strategy": "odd"}', 'manual', 0.5, now(), true, now(), now()),
-    ('sync', 'hard', 'x', 16384, NULL, 'kubernete5', 0.5, now(), NULL, now(), now()),
+    ('sync', 'hard', 'x', 16384, NULL, 'kubernete5', 0.5, now(), false, now(), now()),
     ('sync', 'hard', 'x', 16383, NULL, 'manual', 0.5, '-infinity', false, 'infinity', '9999-12-31 23:59:59.999999+00'),
     (NULL, 'hard', 'x', 1, NULL, 'manual', 0.5, now(), false, now(), now()),
     ('sync', 'hard', 'x', 1, '{"max_retries": 1}', 'manual', NULL, now(), NULL, now(), NULL)

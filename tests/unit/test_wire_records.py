@@ -69,10 +69,9 @@ def test_metadata_that_a_struct_cannot_hold_is_shown_as_everywhere_else(metadata
     assert wire.service_of(wire.service_record(row)) == encode.service(row)
 
 
-def test_metadata_is_written_in_the_order_of_its_keys() -> None:
-    one = wire.service_record(SERVICE._replace(metadata='{"b": 1, "aa": 2, "ä": 3}'))
-    other = wire.service_record(SERVICE._replace(metadata='{"ä": 3, "aa": 2, "b": 1}'))
-    assert one == other
+def test_the_keys_of_metadata_stay_in_the_order_that_postgresql_has_them_in() -> None:
+    record = wire.service_record(SERVICE._replace(metadata='{"b": 1, "aa": 2, "ä": 3}'))
+    assert record.index(b"b") < record.index(b"aa") < record.index("ä".encode())
 
 
 def test_large_metadata_makes_a_long_record_and_is_not_remembered() -> None:

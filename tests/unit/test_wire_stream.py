@@ -126,3 +126,28 @@ def test_a_time_behind_the_year_9999_is_refused_as_the_driver_refuses_it() -> No
     copy.take(copy_stream([service(1)]).replace(written, pack(">q", 252_455_616_000_000_000)))
     with pytest.raises(OverflowError):
         copy.finish()
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        '{"tier": "gold", "owner": "ж", "n": [1, -2.5, true, false, null, [], {}], "deep": {"a": {"b": {}}}}',
+        '{"text": "' + "x" * 20_000 + '"}',
+        r'{"quoted \"": "\\ \/ \n\t"}',
+    ],
+)
+def test_usual_rows_are_written_by_kernels_alone(metadata: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [service(1)._replace(metadata=metadata, team="x"), service(2)]
+    edges = [dependency(1, 1, 2)._replace(protocol="grpc", timeout_ms=3, is_stale=True)]
+    expected = service_columns(rows), dependency_columns(edges, rows)
+
+    def refused(*_: object) -> bytes:
+        raise AssertionError
+
+    for name in ("with_metadata", "with_retries", "service_record", "dependency_record"):
+        monkeypatch.setattr(f"server.wire.copying.{name}", refused)
+    copy = wire.service_copy()
+    nodes = read_services([*copy.take(copy_stream(rows)), *copy.finish()])
+    edge_copy = copy.dependencies()
+    found = read_dependencies([*edge_copy.take(copy_stream(edges)), *edge_copy.finish()])
+    assert (nodes, found) == expected

@@ -43,6 +43,16 @@ DEPENDENCY_SIZES = np.array(
     np.int64,
 )
 
+# Levels of nested metadata. The first row is no level but where reading and writing are.
+PLACE = 0
+READ, WRITE = range(2)
+# Of a level: where the lengths stand of the object or list, of the value that it is, and of the entry of the map above (-1 = none).
+CONTAINER, VALUE, ENTRY, IS_OBJECT = range(4)
+LEVEL_COLUMNS = 4
+LEVELS = 10
+# A Struct takes at most so many bytes for a byte of its text.
+INFLATION = 6
+
 # Bytes left free before a message for its tag and its length.
 HEAD = 6
 # Bytes of a brief without a name.

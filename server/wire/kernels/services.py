@@ -24,6 +24,7 @@ from server.wire.kernels.layout import (
     FREE,
     FULL,
     HEAD,
+    INFLATION,
     LENGTH,
     MALFORMED,
     MODES,
@@ -40,6 +41,7 @@ from server.wire.kernels.layout import (
     WHOLE,
     WORDS,
 )
+from server.wire.kernels.metadata import put_struct
 
 _RECORD_TAG, _BRIEF_TAG = 0x0A, 0x12
 _ID, _NAME, _METADATA, _CRITICALITY, _TEAM, _DISCOVERED, _CREATED, _UPDATED = range(8)
@@ -59,8 +61,8 @@ def put_name(stream: Any, fields: Any, keys: Any, node: int, starts: Any, names:
     return int(text)
 
 
-@kernel("void(uint8[::1], int64[:, ::1], uint8[::1], int64[:, ::1], int64, int64)")
-def put_service(stream: Any, fields: Any, out: Any, columns: Any, row: int, free: int) -> None:
+@kernel("void(uint8[::1], int64[:, ::1], uint8[::1], int64[:, ::1], int64, int64, int64[:, ::1])")
+def put_service(stream: Any, fields: Any, out: Any, columns: Any, row: int, free: int, levels: Any) -> None:
     """Write the record of a row from a position on, and note in its columns how that went."""
     columns[SPLIT, row] = ODD
     columns[START, row] = columns[END_, row] = free
@@ -80,8 +82,12 @@ def put_service(stream: Any, fields: Any, out: Any, columns: Any, row: int, free
         out[at + 1] = 0
         at += 2
     else:
-        split = at
-        columns[TEXT, row], columns[LENGTH, row] = text, length
+        written = put_struct(stream, text, length, out, at, levels)
+        if written < 0:
+            split = at
+            columns[TEXT, row], columns[LENGTH, row] = text, length
+        else:
+            at = written
     word = find_word(
         stream, fields[_CRITICALITY, BEGIN], fields[_CRITICALITY, SIZE], SERVICE_CRITICALITIES, MODES
     )
@@ -104,7 +110,7 @@ def put_service(stream: Any, fields: Any, out: Any, columns: Any, row: int, free
 
 @kernel(
     "int64(uint8[::1], int64[::1], int64[::1], int64[:, ::1], uint8[::1], int64[:, ::1],"
-    " uint32[:, ::1], int64, int64[::1], uint8[::1])"
+    " uint32[:, ::1], int64, int64[::1], uint8[::1], int64[:, ::1])"
 )
 def encode_services(
     stream: Any,
@@ -117,12 +123,13 @@ def encode_services(
     node: int,
     starts: Any,
     names: Any,
+    levels: Any,
 ) -> int:
     """
     Write the records of the rows in a span of the stream, as many as there are columns and bytes for; returns how many.
 
     ``node`` is the position of the first; ``keys`` and ``starts`` have room for as many rows as columns have, ``names`` for all the
-    bytes of the span and more. The span then begins behind the last row, and STATE tells why that was the last.
+    bytes of the span and more; ``levels`` are scratch. The span then begins behind the last row, and STATE tells why that was the last.
     """
     at, free, row = span[AT], 0, 0
     state = FULL
@@ -131,11 +138,11 @@ def encode_services(
         if following < 0 or fields[_ID, SIZE] < 0:
             state = following if following < 0 else MALFORMED
             break
-        if free + FIXED + following - at > out.shape[0]:
+        if free + FIXED + following - at + INFLATION * fields[_METADATA, SIZE] > out.shape[0]:
             break
         columns[ROW, row] = at
         columns[NAME, row] = put_name(stream, fields, keys, node + row, starts, names)
-        put_service(stream, fields, out, columns, row, free)
+        put_service(stream, fields, out, columns, row, free, levels)
         free = max(free, columns[END_, row])
         at = following
         row += 1
