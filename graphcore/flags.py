@@ -84,11 +84,6 @@ class EdgeFilter:
         """Tell whether a dependency with these flags and this confidence counts."""
         return not flags & ~self.allowed and confidence >= self.min_confidence
 
-    @property
-    def passes_all_fresh(self) -> bool:
-        """Whether staleness is the only thing that can keep a dependency out."""
-        return self.allowed | STALE == ALL_FLAGS and self.min_confidence <= 0.0
-
 
 def _union(wanted: Iterable[EdgeFlag], dimension: EdgeFlag) -> int:
     """Join the bits wanted of one dimension; none wanted = the whole dimension."""

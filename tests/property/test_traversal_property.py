@@ -1,18 +1,27 @@
 """Traversals of random graphs against a plain search and against networkx. No I/O."""
 
+from collections.abc import Iterator
 from uuid import UUID
 
 import networkx as nx
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graphcore import Direction, Traversal, traverse
 from tests.support import oracle
 from tests.support.graphs import edge_filter, filters, graph_of, tables
+from tests.support.kernel_forms import FORMS, kernels_in_form
 from tests.support.rows import PlainFilter, Tables
 
 DIRECTIONS = st.sampled_from(Direction)
 DEPTHS = st.integers(1, 10)
+
+
+@pytest.fixture(scope="module", params=FORMS, autouse=True)
+def form(request: pytest.FixtureRequest) -> Iterator[None]:
+    with kernels_in_form(request.param):
+        yield
 
 
 @st.composite

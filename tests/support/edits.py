@@ -1,0 +1,82 @@
+"""Random edits of the tables, and the change sets that a feed would make of them."""
+
+from collections.abc import Callable
+from typing import TypeAlias
+from uuid import UUID
+
+from hypothesis import strategies as st
+
+from graphcore import ChangeSet
+from tests.support.graphs import change_set, plain_edges
+from tests.support.rows import PlainEdge, PlainService, Tables
+
+SERVICES = [UUID(int=number) for number in range(1, 8)]
+EDGES = [UUID(int=number) for number in range(101, 116)]
+NAMES = [f"name-{number}" for number in range(8)]
+
+Edit: TypeAlias = Callable[[Tables], None]
+
+
+def put_service(key: UUID, name: str) -> Edit:
+    """Create or rename a service; whoever has the name gets the one given up for it, or goes if there is none."""
+
+    def edit(rows: Tables) -> None:
+        former = rows.services.get(key)
+        for other in [other for other in rows.services.values() if other.name == name and other.key != key]:
+            if former is None:
+                del rows.services[other.key]
+            else:
+                rows.services[other.key] = other._replace(name=former.name)
+        rows.services[key] = PlainService(key, name)
+
+    return edit
+
+
+def remove_service(key: UUID, cascade: bool) -> Edit:
+    def edit(rows: Tables) -> None:
+        rows.services.pop(key, None)
+        for edge in list(rows.edges.values()):
+            if cascade and key in {edge.source, edge.target}:
+                del rows.edges[edge.key]
+
+    return edit
+
+
+def put_edge(edge: PlainEdge) -> Edit:
+    def edit(rows: Tables) -> None:
+        rows.edges[edge.key] = edge
+
+    return edit
+
+
+def remove_edge(key: UUID) -> Edit:
+    def edit(rows: Tables) -> None:
+        rows.edges.pop(key, None)
+
+    return edit
+
+
+def edits() -> st.SearchStrategy[Edit]:
+    service, edge = st.sampled_from(SERVICES), st.sampled_from(EDGES)
+    edges = plain_edges(edge, service)
+    return st.one_of(
+        st.builds(put_service, service, st.sampled_from(NAMES)),
+        st.builds(put_edge, edges),
+        st.builds(put_edge, edges),
+        st.builds(remove_service, service, st.booleans()),
+        st.builds(remove_edge, edge),
+    )
+
+
+def difference(before: Tables, after: Tables, unchanged_too: bool) -> ChangeSet:
+    """What a feed would report; with ``unchanged_too`` also rows that are as they were and keys that never were."""
+    return change_set(
+        [row for row in after.services.values() if unchanged_too or before.services.get(row.key) != row],
+        [row for row in after.edges.values() if unchanged_too or before.edges.get(row.key) != row],
+        [key for key in (SERVICES if unchanged_too else before.services) if key not in after.services],
+        [key for key in (EDGES if unchanged_too else before.edges) if key not in after.edges],
+    )
+
+
+def snapshot(rows: Tables) -> Tables:
+    return Tables(dict(rows.services), dict(rows.edges))
