@@ -5,9 +5,11 @@ Nothing here imports numba or LLVM.
 """
 
 import hashlib
+import pkgutil
 import platform
 import sys
 from collections.abc import Iterable
+from functools import cache
 from importlib.machinery import EXTENSION_SUFFIXES
 from importlib.metadata import PackageNotFoundError, version
 from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
@@ -17,8 +19,8 @@ import numpy as np
 
 from graphcore.compiled.kernel import Kernel
 
-FORMAT = 1
-"""Raised whenever this package makes other code out of the same kernel."""
+_MAKERS = ("compiler.py", "entry.py", "keys.py", "scratch.py", "signature.py", "table.py")
+"""Sources in this package that decide which code a kernel becomes, and what that code expects of the loader."""
 
 COMPILERS = ("numba", "llvmlite", "numpy")
 
@@ -31,12 +33,12 @@ _NAMED_VALUES = (type, FunctionType, BuiltinFunctionType, np.ufunc)
 
 def environment_key() -> Key:
     """
-    Return the key of everything but the kernels: interpreter, platform, versions of the compilers.
+    Return the key of everything but the kernels: interpreter, platform, compilers, and this package itself.
 
     The processor's model is not part of it, since code is compiled for every processor of an architecture.
     """
     return _digest(
-        FORMAT,
+        *map(_source_digest, _MAKERS),
         platform.machine(),
         sys.platform,
         EXTENSION_SUFFIXES[0],
@@ -109,6 +111,16 @@ def _code(code: CodeType) -> list[Any]:
     return [code.co_code.hex(), code.co_varnames, code.co_names, code.co_argcount, constants]
 
 
+@cache
+def _source_digest(name: str) -> Key:
+    try:
+        source = pkgutil.get_data(__package__, name)
+    except OSError:  # installed without sources: the version of what it was installed with stands for them
+        source = _version("depgraph").encode()
+    return hashlib.sha256(source or b"").hexdigest()
+
+
+@cache
 def _version(package: str) -> str:
     try:
         return version(package)
