@@ -89,6 +89,7 @@ def search(
     part = COUNT if whole else FRESH
     marks, queue, ends = scratch[MARKS + walk], scratch[QUEUE + walk], scratch[ENDS + walk]
     neighbours, flags = pool[NEIGHBOUR], pool[FLAGS]
+    checked = blocked != 0 or floor > 0.0
     tick = scratch[ANSWER, TICK]
     marks[start] = tick
     queue[0] = start
@@ -107,10 +108,13 @@ def search(
                 first = nodes[node, side + START]
                 for slot in range(first, first + nodes[node, side + part]):
                     neighbour = neighbours[slot]
-                    if marks[neighbour] < tick and passes(pool, confidence, slot, blocked, floor):
-                        marks[neighbour] = tick + depth
-                        queue[tail] = neighbour
-                        tail += 1
+                    if marks[neighbour] >= tick:
+                        continue
+                    if checked and not passes(pool, confidence, slot, blocked, floor):
+                        continue
+                    marks[neighbour] = tick + depth
+                    queue[tail] = neighbour
+                    tail += 1
             if tail > enough:
                 break
         ends[depth] = tail
@@ -217,9 +221,10 @@ def collect(
                 continue
             if truncated and kept[neighbour] != tick:
                 continue
-            if passes(pool, confidence, slot, blocked, floor):
-                crossed[tail] = edges[slot]
-                tail += 1
+            if checked and not passes(pool, confidence, slot, blocked, floor):
+                continue
+            crossed[tail] = edges[slot]
+            tail += 1
     return int(tail)
 
 
