@@ -115,6 +115,8 @@ class ComponentIndex:
         if search is self._search:
             notes = self._notes
             self._search, self._notes = None, []
+            if self.is_ready:
+                return True
             self._state, self._order, self._counters = search.state, search.order, search.counters
             self.is_ready = True
             if notes:
@@ -123,13 +125,11 @@ class ComponentIndex:
 
     def update(self, edits: ComponentEdits) -> Touched | None:
         """Take a change set into account that the traversal index holds already; None = everything may have changed."""
-        if self.is_ready:
-            return self._apply(edits)
         if self._search is not None:
             self._notes.append(edits)
             if sum(map(len, self._notes)) > _MOST_NOTES:
                 self._search, self._notes = None, []
-        return None
+        return self._apply(edits) if self.is_ready else None
 
     def label(self, node: int) -> int:
         """Which component a node is in. O(1)."""

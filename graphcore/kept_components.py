@@ -32,6 +32,11 @@ class KeptComponents:
         self._touched: Touched | None = None
 
     @property
+    def is_known(self) -> bool:
+        """Whether every change is being taken into account: somebody asked before, and nothing is to be searched."""
+        return self._index.is_ready
+
+    @property
     def is_ready(self) -> bool:
         """Whether one may ask without waiting: components are known, or the graph is small."""
         at_once = AT_ONCE_COMPILED if runs_compiled() else AT_ONCE_PLAIN

@@ -67,7 +67,12 @@ from graphcore.kernels.layout import EDGE, FRESH, NEIGHBOUR, OUT, START
 REACHES, GAVE_UP, RAN_DRY = 0, 1, 2
 """What ``still_reaches`` says: yes; unknown, for it takes too much work; or no: RAN_DRY + the side that ran dry."""
 
-NARROW = 1024
+NARROW = 32
+"""
+The share of the room between two orders that split-off parts take. A double holds some 1,000 parts split off one after the other, or nine splits of
+what was split off; the narrower, the more of the former and the fewer of the latter.
+"""
+
 NOBODY = -1
 
 

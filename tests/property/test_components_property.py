@@ -1,10 +1,12 @@
 """Strongly connected components and the adjacency list of random graphs against networkx and plain sets. No I/O."""
 
+from itertools import pairwise
+
 import networkx as nx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graphcore import adjacency, components
+from graphcore import ChangeSet, Components, DependencyGraph, adjacency, components
 from tests.support.graphs import change_set, graph_of, tables
 from tests.support.rows import PlainEdge, Tables
 
@@ -20,15 +22,14 @@ def reference_of(rows: Tables) -> "nx.MultiDiGraph[str]":
     return reference
 
 
-@settings(max_examples=200)
-@given(tables())
-def test_components_are_those_of_networkx(rows: Tables) -> None:
-    found = components(graph_of(rows))
+def assert_right(found: Components, rows: Tables) -> None:
     expected = sorted(
         tuple(sorted(members)) for members in nx.strongly_connected_components(reference_of(rows))
     )
-    assert sorted(component.members for component in found.largest_first(1)) == expected
-    for component in found.largest_first(1):
+    listed = found.largest_first(1)
+    assert sorted(component.members for component in listed) == expected
+    assert found.largest_first() == [component for component in listed if component.is_cycle]
+    for component in listed:
         inside = [
             edge
             for edge in fresh_edges(rows)
@@ -37,6 +38,12 @@ def test_components_are_those_of_networkx(rows: Tables) -> None:
         assert component.edge_count == len(inside)
         assert component.is_cycle is (len(component.members) > 1)
         assert all(found.of(name) == component for name in component.members)
+
+
+@settings(max_examples=200)
+@given(tables())
+def test_components_are_those_of_networkx(rows: Tables) -> None:
+    assert_right(components(graph_of(rows)), rows)
 
 
 @settings(max_examples=100)
@@ -51,6 +58,52 @@ def test_the_largest_come_first_and_none_is_smaller_than_asked(rows: Tables, min
     )
 
 
+def difference(before: Tables, after: Tables) -> ChangeSet:
+    return change_set(
+        [row for key, row in after.services.items() if before.services.get(key) != row],
+        [row for key, row in after.edges.items() if before.edges.get(key) != row],
+        before.services.keys() - after.services.keys(),
+        before.edges.keys() - after.edges.keys(),
+    )
+
+
+@settings(max_examples=150)
+@given(st.lists(tables(max_services=8, max_edges=20), min_size=2, max_size=6), st.booleans())
+def test_components_that_are_kept_while_the_graph_changes_are_those_of_networkx(
+    states: list[Tables], one_by_one: bool
+) -> None:
+    graph, held = DependencyGraph(), Tables({}, {})
+    components(graph).largest_first()
+    for rows in states:
+        steps = [rows]
+        if one_by_one:
+            common = {key: row for key, row in held.edges.items() if rows.edges.get(key) == row}
+            steps = [Tables(rows.services, common), rows]
+            for key, row in rows.edges.items():
+                common = {**common, key: row}
+                steps.insert(-1, Tables(rows.services, common))
+        for step in steps:
+            graph.apply(difference(held, step))
+            held = step
+            assert_right(components(graph), step)
+
+
+@settings(max_examples=100)
+@given(st.lists(tables(max_services=8, max_edges=20), min_size=3, max_size=6))
+def test_components_that_were_searched_aside_are_those_of_the_graph_as_it_is_then(
+    states: list[Tables],
+) -> None:
+    graph, held = DependencyGraph(), Tables({}, {})
+    for before, meanwhile in pairwise(states):
+        graph.apply(difference(held, before))
+        search = graph.kept_components.begin()
+        graph.apply(difference(before, meanwhile))
+        search.run()
+        graph.kept_components.adopt(search)
+        assert_right(components(graph), meanwhile)
+        held = meanwhile
+
+
 @settings(max_examples=100)
 @given(tables(), st.data())
 def test_components_are_right_after_services_are_removed(rows: Tables, data: st.DataObject) -> None:
@@ -59,10 +112,7 @@ def test_components_are_right_after_services_are_removed(rows: Tables, data: st.
     gone = data.draw(st.sets(st.sampled_from(list(rows.services))))
     graph.apply(change_set(removed_services=gone))
     left = Tables({key: row for key, row in rows.services.items() if key not in gone}, rows.edges)
-    expected = sorted(
-        tuple(sorted(members)) for members in nx.strongly_connected_components(reference_of(left))
-    )
-    assert sorted(component.members for component in components(graph).largest_first(1)) == expected
+    assert_right(components(graph), left)
 
 
 @settings(max_examples=100)

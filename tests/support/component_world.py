@@ -25,7 +25,7 @@ class Edge:
 
 @dataclass
 class ComponentWorld:
-    """Edges by number, nodes by number; ``apply`` is one change set, whatever was edited since the one before."""
+    """Nodes and edges by number. One change set is what was edited between two calls of ``apply``."""
 
     work: int | None = None
     floor: float = 0.0
@@ -87,8 +87,8 @@ class ComponentWorld:
         self._gained += self._if_it_counts(edge)
         self.arrays.reflag([number], [STALE * edge.stale], [edge.confidence])
 
-    def apply(self) -> Touched | None:
-        """Tell the index what was edited."""
+    def edits(self) -> ComponentEdits:
+        """Everything that was edited since this was last asked."""
         edits = ComponentEdits(
             _pairs(self._lost),
             _pairs(self._gained),
@@ -96,7 +96,11 @@ class ComponentWorld:
             [node for node in self._touched_nodes if node not in self.nodes],
         )
         self._lost, self._gained, self._touched_nodes = [], [], set()
-        return self.index.update(edits)
+        return edits
+
+    def apply(self) -> Touched | None:
+        """Tell the index what was edited."""
+        return self.index.update(self.edits())
 
     def begin(self) -> ComponentSearch:
         return self.index.begin(np.array(sorted(self.nodes), np.int32))

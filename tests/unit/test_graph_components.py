@@ -14,6 +14,7 @@ from graphcore import (
     ServiceRecord,
     UnknownServiceError,
     components,
+    kept_components,
 )
 
 
@@ -59,6 +60,75 @@ def test_a_service_that_is_not_there_has_no_component() -> None:
 
 def test_a_ring_of_fifty_thousand_services_is_found_without_deep_recursion() -> None:
     assert components(ring(50_000)).of("s0").size == 50_000
+
+
+def test_what_was_answered_stays_as_it_was() -> None:
+    graph = ring(3)
+    found, listed = components(graph).of("s1"), components(graph).largest_first()
+    graph.apply(ChangeSet(removed_services=[1]))
+    assert found == Component(("s0", "s1", "s2"), 3)
+    assert listed == [found]
+
+
+def test_a_component_is_made_once_until_it_changes() -> None:
+    graph = ring(3)
+    found = components(graph).of("s1")
+    graph.apply(ChangeSet([ServiceRecord("x", "x")], (), [DependencyRecord("xs", "x", 0)]))
+    assert components(graph).of("s1") is found
+    assert components(graph).largest_first() == [found]
+
+
+def test_what_was_made_of_the_members_is_kept_while_only_dependencies_between_them_change() -> None:
+    graph = ring(3)
+    found = components(graph).of("s1")
+    found.memo.members, found.memo.whole = b"members", b"whole"
+    graph.apply(ChangeSet(upserted_dependencies=[DependencyRecord("again", 0, 1)]))
+    richer = components(graph).of("s1")
+    assert (richer.edge_count, richer.memo.members, richer.memo.whole) == (4, b"members", None)
+    assert components(graph).largest_first() == [richer]
+    graph.apply(ChangeSet(upserted_services=[ServiceRecord(2, "renamed")]))
+    renamed = components(graph).of("renamed")
+    assert (renamed.members, renamed.memo.members) == (("renamed", "s0", "s1"), None)
+
+
+def test_nothing_is_kept_for_those_who_never_ask() -> None:
+    graph = ring(3)
+    graph.apply(ChangeSet(removed_dependencies=[0]))
+    assert graph.kept_components.take_touched() is None
+    assert not graph.kept_components.is_known
+
+
+def test_a_large_graph_is_ready_once_a_search_was_adopted(monkeypatch: pytest.MonkeyPatch) -> None:
+    for bound in ("AT_ONCE_COMPILED", "AT_ONCE_PLAIN"):
+        monkeypatch.setattr(kept_components, bound, 5)
+    graph = ring(3)
+    kept = graph.kept_components
+    ready_before, search = kept.is_ready, kept.begin()
+    graph.apply(ChangeSet(removed_dependencies=[0]))
+    search.run()
+    assert kept.adopt(search)
+    assert (ready_before, kept.is_ready) == (False, True)
+    assert components(graph).largest_first() == []
+
+
+def test_a_large_graph_that_nobody_searched_is_searched_when_it_is_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(kept_components, "AT_ONCE_COMPILED", 0)
+    assert components(ring(3)).of("s1").size == 3
+
+
+def test_what_changed_since_one_last_asked_is_told() -> None:
+    graph = ring(3)
+    components(graph).of("s0")
+    kept = graph.kept_components
+    assert kept.take_touched() is None
+    assert kept.take_touched() == (set(), set())
+    graph.apply(ChangeSet(upserted_dependencies=[DependencyRecord("again", 0, 1)]))
+    graph.apply(ChangeSet(upserted_services=[ServiceRecord("x", "x")]))
+    touched = kept.take_touched()
+    assert touched is not None
+    assert (len(touched.reformed), len(touched.recounted)) == (1, 1)
 
 
 def test_the_example_of_the_package_is_true() -> None:
