@@ -14,8 +14,10 @@ A library of its own, as much at home in a notebook as in a server:
 """
 
 from graphcore.adjacency import adjacency
+from graphcore.building import GraphBuilder
 from graphcore.changes import ChangeSet, DependencyRecord, ServiceRecord
 from graphcore.components import Component, Components, components
+from graphcore.copying import parts
 from graphcore.errors import DuplicateNameError, UnknownServiceError
 from graphcore.flags import EdgeFilter, EdgeFlag
 from graphcore.graph import DependencyGraph
@@ -32,6 +34,7 @@ __all__ = [
     "DuplicateNameError",
     "EdgeFilter",
     "EdgeFlag",
+    "GraphBuilder",
     "Reach",
     "ServiceRecord",
     "Traversal",
@@ -39,6 +42,7 @@ __all__ = [
     "UnknownServiceError",
     "adjacency",
     "components",
+    "parts",
     "reach",
     "traverse",
 ]

@@ -1,7 +1,7 @@
 """The dependency graph in memory: a pure function of the rows it was given, however they came."""
 
-from collections.abc import Callable, Hashable, Iterator, KeysView, Sequence
-from itertools import chain
+from collections.abc import Callable, Generator, Hashable, Iterator, KeysView, Sequence
+from itertools import chain, islice
 from typing import Self, TypeVar, cast
 
 import numpy as np
@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from graphcore.applying import apply_changes
 from graphcore.changes import ChangeSet, DependencyRecord, ServiceRecord
 from graphcore.component_index import ComponentIndex
+from graphcore.copying import copying
 from graphcore.dismantling import dismantle
 from graphcore.errors import UnknownServiceError
 from graphcore.kept_components import KeptComponents
 from graphcore.topology import Topology
+from graphcore.traversal_index import TraversalIndex
 from graphcore.waiting import WaitingDependencies
 
 T = TypeVar("T")
@@ -36,13 +38,13 @@ class DependencyGraph:
 
     __slots__ = ("_derived", "_topology", "_version", "_waiting", "index", "kept_components")
 
-    def __init__(self) -> None:
-        self._topology = Topology()
+    def __init__(self, topology: Topology | None = None, waiting: WaitingDependencies | None = None) -> None:
+        self._topology = Topology() if topology is None else topology
         self.index = self._topology.index
         """The adjacency of ``digraph`` as arrays, for kernels to read; changing it breaks the graph."""
         self.kept_components = KeptComponents(self.digraph, ComponentIndex(self.index))
         """What ``components`` answers from, and whether it can do so at once."""
-        self._waiting = WaitingDependencies()
+        self._waiting = WaitingDependencies() if waiting is None else waiting
         self._derived: dict[object, object] = {}
         self._version = 0
 
@@ -134,6 +136,10 @@ class DependencyGraph:
         edge = self._topology.edge_by_dependency.get(key)
         return None if edge is None else self.digraph.get_edge_data_by_index(edge)
 
+    def edge(self, key: Hashable) -> int | None:
+        """Find the index of a dependency's edge in ``digraph``; None = it waits, or is not here. O(1)."""
+        return self._topology.edge_by_dependency.get(key)
+
     @property
     def service_keys(self) -> KeysView[Hashable]:
         """The keys of all services, a view."""
@@ -167,6 +173,22 @@ class DependencyGraph:
     def waiting_dependencies(self) -> list[DependencyRecord]:
         """All dependencies that wait for a service, in no particular order; O(their number)."""
         return self._waiting.records()
+
+    def waiting_for(self, key: Hashable) -> list[DependencyRecord]:
+        """Look up the dependencies that would be placed again if a service with this key appeared; O(their number)."""
+        return self._waiting.held_for(key)
+
+    def service_lots(self, size: int) -> Iterator[list[ServiceRecord]]:
+        """Go through all services, ``size`` at a time, while the graph stands still; O(V) altogether."""
+        nodes = iter(self._topology.node_by_service.values())
+        while lot := list(islice(nodes, size)):
+            yield [self.digraph[node] for node in lot]
+
+    def dependency_lots(self, size: int) -> Iterator[list[DependencyRecord]]:
+        """Go through all dependencies that are edges, ``size`` at a time, while the graph stands still; O(E) altogether."""
+        edges = iter(self._topology.edge_by_dependency.values())
+        while lot := list(islice(edges, size)):
+            yield list(map(self.digraph.get_edge_data_by_index, lot))
 
     def derived(self, compute: "Callable[[DependencyGraph], T]") -> T:
         """Return ``compute(self)``, remembered until names, edges or staleness change (not payloads)."""
@@ -202,6 +224,21 @@ class DependencyGraph:
         """
         self._derived.clear()
         return dismantle(self._topology, self._waiting)
+
+    def making_room(self, dependency_count: int) -> Iterator[None]:
+        """Make room for more dependencies a bit at a time, while the graph stands still; that of the index is made by ``roomier``."""
+        return self._topology.dependency_payloads.growing(self.digraph.num_edges() + dependency_count)
+
+    def copying(self, index: TraversalIndex) -> Generator[None, None, "DependencyGraph"]:
+        """
+        Copy the graph a bit at a time, while it stands still; ``index`` is a copy of its own (``TraversalIndex.roomier``).
+
+        Records are shared. O(V + E), a bit in about a millisecond, but for the digraph and what is kept by service: 8 ms for a million
+        edges, 3 ms for 100,000 services.
+        """
+        topology = yield from copying(self._topology)
+        topology.index = index
+        return DependencyGraph(topology, self._waiting.copy())
 
     def _edits(self) -> int:
         return self._topology.edits + self._waiting.edits

@@ -11,6 +11,7 @@ from graphcore.changes import DependencyRecord, ServiceRecord
 from graphcore.columns import ObjectColumn
 from graphcore.flags import STALE
 from graphcore.moved import NO_PAIRS, Moved, MovedNotes
+from graphcore.shards import ShardedDict
 from graphcore.traversal_index import TraversalIndex
 
 
@@ -44,7 +45,7 @@ class Topology:
         self.digraph: rx.PyDiGraph[ServiceRecord, DependencyRecord] = rx.PyDiGraph(multigraph=True)
         self.node_by_service: dict[Hashable, int] = {}
         self.node_by_name: dict[str, int] = {}
-        self.edge_by_dependency: dict[Hashable, int] = {}
+        self.edge_by_dependency: ShardedDict[Hashable, int] = ShardedDict()
         self.index = TraversalIndex()
         self.service_payloads = ObjectColumn()
         self.service_briefs = ObjectColumn()

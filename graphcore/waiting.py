@@ -29,6 +29,18 @@ class WaitingDependencies:
         """All of them; O(their number)."""
         return [record for record, _ in self._places.values()]
 
+    def held_for(self, missing: Hashable) -> list[DependencyRecord]:
+        """Those that wait for this service; O(their number)."""
+        return [self._places[key][0] for key in self._keys_by_missing.get(missing, ())]
+
+    def copy(self) -> "WaitingDependencies":
+        """Copy it; O(those that wait)."""
+        copy = WaitingDependencies()
+        copy._places = self._places.copy()
+        copy._keys_by_missing = {missing: keys.copy() for missing, keys in self._keys_by_missing.items()}
+        copy.edits = self.edits
+        return copy
+
     def hold(self, record: DependencyRecord, missing: Hashable | None) -> None:
         """Keep a dependency until the service with key ``missing`` appears; None = no service can help it."""
         if self._places.get(record.key) == (record, missing):
