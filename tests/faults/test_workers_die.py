@@ -19,7 +19,7 @@ from server.lifecycle import restarts
 from server.lifecycle.messages import Order
 from server.lifecycle.workforce import WorkersKeepEndingError, Workforce
 from tests.support.calls import Stubs
-from tests.support.eventually import eventually
+from tests.support.eventually import PATIENCE_SECONDS, eventually
 from tests.support.plain_sql import connected
 from tests.support.serving import postmaster
 from tests.support.workers import ManyWorkers, is_running, many_workers, one_channel_each, status, status_with
@@ -120,6 +120,20 @@ async def test_workers_that_end_as_soon_as_they_are_started_are_given_up(impatie
     with pytest.raises(WorkersKeepEndingError, match=r"of 2 ended 5 times in a row .* exit code 3"):
         async with workforce.running():
             await workforce.all_serve()
+
+
+async def test_a_worker_that_keeps_ending_does_not_end_one_that_serves(impatient: None) -> None:
+    given_up = asyncio.Event()
+    orders = [Order(Settings(workers=2), number, 2) for number in (1, 2)]
+    command = [sys.executable, "-m", "tests.support.fake_worker"]
+    workforce = Workforce(command, orders, given_up.set)
+    async with workforce.running():
+        await workforce.all_serve()
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while (figures := await workforce.figures()).restarts[2] <= restarts.HOPELESS:
+                await asyncio.sleep(0.01)
+        assert (figures.serving >= 1, figures.restarts[1]) == (True, 0)
+        assert not given_up.is_set()
 
 
 async def test_a_program_that_is_not_there_is_given_up_too(impatient: None) -> None:

@@ -21,6 +21,7 @@ from tests.support.channels import open_channel
 from tests.support.command import ROOT, clean_environment
 from tests.support.eventually import PATIENCE_SECONDS, eventually
 
+START_SECONDS = 60.0
 Figures = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
@@ -107,7 +108,7 @@ async def many_workers(*arguments: str, count: int = 2) -> AsyncIterator[ManyWor
     reading = asyncio.ensure_future(running.read())
     try:
         assert process.stdout is not None
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(START_SECONDS):
             line = (await process.stdout.readline()).decode()
         assert line.startswith("serving on "), running.said
         running.address = line.removeprefix("serving on ").strip()
