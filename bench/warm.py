@@ -13,6 +13,7 @@ from bench.graphs import big100k, seed5k
 from bench.server_process import serving
 from bench.stage import Stage, connected, embedded_url
 from bench.turns import take_turns_async
+from server import wire
 from server.feed import statements
 from server.feed.connection import FeedConnection
 from server.feed.reader import SnapshotReader
@@ -49,8 +50,8 @@ async def _turns(url: str, pairs: int, warm_up: int) -> list[list[float]]:
         feed_id = (await feed.row(statements.OPEN))[0]
 
         async def warm(_: int) -> None:
-            replica = Replica(LIMIT)
-            await SnapshotReader(feed, feed_id, replica).advance(whole=True)
+            replica = Replica(LIMIT, wire)
+            await SnapshotReader(feed, feed_id, replica, wire).advance(whole=True)
 
         return await take_turns_async(warm, lambda _: _fetch(connection), pairs=pairs, warm_up=warm_up)
 

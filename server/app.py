@@ -12,6 +12,7 @@ from typing import Self
 
 from prometheus_client import CollectorRegistry
 
+from server import wire
 from server.config import Settings
 from server.domain.health import FeedHealth
 from server.domain.workers import Peers
@@ -52,7 +53,7 @@ class Application:
         self._peers = peers
         self._stack = AsyncExitStack()
         self._rpc_server: RpcServer | None = None
-        self.replica = Replica(settings.feed.longest_wait)
+        self.replica = Replica(settings.feed.longest_wait, wire)
         # Looking through the graph for garbage, which it is not, would hold up everybody for half a second each time.
         self.replica.settled = gc.freeze
         self.vitals = Vitals(settings.feed)
@@ -109,12 +110,12 @@ class Application:
 
     def _start_feed(self, url: str, rpc: RpcServer, tasks: Background) -> None:
         settings = self._settings
-        feed = Feed(url, self.replica, settings.feed, vitals=self.vitals)
+        feed = Feed(url, self.replica, settings.feed, wire, vitals=self.vitals)
         self.replica.ask = feed.wake
         tasks(feed.run())
         tasks(prune_forever(url, settings.feed, self.vitals))
         tasks(tell_trust(self.vitals, rpc))
-        tasks(Auditor(url, feed, self.replica, settings.feed, self.vitals).run())
+        tasks(Auditor(url, feed, self.replica, settings.feed, records=wire, vitals=self.vitals).run())
 
     def _rpc(self, database: Database, url: str) -> RpcServer:
         history = ChangeLogReader(url, self._settings.feed)

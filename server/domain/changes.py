@@ -1,12 +1,13 @@
 """What the feed hands to the replica: rows, and the snapshot that they bring it to."""
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 from uuid import UUID
 
 from server.domain.consistency import Ingestion
 from server.domain.dependencies import DependencyRow
+from server.domain.held import HeldGraph
+from server.domain.records import DependencyBatch, ServiceBatch
 from server.domain.revision import Revision, Snapshot
 from server.domain.services import Service
 
@@ -33,30 +34,33 @@ class RowChanges:
     dependencies: dict[UUID, DependencyRow | None] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class HeldRows:
-    """All rows that memory held at one moment, whatever it holds later; to be gone through once."""
-
-    services: Iterable[Service]
-    dependencies: Iterable[DependencyRow]
-
-
 class ChangesDoNotFitError(Exception):
     """Memory differs from the snapshot that it claims to stand at: it must be read as a whole."""
+
+
+class GraphStep(Protocol):
+    """Changes on their way into the graph, which stands still until they are applied."""
+
+    async def add(self, changes: RowChanges) -> None:
+        """Take in a page of changes; all services before any dependency."""
 
 
 class GraphLoad(Protocol):
     """A graph that is being read as a whole, beside the one that answers."""
 
-    def add_services(self, rows: Sequence[Service]) -> None:
-        """Take in a page of services."""
+    async def add_services(self, batch: ServiceBatch) -> None:
+        """Take in some services."""
 
-    def add_dependencies(self, rows: Sequence[DependencyRow]) -> None:
-        """Take in a page of dependencies, after all services."""
+    async def add_dependencies(self, batch: DependencyBatch) -> None:
+        """Take in some dependencies, after all services."""
 
 
 class GraphSink(Protocol):
-    """The live graph as the feed drives it. No call that changes it awaits: readers never see half of one."""
+    """
+    The live graph as the feed drives it.
+
+    What awaits here lets readers run while it prepares a move. The move itself takes place between two awaits: they never see half of one.
+    """
 
     @property
     def position(self) -> FeedPosition | None:
@@ -73,20 +77,20 @@ class GraphSink(Protocol):
     def reading_begins(self) -> int:
         """Say that a snapshot is about to be taken; returns the ticket that its result comes with."""
 
+    def step_begins(self) -> GraphStep:
+        """Start to collect what differs from the graph as it is now."""
+
+    async def apply(self, step: GraphStep, position: FeedPosition, ticket: int) -> None:
+        """Move the graph on; ``ChangesDoNotFitError`` when that is impossible, and then it has not moved."""
+
     def loading_begins(self) -> GraphLoad:
         """Start an empty graph aside."""
 
-    def swap(self, load: GraphLoad, position: FeedPosition, ticket: int) -> None:
+    async def swap(self, load: GraphLoad, position: FeedPosition, ticket: int) -> None:
         """Answer from a loaded graph from now on."""
 
-    async def may_move(self) -> None:
-        """Wait until no reader needs memory to stand still, which takes milliseconds; then ``apply`` before the next await."""
-
-    def apply(self, changes: RowChanges, position: FeedPosition, ticket: int) -> None:
-        """Move the graph on; ``ChangesDoNotFitError`` when that is impossible, and then it has not moved."""
-
-    def held(self) -> HeldRows:
-        """Return what memory holds now, to be compared with the tables. O(rows), but quick: nothing is copied but references."""
+    async def held(self) -> HeldGraph:
+        """Return what memory holds now, to be compared with the tables; it must not move meanwhile. O(rows)."""
 
     def connection_lost(self) -> None:
         """Say that the database is away."""

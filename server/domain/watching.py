@@ -4,12 +4,10 @@ import enum
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
-from uuid import UUID
 
+from graphcore import DependencyRecord, ServiceRecord
 from server.domain.consistency import Freshness
-from server.domain.dependencies import DependencyRow
 from server.domain.revision import Snapshot
-from server.domain.services import Service
 
 
 class WatchEvent(enum.Enum):
@@ -26,18 +24,17 @@ class WatchBatch:
     """
     Everything that differs between the snapshot before and the one of ``freshness``; for RESET, the whole graph.
 
-    ``dependencies`` are those with both ends, ``names`` what their ends are called. Removed rows stand by id as they last were,
-    with ``former_names`` of the dependencies' ends; None = only the id is known. A row is upserted or removed, never both.
+    ``dependencies`` are those with both ends. Removed ones stand by key as they last were; None = only the key is known. A key is
+    upserted or removed, never both. Payloads are records of ``server.domain.records``: the names of both ends are part of a
+    dependency's, so it is upserted too when one of them changes.
     """
 
     event: WatchEvent
     freshness: Freshness
-    services: Sequence[Service] = ()
-    dependencies: Sequence[DependencyRow] = ()
-    names: Mapping[UUID, str] = field(default_factory=dict)
-    removed_services: Mapping[UUID, Service | None] = field(default_factory=dict)
-    removed_dependencies: Mapping[UUID, DependencyRow | None] = field(default_factory=dict)
-    former_names: Mapping[UUID, str] = field(default_factory=dict)
+    services: Sequence[ServiceRecord] = ()
+    dependencies: Sequence[DependencyRecord] = ()
+    removed_services: Mapping[bytes, ServiceRecord | None] = field(default_factory=dict)
+    removed_dependencies: Mapping[bytes, DependencyRecord | None] = field(default_factory=dict)
 
     @property
     def row_count(self) -> int:
@@ -49,10 +46,10 @@ class WatchBatch:
 
 @dataclass(frozen=True, slots=True)
 class ChangedKeys:
-    """Keys whose rows may differ between two snapshots."""
+    """Keys, of 16 bytes, whose rows may differ between two snapshots."""
 
-    services: Collection[UUID]
-    dependencies: Collection[UUID]
+    services: Collection[bytes]
+    dependencies: Collection[bytes]
 
 
 class ChangeHistory(Protocol):

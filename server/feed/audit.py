@@ -4,35 +4,31 @@ import asyncio
 import random
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import partial
-from itertools import islice
-from typing import Any, TypeAlias
 from uuid import UUID
 
 import asyncpg
+import numpy as np
 import structlog
 
 from server.config import FeedSettings
-from server.domain.changes import GraphSink, HeldRows
-from server.domain.dependencies import DependencyRow
+from server.domain.changes import GraphSink
 from server.domain.health import Audit
-from server.domain.services import Service
+from server.domain.held import HeldGraph, HeldRecords
+from server.domain.records import DependencyBatch, RecordFormat, ServiceBatch
 from server.feed import statements
 from server.feed.connection import FeedConnection
 from server.feed.follower import Feed
+from server.feed.tables import read_tables
 from server.feed.vitals import Vitals
 
 log = structlog.get_logger(__name__)
 
 # Compared at a time, before others get the event loop for as long.
-PORTION = 100
+PORTION = 1_000
 MOST_EXAMPLES = 3
 _SNAPSHOT_NAME = re.compile(r"[0-9A-F-]+", re.ASCII)
-
-Row: TypeAlias = Service | DependencyRow
 
 
 class AuditYieldedError(Exception):
@@ -46,11 +42,11 @@ class Differences:
     count: int = 0
     examples: list[str] = field(default_factory=list)
 
-    def add(self, table: str, key: UUID, how: str) -> None:
+    def add(self, table: str, key: bytes, how: str) -> None:
         """Note one row."""
         self.count += 1
         if len(self.examples) < MOST_EXAMPLES:
-            self.examples.append(f"{table} {key} {how}")
+            self.examples.append(f"{table} {UUID(bytes=key)} {how}")
 
 
 class Auditor:
@@ -61,8 +57,18 @@ class Auditor:
     anew, and everybody is told.
     """
 
-    def __init__(self, url: str, feed: Feed, sink: GraphSink, settings: FeedSettings, vitals: Vitals) -> None:
+    def __init__(
+        self,
+        url: str,
+        feed: Feed,
+        sink: GraphSink,
+        settings: FeedSettings,
+        *,
+        records: RecordFormat,
+        vitals: Vitals,
+    ) -> None:
         self._url = url
+        self._records = records
         self._feed = feed
         self._sink = sink
         self._settings = settings
@@ -85,8 +91,9 @@ class Auditor:
         """
         Compare now, and have memory read anew if a row differs.
 
-        The rows in memory are noted at the snapshot of a step; a connection of its own reads the tables as that very snapshot shows
-        them, at leisure, while memory moves on. O(rows), at most half of that time on the event loop, a millisecond or two in one go.
+        The records in memory are noted at the snapshot of a step; a connection of its own reads the tables as that very snapshot shows
+        them, at leisure, while memory moves on. What is compared is what answers are made of: rows written as records, with the names
+        that their ends have in that snapshot. O(rows), at most half of that time on the event loop, a few milliseconds in one go.
 
         Raises ``AuditYieldedError`` or ``asyncpg.LockNotAvailableError`` when DDL or TRUNCATE wants a table meanwhile, and what a lost
         connection raises.
@@ -95,39 +102,22 @@ class Auditor:
         limit = self._settings.step_timeout
         async with FeedConnection.open(self._url, limit, name="depgraph audit") as connection:
             held = await self._feed.within_step(lambda step: self._hand_over(step, connection))
-            found = Differences()
-            await self._compare(found, "service", held.services, connection, statements.SERVICES)
-            await self._compare(found, "dependency", held.dependencies, connection, statements.DEPENDENCIES)
+            comparison = _Comparison(held, self._records, self._vitals)
+            await read_tables(
+                connection, self._records, comparison.take_services, comparison.take_dependencies
+            )
+        found = comparison.differences()
         audit = Audit(began_at, timedelta(seconds=time.monotonic() - began), found.count)
         self._conclude(audit, tuple(found.examples))
         return audit
 
-    async def _hand_over(self, step: FeedConnection, reader: FeedConnection) -> HeldRows:
+    async def _hand_over(self, step: FeedConnection, reader: FeedConnection) -> HeldGraph:
         """Note what memory holds, and let the reader see the tables at the same snapshot."""
         name: str = (await step.row(statements.EXPORT_SNAPSHOT))[0]
         if not _SNAPSHOT_NAME.fullmatch(name):
             raise ValueError(name)
         await reader.execute(statements.IMPORT_SNAPSHOT.replace("{snapshot}", name))
-        return self._sink.held()
-
-    async def _compare(
-        self,
-        found: Differences,
-        table: str,
-        held: Iterable[Row],
-        connection: FeedConnection,
-        query: str,
-    ) -> None:
-        expected: dict[UUID, Row] = {}
-        async for rows in _portions(held):
-            expected.update((row.id, row) for row in rows)
-        lock_waits = self._vitals.lock_waits
-        async for page in connection.pages(query, size=PORTION):
-            if self._vitals.lock_waits != lock_waits:
-                raise AuditYieldedError
-            await _gently(partial(_match, found, table, expected, page))
-        for key in expected:
-            found.add(table, key, "is in memory only")
+        return await self._sink.held()
 
     def _conclude(self, audit: Audit, examples: tuple[str, ...]) -> None:
         self._vitals.audited(audit, examples)
@@ -144,26 +134,44 @@ class Auditor:
         self._feed.read_everything()
 
 
-def _match(found: Differences, table: str, expected: dict[UUID, Row], page: list[asyncpg.Record]) -> None:
-    """Take the rows of a page out of what is expected, noting those that are not as expected."""
-    for record in page:
-        row = expected.pop(record["id"], None)
-        if row is None:
-            found.add(table, record["id"], "is missing in memory")
-        elif row != tuple(record):
-            found.add(table, record["id"], "has other values in memory")
+class _Comparison:
+    """Takes the records of the tables out of what memory held."""
 
+    def __init__(self, held: HeldGraph, records: RecordFormat, vitals: Vitals) -> None:
+        self._held = held
+        self._records = records
+        self._vitals = vitals
+        self._lock_waits = vitals.lock_waits
+        self._found = Differences()
 
-async def _portions(rows: Iterable[Row]) -> AsyncIterator[list[Row]]:
-    """Go through rows a portion at a time, leaving the event loop to others in between."""
-    remaining: Iterator[Row] = iter(rows)
-    while portion := list(islice(remaining, PORTION)):
-        yield portion
-        await asyncio.sleep(0)
+    async def take_services(self, batch: ServiceBatch) -> None:
+        """Compare some services."""
+        await self._take("service", self._held.services, batch.keys, batch.records)
 
+    async def take_dependencies(self, batch: DependencyBatch) -> None:
+        """Compare some dependencies."""
+        for place in np.flatnonzero((batch.sources == batch.targets) | (batch.flags < 0)).tolist():
+            # Those that can't be edges wait, and their records know no names.
+            batch.records[place] = self._records.renamed(batch.records[place], "", "")
+        await self._take("dependency", self._held.dependencies, batch.keys, batch.records)
 
-async def _gently(work: Callable[[], Any]) -> None:
-    """Work, then leave the event loop to others for as long."""
-    began = time.monotonic()
-    work()
-    await asyncio.sleep(time.monotonic() - began)
+    def differences(self) -> Differences:
+        """Return all that was found, rows that no table holds included."""
+        for table, held in (("service", self._held.services), ("dependency", self._held.dependencies)):
+            for key in held.rest():
+                self._found.add(table, key, "is in memory only")
+        return self._found
+
+    async def _take(self, table: str, held: HeldRecords, keys: list[bytes], records: list[bytes]) -> None:
+        for start in range(0, len(keys), PORTION):
+            if self._vitals.lock_waits != self._lock_waits:
+                raise AuditYieldedError
+            began = time.monotonic()
+            portion = slice(start, start + PORTION)
+            for key, record in zip(keys[portion], records[portion], strict=True):
+                known = held.take(key)
+                if known != record:
+                    how = "is missing in memory" if known is None else "has other values in memory"
+                    self._found.add(table, key, how)
+            # Others get the event loop for as long.
+            await asyncio.sleep(time.monotonic() - began)

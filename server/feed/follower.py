@@ -11,6 +11,7 @@ import structlog
 
 from server.config import FeedSettings
 from server.domain.changes import GraphSink
+from server.domain.records import RecordFormat
 from server.feed import statements
 from server.feed.connection import FeedConnection, Session
 from server.feed.errands import Errand, Result, Work
@@ -39,12 +40,15 @@ class Feed:
         url: str,
         sink: GraphSink,
         settings: FeedSettings,
+        records: RecordFormat,
+        *,
         inspect: Inspection | None = None,
         vitals: Vitals | None = None,
     ) -> None:
         self._url = url
         self._sink = sink
         self._settings = settings
+        self._records = records
         self._inspect = inspect
         self._vitals = vitals if vitals is not None else Vitals(settings)
         self._triggers = TriggerGuard(settings.trigger_interval)
@@ -98,7 +102,7 @@ class Feed:
         feed_id = (await connection.row(statements.OPEN))[0]
         self._session = await connection.take_over(self._session)
         await self._look_at_triggers(connection)
-        reader = SnapshotReader(connection, feed_id, self._sink, self._within_every_step)
+        reader = SnapshotReader(connection, feed_id, self._sink, self._records, self._within_every_step)
         while True:
             self._awake.clear()
             if self._triggers.is_due():

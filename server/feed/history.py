@@ -1,7 +1,6 @@
 """The change log for those who were away: which keys changed between two snapshots of the past."""
 
 import asyncio
-from typing import TYPE_CHECKING
 
 import asyncpg
 
@@ -12,9 +11,6 @@ from server.domain.watching import ChangedKeys
 from server.feed import statements
 from server.feed.connection import FeedConnection
 from server.feed.reader import SERVICE_KEY
-
-if TYPE_CHECKING:
-    from uuid import UUID
 
 # After a restart all watchers come back at once, and none of them is in such a hurry that writers should wait for connections.
 AT_ONCE = 4
@@ -61,14 +57,14 @@ async def _read(
     history = await connection.row(statements.HISTORY, since.text)
     if not history["is_complete"] or not feed_id.endswith(f":{history['incarnation']}"):
         return None
-    services: list[UUID] = []
-    dependencies: list[UUID] = []
+    services: list[bytes] = []
+    dependencies: list[bytes] = []
 
     async for page in connection.pages(statements.CHANGES_UNTIL, since.text, until.text):
         for source, key in page:
             if key is None:
                 return None
-            (services if source == SERVICE_KEY else dependencies).append(key)
+            (services if source == SERVICE_KEY else dependencies).append(key.bytes)
         if len(services) + len(dependencies) > at_most:
             return None
     return ChangedKeys(services, dependencies)

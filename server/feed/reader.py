@@ -9,13 +9,15 @@ from uuid import UUID
 
 import structlog
 
-from server.domain.changes import ChangesDoNotFitError, FeedPosition, GraphSink, RowChanges
+from server.domain.changes import ChangesDoNotFitError, FeedPosition, GraphSink, GraphStep, RowChanges
 from server.domain.consistency import Ingestion
 from server.domain.dependencies import DependencyRow
+from server.domain.records import RecordFormat
 from server.domain.revision import Snapshot
 from server.domain.services import Service
 from server.feed import statements
 from server.feed.connection import PAGE, FeedConnection
+from server.feed.tables import read_tables
 
 log = structlog.get_logger(__name__)
 
@@ -46,11 +48,17 @@ class SnapshotReader:
     """
 
     def __init__(
-        self, connection: FeedConnection, feed_id: str, sink: GraphSink, inspect: Inspection | None = None
+        self,
+        connection: FeedConnection,
+        feed_id: str,
+        sink: GraphSink,
+        records: RecordFormat,
+        inspect: Inspection | None = None,
     ) -> None:
         self._connection = connection
         self._feed_id = feed_id
         self._sink = sink
+        self._records = records
         self._inspect = inspect
 
     async def advance(self, *, whole: bool = False) -> int:
@@ -82,11 +90,12 @@ class SnapshotReader:
 
     async def _follow(self, before: Snapshot, head: Any, position: FeedPosition, ticket: int) -> int:
         try:
-            changes = await self._changes(before, head)
-            await self._sink.may_move()
-            # No await since the last row was read: coroutines never see half a step. The COMMIT afterwards only lets go.
-            self._sink.apply(changes, position, ticket)
-            return len(changes.services) + len(changes.dependencies)
+            services, dependencies = await self._changed_keys(before, head)
+            step = self._sink.step_begins()
+            await self._look_up(step, services, dependencies)
+            # The COMMIT afterwards only lets go.
+            await self._sink.apply(step, position, ticket)
+            return len(services) + len(dependencies)
         except ReloadNeededError:
             await self._load(position, ticket)
         except ChangesDoNotFitError as error:
@@ -116,22 +125,21 @@ class SnapshotReader:
 
     async def _load(self, position: FeedPosition, ticket: int) -> None:
         load = self._sink.loading_begins()
-        async for page in self._connection.pages(statements.SERVICES):
-            load.add_services([Service._make(row) for row in page])
-        async for page in self._connection.pages(statements.DEPENDENCIES):
-            load.add_dependencies([DependencyRow._make(row) for row in page])
-        self._sink.swap(load, position, ticket)
+        await read_tables(self._connection, self._records, load.add_services, load.add_dependencies)
+        await self._sink.swap(load, position, ticket)
 
-    async def _changes(self, before: Snapshot, head: Any) -> RowChanges:
-        services, dependencies = await self._changed_keys(before, head)
-        changes = RowChanges(dict.fromkeys(services), dict.fromkeys(dependencies))
-        for part in _parts(services):
-            for row in await self._connection.rows(statements.SERVICES_BY_ID, part):
-                changes.services[row["id"]] = Service._make(row)
-        for part in _parts(dependencies):
-            for row in await self._connection.rows(statements.DEPENDENCIES_BY_ID, part):
-                changes.dependencies[row["id"]] = DependencyRow._make(row)
-        return changes
+    async def _look_up(self, step: GraphStep, services: list[UUID], dependencies: list[UUID]) -> None:
+        """Read the rows of these keys, as far as there are any."""
+        for keys in _parts(services):
+            page: dict[UUID, Service | None] = dict.fromkeys(keys)
+            for row in await self._connection.rows(statements.SERVICES_BY_ID, keys):
+                page[row["id"]] = Service._make(row)
+            await step.add(RowChanges(services=page))
+        for keys in _parts(dependencies):
+            found: dict[UUID, DependencyRow | None] = dict.fromkeys(keys)
+            for row in await self._connection.rows(statements.DEPENDENCIES_BY_ID, keys):
+                found[row["id"]] = DependencyRow._make(row)
+            await step.add(RowChanges(dependencies=found))
 
     async def _changed_keys(self, before: Snapshot, head: Any) -> tuple[list[UUID], list[UUID]]:
         keys: tuple[list[UUID], list[UUID]] = ([], [])

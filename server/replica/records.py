@@ -1,44 +1,62 @@
 """Rows of the tables as records of the graph."""
 
-from itertools import chain
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
-from graphcore import DependencyGraph, DependencyRecord, ServiceRecord
-from server.domain.changes import HeldRows
+from graphcore import DependencyRecord, ServiceRecord
 from server.domain.dependencies import DependencyRow
+from server.domain.records import RecordFormat
 from server.domain.services import Service
 from server.flags import flags_of
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-# The key of no service: those are UUIDs.
-_NOWHERE = "nowhere"
+# The key of no service: those have 16 bytes.
+NOWHERE = b""
 
 
-def service_record(row: Service) -> ServiceRecord:
-    """Return the node of a service; its payload is the row."""
-    return ServiceRecord(row.id, row.service_id, row)
+def service_record(records: RecordFormat, row: Service) -> ServiceRecord:
+    """Return the node of a service."""
+    name = row.service_id
+    return ServiceRecord(row.id.bytes, name, records.service_record(row), records.service_brief(name))
 
 
-def dependency_record(row: DependencyRow) -> DependencyRecord:
+def dependency_record(
+    records: RecordFormat, row: DependencyRow, source: ServiceRecord | None, target: ServiceRecord | None
+) -> DependencyRecord:
     """
-    Return the edge of a dependency; its payload is the row.
+    Return the edge of a dependency between these services, None = not there.
 
-    A row with a word that has no meaning, which only a table without its CHECKs can hold, becomes one that waits for good:
-    counted, compared in audits, and no edge.
+    One that can't be an edge, for want of an end or because both are the same, waits, and its record knows no names. So does, for good,
+    a row with a word that has no meaning, which only a table without its CHECKs can hold.
     """
-    flags = flags_of(row)
+    key, flags = row.id.bytes, flags_of(row)
     if flags is None:
-        return DependencyRecord(row.id, _NOWHERE, _NOWHERE, payload=row)
-    return DependencyRecord(row.id, row.source, row.target, flags, row.confidence_score, row)
+        return DependencyRecord(key, NOWHERE, NOWHERE, payload=records.dependency_record(row, "", ""))
+    if source is None or target is None or source.key == target.key:
+        payload = records.dependency_record(row, "", "")
+        return DependencyRecord(key, row.source.bytes, row.target.bytes, flags, row.confidence_score, payload)
+    payload = records.dependency_record(row, source.name, target.name)
+    # Keys of services are shared, not copied: there are ten dependencies a service.
+    return DependencyRecord(key, source.key, target.key, flags, row.confidence_score, payload)
 
 
-def held_rows(graph: DependencyGraph) -> HeldRows:
-    """Return the rows of a graph as they are now; those of services and dependencies that wait included."""
-    services = graph.services()
-    dependencies = chain(graph.dependencies(), graph.waiting_dependencies())
-    return HeldRows(
-        cast("Iterable[Service]", (record.payload for record in services)),
-        cast("Iterable[DependencyRow]", (record.payload for record in dependencies)),
-    )
+def retold(
+    records: RecordFormat,
+    record: DependencyRecord,
+    source: ServiceRecord | None,
+    target: ServiceRecord | None,
+) -> DependencyRecord:
+    """Return the same dependency with the names that its ends have now."""
+    if source is None or target is None or source.key == target.key:
+        names = "", ""
+    else:
+        names = source.name, target.name
+    return record._replace(payload=records.renamed(record_of(record), *names))
+
+
+def record_of(record: ServiceRecord | DependencyRecord) -> bytes:
+    """Return the bytes that stand for a node or an edge in answers."""
+    return cast("bytes", record.payload)
+
+
+def entry_of(record: ServiceRecord | DependencyRecord) -> tuple[bytes, bytes]:
+    """Return the key of a node or an edge, and what stands for it in answers."""
+    return cast("bytes", record.key), cast("bytes", record.payload)

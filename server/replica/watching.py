@@ -4,16 +4,19 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 
+from graphcore import DependencyRecord, ServiceRecord
 from server.config import WatchSettings
 from server.domain.consistency import AtLeastAsFresh, MinimizeLatency
 from server.domain.errors import RevisionUnknownError
 from server.domain.revision import Revision, Snapshot
 from server.domain.watching import ChangedKeys, ChangeHistory, WatchBatch, WatchEvent
-from server.replica.comparing import whole_graph
 from server.replica.gathering import Gathering
 from server.replica.replica import Replica
 from server.replica.subscriptions import Subscription
+from server.turns import Turns
 
+# Records looked up at a time.
+_LOT = 5_000
 # More changed keys than the graph has rows are not worth following one by one; below this, they are.
 _FOLLOWED_AT_LEAST = 50_000
 
@@ -57,11 +60,11 @@ class Watches:
         self, subscription: Subscription, since: Revision | None, *, include_state: bool
     ) -> AsyncGenerator[WatchBatch, None]:
         if since is not None and since.feed_id != self._feed_id():
-            yield self._whole_graph(subscription)
+            yield await self._whole_graph(subscription)
         elif since is not None and since.snapshot is not None:
             yield await self._resumed(subscription, since.snapshot)
         elif include_state:
-            yield self._whole_graph(subscription)
+            yield await self._whole_graph(subscription)
         else:
             yield self._heartbeat()
         while True:
@@ -72,14 +75,14 @@ class Watches:
         feed_id, gathering = self._feed_id(), Gathering(self._replica.graph)
         keys = await self._changed(since)
         if keys is None or self._feed_id() != feed_id:
-            return self._whole_graph(subscription)
+            return await self._whole_graph(subscription)
         for lot in gathering.lots(keys):
             gathering.look_up(self._replica.graph, lot)
             await asyncio.sleep(0)
         # What moved since the subscription began waits in it, and says the rest. From here on nothing is awaited.
         pending = subscription.take_all()
         if any(batch.event is WatchEvent.RESET for batch in pending):
-            return self._whole_graph(subscription)
+            return await self._whole_graph(subscription)
         for batch in pending:
             gathering.overlay(batch)
         return gathering.batch(self._replica.freshness())
@@ -91,9 +94,20 @@ class Watches:
         at_most = max(_FOLLOWED_AT_LEAST, self._replica.row_count)
         return await self._history.changed(position.feed_id, since, position.snapshot, at_most)
 
-    def _whole_graph(self, subscription: Subscription) -> WatchBatch:
-        subscription.take_all()
-        return whole_graph(self._replica.graph, self._replica.freshness())
+    async def _whole_graph(self, subscription: Subscription) -> WatchBatch:
+        """Return all that watchers see, as it is now. O(V + E), but nothing is copied but references; lets others run meanwhile."""
+        turns, services, dependencies = Turns(), list[ServiceRecord](), list[DependencyRecord]()
+        async with self._replica.still():
+            # Whatever is published from here on is what moved since.
+            subscription.take_all()
+            graph = self._replica.graph
+            for nodes in graph.service_lots(_LOT):
+                services += nodes
+                await turns.next()
+            for edges in graph.dependency_lots(_LOT):
+                dependencies += edges
+                await turns.next()
+            return WatchBatch(WatchEvent.RESET, self._replica.freshness(), services, dependencies)
 
     def _heartbeat(self) -> WatchBatch:
         return WatchBatch(WatchEvent.HEARTBEAT, self._replica.freshness())

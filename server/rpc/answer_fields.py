@@ -14,6 +14,8 @@ from google.protobuf.message import Message
 from depgraph.v1 import graph_service_pb2 as pb
 from depgraph.v1 import types_pb2
 from server.domain.consistency import Freshness
+from server.domain.watching import WatchEvent
+from server.rpc import enums
 from server.wire.fields import field, varint
 
 _VARINT, _LENGTH_DELIMITED = 0, 2
@@ -49,6 +51,13 @@ ADJACENCY_SERVICE = _tag(pb.GetAdjacencyListResponse, "service_id")
 ADJACENCY_TARGET = _tag(pb.GetAdjacencyListResponse, "target_service_ids")
 ADJACENCY_FRESHNESS = _tag(pb.GetAdjacencyListResponse, "freshness")
 
+WATCH_SERVICE = _tag(pb.WatchResponse, "upserted_services")
+WATCH_REMOVED_SERVICE = _tag(pb.WatchResponse, "removed_services")
+WATCH_REMOVED_DEPENDENCY = _tag(pb.WatchResponse, "removed_dependencies")
+WATCH_MORE = _tag(pb.WatchResponse, "more", _VARINT) + b"\x01"
+WATCH_FRESHNESS = _tag(pb.WatchResponse, "freshness")
+
+_WATCH_EVENT = _tag(pb.WatchResponse, "event", _VARINT)
 _REVISION = _tag(types_pb2.Freshness, "revision")
 _LAG = _tag(types_pb2.Freshness, "lag")
 _SECONDS, _NANOS = b"\x08", b"\x10"
@@ -64,6 +73,11 @@ def packed_depths(counts: Iterable[int]) -> bytes:
 def depths_field(packed: bytes) -> bytes:
     """Write ``TraverseResponse.depths``."""
     return field(TRAVERSE_DEPTHS, packed) if packed else b""
+
+
+def watch_event_field(event: WatchEvent) -> bytes:
+    """Write ``WatchResponse.event``."""
+    return _WATCH_EVENT + varint(enums.WATCH_EVENT.number[event.value])
 
 
 def freshness_message(freshness: Freshness) -> bytes:

@@ -23,7 +23,7 @@ class LiveGraph(Protocol):
     The graph in memory, which moves on only while somebody awaits.
 
     Whatever a handler reads from the graph after ``at`` and before its next ``await`` comes from one snapshot, the one
-    that ``freshness`` names in the same stretch. Node payloads are ``domain.Service``, edge payloads ``domain.DependencyRow``.
+    that ``freshness`` names in the same stretch. Payloads and briefs are records as ``server.domain.records`` has them.
     """
 
     def now(self) -> DependencyGraph:

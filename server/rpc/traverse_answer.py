@@ -6,7 +6,6 @@ from server.domain.consistency import Freshness
 from server.domain.errors import ResponseTooLargeError, ServiceNotFoundError
 from server.rpc.answer_fields import TRAVERSE_TRUNCATED, depths_field, packed_depths, traverse_freshness
 from server.rpc.decode_graph import TraverseQuestion, traverse_question
-from server.rpc.interim_records import encoded
 from server.rpc.validate import shown
 
 # Records joined before the size is looked at: few enough that nothing huge is built in vain, many enough to cost nothing.
@@ -53,7 +52,7 @@ def joined_answer(
 
     None = it would take more than ``limit`` bytes. O(answer).
     """
-    graph, nodes = encoded(graph), found.nodes
+    nodes = found.nodes
     records: list[bytes] = graph.service_briefs.take(nodes).tolist()
     records.append(depths_field(packed_depths(found.depth_counts)))
     if full:

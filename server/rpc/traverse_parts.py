@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from graphcore import DependencyGraph, Reach
 from server.rpc.answer_fields import TRAVERSE_TRUNCATED, depths_field, packed_depths
-from server.rpc.interim_records import encoded
 from server.turns import Turns
 
 # Tag and length of the packed depths.
@@ -29,7 +28,6 @@ class Walked(NamedTuple):
 
 def walked(graph: DependencyGraph, found: Reach, *, full: bool) -> Walked:
     """Take references to the records of what was found, in the state of the graph that it was found in. O(answer), no bytes are copied."""
-    graph = encoded(graph)
     return Walked(
         graph.service_payloads[found.nodes] if full else _NO_RECORDS,
         graph.service_briefs[found.nodes],

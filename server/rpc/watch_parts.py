@@ -1,35 +1,40 @@
-"""Batches of changes, cut into messages of bounded size."""
+"""Batches of changes, joined from records and cut into messages of bounded size."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from typing import TypeAlias
+from typing import TYPE_CHECKING, cast
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
-from depgraph.v1.graph_service_pb2 import RemovedDependency, RemovedService, WatchResponse
-from depgraph.v1.types_pb2 import Dependency
-from depgraph.v1.types_pb2 import Service as ServiceMessage
-from server.domain.dependencies import DependencyRow
-from server.domain.services import Service
+from depgraph.v1.graph_service_pb2 import RemovedDependency, RemovedService
+from graphcore import DependencyRecord, ServiceRecord
+from server import wire
 from server.domain.watching import WatchBatch, WatchEvent
-from server.rpc import encode, enums
+from server.rpc.answer_fields import (
+    WATCH_FRESHNESS,
+    WATCH_MORE,
+    WATCH_REMOVED_DEPENDENCY,
+    WATCH_REMOVED_SERVICE,
+    WATCH_SERVICE,
+    freshness_message,
+    watch_event_field,
+)
+from server.turns import Turns
+from server.wire.fields import field
 
-Row: TypeAlias = ServiceMessage | RemovedService | Dependency | RemovedDependency
-
-_ROWS_A_BREATH = 256
-# Field tag and length before a row; a row of 2 MiB or more is a part of its own anyway.
-_FIELD_HEADER = 4
+if TYPE_CHECKING:
+    from depgraph.v1.types_pb2 import DiscoverySource
 
 
 class WatchParts:
-    """Batches as messages; changes are encoded once, however many watch."""
+    """Batches as the bytes of messages; changes are joined once, however many watch."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        self._encoded: WeakKeyDictionary[WatchBatch, asyncio.Task[list[WatchResponse]]] = WeakKeyDictionary()
+        self._encoded: WeakKeyDictionary[WatchBatch, asyncio.Task[list[bytes]]] = WeakKeyDictionary()
 
-    async def of(self, batch: WatchBatch) -> AsyncIterator[WatchResponse]:
-        """Encode a batch, or take it as it was encoded for another watcher."""
+    async def of(self, batch: WatchBatch) -> AsyncIterator[bytes]:
+        """Join a batch, or take it as it was joined for another watcher."""
         if batch.event is WatchEvent.RESET:
             # One watcher's own, and too large to be held as messages while it is sent.
             async for part in encoded_parts(batch, self._max_bytes):
@@ -41,67 +46,55 @@ class WatchParts:
         for part in await asyncio.shield(self._encoded[batch]):
             yield part
 
-    async def _all(self, batch: WatchBatch) -> list[WatchResponse]:
+    async def _all(self, batch: WatchBatch) -> list[bytes]:
         return [part async for part in encoded_parts(batch, self._max_bytes)]
 
 
-async def encoded_parts(batch: WatchBatch, max_bytes: int) -> AsyncIterator[WatchResponse]:
+async def encoded_parts(batch: WatchBatch, max_bytes: int) -> AsyncIterator[bytes]:
     """
-    Encode a batch in parts of at most ``max_bytes``, but for a single row larger than that, which comes alone.
+    Join a batch to ``WatchResponse`` messages of at most ``max_bytes``, but for a single row larger than that, which comes alone.
 
-    Lets others run every few milliseconds.
+    Lets others run every millisecond.
     """
-    event = enums.WATCH_EVENT.number[batch.event.value]
-    freshness = encode.freshness(batch.freshness)
-    room = whole_room = max_bytes - freshness.ByteSize() - 2 * _FIELD_HEADER
-    part = WatchResponse(event=event)
-    for number, row in enumerate(_rows(batch), start=1):
-        size = row.ByteSize() + _FIELD_HEADER
-        if size > room and room < whole_room:
-            part.more = True
-            yield part
-            part, room = WatchResponse(event=event), whole_room
-        _add(part, row)
-        room -= size
-        if number % _ROWS_A_BREATH == 0:
-            await asyncio.sleep(0)
-    part.freshness.CopyFrom(freshness)
-    yield part
+    event, freshness = (
+        watch_event_field(batch.event),
+        field(WATCH_FRESHNESS, freshness_message(batch.freshness)),
+    )
+    whole_room = room = max_bytes - len(event) - max(len(freshness), len(WATCH_MORE))
+    part, turns = [event], Turns()
+    for row in _rows(batch):
+        if len(row) > room and room < whole_room:
+            yield b"".join((*part, WATCH_MORE))
+            part, room = [event], whole_room
+        part.append(row)
+        room -= len(row)
+        await turns.next()
+    yield b"".join((*part, freshness))
 
 
-def _rows(batch: WatchBatch) -> Iterator[Row]:
+def _rows(batch: WatchBatch) -> Iterator[bytes]:
+    """Write each row as a field of ``WatchResponse``. Upserted ones are records, and those of dependencies have its tag already."""
     for service in batch.services:
-        yield encode.service(service)
+        yield WATCH_SERVICE + cast("bytes", service.payload)[1:]
     for key, gone in batch.removed_services.items():
-        yield _removed_service(key, gone)
-    for row in batch.dependencies:
-        yield encode.named_dependency(batch.names[row.source], batch.names[row.target], row)
+        yield field(WATCH_REMOVED_SERVICE, _removed_service(key, gone).SerializeToString())
+    for dependency in batch.dependencies:
+        yield cast("bytes", dependency.payload)
     for key, lost in batch.removed_dependencies.items():
-        yield _removed_dependency(batch, key, lost)
+        yield field(WATCH_REMOVED_DEPENDENCY, _removed_dependency(key, lost).SerializeToString())
 
 
-def _add(part: WatchResponse, row: Row) -> None:
-    match row:
-        case ServiceMessage():
-            part.upserted_services.append(row)
-        case RemovedService():
-            part.removed_services.append(row)
-        case Dependency():
-            part.upserted_dependencies.append(row)
-        case RemovedDependency():
-            part.removed_dependencies.append(row)
+def _removed_service(key: bytes, former: ServiceRecord | None) -> RemovedService:
+    return RemovedService(id=str(UUID(bytes=key)), service_id=former.name if former else "")
 
 
-def _removed_service(key: UUID, row: Service | None) -> RemovedService:
-    return RemovedService(id=str(key), service_id=row.service_id if row else "")
-
-
-def _removed_dependency(batch: WatchBatch, key: UUID, row: DependencyRow | None) -> RemovedDependency:
-    if row is None:
-        return RemovedDependency(id=str(key))
+def _removed_dependency(key: bytes, former: DependencyRecord | None) -> RemovedDependency:
+    if former is None:
+        return RemovedDependency(id=str(UUID(bytes=key)))
+    source, target, discovery_source = wire.dependency_ends(cast("bytes", former.payload))
     return RemovedDependency(
-        id=str(key),
-        source_service_id=batch.former_names[row.source],
-        target_service_id=batch.former_names[row.target],
-        discovery_source=enums.DISCOVERY_SOURCE.number[row.discovery_source],
+        id=str(UUID(bytes=key)),
+        source_service_id=source,
+        target_service_id=target,
+        discovery_source=cast("DiscoverySource.ValueType", discovery_source),
     )

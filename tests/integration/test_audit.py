@@ -2,7 +2,9 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import nullcontext
+from copy import copy
 from dataclasses import replace
 from datetime import timedelta
 from random import Random
@@ -11,16 +13,16 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from graphcore import ChangeSet
-from server.domain.dependencies import DependencyRow
-from server.domain.services import Service
+from depgraph.v1.graph_service_pb2 import TraverseResponse
+from graphcore import ChangeSet, DependencyRecord, ServiceRecord
+from server import wire
 from server.feed import audit
 from server.feed.audit import AuditYieldedError
 from server.replica import Replica
-from server.replica.records import dependency_record, service_record
 from tests.support.auditing import WATCHFUL, Audited, audited
+from tests.support.compiled import compiled_kernels
 from tests.support.eventually import eventually
-from tests.support.following import assert_level, memory
+from tests.support.following import assert_level, dependency_of, service_of
 from tests.support.random_writer import RandomWriter
 from tests.support.world import populate
 
@@ -37,40 +39,64 @@ JOIN services AS b ON substr(b.service_id, 2)::int = substr(a.service_id, 2)::in
 """
 
 
-def a_service(replica: Replica) -> Service:
-    return next(iter(memory(replica)[0].values()))
+def a_service(replica: Replica) -> ServiceRecord:
+    return replica.graph.services()[0]
 
 
-def a_dependency(replica: Replica) -> DependencyRow:
-    return next(iter(memory(replica)[1].values()))
+def a_dependency(replica: Replica) -> DependencyRecord:
+    return replica.graph.dependencies()[0]
 
 
 def lose_a_dependency(replica: Replica) -> None:
-    replica.graph.apply(ChangeSet(removed_dependencies=[a_dependency(replica).id]))
-
-
-def lose_a_service(replica: Replica) -> None:
-    """Its dependencies stay, waiting: memory still holds their rows."""
-    replica.graph.apply(ChangeSet(removed_services=[a_service(replica).id]))
+    replica.graph.apply(ChangeSet(removed_dependencies=[a_dependency(replica).key]))
 
 
 def alter_a_service(replica: Replica) -> None:
-    altered = a_service(replica)._replace(team="nobody")
-    replica.graph.apply(ChangeSet(upserted_services=[service_record(altered)]))
+    record = a_service(replica)
+    altered = copy(service_of(record))
+    altered.team = "nobody"
+    payload = TraverseResponse(services=[altered]).SerializeToString()
+    replica.graph.apply(ChangeSet(upserted_services=[record._replace(payload=payload)]))
 
 
 def alter_a_dependency(replica: Replica) -> None:
-    altered = a_dependency(replica)._replace(timeout_ms=1)
-    replica.graph.apply(ChangeSet(upserted_dependencies=[dependency_record(altered)]))
+    record = a_dependency(replica)
+    altered = copy(dependency_of(record))
+    altered.timeout_ms = 1
+    payload = TraverseResponse(dependencies=[altered]).SerializeToString()
+    replica.graph.apply(ChangeSet(upserted_dependencies=[record._replace(payload=payload)]))
+
+
+def misname_an_end(replica: Replica) -> None:
+    record = a_dependency(replica)
+    payload = wire.renamed(wire_bytes(record), "somebody", "else")
+    replica.graph.apply(ChangeSet(upserted_dependencies=[record._replace(payload=payload)]))
+
+
+def wire_bytes(record: DependencyRecord) -> bytes:
+    assert isinstance(record.payload, bytes)
+    return record.payload
+
+
+def lose_a_service(replica: Replica) -> None:
+    """Its dependencies stay, waiting: memory still holds their records."""
+    replica.graph.apply(ChangeSet(removed_services=[a_service(replica).key]))
 
 
 def invent_a_service(replica: Replica) -> None:
-    invented = a_service(replica)._replace(id=uuid4(), service_id="invented")
-    replica.graph.apply(ChangeSet(upserted_services=[service_record(invented)]))
+    invented = a_service(replica)._replace(key=uuid4().bytes, name="invented")
+    replica.graph.apply(ChangeSet(upserted_services=[invented]))
+
+
+@pytest.fixture(params=["copied", "row by row"])
+def how_tables_are_read(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Whole tables are copied where kernels are compiled."""
+    with compiled_kernels() if request.param == "copied" else nullcontext():
+        yield
 
 
 @pytest.fixture
-async def followed(database_url: str, connection: Connection) -> AsyncIterator[Audited]:
+async def followed(database_url: str, connection: Connection, how_tables_are_read: None) -> AsyncIterator[Audited]:
     await connection.execute(ROWS)
     async with audited(database_url) as running:
         yield running
@@ -85,7 +111,15 @@ async def test_memory_that_equals_the_tables_is_found_so(followed: Audited) -> N
 
 
 @pytest.mark.parametrize(
-    "corrupt", [lose_a_dependency, lose_a_service, alter_a_service, alter_a_dependency, invent_a_service]
+    "corrupt",
+    [
+        lose_a_dependency,
+        lose_a_service,
+        alter_a_service,
+        alter_a_dependency,
+        misname_an_end,
+        invent_a_service,
+    ],
 )
 async def test_a_wrong_row_in_memory_is_found_and_everything_is_read_again(
     followed: Audited, connection: Connection, corrupt: Callable[[Replica], None]

@@ -53,7 +53,7 @@ async def test_only_what_changed_between_the_two_is_told(
     await add(connection, "after")
     found = await history.changed(feed, since, until, MANY)
     assert found is not None
-    assert (set(found.services), list(found.dependencies)) == ({a, b}, [edge])
+    assert (set(found.services), list(found.dependencies)) == ({a.bytes, b.bytes}, [edge.bytes])
     assert len(found.services) == 2
     assert await history.changed(feed, until, until, MANY) == ChangedKeys([], [])
 
@@ -73,7 +73,7 @@ async def test_a_transaction_that_was_open_at_the_first_is_told_once_it_ended(
         await transaction.commit()
     finally:
         await other.close()
-    assert await history.changed(feed, since, await now(connection), MANY) == ChangedKeys([late], [])
+    assert await history.changed(feed, since, await now(connection), MANY) == ChangedKeys([late.bytes], [])
 
 
 async def test_what_was_pruned_cannot_be_told(

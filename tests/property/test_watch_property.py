@@ -3,11 +3,13 @@
 import asyncio
 from dataclasses import dataclass, field
 from datetime import timedelta
+from unittest.mock import patch
 from uuid import UUID
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from server import wire
 from server.config import WatchSettings
 from server.domain.changes import RowChanges
 from server.domain.dependencies import DependencyRow
@@ -15,7 +17,8 @@ from server.domain.revision import Snapshot
 from server.domain.services import Service
 from server.domain.watching import ChangedKeys, WatchEvent
 from server.replica import Replica, Watches
-from tests.support.watched_rows import dependency, position, reload, service, visible
+from server.replica import replica as moving
+from tests.support.watched_rows import dependency, reload, service, shown, step, visible
 
 SERVICES, DEPENDENCIES = 5, 8
 ENDLESS = timedelta(hours=1)
@@ -29,7 +32,7 @@ DEPENDENCY_MOVES = st.tuples(
     st.none() | st.tuples(st.integers(1, SERVICES), st.integers(1, SERVICES), st.integers(1, 2)),
 )
 MOVES = st.lists(SERVICE_MOVES | DEPENDENCY_MOVES, max_size=6)
-STEPS = st.lists(st.tuples(MOVES, st.sampled_from(["step", "step", "step", "reload"])), max_size=8)
+STEPS = st.lists(st.tuples(MOVES, st.sampled_from(["step", "step", "step", "copy", "reload"])), max_size=8)
 Move = tuple[int, tuple[int | str | None, ...] | None]
 Step = tuple[list[Move], str]
 
@@ -38,20 +41,31 @@ Step = tuple[list[Move], str]
 class World:
     """Tables, and a replica that follows them; also the log of what changed, for those who were away."""
 
-    replica: Replica = field(default_factory=lambda: Replica(timedelta(seconds=1)))
+    replica: Replica = field(default_factory=lambda: Replica(timedelta(seconds=1), wire))
     services: dict[UUID, Service] = field(default_factory=dict)
     dependencies: dict[UUID, DependencyRow] = field(default_factory=dict)
     log: list[tuple[int, set[UUID], set[UUID]]] = field(default_factory=list)
     meanwhile: list[Step] = field(default_factory=list)
     going_on: asyncio.Task[None] | None = None
 
+    @classmethod
+    async def new(cls) -> "World":
+        """Make one whose replica is warm."""
+        world = cls()
+        await reload(world.replica, *world.rows)
+        return world
+
+    @property
+    def rows(self) -> list[Service | DependencyRow]:
+        """All rows of both tables."""
+        return [*self.services.values(), *self.dependencies.values()]
+
     def __post_init__(self) -> None:
         self.services = {row.id: row for row in map(_named, range(1, SERVICES + 1))}
         ring = [dependency(10 + n, n, n % SERVICES + 1) for n in range(1, SERVICES + 1)]
         self.dependencies = {row.id: row for row in ring}
-        reload(self.replica, *self.services.values(), *ring)
 
-    def take(self, taken: Step) -> None:
+    async def take(self, taken: Step) -> None:
         """Change the tables, and let the replica follow by keys or as a whole."""
         moves, how = taken
         changed: tuple[set[UUID], set[UUID]] = (set(), set())
@@ -62,13 +76,16 @@ class World:
         after = before.snapshot.xmax + 1
         self.log.append((after, *changed))
         if how == "reload":
-            reload(self.replica, *self.services.values(), *self.dependencies.values())
+            await reload(self.replica, *self.rows)
             return
         rows = RowChanges(
             {key: self.services.get(key) for key in changed[0]},
             {key: self.dependencies.get(key) for key in changed[1]},
         )
-        self.replica.apply(rows, position(after), self.replica.reading_begins())
+        with patch.object(moving, "IN_PLACE", 0 if how == "copy" else 1_000):
+            await step(self.replica, rows)
+        assert self.replica.position is not None
+        assert self.replica.position.snapshot.xmax == after
 
     def _move(
         self,
@@ -105,13 +122,13 @@ class World:
         await self._go_on(self.meanwhile[:half])
         self.going_on = asyncio.create_task(self._go_on(self.meanwhile[half:]))
         return ChangedKeys(
-            set().union(*(services for _, services, _ in passed)),
-            set().union(*(dependencies for _, _, dependencies in passed)),
+            {key.bytes for _, services, _ in passed for key in services},
+            {key.bytes for _, _, dependencies in passed for key in dependencies},
         )
 
     async def _go_on(self, steps: list[Step]) -> None:
         for taken in steps:
-            self.take(taken)
+            await self.take(taken)
             await asyncio.sleep(0)
 
 
@@ -122,14 +139,14 @@ def _named(number: int, name: int | str | None = None, team: str | None = None) 
 @given(STEPS)
 def test_every_batch_says_exactly_what_differs(steps: list[Step]) -> None:
     async def watch() -> None:
-        world = World()
-        mirror = visible(world.replica)
+        world = await World.new()
+        mirror = shown(world.rows)
         async with world.replica.subscriptions.opened(1_000) as subscription:
             for taken in steps:
-                world.take(taken)
+                await world.take(taken)
                 for batch in subscription.take_all():
                     mirror.fold(batch)
-                assert mirror == visible(world.replica)
+                assert mirror == shown(world.rows) == visible(world.replica)
 
     asyncio.run(watch())
 
@@ -139,14 +156,15 @@ def test_whoever_comes_back_is_told_all_that_was_missed(
     known: list[Step], missed: list[Step], meanwhile: list[Step], later: list[Step]
 ) -> None:
     async def watch() -> None:
-        world = World(meanwhile=meanwhile)
+        world = await World.new()
+        world.meanwhile = meanwhile
         watches = Watches(world.replica, world, WatchSettings(heartbeat=ENDLESS))
         for taken in known:
-            world.take(taken)
-        mirror, since = visible(world.replica), world.replica.position
+            await world.take(taken)
+        mirror, since = shown(world.rows), world.replica.position
         assert since is not None
         for taken in missed:
-            world.take(taken)
+            await world.take(taken)
         async with watches.watch(since.revision, include_state=False) as batches:
             first = await anext(batches)
             mirror.strict = False
@@ -158,8 +176,9 @@ def test_whoever_comes_back_is_told_all_that_was_missed(
             if world.going_on is not None:
                 await world.going_on
             for taken in later:
-                world.take(taken)
-            while mirror != visible(world.replica):
+                await world.take(taken)
+            while mirror != shown(world.rows):
                 mirror.fold(await anext(batches))
+            assert mirror == visible(world.replica)
 
     asyncio.run(watch())

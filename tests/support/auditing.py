@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
+from server import wire
 from server.config import FeedSettings
 from server.feed import Auditor, Feed, Vitals
 from server.replica import Replica
@@ -32,14 +33,15 @@ class Audited:
 @asynccontextmanager
 async def audited(url: str, settings: FeedSettings = WATCHFUL) -> AsyncIterator[Audited]:
     """Run a feed into a replica, warm when the context begins."""
-    replica, vitals = Replica(settings.longest_wait), Vitals(settings)
-    feed = Feed(url, replica, settings, vitals=vitals)
+    replica, vitals = Replica(settings.longest_wait, wire), Vitals(settings)
+    feed = Feed(url, replica, settings, wire, vitals=vitals)
     replica.ask = feed.wake
     task = asyncio.create_task(feed.run())
     try:
         async with asyncio.timeout(PATIENCE.total_seconds()):
             await replica.warmed()
-        yield Audited(replica, feed, vitals, Auditor(url, feed, replica, settings, vitals))
+        auditor = Auditor(url, feed, replica, settings, records=wire, vitals=vitals)
+        yield Audited(replica, feed, vitals, auditor)
     finally:
         task.cancel()
         with suppress(asyncio.CancelledError):

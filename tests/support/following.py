@@ -1,19 +1,30 @@
-"""A replica that follows a database, without a server around it, and what the tables hold, to compare."""
+"""A replica that follows a database, without a server around it, and what the tables hold, to compare: both as messages."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Container
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from depgraph.v1 import types_pb2
+from depgraph.v1.graph_service_pb2 import TraverseResponse
+from graphcore import DependencyRecord, ServiceRecord
+from server import wire
 from server.config import FeedSettings
 from server.domain.consistency import FullyConsistent
-from server.domain.dependencies import DependencyRow
+from server.domain.dependencies import (
+    COMMUNICATION_MODES,
+    DEPENDENCY_CRITICALITIES,
+    DISCOVERY_SOURCES,
+    DependencyRow,
+)
 from server.domain.services import Service
 from server.feed import Feed
 from server.feed.connection import FeedConnection
 from server.replica import Replica
+from server.rpc import encode
 
 if TYPE_CHECKING:
     import asyncpg
@@ -22,7 +33,7 @@ if TYPE_CHECKING:
 SETTINGS = FeedSettings(poll_interval=timedelta(seconds=30), step_timeout=timedelta(seconds=5))
 PATIENCE = timedelta(seconds=30)
 
-Rows = tuple[dict[UUID, Service], dict[UUID, DependencyRow]]
+Rows = tuple[dict[UUID, types_pb2.Service], dict[UUID, types_pb2.Dependency]]
 Observer = Callable[[Replica, FeedConnection], Awaitable[None]]
 Fetch = Callable[[str], "Awaitable[list[asyncpg.Record]]"]
 
@@ -43,13 +54,13 @@ async def feeding(
     url: str, settings: FeedSettings = SETTINGS, observe: Observer | None = None
 ) -> AsyncIterator[Replica]:
     """Run a feed into a replica, not waiting for it; ``observe`` is called inside the snapshot of every step."""
-    replica = Replica(settings.longest_wait)
+    replica = Replica(settings.longest_wait, wire)
 
     async def inspect(connection: FeedConnection) -> None:
         if observe is not None:
             await observe(replica, connection)
 
-    feed = Feed(url, replica, settings, inspect)
+    feed = Feed(url, replica, settings, wire, inspect=inspect)
     replica.ask = feed.wake
     task = asyncio.create_task(feed.run())
     try:
@@ -61,14 +72,26 @@ async def feeding(
 
 
 def memory(replica: Replica) -> Rows:
-    """All rows that the replica holds, as they are now."""
+    """All rows that the replica holds, as they are now; the ends of those that wait have no names."""
     graph = replica.graph
-    services = {
-        row.id: row for row in (record.payload for record in graph.services()) if isinstance(row, Service)
-    }
-    records = [*graph.dependencies(), *graph.waiting_dependencies()]
-    dependencies = {row.id: row for row in (r.payload for r in records) if isinstance(row, DependencyRow)}
-    return services, dependencies
+    dependencies = [*graph.dependencies(), *graph.waiting_dependencies()]
+    return (
+        {_key(record): service_of(record) for record in graph.services()},
+        {_key(record): dependency_of(record) for record in dependencies},
+    )
+
+
+def service_of(record: ServiceRecord) -> types_pb2.Service:
+    """Read what stands for a service in answers; brief and name must be its own."""
+    [service] = _read(record.payload).services
+    assert list(_read(record.brief).service_ids) == [service.service_id] == [record.name]
+    return service
+
+
+def dependency_of(record: DependencyRecord) -> types_pb2.Dependency:
+    """Read what stands for a dependency in answers."""
+    [dependency] = _read(record.payload).dependencies
+    return dependency
 
 
 async def tables(connection: "asyncpg.Connection[asyncpg.Record]") -> Rows:
@@ -77,20 +100,58 @@ async def tables(connection: "asyncpg.Connection[asyncpg.Record]") -> Rows:
 
 
 async def fetched_tables(fetch: Fetch) -> Rows:
-    """All rows that the database holds, by whatever runs a query."""
-    services = await fetch(
-        """SELECT id, service_id, metadata::text, criticality, team, discovered, created_at, updated_at
-        FROM public.services"""
-    )
+    """All rows that the database holds, by whatever runs a query, as the generated code has them."""
+    services = [
+        Service(*row)
+        for row in await fetch(
+            """SELECT id, service_id, metadata::text, criticality, team, discovered, created_at, updated_at
+            FROM public.services"""
+        )
+    ]
     dependencies = await fetch(
         """SELECT id, source_service_id, target_service_id, communication_mode, criticality, protocol, timeout_ms,
             retry_config::text, discovery_source, confidence_score, last_observed_at, is_stale, created_at, updated_at
         FROM public.service_dependencies"""
     )
+    names = {row.id: row.service_id for row in services}
     return (
-        {row["id"]: Service(*row) for row in services},
-        {row["id"]: DependencyRow(*row) for row in dependencies},
+        {row.id: service_message(row) for row in services},
+        {row["id"]: _joined(DependencyRow(*row), names) for row in dependencies},
     )
+
+
+def _joined(row: DependencyRow, names: dict[UUID, str]) -> types_pb2.Dependency:
+    if joins(row, names):
+        return dependency_message(names[row.source], names[row.target], row)
+    return dependency_message("", "", row)
+
+
+def joins(row: DependencyRow, services: Container[UUID]) -> bool:
+    """Whether a row can be an edge: both ends are there and not the same, and all its words mean something."""
+    return (
+        row.source in services
+        and row.target in services
+        and row.source != row.target
+        and row.communication_mode in COMMUNICATION_MODES
+        and row.criticality in DEPENDENCY_CRITICALITIES
+        and row.discovery_source in DISCOVERY_SOURCES
+    )
+
+
+# The same rows are looked at again and again.
+service_message = lru_cache(50_000)(encode.service)
+dependency_message = lru_cache(50_000)(encode.named_dependency)
+
+
+@lru_cache(50_000)
+def _read(record: object) -> TraverseResponse:
+    assert isinstance(record, bytes)
+    return TraverseResponse.FromString(record)
+
+
+def _key(record: ServiceRecord | DependencyRecord) -> UUID:
+    assert isinstance(record.key, bytes)
+    return UUID(bytes=record.key)
 
 
 async def assert_level(replica: Replica, connection: "asyncpg.Connection[asyncpg.Record]") -> None:

@@ -14,11 +14,10 @@ from depgraph.v1.catalog_service_pb2_grpc import CatalogServiceStub
 from depgraph.v1.dependency_service_pb2 import BatchUpsertDependenciesRequest
 from depgraph.v1.dependency_service_pb2_grpc import DependencyServiceStub
 from depgraph.v1.types_pb2 import COMMUNICATION_MODE_ASYNC, Dependency, Service
-from server.domain import services as domain
 from server.domain.consistency import AtLeastAsFresh
 from server.domain.revision import Revision
 from server.replica import Replica
-from tests.support.following import PATIENCE
+from tests.support.following import PATIENCE, service_of
 from tests.support.random_statements import Session
 from tests.support.random_writer import connect
 from tests.support.world import FREE, free, own
@@ -41,8 +40,7 @@ class TokenReads:
         began = time.perf_counter()
         graph = await self.replica.at(AtLeastAsFresh(revision), PATIENCE)
         self.waits.append(time.perf_counter() - began)
-        service = graph.service(name).payload
-        assert isinstance(service, domain.Service)
+        service = service_of(graph.service(name))
         self.stale += int(service.team or 0) < version
 
     @property

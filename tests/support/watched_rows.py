@@ -1,28 +1,30 @@
 """Rows, steps and batches for watchers of a replica that no database feeds."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import NamedTuple
 from uuid import UUID
 
+from depgraph.v1 import types_pb2
+from server import wire
 from server.domain.changes import FeedPosition, RowChanges
 from server.domain.dependencies import DependencyRow
 from server.domain.revision import Snapshot
 from server.domain.services import Service
 from server.domain.watching import WatchBatch, WatchEvent
+from server.feed.tables import dependency_batch, service_batch
 from server.replica import Replica
+from tests.support.following import (
+    dependency_message,
+    dependency_of,
+    joins,
+    memory,
+    service_message,
+    service_of,
+)
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 FEED = "1:2:00000000-0000-0000-0000-000000000003"
-
-
-class SeenDependency(NamedTuple):
-    """A dependency as a watcher sees it."""
-
-    row: DependencyRow
-    source: str
-    target: str
 
 
 def service(number: int, name: str | None = None, team: str | None = None) -> Service:
@@ -66,21 +68,26 @@ def position(number: int, feed_id: str = FEED) -> FeedPosition:
     return FeedPosition(feed_id, Snapshot.parse(f"{number}:{number}:"))
 
 
-def step(replica: Replica, moved: RowChanges) -> None:
+async def step(replica: Replica, moved: RowChanges) -> None:
     """Apply a step."""
-    replica.apply(moved, _next(replica), replica.reading_begins())
+    ticket, changes = replica.reading_begins(), replica.step_begins()
+    await changes.add(moved)
+    await replica.apply(changes, _next(replica), ticket)
 
 
-def reload(replica: Replica, *rows: Service | DependencyRow, page: int = 2) -> None:
+async def reload(replica: Replica, *rows: Service | DependencyRow, page: int = 2) -> None:
     """Read everything anew, page by page."""
     ticket, load = replica.reading_begins(), replica.loading_begins()
     services = [row for row in rows if isinstance(row, Service)]
-    dependencies = [row for row in rows if isinstance(row, DependencyRow)]
     for start in range(0, len(services), page):
-        load.add_services(services[start : start + page])
+        await load.add_services(service_batch(wire, services[start : start + page]))
+    names = [row.service_id for row in services]
+    places = {row.id.bytes: place for place, row in enumerate(services)}
+    dependencies = [row for row in rows if isinstance(row, DependencyRow)]
     for start in range(0, len(dependencies), page):
-        load.add_dependencies(dependencies[start : start + page])
-    replica.swap(load, _next(replica), ticket)
+        batch = dependency_batch(wire, dependencies[start : start + page], names, places)
+        await load.add_dependencies(batch)
+    await replica.swap(load, _next(replica), ticket)
 
 
 @dataclass(slots=True)
@@ -91,8 +98,8 @@ class RowMirror:
     So does one that repeats anything, while ``strict``: what comes out of the log may.
     """
 
-    services: dict[UUID, Service] = field(default_factory=dict)
-    dependencies: dict[UUID, SeenDependency] = field(default_factory=dict)
+    services: dict[UUID, types_pb2.Service] = field(default_factory=dict)
+    dependencies: dict[UUID, types_pb2.Dependency] = field(default_factory=dict)
     strict: bool = field(default=True, compare=False)
 
     def fold(self, batch: WatchBatch) -> None:
@@ -100,39 +107,43 @@ class RowMirror:
         if batch.event is WatchEvent.RESET:
             self.services.clear()
             self.dependencies.clear()
-        for key, row in batch.removed_services.items():
-            former = self.services.pop(key, None)
-            assert row is None or former == row
-        for service_row in batch.services:
-            assert self.strict <= (self.services.get(service_row.id) != service_row)
-            self.services[service_row.id] = service_row
+        for key, gone in batch.removed_services.items():
+            former = self.services.pop(UUID(bytes=key), None)
+            assert gone is None or former == service_of(gone)
+        for record in batch.services:
+            service_now = service_of(record)
+            key_now = UUID(service_now.id)
+            assert self.strict <= (self.services.get(key_now) != service_now)
+            self.services[key_now] = service_now
         for key, lost in batch.removed_dependencies.items():
-            known = self.dependencies.pop(key, None)
-            assert lost is None or known == seen(lost, batch.former_names)
-        for row_now in batch.dependencies:
-            now = seen(row_now, batch.names)
-            assert self.strict <= (self.dependencies.get(row_now.id) != now)
-            self.dependencies[row_now.id] = now
+            known = self.dependencies.pop(UUID(bytes=key), None)
+            assert lost is None or known == dependency_of(lost)
+        for edge in batch.dependencies:
+            now = dependency_of(edge)
+            assert self.strict <= (self.dependencies.get(UUID(now.id)) != now)
+            self.dependencies[UUID(now.id)] = now
 
 
-def seen(row: DependencyRow, names: Mapping[UUID, str]) -> SeenDependency:
-    """Name the ends of a dependency."""
-    return SeenDependency(row, names[row.source], names[row.target])
+def shown(rows: Iterable[Service | DependencyRow]) -> RowMirror:
+    """Return what a watcher should know of these rows, by the generated code."""
+    services = {row.id: row for row in rows if isinstance(row, Service)}
+    dependencies = [row for row in rows if isinstance(row, DependencyRow)]
+    names = {key: row.service_id for key, row in services.items()}
+    return RowMirror(
+        {key: service_message(row) for key, row in services.items()},
+        {
+            row.id: dependency_message(names[row.source], names[row.target], row)
+            for row in dependencies
+            if joins(row, names)
+        },
+    )
 
 
 def visible(replica: Replica) -> RowMirror:
-    """Return what a watcher of this replica should know now, read from the graph's rows and nothing else."""
-    held = replica.held()
-    services = {row.id: row for row in held.services}
-    names = {key: row.service_id for key, row in services.items()}
-    return RowMirror(
-        services,
-        {
-            row.id: seen(row, names)
-            for row in held.dependencies
-            if row.source in names and row.target in names and row.source != row.target
-        },
-    )
+    """Return what a watcher of this replica should know now, read from the graph and nothing else."""
+    services, dependencies = memory(replica)
+    edges = {UUID(bytes=key) for key in replica.graph.dependency_keys if isinstance(key, bytes)}
+    return RowMirror(services, {key: row for key, row in dependencies.items() if key in edges})
 
 
 def _key(number: int) -> UUID:

@@ -10,8 +10,6 @@ import grpc
 from depgraph.v1 import graph_service_pb2 as pb
 from depgraph.v1.graph_service_pb2_grpc import GraphServiceStub
 from depgraph.v1.types_pb2 import Dependency, Service
-from server.domain.dependencies import DependencyRow
-from server.rpc import encode
 from tests.support.following import tables
 
 if TYPE_CHECKING:
@@ -141,19 +139,9 @@ class Watcher:
 async def expected(connection: "asyncpg.Connection[asyncpg.Record]") -> Rows:
     """Return what the tables hold, as watchers see it: dependencies whose two ends are there, by the names of their ends."""
     services, dependencies = await tables(connection)
-
-    def joins(row: DependencyRow) -> bool:
-        return row.source in services and row.target in services and row.source != row.target
-
     return (
-        {str(key): encode.service(row) for key, row in services.items()},
-        {
-            str(key): encode.named_dependency(
-                services[row.source].service_id, services[row.target].service_id, row
-            )
-            for key, row in dependencies.items()
-            if joins(row)
-        },
+        {str(key): service for key, service in services.items()},
+        {str(key): dependency for key, dependency in dependencies.items() if dependency.source_service_id},
     )
 
 

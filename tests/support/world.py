@@ -10,7 +10,7 @@ from uuid import UUID
 import asyncpg
 
 from server.replica import Replica
-from tests.support.following import memory
+from tests.support.following import dependency_of
 
 PAIRED, FREE, OWN = 24, 40, 8
 _FIRST_PAIRED_ID = 1_000
@@ -52,10 +52,12 @@ async def populate(connection: asyncpg.Connection) -> None:
 def torn_pairs(replica: Replica) -> int:
     """Count pairs of which memory shows one half, or two that don't match: parts of a transaction."""
     pairs = range(_FIRST_PAIRED_ID, _FIRST_PAIRED_ID + PAIRED)
-    _, dependencies = memory(replica)
-    timeouts = {
-        (row.source.int, row.target.int): row.timeout_ms
-        for row in dependencies.values()
-        if row.source.int in pairs
-    }
+    timeouts: dict[tuple[int, int], int | None] = {}
+    for record in replica.graph.dependencies():
+        assert isinstance(record.source, bytes)
+        assert isinstance(record.target, bytes)
+        source, target = int.from_bytes(record.source), int.from_bytes(record.target)
+        if source in pairs:
+            dependency = dependency_of(record)
+            timeouts[source, target] = dependency.timeout_ms if dependency.HasField("timeout_ms") else None
     return sum(timeouts.get((b, a)) != timeout for (a, b), timeout in timeouts.items())

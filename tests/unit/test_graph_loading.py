@@ -1,25 +1,54 @@
 """A graph that is read as a whole."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from uuid import UUID
 
+from server import wire
 from server.domain.changes import FeedPosition
+from server.domain.dependencies import DependencyRow
 from server.domain.revision import Snapshot
 from server.domain.services import Service
+from server.feed.tables import dependency_batch, service_batch
 from server.replica import Replica
+from tests.support.following import memory
+from tests.support.watched_rows import changes, dependency, reload, service, shown, step, visible
 
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
-
-def test_every_page_that_will_stay_is_told_before_anybody_answers_from_it() -> None:
-    replica = Replica(timedelta(seconds=1))
+async def test_what_will_stay_is_told_batch_by_batch_before_anybody_answers_from_it() -> None:
+    replica = Replica(timedelta(seconds=1), wire)
     seen: list[bool] = []
     replica.settled = lambda: seen.append(replica.is_warm)
     ticket = replica.reading_begins()
     load = replica.loading_begins()
     for number in (1, 2):
-        load.add_services([Service(UUID(int=number), f"s{number}", "{}", "low", None, False, NOW, NOW)])
-    load.add_dependencies([])
-    replica.swap(load, FeedPosition("1:2:x", Snapshot.parse("1:1:")), ticket)
+        await load.add_services(service_batch(wire, [service(number)]))
+    await load.add_dependencies(dependency_batch(wire, [], [], {}))
+    await replica.swap(load, FeedPosition("1:2:x", Snapshot.parse("1:1:")), ticket)
     assert seen == [False, False, False]
-    assert [row.service_id for row in replica.held().services] == ["s1", "s2"]
+    assert [row.service_id for row in memory(replica)[0].values()] == ["s1", "s2"]
+
+
+async def test_a_reload_keeps_the_records_that_stay_as_they_were() -> None:
+    replica = Replica(timedelta(seconds=1), wire)
+    await reload(replica, service(1), service(2), dependency(12, 1, 2), dependency(21, 2, 1))
+    former = replica.graph
+    kept = former.find_service(UUID(int=1).bytes), former.find_dependency(UUID(int=12).bytes)
+    await reload(replica, service(1), service(2), dependency(12, 1, 2), dependency(21, 2, 1, timeout_ms=5))
+    assert replica.graph is not former
+    assert replica.graph.find_service(UUID(int=1).bytes) is kept[0]
+    assert replica.graph.find_dependency(UUID(int=12).bytes) is kept[1]
+
+
+async def test_rows_that_cannot_be_edges_wait_without_names_however_they_came() -> None:
+    odd = dependency(14, 1, 2)._replace(criticality="grave")  # type: ignore[arg-type]
+    rows: list[Service | DependencyRow] = [service(1), service(2)]
+    rows += [dependency(13, 1, 3), dependency(11, 1, 1), odd]
+    loaded, stepped = Replica(timedelta(seconds=1), wire), Replica(timedelta(seconds=1), wire)
+    await reload(loaded, *rows)
+    await reload(stepped)
+    await step(stepped, changes(*rows))
+    assert memory(loaded) == memory(stepped)
+    assert loaded.graph.waiting_count == stepped.graph.waiting_count == 3
+    assert {row.source_service_id for row in memory(loaded)[1].values()} == {""}
+    await step(loaded, changes(service(3)))
+    assert visible(loaded) == shown([*rows, service(3)])

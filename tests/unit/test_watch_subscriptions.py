@@ -5,11 +5,11 @@ from datetime import timedelta
 
 import pytest
 
+from graphcore import ServiceRecord
 from server.domain.consistency import Freshness
 from server.domain.errors import WatcherTooSlowError
 from server.domain.watching import WatchBatch, WatchEvent
 from server.replica.subscriptions import Subscription, Subscriptions
-from tests.support.watched_rows import service
 
 FRESH = Freshness("revision", timedelta(0))
 SOON = timedelta(milliseconds=1)
@@ -17,7 +17,7 @@ LONG = timedelta(seconds=30)
 
 
 def batch(rows: int, event: WatchEvent = WatchEvent.CHANGES) -> WatchBatch:
-    return WatchBatch(event, FRESH, services=[service(number) for number in range(rows)])
+    return WatchBatch(event, FRESH, services=[ServiceRecord(number, str(number)) for number in range(rows)])
 
 
 async def test_batches_are_taken_in_order() -> None:

@@ -1,0 +1,148 @@
+"""What handlers ask of the live graph."""
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from datetime import timedelta
+from typing import assert_never
+
+from graphcore import DependencyGraph
+from server.domain.changes import FeedPosition
+from server.domain.consistency import (
+    AtLeastAsFresh,
+    Consistency,
+    FeedState,
+    Freshness,
+    FullyConsistent,
+    MinimizeLatency,
+    ReplicaStatus,
+)
+from server.domain.errors import NotReadyError, ReplicaBehindError, RevisionUnknownError
+from server.domain.revision import Revision
+from server.replica.readings import Readings
+from server.replica.stillness import Stillness
+from server.replica.waiting import Waiters
+
+
+class ReadableGraph:
+    """
+    The graph in memory and where it stands, for readers; ``Replica`` moves it on.
+
+    ``ask`` is called when a reader needs the feed to look now.
+    """
+
+    def __init__(self, longest_wait: timedelta, ask: Callable[[], None]) -> None:
+        self.ask = ask
+        self._longest_wait = longest_wait
+        self._graph = DependencyGraph()
+        self._position: FeedPosition | None = None
+        # The token of the position: every answer tells it, and making it takes longer than a walk.
+        self._token = ""
+        self._state = FeedState.WARMING
+        self._readings = Readings()
+        self._waiters = Waiters()
+        self._stillness = Stillness()
+        self._warm_duration = timedelta()
+        self._warm_count = 0
+
+    @property
+    def graph(self) -> DependencyGraph:
+        """The graph as it is now; it moves on while somebody awaits."""
+        return self._graph
+
+    @property
+    def position(self) -> FeedPosition | None:
+        """Where memory stands; None = nothing was loaded yet."""
+        return self._position
+
+    @property
+    def is_warm(self) -> bool:
+        """Whether there is anything to answer from."""
+        return self._position is not None
+
+    async def warmed(self) -> None:
+        """Wait for the first load, however long it takes."""
+        while not await self._waiters.until(lambda: self.is_warm, timedelta(hours=1)):
+            pass
+
+    def now(self) -> DependencyGraph:
+        """Return the graph as it is; raises ``NotReadyError`` before the first load."""
+        if self._position is None:
+            raise NotReadyError("the graph is still being read from the database: try again in a moment")
+        return self._graph
+
+    def holds(self, revision: Revision) -> bool:
+        """Whether memory is at a revision, or beyond it, now."""
+        position = self._position
+        return (
+            position is not None
+            and position.feed_id == revision.feed_id
+            and revision.held_by(position.snapshot)
+        )
+
+    def still(self) -> AbstractAsyncContextManager[None]:
+        """While the context lasts, the graph that ``now`` returns does not move on. Only for work that waits for nobody."""
+        return self._stillness.kept()
+
+    async def at(self, wanted: Consistency, within: timedelta | None) -> DependencyGraph:
+        """
+        Return the graph once it is as fresh as wanted.
+
+        Raises ``NotReadyError`` before the first load, ``ReplicaBehindError`` when ``within`` (None = the replica's own bound) passes
+        first, ``RevisionUnknownError`` for a revision of another database.
+        """
+        self.now()
+        bound = self._longest_wait if within is None else within
+        match wanted:
+            case MinimizeLatency():
+                pass
+            case FullyConsistent():
+                await self._read_begun_now(bound)
+            case AtLeastAsFresh(revision):
+                await self._hold(revision, bound)
+            case _:
+                assert_never(wanted)
+        return self.now()
+
+    async def _read_begun_now(self, bound: timedelta) -> None:
+        # A step under way may have taken its snapshot before this request came: only the next one counts.
+        ticket = self._readings.next
+        await self._until(lambda: self._readings.is_done(ticket), bound)
+
+    async def _hold(self, revision: Revision, bound: timedelta) -> None:
+        began = time.monotonic()
+        if not self._is_ours(revision):
+            # The writer may be ahead of us over a failover: look at the database before saying no.
+            await self._read_begun_now(bound)
+            if not self._is_ours(revision):
+                raise RevisionUnknownError(
+                    "the revision comes from another database, or from this one before a crash or failover: "
+                    "read without it, or fully consistent"
+                )
+        left = bound - timedelta(seconds=time.monotonic() - began)
+        await self._until(lambda: self.holds(revision), left)
+
+    def _is_ours(self, revision: Revision) -> bool:
+        return self._position is not None and self._position.feed_id == revision.feed_id
+
+    async def _until(self, condition: Callable[[], bool], bound: timedelta) -> None:
+        if condition():
+            return
+        self.ask()
+        if not await self._waiters.until(condition, bound):
+            lag = self.freshness().lag
+            milliseconds = round(lag.total_seconds() * 1000)
+            raise ReplicaBehindError(
+                f"this replica did not reach the asked-for freshness within {bound.total_seconds():.3f} s; "
+                f"it was last level with the database {milliseconds} ms ago",
+                lag_ms=str(milliseconds),
+            )
+
+    def freshness(self) -> Freshness:
+        """Which snapshot memory holds now, and for how long that was not confirmed."""
+        return Freshness(self._token, self._readings.lag)
+
+    def status(self) -> ReplicaStatus:
+        """How the replica follows the database."""
+        ingestions = self._position.ingestions if self._position else ()
+        return ReplicaStatus(self._state, self._warm_duration, self._warm_count, ingestions)

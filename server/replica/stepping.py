@@ -1,0 +1,115 @@
+"""Changed rows on their way into the graph: encoded and compared page by page, so that the move itself is short."""
+
+from collections.abc import Iterable
+from typing import cast
+from uuid import UUID
+
+from graphcore import ChangeSet, DependencyGraph, DependencyRecord, ServiceRecord
+from server.domain.changes import RowChanges
+from server.domain.dependencies import DependencyRow
+from server.domain.records import RecordFormat
+from server.domain.services import Service
+from server.replica.comparing import Difference
+from server.replica.records import dependency_record, retold, service_record
+from server.turns import Turns
+
+
+class Step:
+    """
+    What differs between a graph, which stands still meanwhile, and the rows that the next snapshot holds.
+
+    O(changed rows + degrees of services that come, go or change their names); lets others run every millisecond.
+    """
+
+    def __init__(self, graph: DependencyGraph, records: RecordFormat) -> None:
+        self.graph = graph
+        self._records = records
+        self._services: dict[bytes, ServiceRecord | None] = {}
+        self._dependencies: dict[bytes, DependencyRecord | None] = {}
+        # Services that come, go or change their names: dependencies look different then, although their rows may be the same.
+        self._reshaped: list[bytes] = []
+
+    def __len__(self) -> int:
+        """Nodes and edges that differ, as far as it is known yet."""
+        return len(self._services) + len(self._dependencies)
+
+    async def add(self, changes: RowChanges) -> None:
+        """Take in a page of changes; all services before any dependency."""
+        turns = Turns()
+        for key, service in changes.services.items():
+            self._add_service(key, service)
+            await turns.next()
+        for key, dependency in changes.dependencies.items():
+            self._add_dependency(key, dependency)
+            await turns.next()
+
+    async def complete(self) -> ChangeSet:
+        """Add the dependencies that services which come, go or change their names make look different."""
+        turns = Turns()
+        for service in self._reshaped:
+            for record in self._told_by(service):
+                key = cast("bytes", record.key)
+                if key not in self._dependencies:
+                    self._put(key, self._retold(record))
+                    await turns.next()
+        return ChangeSet(
+            upserted_services=[record for record in self._services.values() if record],
+            removed_services=[key for key, record in self._services.items() if not record],
+            upserted_dependencies=[record for record in self._dependencies.values() if record],
+            removed_dependencies=[key for key, record in self._dependencies.items() if not record],
+        )
+
+    async def difference(self) -> Difference:
+        """Return what watchers see of it, once it is complete and before the graph moves."""
+        turns, seen = Turns(), Difference()
+        for key, service in self._services.items():
+            if service is not None:
+                seen.services.append(service)
+            else:
+                seen.removed_services[key] = self.graph.find_service(key)
+            await turns.next()
+        for key, record in self._dependencies.items():
+            if record is not None and self._joins(record):
+                seen.dependencies.append(record)
+            elif former := self.graph.find_dependency(key):
+                seen.removed_dependencies[key] = former
+            await turns.next()
+        return seen
+
+    def _add_service(self, id_: UUID, row: Service | None) -> None:
+        key = id_.bytes
+        former = self.graph.find_service(key)
+        record = None if row is None else service_record(self._records, row)
+        if record == former:
+            return
+        self._services[key] = record
+        if record is None or former is None or record.name != former.name:
+            self._reshaped.append(key)
+
+    def _add_dependency(self, id_: UUID, row: DependencyRow | None) -> None:
+        if row is None:
+            self._dependencies[id_.bytes] = None
+            return
+        ends = self._end(row.source.bytes), self._end(row.target.bytes)
+        self._put(id_.bytes, dependency_record(self._records, row, *ends))
+
+    def _put(self, key: bytes, record: DependencyRecord) -> None:
+        if record != self.graph.find_dependency(key):
+            self._dependencies[key] = record
+
+    def _told_by(self, service: bytes) -> Iterable[DependencyRecord]:
+        return [*self.graph.dependencies_of(service), *self.graph.waiting_for(service)]
+
+    def _retold(self, record: DependencyRecord) -> DependencyRecord:
+        ends = self._end(cast("bytes", record.source)), self._end(cast("bytes", record.target))
+        return retold(self._records, record, *ends)
+
+    def _end(self, service: bytes) -> ServiceRecord | None:
+        """Return the service as it will be."""
+        if service in self._services:
+            return self._services[service]
+        return self.graph.find_service(service)
+
+    def _joins(self, record: DependencyRecord) -> bool:
+        source, target = cast("bytes", record.source), cast("bytes", record.target)
+        return source != target and self._end(source) is not None and self._end(target) is not None
