@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from depgraph.v1 import types_pb2
-from server.domain.dependencies import DependencyRow
+from server.domain.dependencies import Dependency, DependencyRow
 from server.domain.records import DependencyEnds
 from server.domain.services import Service
 from server.wire import words
@@ -69,7 +69,7 @@ def service_brief(name: str) -> bytes:
     return _sized(_BRIEF, name.encode())
 
 
-def dependency_record(row: DependencyRow, source_name: str, target_name: str) -> bytes:
+def dependency_record(row: DependencyRow | Dependency, source_name: str, target_name: str) -> bytes:
     """Write a dependency whose ends are called so as ``TraverseResponse.dependencies``; "" = not known. O(size)."""
     key, _, _, mode, criticality, protocol, timeout, retry, discovery_source = row[:9]
     confidence, observed, is_stale, created, updated = row[9:]

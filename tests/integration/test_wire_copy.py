@@ -13,8 +13,8 @@ from server.domain.services import Service
 from server.feed import statements
 from server.wire.copying import DEFAULT_SIZE
 from tests.support.copy_stream import chunks
+from tests.support.kernel_forms import FORMS, kernels_in_form
 from tests.support.wire_batches import (
-    compiled,
     dependency_columns,
     read_dependencies,
     read_services,
@@ -50,7 +50,7 @@ INSERT INTO services (service_id, metadata, criticality, team, discovered, creat
     ('deep', (repeat('{"x":', 60) || '1' || repeat('}', 60))::jsonb, 'medium', 'x', false, now(), now()),
     ('digits', ('{"n": ' || repeat('9', 5000) || ', "m": 1e400}')::jsonb, 'medium', 'x', false, now(), now()),
     ('large', jsonb_build_object('text', repeat('text ', 400000)), 'medium', 'x', false, now(), now()),
-    ('lists', '{"": [[], {}, [[0], {"": {}}], 1, -2.25, 999999999999999, 1000000000000000, 0.000000000000001], "t": true}', 'low', 'x', true, now(), now()),
+    ('lists', '{"": [[], {}, [[0], {"": {}}], 1, -2.25, 999999999999999, 1000000000000000, 0.000000000000001, 12345678901234567, -0.12345678901234568, 123456789012345.6], "t": true}', 'low', 'x', true, now(), now()),
     ('escapes', '{"q": "\\"\\\\\\/\\n\\t\\b\\f\\r", "u": "\\u0001", "\\"": "\\u00e4 \\ud83e\\udd8a"}', 'low', 'x', true, now(), now()),
     ('simple escapes', '{"q": "\\"\\\\\\/\\n\\t\\b\\f\\r", "\\"": "\\u00e4 \\ud83e\\udd8a"}', 'low', 'x', true, now(), now()),
     ('lengths', jsonb_build_object(repeat('k', 128), repeat('v', 127), 'v', jsonb_build_array(repeat('ж', 64), repeat('x', 20000))), 'low', 'x', true, now(), now()),
@@ -100,10 +100,10 @@ WHERE a.id <> b.id;
 """
 
 
-@pytest.fixture(scope="module")
-def machine_code() -> Iterator[None]:
-    with compiled():
-        yield
+@pytest.fixture(params=FORMS)
+def form(request: pytest.FixtureRequest) -> Iterator[str]:
+    with kernels_in_form(request.param):
+        yield request.param
 
 
 @pytest.fixture
@@ -148,6 +148,7 @@ async def test_empty_tables_are_read(tables: asyncpg.Connection) -> None:
     assert await assert_same_as_row_by_row(tables, DEFAULT_SIZE) == (0, 0)
 
 
+@pytest.mark.usefixtures("form")
 @pytest.mark.parametrize("size", [DEFAULT_SIZE, SMALL])
 async def test_whatever_sql_stored_is_read_as_row_by_row(
     tables: asyncpg.Connection, size: wire.BatchSize
@@ -158,19 +159,10 @@ async def test_whatever_sql_stored_is_read_as_row_by_row(
     await assert_same_as_row_by_row(tables, size)
 
 
-@pytest.mark.usefixtures("machine_code")
-@pytest.mark.parametrize("size", [DEFAULT_SIZE, SMALL])
-async def test_kernels_compiled_read_the_same(tables: asyncpg.Connection, size: wire.BatchSize) -> None:
-    await tables.execute(NO_CONSTRAINTS)
-    await tables.execute(ODD_SERVICES)
-    await tables.execute(ODD_DEPENDENCIES)
-    await assert_same_as_row_by_row(tables, size)
-
-
-@pytest.mark.usefixtures("machine_code")
 async def test_many_rows_come_in_batches(tables: asyncpg.Connection) -> None:
     await tables.execute(MANY)
-    nodes, edges = await assert_same_as_row_by_row(tables, DEFAULT_SIZE)
+    with kernels_in_form("compiled"):
+        nodes, edges = await assert_same_as_row_by_row(tables, DEFAULT_SIZE)
     assert nodes >= 3
     assert edges >= 5
 

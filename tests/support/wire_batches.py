@@ -1,11 +1,9 @@
 """What readers of COPY streams should find, made row by row."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from math import isnan
 from typing import Any
 
-from graphcore.compiled import KERNELS, Kernels, compile_all
 from server import wire
 from server.domain.dependencies import DependencyRow
 from server.domain.services import Service
@@ -61,20 +59,6 @@ def read_dependencies(batches: Iterable[wire.DependencyBatch]) -> list[tuple[Any
         ends = (batch.sources.tolist(), batch.targets.tolist(), batch.flags.tolist())
         found += zip(batch.keys, *ends, scores, batch.records, strays, strict=True)
     return found
-
-
-@contextmanager
-def compiled() -> Iterator[None]:
-    """Let the kernels of ``server.wire`` run compiled for a while."""
-    book = Kernels()
-    book._by_name = {kernel.name: kernel for kernel in KERNELS if kernel.name.startswith("server.wire.")}
-    before = [(kernel, kernel.run) for kernel in book]
-    compile_all(book)
-    try:
-        yield
-    finally:
-        for kernel, run in before:
-            kernel.run = run
 
 
 def _comparable(row: DependencyRow | None) -> tuple[Any, ...] | None:

@@ -1,5 +1,6 @@
 """COPY streams that are cut, broken, large or full of keys that look alike."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from struct import pack
 from uuid import UUID
@@ -11,6 +12,7 @@ from server.domain.dependencies import DependencyRow
 from server.domain.records import CopyFormatError
 from server.domain.services import Service
 from tests.support.copy_stream import HEADER, TRAILER, copy_stream
+from tests.support.kernel_forms import FORMS, kernels_in_form
 from tests.support.wire_batches import (
     dependency_columns,
     read_dependencies,
@@ -19,6 +21,12 @@ from tests.support.wire_batches import (
 )
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, 890123, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module", params=FORMS, autouse=True)
+def form(request: pytest.FixtureRequest) -> Iterator[None]:
+    with kernels_in_form(request.param):
+        yield
 
 
 def service(number: int, name: str = "") -> Service:

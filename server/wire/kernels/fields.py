@@ -17,9 +17,14 @@ from server.wire.kernels.layout import (
     WORDS,
 )
 
+_ID_SIZE = 38
 _HEX = np.frombuffer(b"0123456789abcdef", np.uint8)
-# A UUID as text has hyphens after its 4th, 6th, 8th and 10th byte.
-_FIRST_HYPHEN, _LAST_HYPHEN = 4, 10
+# The first field of a message, a UUID as text, and where in it the digits of each byte belong.
+_EMPTY_ID = np.frombuffer(b"\x0a\x2400000000-0000-0000-0000-000000000000", np.uint8)
+_DIGITS_AT = np.array(
+    [2 + 2 * number + sum(number >= hyphen for hyphen in (4, 6, 8, 10)) for number in range(UUID_SIZE)],
+    np.int64,
+)
 _MICROSECONDS = 1_000_000
 # PostgreSQL counts from 2000-01-01, protobuf from 1970-01-01.
 _SECONDS_BETWEEN = 946_684_800
@@ -132,8 +137,9 @@ def put_varint(out: Any, at: int, number: int) -> int:
 @kernel("int64(uint8[::1], int64, uint8[::1], int64, int64)")
 def put_bytes(out: Any, at: int, stream: Any, start: int, length: int) -> int:
     """Copy bytes."""
+    target, source = out[at : at + length], stream[start : start + length]
     for offset in range(length):
-        out[at + offset] = stream[start + offset]
+        target[offset] = source[offset]
     return at + length
 
 
@@ -147,18 +153,14 @@ def put_text(out: Any, at: int, tag: int, stream: Any, start: int, length: int) 
 @kernel("int64(uint8[::1], int64, uint8[::1], int64)")
 def put_id(out: Any, at: int, stream: Any, start: int) -> int:
     """Write the 16 bytes of a UUID as the first field of a message: its usual text."""
-    out[at] = 0x0A
-    out[at + 1] = 36
-    at += 2
+    field, key = out[at : at + _ID_SIZE], stream[start : start + UUID_SIZE]
+    for place in range(_ID_SIZE):
+        field[place] = _EMPTY_ID[place]
     for number in range(UUID_SIZE):
-        if _FIRST_HYPHEN <= number <= _LAST_HYPHEN and number % 2 == 0:
-            out[at] = 45
-            at += 1
-        byte = np.int64(stream[start + number])
-        out[at] = _HEX[byte >> 4]
-        out[at + 1] = _HEX[byte & 15]
-        at += 2
-    return at
+        place = _DIGITS_AT[number]
+        field[place] = _HEX[key[number] >> 4]
+        field[place + 1] = _HEX[key[number] & 15]
+    return at + _ID_SIZE
 
 
 @kernel("int64(uint8[::1], int64, int64, uint8[::1], int64)")
