@@ -19,7 +19,7 @@ async def attend(line: Line, peers: Peers, collect: Callable[[], Sequence[Metric
     Note what the supervisor tells and answer what it asks, until it is gone; then stop.
 
     A supervisor that goes while we stop wants us to end at once: somebody insisted. Figures are collected on another thread, so that a
-    scrape never holds up the event loop.
+    scrape never holds up the event loop; a worker for whom that fails goes on without.
     """
     try:
         while True:
@@ -32,12 +32,15 @@ async def attend(line: Line, peers: Peers, collect: Callable[[], Sequence[Metric
                     stop.ask()
     except LineClosedError:
         stop.insist()
+    except Exception:
+        # One that does not hear its supervisor would outlive it.
+        log.exception("the line to the supervisor is of no use any more")
+        stop.ask()
 
 
 def _collected(collect: Callable[[], Sequence[Metric]]) -> Sequence[Metric]:
     try:
         return collect()
     except Exception:
-        # A worker without figures goes on; one that does not hear its supervisor would never stop.
         log.exception("figures can't be collected")
         return ()
