@@ -47,7 +47,8 @@ def varint(number: int) -> bytes:
 
 def field(tag: bytes, content: bytes) -> bytes:
     """Write a field that carries its length; ``tag`` is the encoded one."""
-    return tag + varint(len(content)) + content
+    length = len(content)
+    return tag + (_LAST[length] if length <= _PAIR else varint(length)) + content
 
 
 def double(number: float) -> bytes:
