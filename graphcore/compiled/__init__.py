@@ -3,6 +3,7 @@
 from graphcore.compiled.folders import first_writable, usual_folders
 from graphcore.compiled.kernel import KERNELS, Kernel, Kernels, KernelState, kernel
 from graphcore.compiled.start import (
+    KernelError,
     compile_all,
     compile_and_keep,
     import_kernels,
@@ -15,6 +16,7 @@ from graphcore.compiled.start import (
 __all__ = [
     "KERNELS",
     "Kernel",
+    "KernelError",
     "KernelState",
     "Kernels",
     "compile_all",

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from graphcore.compiled.folders import usual_folders
-from graphcore.compiled.start import compile_and_keep, import_kernels
+from graphcore.compiled.start import KernelError, compile_and_keep, import_kernels
 
 _LOWEST_PRIORITY = 19
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command: 0 = they are compiled."""
+    """Run the command: 0 = they are compiled, 1 = one of them can't be."""
     parser = argparse.ArgumentParser(prog="python -m graphcore.compiled", description=__doc__)
     parser.add_argument("packages", nargs="+", help="packages to look for kernels in")
     parser.add_argument("--folder", action="append", type=Path, help="where to look and keep, best first")
@@ -28,7 +28,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with contextlib.suppress(AttributeError, OSError):
             os.nice(_LOWEST_PRIORITY)
     where = usual_folders() if options.folder is None else options.folder
-    _, content = compile_and_keep(import_kernels(options.packages), where, _tell)
+    try:
+        _, content = compile_and_keep(import_kernels(options.packages), where, _tell)
+    except KernelError as error:
+        _tell(str(error))
+        return 1
     if options.aside:
         sys.stdout.buffer.write(content)
     return 0

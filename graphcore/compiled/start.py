@@ -18,6 +18,10 @@ from graphcore.compiled.keys import kernel_keys
 Tell = Callable[[str], None]
 
 
+class KernelError(Exception):
+    """A kernel that can't be compiled; tells which, and why in numba's words."""
+
+
 def kernel_state() -> KernelState:
     """Return how the kernels of this program run now."""
     return KERNELS.state
@@ -66,7 +70,7 @@ def compile_and_keep(
     """
     Compile what no file in the folders holds yet; return the file, None when it can't be kept, and its content.
 
-    Takes half a second and some 0.3 s for each kernel that is new or has changed. Of several processes that do this at once one compiles,
+    Raises ``KernelError``. Takes half a second and some 0.3 s for each kernel that is new or has changed. Of several processes that do this at once one compiles,
     the others wait for it.
     """
     keys = kernel_keys(kernels)
@@ -99,7 +103,15 @@ def _compile(kernels: Iterable[Kernel], known: cache.Code, tell: Tell) -> cache.
 
     tell(f"compiling {len(wanted)} kernels ...")
     compiler = Compiler()
-    return known | {kernel.name: compiler.object_code(kernel) for kernel in wanted}
+    code = dict(known)
+    for kernel in wanted:
+        try:
+            code[kernel.name] = compiler.object_code(kernel)
+        except Exception as error:
+            # numba's first line says at which step, the next ones what is wrong, many more where.
+            words = " ".join(str(error).split("\n\n")[0].split())
+            raise KernelError(f"{kernel.name} can't be compiled: {type(error).__name__}: {words}") from error
+    return code
 
 
 def _switch(book: Kernels, code: cache.Code) -> None:

@@ -10,7 +10,7 @@ def compile_kernels(
     *, kernel_cache: KernelCache = DEFAULTS.kernel_cache, data_dir: DataDir = DEFAULTS.data_dir
 ) -> None:
     """Compile graph kernels ahead of the first start, into the first folder that can be written; else 'serve' does it aside."""
-    from graphcore.compiled import compile_and_keep, first_writable, import_kernels
+    from graphcore.compiled import KernelError, compile_and_keep, first_writable, import_kernels
     from server.lifecycle.kernels import KERNEL_PACKAGES, kernel_folders
 
     where = kernel_folders(kernel_cache, data_dir)
@@ -21,4 +21,7 @@ def compile_kernels(
             f"no folder can keep compiled kernels (tried {tried}): give another as --kernel-cache"
         )
     # Only this one is looked at: what an image needs must not be left in the cache of the user who builds it.
-    compile_and_keep(import_kernels(KERNEL_PACKAGES), [folder], lambda said: typer.echo(said, err=True))
+    try:
+        compile_and_keep(import_kernels(KERNEL_PACKAGES), [folder], lambda said: typer.echo(said, err=True))
+    except KernelError as error:
+        raise CommandError(str(error)) from error

@@ -12,6 +12,7 @@ import time
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -84,6 +85,8 @@ async def _provide(where: Sequence[Path], looked: asyncio.Event) -> None:
     if await asyncio.to_thread(load_kept, kernels, where):
         log.info("kernels: %s", kernel_state().told)
         return
+    # Fails where LLVM is missing: what can't be loaded need not be compiled.
+    await asyncio.to_thread(import_module, "graphcore.compiled.loader")
     looked.set()
     if find_spec("numba") is None:
         _stay_plain("numba is not installed")
@@ -114,7 +117,7 @@ async def _compiled_aside(where: Sequence[Path]) -> bytes:
             await process.wait()
     if process.returncode:
         last = said.decode(errors="replace").strip().rpartition("\n")[2]
-        raise RuntimeError(last or f"the compiler ended with {process.returncode}")
+        raise RuntimeError(f"the compiler ended with {process.returncode}: {last}")
     return packed
 
 

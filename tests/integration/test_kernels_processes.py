@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from graphcore.compiled import Kernels, compile_and_keep, load_packed
+from graphcore.compiled import KernelError, Kernels, compile_and_keep, load_packed
 from tests.support import tiny_kernels
 from tests.support.command import ROOT, clean_environment
 
@@ -139,7 +139,7 @@ def test_all_kernels_are_switched_or_none(tmp_path: Path) -> None:
     def bad(number: int) -> int:
         return number.no_such_thing  # type: ignore[attr-defined,no-any-return]
 
-    with pytest.raises(Exception, match="no_such_thing"):
+    with pytest.raises(KernelError, match=r"bad can't be compiled: TypingError: .*no_such_thing"):
         compile_and_keep(tuple(book), [tmp_path], lambda _: None)
     assert list(tmp_path.glob("*.kernels")) == []
 
