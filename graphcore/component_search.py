@@ -13,47 +13,44 @@ from graphcore.kernels.components_layout import (
     STATE_ROWS,
     WORK_ROWS,
 )
-from graphcore.kernels.layout import FRESH
+from graphcore.kernels.layout import EDGE, FRESH, NEIGHBOUR, USED
 from graphcore.traversal_index import TraversalIndex
 
 
 class ComponentSearch:
     """
-    Finds the components of the graph as it is when this is made, in compressed rows of its own.
+    Finds the components of a graph as it is when this is made, in copies of its own.
 
-    ``nodes`` are the nodes there are; edges count from a confidence of ``floor`` on. Making it takes O(V + E), 3 ms for a
-    million edges; ``run``, which takes ten times as long, may be called from any thread.
+    ``nodes`` are the nodes there are; edges count from a confidence of ``floor`` on. Making it copies arrays, some milliseconds for a
+    million edges; ``run``, which takes several times as long, may be called from any thread, once.
     """
 
-    __slots__ = ("_nodes", "_start", "_target", "counters", "order", "state")
+    __slots__ = ("_confidence", "_floor", "_nodes", "_places", "_pool", "counters", "order", "state")
 
     def __init__(self, adjacency: TraversalIndex, nodes: NDArray[np.int32], floor: float) -> None:
-        capacity = len(adjacency.nodes)
-        self._nodes = nodes
-        self._start = np.empty(len(nodes) + 1, np.int32)
-        self._target = np.empty(int(adjacency.nodes[:, FRESH].sum()), np.int32)
-        local = np.full(capacity, -1, np.int32)
-        local[nodes] = np.arange(len(nodes), dtype=np.int32)
-        components_full.gather_calls.run(
-            adjacency.nodes,
-            adjacency.pool,
-            adjacency.confidence,
-            floor,
-            nodes,
-            local,
-            self._start,
-            self._target,
-        )
-        self.state: NDArray[np.int32] = np.zeros((STATE_ROWS, capacity), np.int32)
-        self.order: NDArray[np.float64] = np.empty(capacity, np.float64)
+        rows = (EDGE if floor > 0.0 else NEIGHBOUR) + 1
+        self._places = nodes
+        self._floor = floor
+        self._nodes = adjacency.nodes.copy()
+        self._pool = adjacency.pool[:rows, : adjacency.ledger[USED]].copy()
+        self._confidence = adjacency.confidence.copy() if floor > 0.0 else np.empty(0)
+        self.state: NDArray[np.int32] = np.empty((STATE_ROWS, 0), np.int32)
+        self.order: NDArray[np.float64] = np.empty(0)
         self.counters: NDArray[np.int64] = np.zeros(COUNTERS, np.int64)
 
     def run(self) -> None:
-        """Search. O(V + E); lets other threads run meanwhile once kernels are compiled."""
+        """Search. O(V + E); other threads run meanwhile once kernels are compiled."""
+        capacity, count = len(self._nodes), len(self._places)
+        self.state = np.zeros((STATE_ROWS, capacity), np.int32)
         self.state[LABEL] = NO_LABEL
         self.state[LOCAL] = -1
-        work = np.empty((WORK_ROWS, len(self._start)), np.int32)
-        found = components_full.find_components.run(
-            self._start, self._target, work, self._nodes, self.state, self.order
+        self.order = np.empty(capacity)
+        start, target = np.empty(count + 1, np.int32), np.empty(self._nodes[:, FRESH].sum(), np.int32)
+        local = np.full(capacity, -1, np.int32)
+        local[self._places] = np.arange(count)
+        components_full.gather_calls.run(
+            self._nodes, self._pool, self._confidence, self._floor, self._places, local, start, target
         )
-        self.counters[FREE_COUNT] = self.state.shape[1] - found
+        work = np.empty((WORK_ROWS, count + 1), np.int32)
+        found = components_full.find_components.run(start, target, work, self._places, self.state, self.order)
+        self.counters[FREE_COUNT] = capacity - found

@@ -48,7 +48,8 @@ class KeptComponents:
 
     def adopt(self, search: ComponentSearch) -> bool:
         """Take over what a search found; returns whether components are known now, which they are not if too much changed meanwhile."""
-        self._forget(None)
+        if not self._index.is_ready:
+            self._forget(None)
         return self._index.adopt(search)
 
     def update(self, lost: NDArray[np.int32], gained: NDArray[np.int32], nodes: NDArray[np.int32]) -> None:

@@ -32,8 +32,7 @@ from graphcore.kernels.layout import EDGE, FRESH, NEIGHBOUR, OUT, START
 
 
 @kernel(
-    "int64(int32[:, ::1], int32[:, ::1], float64[::1], float64, int32[::1], int32[::1], int32[::1], int32[::1])",
-    nogil=False,
+    "int64(int32[:, ::1], int32[:, ::1], float64[::1], float64, int32[::1], int32[::1], int32[::1], int32[::1])"
 )
 def gather_calls(
     nodes: Any, pool: Any, confidence: Any, floor: float, chosen: Any, local: Any, start: Any, target: Any
