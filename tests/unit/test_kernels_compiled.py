@@ -5,6 +5,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from importlib import import_module
 from threading import Thread
 from typing import Any
 
@@ -14,9 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from graphcore.compiled import Kernel, Kernels
+from graphcore.compiled import KERNELS, Kernel, Kernels, import_kernels
 from graphcore.compiled.compiler import Compiler
 from graphcore.compiled.loader import load
+from server.lifecycle.kernels import KERNEL_PACKAGES
 from tests.support import tiny_kernels
 from tests.support.tiny_kernels import TINY
 
@@ -198,3 +200,9 @@ def test_a_function_with_defaults_is_no_kernel() -> None:
         @Kernels().declare("int64(int64)")
         def with_default(number: int = 1) -> int:
             return number
+
+
+def test_no_kernel_of_the_program_is_left_out() -> None:
+    import_module("server.app")
+    declared = {kernel.name for kernel in KERNELS if kernel.name.startswith(("graphcore.", "server."))}
+    assert declared == {kernel.name for kernel in import_kernels(KERNEL_PACKAGES)}
