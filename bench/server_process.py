@@ -1,5 +1,6 @@
 """Servers as users start them: commands, each in a process of its own."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -39,6 +40,12 @@ class ServerProcess:
         status = Path(f"/proc/{self._process.pid}/status").read_text()
         line = next(line for line in status.splitlines() if line.startswith("VmRSS:"))
         return int(line.split()[1]) / 1024
+
+    def cpu_seconds(self) -> float:
+        """What all of its threads have used so far, in programs and kernel, to a hundredth of a second."""
+        # After the name, which may hold anything and ends with the last parenthesis, utime and stime are fields 12 and 13.
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def stop(self) -> None:
         self._process.send_signal(signal.SIGTERM)

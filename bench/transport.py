@@ -1,63 +1,98 @@
-"""What is known to lower the share of the transport, tried on a server that does nothing: each way by the plain one."""
+"""
+What is known to lower the share of the transport, tried on a server that does nothing: each way by the plain one.
+
+Latency is that of one client with one call at a time. Then clients in processes of their own ask many at a time, and what counts is
+calls a second, which is theirs as much as the server's, and the CPU time that the server alone spends on a call.
+"""
 
 import queue
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import grpc
 
 from bench.calls import RawCall, raw
+from bench.echo_clients import EchoClients, clients
 from bench.echo_server import STREAM, UNARY
-from bench.figures import Figure, ratio, typical
-from bench.server_process import echoing
+from bench.figures import Figure, Seconds, ratio, typical
+from bench.server_process import ServerProcess, echoing
 from bench.stage import Stage
 from bench.turns import take_turns
 
 PART = "transport"
-SIZES = {"empty": b"0", "40 kB": b"40000"}
+SIZES = {"empty": 0, "40 kB": 40_000}
 CALLS = 600
-# How a server is started, and how a client connects, in another way than the plain one.
-SERVERS: dict[str, list[str]] = {
-    "uvloop": ["--loop", "uvloop"],
-    "threads instead of an event loop": ["--kind", "threads"],
-    "no bandwidth probes (grpc.http2.bdp_probe=0)": ["--option", "grpc.http2.bdp_probe=0"],
-    "write coalescing off (grpc.http2.write_buffer_size=0)": ["--option", "grpc.http2.write_buffer_size=0"],
-    "frames of 1 MiB (grpc.http2.max_frame_size)": ["--option", "grpc.http2.max_frame_size=1048576"],
-    "no channelz (grpc.enable_channelz=0)": ["--option", "grpc.enable_channelz=0"],
-    "minimal stack (grpc.minimal_stack=1)": ["--option", "grpc.minimal_stack=1"],
+# Loads of so many calls, which are the turns of the clients that ask many at a time.
+LOADS, CALLS_A_LOAD = 201, 48
+# Two processes that do the same may differ for as long as they run: each round has new ones.
+ROUNDS = 3
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a server is started, and whether clients ask over one long stream instead of call by call."""
+
+    options: tuple[str, ...] = ()
+    stream: bool = False
+
+
+PLAIN = Way()
+WAYS: dict[str, Way] = {
+    "the plain way itself": PLAIN,  # how far from 1 a ratio may be by chance
+    "uvloop": Way(("--loop", "uvloop")),
+    "threads instead of an event loop": Way(("--kind", "threads")),
+    "no bandwidth probes (grpc.http2.bdp_probe=0)": Way(("--option", "grpc.http2.bdp_probe=0")),
+    "no buffer for writes (grpc.http2.write_buffer_size=0)": Way(
+        ("--option", "grpc.http2.write_buffer_size=0")
+    ),
+    "frames of 1 MiB (grpc.http2.max_frame_size)": Way(("--option", "grpc.http2.max_frame_size=1048576")),
+    "minimal stack (grpc.minimal_stack=1)": Way(("--option", "grpc.minimal_stack=1")),
+    "unix socket": Way(("--listen", "unix:{folder}/echo.sock")),
+    "one long stream of questions": Way(stream=True),
+    "one long stream over a unix socket": Way(("--listen", "unix:{folder}/echo.sock"), stream=True),
 }
 
 
 def measure(stage: Stage) -> Iterator[Figure]:
-    for what, options in SERVERS.items():
-        with echoing() as plain, echoing(*options) as other:
-            yield from _compare(what, _unary(plain.address), _unary(other.address))
-    socket = Path(stage.folder) / "echo.sock"
-    with echoing() as plain, echoing("--listen", f"unix:{socket}") as other:
-        yield from _compare("unix socket", _unary(plain.address), _unary(other.address))
-        yield from _compare("unix socket and one long stream", _unary(plain.address), _stream(other.address))
-        yield from _compare("one long stream of questions", _unary(plain.address), _stream(plain.address))
+    for what, way in WAYS.items():
+        compared = {size: _Compared() for size in SIZES}
+        for _ in range(ROUNDS):
+            with _running(PLAIN, stage.folder) as plain, _running(way, stage.folder) as other:
+                for size, length in SIZES.items():
+                    compared[size].add(plain, other, length)
+        for size in SIZES:
+            yield from compared[size].figures(f"{what}, {size}")
 
 
-def _compare(what: str, plain: RawCall, other: RawCall) -> Iterator[Figure]:
-    for size, request in SIZES.items():
-        usual, changed = take_turns(
-            lambda _, asked=request: plain(asked),  # type: ignore[misc]
-            lambda _, asked=request: other(asked),  # type: ignore[misc]
-            pairs=CALLS,
-        )
-        yield ratio(PART, f"{what}, {size} answer: by the plain way", changed, usual)
-        yield typical(PART, "  plain", usual)
+class _Running:
+    """A server, one client for one call at a time, and clients for many."""
+
+    def __init__(self, server: ServerProcess, call: RawCall, many: EchoClients) -> None:
+        self._call, self._many = call, many
+        self.cpu_seconds = server.cpu_seconds
+
+    def one(self, length: int) -> None:
+        self._call(str(length).encode())
+
+    def load(self, length: int) -> None:
+        self._many.ask(CALLS_A_LOAD, length)
 
 
-def _unary(address: str) -> RawCall:
-    return raw(grpc.insecure_channel(address), UNARY)
+@contextmanager
+def _running(way: Way, folder: Path) -> Iterator[_Running]:
+    with ExitStack() as stack:
+        server = stack.enter_context(echoing(*(option.format(folder=folder) for option in way.options)))
+        channel = stack.enter_context(grpc.insecure_channel(server.address))
+        many = stack.enter_context(clients(server.address, stream=way.stream))
+        yield _Running(server, _streaming(channel) if way.stream else raw(channel, UNARY), many)
 
 
-def _stream(address: str) -> RawCall:
+def _streaming(channel: grpc.Channel) -> RawCall:
     asked: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-    open_stream: Any = grpc.insecure_channel(address).stream_stream(STREAM)
+    open_stream: Any = channel.stream_stream(STREAM)
     answers = open_stream(iter(asked.get, None))
 
     def call(request: bytes) -> bytes:
@@ -66,3 +101,39 @@ def _stream(address: str) -> RawCall:
         return answer
 
     return call
+
+
+class _Compared:
+    """What was measured in all rounds: of the plain way first, of the other second."""
+
+    def __init__(self) -> None:
+        self._latency: tuple[list[float], list[float]] = ([], [])
+        self._loads: tuple[list[float], list[float]] = ([], [])
+        self._cpu = [0.0, 0.0]
+
+    def add(self, plain: _Running, other: _Running, length: int) -> None:
+        one = take_turns(lambda _: plain.one(length), lambda _: other.one(length), pairs=CALLS // ROUNDS)
+        for running in (plain, other):
+            running.load(length)
+        before = [plain.cpu_seconds(), other.cpu_seconds()]
+        loads = take_turns(
+            lambda _: plain.load(length), lambda _: other.load(length), pairs=LOADS // ROUNDS, warm_up=0
+        )
+        for place, running in enumerate((plain, other)):
+            self._cpu[place] += running.cpu_seconds() - before[place]
+            self._latency[place].extend(one[place])
+            self._loads[place].extend(loads[place])
+
+    def figures(self, what: str) -> Iterator[Figure]:
+        latency, loads, cpu = self._latency, self._loads, self._cpu
+        calls = len(loads[0]) * CALLS_A_LOAD
+        yield ratio(PART, f"{what}: latency by the plain way", latency[1], latency[0])
+        yield ratio(PART, f"{what}: calls a second by the plain way", loads[0], loads[1])
+        yield Figure(PART, f"{what}: server CPU per call by the plain way", cpu[1] / cpu[0], "x", calls=calls)
+        yield typical(PART, "  plain: latency", latency[0])
+        yield typical(PART, "  plain: time per call, of many at a time", _each(loads[0]))
+        yield Figure(PART, "  plain: server CPU per call", cpu[0] / calls * 1e6, "µs", calls=calls)
+
+
+def _each(loads: Seconds) -> list[float]:
+    return [seconds / CALLS_A_LOAD for seconds in loads]
