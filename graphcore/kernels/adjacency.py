@@ -7,7 +7,8 @@ Invariants, between any two calls:
    overlap, and ``CAPACITY`` is 0 or a power of two, at least ``LEAST_CAPACITY``.
 2. The first ``FRESH`` entries of a segment are the edges that are not stale, the others are stale: ``FLAGS`` says so too.
 3. An edge stands in exactly two entries: one of its source's OUT segment, at ``OUT_SLOT``, whose NEIGHBOUR is its target, and one of its
-   target's IN segment, at ``IN_SLOT``, whose NEIGHBOUR is its source. Both hold its index and its flags.
+   target's IN segment, at ``IN_SLOT``, whose NEIGHBOUR is its source. Both hold its index, and its flags with its confidence
+   (see ``LEVEL_SHIFT``).
 4. ``USED`` = the capacities of all segments + ``GARBAGE``, at most the length of the pool.
 5. ``SOURCE`` is ``NO_EDGE`` for every index that is no edge.
 
@@ -27,6 +28,8 @@ from graphcore.kernels.layout import (
     IN,
     IN_SLOT,
     LEAST_CAPACITY,
+    LEVEL_SHIFT,
+    LEVELS,
     NEIGHBOUR,
     NO_EDGE,
     NODE_COLUMNS,
@@ -108,6 +111,17 @@ def take_entry(nodes: Any, pool: Any, edges: Any, node: int, side: int, place: i
         move_entry(pool, edges, slot, last, place)
 
 
+@kernel("int64(int64, float64)")
+def with_level(flags: int, confidence: float) -> int:
+    """Put a confidence, rounded down, above flags."""
+    level = 0
+    if confidence >= 1.0:
+        level = LEVELS
+    elif confidence > 0.0:
+        level = int(confidence * LEVELS)
+    return flags + (level << LEVEL_SHIFT)
+
+
 @kernel(
     "int64(int32[:, ::1], int32[:, ::1], int32[:, ::1], float64[::1], int64[::1], int32[:, ::1], float64[::1], int64)"
 )
@@ -137,8 +151,9 @@ def link(
         edges[edge, SOURCE] = source
         edges[edge, TARGET] = target
         confidence[edge] = batch_confidence[column]
-        put_entry(nodes, pool, edges, source, OUT, edge, target, batch[3, column])
-        put_entry(nodes, pool, edges, target, IN, edge, source, batch[3, column])
+        flags = with_level(batch[3, column], batch_confidence[column])
+        put_entry(nodes, pool, edges, source, OUT, edge, target, flags)
+        put_entry(nodes, pool, edges, target, IN, edge, source, flags)
     return int(batch.shape[1])
 
 
@@ -155,7 +170,7 @@ def unlink(nodes: Any, pool: Any, edges: Any, batch: Any) -> None:
 def reflag(nodes: Any, pool: Any, edges: Any, confidence: Any, batch: Any, batch_confidence: Any) -> None:
     """Give the edges of ``batch`` (rows: edge, flags) other flags and confidences; one that turns stale or fresh changes sides."""
     for column in range(batch.shape[1]):
-        edge, flags = batch[0, column], batch[1, column]
+        edge, flags = batch[0, column], with_level(batch[1, column], batch_confidence[column])
         source, target = edges[edge, SOURCE], edges[edge, TARGET]
         out_slot, in_slot = edges[edge, OUT_SLOT], edges[edge, IN_SLOT]
         confidence[edge] = batch_confidence[column]

@@ -20,6 +20,13 @@ NO_EDGE = -1
 STALE_BIT = 512
 """``EdgeFlag.STALE`` as a plain number, which is what kernels can read."""
 
+LEVEL_SHIFT = 14
+LEVELS = 1 << 16
+"""
+In the FLAGS of an entry, the edge's confidence stands above its flags: in 65,536ths, rounded down. So a walk hardly ever has to look
+into ``confidence``, which is a wait for memory at every edge.
+"""
+
 USED, GARBAGE = 0, 1
 """The ledger of the pool: how far it is given out, and how much of that belongs to no segment."""
 

@@ -30,6 +30,8 @@ from graphcore.kernels.layout import (
     FLAGS,
     FRESH,
     IN,
+    LEVEL_SHIFT,
+    LEVELS,
     MARKS,
     NEIGHBOUR,
     OUT,
@@ -59,16 +61,19 @@ def fetch(nodes: Any, row: Any, queue: Any, side: int, begin: int, end: int) -> 
     return kept
 
 
-@kernel("boolean(int32[:, ::1], float64[::1], int64, int64, float64)", nogil=False)
-def passes(pool: Any, confidence: Any, slot: int, blocked: int, floor: float) -> bool:
-    """Tell whether the edge at a slot passes the filter, staleness aside."""
-    if blocked and pool[FLAGS, slot] & blocked:
+@kernel("boolean(int32[:, ::1], float64[::1], int64, int64, int64, float64)", nogil=False)
+def passes(pool: Any, confidence: Any, slot: int, blocked: int, level: int, floor: float) -> bool:
+    """Tell whether the edge at a slot passes the filter, staleness aside; ``level`` is the floor in levels, rounded up."""
+    flags = pool[FLAGS, slot]
+    if flags & blocked:
         return False
-    return floor <= 0.0 or confidence[pool[EDGE, slot]] >= floor
+    above = (flags >> LEVEL_SHIFT) - level
+    # Only an edge whose confidence lies in the same level as the floor has to be looked at in full.
+    return bool(above >= 0 or (above == -1 and confidence[pool[EDGE, slot]] >= floor))
 
 
 @kernel(
-    "int64(int32[:, ::1], int32[:, ::1], float64[::1], int32[:, ::1], int64, int64, int64, int64, int64, boolean, float64)",
+    "int64(int32[:, ::1], int32[:, ::1], float64[::1], int32[:, ::1], int64, int64, int64, int64, int64, boolean, int64, float64)",
     nogil=False,
 )
 def search(
@@ -82,6 +87,7 @@ def search(
     enough: int,
     blocked: int,
     whole: bool,
+    level: int,
     floor: float,
 ) -> int:
     """Search breadth-first one way, until ``enough`` nodes beside the start are found; returns the greatest depth at which there are any."""
@@ -89,7 +95,7 @@ def search(
     part = COUNT if whole else FRESH
     marks, queue, ends = scratch[MARKS + walk], scratch[QUEUE + walk], scratch[ENDS + walk]
     neighbours, flags = pool[NEIGHBOUR], pool[FLAGS]
-    checked = blocked != 0 or floor > 0.0
+    checked = blocked != 0 or level > 0
     tick = scratch[ANSWER, TICK]
     marks[start] = tick
     queue[0] = start
@@ -101,7 +107,7 @@ def search(
         for begin in range(head, end, BLOCK):
             head = min(begin + BLOCK, end)
             scratch[ANSWER, FETCHED] = fetch(nodes, neighbours, queue, side, begin, head)
-            if blocked:
+            if checked:
                 scratch[ANSWER, FETCHED] ^= fetch(nodes, flags, queue, side, begin, head)
             for place in range(begin, head):
                 node = queue[place]
@@ -110,7 +116,7 @@ def search(
                     neighbour = neighbours[slot]
                     if marks[neighbour] >= tick:
                         continue
-                    if checked and not passes(pool, confidence, slot, blocked, floor):
+                    if checked and not passes(pool, confidence, slot, blocked, level, floor):
                         continue
                     marks[neighbour] = tick + depth
                     queue[tail] = neighbour
@@ -172,7 +178,7 @@ def cut(scratch: Any, walk: int, deepest: int, limit: int) -> int:
 
 
 @kernel(
-    "int64(int32[:, ::1], int32[:, ::1], float64[::1], int32[:, ::1], int32[::1], int64, int64, int64, boolean, int64, boolean, float64)",
+    "int64(int32[:, ::1], int32[:, ::1], float64[::1], int32[:, ::1], int32[::1], int64, int64, int64, boolean, int64, boolean, int64, float64)",
     nogil=False,
 )
 def collect(
@@ -187,6 +193,7 @@ def collect(
     truncated: bool,
     blocked: int,
     whole: bool,
+    level: int,
     floor: float,
 ) -> int:
     """
@@ -201,7 +208,7 @@ def collect(
     neighbours, edges = pool[NEIGHBOUR], pool[EDGE]
     tick = scratch[ANSWER, TICK]
     tail = scratch[ANSWER, EDGE_COUNT]
-    checked = blocked != 0 or floor > 0.0
+    checked = blocked != 0 or level > 0
     for place in range(expanded):
         if place % BLOCK == 0:
             scratch[ANSWER, FETCHED] = fetch(nodes, edges, queue, side, place, min(place + BLOCK, expanded))
@@ -221,7 +228,7 @@ def collect(
                 continue
             if truncated and kept[neighbour] != tick:
                 continue
-            if checked and not passes(pool, confidence, slot, blocked, floor):
+            if checked and not passes(pool, confidence, slot, blocked, level, floor):
                 continue
             crossed[tail] = edges[slot]
             tail += 1
@@ -254,17 +261,20 @@ def reach(
     """
     answer = scratch[ANSWER]
     tick = answer[TICK]
+    level = int(floor * LEVELS)
+    if level < floor * LEVELS:
+        level += 1
     everything = len(nodes) + 1
     enough = limit + 1 if 0 < limit < everything and not (with_edges and walk == BOTH) else everything
     max_depth = min(max_depth, everything)
     down_depth, up_depth, deepest = 0, 0, 0
     if walk != UP:
         down_depth = deepest = search(
-            nodes, pool, confidence, scratch, DOWN, start, max_depth, enough, blocked, whole, floor
+            nodes, pool, confidence, scratch, DOWN, start, max_depth, enough, blocked, whole, level, floor
         )
     if walk != DOWN:
         up_depth = deepest = search(
-            nodes, pool, confidence, scratch, UP, start, max_depth, enough, blocked, whole, floor
+            nodes, pool, confidence, scratch, UP, start, max_depth, enough, blocked, whole, level, floor
         )
     if walk == BOTH:
         deepest = join(scratch, down_depth, up_depth)
@@ -278,7 +288,19 @@ def reach(
         if walk != UP:
             expanded = scratch[ENDS + DOWN, min(down_depth, max_depth - 1)]
             answer[EDGE_COUNT] = collect(
-                nodes, pool, confidence, scratch, crossed, DOWN, expanded, 0, truncated, blocked, whole, floor
+                nodes,
+                pool,
+                confidence,
+                scratch,
+                crossed,
+                DOWN,
+                expanded,
+                0,
+                truncated,
+                blocked,
+                whole,
+                level,
+                floor,
             )
         if walk != DOWN:
             expanded = scratch[ENDS + UP, min(up_depth, max_depth - 1)]
@@ -295,6 +317,7 @@ def reach(
                 truncated,
                 blocked,
                 whole,
+                level,
                 floor,
             )
 

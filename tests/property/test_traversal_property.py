@@ -1,5 +1,6 @@
 """Traversals of random graphs against a plain search and against networkx. No I/O."""
 
+import math
 from collections.abc import Iterator
 from uuid import UUID
 
@@ -8,7 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graphcore import Direction, Traversal, traverse
+from graphcore import (
+    DependencyGraph,
+    DependencyRecord,
+    Direction,
+    EdgeFilter,
+    ServiceRecord,
+    Traversal,
+    traverse,
+)
 from tests.support import oracle
 from tests.support.graphs import edge_filter, filters, graph_of, tables
 from tests.support.kernel_forms import FORMS, kernels_in_form
@@ -141,3 +150,26 @@ def test_depths_are_the_shortest_path_lengths_of_networkx(
         lengths = dict(nx.single_source_shortest_path_length(walked, name, cutoff=max_depth))
         del lengths[name]
         assert depths_by_name(traverse(graph, name, direction, max_depth, edge_filter(chosen))) == lengths
+
+
+SHARES = st.floats(0, 1)
+
+
+@st.composite
+def close_shares(draw: st.DrawFn) -> tuple[float, float]:
+    """Two numbers that differ in their last digits only, if at all, near a round one or not."""
+    share = draw(st.one_of(SHARES, st.integers(0, 1 << 16).map(lambda number: number / (1 << 16))))
+    others = [share, math.nextafter(share, 0), math.nextafter(share, 1)]
+    return share, draw(st.sampled_from(others))
+
+
+@settings(max_examples=200)
+@given(st.one_of(close_shares(), st.tuples(SHARES, SHARES)))
+def test_a_dependency_passes_exactly_from_the_least_confidence_on(shares: tuple[float, float]) -> None:
+    confidence, least = shares
+    graph = DependencyGraph.from_records(
+        [ServiceRecord("a", "a"), ServiceRecord("b", "b")],
+        [DependencyRecord("ab", "a", "b", confidence=confidence)],
+    )
+    found = traverse(graph, "a", Direction.DOWNSTREAM, 1, EdgeFilter(min_confidence=least))
+    assert len(found.services) == len(found.dependencies) == (confidence >= least)

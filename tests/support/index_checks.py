@@ -15,6 +15,8 @@ from graphcore.kernels.layout import (
     IN,
     IN_SLOT,
     LEAST_CAPACITY,
+    LEVEL_SHIFT,
+    LEVELS,
     NEIGHBOUR,
     NO_EDGE,
     OUT,
@@ -48,9 +50,13 @@ def check_index(index: TraversalIndex, links: Mapping[int, Link]) -> None:
         for side, near, far, slot in ((OUT, 0, 1, OUT_SLOT), (IN, 1, 0, IN_SLOT)):
             places = _places(index, node, side)
             entries.update(places)
-            expected = {(link[far], edge, link.flags) for edge, link in links.items() if link[near] == node}
+            expected = {
+                (link[far], edge, link.flags, int(link.confidence * LEVELS))
+                for edge, link in links.items()
+                if link[near] == node
+            }
             assert _entries(index, node, side) == expected
-            assert {int(index.edges[edge, slot]) for _, edge, _ in expected} <= set(places)
+            assert {int(index.edges[edge, slot]) for _, edge, _, _ in expected} <= set(places)
     assert max(entries.values(), default=1) == 1, "segments overlap"
     assert index.ledger[USED] == len(entries) + index.ledger[GARBAGE]
     assert index.ledger[USED] <= index.pool.shape[1]
@@ -64,15 +70,15 @@ def _places(index: TraversalIndex, node: int, side: int) -> range:
     return range(start, start + capacity)
 
 
-def _entries(index: TraversalIndex, node: int, side: int) -> set[tuple[int, int, int]]:
+def _entries(index: TraversalIndex, node: int, side: int) -> set[tuple[int, int, int, int]]:
     """A segment's entries, after checking that the fresh ones come first and that each is where its edge says."""
     start, fresh, count, _ = index.nodes[node, side : side + 4].tolist()
-    found: list[tuple[int, int, int]] = []
+    found: list[tuple[int, int, int, int]] = []
     for place in range(start, start + count):
         neighbour, edge, flags = (int(index.pool[row, place]) for row in (NEIGHBOUR, EDGE, FLAGS))
         assert bool(flags & STALE) is (place >= start + fresh)
         assert index.edges[edge, OUT_SLOT if side == OUT else IN_SLOT] == place
-        found.append((neighbour, edge, flags))
+        found.append((neighbour, edge, flags & (1 << LEVEL_SHIFT) - 1, flags >> LEVEL_SHIFT))
     assert len(set(found)) == count
     return set(found)
 
