@@ -61,6 +61,8 @@ _WATCH_EVENT = _tag(pb.WatchResponse, "event", _VARINT)
 _REVISION = _tag(types_pb2.Freshness, "revision")
 _LAG = _tag(types_pb2.Freshness, "lag")
 _SECONDS, _NANOS = b"\x08", b"\x10"
+# A duration takes two varints, so its length takes one byte.
+_LAG_OF_LENGTH = tuple(_LAG + varint(length) for length in range(32))
 # A depth is a number of one byte, for there are at most ten hops.
 _DEPTH_BYTES = tuple(bytes((depth,)) for depth in range(1, 128))
 
@@ -72,7 +74,7 @@ def packed_depths(counts: Iterable[int]) -> bytes:
 
 def depths_field(packed: bytes) -> bytes:
     """Write ``TraverseResponse.depths``."""
-    return field(TRAVERSE_DEPTHS, packed) if packed else b""
+    return TRAVERSE_DEPTHS + varint(len(packed)) + packed if packed else b""
 
 
 def watch_event_field(event: WatchEvent) -> bytes:
@@ -84,15 +86,16 @@ def freshness_message(freshness: Freshness) -> bytes:
     """Write a ``Freshness``."""
     lag = freshness.lag
     seconds, micros = lag.days * _SECONDS_A_DAY + lag.seconds, lag.microseconds
-    duration = (_SECONDS + varint(seconds) if seconds else b"") + (
-        _NANOS + varint(micros * 1000) if micros else b""
-    )
-    return _revision_field(freshness.revision) + field(_LAG, duration)
+    duration = _NANOS + varint(micros * 1000) if micros else b""
+    if seconds:
+        duration = _SECONDS + varint(seconds) + duration
+    return _revision_field(freshness.revision) + _LAG_OF_LENGTH[len(duration)] + duration
 
 
 def traverse_freshness(freshness: Freshness) -> bytes:
     """Write ``TraverseResponse.freshness``."""
-    return field(TRAVERSE_FRESHNESS, freshness_message(freshness))
+    message = freshness_message(freshness)
+    return TRAVERSE_FRESHNESS + varint(len(message)) + message
 
 
 # Few revisions are told at a time, and each very often.

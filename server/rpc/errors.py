@@ -13,6 +13,7 @@ from server.domain import errors
 from server.domain.errors import DomainError, FieldViolation
 
 DOMAIN = "depgraph"
+UNREADABLE = "the request is no message of the type that this method takes"
 # Clients refuse trailing metadata of more than 8 KiB. It holds the message twice, once percent-encoded (a letter beyond ASCII
 # takes 6 bytes and more there), and the details in base64.
 _MAX_MESSAGE_BYTES = 600

@@ -27,10 +27,12 @@ from server.rpc.decode_graph import (
     traverse_question,
     watched_since,
 )
+from server.rpc.interceptors import takes_bytes
 from server.rpc.paging import ComponentKey, PageTokens, fitted_page, page_size
 from server.rpc.ports import LiveGraph, WatchedGraph
 from server.rpc.traverse_answer import traverse_answer, walk
 from server.rpc.traverse_parts import traverse_parts, walked
+from server.rpc.traverse_requests import question_of
 from server.rpc.validate import Check
 from server.rpc.watch_parts import WatchParts
 
@@ -70,12 +72,13 @@ class GraphServicer:
         self._health = health
         self._peers = peers
 
-    async def Traverse(self, request: pb.TraverseRequest, context: Context) -> Answer:
+    @takes_bytes
+    async def Traverse(self, request: bytes, context: Context) -> Answer:
         """Walk from a service; the answer is one message."""
-        question, live = traverse_question(request), self._live
+        question, live = question_of(request), self._live
         wanted = question.consistency
         graph = live.now() if wanted is FROM_MEMORY else await live.at(wanted, time_left(context))
-        return traverse_answer(graph, question, traverse_freshness(live.freshness()), self._max_response)
+        return traverse_answer(graph, question, live.freshness(), self._max_response)
 
     async def StreamTraverse(
         self, request: pb.StreamTraverseRequest, context: Context

@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from types import CoroutineType
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import grpc
 import structlog
@@ -16,7 +16,7 @@ from grpc_status import rpc_status
 
 from server.domain.errors import DomainError, InvalidInputError, NotReadyError
 from server.rpc.context import Context
-from server.rpc.errors import code_of, status_of, unexpected_error
+from server.rpc.errors import UNREADABLE, code_of, status_of, unexpected_error
 from server.rpc.ports import CallObserver
 from server.rpc.running import RunningCalls
 
@@ -25,7 +25,10 @@ log = structlog.get_logger(__name__)
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Behaviour: TypeAlias = Callable[[Any, Context], "Awaitable[Any] | AsyncGenerator[Any, None]"]
 
+Method = TypeVar("Method", bound=Callable[..., Any])
+
 _UNREADABLE = object()
+_TAKES_BYTES = "takes_bytes"
 _SERVER_FAULTS = frozenset({"INTERNAL", "UNKNOWN", "UNAVAILABLE", "DATA_LOSS"})
 _MAKE_HANDLER = {
     (False, False): grpc.unary_unary_rpc_method_handler,
@@ -35,11 +38,17 @@ _MAKE_HANDLER = {
 }
 
 
+def takes_bytes(behaviour: Method) -> Method:
+    """Mark a handler that wants its requests as they came."""
+    setattr(behaviour, _TAKES_BYTES, True)
+    return behaviour
+
+
 class CallInterceptor(grpc.aio.ServerInterceptor):
     """
     Wraps the handlers of all services, of all four kinds of RPC.
 
-    A handler may answer with messages, or with the bytes of messages.
+    A handler may answer with messages or with the bytes of messages, and one that ``takes_bytes`` is given the bytes of its request.
     """
 
     def __init__(self, calls: RunningCalls, observer: CallObserver | None = None) -> None:
@@ -61,9 +70,11 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         if handler is None:
             return None
         make = _MAKE_HANDLER[handler.request_streaming, handler.response_streaming]
+        behaviour = _behaviour(handler)
+        reads_by_itself = getattr(behaviour, _TAKES_BYTES, False)
         wrapped = self._known[method] = make(
-            self._wrapped(method, _behaviour(handler)),
-            request_deserializer=_tolerant(handler.request_deserializer),
+            self._wrapped(method, behaviour),
+            request_deserializer=None if reads_by_itself else _tolerant(handler.request_deserializer),
             response_serializer=_unless_bytes(handler.response_serializer),
         )
         return wrapped
@@ -118,7 +129,7 @@ def _refuse_late(context: Context) -> None:
 async def _answer(behaviour: Behaviour, request: Any, context: Context) -> Any:
     """Run a handler that returns its answer, yields its answers or writes them."""
     if request is _UNREADABLE:
-        raise InvalidInputError("the request is no message of the type that this method takes")
+        raise InvalidInputError(UNREADABLE)
     result = behaviour(request, context)
     # What handlers return nearly always; looking for any awaitable takes longer.
     if isinstance(result, CoroutineType) or inspect.isawaitable(result):

@@ -1,11 +1,11 @@
 """Walks as answers: joined from records that stand ready in the graph."""
 
-from depgraph.v1.graph_service_pb2 import TraverseRequest
 from graphcore import DependencyGraph, Reach, UnknownServiceError, reach
 from server.domain.consistency import Freshness
 from server.domain.errors import ResponseTooLargeError, ServiceNotFoundError
 from server.rpc.answer_fields import TRAVERSE_TRUNCATED, depths_field, packed_depths, traverse_freshness
-from server.rpc.decode_graph import TraverseQuestion, traverse_question
+from server.rpc.decode_graph import TraverseQuestion
+from server.rpc.traverse_requests import question_of
 from server.rpc.validate import shown
 
 # Records joined before the size is looked at: few enough that nothing huge is built in vain, many enough to cost nothing.
@@ -18,16 +18,15 @@ def answer(graph: DependencyGraph, request: bytes, freshness: Freshness, limit: 
 
     Raises ``InvalidInputError``, ``ServiceNotFoundError`` and ``ResponseTooLargeError``. O(edges walked over + answer).
     """
-    question = traverse_question(TraverseRequest.FromString(request))
-    return traverse_answer(graph, question, traverse_freshness(freshness), limit)
+    return traverse_answer(graph, question_of(request), freshness, limit)
 
 
 def traverse_answer(
-    graph: DependencyGraph, question: TraverseQuestion, freshness: bytes, limit: int
+    graph: DependencyGraph, question: TraverseQuestion, freshness: Freshness, limit: int
 ) -> bytes:
-    """Answer a question; ``freshness`` is the field, ready-made. Raises as ``answer`` does."""
+    """Answer a question; raises as ``answer`` does."""
     found = walk(graph, question)
-    joined = joined_answer(graph, found, freshness, limit, full=question.full)
+    joined = joined_answer(graph, found, traverse_freshness(freshness), limit, full=question.full)
     if joined is None:
         raise _too_large(found, limit, full=question.full)
     return joined

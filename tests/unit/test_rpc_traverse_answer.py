@@ -1,5 +1,7 @@
 """Answers in one piece: joined when they keep to the limit, refused with ways out when they don't."""
 
+from datetime import timedelta
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,10 +14,12 @@ from depgraph.v1.graph_service_pb2 import (
 )
 from depgraph.v1.types_pb2 import Dependency, Service
 from graphcore import DependencyGraph, DependencyRecord, ServiceRecord
+from server.domain.consistency import Freshness
 from server.domain.errors import InvalidInputError, ResponseTooLargeError, ServiceNotFoundError
 from server.rpc.decode_graph import traverse_question
 from server.rpc.traverse_answer import traverse_answer
 
+FRESHNESS = Freshness("revision", timedelta(milliseconds=3))
 FULL = TraverseRequest(service_id="hub", direction=DIRECTION_DOWNSTREAM)
 IDS = TraverseRequest(service_id="hub", direction=DIRECTION_DOWNSTREAM, view=TRAVERSAL_VIEW_IDS)
 
@@ -45,7 +49,8 @@ def fan(targets: int) -> DependencyGraph:
 
 
 def answered(graph: DependencyGraph, request: TraverseRequest, limit: int = 2**30) -> TraverseResponse:
-    return TraverseResponse.FromString(traverse_answer(graph, traverse_question(request), b"", limit))
+    raw = traverse_answer(graph, traverse_question(request), FRESHNESS, limit)
+    return TraverseResponse.FromString(raw)
 
 
 @pytest.mark.parametrize("targets", [0, 1, 170, 171, 511, 512, 1_500])
