@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from graphcore.component_edits import ComponentEdits, joined
 from graphcore.component_search import ComponentSearch
-from graphcore.kernels.components_layout import (
+from graphcore.kernels.components.layout import (
     CHAINED,
     COUNTERS,
     DONE,
@@ -32,7 +32,7 @@ from graphcore.kernels.components_layout import (
     STATE_ROWS,
     WORK,
 )
-from graphcore.kernels.components_update import update_components
+from graphcore.kernels.components.update import update_components
 from graphcore.traversal_index import TraversalIndex
 
 WORK_COMPILED, WORK_PLAIN = 50_000, 5_000

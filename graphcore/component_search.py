@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from graphcore.kernels import components_full
-from graphcore.kernels.components_layout import (
+from graphcore.kernels.components import full
+from graphcore.kernels.components.layout import (
     COUNTERS,
     FREE_COUNT,
     LABEL,
@@ -48,9 +48,9 @@ class ComponentSearch:
         start, target = np.empty(count + 1, np.int32), np.empty(self._nodes[:, FRESH].sum(), np.int32)
         local = np.full(capacity, -1, np.int32)
         local[self._places] = np.arange(count)
-        components_full.gather_calls.run(
+        full.gather_calls.run(
             self._nodes, self._pool, self._confidence, self._floor, self._places, local, start, target
         )
         work = np.empty((WORK_ROWS, count + 1), np.int32)
-        found = components_full.find_components.run(start, target, work, self._places, self.state, self.order)
+        found = full.find_components.run(start, target, work, self._places, self.state, self.order)
         self.counters[FREE_COUNT] = capacity - found

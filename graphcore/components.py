@@ -29,7 +29,7 @@ def components(graph: DependencyGraph) -> Components:
     """
     Partition the services by who reaches whom, over dependencies that are not stale.
 
-    Kept while the graph changes: a change costs what it touches (see ``graphcore.kernels.components_update``). The first
+    Kept while the graph changes: a change costs what it touches (see ``graphcore.kernels.components``). The first
     question, and one after a change too large for that, takes O(V + E), unless ``KeptComponents.begin`` had it done aside.
     """
     return graph.derived(Components)

@@ -87,7 +87,7 @@ def change_sets() -> st.SearchStrategy[list[list[Edit]]]:
     return st.lists(st.lists(edits(), min_size=1, max_size=5), min_size=1, max_size=20)
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(change_sets(), st.sampled_from((0.0, 0.5)))
 def test_components_are_right_after_every_change_set(groups: list[list[Edit]], floor: float) -> None:
     world = ComponentWorld(floor=floor)
@@ -114,7 +114,7 @@ def test_components_are_right_however_little_work_an_update_may_take(
         assert world.kept() == world.expected()
 
 
-@settings(max_examples=300)
+@settings(max_examples=200)
 @given(
     change_sets(),
     st.lists(st.integers(0, 3), min_size=1, max_size=20),

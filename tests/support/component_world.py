@@ -11,7 +11,7 @@ from graphcore.component_edits import ComponentEdits
 from graphcore.component_index import ComponentIndex, Touched
 from graphcore.component_search import ComponentSearch
 from graphcore.flags import STALE
-from graphcore.kernels.components_layout import LABEL
+from graphcore.kernels.components.layout import LABEL
 from graphcore.traversal_index import TraversalIndex
 
 

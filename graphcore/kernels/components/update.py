@@ -9,7 +9,7 @@ joins two components is looked at. A circle through several old components must 
 from typing import Any
 
 from graphcore.compiled import kernel
-from graphcore.kernels.components_layout import (
+from graphcore.kernels.components.layout import (
     DONE,
     EDGES,
     FORWARD,
@@ -23,16 +23,9 @@ from graphcore.kernels.components_layout import (
     SIZE,
     WORK,
 )
-from graphcore.kernels.components_merge import join
-from graphcore.kernels.components_split import (
-    GAVE_UP,
-    RAN_DRY,
-    REACHES,
-    push_pair,
-    search_whole,
-    still_reaches,
-    take_out,
-)
+from graphcore.kernels.components.merge import join
+from graphcore.kernels.components.reach import GAVE_UP, RAN_DRY, REACHES, still_reaches
+from graphcore.kernels.components.split import push_pair, search_whole, take_out
 
 
 @kernel(f"int64({GRAPH}, {KEPT})", nogil=False)

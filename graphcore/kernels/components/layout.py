@@ -21,8 +21,8 @@ label counts as marked while its mark equals the stamp of the search. LOCAL is -
 """
 
 STATE_ROWS = 15
-NO_LABEL = -1
-"""The LABEL of an index that no node has."""
+NO_LABEL, NO_NODE = -1, -1
+"""The LABEL of an index that no node has; no node at all."""
 
 FORWARD, BACKWARD = 0, 1
 SIDE_COLUMNS = 4

@@ -1,0 +1,81 @@
+"""
+Orders of components: numbers that rise along every edge that counts and joins two components, so that these form no circle.
+
+They are doubles, so that there is room between any two of them, and nobody else has to move when one does. Components that have
+nothing to do with each other may have the same. When the room is used up, a search of everything gives out new ones.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from graphcore.compiled import kernel
+from graphcore.kernels.components.layout import DONE, FORWARD, OVER
+
+NARROW = 32
+"""
+The share of the room between two orders that split-off parts take. A double holds some 1,000 parts split off one after the other, or nine splits of
+what was split off; the narrower, the more of the former and the fewer of the latter.
+"""
+
+
+@kernel("float64(float64, float64, int64, int64, int64)", nogil=False)
+def part_order(low: float, high: float, side: int, height: int, greatest: int) -> float:
+    """
+    Place a part by its height (0 to ``greatest``) in the open interval between two orders, higher parts lower.
+
+    Parts are put near the bound that is not the order of what they were split off from, as the next ones will come between.
+    """
+    if high == np.inf:
+        return low + (greatest - height + 1)
+    if low == -np.inf:
+        return high - (height + 1)
+    step = (high - low) / max(greatest + 2, NARROW)
+    return high - step * (height + 1) if side == FORWARD else low + step * (greatest - height + 1)
+
+
+@kernel("boolean(float64, float64, int64, int64)", nogil=False)
+def orders_fit(low: float, high: float, side: int, greatest: int) -> bool:
+    """Tell whether there is an order for each height in the open interval, all different."""
+    above = high
+    for height in range(greatest + 1):
+        place = part_order(low, high, side, height, greatest)
+        if not low < place < above:
+            return False
+        above = place
+    return True
+
+
+@kernel("void(int32[::1], float64[::1])", nogil=False)
+def sort_by_order(labels: Any, order: Any) -> None:
+    """Sort labels by their order, in place: shellsort, since they are few as a rule."""
+    count = len(labels)
+    gap = count // 2
+    while gap > 0:
+        for position in range(gap, count):
+            label, place = labels[position], position
+            while place >= gap and order[labels[place - gap]] > order[label]:
+                labels[place] = labels[place - gap]
+                place -= gap
+            labels[place] = label
+        gap = 1 if gap == 2 else gap * 5 // 11  # noqa: PLR2004 - ratios that are known to do well
+
+
+@kernel("int64(int32[::1], float64[::1], float64, float64)", nogil=False)
+def move_between(labels: Any, order: Any, low: float, high: float) -> int:
+    """Move labels into the open interval between two orders, one of them finite, in the order they have; OVER if there is no room."""
+    sort_by_order(labels, order)
+    count = len(labels)
+    below, step = low, (high - low) / (count + 1)
+    for position in range(count):
+        if high == np.inf:
+            place = low + (position + 1)
+        elif low == -np.inf:
+            place = high - (count - position)
+        else:
+            place = low + step * (position + 1)
+        if not below < place < high:
+            return OVER
+        order[labels[position]] = place
+        below = place
+    return DONE
