@@ -1,13 +1,14 @@
 """Messages of the contract as what writers say: drafts of services and dependencies, and whole batches of them."""
 
 import json
-from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from depgraph.v1 import catalog_service_pb2, dependency_service_pb2, types_pb2
 from server.config import Limits
 from server.domain.dependencies import (
     PROTOCOL_MAX_LENGTH,
+    BackoffStrategy,
     DependencyDraft,
     DiscoverySource,
     IngestBatch,
@@ -46,7 +47,7 @@ def dependency_drafts(
     check = Check()
     check.at_most("dependencies", request.dependencies, limits.max_batch_items)
     drafts = [
-        dependency_draft(check, f"dependencies[{position}]", dependency)
+        dependency_draft(check.within(f"dependencies[{position}]"), dependency)
         for position, dependency in enumerate(request.dependencies)
     ]
     check.distinct(
@@ -75,7 +76,7 @@ def ingest_batch(
         check.add("observe_time", "lies more than a day ahead of the server's clock")
     nodes = [ingest_node(check, f"nodes[{position}]", node) for position, node in enumerate(request.nodes)]
     edges = [
-        _reported_edge(check, f"edges[{position}]", edge, source)
+        _reported_edge(check.within(f"edges[{position}]"), edge, source)
         for position, edge in enumerate(request.edges)
     ]
     check.distinct("nodes[{}].service_id", (node.service_id for node in nodes), "this name")
@@ -94,33 +95,30 @@ def service_draft(check: Check, at: str, service: types_pb2.Service) -> ServiceD
     )
 
 
-def dependency_draft(check: Check, at: str, dependency: types_pb2.Dependency) -> DependencyDraft:
-    """Read a dependency to write, found at path ``at``; what only the server says is ignored."""
-    source = check.text(f"{at}.source_service_id", dependency.source_service_id)
-    target = check.text(f"{at}.target_service_id", dependency.target_service_id)
+def dependency_draft(check: Check, dependency: types_pb2.Dependency) -> DependencyDraft:
+    """Read a dependency to write, whose fields ``check`` is about; what only the server says is ignored."""
+    source = check.text("source_service_id", dependency.source_service_id)
+    target = check.text("target_service_id", dependency.target_service_id)
     if source and source == target:
-        check.add(f"{at}.target_service_id", "is the source too; a service can't depend on itself")
-    mode = check.word(
-        f"{at}.communication_mode", dependency.communication_mode, enums.COMMUNICATION_MODE, "sync"
-    )
-    criticality = check.optional_word(
-        f"{at}.criticality", dependency.criticality, enums.DEPENDENCY_CRITICALITY
-    )
-    reporter = check.optional_word(
-        f"{at}.discovery_source", dependency.discovery_source, enums.DISCOVERY_SOURCE
-    )
+        check.add("target_service_id", "is the source too; a service can't depend on itself")
+    mode = check.word("communication_mode", dependency.communication_mode, enums.COMMUNICATION_MODE, "sync")
+    criticality = check.optional_word("criticality", dependency.criticality, enums.DEPENDENCY_CRITICALITY)
+    reporter = check.optional_word("discovery_source", dependency.discovery_source, enums.DISCOVERY_SOURCE)
+    is_set = dependency.HasField
     return DependencyDraft(
-        source_service_id=source,
-        target_service_id=target,
-        communication_mode=mode,
-        criticality=criticality or "hard",
-        protocol=_protocol(check, at, dependency),
-        timeout_ms=_timeout(check, at, dependency),
-        retry_config=_retry_config(check, at, dependency),
-        discovery_source=reporter or "manual",
-        confidence_score=_confidence(check, at, dependency),
-        last_observed_at=_last_observed(check, at, dependency),
-        is_stale=dependency.is_stale,
+        source,
+        target,
+        mode,
+        criticality or "hard",
+        check.text("protocol", dependency.protocol, PROTOCOL_MAX_LENGTH) if is_set("protocol") else None,
+        check.at_least("timeout_ms", dependency.timeout_ms, 1) if is_set("timeout_ms") else None,
+        _retry_config(check, dependency.retry_config) if is_set("retry_config") else None,
+        reporter or "manual",
+        check.share("confidence_score", dependency.confidence_score) if is_set("confidence_score") else 1.0,
+        check.moment("last_observed_time", dependency.last_observed_time)
+        if is_set("last_observed_time")
+        else None,
+        dependency.is_stale,
     )
 
 
@@ -136,15 +134,13 @@ def ingest_node(check: Check, at: str, node: dependency_service_pb2.IngestNode) 
     )
 
 
-def _reported_edge(
-    check: Check, at: str, edge: types_pb2.Dependency, reporter: DiscoverySource
-) -> DependencyDraft:
-    draft = dependency_draft(check, at, edge)
+def _reported_edge(check: Check, edge: types_pb2.Dependency, reporter: DiscoverySource) -> DependencyDraft:
+    draft = dependency_draft(check, edge)
     if edge.discovery_source and draft.discovery_source != reporter:
-        check.add(f"{at}.discovery_source", "is not the report's; leave it unspecified")
+        check.add("discovery_source", "is not the report's; leave it unspecified")
     if edge.HasField("last_observed_time"):
-        check.add(f"{at}.last_observed_time", "is set; observe_time speaks for all edges of a report")
-    return replace(draft, discovery_source=reporter, last_observed_at=None, is_stale=False)
+        check.add("last_observed_time", "is set; observe_time speaks for all edges of a report")
+    return draft._replace(discovery_source=reporter, last_observed_at=None, is_stale=False)
 
 
 def service_columns(
@@ -168,37 +164,15 @@ def service_columns(
     )
 
 
-def _protocol(check: Check, at: str, dependency: types_pb2.Dependency) -> str | None:
-    if not dependency.HasField("protocol"):
-        return None
-    return check.text(f"{at}.protocol", dependency.protocol, PROTOCOL_MAX_LENGTH)
-
-
-def _timeout(check: Check, at: str, dependency: types_pb2.Dependency) -> int | None:
-    if not dependency.HasField("timeout_ms"):
-        return None
-    return check.at_least(f"{at}.timeout_ms", dependency.timeout_ms, 1)
-
-
-def _confidence(check: Check, at: str, dependency: types_pb2.Dependency) -> float:
-    if not dependency.HasField("confidence_score"):
-        return 1.0
-    return check.share(f"{at}.confidence_score", dependency.confidence_score)
-
-
-def _last_observed(check: Check, at: str, dependency: types_pb2.Dependency) -> datetime | None:
-    if not dependency.HasField("last_observed_time"):
-        return None
-    return check.moment(f"{at}.last_observed_time", dependency.last_observed_time)
-
-
-def _retry_config(check: Check, at: str, dependency: types_pb2.Dependency) -> str | None:
-    if not dependency.HasField("retry_config"):
-        return None
-    config = dependency.retry_config
+def _retry_config(check: Check, config: types_pb2.RetryConfig) -> str:
     retries = config.max_retries if config.HasField("max_retries") else _DEFAULT_RETRIES
-    check.number(f"{at}.retry_config.max_retries", retries, 0, _MAX_RETRIES)
+    check.number("retry_config.max_retries", retries, 0, _MAX_RETRIES)
     strategy = check.optional_word(
-        f"{at}.retry_config.backoff_strategy", config.backoff_strategy, enums.BACKOFF_STRATEGY
+        "retry_config.backoff_strategy", config.backoff_strategy, enums.BACKOFF_STRATEGY
     )
-    return json.dumps({"max_retries": retries, "backoff_strategy": strategy or "exponential"})
+    return _retry_json(retries, strategy or "exponential")
+
+
+@lru_cache(512)
+def _retry_json(retries: int, strategy: BackoffStrategy) -> str:
+    return json.dumps({"max_retries": retries, "backoff_strategy": strategy})

@@ -60,10 +60,10 @@ class DependencyServicer(DependencyServiceServicer):
             dependencies=dependencies, next_page_token=tokens.of_row(following)
         )
 
-    async def BatchUpsertDependencies(
+    async def BatchUpsertDependencies(  # type: ignore[override] # bytes are passed through
         self, request: pb.BatchUpsertDependenciesRequest, context: Context
-    ) -> pb.BatchUpsertDependenciesResponse:
-        """Create or replace dependencies, all or none."""
+    ) -> bytes:
+        """Create or replace dependencies, all or none; the answer is the bytes of a ``BatchUpsertDependenciesResponse``."""
         count = len(request.dependencies)
         drafts = await aside(count, decode.dependency_drafts, request, self._limits)
         written = await self._store.upsert(drafts)

@@ -14,9 +14,12 @@ from server.domain.ports import Upserted, Written
 from server.domain.services import Service
 from server.rpc import enums
 from server.rpc.validate import EPOCH
-from server.wire import metadata
+from server.wire import metadata, records
 
 _SECONDS_A_DAY = 86_400
+_UPSERTED_ROWS = dependency_service_pb2.BatchUpsertDependenciesResponse.DESCRIPTOR.fields_by_name[
+    "dependencies"
+].number
 
 
 def timestamp(moment: datetime) -> Timestamp:
@@ -118,16 +121,18 @@ def upserted_services(
     )
 
 
-def upserted_dependencies(
-    written: Written[Upserted[Dependency]],
-) -> dependency_service_pb2.BatchUpsertDependenciesResponse:
-    """Write what a batch left behind."""
-    return dependency_service_pb2.BatchUpsertDependenciesResponse(
-        dependencies=[dependency(row) for row in written.value.rows],
+def upserted_dependencies(written: Written[Upserted[Dependency]]) -> bytes:
+    """Write what a batch left behind, as the bytes of a ``BatchUpsertDependenciesResponse``: the rows are joined from records."""
+    rows = (
+        records.dependency_record(row, row.source_service_id, row.target_service_id)
+        for row in written.value.rows
+    )
+    rest = dependency_service_pb2.BatchUpsertDependenciesResponse(
         created_count=written.value.created,
         updated_count=written.value.updated,
         revision=written.revision,
     )
+    return b"".join([*(records.retagged(row, _UPSERTED_ROWS) for row in rows), rest.SerializeToString()])
 
 
 def ingested(written: Written[IngestResult]) -> dependency_service_pb2.IngestGraphResponse:

@@ -19,7 +19,9 @@ from server.domain.paging import Page, PageKey
 from server.domain.ports import Upserted, Written
 from server.store.batches import reject_repeats
 from server.store.database import Database
+from server.store.failures import collided
 from server.store.ingest import check_batch, ingest_batch
+from server.store.keys import random_uuids
 from server.store.paging import cut_page
 from server.store.pool import Connection
 from server.store.queries import query
@@ -30,6 +32,8 @@ _ADJACENCY = query("dependencies_adjacency")
 _DELETE = query("dependency_delete")
 _MARK_STALE = query("dependencies_mark_stale")
 _UPSERT = query("dependencies_upsert")
+_BY_KEYS = query("dependencies_by_keys")
+_WIDTH = len(Dependency._fields)
 
 
 class DependencyRepository:
@@ -72,7 +76,7 @@ class DependencyRepository:
 
     async def upsert(self, drafts: Sequence[DependencyDraft]) -> Written[Upserted[Dependency]]:
         """
-        Create or replace all in one statement, keyed by ``DependencyDraft.key``; an existing row keeps its id.
+        Create or replace all in one transaction, keyed by ``DependencyDraft.key``; an existing row keeps its id.
 
         Idempotent: a draft equal to what is stored writes nothing (without ``last_observed_at`` it says *seen now*,
         so that much changes). A key given twice is an ``InvalidInputError`` that names ``dependencies[i]``; ends
@@ -80,13 +84,7 @@ class DependencyRepository:
         """
         reject_repeats((draft.key for draft in drafts), lambda place: f"dependencies[{place}]")
 
-        async def upsert(connection: Connection) -> Upserted[Dependency]:
-            records = await connection.fetch(_UPSERT, *_columns(drafts))
-            _check_ends(records)
-            rows = tuple(Dependency._make(record[:-3]) for record in records)
-            return Upserted(rows, created=sum(record["created"] for record in records))
-
-        return await self._database.write(upsert)
+        return await self._database.write(lambda connection: _upsert(connection, drafts))
 
     async def delete(self, key: UUID) -> Written[None]:
         """Remove it; ``DependencyNotFoundError`` when there is none."""
@@ -117,20 +115,40 @@ class DependencyRepository:
         return await self._database.write(lambda connection: ingest_batch(connection, batch))
 
 
-def _columns(drafts: Sequence[DependencyDraft]) -> tuple[list[object], ...]:
-    return (
-        [draft.source_service_id for draft in drafts],
-        [draft.target_service_id for draft in drafts],
-        [draft.communication_mode for draft in drafts],
-        [draft.criticality for draft in drafts],
-        [draft.protocol for draft in drafts],
-        [draft.timeout_ms for draft in drafts],
-        [draft.retry_config for draft in drafts],
-        [draft.discovery_source for draft in drafts],
-        [draft.confidence_score for draft in drafts],
-        [draft.last_observed_at for draft in drafts],
-        [draft.is_stale for draft in drafts],
+async def _upsert(connection: Connection, drafts: Sequence[DependencyDraft]) -> Upserted[Dependency]:
+    records = await connection.fetch(_UPSERT, *_columns(drafts), random_uuids(len(drafts)))
+    rows = [Dependency._make(record[:_WIDTH]) for record in records]
+    if unwritten := [place for place, record in enumerate(records) if record["id"] is None]:
+        _check_ends(records)
+        unchanged = await _unchanged(connection, records, unwritten, drafts)
+        for place, row in zip(unwritten, unchanged, strict=True):
+            rows[place] = row
+    return Upserted(tuple(rows), created=sum(1 for record in records if record["created"]))
+
+
+def _columns(drafts: Sequence[DependencyDraft]) -> tuple[Sequence[object], ...]:
+    return tuple(zip(*drafts, strict=True)) or ((),) * len(DependencyDraft._fields)
+
+
+async def _unchanged(
+    connection: Connection,
+    records: Sequence[asyncpg.Record],
+    places: Sequence[int],
+    drafts: Sequence[DependencyDraft],
+) -> list[Dependency]:
+    """Read what was not written because it stood there already: in a statement of its own, since the first may be too old to see it."""
+    found = await connection.fetch(
+        _BY_KEYS,
+        [records[place]["source_id"] for place in places],
+        [records[place]["target_id"] for place in places],
+        [drafts[place].discovery_source for place in places],
     )
+    if len(found) != len(places):
+        raise collided()
+    return [
+        Dependency(row[0], drafts[place].source_service_id, drafts[place].target_service_id, *row[1:])
+        for place, row in zip(places, found, strict=True)
+    ]
 
 
 def _check_ends(records: Sequence[asyncpg.Record]) -> None:
@@ -146,7 +164,7 @@ def _check_ends(records: Sequence[asyncpg.Record]) -> None:
 
 def _unknown_ends(place: int, record: asyncpg.Record) -> Iterator[FieldViolation]:
     for end in ("source", "target"):
-        if not record[f"{end}_exists"]:
+        if record[f"{end}_id"] is None:
             name = record[f"{end}_name"]
             yield FieldViolation(f"dependencies[{place}].{end}_service_id", f"no service is named {name!r}")
 

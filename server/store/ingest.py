@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from server.domain.dependencies import DependencyDraft, IngestBatch, IngestNode, IngestResult
 from server.store.batches import reject_repeats
 from server.store.failures import collided
+from server.store.keys import random_uuids
 from server.store.pool import Connection
 from server.store.queries import query
 
@@ -33,10 +34,14 @@ async def ingest_batch(connection: Connection, batch: IngestBatch) -> IngestResu
     Services that it names for the first time are created as discovered; what it knows of a discovered one replaces
     what is stored. Its edges are seen again and no longer stale; those observed after the report's time stay as they are.
     """
-    services_created = await connection.fetchval(_CREATE_SERVICES, *_node_columns(_all_nodes(batch)))
+    services_created = await _create_services(connection, _all_nodes(batch))
     kept = await connection.fetch(_UPDATE_SERVICES, *_node_columns(batch.nodes)) if batch.nodes else []
     edges = await connection.fetchrow(
-        _EDGES, *_edge_columns(batch.edges), batch.discovery_source, batch.observed_at
+        _EDGES,
+        *_edge_columns(batch.edges),
+        batch.discovery_source,
+        batch.observed_at,
+        random_uuids(len(batch.edges)),
     )
     # A service that somebody else deletes meanwhile takes its edges out of the statement's sight.
     if edges is None or edges["found"] != len(batch.edges):
@@ -49,6 +54,13 @@ async def ingest_batch(connection: Connection, batch: IngestBatch) -> IngestResu
         edges_unchanged=edges["unchanged"],
         warnings=(*_curated([record["service_id"] for record in kept]), *_late(edges["late"])),
     )
+
+
+async def _create_services(connection: Connection, nodes: Sequence[IngestNode]) -> int:
+    created: int = await connection.fetchval(
+        _CREATE_SERVICES, *_node_columns(nodes), random_uuids(len(nodes))
+    )
+    return created
 
 
 def _all_nodes(batch: IngestBatch) -> list[IngestNode]:

@@ -16,6 +16,7 @@ from server.domain.services import Service, ServiceChange, ServiceDraft, Service
 from server.store.batches import reject_repeats
 from server.store.database import Database
 from server.store.failures import collided
+from server.store.keys import random_uuids
 from server.store.paging import cut_page
 from server.store.pool import Connection
 from server.store.queries import query
@@ -104,7 +105,7 @@ class ServiceRepository:
         reject_repeats((draft.service_id for draft in drafts), lambda place: f"services[{place}].service_id")
 
         async def upsert(connection: Connection) -> Upserted[Service]:
-            records = await connection.fetch(_UPSERT, *_columns(drafts))
+            records = await connection.fetch(_UPSERT, *_columns(drafts), random_uuids(len(drafts)))
             if len(records) != len(drafts):
                 raise collided()
             rows = tuple(Service._make(record[:-1]) for record in records)

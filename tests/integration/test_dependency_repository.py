@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -138,7 +137,7 @@ async def test_a_filter_shows_what_meets_all_of_it(
 ) -> None:
     await repository.upsert(dependencies("a>b"))
     await repository.upsert(dependencies("b>c"))
-    await repository.upsert([replace(dependency("c>d"), discovery_source="kubernetes", is_stale=True)])
+    await repository.upsert([dependency("c>d")._replace(discovery_source="kubernetes", is_stale=True)])
     await repository.upsert(dependencies("a>c"))
 
     assert await shown(repository, chosen, 1) == found
@@ -146,8 +145,8 @@ async def test_a_filter_shows_what_meets_all_of_it(
 
 async def test_an_upsert_replaces_a_row_and_keeps_its_id(repository: DependencyRepository) -> None:
     (old,) = (await repository.upsert([FULL])).value.rows
-    draft = replace(
-        dependency("a>b"), discovery_source="kubernetes", last_observed_at=NOON - timedelta(days=1)
+    draft = dependency("a>b")._replace(
+        discovery_source="kubernetes", last_observed_at=NOON - timedelta(days=1)
     )
 
     written = (await repository.upsert([dependency("c>d"), draft])).value
@@ -162,7 +161,7 @@ async def test_an_upsert_replaces_a_row_and_keeps_its_id(repository: DependencyR
 
 
 async def test_each_discovery_source_has_a_dependency_of_its_own(repository: DependencyRepository) -> None:
-    both = [FULL, replace(FULL, discovery_source="manual")]
+    both = [FULL, FULL._replace(discovery_source="manual")]
 
     written = (await repository.upsert(both)).value
 
@@ -177,7 +176,7 @@ async def test_an_upsert_of_nothing_writes_nothing(repository: DependencyReposit
 async def test_a_repeated_upsert_writes_no_row_again(
     repository: DependencyRepository, connection: asyncpg.Connection
 ) -> None:
-    batch = [FULL, replace(dependency("b>c"), last_observed_at=NOON)]
+    batch = [FULL, dependency("b>c")._replace(last_observed_at=NOON)]
     first = (await repository.upsert(batch)).value
     versions = await connection.fetch("SELECT id, xmin::text FROM service_dependencies ORDER BY id")
 
@@ -185,6 +184,56 @@ async def test_a_repeated_upsert_writes_no_row_again(
 
     assert (again.rows, again.created) == (first.rows, 0)
     assert await connection.fetch("SELECT id, xmin::text FROM service_dependencies ORDER BY id") == versions
+
+
+async def test_a_batch_of_what_is_new_changed_and_unchanged_comes_back_in_its_order(
+    repository: DependencyRepository,
+) -> None:
+    drafts = [draft._replace(last_observed_at=NOON) for draft in dependencies("a>b", "b>c", "c>d", "d>a")]
+    before = {row.source_service_id: row for row in (await repository.upsert(drafts[:3])).value.rows}
+    mixed = [drafts[2], drafts[3], drafts[1]._replace(timeout_ms=7), drafts[0]]
+
+    written = (await repository.upsert(mixed)).value
+
+    assert (written.created, written.updated) == (1, 3)
+    assert edges(written.rows) == ["c>d", "d>a", "b>c", "a>b"]
+    assert (written.rows[0], written.rows[3]) == (before["c"], before["a"])
+    assert (written.rows[2].id, written.rows[2].timeout_ms) == (before["b"].id, 7)
+    assert [await repository.get(row.id) for row in written.rows] == list(written.rows)
+
+
+@pytest.mark.parametrize(("their_timeout", "is_written"), [(250, False), (None, True)])
+async def test_a_dependency_that_another_writer_adds_meanwhile_is_theirs_and_written_only_if_it_differs(
+    repository: DependencyRepository,
+    connection: asyncpg.Connection,
+    their_timeout: int | None,
+    is_written: bool,
+) -> None:
+    transaction = connection.transaction()
+    await transaction.start()
+    theirs = await connection.fetchval(
+        """
+        INSERT INTO service_dependencies (
+            source_service_id, target_service_id, communication_mode, timeout_ms, last_observed_at
+        )
+        SELECT a.id, b.id, 'sync', $1, $2 FROM services AS a, services AS b WHERE (a.service_id, b.service_id) = ('a', 'b')
+        RETURNING id
+        """,
+        their_timeout,
+        NOON,
+    )
+    draft = dependency("a>b")._replace(timeout_ms=250, last_observed_at=NOON)
+    upsert = asyncio.create_task(repository.upsert([draft]))
+    await until_backends(connection, "wait_event_type = 'Lock'", 1)
+    version = await connection.fetchval("SELECT xmin::text FROM service_dependencies")
+    await transaction.commit()
+
+    written = (await upsert).value
+
+    assert (written.rows[0].id, written.rows[0].timeout_ms, written.created) == (theirs, 250, 0)
+    assert await repository.get(theirs) == written.rows[0]
+    after = await connection.fetchval("SELECT xmin::text FROM service_dependencies")
+    assert (after != version) is is_written
 
 
 async def test_a_key_given_twice_is_named_with_its_first_place_and_nothing_is_written(
@@ -236,7 +285,7 @@ async def test_a_draft_that_can_not_be_stored_is_refused_with_its_whole_batch(
     repository: DependencyRepository, said: dict[str, Any], field: str | None
 ) -> None:
     with pytest.raises(InvalidInputError) as caught:
-        await repository.upsert([dependency("b>c"), replace(FULL, **said)])
+        await repository.upsert([dependency("b>c"), FULL._replace(**said)])
 
     assert [violation.field for violation in caught.value.violations] == ([field] if field else [])
     assert await shown(repository, DependencyFilter(include_stale=True)) == []
@@ -263,7 +312,7 @@ async def test_batches_that_overlap_in_opposite_order_all_succeed(
     await ServiceRepository(database).upsert(services(*names))
     pairs = dependencies(*(f"{source}>{target}" for source in names[:10] for target in names[10:]))
     batches = [
-        [replace(draft, timeout_ms=turn + 1) for draft in (pairs if turn % 2 else reversed(pairs))]
+        [draft._replace(timeout_ms=turn + 1) for draft in (pairs if turn % 2 else reversed(pairs))]
         for turn in range(8)
     ]
 
@@ -289,6 +338,16 @@ async def test_a_batch_of_ten_thousand_is_written_at_once(
     ]
 
 
+async def test_what_a_batch_sets_for_its_session_ends_with_it(database: Database) -> None:
+    await ServiceRepository(database).upsert(services("a", "b"))
+    before = await database.fetchrow("SHOW plan_cache_mode")
+
+    await DependencyRepository(database).upsert(dependencies("a>b"))
+
+    assert before == await database.fetchrow("SHOW plan_cache_mode")
+    assert before == ("force_custom_plan",)
+
+
 @pytest.mark.parametrize(
     ("source", "stale"),
     [(None, ["a>b", "b>c"]), ("kubernetes", ["b>c"]), ("service_mesh", [])],
@@ -299,9 +358,9 @@ async def test_what_was_last_observed_before_a_time_is_marked_stale_once(
     old = NOON - timedelta(seconds=1)
     await repository.upsert(
         [
-            replace(dependency("a>b"), last_observed_at=old),
-            replace(dependency("b>c"), last_observed_at=old, discovery_source="kubernetes"),
-            replace(dependency("c>d"), last_observed_at=NOON),
+            dependency("a>b")._replace(last_observed_at=old),
+            dependency("b>c")._replace(last_observed_at=old, discovery_source="kubernetes"),
+            dependency("c>d")._replace(last_observed_at=NOON),
         ]
     )
 
@@ -319,7 +378,7 @@ async def test_what_was_last_observed_before_a_time_is_marked_stale_once(
 
 async def test_marking_stale_at_once_counts_each_dependency_once(repository: DependencyRepository) -> None:
     drafts = dependencies("a>b", "b>c", "c>d", "d>a", "a>c")
-    await repository.upsert([replace(draft, last_observed_at=NOON) for draft in drafts])
+    await repository.upsert([draft._replace(last_observed_at=NOON) for draft in drafts])
 
     counts = await asyncio.gather(*(repository.mark_stale(NOON + timedelta(1), None) for _ in range(6)))
 
@@ -327,7 +386,7 @@ async def test_marking_stale_at_once_counts_each_dependency_once(repository: Dep
 
 
 async def test_an_upsert_of_a_stale_dependency_makes_it_fresh(repository: DependencyRepository) -> None:
-    await repository.upsert([replace(dependency("a>b"), last_observed_at=NOON)])
+    await repository.upsert([dependency("a>b")._replace(last_observed_at=NOON)])
     await repository.mark_stale(NOON + timedelta(1), None)
 
     (row,) = (await repository.upsert(dependencies("a>b"))).value.rows
@@ -342,8 +401,8 @@ async def test_the_adjacency_list_names_every_service_and_its_distinct_targets_i
     await repository.upsert(
         [
             *dependencies("a>b", "a>é", "a>B", "b>a"),
-            replace(dependency("a>b"), discovery_source="kubernetes"),
-            replace(dependency("c>d"), is_stale=True),
+            dependency("a>b")._replace(discovery_source="kubernetes"),
+            dependency("c>d")._replace(is_stale=True),
         ]
     )
 

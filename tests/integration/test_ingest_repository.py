@@ -122,7 +122,7 @@ async def test_a_report_that_comes_late_changes_nothing_that_was_observed_after_
     await repository.mark_stale(NOON + timedelta(1), None)
     before = await only_edge(repository)
     late = report("a>b", "a>c", observed_at=NOON - timedelta(hours=1))
-    changed = replace(late, edges=(replace(dependency("a>b"), timeout_ms=9), *late.edges[1:]))
+    changed = replace(late, edges=(dependency("a>b")._replace(timeout_ms=9), *late.edges[1:]))
 
     written = (await repository.ingest(changed)).value
 
@@ -152,8 +152,8 @@ async def test_a_stale_dependency_seen_again_is_fresh_and_counts_as_updated(
 
 async def test_a_changed_edge_counts_as_updated_and_is_replaced(repository: DependencyRepository) -> None:
     await repository.ingest(report("a>b"))
-    edge = replace(
-        dependency("a>b"), protocol="grpc", retry_config='{"max_retries": 1}', confidence_score=0.25
+    edge = dependency("a>b")._replace(
+        protocol="grpc", retry_config='{"max_retries": 1}', confidence_score=0.25
     )
 
     written = await repository.ingest(replace(report(), edges=(edge,)))

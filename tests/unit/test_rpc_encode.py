@@ -1,7 +1,6 @@
 """What is written comes back: requests become drafts, rows become messages."""
 
 import json
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -14,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from depgraph.v1 import types_pb2 as pb
+from depgraph.v1.dependency_service_pb2 import BatchUpsertDependenciesResponse
 from server.domain.alerts import ALERT_STATUSES, Alert, AlertStatus
 from server.domain.consistency import Freshness
 from server.domain.dependencies import (
@@ -24,6 +24,7 @@ from server.domain.dependencies import (
     Dependency,
     DependencyRow,
 )
+from server.domain.ports import Upserted, Written
 from server.domain.services import SERVICE_CRITICALITIES, Service
 from server.rpc import decode, encode
 from server.rpc.validate import Check
@@ -91,9 +92,9 @@ def test_a_service_shows_its_id_and_times(row: Service) -> None:
 @given(dependencies)
 def test_a_dependency_that_is_sent_back_writes_what_was_stored(row: Dependency) -> None:
     check = Check()
-    draft = decode.dependency_draft(check, "dependency", encode.dependency(row))
+    draft = decode.dependency_draft(check, encode.dependency(row))
     check.done()
-    written = {key: value for key, value in asdict(draft).items() if key != "retry_config"}
+    written = {key: value for key, value in draft._asdict().items() if key != "retry_config"}
     assert written == {key: value for key, value in row._asdict().items() if key in written}
     assert json.loads(draft.retry_config or "null") == json.loads(row.retry_config or "null")
 
@@ -108,9 +109,9 @@ def test_a_dependency_in_memory_looks_like_the_one_in_the_database(row: Dependen
 def test_a_dependency_of_which_little_is_said_gets_the_defaults() -> None:
     check = Check()
     message = pb.Dependency(source_service_id="a", target_service_id="b", communication_mode=2)  # type: ignore[arg-type] # the number of ASYNC
-    draft = decode.dependency_draft(check, "dependency", message)
+    draft = decode.dependency_draft(check, message)
     check.done()
-    assert asdict(draft) == {
+    assert draft._asdict() == {
         "source_service_id": "a",
         "target_service_id": "b",
         "communication_mode": "async",
@@ -136,7 +137,7 @@ def test_a_retry_configuration_of_which_nothing_is_said_is_three_exponential_ret
         },
         pb.Dependency(),
     )
-    draft = decode.dependency_draft(check, "dependency", message)
+    draft = decode.dependency_draft(check, message)
     check.done()
     assert json.loads(draft.retry_config or "") == {"max_retries": 3, "backoff_strategy": "exponential"}
 
@@ -191,3 +192,17 @@ def test_empty_metadata_is_shown_as_an_empty_object() -> None:
     row = Service(uuid4(), "a", "{}", "low", None, False, NOW, NOW)
     assert encode.service(row).HasField("metadata")
     assert encode.service(row).metadata == Struct()
+
+
+@given(st.lists(dependencies, max_size=3), st.integers(0, 3), names)
+def test_what_a_batch_left_behind_is_the_message_that_the_generated_code_builds(
+    rows: list[Dependency], created: int, revision: str
+) -> None:
+    answer = encode.upserted_dependencies(Written(Upserted(tuple(rows), min(created, len(rows))), revision))
+    expected = BatchUpsertDependenciesResponse(
+        dependencies=[encode.dependency(row) for row in rows],
+        created_count=min(created, len(rows)),
+        updated_count=len(rows) - min(created, len(rows)),
+        revision=revision,
+    )
+    assert answer == expected.SerializeToString()

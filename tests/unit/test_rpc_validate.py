@@ -162,3 +162,11 @@ def test_the_reason_is_special_only_when_all_violations_agree_on_it() -> None:
 def test_long_text_is_shown_in_short() -> None:
     assert shown("short") == "'short'"
     assert shown("x" * 1_000) == "'" + "x" * 39 + "…'"
+
+
+def test_what_is_wrong_within_a_message_is_noted_with_its_path() -> None:
+    def apply(check: Check) -> None:
+        check.within("edges[3]").within("retry_config").number("max_retries", 7, 0, 5)
+        check.text("name", "")
+
+    assert [field for field, _ in violations(apply)] == ["edges[3].retry_config.max_retries", "name"]

@@ -107,74 +107,25 @@ marked AS (
 SELECT count(*) FROM marked;
 
 -- name: dependencies_upsert
--- Create or replace many dependencies; one row for each given, in order, with whether it is new and its ends exist.
--- Nothing is written unless all ends exist. New rows, locks and comparisons work as in services_upsert. The LIMIT makes the planner
--- look each row up by its key; while statistics lag behind a bulk load it would rather read every row of the discovery source.
+-- Create or replace many dependencies; a row for each one given, in order: as stored if it was written, NULL if it was there
+-- already just as given (now locked, to be read by dependencies_by_keys). $12 proposes ids: a row is new exactly when it carries
+-- the one proposed. source_id and target_id are NULL for ends that don't exist; nothing is written then. Written in key order, against
+-- deadlocks; compared as in services_upsert, the costliest last. Setting plan_cache_mode is for the foreign keys, checked when all is
+-- written: this statement is planned for its own number of rows, but to plan their queries anew for every row takes as long as the rest.
 WITH given AS MATERIALIZED (
     SELECT
-        gen_random_uuid() AS id,
+        draft.*,
         source.id AS source_id,
-        target.id AS target_id,
-        draft.source_name,
-        draft.target_name,
-        draft.communication_mode,
-        draft.criticality,
-        draft.protocol,
-        draft.timeout_ms,
-        draft.retry_config::jsonb AS retry_config,
-        draft.discovery_source,
-        draft.confidence_score,
-        COALESCE(draft.last_observed_at, now()) AS last_observed_at,
-        draft.is_stale,
-        draft.place
+        target.id AS target_id
     FROM unnest(
         $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::integer[],
-        $7::text[], $8::text[], $9::double precision[], $10::timestamptz[], $11::boolean[]
+        $7::text[], $8::text[], $9::double precision[], $10::timestamptz[], $11::boolean[], $12::uuid[]
     ) WITH ORDINALITY AS draft (
         source_name, target_name, communication_mode, criticality, protocol, timeout_ms,
-        retry_config, discovery_source, confidence_score, last_observed_at, is_stale, place
+        retry_config, discovery_source, confidence_score, last_observed_at, is_stale, id, place
     )
     LEFT JOIN public.services AS source ON source.service_id = draft.source_name
     LEFT JOIN public.services AS target ON target.service_id = draft.target_name
-),
-writable AS MATERIALIZED (
-    SELECT given.*
-    FROM given
-    WHERE NOT EXISTS (SELECT FROM given AS other WHERE other.source_id IS NULL OR other.target_id IS NULL)
-),
-kept AS MATERIALIZED (
-    SELECT found.*
-    FROM (
-        SELECT source_id, target_id, discovery_source
-        FROM writable
-        ORDER BY source_id, target_id, discovery_source
-    ) AS wanted
-    CROSS JOIN LATERAL (
-        SELECT dependency.*
-        FROM public.service_dependencies AS dependency
-        WHERE dependency.source_service_id = wanted.source_id
-            AND dependency.target_service_id = wanted.target_id
-            AND dependency.discovery_source = wanted.discovery_source
-        LIMIT 1
-        FOR NO KEY UPDATE
-    ) AS found
-),
-compared AS MATERIALIZED (
-    SELECT
-        writable.*,
-        kept.id AS kept_id,
-        kept.id IS NOT NULL AND (
-            kept.communication_mode, kept.criticality, kept.protocol, kept.timeout_ms,
-            kept.retry_config::text, kept.confidence_score, kept.last_observed_at, kept.is_stale
-        ) IS NOT DISTINCT FROM (
-            writable.communication_mode, writable.criticality, writable.protocol, writable.timeout_ms,
-            writable.retry_config::text, writable.confidence_score, writable.last_observed_at, writable.is_stale
-        ) AS unchanged
-    FROM writable
-    LEFT JOIN kept
-        ON kept.source_service_id = writable.source_id
-        AND kept.target_service_id = writable.target_id
-        AND kept.discovery_source = writable.discovery_source
 ),
 written AS (
     INSERT INTO public.service_dependencies AS dependency (
@@ -183,9 +134,10 @@ written AS (
     )
     SELECT
         id, source_id, target_id, communication_mode, criticality, protocol, timeout_ms,
-        retry_config, discovery_source, confidence_score, last_observed_at, is_stale
-    FROM compared
-    WHERE NOT unchanged
+        retry_config::jsonb, discovery_source, confidence_score, COALESCE(last_observed_at, now()), is_stale
+    FROM given
+    WHERE (SELECT set_config('plan_cache_mode', 'auto', TRUE)) = 'auto'
+        AND NOT EXISTS (SELECT FROM given AS other WHERE other.source_id IS NULL OR other.target_id IS NULL)
     ORDER BY source_id, target_id, discovery_source
     ON CONFLICT (source_service_id, target_service_id, discovery_source) DO UPDATE SET
         communication_mode = excluded.communication_mode,
@@ -196,34 +148,65 @@ written AS (
         confidence_score = excluded.confidence_score,
         last_observed_at = excluded.last_observed_at,
         is_stale = excluded.is_stale
+    WHERE (
+        dependency.communication_mode, dependency.criticality, dependency.protocol, dependency.timeout_ms,
+        dependency.confidence_score, dependency.last_observed_at, dependency.is_stale, dependency.retry_config::text
+    ) IS DISTINCT FROM (
+        excluded.communication_mode, excluded.criticality, excluded.protocol, excluded.timeout_ms,
+        excluded.confidence_score, excluded.last_observed_at, excluded.is_stale, excluded.retry_config::text
+    )
     RETURNING dependency.*
-),
-stored AS (
-    SELECT written.* FROM written
-    UNION ALL
-    SELECT kept.* FROM kept INNER JOIN compared ON compared.kept_id = kept.id WHERE compared.unchanged
 )
 SELECT
-    stored.id,
+    written.id,
     given.source_name,
     given.target_name,
-    stored.communication_mode,
-    stored.criticality,
-    stored.protocol,
-    stored.timeout_ms,
-    stored.retry_config::text,
-    stored.discovery_source,
-    stored.confidence_score,
-    stored.last_observed_at,
-    stored.is_stale,
-    stored.created_at,
-    stored.updated_at,
-    stored.id = given.id AS created,
-    given.source_id IS NOT NULL AS source_exists,
-    given.target_id IS NOT NULL AS target_exists
+    written.communication_mode,
+    written.criticality,
+    written.protocol,
+    written.timeout_ms,
+    written.retry_config::text,
+    written.discovery_source,
+    written.confidence_score,
+    written.last_observed_at,
+    written.is_stale,
+    written.created_at,
+    written.updated_at,
+    written.id = given.id AS created,
+    given.source_id,
+    given.target_id
 FROM given
-LEFT JOIN stored
-    ON stored.source_service_id = given.source_id
-    AND stored.target_service_id = given.target_id
-    AND stored.discovery_source = given.discovery_source
+LEFT JOIN written
+    ON written.source_service_id = given.source_id
+    AND written.target_service_id = given.target_id
+    AND written.discovery_source = given.discovery_source
 ORDER BY given.place;
+
+-- name: dependencies_by_keys
+-- The dependencies with these row ids of source and target and these discovery sources, in order, without the names of their
+-- ends. The LIMIT makes the planner look each row up by its key; while statistics lag behind a bulk load it would rather read every row
+-- of the discovery source.
+SELECT
+    found.id,
+    found.communication_mode,
+    found.criticality,
+    found.protocol,
+    found.timeout_ms,
+    found.retry_config::text,
+    found.discovery_source,
+    found.confidence_score,
+    found.last_observed_at,
+    found.is_stale,
+    found.created_at,
+    found.updated_at
+FROM unnest($1::uuid[], $2::uuid[], $3::text[])
+    WITH ORDINALITY AS wanted (source_id, target_id, discovery_source, place)
+CROSS JOIN LATERAL (
+    SELECT dependency.*
+    FROM public.service_dependencies AS dependency
+    WHERE dependency.source_service_id = wanted.source_id
+        AND dependency.target_service_id = wanted.target_id
+        AND dependency.discovery_source = wanted.discovery_source
+    LIMIT 1
+) AS found
+ORDER BY wanted.place;

@@ -1,15 +1,16 @@
 -- name: ingest_create_services
--- Add the services of a report that are not there yet, as discovered; returns how many.
+-- Add the services of a report that are not there yet, as discovered, with the ids $5; returns how many.
 WITH created AS (
-    INSERT INTO public.services (service_id, metadata, criticality, team, discovered)
+    INSERT INTO public.services (id, service_id, metadata, criticality, team, discovered)
     SELECT
+        node.id,
         node.service_id,
         COALESCE(node.metadata::jsonb, '{}'),
         COALESCE(node.criticality, 'medium'),
         node.team,
         TRUE
-    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[])
-        AS node (service_id, metadata, criticality, team)
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::uuid[])
+        AS node (service_id, metadata, criticality, team, id)
     ORDER BY node.service_id COLLATE "C"
     ON CONFLICT (service_id) DO NOTHING
     RETURNING id
@@ -54,10 +55,12 @@ ORDER BY differing.service_id COLLATE "C";
 -- name: ingest_edges
 -- Take in the edges of a report of source $9, observed at $10; counts those found, created, unchanged but for the time, and
 -- reported late. Seen again means not stale any more. A report that comes late says nothing about an edge that was observed after it.
--- New rows, locks and comparisons work as in dependencies_upsert.
+-- $11 proposes ids: a row is new exactly when it carries the one proposed. `kept` locks what exists and reads its newest version, in
+-- key order against deadlocks: the counts need what was there before. Comparisons and plan_cache_mode as in dependencies_upsert, the
+-- LIMIT as in dependencies_by_keys.
 WITH given AS MATERIALIZED (
     SELECT
-        gen_random_uuid() AS id,
+        edge.id,
         source.id AS source_id,
         target.id AS target_id,
         edge.communication_mode,
@@ -67,9 +70,11 @@ WITH given AS MATERIALIZED (
         edge.retry_config::jsonb AS retry_config,
         edge.confidence_score
     FROM unnest(
-        $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::integer[], $7::text[], $8::double precision[]
+        $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::integer[], $7::text[], $8::double precision[],
+        $11::uuid[]
     ) AS edge (
-        source_name, target_name, communication_mode, criticality, protocol, timeout_ms, retry_config, confidence_score
+        source_name, target_name, communication_mode, criticality, protocol, timeout_ms, retry_config, confidence_score,
+        id
     )
     INNER JOIN public.services AS source ON source.service_id = edge.source_name
     INNER JOIN public.services AS target ON target.service_id = edge.target_name
@@ -117,7 +122,8 @@ written AS (
         id, source_id, target_id, communication_mode, criticality, protocol, timeout_ms,
         retry_config, $9, confidence_score, $10::timestamptz, FALSE
     FROM compared
-    WHERE NOT (is_late OR unchanged AND is_known)
+    WHERE (SELECT set_config('plan_cache_mode', 'auto', TRUE)) = 'auto'
+        AND NOT (is_late OR unchanged AND is_known)
     ORDER BY source_id, target_id
     ON CONFLICT (source_service_id, target_service_id, discovery_source) DO UPDATE SET
         communication_mode = excluded.communication_mode,

@@ -80,20 +80,20 @@ RETURNING id;
 
 -- name: services_upsert
 -- Create or replace many services; rows in the order given, each with whether it is new.
--- A row is new exactly when it carries the id proposed here. `kept` locks what exists and reads its newest version,
+-- A row is new exactly when it carries the id proposed for it ($6). `kept` locks what exists and reads its newest version,
 -- in key order against deadlocks; rows that would not change are not written again. Compared as text, like the
 -- trigger that keeps updated_at: 1 and 1.0 are equal as jsonb, yet not the same to a reader.
 WITH given AS MATERIALIZED (
     SELECT
-        gen_random_uuid() AS id,
+        draft.id,
         draft.service_id,
         draft.metadata::jsonb AS metadata,
         draft.criticality,
         draft.team,
         draft.discovered,
         draft.place
-    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::boolean[])
-        WITH ORDINALITY AS draft (service_id, metadata, criticality, team, discovered, place)
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::boolean[], $6::uuid[])
+        WITH ORDINALITY AS draft (service_id, metadata, criticality, team, discovered, id, place)
 ),
 kept AS MATERIALIZED (
     SELECT services.*
