@@ -9,6 +9,7 @@ import queue
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,8 @@ WAYS: dict[str, Way] = {
 
 def measure(stage: Stage) -> Iterator[Figure]:
     for what, way in WAYS.items():
+        if what == "uvloop" and find_spec("uvloop") is None:
+            continue
         compared = {size: _Compared() for size in SIZES}
         for _ in range(ROUNDS):
             with _running(PLAIN, stage.folder) as plain, _running(way, stage.folder) as other:
