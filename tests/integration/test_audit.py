@@ -96,7 +96,9 @@ def how_tables_are_read(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.fixture
-async def followed(database_url: str, connection: Connection, how_tables_are_read: None) -> AsyncIterator[Audited]:
+async def followed(
+    database_url: str, connection: Connection, how_tables_are_read: None
+) -> AsyncIterator[Audited]:
     await connection.execute(ROWS)
     async with audited(database_url) as running:
         yield running

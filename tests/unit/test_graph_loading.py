@@ -1,17 +1,20 @@
 """A graph that is read as a whole."""
 
 from datetime import timedelta
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from server import wire
 from server.domain.changes import FeedPosition
-from server.domain.dependencies import DependencyRow
 from server.domain.revision import Snapshot
-from server.domain.services import Service
 from server.feed.tables import dependency_batch, service_batch
 from server.replica import Replica
 from tests.support.following import memory
 from tests.support.watched_rows import changes, dependency, reload, service, shown, step, visible
+
+if TYPE_CHECKING:
+    from server.domain.dependencies import DependencyRow
+    from server.domain.services import Service
 
 
 async def test_what_will_stay_is_told_batch_by_batch_before_anybody_answers_from_it() -> None:

@@ -205,7 +205,9 @@ async def test_a_first_watcher_who_comes_during_a_reload_is_told_what_differs(re
     assert sorted(lost(batch)) == [("s1", "s2"), ("s2", "s3")]
 
 
-async def test_a_first_watcher_who_comes_while_a_step_waits_for_readers_is_told_of_it(replica: Replica) -> None:
+async def test_a_first_watcher_who_comes_while_a_step_waits_for_readers_is_told_of_it(
+    replica: Replica,
+) -> None:
     async with replica.still():
         stepping = asyncio.create_task(step(replica, changes(service(2, team="x"))))
         await asyncio.sleep(0)
