@@ -16,6 +16,4 @@ def outcomes(answer: BatchTraverseResponse) -> list[TraverseResponse | Status]:
                 ...
 
     """
-    return [
-        result.traversal if result.HasField("traversal") else result.error for result in answer.responses
-    ]
+    return [result.traversal if result.HasField("traversal") else result.error for result in answer.responses]
