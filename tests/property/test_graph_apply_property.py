@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from graphcore import DependencyGraph, Direction, EdgeFilter, adjacency, components, traverse
 from tests.support import oracle
-from tests.support.edits import Edit, difference, edits, snapshot
+from tests.support.edits import Edit, difference, edits, populations, snapshot
 from tests.support.graphs import graph_of
 from tests.support.rows import PlainFilter, Tables
 
@@ -39,11 +39,11 @@ def observed(graph: DependencyGraph) -> dict[str, object]:
 
 
 @settings(max_examples=150)
-@given(st.lists(st.tuples(st.lists(edits(), max_size=12), st.booleans()), max_size=8))
+@given(populations(), st.lists(st.tuples(st.lists(edits(), max_size=12), st.booleans()), max_size=8))
 def test_change_sets_in_any_grouping_end_where_a_build_from_the_final_rows_ends(
-    groups: list[tuple[list[Edit], bool]],
+    rows: Tables, groups: list[tuple[list[Edit], bool]]
 ) -> None:
-    rows, graph = Tables({}, {}), DependencyGraph()
+    graph = graph_of(rows)
     for group, unchanged_too in groups:
         before = snapshot(rows)
         for edit in group:
@@ -56,9 +56,9 @@ def test_change_sets_in_any_grouping_end_where_a_build_from_the_final_rows_ends(
 
 
 @settings(max_examples=100)
-@given(st.lists(edits(), max_size=60))
-def test_a_graph_changed_edit_by_edit_answers_as_the_final_rows_say(steps: list[Edit]) -> None:
-    rows, graph = Tables({}, {}), DependencyGraph()
+@given(populations(), st.lists(edits(), max_size=60))
+def test_a_graph_changed_edit_by_edit_answers_as_the_final_rows_say(rows: Tables, steps: list[Edit]) -> None:
+    graph = graph_of(rows)
     for edit in steps:
         before = snapshot(rows)
         edit(rows)
@@ -75,9 +75,8 @@ def test_a_graph_changed_edit_by_edit_answers_as_the_final_rows_say(steps: list[
 
 
 @settings(max_examples=100)
-@given(st.lists(edits(), max_size=40))
-def test_applying_the_final_rows_once_more_changes_nothing(steps: list[Edit]) -> None:
-    rows = Tables({}, {})
+@given(populations(), st.lists(edits(), max_size=40))
+def test_applying_the_final_rows_once_more_changes_nothing(rows: Tables, steps: list[Edit]) -> None:
     for edit in steps:
         edit(rows)
     graph = graph_of(rows)

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from graphcore import DependencyGraph
 from graphcore.flags import STALE
 from graphcore.traversal_index import TraversalIndex
-from tests.support.edits import Edit, difference, edits, snapshot
+from tests.support.edits import Edit, difference, edits, populations, snapshot
+from tests.support.graphs import graph_of
 from tests.support.index_checks import Link, check_graph, check_index
 from tests.support.kernel_forms import FORMS, kernels_in_form
 from tests.support.rows import Tables
@@ -107,11 +108,11 @@ def test_the_index_holds_what_it_must_through_any_edits() -> None:
 
 
 @settings(max_examples=60)
-@given(st.lists(st.tuples(st.lists(edits(), max_size=12), st.booleans()), max_size=8))
+@given(populations(), st.lists(st.tuples(st.lists(edits(), max_size=12), st.booleans()), max_size=8))
 def test_index_columns_and_notes_follow_the_digraph_through_any_change_sets(
-    groups: list[tuple[list[Edit], bool]],
+    rows: Tables, groups: list[tuple[list[Edit], bool]]
 ) -> None:
-    rows, graph = Tables({}, {}), DependencyGraph()
+    graph = graph_of(rows)
     noted = Notes()
     graph.kept_components = cast("KeptComponents", noted)
     for group, unchanged_too in groups:

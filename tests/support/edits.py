@@ -7,7 +7,7 @@ from uuid import UUID
 from hypothesis import strategies as st
 
 from graphcore import ChangeSet
-from tests.support.graphs import change_set, plain_edges
+from tests.support.graphs import CONFIDENCES, change_set, plain_edges
 from tests.support.rows import PlainEdge, PlainService, Tables
 
 SERVICES = [UUID(int=number) for number in range(1, 8)]
@@ -56,6 +56,27 @@ def remove_edge(key: UUID) -> Edit:
     return edit
 
 
+def populations() -> st.SearchStrategy[Tables]:
+    """Tables to begin with: all services, and some edges between them."""
+    edges = st.lists(plain_edges(st.sampled_from(EDGES), st.sampled_from(SERVICES)), max_size=len(EDGES))
+    return edges.map(
+        lambda rows: Tables(
+            {key: PlainService(key, name) for key, name in zip(SERVICES, NAMES, strict=False)},
+            {edge.key: edge for edge in rows},
+        )
+    )
+
+
+def alter_edge(key: UUID, confidence: float, stale: bool) -> Edit:
+    """Change what an edge is like, if it is there, but not its ends."""
+
+    def edit(rows: Tables) -> None:
+        if key in rows.edges:
+            rows.edges[key] = rows.edges[key]._replace(confidence=confidence, stale=stale)
+
+    return edit
+
+
 def edits() -> st.SearchStrategy[Edit]:
     service, edge = st.sampled_from(SERVICES), st.sampled_from(EDGES)
     edges = plain_edges(edge, service)
@@ -65,6 +86,7 @@ def edits() -> st.SearchStrategy[Edit]:
         st.builds(put_edge, edges),
         st.builds(remove_service, service, st.booleans()),
         st.builds(remove_edge, edge),
+        st.builds(alter_edge, edge, st.sampled_from(CONFIDENCES), st.booleans()),
     )
 
 
