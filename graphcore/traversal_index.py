@@ -72,7 +72,7 @@ class TraversalIndex:
         used = building.plan.run(index.nodes, index.edges, edge_count)
         index.pool = np.empty((POOL_ROWS, _roomy(used, 0)), np.int32)
         index.ledger[USED] = used
-        building.fill.run(index.nodes, index.pool, index.edges, flags)
+        building.fill.run(index.nodes, index.pool, index.edges, index.confidence, flags)
         return index
 
     def is_cramped(self, edge_count: int, more: int) -> bool:

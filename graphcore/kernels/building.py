@@ -3,7 +3,7 @@
 from typing import Any
 
 from graphcore.compiled import kernel
-from graphcore.kernels.adjacency import put_entry
+from graphcore.kernels.adjacency import put_entry, with_level
 from graphcore.kernels.layout import (
     CAPACITY,
     COUNT,
@@ -33,7 +33,8 @@ def plan(nodes: Any, edges: Any, edge_count: int) -> int:
                 capacity = LEAST_CAPACITY
                 while capacity < count:
                     capacity *= 2
-            nodes[node, side + START] = end
+            # Walks read the first entry even of a segment without room, see ``adjacency.compact``.
+            nodes[node, side + START] = end if capacity else 0
             nodes[node, side + CAPACITY] = capacity
             nodes[node, side + FRESH] = 0
             nodes[node, side + COUNT] = 0
@@ -41,10 +42,11 @@ def plan(nodes: Any, edges: Any, edge_count: int) -> int:
     return end
 
 
-@kernel("void(int32[:, ::1], int32[:, ::1], int32[:, ::1], int32[::1])")
-def fill(nodes: Any, pool: Any, edges: Any, flags: Any) -> None:
+@kernel("void(int32[:, ::1], int32[:, ::1], int32[:, ::1], float64[::1], int32[::1])")
+def fill(nodes: Any, pool: Any, edges: Any, confidence: Any, flags: Any) -> None:
     """Put the first edges, one for each of ``flags``, into the segments that were planned for them."""
     for edge in range(flags.shape[0]):
         source, target = edges[edge, SOURCE], edges[edge, TARGET]
-        put_entry(nodes, pool, edges, source, OUT, edge, target, flags[edge])
-        put_entry(nodes, pool, edges, target, IN, edge, source, flags[edge])
+        word = with_level(flags[edge], confidence[edge])
+        put_entry(nodes, pool, edges, source, OUT, edge, target, word)
+        put_entry(nodes, pool, edges, target, IN, edge, source, word)

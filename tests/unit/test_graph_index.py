@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 
 from graphcore.kernels.layout import GARBAGE, USED
@@ -37,6 +38,28 @@ def linked(index: TraversalIndex, links: list[Link], first: int = 0) -> dict[int
 def test_a_batch_far_larger_than_the_index_is_linked_whole() -> None:
     index = TraversalIndex()
     check_index(index, linked(index, random_links(3_000, 100)))
+
+
+def test_an_index_built_as_a_whole_is_one_that_was_linked() -> None:
+    links = random_links(3_000, 100)
+    sources, targets, flags, confidences = (np.array(column) for column in zip(*links, strict=True))
+    ends = np.stack([sources, targets], axis=1).astype(np.int32)
+    index = TraversalIndex.built(110, ends, flags.astype(np.int32), confidences)
+    check_index(index, dict(enumerate(links)))
+    assert index.ledger[GARBAGE] == 0
+
+
+def test_a_roomier_copy_holds_the_same_and_has_room() -> None:
+    index = TraversalIndex()
+    links = linked(index, random_links(300, 50))
+    index.unlink(range(100))
+    left = {edge: link for edge, link in links.items() if edge >= 100}
+    copy = index.roomier(300, 5_000)
+    check_index(copy, left)
+    assert not copy.is_cramped(300, 100)
+    left |= linked(copy, random_links(100, 50), 300)
+    index.become(copy)
+    check_index(index, left)
 
 
 def test_nothing_linked_is_nothing_changed() -> None:
