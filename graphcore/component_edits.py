@@ -1,7 +1,8 @@
-"""What changes of a graph mean to its components."""
+"""What changes of a graph mean to its components, on the way in and on the way out."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +42,17 @@ class ComponentEdits:
             np.repeat(distinct, np.maximum(balance, 0)),
         )
         return ComponentEdits(_pairs(lost), _pairs(gained), self.present, self.absent)
+
+
+class Touched(NamedTuple):
+    """
+    What an update may have changed, as labels, those that are gone or new among them.
+
+    ``reformed``: other members, or one of them is another service now; ``recounted``: another number of edges.
+    """
+
+    reformed: set[int]
+    recounted: set[int]
 
 
 def joined(several: Iterable[ComponentEdits]) -> ComponentEdits:

@@ -1,12 +1,11 @@
 """Which nodes are strongly connected, kept while the graph changes."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from graphcore.component_edits import ComponentEdits, joined
+from graphcore.component_edits import ComponentEdits, Touched, joined
 from graphcore.component_search import ComponentSearch
 from graphcore.kernels.components.layout import (
     CHAINED,
@@ -48,17 +47,6 @@ def runs_compiled() -> bool:
     return update_components.run is not update_components.plain
 
 
-class Touched(NamedTuple):
-    """
-    What an update may have changed, as labels, those that are gone or new among them.
-
-    ``reformed``: other members, or one of them is another service now; ``recounted``: another number of edges.
-    """
-
-    reformed: set[int]
-    recounted: set[int]
-
-
 class ComponentIndex:
     """
     The strongly connected components of a graph, told apart by *labels*, beside its traversal index.
@@ -95,6 +83,11 @@ class ComponentIndex:
         self._order: NDArray[np.float64] = np.empty(0, np.float64)
         self._counters: NDArray[np.int64] = np.zeros(COUNTERS, np.int64)
         self._lists: NDArray[np.int32] = np.empty((LIST_ROWS, 0), np.int32)
+
+    @property
+    def needs_edits(self) -> bool:
+        """Whether ``update`` has to be told what happens: components are known, or being searched."""
+        return self.is_ready or self._search is not None
 
     @property
     def memory_bytes(self) -> int:

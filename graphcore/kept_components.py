@@ -6,8 +6,8 @@ from numpy.typing import NDArray
 
 from graphcore.changes import DependencyRecord, ServiceRecord
 from graphcore.component import Component, Memo
-from graphcore.component_edits import ComponentEdits
-from graphcore.component_index import ComponentIndex, Touched, runs_compiled
+from graphcore.component_edits import ComponentEdits, Touched
+from graphcore.component_index import ComponentIndex, runs_compiled
 from graphcore.component_search import ComponentSearch
 
 AT_ONCE_COMPILED, AT_ONCE_PLAIN = 50_000, 5_000
@@ -59,6 +59,8 @@ class KeptComponents:
         ``lost`` and ``gained``: the edges that are not stale and went or came, as source and target; ``nodes``: the services that came,
         went, or have another name or key.
         """
+        if not self._index.needs_edits:
+            return
         present: list[int] = []
         absent: list[int] = []
         for node in nodes.tolist():

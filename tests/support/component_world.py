@@ -7,8 +7,8 @@ import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
-from graphcore.component_edits import ComponentEdits
-from graphcore.component_index import ComponentIndex, Touched
+from graphcore.component_edits import ComponentEdits, Touched
+from graphcore.component_index import ComponentIndex
 from graphcore.component_search import ComponentSearch
 from graphcore.flags import STALE
 from graphcore.kernels.components.layout import LABEL
