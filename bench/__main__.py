@@ -10,7 +10,21 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import bulk, calls, component, core, cte, feed, first_day, handlers, peers, sizes, transport, warm
+from bench import (
+    bulk,
+    calls,
+    component,
+    core,
+    cte,
+    feed,
+    first_day,
+    handlers,
+    peers,
+    sizes,
+    transport,
+    upsert,
+    warm,
+)
 from bench.figures import Figure
 from bench.stage import Stage
 from graphcore.compiled import compile_all, import_kernels
@@ -27,7 +41,8 @@ PARTS: dict[str, Callable[[Stage], Iterator[Figure]]] = {
     "memory": warm.memory,
     "fresh": feed.fresh,
     "bulk": bulk.measure,
-    "triggers": feed.triggers,
+    "upsert": upsert.upsert,
+    "triggers": upsert.triggers,
     "growth": core.growth,
     "sizes": sizes.measure,
     "peers": peers.measure,

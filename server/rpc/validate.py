@@ -56,6 +56,11 @@ class Check:
         self._violations.append(FieldViolation(self._path + field, description))
         self._errors.add(error)
 
+    @property
+    def is_wrong(self) -> bool:
+        """Whether there is a violation already."""
+        return bool(self._violations)
+
     def done(self) -> None:
         """Raise ``InvalidInputError`` with every violation there is."""
         if not self._violations:
@@ -111,9 +116,10 @@ class Check:
 
     def optional_word(self, field: str, number: int, enum: EnumWords[Word, Any]) -> Word | None:
         """Look up an enum value that may be left UNSPECIFIED (None)."""
-        if number and number not in enum.word:
+        word = enum.word.get(number)
+        if word is None and number:
             self.add(field, f"{number} is not a known value; give one of {enum.allowed}")
-        return enum.word.get(number)
+        return word
 
     def word(self, field: str, number: int, enum: EnumWords[Word, Any], stand_in: Word) -> Word:
         """Look up an enum value that is required; ``stand_in`` is returned when it is wrong."""

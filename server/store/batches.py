@@ -12,6 +12,9 @@ def reject_repeats(keys: Iterable[Hashable], field: Callable[[int], str]) -> Non
     ``field`` gives the path of an item by its position. One statement can't write a row twice, and which of the two
     would win is not for the server to guess. O(items).
     """
+    keys = list(keys)
+    if len(set(keys)) == len(keys):
+        return
     first: dict[Hashable, int] = {}
     violations: list[FieldViolation] = []
     for place, key in enumerate(keys):

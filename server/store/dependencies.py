@@ -1,6 +1,6 @@
 """Dependencies in the system of record."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -118,9 +118,9 @@ class DependencyRepository:
 async def _upsert(connection: Connection, drafts: Sequence[DependencyDraft]) -> Upserted[Dependency]:
     records = await connection.fetch(_UPSERT, *_columns(drafts), random_uuids(len(drafts)))
     rows = [Dependency._make(record[:_WIDTH]) for record in records]
-    if unwritten := [place for place, record in enumerate(records) if record["id"] is None]:
-        _check_ends(records)
-        unchanged = await _unchanged(connection, records, unwritten, drafts)
+    if unwritten := {place: record for place, record in enumerate(records) if record["id"] is None}:
+        _check_ends(unwritten)
+        unchanged = await _unchanged(connection, unwritten.values())
         for place, row in zip(unwritten, unchanged, strict=True):
             rows[place] = row
     return Upserted(tuple(rows), created=sum(1 for record in records if record["created"]))
@@ -130,30 +130,24 @@ def _columns(drafts: Sequence[DependencyDraft]) -> tuple[Sequence[object], ...]:
     return tuple(zip(*drafts, strict=True)) or ((),) * len(DependencyDraft._fields)
 
 
-async def _unchanged(
-    connection: Connection,
-    records: Sequence[asyncpg.Record],
-    places: Sequence[int],
-    drafts: Sequence[DependencyDraft],
-) -> list[Dependency]:
-    """Read what was not written because it stood there already: in a statement of its own, since the first may be too old to see it."""
+async def _unchanged(connection: Connection, unwritten: Collection[asyncpg.Record]) -> list[Dependency]:
+    """Read what stood there already. The statement that found it may be too old to see it, so this is another one."""
+    sources = [record["source_id"] for record in unwritten]
+    targets = [record["target_id"] for record in unwritten]
     found = await connection.fetch(
-        _BY_KEYS,
-        [records[place]["source_id"] for place in places],
-        [records[place]["target_id"] for place in places],
-        [drafts[place].discovery_source for place in places],
+        _BY_KEYS, sources, targets, [record["discovery_source"] for record in unwritten]
     )
-    if len(found) != len(places):
+    if len(found) != len(unwritten):
         raise collided()
     return [
-        Dependency(row[0], drafts[place].source_service_id, drafts[place].target_service_id, *row[1:])
-        for place, row in zip(places, found, strict=True)
+        Dependency(row[0], record["source_name"], record["target_name"], *row[1:])
+        for record, row in zip(unwritten, found, strict=True)
     ]
 
 
-def _check_ends(records: Sequence[asyncpg.Record]) -> None:
+def _check_ends(unwritten: Mapping[int, asyncpg.Record]) -> None:
     violations = [
-        violation for place, record in enumerate(records) for violation in _unknown_ends(place, record)
+        violation for place, record in unwritten.items() for violation in _unknown_ends(place, record)
     ]
     if violations:
         raise ServiceNotFoundError(

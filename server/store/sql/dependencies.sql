@@ -109,9 +109,10 @@ SELECT count(*) FROM marked;
 -- name: dependencies_upsert
 -- Create or replace many dependencies; a row for each one given, in order: as stored if it was written, NULL if it was there
 -- already just as given (now locked, to be read by dependencies_by_keys). $12 proposes ids: a row is new exactly when it carries
--- the one proposed. source_id and target_id are NULL for ends that don't exist; nothing is written then. Written in key order, against
--- deadlocks; compared as in services_upsert, the costliest last. Setting plan_cache_mode is for the foreign keys, checked when all is
--- written: this statement is planned for its own number of rows, but to plan their queries anew for every row takes as long as the rest.
+-- the one proposed. source_id and target_id are given where nothing was written, NULL for ends that don't exist: nothing at all is
+-- written then. Written in key order, against deadlocks; compared as in services_upsert, the costliest last. Setting plan_cache_mode is
+-- for the foreign keys, checked when all is written: this statement is planned for its own number of rows, but to plan their queries
+-- anew for every row takes as long as the rest.
 WITH given AS MATERIALIZED (
     SELECT
         draft.*,
@@ -166,15 +167,15 @@ SELECT
     written.protocol,
     written.timeout_ms,
     written.retry_config::text,
-    written.discovery_source,
+    given.discovery_source,
     written.confidence_score,
     written.last_observed_at,
     written.is_stale,
     written.created_at,
     written.updated_at,
     written.id = given.id AS created,
-    given.source_id,
-    given.target_id
+    CASE WHEN written.id IS NULL THEN given.source_id END AS source_id,
+    CASE WHEN written.id IS NULL THEN given.target_id END AS target_id
 FROM given
 LEFT JOIN written
     ON written.source_service_id = given.source_id

@@ -1,0 +1,161 @@
+"""Ways to write a batch of dependencies, each on a database of its own that holds services and nothing else."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Protocol
+from uuid import UUID
+
+import asyncpg
+import grpc
+
+from bench.batches import SERVICES, Batch
+from bench.calls import RawCall, raw
+from bench.stage import connected
+from depgraph.v1 import dependency_service_pb2 as pb
+from depgraph.v1 import graph_service_pb2, types_pb2
+from depgraph.v1.graph_service_pb2_grpc import GraphServiceStub
+from server.store import migrate
+from server.store.database import Database
+from server.store.dependencies import DependencyRepository
+from server.store.keys import random_uuids
+
+UPSERT = "/depgraph.v1.DependencyService/BatchUpsertDependencies"
+FILL = "INSERT INTO services (service_id) SELECT 's' || number FROM generate_series(0, $1::int - 1) AS number"
+EMPTY = "TRUNCATE service_dependencies"
+BARE = """
+INSERT INTO service_dependencies (
+    source_service_id, target_service_id, communication_mode, criticality, protocol, timeout_ms, retry_config,
+    discovery_source, confidence_score, last_observed_at, is_stale, id
+)
+SELECT * FROM unnest(
+    $1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::int[], $7::jsonb[],
+    $8::text[], $9::float8[], $10::timestamptz[], $11::boolean[], $12::uuid[]
+)
+ON CONFLICT (source_service_id, target_service_id, discovery_source) DO UPDATE SET
+    communication_mode = excluded.communication_mode, criticality = excluded.criticality, protocol = excluded.protocol,
+    timeout_ms = excluded.timeout_ms, retry_config = excluded.retry_config, confidence_score = excluded.confidence_score,
+    last_observed_at = excluded.last_observed_at, is_stale = excluded.is_stale
+"""
+
+Write = Callable[[], Awaitable[object]]
+
+
+class Writer(Protocol):
+    def ready(self, batch: Batch) -> Write:
+        """What writes the batch, with everything made beforehand that is not part of it."""
+
+    async def rest(self, batch: Batch) -> None:
+        """Make sure that the batch was written, and wait until all that this set off is over."""
+
+    async def empty(self) -> None:
+        """Remove all dependencies."""
+
+
+class Bare:
+    """One INSERT … ON CONFLICT of all columns, into a table without triggers but for its foreign keys."""
+
+    def __init__(self, connection: asyncpg.Connection, ids: dict[str, UUID]) -> None:
+        self._connection = connection
+        self._ids = ids
+
+    @classmethod
+    @asynccontextmanager
+    async def opened(cls, url: str) -> AsyncIterator["Bare"]:
+        async with connected(url) as connection:
+            await connection.execute("ALTER TABLE service_dependencies DISABLE TRIGGER USER")
+            services = await connection.fetch("SELECT service_id, id FROM services")
+            yield cls(connection, {service["service_id"]: service["id"] for service in services})
+
+    def ready(self, batch: Batch) -> Write:
+        sources, targets, *others = zip(*batch.drafts, strict=True)
+        ends = [[self._ids[name] for name in names] for names in (sources, targets)]
+        proposed = random_uuids(len(batch.drafts))
+        return lambda: self._connection.execute(BARE, *ends, *others, proposed)
+
+    async def rest(self, batch: Batch) -> None:
+        pass
+
+    async def empty(self) -> None:
+        await self._connection.execute(EMPTY)
+
+
+class Repository:
+    """The server's own, in this process."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._repository = DependencyRepository(database)
+
+    @classmethod
+    @asynccontextmanager
+    async def opened(cls, url: str) -> AsyncIterator["Repository"]:
+        async with await Database.open(url) as database:
+            yield cls(database)
+
+    def ready(self, batch: Batch) -> Write:
+        return lambda: self._repository.upsert(batch.drafts)
+
+    async def rest(self, batch: Batch) -> None:
+        pass
+
+    async def empty(self) -> None:
+        await self._database.write(lambda connection: connection.execute(EMPTY))
+
+
+class Rpc:
+    """A call of the server: bytes in, bytes out. Its memory is level with the tables before anything else is measured."""
+
+    def __init__(self, channel: grpc.Channel, connection: asyncpg.Connection) -> None:
+        self._upsert: RawCall = raw(channel, UPSERT)
+        self._graph = GraphServiceStub(channel)
+        self._connection = connection
+        self._answer = b""
+
+    @classmethod
+    @asynccontextmanager
+    async def opened(cls, address: str, url: str) -> AsyncIterator["Rpc"]:
+        async with connected(url) as connection:
+            with grpc.insecure_channel(address) as channel:
+                yield cls(channel, connection)
+
+    def ready(self, batch: Batch) -> Write:
+        request = batch.request()
+
+        async def write() -> None:
+            # The synchronous client is the faster one, and nothing else runs meanwhile.
+            self._answer = self._upsert(request)
+
+        return write
+
+    async def rest(self, batch: Batch) -> None:
+        answer = pb.BatchUpsertDependenciesResponse.FromString(self._answer)
+        new = len(batch.drafts) if batch.kind == "new" else 0
+        assert (len(answer.dependencies), answer.created_count) == (len(batch.drafts), new)
+        self._graph.Traverse(
+            graph_service_pb2.TraverseRequest(
+                service_id="s0",
+                direction=graph_service_pb2.DIRECTION_DOWNSTREAM,
+                max_depth=1,
+                consistency=types_pb2.Consistency(at_least_as_fresh=answer.revision),
+            )
+        )
+
+    async def empty(self) -> None:
+        await self._connection.execute(EMPTY)
+
+
+async def database(url: str, name: str) -> str:
+    """Create a database with services beside the one at ``url``; returns its URL."""
+    async with connected(url) as connection:
+        await connection.execute(f"CREATE DATABASE {name}")
+    own = url.replace("/depgraph?", f"/{name}?")
+    await migrate.upgrade(own)
+    await fill(own)
+    return own
+
+
+async def fill(url: str) -> None:
+    """Add the services s0, s1, …"""
+    async with connected(url) as connection:
+        await connection.execute(FILL, SERVICES)
+        await connection.execute("ANALYZE services")
