@@ -42,22 +42,23 @@ class ObjectColumn:
     def growing(self, length: int) -> Iterator[None]:
         """Make room for so many objects a block at a time, while nothing is put; O(objects)."""
         if length > len(self.values):
-            longer = np.empty(max(length, 2 * len(self.values)), object)
-            yield from _copying(self.values, longer)
-            self.values = longer
+            yield from self.copy_into(self, max(length, 2 * len(self.values)))
 
-    def copy_into(self, other: "ObjectColumn") -> Iterator[None]:
-        """Make ``other`` equal to this one a block at a time, while neither changes; O(objects)."""
-        copy = np.empty_like(self.values)
-        yield from _copying(self.values, copy)
+    def copy_into(self, other: "ObjectColumn", length: int) -> Iterator[None]:
+        """Give ``other`` a column of this length that is equal to this one, a block at a time, while neither changes; O(objects)."""
+        copy, former = np.empty(length, object), self.values[:length]
+        for start in range(0, len(former), _BLOCK):
+            some = former[start : start + _BLOCK]
+            copy[start : start + len(some)] = some
+            yield
         other.values = copy
+
+    def emptying(self) -> Iterator[None]:
+        """Let go of all objects a block at a time."""
+        for start in range(0, len(self.values), _BLOCK):
+            self.values[start : start + _BLOCK] = None
+            yield
 
     def clear(self, places: NDArray[np.int32]) -> None:
         """Let go of the objects at these places."""
         self.values[places] = None
-
-
-def _copying(source: NDArray[np.object_], target: NDArray[np.object_]) -> Iterator[None]:
-    for start in range(0, len(source), _BLOCK):
-        target[start : min(start + _BLOCK, len(source))] = source[start : start + _BLOCK]
-        yield

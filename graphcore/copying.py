@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from graphcore.changes import ChangeSet, ServiceRecord
 from graphcore.topology import Topology
+from graphcore.traversal_index import TraversalIndex
 
 if TYPE_CHECKING:
     from graphcore.graph import DependencyGraph
@@ -16,9 +17,14 @@ Item = TypeVar("Item")
 _AGE_BITS = 10
 
 
-def copying(topology: Topology) -> Generator[None, None, Topology]:
-    """Copy everything but the index a bit at a time, while nothing changes; returns the copy. O(V + E)."""
+def copying(topology: Topology, index: TraversalIndex) -> Generator[None, None, Topology]:
+    """
+    Copy everything but the index a bit at a time, while nothing changes; returns the copy. O(V + E).
+
+    ``index`` is a copy of the index, and becomes the copy's own.
+    """
     copy = Topology()
+    copy.index = index
     copy.digraph = topology.digraph.copy()
     yield
     copy.node_by_service = topology.node_by_service.copy()
@@ -26,9 +32,9 @@ def copying(topology: Topology) -> Generator[None, None, Topology]:
     copy.node_by_name = topology.node_by_name.copy()
     yield
     copy.edge_by_dependency = yield from topology.edge_by_dependency.copying()
-    yield from topology.service_payloads.copy_into(copy.service_payloads)
-    yield from topology.service_briefs.copy_into(copy.service_briefs)
-    yield from topology.dependency_payloads.copy_into(copy.dependency_payloads)
+    yield from topology.service_payloads.copy_into(copy.service_payloads, len(index.nodes))
+    yield from topology.service_briefs.copy_into(copy.service_briefs, len(index.nodes))
+    yield from topology.dependency_payloads.copy_into(copy.dependency_payloads, len(index.edges))
     copy.stale_count = topology.stale_count
     copy.edits, copy.reshapings = topology.edits, topology.reshapings
     return copy

@@ -219,15 +219,15 @@ class DependencyGraph:
         """
         Free what the graph holds, in steps of one to two milliseconds; nothing may be asked of it any more once the first is made.
 
-        Dropping a graph of a million dependencies in one go takes a third of a second. When all steps are made, what is left to go with
-        the graph itself takes some milliseconds. Answers taken from it stay what they are.
+        Dropping a graph of a million dependencies in one go takes a third of a second. Answers taken from it stay what they are.
         """
         self._derived.clear()
         return dismantle(self._topology, self._waiting)
 
     def making_room(self, dependency_count: int) -> Iterator[None]:
         """Make room for more dependencies a bit at a time, while the graph stands still; that of the index is made by ``roomier``."""
-        return self._topology.dependency_payloads.growing(self.digraph.num_edges() + dependency_count)
+        wanted = max(self.digraph.num_edges() + dependency_count, len(self.index.edges))
+        return self._topology.dependency_payloads.growing(wanted)
 
     def copying(self, index: TraversalIndex) -> Generator[None, None, "DependencyGraph"]:
         """
@@ -236,8 +236,7 @@ class DependencyGraph:
         Records are shared. O(V + E), a bit in about a millisecond, but for the digraph and what is kept by service: 8 ms for a million
         edges, 3 ms for 100,000 services.
         """
-        topology = yield from copying(self._topology)
-        topology.index = index
+        topology = yield from copying(self._topology, index)
         return DependencyGraph(topology, self._waiting.copy())
 
     def _edits(self) -> int:

@@ -89,12 +89,12 @@ class TraversalIndex:
         """
         copy = TraversalIndex()
         live = int(self.ledger[USED] - self.ledger[GARBAGE])
-        length = len(self.edges) if edge_count + more <= len(self.edges) else 2 * (edge_count + more)
+        end = int(np.flatnonzero(self.edges[:, SOURCE] != NO_EDGE).max(initial=-1)) + 1
         copy.cover(len(self.nodes))
-        copy._cover_edges(length)
+        copy._cover_edges(_with_spare(max(end, edge_count + more)))
         copy.nodes[: len(self.nodes)] = self.nodes
-        copy.edges[: len(self.edges)] = self.edges
-        copy.confidence[: len(self.edges)] = self.confidence
+        copy.edges[:end] = self.edges[:end]
+        copy.confidence[:end] = self.confidence[:end]
         copy.pool = np.empty((POOL_ROWS, _roomy(live, more)), np.int32)
         copy.ledger[:] = self.ledger
         adjacency.compact.run(copy.nodes, self.pool, copy.edges, copy.ledger, copy.pool)
@@ -204,4 +204,9 @@ class TraversalIndex:
 
 def _roomy(live: int, more: int) -> int:
     """How long a pool should be in which so many entries are given out and ``more`` edges are about to be added."""
-    return max(_LEAST_POOL, live + live // 4 + 2 * _ROOM_AN_EDGE * more)
+    return max(_LEAST_POOL, _with_spare(live) + 2 * _ROOM_AN_EDGE * more)
+
+
+def _with_spare(length: int) -> int:
+    """Add a quarter: less than growing does, because whoever copies an array or builds it as a whole may do so again."""
+    return length + length // 4

@@ -1,7 +1,6 @@
 """The one place that builds the application: what is opened, in which order, and closed in the reverse of it."""
 
 import asyncio
-import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -20,6 +19,7 @@ from server.feed import Auditor, ChangeLogReader, Feed, Vitals, prune_forever
 from server.lifecycle.background import Background, background
 from server.lifecycle.embedded import embedded_database
 from server.lifecycle.figures import readings
+from server.lifecycle.garbage import settle
 from server.lifecycle.kernels import compiled_kernels
 from server.lifecycle.schema import bring_up_to_date
 from server.lifecycle.seeding import seed
@@ -55,7 +55,7 @@ class Application:
         self._rpc_server: RpcServer | None = None
         self.replica = Replica(settings.feed.longest_wait, wire)
         # Looking through the graph for garbage, which it is not, would hold up everybody for half a second each time.
-        self.replica.settled = gc.freeze
+        self.replica.settled = settle
         self.vitals = Vitals(settings.feed)
         self.address = self.metrics_address = ""
         self.registry = CollectorRegistry()

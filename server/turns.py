@@ -8,16 +8,22 @@ LONGEST_TURN_SECONDS = 0.001
 
 
 class Turns:
-    """Lets others run every millisecond; made when the work begins."""
+    """
+    Lets others run every millisecond; made when the work begins.
 
-    __slots__ = ("_ends", "_length")
+    ``rest`` is how many times as long as a turn is slept before the next one, by work that nobody waits for: a process that never sleeps
+    has to share a busy processor with others even when it has something urgent to do.
+    """
 
-    def __init__(self, length: float = LONGEST_TURN_SECONDS) -> None:
+    __slots__ = ("_ends", "_length", "_rest")
+
+    def __init__(self, length: float = LONGEST_TURN_SECONDS, rest: float = 0) -> None:
         self._length = length
+        self._rest = rest * length
         self._ends = time.perf_counter() + length
 
     async def next(self) -> None:
         """Let the others run if it is their turn; costs 0.1 µs if not."""
         if time.perf_counter() > self._ends:
-            await asyncio.sleep(0)
+            await asyncio.sleep(self._rest)
             self._ends = time.perf_counter() + self._length

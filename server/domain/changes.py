@@ -39,10 +39,16 @@ class ChangesDoNotFitError(Exception):
 
 
 class GraphStep(Protocol):
-    """Changes on their way into the graph, which stands still until they are applied."""
+    """Changes on their way into the graph, which stands still until they are applied. All services come before any dependency."""
 
     async def add(self, changes: RowChanges) -> None:
-        """Take in a page of changes; all services before any dependency."""
+        """Take in some changes."""
+
+    async def add_services(self, batch: ServiceBatch) -> None:
+        """Take in services, whether they have changed or not."""
+
+    async def add_dependencies(self, batch: DependencyBatch) -> None:
+        """Take in dependencies; all services of the table must have been added in batches before."""
 
 
 class GraphLoad(Protocol):
@@ -65,6 +71,10 @@ class GraphSink(Protocol):
     @property
     def position(self) -> FeedPosition | None:
         """Where memory stands; None = nothing was loaded yet."""
+
+    @property
+    def service_count(self) -> int:
+        """Services in memory."""
 
     @property
     def row_count(self) -> int:

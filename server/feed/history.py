@@ -9,8 +9,8 @@ from server.domain.errors import DatabaseUnavailableError, InvalidRevisionError
 from server.domain.revision import Snapshot
 from server.domain.watching import ChangedKeys
 from server.feed import statements
+from server.feed.changes import SERVICE_KEY
 from server.feed.connection import FeedConnection
-from server.feed.reader import SERVICE_KEY
 
 # After a restart all watchers come back at once, and none of them is in such a hurry that writers should wait for connections.
 AT_ONCE = 4

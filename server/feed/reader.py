@@ -1,22 +1,20 @@
 """Reads one snapshot: everything, or what differs from the snapshot before."""
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, TypeAlias
-from uuid import UUID
 
 import structlog
 
-from server.domain.changes import ChangesDoNotFitError, FeedPosition, GraphSink, GraphStep, RowChanges
+from server.domain.changes import ChangesDoNotFitError, FeedPosition, GraphSink
 from server.domain.consistency import Ingestion
-from server.domain.dependencies import DependencyRow
 from server.domain.records import RecordFormat
 from server.domain.revision import Snapshot
-from server.domain.services import Service
 from server.feed import statements
-from server.feed.connection import PAGE, FeedConnection
+from server.feed.changes import Changes, ReloadNeededError
+from server.feed.connection import FeedConnection
 from server.feed.tables import read_tables
 
 log = structlog.get_logger(__name__)
@@ -24,20 +22,12 @@ log = structlog.get_logger(__name__)
 Inspection: TypeAlias = Callable[[FeedConnection], Awaitable[None]]
 """Looks at the tables through the snapshot that memory stands at; memory does not move until it is done."""
 
-SERVICE_KEY, DEPENDENCY_KEY = 1, 2
 # Up to so many changes come along with the snapshot itself, which saves a round trip.
 INLINE_CHANGES = 1_000
-# Reading so many rows by key costs as much as reading all of a table six times as large in order.
-RELOAD_AT_LEAST = 50_000
-RELOAD_SHARE = 6
 
 
 class IncarnationChangedError(Exception):
     """The database recovered from a crash, was promoted or restored under an open connection: open it anew."""
-
-
-class ReloadNeededError(Exception):
-    """A table was truncated, or so much has changed that reading everything is cheaper."""
 
 
 class SnapshotReader:
@@ -90,12 +80,10 @@ class SnapshotReader:
 
     async def _follow(self, before: Snapshot, head: Any, position: FeedPosition, ticket: int) -> int:
         try:
-            services, dependencies = await self._changed_keys(before, head)
-            step = self._sink.step_begins()
-            await self._look_up(step, services, dependencies)
+            changes = Changes(self._connection, self._records, self._sink)
+            step, rows = await changes.read(before, head)
             # The COMMIT afterwards only lets go.
             await self._sink.apply(step, position, ticket)
-            return len(services) + len(dependencies)
         except ReloadNeededError:
             await self._load(position, ticket)
         except ChangesDoNotFitError as error:
@@ -105,6 +93,8 @@ class SnapshotReader:
                 error=str(error),
             )
             await self._load(position, ticket)
+        else:
+            return rows
         return 0
 
     @asynccontextmanager
@@ -127,43 +117,6 @@ class SnapshotReader:
         load = self._sink.loading_begins()
         await read_tables(self._connection, self._records, load.add_services, load.add_dependencies)
         await self._sink.swap(load, position, ticket)
-
-    async def _look_up(self, step: GraphStep, services: list[UUID], dependencies: list[UUID]) -> None:
-        """Read the rows of these keys, as far as there are any."""
-        for keys in _parts(services):
-            page: dict[UUID, Service | None] = dict.fromkeys(keys)
-            for row in await self._connection.rows(statements.SERVICES_BY_ID, keys):
-                page[row["id"]] = Service._make(row)
-            await step.add(RowChanges(services=page))
-        for keys in _parts(dependencies):
-            found: dict[UUID, DependencyRow | None] = dict.fromkeys(keys)
-            for row in await self._connection.rows(statements.DEPENDENCIES_BY_ID, keys):
-                found[row["id"]] = DependencyRow._make(row)
-            await step.add(RowChanges(dependencies=found))
-
-    async def _changed_keys(self, before: Snapshot, head: Any) -> tuple[list[UUID], list[UUID]]:
-        keys: tuple[list[UUID], list[UUID]] = ([], [])
-        async for pairs in self._key_pages(before, head):
-            for source, key in pairs:
-                if key is None:
-                    raise ReloadNeededError
-                keys[source - SERVICE_KEY].append(key)
-            if sum(map(len, keys)) > max(RELOAD_AT_LEAST, self._sink.row_count // RELOAD_SHARE):
-                raise ReloadNeededError
-        return keys
-
-    async def _key_pages(
-        self, before: Snapshot, head: Any
-    ) -> AsyncIterator[Iterable[tuple[int, UUID | None]]]:
-        if head["sources"] is not None:
-            yield zip(head["sources"], head["ids"], strict=True)
-            return
-        async for page in self._connection.pages(statements.CHANGES, before.text):
-            yield ((source, key) for source, key in page)
-
-
-def _parts(keys: list[UUID]) -> Iterable[list[UUID]]:
-    return (keys[start : start + PAGE] for start in range(0, len(keys), PAGE))
 
 
 def _ingestions(text: str) -> tuple[Ingestion, ...]:

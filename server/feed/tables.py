@@ -5,7 +5,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from graphcore.compiled import KERNELS
+from graphcore.compiled import kernel_state
 from server.domain.dependencies import DependencyRow
 from server.domain.records import DependencyBatch, RecordFormat, ServiceBatch
 from server.domain.services import Service
@@ -24,7 +24,7 @@ async def read_tables(
     dependencies: TakeDependencies,
 ) -> None:
     """Read all services, then all dependencies, batch by batch; inside a transaction, whose snapshot it is."""
-    if KERNELS.state.compiled:
+    if kernel_state().compiled:
         await _copy(connection, records, services, dependencies)
     else:
         await _page(connection, records, services, dependencies)
@@ -37,13 +37,15 @@ async def _copy(
     dependencies: TakeDependencies,
 ) -> None:
     service_copy = records.service_copy()
-    await _taken(connection, statements.SERVICES, service_copy, services)
-    await _taken(connection, statements.DEPENDENCIES, service_copy.dependencies(), dependencies)
+    await copied(connection, statements.SERVICES, service_copy, services)
+    await copied(connection, statements.DEPENDENCIES, service_copy.dependencies(), dependencies)
 
 
-async def _taken(
+async def copied(
     connection: FeedConnection, query: str, copy: Any, take: Callable[[Any], Awaitable[None]]
 ) -> None:
+    """Run a query by COPY, let ``copy`` make batches of what arrives, and hand those over."""
+
     async def arrived(piece: bytes) -> None:
         for batch in copy.take(piece):
             await take(batch)

@@ -20,8 +20,8 @@ from server.replica.subscriptions import Subscriptions
 
 # Up to so many records are put in place within 10 ms; more of them into a copy, which takes 0.1 s for a million dependencies.
 IN_PLACE = 2_000
-# So many new records are a few milliseconds' work for the garbage collector, each time that it looks at everything.
-UNSETTLED = 20_000
+# So many new records are a millisecond's work for the garbage collector whenever it looks at everything.
+UNSETTLED = 5_000
 
 
 class Replica(ReadableGraph):
@@ -43,6 +43,11 @@ class Replica(ReadableGraph):
         self._dismantling: set[asyncio.Task[None]] = set()
 
     @property
+    def service_count(self) -> int:
+        """Services in memory."""
+        return self._graph.service_count
+
+    @property
     def row_count(self) -> int:
         """Rows in memory, of both tables."""
         return self._graph.service_count + self._graph.dependency_count + self._graph.waiting_count
@@ -58,7 +63,7 @@ class Replica(ReadableGraph):
 
     def step_begins(self) -> Step:
         """Start to collect what differs from the graph as it is now."""
-        return Step(self._graph, self._records)
+        return Step(self._graph, self._records, self._made)
 
     async def apply(self, step: GraphStep, position: FeedPosition, ticket: int) -> None:
         """
@@ -81,10 +86,6 @@ class Replica(ReadableGraph):
         except DuplicateNameError as error:
             raise ChangesDoNotFitError(str(error)) from error
         self._publish(position, ticket, difference)
-        self._unsettled += len(step)
-        if self._unsettled > UNSETTLED:
-            self._unsettled = 0
-            self.settled()
 
     def loading_begins(self) -> Load:
         """Start an empty graph aside."""
@@ -109,6 +110,12 @@ class Replica(ReadableGraph):
         """Say that the database is away; answers go on from the last snapshot."""
         if self._position is not None:
             self._state = FeedState.RECONNECTING
+
+    def _made(self, records: int) -> None:
+        self._unsettled += records
+        if self._unsettled >= UNSETTLED:
+            self._unsettled = 0
+            self.settled()
 
     async def _may_move(self, compare: Callable[[], Awaitable[Difference]]) -> Difference | None:
         """

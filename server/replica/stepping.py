@@ -1,29 +1,38 @@
 """Changed rows on their way into the graph: encoded and compared page by page, so that the move itself is short."""
 
-from collections.abc import Iterable
-from typing import cast
+from collections.abc import Callable, Iterable
+from itertools import islice
+from typing import TypeVar, cast
 from uuid import UUID
+
+import numpy as np
 
 from graphcore import ChangeSet, DependencyGraph, DependencyRecord, ServiceRecord
 from server.domain.changes import RowChanges
 from server.domain.dependencies import DependencyRow
-from server.domain.records import RecordFormat
+from server.domain.records import DependencyBatch, RecordFormat, ServiceBatch
 from server.domain.services import Service
+from server.replica.batches import LOT, Ends, can_be_edges, service_lots
 from server.replica.comparing import Difference
 from server.replica.records import dependency_record, retold, service_record
 from server.turns import Turns
+
+Record = TypeVar("Record", ServiceRecord, DependencyRecord)
 
 
 class Step:
     """
     What differs between a graph, which stands still meanwhile, and the rows that the next snapshot holds.
 
-    O(changed rows + degrees of services that come, go or change their names); lets others run every millisecond.
+    ``made`` is told how many records were made. O(changed rows + degrees of services that come, go or change their names); lets others
+    run every millisecond.
     """
 
-    def __init__(self, graph: DependencyGraph, records: RecordFormat) -> None:
+    def __init__(self, graph: DependencyGraph, records: RecordFormat, made: Callable[[int], None]) -> None:
         self.graph = graph
+        self._made = made
         self._records = records
+        self._ends = Ends(records)
         self._services: dict[bytes, ServiceRecord | None] = {}
         self._dependencies: dict[bytes, DependencyRecord | None] = {}
         # Services that come, go or change their names: dependencies look different then, although their rows may be the same.
@@ -42,6 +51,31 @@ class Step:
         for key, dependency in changes.dependencies.items():
             self._add_dependency(key, dependency)
             await turns.next()
+        self._made(len(changes.services) + len(changes.dependencies))
+
+    async def add_services(self, batch: ServiceBatch) -> None:
+        """Take in services, whether they have changed or not."""
+        turns = Turns()
+        for services in service_lots(batch):
+            for place, record in enumerate(services):
+                former = self.graph.find_service(record.key)
+                self._put_service(cast("bytes", record.key), former, record)
+                # Its key is what the dependencies that stay have.
+                services[place] = former or record
+            self._ends.add(services)
+            await turns.next()
+
+    async def add_dependencies(self, batch: DependencyBatch) -> None:
+        """Take in dependencies after all services of the table."""
+        turns, fits = Turns(), can_be_edges(batch)
+        for start in range(0, len(batch.keys), LOT):
+            lot = np.flatnonzero(fits[start : start + LOT]) + start
+            for record in self._ends.edges(batch, lot):
+                self._put(cast("bytes", record.key), record)
+            await turns.next()
+        for place in np.flatnonzero(~fits).tolist():
+            self._put(batch.keys[place], self._ends.waiting(batch, place))
+        self._made(len(batch.keys))
 
     async def complete(self) -> ChangeSet:
         """Add the dependencies that services which come, go or change their names make look different."""
@@ -52,12 +86,9 @@ class Step:
                 if key not in self._dependencies:
                     self._put(key, self._retold(record))
                     await turns.next()
-        return ChangeSet(
-            upserted_services=[record for record in self._services.values() if record],
-            removed_services=[key for key, record in self._services.items() if not record],
-            upserted_dependencies=[record for record in self._dependencies.values() if record],
-            removed_dependencies=[key for key, record in self._dependencies.items() if not record],
-        )
+        services = await _divided(self._services)
+        dependencies = await _divided(self._dependencies)
+        return ChangeSet(*services, *dependencies)
 
     async def difference(self) -> Difference:
         """Return what watchers see of it, once it is complete and before the graph moves."""
@@ -78,8 +109,10 @@ class Step:
 
     def _add_service(self, id_: UUID, row: Service | None) -> None:
         key = id_.bytes
-        former = self.graph.find_service(key)
         record = None if row is None else service_record(self._records, row)
+        self._put_service(key, self.graph.find_service(key), record)
+
+    def _put_service(self, key: bytes, former: ServiceRecord | None, record: ServiceRecord | None) -> None:
         if record == former:
             return
         self._services[key] = record
@@ -113,3 +146,14 @@ class Step:
     def _joins(self, record: DependencyRecord) -> bool:
         source, target = cast("bytes", record.source), cast("bytes", record.target)
         return source != target and self._end(source) is not None and self._end(target) is not None
+
+
+async def _divided(changes: dict[bytes, Record | None]) -> tuple[list[Record], list[bytes]]:
+    """Tell records that come or stay from keys that go."""
+    turns, records, gone = Turns(), list[Record](), list[bytes]()
+    remaining = iter(changes.items())
+    while some := list(islice(remaining, LOT)):
+        records += [record for _, record in some if record is not None]
+        gone += [key for key, record in some if record is None]
+        await turns.next()
+    return records, gone

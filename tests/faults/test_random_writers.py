@@ -4,8 +4,12 @@ Many writers at random, and in every step memory must equal the tables.
 ``--soak-seconds 600`` for a long run with figures; ``--seed`` to roll the same dice again.
 """
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+
 import pytest
 
+from tests.support.large_steps import large_steps
 from tests.support.random_run import RandomRun, random_run
 from tests.support.scene import Record
 
@@ -17,11 +21,17 @@ def has_seen_enough(run: RandomRun) -> bool:
 
 
 @pytest.mark.timeout(0)  # as long as the soak
+@pytest.mark.parametrize("how", [nullcontext, large_steps])
 async def test_whatever_many_writers_do_memory_equals_the_tables_in_every_step(
-    database_url: str, seed: int, soak_seconds: float | None, record: Record
+    how: Callable[[], AbstractContextManager[None]],
+    database_url: str,
+    seed: int,
+    soak_seconds: float | None,
+    record: Record,
 ) -> None:
-    run = await random_run(database_url, seed, soak_seconds or SHORT_SECONDS, has_seen_enough)
-    record({"random run": run.figures(), "seed": seed})
+    with how():
+        run = await random_run(database_url, seed, soak_seconds or SHORT_SECONDS, has_seen_enough)
+    record({"random run": run.figures(), "steps": how.__name__, "seed": seed})
     assert run.witness.mismatches == 0, run.witness.first_difference
     assert run.torn == 0
     assert run.reads.stale == 0

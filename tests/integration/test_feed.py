@@ -1,6 +1,8 @@
 """The feed against a real PostgreSQL: whatever is written, memory equals the tables."""
 
 import asyncio
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 
 import asyncpg
@@ -15,6 +17,7 @@ from server.feed.pruner import prune
 from server.replica import Replica
 from tests.support.eventually import eventually
 from tests.support.following import PATIENCE, SETTINGS, assert_level, feeding, following, memory
+from tests.support.large_steps import large_steps
 
 Connection = asyncpg.Connection
 
@@ -24,6 +27,18 @@ INSERT INTO service_dependencies (source_service_id, target_service_id, communic
 SELECT a.id, b.id, 'sync'
 FROM services AS a
 JOIN services AS b ON substr(b.service_id, 2)::int = substr(a.service_id, 2)::int + 1;
+"""
+
+
+NO_SENSE = """
+ALTER TABLE service_dependencies DROP CONSTRAINT ck_dependency_criticality;
+ALTER TABLE service_dependencies DROP CONSTRAINT ck_no_self_loops;
+SET session_replication_role = replica;
+UPDATE service_dependencies SET criticality = 'grave' WHERE source_service_id = (SELECT id FROM services WHERE service_id = 's1');
+UPDATE service_dependencies SET target_service_id = source_service_id
+WHERE source_service_id = (SELECT id FROM services WHERE service_id = 's2');
+UPDATE service_dependencies SET target_service_id = gen_random_uuid()
+WHERE source_service_id = (SELECT id FROM services WHERE service_id = 's3');
 """
 
 
@@ -72,12 +87,36 @@ async def test_what_was_there_before_is_warm(database_url: str, connection: Conn
         "SET session_replication_role = replica; DELETE FROM services WHERE service_id = 's5'",
     ],
 )
-async def test_plain_sql_shows_in_memory(database_url: str, connection: Connection, statement: str) -> None:
+@pytest.mark.parametrize("how", [nullcontext, large_steps])
+async def test_plain_sql_shows_in_memory(
+    database_url: str,
+    connection: Connection,
+    statement: str,
+    how: Callable[[], AbstractContextManager[None]],
+) -> None:
     await connection.execute(CHAIN)
-    async with following(database_url) as replica:
-        await connection.execute(statement)
-        await seen(replica, connection)
-        await assert_level(replica, connection)
+    with how():
+        async with following(database_url) as replica:
+            await connection.execute(statement)
+            await seen(replica, connection)
+            await assert_level(replica, connection)
+
+
+async def test_rows_that_make_no_sense_are_the_same_however_they_are_read(
+    database_url: str, connection: Connection
+) -> None:
+    await connection.execute(CHAIN)
+    with large_steps():
+        async with following(database_url) as replica:
+            await connection.execute(NO_SENSE)
+            await assert_level(replica, connection)
+            assert replica.graph.waiting_count == 3
+        async with following(database_url) as reread:
+            await assert_level(reread, connection)
+            assert reread.graph.waiting_count == 3
+    async with following(database_url) as by_row:
+        await assert_level(by_row, connection)
+        assert by_row.graph.waiting_count == 3
 
 
 async def test_copy_shows_in_memory(database_url: str, connection: Connection) -> None:

@@ -32,10 +32,32 @@ WHERE own.pid = pg_backend_pid();
 SELECT snapshot, incarnation, usable, sources, ids, ingestions
 FROM depgraph_feed.step($1::text::pg_snapshot, $2);
 
+-- name: change_count
+-- How many there are, when they are many, and whether any row of a table may have changed.
+SELECT count(*) AS rows, COALESCE(bool_or(id IS NULL), false) AS any_row
+FROM depgraph_feed.changes($1::text::pg_snapshot);
+
 -- name: changes
--- The same changes row by row, for when there are many.
+-- The same changes row by row.
 SELECT source, id
 FROM depgraph_feed.changes($1::text::pg_snapshot);
+
+-- name: changes_gone
+-- Those of them whose rows are not there any more.
+SELECT changed.source, changed.id
+FROM depgraph_feed.changes($1::text::pg_snapshot) AS changed
+WHERE
+    NOT EXISTS (SELECT FROM public.services AS s WHERE s.id = changed.id AND changed.source = 1)
+    AND NOT EXISTS (SELECT FROM public.service_dependencies AS d WHERE d.id = changed.id AND changed.source = 2)
+ORDER BY changed.source;
+
+-- name: dependencies_changed
+-- The dependencies among them that are there, for COPY, which takes no parameters.
+SELECT d.id, d.source_service_id, d.target_service_id, d.communication_mode, d.criticality, d.protocol, d.timeout_ms,
+    d.retry_config::text, d.discovery_source, d.confidence_score, d.last_observed_at, d.is_stale, d.created_at, d.updated_at
+FROM depgraph_feed.changes('{since}'::pg_snapshot) AS changed
+JOIN public.service_dependencies AS d ON d.id = changed.id
+WHERE changed.source = 2;
 
 -- name: services
 -- All services.

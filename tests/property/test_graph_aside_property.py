@@ -1,0 +1,124 @@
+"""Graphs that are built as a whole, copied, or changed part by part are the graphs that change sets make. No I/O."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from graphcore import DependencyGraph, GraphBuilder, parts
+from tests.support.edits import Edit, difference, edits, snapshot
+from tests.support.graphs import dependency_record, flags_of, graph_of, service_record, tables
+from tests.support.index_checks import check_graph
+from tests.support.rows import Tables
+
+STEPS = st.lists(edits(), max_size=40)
+
+
+def content(graph: DependencyGraph) -> tuple[object, ...]:
+    """All records, what waits, and the counts."""
+    return (
+        sorted(graph.services()),
+        sorted(graph.dependencies()),
+        sorted(graph.waiting_dependencies()),
+        (graph.service_count, graph.dependency_count, graph.waiting_count, graph.stale_count),
+        sorted(record for lot in graph.service_lots(3) for record in lot),
+        sorted(record for lot in graph.dependency_lots(3) for record in lot),
+    )
+
+
+def built(rows: Tables, lot: int) -> DependencyGraph:
+    builder = GraphBuilder()
+    services = list(rows.services.values())
+    for start in range(0, len(services), lot):
+        builder.add_services([service_record(service) for service in services[start : start + lot]])
+    number = {service.key: place for place, service in enumerate(services)}
+    joined = rows.joined_edges()
+    for start in range(0, len(joined), lot):
+        some = joined[start : start + lot]
+        assert list(builder.making_room(len(some))) is not None
+        builder.add_dependencies(
+            [dependency_record(edge) for edge in some],
+            np.array([(number[edge.source], number[edge.target]) for edge in some], np.int32),
+            np.array([flags_of(edge) for edge in some], np.int32),
+            np.array([edge.confidence for edge in some], np.float64),
+        )
+    waiting = [edge for edge in rows.edges.values() if edge not in joined]
+    builder.add_waiting([dependency_record(edge) for edge in waiting])
+    builder.build_index()
+    return builder.graph()
+
+
+def copied(graph: DependencyGraph, more: int) -> DependencyGraph:
+    copying = graph.copying(graph.index.roomier(graph.dependency_count, more))
+    while True:
+        try:
+            next(copying)
+        except StopIteration as ended:
+            copy: DependencyGraph = ended.value
+            return copy
+
+
+def edited(steps: list[Edit], rows: Tables) -> Tables:
+    after = snapshot(rows)
+    for edit in steps:
+        edit(after)
+    return after
+
+
+@given(tables(), st.integers(1, 7), STEPS)
+def test_a_graph_built_as_a_whole_is_the_graph_of_its_rows_and_goes_on_as_one(
+    rows: Tables, lot: int, later: list[Edit]
+) -> None:
+    graph = built(rows, lot)
+    check_graph(graph)
+    assert content(graph) == content(graph_of(rows))
+    after = edited(later, rows)
+    graph.apply(difference(rows, after, unchanged_too=False))
+    check_graph(graph)
+    assert content(graph) == content(graph_of(after))
+
+
+@settings(max_examples=100)
+@given(STEPS, STEPS, STEPS, st.integers(0, 50))
+def test_a_copy_is_equal_and_goes_its_own_way(
+    before: list[Edit], here: list[Edit], there: list[Edit], more: int
+) -> None:
+    rows = edited(before, Tables({}, {}))
+    graph = graph_of(rows)
+    copy = copied(graph, more)
+    check_graph(copy)
+    assert content(copy) == content(graph)
+    one, other = edited(here, rows), edited(there, rows)
+    graph.apply(difference(rows, one, unchanged_too=False))
+    copy.apply(difference(rows, other, unchanged_too=False))
+    for changed, tables_now in ((graph, one), (copy, other)):
+        check_graph(changed)
+        assert content(changed) == content(graph_of(tables_now))
+
+
+@settings(max_examples=100)
+@given(STEPS, STEPS, st.integers(1, 5), st.booleans())
+def test_changes_cut_into_parts_come_to_the_same(
+    before: list[Edit], later: list[Edit], size: int, unchanged_too: bool
+) -> None:
+    rows = edited(before, Tables({}, {}))
+    after = edited(later, rows)
+    graph = graph_of(rows)
+    for part in parts(graph, difference(rows, after, unchanged_too), size):
+        graph.apply(part)
+    check_graph(graph)
+    assert content(graph) == content(graph_of(after))
+
+
+@settings(max_examples=100)
+@given(STEPS, STEPS, st.integers(1, 40))
+def test_room_made_ahead_changes_nothing(before: list[Edit], later: list[Edit], more: int) -> None:
+    rows = edited(before, Tables({}, {}))
+    graph = graph_of(rows)
+    graph.index.become(graph.index.roomier(graph.dependency_count, more))
+    assert not graph.index.is_cramped(graph.dependency_count, more)
+    assert list(graph.making_room(more)) is not None
+    check_graph(graph)
+    after = edited(later, rows)
+    graph.apply(difference(rows, after, unchanged_too=False))
+    check_graph(graph)
+    assert content(graph) == content(graph_of(after))

@@ -1,0 +1,22 @@
+"""Every step taken as the largest are: rows streamed by COPY, and changes applied to a copy of the graph."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from unittest.mock import patch
+
+from server.feed import changes, reader
+from server.replica import replica
+from tests.support.compiled import compiled_kernels
+
+
+@contextmanager
+def large_steps() -> Iterator[None]:
+    """Take every step so, as long as the context lasts."""
+    with (
+        compiled_kernels(),
+        patch.object(reader, "INLINE_CHANGES", 0),
+        patch.object(changes, "STREAM_AT_LEAST", 1),
+        patch.object(changes, "STREAM_SHARE", 1_000_000),
+        patch.object(replica, "IN_PLACE", 0),
+    ):
+        yield
