@@ -1,6 +1,7 @@
 """A worker's side of the line to its supervisor."""
 
 import asyncio
+import signal
 import socket
 from collections.abc import AsyncIterator, Sequence
 
@@ -9,6 +10,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
 from server.domain.workers import Peers
+from server.lifecycle import stopping
 from server.lifecycle.attending import attend
 from server.lifecycle.line import Line
 from server.lifecycle.messages import Census, Figures, FiguresWanted, Stop
@@ -39,7 +41,15 @@ class Attended:
 
 
 @pytest.fixture
-async def worker() -> AsyncIterator[Attended]:
+def ends(monkeypatch: pytest.MonkeyPatch) -> list[signal.Signals]:
+    """The signals by which the process would have ended at once: here it is the one that tests."""
+    ended: list[signal.Signals] = []
+    monkeypatch.setattr(stopping, "_end_at_once", ended.append)
+    return ended
+
+
+@pytest.fixture
+async def worker(ends: list[signal.Signals]) -> AsyncIterator[Attended]:
     ours, theirs = socket.socketpair()
     supervisors, workers = await Line.over(ours), await Line.over(theirs)
     attended = Attended(supervisors, workers)
@@ -76,6 +86,17 @@ async def test_it_knows_how_many_serve(worker: Attended) -> None:
 async def test_it_stops_when_the_supervisor_is_gone(worker: Attended) -> None:
     await worker.line.close()
     assert await worker.stops()
+
+
+async def test_it_ends_at_once_when_the_supervisor_goes_while_it_stops(
+    worker: Attended, ends: list[signal.Signals]
+) -> None:
+    worker.line.send(Stop())
+    assert await worker.stops()
+    assert ends == []
+    await worker.line.close()
+    await worker.attending
+    assert ends == [signal.SIGTERM]
 
 
 async def test_it_stops_when_it_can_not_understand_its_supervisor(worker: Attended) -> None:
