@@ -19,7 +19,7 @@ from server.feed import Auditor, ChangeLogReader, Feed, Vitals, prune_forever
 from server.lifecycle.background import Background, background
 from server.lifecycle.embedded import embedded_database
 from server.lifecycle.figures import readings
-from server.lifecycle.garbage import settle
+from server.lifecycle.garbage import hide, settle
 from server.lifecycle.kernels import compiled_kernels
 from server.lifecycle.schema import bring_up_to_date
 from server.lifecycle.seeding import seed
@@ -55,7 +55,7 @@ class Application:
         self._rpc_server: RpcServer | None = None
         self.replica = Replica(settings.feed.longest_wait, wire)
         # Looking through the graph for garbage, which it is not, would hold up everybody for half a second each time.
-        self.replica.settled = settle
+        self.replica.settled, self.replica.copied = settle, hide
         self.vitals = Vitals(settings.feed)
         self.address = self.metrics_address = ""
         self.registry = CollectorRegistry()

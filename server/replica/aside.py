@@ -1,7 +1,7 @@
 """What would hold readers up is done aside: room is made and graphs are copied while others run."""
 
 import asyncio
-import gc
+from collections.abc import Callable
 
 from graphcore import ChangeSet, DependencyGraph, parts
 from server.turns import Turns
@@ -19,11 +19,14 @@ async def make_room(graph: DependencyGraph, dependency_count: int) -> None:
         await turns.next()
 
 
-async def changed_copy(graph: DependencyGraph, changes: ChangeSet) -> DependencyGraph:
+async def changed_copy(
+    graph: DependencyGraph, changes: ChangeSet, copied: Callable[[], None]
+) -> DependencyGraph:
     """
     Return a copy of the graph, which stands still meanwhile, with changes applied; raises ``DuplicateNameError``.
 
-    O(V + E), about 0.1 s for a million dependencies, + O(changed records). Records are shared.
+    ``copied`` is called whenever a part was copied, before anybody else runs. O(V + E), about 0.1 s for a million dependencies, + O(changed
+    records). Records are shared.
     """
     turns = Turns()
     more = len(changes.upserted_dependencies)
@@ -35,9 +38,7 @@ async def changed_copy(graph: DependencyGraph, changes: ChangeSet) -> Dependency
         except StopIteration as ended:
             copy: DependencyGraph = ended.value
             break
-        if gc.get_freeze_count():
-            # Whoever keeps the graph out of the garbage collector's sight wants that of the copy too, and before it looks: 20 ms each time.
-            gc.freeze()
+        copied()
         await turns.next()
     for part in parts(graph, changes, _PART):
         await make_room(copy, len(part.upserted_dependencies))

@@ -29,7 +29,8 @@ class Replica(ReadableGraph):
     The graph in memory and where it stands. The feed writes it, handlers read it, all on one event loop.
 
     Invariant: between two awaits, graph and position equal the tables exactly as one snapshot of the database saw them.
-    ``ask`` is called when a reader needs the feed to look now, ``settled`` whenever many records were made that will stay for long.
+    ``ask`` is called when a reader needs the feed to look now, ``settled`` whenever many records were made that will stay for long,
+    ``copied`` as soon as a part of a graph was copied.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class Replica(ReadableGraph):
     ) -> None:
         super().__init__(longest_wait, ask)
         self.settled: Callable[[], None] = lambda: None
+        self.copied: Callable[[], None] = lambda: None
         self.subscriptions = Subscriptions()
         self._records = records
         self._unsettled = 0
@@ -76,7 +78,7 @@ class Replica(ReadableGraph):
         changes = await step.complete()
         try:
             if len(step) > IN_PLACE:
-                changed = await changed_copy(self._graph, changes)
+                changed = await changed_copy(self._graph, changes, self.copied)
                 difference = await self._may_move(step.difference)
                 self._replace(changed)
             else:
