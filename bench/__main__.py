@@ -64,11 +64,16 @@ def main() -> int:
         for name in options.only or PARTS:
             print(f"measuring {name} ...", file=sys.stderr)
             figures += PARTS[name](stage)
+            _keep(figures, options.json)
     Console(width=160).print(_table(figures))
-    if options.json:
-        rows = [dataclasses.asdict(figure) | {"met": figure.met} for figure in figures]
-        options.json.write_text(json.dumps(rows, indent=2) + "\n")
     return 0 if all(figure.met for figure in figures) else 1
+
+
+def _keep(figures: Sequence[Figure], path: Path | None) -> None:
+    """Write what there is so far: a part that fails must not cost those before it."""
+    if path:
+        rows = [dataclasses.asdict(figure) | {"met": figure.met} for figure in figures]
+        path.write_text(json.dumps(rows, indent=2) + "\n")
 
 
 def _table(figures: Sequence[Figure]) -> Table:

@@ -13,6 +13,7 @@ from bench.graphs import big100k
 from bench.stage import Stage
 from depgraph.v1 import graph_service_pb2 as pb
 from depgraph.v1.graph_service_pb2_grpc import GraphServiceStub
+from depgraph.v1.types_pb2 import Consistency
 
 FRESH = "fresh"
 WRITES_A_SECOND = 100
@@ -38,6 +39,7 @@ async def _fresh(address: str, url: str) -> list[Figure]:
     await connection.execute(PROBE)
     async with grpc.aio.insecure_channel(address) as channel:
         seen = _Seen(channel)
+        await seen.first()
         waits, seconds = await _write_and_watch(connection, seen)
     await connection.close()
     kept, looks = waits[WARM_UP:], seen.looks
@@ -74,6 +76,13 @@ class _Seen:
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = GraphServiceStub(channel)
         self.looks: list[float] = []
+
+    async def first(self) -> None:
+        """Wait until the probe is in memory."""
+        now = Consistency(fully_consistent=True)
+        await self._stub.Traverse(
+            pb.TraverseRequest(service_id="prober", direction=pb.DIRECTION_DOWNSTREAM, consistency=now)
+        )
 
     async def when(self, team: str) -> float:
         """Time at which the probe is first seen in a team."""
