@@ -185,8 +185,8 @@ ORDER BY given.place;
 
 -- name: dependencies_by_keys
 -- The dependencies with these row ids of source and target and these discovery sources, in order, without the names of their
--- ends. The LIMIT makes the planner look each row up by its key; while statistics lag behind a bulk load it would rather read every row
--- of the discovery source.
+-- ends. LIMIT and || '' leave the planner nothing but to look each row up by its ends: while statistics lag behind a bulk load it takes
+-- a discovery source for rare, and would read all its rows for each one wanted, or the whole table.
 SELECT
     found.id,
     found.communication_mode,
@@ -207,7 +207,7 @@ CROSS JOIN LATERAL (
     FROM public.service_dependencies AS dependency
     WHERE dependency.source_service_id = wanted.source_id
         AND dependency.target_service_id = wanted.target_id
-        AND dependency.discovery_source = wanted.discovery_source
+        AND dependency.discovery_source || '' = wanted.discovery_source
     LIMIT 1
 ) AS found
 ORDER BY wanted.place;

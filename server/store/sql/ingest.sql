@@ -56,8 +56,8 @@ ORDER BY differing.service_id COLLATE "C";
 -- Take in the edges of a report of source $9, observed at $10; counts those found, created, unchanged but for the time, and
 -- reported late. Seen again means not stale any more. A report that comes late says nothing about an edge that was observed after it.
 -- $11 proposes ids: a row is new exactly when it carries the one proposed. `kept` locks what exists and reads its newest version, in
--- key order against deadlocks: the counts need what was there before. Comparisons and plan_cache_mode as in dependencies_upsert, the
--- LIMIT as in dependencies_by_keys.
+-- key order against deadlocks: the counts need what was there before. Comparisons and plan_cache_mode as in dependencies_upsert, looked
+-- up as in dependencies_by_keys.
 WITH given AS MATERIALIZED (
     SELECT
         edge.id,
@@ -91,7 +91,7 @@ kept AS MATERIALIZED (
         FROM public.service_dependencies AS dependency
         WHERE dependency.source_service_id = wanted.source_id
             AND dependency.target_service_id = wanted.target_id
-            AND dependency.discovery_source = $9
+            AND dependency.discovery_source || '' = $9
         LIMIT 1
         FOR NO KEY UPDATE
     ) AS found
