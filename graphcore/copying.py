@@ -5,6 +5,7 @@ from collections.abc import Generator, Hashable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from graphcore.changes import ChangeSet, ServiceRecord
+from graphcore.digraph_copy import copying_digraph
 from graphcore.topology import Topology
 from graphcore.traversal_index import TraversalIndex
 
@@ -25,8 +26,7 @@ def copying(topology: Topology, index: TraversalIndex) -> Generator[None, None, 
     """
     copy = Topology()
     copy.index = index
-    copy.digraph = topology.digraph.copy()
-    yield
+    copy.digraph = yield from copying_digraph(topology.digraph, topology.index)
     copy.node_by_service = topology.node_by_service.copy()
     yield
     copy.node_by_name = topology.node_by_name.copy()

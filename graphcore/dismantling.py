@@ -8,7 +8,7 @@ from typing import Any, cast
 from graphcore.topology import Topology
 from graphcore.waiting import WaitingDependencies
 
-_STEP = 2_000
+_STEP = 1_000
 
 
 def dismantle(topology: Topology, waiting: WaitingDependencies) -> Iterator[None]:

@@ -15,6 +15,7 @@ from graphcore.copying import copying
 from graphcore.dismantling import dismantle
 from graphcore.errors import UnknownServiceError
 from graphcore.kept_components import KeptComponents
+from graphcore.payload_table import PayloadTable, noting
 from graphcore.topology import Topology
 from graphcore.traversal_index import TraversalIndex
 from graphcore.waiting import WaitingDependencies
@@ -229,12 +230,15 @@ class DependencyGraph:
         wanted = max(self.digraph.num_edges() + dependency_count, len(self.index.edges))
         return self._topology.dependency_payloads.growing(wanted)
 
+    def noting(self) -> Generator[None, None, tuple[PayloadTable, PayloadTable]]:
+        """Note all payloads of services and dependencies by their keys, a bit at a time while the graph stands still; see ``PayloadTable``."""
+        return noting(self._topology, self._waiting)
+
     def copying(self, index: TraversalIndex) -> Generator[None, None, "DependencyGraph"]:
         """
         Copy the graph a bit at a time, while it stands still; ``index`` is a copy of its own (``TraversalIndex.roomier``).
 
-        Records are shared. O(V + E), a bit in about a millisecond, but for the digraph and what is kept by service: 8 ms for a million
-        edges, 3 ms for 100,000 services.
+        Records are shared. O(V + E), a bit in about a millisecond, but for what is kept by service: 3 ms for 100,000 of them.
         """
         topology = yield from copying(self._topology, index)
         return DependencyGraph(topology, self._waiting.copy())

@@ -29,6 +29,8 @@ Indices: TypeAlias = Sequence[int] | NDArray[np.int32] | NDArray[np.int64]
 
 # How much of the pool an edge may take at most, but for hubs; and which share of the pool, as a power of two, is enough for those.
 _ROOM_AN_EDGE, _ROOM_SHIFT = 16, 4
+# Indices looked at in one go.
+_LOOK = 16_384
 _LEAST_NODES, _LEAST_EDGES, _LEAST_POOL = 64, 64, 256
 
 
@@ -75,6 +77,16 @@ class TraversalIndex:
         building.fill.run(index.nodes, index.pool, index.edges, index.confidence, flags)
         return index
 
+    @property
+    def edge_bound(self) -> int:
+        """One more than the highest index that an edge has; O(unused indices beyond it)."""
+        for end in range(len(self.edges), 0, -_LOOK):
+            start = max(end - _LOOK, 0)
+            used = np.flatnonzero(self.edges[start:end, SOURCE] != NO_EDGE)
+            if len(used):
+                return start + int(used[-1]) + 1
+        return 0
+
     def is_cramped(self, edge_count: int, more: int) -> bool:
         """Tell whether linking ``more`` edges to the ``edge_count`` that there are may make an array grow, which takes long when it is large."""
         length = self.pool.shape[1]
@@ -89,7 +101,7 @@ class TraversalIndex:
         """
         copy = TraversalIndex()
         live = int(self.ledger[USED] - self.ledger[GARBAGE])
-        end = int(np.flatnonzero(self.edges[:, SOURCE] != NO_EDGE).max(initial=-1)) + 1
+        end = self.edge_bound
         copy.cover(len(self.nodes))
         copy._cover_edges(_with_spare(max(end, edge_count + more)))
         copy.nodes[: len(self.nodes)] = self.nodes

@@ -3,13 +3,13 @@
 import asyncio
 import time
 
-# How long one piece of work may keep everybody else waiting. A call takes a handful of turns of the loop, and waits at each of them.
-LONGEST_TURN_SECONDS = 0.001
+# How long one piece of work may keep everybody else waiting. A call takes ten turns of the loop, and waits at each of them.
+LONGEST_TURN_SECONDS = 0.0005
 
 
 class Turns:
     """
-    Lets others run every millisecond; made when the work begins.
+    Lets others run every half a millisecond; made when the work begins.
 
     ``rest`` is how many times as long as a turn is slept before the next one, by work that nobody waits for: a process that never sleeps
     has to share a busy processor with others even when it has something urgent to do.

@@ -6,6 +6,7 @@ import re
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import cast
 from uuid import UUID
 
 import asyncpg
@@ -26,7 +27,7 @@ from server.feed.vitals import Vitals
 log = structlog.get_logger(__name__)
 
 # Compared at a time, before others get the event loop for as long.
-PORTION = 1_000
+PORTION = 500
 MOST_EXAMPLES = 3
 _SNAPSHOT_NAME = re.compile(r"[0-9A-F-]+", re.ASCII)
 
@@ -42,11 +43,11 @@ class Differences:
     count: int = 0
     examples: list[str] = field(default_factory=list)
 
-    def add(self, table: str, key: bytes, how: str) -> None:
+    def add(self, table: str, key: object, how: str) -> None:
         """Note one row."""
         self.count += 1
         if len(self.examples) < MOST_EXAMPLES:
-            self.examples.append(f"{table} {UUID(bytes=key)} {how}")
+            self.examples.append(f"{table} {UUID(bytes=cast('bytes', key))} {how}")
 
 
 class Auditor:

@@ -1,5 +1,6 @@
 """Both tables as a whole, as records: by binary COPY where kernels are compiled, row by row where not."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
@@ -15,6 +16,9 @@ from server.flags import flags_of
 
 TakeServices: TypeAlias = Callable[[ServiceBatch], Awaitable[None]]
 TakeDependencies: TypeAlias = Callable[[DependencyBatch], Awaitable[None]]
+
+# Bytes that are decoded in one go; what arrives at once may be several times as much.
+_BITE = 64 * 1024
 
 
 async def read_tables(
@@ -47,12 +51,17 @@ async def copied(
     """Run a query by COPY, let ``copy`` make batches of what arrives, and hand those over."""
 
     async def arrived(piece: bytes) -> None:
-        for batch in copy.take(piece):
+        for start in range(0, len(piece), _BITE):
+            await hand_over(copy.take(piece[start : start + _BITE]))
+
+    async def hand_over(batches: list[Any]) -> None:
+        for batch in batches:
+            # Making a batch takes almost a millisecond.
+            await asyncio.sleep(0)
             await take(batch)
 
     await connection.copy(query, arrived)
-    for batch in copy.finish():
-        await take(batch)
+    await hand_over(copy.finish())
 
 
 async def _page(

@@ -9,8 +9,8 @@ from graphcore import DependencyRecord, ServiceRecord
 from server.domain.records import DependencyBatch, RecordFormat, ServiceBatch
 from server.replica.records import dependency_record
 
-# Records made in one go: about a millisecond, and enough of them for what every go costs to disappear among them.
-LOT = 500
+# Records made in one go: half a millisecond, and enough of them for what every go costs to disappear among them.
+LOT = 250
 # Most dependencies are certain: one object does for all of those.
 _CERTAIN = 1.0
 

@@ -21,7 +21,7 @@ class Load:
     A graph being read aside, and compared on the way with the one that answers, which stands still meanwhile.
 
     Records that are in both are shared, so that a second graph takes little memory. ``settled`` is called after every batch: what was
-    made until then will stay for long. O(everything); lets others run every millisecond.
+    made until then will stay for long. O(everything); lets others run every half a millisecond.
     """
 
     def __init__(

@@ -55,8 +55,3 @@ def retold(
 def record_of(record: ServiceRecord | DependencyRecord) -> bytes:
     """Return the bytes that stand for a node or an edge in answers."""
     return cast("bytes", record.payload)
-
-
-def entry_of(record: ServiceRecord | DependencyRecord) -> tuple[bytes, bytes]:
-    """Return the key of a node or an edge, and what stands for it in answers."""
-    return cast("bytes", record.key), cast("bytes", record.payload)

@@ -10,9 +10,8 @@ from server.domain.changes import ChangesDoNotFitError, FeedPosition, GraphLoad,
 from server.domain.consistency import FeedState
 from server.domain.held import HeldGraph
 from server.domain.records import RecordFormat
-from server.replica.aside import changed_copy, dismantle, make_room
+from server.replica.aside import changed_copy, dismantle, make_room, noted, search_components
 from server.replica.comparing import Difference
-from server.replica.holding import held_graph
 from server.replica.loading import Load
 from server.replica.reading import ReadableGraph
 from server.replica.stepping import Step
@@ -21,7 +20,7 @@ from server.replica.subscriptions import Subscriptions
 # Up to so many records are put in place within 10 ms; more of them into a copy, which takes 0.1 s for a million dependencies.
 IN_PLACE = 2_000
 # So many new records are a millisecond's work for the garbage collector whenever it looks at everything.
-UNSETTLED = 5_000
+UNSETTLED = 2_500
 
 
 class Replica(ReadableGraph):
@@ -79,6 +78,7 @@ class Replica(ReadableGraph):
         try:
             if len(step) > IN_PLACE:
                 changed = await changed_copy(self._graph, changes, self.copied)
+                await self._keep_components(changed)
                 difference = await self._may_move(step.difference)
                 self._replace(changed)
             else:
@@ -98,6 +98,7 @@ class Replica(ReadableGraph):
         if not isinstance(load, Load):
             raise TypeError(load)
         graph = await load.complete()
+        await self._keep_components(graph)
         difference = await self._may_move(load.difference)
         self._replace(graph)
         self._warm_duration = timedelta(seconds=time.monotonic() - load.began)
@@ -106,7 +107,7 @@ class Replica(ReadableGraph):
 
     async def held(self) -> HeldGraph:
         """Return the records in memory as they are now; the graph must not move meanwhile. O(V + E)."""
-        return await held_graph(self._graph)
+        return await noted(self._graph)
 
     def connection_lost(self) -> None:
         """Say that the database is away; answers go on from the last snapshot."""
@@ -118,6 +119,11 @@ class Replica(ReadableGraph):
         if self._unsettled >= UNSETTLED:
             self._unsettled = 0
             self.settled()
+
+    async def _keep_components(self, graph: DependencyGraph) -> None:
+        # Until somebody has asked for components nobody pays for them.
+        if self._graph.kept_components.is_known:
+            await search_components(graph)
 
     async def _may_move(self, compare: Callable[[], Awaitable[Difference]]) -> Difference | None:
         """

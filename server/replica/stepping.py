@@ -25,7 +25,7 @@ class Step:
     What differs between a graph, which stands still meanwhile, and the rows that the next snapshot holds.
 
     ``made`` is told how many records were made. O(changed rows + degrees of services that come, go or change their names); lets others
-    run every millisecond.
+    run every half a millisecond.
     """
 
     def __init__(self, graph: DependencyGraph, records: RecordFormat, made: Callable[[int], None]) -> None:

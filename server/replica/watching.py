@@ -16,7 +16,7 @@ from server.replica.subscriptions import Subscription
 from server.turns import Turns
 
 # Records looked up at a time.
-_LOT = 5_000
+_LOT = 2_500
 # More changed keys than the graph has rows are not worth following one by one; below this, they are.
 _FOLLOWED_AT_LEAST = 50_000
 

@@ -54,7 +54,7 @@ async def encoded_parts(batch: WatchBatch, max_bytes: int) -> AsyncIterator[byte
     """
     Join a batch to ``WatchResponse`` messages of at most ``max_bytes``, but for a single row larger than that, which comes alone.
 
-    Lets others run every millisecond.
+    Lets others run every half a millisecond.
     """
     event, freshness = (
         watch_event_field(batch.event),

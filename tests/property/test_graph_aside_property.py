@@ -1,14 +1,20 @@
 """Graphs that are built as a whole, copied, or changed part by part are the graphs that change sets make. No I/O."""
 
+from collections.abc import Generator, Hashable
+from typing import TypeVar, cast
+from uuid import UUID
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graphcore import DependencyGraph, GraphBuilder, parts
-from tests.support.edits import Edit, difference, edits, snapshot
+from tests.support.edits import EDGES, SERVICES, Edit, difference, edits, snapshot
 from tests.support.graphs import dependency_record, flags_of, graph_of, service_record, tables
 from tests.support.index_checks import check_graph
 from tests.support.rows import Tables
+
+T = TypeVar("T")
 
 STEPS = st.lists(edits(), max_size=40)
 
@@ -48,13 +54,15 @@ def built(rows: Tables, lot: int) -> DependencyGraph:
 
 
 def copied(graph: DependencyGraph, more: int) -> DependencyGraph:
-    copying = graph.copying(graph.index.roomier(graph.dependency_count, more))
+    return exhausted(graph.copying(graph.index.roomier(graph.dependency_count, more)))
+
+
+def exhausted(steps: Generator[None, None, T]) -> T:
     while True:
         try:
-            next(copying)
+            next(steps)
         except StopIteration as ended:
-            copy: DependencyGraph = ended.value
-            return copy
+            return cast("T", ended.value)
 
 
 def edited(steps: list[Edit], rows: Tables) -> Tables:
@@ -93,6 +101,24 @@ def test_a_copy_is_equal_and_goes_its_own_way(
     for changed, tables_now in ((graph, one), (copy, other)):
         check_graph(changed)
         assert content(changed) == content(graph_of(tables_now))
+
+
+@settings(max_examples=100)
+@given(STEPS, STEPS, st.lists(st.sampled_from([*SERVICES, *EDGES])))
+def test_what_was_noted_stays_as_it_was(before: list[Edit], later: list[Edit], asked: list[UUID]) -> None:
+    rows = edited(before, Tables({}, {}))
+    graph = graph_of(rows)
+    services, dependencies = exhausted(graph.noting())
+    graph.apply(difference(rows, edited(later, rows), unchanged_too=False))
+    for table, records in (
+        (services, [service_record(row) for row in rows.services.values()]),
+        (dependencies, [dependency_record(row) for row in rows.edges.values()]),
+    ):
+        held: dict[Hashable, object] = {record.key: record.payload for record in records}
+        for key in asked:
+            assert table.take(key) == held.pop(key, None)
+        assert set(table.rest()) == set(held)
+        assert {key: table.take(key) for key in list(table.rest())} == held
 
 
 @settings(max_examples=100)

@@ -4,11 +4,15 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+import pytest
+
+from graphcore import components
 from server import wire
 from server.domain.changes import FeedPosition
 from server.domain.revision import Snapshot
 from server.feed.tables import dependency_batch, service_batch
 from server.replica import Replica
+from server.replica import replica as moving
 from tests.support.following import memory
 from tests.support.watched_rows import changes, dependency, reload, service, shown, step, visible
 
@@ -55,3 +59,26 @@ async def test_rows_that_cannot_be_edges_wait_without_names_however_they_came() 
     assert {row.source_service_id for row in memory(loaded)[1].values()} == {""}
     await step(loaded, changes(service(3)))
     assert visible(loaded) == shown([*rows, service(3)])
+
+
+@pytest.mark.parametrize("in_place", [0, 1_000])
+async def test_components_that_were_asked_for_stay_known(
+    in_place: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(moving, "IN_PLACE", in_place)
+    rows: list[Service | DependencyRow] = [service(1), service(2), dependency(12, 1, 2)]
+    replica = Replica(timedelta(seconds=1), wire)
+
+    def known() -> list[bool]:
+        return [replica.graph.kept_components.is_known]
+
+    await reload(replica, *rows)
+    await reload(replica, *rows)
+    assert known() == [False]
+    assert components(replica.graph).of("s1").size == 1
+    await step(replica, changes(dependency(21, 2, 1)))
+    assert known() == [True]
+    assert components(replica.graph).of("s1").members == ("s1", "s2")
+    await reload(replica, *rows)
+    assert known() == [True]
+    assert components(replica.graph).of("s1").size == 1
