@@ -34,12 +34,12 @@ class Reader(threading.Thread):
         super().__init__(daemon=True)
         self._call = call
         self._asked = asked
-        self._stop = threading.Event()
+        self._ended = threading.Event()
         self.looks: list[tuple[float, float]] = []
 
     def run(self) -> None:
         number = 0
-        while not self._stop.is_set():
+        while not self._ended.is_set():
             began = perf_counter()
             self._call(self._asked[number % len(self._asked)])
             self.looks.append((began, perf_counter() - began))
@@ -50,7 +50,7 @@ class Reader(threading.Thread):
         return [seconds for began, seconds in self.looks if first <= began + seconds and began <= last]
 
     def stop(self) -> None:
-        self._stop.set()
+        self._ended.set()
         self.join()
 
 
