@@ -1,4 +1,4 @@
-"""What people would write instead: a recursive query."""
+"""What people would write instead: a recursive query, as it comes to mind and one that meets no service twice after equally many hops."""
 
 import asyncio
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from bench.core import ids
 from bench.figures import Figure, ratio, typical
 from bench.graphs import Edges, big100k, seed5k
 from bench.stage import Stage, connected
-from bench.turns import take_turns_async
+from bench.turns import BURST, in_bursts, take_turns_async
 from depgraph.v1 import graph_service_pb2 as pb
 from depgraph.v1.graph_service_pb2_grpc import GraphServiceStub
 from graphcore import Direction, EdgeFilter
@@ -19,7 +19,7 @@ PART = "core-vs-cte"
 WALK = """
 WITH RECURSIVE walk (id, depth) AS (
     SELECT s.id, 0 FROM services AS s WHERE s.service_id = $1
-    UNION
+    UNION {every}
     SELECT d.target_service_id, walk.depth + 1
     FROM walk
     JOIN service_dependencies AS d ON d.source_service_id = walk.id AND NOT d.is_stale
@@ -43,28 +43,37 @@ async def _compare(
 ) -> list[Figure]:
     starts = edges.starts()
     walk = ids(edges.graph(), Direction.DOWNSTREAM, hops, EdgeFilter(), starts)
+    burst = in_bursts(walk)
     with grpc.insecure_channel(address) as channel:
         stub = GraphServiceStub(channel)
         async with connected(url) as connection:
-            query = await connection.prepare(WALK)
+            plain = await connection.prepare(WALK.format(every="ALL"))
+            thrifty = await connection.prepare(WALK.format(every=""))
 
             async def by_query(number: int) -> list[asyncpg.Record]:
-                return await query.fetch(f"s{starts[number % len(starts)]}", hops)
+                return await plain.fetch(f"s{starts[number % len(starts)]}", hops)
+
+            async def by_thrifty_query(number: int) -> list[asyncpg.Record]:
+                return await thrifty.fetch(f"s{starts[number % len(starts)]}", hops)
 
             async def by_call(number: int) -> pb.TraverseResponse:
                 # The synchronous client is the faster one, and nothing else runs meanwhile.
                 return stub.Traverse(_question(starts[number % len(starts)], hops))
 
-            async def here(number: int) -> list[int]:
-                found: list[int] = walk(number).tolist()
-                return found
+            async def here(number: int) -> None:
+                burst(number)
 
-            cte, call, kernel = await take_turns_async(by_query, by_call, here, pairs=200, warm_up=20)
+            cte, union, call, bursts = await take_turns_async(
+                by_query, by_thrifty_query, by_call, here, pairs=200, warm_up=20
+            )
+    kernel = [seconds / BURST for seconds in bursts]
     what = f"{edges.name}, {hops} hops"
     return [
         ratio(PART, f"{what}: recursive query / ids in memory", cte, kernel, at_least=in_process),
         ratio(PART, f"{what}: recursive query / Traverse over gRPC", cte, call, at_least=over_grpc),
+        ratio(PART, f"{what}: recursive query without repetitions / Traverse over gRPC", union, call),
         typical(PART, "  recursive query over asyncpg", cte, "ms"),
+        typical(PART, "  the same without repetitions", union, "ms"),
         typical(PART, "  Traverse over gRPC, view IDS", call, "ms"),
         typical(PART, "  ids in memory", kernel),
     ]

@@ -11,7 +11,7 @@ from bench.graphs import seed5k
 from bench.live import live_graph
 from bench.server_process import echoing
 from bench.stage import Stage
-from bench.turns import Call, take_turns
+from bench.turns import BURST, Call, in_bursts, take_turns
 from depgraph.v1 import graph_service_pb2 as pb
 from graphcore import DependencyGraph, components
 from server.domain.consistency import Freshness
@@ -26,7 +26,6 @@ BARS = {"FULL": 0.1, "IDS": 0.03}
 CALLS = 1_000
 # A turn is so many questions, all different: a handler takes microseconds, and the first one after a pause of half a millisecond
 # pays for caches that others have used meanwhile. Such calls are measured, too.
-BURST = 20
 
 
 def measure(_: Stage) -> Iterator[Figure]:
@@ -53,7 +52,7 @@ def _handler(graph: DependencyGraph, view: str, round_trip: Call) -> Iterator[Fi
 
 def _by_round_trip(part: str, what: str, handle: Call, round_trip: Call, bar: float) -> Iterator[Figure]:
     """Calls one after the other, and such as come after a pause, by an empty round trip."""
-    bursts, empty = take_turns(_burst(handle), round_trip, pairs=CALLS)
+    bursts, empty = take_turns(in_bursts(handle), round_trip, pairs=CALLS)
     each = [seconds / BURST for seconds in bursts]
     yield ratio(part, f"{what} / empty round trip", each, empty, at_most=bar)
     yield typical(part, "  bytes to bytes", each)
@@ -69,14 +68,6 @@ def _after_pauses(handle: Call, round_trip: Call) -> list[float]:
             handle(number)
         taken.append(one.seconds)
     return taken
-
-
-def _burst(call: Call) -> Call:
-    def burst(number: int) -> None:
-        for place in range(number * BURST, (number + 1) * BURST):
-            call(place)
-
-    return burst
 
 
 def _component(graph: DependencyGraph, round_trip: Call) -> Iterator[Figure]:
@@ -111,7 +102,7 @@ def _layers(graph: DependencyGraph, view: str, channel: grpc.Channel) -> Iterato
         ),
     }
     transport, *ours = layers
-    taken = take_turns(layers[transport], *(_burst(layers[name]) for name in ours), pairs=CALLS)
+    taken = take_turns(layers[transport], *(in_bursts(layers[name]) for name in ours), pairs=CALLS)
     for name, times in zip(layers, taken, strict=True):
         each = times if name == transport else [seconds / BURST for seconds in times]
         yield typical("layers", f"Traverse, seed5k, {HOPS} hops, {view}: {name}", each)

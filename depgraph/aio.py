@@ -16,6 +16,7 @@ from depgraph.channel import (
 )
 from depgraph.revisions import LatestRevision
 from depgraph.v1.alert_service_pb2_grpc import AlertServiceStub
+from depgraph.v1.analysis_service_pb2_grpc import AnalysisServiceStub
 from depgraph.v1.catalog_service_pb2_grpc import CatalogServiceStub
 from depgraph.v1.dependency_service_pb2_grpc import DependencyServiceStub
 from depgraph.v1.graph_service_pb2_grpc import GraphServiceStub
@@ -87,6 +88,7 @@ class AsyncClient:
         self.catalog = CatalogServiceStub(self.channel)
         self.dependencies = DependencyServiceStub(self.channel)
         self.graph = GraphServiceStub(self.channel)
+        self.analyses = AnalysisServiceStub(self.channel)
         self.alerts = AlertServiceStub(self.channel)
 
     def read_your_writes(self) -> Consistency:

@@ -28,9 +28,13 @@ REPEATABLE_CALLS = {
         "IngestGraph",
     ),
     "depgraph.v1.GraphService": ("Traverse", "BatchTraverse", "ListComponents", "GetComponent", "GetStatus"),
-    "depgraph.v1.AlertService": ("GetAlert", "ListAlerts", "CheckCycle"),
+    "depgraph.v1.AlertService": ("GetAlert", "ListAlerts", "ListAlertEvents", "CheckCycle"),
+    "depgraph.v1.AnalysisService": ("CheckChange", "SuggestCuts", "FindPaths", "AuditPaths", "ListDrift"),
 }
-REPEATABLE_STREAMS = {"depgraph.v1.GraphService": ("StreamTraverse", "GetAdjacencyList", "Watch")}
+REPEATABLE_STREAMS = {
+    "depgraph.v1.AnalysisService": ("AnalyzeImpact",),
+    "depgraph.v1.GraphService": ("StreamTraverse", "GetAdjacencyList", "Watch"),
+}
 
 
 def checked_timeout(seconds: float | None) -> float | None:

@@ -23,39 +23,48 @@ _sym_db = _symbol_database.Default()
 
 
 from depgraph.v1 import types_pb2 as depgraph_dot_v1_dot_types__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x64\x65pgraph/v1/alert_service.proto\x12\x0b\x64\x65pgraph.v1\x1a\x17\x64\x65pgraph/v1/types.proto\"(\n\x12\x43reateAlertRequest\x12\x12\n\ncycle_path\x18\x01 \x03(\t\"\\\n\x13\x43reateAlertResponse\x12\x33\n\x05\x61lert\x18\x01 \x01(\x0b\x32$.depgraph.v1.CircularDependencyAlert\x12\x10\n\x08revision\x18\x02 \x01(\t\"\x1d\n\x0fGetAlertRequest\x12\n\n\x02id\x18\x01 \x01(\t\"G\n\x10GetAlertResponse\x12\x33\n\x05\x61lert\x18\x01 \x01(\x0b\x32$.depgraph.v1.CircularDependencyAlert\"d\n\x11ListAlertsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12(\n\x06status\x18\x03 \x01(\x0e\x32\x18.depgraph.v1.AlertStatus\"c\n\x12ListAlertsResponse\x12\x34\n\x06\x61lerts\x18\x01 \x03(\x0b\x32$.depgraph.v1.CircularDependencyAlert\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\">\n\x17\x41\x63knowledgeAlertRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x17\n\x0f\x61\x63knowledged_by\x18\x02 \x01(\t\"a\n\x18\x41\x63knowledgeAlertResponse\x12\x33\n\x05\x61lert\x18\x01 \x01(\x0b\x32$.depgraph.v1.CircularDependencyAlert\x12\x10\n\x08revision\x18\x02 \x01(\t\";\n\x13ResolveAlertRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x18\n\x10resolution_notes\x18\x02 \x01(\t\"]\n\x14ResolveAlertResponse\x12\x33\n\x05\x61lert\x18\x01 \x01(\x0b\x32$.depgraph.v1.CircularDependencyAlert\x12\x10\n\x08revision\x18\x02 \x01(\t\"\'\n\x11\x43heckCycleRequest\x12\x12\n\ncycle_path\x18\x01 \x03(\t\"Y\n\x12\x43heckCycleResponse\x12\x0e\n\x06\x65xists\x18\x01 \x01(\x08\x12\x33\n\x05\x61lert\x18\x02 \x01(\x0b\x32$.depgraph.v1.CircularDependencyAlert2\xfd\x03\n\x0c\x41lertService\x12P\n\x0b\x43reateAlert\x12\x1f.depgraph.v1.CreateAlertRequest\x1a .depgraph.v1.CreateAlertResponse\x12G\n\x08GetAlert\x12\x1c.depgraph.v1.GetAlertRequest\x1a\x1d.depgraph.v1.GetAlertResponse\x12M\n\nListAlerts\x12\x1e.depgraph.v1.ListAlertsRequest\x1a\x1f.depgraph.v1.ListAlertsResponse\x12_\n\x10\x41\x63knowledgeAlert\x12$.depgraph.v1.AcknowledgeAlertRequest\x1a%.depgraph.v1.AcknowledgeAlertResponse\x12S\n\x0cResolveAlert\x12 .depgraph.v1.ResolveAlertRequest\x1a!.depgraph.v1.ResolveAlertResponse\x12M\n\nCheckCycle\x12\x1e.depgraph.v1.CheckCycleRequest\x1a\x1f.depgraph.v1.CheckCycleResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x64\x65pgraph/v1/alert_service.proto\x12\x0b\x64\x65pgraph.v1\x1a\x17\x64\x65pgraph/v1/types.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"(\n\x12\x43reateAlertRequest\x12\x12\n\ncycle_path\x18\x01 \x03(\t\"\\\n\x13\x43reateAlertResponse\x12\x33\n\x05\x61lert\x18\x01 \x01(\x0b\x32$.depgraph.v1.CircularDependencyAlert\x12\x10\n\x08revision\x18\x02 \x01(\t\"\x1d\n\x0fGetAlertRequest\x12\n\n\x02id\x18\x01 \x01(\t\"G\n\x10GetAlertResponse\x12\x33\n\x05\x61lert\x18\x01 \x01(\x0b\x32$.depgraph.v1.CircularDependencyAlert\"x\n\x11ListAlertsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12(\n\x06status\x18\x03 \x01(\x0e\x32\x18.depgraph.v1.AlertStatus\x12\x12\n\nservice_id\x18\x04 \x01(\t\"c\n\x12ListAlertsResponse\x12\x34\n\x06\x61lerts\x18\x01 \x03(\x0b\x32$.depgraph.v1.CircularDependencyAlert\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\">\n\x17\x41\x63knowledgeAlertRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x17\n\x0f\x61\x63knowledged_by\x18\x02 \x01(\t\"a\n\x18\x41\x63knowledgeAlertResponse\x12\x33\n\x05\x61lert\x18\x01 \x01(\x0b\x32$.depgraph.v1.CircularDependencyAlert\x12\x10\n\x08revision\x18\x02 \x01(\t\";\n\x13ResolveAlertRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x18\n\x10resolution_notes\x18\x02 \x01(\t\"]\n\x14ResolveAlertResponse\x12\x33\n\x05\x61lert\x18\x01 \x01(\x0b\x32$.depgraph.v1.CircularDependencyAlert\x12\x10\n\x08revision\x18\x02 \x01(\t\"\'\n\x11\x43heckCycleRequest\x12\x12\n\ncycle_path\x18\x01 \x03(\t\"Y\n\x12\x43heckCycleResponse\x12\x0e\n\x06\x65xists\x18\x01 \x01(\x08\x12\x33\n\x05\x61lert\x18\x02 \x01(\x0b\x32$.depgraph.v1.CircularDependencyAlert\"\xdf\x01\n\nAlertEvent\x12)\n\x04kind\x18\x01 \x01(\x0e\x32\x1b.depgraph.v1.AlertEventKind\x12.\n\nevent_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\x05\x61\x63tor\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\x0c\n\x04note\x18\x04 \x01(\t\x12(\n\x06status\x18\x05 \x01(\x0e\x32\x18.depgraph.v1.AlertStatus\x12\x12\n\ncycle_path\x18\x06 \x03(\t\x12\x0c\n\x04size\x18\x07 \x01(\x05\x42\x08\n\x06_actor\"K\n\x16ListAlertEventsRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"[\n\x17ListAlertEventsResponse\x12\'\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x17.depgraph.v1.AlertEvent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*\xff\x02\n\x0e\x41lertEventKind\x12 \n\x1c\x41LERT_EVENT_KIND_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x41LERT_EVENT_KIND_OPENED\x10\x01\x12!\n\x1d\x41LERT_EVENT_KIND_ACKNOWLEDGED\x10\x02\x12\x1d\n\x19\x41LERT_EVENT_KIND_RESOLVED\x10\x03\x12\x1d\n\x19\x41LERT_EVENT_KIND_REOPENED\x10\x04\x12\x1a\n\x16\x41LERT_EVENT_KIND_GROWN\x10\x05\x12\x1b\n\x17\x41LERT_EVENT_KIND_SHRUNK\x10\x06\x12\x1b\n\x17\x41LERT_EVENT_KIND_MERGED\x10\x07\x12\x1a\n\x16\x41LERT_EVENT_KIND_SPLIT\x10\x08\x12$\n ALERT_EVENT_KIND_WITNESS_CHANGED\x10\t\x12\x19\n\x15\x41LERT_EVENT_KIND_GONE\x10\n\x12\x1a\n\x16\x41LERT_EVENT_KIND_FOUND\x10\x0b\x32\xdb\x04\n\x0c\x41lertService\x12P\n\x0b\x43reateAlert\x12\x1f.depgraph.v1.CreateAlertRequest\x1a .depgraph.v1.CreateAlertResponse\x12G\n\x08GetAlert\x12\x1c.depgraph.v1.GetAlertRequest\x1a\x1d.depgraph.v1.GetAlertResponse\x12M\n\nListAlerts\x12\x1e.depgraph.v1.ListAlertsRequest\x1a\x1f.depgraph.v1.ListAlertsResponse\x12_\n\x10\x41\x63knowledgeAlert\x12$.depgraph.v1.AcknowledgeAlertRequest\x1a%.depgraph.v1.AcknowledgeAlertResponse\x12S\n\x0cResolveAlert\x12 .depgraph.v1.ResolveAlertRequest\x1a!.depgraph.v1.ResolveAlertResponse\x12M\n\nCheckCycle\x12\x1e.depgraph.v1.CheckCycleRequest\x1a\x1f.depgraph.v1.CheckCycleResponse\x12\\\n\x0fListAlertEvents\x12#.depgraph.v1.ListAlertEventsRequest\x1a$.depgraph.v1.ListAlertEventsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'depgraph.v1.alert_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CREATEALERTREQUEST']._serialized_start=73
-  _globals['_CREATEALERTREQUEST']._serialized_end=113
-  _globals['_CREATEALERTRESPONSE']._serialized_start=115
-  _globals['_CREATEALERTRESPONSE']._serialized_end=207
-  _globals['_GETALERTREQUEST']._serialized_start=209
-  _globals['_GETALERTREQUEST']._serialized_end=238
-  _globals['_GETALERTRESPONSE']._serialized_start=240
-  _globals['_GETALERTRESPONSE']._serialized_end=311
-  _globals['_LISTALERTSREQUEST']._serialized_start=313
-  _globals['_LISTALERTSREQUEST']._serialized_end=413
-  _globals['_LISTALERTSRESPONSE']._serialized_start=415
-  _globals['_LISTALERTSRESPONSE']._serialized_end=514
-  _globals['_ACKNOWLEDGEALERTREQUEST']._serialized_start=516
-  _globals['_ACKNOWLEDGEALERTREQUEST']._serialized_end=578
-  _globals['_ACKNOWLEDGEALERTRESPONSE']._serialized_start=580
-  _globals['_ACKNOWLEDGEALERTRESPONSE']._serialized_end=677
-  _globals['_RESOLVEALERTREQUEST']._serialized_start=679
-  _globals['_RESOLVEALERTREQUEST']._serialized_end=738
-  _globals['_RESOLVEALERTRESPONSE']._serialized_start=740
-  _globals['_RESOLVEALERTRESPONSE']._serialized_end=833
-  _globals['_CHECKCYCLEREQUEST']._serialized_start=835
-  _globals['_CHECKCYCLEREQUEST']._serialized_end=874
-  _globals['_CHECKCYCLERESPONSE']._serialized_start=876
-  _globals['_CHECKCYCLERESPONSE']._serialized_end=965
-  _globals['_ALERTSERVICE']._serialized_start=968
-  _globals['_ALERTSERVICE']._serialized_end=1477
+  _globals['_ALERTEVENTKIND']._serialized_start=1417
+  _globals['_ALERTEVENTKIND']._serialized_end=1800
+  _globals['_CREATEALERTREQUEST']._serialized_start=106
+  _globals['_CREATEALERTREQUEST']._serialized_end=146
+  _globals['_CREATEALERTRESPONSE']._serialized_start=148
+  _globals['_CREATEALERTRESPONSE']._serialized_end=240
+  _globals['_GETALERTREQUEST']._serialized_start=242
+  _globals['_GETALERTREQUEST']._serialized_end=271
+  _globals['_GETALERTRESPONSE']._serialized_start=273
+  _globals['_GETALERTRESPONSE']._serialized_end=344
+  _globals['_LISTALERTSREQUEST']._serialized_start=346
+  _globals['_LISTALERTSREQUEST']._serialized_end=466
+  _globals['_LISTALERTSRESPONSE']._serialized_start=468
+  _globals['_LISTALERTSRESPONSE']._serialized_end=567
+  _globals['_ACKNOWLEDGEALERTREQUEST']._serialized_start=569
+  _globals['_ACKNOWLEDGEALERTREQUEST']._serialized_end=631
+  _globals['_ACKNOWLEDGEALERTRESPONSE']._serialized_start=633
+  _globals['_ACKNOWLEDGEALERTRESPONSE']._serialized_end=730
+  _globals['_RESOLVEALERTREQUEST']._serialized_start=732
+  _globals['_RESOLVEALERTREQUEST']._serialized_end=791
+  _globals['_RESOLVEALERTRESPONSE']._serialized_start=793
+  _globals['_RESOLVEALERTRESPONSE']._serialized_end=886
+  _globals['_CHECKCYCLEREQUEST']._serialized_start=888
+  _globals['_CHECKCYCLEREQUEST']._serialized_end=927
+  _globals['_CHECKCYCLERESPONSE']._serialized_start=929
+  _globals['_CHECKCYCLERESPONSE']._serialized_end=1018
+  _globals['_ALERTEVENT']._serialized_start=1021
+  _globals['_ALERTEVENT']._serialized_end=1244
+  _globals['_LISTALERTEVENTSREQUEST']._serialized_start=1246
+  _globals['_LISTALERTEVENTSREQUEST']._serialized_end=1321
+  _globals['_LISTALERTEVENTSRESPONSE']._serialized_start=1323
+  _globals['_LISTALERTEVENTSRESPONSE']._serialized_end=1414
+  _globals['_ALERTSERVICE']._serialized_start=1803
+  _globals['_ALERTSERVICE']._serialized_end=2406
 # @@protoc_insertion_point(module_scope)

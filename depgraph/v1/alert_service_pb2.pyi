@@ -7,7 +7,9 @@ from collections import abc as _abc
 from depgraph.v1 import types_pb2 as _types_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -18,6 +20,66 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _AlertEventKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AlertEventKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AlertEventKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ALERT_EVENT_KIND_UNSPECIFIED: _AlertEventKind.ValueType  # 0
+    """ALERT_EVENT_KIND_UNSPECIFIED is never sent."""
+    ALERT_EVENT_KIND_OPENED: _AlertEventKind.ValueType  # 1
+    """ALERT_EVENT_KIND_OPENED: the alert was written first."""
+    ALERT_EVENT_KIND_ACKNOWLEDGED: _AlertEventKind.ValueType  # 2
+    """ALERT_EVENT_KIND_ACKNOWLEDGED by somebody, or handed over."""
+    ALERT_EVENT_KIND_RESOLVED: _AlertEventKind.ValueType  # 3
+    """ALERT_EVENT_KIND_RESOLVED by somebody, or by detection because the component is gone or was merged."""
+    ALERT_EVENT_KIND_REOPENED: _AlertEventKind.ValueType  # 4
+    """ALERT_EVENT_KIND_REOPENED: the component is back, or has grown since somebody resolved the alert."""
+    ALERT_EVENT_KIND_GROWN: _AlertEventKind.ValueType  # 5
+    """ALERT_EVENT_KIND_GROWN: the component gained members."""
+    ALERT_EVENT_KIND_SHRUNK: _AlertEventKind.ValueType  # 6
+    """ALERT_EVENT_KIND_SHRUNK: the component lost members."""
+    ALERT_EVENT_KIND_MERGED: _AlertEventKind.ValueType  # 7
+    """ALERT_EVENT_KIND_MERGED: components of other alerts became part of this one."""
+    ALERT_EVENT_KIND_SPLIT: _AlertEventKind.ValueType  # 8
+    """ALERT_EVENT_KIND_SPLIT: the component fell apart; this alert stays with the largest part, the note names the alerts of the others."""
+    ALERT_EVENT_KIND_WITNESS_CHANGED: _AlertEventKind.ValueType  # 9
+    """ALERT_EVENT_KIND_WITNESS_CHANGED: another cycle stands for the component now."""
+    ALERT_EVENT_KIND_GONE: _AlertEventKind.ValueType  # 10
+    """ALERT_EVENT_KIND_GONE: the component of an alert that somebody had resolved is gone."""
+    ALERT_EVENT_KIND_FOUND: _AlertEventKind.ValueType  # 11
+    """ALERT_EVENT_KIND_FOUND: detection found the cycle of an alert that somebody had created, and keeps it from now on."""
+
+class AlertEventKind(_AlertEventKind, metaclass=_AlertEventKindEnumTypeWrapper):
+    """AlertEventKind says what happened to an alert."""
+
+ALERT_EVENT_KIND_UNSPECIFIED: AlertEventKind.ValueType  # 0
+"""ALERT_EVENT_KIND_UNSPECIFIED is never sent."""
+ALERT_EVENT_KIND_OPENED: AlertEventKind.ValueType  # 1
+"""ALERT_EVENT_KIND_OPENED: the alert was written first."""
+ALERT_EVENT_KIND_ACKNOWLEDGED: AlertEventKind.ValueType  # 2
+"""ALERT_EVENT_KIND_ACKNOWLEDGED by somebody, or handed over."""
+ALERT_EVENT_KIND_RESOLVED: AlertEventKind.ValueType  # 3
+"""ALERT_EVENT_KIND_RESOLVED by somebody, or by detection because the component is gone or was merged."""
+ALERT_EVENT_KIND_REOPENED: AlertEventKind.ValueType  # 4
+"""ALERT_EVENT_KIND_REOPENED: the component is back, or has grown since somebody resolved the alert."""
+ALERT_EVENT_KIND_GROWN: AlertEventKind.ValueType  # 5
+"""ALERT_EVENT_KIND_GROWN: the component gained members."""
+ALERT_EVENT_KIND_SHRUNK: AlertEventKind.ValueType  # 6
+"""ALERT_EVENT_KIND_SHRUNK: the component lost members."""
+ALERT_EVENT_KIND_MERGED: AlertEventKind.ValueType  # 7
+"""ALERT_EVENT_KIND_MERGED: components of other alerts became part of this one."""
+ALERT_EVENT_KIND_SPLIT: AlertEventKind.ValueType  # 8
+"""ALERT_EVENT_KIND_SPLIT: the component fell apart; this alert stays with the largest part, the note names the alerts of the others."""
+ALERT_EVENT_KIND_WITNESS_CHANGED: AlertEventKind.ValueType  # 9
+"""ALERT_EVENT_KIND_WITNESS_CHANGED: another cycle stands for the component now."""
+ALERT_EVENT_KIND_GONE: AlertEventKind.ValueType  # 10
+"""ALERT_EVENT_KIND_GONE: the component of an alert that somebody had resolved is gone."""
+ALERT_EVENT_KIND_FOUND: AlertEventKind.ValueType  # 11
+"""ALERT_EVENT_KIND_FOUND: detection found the cycle of an alert that somebody had created, and keeps it from now on."""
+Global___AlertEventKind: _TypeAlias = AlertEventKind  # noqa: Y015
 
 @_typing.final
 class CreateAlertRequest(_message.Message):
@@ -126,22 +188,26 @@ class ListAlertsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
+    SERVICE_ID_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """page_size is the most alerts to return, 0–1,000; 0 = 100. A page may hold fewer and still not be the last."""
     page_token: _builtins.str
     """page_token of the page before; empty = the first. The filter must be that of the call that gave it."""
     status: _types_pb2.AlertStatus.ValueType
     """status keeps the alerts in one stage of life. UNSPECIFIED = all."""
+    service_id: _builtins.str
+    """service_id keeps the alerts whose component, or cycle, this service is a member of, by business name; empty = all."""
     def __init__(
         self,
         *,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
         status: _types_pb2.AlertStatus.ValueType = ...,
+        service_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "service_id", b"service_id", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -334,3 +400,113 @@ class CheckCycleResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CheckCycleResponse: _TypeAlias = CheckCycleResponse  # noqa: Y015
+
+@_typing.final
+class AlertEvent(_message.Message):
+    """AlertEvent is one thing that happened to an alert."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    EVENT_TIME_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    CYCLE_PATH_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    kind: Global___AlertEventKind.ValueType
+    """kind of event."""
+    actor: _builtins.str
+    """actor: who acknowledged; "detection" for what detection did. Unset when not known."""
+    note: _builtins.str
+    """note: resolution notes, or which change of the graph did it."""
+    status: _types_pb2.AlertStatus.ValueType
+    """status of the alert afterwards."""
+    size: _builtins.int
+    """size of the component afterwards."""
+    @_builtins.property
+    def event_time(self) -> _timestamp_pb2.Timestamp:
+        """event_time is when it was written."""
+
+    @_builtins.property
+    def cycle_path(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """cycle_path of the alert afterwards."""
+
+    def __init__(
+        self,
+        *,
+        kind: Global___AlertEventKind.ValueType = ...,
+        event_time: _timestamp_pb2.Timestamp | None = ...,
+        actor: _builtins.str | None = ...,
+        note: _builtins.str = ...,
+        status: _types_pb2.AlertStatus.ValueType = ...,
+        cycle_path: _abc.Iterable[_builtins.str] | None = ...,
+        size: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_actor", b"_actor", "actor", b"actor", "event_time", b"event_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_actor", b"_actor", "actor", b"actor", "cycle_path", b"cycle_path", "event_time", b"event_time", "kind", b"kind", "note", b"note", "size", b"size", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__actor: _TypeAlias = _typing.Literal["actor"]  # noqa: Y015
+    _WhichOneofArgType__actor: _TypeAlias = _typing.Literal["_actor", b"_actor"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__actor) -> _WhichOneofReturnType__actor | None: ...
+
+Global___AlertEvent: _TypeAlias = AlertEvent  # noqa: Y015
+
+@_typing.final
+class ListAlertEventsRequest(_message.Message):
+    """ListAlertEventsRequest names an alert, and which page of its history."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """id of the alert, the UUID as text."""
+    page_size: _builtins.int
+    """page_size is the most events to return, 0–1,000; 0 = 100. A page may hold fewer and still not be the last."""
+    page_token: _builtins.str
+    """page_token of the page before; empty = the first. The id must be that of the call that gave it."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAlertEventsRequest: _TypeAlias = ListAlertEventsRequest  # noqa: Y015
+
+@_typing.final
+class ListAlertEventsResponse(_message.Message):
+    """ListAlertEventsResponse is a page of history."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """next_page_token for the next page; empty = this was the last."""
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___AlertEvent]:
+        """events, oldest first."""
+
+    def __init__(
+        self,
+        *,
+        events: _abc.Iterable[Global___AlertEvent] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAlertEventsResponse: _TypeAlias = ListAlertEventsResponse  # noqa: Y015

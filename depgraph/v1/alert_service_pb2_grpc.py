@@ -28,6 +28,11 @@ if _version_not_supported:
 class AlertServiceStub:
     """AlertService keeps the circular-dependency alerts: open, then acknowledged, then resolved. One cycle has one alert, whichever of
     its services it is written from.
+
+    Detection opens one alert for each cyclic component of the graph (over fresh dependencies of enough confidence), and keeps it: a component that grows, shrinks
+    or has another witness keeps its alert and status; of components that merge one alert goes on; one that falls apart leaves it to its largest part. An
+    alert whose component is gone is resolved with a note of what did it, and reopened if the component comes back. One that somebody
+    resolved while the component is there stays resolved until the component grows, or is gone and comes back.
     """
 
     def __init__(self, channel):
@@ -66,11 +71,21 @@ class AlertServiceStub:
                 request_serializer=depgraph_dot_v1_dot_alert__service__pb2.CheckCycleRequest.SerializeToString,
                 response_deserializer=depgraph_dot_v1_dot_alert__service__pb2.CheckCycleResponse.FromString,
                 _registered_method=True)
+        self.ListAlertEvents = channel.unary_unary(
+                '/depgraph.v1.AlertService/ListAlertEvents',
+                request_serializer=depgraph_dot_v1_dot_alert__service__pb2.ListAlertEventsRequest.SerializeToString,
+                response_deserializer=depgraph_dot_v1_dot_alert__service__pb2.ListAlertEventsResponse.FromString,
+                _registered_method=True)
 
 
 class AlertServiceServicer:
     """AlertService keeps the circular-dependency alerts: open, then acknowledged, then resolved. One cycle has one alert, whichever of
     its services it is written from.
+
+    Detection opens one alert for each cyclic component of the graph (over fresh dependencies of enough confidence), and keeps it: a component that grows, shrinks
+    or has another witness keeps its alert and status; of components that merge one alert goes on; one that falls apart leaves it to its largest part. An
+    alert whose component is gone is resolved with a note of what did it, and reopened if the component comes back. One that somebody
+    resolved while the component is there stays resolved until the component grows, or is gone and comes back.
     """
 
     def CreateAlert(self, request, context):
@@ -115,6 +130,13 @@ class AlertServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListAlertEvents(self, request, context):
+        """ListAlertEvents returns the history of an alert, oldest first, page by page. NOT_FOUND when there is no such alert.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AlertServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -148,6 +170,11 @@ def add_AlertServiceServicer_to_server(servicer, server):
                     request_deserializer=depgraph_dot_v1_dot_alert__service__pb2.CheckCycleRequest.FromString,
                     response_serializer=depgraph_dot_v1_dot_alert__service__pb2.CheckCycleResponse.SerializeToString,
             ),
+            'ListAlertEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAlertEvents,
+                    request_deserializer=depgraph_dot_v1_dot_alert__service__pb2.ListAlertEventsRequest.FromString,
+                    response_serializer=depgraph_dot_v1_dot_alert__service__pb2.ListAlertEventsResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'depgraph.v1.AlertService', rpc_method_handlers)
@@ -159,6 +186,11 @@ def add_AlertServiceServicer_to_server(servicer, server):
 class AlertService:
     """AlertService keeps the circular-dependency alerts: open, then acknowledged, then resolved. One cycle has one alert, whichever of
     its services it is written from.
+
+    Detection opens one alert for each cyclic component of the graph (over fresh dependencies of enough confidence), and keeps it: a component that grows, shrinks
+    or has another witness keeps its alert and status; of components that merge one alert goes on; one that falls apart leaves it to its largest part. An
+    alert whose component is gone is resolved with a note of what did it, and reopened if the component comes back. One that somebody
+    resolved while the component is there stays resolved until the component grows, or is gone and comes back.
     """
 
     @staticmethod
@@ -313,6 +345,33 @@ class AlertService:
             '/depgraph.v1.AlertService/CheckCycle',
             depgraph_dot_v1_dot_alert__service__pb2.CheckCycleRequest.SerializeToString,
             depgraph_dot_v1_dot_alert__service__pb2.CheckCycleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAlertEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/depgraph.v1.AlertService/ListAlertEvents',
+            depgraph_dot_v1_dot_alert__service__pb2.ListAlertEventsRequest.SerializeToString,
+            depgraph_dot_v1_dot_alert__service__pb2.ListAlertEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,

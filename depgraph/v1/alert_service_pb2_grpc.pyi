@@ -29,6 +29,11 @@ GRPC_VERSION: str
 class AlertServiceStub:
     """AlertService keeps the circular-dependency alerts: open, then acknowledged, then resolved. One cycle has one alert, whichever of
     its services it is written from.
+
+    Detection opens one alert for each cyclic component of the graph (over fresh dependencies of enough confidence), and keeps it: a component that grows, shrinks
+    or has another witness keeps its alert and status; of components that merge one alert goes on; one that falls apart leaves it to its largest part. An
+    alert whose component is gone is resolved with a note of what did it, and reopened if the component comes back. One that somebody
+    resolved while the component is there stays resolved until the component grows, or is gone and comes back.
     """
 
     @_typing.overload
@@ -47,11 +52,18 @@ class AlertServiceStub:
     """ResolveAlert closes it. FAILED_PRECONDITION when that was done before."""
     CheckCycle: _grpc.UnaryUnaryMultiCallable[_alert_service_pb2.CheckCycleRequest, _alert_service_pb2.CheckCycleResponse]
     """CheckCycle tells whether a cycle has an alert, whichever of its services it is written from."""
+    ListAlertEvents: _grpc.UnaryUnaryMultiCallable[_alert_service_pb2.ListAlertEventsRequest, _alert_service_pb2.ListAlertEventsResponse]
+    """ListAlertEvents returns the history of an alert, oldest first, page by page. NOT_FOUND when there is no such alert."""
 
 @_typing.type_check_only
 class AlertServiceAsyncStub(AlertServiceStub):
     """AlertService keeps the circular-dependency alerts: open, then acknowledged, then resolved. One cycle has one alert, whichever of
     its services it is written from.
+
+    Detection opens one alert for each cyclic component of the graph (over fresh dependencies of enough confidence), and keeps it: a component that grows, shrinks
+    or has another witness keeps its alert and status; of components that merge one alert goes on; one that falls apart leaves it to its largest part. An
+    alert whose component is gone is resolved with a note of what did it, and reopened if the component comes back. One that somebody
+    resolved while the component is there stays resolved until the component grows, or is gone and comes back.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -67,10 +79,17 @@ class AlertServiceAsyncStub(AlertServiceStub):
     """ResolveAlert closes it. FAILED_PRECONDITION when that was done before."""
     CheckCycle: _aio.UnaryUnaryMultiCallable[_alert_service_pb2.CheckCycleRequest, _alert_service_pb2.CheckCycleResponse]  # type: ignore[assignment]
     """CheckCycle tells whether a cycle has an alert, whichever of its services it is written from."""
+    ListAlertEvents: _aio.UnaryUnaryMultiCallable[_alert_service_pb2.ListAlertEventsRequest, _alert_service_pb2.ListAlertEventsResponse]  # type: ignore[assignment]
+    """ListAlertEvents returns the history of an alert, oldest first, page by page. NOT_FOUND when there is no such alert."""
 
 class AlertServiceServicer(metaclass=_abc_1.ABCMeta):
     """AlertService keeps the circular-dependency alerts: open, then acknowledged, then resolved. One cycle has one alert, whichever of
     its services it is written from.
+
+    Detection opens one alert for each cyclic component of the graph (over fresh dependencies of enough confidence), and keeps it: a component that grows, shrinks
+    or has another witness keeps its alert and status; of components that merge one alert goes on; one that falls apart leaves it to its largest part. An
+    alert whose component is gone is resolved with a note of what did it, and reopened if the component comes back. One that somebody
+    resolved while the component is there stays resolved until the component grows, or is gone and comes back.
     """
 
     @_abc_1.abstractmethod
@@ -120,5 +139,13 @@ class AlertServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_alert_service_pb2.CheckCycleResponse, _abc.Awaitable[_alert_service_pb2.CheckCycleResponse]]:
         """CheckCycle tells whether a cycle has an alert, whichever of its services it is written from."""
+
+    @_abc_1.abstractmethod
+    def ListAlertEvents(
+        self,
+        request: _alert_service_pb2.ListAlertEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_alert_service_pb2.ListAlertEventsResponse, _abc.Awaitable[_alert_service_pb2.ListAlertEventsResponse]]:
+        """ListAlertEvents returns the history of an alert, oldest first, page by page. NOT_FOUND when there is no such alert."""
 
 def add_AlertServiceServicer_to_server(servicer: AlertServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

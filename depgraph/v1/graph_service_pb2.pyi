@@ -139,6 +139,34 @@ stream only when the first watcher comes while the server reads the whole graph 
 """
 Global___WatchEvent: _TypeAlias = WatchEvent  # noqa: Y015
 
+class _DetectionRole:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DetectionRoleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DetectionRole.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DETECTION_ROLE_UNSPECIFIED: _DetectionRole.ValueType  # 0
+    """DETECTION_ROLE_UNSPECIFIED is never sent."""
+    DETECTION_ROLE_WRITER: _DetectionRole.ValueType  # 1
+    """DETECTION_ROLE_WRITER: this replica keeps the alerts."""
+    DETECTION_ROLE_STANDBY: _DetectionRole.ValueType  # 2
+    """DETECTION_ROLE_STANDBY: another replica does; this one takes over when that ends."""
+    DETECTION_ROLE_OFF: _DetectionRole.ValueType  # 3
+    """DETECTION_ROLE_OFF: this replica was started without detection."""
+
+class DetectionRole(_DetectionRole, metaclass=_DetectionRoleEnumTypeWrapper):
+    """DetectionRole says what a replica does for the alerts."""
+
+DETECTION_ROLE_UNSPECIFIED: DetectionRole.ValueType  # 0
+"""DETECTION_ROLE_UNSPECIFIED is never sent."""
+DETECTION_ROLE_WRITER: DetectionRole.ValueType  # 1
+"""DETECTION_ROLE_WRITER: this replica keeps the alerts."""
+DETECTION_ROLE_STANDBY: DetectionRole.ValueType  # 2
+"""DETECTION_ROLE_STANDBY: another replica does; this one takes over when that ends."""
+DETECTION_ROLE_OFF: DetectionRole.ValueType  # 3
+"""DETECTION_ROLE_OFF: this replica was started without detection."""
+Global___DetectionRole: _TypeAlias = DetectionRole  # noqa: Y015
+
 @_typing.final
 class EdgeFilter(_message.Message):
     """EdgeFilter says which dependencies a walk may use. An empty list = all of that kind; UNSPECIFIED in a list is refused."""
@@ -193,6 +221,7 @@ class TraverseRequest(_message.Message):
     VIEW_FIELD_NUMBER: _builtins.int
     MAX_SERVICES_FIELD_NUMBER: _builtins.int
     CONSISTENCY_FIELD_NUMBER: _builtins.int
+    EFFECTIVE_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
     """service_id is the business name of the start. Required."""
     direction: Global___Direction.ValueType
@@ -205,6 +234,10 @@ class TraverseRequest(_message.Message):
     """view of the answer. Default FULL."""
     max_services: _builtins.int
     """max_services ends the walk after so many services, ≥ 0; 0 = no limit."""
+    effective: _builtins.bool
+    """effective walks over one effective dependency for each pair of services, what all sources that pass the filter's discovery_sources and
+    min_confidence say together, and returns those; the rest of the filter is asked of them. Default false.
+    """
     @_builtins.property
     def filter(self) -> Global___EdgeFilter:
         """filter for dependencies. Unset = all pass."""
@@ -224,10 +257,11 @@ class TraverseRequest(_message.Message):
         view: Global___TraversalView.ValueType = ...,
         max_services: _builtins.int = ...,
         consistency: _types_pb2.Consistency | None = ...,
+        effective: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "filter", b"filter"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "direction", b"direction", "filter", b"filter", "include_stale", b"include_stale", "max_depth", b"max_depth", "max_services", b"max_services", "service_id", b"service_id", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "direction", b"direction", "effective", b"effective", "filter", b"filter", "include_stale", b"include_stale", "max_depth", b"max_depth", "max_services", b"max_services", "service_id", b"service_id", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -245,6 +279,7 @@ class TraverseResponse(_message.Message):
     DEPENDENCIES_FIELD_NUMBER: _builtins.int
     TRUNCATED_FIELD_NUMBER: _builtins.int
     FRESHNESS_FIELD_NUMBER: _builtins.int
+    EFFECTIVE_DEPENDENCIES_FIELD_NUMBER: _builtins.int
     truncated: _builtins.bool
     """truncated is true exactly when max_services cut something off."""
     @_builtins.property
@@ -269,6 +304,10 @@ class TraverseResponse(_message.Message):
     def freshness(self) -> _types_pb2.Freshness:
         """freshness of the answer."""
 
+    @_builtins.property
+    def effective_dependencies(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.EffectiveDependency]:
+        """effective_dependencies instead of dependencies, when asked for."""
+
     def __init__(
         self,
         *,
@@ -278,10 +317,11 @@ class TraverseResponse(_message.Message):
         dependencies: _abc.Iterable[_types_pb2.Dependency] | None = ...,
         truncated: _builtins.bool = ...,
         freshness: _types_pb2.Freshness | None = ...,
+        effective_dependencies: _abc.Iterable[_types_pb2.EffectiveDependency] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["freshness", b"freshness"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dependencies", b"dependencies", "depths", b"depths", "freshness", b"freshness", "service_ids", b"service_ids", "services", b"services", "truncated", b"truncated"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dependencies", b"dependencies", "depths", b"depths", "effective_dependencies", b"effective_dependencies", "freshness", b"freshness", "service_ids", b"service_ids", "services", b"services", "truncated", b"truncated"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -301,6 +341,7 @@ class StreamTraverseRequest(_message.Message):
     VIEW_FIELD_NUMBER: _builtins.int
     MAX_SERVICES_FIELD_NUMBER: _builtins.int
     CONSISTENCY_FIELD_NUMBER: _builtins.int
+    EFFECTIVE_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
     """service_id is the business name of the start. Required."""
     direction: Global___Direction.ValueType
@@ -313,6 +354,10 @@ class StreamTraverseRequest(_message.Message):
     """view of the answer. Default FULL."""
     max_services: _builtins.int
     """max_services ends the walk after so many services, ≥ 0; 0 = no limit."""
+    effective: _builtins.bool
+    """effective walks over one effective dependency for each pair of services, what all sources that pass the filter's discovery_sources and
+    min_confidence say together, and returns those; the rest of the filter is asked of them. Default false.
+    """
     @_builtins.property
     def filter(self) -> Global___EdgeFilter:
         """filter for dependencies. Unset = all pass."""
@@ -332,10 +377,11 @@ class StreamTraverseRequest(_message.Message):
         view: Global___TraversalView.ValueType = ...,
         max_services: _builtins.int = ...,
         consistency: _types_pb2.Consistency | None = ...,
+        effective: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "filter", b"filter"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "direction", b"direction", "filter", b"filter", "include_stale", b"include_stale", "max_depth", b"max_depth", "max_services", b"max_services", "service_id", b"service_id", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "direction", b"direction", "effective", b"effective", "filter", b"filter", "include_stale", b"include_stale", "max_depth", b"max_depth", "max_services", b"max_services", "service_id", b"service_id", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -355,6 +401,7 @@ class StreamTraverseResponse(_message.Message):
     DEPENDENCIES_FIELD_NUMBER: _builtins.int
     TRUNCATED_FIELD_NUMBER: _builtins.int
     FRESHNESS_FIELD_NUMBER: _builtins.int
+    EFFECTIVE_DEPENDENCIES_FIELD_NUMBER: _builtins.int
     truncated: _builtins.bool
     """truncated is true exactly when max_services cut something off; the same in all parts."""
     @_builtins.property
@@ -377,6 +424,10 @@ class StreamTraverseResponse(_message.Message):
     def freshness(self) -> _types_pb2.Freshness:
         """freshness of the answer; in the first part only."""
 
+    @_builtins.property
+    def effective_dependencies(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.EffectiveDependency]:
+        """effective_dependencies instead of dependencies, when asked for."""
+
     def __init__(
         self,
         *,
@@ -386,10 +437,11 @@ class StreamTraverseResponse(_message.Message):
         dependencies: _abc.Iterable[_types_pb2.Dependency] | None = ...,
         truncated: _builtins.bool = ...,
         freshness: _types_pb2.Freshness | None = ...,
+        effective_dependencies: _abc.Iterable[_types_pb2.EffectiveDependency] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["freshness", b"freshness"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dependencies", b"dependencies", "depths", b"depths", "freshness", b"freshness", "service_ids", b"service_ids", "services", b"services", "truncated", b"truncated"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dependencies", b"dependencies", "depths", b"depths", "effective_dependencies", b"effective_dependencies", "freshness", b"freshness", "service_ids", b"service_ids", "services", b"services", "truncated", b"truncated"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -951,6 +1003,42 @@ class Audit(_message.Message):
 Global___Audit: _TypeAlias = Audit  # noqa: Y015
 
 @_typing.final
+class Detection(_message.Message):
+    """Detection tells how the alerts follow the graph."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROLE_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    WRITE_TIME_FIELD_NUMBER: _builtins.int
+    CYCLE_COUNT_FIELD_NUMBER: _builtins.int
+    role: Global___DetectionRole.ValueType
+    """role of this replica."""
+    revision: _builtins.str
+    """revision up to which alerts are level with the graph. Of the writer only."""
+    cycle_count: _builtins.int
+    """cycle_count of cyclic components as of revision. Of the writer only."""
+    @_builtins.property
+    def write_time(self) -> _timestamp_pb2.Timestamp:
+        """write_time is when alerts were last written. Of the writer only; unset before the first."""
+
+    def __init__(
+        self,
+        *,
+        role: Global___DetectionRole.ValueType = ...,
+        revision: _builtins.str = ...,
+        write_time: _timestamp_pb2.Timestamp | None = ...,
+        cycle_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["write_time", b"write_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cycle_count", b"cycle_count", "revision", b"revision", "role", b"role", "write_time", b"write_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Detection: _TypeAlias = Detection  # noqa: Y015
+
+@_typing.final
 class GetStatusResponse(_message.Message):
     """GetStatusResponse tells how large and how fresh this replica's graph is."""
 
@@ -972,6 +1060,7 @@ class GetStatusResponse(_message.Message):
     CHANGE_LOG_ROWS_FIELD_NUMBER: _builtins.int
     WORKER_FIELD_NUMBER: _builtins.int
     WORKER_COUNT_FIELD_NUMBER: _builtins.int
+    DETECTION_FIELD_NUMBER: _builtins.int
     service_count: _builtins.int
     """service_count in memory."""
     dependency_count: _builtins.int
@@ -1018,6 +1107,10 @@ class GetStatusResponse(_message.Message):
     def last_audit(self) -> Global___Audit:
         """last_audit of memory against the tables. Unset before the first."""
 
+    @_builtins.property
+    def detection(self) -> Global___Detection:
+        """detection of cycles: how the alerts follow the graph."""
+
     def __init__(
         self,
         *,
@@ -1037,10 +1130,11 @@ class GetStatusResponse(_message.Message):
         change_log_rows: _builtins.int = ...,
         worker: _builtins.int = ...,
         worker_count: _builtins.int = ...,
+        detection: Global___Detection | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["freshness", b"freshness", "last_audit", b"last_audit", "start_time", b"start_time", "warm_duration", b"warm_duration"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["detection", b"detection", "freshness", b"freshness", "last_audit", b"last_audit", "start_time", b"start_time", "warm_duration", b"warm_duration"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["change_log_rows", b"change_log_rows", "dependency_count", b"dependency_count", "feed_state", b"feed_state", "freshness", b"freshness", "last_audit", b"last_audit", "last_ingestions", b"last_ingestions", "problems", b"problems", "server_version", b"server_version", "service_count", b"service_count", "stale_dependency_count", b"stale_dependency_count", "start_time", b"start_time", "waiting_dependency_count", b"waiting_dependency_count", "warm_count", b"warm_count", "warm_duration", b"warm_duration", "worker", b"worker", "worker_count", b"worker_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change_log_rows", b"change_log_rows", "dependency_count", b"dependency_count", "detection", b"detection", "feed_state", b"feed_state", "freshness", b"freshness", "last_audit", b"last_audit", "last_ingestions", b"last_ingestions", "problems", b"problems", "server_version", b"server_version", "service_count", b"service_count", "stale_dependency_count", b"stale_dependency_count", "start_time", b"start_time", "waiting_dependency_count", b"waiting_dependency_count", "warm_count", b"warm_count", "warm_duration", b"warm_duration", "worker", b"worker", "worker_count", b"worker_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

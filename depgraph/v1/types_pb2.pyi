@@ -385,6 +385,11 @@ class CircularDependencyAlert(_message.Message):
     ACKNOWLEDGED_BY_FIELD_NUMBER: _builtins.int
     RESOLUTION_NOTES_FIELD_NUMBER: _builtins.int
     DETECT_TIME_FIELD_NUMBER: _builtins.int
+    MEMBERS_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    DETECTED_FIELD_NUMBER: _builtins.int
+    IS_PRESENT_FIELD_NUMBER: _builtins.int
+    UPDATE_TIME_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """id is the row's UUID as text."""
     status: Global___AlertStatus.ValueType
@@ -393,13 +398,29 @@ class CircularDependencyAlert(_message.Message):
     """acknowledged_by names who looks after it. Unset until acknowledged."""
     resolution_notes: _builtins.str
     """resolution_notes say how it ended. Unset until resolved."""
+    size: _builtins.int
+    """size is the number of members; 0 for an alert that detection does not keep."""
+    detected: _builtins.bool
+    """detected is true when detection keeps the alert, because it found the cycle in the graph. Output only."""
+    is_present: _builtins.bool
+    """is_present is true while the component is in the graph, as last seen by detection."""
     @_builtins.property
     def cycle_path(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """cycle_path holds at least two distinct business names in call order; the last calls the first."""
 
     @_builtins.property
     def detect_time(self) -> _timestamp_pb2.Timestamp:
-        """detect_time is when the cycle was found."""
+        """detect_time is when the cycle was found first."""
+
+    @_builtins.property
+    def members(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """members of the component that the cycle stands for, by business name, sorted by code point; the first 1,000 of them. As last seen by detection;
+        empty for an alert that detection does not keep.
+        """
+
+    @_builtins.property
+    def update_time(self) -> _timestamp_pb2.Timestamp:
+        """update_time is when the alert last changed."""
 
     def __init__(
         self,
@@ -410,10 +431,15 @@ class CircularDependencyAlert(_message.Message):
         acknowledged_by: _builtins.str | None = ...,
         resolution_notes: _builtins.str | None = ...,
         detect_time: _timestamp_pb2.Timestamp | None = ...,
+        members: _abc.Iterable[_builtins.str] | None = ...,
+        size: _builtins.int = ...,
+        detected: _builtins.bool = ...,
+        is_present: _builtins.bool = ...,
+        update_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_acknowledged_by", b"_acknowledged_by", "_resolution_notes", b"_resolution_notes", "acknowledged_by", b"acknowledged_by", "detect_time", b"detect_time", "resolution_notes", b"resolution_notes"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_acknowledged_by", b"_acknowledged_by", "_resolution_notes", b"_resolution_notes", "acknowledged_by", b"acknowledged_by", "detect_time", b"detect_time", "resolution_notes", b"resolution_notes", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_acknowledged_by", b"_acknowledged_by", "_resolution_notes", b"_resolution_notes", "acknowledged_by", b"acknowledged_by", "cycle_path", b"cycle_path", "detect_time", b"detect_time", "id", b"id", "resolution_notes", b"resolution_notes", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_acknowledged_by", b"_acknowledged_by", "_resolution_notes", b"_resolution_notes", "acknowledged_by", b"acknowledged_by", "cycle_path", b"cycle_path", "detect_time", b"detect_time", "detected", b"detected", "id", b"id", "is_present", b"is_present", "members", b"members", "resolution_notes", b"resolution_notes", "size", b"size", "status", b"status", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__acknowledged_by: _TypeAlias = _typing.Literal["acknowledged_by"]  # noqa: Y015
     _WhichOneofArgType__acknowledged_by: _TypeAlias = _typing.Literal["_acknowledged_by", b"_acknowledged_by"]  # noqa: Y015
@@ -425,6 +451,120 @@ class CircularDependencyAlert(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__resolution_notes) -> _WhichOneofReturnType__resolution_notes | None: ...
 
 Global___CircularDependencyAlert: _TypeAlias = CircularDependencyAlert  # noqa: Y015
+
+@_typing.final
+class FieldProvenance(_message.Message):
+    """FieldProvenance tells which source a field of an effective dependency comes from."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIELD_FIELD_NUMBER: _builtins.int
+    DISCOVERY_SOURCE_FIELD_NUMBER: _builtins.int
+    DEPENDENCY_ID_FIELD_NUMBER: _builtins.int
+    field: _builtins.str
+    """field by its name in EffectiveDependency, such as "timeout_ms"."""
+    discovery_source: Global___DiscoverySource.ValueType
+    """discovery_source that won it."""
+    dependency_id: _builtins.str
+    """dependency_id of the dependency it comes from."""
+    def __init__(
+        self,
+        *,
+        field: _builtins.str = ...,
+        discovery_source: Global___DiscoverySource.ValueType = ...,
+        dependency_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dependency_id", b"dependency_id", "discovery_source", b"discovery_source", "field", b"field"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FieldProvenance: _TypeAlias = FieldProvenance  # noqa: Y015
+
+@_typing.final
+class EffectiveDependency(_message.Message):
+    """EffectiveDependency is what all sources together say about a pair of services: for each field, the word of the first source that has one, in the order
+    MANUAL, SERVICE_MESH, OTEL_SERVICE_GRAPH, KUBERNETES; of equal ones that of higher confidence, then that observed last. A stale dependency comes after every
+    fresh one, and counts only where stale ones were asked for.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCE_SERVICE_ID_FIELD_NUMBER: _builtins.int
+    TARGET_SERVICE_ID_FIELD_NUMBER: _builtins.int
+    COMMUNICATION_MODE_FIELD_NUMBER: _builtins.int
+    CRITICALITY_FIELD_NUMBER: _builtins.int
+    PROTOCOL_FIELD_NUMBER: _builtins.int
+    TIMEOUT_MS_FIELD_NUMBER: _builtins.int
+    RETRY_CONFIG_FIELD_NUMBER: _builtins.int
+    CONFIDENCE_SCORE_FIELD_NUMBER: _builtins.int
+    LAST_OBSERVED_TIME_FIELD_NUMBER: _builtins.int
+    IS_STALE_FIELD_NUMBER: _builtins.int
+    DISCOVERY_SOURCES_FIELD_NUMBER: _builtins.int
+    PROVENANCE_FIELD_NUMBER: _builtins.int
+    source_service_id: _builtins.str
+    """source_service_id is the business name of the caller."""
+    target_service_id: _builtins.str
+    """target_service_id is the business name of the callee."""
+    communication_mode: Global___CommunicationMode.ValueType
+    """communication_mode: whether the caller waits."""
+    criticality: Global___DependencyCriticality.ValueType
+    """criticality for the caller."""
+    protocol: _builtins.str
+    """protocol spoken. Unset when no source knows."""
+    timeout_ms: _builtins.int
+    """timeout_ms of the caller. Unset when no source knows."""
+    confidence_score: _builtins.float
+    """confidence_score of the source that won, 0–1."""
+    is_stale: _builtins.bool
+    """is_stale is true when all sources are stale."""
+    @_builtins.property
+    def retry_config(self) -> Global___RetryConfig:
+        """retry_config of the caller. Unset when no source knows."""
+
+    @_builtins.property
+    def last_observed_time(self) -> _timestamp_pb2.Timestamp:
+        """last_observed_time is the latest of all sources."""
+
+    @_builtins.property
+    def discovery_sources(self) -> _containers.RepeatedScalarFieldContainer[Global___DiscoverySource.ValueType]:
+        """discovery_sources that know of it, in order of priority."""
+
+    @_builtins.property
+    def provenance(self) -> _containers.RepeatedCompositeFieldContainer[Global___FieldProvenance]:
+        """provenance of communication_mode, criticality, protocol, timeout_ms, retry_config, confidence_score and last_observed_time: one for each field that is set."""
+
+    def __init__(
+        self,
+        *,
+        source_service_id: _builtins.str = ...,
+        target_service_id: _builtins.str = ...,
+        communication_mode: Global___CommunicationMode.ValueType = ...,
+        criticality: Global___DependencyCriticality.ValueType = ...,
+        protocol: _builtins.str | None = ...,
+        timeout_ms: _builtins.int | None = ...,
+        retry_config: Global___RetryConfig | None = ...,
+        confidence_score: _builtins.float = ...,
+        last_observed_time: _timestamp_pb2.Timestamp | None = ...,
+        is_stale: _builtins.bool = ...,
+        discovery_sources: _abc.Iterable[Global___DiscoverySource.ValueType] | None = ...,
+        provenance: _abc.Iterable[Global___FieldProvenance] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_protocol", b"_protocol", "_timeout_ms", b"_timeout_ms", "last_observed_time", b"last_observed_time", "protocol", b"protocol", "retry_config", b"retry_config", "timeout_ms", b"timeout_ms"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_protocol", b"_protocol", "_timeout_ms", b"_timeout_ms", "communication_mode", b"communication_mode", "confidence_score", b"confidence_score", "criticality", b"criticality", "discovery_sources", b"discovery_sources", "is_stale", b"is_stale", "last_observed_time", b"last_observed_time", "protocol", b"protocol", "provenance", b"provenance", "retry_config", b"retry_config", "source_service_id", b"source_service_id", "target_service_id", b"target_service_id", "timeout_ms", b"timeout_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__protocol: _TypeAlias = _typing.Literal["protocol"]  # noqa: Y015
+    _WhichOneofArgType__protocol: _TypeAlias = _typing.Literal["_protocol", b"_protocol"]  # noqa: Y015
+    _WhichOneofReturnType__timeout_ms: _TypeAlias = _typing.Literal["timeout_ms"]  # noqa: Y015
+    _WhichOneofArgType__timeout_ms: _TypeAlias = _typing.Literal["_timeout_ms", b"_timeout_ms"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__protocol) -> _WhichOneofReturnType__protocol | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__timeout_ms) -> _WhichOneofReturnType__timeout_ms | None: ...
+
+Global___EffectiveDependency: _TypeAlias = EffectiveDependency  # noqa: Y015
 
 @_typing.final
 class Consistency(_message.Message):

@@ -1,4 +1,4 @@
-"""The gRPC server: four services of the contract, health and reflection, at one address."""
+"""The gRPC server: the services of the contract, health and reflection, at one address."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,6 +12,8 @@ from grpc_reflection.v1alpha import reflection
 from depgraph.v1 import (
     alert_service_pb2,
     alert_service_pb2_grpc,
+    analysis_service_pb2,
+    analysis_service_pb2_grpc,
     catalog_service_pb2,
     catalog_service_pb2_grpc,
     dependency_service_pb2,
@@ -24,6 +26,7 @@ from server.domain.health import FeedHealth
 from server.domain.ports import AlertStore, DependencyStore, ServiceStore
 from server.domain.workers import Peers
 from server.rpc.alert_servicer import AlertServicer
+from server.rpc.analysis_servicer import AnalysisServicer
 from server.rpc.catalog_servicer import CatalogServicer
 from server.rpc.dependency_servicer import DependencyServicer
 from server.rpc.graph_servicer import GraphServicer
@@ -36,12 +39,20 @@ CONTRACT = tuple(
     descriptor.services_by_name[name].full_name
     for descriptor, name in (
         (alert_service_pb2.DESCRIPTOR, "AlertService"),
+        (analysis_service_pb2.DESCRIPTOR, "AnalysisService"),
         (catalog_service_pb2.DESCRIPTOR, "CatalogService"),
         (dependency_service_pb2.DESCRIPTOR, "DependencyService"),
         (graph_service_pb2.DESCRIPTOR, "GraphService"),
     )
 )
-GRAPH_SERVICE = graph_service_pb2.DESCRIPTOR.services_by_name["GraphService"].full_name
+# Services that answer from memory.
+_FROM_MEMORY = tuple(
+    descriptor.services_by_name[name].full_name
+    for descriptor, name in (
+        (analysis_service_pb2.DESCRIPTOR, "AnalysisService"),
+        (graph_service_pb2.DESCRIPTOR, "GraphService"),
+    )
+)
 # The time that answers already given get to leave the process.
 _FLUSH = timedelta(seconds=1)
 _SECOND_MS = 1000
@@ -67,7 +78,7 @@ class RpcServer:
     One ``grpc.aio`` server; make it where the event loop runs.
 
     Listens from ``start`` on with health NOT_SERVING, until ``set_serving(serving=True)``; health is told for the server as a whole
-    (empty name) and for each service. GraphService is SERVING only while its answers can be trusted. ``observer`` hears of calls.
+    (empty name) and for each service. GraphService and AnalysisService are SERVING only while their answers can be trusted. ``observer`` hears of calls.
     ``reserved`` = it shares ``listen`` with others, for whom somebody keeps it (``listening.reserve``).
     """
 
@@ -115,14 +126,14 @@ class RpcServer:
         await self._tell_health()
 
     async def set_trusted(self, *, trusted: bool) -> None:
-        """Tell through the health of GraphService alone whether memory follows the tables; the server as a whole goes on."""
+        """Tell through the health of those that answer from memory whether memory follows the tables; the server as a whole goes on."""
         self._trusted = trusted
         await self._tell_health()
 
     async def _tell_health(self) -> None:
         kinds = health_pb2.HealthCheckResponse
         for name in (health.OVERALL_HEALTH, *CONTRACT):
-            serving = self._serving and (self._trusted or name != GRAPH_SERVICE)
+            serving = self._serving and (self._trusted or name not in _FROM_MEMORY)
             await self._health.set(name, kinds.SERVING if serving else kinds.NOT_SERVING)
 
     async def stop(self, grace: timedelta) -> None:
@@ -160,6 +171,9 @@ class RpcServer:
         )
         alert_service_pb2_grpc.add_AlertServiceServicer_to_server(
             AlertServicer(servicers.alerts, limits), server
+        )
+        analysis_service_pb2_grpc.add_AnalysisServiceServicer_to_server(
+            AnalysisServicer(servicers.live, limits), server
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         reflection.enable_server_reflection((*CONTRACT, health.SERVICE_NAME, reflection.SERVICE_NAME), server)

@@ -9,7 +9,8 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from tests.support.failures import failure_of
 
 CONTRACT = [
-    "depgraph.v1." + name for name in ("AlertService", "CatalogService", "DependencyService", "GraphService")
+    "depgraph.v1." + name
+    for name in ("AlertService", "AnalysisService", "CatalogService", "DependencyService", "GraphService")
 ]
 
 
