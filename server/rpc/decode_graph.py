@@ -54,8 +54,8 @@ def traverse_question(
         or request.HasField("consistency")
     ):
         return _checked_question(request)
-    edge_filter = _STALE_TOO if request.include_stale else _UNFILTERED
-    return TraverseQuestion(name, direction, depth, edge_filter, full, max_services, FROM_MEMORY)
+    passing = _STALE_TOO if request.include_stale else _UNFILTERED
+    return TraverseQuestion(name, direction, depth, passing, full, max_services, FROM_MEMORY)
 
 
 def _is_name(text: str) -> bool:
@@ -71,14 +71,14 @@ def _checked_question(
     depth = check.number("max_depth", request.max_depth, 0, MAX_DEPTH, f"0 = {DEFAULT_DEPTH}")
     view = check.optional_word("view", request.view, enums.TRAVERSAL_VIEW)
     max_services = check.at_least("max_services", request.max_services, 0)
-    edge_filter = _edge_filter(check, request.filter, include_stale=request.include_stale)
+    passing = edge_filter(check, request.filter, include_stale=request.include_stale)
     freshness = consistency(check, request.consistency)
     check.done()
     return TraverseQuestion(
         service_id=service_id,
         direction=Direction(direction),
         max_depth=depth or DEFAULT_DEPTH,
-        edge_filter=edge_filter,
+        edge_filter=passing,
         full=view != "ids",
         max_services=max_services,
         consistency=freshness,
@@ -138,7 +138,8 @@ def _require_true(check: Check, requirement: str, *, given: bool) -> None:
         check.add(f"consistency.{requirement}", "is false; set it to true, or leave consistency unset")
 
 
-def _edge_filter(check: Check, wanted: graph_service_pb2.EdgeFilter, *, include_stale: bool) -> EdgeFilter:
+def edge_filter(check: Check, wanted: graph_service_pb2.EdgeFilter, *, include_stale: bool) -> EdgeFilter:
+    """Read which dependencies count; unset = all but stale ones."""
     modes = _flags(check, "communication_modes", wanted.communication_modes, enums.COMMUNICATION_MODE)
     criticalities = _flags(check, "criticalities", wanted.criticalities, enums.DEPENDENCY_CRITICALITY)
     sources = _flags(check, "discovery_sources", wanted.discovery_sources, enums.DISCOVERY_SOURCE)
