@@ -1,0 +1,174 @@
+"""Work that exactly one process at a time does, whoever has the database's lock for it; another takes over when that one ends."""
+
+import asyncio
+import contextlib
+import math
+import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any, TypeAlias
+
+import asyncpg
+import structlog
+
+from server.store.failures import DRIVER_ERRORS
+from server.store.queries import query
+
+log = structlog.get_logger(__name__)
+
+RunnerConnection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+Work: TypeAlias = Callable[[RunnerConnection], Awaitable[None]]
+
+DETECTION_KEY, SWEEPER_KEY = 2, 3
+"""The second halves of the locks' keys; 1 is the feed's, for pruning. Migrations have a key of 64 bits, which is another space."""
+
+_TRY = query("single_runner_try")
+_NOTICE_LOST_CLIENTS = query("database_notice_lost_clients")
+_FIRST_BACKOFF = timedelta(milliseconds=100)
+_LONGEST_BACKOFF = timedelta(seconds=5)
+# Who held the lock for so long before it failed begins with short pauses again.
+_WENT_WELL_SECONDS = 30.0
+_JITTER = (0.5, 1.5)
+
+
+class SingleRunner:
+    """
+    Runs work while it holds an advisory lock, on the very connection that holds it: who has lost the lock can't write any more.
+
+    ``key`` tells the locks of one database apart. Whoever waits for the lock asks for it about every ``poll_interval``: a statement that waits would hold
+    a snapshot, and keep the database from cleaning up. No statement of the work may take longer than ``limit``. A holder that ends, however it does, is
+    followed within ``poll_interval`` or so; one whose machine vanishes without a word, within some ten seconds.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        name: str,
+        key: int,
+        limit: timedelta = timedelta(seconds=10),
+        poll_interval: timedelta = timedelta(seconds=1),
+    ) -> None:
+        self._url = url
+        self._name = name
+        self._key = key
+        self._limit = limit
+        self._poll_interval = poll_interval.total_seconds()
+        self._backoffs = 0
+        self.is_running = False
+        """Whether this process has the lock and does the work."""
+        self.failures = 0
+        """How often connecting or the work failed, since the process began."""
+        self.last_failure = ""
+        """What it failed with last; empty = it never did."""
+
+    async def run_forever(self, work: Work) -> None:
+        """
+        Wait for the lock, run ``work(connection)``, and begin anew when that ends or fails, until cancelled.
+
+        When the connection dies, the work is cancelled. A dead network is noticed by the next statement of the work only, which should
+        therefore have one every few seconds. After a failure there is a pause that doubles from 0.1 s to 5 s, of which a random part is waited.
+        """
+        while True:
+            began = time.monotonic()
+            try:
+                async with self._connected() as connection:
+                    await self._locked(connection)
+                    began = time.monotonic()
+                    await self._hold(connection, work)
+                error: Exception | None = None
+            # No list of types: the work may raise anything, and the driver has no common base for what it raises.
+            except Exception as failure:  # noqa: BLE001
+                error = failure
+            await self._back_off(error, time.monotonic() - began)
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[RunnerConnection]:
+        seconds = self._limit.total_seconds()
+        connection = await asyncpg.connect(
+            self._url,
+            timeout=seconds,
+            command_timeout=seconds,
+            server_settings=_session_settings(self._name, self._limit),
+        )
+        try:
+            with contextlib.suppress(asyncpg.InvalidParameterValueError):
+                await connection.execute(_NOTICE_LOST_CLIENTS)
+            yield connection
+        finally:
+            # Hard, whatever it is in the middle of: the server rolls back and gives the lock to others as soon as it notices, which is at once.
+            connection.terminate()
+
+    async def _locked(self, connection: RunnerConnection) -> None:
+        while not await connection.fetchval(_TRY, self._key):  # noqa: ASYNC110 - an event of the database
+            await asyncio.sleep(self._poll_interval * random.uniform(*_JITTER))  # noqa: S311 - jitter, no secret
+
+    async def _hold(self, connection: RunnerConnection, work: Work) -> None:
+        """Run the work until it ends or the connection does; it never outlives this call."""
+        lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def end(*_: Any) -> None:
+            if not lost.done():
+                lost.set_result(None)
+
+        connection.add_termination_listener(end)
+        self.is_running = True
+        log.info("took over", work=self._name)
+        working = asyncio.ensure_future(work(connection))
+        try:
+            if connection.is_closed():
+                end()
+            await asyncio.wait((working, lost), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self.is_running = False
+            connection.remove_termination_listener(end)
+            await _stop(working, connection)
+        if working.cancelled():
+            raise ConnectionAbortedError("the connection that held the lock was lost")
+        working.result()
+
+    async def _back_off(self, error: Exception | None, lasted_seconds: float) -> None:
+        self._backoffs = 1 if lasted_seconds > _WENT_WELL_SECONDS else self._backoffs + 1
+        longest = min(_LONGEST_BACKOFF, _FIRST_BACKOFF * 2 ** min(self._backoffs, 10))
+        pause = random.uniform(0, longest.total_seconds())  # noqa: S311 - jitter, no secret
+        if error is not None:
+            self.failures += 1
+            self.last_failure = type(error).__name__
+            log.warning(
+                "work that one process does failed",
+                work=self._name,
+                error=f"{type(error).__name__}: {error}",
+                # What the driver raises has nothing to tell about our code.
+                exc_info=None if isinstance(error, DRIVER_ERRORS) else error,
+                retry_in_seconds=round(pause, 3),
+            )
+        await asyncio.sleep(pause)
+
+
+async def _stop(working: "asyncio.Future[None]", connection: RunnerConnection) -> None:
+    """End the work if it still runs, and wait for that."""
+    if working.done():
+        return
+    # First, so that no statement under way waits for a peer that does not answer any more.
+    connection.terminate()
+    working.cancel()
+    await asyncio.wait((working,))
+
+
+def _session_settings(name: str, limit: timedelta) -> dict[str, str]:
+    seconds = limit.total_seconds()
+    return {
+        "application_name": f"depgraph {name}",
+        "jit": "off",
+        "plan_cache_mode": "force_custom_plan",
+        "timezone": "UTC",
+        # Somebody who forgot a transaction must not hold the work up for longer than a statement may take.
+        "lock_timeout": str(int(seconds * 500)),
+        "idle_in_transaction_session_timeout": str(int(seconds * 2000)),
+        # The lock of a holder whose machine vanished.
+        "tcp_keepalives_idle": "5",
+        "tcp_keepalives_interval": "2",
+        "tcp_keepalives_count": "3",
+        "tcp_user_timeout": str(math.ceil(seconds) * 1000),
+    }
