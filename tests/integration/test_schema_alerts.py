@@ -36,9 +36,11 @@ def fingerprint(names: Sequence[str]) -> bytes:
 async def test_an_alert_given_only_its_cycle_is_open(connection: asyncpg.Connection) -> None:
     row = await insert(connection, TABLE, **ALERT)
 
-    assert tuple(row.keys()) == Alert._fields
+    assert (*row.keys(), "members") == Alert._fields
     assert (row["cycle_path"], row["status"]) == ('["cart", "redis"]', "open")
     assert (row["acknowledged_by"], row["resolution_notes"]) == (None, None)
+    assert (row["size"], row["detected"], row["is_present"]) == (0, False, False)
+    assert row["updated_at"] == row["detected_at"]
     assert abs(row["detected_at"] - datetime.now(UTC)).days == 0
 
 
@@ -67,7 +69,7 @@ async def test_a_value_out_of_bounds_is_refused(
     assert refused.value.constraint_name == constraint
 
 
-@pytest.mark.parametrize("column", ["id", "cycle_path", "status", "detected_at"])
+@pytest.mark.parametrize("column", ["id", "cycle_path", "status", "detected_at", "size", "detected", "is_present", "updated_at"])
 async def test_a_column_without_a_value_is_refused(connection: asyncpg.Connection, column: str) -> None:
     with pytest.raises(asyncpg.NotNullViolationError) as refused:
         await insert(connection, TABLE, **(ALERT | {column: "NULL"}))
@@ -206,4 +208,5 @@ async def test_every_index_is_there_with_its_predicate(connection: asyncpg.Conne
         "uq_cycle_path": "UNIQUE (cycle_fingerprint(cycle_path))",
         "idx_circular_deps_status": f"(status, detected_at DESC, id DESC) {live}",
         "idx_circular_deps_detected_at": "(detected_at DESC, id DESC)",
+        "idx_circular_deps_cycle_path": "gin (cycle_path jsonb_path_ops) WHERE (NOT detected)",
     }

@@ -12,11 +12,13 @@ _QUERIES = (
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE {_OURS}
     """,
     f"""
-    SELECT concat_ws(' ', 'column', c.oid::regclass, a.attnum, a.attname, format_type(a.atttypid, a.atttypmod),
-        'not null ' || a.attnotnull, pg_get_expr(d.adbin, d.adrelid), col_description(c.oid, a.attnum))
+    SELECT concat_ws(' ', 'column', c.oid::regclass, row_number() OVER (PARTITION BY c.oid ORDER BY a.attnum), a.attname,
+        format_type(a.atttypid, a.atttypmod), a.attcollation::regcollation, 'not null ' || a.attnotnull, a.attidentity,
+        pg_get_expr(d.adbin, d.adrelid), col_description(c.oid, a.attnum))
     FROM pg_class c
     JOIN pg_namespace n ON n.oid = c.relnamespace
-    JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
+    -- PostgreSQL keeps the number of a column that was dropped, and nothing else of it.
+    JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
     LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
     WHERE {_OURS}
     """,

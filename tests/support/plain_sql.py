@@ -1,5 +1,6 @@
 """The tables as any program with a PostgreSQL client sees them: statements, no repository in between."""
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from uuid import UUID
@@ -38,6 +39,6 @@ async def definitions_of_indexes(connection: asyncpg.Connection, table: str) -> 
     """Describe the indexes of a table: what follows its name in their definitions, and whether they are unique."""
     rows = await connection.fetch("SELECT indexname, indexdef FROM pg_indexes WHERE tablename = $1", table)
     return {
-        name: ("UNIQUE " if "UNIQUE" in definition else "") + definition.split(" USING btree ")[1]
+        name: ("UNIQUE " if "UNIQUE" in definition else "") + re.split(" USING (?:btree )?", definition)[1]
         for name, definition in rows
     }
