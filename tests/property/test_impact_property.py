@@ -1,0 +1,128 @@
+"""Blast radius in random graphs, against searches of networkx and against all paths there are. No I/O."""
+
+from collections.abc import Iterator
+
+import networkx as nx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from graphcore import DependencyGraph
+from graphcore.analysis.counting import counting_edges
+from graphcore.analysis.impact import Impact, impact_of
+from tests.support.graphs import edge_filter, filters, graph_of, tables
+from tests.support.kernel_forms import FORMS, kernels_in_form
+from tests.support.plain_graphs import counting, digraph
+from tests.support.rows import PlainFilter, Tables
+
+STRENGTH = {"soft": 1, "degraded": 2, "hard": 3}
+BOUNDS = st.sampled_from([0, 0, 1, 2, 3])
+
+
+@pytest.fixture(scope="module", params=FORMS, autouse=True)
+def form(request: pytest.FixtureRequest) -> Iterator[None]:
+    with kernels_in_form(request.param):
+        yield
+
+
+@st.composite
+def questions(draw: st.DrawFn) -> tuple[Tables, str, PlainFilter]:
+    rows = draw(tables())
+    return rows, rows.name(draw(st.sampled_from(list(rows.services)))), draw(filters())
+
+
+def impact(graph: DependencyGraph, start: str, chosen: PlainFilter, max_hops: int) -> Impact:
+    return impact_of(graph, start, counting_edges(graph, edge_filter(chosen)), max_hops)
+
+
+def names_of(graph: DependencyGraph, found: Impact) -> list[str]:
+    return [graph.digraph[node].name for node in found.nodes.tolist()]
+
+
+def distances(callers: "nx.DiGraph[str]", start: str, max_hops: int) -> dict[str, int]:
+    """Hops by name of everybody who reaches the start."""
+    found = dict(nx.single_source_shortest_path_length(callers.reverse(), start, max_hops or None))
+    del found[start]
+    return found
+
+
+@settings(max_examples=200)
+@given(questions(), BOUNDS)
+def test_impact_is_a_search_against_the_calls_and_so_is_each_variant(
+    question: tuple[Tables, str, PlainFilter], max_hops: int
+) -> None:
+    rows, start, chosen = question
+    graph = graph_of(rows)
+    found = impact(graph, start, chosen, max_hops)
+    names, edges = names_of(graph, found), counting(rows, chosen)
+    for hops, kept in (
+        (found.hops, edges),
+        (found.hard_hops, [edge for edge in edges if edge.criticality == "hard"]),
+        (found.degraded_hops, [edge for edge in edges if edge.criticality != "soft"]),
+        (found.sync_hops, [edge for edge in edges if edge.mode == "sync"]),
+    ):
+        expected = distances(digraph(rows, kept), start, max_hops)
+        assert {name: far for name, far in zip(names, hops.tolist(), strict=True) if far} == expected
+    assert len(set(names)) == len(names)
+
+
+@settings(max_examples=150)
+@given(questions(), BOUNDS)
+def test_services_stand_by_hops_and_name_and_their_paths_are_the_first_of_the_shortest(
+    question: tuple[Tables, str, PlainFilter], max_hops: int
+) -> None:
+    rows, start, chosen = question
+    graph = graph_of(rows)
+    found = impact(graph, start, chosen, max_hops)
+    names = names_of(graph, found)
+    assert list(zip(found.hops.tolist(), names, strict=True)) == sorted(
+        zip(found.hops.tolist(), names, strict=True)
+    )
+    calls = digraph(rows, counting(rows, chosen))
+    for position, name in enumerate(names):
+        path, step = [name], found.steps[position]
+        while step >= 0:
+            path.append(names[step])
+            step = found.steps[step]
+        assert [*path, start] == min(nx.all_shortest_paths(calls, name, start))
+
+
+@settings(max_examples=150)
+@given(tables(max_services=6, max_edges=16), filters(), BOUNDS)
+def test_the_strongest_of_all_paths_is_as_strong_as_its_weakest_dependency(
+    rows: Tables, chosen: PlainFilter, max_hops: int
+) -> None:
+    graph, start = graph_of(rows), next(iter(rows.services.values())).name
+    found = impact(graph, start, chosen, max_hops)
+    edges = counting(rows, chosen)
+    best: dict[tuple[str, str], int] = {}
+    for edge in edges:
+        pair = rows.name(edge.source), rows.name(edge.target)
+        best[pair] = max(best.get(pair, 0), STRENGTH[edge.criticality])
+    calls = digraph(rows, edges)
+    for position, name in enumerate(names_of(graph, found)):
+        expected = max(
+            min(best[pair] for pair in path)
+            for path in nx.all_simple_edge_paths(calls, name, start, cutoff=max_hops or None)
+        )
+        told = 3 if found.hard_hops[position] else 2 if found.degraded_hops[position] else 1
+        assert told == expected
+
+
+@settings(max_examples=50)
+@given(questions(), BOUNDS)
+def test_leaving_the_order_out_finds_the_same(
+    question: tuple[Tables, str, PlainFilter], max_hops: int
+) -> None:
+    rows, start, chosen = question
+    graph = graph_of(rows)
+    mask = counting_edges(graph, edge_filter(chosen))
+    whole = impact_of(graph, start, mask, max_hops)
+    bare = impact_of(graph, start, mask, max_hops, ordered=False)
+    assert len(bare.steps) == 0
+    columns = ("nodes", "hops", "hard_hops", "degraded_hops", "sync_hops")
+    rows_of = [
+        sorted(zip(*(getattr(found, column).tolist() for column in columns), strict=True))
+        for found in (whole, bare)
+    ]
+    assert rows_of[0] == rows_of[1]
