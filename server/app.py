@@ -32,6 +32,7 @@ from server.store.alerts import AlertRepository
 from server.store.database import Database
 from server.store.dependencies import DependencyRepository
 from server.store.services import ServiceRepository
+from server.store.staleness import Sweeper
 
 Report = Callable[[str], None]
 
@@ -83,7 +84,10 @@ class Application:
         database = await stack.enter_async_context(_database(url, settings))
         tasks = await stack.enter_async_context(background())
         self._rpc_server = rpc = self._rpc(database, url)
-        self.registry.register(ReadingsCollector(partial(readings, self.replica, self.vitals, database, rpc)))
+        sweeper = Sweeper(url, self._settings.staleness)
+        self.registry.register(
+            ReadingsCollector(partial(readings, self.replica, self.vitals, database, rpc, sweeper))
+        )
         if self._peers is None:
             self.metrics_address = await stack.enter_async_context(
                 metrics_endpoint(settings.metrics_listen, self.registry, self._report)
@@ -92,6 +96,7 @@ class Application:
             await self._make_ready(url, database)
         await kernels_loaded()
         self._start_feed(url, rpc, tasks)
+        tasks(sweeper.run())
         await self.replica.warmed()
         if self._peers is not None:
             await self._listen(stack, rpc)

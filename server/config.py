@@ -1,8 +1,11 @@
 """Settings of the server: frozen, read from flags and environment in one place (``server.cli.settings``)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+
+from server.domain.dependencies import DiscoverySource
 
 MIB = 1024 * 1024
 
@@ -53,6 +56,26 @@ class WatchSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StalenessSettings:
+    """
+    What becomes of dependencies that are not observed any more, by who discovered them.
+
+    ``stale_after`` is the age of the last observation from which on one is stale, ``half_life`` the time in which its confidence halves. A source
+    that is not there, or None, is left alone: its dependencies never become stale, and have the confidence reported. ``sweep_interval`` is how
+    often that is looked after.
+    """
+
+    stale_after: Mapping[DiscoverySource, timedelta | None] = field(default_factory=dict)
+    half_life: Mapping[DiscoverySource, timedelta | None] = field(default_factory=dict)
+    sweep_interval: timedelta = timedelta(minutes=1)
+
+    @property
+    def is_active(self) -> bool:
+        """Whether anything is said of any source, be it that its confidence decays no more."""
+        return bool(self.stale_after or self.half_life)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """Sizes in bytes, ``grace`` the time that running calls get at shutdown."""
 
@@ -84,4 +107,5 @@ class Settings:
     pool: PoolSettings = field(default_factory=PoolSettings)
     feed: FeedSettings = field(default_factory=FeedSettings)
     watch: WatchSettings = field(default_factory=WatchSettings)
+    staleness: StalenessSettings = field(default_factory=StalenessSettings)
     limits: Limits = field(default_factory=Limits)

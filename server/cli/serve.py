@@ -34,6 +34,13 @@ from server.cli.settings import (
     Workers,
     checked_workers,
 )
+from server.cli.staleness_settings import (
+    SWEEP_INTERVAL,
+    ConfidenceHalfLife,
+    StaleAfter,
+    SweepInterval,
+    checked_staleness,
+)
 from server.config import FeedSettings, Settings
 
 # -P: modules are found where this process found them, never in the folder that it was started from.
@@ -55,6 +62,9 @@ def serve(
     keep_log: KeepLog = KEEP_LOG,
     max_log_rows: MaxLogRows = MAX_LOG_ROWS,
     prune_interval: PruneInterval = PRUNE_INTERVAL,
+    stale_after: StaleAfter = None,
+    confidence_half_life: ConfidenceHalfLife = None,
+    sweep_interval: SweepInterval = SWEEP_INTERVAL,
     log_level: LogLevelOption = "info",
     log_format: LogFormatOption = "auto",
 ) -> None:
@@ -78,6 +88,7 @@ def serve(
             max_log_rows=max_log_rows,
             prune_interval=timedelta(seconds=prune_interval),
         ),
+        staleness=checked_staleness(stale_after, confidence_half_life, sweep_interval),
     )
     with _failures():
         if workers == 1:

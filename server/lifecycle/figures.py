@@ -6,9 +6,12 @@ from server.metrics import Readings
 from server.replica import Replica
 from server.rpc.server import RpcServer
 from server.store.database import Database
+from server.store.staleness import Sweeper
 
 
-def readings(replica: Replica, vitals: Vitals, database: Database, rpc: RpcServer) -> Readings:
+def readings(
+    replica: Replica, vitals: Vitals, database: Database, rpc: RpcServer, sweeper: Sweeper
+) -> Readings:
     """Read every figure. Safe on any thread: it looks at numbers only, each of them whole."""
     graph, status, audit = replica.graph, replica.status(), vitals.last_audit
     return Readings(
@@ -32,6 +35,13 @@ def readings(replica: Replica, vitals: Vitals, database: Database, rpc: RpcServe
         failed_audits=vitals.failed_audits,
         differing_rows=vitals.differing_rows,
         audit_seconds=audit.duration.total_seconds() if audit is not None else 0.0,
+        is_sweeper=sweeper.is_running,
+        sweeps=sweeper.sweeps,
+        swept_at=sweeper.swept_at,
+        sweep_seconds=sweeper.took_seconds,
+        marked_stale=sweeper.marked,
+        decayed=sweeper.decayed,
+        restored=sweeper.restored,
         pool_in_use=database.connections_in_use,
         running_calls=rpc.running_calls,
         kernels_compiled=kernel_state().compiled,

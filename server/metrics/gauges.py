@@ -34,6 +34,13 @@ class Readings:
     failed_audits: int
     differing_rows: int
     audit_seconds: float
+    is_sweeper: bool
+    sweeps: int
+    swept_at: float
+    sweep_seconds: float
+    marked_stale: int
+    decayed: int
+    restored: int
     pool_in_use: int
     running_calls: int
     kernels_compiled: bool
@@ -66,6 +73,13 @@ _GAUGES = (
         "Rows of the change log after the last pruning, an estimate.",
     ),
     ("audit_seconds", "depgraph_audit_seconds", "How long the last audit took."),
+    (
+        "is_sweeper",
+        "depgraph_sweeper",
+        "1 when this process sweeps what is not observed any more, 0 otherwise.",
+    ),
+    ("swept_at", "depgraph_last_sweep_timestamp_seconds", "When this process swept last; 0 = never."),
+    ("sweep_seconds", "depgraph_sweep_seconds", "How long its last sweep took."),
     ("pool_in_use", "depgraph_pool_connections_in_use", "Database connections that are lent to calls now."),
     ("running_calls", "depgraph_rpc_running_calls", "Calls of the contract that are being answered now."),
     (
@@ -88,6 +102,10 @@ _COUNTERS = (
         "depgraph_audit_differing_rows",
         "Rows that audits found to differ; any but 0 is an alarm.",
     ),
+    ("sweeps", "depgraph_sweeps", "Sweeps of this process."),
+    ("marked_stale", "depgraph_sweep_marked_stale", "Dependencies that they marked stale."),
+    ("decayed", "depgraph_sweep_decayed", "Confidences that they wrote because they had decayed."),
+    ("restored", "depgraph_sweep_restored", "Confidences that they gave back since they decay no more."),
 )
 
 

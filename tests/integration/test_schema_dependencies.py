@@ -48,8 +48,9 @@ async def test_a_dependency_given_its_ends_and_mode_gets_the_documented_defaults
     row = await depend(connection, ends)
 
     fields = ("id", "source_service_id", "target_service_id", *DependencyRow._fields[3:])
-    assert tuple(row.keys()) == fields
-    stored = DependencyRow(*row.values())
+    assert tuple(row.keys()) == (*fields, "reported_confidence")
+    assert row["reported_confidence"] is None
+    stored = DependencyRow(*tuple(row)[:-1])
     assert stored == DependencyRow(
         id=stored.id,
         source=ends.source,
@@ -266,4 +267,5 @@ async def test_every_index_is_there_with_its_predicate(connection: asyncpg.Conne
         "idx_deps_last_observed": "(last_observed_at)",
         "idx_deps_stale": "(last_observed_at) WHERE is_stale",
         "idx_deps_created_at": "(created_at DESC, id DESC)",
+        "idx_deps_decayed": "(discovery_source) WHERE (reported_confidence IS NOT NULL)",
     }

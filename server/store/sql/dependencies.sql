@@ -112,7 +112,8 @@ SELECT count(*) FROM marked;
 -- the one proposed. source_id and target_id are given where nothing was written, NULL for ends that don't exist: nothing at all is
 -- written then. Written in key order, against deadlocks; compared as in services_upsert, the costliest last. Setting plan_cache_mode is
 -- for the foreign keys, checked when all is written: this statement is planned for its own number of rows, but to plan their queries
--- anew for every row takes as long as the rest.
+-- anew for every row takes as long as the rest. depgraph.staleness: is_stale and confidence_score count as given, see
+-- freshen_when_observed.
 WITH given AS MATERIALIZED (
     SELECT
         draft.*,
@@ -138,6 +139,7 @@ written AS (
         retry_config::jsonb, discovery_source, confidence_score, COALESCE(last_observed_at, now()), is_stale
     FROM given
     WHERE (SELECT set_config('plan_cache_mode', 'auto', TRUE)) = 'auto'
+        AND (SELECT set_config('depgraph.staleness', 'given', TRUE)) = 'given'
         AND NOT EXISTS (SELECT FROM given AS other WHERE other.source_id IS NULL OR other.target_id IS NULL)
     ORDER BY source_id, target_id, discovery_source
     ON CONFLICT (source_service_id, target_service_id, discovery_source) DO UPDATE SET

@@ -56,8 +56,8 @@ ORDER BY differing.service_id COLLATE "C";
 -- Take in the edges of a report of source $9, observed at $10; counts those found, created, unchanged but for the time, and
 -- reported late. Seen again means not stale any more. A report that comes late says nothing about an edge that was observed after it.
 -- $11 proposes ids: a row is new exactly when it carries the one proposed. `kept` locks what exists and reads its newest version, in
--- key order against deadlocks: the counts need what was there before. Comparisons and plan_cache_mode as in dependencies_upsert, looked
--- up as in dependencies_by_keys.
+-- key order against deadlocks: the counts need what was there before. Comparisons and settings as in dependencies_upsert, looked up as in
+-- dependencies_by_keys.
 WITH given AS MATERIALIZED (
     SELECT
         edge.id,
@@ -123,6 +123,7 @@ written AS (
         retry_config, $9, confidence_score, $10::timestamptz, FALSE
     FROM compared
     WHERE (SELECT set_config('plan_cache_mode', 'auto', TRUE)) = 'auto'
+        AND (SELECT set_config('depgraph.staleness', 'given', TRUE)) = 'given'
         AND NOT (is_late OR unchanged AND is_known)
     ORDER BY source_id, target_id
     ON CONFLICT (source_service_id, target_service_id, discovery_source) DO UPDATE SET

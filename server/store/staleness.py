@@ -1,0 +1,158 @@
+"""What nobody has observed for long becomes stale, and its confidence decays: what one sweep does, and the sweeper that does it again and again."""
+
+import asyncio
+import random
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import structlog
+
+from server.config import StalenessSettings
+from server.domain.dependencies import DISCOVERY_SOURCES
+from server.store.queries import query
+from server.store.single_runner import SWEEPER_KEY, RunnerConnection, SingleRunner
+
+log = structlog.get_logger(__name__)
+
+STEP = 0.01
+"""The least change of a confidence that is written: a dependency is written a hundred times at most while it decays."""
+BATCH = 2_000
+"""Rows in a transaction."""
+
+_LOOK = (
+    50_000  # rows found at a time: looking costs a pass over the old ones, so it is not done for every batch
+)
+# A confidence of 1 loses a step after 0.0145 half-lives, any other later.
+_FIRST_STEP = 0.0144
+_JITTER = (0.9, 1.1)
+_STATEMENT_LIMIT = timedelta(seconds=30)
+_PING_EVERY = 5.0
+
+_CLOCK = query("staleness_clock")
+_PING = query("database_ping")
+_DUE_STALE, _MARK = query("staleness_due_stale"), query("staleness_mark")
+_DUE_DECAY, _DECAY = query("staleness_due_decay"), query("staleness_decay")
+_DUE_RESTORE, _RESTORE = query("staleness_due_restore"), query("staleness_restore")
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """How many dependencies a sweep marked stale, gave a decayed confidence, and gave back the one reported since it decays no more."""
+
+    marked: int
+    decayed: int
+    restored: int
+
+    def __bool__(self) -> bool:
+        return self != _NOTHING
+
+
+_NOTHING = Swept(0, 0, 0)
+
+
+async def sweep(
+    connection: RunnerConnection, settings: StalenessSettings, at: datetime | None = None
+) -> Swept:
+    """
+    Bring all dependencies to what the settings say of them at a time; None = now, by the database's clock.
+
+    Writes only what is not so yet, hence nothing when repeated for the same time, in transactions of ``BATCH`` rows. A row that somebody else
+    writes meanwhile is left to the next sweep. Two at once do no harm. O(dependencies observed too long ago) to look, whatever is written.
+    """
+    now: datetime = at or await connection.fetchval(_CLOCK)
+    marked = decayed = 0
+    for source, age in settings.stale_after.items():
+        if age is not None:
+            old = (source, now - age)
+            marked += await _write_all(connection, (_DUE_STALE, *old), (_MARK, *old))
+    for source, half_life in settings.half_life.items():
+        if half_life is not None:
+            chosen = (source, now, half_life)
+            due = (_DUE_DECAY, *chosen, now - half_life * _FIRST_STEP, STEP)
+            decayed += await _write_all(connection, due, (_DECAY, *chosen, STEP))
+    whole = [source for source in DISCOVERY_SOURCES if settings.half_life.get(source) is None]
+    restored = await _write_all(connection, (_DUE_RESTORE, whole), (_RESTORE, whole))
+    return Swept(marked, decayed, restored)
+
+
+async def _write_all(connection: RunnerConnection, due: Sequence[Any], write: Sequence[Any]) -> int:
+    """Write what is found until nothing is left, or all that is left is locked by others; returns how many rows."""
+    find, *criteria = due
+    statement, *values = write
+    total = 0
+    while True:
+        keys = [row["id"] for row in await connection.fetch(find, *criteria, _LOOK)]
+        written = 0
+        for batch in _batches(keys):
+            written += await connection.fetchval(statement, batch, *values)
+        total += written
+        if len(keys) < _LOOK or not written:
+            return total
+
+
+def _batches(keys: Sequence[UUID]) -> Iterator[Sequence[UUID]]:
+    starts = range(0, len(keys), BATCH)
+    return (keys[start : start + BATCH] for start in starts)
+
+
+class Sweeper:
+    """
+    Sweeps every ``settings.sweep_interval``, give or take a tenth, while no other process of the database does.
+
+    The counts grow from 0 when the process begins. ``swept_at`` is seconds since 1970, 0 = this process has not swept yet.
+    """
+
+    def __init__(self, url: str, settings: StalenessSettings) -> None:
+        self._settings = settings
+        self._runner = SingleRunner(url, "sweeper", SWEEPER_KEY, limit=_STATEMENT_LIMIT)
+        self.sweeps = self.marked = self.decayed = self.restored = 0
+        self.swept_at = self.took_seconds = 0.0
+
+    @property
+    def is_running(self) -> bool:
+        """Whether this process is the one that sweeps."""
+        return self._runner.is_running
+
+    async def run(self) -> None:
+        """Sweep until cancelled; returns at once where the settings ask for nothing."""
+        if self._settings.is_active:
+            await self._runner.run_forever(self._sweep_forever)
+
+    async def _sweep_forever(self, connection: RunnerConnection) -> None:
+        while True:
+            await self.sweep_once(connection)
+            await self._pause(connection)
+
+    async def sweep_once(self, connection: RunnerConnection, at: datetime | None = None) -> Swept:
+        """Sweep, count it, and log it if it did anything."""
+        began = time.monotonic()
+        swept = await sweep(connection, self._settings, at)
+        self.took_seconds = time.monotonic() - began
+        self.swept_at = time.time()
+        self.sweeps += 1
+        self.marked += swept.marked
+        self.decayed += swept.decayed
+        self.restored += swept.restored
+        if swept:
+            log.info(
+                "swept",
+                marked_stale=swept.marked,
+                decayed=swept.decayed,
+                restored=swept.restored,
+                seconds=round(self.took_seconds, 3),
+            )
+        return swept
+
+    async def _pause(self, connection: RunnerConnection) -> None:
+        """Wait for the next sweep, and notice a dead connection meanwhile, with which the lock is gone."""
+        interval = self._settings.sweep_interval.total_seconds()
+        left = interval * random.uniform(*_JITTER)  # noqa: S311 - jitter, no secret
+        until = time.monotonic() + left
+        while left > 0:
+            await asyncio.sleep(min(left, _PING_EVERY))
+            await connection.fetchval(_PING)
+            left = until - time.monotonic()
