@@ -34,6 +34,8 @@ _CRITICALITIES = EdgeFlag.HARD | EdgeFlag.SOFT | EdgeFlag.DEGRADED
 _DISCOVERY_SOURCES = (
     EdgeFlag.MANUAL | EdgeFlag.OTEL_SERVICE_GRAPH | EdgeFlag.KUBERNETES | EdgeFlag.SERVICE_MESH
 )
+SOURCES = int(_DISCOVERY_SOURCES)
+"""The bits that say who reported a dependency."""
 
 
 @dataclass(frozen=True, slots=True)

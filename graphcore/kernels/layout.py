@@ -35,7 +35,9 @@ LEAST_CAPACITY = 4
 # The walks, and their rows of the scratch array: ``scratch[MARKS + walk, node]`` and so on.
 DOWN, UP, BOTH = 0, 1, 2
 MARKS, QUEUE, ENDS, ANSWER = 0, 3, 6, 9
-SCRATCH_ROWS = 10
+LEADS = 10
+"""The row of the slot, + 1, of the edge that speaks for a pair of services: see ``graphcore.kernels.effective``. All zero between kernels."""
+SCRATCH_ROWS = 11
 
 FETCHED, TICK, EDGE_COUNT, TRUNCATED, COUNTS = 0, 1, 2, 3, 4
 """Columns of ``scratch[ANSWER]``: a number of no meaning, the tick of the next walk, then what the last one found; how many services at depth 1, 2, … stand from COUNTS on."""

@@ -7,6 +7,7 @@ A protobuf message is the concatenation of its fields, so ``b"".join`` of record
   ``dependency_record(row, source_name, target_name)``: ``TraverseResponse.dependencies`` (0x22). ``retagged(record, number)`` makes
   them fields of other messages, ``renamed(record, source_name, target_name)`` gives a dependency other names of its ends.
 - ``service_name``, ``dependency_ends``, ``service_of``, ``dependency_of`` read them back.
+- ``effective_record(records)`` merges the records of one pair of services into ``TraverseResponse.effective_dependencies``.
 - ``service_copy()`` reads ``COPY (SELECT …) TO STDOUT (FORMAT binary)`` of all services, and its ``dependencies()`` that of all dependencies,
   as batches of columns. Compiled kernels do that; where they are not compiled it is right, and slower than row by row.
 
@@ -17,6 +18,7 @@ get it as that.
 
 from server.domain.records import CopyFormatError, DependencyBatch, DependencyEnds, ServiceBatch
 from server.wire.copying import BatchSize, DependencyCopy, ServiceCopy
+from server.wire.effective import effective_dependency, effective_of, effective_record
 from server.wire.records import (
     BRIEF_TAG,
     DEPENDENCY_TAG,
@@ -46,6 +48,9 @@ __all__ = [
     "dependency_ends",
     "dependency_of",
     "dependency_record",
+    "effective_dependency",
+    "effective_of",
+    "effective_record",
     "renamed",
     "retagged",
     "service_brief",

@@ -1,0 +1,79 @@
+"""
+One edge for each pair of services: what several discovery sources say of one call, taken together.
+
+Edges *take part* when they pass what a filter says of discovery sources, confidence and staleness. The *leading* one of those of a pair is the first
+in this order: fresh before stale; manual, service mesh, OpenTelemetry, Kubernetes; higher confidence. What the filter says of communication modes and criticalities is asked
+of the leading edge alone.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphcore.flags import SOURCES, EdgeFilter
+from graphcore.graph import DependencyGraph
+from graphcore.kernels import effective
+
+# Room for as many edges a pair as there are discovery sources; more only where the tables have lost their constraints.
+_EDGES_A_PAIR = 4
+
+
+def effective_edges(graph: DependencyGraph, edge_filter: EdgeFilter) -> NDArray[np.uint8]:
+    """
+    Mark the leading edge of each pair whose leading edge passes the filter: an array by edge index, 1 for such an edge, 0 for all else.
+
+    So a walk over the edges marked crosses each pair once, and exactly where its effective dependency passes. O(V + E); compiled, it lets other threads
+    run. Uses no scratch of the graph. The array is the caller's own, and means nothing once the graph has moved on.
+    """
+    index = graph.index
+    mask: NDArray[np.uint8] = np.zeros(len(index.edges), np.uint8)
+    effective.mark_effective.run(
+        index.nodes,
+        index.pool,
+        index.confidence,
+        np.zeros(len(index.nodes), np.int32),
+        mask,
+        edge_filter.blocked & SOURCES,
+        edge_filter.blocked & ~SOURCES,
+        edge_filter.reads_stale,
+        edge_filter.min_confidence,
+    )
+    return mask
+
+
+class ParallelEdges(NamedTuple):
+    """Edges that take part, pair by pair: those of pair ``i`` are ``edges[starts[i]:starts[i + 1]]``, in no particular order."""
+
+    edges: NDArray[np.int32]
+    starts: NDArray[np.int64]
+
+
+def parallel_edges(
+    graph: DependencyGraph, chosen: NDArray[np.int32], edge_filter: EdgeFilter
+) -> ParallelEdges:
+    """
+    Gather all edges that take part in the pairs of ``chosen``, one edge of each pair: what its effective dependency is merged from.
+
+    O(the smaller degree of each pair's ends); compiled, it lets other threads run. Uses no scratch of the graph.
+    """
+    index = graph.index
+    starts: NDArray[np.int64] = np.empty(len(chosen) + 1, np.int64)
+    room = _EDGES_A_PAIR * len(chosen)
+    while True:
+        found: NDArray[np.int32] = np.empty(room, np.int32)
+        count = effective.gather_parallel.run(
+            index.nodes,
+            index.pool,
+            index.edges,
+            index.confidence,
+            chosen,
+            found,
+            starts,
+            edge_filter.blocked & SOURCES,
+            edge_filter.reads_stale,
+            edge_filter.min_confidence,
+        )
+        if count <= room:
+            return ParallelEdges(found[:count], starts)
+        room = count

@@ -1,0 +1,126 @@
+"""Walks over effective dependencies, and the edges that lead, against rows in dictionaries. No I/O."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+from uuid import UUID
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from graphcore import DependencyGraph, Direction, Reach, traverse
+from graphcore.analysis.effective import effective_edges, parallel_edges
+from graphcore.effective_reach import effective_reach
+from graphcore.kernels.layout import LEADS
+from tests.support import effective, oracle
+from tests.support.graphs import edge_filter, filters, graph_of, tables
+from tests.support.kernel_forms import FORMS, kernels_in_form
+from tests.support.rows import PlainFilter, Tables
+
+DIRECTIONS = st.sampled_from(Direction)
+DEPTHS = st.integers(1, 5)
+
+
+@pytest.fixture(scope="module", params=FORMS, autouse=True)
+def form(request: pytest.FixtureRequest) -> Iterator[None]:
+    with kernels_in_form(request.param):
+        yield
+
+
+@st.composite
+def crowded_tables(draw: st.DrawFn) -> Tables:
+    """Few services, so that most pairs are reported by several sources; or as many as elsewhere."""
+    return draw(tables(max_services=draw(st.sampled_from([3, 4, 10]))))
+
+
+@st.composite
+def tables_and_start(draw: st.DrawFn) -> tuple[Tables, UUID]:
+    rows = draw(crowded_tables())
+    return rows, draw(st.sampled_from(list(rows.services)))
+
+
+def depths_by_name(graph: DependencyGraph, found: Reach) -> dict[str, int]:
+    names = [graph.digraph[node].name for node in found.nodes.tolist()]
+    depths = [depth for depth, count in enumerate(found.depth_counts, 1) for _ in range(count)]
+    assert len(set(names)) == len(names)
+    return dict(zip(names, depths, strict=True))
+
+
+def keys(graph: DependencyGraph, edges: NDArray[np.int32]) -> set[UUID]:
+    """The keys of edges, after checking that none comes twice."""
+    found = graph.dependency_payloads[edges].tolist()
+    assert len(set(found)) == len(found)
+    return set(found)
+
+
+@settings(max_examples=300)
+@given(tables_and_start(), DIRECTIONS, DEPTHS, filters())
+def test_a_walk_finds_what_a_plain_search_over_leading_edges_finds(
+    rows_and_start: tuple[Tables, UUID], direction: Direction, max_depth: int, chosen: PlainFilter
+) -> None:
+    rows, start = rows_and_start
+    graph = graph_of(rows)
+    found = effective_reach(graph, rows.name(start), direction, max_depth, edge_filter(chosen))
+    expected = effective.reached(rows, start, direction.value, max_depth, chosen)
+    assert depths_by_name(graph, found) == expected.depths
+    assert keys(graph, found.edges) == expected.edges
+    assert not found.truncated
+    bare = effective_reach(
+        graph, rows.name(start), direction, max_depth, edge_filter(chosen), with_dependencies=False
+    )
+    assert (bare.nodes.tolist(), bare.depth_counts) == (found.nodes.tolist(), found.depth_counts)
+    assert not len(bare.edges)
+
+
+@settings(max_examples=150)
+@given(tables_and_start(), DIRECTIONS, DEPTHS, filters(), st.integers(1, 6))
+def test_a_limit_keeps_the_head_of_the_order_and_the_pairs_within(
+    rows_and_start: tuple[Tables, UUID], direction: Direction, max_depth: int, chosen: PlainFilter, limit: int
+) -> None:
+    rows, start = rows_and_start
+    graph, name, passing = graph_of(rows), rows.name(start), edge_filter(chosen)
+    whole = effective_reach(graph, name, direction, max_depth, passing)
+    cut = effective_reach(graph, name, direction, max_depth, passing, max_services=limit)
+    assert cut.nodes.tolist() == whole.nodes.tolist()[:limit]
+    assert cut.truncated is (len(whole.nodes) > limit)
+    expected = effective.reached(rows, start, direction.value, max_depth, chosen)
+    within = {name, *depths_by_name(graph, cut)}
+    assert keys(graph, cut.edges) == oracle.edges_within(rows, expected.edges, within)
+
+
+@settings(max_examples=200)
+@given(crowded_tables(), filters())
+def test_one_edge_of_each_pair_leads_and_all_that_take_part_are_found_beside_it(
+    rows: Tables, chosen: PlainFilter
+) -> None:
+    graph, passing = graph_of(rows), edge_filter(chosen)
+    mask = effective_edges(graph, passing)
+    assert len(mask) == len(graph.index.edges)
+    chosen_edges = np.flatnonzero(mask).astype(np.int32)
+    leads = effective.leading(rows, chosen)
+    assert keys(graph, chosen_edges) == leads.keys()
+    found = parallel_edges(graph, chosen_edges, passing)
+    expected = effective.taking_part(rows, chosen)
+    for lead, (start, end) in zip(chosen_edges.tolist(), pairwise(found.starts.tolist()), strict=True):
+        edge = leads[graph.dependency_payloads[lead]]
+        beside = keys(graph, found.edges[start:end])
+        assert beside == {other.key for other in expected[edge.source, edge.target]}
+
+
+@settings(max_examples=60)
+@given(tables_and_start(), DIRECTIONS, filters())
+def test_plain_walks_are_as_they_were_after_walks_over_pairs(
+    rows_and_start: tuple[Tables, UUID], direction: Direction, chosen: PlainFilter
+) -> None:
+    rows, start = rows_and_start
+    graph, name, passing = graph_of(rows), rows.name(start), edge_filter(chosen)
+    for max_depth in (1, 3):
+        first = effective_reach(graph, name, direction, max_depth, passing, max_services=3)
+        assert not graph.index.walks.rows[LEADS].any()
+        plain = traverse(graph, name, direction, max_depth, passing)
+        expected = oracle.reached(rows, start, direction.value, max_depth, chosen)
+        assert {service.name for service in plain.services} == expected.depths.keys()
+        again = effective_reach(graph, name, direction, max_depth, passing, max_services=3)
+        assert (again.nodes.tolist(), again.edges.tolist()) == (first.nodes.tolist(), first.edges.tolist())
