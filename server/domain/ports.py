@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 from uuid import UUID
 
-from server.domain.alerts import Alert, AlertStatus
+from server.domain.alerts import Alert, AlertFilter, EventKey, EventPage
 from server.domain.dependencies import (
     Dependency,
     DependencyDraft,
@@ -92,8 +92,11 @@ class AlertStore(Protocol):
     async def get(self, key: UUID) -> Alert:
         """Return the alert, or ``AlertNotFoundError``."""
 
-    async def page(self, status: AlertStatus | None, size: int, after: PageKey | None) -> Page[Alert]:
+    async def page(self, chosen: AlertFilter, size: int, after: PageKey | None) -> Page[Alert]:
         """At most ``size`` alerts, latest detected first."""
+
+    async def events(self, key: UUID, size: int, after: EventKey | None) -> EventPage:
+        """At most ``size`` events of an alert, oldest first; ``AlertNotFoundError`` when there is none."""
 
     async def create(self, cycle_path: Sequence[str]) -> Written[Alert]:
         """Open one; ``AlertAlreadyExistsError`` when the cycle has one, whichever service it is written from."""

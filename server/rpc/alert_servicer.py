@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from depgraph.v1 import alert_service_pb2 as pb
 from depgraph.v1.alert_service_pb2_grpc import AlertServiceServicer
 from server.config import Limits
+from server.domain.alerts import AlertFilter, EventKey
 from server.domain.paging import PageKey
 from server.domain.ports import AlertStore
 from server.rpc import encode, enums
@@ -39,11 +40,14 @@ class AlertServicer(AlertServiceServicer):
     async def ListAlerts(self, request: pb.ListAlertsRequest, context: Context) -> pb.ListAlertsResponse:
         """List alerts, latest detected first."""
         check = Check()
-        status = check.optional_word("status", request.status, enums.ALERT_STATUS)
-        tokens = PageTokens("alerts", status)
+        chosen = AlertFilter(
+            status=check.optional_word("status", request.status, enums.ALERT_STATUS),
+            service_id=check.text("service_id", request.service_id) if request.service_id else None,
+        )
+        tokens = PageTokens("alerts", chosen)
         size, after = page_size(check, request.page_size), tokens.row(check, request.page_token)
         check.done()
-        page = await self._store.page(status, size, after)
+        page = await self._store.page(chosen, size, after)
         alerts, following = fitted_page(
             page.rows,
             page.next,
@@ -52,6 +56,25 @@ class AlertServicer(AlertServiceServicer):
             self._limits.max_response_bytes,
         )
         return pb.ListAlertsResponse(alerts=alerts, next_page_token=tokens.of_row(following))
+
+    async def ListAlertEvents(
+        self, request: pb.ListAlertEventsRequest, context: Context
+    ) -> pb.ListAlertEventsResponse:
+        """List what happened to an alert, oldest first."""
+        check = Check()
+        key = check.uuid("id", request.id)
+        tokens = PageTokens("alert events", key)
+        size, after = page_size(check, request.page_size), tokens.event(check, request.page_token)
+        check.done()
+        page = await self._store.events(key, size, after)
+        events, following = fitted_page(
+            page.events,
+            page.next,
+            encode.alert_event,
+            lambda row: EventKey(row.id),
+            self._limits.max_response_bytes,
+        )
+        return pb.ListAlertEventsResponse(events=events, next_page_token=tokens.of_event(following))
 
     async def AcknowledgeAlert(
         self, request: pb.AcknowledgeAlertRequest, context: Context

@@ -5,8 +5,14 @@ from datetime import datetime, timedelta
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from depgraph.v1 import catalog_service_pb2, dependency_service_pb2, graph_service_pb2, types_pb2
-from server.domain.alerts import Alert
+from depgraph.v1 import (
+    alert_service_pb2,
+    catalog_service_pb2,
+    dependency_service_pb2,
+    graph_service_pb2,
+    types_pb2,
+)
+from server.domain.alerts import Alert, AlertEvent
 from server.domain.consistency import Freshness, Ingestion
 from server.domain.dependencies import Dependency, DependencyRow, IngestResult
 from server.domain.health import Audit
@@ -83,6 +89,24 @@ def alert(row: Alert) -> types_pb2.CircularDependencyAlert:
         acknowledged_by=row.acknowledged_by,
         resolution_notes=row.resolution_notes,
         detect_time=timestamp(row.detected_at),
+        members=row.members,
+        size=row.size,
+        detected=row.detected,
+        is_present=row.is_present,
+        update_time=timestamp(row.updated_at),
+    )
+
+
+def alert_event(row: AlertEvent) -> alert_service_pb2.AlertEvent:
+    """Write one thing that happened to an alert."""
+    return alert_service_pb2.AlertEvent(
+        kind=enums.ALERT_EVENT_KIND.number[row.kind],
+        event_time=timestamp(row.event_at),
+        actor=row.actor,
+        note=row.note,
+        status=enums.ALERT_STATUS.number[row.status],
+        cycle_path=row.cycle_path,
+        size=row.size,
     )
 
 

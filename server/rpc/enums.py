@@ -1,8 +1,8 @@
 """Enums of the contract and the words that the domain has for their values."""
 
-from depgraph.v1 import graph_service_pb2, types_pb2
+from depgraph.v1 import alert_service_pb2, graph_service_pb2, types_pb2
 from graphcore import Direction
-from server.domain.alerts import ALERT_STATUSES, AlertStatus
+from server.domain.alerts import ALERT_EVENT_KINDS, ALERT_STATUSES, AlertEventKind, AlertStatus
 from server.domain.consistency import FeedState
 from server.domain.watching import WatchEvent
 from server.wire.words import (
@@ -15,6 +15,7 @@ from server.wire.words import (
 )
 
 __all__ = [
+    "ALERT_EVENT_KIND",
     "ALERT_STATUS",
     "BACKOFF_STRATEGY",
     "COMMUNICATION_MODE",
@@ -30,6 +31,9 @@ __all__ = [
 
 ALERT_STATUS: EnumWords[AlertStatus, types_pb2.AlertStatus.ValueType] = EnumWords(
     types_pb2.AlertStatus, "ALERT_STATUS", ALERT_STATUSES
+)
+ALERT_EVENT_KIND: EnumWords[AlertEventKind, alert_service_pb2.AlertEventKind.ValueType] = EnumWords(
+    alert_service_pb2.AlertEventKind, "ALERT_EVENT_KIND", ALERT_EVENT_KINDS
 )
 DIRECTION: EnumWords[str, graph_service_pb2.Direction.ValueType] = EnumWords(
     graph_service_pb2.Direction, "DIRECTION", [direction.value for direction in Direction]

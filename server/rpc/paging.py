@@ -9,6 +9,7 @@ from uuid import UUID
 
 from google.protobuf.message import Message
 
+from server.domain.alerts import EventKey
 from server.domain.errors import InvalidPageTokenError, ResponseTooLargeError
 from server.domain.paging import PageKey
 from server.rpc.validate import EPOCH, Check
@@ -62,6 +63,14 @@ class PageTokens:
     def component(self, check: Check, token: str) -> ComponentKey | None:
         """Read such a token; None = from the start."""
         return self._read(check, token, ComponentKey)
+
+    def of_event(self, key: EventKey | None) -> str:
+        """Write the token of a history; empty when there is no next page."""
+        return "" if key is None else self._write(key.id, "")
+
+    def event(self, check: Check, token: str) -> EventKey | None:
+        """Read such a token; None = from the start."""
+        return self._read(check, token, lambda key, _: EventKey(key))
 
     def _write(self, rank: int, key: str) -> str:
         plain = f"{rank}/{key}".encode()

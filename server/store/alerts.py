@@ -6,7 +6,7 @@ from uuid import UUID
 
 import asyncpg
 
-from server.domain.alerts import Alert, AlertStatus
+from server.domain.alerts import Alert, AlertEvent, AlertFilter, EventKey, EventPage
 from server.domain.errors import AlertAlreadyExistsError, AlertNotFoundError, AlertResolvedError
 from server.domain.paging import Page, PageKey
 from server.domain.ports import Written
@@ -15,8 +15,13 @@ from server.store.paging import cut_page
 from server.store.pool import Connection
 from server.store.queries import query
 
+MOST_MEMBERS = 1_000
+"""How many members of a component an alert shows; ``size`` tells how many there are."""
+
 _GET = query("alert_get")
 _PAGE = query("alerts_page")
+_PAGE_OF_SERVICE = query("alerts_page_of_service")
+_EVENTS = query("alert_events_page")
 _FIND = query("alert_find")
 _CREATE = query("alert_create")
 _ACKNOWLEDGE = query("alert_acknowledge")
@@ -31,22 +36,40 @@ class AlertRepository:
 
     async def get(self, key: UUID) -> Alert:
         """Return the alert, or raise ``AlertNotFoundError``."""
-        record = await self._database.fetchrow(_GET, key)
-        if record is None:
-            raise _missing(key)
-        return _alert(record)
+        return await self._database.read(lambda connection: _get(connection, key))
 
-    async def page(self, status: AlertStatus | None, size: int, after: PageKey | None) -> Page[Alert]:
+    async def page(self, chosen: AlertFilter, size: int, after: PageKey | None) -> Page[Alert]:
         """At most ``size`` alerts, latest detected first: the page key's ``created_at`` is the time of detection."""
         detected_at, last_id = after or (None, None)
-        records = await self._database.fetch(_PAGE, detected_at, last_id, status, size + 1)
+        arguments = [detected_at, last_id, chosen.status, size + 1, MOST_MEMBERS]
+        if chosen.service_id is None:
+            records = await self._database.fetch(_PAGE, *arguments)
+        else:
+            records = await self._database.fetch(_PAGE_OF_SERVICE, *arguments, chosen.service_id)
         alerts = [_alert(record) for record in records]
         return cut_page(alerts, size, lambda alert: PageKey(alert.detected_at, alert.id))
 
+    async def events(self, key: UUID, size: int, after: EventKey | None) -> EventPage:
+        """
+        At most ``size`` events of an alert, oldest first; ``AlertNotFoundError`` when there is none.
+
+        Whoever writes events holds the row of their alert, so none appears before one that was shown.
+        """
+        records = await self._database.fetch(_EVENTS, key, 0 if after is None else after.id, size + 1)
+        if not records:
+            raise _missing(key)
+        events = tuple(_event(record) for record in records[:size] if record["id"] is not None)
+        return EventPage(events, EventKey(events[-1].id) if len(records) > size else None)
+
     async def find(self, cycle_path: Sequence[str]) -> Alert | None:
         """Return the alert of this cycle, whichever service it is written from, if there is one. O(log alerts + cycle)."""
-        record = await self._database.fetchrow(_FIND, json.dumps(list(cycle_path)))
-        return None if record is None else _alert(record)
+        path = json.dumps(list(cycle_path))
+
+        async def look(connection: Connection) -> Alert | None:
+            key = await connection.fetchval(_FIND, path)
+            return None if key is None else await _get(connection, key)
+
+        return await self._database.read(look)
 
     async def create(self, cycle_path: Sequence[str]) -> Written[Alert]:
         """
@@ -57,10 +80,10 @@ class AlertRepository:
 
         async def insert(connection: Connection) -> Alert:
             path = json.dumps(list(cycle_path))
-            record = await connection.fetchrow(_CREATE, path)
-            if record is None:
-                raise _exists(await connection.fetchrow(_FIND, path))
-            return _alert(record)
+            key = await connection.fetchval(_CREATE, path)
+            if key is None:
+                raise _exists(await connection.fetchval(_FIND, path))
+            return await _get(connection, key)
 
         return await self._database.write(insert)
 
@@ -74,27 +97,40 @@ class AlertRepository:
 
     async def _move(self, statement: str, key: UUID, remark: str) -> Written[Alert]:
         async def move(connection: Connection) -> Alert:
-            record = await connection.fetchrow(statement, key, remark)
-            if record is not None:
-                return _alert(record)
-            # Resolved is for good, so looking afterwards can't tell the wrong story.
-            if await connection.fetchrow(_GET, key) is None:
-                raise _missing(key)
-            raise AlertResolvedError(
-                f"the alert {key} is resolved and can't be changed any more", id=str(key)
-            )
+            moved = await connection.fetchval(statement, key, remark)
+            alert = await _get(connection, key)
+            if moved is None:
+                # Detection may have opened it again since; at the moment of the attempt it was resolved.
+                raise AlertResolvedError(
+                    f"the alert {key} is resolved and can't be changed any more", id=str(key)
+                )
+            return alert
 
         return await self._database.write(move)
 
 
+async def _get(connection: Connection, key: UUID) -> Alert:
+    record = await connection.fetchrow(_GET, key, MOST_MEMBERS)
+    if record is None:
+        raise _missing(key)
+    return _alert(record)
+
+
 def _alert(record: asyncpg.Record) -> Alert:
-    key, cycle_path, *rest = record
-    return Alert(key, tuple(json.loads(cycle_path)), *rest)
+    return Alert(*record)._replace(cycle_path=_path(record), members=tuple(record["names"]))
 
 
-def _exists(record: asyncpg.Record | None) -> AlertAlreadyExistsError:
+def _event(record: asyncpg.Record) -> AlertEvent:
+    return AlertEvent(*record)._replace(cycle_path=_path(record))
+
+
+def _path(record: asyncpg.Record) -> tuple[str, ...]:
+    return tuple(json.loads(record["cycle_path"]))
+
+
+def _exists(key: UUID | None) -> AlertAlreadyExistsError:
     # None: somebody removed it between the two statements.
-    named = {} if record is None else {"alert_id": str(record["id"])}
+    named = {} if key is None else {"alert_id": str(key)}
     return AlertAlreadyExistsError(
         "this cycle has an alert already, maybe written from another of its services", violations=(), **named
     )

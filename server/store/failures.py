@@ -81,7 +81,8 @@ _RULES = {
     "ck_services_criticality": ("criticality", "must be critical, high, medium or low"),
     "ck_services_service_id_not_empty": ("service_id", "must not be empty"),
     "ck_services_metadata_object": ("metadata", "must be a JSON object"),
-    "ck_alert_acknowledged_by": ("acknowledged_by", "must not be empty"),
+    "ck_alert_acknowledged_by": ("acknowledged_by", "must not be empty or blank"),
+    "ck_alert_resolution_notes": ("resolution_notes", "must not be empty or blank"),
     "ck_cycle_path": (
         "cycle_path",
         "must name at least two services, each of 1 to 255 characters and none twice",

@@ -116,7 +116,10 @@ async def test_a_life_goes_its_way_and_no_other(connection: asyncpg.Connection, 
     [
         ("status = 'acknowledged'", "acknowledged_by must say who looks after it, and must not be blank"),
         ("status = 'resolved'", "resolution_notes must say how it ended, and must not be blank"),
-        ("acknowledged_by = 'ann'", "acknowledged_by is written when status becomes acknowledged, not before"),
+        (
+            "acknowledged_by = 'ann'",
+            "acknowledged_by is written when status becomes acknowledged, not before",
+        ),
         ("resolution_notes = 'x'", "resolution_notes are written when status becomes resolved, not before"),
     ],
 )

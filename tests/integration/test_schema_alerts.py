@@ -69,7 +69,9 @@ async def test_a_value_out_of_bounds_is_refused(
     assert refused.value.constraint_name == constraint
 
 
-@pytest.mark.parametrize("column", ["id", "cycle_path", "status", "detected_at", "size", "detected", "is_present", "updated_at"])
+@pytest.mark.parametrize(
+    "column", ["id", "cycle_path", "status", "detected_at", "size", "detected", "is_present", "updated_at"]
+)
 async def test_a_column_without_a_value_is_refused(connection: asyncpg.Connection, column: str) -> None:
     with pytest.raises(asyncpg.NotNullViolationError) as refused:
         await insert(connection, TABLE, **(ALERT | {column: "NULL"}))

@@ -12,9 +12,17 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
 
+from depgraph.v1 import alert_service_pb2 as alert_pb
 from depgraph.v1 import types_pb2 as pb
 from depgraph.v1.dependency_service_pb2 import BatchUpsertDependenciesResponse
-from server.domain.alerts import ALERT_STATUSES, Alert, AlertStatus
+from server.domain.alerts import (
+    ALERT_EVENT_KINDS,
+    ALERT_STATUSES,
+    Alert,
+    AlertEvent,
+    AlertEventKind,
+    AlertStatus,
+)
 from server.domain.consistency import Freshness
 from server.domain.dependencies import (
     BACKOFF_STRATEGIES,
@@ -65,6 +73,7 @@ dependencies = st.builds(
     updated_at=moments,
 )
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678_901, tzinfo=UTC)
+LATER = NOW + timedelta(hours=1)
 
 
 @given(services)
@@ -168,11 +177,25 @@ def test_whatever_sql_stored_as_retry_configuration_can_be_shown(stored: str, sh
 
 @pytest.mark.parametrize("status", ALERT_STATUSES)
 def test_an_alert_is_shown_with_what_was_said_about_it(status: AlertStatus) -> None:
-    message = encode.alert(Alert(uuid4(), ("a", "b"), status, "ann", None, NOW))
+    row = Alert(uuid4(), ("a", "b"), status, "ann", None, NOW, 3, True, False, LATER, ("a", "b", "c"))
+    message = encode.alert(row)
     assert (list(message.cycle_path), message.acknowledged_by) == (["a", "b"], "ann")
+    assert (list(message.members), message.size) == (["a", "b", "c"], 3)
+    assert (message.detected, message.is_present) == (True, False)
+    assert message.update_time.ToDatetime(tzinfo=UTC) == LATER
     assert pb.AlertStatus.Name(message.status) == f"ALERT_STATUS_{status.upper()}"
     assert not message.HasField("resolution_notes")
     assert message.detect_time.ToDatetime(tzinfo=UTC) == NOW
+
+
+@pytest.mark.parametrize("kind", ALERT_EVENT_KINDS)
+def test_an_event_of_an_alert_is_shown_with_how_the_alert_was_afterwards(kind: AlertEventKind) -> None:
+    message = encode.alert_event(AlertEvent(7, kind, NOW, None, "why", "resolved", ("a", "b"), 3))
+    assert alert_pb.AlertEventKind.Name(message.kind) == f"ALERT_EVENT_KIND_{kind.upper()}"
+    assert not message.HasField("actor")
+    assert (message.note, message.status) == ("why", pb.ALERT_STATUS_RESOLVED)
+    assert (list(message.cycle_path), message.size) == (["a", "b"], 3)
+    assert message.event_time.ToDatetime(tzinfo=UTC) == NOW
 
 
 @given(st.timedeltas(timedelta(0), timedelta(days=10_000)))

@@ -1,42 +1,140 @@
 -- name: alert_get
--- One alert by its id.
+-- One alert by its id, with the first $2 members of its component.
 SELECT
-    id,
-    cycle_path::text,
-    status,
-    acknowledged_by,
-    resolution_notes,
-    detected_at
-FROM public.circular_dependency_alerts
-WHERE id = $1;
+    a.id,
+    a.cycle_path::text,
+    a.status,
+    a.acknowledged_by,
+    a.resolution_notes,
+    a.detected_at,
+    a.size,
+    a.detected,
+    a.is_present,
+    a.updated_at,
+    m.names
+FROM public.circular_dependency_alerts AS a
+CROSS JOIN LATERAL (
+    SELECT ARRAY(
+        SELECT e.service_id
+        FROM public.circular_dependency_alert_members AS e
+        WHERE e.alert_id = a.id
+        ORDER BY e.service_id
+        LIMIT $2
+    ) AS names
+) AS m
+WHERE a.id = $1;
 
 -- name: alerts_page
--- Latest detected first, after the key ($1, $2); a NULL status ($3) matches all.
+-- Latest detected first, after the key ($1, $2); a NULL status ($3) matches all. $5 members each.
+WITH listed AS (
+    SELECT a.*
+    FROM public.circular_dependency_alerts AS a
+    WHERE (a.detected_at, a.id) < (
+            COALESCE($1::timestamptz, 'infinity'),
+            COALESCE($2::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+        )
+        AND ($3::text IS NULL OR a.status = $3::text)
+    ORDER BY a.detected_at DESC, a.id DESC
+    LIMIT $4
+)
 SELECT
-    id,
-    cycle_path::text,
-    status,
-    acknowledged_by,
-    resolution_notes,
-    detected_at
-FROM public.circular_dependency_alerts
-WHERE (detected_at, id) < (
-        COALESCE($1::timestamptz, 'infinity'),
-        COALESCE($2::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
-    )
-    AND ($3::text IS NULL OR status = $3::text)
-ORDER BY detected_at DESC, id DESC
-LIMIT $4;
+    a.id,
+    a.cycle_path::text,
+    a.status,
+    a.acknowledged_by,
+    a.resolution_notes,
+    a.detected_at,
+    a.size,
+    a.detected,
+    a.is_present,
+    a.updated_at,
+    m.names
+FROM listed AS a
+CROSS JOIN LATERAL (
+    SELECT ARRAY(
+        SELECT e.service_id
+        FROM public.circular_dependency_alert_members AS e
+        WHERE e.alert_id = a.id
+        ORDER BY e.service_id
+        LIMIT $5
+    ) AS names
+) AS m
+ORDER BY a.detected_at DESC, a.id DESC;
+
+-- name: alerts_page_of_service
+-- The same page, of the alerts of one service ($6): a member of the component, or on a cycle that detection does not keep.
+WITH concerned AS (
+    SELECT e.alert_id AS id
+    FROM public.circular_dependency_alert_members AS e
+    WHERE e.service_id = $6::text
+    UNION
+    SELECT a.id
+    FROM public.circular_dependency_alerts AS a
+    WHERE NOT a.detected
+        AND a.cycle_path @> jsonb_build_array($6::text)
+),
+listed AS (
+    SELECT a.*
+    FROM public.circular_dependency_alerts AS a
+    JOIN concerned AS c ON c.id = a.id
+    WHERE (a.detected_at, a.id) < (
+            COALESCE($1::timestamptz, 'infinity'),
+            COALESCE($2::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+        )
+        AND ($3::text IS NULL OR a.status = $3::text)
+    ORDER BY a.detected_at DESC, a.id DESC
+    LIMIT $4
+)
+SELECT
+    a.id,
+    a.cycle_path::text,
+    a.status,
+    a.acknowledged_by,
+    a.resolution_notes,
+    a.detected_at,
+    a.size,
+    a.detected,
+    a.is_present,
+    a.updated_at,
+    m.names
+FROM listed AS a
+CROSS JOIN LATERAL (
+    SELECT ARRAY(
+        SELECT e.service_id
+        FROM public.circular_dependency_alert_members AS e
+        WHERE e.alert_id = a.id
+        ORDER BY e.service_id
+        LIMIT $5
+    ) AS names
+) AS m
+ORDER BY a.detected_at DESC, a.id DESC;
+
+-- name: alert_events_page
+-- History of an alert, oldest first, after an event ($2). One row of NULLs when there is no more of it; none without such an alert.
+SELECT
+    e.id,
+    e.kind,
+    e.event_at,
+    e.actor,
+    e.note,
+    e.status,
+    e.cycle_path::text,
+    e.size
+FROM public.circular_dependency_alerts AS a
+LEFT JOIN LATERAL (
+    SELECT one.*
+    FROM public.circular_dependency_alert_events AS one
+    WHERE one.alert_id = a.id
+        AND one.id > $2
+    ORDER BY one.id
+    LIMIT $3
+) AS e ON true
+WHERE a.id = $1
+ORDER BY e.id;
 
 -- name: alert_find
--- The alert of a cycle, whichever service it is written from.
-SELECT
-    id,
-    cycle_path::text,
-    status,
-    acknowledged_by,
-    resolution_notes,
-    detected_at
+-- The id of the alert of a cycle, whichever service it is written from.
+SELECT id
 FROM public.circular_dependency_alerts
 WHERE public.cycle_fingerprint(cycle_path) = public.cycle_fingerprint($1::text::jsonb);
 
@@ -45,13 +143,7 @@ WHERE public.cycle_fingerprint(cycle_path) = public.cycle_fingerprint($1::text::
 INSERT INTO public.circular_dependency_alerts (cycle_path)
 VALUES ($1::text::jsonb)
 ON CONFLICT (public.cycle_fingerprint(cycle_path)) DO NOTHING
-RETURNING
-    id,
-    cycle_path::text,
-    status,
-    acknowledged_by,
-    resolution_notes,
-    detected_at;
+RETURNING id;
 
 -- name: alert_acknowledge
 -- Say who looks after an alert; no row comes back once it is resolved.
@@ -61,13 +153,7 @@ SET
     acknowledged_by = $2
 WHERE id = $1
     AND status <> 'resolved'
-RETURNING
-    id,
-    cycle_path::text,
-    status,
-    acknowledged_by,
-    resolution_notes,
-    detected_at;
+RETURNING id;
 
 -- name: alert_resolve
 -- Close an alert; no row comes back when that was done before.
@@ -77,10 +163,4 @@ SET
     resolution_notes = $2
 WHERE id = $1
     AND status <> 'resolved'
-RETURNING
-    id,
-    cycle_path::text,
-    status,
-    acknowledged_by,
-    resolution_notes,
-    detected_at;
+RETURNING id;
