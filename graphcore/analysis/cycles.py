@@ -1,0 +1,75 @@
+"""Witnesses of circular dependencies: shortest cycles."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from graphcore.analysis.calls import Numbers, callers, calls_between
+from graphcore.errors import UnknownServiceError
+from graphcore.graph import DependencyGraph
+from graphcore.kernels import cycles as kernels
+
+BUDGET_COMPILED, BUDGET_PLAIN = 20_000_000, 300_000
+"""How many edges may be looked at for a cycle that is shorter than the one known: a tenth of a second or two, in either form of the kernels."""
+
+
+def shortest_cycle(
+    graph: DependencyGraph,
+    members: Sequence[str],
+    *,
+    min_confidence: float = 0.0,
+    shorter_than: int | None = None,
+) -> tuple[str, ...] | None:
+    """
+    Find a shortest cycle among services, over dependencies that are not stale and have ``min_confidence``; None = there is none.
+
+    In call order, from its smallest name on, and of several that whose names come first: the same for the same members and dependencies, however they came to be.
+    ``shorter_than`` looks for cycles with fewer services only. Raises ``UnknownServiceError``.
+
+    ``members`` are meant to be those of a strongly connected component, or of a part of one. O(V + E) for rings and where two services call each other,
+    O(V E) at worst: when ``BUDGET_COMPILED`` edges were looked at, the shortest one so far is returned, which is still a cycle and still the same each time;
+    None, with ``shorter_than``, then means that none was found. May run in a thread beside readers of a graph that stands still.
+    """
+    names = sorted(members)
+    nodes = np.array([graph.node(name) for name in names], np.int32)
+    calls = calls_between(graph.index, nodes, min_confidence=min_confidence)
+    found = shortest_cycle_of(calls.start, calls.target, shorter_than=shorter_than)
+    return None if found is None else tuple([names[number] for number in found])
+
+
+def shortest_cycle_of(
+    start: Numbers, target: Numbers, *, shorter_than: int | None = None
+) -> list[int] | None:
+    """Find a shortest cycle of numbered nodes, in rows as of ``Calls``, as ``shortest_cycle`` does: the numbers are the order of the names."""
+    count = len(start) - 1
+    longest = count if shorter_than is None else min(count, shorter_than - 1)
+    back = callers(start, target)
+    cycle = np.empty(count, np.int32)
+    is_compiled = kernels.find_shortest_cycle.run is not kernels.find_shortest_cycle.plain
+    length = kernels.find_shortest_cycle.run(
+        start,
+        target,
+        back.start,
+        back.caller,
+        np.empty((kernels.WORK_ROWS, count), np.int32),
+        cycle,
+        longest,
+        BUDGET_COMPILED if is_compiled else BUDGET_PLAIN,
+    )
+    return cycle[:length].tolist() if length else None
+
+
+def is_cycle(graph: DependencyGraph, path: Sequence[str], *, min_confidence: float = 0.0) -> bool:
+    """
+    Tell whether two or more different services call each other in this order, the last the first, as ``shortest_cycle`` counts dependencies.
+
+    A name that no service has makes it no cycle. O(the smaller degree of each pair's ends).
+    """
+    if len(path) < kernels.SHORTEST or len(set(path)) != len(path):
+        return False
+    try:
+        nodes = np.array([graph.node(name) for name in path], np.int32)
+    except UnknownServiceError:
+        return False
+    index = graph.index
+    return bool(kernels.closes.run(index.nodes, index.pool, index.confidence, min_confidence, nodes))
