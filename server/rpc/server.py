@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import cast
+from typing import Any, cast
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -30,7 +30,7 @@ from server.rpc.analysis_servicer import AnalysisServicer
 from server.rpc.catalog_servicer import CatalogServicer
 from server.rpc.dependency_servicer import DependencyServicer
 from server.rpc.graph_servicer import GraphServicer
-from server.rpc.interceptors import CallInterceptor
+from server.rpc.interceptors import CallRegistrar
 from server.rpc.listening import bind
 from server.rpc.ports import CallObserver, LiveGraph, WatchedGraph
 from server.rpc.running import RunningCalls
@@ -95,14 +95,11 @@ class RpcServer:
         self._reserved = reserved
         self._calls = RunningCalls()
         self._health = health.aio.HealthServicer()
-        self._server = grpc.aio.server(
-            interceptors=[CallInterceptor(self._calls, observer)],
-            options=server_options(limits, share_port=reserved),
-        )
+        self._server = grpc.aio.server(options=server_options(limits, share_port=reserved))
         self._address = ""
         self._serving = False
         self._trusted = True
-        self._register(servicers, limits)
+        self._register(servicers, limits, CallRegistrar(self._server, self._calls, observer))
 
     @property
     def address(self) -> str:
@@ -148,8 +145,7 @@ class RpcServer:
         self._calls.end_streams()
         await self._server.stop(_FLUSH.total_seconds() if finished else None)
 
-    def _register(self, servicers: Servicers, limits: Limits) -> None:
-        server = self._server
+    def _register(self, servicers: Servicers, limits: Limits, server: Any) -> None:
         catalog_service_pb2_grpc.add_CatalogServiceServicer_to_server(
             CatalogServicer(servicers.services, limits), server
         )
@@ -165,7 +161,7 @@ class RpcServer:
             health=servicers.health,
             peers=servicers.peers,
         )
-        # It answers with bytes that are messages already (CallInterceptor lets them through), which generated types don't know of.
+        # It answers with bytes that are messages already (CallRegistrar lets them through), which generated types don't know of.
         graph_service_pb2_grpc.add_GraphServiceServicer_to_server(
             cast("graph_service_pb2_grpc.GraphServiceServicer", graph), server
         )

@@ -7,14 +7,14 @@ from typing import Any, cast
 import grpc
 import pytest
 
-from server.rpc.interceptors import CallInterceptor
+from server.rpc.interceptors import CallRegistrar
 from server.rpc.running import RunningCalls
 
 METHOD = "/depgraph.v1.CatalogService/CreateService"
 
 
 class Handled:
-    """A handler that remembers what it was asked, behind the interceptor."""
+    """A handler that remembers what it was asked, wrapped as the server does."""
 
     def __init__(self) -> None:
         self.calls = RunningCalls()
@@ -22,22 +22,17 @@ class Handled:
 
     async def call(self, remaining: float | None) -> Any:
         """Make a call with so much time left, in seconds; None = it has no deadline."""
-        handler = await CallInterceptor(self.calls).intercept_service(self._found, _details())
-        assert handler is not None
+        handler = CallRegistrar(None, self.calls).wrapped(METHOD, self._found())
         context = SimpleNamespace(time_remaining=lambda: remaining, peer=lambda: "somewhere")
         behaviour = cast("Any", handler.unary_unary)
         return await behaviour("request", context)
 
-    async def _found(self, _: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[Any, Any]":
+    def _found(self) -> "grpc.RpcMethodHandler[Any, Any]":
         return grpc.unary_unary_rpc_method_handler(cast("Any", self._answer))
 
     async def _answer(self, request: Any, _: Any) -> str:
         self.requests.append(request)
         return "answer"
-
-
-def _details() -> grpc.HandlerCallDetails:
-    return cast("grpc.HandlerCallDetails", SimpleNamespace(method=METHOD, invocation_metadata=()))
 
 
 async def test_a_call_out_of_time_is_not_begun() -> None:
