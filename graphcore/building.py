@@ -20,13 +20,13 @@ class GraphBuilder:
     """
     Builds one graph: all services, then all dependencies, then ``build_index``, then ``graph``.
 
-    It trusts its caller that keys are unique and that flags and confidences are those of the records.
+    It trusts its caller that keys are unique and that flags and confidences are those of the records. ``cycle_confidence`` as of ``DependencyGraph``.
     """
 
     __slots__ = ("_confidences", "_ends", "_flags", "_topology", "_waiting")
 
-    def __init__(self) -> None:
-        self._topology = Topology()
+    def __init__(self, *, cycle_confidence: float = 0.0) -> None:
+        self._topology = Topology(cycle_confidence)
         self._ends: list[NDArray[np.int32]] = []
         self._flags: list[NDArray[np.int32]] = []
         self._confidences: list[NDArray[np.float64]] = []

@@ -24,7 +24,7 @@ def copying(topology: Topology, index: TraversalIndex) -> Generator[None, None, 
 
     ``index`` is a copy of the index, and becomes the copy's own.
     """
-    copy = Topology()
+    copy = Topology(topology.floor)
     copy.index = index
     copy.digraph = yield from copying_digraph(topology.digraph, topology.index)
     copy.node_by_service = topology.node_by_service.copy()

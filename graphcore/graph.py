@@ -14,7 +14,7 @@ from graphcore.component_index import ComponentIndex
 from graphcore.copying import copying
 from graphcore.dismantling import dismantle
 from graphcore.errors import UnknownServiceError
-from graphcore.kept_components import KeptComponents
+from graphcore.kept_components import KeptComponents, confident
 from graphcore.payload_table import PayloadTable, noting
 from graphcore.topology import Topology
 from graphcore.traversal_index import TraversalIndex
@@ -35,25 +35,41 @@ class DependencyGraph:
 
     Not thread-safe: change and read it from one thread. Records are immutable, so answers taken from the graph stay
     what they were while it moves on.
+
+    ``cycle_confidence`` is the least confidence of dependencies that make ``confident_components``; given topology has its own.
     """
 
-    __slots__ = ("_derived", "_topology", "_version", "_waiting", "index", "kept_components")
+    __slots__ = (
+        "_derived",
+        "_topology",
+        "_version",
+        "_waiting",
+        "confident_components",
+        "index",
+        "kept_components",
+    )
 
-    def __init__(self, topology: Topology | None = None, waiting: WaitingDependencies | None = None) -> None:
-        self._topology = Topology() if topology is None else topology
+    def __init__(
+        self,
+        topology: Topology | None = None,
+        waiting: WaitingDependencies | None = None,
+        *,
+        cycle_confidence: float = 0.0,
+    ) -> None:
+        self._topology = Topology(cycle_confidence) if topology is None else topology
         self.index = self._topology.index
         """The adjacency of ``digraph`` as arrays, for kernels to read; changing it breaks the graph."""
         self.kept_components = KeptComponents(self.digraph, ComponentIndex(self.index))
         """What ``components`` answers from, and whether it can do so at once."""
+        self.confident_components = confident(self.kept_components, self._topology)
+        """The same over dependencies of at least ``cycle_confidence`` alone; the very same object while that is 0."""
         self._waiting = WaitingDependencies() if waiting is None else waiting
         self._derived: dict[object, object] = {}
         self._version = 0
 
     @classmethod
     def from_records(
-        cls,
-        services: Sequence[ServiceRecord],
-        dependencies: Sequence[DependencyRecord] = (),
+        cls, services: Sequence[ServiceRecord], dependencies: Sequence[DependencyRecord] = ()
     ) -> Self:
         """Build a graph of these rows; raises ``DuplicateNameError``. O(V + E)."""
         graph = cls()
@@ -214,7 +230,9 @@ class DependencyGraph:
         if self._topology.reshapings != reshapings:
             self._derived.clear()
         moved = self._topology.take_moved()
-        self.kept_components.update(moved.removed, moved.added, moved.nodes)
+        self.kept_components.update(moved.removed.fresh, moved.added.fresh, moved.nodes)
+        if self.confident_components is not self.kept_components:
+            self.confident_components.update(moved.removed.confident, moved.added.confident, moved.nodes)
 
     def dismantle(self) -> Iterator[None]:
         """

@@ -9,6 +9,7 @@ from graphcore.component import Component, Memo
 from graphcore.component_edits import ComponentEdits, Touched
 from graphcore.component_index import ComponentIndex, runs_compiled
 from graphcore.component_search import ComponentSearch
+from graphcore.topology import Topology
 
 AT_ONCE_COMPILED, AT_ONCE_PLAIN = 50_000, 5_000
 """Services and dependencies of a graph that can be searched between two requests: one to two milliseconds compiled, some thirty as plain Python."""
@@ -131,3 +132,10 @@ class KeptComponents:
         if self._touched is not None:
             self._touched.reformed.update(touched.reformed)
             self._touched.recounted.update(touched.recounted)
+
+
+def confident(kept: KeptComponents, topology: Topology) -> KeptComponents:
+    """Keep the components over edges of at least the topology's ``floor``; where that is 0 they are those that are kept anyway."""
+    if not topology.floor:
+        return kept
+    return KeptComponents(topology.digraph, ComponentIndex(topology.index, floor=topology.floor))

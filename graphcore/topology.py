@@ -9,8 +9,7 @@ import rustworkx as rx
 
 from graphcore.changes import DependencyRecord, ServiceRecord
 from graphcore.columns import ObjectColumn
-from graphcore.flags import STALE
-from graphcore.moved import NO_PAIRS, Moved, MovedNotes
+from graphcore.moved import NO_ENDS, Counting, Moved, MovedNotes
 from graphcore.shards import ShardedDict
 from graphcore.traversal_index import TraversalIndex
 
@@ -23,7 +22,8 @@ class Topology:
     is what ``DependencyGraph.apply`` sees to. ``edits`` counts operations that changed anything, ``reshapings``
     those after which names, edges or staleness differ (and not merely a payload).
 
-    Traversal index and columns are level with the digraph after every operation.
+    Traversal index and columns are level with the digraph after every operation. ``floor`` is the least confidence of what ``take_moved``
+    calls confident.
     """
 
     __slots__ = (
@@ -32,6 +32,7 @@ class Topology:
         "digraph",
         "edge_by_dependency",
         "edits",
+        "floor",
         "index",
         "node_by_name",
         "node_by_service",
@@ -41,7 +42,8 @@ class Topology:
         "stale_count",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, floor: float = 0.0) -> None:
+        self.floor = floor
         self.digraph: rx.PyDiGraph[ServiceRecord, DependencyRecord] = rx.PyDiGraph(multigraph=True)
         self.node_by_service: dict[Hashable, int] = {}
         self.node_by_name: dict[str, int] = {}
@@ -139,9 +141,9 @@ class Topology:
         places = np.array(edges, np.int32)
         self.index.link(places, sources, targets, flags, confidences)
         self.dependency_payloads.put(places, payloads, len(self.index.edges))
-        fresh = self.index.fresh_ends(places)
-        self.stale_count += len(places) - len(fresh)
-        self._moved.edges(NO_PAIRS, fresh)
+        counting = Counting.of(self.index, places, self.floor).ends()
+        self.stale_count += len(places) - len(counting.fresh)
+        self._moved.edges(NO_ENDS, counting)
         self._reshaped(len(places))
         return []
 
@@ -157,7 +159,6 @@ class Topology:
         others: list[DependencyRecord] = []
         payloads: dict[int, object] = {}
         reflagged: list[tuple[int, int, float]] = []
-        flips: list[int] = []
         # All in one pass: each record touched is a wait for memory, whatever is done with it.
         for edge, record in zip(edges, latest.values(), strict=True):
             if edge is None:
@@ -173,9 +174,7 @@ class Topology:
             payloads[edge] = record.payload
             if former.flags != record.flags or former.confidence != record.confidence:
                 reflagged.append((edge, record.flags, record.confidence))
-                if (former.flags ^ record.flags) & STALE:
-                    flips.append(edge)
-        self._replaced(payloads, reflagged, flips)
+        self._replaced(payloads, reflagged)
         self.unlink([record.key for record in others])
         return others
 
@@ -191,13 +190,13 @@ class Topology:
         if not edges:
             return
         places = np.array(edges, np.int32)
-        fresh = self.index.fresh_ends(places)
+        counting = Counting.of(self.index, places, self.floor).ends()
         self.index.unlink(places)
         self.dependency_payloads.clear(places)
         for edge in edges:
             self.digraph.remove_edge_from_index(edge)
-        self.stale_count -= len(edges) - len(fresh)
-        self._moved.edges(fresh, NO_PAIRS)
+        self.stale_count -= len(edges) - len(counting.fresh)
+        self._moved.edges(counting, NO_ENDS)
         self._reshaped(len(edges))
 
     def dependency(self, key: Hashable) -> DependencyRecord | None:
@@ -218,26 +217,23 @@ class Topology:
         self._moved.nodes(nodes)
         self._reshaped(len(nodes))
 
-    def _replaced(
-        self,
-        payloads: dict[int, object],
-        reflagged: Sequence[tuple[int, int, float]],
-        flips: Sequence[int],
-    ) -> None:
-        """Bring column and index up to date: payloads by edge; edge, flags, confidence; edges that turn stale or fresh."""
+    def _replaced(self, payloads: dict[int, object], reflagged: Sequence[tuple[int, int, float]]) -> None:
+        """Bring column and index up to date: payloads by edge; edge, flags, confidence."""
         if payloads:
             places = np.array(list(payloads), np.int32)
             self.dependency_payloads.put(places, list(payloads.values()), len(self.index.edges))
             self.edits += len(payloads)
-        places = np.array(flips, np.int32)
-        removed = self.index.fresh_ends(places) if flips else NO_PAIRS
-        if reflagged:
-            self.index.reflag(*zip(*reflagged, strict=True))
+        if not reflagged:
+            return
+        places = np.array([edge for edge, _, _ in reflagged], np.int32)
+        before = Counting.of(self.index, places, self.floor)
+        self.index.reflag(*zip(*reflagged, strict=True))
+        removed, added = before.difference(Counting.of(self.index, places, self.floor))
+        self._moved.edges(removed, added)
+        flips = len(removed.fresh) + len(added.fresh)
         if flips:
-            added = self.index.fresh_ends(places)
-            self.stale_count += len(removed) - len(added)
-            self._moved.edges(removed, added)
-            self._reshaped(len(flips))
+            self.stale_count += len(removed.fresh) - len(added.fresh)
+            self._reshaped(flips)
 
     def _reshaped(self, times: int) -> None:
         self.edits += times

@@ -11,7 +11,6 @@ from graphcore.kernels import adjacency, building
 from graphcore.kernels.layout import (
     CAPACITY,
     EDGE_COLUMNS,
-    FLAGS,
     GARBAGE,
     IN,
     NO_EDGE,
@@ -20,7 +19,6 @@ from graphcore.kernels.layout import (
     OUT_SLOT,
     POOL_ROWS,
     SOURCE,
-    STALE_BIT,
     USED,
 )
 from graphcore.walk_scratch import WalkScratch
@@ -176,12 +174,6 @@ class TraversalIndex:
         row = self.nodes[node]
         self.ledger[GARBAGE] += row[OUT + CAPACITY] + row[IN + CAPACITY]
         row[:] = 0
-
-    def fresh_ends(self, edges: NDArray[np.int32]) -> NDArray[np.int32]:
-        """Return source and target, a row each, of those of these edges that are not stale; O(edges asked for)."""
-        rows = self.edges[edges]
-        fresh = self.pool[FLAGS].take(rows[:, OUT_SLOT]) & STALE_BIT == 0
-        return rows[fresh, :OUT_SLOT]
 
     def _make_room(self, batch: NDArray[np.int32]) -> None:
         """Lengthen the arrays that are too short for a batch of edges to be linked; amortised O(1) an edge."""

@@ -5,6 +5,7 @@ from collections.abc import Callable, Generator
 from typing import TypeVar, cast
 
 from graphcore import ChangeSet, DependencyGraph, parts
+from graphcore.kept_components import KeptComponents
 from server.domain.held import HeldGraph
 from server.turns import Turns
 
@@ -48,11 +49,14 @@ async def noted(graph: DependencyGraph) -> HeldGraph:
     return HeldGraph(*await _exhausted(graph.noting(), lambda: None))
 
 
-async def search_components(graph: DependencyGraph) -> None:
-    """Find the components of a graph that nobody reads yet, so that whoever asks after the swap need not wait. O(V + E)."""
-    search = graph.kept_components.begin()
+async def search_components(former: KeptComponents, kept: KeptComponents) -> None:
+    """Find the components of a graph that nobody reads yet if they are known of the former one, so that whoever asks after the swap need not wait. O(V + E)."""
+    # Until somebody has asked for components nobody pays for them.
+    if not former.is_known:
+        return
+    search = kept.begin()
     await asyncio.to_thread(search.run)
-    graph.kept_components.adopt(search)
+    kept.adopt(search)
 
 
 async def dismantle(graph: DependencyGraph) -> None:

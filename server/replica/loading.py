@@ -25,12 +25,17 @@ class Load:
     """
 
     def __init__(
-        self, former: DependencyGraph | None, records: RecordFormat, settled: Callable[[], None]
+        self,
+        former: DependencyGraph | None,
+        records: RecordFormat,
+        settled: Callable[[], None],
+        *,
+        cycle_confidence: float = 0.0,
     ) -> None:
         self.began = time.monotonic()
         self._former = former
         self._settled = settled
-        self._builder = GraphBuilder()
+        self._builder = GraphBuilder(cycle_confidence=cycle_confidence)
         self._ends = Ends(records)
         self._difference = Difference()
 

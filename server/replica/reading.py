@@ -28,13 +28,16 @@ class ReadableGraph:
     """
     The graph in memory and where it stands, for readers; ``Replica`` moves it on.
 
-    ``ask`` is called when a reader needs the feed to look now.
+    ``ask`` is called when a reader needs the feed to look now; ``cycle_confidence`` as of ``DependencyGraph``.
     """
 
-    def __init__(self, longest_wait: timedelta, ask: Callable[[], None]) -> None:
+    def __init__(
+        self, longest_wait: timedelta, ask: Callable[[], None], *, cycle_confidence: float = 0.0
+    ) -> None:
         self.ask = ask
         self._longest_wait = longest_wait
-        self._graph = DependencyGraph()
+        self._cycle_confidence = cycle_confidence
+        self._graph = DependencyGraph(cycle_confidence=cycle_confidence)
         self._position: FeedPosition | None = None
         # The token of the position: every answer tells it, and making it takes longer than a walk.
         self._token = ""

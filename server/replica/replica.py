@@ -33,9 +33,14 @@ class Replica(ReadableGraph):
     """
 
     def __init__(
-        self, longest_wait: timedelta, records: RecordFormat, ask: Callable[[], None] = lambda: None
+        self,
+        longest_wait: timedelta,
+        records: RecordFormat,
+        ask: Callable[[], None] = lambda: None,
+        *,
+        cycle_confidence: float = 0.0,
     ) -> None:
-        super().__init__(longest_wait, ask)
+        super().__init__(longest_wait, ask, cycle_confidence=cycle_confidence)
         self.settled: Callable[[], None] = lambda: None
         self.copied: Callable[[], None] = lambda: None
         self.subscriptions = Subscriptions()
@@ -91,7 +96,8 @@ class Replica(ReadableGraph):
 
     def loading_begins(self) -> Load:
         """Start an empty graph aside."""
-        return Load(self._graph if self.is_warm else None, self._records, self.settled)
+        former = self._graph if self.is_warm else None
+        return Load(former, self._records, self.settled, cycle_confidence=self._cycle_confidence)
 
     async def swap(self, load: GraphLoad, position: FeedPosition, ticket: int) -> None:
         """Answer from a loaded graph from now on."""
@@ -121,9 +127,10 @@ class Replica(ReadableGraph):
             self.settled()
 
     async def _keep_components(self, graph: DependencyGraph) -> None:
-        # Until somebody has asked for components nobody pays for them.
-        if self._graph.kept_components.is_known:
-            await search_components(graph)
+        former = self._graph
+        await search_components(former.kept_components, graph.kept_components)
+        if former.confident_components is not former.kept_components:
+            await search_components(former.confident_components, graph.confident_components)
 
     async def _may_move(self, compare: Callable[[], Awaitable[Difference]]) -> Difference | None:
         """
