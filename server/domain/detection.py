@@ -1,0 +1,123 @@
+"""Alerts as detection keeps them, and what it asks of those who hold them."""
+
+import enum
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, NamedTuple, Protocol, TypeAlias
+from uuid import UUID
+
+from server.domain.alerts import AlertStatus
+
+CyclePath: TypeAlias = tuple[str, ...]
+Members: TypeAlias = tuple[str, ...]
+EventKind: TypeAlias = Literal[
+    "opened", "resolved", "reopened", "grown", "shrunk", "merged", "split", "witness_changed", "gone", "found"
+]
+"""What detection writes; people acknowledge."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptAlert:
+    """
+    An alert with what detection keeps of it.
+
+    ``members`` are the names of the component's services when it was last seen, sorted. ``is_present``: the component was there then.
+    ``detected`` False = somebody created the alert, and detection has not met its cycle. ``detected_at`` None = not written yet.
+    """
+
+    id: UUID
+    cycle_path: CyclePath
+    status: AlertStatus
+    acknowledged_by: str | None = None
+    resolution_notes: str | None = None
+    detected_at: datetime | None = None
+    size: int = 0
+    detected: bool = True
+    is_present: bool = True
+    members: Members = ()
+
+    @property
+    def is_live(self) -> bool:
+        """Whether somebody should look after it."""
+        return self.status != "resolved"
+
+
+class EventDraft(NamedTuple):
+    """Something that happened to an alert, to be written beside how the alert is afterwards."""
+
+    kind: EventKind
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class AlertChange:
+    """What is to be written of one alert; ``before`` None = it is new."""
+
+    before: KeptAlert | None
+    after: KeptAlert
+    events: tuple[EventDraft, ...]
+
+
+class LedgerConflictError(Exception):
+    """Somebody wrote at the same time: the round has to begin anew."""
+
+
+class LedgerRound(Protocol):
+    """One transaction of the ledger; what it returned stays as it is until the end."""
+
+    async def lock(self, alerts: Sequence[KeptAlert]) -> list[KeptAlert]:
+        """Return those that still exist, as they are now, but with the members that they come with."""
+
+    async def candidates(
+        self, cycles: Sequence[CyclePath], memberships: Sequence[Members]
+    ) -> list[KeptAlert]:
+        """
+        Return the alerts of these cycles, in whatever status, and alerts that were resolved without anybody's doing and had exactly these members.
+
+        Of several with the same members the one that was written last.
+        """
+
+    async def write(self, changes: Sequence[AlertChange]) -> None:
+        """Write; raises ``LedgerConflictError`` when one of the cycles got an alert at the same time."""
+
+
+class AlertLedger(Protocol):
+    """Alerts in the system of record, on the connection that holds the lock of detection."""
+
+    async def tracked(self) -> list[KeptAlert]:
+        """Read all alerts that stand for components which are there, or that somebody should still look after; created ones only once found."""
+
+    def round(self) -> AbstractAsyncContextManager[LedgerRound]:
+        """Begin a transaction, committed at the end unless an error leaves the context."""
+
+    async def ping(self) -> None:
+        """Have the connection answer, or fail."""
+
+
+Detecting: TypeAlias = Callable[[AlertLedger], Awaitable[None]]
+"""Keeps the alerts for as long as the ledger may be written."""
+
+
+class DetectionRole(enum.Enum):
+    """What this process does for the alerts."""
+
+    WRITER = "writer"
+    STANDBY = "standby"
+    OFF = "off"
+
+
+@dataclass(frozen=True, slots=True)
+class DetectionStatus:
+    """
+    How the alerts follow the graph.
+
+    Of the writer only: ``revision`` up to which they are level, ``written_at`` when they were last written (None = never), ``cycle_count`` of
+    cyclic components as of that revision.
+    """
+
+    role: DetectionRole = DetectionRole.OFF
+    revision: str = ""
+    written_at: datetime | None = None
+    cycle_count: int = 0
