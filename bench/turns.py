@@ -45,11 +45,11 @@ async def take_turns_async(
     return taken
 
 
-def in_bursts(call: Call) -> Call:
-    """``BURST`` different questions in one turn: for calls that take no longer than it takes to look at the clock."""
+def in_bursts(call: Call, size: int = BURST) -> Call:
+    """So many different questions in one turn: for calls that take no longer than it takes to look at the clock."""
 
     def burst(number: int) -> None:
-        for place in range(number * BURST, (number + 1) * BURST):
+        for place in range(number * size, (number + 1) * size):
             call(place)
 
     return burst
