@@ -68,8 +68,9 @@ async def _compare(
             async def here_once(number: int) -> None:
                 walk(number)
 
-            cte, union, call, once, bursts = await take_turns_async(
-                by_query, by_thrifty_query, by_call, here_once, here, pairs=200, warm_up=20
+            # ``here_once`` comes after a query, forwards and backwards.
+            cte, once, union, bursts, call = await take_turns_async(
+                by_query, here_once, by_thrifty_query, here, by_call, pairs=200, warm_up=20
             )
     kernel = [seconds / BURST for seconds in bursts]
     what = f"{edges.name}, {hops} hops"
