@@ -1,0 +1,78 @@
+"""
+What an audit of synchronous calls looks at.
+
+Timeouts and retries are no concern of the graph: whoever asks reads them out of the payloads (``CallPolicies``). Only synchronous dependencies count, for
+nobody waits for others.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphcore.analysis.counting import counting_edges
+from graphcore.analysis.names import NameOrder
+from graphcore.analysis.retries import RetryReport, worst_retries
+from graphcore.analysis.sync_calls import SyncCalls
+from graphcore.analysis.timeouts import TimeoutReport, grown_timeouts
+from graphcore.flags import EdgeFilter, EdgeFlag
+from graphcore.graph import DependencyGraph
+from graphcore.reach import FRESH
+
+CallPolicies: TypeAlias = Callable[[NDArray[np.object_]], tuple[NDArray[np.int64], NDArray[np.int64]]]
+"""Reads payloads of dependencies: timeouts in milliseconds, 0 = not known, and attempts, at least 1."""
+
+_LEAST_HOPS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class AuditQuestion:
+    """
+    What to look at, and what is too much.
+
+    ``service`` keeps what begins at this service, by name. Paths whose attempts are multiplied have up to ``max_hops`` calls; more than
+    ``max_attempts`` are too many. At most ``most`` findings of each kind are listed.
+    """
+
+    service: str | None = None
+    max_hops: int = 5
+    max_attempts: int = 10
+    most: int = 100
+    edge_filter: EdgeFilter = FRESH
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """What was found of either kind."""
+
+    timeouts: TimeoutReport
+    retries: RetryReport
+
+
+def audit_paths(graph: DependencyGraph, question: AuditQuestion, policies: CallPolicies) -> Audit:
+    """
+    Find timeouts that do not shrink along a path, and retries that multiply; raises ``UnknownServiceError``.
+
+    O(E log E + hops (V + E)), and what searches for paths are allowed; less for one service. Nothing of the graph changes, so this may run beside readers.
+    """
+    begin = None if question.service is None else graph.node(question.service)
+    wanted = question.edge_filter
+    mask = counting_edges(graph, EdgeFilter(wanted.allowed & ~int(EdgeFlag.ASYNC), wanted.min_confidence))
+    calls = SyncCalls.of(graph, mask, begin, max(question.max_hops, _LEAST_HOPS))
+    timeouts, attempts = policies(graph.dependency_payloads.take(calls.edge))
+    order = NameOrder.of(graph)
+    return Audit(
+        grown_timeouts(graph, calls, timeouts, order, begin=begin, most=question.most),
+        worst_retries(
+            graph,
+            calls,
+            attempts,
+            order,
+            begin=begin,
+            max_hops=question.max_hops,
+            max_attempts=question.max_attempts,
+            most=question.most,
+        ),
+    )

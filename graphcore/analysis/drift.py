@@ -1,0 +1,200 @@
+"""
+Drift: calls that are declared and never observed, or observed and never declared.
+
+Manual entries and Kubernetes manifests declare what should be, traces and service meshes observe what is. A pair of services drifts when all
+dependencies from the one to the other that count stand on one side. Dependencies that wait for a service are no edges and do not count.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphcore.analysis.names import NameOrder
+from graphcore.changes import DependencyRecord
+from graphcore.flags import SOURCES, STALE
+from graphcore.graph import DependencyGraph
+from graphcore.kernels import drift as kernels
+from graphcore.kernels.drift import DECLARED, OBSERVED
+from graphcore.kernels.layout import COUNT, FRESH, IN, OUT
+
+__all__ = ["DECLARED", "OBSERVED", "Drift", "DriftPage", "DriftQuestion", "list_drift"]
+
+_NO_PAIRS: NDArray[np.int32] = np.empty(0, np.int32)
+
+
+@dataclass(frozen=True, slots=True)
+class DriftQuestion:
+    """
+    Which drift, and which page of it.
+
+    ``sides``: DECLARED keeps what is declared and not observed, OBSERVED the opposite, their sum both. ``service`` keeps what this service calls
+    or is called by, by name. ``ignore_stale`` takes stale dependencies for none. ``most`` pairs are listed, from the first one after ``after``, the names of a pair.
+    """
+
+    sides: int = DECLARED | OBSERVED
+    service: str | None = None
+    ignore_stale: bool = False
+    after: tuple[str, str] | None = None
+    most: int = 100
+
+    @property
+    def part(self) -> int:
+        """The part of a segment that counts."""
+        return FRESH if self.ignore_stale else COUNT
+
+
+class Drift(NamedTuple):
+    """
+    A pair of services, by name, of which only one side tells: DECLARED or OBSERVED.
+
+    ``present`` are the dependencies that count, ``gone`` those of the other side, which are there but stale: only where stale ones are ignored. Both in
+    the order of discovery sources.
+    """
+
+    side: int
+    source: str
+    target: str
+    present: list[DependencyRecord]
+    gone: list[DependencyRecord]
+
+
+class DriftPage(NamedTuple):
+    """Pairs sorted by the names of source and target; ``total`` counts all there are, ``more`` says whether others come after these."""
+
+    drifts: list[Drift]
+    total: int
+    more: bool
+
+
+class _Pairs(NamedTuple):
+    """Pairs by the nodes of their ends, and the side that tells of each."""
+
+    source: NDArray[np.int32]
+    target: NDArray[np.int32]
+    side: NDArray[np.uint8]
+
+
+def list_drift(graph: DependencyGraph, question: DriftQuestion) -> DriftPage:
+    """
+    List a page of the pairs that drift; raises ``UnknownServiceError``.
+
+    O(V log V + E), or the degree of the service asked for instead of E; kernels and sorting let other threads run. Nothing of the graph changes, so this may run beside readers.
+    """
+    order = NameOrder.of(graph)
+    if question.service is None:
+        pairs, total = _all_pairs(graph, question, order)
+    else:
+        pairs = _pairs_of(graph, question, graph.node(question.service))
+        total = len(pairs.source)
+    pairs = _after(graph, pairs, question.after, order)
+    page = _first(pairs, question.most, order)
+    return DriftPage(_drifts(graph, page, question), total, len(pairs.source) > len(page.source))
+
+
+def _all_pairs(graph: DependencyGraph, question: DriftQuestion, order: NameOrder) -> tuple[_Pairs, int]:
+    """Gather the pairs of as many callers, from that of ``after`` on, as make more than a page; and count all pairs there are."""
+    index = graph.index
+    counts: NDArray[np.int32] = np.empty(len(index.nodes), np.int32)
+    sides: NDArray[np.uint8] = np.zeros(len(index.nodes), np.uint8)
+    total = kernels.count_drift.run(index.nodes, index.pool, question.part, question.sides, sides, counts)
+    begin = 0 if question.after is None else order.place(graph, question.after[0])
+    callers = order.nodes[begin:]
+    # One of them may have nothing left behind ``after``, and one pair more tells that there is another page.
+    callers = callers[np.flatnonzero(counts[callers])[: question.most + 2]]
+    return _gathered(graph, question, callers, OUT), total
+
+
+def _pairs_of(graph: DependencyGraph, question: DriftQuestion, node: int) -> _Pairs:
+    """Gather the pairs of one service, as caller and as callee."""
+    alone = np.array([node], np.int32)
+    calls = _gathered(graph, question, alone, OUT)
+    called = _gathered(graph, question, alone, IN)
+    return _Pairs(
+        np.concatenate((calls.source, called.source)),
+        np.concatenate((calls.target, called.target)),
+        np.concatenate((calls.side, called.side)),
+    )
+
+
+def _gathered(
+    graph: DependencyGraph, question: DriftQuestion, chosen: NDArray[np.int32], side: int
+) -> _Pairs:
+    index = graph.index
+    room = int(index.nodes[chosen, side + question.part].sum())
+    near, far, drift = np.empty(room, np.int32), np.empty(room, np.int32), np.empty(room, np.uint8)
+    sides: NDArray[np.uint8] = np.zeros(len(index.nodes), np.uint8)
+    count = kernels.gather_drift.run(
+        index.nodes, index.pool, chosen, side, question.part, question.sides, sides, near, far, drift
+    )
+    source, target = (near, far) if side == OUT else (far, near)
+    return _Pairs(source[:count], target[:count], drift[:count])
+
+
+def _after(graph: DependencyGraph, pairs: _Pairs, after: tuple[str, str] | None, order: NameOrder) -> _Pairs:
+    """Leave out the pairs up to ``after``, whose services may have gone since."""
+    if after is None:
+        return pairs
+    source, target = (_behind(graph, order, name) for name in after)
+    begins = order.place(graph, after[0])
+    ranks = order.rank[pairs.source]
+    kept = (ranks >= source) | ((ranks >= begins) & (order.rank[pairs.target] >= target))
+    return _Pairs(pairs.source[kept], pairs.target[kept], pairs.side[kept])
+
+
+def _behind(graph: DependencyGraph, order: NameOrder, name: str) -> int:
+    """Return the rank of the first service whose name comes after this one."""
+    return order.place(graph, name) + graph.has_service(name)
+
+
+def _first(pairs: _Pairs, most: int, order: NameOrder) -> _Pairs:
+    """Sort pairs by name and cut them."""
+    chosen = np.lexsort((order.rank[pairs.target], order.rank[pairs.source]))[:most]
+    return _Pairs(pairs.source[chosen], pairs.target[chosen], pairs.side[chosen])
+
+
+def _drifts(graph: DependencyGraph, page: _Pairs, question: DriftQuestion) -> list[Drift]:
+    records = _records(graph, page, question)
+    digraph = graph.digraph
+    drifts = []
+    for source, target, side, found in zip(
+        page.source.tolist(), page.target.tolist(), page.side.tolist(), records, strict=True
+    ):
+        found.sort(key=lambda record: record.flags & SOURCES)
+        present = [record for record in found if not (question.ignore_stale and record.flags & STALE)]
+        gone = [
+            record
+            for record in found
+            if question.ignore_stale and record.flags & STALE and kernels.side_of(record.flags) != side
+        ]
+        drifts.append(Drift(side, digraph[source].name, digraph[target].name, present, gone))
+    return drifts
+
+
+def _records(graph: DependencyGraph, page: _Pairs, question: DriftQuestion) -> list[list[DependencyRecord]]:
+    """Look up all dependencies of each pair, stale ones too; only the segments of its callers are gone over, or that of the service asked for."""
+    records: list[list[DependencyRecord]] = [[] for _ in range(len(page.source))]
+    if question.service is None:
+        sides = [(OUT, np.arange(len(page.source)))]
+    else:
+        calls = page.source == graph.node(question.service)
+        sides = [(OUT, np.flatnonzero(calls)), (IN, np.flatnonzero(~calls))]
+    record_of = graph.digraph.get_edge_data_by_index
+    for side, chosen in sides:
+        near, far = page.source[chosen], page.target[chosen]
+        edges, pairs = _edges(graph, side, *((near, far) if side == OUT else (far, near)))
+        for edge, place in zip(edges.tolist(), chosen[pairs].tolist(), strict=True):
+            records[place].append(record_of(edge))
+    return records
+
+
+def _edges(
+    graph: DependencyGraph, side: int, near: NDArray[np.int32], far: NDArray[np.int32]
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    index = graph.index
+    room = int(index.nodes[np.unique(near), side + COUNT].sum()) if len(near) else 0
+    found, pair = np.empty(room, np.int32), np.empty(room, np.int32)
+    marks: NDArray[np.int32] = np.full(len(index.nodes), -1, np.int32)
+    count = kernels.gather_edges.run(index.nodes, index.pool, side, near, far, marks, found, pair)
+    return found[:count], pair[:count]

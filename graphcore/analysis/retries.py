@@ -1,0 +1,246 @@
+"""
+Retries that multiply along a path of calls.
+
+A call that fails is tried again by its caller, whose own caller tries again too: the last service of a path may see the product of all
+attempts for one call of the first. What is looked for is, for each service, the path that begins there with the largest product.
+
+Finding it is as hard as finding a longest path. The best walk of so many hops, which may come to a service twice, is quickly found for all services at a
+time; it bounds the path, and mostly is one. Where it is not, a search for paths with that bound decides, as long as it may take.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphcore.analysis.names import NameOrder
+from graphcore.analysis.sync_calls import SyncCalls
+from graphcore.changes import DependencyRecord, ServiceRecord
+from graphcore.graph import DependencyGraph
+from graphcore.kernels import retries as kernels
+
+BUDGET_COMPILED, BUDGET_PLAIN = 30_000_000, 300_000
+"""How many calls all searches of an audit may look at: a quarter of a second or so, in either form of the kernels."""
+
+_SHARE = 16
+"""One search may take one in so many of what is left."""
+_LOT = 256
+_LEDGER = 3
+_STACK = 3
+
+
+class RetriedPath(NamedTuple):
+    """A path of calls: its services, the dependencies between them, and the product of their attempts."""
+
+    services: list[ServiceRecord]
+    dependencies: list[DependencyRecord]
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class RetryReport:
+    """
+    The worst paths, most attempts first, then by the name of the first service; ``count`` of all services at which one begins.
+
+    ``truncated`` says that a search ended early: there may be worse ones, or shorter ones as bad.
+    """
+
+    worst: list[RetriedPath]
+    count: int
+    truncated: bool
+
+
+class _Calls(NamedTuple):
+    """One call for each pair of services, that with most attempts, in rows by caller sorted by the callees' names; ``edge`` stands beside."""
+
+    start: NDArray[np.int32]
+    target: NDArray[np.int32]
+    attempts: NDArray[np.int64]
+    edge: NDArray[np.int32]
+
+
+def worst_retries(
+    graph: DependencyGraph,
+    calls: SyncCalls,
+    attempts: NDArray[np.int64],
+    order: NameOrder,
+    *,
+    begin: int | None,
+    max_hops: int,
+    max_attempts: int,
+    most: int,
+) -> RetryReport:
+    """
+    Find services at which a path of up to ``max_hops`` calls begins whose attempts multiply to more than ``max_attempts``, with the worst path of each.
+
+    Of paths with equal products it is the shortest, then the first by the names along it. ``begin`` keeps this one node. ``attempts`` stand
+    beside the calls; products end at 2⁶³ - 1. O(E log E + hops (V + E)) and what the searches may take.
+    """
+    if not len(attempts) or attempts.max() <= 1 or max_attempts >= kernels.MOST:
+        return RetryReport([], 0, truncated=False)
+    rows = _strongest(calls, attempts, order)
+    search = _Search(rows, max_hops, begin, max_attempts)
+    search.decide()
+    search.rank(most)
+    chosen = search.worst(order, most)
+    search.shorten(chosen)
+    worst = [search.path(graph, number) for number in chosen.tolist()]
+    return RetryReport(worst, search.count, truncated=bool(search.given_up.any()))
+
+
+def _strongest(calls: SyncCalls, attempts: NDArray[np.int64], order: NameOrder) -> _Calls:
+    count = len(calls.start) - 1
+    start, kept = np.empty_like(calls.start), np.empty_like(calls.target)
+    latest: NDArray[np.int32] = np.full(count, -1, np.int32)
+    found = kernels.strongest_calls.run(
+        calls.start, calls.target, attempts, calls.origin, latest, start, kept
+    )
+    kept = kept[:found]
+    by_name = calls.source[kept].astype(np.int64) * count + order.rank[calls.target[kept]]
+    kept = kept[np.argsort(by_name)]
+    return _Calls(start, calls.target[kept], attempts[kept], calls.edge[kept])
+
+
+@dataclass(slots=True, init=False)
+class _Search:
+    """
+    Candidates are the nodes whose bound is over ``max_attempts``, by number; columns stand beside them.
+
+    ``products`` are those of the best paths known, which ``paths`` and ``lengths`` hold as places of calls; no path has more than ``limits``.
+    """
+
+    max_attempts: int
+    begins: NDArray[np.int32]
+    products: NDArray[np.int64]
+    limits: NDArray[np.int64]
+    paths: NDArray[np.int32]
+    lengths: NDArray[np.int32]
+    given_up: NDArray[np.uint8]
+    _rows: _Calls
+    _bounds: NDArray[np.int64]
+    _ways: NDArray[np.int32]
+    _ledger: NDArray[np.int64]
+    _stack: NDArray[np.int64]
+    _path: NDArray[np.int32]
+
+    def __init__(self, rows: _Calls, max_hops: int, begin: int | None, max_attempts: int) -> None:
+        count = len(rows.start) - 1
+        self.max_attempts = max_attempts
+        self._rows = rows
+        self._bounds = np.empty((max_hops + 1, count, 2), np.int64)
+        self._ways = np.empty((max_hops + 1, count, 3), np.int32)
+        kernels.bound_walks.run(rows.start, rows.target, rows.attempts, self._bounds, self._ways)
+        limits = self._bounds[max_hops, :, kernels.BEST]
+        begins = np.flatnonzero(limits > max_attempts) if begin is None else np.array([begin])
+        self.begins = begins.astype(np.int32)
+        self.limits = limits[begins]
+        self.products = np.empty(len(begins), np.int64)
+        self.paths = np.empty((len(begins), max_hops), np.int32)
+        self.lengths = np.empty(len(begins), np.int32)
+        self.given_up = np.zeros(len(begins), np.uint8)
+        is_compiled = kernels.search_paths.run is not kernels.search_paths.plain
+        self._ledger = np.zeros(_LEDGER, np.int64)
+        self._ledger[kernels.LEFT] = BUDGET_COMPILED if is_compiled else BUDGET_PLAIN
+        self._stack = np.empty((_STACK, max_hops + 1), np.int64)
+        self._path = np.empty(max_hops, np.int32)
+        kernels.follow_walks.run(
+            rows.target,
+            rows.attempts,
+            self._bounds,
+            self._ways,
+            self.begins,
+            self._stack,
+            self.products,
+            self.paths,
+            self.lengths,
+        )
+
+    @property
+    def count(self) -> int:
+        """How many candidates have a path over the bound, as far as is known."""
+        return int(np.count_nonzero(self.products > self.max_attempts))
+
+    def decide(self) -> None:
+        """Find out of every candidate whether it has a path over the bound."""
+        undecided = (self.products <= self.max_attempts) & (self.limits > self.max_attempts)
+        self._improve(np.flatnonzero(undecided), self.max_attempts + 1)
+
+    def rank(self, most: int) -> None:
+        """Find the exact product of every candidate that may be one of the ``most`` worst, those with the largest limits first."""
+        open_ones = np.flatnonzero(
+            (self.products > self.max_attempts) & (self.products < self.limits) & (self.given_up == 0)
+        )
+        open_ones = open_ones[np.argsort(-self.limits[open_ones], kind="stable")]
+        for first in range(0, len(open_ones), _LOT):
+            lot = open_ones[first : first + _LOT]
+            lot = lot[self.limits[lot] >= self._least(most)]
+            if not len(lot):
+                return
+            self._improve(lot, kernels.MOST)
+
+    def worst(self, order: NameOrder, most: int) -> NDArray[np.int64]:
+        """Choose the worst candidates over the bound, most attempts first, then by name."""
+        over = np.flatnonzero(self.products > self.max_attempts)
+        return over[np.lexsort((order.rank[self.begins[over]], -self.products[over]))[:most]]
+
+    def shorten(self, chosen: NDArray[np.int64]) -> None:
+        """Find the shortest path with the product of each chosen candidate, the first by name."""
+        rows = self._rows
+        kernels.shorten_paths.run(
+            rows.start,
+            rows.target,
+            rows.attempts,
+            self._bounds,
+            self._ways,
+            self.begins,
+            chosen.astype(np.int32),
+            _SHARE,
+            self.products,
+            self.paths,
+            self.lengths,
+            self.given_up,
+            self._ledger,
+            self._stack,
+            self._path,
+        )
+
+    def path(self, graph: DependencyGraph, number: int) -> RetriedPath:
+        """Look up the path of a candidate."""
+        places = self.paths[number, : self.lengths[number]]
+        nodes = [int(self.begins[number]), *self._rows.target[places].tolist()]
+        edges = self._rows.edge[places].tolist()
+        digraph = graph.digraph
+        return RetriedPath(
+            [digraph[node] for node in nodes],
+            [digraph.get_edge_data_by_index(edge) for edge in edges],
+            int(self.products[number]),
+        )
+
+    def _least(self, most: int) -> int:
+        """Return the product of the last candidate that would be listed now."""
+        if self.count <= most:
+            return 0
+        return int(np.partition(self.products, -most)[-most])
+
+    def _improve(self, chosen: NDArray[np.int64], enough: int) -> None:
+        rows = self._rows
+        kernels.search_paths.run(
+            rows.start,
+            rows.target,
+            rows.attempts,
+            self._bounds,
+            self._ways,
+            self.begins,
+            chosen.astype(np.int32),
+            enough,
+            _SHARE,
+            self.products,
+            self.limits,
+            self.paths,
+            self.lengths,
+            self.given_up,
+            self._ledger,
+            self._stack,
+            self._path,
+        )

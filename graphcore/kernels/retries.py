@@ -1,0 +1,317 @@
+"""
+Kernels that look for the path along which attempts multiply most.
+
+Calls stand in rows: those of a node are the places ``start[node]`` to before ``start[node + 1]``, ``target`` and ``attempts`` stand beside them, one
+call for each pair of services, in the order of the callees' names. Attempts are at least 1. A product that passes MOST counts as MOST.
+
+A walk may come to a service twice, a path may not; a walk here never goes straight back to where it came from. ``bounds`` and ``ways`` say for each
+number of hops (first index) and node (second) what the best walk of at most so many hops achieves:
+
+- ``bounds[h, node, BEST]``: the product of the best one, 1 if none is worth more than staying; ``ways[h, node, FIRST]`` is the place of its first call, -1 =
+  it stays; ``ways[h, node, CALLEE]`` is where that leads.
+- ``bounds[h, node, SECOND]``: the product of the best one that begins otherwise; ``ways[h, node, OTHER]`` the place of its first call.
+
+So the best walk on from a node, for one who comes from a certain caller, is known without a search, and no path is better than that.
+"""
+
+from typing import Any
+
+from graphcore.compiled import kernel
+
+MOST = 2**63 - 1
+_ROOT = 2**31
+
+BEST, SECOND = 0, 1
+FIRST, OTHER, CALLEE = 0, 1, 2
+NONE = -1
+
+LEFT, TRIED, LENGTH = 0, 1, 2
+"""The ledger of a search: how many calls may still be looked at; 1 if nothing was left untried; the length of the path that it found."""
+
+NODE, CURSOR, PRODUCT = 0, 1, 2
+"""The stack of a search, a column for each hop."""
+
+
+@kernel("int64(int64, int64)", nogil=False)
+def times(first: int, second: int) -> int:
+    """Multiply two positive numbers; at most MOST."""
+    if first < _ROOT and second < _ROOT:
+        return first * second
+    if first > MOST // second:
+        return MOST
+    return first * second
+
+
+@kernel("int64(int32[::1], int32[::1], int64[::1], int32[::1], int32[::1], int32[::1], int32[::1])")
+def strongest_calls(
+    start: Any, target: Any, attempts: Any, origin: Any, latest: Any, kept_start: Any, kept: Any
+) -> int:
+    """
+    Keep one of the calls between two services: that with most attempts, of equal ones that of the least origin. Returns how many.
+
+    ``latest`` is -1 everywhere before. Kept are places, in rows of their own. O(V + E).
+    """
+    count = 0
+    for node in range(len(start) - 1):
+        begin = count
+        kept_start[node] = begin
+        for place in range(start[node], start[node + 1]):
+            callee = target[place]
+            at = latest[callee]
+            if at < begin:
+                latest[callee] = count
+                kept[count] = place
+                count += 1
+                continue
+            former = kept[at]
+            if attempts[place] > attempts[former] or (
+                attempts[place] == attempts[former] and origin[place] < origin[former]
+            ):
+                kept[at] = place
+    kept_start[len(start) - 1] = count
+    return count
+
+
+@kernel("int64(int64[:, :, ::1], int32[:, :, ::1], int64, int64, int64)", nogil=False)
+def onward(bounds: Any, ways: Any, hops: int, node: int, caller: int) -> int:
+    """Return what the best walk on from a node achieves that doesn't go straight back to its caller."""
+    if ways[hops, node, CALLEE] == caller:
+        return int(bounds[hops, node, SECOND])
+    return int(bounds[hops, node, BEST])
+
+
+@kernel("void(int32[::1], int32[::1], int64[::1], int64[:, :, ::1], int32[:, :, ::1])")
+def bound_walks(start: Any, target: Any, attempts: Any, bounds: Any, ways: Any) -> None:
+    """Fill ``bounds`` and ``ways``. O(hops (V + E))."""
+    count = len(start) - 1
+    for hops in range(bounds.shape[0]):
+        for node in range(count):
+            best, second = 1, 1
+            first, other, callee = NONE, NONE, NONE
+            if hops > 0:
+                for place in range(start[node], start[node + 1]):
+                    product = times(attempts[place], onward(bounds, ways, hops - 1, target[place], node))
+                    if product > best:
+                        second, other = best, first
+                        best, first, callee = product, place, target[place]
+                    elif product > second:
+                        second, other = product, place
+            bounds[hops, node, BEST], bounds[hops, node, SECOND] = best, second
+            ways[hops, node, FIRST], ways[hops, node, OTHER] = first, other
+            ways[hops, node, CALLEE] = callee
+
+
+@kernel("boolean(int64[:, ::1], int64, int64)", nogil=False)
+def is_on_path(stack: Any, depth: int, node: int) -> bool:
+    """Tell whether a node is one of those up to a depth; paths are so short that looking is quicker than marking."""
+    step = 0
+    while step <= depth and stack[NODE, step] != node:
+        step += 1
+    return step <= depth
+
+
+@kernel(
+    "void(int32[::1], int64[::1], int64[:, :, ::1], int32[:, :, ::1], int32[::1], int64[:, ::1], int64[::1], int32[:, ::1], int32[::1])"
+)
+def follow_walks(
+    target: Any,
+    attempts: Any,
+    bounds: Any,
+    ways: Any,
+    begins: Any,
+    stack: Any,
+    products: Any,
+    paths: Any,
+    lengths: Any,
+) -> None:
+    """
+    Follow the best walk from each of some nodes as long as it is a path, going round where one step suffices: products, and the places of the calls.
+
+    A product as large as the bound is that of the worst path. O(hops²) each.
+    """
+    for number in range(len(begins)):
+        node, product, depth = begins[number], 1, 0
+        stack[NODE, 0] = node
+        for hops in range(bounds.shape[0] - 1, 0, -1):
+            place = ways[hops, node, FIRST]
+            if place < 0 or is_on_path(stack, depth, target[place]):
+                place = ways[hops, node, OTHER]
+            if place < 0 or is_on_path(stack, depth, target[place]):
+                break
+            product = times(product, attempts[place])
+            paths[number, depth] = place
+            node = target[place]
+            depth += 1
+            stack[NODE, depth] = node
+        products[number], lengths[number] = product, depth
+
+
+@kernel(
+    "int64(int32[::1], int32[::1], int64[::1], int64[:, :, ::1], int32[:, :, ::1], int64, int64, int64, int64, int64[::1], int64[:, ::1], int32[::1])"
+)
+def search_path(
+    start: Any,
+    target: Any,
+    attempts: Any,
+    bounds: Any,
+    ways: Any,
+    begin: int,
+    hops: int,
+    known: int,
+    enough: int,
+    ledger: Any,
+    stack: Any,
+    path: Any,
+) -> int:
+    """
+    Search for a path of at most ``hops`` calls from a node that achieves more than ``known``, until one achieves ``enough``; returns the best product, or ``known``.
+
+    Goes depth first, callees in the order of their names, and leaves out what can't be better than the best so far. ``path`` gets the places of its calls.
+    Source: branch and bound, A. Land and A. Doig, "An automatic method of solving discrete programming problems", 1960.
+    """
+    best, depth = known, 0
+    stack[NODE, 0], stack[CURSOR, 0], stack[PRODUCT, 0] = begin, start[begin], 1
+    ledger[TRIED], ledger[LENGTH] = 0, 0
+    while depth >= 0:
+        node, place = stack[NODE, depth], stack[CURSOR, depth]
+        if depth == hops or place == start[node + 1]:
+            depth -= 1
+            continue
+        if ledger[LEFT] <= 0:
+            return int(best)
+        ledger[LEFT] -= 1
+        stack[CURSOR, depth] = place + 1
+        callee = target[place]
+        product = times(stack[PRODUCT, depth], attempts[place])
+        left = hops - depth - 1
+        if times(product, bounds[left, callee, BEST]) <= best or is_on_path(stack, depth, callee):
+            continue
+        # Where the best way on leads back into the path, only the second best is left.
+        is_blocked = is_on_path(stack, depth, ways[left, callee, CALLEE])
+        if is_blocked and times(product, bounds[left, callee, SECOND]) <= best:
+            continue
+        depth += 1
+        stack[NODE, depth], stack[CURSOR, depth], stack[PRODUCT, depth] = callee, start[callee], product
+        if product > best:
+            best = product
+            ledger[LENGTH] = depth
+            for step in range(depth):
+                path[step] = stack[CURSOR, step] - 1
+            if best >= enough:
+                break
+    ledger[TRIED] = 1
+    return int(best)
+
+
+@kernel(
+    "void(int32[::1], int32[::1], int64[::1], int64[:, :, ::1], int32[:, :, ::1], int32[::1], int32[::1], int64, int64,"
+    " int64[::1], int64[::1], int32[:, ::1], int32[::1], uint8[::1], int64[::1], int64[:, ::1], int32[::1])"
+)
+def search_paths(
+    start: Any,
+    target: Any,
+    attempts: Any,
+    bounds: Any,
+    ways: Any,
+    begins: Any,
+    chosen: Any,
+    enough: int,
+    share: int,
+    products: Any,
+    limits: Any,
+    paths: Any,
+    lengths: Any,
+    given_up: Any,
+    ledger: Any,
+    stack: Any,
+    path: Any,
+) -> None:
+    """
+    Search from the chosen ones of ``begins`` for paths better than ``products`` until these are ``enough``; a search that tried everything lowers the limit.
+
+    Each may look at one in ``share`` of the calls that are left in the ledger; GIVEN_UP is set to 1 where that was not enough.
+    """
+    for at in range(len(chosen)):
+        number = chosen[at]
+        whole = ledger[LEFT]
+        ledger[LEFT] = whole // share
+        allowed = ledger[LEFT]
+        product = search_path(
+            start,
+            target,
+            attempts,
+            bounds,
+            ways,
+            begins[number],
+            bounds.shape[0] - 1,
+            products[number],
+            min(enough, limits[number]),
+            ledger,
+            stack,
+            path,
+        )
+        ledger[LEFT] = whole - allowed + ledger[LEFT]
+        if product > products[number]:
+            products[number], lengths[number] = product, ledger[LENGTH]
+            for step in range(ledger[LENGTH]):
+                paths[number, step] = path[step]
+        if ledger[TRIED] == 0:
+            given_up[number] = 1
+        elif product < min(enough, limits[number]):
+            limits[number] = product
+
+
+@kernel(
+    "void(int32[::1], int32[::1], int64[::1], int64[:, :, ::1], int32[:, :, ::1], int32[::1], int32[::1], int64,"
+    " int64[::1], int32[:, ::1], int32[::1], uint8[::1], int64[::1], int64[:, ::1], int32[::1])"
+)
+def shorten_paths(
+    start: Any,
+    target: Any,
+    attempts: Any,
+    bounds: Any,
+    ways: Any,
+    begins: Any,
+    chosen: Any,
+    share: int,
+    products: Any,
+    paths: Any,
+    lengths: Any,
+    given_up: Any,
+    ledger: Any,
+    stack: Any,
+    path: Any,
+) -> None:
+    """Put the shortest path with the product known in the place of each chosen one's; of equal ones the first by names, which is the first that the search comes to."""
+    for at in range(len(chosen)):
+        number = chosen[at]
+        begin, product = begins[number], products[number]
+        whole = ledger[LEFT]
+        ledger[LEFT] = whole // share
+        allowed = ledger[LEFT]
+        for hops in range(1, lengths[number] + 1):
+            if bounds[hops, begin, BEST] < product:
+                continue
+            found = search_path(
+                start,
+                target,
+                attempts,
+                bounds,
+                ways,
+                begin,
+                hops,
+                product - 1,
+                product,
+                ledger,
+                stack,
+                path,
+            )
+            if ledger[TRIED] == 0:
+                given_up[number] = 1
+                break
+            if found >= product:
+                lengths[number] = ledger[LENGTH]
+                for step in range(ledger[LENGTH]):
+                    paths[number, step] = path[step]
+                break
+        ledger[LEFT] = whole - allowed + ledger[LEFT]

@@ -1,0 +1,131 @@
+"""Audits of random graphs against every pair of dependencies and every simple path, drift against a dictionary. No I/O."""
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from graphcore import EdgeFilter
+from graphcore.analysis import drift
+from graphcore.analysis.audit import Audit, AuditQuestion, audit_paths
+from graphcore.analysis.drift import DriftPage, DriftQuestion, list_drift
+from graphcore.analysis.names import NameOrder
+from tests.support.audits import (
+    Call,
+    graph_of,
+    plain_drift,
+    plain_retries,
+    plain_timeouts,
+    policies,
+    some_calls,
+)
+from tests.support.kernel_forms import FORMS, kernels_in_form
+
+NAMES = st.text(st.characters(blacklist_characters="\0"), max_size=20)
+SIDES = {drift.DECLARED: "declared", drift.OBSERVED: "observed"}
+
+
+@pytest.fixture(scope="module", params=FORMS, autouse=True)
+def form(request: pytest.FixtureRequest) -> Iterator[None]:
+    with kernels_in_form(request.param):
+        yield
+
+
+def timeouts_of(audit: Audit) -> list[tuple[int, object, object]]:
+    return [(found.excess, found.caller.payload, found.callee.payload) for found in audit.timeouts.worst]
+
+
+def retries_of(audit: Audit) -> list[tuple[int, list[str]]]:
+    return [(found.attempts, [service.name for service in found.services]) for found in audit.retries.worst]
+
+
+def passing(calls: list[Call], *, include_stale: bool) -> list[Call]:
+    return [call for call in calls if call.is_sync and (include_stale or not call.is_stale)]
+
+
+@settings(max_examples=150)
+@given(some_calls(), st.integers(1, 12), st.booleans(), st.sampled_from((None, "a", "b")))
+def test_the_worst_pairs_of_timeouts_are_those_of_all_pairs(
+    calls: list[Call], most: int, include_stale: bool, begin: str | None
+) -> None:
+    expected = plain_timeouts(passing(calls, include_stale=include_stale), begin)
+    question = AuditQuestion(begin, most=most, edge_filter=EdgeFilter.of(include_stale=include_stale))
+    audit = audit_paths(graph_of(calls, "a", "b"), question, policies)
+    assert timeouts_of(audit) == expected[:most]
+    assert audit.timeouts.count == len(expected)
+
+
+@settings(max_examples=150)
+@given(
+    some_calls(),
+    st.integers(1, 7),
+    st.sampled_from((1, 3, 10, 60)),
+    st.integers(1, 8),
+    st.sampled_from((None, "a", "b")),
+)
+def test_the_worst_retries_are_those_of_all_simple_paths(
+    calls: list[Call], max_hops: int, max_attempts: int, most: int, begin: str | None
+) -> None:
+    expected = plain_retries(passing(calls, include_stale=False), max_hops, max_attempts, begin)
+    question = AuditQuestion(begin, max_hops, max_attempts, most)
+    audit = audit_paths(graph_of(calls, "a", "b"), question, policies)
+    assert retries_of(audit) == expected[:most]
+    assert (audit.retries.count, audit.retries.truncated) == (len(expected), False)
+
+
+@settings(max_examples=60)
+@given(some_calls("abcdef", (1, 2, 7, 1_000, 2_000_000_000), 30), st.integers(1, 6), st.integers(1, 4))
+def test_products_beyond_what_a_number_holds_count_as_the_largest(
+    calls: list[Call], max_hops: int, most: int
+) -> None:
+    expected = plain_retries(passing(calls, include_stale=False), max_hops, 10, None)
+    audit = audit_paths(graph_of(calls), AuditQuestion(None, max_hops, 10, most), policies)
+    assert retries_of(audit) == expected[:most]
+
+
+@settings(max_examples=150)
+@given(some_calls(), st.booleans(), st.integers(1, 5), st.sampled_from((None, "a")), st.integers(1, 3))
+def test_drift_is_what_a_dictionary_of_pairs_finds(
+    calls: list[Call], ignore_stale: bool, most: int, service: str | None, sides: int
+) -> None:
+    graph = graph_of(calls, "a")
+    expected = sorted(
+        (*pair, side)
+        for pair, side in plain_drift(calls, ignore_stale=ignore_stale).items()
+        if (service is None or service in pair) and side in [SIDES[bit] for bit in SIDES if bit & sides]
+    )
+    pages: list[DriftPage] = []
+    after: tuple[str, str] | None = None
+    while True:
+        page = list_drift(graph, DriftQuestion(sides, service, ignore_stale, after, most))
+        pages.append(page)
+        assert page.total == len(expected)
+        assert len(page.drifts) <= most
+        if not page.more:
+            break
+        after = page.drifts[-1][1:3]
+    listed = [found for page in pages for found in page.drifts]
+    assert [(found.source, found.target, SIDES[found.side]) for found in listed] == expected
+    for found in listed:
+        rows = [call for call in calls if call[:2] == (found.source, found.target)]
+        present = [call for call in rows if not (ignore_stale and call.is_stale)]
+        assert [record.payload for record in found.present] == sorted(
+            present, key=lambda call: call.discovery
+        )
+        other = [call for call in rows if call not in present and not same_side(call, found.side)]
+        assert [record.payload for record in found.gone] == sorted(other, key=lambda call: call.discovery)
+
+
+def same_side(call: Call, side: int) -> bool:
+    return (call.discovery in (0, 2)) == (side == drift.DECLARED)
+
+
+@settings(max_examples=150)
+@given(st.lists(NAMES, unique=True, max_size=40), NAMES)
+def test_services_are_in_the_order_of_their_names(names: list[str], other: str) -> None:
+    graph = graph_of([], *names)
+    order = NameOrder.of(graph)
+    assert [graph.digraph[int(node)].name for node in order.nodes] == sorted(names)
+    assert [int(order.rank[graph.node(name)]) for name in sorted(names)] == list(range(len(names)))
+    assert order.place(graph, other) == sum(name < other for name in names)

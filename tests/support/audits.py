@@ -1,0 +1,127 @@
+"""What audits and drift should find, looked for in the plainest way: every pair of dependencies, every simple path, a dictionary."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from graphcore import DependencyGraph, DependencyRecord, EdgeFlag, ServiceRecord
+
+MOST = 2**63 - 1
+SOURCES = ("MANUAL", "OTEL_SERVICE_GRAPH", "KUBERNETES", "SERVICE_MESH")
+DECLARING = {"MANUAL", "KUBERNETES"}
+
+
+class Call(NamedTuple):
+    """A dependency between two services by name; ``timeout`` 0 = none, ``discovery`` a place in SOURCES."""
+
+    source: str
+    target: str
+    timeout: int = 0
+    attempts: int = 1
+    discovery: int = 0
+    is_sync: bool = True
+    is_stale: bool = False
+
+    @property
+    def flags(self) -> int:
+        flags = EdgeFlag[SOURCES[self.discovery]] | (EdgeFlag.SYNC if self.is_sync else EdgeFlag.ASYNC)
+        return int(flags | EdgeFlag.STALE if self.is_stale else flags)
+
+
+def graph_of(calls: list[Call], *others: str) -> DependencyGraph:
+    """Make a graph of calls, and of services without any; the payload of a dependency is the call."""
+    names = sorted({name for call in calls for name in call[:2]} | set(others), reverse=True)
+    return DependencyGraph.from_records(
+        [ServiceRecord(("key", name), name) for name in names],
+        [
+            DependencyRecord(
+                number, ("key", call.source), ("key", call.target), flags=call.flags, payload=call
+            )
+            for number, call in enumerate(calls)
+        ],
+    )
+
+
+def policies(payloads: NDArray[np.object_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Read timeouts and attempts out of such payloads."""
+    calls: list[Call] = payloads.tolist()
+    return (
+        np.array([call.timeout for call in calls], np.int64),
+        np.array([call.attempts for call in calls], np.int64),
+    )
+
+
+def plain_timeouts(calls: list[Call], begin: str | None = None) -> list[tuple[int, Call, Call]]:
+    """Every pair whose second timeout is not smaller, worst first."""
+    pairs = [
+        (second.timeout - first.timeout, first, second)
+        for first in calls
+        for second in calls
+        if first.target == second.source and 0 < first.timeout <= second.timeout
+    ]
+    wanted = [pair for pair in pairs if begin in (None, pair[1].source)]
+    return sorted(wanted, key=lambda p: (-p[0], *p[1][:2], p[2].target, p[1].discovery, p[2].discovery))
+
+
+def plain_retries(
+    calls: list[Call], max_hops: int, max_attempts: int, begin: str | None = None
+) -> list[tuple[int, list[str]]]:
+    """The worst path of every service that has one over the bound, worst first."""
+    strongest: dict[str, dict[str, int]] = defaultdict(dict)
+    for call in calls:
+        row = strongest[call.source]
+        row[call.target] = max(row.get(call.target, 0), call.attempts)
+    found = []
+    for name in sorted(strongest):
+        worst = min(
+            ((-product, len(path), path) for product, path in _paths(strongest, [name], 1, max_hops)),
+            default=None,
+        )
+        if worst is not None and -worst[0] > max_attempts and begin in (None, name):
+            found.append((-worst[0], worst[2]))
+    return sorted(found, key=lambda one: (-one[0], one[1]))
+
+
+def plain_drift(calls: list[Call], *, ignore_stale: bool) -> dict[tuple[str, str], str]:
+    """What side tells of each pair that drifts."""
+    sides: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for call in calls:
+        if not (call.is_stale and ignore_stale):
+            side = "declared" if SOURCES[call.discovery] in DECLARING else "observed"
+            sides[call.source, call.target].add(side)
+    return {pair: next(iter(found)) for pair, found in sides.items() if len(found) == 1}
+
+
+def _paths(
+    strongest: dict[str, dict[str, int]], path: list[str], product: int, hops: int
+) -> Iterator[tuple[int, list[str]]]:
+    if len(path) > 1:
+        yield product, path
+    if hops:
+        for target, attempts in strongest.get(path[-1], {}).items():
+            if target not in path:
+                more = min(product * attempts, MOST)
+                yield from _paths(strongest, [*path, target], more, hops - 1)
+
+
+@st.composite
+def some_calls(
+    draw: st.DrawFn, names: str = "abcdefg", attempts: tuple[int, ...] = (1, 2, 4), most: int = 24
+) -> list[Call]:
+    """Calls between a few services, at most one of each source for a pair."""
+    one = st.builds(
+        Call,
+        st.sampled_from(names),
+        st.sampled_from(names),
+        st.sampled_from((0, 100, 200, 300)),
+        st.sampled_from(attempts),
+        st.integers(0, 3),
+        st.sampled_from((True, True, True, False)),
+        st.sampled_from((False, False, False, True)),
+    )
+    unique = {(call.source, call.target, call.discovery): call for call in draw(st.lists(one, max_size=most))}
+    return [call for call in unique.values() if call.source != call.target]
