@@ -510,7 +510,7 @@ class AnalyzeImpactRequest(_message.Message):
     service_id: _builtins.str
     """service_id of the service that fails, by business name. Required."""
     max_hops: _builtins.int
-    """max_hops is the most hops upstream, ≥ 0; 0 = no limit."""
+    """max_hops is the most hops of any path that counts, ≥ 0; 0 = no limit."""
     include_stale: _builtins.bool
     """include_stale counts stale dependencies too. Default false."""
     effective: _builtins.bool
@@ -564,7 +564,8 @@ class ImpactedService(_message.Message):
     hops: _builtins.int
     """hops of the shortest path of calls to the service that fails."""
     weakest_criticality: _types_pb2.DependencyCriticality.ValueType
-    """weakest_criticality of the best path: of all paths, of any length, the one whose weakest dependency is strongest (HARD, then DEGRADED, then SOFT).
+    """weakest_criticality of the best path: of all paths, of any length up to max_hops, the one whose weakest dependency is strongest (HARD, then DEGRADED,
+    then SOFT).
     HARD: it fails too; DEGRADED: it goes on with less; SOFT: it goes on.
     """
     hard_hops: _builtins.int
@@ -579,7 +580,9 @@ class ImpactedService(_message.Message):
     """team that owns it. Unset = not known."""
     @_builtins.property
     def path(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """path: a shortest path of calls, from this service to the one that fails, both included."""
+        """path: a shortest path of calls, from this service to the one that fails, both included. Of several the one whose second name is smallest, then
+        whose third is, and so on.
+        """
 
     def __init__(
         self,
@@ -696,15 +699,18 @@ class ImpactSummary(_message.Message):
     TEAMS_FIELD_NUMBER: _builtins.int
     CRITICALITIES_FIELD_NUMBER: _builtins.int
     WEAKEST_CRITICALITIES_FIELD_NUMBER: _builtins.int
+    TEAM_COUNT_FIELD_NUMBER: _builtins.int
     service_count: _builtins.int
     """service_count of all services reached."""
     sync_count: _builtins.int
     """sync_count of those reached by a path of synchronous dependencies only."""
     max_hops: _builtins.int
     """max_hops of the farthest service reached."""
+    team_count: _builtins.int
+    """team_count of all teams, listed or not; services that nobody owns count as those of one."""
     @_builtins.property
     def teams(self) -> _containers.RepeatedCompositeFieldContainer[Global___TeamCount]:
-        """teams, largest count first, then by name."""
+        """teams, largest count first, then by name; the first 1,000 of them."""
 
     @_builtins.property
     def criticalities(self) -> _containers.RepeatedCompositeFieldContainer[Global___CriticalityCount]:
@@ -723,10 +729,11 @@ class ImpactSummary(_message.Message):
         teams: _abc.Iterable[Global___TeamCount] | None = ...,
         criticalities: _abc.Iterable[Global___CriticalityCount] | None = ...,
         weakest_criticalities: _abc.Iterable[Global___WeakestCount] | None = ...,
+        team_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["criticalities", b"criticalities", "max_hops", b"max_hops", "service_count", b"service_count", "sync_count", b"sync_count", "teams", b"teams", "weakest_criticalities", b"weakest_criticalities"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["criticalities", b"criticalities", "max_hops", b"max_hops", "service_count", b"service_count", "sync_count", b"sync_count", "team_count", b"team_count", "teams", b"teams", "weakest_criticalities", b"weakest_criticalities"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -832,7 +839,7 @@ class Hop(_message.Message):
     EFFECTIVE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def dependencies(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Dependency]:
-        """dependencies from one service to the next that pass the filter. Empty when effective ones were asked for."""
+        """dependencies from one service to the next that pass the filter, by discovery source. Empty when effective ones were asked for."""
 
     @_builtins.property
     def effective(self) -> _types_pb2.EffectiveDependency:
@@ -892,7 +899,7 @@ class FindPathsResponse(_message.Message):
     TRUNCATED_FIELD_NUMBER: _builtins.int
     FRESHNESS_FIELD_NUMBER: _builtins.int
     truncated: _builtins.bool
-    """truncated is true when the search ended early: further paths of those asked for may exist."""
+    """truncated is true when the search ended early: further paths of those asked for may exist. Those returned are the first ones all the same."""
     @_builtins.property
     def paths(self) -> _containers.RepeatedCompositeFieldContainer[Global___Path]:
         """paths, shortest first, those of one length by their names. Empty when the one can't reach the other."""
