@@ -1,0 +1,211 @@
+"""How a change of calls changes blast radii: who reaches whom before, and who afterwards."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphcore.analysis.proposed import Numbering
+from graphcore.analysis.snapshots import CallRows, Cells, Numbers, Snapshot
+from graphcore.kernels.what_if import rows, upstream
+from graphcore.kernels.what_if.upstream import ADDED, BEFORE, BITS, BLOCK, BYTE, REMOVED, WORDS
+
+LISTED = 100
+"""How many names are told of each list."""
+
+WORK_COMPILED, WORK_PLAIN = 400_000_000, 2_000_000
+"""How many words of masks may be looked at: some tenths of a second compiled, a second or two as plain Python."""
+
+_WORD, _BIT = np.arange(BLOCK) // BITS, np.int64(1) << (np.arange(BLOCK) % BITS)
+
+
+@dataclass(frozen=True, slots=True)
+class ImpactChange:
+    """
+    How many services the failure of one reaches upstream ``before`` and ``after``, itself not counted.
+
+    ``added`` and ``removed`` are the first LISTED of ``added_count`` and ``removed_count`` names, sorted.
+    """
+
+    name: str
+    before: int
+    after: int
+    added: tuple[str, ...]
+    added_count: int
+    removed: tuple[str, ...]
+    removed_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class ImpactChanges:
+    """The ``most`` services whose blast radius changes most, and how many there are; ``truncated``: not all were looked at."""
+
+    changes: tuple[ImpactChange, ...]
+    count: int
+    truncated: bool
+
+
+class Reachers:
+    """
+    Looks at who reaches given cells, BLOCK of them at a time, before and after.
+
+    Whoever is in a cell is reached by the same services, and reaches the same, so that cells and components are all there is to look at.
+    """
+
+    __slots__ = ("_after", "_before", "cells")
+
+    def __init__(self, before: Snapshot, after: Snapshot) -> None:
+        self.cells = Cells.of(before.strong, after.strong)
+        self._before = before.condensed()
+        self._after = after.condensed()
+
+    @property
+    def cost(self) -> int:
+        """How many words of masks a block takes to look at."""
+        calls = len(self._before.target) + len(self._after.target)
+        return WORDS * (calls + len(self._before) + len(self._after) + 4 * len(self.cells.size))
+
+    def masks(self, block: Numbers) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Mark by component, before and after, which of the cells in ``block`` it reaches: its bit is its place there. O(V + E)."""
+        before, after = self.cells.groups[:, block]
+        return _masks(self._before, before), _masks(self._after, after)
+
+    def counts(self, block: Numbers) -> NDArray[np.int64]:
+        """Count for the cells in ``block`` the services that reach them: rows BEFORE, ADDED, REMOVED. O(V + E)."""
+        counts: NDArray[np.int64] = np.zeros((REMOVED + 1, BLOCK), np.int64)
+        lanes: NDArray[np.int64] = np.zeros((REMOVED + 1, WORDS, BYTE + 1), np.int64)
+        cells = self.cells
+        upstream.count_changes.run(*self.masks(block), cells.size, cells.groups, lanes, counts)
+        return counts[:, : len(block)]
+
+
+def impact_changes(
+    numbering: Numbering,
+    before: Snapshot,
+    after: Snapshot,
+    lost: Numbers,
+    gained: Numbers,
+    *,
+    most: int,
+    work: int,
+) -> ImpactChanges:
+    """
+    Compare all blast radii that lost and gained pairs of calls can change.
+
+    Those are of the services downstream of a target, in either graph: nearest first, as many as ``work`` allows, and some
+    hundreds in any case. O(V + E) for every BLOCK of cells; compiled, it lets other threads run.
+    """
+    downstream = _downstream(before, after, lost, gained)
+    if not len(downstream):
+        return ImpactChanges((), 0, truncated=False)
+    reachers = Reachers(before, after)
+    cells = _in_order(reachers.cells.cell[downstream])
+    allowed = BLOCK * max(work // reachers.cost, 1)
+    looked_at = cells[:allowed]
+    counts = np.concatenate([reachers.counts(block) for block in _blocks(looked_at)], axis=1)
+    changed = np.flatnonzero(counts[ADDED] + counts[REMOVED])
+    count = int(reachers.cells.size[looked_at[changed]].sum())
+    listed = _most_changed(reachers.cells, looked_at[changed], counts[:, changed], numbering, most)
+    return ImpactChanges(
+        tuple(_told(reachers, listed, numbering)), count, truncated=len(looked_at) < len(cells)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """A service whose blast radius changes: its name, its cell, and the counts."""
+
+    name: str
+    cell: int
+    before: int
+    added: int
+    removed: int
+
+
+def _downstream(before: Snapshot, after: Snapshot, lost: Numbers, gained: Numbers) -> Numbers:
+    """
+    List the services whose upstream may change, nearest first.
+
+    A pair that is gained inside of a component adds nothing to what is reached anyway, and one that is lost inside of one takes nothing away.
+    """
+    opened = gained[1, ~before.strong.is_inside(gained)]
+    closed = lost[1, ~after.strong.is_inside(lost)]
+    seeds = np.unique(np.concatenate((opened, closed)))
+    count = len(before.calls)
+    queue, marked = np.empty(count, np.int32), np.zeros(count, np.uint8)
+    queue[: len(seeds)] = seeds
+    marked[seeds] = 1
+    old, new = before.calls, after.calls
+    tail = rows.downstream_of.run(old.start, old.target, new.start, new.target, queue, marked, len(seeds))
+    return queue[:tail]
+
+
+def _in_order(numbers: Numbers) -> Numbers:
+    """Leave out what comes again."""
+    _, first = np.unique(numbers, return_index=True)
+    return numbers[np.sort(first)]
+
+
+def _blocks(cells: Numbers) -> Iterator[Numbers]:
+    return (cells[begin : begin + BLOCK] for begin in range(0, len(cells), BLOCK))
+
+
+def _masks(calls: CallRows, groups: Numbers) -> NDArray[np.int64]:
+    masks: NDArray[np.int64] = np.zeros((len(calls), WORDS), np.int64)
+    places = slice(0, len(groups))
+    np.bitwise_or.at(masks, (groups, _WORD[places]), _BIT[places])
+    upstream.spread.run(calls.start, calls.target, masks, int(groups.min()))
+    return masks
+
+
+def _most_changed(
+    cells: Cells, changed: Numbers, counts: NDArray[np.int64], numbering: Numbering, most: int
+) -> list[_Listed]:
+    """Expand cells to services, most added first, then most removed, then by name, until there are enough."""
+    by_cell = np.argsort(cells.cell, kind="stable").astype(np.int32)
+    ends = np.cumsum(cells.size)
+    keys = list(zip((-counts[ADDED]).tolist(), (-counts[REMOVED]).tolist(), strict=True))
+    order = sorted(range(len(changed)), key=keys.__getitem__)
+    place_of = {int(cell): place for place, cell in enumerate(changed)}
+    listed: list[_Listed] = []
+    for (added, removed), places in groupby(order, keys.__getitem__):
+        some = [by_cell[ends[cell] - cells.size[cell] : ends[cell]] for cell in changed[list(places)]]
+        first = numbering.sorted(np.concatenate(some))[: most - len(listed)]
+        for name, cell in zip(numbering.names(first), cells.cell[first].tolist(), strict=True):
+            before = int(counts[BEFORE, place_of[cell]]) - 1
+            listed.append(_Listed(name, cell, before, -added, -removed))
+        if len(listed) >= most:
+            break
+    return listed
+
+
+def _told(reachers: Reachers, listed: list[_Listed], numbering: Numbering) -> Iterator[ImpactChange]:
+    cells = _in_order(np.array([each.cell for each in listed], np.int32))
+    lists: dict[int, list[list[str]]] = {}
+    for block in _blocks(cells):
+        lists.update(zip(block.tolist(), _first_names(reachers, block, numbering), strict=True))
+    for each in listed:
+        added, removed = lists[each.cell]
+        after = each.before + each.added - each.removed
+        yield ImpactChange(
+            each.name, each.before, after, tuple(added), each.added, tuple(removed), each.removed
+        )
+
+
+def _first_names(reachers: Reachers, block: Numbers, numbering: Numbering) -> list[list[list[str]]]:
+    """Tell for each cell the first names, in order, of those that reach it in addition, and of those that no longer do."""
+    cells, (before, after) = reachers.cells, reachers.masks(block)
+    differ = (before[cells.groups[0]] != after[cells.groups[1]]).any(axis=1)
+    numbers = numbering.sorted(np.flatnonzero(differ[cells.cell]).astype(np.int32))
+    row: NDArray[np.int64] = np.zeros(WORDS, np.int64)
+    np.bitwise_or.at(row, _WORD[: len(block)], _BIT[: len(block)])
+    lists, lengths = np.empty((2, BLOCK, LISTED), np.int32), np.zeros((2, BLOCK), np.int32)
+    wanted = np.stack((row, row))
+    upstream.list_changes.run(before, after, cells.groups, cells.cell, numbers, wanted, lists, lengths)
+    names = numbering.names
+    return [
+        [names(lists[kind, place, : lengths[kind, place]]) for kind in range(2)]
+        for place in range(len(block))
+    ]

@@ -1,0 +1,142 @@
+"""Who calls whom at one time: in a graph as it is, and as it would be with some pairs changed."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphcore.analysis.proposed import Numbering
+from graphcore.kernels.components import full
+from graphcore.kernels.components.layout import ENDS, GROUP, SEQUENCE, WORK_ROWS
+from graphcore.kernels.layout import FRESH, OUT
+from graphcore.kernels.what_if import condensation, rows
+
+Numbers = NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class CallRows:
+    """Number ``n`` calls ``target[start[n] : start[n + 1]]``, parallel calls each."""
+
+    start: Numbers
+    target: Numbers
+
+    def __len__(self) -> int:
+        return len(self.start) - 1
+
+    @classmethod
+    def of(cls, numbering: Numbering, floor: float) -> "CallRows":
+        """Copy the dependencies that are fresh and of at least this confidence; new services call nobody yet. O(V + E)."""
+        index, nodes = numbering.graph.index, numbering.nodes
+        start = np.empty(len(numbering) + 1, np.int32)
+        target = np.empty(int(index.nodes[nodes, OUT + FRESH].sum()), np.int32)
+        places = numbering.number_by_node
+        count = full.gather_calls.run(
+            index.nodes, index.pool, index.confidence, floor, nodes, places, start, target
+        )
+        start[len(nodes) :] = count
+        return cls(start, target[:count])
+
+    def edited(self, lost: Numbers, gained: Numbers) -> "CallRows":
+        """Copy them without some pairs and with others, which are as ``PairStates`` has them. O(V + E)."""
+        start, target = np.empty_like(self.start), np.empty(len(self.target) + gained.shape[1], np.int32)
+        mark: Numbers = np.zeros(len(self), np.int32)
+        count = rows.edit_rows.run(self.start, self.target, lost, gained, mark, start, target)
+        return CallRows(start, target[:count])
+
+    def among(self, chosen: Numbers) -> "CallRows":
+        """Copy the calls between some services, numbered in their order. O(V + their calls)."""
+        number_of = np.full(len(self), -1, np.int32)
+        number_of[chosen] = np.arange(len(chosen), dtype=np.int32)
+        start = np.empty(len(chosen) + 1, np.int32)
+        target = np.empty(int((self.start[chosen + 1] - self.start[chosen]).sum()), np.int32)
+        count = rows.choose_rows.run(self.start, self.target, chosen, number_of, start, target)
+        return CallRows(start, target[:count])
+
+
+@dataclass(frozen=True, slots=True)
+class Strong:
+    """
+    The strongly connected components of some calls, numbered so that none calls a later one.
+
+    ``group`` has the component of each service; ``sequence`` all services, component by component, ``ends`` where each ends in it.
+    """
+
+    group: Numbers
+    sequence: Numbers
+    ends: Numbers
+
+    @classmethod
+    def of(cls, calls: CallRows) -> "Strong":
+        """Find them. O(V + E), Tarjan's algorithm; compiled, it lets other threads run."""
+        count = len(calls)
+        work = np.empty((WORK_ROWS, count + 1), np.int32)
+        found = full.strong_components.run(calls.start, calls.target, work, count)
+        return cls(work[GROUP, :count], work[SEQUENCE, :count], work[ENDS, :found])
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def members(self, component: int) -> Numbers:
+        """Give the services of a component. O(1)."""
+        begin = int(self.ends[component - 1]) if component else 0
+        return self.sequence[begin : self.ends[component]]
+
+    def is_inside(self, pairs: Numbers) -> NDArray[np.bool_]:
+        """Tell for each pair, a column each, whether both services are in one component. O(pairs)."""
+        inside: NDArray[np.bool_] = self.group[pairs[0]] == self.group[pairs[1]]
+        return inside
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Calls at one time, and their components."""
+
+    calls: CallRows
+    strong: Strong
+
+    @classmethod
+    def of(cls, calls: CallRows) -> "Snapshot":
+        """Find the components. O(V + E)."""
+        return cls(calls, Strong.of(calls))
+
+    def changed(self, lost: Numbers, gained: Numbers) -> "Snapshot":
+        """Make the snapshot without some pairs and with others. O(V + E), less where no component can change."""
+        calls = self.calls.edited(lost, gained)
+        is_same = not self.strong.is_inside(lost).any() and bool(self.strong.is_inside(gained).all())
+        return Snapshot(calls, self.strong) if is_same else Snapshot.of(calls)
+
+    def condensed(self) -> CallRows:
+        """Tell which component calls which, each pair once. O(V + E)."""
+        calls, strong = self.calls, self.strong
+        start = np.empty(len(strong) + 1, np.int32)
+        target, mark = np.empty(len(calls.target), np.int32), np.full(len(strong), -1, np.int32)
+        count = condensation.condense.run(
+            calls.start, calls.target, strong.group, strong.sequence, strong.ends, start, target, mark
+        )
+        return CallRows(start, target[:count])
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """
+    Services sorted by their components before and after: those of one *cell* share both, and so whoever reaches one reaches all.
+
+    By service its ``cell``; by cell its ``size`` and, a row each in ``groups``, both components.
+    """
+
+    cell: Numbers
+    size: Numbers
+    groups: Numbers
+
+    @classmethod
+    def of(cls, before: Strong, after: Strong) -> "Cells":
+        """Sort them. O(V)."""
+        count = len(before.group)
+        cell, size = np.empty(count, np.int32), np.empty(count, np.int32)
+        groups = np.empty((2, count), np.int32)
+        mark, latest = np.full(len(after), -1, np.int32), np.empty(len(after), np.int32)
+        found = condensation.cross.run(
+            before.sequence, before.ends, after.group, cell, size, groups, mark, latest
+        )
+        return cls(cell, size[:found], np.ascontiguousarray(groups[:, :found]))

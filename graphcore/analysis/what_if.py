@@ -1,0 +1,59 @@
+"""What a change of dependencies that nobody has made yet would do to cycles and blast radii."""
+
+from dataclasses import dataclass
+
+from graphcore.analysis.cycle_changes import CycleChange, cycle_changes
+from graphcore.analysis.impact_changes import WORK_COMPILED, WORK_PLAIN, ImpactChanges, impact_changes
+from graphcore.analysis.proposed import Numbering, PairStates, ProposedChange
+from graphcore.analysis.snapshots import CallRows, Snapshot
+from graphcore.graph import DependencyGraph
+from graphcore.kernels.what_if import upstream
+
+
+@dataclass(frozen=True, slots=True)
+class WhatIf:
+    """The graph after a change beside the graph before; ``created`` are the names of new services, sorted."""
+
+    cycle_changes: tuple[CycleChange, ...]
+    impacts: ImpactChanges
+    created: tuple[str, ...]
+
+    @property
+    def adds_cycles(self) -> bool:
+        """Whether a cycle would come into being that is not there now."""
+        return any(change.adds_cycles for change in self.cycle_changes)
+
+
+def what_if(
+    graph: DependencyGraph,
+    change: ProposedChange,
+    *,
+    most_impacts: int = 100,
+    min_confidence: float = 0.0,
+    work: int | None = None,
+) -> WhatIf:
+    """
+    Compare a graph with what it would be after a change, which is not made.
+
+    Dependencies count when they are not stale; for cycles they must also have ``min_confidence``. Services that do not exist are new.
+    Raises ``UnknownDependenciesError``. O(V + E), and as much again for each few hundred services whose blast radius may change; ``work`` bounds
+    these as in ``impact_changes``. Changes nothing, uses no scratch of the graph, and may run in a thread while the graph stands still.
+    """
+    numbering = Numbering.of(graph)
+    states = PairStates(numbering, change)
+    lost, gained = states.lost(0.0), states.gained(0.0)
+    before = Snapshot.of(CallRows.of(numbering, 0.0))
+    after = before.changed(lost, gained)
+    impacts = impact_changes(
+        numbering, before, after, lost, gained, most=most_impacts, work=_allowed() if work is None else work
+    )
+    if min_confidence > 0.0:
+        lost, gained = states.lost(min_confidence), states.gained(min_confidence)
+        before = Snapshot.of(CallRows.of(numbering, min_confidence))
+        after = before.changed(lost, gained)
+    cycles = cycle_changes(numbering, before, after, lost, gained)
+    return WhatIf(tuple(cycles), impacts, tuple(sorted(numbering.new)))
+
+
+def _allowed() -> int:
+    return WORK_COMPILED if upstream.spread.run is not upstream.spread.plain else WORK_PLAIN

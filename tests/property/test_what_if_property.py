@@ -1,0 +1,154 @@
+"""What a change would do equals doing it and looking, by networkx. No I/O."""
+
+from typing import Any
+
+import networkx as nx
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from graphcore import DependencyGraph, components
+from graphcore.analysis.impact_changes import ImpactChange
+from graphcore.analysis.proposed import ProposedChange
+from graphcore.analysis.what_if import WhatIf, what_if
+from graphcore.flags import STALE
+from tests.support.graphs import CONFIDENCES, change_set, graph_of, tables
+from tests.support.kernel_forms import FORMS, kernels_in_form
+from tests.support.proposals import (
+    assert_witness,
+    becomings,
+    calls_in,
+    is_cycle,
+    proposals,
+    shortest_through,
+    told,
+    upstream_in,
+)
+from tests.support.rows import Tables
+
+ALL = 1_000
+
+
+def really(graph: DependencyGraph, before: Tables, after: Tables) -> None:
+    """Make the change in the graph itself."""
+    graph.apply(
+        change_set(
+            after.services.values(),
+            after.edges.values(),
+            removed_edges=before.edges.keys() - after.edges.keys(),
+        )
+    )
+
+
+def calls_of(graph: DependencyGraph, floor: float) -> "nx.DiGraph[str]":
+    calls: nx.DiGraph[str] = nx.DiGraph()
+    calls.add_nodes_from(service.name for service in graph.services())
+    calls.add_edges_from(
+        (graph.service_by_key(each.source).name, graph.service_by_key(each.target).name)
+        for each in graph.dependencies()
+        if not each.flags & STALE and each.confidence >= floor
+    )
+    return calls
+
+
+def expected_impacts(was: "nx.DiGraph[str]", will: "nx.DiGraph[str]") -> list[ImpactChange]:
+    changes = []
+    for name in will:
+        before, after = upstream_in(was, name), upstream_in(will, name)
+        added, removed = sorted(after - before), sorted(before - after)
+        if added or removed:
+            changes.append(
+                ImpactChange(
+                    name, len(before), len(after), tuple(added), len(added), tuple(removed), len(removed)
+                )
+            )
+    return sorted(changes, key=lambda each: (-each.added_count, -each.removed_count, each.name))
+
+
+def assert_equal_to_doing_it(
+    found: WhatIf, graph: DependencyGraph, before: Tables, after: Tables, floor: float
+) -> None:
+    was, certain = calls_of(graph, 0.0), calls_of(graph, floor)
+    really(graph, before, after)
+    will, will_certain = calls_of(graph, 0.0), calls_of(graph, floor)
+    assert list(found.impacts.changes) == expected_impacts(was, will)
+    assert found.impacts.count == len(found.impacts.changes)
+    assert not found.impacts.truncated
+    assert found.created == tuple(sorted(set(will) - set(was)))
+    expected = becomings(certain, will_certain)
+    assert {told(change) for change in found.cycle_changes} == expected.keys()
+    assert len(found.cycle_changes) == expected.total()
+    assert found.adds_cycles is any(each.adds_cycles for each in expected)
+    for change in found.cycle_changes:
+        for cycle in change.before:
+            assert_witness(cycle, certain)
+        for cycle in change.after:
+            assert_witness(cycle, will_certain)
+        for pair in change.closing:
+            assert is_cycle(pair.path, will_certain)
+            assert len(pair.path) == shortest_through(will_certain, pair.source, pair.target)
+            place = pair.path.index(pair.source)
+            assert (*pair.path, pair.path[0])[place + 1] == pair.target
+    if floor == 0.0:
+        here = {frozenset(each.members) for each in components(graph).largest_first()}
+        assert here >= {frozenset(cycle.members) for change in found.cycle_changes for cycle in change.after}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@settings(max_examples=150)
+@given(data=st.data(), rows=tables(max_services=10, max_edges=24), floor=st.sampled_from(CONFIDENCES))
+def test_what_a_change_would_do_equals_doing_it_and_looking(
+    form: str, data: st.DataObject, rows: Tables, floor: float
+) -> None:
+    change, after = data.draw(proposals(rows))
+    graph = graph_of(rows)
+    with kernels_in_form(form):
+        found = what_if(graph, change, most_impacts=ALL, min_confidence=floor)
+        assert_equal_to_doing_it(found, graph, rows, after, floor)
+
+
+@settings(max_examples=50)
+@given(data=st.data(), rows=tables())
+def test_the_graph_stays_as_it_is(data: st.DataObject, rows: Tables) -> None:
+    change, _ = data.draw(proposals(rows))
+    graph = graph_of(rows)
+    index = graph.index
+    arrays: list[NDArray[Any]] = [
+        index.nodes,
+        index.pool,
+        index.edges,
+        index.confidence,
+        index.ledger,
+        index.walks.rows,
+    ]
+    copies = [array.copy() for array in arrays]
+    what_if(graph, change)
+    used = index.ledger[0]
+    for array, copy in zip(arrays, copies, strict=True):
+        if array is index.pool:
+            assert np.array_equal(array[:, :used], copy[:, :used])
+        else:
+            assert array.tobytes() == copy.tobytes()
+    assert set(calls_of(graph, 0.0).edges) == set(calls_in(rows).edges)
+
+
+@settings(max_examples=50)
+@given(data=st.data(), rows=tables(), most=st.integers(1, 5))
+def test_no_more_services_are_told_than_asked_for_and_those_that_change_most(
+    data: st.DataObject, rows: Tables, most: int
+) -> None:
+    change, _ = data.draw(proposals(rows))
+    graph = graph_of(rows)
+    everything = what_if(graph, change, most_impacts=ALL).impacts
+    some = what_if(graph, change, most_impacts=most).impacts
+    assert some.changes == everything.changes[:most]
+    assert some.count == everything.count
+
+
+@settings(max_examples=50)
+@given(rows=tables())
+def test_no_change_does_nothing(rows: Tables) -> None:
+    found = what_if(graph_of(rows), ProposedChange())
+    assert (found.cycle_changes, found.impacts.changes, found.created) == ((), (), ())
