@@ -19,6 +19,7 @@ from server.rpc.answer_fields import (
     freshness_message,
 )
 from server.rpc.decode_graph import TraverseQuestion, traverse_question
+from server.rpc.effective_answer import joined_effective
 from server.rpc.errors import status_of
 from server.rpc.ports import LiveGraph
 from server.rpc.traverse_answer import joined_answer, walk
@@ -132,7 +133,7 @@ async def _answers(graph: DependencyGraph, freshness: Freshness, asked: Sequence
     turns = Turns()
     for each in asked:
         # No outcome leaves less room than that there is none left.
-        result = _result(graph, each, own_freshness, room + len(no_room)) or (no_room,)
+        result = await _result(graph, each, own_freshness, room + len(no_room)) or (no_room,)
         room -= sum(map(len, result)) - len(no_room)
         pieces += result
         await turns.next()
@@ -140,13 +141,18 @@ async def _answers(graph: DependencyGraph, freshness: Freshness, asked: Sequence
     return b"".join(pieces)
 
 
-def _result(graph: DependencyGraph, asked: Asked, freshness: bytes, room: int) -> tuple[bytes, ...] | None:
+async def _result(
+    graph: DependencyGraph, asked: Asked, freshness: bytes, room: int
+) -> tuple[bytes, ...] | None:
     """Answer one request as a result, in pieces; None = that takes more bytes than there is room."""
     try:
         if isinstance(asked, DomainError):
             raise asked
-        found = walk(graph, asked)
-        answer = joined_answer(graph, found, freshness, room - _RESULT_HEADER, full=asked.full)
+        found, limit = walk(graph, asked), room - _RESULT_HEADER
+        if asked.effective and asked.full:
+            answer = await joined_effective(graph, found, asked.edge_filter, freshness, limit)
+        else:
+            answer = joined_answer(graph, found, freshness, limit, full=asked.full)
     except DomainError as error:
         result = _failed(error)
         return (result,) if len(result) <= room else None

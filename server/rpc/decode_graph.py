@@ -25,7 +25,7 @@ FROM_MEMORY = MinimizeLatency()
 
 
 class TraverseQuestion(NamedTuple):
-    """One traversal as asked for; ``full`` = services and dependencies too, ``max_services`` 0 = no limit."""
+    """One traversal as asked for; ``full`` = services and dependencies too, ``max_services`` 0 = no limit, ``effective`` = over pairs of services."""
 
     service_id: str
     direction: Direction
@@ -34,6 +34,7 @@ class TraverseQuestion(NamedTuple):
     full: bool
     max_services: int
     consistency: Consistency
+    effective: bool
 
 
 def traverse_question(
@@ -55,7 +56,8 @@ def traverse_question(
     ):
         return _checked_question(request)
     passing = _STALE_TOO if request.include_stale else _UNFILTERED
-    return TraverseQuestion(name, direction, depth, passing, full, max_services, FROM_MEMORY)
+    effective = request.effective
+    return TraverseQuestion(name, direction, depth, passing, full, max_services, FROM_MEMORY, effective)
 
 
 def _is_name(text: str) -> bool:
@@ -82,6 +84,7 @@ def _checked_question(
         full=view != "ids",
         max_services=max_services,
         consistency=freshness,
+        effective=request.effective,
     )
 
 

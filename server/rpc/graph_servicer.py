@@ -27,11 +27,11 @@ from server.rpc.decode_graph import (
     traverse_question,
     watched_since,
 )
+from server.rpc.effective_answer import effective_answer, traverse_stream
 from server.rpc.interceptors import takes_bytes
 from server.rpc.paging import ComponentKey, PageTokens, fitted_page, page_size
 from server.rpc.ports import LiveGraph, WatchedGraph
-from server.rpc.traverse_answer import traverse_answer, walk
-from server.rpc.traverse_parts import traverse_parts, walked
+from server.rpc.traverse_answer import traverse_answer
 from server.rpc.traverse_requests import question_of
 from server.rpc.validate import Check
 from server.rpc.watch_parts import WatchParts
@@ -78,6 +78,8 @@ class GraphServicer:
         question, live = question_of(request), self._live
         wanted = question.consistency
         graph = live.now() if wanted is FROM_MEMORY else await live.at(wanted, time_left(context))
+        if question.effective:
+            return await effective_answer(graph, question, live.freshness(), self._max_response)
         return traverse_answer(graph, question, live.freshness(), self._max_response)
 
     async def StreamTraverse(
@@ -86,9 +88,8 @@ class GraphServicer:
         """Walk from a service; the answer comes in parts."""
         question = traverse_question(request)
         graph = await self._graph(question.consistency, context)
-        found = walked(graph, walk(graph, question), full=question.full)
         freshness = traverse_freshness(self._live.freshness())
-        async for part in traverse_parts(found, freshness, self._limits.max_part_bytes):
+        async for part in traverse_stream(graph, question, freshness, self._limits.max_part_bytes):
             yield part
 
     async def BatchTraverse(self, request: pb.BatchTraverseRequest, context: Context) -> Answer:

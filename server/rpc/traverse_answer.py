@@ -1,6 +1,7 @@
 """Walks as answers: joined from records that stand ready in the graph."""
 
 from graphcore import DependencyGraph, Reach, UnknownServiceError, reach
+from graphcore.effective_reach import effective_reach
 from server.domain.consistency import Freshness
 from server.domain.errors import ResponseTooLargeError, ServiceNotFoundError
 from server.rpc.answer_fields import TRAVERSE_TRUNCATED, depths_field, packed_depths, traverse_freshness
@@ -16,7 +17,7 @@ def answer(graph: DependencyGraph, request: bytes, freshness: Freshness, limit: 
     """
     Answer the bytes of a ``TraverseRequest`` with those of a ``TraverseResponse``, whatever the request says of consistency.
 
-    Raises ``InvalidInputError``, ``ServiceNotFoundError`` and ``ResponseTooLargeError``. O(edges walked over + answer).
+    One that asks for effective dependencies is the matter of ``effective_answer``. Raises ``InvalidInputError``, ``ServiceNotFoundError`` and ``ResponseTooLargeError``. O(edges walked over + answer).
     """
     return traverse_answer(graph, question_of(request), freshness, limit)
 
@@ -28,15 +29,16 @@ def traverse_answer(
     found = walk(graph, question)
     joined = joined_answer(graph, found, traverse_freshness(freshness), limit, full=question.full)
     if joined is None:
-        raise _too_large(found, limit, full=question.full)
+        raise too_large(found, limit, full=question.full)
     return joined
 
 
 def walk(graph: DependencyGraph, question: TraverseQuestion) -> Reach:
     """Walk; raises ``ServiceNotFoundError``."""
-    name, direction, depth, edge_filter, full, max_services, _ = question
+    name, direction, depth, edge_filter, full, max_services, _, effective = question
+    walker = effective_reach if effective else reach
     try:
-        return reach(
+        return walker(
             graph, name, direction, depth, edge_filter, max_services=max_services, with_dependencies=full
         )
     except UnknownServiceError:
@@ -77,7 +79,8 @@ def _joined_within(records: list[bytes], limit: int) -> bytes | None:
     return b"".join(pieces)
 
 
-def _too_large(found: Reach, limit: int, *, full: bool) -> ResponseTooLargeError:
+def too_large(found: Reach, limit: int, *, full: bool) -> ResponseTooLargeError:
+    """Say that an answer would be too large, and what to do."""
     ways = ["stream it with StreamTraverse", "set max_services"] + ["ask for TRAVERSAL_VIEW_IDS"] * full
     return ResponseTooLargeError(
         f"the answer holds {len(found.nodes):,} services and {len(found.edges):,} dependencies, "

@@ -77,6 +77,7 @@ _PRIORITY = {
 }
 _LAST = len(_PRIORITY)
 _NOT_SAID = b"\x00"
+_NO_CONFIDENCE = bytes(8)
 
 
 class _Said(NamedTuple):
@@ -123,6 +124,9 @@ def _merged(sources: Iterable[_Said]) -> bytes:
         latest = max(ordered, key=_observed)
         if _OBSERVED in latest.fields:
             fields[_OBSERVED], origins[_OBSERVED] = latest.fields[_OBSERVED], latest.origin
+    if fields.get(_CONFIDENCE) == _NO_CONFIDENCE:
+        # A zero is not written where a field is always there.
+        fields = {tag: content for tag, content in fields.items() if tag != _CONFIDENCE}
     pieces = [head + fields[tag] for tag, head in _COPIED if tag in fields]
     pieces.append(_known_to(ordered))
     pieces += [
@@ -155,7 +159,7 @@ def _place(said: _Said) -> tuple[bool, int, float, tuple[int, int], bytes]:
     """Return where a source stands in the order: the lower, the further in front. The id decides where nothing else does."""
     fields = said.fields
     source = fields.get(_DISCOVERY_SOURCE, _NOT_SAID)
-    [confidence] = _DOUBLE.unpack(fields.get(_CONFIDENCE, bytes(8)))
+    [confidence] = _DOUBLE.unpack(fields.get(_CONFIDENCE, _NO_CONFIDENCE))
     seconds, nanos = _observed(said)
     return _STALE in fields, _PRIORITY.get(source, _LAST), -confidence, (-seconds, -nanos), said.origin
 

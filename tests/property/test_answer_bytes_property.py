@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,10 +18,10 @@ from server.domain.revision import Revision
 from server.rpc.answer_fields import traverse_freshness
 from server.rpc.batch_traverse import batch_traverse
 from server.rpc.decode_graph import traverse_question
+from server.rpc.effective_answer import effective_answer, traverse_stream
 from server.rpc.errors import status_of
-from server.rpc.traverse_answer import answer, walk
-from server.rpc.traverse_parts import traverse_parts, walked
-from tests.support import oracle
+from server.rpc.traverse_answer import answer
+from tests.support import effective, oracle
 from tests.support.answered import WholeTables, whole
 from tests.support.graphs import filters, tables
 from tests.support.rows import PlainFilter, PlainService, Tables
@@ -48,6 +49,7 @@ class Asked(NamedTuple):
     chosen: PlainFilter
     full: bool
     max_services: int
+    effective: bool
 
     def request(self) -> pb.TraverseRequest:
         """Put it as a caller does."""
@@ -67,6 +69,7 @@ class Asked(NamedTuple):
             ),
             view=pb.TRAVERSAL_VIEW_FULL if self.full else pb.TRAVERSAL_VIEW_IDS,
             max_services=self.max_services,
+            effective=self.effective,
         )
 
 
@@ -104,7 +107,7 @@ def _enum(enum: Any, prefix: str, words: frozenset[str]) -> list[Any]:
 @st.composite
 def whole_tables(draw: st.DrawFn) -> WholeTables:
     """Tables whose services have names of all sorts and lengths."""
-    plain = draw(tables(max_services=10, max_edges=25))
+    plain = draw(tables(max_services=draw(st.sampled_from([3, 10])), max_edges=25))
     suffixes = draw(st.lists(texts | st.just("x" * 130), min_size=1, max_size=4))
     named = {
         key: PlainService(key, service.name + suffixes[place % len(suffixes)])
@@ -126,12 +129,14 @@ def questions(draw: st.DrawFn, rows: WholeTables) -> Asked:
         draw(filters()),
         draw(st.booleans()),
         draw(st.just(0) | st.integers(1, 8)),
+        draw(st.booleans()),
     )
 
 
 def expected(rows: WholeTables, asked: Asked, told: pb.TraverseResponse) -> pb.TraverseResponse:
     """Build what the answer must be, but for its freshness; only the order within a depth is taken from what was told."""
-    found = oracle.reached(rows.plain, asked.start.key, asked.direction, asked.max_depth, asked.chosen)
+    reached = effective.reached if asked.effective else oracle.reached
+    found = reached(rows.plain, asked.start.key, asked.direction, asked.max_depth, asked.chosen)
     order = _order(found.depths, told.service_ids)
     truncated = 0 < asked.max_services < len(order)
     edges = found.edges
@@ -139,11 +144,26 @@ def expected(rows: WholeTables, asked: Asked, told: pb.TraverseResponse) -> pb.T
         order = _order(found.depths, told.service_ids)[: asked.max_services]
         edges = oracle.edges_within(rows.plain, edges, {asked.start.name, *order})
     places = {dependency.id: place for place, dependency in enumerate(told.dependencies)}
-    message = rows.answer(
-        order, found.depths, sorted(edges, key=lambda key: places.get(str(key), -1)), full=asked.full
-    )
+    listed = [] if asked.effective else sorted(edges, key=lambda key: places.get(str(key), -1))
+    message = rows.answer(order, found.depths, listed, full=asked.full)
     message.truncated = truncated
+    if asked.effective and asked.full:
+        message.effective_dependencies.extend(_effective(rows, asked, edges, told))
     return message
+
+
+def _effective(
+    rows: WholeTables, asked: Asked, leads: set[UUID], told: pb.TraverseResponse
+) -> list[types_pb2.EffectiveDependency]:
+    """Merge the pairs of these edges, in the order told."""
+    pairs = effective.taking_part(rows.plain, asked.chosen)
+    found = {}
+    for key in leads:
+        edge = rows.plain.edges[key]
+        merged = effective.effective_of(rows.messages(other.key for other in pairs[edge.source, edge.target]))
+        found[merged.source_service_id, merged.target_service_id] = merged
+    order = [(each.source_service_id, each.target_service_id) for each in told.effective_dependencies]
+    return [found.pop(pair) for pair in order] + list(found.values())
 
 
 def _order(depths: dict[str, int], told: Sequence[str]) -> list[str]:
@@ -160,11 +180,15 @@ def freshness_message_of(freshness: Freshness) -> types_pb2.Freshness:
 
 @settings(max_examples=150)
 @given(st.data(), whole_tables(), freshness_values)
-def test_an_answer_is_what_the_generated_code_would_have_built(
+async def test_an_answer_is_what_the_generated_code_would_have_built(
     data: st.DataObject, rows: WholeTables, freshness: Freshness
 ) -> None:
     asked = data.draw(questions(rows))
-    raw = answer(rows.graph(), asked.request().SerializeToString(), freshness, LIMIT)
+    graph, request = rows.graph(), asked.request()
+    if asked.effective:
+        raw = await effective_answer(graph, traverse_question(request), freshness, LIMIT)
+    else:
+        raw = answer(graph, request.SerializeToString(), freshness, LIMIT)
     told = pb.TraverseResponse.FromString(raw)
     message = expected(rows, asked, told)
     message.freshness.CopyFrom(freshness_message_of(freshness))
@@ -179,14 +203,14 @@ async def test_the_parts_of_a_stream_are_the_answer_cut_up(
 ) -> None:
     asked = data.draw(questions(rows))
     graph, request = rows.graph(), asked.request()
-    found = walked(graph, walk(graph, traverse_question(request)), full=asked.full)
-    raw = [part async for part in traverse_parts(found, traverse_freshness(freshness), max_bytes)]
+    parts = traverse_stream(graph, traverse_question(request), traverse_freshness(freshness), max_bytes)
+    raw = [part async for part in parts]
     told = pb.TraverseResponse.FromString(b"".join(raw))
     message = expected(rows, asked, told)
     message.freshness.CopyFrom(freshness_message_of(freshness))
     assert told == message
     for part in map(pb.StreamTraverseResponse.FromString, raw):
-        records = len(part.service_ids) + len(part.dependencies)
+        records = len(part.service_ids) + len(part.dependencies) + len(part.effective_dependencies)
         assert part.ByteSize() <= max_bytes or records == 1
         assert part.truncated == message.truncated
 

@@ -1,6 +1,6 @@
 """Whole rows for plain tables, the graph that is made of them for answers, and the answers that the generated code would build."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 from uuid import UUID
@@ -51,11 +51,15 @@ class WholeTables:
         message = pb.TraverseResponse(service_ids=order, depths=[depths[name] for name in order])
         if full:
             message.services.extend(service_message(self.services[name]) for name in order)
-            message.dependencies.extend(self._dependency(self.dependencies[key]) for key in edges)
+            message.dependencies.extend(self.messages(edges))
         return message
 
-    def _dependency(self, row: DependencyRow) -> types_pb2.Dependency:
-        return dependency_message(row, self.plain.name(row.source), self.plain.name(row.target))
+    def messages(self, keys: Iterable[UUID]) -> list[types_pb2.Dependency]:
+        """Build rows by the generated code, in this order."""
+        rows = [self.dependencies[key] for key in keys]
+        return [
+            dependency_message(row, self.plain.name(row.source), self.plain.name(row.target)) for row in rows
+        ]
 
 
 def whole(plain: Tables, services: Sequence[Service], dependencies: Sequence[DependencyRow]) -> WholeTables:

@@ -15,6 +15,7 @@ ENDINGS = [
     pb.TraverseRequest(direction=pb.DIRECTION_DOWNSTREAM),
     pb.TraverseRequest(direction=pb.DIRECTION_UPSTREAM, max_depth=7, view=pb.TRAVERSAL_VIEW_IDS),
     pb.TraverseRequest(direction=pb.DIRECTION_BOTH, include_stale=True, max_services=5),
+    pb.TraverseRequest(direction=pb.DIRECTION_BOTH, effective=True),
     pb.TraverseRequest(
         direction=pb.DIRECTION_BOTH, filter=pb.EdgeFilter(communication_modes=[COMMUNICATION_MODE_ASYNC])
     ),
