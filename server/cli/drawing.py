@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from depgraph.v1.types_pb2 import Dependency
+from server.cli.labels import Drawn
 from server.cli.neighbourhood import Branch, Neighbourhood
 
 
@@ -20,7 +20,7 @@ class Drawing:
     """Nodes get plain identifiers (``n0``, ``n1`` …), so that names stand in labels only; all in a stable order."""
 
     nodes: Mapping[str, str]
-    edges: Sequence[tuple[str, str, tuple[Dependency, ...]]]
+    edges: Sequence[tuple[str, str, tuple[Drawn, ...]]]
     cuts: Sequence[Cut]
 
     def __init__(self, around: Neighbourhood) -> None:

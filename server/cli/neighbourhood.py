@@ -6,17 +6,19 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from server.cli.labels import sources
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from depgraph.v1.types_pb2 import Dependency
+    from server.cli.labels import Drawn
 
 
 class Link(NamedTuple):
-    """A neighbour, and every dependency to it: one for each discovery source, in the order of the sources."""
+    """A neighbour, and every dependency to it: one for each discovery source, in the order of the sources; or the effective one alone."""
 
     service_id: str
-    dependencies: tuple[Dependency, ...]
+    dependencies: tuple[Drawn, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ class Neighbourhood:
     @property
     def edges(self) -> list[tuple[str, Link]]:
         """Every drawn caller with the callee it links to, once each, sorted by names."""
-        found: dict[tuple[str, str], tuple[Dependency, ...]] = {}
+        found: dict[tuple[str, str], tuple[Drawn, ...]] = {}
         for near, link in _links(self.calls):
             found[near, link.service_id] = link.dependencies
         for near, link in _links(self.called_by):
@@ -54,20 +56,20 @@ class Neighbourhood:
         return [(source, Link(target, found[source, target])) for source, target in sorted(found)]
 
 
-def downstream(start: str, dependencies: Iterable[Dependency], *, depth: int, fan: int) -> Branch:
+def downstream(start: str, dependencies: Iterable[Drawn], *, depth: int, fan: int) -> Branch:
     """Draw what ``start`` calls, ``depth`` hops far, at most ``fan`` neighbours a service (0 = all). O(n log n)."""
     pairs = ((each.source_service_id, each.target_service_id, each) for each in dependencies)
     return _branch(start, pairs, depth, fan)
 
 
-def upstream(start: str, dependencies: Iterable[Dependency], *, depth: int, fan: int) -> Branch:
+def upstream(start: str, dependencies: Iterable[Drawn], *, depth: int, fan: int) -> Branch:
     """Draw who calls ``start``; otherwise like ``downstream``."""
     pairs = ((each.target_service_id, each.source_service_id, each) for each in dependencies)
     return _branch(start, pairs, depth, fan)
 
 
-def _branch(start: str, pairs: Iterable[tuple[str, str, Dependency]], depth: int, fan: int) -> Branch:
-    grouped: defaultdict[str, defaultdict[str, list[Dependency]]] = defaultdict(lambda: defaultdict(list))
+def _branch(start: str, pairs: Iterable[tuple[str, str, Drawn]], depth: int, fan: int) -> Branch:
+    grouped: defaultdict[str, defaultdict[str, list[Drawn]]] = defaultdict(lambda: defaultdict(list))
     for near, far, dependency in pairs:
         grouped[near][far].append(dependency)
     neighbours = {near: _sorted_links(fars) for near, fars in grouped.items()}
@@ -102,11 +104,8 @@ def _walk(start: str, links: Mapping[str, tuple[Link, ...]], depth: int) -> dict
     return found
 
 
-def _sorted_links(neighbours: Mapping[str, list[Dependency]]) -> tuple[Link, ...]:
-    return tuple(
-        Link(name, tuple(sorted(neighbours[name], key=lambda each: each.discovery_source)))
-        for name in sorted(neighbours)
-    )
+def _sorted_links(neighbours: Mapping[str, list[Drawn]]) -> tuple[Link, ...]:
+    return tuple(Link(name, tuple(sorted(neighbours[name], key=sources))) for name in sorted(neighbours))
 
 
 def _links(branch: Branch | None) -> list[tuple[str, Link]]:

@@ -11,6 +11,7 @@ from server.cli.settings import DEFAULTS, Address
 
 if TYPE_CHECKING:
     from depgraph.v1.graph_service_pb2 import TraverseResponse
+    from server.cli.labels import Drawn
     from server.cli.neighbourhood import Neighbourhood
 
 CALL_SECONDS = 10.0
@@ -33,6 +34,12 @@ def show(
     include_stale: Annotated[
         bool, typer.Option("--include-stale", help="Dependencies not observed lately, too.")
     ] = False,
+    effective: Annotated[
+        bool,
+        typer.Option(
+            "--effective", help="One dependency for each pair of services: what all sources say together."
+        ),
+    ] = False,
     address: Address = DEFAULTS.listen,
 ) -> None:
     """Show what a service calls and who calls it."""
@@ -45,6 +52,7 @@ def show(
         direction=Direction.Value(f"DIRECTION_{direction.upper()}"),
         max_depth=depth,
         include_stale=include_stale,
+        effective=effective,
     )
     with connected(address, timeout=CALL_SECONDS) as client:
         answer = walk(client, request)
@@ -57,7 +65,7 @@ def show(
 def _around(start: str, direction: Towards, depth: int, fan: int, answer: TraverseResponse) -> Neighbourhood:
     from server.cli.neighbourhood import Neighbourhood, downstream, upstream
 
-    found = answer.dependencies
+    found: list[Drawn] = [*answer.dependencies, *answer.effective_dependencies]
     return Neighbourhood(
         start=start,
         calls=None if direction == "upstream" else downstream(start, found, depth=depth, fan=fan),

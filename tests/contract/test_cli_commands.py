@@ -97,6 +97,18 @@ async def test_show_draws_what_a_service_calls_and_who_calls_it(command: Command
     ]
 
 
+async def test_show_draws_what_all_sources_say_together(command: Command, shop: None) -> None:
+    finished = await command("show", "checkout", "--effective", "--depth", "1", "--direction", "upstream")
+    assert finished.stdout.splitlines() == [
+        "checkout",
+        "└── called by 1 service",
+        "    └── storefront  sync hard http 3,000 ms (manual, otel service graph)",
+    ]
+    answer = json.loads((await command("show", "checkout", "--effective", "--format", "json")).stdout)
+    assert answer["dependencies"] == []
+    assert all(each["provenance"] for each in answer["effective_dependencies"])
+
+
 @pytest.mark.parametrize(
     ("form", "arrow"),
     [

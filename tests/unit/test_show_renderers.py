@@ -15,6 +15,7 @@ from depgraph.v1.types_pb2 import (
     DISCOVERY_SOURCE_MANUAL,
     DISCOVERY_SOURCE_OTEL_SERVICE_GRAPH,
     Dependency,
+    EffectiveDependency,
 )
 from server.cli import dot, mermaid
 from server.cli.labels import label
@@ -155,6 +156,20 @@ def test_a_label_says_what_each_source_saw() -> None:
     assert label([declared, seen]) == (
         "sync hard grpc 1,500 ms + async hard (otel service graph) confidence 0.85 stale"
     )
+
+
+def test_a_label_of_all_sources_together_names_them() -> None:
+    together = EffectiveDependency(
+        communication_mode=COMMUNICATION_MODE_SYNC,
+        criticality=DEPENDENCY_CRITICALITY_HARD,
+        protocol="grpc",
+        timeout_ms=800,
+        confidence_score=0.5,
+        discovery_sources=[DISCOVERY_SOURCE_MANUAL, DISCOVERY_SOURCE_OTEL_SERVICE_GRAPH],
+    )
+    assert label([together]) == "sync hard grpc 800 ms (manual, otel service graph) confidence 0.5"
+    del together.discovery_sources[1:]
+    assert label([together]) == "sync hard grpc 800 ms confidence 0.5"
 
 
 @given(any_name, any_name)
