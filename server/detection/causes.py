@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from server.domain.detection import CyclePath, KeptAlert
+from server.domain.detection import CyclePath, KeptAlert, smallest_first
 from server.domain.moves import GAINS, LOSSES, Move, MoveKind, Unseen
 
 _MOST_NAMED = 3
@@ -109,12 +109,6 @@ def listed(phrases: Sequence[str]) -> str:
     distinct = list(dict.fromkeys(phrases))
     more = len(distinct) - _MOST_NAMED
     return ", ".join(distinct[:_MOST_NAMED]) + (f" and {more:,} more" if more > 0 else "")
-
-
-def smallest_first(path: CyclePath) -> CyclePath:
-    """Write a cycle from its smallest name on."""
-    start = path.index(min(path))
-    return path[start:] + path[:start]
 
 
 def _steps(path: CyclePath) -> set[tuple[str, str]]:

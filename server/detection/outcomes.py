@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from server.detection.causes import Causes, listed, smallest_first
-from server.domain.detection import AlertChange, CyclePath, EventDraft, KeptAlert, Members
+from server.detection.causes import Causes, listed
+from server.domain.detection import AlertChange, CyclePath, EventDraft, KeptAlert, Members, smallest_first
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Sequence
 from uuid import UUID
 
-from server.detection.causes import Causes, smallest_first
+from server.detection.causes import Causes
 from server.detection.matching import match
 from server.detection.outcomes import CyclicComponent, Outcome, gone_on, left_behind
-from server.domain.detection import AlertChange, CyclePath, KeptAlert
+from server.domain.detection import AlertChange, CyclePath, KeptAlert, smallest_first
 
 
 def plan(

@@ -44,6 +44,12 @@ class KeptAlert:
         return self.status != "resolved"
 
 
+def smallest_first(path: CyclePath) -> CyclePath:
+    """Write a cycle from its smallest name on."""
+    start = path.index(min(path))
+    return path[start:] + path[:start]
+
+
 class EventDraft(NamedTuple):
     """Something that happened to an alert, to be written beside how the alert is afterwards."""
 

@@ -2,13 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 
 from graphcore import DependencyGraph, DuplicateNameError
 from server.domain.changes import ChangesDoNotFitError, FeedPosition, GraphLoad, GraphStep
 from server.domain.consistency import FeedState
 from server.domain.held import HeldGraph
+from server.domain.moves import Move, MoveObserver, Unseen
 from server.domain.records import RecordFormat
 from server.replica.aside import changed_copy, dismantle, make_room, noted, search_components
 from server.replica.comparing import Difference
@@ -29,7 +30,7 @@ class Replica(ReadableGraph):
 
     Invariant: between two awaits, graph and position equal the tables exactly as one snapshot of the database saw them.
     ``ask`` is called when a reader needs the feed to look now, ``settled`` whenever many records were made that will stay for long,
-    ``copied`` as soon as a part of a graph was copied.
+    ``copied`` as soon as a part of a graph was copied. ``observer`` hears of every move.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Replica(ReadableGraph):
         super().__init__(longest_wait, ask, cycle_confidence=cycle_confidence)
         self.settled: Callable[[], None] = lambda: None
         self.copied: Callable[[], None] = lambda: None
+        self.observer: MoveObserver | None = None
         self.subscriptions = Subscriptions()
         self._records = records
         self._unsettled = 0
@@ -80,6 +82,7 @@ class Replica(ReadableGraph):
         if not isinstance(step, Step) or step.graph is not self._graph:
             raise TypeError(step)
         changes = await step.complete()
+        moves: Sequence[Move] | Unseen = Unseen.LARGE
         try:
             if len(step) > IN_PLACE:
                 changed = await changed_copy(self._graph, changes, self.copied)
@@ -88,11 +91,12 @@ class Replica(ReadableGraph):
                 self._replace(changed)
             else:
                 await make_room(self._graph, len(changes.upserted_dependencies))
+                moves = await self._wanted_moves(step)
                 difference = await self._may_move(step.difference)
                 self._graph.apply(changes)
         except DuplicateNameError as error:
             raise ChangesDoNotFitError(str(error)) from error
-        self._publish(position, ticket, difference)
+        self._publish(position, ticket, difference, moves)
 
     def loading_begins(self) -> Load:
         """Start an empty graph aside."""
@@ -109,7 +113,7 @@ class Replica(ReadableGraph):
         self._replace(graph)
         self._warm_duration = timedelta(seconds=time.monotonic() - load.began)
         self._warm_count += 1
-        self._publish(position, ticket, difference)
+        self._publish(position, ticket, difference, Unseen.RELOADED)
 
     async def held(self) -> HeldGraph:
         """Return the records in memory as they are now; the graph must not move meanwhile. O(V + E)."""
@@ -154,7 +158,17 @@ class Replica(ReadableGraph):
         self._dismantling.add(dismantling)
         dismantling.add_done_callback(self._dismantling.discard)
 
-    def _publish(self, position: FeedPosition, ticket: int, difference: Difference | None) -> None:
+    async def _wanted_moves(self, step: Step) -> Sequence[Move]:
+        least = None if self.observer is None else self.observer.least_confidence
+        return () if least is None else await step.moves(least)
+
+    def _publish(
+        self,
+        position: FeedPosition,
+        ticket: int,
+        difference: Difference | None,
+        moves: Sequence[Move] | Unseen,
+    ) -> None:
         self._position = position
         self._token = position.revision.token
         self._state = FeedState.FOLLOWING
@@ -163,3 +177,5 @@ class Replica(ReadableGraph):
         batch = difference.batch(self.freshness()) if difference else None
         if batch is not None:
             self.subscriptions.publish(batch)
+        if self.observer is not None:
+            self.observer.moved(moves)

@@ -1,6 +1,6 @@
 """Changed rows on their way into the graph: encoded and compared page by page, so that the move itself is short."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from itertools import islice
 from typing import TypeVar, cast
 from uuid import UUID
@@ -10,10 +10,12 @@ import numpy as np
 from graphcore import ChangeSet, DependencyGraph, DependencyRecord, ServiceRecord
 from server.domain.changes import RowChanges
 from server.domain.dependencies import DependencyRow
+from server.domain.moves import Move
 from server.domain.records import DependencyBatch, RecordFormat, ServiceBatch
 from server.domain.services import Service
 from server.replica.batches import LOT, Ends, can_be_edges, service_lots
 from server.replica.comparing import Difference
+from server.replica.moves import moves
 from server.replica.records import dependency_record, retold, service_record
 from server.turns import Turns
 
@@ -107,6 +109,10 @@ class Step:
             await turns.next()
         return seen
 
+    async def moves(self, least_confidence: float) -> list[Move]:
+        """Return what it does to dependencies that count for cycles, once it is complete and before the graph moves."""
+        return await moves(self.graph, self._services, self._dependencies, self._afterwards, least_confidence)
+
     def _add_service(self, id_: UUID, row: Service | None) -> None:
         key = id_.bytes
         record = None if row is None else service_record(self._records, row)
@@ -142,6 +148,9 @@ class Step:
         if service in self._services:
             return self._services[service]
         return self.graph.find_service(service)
+
+    def _afterwards(self, service: Hashable) -> ServiceRecord | None:
+        return self._end(cast("bytes", service))
 
     def _joins(self, record: DependencyRecord) -> bool:
         source, target = cast("bytes", record.source), cast("bytes", record.target)
