@@ -1,0 +1,187 @@
+"""Alerts as detection reads and writes them, on the connection that holds its lock."""
+
+import json
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from hashlib import sha256
+from itertools import islice
+from typing import Any, TypeVar
+from uuid import UUID
+
+import asyncpg
+
+from server.domain.detection import (
+    AlertChange,
+    CyclePath,
+    KeptAlert,
+    LedgerConflictError,
+    Members,
+    smallest_first,
+)
+from server.store.queries import query
+from server.store.single_runner import RunnerConnection
+from server.turns import Turns
+
+T = TypeVar("T")
+
+_EVENTS_WRITTEN = query("detection_events_written")
+_TRACKED = query("detection_tracked")
+_TRACKED_MEMBERS = query("detection_tracked_members")
+_LOCK = query("detection_lock")
+_MEMBERS = query("detection_members")
+_OF_CYCLES = query("detection_of_cycles")
+_OF_MEMBERS = query("detection_of_members")
+_SET_ASIDE = query("detection_set_aside")
+_UPDATE = query("detection_update")
+_OPEN = query("detection_open")
+_DROP_MEMBERS = query("detection_drop_members")
+_ADD_MEMBERS = query("detection_add_members")
+_EVENTS = query("detection_events")
+_PING = query("database_ping")
+# Rows are read and arguments written on the event loop: so many take a millisecond.
+_LOT = 500
+_CONFLICTS = (asyncpg.UniqueViolationError, asyncpg.TransactionRollbackError, asyncpg.LockNotAvailableError)
+
+
+class DetectionLedger:
+    """``domain.detection.AlertLedger`` on PostgreSQL."""
+
+    def __init__(self, connection: RunnerConnection) -> None:
+        self._connection = connection
+
+    async def tracked(self) -> list[KeptAlert]:
+        """Read all alerts that stand for components which are there, or that somebody should still look after; created ones only once found."""
+        async with self._connection.transaction(isolation="repeatable_read", readonly=True):
+            found = [_alert(row) async for row in self._connection.cursor(_TRACKED, prefetch=_LOT)]
+            return await self._with_members(found, _TRACKED_MEMBERS)
+
+    @asynccontextmanager
+    async def round(self) -> AsyncIterator["DetectionLedger"]:
+        """Begin a transaction, committed at the end unless an error leaves the context; ``LedgerConflictError`` on a collision."""
+        try:
+            async with self._connection.transaction():
+                await self._connection.execute(_EVENTS_WRITTEN)
+                yield self
+        except _CONFLICTS as error:
+            raise LedgerConflictError(type(error).__name__) from error
+
+    async def ping(self) -> None:
+        """Have the connection answer, or fail."""
+        await self._connection.execute(_PING)
+
+    async def lock(self, alerts: Sequence[KeptAlert]) -> list[KeptAlert]:
+        """Return those that still exist, as they are now, but with the members that they come with."""
+        members = {alert.id: alert.members for alert in alerts}
+        return [replace(alert, members=members[alert.id]) for alert in await self._locked(list(members))]
+
+    async def candidates(
+        self, cycles: Sequence[CyclePath], memberships: Sequence[Members]
+    ) -> list[KeptAlert]:
+        """Return the alerts of these cycles, and alerts that were resolved without anybody's doing and had exactly these members."""
+        found: set[UUID] = set()
+        for lot in _lots(cycles):
+            found.update(row["id"] for row in await self._connection.fetch(_OF_CYCLES, list(map(_json, lot))))
+        for some in _lots(memberships):
+            columns = (
+                [len(members) for members in some],
+                [members[0] for members in some],
+                await _digests(some),
+            )
+            found.update(row["id"] for row in await self._connection.fetch(_OF_MEMBERS, *columns))
+        return await self._with_members(await self._locked(sorted(found)), _MEMBERS, sorted(found))
+
+    async def write(self, changes: Sequence[AlertChange]) -> None:
+        """Write; ``LedgerConflictError`` comes out of ``round`` when one of the cycles got an alert at the same time."""
+        moved = _set_aside(changes)
+        if moved:
+            await self._connection.execute(_SET_ASIDE, moved)
+        await self._run(_UPDATE, [_row(change.after) for change in changes if change.before is not None])
+        await self._run(_OPEN, [_row(change.after) for change in changes if change.before is None])
+        await self._run(_DROP_MEMBERS, _pairs(changes, gone=True))
+        await self._run(_ADD_MEMBERS, _pairs(changes, gone=False))
+        await self._run(_EVENTS, _events(changes))
+
+    async def _locked(self, keys: Sequence[UUID]) -> list[KeptAlert]:
+        return [_alert(row) for lot in _lots(keys) for row in await self._connection.fetch(_LOCK, lot)]
+
+    async def _with_members(
+        self, alerts: list[KeptAlert], statement: str, *arguments: Any
+    ) -> list[KeptAlert]:
+        if not alerts:
+            return alerts
+        members: dict[UUID, list[str]] = {alert.id: [] for alert in alerts}
+        async for alert_id, name in self._connection.cursor(statement, *arguments, prefetch=_LOT):
+            # One that somebody has just deleted is not among them.
+            if alert_id in members:
+                members[alert_id].append(name)
+        return [replace(alert, members=tuple(members[alert.id])) for alert in alerts]
+
+    async def _run(self, statement: str, rows: Iterable[tuple[Any, ...]]) -> None:
+        for lot in _lots(rows):
+            await self._connection.execute(statement, *map(list, zip(*lot, strict=True)))
+
+
+def _alert(row: asyncpg.Record) -> KeptAlert:
+    return KeptAlert(**(dict(row) | {"cycle_path": tuple(json.loads(row["cycle_path"]))}))
+
+
+def _row(alert: KeptAlert) -> tuple[Any, ...]:
+    return (
+        alert.id,
+        _json(alert.cycle_path),
+        alert.status,
+        alert.acknowledged_by,
+        alert.resolution_notes,
+        alert.size,
+        alert.detected,
+        alert.is_present,
+    )
+
+
+def _set_aside(changes: Sequence[AlertChange]) -> list[UUID]:
+    """List the alerts whose cycle another one gets in the same round, while they themselves get another."""
+    owners = {change.after.cycle_path: change.after.id for change in changes}
+    return [
+        change.before.id
+        for change in changes
+        if change.before is not None
+        and owners.get(smallest_first(change.before.cycle_path), change.before.id) != change.before.id
+    ]
+
+
+def _pairs(changes: Sequence[AlertChange], *, gone: bool) -> Iterator[tuple[UUID, str]]:
+    for change in changes:
+        before = set(change.before.members if change.before is not None else ())
+        after = set(change.after.members)
+        for name in sorted(before - after if gone else after - before):
+            yield change.after.id, name
+
+
+def _events(changes: Sequence[AlertChange]) -> Iterator[tuple[Any, ...]]:
+    for change in changes:
+        after = change.after
+        path = _json(after.cycle_path)
+        for kind, note in change.events:
+            yield after.id, kind, note, after.status, path, after.size
+
+
+def _json(path: CyclePath) -> str:
+    return json.dumps(path)
+
+
+async def _digests(memberships: Sequence[Members]) -> list[bytes]:
+    turns, digests = Turns(), list[bytes]()
+    for members in memberships:
+        digest = sha256()
+        for name in members:
+            digest.update(sha256(name.encode()).digest())
+            await turns.next()
+        digests.append(digest.digest())
+    return digests
+
+
+def _lots(rows: Iterable[T]) -> Iterator[list[T]]:
+    remaining = iter(rows)
+    while lot := list(islice(remaining, _LOT)):
+        yield lot

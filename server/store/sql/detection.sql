@@ -1,0 +1,151 @@
+-- name: detection_events_written
+-- Say that this transaction writes its events itself.
+SET LOCAL depgraph.alert_events = 'written';
+
+-- name: detection_tracked
+-- The alerts that detection keeps, but for those that are resolved and whose component is gone.
+SELECT
+    id,
+    cycle_path::text,
+    status,
+    acknowledged_by,
+    resolution_notes,
+    detected_at,
+    size,
+    detected,
+    is_present
+FROM public.circular_dependency_alerts
+WHERE detected
+    AND (is_present OR status <> 'resolved')
+ORDER BY id;
+
+-- name: detection_tracked_members
+-- The members of those alerts, sorted.
+SELECT
+    member.alert_id,
+    member.service_id
+FROM public.circular_dependency_alerts AS alert
+INNER JOIN public.circular_dependency_alert_members AS member ON member.alert_id = alert.id
+WHERE alert.detected
+    AND (alert.is_present OR alert.status <> 'resolved')
+ORDER BY member.alert_id, member.service_id;
+
+-- name: detection_lock
+-- Alerts by id, held until the end of the transaction.
+SELECT
+    id,
+    cycle_path::text,
+    status,
+    acknowledged_by,
+    resolution_notes,
+    detected_at,
+    size,
+    detected,
+    is_present
+FROM public.circular_dependency_alerts
+WHERE id = ANY ($1::uuid[])
+ORDER BY id
+FOR NO KEY UPDATE;
+
+-- name: detection_members
+-- The members of some alerts, sorted.
+SELECT
+    alert_id,
+    service_id
+FROM public.circular_dependency_alert_members
+WHERE alert_id = ANY ($1::uuid[])
+ORDER BY alert_id, service_id;
+
+-- name: detection_of_cycles
+-- The alerts of some cycles ($1, JSON each), whichever services they are written from.
+SELECT alert.id
+FROM unnest($1::text[]) AS wanted (cycle_path)
+INNER JOIN public.circular_dependency_alerts AS alert
+    ON public.cycle_fingerprint(alert.cycle_path) = public.cycle_fingerprint(wanted.cycle_path::jsonb);
+
+-- name: detection_of_members
+-- Alerts that are over and had exactly the members of some component: so many ($1), of which the first is $2, with a common digest ($3).
+-- Of several the one that was written last.
+SELECT DISTINCT ON (wanted.place) alert.id
+FROM unnest($1::integer[], $2::text[], $3::bytea[]) WITH ORDINALITY AS wanted (size, first_member, digest, place)
+INNER JOIN public.circular_dependency_alert_members AS member ON member.service_id = wanted.first_member
+INNER JOIN public.circular_dependency_alerts AS alert ON alert.id = member.alert_id
+WHERE alert.detected
+    AND NOT alert.is_present
+    AND alert.status = 'resolved'
+    AND alert.size = wanted.size
+    AND wanted.digest = (
+        SELECT sha256(string_agg(sha256(convert_to(other.service_id, 'UTF8')), ''::bytea ORDER BY other.service_id))
+        FROM public.circular_dependency_alert_members AS other
+        WHERE other.alert_id = alert.id
+    )
+ORDER BY wanted.place, alert.updated_at DESC, alert.id;
+
+-- name: detection_set_aside
+-- Take their cycles from alerts ($1) that get others, so that these can be given out in whatever order.
+UPDATE public.circular_dependency_alerts
+SET cycle_path = jsonb_build_array(id::text, 'moves')
+WHERE id = ANY ($1::uuid[]);
+
+-- name: detection_update
+-- Write how alerts are now.
+UPDATE public.circular_dependency_alerts AS alert
+SET
+    cycle_path = after.cycle_path::jsonb,
+    status = after.status,
+    acknowledged_by = after.acknowledged_by,
+    resolution_notes = after.resolution_notes,
+    size = after.size,
+    detected = after.detected,
+    is_present = after.is_present
+FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::integer[], $7::boolean[], $8::boolean[])
+    AS after (id, cycle_path, status, acknowledged_by, resolution_notes, size, detected, is_present)
+WHERE alert.id = after.id;
+
+-- name: detection_open
+-- Open alerts.
+INSERT INTO public.circular_dependency_alerts (
+    id, cycle_path, status, acknowledged_by, resolution_notes, size, detected, is_present
+)
+SELECT
+    id,
+    cycle_path::jsonb,
+    status,
+    acknowledged_by,
+    resolution_notes,
+    size,
+    detected,
+    is_present
+FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::integer[], $7::boolean[], $8::boolean[])
+    AS opened (id, cycle_path, status, acknowledged_by, resolution_notes, size, detected, is_present);
+
+-- name: detection_drop_members
+-- Take members ($2) from alerts ($1).
+DELETE FROM public.circular_dependency_alert_members AS member
+USING unnest($1::uuid[], $2::text[]) AS left_out (alert_id, service_id)
+WHERE member.alert_id = left_out.alert_id
+    AND member.service_id = left_out.service_id;
+
+-- name: detection_add_members
+-- Give members ($2) to alerts ($1).
+INSERT INTO public.circular_dependency_alert_members (alert_id, service_id)
+SELECT
+    alert_id,
+    service_id
+FROM unnest($1::uuid[], $2::text[]) AS joined (alert_id, service_id)
+ON CONFLICT DO NOTHING;
+
+-- name: detection_events
+-- Write what happened to alerts, in this order.
+INSERT INTO public.circular_dependency_alert_events (alert_id, kind, actor, note, status, cycle_path, size)
+SELECT
+    alert_id,
+    kind,
+    'detection',
+    note,
+    status,
+    cycle_path::jsonb,
+    size
+FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::integer[]) WITH ORDINALITY
+    AS happened (alert_id, kind, note, status, cycle_path, size, place)
+ORDER BY place;
