@@ -31,7 +31,7 @@ def table(alerts: Sequence[CircularDependencyAlert]) -> list[str]:
         (
             alert.id[:length],
             _status(alert),
-            f"{alert.size:,}" if alert.detected else "-",
+            f"{alert.size:,}" if alert.size else "-",
             _minute(alert.detect_time),
             printable(alert.acknowledged_by) or "-",
             cycle(alert.cycle_path),
@@ -83,8 +83,8 @@ def _status(alert: CircularDependencyAlert) -> str:
 
 
 def _presence(alert: CircularDependencyAlert) -> str:
-    if not alert.detected:
-        return "never seen by detection; somebody created this alert"
+    if not alert.size:
+        return "not seen there; somebody created this alert"
     size = counted(alert.size, "service")
     return f"a component of {size}" if alert.is_present else f"no longer; it was a component of {size}"
 
