@@ -189,7 +189,8 @@ class _Search:
             & (state[HOP, callees] == state[HOP, node] + 1)
         )
         records = self._graph.digraph
-        return min(set(callees[fits].tolist()), key=lambda callee: records[callee].name)
+        choices: set[int] = set(callees[fits].tolist())
+        return min(choices, key=lambda callee: records[callee].name)
 
     def _divide(self, found: _Found) -> None:
         """Put what is left of the class of a path that was found into the queue, without that path: a class for each node where another may leave it."""

@@ -1,9 +1,18 @@
 """AnalysisService: what the graph is kept for, from memory."""
 
+from collections.abc import AsyncIterator
+
+from depgraph.v1 import analysis_service_pb2 as pb
 from depgraph.v1.analysis_service_pb2_grpc import AnalysisServiceServicer
 from server.config import Limits
 from server.rpc.analyses import Analyses
+from server.rpc.answer_fields import PATHS_FRESHNESS, freshness_message
+from server.rpc.context import Context
+from server.rpc.impact_answer import impact_question, impacted
+from server.rpc.impact_parts import impact_parts
+from server.rpc.paths_answer import paths_answer, paths_question
 from server.rpc.ports import LiveGraph
+from server.wire.fields import field
 
 
 class AnalysisServicer(AnalysisServiceServicer):
@@ -13,3 +22,24 @@ class AnalysisServicer(AnalysisServiceServicer):
         self._live = live
         self._analyses = Analyses(live)
         self._limits = limits
+
+    async def AnalyzeImpact(  # type: ignore[override] # bytes of messages pass as they are
+        self, request: pb.AnalyzeImpactRequest, context: Context
+    ) -> AsyncIterator[bytes]:
+        """Tell what the failure of a service reaches; the answer comes in parts."""
+        question = impact_question(request)
+        found, freshness = await self._analyses.run(
+            question.consistency, context, lambda graph: impacted(graph, question)
+        )
+        async for part in impact_parts(found, freshness, self._limits.max_part_bytes):
+            yield part
+
+    async def FindPaths(  # type: ignore[override] # bytes of messages pass as they are
+        self, request: pb.FindPathsRequest, context: Context
+    ) -> bytes:
+        """Find the shortest paths of calls between two services."""
+        question, limit = paths_question(request), self._limits.max_response_bytes
+        answer, freshness = await self._analyses.run(
+            question.consistency, context, lambda graph: paths_answer(graph, question, limit)
+        )
+        return answer + field(PATHS_FRESHNESS, freshness_message(freshness))

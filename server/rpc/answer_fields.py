@@ -11,8 +11,8 @@ from operator import mul
 
 from google.protobuf.message import Message
 
+from depgraph.v1 import analysis_service_pb2, types_pb2
 from depgraph.v1 import graph_service_pb2 as pb
-from depgraph.v1 import types_pb2
 from server.domain.consistency import Freshness
 from server.domain.watching import WatchEvent
 from server.rpc import enums
@@ -50,6 +50,8 @@ COMPONENTS_FRESHNESS = _tag(pb.ListComponentsResponse, "freshness")
 ADJACENCY_SERVICE = _tag(pb.GetAdjacencyListResponse, "service_id")
 ADJACENCY_TARGET = _tag(pb.GetAdjacencyListResponse, "target_service_ids")
 ADJACENCY_FRESHNESS = _tag(pb.GetAdjacencyListResponse, "freshness")
+
+PATHS_FRESHNESS = _tag(analysis_service_pb2.FindPathsResponse, "freshness")
 
 WATCH_SERVICE = _tag(pb.WatchResponse, "upserted_services")
 WATCH_REMOVED_SERVICE = _tag(pb.WatchResponse, "removed_services")

@@ -1,6 +1,7 @@
 """Blast radius in random graphs, against searches of networkx and against all paths there are. No I/O."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import networkx as nx
 import pytest
@@ -102,8 +103,8 @@ def test_the_strongest_of_all_paths_is_as_strong_as_its_weakest_dependency(
     calls = digraph(rows, edges)
     for position, name in enumerate(names_of(graph, found)):
         expected = max(
-            min(best[pair] for pair in path)
-            for path in nx.all_simple_edge_paths(calls, name, start, cutoff=max_hops or None)
+            min(best[pair] for pair in pairwise(path))
+            for path in nx.all_simple_paths(calls, name, start, cutoff=max_hops or None)
         )
         told = 3 if found.hard_hops[position] else 2 if found.degraded_hops[position] else 1
         assert told == expected

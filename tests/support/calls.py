@@ -5,7 +5,12 @@ from typing import Any, Protocol, TypeVar
 
 import grpc
 
-from depgraph.v1 import alert_service_pb2_grpc, catalog_service_pb2_grpc, dependency_service_pb2_grpc
+from depgraph.v1 import (
+    alert_service_pb2_grpc,
+    analysis_service_pb2_grpc,
+    catalog_service_pb2_grpc,
+    dependency_service_pb2_grpc,
+)
 from depgraph.v1 import catalog_service_pb2 as catalog
 from depgraph.v1 import dependency_service_pb2 as dependencies
 from depgraph.v1 import graph_service_pb2_grpc as graph_grpc
@@ -15,13 +20,14 @@ FRESH = Consistency(fully_consistent=True)
 
 
 class Stubs:
-    """The four services over one channel."""
+    """The services of the contract over one channel."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self.catalog = catalog_service_pb2_grpc.CatalogServiceStub(channel)
         self.dependencies = dependency_service_pb2_grpc.DependencyServiceStub(channel)
         self.graph = graph_grpc.GraphServiceStub(channel)
         self.alerts = alert_service_pb2_grpc.AlertServiceStub(channel)
+        self.analyses = analysis_service_pb2_grpc.AnalysisServiceStub(channel)
 
     async def write_services(self, *names: str) -> list[Service]:
         """Upsert services of which only the names matter."""

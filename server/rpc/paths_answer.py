@@ -1,0 +1,150 @@
+"""Shortest paths of calls between two services: the question, and the bytes of its answer."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from depgraph.v1 import analysis_service_pb2 as pb
+from graphcore import DependencyGraph, EdgeFilter
+from graphcore.analysis.paths import ShortestPaths, shortest_paths
+from graphcore.flags import SOURCES
+from server import wire
+from server.domain.consistency import Consistency
+from server.domain.errors import ResponseTooLargeError
+from server.rpc.decode_graph import consistency, edge_filter
+from server.rpc.edge_masks import edge_mask
+from server.rpc.effective import pair_records
+from server.rpc.known_services import require_services
+from server.rpc.validate import Check
+from server.wire.fields import field, varint
+
+MOST_PATHS = 100
+_DEFAULT_PATHS = 1
+_PATH = varint(pb.FindPathsResponse.PATHS_FIELD_NUMBER << 3 | 2)
+_HOP = varint(pb.Path.HOPS_FIELD_NUMBER << 3 | 2)
+# The id of a dependency, and the name of a service.
+_LEAST_HOP_BYTES = 40
+_TRUNCATED = pb.FindPathsResponse(truncated=True).SerializeToString()
+
+_Pair: TypeAlias = tuple[int, int]
+
+
+class PathsQuestion(NamedTuple):
+    """Between which services, and what counts, as asked for; ``max_hops`` 0 = no limit."""
+
+    source: str
+    target: str
+    max_paths: int
+    max_hops: int
+    edge_filter: EdgeFilter
+    effective: bool
+    consistency: Consistency
+
+
+def paths_question(request: pb.FindPathsRequest) -> PathsQuestion:
+    """Read the request; raises ``InvalidInputError`` with everything that is wrong with it."""
+    check = Check()
+    question = PathsQuestion(
+        source=check.text("source_service_id", request.source_service_id),
+        target=check.text("target_service_id", request.target_service_id),
+        max_paths=check.number("max_paths", request.max_paths, 0, MOST_PATHS, f"0 = {_DEFAULT_PATHS}")
+        or _DEFAULT_PATHS,
+        max_hops=check.at_least("max_hops", request.max_hops, 0),
+        edge_filter=edge_filter(check, request.filter, include_stale=request.include_stale),
+        effective=request.effective,
+        consistency=consistency(check, request.consistency),
+    )
+    if question.source and question.source == question.target:
+        check.add("source_service_id", "is the target, too; a path leads from one service to another")
+        check.add("target_service_id", "is the source, too; a path leads from one service to another")
+    check.done()
+    return question
+
+
+def paths_answer(graph: DependencyGraph, question: PathsQuestion, limit: int) -> bytes:
+    """
+    Write a ``FindPathsResponse`` but for its freshness, of at most ``limit`` bytes.
+
+    Raises ``ServiceNotFoundError`` and ``ResponseTooLargeError``. O(V + E) and the search, which ends early if it takes long.
+    """
+    require_services(graph, question.source, question.target)
+    mask = edge_mask(graph, question.edge_filter, effective=question.effective)
+    found = shortest_paths(
+        graph,
+        question.source,
+        question.target,
+        mask,
+        max_paths=question.max_paths,
+        max_hops=question.max_hops,
+    )
+    # A path of very many hops is refused before its records are looked up.
+    fits = _LEAST_HOP_BYTES * _hop_count(found) <= limit
+    joined = _joined_within(_records(graph, question, found, mask), limit) if fits else None
+    if joined is None:
+        raise _too_large(found, limit)
+    return joined
+
+
+def _records(
+    graph: DependencyGraph, question: PathsQuestion, found: ShortestPaths, mask: NDArray[np.uint8]
+) -> Iterator[bytes]:
+    """Write the fields of the answer one after the other."""
+    if found.truncated:
+        yield _TRUNCATED
+    hops: dict[_Pair, bytes] = {}
+    for path in found.paths:
+        unknown = [pair for pair in pairwise(path) if pair not in hops]
+        effective = question.edge_filter if question.effective else None
+        hops.update(zip(unknown, _hops(graph, unknown, mask, effective), strict=True))
+        briefs = graph.service_briefs[np.array(path, np.int32)].tolist()
+        names = [wire.retagged(brief, pb.Path.SERVICE_IDS_FIELD_NUMBER) for brief in briefs]
+        yield field(_PATH, b"".join((*names, *(hops[pair] for pair in pairwise(path)))))
+
+
+def _hops(
+    graph: DependencyGraph, pairs: list[_Pair], mask: NDArray[np.uint8], effective: EdgeFilter | None
+) -> Iterator[bytes]:
+    """Write the hop of each pair: its dependencies that count, or what they say together, for which the filter is needed."""
+    edges = [_edges(graph, pair, mask) for pair in pairs]
+    if effective is None:
+        payloads, number = graph.dependency_payloads, pb.Hop.DEPENDENCIES_FIELD_NUMBER
+        for parallel in edges:
+            records = [wire.retagged(payloads[edge], number) for edge in parallel]
+            yield field(_HOP, b"".join(records))
+        return
+    leading = np.array([parallel[0] for parallel in edges], np.int32)
+    for record in pair_records(graph, leading, effective).merged():
+        yield field(_HOP, wire.retagged(record, pb.Hop.EFFECTIVE_FIELD_NUMBER))
+
+
+def _edges(graph: DependencyGraph, pair: _Pair, mask: NDArray[np.uint8]) -> list[int]:
+    """Find the edges of a pair that count, by discovery source. O(out-degree)."""
+    digraph = graph.digraph
+    edges = [edge for edge in digraph.edge_indices_from_endpoints(*pair) if mask[edge]]
+    return sorted(edges, key=lambda edge: digraph.get_edge_data_by_index(edge).flags & SOURCES)
+
+
+def _joined_within(records: Iterator[bytes], limit: int) -> bytes | None:
+    """Join records; None = they take more than ``limit`` bytes."""
+    pieces = []
+    for record in records:
+        limit -= len(record)
+        if limit < 0:
+            return None
+        pieces.append(record)
+    return b"".join(pieces)
+
+
+def _hop_count(found: ShortestPaths) -> int:
+    return sum(len(path) - 1 for path in found.paths)
+
+
+def _too_large(found: ShortestPaths, limit: int) -> ResponseTooLargeError:
+    return ResponseTooLargeError(
+        f"the answer holds {len(found.paths):,} paths with {_hop_count(found):,} hops, more than fit the response limit of {limit:,} bytes: "
+        "ask for fewer paths (max_paths), or for shorter ones (max_hops)",
+        limit_bytes=str(limit),
+    )
