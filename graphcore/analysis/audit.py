@@ -21,8 +21,10 @@ from graphcore.flags import EdgeFilter, EdgeFlag
 from graphcore.graph import DependencyGraph
 from graphcore.reach import FRESH
 
-CallPolicies: TypeAlias = Callable[[NDArray[np.object_]], tuple[NDArray[np.int64], NDArray[np.int64]]]
-"""Reads payloads of dependencies: timeouts in milliseconds, 0 = not known, and attempts, at least 1."""
+CallPolicies: TypeAlias = Callable[
+    [NDArray[np.object_], NDArray[np.int32]], tuple[NDArray[np.int64], NDArray[np.int64]]
+]
+"""Reads the payloads in some places of a column: timeouts in milliseconds, 0 = not known, and attempts, at least 1."""
 
 _LEAST_HOPS = 2
 
@@ -61,7 +63,7 @@ def audit_paths(graph: DependencyGraph, question: AuditQuestion, policies: CallP
     wanted = question.edge_filter
     mask = counting_edges(graph, EdgeFilter(wanted.allowed & ~int(EdgeFlag.ASYNC), wanted.min_confidence))
     calls = SyncCalls.of(graph, mask, begin, max(question.max_hops, _LEAST_HOPS))
-    timeouts, attempts = policies(graph.dependency_payloads.take(calls.edge))
+    timeouts, attempts = policies(graph.dependency_payloads, calls.edge)
     order = NameOrder.of(graph)
     return Audit(
         grown_timeouts(graph, calls, timeouts, order, begin=begin, most=question.most),

@@ -10,15 +10,17 @@ _LOT = 2_048
 _LONGEST_TIMEOUT = 2**31 - 1
 
 
-def call_policies(records: NDArray[np.object_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def call_policies(
+    records: NDArray[np.object_], places: NDArray[np.int32]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """
-    Read timeouts in milliseconds (0 = not known) and attempts (1 = no retries are known; a configuration that doesn't say how many means 3 retries).
+    Read, out of the records in some places of a column, timeouts in milliseconds (0 = not known) and attempts (1 = no retries are known; a configuration that doesn't say how many means 3 retries).
 
     O(bytes); compiled, it lets other threads run most of the time.
     """
-    timeouts, attempts = np.empty(len(records), np.int64), np.empty(len(records), np.int64)
-    for first in range(0, len(records), _LOT):
-        joined = np.frombuffer(b"".join(records[first : first + _LOT].tolist()), np.uint8)
+    timeouts, attempts = np.empty(len(places), np.int64), np.empty(len(places), np.int64)
+    for first in range(0, len(places), _LOT):
+        joined = np.frombuffer(b"".join(records.take(places[first : first + _LOT]).tolist()), np.uint8)
         read_policies.run(joined, timeouts, attempts, first)
     # Only a table without its CHECK holds others: what lies below 1 is as good as unknown.
     timeouts[timeouts > _LONGEST_TIMEOUT] = 0

@@ -46,9 +46,11 @@ def graph_of(calls: list[Call], *others: str) -> DependencyGraph:
     )
 
 
-def policies(payloads: NDArray[np.object_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def policies(
+    payloads: NDArray[np.object_], places: NDArray[np.int32]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Read timeouts and attempts out of such payloads."""
-    calls: list[Call] = payloads.tolist()
+    calls: list[Call] = payloads[places].tolist()
     return (
         np.array([call.timeout for call in calls], np.int64),
         np.array([call.attempts for call in calls], np.int64),
