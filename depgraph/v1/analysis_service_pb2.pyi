@@ -120,7 +120,7 @@ Global___DriftKind: _TypeAlias = DriftKind  # noqa: Y015
 
 @_typing.final
 class DependencyKey(_message.Message):
-    """DependencyKey names the dependencies between two services."""
+    """DependencyKey names the dependencies from one service to another."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -168,7 +168,7 @@ class CheckChangeRequest(_message.Message):
 
     @_builtins.property
     def removed(self) -> _containers.RepeatedCompositeFieldContainer[Global___DependencyKey]:
-        """removed dependencies, 0–10,000. NOT_FOUND when there is no such dependency."""
+        """removed dependencies, 0–10,000, stale ones too; none twice. NOT_FOUND, with every such field in BadRequest, when there is no such dependency."""
 
     @_builtins.property
     def consistency(self) -> _types_pb2.Consistency:
@@ -234,12 +234,16 @@ class CycleChange(_message.Message):
     BEFORE_FIELD_NUMBER: _builtins.int
     AFTER_FIELD_NUMBER: _builtins.int
     ADDS_CYCLES_FIELD_NUMBER: _builtins.int
+    CLOSING_PAIRS_FIELD_NUMBER: _builtins.int
+    CLOSING_PAIR_COUNT_FIELD_NUMBER: _builtins.int
     kind: Global___CycleChangeKind.ValueType
     """kind of the change."""
     adds_cycles: _builtins.bool
     """adds_cycles is true when cycles come into being that are not there now: for CREATED, GROWN, MERGED and DENSER always, else where a new pair of
     services is closed into a cycle.
     """
+    closing_pair_count: _builtins.int
+    """closing_pair_count of them."""
     @_builtins.property
     def before(self) -> _containers.RepeatedCompositeFieldContainer[Global___Cycle]:
         """before: the components as they are; empty when created."""
@@ -248,6 +252,10 @@ class CycleChange(_message.Message):
     def after(self) -> _containers.RepeatedCompositeFieldContainer[Global___Cycle]:
         """after: the components as they would be; empty when broken."""
 
+    @_builtins.property
+    def closing_pairs(self) -> _containers.RepeatedCompositeFieldContainer[Global___ClosingPair]:
+        """closing_pairs of services that call each other anew and close cycles by it, sorted by name; the first 10 of them."""
+
     def __init__(
         self,
         *,
@@ -255,14 +263,48 @@ class CycleChange(_message.Message):
         before: _abc.Iterable[Global___Cycle] | None = ...,
         after: _abc.Iterable[Global___Cycle] | None = ...,
         adds_cycles: _builtins.bool = ...,
+        closing_pairs: _abc.Iterable[Global___ClosingPair] | None = ...,
+        closing_pair_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["adds_cycles", b"adds_cycles", "after", b"after", "before", b"before", "kind", b"kind"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adds_cycles", b"adds_cycles", "after", b"after", "before", b"before", "closing_pair_count", b"closing_pair_count", "closing_pairs", b"closing_pairs", "kind", b"kind"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CycleChange: _TypeAlias = CycleChange  # noqa: Y015
+
+@_typing.final
+class ClosingPair(_message.Message):
+    """ClosingPair is a pair of services that call each other by the change, and closes cycles by that."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCE_SERVICE_ID_FIELD_NUMBER: _builtins.int
+    TARGET_SERVICE_ID_FIELD_NUMBER: _builtins.int
+    CYCLE_PATH_FIELD_NUMBER: _builtins.int
+    source_service_id: _builtins.str
+    """source_service_id is the business name of the caller."""
+    target_service_id: _builtins.str
+    """target_service_id is the business name of the callee."""
+    @_builtins.property
+    def cycle_path(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """cycle_path is a shortest cycle through the pair, in call order from its smallest name on. Empty when there were too many to look for."""
+
+    def __init__(
+        self,
+        *,
+        source_service_id: _builtins.str = ...,
+        target_service_id: _builtins.str = ...,
+        cycle_path: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cycle_path", b"cycle_path", "source_service_id", b"source_service_id", "target_service_id", b"target_service_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ClosingPair: _TypeAlias = ClosingPair  # noqa: Y015
 
 @_typing.final
 class ImpactChange(_message.Message):

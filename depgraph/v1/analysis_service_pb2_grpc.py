@@ -74,7 +74,8 @@ class AnalysisServiceServicer:
     """
 
     def CheckChange(self, request, context):
-        """CheckChange tells what a batch of added and removed dependencies would do to the cycles and to the blast radius of services.
+        """CheckChange tells what a batch of added and removed dependencies would do to the cycles and to the blast radius of services. For both, stale
+        dependencies do not count; for cycles, neither do those below the server's minimum confidence.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

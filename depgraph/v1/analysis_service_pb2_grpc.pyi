@@ -36,7 +36,9 @@ class AnalysisServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AnalysisServiceAsyncStub: ...
     CheckChange: _grpc.UnaryUnaryMultiCallable[_analysis_service_pb2.CheckChangeRequest, _analysis_service_pb2.CheckChangeResponse]
-    """CheckChange tells what a batch of added and removed dependencies would do to the cycles and to the blast radius of services."""
+    """CheckChange tells what a batch of added and removed dependencies would do to the cycles and to the blast radius of services. For both, stale
+    dependencies do not count; for cycles, neither do those below the server's minimum confidence.
+    """
     SuggestCuts: _grpc.UnaryUnaryMultiCallable[_analysis_service_pb2.SuggestCutsRequest, _analysis_service_pb2.SuggestCutsResponse]
     """SuggestCuts returns a small set of dependencies without which the component of a service has no cycle, cheap ones preferred. NOT_FOUND
     when there is no such service.
@@ -60,7 +62,9 @@ class AnalysisServiceAsyncStub(AnalysisServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CheckChange: _aio.UnaryUnaryMultiCallable[_analysis_service_pb2.CheckChangeRequest, _analysis_service_pb2.CheckChangeResponse]  # type: ignore[assignment]
-    """CheckChange tells what a batch of added and removed dependencies would do to the cycles and to the blast radius of services."""
+    """CheckChange tells what a batch of added and removed dependencies would do to the cycles and to the blast radius of services. For both, stale
+    dependencies do not count; for cycles, neither do those below the server's minimum confidence.
+    """
     SuggestCuts: _aio.UnaryUnaryMultiCallable[_analysis_service_pb2.SuggestCutsRequest, _analysis_service_pb2.SuggestCutsResponse]  # type: ignore[assignment]
     """SuggestCuts returns a small set of dependencies without which the component of a service has no cycle, cheap ones preferred. NOT_FOUND
     when there is no such service.
@@ -87,7 +91,9 @@ class AnalysisServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _analysis_service_pb2.CheckChangeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_analysis_service_pb2.CheckChangeResponse, _abc.Awaitable[_analysis_service_pb2.CheckChangeResponse]]:
-        """CheckChange tells what a batch of added and removed dependencies would do to the cycles and to the blast radius of services."""
+        """CheckChange tells what a batch of added and removed dependencies would do to the cycles and to the blast radius of services. For both, stale
+        dependencies do not count; for cycles, neither do those below the server's minimum confidence.
+        """
 
     @_abc_1.abstractmethod
     def SuggestCuts(

@@ -42,7 +42,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     Example: Traverse from "chekout": "no service named 'chekout'".
     """
     ERROR_REASON_DEPENDENCY_NOT_FOUND: _ErrorReason.ValueType  # 5
-    """ERROR_REASON_DEPENDENCY_NOT_FOUND: no dependency has this id. Code NOT_FOUND.
+    """ERROR_REASON_DEPENDENCY_NOT_FOUND: no dependency has this id, or these ends. Code NOT_FOUND; in a batch BadRequest names every such field.
     Example: DeleteDependency of a dependency that is gone already.
     """
     ERROR_REASON_ALERT_NOT_FOUND: _ErrorReason.ValueType  # 6
@@ -123,7 +123,7 @@ ERROR_REASON_SERVICE_NOT_FOUND: ErrorReason.ValueType  # 4
 Example: Traverse from "chekout": "no service named 'chekout'".
 """
 ERROR_REASON_DEPENDENCY_NOT_FOUND: ErrorReason.ValueType  # 5
-"""ERROR_REASON_DEPENDENCY_NOT_FOUND: no dependency has this id. Code NOT_FOUND.
+"""ERROR_REASON_DEPENDENCY_NOT_FOUND: no dependency has this id, or these ends. Code NOT_FOUND; in a batch BadRequest names every such field.
 Example: DeleteDependency of a dependency that is gone already.
 """
 ERROR_REASON_ALERT_NOT_FOUND: ErrorReason.ValueType  # 6
