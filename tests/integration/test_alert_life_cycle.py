@@ -35,14 +35,14 @@ def says_something(text: str | None) -> bool:
 
 def is_allowed(old: State, new: State, *, found_again: bool) -> bool:
     """Decide as the contract does, by a table."""
-    keeps_notes = new.resolution_notes == old.resolution_notes
+    adds_no_notes = new.resolution_notes in (old.resolution_notes, None)
     reopened = found_again and new.resolution_notes is None
     resolved = says_something(new.resolution_notes) and (
         new.acknowledged_by == old.acknowledged_by or says_something(new.acknowledged_by)
     )
-    acknowledged = keeps_notes and says_something(new.acknowledged_by)
+    acknowledged = adds_no_notes and says_something(new.acknowledged_by)
     return (new == old) or {
-        ("open", "open"): False,
+        ("open", "open"): adds_no_notes and new.acknowledged_by == old.acknowledged_by,
         ("open", "acknowledged"): acknowledged,
         ("open", "resolved"): resolved,
         ("acknowledged", "open"): False,

@@ -116,11 +116,11 @@ BEGIN
         ELSIF nobody AND NEW.acknowledged_by IS DISTINCT FROM OLD.acknowledged_by THEN
             wrong := 'acknowledged_by stays, or names another, when an alert is resolved';
         END IF;
-    ELSIF NEW.resolution_notes IS DISTINCT FROM OLD.resolution_notes THEN
+    ELSIF NEW.resolution_notes IS NOT NULL AND NEW.resolution_notes IS DISTINCT FROM OLD.resolution_notes THEN
         wrong := 'resolution_notes are written when status becomes resolved, not before';
     ELSIF OLD.status = 'acknowledged' AND NEW.status = 'open' THEN
         wrong := 'it is acknowledged and can not be open again; acknowledge it by another name to hand it over';
-    ELSIF NEW.status = 'open' THEN
+    ELSIF NEW.status = 'open' AND NEW.acknowledged_by IS DISTINCT FROM OLD.acknowledged_by THEN
         wrong := 'acknowledged_by is written when status becomes acknowledged, not before';
     END IF;
     IF wrong IS NOT NULL THEN
