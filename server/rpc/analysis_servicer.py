@@ -6,8 +6,10 @@ from depgraph.v1 import analysis_service_pb2 as pb
 from depgraph.v1.analysis_service_pb2_grpc import AnalysisServiceServicer
 from server.config import Limits
 from server.rpc.analyses import Analyses
-from server.rpc.answer_fields import PATHS_FRESHNESS, freshness_message
+from server.rpc.answer_fields import AUDIT_FRESHNESS, DRIFT_FRESHNESS, PATHS_FRESHNESS, freshness_message
+from server.rpc.audit_paths import audit_answer, audit_question
 from server.rpc.context import Context
+from server.rpc.drift import drift_answer, drift_question
 from server.rpc.impact_answer import impact_question, impacted
 from server.rpc.impact_parts import impact_parts
 from server.rpc.paths_answer import paths_answer, paths_question
@@ -43,3 +45,23 @@ class AnalysisServicer(AnalysisServiceServicer):
             question.consistency, context, lambda graph: paths_answer(graph, question, limit)
         )
         return answer + field(PATHS_FRESHNESS, freshness_message(freshness))
+
+    async def AuditPaths(  # type: ignore[override] # bytes of messages pass as they are
+        self, request: pb.AuditPathsRequest, context: Context
+    ) -> bytes:
+        """Find timeouts that do not shrink along a path of calls, and retries that multiply."""
+        wanted, limit = audit_question(request), self._limits.max_response_bytes
+        answer, freshness = await self._analyses.run(
+            wanted.consistency, context, lambda graph: audit_answer(graph, wanted.question, limit)
+        )
+        return answer + field(AUDIT_FRESHNESS, freshness_message(freshness))
+
+    async def ListDrift(  # type: ignore[override] # bytes of messages pass as they are
+        self, request: pb.ListDriftRequest, context: Context
+    ) -> bytes:
+        """List what is declared and not observed, and what is observed and not declared."""
+        wanted, limit = drift_question(request), self._limits.max_response_bytes
+        answer, freshness = await self._analyses.run(
+            wanted.consistency, context, lambda graph: drift_answer(graph, wanted, limit)
+        )
+        return answer + field(DRIFT_FRESHNESS, freshness_message(freshness))

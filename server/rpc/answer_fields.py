@@ -51,6 +51,8 @@ ADJACENCY_SERVICE = _tag(pb.GetAdjacencyListResponse, "service_id")
 ADJACENCY_TARGET = _tag(pb.GetAdjacencyListResponse, "target_service_ids")
 ADJACENCY_FRESHNESS = _tag(pb.GetAdjacencyListResponse, "freshness")
 
+AUDIT_FRESHNESS = _tag(analysis_service_pb2.AuditPathsResponse, "freshness")
+DRIFT_FRESHNESS = _tag(analysis_service_pb2.ListDriftResponse, "freshness")
 PATHS_FRESHNESS = _tag(analysis_service_pb2.FindPathsResponse, "freshness")
 
 WATCH_SERVICE = _tag(pb.WatchResponse, "upserted_services")

@@ -35,6 +35,13 @@ class ComponentKey(NamedTuple):
     first_member: str
 
 
+class PairKey(NamedTuple):
+    """Where a list of pairs of services stands: the names of the last one shown."""
+
+    source: str
+    target: str
+
+
 class PageTokens:
     """
     Makes and reads the tokens of one list with certain filters.
@@ -71,6 +78,14 @@ class PageTokens:
     def event(self, check: Check, token: str) -> EventKey | None:
         """Read such a token; None = from the start."""
         return self._read(check, token, lambda key, _: EventKey(key))
+
+    def of_pair(self, key: PairKey | None) -> str:
+        """Write the token of a list of pairs; empty when there is no next page."""
+        return "" if key is None else self._write(len(key.source), key.source + key.target)
+
+    def pair(self, check: Check, token: str) -> PairKey | None:
+        """Read such a token; None = from the start."""
+        return self._read(check, token, lambda length, names: PairKey(names[:length], names[length:]))
 
     def _write(self, rank: int, key: str) -> str:
         plain = f"{rank}/{key}".encode()

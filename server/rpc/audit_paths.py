@@ -1,0 +1,103 @@
+"""Timeouts and retries along paths of calls: the question, and the bytes of its answer."""
+
+from collections.abc import Iterator
+from typing import NamedTuple, cast
+
+from depgraph.v1 import analysis_service_pb2 as pb
+from graphcore import DependencyGraph
+from graphcore.analysis.audit import Audit, AuditQuestion, audit_paths
+from graphcore.analysis.retries import RetriedPath
+from graphcore.analysis.timeouts import GrownTimeout
+from server import wire
+from server.domain.consistency import Consistency
+from server.domain.errors import ResponseTooLargeError
+from server.rpc.decode_graph import consistency, edge_filter
+from server.rpc.known_services import require_services
+from server.rpc.validate import Check
+from server.wire.fields import field, varint
+from server.wire.policies import call_policies
+
+MOST_HOPS, MOST_FINDINGS = 10, 1_000
+_DEFAULT_HOPS, _DEFAULT_ATTEMPTS, _DEFAULT_FINDINGS = 5, 10, 100
+_LENGTH_DELIMITED = 2
+_TIMEOUT = varint(pb.AuditPathsResponse.TIMEOUTS_FIELD_NUMBER << 3 | _LENGTH_DELIMITED)
+_RETRY = varint(pb.AuditPathsResponse.RETRIES_FIELD_NUMBER << 3 | _LENGTH_DELIMITED)
+
+
+class PathsAudit(NamedTuple):
+    """What to look at, and how fresh the answer must be."""
+
+    question: AuditQuestion
+    consistency: Consistency
+
+
+def audit_question(request: pb.AuditPathsRequest) -> PathsAudit:
+    """Read the request; raises ``InvalidInputError`` with everything that is wrong with it."""
+    check = Check()
+    question = AuditQuestion(
+        service=check.text("service_id", request.service_id) if request.service_id else None,
+        max_hops=check.number("max_hops", request.max_hops, 0, MOST_HOPS, f"0 = {_DEFAULT_HOPS}")
+        or _DEFAULT_HOPS,
+        max_attempts=check.at_least("max_attempts", request.max_attempts, 0) or _DEFAULT_ATTEMPTS,
+        most=check.number("max_findings", request.max_findings, 0, MOST_FINDINGS, f"0 = {_DEFAULT_FINDINGS}")
+        or _DEFAULT_FINDINGS,
+        edge_filter=edge_filter(check, request.filter, include_stale=request.include_stale),
+    )
+    wanted = consistency(check, request.consistency)
+    check.done()
+    return PathsAudit(question, wanted)
+
+
+def audit_answer(graph: DependencyGraph, question: AuditQuestion, limit: int) -> bytes:
+    """
+    Write an ``AuditPathsResponse`` but for its freshness, of at most ``limit`` bytes.
+
+    Raises ``ServiceNotFoundError`` and ``ResponseTooLargeError``. Takes as long as ``audit_paths``.
+    """
+    if question.service is not None:
+        require_services(graph, question.service)
+    found = audit_paths(graph, question, call_policies)
+    counts = pb.AuditPathsResponse(
+        timeout_count=found.timeouts.count,
+        retry_count=found.retries.count,
+        truncated=found.retries.truncated,
+    )
+    answer = b"".join((*_findings(found), counts.SerializeToString()))
+    if len(answer) > limit:
+        raise _too_large(found, limit)
+    return answer
+
+
+def _findings(found: Audit) -> Iterator[bytes]:
+    for timeout in found.timeouts.worst:
+        yield field(_TIMEOUT, _timeout_finding(timeout))
+    for retries in found.retries.worst:
+        yield field(_RETRY, _retry_finding(retries))
+
+
+def _timeout_finding(found: GrownTimeout) -> bytes:
+    """Write a ``TimeoutFinding``: the dependencies are there as bytes already, and messages are their fields in a row."""
+    caller, callee = (
+        wire.retagged(cast("bytes", record.payload), number)
+        for record, number in (
+            (found.caller, pb.TimeoutFinding.CALLER_DEPENDENCY_FIELD_NUMBER),
+            (found.callee, pb.TimeoutFinding.CALLEE_DEPENDENCY_FIELD_NUMBER),
+        )
+    )
+    return caller + callee + pb.TimeoutFinding(excess_ms=found.excess).SerializeToString()
+
+
+def _retry_finding(found: RetriedPath) -> bytes:
+    """Write a ``RetryFinding``."""
+    told = pb.RetryFinding(service_ids=[service.name for service in found.services], attempts=found.attempts)
+    number = pb.RetryFinding.DEPENDENCIES_FIELD_NUMBER
+    records = [wire.retagged(cast("bytes", record.payload), number) for record in found.dependencies]
+    return b"".join((told.SerializeToString(), *records))
+
+
+def _too_large(found: Audit, limit: int) -> ResponseTooLargeError:
+    return ResponseTooLargeError(
+        f"the answer holds {len(found.timeouts.worst):,} findings of timeouts and {len(found.retries.worst):,} of retries, "
+        f"more than fit the response limit of {limit:,} bytes: ask for fewer (max_findings)",
+        limit_bytes=str(limit),
+    )

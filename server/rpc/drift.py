@@ -1,0 +1,91 @@
+"""Calls that are declared and never observed, and the other way round: the question, and the bytes of its answer."""
+
+from typing import NamedTuple, cast
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from depgraph.v1 import analysis_service_pb2 as pb
+from graphcore import DependencyGraph
+from graphcore.analysis.drift import DECLARED, OBSERVED, Drift, DriftQuestion, list_drift
+from server import wire
+from server.domain.consistency import Consistency
+from server.rpc.decode_graph import consistency
+from server.rpc.enums import EnumWords
+from server.rpc.known_services import require_services
+from server.rpc.paging import PageTokens, PairKey, fitted_page, page_size
+from server.rpc.validate import Check
+from server.wire.fields import field, varint
+
+_DRIFT = varint(pb.ListDriftResponse.DRIFTS_FIELD_NUMBER << 3 | 2)
+_KIND: EnumWords[str, pb.DriftKind.ValueType] = EnumWords(
+    pb.DriftKind, "DRIFT_KIND", ["not_observed", "not_declared"]
+)
+_SIDES = {None: DECLARED | OBSERVED, "not_observed": DECLARED, "not_declared": OBSERVED}
+_KINDS = {DECLARED: pb.DRIFT_KIND_NOT_OBSERVED, OBSERVED: pb.DRIFT_KIND_NOT_DECLARED}
+
+
+class DriftList(NamedTuple):
+    """Which page of which drift, how fresh it must be, and what makes the token of the next page."""
+
+    question: DriftQuestion
+    consistency: Consistency
+    tokens: PageTokens
+
+
+def drift_question(request: pb.ListDriftRequest) -> DriftList:
+    """Read the request; raises ``InvalidInputError`` with everything that is wrong with it."""
+    check = Check()
+    tokens = PageTokens("drift", (request.kind, request.service_id, request.ignore_stale))
+    question = DriftQuestion(
+        sides=_SIDES[check.optional_word("kind", request.kind, _KIND)],
+        service=check.text("service_id", request.service_id) if request.service_id else None,
+        ignore_stale=request.ignore_stale,
+        after=tokens.pair(check, request.page_token),
+        most=page_size(check, request.page_size),
+    )
+    wanted = consistency(check, request.consistency)
+    check.done()
+    return DriftList(question, wanted, tokens)
+
+
+def drift_answer(graph: DependencyGraph, wanted: DriftList, limit: int) -> bytes:
+    """
+    Write a ``ListDriftResponse`` but for its freshness, of at most ``limit`` bytes.
+
+    Raises ``ServiceNotFoundError`` and ``ResponseTooLargeError``. Takes as long as ``list_drift``, and some microseconds a pair.
+    """
+    question = wanted.question
+    if question.service is not None:
+        require_services(graph, question.service)
+    found = list_drift(graph, question)
+    last = _key_of(found.drifts[-1]) if found.more else None
+    records, following = fitted_page(found.drifts, last, _record, _key_of, limit)
+    rest = pb.ListDriftResponse(next_page_token=wanted.tokens.of_pair(following), total_count=found.total)
+    return b"".join((*records, rest.SerializeToString()))
+
+
+def _key_of(drift: Drift) -> PairKey:
+    return PairKey(drift.source, drift.target)
+
+
+def _record(drift: Drift) -> bytes:
+    """Write a ``Drift`` as a field of the answer: its dependencies are there as bytes already, and messages are their fields in a row."""
+    present = [cast("bytes", record.payload) for record in drift.present]
+    gone = [cast("bytes", record.payload) for record in drift.gone]
+    if gone:
+        since = max((wire.dependency_of(each).last_observed_time for each in gone), key=_age)
+    else:
+        since = min((wire.dependency_of(each).create_time for each in present), key=_age)
+    told = pb.Drift(
+        kind=_KINDS[drift.side],
+        source_service_id=drift.source,
+        target_service_id=drift.target,
+        since_time=since,
+    )
+    number = pb.Drift.DEPENDENCIES_FIELD_NUMBER
+    records = [wire.retagged(each, number) for each in present]
+    return field(_DRIFT, b"".join((told.SerializeToString(), *records)))
+
+
+def _age(time: Timestamp) -> tuple[int, int]:
+    return time.seconds, time.nanos
