@@ -15,6 +15,7 @@ from depgraph.v1 import (
 from server.domain.alerts import Alert, AlertEvent
 from server.domain.consistency import Freshness, Ingestion
 from server.domain.dependencies import Dependency, DependencyRow, IngestResult
+from server.domain.detection import DetectionStatus
 from server.domain.health import Audit
 from server.domain.ports import Upserted, Written
 from server.domain.services import Service
@@ -130,6 +131,16 @@ def audit(value: Audit) -> graph_service_pb2.Audit:
         audit_time=timestamp(value.began_at),
         duration=duration(value.duration),
         differing_rows=value.differing_rows,
+    )
+
+
+def detection(value: DetectionStatus) -> graph_service_pb2.Detection:
+    """Write how the alerts follow the graph."""
+    return graph_service_pb2.Detection(
+        role=enums.DETECTION_ROLE.number[value.role.value],
+        revision=value.revision,
+        write_time=None if value.written_at is None else timestamp(value.written_at),
+        cycle_count=value.cycle_count,
     )
 
 

@@ -4,6 +4,7 @@ from depgraph.v1 import alert_service_pb2, graph_service_pb2, types_pb2
 from graphcore import Direction
 from server.domain.alerts import ALERT_EVENT_KINDS, ALERT_STATUSES, AlertEventKind, AlertStatus
 from server.domain.consistency import FeedState
+from server.domain.detection import DetectionRole
 from server.domain.watching import WatchEvent
 from server.wire.words import (
     BACKOFF_STRATEGY,
@@ -21,6 +22,7 @@ __all__ = [
     "COMMUNICATION_MODE",
     "CRITICALITY",
     "DEPENDENCY_CRITICALITY",
+    "DETECTION_ROLE",
     "DIRECTION",
     "DISCOVERY_SOURCE",
     "FEED_STATE",
@@ -46,4 +48,7 @@ WATCH_EVENT: EnumWords[str, graph_service_pb2.WatchEvent.ValueType] = EnumWords(
 )
 FEED_STATE: EnumWords[str, graph_service_pb2.FeedState.ValueType] = EnumWords(
     graph_service_pb2.FeedState, "FEED_STATE", [state.value for state in FeedState]
+)
+DETECTION_ROLE: EnumWords[str, graph_service_pb2.DetectionRole.ValueType] = EnumWords(
+    graph_service_pb2.DetectionRole, "DETECTION_ROLE", [role.value for role in DetectionRole]
 )

@@ -8,8 +8,10 @@ from typing import TypeAlias
 
 from depgraph.v1 import graph_service_pb2 as pb
 from graphcore import Component, DependencyGraph, adjacency, components
+from server.component_search import ComponentSearch
 from server.config import Limits
 from server.domain.consistency import Consistency, MinimizeLatency
+from server.domain.detection import DetectionStatus
 from server.domain.errors import NotReadyError
 from server.domain.health import FeedHealth
 from server.domain.workers import Peers
@@ -18,7 +20,6 @@ from server.rpc.adjacency_messages import adjacency_messages
 from server.rpc.answer_fields import freshness_message, traverse_freshness
 from server.rpc.batch_traverse import batch_traverse
 from server.rpc.component_answer import component_answer, component_record, components_answer
-from server.rpc.component_search import ComponentSearch
 from server.rpc.context import Context, time_left
 from server.rpc.decode_graph import (
     FROM_MEMORY,
@@ -60,11 +61,14 @@ class GraphServicer:
         version: str,
         health: Callable[[], FeedHealth],
         peers: Peers,
+        component_search: ComponentSearch,
+        detection: Callable[[], DetectionStatus],
     ) -> None:
         self._live = live
         self._watched = watched
         self._watch_parts = WatchParts(limits.max_part_bytes)
-        self._component_search = ComponentSearch()
+        self._component_search = component_search
+        self._detection = detection
         self._limits = limits
         self._max_response = limits.max_response_bytes
         self._started_at = started_at
@@ -161,6 +165,7 @@ class GraphServicer:
             change_log_rows=health.change_log_rows,
             worker=self._peers.number,
             worker_count=self._peers.count,
+            detection=encode.detection(self._detection()),
         )
 
     async def _graph(self, wanted: Consistency, context: Context) -> DependencyGraph:
@@ -173,7 +178,7 @@ class GraphServicer:
         graph = await self._graph(wanted, context)
         if graph.kept_components.is_ready:
             return graph
-        await self._component_search.finish(graph)
+        await self._component_search.finish(graph.kept_components)
         # It may have been swapped meanwhile.
         return await self._graph(wanted, context)
 

@@ -21,7 +21,9 @@ from depgraph.v1 import (
     graph_service_pb2,
     graph_service_pb2_grpc,
 )
+from server.component_search import ComponentSearch
 from server.config import Limits
+from server.domain.detection import DetectionStatus
 from server.domain.health import FeedHealth
 from server.domain.ports import AlertStore, DependencyStore, ServiceStore
 from server.domain.workers import Peers
@@ -71,6 +73,8 @@ class Servicers:
     version: str
     health: Callable[[], FeedHealth] = FeedHealth
     peers: Peers = field(default_factory=Peers)
+    component_search: ComponentSearch = field(default_factory=ComponentSearch)
+    detection: Callable[[], DetectionStatus] = DetectionStatus
 
 
 class RpcServer:
@@ -160,6 +164,8 @@ class RpcServer:
             version=servicers.version,
             health=servicers.health,
             peers=servicers.peers,
+            component_search=servicers.component_search,
+            detection=servicers.detection,
         )
         # It answers with bytes that are messages already (CallRegistrar lets them through), which generated types don't know of.
         graph_service_pb2_grpc.add_GraphServiceServicer_to_server(

@@ -6,7 +6,7 @@ import pytest
 
 from graphcore import DependencyGraph, DependencyRecord, ServiceRecord, components
 from graphcore.kept_components import KeptComponents
-from server.rpc.component_search import ComponentSearch
+from server.component_search import ComponentSearch
 
 SIZE = 60
 
@@ -34,7 +34,7 @@ async def test_all_who_wait_share_one_search(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(KeptComponents, "begin", counted)
     graph, search = ring(), ComponentSearch()
-    await asyncio.gather(*(search.finish(graph) for _ in range(5)))
+    await asyncio.gather(*(search.finish(graph.kept_components) for _ in range(5)))
     assert graph.kept_components.is_ready
     assert begun == 1
     assert components(graph).of("s7").size == SIZE
@@ -42,8 +42,8 @@ async def test_all_who_wait_share_one_search(monkeypatch: pytest.MonkeyPatch) ->
 
 async def test_who_goes_away_leaves_the_search_to_the_others() -> None:
     graph, search = ring(), ComponentSearch()
-    first = asyncio.create_task(search.finish(graph))
-    second = asyncio.create_task(search.finish(graph))
+    first = asyncio.create_task(search.finish(graph.kept_components))
+    second = asyncio.create_task(search.finish(graph.kept_components))
     await asyncio.sleep(0)
     first.cancel()
     await second
@@ -52,5 +52,5 @@ async def test_who_goes_away_leaves_the_search_to_the_others() -> None:
 
 async def test_another_graph_has_a_search_of_its_own() -> None:
     search, graphs = ComponentSearch(), [ring(), ring()]
-    await asyncio.gather(*(search.finish(graph) for graph in graphs))
+    await asyncio.gather(*(search.finish(graph.kept_components) for graph in graphs))
     assert all(graph.kept_components.is_ready for graph in graphs)
