@@ -979,11 +979,13 @@ class AuditPathsRequest(_message.Message):
     FILTER_FIELD_NUMBER: _builtins.int
     CONSISTENCY_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
-    """service_id keeps the findings on paths that begin at this service, by business name; empty = everywhere."""
+    """service_id keeps the findings on paths that begin at this service, by business name: for timeouts it is the caller. Empty = everywhere."""
     max_hops: _builtins.int
     """max_hops is the most hops of a path whose retries are multiplied, 1–10; 0 = 5."""
     max_attempts: _builtins.int
-    """max_attempts is the product of attempts along a path that is still in order, ≥ 1; 0 = 10. A dependency has max_retries + 1 attempts."""
+    """max_attempts is the product of attempts along a path that is still in order, ≥ 1; 0 = 10. A dependency has max_retries + 1 attempts: 1 without a
+    retry_config, 4 where that doesn't say how many.
+    """
     max_findings: _builtins.int
     """max_findings of each kind to return, 0–1,000; 0 = 100."""
     include_stale: _builtins.bool
@@ -1017,7 +1019,9 @@ Global___AuditPathsRequest: _TypeAlias = AuditPathsRequest  # noqa: Y015
 
 @_typing.final
 class TimeoutFinding(_message.Message):
-    """TimeoutFinding is a service that waits for a callee at least as long as a caller waits for it: the caller has given up before."""
+    """TimeoutFinding is a service that waits for a callee at least as long as a caller waits for it: the caller has given up before. The callee may be the caller
+    itself, where two services call each other. Of several dependencies between two services each counts.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1059,7 +1063,7 @@ class RetryFinding(_message.Message):
     DEPENDENCIES_FIELD_NUMBER: _builtins.int
     ATTEMPTS_FIELD_NUMBER: _builtins.int
     attempts: _builtins.int
-    """attempts that the last service may see for one call of the first: the product along the path."""
+    """attempts that the last service may see for one call of the first: the product along the path, at most 2^63 - 1."""
     @_builtins.property
     def service_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """service_ids by business name in call order; none comes twice."""
@@ -1100,14 +1104,16 @@ class AuditPathsResponse(_message.Message):
     retry_count: _builtins.int
     """retry_count of all such services, listed or not."""
     truncated: _builtins.bool
-    """truncated is true when the search of paths ended early: worse ones may exist."""
+    """truncated is true when the search of paths ended early: worse or shorter ones, and more services with one, may exist."""
     @_builtins.property
     def timeouts(self) -> _containers.RepeatedCompositeFieldContainer[Global___TimeoutFinding]:
-        """timeouts that do not shrink, largest excess first."""
+        """timeouts that do not shrink, largest excess first, then by the names of caller, service and callee."""
 
     @_builtins.property
     def retries(self) -> _containers.RepeatedCompositeFieldContainer[Global___RetryFinding]:
-        """retries: for each service at which a path begins that is over the bound, the worst one (of equal ones the shortest); most attempts first."""
+        """retries: for each service at which a path begins that is over the bound, the worst one (of equal ones the shortest, then the first by the names along
+        it); most attempts first, then by the name of the service.
+        """
 
     @_builtins.property
     def freshness(self) -> _types_pb2.Freshness:
@@ -1177,7 +1183,7 @@ Global___ListDriftRequest: _TypeAlias = ListDriftRequest  # noqa: Y015
 
 @_typing.final
 class Drift(_message.Message):
-    """Drift is a pair of services of which only one side tells."""
+    """Drift is a pair of services of which only one side tells. What waits for a service that is not there does not count."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1194,11 +1200,11 @@ class Drift(_message.Message):
     """target_service_id is the business name of the callee."""
     @_builtins.property
     def dependencies(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Dependency]:
-        """dependencies that there are."""
+        """dependencies that there are, by discovery source; with ignore_stale those that are not stale."""
 
     @_builtins.property
     def since_time(self) -> _timestamp_pb2.Timestamp:
-        """since_time is when the first of them was written; with a stale counterpart, when that was last observed."""
+        """since_time is when the first of them was written. With ignore_stale, where there is a stale counterpart, it is when that was last observed."""
 
     def __init__(
         self,

@@ -105,14 +105,15 @@ class AnalysisServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def AuditPaths(self, request, context):
-        """AuditPaths finds timeouts that do not shrink along a path of calls, and retries that multiply, worst first.
+        """AuditPaths finds timeouts that do not shrink along a path of calls, and retries that multiply, worst first. NOT_FOUND when there is no such service.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListDrift(self, request, context):
-        """ListDrift returns what is declared but never observed, and what is observed but never declared, by source and target, page by page.
+        """ListDrift returns what is declared but never observed, and what is observed but never declared, by source and target, page by page. NOT_FOUND when there is
+        no such service.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -50,9 +50,11 @@ class AnalysisServiceStub:
     FindPaths: _grpc.UnaryUnaryMultiCallable[_analysis_service_pb2.FindPathsRequest, _analysis_service_pb2.FindPathsResponse]
     """FindPaths returns the shortest paths of calls from one service to another, shortest first. NOT_FOUND when one of them does not exist."""
     AuditPaths: _grpc.UnaryUnaryMultiCallable[_analysis_service_pb2.AuditPathsRequest, _analysis_service_pb2.AuditPathsResponse]
-    """AuditPaths finds timeouts that do not shrink along a path of calls, and retries that multiply, worst first."""
+    """AuditPaths finds timeouts that do not shrink along a path of calls, and retries that multiply, worst first. NOT_FOUND when there is no such service."""
     ListDrift: _grpc.UnaryUnaryMultiCallable[_analysis_service_pb2.ListDriftRequest, _analysis_service_pb2.ListDriftResponse]
-    """ListDrift returns what is declared but never observed, and what is observed but never declared, by source and target, page by page."""
+    """ListDrift returns what is declared but never observed, and what is observed but never declared, by source and target, page by page. NOT_FOUND when there is
+    no such service.
+    """
 
 @_typing.type_check_only
 class AnalysisServiceAsyncStub(AnalysisServiceStub):
@@ -76,9 +78,11 @@ class AnalysisServiceAsyncStub(AnalysisServiceStub):
     FindPaths: _aio.UnaryUnaryMultiCallable[_analysis_service_pb2.FindPathsRequest, _analysis_service_pb2.FindPathsResponse]  # type: ignore[assignment]
     """FindPaths returns the shortest paths of calls from one service to another, shortest first. NOT_FOUND when one of them does not exist."""
     AuditPaths: _aio.UnaryUnaryMultiCallable[_analysis_service_pb2.AuditPathsRequest, _analysis_service_pb2.AuditPathsResponse]  # type: ignore[assignment]
-    """AuditPaths finds timeouts that do not shrink along a path of calls, and retries that multiply, worst first."""
+    """AuditPaths finds timeouts that do not shrink along a path of calls, and retries that multiply, worst first. NOT_FOUND when there is no such service."""
     ListDrift: _aio.UnaryUnaryMultiCallable[_analysis_service_pb2.ListDriftRequest, _analysis_service_pb2.ListDriftResponse]  # type: ignore[assignment]
-    """ListDrift returns what is declared but never observed, and what is observed but never declared, by source and target, page by page."""
+    """ListDrift returns what is declared but never observed, and what is observed but never declared, by source and target, page by page. NOT_FOUND when there is
+    no such service.
+    """
 
 class AnalysisServiceServicer(metaclass=_abc_1.ABCMeta):
     """AnalysisService answers what a dependency graph is kept for, from memory; `freshness` says which snapshot of the database an answer
@@ -129,7 +133,7 @@ class AnalysisServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _analysis_service_pb2.AuditPathsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_analysis_service_pb2.AuditPathsResponse, _abc.Awaitable[_analysis_service_pb2.AuditPathsResponse]]:
-        """AuditPaths finds timeouts that do not shrink along a path of calls, and retries that multiply, worst first."""
+        """AuditPaths finds timeouts that do not shrink along a path of calls, and retries that multiply, worst first. NOT_FOUND when there is no such service."""
 
     @_abc_1.abstractmethod
     def ListDrift(
@@ -137,6 +141,8 @@ class AnalysisServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _analysis_service_pb2.ListDriftRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_analysis_service_pb2.ListDriftResponse, _abc.Awaitable[_analysis_service_pb2.ListDriftResponse]]:
-        """ListDrift returns what is declared but never observed, and what is observed but never declared, by source and target, page by page."""
+        """ListDrift returns what is declared but never observed, and what is observed but never declared, by source and target, page by page. NOT_FOUND when there is
+        no such service.
+        """
 
 def add_AnalysisServiceServicer_to_server(servicer: AnalysisServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
