@@ -1,0 +1,89 @@
+"""Which dependencies to do without, so that a component has no cycle left."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from graphcore.analysis.calls import calls_between, component_around
+from graphcore.analysis.cut_costs import UNIT
+from graphcore.analysis.cutting import Cutting, cheap_cuts
+from graphcore.analysis.pairs import pairs_of
+from graphcore.component import Component
+from graphcore.flags import EdgeFlag
+from graphcore.graph import DependencyGraph
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """
+    A pair of services, by name, whose dependencies have to go; ``payloads`` are those of the dependencies, ``cost`` is the sum of theirs.
+
+    ``cycle_path`` is a shortest cycle that this cut alone breaks, from its smallest name on; empty where looking for it would take too long.
+    """
+
+    source: str
+    target: str
+    payloads: tuple[object, ...]
+    cost: float
+    cycle_path: tuple[str, ...]
+
+
+class SuggestedCuts:
+    """Cuts of one component. ``cuts`` have to be taken before the graph moves on."""
+
+    __slots__ = ("_cutting", "_graph", "component")
+
+    def __init__(self, graph: DependencyGraph, component: Component, cutting: Cutting) -> None:
+        self._graph = graph
+        self._cutting = cutting
+        self.component = component
+        """What is to be cut: its members, and how many dependencies that count lie between them."""
+
+    def __len__(self) -> int:
+        return len(self._cutting.cuts)
+
+    @property
+    def total_cost(self) -> float:
+        """What all cuts cost."""
+        return self._cutting.cost / UNIT
+
+    @property
+    def is_optimal(self) -> bool:
+        """Whether no cheaper cuts exist, as far as is known."""
+        return self._cutting.is_optimal
+
+    def cuts(self) -> Iterator[Cut]:
+        """Go through the cuts: cheapest first, then by names. O(E) each, to find its cycle."""
+        names, pairs, payloads = self.component.members, self._cutting.pairs, self._graph.dependency_payloads
+        for cut, way_back in zip(self._cutting.cuts.tolist(), self._cutting.ways_back(), strict=True):
+            edges = pairs.edges[pairs.first[cut] : pairs.first[cut + 1]]
+            smallest = way_back.index(min(way_back)) if way_back else 0
+            yield Cut(
+                source=names[pairs.source[cut]],
+                target=names[pairs.target[cut]],
+                payloads=tuple(payloads[edges].tolist()),
+                cost=int(pairs.cost[cut]) / UNIT,
+                cycle_path=tuple([names[number] for number in way_back[smallest:] + way_back[:smallest]]),
+            )
+
+
+def suggest_cuts(graph: DependencyGraph, name: str, *, sync_only: bool = False) -> SuggestedCuts:
+    """
+    Choose dependencies without which the component of a service has no cycle, cheap ones preferred (``cut_costs``).
+
+    Dependencies that are stale make no cycle and need no cut. ``sync_only`` leaves asynchronous ones out of account: the component is that over
+    synchronous ones, and what is cut may be turned asynchronous as well. Parallel dependencies are cut together.
+
+    For up to 15 services the cheapest cuts are found, for more cheap ones; the same ones each time. Raises ``UnknownServiceError``. O(V + E) for the component, and
+    see ``cheap_cuts``; may run in a thread beside readers of a graph that stands still.
+    """
+    index = graph.index
+    blocked = int(EdgeFlag.ASYNC) if sync_only else 0
+    nodes = component_around(index, graph.node(name), blocked=blocked)
+    name_of = {graph.digraph[node].name: node for node in nodes.tolist()}
+    members = tuple(sorted(name_of))
+    chosen = np.array([name_of[member] for member in members], np.int32)
+    calls = calls_between(index, chosen, blocked=blocked)
+    component = Component(members, len(calls.target))
+    return SuggestedCuts(graph, component, cheap_cuts(pairs_of(calls, index)))

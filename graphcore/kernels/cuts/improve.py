@@ -1,0 +1,250 @@
+"""
+An order made better by moving single services to where they cost least.
+
+*Descent*: as long as one can be found that saves something by moving, it moves; its neighbours are looked at again. Then, while there is work left, some
+services are moved at random and descent begins anew, from the best order so far: *iterated local search*, as H. Lourenço, O. Martin and T. Stützle describe
+it, 2003. The random numbers are the same each time.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from graphcore.compiled import kernel
+from graphcore.kernels.cuts.layout import (
+    CHANCE,
+    CHANCE_FACTOR,
+    CHANCE_MODULUS,
+    HEAD,
+    HELD,
+    ORDER,
+    PAIRS,
+    PREVIOUS,
+    QUEUE,
+    QUEUED,
+    WAYS,
+    WORK,
+)
+from graphcore.kernels.cuts.sequence import arrange, move_behind, write_down
+
+FEWEST_MOVED, MORE_MOVED = 2, 6
+"""How many services are moved at random: FEWEST_MOVED and up to so many more."""
+
+
+@kernel("int64(int64[::1], int64)")
+def below(counters: Any, bound: int) -> int:
+    """Draw a random number from 0 to bound - 1."""
+    counters[CHANCE] = counters[CHANCE] * CHANCE_FACTOR % CHANCE_MODULUS
+    return int(counters[CHANCE] % bound)
+
+
+@kernel("void(int32[:, ::1], int64[::1], int64)")
+def wait(waiting: Any, counters: Any, node: int) -> None:
+    """Put a service among those to look at, unless it is there."""
+    if waiting[QUEUED, node] == 0:
+        waiting[QUEUED, node] = 1
+        waiting[QUEUE, (counters[HEAD] + counters[HELD]) % waiting.shape[1]] = node
+        counters[HELD] += 1
+
+
+@kernel(f"void({WAYS}, int64, int32[:, ::1], int64[::1])")
+def wait_around(
+    start: Any,
+    target: Any,
+    source: Any,
+    back_start: Any,
+    back: Any,
+    node: int,
+    waiting: Any,
+    counters: Any,
+) -> None:
+    """Let the neighbours of a service be looked at."""
+    for place in range(start[node], start[node + 1]):
+        wait(waiting, counters, target[place])
+    for position in range(back_start[node], back_start[node + 1]):
+        wait(waiting, counters, source[back[position]])
+
+
+@kernel(f"int64({WAYS}, int64, int64)")
+def neighbour(
+    start: Any, target: Any, source: Any, back_start: Any, back: Any, node: int, number: int
+) -> int:
+    """Name a neighbour of a service by number: first those that it calls, then those that call it."""
+    calls = start[node + 1] - start[node]
+    if number < calls:
+        return int(target[start[node] + number])
+    return int(source[back[back_start[node] + number - calls]])
+
+
+@kernel(f"int64({PAIRS}, float64[::1], int64)")
+def cost_at(
+    start: Any, target: Any, source: Any, cost: Any, back_start: Any, back: Any, key: Any, node: int
+) -> int:
+    """Sum up the pairs of a service that lead back in the order as it is."""
+    total = 0
+    for place in range(start[node], start[node + 1]):
+        if key[target[place]] < key[node]:
+            total += cost[place]
+    for position in range(back_start[node], back_start[node + 1]):
+        if key[source[back[position]]] > key[node]:
+            total += cost[back[position]]
+    return total
+
+
+@kernel(f"int64({PAIRS}, {ORDER}, int64, int32[::1])")
+def best_place(
+    start: Any,
+    target: Any,
+    source: Any,
+    cost: Any,
+    back_start: Any,
+    back: Any,
+    link: Any,
+    key: Any,
+    node: int,
+    goal: Any,
+) -> int:
+    """
+    Find where a service costs least: ``goal[0]`` is whom it should stand right behind. Returns what moving there saves, 0 = nothing.
+
+    From the front on, past one neighbour after the other: a call of it leads back from then on, a call to it no longer does.
+    """
+    calls, callers = start[node + 1] - start[node], back_start[node + 1] - back_start[node]
+    keys = np.empty(calls + callers, np.float64)
+    here = 0
+    for number in range(calls):
+        keys[number] = key[target[start[node] + number]]
+    for number in range(callers):
+        pair = back[back_start[node] + number]
+        keys[calls + number] = key[source[pair]]
+        here += cost[pair]
+    along = np.argsort(keys)
+    best, nearest = here, -1
+    for position in range(len(along)):
+        number = along[position]
+        if number < calls:
+            here += cost[start[node] + number]
+        else:
+            here -= cost[back[back_start[node] + number - calls]]
+        # One who is both callee and caller is passed once.
+        is_passed = position + 1 == len(along) or keys[along[position + 1]] > keys[number]
+        if is_passed and here < best:
+            best, nearest = here, number
+    saved = cost_at(start, target, source, cost, back_start, back, key, node) - best
+    if saved <= 0 or len(along) == 0:
+        return 0
+    number = nearest if nearest >= 0 else along[0]
+    beside = neighbour(start, target, source, back_start, back, node, number)
+    goal[0] = beside if nearest >= 0 else link[PREVIOUS, beside]
+    return int(saved)
+
+
+@kernel(f"int64({PAIRS}, {ORDER}, int32[:, ::1], int64[::1])")
+def descend(
+    start: Any,
+    target: Any,
+    source: Any,
+    cost: Any,
+    back_start: Any,
+    back: Any,
+    link: Any,
+    key: Any,
+    waiting: Any,
+    counters: Any,
+) -> int:
+    """Look at those who wait until nobody does, or the work is used up; returns what is saved."""
+    saved, moving, goal = 0, np.empty(1, np.int32), np.empty(1, np.int32)
+    while counters[HELD] > 0:
+        node = waiting[QUEUE, counters[HEAD]]
+        counters[HEAD] = (counters[HEAD] + 1) % waiting.shape[1]
+        counters[HELD] -= 1
+        waiting[QUEUED, node] = 0
+        if counters[WORK] <= 0:
+            continue
+        counters[WORK] -= 2 + start[node + 1] - start[node] + back_start[node + 1] - back_start[node]
+        less = best_place(start, target, source, cost, back_start, back, link, key, node, goal)
+        if less > 0:
+            saved += less
+            moving[0] = node
+            move_behind(link, key, moving, goal[0])
+            wait_around(start, target, source, back_start, back, node, waiting, counters)
+    return saved
+
+
+@kernel(f"int64({PAIRS}, {ORDER}, int32[:, ::1], int64[::1])")
+def disturb(
+    start: Any,
+    target: Any,
+    source: Any,
+    cost: Any,
+    back_start: Any,
+    back: Any,
+    link: Any,
+    key: Any,
+    waiting: Any,
+    counters: Any,
+) -> int:
+    """Move a few services at random, each behind a neighbour or before it; returns what that costs more."""
+    more, moving, count = 0, np.empty(1, np.int32), len(key)
+    for _ in range(FEWEST_MOVED + below(counters, MORE_MOVED + 1)):
+        node = below(counters, count)
+        calls, callers = start[node + 1] - start[node], back_start[node + 1] - back_start[node]
+        number = below(counters, calls + callers)
+        beside = neighbour(start, target, source, back_start, back, node, number)
+        place = beside if below(counters, 2) == 0 else link[PREVIOUS, beside]
+        if place == node:
+            continue
+        more -= cost_at(start, target, source, cost, back_start, back, key, node)
+        moving[0] = node
+        move_behind(link, key, moving, place)
+        more += cost_at(start, target, source, cost, back_start, back, key, node)
+        counters[WORK] -= calls + callers
+        wait(waiting, counters, node)
+        wait_around(start, target, source, back_start, back, node, waiting, counters)
+    return more
+
+
+@kernel(f"int64({PAIRS}, {ORDER}, int32[:, ::1], int64[::1], int32[::1], int64)")
+def improve(
+    start: Any,
+    target: Any,
+    source: Any,
+    cost: Any,
+    back_start: Any,
+    back: Any,
+    link: Any,
+    key: Any,
+    waiting: Any,
+    counters: Any,
+    order: Any,
+    tries: int,
+) -> int:
+    """
+    Make an order better; the list holds the best one found in the end, and ``order`` too. Returns what it costs.
+
+    Ends when WORK is used up, or ``tries`` disturbances one after another led to nothing better.
+    """
+    count, total = len(key), 0
+    arrange(link, key, order)
+    for place in range(len(target)):
+        if key[target[place]] < key[source[place]]:
+            total += cost[place]
+    for position in range(count):
+        wait(waiting, counters, order[position])
+    total -= descend(start, target, source, cost, back_start, back, link, key, waiting, counters)
+    write_down(link, key, order)
+    best, failed = total, 0
+    while counters[WORK] > 0 and failed < tries and best > 0:
+        counters[WORK] -= count
+        total += disturb(start, target, source, cost, back_start, back, link, key, waiting, counters)
+        total -= descend(start, target, source, cost, back_start, back, link, key, waiting, counters)
+        failed += 1
+        if total < best:
+            failed = 0
+        if total <= best:
+            best = total
+            write_down(link, key, order)
+        else:
+            total = best
+            arrange(link, key, order)
+    return best

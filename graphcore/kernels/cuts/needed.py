@@ -1,0 +1,138 @@
+"""
+Cuts that are not needed are put back, the dearest first.
+
+All pairs that are not cut lead forward in the order, and always will: a pair from a to b that leads back closes a cycle if b reaches a, which can only be by
+services that stand between them. Two searches, from b forward and from a backward, take turns until they meet. If one runs dry instead, what it found
+moves past the other end, and the pair leads forward. So does the incremental topological order of D. Pearce and P. Kelly, 2006.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from graphcore.compiled import kernel
+from graphcore.kernels.cuts.layout import ORDER, PREVIOUS, WAYS, WORK
+from graphcore.kernels.cuts.sequence import move_behind
+
+FORWARD, BACKWARD, MARK = 0, 1, 2
+SEARCH_ROWS = 3
+"""Rows of ``search``: the queues of both sides, and marks: the stamp of a search for its forward side, one less for the other."""
+
+REACHES, RAN_DRY = 0, 1
+"""What ``reaches`` says: yes, or no: RAN_DRY + the side that ran dry."""
+
+
+@kernel(f"int64({WAYS}, int8[::1], float64[::1], int32[:, ::1], int64[::1], int64, int64, int64, int64[::1])")
+def reaches(  # noqa: C901 - two searches that take turns
+    start: Any,
+    target: Any,
+    source: Any,
+    back_start: Any,
+    back: Any,
+    kept: Any,
+    key: Any,
+    search: Any,
+    counters: Any,
+    stamp: int,
+    first: int,
+    last: int,
+    found: Any,
+) -> int:
+    """Tell whether one service reaches a later one over pairs that are kept; ``found`` holds how many each side found."""
+    mark, low, high = search[MARK], key[first], key[last]
+    search[FORWARD, 0], search[BACKWARD, 0] = first, last
+    mark[first], mark[last] = stamp, stamp - 1
+    taken_forward = taken_backward = spent_forward = spent_backward = 0
+    found[FORWARD] = found[BACKWARD] = 1
+    while True:
+        if taken_forward == found[FORWARD]:
+            return RAN_DRY + FORWARD
+        if taken_backward == found[BACKWARD]:
+            return RAN_DRY + BACKWARD
+        if spent_forward <= spent_backward:
+            node = search[FORWARD, taken_forward]
+            taken_forward += 1
+            spent_forward += 1 + start[node + 1] - start[node]
+            for place in range(start[node], start[node + 1]):
+                other = target[place]
+                if kept[place] == 0 or mark[other] == stamp or key[other] > high:
+                    continue
+                if mark[other] == stamp - 1:
+                    counters[WORK] -= spent_forward + spent_backward
+                    return REACHES
+                mark[other] = stamp
+                search[FORWARD, found[FORWARD]] = other
+                found[FORWARD] += 1
+        else:
+            node = search[BACKWARD, taken_backward]
+            taken_backward += 1
+            spent_backward += 1 + back_start[node + 1] - back_start[node]
+            for position in range(back_start[node], back_start[node + 1]):
+                other = source[back[position]]
+                if kept[back[position]] == 0 or mark[other] == stamp - 1 or key[other] < low:
+                    continue
+                if mark[other] == stamp:
+                    counters[WORK] -= spent_forward + spent_backward
+                    return REACHES
+                mark[other] = stamp - 1
+                search[BACKWARD, found[BACKWARD]] = other
+                found[BACKWARD] += 1
+
+
+@kernel(f"void({ORDER}, int32[::1], int64)")
+def shift(link: Any, key: Any, nodes: Any, place: int) -> None:
+    """Move services behind one, in the order in which they stand."""
+    keys = np.empty(len(nodes), np.float64)
+    for position in range(len(nodes)):
+        keys[position] = key[nodes[position]]
+    along = np.argsort(keys)
+    moving = np.empty(len(nodes), np.int32)
+    for position in range(len(nodes)):
+        moving[position] = nodes[along[position]]
+    move_behind(link, key, moving, place)
+
+
+@kernel(f"int64({WAYS}, int8[::1], {ORDER}, int32[:, ::1], int64[::1], int32[::1])")
+def put_back(
+    start: Any,
+    target: Any,
+    source: Any,
+    back_start: Any,
+    back: Any,
+    kept: Any,
+    link: Any,
+    key: Any,
+    search: Any,
+    counters: Any,
+    cuts: Any,
+) -> int:
+    """Keep those of ``cuts``, in this order, without which there is no cycle either; returns how many were looked at before WORK was used up."""
+    found = np.zeros(2, np.int64)
+    for number in range(len(cuts)):
+        if counters[WORK] <= 0:
+            return number
+        caller, callee = source[cuts[number]], target[cuts[number]]
+        if key[caller] > key[callee]:
+            answer = reaches(
+                start,
+                target,
+                source,
+                back_start,
+                back,
+                kept,
+                key,
+                search,
+                counters,
+                2 * number + 2,
+                callee,
+                caller,
+                found,
+            )
+            if answer == REACHES:
+                continue
+            side = answer - RAN_DRY
+            counters[WORK] -= 2 * found[side]
+            place = caller if side == FORWARD else link[PREVIOUS, callee]
+            shift(link, key, search[side, : found[side]], place)
+        kept[cuts[number]] = 1
+    return len(cuts)

@@ -1,0 +1,79 @@
+"""
+An order of services as a list, in which one can be moved at O(1) and two compared at once.
+
+Keys rise along the list. Who moves gets the middle between two others; when doubles run out of room between these, all keys are given anew.
+"""
+
+from typing import Any
+
+from graphcore.compiled import kernel
+from graphcore.kernels.cuts.layout import NEXT, ORDER, PREVIOUS
+
+
+@kernel(f"void({ORDER})")
+def renumber(link: Any, key: Any) -> None:
+    """Give all keys anew, from 0 on."""
+    ends = len(key)
+    node, number = link[NEXT, ends], 0
+    while node != ends:
+        key[node] = number
+        number += 1
+        node = link[NEXT, node]
+
+
+@kernel(f"void({ORDER}, int32[::1])")
+def arrange(link: Any, key: Any, order: Any) -> None:
+    """Make the list one of this order."""
+    ends = len(key)
+    former = ends
+    for position in range(ends):
+        node = order[position]
+        link[PREVIOUS, node] = former
+        link[NEXT, former] = node
+        key[node] = position
+        former = node
+    link[NEXT, former] = ends
+    link[PREVIOUS, ends] = former
+
+
+@kernel(f"void({ORDER}, int32[::1])")
+def write_down(link: Any, key: Any, order: Any) -> None:
+    """Fill ``order`` with the list."""
+    ends = len(key)
+    node = link[NEXT, ends]
+    for position in range(ends):
+        order[position] = node
+        node = link[NEXT, node]
+
+
+@kernel(f"void({ORDER}, int32[::1], int64)")
+def move_behind(link: Any, key: Any, moving: Any, place: int) -> None:
+    """Move services, in the order in which they are given, behind one that is not among them, or to the front (``len(key)``)."""
+    ends = len(key)
+    for node in moving:
+        before, after = link[PREVIOUS, node], link[NEXT, node]
+        link[NEXT, before] = after
+        link[PREVIOUS, after] = before
+    following, former = link[NEXT, place], place
+    for node in moving:
+        link[PREVIOUS, node] = former
+        link[NEXT, former] = node
+        former = node
+    link[NEXT, former] = following
+    link[PREVIOUS, following] = former
+    span = float(len(moving) + 1)
+    low, high = 0.0, span
+    if place != ends:
+        low, high = key[place], key[place] + span
+        if following != ends:
+            high = key[following]
+    elif following != ends:
+        low, high = key[following] - span, key[following]
+    step, former_key, fits = (high - low) / span, low, True
+    for position in range(len(moving)):
+        here = low + (position + 1) * step
+        fits = fits and former_key < here < high
+        key[moving[position]] = here
+        former_key = here
+    if not fits:
+        renumber(link, key)
