@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rich.cells import cell_len
-
 from depgraph.v1.alert_service_pb2 import AlertEventKind
 from depgraph.v1.types_pb2 import ALERT_STATUS_ACKNOWLEDGED, AlertStatus
+from server.cli.columns import aligned
 from server.cli.text import counted, printable, visible
 
 if TYPE_CHECKING:
@@ -38,8 +37,7 @@ def table(alerts: Sequence[CircularDependencyAlert]) -> list[str]:
         )
         for alert in alerts
     ]
-    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
-    return [_aligned(row, widths) for row in rows]
+    return aligned(rows)
 
 
 def account(alert: CircularDependencyAlert, events: Sequence[AlertEvent]) -> list[str]:
@@ -109,12 +107,6 @@ def _telling_length(ids: Sequence[str]) -> int:
     while len({each[:length] for each in ids}) < len(ids):
         length += 1
     return length
-
-
-def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
-    return "  ".join(
-        value + " " * (width - cell_len(value)) for value, width in zip(row, widths, strict=True)
-    ).rstrip()
 
 
 def _minute(moment: Timestamp) -> str:

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from depgraph.v1.graph_service_pb2 import EdgeFilter
 
 
+MOST_HOPS = 1_000_000
+"""More than any path has, and as many as fit a request."""
+
+
 # Typer takes lists of enums, and none of literals.
 class Mode(enum.StrEnum):
     """Whether a caller waits."""
@@ -39,19 +43,30 @@ class Source(enum.StrEnum):
 
 
 Modes = Annotated[
-    list[Mode] | None, typer.Option("--mode", help="Only dependencies of this mode; may be repeated.")
+    list[Mode] | None,
+    typer.Option("--mode", metavar="sync|async", help="Only dependencies of this mode; may be repeated."),
 ]
 Criticalities = Annotated[
     list[DependencyCriticality] | None,
-    typer.Option("--criticality", help="Only dependencies of this criticality; may be repeated."),
+    typer.Option(
+        "--criticality",
+        metavar="hard|degraded|soft",
+        help="Only dependencies of this criticality; may be repeated.",
+    ),
 ]
 Sources = Annotated[
     list[Source] | None,
-    typer.Option("--source", help="Only dependencies that this source reported; may be repeated."),
+    typer.Option(
+        "--source",
+        metavar="SOURCE",
+        help="Only dependencies of this source, manual, otel_service_graph, kubernetes or service_mesh; may be repeated.",
+    ),
 ]
 MinConfidence = Annotated[
     float,
-    typer.Option("--min-confidence", min=0.0, max=1.0, help="Only dependencies at least so certain."),
+    typer.Option(
+        "--min-confidence", metavar="SHARE", min=0.0, max=1.0, help="Only dependencies at least so certain."
+    ),
 ]
 IncludeStale = Annotated[bool, typer.Option("--include-stale", help="Dependencies not observed lately, too.")]
 Effective = Annotated[

@@ -9,7 +9,20 @@ from typing import Annotated
 
 import typer
 
-from server.cli import alerts, compiling, doctor, importing, migrate, serve, show, status, token, watch
+from server.cli import (
+    alerts,
+    compiling,
+    doctor,
+    impact,
+    importing,
+    migrate,
+    paths,
+    serve,
+    show,
+    status,
+    token,
+    watch,
+)
 from server.cli.failures import INTERRUPTED, exit_code, sentence
 
 HELP = "A service-dependency graph: who calls whom, answered over gRPC."
@@ -46,6 +59,8 @@ app.add_typer(migrate.app, name="migrate")
 app.command("import")(importing.import_graph)
 app.command("show")(show.show)
 app.add_typer(alerts.app, name="alerts")
+app.command("impact")(impact.impact)
+app.command("paths")(paths.paths)
 app.command("status")(status.status)
 app.command("watch")(watch.watch)
 app.command("doctor")(doctor.doctor)
