@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import (
+    alerts,
     bulk,
     calls,
     component,
@@ -44,6 +45,7 @@ PARTS: dict[str, Callable[[Stage], Iterator[Figure]]] = {
     "upsert": upsert.upsert,
     "triggers": upsert.triggers,
     "growth": core.growth,
+    "alerts": alerts.measure,
     "sizes": sizes.measure,
     "peers": peers.measure,
     "transport": transport.measure,
