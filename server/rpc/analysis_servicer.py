@@ -6,9 +6,16 @@ from depgraph.v1 import analysis_service_pb2 as pb
 from depgraph.v1.analysis_service_pb2_grpc import AnalysisServiceServicer
 from server.config import Limits
 from server.rpc.analyses import Analyses
-from server.rpc.answer_fields import AUDIT_FRESHNESS, DRIFT_FRESHNESS, PATHS_FRESHNESS, freshness_message
+from server.rpc.answer_fields import (
+    AUDIT_FRESHNESS,
+    CUTS_FRESHNESS,
+    DRIFT_FRESHNESS,
+    PATHS_FRESHNESS,
+    freshness_message,
+)
 from server.rpc.audit_paths import audit_answer, audit_question
 from server.rpc.context import Context
+from server.rpc.cuts_answer import cuts_answer, cuts_question
 from server.rpc.drift import drift_answer, drift_question
 from server.rpc.impact_answer import impact_question, impacted
 from server.rpc.impact_parts import impact_parts
@@ -65,3 +72,13 @@ class AnalysisServicer(AnalysisServiceServicer):
             wanted.consistency, context, lambda graph: drift_answer(graph, wanted, limit)
         )
         return answer + field(DRIFT_FRESHNESS, freshness_message(freshness))
+
+    async def SuggestCuts(  # type: ignore[override] # bytes of messages pass as they are
+        self, request: pb.SuggestCutsRequest, context: Context
+    ) -> bytes:
+        """Choose dependencies without which a component has no cycle."""
+        question, limit = cuts_question(request), self._limits.max_response_bytes
+        answer, freshness = await self._analyses.run(
+            question.consistency, context, lambda graph: cuts_answer(graph, question, limit)
+        )
+        return answer + field(CUTS_FRESHNESS, freshness_message(freshness))

@@ -247,4 +247,4 @@ def improve(
         else:
             total = best
             arrange(link, key, order)
-    return best
+    return int(best)

@@ -1,0 +1,95 @@
+"""Cuts that break the cycles of a component: the question, and the bytes of its answer."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from depgraph.v1 import analysis_service_pb2 as pb
+from graphcore import DependencyGraph
+from graphcore.analysis.cuts import Cut, SuggestedCuts, suggest_cuts
+from server import wire
+from server.domain.consistency import Consistency
+from server.domain.errors import ResponseTooLargeError
+from server.rpc.component_answer import component_record
+from server.rpc.decode_graph import consistency
+from server.rpc.known_services import require_services
+from server.rpc.validate import Check
+from server.wire.fields import field, varint
+
+_CUT = varint(pb.SuggestCutsResponse.CUTS_FIELD_NUMBER << 3 | 2)
+# The id of a dependency, its times, and the names that stand in a cut twice.
+_LEAST_CUT_BYTES = 100
+
+
+class CutsQuestion(NamedTuple):
+    """Whose component is to be cut, and what counts, as asked for."""
+
+    service_id: str
+    sync_only: bool
+    consistency: Consistency
+
+
+def cuts_question(request: pb.SuggestCutsRequest) -> CutsQuestion:
+    """Read the request; raises ``InvalidInputError`` with everything that is wrong with it."""
+    check = Check()
+    question = CutsQuestion(
+        service_id=check.text("service_id", request.service_id),
+        sync_only=request.sync_only,
+        consistency=consistency(check, request.consistency),
+    )
+    check.done()
+    return question
+
+
+def cuts_answer(graph: DependencyGraph, question: CutsQuestion, limit: int) -> bytes:
+    """
+    Write a ``SuggestCutsResponse`` but for its freshness, of at most ``limit`` bytes.
+
+    Raises ``ServiceNotFoundError`` and ``ResponseTooLargeError``. As much work as ``suggest_cuts``, and O(answer).
+    """
+    require_services(graph, question.service_id)
+    found = suggest_cuts(graph, question.service_id, sync_only=question.sync_only)
+    if _LEAST_CUT_BYTES * len(found) > limit:
+        raise _too_large(found, limit)
+    # The component has the field number that it has in GetComponentResponse.
+    pieces = [component_record(found.component), _totals(found)]
+    room = limit - sum(map(len, pieces))
+    for record in _records(found, sync_only=question.sync_only):
+        room -= len(record)
+        if room < 0:
+            raise _too_large(found, limit)
+        pieces.append(record)
+    return b"".join(pieces)
+
+
+def _totals(found: SuggestedCuts) -> bytes:
+    return pb.SuggestCutsResponse(
+        total_cost=found.total_cost, is_optimal=found.is_optimal
+    ).SerializeToString()
+
+
+def _records(found: SuggestedCuts, *, sync_only: bool) -> Iterator[bytes]:
+    action = pb.CUT_ACTION_MAKE_ASYNC if sync_only else pb.CUT_ACTION_REMOVE
+    for cut in found.cuts():
+        yield field(_CUT, _record(cut, action))
+
+
+def _record(cut: Cut, action: pb.CutAction.ValueType) -> bytes:
+    """Write a cut; its dependencies are records that stand ready."""
+    message = pb.Cut(
+        source_service_id=cut.source,
+        target_service_id=cut.target,
+        action=action,
+        cost=cut.cost,
+        cycle_path=cut.cycle_path,
+    )
+    number = pb.Cut.DEPENDENCIES_FIELD_NUMBER
+    dependencies = [wire.retagged(payload, number) for payload in cut.payloads if isinstance(payload, bytes)]
+    return b"".join((message.SerializeToString(), *dependencies))
+
+
+def _too_large(found: SuggestedCuts, limit: int) -> ResponseTooLargeError:
+    return ResponseTooLargeError(
+        f"the answer holds {len(found):,} cuts of a component of {found.component.size:,} services, more than fit the response limit of {limit:,} bytes: "
+        "raise the limit, or look at a part of it first, such as synchronous calls (sync_only)",
+        limit_bytes=str(limit),
+    )
