@@ -12,6 +12,7 @@ import typer
 from server.cli import (
     alerts,
     compiling,
+    cuts,
     doctor,
     impact,
     importing,
@@ -59,6 +60,7 @@ app.add_typer(migrate.app, name="migrate")
 app.command("import")(importing.import_graph)
 app.command("show")(show.show)
 app.add_typer(alerts.app, name="alerts")
+app.command("cuts")(cuts.cuts)
 app.command("impact")(impact.impact)
 app.command("paths")(paths.paths)
 app.command("status")(status.status)
