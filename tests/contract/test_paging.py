@@ -8,6 +8,7 @@ import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from depgraph.v1 import alert_service_pb2 as alerts
+from depgraph.v1 import analysis_service_pb2 as analyses
 from depgraph.v1 import catalog_service_pb2 as catalog
 from depgraph.v1 import dependency_service_pb2 as dependencies
 from depgraph.v1 import graph_service_pb2 as graph
@@ -31,7 +32,7 @@ def stubs(channel: grpc.aio.Channel) -> Stubs:
 
 
 def lists(stubs: Stubs) -> dict[str, List]:
-    """The four lists, each a function of the fields of its request."""
+    """The five lists, each a function of the fields of its request."""
     return {
         "services": lambda **said: stubs.catalog.ListServices(catalog.ListServicesRequest(**said)),
         "dependencies": lambda **said: stubs.dependencies.ListDependencies(
@@ -40,6 +41,9 @@ def lists(stubs: Stubs) -> dict[str, List]:
         "alerts": lambda **said: stubs.alerts.ListAlerts(alerts.ListAlertsRequest(**said)),
         "components": lambda **said: stubs.graph.ListComponents(
             graph.ListComponentsRequest(consistency=FRESH, **said)
+        ),
+        "drifts": lambda **said: stubs.analyses.ListDrift(
+            analyses.ListDriftRequest(consistency=FRESH, **said)
         ),
     }
 
@@ -156,6 +160,7 @@ async def test_a_token_of_other_filters_is_refused(stubs: Stubs) -> None:
         "dependencies": {"include_stale": True},
         "alerts": {"status": ALERT_STATUS_OPEN},
         "components": {"min_size": 1},
+        "drifts": {"ignore_stale": True},
     }
     for name, ask in lists(stubs).items():
         token = (await ask(page_size=1)).next_page_token

@@ -1,0 +1,156 @@
+"""ListDrift over a real channel, compared with SQL; that pages hold together is the matter of the tests of paging."""
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import pytest
+from google.protobuf.json_format import ParseDict
+
+from depgraph.v1 import analysis_service_pb2 as pb
+from depgraph.v1 import catalog_service_pb2 as catalog
+from depgraph.v1.types_pb2 import (
+    DISCOVERY_SOURCE_KUBERNETES,
+    DISCOVERY_SOURCE_MANUAL,
+    DISCOVERY_SOURCE_OTEL_SERVICE_GRAPH,
+    DISCOVERY_SOURCE_SERVICE_MESH,
+    Dependency,
+)
+from tests.support.calls import Stubs, pages
+from tests.support.failures import failure_of
+
+if TYPE_CHECKING:
+    import asyncpg
+
+DECLARED, OBSERVED = "DRIFT_KIND_NOT_OBSERVED", "DRIFT_KIND_NOT_DECLARED"
+SQL = """
+SELECT source.service_id || '>' || target.service_id AS pair,
+       CASE WHEN bool_or(discovery_source IN ('manual', 'kubernetes')) THEN $2 ELSE $3 END AS kind,
+       min(dependency.created_at) AS since
+FROM service_dependencies AS dependency
+JOIN services AS source ON source.id = source_service_id
+JOIN services AS target ON target.id = target_service_id
+WHERE NOT (is_stale AND $1)
+GROUP BY source.service_id, target.service_id
+HAVING count(DISTINCT discovery_source IN ('manual', 'kubernetes')) = 1
+ORDER BY source.service_id COLLATE "C", target.service_id COLLATE "C"
+"""
+
+
+@pytest.fixture
+def stubs(channel: grpc.aio.Channel) -> Stubs:
+    return Stubs(channel)
+
+
+async def drift(stubs: Stubs, **said: Any) -> pb.ListDriftResponse:
+    fresh = {"consistency": {"fully_consistent": True}}
+    return await stubs.analyses.ListDrift(ParseDict(fresh | said, pb.ListDriftRequest()))
+
+
+def pairs(answer: pb.ListDriftResponse) -> list[str]:
+    return [f"{found.source_service_id}>{found.target_service_id}" for found in answer.drifts]
+
+
+async def fill(stubs: Stubs) -> None:
+    """Write calls that are told of by every set of sources, some of them stale, so that every case is there."""
+    sources = {
+        "m": DISCOVERY_SOURCE_MANUAL,
+        "o": DISCOVERY_SOURCE_OTEL_SERVICE_GRAPH,
+        "k": DISCOVERY_SOURCE_KUBERNETES,
+        "s": DISCOVERY_SOURCE_SERVICE_MESH,
+    }
+    cases = ("m", "k", "mk", "o", "s", "os", "mo", "ks", "mS", "Mo", "M", "kO", "MK", "MO", "moK")
+    for letter, source in sources.items():
+        for is_stale, wanted in ((False, letter), (True, letter.upper())):
+            written = [f"{case[::-1]}>é-{case}" for case in cases if wanted in case]
+            await stubs.write_edges(*written, discovery_source=source, is_stale=is_stale)
+
+
+@pytest.mark.parametrize("ignore_stale", [False, True])
+async def test_drift_is_what_sql_finds(
+    stubs: Stubs, connection: "asyncpg.Connection[asyncpg.Record]", ignore_stale: bool
+) -> None:
+    await fill(stubs)
+    rows = await connection.fetch(SQL, ignore_stale, DECLARED, OBSERVED)
+    answer = await drift(stubs, ignore_stale=ignore_stale)
+    told = [
+        (pair, pb.DriftKind.Name(found.kind))
+        for pair, found in zip(pairs(answer), answer.drifts, strict=True)
+    ]
+    assert told == [(row["pair"], row["kind"]) for row in rows]
+    assert (answer.total_count, answer.next_page_token) == (len(rows), "")
+    by_kind = [await drift(stubs, ignore_stale=ignore_stale, kind=kind) for kind in (DECLARED, OBSERVED)]
+    assert [pairs(one) for one in by_kind] == [
+        [row["pair"] for row in rows if row["kind"] == kind] for kind in (DECLARED, OBSERVED)
+    ]
+    if not ignore_stale:
+        since = [found.since_time.ToDatetime(UTC) for found in answer.drifts]
+        assert since == [row["since"] for row in rows]
+
+
+async def test_all_dependencies_of_a_pair_are_told_by_source(stubs: Stubs) -> None:
+    [cluster] = await stubs.write_edges("a>b", discovery_source=DISCOVERY_SOURCE_KUBERNETES)
+    [declared] = await stubs.write_edges("a>b", is_stale=True)
+    answer = await drift(stubs)
+    [found] = answer.drifts
+    assert list(found.dependencies) == [declared, cluster]
+    assert found.since_time == cluster.create_time
+    assert answer.freshness.revision
+    [found] = (await drift(stubs, ignore_stale=True)).drifts
+    assert list(found.dependencies) == [cluster]
+
+
+async def test_what_is_no_longer_observed_has_drifted_since_it_last_was(stubs: Stubs) -> None:
+    await stubs.write_edges("a>b")
+    assert pairs(await drift(stubs)) == ["a>b"]
+    await observe(stubs, DISCOVERY_SOURCE_OTEL_SERVICE_GRAPH, datetime(2026, 1, 1, tzinfo=UTC))
+    await observe(stubs, DISCOVERY_SOURCE_SERVICE_MESH, datetime(2026, 2, 1, tzinfo=UTC))
+    assert pairs(await drift(stubs)) == []
+    [found] = (await drift(stubs, ignore_stale=True)).drifts
+    assert found.kind == pb.DRIFT_KIND_NOT_OBSERVED
+    assert [each.discovery_source for each in found.dependencies] == [DISCOVERY_SOURCE_MANUAL]
+    assert found.since_time.ToDatetime(UTC) == datetime(2026, 2, 1, tzinfo=UTC)
+
+
+async def observe(stubs: Stubs, source: Any, seen: datetime) -> None:
+    """Write that a source saw the call once, and no more."""
+    observed = Dependency()
+    observed.last_observed_time.FromDatetime(seen)
+    await stubs.write_edges(
+        "a>b", discovery_source=source, is_stale=True, last_observed_time=observed.last_observed_time
+    )
+
+
+async def test_drift_may_be_kept_to_what_a_service_calls_or_is_called_by(stubs: Stubs) -> None:
+    await stubs.write_edges("b>z", "b>a", "a>b", "c>b", "a>c", "z>a")
+    whole = await drift(stubs, service_id="b")
+    assert (pairs(whole), whole.total_count) == (["a>b", "b>a", "b>z", "c>b"], 4)
+    seen: list[str] = []
+    async for page in pages(lambda token: drift(stubs, service_id="b", page_size=1, page_token=token)):
+        seen += pairs(page)
+        assert page.total_count == 4
+    assert seen == pairs(whole)
+
+
+async def test_writes_between_pages_neither_repeat_nor_skip_pairs(stubs: Stubs) -> None:
+    await stubs.write_edges("a>x", "a>y", "b>x", "b>y", "c>x", "c>y")
+    first = await drift(stubs, page_size=3)
+    # The pair where the next page would begin from is gone with its service, others come before and behind.
+    await stubs.catalog.DeleteService(catalog.DeleteServiceRequest(service_id="b"))
+    await stubs.write_edges("0>x", "a>b2", "c>a", "d>x")
+    await stubs.write_edges("c>x", discovery_source=DISCOVERY_SOURCE_SERVICE_MESH)
+    second = await drift(stubs, page_size=10, page_token=first.next_page_token)
+    assert (pairs(first), pairs(second)) == (["a>x", "a>y", "b>x"], ["c>a", "c>y", "d>x"])
+    assert (first.total_count, second.total_count) == (6, 7)
+
+
+async def test_an_unknown_service_is_not_found(stubs: Stubs) -> None:
+    failure = await failure_of(drift(stubs, service_id="nobody"))
+    assert (failure.code, failure.reason) == (grpc.StatusCode.NOT_FOUND, "SERVICE_NOT_FOUND")
+
+
+async def test_everything_that_is_wrong_is_named_at_once(stubs: Stubs) -> None:
+    wrong = {"kind": 7, "service_id": "a\0b", "page_size": 1_001, "page_token": "x"}
+    failure = await failure_of(drift(stubs, **wrong))
+    assert failure.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert list(failure.fields) == ["kind", "service_id", "page_token", "page_size"]
