@@ -76,6 +76,20 @@ class StalenessSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DetectionSettings:
+    """
+    How alerts follow the graph.
+
+    ``enabled`` False = this process never writes any. Dependencies of less than ``min_confidence`` make no cycles. ``reconcile_interval`` is how
+    often all alerts are compared with the graph, a quarter of it up or down.
+    """
+
+    enabled: bool = True
+    min_confidence: float = 0.0
+    reconcile_interval: timedelta = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """Sizes in bytes, ``grace`` the time that running calls get at shutdown."""
 
@@ -108,4 +122,5 @@ class Settings:
     feed: FeedSettings = field(default_factory=FeedSettings)
     watch: WatchSettings = field(default_factory=WatchSettings)
     staleness: StalenessSettings = field(default_factory=StalenessSettings)
+    detection: DetectionSettings = field(default_factory=DetectionSettings)
     limits: Limits = field(default_factory=Limits)

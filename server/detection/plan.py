@@ -1,4 +1,4 @@
-"""What has to be written for the alerts to be level with the graph again: a pure function of alerts, components and causes."""
+"""What has to be written for the alerts to be level with the graph again: a function of alerts, components and causes, and of nothing else."""
 
 from collections.abc import Callable, Sequence
 from uuid import UUID
@@ -6,60 +6,52 @@ from uuid import UUID
 from server.detection.causes import Causes
 from server.detection.matching import match
 from server.detection.outcomes import CyclicComponent, Outcome, gone_on, left_behind
-from server.domain.detection import AlertChange, CyclePath, KeptAlert, smallest_first
+from server.domain.detection import AlertChange, CyclePath, KeptAlert, Members, smallest_first
 
 
-def plan(
-    kept: Sequence[KeptAlert],
-    candidates: Sequence[KeptAlert],
-    components: Sequence[CyclicComponent],
-    causes: Causes,
-    new_id: Callable[[], UUID],
-) -> list[AlertChange]:
+class Plan:
     """
-    Say what to write of which alert; nothing for those that are right as they are.
+    One round of detection.
 
-    ``kept`` are alerts that detection tracks. They and the components must be complete: nothing else shares two members with any of
-    them. ``candidates`` are others that may be reopened or adopted (``LedgerRound.candidates``). O(members), + sorting of pairs.
+    ``kept`` are alerts that detection tracks. They and the components must be complete: nothing else shares two members with any of them.
+    O(members), + sorting of pairs.
     """
-    return _Plan(kept, candidates, components, causes, new_id).changes()
-
-
-class _Plan:
-    """One round; ``today`` are the alerts of ``kept`` under the names that services have now."""
 
     def __init__(
-        self,
-        kept: Sequence[KeptAlert],
-        candidates: Sequence[KeptAlert],
-        components: Sequence[CyclicComponent],
-        causes: Causes,
-        new_id: Callable[[], UUID],
+        self, kept: Sequence[KeptAlert], components: Sequence[CyclicComponent], causes: Causes
     ) -> None:
         self._kept = kept
         self._components = components
         self._causes = causes
-        self._new_id = new_id
+        # Under the names that services have now.
         self._today = [causes.renamed(alert) for alert in kept]
         self._match = match(self._today, [component.members for component in components])
         self._taken = {kept[place].id for place in self._match.component_of}
-        tracked = {alert.id for alert in kept}
-        others = [alert for alert in candidates if alert.id not in tracked]
-        # Who has a cycle in the database; a tracked alert may be found under the names of today, too.
-        self._owners: list[dict[CyclePath, KeptAlert]] = [
-            {smallest_first(alert.cycle_path): alert for alert in others},
-            {today.cycle_path: alert for today, alert in zip(self._today, kept, strict=True)},
-            {smallest_first(alert.cycle_path): alert for alert in kept},
-        ]
-        self._former = {
-            alert.members: alert
-            for alert in others
-            if alert.detected and not alert.is_present and not alert.is_live
-        }
+        self._owners: list[dict[CyclePath, KeptAlert]] = []
+        self._former: dict[Members, KeptAlert] = {}
 
-    def changes(self) -> list[AlertChange]:
-        """Settle the components one by one, then the alerts that none of them goes on with."""
-        outcomes = [self._outcome(place) for place in range(len(self._components))]
+    @property
+    def cycles(self) -> list[CyclePath]:
+        """The cycles of which somebody else's alert should be known."""
+        return [component.shortest for component in self._components]
+
+    @property
+    def newcomers(self) -> list[Members]:
+        """The members of components on which no alert lives on."""
+        return [
+            component.members
+            for place, component in enumerate(self._components)
+            if place not in self._match.alert_of
+        ]
+
+    def changes(self, candidates: Sequence[KeptAlert], new_id: Callable[[], UUID]) -> list[AlertChange]:
+        """
+        Say what to write of which alert; nothing for those that are right as they are. Once only.
+
+        ``candidates`` are others that may be reopened or adopted: those of ``cycles``, and former ones of ``newcomers``.
+        """
+        self._remember(candidates)
+        outcomes = [self._outcome(place, new_id) for place in range(len(self._components))]
         staying = {outcome.alert.id for outcome in outcomes}
         left = [place for place, alert in enumerate(self._kept) if alert.id not in staying]
         self._note_parts(left, outcomes)
@@ -67,25 +59,38 @@ class _Plan:
         changes = [gone_on(outcome, self._causes) for outcome in outcomes]
         return [change for change in changes if change is not None] + departures
 
-    def _outcome(self, place: int) -> Outcome:
+    def _remember(self, candidates: Sequence[KeptAlert]) -> None:
+        tracked = {alert.id for alert in self._kept}
+        others = [alert for alert in candidates if alert.id not in tracked]
+        # Who has a cycle in the database; a tracked alert may be found under the names of today, too.
+        self._owners = [
+            {smallest_first(alert.cycle_path): alert for alert in others},
+            {today.cycle_path: alert for today, alert in zip(self._today, self._kept, strict=True)},
+            {smallest_first(alert.cycle_path): alert for alert in self._kept},
+        ]
+        self._former = {
+            alert.members: alert
+            for alert in others
+            if alert.detected and not alert.is_present and not alert.is_live
+        }
+
+    def _outcome(self, place: int, new_id: Callable[[], UUID]) -> Outcome:
         component = self._components[place]
         matched = self._match.alert_of.get(place)
         if matched is None:
-            return self._newcomer(component)
+            return self._newcomer(component, new_id)
         lived_on = self._today[matched]
         path = lived_on.cycle_path if lived_on.cycle_path in component.confirmed else component.shortest
         return Outcome(component, path, self._other_owner(path) or self._kept[matched], lived_on)
 
-    def _newcomer(self, component: CyclicComponent) -> Outcome:
+    def _newcomer(self, component: CyclicComponent, new_id: Callable[[], UUID]) -> Outcome:
         """Reopen, adopt or open an alert for a component on which none lives on."""
         path = component.shortest
         alert = self._other_owner(path) or self._former.get(component.members)
         if alert is not None:
             self._taken.add(alert.id)
             return Outcome(component, path, alert)
-        return Outcome(
-            component, path, KeptAlert(id=self._new_id(), cycle_path=path, status="open"), is_new=True
-        )
+        return Outcome(component, path, KeptAlert(id=new_id(), cycle_path=path, status="open"), is_new=True)
 
     def _other_owner(self, path: CyclePath) -> KeptAlert | None:
         """

@@ -1,7 +1,7 @@
 """Alerts as detection keeps them, and what it asks of those who hold them."""
 
 import enum
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -100,10 +100,6 @@ class AlertLedger(Protocol):
 
     async def ping(self) -> None:
         """Have the connection answer, or fail."""
-
-
-Detecting: TypeAlias = Callable[[AlertLedger], Awaitable[None]]
-"""Keeps the alerts for as long as the ledger may be written."""
 
 
 class DetectionRole(enum.Enum):

@@ -7,12 +7,12 @@ from itertools import count
 from typing import cast
 from uuid import UUID
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.detection.causes import Causes
 from server.detection.outcomes import CyclicComponent
-from server.detection.plan import plan
+from server.detection.plan import Plan
 from server.domain.alerts import ALERT_STATUSES
 from server.domain.detection import AlertChange, CyclePath, KeptAlert, Members
 
@@ -31,7 +31,7 @@ class Situation:
         return {alert.id: alert for alert in (*self.candidates, *self.kept)}
 
     def planned(self) -> list[AlertChange]:
-        return plan(self.kept, self.candidates, self.components, Causes(), ids(1_000))
+        return Plan(self.kept, self.components, Causes()).changes(self.candidates, ids(1_000))
 
     def afterwards(self) -> dict[UUID, KeptAlert]:
         """The alerts as they are after the round."""
@@ -73,7 +73,7 @@ def situations(draw: st.DrawFn) -> Situation:
             return None
         used.add(path)
         status = draw(st.sampled_from(ALERT_STATUSES))
-        detected = tracked or status == "resolved" and draw(st.booleans())
+        detected = tracked or (status == "resolved" and draw(st.booleans()))
         return KeptAlert(
             id=number(),
             cycle_path=path,
@@ -136,6 +136,7 @@ def standing_for(alerts: dict[UUID, KeptAlert], members: Members) -> list[KeptAl
     return [alert for alert in alerts.values() if alert.is_present and alert.members == members]
 
 
+@settings(max_examples=40)
 @given(situations())
 def test_each_component_has_exactly_one_alert_and_no_other_alert_stands_for_anything(
     situation: Situation,
@@ -150,6 +151,7 @@ def test_each_component_has_exactly_one_alert_and_no_other_alert_stands_for_anyt
             assert alert.size == len(alert.members)
 
 
+@settings(max_examples=40)
 @given(situations())
 def test_no_two_alerts_have_the_same_cycle_and_each_cycle_is_one_of_its_component(
     situation: Situation,
@@ -162,6 +164,7 @@ def test_no_two_alerts_have_the_same_cycle_and_each_cycle_is_one_of_its_componen
         assert alert.cycle_path in {component.shortest} | component.confirmed
 
 
+@settings(max_examples=40)
 @given(situations())
 def test_an_alert_lives_on_with_its_status_and_with_its_cycle_as_long_as_that_is_a_shortest_one(
     situation: Situation,
@@ -187,6 +190,7 @@ def test_an_alert_lives_on_with_its_status_and_with_its_cycle_as_long_as_that_is
             assert not after[before.id].is_present
 
 
+@settings(max_examples=40)
 @given(situations())
 def test_a_component_on_which_none_lives_on_gets_an_alert_of_former_times_or_a_new_one(
     situation: Situation,
@@ -215,6 +219,7 @@ def test_a_component_on_which_none_lives_on_gets_an_alert_of_former_times_or_a_n
             assert alert.status == "open"
 
 
+@settings(max_examples=40)
 @given(situations())
 def test_an_alert_that_is_left_over_is_resolved_with_a_note_that_says_whether_it_was_merged(
     situation: Situation,
@@ -240,6 +245,7 @@ def test_an_alert_that_is_left_over_is_resolved_with_a_note_that_says_whether_it
             assert note.startswith("the cycle is gone")
 
 
+@settings(max_examples=40)
 @given(situations())
 def test_what_was_planned_once_is_not_planned_again(situation: Situation) -> None:
     after = situation.afterwards()
@@ -253,9 +259,10 @@ def test_what_was_planned_once_is_not_planned_again(situation: Situation) -> Non
         )
         for component in situation.components
     ]
-    assert plan(tracked, others, settled, Causes(), ids(2_000)) == []
+    assert Plan(tracked, settled, Causes()).changes(others, ids(2_000)) == []
 
 
+@settings(max_examples=40)
 @given(situations())
 def test_every_change_is_an_event_and_keeps_to_the_life_cycle(situation: Situation) -> None:
     for change in situation.planned():

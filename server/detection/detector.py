@@ -1,0 +1,209 @@
+"""The loop that keeps the alerts level with the graph, for as long as this process has the lock."""
+
+import asyncio
+import random
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+from graphcore import Component
+from graphcore.kept_components import KeptComponents
+from server.component_search import ComponentSearch
+from server.config import DetectionSettings
+from server.detection.causes import Causes
+from server.detection.move_log import MoveLog, Step, causes_of
+from server.detection.outcomes import CyclicComponent
+from server.detection.plan import Plan
+from server.detection.ports import LiveGraph
+from server.detection.standing import Difference, Standing
+from server.detection.survey import survey
+from server.detection.vitals import DetectionVitals
+from server.domain.consistency import FullyConsistent
+from server.domain.detection import AlertLedger, CyclePath, KeptAlert, LedgerConflictError
+from server.domain.moves import Unseen
+
+_TRIES = 4
+# A connection that nobody uses may be dead for long without anybody noticing.
+_PING_EVERY = timedelta(seconds=5)
+_JITTER = (0.75, 1.25)
+_CONFLICT_PAUSE_SECONDS = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a look at the graph found, and what of it concerns alerts: ``alerts`` and ``components`` are to be matched anew."""
+
+    kept: KeptComponents
+    revision: str
+    steps: list[Step]
+    causes: Causes
+    settled: list[tuple[Component, UUID]]
+    others: list[Component]
+    alerts: list[KeptAlert]
+    components: list[CyclicComponent]
+
+    @property
+    def cycle_count(self) -> int:
+        """How many cyclic components there are."""
+        return len(self.settled) + len(self.others)
+
+
+class Detector:
+    """
+    Follows one graph and writes through one ledger.
+
+    ``moves`` must hear of every move of the graph. ``searches`` is shared with whoever else asks for components. Nothing here holds up the event loop:
+    witnesses are searched in a thread, on a graph that stands still.
+    """
+
+    def __init__(
+        self,
+        live: LiveGraph,
+        moves: MoveLog,
+        settings: DetectionSettings,
+        vitals: DetectionVitals,
+        searches: ComponentSearch,
+    ) -> None:
+        self._live = live
+        self._moves = moves
+        self._settings = settings
+        self._vitals = vitals
+        self._searches = searches
+        self._standing = Standing()
+        # The components with which the alerts are level but for what was touched since; None = look at all.
+        self._level_with: KeptComponents | None = None
+
+    async def run(self, ledger: AlertLedger) -> None:
+        """
+        Keep the alerts until cancelled, or until something fails: then whoever gets the lock begins anew.
+
+        First alerts and graph are compared as a whole, the graph being read after the lock was had; then after every move of the graph what it
+        touched; and all of it again at every ``reconcile_interval``.
+        """
+        self._moves.begin()
+        self._standing.clear()
+        try:
+            while True:
+                await self._reconcile(ledger)
+                await self._follow(ledger, time.monotonic() + self._interval())
+        except Exception as error:
+            self._vitals.failed(error)
+            raise
+        finally:
+            self._moves.end()
+
+    async def _follow(self, ledger: AlertLedger, until: float) -> None:
+        while (left := until - time.monotonic()) > 0:
+            if not await self._moves.wait(min(_PING_EVERY, timedelta(seconds=left))):
+                await ledger.ping()
+            elif not await self._round(ledger):
+                return
+
+    async def _reconcile(self, ledger: AlertLedger) -> None:
+        """Compare everything, and repair what differs."""
+        for _ in range(_TRIES):
+            await self._live.at(FullyConsistent(), None)
+            if self._standing.read(await ledger.tracked()):
+                self._moves.put_back([Unseen.COMPARED])
+            self._level_with = None
+            if await self._round(ledger):
+                return
+        raise LedgerConflictError("somebody kept changing alerts")
+
+    async def _round(self, ledger: AlertLedger) -> bool:
+        """Bring the alerts level with the graph as it is now; False = they are not as they were written, so everything has to be compared."""
+        view = await self._look()
+        if view is None:
+            return True
+        if (view.alerts or view.components) and not await self._write(ledger, view):
+            self._moves.put_back(view.steps)
+            return False
+        self._level_with = view.kept
+        self._vitals.level(view.revision, view.cycle_count)
+        return True
+
+    async def _look(self) -> View | None:
+        """Find out what of the components is otherwise than the alerts have it; None = nothing was touched."""
+        while True:
+            await self._searches.finish(self._live.now().confident_components)
+            async with self._live.still():
+                graph = self._live.now()
+                kept, revision = graph.confident_components, self._live.freshness().revision
+                if not kept.is_ready:
+                    # The graph was swapped for another meanwhile.
+                    continue
+                steps, touched = self._moves.take(), kept.take_touched()
+                if kept is self._level_with and touched is not None and not any(touched):
+                    self._vitals.level(revision)
+                    return None
+                self._level_with = None
+                causes = causes_of(steps)
+                difference = self._standing.difference(kept.largest_first(2), causes)
+                found: list[CyclicComponent] = []
+                questions = difference.questions(causes)
+                if questions or difference.bereft:
+                    found, causes = await asyncio.to_thread(
+                        survey, graph, questions, causes, self._settings.min_confidence
+                    )
+            return _view(difference, found, kept=kept, revision=revision, steps=steps, causes=causes)
+
+    async def _write(self, ledger: AlertLedger, view: View) -> bool:
+        for _ in range(_TRIES):
+            try:
+                async with ledger.round() as opened:
+                    alerts = await opened.lock(view.alerts)
+                    if _cycles(alerts) != _cycles(view.alerts):
+                        return False
+                    plan = Plan(alerts, view.components, view.causes)
+                    candidates = await opened.candidates(plan.cycles, plan.newcomers)
+                    changes = plan.changes(candidates, uuid4)
+                    await opened.write(changes)
+            except LedgerConflictError:
+                # Seconds later there may be an alert for the cycle, or none any more.
+                await asyncio.sleep(random.uniform(0, _CONFLICT_PAUSE_SECONDS))  # noqa: S311 - jitter, no secret
+                continue
+            self._standing.settle(view.settled, view.others, changes)
+            if changes:
+                self._vitals.wrote(len(changes))
+            return True
+        raise LedgerConflictError("somebody else kept writing the same alerts")
+
+    def _interval(self) -> float:
+        return self._settings.reconcile_interval.total_seconds() * random.uniform(*_JITTER)  # noqa: S311 - no secret
+
+
+def _view(
+    difference: Difference,
+    found: list[CyclicComponent],
+    *,
+    kept: KeptComponents,
+    revision: str,
+    steps: list[Step],
+    causes: Causes,
+) -> View:
+    """Tell components that are as their alerts have them from all others."""
+    settled, others = list(difference.settled), list(difference.others)
+    alerts, components = list(difference.bereft), found[len(difference.recounted) :]
+    for (component, alert), looked_at in zip(difference.recounted, found, strict=False):
+        if _is_right(alert, looked_at):
+            settled.append((component, alert.id))
+        else:
+            others.append(component)
+            alerts.append(alert)
+            components.append(looked_at)
+    return View(kept, revision, steps, causes, settled, others, alerts, components)
+
+
+def _cycles(alerts: Iterable[KeptAlert]) -> dict[UUID, CyclePath]:
+    return {alert.id: alert.cycle_path for alert in alerts}
+
+
+def _is_right(alert: KeptAlert, component: CyclicComponent) -> bool:
+    return (
+        alert.cycle_path in component.confirmed
+        and alert.members == component.members
+        and alert.size == len(component.members)
+        and alert.is_present
+    )

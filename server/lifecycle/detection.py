@@ -1,0 +1,56 @@
+"""Detection of circular dependencies, as one process of several takes part in it."""
+
+from collections.abc import Iterator
+
+from server.component_search import ComponentSearch
+from server.config import DetectionSettings
+from server.detection.detector import Detector
+from server.detection.move_log import MoveLog
+from server.detection.vitals import DetectionVitals
+from server.domain.detection import DetectionRole, DetectionStatus
+from server.replica import Replica
+from server.store.detection_ledger import DetectionLedger
+from server.store.single_runner import DETECTION_KEY, RunnerConnection, SingleRunner
+
+
+class Detection:
+    """Waits for the lock, and keeps the alerts level with a replica's graph while it is held."""
+
+    def __init__(
+        self, url: str, replica: Replica, settings: DetectionSettings, searches: ComponentSearch
+    ) -> None:
+        self._enabled = settings.enabled
+        self._runner = SingleRunner(url, "detection", DETECTION_KEY)
+        self.vitals = DetectionVitals()
+        moves = MoveLog(settings.min_confidence)
+        self._detector = Detector(replica, moves, settings, self.vitals, searches)
+        if settings.enabled:
+            replica.observer = moves
+
+    async def run(self) -> None:
+        """Take part until cancelled; returns at once where detection is switched off."""
+        if self._enabled:
+            await self._runner.run_forever(self._keep_alerts)
+
+    @property
+    def is_writer(self) -> bool:
+        """Whether this process keeps the alerts."""
+        return self._runner.is_running
+
+    def status(self) -> DetectionStatus:
+        """Tell how the alerts follow the graph."""
+        if not self._enabled:
+            return DetectionStatus(DetectionRole.OFF)
+        if not self.is_writer:
+            return DetectionStatus(DetectionRole.STANDBY)
+        vitals = self.vitals
+        return DetectionStatus(
+            DetectionRole.WRITER, vitals.level_revision, vitals.written_at, vitals.cycle_count
+        )
+
+    def problems(self) -> Iterator[str]:
+        """Tell what people have to look after, in sentences."""
+        return self.vitals.problems()
+
+    async def _keep_alerts(self, connection: RunnerConnection) -> None:
+        await self._detector.run(DetectionLedger(connection))
