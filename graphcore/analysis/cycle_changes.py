@@ -158,11 +158,12 @@ def _clusters(
 
 
 class _Told:
-    """Tells cycles by name; one that stays what it was is looked at once."""
+    """Tells cycles by name."""
 
     def __init__(self, numbering: Numbering, before: Snapshot, after: Snapshot) -> None:
         self._numbering = numbering
         self._snapshots = (before, after)
+        self._sorted: dict[tuple[int, int], Numbers] = {}
 
     def cycles(self, cluster: _Cluster, *, is_after: bool) -> tuple[Cycle, ...]:
         """Tell all of a cluster, largest first, then by first member."""
@@ -171,7 +172,12 @@ class _Told:
         return tuple(sorted(found, key=lambda each: (-each.size, each.members[0])))
 
     def _cycle(self, snapshot: Snapshot, component: int) -> Cycle:
-        members = self._numbering.sorted(snapshot.strong.members(component))
+        strong = snapshot.strong
+        # The same components before and after are the same object; sorting is what takes longest.
+        members = self._sorted.get((id(strong), component))
+        if members is None:
+            members = self._numbering.sorted(strong.members(component))
+            self._sorted[id(strong), component] = members
         calls = snapshot.calls.among(members)
         path = shortest_cycle_of(calls.start, calls.target) or []
         names = self._numbering.names

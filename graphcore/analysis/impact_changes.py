@@ -9,14 +9,19 @@ from numpy.typing import NDArray
 
 from graphcore.analysis.proposed import Numbering
 from graphcore.analysis.snapshots import CallRows, Cells, Numbers, Snapshot
-from graphcore.kernels.what_if import rows, upstream
+from graphcore.kernels.what_if import upstream
 from graphcore.kernels.what_if.upstream import ADDED, BEFORE, BITS, BLOCK, BYTE, REMOVED, WORDS
 
 LISTED = 100
 """How many names are told of each list."""
 
-WORK_COMPILED, WORK_PLAIN = 400_000_000, 2_000_000
-"""How many words of masks may be looked at: some tenths of a second compiled, a second or two as plain Python."""
+WORK_COMPILED, WORK_PLAIN = 200_000_000, 2_000_000
+"""How many words of masks may be looked at: half a second compiled, one or two as plain Python."""
+
+EXACT_PAIRS = 10
+"""Up to so many changed pairs are looked at one by one, which tells whom they affect: two searches each."""
+
+_NO_PAIRS: Numbers = np.empty((2, 0), np.int32)
 
 _WORD, _BIT = np.arange(BLOCK) // BITS, np.int64(1) << (np.arange(BLOCK) % BITS)
 
@@ -94,14 +99,14 @@ def impact_changes(
     """
     Compare all blast radii that lost and gained pairs of calls can change.
 
-    Those are of the services downstream of a target, in either graph: nearest first, as many as ``work`` allows, and some
+    Those are of services downstream of a target: nearest first, as many as ``work`` allows, and some
     hundreds in any case. O(V + E) for every BLOCK of cells; compiled, it lets other threads run.
     """
-    downstream = _downstream(before, after, lost, gained)
-    if not len(downstream):
+    affected = _affected(before, after, lost, gained)
+    if not len(affected):
         return ImpactChanges((), 0, truncated=False)
     reachers = Reachers(before, after)
-    cells = _in_order(reachers.cells.cell[downstream])
+    cells = _in_order(reachers.cells.cell[affected])
     allowed = BLOCK * max(work // reachers.cost, 1)
     looked_at = cells[:allowed]
     counts = np.concatenate([reachers.counts(block) for block in _blocks(looked_at)], axis=1)
@@ -124,22 +129,28 @@ class _Listed:
     removed: int
 
 
-def _downstream(before: Snapshot, after: Snapshot, lost: Numbers, gained: Numbers) -> Numbers:
+def _affected(before: Snapshot, after: Snapshot, lost: Numbers, gained: Numbers) -> Numbers:
     """
-    List the services whose upstream may change, nearest first.
+    List services that may be reached by others than before, nearest first; for up to EXACT_PAIRS lost and gained pairs, and of one kind only, exactly those that are.
 
-    A pair that is gained inside of a component adds nothing to what is reached anyway, and one that is lost inside of one takes nothing away.
+    In the graph that has neither the lost nor the gained pairs, a pair matters to whom its target reaches and its source does not: all who
+    reach the source, reach him by no other way. For more pairs all whom a target reaches are listed.
     """
-    opened = gained[1, ~before.strong.is_inside(gained)]
-    closed = lost[1, ~after.strong.is_inside(lost)]
-    seeds = np.unique(np.concatenate((opened, closed)))
-    count = len(before.calls)
-    queue, marked = np.empty(count, np.int32), np.zeros(count, np.uint8)
-    queue[: len(seeds)] = seeds
-    marked[seeds] = 1
-    old, new = before.calls, after.calls
-    tail = rows.downstream_of.run(old.start, old.target, new.start, new.target, queue, marked, len(seeds))
-    return queue[:tail]
+    if not lost.shape[1]:
+        common, pairs = before.calls, gained[:, ~before.strong.is_inside(gained)]
+    elif not gained.shape[1]:
+        common, pairs = after.calls, lost[:, ~after.strong.is_inside(lost)]
+    else:
+        common, pairs = before.calls.edited(lost, _NO_PAIRS), np.concatenate((lost, gained), axis=1)
+    found, _ = common.downstream(np.unique(pairs[1]))
+    if not 0 < pairs.shape[1] <= EXACT_PAIRS:
+        return found
+    matters = np.zeros(len(common), bool)
+    for source, target in pairs.T:
+        reached, _ = common.downstream(target[None])
+        _, anyway = common.downstream(source[None])
+        matters[reached] |= anyway[reached] == 0
+    return found[matters[found]]
 
 
 def _in_order(numbers: Numbers) -> Numbers:

@@ -13,8 +13,8 @@ from graphcore.graph import DependencyGraph
 from graphcore.kernels.layout import FLAGS, OUT_SLOT
 from graphcore.kernels.what_if import rows
 
-# A thousand names are sorted in a moment; for many it pays to sort all of them in a way that lets other threads run.
-_FEW = 5_000
+# Few names are sorted in a moment; for more than so many, or a sixteenth of all, it pays to sort all in a way that lets other threads run.
+_FEW, _SHARE = 200, 16
 
 
 class ProposedDependency(NamedTuple):
@@ -104,7 +104,7 @@ class Numbering:
 
     def sorted(self, numbers: NDArray[np.int32]) -> NDArray[np.int32]:
         """Sort some services by name. O(their number log that), or O(V log V) once for many."""
-        if len(numbers) <= _FEW:
+        if len(numbers) <= max(_FEW, len(self) // _SHARE):
             names = self.names(numbers)
             return numbers[sorted(range(len(names)), key=names.__getitem__)]
         if self._order is None:

@@ -53,6 +53,14 @@ class CallRows:
         count = rows.choose_rows.run(self.start, self.target, chosen, number_of, start, target)
         return CallRows(start, target[:count])
 
+    def downstream(self, seeds: Numbers) -> tuple[Numbers, NDArray[np.uint8]]:
+        """List some services and whom they reach, nearest first, and mark them with 1. O(V + E)."""
+        queue, marked = np.empty(len(self), np.int32), np.zeros(len(self), np.uint8)
+        queue[: len(seeds)] = seeds
+        marked[seeds] = 1
+        tail = rows.downstream_of.run(self.start, self.target, queue, marked, len(seeds))
+        return queue[:tail], marked
+
 
 @dataclass(frozen=True, slots=True)
 class Strong:

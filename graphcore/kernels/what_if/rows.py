@@ -78,15 +78,9 @@ def choose_rows(start: Any, target: Any, chosen: Any, number_of: Any, new_start:
     return count
 
 
-@kernel("int64(int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], uint8[::1], int64)")
-def downstream_of(
-    start: Any, target: Any, other_start: Any, other_target: Any, queue: Any, marked: Any, tail: int
-) -> int:
-    """
-    Follow the calls of two graphs at once, breadth-first, from the first ``tail`` nodes of the queue, which are marked.
-
-    Returns how many nodes are in the queue then.
-    """
+@kernel("int64(int32[::1], int32[::1], int32[::1], uint8[::1], int64)")
+def downstream_of(start: Any, target: Any, queue: Any, marked: Any, tail: int) -> int:
+    """Follow calls breadth-first from the first ``tail`` nodes of the queue, which are marked; returns how many nodes are in it then."""
     head = 0
     while head < tail:
         node = queue[head]
@@ -95,11 +89,6 @@ def downstream_of(
             if not marked[target[slot]]:
                 marked[target[slot]] = 1
                 queue[tail] = target[slot]
-                tail += 1
-        for slot in range(other_start[node], other_start[node + 1]):
-            if not marked[other_target[slot]]:
-                marked[other_target[slot]] = 1
-                queue[tail] = other_target[slot]
                 tail += 1
     return tail
 

@@ -1,0 +1,199 @@
+"""What a change of dependencies would do to cycles and to blast radii, by example."""
+
+from random import Random
+
+import networkx as nx
+import pytest
+
+from graphcore import DependencyGraph, DependencyRecord, EdgeFlag, ServiceRecord
+from graphcore.analysis.cycle_changes import PAIRS, ClosingPair, Cycle, CycleChange, CycleChangeKind
+from graphcore.analysis.impact_changes import LISTED, ImpactChange
+from graphcore.analysis.proposed import (
+    DependencyKey,
+    ProposedChange,
+    ProposedDependency,
+    UnknownDependenciesError,
+)
+from graphcore.analysis.what_if import WhatIf, what_if
+from graphcore.kernels.what_if.upstream import BLOCK
+from tests.support.kernel_forms import FORMS, kernels_in_form
+
+MANUAL, MESH, STALE = (int(EdgeFlag[name]) for name in ("MANUAL", "SERVICE_MESH", "STALE"))
+
+
+def graph_of(*written: str, flags: int = MANUAL, confidence: float = 1.0) -> DependencyGraph:
+    """A graph of calls, each written ``a>b``."""
+    calls = [call.split(">") for call in written]
+    names = sorted({name for call in calls for name in call})
+    return DependencyGraph.from_records(
+        [ServiceRecord(name, name) for name in names],
+        [DependencyRecord((a, b, flags), a, b, flags, confidence) for a, b in calls],
+    )
+
+
+def added(*written: str, flags: int = MANUAL, confidence: float = 1.0) -> list[ProposedDependency]:
+    pairs = (call.split(">") for call in written)
+    return [ProposedDependency(source, target, flags, confidence) for source, target in pairs]
+
+
+def removed(*written: str, discovery_source: int = 0) -> list[DependencyKey]:
+    pairs = (call.split(">") for call in written)
+    return [DependencyKey(source, target, discovery_source) for source, target in pairs]
+
+
+def kinds(found: WhatIf) -> list[CycleChangeKind]:
+    return [change.kind for change in found.cycle_changes]
+
+
+def test_a_call_back_creates_a_cycle_and_says_by_which_pair() -> None:
+    found = what_if(graph_of("c>a", "a>b"), ProposedChange(added("b>c")))
+    cycle = Cycle(("a", "b", "c"), 3, ("a", "b", "c"))
+    pair = ClosingPair("b", "c", ("a", "b", "c"))
+    assert found.cycle_changes == (CycleChange(CycleChangeKind.CREATED, (), (cycle,), (pair,), 1),)
+    assert found.adds_cycles
+    assert found.impacts.changes == (
+        ImpactChange("c", 0, 2, ("a", "b"), 2, (), 0),
+        ImpactChange("a", 1, 2, ("b",), 1, (), 0),
+    )
+
+
+@pytest.mark.parametrize(
+    ("calls", "change", "kind", "adds"),
+    [
+        ("a>b b>a c>a", ProposedChange(added("b>c")), CycleChangeKind.GROWN, True),
+        ("a>b b>a c>d d>c b>c", ProposedChange(added("d>a")), CycleChangeKind.MERGED, True),
+        ("a>b b>a c>d d>c b>e e>c", ProposedChange(added("d>a")), CycleChangeKind.MERGED, True),
+        ("a>b b>c c>a", ProposedChange(added("b>a")), CycleChangeKind.DENSER, True),
+        ("a>b b>c c>a b>a", ProposedChange(added("c>b"), removed("a>b")), CycleChangeKind.SHRUNK, True),
+        ("a>b b>c c>a b>a", ProposedChange((), removed("c>a")), CycleChangeKind.SHRUNK, False),
+        ("a>b b>a b>c c>b c>d d>c", ProposedChange((), removed("b>c")), CycleChangeKind.SPLIT, False),
+        ("a>b b>c c>a", ProposedChange((), removed("b>c")), CycleChangeKind.BROKEN, False),
+        ("a>b b>a", ProposedChange(added("b>c", "c>b"), removed("b>a")), CycleChangeKind.REARRANGED, True),
+        (
+            "a>b b>a c>d d>c",
+            ProposedChange(added("a>c", "c>a"), removed("a>b", "c>d")),
+            CycleChangeKind.REARRANGED,
+            True,
+        ),
+    ],
+)
+def test_what_becomes_of_cycles_has_a_name(
+    calls: str, change: ProposedChange, kind: CycleChangeKind, adds: bool
+) -> None:
+    found = what_if(graph_of(*calls.split()), change)
+    assert kinds(found)[0] is kind
+    assert found.cycle_changes[0].adds_cycles is found.adds_cycles is adds
+
+
+def test_a_second_dependency_between_two_services_adds_no_cycle() -> None:
+    found = what_if(graph_of("a>b", "b>a"), ProposedChange(added("a>b", flags=MESH)))
+    assert (found.cycle_changes, found.impacts.changes) == ((), ())
+
+
+def test_removing_one_of_two_dependencies_between_two_services_breaks_no_cycle() -> None:
+    graph = graph_of("a>b", "b>a")
+    with_mesh = ProposedChange(added("a>b", flags=MESH), removed("a>b", discovery_source=MANUAL))
+    assert kinds(what_if(graph, with_mesh)) == []
+    assert kinds(what_if(graph, ProposedChange((), removed("a>b")))) == [CycleChangeKind.BROKEN]
+
+
+def test_removals_come_before_additions() -> None:
+    found = what_if(graph_of("a>b", "b>a"), ProposedChange(added("a>b"), removed("a>b")))
+    assert (found.cycle_changes, found.impacts.changes) == ((), ())
+
+
+def test_a_stale_dependency_makes_no_cycle_and_one_that_turns_stale_breaks_it() -> None:
+    assert kinds(what_if(graph_of("a>b"), ProposedChange(added("b>a", flags=MANUAL | STALE)))) == []
+    turned = ProposedChange(added("b>a", flags=MANUAL | STALE))
+    assert kinds(what_if(graph_of("a>b", "b>a"), turned)) == [CycleChangeKind.BROKEN]
+
+
+def test_for_cycles_a_dependency_must_be_certain_enough_and_for_blast_radii_not() -> None:
+    change = ProposedChange(added("b>a", confidence=0.4))
+    assert kinds(what_if(graph_of("a>b"), change, min_confidence=0.4)) == [CycleChangeKind.CREATED]
+    found = what_if(graph_of("a>b"), change, min_confidence=0.5)
+    assert found.cycle_changes == ()
+    assert found.impacts.count == 1
+    risen = ProposedChange(added("b>a", confidence=0.9))
+    graph = graph_of("a>b", "b>a", confidence=0.5)
+    assert kinds(what_if(graph, risen, min_confidence=0.5)) == []
+    fallen = ProposedChange(added("b>a", confidence=0.3))
+    assert kinds(what_if(graph, fallen, min_confidence=0.5)) == [CycleChangeKind.BROKEN]
+
+
+def test_new_services_are_named_and_can_be_on_cycles() -> None:
+    found = what_if(graph_of("a>b"), ProposedChange(added("b>new", "new>a", "zoo>b")))
+    assert found.created == ("new", "zoo")
+    assert found.cycle_changes[0].after[0].members == ("a", "b", "new")
+
+
+def test_dependencies_that_are_not_there_are_told_by_their_positions() -> None:
+    wrong = removed("a>b", "b>a", "a>nobody") + removed("a>b", discovery_source=MESH)
+    with pytest.raises(UnknownDependenciesError) as caught:
+        what_if(graph_of("a>b"), ProposedChange((), wrong))
+    assert list(caught.value.positions) == [1, 2, 3]
+
+
+def test_those_that_add_cycles_come_first_then_the_largest() -> None:
+    calls = ["a>b", "b>c", "c>d", "d>a", "k>l", "x>y", "y>z"]
+    found = what_if(graph_of(*calls), ProposedChange(added("l>k", "z>x"), removed("d>a")))
+    assert [(change.kind.value, len(change.before + change.after)) for change in found.cycle_changes] == [
+        ("created", 1),
+        ("created", 1),
+        ("broken", 1),
+    ]
+    assert found.cycle_changes[0].after[0].members == ("x", "y", "z")
+
+
+def test_closing_pairs_are_counted_and_the_first_are_told() -> None:
+    names = [f"s{number:02}" for number in range(PAIRS + 5)]
+    ring = [f"{one}>{other}" for one, other in zip(names, names[1:] + names[:1], strict=True)]
+    more = [f"{names[number]}>{names[number - 2]}" for number in range(2, PAIRS + 4)]
+    [change] = what_if(graph_of(*ring), ProposedChange(added(*more))).cycle_changes
+    assert change.closing_count == len(more)
+    assert [pair.source for pair in change.closing] == names[2 : 2 + PAIRS]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_blast_radii_of_more_services_than_fit_one_pass_are_right(form: str) -> None:
+    """Far more changed pairs than are looked at one by one, heavy components, and more names than are told."""
+    dice, count = Random(6), BLOCK + 80  # noqa: S311 - a game of dice, no secret
+    calls = {tuple(sorted(dice.sample(range(count), 2))) for _ in range(3 * count)}
+    calls |= {(number, (number + 1) % 300) for number in range(300)}
+    edges = sorted(calls)
+    graph = graph_of(*(f"s{a}>s{b}" for a, b in edges), *(f"s{n}>s{n + 1}" for n in range(count - 1)))
+    was = nx.DiGraph([(record.source, record.target) for record in graph.dependencies()])
+    gone = [edges[dice.randrange(len(edges))] for _ in range(10)]
+    change = ProposedChange(
+        added(*(f"new{n}>s{n * 30}" for n in range(10))),
+        removed(*dict.fromkeys(f"s{a}>s{b}" for a, b in gone)),
+    )
+    will = was.copy()
+    will.remove_edges_from([(key.source, key.target) for key in change.removed])
+    will.add_edges_from([(each.source, each.target) for each in change.added])
+    with kernels_in_form(form):
+        impacts = what_if(graph, change, most_impacts=2 * count, work=10**12).impacts
+    assert not impacts.truncated
+    told = {each.name: each for each in impacts.changes}
+    assert len(told) == impacts.count > BLOCK
+    for name in will:
+        before = nx.ancestors(was, name) if name in was else set()
+        after = nx.ancestors(will, name)
+        if before != after:
+            each = told[name]
+            assert (each.before, each.after) == (len(before), len(after))
+            assert (each.added_count, each.removed_count) == (len(after - before), len(before - after))
+            assert each.added == tuple(sorted(after - before)[:LISTED])
+            assert each.removed == tuple(sorted(before - after)[:LISTED])
+        else:
+            assert name not in told
+
+
+def test_with_too_much_work_the_nearest_services_are_looked_at() -> None:
+    chain = [f"s{number:04}>s{number + 1:04}" for number in range(2 * BLOCK)]
+    found = what_if(graph_of(*chain), ProposedChange(added("new>s0000")), most_impacts=5, work=1)
+    assert found.impacts.truncated
+    assert found.impacts.count == BLOCK
+    assert [each.name for each in found.impacts.changes] == [f"s{number:04}" for number in range(5)]
+    everything = what_if(graph_of(*chain), ProposedChange(added("new>s0000")), work=10**9)
+    assert (everything.impacts.count, everything.impacts.truncated) == (2 * BLOCK + 1, False)
