@@ -1,27 +1,36 @@
 """A graph as a server holds it: with ready-made records."""
 
 import random
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from uuid import UUID
 
 from bench.graphs import Edges
 from graphcore import DependencyGraph, DependencyRecord, EdgeFlag, ServiceRecord
 from server import wire
-from server.domain.dependencies import DependencyRow
+from server.domain.dependencies import DependencyRow, DiscoverySource
 from server.domain.services import Service
+from server.flags import SOURCE_FLAGS
 
 _NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, UTC)
-_FLAGS = int(EdgeFlag.SYNC | EdgeFlag.HARD | EdgeFlag.MANUAL)
+_FLAGS = int(EdgeFlag.SYNC | EdgeFlag.HARD)
+_BY_HAND: Mapping[DiscoverySource, float] = {"manual": 1.0}
 
 
-def live_graph(edges: Edges) -> DependencyGraph:
-    """Services ``s0``, ``s1``, … and their dependencies, all columns filled as after an import."""
+def live_graph(edges: Edges, shares: Mapping[DiscoverySource, float] = _BY_HAND) -> DependencyGraph:
+    """
+    Services ``s0``, ``s1``, … and their dependencies, all columns filled as after an import.
+
+    ``shares`` says which share of the pairs each discovery source reports.
+    """
     chooser = random.Random(5)
     keys = [_key(chooser) for _ in range(edges.nodes)]
     services = [_service(key, f"s{number}") for number, key in enumerate(keys)]
     dependencies = [
-        _dependency(_key(chooser), keys[source], keys[target], f"s{source}", f"s{target}")
+        _dependency(_key(chooser), (keys[source], keys[target]), (f"s{source}", f"s{target}"), reporter)
         for source, target in edges.pairs
+        for reporter, share in shares.items()
+        if share == 1.0 or chooser.random() < share
     ]
     return DependencyGraph.from_records(services, dependencies)
 
@@ -35,22 +44,24 @@ def _service(key: UUID, name: str) -> ServiceRecord:
     return ServiceRecord(key.bytes, name, wire.service_record(row), wire.service_brief(name))
 
 
-def _dependency(key: UUID, source: UUID, target: UUID, caller: str, callee: str) -> DependencyRecord:
+def _dependency(
+    key: UUID, ends: tuple[UUID, UUID], names: tuple[str, str], reporter: DiscoverySource
+) -> DependencyRecord:
     row = DependencyRow(
         key,
-        source,
-        target,
+        *ends,
         "sync",
         "hard",
         protocol=None,
         timeout_ms=None,
         retry_config=None,
-        discovery_source="manual",
+        discovery_source=reporter,
         confidence_score=1.0,
         last_observed_at=_NOW,
         is_stale=False,
         created_at=_NOW,
         updated_at=_NOW,
     )
-    record = wire.dependency_record(row, caller, callee)
-    return DependencyRecord(key.bytes, source.bytes, target.bytes, _FLAGS, 1.0, record)
+    source, target = ends
+    record, flags = wire.dependency_record(row, *names), _FLAGS | SOURCE_FLAGS[reporter]
+    return DependencyRecord(key.bytes, source.bytes, target.bytes, flags, 1.0, record)
