@@ -73,6 +73,9 @@ Effective = Annotated[
     bool,
     typer.Option("--effective", help="What all sources together say of a pair, instead of what each says."),
 ]
+ExitCode = Annotated[
+    bool, typer.Option("--exit-code", help="Exit with 1 when something is found, for pipelines.")
+]
 
 
 def edge_filter(

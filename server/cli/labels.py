@@ -52,7 +52,7 @@ def _one(each: Drawn) -> str:
     if each.HasField("timeout_ms"):
         words.append(f"{each.timeout_ms:,} ms")
     if (found := sources(each)) != [MANUAL]:
-        words.append(f"({', '.join(map(_source, found))})")
+        words.append(f"({', '.join(map(source_word, found))})")
     # Of a dependency the contract can leave it unset; an effective one always has it.
     known = isinstance(each, EffectiveDependency) or each.HasField("confidence_score")
     if known and each.confidence_score < 1:
@@ -62,5 +62,6 @@ def _one(each: Drawn) -> str:
     return " ".join(words)
 
 
-def _source(source: DiscoverySource.ValueType) -> str:
+def source_word(source: DiscoverySource.ValueType) -> str:
+    """Write a discovery source as people read it: ``service mesh``."""
     return DiscoverySource.Name(source).removeprefix("DISCOVERY_SOURCE_").lower().replace("_", " ")

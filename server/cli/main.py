@@ -11,9 +11,11 @@ import typer
 
 from server.cli import (
     alerts,
+    audit,
     compiling,
     cuts,
     doctor,
+    drift,
     impact,
     importing,
     migrate,
@@ -63,6 +65,8 @@ app.add_typer(alerts.app, name="alerts")
 app.command("cuts")(cuts.cuts)
 app.command("impact")(impact.impact)
 app.command("paths")(paths.paths)
+app.command("audit")(audit.audit)
+app.command("drift")(drift.drift)
 app.command("status")(status.status)
 app.command("watch")(watch.watch)
 app.command("doctor")(doctor.doctor)

@@ -1,0 +1,65 @@
+"""Audits as lines for people."""
+
+from collections.abc import Iterator
+
+from depgraph.v1.analysis_service_pb2 import AuditPathsResponse, RetryFinding, TimeoutFinding
+from depgraph.v1.types_pb2 import Dependency
+from server.cli.columns import aligned
+from server.cli.impact_lines import path_line
+from server.cli.labels import MANUAL, source_word
+from server.cli.text import counted
+
+# What a configuration of retries means that does not say how many there are.
+_UNSAID_RETRIES = 3
+
+
+def audit_lines(answer: AuditPathsResponse, max_attempts: int) -> Iterator[str]:
+    """Tell of timeouts, then of retries: how many findings there are, then those that are listed."""
+    yield f"{counted(answer.timeout_count, 'timeout')} that {_do(answer.timeout_count)} not shrink"
+    if answer.timeouts:
+        heads = ("EXCESS", "PATH", "CALLER WAITS", "SERVICE WAITS")
+        yield from aligned([heads, *map(_timeout_row, answer.timeouts)])
+    yield from _rest(answer.timeout_count - len(answer.timeouts))
+    yield ""
+    yield (
+        f"{counted(answer.retry_count, 'service')} from which one call may become more than "
+        f"{counted(max_attempts, 'attempt')}"
+    )
+    if answer.retries:
+        yield from aligned([("ATTEMPTS", "FACTORS", "PATH"), *map(_retry_row, answer.retries)])
+    yield from _rest(answer.retry_count - len(answer.retries))
+    if answer.truncated:
+        yield "… and there may be worse: the search was ended because it took too long"
+
+
+def _timeout_row(found: TimeoutFinding) -> tuple[str, ...]:
+    caller, callee = found.caller_dependency, found.callee_dependency
+    names = [caller.source_service_id, caller.target_service_id, callee.target_service_id]
+    return (f"{found.excess_ms:,} ms", path_line(names), _timeout(caller), _timeout(callee))
+
+
+def _timeout(each: Dependency) -> str:
+    """Say how long somebody waits, and who says so unless it is a person."""
+    said = f"{each.timeout_ms:,} ms"
+    return said if each.discovery_source == MANUAL else f"{said} ({source_word(each.discovery_source)})"
+
+
+def _retry_row(found: RetryFinding) -> tuple[str, ...]:
+    factors = " × ".join(f"{_attempts(each):,}" for each in found.dependencies)  # noqa: RUF001 - the sign that people read
+    return (f"{found.attempts:,}", factors, path_line(found.service_ids))
+
+
+def _attempts(each: Dependency) -> int:
+    if not each.HasField("retry_config"):
+        return 1
+    retries = each.retry_config
+    return 1 + (retries.max_retries if retries.HasField("max_retries") else _UNSAID_RETRIES)
+
+
+def _do(count: int) -> str:
+    return "does" if count == 1 else "do"
+
+
+def _rest(count: int) -> Iterator[str]:
+    if count:
+        yield f"… and {count:,} more (--top lists up to 1,000)"
