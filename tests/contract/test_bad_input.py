@@ -185,6 +185,7 @@ async def test_an_id_that_is_no_uuid_is_refused(stubs: Stubs, identifier: str) -
         stubs.dependencies.GetDependency(dependencies.GetDependencyRequest(id=identifier)),
         stubs.dependencies.DeleteDependency(dependencies.DeleteDependencyRequest(id=identifier)),
         stubs.alerts.GetAlert(alerts.GetAlertRequest(id=identifier)),
+        stubs.alerts.ListAlertEvents(alerts.ListAlertEventsRequest(id=identifier)),
         stubs.alerts.AcknowledgeAlert(alerts.AcknowledgeAlertRequest(id=identifier, acknowledged_by="a")),
         stubs.alerts.ResolveAlert(alerts.ResolveAlertRequest(id=identifier, resolution_notes="a")),
     ]
