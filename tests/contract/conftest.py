@@ -1,13 +1,24 @@
 """The real server: the whole application in this process, on a free port, with a database of the test's own."""
 
-from collections.abc import AsyncIterator
+import asyncio
+import json
+import subprocess
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import grpc
 import pytest
+from structlog.testing import capture_logs
 
+from depgraph.v1.graph_service_pb2 import ListComponentsRequest
+from depgraph.v1.graph_service_pb2_grpc import GraphServiceStub
+from depgraph.v1.types_pb2 import Consistency
 from server.app import Application
+from server.cli.main import run
 from server.config import Settings
 from tests.support.channels import open_channel
+from tests.support.command import ROOT
+
+Command = Callable[..., Awaitable[subprocess.CompletedProcess[str]]]
 
 
 @pytest.fixture
@@ -34,3 +45,32 @@ async def channel(server_address: str) -> AsyncIterator[grpc.aio.Channel]:
     """A channel to the test's server."""
     async with open_channel(server_address) as opened:
         yield opened
+
+
+@pytest.fixture
+def quick_command(
+    server_address: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Command]:
+    """
+    Run a command against the test's server in a thread of this process, which is quicker than a process of its own.
+
+    What the server logs is kept away from what the command prints.
+    """
+    monkeypatch.setenv("DEPGRAPH_ADDRESS", server_address)
+
+    async def call(*arguments: str) -> subprocess.CompletedProcess[str]:
+        capsys.readouterr()
+        code = await asyncio.to_thread(run, arguments)
+        printed = capsys.readouterr()
+        return subprocess.CompletedProcess(arguments, code, printed.out, printed.err)
+
+    with capture_logs():
+        yield call
+
+
+@pytest.fixture
+async def online_shop(quick_command: Command, channel: grpc.aio.Channel) -> None:
+    """The sample topology, taken in and in memory."""
+    finished = await quick_command("import", "json", str(ROOT / "examples/online_shop.json"), "--json")
+    fresh = Consistency(at_least_as_fresh=json.loads(finished.stdout)["revision"])
+    await GraphServiceStub(channel).ListComponents(ListComponentsRequest(consistency=fresh))
