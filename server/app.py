@@ -12,11 +12,13 @@ from typing import Self
 from prometheus_client import CollectorRegistry
 
 from server import wire
+from server.component_search import ComponentSearch
 from server.config import Settings
 from server.domain.health import FeedHealth
 from server.domain.workers import Peers
 from server.feed import Auditor, ChangeLogReader, Feed, Vitals, prune_forever
 from server.lifecycle.background import Background, background
+from server.lifecycle.detection import Detection
 from server.lifecycle.embedded import embedded_database
 from server.lifecycle.figures import readings
 from server.lifecycle.garbage import hide, settle
@@ -54,7 +56,9 @@ class Application:
         self._peers = peers
         self._stack = AsyncExitStack()
         self._rpc_server: RpcServer | None = None
-        self.replica = Replica(settings.feed.longest_wait, wire)
+        self.replica = Replica(
+            settings.feed.longest_wait, wire, cycle_confidence=settings.detection.min_confidence
+        )
         # Looking through the graph for garbage, which it is not, would hold up everybody for half a second each time.
         self.replica.settled, self.replica.copied = settle, hide
         self.vitals = Vitals(settings.feed)
@@ -83,10 +87,22 @@ class Application:
             url = await stack.enter_async_context(embedded_database(settings.data_dir, self._report))
         database = await stack.enter_async_context(_database(url, settings))
         tasks = await stack.enter_async_context(background())
-        self._rpc_server = rpc = self._rpc(database, url)
+        searches = ComponentSearch()
+        detection = Detection(url, self.replica, settings.detection, searches)
+        self._rpc_server = rpc = self._rpc(database, url, detection, searches)
         sweeper = Sweeper(url, self._settings.staleness)
         self.registry.register(
-            ReadingsCollector(partial(readings, self.replica, self.vitals, database, rpc, sweeper))
+            ReadingsCollector(
+                partial(
+                    readings,
+                    self.replica,
+                    self.vitals,
+                    database=database,
+                    rpc=rpc,
+                    sweeper=sweeper,
+                    detection=detection,
+                )
+            )
         )
         if self._peers is None:
             self.metrics_address = await stack.enter_async_context(
@@ -98,6 +114,7 @@ class Application:
         self._start_feed(url, rpc, tasks)
         tasks(sweeper.run())
         await self.replica.warmed()
+        tasks(detection.run())
         if self._peers is not None:
             await self._listen(stack, rpc)
         await rpc.set_serving(serving=True)
@@ -122,7 +139,9 @@ class Application:
         tasks(tell_trust(self.vitals, rpc))
         tasks(Auditor(url, feed, self.replica, settings.feed, records=wire, vitals=self.vitals).run())
 
-    def _rpc(self, database: Database, url: str) -> RpcServer:
+    def _rpc(
+        self, database: Database, url: str, detection: Detection, searches: ComponentSearch
+    ) -> RpcServer:
         history = ChangeLogReader(url, self._settings.feed)
         servicers = Servicers(
             services=ServiceRepository(database),
@@ -132,8 +151,10 @@ class Application:
             watched=Watches(self.replica, history, self._settings.watch),
             started_at=datetime.now(UTC),
             version=version("depgraph"),
-            health=self._health,
+            health=partial(self._health, detection),
             peers=self._peers or Peers(),
+            component_search=searches,
+            detection=detection.status,
         )
         settings = self._settings
         observer = CallMetrics(self.registry) if settings.metrics_listen else None
@@ -141,11 +162,10 @@ class Application:
             settings.listen, servicers, settings.limits, observer, reserved=self._peers is not None
         )
 
-    def _health(self) -> FeedHealth:
+    def _health(self, detection: Detection) -> FeedHealth:
         health = self.vitals.health()
-        if self._peers is None:
-            return health
-        return replace(health, problems=(*health.problems, *self._peers.problems()))
+        workers = () if self._peers is None else self._peers.problems()
+        return replace(health, problems=(*health.problems, *detection.problems(), *workers))
 
 
 def run(settings: Settings, report: Report) -> None:

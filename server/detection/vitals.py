@@ -27,6 +27,10 @@ class DetectionVitals:
         self._failed_at = 0.0
         self._last_error = ""
 
+    def begin(self) -> None:
+        """Note that nothing is known of the alerts yet."""
+        self.level_revision, self.cycle_count = "", 0
+
     def level(self, revision: str, cycle_count: int | None = None) -> None:
         """Note that the alerts are level with a revision; None = there are as many cyclic components as before."""
         self.level_revision = revision

@@ -2,6 +2,7 @@
 
 from graphcore.compiled import kernel_state
 from server.feed import Vitals
+from server.lifecycle.detection import Detection
 from server.metrics import Readings
 from server.replica import Replica
 from server.rpc.server import RpcServer
@@ -10,7 +11,13 @@ from server.store.staleness import Sweeper
 
 
 def readings(
-    replica: Replica, vitals: Vitals, database: Database, rpc: RpcServer, sweeper: Sweeper
+    replica: Replica,
+    vitals: Vitals,
+    *,
+    database: Database,
+    rpc: RpcServer,
+    sweeper: Sweeper,
+    detection: Detection,
 ) -> Readings:
     """Read every figure. Safe on any thread: it looks at numbers only, each of them whole."""
     graph, status, audit = replica.graph, replica.status(), vitals.last_audit
@@ -35,6 +42,11 @@ def readings(
         failed_audits=vitals.failed_audits,
         differing_rows=vitals.differing_rows,
         audit_seconds=audit.duration.total_seconds() if audit is not None else 0.0,
+        is_detection_writer=detection.is_writer,
+        cyclic_components=detection.vitals.cycle_count if detection.is_writer else 0,
+        detection_age_seconds=detection.vitals.level_age_seconds if detection.is_writer else 0.0,
+        detection_rounds=detection.vitals.rounds,
+        detection_failures=detection.vitals.failures,
         is_sweeper=sweeper.is_running,
         sweeps=sweeper.sweeps,
         swept_at=sweeper.swept_at,

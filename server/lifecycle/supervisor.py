@@ -24,8 +24,8 @@ from server.rpc.listening import reserve
 Report = Callable[[str], None]
 
 _DEFAULT_CONNECTIONS = 100
-# The feed's, the pruner's, the auditor's two, the sweeper's, and one to spare.
-_BESIDE_THE_POOL = 6
+# The feed's, the pruner's, the auditor's two, the sweeper's, detection's, and one to spare.
+_BESIDE_THE_POOL = 7
 # For the supervisor, people and PostgreSQL's own reserve.
 _OTHERS = 15
 

@@ -34,6 +34,11 @@ class Readings:
     failed_audits: int
     differing_rows: int
     audit_seconds: float
+    is_detection_writer: bool
+    cyclic_components: int
+    detection_age_seconds: float
+    detection_rounds: int
+    detection_failures: int
     is_sweeper: bool
     sweeps: int
     swept_at: float
@@ -74,6 +79,21 @@ _GAUGES = (
     ),
     ("audit_seconds", "depgraph_audit_seconds", "How long the last audit took."),
     (
+        "is_detection_writer",
+        "depgraph_detection_writer",
+        "1 when this process keeps the alerts, 0 otherwise.",
+    ),
+    (
+        "cyclic_components",
+        "depgraph_cyclic_components",
+        "Components of two or more services; 0 unless this process keeps the alerts.",
+    ),
+    (
+        "detection_age_seconds",
+        "depgraph_detection_age_seconds",
+        "Time since the alerts were last seen to be level with the graph; 0 unless this process keeps them.",
+    ),
+    (
         "is_sweeper",
         "depgraph_sweeper",
         "1 when this process sweeps what is not observed any more, 0 otherwise.",
@@ -89,6 +109,12 @@ _GAUGES = (
     ),
 )
 _COUNTERS = (
+    ("detection_rounds", "depgraph_detection_rounds", "Times that this process wrote alerts."),
+    (
+        "detection_failures",
+        "depgraph_detection_failures",
+        "Times that this process had to give up keeping the alerts.",
+    ),
     ("warms", "depgraph_warms", "Readings of the whole graph."),
     ("steps", "depgraph_feed_steps", "Steps of the feed."),
     ("changed_rows", "depgraph_feed_changed_rows", "Rows that steps read by key and applied."),
