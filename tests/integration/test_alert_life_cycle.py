@@ -1,6 +1,7 @@
 """The database keeps the life of an alert and writes its history, whoever writes to it."""
 
 import itertools
+import string
 from collections.abc import Iterator
 from typing import NamedTuple
 from uuid import UUID
@@ -109,6 +110,16 @@ async def test_a_life_goes_its_way_and_no_other(connection: asyncpg.Connection, 
         for new in states((None, "ann", "ben", " \t"), (None, "done", "gone", "\n ")):
             expected = is_allowed(old, new, found_again=found_again)
             assert await changed(connection, old, new, found_again=found_again) is expected, (old, new)
+
+
+@pytest.mark.parametrize(
+    "text", [*" \t\n\v\f\r", " \n ", *"btnvfrx0", "\\", "'", " x ", "\N{NO-BREAK SPACE}"]
+)
+async def test_blank_is_what_holds_only_white_space(connection: asyncpg.Connection, text: str) -> None:
+    is_blank = not text.strip(string.whitespace)
+    for old in (State("open", None, None), State("acknowledged", "ann", None)):
+        for new in (State("acknowledged", text, None), State("resolved", old.acknowledged_by, text)):
+            assert await changed(connection, old, new, found_again=False) is not is_blank
 
 
 @pytest.mark.parametrize(

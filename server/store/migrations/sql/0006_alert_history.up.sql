@@ -88,7 +88,7 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    blanks CONSTANT text := E' \t\n\v\f\r';
+    blanks CONSTANT text := E' \t\n\x0b\f\r';
     nobody CONSTANT boolean := btrim(COALESCE(NEW.acknowledged_by, ''), blanks) = '';
     broken text := 'ck_alert_life_cycle';
     wrong text;
