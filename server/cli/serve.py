@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import typer
 
+from server.cli.detection_settings import DETECT, MIN_CYCLE_CONFIDENCE, Detect, MinCycleConfidence
 from server.cli.failures import CommandError, database_failures
 from server.cli.feed_settings import (
     AUDIT_INTERVAL,
@@ -41,7 +42,7 @@ from server.cli.staleness_settings import (
     SweepInterval,
     checked_staleness,
 )
-from server.config import FeedSettings, Settings
+from server.config import DetectionSettings, FeedSettings, Settings
 
 # -P: modules are found where this process found them, never in the folder that it was started from.
 WORKER = (sys.executable, "-P", "-m", "server.cli.worker")
@@ -65,6 +66,8 @@ def serve(
     stale_after: StaleAfter = None,
     confidence_half_life: ConfidenceHalfLife = None,
     sweep_interval: SweepInterval = SWEEP_INTERVAL,
+    detect: Detect = DETECT,
+    min_cycle_confidence: MinCycleConfidence = MIN_CYCLE_CONFIDENCE,
     log_level: LogLevelOption = "info",
     log_format: LogFormatOption = "auto",
 ) -> None:
@@ -88,6 +91,7 @@ def serve(
             max_log_rows=max_log_rows,
             prune_interval=timedelta(seconds=prune_interval),
         ),
+        detection=DetectionSettings(enabled=detect, min_confidence=min_cycle_confidence),
         staleness=checked_staleness(stale_after, confidence_half_life, sweep_interval),
     )
     with _failures():

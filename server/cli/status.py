@@ -102,6 +102,7 @@ def _rows(graph: GetStatusResponse) -> list[tuple[str, str]]:
         ("lag", f"{lag.total_seconds() * 1000:,.0f} ms"),
         ("warmed", f"{graph.warm_count:,} x, last in {warm.total_seconds():.2f} s"),
         *_audit_row(graph),
+        ("alerts", _alerts(graph)),
         ("log", f"{graph.change_log_rows:,} changes kept"),
         ("started", f"{graph.start_time.ToDatetime():%Y-%m-%d %H:%M:%S} UTC"),
         *([("worker", f"{graph.worker} of {graph.worker_count}")] if graph.worker_count > 1 else ()),
@@ -114,6 +115,26 @@ def _rows(graph: GetStatusResponse) -> list[tuple[str, str]]:
             for seen in graph.last_ingestions
         ),
     ]
+
+
+def _alerts(graph: GetStatusResponse) -> str:
+    from depgraph.v1.graph_service_pb2 import DetectionRole
+
+    detection = graph.detection
+    role = DetectionRole.Name(detection.role).removeprefix("DETECTION_ROLE_").lower()
+    told = {"standby": "kept by another process", "off": "not kept by this process (--no-detect)"}
+    if role != "writer":
+        return told.get(role, role)
+    count = f"{detection.cycle_count:,} cyclic component{'' if detection.cycle_count == 1 else 's'}"
+    if not detection.revision:
+        return "being compared with the graph"
+    level = "level" if detection.revision == graph.freshness.revision else "catching up"
+    written = (
+        f", written {detection.write_time.ToDatetime():%Y-%m-%d %H:%M:%S} UTC"
+        if detection.HasField("write_time")
+        else ""
+    )
+    return f"{level}, {count}{written}"
 
 
 def _audit_row(graph: GetStatusResponse) -> list[tuple[str, str]]:
