@@ -1,7 +1,7 @@
 """Blast radius as parts of bounded size: what is common to all first, then service by service."""
 
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import NamedTuple
 
 import numpy as np
@@ -35,7 +35,7 @@ class _Owner(NamedTuple):
     team: str | None
 
 
-async def impact_parts(found: Impacted, freshness: Freshness, max_bytes: int) -> AsyncIterator[bytes]:
+async def impact_parts(found: Impacted, freshness: Freshness, max_bytes: int) -> AsyncGenerator[bytes, None]:
     """
     Write an answer as parts of at most ``max_bytes``, but for a single service whose path takes more than that, which comes alone.
 
@@ -132,7 +132,7 @@ def _summary(found: Impacted, owners: list[_Owner]) -> pb.ImpactSummary:
     weakest = zip(_STRENGTHS, (hard, up_to_degraded - hard, count - up_to_degraded), strict=True)
     return pb.ImpactSummary(
         service_count=count,
-        sync_count=np.count_nonzero(found.sync_hops),
+        sync_count=int(np.count_nonzero(found.sync_hops)),
         max_hops=int(found.hops.max(initial=0)),
         teams=[pb.TeamCount(team=team, service_count=times) for team, times in listed],
         team_count=len(teams),
