@@ -20,7 +20,7 @@ FOUND = 1
 
 def audit(
     service: Annotated[
-        str, typer.Argument(help="Only paths that begin at this service.", metavar="[SERVICE]")
+        str, typer.Argument(help="Only paths that begin at this service.", metavar="SERVICE")
     ] = "",
     *,
     max_hops: Annotated[
@@ -28,9 +28,7 @@ def audit(
     ] = 5,
     max_attempts: Annotated[
         int,
-        typer.Option(
-            min=1, max=2**63 - 1, metavar="N", help="Attempts along a path that are still in order."
-        ),
+        typer.Option(min=1, max=10**9, metavar="N", help="Attempts along a path that are still in order."),
     ] = 10,
     top: Annotated[
         int, typer.Option(min=1, max=MOST_FINDINGS, metavar="N", help="Findings of each kind listed.")

@@ -25,7 +25,7 @@ Kind = Literal["both", "not-observed", "not-declared"]
 
 def drift(
     service: Annotated[
-        str, typer.Argument(help="Only what this service calls or is called by.", metavar="[SERVICE]")
+        str, typer.Argument(help="Only what this service calls or is called by.", metavar="SERVICE")
     ] = "",
     *,
     kind: Annotated[
@@ -87,7 +87,7 @@ def _lines(answer: ListDriftResponse) -> Iterator[str]:
     from server.cli.text import counted
 
     if not answer.total_count:
-        yield "no drift: what is declared is observed, and the other way round"
+        yield "no drift"
         return
     yield f"{counted(answer.total_count, 'call')} of which only one side tells"
     yield from aligned([("CALL", "DRIFT", "SINCE", "KNOWN AS"), *map(_row, answer.drifts)])

@@ -1,0 +1,122 @@
+"""``depgraph audit`` and ``depgraph drift`` against the real server."""
+
+import json
+import re
+import subprocess
+from collections.abc import Awaitable, Callable
+
+import grpc
+
+from depgraph.v1.graph_service_pb2 import ListComponentsRequest
+from depgraph.v1.types_pb2 import DISCOVERY_SOURCE_SERVICE_MESH, RetryConfig
+from tests.support.calls import FRESH, Stubs
+
+Command = Callable[..., Awaitable[subprocess.CompletedProcess[str]]]
+TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d")
+
+
+async def test_an_audit_tells_of_timeouts_and_of_retries(quick_command: Command, online_shop: None) -> None:
+    finished = await quick_command("audit")
+    assert (finished.returncode, finished.stderr) == (0, "")
+    assert finished.stdout.splitlines() == [
+        "2 timeouts that do not shrink",
+        "EXCESS  PATH                            CALLER WAITS  SERVICE WAITS",
+        "50 ms   promotions → loyalty → pricing  150 ms        200 ms",
+        "0 ms    pricing → promotions → loyalty  150 ms        150 ms",
+        "",
+        "2 services from which one call may become more than 10 attempts",
+        "ATTEMPTS  FACTORS    PATH",
+        "18        3 × 3 × 2  checkout → cart → catalog → inventory",  # noqa: RUF001 - as it is printed
+        "18        3 × 3 × 2  storefront → cart → catalog → inventory",  # noqa: RUF001
+    ]
+
+
+async def test_findings_fail_a_pipeline_when_it_asks_for_that(
+    quick_command: Command, online_shop: None
+) -> None:
+    assert (await quick_command("audit", "--exit-code")).returncode == 1
+    clean = await quick_command("audit", "shipping", "--exit-code")
+    assert (clean.returncode, clean.stderr) == (0, "")
+    assert clean.stdout.splitlines() == [
+        "0 timeouts that do not shrink",
+        "",
+        "0 services from which one call may become more than 10 attempts",
+    ]
+    assert (await quick_command("drift", "--exit-code")).returncode == 1
+    assert (await quick_command("drift", "accounts", "--kind", "not-declared", "--exit-code")).returncode == 0
+
+
+async def test_an_audit_can_be_narrowed(quick_command: Command, online_shop: None) -> None:
+    finished = await quick_command("audit", "checkout", "--max-hops", "2", "--max-attempts", "1")
+    assert finished.stdout.splitlines()[-1] == "9         3 × 3    checkout → cart → catalog"  # noqa: RUF001
+    first = await quick_command("audit", "--top", "1", "--max-attempts", "17")
+    assert "… and 1 more (--top lists up to 1,000)" in first.stdout
+    soft = await quick_command(
+        "audit", "--criticality", "hard", "--source", "manual", "--min-confidence", "1"
+    )
+    assert soft.stdout.startswith("0 timeouts")
+
+
+async def test_who_says_so_is_told_unless_it_is_a_person(
+    quick_command: Command, channel: grpc.aio.Channel
+) -> None:
+    stubs = Stubs(channel)
+    retries = RetryConfig(max_retries=3)
+    await stubs.write_edges("a>b", timeout_ms=1_000, retry_config=retries)
+    await stubs.write_edges("b>c", timeout_ms=2_500, discovery_source=DISCOVERY_SOURCE_SERVICE_MESH)
+    await stubs.graph.ListComponents(ListComponentsRequest(consistency=FRESH))
+    finished = await quick_command("audit", "--max-attempts", "3")
+    assert finished.stdout.splitlines() == [
+        "1 timeout that does not shrink",
+        "EXCESS    PATH       CALLER WAITS  SERVICE WAITS",
+        "1,500 ms  a → b → c  1,000 ms      2,500 ms (service mesh)",
+        "",
+        "1 service from which one call may become more than 3 attempts",
+        "ATTEMPTS  FACTORS  PATH",
+        "4         4        a → b",
+    ]
+
+
+async def test_programs_read_the_audit_as_json(quick_command: Command, online_shop: None) -> None:
+    answer = json.loads((await quick_command("audit", "--json", "--include-stale")).stdout)
+    assert (answer["timeout_count"], answer["retry_count"], answer["truncated"]) == ("2", "2", False)
+    assert answer["timeouts"][0]["callee_dependency"]["target_service_id"] == "pricing"
+    assert answer["retries"][0]["service_ids"] == ["checkout", "cart", "catalog", "inventory"]
+
+
+async def test_drift_is_listed_by_name(quick_command: Command, online_shop: None) -> None:
+    finished = await quick_command("drift", "search")
+    assert (finished.returncode, finished.stderr) == (0, "")
+    assert TIME.sub("<time>", finished.stdout).splitlines() == [
+        "3 calls of which only one side tells",
+        "CALL                 DRIFT         SINCE             KNOWN AS",
+        "search → catalog     not observed  <time>  async degraded kafka",
+        "search → pricing     not declared  <time>  sync hard (otel service graph) confidence 0.6",
+        "storefront → search  not observed  <time>  sync degraded http 500 ms",
+    ]
+
+
+async def test_drift_tells_how_much_is_left_out(quick_command: Command, online_shop: None) -> None:
+    some, whole = await quick_command("drift", "--top", "5"), await quick_command("drift", "--top", "0")
+    assert some.stdout.splitlines()[-1] == "… and 19 more (--top 0 lists all)"
+    first, lines = some.stdout.splitlines()[2:-1], whole.stdout.splitlines()[2:]
+    assert [line.split() for line in first] == [line.split() for line in lines[:5]]
+    assert len(lines) == 24
+    none = await quick_command("drift", "accounts", "--kind", "not-declared", "--ignore-stale")
+    assert none.stdout == "no drift\n"
+
+
+async def test_programs_read_all_drift_as_json(quick_command: Command, online_shop: None) -> None:
+    answer = json.loads((await quick_command("drift", "--json", "--top", "1")).stdout)
+    assert (len(answer["drifts"]), answer["total_count"]) == (24, "24")
+    assert answer["drifts"][0]["kind"] == "DRIFT_KIND_NOT_OBSERVED"
+    assert "next_page_token" not in answer
+
+
+async def test_a_service_that_is_not_there_is_named_with_similar_ones(
+    quick_command: Command, online_shop: None
+) -> None:
+    for command in ("audit", "drift"):
+        finished = await quick_command(command, "chekout")
+        assert finished.returncode == 1
+        assert finished.stderr == "depgraph: no service named 'chekout': did you mean 'checkout'?\n"
