@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from graphcore.analysis.pairs import Pairs
 from graphcore.compiled import Kernel
-from graphcore.kernels.cuts import exact, greedy, improve, needed, witness
+from graphcore.kernels.cuts import exact, exchange, greedy, improve, needed, witness
 from graphcore.kernels.cuts.layout import CHANCE, COUNTERS, WORK
 
 EXACT_SIZE = 15
@@ -90,7 +90,9 @@ def _cheap_order(pairs: Pairs) -> NDArray[np.float64]:
     link, waiting = np.empty((2, count + 1), np.int32), np.zeros((2, count), np.int32)
     room, value = np.empty((greedy.ROOM_ROWS, count), np.int32), np.empty(count, np.int64)
     greedy.order_greedily.run(*pairs.costed, room, value, order)
-    improve.improve.run(*pairs.costed, link, key, waiting, _counters(improve.improve), order, TRIES)
+    flow, search = np.empty(len(pairs.cost), np.int64), np.zeros((exchange.SEARCH_ROWS, count), np.int32)
+    counters = _counters(improve.improve)
+    improve.improve.run(*pairs.costed, link, key, flow, search, waiting, counters, order, TRIES)
     cuts = np.flatnonzero(key[pairs.source] > key[pairs.target])
     dearest_first = cuts[np.argsort(-pairs.cost[cuts], kind="stable")].astype(np.int32)
     search = np.zeros((needed.SEARCH_ROWS, count), np.int32)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from graphcore.compiled import kernel
+from graphcore.kernels.cuts.exchange import exchange
 from graphcore.kernels.cuts.layout import (
     CHANCE,
     CHANCE_FACTOR,
@@ -26,6 +27,7 @@ from graphcore.kernels.cuts.layout import (
     WORK,
 )
 from graphcore.kernels.cuts.sequence import arrange, move_behind, write_down
+from graphcore.kernels.cuts.waiting import wait, wait_around
 
 FEWEST_MOVED, MORE_MOVED = 2, 6
 """How many services are moved at random: FEWEST_MOVED and up to so many more."""
@@ -36,33 +38,6 @@ def below(counters: Any, bound: int) -> int:
     """Draw a random number from 0 to bound - 1."""
     counters[CHANCE] = counters[CHANCE] * CHANCE_FACTOR % CHANCE_MODULUS
     return int(counters[CHANCE] % bound)
-
-
-@kernel("void(int32[:, ::1], int64[::1], int64)")
-def wait(waiting: Any, counters: Any, node: int) -> None:
-    """Put a service among those to look at, unless it is there."""
-    if waiting[QUEUED, node] == 0:
-        waiting[QUEUED, node] = 1
-        waiting[QUEUE, (counters[HEAD] + counters[HELD]) % waiting.shape[1]] = node
-        counters[HELD] += 1
-
-
-@kernel(f"void({WAYS}, int64, int32[:, ::1], int64[::1])")
-def wait_around(
-    start: Any,
-    target: Any,
-    source: Any,
-    back_start: Any,
-    back: Any,
-    node: int,
-    waiting: Any,
-    counters: Any,
-) -> None:
-    """Let the neighbours of a service be looked at."""
-    for place in range(start[node], start[node + 1]):
-        wait(waiting, counters, target[place])
-    for position in range(back_start[node], back_start[node + 1]):
-        wait(waiting, counters, source[back[position]])
 
 
 @kernel(f"int64({WAYS}, int64, int64)")
@@ -204,7 +179,34 @@ def disturb(
     return more
 
 
-@kernel(f"int64({PAIRS}, {ORDER}, int32[:, ::1], int64[::1], int32[::1], int64)")
+@kernel(f"int64({PAIRS}, {ORDER}, int64[::1], int32[:, ::1], int32[:, ::1], int64[::1], int64)")
+def settle(
+    start: Any,
+    target: Any,
+    source: Any,
+    cost: Any,
+    back_start: Any,
+    back: Any,
+    link: Any,
+    key: Any,
+    flow: Any,
+    search: Any,
+    waiting: Any,
+    counters: Any,
+    spare: int,
+) -> int:
+    """Exchange cuts and descend in turn while that saves anything and leaves ``spare`` of WORK; returns what is saved."""
+    saved, less = 0, 1
+    while less > 0 and counters[WORK] > spare:
+        less = exchange(
+            start, target, source, cost, back_start, back, link, key, flow, search, waiting, counters, spare
+        )
+        less += descend(start, target, source, cost, back_start, back, link, key, waiting, counters)
+        saved += less
+    return saved
+
+
+@kernel(f"int64({PAIRS}, {ORDER}, int64[::1], int32[:, ::1], int32[:, ::1], int64[::1], int32[::1], int64)")
 def improve(
     start: Any,
     target: Any,
@@ -214,6 +216,8 @@ def improve(
     back: Any,
     link: Any,
     key: Any,
+    flow: Any,
+    search: Any,
     waiting: Any,
     counters: Any,
     order: Any,
@@ -222,9 +226,9 @@ def improve(
     """
     Make an order better; the list holds the best one found in the end, and ``order`` too. Returns what it costs.
 
-    Ends when WORK is used up, or ``tries`` disturbances one after another led to nothing better.
+    Ends when WORK is used up, or ``tries`` disturbances one after another led to nothing better. A quarter of the work is kept for exchanges in the end.
     """
-    count, total = len(key), 0
+    count, total, work = len(key), 0, counters[WORK]
     arrange(link, key, order)
     for place in range(len(target)):
         if key[target[place]] < key[source[place]]:
@@ -232,9 +236,12 @@ def improve(
     for position in range(count):
         wait(waiting, counters, order[position])
     total -= descend(start, target, source, cost, back_start, back, link, key, waiting, counters)
+    total -= settle(
+        start, target, source, cost, back_start, back, link, key, flow, search, waiting, counters, work // 2
+    )
     write_down(link, key, order)
     best, failed = total, 0
-    while counters[WORK] > 0 and failed < tries and best > 0:
+    while counters[WORK] > work // 4 and failed < tries and best > 0:
         counters[WORK] -= count
         total += disturb(start, target, source, cost, back_start, back, link, key, waiting, counters)
         total -= descend(start, target, source, cost, back_start, back, link, key, waiting, counters)
@@ -247,4 +254,8 @@ def improve(
         else:
             total = best
             arrange(link, key, order)
+    best -= settle(
+        start, target, source, cost, back_start, back, link, key, flow, search, waiting, counters, 0
+    )
+    write_down(link, key, order)
     return int(best)

@@ -1,0 +1,161 @@
+"""
+A cut exchanged for cheaper ones.
+
+A cut from a to b is there for the ways from b to a. The cheapest pairs that break all of these are a minimum cut between b and a of what leads forward from b to
+a: if they cost less than the cut, what b still reaches then moves behind a. So a ring is broken at its cheapest pair wherever the order began, which
+moving single services takes many steps that save nothing for.
+
+Source: L. Ford and D. Fulkerson, "Maximal flow through a network", 1956, by shortest ways (J. Edmonds and R. Karp, 1972). It ends as soon as the flow is as dear
+as the cut.
+"""
+
+from typing import Any
+
+from graphcore.compiled import kernel
+from graphcore.kernels.cuts.layout import ORDER, PAIRS, WORK
+from graphcore.kernels.cuts.needed import shift
+from graphcore.kernels.cuts.waiting import wait
+
+QUEUE, MARK, VIA = 0, 1, 2
+SEARCH_ROWS = 3
+"""Rows of ``search``. MARK: the stamp of the search that found a service; VIA: the pair by which it did."""
+
+CLEARED_AT_ONCE = 16
+"""How many flows are cleared in the time of one visit."""
+
+
+@kernel(f"int64({PAIRS}, float64[::1], int64[::1], int32[:, ::1], int64[::1], int64, int64, int64)")
+def search_residue(
+    start: Any,
+    target: Any,
+    source: Any,
+    cost: Any,
+    back_start: Any,
+    back: Any,
+    key: Any,
+    flow: Any,
+    search: Any,
+    counters: Any,
+    stamp: int,
+    first: int,
+    last: int,
+) -> int:
+    """Look for a way from one service to a later one on which more can flow; returns how many were found, the later one included only if there is one."""
+    queue, mark, via = search[QUEUE], search[MARK], search[VIA]
+    high = key[last]
+    queue[0], mark[first] = first, stamp
+    head, tail = 0, 1
+    while head < tail and mark[last] != stamp:
+        node = queue[head]
+        head += 1
+        counters[WORK] -= 1 + start[node + 1] - start[node] + back_start[node + 1] - back_start[node]
+        for place in range(start[node], start[node + 1]):
+            other = target[place]
+            if mark[other] != stamp and key[node] < key[other] <= high and flow[place] < cost[place]:
+                mark[other], via[other], queue[tail] = stamp, place, other
+                tail += 1
+        for position in range(back_start[node], back_start[node + 1]):
+            other = source[back[position]]
+            if mark[other] != stamp and flow[back[position]] > 0:
+                mark[other], via[other], queue[tail] = stamp, back[position], other
+                tail += 1
+    return tail
+
+
+@kernel("int64(int32[::1], int32[::1], int64[::1], int64[::1], int32[:, ::1], int64, int64, int64)")
+def let_flow(
+    target: Any, source: Any, cost: Any, flow: Any, search: Any, first: int, last: int, most: int
+) -> int:
+    """Let as much flow along the way found as it takes, at most ``most``; returns how much."""
+    via = search[VIA]
+    node = last
+    while node != first:
+        pair = via[node]
+        forward = target[pair] == node
+        most = min(most, cost[pair] - flow[pair] if forward else flow[pair])
+        node = source[pair] if forward else target[pair]
+    node = last
+    while node != first:
+        pair = via[node]
+        forward = target[pair] == node
+        flow[pair] += most if forward else -most
+        node = source[pair] if forward else target[pair]
+    return int(most)
+
+
+@kernel(f"int64({PAIRS}, float64[::1], int32[:, ::1], int64, int64, int64)")
+def saved_by_moving(
+    start: Any,
+    target: Any,
+    source: Any,
+    cost: Any,
+    back_start: Any,
+    back: Any,
+    key: Any,
+    search: Any,
+    found: int,
+    stamp: int,
+    last: int,
+) -> int:
+    """Tell what it saves to move the services found behind a later one."""
+    mark, high, saved = search[MARK], key[last], 0
+    for position in range(found):
+        node = search[QUEUE, position]
+        for place in range(start[node], start[node + 1]):
+            if mark[target[place]] != stamp and key[node] < key[target[place]] <= high:
+                saved -= cost[place]
+        for place in range(back_start[node], back_start[node + 1]):
+            other = source[back[place]]
+            if mark[other] != stamp and key[node] < key[other] <= high:
+                saved += cost[back[place]]
+    return saved
+
+
+@kernel(f"int64({PAIRS}, {ORDER}, int64[::1], int32[:, ::1], int32[:, ::1], int64[::1], int64)")
+def exchange(
+    start: Any,
+    target: Any,
+    source: Any,
+    cost: Any,
+    back_start: Any,
+    back: Any,
+    link: Any,
+    key: Any,
+    flow: Any,
+    search: Any,
+    waiting: Any,
+    counters: Any,
+    spare: int,
+) -> int:
+    """Try to exchange each cut once, until no more than ``spare`` is left of WORK; returns what is saved. Services that moved are to be looked at."""
+    saved, stamp = 0, 0
+    for place in range(len(key)):
+        search[MARK, place] = 0
+    for pair in range(len(target)):
+        if counters[WORK] <= spare:
+            break
+        first, last = target[pair], source[pair]
+        if key[first] > key[last]:
+            continue
+        flow[:] = 0
+        counters[WORK] -= len(flow) // CLEARED_AT_ONCE
+        left = cost[pair]
+        while True:
+            stamp += 1
+            found = search_residue(
+                start, target, source, cost, back_start, back, key, flow, search, counters, stamp, first, last
+            )
+            if search[MARK, last] != stamp:
+                break
+            left -= let_flow(target, source, cost, flow, search, first, last, left)
+            if left == 0:
+                break
+        if left == 0:
+            continue
+        saved += saved_by_moving(
+            start, target, source, cost, back_start, back, key, search, found, stamp, last
+        )
+        shift(link, key, search[QUEUE, :found], last)
+        for position in range(found):
+            wait(waiting, counters, search[QUEUE, position])
+    return saved
