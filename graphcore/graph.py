@@ -77,6 +77,11 @@ class DependencyGraph:
         return graph
 
     @property
+    def cycle_confidence(self) -> float:
+        """The least confidence of dependencies that make ``confident_components``."""
+        return self._topology.floor
+
+    @property
     def version(self) -> int:
         """Number of change sets so far that changed anything."""
         return self._version

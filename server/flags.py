@@ -8,6 +8,7 @@ from server.domain.dependencies import (
     COMMUNICATION_MODES,
     DEPENDENCY_CRITICALITIES,
     DISCOVERY_SOURCES,
+    DependencyDraft,
     DependencyRow,
 )
 
@@ -22,7 +23,7 @@ SOURCE_FLAGS = _bits(DISCOVERY_SOURCES)
 _STALE = int(EdgeFlag.STALE)
 
 
-def flags_of(row: DependencyRow) -> int | None:
+def flags_of(row: DependencyRow | DependencyDraft) -> int | None:
     """Join the ``EdgeFlag`` bits of a row; None for a word that has no meaning, which only a table without its CHECKs can hold."""
     try:
         flags = (

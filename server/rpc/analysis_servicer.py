@@ -8,12 +8,15 @@ from server.config import Limits
 from server.rpc.analyses import Analyses
 from server.rpc.answer_fields import (
     AUDIT_FRESHNESS,
+    CHECK_FRESHNESS,
     CUTS_FRESHNESS,
     DRIFT_FRESHNESS,
     PATHS_FRESHNESS,
     freshness_message,
 )
+from server.rpc.aside import aside
 from server.rpc.audit_paths import audit_answer, audit_question
+from server.rpc.check_change import change_answer, change_question
 from server.rpc.context import Context
 from server.rpc.cuts_answer import cuts_answer, cuts_question
 from server.rpc.drift import drift_answer, drift_question
@@ -72,6 +75,17 @@ class AnalysisServicer(AnalysisServiceServicer):
             wanted.consistency, context, lambda graph: drift_answer(graph, wanted, limit)
         )
         return answer + field(DRIFT_FRESHNESS, freshness_message(freshness))
+
+    async def CheckChange(  # type: ignore[override] # bytes of messages pass as they are
+        self, request: pb.CheckChangeRequest, context: Context
+    ) -> bytes:
+        """Tell what a change that nobody has made yet would do to cycles and blast radii."""
+        count, limit = len(request.added) + len(request.removed), self._limits.max_response_bytes
+        question = await aside(count, change_question, request, self._limits)
+        answer, freshness = await self._analyses.run(
+            question.consistency, context, lambda graph: change_answer(graph, question, limit)
+        )
+        return answer + field(CHECK_FRESHNESS, freshness_message(freshness))
 
     async def SuggestCuts(  # type: ignore[override] # bytes of messages pass as they are
         self, request: pb.SuggestCutsRequest, context: Context

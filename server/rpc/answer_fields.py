@@ -54,6 +54,7 @@ ADJACENCY_FRESHNESS = _tag(pb.GetAdjacencyListResponse, "freshness")
 AUDIT_FRESHNESS = _tag(analysis_service_pb2.AuditPathsResponse, "freshness")
 DRIFT_FRESHNESS = _tag(analysis_service_pb2.ListDriftResponse, "freshness")
 PATHS_FRESHNESS = _tag(analysis_service_pb2.FindPathsResponse, "freshness")
+CHECK_FRESHNESS = _tag(analysis_service_pb2.CheckChangeResponse, "freshness")
 CUTS_FRESHNESS = _tag(analysis_service_pb2.SuggestCutsResponse, "freshness")
 
 WATCH_SERVICE = _tag(pb.WatchResponse, "upserted_services")

@@ -1,7 +1,7 @@
 """Messages of the contract as what writers say: drafts of services and dependencies, and whole batches of them."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import TypeVar
@@ -50,12 +50,19 @@ def dependency_drafts(
 ) -> list[DependencyDraft]:
     """Read a batch of dependencies; raises ``InvalidInputError`` with everything that is wrong in it. O(items)."""
     check = Check()
-    check.at_most("dependencies", request.dependencies, limits.max_batch_items)
-    drafts = _each(check, "dependencies", request.dependencies, dependency_draft)
-    check.distinct(
-        "dependencies[{}]", (draft.key for draft in drafts), "this source, target and discovery source"
-    )
+    drafts = dependency_drafts_in(check, "dependencies", request.dependencies, limits)
     check.done()
+    return drafts
+
+
+def dependency_drafts_in(
+    check: Check, field: str, dependencies: Sequence[types_pb2.Dependency], limits: Limits
+) -> list[DependencyDraft]:
+    """Read the dependencies to write that a repeated field holds, none of them twice. O(items)."""
+    check.at_most(field, dependencies, limits.max_batch_items)
+    drafts = each_of(check, field, dependencies, dependency_draft)
+    keys = (draft.key for draft in drafts)
+    check.distinct(f"{field}[{{}}]", keys, "this source, target and discovery source")
     return drafts
 
 
@@ -77,7 +84,7 @@ def ingest_batch(
     if observed_at > now + _CLOCKS_DIFFER:
         check.add("observe_time", "lies more than a day ahead of the server's clock")
     nodes = [ingest_node(check, f"nodes[{position}]", node) for position, node in enumerate(request.nodes)]
-    edges = _each(check, "edges", request.edges, lambda item, edge: _reported_edge(item, edge, source))
+    edges = each_of(check, "edges", request.edges, lambda item, edge: _reported_edge(item, edge, source))
     check.distinct("nodes[{}].service_id", (node.service_id for node in nodes), "this name")
     pairs = ((edge.source_service_id, edge.target_service_id) for edge in edges)
     check.distinct("edges[{}]", pairs, "this source and target")
@@ -121,7 +128,9 @@ def dependency_draft(check: Check, dependency: types_pb2.Dependency) -> Dependen
     )
 
 
-def _each(check: Check, field: str, items: Iterable[Item], read: Callable[[Check, Item], Read]) -> list[Read]:
+def each_of(
+    check: Check, field: str, items: Iterable[Item], read: Callable[[Check, Item], Read]
+) -> list[Read]:
     """Read the items of a repeated field. Only what is wrong is read with its path, which takes longer: a second time."""
     wrong, results = Check(), []
     for position, item in enumerate(items):

@@ -1,0 +1,165 @@
+"""What a change that nobody has made yet would do: the question, and the bytes of its answer."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from depgraph.v1 import analysis_service_pb2 as pb
+from graphcore import DependencyGraph
+from graphcore.analysis import cycle_changes, impact_changes
+from graphcore.analysis.proposed import (
+    DependencyKey,
+    ProposedChange,
+    ProposedDependency,
+    UnknownDependenciesError,
+)
+from graphcore.analysis.what_if import WhatIf, what_if
+from server.config import Limits
+from server.domain.consistency import Consistency
+from server.domain.dependencies import DependencyDraft, DiscoverySource
+from server.domain.errors import DependencyNotFoundError, FieldViolation, ResponseTooLargeError
+from server.flags import SOURCE_FLAGS, flags_of
+from server.rpc import enums
+from server.rpc.decode import dependency_drafts_in, each_of
+from server.rpc.decode_graph import consistency
+from server.rpc.validate import Check, shown
+
+DEFAULT_IMPACTS, MAX_IMPACTS = 100, 1_000
+
+
+class RemovedKey(NamedTuple):
+    """Dependencies to be removed; ``discovery_source`` None = those of all."""
+
+    source: str
+    target: str
+    discovery_source: DiscoverySource | None
+
+
+class ChangeQuestion(NamedTuple):
+    """A change as asked for; ``most_impacts`` is the most services whose blast radius is told of."""
+
+    added: list[DependencyDraft]
+    removed: list[RemovedKey]
+    most_impacts: int
+    consistency: Consistency
+
+
+def change_question(request: pb.CheckChangeRequest, limits: Limits) -> ChangeQuestion:
+    """Read the request; raises ``InvalidInputError`` with everything that is wrong with it. O(items)."""
+    check = Check()
+    most = limits.max_batch_items
+    check.at_most("removed", request.removed, most)
+    added = dependency_drafts_in(check, "added", request.added, limits)
+    removed = each_of(check, "removed", request.removed, _removed_key)
+    check.distinct("removed[{}]", removed, "this source, target and discovery source")
+    if not added and not removed:
+        check.add("added", f"is empty, and so is removed; give up to {most:,} dependencies in either")
+    most_impacts = check.number("max_impacts", request.max_impacts, 0, MAX_IMPACTS, f"0 = {DEFAULT_IMPACTS}")
+    wanted = consistency(check, request.consistency)
+    check.done()
+    return ChangeQuestion(added, removed, most_impacts or DEFAULT_IMPACTS, wanted)
+
+
+def change_answer(graph: DependencyGraph, question: ChangeQuestion, limit: int) -> bytes:
+    """
+    Write a ``CheckChangeResponse`` but for its freshness, of at most ``limit`` bytes.
+
+    Raises ``DependencyNotFoundError`` and ``ResponseTooLargeError``. As much work as ``what_if``.
+    """
+    try:
+        found = what_if(
+            graph,
+            _proposed(question),
+            most_impacts=question.most_impacts,
+            min_confidence=graph.cycle_confidence,
+        )
+    except UnknownDependenciesError as error:
+        raise _not_found([(at, question.removed[at]) for at in error.positions]) from None
+    answer = _response(found).SerializeToString()
+    if len(answer) > limit:
+        raise ResponseTooLargeError(
+            f"the answer tells of {len(found.cycle_changes):,} changes of cycles and {len(found.impacts.changes):,} of blast radii, "
+            f"more than fit the response limit of {limit:,} bytes: set max_impacts lower, or check fewer dependencies at a time",
+            limit_bytes=str(limit),
+        )
+    return answer
+
+
+def _removed_key(check: Check, key: pb.DependencyKey) -> RemovedKey:
+    return RemovedKey(
+        check.text("source_service_id", key.source_service_id),
+        check.text("target_service_id", key.target_service_id),
+        check.optional_word("discovery_source", key.discovery_source, enums.DISCOVERY_SOURCE),
+    )
+
+
+def _proposed(question: ChangeQuestion) -> ProposedChange:
+    return ProposedChange(
+        [
+            # The words of a draft have all been checked.
+            ProposedDependency(
+                each.source_service_id, each.target_service_id, flags_of(each) or 0, each.confidence_score
+            )
+            for each in question.added
+        ],
+        [
+            DependencyKey(
+                key.source,
+                key.target,
+                0 if key.discovery_source is None else SOURCE_FLAGS[key.discovery_source],
+            )
+            for key in question.removed
+        ],
+    )
+
+
+def _not_found(unknown: list[tuple[int, RemovedKey]]) -> DependencyNotFoundError:
+    violations = [FieldViolation(f"removed[{at}]", _missing(key)) for at, key in unknown]
+    others = f" (and {len(unknown) - 1:,} more)" if len(unknown) > 1 else ""
+    first = violations[0]
+    return DependencyNotFoundError(f"{first.field}: {first.description}{others}", violations=violations)
+
+
+def _missing(key: RemovedKey) -> str:
+    source = f" of discovery source {key.discovery_source}" if key.discovery_source else ""
+    return f"no dependency of {shown(key.source)} on {shown(key.target)}{source}"
+
+
+def _response(found: WhatIf) -> pb.CheckChangeResponse:
+    return pb.CheckChangeResponse(
+        adds_cycles=found.adds_cycles,
+        cycle_changes=map(_cycle_change, found.cycle_changes),
+        impact_changes=map(_impact_change, found.impacts.changes),
+        impact_change_count=found.impacts.count,
+        impacts_truncated=found.impacts.truncated,
+        created_service_ids=found.created,
+    )
+
+
+def _cycle_change(change: cycle_changes.CycleChange) -> pb.CycleChange:
+    return pb.CycleChange(
+        kind=pb.CycleChangeKind.Value(f"CYCLE_CHANGE_KIND_{change.kind.name}"),
+        before=_cycles(change.before),
+        after=_cycles(change.after),
+        adds_cycles=change.adds_cycles,
+        closing_pairs=[
+            pb.ClosingPair(source_service_id=pair.source, target_service_id=pair.target, cycle_path=pair.path)
+            for pair in change.closing
+        ],
+        closing_pair_count=change.closing_count,
+    )
+
+
+def _cycles(cycles: Iterable[cycle_changes.Cycle]) -> list[pb.Cycle]:
+    return [pb.Cycle(members=cycle.members, size=cycle.size, cycle_path=cycle.path) for cycle in cycles]
+
+
+def _impact_change(change: impact_changes.ImpactChange) -> pb.ImpactChange:
+    return pb.ImpactChange(
+        service_id=change.name,
+        before=change.before,
+        after=change.after,
+        added_service_ids=change.added,
+        added_count=change.added_count,
+        removed_service_ids=change.removed,
+        removed_count=change.removed_count,
+    )
