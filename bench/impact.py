@@ -1,0 +1,154 @@
+"""Blast radius and shortest paths: against libraries, and as answers."""
+
+import asyncio
+import random
+from collections.abc import Iterator
+from itertools import islice
+
+import networkx as nx
+import rustworkx as rx
+
+from bench.figures import Figure, ratio, typical
+from bench.graphs import Edges, big100k, debian, seed5k
+from bench.handlers import FRESHNESS
+from bench.live import live_graph
+from bench.stage import Stage
+from bench.turns import Call, take_turns
+from depgraph.v1 import analysis_service_pb2 as pb
+from graphcore import DependencyGraph, EdgeFilter
+from graphcore.analysis.counting import counting_edges
+from graphcore.analysis.impact import Impact, impact_of
+from graphcore.analysis.paths import shortest_paths
+from server.rpc.impact_answer import impact_question, impacted
+from server.rpc.impact_parts import impact_parts
+
+IMPACT, PATHS = "impact", "paths"
+PART_BYTES = 1024 * 1024
+# Of calls that take long there are too few for ratios.
+PAIRS, FEW = 200, 20
+
+
+def impact(stage: Stage) -> Iterator[Figure]:
+    """What the failure of the service with most callers reaches."""
+    for edges in (seed5k(), big100k(), debian(stage.given)):
+        if edges is not None:
+            yield from _against_rustworkx(edges)
+    yield from _against_networkx(seed5k())
+    for edges in (big100k(), debian(stage.given)):
+        if edges is not None:
+            yield from _answers(edges)
+
+
+def _against_rustworkx(edges: Edges) -> Iterator[Figure]:
+    """Rustworkx tells who is upstream; ours tells hops, too, along four kinds of paths, and then order and paths."""
+    graph, hub = edges.graph(), _hub(edges)
+    counts, whole, theirs = take_turns(
+        lambda _: _found(graph, hub, ordered=False),
+        lambda _: _found(graph, hub, ordered=True),
+        lambda _: rx.ancestors(graph.digraph, hub),
+        pairs=FEW if edges.nodes > len(seed5k().pairs) else PAIRS,
+        warm_up=2,
+    )
+    what = f"{edges.name}, all {len(_found(graph, hub, ordered=False).nodes):,} callers of s{hub}"
+    if len(counts) >= PAIRS:
+        yield ratio(IMPACT, f"{what}: hops along four kinds of paths / rustworkx ancestors", counts, theirs)
+    yield typical(IMPACT, f"{what}: hops along four kinds of paths", counts, "ms")
+    yield typical(IMPACT, "  with order and paths", whole, "ms")
+    yield typical(IMPACT, "  rustworkx ancestors", theirs, "ms")
+
+
+def _against_networkx(edges: Edges) -> Iterator[Figure]:
+    graph, hub = edges.graph(), _hub(edges)
+    callers: nx.DiGraph[int] = nx.DiGraph((target, source) for source, target in edges.pairs)
+    ours, theirs = take_turns(
+        lambda _: _found(graph, hub, ordered=True),
+        lambda _: nx.single_source_shortest_path(callers, hub),
+        pairs=PAIRS,
+        warm_up=2,
+    )
+    what = f"{edges.name}, callers of s{hub} with paths"
+    yield ratio(IMPACT, f"{what}: ours / networkx single_source_shortest_path", ours, theirs)
+
+
+def _answers(edges: Edges) -> Iterator[Figure]:
+    """The whole answer: found while the graph stands still, then written part by part."""
+    graph, name = live_graph(edges), f"s{_hub(edges)}"
+    question = impact_question(pb.AnalyzeImpactRequest(service_id=name))
+    found = impacted(graph, question)
+
+    async def written() -> list[int]:
+        return [len(part) async for part in impact_parts(found, FRESHNESS, PART_BYTES)]
+
+    async def first() -> int:
+        return len(await anext(impact_parts(found, FRESHNESS, PART_BYTES)))
+
+    search, head, parts = take_turns(
+        lambda _: impacted(graph, question),
+        lambda _: asyncio.run(first()),
+        lambda _: asyncio.run(written()),
+        pairs=FEW,
+        warm_up=1,
+    )
+    sizes = asyncio.run(written())
+    what = f"{edges.name}, {len(found.services):,} services, {sum(sizes):,} bytes in {len(sizes)} parts"
+    yield typical(IMPACT, f"AnalyzeImpact, {what}: search, while changes wait", search, "ms")
+    yield typical(IMPACT, "  then until the first part", head, "ms")
+    yield typical(IMPACT, "  then until the last", parts, "ms")
+
+
+def paths(_: Stage) -> Iterator[Figure]:
+    """Between services drawn at random."""
+    for edges in (seed5k(), big100k()):
+        graph, ends = edges.graph(), _ends(edges)
+        for most in (1, 10, 100):
+            [taken] = take_turns(_ours(graph, ends, most), pairs=PAIRS, warm_up=5)
+            yield typical(PATHS, f"{edges.name}, first {most} of the shortest", taken, "ms")
+    yield from _against_libraries(seed5k(), 10)
+
+
+def _against_libraries(edges: Edges, most: int) -> Iterator[Figure]:
+    import igraph  # noqa: PLC0415 - only these measurements need it
+
+    ends, calls = _ends(edges), nx.DiGraph(edges.pairs)
+    peer = igraph.Graph(edges.nodes, edges.pairs, directed=True)
+    peers: dict[str, Call] = {
+        "igraph get_k_shortest_paths": lambda n: peer.get_k_shortest_paths(*ends[n % len(ends)], k=most),
+        "networkx shortest_simple_paths": lambda n: list(
+            islice(nx.shortest_simple_paths(calls, *ends[n % len(ends)]), most)
+        ),
+    }
+    for name, theirs in peers.items():
+        fast, slow = take_turns(_ours(edges.graph(), ends, most), theirs, pairs=PAIRS, warm_up=5)
+        yield ratio(PATHS, f"{edges.name}, first {most} of the shortest: ours / {name}", fast, slow)
+        yield typical(PATHS, f"  {name}", slow, "ms")
+
+
+def _ours(graph: DependencyGraph, ends: list[tuple[int, int]], most: int) -> Call:
+    """As ``FindPaths`` does it: which edges count is looked at each time."""
+
+    def call(number: int) -> None:
+        source, target = ends[number % len(ends)]
+        mask = counting_edges(graph, EdgeFilter())
+        found = shortest_paths(graph, f"s{source}", f"s{target}", mask, max_paths=most)
+        assert not found.truncated
+
+    return call
+
+
+def _found(graph: DependencyGraph, hub: int, *, ordered: bool) -> Impact:
+    return impact_of(graph, f"s{hub}", counting_edges(graph, EdgeFilter()), ordered=ordered)
+
+
+def _hub(edges: Edges) -> int:
+    callers = [0] * edges.nodes
+    for _, target in edges.pairs:
+        callers[target] += 1
+    return max(range(edges.nodes), key=callers.__getitem__)
+
+
+def _ends(edges: Edges) -> list[tuple[int, int]]:
+    """Pairs of services of which the first reaches the second."""
+    chooser, digraph = random.Random(6), rx.PyDiGraph()
+    digraph.extend_from_edge_list(edges.pairs)
+    largest = max(rx.strongly_connected_components(digraph), key=len)
+    return [(source, target) for source, target in (chooser.sample(largest, 2) for _ in range(PAIRS))]
