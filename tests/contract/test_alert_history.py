@@ -10,7 +10,7 @@ import pytest
 
 from depgraph.v1 import alert_service_pb2 as pb
 from depgraph.v1.types_pb2 import ALERT_STATUS_OPEN, ALERT_STATUS_RESOLVED, AlertStatus
-from server.config import Limits, Settings
+from server.config import DetectionSettings, Limits, Settings
 from tests.support.calls import Stubs, pages
 from tests.support.failures import failure_of
 
@@ -21,7 +21,9 @@ Told = tuple[str, str | None, str, str]
 @pytest.fixture
 def server_settings(database_url: str) -> Settings:
     limits = Limits(max_response_bytes=LIMIT)
-    return Settings(listen="127.0.0.1:0", database_url=database_url, limits=limits)
+    # Alerts are as the test writes them.
+    detection = DetectionSettings(enabled=False)
+    return Settings(listen="127.0.0.1:0", database_url=database_url, limits=limits, detection=detection)
 
 
 @pytest.fixture

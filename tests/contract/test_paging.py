@@ -13,7 +13,7 @@ from depgraph.v1 import catalog_service_pb2 as catalog
 from depgraph.v1 import dependency_service_pb2 as dependencies
 from depgraph.v1 import graph_service_pb2 as graph
 from depgraph.v1.types_pb2 import ALERT_STATUS_OPEN, CRITICALITY_LOW, Service
-from server.config import Limits, Settings
+from server.config import DetectionSettings, Limits, Settings
 from tests.support.calls import FRESH, Stubs, pages
 from tests.support.failures import failure_of
 
@@ -23,7 +23,9 @@ List = Callable[..., Awaitable[Any]]
 @pytest.fixture
 def server_settings(database_url: str) -> Settings:
     limits = Limits(max_response_bytes=100_000)
-    return Settings(listen="127.0.0.1:0", database_url=database_url, limits=limits)
+    # Alerts are as the test writes them.
+    detection = DetectionSettings(enabled=False)
+    return Settings(listen="127.0.0.1:0", database_url=database_url, limits=limits, detection=detection)
 
 
 @pytest.fixture
