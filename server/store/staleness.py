@@ -32,6 +32,7 @@ _JITTER = (0.9, 1.1)
 _STATEMENT_LIMIT = timedelta(seconds=30)
 _PING_EVERY = 5.0
 
+_SESSION = query("staleness_session")
 _CLOCK = query("staleness_clock")
 _PING = query("database_ping")
 _DUE_STALE, _MARK = query("staleness_due_stale"), query("staleness_mark")
@@ -123,6 +124,7 @@ class Sweeper:
             await self._runner.run_forever(self._sweep_forever)
 
     async def _sweep_forever(self, connection: RunnerConnection) -> None:
+        await connection.execute(_SESSION)
         while True:
             await self.sweep_once(connection)
             await self._pause(connection)

@@ -1,3 +1,7 @@
+-- name: staleness_session
+-- One processor is enough for what nobody waits for.
+SET max_parallel_workers_per_gather = 0;
+
 -- name: staleness_clock
 -- The database's time, which decides how old an observation is.
 SELECT clock_timestamp();
