@@ -12,6 +12,7 @@ from rich.table import Table
 
 from bench import (
     alerts,
+    audit,
     bulk,
     calls,
     component,
@@ -44,6 +45,8 @@ PARTS: dict[str, Callable[[Stage], Iterator[Figure]]] = {
     "effective": effective.measure,
     "impact": impact.impact,
     "paths": impact.paths,
+    "audit": audit.audit,
+    "drift": audit.drift,
     "warm": warm.measure,
     "memory": warm.memory,
     "fresh": feed.fresh,
