@@ -1,4 +1,4 @@
-"""Confidence that decays: the one reported is kept, and comes back when the dependency is observed again."""
+"""Confidence that decays; the one reported is kept beside it."""
 
 from server.store.migrations.scripts import run_script
 
