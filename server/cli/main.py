@@ -12,6 +12,7 @@ import typer
 from server.cli import (
     alerts,
     audit,
+    check,
     compiling,
     cuts,
     doctor,
@@ -62,6 +63,7 @@ app.add_typer(migrate.app, name="migrate")
 app.command("import")(importing.import_graph)
 app.command("show")(show.show)
 app.add_typer(alerts.app, name="alerts")
+app.command("check")(check.check)
 app.command("cuts")(cuts.cuts)
 app.command("impact")(impact.impact)
 app.command("paths")(paths.paths)
@@ -75,7 +77,7 @@ app.command("compile")(compiling.compile_kernels)
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command line: 0 = done, 1 = failed, 2 = misused, 130 = interrupted. Failures are one line on stderr."""
+    """Run one command line: 0 = done, 1 = failed, 2 = misused, 3 = ``check`` says no, 130 = interrupted. Failures are one line on stderr."""
     _never_fail_to_print()
     try:
         return int(app(list(arguments), prog_name="depgraph", standalone_mode=False) or 0)

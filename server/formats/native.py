@@ -9,7 +9,8 @@ from server.formats.documents import json_document
 from server.formats.problems import FormatError
 
 # Lone surrogates are a UnicodeEncodeError, which is a ValueError; some well-known types raise one themselves.
-_NOT_A_MESSAGE = (ParseError, ValueError, RecursionError)
+NOT_A_MESSAGE = (ParseError, ValueError, RecursionError)
+"""What is raised for JSON that is no such message."""
 
 
 def read_native(raw: bytes) -> list[IngestGraphRequest]:
@@ -18,22 +19,29 @@ def read_native(raw: bytes) -> list[IngestGraphRequest]:
 
     Whether their values are sound is for the server to say.
     """
-    document = json_document(raw)
+    return [report_of(where, entry) for where, entry in entries_of(json_document(raw))]
+
+
+def entries_of(document: Any) -> list[tuple[str, dict[str, Any]]]:
+    """List the reports that a document holds as they are written, each with what to call it; ``FormatError`` for a document that is no such thing."""
     if isinstance(document, dict):
-        return [_report("the report", document)]
+        return [("the report", document)]
     if not isinstance(document, list):
         raise FormatError(
             'not a graph: expected {"discovery_source", "nodes", "edges"} or a list of such reports'
         )
-    return [_report(f"report {index}", entry) for index, entry in enumerate(document)]
+    entries = [(f"report {index}", entry) for index, entry in enumerate(document)]
+    for where, entry in entries:
+        if not isinstance(entry, dict):
+            raise FormatError(f"{where}: expected an object with discovery_source, nodes and edges")
+    return entries
 
 
-def _report(where: str, entry: Any) -> IngestGraphRequest:
-    if not isinstance(entry, dict):
-        raise FormatError(f"{where}: expected an object with discovery_source, nodes and edges")
+def report_of(where: str, entry: dict[str, Any]) -> IngestGraphRequest:
+    """Read one report; ``FormatError`` names the node or edge that is none."""
     try:
         return _parsed(entry)
-    except _NOT_A_MESSAGE as error:
+    except NOT_A_MESSAGE as error:
         raise FormatError(f"{where}{_place(entry)}: {error}") from None
 
 
@@ -48,6 +56,6 @@ def _place(entry: dict[str, Any]) -> str:
         for index, item in enumerate(items if isinstance(items, list) else ()):
             try:
                 _parsed({field: [item]})
-            except _NOT_A_MESSAGE:
+            except NOT_A_MESSAGE:
                 return f", {field}[{index}]"
     return ""

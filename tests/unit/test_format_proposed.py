@@ -1,0 +1,77 @@
+"""No I/O: files that propose a change."""
+
+import gzip
+import json
+from typing import Any
+
+import pytest
+
+from depgraph.v1.analysis_service_pb2 import CheckChangeRequest
+from depgraph.v1.types_pb2 import (
+    DISCOVERY_SOURCE_KUBERNETES,
+    DISCOVERY_SOURCE_MANUAL,
+    DISCOVERY_SOURCE_UNSPECIFIED,
+)
+from server.formats.problems import FormatError
+from server.formats.proposed import read_proposed
+
+EDGE = {
+    "source_service_id": "a",
+    "target_service_id": "b",
+    "communication_mode": "COMMUNICATION_MODE_SYNC",
+}
+KEY = {"source_service_id": "b", "target_service_id": "a"}
+
+
+def read(document: Any) -> CheckChangeRequest:
+    return read_proposed(json.dumps(document).encode())
+
+
+def test_edges_are_added_by_the_source_of_their_report() -> None:
+    change = read({"discovery_source": "DISCOVERY_SOURCE_KUBERNETES", "edges": [EDGE], "nodes": []})
+    [edge] = change.added
+    assert (edge.source_service_id, edge.target_service_id) == ("a", "b")
+    assert edge.discovery_source == DISCOVERY_SOURCE_KUBERNETES
+    assert list(change.removed) == []
+
+
+def test_keys_are_removed_of_every_source_unless_they_name_one() -> None:
+    named = {**KEY, "discoverySource": "DISCOVERY_SOURCE_MANUAL"}
+    change = read({"discovery_source": "DISCOVERY_SOURCE_KUBERNETES", "removed": [KEY, named]})
+    assert [key.discovery_source for key in change.removed] == [
+        DISCOVERY_SOURCE_UNSPECIFIED,
+        DISCOVERY_SOURCE_MANUAL,
+    ]
+
+
+def test_several_reports_are_one_change_in_their_order() -> None:
+    change = read([{"edges": [EDGE]}, {"removed": [KEY]}, {"edges": [{**EDGE, "target_service_id": "c"}]}])
+    assert [edge.target_service_id for edge in change.added] == ["b", "c"]
+    assert len(change.removed) == 1
+
+
+def test_gzip_is_read_too() -> None:
+    document = {"edges": [EDGE]}
+    assert read_proposed(gzip.compress(json.dumps(document).encode())) == read(document)
+
+
+@pytest.mark.parametrize(
+    ("document", "place"),
+    [
+        ({"removed": [KEY, {"source": "a"}]}, "the report, removed[1]: "),
+        ([{}, {"removed": [7]}], "report 1, removed[0]: expected an object"),
+        ({"removed": KEY}, "the report: removed is not a list"),
+        ({"edges": [EDGE, {"target": "b"}]}, "the report, edges[1]: "),
+        ({"edges": [EDGE], "deleted": []}, "the report: "),
+        (
+            {"discovery_source": 1, "edges": [EDGE, {**EDGE, "discovery_source": 3}]},
+            "the report, edges[1]: discovery_source is not the report's",
+        ),
+        ([[]], "report 0: expected an object"),
+        ("a>b", "not a graph"),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_place(document: Any, place: str) -> None:
+    with pytest.raises(FormatError) as caught:
+        read(document)
+    assert str(caught.value).startswith(place)
