@@ -34,6 +34,9 @@ from graphcore.kernels.walking import passes
 MANUAL_BIT, OTEL_BIT, MESH_BIT = 32, 64, 256
 """``EdgeFlag.MANUAL``, ``OTEL_SERVICE_GRAPH`` and ``SERVICE_MESH`` as plain numbers."""
 
+SLOTS_AN_EDGE = 16
+"""How many slots of a segment may be looked at for each edge that is looked for in it."""
+
 
 @kernel("int64(float64)")
 def level_of(floor: float) -> int:
@@ -114,8 +117,69 @@ def mark_effective(
     return count
 
 
+@kernel("int64(int32[:, ::1], int32[::1], int64, int64)", nogil=False)
+def run_end(edges: Any, chosen: Any, begin: int, column: int) -> int:
+    """Return where the edges from ``chosen[begin]`` on end that have the same SOURCE or TARGET."""
+    node = edges[chosen[begin], column]
+    end = begin + 1
+    while end < len(chosen) and edges[chosen[end], column] == node:
+        end += 1
+    return end
+
+
 @kernel(
-    "int64(int32[:, ::1], int32[:, ::1], int32[:, ::1], float64[::1], int32[::1], int32[::1], int64[::1], int64, boolean, float64)"
+    "int64(int32[:, ::1], int32[:, ::1], int32[:, ::1], float64[::1], int32[::1], int32[::1], int32[::1], int64[::1], int64, int64, int64, int64, boolean, int64, float64)"
+)
+def gather_segment(
+    nodes: Any,
+    pool: Any,
+    edges: Any,
+    confidence: Any,
+    chosen: Any,
+    places: Any,
+    found: Any,
+    starts: Any,
+    begin: int,
+    end: int,
+    side: int,
+    unheard: int,
+    whole: bool,
+    level: int,
+    floor: float,
+) -> int:
+    """
+    Gather the edges beside ``chosen[begin:end]``, all of one node, out of its segment; returns how many there are with those before.
+
+    ``places`` is, by neighbour, first the pair's number, then where its next edge goes, both + 1; all zero before and afterwards.
+    """
+    near, far = (SOURCE, TARGET) if side == OUT else (TARGET, SOURCE)
+    node = edges[chosen[begin], near]
+    first = nodes[node, side + START]
+    last = first + nodes[node, side + (COUNT if whole else FRESH)]
+    for pair in range(begin, end):
+        places[edges[chosen[pair], far]] = pair + 1
+        starts[pair + 1] = 0
+    for slot in range(first, last):
+        place = places[pool[NEIGHBOUR, slot]]
+        if place > 0 and passes(pool, confidence, slot, unheard, level, floor):
+            starts[place] += 1
+    for pair in range(begin, end):
+        places[edges[chosen[pair], far]] = starts[pair] + 1
+        starts[pair + 1] += starts[pair]
+    for slot in range(first, last):
+        neighbour = pool[NEIGHBOUR, slot]
+        place = places[neighbour]
+        if place > 0 and passes(pool, confidence, slot, unheard, level, floor):
+            places[neighbour] = place + 1
+            if place <= len(found):
+                found[place - 1] = pool[EDGE, slot]
+    for pair in range(begin, end):
+        places[edges[chosen[pair], far]] = 0
+    return int(starts[end])
+
+
+@kernel(
+    "int64(int32[:, ::1], int32[:, ::1], int32[:, ::1], float64[::1], int32[::1], int32[::1], int32[::1], int64[::1], int64, boolean, float64)"
 )
 def gather_parallel(
     nodes: Any,
@@ -123,6 +187,7 @@ def gather_parallel(
     edges: Any,
     confidence: Any,
     chosen: Any,
+    places: Any,
     found: Any,
     starts: Any,
     unheard: int,
@@ -132,24 +197,57 @@ def gather_parallel(
     """
     Gather the edges that take part beside each of ``chosen``, itself included: those of ``chosen[i]`` in ``found`` from ``starts[i]`` to ``starts[i + 1]``.
 
-    Returns how many there are; those that ``found`` has no room for are counted and not written. Looks through the shorter one of the two segments that hold a
-    pair's edges, so that neither hub of many services makes it slow.
+    No two of ``chosen`` may be of one pair; ``places`` has room for every node and is all zero. Returns how many edges there are; those that ``found`` has no room for are not
+    written. Edges that follow each other and share a node, as walks leave them, are looked for in its segment at once; where that is too long for so few, each is looked for in the shorter
+    one of the two segments that hold it. So a hub of many services makes nothing slow.
     """
     part = COUNT if whole else FRESH
     level = level_of(floor)
-    tail = 0
-    for place in range(len(chosen)):
-        starts[place] = tail
-        source, target = edges[chosen[place], SOURCE], edges[chosen[place], TARGET]
-        side, node, other = OUT, source, target
-        if nodes[target, IN + part] < nodes[source, OUT + part]:
-            side, node, other = IN, target, source
-        first = nodes[node, side + START]
-        for slot in range(first, first + nodes[node, side + part]):
-            if pool[NEIGHBOUR, slot] != other or not passes(pool, confidence, slot, unheard, level, floor):
-                continue
-            if tail < len(found):
-                found[tail] = pool[EDGE, slot]
-            tail += 1
-    starts[len(chosen)] = tail
-    return tail
+    begin = 0
+    starts[0] = 0
+    while begin < len(chosen):
+        side, column, end = OUT, SOURCE, run_end(edges, chosen, begin, SOURCE)
+        if end == begin + 1:
+            side, column, end = IN, TARGET, run_end(edges, chosen, begin, TARGET)
+        if nodes[edges[chosen[begin], column], side + part] <= SLOTS_AN_EDGE * (end - begin):
+            gather_segment(
+                nodes,
+                pool,
+                edges,
+                confidence,
+                chosen,
+                places,
+                found,
+                starts,
+                begin,
+                end,
+                side,
+                unheard,
+                whole,
+                level,
+                floor,
+            )
+            begin = end
+        while begin < end:
+            edge = chosen[begin]
+            outwards = nodes[edges[edge, SOURCE], OUT + part] <= nodes[edges[edge, TARGET], IN + part]
+            side = OUT if outwards else IN
+            gather_segment(
+                nodes,
+                pool,
+                edges,
+                confidence,
+                chosen,
+                places,
+                found,
+                starts,
+                begin,
+                begin + 1,
+                side,
+                unheard,
+                whole,
+                level,
+                floor,
+            )
+            begin += 1
+    return int(starts[len(chosen)])

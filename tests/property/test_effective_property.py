@@ -55,7 +55,7 @@ def keys(graph: DependencyGraph, edges: NDArray[np.int32]) -> set[UUID]:
     return set(found)
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(tables_and_start(), DIRECTIONS, DEPTHS, filters())
 def test_a_walk_finds_what_a_plain_search_over_leading_edges_finds(
     rows_and_start: tuple[Tables, UUID], direction: Direction, max_depth: int, chosen: PlainFilter
@@ -74,7 +74,7 @@ def test_a_walk_finds_what_a_plain_search_over_leading_edges_finds(
     assert not len(bare.edges)
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(tables_and_start(), DIRECTIONS, DEPTHS, filters(), st.integers(1, 6))
 def test_a_limit_keeps_the_head_of_the_order_and_the_pairs_within(
     rows_and_start: tuple[Tables, UUID], direction: Direction, max_depth: int, chosen: PlainFilter, limit: int
@@ -90,7 +90,7 @@ def test_a_limit_keeps_the_head_of_the_order_and_the_pairs_within(
     assert keys(graph, cut.edges) == oracle.edges_within(rows, expected.edges, within)
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(crowded_tables(), filters())
 def test_one_edge_of_each_pair_leads_and_all_that_take_part_are_found_beside_it(
     rows: Tables, chosen: PlainFilter
@@ -109,7 +109,7 @@ def test_one_edge_of_each_pair_leads_and_all_that_take_part_are_found_beside_it(
         assert beside == {other.key for other in expected[edge.source, edge.target]}
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(tables_and_start(), DIRECTIONS, filters())
 def test_plain_walks_are_as_they_were_after_walks_over_pairs(
     rows_and_start: tuple[Tables, UUID], direction: Direction, chosen: PlainFilter

@@ -137,7 +137,7 @@ rows = st.lists(dependencies, min_size=1, max_size=5).map(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(rows)
 def test_merging_is_what_dictionaries_say(drawn: list[Dependency]) -> None:
     expected = effective_of(drawn)
