@@ -17,6 +17,7 @@ from server.store.queries import query
 
 MOST_MEMBERS = 1_000
 """How many members of a component an alert shows; ``size`` tells how many there are."""
+_MOST_MEMBERS_OF_PAGE = 100_000
 
 _GET = query("alert_get")
 _PAGE = query("alerts_page")
@@ -39,15 +40,20 @@ class AlertRepository:
         return await self._database.read(lambda connection: _get(connection, key))
 
     async def page(self, chosen: AlertFilter, size: int, after: PageKey | None) -> Page[Alert]:
-        """At most ``size`` alerts, latest detected first: the page key's ``created_at`` is the time of detection."""
+        """
+        At most ``size`` alerts, latest detected first: the page key's ``created_at`` is the time of detection.
+
+        The page ends where it has members enough for an answer: O(100,000), however many components were large.
+        """
         detected_at, last_id = after or (None, None)
-        arguments = [detected_at, last_id, chosen.status, size + 1, MOST_MEMBERS]
+        arguments = [detected_at, last_id, chosen.status, size + 1, MOST_MEMBERS, _MOST_MEMBERS_OF_PAGE]
         if chosen.service_id is None:
             records = await self._database.fetch(_PAGE, *arguments)
         else:
             records = await self._database.fetch(_PAGE_OF_SERVICE, *arguments, chosen.service_id)
         alerts = [_alert(record) for record in records]
-        return cut_page(alerts, size, lambda alert: PageKey(alert.detected_at, alert.id))
+        whole = sum(record["names"] is not None for record in records)
+        return cut_page(alerts, min(size, whole), lambda alert: PageKey(alert.detected_at, alert.id))
 
     async def events(self, key: UUID, size: int, after: EventKey | None) -> EventPage:
         """
@@ -117,7 +123,7 @@ async def _get(connection: Connection, key: UUID) -> Alert:
 
 
 def _alert(record: asyncpg.Record) -> Alert:
-    return Alert(*record)._replace(cycle_path=_path(record), members=tuple(record["names"]))
+    return Alert(*record)._replace(cycle_path=_path(record), members=tuple(record["names"] or ()))
 
 
 def _event(record: asyncpg.Record) -> AlertEvent:

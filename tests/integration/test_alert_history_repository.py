@@ -9,6 +9,7 @@ import pytest
 
 from server.domain.alerts import Alert, AlertEvent, AlertFilter, EventKey
 from server.domain.errors import AlertNotFoundError, AlertResolvedError
+from server.store import alerts
 from server.store.alerts import MOST_MEMBERS, AlertRepository
 from server.store.database import Database
 from tests.support.pages import every_row
@@ -92,6 +93,29 @@ async def test_an_alert_shows_its_first_thousand_members(
 
     assert alert.members == tuple(names[:MOST_MEMBERS])
     assert alert.size == len(names)
+
+
+@pytest.mark.parametrize(("most", "sizes"), [(1, [1] * 5), (5, [1, 2, 2]), (11, [2, 3]), (100, [5])])
+async def test_a_page_ends_where_it_has_members_enough(
+    repository: AlertRepository,
+    connection: asyncpg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+    most: int,
+    sizes: list[int],
+) -> None:
+    monkeypatch.setattr(alerts, "_MOST_MEMBERS_OF_PAGE", most)
+    for path, members in (("ab", "abcd"), ("cd", "cd"), ("ef", "efgh"), ("gh", "gh"), ("ij", "abcdefghij")):
+        await detect(connection, path, *members)
+
+    pages = [await repository.page(AlertFilter(), 10, None)]
+    while pages[-1].next is not None:
+        pages.append(await repository.page(AlertFilter(), 10, pages[-1].next))
+
+    assert [len(page.rows) for page in pages] == sizes
+    assert [alert.size for page in pages for alert in page.rows] == [10, 2, 4, 2, 4]
+    assert all(len(alert.members) == alert.size for page in pages for alert in page.rows)
+    of_c = await repository.page(AlertFilter(service_id="c"), 10, None)
+    assert [alert.size for alert in of_c.rows] == [10, 2, 4][: 1 if most < 10 else 2 if most < 12 else 3]
 
 
 async def test_an_alert_that_somebody_made_has_no_members(repository: AlertRepository) -> None:

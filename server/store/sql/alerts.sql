@@ -25,7 +25,8 @@ CROSS JOIN LATERAL (
 WHERE a.id = $1;
 
 -- name: alerts_page
--- Latest detected first, after the key ($1, $2); a NULL status ($3) matches all. $5 members each.
+-- Latest detected first, after the key ($1, $2); a NULL status ($3) matches all. At most $5 members each, and NULL instead of
+-- them once those before are $6 or more.
 WITH listed AS (
     SELECT a.*
     FROM public.circular_dependency_alerts AS a
@@ -49,29 +50,38 @@ SELECT
     a.is_present,
     a.updated_at,
     m.names
-FROM listed AS a
+FROM (
+    SELECT
+        l.*,
+        sum(least(l.size, $5)) OVER (ORDER BY l.detected_at DESC, l.id DESC) - least(l.size, $5) AS names_before
+    FROM listed AS l
+) AS a
 CROSS JOIN LATERAL (
-    SELECT ARRAY(
-        SELECT e.service_id
-        FROM public.circular_dependency_alert_members AS e
-        WHERE e.alert_id = a.id
-        ORDER BY e.service_id
-        LIMIT $5
-    ) AS names
+    SELECT
+        CASE
+            WHEN a.names_before < $6
+                THEN ARRAY(
+                    SELECT e.service_id
+                    FROM public.circular_dependency_alert_members AS e
+                    WHERE e.alert_id = a.id
+                    ORDER BY e.service_id
+                    LIMIT $5
+                )
+        END AS names
 ) AS m
 ORDER BY a.detected_at DESC, a.id DESC;
 
 -- name: alerts_page_of_service
--- The same page, of the alerts of one service ($6): a member of the component, or on a cycle that detection does not keep.
+-- The same page, of the alerts of one service ($7): a member of the component, or on a cycle that detection does not keep.
 WITH concerned AS (
     SELECT e.alert_id AS id
     FROM public.circular_dependency_alert_members AS e
-    WHERE e.service_id = $6::text
+    WHERE e.service_id = $7::text
     UNION
     SELECT a.id
     FROM public.circular_dependency_alerts AS a
     WHERE NOT a.detected
-        AND a.cycle_path @> jsonb_build_array($6::text)
+        AND a.cycle_path @> jsonb_build_array($7::text)
 ),
 listed AS (
     SELECT a.*
@@ -97,15 +107,24 @@ SELECT
     a.is_present,
     a.updated_at,
     m.names
-FROM listed AS a
+FROM (
+    SELECT
+        l.*,
+        sum(least(l.size, $5)) OVER (ORDER BY l.detected_at DESC, l.id DESC) - least(l.size, $5) AS names_before
+    FROM listed AS l
+) AS a
 CROSS JOIN LATERAL (
-    SELECT ARRAY(
-        SELECT e.service_id
-        FROM public.circular_dependency_alert_members AS e
-        WHERE e.alert_id = a.id
-        ORDER BY e.service_id
-        LIMIT $5
-    ) AS names
+    SELECT
+        CASE
+            WHEN a.names_before < $6
+                THEN ARRAY(
+                    SELECT e.service_id
+                    FROM public.circular_dependency_alert_members AS e
+                    WHERE e.alert_id = a.id
+                    ORDER BY e.service_id
+                    LIMIT $5
+                )
+        END AS names
 ) AS m
 ORDER BY a.detected_at DESC, a.id DESC;
 
