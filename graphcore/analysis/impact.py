@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from graphcore.analysis.names import NameOrder
 from graphcore.flags import EdgeFlag
 from graphcore.graph import DependencyGraph
 from graphcore.kernels import upstream
@@ -22,8 +23,8 @@ DEGRADED = int(EdgeFlag.HARD | EdgeFlag.DEGRADED)
 SYNC = int(EdgeFlag.SYNC)
 _ANY = 0
 _NO_NODE = -1
-# Names written into an array in one go, while no other thread runs.
-_NAMES_A_BREATH = 2_048
+# So many names are sorted by themselves in a millisecond; of more, the order of all services is made, which lets other threads run.
+_FEW = 4_096
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,20 +94,11 @@ def _steps(
 def _by_hops_and_name(
     graph: DependencyGraph, nodes: NDArray[np.int32], hops: NDArray[np.int32]
 ) -> NDArray[np.int32]:
-    """Sort nodes that are in the order of their hops by name within each distance."""
-    by_name = nodes[np.argsort(_names(graph, nodes), kind="stable")]
+    """Sort nodes by hops, and by name within each distance."""
+    if len(nodes) <= _FEW:
+        records = graph.digraph
+        names = sorted(nodes.tolist(), key=lambda node: records[node].name)
+        by_name = np.array(names, np.int32)
+    else:
+        by_name = nodes[np.argsort(NameOrder.of(graph).rank[nodes])]
     return by_name[np.argsort(hops[by_name], kind="stable")]
-
-
-def _names(graph: DependencyGraph, nodes: NDArray[np.int32]) -> NDArray[np.bytes_]:
-    """
-    Give names as an array of bytes, whose order is that of code points.
-
-    Sorting such an array lets other threads run, where sorting a list of strings would hold them up for tens of milliseconds.
-    """
-    records = graph.digraph
-    names = [records[node].name.encode("utf-8", "surrogatepass") for node in nodes.tolist()]
-    column = np.zeros(len(names), f"S{max(map(len, names), default=1) or 1}")
-    for begin in range(0, len(names), _NAMES_A_BREATH):
-        column[begin : begin + _NAMES_A_BREATH] = names[begin : begin + _NAMES_A_BREATH]
-    return column

@@ -47,7 +47,7 @@ def distances(callers: "nx.DiGraph[str]", start: str, max_hops: int) -> dict[str
     return found
 
 
-@settings(max_examples=200)
+@settings(max_examples=70)
 @given(questions(), BOUNDS)
 def test_impact_is_a_search_against_the_calls_and_so_is_each_variant(
     question: tuple[Tables, str, PlainFilter], max_hops: int
@@ -67,7 +67,7 @@ def test_impact_is_a_search_against_the_calls_and_so_is_each_variant(
     assert len(set(names)) == len(names)
 
 
-@settings(max_examples=150)
+@settings(max_examples=50)
 @given(questions(), BOUNDS)
 def test_services_stand_by_hops_and_name_and_their_paths_are_the_first_of_the_shortest(
     question: tuple[Tables, str, PlainFilter], max_hops: int
@@ -88,7 +88,7 @@ def test_services_stand_by_hops_and_name_and_their_paths_are_the_first_of_the_sh
         assert [*path, start] == min(nx.all_shortest_paths(calls, name, start))
 
 
-@settings(max_examples=150)
+@settings(max_examples=50)
 @given(tables(max_services=6, max_edges=16), filters(), BOUNDS)
 def test_the_strongest_of_all_paths_is_as_strong_as_its_weakest_dependency(
     rows: Tables, chosen: PlainFilter, max_hops: int
@@ -110,7 +110,7 @@ def test_the_strongest_of_all_paths_is_as_strong_as_its_weakest_dependency(
         assert told == expected
 
 
-@settings(max_examples=50)
+@settings(max_examples=20)
 @given(questions(), BOUNDS)
 def test_leaving_the_order_out_finds_the_same(
     question: tuple[Tables, str, PlainFilter], max_hops: int

@@ -35,7 +35,7 @@ def named(graph: DependencyGraph, found: ShortestPaths) -> list[list[str]]:
     return [[graph.digraph[node].name for node in path] for path in found.paths]
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(questions(), filters(), st.integers(1, 12), st.integers(0, 6))
 def test_paths_are_the_first_of_all_simple_ones_by_hops_and_names(
     question: tuple[Tables, str, str], chosen: PlainFilter, max_paths: int, max_hops: int
@@ -51,7 +51,7 @@ def test_paths_are_the_first_of_all_simple_ones_by_hops_and_names(
     assert not found.truncated
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(questions(max_services=14), st.integers(1, 40))
 def test_paths_are_as_long_as_those_of_networkx(question: tuple[Tables, str, str], max_paths: int) -> None:
     rows, source, target = question
@@ -70,7 +70,7 @@ def test_paths_are_as_long_as_those_of_networkx(question: tuple[Tables, str, str
         assert nx.is_simple_path(calls, path)
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(questions(), st.integers(1, 12), st.integers(1, 4_000))
 def test_a_search_that_ends_early_has_the_first_paths_and_says_that_it_did(
     question: tuple[Tables, str, str], max_paths: int, max_effort: int

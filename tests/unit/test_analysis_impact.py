@@ -34,6 +34,13 @@ def test_names_of_every_kind_are_sorted_by_code_point(names: set[str]) -> None:
     assert [graph.digraph[node].name for node in found.nodes.tolist()] == sorted(names - {"hub"})
 
 
+def test_very_many_names_are_sorted_as_few_are() -> None:
+    names = [f"{place * 7919 % 10_007:x}" for place in range(5_000)]
+    graph = callers_of_hub(names)
+    found = impact_of(graph, "hub", counting_edges(graph, EdgeFilter()))
+    assert [graph.digraph[node].name for node in found.nodes.tolist()] == sorted(names)
+
+
 def test_the_scratch_space_of_walks_is_left_alone() -> None:
     graph = callers_of_hub(["a", "b"])
     before = graph.index.walks.rows.copy()
