@@ -21,6 +21,9 @@ MEMBERS, PAIRS = 1_000, 10
 WAYS_WORK = 20_000_000
 """How many services and calls may be looked at for cycles through closing pairs: a tenth of a second."""
 
+AT_FULL_BUDGET = 10
+"""How many searches for shortest cycles may each take as long as one alone; more share what these would take."""
+
 _NOBODY: Numbers = np.empty(0, np.int32)
 
 
@@ -79,28 +82,29 @@ def cycle_changes(
 
     O(V + E) and what shortest cycles cost (``graphcore.analysis.cycles``).
     """
-    ways = _Ways(numbering, after)
     closing = gained[:, after.strong.is_inside(gained)]
     opened = lost[:, before.strong.is_inside(lost)]
     pairs: dict[int, list[int]] = {}
     for place, component in enumerate(after.strong.group[closing[0]].tolist()):
         pairs.setdefault(component, []).append(place)
-    told = _Told(numbering, before, after)
-    changes = []
+    found = []
     for cluster in _clusters(before.strong, after.strong, before.strong.group[opened[0]].tolist(), pairs):
         own = closing[:, [place for component in cluster.after for place in pairs.get(component, ())]]
         kind = cluster.kind(before.strong, after.strong, adds=own.shape[1] > 0)
-        if kind is None:
-            continue
-        changes.append(
-            CycleChange(
-                kind,
-                told.cycles(cluster, is_after=False),
-                told.cycles(cluster, is_after=True),
-                ways.through(own),
-                own.shape[1],
-            )
+        if kind is not None:
+            found.append((kind, cluster, own))
+    cycles = sum(len(cluster.before) + len(cluster.after) for _, cluster, _ in found)
+    told, ways = _Told(numbering, before, after, cycles), _Ways(numbering, after)
+    changes = [
+        CycleChange(
+            kind,
+            told.cycles(cluster, is_after=False),
+            told.cycles(cluster, is_after=True),
+            ways.through(own),
+            own.shape[1],
         )
+        for kind, cluster, own in found
+    ]
     return sorted(changes, key=_rank)
 
 
@@ -160,9 +164,11 @@ def _clusters(
 class _Told:
     """Tells cycles by name."""
 
-    def __init__(self, numbering: Numbering, before: Snapshot, after: Snapshot) -> None:
+    def __init__(self, numbering: Numbering, before: Snapshot, after: Snapshot, count: int) -> None:
         self._numbering = numbering
         self._snapshots = (before, after)
+        self._share = max(count // AT_FULL_BUDGET, 1)
+        self._number_of: Numbers = np.full(len(numbering), -1, np.int32)
         self._sorted: dict[tuple[int, int], Numbers] = {}
 
     def cycles(self, cluster: _Cluster, *, is_after: bool) -> tuple[Cycle, ...]:
@@ -178,8 +184,8 @@ class _Told:
         if members is None:
             members = self._numbering.sorted(strong.members(component))
             self._sorted[id(strong), component] = members
-        calls = snapshot.calls.among(members)
-        path = shortest_cycle_of(calls.start, calls.target) or []
+        calls = snapshot.calls.among(members, self._number_of)
+        path = shortest_cycle_of(calls.start, calls.target, share=self._share) or []
         names = self._numbering.names
         return Cycle(tuple(names(members[:MEMBERS])), len(members), tuple(names(members[path])))
 

@@ -38,9 +38,13 @@ def shortest_cycle(
 
 
 def shortest_cycle_of(
-    start: Numbers, target: Numbers, *, shorter_than: int | None = None
+    start: Numbers, target: Numbers, *, shorter_than: int | None = None, share: int = 1
 ) -> list[int] | None:
-    """Find a shortest cycle of numbered nodes, in rows as of ``Calls``, as ``shortest_cycle`` does: the numbers are the order of the names."""
+    """
+    Find a shortest cycle of numbered nodes, in rows as of ``Calls``, as ``shortest_cycle`` does: the numbers are the order of the names.
+
+    ``share``: how many searches have one budget between them.
+    """
     count = len(start) - 1
     longest = count if shorter_than is None else min(count, shorter_than - 1)
     back = callers(start, target)
@@ -54,7 +58,7 @@ def shortest_cycle_of(
         np.empty((kernels.WORK_ROWS, count), np.int32),
         cycle,
         longest,
-        BUDGET_COMPILED if is_compiled else BUDGET_PLAIN,
+        (BUDGET_COMPILED if is_compiled else BUDGET_PLAIN) // share,
     )
     return cycle[:length].tolist() if length else None
 

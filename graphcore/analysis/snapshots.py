@@ -44,13 +44,13 @@ class CallRows:
         count = rows.edit_rows.run(self.start, self.target, lost, gained, mark, start, target)
         return CallRows(start, target[:count])
 
-    def among(self, chosen: Numbers) -> "CallRows":
-        """Copy the calls between some services, numbered in their order. O(V + their calls)."""
-        number_of = np.full(len(self), -1, np.int32)
+    def among(self, chosen: Numbers, number_of: Numbers) -> "CallRows":
+        """Copy the calls between some services, numbered in their order. ``number_of`` is -1 for every service, before and after. O(their calls)."""
         number_of[chosen] = np.arange(len(chosen), dtype=np.int32)
         start = np.empty(len(chosen) + 1, np.int32)
         target = np.empty(int((self.start[chosen + 1] - self.start[chosen]).sum()), np.int32)
         count = rows.choose_rows.run(self.start, self.target, chosen, number_of, start, target)
+        number_of[chosen] = -1
         return CallRows(start, target[:count])
 
     def downstream(self, seeds: Numbers) -> tuple[Numbers, NDArray[np.uint8]]:
