@@ -463,8 +463,8 @@ class Cut(_message.Message):
     action: Global___CutAction.ValueType
     """action that makes the cut."""
     cost: _builtins.float
-    """cost of the cut: the sum over its dependencies, each from 0.01 (asynchronous, soft, hardly certain) to 1 (a certain, hard, synchronous call that
-    somebody declared).
+    """cost of the cut: the sum over its dependencies, each from 0.01 (asynchronous, soft, seen in traces, of no confidence) to 1 (a certain, hard, synchronous
+    call that somebody declared).
     """
     @_builtins.property
     def dependencies(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Dependency]:
@@ -472,7 +472,9 @@ class Cut(_message.Message):
 
     @_builtins.property
     def cycle_path(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """cycle_path is a shortest cycle that this cut alone breaks, in call order from its smallest name on."""
+        """cycle_path is a shortest cycle that this cut alone breaks, in call order from its smallest name on. Empty where finding it would take too long, which
+        takes tens of thousands of services.
+        """
 
     def __init__(
         self,
@@ -513,7 +515,9 @@ class SuggestCutsResponse(_message.Message):
 
     @_builtins.property
     def cuts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Cut]:
-        """cuts, cheapest first; without their dependencies no cycle is left among the members. Each of them is needed. Empty when there is no cycle."""
+        """cuts, cheapest first, then by source and target; without their dependencies no cycle is left among the members. Each with a cycle_path is needed. Empty when
+        there is no cycle. RESPONSE_TOO_LARGE when there are too many.
+        """
 
     @_builtins.property
     def freshness(self) -> _types_pb2.Freshness:

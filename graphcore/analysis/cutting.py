@@ -14,8 +14,13 @@ from graphcore.kernels.cuts.layout import CHANCE, COUNTERS, WORK
 EXACT_SIZE = 15
 """Up to so many services the cheapest cuts are found: half a million steps."""
 
-WORK_COMPILED, WORK_PLAIN = 8_000_000, 100_000
-"""How many visits of pairs the search for better orders may make, and that for cuts that are not needed: two tenths of a second each."""
+WORK_COMPILED, WORK_PLAIN = 20_000_000, 100_000
+"""
+How many visits of pairs the search for better orders may make, and that for cuts that are not needed, and that for ways back: a quarter of a second each on
+a core of its own. Of more than ``MOST_AT_HAND`` pairs fewer visits, for each of them waits for memory.
+"""
+
+MOST_AT_HAND = 200_000
 
 TRIES = 2_000
 """After so many disturbances in a row that led to nothing better the search ends."""
@@ -51,7 +56,7 @@ class Cutting:
         pairs, count = self.pairs, self.pairs.count
         kept = _kept(pairs, self.key)
         search, path = np.zeros((witness.SEARCH_ROWS, count), np.int32), np.empty(count, np.int32)
-        counters = _counters(witness.way_back)
+        counters = _counters(pairs, witness.way_back)
         steps = MOST_STEPS
         for stamp, cut in enumerate(self.cuts.tolist(), 1):
             if counters[WORK] <= 0 or steps <= 0:
@@ -91,13 +96,13 @@ def _cheap_order(pairs: Pairs) -> NDArray[np.float64]:
     room, value = np.empty((greedy.ROOM_ROWS, count), np.int32), np.empty(count, np.int64)
     greedy.order_greedily.run(*pairs.costed, room, value, order)
     flow, search = np.empty(len(pairs.cost), np.int64), np.zeros((exchange.SEARCH_ROWS, count), np.int32)
-    counters = _counters(improve.improve)
+    counters = _counters(pairs, improve.improve)
     improve.improve.run(*pairs.costed, link, key, flow, search, waiting, counters, order, TRIES)
     cuts = np.flatnonzero(key[pairs.source] > key[pairs.target])
     dearest_first = cuts[np.argsort(-pairs.cost[cuts], kind="stable")].astype(np.int32)
     search = np.zeros((needed.SEARCH_ROWS, count), np.int32)
     needed.put_back.run(
-        *pairs.ways, _kept(pairs, key), link, key, search, _counters(needed.put_back), dearest_first
+        *pairs.ways, _kept(pairs, key), link, key, search, _counters(pairs, needed.put_back), dearest_first
     )
     return key
 
@@ -106,9 +111,10 @@ def _kept(pairs: Pairs, key: NDArray[np.float64]) -> NDArray[np.int8]:
     return (key[pairs.source] < key[pairs.target]).astype(np.int8)
 
 
-def _counters(kernel: Kernel) -> NDArray[np.int64]:
-    """Allow as much work as takes two tenths of a second or so."""
+def _counters(pairs: Pairs, kernel: Kernel) -> NDArray[np.int64]:
+    """Allow as much work as a kernel may do."""
     counters: NDArray[np.int64] = np.zeros(COUNTERS, np.int64)
-    counters[WORK] = WORK_PLAIN if kernel.run is kernel.plain else WORK_COMPILED
+    work = WORK_PLAIN if kernel.run is kernel.plain else WORK_COMPILED
+    counters[WORK] = work * MOST_AT_HAND // max(len(pairs.cost), MOST_AT_HAND)
     counters[CHANCE] = 1
     return counters

@@ -32,6 +32,9 @@ from graphcore.kernels.cuts.waiting import wait, wait_around
 FEWEST_MOVED, MORE_MOVED = 2, 6
 """How many services are moved at random: FEWEST_MOVED and up to so many more."""
 
+LEAST_PAUSE, PAIRS_A_TRY = 8, 8
+"""Cuts are exchanged after so many disturbances in vain: LEAST_PAUSE, and one for every PAIRS_A_TRY pairs."""
+
 
 @kernel("int64(int64[::1], int64)")
 def below(counters: Any, bound: int) -> int:
@@ -229,6 +232,7 @@ def improve(
     Ends when WORK is used up, or ``tries`` disturbances one after another led to nothing better. A quarter of the work is kept for exchanges in the end.
     """
     count, total, work = len(key), 0, counters[WORK]
+    pause = max(LEAST_PAUSE, len(target) // PAIRS_A_TRY)
     arrange(link, key, order)
     for place in range(len(target)):
         if key[target[place]] < key[source[place]]:
@@ -246,6 +250,22 @@ def improve(
         total += disturb(start, target, source, cost, back_start, back, link, key, waiting, counters)
         total -= descend(start, target, source, cost, back_start, back, link, key, waiting, counters)
         failed += 1
+        if failed % pause == 0:
+            total -= settle(
+                start,
+                target,
+                source,
+                cost,
+                back_start,
+                back,
+                link,
+                key,
+                flow,
+                search,
+                waiting,
+                counters,
+                work // 4,
+            )
         if total < best:
             failed = 0
         if total <= best:
