@@ -4,17 +4,17 @@ import asyncio
 import json
 import re
 import subprocess
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
+from functools import partial
 
 import asyncpg
 import grpc
 import pytest
-from structlog.testing import capture_logs
 
 from depgraph.v1 import alert_service_pb2 as pb
-from server.cli.main import run
 from tests.support.calls import Stubs
 from tests.support.command import depgraph
+from tests.support.eventually import PATIENCE_SECONDS
 
 Command = Callable[..., Awaitable[subprocess.CompletedProcess[str]]]
 LONG = [f"service-{number:03}" for number in range(350)]
@@ -22,25 +22,10 @@ SHORTENED = "service-000 → service-001 → service-002 → service-003 → …
 
 
 @pytest.fixture
-def command(
-    server_address: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Command]:
-    """
-    Run ``depgraph alerts …`` against the test's server, which lives in this event loop, as somebody called ann.
-
-    What the server logs is kept away from what the command prints.
-    """
-    monkeypatch.setenv("DEPGRAPH_ADDRESS", server_address)
+def command(quick_command: Command, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Run ``depgraph alerts …`` as somebody called ann."""
     monkeypatch.setenv("LOGNAME", "ann")
-
-    async def call(*arguments: str) -> subprocess.CompletedProcess[str]:
-        capsys.readouterr()
-        code = await asyncio.to_thread(run, ["alerts", *arguments])
-        printed = capsys.readouterr()
-        return subprocess.CompletedProcess(arguments, code, printed.out, printed.err)
-
-    with capture_logs():
-        yield call
+    return partial(quick_command, "alerts")
 
 
 @pytest.fixture
@@ -90,6 +75,22 @@ async def test_the_installed_command_does_the_same(stubs: Stubs, server_address:
     key = await create(stubs, "a", "b")
     finished = await asyncio.to_thread(depgraph, "alerts", "list", "--address", server_address)
     assert lines(finished)[1:] == [f"{key[:8]}  open    -     TIME  -    a → b → a"]
+
+
+async def test_the_alert_of_an_imported_cycle_is_listed_and_resolves_itself(
+    command: Command, online_shop: None, connection: asyncpg.Connection
+) -> None:
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while lines(await command("list")) == ["no live alerts"]:
+            await asyncio.sleep(0.02)
+        (listed,) = lines(await command("list", "--service", "pricing"))[1:]
+        assert re.fullmatch(
+            r"[0-9a-f]{8}  open    3     TIME  -    loyalty → pricing → promotions → loyalty", listed
+        )
+        await connection.execute("DELETE FROM services WHERE service_id = 'pricing'")
+        while lines(await command("list")) != ["no live alerts"]:
+            await asyncio.sleep(0.02)
+    assert "notes         the cycle is gone" in (await command("show", listed.split()[0])).stdout
 
 
 async def test_programs_read_the_list_as_json(command: Command, stubs: Stubs) -> None:
