@@ -529,7 +529,7 @@ class EffectiveDependency(_message.Message):
 
     @_builtins.property
     def discovery_sources(self) -> _containers.RepeatedScalarFieldContainer[Global___DiscoverySource.ValueType]:
-        """discovery_sources that know of it, in order of priority."""
+        """discovery_sources that take part, in the order said above: stale ones last."""
 
     @_builtins.property
     def provenance(self) -> _containers.RepeatedCompositeFieldContainer[Global___FieldProvenance]:
