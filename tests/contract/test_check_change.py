@@ -18,7 +18,7 @@ from depgraph.v1.types_pb2 import (
     DISCOVERY_SOURCE_SERVICE_MESH,
     Dependency,
 )
-from server.config import Limits, Settings
+from server.config import DetectionSettings, Limits, Settings
 from tests.support.calls import FRESH, Stubs, edges
 from tests.support.failures import Failure, failure_of
 
@@ -28,8 +28,15 @@ SOURCES = (DISCOVERY_SOURCE_MANUAL, DISCOVERY_SOURCE_KUBERNETES)
 
 
 @pytest.fixture
-def server_settings(database_url: str) -> Settings:
-    return Settings(listen="127.0.0.1:0", database_url=database_url, limits=LIMITS)
+def min_confidence() -> float:
+    """The least confidence of dependencies that make cycles, as the server is told."""
+    return 0.0
+
+
+@pytest.fixture
+def server_settings(database_url: str, min_confidence: float) -> Settings:
+    detection = DetectionSettings(min_confidence=min_confidence)
+    return Settings(listen="127.0.0.1:0", database_url=database_url, limits=LIMITS, detection=detection)
 
 
 @pytest.fixture
@@ -173,6 +180,16 @@ async def test_a_removal_without_a_source_means_the_dependencies_of_all(stubs: S
     assert list(one.cycle_changes) == []
     [change] = (await check(stubs, removed=keys("a>b"))).cycle_changes
     assert (change.kind, change.adds_cycles) == (pb.CYCLE_CHANGE_KIND_BROKEN, False)
+
+
+@pytest.mark.parametrize("min_confidence", [0.5])
+async def test_what_the_server_is_not_certain_enough_of_makes_no_cycle(
+    stubs: Stubs, min_confidence: float
+) -> None:
+    await stubs.write_edges("a>b")
+    unsure = await check(stubs, edges("b>a", confidence_score=0.4))
+    assert (unsure.adds_cycles, [each.service_id for each in unsure.impact_changes]) == (False, ["a"])
+    assert (await check(stubs, edges("b>a", confidence_score=min_confidence))).adds_cycles
 
 
 async def test_what_is_to_be_removed_must_be_there(stubs: Stubs) -> None:
