@@ -1,0 +1,108 @@
+"""Answers with effective dependencies take turns with others, and are of one snapshot all the same."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from uuid import UUID
+
+import pytest
+
+from depgraph.v1 import graph_service_pb2 as pb
+from graphcore import ChangeSet, DependencyGraph, DependencyRecord, ServiceRecord
+from server import wire
+from server.domain.consistency import Freshness
+from server.domain.dependencies import DependencyRow, DiscoverySource
+from server.domain.services import Service
+from server.flags import flags_of
+from server.rpc import effective_answer as module
+from server.rpc.answer_fields import traverse_freshness
+from server.rpc.decode_graph import traverse_question
+from server.rpc.effective_answer import effective_answer, traverse_stream
+from server.turns import Turns
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+FRESHNESS = Freshness("revision", timedelta(milliseconds=3))
+ASKED = traverse_question(
+    pb.TraverseRequest(service_id="service 0", direction=pb.DIRECTION_DOWNSTREAM, effective=True)
+)
+TARGETS = 40
+
+
+@pytest.fixture(autouse=True)
+def others_run_after_every_pair(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "Turns", partial(Turns, length=0.0))
+
+
+def fan() -> DependencyGraph:
+    """A service that calls so many others, each call reported twice."""
+    services = [
+        Service(
+            UUID(int=place),
+            f"service {place}",
+            "{}",
+            "medium",
+            None,
+            discovered=True,
+            created_at=NOW,
+            updated_at=NOW,
+        )
+        for place in range(TARGETS + 1)
+    ]
+    sources: tuple[DiscoverySource, ...] = ("manual", "kubernetes")
+    return DependencyGraph.from_records(
+        [
+            ServiceRecord(
+                row.id, row.service_id, wire.service_record(row), wire.service_brief(row.service_id)
+            )
+            for row in services
+        ],
+        [dependency(place, source) for place in range(1, TARGETS + 1) for source in sources],
+    )
+
+
+def dependency(place: int, source: DiscoverySource) -> DependencyRecord:
+    row = DependencyRow(
+        UUID(int=1_000 * place + len(source)),
+        UUID(int=0),
+        UUID(int=place),
+        "sync",
+        "hard",
+        protocol=None,
+        timeout_ms=None,
+        retry_config=None,
+        discovery_source=source,
+        confidence_score=1.0,
+        last_observed_at=NOW,
+        is_stale=False,
+        created_at=NOW,
+        updated_at=NOW,
+    )
+    flags = flags_of(row)
+    assert flags is not None
+    record = wire.dependency_record(row, "service 0", f"service {place}")
+    return DependencyRecord(row.id, row.source, row.target, flags, 1.0, record)
+
+
+def emptied(graph: DependencyGraph) -> None:
+    graph.apply(ChangeSet(removed_services=list(graph.service_keys)))
+
+
+async def test_a_graph_that_moves_on_meanwhile_does_not_show_in_the_answer() -> None:
+    graph = fan()
+    expected = await effective_answer(graph, ASKED, FRESHNESS, 2**30)
+    assert len(pb.TraverseResponse.FromString(expected).effective_dependencies) == TARGETS
+    answering = asyncio.create_task(effective_answer(graph, ASKED, FRESHNESS, 2**30))
+    await asyncio.sleep(0)
+    assert not answering.done()
+    emptied(graph)
+    assert await answering == expected
+
+
+async def test_a_stream_goes_on_over_the_snapshot_it_began_with() -> None:
+    graph = fan()
+    parts = traverse_stream(graph, ASKED, traverse_freshness(FRESHNESS), 2_000)
+    emptied(graph)
+    told = [pb.StreamTraverseResponse.FromString(part) async for part in parts]
+    assert sum(len(part.effective_dependencies) for part in told) == TARGETS
+    assert sum(len(part.services) for part in told) == TARGETS
+    assert max(part.ByteSize() for part in told) <= 2_000
