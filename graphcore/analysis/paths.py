@@ -24,8 +24,9 @@ from graphcore.kernels.upstream import NOT_FOUND
 
 COMPILED_EFFORT, PLAIN_EFFORT = 20_000_000, 200_000
 """Edges that a search looks at before it ends early: some tenths of a second."""
-# What else takes time, in edges that could be looked at meanwhile: searching a class, putting one into the queue, a node of a path that was found.
-_CLASS_EFFORT, _QUEUE_EFFORT, _NODE_EFFORT = 1_000, 50, 20
+# What else takes time, in edges that could be looked at meanwhile: searching a class, putting one into the queue, choosing among names, a node
+# of a path that was found.
+_CLASS_EFFORT, _QUEUE_EFFORT, _CHOICE_EFFORT, _NODE_EFFORT = 1_000, 50, 1_000, 20
 
 _Nodes = NDArray[np.int32]
 _NOTHING: _Nodes = np.empty(0, np.int32)
@@ -177,6 +178,7 @@ class _Search:
             if at == len(path) - 1:
                 return path
             path[at + 1] = self._smallest_step(int(path[at]))
+            self._effort += _CHOICE_EFFORT
             at += 1
 
     def _smallest_step(self, node: int) -> int:
