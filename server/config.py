@@ -81,12 +81,14 @@ class DetectionSettings:
     How alerts follow the graph.
 
     ``enabled`` False = this process never writes any. Dependencies of less than ``min_confidence`` make no cycles. ``reconcile_interval`` is how
-    often all alerts are compared with the graph, a quarter of it up or down.
+    often all alerts are compared with the graph, a quarter of it up or down, ``takeover_interval`` how often a process that could keep the alerts looks
+    whether it has to.
     """
 
     enabled: bool = True
     min_confidence: float = 0.0
     reconcile_interval: timedelta = timedelta(minutes=1)
+    takeover_interval: timedelta = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -52,7 +52,7 @@ class Causes:
             and not gone & {move.source, move.target}
         ]
         steps = _steps(path)
-        lost.sort(key=lambda move: (move.source, move.target) not in steps)
+        lost.sort(key=lambda move: ((move.source, move.target) not in steps, move.source, move.target))
         return self._told([*(f"service {name} was removed" for name in sorted(gone)), *_phrases(lost)])
 
     def of_gain(
@@ -71,7 +71,7 @@ class Causes:
             if move.kind in GAINS and {move.source, move.target} <= inside and not _within(move, group)
         ]
         steps = _steps(path)
-        gained.sort(key=lambda move: (move.source, move.target) not in steps)
+        gained.sort(key=lambda move: ((move.source, move.target) not in steps, move.source, move.target))
         return self._told(_phrases(gained))
 
     def of_path(self, former: CyclePath, path: CyclePath) -> str:
@@ -83,6 +83,7 @@ class Causes:
             if (move.kind in LOSSES and (move.source, move.target) in was)
             or (move.kind in GAINS and (move.source, move.target) in now)
         ]
+        moves.sort(key=lambda move: (move.source, move.target))
         called = {new: old for old, new in self.renames.items()}
         renames = [f"{called[name]} is called {name} now" for name in path if name in called]
         return self._told([*_phrases(moves), *renames])

@@ -82,7 +82,6 @@ class Detector:
         First alerts and graph are compared as a whole, the graph being read after the lock was had; then after every move of the graph what it
         touched; and all of it again at every ``reconcile_interval``.
         """
-        self._vitals.begin()
         self._moves.begin()
         self._standing.clear()
         try:
@@ -94,6 +93,7 @@ class Detector:
             raise
         finally:
             self._moves.end()
+            self._vitals.forget()
 
     async def _follow(self, ledger: AlertLedger, until: float) -> None:
         while (left := until - time.monotonic()) > 0:

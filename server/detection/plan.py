@@ -1,6 +1,6 @@
 """What has to be written for the alerts to be level with the graph again: a function of alerts, components and causes, and of nothing else."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from uuid import UUID
 
 from server.detection.causes import Causes
@@ -26,7 +26,9 @@ class Plan:
         # Under the names that services have now.
         self._today = [causes.renamed(alert) for alert in kept]
         self._match = match(self._today, [component.members for component in components])
-        self._taken = {kept[place].id for place in self._match.component_of}
+        self._component_of = dict(self._match.component_of)
+        self._place_of = {alert.id: place for place, alert in enumerate(kept)}
+        self._taken = {kept[place].id for place in self._component_of}
         self._owners: list[dict[CyclePath, KeptAlert]] = []
         self._former: dict[Members, KeptAlert] = {}
 
@@ -51,22 +53,24 @@ class Plan:
         ``candidates`` are others that may be reopened or adopted: those of ``cycles``, and former ones of ``newcomers``.
         """
         self._remember(candidates)
-        outcomes = [self._outcome(place, new_id) for place in range(len(self._components))]
-        staying = {outcome.alert.id for outcome in outcomes}
+        outcomes = {place: self._lived_on(place) for place in self._match.alert_of}
+        self._give_cycles_to_their_owners(outcomes)
+        for place in range(len(self._components)):
+            if place not in outcomes:
+                outcomes[place] = self._newcomer(place, new_id)
+        staying = {outcome.alert.id for outcome in outcomes.values()}
         left = [place for place, alert in enumerate(self._kept) if alert.id not in staying]
         self._note_parts(left, outcomes)
         departures = [self._departure(place, outcomes) for place in left]
-        changes = [gone_on(outcome, self._causes) for outcome in outcomes]
+        changes = [gone_on(outcomes[place], self._causes) for place in range(len(self._components))]
         return [change for change in changes if change is not None] + departures
 
     def _remember(self, candidates: Sequence[KeptAlert]) -> None:
-        tracked = {alert.id for alert in self._kept}
-        others = [alert for alert in candidates if alert.id not in tracked]
-        # Who has a cycle in the database; a tracked alert may be found under the names of today, too.
+        others = [alert for alert in candidates if alert.id not in self._place_of]
+        # Who has a cycle in the database, and who has it under the names of today.
         self._owners = [
-            {smallest_first(alert.cycle_path): alert for alert in others},
+            {smallest_first(alert.cycle_path): alert for alert in (*others, *self._kept)},
             {today.cycle_path: alert for today, alert in zip(self._today, self._kept, strict=True)},
-            {smallest_first(alert.cycle_path): alert for alert in self._kept},
         ]
         self._former = {
             alert.members: alert
@@ -74,30 +78,47 @@ class Plan:
             if alert.detected and not alert.is_present and not alert.is_live
         }
 
-    def _outcome(self, place: int, new_id: Callable[[], UUID]) -> Outcome:
+    def _lived_on(self, place: int) -> Outcome:
+        component, alert = self._components[place], self._match.alert_of[place]
+        today = self._today[alert]
+        path = today.cycle_path if today.cycle_path in component.confirmed else component.shortest
+        return Outcome(component, path, self._kept[alert], today)
+
+    def _give_cycles_to_their_owners(self, outcomes: Mapping[int, Outcome]) -> None:
+        """
+        No two alerts may have the same cycle, so whoever has it goes on with it, unless it lives on elsewhere.
+
+        Whom it goes on for is free then, and may be whose cycle another component has.
+        """
+        place_of = {outcome.path: place for place, outcome in outcomes.items()}
+        waiting = sorted(outcomes)
+        while waiting:
+            outcome = outcomes[waiting.pop()]
+            had = smallest_first(outcome.alert.cycle_path)
+            owner = None if had == outcome.path else self._take_owner(outcome.path)
+            if owner is not None:
+                self._taken.discard(outcome.alert.id)
+                outcome.alert = owner
+                waiting += [place_of[had]] if had in place_of else []
+
+    def _newcomer(self, place: int, new_id: Callable[[], UUID]) -> Outcome:
+        """Reopen, adopt or open an alert for a component on which none lives on, but for one that went on elsewhere under another name."""
         component = self._components[place]
-        matched = self._match.alert_of.get(place)
-        if matched is None:
-            return self._newcomer(component, new_id)
-        lived_on = self._today[matched]
-        path = lived_on.cycle_path if lived_on.cycle_path in component.confirmed else component.shortest
-        return Outcome(component, path, self._other_owner(path) or self._kept[matched], lived_on)
-
-    def _newcomer(self, component: CyclicComponent, new_id: Callable[[], UUID]) -> Outcome:
-        """Reopen, adopt or open an alert for a component on which none lives on."""
         path = component.shortest
-        alert = self._other_owner(path) or self._former.get(component.members)
-        if alert is not None:
-            self._taken.add(alert.id)
+        alert = self._take_owner(path) or self._former.get(component.members)
+        if alert is None:
+            return Outcome(
+                component, path, KeptAlert(id=new_id(), cycle_path=path, status="open"), is_new=True
+            )
+        self._taken.add(alert.id)
+        lived_on = self._place_of.get(alert.id)
+        if lived_on not in self._component_of:
             return Outcome(component, path, alert)
-        return Outcome(component, path, KeptAlert(id=new_id(), cycle_path=path, status="open"), is_new=True)
+        self._component_of[lived_on] = place
+        return Outcome(component, path, alert, self._today[lived_on])
 
-    def _other_owner(self, path: CyclePath) -> KeptAlert | None:
-        """
-        Take the alert that has this cycle, unless it lives on elsewhere.
-
-        No two alerts may have the same cycle, so whoever had it goes on with it.
-        """
+    def _take_owner(self, path: CyclePath) -> KeptAlert | None:
+        """Take the alert that has this cycle, unless it is taken."""
         for owners in self._owners:
             found = owners.get(path)
             if found is not None and found.id not in self._taken:
@@ -105,21 +126,21 @@ class Plan:
                 return found
         return None
 
-    def _departure(self, place: int, outcomes: Sequence[Outcome]) -> AlertChange:
+    def _departure(self, place: int, outcomes: Mapping[int, Outcome]) -> AlertChange:
         alert, shared = self._kept[place], self._match.shared[place]
-        lived_on = self._match.component_of.get(place)
+        lived_on = self._component_of.get(place)
         if lived_on is not None:
             return left_behind(alert, self._causes, goes_on=outcomes[lived_on])
         if not shared:
             return left_behind(alert, self._causes, members=self._today[place].members)
         return left_behind(alert, self._causes, merged_into=outcomes[shared[0]])
 
-    def _note_parts(self, left: Sequence[int], outcomes: Sequence[Outcome]) -> None:
+    def _note_parts(self, left: Sequence[int], outcomes: Mapping[int, Outcome]) -> None:
         for alert in left:
             shared = self._match.shared[alert]
-            if shared and alert not in self._match.component_of:
+            if shared and alert not in self._component_of:
                 outcomes[shared[0]].swallowed.append(self._today[alert])
-        for alert, place in self._match.component_of.items():
+        for alert, place in self._component_of.items():
             parts = [outcomes[part] for part in self._match.shared[alert] if part != place]
             outcomes[place].parts.extend(parts)
             for part in parts:

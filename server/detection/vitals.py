@@ -27,8 +27,8 @@ class DetectionVitals:
         self._failed_at = 0.0
         self._last_error = ""
 
-    def begin(self) -> None:
-        """Note that nothing is known of the alerts yet."""
+    def forget(self) -> None:
+        """Note that nothing is known of the alerts any more, or yet."""
         self.level_revision, self.cycle_count = "", 0
 
     def level(self, revision: str, cycle_count: int | None = None) -> None:

@@ -20,7 +20,7 @@ class Detection:
         self, url: str, replica: Replica, settings: DetectionSettings, searches: ComponentSearch
     ) -> None:
         self._enabled = settings.enabled
-        self._runner = SingleRunner(url, "detection", DETECTION_KEY)
+        self._runner = SingleRunner(url, "detection", DETECTION_KEY, poll_interval=settings.takeover_interval)
         self.vitals = DetectionVitals()
         moves = MoveLog(settings.min_confidence)
         self._detector = Detector(replica, moves, settings, self.vitals, searches)

@@ -40,10 +40,14 @@ Fetch = Callable[[str], "Awaitable[list[asyncpg.Record]]"]
 
 @asynccontextmanager
 async def following(
-    url: str, settings: FeedSettings = SETTINGS, observe: Observer | None = None
+    url: str,
+    settings: FeedSettings = SETTINGS,
+    observe: Observer | None = None,
+    *,
+    cycle_confidence: float = 0.0,
 ) -> AsyncIterator[Replica]:
     """Run a feed into a replica, warm when the context begins."""
-    async with feeding(url, settings, observe) as replica:
+    async with feeding(url, settings, observe, cycle_confidence=cycle_confidence) as replica:
         async with asyncio.timeout(PATIENCE.total_seconds()):
             await replica.warmed()
         yield replica
@@ -51,10 +55,14 @@ async def following(
 
 @asynccontextmanager
 async def feeding(
-    url: str, settings: FeedSettings = SETTINGS, observe: Observer | None = None
+    url: str,
+    settings: FeedSettings = SETTINGS,
+    observe: Observer | None = None,
+    *,
+    cycle_confidence: float = 0.0,
 ) -> AsyncIterator[Replica]:
     """Run a feed into a replica, not waiting for it; ``observe`` is called inside the snapshot of every step."""
-    replica = Replica(settings.longest_wait, wire)
+    replica = Replica(settings.longest_wait, wire, cycle_confidence=cycle_confidence)
 
     async def inspect(connection: FeedConnection) -> None:
         if observe is not None:

@@ -1,0 +1,362 @@
+"""Alerts follow the graph: what becomes of them when components come, change and go."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from server.config import DetectionSettings
+from server.store.alerts import AlertRepository
+from server.store.database import Database
+from tests.support.detecting import (
+    QUICK,
+    Keeper,
+    StoredAlert,
+    add_services,
+    alerts_are_level,
+    alter,
+    call,
+    cut,
+    detecting,
+    ring,
+    stored_alerts,
+    stored_events,
+)
+from tests.support.eventually import PATIENCE_SECONDS
+
+NAMES = tuple("abcdefgh")
+
+
+class Story:
+    """A database that one replica watches over."""
+
+    def __init__(self, keeper: Keeper, connection: asyncpg.Connection, repository: AlertRepository) -> None:
+        self.keeper = keeper
+        self.connection = connection
+        self.repository = repository
+
+    async def alerts(self) -> list[StoredAlert]:
+        """All alerts once they are level."""
+        await alerts_are_level([self.keeper])
+        return await stored_alerts(self.connection)
+
+    async def alert(self) -> StoredAlert:
+        """The only alert, once it is level."""
+        (alert,) = await self.alerts()
+        return alert
+
+    async def history(self, alert: UUID) -> list[str]:
+        """The kinds of an alert's events."""
+        return [event.kind for event in await stored_events(self.connection) if event.alert_id == alert]
+
+    async def last_note(self) -> str:
+        """What the last event says."""
+        return (await stored_events(self.connection))[-1].note
+
+
+async def until(
+    look: Callable[[], Awaitable[list[StoredAlert]]], wanted: Callable[[list[StoredAlert]], bool]
+) -> None:
+    """Look until something is as wanted."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not wanted(await look()):
+            await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+async def story(database_url: str, connection: asyncpg.Connection) -> AsyncIterator[Story]:
+    await add_services(connection, *NAMES)
+    async with await Database.open(database_url) as database, detecting(database_url) as keeper:
+        await alerts_are_level([keeper])
+        yield Story(keeper, connection, AlertRepository(database))
+
+
+async def test_a_cycle_has_an_alert_with_a_shortest_witness_and_all_members(story: Story) -> None:
+    await call(story.connection, "c", "d", "a", "b", "c")
+    await call(story.connection, "b", "a", "e", "d")
+    alert = await story.alert()
+    assert alert.cycle_path == ("a", "b")
+    assert alert.members == tuple("abcde")
+    assert (alert.size, alert.status, alert.detected, alert.is_present) == (5, "open", True, True)
+
+
+async def test_the_history_says_which_dependency_made_a_cycle_and_which_broke_it(story: Story) -> None:
+    await call(story.connection, "a", "b", "c")
+    await story.alerts()
+    await call(story.connection, "c", "a")
+    opened = await story.alert()
+    await cut(story.connection, "b", "c")
+    resolved = await story.alert()
+    assert (resolved.id, resolved.status, resolved.is_present) == (opened.id, "resolved", False)
+    assert resolved.resolution_notes == "the cycle is gone: b → c was removed"
+    events = await stored_events(story.connection)
+    assert [(event.kind, event.actor, event.note) for event in events] == [
+        ("opened", "detection", "c → a was added"),
+        ("resolved", "detection", "the cycle is gone: b → c was removed"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("away", "back", "notes"),
+    [
+        ("is_stale = true", "is_stale = false", ("a → b went stale", "a → b is fresh again")),
+        (
+            "confidence_score = 0.4",
+            "confidence_score = 0.5",
+            ("a → b fell below the least confidence", "a → b reached the least confidence"),
+        ),
+    ],
+)
+async def test_what_comes_back_is_reopened_with_its_history(
+    database_url: str, connection: asyncpg.Connection, away: str, back: str, notes: tuple[str, str]
+) -> None:
+    await add_services(connection, *NAMES)
+    settings = DetectionSettings(min_confidence=0.5, takeover_interval=timedelta(milliseconds=30))
+    async with detecting(database_url, settings) as keeper:
+        await alerts_are_level([keeper])
+        await ring(connection, "a", "b")
+        await alerts_are_level([keeper])
+        await alter(connection, "a", "b", away)
+        await alerts_are_level([keeper])
+        (gone,) = await stored_alerts(connection)
+        assert (gone.status, gone.resolution_notes) == ("resolved", f"the cycle is gone: {notes[0]}")
+        await alter(connection, "a", "b", back)
+        await alerts_are_level([keeper])
+    (alert,) = await stored_alerts(connection)
+    assert (alert.id, alert.status, alert.resolution_notes) == (gone.id, "open", None)
+    assert [(event.kind, event.note) for event in await stored_events(connection)][-1] == (
+        "reopened",
+        notes[1],
+    )
+
+
+async def test_an_acknowledged_alert_stays_so_while_its_component_lives_on_under_another_witness(
+    story: Story,
+) -> None:
+    await ring(story.connection, "a", "b")
+    alert = await story.alert()
+    await story.repository.acknowledge(alert.id, "ann")
+    await ring(story.connection, "b", "c", "d")
+    await cut(story.connection, "b", "a")
+    await call(story.connection, "d", "a")
+    now = await story.alert()
+    assert (now.id, now.status, now.acknowledged_by) == (alert.id, "acknowledged", "ann")
+    assert (now.cycle_path, now.members) == (("b", "c", "d"), tuple("abcd"))
+    assert "witness_changed" in await story.history(alert.id)
+
+
+async def test_of_components_that_merge_the_larger_goes_on_and_the_other_says_where_it_went(
+    story: Story,
+) -> None:
+    await ring(story.connection, "a", "b")
+    await ring(story.connection, "c", "d", "e")
+    await story.alerts()
+    await call(story.connection, "b", "c")
+    await call(story.connection, "e", "a")
+    small, large = sorted(await story.alerts(), key=lambda alert: alert.size)
+    # The shortest cycle is that of the smaller one, so that goes on for the larger one.
+    assert (small.status, large.status) == ("resolved", "open")
+    assert large.members == tuple("abcde")
+    assert large.cycle_path == ("a", "b")
+    assert small.resolution_notes is not None
+    assert small.resolution_notes.startswith(f"goes on as alert {large.id}: ")
+
+
+async def test_what_merges_into_a_component_with_the_shorter_cycle_is_resolved_as_merged(
+    story: Story,
+) -> None:
+    async with story.connection.transaction():
+        await ring(story.connection, "a", "b")
+        await call(story.connection, "b", "c", "a")
+    await ring(story.connection, "e", "f")
+    large, small = sorted(await story.alerts(), key=lambda alert: -alert.size)
+    async with story.connection.transaction():
+        await call(story.connection, "a", "e")
+        await call(story.connection, "f", "a")
+    after = {alert.id: alert for alert in await story.alerts()}
+    assert after[large.id].members == tuple("abcef")
+    assert after[small.id].resolution_notes == (
+        f"merged into alert {large.id}: a → e was added, f → a was added"
+    )
+    assert await story.history(large.id) == ["opened", "merged"]
+    assert await story.history(small.id) == ["opened", "resolved"]
+
+
+async def test_the_largest_part_of_a_component_that_splits_keeps_the_alert(story: Story) -> None:
+    async with story.connection.transaction():
+        await ring(story.connection, "a", "b")
+        await call(story.connection, "b", "c", "a")
+        await call(story.connection, "c", "d", "e", "d")
+        await call(story.connection, "e", "a")
+    before = await story.alert()
+    await story.repository.acknowledge(before.id, "ann")
+    await cut(story.connection, "c", "d")
+    large, small = sorted(await story.alerts(), key=lambda alert: -alert.size)
+    assert (large.id, large.members, large.status) == (before.id, tuple("abc"), "acknowledged")
+    assert (small.members, small.status) == (("d", "e"), "open")
+    notes = {event.alert_id: (event.kind, event.note) for event in await stored_events(story.connection)}
+    assert notes[large.id] == ("split", f"the other parts have alert {small.id}: c → d was removed")
+    assert notes[small.id] == ("opened", f"split off alert {large.id}: c → d was removed")
+
+
+async def test_an_alert_whose_cycle_goes_with_a_smaller_part_goes_with_it_where_a_former_alert_has_the_larger(
+    story: Story,
+) -> None:
+    await ring(story.connection, "a", "b", "c")
+    former = await story.alert()
+    await ring(story.connection, "d", "e")
+    await story.alerts()
+    async with story.connection.transaction():
+        await call(story.connection, "c", "d")
+        await call(story.connection, "e", "a")
+    (both,) = [alert for alert in await story.alerts() if alert.is_present]
+    assert both.cycle_path == ("d", "e")
+    assert both.id != former.id
+    await story.repository.acknowledge(both.id, "ann")
+    await cut(story.connection, "c", "d")
+    assert {(alert.id, alert.members, alert.status) for alert in await story.alerts()} == {
+        (former.id, tuple("abc"), "acknowledged"),
+        (both.id, tuple("de"), "acknowledged"),
+    }
+
+
+async def test_what_somebody_resolved_stays_so_until_it_grows(story: Story) -> None:
+    await ring(story.connection, "a", "b", "c")
+    alert = await story.alert()
+    await story.repository.resolve(alert.id, "by design")
+    await call(story.connection, "b", "a")
+    decided = await story.alert()
+    assert (decided.status, decided.resolution_notes) == ("resolved", "by design")
+    await ring(story.connection, "c", "d")
+    grown = await story.alert()
+    assert (grown.id, grown.status, grown.acknowledged_by) == (alert.id, "open", None)
+    assert (await story.history(alert.id))[-2:] == ["reopened", "grown"]
+
+
+async def test_what_somebody_resolved_is_reopened_when_it_is_gone_and_comes_back(story: Story) -> None:
+    await ring(story.connection, "a", "b")
+    alert = await story.alert()
+    await story.repository.resolve(alert.id, "by design")
+    await cut(story.connection, "a", "b")
+    gone = await story.alert()
+    assert (gone.status, gone.resolution_notes, gone.is_present) == ("resolved", "by design", False)
+    await call(story.connection, "a", "b")
+    back = await story.alert()
+    assert (back.id, back.status) == (alert.id, "open")
+    assert await story.history(alert.id) == ["opened", "resolved", "gone", "reopened"]
+
+
+async def test_an_alert_that_somebody_created_is_adopted_when_its_cycle_is_found(story: Story) -> None:
+    created = (await story.repository.create(["c", "a", "b"])).value
+    left_alone = (await story.repository.create(["g", "h"])).value
+    await story.repository.acknowledge(created.id, "ann")
+    await ring(story.connection, "a", "b", "c")
+    alerts = {alert.id: alert for alert in await story.alerts()}
+    assert alerts.keys() == {created.id, left_alone.id}
+    alert = alerts[created.id]
+    assert (alert.status, alert.acknowledged_by, alert.detected) == ("acknowledged", "ann", True)
+    assert alert.cycle_path == ("a", "b", "c")
+    assert not alerts[left_alone.id].detected
+    assert await story.history(created.id) == ["opened", "acknowledged", "found"]
+
+
+async def test_a_service_that_is_renamed_keeps_its_alert(story: Story) -> None:
+    await ring(story.connection, "a", "b")
+    alert = await story.alert()
+    await story.repository.acknowledge(alert.id, "ann")
+    await story.connection.execute("UPDATE services SET service_id = 'z' WHERE service_id = 'a'")
+    renamed = await story.alert()
+    assert (renamed.id, renamed.status, renamed.cycle_path) == (alert.id, "acknowledged", ("b", "z"))
+    assert renamed.members == ("b", "z")
+    assert await story.last_note() == "a is called z now"
+
+
+async def test_services_that_swap_their_names_keep_the_alerts_of_their_cycles(story: Story) -> None:
+    await ring(story.connection, "a", "b")
+    await ring(story.connection, "c", "d")
+    first = {alert.members: alert.id for alert in await story.alerts()}
+    await story.connection.execute(
+        """UPDATE services SET service_id = CASE service_id
+            WHEN 'a' THEN 'c-' WHEN 'b' THEN 'd-' WHEN 'c' THEN 'a-' ELSE 'b-' END
+        WHERE service_id IN ('a', 'b', 'c', 'd')"""
+    )
+    await story.connection.execute(
+        "UPDATE services SET service_id = left(service_id, 1) WHERE service_id LIKE '_-'"
+    )
+    assert {alert.members: alert.id for alert in await story.alerts()} == {
+        ("a", "b"): first["c", "d"],
+        ("c", "d"): first["a", "b"],
+    }
+
+
+async def test_a_second_source_of_a_dependency_is_no_event_and_keeps_the_cycle(story: Story) -> None:
+    await ring(story.connection, "a", "b")
+    alert = await story.alert()
+    await story.connection.execute(
+        """INSERT INTO service_dependencies
+            (source_service_id, target_service_id, communication_mode, discovery_source)
+        SELECT source_service_id, target_service_id, 'sync', 'kubernetes' FROM service_dependencies"""
+    )
+    await story.alerts()
+    await story.connection.execute("DELETE FROM service_dependencies WHERE discovery_source = 'manual'")
+    assert await story.alert() == alert
+    assert await story.history(alert.id) == ["opened"]
+
+
+async def test_a_reload_of_everything_writes_nothing(story: Story) -> None:
+    await ring(story.connection, "a", "b", "c")
+    alert = await story.alert()
+    async with story.connection.transaction():
+        await story.connection.execute("CREATE TEMPORARY TABLE kept AS SELECT * FROM service_dependencies")
+        await story.connection.execute("TRUNCATE service_dependencies")
+        await story.connection.execute("INSERT INTO service_dependencies SELECT * FROM kept")
+    assert await story.alert() == alert
+    assert await story.history(alert.id) == ["opened"]
+
+
+async def test_what_somebody_did_to_the_tables_of_alerts_is_repaired(
+    database_url: str, connection: asyncpg.Connection
+) -> None:
+    await add_services(connection, *NAMES)
+    await ring(connection, "a", "b", "c")
+    settings = DetectionSettings(reconcile_interval=timedelta(milliseconds=50))
+    async with detecting(database_url, settings) as keeper:
+        await alerts_are_level([keeper])
+        (before,) = await stored_alerts(connection)
+        await connection.execute("DELETE FROM circular_dependency_alert_members WHERE service_id = 'b'")
+        await connection.execute(
+            'UPDATE circular_dependency_alerts SET size = 7, cycle_path = \'["a", "h"]\''
+        )
+        await until(lambda: stored_alerts(connection), lambda alerts: alerts == [before])
+        await connection.execute("DELETE FROM circular_dependency_alerts")
+        await until(lambda: stored_alerts(connection), bool)
+        (anew,) = await stored_alerts(connection)
+    assert anew.cycle_path == before.cycle_path
+    assert anew.id != before.id
+
+
+async def test_only_one_of_two_replicas_writes_and_the_other_takes_over(
+    database_url: str, connection: asyncpg.Connection
+) -> None:
+    await add_services(connection, *NAMES)
+    async with detecting(database_url, QUICK) as second:
+        async with detecting(database_url, QUICK) as first:
+            await ring(connection, "a", "b")
+            await alerts_are_level([first, second])
+            assert [first.detection.is_writer, second.detection.is_writer].count(True) == 1
+            writer = first if first.detection.is_writer else second
+            await connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'depgraph detection'"
+            )
+            await ring(connection, "c", "d")
+            await alerts_are_level([first, second])
+            assert len(await stored_alerts(connection)) == 2
+            assert writer.detection.vitals.failures <= 1
+        await cut(connection, "a", "b")
+        await alerts_are_level([second])
+    statuses = {alert.members: alert.status for alert in await stored_alerts(connection)}
+    assert statuses == {("a", "b"): "resolved", ("c", "d"): "open"}
+    assert [event.kind for event in await stored_events(connection)] == ["opened", "opened", "resolved"]
