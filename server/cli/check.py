@@ -84,11 +84,11 @@ def check(
 
 def _read(file: Path) -> CheckChangeRequest:
     from server.config import Limits
-    from server.formats.proposed import read_proposed
+    from server.formats.proposed import read_proposal
 
     try:
         raw = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
-        request = read_proposed(raw)
+        request = read_proposal(raw).as_question()
     except OSError as error:
         raise _bad_file(file, error.strerror or str(error)) from error
     except FormatError as error:

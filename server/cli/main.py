@@ -11,6 +11,7 @@ import typer
 
 from server.cli import (
     alerts,
+    apply,
     audit,
     check,
     compiling,
@@ -64,6 +65,7 @@ app.command("import")(importing.import_graph)
 app.command("show")(show.show)
 app.add_typer(alerts.app, name="alerts")
 app.command("check")(check.check)
+app.command("apply")(apply.apply)
 app.command("cuts")(cuts.cuts)
 app.command("impact")(impact.impact)
 app.command("paths")(paths.paths)

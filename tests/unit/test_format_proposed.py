@@ -10,10 +10,11 @@ from depgraph.v1.analysis_service_pb2 import CheckChangeRequest
 from depgraph.v1.types_pb2 import (
     DISCOVERY_SOURCE_KUBERNETES,
     DISCOVERY_SOURCE_MANUAL,
+    DISCOVERY_SOURCE_SERVICE_MESH,
     DISCOVERY_SOURCE_UNSPECIFIED,
 )
 from server.formats.problems import FormatError
-from server.formats.proposed import read_proposed
+from server.formats.proposed import read_proposal
 
 EDGE = {
     "source_service_id": "a",
@@ -24,7 +25,7 @@ KEY = {"source_service_id": "b", "target_service_id": "a"}
 
 
 def read(document: Any) -> CheckChangeRequest:
-    return read_proposed(json.dumps(document).encode())
+    return read_proposal(json.dumps(document).encode()).as_question()
 
 
 def test_edges_are_added_by_the_source_of_their_report() -> None:
@@ -52,7 +53,8 @@ def test_several_reports_are_one_change_in_their_order() -> None:
 
 def test_gzip_is_read_too() -> None:
     document = {"edges": [EDGE]}
-    assert read_proposed(gzip.compress(json.dumps(document).encode())) == read(document)
+    packed = gzip.compress(json.dumps(document).encode())
+    assert read_proposal(packed).as_question() == read(document)
 
 
 @pytest.mark.parametrize(
@@ -75,3 +77,15 @@ def test_what_is_wrong_is_told_with_its_place(document: Any, place: str) -> None
     with pytest.raises(FormatError) as caught:
         read(document)
     assert str(caught.value).startswith(place)
+
+
+def test_what_is_to_be_reported_comes_from_one_source_each() -> None:
+    mesh = {**EDGE, "target_service_id": "c", "discovery_source": "DISCOVERY_SOURCE_SERVICE_MESH"}
+    document = {"nodes": [{"service_id": "a"}], "edges": [EDGE, mesh]}
+    by_hand, by_mesh = read_proposal(json.dumps(document).encode()).reports
+    assert by_hand.discovery_source == DISCOVERY_SOURCE_MANUAL
+    assert [edge.target_service_id for edge in by_hand.edges] == ["b"]
+    assert [node.service_id for node in by_hand.nodes] == ["a"]
+    assert by_mesh.discovery_source == DISCOVERY_SOURCE_SERVICE_MESH
+    assert [edge.target_service_id for edge in by_mesh.edges] == ["c"]
+    assert len(by_mesh.nodes) == 0
