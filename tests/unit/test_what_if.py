@@ -3,6 +3,7 @@
 from random import Random
 
 import networkx as nx
+import numpy as np
 import pytest
 
 from graphcore import DependencyGraph, DependencyRecord, EdgeFlag, ServiceRecord
@@ -10,6 +11,7 @@ from graphcore.analysis.cycle_changes import PAIRS, ClosingPair, Cycle, CycleCha
 from graphcore.analysis.impact_changes import LISTED, ImpactChange
 from graphcore.analysis.proposed import (
     DependencyKey,
+    Numbering,
     ProposedChange,
     ProposedDependency,
     UnknownDependenciesError,
@@ -199,3 +201,17 @@ def test_with_too_much_work_the_nearest_services_are_looked_at() -> None:
     assert [each.name for each in found.impacts.changes] == [f"s{number:04}" for number in range(5)]
     everything = what_if(graph_of(*chain), ProposedChange(added("new>s0000")), work=10**9)
     assert (everything.impacts.count, everything.impacts.truncated) == (2 * BLOCK + 1, False)
+
+
+@pytest.mark.parametrize("few", [0, 1_000])
+def test_services_are_sorted_by_name_however_many_there_are(
+    few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("graphcore.analysis.proposed._FEW", few)
+    monkeypatch.setattr("graphcore.analysis.proposed._SHARE", 10**9)
+    old = ["b", "b1", "d", "é", "z", "zz", "\N{CJK UNIFIED IDEOGRAPH-4E2D}", "\N{GRINNING FACE}"]
+    new = ["zzz", "a", "c", "b0", "bb", "ba", "\N{LATIN SMALL LETTER Z WITH CARON}", "\N{PILE OF POO}"]
+    numbering = Numbering.of(graph_of(*(f"{name}>hub" for name in old)))
+    numbers = np.array([numbering.number(name) for name in [*new, *reversed(old)]], np.int32)
+    assert numbering.names(numbering.sorted(numbers)) == sorted(old + new)
+    assert numbering.names(numbering.sorted(numbers[:1])) == ["zzz"]
