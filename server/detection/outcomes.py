@@ -91,8 +91,8 @@ def _standing(outcome: Outcome) -> KeptAlert:
         reopens = not alert.is_live and (lived_on is None or _gained(outcome))
         return _opened(alert) if reopens else alert
     if not lived_on.is_live and not _gained(outcome):
-        # Somebody has decided on this component; who opened the other alert may have decided otherwise.
-        return alert
+        # Somebody has decided on this component, unless somebody else has opened the other alert since.
+        return alert if alert.is_live else _decided_as(lived_on, alert)
     if alert.status == "acknowledged" or lived_on.status != "acknowledged":
         return alert if alert.is_live else _opened(alert)
     return replace(
@@ -102,6 +102,10 @@ def _standing(outcome: Outcome) -> KeptAlert:
 
 def _opened(alert: KeptAlert) -> KeptAlert:
     return replace(alert, status="open", acknowledged_by=None, resolution_notes=None)
+
+
+def _decided_as(decided: KeptAlert, alert: KeptAlert) -> KeptAlert:
+    return replace(alert, acknowledged_by=decided.acknowledged_by, resolution_notes=decided.resolution_notes)
 
 
 def _return(outcome: Outcome, after: KeptAlert, causes: Causes) -> Iterator[EventDraft]:

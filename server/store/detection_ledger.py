@@ -33,6 +33,7 @@ _MEMBERS = query("detection_members")
 _OF_CYCLES = query("detection_of_cycles")
 _OF_MEMBERS = query("detection_of_members")
 _SET_ASIDE = query("detection_set_aside")
+_REOPEN = query("detection_reopen")
 _UPDATE = query("detection_update")
 _OPEN = query("detection_open")
 _DROP_MEMBERS = query("detection_drop_members")
@@ -93,9 +94,10 @@ class DetectionLedger:
 
     async def write(self, changes: Sequence[AlertChange]) -> None:
         """Write; ``LedgerConflictError`` comes out of ``round`` when one of the cycles got an alert at the same time."""
-        moved = _set_aside(changes)
-        if moved:
+        if moved := _set_aside(changes):
             await self._connection.execute(_SET_ASIDE, moved)
+        if decided := _decided_otherwise(changes):
+            await self._connection.execute(_REOPEN, decided)
         await self._run(_UPDATE, [_row(change.after) for change in changes if change.before is not None])
         await self._run(_OPEN, [_row(change.after) for change in changes if change.before is None])
         await self._run(_DROP_MEMBERS, _pairs(changes, gone=True))
@@ -148,6 +150,21 @@ def _set_aside(changes: Sequence[AlertChange]) -> list[UUID]:
         if change.before is not None
         and owners.get(smallest_first(change.before.cycle_path), change.before.id) != change.before.id
     ]
+
+
+def _decided_otherwise(changes: Sequence[AlertChange]) -> list[UUID]:
+    """List the alerts that stay resolved, but by what somebody decided on another one: they have to be open in between."""
+    return [
+        change.before.id
+        for change in changes
+        if change.before is not None
+        and not (change.before.is_live or change.after.is_live)
+        and _decision(change.before) != _decision(change.after)
+    ]
+
+
+def _decision(alert: KeptAlert) -> tuple[str | None, str | None]:
+    return alert.acknowledged_by, alert.resolution_notes
 
 
 def _pairs(changes: Sequence[AlertChange], *, gone: bool) -> Iterator[tuple[UUID, str]]:

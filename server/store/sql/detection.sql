@@ -87,6 +87,17 @@ UPDATE public.circular_dependency_alerts
 SET cycle_path = jsonb_build_array(id::text, 'moves')
 WHERE id = ANY ($1::uuid[]);
 
+-- name: detection_reopen
+-- Open alerts ($1) that are resolved.
+UPDATE public.circular_dependency_alerts
+SET
+    status = 'open',
+    acknowledged_by = NULL,
+    resolution_notes = NULL,
+    detected = true,
+    is_present = true
+WHERE id = ANY ($1::uuid[]);
+
 -- name: detection_update
 -- Write how alerts are now.
 UPDATE public.circular_dependency_alerts AS alert

@@ -1,0 +1,273 @@
+"""A small graph in a database whose alerts are kept by two replicas, beside a model of it and of what people decided."""
+
+from collections.abc import Collection, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from datetime import timedelta
+from itertools import pairwise
+from uuid import UUID
+
+import asyncpg
+import networkx as nx
+
+from server.config import DetectionSettings
+from server.store.alerts import AlertRepository
+from server.store.database import Database
+from tests.support.detecting import (
+    Keeper,
+    StoredAlert,
+    StoredEvent,
+    add_services,
+    alerts_are_level,
+    detecting,
+    stored_alerts,
+    stored_events,
+)
+
+LEAST = 0.5
+SETTINGS = DetectionSettings(
+    min_confidence=LEAST,
+    reconcile_interval=timedelta(seconds=5),
+    takeover_interval=timedelta(milliseconds=20),
+)
+Edge = tuple[str, str, str]
+_EDGE = """source_service_id = (SELECT id FROM services WHERE service_id = $1)
+    AND target_service_id = (SELECT id FROM services WHERE service_id = $2) AND discovery_source = $3"""
+
+
+@dataclass
+class Plain:
+    """The model: services, and dependencies with their staleness and confidence."""
+
+    services: set[str] = field(default_factory=set)
+    edges: dict[Edge, tuple[bool, float]] = field(default_factory=dict)
+
+    def digraph(self) -> "nx.DiGraph[str]":
+        """The pairs of services between which a dependency counts."""
+        graph: nx.DiGraph[str] = nx.DiGraph()
+        graph.add_nodes_from(self.services)
+        graph.add_edges_from(
+            (source, target)
+            for (source, target, _), (stale, confidence) in self.edges.items()
+            if not stale and confidence >= LEAST
+        )
+        return graph
+
+    def rename(self, old: str, new: str) -> None:
+        """Call a service otherwise."""
+
+        def now(name: str) -> str:
+            return new if name == old else name
+
+        self.services = {now(name) for name in self.services}
+        self.edges = {(now(a), now(b), source): value for (a, b, source), value in self.edges.items()}
+
+    def remove(self, name: str) -> None:
+        """Remove a service with its dependencies."""
+        self.services.discard(name)
+        self.edges = {edge: value for edge, value in self.edges.items() if name not in edge[:2]}
+
+
+def cyclic_components(graph: "nx.DiGraph[str]") -> set[tuple[str, ...]]:
+    """The strongly connected components of two or more services, as networkx finds them."""
+    return {tuple(sorted(members)) for members in nx.strongly_connected_components(graph) if len(members) > 1}
+
+
+def girth(graph: "nx.DiGraph[str]", members: tuple[str, ...]) -> int:
+    """The length of a shortest cycle of a component, by a search from every edge."""
+    inside = graph.subgraph(members)
+    return min(1 + int(nx.shortest_path_length(inside, target, source)) for source, target in inside.edges)
+
+
+def is_shortest(graph: "nx.DiGraph[str]", path: tuple[str, ...], members: tuple[str, ...]) -> bool:
+    """Whether a path is a cycle of a component, and none is shorter."""
+    steps = zip(path, path[1:] + path[:1], strict=True)
+    return all(graph.has_edge(*step) for step in steps) and len(path) == girth(graph, members)
+
+
+class CycleWorld:
+    """The database, its replicas, the model, and what was seen after the step before."""
+
+    def __init__(
+        self, url: str, stack: AsyncExitStack, connection: asyncpg.Connection, people: AlertRepository
+    ) -> None:
+        self.url = url
+        self.plain = Plain()
+        self.people = people
+        self.connection = connection
+        self.keepers: list[tuple[Keeper, AsyncExitStack]] = []
+        self._stack = stack
+        self._alerts: dict[UUID, StoredAlert] = {}
+        self._events: list[StoredEvent] = []
+        self._graph = self.plain.digraph()
+
+    @classmethod
+    async def opened(cls, url: str, stack: AsyncExitStack) -> "CycleWorld":
+        """Connect, and let two replicas begin."""
+        connection = await asyncpg.connect(url)
+        stack.push_async_callback(connection.close)
+        people = AlertRepository(await stack.enter_async_context(await Database.open(url)))
+        world = cls(url, stack, connection, people)
+        stack.push_async_callback(world.close)
+        await world.join()
+        await world.join()
+        return world
+
+    async def close(self) -> None:
+        """Let the replicas go."""
+        for _, stack in self.keepers:
+            await stack.aclose()
+
+    async def join(self) -> None:
+        """Let a replica begin."""
+        stack = AsyncExitStack()
+        self.keepers.append((await stack.enter_async_context(detecting(self.url, SETTINGS)), stack))
+
+    async def replace_writer(self) -> None:
+        """Stop the replica that keeps the alerts, and let another begin."""
+        place = next((n for n, (keeper, _) in enumerate(self.keepers) if keeper.detection.is_writer), 0)
+        await self.keepers.pop(place)[1].aclose()
+        await self.join()
+
+    async def kill_writer(self) -> None:
+        """End the session that has the lock."""
+        await self.connection.execute(
+            """SELECT pg_terminate_backend(pid) FROM pg_locks
+            WHERE locktype = 'advisory' AND granted AND classid = 7203411 AND objid = 2
+                AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
+        )
+
+    async def add_services(self, *names: str) -> None:
+        """Add services."""
+        await add_services(self.connection, *names)
+        self.plain.services.update(names)
+
+    async def connect(self, path: Sequence[str], source: str) -> None:
+        """Let each service of a path depend on the next, as one source reports it, unless it does; all at once."""
+        pairs = [pair for pair in pairwise(path) if (*pair, source) not in self.plain.edges]
+        await self.connection.execute(
+            """INSERT INTO service_dependencies
+                (source_service_id, target_service_id, communication_mode, discovery_source)
+            SELECT source.id, target.id, 'sync', $3
+            FROM unnest($1::text[], $2::text[]) AS pair (source, target)
+            INNER JOIN services AS source ON source.service_id = pair.source
+            INNER JOIN services AS target ON target.service_id = pair.target""",
+            [pair[0] for pair in pairs],
+            [pair[1] for pair in pairs],
+            source,
+        )
+        self.plain.edges.update({(*pair, source): (False, 1.0) for pair in pairs})
+
+    async def disconnect(self, edge: Edge) -> None:
+        """Remove a dependency."""
+        await self.connection.execute(f"DELETE FROM service_dependencies WHERE {_EDGE}", *edge)
+        del self.plain.edges[edge]
+
+    async def alter(self, edge: Edge, confidence: float, *, stale: bool) -> None:
+        """Change a dependency."""
+        await self.connection.execute(
+            f"UPDATE service_dependencies SET is_stale = $4, confidence_score = $5 WHERE {_EDGE}",
+            *edge,
+            stale,
+            confidence,
+        )
+        self.plain.edges[edge] = stale, confidence
+
+    async def remove(self, name: str) -> None:
+        """Remove a service with its dependencies."""
+        await self.connection.execute("DELETE FROM services WHERE service_id = $1", name)
+        self.plain.remove(name)
+
+    async def rename(self, old: str, new: str) -> None:
+        """Call a service otherwise."""
+        await self.connection.execute("UPDATE services SET service_id = $2 WHERE service_id = $1", old, new)
+        self.plain.rename(old, new)
+
+    async def touch(self) -> None:
+        """Change what has nothing to do with cycles."""
+        await self.connection.execute("UPDATE services SET team = 'team ' || now()")
+        await self.connection.execute(
+            "UPDATE service_dependencies SET timeout_ms = COALESCE(timeout_ms, 0) + 1"
+        )
+
+    async def level(self) -> dict[UUID, StoredAlert]:
+        """All alerts, once they are level."""
+        await alerts_are_level([keeper for keeper, _ in self.keepers])
+        return {alert.id: alert for alert in await stored_alerts(self.connection)}
+
+    async def check(self, *, calm: bool = True, renamed: Collection[str] = ()) -> None:
+        """
+        After a step: alerts and components are the same.
+
+        ``calm``: the step was a single change, so nothing may have happened to alerts without a reason. Components of ``renamed`` services may have
+        another alert.
+        """
+        alerts, graph = await self.level(), self.plain.digraph()
+        events = await stored_events(self.connection)
+        self._check_alerts(alerts, graph)
+        if calm:
+            self._check_calm(alerts, events[len(self._events) :], graph, set(renamed))
+        self._alerts, self._events, self._graph = alerts, events, graph
+
+    async def remember(self) -> None:
+        """Take over what people did to alerts."""
+        self._alerts = {alert.id: alert for alert in await stored_alerts(self.connection)}
+        self._events = await stored_events(self.connection)
+
+    def live(self) -> list[StoredAlert]:
+        """The alerts that nobody resolved, as of the last check."""
+        return [alert for alert in self._alerts.values() if alert.status != "resolved"]
+
+    def present(self) -> list[StoredAlert]:
+        """The alerts of components that are there, as of the last check."""
+        return [alert for alert in self._alerts.values() if alert.is_present]
+
+    def _check_alerts(self, alerts: dict[UUID, StoredAlert], graph: "nx.DiGraph[str]") -> None:
+        present = [alert for alert in alerts.values() if alert.is_present]
+        assert sorted(alert.members for alert in present) == sorted(cyclic_components(graph))
+        for alert in alerts.values():
+            assert alert.detected
+            assert alert.size == len(alert.members)
+            assert alert.is_present or alert.status == "resolved"
+            # Who resolved it says so; else it is live.
+            assert not alert.is_present or (alert.status == "resolved") == (
+                alert.resolution_notes == BY_DESIGN
+            )
+        for alert in present:
+            assert is_shortest(graph, alert.cycle_path, alert.members), (alert, sorted(graph.edges))
+            assert alert.cycle_path[0] == min(alert.cycle_path)
+
+    def _check_calm(
+        self,
+        alerts: dict[UUID, StoredAlert],
+        news: list[StoredEvent],
+        graph: "nx.DiGraph[str]",
+        renamed: set[str],
+    ) -> None:
+        by_detection = [event for event in news if event.actor == "detection"]
+        stirred = {event.alert_id for event in by_detection}
+        standing = {alert.members: alert for alert in alerts.values() if alert.is_present}
+        for before in self.present():
+            here = standing.get(before.members)
+            if renamed & set(before.members):
+                continue
+            if here is not None:
+                # The component is as it was: so is what people think of it, and the alert unless there is a shorter cycle.
+                assert _decision(here) == _decision(before)
+                if is_shortest(graph, before.cycle_path, before.members):
+                    assert here == before
+                    assert before.id not in stirred
+            elif before.status == "resolved":
+                grown = [alert for alert in standing.values() if set(before.members) < set(alert.members)]
+                assert all(alert.status != "resolved" for alert in grown)
+        if cyclic_components(graph) == cyclic_components(self._graph) and not renamed:
+            assert {event.kind for event in by_detection} <= OTHER_WITNESS
+
+
+def _decision(alert: StoredAlert) -> tuple[object, ...]:
+    return alert.status, alert.acknowledged_by, alert.resolution_notes
+
+
+BY_DESIGN = "by design"
+# Another alert may have the cycle that stands for a component now.
+OTHER_WITNESS = {"witness_changed", "reopened", "found", "resolved", "gone"}
