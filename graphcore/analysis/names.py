@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphcore.graph import DependencyGraph
+from graphcore.kernels import names as kernels
 
-_WORD = 8
 # Names joined in one go.
 _LOT = 16_384
 
@@ -27,20 +27,17 @@ class NameOrder:
     @classmethod
     def of(cls, graph: DependencyGraph) -> "NameOrder":
         """
-        Sort the services of a graph. O(V log V) and the length of what names have in common.
+        Sort the services of a graph. O(V log V + bytes of names).
 
-        Nearly all of it is numpy's and lets other threads run, where sorting a list of strings would hold them up for tens of milliseconds.
+        Compiled, it lets other threads run most of the time, where sorting a list of strings would hold them up for tens of milliseconds.
         """
         by_name = graph.nodes_by_name()
         rank: NDArray[np.int32] = np.full(len(graph.index.nodes), -1, np.int32)
         nodes = np.fromiter(by_name.values(), np.int32, len(by_name))
-        if not by_name:
-            return cls(nodes, rank)
-        places = _places(_joined(list(by_name)))
-        ordered = np.empty_like(nodes)
-        ordered[places] = nodes
-        rank[nodes] = places
-        return cls(ordered, rank)
+        if by_name:
+            nodes = nodes[_sorted(_joined(list(by_name)))]
+        rank[nodes] = np.arange(len(nodes), dtype=np.int32)
+        return cls(nodes, rank)
 
     def place(self, graph: DependencyGraph, name: str) -> int:
         """Count the services whose names come before a name, which need not be that of a service. O(log V)."""
@@ -54,39 +51,12 @@ def _joined(names: list[str]) -> bytes:
     return b"".join([("\0".join(lot) + "\0").encode("utf-8", "surrogatepass") for lot in lots])
 
 
-def _places(joined: bytes) -> NDArray[np.int64]:
-    """
-    Find the place in sorted order of each of some distinct names, joined.
-
-    In UTF-8 bytes sort as code points do. Names are compared eight bytes at a time, and those that are still equal go on to the next eight.
-    """
-    content = np.frombuffer(joined, np.uint8)
+def _sorted(names: bytes) -> NDArray[np.int32]:
+    """Sort names that are joined; returns their numbers in order."""
+    content = np.frombuffer(names, np.uint8)
     ends = np.flatnonzero(content == 0)
-    starts = np.concatenate(([0], ends[:-1] + 1))
-    places: NDArray[np.int64] = np.zeros(len(ends), np.int64)
-    equal, depth = np.arange(len(ends)), 0
-    while len(equal):
-        words = _words(content, starts[equal] + depth, ends[equal])
-        order = np.lexsort((words, places[equal]))
-        equal, words = equal[order], words[order]
-        first = np.empty(len(equal), bool)
-        first[0] = True
-        former = places[equal]
-        same_before = former[1:] == former[:-1]
-        first[1:] = ~same_before | (words[1:] != words[:-1])
-        position = np.arange(len(equal))
-        group = np.maximum.accumulate(np.where(np.append(True, ~same_before), position, 0))
-        head = np.maximum.accumulate(np.where(first, position, 0))
-        places[equal] = former + head - group
-        alone = first & np.append(first[1:], True)
-        equal, depth = equal[~alone], depth + _WORD
-    return places
-
-
-def _words(
-    content: NDArray[np.uint8], starts: NDArray[np.int64], ends: NDArray[np.int64]
-) -> NDArray[np.uint64]:
-    """Read eight bytes of each name as one number; behind its end there are NULs."""
-    places = np.minimum(starts[:, None] + np.arange(_WORD), ends[:, None])
-    words: NDArray[np.uint64] = content.take(places).view(">u8")[:, 0].astype(np.uint64)
-    return words
+    starts = np.concatenate((np.zeros(1, np.int64), ends[:-1] + 1))
+    order, words = np.empty(len(starts), np.int32), np.empty(len(starts), np.int64)
+    stack = np.empty((kernels.STACK_ROWS, 3), np.int64)
+    kernels.sort_names.run(content, starts, order, words, stack)
+    return order
