@@ -82,3 +82,28 @@ async def test_components_that_were_asked_for_stay_known(
     await reload(replica, *rows)
     assert known() == [True]
     assert components(replica.graph).of("s1").size == 1
+
+
+@pytest.mark.parametrize("in_place", [0, 1_000])
+async def test_components_of_a_least_confidence_are_kept_by_every_way_of_moving_on(
+    in_place: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(moving, "IN_PLACE", in_place)
+    sure, back = dependency(12, 1, 2), dependency(21, 2, 1)
+    unsure = back._replace(confidence_score=0.4)
+    replica = Replica(timedelta(seconds=1), wire, cycle_confidence=0.5)
+
+    def members() -> list[tuple[str, ...]]:
+        confident = replica.graph.confident_components
+        assert confident.is_known or not confident.largest_first(2)
+        return [component.members for component in confident.largest_first(2)]
+
+    await reload(replica, service(1), service(2), sure, unsure)
+    assert members() == []
+    await step(replica, changes(back))
+    assert members() == [("s1", "s2")]
+    await step(replica, changes(unsure))
+    assert members() == []
+    assert components(replica.graph).of("s1").size == 2
+    await reload(replica, service(1), service(2), sure, back)
+    assert members() == [("s1", "s2")]
