@@ -93,7 +93,9 @@ def _standing(outcome: Outcome) -> KeptAlert:
     if not lived_on.is_live and not _gained(outcome):
         # Somebody has decided on this component, unless somebody else has opened the other alert since.
         return alert if alert.is_live else _decided_as(lived_on, alert)
-    if alert.status == "acknowledged" or lived_on.status != "acknowledged":
+    # An alert written by SQL may be acknowledged by nobody, which can't be handed on.
+    is_acknowledged = lived_on.status == "acknowledged" and (lived_on.acknowledged_by or "").strip()
+    if alert.status == "acknowledged" or not is_acknowledged:
         return alert if alert.is_live else _opened(alert)
     return replace(
         alert, status="acknowledged", acknowledged_by=lived_on.acknowledged_by, resolution_notes=None

@@ -140,6 +140,8 @@ async def test_an_acknowledged_alert_stays_so_while_its_component_lives_on_under
     alert = await story.alert()
     await story.repository.acknowledge(alert.id, "ann")
     await ring(story.connection, "b", "c", "d")
+    # Changes that come together are one step: a, b and then b, c, d would be two components with one service in common.
+    await story.alerts()
     await cut(story.connection, "b", "a")
     await call(story.connection, "d", "a")
     now = await story.alert()
@@ -360,3 +362,19 @@ async def test_only_one_of_two_replicas_writes_and_the_other_takes_over(
     statuses = {alert.members: alert.status for alert in await stored_alerts(connection)}
     assert statuses == {("a", "b"): "resolved", ("c", "d"): "open"}
     assert [event.kind for event in await stored_events(connection)] == ["opened", "opened", "resolved"]
+
+
+async def test_an_alert_that_nobody_acknowledged_by_name_goes_on_as_open(
+    story: Story, connection: asyncpg.Connection
+) -> None:
+    written = """
+        INSERT INTO circular_dependency_alerts (cycle_path, status, resolution_notes) VALUES ($1::text::jsonb, $2, $3)
+    """
+    await connection.execute(written, '["a", "b"]', "acknowledged", None)
+    await connection.execute(written, '["b", "c"]', "resolved", "an old story")
+    await call(connection, "a", "b", "a")
+    await call(connection, "b", "c", "b")
+    await story.alerts()
+    await cut(connection, "b", "a")
+    status_of = {alert.cycle_path: alert.status for alert in await story.alerts()}
+    assert status_of == {("a", "b"): "resolved", ("b", "c"): "open"}

@@ -108,7 +108,9 @@ SET
     resolution_notes = after.resolution_notes,
     size = after.size,
     detected = after.detected,
-    is_present = after.is_present
+    is_present = after.is_present,
+    -- Members may be exchanged while no column here changes.
+    updated_at = now()
 FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::integer[], $7::boolean[], $8::boolean[])
     AS after (id, cycle_path, status, acknowledged_by, resolution_notes, size, detected, is_present)
 WHERE alert.id = after.id;
