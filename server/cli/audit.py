@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from server.cli.filters import Criticalities, ExitCode, IncludeStale, MinConfidence, Sources, edge_filter
+from server.cli.filters import (
+    FOUND,
+    Criticalities,
+    ExitCode,
+    IncludeStale,
+    MinConfidence,
+    Sources,
+    edge_filter,
+)
 from server.cli.settings import DEFAULTS, Address, AsJson
 
 if TYPE_CHECKING:
@@ -15,7 +23,6 @@ if TYPE_CHECKING:
 
 CALL_SECONDS = 60.0
 MOST_HOPS, MOST_FINDINGS = 10, 1_000
-FOUND = 1
 
 
 def audit(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from server.cli.filters import ExitCode
+from server.cli.filters import FOUND, ExitCode
 from server.cli.settings import DEFAULTS, Address, AsJson
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 CALL_SECONDS = 30.0
 PAGE_SIZE = 1_000
-FOUND = 1
 
 Kind = Literal["both", "not-observed", "not-declared"]
 

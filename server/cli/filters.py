@@ -73,8 +73,10 @@ Effective = Annotated[
     bool,
     typer.Option("--effective", help="What all sources together say of a pair, instead of what each says."),
 ]
+FOUND = 3
+"""The exit code then: neither that of a failure nor that of a misused command."""
 ExitCode = Annotated[
-    bool, typer.Option("--exit-code", help="Exit with 1 when something is found, for pipelines.")
+    bool, typer.Option("--exit-code", help="Exit with 3 when something is found, for pipelines.")
 ]
 
 

@@ -34,7 +34,7 @@ async def test_an_audit_tells_of_timeouts_and_of_retries(quick_command: Command,
 async def test_findings_fail_a_pipeline_when_it_asks_for_that(
     quick_command: Command, online_shop: None
 ) -> None:
-    assert (await quick_command("audit", "--exit-code")).returncode == 1
+    assert (await quick_command("audit", "--exit-code")).returncode == 3
     clean = await quick_command("audit", "shipping", "--exit-code")
     assert (clean.returncode, clean.stderr) == (0, "")
     assert clean.stdout.splitlines() == [
@@ -42,7 +42,7 @@ async def test_findings_fail_a_pipeline_when_it_asks_for_that(
         "",
         "0 services from which one call may become more than 10 attempts",
     ]
-    assert (await quick_command("drift", "--exit-code")).returncode == 1
+    assert (await quick_command("drift", "--exit-code")).returncode == 3
     assert (await quick_command("drift", "accounts", "--kind", "not-declared", "--exit-code")).returncode == 0
 
 
