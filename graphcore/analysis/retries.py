@@ -85,6 +85,8 @@ def worst_retries(
     search.rank(most)
     chosen = search.worst(order, most)
     search.shorten(chosen)
+    # Where searches were given up, some of them may have turned out to be worse.
+    chosen = chosen[np.argsort(-search.products[chosen], kind="stable")]
     worst = [search.path(graph, number) for number in chosen.tolist()]
     return RetryReport(worst, search.count, truncated=bool(search.given_up.any()))
 

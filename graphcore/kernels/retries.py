@@ -310,7 +310,8 @@ def shorten_paths(
                 given_up[number] = 1
                 break
             if found >= product:
-                lengths[number] = ledger[LENGTH]
+                # More only where the search for the product was given up.
+                products[number], lengths[number] = found, ledger[LENGTH]
                 for step in range(ledger[LENGTH]):
                     paths[number, step] = path[step]
                 break

@@ -47,7 +47,7 @@ def passing(calls: list[Call], *, include_stale: bool) -> list[Call]:
     return [call for call in calls if call.is_sync and (include_stale or not call.is_stale)]
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(some_calls(), st.integers(1, 12), st.booleans(), st.sampled_from((None, "a", "b")))
 def test_the_worst_pairs_of_timeouts_are_those_of_all_pairs(
     calls: list[Call], most: int, include_stale: bool, begin: str | None
@@ -59,7 +59,7 @@ def test_the_worst_pairs_of_timeouts_are_those_of_all_pairs(
     assert audit.timeouts.count == len(expected)
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(
     some_calls(),
     st.integers(1, 7),
@@ -87,7 +87,7 @@ def test_products_beyond_what_a_number_holds_count_as_the_largest(
     assert retries_of(audit) == expected[:most]
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(some_calls(), st.booleans(), st.integers(1, 5), st.sampled_from((None, "a")), st.integers(1, 3))
 def test_drift_is_what_a_dictionary_of_pairs_finds(
     calls: list[Call], ignore_stale: bool, most: int, service: str | None, sides: int
@@ -124,7 +124,7 @@ def same_side(call: Call, side: int) -> bool:
     return (call.discovery in (0, 2)) == (side == drift.DECLARED)
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(st.lists(NAMES, unique=True, max_size=120), NAMES)
 def test_services_are_in_the_order_of_their_names(names: list[str], other: str) -> None:
     graph = graph_of([], *names)

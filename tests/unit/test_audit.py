@@ -112,6 +112,8 @@ def test_a_search_that_is_ended_says_so_and_tells_of_real_paths(monkeypatch: pyt
             product *= product_of[pair]
         assert len(set(path)) == len(path)
         assert 10 < product == found.attempts <= worst[path[0]]
+    attempts = [found.attempts for found in ended.retries.worst]
+    assert attempts == sorted(attempts, reverse=True)
 
 
 def test_an_empty_graph_has_nothing_to_find() -> None:
