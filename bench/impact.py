@@ -25,7 +25,7 @@ from server.rpc.impact_parts import impact_parts
 IMPACT, PATHS = "impact", "paths"
 PART_BYTES = 1024 * 1024
 # Of calls that take long there are too few for ratios.
-PAIRS, FEW = 200, 20
+PAIRS, FEW, LARGE = 200, 20, 10_000
 
 
 def impact(stage: Stage) -> Iterator[Figure]:
@@ -46,7 +46,7 @@ def _against_rustworkx(edges: Edges) -> Iterator[Figure]:
         lambda _: _found(graph, hub, ordered=False),
         lambda _: _found(graph, hub, ordered=True),
         lambda _: rx.ancestors(graph.digraph, hub),
-        pairs=FEW if edges.nodes > len(seed5k().pairs) else PAIRS,
+        pairs=FEW if edges.nodes > LARGE else PAIRS,
         warm_up=2,
     )
     what = f"{edges.name}, all {len(_found(graph, hub, ordered=False).nodes):,} callers of s{hub}"

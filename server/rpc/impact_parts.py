@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator
+from heapq import nsmallest
 from typing import NamedTuple
 
 import numpy as np
@@ -42,8 +43,8 @@ async def impact_parts(found: Impacted, freshness: Freshness, max_bytes: int) ->
     The first part holds summary and freshness. Records are read and written in turns with others, those of a part when it is due: what
     nobody reads is not written, and paths are never all in memory.
     """
-    owners = await _owners(found)
-    head = pb.AnalyzeImpactResponse(summary=_summary(found, owners), freshness=encode.freshness(freshness))
+    owners, counts = await _owners(found)
+    head = pb.AnalyzeImpactResponse(summary=_summary(found, counts), freshness=encode.freshness(freshness))
     pieces, room = [head.SerializeToString()], max_bytes
     room -= len(pieces[0])
     if not found.summary_only:
@@ -57,16 +58,18 @@ async def impact_parts(found: Impacted, freshness: Freshness, max_bytes: int) ->
         yield b"".join(pieces)
 
 
-async def _owners(found: Impacted) -> list[_Owner]:
-    """Read from the records of the services what the answer tells of them."""
+async def _owners(found: Impacted) -> "tuple[list[_Owner], Counter[_Owner]]":
+    """Read from the records of the services what the answer tells of them, and count what is the same."""
     owners: list[_Owner] = []
+    counts: Counter[_Owner] = Counter()
     turns = Turns()
     for start in range(0, len(found.services), _LOT):
         for record in found.services[start : start + _LOT].tolist():
             service = wire.service_of(record)
             owners.append(_Owner(service.criticality, service.team if service.HasField("team") else None))
             await turns.next()
-    return owners
+        counts.update(owners[start:])
+    return owners, counts
 
 
 async def _services(found: Impacted, owners: list[_Owner]) -> AsyncIterator[bytes]:
@@ -122,12 +125,15 @@ def _weakest(hard_hops: int, degraded_hops: int) -> DependencyCriticality.ValueT
     return DEPENDENCY_CRITICALITY_DEGRADED if degraded_hops else DEPENDENCY_CRITICALITY_SOFT
 
 
-def _summary(found: Impacted, owners: list[_Owner]) -> pb.ImpactSummary:
-    """Count. O(services)."""
-    count = len(owners)
-    teams = Counter(owner.team for owner in owners)
-    listed = sorted(teams.items(), key=lambda team: (-team[1], team[0] or ""))[:MOST_TEAMS]
-    criticalities = Counter(owner.criticality for owner in owners)
+def _summary(found: Impacted, owners: "Counter[_Owner]") -> pb.ImpactSummary:
+    """Sum up. O(teams), and numpy's counting."""
+    count = len(found.hops)
+    teams: Counter[str | None] = Counter()
+    criticalities: Counter[Criticality.ValueType] = Counter()
+    for owner, times in owners.items():
+        teams[owner.team] += times
+        criticalities[owner.criticality] += times
+    listed = nsmallest(MOST_TEAMS, teams.items(), key=lambda team: (-team[1], team[0] or ""))
     hard, up_to_degraded = np.count_nonzero(found.hard_hops), np.count_nonzero(found.degraded_hops)
     weakest = zip(_STRENGTHS, (hard, up_to_degraded - hard, count - up_to_degraded), strict=True)
     return pb.ImpactSummary(
