@@ -91,6 +91,14 @@ class KeptComponents:
             return self._sorted(1)
         return [component for component in self._cycles if component.size >= min_size]
 
+    def cyclic(self) -> list[Component]:
+        """
+        List the components of two or more members in no particular order; they must be known.
+
+        O(V), one pass over an array, + O(members log members) of those that have changed. May run in a thread while the graph stands still.
+        """
+        return [self._of_label(label) for label in self._index.labels(2)]
+
     def _finish(self) -> None:
         if not self._index.is_ready:
             search = self.begin()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID, uuid4
 
-from graphcore import Component
+from graphcore import Component, DependencyGraph
 from graphcore.kept_components import KeptComponents
 from server.component_search import ComponentSearch
 from server.config import DetectionSettings
@@ -74,6 +74,7 @@ class Detector:
         self._standing = Standing()
         # The components with which the alerts are level but for what was touched since; None = look at all.
         self._level_with: KeptComponents | None = None
+        self._looking: asyncio.Task[View] | None = None
 
     async def run(self, ledger: AlertLedger) -> None:
         """
@@ -82,6 +83,9 @@ class Detector:
         First alerts and graph are compared as a whole, the graph being read after the lock was had; then after every move of the graph what it
         touched; and all of it again at every ``reconcile_interval``.
         """
+        if self._looking is not None:
+            # Of a former run, which was cancelled.
+            await asyncio.wait((self._looking,))
         self._moves.begin()
         self._standing.clear()
         try:
@@ -106,7 +110,7 @@ class Detector:
         """Compare everything, and repair what differs."""
         for _ in range(_TRIES):
             await self._live.at(FullyConsistent(), None)
-            if self._standing.read(await ledger.tracked()):
+            if await asyncio.to_thread(self._standing.read, await ledger.tracked()):
                 self._moves.put_back([Unseen.COMPARED])
             self._level_with = None
             if await self._round(ledger):
@@ -115,18 +119,37 @@ class Detector:
 
     async def _round(self, ledger: AlertLedger) -> bool:
         """Bring the alerts level with the graph as it is now; False = they are not as they were written, so everything has to be compared."""
-        view = await self._look()
-        if view is None:
+        if self._is_untouched():
+            self._moves.take()
+            self._vitals.level(self._live.freshness().revision)
             return True
-        if (view.alerts or view.components) and not await self._write(ledger, view):
+        view = await self._look()
+        if not (view.alerts or view.components):
+            self._standing.settle(view.settled, (), ())
+        elif not await self._write(ledger, view):
             self._moves.put_back(view.steps)
             return False
         self._level_with = view.kept
         self._vitals.level(view.revision, view.cycle_count)
         return True
 
-    async def _look(self) -> View | None:
-        """Find out what of the components is otherwise than the alerts have it; None = nothing was touched."""
+    def _is_untouched(self) -> bool:
+        """Whether nothing has happened to any component since the alerts were level. O(1)."""
+        kept = self._live.now().confident_components
+        if kept is self._level_with:
+            touched = kept.take_touched()
+            if touched is not None and not any(touched):
+                return True
+            self._level_with = None
+        return False
+
+    async def _look(self) -> View:
+        """Find out what of the components is otherwise than the alerts have it."""
+        # A thread can't be interrupted: the graph has to stand still until it is done, whoever waits for that.
+        self._looking = asyncio.create_task(self._look_around())
+        return await asyncio.shield(self._looking)
+
+    async def _look_around(self) -> View:
         while True:
             await self._searches.finish(self._live.now().confident_components)
             async with self._live.still():
@@ -135,20 +158,17 @@ class Detector:
                 if not kept.is_ready:
                     # The graph was swapped for another meanwhile.
                     continue
-                steps, touched = self._moves.take(), kept.take_touched()
-                if kept is self._level_with and touched is not None and not any(touched):
-                    self._vitals.level(revision)
-                    return None
-                self._level_with = None
-                causes = causes_of(steps)
-                difference = self._standing.difference(kept.largest_first(2), causes)
-                found: list[CyclicComponent] = []
-                questions = difference.questions(causes)
-                if questions or difference.bereft:
-                    found, causes = await asyncio.to_thread(
-                        survey, graph, questions, causes, self._settings.min_confidence
-                    )
-            return _view(difference, found, kept=kept, revision=revision, steps=steps, causes=causes)
+                if not kept.is_known:
+                    # It is a small one.
+                    kept.largest_first(2)
+                steps, _ = self._moves.take(), kept.take_touched()
+                return await asyncio.to_thread(self._view, graph, revision, steps)
+
+    def _view(self, graph: DependencyGraph, revision: str, steps: list[Step]) -> View:
+        kept, causes = graph.confident_components, causes_of(steps)
+        difference = self._standing.difference(kept.cyclic(), causes)
+        found, causes = survey(graph, difference.questions(causes), causes, self._settings.min_confidence)
+        return _view(difference, found, kept=kept, revision=revision, steps=steps, causes=causes)
 
     async def _write(self, ledger: AlertLedger, view: View) -> bool:
         for _ in range(_TRIES):
@@ -157,9 +177,9 @@ class Detector:
                     alerts = await opened.lock(view.alerts)
                     if _cycles(alerts) != _cycles(view.alerts):
                         return False
-                    plan = Plan(alerts, view.components, view.causes)
+                    plan = await asyncio.to_thread(Plan, alerts, view.components, view.causes)
                     candidates = await opened.candidates(plan.cycles, plan.newcomers)
-                    changes = plan.changes(candidates, uuid4)
+                    changes = await asyncio.to_thread(plan.changes, candidates, uuid4)
                     await opened.write(changes)
             except LedgerConflictError:
                 # Seconds later there may be an alert for the cycle, or none any more.
