@@ -23,7 +23,7 @@ $(STAMP): pyproject.toml uv.lock
 	@echo "setting up .venv with $(PYTHON) ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	@VIRTUAL_ENV= UV_PYTHON_DOWNLOADS=never $(BIN)/uv sync --locked --all-extras --python $(BIN)/python
+	@VIRTUAL_ENV= UV_PYTHON_DOWNLOADS=never $(BIN)/uv sync --locked --all-extras --compile-bytecode --python $(BIN)/python
 	@touch $@
 
 # Compiles what has changed, half a minute the first time; a server started without it would do so aside.

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Install the server with exactly the versions of uv.lock, and nothing for developers: install_server.sh FOLDER
-# Kernels are compiled beside the program, for any processor of this architecture: whoever runs it may be unable to write there.
+# Bytecode, and kernels for any processor of this architecture, are compiled beside the program: whoever runs it may be unable to write there.
 # The Dockerfile runs this, `make package` proves it, and it works on any machine with Python >= 3.11.
 set -eu
 target=$1
@@ -11,5 +11,5 @@ trap 'rm -rf "$tools"' EXIT
 "${PYTHON:-python3}" -m venv "$tools"
 "$tools/bin/python" -m pip install --quiet --disable-pip-version-check uv
 UV_PROJECT_ENVIRONMENT="$target" VIRTUAL_ENV='' UV_PYTHON_DOWNLOADS=never \
-    "$tools/bin/uv" sync --quiet --locked --extra server --no-default-groups --no-editable --python "$target/bin/python"
+    "$tools/bin/uv" sync --quiet --locked --extra server --no-default-groups --no-editable --compile-bytecode --python "$target/bin/python"
 "$target/bin/depgraph" compile

@@ -18,6 +18,10 @@ from server.store.embedded import EmbeddedPostgres
 from tests.support.folders import open_folder
 from tests.support.postgres import DatabaseServer, running_server
 
+# Where Python is told not to keep bytecode, every process that a test starts compiles a thousand modules anew: a second or two of a processor.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 # A shell that runs us in the background has us ignore Ctrl-C, and so would every command that a test starts and interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
