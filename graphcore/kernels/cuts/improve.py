@@ -32,6 +32,9 @@ from graphcore.kernels.cuts.waiting import wait, wait_around
 FEWEST_MOVED, MORE_MOVED = 2, 6
 """How many services are moved at random: FEWEST_MOVED and up to so many more."""
 
+GRACE = 500
+"""An order may cost so much more than the best, one part in so many, to be gone on from."""
+
 LEAST_PAUSE, PAIRS_A_TRY = 8, 8
 """Cuts are exchanged after so many disturbances in vain: LEAST_PAUSE, and one for every PAIRS_A_TRY pairs."""
 
@@ -244,7 +247,8 @@ def improve(
         start, target, source, cost, back_start, back, link, key, flow, search, waiting, counters, work // 2
     )
     write_down(link, key, order)
-    best, failed = total, 0
+    best, current, failed = total, total, 0
+    here = order.copy()
     while counters[WORK] > work // 4 and failed < tries and best > 0:
         counters[WORK] -= count
         total += disturb(start, target, source, cost, back_start, back, link, key, waiting, counters)
@@ -267,13 +271,15 @@ def improve(
                 work // 4,
             )
         if total < best:
-            failed = 0
-        if total <= best:
-            best = total
+            best, failed = total, 0
             write_down(link, key, order)
+        if total <= best + best // GRACE:
+            current = total
+            write_down(link, key, here)
         else:
-            total = best
-            arrange(link, key, order)
+            total = current
+            arrange(link, key, here)
+    arrange(link, key, order)
     best -= settle(
         start, target, source, cost, back_start, back, link, key, flow, search, waiting, counters, 0
     )
