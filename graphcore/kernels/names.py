@@ -25,12 +25,12 @@ _FACTOR, _STEP, _MASK = 1_103_515_245, 12_345, 2**31 - 1
 @kernel("int64(Array(uint8, 1, 'C', readonly=True), int64)")
 def word_at(content: Any, at: int) -> int:
     """Read the next seven bytes of a name as one number, with zeros behind its end."""
-    word, left = 0, WORD
+    word, left = np.int64(0), WORD
     while left > 0 and content[at] != 0:
         word = word << 8 | np.int64(content[at])
         at += 1
         left -= 1
-    return word << 8 * left
+    return int(word << 8 * left)
 
 
 @kernel("boolean(Array(uint8, 1, 'C', readonly=True), int64, int64)")
