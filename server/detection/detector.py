@@ -103,7 +103,7 @@ class Detector:
         while (left := until - time.monotonic()) > 0:
             if not await self._moves.wait(min(_PING_EVERY, timedelta(seconds=left))):
                 await ledger.ping()
-            elif not await self._round(ledger):
+            elif not await self.settle(ledger):
                 return
 
     async def _reconcile(self, ledger: AlertLedger) -> None:
@@ -113,11 +113,11 @@ class Detector:
             if await asyncio.to_thread(self._standing.read, await ledger.tracked()):
                 self._moves.put_back([Unseen.COMPARED])
             self._level_with = None
-            if await self._round(ledger):
+            if await self.settle(ledger):
                 return
         raise LedgerConflictError("somebody kept changing alerts")
 
-    async def _round(self, ledger: AlertLedger) -> bool:
+    async def settle(self, ledger: AlertLedger) -> bool:
         """Bring the alerts level with the graph as it is now; False = they are not as they were written, so everything has to be compared."""
         if self._is_untouched():
             self._moves.take()
