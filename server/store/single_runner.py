@@ -29,7 +29,7 @@ _NOTICE_LOST_CLIENTS = query("database_notice_lost_clients")
 _FIRST_BACKOFF = timedelta(milliseconds=100)
 _LONGEST_BACKOFF = timedelta(seconds=5)
 # Who held the lock for so long before it failed begins with short pauses again.
-_WENT_WELL_SECONDS = 30.0
+_WENT_WELL_SECONDS = 1.0
 _JITTER = (0.5, 1.5)
 
 
