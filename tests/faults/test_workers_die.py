@@ -22,29 +22,49 @@ from tests.support.calls import Stubs
 from tests.support.eventually import PATIENCE_SECONDS, eventually
 from tests.support.plain_sql import connected
 from tests.support.serving import postmaster
-from tests.support.workers import ManyWorkers, is_running, many_workers, one_channel_each, status, status_with
+from tests.support.workers import (
+    Figures,
+    ManyWorkers,
+    is_running,
+    many_workers,
+    one_channel_each,
+    status,
+    status_with,
+)
 
 SERVING = ("depgraph_workers_serving", frozenset[tuple[str, str]]())
 
 
 async def test_the_others_go_on_when_a_worker_is_killed_and_it_comes_back(database_url: str) -> None:
     async with many_workers("--database-url", database_url) as server, one_channel_each(server) as channels:
-        killed = server.pids[1]
+        (number,) = await keeps_alerts(server)
+        other, killed = 3 - number, server.pids[number]
         async with connected(database_url) as lock, lock.transaction():
             # So that the new one is not warm before the other was looked at.
             await lock.execute("LOCK TABLE services IN ACCESS EXCLUSIVE MODE")
             os.kill(killed, signal.SIGKILL)
             figures = await server.figures_until(lambda seen: seen[SERVING] == 1)
             assert figures["depgraph_workers", frozenset()] == 2
-            told = await status_with(channels[2], problem_count=1)
-            assert told.worker == 2
+            told = await status_with(channels[other], problem_count=1)
+            assert told.worker == other
+            assert await keeps_alerts(server) == [other]
         await server.figures_until(lambda seen: seen[SERVING] == 2)
-        assert server.pids[1] != killed
+        assert server.pids[number] != killed
         async with one_channel_each(server) as again:
-            assert (await status(again[1])).start_time.ToNanoseconds() > told.start_time.ToNanoseconds()
-            assert (await status(again[2])).start_time == told.start_time
+            assert (await status(again[number])).start_time.ToNanoseconds() > told.start_time.ToNanoseconds()
+            assert (await status(again[other])).start_time == told.start_time
         (ended,) = (record for record in server.records if record["event"] == "a worker has ended")
-        assert (ended["worker"], ended["ended_by"]) == (1, "signal 9")
+        assert (ended["worker"], ended["ended_by"]) == (number, "signal 9")
+
+
+async def keeps_alerts(server: ManyWorkers) -> list[int]:
+    """Wait until a worker keeps the alerts; returns the numbers of those that do."""
+
+    def writers(seen: Figures) -> list[int]:
+        of = "depgraph_detection_writer"
+        return [number for number in (1, 2) if seen.get((of, frozenset({("worker", str(number))})))]
+
+    return writers(await server.figures_until(lambda seen: bool(writers(seen))))
 
 
 def sigterm(server: ManyWorkers) -> None:

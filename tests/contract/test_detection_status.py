@@ -1,0 +1,58 @@
+"""Who keeps the alerts, told by GetStatus, by the command and by the metrics."""
+
+import asyncio
+
+import grpc
+import pytest
+
+from depgraph.v1 import graph_service_pb2 as pb
+from server.app import Application
+from server.config import DetectionSettings, Settings
+from tests.contract.conftest import Command
+from tests.support.calls import Stubs
+from tests.support.channels import open_channel
+from tests.support.eventually import PATIENCE_SECONDS
+
+
+@pytest.fixture
+def stubs(channel: grpc.aio.Channel) -> Stubs:
+    return Stubs(channel)
+
+
+async def level(stubs: Stubs, cycles: int) -> pb.Detection:
+    """Ask until the writer says that alerts are level with the graph, and how many cyclic components there are."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            status = await stubs.graph.GetStatus(pb.GetStatusRequest())
+            told = status.detection
+            if told.revision == status.freshness.revision and told.cycle_count == cycles:
+                return told
+            await asyncio.sleep(0.01)
+
+
+async def test_the_writer_tells_how_level_the_alerts_are(stubs: Stubs, quick_command: Command) -> None:
+    assert not (await level(stubs, 0)).HasField("write_time")
+    await stubs.write_edges("a>b", "b>a", "b>c")
+    told = await level(stubs, 1)
+    assert told.role == pb.DETECTION_ROLE_WRITER
+    assert told.HasField("write_time")
+    finished = await quick_command("status")
+    assert "level, 1 cyclic component, written" in " ".join(finished.stdout.split())
+
+
+async def test_a_second_server_stands_by_and_one_without_detection_says_so(
+    application: Application, database_url: str, stubs: Stubs
+) -> None:
+    await level(stubs, 0)
+    for settings, role in (
+        (DetectionSettings(), pb.DETECTION_ROLE_STANDBY),
+        (DetectionSettings(enabled=False), pb.DETECTION_ROLE_OFF),
+    ):
+        wanted = Settings(listen="127.0.0.1:0", database_url=database_url, detection=settings)
+        async with (
+            Application(wanted, report=lambda _: None) as other,
+            open_channel(other.address) as channel,
+        ):
+            told = (await Stubs(channel).graph.GetStatus(pb.GetStatusRequest())).detection
+            assert told == pb.Detection(role=role)
+    assert application.replica.is_warm

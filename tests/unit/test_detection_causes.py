@@ -1,0 +1,138 @@
+"""What notes say of changes: the moves of a graph, summed up over several steps."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+
+from server.detection.causes import UNKNOWN
+from server.detection.move_log import MoveLog, Step, causes_of
+from server.detection.vitals import DetectionVitals
+from server.domain.detection import KeptAlert
+from server.domain.moves import Move, MoveKind, Unseen
+from tests.support.eventually import PATIENCE_SECONDS
+
+MEMBERS = tuple("abcdef")
+
+
+def removed(*pairs: str) -> list[Move]:
+    return [Move(MoveKind.REMOVED, *pair) for pair in pairs]
+
+
+def added(*pairs: str) -> list[Move]:
+    return [Move(MoveKind.ADDED, *pair) for pair in pairs]
+
+
+def renamed(**names: str) -> list[Move]:
+    return [Move(MoveKind.SERVICE_RENAMED, old, new) for old, new in names.items()]
+
+
+def test_a_loss_names_three_dependencies_at_most_those_of_the_cycle_first() -> None:
+    causes = causes_of([removed("ab", "cd", "da", "fa", "xa")])
+    assert (
+        causes.of_loss(MEMBERS, tuple("cd"))
+        == "c → d was removed, a → b was removed, d → a was removed and 1 more"
+    )
+
+
+def test_a_service_that_was_removed_stands_for_its_dependencies() -> None:
+    causes = causes_of([[Move(MoveKind.SERVICE_REMOVED, "b"), *removed("ab", "bc", "cd")]])
+    assert causes.of_loss(MEMBERS) == "service b was removed, c → d was removed"
+
+
+def test_what_lies_inside_a_former_component_did_not_make_a_larger_one() -> None:
+    causes = causes_of([added("ab", "bc", "ca")])
+    assert causes.of_gain(MEMBERS, [("a", "b")]) == "b → c was added, c → a was added"
+
+
+@pytest.mark.parametrize(
+    ("steps", "told"),
+    [
+        ([], UNKNOWN),
+        ([Unseen.TOOK_OVER], "the cause was not seen: it came before this server took over"),
+        ([Unseen.TOOK_OVER, Unseen.LARGE], "the cause was not seen: it was among very many changes at once"),
+        ([removed("xy")], UNKNOWN),
+        ([Unseen.RELOADED, removed("ab")], "a → b was removed"),
+    ],
+)
+def test_what_was_not_seen_is_said_not_to_have_been_seen(steps: Sequence[Step], told: str) -> None:
+    assert causes_of(steps).of_loss(MEMBERS) == told
+
+
+def test_renames_are_followed_through_steps_and_moves_are_told_in_the_names_of_today() -> None:
+    causes = causes_of([removed("ab"), renamed(a="x", b="a"), [*renamed(x="y"), *removed("ax")]])
+    assert causes.renames == {"a": "y", "b": "a"}
+    assert causes.of_loss(["a", "y"]) == "a → y was removed, y → a was removed"
+
+
+def test_services_that_swap_names_twice_are_called_as_before() -> None:
+    swap = renamed(a="b", b="a")
+    assert causes_of([swap, swap]).renames == {}
+
+
+def test_an_alert_is_known_under_the_names_of_today_from_the_smallest_on(nobody: KeptAlert) -> None:
+    today = causes_of([renamed(a="z")]).renamed(nobody)
+    assert (today.cycle_path, today.members) == (("b", "c", "z"), ("b", "c", "z"))
+
+
+@pytest.fixture
+def nobody() -> KeptAlert:
+    return KeptAlert(id=UUID(int=1), cycle_path=("a", "b", "c"), status="open", members=("a", "b", "c"))
+
+
+def test_nothing_is_collected_until_somebody_wants_to_know() -> None:
+    log = MoveLog(0.5)
+    told = [log.least_confidence]
+    log.moved(removed("ab"))
+    log.begin()
+    assert [*told, log.least_confidence] == [None, 0.5]
+    log.moved(removed("bc"))
+    assert log.take() == [Unseen.TOOK_OVER, removed("bc")]
+    assert log.take() == []
+
+
+def test_what_is_put_back_comes_before_what_was_collected_since() -> None:
+    log = MoveLog(0.0)
+    log.begin()
+    log.moved(removed("ab"))
+    taken = log.take()
+    log.moved(removed("bc"))
+    log.put_back(taken)
+    assert log.take() == [Unseen.TOOK_OVER, removed("ab"), removed("bc")]
+
+
+def test_more_moves_than_anybody_wants_to_read_are_forgotten_but_for_renames() -> None:
+    log = MoveLog(0.0)
+    log.begin()
+    log.moved(renamed(a="x"))
+    log.moved(removed("ab") * 6_000)
+    causes = causes_of(log.take())
+    assert causes.unseen is Unseen.LARGE
+    assert not causes.moves
+    assert causes.renames == {"a": "x"}
+
+
+async def test_a_move_ends_the_wait_and_so_does_one_from_before_it() -> None:
+    log = MoveLog(0.0)
+    log.moved(())
+    assert await log.wait(timedelta(seconds=PATIENCE_SECONDS))
+    assert not await log.wait(timedelta())
+
+
+def test_a_detector_that_keeps_failing_is_a_problem_until_it_is_level_or_somebody_else_does_the_work() -> (
+    None
+):
+    now = 100.0
+    vitals = DetectionVitals(clock=lambda: now)
+    vitals.failed(LookupError("no such luck"))
+    assert list(vitals.problems()) == []
+    now += 31
+    vitals.failed(LookupError("no such luck"))
+    (problem,) = vitals.problems()
+    assert problem == "alerts have not followed the graph for 31 s (LookupError): see this server's log"
+    now += 61
+    assert list(vitals.problems()) == []
+    vitals.failed(LookupError("no such luck"))
+    vitals.level("revision", 3)
+    assert list(vitals.problems()) == []
