@@ -126,6 +126,10 @@ def test_cuts_found_by_improvement_are_sound_and_needed(rows: Tables, sync_only:
         members = tuple(sorted(component))
         found = suggest_cuts(graph, members[0], sync_only=sync_only)
         assert_sound(rows, members[0], list(found.cuts()), members, sync_only)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(cutting, "EXACT_SIZE", 15)
+            least = suggest_cuts(graph, members[0], sync_only=sync_only).total_cost
+        assert found.total_cost == least if found.is_optimal else found.total_cost >= least
 
 
 @settings(max_examples=40)

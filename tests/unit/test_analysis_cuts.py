@@ -81,7 +81,6 @@ def test_large_components_are_left_without_cycles_and_every_cut_is_needed(servic
         steps = set(pairwise([*cut.cycle_path, cut.cycle_path[0]]))
         assert (cut.source, cut.target) in steps
         assert all(left.has_edge(*step) for step in steps - {(cut.source, cut.target)})
-    assert not found.is_optimal
 
 
 @COMPILED
@@ -96,7 +95,7 @@ def test_the_search_for_many_services_finds_the_least_cost_of_few(monkeypatch: p
         with monkeypatch.context() as patch:
             patch.setattr(cutting, "EXACT_SIZE", 1)
             found = suggest_cuts(graph, name_of(0))
-        assert not found.is_optimal
+        assert found.total_cost == least.total_cost or not found.is_optimal
         assert least.total_cost <= found.total_cost <= 1.02 * least.total_cost
 
 
@@ -116,7 +115,9 @@ def test_a_ring_of_100_000_is_cut_at_its_cheapest_dependency() -> None:
             for number in range(count)
         ],
     )
-    [cut] = suggest_cuts(graph, name_of(0)).cuts()
+    found = suggest_cuts(graph, name_of(0))
+    [cut] = found.cuts()
+    assert found.is_optimal
     assert (cut.source, cut.target, cut.cost) == (name_of(777), name_of(778), 0.625)
     assert cut.cycle_path == tuple(map(name_of, range(count)))
 
