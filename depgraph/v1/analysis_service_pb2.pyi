@@ -508,7 +508,7 @@ class SuggestCutsResponse(_message.Message):
     total_cost: _builtins.float
     """total_cost of all cuts."""
     is_optimal: _builtins.bool
-    """is_optimal is true when no other set of cuts is cheaper, as far as that was proved; it is for components of up to some 15 members."""
+    """is_optimal is true when it is known that no other set of cuts is cheaper: for components of up to 15 members, and for larger ones where that could be proved."""
     @_builtins.property
     def component(self) -> _graph_service_pb2.Component:
         """component that the service is in; with sync_only, over synchronous dependencies."""

@@ -27,7 +27,7 @@ TRIES = 2_000
 """After so many disturbances in a row that led to nothing better the search ends."""
 
 FIRST_SHARE = 4
-"""A fourth of the work may be spent before it is looked whether the cuts can be proved to be the cheapest."""
+"""The part of the work, one in so many, that may be spent before it is looked whether the cuts can be proved to be the cheapest."""
 
 MOST_STEPS = 2_000_000
 """How many services all ways back may have together."""
