@@ -10,7 +10,7 @@ import grpc
 import pytest
 
 from depgraph.v1 import catalog_service_pb2 as catalog
-from server.config import PoolSettings
+from server.config import DetectionSettings, PoolSettings
 from server.store import migrate
 from server.store.embedded import EmbeddedPostgres
 from tests.support.eventually import PATIENCE_SECONDS, eventually
@@ -64,7 +64,9 @@ async def test_more_writers_than_connections_are_told_to_come_back_and_reads_go_
 async def test_a_database_whose_connections_others_have_used_up_is_unavailable_and_comes_back(
     narrow_postgres: EmbeddedPostgres, record: Record
 ) -> None:
-    async with WholeServer.opened(narrow_postgres.url, record) as server:
+    # Beside the feed's, no connection is held for good.
+    detection = DetectionSettings(enabled=False)
+    async with WholeServer.opened(narrow_postgres.url, record, detection=detection) as server:
         others = await every_connection(narrow_postgres.url)
         try:
             failures = await asyncio.gather(
