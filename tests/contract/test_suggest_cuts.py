@@ -120,10 +120,10 @@ async def test_wrong_questions_are_refused(stubs: Stubs) -> None:
     assert (failure.code, failure.metadata["service_id"]) == (grpc.StatusCode.NOT_FOUND, "nobody")
 
 
-def dense(services: int, count: int, seed: int) -> list[str]:
+def dense(services: int, count: int, seed: int, prefix: str = "s") -> list[str]:
     """Edges of one component: a ring through all services, and random others."""
     chooser = random.Random(seed)  # noqa: S311 - the same each time
-    names = [f"s{number}" for number in range(services)]
+    names = [f"{prefix}{number}" for number in range(services)]
     pairs = dict.fromkeys(zip(names, [*names[1:], names[0]], strict=True))
     while len(pairs) < count:
         pairs[tuple(chooser.sample(names, 2))] = None  # type: ignore[index] # two of them
@@ -161,8 +161,9 @@ async def test_350_services_among_4000_dependencies_are_freed_of_cycles(stubs: S
 
 
 async def test_cuts_that_fit_no_answer_are_refused_with_advice(stubs: Stubs) -> None:
-    await stubs.write_edges(*dense(services=250, count=8_000, seed=6))
-    failure = await failure_of(suggest(stubs, "s0"))
+    long = "s" * 240
+    await stubs.write_edges(*dense(services=50, count=1_000, seed=6, prefix=long))
+    failure = await failure_of(suggest(stubs, f"{long}0"))
     assert failure.code is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert failure.reason == "RESPONSE_TOO_LARGE"
     assert "sync_only" in failure.message

@@ -47,7 +47,7 @@ def first_of_the_shortest(reference: "nx.DiGraph[str]", members: set[str]) -> tu
     return None
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(tables(max_services=9, max_edges=24), st.sampled_from(CONFIDENCES), st.randoms(use_true_random=False))
 def test_a_shortest_cycle_is_the_first_of_those_that_networkx_finds(
     rows: Tables, least: float, chance: random.Random
@@ -67,7 +67,7 @@ def test_a_shortest_cycle_is_the_first_of_those_that_networkx_finds(
         assert longer == expected
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(tables(max_services=8, max_edges=20), st.randoms(use_true_random=False))
 def test_the_way_on_which_dependencies_came_changes_nothing(rows: Tables, chance: random.Random) -> None:
     edges = list(rows.edges.values())
@@ -80,7 +80,7 @@ def test_the_way_on_which_dependencies_came_changes_nothing(rows: Tables, chance
     assert shortest_cycle(other, members) == shortest_cycle(graph_of(rows), members)
 
 
-@settings(max_examples=100)
+@settings(max_examples=50)
 @given(
     tables(max_services=6, max_edges=16),
     st.sampled_from(CONFIDENCES),

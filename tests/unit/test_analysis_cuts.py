@@ -100,14 +100,14 @@ def test_the_search_for_many_services_finds_the_least_cost_of_few(monkeypatch: p
 
 
 @COMPILED
-def test_a_component_of_8_000_is_left_without_cycles() -> None:
-    graph = one_component(8_000, 20_000, seed=1)
+def test_a_component_of_4_000_is_left_without_cycles() -> None:
+    graph = one_component(4_000, 12_000, seed=1)
     assert nx.is_directed_acyclic_graph(left_after(graph, list(suggest_cuts(graph, name_of(7)).cuts())))
 
 
 @COMPILED
-def test_a_ring_of_100_000_is_cut_at_its_cheapest_dependency() -> None:
-    count = 100_000
+def test_a_ring_of_30_000_is_cut_at_its_cheapest_dependency() -> None:
+    count = 30_000
     graph = DependencyGraph.from_records(
         [ServiceRecord(number, name_of(number)) for number in range(count)],
         [
