@@ -154,6 +154,9 @@ async def _stop(working: "asyncio.Future[None]", connection: RunnerConnection) -
     connection.terminate()
     working.cancel()
     await asyncio.wait((working,))
+    # A connection that ends in the middle of a statement is its own error, which nobody asks for while the process stops.
+    if not working.cancelled():
+        working.exception()
 
 
 def _session_settings(name: str, limit: timedelta) -> dict[str, str]:
