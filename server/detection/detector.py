@@ -26,7 +26,7 @@ from server.domain.moves import Unseen
 
 _TRIES = 4
 # A connection that nobody uses may be dead for long without anybody noticing.
-_PING_EVERY = timedelta(seconds=5)
+_PING_EVERY_SECONDS = 5.0
 _JITTER = (0.75, 1.25)
 _CONFLICT_PAUSE_SECONDS = 0.1
 
@@ -100,11 +100,14 @@ class Detector:
             self._vitals.forget()
 
     async def _follow(self, ledger: AlertLedger, until: float) -> None:
+        pinged = time.monotonic()
         while (left := until - time.monotonic()) > 0:
-            if not await self._moves.wait(min(_PING_EVERY, timedelta(seconds=left))):
-                await ledger.ping()
-            elif not await self.settle(ledger):
+            moved = await self._moves.wait(timedelta(seconds=min(left, _PING_EVERY_SECONDS)))
+            if moved and not await self.settle(ledger):
                 return
+            if time.monotonic() - pinged >= _PING_EVERY_SECONDS:
+                await ledger.ping()
+                pinged = time.monotonic()
 
     async def _reconcile(self, ledger: AlertLedger) -> None:
         """Compare everything, and repair what differs."""

@@ -1,0 +1,133 @@
+"""Alerts as detection writes them: whole rounds or nothing, in bulk, beside people who write too."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+from server.domain.detection import AlertChange, EventDraft, EventKind, KeptAlert, LedgerConflictError
+from server.store.detection_ledger import DetectionLedger
+from tests.support.detecting import stored_alerts, stored_events
+from tests.support.plain_sql import connected
+
+MANY = 600
+
+
+@pytest.fixture
+async def ledger(database_url: str) -> AsyncIterator[DetectionLedger]:
+    async with connected(database_url) as connection:
+        yield DetectionLedger(connection)
+
+
+def alert(*path: str) -> KeptAlert:
+    return KeptAlert(id=uuid4(), cycle_path=path, status="open", size=len(path), members=tuple(sorted(path)))
+
+
+async def write(ledger: DetectionLedger, *changes: AlertChange) -> list[KeptAlert]:
+    """Write a round; returns what is tracked afterwards."""
+    async with ledger.round() as opened:
+        await opened.write(changes)
+    return await ledger.tracked()
+
+
+def opened(alert: KeptAlert) -> AlertChange:
+    return AlertChange(None, alert, (EventDraft("opened", "b → a was added"),))
+
+
+def moved(before: KeptAlert, after: KeptAlert, kind: EventKind = "witness_changed") -> AlertChange:
+    return AlertChange(before, after, (EventDraft(kind, "for a reason"),))
+
+
+def undated(alerts: Sequence[KeptAlert]) -> list[KeptAlert]:
+    return sorted((replace(alert, detected_at=None) for alert in alerts), key=lambda alert: alert.id)
+
+
+async def test_what_was_written_is_read_again_and_has_one_event_each(
+    ledger: DetectionLedger, connection: asyncpg.Connection
+) -> None:
+    alerts = [alert(f"a{number}", f"b{number}", f"c{number}") for number in range(MANY)]
+    tracked = await write(ledger, *map(opened, alerts))
+    assert undated(tracked) == undated(alerts)
+    events = await stored_events(connection)
+    assert [event.alert_id for event in events] == [each.id for each in alerts]
+    assert {(event.kind, event.actor, event.note) for event in events} == {
+        ("opened", "detection", "b → a was added")
+    }
+
+
+async def test_members_change_by_difference(ledger: DetectionLedger) -> None:
+    (before,) = await write(ledger, opened(alert("a", "b", "c")))
+    after = replace(before, members=("b", "c", "d", "é"), size=4)
+    assert await write(ledger, moved(before, after, "grown")) == [after]
+
+
+async def test_alerts_may_swap_their_cycles(ledger: DetectionLedger) -> None:
+    tracked = await write(ledger, opened(alert("a", "b")), opened(alert("c", "d")))
+    one, other = tracked
+    swapped = [
+        replace(one, cycle_path=other.cycle_path, members=other.members),
+        replace(other, cycle_path=one.cycle_path, members=one.members),
+    ]
+    assert await write(ledger, *map(moved, tracked, swapped)) == swapped
+
+
+async def test_a_cycle_that_somebody_else_wrote_meanwhile_is_a_conflict_and_nothing_is_written(
+    ledger: DetectionLedger, connection: asyncpg.Connection
+) -> None:
+    async def too_late() -> None:
+        async with ledger.round() as round_:
+            assert await round_.candidates([("a", "b")], []) == []
+            await connection.execute(
+                'INSERT INTO circular_dependency_alerts (cycle_path) VALUES (\'["b", "a"]\')'
+            )
+            await round_.write([opened(alert("c", "d")), opened(alert("a", "b"))])
+
+    with pytest.raises(LedgerConflictError):
+        await too_late()
+    assert await ledger.tracked() == []
+    async with ledger.round() as round_:
+        (found,) = await round_.candidates([("a", "b")], [])
+    assert (found.cycle_path, found.detected) == (("b", "a"), False)
+
+
+async def test_what_people_did_since_is_seen_when_alerts_are_locked(
+    ledger: DetectionLedger, connection: asyncpg.Connection
+) -> None:
+    kept, removed = await write(ledger, opened(alert("a", "b")), opened(alert("c", "d")))
+    await connection.execute(
+        "UPDATE circular_dependency_alerts SET status = 'acknowledged', acknowledged_by = 'ann' WHERE id = $1",
+        kept.id,
+    )
+    await connection.execute("DELETE FROM circular_dependency_alerts WHERE id = $1", removed.id)
+    async with ledger.round() as round_:
+        assert await round_.lock([removed, kept]) == [
+            replace(kept, status="acknowledged", acknowledged_by="ann")
+        ]
+
+
+async def test_an_alert_of_exactly_these_members_is_found_when_it_is_over(
+    ledger: DetectionLedger, connection: asyncpg.Connection
+) -> None:
+    over, present, larger = (
+        replace(alert("a", "b", "ü"), status="resolved", resolution_notes="gone", is_present=False),
+        alert("b", "a", "ü"),
+        replace(alert("a", "b", "ü", "c"), status="resolved", resolution_notes="gone", is_present=False),
+    )
+    await write(ledger, *map(opened, (over, present, larger)))
+    async with ledger.round() as round_:
+        found = await round_.candidates([], [over.members, ("x", "y")])
+    assert undated(found) == [over]
+    assert len(await stored_alerts(connection)) == 3
+
+
+async def test_what_somebody_decided_goes_over_to_another_alert(
+    ledger: DetectionLedger, connection: asyncpg.Connection
+) -> None:
+    before = replace(alert("a", "b"), status="resolved", resolution_notes="gone", is_present=False)
+    await write(ledger, opened(before))
+    after = replace(before, acknowledged_by="ann", resolution_notes="by design", is_present=True)
+    (tracked,) = await write(ledger, moved(before, after, "found"))
+    assert undated([tracked]) == [after]
+    assert [event.kind for event in await stored_events(connection)] == ["opened", "found"]
