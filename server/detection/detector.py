@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID, uuid4
 
+import structlog
+
 from graphcore import Component, DependencyGraph
 from graphcore.kept_components import KeptComponents
 from server.component_search import ComponentSearch
@@ -23,6 +25,8 @@ from server.detection.vitals import DetectionVitals
 from server.domain.consistency import FullyConsistent
 from server.domain.detection import AlertLedger, CyclePath, KeptAlert, LedgerConflictError
 from server.domain.moves import Unseen
+
+log = structlog.get_logger(__name__)
 
 _TRIES = 4
 # A connection that nobody uses may be dead for long without anybody noticing.
@@ -191,6 +195,7 @@ class Detector:
             self._standing.settle(view.settled, view.others, changes)
             if changes:
                 self._vitals.wrote(len(changes))
+                log.info("wrote alerts", alerts=len(changes))
             return True
         raise LedgerConflictError("somebody else kept writing the same alerts")
 
