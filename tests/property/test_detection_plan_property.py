@@ -155,7 +155,7 @@ def test_each_component_has_exactly_one_alert_and_no_other_alert_stands_for_anyt
             assert alert.size == len(alert.members)
 
 
-@settings(max_examples=25)
+@settings(max_examples=200)
 @given(situations())
 def test_no_two_alerts_have_the_same_cycle_and_each_cycle_is_one_of_its_component(
     situation: Situation,
