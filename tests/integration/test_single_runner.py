@@ -47,7 +47,7 @@ class Worker:
 
 
 async def running(worker: Worker) -> None:
-    await eventually(lambda: worker.runner.is_running)
+    await eventually(lambda: worker.runner.is_running and worker.begun > worker.ended)
 
 
 async def end_sessions(connection: asyncpg.Connection) -> None:
@@ -92,6 +92,8 @@ async def test_who_has_lost_the_lock_can_not_write_any_more(
         held = worker.connection
         assert held is not None
         await end_sessions(connection)
+        # A statement under way would be told instead of the runner; here it is not the work's own, which would end with it.
+        await eventually(held.is_closed)
         with pytest.raises(DRIVER_ERRORS):
             await held.execute("INSERT INTO services (service_id) VALUES ('late')")
         await eventually(lambda: worker.ended == 1)
