@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
-from tests.support.cycle_world import BY_DESIGN, CycleWorld, Edge
+from tests.support.cycle_model import Edge
+from tests.support.cycle_world import BY_DESIGN, CycleWorld
 from tests.support.postgres import DatabaseServer
 
 FIRST = tuple(f"s{number}" for number in range(7))

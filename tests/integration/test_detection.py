@@ -1,20 +1,14 @@
 """Alerts follow the graph: what becomes of them when components come, change and go."""
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from datetime import timedelta
-from uuid import UUID
 
 import asyncpg
 import pytest
 
 from server.config import DetectionSettings
-from server.store.alerts import AlertRepository
-from server.store.database import Database
+from tests.support.alert_story import NAMES, Story, told
 from tests.support.detecting import (
-    QUICK,
-    Keeper,
-    StoredAlert,
     add_services,
     alerts_are_level,
     alter,
@@ -25,53 +19,12 @@ from tests.support.detecting import (
     stored_alerts,
     stored_events,
 )
-from tests.support.eventually import PATIENCE_SECONDS
-
-NAMES = tuple("abcdefgh")
-
-
-class Story:
-    """A database that one replica watches over."""
-
-    def __init__(self, keeper: Keeper, connection: asyncpg.Connection, repository: AlertRepository) -> None:
-        self.keeper = keeper
-        self.connection = connection
-        self.repository = repository
-
-    async def alerts(self) -> list[StoredAlert]:
-        """All alerts once they are level."""
-        await alerts_are_level([self.keeper])
-        return await stored_alerts(self.connection)
-
-    async def alert(self) -> StoredAlert:
-        """The only alert, once it is level."""
-        (alert,) = await self.alerts()
-        return alert
-
-    async def history(self, alert: UUID) -> list[str]:
-        """The kinds of an alert's events."""
-        return [event.kind for event in await stored_events(self.connection) if event.alert_id == alert]
-
-    async def last_note(self) -> str:
-        """What the last event says."""
-        return (await stored_events(self.connection))[-1].note
-
-
-async def until(
-    look: Callable[[], Awaitable[list[StoredAlert]]], wanted: Callable[[list[StoredAlert]], bool]
-) -> None:
-    """Look until something is as wanted."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while not wanted(await look()):
-            await asyncio.sleep(0.01)
 
 
 @pytest.fixture
 async def story(database_url: str, connection: asyncpg.Connection) -> AsyncIterator[Story]:
-    await add_services(connection, *NAMES)
-    async with await Database.open(database_url) as database, detecting(database_url) as keeper:
-        await alerts_are_level([keeper])
-        yield Story(keeper, connection, AlertRepository(database))
+    async with told(database_url, connection) as beginning:
+        yield beginning
 
 
 async def test_a_cycle_has_an_alert_with_a_shortest_witness_and_all_members(story: Story) -> None:
@@ -131,23 +84,6 @@ async def test_what_comes_back_is_reopened_with_its_history(
         "reopened",
         notes[1],
     )
-
-
-async def test_an_acknowledged_alert_stays_so_while_its_component_lives_on_under_another_witness(
-    story: Story,
-) -> None:
-    await ring(story.connection, "a", "b")
-    alert = await story.alert()
-    await story.repository.acknowledge(alert.id, "ann")
-    await ring(story.connection, "b", "c", "d")
-    # Changes that come together are one step: a, b and then b, c, d would be two components with one service in common.
-    await story.alerts()
-    await cut(story.connection, "b", "a")
-    await call(story.connection, "d", "a")
-    now = await story.alert()
-    assert (now.id, now.status, now.acknowledged_by) == (alert.id, "acknowledged", "ann")
-    assert (now.cycle_path, now.members) == (("b", "c", "d"), tuple("abcd"))
-    assert "witness_changed" in await story.history(alert.id)
 
 
 async def test_of_components_that_merge_the_larger_goes_on_and_the_other_says_where_it_went(
@@ -225,46 +161,6 @@ async def test_an_alert_whose_cycle_goes_with_a_smaller_part_goes_with_it_where_
     }
 
 
-async def test_what_somebody_resolved_stays_so_until_it_grows(story: Story) -> None:
-    await ring(story.connection, "a", "b", "c")
-    alert = await story.alert()
-    await story.repository.resolve(alert.id, "by design")
-    await call(story.connection, "b", "a")
-    decided = await story.alert()
-    assert (decided.status, decided.resolution_notes) == ("resolved", "by design")
-    await ring(story.connection, "c", "d")
-    grown = await story.alert()
-    assert (grown.id, grown.status, grown.acknowledged_by) == (alert.id, "open", None)
-    assert (await story.history(alert.id))[-2:] == ["reopened", "grown"]
-
-
-async def test_what_somebody_resolved_is_reopened_when_it_is_gone_and_comes_back(story: Story) -> None:
-    await ring(story.connection, "a", "b")
-    alert = await story.alert()
-    await story.repository.resolve(alert.id, "by design")
-    await cut(story.connection, "a", "b")
-    gone = await story.alert()
-    assert (gone.status, gone.resolution_notes, gone.is_present) == ("resolved", "by design", False)
-    await call(story.connection, "a", "b")
-    back = await story.alert()
-    assert (back.id, back.status) == (alert.id, "open")
-    assert await story.history(alert.id) == ["opened", "resolved", "gone", "reopened"]
-
-
-async def test_an_alert_that_somebody_created_is_adopted_when_its_cycle_is_found(story: Story) -> None:
-    created = (await story.repository.create(["c", "a", "b"])).value
-    left_alone = (await story.repository.create(["g", "h"])).value
-    await story.repository.acknowledge(created.id, "ann")
-    await ring(story.connection, "a", "b", "c")
-    alerts = {alert.id: alert for alert in await story.alerts()}
-    assert alerts.keys() == {created.id, left_alone.id}
-    alert = alerts[created.id]
-    assert (alert.status, alert.acknowledged_by, alert.detected) == ("acknowledged", "ann", True)
-    assert alert.cycle_path == ("a", "b", "c")
-    assert not alerts[left_alone.id].detected
-    assert await story.history(created.id) == ["opened", "acknowledged", "found"]
-
-
 async def test_a_service_that_is_renamed_keeps_its_alert(story: Story) -> None:
     await ring(story.connection, "a", "b")
     alert = await story.alert()
@@ -317,51 +213,6 @@ async def test_a_reload_of_everything_writes_nothing(story: Story) -> None:
         await story.connection.execute("INSERT INTO service_dependencies SELECT * FROM kept")
     assert await story.alert() == alert
     assert await story.history(alert.id) == ["opened"]
-
-
-async def test_what_somebody_did_to_the_tables_of_alerts_is_repaired(
-    database_url: str, connection: asyncpg.Connection
-) -> None:
-    await add_services(connection, *NAMES)
-    await ring(connection, "a", "b", "c")
-    settings = DetectionSettings(reconcile_interval=timedelta(milliseconds=50))
-    async with detecting(database_url, settings) as keeper:
-        await alerts_are_level([keeper])
-        (before,) = await stored_alerts(connection)
-        await connection.execute("DELETE FROM circular_dependency_alert_members WHERE service_id = 'b'")
-        await connection.execute(
-            'UPDATE circular_dependency_alerts SET size = 7, cycle_path = \'["a", "h"]\''
-        )
-        await until(lambda: stored_alerts(connection), lambda alerts: alerts == [before])
-        await connection.execute("DELETE FROM circular_dependency_alerts")
-        await until(lambda: stored_alerts(connection), bool)
-        (anew,) = await stored_alerts(connection)
-    assert anew.cycle_path == before.cycle_path
-    assert anew.id != before.id
-
-
-async def test_only_one_of_two_replicas_writes_and_the_other_takes_over(
-    database_url: str, connection: asyncpg.Connection
-) -> None:
-    await add_services(connection, *NAMES)
-    async with detecting(database_url, QUICK) as second:
-        async with detecting(database_url, QUICK) as first:
-            await ring(connection, "a", "b")
-            await alerts_are_level([first, second])
-            assert [first.detection.is_writer, second.detection.is_writer].count(True) == 1
-            writer = first if first.detection.is_writer else second
-            await connection.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'depgraph detection'"
-            )
-            await ring(connection, "c", "d")
-            await alerts_are_level([first, second])
-            assert len(await stored_alerts(connection)) == 2
-            assert writer.detection.vitals.failures <= 1
-        await cut(connection, "a", "b")
-        await alerts_are_level([second])
-    statuses = {alert.members: alert.status for alert in await stored_alerts(connection)}
-    assert statuses == {("a", "b"): "resolved", ("c", "d"): "open"}
-    assert [event.kind for event in await stored_events(connection)] == ["opened", "opened", "resolved"]
 
 
 async def test_an_alert_that_nobody_acknowledged_by_name_goes_on_as_open(

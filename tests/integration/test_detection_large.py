@@ -5,7 +5,7 @@ import random
 import asyncpg
 import networkx as nx
 
-from tests.support.cycle_world import is_shortest
+from tests.support.cycle_model import is_shortest
 from tests.support.detecting import alerts_are_level, detecting, stored_alerts, stored_events
 from tests.support.plain_sql import connected
 

@@ -2,17 +2,17 @@
 
 from collections.abc import Collection, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import pairwise
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import asyncpg
-import networkx as nx
 
 from server.config import DetectionSettings
 from server.store.alerts import AlertRepository
 from server.store.database import Database
+from tests.support.cycle_model import LEAST, Edge, Plain, cyclic_components, is_shortest
 from tests.support.detecting import (
     Keeper,
     StoredAlert,
@@ -24,65 +24,16 @@ from tests.support.detecting import (
     stored_events,
 )
 
-LEAST = 0.5
+if TYPE_CHECKING:
+    import networkx as nx
+
 SETTINGS = DetectionSettings(
     min_confidence=LEAST,
     reconcile_interval=timedelta(seconds=5),
     takeover_interval=timedelta(milliseconds=20),
 )
-Edge = tuple[str, str, str]
 _EDGE = """source_service_id = (SELECT id FROM services WHERE service_id = $1)
     AND target_service_id = (SELECT id FROM services WHERE service_id = $2) AND discovery_source = $3"""
-
-
-@dataclass
-class Plain:
-    """The model: services, and dependencies with their staleness and confidence."""
-
-    services: set[str] = field(default_factory=set)
-    edges: dict[Edge, tuple[bool, float]] = field(default_factory=dict)
-
-    def digraph(self) -> "nx.DiGraph[str]":
-        """The pairs of services between which a dependency counts."""
-        graph: nx.DiGraph[str] = nx.DiGraph()
-        graph.add_nodes_from(self.services)
-        graph.add_edges_from(
-            (source, target)
-            for (source, target, _), (stale, confidence) in self.edges.items()
-            if not stale and confidence >= LEAST
-        )
-        return graph
-
-    def rename(self, old: str, new: str) -> None:
-        """Call a service otherwise."""
-
-        def now(name: str) -> str:
-            return new if name == old else name
-
-        self.services = {now(name) for name in self.services}
-        self.edges = {(now(a), now(b), source): value for (a, b, source), value in self.edges.items()}
-
-    def remove(self, name: str) -> None:
-        """Remove a service with its dependencies."""
-        self.services.discard(name)
-        self.edges = {edge: value for edge, value in self.edges.items() if name not in edge[:2]}
-
-
-def cyclic_components(graph: "nx.DiGraph[str]") -> set[tuple[str, ...]]:
-    """The strongly connected components of two or more services, as networkx finds them."""
-    return {tuple(sorted(members)) for members in nx.strongly_connected_components(graph) if len(members) > 1}
-
-
-def girth(graph: "nx.DiGraph[str]", members: tuple[str, ...]) -> int:
-    """The length of a shortest cycle of a component, by a search from every edge."""
-    inside = graph.subgraph(members)
-    return min(1 + int(nx.shortest_path_length(inside, target, source)) for source, target in inside.edges)
-
-
-def is_shortest(graph: "nx.DiGraph[str]", path: tuple[str, ...], members: tuple[str, ...]) -> bool:
-    """Whether a path is a cycle of a component, and none is shorter."""
-    steps = zip(path, path[1:] + path[:1], strict=True)
-    return all(graph.has_edge(*step) for step in steps) and len(path) == girth(graph, members)
 
 
 class CycleWorld:
