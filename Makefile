@@ -26,12 +26,12 @@ $(STAMP): pyproject.toml uv.lock
 	@VIRTUAL_ENV= UV_PYTHON_DOWNLOADS=never $(BIN)/uv sync --locked --all-extras --compile-bytecode --python $(BIN)/python
 	@touch $@
 
-# Compiles what has changed, half a minute the first time; a server started without it would do so aside.
+# Compiles what has changed, half a minute the first time; a server started without it does so aside, so `run` does not wait for it.
 $(KERNELS): $(STAMP) $(shell find graphcore server/wire -name '*.py')
 	@$(BIN)/depgraph compile
 	@touch $@
 
-run: $(KERNELS) ## start the server with a sample topology (LISTEN=..., DATA_DIR=..., DATABASE_URL=...)
+run: $(STAMP) ## start the server with a sample topology (LISTEN=..., DATA_DIR=..., DATABASE_URL=...)
 	@exec $(BIN)/depgraph serve --listen $(LISTEN) --data-dir $(DATA_DIR) --seed-file $(SAMPLE)
 
 test: $(KERNELS) ## run every test (PYTEST_ARGS="tests/unit -k paging" runs some)

@@ -2,8 +2,8 @@
 
 from graphcore.compiled.folders import first_writable, usual_folders
 from graphcore.compiled.kernel import KERNELS, Kernel, Kernels, KernelState, kernel
+from graphcore.compiled.parts import KernelError
 from graphcore.compiled.start import (
-    KernelError,
     compile_all,
     compile_and_keep,
     import_kernels,

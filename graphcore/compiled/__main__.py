@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from graphcore.compiled.folders import usual_folders
-from graphcore.compiled.start import KernelError, compile_and_keep, import_kernels
+from graphcore.compiled.parts import KernelError
+from graphcore.compiled.start import compile_and_keep, import_kernels
 
 _LOWEST_PRIORITY = 19
 
@@ -29,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             os.nice(_LOWEST_PRIORITY)
     where = usual_folders() if options.folder is None else options.folder
     try:
-        _, content = compile_and_keep(import_kernels(options.packages), where, _tell)
+        _, content = compile_and_keep(import_kernels(options.packages), where, _tell, alone=options.aside)
     except KernelError as error:
         _tell(str(error))
         return 1

@@ -14,12 +14,9 @@ from graphcore.compiled import cache
 from graphcore.compiled.folders import usual_folders
 from graphcore.compiled.kernel import KERNELS, Kernel, Kernels, KernelState
 from graphcore.compiled.keys import kernel_keys
+from graphcore.compiled.parts import compile_here, compile_parts, process_count
 
 Tell = Callable[[str], None]
-
-
-class KernelError(Exception):
-    """A kernel that can't be compiled; tells which, and why in numba's words."""
 
 
 def kernel_state() -> KernelState:
@@ -65,13 +62,13 @@ def load_packed(kernels: Sequence[Kernel], content: bytes, told: str, book: Kern
 
 
 def compile_and_keep(
-    kernels: Sequence[Kernel], where: Sequence[Path], tell: Tell
+    kernels: Sequence[Kernel], where: Sequence[Path], tell: Tell, *, alone: bool = False
 ) -> tuple[Path | None, bytes]:
     """
     Compile what no file in the folders holds yet; return the file, None when it can't be kept, and its content.
 
-    Raises ``KernelError``. Takes half a second and some 0.3 s for each kernel that is new or has changed. Of several processes that do this at once one compiles,
-    the others wait for it.
+    Raises ``KernelError``. Takes half a second and some 0.3 s for each kernel that is new or has changed; many are shared among a few processes, unless this one is to do
+    it ``alone``. Of several processes that are asked for this at once one compiles, the others wait for it.
     """
     keys = kernel_keys(kernels)
     with cache.only_one(where):
@@ -80,7 +77,7 @@ def compile_and_keep(
             tell(f"{len(keys)} compiled kernels are in {found[0]}")
             return found[0], cache.packed(found[1], keys)
         began = time.perf_counter()
-        code = _compile(kernels, cache.find_parts(where, keys), tell)
+        code = _compile(kernels, cache.find_parts(where, keys), tell, alone=alone)
         path = cache.keep(where, code, keys)
     tell(
         f"compiled in {time.perf_counter() - began:.1f} s, kept in {path or 'no folder: none can be written'}"
@@ -95,23 +92,14 @@ def compile_all(kernels: Kernels = KERNELS) -> None:
     load_packed(every, content, "compiled in this process", kernels)
 
 
-def _compile(kernels: Iterable[Kernel], known: cache.Code, tell: Tell) -> cache.Code:
+def _compile(kernels: Iterable[Kernel], known: cache.Code, tell: Tell, *, alone: bool) -> cache.Code:
     wanted = [kernel for kernel in kernels if kernel.name not in known]
     if not wanted:
         return known
-    from graphcore.compiled.compiler import Compiler  # noqa: PLC0415 - imports numba
-
     tell(f"compiling {len(wanted)} kernels ...")
-    compiler = Compiler()
-    code = dict(known)
-    for kernel in wanted:
-        try:
-            code[kernel.name] = compiler.object_code(kernel)
-        except Exception as error:
-            # numba's first line says at which step, the next ones what is wrong, many more where.
-            words = " ".join(str(error).split("\n\n")[0].split())
-            raise KernelError(f"{kernel.name} can't be compiled: {type(error).__name__}: {words}") from error
-    return code
+    processes = 1 if alone else process_count(wanted)
+    made = compile_parts(wanted, processes) if processes > 1 else compile_here(wanted)
+    return {**known, **made}
 
 
 def _switch(book: Kernels, code: cache.Code) -> None:

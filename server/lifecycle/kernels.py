@@ -1,7 +1,7 @@
 """
 The kernels of a server get to run compiled: loaded before the graph is read if they were compiled before, else compiled aside.
 
-Compiling takes half a minute and happens in a process of its own, which gives way to others; serving goes on meanwhile with kernels as plain
+Compiling takes a minute and happens in a process of its own, which gives way to others; serving goes on meanwhile with kernels as plain
 Python, and memory never holds a compiler.
 """
 

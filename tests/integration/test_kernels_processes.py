@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from graphcore.compiled import KernelError, Kernels, compile_and_keep, load_packed
+from graphcore.compiled import KernelError, Kernels, compile_and_keep, import_kernels, load_packed
+from graphcore.compiled.parts import compile_here, compile_parts, process_count
 from tests.support import tiny_kernels
 from tests.support.command import ROOT, clean_environment
 
@@ -129,6 +130,14 @@ def test_one_that_is_killed_harms_nobody(package: Package) -> None:
     assert not list(package.kept.glob("*.kernels"))
     said, _ = package.compile()
     assert "compiling 3 kernels" in said
+
+
+def test_several_processes_compile_what_one_does() -> None:
+    kernels = import_kernels(["graphcore.kernels.building", "graphcore.kernels.counting"])
+    shared, alone = compile_parts(kernels, 2), compile_here(kernels)
+    assert shared.keys() == alone.keys() == {kernel.name for kernel in kernels}
+    assert process_count(kernels[:1]) == 1
+    assert process_count([Kernels().declare("int64()")(tiny_kernels.five.plain)] * 100) == 1
 
 
 def test_all_kernels_are_switched_or_none(tmp_path: Path) -> None:
