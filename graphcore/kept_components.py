@@ -9,6 +9,7 @@ from graphcore.component import Component, Memo
 from graphcore.component_edits import ComponentEdits, Touched
 from graphcore.component_index import ComponentIndex, runs_compiled
 from graphcore.component_search import ComponentSearch
+from graphcore.name_sorting import sorted_names
 from graphcore.topology import Topology
 
 AT_ONCE_COMPILED, AT_ONCE_PLAIN = 50_000, 5_000
@@ -120,7 +121,7 @@ class KeptComponents:
         return made
 
     def _names(self, label: int) -> tuple[str, ...]:
-        return tuple(sorted([self._digraph[node].name for node in self._index.members(label)]))
+        return tuple(sorted_names([self._digraph[node].name for node in self._index.members(label)]))
 
     def _forget(self, touched: Touched | None) -> None:
         """Let go of what may have changed; None = everything."""

@@ -26,6 +26,7 @@ from server.lifecycle.kernels import compiled_kernels
 from server.lifecycle.schema import bring_up_to_date
 from server.lifecycle.seeding import seed
 from server.lifecycle.stopping import StopSignal, serve_until_stopped
+from server.lifecycle.threads import let_the_loop_in
 from server.lifecycle.trust import tell_trust
 from server.metrics import CallMetrics, ReadingsCollector, metrics_endpoint
 from server.replica import Replica, Watches
@@ -81,6 +82,7 @@ class Application:
 
     async def _open(self, stack: AsyncExitStack) -> None:
         settings = self._settings
+        let_the_loop_in()
         kernels_loaded = await stack.enter_async_context(compiled_kernels(settings))
         url = settings.database_url
         if url is None:

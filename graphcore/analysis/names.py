@@ -7,10 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphcore.graph import DependencyGraph
-from graphcore.kernels import names as kernels
-
-# Names joined in one go.
-_LOT = 16_384
+from graphcore.name_sorting import name_order
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +32,7 @@ class NameOrder:
         rank: NDArray[np.int32] = np.full(len(graph.index.nodes), -1, np.int32)
         nodes = np.fromiter(by_name.values(), np.int32, len(by_name))
         if by_name:
-            nodes = nodes[_sorted(_joined(list(by_name)))]
+            nodes = nodes[name_order(list(by_name))]
         rank[nodes] = np.arange(len(nodes), dtype=np.int32)
         return cls(nodes, rank)
 
@@ -43,20 +40,3 @@ class NameOrder:
         """Count the services whose names come before a name, which need not be that of a service. O(log V)."""
         digraph = graph.digraph
         return bisect_left(self.nodes, name, key=lambda node: digraph[int(node)].name)
-
-
-def _joined(names: list[str]) -> bytes:
-    """Write names, each with a NUL behind it, which no name holds; a lot at a time, so that other threads get their turn."""
-    lots = (names[first : first + _LOT] for first in range(0, len(names), _LOT))
-    return b"".join([("\0".join(lot) + "\0").encode("utf-8", "surrogatepass") for lot in lots])
-
-
-def _sorted(names: bytes) -> NDArray[np.int32]:
-    """Sort names that are joined; returns their numbers in order."""
-    content = np.frombuffer(names, np.uint8)
-    ends = np.flatnonzero(content == 0)
-    starts = np.concatenate((np.zeros(1, np.int64), ends[:-1] + 1))
-    order, words = np.empty(len(starts), np.int32), np.empty(len(starts), np.int64)
-    stack = np.empty((kernels.STACK_ROWS, 3), np.int64)
-    kernels.sort_names.run(content, starts, order, words, stack)
-    return order
