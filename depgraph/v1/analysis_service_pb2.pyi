@@ -982,6 +982,7 @@ class AuditPathsRequest(_message.Message):
     INCLUDE_STALE_FIELD_NUMBER: _builtins.int
     FILTER_FIELD_NUMBER: _builtins.int
     CONSISTENCY_FIELD_NUMBER: _builtins.int
+    EFFECTIVE_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
     """service_id keeps the findings on paths that begin at this service, by business name: for timeouts it is the caller. Empty = everywhere."""
     max_hops: _builtins.int
@@ -994,6 +995,8 @@ class AuditPathsRequest(_message.Message):
     """max_findings of each kind to return, 0–1,000; 0 = 100."""
     include_stale: _builtins.bool
     """include_stale counts stale dependencies too. Default false."""
+    effective: _builtins.bool
+    """effective looks at one effective dependency for each pair of services instead of what every source says. Default false."""
     @_builtins.property
     def filter(self) -> _graph_service_pb2.EdgeFilter:
         """filter for dependencies. Unset = all count."""
@@ -1012,10 +1015,11 @@ class AuditPathsRequest(_message.Message):
         include_stale: _builtins.bool = ...,
         filter: _graph_service_pb2.EdgeFilter | None = ...,
         consistency: _types_pb2.Consistency | None = ...,
+        effective: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "filter", b"filter"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "filter", b"filter", "include_stale", b"include_stale", "max_attempts", b"max_attempts", "max_findings", b"max_findings", "max_hops", b"max_hops", "service_id", b"service_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "effective", b"effective", "filter", b"filter", "include_stale", b"include_stale", "max_attempts", b"max_attempts", "max_findings", b"max_findings", "max_hops", b"max_hops", "service_id", b"service_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1032,6 +1036,8 @@ class TimeoutFinding(_message.Message):
     CALLER_DEPENDENCY_FIELD_NUMBER: _builtins.int
     CALLEE_DEPENDENCY_FIELD_NUMBER: _builtins.int
     EXCESS_MS_FIELD_NUMBER: _builtins.int
+    CALLER_EFFECTIVE_FIELD_NUMBER: _builtins.int
+    CALLEE_EFFECTIVE_FIELD_NUMBER: _builtins.int
     excess_ms: _builtins.int
     """excess_ms by which the callee's timeout is larger, ≥ 0."""
     @_builtins.property
@@ -1042,16 +1048,26 @@ class TimeoutFinding(_message.Message):
     def callee_dependency(self) -> _types_pb2.Dependency:
         """callee_dependency from the service to the callee, whose timeout_ms is not smaller."""
 
+    @_builtins.property
+    def caller_effective(self) -> _types_pb2.EffectiveDependency:
+        """caller_effective instead of caller_dependency, when asked for."""
+
+    @_builtins.property
+    def callee_effective(self) -> _types_pb2.EffectiveDependency:
+        """callee_effective instead of callee_dependency, when asked for."""
+
     def __init__(
         self,
         *,
         caller_dependency: _types_pb2.Dependency | None = ...,
         callee_dependency: _types_pb2.Dependency | None = ...,
         excess_ms: _builtins.int = ...,
+        caller_effective: _types_pb2.EffectiveDependency | None = ...,
+        callee_effective: _types_pb2.EffectiveDependency | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["callee_dependency", b"callee_dependency", "caller_dependency", b"caller_dependency"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["callee_dependency", b"callee_dependency", "callee_effective", b"callee_effective", "caller_dependency", b"caller_dependency", "caller_effective", b"caller_effective"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["callee_dependency", b"callee_dependency", "caller_dependency", b"caller_dependency", "excess_ms", b"excess_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["callee_dependency", b"callee_dependency", "callee_effective", b"callee_effective", "caller_dependency", b"caller_dependency", "caller_effective", b"caller_effective", "excess_ms", b"excess_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1066,6 +1082,7 @@ class RetryFinding(_message.Message):
     SERVICE_IDS_FIELD_NUMBER: _builtins.int
     DEPENDENCIES_FIELD_NUMBER: _builtins.int
     ATTEMPTS_FIELD_NUMBER: _builtins.int
+    EFFECTIVE_DEPENDENCIES_FIELD_NUMBER: _builtins.int
     attempts: _builtins.int
     """attempts that the last service may see for one call of the first: the product along the path, at most 2^63 - 1."""
     @_builtins.property
@@ -1076,16 +1093,21 @@ class RetryFinding(_message.Message):
     def dependencies(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Dependency]:
         """dependencies between them: of several between two services the one with most attempts."""
 
+    @_builtins.property
+    def effective_dependencies(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.EffectiveDependency]:
+        """effective_dependencies instead of dependencies, when asked for."""
+
     def __init__(
         self,
         *,
         service_ids: _abc.Iterable[_builtins.str] | None = ...,
         dependencies: _abc.Iterable[_types_pb2.Dependency] | None = ...,
         attempts: _builtins.int = ...,
+        effective_dependencies: _abc.Iterable[_types_pb2.EffectiveDependency] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "dependencies", b"dependencies", "service_ids", b"service_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "dependencies", b"dependencies", "effective_dependencies", b"effective_dependencies", "service_ids", b"service_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -5,14 +5,13 @@ Timeouts and retries are no concern of the graph: whoever asks reads them out of
 nobody waits for others.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
+from graphcore.analysis.call_policies import CallPolicies, merged_policies
 from graphcore.analysis.counting import counting_edges
+from graphcore.analysis.effective import effective_edges
 from graphcore.analysis.names import NameOrder
 from graphcore.analysis.retries import RetryReport, worst_retries
 from graphcore.analysis.sync_calls import SyncCalls
@@ -20,11 +19,6 @@ from graphcore.analysis.timeouts import TimeoutReport, grown_timeouts
 from graphcore.flags import EdgeFilter, EdgeFlag
 from graphcore.graph import DependencyGraph
 from graphcore.reach import FRESH
-
-CallPolicies: TypeAlias = Callable[
-    [NDArray[np.object_], NDArray[np.int32]], tuple[NDArray[np.int64], NDArray[np.int64]]
-]
-"""Reads the payloads in some places of a column: timeouts in milliseconds, 0 = not known, and attempts, at least 1."""
 
 _LEAST_HOPS = 2
 
@@ -35,7 +29,8 @@ class AuditQuestion:
     What to look at, and what is too much.
 
     ``service`` keeps what begins at this service, by name. Paths whose attempts are multiplied have up to ``max_hops`` calls; more than
-    ``max_attempts`` are too many. At most ``most`` findings of each kind are listed.
+    ``max_attempts`` are too many. At most ``most`` findings of each kind are listed. ``effective`` = one dependency for each pair of services, whose
+    timeout and retries are those of the first source that knows them (``graphcore.analysis.effective``).
     """
 
     service: str | None = None
@@ -43,6 +38,12 @@ class AuditQuestion:
     max_attempts: int = 10
     most: int = 100
     edge_filter: EdgeFilter = FRESH
+    effective: bool = False
+
+    @property
+    def of_sync_calls(self) -> EdgeFilter:
+        """What the filter lets pass of synchronous dependencies."""
+        return EdgeFilter(self.edge_filter.allowed & ~int(EdgeFlag.ASYNC), self.edge_filter.min_confidence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,17 +61,20 @@ def audit_paths(graph: DependencyGraph, question: AuditQuestion, policies: CallP
     O(E log E + hops (V + E)), and what searches for paths are allowed; less for one service. Nothing of the graph changes, so this may run beside readers.
     """
     begin = None if question.service is None else graph.node(question.service)
-    wanted = question.edge_filter
-    mask = counting_edges(graph, EdgeFilter(wanted.allowed & ~int(EdgeFlag.ASYNC), wanted.min_confidence))
+    wanted = question.of_sync_calls
+    mask = (effective_edges if question.effective else counting_edges)(graph, wanted)
     calls = SyncCalls.of(graph, mask, begin, max(question.max_hops, _LEAST_HOPS))
-    timeouts, attempts = policies(graph.dependency_payloads, calls.edge)
+    if question.effective:
+        timeouts, attempts = merged_policies(graph, calls.edge, wanted, policies)
+    else:
+        timeouts, attempts = policies(graph.dependency_payloads, calls.edge)
     order = NameOrder.of(graph)
     return Audit(
         grown_timeouts(graph, calls, timeouts, order, begin=begin, most=question.most),
         worst_retries(
             graph,
             calls,
-            attempts,
+            np.maximum(attempts, 1),
             order,
             begin=begin,
             max_hops=question.max_hops,

@@ -10,6 +10,7 @@ import typer
 from server.cli.filters import (
     FOUND,
     Criticalities,
+    Effective,
     ExitCode,
     IncludeStale,
     MinConfidence,
@@ -44,6 +45,7 @@ def audit(
     sources: Sources = None,
     min_confidence: MinConfidence = 0.0,
     include_stale: IncludeStale = False,
+    effective: Effective = False,
     exit_code: ExitCode = False,
     as_json: AsJson = False,
     address: Address = DEFAULTS.listen,
@@ -63,6 +65,7 @@ def audit(
         max_attempts=max_attempts,
         max_findings=top,
         include_stale=include_stale,
+        effective=effective,
         filter=edge_filter(None, criticalities, sources, min_confidence),
     )
     with connected(address, timeout=CALL_SECONDS) as client, suggesting_names(client):

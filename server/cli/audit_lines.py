@@ -1,14 +1,16 @@
 """Audits as lines for people."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import TypeAlias
 
 from depgraph.v1.analysis_service_pb2 import AuditPathsResponse, RetryFinding, TimeoutFinding
-from depgraph.v1.types_pb2 import Dependency
+from depgraph.v1.types_pb2 import Dependency, DiscoverySource, EffectiveDependency
 from server.cli.columns import aligned
 from server.cli.impact_lines import path_line
 from server.cli.labels import MANUAL, source_word
 from server.cli.text import counted
 
+Told: TypeAlias = Dependency | EffectiveDependency
 # What a configuration of retries means that does not say how many there are.
 _UNSAID_RETRIES = 3
 
@@ -33,23 +35,34 @@ def audit_lines(answer: AuditPathsResponse, max_attempts: int) -> Iterator[str]:
 
 
 def _timeout_row(found: TimeoutFinding) -> tuple[str, ...]:
-    caller, callee = found.caller_dependency, found.callee_dependency
+    caller: Told = found.caller_dependency
+    callee: Told = found.callee_dependency
+    if found.HasField("caller_effective"):
+        caller, callee = found.caller_effective, found.callee_effective
     names = [caller.source_service_id, caller.target_service_id, callee.target_service_id]
     return (f"{found.excess_ms:,} ms", path_line(names), _timeout(caller), _timeout(callee))
 
 
-def _timeout(each: Dependency) -> str:
+def _timeout(each: Told) -> str:
     """Say how long somebody waits, and who says so unless it is a person."""
     said = f"{each.timeout_ms:,} ms"
-    return said if each.discovery_source == MANUAL else f"{said} ({source_word(each.discovery_source)})"
+    source = _source_of_timeout(each)
+    return said if source == MANUAL else f"{said} ({source_word(source)})"
+
+
+def _source_of_timeout(each: Told) -> "DiscoverySource.ValueType":
+    if isinstance(each, Dependency):
+        return each.discovery_source
+    return next(won.discovery_source for won in each.provenance if won.field == "timeout_ms")
 
 
 def _retry_row(found: RetryFinding) -> tuple[str, ...]:
-    factors = " × ".join(f"{_attempts(each):,}" for each in found.dependencies)  # noqa: RUF001 - the sign that people read
+    told: Sequence[Told] = found.effective_dependencies or found.dependencies
+    factors = " × ".join(f"{_attempts(each):,}" for each in told)  # noqa: RUF001 - the sign that people read
     return (f"{found.attempts:,}", factors, path_line(found.service_ids))
 
 
-def _attempts(each: Dependency) -> int:
+def _attempts(each: Told) -> int:
     if not each.HasField("retry_config"):
         return 1
     retries = each.retry_config

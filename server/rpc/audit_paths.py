@@ -1,9 +1,12 @@
 """Timeouts and retries along paths of calls: the question, and the bytes of its answer."""
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from typing import NamedTuple, cast
 
+import numpy as np
+
 from depgraph.v1 import analysis_service_pb2 as pb
+from depgraph.v1.types_pb2 import EffectiveDependency
 from graphcore import DependencyGraph
 from graphcore.analysis.audit import Audit, AuditQuestion, audit_paths
 from graphcore.analysis.retries import RetriedPath
@@ -12,6 +15,7 @@ from server import wire
 from server.domain.consistency import Consistency
 from server.domain.errors import ResponseTooLargeError
 from server.rpc.decode_graph import consistency, edge_filter
+from server.rpc.effective import effective_messages
 from server.rpc.known_services import require_services
 from server.rpc.validate import Check
 from server.wire.fields import field, varint
@@ -42,6 +46,7 @@ def audit_question(request: pb.AuditPathsRequest) -> PathsAudit:
         most=check.number("max_findings", request.max_findings, 0, MOST_FINDINGS, f"0 = {_DEFAULT_FINDINGS}")
         or _DEFAULT_FINDINGS,
         edge_filter=edge_filter(check, request.filter, include_stale=request.include_stale),
+        effective=request.effective,
     )
     wanted = consistency(check, request.consistency)
     check.done()
@@ -62,7 +67,8 @@ def audit_answer(graph: DependencyGraph, question: AuditQuestion, limit: int) ->
         retry_count=found.retries.count,
         truncated=found.retries.truncated,
     )
-    answer = b"".join((*_findings(found), counts.SerializeToString()))
+    findings = _effective_findings(graph, found, question) if question.effective else _findings(found)
+    answer = b"".join((*findings, counts.SerializeToString()))
     if len(answer) > limit:
         raise _too_large(found, limit)
     return answer
@@ -73,6 +79,33 @@ def _findings(found: Audit) -> Iterator[bytes]:
         yield field(_TIMEOUT, _timeout_finding(timeout))
     for retries in found.retries.worst:
         yield field(_RETRY, _retry_finding(retries))
+
+
+def _effective_findings(graph: DependencyGraph, found: Audit, question: AuditQuestion) -> Iterator[bytes]:
+    merged = _merged(graph, found, question)
+    for timeout in found.timeouts.worst:
+        told = pb.TimeoutFinding(
+            caller_effective=merged[timeout.caller.key],
+            callee_effective=merged[timeout.callee.key],
+            excess_ms=timeout.excess,
+        )
+        yield field(_TIMEOUT, told.SerializeToString())
+    for path in found.retries.worst:
+        names = [service.name for service in path.services]
+        pairs = [merged[record.key] for record in path.dependencies]
+        retry = pb.RetryFinding(service_ids=names, attempts=path.attempts, effective_dependencies=pairs)
+        yield field(_RETRY, retry.SerializeToString())
+
+
+def _merged(
+    graph: DependencyGraph, found: Audit, question: AuditQuestion
+) -> dict[Hashable, EffectiveDependency]:
+    """Merge what is told of each pair in the findings, by the key of the dependency that leads it."""
+    records = [record for pair in found.timeouts.worst for record in (pair.caller, pair.callee)]
+    records += [record for path in found.retries.worst for record in path.dependencies]
+    keys = list(dict.fromkeys(record.key for record in records))
+    edges = np.array([graph.edge(key) for key in keys], np.int32)
+    return dict(zip(keys, effective_messages(graph, edges, question.of_sync_calls), strict=True))
 
 
 def _timeout_finding(found: GrownTimeout) -> bytes:

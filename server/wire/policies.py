@@ -14,7 +14,7 @@ def call_policies(
     records: NDArray[np.object_], places: NDArray[np.int32]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """
-    Read, out of the records in some places of a column, timeouts in milliseconds (0 = not known) and attempts (1 = no retries are known; a configuration that doesn't say how many means 3 retries).
+    Read, out of the records in some places of a column, timeouts in milliseconds (0 = not known) and attempts (0 = no retries are known; a configuration that doesn't say how many means 3 retries).
 
     O(bytes); compiled, it lets other threads run most of the time.
     """

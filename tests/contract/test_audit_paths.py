@@ -10,6 +10,7 @@ from depgraph.v1 import analysis_service_pb2 as pb
 from depgraph.v1.types_pb2 import (
     COMMUNICATION_MODE_ASYNC,
     DISCOVERY_SOURCE_KUBERNETES,
+    DISCOVERY_SOURCE_MANUAL,
     DISCOVERY_SOURCE_SERVICE_MESH,
     RetryConfig,
 )
@@ -164,3 +165,26 @@ async def test_an_answer_beyond_the_limit_is_refused_with_what_to_do(stubs: Stub
     assert "max_findings" in failure.message
     answer = await audit(stubs, max_findings=10)
     assert (len(answer.timeouts), answer.timeout_count) == (10, 40)
+
+
+async def test_effective_findings_say_what_all_sources_know_together(stubs: Stubs) -> None:
+    mesh: dict[str, Any] = {"discovery_source": DISCOVERY_SOURCE_SERVICE_MESH}
+    await stubs.write_edges("a>b", timeout_ms=500)
+    await stubs.write_edges("a>b", timeout_ms=100, **mesh, **retrying(9))
+    await stubs.write_edges("b>c")
+    await stubs.write_edges("b>c", timeout_ms=600, **mesh, **retrying(4))
+    answer = await audit(stubs, effective=True)
+    [found] = answer.timeouts
+    caller, callee = found.caller_effective, found.callee_effective
+    assert (caller.source_service_id, caller.target_service_id, caller.timeout_ms) == ("a", "b", 500)
+    assert (callee.source_service_id, callee.target_service_id, callee.timeout_ms) == ("b", "c", 600)
+    assert (found.excess_ms, found.HasField("caller_dependency"), answer.timeout_count) == (100, False, 1)
+    won = {field.field: field.discovery_source for field in caller.provenance}
+    assert (won["timeout_ms"], won["retry_config"]) == (
+        DISCOVERY_SOURCE_MANUAL,
+        DISCOVERY_SOURCE_SERVICE_MESH,
+    )
+    [path] = answer.retries
+    assert (list(path.service_ids), path.attempts) == (["a", "b", "c"], 50)
+    assert [each.retry_config.max_retries for each in path.effective_dependencies] == [9, 4]
+    assert list(path.dependencies) == []

@@ -31,6 +31,22 @@ async def test_an_audit_tells_of_timeouts_and_of_retries(quick_command: Command,
     ]
 
 
+async def test_an_effective_audit_tells_which_source_knows(
+    quick_command: Command, online_shop: None, channel: grpc.aio.Channel
+) -> None:
+    plain = (await quick_command("audit")).stdout.splitlines()
+    assert (await quick_command("audit", "--effective")).stdout.splitlines() == plain, (
+        "one source knows of each"
+    )
+    stubs = Stubs(channel)
+    mesh = DISCOVERY_SOURCE_SERVICE_MESH
+    await stubs.write_edges("p>q", "q>r")
+    await stubs.write_edges("p>q", "q>r", timeout_ms=700, discovery_source=mesh)
+    await stubs.graph.ListComponents(ListComponentsRequest(consistency=FRESH))
+    told = (await quick_command("audit", "p", "--effective")).stdout.splitlines()
+    assert told[2].split("  ")[-2:] == ["700 ms (service mesh)", "700 ms (service mesh)"]
+
+
 async def test_findings_fail_a_pipeline_when_it_asks_for_that(
     quick_command: Command, online_shop: None
 ) -> None:

@@ -14,6 +14,7 @@ from graphcore.analysis.names import NameOrder
 from tests.support.audits import (
     Call,
     graph_of,
+    merged_calls,
     plain_drift,
     plain_retries,
     plain_timeouts,
@@ -75,6 +76,25 @@ def test_the_worst_retries_are_those_of_all_simple_paths(
     audit = audit_paths(graph_of(calls, "a", "b"), question, policies)
     assert retries_of(audit) == expected[:most]
     assert (audit.retries.count, audit.retries.truncated) == (len(expected), False)
+
+
+@settings(max_examples=100)
+@given(some_calls(attempts=(0, 1, 2, 5)), st.integers(1, 5), st.booleans())
+def test_effective_audits_are_those_of_what_all_sources_say_together(
+    calls: list[Call], max_hops: int, include_stale: bool
+) -> None:
+    graph, passes = graph_of(calls, "a", "b"), EdgeFilter.of(include_stale=include_stale)
+    merged = [call for call in merged_calls(calls, include_stale=include_stale) if call.is_sync]
+    question = AuditQuestion(None, max_hops, 3, 1_000, passes, effective=True)
+    audit = audit_paths(graph, question, policies)
+    assert (
+        [
+            (found.excess, found.caller.payload[:2], found.callee.payload[:2])  # type: ignore[index]
+            for found in audit.timeouts.worst
+        ]
+        == [(excess, first[:2], second[:2]) for excess, first, second in plain_timeouts(merged)]
+    )
+    assert retries_of(audit) == plain_retries(merged, max_hops, 3)
 
 
 @settings(max_examples=60)

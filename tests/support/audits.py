@@ -57,6 +57,24 @@ def policies(
     )
 
 
+def merged_calls(calls: list[Call], *, include_stale: bool) -> list[Call]:
+    """Take what all sources say of each pair together: every word from the first that has one, fresh before stale."""
+    order = [
+        SOURCES.index(source) for source in ("MANUAL", "SERVICE_MESH", "OTEL_SERVICE_GRAPH", "KUBERNETES")
+    ]
+    pairs: dict[tuple[str, str], list[Call]] = defaultdict(list)
+    for call in sorted(calls, key=lambda call: (call.is_stale, order.index(call.discovery))):
+        if include_stale or not call.is_stale:
+            pairs[call[:2]].append(call)
+    return [
+        said[0]._replace(
+            timeout=next((call.timeout for call in said if call.timeout), 0),
+            attempts=next((call.attempts for call in said if call.attempts), 1),
+        )
+        for said in pairs.values()
+    ]
+
+
 def plain_timeouts(calls: list[Call], begin: str | None = None) -> list[tuple[int, Call, Call]]:
     """Every pair whose second timeout is not smaller, worst first."""
     pairs = [

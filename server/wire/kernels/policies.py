@@ -62,13 +62,13 @@ def read_policies(records: Any, timeouts: Any, attempts: Any, first: int) -> int
     """
     Read records of dependencies, one behind the other, into columns from ``first`` on; returns the place behind the last one.
 
-    Fields stand in the order of their numbers, so those behind the retries are skipped. No timeout = 0, no retries = 1.
+    Fields stand in the order of their numbers, so those behind the retries are skipped. No timeout = 0, no retries = 0.
     """
     at, number = 0, first
     while at < len(records):
         end = behind_field(records, at)
         at = behind_varint(records, at + 1)
-        timeouts[number], attempts[number] = 0, 1
+        timeouts[number], attempts[number] = 0, 0
         while at < end and records[at] <= _RETRIES:
             following = behind_field(records, at)
             if records[at] == _TIMEOUT:
