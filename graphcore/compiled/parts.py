@@ -4,6 +4,8 @@ import multiprocessing
 import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from importlib import import_module
 
 from graphcore.compiled import cache
@@ -21,6 +23,16 @@ def process_count(kernels: Sequence[Kernel]) -> int:
         # Another process finds kernels by importing what declares them, into the book of the program.
         return 1
     return max(1, min(_processors(), len(kernels) // _LEAST_KERNELS, _MOST_PROCESSES))
+
+
+def compile_kernels(kernels: Sequence[Kernel], *, alone: bool = False) -> cache.Code:
+    """Compile kernels, many of them in several processes unless it is to be done ``alone``; raises ``KernelError``."""
+    processes = 1 if alone else process_count(kernels)
+    if processes > 1:
+        # Semaphores may be missing, and a program read from standard input can't be started again.
+        with suppress(OSError, ImportError, BrokenProcessPool):
+            return compile_parts(kernels, processes)
+    return compile_here(kernels)
 
 
 def compile_parts(kernels: Sequence[Kernel], processes: int) -> cache.Code:

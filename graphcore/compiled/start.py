@@ -14,7 +14,7 @@ from graphcore.compiled import cache
 from graphcore.compiled.folders import usual_folders
 from graphcore.compiled.kernel import KERNELS, Kernel, Kernels, KernelState
 from graphcore.compiled.keys import kernel_keys
-from graphcore.compiled.parts import compile_here, compile_parts, process_count
+from graphcore.compiled.parts import compile_kernels
 
 Tell = Callable[[str], None]
 
@@ -97,9 +97,7 @@ def _compile(kernels: Iterable[Kernel], known: cache.Code, tell: Tell, *, alone:
     if not wanted:
         return known
     tell(f"compiling {len(wanted)} kernels ...")
-    processes = 1 if alone else process_count(wanted)
-    made = compile_parts(wanted, processes) if processes > 1 else compile_here(wanted)
-    return {**known, **made}
+    return {**known, **compile_kernels(wanted, alone=alone)}
 
 
 def _switch(book: Kernels, code: cache.Code) -> None:

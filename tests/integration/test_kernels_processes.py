@@ -3,11 +3,12 @@
 import os
 import subprocess
 import sys
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import pytest
 
-from graphcore.compiled import KernelError, Kernels, compile_and_keep, import_kernels, load_packed
+from graphcore.compiled import KernelError, Kernels, compile_and_keep, import_kernels, load_packed, parts
 from graphcore.compiled.parts import compile_here, compile_parts, process_count
 from tests.support import tiny_kernels
 from tests.support.command import ROOT, clean_environment
@@ -138,6 +139,19 @@ def test_several_processes_compile_what_one_does() -> None:
     assert shared.keys() == alone.keys() == {kernel.name for kernel in kernels}
     assert process_count(kernels[:1]) == 1
     assert process_count([Kernels().declare("int64()")(tiny_kernels.five.plain)] * 100) == 1
+
+
+@pytest.mark.parametrize("trouble", [OSError("no semaphores"), BrokenProcessPool()])
+def test_one_process_compiles_where_several_can_not(
+    monkeypatch: pytest.MonkeyPatch, trouble: Exception
+) -> None:
+    def refuse(*_: object) -> None:
+        raise trouble
+
+    kernels = import_kernels(["graphcore.kernels.counting"])
+    monkeypatch.setattr(parts, "process_count", lambda _: 2)
+    monkeypatch.setattr(parts, "compile_parts", refuse)
+    assert parts.compile_kernels(kernels).keys() == {kernel.name for kernel in kernels}
 
 
 def test_all_kernels_are_switched_or_none(tmp_path: Path) -> None:
