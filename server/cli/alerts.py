@@ -181,9 +181,9 @@ def _login_name() -> str:
 
 
 def _as_dict(message: Message) -> dict[str, object]:
-    from google.protobuf.json_format import MessageToDict
+    from server.cli.messages import fields_of
 
-    return MessageToDict(message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
+    return fields_of(message)
 
 
 def _print_json(answer: dict[str, object]) -> None:

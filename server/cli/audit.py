@@ -76,14 +76,11 @@ def audit(
 
 
 def _print(answer: AuditPathsResponse, max_attempts: int, *, as_json: bool) -> None:
-    from google.protobuf.json_format import MessageToDict
-
     from server.cli.audit_lines import audit_lines
+    from server.cli.messages import fields_of
 
     if as_json:
-        found = MessageToDict(
-            answer, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
-        )
+        found = fields_of(answer)
         typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
     else:
         typer.echo("\n".join(audit_lines(answer, max_attempts)))

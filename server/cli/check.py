@@ -126,14 +126,11 @@ def _numbers(kinds: list[Kind]) -> set[int]:
 
 
 def _print(answer: CheckChangeResponse, *, as_json: bool) -> None:
-    from google.protobuf.json_format import MessageToDict
-
     from server.cli.check_lines import check_lines
+    from server.cli.messages import fields_of
 
     if as_json:
-        found = MessageToDict(
-            answer, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
-        )
+        found = fields_of(answer)
         typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
     else:
         typer.echo("\n".join(check_lines(answer)))

@@ -80,8 +80,8 @@ def _row(cut: Cut) -> tuple[str, ...]:
 
 
 def _print_json(service: str, sync_only: bool, answer: SuggestCutsResponse) -> None:  # noqa: FBT001 - as the option is
-    from google.protobuf.json_format import MessageToDict
+    from server.cli.messages import fields_of
 
     asked = {"service_id": service, "sync_only": sync_only}
-    found = MessageToDict(answer, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
+    found = fields_of(answer)
     typer.echo(json.dumps(asked | found, indent=2, ensure_ascii=False))

@@ -109,8 +109,8 @@ def _row(found: Drift) -> tuple[str, ...]:
 
 
 def _print_json(answer: ListDriftResponse) -> None:
-    from google.protobuf.json_format import MessageToDict
+    from server.cli.messages import fields_of
 
-    found = MessageToDict(answer, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
+    found = fields_of(answer)
     del found["next_page_token"]
     typer.echo(json.dumps(found, indent=2, ensure_ascii=False))

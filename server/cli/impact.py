@@ -84,14 +84,11 @@ def _answer(client: Client, request: AnalyzeImpactRequest, enough: int) -> Analy
 
 
 def _print(service: str, answer: AnalyzeImpactResponse, top: int, *, as_json: bool) -> None:
-    from google.protobuf.json_format import MessageToDict
-
     from server.cli.impact_lines import impact_lines
+    from server.cli.messages import fields_of
 
     if as_json:
-        found = MessageToDict(
-            answer, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
-        )
+        found = fields_of(answer)
         typer.echo(json.dumps({"service_id": service} | found, indent=2, ensure_ascii=False))
     else:
         typer.echo("\n".join(impact_lines(service, answer, top)))

@@ -102,8 +102,8 @@ def _dependencies(hop: Hop) -> list[Drawn]:
 
 
 def _print_json(source: str, target: str, answer: FindPathsResponse) -> None:
-    from google.protobuf.json_format import MessageToDict
+    from server.cli.messages import fields_of
 
     asked = {"source_service_id": source, "target_service_id": target}
-    found = MessageToDict(answer, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
+    found = fields_of(answer)
     typer.echo(json.dumps(asked | found, indent=2, ensure_ascii=False))

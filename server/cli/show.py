@@ -91,8 +91,8 @@ def _print_drawing(form: Literal["tree", "mermaid", "dot"], around: Neighbourhoo
 
 
 def _print_json(service: str, direction: Towards, depth: int, answer: TraverseResponse) -> None:
-    from google.protobuf.json_format import MessageToDict
+    from server.cli.messages import fields_of
 
     asked = {"service_id": service, "direction": direction, "max_depth": depth}
-    found = MessageToDict(answer, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
+    found = fields_of(answer)
     typer.echo(json.dumps(asked | found, indent=2, ensure_ascii=False))

@@ -65,11 +65,11 @@ def _graph(client: Client) -> GetStatusResponse | str:
 
 
 def _as_dict(graph: GetStatusResponse | str) -> dict[str, Any] | None:
-    from google.protobuf.json_format import MessageToDict
+    from server.cli.messages import fields_of
 
     if isinstance(graph, str):
         return None
-    return MessageToDict(graph, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
+    return fields_of(graph)
 
 
 def _print_table(address: str, health: str, graph: GetStatusResponse | str) -> None:

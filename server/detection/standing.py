@@ -24,11 +24,6 @@ class Difference:
     others: list[Component] = field(default_factory=list)
     bereft: list[KeptAlert] = field(default_factory=list)
 
-    @property
-    def is_nothing(self) -> bool:
-        """Whether all is as it was."""
-        return not (self.recounted or self.others or self.bereft)
-
     def questions(self, causes: Causes) -> list[Question]:
         """Ask for the cycles of ``recounted``, then of ``others``; cycles of alerts that may stand for one are named. O(members)."""
         hints: list[list[CyclePath]] = [[] for _ in self.others]

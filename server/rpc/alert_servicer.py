@@ -19,7 +19,7 @@ _LONGEST_NAME = 255
 
 
 class AlertServicer(AlertServiceServicer):
-    """Answers from the store; errors become statuses in the interceptor."""
+    """Answers from the store; errors become statuses in what wraps the handlers."""
 
     def __init__(self, store: AlertStore, limits: Limits) -> None:
         self._store = store

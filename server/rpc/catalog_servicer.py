@@ -14,7 +14,7 @@ from server.rpc.validate import Check
 
 
 class CatalogServicer(CatalogServiceServicer):
-    """Answers from the store; errors become statuses in the interceptor."""
+    """Answers from the store; errors become statuses in what wraps the handlers."""
 
     def __init__(self, store: ServiceStore, limits: Limits) -> None:
         self._store = store

@@ -16,7 +16,7 @@ from server.rpc.validate import Check
 
 
 class DependencyServicer(DependencyServiceServicer):
-    """Answers from the store; errors become statuses in the interceptor."""
+    """Answers from the store; errors become statuses in what wraps the handlers."""
 
     def __init__(self, store: DependencyStore, limits: Limits) -> None:
         self._store = store
