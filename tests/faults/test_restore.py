@@ -195,4 +195,4 @@ async def test_marks_of_another_cluster_are_forgotten(
         history = ChangeLogReader(own_postgres.url, QUICK)
         changed = await history.changed(here.feed_id, since, here.snapshot, 100)
         assert changed is not None
-        assert len(changed.services) == 6
+        assert len(changed.services) == 5
