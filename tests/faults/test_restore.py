@@ -19,8 +19,10 @@ from server.feed import ChangeLogReader, Vitals
 from server.feed.connection import FeedConnection
 from server.feed.pruner import prune
 from server.replica import Replica
+from server.store import migrate
 from server.store.embedded import EmbeddedPostgres
 from tests.support.dumps import dump, restore
+from tests.support.eventually import eventually
 from tests.support.following import PATIENCE, assert_level, following
 from tests.support.random_writer import RandomWriter
 from tests.support.scene import Record, connected
@@ -196,3 +198,24 @@ async def test_marks_of_another_cluster_are_forgotten(
         changed = await history.changed(here.feed_id, since, here.snapshot, 100)
         assert changed is not None
         assert len(changed.services) == 5
+
+
+async def test_a_dump_of_the_schema_before_can_be_restored_and_migrated(
+    database_url: str, connection: Connection, tmp_path: Path
+) -> None:
+    await add(connection, "kept")
+    await migrate.downgrade(database_url, "0007")
+    saved = await dump(database_url, tmp_path / "dump")
+    await migrate.upgrade(database_url)
+    vitals = Vitals(QUICK)
+    async with following(database_url, QUICK, vitals=vitals) as replica:
+        await assert_level(replica, connection)
+        await add(connection, "later")
+        # It can't drop the schema of the feed, in which the dump doesn't know everything.
+        await restore(saved, database_url, tolerant=True)
+        disconnects = vitals.disconnects
+        await eventually(lambda: vitals.disconnects > disconnects)
+        await migrate.upgrade(database_url)
+        await assert_level(replica, connection)
+        assert names(replica) == {"kept"}
+        assert vitals.health().problems == ()

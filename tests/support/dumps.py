@@ -13,16 +13,18 @@ async def dump(url: str, file: Path) -> Path:
     return file
 
 
-async def restore(file: Path, url: str, *, clean: bool = True, single_transaction: bool = False) -> None:
-    """Restore a dump, over what is there if ``clean``."""
+async def restore(
+    file: Path, url: str, *, clean: bool = True, single_transaction: bool = False, tolerant: bool = False
+) -> None:
+    """Restore a dump, over what is there if ``clean``; where ``tolerant``, statements may fail."""
     options = [
         *(("--clean", "--if-exists") if clean else ()),
         *(("--single-transaction",) if single_transaction else ()),
     ]
-    await _run("pg_restore", *options, f"--dbname={url}", str(file))
+    await _run("pg_restore", *options, f"--dbname={url}", str(file), tolerant=tolerant)
 
 
-async def _run(program: str, *arguments: str) -> None:
+async def _run(program: str, *arguments: str, tolerant: bool = False) -> None:
     command = [str(programs(None, lambda _: None) / program), *arguments]
     done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    assert tolerant or done.returncode == 0, done.stderr

@@ -1,20 +1,22 @@
 -- Continuity is judged by more than transaction ids: the relations, triggers and functions that the feed rests on must be the very
 -- ones that they were. A restore, a rename, an ALTER TABLE or a swapped function changes rows, or what is logged, past the log.
+--
+-- It runs over what an earlier run has left, too: a dump of the version before, restored over this schema, leaves what it does not know.
 
 -- identity is what depgraph_feed.identity() said when this incarnation began, origin the cluster and the database that it began in.
 -- A dump holds both, so a restored row is recognised: its relations have other object ids, or its cluster has another identifier.
 ALTER TABLE depgraph_feed.incarnation
-    ADD COLUMN identity text,
-    ADD COLUMN origin text;
+    ADD COLUMN IF NOT EXISTS identity text,
+    ADD COLUMN IF NOT EXISTS origin text;
 
 -- When somebody last did a duty that one process at a time does. UNLOGGED: written every few seconds, worthless after a crash.
-CREATE UNLOGGED TABLE depgraph_feed.duties (
+CREATE UNLOGGED TABLE IF NOT EXISTS depgraph_feed.duties (
     duty text PRIMARY KEY,
     done_at timestamptz NOT NULL
 );
 
 -- Note that a duty was done just now.
-CREATE FUNCTION depgraph_feed.did(done text) RETURNS void
+CREATE OR REPLACE FUNCTION depgraph_feed.did(done text) RETURNS void
 LANGUAGE sql
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -27,7 +29,7 @@ $$;
 REVOKE ALL ON FUNCTION depgraph_feed.did(text) FROM PUBLIC;
 
 -- How long ago a duty was done; NULL = not since the database was started after a crash.
-CREATE FUNCTION depgraph_feed.undone_for(wanted text) RETURNS interval
+CREATE OR REPLACE FUNCTION depgraph_feed.undone_for(wanted text) RETURNS interval
 LANGUAGE sql
 STABLE
 SECURITY DEFINER
@@ -39,7 +41,7 @@ AS $$
 $$;
 
 -- The functions of the feed triggers as migrations made them: source tells whether one was swapped, definition puts it back.
-CREATE TABLE depgraph_feed.trigger_functions (
+CREATE TABLE IF NOT EXISTS depgraph_feed.trigger_functions (
     name text PRIMARY KEY,
     source text NOT NULL,
     definition text NOT NULL
@@ -49,7 +51,8 @@ INSERT INTO depgraph_feed.trigger_functions (name, source, definition)
 SELECT p.proname, p.prosrc, pg_get_functiondef(p.oid)
 FROM pg_proc AS p
 WHERE p.pronamespace = to_regnamespace('depgraph_feed')
-    AND p.proname IN ('log_insert', 'log_update', 'log_delete', 'log_truncate');
+    AND p.proname IN ('log_insert', 'log_update', 'log_delete', 'log_truncate')
+ON CONFLICT (name) DO UPDATE SET source = excluded.source, definition = excluded.definition;
 
 -- The feed triggers that are missing, would not always fire, or are not as migrations made them, their functions included; an empty
 -- answer is the good one.
@@ -162,7 +165,7 @@ $$;
 -- itself, and VACUUM FULL changes no row.
 --
 -- Sorted, so that the text does not depend on a plan. Names are qualified instead of a search_path being set, which takes longer.
-CREATE FUNCTION depgraph_feed.identity() RETURNS text
+CREATE OR REPLACE FUNCTION depgraph_feed.identity() RETURNS text
 LANGUAGE plpgsql
 STABLE
 AS $$
@@ -312,7 +315,7 @@ $$;
 --
 -- Its statements are planned once a session, which saves half of a step: planning them takes longer than running them. A plan
 -- for any cursor must not scan a log that has grown since, hence no sequential scans.
-CREATE FUNCTION depgraph_feed.next_step(cursor_snapshot pg_snapshot, max_changes integer) RETURNS TABLE (
+CREATE OR REPLACE FUNCTION depgraph_feed.next_step(cursor_snapshot pg_snapshot, max_changes integer) RETURNS TABLE (
     snapshot text,
     incarnation uuid,
     usable boolean,
@@ -435,7 +438,7 @@ END
 $$;
 
 -- Remove at most so many rows that pruned.up_to says are gone; returns how many.
-CREATE FUNCTION depgraph_feed.remove_pruned(batch integer) RETURNS bigint
+CREATE OR REPLACE FUNCTION depgraph_feed.remove_pruned(batch integer) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
