@@ -20,6 +20,7 @@ from server.feed.pruner import prune
 from tests.support.calls import FRESH, Stubs
 from tests.support.channels import open_channel
 from tests.support.failures import failure_of
+from tests.support.following import log_is_free
 from tests.support.watching import CHANGES, HEARTBEAT, RESET, Mirror, Watcher, expected
 
 
@@ -154,6 +155,7 @@ async def test_who_comes_back_after_the_log_was_pruned_begins_anew(
     await change_much(connection)
     # A replica that has not seen the changes yet stands where the watcher stopped, and needs no log.
     await in_memory(channel)
+    await log_is_free(connection)
     # The second goes as far as the first was.
     await prune(database_url, FeedSettings(max_log_rows=0))
     await prune(database_url, FeedSettings(max_log_rows=0))

@@ -13,7 +13,7 @@ import pytest
 from server.config import FeedSettings
 from server.domain.consistency import FeedState, FullyConsistent
 from server.feed.pruner import prune
-from tests.support.following import PATIENCE, memory
+from tests.support.following import PATIENCE, log_is_free, memory
 from tests.support.scene import QUICK, Record, Scene, connected
 
 FEED = "application_name = 'depgraph feed' AND datname = current_database()"
@@ -67,6 +67,8 @@ def is_our_postgres(pid: int) -> bool:
 async def test_a_log_pruned_past_the_cursor_is_noticed(scene: Scene) -> None:
     await scene.quiet()
     await scene.level()
+    async with connected(scene.url) as observer:
+        await log_is_free(observer)
     scene.proxy.fall_silent()
     await scene.goes_stale(timedelta(milliseconds=500))
     async with connected(scene.url) as writer:

@@ -23,7 +23,7 @@ from server.store import migrate
 from server.store.embedded import EmbeddedPostgres
 from tests.support.dumps import dump, restore, restored
 from tests.support.eventually import eventually
-from tests.support.following import PATIENCE, assert_level, following
+from tests.support.following import PATIENCE, assert_level, following, log_is_free
 from tests.support.random_writer import RandomWriter
 from tests.support.scene import Record, connected
 from tests.support.witness import Witness
@@ -184,6 +184,7 @@ async def test_marks_of_another_cluster_are_forgotten(
         assert await reader.fetchval(FROM_THE_FUTURE) == 4
     async with connected(own_postgres.url) as there, following(own_postgres.url, QUICK) as replica:
         await assert_level(replica, there)
+        await log_is_free(there)
         first = await add(there, "first")
         for number in range(5):
             await add(there, f"later {number}")

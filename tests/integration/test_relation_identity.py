@@ -16,7 +16,7 @@ from server.feed import ChangeLogReader
 from server.feed.pruner import prune
 from tests.support.auditing import audited
 from tests.support.eventually import eventually
-from tests.support.following import PATIENCE, SETTINGS, assert_level, following, memory, tables
+from tests.support.following import PATIENCE, SETTINGS, assert_level, following, log_is_free, memory, tables
 
 Connection = asyncpg.Connection
 
@@ -280,6 +280,7 @@ async def test_nobody_prunes_what_changes_while_everything_is_read(
     assert [await prune(database_url, greedy) for _ in range(3)] == [0, 0, 0]
     go_on.set()
     assert await following_slowly == 1
+    await log_is_free(connection)
     removed = [await prune(database_url, greedy) for _ in range(3)]
     assert sum(removed) == 6 + 5 + 6
 

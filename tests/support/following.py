@@ -168,3 +168,13 @@ async def assert_level(replica: Replica, connection: "asyncpg.Connection[asyncpg
     """Wait until the replica has seen everything committed before this call; then memory and tables must be equal."""
     await replica.at(FullyConsistent(), PATIENCE)
     assert memory(replica) == await tables(connection)
+
+
+async def log_is_free(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Wait until no replica keeps the log from being pruned: one that read everything does until it has followed on from there."""
+    async with asyncio.timeout(PATIENCE.total_seconds()):
+        while await connection.fetchval(
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND (classid, objid) = (7203411, 4)"
+            " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        ):
+            await asyncio.sleep(0.01)
