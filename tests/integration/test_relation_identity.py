@@ -254,9 +254,12 @@ async def test_several_replicas_agree_on_the_new_incarnation(
     await connection.execute(ROWS)
     async with following(database_url) as one, following(database_url) as other:
         await connection.execute("; ".join(SWAPS["triggers off and on again"].statements))
-        await asyncio.gather(assert_level(one, connection), assert_level(other, connection))
+        # Both notice at once.
+        await asyncio.gather(*(replica.at(FullyConsistent(), PATIENCE) for replica in (one, other)))
         revision = await revision_now(connection)
-        await asyncio.gather(*(replica.at(AtLeastAsFresh(revision), PATIENCE) for replica in (one, other)))
+        for replica in (one, other):
+            await replica.at(AtLeastAsFresh(revision), PATIENCE)
+            await assert_level(replica, connection)
         assert one.position is not None
         assert other.position is not None
         assert one.position.feed_id == other.position.feed_id
