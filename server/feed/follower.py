@@ -18,6 +18,7 @@ from server.feed.errands import Errand, Result, Work
 from server.feed.reader import Inspection, SnapshotReader
 from server.feed.triggers import TriggerGuard
 from server.feed.vitals import Vitals
+from server.postgres import explain
 
 log = structlog.get_logger(__name__)
 
@@ -152,6 +153,7 @@ class Feed:
         log.warning(
             "the feed lost the database",
             error=f"{type(error).__name__}: {error}",
+            cause=str(explain(error)),
             failures=self._failures,
             retry_in_seconds=round(pause, 3),
         )

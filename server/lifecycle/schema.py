@@ -14,8 +14,18 @@ class SchemaBehindError(Exception):
     """The database lacks migrations, and the settings forbid to run them."""
 
 
-async def bring_up_to_date(url: str, report: Callable[[str], None], *, may_migrate: bool) -> None:
-    """Wait for the database for as long as it is away, then run what migrations it lacks, or raise ``SchemaBehindError``."""
+async def bring_up_to_date(
+    url: str,
+    report: Callable[[str], None],
+    *,
+    may_migrate: bool,
+    waiting: Callable[[BaseException | None], None] = lambda _: None,
+) -> None:
+    """
+    Wait for the database for as long as it is away, then run what migrations it lacks, or raise ``SchemaBehindError``.
+
+    ``waiting`` is told why it waits, and None when it does so no more.
+    """
     failures = 0
     while True:
         try:
@@ -23,9 +33,11 @@ async def bring_up_to_date(url: str, report: Callable[[str], None], *, may_migra
         except DatabaseUnavailableError as error:
             failures += 1
             longest = min(LONGEST_PAUSE.total_seconds(), 0.1 * 2 ** min(failures, 10))
+            waiting(error.__cause__ or error)
             report(f"waiting for the database: {error.message}")
             await asyncio.sleep(random.uniform(0, longest))  # noqa: S311 - jitter, no secret
         else:
+            waiting(None)
             return
 
 
