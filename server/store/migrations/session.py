@@ -102,7 +102,8 @@ def domain_errors() -> Iterator[None]:
     except (*_UNAVAILABLE, asyncpg.PostgresError) as error:
         raise _translated(error) from error
     except DBAPIError as error:
-        raise _translated(_of_driver(error)) from error
+        cause = _of_driver(error)
+        raise _translated(cause) from cause
 
 
 def _of_driver(error: DBAPIError) -> BaseException:
