@@ -3,9 +3,11 @@
 import asyncio
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 
 from server.domain.errors import DatabaseUnavailableError
+from server.postgres import DRIVER_ERRORS, Session, connect, remarks
 
 LONGEST_PAUSE = timedelta(seconds=5)
 
@@ -38,7 +40,20 @@ async def bring_up_to_date(
             await asyncio.sleep(random.uniform(0, longest))  # noqa: S311 - jitter, no secret
         else:
             waiting(None)
+            await _warn(url, report)
             return
+
+
+async def _warn(url: str, report: Callable[[str], None]) -> None:
+    """Report what works and will surprise all the same. ``depgraph doctor`` looks at more."""
+    with suppress(*DRIVER_ERRORS):
+        connection = await connect(url, Session(name="depgraph start"))
+        try:
+            for remark in await remarks(connection):
+                if remark.is_bad or remark.check == "encoding":
+                    report(f"warning: {remark.found}; {remark.advice}")
+        finally:
+            connection.terminate()
 
 
 async def _migrate(url: str, report: Callable[[str], None]) -> None:

@@ -12,6 +12,7 @@ from server.postgres.errors import (
     SharedSessionsError,
     UnusableDatabaseError,
 )
+from server.postgres.look import Remark, remarks
 from server.postgres.session import Session
 from server.postgres.url import DatabaseUrl, parse_database_url
 
@@ -21,6 +22,7 @@ __all__ = [
     "DatabaseUrl",
     "DatabaseUrlError",
     "PoolerFullError",
+    "Remark",
     "Session",
     "SharedSessionsError",
     "UnusableDatabaseError",
@@ -28,4 +30,5 @@ __all__ = [
     "connect",
     "explain",
     "parse_database_url",
+    "remarks",
 ]

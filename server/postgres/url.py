@@ -12,7 +12,7 @@ from functools import lru_cache
 from urllib.parse import quote, unquote_to_bytes, urlencode
 
 from server.postgres.errors import DatabaseUrlError
-from server.postgres.parameters import IGNORED, TLS, canonical, checked
+from server.postgres.parameters import IGNORED, TLS, canonical, checked, default_port
 from server.postgres.server_options import parse_options
 from server.postgres.service_file import with_service
 
@@ -20,6 +20,7 @@ EXPECTED = "expected postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
 LARGEST_PORT = 65_535
 _SCHEME = re.compile(r"postgres(?:ql)?(?:\+\w+)?://", re.ASCII)
 _HOST = re.compile(r"\[(?P<ipv6>[^\]]*)\](?::(?P<port6>.*))?|(?P<host>[^:\[]*)(?::(?P<port>.*))?", re.DOTALL)
+_NAME = re.compile(r"\w+", re.ASCII)
 _BAD_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
 # libpq waits no shorter: one second could end before it began.
 _SHORTEST_TIMEOUT = 2.0
@@ -104,7 +105,8 @@ def _host_list(text: str) -> dict[str, str]:
         match = _HOST.fullmatch(part)
         if match is None or match["ipv6"] == "":
             raise DatabaseUrlError(
-                f"{part!r} is no host", "write HOST, HOST:PORT or [IPV6]:PORT, several with commas"
+                "a host is malformed",
+                "write HOST, HOST:PORT or [IPV6]:PORT, several with commas, and '/' in a password as %2F",
             )
         hosts.append(_decoded(match["ipv6"] or match["host"] or "", "host"))
         ports.append(_decoded(match["port6"] or match["port"] or "", "port"))
@@ -116,6 +118,10 @@ def _query(text: str) -> dict[str, str]:
     for pair in text.split("&") if text else ():
         raw, equals, value = pair.partition("=")
         name = _decoded(raw, "name of a parameter")
+        if not _NAME.fullmatch(name):
+            raise DatabaseUrlError(
+                "the name of a parameter is malformed", "write '?' and '/' in a password as %3F and %2F"
+            )
         if not equals or "=" in value:
             raise DatabaseUrlError(
                 f"parameter {name!r} is not written NAME=VALUE", "write '=' in values as %3D"
@@ -145,14 +151,16 @@ def _ports(text: str | None) -> tuple[int | None, ...]:
     ports: list[int | None] = []
     for port in text.split(",") if text else ():
         if port and not (port.isascii() and port.isdigit() and 1 <= int(port) <= LARGEST_PORT):
-            raise DatabaseUrlError(f"{port!r} is no port", f"a port is 1 to {LARGEST_PORT}")
+            # It may be a part of a password that holds a '/', so it is not shown.
+            raise DatabaseUrlError(
+                f"a port is not a number from 1 to {LARGEST_PORT}",
+                "correct it, and write '/' in a password as %2F",
+            )
         ports.append(int(port) if port else None)
     return tuple(ports)
 
 
 def _addresses(given: Mapping[str, str], ports: tuple[int | None, ...]) -> Iterator[tuple[str, int]]:
-    from server.postgres.parameters import default_port  # noqa: PLC0415
-
     hosts = _hosts(given)
     if len(ports) == 1:
         ports *= len(hosts) or 1

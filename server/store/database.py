@@ -120,9 +120,14 @@ class Database:
         """Whether a connection is to be had and answers, within about two seconds; never raises."""
         try:
             async with asyncio.timeout(_HEALTH_TIMEOUT):
-                return await self.fetchrow(_PING) is not None
+                await self.ping()
         except Exception:  # noqa: BLE001 - whatever went wrong, the answer is no
             return False
+        return True
+
+    async def ping(self) -> None:
+        """Make one round trip over a connection of the pool; raises what keeps it from that."""
+        await self.fetchrow(_PING)
 
     async def _write_once(self, work: Work[T]) -> Written[T]:
         with translated():

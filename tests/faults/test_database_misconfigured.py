@@ -84,9 +84,10 @@ async def starting(url: str) -> AsyncIterator[tuple[Stubs, "asyncio.Future[Appli
 
 
 @asynccontextmanager
-async def served(url: str) -> AsyncIterator[Stubs]:
+async def served(url: str, reports: list[str] | None = None) -> AsyncIterator[Stubs]:
+    settings = Settings(listen="127.0.0.1:0", database_url=url)
     async with (
-        Application(Settings(listen="127.0.0.1:0", database_url=url), report=lambda _: None) as application,
+        Application(settings, report=(reports if reports is not None else []).append) as application,
         open_channel(application.address) as channel,
     ):
         yield Stubs(channel)
@@ -254,8 +255,10 @@ async def test_in_another_encoding_look_ups_find_nothing_and_writes_name_it(
             "LOCALE_PROVIDER libc TEMPLATE template0"
         )
         try:
-            async with served(postgres.url_of(name)) as stubs:
+            reports: list[str] = []
+            async with served(postgres.url_of(name), reports) as stubs:
                 await assert_speaks_of_encoding(stubs, encoding)
+            assert any(f"the encoding of the database is {encoding}" in report for report in reports)
         finally:
             await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 

@@ -8,7 +8,7 @@ from uuid import uuid4
 from tests.support.plain_sql import connected
 from tests.support.postgres import DatabaseServer
 
-PASSWORD = "for tests only"  # noqa: S105 - of a role that lives as long as its test
+PASSWORD = "for tests only"
 
 
 @asynccontextmanager

@@ -10,7 +10,7 @@ SELECT pg_catalog.set_config(s.name, coalesce(w.value, s.boot_val), false)
 FROM pg_catalog.pg_settings AS s
 LEFT JOIN (VALUES {wanted}) AS w (name, value) ON w.name = s.name
 WHERE
-    (s.context = 'user' OR pg_catalog.has_parameter_privilege(s.name, 'SET'))
+    (s.context = 'user' OR pg_catalog.current_setting('is_superuser') = 'on')
     AND (
         w.name IS NOT NULL
         OR (
@@ -30,7 +30,7 @@ WHERE
 DO $$
 BEGIN
     PERFORM pg_catalog.set_config('client_connection_check_interval', '1s', false);
-EXCEPTION WHEN invalid_parameter_value THEN
+EXCEPTION WHEN invalid_parameter_value OR undefined_object THEN
     NULL;
 END
 $$;
