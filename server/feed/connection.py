@@ -63,14 +63,17 @@ class FeedConnection:
         with self._round_trip(times=2):
             await self._connection.add_listener(CHANNEL, lambda *_: wake())
 
-    async def take_over(self, before: Session | None) -> Session:
+    async def take_over(self, before: Session | None) -> Session | None:
         """
-        End the session that this one comes after, should the server still keep it; returns this one.
+        End the session that this one comes after, should the server still keep it; returns this one, to be ended in turn.
+
+        None = a pooler keeps the session, and may have given it to somebody else by then.
 
         A connection that we gave up may look alive from there, and hold its locks. Not all such sessions are ended by timeouts.
         """
         row = await self.row(statements.TAKE_OVER, *(before or (None, None)))
-        return Session(row["pid"], row["backend_start"])
+        own = Session(row["pid"], row["backend_start"])
+        return own if own.pid == self._connection.get_server_pid() else None
 
     async def execute(self, script: str) -> None:
         """Run statements without results."""

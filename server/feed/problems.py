@@ -49,11 +49,13 @@ def away(signs: Signs) -> Iterator[str]:
     cause, length = signs.away_because, signs.away_for
     if cause is None or length is None:
         return
-    since = f" (for {_seconds(length)}, and answers are as old)" if signs.has_stepped else ""
     if cause.is_lasting:
-        yield f"{cause.found}{since}: {cause.advice}"
+        age = f"; answers have been getting old for {_seconds(length)}" if signs.has_stepped else ""
+        yield f"{cause}{age}"
+    elif length >= TOLERATED_ABSENCE and not signs.has_stepped:
+        yield f"the database has been away for {_seconds(length)}: {cause.found}"
     elif length >= TOLERATED_ABSENCE:
-        yield f"the database has been away for {_seconds(length)}, and answers are as old: {cause}"
+        yield f"the database has been away for {_seconds(length)}, and answers are as old: {cause.found}"
 
 
 def _seconds(length: timedelta) -> str:

@@ -49,7 +49,8 @@ class Cause:
     is_lasting: bool = False
 
     def __str__(self) -> str:
-        return f"{self.found}: {self.advice}"
+        # What was found may be in two parts already.
+        return f"{self.found}{';' if ': ' in self.found else ':'} {self.advice}"
 
 
 def _lasting(found: str, advice: str) -> Cause:
@@ -111,17 +112,26 @@ _POOLER = Cause(
 _UNREACHABLE = Cause("the database can't be reached")
 
 
+def _tells(error: Exception, words: str, *routines: str) -> bool:
+    """Whether an error says so: in English, or by the routine of the server that raised it, whatever its language."""
+    return words in str(error) or getattr(error, "server_source_function", None) in routines
+
+
 def _of_right(error: Exception) -> Cause:
-    # The only one of its code that concerns rows; its wording is the same in all supported versions.
-    return _POLICY if "row-level security" in str(error) or "row security" in str(error) else _RIGHT
+    return _POLICY if _tells(error, "row-level security", "check_enable_rls") else _RIGHT
 
 
 def _of_undefined_object(error: Exception) -> Cause:
-    return _OPTION if "configuration parameter" in str(error) else _SCHEMA
+    is_setting = _tells(
+        error, "configuration parameter", "find_option", "set_config_with_handle", "set_config_option_ext"
+    )
+    return _OPTION if is_setting else _SCHEMA
 
 
 def _of_no_room(error: Exception) -> Cause:
-    if "for role" in str(error) or "for database" in str(error):
+    if _tells(error, "for role", "InitializeSessionUserId") or _tells(
+        error, "for database", "CheckMyDatabase"
+    ):
         return _FULL_FOR_ROLE
     return Cause("the database is out of disk, memory or connections")
 
@@ -179,6 +189,16 @@ _CAUSES: tuple[tuple[tuple[type[Exception], ...], Cause | Callable[[Exception], 
         (gaierror,),
         Cause(
             "the database can't be reached: the name of its host is not known", "see the database URL and DNS"
+        ),
+    ),
+    (
+        (ConnectionRefusedError, FileNotFoundError),
+        Cause("the database can't be reached: nothing listens at its address"),
+    ),
+    (
+        (PermissionError,),
+        _lasting(
+            "the database can't be reached: its socket is closed to this user", "open its folder to the user"
         ),
     ),
     ((ConnectionError,), _of_connection),

@@ -78,13 +78,15 @@ def set_up_script(session: Session, options: Iterable[tuple[str, str]]) -> str:
     """Write the statements that a new session begins with; ``options`` are the URL's, and ours win."""
     wanted = {**COMMON, **session.settings}
     rows = ", ".join(f"({_literal(name)}, {_literal(value)})" for name, value in wanted.items())
+    ours = {name.lower() for name in wanted}
     asked = [
         f"SELECT pg_catalog.set_config({_literal(name)}, {_literal(value)}, false);"
         for name, value in options
+        if name.lower() not in ours
     ]
     # A very short timeout must not end the script that removes it.
     return "\n".join(
-        ["SET statement_timeout = 0;", *asked, _IMPOSE.replace("{wanted}", rows), _NOTICE_LOST_CLIENTS]
+        ["SET statement_timeout = 0;", _IMPOSE.replace("{wanted}", rows), *asked, _NOTICE_LOST_CLIENTS]
     )
 
 

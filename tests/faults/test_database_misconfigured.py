@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from uuid import uuid4
 
 import grpc
@@ -13,14 +14,14 @@ from depgraph.v1 import dependency_service_pb2 as dependency
 from depgraph.v1 import graph_service_pb2 as graph
 from depgraph.v1.types_pb2 import Consistency, Service
 from server.app import Application
-from server.config import Settings
+from server.config import FeedSettings, Settings
 from server.postgres import Session, connect, parse_database_url
 from server.postgres.session import COMMON
 from server.store import migrate
 from tests.support.backends import backends
 from tests.support.calls import Stubs
 from tests.support.channels import open_channel
-from tests.support.eventually import PATIENCE_SECONDS
+from tests.support.eventually import PATIENCE_SECONDS, eventually
 from tests.support.failures import Failure, failure_of, read_failure
 from tests.support.pgbouncer import pgbouncer
 from tests.support.plain_sql import connected
@@ -291,12 +292,16 @@ async def assert_speaks_of_encoding(stubs: Stubs, encoding: str) -> None:
 async def test_a_whole_server_works_through_a_pooler_that_pools_by_session(
     database_url: str, record: Record
 ) -> None:
+    busy = FeedSettings(audit_interval=timedelta(milliseconds=50), prune_interval=timedelta(milliseconds=50))
     async with (
         pgbouncer(database_url, "session") as through,
-        WholeServer.opened(database_url, record, through=through) as server,
+        WholeServer.opened(database_url, record, through=through, feed=busy) as server,
     ):
         await server.write_batch("second")
         await server.recovers("a pooler in between")
+        await eventually(
+            lambda: server.application.vitals.audits > 0 and server.application.vitals.change_log_rows > 0
+        )
         assert not (await server.stubs.graph.GetStatus(graph.GetStatusRequest())).problems
 
 

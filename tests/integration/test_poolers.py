@@ -39,12 +39,26 @@ async def test_a_connection_without_a_pooler_is_not_taken_for_one_with(database_
     await connection.close()
 
 
-async def test_a_session_behind_a_pooler_has_our_settings_without_any_configuration(by_session: str) -> None:
-    connection = await connect(by_session, PATIENT)
-    assert await is_pooled(connection)
-    assert await connection.fetchval("SHOW jit") == "off"
-    assert await connection.fetchval("SHOW application_name") == "depgraph test"
-    await connection.close()
+@pytest.mark.parametrize("ignored", [None, "extra_float_digits,options"])
+async def test_a_session_behind_a_pooler_has_our_settings_without_any_configuration(
+    database_url: str, ignored: str | None
+) -> None:
+    settings = {} if ignored is None else {"ignore_startup_parameters": ignored}
+    async with pgbouncer(database_url, "session", **settings) as url:
+        connection = await connect(url, PATIENT)
+        assert await is_pooled(connection)
+        assert await connection.fetchval("SHOW jit") == "off"
+        assert await connection.fetchval("SHOW application_name") == "depgraph test"
+        await connection.close()
+
+
+async def test_the_feed_never_ends_a_session_that_a_pooler_may_have_given_to_others(
+    database_url: str, by_session: str
+) -> None:
+    async with FeedConnection.open(database_url, PATIENT.limit) as direct:
+        assert await direct.take_over(None) is not None
+    async with FeedConnection.open(by_session, PATIENT.limit) as pooled:
+        assert await pooled.take_over(None) is None
 
 
 async def test_notifications_come_through_a_pooler_that_pools_by_session(by_session: str) -> None:

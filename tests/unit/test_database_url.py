@@ -141,7 +141,8 @@ def test_a_service_fills_in_what_the_url_leaves_open(tmp_path: Path, monkeypatch
     assert parse_database_url("postgresql://other@") == expected
 
 
-def test_values_of_options_are_quoted_and_ours_come_last() -> None:
-    script = set_up_script(Session(settings={"jit": "on"}), [("a.b", "it's \\ quoted")])
+def test_values_of_options_are_quoted_and_ours_win() -> None:
+    script = set_up_script(Session(settings={"jit": "off"}), [("a.b", "it's \\ quoted"), ("JIT", "on")])
     assert "set_config(E'a.b', E'it''s \\\\ quoted', false)" in script
-    assert script.index("a.b") < script.index("(E'jit', E'on')")
+    assert "(E'jit', E'off')" in script
+    assert "E'on', false" not in script

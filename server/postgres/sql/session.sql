@@ -4,7 +4,7 @@
 SELECT pg_catalog.pg_backend_pid()
 
 -- name: impose
--- Give the session our values, and the planner's settings that a role or database imposes their built-in values. Names that this
+-- Give the session our values, and the planner's settings that a role, database or pooler imposes their built-in values. Names that this
 -- version of the server does not know are left out, as are those that the role may not set.
 SELECT pg_catalog.set_config(s.name, coalesce(w.value, s.boot_val), false)
 FROM pg_catalog.pg_settings AS s
@@ -15,7 +15,7 @@ WHERE
         w.name IS NOT NULL
         OR (
             s.context = 'user'
-            AND s.source IN ('global', 'database', 'user', 'database user')
+            AND s.source IN ('global', 'database', 'user', 'database user', 'session')
             AND (
                 s.name ~ '^(enable|geqo|jit|min_parallel)_'
                 OR s.name ~ '^(seq_page|random_page|cpu_tuple|cpu_index_tuple|cpu_operator|parallel_setup|parallel_tuple)_cost$'
