@@ -36,6 +36,14 @@ LOST = (
 )
 """The connection is of no more use, though another may be: it broke, or leads to a server that was demoted."""
 
+SCHEMA_ERRORS = (
+    asyncpg.InvalidSchemaNameError,
+    asyncpg.UndefinedTableError,
+    asyncpg.UndefinedFunctionError,
+    asyncpg.UndefinedColumnError,
+)
+"""Something of ours is not in the database."""
+
 AGAIN = "try again later"
 _STARTUP_PARAMETER = re.compile(r"unsupported startup parameter(?: in options)?: (\w+)")
 
@@ -169,15 +177,7 @@ _CAUSES: tuple[tuple[tuple[type[Exception], ...], Cause | Callable[[Exception], 
     ((asyncpg.TooManyConnectionsError,), _of_no_room),
     ((asyncpg.InsufficientResourcesError,), Cause("the database is out of disk, memory or connections")),
     ((asyncpg.UndefinedObjectError,), _of_undefined_object),
-    (
-        (
-            asyncpg.InvalidSchemaNameError,
-            asyncpg.UndefinedTableError,
-            asyncpg.UndefinedFunctionError,
-            asyncpg.UndefinedColumnError,
-        ),
-        _SCHEMA,
-    ),
+    (SCHEMA_ERRORS, _SCHEMA),
     ((asyncpg.InsufficientPrivilegeError,), _of_right),
     ((asyncpg.InvalidPasswordError,), _PASSWORD),
     ((asyncpg.InvalidAuthorizationSpecificationError,), _LOGIN),

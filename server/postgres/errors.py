@@ -24,6 +24,16 @@ class SharedSessionsError(UnusableDatabaseError):
         )
 
 
+class ReadOnlyAndEmptyError(UnusableDatabaseError):
+    """The schema is missing, and nobody can make it over such a session."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the schema is missing, and default_transaction_read_only is on for the role or database",
+            "ALTER ROLE … RESET default_transaction_read_only (or ALTER DATABASE …), then run 'depgraph migrate up'",
+        )
+
+
 class PoolerFullError(UnusableDatabaseError):
     """A pooler had no second session to give, so how it pools can't be found out."""
 

@@ -17,6 +17,8 @@ import asyncpg
 
 from server.domain.errors import DatabaseUnavailableError, TooManyConnectionsError
 from server.postgres import Session, connect
+from server.postgres.causes import SCHEMA_ERRORS
+from server.postgres.errors import ReadOnlyAndEmptyError
 from server.store.failures import DRIVER_ERRORS, is_lost_connection, translated
 from server.store.queries import query
 
@@ -111,6 +113,8 @@ class ConnectionPool:
         except DRIVER_ERRORS as error:
             if is_lost_connection(error):
                 self._distrust(opened_at)
+            if isinstance(error, SCHEMA_ERRORS) and _is_read_only(connection):
+                raise ReadOnlyAndEmptyError from error
             raise
         finally:
             touch()
@@ -163,6 +167,11 @@ class ConnectionPool:
         if self._pool.get_size() == largest:
             return TooManyConnectionsError(f"all {largest} database connections are busy: try again later")
         return DatabaseUnavailableError("the database does not accept connections in time: try again later")
+
+
+def _is_read_only(connection: Connection) -> bool:
+    """Whether transactions are read-only unless they say otherwise, as the server told at the start."""
+    return getattr(connection.get_settings(), "default_transaction_read_only", "off") == "on"
 
 
 def drop(connection: Connection) -> None:

@@ -181,7 +181,7 @@ async def test_a_role_that_is_read_only_by_default_is_named_at_the_start(postgre
     read_only = {"default_transaction_read_only": "on"}
     async with role_with_database(postgres, read_only) as url, starting(url) as (stubs, opening):
         await until_told(stubs, "default_transaction_read_only")
-        await until_refused(stubs, "depgraph migrate up")
+        await until_refused(stubs, "default_transaction_read_only")
         async with connected(postgres.url) as connection:
             await connection.execute(f"ALTER ROLE {role_of(url)} RESET default_transaction_read_only")
         await asyncio.wait_for(asyncio.shield(opening), PATIENCE_SECONDS)
