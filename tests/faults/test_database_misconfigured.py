@@ -282,6 +282,11 @@ async def assert_speaks_of_encoding(stubs: Stubs, encoding: str) -> None:
     refused = await failure_of(create(stubs, FOREIGN))
     assert refused.code is grpc.StatusCode.INVALID_ARGUMENT
     assert f"the encoding of the database, {encoding}," in refused.message
+    described = Service(service_id="described")
+    described.metadata.update({"name": FOREIGN})
+    refused = await failure_of(stubs.catalog.CreateService(catalog.CreateServiceRequest(service=described)))
+    assert refused.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert f"the encoding of the database, {encoding}," in refused.message
     nul = await failure_of(create(stubs, "a\0b"))
     assert (nul.code, "NUL" in nul.message or "control" in nul.message) == (
         grpc.StatusCode.INVALID_ARGUMENT,

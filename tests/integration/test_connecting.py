@@ -82,6 +82,23 @@ async def test_a_primary_serves_who_prefers_a_standby_and_not_who_wants_one(
         await connect(url.replace("prefer-standby", "standby"), PATIENT)
 
 
+async def test_what_the_url_leaves_out_comes_from_the_environment(
+    meant: DatabaseUrl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [(host, port)] = meant.addresses
+    said = {
+        "HOST": host,
+        "PORT": str(port),
+        "USER": meant.user,
+        "PASSWORD": meant.password,
+        "DATABASE": meant.database,
+    }
+    for name, value in said.items():
+        if value:
+            monkeypatch.setenv(f"PG{name}", value)
+    assert await name_of_database("postgresql://") == meant.database
+
+
 async def test_the_name_in_the_url_takes_the_place_of_ours(database_url: str) -> None:
     joint = "&" if "?" in database_url else "?"
     connection = await connect(f"{database_url}{joint}application_name=shop", PATIENT)
