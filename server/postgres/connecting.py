@@ -56,7 +56,8 @@ def _is_known(url: str, session: Session) -> bool:
 async def _refuse_shared(connection: Connection, address: DatabaseUrl, session: Session) -> None:
     second = await _open(address, session, asyncpg.Connection)
     try:
-        with _cut_after(second, session.limit.total_seconds()) as cut:
+        seconds = session.limit.total_seconds()
+        with _cut_after(connection, seconds), _cut_after(second, seconds) as cut:
             shared = await shares_sessions(connection, second)
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
         # Nothing came in time, or the pooler itself gave up waiting for a session.

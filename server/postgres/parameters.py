@@ -38,9 +38,11 @@ _TLS_VERSIONS = ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
 Check = Callable[[str, str], None]
 
 
-def canonical(name: str) -> str:
-    """Return libpq's word for a parameter: asyncpg and SQLAlchemy have others for some."""
-    return _ALIASES.get(name, name)
+def canonical(name: str, value: str) -> tuple[str, str]:
+    """Put a parameter in libpq's words: asyncpg, SQLAlchemy and JDBC have others for some."""
+    if (name, value) == ("ssl", "true"):
+        return "sslmode", "require"
+    return _ALIASES.get(name, name), value
 
 
 def checked(name: str, value: str) -> None:

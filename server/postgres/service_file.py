@@ -18,7 +18,7 @@ def with_service(given: Mapping[str, str]) -> dict[str, str]:
     for path in _files(given.get("servicefile")):
         section = _section(path, service)
         if section is not None:
-            return {canonical(name): value for name, value in section.items() if value} | own
+            return dict(canonical(*pair) for pair in section.items() if pair[1]) | own
     raise DatabaseUrlError(
         f"the service {service!r} is in no service file",
         "define it in ~/.pg_service.conf, or in the file that PGSERVICEFILE names",

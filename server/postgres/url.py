@@ -55,7 +55,7 @@ class DatabaseUrl:
 @lru_cache(maxsize=16)
 def parse_database_url(url: str) -> DatabaseUrl:
     """Read ``postgresql://…``, SQLAlchemy's ``postgresql+DRIVER://…`` too; ``DatabaseUrlError`` for what can't be honoured."""
-    given = with_service({canonical(name): value for name, value in _given(url).items() if value})
+    given = with_service(dict(canonical(*pair) for pair in _given(url).items() if pair[1]))
     for name, value in given.items():
         checked(name, value)
     ports = _ports(given.get("port"))

@@ -1,8 +1,6 @@
 """What does not pass by itself is named, everywhere where people look: in errors, problems, the log."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import timedelta
 from uuid import uuid4
 
@@ -13,21 +11,29 @@ from depgraph.v1 import catalog_service_pb2 as catalog
 from depgraph.v1 import dependency_service_pb2 as dependency
 from depgraph.v1 import graph_service_pb2 as graph
 from depgraph.v1.types_pb2 import Consistency, Service
-from server.app import Application
-from server.config import FeedSettings, Settings
+from server.config import FeedSettings
 from server.postgres import Session, connect, parse_database_url
 from server.postgres.session import COMMON
 from server.store import migrate
 from tests.support.backends import backends
 from tests.support.calls import Stubs
-from tests.support.channels import open_channel
 from tests.support.eventually import PATIENCE_SECONDS, eventually
-from tests.support.failures import Failure, failure_of, read_failure
+from tests.support.failures import failure_of
 from tests.support.pgbouncer import pgbouncer
 from tests.support.plain_sql import connected
 from tests.support.postgres import DatabaseServer
 from tests.support.roles import role_of, role_with_database
 from tests.support.scene import Record
+from tests.support.unready import (
+    create,
+    served,
+    starting,
+    traverse,
+    until_problem,
+    until_refused,
+    until_told,
+    until_written,
+)
 from tests.support.whole_server import WholeServer
 
 UNAVAILABLE = (grpc.StatusCode.UNAVAILABLE, "DATABASE_UNAVAILABLE")
@@ -63,90 +69,6 @@ HOSTILE = {
     "synchronous_commit": "off",
     "work_mem": "'64kB'",
 }
-
-
-@asynccontextmanager
-async def starting(url: str) -> AsyncIterator[tuple[Stubs, "asyncio.Future[Application]"]]:
-    """Start a server that may never get ready; gives what it can be asked with and whether it is ready."""
-    application = Application(Settings(listen="127.0.0.1:0", database_url=url), report=lambda _: None)
-    opening = asyncio.ensure_future(application.__aenter__())
-    try:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while not application.address:
-                await asyncio.sleep(0.005)
-        async with open_channel(application.address) as channel:
-            yield Stubs(channel), opening
-    finally:
-        if opening.done():
-            await application.__aexit__(None, None, None)
-        else:
-            opening.cancel()
-            await asyncio.wait((opening,))
-
-
-@asynccontextmanager
-async def served(url: str, reports: list[str] | None = None) -> AsyncIterator[Stubs]:
-    settings = Settings(listen="127.0.0.1:0", database_url=url)
-    async with (
-        Application(settings, report=(reports if reports is not None else []).append) as application,
-        open_channel(application.address) as channel,
-    ):
-        yield Stubs(channel)
-
-
-async def until_told(stubs: Stubs, cause: str) -> None:
-    """Wait until a read of a server that is not ready names the cause; its status must name it too."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while True:
-            failure = await failure_of(stubs.graph.Traverse(traverse("a")))
-            assert failure.reason == "NOT_READY"
-            if cause in failure.message:
-                break
-            await asyncio.sleep(0.01)
-    assert cause in (await failure_of(stubs.graph.GetStatus(graph.GetStatusRequest()))).message
-
-
-async def until_problem(stubs: Stubs, cause: str) -> None:
-    """Wait until ``GetStatus.problems`` names the cause; empty = until there is no problem."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while True:
-            problems = (await stubs.graph.GetStatus(graph.GetStatusRequest())).problems
-            if any(cause in problem for problem in problems) if cause else not problems:
-                return
-            await asyncio.sleep(0.02)
-
-
-async def until_refused(stubs: Stubs, cause: str) -> Failure:
-    """Wait until a write is refused for the cause."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while True:
-            failure = await failure_of(create(stubs, f"lost-{uuid4()}"))
-            assert failure.code is grpc.StatusCode.UNAVAILABLE, failure
-            if cause in failure.message:
-                return failure
-            await asyncio.sleep(0.02)
-
-
-async def create(stubs: Stubs, name: str) -> None:
-    await stubs.catalog.CreateService(catalog.CreateServiceRequest(service=Service(service_id=name)))
-
-
-async def until_written(stubs: Stubs, name: str) -> None:
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while True:
-            try:
-                await create(stubs, name)
-            except grpc.aio.AioRpcError as error:
-                assert read_failure(error).code is grpc.StatusCode.UNAVAILABLE
-                await asyncio.sleep(0.02)
-            else:
-                return
-
-
-def traverse(start: str, consistency: Consistency | None = None) -> graph.TraverseRequest:
-    return graph.TraverseRequest(
-        service_id=start, direction=graph.DIRECTION_DOWNSTREAM, consistency=consistency
-    )
 
 
 async def test_a_database_created_anew_under_a_server_is_named_and_served_again_once_migrated(

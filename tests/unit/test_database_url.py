@@ -37,6 +37,7 @@ UNDERSTOOD = {
     "postgresql+psycopg://h/d?ssl=require": DatabaseUrl(
         addresses=(("h", 5432),), database="d", tls="postgresql:?sslmode=require"
     ),
+    "postgresql://?ssl=true": DatabaseUrl(tls="postgresql:?sslmode=require"),
     "postgresql://h?hostaddr=": DatabaseUrl(addresses=(("h", 5432),)),
     "postgresql://?hostaddr=127.0.0.1": DatabaseUrl(addresses=(("127.0.0.1", 5432),)),
     "postgresql://?connect_timeout=1": DatabaseUrl(connect_timeout=2.0),
