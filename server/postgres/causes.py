@@ -41,6 +41,7 @@ SCHEMA_ERRORS = (
     asyncpg.UndefinedTableError,
     asyncpg.UndefinedFunctionError,
     asyncpg.UndefinedColumnError,
+    asyncpg.UndefinedObjectError,
 )
 """Something of ours is not in the database."""
 
@@ -78,10 +79,6 @@ _POLICY = _lasting(
 _RIGHT = _lasting(
     "the database role lacks a right",
     "connect as the owner of the tables, or GRANT what the server's log names",
-)
-_OPTION = _lasting(
-    "the server does not know a setting that options in the database URL asks for",
-    "correct it or leave it out",
 )
 _STANDBY = _lasting(
     "the database server is a standby, and changes can be followed on the primary only", "give its URL"
@@ -129,13 +126,6 @@ def _of_right(error: Exception) -> Cause:
     return _POLICY if _tells(error, "row-level security", "check_enable_rls") else _RIGHT
 
 
-def _of_undefined_object(error: Exception) -> Cause:
-    is_setting = _tells(
-        error, "configuration parameter", "find_option", "set_config_with_handle", "set_config_option_ext"
-    )
-    return _OPTION if is_setting else _SCHEMA
-
-
 def _of_no_room(error: Exception) -> Cause:
     if _tells(error, "for role", "InitializeSessionUserId") or _tells(
         error, "for database", "CheckMyDatabase"
@@ -176,7 +166,6 @@ _CAUSES: tuple[tuple[tuple[type[Exception], ...], Cause | Callable[[Exception], 
     ((asyncpg.ReadOnlySQLTransactionError,), _READ_ONLY),
     ((asyncpg.TooManyConnectionsError,), _of_no_room),
     ((asyncpg.InsufficientResourcesError,), Cause("the database is out of disk, memory or connections")),
-    ((asyncpg.UndefinedObjectError,), _of_undefined_object),
     (SCHEMA_ERRORS, _SCHEMA),
     ((asyncpg.InsufficientPrivilegeError,), _of_right),
     ((asyncpg.InvalidPasswordError,), _PASSWORD),

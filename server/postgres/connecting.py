@@ -4,13 +4,14 @@ import asyncio
 import contextlib
 import os
 import random
+import re
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias, cast
 
 import asyncpg
 
-from server.postgres.errors import PoolerFullError, SharedSessionsError
+from server.postgres.errors import DatabaseUrlError, PoolerFullError, SharedSessionsError
 from server.postgres.pooler import is_pooled, shares_sessions
 from server.postgres.session import Session, set_up_script
 from server.postgres.url import DatabaseUrl, parse_database_url
@@ -19,6 +20,13 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 # libpq goes on to the next host after these, and stops at any other, a wrong password say.
 _TRY_NEXT = (OSError, asyncpg.CannotConnectNowError, asyncpg.TargetServerAttributeNotMatched)
+_REFUSED_OPTIONS = (
+    asyncpg.UndefinedObjectError,
+    asyncpg.InvalidParameterValueError,
+    asyncpg.CantChangeRuntimeParamError,
+    asyncpg.InsufficientPrivilegeError,
+)
+_QUOTED = re.compile(r"""["'«„]([\w.]+)""")
 _VERDICT_SECONDS = 60.0
 # URLs whose pooler was found to pool by session, and when.
 _pools_by_session: dict[str, float] = {}
@@ -39,11 +47,25 @@ async def connect(url: str, session: Session, kind: "type[Connection]" = asyncpg
             await _refuse_shared(connection, address, session)
             _pools_by_session[url] = time.monotonic()
         with _cut_after(connection, session.limit.total_seconds()):
-            await connection.execute(set_up_script(session, address.options))
+            await _set_up(connection, address, session)
     except BaseException:
         connection.terminate()
         raise
     return connection
+
+
+async def _set_up(connection: Connection, address: DatabaseUrl, session: Session) -> None:
+    try:
+        await connection.execute(set_up_script(session, address.options))
+    except _REFUSED_OPTIONS as error:
+        # Our own settings are known to be allowed.
+        if not address.options:
+            raise
+        named = _QUOTED.search(str(error))
+        raise DatabaseUrlError(
+            f"the server refuses the setting {named[1] if named else ''} of options in the database URL",
+            "correct it or leave it out",
+        ) from error
 
 
 def _is_known(url: str, session: Session) -> bool:

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import asyncpg
 import pytest
 
-from server.postgres import DatabaseUrl, DatabaseUrlError, Session, connect, parse_database_url
+from server.postgres import DatabaseUrl, DatabaseUrlError, Session, connect, explain, parse_database_url
 from tests.support.eventually import PATIENCE_SECONDS
 
 PATIENT = Session(name="depgraph test", limit=timedelta(seconds=PATIENCE_SECONDS))
@@ -106,12 +106,22 @@ async def test_the_name_in_the_url_takes_the_place_of_ours(database_url: str) ->
     await connection.close()
 
 
-async def test_a_setting_that_the_server_does_not_know_is_refused_and_nothing_stays_open(
-    database_url: str, connection: asyncpg.Connection
+async def test_a_database_that_does_not_exist_is_named_as_the_cause(meant: DatabaseUrl) -> None:
+    [(host, port)] = meant.addresses
+    url = f"postgresql://{meant.user}:{meant.password or ''}@{quote(host, safe='')}:{port}/not_there"
+    with pytest.raises(asyncpg.PostgresError) as refused:
+        await connect(url, PATIENT)
+    assert str(explain(refused.value)).startswith("the database does not exist: create it")
+
+
+@pytest.mark.parametrize("setting", ["no_such_setting%3D1", "work_mem%3Dmuch", "ignore_system_indexes%3Don"])
+async def test_a_setting_that_the_server_refuses_is_named_and_nothing_stays_open(
+    database_url: str, connection: asyncpg.Connection, setting: str
 ) -> None:
     joint = "&" if "?" in database_url else "?"
-    with pytest.raises(asyncpg.UndefinedObjectError):
-        await connect(f"{database_url}{joint}options=-cno_such_setting%3D1", PATIENT)
+    named = f"the server refuses the setting {setting.partition('%')[0]} of options in the database URL"
+    with pytest.raises(DatabaseUrlError, match=named):
+        await connect(f"{database_url}{joint}options=-c{setting}", PATIENT)
     with pytest.raises(DatabaseUrlError):
         await connect(f"{database_url}{joint}no_such_parameter=1", PATIENT)
     async with asyncio.timeout(PATIENCE_SECONDS):

@@ -50,7 +50,6 @@ AWAY: list[tuple[Exception, str]] = [
     (asyncpg.UndefinedFunctionError("x"), "depgraph migrate up"),
     (asyncpg.UndefinedColumnError("x"), "depgraph migrate up"),
     (asyncpg.UndefinedObjectError("x"), "depgraph migrate up"),
-    (asyncpg.UndefinedObjectError('unrecognized configuration parameter "x"'), "options in the database URL"),
     (asyncpg.InsufficientPrivilegeError("x"), "lacks a right"),
     (asyncpg.InsufficientPrivilegeError("affected by row-level security policy"), "policy would hide rows"),
     (asyncpg.TooManyConnectionsError('too many connections for role "x"'), "CONNECTION LIMIT"),
