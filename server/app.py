@@ -92,8 +92,9 @@ class Application:
         tasks = await stack.enter_async_context(background())
         searches = ComponentSearch()
         detection = Detection(url, self.replica, settings.detection, searches)
-        self._rpc_server = rpc = self._rpc(database, url, detection, searches)
         sweeper = Sweeper(url, self._settings.staleness)
+        health = partial(self._health, detection, sweeper)
+        self._rpc_server = rpc = self._rpc(database, url, detection, searches, health)
         self.registry.register(
             ReadingsCollector(
                 partial(
@@ -104,6 +105,7 @@ class Application:
                     rpc=rpc,
                     sweeper=sweeper,
                     detection=detection,
+                    health=health,
                 )
             )
         )
@@ -143,7 +145,12 @@ class Application:
         tasks(Auditor(url, feed, self.replica, settings.feed, records=wire, vitals=self.vitals).run())
 
     def _rpc(
-        self, database: Database, url: str, detection: Detection, searches: ComponentSearch
+        self,
+        database: Database,
+        url: str,
+        detection: Detection,
+        searches: ComponentSearch,
+        health: Callable[[], FeedHealth],
     ) -> RpcServer:
         history = ChangeLogReader(url, self._settings.feed)
         servicers = Servicers(
@@ -154,7 +161,7 @@ class Application:
             watched=Watches(self.replica, history, self._settings.watch),
             started_at=datetime.now(UTC),
             version=version("depgraph"),
-            health=partial(self._health, detection),
+            health=health,
             peers=self._peers or Peers(),
             component_search=searches,
             detection=detection.status,
@@ -165,10 +172,11 @@ class Application:
             settings.listen, servicers, settings.limits, observer, reserved=self._peers is not None
         )
 
-    def _health(self, detection: Detection) -> FeedHealth:
+    def _health(self, detection: Detection, sweeper: Sweeper) -> FeedHealth:
         health = self.vitals.health()
         workers = () if self._peers is None else self._peers.problems()
-        return replace(health, problems=(*health.problems, *detection.problems(), *workers))
+        others = (*detection.problems(), *sweeper.problems(), *workers)
+        return replace(health, problems=(*health.problems, *others))
 
 
 def run(settings: Settings, report: Report) -> None:

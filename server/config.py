@@ -29,7 +29,8 @@ class FeedSettings:
     round trip before the connection counts as dead, ``keep_log`` the age up to which changes stay in the log for replicas that
     were away, unless there are more than ``max_log_rows``, ``prune_interval`` how often older ones are removed. ``longest_wait`` bounds
     a read that waits for freshness and gave no deadline. ``audit_interval`` is how often memory is compared with the tables, half of it
-    up or down (0 = never), ``trigger_interval`` how often the feed triggers are looked at.
+    up or down (0 = never), ``reread_interval`` the shortest time after
+    which everything is read again while feed triggers are missing, so that changes go unseen.
     """
 
     poll_interval: timedelta = timedelta(seconds=1)
@@ -39,7 +40,7 @@ class FeedSettings:
     prune_interval: timedelta = timedelta(seconds=30)
     longest_wait: timedelta = timedelta(seconds=10)
     audit_interval: timedelta = timedelta(minutes=10)
-    trigger_interval: timedelta = timedelta(seconds=5)
+    reread_interval: timedelta = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

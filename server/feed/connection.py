@@ -42,6 +42,8 @@ class FeedConnection:
         self._connection = connection
         self._limit = limit.total_seconds()
         self._prepared: dict[str, PreparedStatement[asyncpg.Record]] = {}
+        self.holds_log = False
+        """Whether this session keeps the change log from being pruned."""
 
     @classmethod
     @asynccontextmanager
@@ -74,6 +76,22 @@ class FeedConnection:
         row = await self.row(statements.TAKE_OVER, *(before or (None, None)))
         own = Session(row["pid"], row["backend_start"])
         return own if own.pid == self._connection.get_server_pid() else None
+
+    async def hold_log(self) -> None:
+        """
+        Keep the change log from being pruned until ``release_log``; nothing happens when it is held already.
+
+        A pruner at work is waited for; ``asyncpg.LockNotAvailableError`` when that takes longer than ``LOCK_TIMEOUT``.
+        """
+        if not self.holds_log:
+            await self.row(statements.HOLD_LOG)
+            self.holds_log = True
+
+    async def release_log(self) -> None:
+        """Let the change log be pruned again; no round trip when it is not held."""
+        if self.holds_log:
+            await self.row(statements.RELEASE_LOG)
+            self.holds_log = False
 
     async def execute(self, script: str) -> None:
         """Run statements without results."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from collections import deque
 from datetime import timedelta
 from typing import Any
@@ -15,8 +16,7 @@ from server.domain.records import RecordFormat
 from server.feed import statements
 from server.feed.connection import FeedConnection, Session
 from server.feed.errands import Errand, Result, Work
-from server.feed.reader import Inspection, SnapshotReader
-from server.feed.triggers import TriggerGuard
+from server.feed.reader import IncarnationChangedError, Inspection, SnapshotReader
 from server.feed.vitals import Vitals
 from server.postgres import explain
 
@@ -27,6 +27,8 @@ LONGEST_BACKOFF = timedelta(seconds=5)
 # How often to look while a reader waits for a transaction that is about to commit, should its notification not come.
 WAITED_FOR_POLL = timedelta(milliseconds=20)
 LOCKED_PAUSE = (0.05, 0.2)
+# While changes may go unseen, everything is read again and again, which may take this share of the time.
+REREAD_SHARE = 0.1
 
 
 class Feed:
@@ -52,9 +54,9 @@ class Feed:
         self._records = records
         self._inspect = inspect
         self._vitals = vitals if vitals is not None else Vitals(settings)
-        self._triggers = TriggerGuard(settings.trigger_interval)
         self._errands: deque[Errand[Any]] = deque()
         self._whole = False
+        self._reread_at = 0.0
         self._awake = asyncio.Event()
         self._failures = 0
         self._session: Session | None = None
@@ -100,32 +102,63 @@ class Feed:
 
     async def _follow(self, connection: FeedConnection) -> None:
         # LISTEN came first: what commits from now on wakes us, what committed before is in the first read.
-        feed_id = (await connection.row(statements.OPEN))[0]
+        feed_id: str = (await connection.row(statements.OPEN))[0]
         self._session = await connection.take_over(self._session)
-        await self._look_at_triggers(connection)
+        while True:
+            try:
+                await self._follow_incarnation(connection, feed_id)
+            except IncarnationChangedError:
+                await self._pause()
+                feed_id = (await connection.row(statements.OPEN))[0]
+
+    async def _follow_incarnation(self, connection: FeedConnection, feed_id: str) -> None:
+        """Follow for as long as nothing that the feed rests on is swapped or altered; raises ``IncarnationChangedError`` then."""
+        faults = await self._faults(connection)
+        if any(faults):
+            self._vitals.saw_faults(*faults)
         reader = SnapshotReader(connection, feed_id, self._sink, self._records, self._within_every_step)
+        self._say_what_is_read(feed_id)
         while True:
             self._awake.clear()
-            if self._triggers.is_due():
-                await self._look_at_triggers(connection)
             try:
                 await self._step(reader)
             except asyncpg.LockNotAvailableError:
                 # DDL or TRUNCATE under way: we are stale for a moment, and alive.
                 self._vitals.lock_waits += 1
-                await asyncio.sleep(random.uniform(*LOCKED_PAUSE))  # noqa: S311 - jitter, no secret
+                await self._pause()
                 continue
             self._failures = 0
-            await self._sleep()
+            # All that went unseen has been read, so that memory can be relied on again.
+            self._vitals.saw_faults(*faults)
+            if not connection.holds_log:
+                await self._sleep()
+
+    def _say_what_is_read(self, feed_id: str) -> None:
+        position = self._sink.position
+        if position is not None and position.feed_id != feed_id:
+            log.warning(
+                "the database recovered or was restored, or its tables, triggers or functions were altered: everything is read again, "
+                "and revisions from before are refused"
+            )
 
     async def _step(self, reader: SnapshotReader) -> None:
+        began = time.monotonic()
         whole, self._whole = self._whole, False
         try:
-            changed = await reader.advance(whole=whole)
+            changed = await reader.advance(whole=whole or self._rereads(began))
         except BaseException:
             self._whole |= whole
             raise
         self._vitals.stepped(changed)
+        if self._rereads(began):
+            now = time.monotonic()
+            self._reread_at = now + max(
+                self._settings.reread_interval.total_seconds(), (now - began) / REREAD_SHARE
+            )
+
+    def _rereads(self, now: float) -> bool:
+        """Whether changes may go unseen, and everything was read too long ago."""
+        return not self._vitals.trusted and now >= self._reread_at
 
     async def _within_every_step(self, connection: FeedConnection) -> None:
         if self._inspect is not None:
@@ -141,10 +174,17 @@ class Feed:
         except TimeoutError:
             return
 
-    async def _look_at_triggers(self, connection: FeedConnection) -> None:
-        if await self._triggers.look(connection):
-            self._whole = True
-        self._vitals.saw_triggers(self._triggers.missing)
+    async def _faults(self, connection: FeedConnection) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Name missing triggers, and what is wrong with the tables. Neither changes without a change of the incarnation."""
+        triggers = await connection.rows(statements.MISSING_TRIGGERS)
+        tables = await connection.rows(statements.TABLE_FAULTS)
+        return (
+            tuple(f"{row['table_name']}.{row['trigger_name']}" for row in triggers),
+            tuple(row["fault"] for row in tables),
+        )
+
+    async def _pause(self) -> None:
+        await asyncio.sleep(random.uniform(*LOCKED_PAUSE))  # noqa: S311 - jitter, no secret
 
     async def _back_off(self, error: Exception) -> None:
         self._failures += 1

@@ -20,6 +20,7 @@ class Signs:
     away_because: Cause | None = None
     has_stepped: bool = True
     missing_triggers: tuple[str, ...] = ()
+    table_faults: tuple[str, ...] = ()
     last_audit: Audit | None = None
     examples: tuple[str, ...] = ()
     unpruned_for: timedelta | None = None
@@ -31,8 +32,13 @@ def problems(signs: Signs) -> Iterator[str]:
     yield from away(signs)
     if signs.missing_triggers:
         yield (
-            f"feed triggers are missing or not enabled ALWAYS ({', '.join(signs.missing_triggers)}), so changes may go unseen: "
-            "run 'depgraph doctor --repair'"
+            f"feed triggers are missing, not enabled ALWAYS or altered ({', '.join(signs.missing_triggers)}), so changes may go unseen "
+            "for seconds or more: run 'depgraph doctor --repair'"
+        )
+    if signs.table_faults:
+        yield (
+            f"changes may go unseen for seconds or more, or rows be hidden: {'; '.join(signs.table_faults)}. "
+            "The two tables must be ordinary ones, and the server's role must see all rows"
         )
     if signs.last_audit is not None and signs.last_audit.differing_rows:
         audit = signs.last_audit

@@ -38,7 +38,8 @@ async def prune(url: str, settings: FeedSettings, vitals: Vitals | None = None) 
     """
     Remove what no reader needs any more, in transactions of at most ``BATCH`` rows; returns how many rows.
 
-    ``vitals`` are told of it, and of how many rows are left.
+    ``vitals`` are told of it, of how many rows are left, and of when any process last pruned: where another holds the lock, or a reader
+    reads everything, this one does nothing.
     """
     session = Session(name="depgraph pruner", limit=settings.step_timeout, command_timeout=COMMAND_TIMEOUT)
     connection = await connect(url, session)
@@ -52,7 +53,8 @@ async def prune(url: str, settings: FeedSettings, vitals: Vitals | None = None) 
             if count < BATCH:
                 break
         if vitals is not None:
-            vitals.pruned(removed, await connection.fetchval(statements.LOG_ROWS))
+            left = await connection.fetchval(statements.LOG_ROWS)
+            vitals.pruned(removed, left, await connection.fetchval(statements.UNPRUNED_FOR))
         return removed
     finally:
         await connection.close(timeout=settings.step_timeout.total_seconds())

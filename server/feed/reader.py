@@ -27,7 +27,7 @@ INLINE_CHANGES = 1_000
 
 
 class IncarnationChangedError(Exception):
-    """The database recovered from a crash, was promoted or restored under an open connection: open it anew."""
+    """The database was promoted or restored, or its tables, triggers or functions were altered: nobody knows what changed."""
 
 
 class SnapshotReader:
@@ -63,39 +63,43 @@ class SnapshotReader:
         before = self._sink.position
         if whole or (before is not None and before.feed_id != self._feed_id):
             before = None
-        changed = 0
+        if before is None:
+            await self._connection.hold_log()
         ticket = self._sink.reading_begins()
         async with self._transaction():
             head = await self._connection.row(
                 statements.STEP, before.snapshot.text if before else None, INLINE_CHANGES
             )
             position = self._position(head)
-            if before is None or not head["usable"]:
-                await self._load(position, ticket)
-            else:
+            changed = None
+            if before is not None and head["usable"]:
                 changed = await self._follow(before.snapshot, head, position, ticket)
+            if changed is None:
+                await self._load(position, ticket)
             if self._inspect is not None:
                 await self._inspect(self._connection)
+        if changed is None:
+            return 0
+        await self._connection.release_log()
         return changed
 
-    async def _follow(self, before: Snapshot, head: Any, position: FeedPosition, ticket: int) -> int:
+    async def _follow(self, before: Snapshot, head: Any, position: FeedPosition, ticket: int) -> int | None:
+        """Move on by what changed; returns how many rows were read, or None when everything must be read instead."""
         try:
             changes = Changes(self._connection, self._records, self._sink)
             step, rows = await changes.read(before, head)
             # The COMMIT afterwards only lets go.
             await self._sink.apply(step, position, ticket)
         except ReloadNeededError:
-            await self._load(position, ticket)
+            return None
         except ChangesDoNotFitError as error:
             # Only changes that were never logged make this possible. Trying again would fail for good.
             log.error(  # noqa: TRY400 - the trace of it helps nobody
                 "memory differed from the tables, so all is read again: were feed triggers disabled?",
                 error=str(error),
             )
-            await self._load(position, ticket)
-        else:
-            return rows
-        return 0
+            return None
+        return rows
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[None]:
@@ -114,6 +118,8 @@ class SnapshotReader:
         return FeedPosition(self._feed_id, Snapshot.parse(head["snapshot"]), _ingestions(head["ingestions"]))
 
     async def _load(self, position: FeedPosition, ticket: int) -> None:
+        # Held until a later step has followed on: what the log holds of the time meanwhile must not be pruned.
+        await self._connection.hold_log()
         load = self._sink.loading_begins()
         await read_tables(self._connection, self._records, load.add_services, load.add_dependencies)
         await self._sink.swap(load, position, ticket)

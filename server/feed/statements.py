@@ -1,4 +1,4 @@
-"""The few statements that the feed sends; what they call is defined by migration 0004."""
+"""The few statements that the feed sends; what they call is defined by migrations 0004 and 0008."""
 
 from server.queries import queries_of
 
@@ -10,6 +10,8 @@ ROLLBACK = _query("rollback")
 OPEN = _query("open")
 TAKE_OVER = _query("take_over")
 STEP = _query("step")
+HOLD_LOG = _query("hold_log")
+RELEASE_LOG = _query("release_log")
 CHANGE_COUNT = _query("change_count")
 CHANGES = _query("changes")
 CHANGES_GONE = _query("changes_gone")
@@ -22,7 +24,9 @@ BEGIN_HISTORY = _query("begin_history")
 HISTORY = _query("history")
 CHANGES_UNTIL = _query("changes_until")
 MISSING_TRIGGERS = _query("missing_triggers")
+TABLE_FAULTS = _query("table_faults")
 PRUNE = _query("prune")
+UNPRUNED_FOR = _query("unpruned_for")
 LOG_ROWS = _query("log_rows")
 EXPORT_SNAPSHOT = _query("export_snapshot")
 IMPORT_SNAPSHOT = _query("import_snapshot")

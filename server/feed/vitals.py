@@ -5,12 +5,16 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 
+import structlog
+
 from server.config import FeedSettings
 from server.domain.health import Audit, FeedHealth
 from server.feed.problems import TOLERATED_PRUNING_PAUSE, Signs, away, problems
 from server.postgres import explain
 
 _PRUNINGS_MISSED = 10
+
+log = structlog.get_logger(__name__)
 
 
 class Vitals:
@@ -26,6 +30,7 @@ class Vitals:
         self.audits = self.failed_audits = self.differing_rows = 0
         self.last_audit: Audit | None = None
         self.missing_triggers: tuple[str, ...] = ()
+        self.table_faults: tuple[str, ...] = ()
         self._clock = clock
         self._max_unpruned = max(TOLERATED_PRUNING_PAUSE, settings.prune_interval * _PRUNINGS_MISSED)
         self._pruned_at: float | None = None
@@ -61,9 +66,10 @@ class Vitals:
         """Say that pruning begins, so that its first success can be missed."""
         self._pruned_at = self._clock()
 
-    def pruned(self, removed: int, left: int) -> None:
-        """Count a pruning that went well."""
-        self._pruned_at = self._clock()
+    def pruned(self, removed: int, left: int, ago: timedelta | None) -> None:
+        """Count an attempt of this process to prune; ``ago`` is when any process last did, None = none has."""
+        if ago is not None:
+            self._pruned_at = self._clock() - ago.total_seconds()
         self.pruned_rows += removed
         self.change_log_rows = left
 
@@ -73,17 +79,20 @@ class Vitals:
         self.differing_rows += audit.differing_rows
         self.last_audit, self._examples = audit, examples
 
-    def saw_triggers(self, missing: tuple[str, ...]) -> None:
-        """Say which triggers are not in place now."""
-        turned = bool(missing) != bool(self.missing_triggers)
-        self.missing_triggers = missing
-        if turned:
+    def saw_faults(self, missing_triggers: tuple[str, ...], table_faults: tuple[str, ...] = ()) -> None:
+        """Say which triggers are not in place now, and what is wrong with the tables."""
+        trusted = self.trusted
+        faults = missing_triggers, table_faults
+        if faults != (self.missing_triggers, self.table_faults):
+            self.missing_triggers, self.table_faults = faults
+            _log_faults(*faults)
+        if trusted != self.trusted:
             self._turned.set()
 
     @property
     def trusted(self) -> bool:
         """Whether every change is logged."""
-        return not self.missing_triggers
+        return not (self.missing_triggers or self.table_faults)
 
     async def trust_turned(self) -> None:
         """Wait until ``trusted`` has changed since the last time that this was waited for; one waiter only."""
@@ -106,6 +115,7 @@ class Vitals:
             away_because=explain(because) if because is not None else None,
             has_stepped=self.steps > 0,
             missing_triggers=self.missing_triggers,
+            table_faults=self.table_faults,
             last_audit=self.last_audit,
             examples=self._examples,
             unpruned_for=self._since(self._pruned_at),
@@ -114,3 +124,15 @@ class Vitals:
 
     def _since(self, moment: float | None) -> timedelta | None:
         return None if moment is None else timedelta(seconds=self._clock() - moment)
+
+
+def _log_faults(missing_triggers: tuple[str, ...], table_faults: tuple[str, ...]) -> None:
+    if missing_triggers or table_faults:
+        log.error(
+            "changes may go unseen: feed triggers are missing or not as migrations made them, or the tables are altered; "
+            "'depgraph doctor --repair' puts triggers back",
+            triggers=missing_triggers,
+            tables=table_faults,
+        )
+    else:
+        log.info("every change is logged again, and everything has been read")

@@ -20,7 +20,13 @@ class Detection:
         self, url: str, replica: Replica, settings: DetectionSettings, searches: ComponentSearch
     ) -> None:
         self._enabled = settings.enabled
-        self._runner = SingleRunner(url, "detection", DETECTION_KEY, poll_interval=settings.takeover_interval)
+        self._runner = SingleRunner(
+            url,
+            "detection",
+            DETECTION_KEY,
+            poll_interval=settings.takeover_interval,
+            undone="alerts were not compared with the graph",
+        )
         self.vitals = DetectionVitals()
         moves = MoveLog(settings.min_confidence)
         self._detector = Detector(replica, moves, settings, self.vitals, searches)
@@ -50,7 +56,8 @@ class Detection:
 
     def problems(self) -> Iterator[str]:
         """Tell what people have to look after, in sentences."""
-        return self.vitals.problems()
+        yield from self.vitals.problems()
+        yield from self._runner.problems()
 
     async def _keep_alerts(self, connection: RunnerConnection) -> None:
         await self._detector.run(DetectionLedger(connection))

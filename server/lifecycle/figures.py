@@ -1,6 +1,9 @@
 """Figures for Prometheus, out of the rooms that know them."""
 
+from collections.abc import Callable
+
 from graphcore.compiled import kernel_state
+from server.domain.health import FeedHealth
 from server.feed import Vitals
 from server.lifecycle.detection import Detection
 from server.metrics import Readings
@@ -18,6 +21,7 @@ def readings(
     rpc: RpcServer,
     sweeper: Sweeper,
     detection: Detection,
+    health: Callable[[], FeedHealth],
 ) -> Readings:
     """Read every figure. Safe on any thread: it looks at numbers only, each of them whole."""
     graph, status, audit = replica.graph, replica.status(), vitals.last_audit
@@ -28,7 +32,7 @@ def readings(
         stale_dependencies=graph.stale_count,
         waiting_dependencies=graph.waiting_count,
         feed_state=status.feed_state.value,
-        problems=len(vitals.health().problems),
+        problems=len(health().problems),
         missing_triggers=len(vitals.missing_triggers),
         warms=status.warm_count,
         warm_seconds=status.warm_duration.total_seconds(),

@@ -4,7 +4,7 @@ import asyncio
 import math
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import structlog
 
 from server.postgres import DRIVER_ERRORS, Session, cause_of, connect
+from server.store.duties import DID, DutyWatch
 from server.store.queries import query
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ class SingleRunner:
     ``key`` tells the locks of one database apart. Whoever waits for the lock asks for it about every ``poll_interval``: a statement that waits would hold
     a snapshot, and keep the database from cleaning up. No statement of the work may take longer than ``limit``. A holder that ends, however it does, is
     followed within ``poll_interval`` or so; one whose machine vanishes without a word, within some ten seconds.
+
+    The work says by ``did`` that it was done. Whoever waits looks whether that is so: ``problems`` tells when it was not for ``tolerance``.
     """
 
     def __init__(
@@ -49,6 +52,9 @@ class SingleRunner:
         key: int,
         limit: timedelta = timedelta(seconds=10),
         poll_interval: timedelta = timedelta(seconds=1),
+        *,
+        undone: str = "",
+        tolerance: timedelta = timedelta(minutes=1),
     ) -> None:
         self._url = url
         self._name = name
@@ -56,12 +62,21 @@ class SingleRunner:
         self._limit = limit
         self._poll_interval = poll_interval.total_seconds()
         self._backoffs = 0
+        self._watch = DutyWatch(undone or f"{name} was not done", tolerance)
         self.is_running = False
         """Whether this process has the lock and does the work."""
         self.failures = 0
         """How often connecting or the work failed, since the process began."""
         self.last_failure = ""
         """What it failed with last; empty = it never did."""
+
+    def problems(self) -> Iterator[str]:
+        """Tell in a sentence when this process waits for its turn and nobody does the work."""
+        return self._watch.problems()
+
+    async def did(self, connection: RunnerConnection) -> None:
+        """Say that the work was done just now, for others to see."""
+        await connection.execute(DID, self._name)
 
     async def run_forever(self, work: Work) -> None:
         """
@@ -93,8 +108,15 @@ class SingleRunner:
             connection.terminate()
 
     async def _locked(self, connection: RunnerConnection) -> None:
-        while not await connection.fetchval(_TRY, self._key):  # noqa: ASYNC110 - an event of the database
-            await asyncio.sleep(self._poll_interval * random.uniform(*_JITTER))  # noqa: S311 - jitter, no secret
+        try:
+            while True:
+                turn = await connection.fetchrow(_TRY, self._key, self._name)
+                if turn is not None and turn["is_mine"]:
+                    return
+                await self._watch.look(connection, self._key, None if turn is None else turn["undone_for"])
+                await asyncio.sleep(self._poll_interval * random.uniform(*_JITTER))  # noqa: S311 - jitter, no secret
+        finally:
+            self._watch.stop_waiting()
 
     async def _hold(self, connection: RunnerConnection, work: Work) -> None:
         """Run the work until it ends or the connection does; it never outlives this call."""

@@ -31,6 +31,8 @@ _FIRST_STEP = 0.0144
 _JITTER = (0.9, 1.1)
 _STATEMENT_LIMIT = timedelta(seconds=30)
 _PING_EVERY = 5.0
+_SWEEPS_MISSED = 3
+_TOLERANCE = timedelta(minutes=1)
 
 _SESSION = query("staleness_session")
 _CLOCK = query("staleness_clock")
@@ -109,7 +111,14 @@ class Sweeper:
 
     def __init__(self, url: str, settings: StalenessSettings) -> None:
         self._settings = settings
-        self._runner = SingleRunner(url, "sweeper", SWEEPER_KEY, limit=_STATEMENT_LIMIT)
+        self._runner = SingleRunner(
+            url,
+            "sweeper",
+            SWEEPER_KEY,
+            limit=_STATEMENT_LIMIT,
+            undone="dependencies that are not observed any more were not looked after",
+            tolerance=settings.sweep_interval * _SWEEPS_MISSED + _TOLERANCE,
+        )
         self.sweeps = self.marked = self.decayed = self.restored = 0
         self.swept_at = self.took_seconds = 0.0
 
@@ -117,6 +126,10 @@ class Sweeper:
     def is_running(self) -> bool:
         """Whether this process is the one that sweeps."""
         return self._runner.is_running
+
+    def problems(self) -> Iterator[str]:
+        """Tell in a sentence when this process waits for its turn and nobody sweeps."""
+        return self._runner.problems()
 
     async def run(self) -> None:
         """Sweep until cancelled; returns at once where the settings ask for nothing."""
@@ -127,6 +140,7 @@ class Sweeper:
         await connection.execute(_SESSION)
         while True:
             await self.sweep_once(connection)
+            await self._runner.did(connection)
             await self._pause(connection)
 
     async def sweep_once(self, connection: RunnerConnection, at: datetime | None = None) -> Swept:

@@ -54,7 +54,7 @@ def here(capsys: pytest.CaptureFixture[str]) -> Run:
 
 @pytest.fixture
 def server_settings(database_url: str) -> Settings:
-    feed = FeedSettings(poll_interval=timedelta(milliseconds=50), trigger_interval=timedelta(0))
+    feed = FeedSettings(poll_interval=timedelta(milliseconds=50), reread_interval=timedelta(0))
     return Settings(listen="127.0.0.1:0", database_url=database_url, feed=feed)
 
 

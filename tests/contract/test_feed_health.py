@@ -32,7 +32,7 @@ BREAKAGES = {
 def server_settings(database_url: str) -> Settings:
     feed = FeedSettings(
         poll_interval=timedelta(milliseconds=20),
-        trigger_interval=timedelta(0),
+        reread_interval=timedelta(0),
         audit_interval=timedelta(milliseconds=100),
         prune_interval=timedelta(milliseconds=50),
     )

@@ -2,7 +2,7 @@
 
 import json
 import secrets
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,9 @@ import pytest
 
 from server.store import migrate
 from server.store.embedded import EmbeddedPostgres
+from tests.support.last_landed import last_landed
 from tests.support.scene import Record, Scene
+from tests.support.serving import Program
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -74,3 +76,10 @@ async def own_scene(own_postgres: EmbeddedPostgres, seed: int, record: Record) -
     await migrate.upgrade(own_postgres.url)
     async with Scene.opened(own_postgres.url, seed, record) as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def version_before() -> Iterator[Program]:
+    """The program that landed last, to run beside this one."""
+    with last_landed() as program:
+        yield program

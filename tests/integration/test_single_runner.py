@@ -11,6 +11,7 @@ import pytest
 from server.store.failures import DRIVER_ERRORS
 from server.store.single_runner import DETECTION_KEY, SWEEPER_KEY, RunnerConnection, SingleRunner
 from tests.support.eventually import eventually
+from tests.support.postgres import DatabaseServer
 
 SOON = timedelta(milliseconds=20)
 LIMIT = timedelta(seconds=5)
@@ -129,9 +130,53 @@ async def test_different_work_has_different_locks(database_url: str) -> None:
 
 
 async def test_databases_of_one_server_have_locks_of_their_own(
-    database_url: str, empty_database_url: str
+    database_url: str, postgres: DatabaseServer, migrated_template: str
 ) -> None:
-    here, there = Worker(database_url), Worker(empty_database_url)
-    async with here.running(), there.running():
-        await running(here)
-        await running(there)
+    async with postgres.new_database(migrated_template) as other_url:
+        here, there = Worker(database_url), Worker(other_url)
+        async with here.running(), there.running():
+            await running(here)
+            await running(there)
+
+
+async def test_who_waits_says_when_another_has_the_lock_and_does_not_do_the_work(
+    database_url: str, connection: asyncpg.Connection
+) -> None:
+    await connection.execute("SET application_name = 'a stranger'")
+    await connection.execute("SELECT pg_advisory_lock(7203411, $1)", DETECTION_KEY)
+    waiting = SingleRunner(
+        database_url, "test", DETECTION_KEY, LIMIT, SOON, undone="nothing was tested", tolerance=SOON * 5
+    )
+    task = asyncio.create_task(waiting.run_forever(Worker(database_url).work))
+    try:
+        await eventually(lambda: any(waiting.problems()))
+        [problem] = waiting.problems()
+        assert problem.startswith("nothing was tested for ")
+        assert "'a stranger'" in problem
+        await connection.execute("SELECT pg_advisory_unlock_all()")
+        await eventually(lambda: waiting.is_running and not list(waiting.problems()))
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def test_who_waits_has_no_problem_while_another_says_that_it_does_the_work(database_url: str) -> None:
+    worker = Worker(database_url)
+    waiting = SingleRunner(database_url, "test", DETECTION_KEY, LIMIT, SOON, tolerance=SOON)
+    async with worker.running():
+        await running(worker)
+        assert worker.connection is not None
+        task = asyncio.create_task(waiting.run_forever(worker.work))
+        try:
+            await eventually(lambda: any(waiting.problems()))
+            # A time that has not come yet stands for work that is done all the while.
+            await worker.connection.execute(
+                "INSERT INTO depgraph_feed.duties VALUES ('test', now() + interval '1 h')"
+            )
+            await eventually(lambda: not list(waiting.problems()))
+            assert not waiting.is_running
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task

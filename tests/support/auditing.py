@@ -16,7 +16,7 @@ from tests.support.following import PATIENCE
 WATCHFUL = FeedSettings(
     poll_interval=timedelta(milliseconds=20),
     step_timeout=timedelta(seconds=5),
-    trigger_interval=timedelta(0),
+    reread_interval=timedelta(0),
 )
 
 

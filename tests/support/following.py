@@ -21,7 +21,7 @@ from server.domain.dependencies import (
     DependencyRow,
 )
 from server.domain.services import Service
-from server.feed import Feed
+from server.feed import Feed, Vitals
 from server.feed.connection import FeedConnection
 from server.replica import Replica
 from server.rpc import encode
@@ -45,9 +45,10 @@ async def following(
     observe: Observer | None = None,
     *,
     cycle_confidence: float = 0.0,
+    vitals: Vitals | None = None,
 ) -> AsyncIterator[Replica]:
     """Run a feed into a replica, warm when the context begins."""
-    async with feeding(url, settings, observe, cycle_confidence=cycle_confidence) as replica:
+    async with feeding(url, settings, observe, cycle_confidence=cycle_confidence, vitals=vitals) as replica:
         async with asyncio.timeout(PATIENCE.total_seconds()):
             await replica.warmed()
         yield replica
@@ -60,6 +61,7 @@ async def feeding(
     observe: Observer | None = None,
     *,
     cycle_confidence: float = 0.0,
+    vitals: Vitals | None = None,
 ) -> AsyncIterator[Replica]:
     """Run a feed into a replica, not waiting for it; ``observe`` is called inside the snapshot of every step."""
     replica = Replica(settings.longest_wait, wire, cycle_confidence=cycle_confidence)
@@ -68,7 +70,7 @@ async def feeding(
         if observe is not None:
             await observe(replica, connection)
 
-    feed = Feed(url, replica, settings, wire, inspect=inspect)
+    feed = Feed(url, replica, settings, wire, inspect=inspect, vitals=vitals)
     replica.ask = feed.wake
     task = asyncio.create_task(feed.run())
     try:

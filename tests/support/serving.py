@@ -3,13 +3,28 @@
 import asyncio
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.command import ROOT, clean_environment
 
 PATIENCE_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """How a ``depgraph`` is started: the command, the folder and the whole environment."""
+
+    command: tuple[str, ...]
+    folder: Path
+    environment: Mapping[str, str]
+
+
+def this_version() -> Program:
+    """Return the ``depgraph`` of this checkout."""
+    return Program((sys.executable, "-m", "server.cli"), ROOT, clean_environment())
 
 
 class Served:
@@ -30,22 +45,22 @@ class Served:
             return await self.process.wait()
 
 
-async def start(*arguments: str) -> asyncio.subprocess.Process:
+async def start(*arguments: str, program: Program | None = None) -> asyncio.subprocess.Process:
     """Start ``depgraph serve`` with arguments on a free port."""
+    program = program or this_version()
     return await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "server.cli", "serve", "--listen", "127.0.0.1:0", *arguments),
+        *(*program.command, "serve", "--listen", "127.0.0.1:0", *arguments),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        cwd=ROOT,
-        env=clean_environment(),
+        cwd=program.folder,
+        env=program.environment,
     )
 
 
 @asynccontextmanager
-async def serving(*arguments: str) -> AsyncIterator[Served]:
+async def serving(*arguments: str, program: Program | None = None) -> AsyncIterator[Served]:
     """Run ``depgraph serve`` until the context ends, if it still runs then."""
-    process = await start(*arguments)
+    process = await start(*arguments, program=program)
     assert process.stdout is not None
     assert process.stderr is not None
     # What it logs is thrown away, so that a full pipe never holds it up.

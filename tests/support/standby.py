@@ -4,7 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import asyncpg
 
 from server.store.embedded import EmbeddedPostgres
 from server.store.embedded.account import database_account, give
@@ -30,6 +32,24 @@ async def replayed_all(primary_url: str, standby_url: str) -> None:
         async with asyncio.timeout(PATIENCE_SECONDS):
             while not await standby.fetchval("SELECT pg_last_wal_replay_lsn() >= $1::text::pg_lsn", written):
                 await asyncio.sleep(0.02)
+
+
+def url_of_both(primary_url: str, standby_url: str) -> str:
+    """Write a URL that names both hosts and means the one that takes writes, as users do who have a standby."""
+    queries = [parse_qs(urlsplit(url).query) for url in (primary_url, standby_url)]
+    lists = {name: ",".join(query[name][0] for query in queries) for name in ("host", "port")}
+    wanted = urlencode(lists | {"target_session_attrs": "read-write"}, safe="/,")
+    return urlsplit(primary_url)._replace(query=wanted).geturl()
+
+
+async def replayed_received(standby: asyncpg.Connection) -> None:
+    """Wait until a standby whose primary is gone shows everything that it was sent."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not await standby.fetchval(
+            """SELECT NOT EXISTS (SELECT FROM pg_stat_wal_receiver WHERE status = 'streaming')
+                AND pg_last_wal_replay_lsn() >= pg_last_wal_receive_lsn()"""
+        ):
+            await asyncio.sleep(0.02)
 
 
 async def promote(standby_url: str) -> None:

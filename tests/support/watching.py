@@ -43,6 +43,11 @@ class Mirror:
     batches: int = 0
     resets: int = 0
 
+    @property
+    def rows(self) -> Rows:
+        """Everything that it knows."""
+        return self.services, self.dependencies
+
     def fold(self, batch: pb.WatchResponse) -> None:
         """Take in one whole batch."""
         self.batches += 1

@@ -92,20 +92,20 @@ def test_a_standby_is_named_at_once(vitals: Vitals) -> None:
 
 
 def test_missing_triggers_are_listed_and_take_the_trust_away(vitals: Vitals) -> None:
-    vitals.saw_triggers(("services.depgraph_feed_insert",))
+    vitals.saw_faults(("services.depgraph_feed_insert",))
     [problem] = problems(vitals)
     assert "services.depgraph_feed_insert" in problem
     assert not vitals.health().trusted
-    vitals.saw_triggers(())
+    vitals.saw_faults(())
     assert problems(vitals) == ()
     assert vitals.health().trusted
 
 
 async def test_who_waits_hears_when_trust_turns_and_not_when_the_list_merely_changes(vitals: Vitals) -> None:
-    vitals.saw_triggers(("a",))
+    vitals.saw_faults(("a",))
     await vitals.trust_turned()
-    vitals.saw_triggers(("a", "b"))
-    vitals.saw_triggers(())
+    vitals.saw_faults(("a", "b"))
+    vitals.saw_faults(())
     await vitals.trust_turned()
     assert vitals.trusted
 
@@ -126,6 +126,6 @@ def test_a_log_that_nobody_prunes_for_ten_turns_is_a_problem(vitals: Vitals, clo
     assert problems(vitals) == ()
     clock.now += 60
     assert ["not been pruned for 3,000 s" in problem for problem in problems(vitals)] == [True]
-    vitals.pruned(12, 34)
+    vitals.pruned(12, 34, timedelta(0))
     assert problems(vitals) == ()
     assert (vitals.pruned_rows, vitals.health().change_log_rows) == (12, 34)

@@ -1,8 +1,8 @@
 -- name: begin
 -- Begin a step. The locks come before the snapshot: TRUNCATE and table rewrites are not MVCC-safe, and a TRUNCATE that commits between
--- our snapshot and our SELECT would show an empty table. ACCESS SHARE conflicts with nothing but them and DDL.
+-- our snapshot and our SELECT would show an empty table, or a log without news. ACCESS SHARE conflicts with nothing but them and DDL.
 BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
-LOCK TABLE public.services, public.service_dependencies IN ACCESS SHARE MODE;
+LOCK TABLE public.services, public.service_dependencies, depgraph_feed.change_log IN ACCESS SHARE MODE;
 
 -- name: commit
 -- End a step.
@@ -30,7 +30,15 @@ WHERE own.pid = pg_backend_pid();
 -- name: step
 -- Fix the snapshot of a step, and tell what is new since the last one.
 SELECT snapshot, incarnation, usable, sources, ids, ingestions
-FROM depgraph_feed.step($1::text::pg_snapshot, $2);
+FROM depgraph_feed.next_step($1::text::pg_snapshot, $2);
+
+-- name: hold_log
+-- Let nobody prune the log until this session lets go of it or ends.
+SELECT pg_advisory_lock_shared(7203411, 4);
+
+-- name: release_log
+-- Let the log be pruned again.
+SELECT pg_advisory_unlock_shared(7203411, 4);
 
 -- name: change_count
 -- How many there are, when they are many, and whether any row of a table may have changed.
@@ -90,7 +98,7 @@ BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
 -- name: history
 -- Which run of the database this is, and whether its log still holds everything since a snapshot.
 SELECT
-    (SELECT i.id FROM depgraph_feed.incarnation AS i) AS incarnation,
+    (SELECT i.id FROM depgraph_feed.incarnation AS i WHERE i.identity = depgraph_feed.identity()) AS incarnation,
     depgraph_feed.covers_pruned($1::text::pg_snapshot) AS is_complete;
 
 -- name: changes_until
@@ -109,9 +117,28 @@ WHERE l.xid = ANY (ARRAY(SELECT pg_snapshot_xip($1::text::pg_snapshot)))
 SELECT table_name, trigger_name
 FROM depgraph_feed.missing_triggers();
 
+-- name: table_faults
+-- What is wrong with the two tables themselves, so that rows may change, or be hidden, past their triggers.
+SELECT format('public.%s %s', wanted.name, fault.description) AS fault
+FROM (VALUES ('services'), ('service_dependencies')) AS wanted (name)
+INNER JOIN pg_class AS c ON c.oid = to_regclass('public.' || wanted.name)
+CROSS JOIN LATERAL (
+    VALUES
+    (c.relkind <> 'r', 'is not an ordinary table'),
+    (EXISTS (SELECT FROM pg_inherits AS i WHERE i.inhrelid = c.oid), 'is a partition or a child of another table'),
+    (EXISTS (SELECT FROM pg_inherits AS i WHERE i.inhparent = c.oid), 'has partitions or child tables'),
+    (row_security_active(c.oid), 'hides rows from this role by row security')
+) AS fault (is_so, description)
+WHERE fault.is_so
+ORDER BY fault;
+
 -- name: prune
 -- Remove one batch of what no reader needs; returns how many rows.
 SELECT depgraph_feed.prune($1, $2, $3);
+
+-- name: unpruned_for
+-- How long ago the log was last pruned by any process; NULL = not since it is watched.
+SELECT depgraph_feed.undone_for('pruning');
 
 -- name: log_rows
 -- How many rows the change log holds: counted while they are few, then as the planner estimates.

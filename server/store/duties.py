@@ -1,0 +1,64 @@
+"""Whether somebody does the work that one process at a time does: a process that only waits for its turn looks instead of believing so."""
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+from server.store.queries import query
+
+DID = query("single_runner_did")
+_HOLDER = query("single_runner_holder")
+
+
+class DutyWatch:
+    """
+    What a waiting process knows of the one that has the lock for a duty.
+
+    ``what`` says in problems what is not done; ``tolerance`` is how long that is borne.
+    """
+
+    def __init__(self, what: str, tolerance: timedelta, clock: Callable[[], float] = time.monotonic) -> None:
+        self._what = what
+        self._tolerance = tolerance.total_seconds()
+        self._clock = clock
+        self._waits_since: float | None = None
+        self._undone_since: float | None = None
+        self._holder = ""
+
+    def stop_waiting(self) -> None:
+        """Note that this process has the lock itself, or no connection to look with."""
+        self._waits_since = self._undone_since = None
+        self._holder = ""
+
+    async def look(self, connection: Any, key: int, undone_for: timedelta | None) -> None:
+        """Note how long ago somebody last did it, None = not known; asks who has the lock when that is too long."""
+        now = self._clock()
+        if self._waits_since is None:
+            self._waits_since = now
+        self._undone_since = self._waits_since if undone_for is None else now - undone_for.total_seconds()
+        if not self._is_neglected():
+            self._holder = ""
+        elif not self._holder:
+            holder = await connection.fetchrow(_HOLDER, key)
+            self._holder = "nobody has the lock" if holder is None else _described(holder)
+
+    def problems(self) -> Iterator[str]:
+        """Tell in a sentence that nobody does it."""
+        if self._holder and self._undone_since is not None:
+            yield f"{self._what} for {self._clock() - self._undone_since:,.0f} s: {self._holder}"
+
+    def _is_neglected(self) -> bool:
+        if self._waits_since is None or self._undone_since is None:
+            return False
+        # A process that has just begun to wait may have come before the one that is about to begin.
+        return min(self._clock() - self._undone_since, self._clock() - self._waits_since) > self._tolerance
+
+
+def _described(holder: Any) -> str:
+    name, address = holder["application_name"] or "a session without a name", holder["address"]
+    place = f" at {address}" if address else ""
+    return (
+        f"another process has the lock for it and does not do it (session {holder['pid']} of {name!r}{place}, since "
+        f"{holder['backend_start']:%Y-%m-%d %H:%M:%S} UTC); end that, and another takes over"
+    )

@@ -1,0 +1,69 @@
+"""The version before this one, to run beside it: its sources out of git, on the packages of this environment."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+
+from tests.support.command import ROOT, clean_environment
+from tests.support.folders import open_folder
+from tests.support.serving import Program
+
+# Whoever lands a version with a new migration moves this on to the version that landed before it: docs/upgrade.md.
+LAST_LANDED = "520443b27aec55c1572de36dc489312b940f1ee3"
+PACKAGES = ("depgraph", "graphcore", "server")
+# The old program proves that it is the old one: the environment has this folder's packages installed too.
+# Without numba it takes compiled kernels from where they are kept, if they are still the same, and else stays with
+# the plain ones: a test must not wait for a minute of compiling.
+LAUNCHER = f"""
+import importlib, runpy, sys
+folder = sys.argv.pop(1)
+sys.modules["numba"] = None
+for name in {PACKAGES}:
+    found = importlib.import_module(name).__path__[0]
+    assert found.startswith(folder), f"{{name}} was found in {{found}}, not in {{folder}}"
+runpy.run_module("server.cli", run_name="__main__", alter_sys=True)
+"""
+
+
+@contextmanager
+def last_landed() -> Iterator[Program]:
+    """Lay out the sources of the version before in a new folder, and say how its ``depgraph`` runs."""
+    sources = _sources()
+    with open_folder() as folder:
+        with ZipFile(BytesIO(sources)) as archive:
+            archive.extractall(folder)
+        yield Program(
+            (sys.executable, "-P", "-c", LAUNCHER, str(folder)),
+            folder,
+            clean_environment()
+            | {"PYTHONPATH": str(folder), "DEPGRAPH_KERNEL_CACHE": str(_kernels_of_ours())},
+        )
+
+
+def _sources() -> bytes:
+    """Archive the packages of that version; where git does not have it, skip, or fail if that is asked for."""
+    command = ["git", "-C", str(ROOT), "archive", "--format=zip", LAST_LANDED, *PACKAGES]
+    try:
+        archived = subprocess.run(command, capture_output=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        said = getattr(error, "stderr", b"").decode().strip() or error
+        _give_up(f"version {LAST_LANDED[:7]} is not to be had from git (a shallow clone?): {said}")
+    return archived.stdout
+
+
+def _give_up(reason: str) -> None:
+    if os.environ.get("REQUIRE_REAL"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def _kernels_of_ours() -> Path:
+    """Where ``make setup`` keeps compiled kernels: those of the version before are the same unless somebody changed one."""
+    return ROOT / "graphcore" / "compiled" / "__pycache__"

@@ -1,0 +1,72 @@
+"""When a process that waits for its turn says that nobody does the work."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from server.store.duties import DutyWatch
+
+TOLERANCE = timedelta(seconds=60)
+HOLDER = {
+    "pid": 7,
+    "application_name": "psql",
+    "address": "10.0.0.1",
+    "backend_start": datetime(2026, 1, 1, 12, tzinfo=UTC),
+}
+
+
+class Clock:
+    """A clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Lock:
+    """A database in which somebody has the lock, or nobody."""
+
+    def __init__(self, holder: dict[str, Any] | None) -> None:
+        self.holder = holder
+
+    async def fetchrow(self, _query: str, _key: int) -> dict[str, Any] | None:
+        return self.holder
+
+
+def look(watch: DutyWatch, undone_for: float | None, holder: dict[str, Any] | None = HOLDER) -> list[str]:
+    age = None if undone_for is None else timedelta(seconds=undone_for)
+    asyncio.run(watch.look(Lock(holder), 2, age))
+    return list(watch.problems())
+
+
+def test_what_is_done_again_and_again_is_no_problem_however_long_one_waits() -> None:
+    clock = Clock()
+    watch = DutyWatch("nothing was done", TOLERANCE, clock)
+    for _ in range(100):
+        assert look(watch, undone_for=5) == []
+        clock.now += 10
+
+
+def test_what_nobody_did_for_longer_than_is_tolerated_is_one() -> None:
+    clock = Clock()
+    watch = DutyWatch("nothing was done", TOLERANCE, clock)
+    assert look(watch, undone_for=3_000) == []
+    clock.now += 61
+    [problem] = look(watch, undone_for=3_061)
+    assert "nothing was done for 3,061 s" in problem
+    assert "session 7 of 'psql' at 10.0.0.1, since 2026-01-01 12:00:00 UTC" in problem
+    assert look(watch, undone_for=1) == []
+
+
+def test_what_was_never_done_is_one_after_this_process_waited_for_so_long() -> None:
+    clock = Clock()
+    watch = DutyWatch("nothing was done", TOLERANCE, clock)
+    look(watch, undone_for=None)
+    clock.now += 59
+    assert look(watch, undone_for=None, holder=None) == []
+    clock.now += 2
+    assert look(watch, undone_for=None, holder=None) == ["nothing was done for 61 s: nobody has the lock"]
+    watch.stop_waiting()
+    assert list(watch.problems()) == []
