@@ -63,6 +63,7 @@ class Application:
         # Looking through the graph for garbage, which it is not, would hold up everybody for half a second each time.
         self.replica.settled, self.replica.copied = settle, hide
         self.vitals = Vitals(settings.feed)
+        self.replica.behind_because = self.vitals.away_because
         self.address = self.metrics_address = ""
         self.registry = CollectorRegistry()
 
@@ -130,7 +131,7 @@ class Application:
 
     async def _make_ready(self, url: str, database: Database) -> None:
         settings = self._settings
-        await bring_up_to_date(url, self._report, may_migrate=settings.migrate)
+        await bring_up_to_date(url, self._report, may_migrate=settings.migrate, waiting=self.vitals.waiting)
         if settings.seed_file is not None:
             await seed(database, settings.seed_file, settings.limits, self._report)
 

@@ -25,12 +25,13 @@ async def database(
     """
     from server.store.migrations.session import connected
 
-    async with _reachable(url, data_dir, may_start=may_start) as address, connected(address) as connection:
+    async with reachable(url, data_dir, may_start=may_start) as address, connected(address) as connection:
         yield connection
 
 
 @asynccontextmanager
-async def _reachable(url: str | None, data_dir: Path, *, may_start: bool) -> AsyncIterator[str]:
+async def reachable(url: str | None, data_dir: Path, *, may_start: bool) -> AsyncIterator[str]:
+    """Give the URL of that database, with the same exceptions."""
     from server.store.embedded import EmbeddedPostgres, running_url
 
     if (known := url or running_url(data_dir)) is not None:

@@ -56,22 +56,26 @@ def doctor(
 
 
 async def _examine(url: str | None, data_dir: Path, *, repair: bool) -> tuple[list[str], list[Finding]]:
-    from server.cli.database import database
+    from server.cli.connecting_check import ignored_parameters, try_connections, unusual
+    from server.cli.database import reachable
     from server.domain.errors import DatabaseUnavailableError
     from server.feed import checkup
     from server.feed.findings import Finding
+    from server.store.migrations.session import connected
 
     async with AsyncExitStack() as stack:
+        address = await stack.enter_async_context(reachable(url, data_dir, may_start=True))
         try:
-            connection = await stack.enter_async_context(database(url, data_dir, may_start=True))
+            connection = await stack.enter_async_context(connected(address))
         except DatabaseUnavailableError as error:
             return [], [Finding("database", "bad", error.message, "see that it runs and lets you in")]
+        way = [*ignored_parameters(address), *await try_connections(address), *await unusual(connection)]
         migrations = await _migrations(connection)
         if migrations.severity == "bad":
             # Without its schema nothing else can be looked at.
-            return [], [migrations]
+            return [], [*way, migrations]
         repaired = await _repair(connection) if repair else []
-        return repaired, [migrations, *[finding async for finding in checkup.examine(connection)]]
+        return repaired, [*way, migrations, *[finding async for finding in checkup.examine(connection)]]
 
 
 async def _migrations(connection: asyncpg.Connection[asyncpg.Record]) -> Finding:

@@ -3,7 +3,6 @@
 import re
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 import typer
 
@@ -35,18 +34,16 @@ def checked_address(value: str) -> str:
 
 
 def checked_database_url(value: str | None) -> str | None:
-    """Accept a ``postgresql://`` URL; ``BadParameter`` otherwise, without showing the URL: it may hold a password."""
+    """Accept a URL that ``server.postgres`` reads; ``BadParameter`` otherwise, without showing it: it may hold a password."""
     if value is None:
         return None
+    from server.postgres.errors import DatabaseUrlError
+    from server.postgres.url import parse_database_url
+
     try:
-        parts = urlsplit(value)
-        _ = parts.port  # raises when it is not a number
-    except ValueError:
-        raise typer.BadParameter(
-            "not a URL: expected postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
-        ) from None
-    if parts.scheme not in ("postgresql", "postgres"):
-        raise typer.BadParameter("expected a URL that begins with postgresql://")
+        parse_database_url(value)
+    except DatabaseUrlError as error:
+        raise typer.BadParameter(str(error)) from None
     return value
 
 

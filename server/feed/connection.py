@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import asyncpg
 
 from server.feed import statements
+from server.postgres import Session as SessionSettings
+from server.postgres import connect
 
 if TYPE_CHECKING:
     from asyncpg.prepared_stmt import PreparedStatement
@@ -49,10 +51,7 @@ class FeedConnection:
         cls, url: str, limit: timedelta, wake: Callable[[], None] | None = None, name: str = "depgraph feed"
     ) -> AsyncIterator["FeedConnection"]:
         """Connect, call ``wake``, if given, on every notification from then on, and cut the connection at the end."""
-        seconds = limit.total_seconds()
-        settings = _session_settings(limit) | {"application_name": name}
-        async with asyncio.timeout(seconds * 2):
-            connection = await asyncpg.connect(url, timeout=seconds, server_settings=settings)
+        connection = await connect(url, _session(name, limit))
         try:
             feed = cls(connection, limit)
             if wake is not None:
@@ -66,14 +65,17 @@ class FeedConnection:
         with self._round_trip(times=2):
             await self._connection.add_listener(CHANNEL, lambda *_: wake())
 
-    async def take_over(self, before: Session | None) -> Session:
+    async def take_over(self, before: Session | None) -> Session | None:
         """
-        End the session that this one comes after, should the server still keep it; returns this one.
+        End the session that this one comes after, should the server still keep it; returns this one, to be ended in turn.
+
+        None = a pooler keeps the session, and may have given it to somebody else by then.
 
         A connection that we gave up may look alive from there, and hold its locks. Not all such sessions are ended by timeouts.
         """
         row = await self.row(statements.TAKE_OVER, *(before or (None, None)))
-        return Session(row["pid"], row["backend_start"])
+        own = Session(row["pid"], row["backend_start"])
+        return own if own.pid == self._connection.get_server_pid() else None
 
     async def hold_log(self) -> None:
         """
@@ -164,19 +166,19 @@ class FeedConnection:
             timer.cancel()
 
 
-def _session_settings(limit: timedelta) -> dict[str, str]:
+def _session(name: str, limit: timedelta) -> SessionSettings:
     twice = str(int(limit.total_seconds() * 2000))
     seconds = str(math.ceil(limit.total_seconds()))
-    return {
-        "search_path": "pg_catalog",
-        "timezone": "UTC",
-        # A generic plan made while the log was empty would scan it when it is full.
-        "plan_cache_mode": "force_custom_plan",
-        "lock_timeout": str(int(LOCK_TIMEOUT.total_seconds() * 1000)),
-        # Should our end vanish, its locks must not hold up DDL for long. The last three are for a session left in the middle of a
-        # statement, which does not count as idle: there only the network can tell.
-        "idle_in_transaction_session_timeout": twice,
-        "tcp_keepalives_idle": seconds,
-        "tcp_keepalives_interval": seconds,
-        "tcp_user_timeout": twice,
-    }
+    return SessionSettings(
+        name=name,
+        limit=limit,
+        settings={
+            "search_path": "pg_catalog",
+            "lock_timeout": str(int(LOCK_TIMEOUT.total_seconds() * 1000)),
+            # Should our end vanish, its locks must not hold up DDL for long.
+            "idle_in_transaction_session_timeout": twice,
+            "tcp_keepalives_idle": seconds,
+            "tcp_keepalives_interval": seconds,
+            "tcp_user_timeout": twice,
+        },
+    )

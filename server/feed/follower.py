@@ -18,6 +18,7 @@ from server.feed.connection import FeedConnection, Session
 from server.feed.errands import Errand, Result, Work
 from server.feed.reader import IncarnationChangedError, Inspection, SnapshotReader
 from server.feed.vitals import Vitals
+from server.postgres import explain
 
 log = structlog.get_logger(__name__)
 
@@ -192,6 +193,7 @@ class Feed:
         log.warning(
             "the feed lost the database",
             error=f"{type(error).__name__}: {error}",
+            cause=str(explain(error)),
             failures=self._failures,
             retry_in_seconds=round(pause, 3),
         )

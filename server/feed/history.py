@@ -11,6 +11,7 @@ from server.domain.watching import ChangedKeys
 from server.feed import statements
 from server.feed.changes import SERVICE_KEY
 from server.feed.connection import FeedConnection
+from server.postgres import DRIVER_ERRORS, explain
 
 # After a restart all watchers come back at once, and none of them is in such a hurry that writers should wait for connections.
 AT_ONCE = 4
@@ -43,9 +44,9 @@ class ChangeLogReader:
             raise InvalidRevisionError(
                 "the revision is not one that this service gave: its snapshot makes no sense"
             ) from None
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
+        except DRIVER_ERRORS as error:
             raise DatabaseUnavailableError(
-                "the database can't tell now what changed since the revision: try again in a moment"
+                f"the database can't tell now what changed since the revision: {explain(error)}"
             ) from error
 
 

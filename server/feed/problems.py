@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from server.domain.health import Audit
+from server.postgres import Cause
 
 # Shorter absences are everyday life: a restart, a failover.
 TOLERATED_ABSENCE = timedelta(seconds=10)
@@ -16,8 +17,8 @@ class Signs:
     """What the problems are told from; a length of time None = it does not go on."""
 
     away_for: timedelta | None = None
-    away_because: str = ""
-    is_standby: bool = False
+    away_because: Cause | None = None
+    has_stepped: bool = True
     missing_triggers: tuple[str, ...] = ()
     table_faults: tuple[str, ...] = ()
     last_audit: Audit | None = None
@@ -28,12 +29,7 @@ class Signs:
 
 def problems(signs: Signs) -> Iterator[str]:
     """Tell what is wrong, the worst first; nothing = all is well."""
-    if signs.is_standby:
-        yield "the database server is a standby, and changes can be followed on the primary only: give its URL"
-    elif signs.away_for is not None and signs.away_for >= TOLERATED_ABSENCE:
-        yield (
-            f"the database has been away for {_seconds(signs.away_for)}, and answers are as old: {signs.away_because}"
-        )
+    yield from away(signs)
     if signs.missing_triggers:
         yield (
             f"feed triggers are missing, not enabled ALWAYS or altered ({', '.join(signs.missing_triggers)}), so changes may go unseen "
@@ -52,6 +48,20 @@ def problems(signs: Signs) -> Iterator[str]:
         )
     if signs.unpruned_for is not None and signs.unpruned_for >= signs.max_unpruned:
         yield f"the change log has not been pruned for {_seconds(signs.unpruned_for)} and grows: see this server's log"
+
+
+def away(signs: Signs) -> Iterator[str]:
+    """Tell why the feed does not get on: at once if it will not pass by itself, else when it has taken a while."""
+    cause, length = signs.away_because, signs.away_for
+    if cause is None or length is None:
+        return
+    if cause.is_lasting:
+        age = f"; answers have been getting old for {_seconds(length)}" if signs.has_stepped else ""
+        yield f"{cause}{age}"
+    elif length >= TOLERATED_ABSENCE and not signs.has_stepped:
+        yield f"the database has been away for {_seconds(length)}: {cause.found}"
+    elif length >= TOLERATED_ABSENCE:
+        yield f"the database has been away for {_seconds(length)}, and answers are as old: {cause.found}"
 
 
 def _seconds(length: timedelta) -> str:

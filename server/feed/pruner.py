@@ -1,17 +1,19 @@
 """Keeps the change log short."""
 
 import asyncio
+from datetime import timedelta
 
-import asyncpg
 import structlog
 
 from server.config import FeedSettings
 from server.feed import statements
 from server.feed.vitals import Vitals
+from server.postgres import Session, connect
 
 log = structlog.get_logger(__name__)
 
 BATCH = 20_000
+COMMAND_TIMEOUT = timedelta(minutes=1)
 
 
 async def prune_forever(url: str, settings: FeedSettings, vitals: Vitals) -> None:
@@ -39,10 +41,8 @@ async def prune(url: str, settings: FeedSettings, vitals: Vitals | None = None) 
     ``vitals`` are told of it, of how many rows are left, and of when any process last pruned: where another holds the lock, or a reader
     reads everything, this one does nothing.
     """
-    timeout = settings.step_timeout.total_seconds()
-    connection = await asyncpg.connect(
-        url, timeout=timeout, command_timeout=60, server_settings={"application_name": "depgraph pruner"}
-    )
+    session = Session(name="depgraph pruner", limit=settings.step_timeout, command_timeout=COMMAND_TIMEOUT)
+    connection = await connect(url, session)
     try:
         removed = 0
         while True:
@@ -57,4 +57,4 @@ async def prune(url: str, settings: FeedSettings, vitals: Vitals | None = None) 
             vitals.pruned(removed, left, await connection.fetchval(statements.UNPRUNED_FOR))
         return removed
     finally:
-        await connection.close(timeout=timeout)
+        await connection.close(timeout=settings.step_timeout.total_seconds())

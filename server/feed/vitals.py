@@ -5,12 +5,12 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 
-import asyncpg
 import structlog
 
 from server.config import FeedSettings
 from server.domain.health import Audit, FeedHealth
-from server.feed.problems import TOLERATED_PRUNING_PAUSE, Signs, problems
+from server.feed.problems import TOLERATED_PRUNING_PAUSE, Signs, away, problems
+from server.postgres import explain
 
 _PRUNINGS_MISSED = 10
 
@@ -35,7 +35,7 @@ class Vitals:
         self._max_unpruned = max(TOLERATED_PRUNING_PAUSE, settings.prune_interval * _PRUNINGS_MISSED)
         self._pruned_at: float | None = None
         self._away_since: float | None = None
-        self._away_because: Exception | None = None
+        self._away_because: BaseException | None = None
         self._examples: tuple[str, ...] = ()
         self._turned = asyncio.Event()
 
@@ -48,9 +48,19 @@ class Vitals:
     def disconnected(self, error: Exception) -> None:
         """Count a lost connection, or one that was not to be had."""
         self.disconnects += 1
+        self.waiting(error)
+
+    def waiting(self, error: BaseException | None) -> None:
+        """Say why nothing can be read yet, before the feed runs; None = it can."""
         self._away_because = error
-        if self._away_since is None:
+        if error is None:
+            self._away_since = None
+        elif self._away_since is None:
             self._away_since = self._clock()
+
+    def away_because(self) -> str:
+        """Say what is known to keep the feed from the database at the moment; empty = nothing."""
+        return next(away(self._signs()), "")
 
     def pruning(self) -> None:
         """Say that pruning begins, so that its first success can be missed."""
@@ -102,8 +112,8 @@ class Vitals:
         because = self._away_because
         return Signs(
             away_for=self._since(self._away_since),
-            away_because=type(because).__name__ if because is not None else "",
-            is_standby=isinstance(because, asyncpg.ObjectNotInPrerequisiteStateError),
+            away_because=explain(because) if because is not None else None,
+            has_stepped=self.steps > 0,
             missing_triggers=self.missing_triggers,
             table_faults=self.table_faults,
             last_audit=self.last_audit,

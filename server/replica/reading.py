@@ -28,13 +28,15 @@ class ReadableGraph:
     """
     The graph in memory and where it stands, for readers; ``Replica`` moves it on.
 
-    ``ask`` is called when a reader needs the feed to look now; ``cycle_confidence`` as of ``DependencyGraph``.
+    ``ask`` is called when a reader needs the feed to look now, ``behind_because`` to say why it gets no further (empty = it does);
+    ``cycle_confidence`` as of ``DependencyGraph``.
     """
 
     def __init__(
         self, longest_wait: timedelta, ask: Callable[[], None], *, cycle_confidence: float = 0.0
     ) -> None:
         self.ask = ask
+        self.behind_because: Callable[[], str] = str
         self._longest_wait = longest_wait
         self._cycle_confidence = cycle_confidence
         self._graph = DependencyGraph(cycle_confidence=cycle_confidence)
@@ -71,7 +73,10 @@ class ReadableGraph:
     def now(self) -> DependencyGraph:
         """Return the graph as it is; raises ``NotReadyError`` before the first load."""
         if self._position is None:
-            raise NotReadyError("the graph is still being read from the database: try again in a moment")
+            because = self.behind_because()
+            raise NotReadyError(
+                f"the graph is not in memory yet: {because or 'it is still being read from the database, try again in a moment'}"
+            )
         return self._graph
 
     def holds(self, revision: Revision) -> bool:
@@ -135,9 +140,10 @@ class ReadableGraph:
         if not await self._waiters.until(condition, bound):
             lag = self.freshness().lag
             milliseconds = round(lag.total_seconds() * 1000)
+            because = self.behind_because()
             raise ReplicaBehindError(
                 f"this replica did not reach the asked-for freshness within {bound.total_seconds():.3f} s; "
-                f"it was last level with the database {milliseconds} ms ago",
+                f"it was last level with the database {milliseconds} ms ago{because and f'; {because}'}",
                 lag_ms=str(milliseconds),
             )
 

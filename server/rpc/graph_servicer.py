@@ -188,7 +188,8 @@ def _reason_why_not_ready(health: FeedHealth) -> Iterator[None]:
     try:
         yield
     except NotReadyError as error:
-        raise NotReadyError("; ".join([error.message, *health.problems])) from None
+        unsaid = [problem for problem in health.problems if problem not in error.message]
+        raise NotReadyError("; ".join([error.message, *unsaid])) from None
 
 
 def _key_of(component: Component) -> ComponentKey:

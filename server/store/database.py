@@ -17,7 +17,7 @@ import asyncpg
 from server.domain.errors import DatabaseUnavailableError, WriteConflictError
 from server.domain.ports import Written
 from server.domain.revision import Revision
-from server.store.failures import DRIVER_ERRORS, is_lost_connection, translated
+from server.store.failures import DRIVER_ERRORS, UnstorableTextError, is_lost_connection, translated
 from server.store.pool import Connection, ConnectionPool, cut_off, drop
 from server.store.queries import query
 
@@ -84,12 +84,18 @@ class Database:
         await self.close()
 
     async def fetch(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
-        """Return all rows of one reading statement."""
-        return await self.read(lambda connection: connection.fetch(statement, *arguments))
+        """Return all rows of one reading statement; none when an argument is a text that the database's encoding has not."""
+        try:
+            return await self.read(lambda connection: connection.fetch(statement, *arguments))
+        except UnstorableTextError:
+            return []
 
     async def fetchrow(self, statement: str, *arguments: Any) -> asyncpg.Record | None:
-        """Return the first row of one reading statement, or None."""
-        return await self.read(lambda connection: connection.fetchrow(statement, *arguments))
+        """Return the first row of one reading statement, or None; arguments as for ``fetch``."""
+        try:
+            return await self.read(lambda connection: connection.fetchrow(statement, *arguments))
+        except UnstorableTextError:
+            return None
 
     async def read(self, work: Work[T]) -> T:
         """Run statements that change nothing; ``work`` may run twice."""
@@ -114,9 +120,14 @@ class Database:
         """Whether a connection is to be had and answers, within about two seconds; never raises."""
         try:
             async with asyncio.timeout(_HEALTH_TIMEOUT):
-                return await self.fetchrow(_PING) is not None
+                await self.ping()
         except Exception:  # noqa: BLE001 - whatever went wrong, the answer is no
             return False
+        return True
+
+    async def ping(self) -> None:
+        """Make one round trip over a connection of the pool; raises what keeps it from that."""
+        await self.fetchrow(_PING)
 
     async def _write_once(self, work: Work[T]) -> Written[T]:
         with translated():

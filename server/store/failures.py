@@ -5,6 +5,7 @@ Messages are our own: a driver's message may hold SQL text, values or an address
 ``__cause__`` for the log.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -17,9 +18,16 @@ from server.domain.errors import (
     InvalidInputError,
     WriteConflictError,
 )
+from server.postgres.causes import DRIVER_ERRORS, LOST, cause_of
 
-DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
-"""What a statement or a connection attempt may raise; ``OSError`` includes ``TimeoutError``."""
+__all__ = [
+    "DRIVER_ERRORS",
+    "UnstorableTextError",
+    "collided",
+    "is_lost_connection",
+    "translate",
+    "translated",
+]
 
 # A row that a reference or a unique rule needs was changed by somebody else after the statement's snapshot, or
 # a migration went by: the same transaction begun anew sees what they did.
@@ -36,35 +44,8 @@ _REFUSED_VALUES = (
     asyncpg.IntegrityConstraintViolationError,
     asyncpg.ProgramLimitExceededError,
 )
-# The connection is of no more use, though another may be: it broke, or leads to a server that was demoted.
-_LOST = (
-    asyncpg.PostgresConnectionError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.IdleInTransactionSessionTimeoutError,
-    asyncpg.ReadOnlySQLTransactionError,
-    asyncpg.InternalClientError,
-    ConnectionError,
-)
-# The first that fits.
-_AWAY: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
-    ((TimeoutError, asyncpg.QueryCanceledError), "the database took too long to answer"),
-    ((asyncpg.ReadOnlySQLTransactionError,), "the database accepts no writes at the moment"),
-    ((asyncpg.InsufficientResourcesError,), "the database is out of disk, memory or connections"),
-    (
-        (
-            *_LOST,
-            asyncpg.InterfaceError,
-            asyncpg.OperatorInterventionError,
-            asyncpg.PostgresSystemError,
-            asyncpg.InvalidAuthorizationSpecificationError,
-            asyncpg.InvalidCatalogNameError,
-            OSError,
-        ),
-        "the database can't be reached",
-    ),
-)
+# "character with byte sequence 0xe6 … in encoding "UTF8" has no equivalent in encoding "LATIN1"", in whatever language.
+_NO_EQUIVALENT = re.compile(r"0x[0-9a-f]{2}.*\W(?P<encoding>[A-Z][A-Z0-9_]+)\W*$", re.DOTALL)
 
 _RULES = {
     "ck_no_self_loops": ("target_service_id", "a service can't depend on itself"),
@@ -90,11 +71,21 @@ _RULES = {
 }
 
 
+class UnstorableTextError(InvalidInputError):
+    """A text holds a character that the encoding of the database has not: no row can hold it, so no look-up finds any."""
+
+
 @contextmanager
-def translated() -> Iterator[None]:
-    """Turn what the driver raises in the block into a ``DomainError``; what is unexpected passes through unchanged."""
+def translated(*, but: type[Exception] | tuple[type[Exception], ...] = ()) -> Iterator[None]:
+    """
+    Turn what the driver raises in the block into a ``DomainError``.
+
+    What is unexpected passes through unchanged, and so does what is an instance of ``but``.
+    """
     try:
         yield
+    except but:
+        raise
     except DRIVER_ERRORS as error:
         failure = translate(error)
         if failure is None:
@@ -108,10 +99,8 @@ def translate(error: Exception) -> DomainError | None:
         return collided()
     if isinstance(error, _REFUSED_VALUES) or _is_unencodable(error):
         return _refused(error)
-    for kinds, message in _AWAY:
-        if isinstance(error, kinds):
-            return DatabaseUnavailableError(f"{message}: try again later")
-    return None
+    cause = cause_of(error)
+    return None if cause is None else DatabaseUnavailableError(str(cause))
 
 
 def collided() -> WriteConflictError:
@@ -123,7 +112,7 @@ def is_lost_connection(error: Exception) -> bool:
     """Whether the same work may succeed at once on another connection."""
     if isinstance(error, asyncpg.InterfaceError):
         return not isinstance(error, ValueError)
-    return isinstance(error, _LOST) and not isinstance(error, asyncpg.OutdatedSchemaCacheError)
+    return isinstance(error, LOST) and not isinstance(error, asyncpg.OutdatedSchemaCacheError)
 
 
 def _is_unencodable(error: Exception) -> bool:
@@ -141,12 +130,31 @@ def _refused(error: Exception) -> InvalidInputError:
     if rule is not None:
         field, description = rule
         return InvalidInputError(f"{field} {description}", violations=[FieldViolation(field, description)])
-    if isinstance(error, asyncpg.CharacterNotInRepertoireError | asyncpg.UntranslatableCharacterError):
-        return InvalidInputError("a text holds the character NUL, which can't be stored: leave it out")
+    if isinstance(error, asyncpg.UntranslatableCharacterError):
+        return _unstorable(error)
+    if isinstance(error, asyncpg.CharacterNotInRepertoireError):
+        return _holds_nul()
     if isinstance(error, asyncpg.StringDataRightTruncationError):
         return InvalidInputError(
             "a text is too long: service names and teams take 255 characters, protocols 50"
         )
     return InvalidInputError(
         "a value can't be stored: a number out of range, a malformed text, or too much of it"
+    )
+
+
+def _holds_nul() -> InvalidInputError:
+    return InvalidInputError("a text holds the character NUL, which can't be stored: leave it out")
+
+
+def _unstorable(error: asyncpg.UntranslatableCharacterError) -> InvalidInputError:
+    """Tell the two meanings apart: NUL as an escape in JSON, and a character that the encoding has not."""
+    detail = f"{error.detail or ''}"
+    if "\\u0000" in detail:
+        return _holds_nul()
+    found = _NO_EQUIVALENT.search(str(error)) or re.search(r"(?P<encoding>[A-Z][A-Z0-9_]+)\.?$", detail)
+    encoding = f", {found['encoding']}," if found else ""
+    return UnstorableTextError(
+        f"a text holds a character that the encoding of the database{encoding} does not have: leave it out, or create the "
+        "database with ENCODING 'UTF8'"
     )

@@ -16,6 +16,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 import asyncpg
 
 from server.domain.errors import DatabaseUnavailableError, TooManyConnectionsError
+from server.postgres import Session, connect
+from server.postgres.causes import SCHEMA_ERRORS
+from server.postgres.errors import ReadOnlyAndEmptyError
 from server.store.failures import DRIVER_ERRORS, is_lost_connection, translated
 from server.store.queries import query
 
@@ -27,24 +30,10 @@ else:
 Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 
 _PING = query("database_ping")
-_NOTICE_LOST_CLIENTS = query("database_notice_lost_clients")
 _PING_TIMEOUT = 1.0
 _PROBE_AFTER = 5.0
 _HAND_BACK_TIMEOUT = 5.0
 _CLOSE_TIMEOUT = 10.0
-_SESSION = {
-    "application_name": "depgraph",
-    # Compiling a bulk statement takes longer than running it.
-    "jit": "off",
-    # A plan for any number of rows takes ten for granted, and is hopeless for a batch of ten thousand.
-    "plan_cache_mode": "force_custom_plan",
-    # A process that is gone must not keep its locks.
-    "idle_in_transaction_session_timeout": "60s",
-    # Nor must one that vanished in the middle of a statement, which does not count as idle.
-    "tcp_keepalives_idle": "10",
-    "tcp_keepalives_interval": "10",
-    "tcp_user_timeout": "30s",
-}
 
 
 class _AgeingConnection(_Base):
@@ -78,15 +67,17 @@ class ConnectionPool:
         self._recycle_after = recycle_after.total_seconds()
         self._acquire_timeout = acquire_timeout.total_seconds()
         self._distrust_before = 0.0
+        session = Session(limit=acquire_timeout, command_timeout=command_timeout, probes=False)
+
+        async def opened(*_: Any, **__: Any) -> _Base:
+            return await connect(url, session, _AgeingConnection)
+
         self._pool: asyncpg.Pool[asyncpg.Record] = asyncpg.create_pool(
-            url,
             min_size=0,
             max_size=size,
             max_inactive_connection_lifetime=idle_lifetime.total_seconds(),
-            command_timeout=command_timeout.total_seconds(),
             connection_class=_AgeingConnection,
-            server_settings=_SESSION,
-            init=_notice_lost_clients,
+            connect=opened,
             reset=_keep_session,
         )
 
@@ -122,6 +113,8 @@ class ConnectionPool:
         except DRIVER_ERRORS as error:
             if is_lost_connection(error):
                 self._distrust(opened_at)
+            if isinstance(error, SCHEMA_ERRORS) and _is_read_only(connection):
+                raise ReadOnlyAndEmptyError from error
             raise
         finally:
             touch()
@@ -136,7 +129,7 @@ class ConnectionPool:
     async def _borrow(self) -> Connection:
         try:
             async with asyncio.timeout(self._acquire_timeout):
-                with translated():
+                with translated(but=TimeoutError):
                     return await self._next_that_answers()
         except TimeoutError:
             raise self._nothing_to_lend() from None
@@ -176,6 +169,11 @@ class ConnectionPool:
         return DatabaseUnavailableError("the database does not accept connections in time: try again later")
 
 
+def _is_read_only(connection: Connection) -> bool:
+    """Whether transactions are read-only unless they say otherwise, as the server told at the start."""
+    return getattr(connection.get_settings(), "default_transaction_read_only", "off") == "on"
+
+
 def drop(connection: Connection) -> None:
     """Close a connection hard, which frees its place in the pool; nothing happens when it is closed already."""
     with contextlib.suppress(asyncpg.InterfaceError):
@@ -198,14 +196,3 @@ def cut_off(connection: Connection) -> Iterator[None]:
 
 async def _keep_session(_connection: "asyncpg.Connection[asyncpg.Record]") -> None:
     """Spare the round trip that resets a session: no statement here changes it for longer than a transaction."""
-
-
-async def _notice_lost_clients(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
-    """
-    Let the server end a statement that waits for a lock when our end of the connection is closed.
-
-    Otherwise it would wait on, and hold what it had locked: a statement is cancelled over a connection of its own, which may fail,
-    upon which the driver closes the first. A server on a platform without a way to look refuses the setting.
-    """
-    with contextlib.suppress(asyncpg.InvalidParameterValueError):
-        await connection.execute(_NOTICE_LOST_CLIENTS)

@@ -1,21 +1,22 @@
 """Work that exactly one process at a time does, whoever has the database's lock for it; another takes over when that one ends."""
 
 import asyncio
-import contextlib
 import math
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import asyncpg
 import structlog
 
+from server.postgres import DRIVER_ERRORS, Session, cause_of, connect
 from server.store.duties import DID, DutyWatch
-from server.store.failures import DRIVER_ERRORS
 from server.store.queries import query
+
+if TYPE_CHECKING:
+    import asyncpg
 
 log = structlog.get_logger(__name__)
 
@@ -26,7 +27,6 @@ DETECTION_KEY, SWEEPER_KEY = 2, 3
 """The second halves of the locks' keys; 1 is the feed's, for pruning. Migrations have a key of 64 bits, which is another space."""
 
 _TRY = query("single_runner_try")
-_NOTICE_LOST_CLIENTS = query("database_notice_lost_clients")
 _FIRST_BACKOFF = timedelta(milliseconds=100)
 _LONGEST_BACKOFF = timedelta(seconds=5)
 # Who held the lock for so long before it failed begins with short pauses again.
@@ -100,16 +100,8 @@ class SingleRunner:
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[RunnerConnection]:
-        seconds = self._limit.total_seconds()
-        connection = await asyncpg.connect(
-            self._url,
-            timeout=seconds,
-            command_timeout=seconds,
-            server_settings=_session_settings(self._name, self._limit),
-        )
+        connection = await connect(self._url, runner_session(self._name, self._limit))
         try:
-            with contextlib.suppress(asyncpg.InvalidParameterValueError):
-                await connection.execute(_NOTICE_LOST_CLIENTS)
             yield connection
         finally:
             # Hard, whatever it is in the middle of: the server rolls back and gives the lock to others as soon as it notices, which is at once.
@@ -161,6 +153,7 @@ class SingleRunner:
                 "work that one process does failed",
                 work=self._name,
                 error=f"{type(error).__name__}: {error}",
+                cause=str(cause_of(error) or ""),
                 # What the driver raises has nothing to tell about our code.
                 exc_info=None if isinstance(error, DRIVER_ERRORS) else error,
                 retry_in_seconds=round(pause, 3),
@@ -181,19 +174,19 @@ async def _stop(working: "asyncio.Future[None]", connection: RunnerConnection) -
         working.exception()
 
 
-def _session_settings(name: str, limit: timedelta) -> dict[str, str]:
+def runner_session(name: str, limit: timedelta) -> Session:
+    """Say how a runner's session is set: its lock must be free soon after the machine of its holder vanished."""
     seconds = limit.total_seconds()
-    return {
-        "application_name": f"depgraph {name}",
-        "jit": "off",
-        "plan_cache_mode": "force_custom_plan",
-        "timezone": "UTC",
-        # Somebody who forgot a transaction must not hold the work up for longer than a statement may take.
-        "lock_timeout": str(int(seconds * 500)),
-        "idle_in_transaction_session_timeout": str(int(seconds * 2000)),
-        # The lock of a holder whose machine vanished.
-        "tcp_keepalives_idle": "5",
-        "tcp_keepalives_interval": "2",
-        "tcp_keepalives_count": "3",
-        "tcp_user_timeout": str(math.ceil(seconds) * 1000),
-    }
+    return Session(
+        name=f"depgraph {name}",
+        limit=limit,
+        command_timeout=limit,
+        settings={
+            # Somebody who forgot a transaction must not hold the work up for longer than a statement may take.
+            "lock_timeout": str(int(seconds * 500)),
+            "idle_in_transaction_session_timeout": str(int(seconds * 2000)),
+            "tcp_keepalives_idle": "5",
+            "tcp_keepalives_interval": "2",
+            "tcp_user_timeout": str(math.ceil(seconds) * 1000),
+        },
+    )

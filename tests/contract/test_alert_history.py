@@ -164,7 +164,7 @@ async def test_the_history_of_an_unknown_alert_is_not_found(stubs: Stubs) -> Non
 
 
 async def test_every_bad_field_is_named_at_once(stubs: Stubs) -> None:
-    request = pb.ListAlertEventsRequest(id="7", page_size=1_001, page_token="?")  # noqa: S106 - no secret
+    request = pb.ListAlertEventsRequest(id="7", page_size=1_001, page_token="?")
     failure = await failure_of(stubs.alerts.ListAlertEvents(request))
     assert failure.code is grpc.StatusCode.INVALID_ARGUMENT
     assert sorted(failure.fields) == ["id", "page_size", "page_token"]

@@ -14,11 +14,16 @@ import pytest
 
 from depgraph.v1 import graph_service_pb2 as pb
 from depgraph.v1.types_pb2 import Consistency
+from server.cli.main import run as run_here
 from server.config import FeedSettings, Settings
 from server.store import migrate
 from tests.support.calls import Stubs
 from tests.support.command import depgraph
 from tests.support.command import serving as serving_process
+from tests.support.pgbouncer import pgbouncer
+from tests.support.plain_sql import connected
+from tests.support.postgres import DatabaseServer
+from tests.support.roles import role_of, role_with_database
 
 Connection = asyncpg.Connection
 Run = Callable[..., Awaitable[subprocess.CompletedProcess[str]]]
@@ -32,6 +37,19 @@ def run(database_url: str) -> Run:
         return await asyncio.to_thread(depgraph, *arguments, environment=where)
 
     return run
+
+
+@pytest.fixture
+def here(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run the command in a thread of this process, which is quicker than a process of its own."""
+
+    async def call(*arguments: str) -> subprocess.CompletedProcess[str]:
+        capsys.readouterr()
+        code = await asyncio.to_thread(run_here, [*arguments, "--address", NOBODY])
+        printed = capsys.readouterr()
+        return subprocess.CompletedProcess(arguments, code, printed.out, printed.err)
+
+    return call
 
 
 @pytest.fixture
@@ -120,6 +138,57 @@ async def test_notifications_that_are_switched_off_are_noted(run: Run, connectio
     seen = await run("doctor")
     assert seen.returncode == 0
     assert "note notifications: switched off for everyone" in seen.stdout
+
+
+async def test_a_pooler_that_pools_by_session_is_noted_and_works(here: Run, database_url: str) -> None:
+    async with pgbouncer(database_url, "session") as through:
+        seen = await here("doctor", "--database-url", through)
+    assert seen.returncode == 0, seen.stdout
+    assert "ok   connections: the feed, the pool and detection can connect" in seen.stdout
+    assert "note pooler: a connection pooler stands before the server and pools by session" in seen.stdout
+
+
+async def test_a_pooler_that_shares_sessions_is_named_with_what_to_do(here: Run, database_url: str) -> None:
+    async with pgbouncer(database_url, "transaction") as through:
+        seen = await here("doctor", "--database-url", through)
+    assert seen.returncode == 1
+    assert "BAD  database: Can't connect to the database: a connection pooler gives each" in seen.stdout
+    assert "pool_mode=session" in seen.stdout
+
+
+async def test_what_a_role_imposes_is_named_when_it_can_not_be_replaced(
+    here: Run, postgres: DatabaseServer
+) -> None:
+    imposed = {
+        "default_transaction_read_only": "on",
+        "synchronous_commit": "off",
+        "work_mem": "'64kB'",
+        "jit": "on",
+    }
+    async with role_with_database(postgres, imposed) as url:
+        seen = await here("doctor", "--database-url", url)
+    assert seen.returncode == 1
+    assert "BAD  settings: default_transaction_read_only = on, imposed by the user" in seen.stdout
+    assert "note settings: synchronous_commit = off, imposed by the user" in seen.stdout
+    assert "note settings: imposed by role or database, and left as it is: work_mem = 64" in seen.stdout
+    assert "jit" not in seen.stdout
+
+
+async def test_each_connection_of_a_server_is_tried(here: Run, postgres: DatabaseServer) -> None:
+    async with role_with_database(postgres, {}) as url:
+        async with connected(postgres.url) as connection:
+            await connection.execute(f"ALTER ROLE {role_of(url)} CONNECTION LIMIT 1")
+        seen = await here("doctor", "--database-url", url)
+    assert seen.returncode == 1
+    for part in ("feed", "pool", "detection"):
+        assert f"BAD  connection of the {part}: the role or database has no connection left" in seen.stdout
+
+
+async def test_parameters_of_the_url_without_effect_are_noted(here: Run, database_url: str) -> None:
+    joint = "&" if "?" in database_url else "?"
+    seen = await here("doctor", "--database-url", f"{database_url}{joint}keepalives_idle=9")
+    assert seen.returncode == 0, seen.stdout
+    assert "note database URL: without effect here: keepalives_idle" in seen.stdout
 
 
 async def test_a_database_that_is_away_is_said_so_in_one_line(run: Run) -> None:

@@ -43,18 +43,45 @@ def test_a_feed_that_has_not_begun_has_none(vitals: Vitals) -> None:
 
 
 def test_a_short_absence_of_the_database_is_none_and_a_long_one_is(vitals: Vitals, clock: Clock) -> None:
+    vitals.stepped(0)
     vitals.disconnected(ConnectionRefusedError("to secret@host"))
     clock.now += 9
     vitals.disconnected(ConnectionResetError("to secret@host"))
     assert problems(vitals) == ()
     clock.now += 2
     [problem] = problems(vitals)
-    assert "away for 11 s" in problem
-    assert "ConnectionResetError" in problem
+    assert "away for 11 s, and answers are as old: the database can't be reached" in problem
     assert "secret" not in problem
     vitals.stepped(0)
     assert problems(vitals) == ()
     assert vitals.disconnects == 2
+
+
+def test_what_does_not_pass_by_itself_is_named_at_once_with_what_to_do(vitals: Vitals, clock: Clock) -> None:
+    vitals.stepped(0)
+    vitals.disconnected(asyncpg.UndefinedFunctionError("depgraph_feed.open()"))
+    clock.now += 5
+    [problem] = problems(vitals)
+    assert problem == (
+        "the schema is missing or is not the one this program knows: run 'depgraph migrate up'; "
+        "answers have been getting old for 5 s"
+    )
+
+
+def test_why_a_server_waits_before_its_feed_begins_is_a_problem_until_it_waits_no_more(
+    vitals: Vitals, clock: Clock
+) -> None:
+    vitals.waiting(asyncpg.InvalidPasswordError("for user secret"))
+    assert "the database refuses the password" in vitals.away_because()
+    vitals.waiting(ConnectionRefusedError())
+    assert vitals.away_because() == ""
+    clock.now += 11
+    assert vitals.away_because() == (
+        "the database has been away for 11 s: the database can't be reached: nothing listens at its address"
+    )
+    vitals.waiting(None)
+    assert problems(vitals) == ()
+    assert vitals.disconnects == 0
 
 
 def test_a_standby_is_named_at_once(vitals: Vitals) -> None:

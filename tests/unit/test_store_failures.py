@@ -1,9 +1,13 @@
 """What the driver and the operating system raise, as callers are told of it."""
 
+import socket
+import ssl
+
 import asyncpg
 import pytest
 
 from server.domain.errors import DatabaseUnavailableError, InvalidInputError, WriteConflictError
+from server.postgres import DatabaseUrlError, SharedSessionsError
 from server.store.failures import is_lost_connection, translate, translated
 
 CONFLICTS: list[Exception] = [
@@ -19,6 +23,9 @@ REFUSED: list[Exception] = [
     asyncpg.NumericValueOutOfRangeError("x"),
     asyncpg.CharacterNotInRepertoireError("x"),
     asyncpg.UntranslatableCharacterError("x"),
+    asyncpg.UntranslatableCharacterError(
+        '0xe6 0x9c in encoding "UTF8" has no equivalent in encoding "LATIN1"'
+    ),
     asyncpg.StringDataRightTruncationError("x"),
     asyncpg.CheckViolationError("x"),
     asyncpg.StatementTooComplexError("x"),
@@ -35,8 +42,26 @@ AWAY: list[tuple[Exception, str]] = [
     (asyncpg.ConnectionDoesNotExistError("x"), "can't be reached"),
     (asyncpg.InterfaceError("x"), "can't be reached"),
     (asyncpg.ClientConfigurationError("x"), "can't be reached"),
-    (asyncpg.InvalidPasswordError("x"), "can't be reached"),
-    (asyncpg.InvalidCatalogNameError("x"), "can't be reached"),
+    (asyncpg.InvalidPasswordError("x"), "refuses the password"),
+    (asyncpg.InvalidAuthorizationSpecificationError("x"), "does not let this user in"),
+    (asyncpg.InvalidCatalogNameError("x"), "does not exist"),
+    (asyncpg.InvalidSchemaNameError("x"), "depgraph migrate up"),
+    (asyncpg.UndefinedTableError("x"), "depgraph migrate up"),
+    (asyncpg.UndefinedFunctionError("x"), "depgraph migrate up"),
+    (asyncpg.UndefinedColumnError("x"), "depgraph migrate up"),
+    (asyncpg.UndefinedObjectError("x"), "depgraph migrate up"),
+    (asyncpg.InsufficientPrivilegeError("x"), "lacks a right"),
+    (asyncpg.InsufficientPrivilegeError("affected by row-level security policy"), "policy would hide rows"),
+    (asyncpg.TooManyConnectionsError('too many connections for role "x"'), "CONNECTION LIMIT"),
+    (asyncpg.TargetServerAttributeNotMatched("x"), "target_session_attrs"),
+    (asyncpg.ProtocolViolationError("unsupported startup parameter: jit"), "the start-up parameter jit"),
+    (asyncpg.ProtocolViolationError("no such database: x"), "does not exist"),
+    (asyncpg.ProtocolViolationError("query_wait_timeout"), "the connection pooler gives no session"),
+    (SharedSessionsError(), "pool_mode=session"),
+    (DatabaseUrlError("found", "do"), "found: do"),
+    (ssl.SSLCertVerificationError("x"), "TLS certificate"),
+    (ConnectionError("x rejected SSL upgrade"), "does not speak TLS"),
+    (socket.gaierror("x"), "name of its host is not known"),
     (asyncpg.PostgresIOError("x"), "can't be reached"),
     (ConnectionRefusedError("x"), "can't be reached"),
     (FileNotFoundError("x"), "can't be reached"),
@@ -64,8 +89,8 @@ def test_a_database_that_is_away_or_refuses_is_unavailable(error: Exception, sai
 
 
 def test_an_error_that_nobody_foresaw_passes_through_as_it_is() -> None:
-    with pytest.raises(asyncpg.UndefinedTableError), translated():
-        raise asyncpg.UndefinedTableError("x")
+    with pytest.raises(asyncpg.PostgresSyntaxError), translated():
+        raise asyncpg.PostgresSyntaxError("x")
 
 
 def test_the_original_stays_on_as_the_cause_and_its_text_is_not_passed_on() -> None:

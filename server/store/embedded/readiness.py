@@ -3,7 +3,7 @@
 import contextlib
 from pathlib import Path
 
-import asyncpg
+from server.postgres import Session, connect
 
 DATABASE = "depgraph"
 STATUS_LINE = 7
@@ -19,7 +19,7 @@ def is_ready(cluster: Path, pid: int) -> bool:
 
 async def ensure_database(server_url: str) -> None:
     """Create the service's database unless it exists; ``server_url`` leads to any other database of that server."""
-    connection = await asyncpg.connect(server_url)
+    connection = await connect(server_url, Session(name="depgraph start"))
     try:
         if not await connection.fetchval(
             "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", DATABASE

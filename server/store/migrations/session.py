@@ -11,11 +11,17 @@ from alembic.util import CommandError
 from sqlalchemy.exc import DBAPIError
 
 from server.domain.errors import DatabaseUnavailableError, DomainError, InvalidInputError
+from server.postgres import DRIVER_ERRORS, DatabaseUrlError, Session, cause_of, connect
 
 CONNECT_TIMEOUT = timedelta(seconds=10)
 # "depgraph" in ASCII. Advisory locks are per database, so databases of one server do not wait for each other.
 LOCK_KEY = int.from_bytes(b"depgraph", "big")
 _POLL = timedelta(milliseconds=50)
+
+# A step may wait long for itself, between two statements say.
+_SESSION = Session(
+    name="depgraph migrate", limit=CONNECT_TIMEOUT, settings={"idle_in_transaction_session_timeout": "0"}
+)
 
 # Alembic keeps the running migration in module globals, so one process runs one at a time, whatever its event loops.
 _this_process = threading.Lock()
@@ -45,11 +51,11 @@ async def connected(url: str) -> AsyncIterator[asyncpg.Connection]:
     ``InvalidInputError`` when the URL makes no sense, ``DatabaseUnavailableError`` when nobody answers or lets us in.
     """
     try:
-        connection = await asyncpg.connect(url, timeout=CONNECT_TIMEOUT.total_seconds())
-    except ValueError as error:
-        raise InvalidInputError(f"The database URL can't be used: {error}") from error
-    except (*_UNAVAILABLE, OSError, asyncpg.PostgresError) as error:
-        raise DatabaseUnavailableError(f"Can't connect to the database: {_first_line(error)}.") from error
+        connection = await connect(url, _SESSION)
+    except DatabaseUrlError as error:
+        raise InvalidInputError(f"The database URL can't be used: {error}.") from error
+    except DRIVER_ERRORS as error:
+        raise DatabaseUnavailableError(f"Can't connect to the database: {_said(error)}.") from error
     try:
         yield connection
     finally:
@@ -96,7 +102,8 @@ def domain_errors() -> Iterator[None]:
     except (*_UNAVAILABLE, asyncpg.PostgresError) as error:
         raise _translated(error) from error
     except DBAPIError as error:
-        raise _translated(_of_driver(error)) from error
+        cause = _of_driver(error)
+        raise _translated(cause) from cause
 
 
 def _of_driver(error: DBAPIError) -> BaseException:
@@ -107,8 +114,16 @@ def _of_driver(error: DBAPIError) -> BaseException:
 
 def _translated(error: BaseException) -> DomainError:
     if isinstance(error, _UNAVAILABLE):
-        return DatabaseUnavailableError(f"The database went away or takes no writes: {_first_line(error)}.")
+        return DatabaseUnavailableError(f"The database went away or takes no writes: {_said(error)}.")
     return MigrationError(f"The database refused: {_first_line(error)}.")
+
+
+def _said(error: BaseException) -> str:
+    """Say what an error means, and its own first line, which helps whoever runs the server and goes to no caller."""
+    cause, line = cause_of(error), _first_line(error)
+    if cause is None or cause.found in line:
+        return line
+    return f"{cause.found} ({line}): {cause.advice}"
 
 
 def _first_line(error: BaseException) -> str:

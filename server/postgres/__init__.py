@@ -1,0 +1,34 @@
+"""
+Every connection to PostgreSQL: its URL, its session, poolers in between, and what a failure means.
+
+The pool, the feed, single runners, migrations and commands all connect by ``connect``; each states only what differs in a ``Session``.
+"""
+
+from server.postgres.causes import DRIVER_ERRORS, Cause, cause_of, explain
+from server.postgres.connecting import connect
+from server.postgres.errors import (
+    DatabaseUrlError,
+    PoolerFullError,
+    SharedSessionsError,
+    UnusableDatabaseError,
+)
+from server.postgres.look import Remark, remarks
+from server.postgres.session import Session
+from server.postgres.url import DatabaseUrl, parse_database_url
+
+__all__ = [
+    "DRIVER_ERRORS",
+    "Cause",
+    "DatabaseUrl",
+    "DatabaseUrlError",
+    "PoolerFullError",
+    "Remark",
+    "Session",
+    "SharedSessionsError",
+    "UnusableDatabaseError",
+    "cause_of",
+    "connect",
+    "explain",
+    "parse_database_url",
+    "remarks",
+]
