@@ -25,6 +25,18 @@ class DutyWatch:
         self._waits_since: float | None = None
         self._undone_since: float | None = None
         self._holder = ""
+        self._blind_since: float | None = None
+        self._blind_because = ""
+
+    def could_not_ask(self, cause: str) -> None:
+        """Note that this process can't ask for the lock, and why: it neither does the work nor knows whether another does."""
+        if self._blind_since is None:
+            self._blind_since = self._clock()
+        self._blind_because = cause
+
+    def asked(self) -> None:
+        """Note that the database answered, whoever has the lock."""
+        self._blind_since = None
 
     def stop_waiting(self) -> None:
         """Note that this process has the lock itself, or no connection to look with."""
@@ -44,8 +56,12 @@ class DutyWatch:
             self._holder = "nobody has the lock" if holder is None else _described(holder)
 
     def problems(self) -> Iterator[str]:
-        """Tell in a sentence that nobody does it."""
-        if self._holder and self._undone_since is not None:
+        """Tell in a sentence that nobody does it, as far as this process can tell."""
+        if self._blind_since is not None:
+            lasts = self._clock() - self._blind_since
+            if lasts > self._tolerance:
+                yield f"{self._what} by this process for {lasts:,.0f} s: {self._blind_because}"
+        elif self._holder and self._undone_since is not None:
             yield f"{self._what} for {self._clock() - self._undone_since:,.0f} s: {self._holder}"
 
     def _is_neglected(self) -> bool:

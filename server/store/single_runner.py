@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import structlog
 
-from server.postgres import DRIVER_ERRORS, Session, cause_of, connect
+from server.postgres import DRIVER_ERRORS, Session, cause_of, connect, explain
 from server.store.duties import DID, DutyWatch
 from server.store.queries import query
 
@@ -71,7 +71,7 @@ class SingleRunner:
         """What it failed with last; empty = it never did."""
 
     def problems(self) -> Iterator[str]:
-        """Tell in a sentence when this process waits for its turn and nobody does the work."""
+        """Tell in a sentence when this process waits for its turn and nobody does the work, or when it can't ask for its turn."""
         return self._watch.problems()
 
     async def did(self, connection: RunnerConnection) -> None:
@@ -86,16 +86,18 @@ class SingleRunner:
         therefore have one every few seconds. After a failure there is a pause that doubles from 0.1 s to 5 s, of which a random part is waited.
         """
         while True:
-            began = time.monotonic()
+            began, has_lock = time.monotonic(), False
             try:
                 async with self._connected() as connection:
                     await self._locked(connection)
-                    began = time.monotonic()
+                    began, has_lock = time.monotonic(), True
                     await self._hold(connection, work)
                 error: Exception | None = None
             # No list of types: the work may raise anything, and the driver has no common base for what it raises.
             except Exception as failure:  # noqa: BLE001
                 error = failure
+                if not has_lock:
+                    self._watch.could_not_ask(str(explain(failure)))
             await self._back_off(error, time.monotonic() - began)
 
     @asynccontextmanager
@@ -111,6 +113,7 @@ class SingleRunner:
         try:
             while True:
                 turn = await connection.fetchrow(_TRY, self._key, self._name)
+                self._watch.asked()
                 if turn is not None and turn["is_mine"]:
                     return
                 await self._watch.look(connection, self._key, None if turn is None else turn["undone_for"])

@@ -70,3 +70,17 @@ def test_what_was_never_done_is_one_after_this_process_waited_for_so_long() -> N
     assert look(watch, undone_for=None, holder=None) == ["nothing was done for 61 s: nobody has the lock"]
     watch.stop_waiting()
     assert list(watch.problems()) == []
+
+
+def test_a_process_that_can_not_ask_for_its_turn_says_why() -> None:
+    clock = Clock()
+    watch = DutyWatch("nothing was done", TOLERANCE, clock)
+    watch.could_not_ask("the database refuses the password")
+    assert list(watch.problems()) == []
+    clock.now += 61
+    watch.could_not_ask("the database refuses the password")
+    assert list(watch.problems()) == [
+        "nothing was done by this process for 61 s: the database refuses the password"
+    ]
+    watch.asked()
+    assert list(watch.problems()) == []
