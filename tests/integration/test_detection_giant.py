@@ -38,6 +38,7 @@ async def story(database_url: str, connection: asyncpg.Connection) -> AsyncItera
     await ring(connection, *RING)
     async with AsyncExitStack() as stack:
         keeper = await stack.enter_async_context(detecting(database_url, most_members=MOST))
+        await alerts_are_level([keeper])
         database = await stack.enter_async_context(await Database.open(database_url))
         yield Story(keeper, connection, AlertRepository(database))
 
@@ -106,6 +107,17 @@ async def test_another_listed_member_takes_the_place_of_one_that_is_gone(story: 
     after = await story.alert()
     assert (after.id, after.members, after.size) == (alert.id, tuple("acdef"), 11)
     assert (await notes(story))[-1] == ("shrunk", "a → b was removed", 11)
+
+
+async def test_services_that_are_renamed_are_neither_gained_nor_lost(story: Story) -> None:
+    await call(story.connection, "k", "j")
+    alert = await story.alert()
+    rename = "UPDATE services SET service_id = $2 WHERE service_id = $1"
+    await story.connection.execute(rename, "h", "z")
+    assert await story.alert() == alert
+    await story.connection.execute(rename, "c", "y")
+    assert await story.alert() == alert._replace(members=tuple("abdef"))
+    assert [kind for kind, _, _ in await notes(story)] == ["witness_changed"]
 
 
 async def test_a_component_that_shrinks_to_what_can_be_listed_has_all_of_it_listed(story: Story) -> None:
