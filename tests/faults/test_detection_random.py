@@ -137,16 +137,16 @@ class Detected(RuleBasedStateMachine):
             assert {alert.id for alert in self.world.present()} == before
 
 
-@pytest.mark.parametrize("most_members", [MOST_MEMBERS, 3])
+@pytest.mark.parametrize(("most_members", "stories"), [(MOST_MEMBERS, 12), (3, 6)])
 def test_alerts_are_the_cyclic_components_whatever_happens(
-    postgres: DatabaseServer, migrated_template: str, most_members: int
+    postgres: DatabaseServer, migrated_template: str, most_members: int, stories: int
 ) -> None:
     Detected.server, Detected.template = postgres, migrated_template
     Detected.most_members = most_members
     run_state_machine_as_test(
         Detected,
         settings=settings(
-            max_examples=12,
+            max_examples=stories,
             stateful_step_count=20,
             suppress_health_check=list(HealthCheck),
         ),
