@@ -24,6 +24,7 @@ from bench import (
     effective,
     feed,
     first_day,
+    giant,
     handlers,
     impact,
     peers,
@@ -49,6 +50,7 @@ PARTS: dict[str, Callable[[Stage], Iterator[Figure]]] = {
     "cuts": cuts.measure,
     "check": check.measure,
     "detection": detection.measure,
+    "giant": giant.measure,
     "effective": effective.measure,
     "impact": impact.impact,
     "paths": impact.paths,
@@ -76,11 +78,14 @@ def main() -> int:
     parser.add_argument("--only", choices=sorted(PARTS), action="append", help="run this part (repeatable)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
     parser.add_argument("--graph", type=Path, metavar="FILE", help="a Jaeger file to measure on")
+    parser.add_argument(
+        "--giant-services", type=int, default=50_000, metavar="N", help="services of the graph of `giant`"
+    )
     options = parser.parse_args()
     import_kernels(KERNEL_PACKAGES)
     compile_all()
     figures: list[Figure] = []
-    with Stage.set_up(options.graph) as stage:
+    with Stage.set_up(options.graph, options.giant_services) as stage:
         for name in options.only or PARTS:
             print(f"measuring {name} ...", file=sys.stderr)
             figures += PARTS[name](stage)

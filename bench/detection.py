@@ -25,7 +25,7 @@ from server.detection.detector import Detector
 from server.detection.move_log import MoveLog
 from server.detection.vitals import DetectionVitals
 from server.domain.consistency import Consistency, Freshness
-from server.domain.detection import AlertChange, CyclePath, KeptAlert, Members
+from server.domain.detection import AlertChange, CyclePath, KeptAlert, Membership
 
 PART = "detection"
 SERVICES, DEPENDENCIES = 350, 4_000
@@ -126,6 +126,10 @@ class _Live:
     def __init__(self, graph: DependencyGraph) -> None:
         self.graph = graph
 
+    @property
+    def position(self) -> None:
+        return None
+
     def now(self) -> DependencyGraph:
         return self.graph
 
@@ -153,11 +157,14 @@ class _Ledger:
     async def ping(self) -> None:
         """Be there."""
 
+    async def trim(self) -> bool:
+        return False
+
     async def lock(self, alerts: Sequence[KeptAlert]) -> list[KeptAlert]:
         return list(alerts)
 
     async def candidates(
-        self, _cycles: Sequence[CyclePath], _memberships: Sequence[Members]
+        self, _cycles: Sequence[CyclePath], _memberships: Sequence[Membership]
     ) -> list[KeptAlert]:
         return []
 

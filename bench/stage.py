@@ -14,19 +14,20 @@ from bench.server_process import ServerProcess, serving
 
 
 class Stage:
-    """``given`` is the Jaeger file to measure on instead of the usual one."""
+    """``given`` is the Jaeger file to measure on instead of the usual one, ``giant_services`` the size of the graph of ``giant``."""
 
-    def __init__(self, folder: Path, given: Path | None) -> None:
+    def __init__(self, folder: Path, given: Path | None, giant_services: int) -> None:
         self.folder = folder
         self.given = given
+        self.giant_services = giant_services
 
     @classmethod
     @contextmanager
-    def set_up(cls, given: Path | None) -> Iterator["Stage"]:
+    def set_up(cls, given: Path | None, giant_services: int = 50_000) -> Iterator["Stage"]:
         with tempfile.TemporaryDirectory(prefix="depgraph-bench-") as name:
             folder = Path(name)
             folder.chmod(0o755)
-            yield cls(folder, given)
+            yield cls(folder, given, giant_services)
 
     def filled(self, edges: Edges) -> Path:
         """The data folder whose database holds the graph; filled the first time."""

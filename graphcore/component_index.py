@@ -144,6 +144,16 @@ class ComponentIndex:
         following, node = self._state[NEXT].item, int(self._state[HEAD, label])
         return [node, *(node := following(node) for _ in range(size - 1))]
 
+    def inside(self, label: int) -> NDArray[np.bool_]:
+        """Tell for each node whether it is in a component; an array of its own. O(V)."""
+        inside: NDArray[np.bool_] = self._state[LABEL] == label
+        return inside
+
+    def labels_of(self, nodes: NDArray[np.int64]) -> NDArray[np.int32]:
+        """Tell which components nodes are in, all of which are there. O(nodes)."""
+        labels: NDArray[np.int32] = self._state[LABEL, nodes]
+        return labels
+
     def labels(self, min_size: int) -> list[int]:
         """List the components of at least this size, in no particular order. O(V), one pass over an array."""
         return np.flatnonzero(self._state[SIZE] >= max(min_size, 1)).tolist()

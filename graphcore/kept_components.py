@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from graphcore.changes import DependencyRecord, ServiceRecord
 from graphcore.component import Component, Memo
 from graphcore.component_edits import ComponentEdits, Touched
+from graphcore.component_excerpts import ComponentExcerpts, Excerpt
 from graphcore.component_index import ComponentIndex, runs_compiled
 from graphcore.component_search import ComponentSearch
 from graphcore.name_sorting import sorted_names
@@ -24,7 +25,7 @@ class KeptComponents:
     waits for that; ``is_ready`` tells whether it takes long, and ``begin`` and ``adopt`` let it be done aside.
     """
 
-    __slots__ = ("_by_label", "_cycles", "_digraph", "_index", "_touched")
+    __slots__ = ("_by_label", "_cycles", "_digraph", "_index", "_touched", "excerpts")
 
     def __init__(self, digraph: rx.PyDiGraph[ServiceRecord, DependencyRecord], index: ComponentIndex) -> None:
         self._digraph = digraph
@@ -32,6 +33,8 @@ class KeptComponents:
         self._by_label: dict[int, Component] = {}
         self._cycles: list[Component] | None = None
         self._touched: Touched | None = None
+        self.excerpts = ComponentExcerpts(digraph, index)
+        """What ``cyclic`` answers from, and what it remembers of components as they were."""
 
     @property
     def is_known(self) -> bool:
@@ -67,6 +70,7 @@ class KeptComponents:
         absent: list[int] = []
         for node in nodes.tolist():
             (present if self._digraph.has_node(node) else absent).append(node)
+        self.excerpts.renew(nodes)
         was_ready = self._index.is_ready
         touched = self._index.update(ComponentEdits(lost, gained, present, absent))
         if was_ready:
@@ -92,13 +96,26 @@ class KeptComponents:
             return self._sorted(1)
         return [component for component in self._cycles if component.size >= min_size]
 
-    def cyclic(self) -> list[Component]:
-        """
-        List the components of two or more members in no particular order; they must be known.
+    def label(self, node: int) -> int:
+        """Tell components apart by a number, which means the same one until something changes; they must be known. O(1)."""
+        return self._index.label(node)
 
-        O(V), one pass over an array, + O(members log members) of those that have changed. May run in a thread while the graph stands still.
+    def cyclic(self, most: int) -> list[Excerpt]:
         """
-        return [self._of_label(label) for label in self._index.labels(2)]
+        List the components of two or more members in no particular order, and name at most so many members of each; they must be known.
+
+        O(V), one pass over an array, + what those cost that have changed: O(members log members), or what ``ComponentExcerpts`` says
+        of larger ones than ``most``. May run in a thread while the graph stands still.
+        """
+        return [self._excerpt(label, most) for label in self._index.labels(2)]
+
+    def _excerpt(self, label: int, most: int) -> Excerpt:
+        found = self.excerpts.find(label)
+        if found is not None:
+            return found
+        if self._index.size(label) > most:
+            return self.excerpts.keep_cut(label, most)
+        return self.excerpts.keep_whole(label, self._of_label(label).members)
 
     def _finish(self) -> None:
         if not self._index.is_ready:
@@ -125,6 +142,7 @@ class KeptComponents:
 
     def _forget(self, touched: Touched | None) -> None:
         """Let go of what may have changed; None = everything."""
+        self.excerpts.forget(touched)
         if touched is None:
             self._by_label.clear()
             self._cycles = self._touched = None

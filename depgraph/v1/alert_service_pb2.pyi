@@ -38,9 +38,9 @@ class _AlertEventKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AlertE
     ALERT_EVENT_KIND_REOPENED: _AlertEventKind.ValueType  # 4
     """ALERT_EVENT_KIND_REOPENED: the component is back, or has grown since somebody resolved the alert."""
     ALERT_EVENT_KIND_GROWN: _AlertEventKind.ValueType  # 5
-    """ALERT_EVENT_KIND_GROWN: the component gained members."""
+    """ALERT_EVENT_KIND_GROWN: the component gained members. Of a component of more than 1,000 services that changed while no server saw it: it is larger."""
     ALERT_EVENT_KIND_SHRUNK: _AlertEventKind.ValueType  # 6
-    """ALERT_EVENT_KIND_SHRUNK: the component lost members."""
+    """ALERT_EVENT_KIND_SHRUNK: the component lost members. Of a component of more than 1,000 services that changed while no server saw it: it is smaller."""
     ALERT_EVENT_KIND_MERGED: _AlertEventKind.ValueType  # 7
     """ALERT_EVENT_KIND_MERGED: components of other alerts became part of this one."""
     ALERT_EVENT_KIND_SPLIT: _AlertEventKind.ValueType  # 8
@@ -66,9 +66,9 @@ ALERT_EVENT_KIND_RESOLVED: AlertEventKind.ValueType  # 3
 ALERT_EVENT_KIND_REOPENED: AlertEventKind.ValueType  # 4
 """ALERT_EVENT_KIND_REOPENED: the component is back, or has grown since somebody resolved the alert."""
 ALERT_EVENT_KIND_GROWN: AlertEventKind.ValueType  # 5
-"""ALERT_EVENT_KIND_GROWN: the component gained members."""
+"""ALERT_EVENT_KIND_GROWN: the component gained members. Of a component of more than 1,000 services that changed while no server saw it: it is larger."""
 ALERT_EVENT_KIND_SHRUNK: AlertEventKind.ValueType  # 6
-"""ALERT_EVENT_KIND_SHRUNK: the component lost members."""
+"""ALERT_EVENT_KIND_SHRUNK: the component lost members. Of a component of more than 1,000 services that changed while no server saw it: it is smaller."""
 ALERT_EVENT_KIND_MERGED: AlertEventKind.ValueType  # 7
 """ALERT_EVENT_KIND_MERGED: components of other alerts became part of this one."""
 ALERT_EVENT_KIND_SPLIT: AlertEventKind.ValueType  # 8
@@ -196,7 +196,10 @@ class ListAlertsRequest(_message.Message):
     status: _types_pb2.AlertStatus.ValueType
     """status keeps the alerts in one stage of life. UNSPECIFIED = all."""
     service_id: _builtins.str
-    """service_id keeps the alerts whose component, or cycle, this service is a member of, by business name; empty = all."""
+    """service_id keeps the alerts whose component, or cycle, this service is a member of, by business name; empty = all. A component of more than
+    1,000 services is found by its first 1,000 members and by those on the cycle of its alert. For any other service, ask GetComponent: the first of
+    the members there finds the alert.
+    """
     def __init__(
         self,
         *,

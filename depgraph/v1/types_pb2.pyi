@@ -414,8 +414,8 @@ class CircularDependencyAlert(_message.Message):
 
     @_builtins.property
     def members(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """members of the component that the cycle stands for, by business name, sorted by code point; the first 1,000 of them. As last seen by detection;
-        empty for an alert that detection does not keep.
+        """members of the component that the cycle stands for, by business name, sorted by code point; the first 1,000 of them, which are all that is
+        kept with an alert: GetComponent has the others. As last seen by detection; empty for an alert that detection does not keep.
         """
 
     @_builtins.property

@@ -8,6 +8,7 @@ from graphcore.analysis.calls import Numbers, callers, calls_between
 from graphcore.errors import UnknownServiceError
 from graphcore.graph import DependencyGraph
 from graphcore.kernels import cycles as kernels
+from graphcore.name_sorting import places_by_name
 
 BUDGET_COMPILED, BUDGET_PLAIN = 20_000_000, 300_000
 """How many edges may be looked at for a cycle that is shorter than the one known: a tenth of a second or two, in either form of the kernels."""
@@ -30,11 +31,24 @@ def shortest_cycle(
     O(V E) at worst: when ``BUDGET_COMPILED`` edges were looked at, the shortest one so far is returned, which is still a cycle and still the same each time;
     None, with ``shorter_than``, then means that none was found. May run in a thread beside readers of a graph that stands still.
     """
-    names = sorted(members)
-    nodes = np.array([graph.node(name) for name in names], np.int32)
+    nodes = np.array([graph.node(name) for name in sorted(members)], np.int32)
+    return _shortest_of_sorted(graph, nodes, min_confidence, shorter_than)
+
+
+def shortest_cycle_of_nodes(
+    graph: DependencyGraph, nodes: Numbers, *, min_confidence: float = 0.0, shorter_than: int | None = None
+) -> tuple[str, ...] | None:
+    """Find the same cycle as ``shortest_cycle`` among services given by their nodes, which for very many is quicker, and lets other threads run."""
+    names = [graph.digraph[node].name for node in nodes.tolist()]
+    return _shortest_of_sorted(graph, nodes[places_by_name(names)], min_confidence, shorter_than)
+
+
+def _shortest_of_sorted(
+    graph: DependencyGraph, nodes: Numbers, min_confidence: float, shorter_than: int | None
+) -> tuple[str, ...] | None:
     calls = calls_between(graph.index, nodes, min_confidence=min_confidence)
     found = shortest_cycle_of(calls.start, calls.target, shorter_than=shorter_than)
-    return None if found is None else tuple([names[number] for number in found])
+    return None if found is None else tuple([graph.digraph[int(nodes[number])].name for number in found])
 
 
 def shortest_cycle_of(

@@ -4,27 +4,27 @@ import asyncio
 import random
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import timedelta
+from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 import structlog
 
-from graphcore import Component, DependencyGraph
-from graphcore.kept_components import KeptComponents
 from server.component_search import ComponentSearch
 from server.config import DetectionSettings
-from server.detection.causes import Causes
-from server.detection.move_log import MoveLog, Step, causes_of
-from server.detection.outcomes import CyclicComponent
+from server.detection.move_log import MoveLog
 from server.detection.plan import Plan
 from server.detection.ports import LiveGraph
-from server.detection.standing import Difference, Standing
-from server.detection.survey import survey
+from server.detection.standing import Standing
+from server.detection.view import View, ViewLimits, look_at
 from server.detection.vitals import DetectionVitals
+from server.domain.alerts import MOST_MEMBERS
 from server.domain.consistency import FullyConsistent
 from server.domain.detection import AlertLedger, CyclePath, KeptAlert, LedgerConflictError
 from server.domain.moves import Unseen
+
+if TYPE_CHECKING:
+    from graphcore.kept_components import KeptComponents
 
 log = structlog.get_logger(__name__)
 
@@ -33,32 +33,16 @@ _TRIES = 4
 _PING_EVERY_SECONDS = 5.0
 _JITTER = (0.75, 1.25)
 _CONFLICT_PAUSE_SECONDS = 0.1
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """What a look at the graph found, and what of it concerns alerts: ``alerts`` and ``components`` are to be matched anew."""
-
-    kept: KeptComponents
-    revision: str
-    steps: list[Step]
-    causes: Causes
-    settled: list[tuple[Component, UUID]]
-    others: list[Component]
-    alerts: list[KeptAlert]
-    components: list[CyclicComponent]
-
-    @property
-    def cycle_count(self) -> int:
-        """How many cyclic components there are."""
-        return len(self.settled) + len(self.others)
+# Between two takings of members that a former version wrote in excess.
+_TRIM_PAUSE_SECONDS = 0.05
 
 
 class Detector:
     """
     Follows one graph and writes through one ledger.
 
-    ``moves`` must hear of every move of the graph. ``searches`` is shared with whoever else asks for components. Nothing here holds up the event loop:
+    ``moves`` must hear of every move of the graph. ``searches`` is shared with whoever else asks for components. Of each component
+    the first ``most_members`` are listed; what a round takes does not grow with the others. Nothing here holds up the event loop:
     witnesses are searched in a thread, on a graph that stands still.
     """
 
@@ -69,29 +53,38 @@ class Detector:
         settings: DetectionSettings,
         vitals: DetectionVitals,
         searches: ComponentSearch,
+        *,
+        most_members: int = MOST_MEMBERS,
     ) -> None:
         self._live = live
         self._moves = moves
         self._settings = settings
         self._vitals = vitals
         self._searches = searches
+        self._limits = ViewLimits(settings.min_confidence, most_members)
         self._standing = Standing()
         # The components with which the alerts are level but for what was touched since; None = look at all.
         self._level_with: KeptComponents | None = None
         self._looking: asyncio.Task[View] | None = None
+        # The database, and its run, whose alerts are known.
+        self._read_from: str | None = None
+        # Whether a former version may have written more members than are kept.
+        self._trims = True
 
     async def run(self, ledger: AlertLedger) -> None:
         """
         Keep the alerts until cancelled, or until something fails: then whoever gets the lock begins anew.
 
         First alerts and graph are compared as a whole, the graph being read after the lock was had; then after every move of the graph what it
-        touched; and all of it again at every ``reconcile_interval``.
+        touched; and all of it again at every ``reconcile_interval``, or when the graph comes from another database, or from one that was restored.
         """
         if self._looking is not None:
             # Of a former run, which was cancelled.
             await asyncio.wait((self._looking,))
         self._moves.begin()
         self._standing.clear()
+        self._trims = True
+        self._vitals.behind()
         try:
             while True:
                 await self._reconcile(ledger)
@@ -106,9 +99,15 @@ class Detector:
     async def _follow(self, ledger: AlertLedger, until: float) -> None:
         pinged = time.monotonic()
         while (left := until - time.monotonic()) > 0:
-            moved = await self._moves.wait(timedelta(seconds=min(left, _PING_EVERY_SECONDS)))
-            if moved and not await self.settle(ledger):
-                return
+            longest = _TRIM_PAUSE_SECONDS if self._trims else _PING_EVERY_SECONDS
+            moved = await self._moves.wait(timedelta(seconds=min(left, longest)))
+            if moved:
+                self._vitals.behind()
+                # With another database, or one that was restored, come other alerts.
+                if self._feed_id() != self._read_from or not await self.settle(ledger):
+                    return
+            if self._trims:
+                self._trims = await ledger.trim()
             if time.monotonic() - pinged >= _PING_EVERY_SECONDS:
                 await ledger.ping()
                 pinged = time.monotonic()
@@ -117,6 +116,7 @@ class Detector:
         """Compare everything, and repair what differs."""
         for _ in range(_TRIES):
             await self._live.at(FullyConsistent(), None)
+            self._read_from = self._feed_id()
             if await asyncio.to_thread(self._standing.read, await ledger.tracked()):
                 self._moves.put_back([Unseen.COMPARED])
             self._level_with = None
@@ -169,13 +169,9 @@ class Detector:
                     # It is a small one.
                     kept.largest_first(2)
                 steps, _ = self._moves.take(), kept.take_touched()
-                return await asyncio.to_thread(self._view, graph, revision, steps)
-
-    def _view(self, graph: DependencyGraph, revision: str, steps: list[Step]) -> View:
-        kept, causes = graph.confident_components, causes_of(steps)
-        difference = self._standing.difference(kept.cyclic(), causes)
-        found, causes = survey(graph, difference.questions(causes), causes, self._settings.min_confidence)
-        return _view(difference, found, kept=kept, revision=revision, steps=steps, causes=causes)
+                return await asyncio.to_thread(
+                    look_at, graph, self._standing, steps, revision=revision, limits=self._limits
+                )
 
     async def _write(self, ledger: AlertLedger, view: View) -> bool:
         for _ in range(_TRIES):
@@ -184,7 +180,7 @@ class Detector:
                     alerts = await opened.lock(view.alerts)
                     if _cycles(alerts) != _cycles(view.alerts):
                         return False
-                    plan = await asyncio.to_thread(Plan, alerts, view.components, view.causes)
+                    plan = await asyncio.to_thread(Plan, alerts, view.components, view.causes, view.recalled)
                     candidates = await opened.candidates(plan.cycles, plan.newcomers)
                     changes = await asyncio.to_thread(plan.changes, candidates, uuid4)
                     await opened.write(changes)
@@ -199,40 +195,13 @@ class Detector:
             return True
         raise LedgerConflictError("somebody else kept writing the same alerts")
 
+    def _feed_id(self) -> str | None:
+        position = self._live.position
+        return None if position is None else position.feed_id
+
     def _interval(self) -> float:
         return self._settings.reconcile_interval.total_seconds() * random.uniform(*_JITTER)  # noqa: S311 - no secret
 
 
-def _view(
-    difference: Difference,
-    found: list[CyclicComponent],
-    *,
-    kept: KeptComponents,
-    revision: str,
-    steps: list[Step],
-    causes: Causes,
-) -> View:
-    """Tell components that are as their alerts have them from all others."""
-    settled, others = list(difference.settled), list(difference.others)
-    alerts, components = list(difference.bereft), found[len(difference.recounted) :]
-    for (component, alert), looked_at in zip(difference.recounted, found, strict=False):
-        if _is_right(alert, looked_at):
-            settled.append((component, alert.id))
-        else:
-            others.append(component)
-            alerts.append(alert)
-            components.append(looked_at)
-    return View(kept, revision, steps, causes, settled, others, alerts, components)
-
-
 def _cycles(alerts: Iterable[KeptAlert]) -> dict[UUID, CyclePath]:
     return {alert.id: alert.cycle_path for alert in alerts}
-
-
-def _is_right(alert: KeptAlert, component: CyclicComponent) -> bool:
-    return (
-        alert.cycle_path in component.confirmed
-        and alert.members == component.members
-        and alert.size == len(component.members)
-        and alert.is_present
-    )

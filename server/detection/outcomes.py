@@ -4,7 +4,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from server.detection.causes import Causes, listed
-from server.domain.detection import AlertChange, CyclePath, EventDraft, KeptAlert, Members, smallest_first
+from server.domain.detection import (
+    AlertChange,
+    CyclePath,
+    EventDraft,
+    KeptAlert,
+    Members,
+    Membership,
+    smallest_first,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,12 +20,24 @@ class CyclicComponent:
     """
     A component of two or more services, as the graph has it now.
 
-    ``shortest`` is a shortest cycle of it, from its smallest name on; ``confirmed`` are paths of alerts that are shortest cycles of it too.
+    ``members`` are sorted names, of all but the ``unlisted``; ``others`` are those unlisted ones that matter in this round. ``shortest`` is a shortest cycle of it, from its smallest name on; ``confirmed`` are paths of alerts that are shortest cycles of it too.
     """
 
     members: Members
     shortest: CyclePath
     confirmed: frozenset[CyclePath] = field(default_factory=frozenset)
+    unlisted: int = 0
+    others: frozenset[str] = frozenset()
+
+    @property
+    def membership(self) -> Membership:
+        """Tell who is in it, as far as that is kept."""
+        return Membership(len(self.members) + self.unlisted, self.members)
+
+    @property
+    def names(self) -> Members:
+        """The members whose names are known."""
+        return (*self.members, *self.others) if self.others else self.members
 
 
 @dataclass(slots=True)
@@ -25,8 +45,8 @@ class Outcome:
     """
     A component and the alert that stands for it from now on.
 
-    ``lived_on`` is the alert that lives on in it, under the names of today; None = none does. ``alert`` is another than that where another has the
-    cycle. ``swallowed`` are alerts of components that are part of it now, ``parts`` what else ``lived_on`` has fallen into, ``split_from`` what it
+    ``lived_on`` is the alert that lives on in it, under the names of today and with all members whose names are known; None = none does. What its component
+    ``gained`` or ``lost`` are members. ``alert`` is another than that where another has the cycle. ``swallowed`` are alerts of components that are part of it now, ``parts`` what else ``lived_on`` has fallen into, ``split_from`` what it
     itself was a part of.
     """
 
@@ -35,6 +55,8 @@ class Outcome:
     alert: KeptAlert
     lived_on: KeptAlert | None = None
     is_new: bool = False
+    gained: bool = False
+    lost: bool = False
     swallowed: list[KeptAlert] = field(default_factory=list)
     parts: "list[Outcome]" = field(default_factory=list)
     split_from: "Outcome | None" = None
@@ -46,10 +68,11 @@ def gone_on(outcome: Outcome, causes: Causes) -> AlertChange | None:
     after = replace(
         _standing(outcome),
         cycle_path=outcome.path,
-        size=len(component.members),
+        size=component.membership.size,
         detected=True,
         is_present=True,
         members=component.members,
+        unlisted=component.unlisted,
     )
     if outcome.is_new:
         return AlertChange(None, after, (EventDraft("opened", _why_here(outcome, causes)),))
@@ -88,9 +111,9 @@ def _standing(outcome: Outcome) -> KeptAlert:
     """Return the alert in the status that it has from now on."""
     alert, lived_on = outcome.alert, outcome.lived_on
     if lived_on is None or lived_on.id == alert.id:
-        reopens = not alert.is_live and (lived_on is None or _gained(outcome))
+        reopens = not alert.is_live and (lived_on is None or outcome.gained)
         return _opened(alert) if reopens else alert
-    if not lived_on.is_live and not _gained(outcome):
+    if not lived_on.is_live and not outcome.gained:
         # Somebody has decided on this component, unless somebody else has opened the other alert since.
         return alert if alert.is_live else _decided_as(lived_on, alert)
     # An alert written by SQL may be acknowledged by nobody, which can't be handed on.
@@ -130,15 +153,14 @@ def _moves(outcome: Outcome, causes: Causes) -> Iterator[EventDraft]:
     alert, lived_on = outcome.alert, outcome.lived_on
     if lived_on is None:
         return
-    former, now = set(lived_on.members), set(outcome.component.members)
-    if former - now:
+    if outcome.lost:
         why = causes.of_loss(lived_on.members)
         if outcome.parts:
             others = _named([part.alert for part in outcome.parts])
             yield EventDraft("split", f"the other parts have {others}: {why}")
         else:
             yield EventDraft("shrunk", why)
-    if now - former:
+    if outcome.gained:
         why = _why_larger(outcome, causes)
         if outcome.swallowed:
             yield EventDraft("merged", f"with what had {_named(outcome.swallowed)}: {why}")
@@ -148,16 +170,10 @@ def _moves(outcome: Outcome, causes: Causes) -> Iterator[EventDraft]:
         yield EventDraft("witness_changed", _why_other_path(outcome, causes))
 
 
-def _gained(outcome: Outcome) -> bool:
-    return outcome.lived_on is not None and not set(outcome.component.members) <= set(
-        outcome.lived_on.members
-    )
-
-
 def _why_here(outcome: Outcome, causes: Causes) -> str:
     origin = outcome.split_from
     if origin is None or origin.lived_on is None:
-        return causes.of_gain(outcome.component.members, path=outcome.path)
+        return causes.of_gain(outcome.component.names, path=outcome.path)
     return f"split off alert {origin.alert.id}: {causes.of_loss(origin.lived_on.members)}"
 
 
@@ -165,7 +181,7 @@ def _why_larger(outcome: Outcome, causes: Causes) -> str:
     former = [alert.members for alert in outcome.swallowed]
     if outcome.lived_on is not None:
         former.append(outcome.lived_on.members)
-    return causes.of_gain(outcome.component.members, former)
+    return causes.of_gain(outcome.component.names, former)
 
 
 def _why_other_path(outcome: Outcome, causes: Causes) -> str:

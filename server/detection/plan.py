@@ -1,12 +1,16 @@
 """What has to be written for the alerts to be level with the graph again: a function of alerts, components and causes, and of nothing else."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
 from uuid import UUID
 
 from server.detection.causes import Causes
-from server.detection.matching import match
+from server.detection.matching import Recollection, match, overlaps
 from server.detection.outcomes import CyclicComponent, Outcome, gone_on, left_behind
-from server.domain.detection import AlertChange, CyclePath, KeptAlert, Members, smallest_first
+from server.domain.detection import AlertChange, CyclePath, KeptAlert, Membership, smallest_first
+
+_NOTHING: Mapping[UUID, Recollection] = MappingProxyType({})
 
 
 class Plan:
@@ -14,23 +18,29 @@ class Plan:
     One round of detection.
 
     ``kept`` are alerts that detection tracks. They and the components must be complete: nothing else shares two members with any of them.
-    O(members), + sorting of pairs.
+    ``recalled`` stands for what alerts do not list of their members. O(names), + sorting of pairs.
     """
 
     def __init__(
-        self, kept: Sequence[KeptAlert], components: Sequence[CyclicComponent], causes: Causes
+        self,
+        kept: Sequence[KeptAlert],
+        components: Sequence[CyclicComponent],
+        causes: Causes,
+        recalled: Mapping[UUID, Recollection] = _NOTHING,
     ) -> None:
         self._kept = kept
         self._components = components
         self._causes = causes
         # Under the names that services have now.
-        self._today = [causes.renamed(alert) for alert in kept]
-        self._match = match(self._today, [component.members for component in components])
+        today = [causes.renamed(alert) for alert in kept]
+        self._common = overlaps(today, components, recalled)
+        self._match = match(today, components, self._common)
+        self._today = [_completed(alert, recalled.get(alert.id)) for alert in today]
         self._component_of = dict(self._match.component_of)
         self._place_of = {alert.id: place for place, alert in enumerate(kept)}
         self._taken = {kept[place].id for place in self._component_of}
         self._owners: list[dict[CyclePath, KeptAlert]] = []
-        self._former: dict[Members, KeptAlert] = {}
+        self._former: dict[Membership, KeptAlert] = {}
 
     @property
     def cycles(self) -> list[CyclePath]:
@@ -38,10 +48,10 @@ class Plan:
         return [component.shortest for component in self._components]
 
     @property
-    def newcomers(self) -> list[Members]:
-        """The members of components on which no alert lives on."""
+    def newcomers(self) -> list[Membership]:
+        """Who is in the components on which no alert lives on."""
         return [
-            component.members
+            component.membership
             for place, component in enumerate(self._components)
             if place not in self._match.alert_of
         ]
@@ -73,7 +83,7 @@ class Plan:
             {today.cycle_path: alert for today, alert in zip(self._today, self._kept, strict=True)},
         ]
         self._former = {
-            alert.members: alert
+            alert.membership: alert
             for alert in others
             if alert.detected and not alert.is_present and not alert.is_live
         }
@@ -82,7 +92,18 @@ class Plan:
         component, alert = self._components[place], self._match.alert_of[place]
         today = self._today[alert]
         path = today.cycle_path if today.cycle_path in component.confirmed else component.shortest
-        return Outcome(component, path, self._kept[alert], today)
+        return self._outcome(place, path, self._kept[alert], alert)
+
+    def _outcome(self, place: int, path: CyclePath, alert: KeptAlert, lived_on: int) -> Outcome:
+        component, common = self._components[place], self._common[lived_on].get(place, 0)
+        return Outcome(
+            component,
+            path,
+            alert,
+            self._today[lived_on],
+            gained=component.membership.size > common,
+            lost=self._kept[lived_on].membership.size > common,
+        )
 
     def _give_cycles_to_their_owners(self, outcomes: Mapping[int, Outcome]) -> None:
         """
@@ -105,17 +126,17 @@ class Plan:
         """Reopen, adopt or open an alert for a component on which none lives on, but for one that went on elsewhere under another name."""
         component = self._components[place]
         path = component.shortest
-        alert = self._take_owner(path) or self._former.get(component.members)
+        alert = self._take_owner(path) or self._former.get(component.membership)
         if alert is None:
             return Outcome(
                 component, path, KeptAlert(id=new_id(), cycle_path=path, status="open"), is_new=True
             )
         self._taken.add(alert.id)
         lived_on = self._place_of.get(alert.id)
-        if lived_on not in self._component_of:
+        if lived_on is None or lived_on not in self._component_of:
             return Outcome(component, path, alert)
         self._component_of[lived_on] = place
-        return Outcome(component, path, alert, self._today[lived_on])
+        return self._outcome(place, path, alert, lived_on)
 
     def _take_owner(self, path: CyclePath) -> KeptAlert | None:
         """Take the alert that has this cycle, unless it is taken."""
@@ -145,3 +166,10 @@ class Plan:
             outcomes[place].parts.extend(parts)
             for part in parts:
                 part.split_from = part.split_from or outcomes[place]
+
+
+def _completed(alert: KeptAlert, recalled: Recollection | None) -> KeptAlert:
+    """Add the names that are known to be among the unlisted members."""
+    if recalled is None or not recalled.names:
+        return alert
+    return replace(alert, members=tuple(sorted({*alert.members, *recalled.names})))

@@ -5,11 +5,16 @@ from datetime import timedelta
 from typing import Protocol
 
 from graphcore import DependencyGraph
+from server.domain.changes import FeedPosition
 from server.domain.consistency import Consistency, Freshness
 
 
 class LiveGraph(Protocol):
     """The graph in memory, which moves on only while somebody awaits."""
+
+    @property
+    def position(self) -> FeedPosition | None:
+        """Where the graph stands; None before the first warm."""
 
     def now(self) -> DependencyGraph:
         """Return the graph as it is; raises ``NotReadyError`` before the first warm."""

@@ -1,13 +1,13 @@
 """The alerts that detection tracks, and the components for which they stand, as they were last written or read."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from graphcore import Component
+from graphcore.component_excerpts import Excerpt
 from server.detection.causes import Causes
 from server.detection.survey import Question
-from server.domain.detection import AlertChange, CyclePath, KeptAlert
+from server.domain.detection import AlertChange, CyclePath, KeptAlert, Membership
 
 
 @dataclass(slots=True)
@@ -19,28 +19,24 @@ class Difference:
     dependencies. ``others`` are components, and ``bereft`` alerts, whose members are others now.
     """
 
-    settled: list[tuple[Component, UUID]] = field(default_factory=list)
-    recounted: list[tuple[Component, KeptAlert]] = field(default_factory=list)
-    others: list[Component] = field(default_factory=list)
+    settled: list[tuple[Excerpt, UUID]] = field(default_factory=list)
+    recounted: list[tuple[Excerpt, KeptAlert]] = field(default_factory=list)
+    others: list[Excerpt] = field(default_factory=list)
     bereft: list[KeptAlert] = field(default_factory=list)
 
-    def questions(self, causes: Causes) -> list[Question]:
-        """Ask for the cycles of ``recounted``, then of ``others``; cycles of alerts that may stand for one are named. O(members)."""
-        hints: list[list[CyclePath]] = [[] for _ in self.others]
-        place_of = {name: place for place, component in enumerate(self.others) for name in component.members}
+    def questions(self, causes: Causes, label_of: Callable[[str], int | None]) -> list[Question]:
+        """
+        Ask for the cycles of ``recounted``, then of ``others``; cycles of alerts that may stand for one are named.
+
+        ``label_of`` tells which component a service is in now. O(components + alerts).
+        """
+        hints: dict[int | None, list[CyclePath]] = {component.label: [] for component in self.others}
         for alert in self.bereft:
             path = causes.renamed(alert).cycle_path
-            if path[0] in place_of:
-                hints[place_of[path[0]]].append(path)
+            hints.get(label_of(path[0]), []).append(path)
         return [
-            *(
-                Question(component.members, [causes.renamed(alert).cycle_path])
-                for component, alert in self.recounted
-            ),
-            *(
-                Question(component.members, paths)
-                for component, paths in zip(self.others, hints, strict=True)
-            ),
+            *(Question(component, [causes.renamed(alert).cycle_path]) for component, alert in self.recounted),
+            *(Question(component, hints[component.label]) for component in self.others),
         ]
 
 
@@ -53,7 +49,7 @@ class Standing:
 
     def __init__(self) -> None:
         self._alerts: dict[UUID, KeptAlert] = {}
-        self._components: dict[int, tuple[Component, UUID]] = {}
+        self._components: dict[int, tuple[Excerpt, UUID]] = {}
 
     def clear(self) -> None:
         """Know nothing."""
@@ -76,9 +72,19 @@ class Standing:
         self._alerts = read
         return bool(moved or gone)
 
-    def difference(self, components: Sequence[Component], causes: Causes) -> Difference:
-        """Compare with all cyclic components as they are now. O(components), O(members) for those that are not known."""
-        found, unknown = Difference(), list[Component]()
+    def former(self) -> Mapping[UUID, Excerpt]:
+        """Return the components for which alerts stand, as they were."""
+        return {alert: component for component, alert in self._components.values()}
+
+    def difference(
+        self, components: Sequence[Excerpt], causes: Causes, remembers: Callable[[Excerpt], bool]
+    ) -> Difference:
+        """
+        Compare with all cyclic components as they are now; ``remembers`` tells of which it is known how they were.
+
+        O(components), O(listed members) for those that are not known.
+        """
+        found, unknown = Difference(), list[Excerpt]()
         by_members = {id(component.members): alert for component, alert in self._components.values()}
         for component in components:
             known = self._components.get(id(component))
@@ -89,26 +95,28 @@ class Standing:
             else:
                 unknown.append(component)
         standing = {alert for _, alert in found.settled} | {alert.id for _, alert in found.recounted}
+        # Where not all members are listed, those that are may be the same though others are not.
+        changed = {alert for alert, component in self.former().items() if remembers(component)} - standing
         bereft = {
-            causes.renamed(alert).members: alert for key, alert in self._alerts.items() if key not in standing
+            causes.renamed(alert).membership: alert
+            for key, alert in self._alerts.items()
+            if key not in standing and key not in changed
         }
         # Another graph makes other objects of the same members.
-        for component in unknown if bereft else ():
-            alert_of_these = bereft.get(component.members)
+        for component in unknown:
+            alert_of_these = bereft.get(Membership(component.size, component.members))
             if alert_of_these is not None:
                 standing.add(alert_of_these.id)
                 found.recounted.append((component, alert_of_these))
             else:
                 found.others.append(component)
-        if not bereft:
-            found.others = unknown
         found.bereft = [alert for key, alert in self._alerts.items() if key not in standing]
         return found
 
     def settle(
         self,
-        components: Iterable[tuple[Component, UUID]],
-        others: Iterable[Component],
+        components: Iterable[tuple[Excerpt, UUID]],
+        others: Iterable[Excerpt],
         changes: Iterable[AlertChange],
     ) -> None:
         """Take over what was written: which alerts stand for ``components``, and what changed for ``others``."""

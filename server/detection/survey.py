@@ -5,11 +5,12 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from graphcore import DependencyGraph
-from graphcore.analysis.cycles import is_cycle, shortest_cycle
+from graphcore.analysis.cycles import is_cycle, shortest_cycle, shortest_cycle_of_nodes
+from graphcore.component_excerpts import Excerpt
 from graphcore.flags import STALE
 from server.detection.causes import Causes
 from server.detection.outcomes import CyclicComponent
-from server.domain.detection import CyclePath, Members
+from server.domain.detection import CyclePath, smallest_first
 from server.domain.moves import GAINS, LOSSES, Move
 
 _SHORTEST = 2
@@ -18,7 +19,7 @@ _SHORTEST = 2
 class Question(NamedTuple):
     """A component, and the cycles of alerts that may still stand for it."""
 
-    members: Members
+    component: Excerpt
     hints: Collection[CyclePath]
 
 
@@ -30,22 +31,53 @@ def survey(
 
     O(V + E) of a component in most cases; see ``shortest_cycle``, which bounds its work.
     """
-    found = [_look_at(graph, question, least_confidence) for question in questions]
+    found = [_look_at(graph, question, causes, least_confidence) for question in questions]
     moves = [move for move in causes.moves if _still_so(graph, move, least_confidence)]
     return found, replace(causes, moves=moves)
 
 
-def _look_at(graph: DependencyGraph, question: Question, least: float) -> CyclicComponent:
-    members = question.members
+def _look_at(graph: DependencyGraph, question: Question, causes: Causes, least: float) -> CyclicComponent:
+    component = question.component
     cycles = [path for path in question.hints if is_cycle(graph, path, min_confidence=least)]
     length = min(map(len, cycles), default=None)
     shorter = None
     if length != _SHORTEST:
-        shorter = shortest_cycle(graph, members, min_confidence=least, shorter_than=length)
+        shorter = _shorter(graph, component, causes, least, length)
     if shorter is not None:
-        return CyclicComponent(members, shorter)
+        return CyclicComponent(component.members, shorter, unlisted=component.unlisted)
     confirmed = frozenset(path for path in cycles if len(path) == length)
-    return CyclicComponent(members, min(confirmed), confirmed)
+    return CyclicComponent(component.members, min(confirmed), confirmed, component.unlisted)
+
+
+def _shorter(
+    graph: DependencyGraph, component: Excerpt, causes: Causes, least: float, length: int | None
+) -> CyclePath | None:
+    """Find a shortest cycle, if it has fewer services than ``length``."""
+    if not component.unlisted:
+        return shortest_cycle(graph, component.members, min_confidence=least, shorter_than=length)
+    if length is not None and causes.unseen is None:
+        # What is shorter than what was the shortest has a dependency that was gained. Looking at everything takes a second for half a million services.
+        gained = _gained_inside(graph, component, causes)
+        if not gained:
+            return None
+        if length == _SHORTEST + 1:
+            return min((pair for pair in gained if is_cycle(graph, pair, min_confidence=least)), default=None)
+    nodes = graph.confident_components.excerpts.nodes(component)
+    return shortest_cycle_of_nodes(graph, nodes, min_confidence=least, shorter_than=length)
+
+
+def _gained_inside(graph: DependencyGraph, component: Excerpt, causes: Causes) -> set[CyclePath]:
+    """Name the pairs of members, smaller name first, between which a dependency counts that did not."""
+    kept = graph.confident_components
+    return {
+        smallest_first((move.source, move.target))
+        for move in causes.moves
+        if move.kind in GAINS
+        and all(
+            graph.has_service(end) and kept.label(graph.node(end)) == component.label
+            for end in (move.source, move.target)
+        )
+    }
 
 
 def _still_so(graph: DependencyGraph, move: Move, least: float) -> bool:

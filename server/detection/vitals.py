@@ -23,6 +23,7 @@ class DetectionVitals:
         self.written_at: datetime | None = None
         self._clock = clock
         self._level_at: float | None = None
+        self._behind_since: float | None = None
         self._failing_since: float | None = None
         self._failed_at = 0.0
         self._last_error = ""
@@ -30,12 +31,18 @@ class DetectionVitals:
     def forget(self) -> None:
         """Note that nothing is known of the alerts any more, or yet."""
         self.level_revision, self.cycle_count = "", 0
+        self._behind_since = None
+
+    def behind(self) -> None:
+        """Note that the alerts are to be compared with the graph, which has moved, or may have."""
+        if self._behind_since is None:
+            self._behind_since = self._clock()
 
     def level(self, revision: str, cycle_count: int | None = None) -> None:
         """Note that the alerts are level with a revision; None = there are as many cyclic components as before."""
         self.level_revision = revision
         self._level_at = self._clock()
-        self._failing_since = None
+        self._failing_since = self._behind_since = None
         if cycle_count is not None:
             self.cycle_count = cycle_count
 
@@ -60,9 +67,13 @@ class DetectionVitals:
 
     def problems(self) -> Iterator[str]:
         """Tell what people have to look after, in sentences."""
-        if self._failing_since is None or self._clock() - self._failed_at > _RECENT_SECONDS:
+        now = self._clock()
+        behind = 0.0 if self._behind_since is None else now - self._behind_since
+        if behind >= _TOLERATED_SECONDS:
+            yield f"alerts have not been level with the graph for {behind:,.0f} s: they are still being compared with it"
+        if self._failing_since is None or now - self._failed_at > _RECENT_SECONDS:
             return
-        lasts = self._clock() - self._failing_since
+        lasts = now - self._failing_since
         if lasts >= _TOLERATED_SECONDS:
             yield (
                 f"alerts have not followed the graph for {lasts:,.0f} s ({self._last_error}): see this server's log"

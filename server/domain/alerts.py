@@ -36,6 +36,10 @@ ALERT_EVENT_KINDS: tuple[AlertEventKind, ...] = (
 )
 
 
+MOST_MEMBERS = 1_000
+"""How many members of a component are kept with its alert, the first by code point; ``size`` tells how many there are."""
+
+
 class Alert(NamedTuple):
     """
     One row of ``circular_dependency_alerts``; ``cycle_path`` in call order, the last calls the first.

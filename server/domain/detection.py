@@ -18,12 +18,20 @@ EventKind: TypeAlias = Literal[
 """What detection writes; people acknowledge."""
 
 
+class Membership(NamedTuple):
+    """How many members a component has, and their names, or the first of them if they are too many."""
+
+    size: int
+    names: Members
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptAlert:
     """
     An alert with what detection keeps of it.
 
-    ``members`` are the names of the component's services when it was last seen, sorted. ``is_present``: the component was there then.
+    ``members`` are the names of the component's services when it was last seen, sorted: all but the ``unlisted``, whose names come after these.
+    ``is_present``: the component was there then.
     ``detected`` False = somebody created the alert, and detection has not met its cycle. ``detected_at`` None = not written yet.
     """
 
@@ -37,6 +45,12 @@ class KeptAlert:
     detected: bool = True
     is_present: bool = True
     members: Members = ()
+    unlisted: int = 0
+
+    @property
+    def membership(self) -> Membership:
+        """Tell who was in the component, as far as that is kept."""
+        return Membership(len(self.members) + self.unlisted, self.members)
 
     @property
     def is_live(self) -> bool:
@@ -77,12 +91,12 @@ class LedgerRound(Protocol):
         """Return those that still exist, as they are now, but with the members that they come with."""
 
     async def candidates(
-        self, cycles: Sequence[CyclePath], memberships: Sequence[Members]
+        self, cycles: Sequence[CyclePath], memberships: Sequence[Membership]
     ) -> list[KeptAlert]:
         """
-        Return the alerts of these cycles, in whatever status, and alerts that were resolved without anybody's doing and had exactly these members.
+        Return the alerts of these cycles, in whatever status, and alerts that were resolved without anybody's doing and had just this membership.
 
-        Of several with the same members the one that was written last.
+        Of several with the same one the one that was written last.
         """
 
     async def write(self, changes: Sequence[AlertChange]) -> None:
@@ -97,6 +111,9 @@ class AlertLedger(Protocol):
 
     def round(self) -> AbstractAsyncContextManager[LedgerRound]:
         """Begin a transaction, committed at the end unless an error leaves the context."""
+
+    async def trim(self) -> bool:
+        """Take away some of the members that are more than are kept, as former versions wrote them; returns whether there may be others."""
 
     async def ping(self) -> None:
         """Have the connection answer, or fail."""

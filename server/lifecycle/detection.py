@@ -7,6 +7,7 @@ from server.config import DetectionSettings
 from server.detection.detector import Detector
 from server.detection.move_log import MoveLog
 from server.detection.vitals import DetectionVitals
+from server.domain.alerts import MOST_MEMBERS
 from server.domain.detection import DetectionRole, DetectionStatus
 from server.replica import Replica
 from server.store.detection_ledger import DetectionLedger
@@ -17,7 +18,13 @@ class Detection:
     """Waits for the lock, and keeps the alerts level with a replica's graph while it is held."""
 
     def __init__(
-        self, url: str, replica: Replica, settings: DetectionSettings, searches: ComponentSearch
+        self,
+        url: str,
+        replica: Replica,
+        settings: DetectionSettings,
+        searches: ComponentSearch,
+        *,
+        most_members: int = MOST_MEMBERS,
     ) -> None:
         self._enabled = settings.enabled
         self._runner = SingleRunner(
@@ -29,7 +36,8 @@ class Detection:
         )
         self.vitals = DetectionVitals()
         moves = MoveLog(settings.min_confidence)
-        self._detector = Detector(replica, moves, settings, self.vitals, searches)
+        self._most_members = most_members
+        self._detector = Detector(replica, moves, settings, self.vitals, searches, most_members=most_members)
         if settings.enabled:
             replica.observer = moves
 
@@ -60,4 +68,4 @@ class Detection:
         yield from self._runner.problems()
 
     async def _keep_alerts(self, connection: RunnerConnection) -> None:
-        await self._detector.run(DetectionLedger(connection))
+        await self._detector.run(DetectionLedger(connection, self._most_members))

@@ -54,7 +54,7 @@ async def search_components(former: KeptComponents, kept: KeptComponents) -> Non
     # Until somebody has asked for components nobody pays for them.
     if not former.is_known:
         return
-    search = kept.begin()
+    search = await asyncio.to_thread(kept.begin)
     await asyncio.to_thread(search.run)
     kept.adopt(search)
 

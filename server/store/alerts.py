@@ -6,7 +6,7 @@ from uuid import UUID
 
 import asyncpg
 
-from server.domain.alerts import Alert, AlertEvent, AlertFilter, EventKey, EventPage
+from server.domain.alerts import MOST_MEMBERS, Alert, AlertEvent, AlertFilter, EventKey, EventPage
 from server.domain.errors import AlertAlreadyExistsError, AlertNotFoundError, AlertResolvedError
 from server.domain.paging import Page, PageKey
 from server.domain.ports import Written
@@ -15,8 +15,6 @@ from server.store.paging import cut_page
 from server.store.pool import Connection
 from server.store.queries import query
 
-MOST_MEMBERS = 1_000
-"""How many members of a component an alert shows; ``size`` tells how many there are."""
 _MOST_MEMBERS_OF_PAGE = 100_000
 
 _GET = query("alert_get")

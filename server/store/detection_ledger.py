@@ -12,12 +12,13 @@ from uuid import UUID
 
 import asyncpg
 
+from server.domain.alerts import MOST_MEMBERS
 from server.domain.detection import (
     AlertChange,
     CyclePath,
     KeptAlert,
     LedgerConflictError,
-    Members,
+    Membership,
     smallest_first,
 )
 from server.store.queries import query
@@ -38,24 +39,29 @@ _REOPEN = query("detection_reopen")
 _UPDATE = query("detection_update")
 _OPEN = query("detection_open")
 _DROP_MEMBERS = query("detection_drop_members")
+_KEEP_MEMBERS = query("detection_keep_members")
+_TRIM_MEMBERS = query("detection_trim_members")
 _ADD_MEMBERS = query("detection_add_members")
 _EVENTS = query("detection_events")
 _PING = query("database_ping")
 # Rows are read and arguments written on the event loop: so many take a millisecond.
 _LOT = 250
+# So many rows are deleted in some ten milliseconds.
+_TRIM = 5_000
 _CONFLICTS = (asyncpg.UniqueViolationError, asyncpg.TransactionRollbackError, asyncpg.LockNotAvailableError)
 
 
 class DetectionLedger:
-    """``domain.detection.AlertLedger`` on PostgreSQL."""
+    """``domain.detection.AlertLedger`` on PostgreSQL; of each alert the first ``most_members`` are kept."""
 
-    def __init__(self, connection: RunnerConnection) -> None:
+    def __init__(self, connection: RunnerConnection, most_members: int = MOST_MEMBERS) -> None:
         self._connection = connection
+        self._most_members = most_members
 
     async def tracked(self) -> list[KeptAlert]:
         """Read all alerts that stand for components which are there, or that somebody should still look after; created ones only once found."""
         async with self._connection.transaction(isolation="repeatable_read", readonly=True):
-            found = [_alert(row) async for row in self._connection.cursor(_TRACKED, prefetch=_LOT)]
+            found = [self._alert(row) async for row in self._connection.cursor(_TRACKED, prefetch=_LOT)]
             return await self._with_members(found, _TRACKED_MEMBERS)
 
     @asynccontextmanager
@@ -68,27 +74,35 @@ class DetectionLedger:
         except _CONFLICTS as error:
             raise LedgerConflictError(type(error).__name__) from error
 
+    async def trim(self) -> bool:
+        """Take away some of the members that are more than are kept; returns whether there may be others. O(5,000)."""
+        return bool(await self._connection.fetchval(_TRIM_MEMBERS, self._most_members, _TRIM))
+
     async def ping(self) -> None:
         """Have the connection answer, or fail."""
         await self._connection.execute(_PING)
 
     async def lock(self, alerts: Sequence[KeptAlert]) -> list[KeptAlert]:
         """Return those that still exist, as they are now, but with the members that they come with."""
-        members = {alert.id: alert.members for alert in alerts}
-        return [replace(alert, members=members[alert.id]) for alert in await self._locked(list(members))]
+        known = {alert.id: alert for alert in alerts}
+        return [
+            replace(alert, members=known[alert.id].members, unlisted=known[alert.id].unlisted)
+            for alert in await self._locked(list(known))
+        ]
 
     async def candidates(
-        self, cycles: Sequence[CyclePath], memberships: Sequence[Members]
+        self, cycles: Sequence[CyclePath], memberships: Sequence[Membership]
     ) -> list[KeptAlert]:
-        """Return the alerts of these cycles, and alerts that were resolved without anybody's doing and had exactly these members."""
+        """Return the alerts of these cycles, and alerts that were resolved without anybody's doing and had just this membership."""
         found: set[UUID] = set()
         for lot in _lots(cycles):
             found.update(row["id"] for row in await self._connection.fetch(_OF_CYCLES, list(map(_json, lot))))
         for some in _lots(memberships):
             columns = (
-                [len(members) for members in some],
-                [members[0] for members in some],
+                [membership.size for membership in some],
+                [membership.names[0] for membership in some],
                 await _digests(some),
+                self._most_members,
             )
             found.update(row["id"] for row in await self._connection.fetch(_OF_MEMBERS, *columns))
         return await self._with_members(await self._locked(sorted(found)), _MEMBERS, sorted(found))
@@ -99,7 +113,7 @@ class DetectionLedger:
             await self._connection.execute(statement, *columns)
 
     async def _locked(self, keys: Sequence[UUID]) -> list[KeptAlert]:
-        return [_alert(row) for lot in _lots(keys) for row in await self._connection.fetch(_LOCK, lot)]
+        return [self._alert(row) for lot in _lots(keys) for row in await self._connection.fetch(_LOCK, lot)]
 
     async def _with_members(
         self, alerts: list[KeptAlert], statement: str, *arguments: Any
@@ -107,11 +121,16 @@ class DetectionLedger:
         if not alerts:
             return alerts
         members: dict[UUID, list[str]] = {alert.id: [] for alert in alerts}
+        arguments = (self._most_members, *arguments)
         async for alert_id, name in self._connection.cursor(statement, *arguments, prefetch=_LOT):
             # One that somebody has just deleted is not among them.
             if alert_id in members:
                 members[alert_id].append(name)
         return [replace(alert, members=tuple(members[alert.id])) for alert in alerts]
+
+    def _alert(self, row: asyncpg.Record) -> KeptAlert:
+        path, unlisted = tuple(json.loads(row["cycle_path"])), max(0, row["size"] - self._most_members)
+        return KeptAlert(**(dict(row) | {"cycle_path": path, "unlisted": unlisted}))
 
 
 def _statements(changes: Sequence[AlertChange]) -> list[tuple[str, list[list[Any]]]]:
@@ -124,6 +143,7 @@ def _statements(changes: Sequence[AlertChange]) -> list[tuple[str, list[list[Any
         (_UPDATE, updated),
         (_OPEN, opened),
         (_DROP_MEMBERS, _pairs(changes, gone=True)),
+        (_KEEP_MEMBERS, _shrunk(changes)),
         (_ADD_MEMBERS, _pairs(changes, gone=False)),
         (_EVENTS, _events(changes)),
     )
@@ -132,10 +152,6 @@ def _statements(changes: Sequence[AlertChange]) -> list[tuple[str, list[list[Any
         for statement, rows in rows_of
         for lot in _lots(rows)
     ]
-
-
-def _alert(row: asyncpg.Record) -> KeptAlert:
-    return KeptAlert(**(dict(row) | {"cycle_path": tuple(json.loads(row["cycle_path"]))}))
 
 
 def _row(alert: KeptAlert) -> tuple[Any, ...]:
@@ -185,6 +201,13 @@ def _pairs(changes: Sequence[AlertChange], *, gone: bool) -> Iterator[tuple[UUID
             yield change.after.id, name
 
 
+def _shrunk(changes: Sequence[AlertChange]) -> Iterator[tuple[UUID, str]]:
+    """List all members of alerts whose members were too many before: former versions may have written others."""
+    for change in changes:
+        if change.before is not None and change.before.unlisted and not change.after.unlisted:
+            yield change.after.id, _json(change.after.members)
+
+
 def _events(changes: Sequence[AlertChange]) -> Iterator[tuple[Any, ...]]:
     for change in changes:
         after = change.after
@@ -197,11 +220,11 @@ def _json(path: CyclePath) -> str:
     return json.dumps(path)
 
 
-async def _digests(memberships: Sequence[Members]) -> list[bytes]:
+async def _digests(memberships: Sequence[Membership]) -> list[bytes]:
     turns, digests = Turns(), list[bytes]()
-    for members in memberships:
+    for membership in memberships:
         digest = sha256()
-        for name in members:
+        for name in membership.names:
             digest.update(sha256(name.encode()).digest())
             await turns.next()
         digests.append(digest.digest())

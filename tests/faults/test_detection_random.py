@@ -6,10 +6,12 @@ from contextlib import AsyncExitStack
 from itertools import count
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
+from server.domain.alerts import MOST_MEMBERS
 from tests.support.cycle_model import Edge
 from tests.support.cycle_world import BY_DESIGN, CycleWorld
 from tests.support.postgres import DatabaseServer
@@ -24,6 +26,7 @@ class Detected(RuleBasedStateMachine):
 
     server: DatabaseServer
     template: str
+    most_members: int
 
     def __init__(self) -> None:
         super().__init__()
@@ -34,7 +37,7 @@ class Detected(RuleBasedStateMachine):
 
     async def _open(self) -> CycleWorld:
         url = await self.stack.enter_async_context(self.server.new_database(self.template))
-        world = await CycleWorld.opened(url, self.stack)
+        world = await CycleWorld.opened(url, self.stack, self.most_members)
         await world.add_services(*FIRST)
         return world
 
@@ -134,14 +137,16 @@ class Detected(RuleBasedStateMachine):
             assert {alert.id for alert in self.world.present()} == before
 
 
+@pytest.mark.parametrize(("most_members", "stories"), [(MOST_MEMBERS, 12), (3, 6)])
 def test_alerts_are_the_cyclic_components_whatever_happens(
-    postgres: DatabaseServer, migrated_template: str
+    postgres: DatabaseServer, migrated_template: str, most_members: int, stories: int
 ) -> None:
     Detected.server, Detected.template = postgres, migrated_template
+    Detected.most_members = most_members
     run_state_machine_as_test(
         Detected,
         settings=settings(
-            max_examples=12,
+            max_examples=stories,
             stateful_step_count=20,
             suppress_health_check=list(HealthCheck),
         ),

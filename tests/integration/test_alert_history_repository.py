@@ -7,10 +7,10 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from server.domain.alerts import Alert, AlertEvent, AlertFilter, EventKey
+from server.domain.alerts import MOST_MEMBERS, Alert, AlertEvent, AlertFilter, EventKey
 from server.domain.errors import AlertNotFoundError, AlertResolvedError
 from server.store import alerts
-from server.store.alerts import MOST_MEMBERS, AlertRepository
+from server.store.alerts import AlertRepository
 from server.store.database import Database
 from tests.support.pages import every_row
 

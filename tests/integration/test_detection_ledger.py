@@ -7,7 +7,14 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from server.domain.detection import AlertChange, EventDraft, EventKind, KeptAlert, LedgerConflictError
+from server.domain.detection import (
+    AlertChange,
+    EventDraft,
+    EventKind,
+    KeptAlert,
+    LedgerConflictError,
+    Membership,
+)
 from server.store.detection_ledger import DetectionLedger
 from tests.support.detecting import stored_alerts, stored_events
 from tests.support.plain_sql import connected
@@ -117,7 +124,7 @@ async def test_an_alert_of_exactly_these_members_is_found_when_it_is_over(
     )
     await write(ledger, *map(opened, (over, present, larger)))
     async with ledger.round() as round_:
-        found = await round_.candidates([], [over.members, ("x", "y")])
+        found = await round_.candidates([], [over.membership, Membership(2, ("x", "y"))])
     assert undated(found) == [over]
     assert len(await stored_alerts(connection)) == 3
 
@@ -131,3 +138,46 @@ async def test_what_somebody_decided_goes_over_to_another_alert(
     (tracked,) = await write(ledger, moved(before, after, "found"))
     assert undated([tracked]) == [after]
     assert [event.kind for event in await stored_events(connection)] == ["opened", "found"]
+
+
+async def test_only_the_first_members_are_read_and_the_others_taken_away(
+    ledger: DetectionLedger, database_url: str, connection: asyncpg.Connection
+) -> None:
+    large, small = alert(*"abcdefgh"), alert("x", "y")
+    await write(ledger, opened(large), opened(small))
+    async with connected(database_url) as other:
+        short = DetectionLedger(other, most_members=3)
+        seen = {each.id: each for each in await short.tracked()}
+        assert (seen[large.id].members, seen[large.id].unlisted) == (("a", "b", "c"), 5)
+        assert seen[large.id].membership == Membership(8, ("a", "b", "c"))
+        assert undated([seen[small.id]]) == [small]
+        while await short.trim():
+            pass
+    members = {each.id: each.members for each in await stored_alerts(connection)}
+    assert members == {large.id: ("a", "b", "c"), small.id: ("x", "y")}
+
+
+async def test_members_that_were_not_listed_go_when_the_component_has_few(
+    ledger: DetectionLedger, database_url: str, connection: asyncpg.Connection
+) -> None:
+    large = alert(*"abcdefgh")
+    await write(ledger, opened(large))
+    async with connected(database_url) as other:
+        short = DetectionLedger(other, most_members=3)
+        (before,) = await short.tracked()
+        after = replace(before, members=("c", "z"), size=2, unlisted=0)
+        assert await write(short, moved(before, after, "shrunk")) == [after]
+    assert [each.members for each in await stored_alerts(connection)] == [("c", "z")]
+
+
+async def test_an_alert_of_as_many_members_of_which_the_first_are_the_same_is_found_when_it_is_over(
+    ledger: DetectionLedger, database_url: str
+) -> None:
+    over = replace(alert(*"abcdefgh"), status="resolved", resolution_notes="gone", is_present=False)
+    await write(ledger, opened(over))
+    async with connected(database_url) as other:
+        short = DetectionLedger(other, most_members=3)
+        async with short.round() as round_:
+            wanted = [Membership(8, ("a", "b", "c")), Membership(7, ("a", "b", "c"))]
+            (found,) = await round_.candidates([], wanted)
+            assert (found.id, found.membership) == (over.id, wanted[0])

@@ -40,9 +40,15 @@ class CycleWorld:
     """The database, its replicas, the model, and what was seen after the step before."""
 
     def __init__(
-        self, url: str, stack: AsyncExitStack, connection: asyncpg.Connection, people: AlertRepository
+        self,
+        url: str,
+        stack: AsyncExitStack,
+        connection: asyncpg.Connection,
+        people: AlertRepository,
+        most_members: int,
     ) -> None:
         self.url = url
+        self.most_members = most_members
         self.plain = Plain()
         self.people = people
         self.connection = connection
@@ -53,12 +59,12 @@ class CycleWorld:
         self._graph = self.plain.digraph()
 
     @classmethod
-    async def opened(cls, url: str, stack: AsyncExitStack) -> "CycleWorld":
-        """Connect, and let two replicas begin."""
+    async def opened(cls, url: str, stack: AsyncExitStack, most_members: int) -> "CycleWorld":
+        """Connect, and let two replicas begin that list so many members of a component."""
         connection = await asyncpg.connect(url)
         stack.push_async_callback(connection.close)
         people = AlertRepository(await stack.enter_async_context(await Database.open(url)))
-        world = cls(url, stack, connection, people)
+        world = cls(url, stack, connection, people, most_members)
         stack.push_async_callback(world.close)
         await world.join()
         await world.join()
@@ -72,7 +78,8 @@ class CycleWorld:
     async def join(self) -> None:
         """Let a replica begin."""
         stack = AsyncExitStack()
-        self.keepers.append((await stack.enter_async_context(detecting(self.url, SETTINGS)), stack))
+        joined = detecting(self.url, SETTINGS, most_members=self.most_members)
+        self.keepers.append((await stack.enter_async_context(joined), stack))
 
     async def replace_writer(self) -> None:
         """Stop the replica that keeps the alerts, and let another begin."""
@@ -157,7 +164,10 @@ class CycleWorld:
         events = await stored_events(self.connection)
         self._check_alerts(alerts, graph)
         if calm:
-            self._check_calm(alerts, events[len(self._events) :], graph, set(renamed))
+            news = events[len(self._events) :]
+            self._check_calm(alerts, news, graph, set(renamed))
+            if not renamed:
+                self._check_lives_on(alerts, news, graph)
         self._alerts, self._events, self._graph = alerts, events, graph
 
     async def remember(self) -> None:
@@ -175,17 +185,19 @@ class CycleWorld:
 
     def _check_alerts(self, alerts: dict[UUID, StoredAlert], graph: "nx.DiGraph[str]") -> None:
         present = [alert for alert in alerts.values() if alert.is_present]
-        assert sorted(alert.members for alert in present) == sorted(cyclic_components(graph))
+        whole = self._components(graph)
+        assert sorted((alert.size, alert.members) for alert in present) == sorted(whole)
         for alert in alerts.values():
             assert alert.detected
-            assert alert.size == len(alert.members)
+            assert len(alert.members) == min(alert.size, self.most_members)
             assert alert.is_present or alert.status == "resolved"
             # Who resolved it says so; else it is live.
             assert not alert.is_present or (alert.status == "resolved") == (
                 alert.resolution_notes == BY_DESIGN
             )
         for alert in present:
-            assert is_shortest(graph, alert.cycle_path, alert.members), (alert, sorted(graph.edges))
+            members = whole[alert.size, alert.members]
+            assert is_shortest(graph, alert.cycle_path, members), (alert, sorted(graph.edges))
             assert alert.cycle_path[0] == min(alert.cycle_path)
 
     def _check_calm(
@@ -197,22 +209,51 @@ class CycleWorld:
     ) -> None:
         by_detection = [event for event in news if event.actor == "detection"]
         stirred = {event.alert_id for event in by_detection}
-        standing = {alert.members: alert for alert in alerts.values() if alert.is_present}
+        standing, whole = self._standing(alerts, graph), self._components(self._graph)
         for before in self.present():
-            here = standing.get(before.members)
-            if renamed & set(before.members):
+            members = whole[before.size, before.members]
+            here = standing.get(members)
+            if renamed & set(members):
                 continue
             if here is not None:
                 # The component is as it was: so is what people think of it, and the alert unless there is a shorter cycle.
                 assert _decision(here) == _decision(before)
-                if is_shortest(graph, before.cycle_path, before.members):
+                if is_shortest(graph, before.cycle_path, members):
                     assert here == before
                     assert before.id not in stirred
             elif before.status == "resolved":
-                grown = [alert for alert in standing.values() if set(before.members) < set(alert.members)]
+                grown = [alert for now, alert in standing.items() if set(members) < set(now)]
                 assert all(alert.status != "resolved" for alert in grown)
         if cyclic_components(graph) == cyclic_components(self._graph) and not renamed:
             assert {event.kind for event in by_detection} <= OTHER_WITNESS
+
+    def _check_lives_on(
+        self, alerts: dict[UUID, StoredAlert], news: list[StoredEvent], graph: "nx.DiGraph[str]"
+    ) -> None:
+        """Where there was one component and is one, its alert lives on, and says whether it has more members, or lost some."""
+        before, now = list(cyclic_components(self._graph)), list(self._standing(alerts, graph).items())
+        if len(before) != 1 or len(now) != 1:
+            return
+        (former,) = self.present()
+        ((members, alert),) = now
+        if len({*former.members, *former.cycle_path}.intersection(members)) < 2:
+            return
+        assert alert.id == former.id or (alerts[former.id].resolution_notes or "").startswith("goes on as")
+        kinds = {event.kind for event in news if event.alert_id == alert.id and event.actor == "detection"}
+        assert ("grown" in kinds) == bool(set(members) - set(before[0]))
+        assert ("shrunk" in kinds) == bool(set(before[0]) - set(members))
+
+    def _standing(
+        self, alerts: dict[UUID, StoredAlert], graph: "nx.DiGraph[str]"
+    ) -> dict[tuple[str, ...], StoredAlert]:
+        """The alerts that stand for components, by all of the members of these."""
+        whole = self._components(graph)
+        return {whole[alert.size, alert.members]: alert for alert in alerts.values() if alert.is_present}
+
+    def _components(self, graph: "nx.DiGraph[str]") -> dict[tuple[int, tuple[str, ...]], tuple[str, ...]]:
+        """The components by their sizes and the members that alerts list."""
+        found = cyclic_components(graph)
+        return {(len(members), members[: self.most_members]): members for members in found}
 
 
 def _decision(alert: StoredAlert) -> tuple[object, ...]:

@@ -13,6 +13,7 @@ import asyncpg
 
 from server.component_search import ComponentSearch
 from server.config import DetectionSettings, FeedSettings
+from server.domain.alerts import MOST_MEMBERS
 from server.domain.consistency import FullyConsistent
 from server.lifecycle.detection import Detection
 from server.replica import Replica
@@ -40,11 +41,14 @@ class Keeper:
 
 @asynccontextmanager
 async def detecting(
-    url: str, settings: DetectionSettings = QUICK, feed: FeedSettings = SETTINGS
+    url: str,
+    settings: DetectionSettings = QUICK,
+    feed: FeedSettings = SETTINGS,
+    most_members: int = MOST_MEMBERS,
 ) -> AsyncIterator[Keeper]:
-    """Run a replica that takes part in keeping the alerts."""
+    """Run a replica that takes part in keeping the alerts, each with at most so many members."""
     async with following(url, feed, cycle_confidence=settings.min_confidence) as replica:
-        detection = Detection(url, replica, settings, ComponentSearch())
+        detection = Detection(url, replica, settings, ComponentSearch(), most_members=most_members)
         running = asyncio.create_task(detection.run())
         try:
             yield Keeper(replica, detection)

@@ -136,3 +136,25 @@ def test_a_detector_that_keeps_failing_is_a_problem_until_it_is_level_or_somebod
     vitals.failed(LookupError("no such luck"))
     vitals.level("revision", 3)
     assert list(vitals.problems()) == []
+
+
+def test_alerts_that_are_being_compared_for_long_are_a_problem_until_they_are_level() -> None:
+    now = 100.0
+    vitals = DetectionVitals(clock=lambda: now)
+    vitals.behind()
+    now += 20
+    vitals.behind()
+    assert list(vitals.problems()) == []
+    now += 20
+    (problem,) = vitals.problems()
+    assert (
+        problem == "alerts have not been level with the graph for 40 s: they are still being compared with it"
+    )
+    vitals.level("revision", 3)
+    assert list(vitals.problems()) == []
+    now += 60
+    assert list(vitals.problems()) == []
+    vitals.behind()
+    vitals.forget()
+    now += 60
+    assert list(vitals.problems()) == []

@@ -72,7 +72,8 @@ CROSS JOIN LATERAL (
 ORDER BY a.detected_at DESC, a.id DESC;
 
 -- name: alerts_page_of_service
--- The same page, of the alerts of one service ($7): a member of the component, or on a cycle that detection does not keep.
+-- The same page, of the alerts of one service ($7): a member of the component, as far as these are kept, or on a cycle that detection does not keep, or on
+-- that of a component whose members are more than are kept.
 WITH concerned AS (
     SELECT e.alert_id AS id
     FROM public.circular_dependency_alert_members AS e
@@ -81,6 +82,12 @@ WITH concerned AS (
     SELECT a.id
     FROM public.circular_dependency_alerts AS a
     WHERE NOT a.detected
+        AND a.cycle_path @> jsonb_build_array($7::text)
+    UNION
+    SELECT a.id
+    FROM public.circular_dependency_alerts AS a
+    WHERE a.detected
+        AND a.size > $5
         AND a.cycle_path @> jsonb_build_array($7::text)
 ),
 listed AS (

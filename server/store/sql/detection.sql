@@ -20,15 +20,21 @@ WHERE detected
 ORDER BY id;
 
 -- name: detection_tracked_members
--- The members of those alerts, sorted.
+-- The first $1 members of each of those alerts, sorted.
 SELECT
-    member.alert_id,
+    alert.id,
     member.service_id
 FROM public.circular_dependency_alerts AS alert
-INNER JOIN public.circular_dependency_alert_members AS member ON member.alert_id = alert.id
+CROSS JOIN LATERAL (
+    SELECT one.service_id
+    FROM public.circular_dependency_alert_members AS one
+    WHERE one.alert_id = alert.id
+    ORDER BY one.service_id
+    LIMIT $1
+) AS member
 WHERE alert.detected
     AND (alert.is_present OR alert.status <> 'resolved')
-ORDER BY member.alert_id, member.service_id;
+ORDER BY alert.id, member.service_id;
 
 -- name: detection_lock
 -- Alerts by id, held until the end of the transaction.
@@ -48,13 +54,19 @@ ORDER BY id
 FOR NO KEY UPDATE;
 
 -- name: detection_members
--- The members of some alerts, sorted.
+-- The first $1 members of each of some alerts ($2), sorted.
 SELECT
-    alert_id,
-    service_id
-FROM public.circular_dependency_alert_members
-WHERE alert_id = ANY ($1::uuid[])
-ORDER BY alert_id, service_id;
+    alert.id,
+    member.service_id
+FROM unnest($2::uuid[]) AS alert (id)
+CROSS JOIN LATERAL (
+    SELECT one.service_id
+    FROM public.circular_dependency_alert_members AS one
+    WHERE one.alert_id = alert.id
+    ORDER BY one.service_id
+    LIMIT $1
+) AS member
+ORDER BY alert.id, member.service_id;
 
 -- name: detection_of_cycles
 -- The alerts of some cycles ($1, JSON each), whichever services they are written from.
@@ -64,7 +76,8 @@ INNER JOIN public.circular_dependency_alerts AS alert
     ON public.cycle_fingerprint(alert.cycle_path) = public.cycle_fingerprint(wanted.cycle_path::jsonb);
 
 -- name: detection_of_members
--- Alerts that are over and had exactly the members of some component: so many ($1), of which the first is $2, with a common digest ($3).
+-- Alerts that are over and had exactly the members of some component: so many ($1), of which the first is $2, with a common digest ($3)
+-- of the first $4 of them.
 -- Of several the one that was written last.
 SELECT DISTINCT ON (wanted.place) alert.id
 FROM unnest($1::integer[], $2::text[], $3::bytea[]) WITH ORDINALITY AS wanted (size, first_member, digest, place)
@@ -76,8 +89,13 @@ WHERE alert.detected
     AND alert.size = wanted.size
     AND wanted.digest = (
         SELECT sha256(string_agg(sha256(convert_to(other.service_id, 'UTF8')), ''::bytea ORDER BY other.service_id))
-        FROM public.circular_dependency_alert_members AS other
-        WHERE other.alert_id = alert.id
+        FROM (
+            SELECT one.service_id
+            FROM public.circular_dependency_alert_members AS one
+            WHERE one.alert_id = alert.id
+            ORDER BY one.service_id
+            LIMIT $4
+        ) AS other
     )
 ORDER BY wanted.place, alert.updated_at DESC, alert.id;
 
@@ -138,6 +156,40 @@ DELETE FROM public.circular_dependency_alert_members AS member
 USING unnest($1::uuid[], $2::text[]) AS left_out (alert_id, service_id)
 WHERE member.alert_id = left_out.alert_id
     AND member.service_id = left_out.service_id;
+
+-- name: detection_keep_members
+-- Take all members from alerts ($1) but these (JSON arrays of names, $2).
+DELETE FROM public.circular_dependency_alert_members AS member
+USING unnest($1::uuid[], $2::text[]) AS kept (alert_id, names)
+WHERE member.alert_id = kept.alert_id
+    AND member.service_id <> ALL (ARRAY(SELECT jsonb_array_elements_text(kept.names::jsonb)));
+
+-- name: detection_trim_members
+-- Take members beyond the first $1 from alerts of components that have more, at most $2 of them; returns whether there was any.
+WITH surplus AS (
+    SELECT
+        alert.id,
+        member.service_id
+    FROM public.circular_dependency_alerts AS alert
+    CROSS JOIN LATERAL (
+        SELECT one.service_id
+        FROM public.circular_dependency_alert_members AS one
+        WHERE one.alert_id = alert.id
+        ORDER BY one.service_id
+        OFFSET $1::integer
+        LIMIT $2::integer
+    ) AS member
+    WHERE alert.size > $1::integer
+    LIMIT $2::integer
+),
+trimmed AS (
+    DELETE FROM public.circular_dependency_alert_members AS member
+    USING surplus
+    WHERE member.alert_id = surplus.id
+        AND member.service_id = surplus.service_id
+    RETURNING 1
+)
+SELECT count(*) > 0 FROM trimmed;
 
 -- name: detection_add_members
 -- Give members ($2) to alerts ($1).

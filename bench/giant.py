@@ -1,0 +1,209 @@
+"""Alerts of a graph that is nearly one component: how soon they are level, and what each change of it costs."""
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import asyncpg
+import grpc
+
+from bench.figures import Figure, quantile
+from bench.server_process import ServerProcess, serving
+from bench.stage import Stage, connected, embedded_url
+from depgraph.v1 import graph_service_pb2 as pb
+from depgraph.v1.graph_service_pb2_grpc import GraphServiceStub
+from server.store.embedded import EmbeddedPostgres
+
+if TYPE_CHECKING:
+    from depgraph.v1.graph_service_pb2_grpc import GraphServiceAsyncStub
+
+PART = "giant"
+PER_SERVICE = 10
+LEVEL_BAR_SECONDS = 60
+CHANGES = 12
+PATIENCE_SECONDS = 1_800
+_AT_ONCE = 500_000
+_QUICK = {"shared_buffers": "1GB", "max_wal_size": "8GB"}
+_PROBE_SECONDS = 0.005
+_SERVICES = """
+INSERT INTO services (id, service_id)
+SELECT md5('s' || number)::uuid, 's' || number FROM generate_series(0, $1::integer - 1) AS number
+"""
+_DEPENDENCIES = """
+INSERT INTO service_dependencies (source_service_id, target_service_id, communication_mode)
+SELECT md5('s' || source)::uuid, md5('s' || target)::uuid, 'sync' FROM pairs
+"""
+_TRIGGERS = """
+SELECT tgrelid::regclass::text, quote_ident(tgname), CASE tgenabled WHEN 'A' THEN 'ENABLE ALWAYS' ELSE 'ENABLE' END
+FROM pg_trigger
+WHERE tgrelid IN ('services'::regclass, 'service_dependencies'::regclass) AND NOT tgisinternal
+"""
+_MEMBERS = "SELECT count(*) FROM circular_dependency_alert_members"
+_SEEN = "SELECT COALESCE(max(id), 0) FROM circular_dependency_alert_events"
+_LARGEST = "SELECT max(size) FROM circular_dependency_alerts"
+_NEW = "INSERT INTO services (service_id) VALUES ('new'), ('one'), ('other')"
+_CALL = """
+INSERT INTO service_dependencies (source_service_id, target_service_id, communication_mode)
+SELECT source.id, target.id, 'sync' FROM services AS source, services AS target
+WHERE source.service_id = $1 AND target.service_id = $2
+"""
+_CUT = """
+DELETE FROM service_dependencies
+WHERE source_service_id = (SELECT id FROM services WHERE service_id = $1)
+    AND target_service_id = (SELECT id FROM services WHERE service_id = $2)
+"""
+
+
+def measure(stage: Stage) -> Iterator[Figure]:
+    """A server on such a graph: from serving to alerts level, then changes one by one."""
+    folder = stage.folder / PART
+    with serving(folder):
+        # It makes the tables.
+        pass
+    asyncio.run(_fill(folder, stage.giant_services))
+    with serving(folder) as server:
+        yield from asyncio.run(_measured(server, embedded_url(folder), stage.giant_services))
+    with serving(folder) as server:
+        yield from asyncio.run(_level_again(server, embedded_url(folder)))
+
+
+async def _fill(folder: Path, services: int) -> None:
+    async with (
+        EmbeddedPostgres(folder, durable=False, settings=_QUICK) as database,
+        connected(database.url) as connection,
+    ):
+        # Nobody follows this database yet: five million rows of its change log would only have to be pruned. Ends of dependencies are there.
+        await connection.execute("SET session_replication_role = replica")
+        triggers = await connection.fetch(_TRIGGERS)
+        for table, name, _ in triggers:
+            await connection.execute(f"ALTER TABLE {table} DISABLE TRIGGER {name}")
+        await connection.execute("CREATE TEMPORARY TABLE pairs (source integer, target integer)")
+        await connection.execute(_SERVICES, services, timeout=PATIENCE_SECONDS)
+        pairs = list(_pairs(services))
+        for first in range(0, len(pairs), _AT_ONCE):
+            await connection.execute("TRUNCATE pairs")
+            await connection.copy_records_to_table("pairs", records=pairs[first : first + _AT_ONCE])
+            await connection.execute(_DEPENDENCIES, timeout=PATIENCE_SECONDS)
+        for table, name, enabled in triggers:
+            await connection.execute(f"ALTER TABLE {table} {enabled} TRIGGER {name}")
+        await connection.execute("ANALYZE services, service_dependencies", timeout=PATIENCE_SECONDS)
+
+
+def _pairs(services: int) -> Iterator[tuple[int, int]]:
+    """Distinct edges, sources uniform, targets with hubs, as of ``random_edges``; of less memory."""
+    chooser, seen = random.Random(1), set[int]()
+    while len(seen) < PER_SERVICE * services:
+        source, target = chooser.randrange(services), int(services * chooser.random() ** 2)
+        key = source * services + target
+        if source != target and key not in seen:
+            seen.add(key)
+            yield source, target
+
+
+async def _measured(server: ServerProcess, url: str, services: int) -> list[Figure]:
+    shape = f"{services:,} services, {PER_SERVICE * services:,} dependencies"
+    began, used = time.perf_counter(), server.cpu_seconds()
+    figures = [Figure(PART, f"{shape}: start of the server", server.start_seconds, "s")]
+    async with _probed(server.address) as (stub, waits), connected(url) as connection:
+        await _until(lambda: _is_level(stub))
+        figures += [
+            Figure(
+                PART, "serving to alerts level", time.perf_counter() - began, "s", at_most=LEVEL_BAR_SECONDS
+            ),
+            Figure(PART, "  processor time", server.cpu_seconds() - used, "s"),
+            Figure(PART, "  longest answer of GetStatus meanwhile", max(waits) * 1e3, "ms"),
+            Figure(PART, "largest component", await connection.fetchval(_LARGEST), "services"),
+            Figure(PART, "rows of members", await connection.fetchval(_MEMBERS), "rows"),
+        ]
+        await connection.execute(_NEW)
+        await _until(lambda: _is_level(stub))
+        await connection.execute(_CALL, "s0", "new")
+        await connection.execute(_CALL, "one", "other")
+        await _until(lambda: _is_level(stub))
+        for what, source, target in (
+            ("a service joins or leaves it", "new", "s0"),
+            ("a cycle of two made or broken beside it", "other", "one"),
+        ):
+            waits.clear()
+            figures += await _changes(server, connection, what, (source, target))
+            figures.append(Figure(PART, "  longest answer of GetStatus", max(waits) * 1e3, "ms"))
+        await _until(lambda: _is_level(stub))
+        figures.append(Figure(PART, "resident, at most", _peak_mib(server.pid), "MiB"))
+    return figures
+
+
+async def _changes(
+    server: ServerProcess, connection: asyncpg.Connection, what: str, edge: tuple[str, str]
+) -> list[Figure]:
+    used, taken = server.cpu_seconds(), list[float]()
+    for number in range(CHANGES):
+        before = await connection.fetchval(_SEEN)
+        await connection.execute(_CUT if number % 2 else _CALL, *edge)
+        committed = time.perf_counter()
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while await connection.fetchval(_SEEN) == before:  # noqa: ASYNC110 - an event of the server
+                await asyncio.sleep(0.001)
+        taken.append(time.perf_counter() - committed)
+    return [
+        Figure(PART, f"{what}: commit to alert, p50", quantile(taken, 0.5) * 1e3, "ms", calls=len(taken)),
+        Figure(PART, "  the same, longest", max(taken) * 1e3, "ms", calls=len(taken)),
+        Figure(PART, "  processor time a change", (server.cpu_seconds() - used) / CHANGES * 1e3, "ms"),
+    ]
+
+
+async def _level_again(server: ServerProcess, url: str) -> list[Figure]:
+    began, used = time.perf_counter(), server.cpu_seconds()
+    async with _probed(server.address) as (stub, _), connected(url) as connection:
+        before = await connection.fetchval(_SEEN)
+        await _until(lambda: _is_level(stub))
+        return [
+            Figure(
+                PART, "another process takes over: serving to alerts level", time.perf_counter() - began, "s"
+            ),
+            Figure(PART, "  processor time", server.cpu_seconds() - used, "s"),
+            Figure(PART, "  events written", await connection.fetchval(_SEEN) - before, "rows", at_most=0),
+        ]
+
+
+async def _is_level(stub: "GraphServiceAsyncStub") -> bool:
+    status = await stub.GetStatus(pb.GetStatusRequest())
+    return bool(status.detection.revision) and status.detection.revision == status.freshness.revision
+
+
+async def _until(condition: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not await condition():  # noqa: ASYNC110 - it is another process
+            await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def _probed(address: str) -> AsyncIterator[tuple["GraphServiceAsyncStub", list[float]]]:
+    """Call the server, and meanwhile another connection that asks all the time how long an answer takes."""
+    waits: list[float] = []
+
+    async def probe(stub: "GraphServiceAsyncStub") -> None:
+        while True:
+            asked = time.perf_counter()
+            await stub.GetStatus(pb.GetStatusRequest())
+            waits.append(time.perf_counter() - asked)
+            await asyncio.sleep(_PROBE_SECONDS)
+
+    async with grpc.aio.insecure_channel(address) as channel:
+        stub = GraphServiceStub(channel)
+        probing = asyncio.create_task(probe(stub))
+        try:
+            yield stub, waits
+        finally:
+            probing.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await probing
+
+
+def _peak_mib(pid: int) -> float:
+    line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if "VmHWM" in line)
+    return int(line.split()[1]) / 1024
