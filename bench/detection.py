@@ -154,7 +154,7 @@ class _Ledger:
     async def round(self) -> AsyncIterator["_Ledger"]:
         yield self
 
-    async def ping(self) -> None:
+    async def are_level(self) -> None:
         """Be there."""
 
     async def trim(self) -> bool:

@@ -78,8 +78,8 @@ def _component(graph: DependencyGraph, round_trip: Call) -> Iterator[Figure]:
 
     def handle(number: int) -> bytes:
         request = pb.GetComponentRequest.FromString(asked[number % len(asked)])
-        service_id, _ = component_question(request)
-        return component_answer(graph, service_id, freshness_message(FRESHNESS))
+        found = components(graph).of(component_question(request).service_id)
+        return component_answer(found, freshness_message(FRESHNESS), LIMIT)
 
     handled, empty = take_turns(handle, round_trip, pairs=CALLS)
     yield ratio("component", "GetComponent: bytes to bytes / empty round trip", handled, empty, at_most=0.05)

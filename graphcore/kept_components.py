@@ -16,6 +16,9 @@ from graphcore.topology import Topology
 AT_ONCE_COMPILED, AT_ONCE_PLAIN = 50_000, 5_000
 """Services and dependencies of a graph that can be searched between two requests: one to two milliseconds compiled, some thirty as plain Python."""
 
+NAMED_AT_ONCE = 5_000
+"""Names that are looked up and sorted between two requests: two milliseconds."""
+
 
 class KeptComponents:
     """
@@ -86,6 +89,16 @@ class KeptComponents:
         """Look up the component a node is in. O(1), O(its members log of these) when it has changed."""
         self._finish()
         return self._of_label(self._index.label(node))
+
+    def is_named(self, node: int) -> bool:
+        """Whether the component a node is in has its members by name, or is small; components must be known. O(1)."""
+        label = self._index.label(node)
+        return label in self._by_label or self._index.size(label) <= NAMED_AT_ONCE
+
+    @property
+    def is_listed(self) -> bool:
+        """Whether components of two or more can be listed at once: their members have been named, or the graph is small."""
+        return self._cycles is not None or self._digraph.num_nodes() <= NAMED_AT_ONCE
 
     def largest_first(self, min_size: int) -> list[Component]:
         """List the components of at least ``min_size`` members, largest first, then by first member; see ``Components``."""

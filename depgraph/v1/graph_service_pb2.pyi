@@ -688,7 +688,9 @@ class ListComponentsResponse(_message.Message):
     """total_count of components of min_size or more, all pages together."""
     @_builtins.property
     def components(self) -> _containers.RepeatedCompositeFieldContainer[Global___Component]:
-        """components, largest first; of equal size, by smallest member."""
+        """components, largest first; of equal size, by smallest member. One whose members would not fit one answer lists the first 1,000:
+        GetComponent pages through all of them.
+        """
 
     @_builtins.property
     def freshness(self) -> _types_pb2.Freshness:
@@ -718,8 +720,18 @@ class GetComponentRequest(_message.Message):
 
     SERVICE_ID_FIELD_NUMBER: _builtins.int
     CONSISTENCY_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
     """service_id is the business name. Required."""
+    page_size: _builtins.int
+    """page_size is the most members to return, 0–100,000; 0 = all, which is RESOURCE_EXHAUSTED (RESPONSE_TOO_LARGE) where they do not
+    fit one answer. A page may hold fewer and still not be the last.
+    """
+    page_token: _builtins.str
+    """page_token of the page before; empty = the first. service_id must be that of the call that gave it. Pages may come from
+    different snapshots: each names its own.
+    """
     @_builtins.property
     def consistency(self) -> _types_pb2.Consistency:
         """consistency of the answer. Default minimize_latency."""
@@ -729,10 +741,12 @@ class GetComponentRequest(_message.Message):
         *,
         service_id: _builtins.str = ...,
         consistency: _types_pb2.Consistency | None = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "service_id", b"service_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "page_size", b"page_size", "page_token", b"page_token", "service_id", b"service_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -746,9 +760,12 @@ class GetComponentResponse(_message.Message):
 
     COMPONENT_FIELD_NUMBER: _builtins.int
     FRESHNESS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """next_page_token for the next members; empty = these were the last."""
     @_builtins.property
     def component(self) -> Global___Component:
-        """component that the service is in; alone in it when it is on no cycle."""
+        """component that the service is in; alone in it when it is on no cycle. Its members are those of the page, its size counts all."""
 
     @_builtins.property
     def freshness(self) -> _types_pb2.Freshness:
@@ -759,10 +776,11 @@ class GetComponentResponse(_message.Message):
         *,
         component: Global___Component | None = ...,
         freshness: _types_pb2.Freshness | None = ...,
+        next_page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["component", b"component", "freshness", b"freshness"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["component", b"component", "freshness", b"freshness"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["component", b"component", "freshness", b"freshness", "next_page_token", b"next_page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 _TRIES = 4
-# A connection that nobody uses may be dead for long without anybody noticing.
-_PING_EVERY_SECONDS = 5.0
+# Whoever waits for the lock looks whether this is said. It shows a dead connection, too, which could go unnoticed for long.
+_SAY_SO_EVERY_SECONDS = 5.0
 _JITTER = (0.75, 1.25)
 _CONFLICT_PAUSE_SECONDS = 0.1
 # Between two takings of members that a former version wrote in excess.
@@ -97,9 +97,10 @@ class Detector:
             self._vitals.forget()
 
     async def _follow(self, ledger: AlertLedger, until: float) -> None:
-        pinged = time.monotonic()
+        await ledger.are_level()
+        said = time.monotonic()
         while (left := until - time.monotonic()) > 0:
-            longest = _TRIM_PAUSE_SECONDS if self._trims else _PING_EVERY_SECONDS
+            longest = _TRIM_PAUSE_SECONDS if self._trims else _SAY_SO_EVERY_SECONDS
             moved = await self._moves.wait(timedelta(seconds=min(left, longest)))
             if moved:
                 self._vitals.behind()
@@ -108,9 +109,9 @@ class Detector:
                     return
             if self._trims:
                 self._trims = await ledger.trim()
-            if time.monotonic() - pinged >= _PING_EVERY_SECONDS:
-                await ledger.ping()
-                pinged = time.monotonic()
+            if time.monotonic() - said >= _SAY_SO_EVERY_SECONDS:
+                await ledger.are_level()
+                said = time.monotonic()
 
     async def _reconcile(self, ledger: AlertLedger) -> None:
         """Compare everything, and repair what differs."""

@@ -115,8 +115,8 @@ class AlertLedger(Protocol):
     async def trim(self) -> bool:
         """Take away some of the members that are more than are kept, as former versions wrote them; returns whether there may be others."""
 
-    async def ping(self) -> None:
-        """Have the connection answer, or fail."""
+    async def are_level(self) -> None:
+        """Say that the alerts are level with the graph, for processes that only wait; has the connection answer, or fail."""
 
 
 class DetectionRole(enum.Enum):

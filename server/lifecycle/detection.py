@@ -11,7 +11,7 @@ from server.domain.alerts import MOST_MEMBERS
 from server.domain.detection import DetectionRole, DetectionStatus
 from server.replica import Replica
 from server.store.detection_ledger import DetectionLedger
-from server.store.single_runner import DETECTION_KEY, RunnerConnection, SingleRunner
+from server.store.single_runner import DETECTION, DETECTION_KEY, RunnerConnection, SingleRunner
 
 
 class Detection:
@@ -29,7 +29,7 @@ class Detection:
         self._enabled = settings.enabled
         self._runner = SingleRunner(
             url,
-            "detection",
+            DETECTION,
             DETECTION_KEY,
             poll_interval=settings.takeover_interval,
             undone="alerts were not compared with the graph",

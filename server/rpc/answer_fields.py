@@ -37,6 +37,7 @@ RESULT_ERROR = _tag(pb.BatchTraverseResult, "error")
 
 COMPONENT = _tag(pb.GetComponentResponse, "component")
 COMPONENT_FRESHNESS = _tag(pb.GetComponentResponse, "freshness")
+COMPONENT_TOKEN = _tag(pb.GetComponentResponse, "next_page_token")
 COMPONENT_MEMBER = _tag(pb.Component, "members")
 COMPONENT_SIZE = _tag(pb.Component, "size", _VARINT)
 COMPONENT_EDGE_COUNT = _tag(pb.Component, "edge_count", _VARINT)

@@ -1,9 +1,12 @@
 """Strongly connected components as records of answers, encoded once per change of a component, however often they are asked for."""
 
+from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import accumulate, islice
 
-from graphcore import Component, DependencyGraph, UnknownServiceError, components
-from server.domain.errors import ServiceNotFoundError
+from graphcore import Component
+from server.domain.alerts import MOST_MEMBERS
+from server.domain.errors import ResponseTooLargeError
 from server.rpc.answer_fields import (
     COMPONENT,
     COMPONENT_EDGE_COUNT,
@@ -11,21 +14,55 @@ from server.rpc.answer_fields import (
     COMPONENT_IS_CYCLE,
     COMPONENT_MEMBER,
     COMPONENT_SIZE,
+    COMPONENT_TOKEN,
     COMPONENTS_FRESHNESS,
     COMPONENTS_TOKEN,
     COMPONENTS_TOTAL,
 )
-from server.rpc.validate import shown
 from server.wire.fields import field, varint
 
+# A name of one character, its tag and its length.
+_LEAST_MEMBER_BYTES = 3
+# Room for counts, page token and freshness.
+_OVERHEAD_BYTES = 24 * 1024
 
-def component_answer(graph: DependencyGraph, service_id: str, freshness: bytes) -> bytes:
-    """Write a ``GetComponentResponse``; ``freshness`` is the message, ready-made. Raises ``ServiceNotFoundError``."""
-    try:
-        found = components(graph).of(service_id)
-    except UnknownServiceError:
-        raise ServiceNotFoundError(f"no service named {shown(service_id)}", service_id=service_id) from None
-    return component_record(found) + field(COMPONENT_FRESHNESS, freshness)
+
+def component_answer(component: Component, freshness: bytes, max_bytes: int) -> bytes:
+    """
+    Write a ``GetComponentResponse`` of all members; ``freshness`` is the message, ready-made.
+
+    Raises ``ResponseTooLargeError`` when it would take more than ``max_bytes``.
+    """
+    record = component_record(component) if _may_fit(component, max_bytes) else None
+    if record is None or len(record) + len(freshness) > max_bytes:
+        raise ResponseTooLargeError(
+            f"the {component.size:,} members take more than the response limit of {max_bytes:,} bytes: ask for them page by page "
+            "(page_size)",
+            limit_bytes=str(max_bytes),
+        )
+    return record + field(COMPONENT_FRESHNESS, freshness)
+
+
+def component_page(component: Component, size: int, after: str, max_bytes: int) -> tuple[bytes, str]:
+    """
+    Write at most ``size`` members that come after a name as a field of ``GetComponentResponse``, as far as they fit ``max_bytes``.
+
+    Returns the last name that is not the last of all; empty = there are no more. O(log members + size).
+    """
+    first = bisect_right(component.members, after) if after else 0
+    fields = [field(COMPONENT_MEMBER, name.encode()) for name in component.members[first : first + size]]
+    room = max_bytes - _OVERHEAD_BYTES
+    # One fits any answer.
+    fitting = max(1, sum(total <= room for total in accumulate(map(len, fields))))
+    last = first + fitting - 1
+    following = component.members[last] if last + 1 < component.size else ""
+    return _record(component, b"".join(islice(fields, fitting))), following
+
+
+def component_page_answer(record: bytes, token: str, freshness: bytes) -> bytes:
+    """Write a ``GetComponentResponse`` of a page of members."""
+    following = field(COMPONENT_TOKEN, token.encode()) if token else b""
+    return record + field(COMPONENT_FRESHNESS, freshness) + following
 
 
 def components_answer(records: Sequence[bytes], token: str, total: int, freshness: bytes) -> bytes:
@@ -45,20 +82,36 @@ def component_record(component: Component) -> bytes:
     memo = component.memo
     if isinstance(memo.whole, bytes):
         return memo.whole
+    memo.whole = record = _record(component, _members(component))
+    return record
+
+
+def listed_record(component: Component, max_bytes: int) -> bytes:
+    """Write it with its first ``MOST_MEMBERS`` members alone where all of them would not fit an answer."""
+    room = max_bytes - _OVERHEAD_BYTES
+    if _may_fit(component, room) and len(record := component_record(component)) <= room:
+        return record
+    return component_page(component, MOST_MEMBERS, "", max_bytes)[0]
+
+
+def _may_fit(component: Component, max_bytes: int) -> bool:
+    """Tell without encoding anything that it can't."""
+    return component.size * _LEAST_MEMBER_BYTES <= max_bytes
+
+
+def _record(component: Component, members: bytes) -> bytes:
     edge_count = component.edge_count
-    record = field(
+    return field(
         COMPONENT,
         b"".join(
             (
-                _members(component),
+                members,
                 COMPONENT_SIZE + varint(component.size),
                 COMPONENT_EDGE_COUNT + varint(edge_count) if edge_count else b"",
                 COMPONENT_IS_CYCLE if component.is_cycle else b"",
             )
         ),
     )
-    memo.whole = record
-    return record
 
 
 def _members(component: Component) -> bytes:

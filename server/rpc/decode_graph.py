@@ -11,10 +11,12 @@ from server.domain.revision import Revision
 from server.domain.services import NAME_MAX_LENGTH
 from server.rpc import enums
 from server.rpc.enums import EnumWords
+from server.rpc.paging import PageTokens
 from server.rpc.validate import Check
 
 DEFAULT_DEPTH = 3
 MAX_DEPTH = 10
+MAX_MEMBERS = 100_000
 
 _DIRECTIONS = {number: Direction(word) for number, word in enums.DIRECTION.word.items()}
 _IS_FULL = {number: word != "ids" for number, word in enums.TRAVERSAL_VIEW.word.items()} | {0: True}
@@ -103,16 +105,32 @@ def consistency(check: Check, wanted: types_pb2.Consistency) -> Consistency:
             return FullyConsistent()
 
 
-def component_question(request: graph_service_pb2.GetComponentRequest) -> tuple[str, Consistency]:
+class ComponentQuestion(NamedTuple):
+    """Whose component is asked for: at most ``page_size`` members (0 = all) that come after ``after`` by name."""
+
+    service_id: str
+    consistency: Consistency
+    page_size: int = 0
+    after: str = ""
+
+    @property
+    def tokens(self) -> PageTokens:
+        """What writes the tokens of its pages."""
+        return PageTokens("members", self.service_id)
+
+
+def component_question(request: graph_service_pb2.GetComponentRequest) -> ComponentQuestion:
     """Read whose component is asked for; raises ``InvalidInputError`` with everything that is wrong with it."""
     name = request.service_id
-    if _is_name(name) and not request.HasField("consistency"):
-        return name, FROM_MEMORY
+    if not (request.HasField("consistency") or request.page_size or request.page_token) and _is_name(name):
+        return ComponentQuestion(name, FROM_MEMORY)
     check = Check()
     check.text("service_id", name)
+    size = check.number("page_size", request.page_size, 0, MAX_MEMBERS, "0 = all")
+    after = PageTokens("members", name).name(check, request.page_token)
     wanted = consistency(check, request.consistency)
     check.done()
-    return name, wanted
+    return ComponentQuestion(name, wanted, size, after)
 
 
 def watched_since(request: graph_service_pb2.WatchRequest) -> Revision | None:

@@ -4,10 +4,11 @@ from bisect import bisect_right
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from typing import TypeAlias
 
 from depgraph.v1 import graph_service_pb2 as pb
-from graphcore import Component, DependencyGraph, adjacency, components
+from graphcore import Component, DependencyGraph, adjacency
 from server.component_search import ComponentSearch
 from server.config import Limits
 from server.domain.consistency import Consistency, MinimizeLatency
@@ -19,7 +20,14 @@ from server.rpc import encode, enums
 from server.rpc.adjacency_messages import adjacency_messages
 from server.rpc.answer_fields import freshness_message, traverse_freshness
 from server.rpc.batch_traverse import batch_traverse
-from server.rpc.component_answer import component_answer, component_record, components_answer
+from server.rpc.component_answer import (
+    component_answer,
+    component_page,
+    component_page_answer,
+    components_answer,
+    listed_record,
+)
+from server.rpc.component_reader import ComponentReader
 from server.rpc.context import Context, time_left
 from server.rpc.decode_graph import (
     FROM_MEMORY,
@@ -67,7 +75,7 @@ class GraphServicer:
         self._live = live
         self._watched = watched
         self._watch_parts = WatchParts(limits.max_part_bytes)
-        self._component_search = component_search
+        self._components = ComponentReader(live, component_search)
         self._detection = detection
         self._limits = limits
         self._max_response = limits.max_response_bytes
@@ -120,18 +128,24 @@ class GraphServicer:
         size, after = page_size(check, request.page_size), tokens.component(check, request.page_token)
         wanted = consistency(check, request.consistency)
         check.done()
-        listed = components(await self._searched(wanted, context)).largest_first(min_size)
-        page, following = fitted_page(
-            *_page_of(listed, size, after), component_record, _key_of, self._max_response
+        listed, freshness = await self._components.largest_first(
+            min_size, wanted, partial(time_left, context)
         )
+        record = partial(listed_record, max_bytes=self._max_response)
+        page, following = fitted_page(*_page_of(listed, size, after), record, _key_of, self._max_response)
         token = tokens.of_component(following)
-        return components_answer(page, token, len(listed), freshness_message(self._live.freshness()))
+        return components_answer(page, token, len(listed), freshness_message(freshness))
 
     async def GetComponent(self, request: pb.GetComponentRequest, context: Context) -> Answer:
-        """Tell which component a service is in."""
-        service_id, wanted = component_question(request)
-        graph = await self._searched(wanted, context)
-        return component_answer(graph, service_id, freshness_message(self._live.freshness()))
+        """Tell which component a service is in; its members all at once, or page by page."""
+        asked = component_question(request)
+        found, freshness = await self._components.of(
+            asked.service_id, asked.consistency, partial(time_left, context)
+        )
+        if not asked.page_size:
+            return component_answer(found, freshness_message(freshness), self._max_response)
+        record, last = component_page(found, asked.page_size, asked.after, self._max_response)
+        return component_page_answer(record, asked.tokens.of_name(last), freshness_message(freshness))
 
     # Writes by itself, since a write that nobody reads has to be interrupted from inside the watch.
     async def Watch(self, request: pb.WatchRequest, context: Context) -> None:
@@ -172,15 +186,6 @@ class GraphServicer:
         if isinstance(wanted, MinimizeLatency):
             return self._live.now()
         return await self._live.at(wanted, time_left(context))
-
-    async def _searched(self, wanted: Consistency, context: Context) -> DependencyGraph:
-        """Return the graph when its components are known, too."""
-        graph = await self._graph(wanted, context)
-        if graph.kept_components.is_ready:
-            return graph
-        await self._component_search.finish(graph.kept_components)
-        # It may have been swapped meanwhile.
-        return await self._graph(wanted, context)
 
 
 @contextmanager

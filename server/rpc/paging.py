@@ -71,6 +71,14 @@ class PageTokens:
         """Read such a token; None = from the start."""
         return self._read(check, token, ComponentKey)
 
+    def of_name(self, name: str) -> str:
+        """Write the token of a list of names in order; empty when there is no next page."""
+        return self._write(0, name) if name else ""
+
+    def name(self, check: Check, token: str) -> str:
+        """Read such a token; empty = from the start."""
+        return self._read(check, token, lambda _, name: name) or ""
+
     def of_event(self, key: EventKey | None) -> str:
         """Write the token of a history; empty when there is no next page."""
         return "" if key is None else self._write(key.id, "")

@@ -21,8 +21,9 @@ from server.domain.detection import (
     Membership,
     smallest_first,
 )
+from server.store.duties import DID
 from server.store.queries import query
-from server.store.single_runner import RunnerConnection
+from server.store.single_runner import DETECTION, RunnerConnection
 from server.turns import Turns
 
 T = TypeVar("T")
@@ -43,7 +44,6 @@ _KEEP_MEMBERS = query("detection_keep_members")
 _TRIM_MEMBERS = query("detection_trim_members")
 _ADD_MEMBERS = query("detection_add_members")
 _EVENTS = query("detection_events")
-_PING = query("database_ping")
 # Rows are read and arguments written on the event loop: so many take a millisecond.
 _LOT = 250
 # So many rows are deleted in some ten milliseconds.
@@ -78,9 +78,9 @@ class DetectionLedger:
         """Take away some of the members that are more than are kept; returns whether there may be others. O(5,000)."""
         return bool(await self._connection.fetchval(_TRIM_MEMBERS, self._most_members, _TRIM))
 
-    async def ping(self) -> None:
-        """Have the connection answer, or fail."""
-        await self._connection.execute(_PING)
+    async def are_level(self) -> None:
+        """Say that the alerts are level with the graph, for processes that only wait; has the connection answer, or fail."""
+        await self._connection.execute(DID, DETECTION)
 
     async def lock(self, alerts: Sequence[KeptAlert]) -> list[KeptAlert]:
         """Return those that still exist, as they are now, but with the members that they come with."""

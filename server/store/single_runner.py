@@ -23,6 +23,7 @@ log = structlog.get_logger(__name__)
 RunnerConnection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Work: TypeAlias = Callable[[RunnerConnection], Awaitable[None]]
 
+DETECTION = "detection"
 DETECTION_KEY, SWEEPER_KEY = 2, 3
 """The second halves of the locks' keys; 1 is the feed's, for pruning. Migrations have a key of 64 bits, which is another space."""
 

@@ -100,6 +100,37 @@ async def test_a_service_on_no_cycle_is_a_component_by_itself(stubs: Stubs) -> N
     assert (list(cycle.members), cycle.is_cycle) == (["a", "b"], True)
 
 
+@pytest.mark.parametrize("named_at_once", [5_000, 0], ids=["named at once", "named aside"])
+async def test_members_come_page_by_page(
+    stubs: Stubs, monkeypatch: pytest.MonkeyPatch, named_at_once: int
+) -> None:
+    monkeypatch.setattr("graphcore.kept_components.NAMED_AT_ONCE", named_at_once)
+    await stubs.write_edges("a>b", "b>c", "c>d", "d>e", "e>a", "e>f")
+    request = pb.GetComponentRequest(service_id="c", page_size=2, consistency=FRESH)
+    pages: list[str] = []
+    while not pages or request.page_token:
+        answer = await stubs.graph.GetComponent(request)
+        assert (answer.component.size, answer.component.edge_count) == (5, 5)
+        pages.append("".join(answer.component.members))
+        request.page_token = answer.next_page_token
+    assert pages == ["ab", "cd", "e"]
+    whole = await stubs.graph.GetComponent(pb.GetComponentRequest(service_id="c"))
+    assert ("".join(whole.component.members), whole.next_page_token) == ("abcde", "")
+    listed = await stubs.graph.ListComponents(pb.ListComponentsRequest())
+    assert ["".join(found.members) for found in listed.components] == ["abcde"]
+
+
+async def test_a_token_of_members_belongs_to_its_service(stubs: Stubs) -> None:
+    await stubs.write_edges("a>b", "b>c", "c>a")
+    request = pb.GetComponentRequest(service_id="a", page_size=1, consistency=FRESH)
+    token = (await stubs.graph.GetComponent(request)).next_page_token
+    failure = await failure_of(
+        stubs.graph.GetComponent(pb.GetComponentRequest(service_id="b", page_size=-1, page_token=token))
+    )
+    assert failure.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert sorted(failure.fields) == ["page_size", "page_token"]
+
+
 async def test_the_component_of_an_unknown_service_is_not_found(stubs: Stubs) -> None:
     failure = await failure_of(component(stubs, "nobody"))
     assert (failure.code, failure.reason) == (grpc.StatusCode.NOT_FOUND, "SERVICE_NOT_FOUND")

@@ -1,5 +1,6 @@
 """Components as bytes, made once as long as they stay the same."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -7,9 +8,18 @@ from depgraph.v1.graph_service_pb2 import Component as ComponentMessage
 from depgraph.v1.graph_service_pb2 import GetComponentResponse, ListComponentsResponse
 from depgraph.v1.types_pb2 import Freshness
 from graphcore import ChangeSet, Component, DependencyGraph, DependencyRecord, ServiceRecord, components
-from server.rpc.component_answer import component_answer, component_record, components_answer
+from server.domain.errors import ResponseTooLargeError
+from server.rpc.component_answer import (
+    component_answer,
+    component_page,
+    component_page_answer,
+    component_record,
+    components_answer,
+    listed_record,
+)
 
 FRESHNESS = Freshness(revision="revision")
+LIMIT = 1_000_000
 names = st.text(st.characters(blacklist_categories=["Cs"]), min_size=1, max_size=200)
 found = st.builds(
     Component,
@@ -47,7 +57,7 @@ def test_a_list_is_what_the_generated_code_would_have_written(
 
 def test_the_answer_about_one_service_is_what_the_generated_code_would_have_written() -> None:
     graph = ring("a", "b", "c")
-    raw = component_answer(graph, "b", FRESHNESS.SerializeToString())
+    raw = component_answer(components(graph).of("b"), FRESHNESS.SerializeToString(), LIMIT)
     message = GetComponentResponse(
         component=ComponentMessage(members=["a", "b", "c"], size=3, edge_count=3, is_cycle=True),
         freshness=FRESHNESS,
@@ -65,3 +75,35 @@ def test_a_component_is_encoded_once_and_anew_when_it_changes() -> None:
     graph.apply(ChangeSet(upserted_services=[ServiceRecord(0, "z")]))
     renamed = GetComponentResponse.FromString(component_record(components(graph).of("b"))).component
     assert list(renamed.members) == ["b", "c", "z"]
+
+
+@given(found, st.integers(1, 6), st.integers(24 * 1024 + 1, 24 * 1024 + 300))
+def test_pages_of_members_hold_each_member_once_in_order(
+    component: Component, size: int, max_bytes: int
+) -> None:
+    members: list[str] = []
+    after = ""
+    while True:
+        record, after = component_page(component, size, after, max_bytes)
+        raw = component_page_answer(record, after, FRESHNESS.SerializeToString())
+        answer = GetComponentResponse.FromString(raw)
+        assert 0 < len(answer.component.members) <= size
+        members += answer.component.members
+        assert (answer.component.size, answer.next_page_token) == (component.size, after)
+        if not after:
+            break
+    assert tuple(members) == component.members
+
+
+def test_members_that_do_not_fit_an_answer_are_refused_and_listed_in_part() -> None:
+    members = tuple(f"service-{number:06}" for number in range(20_000))
+    component = Component(members, 3)
+    with pytest.raises(ResponseTooLargeError, match="page_size"):
+        component_answer(component, b"", 100_000)
+    # Told without encoding anything: a component of any size is refused at once.
+    with pytest.raises(ResponseTooLargeError):
+        component_answer(Component(members, 3), b"", 50_000)
+    listed = GetComponentResponse.FromString(listed_record(component, 100_000)).component
+    assert (tuple(listed.members), listed.size) == (members[:1_000], 20_000)
+    whole = GetComponentResponse.FromString(listed_record(component, 1_000_000)).component
+    assert tuple(whole.members) == members
