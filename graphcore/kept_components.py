@@ -87,11 +87,12 @@ class KeptComponents:
 
     def component(self, node: int) -> Component:
         """Look up the component a node is in. O(1), O(its members log of these) when it has changed."""
-        self._finish()
+        self.finish()
         return self._of_label(self._index.label(node))
 
     def is_named(self, node: int) -> bool:
-        """Whether the component a node is in has its members by name, or is small; components must be known. O(1)."""
+        """Whether the component a node is in has its members by name, or is small. O(1) where components are known."""
+        self.finish()
         label = self._index.label(node)
         return label in self._by_label or self._index.size(label) <= NAMED_AT_ONCE
 
@@ -102,7 +103,7 @@ class KeptComponents:
 
     def largest_first(self, min_size: int) -> list[Component]:
         """List the components of at least ``min_size`` members, largest first, then by first member; see ``Components``."""
-        self._finish()
+        self.finish()
         if self._cycles is None:
             self._cycles = self._sorted(2)
         if min_size <= 1:
@@ -130,7 +131,8 @@ class KeptComponents:
             return self.excerpts.keep_cut(label, most)
         return self.excerpts.keep_whole(label, self._of_label(label).members)
 
-    def _finish(self) -> None:
+    def finish(self) -> None:
+        """Search what is not known, now; see ``is_ready`` for how long that takes."""
         if not self._index.is_ready:
             search = self.begin()
             search.run()

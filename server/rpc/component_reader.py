@@ -63,6 +63,8 @@ class ComponentReader:
                 standing = self._live.now()
                 # Another may have taken its place before it stood still.
                 if standing.kept_components.is_ready:
+                    # Here, not in the thread: others may ask at the same time.
+                    standing.kept_components.finish()
                     yield standing
                     return
 
