@@ -6,6 +6,7 @@ from typing import TypeVar, cast
 
 from graphcore import ChangeSet, DependencyGraph, parts
 from graphcore.kept_components import KeptComponents
+from graphcore.traversal_index import TraversalIndex
 from server.domain.held import HeldGraph
 from server.turns import Turns
 
@@ -14,14 +15,20 @@ T = TypeVar("T")
 _PART = 200
 
 
-async def make_room(graph: DependencyGraph, dependency_count: int) -> None:
-    """See to it that so many dependencies can be added without an array having to grow; the graph stands still meanwhile."""
+async def room_for(graph: DependencyGraph, dependency_count: int) -> TraversalIndex | None:
+    """
+    See to it that so many dependencies can be added without an array having to grow; the graph stands still meanwhile.
+
+    Returns the index that the graph's must ``become`` when nobody reads it: threads may be in the middle of its arrays now. None = it has room.
+    """
     index, held = graph.index, graph.dependency_count
+    roomier = None
     if index.is_cramped(held, dependency_count):
-        index.become(await asyncio.to_thread(index.roomier, held, dependency_count))
+        roomier = await asyncio.to_thread(index.roomier, held, dependency_count)
     turns = Turns()
     for _ in graph.making_room(dependency_count):
         await turns.next()
+    return roomier
 
 
 async def changed_copy(
@@ -38,7 +45,8 @@ async def changed_copy(
     index = await asyncio.to_thread(graph.index.roomier, graph.dependency_count, more)
     copy, turns = await _exhausted(graph.copying(index), copied), Turns()
     for part in parts(graph, changes, _PART):
-        await make_room(copy, len(part.upserted_dependencies))
+        if roomier := await room_for(copy, len(part.upserted_dependencies)):
+            copy.index.become(roomier)
         copy.apply(part)
         await turns.next()
     return copy

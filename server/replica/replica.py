@@ -11,7 +11,7 @@ from server.domain.consistency import FeedState
 from server.domain.held import HeldGraph
 from server.domain.moves import Move, MoveObserver, Unseen
 from server.domain.records import RecordFormat
-from server.replica.aside import changed_copy, dismantle, make_room, noted, search_components
+from server.replica.aside import changed_copy, dismantle, noted, room_for, search_components
 from server.replica.comparing import Difference
 from server.replica.loading import Load
 from server.replica.reading import ReadableGraph
@@ -90,9 +90,11 @@ class Replica(ReadableGraph):
                 difference = await self._may_move(step.difference)
                 self._replace(changed)
             else:
-                await make_room(self._graph, len(changes.upserted_dependencies))
+                roomier = await room_for(self._graph, len(changes.upserted_dependencies))
                 moves = await self._wanted_moves(step)
                 difference = await self._may_move(step.difference)
+                if roomier is not None:
+                    self._graph.index.become(roomier)
                 self._graph.apply(changes)
         except DuplicateNameError as error:
             raise ChangesDoNotFitError(str(error)) from error

@@ -1,6 +1,7 @@
 """The feed against a real PostgreSQL: whatever is written, memory equals the tables."""
 
 import asyncio
+import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
@@ -9,6 +10,7 @@ import asyncpg
 import pytest
 
 from graphcore import Direction, EdgeFilter, traverse
+from graphcore.traversal_index import TraversalIndex
 from server.config import FeedSettings
 from server.domain.consistency import AtLeastAsFresh, FeedState, FullyConsistent, MinimizeLatency
 from server.domain.errors import NotReadyError, ReplicaBehindError, RevisionUnknownError
@@ -318,3 +320,31 @@ async def test_rows_come_through_a_large_change_whole(database_url: str, connect
         await assert_level(replica, connection)
         assert replica.status().warm_count == 1
         assert replica.status().feed_state is FeedState.FOLLOWING
+
+
+async def test_threads_that_read_the_graph_keep_its_arrays_until_they_are_done(
+    database_url: str, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied = threading.Event()
+    roomier = TraversalIndex.roomier
+
+    def copy(index: TraversalIndex, edge_count: int, more: int) -> TraversalIndex:
+        made = roomier(index, edge_count, more)
+        copied.set()
+        return made
+
+    await connection.execute(CHAIN)
+    async with following(database_url) as replica:
+        await assert_level(replica, connection)
+        monkeypatch.setattr(TraversalIndex, "is_cramped", lambda *_: True)
+        monkeypatch.setattr(TraversalIndex, "roomier", copy)
+        async with replica.still():
+            before = replica.graph.index.nodes
+            await connection.execute("UPDATE service_dependencies SET timeout_ms = 7")
+            await eventually(copied.is_set)
+            # The writer goes as far as it may before it waits for this reader.
+            for _ in range(100):
+                await asyncio.sleep(0)
+            assert replica.graph.index.nodes is before
+        await assert_level(replica, connection)
+        assert replica.graph.index.nodes is not before
