@@ -13,6 +13,7 @@ from rich.table import Table
 from bench import (
     alerts,
     audit,
+    backlog,
     bulk,
     calls,
     check,
@@ -51,6 +52,7 @@ PARTS: dict[str, Callable[[Stage], Iterator[Figure]]] = {
     "check": check.measure,
     "detection": detection.measure,
     "giant": giant.measure,
+    "backlog": backlog.measure,
     "effective": effective.measure,
     "impact": impact.impact,
     "paths": impact.paths,
@@ -79,7 +81,11 @@ def main() -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
     parser.add_argument("--graph", type=Path, metavar="FILE", help="a Jaeger file to measure on")
     parser.add_argument(
-        "--giant-services", type=int, default=50_000, metavar="N", help="services of the graph of `giant`"
+        "--giant-services",
+        type=int,
+        default=50_000,
+        metavar="N",
+        help="services of the graph of `giant` and `backlog`",
     )
     options = parser.parse_args()
     import_kernels(KERNEL_PACKAGES)

@@ -38,7 +38,7 @@ async def _fresh(address: str, url: str) -> list[Figure]:
     connection = await asyncpg.connect(url)
     await connection.execute(PROBE)
     async with grpc.aio.insecure_channel(address) as channel:
-        seen = _Seen(channel)
+        seen = Seen(channel)
         await seen.first()
         waits, seconds = await _write_and_watch(connection, seen)
     await connection.close()
@@ -55,7 +55,7 @@ async def _fresh(address: str, url: str) -> list[Figure]:
     ]
 
 
-async def _write_and_watch(connection: asyncpg.Connection, seen: "_Seen") -> tuple[list[float], float]:
+async def _write_and_watch(connection: asyncpg.Connection, seen: "Seen") -> tuple[list[float], float]:
     """Write on schedule; returns how long each sample took to be seen after its commit, and how long all took, in seconds."""
     chooser, waits, began = random.Random(1), [], time.perf_counter()
     for number in range((SAMPLES + WARM_UP) * SAMPLE_EVERY):
@@ -70,7 +70,7 @@ async def _write_and_watch(connection: asyncpg.Connection, seen: "_Seen") -> tup
     return waits, time.perf_counter() - began
 
 
-class _Seen:
+class Seen:
     """Looks at the probe from memory, again and again; ``looks`` are the seconds that a look took."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:

@@ -65,21 +65,22 @@ def measure(stage: Stage) -> Iterator[Figure]:
     with serving(folder):
         # It makes the tables.
         pass
-    asyncio.run(_fill(folder, stage.giant_services))
+    asyncio.run(fill(folder, stage.giant_services))
     with serving(folder) as server:
         yield from asyncio.run(_measured(server, embedded_url(folder), stage.giant_services))
     with serving(folder) as server:
         yield from asyncio.run(_level_again(server, embedded_url(folder)))
 
 
-async def _fill(folder: Path, services: int) -> None:
+async def fill(folder: Path, services: int, *, logged: bool = False) -> None:
+    """Fill a database that nobody serves with such a graph; unless ``logged``, without its change log."""
     async with (
         EmbeddedPostgres(folder, durable=False, settings=_QUICK) as database,
         connected(database.url) as connection,
     ):
-        # Nobody follows this database yet: five million rows of its change log would only have to be pruned. Ends of dependencies are there.
+        # The ends of dependencies are there, and rows of the log would only have to be pruned.
         await connection.execute("SET session_replication_role = replica")
-        triggers = await connection.fetch(_TRIGGERS)
+        triggers = [] if logged else await connection.fetch(_TRIGGERS)
         for table, name, _ in triggers:
             await connection.execute(f"ALTER TABLE {table} DISABLE TRIGGER {name}")
         await connection.execute("CREATE TEMPORARY TABLE pairs (source integer, target integer)")
@@ -110,7 +111,7 @@ async def _measured(server: ServerProcess, url: str, services: int) -> list[Figu
     began, used = time.perf_counter(), server.cpu_seconds()
     figures = [Figure(PART, f"{shape}: start of the server", server.start_seconds, "s")]
     async with _probed(server.address) as (stub, waits), connected(url) as connection:
-        await _until(lambda: _is_level(stub))
+        await until(lambda: is_level(stub))
         figures += [
             Figure(
                 PART, "serving to alerts level", time.perf_counter() - began, "s", at_most=LEVEL_BAR_SECONDS
@@ -121,10 +122,10 @@ async def _measured(server: ServerProcess, url: str, services: int) -> list[Figu
             Figure(PART, "rows of members", await connection.fetchval(_MEMBERS), "rows"),
         ]
         await connection.execute(_NEW)
-        await _until(lambda: _is_level(stub))
+        await until(lambda: is_level(stub))
         await connection.execute(_CALL, "s0", "new")
         await connection.execute(_CALL, "one", "other")
-        await _until(lambda: _is_level(stub))
+        await until(lambda: is_level(stub))
         for what, source, target in (
             ("a service joins or leaves it", "new", "s0"),
             ("a cycle of two made or broken beside it", "other", "one"),
@@ -132,8 +133,8 @@ async def _measured(server: ServerProcess, url: str, services: int) -> list[Figu
             waits.clear()
             figures += await _changes(server, connection, what, (source, target))
             figures.append(Figure(PART, "  longest answer of GetStatus", max(waits) * 1e3, "ms"))
-        await _until(lambda: _is_level(stub))
-        figures.append(Figure(PART, "resident, at most", _peak_mib(server.pid), "MiB"))
+        await until(lambda: is_level(stub))
+        figures.append(Figure(PART, "resident, at most", peak_mib(server.pid), "MiB"))
     return figures
 
 
@@ -160,7 +161,7 @@ async def _level_again(server: ServerProcess, url: str) -> list[Figure]:
     began, used = time.perf_counter(), server.cpu_seconds()
     async with _probed(server.address) as (stub, _), connected(url) as connection:
         before = await connection.fetchval(_SEEN)
-        await _until(lambda: _is_level(stub))
+        await until(lambda: is_level(stub))
         return [
             Figure(
                 PART, "another process takes over: serving to alerts level", time.perf_counter() - began, "s"
@@ -170,12 +171,12 @@ async def _level_again(server: ServerProcess, url: str) -> list[Figure]:
         ]
 
 
-async def _is_level(stub: "GraphServiceAsyncStub") -> bool:
+async def is_level(stub: "GraphServiceAsyncStub") -> bool:
     status = await stub.GetStatus(pb.GetStatusRequest())
     return bool(status.detection.revision) and status.detection.revision == status.freshness.revision
 
 
-async def _until(condition: Callable[[], Awaitable[bool]]) -> None:
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
     async with asyncio.timeout(PATIENCE_SECONDS):
         while not await condition():  # noqa: ASYNC110 - it is another process
             await asyncio.sleep(0.02)
@@ -204,6 +205,6 @@ async def _probed(address: str) -> AsyncIterator[tuple["GraphServiceAsyncStub", 
                 await probing
 
 
-def _peak_mib(pid: int) -> float:
+def peak_mib(pid: int) -> float:
     line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if "VmHWM" in line)
     return int(line.split()[1]) / 1024
