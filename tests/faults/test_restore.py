@@ -1,6 +1,7 @@
 """A dump is restored into a database while it is served, or into another cluster."""
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -129,17 +130,27 @@ async def writing(
         await quiet()
 
 
-def rounds(dice: Random) -> Iterator[tuple[bool, float]]:
-    """How each restore is made, and how many seconds after the one before."""
-    ways = [True, False] * 2
-    dice.shuffle(ways)
-    return ((way, dice.uniform(0.1, 0.6)) for way in ways)
+def rounds(dice: Random, seconds: float) -> Iterator[tuple[bool, float]]:
+    """How each restore is made, and how many seconds after the one before: two each way at least, more until the time is over."""
+    until = time.monotonic() + seconds
+    while True:
+        ways = [True, False] * 2
+        dice.shuffle(ways)
+        yield from ((way, dice.uniform(0.1, 0.6)) for way in ways)
+        if time.monotonic() >= until:
+            return
 
 
+@pytest.mark.timeout(0)  # as long as the soak
 async def test_restores_at_random_moments_leave_no_wrong_row(
-    database_url: str, connection: Connection, tmp_path: Path, seed: int, record: Record
+    database_url: str,
+    tmp_path: Path,
+    seed: int,
+    soak_seconds: float | None,
+    record: Record,
 ) -> None:
-    await populate(connection)
+    async with connected(database_url) as connection:
+        await populate(connection)
     counts: Counter[str] = Counter()
     dice = Random(seed)  # noqa: S311 - a game of dice, no secret
     saved = await dump(database_url, tmp_path / "dump")
@@ -149,7 +160,7 @@ async def test_restores_at_random_moments_leave_no_wrong_row(
             await stack.enter_async_context(following(database_url, QUICK, witness, vitals=witness.vitals))
             for witness in witnesses
         ]
-        for at_once, pause in rounds(dice):
+        for at_once, pause in rounds(dice, soak_seconds or 0):
             async with writing(database_url, dice, counts) as quiet:
                 await asyncio.sleep(pause)
                 if not at_once:
@@ -157,15 +168,23 @@ async def test_restores_at_random_moments_leave_no_wrong_row(
                     await quiet()
                 while not await restored(saved, database_url, single_transaction=at_once):
                     counts["restores that lost a deadlock"] += 1
-        for replica, witness in zip(replicas, witnesses, strict=True):
-            await assert_level(replica, connection)
-            await witness.witness.done()
+                counts["restores at once" if at_once else "restores step by step"] += 1
+        async with connected(database_url) as connection:
+            for replica, witness in zip(replicas, witnesses, strict=True):
+                await assert_level(replica, connection)
+                await witness.witness.done()
+    record(
+        {
+            "fault": "restores at random moments",
+            "steps compared": sum(witness.witness.comparisons for witness in witnesses),
+            "mismatches": sum(witness.witness.mismatches for witness in witnesses),
+            "counts": dict(counts),
+        }
+    )
     for witness in witnesses:
         assert witness.witness.mismatches == 0, witness.witness.first_difference
         assert witness.witness.comparisons > 0
         assert witness.vitals.health().problems == ()
-    compared = sum(witness.witness.comparisons for witness in witnesses)
-    record({"fault": "restores at random moments", "steps compared": compared, "counts": dict(counts)})
 
 
 async def test_marks_of_another_cluster_are_forgotten(
