@@ -8,6 +8,7 @@ import asyncpg
 import grpc
 import pytest
 
+from server.postgres import session
 from tests.support.backends import backends, until_backends
 from tests.support.deadlines import before_its_deadline
 from tests.support.failures import failure_of
@@ -156,12 +157,11 @@ async def test_a_write_is_not_tried_again_after_its_deadline(
 
 
 @pytest.fixture
-async def strict_isolation(database_url: str, connection: asyncpg.Connection) -> None:
-    """Transactions that don't say otherwise fail when their rows were changed after their snapshot."""
-    name = await connection.fetchval("SELECT current_database()")
-    await connection.execute(
-        f"ALTER DATABASE \"{name}\" SET default_transaction_isolation = 'repeatable read'"
-    )
+def strict_isolation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Transactions of the server that don't say otherwise fail when their rows were changed after their snapshot."""
+    # No role or database can impose that on the server: it replaces what they say.
+    strict = {**session.COMMON, "default_transaction_isolation": "repeatable read"}
+    monkeypatch.setattr(session, "COMMON", strict)
 
 
 async def overtake(
