@@ -1,6 +1,7 @@
 """Detection of circular dependencies, as one process of several takes part in it."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 from server.component_search import ComponentSearch
 from server.config import DetectionSettings
@@ -12,6 +13,9 @@ from server.domain.detection import DetectionRole, DetectionStatus
 from server.replica import Replica
 from server.store.detection_ledger import DetectionLedger
 from server.store.single_runner import DETECTION, DETECTION_KEY, RunnerConnection, SingleRunner
+
+# How long nobody may keep the alerts before those who stand by call it a problem.
+TOLERANCE = timedelta(minutes=1)
 
 
 class Detection:
@@ -33,6 +37,7 @@ class Detection:
             DETECTION_KEY,
             poll_interval=settings.takeover_interval,
             undone="alerts were not compared with the graph",
+            tolerance=TOLERANCE,
         )
         self.vitals = DetectionVitals()
         moves = MoveLog(settings.min_confidence)

@@ -1,13 +1,16 @@
 """Who keeps the alerts, told by GetStatus, by the command and by the metrics."""
 
 import asyncio
+from datetime import timedelta
 
+import asyncpg
 import grpc
 import pytest
 
 from depgraph.v1 import graph_service_pb2 as pb
 from server.app import Application
 from server.config import DetectionSettings, Settings
+from server.store.single_runner import DETECTION_KEY
 from tests.contract.conftest import Command
 from tests.support.calls import Stubs
 from tests.support.channels import open_channel
@@ -56,3 +59,38 @@ async def test_a_second_server_stands_by_and_one_without_detection_says_so(
             told = (await Stubs(channel).graph.GetStatus(pb.GetStatusRequest())).detection
             assert told == pb.Detection(role=role)
     assert application.replica.is_warm
+
+
+async def test_the_writer_notes_in_the_database_that_it_does_its_work(
+    stubs: Stubs, connection: asyncpg.Connection
+) -> None:
+    await level(stubs, 0)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while await connection.fetchval("SELECT depgraph_feed.undone_for('detection')") is None:
+            await asyncio.sleep(0.01)
+
+
+async def test_a_server_that_stands_by_says_when_whoever_has_the_lock_does_nothing(
+    database_url: str, connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.lifecycle.detection.TOLERANCE", timedelta(milliseconds=50))
+    await connection.execute("SET application_name = 'a stranger'")
+    await connection.execute("SELECT pg_advisory_lock(7203411, $1)", DETECTION_KEY)
+    settings = Settings(
+        listen="127.0.0.1:0",
+        database_url=database_url,
+        detection=DetectionSettings(takeover_interval=timedelta(milliseconds=20)),
+    )
+    async with (
+        Application(settings, report=lambda _: None) as server,
+        open_channel(server.address) as channel,
+        asyncio.timeout(PATIENCE_SECONDS),
+    ):
+        stubs = Stubs(channel)
+        while not (problems := (await stubs.graph.GetStatus(pb.GetStatusRequest())).problems):
+            await asyncio.sleep(0.01)
+        assert problems[0].startswith("alerts were not compared with the graph for ")
+        assert "'a stranger'" in problems[0]
+        await connection.execute("SELECT pg_advisory_unlock_all()")
+        while (await stubs.graph.GetStatus(pb.GetStatusRequest())).problems:
+            await asyncio.sleep(0.01)
