@@ -96,10 +96,9 @@ class KeptComponents:
         label = self._index.label(node)
         return label in self._by_label or self._index.size(label) <= NAMED_AT_ONCE
 
-    @property
-    def is_listed(self) -> bool:
-        """Whether components of two or more can be listed at once: their members have been named, or the graph is small."""
-        return self._cycles is not None or self._digraph.num_nodes() <= NAMED_AT_ONCE
+    def is_listed(self, min_size: int) -> bool:
+        """Whether ``largest_first`` takes but a moment: members have been named, or the graph is small."""
+        return (self._cycles is not None and min_size > 1) or self._digraph.num_nodes() <= NAMED_AT_ONCE
 
     def largest_first(self, min_size: int) -> list[Component]:
         """List the components of at least ``min_size`` members, largest first, then by first member; see ``Components``."""

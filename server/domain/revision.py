@@ -9,6 +9,7 @@ holds a write when it sees its transaction as finished, and another snapshot whe
 import base64
 import binascii
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from server.domain.errors import InvalidRevisionError
@@ -45,9 +46,18 @@ class Snapshot:
         """Whether the transaction had finished, committed or not, when the snapshot was taken."""
         return xid < self.xmax and xid not in self.in_progress
 
+    def shows_the_end_of_any(self, xids: Iterable[int], since: "Snapshot") -> bool:
+        """Whether any of these transactions is seen as finished here and not in the earlier snapshot. O(transactions)."""
+        return any(self.sees(xid) and not since.sees(xid) for xid in xids)
+
     def covers(self, other: "Snapshot") -> bool:
         """Whether everything that ``other`` sees as finished is seen here too. O(transactions in progress)."""
         return self.xmax >= other.xmax and not any(other.sees(xid) for xid in self.in_progress)
+
+
+def in_progress(snapshot: str | None) -> frozenset[int]:
+    """Read which transactions were in progress in a snapshot in PostgreSQL's form; None = no snapshot, so none."""
+    return frozenset() if snapshot is None else Snapshot.parse(snapshot).in_progress
 
 
 @dataclass(frozen=True, slots=True)

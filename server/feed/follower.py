@@ -4,6 +4,7 @@ import asyncio
 import random
 import time
 from collections import deque
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -13,6 +14,7 @@ import structlog
 from server.config import FeedSettings
 from server.domain.changes import GraphSink
 from server.domain.records import RecordFormat
+from server.domain.revision import in_progress
 from server.feed import statements
 from server.feed.connection import FeedConnection, Session
 from server.feed.errands import Errand, Result, Work
@@ -107,8 +109,10 @@ class Feed:
         while True:
             try:
                 await self._follow_incarnation(connection, feed_id)
-            except IncarnationChangedError:
+            except (IncarnationChangedError, asyncpg.LockNotAvailableError):
                 await self._pause()
+            # Another replica may be at it: then one waits for the other's locks.
+            with suppress(asyncpg.LockNotAvailableError):
                 feed_id = (await connection.row(statements.OPEN))[0]
 
     async def _follow_incarnation(self, connection: FeedConnection, feed_id: str) -> None:
@@ -116,7 +120,15 @@ class Feed:
         faults = await self._faults(connection)
         if any(faults):
             self._vitals.saw_faults(*faults)
-        reader = SnapshotReader(connection, feed_id, self._sink, self._records, self._within_every_step)
+        changed_at = (await connection.row(statements.CHANGED_AT))["changed_at"]
+        reader = SnapshotReader(
+            connection,
+            feed_id,
+            self._sink,
+            self._records,
+            self._within_every_step,
+            old_writers=in_progress(changed_at),
+        )
         self._say_what_is_read(feed_id)
         while True:
             self._awake.clear()

@@ -6,7 +6,7 @@ import asyncpg
 
 from server.config import FeedSettings
 from server.domain.errors import DatabaseUnavailableError, InvalidRevisionError
-from server.domain.revision import Snapshot
+from server.domain.revision import Snapshot, in_progress
 from server.domain.watching import ChangedKeys
 from server.feed import statements
 from server.feed.changes import SERVICE_KEY
@@ -57,6 +57,9 @@ async def _read(
     await connection.execute(statements.BEGIN_HISTORY)
     history = await connection.row(statements.HISTORY, since.text)
     if not history["is_complete"] or not feed_id.endswith(f":{history['incarnation']}"):
+        return None
+    if until.shows_the_end_of_any(in_progress(history["changed_at"]), since):
+        # They may have written past the log; see ``SnapshotReader``.
         return None
     services: list[bytes] = []
     dependencies: list[bytes] = []

@@ -34,7 +34,9 @@ class SnapshotReader:
     """
     Moves a graph to the database's present snapshot, all or nothing.
 
-    ``inspect`` is called inside the transaction of every step, after the graph has moved to its snapshot.
+    ``inspect`` is called inside the transaction of every step, after the graph has moved to its snapshot. ``old_writers`` are the
+    transactions that were in progress when what the feed rests on was found to have changed: they may have written past the log, under a function that was swapped
+    meanwhile, so a step that sees the end of one reads everything.
     """
 
     def __init__(
@@ -44,12 +46,15 @@ class SnapshotReader:
         sink: GraphSink,
         records: RecordFormat,
         inspect: Inspection | None = None,
+        *,
+        old_writers: frozenset[int] = frozenset(),
     ) -> None:
         self._connection = connection
         self._feed_id = feed_id
         self._sink = sink
         self._records = records
         self._inspect = inspect
+        self._old_writers = old_writers
 
     async def advance(self, *, whole: bool = False) -> int:
         """
@@ -72,7 +77,7 @@ class SnapshotReader:
             )
             position = self._position(head)
             changed = None
-            if before is not None and head["usable"]:
+            if before is not None and head["usable"] and not self._ended(position.snapshot, before.snapshot):
                 changed = await self._follow(before.snapshot, head, position, ticket)
             if changed is None:
                 await self._load(position, ticket)
@@ -100,6 +105,9 @@ class SnapshotReader:
             )
             return None
         return rows
+
+    def _ended(self, now: Snapshot, before: Snapshot) -> bool:
+        return now.shows_the_end_of_any(self._old_writers, before)
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[None]:

@@ -83,7 +83,7 @@ async def _refuse_shared(connection: Connection, address: DatabaseUrl, session: 
             shared = await shares_sessions(connection, second)
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
         # Nothing came in time, or the pooler itself gave up waiting for a session.
-        if cut or not second.is_closed():
+        if cut or not (connection.is_closed() or second.is_closed()):
             raise PoolerFullError from None
         raise
     finally:

@@ -21,8 +21,8 @@ from server.rpc.answer_fields import (
 )
 from server.wire.fields import field, varint
 
-# A name of one character, its tag and its length.
-_LEAST_MEMBER_BYTES = 3
+# The tag and the length of a name.
+_MEMBER_OVERHEAD_BYTES = 2
 # Room for counts, page token and freshness.
 _OVERHEAD_BYTES = 24 * 1024
 
@@ -33,7 +33,8 @@ def component_answer(component: Component, freshness: bytes, max_bytes: int) -> 
 
     Raises ``ResponseTooLargeError`` when it would take more than ``max_bytes``.
     """
-    record = component_record(component) if _may_fit(component, max_bytes) else None
+    known = isinstance(component.memo.whole, bytes)
+    record = component_record(component) if known or _may_fit(component, max_bytes) else None
     if record is None or len(record) + len(freshness) > max_bytes:
         raise ResponseTooLargeError(
             f"the {component.size:,} members take more than the response limit of {max_bytes:,} bytes: ask for them page by page "
@@ -89,14 +90,16 @@ def component_record(component: Component) -> bytes:
 def listed_record(component: Component, max_bytes: int) -> bytes:
     """Write it with its first ``MOST_MEMBERS`` members alone where all of them would not fit an answer."""
     room = max_bytes - _OVERHEAD_BYTES
-    if _may_fit(component, room) and len(record := component_record(component)) <= room:
+    known = isinstance(component.memo.whole, bytes)
+    if (known or _may_fit(component, room)) and len(record := component_record(component)) <= room:
         return record
     return component_page(component, MOST_MEMBERS, "", max_bytes)[0]
 
 
 def _may_fit(component: Component, max_bytes: int) -> bool:
-    """Tell without encoding anything that it can't."""
-    return component.size * _LEAST_MEMBER_BYTES <= max_bytes
+    """Tell without encoding anything that it can't: a character takes a byte at least."""
+    least = component.size * _MEMBER_OVERHEAD_BYTES
+    return least <= max_bytes and least + sum(map(len, component.members)) <= max_bytes
 
 
 def _record(component: Component, members: bytes) -> bytes:

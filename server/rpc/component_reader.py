@@ -39,7 +39,7 @@ class ComponentReader:
     ) -> tuple[list[Component], Freshness]:
         """List the components of at least ``min_size`` services; see ``Components.largest_first``."""
         graph = await self._searched(wanted, time_left)
-        if graph.kept_components.is_listed:
+        if graph.kept_components.is_listed(min_size):
             return components(graph).largest_first(min_size), self._live.freshness()
         async with self._still(wanted, time_left) as standing:
             found = await asyncio.to_thread(components(standing).largest_first, min_size)

@@ -9,6 +9,8 @@ from server.store.queries import query
 
 DID = query("single_runner_did")
 _HOLDER = query("single_runner_holder")
+# The names of our sessions, unless the URL names them otherwise.
+OURS = "depgraph "
 
 
 class DutyWatch:
@@ -53,7 +55,10 @@ class DutyWatch:
             self._holder = ""
         elif not self._holder:
             holder = await connection.fetchrow(_HOLDER, key)
-            self._holder = "nobody has the lock" if holder is None else _described(holder)
+            if undone_for is None and holder is not None and _may_be_older(holder):
+                # A replica of the version before never notes what it did.
+                return
+            self._holder = "no session has the lock" if holder is None else _described(holder)
 
     def problems(self) -> Iterator[str]:
         """Tell in a sentence that nobody does it, as far as this process can tell."""
@@ -71,10 +76,20 @@ class DutyWatch:
         return min(self._clock() - self._undone_since, self._clock() - self._waits_since) > self._tolerance
 
 
+def _may_be_older(holder: Any) -> bool:
+    return str(holder["application_name"]).startswith(OURS)
+
+
 def _described(holder: Any) -> str:
-    name, address = holder["application_name"] or "a session without a name", holder["address"]
-    place = f" at {address}" if address else ""
+    # Of sessions of other roles the database tells the process id only, unless it may tell more.
+    name, address, began = holder["application_name"], holder["address"], holder["backend_start"]
+    parts = (
+        f"session {holder['pid']}",
+        f" of {name!r}" if name else "",
+        f" at {address}" if address else "",
+        f", since {began:%Y-%m-%d %H:%M:%S} UTC" if began else "",
+    )
     return (
-        f"another process has the lock for it and does not do it (session {holder['pid']} of {name!r}{place}, since "
-        f"{holder['backend_start']:%Y-%m-%d %H:%M:%S} UTC); end that, and another takes over"
+        f"another process has the lock for it and does not do it ({''.join(parts)}); "
+        "end that, and another takes over"
     )

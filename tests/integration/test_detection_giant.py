@@ -181,7 +181,9 @@ async def test_who_takes_over_writes_nothing_and_knows_the_alert_again(
     before = await story.connection.fetch("SELECT xmin, * FROM circular_dependency_alerts")
     async with detecting(database_url, most_members=MOST) as second:
         await story.connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted AND objid = 2"
+            """SELECT pg_terminate_backend(pid) FROM pg_locks
+            WHERE locktype = 'advisory' AND granted AND classid = 7203411 AND objid = 2
+                AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
         )
         await alerts_are_level([story.keeper, second])
         assert await story.connection.fetch("SELECT xmin, * FROM circular_dependency_alerts") == before

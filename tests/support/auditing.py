@@ -12,7 +12,7 @@ from server.feed import Auditor, Feed, Vitals
 from server.replica import Replica
 from tests.support.following import PATIENCE
 
-# Looks at the triggers before every step, and takes one often.
+# Takes a step often, and reads everything in each while changes may go unseen.
 WATCHFUL = FeedSettings(
     poll_interval=timedelta(milliseconds=20),
     step_timeout=timedelta(seconds=5),

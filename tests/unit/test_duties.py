@@ -60,6 +60,25 @@ def test_what_nobody_did_for_longer_than_is_tolerated_is_one() -> None:
     assert look(watch, undone_for=1) == []
 
 
+def test_a_holder_of_whom_nothing_may_be_told_is_named_by_its_process_id() -> None:
+    clock = Clock()
+    watch = DutyWatch("nothing was done", TOLERANCE, clock)
+    unknown = {"pid": 7, "application_name": None, "address": None, "backend_start": None}
+    look(watch, undone_for=3_000, holder=unknown)
+    clock.now += 61
+    [problem] = look(watch, undone_for=3_061, holder=unknown)
+    assert "(session 7)" in problem
+
+
+def test_a_replica_of_the_version_before_is_not_blamed_for_saying_nothing() -> None:
+    clock = Clock()
+    watch = DutyWatch("nothing was done", TOLERANCE, clock)
+    older = HOLDER | {"application_name": "depgraph detection"}
+    look(watch, undone_for=None, holder=older)
+    clock.now += 600
+    assert look(watch, undone_for=None, holder=older) == []
+
+
 def test_what_was_never_done_is_one_after_this_process_waited_for_so_long() -> None:
     clock = Clock()
     watch = DutyWatch("nothing was done", TOLERANCE, clock)
@@ -67,7 +86,7 @@ def test_what_was_never_done_is_one_after_this_process_waited_for_so_long() -> N
     clock.now += 59
     assert look(watch, undone_for=None, holder=None) == []
     clock.now += 2
-    assert look(watch, undone_for=None, holder=None) == ["nothing was done for 61 s: nobody has the lock"]
+    assert look(watch, undone_for=None, holder=None) == ["nothing was done for 61 s: no session has the lock"]
     watch.stop_waiting()
     assert list(watch.problems()) == []
 

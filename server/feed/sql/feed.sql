@@ -16,6 +16,11 @@ ROLLBACK;
 -- Which run of which database this is.
 SELECT depgraph_feed.open();
 
+-- name: changed_at
+-- The snapshot in which what the feed rests on was found to have changed; NULL = it was not, as far as is known.
+SELECT i.changed_at::text AS changed_at
+FROM depgraph_feed.incarnation AS i;
+
 -- name: take_over
 -- End another session of ours, if it is still there, and tell which one this is.
 SELECT own.pid, own.backend_start,
@@ -92,14 +97,16 @@ FROM public.service_dependencies
 WHERE id = ANY ($1::uuid[]);
 
 -- name: begin_history
--- Look at the log alone, in one snapshot.
+-- Look at the log alone, in one snapshot; it must not be truncated between that and a look.
 BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
+LOCK TABLE depgraph_feed.change_log IN ACCESS SHARE MODE;
 
 -- name: history
--- Which run of the database this is, and whether its log still holds everything since a snapshot.
-SELECT
-    (SELECT i.id FROM depgraph_feed.incarnation AS i WHERE i.identity = depgraph_feed.identity()) AS incarnation,
-    depgraph_feed.covers_pruned($1::text::pg_snapshot) AS is_complete;
+-- Which run of the database this is (NULL = none that holds), where it began after a change of what the feed rests on, and whether its log
+-- still holds everything since a snapshot.
+SELECT i.id AS incarnation, i.changed_at::text AS changed_at, depgraph_feed.covers_pruned($1::text::pg_snapshot) AS is_complete
+FROM (SELECT) AS one_row
+LEFT JOIN depgraph_feed.incarnation AS i ON i.identity = depgraph_feed.identity();
 
 -- name: changes_until
 -- Keys whose rows may differ between a snapshot and a later one. The caller's own snapshot has to be later still.

@@ -210,5 +210,6 @@ DROP FUNCTION depgraph_feed.did(text);
 DROP TABLE depgraph_feed.duties;
 
 ALTER TABLE depgraph_feed.incarnation
+    DROP COLUMN changed_at,
     DROP COLUMN origin,
     DROP COLUMN identity;

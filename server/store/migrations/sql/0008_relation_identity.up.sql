@@ -5,9 +5,12 @@
 
 -- identity is what depgraph_feed.identity() said when this incarnation began, origin the cluster and the database that it began in.
 -- A dump holds both, so a restored row is recognised: its relations have other object ids, or its cluster has another identifier.
+-- changed_at is the snapshot in which an identity was found to have changed: transactions in progress in it may have written past the log,
+-- since a function is swapped without waiting for writers, as a trigger is not. NULL = the incarnation began with the database, or a crash.
 ALTER TABLE depgraph_feed.incarnation
     ADD COLUMN IF NOT EXISTS identity text,
-    ADD COLUMN IF NOT EXISTS origin text;
+    ADD COLUMN IF NOT EXISTS origin text,
+    ADD COLUMN IF NOT EXISTS changed_at pg_snapshot;
 
 -- When somebody last did a duty that one process at a time does. UNLOGGED: written every few seconds, worthless after a crash.
 CREATE UNLOGGED TABLE IF NOT EXISTS depgraph_feed.duties (
@@ -15,7 +18,7 @@ CREATE UNLOGGED TABLE IF NOT EXISTS depgraph_feed.duties (
     done_at timestamptz NOT NULL
 );
 
--- Note that a duty was done just now.
+-- Note that a duty was done just now. Whoever may do the work may say so, without a right that it did not need before.
 CREATE OR REPLACE FUNCTION depgraph_feed.did(done text) RETURNS void
 LANGUAGE sql
 SECURITY DEFINER
@@ -25,8 +28,6 @@ AS $$
     VALUES (done, clock_timestamp())
     ON CONFLICT (duty) DO UPDATE SET done_at = excluded.done_at
 $$;
-
-REVOKE ALL ON FUNCTION depgraph_feed.did(text) FROM PUBLIC;
 
 -- How long ago a duty was done; NULL = not since the database was started after a crash.
 CREATE OR REPLACE FUNCTION depgraph_feed.undone_for(wanted text) RETURNS interval
@@ -46,6 +47,70 @@ CREATE TABLE IF NOT EXISTS depgraph_feed.trigger_functions (
     source text NOT NULL,
     definition text NOT NULL
 );
+
+-- As migration 0004 made them, should one have been swapped since: what is noted here counts from now on.
+CREATE OR REPLACE FUNCTION depgraph_feed.log_insert() RETURNS trigger
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    INSERT INTO depgraph_feed.change_log (xid, source, id)
+    SELECT pg_current_xact_id(), TG_ARGV[0]::smallint, new_row.id
+    FROM new_rows AS new_row;
+    IF FOUND THEN
+        PERFORM depgraph_feed.wake();
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION depgraph_feed.log_update() RETURNS trigger
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    INSERT INTO depgraph_feed.change_log (xid, source, id)
+    SELECT pg_current_xact_id(), TG_ARGV[0]::smallint, COALESCE(new_row.id, old_row.id)
+    FROM old_rows AS old_row
+    FULL JOIN new_rows AS new_row ON new_row.id = old_row.id
+    WHERE new_row.id IS NULL OR old_row.id IS NULL OR new_row *<> old_row;
+    IF FOUND THEN
+        PERFORM depgraph_feed.wake();
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION depgraph_feed.log_delete() RETURNS trigger
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    INSERT INTO depgraph_feed.change_log (xid, source, id)
+    SELECT pg_current_xact_id(), TG_ARGV[0]::smallint, old_row.id
+    FROM old_rows AS old_row;
+    IF FOUND THEN
+        PERFORM depgraph_feed.wake();
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION depgraph_feed.log_truncate() RETURNS trigger
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    INSERT INTO depgraph_feed.change_log (xid, source, id)
+    VALUES (pg_current_xact_id(), TG_ARGV[0]::smallint, NULL);
+    PERFORM depgraph_feed.wake();
+    RETURN NULL;
+END
+$$;
 
 INSERT INTO depgraph_feed.trigger_functions (name, source, definition)
 SELECT p.proname, p.prosrc, pg_get_functiondef(p.oid)
@@ -218,7 +283,7 @@ BEGIN
             SELECT pg_catalog.string_agg(p.xmin::text, ' ' ORDER BY p.proname, p.oid)
             FROM pg_catalog.pg_proc AS p
             WHERE p.proname OPERATOR(pg_catalog.=) ANY (
-                    '{log_insert,log_update,log_delete,log_truncate,changes,covers_pruned,next_step,identity,prune}'::name[]
+                    '{log_insert,log_update,log_delete,log_truncate,changes,covers_pruned,next_step,identity,open,prune,remove_pruned}'::name[]
                 )
                 AND p.pronamespace OPERATOR(pg_catalog.=) feed
         )
@@ -254,14 +319,16 @@ BEGIN
         INSERT INTO depgraph_feed.incarnation AS i (identity, origin)
         VALUES (found_identity, found_origin)
         ON CONFLICT (only_row) DO UPDATE
-            SET id = gen_random_uuid(), identity = excluded.identity, origin = excluded.origin
+            SET id = gen_random_uuid(), identity = excluded.identity, origin = excluded.origin,
+                changed_at = CASE WHEN i.identity IS NOT NULL THEN pg_current_snapshot() END
             WHERE (i.identity, i.origin) IS DISTINCT FROM (excluded.identity, excluded.origin)
         RETURNING i.id INTO present;
         IF FOUND THEN
-            DELETE FROM depgraph_feed.prune_mark;
+            -- In the order of prune, so that the two can't wait for each other.
             INSERT INTO depgraph_feed.pruned AS p (up_to)
             VALUES (pg_current_snapshot())
             ON CONFLICT (only_row) DO UPDATE SET up_to = excluded.up_to;
+            DELETE FROM depgraph_feed.prune_mark;
         ELSE
             SELECT i.id INTO present
             FROM depgraph_feed.incarnation AS i
@@ -392,18 +459,21 @@ BEGIN
     END IF;
     -- Of another cluster, which a dump brought along: what lies in the future was neither pruned nor logged here. Each statement compares
     -- with its own snapshot: an older one would take for the future what was committed since.
-    DELETE FROM depgraph_feed.prune_mark AS m
-    WHERE pg_snapshot_xmax(m.snapshot) > pg_snapshot_xmax(pg_current_snapshot());
     UPDATE depgraph_feed.pruned AS p SET up_to = pg_current_snapshot()
     WHERE pg_snapshot_xmax(p.up_to) > pg_snapshot_xmax(pg_current_snapshot());
+    DELETE FROM depgraph_feed.prune_mark AS m
+    WHERE pg_snapshot_xmax(m.snapshot) > pg_snapshot_xmax(pg_current_snapshot());
     DELETE FROM depgraph_feed.change_log AS l
-    USING (
-        SELECT foreign_row.ctid
-        FROM depgraph_feed.change_log AS foreign_row
-        WHERE foreign_row.xid >= pg_snapshot_xmax(pg_current_snapshot())
-        LIMIT batch
-    ) AS gone
-    WHERE l.ctid = gone.ctid;
+    WHERE l.ctid = ANY (
+        ARRAY(
+            SELECT foreign_row.ctid
+            FROM depgraph_feed.change_log AS foreign_row
+            WHERE foreign_row.xid >= pg_snapshot_xmax(pg_current_snapshot())
+            -- By the index, where the planner knows nothing of the log yet.
+            ORDER BY foreign_row.xid
+            LIMIT batch
+        )
+    );
     GET DIAGNOSTICS removed = ROW_COUNT;
     IF removed >= batch THEN
         RETURN removed;
@@ -446,15 +516,17 @@ DECLARE
     bound CONSTANT pg_snapshot := (SELECT p.up_to FROM depgraph_feed.pruned AS p);
     removed bigint;
 BEGIN
+    -- By place: joined with the rows to be removed, the whole log would be read for each batch.
     DELETE FROM depgraph_feed.change_log AS l
-    USING (
-        SELECT old.ctid
-        FROM depgraph_feed.change_log AS old
-        WHERE old.xid < pg_snapshot_xmax(bound) AND pg_visible_in_snapshot(old.xid, bound)
-        ORDER BY old.xid
-        LIMIT batch
-    ) AS gone
-    WHERE l.ctid = gone.ctid;
+    WHERE l.ctid = ANY (
+        ARRAY(
+            SELECT old.ctid
+            FROM depgraph_feed.change_log AS old
+            WHERE old.xid < pg_snapshot_xmax(bound) AND pg_visible_in_snapshot(old.xid, bound)
+            ORDER BY old.xid
+            LIMIT batch
+        )
+    );
     GET DIAGNOSTICS removed = ROW_COUNT;
     RETURN removed;
 END
