@@ -167,14 +167,15 @@ async def test_who_waits_has_no_problem_while_another_says_that_it_does_the_work
     async with worker.running():
         await running(worker)
         assert worker.connection is not None
+        note = "UPDATE depgraph_feed.duties SET done_at = now() + $1::interval WHERE duty = 'test'"
+        await worker.runner.did(worker.connection)
+        await worker.connection.execute(note, timedelta(hours=-1))
         task = asyncio.create_task(waiting.run_forever(worker.work))
         try:
             await eventually(lambda: any(waiting.problems()))
             # A time that has not come yet stands for work that is done all the while.
-            await worker.connection.execute(
-                "INSERT INTO depgraph_feed.duties VALUES ('test', now() + interval '1 h')"
-            )
-            await eventually(lambda: not list(waiting.problems()))
+            await worker.connection.execute(note, timedelta(hours=1))
+            await eventually(lambda: not any(waiting.problems()))
             assert not waiting.is_running
         finally:
             task.cancel()
