@@ -34,8 +34,9 @@ class SnapshotReader:
     """
     Moves a graph to the database's present snapshot, all or nothing.
 
-    ``inspect`` is called inside the transaction of every step, after the graph has moved to its snapshot. ``old_writers`` are the
-    transactions that were in progress when what the feed rests on was found to have changed: they may have written past the log, under a function that was swapped
+    ``inspect`` is called inside the transaction of every step, after the graph has moved to its
+    snapshot. ``old_writers`` are the transactions that were in progress when what the feed rests on
+    was found to have changed. They may have written past the log, under a function that was swapped
     meanwhile, so a step that sees the end of one reads everything.
     """
 
