@@ -18,8 +18,7 @@ SELECT depgraph_feed.open();
 
 -- name: changed_at
 -- The snapshot in which what the feed rests on was found to have changed; NULL = it was not, as far as is known.
-SELECT i.changed_at::text AS changed_at
-FROM depgraph_feed.incarnation AS i;
+SELECT (SELECT i.changed_at::text FROM depgraph_feed.incarnation AS i) AS changed_at;
 
 -- name: take_over
 -- End another session of ours, if it is still there, and tell which one this is.
