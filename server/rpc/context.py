@@ -1,5 +1,6 @@
 """What handlers ask of gRPC about a call."""
 
+import asyncio
 from datetime import timedelta
 from typing import Any, TypeAlias
 
@@ -18,3 +19,18 @@ def time_left(context: Context) -> timedelta | None:
     if remaining is None:
         return None
     return timedelta(seconds=remaining - min(_LONGEST_MARGIN, remaining * _MARGIN_SHARE))
+
+
+async def begin_answer(context: Context) -> None:
+    """
+    Send the metadata of a stream's answer, before its first message.
+
+    gRPC sends them along with the first message otherwise. Who is interrupted then can send no status any more: gRPC would send the
+    metadata again, which fails. So an interruption waits until they are sent, which waits for no reader.
+    """
+    sending = asyncio.ensure_future(context.send_initial_metadata(()))
+    try:
+        await asyncio.shield(sending)
+    except asyncio.CancelledError:
+        await asyncio.wait((sending,))
+        raise

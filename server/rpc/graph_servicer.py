@@ -28,7 +28,7 @@ from server.rpc.component_answer import (
     listed_record,
 )
 from server.rpc.component_reader import ComponentReader
-from server.rpc.context import Context, time_left
+from server.rpc.context import Context, begin_answer, time_left
 from server.rpc.decode_graph import (
     FROM_MEMORY,
     component_question,
@@ -152,6 +152,7 @@ class GraphServicer:
         """Stream changes until the caller has enough of them."""
         since = watched_since(request)
         async with self._watched.watch(since, include_state=request.include_state) as batches:
+            await begin_answer(context)
             async for batch in batches:
                 async for part in self._watch_parts.of(batch):
                     await context.write(part)
