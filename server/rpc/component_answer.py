@@ -19,12 +19,11 @@ from server.rpc.answer_fields import (
     COMPONENTS_TOKEN,
     COMPONENTS_TOTAL,
 )
+from server.rpc.paging import PAGE_OVERHEAD
 from server.wire.fields import field, varint
 
 # The tag and the length of a name.
 _MEMBER_OVERHEAD_BYTES = 2
-# Room for counts, page token and freshness.
-_OVERHEAD_BYTES = 24 * 1024
 
 
 def component_answer(component: Component, freshness: bytes, max_bytes: int) -> bytes:
@@ -33,8 +32,7 @@ def component_answer(component: Component, freshness: bytes, max_bytes: int) -> 
 
     Raises ``ResponseTooLargeError`` when it would take more than ``max_bytes``.
     """
-    known = isinstance(component.memo.whole, bytes)
-    record = component_record(component) if known or _may_fit(component, max_bytes) else None
+    record = component_record(component) if _may_fit(component, max_bytes) else None
     if record is None or len(record) + len(freshness) > max_bytes:
         raise ResponseTooLargeError(
             f"the {component.size:,} members take more than the response limit of {max_bytes:,} bytes: ask for them page by page "
@@ -52,7 +50,7 @@ def component_page(component: Component, size: int, after: str, max_bytes: int) 
     """
     first = bisect_right(component.members, after) if after else 0
     fields = [field(COMPONENT_MEMBER, name.encode()) for name in component.members[first : first + size]]
-    room = max_bytes - _OVERHEAD_BYTES
+    room = max_bytes - PAGE_OVERHEAD
     # One fits any answer.
     fitting = max(1, sum(total <= room for total in accumulate(map(len, fields))))
     last = first + fitting - 1
@@ -89,15 +87,16 @@ def component_record(component: Component) -> bytes:
 
 def listed_record(component: Component, max_bytes: int) -> bytes:
     """Write it with its first ``MOST_MEMBERS`` members alone where all of them would not fit an answer."""
-    room = max_bytes - _OVERHEAD_BYTES
-    known = isinstance(component.memo.whole, bytes)
-    if (known or _may_fit(component, room)) and len(record := component_record(component)) <= room:
+    room = max_bytes - PAGE_OVERHEAD
+    if _may_fit(component, room) and len(record := component_record(component)) <= room:
         return record
     return component_page(component, MOST_MEMBERS, "", max_bytes)[0]
 
 
 def _may_fit(component: Component, max_bytes: int) -> bool:
-    """Tell without encoding anything that it can't: a character takes a byte at least."""
+    """Tell without encoding anything that it can't: a character takes a byte at least. O(1) for what is encoded already."""
+    if isinstance(component.memo.whole, bytes):
+        return True
     least = component.size * _MEMBER_OVERHEAD_BYTES
     return least <= max_bytes and least + sum(map(len, component.members)) <= max_bytes
 

@@ -24,7 +24,7 @@ _DIGEST_BYTES = 8
 _MAX_TOKEN_LENGTH = 4_096
 _MICROSECOND = timedelta(microseconds=1)
 # Room for the page token, counts and freshness; for the tag and length of a record.
-_PAGE_OVERHEAD = 24 * 1024
+PAGE_OVERHEAD = 24 * 1024
 _RECORD_OVERHEAD = 6
 
 
@@ -144,7 +144,7 @@ def fitted_page(
     first row alone doesn't fit. O(rows).
     """
     encoded: list[Encoded] = []
-    room = max_bytes - _PAGE_OVERHEAD
+    room = max_bytes - PAGE_OVERHEAD
     for row in rows:
         message = encode(row)
         room -= (len(message) if isinstance(message, bytes) else message.ByteSize()) + _RECORD_OVERHEAD
