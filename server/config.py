@@ -7,7 +7,8 @@ from pathlib import Path
 
 from server.domain.dependencies import DiscoverySource
 
-MIB = 1024 * 1024
+KIB = 1024
+MIB = 1024 * KIB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,13 +95,35 @@ class DetectionSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Sizes in bytes, ``grace`` the time that running calls get at shutdown."""
+    """
+    What callers may take of a process, sizes in bytes; docs/operations.md has the reasons.
 
-    max_request_bytes: int = 16 * MIB
+    A request may have ``max_request_bytes`` if its message holds lists, ``max_metadata_request_bytes`` if it holds free-form metadata, and
+    ``max_question_bytes`` otherwise; large ones that wait or are worked on have ``max_requests_bytes`` together. ``max_unsent_bytes`` are those of
+    answers that are made and not sent. ``max_concurrent_calls`` counts calls with one answer from their start until it is made,
+    ``max_streaming_calls`` those with a stream of answers. ``grace`` is the time that running calls get at shutdown.
+    """
+
+    max_question_bytes: int = 64 * KIB
+    max_metadata_request_bytes: int = 2 * MIB
+    max_request_bytes: int = 4 * MIB
+    max_requests_bytes: int = 64 * MIB
+    max_items: int = 10_000
     max_response_bytes: int = 4 * MIB
     max_part_bytes: int = 1 * MIB
-    max_batch_items: int = 10_000
+    max_unsent_bytes: int = 512 * MIB
+    max_unsent_bytes_per_connection: int = 64 * MIB
+    max_concurrent_calls: int = 1_000
+    max_streaming_calls: int = 1_000
+    max_streams_per_connection: int = 100
+    max_connections: int = 1_000
+    connection_idle_timeout: timedelta = timedelta(minutes=10)
     grace: timedelta = timedelta(seconds=30)
+
+
+def flag(limit: str) -> str:
+    """Tell by which flag of ``depgraph serve`` a limit is set: that of ``request_bytes`` is ``--max-request-bytes``."""
+    return f"--max-{limit.replace('_', '-')}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -97,6 +97,19 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """ERROR_REASON_WATCHER_TOO_SLOW: a watcher read more slowly than the graph changed, and its buffer is full. Code RESOURCE_EXHAUSTED.
     Example: a watcher that was stopped for minutes; it resumes after the last revision it has seen.
     """
+    ERROR_REASON_REQUEST_TOO_LARGE: _ErrorReason.ValueType  # 19
+    """ERROR_REASON_REQUEST_TOO_LARGE: the request has more bytes than a call of its method may carry. Code RESOURCE_EXHAUSTED. The metadata
+    `limit_bytes` tells the limit. Example: BatchUpsertServices with 3 MiB of metadata; send fewer services at a time.
+    Requests of more than twice the largest limit are refused by gRPC itself, with the same code and without details.
+    """
+    ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 20
+    """ERROR_REASON_OVERLOADED: the server has as much to do as it may take on; nothing was done. Code RESOURCE_EXHAUSTED with RetryInfo.
+    Example: the thousand-and-first call at once; try again after the time that RetryInfo tells.
+    """
+    ERROR_REASON_UNREAD_ANSWERS: _ErrorReason.ValueType  # 21
+    """ERROR_REASON_UNREAD_ANSWERS: too many bytes of answers, of this connection or of all, are made and wait for somebody to read them. Code
+    RESOURCE_EXHAUSTED with RetryInfo; what a write did stays done. Example: a thousand large traversals at once on a connection that is not read.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason lists every `reason` of the google.rpc.ErrorInfo (domain "depgraph") in the details of a failed call, there without
@@ -177,5 +190,18 @@ Example: none that we know of.
 ERROR_REASON_WATCHER_TOO_SLOW: ErrorReason.ValueType  # 18
 """ERROR_REASON_WATCHER_TOO_SLOW: a watcher read more slowly than the graph changed, and its buffer is full. Code RESOURCE_EXHAUSTED.
 Example: a watcher that was stopped for minutes; it resumes after the last revision it has seen.
+"""
+ERROR_REASON_REQUEST_TOO_LARGE: ErrorReason.ValueType  # 19
+"""ERROR_REASON_REQUEST_TOO_LARGE: the request has more bytes than a call of its method may carry. Code RESOURCE_EXHAUSTED. The metadata
+`limit_bytes` tells the limit. Example: BatchUpsertServices with 3 MiB of metadata; send fewer services at a time.
+Requests of more than twice the largest limit are refused by gRPC itself, with the same code and without details.
+"""
+ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 20
+"""ERROR_REASON_OVERLOADED: the server has as much to do as it may take on; nothing was done. Code RESOURCE_EXHAUSTED with RetryInfo.
+Example: the thousand-and-first call at once; try again after the time that RetryInfo tells.
+"""
+ERROR_REASON_UNREAD_ANSWERS: ErrorReason.ValueType  # 21
+"""ERROR_REASON_UNREAD_ANSWERS: too many bytes of answers, of this connection or of all, are made and wait for somebody to read them. Code
+RESOURCE_EXHAUSTED with RetryInfo; what a write did stays done. Example: a thousand large traversals at once on a connection that is not read.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

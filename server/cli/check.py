@@ -95,8 +95,8 @@ def _read(file: Path) -> CheckChangeRequest:
         raise _bad_file(file, str(error)) from error
     limits = Limits()
     for name, count in (("added", len(request.added)), ("removed", len(request.removed))):
-        if count > limits.max_batch_items:
-            most = f"{limits.max_batch_items:,} can be checked at once, and a part of a change says nothing of the whole"
+        if count > limits.max_items:
+            most = f"{limits.max_items:,} can be checked at once, and a part of a change says nothing of the whole"
             raise _bad_file(file, f"{counted(count, f'{name} dependency', f'{name} dependencies')}: {most}")
     if request.ByteSize() > limits.max_request_bytes:
         raise _bad_file(

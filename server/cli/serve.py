@@ -21,6 +21,23 @@ from server.cli.feed_settings import (
     PollInterval,
     PruneInterval,
 )
+from server.cli.limit_settings import (
+    CONNECTION_IDLE_TIMEOUT,
+    LIMITS,
+    ConnectionIdleTimeout,
+    MaxConcurrentCalls,
+    MaxConnections,
+    MaxItems,
+    MaxMetadataRequestBytes,
+    MaxQuestionBytes,
+    MaxRequestBytes,
+    MaxRequestsBytes,
+    MaxResponseBytes,
+    MaxStreamingCalls,
+    MaxStreamsPerConnection,
+    MaxUnsentBytes,
+    MaxUnsentBytesPerConnection,
+)
 from server.cli.settings import (
     DEFAULTS,
     DatabaseUrl,
@@ -42,7 +59,7 @@ from server.cli.staleness_settings import (
     SweepInterval,
     checked_staleness,
 )
-from server.config import DetectionSettings, FeedSettings, Settings
+from server.config import DetectionSettings, FeedSettings, Limits, Settings
 
 # -P: modules are found where this process found them, never in the folder that it was started from.
 WORKER = (sys.executable, "-P", "-m", "server.cli.worker")
@@ -68,6 +85,19 @@ def serve(
     sweep_interval: SweepInterval = SWEEP_INTERVAL,
     detect: Detect = DETECT,
     min_cycle_confidence: MinCycleConfidence = MIN_CYCLE_CONFIDENCE,
+    max_question_bytes: MaxQuestionBytes = LIMITS.max_question_bytes,
+    max_metadata_request_bytes: MaxMetadataRequestBytes = LIMITS.max_metadata_request_bytes,
+    max_request_bytes: MaxRequestBytes = LIMITS.max_request_bytes,
+    max_requests_bytes: MaxRequestsBytes = LIMITS.max_requests_bytes,
+    max_items: MaxItems = LIMITS.max_items,
+    max_response_bytes: MaxResponseBytes = LIMITS.max_response_bytes,
+    max_unsent_bytes: MaxUnsentBytes = LIMITS.max_unsent_bytes,
+    max_unsent_bytes_per_connection: MaxUnsentBytesPerConnection = LIMITS.max_unsent_bytes_per_connection,
+    max_concurrent_calls: MaxConcurrentCalls = LIMITS.max_concurrent_calls,
+    max_streaming_calls: MaxStreamingCalls = LIMITS.max_streaming_calls,
+    max_streams_per_connection: MaxStreamsPerConnection = LIMITS.max_streams_per_connection,
+    max_connections: MaxConnections = LIMITS.max_connections,
+    connection_idle_timeout: ConnectionIdleTimeout = CONNECTION_IDLE_TIMEOUT,
     log_level: LogLevelOption = "info",
     log_format: LogFormatOption = "auto",
 ) -> None:
@@ -93,6 +123,21 @@ def serve(
         ),
         detection=DetectionSettings(enabled=detect, min_confidence=min_cycle_confidence),
         staleness=checked_staleness(stale_after, confidence_half_life, sweep_interval),
+        limits=Limits(
+            max_question_bytes=max_question_bytes,
+            max_metadata_request_bytes=max_metadata_request_bytes,
+            max_request_bytes=max_request_bytes,
+            max_requests_bytes=max_requests_bytes,
+            max_items=max_items,
+            max_response_bytes=max_response_bytes,
+            max_unsent_bytes=max_unsent_bytes,
+            max_unsent_bytes_per_connection=max_unsent_bytes_per_connection,
+            max_concurrent_calls=max_concurrent_calls,
+            max_streaming_calls=max_streaming_calls,
+            max_streams_per_connection=max_streams_per_connection,
+            max_connections=max_connections,
+            connection_idle_timeout=timedelta(seconds=connection_idle_timeout),
+        ),
     )
     with _failures():
         if workers == 1:

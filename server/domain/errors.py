@@ -30,10 +30,26 @@ class DomainError(Exception):
         self.metadata = metadata
 
 
+class LimitError(DomainError):
+    """Something that callers may take only so much of; ``limit`` is its name, as metrics and programs have it."""
+
+    limit = ""
+
+    def __init__(self, message: str, *, violations: Sequence[FieldViolation] = (), **metadata: str) -> None:
+        super().__init__(message, violations=violations, **metadata)
+        self.limit = metadata.get("limit", self.limit)
+
+
 class InvalidInputError(DomainError):
     """The request itself is wrong, whatever the database holds; names every offending field at once."""
 
     reason = "INVALID_FIELD"
+
+
+class TooManyItemsError(InvalidInputError, LimitError):
+    """A list has more items than one call may carry, or an item more bytes."""
+
+    limit = "items"
 
 
 class InvalidPageTokenError(InvalidInputError):
@@ -110,6 +126,12 @@ class ResponseTooLargeError(DomainError):
     reason = "RESPONSE_TOO_LARGE"
 
 
+class RequestTooLargeError(LimitError):
+    """The request has more bytes than a call of its method may carry."""
+
+    reason = "REQUEST_TOO_LARGE"
+
+
 class RetryableError(DomainError):
     """Nothing is wrong with the request: try again after ``retry_after``."""
 
@@ -124,6 +146,18 @@ class TooManyConnectionsError(RetryableError):
     """Every database connection is busy."""
 
     reason = "POOL_EXHAUSTED"
+
+
+class OverloadedError(RetryableError, LimitError):
+    """The server has as much to do as it may take on."""
+
+    reason = "OVERLOADED"
+
+
+class UnreadAnswersError(RetryableError, LimitError):
+    """Callers do not read the answers that they asked for."""
+
+    reason = "UNREAD_ANSWERS"
 
 
 class WatcherTooSlowError(RetryableError):

@@ -8,9 +8,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from depgraph.v1.dependency_service_pb2 import IngestGraphRequest, IngestNode
 from depgraph.v1.types_pb2 import Dependency
 
-# The limits of the contract are 10,000 items and 16 MiB a call; half a message is left for what else travels in it.
+# The limits of a server are 10,000 items and 2 MiB a call, unless it is told otherwise; half a message is left for what else travels in it.
 MAX_ITEMS = 10_000
-MAX_BYTES = 8 * 1024 * 1024
+MAX_BYTES = 1024 * 1024
 
 
 def batches(

@@ -24,7 +24,7 @@ def readings(
     health: Callable[[], FeedHealth],
 ) -> Readings:
     """Read every figure. Safe on any thread: it looks at numbers only, each of them whole."""
-    graph, status, audit = replica.graph, replica.status(), vitals.last_audit
+    graph, status, audit, load = replica.graph, replica.status(), vitals.last_audit, rpc.load
     return Readings(
         lag_seconds=replica.freshness().lag.total_seconds(),
         services=graph.service_count,
@@ -60,5 +60,8 @@ def readings(
         restored=sweeper.restored,
         pool_in_use=database.connections_in_use,
         running_calls=rpc.running_calls,
+        waiting_calls=load.waiting_calls,
+        large_requests_bytes=load.requests_bytes,
+        unsent_bytes=load.unsent_bytes,
         kernels_compiled=kernel_state().compiled,
     )

@@ -23,6 +23,12 @@ class CallMetrics:
             buckets=SECONDS,
             registry=registry,
         )
+        self._refused = Counter(
+            "depgraph_rpc_refused",
+            "Calls that met a limit, by the limit's name: that of request_bytes is set by --max-request-bytes.",
+            ("limit",),
+            registry=registry,
+        )
         # Looking them up by their labels takes several times as long as counting.
         self._known: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
 
@@ -35,3 +41,7 @@ class CallMetrics:
         count, duration = known
         count.inc()
         duration.observe(seconds)
+
+    def refused(self, limit: str) -> None:
+        """Note that a call met a limit."""
+        self._refused.labels(limit).inc()

@@ -48,6 +48,9 @@ class Readings:
     restored: int
     pool_in_use: int
     running_calls: int
+    waiting_calls: int
+    large_requests_bytes: int
+    unsent_bytes: int
     kernels_compiled: bool
 
 
@@ -102,6 +105,13 @@ _GAUGES = (
     ("sweep_seconds", "depgraph_sweep_seconds", "How long its last sweep took."),
     ("pool_in_use", "depgraph_pool_connections_in_use", "Database connections that are lent to calls now."),
     ("running_calls", "depgraph_rpc_running_calls", "Calls of the contract that are being answered now."),
+    ("waiting_calls", "depgraph_rpc_waiting_calls", "Calls that wait for their turn, others being answered."),
+    (
+        "large_requests_bytes",
+        "depgraph_rpc_large_requests_bytes",
+        "Bytes of large requests that are worked on or wait for that.",
+    ),
+    ("unsent_bytes", "depgraph_rpc_unsent_bytes", "Bytes of answers that wait to be read by their callers."),
     (
         "kernels_compiled",
         "depgraph_kernels_compiled",

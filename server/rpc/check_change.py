@@ -46,7 +46,7 @@ class ChangeQuestion(NamedTuple):
 def change_question(request: pb.CheckChangeRequest, limits: Limits) -> ChangeQuestion:
     """Read the request; raises ``InvalidInputError`` with everything that is wrong with it. O(items)."""
     check = Check()
-    most = limits.max_batch_items
+    most = limits.max_items
     check.at_most("removed", request.removed, most)
     added = dependency_drafts_in(check, "added", request.added, limits)
     removed = each_of(check, "removed", request.removed, _removed_key)

@@ -17,6 +17,7 @@ from server.rpc.validate import Check
 DEFAULT_DEPTH = 3
 MAX_DEPTH = 10
 MAX_MEMBERS = 100_000
+_MOST_FLAGS = 100
 
 _DIRECTIONS = {number: Direction(word) for number, word in enums.DIRECTION.word.items()}
 _IS_FULL = {number: word != "ids" for number, word in enums.TRAVERSAL_VIEW.word.items()} | {0: True}
@@ -174,6 +175,7 @@ def edge_filter(check: Check, wanted: graph_service_pb2.EdgeFilter, *, include_s
 
 
 def _flags(check: Check, field: str, numbers: Sequence[int], enum: EnumWords[Any, Any]) -> list[EdgeFlag]:
+    check.at_most(f"filter.{field}", numbers, _MOST_FLAGS, "make a filter")
     paths = [f"filter.{field}[{position}]" for position in range(len(numbers))]
     stand_in = next(iter(enum.number))
     return [

@@ -9,6 +9,8 @@ from server.domain.services import ServiceChange, ServiceKey
 from server.rpc.decode import SERVICE_COLUMNS, service_columns
 from server.rpc.validate import Check, shown
 
+_MOST_PATHS = 100
+
 
 class KeyedRequest(Protocol):
     """A request that names a service by either of its keys."""
@@ -41,6 +43,7 @@ def updated_key(check: Check, service: types_pb2.Service) -> ServiceKey:
 
 def service_change(check: Check, service: types_pb2.Service, mask: FieldMask) -> ServiceChange:
     """Read an update: the columns that the mask names, or, for an empty mask, those that are set."""
+    check.at_most("update_mask.paths", mask.paths, _MOST_PATHS, "make a mask")
     if not mask.paths:
         columns = _set_columns(service)
     elif "*" in mask.paths:

@@ -1,5 +1,6 @@
 """The one place where errors become gRPC statuses: code, message, and details for programs."""
 
+import random
 from collections.abc import Sequence
 from uuid import uuid4
 
@@ -13,6 +14,8 @@ from server.domain import errors
 from server.domain.errors import DomainError, FieldViolation
 
 DOMAIN = "depgraph"
+# gRPC's own name.
+_PUSHBACK = "grpc-retry-pushback-ms"
 UNREADABLE = "the request is no message of the type that this method takes"
 # Clients refuse trailing metadata of more than 8 KiB. It holds the message twice, once percent-encoded (a letter beyond ASCII
 # takes 6 bytes and more there), and the details in base64.
@@ -29,6 +32,9 @@ _CODES: dict[type[DomainError], grpc.StatusCode] = {
     errors.RevisionUnknownError: grpc.StatusCode.FAILED_PRECONDITION,
     errors.WriteConflictError: grpc.StatusCode.ABORTED,
     errors.ResponseTooLargeError: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.RequestTooLargeError: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.OverloadedError: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.UnreadAnswersError: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.TooManyConnectionsError: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.WatcherTooSlowError: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.RetryableError: grpc.StatusCode.UNAVAILABLE,
@@ -61,6 +67,20 @@ def status_of(error: DomainError) -> Status:
     if error.violations:
         _attach(status, _bad_request(error.violations, _MAX_DETAILS_BYTES - status.ByteSize()))
     return status
+
+
+def pushback(error: DomainError) -> Sequence[tuple[str, str]]:
+    """
+    Write as trailing metadata after how many milliseconds gRPC clients shall try again by themselves, -1 = not at all.
+
+    Only for RESOURCE_EXHAUSTED, of which one kind passes and another does not. Those who were refused at once shall not come back at once.
+    """
+    if code_of(error) is not grpc.StatusCode.RESOURCE_EXHAUSTED:
+        return ()
+    if not isinstance(error, errors.RetryableError):
+        return ((_PUSHBACK, "-1"),)
+    delay = error.retry_after.total_seconds() * 1000
+    return ((_PUSHBACK, str(round(random.uniform(delay / 2, delay)))),)  # noqa: S311 - nobody guesses it for gain
 
 
 def shortened(text: str, longest: int) -> str:

@@ -6,19 +6,23 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
+from functools import partial
 from types import CoroutineType
 from typing import Any, TypeAlias, TypeVar
 
 import grpc
 import structlog
-from google.protobuf.message import DecodeError
 from grpc_status import rpc_status
 
-from server.domain.errors import DomainError, InvalidInputError, NotReadyError
+from server.config import Limits
+from server.domain.errors import DomainError, LimitError, NotReadyError
+from server.rpc.admission import Admission, Kind
 from server.rpc.context import Context
-from server.rpc.errors import UNREADABLE, code_of, status_of, unexpected_error
-from server.rpc.ports import CallObserver
+from server.rpc.errors import code_of, pushback, status_of, unexpected_error
+from server.rpc.ports import CallObserver, Load
+from server.rpc.reading import RequestBytes, RequestReader
 from server.rpc.running import RunningCalls
+from server.rpc.unsent import UNCOUNTED_BYTES, UnsentAnswers
 
 log = structlog.get_logger(__name__)
 
@@ -27,8 +31,8 @@ Behaviour: TypeAlias = Callable[[Any, Context], "Awaitable[Any] | AsyncGenerator
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
-_UNREADABLE = object()
 _TAKES_BYTES = "takes_bytes"
+_STANDARD = "/grpc."
 _SERVER_FAULTS = frozenset({"INTERNAL", "UNKNOWN", "UNAVAILABLE", "DATA_LOSS"})
 _MAKE_HANDLER = {
     (False, False): grpc.unary_unary_rpc_method_handler,
@@ -52,10 +56,16 @@ class CallRegistrar:
     the bytes of messages, and one that ``takes_bytes`` is given the bytes of its request.
     """
 
-    def __init__(self, server: Any, calls: RunningCalls, observer: CallObserver | None = None) -> None:
+    def __init__(
+        self, server: Any, calls: RunningCalls, limits: Limits, observer: CallObserver | None = None
+    ) -> None:
         self._server = server
         self._calls = calls
+        self._limits = limits
         self._observer = observer
+        self._admission = Admission(limits)
+        self._large_requests = RequestBytes(limits.max_requests_bytes)
+        self._unsent = UnsentAnswers(limits)
 
     def add_generic_rpc_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
         """Do nothing: what generated code gives here it gives by name, too."""
@@ -65,26 +75,43 @@ class CallRegistrar:
         wrapped = {name: self.wrapped(f"/{service}/{name}", handler) for name, handler in handlers.items()}
         self._server.add_registered_method_handlers(service, wrapped)
 
+    @property
+    def load(self) -> Load:
+        """What callers take of this process now."""
+        return Load(self._admission.waiting, self._large_requests.held, self._unsent.total)
+
     def wrapped(self, method: str, handler: Handler) -> Handler:
         """Wrap the handler of a method, given by its full name."""
         make = _MAKE_HANDLER[handler.request_streaming, handler.response_streaming]
-        behaviour = _behaviour(handler)
-        reads_by_itself = getattr(behaviour, _TAKES_BYTES, False)
+        # A stream of requests is read by its handler.
+        deserialize = handler.request_deserializer if handler.request_streaming else None
         return make(
-            self._wrapped(method, behaviour),
-            request_deserializer=None if reads_by_itself else _tolerant(handler.request_deserializer),
-            response_serializer=_unless_bytes(handler.response_serializer),
+            self._wrapped(method, handler),
+            request_deserializer=deserialize,
+            response_serializer=_unless_bytes(_serializer(handler)),
         )
 
-    def _wrapped(self, method: str, behaviour: Behaviour) -> Callable[[Any, Context], Awaitable[Any]]:
+    def _wrapped(self, method: str, handler: Handler) -> Callable[[Any, Context], Awaitable[Any]]:
+        kind, answering = _kind(method, handler), self._answering(method, handler)
+
         async def call(request: Any, context: Context) -> Any:
             began = time.perf_counter()
             code = "OK"
             self._calls.enter(method)
             try:
                 self._calls.admit(method)
-                _refuse_late(context)
-                return await _answer(behaviour, request, context)
+                if kind is None:
+                    return await answering(request, context)
+                self._admission.enter(kind)
+                try:
+                    turn = await self._admission.turn(began)
+                    _refuse_late(context)
+                    starts = time.perf_counter()
+                    answer = await answering(request, context)
+                    self._admission.answered(turn, starts, time.perf_counter())
+                    return answer
+                finally:
+                    self._admission.leave(kind)
             except grpc.aio.AbortError:
                 code = context.code().name
                 raise
@@ -100,6 +127,8 @@ class CallRegistrar:
             except Exception as error:  # noqa: BLE001 - whatever a handler raises, the caller gets a status
                 known = error if isinstance(error, DomainError) else _logged(method, error)
                 code = code_of(known).name
+                self._note_refusal(known)
+                _forget_frames(error)
                 await _abort(context, known)
             finally:
                 self._calls.leave(method)
@@ -107,8 +136,72 @@ class CallRegistrar:
                 _log_call(method, code, elapsed, context)
                 if self._observer is not None:
                     self._observer.called(method, code, elapsed)
+                # gRPC keeps an abort with this frame, and the frame would keep what gRPC keeps the abort by.
+                del request, context
 
         return call
+
+    def _answering(self, method: str, handler: Handler) -> Callable[[Any, Context], Awaitable[Any]]:
+        """Make what reads a request, has it answered by the handler and counts the answer until it is sent."""
+        behaviour = _behaviour(handler)
+        serialize = _unless_bytes(_serializer(handler))
+
+        async def answer(request: Any, context: Context) -> Any:
+            result = behaviour(request, context)
+            # What handlers return nearly always; looking for any awaitable takes longer.
+            if isinstance(result, CoroutineType) or inspect.isawaitable(result):
+                answer = await result
+                return None if answer is None else self._sent_whole(serialize(answer), context)
+            async with aclosing(result) as messages:
+                async for message in messages:
+                    await self._write(serialize(message), context)
+            return None
+
+        if handler.request_streaming:
+            return answer
+        as_bytes = getattr(behaviour, _TAKES_BYTES, False)
+        reader = RequestReader(method, self._limits, self._large_requests, as_bytes=as_bytes)
+
+        async def read_and_answer(request: bytes, context: Context) -> Any:
+            small = reader.read(request)
+            if small is not None:
+                return await answer(small, context)
+            async with reader.reading(request) as large:
+                return await answer(large, context)
+
+        return read_and_answer
+
+    def _sent_whole(self, answer: bytes, context: Context) -> bytes:
+        """Count an answer that gRPC sends when the handler is done, until that has happened."""
+        size = len(answer)
+        if size > UNCOUNTED_BYTES:
+            peer = context.peer()
+            self._unsent.take(peer, size)
+            context.add_done_callback(partial(self._given_back, peer, size))  # type: ignore[arg-type] # a partial has no parameter names
+        return answer
+
+    def _given_back(self, peer: str, size: int, _: Context) -> None:
+        self._unsent.give_back(peer, size)
+
+    async def _write(self, part: bytes, context: Context) -> None:
+        """Send a part of a stream, which takes as long as its reader lets it."""
+        size, peer = len(part), context.peer()
+        self._unsent.take(peer, size)
+        try:
+            await context.write(part)
+        finally:
+            self._unsent.give_back(peer, size)
+
+    def _note_refusal(self, error: DomainError) -> None:
+        if isinstance(error, LimitError) and self._observer is not None:
+            self._observer.refused(error.limit)
+
+
+def _kind(method: str, handler: Handler) -> Kind | None:
+    """Tell how a call is counted; None = it is let in always, being asked for by those who decide whether this process lives."""
+    if method.startswith(_STANDARD):
+        return Kind.STANDARD_STREAMING if handler.response_streaming else None
+    return Kind.STREAMING if handler.response_streaming else Kind.UNARY
 
 
 def _refuse_late(context: Context) -> None:
@@ -123,22 +216,24 @@ def _refuse_late(context: Context) -> None:
         raise asyncio.CancelledError("the deadline had passed when the call's turn came")
 
 
-async def _answer(behaviour: Behaviour, request: Any, context: Context) -> Any:
-    """Run a handler that returns its answer, yields its answers or writes them."""
-    if request is _UNREADABLE:
-        raise InvalidInputError(UNREADABLE)
-    result = behaviour(request, context)
-    # What handlers return nearly always; looking for any awaitable takes longer.
-    if isinstance(result, CoroutineType) or inspect.isawaitable(result):
-        return await result
-    async with aclosing(result) as messages:
-        async for message in messages:
-            await context.write(message)
-    return None
-
-
 async def _abort(context: Context, error: DomainError) -> None:
-    await context.abort_with_status(rpc_status.to_status(status_of(error)))
+    status = rpc_status.to_status(status_of(error))
+    try:
+        await context.abort(status.code, status.details, (*status.trailing_metadata, *pushback(error)))
+    finally:
+        del context
+
+
+def _forget_frames(error: BaseException | None) -> None:
+    """
+    Let go of what the functions that failed held, requests above all.
+
+    The abort that follows remembers what it came from, and gRPC the abort, until garbage is looked for.
+    """
+    while error is not None:
+        before = error.__context__
+        error.__traceback__ = error.__cause__ = error.__context__ = None
+        error = before
 
 
 def _logged(method: str, error: Exception) -> DomainError:
@@ -161,24 +256,13 @@ def _behaviour(handler: Any) -> Behaviour:
     return behaviour
 
 
-def _tolerant(deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], Any] | None:
-    """Let a message that can't be read reach the error table, instead of failing inside gRPC as INTERNAL."""
-    if deserialize is None:
-        return None
-
-    def read(raw: bytes) -> Any:
-        try:
-            return deserialize(raw)
-        except DecodeError:
-            return _UNREADABLE
-
-    return read
+def _serializer(handler: Any) -> Callable[[Any], bytes]:
+    serialize: Callable[[Any], bytes] = handler.response_serializer
+    return serialize
 
 
-def _unless_bytes(serialize: Callable[[Any], bytes] | None) -> Callable[[Any], bytes] | None:
+def _unless_bytes(serialize: Callable[[Any], bytes]) -> Callable[[Any], bytes]:
     """Let answers that are bytes pass as they are."""
-    if serialize is None:
-        return None
 
     def write(answer: Any) -> bytes:
         return answer if isinstance(answer, bytes) else serialize(answer)

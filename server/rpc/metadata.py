@@ -11,6 +11,7 @@ from server.wire.metadata import MAX_DEPTH, Json
 MAX_BYTES = 64 * 1024
 # The most bytes that a Struct takes for one byte of its JSON text (a list of one-digit numbers).
 _MAX_INFLATION = 6
+MAX_STRUCT_BYTES = MAX_BYTES * _MAX_INFLATION
 _EXACT = 2**53
 
 
@@ -21,7 +22,7 @@ class UnstorableError(ValueError):
 def json_of(check: Check, field: str, metadata: Struct) -> str:
     """Write metadata as JSON text; whole numbers without a fraction. O(size)."""
     too_large = f"is more than {MAX_BYTES // 1024} KiB as JSON"
-    if metadata.ByteSize() > MAX_BYTES * _MAX_INFLATION:
+    if metadata.ByteSize() > MAX_STRUCT_BYTES:
         check.add(field, too_large)
         return "{}"
     try:

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from graphcore import DependencyGraph
 from server.domain.consistency import Consistency, Freshness, ReplicaStatus
@@ -16,6 +16,17 @@ class CallObserver(Protocol):
 
     def called(self, method: str, code: str, seconds: float) -> None:
         """Note a call by its full method name (``/package.Service/Method``) and the name of its status code; must be quick."""
+
+    def refused(self, limit: str) -> None:
+        """Note that a call met a limit, given by its name."""
+
+
+class Load(NamedTuple):
+    """What callers take of a process at one moment: calls that wait for their turn, bytes of large requests that are worked on and of answers that are not sent yet."""
+
+    waiting_calls: int
+    requests_bytes: int
+    unsent_bytes: int
 
 
 class LiveGraph(Protocol):

@@ -34,7 +34,7 @@ from server.rpc.dependency_servicer import DependencyServicer
 from server.rpc.graph_servicer import GraphServicer
 from server.rpc.interceptors import CallRegistrar
 from server.rpc.listening import bind
-from server.rpc.ports import CallObserver, LiveGraph, WatchedGraph
+from server.rpc.ports import CallObserver, LiveGraph, Load, WatchedGraph
 from server.rpc.running import RunningCalls
 
 CONTRACT = tuple(
@@ -58,6 +58,7 @@ _FROM_MEMORY = tuple(
 # The time that answers already given get to leave the process.
 _FLUSH = timedelta(seconds=1)
 _SECOND_MS = 1000
+_NO_LIMIT = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +104,8 @@ class RpcServer:
         self._address = ""
         self._serving = False
         self._trusted = True
-        self._register(servicers, limits, CallRegistrar(self._server, self._calls, observer))
+        self._registrar = CallRegistrar(self._server, self._calls, limits, observer)
+        self._register(servicers, limits, self._registrar)
 
     @property
     def address(self) -> str:
@@ -114,6 +116,11 @@ class RpcServer:
     def running_calls(self) -> int:
         """Calls of the contract that are being answered now."""
         return len(self._calls)
+
+    @property
+    def load(self) -> Load:
+        """What callers take of this process now."""
+        return self._registrar.load
 
     async def start(self) -> None:
         """Listen, not serving yet; raises ``ListenError``, most often ``AddressInUseError``."""
@@ -186,15 +193,31 @@ def server_options(limits: Limits, *, share_port: bool = False) -> list[tuple[st
     Channel arguments.
 
     What is sent has no limit here: traversals and pages keep to ``max_response_bytes`` by themselves, with an error that helps, and
-    a batch that was written must be answered. Clients may send a ping every ten seconds, with or without calls; the server
+    a batch that was written must be answered. What is received may be twice as long, packed or not, as the longest request may be: those in
+    between are refused with an error that helps, too. Clients may send a ping every ten seconds, with or without calls; the server
     looks after a silent client once a minute, so that streams to machines that are gone end.
     """
+    longest_request = max(
+        limits.max_request_bytes, limits.max_metadata_request_bytes, limits.max_question_bytes
+    )
     return [
         ("grpc.so_reuseport", int(share_port)),
-        ("grpc.max_receive_message_length", limits.max_request_bytes),
+        ("grpc.max_receive_message_length", 2 * longest_request),
         ("grpc.max_send_message_length", -1),
+        ("grpc.max_concurrent_streams", limits.max_streams_per_connection),
+        ("grpc.max_allowed_incoming_connections", limits.max_connections),
+        ("grpc.max_connection_idle_ms", _milliseconds(limits.connection_idle_timeout)),
+        # Calls that wait to be let in would be cancelled by gRPC without a word: their number is bounded by those of connections and
+        # streams, and letting them in or refusing them is up to Admission.
+        ("grpc.server.max_pending_requests", _NO_LIMIT),
+        ("grpc.server.max_pending_requests_hard_limit", _NO_LIMIT),
+        ("grpc.server_max_unrequested_time_in_server", _NO_LIMIT),
         ("grpc.http2.min_ping_interval_without_data_ms", 10 * _SECOND_MS),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.keepalive_time_ms", 60 * _SECOND_MS),
         ("grpc.keepalive_timeout_ms", 20 * _SECOND_MS),
     ]
+
+
+def _milliseconds(length: timedelta) -> int:
+    return min(round(length.total_seconds() * _SECOND_MS), _NO_LIMIT)

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from server.domain.errors import FieldViolation, InvalidInputError
+from server.domain.errors import FieldViolation, InvalidInputError, TooManyItemsError
 from server.domain.services import NAME_MAX_LENGTH
 from server.rpc.enums import EnumWords
 
@@ -143,7 +143,7 @@ class Check:
     ) -> None:
         """Refuse too many items at once, before any of them is looked at; ``limit`` says what the most is about."""
         if len(items) > most:
-            self.add(field, f"has {len(items):,} items; at most {most:,} {limit}")
+            self.add(field, f"has {len(items):,} items; at most {most:,} {limit}", TooManyItemsError)
             self.done()
 
     def distinct(self, path: str, keys: Iterable[Hashable], what: str) -> None:

@@ -23,7 +23,7 @@ from tests.support.calls import FRESH, Stubs, edges
 from tests.support.failures import Failure, failure_of
 
 INVALID, NOT_FOUND = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND
-LIMITS = Limits(max_response_bytes=200_000, max_batch_items=60)
+LIMITS = Limits(max_response_bytes=200_000, max_items=60)
 SOURCES = (DISCOVERY_SOURCE_MANUAL, DISCOVERY_SOURCE_KUBERNETES)
 
 
@@ -221,7 +221,7 @@ async def test_what_is_wrong_is_told_all_at_once(stubs: Stubs) -> None:
 
 async def test_a_change_of_nothing_and_one_of_too_much_are_refused(stubs: Stubs) -> None:
     assert list((await failure(stubs)).fields) == ["added"]
-    most = LIMITS.max_batch_items
+    most = LIMITS.max_items
     many = [f"a>b{number}" for number in range(most + 1)]
     assert list((await failure(stubs, edges(*many))).fields) == ["added"]
     assert list((await failure(stubs, (), keys(*many))).fields) == ["removed"]

@@ -24,7 +24,7 @@ from server.rpc.decode_update import service_change
 from server.rpc.validate import Check
 
 Request = TypeVar("Request", bound=Message)
-LIMITS = Limits(max_batch_items=3)
+LIMITS = Limits(max_items=3)
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 REVISION = Revision("1:2:00000000-0000-4000-8000-000000000000", xid=4)
 EDGE = {"source_service_id": "a", "target_service_id": "b", "communication_mode": "COMMUNICATION_MODE_SYNC"}

@@ -7,6 +7,7 @@ from typing import Any, cast
 import grpc
 import pytest
 
+from server.config import Limits
 from server.rpc.interceptors import CallRegistrar
 from server.rpc.running import RunningCalls
 
@@ -22,7 +23,7 @@ class Handled:
 
     async def call(self, remaining: float | None) -> Any:
         """Make a call with so much time left, in seconds; None = it has no deadline."""
-        handler = CallRegistrar(None, self.calls).wrapped(METHOD, self._found())
+        handler = CallRegistrar(None, self.calls, Limits()).wrapped(METHOD, self._found())
         context = SimpleNamespace(time_remaining=lambda: remaining, peer=lambda: "somewhere")
         behaviour = cast("Any", handler.unary_unary)
         return await behaviour("request", context)

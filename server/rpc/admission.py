@@ -1,0 +1,123 @@
+"""Who is let in: no more calls at once than the server may take on, and each in its turn."""
+
+import asyncio
+import time
+from collections import deque
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from server.config import Limits, flag
+from server.domain.errors import OverloadedError
+
+# A call that takes the event loop for so long without a break keeps others from being heard of.
+_LONG_SECONDS = 0.0005
+# For so long after it those that came meanwhile are let in before anything else is done ...
+_CROWDED_SECONDS = 0.001
+# ... until none has come for so long, or for the longest time that may go by without an answer.
+_QUIET_SECONDS = 0.0001
+_LONGEST_LETTING_IN_SECONDS = 0.002
+
+
+class Kind(Enum):
+    """Kinds of calls that are counted apart: with one answer, with a stream of answers, and gRPC's own streams (watching health, reflection)."""
+
+    UNARY = auto()
+    STREAMING = auto()
+    STANDARD_STREAMING = auto()
+
+
+@dataclass(slots=True)
+class _Room:
+    most: int
+    what: str
+    limit: str
+    inside: int = 0
+
+
+class Admission:
+    """
+    Lets calls in.
+
+    What is beyond its limits is refused at once: nobody learns from waiting long that there is no answer. gRPC would take calls in one at a time, each
+    once the one before has had its answer, and leave the others where nobody counts them; so once a call has taken long, those that came meanwhile are all let in, or refused, before
+    the next one is answered. Where nothing takes long this costs a microsecond.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._rooms = {
+            Kind.UNARY: _Room(limits.max_concurrent_calls, "calls", "concurrent_calls"),
+            Kind.STREAMING: _Room(limits.max_streaming_calls, "streams", "streaming_calls"),
+            Kind.STANDARD_STREAMING: _Room(
+                limits.max_streaming_calls, "streams of gRPC's own services", "streaming_calls"
+            ),
+        }
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._letting_in: asyncio.Task[None] | None = None
+        self._crowded_until = 0.0
+        self._came = 0
+        self._rounds = 0
+        self._counts_rounds = False
+
+    @property
+    def waiting(self) -> int:
+        """Calls that are let in and wait for their turn."""
+        return len(self._waiting)
+
+    def enter(self, kind: Kind) -> None:
+        """Count a call in; raises ``OverloadedError`` when that is one too many."""
+        self._came += 1
+        room = self._rooms[kind]
+        if room.inside >= room.most:
+            raise OverloadedError(
+                f"the server answers {room.inside:,} {room.what} at once, as many as it may: try again, ask another replica, "
+                f"or have its {flag(room.limit)} raised",
+                limit=room.limit,
+            )
+        room.inside += 1
+
+    def leave(self, kind: Kind) -> None:
+        """Count a call out."""
+        self._rooms[kind].inside -= 1
+
+    async def turn(self, began: float) -> int:
+        """Wait for the turn of a call that began just now; returns what ``answered`` wants to be told."""
+        if began < self._crowded_until or self._waiting:
+            turn = asyncio.get_running_loop().create_future()
+            self._waiting.append(turn)
+            if self._letting_in is None:
+                self._letting_in = asyncio.create_task(self._let_in())
+            await turn
+        if not self._counts_rounds:
+            self._counts_rounds = True
+            asyncio.get_running_loop().call_soon(self._count_round)
+        return self._rounds
+
+    def answered(self, turn: int, began: float, ended: float) -> None:
+        """Note that a call has its answer."""
+        if turn == self._rounds and ended - began > _LONG_SECONDS:
+            self._crowded_until = ended + _CROWDED_SECONDS
+
+    def _count_round(self) -> None:
+        self._rounds += 1
+        self._counts_rounds = False
+
+    async def _let_in(self) -> None:
+        """Give those that wait their turn, the longest waiting first, as long as there are any."""
+        while self._waiting:
+            await self._all_came()
+            turn = self._waiting.popleft()
+            # One whose caller is gone has ended already.
+            if not turn.done():
+                turn.set_result(None)
+                await asyncio.sleep(0)
+        self._letting_in = None
+
+    async def _all_came(self) -> None:
+        """Wait until nobody comes any more."""
+        came, now = self._came, time.perf_counter()
+        ends, quiet = now + _LONGEST_LETTING_IN_SECONDS, now + _QUIET_SECONDS
+        while now < min(ends, quiet):
+            await asyncio.sleep(0)
+            now = time.perf_counter()
+            if self._came != came:
+                came, quiet = self._came, now + _QUIET_SECONDS

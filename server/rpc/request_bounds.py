@@ -1,0 +1,172 @@
+"""What the bytes of a request may hold, looked at before any message is made of them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.struct_pb2 import Struct
+
+from server.config import KIB, Limits, flag
+from server.domain.errors import FieldViolation, InvalidInputError, RequestTooLargeError, TooManyItemsError
+from server.rpc.errors import UNREADABLE
+from server.rpc.metadata import MAX_STRUCT_BYTES
+
+# A message takes up to 60 times as much memory as its bytes, and a tenth of a second for each 3 MiB: so much of a request does no harm, whatever it holds.
+SMALL_BYTES: Final = 64 * KIB
+_MAX_ITEM_BYTES = 64 * KIB
+_MAX_METADATA_ITEM_BYTES = MAX_STRUCT_BYTES + 64 * KIB
+# Fields of a request that are no list.
+_MOST_SINGLE_FIELDS = 1_000
+_MOST_BYTES_A_VARINT = 10
+_MORE_FOLLOW = 0x80
+_WIRE_VARINT, _WIRE_64, _WIRE_BYTES, _WIRE_GROUP, _WIRE_END_GROUP, _WIRE_32 = range(6)
+_FIXED = {_WIRE_64: 8, _WIRE_32: 4}
+_GROUPS = {_WIRE_GROUP: 1, _WIRE_END_GROUP: -1}
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    """A field of a request whose values have a length: a list of ``most`` items, or a single one that may be written so often."""
+
+    number: int
+    name: str
+    is_list: bool
+    most: int
+    max_bytes: int
+
+
+class RequestBounds:
+    """
+    The bounds of one method's requests, which follow from the fields of their message.
+
+    ``max_bytes`` is the size of a whole request. A list may have ``max_items``; one item, or one field that is a message,
+    64 KiB, or what its free-form metadata may take.
+    """
+
+    def __init__(self, request: Descriptor, limits: Limits) -> None:
+        self._fields = {
+            field.number: _bounded(field, limits) for field in request.fields if _has_length(field)
+        }
+        lists = [field.most for field in self._fields.values() if field.is_list]
+        self._has_lists = bool(lists)
+        self._most_fields = _MOST_SINGLE_FIELDS + sum(lists)
+        if _holds_metadata(request):
+            self.max_bytes, self.limit = limits.max_metadata_request_bytes, "metadata_request_bytes"
+        elif lists:
+            self.max_bytes, self.limit = limits.max_request_bytes, "request_bytes"
+        else:
+            self.max_bytes, self.limit = limits.max_question_bytes, "question_bytes"
+
+    def check_size(self, request: bytes) -> None:
+        """Raise ``RequestTooLargeError`` for a request of more than ``max_bytes``."""
+        if len(request) > self.max_bytes:
+            instead = (
+                "send fewer items at a time" if self._has_lists else "no question of this kind is so long"
+            )
+            raise RequestTooLargeError(
+                f"the request takes {len(request):,} bytes; at most {self.max_bytes:,} fit a call of this method: {instead}, "
+                f"or have the server's {flag(self.limit)} raised",
+                limit=self.limit,
+                limit_bytes=str(self.max_bytes),
+            )
+
+    def parts(self, request: bytes, size: int) -> Iterator[memoryview]:
+        """
+        Cut a request into parts of about ``size`` bytes, each of whole fields, so that all of them merged are the message.
+
+        Raises ``InvalidInputError`` with the field that has too many items, or too large a one, before it gives the part that holds it. A quarter
+        of a microsecond a field.
+        """
+        view, whole = memoryview(request), len(request)
+        fields, counts = self._fields, dict.fromkeys(self._fields, 0)
+        began = place = groups = 0
+        for _ in range(self._most_fields):
+            if place - began >= size and not groups:
+                yield view[began:place]
+                began = place
+            if place >= whole:
+                break
+            tag = request[place]
+            place += 1
+            if tag >= _MORE_FOLLOW:
+                tag, place = _varint(request, place - 1)
+            kind = tag & 7
+            if kind == _WIRE_BYTES:
+                length, place = _varint(request, place)
+                place += length
+                if (field := fields.get(tag >> 3)) is not None and not groups:
+                    counts[field.number] += 1
+                    if counts[field.number] > field.most or length > field.max_bytes:
+                        _refuse(field, counts[field.number], length)
+            elif kind in _GROUPS:
+                groups += _GROUPS[kind]
+            else:
+                place = _after_number(request, place, kind)
+        if place != whole or groups:
+            raise InvalidInputError(UNREADABLE)
+        yield view[began:]
+
+
+def _refuse(field: _Field, count: int, length: int) -> None:
+    if count > field.most:
+        path, wrong = (
+            field.name,
+            f"has more than {field.most:,} items; at most {field.most:,} fit one call, so split it",
+        )
+    else:
+        path = f"{field.name}[{count - 1}]" if field.is_list else field.name
+        wrong = f"takes {length:,} bytes; at most {field.max_bytes:,} are allowed"
+    raise TooManyItemsError(f"{path}: {wrong}", violations=[FieldViolation(path, wrong)])
+
+
+def _varint(raw: bytes, place: int) -> tuple[int, int]:
+    """Read a number; returns it, and where the next thing begins."""
+    byte = raw[place] if place < len(raw) else _MORE_FOLLOW
+    if byte < _MORE_FOLLOW:
+        return byte, place + 1
+    value = shift = 0
+    for byte in raw[place : place + _MOST_BYTES_A_VARINT]:
+        place += 1
+        if byte < _MORE_FOLLOW:
+            return value | byte << shift, place
+        value |= (byte & _MORE_FOLLOW - 1) << shift
+        shift += 7
+    raise InvalidInputError(UNREADABLE)
+
+
+def _after_number(request: bytes, place: int, kind: int) -> int:
+    if kind == _WIRE_VARINT:
+        return _varint(request, place)[1]
+    if kind not in _FIXED:
+        raise InvalidInputError(UNREADABLE)
+    return place + _FIXED[kind]
+
+
+def _bounded(field: FieldDescriptor, limits: Limits) -> _Field:
+    message = field.message_type
+    return _Field(
+        field.number,
+        field.name,
+        is_list=field.is_repeated,
+        most=limits.max_items if field.is_repeated else _MOST_SINGLE_FIELDS,
+        max_bytes=_MAX_METADATA_ITEM_BYTES
+        if message is not None and _holds_metadata(message)
+        else _MAX_ITEM_BYTES,
+    )
+
+
+def _has_length(field: FieldDescriptor) -> bool:
+    """Whether its values are written with their length: all but single numbers."""
+    return field.is_repeated or field.type in {
+        FieldDescriptor.TYPE_MESSAGE,
+        FieldDescriptor.TYPE_STRING,
+        FieldDescriptor.TYPE_BYTES,
+    }
+
+
+def _holds_metadata(message: Descriptor) -> bool:
+    """Whether there is a ``Struct`` anywhere in it, which is made of others without end."""
+    return message.full_name == Struct.DESCRIPTOR.full_name or any(
+        _holds_metadata(field.message_type) for field in message.fields if field.message_type is not None
+    )
