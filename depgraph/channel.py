@@ -49,8 +49,8 @@ def service_config(*, wait_for_ready: bool, attempts: int) -> dict[str, Any]:
     Build the gRPC service config: who is asked, whether calls wait for a connection, which calls are tried again.
 
     Every resolved address is used in turn. Streams never wait for a connection. ``attempts`` counts the first one, 1 to 5:
-    1 = never try again. Only UNAVAILABLE is tried again, after 0.1 s, then twice as long each time, with jitter; gRPC stops
-    retrying a stream once its first message came.
+    1 = never try again. UNAVAILABLE is tried again, after 0.1 s, then twice as long each time, with jitter, and RESOURCE_EXHAUSTED when the
+    server says after how long. gRPC stops retrying a stream once its first message came.
     """
     if not 1 <= attempts <= DEFAULT_ATTEMPTS:
         raise ValueError(f"attempts must be 1 to {DEFAULT_ATTEMPTS}, not {attempts!r}")
@@ -77,7 +77,8 @@ def _retry_policy(attempts: int) -> dict[str, Any]:
         "initialBackoff": "0.1s",
         "maxBackoff": "2s",
         "backoffMultiplier": 2,
-        "retryableStatusCodes": ["UNAVAILABLE"],
+        # A server says with each RESOURCE_EXHAUSTED after how long to try again, or not to ("grpc-retry-pushback-ms").
+        "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"],
     }
 
 

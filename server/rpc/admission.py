@@ -3,18 +3,17 @@
 import asyncio
 import time
 from collections import deque
-from dataclasses import dataclass
 from enum import Enum, auto
 
 from server.config import Limits, flag
 from server.domain.errors import OverloadedError
 
-# A call that takes the event loop for so long without a break keeps others from being heard of.
+# A round of the event loop that takes so long keeps others from being heard of.
 _LONG_SECONDS = 0.0005
 # For so long after it those that came meanwhile are let in before anything else is done ...
 _CROWDED_SECONDS = 0.001
 # ... until none has come for so long, or for the longest time that may go by without an answer.
-_QUIET_SECONDS = 0.0001
+_QUIET_SECONDS = 0.00025
 _LONGEST_LETTING_IN_SECONDS = 0.002
 
 
@@ -26,12 +25,19 @@ class Kind(Enum):
     STANDARD_STREAMING = auto()
 
 
-@dataclass(slots=True)
 class _Room:
-    most: int
-    what: str
-    limit: str
-    inside: int = 0
+    """Calls of one kind that are inside, and what those are told who find it full."""
+
+    __slots__ = ("full", "inside", "most")
+
+    def __init__(self, most: int, what: str, limit: str) -> None:
+        self.most = most
+        self.inside = 0
+        # Made once, for it is needed most when there is least time.
+        self.full = OverloadedError(
+            f"the server answers {most:,} {what} at once, as many as it may: try again, ask another replica, or have its {flag(limit)} raised",
+            limit=limit,
+        )
 
 
 class Admission:
@@ -55,8 +61,7 @@ class Admission:
         self._letting_in: asyncio.Task[None] | None = None
         self._crowded_until = 0.0
         self._came = 0
-        self._rounds = 0
-        self._counts_rounds = False
+        self._round_began = 0.0
 
     @property
     def waiting(self) -> int:
@@ -68,38 +73,33 @@ class Admission:
         self._came += 1
         room = self._rooms[kind]
         if room.inside >= room.most:
-            raise OverloadedError(
-                f"the server answers {room.inside:,} {room.what} at once, as many as it may: try again, ask another replica, "
-                f"or have its {flag(room.limit)} raised",
-                limit=room.limit,
-            )
+            raise room.full
         room.inside += 1
 
     def leave(self, kind: Kind) -> None:
         """Count a call out."""
         self._rooms[kind].inside -= 1
 
-    async def turn(self, began: float) -> int:
-        """Wait for the turn of a call that began just now; returns what ``answered`` wants to be told."""
+    async def turn(self, began: float) -> None:
+        """Wait for the turn of a call that began just now."""
+        loop = asyncio.get_running_loop()
         if began < self._crowded_until or self._waiting:
-            turn = asyncio.get_running_loop().create_future()
+            turn = loop.create_future()
             self._waiting.append(turn)
             if self._letting_in is None:
                 self._letting_in = asyncio.create_task(self._let_in())
             await turn
-        if not self._counts_rounds:
-            self._counts_rounds = True
-            asyncio.get_running_loop().call_soon(self._count_round)
-        return self._rounds
+            began = time.perf_counter()
+        if not self._round_began:
+            self._round_began = began
+            loop.call_soon(self._end_round)
 
-    def answered(self, turn: int, began: float, ended: float) -> None:
-        """Note that a call has its answer."""
-        if turn == self._rounds and ended - began > _LONG_SECONDS:
-            self._crowded_until = ended + _CROWDED_SECONDS
-
-    def _count_round(self) -> None:
-        self._rounds += 1
-        self._counts_rounds = False
+    def _end_round(self) -> None:
+        """Look how long this round of the event loop took: answering calls, and handing their answers to gRPC."""
+        now = time.perf_counter()
+        if now - self._round_began > _LONG_SECONDS:
+            self._crowded_until = now + _CROWDED_SECONDS
+        self._round_began = 0.0
 
     async def _let_in(self) -> None:
         """Give those that wait their turn, the longest waiting first, as long as there are any."""

@@ -14,7 +14,7 @@ from server.domain.watching import WatchBatch
 class CallObserver(Protocol):
     """Hears of every call, of the contract or of gRPC's own services, once it is over."""
 
-    def called(self, method: str, code: str, seconds: float) -> None:
+    def called(self, method: str, code: str, seconds: float, /) -> None:
         """Note a call by its full method name (``/package.Service/Method``) and the name of its status code; must be quick."""
 
     def refused(self, limit: str) -> None:

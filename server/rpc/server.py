@@ -205,6 +205,8 @@ def server_options(limits: Limits, *, share_port: bool = False) -> list[tuple[st
         ("grpc.max_receive_message_length", 2 * longest_request),
         ("grpc.max_send_message_length", -1),
         ("grpc.max_concurrent_streams", limits.max_streams_per_connection),
+        # As many again may be over and not yet cleared away: a client that keeps to the limit would be refused now and then.
+        ("grpc.http2.max_deallocating_streams", limits.max_streams_per_connection),
         ("grpc.max_allowed_incoming_connections", limits.max_connections),
         ("grpc.max_connection_idle_ms", _milliseconds(limits.connection_idle_timeout)),
         # Calls that wait to be let in would be cancelled by gRPC without a word: their number is bounded by those of connections and

@@ -1,6 +1,7 @@
 """A server over stores that wait or fail on command, to see what calls do at such moments."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -9,6 +10,7 @@ from uuid import UUID
 
 from server.config import Limits
 from server.domain.services import Service, ServiceKey
+from server.rpc.ports import CallObserver
 from server.rpc.server import RpcServer, Servicers
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -23,6 +25,7 @@ class HeldStore:
         self.let_go = asyncio.Event()
         self.cancelled = asyncio.Event()
         self.error: Exception | None = None
+        self.metadata = "{}"
 
     async def get(self, key: ServiceKey) -> Service:
         self.asked.set()
@@ -33,10 +36,15 @@ class HeldStore:
             raise
         if self.error is not None:
             raise self.error
-        return Service(UUID(int=1), str(key), "{}", "low", None, False, NOW, NOW)
+        return Service(UUID(int=1), str(key), self.metadata, "low", None, False, NOW, NOW)
 
 
-def rpc_server(store: HeldStore, listen: str = ANY_PORT) -> RpcServer:
+def rpc_server(
+    store: HeldStore,
+    listen: str = ANY_PORT,
+    limits: Limits | None = None,
+    observer: CallObserver | None = None,
+) -> RpcServer:
     """Make a server that has nothing but services."""
     nothing = cast("Any", None)
     servicers = Servicers(
@@ -48,13 +56,34 @@ def rpc_server(store: HeldStore, listen: str = ANY_PORT) -> RpcServer:
         started_at=NOW,
         version="0",
     )
-    return RpcServer(listen, servicers, Limits())
+    return RpcServer(listen, servicers, limits or Limits(), observer)
+
+
+class Counted:
+    """An observer that counts."""
+
+    def __init__(self) -> None:
+        self.codes: Counter[str] = Counter()
+        self.limits: Counter[str] = Counter()
+
+    def called(self, _method: str, code: str, _seconds: float, /) -> None:
+        """Count a call by its code."""
+        self.codes[code] += 1
+
+    def refused(self, limit: str) -> None:
+        """Count a refusal by its limit."""
+        self.limits[limit] += 1
 
 
 @asynccontextmanager
-async def running(store: HeldStore, listen: str = ANY_PORT) -> AsyncIterator[RpcServer]:
+async def running(
+    store: HeldStore,
+    listen: str = ANY_PORT,
+    limits: Limits | None = None,
+    observer: CallObserver | None = None,
+) -> AsyncIterator[RpcServer]:
     """Run such a server, serving."""
-    server = rpc_server(store, listen)
+    server = rpc_server(store, listen, limits, observer)
     await server.start()
     await server.set_serving(serving=True)
     try:
