@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import tracemalloc
 import weakref
 from collections.abc import Iterator
 from functools import partial
@@ -227,4 +228,20 @@ async def test_a_refused_request_is_gone_without_a_look_for_garbage(monkeypatch:
                 await failure_of(raw_call(channel, "/depgraph.v1.CatalogService/GetService", request))
             assert [marker() for marker in markers] == [None, None]
         finally:
+            gc.enable()
+
+
+async def test_the_bytes_of_refused_requests_are_gone_without_a_look_for_garbage() -> None:
+    async with running(HeldStore()) as server, open_channel(server.address) as channel:
+        request = b"\x0a\x00" * 1_000_000
+        await failure_of(raw_call(channel, BATCHES, request))
+        gc.collect()
+        gc.disable()
+        tracemalloc.start()
+        try:
+            for _ in range(10):
+                await failure_of(raw_call(channel, BATCHES, request))
+            assert tracemalloc.get_traced_memory()[0] < len(request)
+        finally:
+            tracemalloc.stop()
             gc.enable()
