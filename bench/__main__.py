@@ -27,7 +27,9 @@ from bench import (
     first_day,
     giant,
     handlers,
+    hostile,
     impact,
+    overload,
     peers,
     sizes,
     step,
@@ -70,6 +72,8 @@ PARTS: dict[str, Callable[[Stage], Iterator[Figure]]] = {
     "alerts": alerts.measure,
     "sizes": sizes.measure,
     "peers": peers.measure,
+    "hostile": hostile.measure,
+    "overload": overload.measure,
     "transport": transport.measure,
     "first-day": first_day.measure,
 }

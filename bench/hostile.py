@@ -1,0 +1,121 @@
+"""
+Hostile callers of a server with 20,000 services: its memory, what another caller waits meanwhile, and what the hostile one is told.
+
+A server that keeps much of what an attack made it take is replaced by a new one, for the next to be measured by itself. Attackers and the
+other caller are processes of their own, but share the machine's processors with the server.
+"""
+
+import multiprocessing
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bench.attacks import ATTACKS, Attack, Outcome, run_attack
+from bench.bystander import Bystander, Waits, bystander
+from bench.figures import Figure
+from bench.graphs import Edges, random_edges
+from bench.memory import MemoryWatch
+from bench.stage import Stage
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
+PART = "hostile"
+# An attack that takes the server beyond this is stopped, to spare the machine.
+CEILING_MIB = 6_144
+# A server that keeps more is replaced.
+KEPT_MIB = 100
+SAMPLE_SECONDS = 0.01
+QUIET_SECONDS, SOON_SECONDS, LATER_SECONDS = 2, 1, 5
+
+
+def graph() -> Edges:
+    return random_edges("hostile20k", 20_000, 100_000)
+
+
+def measure(stage: Stage, attacks: Sequence[Attack] = tuple(ATTACKS.values())) -> Iterator[Figure]:
+    errors = Counter[str]()
+    waiting = list(attacks)
+    while waiting:
+        with stage.server(graph()) as (server, _), bystander(server.address) as other:
+            memory = MemoryWatch(server.pid)
+            if len(waiting) == len(attacks):
+                yield from _at_rest(memory, other)
+            while waiting and memory.above_rest() < KEPT_MIB:
+                attack = waiting.pop(0)
+                suffered = _attacked(server.address, memory, other, attack)
+                errors += suffered.waits.errors
+                yield from _figures(attack.name, suffered)
+    yield Figure(PART, f"errors of the other caller {dict(errors) or ''}", errors.total(), "calls", at_most=0)
+
+
+@dataclass(frozen=True)
+class _Suffered:
+    """MiB above what the new server took, and what others waited."""
+
+    outcome: Outcome
+    seconds: float
+    peak: float
+    remaining: Sequence[float]
+    waits: Waits
+
+
+def _at_rest(memory: MemoryWatch, other: Bystander) -> Iterator[Figure]:
+    other.begin()
+    time.sleep(QUIET_SECONDS)
+    waits = other.waits()
+    yield Figure(PART, "at rest: resident", memory.rest, "MiB")
+    yield Figure(PART, "  worst wait of another caller", waits.worst * 1e3, "ms", calls=len(waits.seconds))
+    yield Figure(PART, "  its p99", waits.p99 * 1e3, "ms")
+
+
+def _attacked(address: str, memory: MemoryWatch, other: Bystander, attack: Attack) -> _Suffered:
+    memory.begin()
+    other.begin()
+    began = time.perf_counter()
+    outcome = _outcome(address, attack, memory)
+    taken = time.perf_counter() - began
+    waits = other.waits()
+    peak = memory.peak()
+    remaining = []
+    for pause in (SOON_SECONDS, LATER_SECONDS - SOON_SECONDS)[: 2 if attack.lasts else 1]:
+        time.sleep(pause)
+        remaining.append(memory.above_rest())
+    return _Suffered(outcome, taken, peak, remaining, waits)
+
+
+def _outcome(address: str, attack: Attack, memory: MemoryWatch) -> Outcome:
+    """Run an attack in a process of its own, and stop it where it would take the machine with it."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_attack, args=(address, attack.name, theirs), daemon=True)
+    process.start()
+    try:
+        while not ours.poll(SAMPLE_SECONDS):
+            if memory.above_rest() > CEILING_MIB:
+                return Outcome({f"stopped when the server took {CEILING_MIB:,} MiB": 1})
+        outcome: Outcome = ours.recv()
+        return outcome
+    finally:
+        process.kill()
+        process.join()
+
+
+def _attack(address: str, name: str, pipe: "Connection[Outcome, str]") -> None:
+    pipe.send(run_attack(address, name))
+
+
+def _figures(name: str, suffered: _Suffered) -> Iterator[Figure]:
+    yield Figure(PART, f"{name}: memory above rest, at most", suffered.peak, "MiB")
+    for after, remaining in zip((SOON_SECONDS, LATER_SECONDS), suffered.remaining, strict=False):
+        yield Figure(PART, f"  {after} s later", remaining, "MiB")
+    waits = suffered.waits
+    yield Figure(PART, "  worst wait of another caller", waits.worst * 1e3, "ms", calls=len(waits.seconds))
+    yield Figure(PART, "  its p99", waits.p99 * 1e3, "ms")
+    for code, times in waits.errors.items():
+        yield Figure(PART, f"  its errors: {code}", times, "calls")
+    yield Figure(PART, "  the attack took", suffered.seconds, "s")
+    for what, times in suffered.outcome.most_common(4):
+        yield Figure(PART, f"  {what}", times, "x")
