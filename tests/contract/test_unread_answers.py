@@ -1,0 +1,114 @@
+"""Answers that nobody reads: bounded by the connection and by the process, refused by name beyond that, counted, and given back."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import grpc
+import pytest
+
+from bench.raw_http2 import call_headers, connect, message
+from depgraph.v1.catalog_service_pb2 import GetServiceRequest
+from depgraph.v1.graph_service_pb2 import DIRECTION_DOWNSTREAM, StreamTraverseRequest, StreamTraverseResponse
+from server.app import Application
+from server.config import KIB, Limits, Settings
+from server.rpc.server import RpcServer
+from tests.support.calls import FRESH, Stubs
+from tests.support.channels import HOLDS_LITTLE, open_channel
+from tests.support.eventually import PATIENCE_SECONDS, eventually
+from tests.support.failures import failure_of
+from tests.support.fake_stores import Counted, HeldStore, running
+
+EXHAUSTED = "RESOURCE_EXHAUSTED"
+ANSWER_BYTES = 50_000
+LIMITS = Limits(max_unsent_bytes_per_connection=4 * ANSWER_BYTES, max_unsent_bytes=10 * ANSWER_BYTES)
+HEADERS = call_headers("/depgraph.v1.CatalogService/GetService")
+ASKED = message(GetServiceRequest(service_id="a").SerializeToString())
+
+
+@pytest.fixture
+def counted() -> Counted:
+    return Counted()
+
+
+@pytest.fixture
+async def server(counted: Counted) -> AsyncIterator[RpcServer]:
+    store = HeldStore()
+    store.metadata = f'{{"note": "{"x" * (ANSWER_BYTES - 1_000)}"}}'
+    store.let_go.set()
+    async with running(store, limits=LIMITS, observer=counted) as serving:
+        yield serving
+
+
+async def test_answers_unread_on_one_connection_are_bounded_and_given_back(
+    server: RpcServer, counted: Counted
+) -> None:
+    connection = await connect(server.address, window=0)
+    pending = [connection.call(HEADERS, ASKED) for _ in range(20)]
+    await eventually(lambda: counted.codes.total() == 20)
+    assert counted.codes == {"OK": 4, EXHAUSTED: 16}
+    assert counted.limits == {"unsent_bytes_per_connection": 16}
+    assert 3 * ANSWER_BYTES < server.load.unsent_bytes <= 4 * ANSWER_BYTES
+    await eventually(lambda: sum(call.done() for call in pending) == 16)
+    answers = [call.result() for call in pending if call.done()]
+    assert {answer.code for answer in answers} == {EXHAUSTED}
+    async with open_channel(server.address) as channel:
+        # Another connection has room of its own.
+        await Stubs(channel).catalog.GetService(GetServiceRequest(service_id="a"))
+    connection.close()
+    await eventually(lambda: server.load.unsent_bytes == 0)
+
+
+async def test_answers_unread_on_all_connections_are_bounded_and_the_error_says_what_to_do(
+    server: RpcServer, counted: Counted
+) -> None:
+    connections = [await connect(server.address, window=0) for _ in range(4)]
+    for connection in connections:
+        for _ in range(3):
+            connection.call(HEADERS, ASKED)
+    await eventually(lambda: counted.codes.total() == 12)
+    assert counted.limits["unsent_bytes"] >= 1
+    assert server.load.unsent_bytes <= LIMITS.max_unsent_bytes
+    async with open_channel(server.address) as channel:
+        failure = await failure_of(Stubs(channel).catalog.GetService(GetServiceRequest(service_id="a")))
+        assert (failure.code.name, failure.reason) == (EXHAUSTED, "UNREAD_ANSWERS")
+        assert failure.metadata == {"limit": "unsent_bytes"}
+        assert failure.retry_after is not None
+        assert "--max-unsent-bytes" in failure.message
+        connections[0].close()
+        await eventually(lambda: server.load.unsent_bytes < 10 * ANSWER_BYTES)
+        await Stubs(channel).catalog.GetService(GetServiceRequest(service_id="a"))
+    for connection in connections:
+        connection.close()
+    await eventually(lambda: server.load.unsent_bytes == 0)
+
+
+async def test_an_answer_that_is_read_is_counted_no_more(server: RpcServer) -> None:
+    async with open_channel(server.address) as channel:
+        stubs = Stubs(channel)
+        for _ in range(20):
+            await stubs.catalog.GetService(GetServiceRequest(service_id="a"))
+    await eventually(lambda: server.load.unsent_bytes == 0)
+
+
+@pytest.fixture
+def server_settings(database_url: str) -> Settings:
+    limits = Limits(max_part_bytes=64 * KIB, max_unsent_bytes_per_connection=100 * KIB)
+    return Settings(listen="127.0.0.1:0", database_url=database_url, limits=limits)
+
+
+async def test_streams_that_nobody_reads_count_as_well(application: Application) -> None:
+    async with open_channel(application.address) as writing:
+        await Stubs(writing).write_edges(*(f"hub>{'x' * 200}{number}" for number in range(4_000)))
+        wanted = StreamTraverseRequest(service_id="hub", direction=DIRECTION_DOWNSTREAM, consistency=FRESH)
+        async with open_channel(application.address, *HOLDS_LITTLE) as channel:
+            streams = [Stubs(channel).graph.StreamTraverse(wanted) for _ in range(4)]
+            # Each has a part that waits; there is room for one.
+            ended = [asyncio.ensure_future(stream.code()) for stream in streams]
+            read = await asyncio.gather(*(stream.read() for stream in streams), return_exceptions=True)
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                done, _ = await asyncio.wait(ended, return_when=asyncio.FIRST_COMPLETED)
+            assert {code.result() for code in done} == {grpc.StatusCode.RESOURCE_EXHAUSTED}
+            assert any(isinstance(part, StreamTraverseResponse) for part in read)
+            for stream in streams:
+                stream.cancel()
+            await asyncio.gather(*ended, return_exceptions=True)
