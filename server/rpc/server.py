@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, cast
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from depgraph.v1 import (
@@ -32,6 +32,7 @@ from server.rpc.analysis_servicer import AnalysisServicer
 from server.rpc.catalog_servicer import CatalogServicer
 from server.rpc.dependency_servicer import DependencyServicer
 from server.rpc.graph_servicer import GraphServicer
+from server.rpc.health_servicer import HealthServicer
 from server.rpc.interceptors import CallRegistrar
 from server.rpc.listening import bind
 from server.rpc.ports import CallObserver, LiveGraph, WatchedGraph
@@ -98,7 +99,7 @@ class RpcServer:
         self._listen = listen
         self._reserved = reserved
         self._calls = RunningCalls()
-        self._health = health.aio.HealthServicer()
+        self._health = HealthServicer()
         self._server = grpc.aio.server(options=server_options(limits, share_port=reserved))
         self._address = ""
         self._serving = False
@@ -124,18 +125,16 @@ class RpcServer:
     async def set_serving(self, *, serving: bool) -> None:
         """Tell through health whether calls will be answered; ignored once stopping."""
         self._serving = serving
-        await self._tell_health()
+        self._tell_health()
 
     async def set_trusted(self, *, trusted: bool) -> None:
         """Tell through the health of those that answer from memory whether memory follows the tables; the server as a whole goes on."""
         self._trusted = trusted
-        await self._tell_health()
+        self._tell_health()
 
-    async def _tell_health(self) -> None:
-        kinds = health_pb2.HealthCheckResponse
+    def _tell_health(self) -> None:
         for name in (health.OVERALL_HEALTH, *CONTRACT):
-            serving = self._serving and (self._trusted or name not in _FROM_MEMORY)
-            await self._health.set(name, kinds.SERVING if serving else kinds.NOT_SERVING)
+            self._health.set(name, serving=self._serving and (self._trusted or name not in _FROM_MEMORY))
 
     async def stop(self, grace: timedelta) -> None:
         """
@@ -143,7 +142,7 @@ class RpcServer:
 
         Streams that watch health or use reflection are ended without waiting. Safe to call twice.
         """
-        await self._health.enter_graceful_shutdown()
+        self._health.end()
         self._calls.begin_drain()
         finished = await self._calls.drained(grace)
         self._calls.end_streams()

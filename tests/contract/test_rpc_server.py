@@ -21,9 +21,10 @@ from server.rpc.server import RpcServer
 from tests.support.calls import Stubs
 from tests.support.channels import open_channel
 from tests.support.deadlines import before_its_deadline
-from tests.support.eventually import eventually
+from tests.support.eventually import PATIENCE_SECONDS, eventually
 from tests.support.failures import failure_of
 from tests.support.fake_stores import HeldStore, rpc_server, running
+from tests.support.late_calls import call_that_takes_no_answer
 
 ENDLESS = timedelta(hours=1)
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -121,6 +122,34 @@ async def test_streams_that_watch_health_end_without_delaying_the_stop(
     assert (await watch.read()).status == NOT_SERVING
     failure = await failure_of(watch.read())
     assert (failure.code, failure.reason) == (grpc.StatusCode.UNAVAILABLE, "NOT_READY")
+
+
+async def test_a_watcher_of_health_who_reads_nothing_holds_up_neither_changes_nor_the_stop(
+    server: RpcServer, channel: grpc.aio.Channel
+) -> None:
+    host, _, port = server.address.rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(call_that_takes_no_answer("/grpc.health.v1.Health/Watch"))
+    # The server has begun to answer.
+    await asyncio.wait_for(reader.readuntil(b"application/grpc"), PATIENCE_SECONDS)
+    await asyncio.wait_for(server.set_serving(serving=False), PATIENCE_SECONDS)
+    assert await health(channel) == NOT_SERVING
+    await asyncio.wait_for(server.stop(ENDLESS), PATIENCE_SECONDS)
+    writer.close()
+
+
+async def test_a_watcher_of_health_hears_of_each_change(server: RpcServer, channel: grpc.aio.Channel) -> None:
+    watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+    assert (await watch.read()).status == SERVING
+    await server.set_serving(serving=False)
+    assert (await watch.read()).status == NOT_SERVING
+    await server.set_serving(serving=True)
+    assert (await watch.read()).status == SERVING
+
+
+async def test_a_watcher_of_an_unknown_service_is_told_so(channel: grpc.aio.Channel) -> None:
+    watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service="nothing"))
+    assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
 
 
 async def test_an_open_reflection_stream_does_not_delay_the_stop(
