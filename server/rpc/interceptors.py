@@ -12,13 +12,13 @@ from typing import Any, TypeAlias, TypeVar
 import grpc
 import structlog
 from google.protobuf.message import DecodeError
-from grpc_status import rpc_status
 
 from server.domain.errors import DomainError, InvalidInputError, NotReadyError
 from server.rpc.context import Context
-from server.rpc.errors import UNREADABLE, code_of, status_of, unexpected_error
+from server.rpc.errors import UNREADABLE, code_of, unexpected_error
 from server.rpc.ports import CallObserver
 from server.rpc.running import RunningCalls
+from server.rpc.sending import abort, after_failed_write
 
 log = structlog.get_logger(__name__)
 
@@ -91,16 +91,12 @@ class CallRegistrar:
             except asyncio.CancelledError:
                 code = "CANCELLED"
                 if self._calls.is_ended():
-                    await _abort(context, NotReadyError("the server is shutting down"))
-                raise
-            except grpc.aio.InternalError:
-                # An answer that can't be sent, because the caller is gone: no error of ours.
-                code = "CANCELLED"
+                    await abort(context, NotReadyError("the server is shutting down"))
                 raise
             except Exception as error:  # noqa: BLE001 - whatever a handler raises, the caller gets a status
                 known = error if isinstance(error, DomainError) else _logged(method, error)
                 code = code_of(known).name
-                await _abort(context, known)
+                await abort(context, known)
             finally:
                 self._calls.leave(method)
                 elapsed = time.perf_counter() - began
@@ -127,18 +123,18 @@ async def _answer(behaviour: Behaviour, request: Any, context: Context) -> Any:
     """Run a handler that returns its answer, yields its answers or writes them."""
     if request is _UNREADABLE:
         raise InvalidInputError(UNREADABLE)
-    result = behaviour(request, context)
-    # What handlers return nearly always; looking for any awaitable takes longer.
-    if isinstance(result, CoroutineType) or inspect.isawaitable(result):
-        return await result
-    async with aclosing(result) as messages:
-        async for message in messages:
-            await context.write(message)
+    try:
+        result = behaviour(request, context)
+        # What handlers return nearly always; looking for any awaitable takes longer.
+        if isinstance(result, CoroutineType) or inspect.isawaitable(result):
+            return await result
+        async with aclosing(result) as messages:
+            async for message in messages:
+                await context.write(message)
+    except grpc.aio.InternalError:
+        await after_failed_write()
+        raise
     return None
-
-
-async def _abort(context: Context, error: DomainError) -> None:
-    await context.abort_with_status(rpc_status.to_status(status_of(error)))
 
 
 def _logged(method: str, error: Exception) -> DomainError:
