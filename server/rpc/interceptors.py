@@ -18,7 +18,7 @@ from server.rpc.context import Context
 from server.rpc.errors import UNREADABLE, code_of, unexpected_error
 from server.rpc.ports import CallObserver
 from server.rpc.running import RunningCalls
-from server.rpc.sending import abort, after_failed_write
+from server.rpc.sending import abort, abort_unimplemented, after_failed_write
 
 log = structlog.get_logger(__name__)
 
@@ -94,6 +94,9 @@ class CallRegistrar:
                     await abort(context, NotReadyError("the server is shutting down"))
                 raise
             except Exception as error:  # noqa: BLE001 - whatever a handler raises, the caller gets a status
+                if _is_unimplemented(error, context):
+                    code = "UNIMPLEMENTED"
+                    await abort_unimplemented(context)
                 known = error if isinstance(error, DomainError) else _logged(method, error)
                 code = code_of(known).name
                 await abort(context, known)
@@ -148,6 +151,11 @@ def _log_call(method: str, code: str, seconds: float, context: Context) -> None:
     if log.is_enabled_for(level):
         milliseconds = round(seconds * 1000, 3)
         log.log(level, "call", method=method, code=code, duration_ms=milliseconds, peer=context.peer())
+
+
+def _is_unimplemented(error: Exception, context: Context) -> bool:
+    """Whether it comes from a method of generated code that nobody overrode, which sets the code itself."""
+    return isinstance(error, NotImplementedError) and context.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
 def _behaviour(handler: Any) -> Behaviour:

@@ -31,6 +31,11 @@ async def abort(context: Context, error: DomainError) -> NoReturn:
     await _sent(context.abort_with_status(rpc_status.to_status(status_of(error))))
 
 
+async def abort_unimplemented(context: Context) -> NoReturn:
+    """Answer a call of a method of which only the contract is there; raises as ``abort`` does."""
+    await _sent(context.abort(grpc.StatusCode.UNIMPLEMENTED, "this server does not implement the method"))
+
+
 async def _sent(aborting: Awaitable[NoReturn]) -> NoReturn:
     try:
         await aborting

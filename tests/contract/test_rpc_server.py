@@ -5,6 +5,7 @@ import socket
 from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import Any, cast
 
 import grpc
 import pytest
@@ -14,9 +15,13 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
-from depgraph.v1.catalog_service_pb2 import GetServiceRequest, GetServiceResponse
+from depgraph.v1.catalog_service_pb2 import CreateServiceRequest, GetServiceRequest, GetServiceResponse
+from depgraph.v1.catalog_service_pb2_grpc import CatalogServiceServicer, add_CatalogServiceServicer_to_server
 from server.domain.errors import DatabaseUnavailableError
+from server.rpc.context import Context
+from server.rpc.interceptors import CallRegistrar
 from server.rpc.listening import AddressInUseError, ListenError
+from server.rpc.running import RunningCalls
 from server.rpc.server import RpcServer
 from tests.support.calls import Stubs
 from tests.support.channels import open_channel
@@ -215,6 +220,34 @@ async def test_the_server_answers_after_a_defect(store: HeldStore, channel: grpc
     await failure_of(get(channel))
     store.error = None
     assert (await get(channel)).service.service_id == "a"
+
+
+class Halfway(CatalogServiceServicer):
+    """Has one method, with a defect, and lacks the others."""
+
+    async def GetService(  # noqa: N802 - named by the contract
+        self, request: GetServiceRequest, context: Context
+    ) -> GetServiceResponse:
+        raise NotImplementedError("a defect")
+
+
+async def test_a_method_that_a_service_lacks_is_unimplemented_and_no_error_of_the_server() -> None:
+    server = grpc.aio.server()
+    registrar: Any = CallRegistrar(server, RunningCalls())
+    # Only its types are abstract.
+    add_CatalogServiceServicer_to_server(cast("Any", Halfway)(), registrar)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        async with open_channel(f"127.0.0.1:{port}") as channel:
+            with capture_logs() as lines:
+                lacking = await failure_of(Stubs(channel).catalog.CreateService(CreateServiceRequest()))
+                defect = await failure_of(get(channel))
+    finally:
+        await server.stop(None)
+    assert lacking.code is grpc.StatusCode.UNIMPLEMENTED
+    assert defect.code is grpc.StatusCode.INTERNAL
+    assert [line["method"] for line in lines if line["log_level"] == "error"] == [METHOD]
 
 
 def calls_in(lines: Sequence[EventDict]) -> list[EventDict]:
