@@ -2,7 +2,6 @@
 
 import asyncio
 import inspect
-import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
@@ -10,17 +9,15 @@ from types import CoroutineType
 from typing import Any, TypeAlias, TypeVar
 
 import grpc
-import structlog
 from google.protobuf.message import DecodeError
 
 from server.domain.errors import DomainError, InvalidInputError, NotReadyError
+from server.rpc.call_log import CallLog
 from server.rpc.context import Context
-from server.rpc.errors import UNREADABLE, code_of, unexpected_error
+from server.rpc.errors import UNREADABLE, code_of
 from server.rpc.ports import CallObserver
 from server.rpc.running import RunningCalls
 from server.rpc.sending import abort, abort_unimplemented, after_failed_write
-
-log = structlog.get_logger(__name__)
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Behaviour: TypeAlias = Callable[[Any, Context], "Awaitable[Any] | AsyncGenerator[Any, None]"]
@@ -29,7 +26,6 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 
 _UNREADABLE = object()
 _TAKES_BYTES = "takes_bytes"
-_SERVER_FAULTS = frozenset({"INTERNAL", "UNKNOWN", "UNAVAILABLE", "DATA_LOSS"})
 _MAKE_HANDLER = {
     (False, False): grpc.unary_unary_rpc_method_handler,
     (False, True): grpc.unary_stream_rpc_method_handler,
@@ -52,10 +48,17 @@ class CallRegistrar:
     the bytes of messages, and one that ``takes_bytes`` is given the bytes of its request.
     """
 
-    def __init__(self, server: Any, calls: RunningCalls, observer: CallObserver | None = None) -> None:
+    def __init__(
+        self,
+        server: Any,
+        calls: RunningCalls,
+        observer: CallObserver | None = None,
+        call_log: CallLog | None = None,
+    ) -> None:
         self._server = server
         self._calls = calls
         self._observer = observer
+        self._log = call_log or CallLog()
 
     def add_generic_rpc_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
         """Do nothing: what generated code gives here it gives by name, too."""
@@ -97,13 +100,13 @@ class CallRegistrar:
                 if _is_unimplemented(error, context):
                     code = "UNIMPLEMENTED"
                     await abort_unimplemented(context)
-                known = error if isinstance(error, DomainError) else _logged(method, error)
+                known = error if isinstance(error, DomainError) else self._log.failed(method, error)
                 code = code_of(known).name
                 await abort(context, known)
             finally:
                 self._calls.leave(method)
                 elapsed = time.perf_counter() - began
-                _log_call(method, code, elapsed, context)
+                self._log.ended(method, code, elapsed, context)
                 if self._observer is not None:
                     self._observer.called(method, code, elapsed)
 
@@ -138,19 +141,6 @@ async def _answer(behaviour: Behaviour, request: Any, context: Context) -> Any:
         await after_failed_write()
         raise
     return None
-
-
-def _logged(method: str, error: Exception) -> DomainError:
-    stand_in = unexpected_error()
-    log.error("unexpected error", method=method, exc_info=error, **stand_in.metadata)
-    return stand_in
-
-
-def _log_call(method: str, code: str, seconds: float, context: Context) -> None:
-    level = logging.DEBUG if code == "OK" else logging.WARNING if code in _SERVER_FAULTS else logging.INFO
-    if log.is_enabled_for(level):
-        milliseconds = round(seconds * 1000, 3)
-        log.log(level, "call", method=method, code=code, duration_ms=milliseconds, peer=context.peer())
 
 
 def _is_unimplemented(error: Exception, context: Context) -> bool:

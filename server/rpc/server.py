@@ -29,6 +29,7 @@ from server.domain.ports import AlertStore, DependencyStore, ServiceStore
 from server.domain.workers import Peers
 from server.rpc.alert_servicer import AlertServicer
 from server.rpc.analysis_servicer import AnalysisServicer
+from server.rpc.call_log import CallLog
 from server.rpc.catalog_servicer import CatalogServicer
 from server.rpc.dependency_servicer import DependencyServicer
 from server.rpc.graph_servicer import GraphServicer
@@ -99,12 +100,13 @@ class RpcServer:
         self._listen = listen
         self._reserved = reserved
         self._calls = RunningCalls()
+        self._call_log = CallLog()
         self._health = HealthServicer()
         self._server = grpc.aio.server(options=server_options(limits, share_port=reserved))
         self._address = ""
         self._serving = False
         self._trusted = True
-        self._register(servicers, limits, CallRegistrar(self._server, self._calls, observer))
+        self._register(servicers, limits, CallRegistrar(self._server, self._calls, observer, self._call_log))
 
     @property
     def address(self) -> str:
@@ -147,6 +149,7 @@ class RpcServer:
         finished = await self._calls.drained(grace)
         self._calls.end_streams()
         await self._server.stop(_FLUSH.total_seconds() if finished else None)
+        self._call_log.close()
 
     def _register(self, servicers: Servicers, limits: Limits, server: Any) -> None:
         catalog_service_pb2_grpc.add_CatalogServiceServicer_to_server(

@@ -222,6 +222,31 @@ async def test_the_server_answers_after_a_defect(store: HeldStore, channel: grpc
     assert (await get(channel)).service.service_id == "a"
 
 
+async def test_a_defect_that_repeats_is_found_by_every_id_but_has_one_traceback(
+    store: HeldStore, channel: grpc.aio.Channel
+) -> None:
+    store.error = RuntimeError("a defect")
+    store.let_go.set()
+    with capture_logs() as lines:
+        failures = [await failure_of(get(channel)) for _ in range(5)]
+    first, *others = [line for line in lines if line["log_level"] == "error"]
+    assert [line["error_id"] for line in (first, *others)] == [
+        failure.metadata["error_id"] for failure in failures
+    ]
+    assert first["exc_info"] is store.error
+    assert {line["same_as"] for line in others} == {first["error_id"]}
+
+
+async def test_calls_that_repeat_are_summed_up_when_the_server_stops(
+    server: RpcServer, channel: grpc.aio.Channel
+) -> None:
+    with capture_logs() as lines:
+        for _ in range(5):
+            await failure_of(Stubs(channel).catalog.GetService(GetServiceRequest()))
+        await server.stop(ENDLESS)
+    assert [(line["event"], line.get("count")) for line in lines] == [("call", None), ("more such calls", 4)]
+
+
 class Halfway(CatalogServiceServicer):
     """Has one method, with a defect, and lacks the others."""
 
