@@ -8,6 +8,9 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from server.cli.settings import LogFormat, LogLevel
 
+# How gRPC begins to say that what was to be sent could not be.
+_NOT_SENT = 'Failed "execute_batch"'
+
 
 def configure_logging(level: LogLevel, form: LogFormat, worker: int | None = None) -> None:
     """
@@ -36,9 +39,25 @@ def configure_logging(level: LogLevel, form: LogFormat, worker: int | None = Non
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=_rendering(as_text=as_text))
     )
+    handler.addFilter(_is_worth_a_line)
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     # What it would say of each step the command says itself.
     logging.getLogger("alembic").setLevel(logging.WARNING)
+
+
+def _is_worth_a_line(record: logging.LogRecord) -> bool:
+    """
+    Leave out the error that gRPC logs when a caller leaves while the end of an answer is sent.
+
+    gRPC sends the end after our code is done, so only the log can leave it out. A failure that has another
+    cause than the caller has another message.
+    """
+    error = record.exc_info[1] if record.exc_info else None
+    if error is None or not record.name.startswith("grpc."):
+        return True
+    import grpc.aio
+
+    return not (isinstance(error, grpc.aio.InternalError) and str(error).startswith(_NOT_SENT))
 
 
 def _naming(worker: int) -> Processor:

@@ -1,12 +1,16 @@
 """An HTTP endpoint on a thread of its own, so that a scrape never holds up the event loop."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Self
 
+import structlog
 from prometheus_client import CollectorRegistry, start_http_server
+
+log = structlog.get_logger(__name__)
 
 
 class MetricsListenError(OSError):
@@ -28,6 +32,7 @@ class MetricsEndpoint:
         except OSError as error:
             reason = error.strerror or str(error)
             raise MetricsListenError(f"can't serve metrics on {self._listen}: {reason}") from None
+        self._server.handle_error = _log_failure  # type: ignore[assignment, method-assign]
         self.address = f"{host}:{self._server.server_port}"
         return self
 
@@ -40,6 +45,13 @@ class MetricsEndpoint:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+def _log_failure(_request: object, client_address: object) -> None:
+    """Take the place of what prints a traceback for every scraper that hangs up."""
+    error = sys.exception()
+    if not isinstance(error, ConnectionError):
+        log.error("a scrape failed", client=client_address, exc_info=error)
 
 
 @asynccontextmanager

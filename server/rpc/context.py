@@ -29,8 +29,16 @@ async def begin_answer(context: Context) -> None:
     metadata again, which fails. So an interruption waits until they are sent, which waits for no reader.
     """
     sending = asyncio.ensure_future(context.send_initial_metadata(()))
+    sending.add_done_callback(_look_at_error)
     try:
-        await asyncio.shield(sending)
+        await asyncio.wait((sending,))
     except asyncio.CancelledError:
         await asyncio.wait((sending,))
         raise
+    sending.result()
+
+
+def _look_at_error(sending: "asyncio.Future[None]") -> None:
+    """Keep asyncio from logging an error as never retrieved: the call may be interrupted twice, and its caller gone."""
+    if not sending.cancelled():
+        sending.exception()

@@ -2,29 +2,26 @@
 
 import asyncio
 import inspect
-import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
-from functools import lru_cache, partial
+from functools import partial
 from types import CoroutineType
 from typing import Any, TypeAlias, TypeVar
 
 import grpc
-import structlog
-from grpc_status import rpc_status
 
 from server.config import Limits
-from server.domain.errors import DomainError, LimitError, NotReadyError, OverloadedError
+from server.domain.errors import DomainError, LimitError, NotReadyError
 from server.rpc.admission import Admission, Kind
+from server.rpc.call_log import CallLog
 from server.rpc.context import Context
-from server.rpc.errors import code_of, pushback, status_of, unexpected_error
+from server.rpc.errors import code_of
 from server.rpc.ports import CallObserver, Load
 from server.rpc.reading import RequestBytes, RequestReader
 from server.rpc.running import RunningCalls
+from server.rpc.sending import abort, abort_unimplemented, after_failed_write, forget_frames
 from server.rpc.unsent import UNCOUNTED_BYTES, UnsentAnswers
-
-log = structlog.get_logger(__name__)
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Behaviour: TypeAlias = Callable[[Any, Context], "Awaitable[Any] | AsyncGenerator[Any, None]"]
@@ -33,7 +30,6 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 
 _TAKES_BYTES = "takes_bytes"
 _STANDARD = "/grpc."
-_SERVER_FAULTS = frozenset({"INTERNAL", "UNKNOWN", "UNAVAILABLE", "DATA_LOSS"})
 _MAKE_HANDLER = {
     (False, False): grpc.unary_unary_rpc_method_handler,
     (False, True): grpc.unary_stream_rpc_method_handler,
@@ -57,12 +53,18 @@ class CallRegistrar:
     """
 
     def __init__(
-        self, server: Any, calls: RunningCalls, limits: Limits, observer: CallObserver | None = None
+        self,
+        server: Any,
+        calls: RunningCalls,
+        limits: Limits,
+        observer: CallObserver | None = None,
+        call_log: CallLog | None = None,
     ) -> None:
         self._server = server
         self._calls = calls
         self._limits = limits
         self._observer = observer
+        self._log = call_log or CallLog()
         self._admission = Admission(limits)
         self._large_requests = RequestBytes(limits.max_requests_bytes)
         self._unsent = UnsentAnswers(limits)
@@ -124,25 +126,24 @@ class CallRegistrar:
             except asyncio.CancelledError:
                 code = "CANCELLED"
                 if self._calls.is_ended():
-                    await _abort(context, NotReadyError("the server is shutting down"))
-                raise
-            except grpc.aio.InternalError:
-                # An answer that can't be sent, because the caller is gone: no error of ours.
-                code = "CANCELLED"
+                    await abort(context, NotReadyError("the server is shutting down"))
                 raise
             except Exception as error:  # noqa: BLE001 - whatever a handler raises, the caller gets a status
-                known = error if isinstance(error, DomainError) else _logged(method, error)
+                if _is_unimplemented(error, context):
+                    code = "UNIMPLEMENTED"
+                    await abort_unimplemented(context)
+                known = error if isinstance(error, DomainError) else self._log.failed(method, error)
                 code = code_of(known).name
                 self._note_refusal(known)
-                _forget_frames(error)
-                await _abort(context, known)
+                forget_frames(error)
+                await abort(context, known)
             finally:
                 self._calls.leave(method)
                 elapsed = time.perf_counter() - began
-                _log_call(method, code, elapsed, context)
+                self._log.ended(method, code, elapsed, context)
                 if self._observer is not None:
                     self._observer.called(method, code, elapsed)
-                # gRPC keeps an abort with this frame, and the frame would keep what gRPC keeps the abort by.
+                # As in ``abort``.
                 del request, context
 
         return call
@@ -153,14 +154,18 @@ class CallRegistrar:
         serialize = _unless_bytes(_serializer(handler))
 
         async def answer(request: Any, context: Context) -> Any:
-            result = behaviour(request, context)
-            # What handlers return nearly always; looking for any awaitable takes longer.
-            if isinstance(result, CoroutineType) or inspect.isawaitable(result):
-                answer = await result
-                return None if answer is None else self._sent_whole(serialize(answer), context)
-            async with aclosing(result) as messages:
-                async for message in messages:
-                    await self._write(serialize(message), context)
+            try:
+                result = behaviour(request, context)
+                # What handlers return nearly always; looking for any awaitable takes longer.
+                if isinstance(result, CoroutineType) or inspect.isawaitable(result):
+                    answer = await result
+                    return None if answer is None else self._sent_whole(serialize(answer), context)
+                async with aclosing(result) as messages:
+                    async for message in messages:
+                        await self._write(serialize(message), context)
+            except grpc.aio.InternalError:
+                await after_failed_write()
+                raise
             return None
 
         if handler.request_streaming:
@@ -233,46 +238,9 @@ def _refuse_late(context: Context) -> None:
         raise asyncio.CancelledError("the deadline had passed when the call's turn came")
 
 
-def _status(error: DomainError) -> grpc.Status:
-    status: grpc.Status = rpc_status.to_status(status_of(error))
-    return status
-
-
-# Refusals are many, and nearly always one of a few errors.
-_refusal = lru_cache(8)(_status)
-
-
-async def _abort(context: Context, error: DomainError) -> None:
-    status = _refusal(error) if isinstance(error, OverloadedError) else _status(error)
-    try:
-        await context.abort(status.code, status.details, (*status.trailing_metadata, *pushback(error)))
-    finally:
-        del context
-
-
-def _forget_frames(error: BaseException | None) -> None:
-    """
-    Let go of what the functions that failed held, requests above all.
-
-    The abort that follows remembers what it came from, and gRPC the abort, until garbage is looked for.
-    """
-    while error is not None:
-        before = error.__context__
-        error.__traceback__ = error.__cause__ = error.__context__ = None
-        error = before
-
-
-def _logged(method: str, error: Exception) -> DomainError:
-    stand_in = unexpected_error()
-    log.error("unexpected error", method=method, exc_info=error, **stand_in.metadata)
-    return stand_in
-
-
-def _log_call(method: str, code: str, seconds: float, context: Context) -> None:
-    level = logging.DEBUG if code == "OK" else logging.WARNING if code in _SERVER_FAULTS else logging.INFO
-    if log.is_enabled_for(level):
-        milliseconds = round(seconds * 1000, 3)
-        log.log(level, "call", method=method, code=code, duration_ms=milliseconds, peer=context.peer())
+def _is_unimplemented(error: Exception, context: Context) -> bool:
+    """Whether it comes from a method of generated code that nobody overrode, which sets the code itself."""
+    return isinstance(error, NotImplementedError) and context.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
 def _behaviour(handler: Any) -> Behaviour:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, cast
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from depgraph.v1 import (
@@ -29,9 +29,11 @@ from server.domain.ports import AlertStore, DependencyStore, ServiceStore
 from server.domain.workers import Peers
 from server.rpc.alert_servicer import AlertServicer
 from server.rpc.analysis_servicer import AnalysisServicer
+from server.rpc.call_log import CallLog
 from server.rpc.catalog_servicer import CatalogServicer
 from server.rpc.dependency_servicer import DependencyServicer
 from server.rpc.graph_servicer import GraphServicer
+from server.rpc.health_servicer import HealthServicer
 from server.rpc.interceptors import CallRegistrar
 from server.rpc.listening import bind
 from server.rpc.ports import CallObserver, LiveGraph, Load, WatchedGraph
@@ -99,12 +101,13 @@ class RpcServer:
         self._listen = listen
         self._reserved = reserved
         self._calls = RunningCalls()
-        self._health = health.aio.HealthServicer()
+        self._call_log = CallLog()
+        self._health = HealthServicer()
         self._server = grpc.aio.server(options=server_options(limits, share_port=reserved))
         self._address = ""
         self._serving = False
         self._trusted = True
-        self._registrar = CallRegistrar(self._server, self._calls, limits, observer)
+        self._registrar = CallRegistrar(self._server, self._calls, limits, observer, self._call_log)
         self._register(servicers, limits, self._registrar)
 
     @property
@@ -131,18 +134,16 @@ class RpcServer:
     async def set_serving(self, *, serving: bool) -> None:
         """Tell through health whether calls will be answered; ignored once stopping."""
         self._serving = serving
-        await self._tell_health()
+        self._tell_health()
 
     async def set_trusted(self, *, trusted: bool) -> None:
         """Tell through the health of those that answer from memory whether memory follows the tables; the server as a whole goes on."""
         self._trusted = trusted
-        await self._tell_health()
+        self._tell_health()
 
-    async def _tell_health(self) -> None:
-        kinds = health_pb2.HealthCheckResponse
+    def _tell_health(self) -> None:
         for name in (health.OVERALL_HEALTH, *CONTRACT):
-            serving = self._serving and (self._trusted or name not in _FROM_MEMORY)
-            await self._health.set(name, kinds.SERVING if serving else kinds.NOT_SERVING)
+            self._health.set(name, serving=self._serving and (self._trusted or name not in _FROM_MEMORY))
 
     async def stop(self, grace: timedelta) -> None:
         """
@@ -150,11 +151,12 @@ class RpcServer:
 
         Streams that watch health or use reflection are ended without waiting. Safe to call twice.
         """
-        await self._health.enter_graceful_shutdown()
+        self._health.end()
         self._calls.begin_drain()
         finished = await self._calls.drained(grace)
         self._calls.end_streams()
         await self._server.stop(_FLUSH.total_seconds() if finished else None)
+        self._call_log.close()
 
     def _register(self, servicers: Servicers, limits: Limits, server: Any) -> None:
         catalog_service_pb2_grpc.add_CatalogServiceServicer_to_server(

@@ -1,11 +1,16 @@
 """The standard services beside the contract, on the real server."""
 
+import logging
+
 import grpc
 import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
+from google.protobuf.descriptor_pool import Default
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from structlog.testing import capture_logs
 
+from tests.support.eventually import PATIENCE_SECONDS
 from tests.support.failures import failure_of
 
 CONTRACT = [
@@ -61,3 +66,41 @@ async def test_the_health_of_an_unknown_service_is_not_found(channel: grpc.aio.C
     stub = health_pb2_grpc.HealthStub(channel)
     failure = await failure_of(stub.Check(health_pb2.HealthCheckRequest(service="depgraph.v1.Nothing")))
     assert failure.code is grpc.StatusCode.NOT_FOUND
+
+
+async def test_health_lists_the_server_and_each_service(channel: grpc.aio.Channel) -> None:
+    answer = await health_pb2_grpc.HealthStub(channel).List(health_pb2.HealthListRequest())
+    assert {name: health.status for name, health in answer.statuses.items()} == dict.fromkeys(
+        ["", *CONTRACT], health_pb2.HealthCheckResponse.SERVING
+    )
+
+
+async def first_answer(channel: grpc.aio.Channel, method: str) -> grpc.StatusCode:
+    """Send one empty message to a method of any kind; OK = it answered with a message, or with none."""
+    call: grpc.aio.StreamStreamCall[bytes, bytes] = channel.stream_stream(method)(timeout=PATIENCE_SECONDS)
+    try:
+        await call.write(b"")
+        await call.done_writing()
+        await call.read()
+    except grpc.aio.AioRpcError as error:
+        return error.code()
+    finally:
+        call.cancel()
+    return grpc.StatusCode.OK
+
+
+async def test_every_method_that_reflection_lists_answers_an_empty_message(
+    channel: grpc.aio.Channel, caplog: pytest.LogCaptureFixture
+) -> None:
+    listed = (await reflect(channel, list_services="")).list_services_response.service
+    with capture_logs() as lines, caplog.at_level(logging.ERROR):
+        codes = {
+            f"/{service.name}/{method.name}": await first_answer(channel, f"/{service.name}/{method.name}")
+            for service in listed
+            for method in Default().FindServiceByName(service.name).methods
+        }
+    assert len(codes) > len(listed)
+    no_answer = {grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.UNIMPLEMENTED}
+    assert {method: code for method, code in codes.items() if code in no_answer} == {}
+    assert [line for line in lines if line["log_level"] == "error"] == []
+    assert caplog.records == []

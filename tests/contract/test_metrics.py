@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import threading
 from urllib.request import urlopen
 
 import grpc
@@ -13,7 +14,8 @@ from server.app import Application
 from server.config import Settings
 from server.metrics import MetricsListenError
 from tests.support.calls import FRESH, Stubs
-from tests.support.eventually import PATIENCE_SECONDS
+from tests.support.chaos import reset
+from tests.support.eventually import PATIENCE_SECONDS, eventually
 from tests.support.failures import failure_of
 
 Figures = dict[tuple[str, tuple[str, ...]], float]
@@ -108,3 +110,21 @@ async def stopped(server_settings: Settings) -> Application:
 async def test_nobody_answers_once_the_server_has_stopped(stopped: Application) -> None:
     with pytest.raises(OSError, match="refused"):
         await scrape(stopped)
+
+
+def is_read_from() -> bool:
+    """Whether the endpoint has a scraper, each of which it gives a thread."""
+    return any("process_request_thread" in thread.name for thread in threading.enumerate())
+
+
+async def test_scrapers_who_hang_up_print_no_traceback(
+    application: Application, capfd: pytest.CaptureFixture[str]
+) -> None:
+    host, _, port = application.metrics_address.rpartition(":")
+    for _ in range(5):
+        _, writer = await asyncio.open_connection(host, int(port))
+        await eventually(is_read_from)
+        reset(writer)
+        await eventually(lambda: not is_read_from())
+    assert "Traceback" not in capfd.readouterr().err
+    assert (await scrape(application))["depgraph_services", ()] == 0

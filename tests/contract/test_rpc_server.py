@@ -5,6 +5,7 @@ import socket
 from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import Any, cast
 
 import grpc
 import pytest
@@ -14,16 +15,21 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
-from depgraph.v1.catalog_service_pb2 import GetServiceRequest, GetServiceResponse
+from depgraph.v1.catalog_service_pb2 import CreateServiceRequest, GetServiceRequest, GetServiceResponse
+from depgraph.v1.catalog_service_pb2_grpc import CatalogServiceServicer, add_CatalogServiceServicer_to_server
 from server.domain.errors import DatabaseUnavailableError
+from server.rpc.context import Context
+from server.rpc.interceptors import CallRegistrar
 from server.rpc.listening import AddressInUseError, ListenError
+from server.rpc.running import RunningCalls
 from server.rpc.server import RpcServer
 from tests.support.calls import Stubs
 from tests.support.channels import open_channel
 from tests.support.deadlines import before_its_deadline
-from tests.support.eventually import eventually
+from tests.support.eventually import PATIENCE_SECONDS, eventually
 from tests.support.failures import failure_of
 from tests.support.fake_stores import HeldStore, rpc_server, running
+from tests.support.late_calls import call_that_takes_no_answer
 
 ENDLESS = timedelta(hours=1)
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -123,6 +129,34 @@ async def test_streams_that_watch_health_end_without_delaying_the_stop(
     assert (failure.code, failure.reason) == (grpc.StatusCode.UNAVAILABLE, "NOT_READY")
 
 
+async def test_a_watcher_of_health_who_reads_nothing_holds_up_neither_changes_nor_the_stop(
+    server: RpcServer, channel: grpc.aio.Channel
+) -> None:
+    host, _, port = server.address.rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(call_that_takes_no_answer("/grpc.health.v1.Health/Watch"))
+    # The server has begun to answer.
+    await asyncio.wait_for(reader.readuntil(b"application/grpc"), PATIENCE_SECONDS)
+    await asyncio.wait_for(server.set_serving(serving=False), PATIENCE_SECONDS)
+    assert await health(channel) == NOT_SERVING
+    await asyncio.wait_for(server.stop(ENDLESS), PATIENCE_SECONDS)
+    writer.close()
+
+
+async def test_a_watcher_of_health_hears_of_each_change(server: RpcServer, channel: grpc.aio.Channel) -> None:
+    watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+    assert (await watch.read()).status == SERVING
+    await server.set_serving(serving=False)
+    assert (await watch.read()).status == NOT_SERVING
+    await server.set_serving(serving=True)
+    assert (await watch.read()).status == SERVING
+
+
+async def test_a_watcher_of_an_unknown_service_is_told_so(channel: grpc.aio.Channel) -> None:
+    watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service="nothing"))
+    assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
+
+
 async def test_an_open_reflection_stream_does_not_delay_the_stop(
     server: RpcServer, channel: grpc.aio.Channel
 ) -> None:
@@ -186,6 +220,59 @@ async def test_the_server_answers_after_a_defect(store: HeldStore, channel: grpc
     await failure_of(get(channel))
     store.error = None
     assert (await get(channel)).service.service_id == "a"
+
+
+async def test_a_defect_that_repeats_is_found_by_every_id_but_has_one_traceback(
+    store: HeldStore, channel: grpc.aio.Channel
+) -> None:
+    store.error = RuntimeError("a defect")
+    store.let_go.set()
+    with capture_logs() as lines:
+        failures = [await failure_of(get(channel)) for _ in range(5)]
+    first, *others = [line for line in lines if line["log_level"] == "error"]
+    assert [line["error_id"] for line in (first, *others)] == [
+        failure.metadata["error_id"] for failure in failures
+    ]
+    assert first["exc_info"] is store.error
+    assert {line["same_as"] for line in others} == {first["error_id"]}
+
+
+async def test_calls_that_repeat_are_summed_up_when_the_server_stops(
+    server: RpcServer, channel: grpc.aio.Channel
+) -> None:
+    with capture_logs() as lines:
+        for _ in range(5):
+            await failure_of(Stubs(channel).catalog.GetService(GetServiceRequest()))
+        await server.stop(ENDLESS)
+    assert [(line["event"], line.get("count")) for line in lines] == [("call", None), ("more such calls", 4)]
+
+
+class Halfway(CatalogServiceServicer):
+    """Has one method, with a defect, and lacks the others."""
+
+    async def GetService(  # noqa: N802 - named by the contract
+        self, request: GetServiceRequest, context: Context
+    ) -> GetServiceResponse:
+        raise NotImplementedError("a defect")
+
+
+async def test_a_method_that_a_service_lacks_is_unimplemented_and_no_error_of_the_server() -> None:
+    server = grpc.aio.server()
+    registrar: Any = CallRegistrar(server, RunningCalls())
+    # Only its types are abstract.
+    add_CatalogServiceServicer_to_server(cast("Any", Halfway)(), registrar)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        async with open_channel(f"127.0.0.1:{port}") as channel:
+            with capture_logs() as lines:
+                lacking = await failure_of(Stubs(channel).catalog.CreateService(CreateServiceRequest()))
+                defect = await failure_of(get(channel))
+    finally:
+        await server.stop(None)
+    assert lacking.code is grpc.StatusCode.UNIMPLEMENTED
+    assert defect.code is grpc.StatusCode.INTERNAL
+    assert [line["method"] for line in lines if line["log_level"] == "error"] == [METHOD]
 
 
 def calls_in(lines: Sequence[EventDict]) -> list[EventDict]:

@@ -1,4 +1,4 @@
-"""HTTP/2 by hand, to send what gRPC's own clients would not: calls with a deadline that is as good as over."""
+"""HTTP/2 by hand, to send what gRPC's own clients would not: late calls, half a request, calls that take no answer."""
 
 import asyncio
 import struct
@@ -10,6 +10,7 @@ from tests.support.eventually import PATIENCE_SECONDS
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, SETTINGS = 0x0, 0x1, 0x4
 END_STREAM, END_HEADERS = 0x1, 0x4
+INITIAL_WINDOW_SIZE = 0x4
 # The shortest deadline that the protocol can say.
 OVER = "1n"
 TOO_LATE = b"Deadline Exceeded"
@@ -20,9 +21,24 @@ def calls_out_of_time(method: str, requests: list[bytes]) -> bytes:
     frames = [PREFACE, _frame(SETTINGS, 0, 0, b"")]
     for number, request in enumerate(requests):
         stream = 2 * number + 1
-        frames.append(_frame(HEADERS, END_HEADERS, stream, _headers(method)))
-        frames.append(_frame(DATA, END_STREAM, stream, struct.pack(">?I", False, len(request)) + request))
+        frames.append(_frame(HEADERS, END_HEADERS, stream, _headers(method, OVER)))
+        frames.append(_frame(DATA, END_STREAM, stream, _message(request)))
     return b"".join(frames)
+
+
+def call_that_takes_no_answer(method: str, request: bytes = b"") -> bytes:
+    """Write a connection with one call, whose caller leaves no room for a single byte of an answer."""
+    no_room = struct.pack(">HI", INITIAL_WINDOW_SIZE, 0)
+    opening = (
+        PREFACE + _frame(SETTINGS, 0, 0, no_room) + _frame(HEADERS, END_HEADERS, 1, _headers(method, None))
+    )
+    return opening + _frame(DATA, END_STREAM, 1, _message(request))
+
+
+def half_a_request(method: str) -> bytes:
+    """Write a connection with one call, whose request ends in its middle."""
+    opening = PREFACE + _frame(SETTINGS, 0, 0, b"") + _frame(HEADERS, END_HEADERS, 1, _headers(method, None))
+    return opening + _frame(DATA, 0, 1, _message(b"half of it to come")[:-9])
 
 
 async def make_late(address: str, sent: bytes, stall_seconds: float, silence_seconds: float) -> bytes:
@@ -50,7 +66,11 @@ async def make_late(address: str, sent: bytes, stall_seconds: float, silence_sec
     return heard
 
 
-def _headers(method: str) -> bytes:
+def _message(payload: bytes) -> bytes:
+    return struct.pack(">?I", False, len(payload)) + payload
+
+
+def _headers(method: str, timeout: str | None) -> bytes:
     fields = {
         ":method": "POST",
         ":scheme": "http",
@@ -58,8 +78,7 @@ def _headers(method: str) -> bytes:
         ":authority": "localhost",
         "te": "trailers",
         "content-type": "application/grpc",
-        "grpc-timeout": OVER,
-    }
+    } | ({} if timeout is None else {"grpc-timeout": timeout})
     return b"".join(b"\x00" + _text(name) + _text(value) for name, value in fields.items())
 
 

@@ -1,5 +1,6 @@
 """What the log shows of an error; in a process of its own, for logging is set once a process."""
 
+import json
 import subprocess
 import sys
 
@@ -30,3 +31,36 @@ def test_a_logged_error_shows_where_it_arose_and_no_local_variables(form: str) -
     assert "the peer hung up" in logged
     assert "connect" in logged
     assert "hunter2" not in logged
+
+
+SENDING = """
+import logging
+import grpc
+from server.cli.logs import configure_logging
+
+configure_logging("info", "json")
+
+def log(name, error):
+    try:
+        raise error
+    except Exception:
+        logging.getLogger(name).exception(str(error))
+
+log("grpc.aio", grpc.aio.InternalError('Failed "execute_batch": (<SendStatusFromServerOperation>,)'))
+log("grpc.aio", grpc.aio.InternalError("Failed grpc_call_start_batch: 8"))
+log("grpc.aio", ValueError('Failed "execute_batch"'))
+log("ours", grpc.aio.InternalError('Failed "execute_batch": ours'))
+logging.getLogger("grpc.aio").error("Failed without an exception")
+"""
+
+
+def test_of_what_grpc_logs_only_the_caller_who_left_while_the_end_was_sent_is_left_out() -> None:
+    logged = subprocess.run(
+        [sys.executable, "-c", SENDING], capture_output=True, text=True, check=True
+    ).stderr
+    assert [json.loads(line)["event"] for line in logged.splitlines()] == [
+        "Failed grpc_call_start_batch: 8",
+        'Failed "execute_batch"',
+        'Failed "execute_batch": ours',
+        "Failed without an exception",
+    ]

@@ -1,0 +1,140 @@
+"""What becomes of a call whose caller is gone when something is sent to it."""
+
+import asyncio
+import gc
+from collections.abc import AsyncIterator, Callable
+from typing import Any, cast
+
+import grpc
+import pytest
+from structlog.testing import capture_logs
+
+from server.domain.errors import NotFoundError
+from server.rpc import sending
+from server.rpc.context import begin_answer
+from server.rpc.interceptors import CallRegistrar, Handler
+from server.rpc.running import RunningCalls
+
+METHOD = "/depgraph.v1.GraphService/StreamTraverse"
+# Of the event loop, until what can't be sent fails.
+TURNS = 5
+
+
+class Leaving:
+    """The context of a call to whom nothing can be sent; keeps the status that was tried."""
+
+    def __init__(self) -> None:
+        self.tried = asyncio.Event()
+        self.status: Any = None
+
+    async def write(self, _: Any) -> None:
+        await self._fail()
+
+    async def send_initial_metadata(self, _: Any) -> None:
+        await self._fail()
+
+    async def abort_with_status(self, status: Any) -> None:
+        self.status = status
+        await self._fail()
+
+    def time_remaining(self) -> None:
+        return None
+
+    def peer(self) -> str:
+        return "somewhere"
+
+    async def _fail(self) -> None:
+        self.tried.set()
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
+        raise grpc.aio.InternalError('Failed "execute_batch"')
+
+
+class Codes:
+    """Hears with which codes calls ended."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def called(self, _method: str, code: str, _seconds: float) -> None:
+        self.heard.append(code)
+
+
+def begun(context: Leaving, codes: Codes, behaviour: Callable[..., Any]) -> "asyncio.Future[Any]":
+    """Begin a call, wrapped as the server does."""
+    found: Handler = grpc.unary_stream_rpc_method_handler(behaviour)
+    handler: Any = CallRegistrar(None, RunningCalls(), codes).wrapped(METHOD, found)
+    running: asyncio.Future[Any] = asyncio.ensure_future(handler.unary_stream("request", context))
+    return running
+
+
+async def one_part(request: Any, context: Any) -> AsyncIterator[str]:
+    yield "part"
+
+
+async def written_part(request: Any, context: Any) -> None:
+    await context.write("part")
+
+
+async def missing(request: Any, context: Any) -> None:
+    raise NotFoundError("there is none")
+
+
+@pytest.mark.parametrize("behaviour", [one_part, written_part])
+async def test_a_write_that_fails_before_the_cancellation_comes_counts_as_cancelled(
+    behaviour: Callable[..., Any],
+) -> None:
+    context, codes = Leaving(), Codes()
+    with capture_logs() as lines:
+        call = begun(context, codes, behaviour)
+        await context.tried.wait()
+        call.get_loop().call_soon(call.cancel)
+        with pytest.raises(asyncio.CancelledError):
+            await call
+    assert codes.heard == ["CANCELLED"]
+    assert [line["log_level"] for line in lines] == ["info"]
+
+
+async def test_a_write_that_fails_while_the_caller_is_there_is_an_error_of_ours(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sending, "_CANCELLED_WITHIN_SECONDS", 0)
+    context, codes = Leaving(), Codes()
+    with capture_logs() as lines, pytest.raises(asyncio.CancelledError):
+        await begun(context, codes, one_part)
+    assert codes.heard == ["INTERNAL"]
+    assert context.status.code is grpc.StatusCode.INTERNAL
+    [logged] = [line for line in lines if line["log_level"] == "error"]
+    assert isinstance(logged["exc_info"], grpc.aio.InternalError)
+
+
+async def test_a_status_that_nobody_is_there_to_read_cancels_the_call() -> None:
+    context, codes = Leaving(), Codes()
+    with pytest.raises(asyncio.CancelledError):
+        await begun(context, codes, missing)
+    assert codes.heard == ["NOT_FOUND"]
+
+
+@pytest.mark.parametrize("times", [1, 2])
+async def test_metadata_that_fail_after_an_interruption_leave_nothing_that_asyncio_logs(times: int) -> None:
+    context, complaints = Leaving(), []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, complaint: complaints.append(complaint))
+    beginning = asyncio.ensure_future(begin_answer(cast("Any", context)))
+    await context.tried.wait()
+    for _ in range(times):
+        beginning.cancel()
+        await asyncio.sleep(0)
+    with pytest.raises(asyncio.CancelledError):
+        await beginning
+    for _ in range(2 * TURNS):
+        await asyncio.sleep(0)
+    # asyncio complains when the last reference goes.
+    del beginning
+    gc.collect()
+    assert complaints == []
+
+
+async def test_metadata_that_fail_are_told() -> None:
+    with pytest.raises(grpc.aio.InternalError):
+        await begin_answer(cast("Any", Leaving()))
