@@ -1,7 +1,6 @@
 """The embedded database by itself: starting, stopping, crashing, and saying what is wrong."""
 
 import asyncio
-import socket
 import stat
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -80,15 +79,6 @@ async def test_sqlalchemy_reads_the_url_too(own_postgres: EmbeddedPostgres) -> N
 async def test_only_the_owner_reaches_it_and_only_by_its_socket(own_postgres: EmbeddedPostgres) -> None:
     assert await ask(own_postgres.url, "SHOW listen_addresses") == ""
     assert stat.S_IMODE(socket_folder_of(own_postgres.url).stat().st_mode) == 0o700
-
-
-async def test_a_port_is_listened_to_on_loopback_if_one_is_given(reachable_folder: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    async with EmbeddedPostgres(reachable_folder / "database", durable=False, listen_port=port) as database:
-        by_port = f"postgresql://postgres@127.0.0.1:{port}/depgraph"
-        assert await ask(by_port, "SHOW listen_addresses") == "127.0.0.1"
-        assert await ask(database.url, "SHOW port") == str(port)
 
 
 async def test_text_is_ordered_alike_on_every_system(own_postgres: EmbeddedPostgres) -> None:

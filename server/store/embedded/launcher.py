@@ -34,9 +34,8 @@ class EmbeddedPostgres:
     """
     A PostgreSQL server of our own in ``data_dir``; an async context manager, or ``start`` and ``stop`` as often as liked.
 
-    It listens on a Unix socket in a private folder, and with ``listen_port`` on that port of 127.0.0.1 too, where *every*
-    user of this machine may then connect without a password. ``durable=False`` gives up safety against a crash of
-    the machine for speed. ``settings`` are PostgreSQL's, by name. ``report`` gets sentences of progress, on the event loop.
+    It listens on a Unix socket in a private folder only. ``durable=False`` gives up safety against a crash of the
+    machine for speed. ``settings`` are PostgreSQL's, by name. ``report`` gets sentences of progress, on the event loop.
 
     The server ends with this process, ``kill -9`` included (Linux), and may be started and stopped from different event
     loops. Cold start about a second, warm start well below a tenth.
@@ -47,13 +46,11 @@ class EmbeddedPostgres:
         data_dir: Path,
         *,
         durable: bool = True,
-        listen_port: int | None = None,
         settings: Mapping[str, str] = MappingProxyType({}),
         report: Callable[[str], None] = _say_nothing,
     ) -> None:
         self.data_dir = data_dir.expanduser().resolve()
         self._durable = durable
-        self._listen_port = listen_port
         self._settings = dict(settings)
         self._report = report
         self._held = contextlib.ExitStack()
@@ -118,12 +115,11 @@ class EmbeddedPostgres:
         report = self._report_from_thread(asyncio.get_running_loop())
         log, layout = await _in_thread(lambda: self._make_ready(report))
         self._held.callback(leave_sockets, layout.sockets)
-        settings = server_settings(layout, self._listen_port, self._settings, durable=self._durable)
+        settings = server_settings(layout, self._settings, durable=self._durable)
         self._server = GuardedProcess(layout.command(settings), layout.account, log.path)
         await self._until_ready(self._server, layout, log)
-        port = self._listen_port or DEFAULT_PORT
-        await ensure_database(database_url(layout.sockets, port, "postgres"))
-        self._url = database_url(layout.sockets, port, DATABASE)
+        await ensure_database(database_url(layout.sockets, DEFAULT_PORT, "postgres"))
+        self._url = database_url(layout.sockets, DEFAULT_PORT, DATABASE)
 
     def _make_ready(self, report: Report) -> tuple[DatabaseLog, Layout]:
         open_data_folder(self.data_dir)
