@@ -1,8 +1,10 @@
 """The embedded database by itself: starting, stopping, crashing, and saying what is wrong."""
 
 import asyncio
+import shutil
 import stat
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
@@ -10,7 +12,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from server.store.embedded import DataFolderInUseError, EmbeddedPostgres, EmbeddedPostgresError
+from server.store.embedded import DataFolderInUseError, EmbeddedPostgres, EmbeddedPostgresError, disk
 from server.store.embedded.leftovers import database_processes
 from tests.support.owners import kept_rows
 
@@ -181,3 +183,28 @@ async def test_a_second_launcher_in_the_same_process_is_refused(own_postgres: Em
 def test_there_is_no_url_before_the_first_start(tmp_path: Path) -> None:
     with pytest.raises(EmbeddedPostgresError, match="before its first start"):
         _ = EmbeddedPostgres(tmp_path).url
+
+
+def test_room_for_a_start_is_kept_while_there_is_plenty_and_used_when_there_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def free(mebibytes: int) -> None:
+        usage = SimpleNamespace(free=mebibytes * 2**20)
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+
+    told: list[str] = []
+    reserve = tmp_path / disk.RESERVE
+    free(100)
+    disk.keep_room(tmp_path)
+    assert not reserve.exists()
+    free(200)
+    disk.keep_room(tmp_path)
+    assert (reserve.stat().st_size, stat.S_IMODE(reserve.stat().st_mode)) == (disk.NEEDED_BYTES, 0o600)
+    disk.give_room(tmp_path, told.append)
+    assert reserve.exists()
+    free(31)
+    for _ in range(2):
+        disk.give_room(tmp_path, told.append)
+        assert not reserve.exists()
+    assert len(told) == 1
+    assert f"the disk of {tmp_path} is full: 31.0 MiB are free" in told[0]
