@@ -19,7 +19,7 @@ from server.domain.workers import Peers
 from server.feed import Auditor, ChangeLogReader, Feed, Vitals, prune_forever
 from server.lifecycle.background import Background, background
 from server.lifecycle.detection import Detection
-from server.lifecycle.embedded import embedded_database
+from server.lifecycle.embedded import embedded_database, is_embedded
 from server.lifecycle.figures import readings
 from server.lifecycle.garbage import hide, settle
 from server.lifecycle.kernels import compiled_kernels
@@ -34,6 +34,7 @@ from server.rpc.server import RpcServer, Servicers
 from server.store.alerts import AlertRepository
 from server.store.database import Database
 from server.store.dependencies import DependencyRepository
+from server.store.embedded import disk_watch
 from server.store.services import ServiceRepository
 from server.store.staleness import Sweeper
 
@@ -93,7 +94,7 @@ class Application:
         searches = ComponentSearch()
         detection = Detection(url, self.replica, settings.detection, searches)
         sweeper = Sweeper(url, self._settings.staleness)
-        health = partial(self._health, detection, sweeper)
+        health = partial(self._health, database, detection, sweeper)
         self._rpc_server = rpc = self._rpc(database, url, detection, searches, health)
         self.registry.register(
             ReadingsCollector(
@@ -172,10 +173,10 @@ class Application:
             settings.listen, servicers, settings.limits, observer, reserved=self._peers is not None
         )
 
-    def _health(self, detection: Detection, sweeper: Sweeper) -> FeedHealth:
+    def _health(self, database: Database, detection: Detection, sweeper: Sweeper) -> FeedHealth:
         health = self.vitals.health()
         workers = () if self._peers is None else self._peers.problems()
-        others = (*detection.problems(), *sweeper.problems(), *workers)
+        others = (*database.problems(), *detection.problems(), *sweeper.problems(), *workers)
         return replace(health, problems=(*health.problems, *others))
 
 
@@ -209,5 +210,6 @@ async def _database(url: str, settings: Settings) -> AsyncIterator[Database]:
         burst=pool.burst,
         recycle_after=pool.recycle_after,
         acquire_timeout=pool.acquire_timeout,
+        no_room=disk_watch(settings.data_dir) if is_embedded(url, settings.data_dir) else lambda: None,
     ) as database:
         yield database

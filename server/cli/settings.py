@@ -13,6 +13,12 @@ DEFAULTS = Settings()
 MAX_SOCKET_PATH_BYTES = 103
 MAX_PORT = 65_535
 
+VISIBLE_TO_ALL = (
+    "warning: every user of this machine can see the password in --database-url (ps): give the URL in the environment "
+    "variable DATABASE_URL, or leave the password out and keep it in a password file (passfile=FILE in the URL, "
+    "PGPASSFILE, ~/.pgpass)"
+)
+
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["auto", "text", "json"]
 
@@ -45,6 +51,18 @@ def checked_database_url(value: str | None) -> str | None:
     except DatabaseUrlError as error:
         raise typer.BadParameter(str(error)) from None
     return value
+
+
+def _database_url(context: typer.Context, parameter: typer.CallbackParam, value: str | None) -> str | None:
+    """Check the URL, and warn when everybody on the machine can read its password in the list of processes."""
+    url = checked_database_url(value)
+    source = context.get_parameter_source(parameter.name or "")
+    if url is not None and source is not None and source.name == "COMMANDLINE":
+        from server.postgres.url import shows_secret
+
+        if shows_secret(url):
+            typer.echo(VISIBLE_TO_ALL, err=True)
+    return url
 
 
 def checked_metrics_listen(value: str | None) -> str | None:
@@ -103,9 +121,10 @@ DatabaseUrl = Annotated[
         "--database-url",
         envvar="DATABASE_URL",
         metavar="URL",
-        callback=checked_database_url,
+        callback=_database_url,
         show_envvar=True,
-        help="PostgreSQL to use. Without one: an embedded PostgreSQL in the data folder.",
+        help="PostgreSQL to use. Without one: an embedded PostgreSQL in the data folder. A password belongs into the "
+        "environment variable or a password file: the command line is shown to every user of the machine.",
     ),
 ]
 DataDir = Annotated[

@@ -9,11 +9,12 @@ from pathlib import Path
 import structlog
 
 from server.lifecycle.background import background
-from server.store.embedded import EmbeddedPostgres, EmbeddedPostgresError
+from server.store.embedded import EmbeddedPostgres, EmbeddedPostgresError, running_url
 
 log = structlog.get_logger(__name__)
 
 EMBEDDED_LOOK = timedelta(seconds=1)
+LONGEST_PAUSE = timedelta(seconds=10)
 
 
 @asynccontextmanager
@@ -30,14 +31,28 @@ async def embedded_database(
         yield embedded.url
 
 
+def is_embedded(url: str, data_dir: Path) -> bool:
+    """Whether the URL is that of the database that runs in a folder now, started by this process or its supervisor."""
+    try:
+        return url == running_url(data_dir)
+    except (OSError, ValueError, EmbeddedPostgresError):
+        return False
+
+
 async def _keep_running(embedded: EmbeddedPostgres) -> None:
     """Start the embedded database again whenever it has ended by itself: killed, out of memory, crashed."""
+    pause = EMBEDDED_LOOK
     while True:
-        await asyncio.sleep(EMBEDDED_LOOK.total_seconds())
+        await asyncio.sleep(pause.total_seconds())
         if embedded.pid is not None:
+            await embedded.keep_room()
             continue
         log.error("the embedded database has ended by itself; starting it again")
         try:
             await embedded.start()
         except EmbeddedPostgresError as error:
             log.error("the embedded database does not start", error=str(error))  # noqa: TRY400 - the message says it all
+            # What keeps it from starting, a full disk say, may last, and each attempt is logged.
+            pause = min(2 * pause, LONGEST_PAUSE)
+        else:
+            pause = EMBEDDED_LOOK

@@ -108,6 +108,7 @@ _NO_TLS = _lasting(
 _FULL_FOR_ROLE = _lasting(
     "the role or database has no connection left", "raise its CONNECTION LIMIT, or run fewer processes on it"
 )
+DISK_FULL = _lasting("the disk of the database is full", "free some space on it; reads go on")
 _ENCODING = _lasting(
     "the encoding of the database can't hold a character", "create the database with ENCODING 'UTF8'"
 )
@@ -131,7 +132,7 @@ def _of_no_room(error: Exception) -> Cause:
         error, "for database", "CheckMyDatabase"
     ):
         return _FULL_FOR_ROLE
-    return Cause("the database is out of disk, memory or connections")
+    return Cause("the database is out of connections")
 
 
 def _of_protocol(error: Exception) -> Cause:
@@ -165,7 +166,8 @@ _CAUSES: tuple[tuple[tuple[type[Exception], ...], Cause | Callable[[Exception], 
     ((TimeoutError, asyncpg.QueryCanceledError), Cause("the database took too long to answer")),
     ((asyncpg.ReadOnlySQLTransactionError,), _READ_ONLY),
     ((asyncpg.TooManyConnectionsError,), _of_no_room),
-    ((asyncpg.InsufficientResourcesError,), Cause("the database is out of disk, memory or connections")),
+    ((asyncpg.DiskFullError,), DISK_FULL),
+    ((asyncpg.InsufficientResourcesError,), Cause("the database is out of memory or another resource")),
     (SCHEMA_ERRORS, _SCHEMA),
     ((asyncpg.InsufficientPrivilegeError,), _of_right),
     ((asyncpg.InvalidPasswordError,), _PASSWORD),

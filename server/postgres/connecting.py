@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import getpass
 import os
 import random
 import re
@@ -12,6 +13,8 @@ from typing import Any, TypeAlias, cast
 import asyncpg
 
 from server.postgres.errors import DatabaseUrlError, PoolerFullError, SharedSessionsError
+from server.postgres.parameters import default_port
+from server.postgres.password_file import password_from_file
 from server.postgres.pooler import is_pooled, shares_sessions
 from server.postgres.session import Session, set_up_script
 from server.postgres.url import DatabaseUrl, parse_database_url
@@ -131,7 +134,8 @@ async def _dial(
         address.tls,
         **named,
         user=address.user,
-        password=address.password,
+        password=address.password
+        or _password(address, host or ("localhost", address.port or default_port())),
         database=address.database,
         passfile=address.passfile,
         krbsrvname=address.krbsrvname,
@@ -145,6 +149,20 @@ async def _dial(
         connection_class=kind,
     )
     return connection
+
+
+def _password(address: DatabaseUrl, host: tuple[str, int]) -> str | None:
+    """Look up what the URL does not say, as libpq does. None = the driver finds none either."""
+    if known := os.environ.get("PGPASSWORD"):
+        return known
+    user = address.user or os.environ.get("PGUSER") or getpass.getuser()
+    return password_from_file(
+        address.passfile,
+        host=host[0],
+        port=host[1],
+        database=address.database or os.environ.get("PGDATABASE") or user,
+        user=user,
+    )
 
 
 def _name(address: DatabaseUrl, session: Session) -> str:

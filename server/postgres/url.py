@@ -18,6 +18,7 @@ from server.postgres.service_file import with_service
 
 EXPECTED = "expected postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
 LARGEST_PORT = 65_535
+SECRETS = frozenset({"password", "sslpassword"})
 _SCHEME = re.compile(r"postgres(?:ql)?(?:\+\w+)?://", re.ASCII)
 _HOST = re.compile(r"\[(?P<ipv6>[^\]]*)\](?::(?P<port6>.*))?|(?P<host>[^:\[]*)(?::(?P<port>.*))?", re.DOTALL)
 _NAME = re.compile(r"\w+", re.ASCII)
@@ -77,6 +78,11 @@ def parse_database_url(url: str) -> DatabaseUrl:
         gsslib=given.get("gsslib"),
         ignored=tuple(sorted(IGNORED & given.keys())),
     )
+
+
+def shows_secret(url: str) -> bool:
+    """Whether a URL that can be honoured holds a password itself, rather than the name of a file or service."""
+    return any(canonical(*pair)[0] in SECRETS for pair in _given(url).items() if pair[1])
 
 
 def _given(url: str) -> dict[str, str]:

@@ -8,18 +8,22 @@ sent: a transaction that lost its connection before that was rolled back by the 
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import asyncpg
+import structlog
 
 from server.domain.errors import DatabaseUnavailableError, WriteConflictError
 from server.domain.ports import Written
 from server.domain.revision import Revision
+from server.postgres.causes import DISK_FULL
 from server.store.failures import DRIVER_ERRORS, UnstorableTextError, is_lost_connection, translated
 from server.store.pool import Connection, ConnectionPool, cut_off, drop
 from server.store.queries import query
+
+log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 Work = Callable[[Connection], Awaitable[T]]
@@ -34,8 +38,10 @@ _HEALTH_TIMEOUT = 2.0
 class Database:
     """The system of record behind a pool of connections; an async context manager. Built by ``open``."""
 
-    def __init__(self, pool: ConnectionPool) -> None:
+    def __init__(self, pool: ConnectionPool, no_room: Callable[[], str | None]) -> None:
         self._pool = pool
+        self._no_room = no_room
+        self._full_since: datetime | None = None
 
     @classmethod
     async def open(
@@ -48,12 +54,14 @@ class Database:
         acquire_timeout: timedelta = timedelta(seconds=2),
         command_timeout: timedelta = timedelta(seconds=30),
         idle_lifetime: timedelta = timedelta(minutes=1),
+        no_room: Callable[[], str | None] = lambda: None,
     ) -> Self:
         """
         Get ready; works while the database is away, since connections are opened as they are needed.
 
         At most ``pool_size + burst`` connections at once. What lies idle for ``idle_lifetime`` is closed: a burst
         leaves nothing behind, and an idle server holds none at all. No statement may take longer than ``command_timeout``.
+        Writes are refused while ``no_room`` says that the disk is full.
         """
         pool = ConnectionPool(
             url,
@@ -64,7 +72,7 @@ class Database:
             command_timeout=command_timeout,
         )
         await pool.open()
-        return cls(pool)
+        return cls(pool, no_room)
 
     @property
     def connections_in_use(self) -> int:
@@ -109,6 +117,8 @@ class Database:
         ``work`` runs again from the start after a deadlock or another collision, up to three times with growing,
         jittered pauses, then ``WriteConflictError``. Any error or cancellation before the commit leaves nothing behind.
         """
+        if self._no_room() is not None:
+            raise DatabaseUnavailableError(str(DISK_FULL))
         for retry in range(_RETRIES):
             try:
                 return await self._write_once(work)
@@ -129,9 +139,25 @@ class Database:
         """Make one round trip over a connection of the pool; raises what keeps it from that."""
         await self.fetchrow(_PING)
 
+    def problems(self) -> tuple[str, ...]:
+        """Tell in a sentence that the disk is full, or was at the last write; nothing = it is not."""
+        if (reason := self._no_room()) is not None:
+            return (reason,)
+        if self._full_since is not None:
+            return (f"writes have failed since {self._full_since:%Y-%m-%d %H:%M:%S} UTC: {DISK_FULL}",)
+        return ()
+
     async def _write_once(self, work: Work[T]) -> Written[T]:
-        with translated():
-            return await self._on_live_connection(lambda connection: _transact(connection, work))
+        try:
+            with translated():
+                written = await self._on_live_connection(lambda connection: _transact(connection, work))
+        except DatabaseUnavailableError as error:
+            if isinstance(error.__cause__, asyncpg.DiskFullError) and self._full_since is None:
+                self._full_since = datetime.now(UTC)
+                log.error("writes fail", cause=str(DISK_FULL))  # noqa: TRY400 - the cause says it all
+            raise
+        self._full_since = None
+        return written
 
     async def _on_live_connection(self, work: Work[T]) -> T:
         try:

@@ -2,11 +2,14 @@
 
 import asyncio
 import json
+import os
+import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import asyncpg
+import pytest
 from google.protobuf.struct_pb2 import Struct
 
 from depgraph.v1 import alert_service_pb2 as alerts
@@ -15,6 +18,7 @@ from depgraph.v1 import dependency_service_pb2 as dependencies
 from depgraph.v1 import types_pb2 as types
 from server.app import Application
 from server.config import Settings
+from server.store.embedded import EmbeddedPostgres
 from tests.support.calls import Stubs, edges
 from tests.support.channels import open_channel
 from tests.support.command import depgraph
@@ -61,6 +65,32 @@ async def test_a_data_folder_of_the_version_before_opens_with_everything_in_it(
         assert json.loads(status.stdout)["pending"] == [], status
         await assert_sound(channel, url)
         await assert_level(application.replica, connection)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives the database a user of its own")
+async def test_the_version_before_opens_a_folder_whose_database_has_a_user_of_its_own(
+    version_before: Program, reachable_folder: Path
+) -> None:
+    folder = reachable_folder / "data"
+    async with EmbeddedPostgres(folder, durable=False) as database:
+        owner = (folder / "postgres").stat().st_uid
+    run_before(version_before, "migrate", "up", "--data-dir", str(folder))
+    assert {path.lstat().st_uid for path in (folder / "postgres").rglob("*")} == {owner}
+    async with database, connected(database.url) as connection:
+        assert await connection.fetchval("SELECT count(*) FROM services") == 0
+
+
+def run_before(program: Program, *arguments: str) -> None:
+    """Run a command of the version before, which must succeed."""
+    ran = subprocess.run(
+        [*program.command, *arguments],
+        cwd=program.folder,
+        env=program.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
 
 
 async def write_something_of_everything(stubs: Stubs) -> str:

@@ -1,9 +1,9 @@
 """A database that answers but takes no writes: read-only, or its disk is full."""
 
+import asyncio
 import os
-import subprocess
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+import signal
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import asyncpg
@@ -12,15 +12,25 @@ import pytest
 
 from depgraph.v1 import catalog_service_pb2 as catalog
 from depgraph.v1.types_pb2 import Service
+from server.app import Application
+from server.config import Settings
 from server.store import migrate
-from server.store.embedded import EmbeddedPostgres
+from server.store.embedded import EmbeddedPostgres, EmbeddedPostgresError
+from server.store.embedded.leftovers import database_processes
 from tests.support.backends import terminate_backends
+from tests.support.calls import Stubs
+from tests.support.channels import open_channel
+from tests.support.command import ROOT
+from tests.support.eventually import PATIENCE_SECONDS
 from tests.support.failures import failure_of
 from tests.support.plain_sql import connected
 from tests.support.scene import Record
+from tests.support.serving import postmaster
+from tests.support.small_disk import small_disk, use_up
+from tests.support.unready import create, served, traverse, until_problem, until_refused, until_written
 from tests.support.whole_server import BATCH, FIRST, HUB, WholeServer, teams_in_tables
 
-SMALL_DISK_MIB = 256
+SAMPLE = ROOT / "examples" / "online_shop.json"
 LARGE_BATCH = 4_000
 
 
@@ -53,40 +63,12 @@ async def test_a_database_that_became_read_only_refuses_writes_and_answers_reads
         await server.recovers("read-only database")
 
 
-@contextmanager
-def small_disk(folder: Path) -> Iterator[Path]:
-    """Mount a file system of a few megabytes; skips where that is not allowed."""
-    disk = folder / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={SMALL_DISK_MIB}m,mode=0711", "tmpfs", str(disk)],  # noqa: S607 - wherever the system has it
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if mounted.returncode:
-        pytest.skip(f"a small disk needs the right to mount one: {mounted.stderr.strip()}")
-    try:
-        yield disk
-    finally:
-        subprocess.run(["umount", "--lazy", str(disk)], check=True)  # noqa: S607 - wherever the system has it
-
-
 @pytest.fixture
 async def postgres_on_a_small_disk(reachable_folder: Path) -> AsyncIterator[tuple[EmbeddedPostgres, Path]]:
     with small_disk(reachable_folder) as disk:
         async with EmbeddedPostgres(disk / "database", durable=False) as server:
             await migrate.upgrade(server.url)
             yield server, disk
-
-
-def use_up(disk: Path) -> Path:
-    """Fill a disk to the last block with one file."""
-    ballast = disk / "ballast"
-    free = os.statvfs(disk)
-    with ballast.open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, free.f_bfree * free.f_bsize)
-    return ballast
 
 
 def large_batch() -> catalog.BatchUpsertServicesRequest:
@@ -112,3 +94,73 @@ async def test_a_full_disk_refuses_writes_and_answers_reads(
             )
         await server.stubs.catalog.BatchUpsertServices(large_batch())
         await server.recovers("full disk")
+
+
+async def test_a_server_starts_on_a_database_whose_disk_is_full(
+    postgres_on_a_small_disk: tuple[EmbeddedPostgres, Path],
+) -> None:
+    postgres, disk = postgres_on_a_small_disk
+    # The first server that ever reads a database writes down which run of it this is.
+    async with served(postgres.url):
+        ballast = use_up(disk)
+    told: list[str] = []
+    settings = Settings(listen="127.0.0.1:0", database_url=postgres.url, seed_file=SAMPLE)
+    async with (
+        Application(settings, told.append) as application,
+        open_channel(application.address) as channel,
+    ):
+        stubs = Stubs(channel)
+        assert any("was not loaded" in sentence and "disk" in sentence for sentence in told), told
+        assert "the disk of the database is full" in (await failure_of(create(stubs, "shop"))).message
+        await until_problem(stubs, "the disk of the database is full")
+        ballast.unlink()
+        await create(stubs, "shop")
+        await until_problem(stubs, "")
+
+
+async def test_the_embedded_database_starts_on_a_full_disk_and_reads_are_answered(
+    reachable_folder: Path,
+) -> None:
+    with small_disk(reachable_folder) as disk:
+        folder = disk / "data"
+        settings = Settings(listen="127.0.0.1:0", data_dir=folder, seed_file=SAMPLE)
+        told: list[str] = []
+        async with Application(settings, told.append):
+            os.kill(postmaster(folder), signal.SIGKILL)
+        while database_processes(folder / "postgres"):
+            await asyncio.sleep(0.01)
+        ballast = use_up(disk)
+        async with (
+            Application(settings, told.append) as application,
+            open_channel(application.address) as channel,
+        ):
+            stubs = Stubs(channel)
+            assert f"warning: the disk of {folder} is full: 0.0 MiB are free" in told[-1]
+            await until_refused(stubs, "the disk of the database is full")
+            assert len((await stubs.graph.Traverse(traverse("checkout"))).service_ids) > 1
+            await until_problem(stubs, f"the disk of {folder} is full")
+            ballast.unlink()
+            await until_written(stubs, "shop")
+            await until_problem(stubs, "")
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while not (folder / "reserve").exists():
+                    await asyncio.sleep(0.02)
+
+
+async def test_a_full_disk_that_holds_nothing_for_a_start_is_named(reachable_folder: Path) -> None:
+    with small_disk(reachable_folder) as disk:
+        database = EmbeddedPostgres(disk / "data")
+        full = f"the disk of {disk / 'data'} is full: 0.0 MiB are free, and the database needs up to 32.0 MiB"
+        ballast = use_up(disk)
+        with pytest.raises(EmbeddedPostgresError, match=full):
+            await database.start()
+        ballast.unlink()
+        await database.start()
+        await database.stop()
+        (disk / "data" / "reserve").unlink()
+        ballast = use_up(disk)
+        with pytest.raises(EmbeddedPostgresError, match=full):
+            await database.start()
+        ballast.unlink()
+        await database.start()
+        await database.stop()

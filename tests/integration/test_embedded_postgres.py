@@ -1,9 +1,10 @@
 """The embedded database by itself: starting, stopping, crashing, and saying what is wrong."""
 
 import asyncio
-import socket
+import shutil
 import stat
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
@@ -11,7 +12,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from server.store.embedded import DataFolderInUseError, EmbeddedPostgres, EmbeddedPostgresError
+from server.store.embedded import DataFolderInUseError, EmbeddedPostgres, EmbeddedPostgresError, disk
 from server.store.embedded.leftovers import database_processes
 from tests.support.owners import kept_rows
 
@@ -80,15 +81,6 @@ async def test_sqlalchemy_reads_the_url_too(own_postgres: EmbeddedPostgres) -> N
 async def test_only_the_owner_reaches_it_and_only_by_its_socket(own_postgres: EmbeddedPostgres) -> None:
     assert await ask(own_postgres.url, "SHOW listen_addresses") == ""
     assert stat.S_IMODE(socket_folder_of(own_postgres.url).stat().st_mode) == 0o700
-
-
-async def test_a_port_is_listened_to_on_loopback_if_one_is_given(reachable_folder: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    async with EmbeddedPostgres(reachable_folder / "database", durable=False, listen_port=port) as database:
-        by_port = f"postgresql://postgres@127.0.0.1:{port}/depgraph"
-        assert await ask(by_port, "SHOW listen_addresses") == "127.0.0.1"
-        assert await ask(database.url, "SHOW port") == str(port)
 
 
 async def test_text_is_ordered_alike_on_every_system(own_postgres: EmbeddedPostgres) -> None:
@@ -191,3 +183,28 @@ async def test_a_second_launcher_in_the_same_process_is_refused(own_postgres: Em
 def test_there_is_no_url_before_the_first_start(tmp_path: Path) -> None:
     with pytest.raises(EmbeddedPostgresError, match="before its first start"):
         _ = EmbeddedPostgres(tmp_path).url
+
+
+def test_room_for_a_start_is_kept_while_there_is_plenty_and_used_when_there_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def free(mebibytes: int) -> None:
+        usage = SimpleNamespace(free=mebibytes * 2**20)
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+
+    told: list[str] = []
+    reserve = tmp_path / disk.RESERVE
+    free(100)
+    disk.keep_room(tmp_path)
+    assert not reserve.exists()
+    free(200)
+    disk.keep_room(tmp_path)
+    assert (reserve.stat().st_size, stat.S_IMODE(reserve.stat().st_mode)) == (disk.NEEDED_BYTES, 0o600)
+    disk.give_room(tmp_path, told.append)
+    assert reserve.exists()
+    free(31)
+    for _ in range(2):
+        disk.give_room(tmp_path, told.append)
+        assert not reserve.exists()
+    assert len(told) == 1
+    assert f"the disk of {tmp_path} is full: 31.0 MiB are free" in told[0]

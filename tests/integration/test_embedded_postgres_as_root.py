@@ -1,8 +1,10 @@
 """The embedded database of a service that runs as root: another user runs it, and must reach what it needs."""
 
+import json
 import os
 import pwd
 import shutil
+import subprocess
 from pathlib import Path
 
 import asyncpg
@@ -12,12 +14,46 @@ from server.store.embedded import (
     DataFolderInUseError,
     EmbeddedPostgres,
     EmbeddedPostgresError,
+    account,
     binaries,
     state,
 )
-from tests.support.owners import kept_rows
+from tests.support.owners import ORDINARY_UID, kept_rows, ordinary_python
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root has to lend the database a user")
+
+
+# What a stranger could do, by what each attempt ends in.
+ATTEMPTS = """
+import fcntl, json, os, socket, sys
+folder, sockets = sys.argv[1:]
+
+def hold():
+    fcntl.flock(os.open(folder + "/lock", os.O_RDONLY), fcntl.LOCK_SH)
+
+def ended(attempt):
+    try:
+        attempt()
+    except OSError as error:
+        return type(error).__name__
+    return "done"
+
+print(json.dumps({
+    "connect": ended(lambda: socket.socket(socket.AF_UNIX).connect(sockets + "/.s.PGSQL.5432")),
+    "hold": ended(hold),
+    "read files": ended(lambda: open(folder + "/postgres/PG_VERSION").read()),
+    "read log": ended(lambda: open(folder + "/postgres.log").read()),
+    "write": ended(lambda: open(folder + "/postgres/base/theirs", "w")),
+}))
+"""
+
+
+@pytest.fixture
+def few_ids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """A container whose user ids end before those that the database could have for itself; undone by ``undo``."""
+    (tmp_path / "id_map").write_text("         0     100000      60000\n     65534     165534          1\n")
+    monkeypatch.setattr(account, "ID_MAPS", (tmp_path / "id_map",))
+    return monkeypatch
 
 
 @pytest.fixture
@@ -66,12 +102,70 @@ def names_in(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir()]
 
 
-async def test_the_database_runs_as_nobody(own_postgres: EmbeddedPostgres) -> None:
+def attempts_of_nobody(database: EmbeddedPostgres) -> dict[str, str]:
+    """Say how a process of the user nobody fares that wants to get at the database."""
+    if (python := ordinary_python()) is None:
+        pytest.skip("no interpreter of this version that an ordinary user may run")
+    command = [python, "-I", "-S", "-c", ATTEMPTS, str(database.data_dir), str(database.data_dir / "run")]
+    tried = subprocess.run(
+        command, user=ORDINARY_UID, group=ORDINARY_UID, extra_groups=[], capture_output=True, check=True
+    )
+    attempts: dict[str, str] = json.loads(tried.stdout)
+    return attempts
+
+
+def owners(folder: Path) -> set[int]:
+    return {path.lstat().st_uid for path in (folder, *folder.rglob("*"))}
+
+
+async def test_the_database_runs_as_a_user_id_without_an_account(own_postgres: EmbeddedPostgres) -> None:
     status = process_status(own_postgres)
-    nobody = pwd.getpwnam("nobody")
-    assert status["Uid"].split() == [str(nobody.pw_uid)] * 4
-    assert status["Gid"].split() == [str(nobody.pw_gid)] * 4
+    (uid,), (gid,) = ({int(number) for number in status[name].split()} for name in ("Uid", "Gid"))
+    assert uid == gid
+    assert uid in account.PRIVATE_IDS
+    with pytest.raises(KeyError):
+        pwd.getpwuid(uid)
     assert status["Groups"].split() == []
+    assert owners(own_postgres.data_dir / "postgres") == {uid}
+
+
+async def test_a_process_of_nobody_can_neither_connect_nor_read_nor_hold_the_lock(
+    own_postgres: EmbeddedPostgres,
+) -> None:
+    attempts = attempts_of_nobody(own_postgres)
+    assert set(attempts.values()) == {"PermissionError"}, attempts
+
+
+async def test_a_cluster_of_nobody_is_taken_over(reachable_folder: Path, few_ids: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    database = EmbeddedPostgres(reachable_folder / "data", durable=False, report=told.append)
+    cluster = database.data_dir / "postgres"
+    async with database:
+        await keep_a_row(database.url)
+        assert attempts_of_nobody(database)["connect"] == "done"
+    assert owners(cluster) == {ORDINARY_UID}
+    assert any("it runs as nobody" in sentence for sentence in told)
+
+    few_ids.undo()
+    precious = reachable_folder / "precious"
+    precious.touch()
+    (cluster / "planted").symlink_to(precious)
+    (cluster / "base" / "linked").hardlink_to(precious)
+    async with database:
+        assert await kept_rows(database.url) == ["committed"]
+        assert set(attempts_of_nobody(database).values()) == {"PermissionError"}
+    assert any("from the user nobody" in sentence for sentence in told)
+    assert precious.stat().st_uid == 0
+    (cluster / "base" / "linked").unlink()
+    (cluster / "planted").unlink()
+    (uid,) = owners(cluster)
+    assert uid in account.PRIVATE_IDS
+
+    for path in (cluster / "PG_VERSION", cluster / "global", cluster / "global" / "pg_control"):
+        os.chown(path, ORDINARY_UID, ORDINARY_UID)
+    async with database:
+        assert await kept_rows(database.url) == ["committed"]
+    assert owners(cluster) == {uid}
 
 
 async def test_a_closed_data_folder_says_where_its_cluster_went_and_finds_it_again(

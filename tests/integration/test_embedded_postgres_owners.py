@@ -1,6 +1,7 @@
 """The embedded database and the processes around it: second services, services killed without warning, leftovers."""
 
 import os
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,9 +11,11 @@ from typing import Any
 import pytest
 
 from server.store.embedded import DataFolderInUseError, EmbeddedPostgres
-from server.store.embedded.account import database_account, give
+from server.store.embedded.account import database_account
 from server.store.embedded.binaries import programs
 from server.store.embedded.leftovers import database_processes
+from server.store.embedded.lock import FolderLock
+from server.store.embedded.ownership import give
 from server.store.embedded.process import GuardedProcess
 from tests.support.owners import (
     GONE_WITHIN_SECONDS,
@@ -47,6 +50,25 @@ async def test_a_second_service_is_told_who_has_the_folder_and_the_first_goes_on
         assert str(folder) in str(refusal.value)
         assert str(first.process.pid) in str(refusal.value)
         assert await kept_rows(first.url) == ["committed"]
+
+
+def test_only_its_owner_can_open_the_lock_whatever_a_version_before_allowed(tmp_path: Path) -> None:
+    lock = tmp_path / "lock"
+    lock.touch(mode=0o644)
+    FolderLock(tmp_path).release()
+    assert stat.S_IMODE(lock.stat().st_mode) == 0o600
+    lock.unlink()
+    FolderLock(tmp_path).release()
+    assert stat.S_IMODE(lock.stat().st_mode) == 0o600
+
+
+def test_a_lock_that_is_a_link_leaves_its_target_alone(tmp_path: Path) -> None:
+    target = tmp_path / "precious"
+    target.write_text("precious")
+    (tmp_path / "lock").symlink_to(target)
+    with pytest.raises(OSError, match="symbolic links"):
+        FolderLock(tmp_path)
+    assert target.read_text() == "precious"
 
 
 @linux_only

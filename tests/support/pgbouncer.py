@@ -14,7 +14,8 @@ import asyncpg
 import pytest
 
 from server.postgres import parse_database_url
-from server.store.embedded.account import database_account, give
+from server.store.embedded.account import database_account
+from server.store.embedded.ownership import give
 from tests.support.eventually import PATIENCE_SECONDS
 from tests.support.folders import open_folder
 
@@ -39,7 +40,9 @@ async def pgbouncer(url: str, mode: str, **settings: str) -> AsyncIterator[str]:
     """Put a PgBouncer with a ``pool_mode`` before a database; gives the URL that leads through it."""
     program = pgbouncer_program()
     with open_folder() as folder:
-        account = database_account(folder / "no cluster")
+        [(host, _)] = parse_database_url(url).addresses
+        # Only who owns the database's socket may open it.
+        account = database_account(Path(host))
         configuration = folder / "pgbouncer.ini"
         configuration.write_text(_configuration(url, folder, {"pool_mode": mode} | settings))
         # Who runs it makes its socket in the folder.

@@ -9,9 +9,10 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import asyncpg
 
 from server.store.embedded import EmbeddedPostgres
-from server.store.embedded.account import database_account, give
+from server.store.embedded.account import database_account
 from server.store.embedded.binaries import programs
 from server.store.embedded.home import CLUSTER
+from server.store.embedded.ownership import give
 from server.store.embedded.process import GuardedProcess
 from tests.support.eventually import PATIENCE_SECONDS
 from tests.support.scene import connected
@@ -63,7 +64,8 @@ def _copy(primary_url: str, folder: Path) -> None:
     cluster = folder / CLUSTER
     folder.mkdir(mode=0o711)
     cluster.mkdir(mode=0o700)
-    account = database_account(folder / "not made yet")
+    # Only who owns the primary's socket may open it, and the standby follows through that.
+    account = database_account(Path(query["host"][0]))
     give(cluster, account)
     command = [
         str(programs(account, lambda _: None) / "pg_basebackup"),

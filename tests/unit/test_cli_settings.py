@@ -4,9 +4,16 @@ from typing import Literal
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
 from server.cli.failures import sentence
-from server.cli.settings import checked_address, checked_database_url, checked_listen
+from server.cli.settings import (
+    VISIBLE_TO_ALL,
+    DatabaseUrl,
+    checked_address,
+    checked_database_url,
+    checked_listen,
+)
 
 
 @pytest.mark.parametrize(
@@ -100,3 +107,29 @@ def test_a_wrong_choice_is_refused_without_the_validators_own_words() -> None:
     with pytest.raises(typer.TyperException) as refusal:
         app(["middle"], standalone_mode=False)
     assert sentence(refusal.value) == "Invalid value for 'level': 'middle' is not one of 'high', 'low'."
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "warned"),
+    [
+        (["--database-url", "postgresql://u:hunter2@db/graph"], {}, True),
+        (["--database-url", "postgresql://u@db/graph?password=hunter2"], {}, True),
+        (["--database-url", "postgresql://u@db/graph?sslpassword=hunter2"], {}, True),
+        (["--database-url", "postgresql://u@db/graph?passfile=/run/secrets/db"], {}, False),
+        ([], {"DATABASE_URL": "postgresql://u:hunter2@db/graph"}, False),
+        ([], {}, False),
+    ],
+)
+def test_a_password_on_the_command_line_is_warned_of_and_not_shown(
+    arguments: list[str], environment: dict[str, str], *, warned: bool
+) -> None:
+    app = typer.Typer()
+
+    @app.command()
+    def command(database_url: DatabaseUrl = None) -> None:
+        typer.echo(database_url)
+
+    ran = CliRunner().invoke(app, arguments, env={"DATABASE_URL": None, **environment})
+    assert ran.exit_code == 0
+    assert ran.stderr.splitlines() == ([VISIBLE_TO_ALL] if warned else [])
+    assert "hunter2" not in VISIBLE_TO_ALL

@@ -5,8 +5,9 @@ Tested on Linux, as root and as an ordinary user. macOS lacks the signal that en
 database left behind by a killed service is named and refused. Windows is refused: give a database URL.
 """
 
+from server.store.embedded.disk import disk_watch
 from server.store.embedded.errors import DataFolderInUseError, EmbeddedPostgresError
 from server.store.embedded.launcher import EmbeddedPostgres
 from server.store.embedded.running import running_url
 
-__all__ = ["DataFolderInUseError", "EmbeddedPostgres", "EmbeddedPostgresError", "running_url"]
+__all__ = ["DataFolderInUseError", "EmbeddedPostgres", "EmbeddedPostgresError", "disk_watch", "running_url"]

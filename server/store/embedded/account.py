@@ -1,15 +1,27 @@
-"""Which user the database runs as: PostgreSQL refuses root, so root lends it a user without rights."""
+"""
+Which user the database runs as: PostgreSQL refuses root, so root gives it a user id that has no account.
 
+``nobody`` would not do: other programs run as that user too, and could connect, read the files and alter them.
+"""
+
+import hashlib
 import os
 import stat
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from server.store.embedded.errors import EmbeddedPostgresError
 
 if sys.platform != "win32":
+    import grp
     import pwd
+
+# No distribution uses them, says systemd's documentation; containers usually have the first 65,536 ids.
+PRIVATE_IDS = range(60706, 61184)
+ID_MAPS = (Path("/proc/self/uid_map"), Path("/proc/self/gid_map"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,19 +37,45 @@ def database_account(cluster: Path) -> Account | None:
     """
     Who runs the database; None = we ourselves, being an ordinary user.
 
-    As root it is the owner of an existing cluster, since PostgreSQL insists on that, and ``nobody`` for a new one.
+    As root it is the owner of an existing cluster, since PostgreSQL insists on that. A new cluster, and one that
+    belongs to ``nobody``, get a user id that has no account and no process: the first free one from a place in
+    ``PRIVATE_IDS`` that depends on the path. Where a user namespace lacks those ids, it is ``nobody``.
     """
     if sys.platform == "win32" or os.geteuid() != 0:
         return None
-    if cluster.exists() and (owner := cluster.stat()).st_uid != 0:
-        return Account(_user_name(owner.st_uid), owner.st_uid, owner.st_gid)
-    try:
-        nobody = pwd.getpwnam("nobody")
-    except KeyError:
-        raise EmbeddedPostgresError(
-            "PostgreSQL does not run as root and there is no user nobody to lend it: start as an ordinary user"
-        ) from None
-    return Account(nobody.pw_name, nobody.pw_uid, nobody.pw_gid)
+    if cluster.exists():
+        owner = cluster.stat()
+        if owner.st_uid not in (0, uid_of_nobody()):
+            return Account(_user_name(owner.st_uid), owner.st_uid, owner.st_gid)
+    for number in _private_ids(cluster):
+        if all(_is_mapped(number, id_map) for id_map in ID_MAPS) and _is_free(number):
+            return Account(_user_name(number), number, number)
+    return nobody()
+
+
+def nobody() -> Account:
+    """Look up the one user without rights that every system has."""
+    if sys.platform != "win32":
+        with suppress(KeyError):
+            found = pwd.getpwnam("nobody")
+            return Account(found.pw_name, found.pw_uid, found.pw_gid)
+    raise EmbeddedPostgresError(
+        "PostgreSQL does not run as root, and there is no user nobody to create the database: "
+        "start as an ordinary user"
+    )
+
+
+def is_nobody(account: Account | None) -> bool:
+    """Whether processes that have nothing to do with depgraph may run as the account."""
+    return account is not None and account.uid == uid_of_nobody()
+
+
+def uid_of_nobody() -> int | None:
+    """Look up which user id ``nobody`` has; None = there is no such user."""
+    if sys.platform != "win32":
+        with suppress(KeyError):
+            return pwd.getpwnam("nobody").pw_uid
+    return None
 
 
 def first_closed_folder(path: Path, account: Account) -> Path | None:
@@ -52,18 +90,50 @@ def first_closed_folder(path: Path, account: Account) -> Path | None:
     return None
 
 
-def give(path: Path, account: Account | None) -> None:
-    """Make the account the owner, where there is one to give to."""
-    if sys.platform != "win32" and account is not None:
-        os.chown(path, account.uid, account.gid, follow_symlinks=False)
-
-
 def _may_enter(status: os.stat_result, account: Account) -> bool:
     if status.st_uid == account.uid:
         return bool(status.st_mode & stat.S_IXUSR)
     if status.st_gid == account.gid:
         return bool(status.st_mode & stat.S_IXGRP)
     return bool(status.st_mode & stat.S_IXOTH)
+
+
+def _private_ids(cluster: Path) -> Iterator[int]:
+    start = int.from_bytes(hashlib.sha256(os.fsencode(cluster)).digest()[:4], "big")
+    return (PRIVATE_IDS[(start + step) % len(PRIVATE_IDS)] for step in range(len(PRIVATE_IDS)))
+
+
+def _is_mapped(number: int, id_map: Path) -> bool:
+    """Whether the id exists here. Systems without user namespaces have no such file and all ids."""
+    try:
+        lines = id_map.read_text().splitlines()
+    except FileNotFoundError:
+        return True
+    ranges = ([int(field) for field in line.split()] for line in lines)
+    return any(first <= number < first + count for first, _, count in ranges)
+
+
+def _is_free(number: int) -> bool:
+    """Whether neither an account, a group nor a process has the id."""
+    if sys.platform == "win32":
+        return False
+    with suppress(KeyError):
+        pwd.getpwuid(number)
+        return False
+    with suppress(KeyError):
+        grp.getgrgid(number)
+        return False
+    return not any(number in _ids_of(process) for process in Path("/proc").glob("[0-9]*"))
+
+
+def _ids_of(process: Path) -> set[int]:
+    """Read the user and group ids of a process; who owns its folder says less."""
+    try:
+        lines = (process / "status").read_text().splitlines()
+    except OSError:
+        return set()  # ended meanwhile
+    ids = (line.split()[1:] for line in lines if line.startswith(("Uid:", "Gid:", "Groups:")))
+    return {int(number) for numbers in ids for number in numbers}
 
 
 def _user_name(uid: int) -> str:

@@ -5,14 +5,16 @@ import shutil
 import sys
 from pathlib import Path
 
-from server.store.embedded.account import Account, give
+from server.store.embedded.account import Account, is_nobody, nobody
 from server.store.embedded.errors import EmbeddedPostgresError
 from server.store.embedded.log import DatabaseLog
+from server.store.embedded.ownership import give, give_all
 from server.store.embedded.process import GuardedProcess
 
 INITDB = (
     "--username=postgres",
-    "--auth=trust",  # who may open the socket's folder is who may connect
+    "--auth-local=trust",  # who may open the socket's folder is who may connect
+    "--auth-host=reject",
     "--encoding=UTF8",
     "--locale-provider=builtin",  # orders text alike on every system, whatever locales it has
     "--builtin-locale=C.UTF-8",
@@ -29,18 +31,26 @@ def create_cluster(
 
     Raises ``EmbeddedPostgresError`` with what ``initdb`` said.
     """
-    staging = cluster.with_name(f"{cluster.name}.new")
-    shutil.rmtree(staging, ignore_errors=True)
+    closed = cluster.with_name(f"{cluster.name}.new")
+    shutil.rmtree(closed, ignore_errors=True)
+    closed.mkdir(mode=0o700)
+    staging = closed / cluster.name
     staging.mkdir(mode=0o700)
-    give(staging, account)
+    if account is not None:
+        _let_in(closed, account)
+    maker = _maker(account)
+    give(staging, maker)
     command = [str(programs / "initdb"), f"--pgdata={staging}", *INITDB, *([] if durable else ["--no-sync"])]
-    initdb = GuardedProcess(command, account, log.path)
+    initdb = GuardedProcess(command, maker, log.path)
     initdb.wait()
     if initdb.exit_code != 0:
         raise EmbeddedPostgresError(
             f"the database cluster {cluster} could not be created:\n{log.last_lines()}"
         )
+    if account is not None:
+        give_all(staging, account)
     staging.rename(cluster)
+    closed.rmdir()
     if durable:
         _sync_folder(cluster.parent)
 
@@ -59,6 +69,24 @@ def check_version(cluster: Path, binaries: str) -> None:
             f"the database files {cluster} were made by PostgreSQL {made_by}, this is {binaries}: "
             "dump them with the old version and restore into a new data folder"
         )
+
+
+def _let_in(folder: Path, account: Account) -> None:
+    """Open a folder of root's to processes of the account's group, of which nobody else is a member."""
+    os.chown(folder, 0, account.gid)
+    folder.chmod(0o710)
+
+
+def _maker(account: Account | None) -> Account | None:
+    """
+    Say as whom ``initdb`` runs: it refuses a user without an account, unlike the server.
+
+    So it is ``nobody``, with the account's own group: other processes of ``nobody`` can't enter the folder.
+    """
+    if account is None or is_nobody(account):
+        return account
+    lent = nobody()
+    return Account(lent.name, lent.uid, account.gid)
 
 
 def _sync_folder(folder: Path) -> None:

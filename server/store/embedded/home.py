@@ -27,6 +27,7 @@ def new_home(folder: Path, account: Account | None, report: Report) -> Path:
         return folder
     home = _new_place(folder)
     reason = f"the database runs as the user {account.name}, who may not enter {closed}"
+    (folder / POINTER).touch(mode=0o600)
     (folder / POINTER).write_text(
         f"The database files of this folder are in\n\n{home}\n\nbecause {reason}.\n"
         "To start from nothing, stop the service and delete both folders.\n"

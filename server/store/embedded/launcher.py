@@ -9,7 +9,8 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Self, TypeVar
 
-from server.store.embedded.errors import EmbeddedPostgresError
+from server.store.embedded.disk import RESERVE, give_room, keep_room, short_of_room
+from server.store.embedded.errors import DataFolderInUseError, EmbeddedPostgresError
 from server.store.embedded.layout import Layout, find_home, make_ready, server_settings
 from server.store.embedded.lock import FolderLock
 from server.store.embedded.log import DatabaseLog
@@ -34,9 +35,8 @@ class EmbeddedPostgres:
     """
     A PostgreSQL server of our own in ``data_dir``; an async context manager, or ``start`` and ``stop`` as often as liked.
 
-    It listens on a Unix socket in a private folder, and with ``listen_port`` on that port of 127.0.0.1 too, where *every*
-    user of this machine may then connect without a password. ``durable=False`` gives up safety against a crash of
-    the machine for speed. ``settings`` are PostgreSQL's, by name. ``report`` gets sentences of progress, on the event loop.
+    It listens on a Unix socket in a private folder only. ``durable=False`` gives up safety against a crash of the
+    machine for speed. ``settings`` are PostgreSQL's, by name. ``report`` gets sentences of progress, on the event loop.
 
     The server ends with this process, ``kill -9`` included (Linux), and may be started and stopped from different event
     loops. Cold start about a second, warm start well below a tenth.
@@ -47,18 +47,17 @@ class EmbeddedPostgres:
         data_dir: Path,
         *,
         durable: bool = True,
-        listen_port: int | None = None,
         settings: Mapping[str, str] = MappingProxyType({}),
         report: Callable[[str], None] = _say_nothing,
     ) -> None:
         self.data_dir = data_dir.expanduser().resolve()
         self._durable = durable
-        self._listen_port = listen_port
         self._settings = dict(settings)
         self._report = report
         self._held = contextlib.ExitStack()
         self._server: GuardedProcess | None = None
         self._url: str | None = None
+        self._home: Path | None = None
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -93,14 +92,19 @@ class EmbeddedPostgres:
             return
         self._held.close()  # held on if the server ended by itself
         try:
-            await self._start()
-        except BaseException as error:
-            await self._end(signal.SIGQUIT)
-            if isinstance(error, OSError):
-                raise EmbeddedPostgresError(
-                    f"the data folder {self.data_dir} can't be used: {error}"
-                ) from None
+            await self._start_or_end()
+        except DataFolderInUseError:
             raise
+        except EmbeddedPostgresError as error:
+            raise self._explained(str(error)) from None
+        except OSError as error:
+            raise self._explained(f"the data folder {self.data_dir} can't be used: {error}") from None
+
+    async def keep_room(self) -> None:
+        """Keep room for a start on a full disk, unless it is kept already; see ``disk``. Fine if it does not run."""
+        home = self._home
+        if self._durable and home is not None and not (home / RESERVE).exists():
+            await _in_thread(lambda: keep_room(home))
 
     async def stop(self) -> None:
         """Shut down in order (``fast``: sessions are ended), within 30 s, else at once. Fine if it does not run."""
@@ -110,6 +114,13 @@ class EmbeddedPostgres:
         """End it without a checkpoint, for tests: the next start has to recover. Fine if it does not run."""
         await self._end(signal.SIGQUIT)
 
+    async def _start_or_end(self) -> None:
+        try:
+            await self._start()
+        except BaseException:
+            await self._end(signal.SIGQUIT)
+            raise
+
     async def _start(self) -> None:
         if sys.platform == "win32":
             raise EmbeddedPostgresError(
@@ -118,12 +129,12 @@ class EmbeddedPostgres:
         report = self._report_from_thread(asyncio.get_running_loop())
         log, layout = await _in_thread(lambda: self._make_ready(report))
         self._held.callback(leave_sockets, layout.sockets)
-        settings = server_settings(layout, self._listen_port, self._settings, durable=self._durable)
+        settings = server_settings(layout, self._settings, durable=self._durable)
         self._server = GuardedProcess(layout.command(settings), layout.account, log.path)
         await self._until_ready(self._server, layout, log)
-        port = self._listen_port or DEFAULT_PORT
-        await ensure_database(database_url(layout.sockets, port, "postgres"))
-        self._url = database_url(layout.sockets, port, DATABASE)
+        await ensure_database(database_url(layout.sockets, DEFAULT_PORT, "postgres"))
+        self._url = database_url(layout.sockets, DEFAULT_PORT, DATABASE)
+        await self.keep_room()
 
     def _make_ready(self, report: Report) -> tuple[DatabaseLog, Layout]:
         open_data_folder(self.data_dir)
@@ -132,8 +143,17 @@ class EmbeddedPostgres:
         if home != self.data_dir:
             # A copy of the data folder points to the same home.
             self._held.callback(FolderLock(home).release)
+        self._home = home
+        give_room(home, report)
         log = DatabaseLog(self.data_dir / "postgres.log")
         return log, make_ready(home, log, report, durable=self._durable)
+
+    def _explained(self, reason: str) -> EmbeddedPostgresError:
+        """Begin with the disk when it is full: what PostgreSQL says of that is one line among many."""
+        with contextlib.suppress(OSError):
+            if (short := short_of_room(self._home or self.data_dir)) is not None:
+                reason = f"{short}: free some space\n{reason}"
+        return EmbeddedPostgresError(reason)
 
     async def _until_ready(self, server: GuardedProcess, layout: Layout, log: DatabaseLog) -> None:
         loop = asyncio.get_running_loop()

@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from server.store.embedded.account import Account, database_account
+from server.store.embedded.account import Account, database_account, is_nobody
 from server.store.embedded.binaries import programs, wheel_version
 from server.store.embedded.cluster import check_version, create_cluster
 from server.store.embedded.home import CLUSTER, check_home, known_home, new_home
 from server.store.embedded.leftovers import end_leftovers
 from server.store.embedded.log import DatabaseLog
+from server.store.embedded.ownership import take_over
 from server.store.embedded.sockets import DEFAULT_PORT, remove_stale_sockets, socket_folder
 from server.store.embedded.state import Report
 
@@ -45,23 +46,29 @@ def make_ready(home: Path, log: DatabaseLog, report: Report, *, durable: bool) -
     """Binaries in reach, no leftovers, a cluster of the right version, a socket folder. Blocks; locks are held."""
     cluster = home / CLUSTER
     account = database_account(cluster)
-    layout = Layout(cluster, socket_folder(home, account), programs(account, report), account)
+    if is_nobody(account):
+        report(
+            "warning: this container has no user id that the database could have for itself: it runs as nobody, and "
+            "whoever else does can read and alter it; start as an ordinary user"
+        )
+    postgres = programs(account, report)
     if not cluster.exists():
         report(f"creating the database cluster in {cluster} (first start)")
-        create_cluster(cluster, layout.programs, account, log, durable=durable)
+        create_cluster(cluster, postgres, account, log, durable=durable)
     check_version(cluster, wheel_version())
     end_leftovers(cluster, report)
+    take_over(cluster, account, report)
+    layout = Layout(cluster, socket_folder(home, account), postgres, account)
     remove_stale_sockets(layout.sockets)
     return layout
 
 
-def server_settings(
-    layout: Layout, listen_port: int | None, settings: Mapping[str, str], *, durable: bool
-) -> dict[str, str]:
+def server_settings(layout: Layout, settings: Mapping[str, str], *, durable: bool) -> dict[str, str]:
     """PostgreSQL settings: the caller's win over ours, except where and how the server listens."""
+    # Nothing but the socket: a port of this machine would be open to all its users.
     listening = {
-        "listen_addresses": "" if listen_port is None else "127.0.0.1",
-        "port": str(listen_port or DEFAULT_PORT),
+        "listen_addresses": "",
+        "port": str(DEFAULT_PORT),
         "unix_socket_directories": str(layout.sockets),
     }
     times = {"timezone": "UTC", "log_timezone": "UTC"}
