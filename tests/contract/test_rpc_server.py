@@ -17,6 +17,7 @@ from structlog.typing import EventDict
 
 from depgraph.v1.catalog_service_pb2 import CreateServiceRequest, GetServiceRequest, GetServiceResponse
 from depgraph.v1.catalog_service_pb2_grpc import CatalogServiceServicer, add_CatalogServiceServicer_to_server
+from server.config import Limits
 from server.domain.errors import DatabaseUnavailableError
 from server.rpc.context import Context
 from server.rpc.interceptors import CallRegistrar
@@ -258,7 +259,7 @@ class Halfway(CatalogServiceServicer):
 
 async def test_a_method_that_a_service_lacks_is_unimplemented_and_no_error_of_the_server() -> None:
     server = grpc.aio.server()
-    registrar: Any = CallRegistrar(server, RunningCalls())
+    registrar: Any = CallRegistrar(server, RunningCalls(), Limits())
     # Only its types are abstract.
     add_CatalogServiceServicer_to_server(cast("Any", Halfway)(), registrar)
     port = server.add_insecure_port("127.0.0.1:0")

@@ -7,10 +7,13 @@ from typing import Any, cast
 import grpc
 import pytest
 
+from depgraph.v1.catalog_service_pb2 import CreateServiceRequest
+from depgraph.v1.types_pb2 import Service
 from server.config import Limits
 from server.rpc.interceptors import CallRegistrar
 from server.rpc.running import RunningCalls
 
+ASKED = CreateServiceRequest(service=Service(service_id="a"))
 METHOD = "/depgraph.v1.CatalogService/CreateService"
 
 
@@ -26,10 +29,10 @@ class Handled:
         handler = CallRegistrar(None, self.calls, Limits()).wrapped(METHOD, self._found())
         context = SimpleNamespace(time_remaining=lambda: remaining, peer=lambda: "somewhere")
         behaviour = cast("Any", handler.unary_unary)
-        return await behaviour("request", context)
+        return await behaviour(ASKED.SerializeToString(), context)
 
     def _found(self) -> "grpc.RpcMethodHandler[Any, Any]":
-        return grpc.unary_unary_rpc_method_handler(cast("Any", self._answer))
+        return grpc.unary_unary_rpc_method_handler(cast("Any", self._answer), response_serializer=str.encode)
 
     async def _answer(self, request: Any, _: Any) -> str:
         self.requests.append(request)
@@ -47,5 +50,5 @@ async def test_a_call_out_of_time_is_not_begun() -> None:
 @pytest.mark.parametrize("remaining", [None, 0.001])
 async def test_a_call_with_time_left_is_answered(remaining: float | None) -> None:
     handled = Handled()
-    assert await handled.call(remaining) == "answer"
-    assert handled.requests == ["request"]
+    assert await handled.call(remaining) == b"answer"
+    assert handled.requests == [ASKED]

@@ -9,6 +9,7 @@ import grpc
 import pytest
 from structlog.testing import capture_logs
 
+from server.config import Limits
 from server.domain.errors import NotFoundError
 from server.rpc import sending
 from server.rpc.context import begin_answer
@@ -25,7 +26,7 @@ class Leaving:
 
     def __init__(self) -> None:
         self.tried = asyncio.Event()
-        self.status: Any = None
+        self.code: grpc.StatusCode | None = None
 
     async def write(self, _: Any) -> None:
         await self._fail()
@@ -33,8 +34,8 @@ class Leaving:
     async def send_initial_metadata(self, _: Any) -> None:
         await self._fail()
 
-    async def abort_with_status(self, status: Any) -> None:
-        self.status = status
+    async def abort(self, code: grpc.StatusCode, _details: str, _metadata: Any) -> None:
+        self.code = code
         await self._fail()
 
     def time_remaining(self) -> None:
@@ -59,12 +60,15 @@ class Codes:
     def called(self, _method: str, code: str, _seconds: float) -> None:
         self.heard.append(code)
 
+    def refused(self, _limit: str) -> None:
+        """No limit is met here."""
+
 
 def begun(context: Leaving, codes: Codes, behaviour: Callable[..., Any]) -> "asyncio.Future[Any]":
     """Begin a call, wrapped as the server does."""
-    found: Handler = grpc.unary_stream_rpc_method_handler(behaviour)
-    handler: Any = CallRegistrar(None, RunningCalls(), codes).wrapped(METHOD, found)
-    running: asyncio.Future[Any] = asyncio.ensure_future(handler.unary_stream("request", context))
+    found: Handler = grpc.unary_stream_rpc_method_handler(behaviour, response_serializer=str.encode)
+    handler: Any = CallRegistrar(None, RunningCalls(), Limits(), codes).wrapped(METHOD, found)
+    running: asyncio.Future[Any] = asyncio.ensure_future(handler.unary_stream(b"", context))
     return running
 
 
@@ -103,7 +107,7 @@ async def test_a_write_that_fails_while_the_caller_is_there_is_an_error_of_ours(
     with capture_logs() as lines, pytest.raises(asyncio.CancelledError):
         await begun(context, codes, one_part)
     assert codes.heard == ["INTERNAL"]
-    assert context.status.code is grpc.StatusCode.INTERNAL
+    assert context.code is grpc.StatusCode.INTERNAL
     [logged] = [line for line in lines if line["log_level"] == "error"]
     assert isinstance(logged["exc_info"], grpc.aio.InternalError)
 
