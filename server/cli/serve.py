@@ -23,8 +23,10 @@ from server.cli.feed_settings import (
 )
 from server.cli.settings import (
     DEFAULTS,
+    GRACE,
     DatabaseUrl,
     DataDir,
+    Grace,
     KernelCache,
     Listen,
     LogFormatOption,
@@ -42,7 +44,7 @@ from server.cli.staleness_settings import (
     SweepInterval,
     checked_staleness,
 )
-from server.config import DetectionSettings, FeedSettings, Settings
+from server.config import DetectionSettings, FeedSettings, Limits, Settings
 
 # -P: modules are found where this process found them, never in the folder that it was started from.
 WORKER = (sys.executable, "-P", "-m", "server.cli.worker")
@@ -57,6 +59,7 @@ def serve(
     migrate: Migrate = DEFAULTS.migrate,
     metrics_listen: MetricsListen = DEFAULTS.metrics_listen,
     workers: Workers = DEFAULTS.workers,
+    grace: Grace = GRACE,
     kernel_cache: KernelCache = DEFAULTS.kernel_cache,
     poll_interval: PollInterval = POLL_INTERVAL,
     audit_interval: AuditInterval = AUDIT_INTERVAL,
@@ -83,6 +86,7 @@ def serve(
         migrate=migrate,
         metrics_listen=metrics_listen,
         workers=checked_workers(workers, listen),
+        limits=Limits(grace=timedelta(seconds=grace)),
         kernel_cache=kernel_cache,
         feed=FeedSettings(
             poll_interval=timedelta(seconds=poll_interval),

@@ -1,5 +1,6 @@
 """The one place that reads flags and environment; what is wrong is refused with the name of the flag."""
 
+import math
 import re
 from pathlib import Path
 from typing import Annotated, Literal
@@ -9,9 +10,11 @@ import typer
 from server.config import Settings
 
 DEFAULTS = Settings()
+GRACE = DEFAULTS.limits.grace.total_seconds()
 # Linux holds 107 bytes of a socket's path, macOS 103.
 MAX_SOCKET_PATH_BYTES = 103
 MAX_PORT = 65_535
+A_DAY = 86_400.0
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["auto", "text", "json"]
@@ -50,6 +53,13 @@ def checked_database_url(value: str | None) -> str | None:
 def checked_metrics_listen(value: str | None) -> str | None:
     """Accept ``HOST:PORT`` (port 0 = any free one) or ``[IPV6]:PORT``; ``BadParameter`` otherwise."""
     return None if value is None else _checked_host_port(value, lowest_port=0)
+
+
+def checked_seconds(value: float) -> float:
+    """Accept what is a number, which ranges do not ask; ``BadParameter`` otherwise."""
+    if math.isnan(value):
+        raise typer.BadParameter("'nan' is no number of seconds")
+    return value
 
 
 def checked_workers(workers: int, listen: str) -> int:
@@ -152,6 +162,18 @@ Workers = Annotated[
         metavar="N",
         min=1,
         help="Processes that answer calls at one HOST:PORT, each with the whole graph in memory.",
+    ),
+]
+Grace = Annotated[
+    float,
+    typer.Option(
+        "--grace",
+        envvar="DEPGRAPH_GRACE",
+        metavar="SECONDS",
+        min=0,
+        max=A_DAY,
+        callback=checked_seconds,
+        help="How long running calls may go on when the server is stopped. It has ended 2 s later.",
     ),
 ]
 KernelCache = Annotated[

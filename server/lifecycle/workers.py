@@ -17,11 +17,12 @@ from prometheus_client.metrics_core import Metric
 from server.lifecycle.background import background
 from server.lifecycle.line import Line, LineClosedError
 from server.lifecycle.messages import Census, Figures, FiguresWanted, Order, Serving, Stop
+from server.lifecycle.stopping import CLOSING
 
 log = structlog.get_logger(__name__)
 
-# Beyond the grace period of its calls: closing connections takes ten seconds at most.
-_CLOSING = timedelta(seconds=15)
+# Beyond the grace period of its calls. What it closes then takes less than that, and the embedded database needs the rest of ``CLOSING``.
+_CLOSING_OF_WORKER = CLOSING / 2
 _STDERR = 2
 
 
@@ -47,7 +48,7 @@ class WorkerProcess:
         """
         Run ``command FD``, FD being its end of the line, while the context lasts.
 
-        At the end it is asked to stop if it still runs, and killed when that takes much longer than the grace period of calls.
+        At the end it is asked to stop if it still runs, and killed when that takes a second longer than the grace period of calls.
         Raises ``OSError`` when no process can be started.
         """
         process, line = await _started(command)
@@ -58,7 +59,7 @@ class WorkerProcess:
             try:
                 yield worker
             finally:
-                await worker._end(order.settings.limits.grace + _CLOSING)
+                await worker._end(order.settings.limits.grace + _CLOSING_OF_WORKER)
                 await line.close()
 
     @property
