@@ -24,6 +24,7 @@ from server.cli.feed_settings import (
 from server.cli.settings import (
     DEFAULTS,
     GRACE,
+    WORKER_TIMEOUT,
     DatabaseUrl,
     DataDir,
     Grace,
@@ -35,6 +36,7 @@ from server.cli.settings import (
     Migrate,
     SeedFile,
     Workers,
+    WorkerTimeout,
     checked_workers,
 )
 from server.cli.staleness_settings import (
@@ -59,6 +61,7 @@ def serve(
     migrate: Migrate = DEFAULTS.migrate,
     metrics_listen: MetricsListen = DEFAULTS.metrics_listen,
     workers: Workers = DEFAULTS.workers,
+    worker_timeout: WorkerTimeout = WORKER_TIMEOUT,
     grace: Grace = GRACE,
     kernel_cache: KernelCache = DEFAULTS.kernel_cache,
     poll_interval: PollInterval = POLL_INTERVAL,
@@ -86,6 +89,7 @@ def serve(
         migrate=migrate,
         metrics_listen=metrics_listen,
         workers=checked_workers(workers, listen),
+        worker_timeout=timedelta(seconds=worker_timeout),
         limits=Limits(grace=timedelta(seconds=grace)),
         kernel_cache=kernel_cache,
         feed=FeedSettings(

@@ -11,6 +11,7 @@ from server.config import Settings
 
 DEFAULTS = Settings()
 GRACE = DEFAULTS.limits.grace.total_seconds()
+WORKER_TIMEOUT = DEFAULTS.worker_timeout.total_seconds()
 # Linux holds 107 bytes of a socket's path, macOS 103.
 MAX_SOCKET_PATH_BYTES = 103
 MAX_PORT = 65_535
@@ -162,6 +163,18 @@ Workers = Annotated[
         metavar="N",
         min=1,
         help="Processes that answer calls at one HOST:PORT, each with the whole graph in memory.",
+    ),
+]
+WorkerTimeout = Annotated[
+    float,
+    typer.Option(
+        "--worker-timeout",
+        envvar="DEPGRAPH_WORKER_TIMEOUT",
+        metavar="SECONDS",
+        min=1,
+        max=A_DAY,
+        callback=checked_seconds,
+        help="A worker that does not answer the supervisor for so long is killed and started again.",
     ),
 ]
 Grace = Annotated[

@@ -91,7 +91,9 @@ class Supervisor:
 
     async def _figures(self) -> WorkforceFigures:
         if self._workforce is None:
-            return WorkforceFigures(count=self._settings.workers, serving=0, restarts={}, families={})
+            return WorkforceFigures(
+                count=self._settings.workers, serving=0, restarts={}, hung={}, families={}
+            )
         return await self._workforce.figures()
 
     async def _start_workers(self, stack: AsyncExitStack, settings: Settings) -> None:
