@@ -1,10 +1,9 @@
 """The one place that builds the application: what is opened, in which order, and closed in the reverse of it."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from importlib.metadata import version
 from typing import Self
@@ -25,7 +24,7 @@ from server.lifecycle.garbage import hide, settle
 from server.lifecycle.kernels import compiled_kernels
 from server.lifecycle.schema import bring_up_to_date
 from server.lifecycle.seeding import seed
-from server.lifecycle.stopping import StopSignal, serve_until_stopped
+from server.lifecycle.stopping import CLOSING, ClosingTime, StopSignal, run_to_the_end, serve_until_stopped
 from server.lifecycle.threads import let_the_loop_in
 from server.lifecycle.trust import tell_trust
 from server.metrics import CallMetrics, ReadingsCollector, metrics_endpoint
@@ -39,6 +38,9 @@ from server.store.services import ServiceRepository
 from server.store.staleness import Sweeper
 
 Report = Callable[[str], None]
+
+# What the feed and its like get to end by themselves when the server stops.
+_PATIENCE = timedelta(milliseconds=250)
 
 
 class Application:
@@ -56,6 +58,7 @@ class Application:
         self._settings = settings
         self._report = report
         self._peers = peers
+        self._closing = ClosingTime(settings.limits.grace)
         self._stack = AsyncExitStack()
         self._rpc_server: RpcServer | None = None
         self.replica = Replica(
@@ -80,6 +83,7 @@ class Application:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._closing.begin()
         await self._stack.aclose()
 
     async def _open(self, stack: AsyncExitStack) -> None:
@@ -88,9 +92,11 @@ class Application:
         kernels_loaded = await stack.enter_async_context(compiled_kernels(settings))
         url = settings.database_url
         if url is None:
-            url = await stack.enter_async_context(embedded_database(settings.data_dir, self._report))
+            url = await stack.enter_async_context(
+                embedded_database(settings.data_dir, self._report, self._closing)
+            )
         database = await stack.enter_async_context(_database(url, settings))
-        tasks = await stack.enter_async_context(background())
+        tasks = await stack.enter_async_context(background(_PATIENCE))
         searches = ComponentSearch()
         detection = Detection(url, self.replica, settings.detection, searches)
         sweeper = Sweeper(url, self._settings.staleness)
@@ -185,13 +191,13 @@ def run(settings: Settings, report: Report) -> None:
     Serve until SIGTERM or SIGINT.
 
     Prints ``serving on ADDRESS`` on standard output once warm. Calls that run when the signal comes may finish, within the
-    grace period; a second signal ends the process at once.
+    grace period; ``CLOSING`` later the process has ended. A second signal ends it at once.
     """
-    asyncio.run(_serve(settings, report))
+    run_to_the_end(_serve(settings, report))
 
 
 async def _serve(settings: Settings, report: Report) -> None:
-    stop = StopSignal()
+    stop = StopSignal(settings.limits.grace + CLOSING)
     stop.listen()
     application = Application(settings, report)
 

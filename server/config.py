@@ -132,7 +132,8 @@ class Settings:
     Everything ``depgraph serve`` can be told.
 
     ``database_url`` None = the embedded PostgreSQL in ``data_dir``; ``metrics_listen`` None = no metrics. ``workers`` above 1 = so many
-    processes that share ``listen``, each with a replica of its own, and one above them. ``kernel_cache`` = the first folder to look for compiled kernels and to keep
+    processes that share ``listen``, each with a replica of its own, and one above them; one of them that serves and does not answer for
+    ``worker_timeout`` is killed and started again. ``kernel_cache`` = the first folder to look for compiled kernels and to keep
     them in; None = the usual ones.
     """
 
@@ -143,6 +144,7 @@ class Settings:
     migrate: bool = True
     metrics_listen: str | None = None
     workers: int = 1
+    worker_timeout: timedelta = timedelta(seconds=5)
     kernel_cache: Path | None = None
     pool: PoolSettings = field(default_factory=PoolSettings)
     feed: FeedSettings = field(default_factory=FeedSettings)

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from server.cli.settings import checked_seconds
 from server.config import Limits
 
 LIMITS = Limits()
@@ -67,6 +68,7 @@ ConnectionIdleTimeout = Annotated[
         envvar="DEPGRAPH_CONNECTION_IDLE_TIMEOUT",
         metavar="SECONDS",
         min=1,
+        callback=checked_seconds,
         help="A connection without calls for so long is closed; clients open another when they need one.",
     ),
 ]

@@ -40,8 +40,11 @@ from server.cli.limit_settings import (
 )
 from server.cli.settings import (
     DEFAULTS,
+    GRACE,
+    WORKER_TIMEOUT,
     DatabaseUrl,
     DataDir,
+    Grace,
     KernelCache,
     Listen,
     LogFormatOption,
@@ -50,6 +53,7 @@ from server.cli.settings import (
     Migrate,
     SeedFile,
     Workers,
+    WorkerTimeout,
     checked_workers,
 )
 from server.cli.staleness_settings import (
@@ -74,6 +78,8 @@ def serve(
     migrate: Migrate = DEFAULTS.migrate,
     metrics_listen: MetricsListen = DEFAULTS.metrics_listen,
     workers: Workers = DEFAULTS.workers,
+    worker_timeout: WorkerTimeout = WORKER_TIMEOUT,
+    grace: Grace = GRACE,
     kernel_cache: KernelCache = DEFAULTS.kernel_cache,
     poll_interval: PollInterval = POLL_INTERVAL,
     audit_interval: AuditInterval = AUDIT_INTERVAL,
@@ -113,6 +119,7 @@ def serve(
         migrate=migrate,
         metrics_listen=metrics_listen,
         workers=checked_workers(workers, listen),
+        worker_timeout=timedelta(seconds=worker_timeout),
         kernel_cache=kernel_cache,
         feed=FeedSettings(
             poll_interval=timedelta(seconds=poll_interval),
@@ -137,6 +144,7 @@ def serve(
             max_streams_per_connection=max_streams_per_connection,
             max_connections=max_connections,
             connection_idle_timeout=timedelta(seconds=connection_idle_timeout),
+            grace=timedelta(seconds=grace),
         ),
     )
     with _failures():

@@ -1,5 +1,6 @@
 """The one place that reads flags and environment; what is wrong is refused with the name of the flag."""
 
+import math
 import re
 from pathlib import Path
 from typing import Annotated, Literal
@@ -9,9 +10,12 @@ import typer
 from server.config import Settings
 
 DEFAULTS = Settings()
+GRACE = DEFAULTS.limits.grace.total_seconds()
+WORKER_TIMEOUT = DEFAULTS.worker_timeout.total_seconds()
 # Linux holds 107 bytes of a socket's path, macOS 103.
 MAX_SOCKET_PATH_BYTES = 103
 MAX_PORT = 65_535
+A_DAY = 86_400.0
 
 VISIBLE_TO_ALL = (
     "warning: every user of this machine can see the password in --database-url (ps): give the URL in the environment "
@@ -68,6 +72,13 @@ def _database_url(context: typer.Context, parameter: typer.CallbackParam, value:
 def checked_metrics_listen(value: str | None) -> str | None:
     """Accept ``HOST:PORT`` (port 0 = any free one) or ``[IPV6]:PORT``; ``BadParameter`` otherwise."""
     return None if value is None else _checked_host_port(value, lowest_port=0)
+
+
+def checked_seconds(value: float) -> float:
+    """Accept what is a number, which ranges do not ask; ``BadParameter`` otherwise."""
+    if math.isnan(value):
+        raise typer.BadParameter("'nan' is no number of seconds")
+    return value
 
 
 def checked_workers(workers: int, listen: str) -> int:
@@ -171,6 +182,30 @@ Workers = Annotated[
         metavar="N",
         min=1,
         help="Processes that answer calls at one HOST:PORT, each with the whole graph in memory.",
+    ),
+]
+WorkerTimeout = Annotated[
+    float,
+    typer.Option(
+        "--worker-timeout",
+        envvar="DEPGRAPH_WORKER_TIMEOUT",
+        metavar="SECONDS",
+        min=1,
+        max=A_DAY,
+        callback=checked_seconds,
+        help="A worker that does not answer the supervisor for so long is killed and started again.",
+    ),
+]
+Grace = Annotated[
+    float,
+    typer.Option(
+        "--grace",
+        envvar="DEPGRAPH_GRACE",
+        metavar="SECONDS",
+        min=0,
+        max=A_DAY,
+        callback=checked_seconds,
+        help="How long running calls may go on when the server is stopped. It has ended 2 s later.",
     ),
 ]
 KernelCache = Annotated[

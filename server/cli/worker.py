@@ -4,7 +4,6 @@ One worker of ``depgraph serve --workers N``: ``python -m server.cli.worker LOG_
 Started by the supervisor only, which tells it all else over the socket FD. It stops by itself when the supervisor is gone.
 """
 
-import asyncio
 import socket
 import sys
 from typing import cast
@@ -20,7 +19,7 @@ from server.lifecycle.attending import attend
 from server.lifecycle.background import background
 from server.lifecycle.line import Line, LineClosedError
 from server.lifecycle.messages import Order, Serving
-from server.lifecycle.stopping import StopSignal, serve_until_stopped
+from server.lifecycle.stopping import CLOSING, StopSignal, run_to_the_end, serve_until_stopped
 
 # By name: this module is run, so its own is __main__.
 log = structlog.get_logger("server.cli.worker")
@@ -29,7 +28,7 @@ log = structlog.get_logger("server.cli.worker")
 def main(level: str, form: str, descriptor: str) -> int:
     """Serve until told to stop; returns the exit code. What goes wrong is one line in the log."""
     try:
-        asyncio.run(
+        run_to_the_end(
             _serve(cast("LogLevel", level), cast("LogFormat", form), socket.socket(fileno=int(descriptor)))
         )
     except Exception as error:  # noqa: BLE001 - the last stop: the supervisor sees the exit code, people the line
@@ -47,6 +46,7 @@ async def _serve(level: LogLevel, form: LogFormat, end: socket.socket) -> None:
     except LineClosedError:
         return
     configure_logging(level, form, worker=order.number)
+    stop.limit = order.settings.limits.grace + CLOSING
     peers = Peers(order.number, order.count, serving=order.count)
     application = Application(order.settings, log.info, peers)
     async with background() as tasks:

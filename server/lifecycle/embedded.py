@@ -9,26 +9,39 @@ from pathlib import Path
 import structlog
 
 from server.lifecycle.background import background
+from server.lifecycle.stopping import ClosingTime
 from server.store.embedded import EmbeddedPostgres, EmbeddedPostgresError, running_url
 
 log = structlog.get_logger(__name__)
 
 EMBEDDED_LOOK = timedelta(seconds=1)
 LONGEST_PAUSE = timedelta(seconds=10)
+# What our own process needs to end once the database has: the interpreter takes most of it.
+_ENDING = timedelta(milliseconds=700)
 
 
 @asynccontextmanager
 async def embedded_database(
-    data_dir: Path, report: Callable[[str], None], *, max_connections: int | None = None
+    data_dir: Path,
+    report: Callable[[str], None],
+    closing: ClosingTime,
+    *,
+    max_connections: int | None = None,
 ) -> AsyncIterator[str]:
-    """Run PostgreSQL in a folder and give its URL, the same after every restart; ``max_connections`` None = as it is set there."""
+    """
+    Run PostgreSQL in a folder and give its URL, the same after every restart; ``max_connections`` None = as it is set there.
+
+    At the end it is shut down within what is left of the time for closing.
+    """
     settings = {} if max_connections is None else {"max_connections": str(max_connections)}
-    async with (
-        EmbeddedPostgres(data_dir, settings=settings, report=report) as embedded,
-        background() as tasks,
-    ):
-        tasks(_keep_running(embedded))
-        yield embedded.url
+    embedded = EmbeddedPostgres(data_dir, settings=settings, report=report)
+    await embedded.start()
+    try:
+        async with background() as tasks:
+            tasks(_keep_running(embedded))
+            yield embedded.url
+    finally:
+        await embedded.stop((closing.left - _ENDING).total_seconds())
 
 
 def is_embedded(url: str, data_dir: Path) -> bool:

@@ -32,6 +32,8 @@ class Line:
 
     def send(self, message: object) -> None:
         """Send without waiting until it has arrived; nothing happens when the other end is gone, which ``receive`` tells."""
+        if self._writer.is_closing():
+            return
         packed = pickle.dumps(message)
         with contextlib.suppress(ConnectionError):
             self._writer.write(_LENGTH.pack(len(packed)) + packed)

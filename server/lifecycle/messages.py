@@ -23,6 +23,16 @@ class Serving:
 
 
 @dataclass(frozen=True, slots=True)
+class Ping:
+    """To a worker: answer by a ``Pong``, which only a running event loop does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pong:
+    """From a worker: its event loop runs."""
+
+
+@dataclass(frozen=True, slots=True)
 class Census:
     """To every worker: so many of them serve now."""
 

@@ -16,7 +16,7 @@ from server.config import Settings
 from server.lifecycle.embedded import embedded_database
 from server.lifecycle.messages import Order
 from server.lifecycle.schema import bring_up_to_date
-from server.lifecycle.stopping import StopSignal, serve_until_stopped
+from server.lifecycle.stopping import CLOSING, ClosingTime, StopSignal, run_to_the_end, serve_until_stopped
 from server.lifecycle.workforce import Workforce
 from server.metrics import WorkforceCollector, WorkforceFigures, metrics_endpoint
 from server.rpc.listening import reserve
@@ -47,6 +47,7 @@ class Supervisor:
         self._command = command
         self._gave_up = gave_up
         self._workforce: Workforce | None = None
+        self._closing = ClosingTime(settings.limits.grace)
         self._stack = AsyncExitStack()
         self.address = self.metrics_address = ""
 
@@ -57,6 +58,7 @@ class Supervisor:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._closing.begin()
         await self._stack.aclose()
         if self._workforce is not None and self._workforce.failure is not None:
             raise self._workforce.failure
@@ -66,7 +68,9 @@ class Supervisor:
         url = settings.database_url
         if url is None:
             url = await stack.enter_async_context(
-                embedded_database(settings.data_dir, self._report, max_connections=_connections(settings))
+                embedded_database(
+                    settings.data_dir, self._report, self._closing, max_connections=_connections(settings)
+                )
             )
         await self._serve_metrics(stack)
         self.address = stack.enter_context(reserve(settings.listen))
@@ -87,7 +91,9 @@ class Supervisor:
 
     async def _figures(self) -> WorkforceFigures:
         if self._workforce is None:
-            return WorkforceFigures(count=self._settings.workers, serving=0, restarts={}, families={})
+            return WorkforceFigures(
+                count=self._settings.workers, serving=0, restarts={}, hung={}, families={}
+            )
         return await self._workforce.figures()
 
     async def _start_workers(self, stack: AsyncExitStack, settings: Settings) -> None:
@@ -113,13 +119,14 @@ def supervise(settings: Settings, report: Report, command: Sequence[str]) -> Non
     Serve with several workers until SIGTERM or SIGINT.
 
     Prints ``serving on ADDRESS`` on standard output once all workers serve. Calls that run when the signal comes may finish, within
-    the grace period; a second signal ends the process and its workers at once. Raises ``WorkersKeepEndingError``.
+    the grace period; ``CLOSING`` later the process has ended, whatever its workers do. A second signal ends all of them at once. Raises
+    ``WorkersKeepEndingError``.
     """
-    asyncio.run(_supervise(settings, report, command))
+    run_to_the_end(_supervise(settings, report, command))
 
 
 async def _supervise(settings: Settings, report: Report, command: Sequence[str]) -> None:
-    stop = StopSignal()
+    stop = StopSignal(settings.limits.grace + CLOSING)
     stop.listen()
     supervisor = Supervisor(settings, report, command, stop.ask)
 

@@ -7,7 +7,7 @@ import os
 import socket
 import sys
 from asyncio.subprocess import DEVNULL, Process
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
@@ -15,13 +15,15 @@ import structlog
 from prometheus_client.metrics_core import Metric
 
 from server.lifecycle.background import background
+from server.lifecycle.heartbeat import Heartbeat
 from server.lifecycle.line import Line, LineClosedError
-from server.lifecycle.messages import Census, Figures, FiguresWanted, Order, Serving, Stop
+from server.lifecycle.messages import Census, Figures, FiguresWanted, Order, Ping, Serving, Stop
+from server.lifecycle.stopping import CLOSING
 
 log = structlog.get_logger(__name__)
 
-# Beyond the grace period of its calls: closing connections takes ten seconds at most.
-_CLOSING = timedelta(seconds=15)
+# Beyond the grace period of its calls. What it closes then takes less than that, and the embedded database needs the rest of ``CLOSING``.
+_CLOSING_OF_WORKER = CLOSING / 2
 _STDERR = 2
 
 
@@ -29,36 +31,43 @@ class WorkerProcess:
     """
     A fresh interpreter that serves what its ``Order`` says, and stops by itself once its line to us is cut.
 
-    ``serving_since`` is the time of the event loop when it said that it serves, None before.
+    It is pinged all the while, and killed when it does not answer (see ``Heartbeat``).
     """
 
-    def __init__(self, process: Process, line: Line) -> None:
+    def __init__(self, process: Process, line: Line, order: Order, changed: Callable[[], None]) -> None:
         self._process = process
         self._line = line
+        self._number = order.number
+        self._changed = changed
+        self._heartbeat = Heartbeat(order.settings.worker_timeout)
+        self._heard_at = 0.0
         self._questions = itertools.count()
         self._asked: dict[int, asyncio.Future[Sequence[Metric]]] = {}
-        self._serving = asyncio.Event()
         self._is_cut = False
-        self.serving_since: float | None = None
+        self._serving_since: float | None = None
+        self._silence: timedelta | None = None
 
     @classmethod
     @asynccontextmanager
-    async def running(cls, command: Sequence[str], order: Order) -> AsyncIterator["WorkerProcess"]:
+    async def running(
+        cls, command: Sequence[str], order: Order, changed: Callable[[], None]
+    ) -> AsyncIterator["WorkerProcess"]:
         """
-        Run ``command FD``, FD being its end of the line, while the context lasts.
+        Run ``command FD``, FD being its end of the line, while the context lasts; ``changed`` is called whenever ``is_serving`` changes.
 
-        At the end it is asked to stop if it still runs, and killed when that takes much longer than the grace period of calls.
+        At the end it is asked to stop if it still runs, and killed when that takes a second longer than the grace period of calls.
         Raises ``OSError`` when no process can be started.
         """
         process, line = await _started(command)
-        worker = cls(process, line)
+        worker = cls(process, line, order, changed)
         line.send(order)
         async with background() as tasks:
             tasks(worker._listen())
+            tasks(worker._watch())
             try:
                 yield worker
             finally:
-                await worker._end(order.settings.limits.grace + _CLOSING)
+                await worker._end(order.settings.limits.grace + _CLOSING_OF_WORKER)
                 await line.close()
 
     @property
@@ -69,12 +78,28 @@ class WorkerProcess:
     @property
     def ended_by(self) -> str:
         """What ended it, for people."""
+        if self._silence is not None:
+            return f"killed: it did not answer for {self._silence.total_seconds():g} s"
         code = self._process.returncode
         return f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
 
-    async def served(self) -> None:
-        """Wait until it serves."""
-        await self._serving.wait()
+    @property
+    def has_hung(self) -> bool:
+        """Whether it was killed because it did not answer."""
+        return self._silence is not None
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether it has said that it serves, and answers."""
+        return self._serving_since is not None and not self._heartbeat.is_suspicious
+
+    @property
+    def served_for(self) -> float | None:
+        """For how many seconds it has served, which it did not while it hung; None = never."""
+        if self._serving_since is None:
+            return None
+        until = self._heard_at if self.has_hung else asyncio.get_running_loop().time()
+        return until - self._serving_since
 
     async def ended(self) -> None:
         """Wait until the process has ended."""
@@ -109,13 +134,42 @@ class WorkerProcess:
             self._hear(Figures(question, ()))
 
     def _hear(self, message: object) -> None:
+        self._heard_at = asyncio.get_running_loop().time()
+        self._heartbeat.heard()
         match message:
             case Serving():
-                self.serving_since = asyncio.get_running_loop().time()
-                self._serving.set()
+                log.info("a worker serves", worker=self._number)
+                self._heartbeat.serves = True
+                self._serving_since = self._heard_at
+                self._changed()
             case Figures(question, families):
                 if (answer := self._asked.get(question)) is not None and not answer.done():
                     answer.set_result(families)
+
+    async def _watch(self) -> None:
+        heartbeat = self._heartbeat
+        while not heartbeat.is_hung:
+            self._line.send(Ping())
+            await asyncio.sleep(heartbeat.interval.total_seconds())
+            was_suspicious = heartbeat.is_suspicious
+            heartbeat.ping_is_over()
+            if self._serving_since is not None and heartbeat.is_suspicious is not was_suspicious:
+                self._tell_suspicion()
+        self._silence = heartbeat.patience
+        log.error(
+            "a worker does not answer; killing it",
+            worker=self._number,
+            pid=self.pid,
+            silent_seconds=self._silence.total_seconds(),
+        )
+        self._kill()
+
+    def _tell_suspicion(self) -> None:
+        if self.is_serving:
+            log.info("a worker answers again", worker=self._number, pid=self.pid)
+        else:
+            log.warning("a worker does not answer", worker=self._number, pid=self.pid)
+        self._changed()
 
     async def _end(self, patience: timedelta) -> None:
         self._line.send(Stop())
@@ -123,10 +177,13 @@ class WorkerProcess:
             async with asyncio.timeout(patience.total_seconds()):
                 await self.ended()
         except TimeoutError:
-            log.error("a worker does not stop; killing it", pid=self.pid)  # noqa: TRY400 - the message says it all
-            with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
+            log.error("a worker does not stop; killing it", worker=self._number, pid=self.pid)  # noqa: TRY400 - the message says it all
+            self._kill()
             await self.ended()
+
+    def _kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
 
 
 async def _started(command: Sequence[str]) -> tuple[Process, Line]:

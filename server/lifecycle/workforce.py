@@ -39,6 +39,7 @@ class Workforce:
         self._workers: dict[int, WorkerProcess] = {}
         self._restarts = {order.number: Restarts() for order in orders}
         self._restarted = dict.fromkeys(self._restarts, 0)
+        self._hung = dict.fromkeys(self._restarts, 0)
         self._all_serve = asyncio.Event()
         self.failure: WorkersKeepEndingError | None = None
 
@@ -64,6 +65,7 @@ class Workforce:
             count=len(self._orders),
             serving=self._serving(),
             restarts=dict(self._restarted),
+            hung=dict(self._hung),
             families=dict(zip(asked, answers, strict=True)),
         )
 
@@ -83,35 +85,23 @@ class Workforce:
 
     async def _run_once(self, order: Order) -> tuple[str, float | None]:
         """Run one worker to its end; returns what ended it and for how many seconds it served, None = never."""
-        async with WorkerProcess.running(self._command, order) as worker:
+        async with WorkerProcess.running(self._command, order, self._tell_census) as worker:
             log.info("started a worker", worker=order.number, pid=worker.pid)
             self._workers[order.number] = worker
             try:
-                await self._until_ended(order.number, worker)
+                await worker.ended()
             finally:
                 del self._workers[order.number]
                 self._tell_census()
-        since = worker.serving_since
-        return worker.ended_by, None if since is None else asyncio.get_running_loop().time() - since
-
-    async def _until_ended(self, number: int, worker: WorkerProcess) -> None:
-        serving, ended = (asyncio.ensure_future(event) for event in (worker.served(), worker.ended()))
-        try:
-            await asyncio.wait([serving, ended], return_when=asyncio.FIRST_COMPLETED)
-            if serving.done():
-                log.info("a worker serves", worker=number)
-                self._tell_census()
-            await ended
-        finally:
-            serving.cancel()
-            ended.cancel()
+        self._hung[order.number] += worker.has_hung
+        return worker.ended_by, worker.served_for
 
     def _give_up_if_hopeless(self, number: int, cause: str) -> None:
         if self.failure is not None or not self._is_hopeless():
             return
         self.failure = WorkersKeepEndingError(
-            f"worker {number} of {len(self._orders)} ended {self._restarts[number].at_once} times in a row as soon as it was started, "
-            f"the last time by {cause}: the lines above say more"
+            f"worker {number} of {len(self._orders)} ended {self._restarts[number].at_once} times in a row as soon as it was started "
+            f"(the last time: {cause}); the lines above say more"
         )
         if self._all_serve.is_set():
             self._gave_up()
@@ -122,7 +112,7 @@ class Workforce:
         return judged(restarts.hopeless for restarts in self._restarts.values())
 
     def _serving(self) -> int:
-        return sum(worker.serving_since is not None for worker in self._workers.values())
+        return sum(worker.is_serving for worker in self._workers.values())
 
     def _tell_census(self) -> None:
         census = Census(self._serving())

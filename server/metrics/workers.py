@@ -12,11 +12,12 @@ LABEL = "worker"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkforceFigures:
-    """What the supervisor of ``count`` workers knows at one moment; ``restarts`` and ``families`` are by a worker's number."""
+    """What the supervisor of ``count`` workers knows at one moment; ``restarts``, ``hung`` and ``families`` are by a worker's number."""
 
     count: int
     serving: int
     restarts: Mapping[int, int]
+    hung: Mapping[int, int]
     families: Mapping[int, Sequence[Metric]]
 
 
@@ -33,13 +34,20 @@ class WorkforceCollector(Collector):
         yield GaugeMetricFamily(
             "depgraph_workers_serving", "Workers that answer calls.", value=figures.serving
         )
-        restarts = CounterMetricFamily(
-            "depgraph_worker_restarts", "Times that a worker was started again.", labels=(LABEL,)
+        yield _by_worker(
+            "depgraph_worker_restarts", "Times that a worker was started again.", figures.restarts
         )
-        for number, count in figures.restarts.items():
-            restarts.add_metric((str(number),), count)
-        yield restarts
+        yield _by_worker(
+            "depgraph_worker_hangs", "Times that a worker was killed because it did not answer.", figures.hung
+        )
         yield from _merged(figures.families)
+
+
+def _by_worker(name: str, documentation: str, counts: Mapping[int, int]) -> Metric:
+    family = CounterMetricFamily(name, documentation, labels=(LABEL,))
+    for number, count in counts.items():
+        family.add_metric((str(number),), count)
+    return family
 
 
 def _merged(families: Mapping[int, Sequence[Metric]]) -> Iterator[Metric]:

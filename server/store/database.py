@@ -80,7 +80,7 @@ class Database:
         return self._pool.lent
 
     async def close(self) -> None:
-        """Let running work end, for ten seconds at most, and close every connection."""
+        """Let running work end, for half a second at most, and close every connection."""
         await self._pool.close()
 
     async def __aenter__(self) -> Self:

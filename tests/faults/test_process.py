@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,8 @@ from depgraph.v1 import types_pb2 as types
 from depgraph.v1.catalog_service_pb2_grpc import CatalogServiceStub
 from depgraph.v1.graph_service_pb2_grpc import GraphServiceStub
 from tests.support.channels import open_channel
-from tests.support.eventually import eventually
+from tests.support.command import ROOT
+from tests.support.eventually import PATIENCE_SECONDS, eventually
 from tests.support.serving import embedded_url, postmaster, serving, start
 
 if TYPE_CHECKING:  # a class of the stubs only
@@ -131,6 +133,22 @@ async def blocked_by(
             lock.get_server_pid(),
         ):
             await asyncio.sleep(0.005)
+
+
+async def test_a_process_whose_event_loop_is_stuck_ends_in_time_and_says_where_it_was() -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.support.stuck_program"),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        cwd=ROOT,
+    )
+    assert process.stdout is not None
+    assert await process.stdout.readline() == b"stuck\n"
+    process.send_signal(signal.SIGTERM)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        _, said = await process.communicate()
+    assert process.returncode == 1
+    assert b"stuck_program.py" in said
 
 
 async def test_ctrl_c_stops_it_in_order(database_url: str) -> None:

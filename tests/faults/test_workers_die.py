@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import asyncpg
@@ -33,6 +34,7 @@ from tests.support.workers import (
 )
 
 SERVING = ("depgraph_workers_serving", frozenset[tuple[str, str]]())
+FAKE_WORKER = (sys.executable, "-m", "tests.support.fake_worker")
 
 
 async def test_the_others_go_on_when_a_worker_is_killed_and_it_comes_back(database_url: str) -> None:
@@ -55,6 +57,33 @@ async def test_the_others_go_on_when_a_worker_is_killed_and_it_comes_back(databa
             assert (await status(again[other])).start_time == told.start_time
         (ended,) = (record for record in server.records if record["event"] == "a worker has ended")
         assert (ended["worker"], ended["ended_by"]) == (number, "signal 9")
+
+
+async def test_a_hung_worker_is_killed_and_replaced_and_one_that_hangs_later_does_not_hold_up_the_end(
+    database_url: str,
+) -> None:
+    arguments = ("--database-url", database_url, "--worker-timeout", "2", "--grace", "0")
+    async with many_workers(*arguments) as server, one_channel_each(server) as channels:
+        hung = server.pids[1]
+        async with connected(database_url) as lock, lock.transaction():
+            # So that the new one is not warm before the other was looked at.
+            await lock.execute("LOCK TABLE services IN ACCESS EXCLUSIVE MODE")
+            os.kill(hung, signal.SIGSTOP)
+            of_it = frozenset({("worker", "1")})
+            figures = await server.figures_until(lambda seen: seen["depgraph_worker_hangs_total", of_it] == 1)
+            assert figures[SERVING] == 1
+            assert not is_running(hung)
+            assert (await status_with(channels[2], problem_count=1)).worker == 2
+        await server.figures_until(lambda seen: seen[SERVING] == 2)
+        told = {record["event"]: record for record in server.records}
+        killed, ended = told["a worker does not answer; killing it"], told["a worker has ended"]
+        assert (killed["worker"], killed["pid"]) == (ended["worker"], hung) == (1, hung)
+        assert ended["ended_by"] == "killed: it did not answer for 2 s"
+        os.kill(server.pids[2], signal.SIGSTOP)
+        server.signal(signal.SIGTERM)
+        assert await server.exit_code() == 0
+        await server.all_gone()
+        await eventually(lambda: 2 in server.events("a worker does not stop; killing it"))
 
 
 async def keeps_alerts(server: ManyWorkers) -> list[int]:
@@ -145,7 +174,7 @@ async def test_workers_that_end_as_soon_as_they_are_started_are_given_up(impatie
 async def test_a_worker_that_keeps_ending_does_not_end_one_that_serves(impatient: None) -> None:
     given_up = asyncio.Event()
     orders = [Order(Settings(workers=2), number, 2) for number in (1, 2)]
-    command = [sys.executable, "-m", "tests.support.fake_worker"]
+    command = [*FAKE_WORKER, "ends"]
     workforce = Workforce(command, orders, given_up.set)
     async with workforce.running():
         await workforce.all_serve()
@@ -154,6 +183,28 @@ async def test_a_worker_that_keeps_ending_does_not_end_one_that_serves(impatient
                 await asyncio.sleep(0.01)
         assert (figures.serving >= 1, figures.restarts[1]) == (True, 0)
         assert not given_up.is_set()
+
+
+async def test_a_worker_whose_event_loop_is_stuck_is_killed_and_started_again() -> None:
+    settings = Settings(workers=2, worker_timeout=timedelta(seconds=1))
+    orders = [Order(settings, number, 2) for number in (1, 2)]
+    workforce = Workforce([*FAKE_WORKER, "hangs"], orders, lambda: None)
+    async with workforce.running(), asyncio.timeout(PATIENCE_SECONDS):
+        while not (figures := await workforce.figures()).restarts[2]:
+            await asyncio.sleep(0.01)
+    assert figures.hung[2] == 1
+
+
+async def test_workers_that_are_given_up_because_they_hang_are_said_to(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(restarts, "HOPELESS", 1)
+    given_up = asyncio.Event()
+    settings = Settings(worker_timeout=timedelta(milliseconds=200))
+    workforce = Workforce([*FAKE_WORKER, "hangs"], [Order(settings, 2, 1)], given_up.set)
+    async with workforce.running(), asyncio.timeout(PATIENCE_SECONDS):
+        await given_up.wait()
+    assert "killed: it did not answer for 0.2 s" in str(workforce.failure)
 
 
 async def test_a_program_that_is_not_there_is_given_up_too(impatient: None) -> None:

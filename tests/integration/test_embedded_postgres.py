@@ -1,7 +1,9 @@
 """The embedded database by itself: starting, stopping, crashing, and saying what is wrong."""
 
 import asyncio
+import os
 import shutil
+import signal
 import stat
 from pathlib import Path
 from types import SimpleNamespace
@@ -151,6 +153,24 @@ async def test_a_server_that_does_not_start_is_explained_and_lets_go(reachable_f
     assert str(folder) in str(failure.value)
     async with EmbeddedPostgres(folder, durable=False) as database:
         assert await ask(database.url, "SELECT 1") == 1
+
+
+async def test_a_stop_that_is_bounded_does_not_wait_for_a_session_that_hangs(
+    reachable_folder: Path,
+) -> None:
+    folder, told = reachable_folder / "database", list[str]()
+    database = EmbeddedPostgres(folder, durable=False, report=told.append)
+    await database.start()
+    session = await asyncpg.connect(database.url)
+    hung = session.get_server_pid()
+    os.kill(hung, signal.SIGSTOP)
+    await database.stop(within=0.0)
+    assert told[-1] == "the embedded database is still ending; the next start waits for it"
+    # PostgreSQL itself would kill it five seconds later.
+    os.kill(hung, signal.SIGCONT)
+    session.terminate()
+    async with EmbeddedPostgres(folder, durable=False) as again:
+        assert await ask(again.url, "SELECT 1") == 1
 
 
 async def test_a_cluster_of_another_major_version_is_refused(own_postgres: EmbeddedPostgres) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import socket
+import threading
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
@@ -13,7 +14,7 @@ from server.domain.workers import Peers
 from server.lifecycle import stopping
 from server.lifecycle.attending import attend
 from server.lifecycle.line import Line
-from server.lifecycle.messages import Census, Figures, FiguresWanted, Stop
+from server.lifecycle.messages import Census, Figures, FiguresWanted, Ping, Pong, Stop
 from server.lifecycle.stopping import StopSignal
 from tests.support.eventually import PATIENCE_SECONDS
 
@@ -26,9 +27,12 @@ class Attended:
         self.peers = Peers(number=1, count=3)
         self.stop = StopSignal()
         self.figures: list[Metric] | None = []
+        self.may_collect = threading.Event()
+        self.may_collect.set()
         self.attending = asyncio.ensure_future(attend(workers, self.peers, self._collect, self.stop))
 
     def _collect(self) -> Sequence[Metric]:
+        self.may_collect.wait()
         if self.figures is None:
             raise RuntimeError("no figures to be had")
         return self.figures
@@ -73,6 +77,17 @@ async def test_figures_that_can_not_be_collected_do_not_make_it_deaf(worker: Att
     assert await worker.line.receive() == Figures(1, ())
     worker.line.send(Stop())
     assert await worker.stops()
+
+
+async def test_a_ping_is_answered_while_figures_are_being_collected(worker: Attended) -> None:
+    worker.may_collect.clear()
+    worker.line.send(FiguresWanted(1))
+    worker.line.send(Ping())
+    try:
+        assert await worker.line.receive() == Pong()
+    finally:
+        worker.may_collect.set()
+    assert await worker.line.receive() == Figures(1, [])
 
 
 async def test_it_knows_how_many_serve(worker: Attended) -> None:

@@ -1,5 +1,6 @@
 """No I/O: what the flags of the command accept, and that a refusal names what is wrong."""
 
+import math
 from typing import Literal
 
 import pytest
@@ -13,6 +14,7 @@ from server.cli.settings import (
     checked_address,
     checked_database_url,
     checked_listen,
+    checked_seconds,
 )
 
 
@@ -58,6 +60,12 @@ def test_what_is_no_address_is_refused_with_its_value(value: str) -> None:
 def test_a_socket_path_longer_than_the_system_takes_is_refused() -> None:
     with pytest.raises(typer.BadParameter, match="longer than 103 bytes"):
         checked_listen("unix:/" + "ä" * 52)
+
+
+def test_what_is_no_number_is_no_length_of_time() -> None:
+    with pytest.raises(typer.BadParameter, match="nan"):
+        checked_seconds(math.nan)
+    assert checked_seconds(0.5) == 0.5
 
 
 def test_nobody_can_call_port_zero() -> None:

@@ -23,6 +23,8 @@ READY_POLL_SECONDS = 0.01
 PATIENCE_SECONDS = 3.0
 FAST_SECONDS = 30.0
 IMMEDIATE_SECONDS = 10.0
+# What an immediate shutdown takes unless something is in its way.
+USUAL_IMMEDIATE_SECONDS = 0.3
 
 Value = TypeVar("Value")
 
@@ -106,9 +108,13 @@ class EmbeddedPostgres:
         if self._durable and home is not None and not (home / RESERVE).exists():
             await _in_thread(lambda: keep_room(home))
 
-    async def stop(self) -> None:
-        """Shut down in order (``fast``: sessions are ended), within 30 s, else at once. Fine if it does not run."""
-        await self._end(signal.SIGINT)
+    async def stop(self, within: float | None = None) -> None:
+        """
+        Shut down in order (``fast``: sessions are ended), within 30 s, else at once. Fine if it does not run.
+
+        ``within`` seconds bound all of it: a server that has not ended by then goes on ending by itself, and the next start waits for it.
+        """
+        await self._end(signal.SIGINT, within)
 
     async def crash(self) -> None:
         """End it without a checkpoint, for tests: the next start has to recover. Fine if it does not run."""
@@ -170,11 +176,11 @@ class EmbeddedPostgres:
                 told_at = float("inf")
             await asyncio.sleep(READY_POLL_SECONDS)
 
-    async def _end(self, how: signal.Signals) -> None:
+    async def _end(self, how: signal.Signals, within: float | None = None) -> None:
         server = self._server
         try:
-            if server is not None:
-                await _in_thread(lambda: _end_process(server, how))
+            if server is not None and not await _in_thread(lambda: _has_ended(server, how, within)):
+                self._report("the embedded database is still ending; the next start waits for it")
         finally:
             self._server = None
             self._held.close()
@@ -186,13 +192,21 @@ class EmbeddedPostgres:
         return report
 
 
-def _end_process(server: GuardedProcess, how: signal.Signals) -> None:
-    for request, seconds in ((how, FAST_SECONDS), (signal.SIGQUIT, IMMEDIATE_SECONDS)):
+def _has_ended(server: GuardedProcess, how: signal.Signals, within: float | None) -> bool:
+    """End it, and return whether it had ended in time; None = it always has."""
+    fast, immediate = FAST_SECONDS, IMMEDIATE_SECONDS
+    if within is not None:
+        immediate = USUAL_IMMEDIATE_SECONDS
+        fast = min(FAST_SECONDS, max(0.0, within - immediate))
+    for request, seconds in ((how, fast), (signal.SIGQUIT, immediate)):
         server.signal(request)
         if server.wait(seconds):
-            return
+            return True
+    if within is not None:
+        # Without its postmaster nobody would end sessions that hang, and they would keep the next start from the folder.
+        return False
     server.signal(signal.SIGKILL)
-    server.wait()
+    return server.wait()
 
 
 async def _in_thread(work: Callable[[], Value]) -> Value:

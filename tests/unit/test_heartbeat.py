@@ -1,0 +1,77 @@
+"""No I/O: which pings without an answer make a worker hang."""
+
+from datetime import timedelta
+
+import pytest
+
+from server.lifecycle.heartbeat import STARTING, SUSPICIOUS_PINGS, TOLERATED_PINGS, Heartbeat
+
+TIMEOUT = timedelta(seconds=5)
+
+
+@pytest.fixture
+def heartbeat() -> Heartbeat:
+    """One of a worker that serves."""
+    heartbeat = Heartbeat(TIMEOUT)
+    heartbeat.serves = True
+    return heartbeat
+
+
+def silent_pings(heartbeat: Heartbeat, count: int) -> None:
+    for _ in range(count):
+        heartbeat.ping_is_over()
+
+
+def answered_ping(heartbeat: Heartbeat) -> None:
+    heartbeat.heard()
+    heartbeat.ping_is_over()
+
+
+def test_a_worker_hangs_when_it_left_pings_unanswered_for_the_timeout(heartbeat: Heartbeat) -> None:
+    assert heartbeat.interval * TOLERATED_PINGS == heartbeat.patience == TIMEOUT
+    silent_pings(heartbeat, TOLERATED_PINGS - 1)
+    assert not heartbeat.is_hung
+    silent_pings(heartbeat, 1)
+    assert heartbeat.is_hung
+
+
+def test_an_answer_makes_up_for_all_pings_before_it(heartbeat: Heartbeat) -> None:
+    for _ in range(3):
+        silent_pings(heartbeat, TOLERATED_PINGS - 1)
+        assert heartbeat.is_suspicious
+        answered_ping(heartbeat)
+        assert not heartbeat.is_suspicious
+    assert not heartbeat.is_hung
+
+
+def test_an_answer_counts_for_one_ping_only(heartbeat: Heartbeat) -> None:
+    answered_ping(heartbeat)
+    silent_pings(heartbeat, TOLERATED_PINGS)
+    assert heartbeat.is_hung
+
+
+def test_a_worker_is_not_relied_on_before_it_is_given_up(heartbeat: Heartbeat) -> None:
+    silent_pings(heartbeat, SUSPICIOUS_PINGS)
+    assert (heartbeat.is_suspicious, heartbeat.is_hung) == (True, False)
+
+
+def test_a_supervisor_that_was_suspended_counts_that_as_one_ping(heartbeat: Heartbeat) -> None:
+    """However long it was away, it finds a single ping over; the answer to that one is heard only afterwards."""
+    silent_pings(heartbeat, SUSPICIOUS_PINGS - 1)
+    answered_ping(heartbeat)
+    heartbeat.ping_is_over()  # an hour later
+    assert not heartbeat.is_suspicious
+    answered_ping(heartbeat)
+    assert heartbeat.unanswered == 0
+
+
+def test_a_worker_that_does_not_serve_yet_is_given_more_time() -> None:
+    heartbeat = Heartbeat(TIMEOUT)
+    silent_pings(heartbeat, STARTING // heartbeat.interval - 1)
+    assert not heartbeat.is_hung
+    silent_pings(heartbeat, 1)
+    assert heartbeat.is_hung
+
+
+def test_a_timeout_longer_than_that_holds_for_one_that_does_not_serve_yet() -> None:
+    assert Heartbeat(2 * STARTING).patience == 2 * STARTING
