@@ -5,6 +5,7 @@ import asyncio
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from server.domain.errors import NotReadyError
 from server.rpc.context import Context
 
 _SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -52,7 +53,11 @@ class HealthServicer(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # i
         return health_pb2.HealthListResponse(statuses={name: self._answer(name) for name in self._serving})
 
     async def Watch(self, request: health_pb2.HealthCheckRequest, context: Context) -> None:
-        """Report the health of one service now and after every change; of several in a row only the last."""
+        """
+        Report the health of one service now and after every change; of several in a row only the last.
+
+        Raises ``NotReadyError`` once the end is told.
+        """
         told = None
         while True:
             changed = self._changed
@@ -60,6 +65,8 @@ class HealthServicer(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # i
             if answer != told:
                 await context.write(answer)
                 told = answer
+            if self._is_final:
+                raise NotReadyError("the server is shutting down")
             await changed.wait()
 
     def _answer(self, name: str) -> health_pb2.HealthCheckResponse:

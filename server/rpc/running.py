@@ -27,6 +27,7 @@ class RunningCalls:
         self._idle.set()
         self._draining = False
         self._streams: set[asyncio.Task[object]] = set()
+        self._health: set[asyncio.Task[object]] = set()
         self._endless: set[asyncio.Task[object]] = set()
         self._ended: set[asyncio.Task[object]] = set()
 
@@ -64,15 +65,16 @@ class RunningCalls:
 
     async def drained(self, within: timedelta) -> bool:
         """Wait until the running calls are over; returns False when that took too long."""
-        # A stream that was told of the end just now, as those of health are, gets to pass it on before it is ended.
-        await asyncio.sleep(0)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._idle.wait(), within.total_seconds())
         return self._idle.is_set()
 
-    def end_streams(self) -> None:
-        """Interrupt the streams that nobody waits for."""
+    async def end_streams(self, within: timedelta) -> None:
+        """Interrupt the streams that nobody waits for; those of health, which know of the end, get the time to pass it on."""
         self._end(self._streams)
+        if self._health:
+            await asyncio.wait(self._health, timeout=within.total_seconds())
+        self._end(self._health)
 
     def is_ended(self) -> bool:
         """Whether it was ``end_streams`` or ``begin_drain`` that cancelled this task."""
@@ -82,6 +84,8 @@ class RunningCalls:
         """Return the streams that a call belongs to; None = it is one that is waited for."""
         if method in _ENDLESS:
             return self._endless
+        if method.startswith(_HEALTH):
+            return self._health
         return self._streams if method.startswith(_STANDARD) else None
 
     def _end(self, streams: set[asyncio.Task[object]]) -> None:

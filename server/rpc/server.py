@@ -57,8 +57,8 @@ _FROM_MEMORY = tuple(
         (graph_service_pb2.DESCRIPTOR, "GraphService"),
     )
 )
-# The time that answers already given get to leave the process.
-_FLUSH = timedelta(seconds=1)
+# The time that what is said already gets to leave the process.
+_FLUSH = timedelta(seconds=0.5)
 _SECOND_MS = 1000
 _NO_LIMIT = 2**31 - 1
 
@@ -154,7 +154,7 @@ class RpcServer:
         self._health.end()
         self._calls.begin_drain()
         finished = await self._calls.drained(grace)
-        self._calls.end_streams()
+        await self._calls.end_streams(_FLUSH)
         await self._server.stop(_FLUSH.total_seconds() if finished else None)
         self._call_log.close()
 

@@ -72,7 +72,7 @@ async def test_ended_streams_know_who_ended_them() -> None:
 
     stream = asyncio.ensure_future(watch())
     await entered.wait()
-    calls.end_streams()
+    await calls.end_streams(timedelta(0))
     assert await stream is True
     assert calls.is_ended() is False
 
@@ -98,5 +98,5 @@ async def test_who_watches_the_graph_is_ended_when_draining_begins_and_health_is
     assert not health.done()
     with pytest.raises(NotReadyError):
         calls.admit(GRAPH_WATCH)
-    calls.end_streams()
+    await calls.end_streams(timedelta(0))
     assert await health is True
