@@ -121,7 +121,8 @@ async def test_a_call_that_outlasts_the_grace_is_cancelled(
 
 async def last_of(watch: grpc.aio.UnaryStreamCall[Any, Any], last: int) -> None:
     """Read to the end; a client throws away what it has not begun to read when a bad status comes."""
-    assert (await watch.read()).status == last
+    told: Any = await watch.read()
+    assert told.status == last
     await watch.read()
 
 
