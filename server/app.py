@@ -22,6 +22,7 @@ from server.lifecycle.embedded import embedded_database, is_embedded
 from server.lifecycle.figures import readings
 from server.lifecycle.garbage import hide, settle
 from server.lifecycle.kernels import compiled_kernels
+from server.lifecycle.memory import give_back_forever
 from server.lifecycle.schema import bring_up_to_date
 from server.lifecycle.seeding import seed
 from server.lifecycle.stopping import CLOSING, ClosingTime, StopSignal, run_to_the_end, serve_until_stopped
@@ -125,6 +126,7 @@ class Application:
         await kernels_loaded()
         self._start_feed(url, rpc, tasks)
         tasks(sweeper.run())
+        tasks(give_back_forever())
         await self.replica.warmed()
         tasks(detection.run())
         if self._peers is not None:

@@ -12,9 +12,8 @@ from server.domain.errors import OverloadedError
 _LONG_SECONDS = 0.0005
 # For so long after it those that came meanwhile are let in before anything else is done ...
 _CROWDED_SECONDS = 0.001
-# ... until none has come for so long, or for the longest time that may go by without an answer.
+# ... until none has come for so long, or as much time has gone into this as into answering.
 _QUIET_SECONDS = 0.00025
-_LONGEST_LETTING_IN_SECONDS = 0.002
 
 
 class Kind(Enum):
@@ -61,7 +60,7 @@ class Admission:
         self._letting_in: asyncio.Task[None] | None = None
         self._crowded_until = 0.0
         self._came = 0
-        self._round_began = 0.0
+        self._round_began = self._round_took = 0.0
 
     @property
     def waiting(self) -> int:
@@ -97,7 +96,8 @@ class Admission:
     def _end_round(self) -> None:
         """Look how long this round of the event loop took: answering calls, and handing their answers to gRPC."""
         now = time.perf_counter()
-        if now - self._round_began > _LONG_SECONDS:
+        self._round_took = now - self._round_began
+        if self._round_took > _LONG_SECONDS:
             self._crowded_until = now + _CROWDED_SECONDS
         self._round_began = 0.0
 
@@ -115,7 +115,7 @@ class Admission:
     async def _all_came(self) -> None:
         """Wait until nobody comes any more."""
         came, now = self._came, time.perf_counter()
-        ends, quiet = now + _LONGEST_LETTING_IN_SECONDS, now + _QUIET_SECONDS
+        ends, quiet = now + self._round_took, now + _QUIET_SECONDS
         while now < min(ends, quiet):
             await asyncio.sleep(0)
             now = time.perf_counter()
