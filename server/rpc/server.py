@@ -61,6 +61,7 @@ _FROM_MEMORY = tuple(
 _FLUSH = timedelta(seconds=0.5)
 _SECOND_MS = 1000
 _NO_LIMIT = 2**31 - 1
+_CLEARED_AWAY = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,8 +208,9 @@ def server_options(limits: Limits, *, share_port: bool = False) -> list[tuple[st
         ("grpc.max_receive_message_length", 2 * longest_request),
         ("grpc.max_send_message_length", -1),
         ("grpc.max_concurrent_streams", limits.max_streams_per_connection),
-        # As many again may be over and not yet cleared away: a client that keeps to the limit would be refused now and then.
-        ("grpc.http2.max_deallocating_streams", limits.max_streams_per_connection),
+        # So many more may be over and not yet cleared away: a client that keeps to the limit would be refused now and then, above all
+        # after a moment in which the server stood still and calls ran out of time.
+        ("grpc.http2.max_deallocating_streams", _CLEARED_AWAY * limits.max_streams_per_connection),
         ("grpc.max_allowed_incoming_connections", limits.max_connections),
         ("grpc.max_connection_idle_ms", _milliseconds(limits.connection_idle_timeout)),
         # Calls that wait to be let in would be cancelled by gRPC without a word: their number is bounded by those of connections and

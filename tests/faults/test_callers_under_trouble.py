@@ -139,7 +139,7 @@ async def test_calls_that_expire_while_the_server_stands_still_write_nothing(
 async def test_a_message_that_is_too_large_is_refused_and_the_connection_stays_good(
     database_url: str, record: Record
 ) -> None:
-    limits = Limits(max_request_bytes=64 * 1024)
+    limits = Limits(max_metadata_request_bytes=64 * 1024)
     async with WholeServer.opened(database_url, record, limits=limits) as server:
         failure = await failure_of(server.write_batch("x" * 100_000))
         assert failure.code is grpc.StatusCode.RESOURCE_EXHAUSTED
