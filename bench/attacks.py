@@ -80,11 +80,10 @@ def unread(
 
     async def do(address: str) -> Outcome:
         headers, body = request.sent()
-        opened = await _connections(address, connections, window=0)
+        opened = await _connections(address, connections, window=0, polite=polite)
         pending: list[asyncio.Future[Answer]] = []
         for connection in opened:
-            number = min(calls, connection.max_streams) if polite else calls
-            pending += [connection.call(headers, body) for _ in range(number)]
+            pending += [connection.call(headers, body) for _ in range(calls)]
             await asyncio.sleep(0)
         return await _held(opened, pending, held)
 
@@ -135,14 +134,18 @@ def crowd(name: str, request: Request, calls: int) -> Attack:
     return Attack(name, do, lasts=True)
 
 
-async def _connections(address: str, number: int, *, window: int = LARGEST_WINDOW) -> list[Connection]:
+async def _connections(
+    address: str, number: int, *, window: int = LARGEST_WINDOW, polite: bool = True
+) -> list[Connection]:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < number + KIB:
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, number + KIB), hard))
     opened: list[Connection] = []
     for _ in range(number):
         try:
-            opened.append(await asyncio.wait_for(connect(address, window=window), HELD_SECONDS))
+            opened.append(
+                await asyncio.wait_for(connect(address, window=window, polite=polite), HELD_SECONDS)
+            )
         except (OSError, TimeoutError):
             break
     return opened
