@@ -1,8 +1,9 @@
 """
 More calls than a server can answer: what it answers, how soon it refuses the rest, and what that costs.
 
-The server admits few calls at a time, where it knows the flag. An answer takes more than a millisecond, as it names all that one service reaches,
-and is small for that, so that one client can offer three times what the server can. Loads take turns, and figures are medians of rounds.
+The server admits few calls at a time, where it knows the flag. Answers take some milliseconds of its processor, so that one client can offer three
+times what it can; a refusal takes 0.3 ms, so that the dearer the answers, the less the refusals cost. Loads take turns, and figures are
+medians of rounds.
 """
 
 import subprocess
@@ -19,33 +20,46 @@ import grpc
 from google.rpc.error_details_pb2 import RetryInfo
 from grpc_status import rpc_status
 
+from bench.attack_list import LARGE_ANSWER
 from bench.calls import TRAVERSE, question
 from bench.figures import Figure, quantile
 from bench.hostile import graph
 from bench.memory import MemoryWatch
 from bench.open_loop import ANSWERED, PATIENCE_SECONDS, REFUSED, Callers, Load
+from bench.server_process import ServerProcess
 from bench.stage import Stage
 
 PART = "overload"
 ADMISSION_FLAG, ADMITTED = "--max-concurrent-calls", 16
-# So far that all are reached; more answers a second don't come of more at once.
-HOPS = 8
-CLOSED_LOOPS = (1, 2, 4, 8, 16)
-ROUNDS, SECONDS, PAUSE_SECONDS = 5, 3, 0.5
+QUESTIONS = {
+    "ids of all that one service reaches": lambda: question("s7", "IDS", hops=8).SerializeToString(),
+    "1.7 MB": LARGE_ANSWER.body,
+}
+CLOSED_LOOPS = (2, 4, 8, 16)
+ROUNDS, SECONDS, PAUSE_SECONDS = 3, 3, 0.5
 PROBE_SECONDS = 0.02
 OFFERED = {"half the peak": 0.5, "the peak": 1.0, "3 x the peak": 3.0}
 
 
 def measure(stage: Stage) -> Iterator[Figure]:
     options = (ADMISSION_FLAG, str(ADMITTED)) if _knows_the_flag() else ()
-    with stage.server(graph(), *options) as (server, _):
-        callers = Callers(server.address, TRAVERSE, question("s7", "IDS", HOPS).SerializeToString())
-        closed = {at_once: callers.closed(at_once, SECONDS) for at_once in CLOSED_LOOPS}
-        for at_once, load in closed.items():
-            yield Figure(PART, f"closed loop, {at_once} at once: answered", load.rate, "calls/s")
-        best = max(closed, key=lambda at_once: closed[at_once].rate)
-        memory, probes = MemoryWatch(server.pid), _Probes()
-        rounds = [_round(callers, memory, probes, best) for _ in range(ROUNDS)]
+    for answers, body in QUESTIONS.items():
+        with stage.server(graph(), *options) as (server, _):
+            yield from _overloaded(server, Callers(server.address, TRAVERSE, body()), answers)
+
+
+def _overloaded(server: ServerProcess, callers: Callers, answers: str) -> Iterator[Figure]:
+    closed = {at_once: callers.closed(at_once, SECONDS) for at_once in CLOSED_LOOPS}
+    for at_once, load in closed.items():
+        yield Figure(PART, f"{answers}: closed loop, {at_once} at once: answered", load.rate, "calls/s")
+    best = max(closed, key=lambda at_once: closed[at_once].rate)
+    memory, probes = MemoryWatch(server.pid), _Probes()
+    used = server.cpu_seconds()
+    calls = callers.closed(1, SECONDS).codes.total()
+    yield Figure(
+        PART, "  server CPU of an answer", (server.cpu_seconds() - used) / calls * 1e3, "ms", calls=calls
+    )
+    rounds = [_round(callers, memory, probes, best) for _ in range(ROUNDS)]
     for what in OFFERED:
         yield from _offered(what, [one.offered[what] for one in rounds])
     yield from _bars(rounds, probes)
