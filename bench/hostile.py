@@ -12,7 +12,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench.attacks import ATTACKS, Attack, Outcome, run_attack
+from bench.attack_list import ATTACKS, run_attack
+from bench.attacks import Attack, Outcome
 from bench.bystander import Bystander, Waits, bystander
 from bench.figures import Figure
 from bench.graphs import Edges, random_edges

@@ -2,7 +2,7 @@
 Callers that can offer more than a server answers, in a process of their own.
 
 In a closed loop each caller waits for its answer before it asks again; in an open loop calls come at their times, whether or not
-earlier ones are answered, and each wait counts from when its call was due.
+earlier ones are answered. How late the client itself was, for want of a processor, counts apart from the waits.
 """
 
 import asyncio
@@ -28,9 +28,10 @@ ANSWERED, REFUSED = "OK", "RESOURCE_EXHAUSTED"
 
 @dataclass
 class Load:
-    """What came of the calls: ``waits`` in seconds by code; ``rate`` of good answers a second while calls came; how late the calls were asked."""
+    """What came of the calls: ``waits`` in seconds by code, ``rate`` = good answers a second while calls came, ``late`` = the client's own fault."""
 
     waits: dict[str, list[float]] = field(default_factory=dict)
+    offered: float = 0.0
     rate: float = 0.0
     unanswered: int = 0
     late: list[float] = field(default_factory=list)
@@ -39,8 +40,8 @@ class Load:
     def codes(self) -> Counter[str]:
         return Counter({code: len(waits) for code, waits in self.waits.items()})
 
-    def add(self, answer: Answer, due: float) -> None:
-        self.waits.setdefault(answer.code, []).append(answer.ended - due)
+    def add(self, answer: Answer, asked: float) -> None:
+        self.waits.setdefault(answer.code, []).append(answer.ended - asked)
 
 
 @dataclass(frozen=True)
@@ -84,22 +85,21 @@ async def _closed(asking: _Asking, *, at_once: int, seconds: float) -> Load:
 
 
 async def _open(asking: _Asking, *, rate: float, seconds: float) -> Load:
-    load, began = Load(), time.perf_counter()
+    load, began = Load(offered=rate), time.perf_counter()
     pending = set[asyncio.Future[Answer]]()
 
-    def answered(due: float, call: "asyncio.Future[Answer]") -> None:
+    def answered(asked: float, call: "asyncio.Future[Answer]") -> None:
         pending.discard(call)
-        if not call.cancelled():
-            load.add(call.result(), due)
+        load.add(call.result(), asked)
 
     for number in range(int(rate * seconds)):
         due = began + number / rate
-        if (early := due - time.perf_counter()) > 0:
-            await asyncio.sleep(early)
-        load.late.append(max(0.0, time.perf_counter() - due))
+        await asyncio.sleep(max(0.0, due - time.perf_counter()))
+        asked = time.perf_counter()
+        load.late.append(asked - due)
         call = asking.ask()
         pending.add(call)
-        call.add_done_callback(partial(answered, due))
+        call.add_done_callback(partial(answered, asked))
     load.rate = load.codes[ANSWERED] / (time.perf_counter() - began)
     if pending:
         await asyncio.wait(pending, timeout=PATIENCE_SECONDS)

@@ -1,51 +1,68 @@
 """
 More calls than a server can answer: what it answers, how soon it refuses the rest, and what that costs.
 
-The server admits few calls at a time, where it knows the flag; answers are large enough to take more than a millisecond, so that one client
-can offer three times what it can.
+The server admits few calls at a time, where it knows the flag. Answers take some milliseconds of its processor, so that one client can offer three
+times what it can; a refusal takes 0.3 ms, so that the dearer the answers, the less the refusals cost. Loads take turns, and figures are
+medians of rounds.
 """
 
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
 import grpc
 from google.rpc.error_details_pb2 import RetryInfo
 from grpc_status import rpc_status
 
+from bench.attack_list import LARGE_ANSWER
 from bench.calls import TRAVERSE, question
 from bench.figures import Figure, quantile
 from bench.hostile import graph
 from bench.memory import MemoryWatch
 from bench.open_loop import ANSWERED, PATIENCE_SECONDS, REFUSED, Callers, Load
+from bench.server_process import ServerProcess
 from bench.stage import Stage
 
 PART = "overload"
 ADMISSION_FLAG, ADMITTED = "--max-concurrent-calls", 16
-# Answers of 577 kB.
-SERVICES = 2_000
-CLOSED_LOOPS = (1, 2, 4, 8, 16)
-CLOSED_SECONDS, OPEN_SECONDS, PAUSE_SECONDS = 4, 12, 2
+QUESTIONS = {
+    "ids of all that one service reaches": lambda: question("s7", "IDS", hops=8).SerializeToString(),
+    "1.7 MB": LARGE_ANSWER.body,
+}
+CLOSED_LOOPS = (2, 4, 8, 16)
+ROUNDS, SECONDS, PAUSE_SECONDS = 3, 3, 0.5
 PROBE_SECONDS = 0.02
+OFFERED = {"half the peak": 0.5, "the peak": 1.0, "3 x the peak": 3.0}
 
 
 def measure(stage: Stage) -> Iterator[Figure]:
     options = (ADMISSION_FLAG, str(ADMITTED)) if _knows_the_flag() else ()
-    with stage.server(graph(), *options) as (server, _):
-        request = question("s7", "FULL", hops=6)
-        request.max_services = SERVICES
-        callers = Callers(server.address, TRAVERSE, request.SerializeToString())
-        memory = MemoryWatch(server.pid)
-        peak = yield from _peak(callers)
-        half, _ = yield from _offered(callers, memory, 0.5 * peak, "0.5 x the peak")
-        yield from _offered(callers, memory, peak, "the peak")
-        with _probing(callers) as probes:
-            most, taken = yield from _offered(callers, memory, 3 * peak, "3 x the peak")
-        yield from _bars(peak, half, most, taken, probes)
+    for answers, body in QUESTIONS.items():
+        with stage.server(graph(), *options) as (server, _):
+            yield from _overloaded(server, Callers(server.address, TRAVERSE, body()), answers)
+
+
+def _overloaded(server: ServerProcess, callers: Callers, answers: str) -> Iterator[Figure]:
+    closed = {at_once: callers.closed(at_once, SECONDS) for at_once in CLOSED_LOOPS}
+    for at_once, load in closed.items():
+        yield Figure(PART, f"{answers}: closed loop, {at_once} at once: answered", load.rate, "calls/s")
+    best = max(closed, key=lambda at_once: closed[at_once].rate)
+    memory, probes = MemoryWatch(server.pid), _Probes()
+    used = server.cpu_seconds()
+    calls = callers.closed(1, SECONDS).codes.total()
+    yield Figure(
+        PART, "  server CPU of an answer", (server.cpu_seconds() - used) / calls * 1e3, "ms", calls=calls
+    )
+    rounds = [_round(callers, memory, probes, best) for _ in range(ROUNDS)]
+    for what in OFFERED:
+        yield from _offered(what, [one.offered[what] for one in rounds])
+    yield from _bars(rounds, probes)
 
 
 def _knows_the_flag() -> bool:
@@ -55,65 +72,71 @@ def _knows_the_flag() -> bool:
     return ADMISSION_FLAG in help_text
 
 
-def _peak(callers: Callers) -> Generator[Figure, None, float]:
-    """The most good answers a second, of several closed loops."""
-    best = Load()
-    for at_once in CLOSED_LOOPS:
-        load = callers.closed(at_once, CLOSED_SECONDS)
-        yield from _told(f"closed loop, {at_once} at once", load)
-        best = max(best, load, key=lambda one: one.rate)
-    return best.rate
+@dataclass
+class _Round:
+    """``peak`` is the calls a second of the best closed loop, ``memory`` the MiB above rest of the load that was offered last."""
+
+    peak: float
+    offered: dict[str, Load]
+    memory: float
+
+    @property
+    def answered(self) -> float:
+        return self.most.rate / self.peak
+
+    @property
+    def slower(self) -> float:
+        return _p99(self.most, ANSWERED) / _p99(self.offered["half the peak"], ANSWERED)
+
+    @property
+    def most(self) -> Load:
+        return self.offered["3 x the peak"]
 
 
-def _offered(
-    callers: Callers, memory: MemoryWatch, rate: float, what: str
-) -> Generator[Figure, None, tuple[Load, float]]:
-    """The load, and the most memory it took above rest."""
-    time.sleep(PAUSE_SECONDS)
-    memory.begin()
-    load = callers.open(rate, OPEN_SECONDS)
-    peak = memory.peak()
-    yield Figure(PART, f"open loop, {what}: offered", rate, "calls/s")
-    yield from _told("  of that", load)
-    yield Figure(PART, "  unanswered at the end", load.unanswered, "calls")
-    yield Figure(PART, "  the client was late, p99", quantile(load.late, 0.99) * 1e3, "ms")
-    yield Figure(PART, "  memory above rest, at most", peak, "MiB")
-    return load, peak
+def _round(callers: Callers, memory: MemoryWatch, probes: "_Probes", at_once: int) -> _Round:
+    peak = callers.closed(at_once, SECONDS).rate
+    offered = {}
+    for what, share in OFFERED.items():
+        time.sleep(PAUSE_SECONDS)
+        memory.begin()
+        with _probing(callers, probes):
+            offered[what] = callers.open(share * peak, SECONDS)
+    return _Round(peak, offered, memory.peak())
 
 
-def _told(what: str, load: Load) -> Iterator[Figure]:
-    yield Figure(PART, f"{what}: answered", load.rate, "calls/s")
-    for code, waits in sorted(load.waits.items()):
-        for name, share in (("p50", 0.5), ("p99", 0.99), ("worst", 1.0)):
-            yield Figure(PART, f"  {code}, {name}", quantile(waits, share) * 1e3, "ms", calls=len(waits))
+def _p99(load: Load, code: str) -> float:
+    return quantile(load.waits[code], 0.99) if code in load.waits else 0.0
 
 
-def _bars(peak: float, half: Load, most: Load, memory: float, probes: "_Probes") -> Iterator[Figure]:
-    good, usual = most.waits.get(ANSWERED, [0.0]), half.waits.get(ANSWERED, [0.0])
-    refused = most.waits.get(REFUSED, [])
-    others = most.codes.total() - len(refused) - most.codes[ANSWERED] + most.unanswered
-    with_hint = probes.with_retry_info / probes.refused if probes.refused else 0.0
-    what = "3 x the peak"
-    yield Figure(PART, f"{what}: answered / peak", most.rate / peak, "x", at_least=0.8)
+def _offered(what: str, loads: Sequence[Load]) -> Iterator[Figure]:
+    yield Figure(PART, f"open loop, {what}: offered", median(load.offered for load in loads), "calls/s")
+    yield Figure(PART, "  answered", median(load.rate for load in loads), "calls/s")
+    for code in sorted({code for load in loads for code in load.waits}):
+        waits = [load.waits[code] for load in loads if code in load.waits]
+        calls = sum(len(some) for some in waits)
+        for name, share in (("p50", 0.5), ("p99", 0.99)):
+            usual = median(quantile(some, share) for some in waits)
+            yield Figure(PART, f"  {code}, {name}", usual * 1e3, "ms", calls=calls)
+        yield Figure(PART, f"  {code}, worst of all", max(map(max, waits)) * 1e3, "ms")
+    yield Figure(PART, "  unanswered", sum(load.unanswered for load in loads), "calls")
+    late = median(quantile(load.late, 0.99) for load in loads)
+    yield Figure(PART, "  the client was late, p99", late * 1e3, "ms")
+
+
+def _bars(rounds: Sequence[_Round], probes: "_Probes") -> Iterator[Figure]:
+    what, most = "3 x the peak", [one.most for one in rounds]
+    others = sum(
+        load.codes.total() - load.codes[ANSWERED] - load.codes[REFUSED] + load.unanswered for load in most
+    )
+    yield Figure(PART, f"{what}: answered / peak", median(one.answered for one in rounds), "x", at_least=0.8)
     yield Figure(PART, f"{what}: neither answered nor {REFUSED}", others, "calls", at_most=0)
-    if refused:
-        yield Figure(PART, f"{what}: refused within, p99", quantile(refused, 0.99) * 1e3, "ms", at_most=10)
-    yield Figure(
-        PART,
-        f"{what}: p99 of the answered / at half load",
-        quantile(good, 0.99) / quantile(usual, 0.99),
-        "x",
-        at_most=10,
-    )
-    yield Figure(PART, f"{what}: memory above rest", memory, "MiB", at_most=100)
-    yield Figure(
-        PART,
-        "share of refusals with RetryInfo, of a client beside",
-        with_hint,
-        "",
-        at_least=1,
-        calls=probes.refused,
-    )
+    if refused := [_p99(load, REFUSED) for load in most if REFUSED in load.waits]:
+        yield Figure(PART, f"{what}: refused within, p99", median(refused) * 1e3, "ms", at_most=10)
+    slower = median(one.slower for one in rounds)
+    yield Figure(PART, f"{what}: p99 of the answered / at half load", slower, "x", at_most=10)
+    yield Figure(PART, f"{what}: memory above rest", max(one.memory for one in rounds), "MiB", at_most=100)
+    share = probes.with_retry_info / probes.refused if probes.refused else 0.0
+    yield Figure(PART, "share of refusals with RetryInfo", share, "", at_least=1, calls=probes.refused)
 
 
 class _Probes:
@@ -138,8 +161,8 @@ class _Probes:
 
 
 @contextmanager
-def _probing(callers: Callers) -> Iterator[_Probes]:
-    probes, over = _Probes(), threading.Event()
+def _probing(callers: Callers, probes: _Probes) -> Iterator[None]:
+    over = threading.Event()
 
     def probe() -> None:
         with grpc.insecure_channel(callers.address) as channel:
@@ -150,7 +173,7 @@ def _probing(callers: Callers) -> Iterator[_Probes]:
     thread = threading.Thread(target=probe)
     thread.start()
     try:
-        yield probes
+        yield
     finally:
         over.set()
         thread.join()

@@ -8,6 +8,7 @@ import asyncio
 import itertools
 import struct
 import time
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from urllib.parse import unquote
@@ -38,11 +39,12 @@ class Answer:
 class Call:
     """``unsent`` waits for the server's windows; ``ends`` = the request is finished after it."""
 
-    stream: int
-    answered: "asyncio.Future[Answer]"
+    headers: bytes
     unsent: memoryview
-    window: int
     ends: bool
+    answered: "asyncio.Future[Answer]"
+    stream: int = 0
+    window: int = 0
     data_bytes: int = 0
 
 
@@ -63,23 +65,29 @@ def call_headers(path: str, *, compressed: bool = False) -> bytes:
     return b"\x83\x86" + fields  # POST and http, of the static table
 
 
-async def connect(address: str, *, window: int = LARGEST_WINDOW) -> "Connection":
-    """A connection whose streams may each be sent ``window`` bytes; ready once the server's settings are here."""
+async def connect(address: str, *, window: int = LARGEST_WINDOW, polite: bool = True) -> "Connection":
+    """
+    A connection that has the server's settings.
+
+    Each of its streams may be sent ``window`` bytes; ``polite`` = no more streams are open at once than the server allows, and calls wait.
+    """
     host, _, port = address.rpartition(":")
     loop = asyncio.get_running_loop()
-    _, connection = await loop.create_connection(lambda: Connection(window), host, int(port))
+    _, connection = await loop.create_connection(lambda: Connection(window, polite=polite), host, int(port))
     await connection.ready
     return connection
 
 
 class Connection(asyncio.Protocol):
-    """``max_streams`` is how many streams the server lets be open at once; ``open_calls`` how many are."""
+    """See ``connect``."""
 
-    def __init__(self, window: int) -> None:
+    def __init__(self, window: int, *, polite: bool) -> None:
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.max_streams = LARGEST_WINDOW
+        self._polite = polite
+        self._max_streams = LARGEST_WINDOW
         self._own_window = window
         self._calls: dict[int, Call] = {}
+        self._waiting: deque[Call] = deque()
         self._streams = itertools.count(1, 2)
         self._window, self._stream_window = FIRST_WINDOW, FIRST_WINDOW
         self._rest = b""
@@ -89,27 +97,32 @@ class Connection(asyncio.Protocol):
 
     @property
     def open_calls(self) -> int:
-        return len(self._calls)
+        """Those that aren't answered, sent or not."""
+        return len(self._calls) + len(self._waiting)
 
     @property
     def is_lost(self) -> bool:
         return self._transport.is_closing()
 
     def call(self, headers: bytes, body: bytes, *, ends: bool = True) -> "asyncio.Future[Answer]":
-        """Send a request, as soon as the server's windows allow; the limit of streams is the caller's affair."""
-        stream = next(self._streams)
-        answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        if self._transport.is_closing():
-            answered.set_result(Answer("CONNECTION LOST", self._gone_away, ended=time.perf_counter()))
-            return answered
-        call = Call(stream, answered, memoryview(body), self._stream_window, ends)
-        self._calls[stream] = call
-        self._transport.write(_frame(HEADERS, END_HEADERS, stream, headers))
-        self._send(call)
-        return answered
+        """Send a request, as soon as the server's windows allow."""
+        call = Call(headers, memoryview(body), ends, asyncio.get_running_loop().create_future())
+        if self.is_lost:
+            _end(call, "CONNECTION LOST", self._gone_away)
+        elif self._polite and len(self._calls) >= self._max_streams:
+            self._waiting.append(call)
+        else:
+            self._start(call)
+        return call.answered
 
     def close(self) -> None:
         self._transport.abort()
+
+    def _start(self, call: Call) -> None:
+        call.stream, call.window = next(self._streams), self._stream_window
+        self._calls[call.stream] = call
+        self._transport.write(_frame(HEADERS, END_HEADERS, call.stream, call.headers))
+        self._send(call)
 
     def _send(self, call: Call) -> None:
         while call.unsent and (length := min(FRAME_BYTES, len(call.unsent), call.window, self._window)) > 0:
@@ -130,8 +143,10 @@ class Connection(asyncio.Protocol):
         why = self._gone_away or (str(error) if error else "")
         if not self.ready.done():
             self.ready.set_exception(ConnectionError(why))
-        for stream in list(self._calls):
-            self._end(stream, "CONNECTION LOST", why)
+        for call in (*self._calls.values(), *self._waiting):
+            _end(call, "CONNECTION LOST", why)
+        self._calls.clear()
+        self._waiting.clear()
 
     def data_received(self, data: bytes) -> None:
         place = 0
@@ -185,7 +200,7 @@ class Connection(asyncio.Protocol):
     def _set(self, payload: bytes) -> None:
         for setting, value in struct.iter_unpack(">HI", payload):
             if setting == MAX_CONCURRENT_STREAMS:
-                self.max_streams = value
+                self._max_streams = value
             elif setting == INITIAL_WINDOW_SIZE:
                 wider = value - self._stream_window
                 self._stream_window = value
@@ -210,9 +225,15 @@ class Connection(asyncio.Protocol):
                 self._send(call)
 
     def _end(self, stream: int, code: str, words: str = "") -> None:
-        call = self._calls.pop(stream, None)
-        if call and not call.answered.done():
-            call.answered.set_result(Answer(code, words, call.data_bytes, time.perf_counter()))
+        if call := self._calls.pop(stream, None):
+            _end(call, code, words)
+        while self._waiting and len(self._calls) < self._max_streams:
+            self._start(self._waiting.popleft())
+
+
+def _end(call: Call, code: str, words: str) -> None:
+    if not call.answered.done():
+        call.answered.set_result(Answer(code, words, call.data_bytes, time.perf_counter()))
 
 
 def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
