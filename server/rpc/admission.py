@@ -8,12 +8,15 @@ from enum import Enum, auto
 from server.config import Limits, flag
 from server.domain.errors import OverloadedError
 
-# A round of the event loop that takes so long keeps others from being heard of.
-_LONG_SECONDS = 0.0005
-# For so long after it those that came meanwhile are let in before anything else is done ...
+# A round of the event loop that takes so long keeps others from being heard of ...
+_LONG_SECONDS = 0.001
+# ... so that those that come in the next moment may have waited for its end.
 _CROWDED_SECONDS = 0.001
-# ... until none has come for so long, or as much time has gone into this as into answering.
-_QUIET_SECONDS = 0.00025
+# As often as this, and for as long at most, everybody who waits outside is let in.
+_LETTING_IN_SECONDS = 0.004
+# gRPC's own thread hands a call over with the interpreter in its hands, which it gets soon only while ours sleeps: the shortest sleep there is,
+# a tenth of a millisecond. Then it takes some rounds until the call is counted. After two such gaps without one nobody is left outside.
+_GAP_SECONDS, _ROUNDS_A_GAP, _QUIET_GAPS = 0.00001, 8, 2
 
 
 class Kind(Enum):
@@ -43,9 +46,9 @@ class Admission:
     """
     Lets calls in.
 
-    What is beyond its limits is refused at once: nobody learns from waiting long that there is no answer. gRPC would take calls in one at a time, each
-    once the one before has had its answer, and leave the others where nobody counts them; so once a call has taken long, those that came meanwhile are all let in, or refused, before
-    the next one is answered. Where nothing takes long this costs a microsecond.
+    A call beyond the limits is refused at once: nobody learns from waiting long that there is no answer. gRPC hands calls over one at a time,
+    the next one when the last has had its answer, and leaves the others where nobody counts them. So once a call has taken long, those that
+    came meanwhile are all let in, or refused, before the next one is answered. Where nothing takes long this costs a microsecond.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -60,7 +63,7 @@ class Admission:
         self._letting_in: asyncio.Task[None] | None = None
         self._crowded_until = 0.0
         self._came = 0
-        self._round_began = self._round_took = 0.0
+        self._round_began = 0.0
 
     @property
     def waiting(self) -> int:
@@ -96,15 +99,17 @@ class Admission:
     def _end_round(self) -> None:
         """Look how long this round of the event loop took: answering calls, and handing their answers to gRPC."""
         now = time.perf_counter()
-        self._round_took = now - self._round_began
-        if self._round_took > _LONG_SECONDS:
+        if now - self._round_began > _LONG_SECONDS:
             self._crowded_until = now + _CROWDED_SECONDS
         self._round_began = 0.0
 
     async def _let_in(self) -> None:
         """Give those that wait their turn, the longest waiting first, as long as there are any."""
+        next_look = 0.0
         while self._waiting:
-            await self._all_came()
+            if time.perf_counter() >= next_look:
+                await self._all_came()
+                next_look = time.perf_counter() + _LETTING_IN_SECONDS
             turn = self._waiting.popleft()
             # One whose caller is gone has ended already.
             if not turn.done():
@@ -113,11 +118,11 @@ class Admission:
         self._letting_in = None
 
     async def _all_came(self) -> None:
-        """Wait until nobody comes any more."""
-        came, now = self._came, time.perf_counter()
-        ends, quiet = now + self._round_took, now + _QUIET_SECONDS
-        while now < min(ends, quiet):
-            await asyncio.sleep(0)
-            now = time.perf_counter()
-            if self._came != came:
-                came, quiet = self._came, now + _QUIET_SECONDS
+        """Wait until nobody comes any more, or for as long as others may be kept waiting."""
+        quiet, ends = 0, time.perf_counter() + _LETTING_IN_SECONDS
+        while quiet < _QUIET_GAPS and time.perf_counter() < ends:
+            came = self._came
+            time.sleep(_GAP_SECONDS)  # noqa: ASYNC251 - see above
+            for _ in range(_ROUNDS_A_GAP):
+                await asyncio.sleep(0)
+            quiet = quiet + 1 if self._came == came else 0
