@@ -153,16 +153,20 @@ class CallRegistrar:
         behaviour = _behaviour(handler)
         serialize = _unless_bytes(_serializer(handler))
 
+        async def write(part: Any, context: Context) -> None:
+            await self._write(serialize(part), context)
+
         async def answer(request: Any, context: Context) -> Any:
+            given: Any = _Counting(context, write) if handler.response_streaming else context
             try:
-                result = behaviour(request, context)
+                result = behaviour(request, given)
                 # What handlers return nearly always; looking for any awaitable takes longer.
                 if isinstance(result, CoroutineType) or inspect.isawaitable(result):
                     answer = await result
                     return None if answer is None else self._sent_whole(serialize(answer), context)
                 async with aclosing(result) as messages:
                     async for message in messages:
-                        await self._write(serialize(message), context)
+                        await write(message, context)
             except grpc.aio.InternalError:
                 await after_failed_write()
                 raise
@@ -206,6 +210,20 @@ class CallRegistrar:
     def _note_refusal(self, error: DomainError) -> None:
         if isinstance(error, LimitError) and self._observer is not None:
             self._observer.refused(error.limit)
+
+
+class _Counting:
+    """A call's context for a handler that writes its answers itself: they are counted as others are."""
+
+    def __init__(self, context: Context, write: Callable[[Any, Context], Awaitable[None]]) -> None:
+        self._context = context
+        self._write = write
+
+    async def write(self, part: Any) -> None:
+        await self._write(part, self._context)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
 
 
 class _ByName(grpc.GenericRpcHandler):

@@ -1,14 +1,20 @@
 """Answers that nobody reads: bounded by the connection and by the process, refused by name beyond that, counted, and given back."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import grpc
 import pytest
 
 from bench.raw_http2 import call_headers, connect, message
 from depgraph.v1.catalog_service_pb2 import GetServiceRequest
-from depgraph.v1.graph_service_pb2 import DIRECTION_DOWNSTREAM, StreamTraverseRequest, StreamTraverseResponse
+from depgraph.v1.graph_service_pb2 import (
+    DIRECTION_DOWNSTREAM,
+    GetAdjacencyListRequest,
+    StreamTraverseRequest,
+    WatchRequest,
+)
 from server.app import Application
 from server.config import KIB, Limits, Settings
 from server.rpc.server import RpcServer
@@ -96,19 +102,35 @@ def server_settings(database_url: str) -> Settings:
     return Settings(listen="127.0.0.1:0", database_url=database_url, limits=limits)
 
 
-async def test_streams_that_nobody_reads_count_as_well(application: Application) -> None:
-    async with open_channel(application.address) as writing:
+def traversal(stubs: Stubs) -> Any:
+    wanted = StreamTraverseRequest(service_id="hub", direction=DIRECTION_DOWNSTREAM, consistency=FRESH)
+    return stubs.graph.StreamTraverse(wanted)
+
+
+def watch(stubs: Stubs) -> Any:
+    return stubs.graph.Watch(WatchRequest(include_state=True))
+
+
+@pytest.mark.parametrize("ask", [traversal, watch])
+async def test_streams_that_nobody_reads_count_as_well(
+    application: Application, ask: Callable[[Stubs], Any]
+) -> None:
+    async with (
+        open_channel(application.address) as writing,
+        open_channel(application.address, *HOLDS_LITTLE) as channel,
+    ):
         await Stubs(writing).write_edges(*(f"hub>{'x' * 200}{number}" for number in range(4_000)))
-        wanted = StreamTraverseRequest(service_id="hub", direction=DIRECTION_DOWNSTREAM, consistency=FRESH)
-        async with open_channel(application.address, *HOLDS_LITTLE) as channel:
-            streams = [Stubs(channel).graph.StreamTraverse(wanted) for _ in range(4)]
-            # Each has a part that waits; there is room for one.
-            ended = [asyncio.ensure_future(stream.code()) for stream in streams]
-            read = await asyncio.gather(*(stream.read() for stream in streams), return_exceptions=True)
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                done, _ = await asyncio.wait(ended, return_when=asyncio.FIRST_COMPLETED)
-            assert {code.result() for code in done} == {grpc.StatusCode.RESOURCE_EXHAUSTED}
-            assert any(isinstance(part, StreamTraverseResponse) for part in read)
-            for stream in streams:
-                stream.cancel()
-            await asyncio.gather(*ended, return_exceptions=True)
+        await Stubs(writing).graph.GetAdjacencyList(GetAdjacencyListRequest(consistency=FRESH)).read()
+        streams = [ask(Stubs(channel)) for _ in range(4)]
+        # Each has a part that waits; there is room for one.
+        ended = [asyncio.ensure_future(stream.code()) for stream in streams]
+        read = await asyncio.gather(*(stream.read() for stream in streams), return_exceptions=True)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            done, _ = await asyncio.wait(ended, return_when=asyncio.FIRST_COMPLETED)
+        assert {code.result() for code in done} == {grpc.StatusCode.RESOURCE_EXHAUSTED}
+        refused = streams[ended.index(done.pop())]
+        assert "wait to be read" in await refused.details()
+        assert any(not isinstance(part, Exception) for part in read)
+        for stream in streams:
+            stream.cancel()
+        await asyncio.gather(*ended, return_exceptions=True)
