@@ -7,6 +7,7 @@ from enum import Enum, auto
 
 from server.config import Limits, flag
 from server.domain.errors import OverloadedError
+from server.rpc.context import Context
 
 # A round of the event loop that takes so long keeps others from being heard of ...
 _LONG_SECONDS = 0.001
@@ -59,7 +60,8 @@ class Admission:
                 limits.max_streaming_calls, "streams of gRPC's own services", "streaming_calls"
             ),
         }
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        # By peer, those first whose last turn was the longest ago.
+        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
         self._letting_in: asyncio.Task[None] | None = None
         self._crowded_until = 0.0
         self._came = 0
@@ -68,7 +70,7 @@ class Admission:
     @property
     def waiting(self) -> int:
         """Calls that are let in and wait for their turn."""
-        return len(self._waiting)
+        return sum(map(len, tuple(self._waiting.values())))
 
     def enter(self, kind: Kind) -> None:
         """Count a call in; raises ``OverloadedError`` when that is one too many."""
@@ -82,12 +84,12 @@ class Admission:
         """Count a call out."""
         self._rooms[kind].inside -= 1
 
-    async def turn(self, began: float) -> None:
-        """Wait for the turn of a call that began just now."""
+    async def turn(self, context: Context, began: float) -> None:
+        """Wait for the turn of a call that began just now; connections take turns, so that none keeps another waiting with a crowd."""
         loop = asyncio.get_running_loop()
         if began < self._crowded_until or self._waiting:
             turn = loop.create_future()
-            self._waiting.append(turn)
+            self._waiting.setdefault(context.peer(), deque()).append(turn)
             if self._letting_in is None:
                 self._letting_in = asyncio.create_task(self._let_in())
             await turn
@@ -104,18 +106,26 @@ class Admission:
         self._round_began = 0.0
 
     async def _let_in(self) -> None:
-        """Give those that wait their turn, the longest waiting first, as long as there are any."""
+        """Give those that wait their turn, one of each connection and then the next, as long as there are any."""
         next_look = 0.0
         while self._waiting:
             if time.perf_counter() >= next_look:
                 await self._all_came()
                 next_look = time.perf_counter() + _LETTING_IN_SECONDS
-            turn = self._waiting.popleft()
+            turn = self._next()
             # One whose caller is gone has ended already.
             if not turn.done():
                 turn.set_result(None)
                 await asyncio.sleep(0)
         self._letting_in = None
+
+    def _next(self) -> asyncio.Future[None]:
+        peer, waiting = next(iter(self._waiting.items()))
+        del self._waiting[peer]
+        turn = waiting.popleft()
+        if waiting:
+            self._waiting[peer] = waiting
+        return turn
 
     async def _all_came(self) -> None:
         """Wait until nobody comes any more, or for as long as others may be kept waiting."""
@@ -125,4 +135,7 @@ class Admission:
             time.sleep(_GAP_SECONDS)  # noqa: ASYNC251 - see above
             for _ in range(_ROUNDS_A_GAP):
                 await asyncio.sleep(0)
+                # Others may have rounds of their own to fill.
+                if time.perf_counter() >= ends:
+                    return
             quiet = quiet + 1 if self._came == came else 0

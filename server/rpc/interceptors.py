@@ -115,7 +115,7 @@ class CallRegistrar:
                     return await answering(request, context)
                 self._admission.enter(kind)
                 try:
-                    await self._admission.turn(began)
+                    await self._admission.turn(context, began)
                     _refuse_late(context)
                     return await answering(request, context)
                 finally:

@@ -1,0 +1,68 @@
+"""Who has the next turn when calls wait for one."""
+
+import asyncio
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from server.config import Limits
+from server.domain.errors import OverloadedError
+from server.rpc.admission import Admission, Kind
+
+LONG_SECONDS = 0.003
+
+
+def caller(peer: str) -> Any:
+    return SimpleNamespace(peer=lambda: peer)
+
+
+async def crowded(admission: Admission, *peers: str) -> "list[asyncio.Task[None]]":
+    """Answer a call that takes long, and have others come meanwhile."""
+    await admission.turn(caller("first"), time.perf_counter())
+    time.sleep(LONG_SECONDS)  # noqa: ASYNC251 - this is what keeps the loop
+    began = time.perf_counter()
+    return [asyncio.create_task(admission.turn(caller(peer), began)) for peer in peers]
+
+
+async def test_connections_have_their_turns_one_after_the_other() -> None:
+    admission, turns = Admission(Limits()), list[str]()
+    waiting = await crowded(admission, *"aaab")
+    peers = dict(zip(waiting, "aaab", strict=True))
+    for turn in waiting:
+        turn.add_done_callback(lambda ended: turns.append(peers[ended]))
+    await asyncio.sleep(0)
+    assert admission.waiting == 4
+    await asyncio.gather(*waiting)
+    assert turns == ["a", "b", "a", "a"]
+    assert admission.waiting == 0
+
+
+async def test_who_is_gone_has_no_turn_and_keeps_no_one_waiting() -> None:
+    admission = Admission(Limits())
+    waiting = await crowded(admission, *"aab")
+    await asyncio.sleep(0)
+    waiting[0].cancel()
+    await asyncio.gather(*waiting[1:])
+    assert waiting[0].cancelled()
+    assert admission.waiting == 0
+
+
+async def test_a_call_that_comes_while_nothing_takes_long_waits_for_nothing() -> None:
+    admission = Admission(Limits())
+    for _ in range(3):
+        turn = admission.turn(caller("a"), time.perf_counter())
+        with pytest.raises(StopIteration):
+            turn.send(None)
+
+
+def test_kinds_are_counted_apart_and_one_too_many_is_refused() -> None:
+    admission = Admission(Limits(max_concurrent_calls=1, max_streaming_calls=2))
+    for kind, most in ((Kind.UNARY, 1), (Kind.STREAMING, 2), (Kind.STANDARD_STREAMING, 2)):
+        for _ in range(most):
+            admission.enter(kind)
+        with pytest.raises(OverloadedError):
+            admission.enter(kind)
+        admission.leave(kind)
+        admission.enter(kind)
