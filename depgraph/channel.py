@@ -77,7 +77,8 @@ def _retry_policy(attempts: int) -> dict[str, Any]:
         "initialBackoff": "0.1s",
         "maxBackoff": "2s",
         "backoffMultiplier": 2,
-        # A server says with each RESOURCE_EXHAUSTED after how long to try again, or not to ("grpc-retry-pushback-ms").
+        # Servers say with their RESOURCE_EXHAUSTED after how long to try again, or not to ("grpc-retry-pushback-ms"). Older ones, and gRPC
+        # itself on what is larger than it takes, say nothing: such calls are repeated in vain.
         "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"],
     }
 

@@ -4,11 +4,15 @@ from typing import Annotated
 
 import typer
 
-from server.cli.settings import checked_seconds
+from server.cli.settings import A_DAY, checked_seconds
 from server.config import Limits
 
 LIMITS = Limits()
 CONNECTION_IDLE_TIMEOUT = LIMITS.connection_idle_timeout.total_seconds()
+
+
+# gRPC takes twice a size, and ten times a number of streams, in 32 bits.
+_MOST_BYTES, _MOST_OF_ANYTHING_ELSE = 2**30 - 1, 100_000_000
 
 
 def _most(name: str, help_text: str, *, metavar: str = "BYTES", least: int = 1) -> object:
@@ -17,6 +21,7 @@ def _most(name: str, help_text: str, *, metavar: str = "BYTES", least: int = 1) 
         envvar=f"DEPGRAPH_MAX_{name.replace('-', '_').upper()}",
         metavar=metavar,
         min=least,
+        max=_MOST_BYTES if metavar == "BYTES" else _MOST_OF_ANYTHING_ELSE,
         help=help_text,
     )
 
@@ -68,6 +73,7 @@ ConnectionIdleTimeout = Annotated[
         envvar="DEPGRAPH_CONNECTION_IDLE_TIMEOUT",
         metavar="SECONDS",
         min=1,
+        max=A_DAY,
         callback=checked_seconds,
         help="A connection without calls for so long is closed; clients open another when they need one.",
     ),

@@ -36,8 +36,8 @@ class LimitError(DomainError):
     limit = ""
 
     def __init__(self, message: str, *, violations: Sequence[FieldViolation] = (), **metadata: str) -> None:
+        self.limit = metadata.setdefault("limit", self.limit)
         super().__init__(message, violations=violations, **metadata)
-        self.limit = metadata.get("limit", self.limit)
 
 
 class InvalidInputError(DomainError):
@@ -47,7 +47,7 @@ class InvalidInputError(DomainError):
 
 
 class TooManyItemsError(InvalidInputError, LimitError):
-    """A list has more items than one call may carry, or an item more bytes."""
+    """A list has more items than one call may carry."""
 
     limit = "items"
 

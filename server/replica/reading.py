@@ -23,6 +23,8 @@ from server.replica.readings import Readings
 from server.replica.stillness import Stillness
 from server.replica.waiting import Waiters
 
+_LONGEST_OF_ALL = timedelta(minutes=1)
+
 
 class ReadableGraph:
     """
@@ -96,11 +98,12 @@ class ReadableGraph:
         """
         Return the graph once it is as fresh as wanted.
 
-        Raises ``NotReadyError`` before the first load, ``ReplicaBehindError`` when ``within`` (None = the replica's own bound) passes
-        first, ``RevisionUnknownError`` for a revision of another database.
+        Raises ``NotReadyError`` before the first load, ``ReplicaBehindError`` when ``within`` (None = the replica's own bound, and never more
+        than a minute) passes first, ``RevisionUnknownError`` for a revision of another database.
         """
         self.now()
-        bound = self._longest_wait if within is None else within
+        # Who waits takes a place among the calls that may be answered at once.
+        bound = self._longest_wait if within is None else min(within, _LONGEST_OF_ALL)
         match wanted:
             case MinimizeLatency():
                 pass

@@ -47,7 +47,7 @@ def change_question(request: pb.CheckChangeRequest, limits: Limits) -> ChangeQue
     """Read the request; raises ``InvalidInputError`` with everything that is wrong with it. O(items)."""
     check = Check()
     most = limits.max_items
-    check.at_most("removed", request.removed, most)
+    check.within_limit("removed", request.removed, most)
     added = dependency_drafts_in(check, "added", request.added, limits)
     removed = each_of(check, "removed", request.removed, _removed_key)
     check.distinct("removed[{}]", removed, "this source, target and discovery source")

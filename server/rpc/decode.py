@@ -35,7 +35,7 @@ def service_drafts(
 ) -> list[ServiceDraft]:
     """Read a batch of services; raises ``InvalidInputError`` with everything that is wrong in it. O(items)."""
     check = Check()
-    check.at_most("services", request.services, limits.max_items)
+    check.within_limit("services", request.services, limits.max_items)
     drafts = [
         service_draft(check, f"services[{position}]", service)
         for position, service in enumerate(request.services)
@@ -59,7 +59,7 @@ def dependency_drafts_in(
     check: Check, field: str, dependencies: Sequence[types_pb2.Dependency], limits: Limits
 ) -> list[DependencyDraft]:
     """Read the dependencies to write that a repeated field holds, none of them twice. O(items)."""
-    check.at_most(field, dependencies, limits.max_items)
+    check.within_limit(field, dependencies, limits.max_items)
     drafts = each_of(check, field, dependencies, dependency_draft)
     keys = (draft.key for draft in drafts)
     check.distinct(f"{field}[{{}}]", keys, "this source, target and discovery source")
@@ -75,8 +75,8 @@ def ingest_batch(
     Raises ``InvalidInputError`` with everything that is wrong in it. O(items).
     """
     check = Check()
-    check.at_most("nodes", request.nodes, limits.max_items)
-    check.at_most("edges", request.edges, limits.max_items)
+    check.within_limit("nodes", request.nodes, limits.max_items)
+    check.within_limit("edges", request.edges, limits.max_items)
     source = check.word("discovery_source", request.discovery_source, enums.DISCOVERY_SOURCE, "manual")
     observed_at = (
         check.moment("observe_time", request.observe_time) if request.HasField("observe_time") else now

@@ -30,6 +30,8 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 
 _TAKES_BYTES = "takes_bytes"
 _STANDARD = "/grpc."
+# How the methods that write begin; what they did must be told.
+_WRITES = ("Create", "Update", "Delete", "BatchUpsert", "MarkStale", "Ingest", "Acknowledge", "Resolve")
 _MAKE_HANDLER = {
     (False, False): grpc.unary_unary_rpc_method_handler,
     (False, True): grpc.unary_stream_rpc_method_handler,
@@ -153,6 +155,8 @@ class CallRegistrar:
         behaviour = _behaviour(handler)
         serialize = _unless_bytes(_serializer(handler))
 
+        is_owed = method.rpartition("/")[2].startswith(_WRITES)
+
         async def write(part: Any, context: Context) -> None:
             await self._write(serialize(part), context)
 
@@ -163,7 +167,9 @@ class CallRegistrar:
                 # What handlers return nearly always; looking for any awaitable takes longer.
                 if isinstance(result, CoroutineType) or inspect.isawaitable(result):
                     answer = await result
-                    return None if answer is None else self._sent_whole(serialize(answer), context)
+                    return (
+                        None if answer is None else self._sent_whole(serialize(answer), context, owed=is_owed)
+                    )
                 async with aclosing(result) as messages:
                     async for message in messages:
                         await write(message, context)
@@ -172,26 +178,37 @@ class CallRegistrar:
                 raise
             return None
 
-        if handler.request_streaming:
-            return answer
-        as_bytes = getattr(behaviour, _TAKES_BYTES, False)
+        return answer if handler.request_streaming else self._reading(method, handler, answer)
+
+    def _reading(
+        self, method: str, handler: Handler, answer: Callable[[Any, Context], Awaitable[Any]]
+    ) -> Callable[[Any, Context], Awaitable[Any]]:
+        """Make what reads a request and has it answered."""
+        as_bytes = getattr(_behaviour(handler), _TAKES_BYTES, False)
         reader = RequestReader(method, self._limits, self._large_requests, as_bytes=as_bytes)
+        is_standard = method.startswith(_STANDARD)
 
         async def read_and_answer(request: bytes, context: Context) -> Any:
+            if self._unsent.total and not is_standard:
+                self._unsent.check(context.peer())
             small = reader.read(request)
             if small is not None:
                 return await answer(small, context)
             async with reader.reading(request) as large:
-                return await answer(large, context)
+                _refuse_late(context)
+                if not handler.response_streaming:
+                    return await answer(large, context)
+            # A stream lasts as long as its reader likes.
+            return await answer(large, context)
 
         return read_and_answer
 
-    def _sent_whole(self, answer: bytes, context: Context) -> bytes:
+    def _sent_whole(self, answer: bytes, context: Context, *, owed: bool) -> bytes:
         """Count an answer that gRPC sends when the handler is done, until that has happened."""
         size = len(answer)
         if size > UNCOUNTED_BYTES:
             peer = context.peer()
-            self._unsent.take(peer, size)
+            self._unsent.take(peer, size, owed=owed)
             context.add_done_callback(partial(self._given_back, peer, size))  # type: ignore[arg-type] # a partial has no parameter names
         return answer
 
@@ -200,7 +217,11 @@ class CallRegistrar:
 
     async def _write(self, part: bytes, context: Context) -> None:
         """Send a part of a stream, which takes as long as its reader lets it."""
-        size, peer = len(part), context.peer()
+        size = len(part)
+        if size <= UNCOUNTED_BYTES:
+            await context.write(part)
+            return
+        peer = context.peer()
         self._unsent.take(peer, size)
         try:
             await context.write(part)

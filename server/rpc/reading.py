@@ -10,7 +10,7 @@ from google.protobuf.descriptor_pool import Default
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
-from server.config import Limits
+from server.config import Limits, flag
 from server.domain.errors import InvalidInputError, OverloadedError
 from server.rpc.errors import UNREADABLE
 from server.rpc.request_bounds import SMALL_BYTES, RequestBounds
@@ -23,20 +23,21 @@ _PART_BYTES = SMALL_BYTES // 2
 
 
 class RequestBytes:
-    """The bytes of large requests that a process holds now, and how many it may; ``refused`` is told when it has too many."""
+    """The bytes of large requests that a process holds now, and how many it may."""
 
     def __init__(self, most: int) -> None:
         self.held = 0
         self._most = most
+        self._full = OverloadedError(
+            f"the server works on as many bytes of large requests as it may, {most:,}: try again, send less at a time, "
+            f"or have its {flag('requests_bytes')} raised",
+            limit="requests_bytes",
+        )
 
     def take(self, size: int) -> None:
         """Count a request in; raises ``OverloadedError``."""
         if self.held and self.held + size > self._most:
-            raise OverloadedError(
-                f"the server works on {self.held:,} bytes of large requests, and may take on {self._most:,}: try again, "
-                "send less at a time, or have its --max-requests-bytes raised",
-                limit="requests_bytes",
-            )
+            raise self._full
         self.held += size
 
     def give_back(self, size: int) -> None:
@@ -66,9 +67,8 @@ class RequestReader:
 
         Raises ``RequestTooLargeError`` and ``InvalidInputError``.
         """
-        size = len(request)
-        if size > SMALL_BYTES:
-            self._bounds.check_size(request)
+        self._bounds.check_size(request)
+        if len(request) > SMALL_BYTES:
             return None
         if self._as_bytes:
             return request

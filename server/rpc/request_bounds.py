@@ -81,7 +81,7 @@ class RequestBounds:
         whole = len(request)
         fields, counts = self._fields, dict.fromkeys(self._fields, 0)
         began = place = groups = 0
-        for _ in range(self._most_fields):
+        for _ in range(self._most_fields + 1):
             if place - began >= size and not groups:
                 yield request[began:place]
                 began = place
@@ -103,21 +103,27 @@ class RequestBounds:
                 groups += _GROUPS[kind]
             else:
                 place = _after_number(request, place, kind)
+        else:
+            raise InvalidInputError(
+                f"the request has more than {self._most_fields:,} fields, most of them unknown to this server"
+            )
         if place != whole or groups:
             raise InvalidInputError(UNREADABLE)
         yield request[began:]
 
 
 def _refuse(field: _Field, count: int, length: int) -> None:
+    error = InvalidInputError
     if count > field.most:
         path, wrong = (
             field.name,
             f"has more than {field.most:,} items; at most {field.most:,} fit one call, so split it",
         )
+        error = TooManyItemsError
     else:
         path = f"{field.name}[{count - 1}]" if field.is_list else field.name
         wrong = f"takes {length:,} bytes; at most {field.max_bytes:,} are allowed"
-    raise TooManyItemsError(f"{path}: {wrong}", violations=[FieldViolation(path, wrong)])
+    raise error(f"{path}: {wrong}", violations=[FieldViolation(path, wrong)])
 
 
 def _varint(raw: bytes, place: int) -> tuple[int, int]:

@@ -155,8 +155,8 @@ class RpcServer:
         self._health.end()
         self._calls.begin_drain()
         finished = await self._calls.drained(grace)
-        await self._calls.end_streams(_FLUSH)
-        await self._server.stop(_FLUSH.total_seconds() if finished else None)
+        await self._calls.end_streams(_FLUSH / 2)
+        await self._server.stop((_FLUSH / 2).total_seconds() if finished else None)
         self._call_log.close()
 
     def _register(self, servicers: Servicers, limits: Limits, server: Any) -> None:

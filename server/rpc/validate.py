@@ -139,12 +139,21 @@ class Check:
         return EPOCH
 
     def at_most(
-        self, field: str, items: Sequence[object], most: int, limit: str = "fit one call, so split it"
+        self,
+        field: str,
+        items: Sequence[object],
+        most: int,
+        limit: str = "fit one call, so split it",
+        error: type[InvalidInputError] = InvalidInputError,
     ) -> None:
         """Refuse too many items at once, before any of them is looked at; ``limit`` says what the most is about."""
         if len(items) > most:
-            self.add(field, f"has {len(items):,} items; at most {most:,} {limit}", TooManyItemsError)
+            self.add(field, f"has {len(items):,} items; at most {most:,} {limit}", error)
             self.done()
+
+    def within_limit(self, field: str, items: Sequence[object], most: int) -> None:
+        """Refuse more items than a server is set to take."""
+        self.at_most(field, items, most, error=TooManyItemsError)
 
     def distinct(self, path: str, keys: Iterable[Hashable], what: str) -> None:
         """Refuse items with equal keys; ``path`` has a ``{}`` where the position goes."""

@@ -75,11 +75,18 @@ async def test_answers_unread_on_all_connections_are_bounded_and_the_error_says_
     assert counted.limits["unsent_bytes"] >= 1
     assert server.load.unsent_bytes <= LIMITS.max_unsent_bytes
     async with open_channel(server.address) as channel:
+        # One that reads is let go a quarter beyond, until others who don't have taken that as well.
+        await Stubs(channel).catalog.GetService(GetServiceRequest(service_id="a"))
+        connections += [await connect(server.address, window=0) for _ in range(4)]
+        for connection in connections[4:]:
+            connection.call(HEADERS, ASKED)
+        await eventually(lambda: counted.codes.total() == 17)
         failure = await failure_of(Stubs(channel).catalog.GetService(GetServiceRequest(service_id="a")))
         assert (failure.code.name, failure.reason) == (EXHAUSTED, "UNREAD_ANSWERS")
         assert failure.metadata == {"limit": "unsent_bytes"}
         assert failure.retry_after is not None
         assert "--max-unsent-bytes" in failure.message
+        assert server.load.unsent_bytes <= LIMITS.max_unsent_bytes * 5 // 4 + ANSWER_BYTES
         connections[0].close()
         await eventually(lambda: server.load.unsent_bytes < 10 * ANSWER_BYTES)
         await Stubs(channel).catalog.GetService(GetServiceRequest(service_id="a"))
