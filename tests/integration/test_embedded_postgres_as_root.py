@@ -222,6 +222,9 @@ async def test_a_closed_data_folder_says_where_its_cluster_went_and_finds_it_aga
     assert place.parent == system_state / "clusters"
     assert told[0].startswith(f"keeping the database files in {place}: ")
     assert str(closed_folder) in told[0]
+    (uid,) = owners(place / "postgres")
+    assert f"the user uid {uid}," in told[0]
+    assert f"the user uid {uid}," in (data_dir / "CLUSTER_MOVED.txt").read_text()
 
     open_up(closed_folder)
     async with EmbeddedPostgres(data_dir, durable=False) as again:
