@@ -9,6 +9,7 @@ from server.domain.errors import DatabaseUnavailableError
 from server.domain.services import ServiceFilter
 from server.formats.batches import batches
 from server.formats.native import read_native
+from server.postgres.causes import DISK_FULL
 from server.rpc.decode import ingest_batch
 from server.store.database import Database
 from server.store.dependencies import DependencyRepository
@@ -19,19 +20,27 @@ async def seed(database: Database, path: Path, limits: Limits, report: Callable[
     """
     Load the sample into a database without services; one that has any is left alone.
 
-    One that takes no writes now, its disk being full say, stays empty, and is served.
+    One whose disk is full stays without it, and is served. Any other failure is raised. Says so when a part of the sample was written:
+    the next start leaves that alone.
     """
-    try:
-        await _seed(database, path, limits, report)
-    except DatabaseUnavailableError as error:
-        report(f"warning: {path} was not loaded into the empty database: {error.message}")
-
-
-async def _seed(database: Database, path: Path, limits: Limits, report: Callable[[str], None]) -> None:
     if (await ServiceRepository(database).page(ServiceFilter(), 1, None)).rows:
         return
     dependencies = DependencyRepository(database)
     reports = read_native(path.read_bytes())  # noqa: ASYNC240 - nobody is served yet
-    for request in (batch for found in reports for batch in batches(found)):
-        await dependencies.ingest(ingest_batch(request, limits, now=datetime.now(UTC)))
+    requests = [batch for found in reports for batch in batches(found)]
+    for written, request in enumerate(requests):
+        try:
+            await dependencies.ingest(ingest_batch(request, limits, now=datetime.now(UTC)))
+        except DatabaseUnavailableError as error:
+            is_full = error.message == str(DISK_FULL)
+            if written:
+                report(
+                    f"warning: only {written} of {len(requests)} batches of {path} were loaded, and the next start leaves it at that: "
+                    f"{error.message}"
+                )
+            elif is_full:
+                report(f"warning: {path} was not loaded into the empty database: {error.message}")
+            if is_full:
+                return
+            raise
     report(f"loaded {path} into the empty database")

@@ -218,13 +218,19 @@ def test_room_for_a_start_is_kept_while_there_is_plenty_and_used_when_there_is_n
     disk.keep_room(tmp_path)
     assert not reserve.exists()
     free(200)
+    reserve.touch()  # by a version before that was killed while it made it
+    assert not disk.is_kept(tmp_path)
+    disk.give_room(tmp_path, told.append)
     disk.keep_room(tmp_path)
+    assert disk.is_kept(tmp_path)
     assert (reserve.stat().st_size, stat.S_IMODE(reserve.stat().st_mode)) == (disk.NEEDED_BYTES, 0o600)
     disk.give_room(tmp_path, told.append)
     assert reserve.exists()
     free(31)
+    (tmp_path / "reserve.new").touch()
     for _ in range(2):
         disk.give_room(tmp_path, told.append)
         assert not reserve.exists()
+    assert not list(tmp_path.iterdir())
     assert len(told) == 1
     assert f"the disk of {tmp_path} is full: 31.0 MiB are free" in told[0]

@@ -168,6 +168,49 @@ async def test_a_cluster_of_nobody_is_taken_over(reachable_folder: Path, few_ids
     assert owners(cluster) == {uid}
 
 
+async def test_what_links_lead_to_is_taken_over_only_where_it_is_of_the_database(
+    reachable_folder: Path, few_ids: pytest.MonkeyPatch
+) -> None:
+    database = EmbeddedPostgres(reachable_folder / "data", durable=False)
+    cluster = database.data_dir / "postgres"
+    disk, log, space, others = (reachable_folder / name for name in ("disk", "log", "space", "others"))
+    for folder in (space, others):
+        folder.mkdir(mode=0o700)
+        os.chown(folder, ORDINARY_UID, ORDINARY_UID)
+    async with database:
+        await keep_a_row(database.url)
+        connection = await asyncpg.connect(database.url)
+        await connection.execute(f"CREATE TABLESPACE elsewhere LOCATION '{space}'")
+        await connection.execute("ALTER TABLE kept SET TABLESPACE elsewhere")
+        await connection.close()
+    (cluster / "pg_wal").rename(log)
+    planted = {cluster / "pg_wal": log} | {cluster / "pg_tblspc" / name: others for name in ("1", "mine")}
+    for link, target in planted.items():
+        link.symlink_to(target)
+        os.chown(link, ORDINARY_UID, ORDINARY_UID, follow_symlinks=False)
+    for path in (others / "file", space / "file", log / "notes.txt"):
+        path.touch()
+        os.chown(path, ORDINARY_UID, ORDINARY_UID)
+    cluster.rename(disk)
+    cluster.symlink_to(disk)
+
+    few_ids.undo()
+    with pytest.raises(EmbeddedPostgresError, match=rf"{log}, where 'notes.txt' is not PostgreSQL's"):
+        await database.start()
+    assert owners(disk) == owners(log) == {ORDINARY_UID}
+
+    (log / "notes.txt").unlink()
+    async with database:
+        assert await kept_rows(database.url) == ["committed"]
+    (uid,) = owners(log)
+    assert uid in account.PRIVATE_IDS
+    assert owners(others) == owners(space / "file") == {ORDINARY_UID}
+    (space / "file").unlink()
+    assert owners(space) == {uid}
+    assert owners(disk) == {uid}
+    assert cluster.lstat().st_uid == 0
+
+
 async def test_a_closed_data_folder_says_where_its_cluster_went_and_finds_it_again(
     system_state: Path, closed_folder: Path
 ) -> None:
@@ -179,6 +222,9 @@ async def test_a_closed_data_folder_says_where_its_cluster_went_and_finds_it_aga
     assert place.parent == system_state / "clusters"
     assert told[0].startswith(f"keeping the database files in {place}: ")
     assert str(closed_folder) in told[0]
+    (uid,) = owners(place / "postgres")
+    assert f"the user uid {uid}," in told[0]
+    assert f"the user uid {uid}," in (data_dir / "CLUSTER_MOVED.txt").read_text()
 
     open_up(closed_folder)
     async with EmbeddedPostgres(data_dir, durable=False) as again:

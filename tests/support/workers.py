@@ -47,10 +47,6 @@ class ManyWorkers:
             if record["event"] == "started a worker"
         }
 
-    def events(self, event: str) -> list[int]:
-        """Name the workers for which that was logged, in order."""
-        return [record["worker"] for record in self.records if record["event"] == event]
-
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the supervisor alone."""
         self.process.send_signal(number)

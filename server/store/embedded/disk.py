@@ -15,6 +15,8 @@ from server.store.embedded.home import known_home
 from server.store.embedded.state import Report
 
 RESERVE = "reserve"
+# It has the name of the kept room once it takes up all of it.
+_BEING_MADE = "reserve.new"
 # A segment of the write-ahead log takes half of it.
 NEEDED_BYTES = 32 * 2**20
 PLENTY_BYTES = 4 * NEEDED_BYTES
@@ -38,7 +40,7 @@ def disk_watch(data_dir: Path) -> Callable[[], str | None]:
     home = known_home(data_dir.expanduser().resolve()) or data_dir
 
     def problem() -> str | None:
-        wanted = NEEDED_BYTES if (home / RESERVE).exists() else 2 * NEEDED_BYTES
+        wanted = NEEDED_BYTES if is_kept(home) else 2 * NEEDED_BYTES
         with contextlib.suppress(OSError):
             if (free := shutil.disk_usage(home).free) < wanted:
                 return (
@@ -51,9 +53,12 @@ def disk_watch(data_dir: Path) -> Callable[[], str | None]:
 
 
 def give_room(home: Path, report: Report) -> None:
-    """Use the kept room when the disk is full."""
-    short = short_of_room(home)
+    """Use the kept room when the disk is full. What only looks like it goes: half of one, or a copy that takes up nothing."""
     reserve = home / RESERVE
+    (home / _BEING_MADE).unlink(missing_ok=True)
+    if not is_kept(home):
+        reserve.unlink(missing_ok=True)
+    short = short_of_room(home)
     if short is not None and reserve.exists():
         reserve.unlink()
         report(
@@ -61,24 +66,34 @@ def give_room(home: Path, report: Report) -> None:
         )
 
 
+def is_kept(home: Path) -> bool:
+    """Whether room for a start is kept, not just a file of that name. It costs microseconds."""
+    try:
+        return (home / RESERVE).stat().st_blocks * 512 >= NEEDED_BYTES
+    except OSError:
+        return False
+
+
 def keep_room(home: Path) -> None:
     """Keep room for a start, unless it is kept already or there is not plenty. Blocks for milliseconds, and rarely."""
-    reserve = home / RESERVE
     with contextlib.suppress(OSError):
-        if not reserve.exists() and shutil.disk_usage(home).free >= PLENTY_BYTES:
-            _take_up_room(reserve)
+        # Not is_kept: some file systems give no room to zeros, and would be asked again and again.
+        if not (home / RESERVE).exists() and shutil.disk_usage(home).free >= PLENTY_BYTES:
+            _take_up_room(home)
 
 
-def _take_up_room(reserve: Path) -> None:
+def _take_up_room(home: Path) -> None:
     if not hasattr(os, "posix_fallocate"):
         return  # macOS
-    descriptor = os.open(reserve, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    growing = home / _BEING_MADE
+    growing.unlink(missing_ok=True)
+    descriptor = os.open(growing, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         os.posix_fallocate(descriptor, 0, NEEDED_BYTES)
-    except OSError:
-        reserve.unlink()
+        growing.rename(home / RESERVE)
     finally:
         os.close(descriptor)
+        growing.unlink(missing_ok=True)
 
 
 def _mib(number: int) -> str:

@@ -4,7 +4,7 @@ import hashlib
 import itertools
 from pathlib import Path
 
-from server.store.embedded.account import Account, first_closed_folder
+from server.store.embedded.account import Account, database_account, first_closed_folder
 from server.store.embedded.errors import EmbeddedPostgresError
 from server.store.embedded.state import Report, system_folder
 
@@ -26,6 +26,8 @@ def new_home(folder: Path, account: Account | None, report: Report) -> Path:
     if account is None or (closed := first_closed_folder(folder, account)) is None:
         return folder
     home = _new_place(folder)
+    # Its id depends on the place.
+    account = database_account(home / CLUSTER) or account
     reason = f"the database runs as the user {account.name}, who may not enter {closed}"
     (folder / POINTER).touch(mode=0o600)
     (folder / POINTER).write_text(

@@ -55,6 +55,6 @@ def _write_pid(descriptor: int) -> None:
 
 
 def _read_pid(descriptor: int) -> int | None:
-    with contextlib.suppress(ValueError):
+    with contextlib.suppress(OSError, ValueError):
         return int(os.pread(descriptor, 32, 0))
     return None
