@@ -2,7 +2,7 @@
 More calls than a server can answer: what it answers, how soon it refuses the rest, and what that costs.
 
 The server admits few calls at a time. Answers take some milliseconds of its processor, so that one client can offer three times what it can. A
-refusal takes 0.2 ms, so the dearer the answers, the less the refusals cost: bars stand on answers of six milliseconds, and what becomes of cheaper ones is
+refusal takes 0.2 ms, so the dearer the answers, the less the refusals cost: bars stand on answers of seven milliseconds, and what becomes of cheaper ones is
 shown beside. Loads take turns, and figures are medians of rounds.
 """
 
@@ -37,7 +37,7 @@ QUESTION = question("s7", "IDS", hops=10).SerializeToString()
 
 
 def measure(stage: Stage) -> Iterator[Figure]:
-    hub = random_edges("overload64k", 64_000, 210_000)
+    hub = random_edges("overload80k", 80_000, 260_000)
     for edges, rounds, has_bars in ((hub, 9, True), (graph(), 3, False)):
         with stage.server(edges, "--max-concurrent-calls", str(ADMITTED)) as (server, _):
             callers = Callers(server.address, TRAVERSE, QUESTION)

@@ -74,11 +74,20 @@ class Admission:
 
     def enter(self, kind: Kind) -> None:
         """Count a call in; raises ``OverloadedError`` when that is one too many."""
+        if self.is_full(kind):
+            raise self.refusal(kind)
         self._came += 1
+        self._rooms[kind].inside += 1
+
+    def is_full(self, kind: Kind) -> bool:
+        """Whether ``enter`` would refuse a call now."""
         room = self._rooms[kind]
-        if room.inside >= room.most:
-            raise room.full
-        room.inside += 1
+        return room.inside >= room.most
+
+    def refusal(self, kind: Kind) -> OverloadedError:
+        """Note a call that came in vain, and return what it is told."""
+        self._came += 1
+        return self._rooms[kind].full
 
     def leave(self, kind: Kind) -> None:
         """Count a call out."""

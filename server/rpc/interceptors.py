@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequen
 from contextlib import aclosing
 from functools import partial
 from types import CoroutineType
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
 
 import grpc
 
@@ -46,6 +46,14 @@ def takes_bytes(behaviour: Method) -> Method:
     return behaviour
 
 
+class _Method(NamedTuple):
+    """A method of the contract: how its calls are counted, what answers them, and what refuses them when they are too many."""
+
+    kind: Kind
+    answering: Handler
+    refusing: Handler
+
+
 class CallRegistrar:
     """
     Wraps the handlers of all services, of all four kinds of RPC, and gives them to a server.
@@ -82,11 +90,13 @@ class CallRegistrar:
         waits for at every call, which for fifty methods takes an eighth of a short one. Only gRPC's own services, of which health must always
         answer, are registered; those of the contract are looked up by name.
         """
-        wrapped = {name: self.wrapped(f"/{service}/{name}", handler) for name, handler in handlers.items()}
+        methods = {name: f"/{service}/{name}" for name in handlers}
         if service.startswith(_STANDARD.removeprefix("/")):
+            wrapped = {name: self.wrapped(methods[name], handler) for name, handler in handlers.items()}
             self._server.add_registered_method_handlers(service, wrapped)
-        else:
-            self._server.add_generic_rpc_handlers((_ByName(service, wrapped),))
+            return
+        found = {methods[name]: self._method(methods[name], handler) for name, handler in handlers.items()}
+        self._server.add_generic_rpc_handlers((_ByName(found, self._admission),))
 
     @property
     def load(self) -> Load:
@@ -141,14 +151,34 @@ class CallRegistrar:
                 await abort(context, known)
             finally:
                 self._calls.leave(method)
-                elapsed = time.perf_counter() - began
-                self._log.ended(method, code, elapsed, context)
-                if self._observer is not None:
-                    self._observer.called(method, code, elapsed)
+                self._note_end(method, code, began, context)
                 # As in ``abort``.
                 del request, context
 
         return call
+
+    def _method(self, method: str, handler: Handler) -> _Method:
+        kind = Kind.STREAMING if handler.response_streaming else Kind.UNARY
+
+        async def refuse(_: Any, context: Context) -> None:
+            began, error = time.perf_counter(), self._admission.refusal(kind)
+            self._note_refusal(error)
+            try:
+                await abort(context, error)
+            finally:
+                self._note_end(method, code_of(error).name, began, context)
+                # As in ``abort``.
+                del context
+
+        # One that reads its requests by itself need not wait for them.
+        refusing: Handler = grpc.stream_unary_rpc_method_handler(cast("Any", refuse))
+        return _Method(kind, self.wrapped(method, handler), refusing)
+
+    def _note_end(self, method: str, code: str, began: float, context: Context) -> None:
+        elapsed = time.perf_counter() - began
+        self._log.ended(method, code, elapsed, context)
+        if self._observer is not None:
+            self._observer.called(method, code, elapsed)
 
     def _answering(self, method: str, handler: Handler) -> Callable[[Any, Context], Awaitable[Any]]:
         """Make what reads a request, has it answered by the handler and counts the answer until it is sent."""
@@ -248,14 +278,18 @@ class _Counting:
 
 
 class _ByName(grpc.GenericRpcHandler):
-    """Finds the handlers of a service."""
+    """Finds what handles a call."""
 
-    def __init__(self, service: str, handlers: Mapping[str, Handler]) -> None:
-        self._handlers = {f"/{service}/{name}": handler for name, handler in handlers.items()}
+    def __init__(self, methods: Mapping[str, _Method], admission: Admission) -> None:
+        self._methods = methods
+        self._admission = admission
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> "Handler | None":
         """Look a method up by its full name."""
-        return self._handlers.get(handler_call_details.method)
+        found = self._methods.get(handler_call_details.method)
+        if found is None:
+            return None
+        return found.refusing if self._admission.is_full(found.kind) else found.answering
 
 
 def _kind(method: str, handler: Handler) -> Kind | None:
