@@ -119,18 +119,15 @@ LISTS = [
 ]
 
 
-@pytest.mark.parametrize(("method", "number", "field"), LISTS)
-async def test_a_list_of_empty_items_is_refused_without_being_decoded(
-    channel: grpc.aio.Channel, method: str, number: int, field: str
-) -> None:
-    for count in (MANY + 1, 1_000_000):
-        bomb = bytes([number << 3 | 2, 0]) * count
-        failure = await failure_of(raw_call(channel, method, bomb))
+async def test_a_list_of_empty_items_is_refused_without_being_decoded(channel: grpc.aio.Channel) -> None:
+    for method, number, field in LISTS:
+        item = bytes([number << 3 | 2, 0])
+        # Of those that are few enough to be decoded, the empty names are told.
+        failure = await failure_of(raw_call(channel, method, item * (MANY + 1)))
         assert failure.code is INVALID
-        # Of those that are small enough to be decoded, the empty names are told.
         assert field in failure.message
-        if 2 * count > 64 * KIB:
-            assert list(failure.fields) == [field]
+        failure = await failure_of(raw_call(channel, method, item * 1_000_000))
+        assert (failure.code, list(failure.fields)) == (INVALID, [field])
 
 
 async def test_a_bomb_that_is_compressed_is_refused_as_well(channel: grpc.aio.Channel) -> None:
@@ -241,7 +238,8 @@ async def test_the_bytes_of_refused_requests_are_gone_without_a_look_for_garbage
         try:
             for _ in range(10):
                 await failure_of(raw_call(channel, BATCHES, request))
-            assert tracemalloc.get_traced_memory()[0] < len(request)
+            # The server lets go of the last one when its status is sent, which the client may know before.
+            await eventually(lambda: tracemalloc.get_traced_memory()[0] < len(request))
         finally:
             tracemalloc.stop()
             gc.enable()
