@@ -9,7 +9,7 @@ from server.config import Limits, flag
 from server.domain.errors import OverloadedError
 from server.rpc.context import Context
 
-# A round of the event loop that takes so long keeps others from being heard of ...
+# A round of the event loop that takes so long for each call in it keeps others from being heard of ...
 _LONG_SECONDS = 0.001
 # ... so that those that come in the next moment may have waited for its end.
 _CROWDED_SECONDS = 0.001
@@ -66,6 +66,7 @@ class Admission:
         self._crowded_until = 0.0
         self._came = 0
         self._round_began = 0.0
+        self._calls_in_round = 0
 
     @property
     def waiting(self) -> int:
@@ -106,13 +107,14 @@ class Admission:
         if not self._round_began:
             self._round_began = began
             loop.call_soon(self._end_round)
+        self._calls_in_round += 1
 
     def _end_round(self) -> None:
         """Look how long this round of the event loop took: answering calls, and handing their answers to gRPC."""
         now = time.perf_counter()
-        if now - self._round_began > _LONG_SECONDS:
+        if now - self._round_began > _LONG_SECONDS * self._calls_in_round:
             self._crowded_until = now + _CROWDED_SECONDS
-        self._round_began = 0.0
+        self._round_began, self._calls_in_round = 0.0, 0
 
     async def _let_in(self) -> None:
         """Give those that wait their turn, one of each connection and then the next, as long as there are any."""
