@@ -87,7 +87,7 @@ class _Round:
 
 
 def _round(callers: Callers, memory: MemoryWatch, probes: "_Probes", at_once: int) -> _Round:
-    offered = {}
+    offered: dict[str, Load] = {}
 
     def offer(what: str) -> None:
         time.sleep(PAUSE_SECONDS)
