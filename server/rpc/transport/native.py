@@ -133,6 +133,8 @@ class NativeTransport:
             except RuntimeError:
                 # The loop is closed.
                 return
+            # Their requests would be kept until the next calls come.
+            del events
             self._idle.acquire()
 
     def _begin_these(self, events: Sequence[Any]) -> None:
