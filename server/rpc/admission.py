@@ -10,7 +10,8 @@ from server.domain.errors import OverloadedError
 from server.rpc.context import Context
 from server.rpc.methods import Kind
 
-# A round of the event loop that takes so long for each call in it keeps others from being heard of ...
+# A round of the event loop that takes so much of the processor for each call in it keeps others from being heard of. One that only lasts, because other programs
+# have the processor, does not: it would be so for each round of a busy machine ...
 _LONG_SECONDS = 0.001
 # ... so that those that come in the next moment may have waited for its end.
 _CROWDED_SECONDS = 0.001
@@ -60,6 +61,8 @@ class Admission:
         self._crowded_until = 0.0
         self._came = 0
         self._round_began = 0.0
+        # The time that this thread had used of the processor then.
+        self._used = 0.0
         self._calls_in_round = 0
 
     @property
@@ -83,11 +86,13 @@ class Admission:
         """Whether a call may be answered at once: there is room, and nobody else is to have a turn before."""
         return now >= self._crowded_until and not self._waiting and not self.is_full(kind)
 
+    def begin_round(self) -> None:
+        """Note that a round of the event loop begins, in which calls are answered at once."""
+        self._used = time.thread_time()
+
     def took(self, began: float) -> None:
-        """Note that a call, which had no turn, has been answered at once."""
-        now = time.perf_counter()
-        if now - began > _LONG_SECONDS:
-            self._crowded_until = now + _CROWDED_SECONDS
+        """Note that a call, which had no turn, has been answered at once in a round that was begun."""
+        self._look_how_long(began, time.perf_counter(), _LONG_SECONDS)
 
     def refusal(self, kind: Kind) -> OverloadedError:
         """Note a call that came in vain, and return what it is told."""
@@ -109,16 +114,18 @@ class Admission:
             await turn
             began = time.perf_counter()
         if not self._round_began:
-            self._round_began = began
+            self._round_began, self._used = began, time.thread_time()
             loop.call_soon(self._end_round)
         self._calls_in_round += 1
 
     def _end_round(self) -> None:
         """Look how long this round of the event loop took: answering calls, and handing their answers to gRPC."""
-        now = time.perf_counter()
-        if now - self._round_began > _LONG_SECONDS * self._calls_in_round:
-            self._crowded_until = now + _CROWDED_SECONDS
+        self._look_how_long(self._round_began, time.perf_counter(), _LONG_SECONDS * self._calls_in_round)
         self._round_began, self._calls_in_round = 0.0, 0
+
+    def _look_how_long(self, began: float, now: float, usual: float) -> None:
+        if now - began > usual and time.thread_time() - self._used > usual:
+            self._crowded_until = now + _CROWDED_SECONDS
 
     async def _let_in(self) -> None:
         """Give those that wait their turn, one of each connection and then the next, as long as there are any."""

@@ -20,10 +20,17 @@ def caller(peer: str) -> Any:
     return SimpleNamespace(peer=lambda: peer)
 
 
+def use_the_processor() -> None:
+    """Keep the loop from turning, as a long answer does."""
+    used = time.thread_time()
+    while time.thread_time() - used < LONG_SECONDS:
+        pass
+
+
 async def crowded(admission: Admission, *peers: str) -> "list[asyncio.Task[None]]":
     """Answer a call that takes long, and have others come meanwhile."""
     await admission.turn(caller("first"), time.perf_counter())
-    time.sleep(LONG_SECONDS)  # noqa: ASYNC251 - this is what keeps the loop
+    use_the_processor()
     began = time.perf_counter()
     return [asyncio.create_task(admission.turn(caller(peer), began)) for peer in peers]
 
@@ -57,6 +64,25 @@ async def test_a_call_that_comes_while_nothing_takes_long_waits_for_nothing() ->
         turn = admission.turn(caller("a"), time.perf_counter())
         with pytest.raises(StopIteration):
             turn.send(None)
+
+
+async def test_a_round_that_only_lasts_keeps_nobody_waiting() -> None:
+    admission = admission_of()
+    await admission.turn(caller("first"), time.perf_counter())
+    time.sleep(LONG_SECONDS)  # noqa: ASYNC251 - other programs have the processor
+    await asyncio.sleep(0)
+    with pytest.raises(StopIteration):
+        admission.turn(caller("a"), time.perf_counter()).send(None)
+
+
+async def test_nobody_is_answered_at_once_after_a_call_that_took_long() -> None:
+    admission = admission_of()
+    admission.begin_round()
+    began = time.perf_counter()
+    assert admission.is_at_ease(Kind.UNARY, began)
+    use_the_processor()
+    admission.took(began)
+    assert not admission.is_at_ease(Kind.UNARY, time.perf_counter())
 
 
 def test_kinds_are_counted_apart_and_one_too_many_is_refused() -> None:

@@ -144,6 +144,7 @@ class NativeTransport:
             self._idle.release()
 
     def _begin_all(self, events: Sequence[Any]) -> None:
+        self._admission.begin_round()
         for kind, number, place, request, _, details in events:
             if kind == EVENT_CALL:
                 method, call = self._methods[place], NativeCall(self._front, number, details[1], details[2])
