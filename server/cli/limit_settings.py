@@ -40,9 +40,15 @@ MaxRequestsBytes = Annotated[
 ]
 MaxItems = Annotated[int, _most("items", "The longest list that a request may hold.", metavar="N")]
 MaxResponseBytes = Annotated[int, _most("response-bytes", "The longest answer in one message.", least=4_096)]
-MaxUnsentBytes = Annotated[int, _most("unsent-bytes", "How much of answers may wait to be read.")]
+MaxUnsentBytes = Annotated[
+    int, _most("unsent-bytes", "How much of answers may wait to be read (transport grpcio).")
+]
 MaxUnsentBytesPerConnection = Annotated[
-    int, _most("unsent-bytes-per-connection", "How much of answers may wait to be read on one connection.")
+    int,
+    _most(
+        "unsent-bytes-per-connection",
+        "How much of answers may wait to be read on one connection (transport grpcio).",
+    ),
 ]
 MaxConcurrentCalls = Annotated[
     int, _most("concurrent-calls", "Calls that may be answered at once.", metavar="N")
@@ -64,7 +70,12 @@ MaxStreamsPerConnection = Annotated[
     ),
 ]
 MaxConnections = Annotated[
-    int, _most("connections", "Connections of clients; further ones are closed at once.", metavar="N")
+    int,
+    _most(
+        "connections",
+        "Connections of clients; further ones are closed at once (transport grpcio).",
+        metavar="N",
+    ),
 ]
 ConnectionIdleTimeout = Annotated[
     float,
@@ -75,6 +86,6 @@ ConnectionIdleTimeout = Annotated[
         min=1,
         max=A_DAY,
         callback=checked_seconds,
-        help="A connection without calls for so long is closed; clients open another when they need one.",
+        help="A connection without calls for so long is closed (transport grpcio); clients open another when they need one.",
     ),
 ]
