@@ -98,12 +98,14 @@ class NativeTransport:
         with self._folder:
             if flush is not None:
                 await self._flushed(flush)
+            await asyncio.to_thread(self._close)
+            # What the thread handed over last is begun here, so that it is cancelled with the others.
+            await asyncio.sleep(0)
             tasks = [call.task for call in self._calls.values() if call.task is not None]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await self._behind.stop(None)
-            await asyncio.to_thread(self._close)
 
     async def _flushed(self, within: timedelta) -> None:
         """Wait until all is sent that was answered; the transport does not tell by itself."""
