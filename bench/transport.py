@@ -34,16 +34,18 @@ ROUNDS = 3
 
 @dataclass(frozen=True)
 class Way:
-    """How a server is started, and whether clients ask over one long stream instead of call by call."""
+    """How a server is started, whether clients ask over one long stream instead of call by call, and the package that it needs."""
 
     options: tuple[str, ...] = ()
     stream: bool = False
+    needs: str = "grpc"
 
 
 PLAIN = Way()
 WAYS: dict[str, Way] = {
     "the plain way itself": PLAIN,  # how far from 1 a ratio may be by chance
-    "uvloop": Way(("--loop", "uvloop")),
+    "uvloop": Way(("--loop", "uvloop"), needs="uvloop"),
+    "native (pygrpc-native)": Way(("--kind", "native"), needs="pygrpc_native"),
     "threads instead of an event loop": Way(("--kind", "threads")),
     "no bandwidth probes (grpc.http2.bdp_probe=0)": Way(("--option", "grpc.http2.bdp_probe=0")),
     "no buffer for writes (grpc.http2.write_buffer_size=0)": Way(
@@ -59,7 +61,7 @@ WAYS: dict[str, Way] = {
 
 def measure(stage: Stage) -> Iterator[Figure]:
     for what, way in WAYS.items():
-        if what == "uvloop" and find_spec("uvloop") is None:
+        if find_spec(way.needs) is None:
             continue
         compared = {size: _Compared() for size in SIZES}
         for _ in range(ROUNDS):
