@@ -15,7 +15,7 @@ from typing import Any
 import grpc
 
 from server.config import Limits
-from server.rpc.server import server_options
+from server.rpc.transport.grpcio import server_options
 
 UNARY, STREAM = "/bench.Echo/Answer", "/bench.Echo/Answers"
 # What pygrpc-native refuses to be told, because it can't do it.

@@ -178,7 +178,12 @@ class Application:
         settings = self._settings
         observer = CallMetrics(self.registry) if settings.metrics_listen else None
         return RpcServer(
-            settings.listen, servicers, settings.limits, observer, reserved=self._peers is not None
+            settings.listen,
+            servicers,
+            settings.limits,
+            observer,
+            transport=settings.transport,
+            reserved=self._peers is not None,
         )
 
     def _health(self, database: Database, detection: Detection, sweeper: Sweeper) -> FeedHealth:

@@ -4,11 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from typing import Literal
 
 from server.domain.dependencies import DiscoverySource
 
 KIB = 1024
 MIB = 1024 * KIB
+
+TransportName = Literal["auto", "grpcio", "native"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,11 +136,12 @@ class Settings:
 
     ``database_url`` None = the embedded PostgreSQL in ``data_dir``; ``metrics_listen`` None = no metrics. ``workers`` above 1 = so many
     processes that share ``listen``, each with a replica of its own, and one above them; one of them that serves and does not answer for
-    ``worker_timeout`` is killed and started again. ``kernel_cache`` = the first folder to look for compiled kernels and to keep
+    ``worker_timeout`` is killed and started again. ``transport`` is what carries calls; docs/transport.md has the choice. ``kernel_cache`` = the first folder to look for compiled kernels and to keep
     them in; None = the usual ones.
     """
 
     listen: str = "127.0.0.1:50051"
+    transport: TransportName = "auto"
     database_url: str | None = None
     data_dir: Path = Path(".depgraph")
     seed_file: Path | None = None

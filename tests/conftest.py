@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import cast
 
 import asyncpg
 import pytest
@@ -13,6 +14,7 @@ import structlog
 from hypothesis import HealthCheck, settings
 
 from graphcore.compiled import import_kernels, load_kept, usual_folders
+from server.config import TransportName
 from server.lifecycle.kernels import KERNEL_PACKAGES
 from server.store.embedded import EmbeddedPostgres
 from tests.support.folders import open_folder
@@ -48,6 +50,12 @@ def pytest_sessionstart() -> None:
     if not load_kept(kernels, usual_folders()):
         subprocess.run([sys.executable, "-m", "graphcore.compiled", *KERNEL_PACKAGES], check=False)
         load_kept(kernels, usual_folders())
+
+
+@pytest.fixture
+def transport() -> TransportName:
+    """What carries calls."""
+    return cast("TransportName", os.environ.get("DEPGRAPH_TRANSPORT", "native"))
 
 
 @pytest.fixture(scope="session")

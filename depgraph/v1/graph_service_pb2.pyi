@@ -1079,6 +1079,7 @@ class GetStatusResponse(_message.Message):
     WORKER_FIELD_NUMBER: _builtins.int
     WORKER_COUNT_FIELD_NUMBER: _builtins.int
     DETECTION_FIELD_NUMBER: _builtins.int
+    TRANSPORT_FIELD_NUMBER: _builtins.int
     service_count: _builtins.int
     """service_count in memory."""
     dependency_count: _builtins.int
@@ -1101,6 +1102,8 @@ class GetStatusResponse(_message.Message):
     """
     worker_count: _builtins.int
     """worker_count of processes that share the address; 1 unless the server was started with more."""
+    transport: _builtins.str
+    """transport that carries the calls of this worker: `native` or `grpcio`."""
     @_builtins.property
     def warm_duration(self) -> _duration_pb2.Duration:
         """warm_duration of the last reading of the whole graph."""
@@ -1149,10 +1152,11 @@ class GetStatusResponse(_message.Message):
         worker: _builtins.int = ...,
         worker_count: _builtins.int = ...,
         detection: Global___Detection | None = ...,
+        transport: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["detection", b"detection", "freshness", b"freshness", "last_audit", b"last_audit", "start_time", b"start_time", "warm_duration", b"warm_duration"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["change_log_rows", b"change_log_rows", "dependency_count", b"dependency_count", "detection", b"detection", "feed_state", b"feed_state", "freshness", b"freshness", "last_audit", b"last_audit", "last_ingestions", b"last_ingestions", "problems", b"problems", "server_version", b"server_version", "service_count", b"service_count", "stale_dependency_count", b"stale_dependency_count", "start_time", b"start_time", "waiting_dependency_count", b"waiting_dependency_count", "warm_count", b"warm_count", "warm_duration", b"warm_duration", "worker", b"worker", "worker_count", b"worker_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change_log_rows", b"change_log_rows", "dependency_count", b"dependency_count", "detection", b"detection", "feed_state", b"feed_state", "freshness", b"freshness", "last_audit", b"last_audit", "last_ingestions", b"last_ingestions", "problems", b"problems", "server_version", b"server_version", "service_count", b"service_count", "stale_dependency_count", b"stale_dependency_count", "start_time", b"start_time", "transport", b"transport", "waiting_dependency_count", b"waiting_dependency_count", "warm_count", b"warm_count", "warm_duration", b"warm_duration", "worker", b"worker", "worker_count", b"worker_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -52,8 +52,10 @@ from server.cli.settings import (
     MetricsListen,
     Migrate,
     SeedFile,
+    Transport,
     Workers,
     WorkerTimeout,
+    checked_transport,
     checked_workers,
 )
 from server.cli.staleness_settings import (
@@ -72,6 +74,7 @@ WORKER = (sys.executable, "-P", "-m", "server.cli.worker")
 def serve(
     *,
     listen: Listen = DEFAULTS.listen,
+    transport: Transport = DEFAULTS.transport,
     database_url: DatabaseUrl = DEFAULTS.database_url,
     data_dir: DataDir = DEFAULTS.data_dir,
     seed_file: SeedFile = DEFAULTS.seed_file,
@@ -113,6 +116,7 @@ def serve(
     configure_logging(log_level, log_format)
     settings = Settings(
         listen=listen,
+        transport=checked_transport(transport, listen),
         database_url=database_url,
         data_dir=data_dir,
         seed_file=seed_file,

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from server.config import Settings
+from server.config import Settings, TransportName
 
 DEFAULTS = Settings()
 GRACE = DEFAULTS.limits.grace.total_seconds()
@@ -98,6 +98,16 @@ def checked_workers(workers: int, listen: str) -> int:
     return workers
 
 
+def checked_transport(wanted: TransportName, listen: str) -> TransportName:
+    """Accept what is installed; ``BadParameter`` otherwise. The transport of "auto" is chosen here."""
+    from server.rpc.transport import TransportMissingError, transport_for
+
+    try:
+        return transport_for(wanted, listen)
+    except TransportMissingError as error:
+        raise typer.BadParameter(str(error), param_hint="--transport") from None
+
+
 def _checked_socket(value: str) -> str:
     path = value.removeprefix("unix:").removeprefix("//")
     if not path or "\0" in path:
@@ -124,6 +134,16 @@ Listen = Annotated[
         metavar="HOST:PORT|unix:PATH",
         callback=checked_listen,
         help="Where to listen; port 0 = any free one.",
+    ),
+]
+Transport = Annotated[
+    TransportName,
+    typer.Option(
+        "--transport",
+        envvar="DEPGRAPH_TRANSPORT",
+        show_envvar=True,
+        help="What carries calls: native is several times faster, and for trusted callers only (docs/transport.md); grpcio is for all. "
+        "auto: native where only this host can connect (loopback, Unix socket), grpcio elsewhere.",
     ),
 ]
 DatabaseUrl = Annotated[

@@ -3,29 +3,22 @@
 import asyncio
 import time
 from collections import deque
-from enum import Enum, auto
+from collections.abc import Awaitable, Callable
 
 from server.config import Limits, flag
 from server.domain.errors import OverloadedError
 from server.rpc.context import Context
+from server.rpc.methods import Kind
 
 # A round of the event loop that takes so long for each call in it keeps others from being heard of ...
 _LONG_SECONDS = 0.001
 # ... so that those that come in the next moment may have waited for its end.
 _CROWDED_SECONDS = 0.001
 # As often as this, and for as long at most, everybody who waits outside is let in.
-_LETTING_IN_SECONDS = 0.004
-# gRPC's own thread hands a call over with the interpreter in its hands, which it gets soon only while ours sleeps: the shortest sleep there is,
-# a tenth of a millisecond. Then it takes some rounds until the call is counted. After two such gaps without one nobody is left outside.
-_GAP_SECONDS, _ROUNDS_A_GAP, _QUIET_GAPS = 0.00001, 8, 2
+LETTING_IN_SECONDS = 0.004
 
-
-class Kind(Enum):
-    """Kinds of calls that are counted apart: with one answer, with a stream of answers, and gRPC's own streams (watching health, reflection)."""
-
-    UNARY = auto()
-    STREAMING = auto()
-    STANDARD_STREAMING = auto()
+# Waits until all those are let in, or refused, who stand before the server now; it is given what counts those who came.
+LettingIn = Callable[[Callable[[], int]], Awaitable[None]]
 
 
 class _Room:
@@ -47,12 +40,13 @@ class Admission:
     """
     Lets calls in.
 
-    A call beyond the limits is refused at once: nobody learns from waiting long that there is no answer. gRPC hands calls over one at a time,
-    the next one when the last has had its answer, and leaves the others where nobody counts them. So once a call has taken long, those that
-    came meanwhile are all let in, or refused, before the next one is answered. Where nothing takes long this costs a microsecond.
+    A call beyond the limits is refused at once: nobody learns from waiting long that there is no answer. Those that come while another is answered
+    stand inside the transport, where nobody counts them. So once a call has taken long, those that came meanwhile are all let in, or
+    refused, before the next one is answered, by ``all_came`` of the transport. Where nothing takes long this costs a microsecond.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, all_came: LettingIn) -> None:
+        self._all_came = all_came
         self._rooms = {
             Kind.UNARY: _Room(limits.max_concurrent_calls, "calls", "concurrent_calls"),
             Kind.STREAMING: _Room(limits.max_streaming_calls, "streams", "streaming_calls"),
@@ -84,6 +78,16 @@ class Admission:
         """Whether ``enter`` would refuse a call now."""
         room = self._rooms[kind]
         return room.inside >= room.most
+
+    def is_at_ease(self, kind: Kind, now: float) -> bool:
+        """Whether a call may be answered at once: there is room, and nobody else is to have a turn before."""
+        return now >= self._crowded_until and not self._waiting and not self.is_full(kind)
+
+    def took(self, began: float) -> None:
+        """Note that a call, which had no turn, has been answered at once."""
+        now = time.perf_counter()
+        if now - began > _LONG_SECONDS:
+            self._crowded_until = now + _CROWDED_SECONDS
 
     def refusal(self, kind: Kind) -> OverloadedError:
         """Note a call that came in vain, and return what it is told."""
@@ -121,8 +125,8 @@ class Admission:
         next_look = 0.0
         while self._waiting:
             if time.perf_counter() >= next_look:
-                await self._all_came()
-                next_look = time.perf_counter() + _LETTING_IN_SECONDS
+                await self._all_came(self._those_who_came)
+                next_look = time.perf_counter() + LETTING_IN_SECONDS
             turn = self._next()
             # One whose caller is gone has ended already.
             if not turn.done():
@@ -138,15 +142,5 @@ class Admission:
             self._waiting[peer] = waiting
         return turn
 
-    async def _all_came(self) -> None:
-        """Wait until nobody comes any more, or for as long as others may be kept waiting."""
-        quiet, ends = 0, time.perf_counter() + _LETTING_IN_SECONDS
-        while quiet < _QUIET_GAPS and time.perf_counter() < ends:
-            came = self._came
-            time.sleep(_GAP_SECONDS)  # noqa: ASYNC251 - see above
-            for _ in range(_ROUNDS_A_GAP):
-                await asyncio.sleep(0)
-                # Others may have rounds of their own to fill.
-                if time.perf_counter() >= ends:
-                    return
-            quiet = quiet + 1 if self._came == came else 0
+    def _those_who_came(self) -> int:
+        return self._came

@@ -37,7 +37,7 @@ from server.rpc.decode_graph import (
     watched_since,
 )
 from server.rpc.effective_answer import effective_answer, traverse_stream
-from server.rpc.interceptors import takes_bytes
+from server.rpc.methods import at_once, takes_bytes
 from server.rpc.paging import ComponentKey, PageTokens, fitted_page, page_size
 from server.rpc.ports import LiveGraph, WatchedGraph
 from server.rpc.traverse_answer import traverse_answer
@@ -67,6 +67,7 @@ class GraphServicer:
         *,
         started_at: datetime,
         version: str,
+        transport: str,
         health: Callable[[], FeedHealth],
         peers: Peers,
         component_search: ComponentSearch,
@@ -81,10 +82,18 @@ class GraphServicer:
         self._max_response = limits.max_response_bytes
         self._started_at = started_at
         self._version = version
+        self._transport = transport
         self._health = health
         self._peers = peers
 
+    def _traversed_at_once(self, request: bytes) -> Answer | None:
+        question = question_of(request)
+        if question.effective or question.consistency is not FROM_MEMORY:
+            return None
+        return traverse_answer(self._live.now(), question, self._live.freshness(), self._max_response)
+
     @takes_bytes
+    @at_once(_traversed_at_once)
     async def Traverse(self, request: bytes, context: Context) -> Answer:
         """Walk from a service; the answer is one message."""
         question, live = question_of(request), self._live
@@ -173,6 +182,7 @@ class GraphServicer:
             warm_count=status.warm_count,
             last_ingestions=[encode.ingestion(ingestion) for ingestion in status.ingestions],
             server_version=self._version,
+            transport=self._transport,
             start_time=encode.timestamp(self._started_at),
             freshness=encode.freshness(self._live.freshness()),
             problems=health.problems,

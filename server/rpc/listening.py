@@ -3,13 +3,11 @@
 import errno
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
-
-if TYPE_CHECKING:
-    import grpc
+from typing import Any, TypeAlias
 
 _Where: TypeAlias = tuple[Any, ...]
 _UNIX = "unix:"
@@ -30,11 +28,22 @@ def is_socket_path(address: str) -> bool:
     return address.startswith(_UNIX)
 
 
-def bind(server: "grpc.aio.Server", address: str, *, reserved: bool = False) -> str:
-    """
-    Let a server that has not started listen; returns the address with the port that it got.
+def is_reached_by_this_host_only(address: str) -> bool:
+    """Whether nobody from elsewhere can connect: a Unix socket or a loopback address. A name that can't be resolved is not such."""
+    if is_socket_path(address):
+        return True
+    try:
+        _, _, where = _resolved(address)
+    except (OSError, ValueError):
+        return False
+    return ip_address(where[0].partition("%")[0]).is_loopback
 
-    ``reserved`` = somebody keeps the address with ``reserve`` for servers that share it; they are made with ``grpc.so_reuseport``.
+
+def bind(listen: Callable[[str], int], address: str, *, reserved: bool = False) -> str:
+    """
+    Let a server that has not started ``listen``; returns the address with the port that it got.
+
+    ``reserved`` = somebody keeps the address with ``reserve`` for servers that share it.
     Raises ``AddressInUseError`` or ``ListenError``.
     """
     is_unix = is_socket_path(address)
@@ -44,7 +53,7 @@ def bind(server: "grpc.aio.Server", address: str, *, reserved: bool = False) -> 
             _try_unix(Path(address.removeprefix(_UNIX)))
         elif not reserved:
             _try_tcp(address)
-        port = server.add_insecure_port(address)
+        port = listen(address)
     except OSError as error:
         raise _explained(address, error) from None
     except (ValueError, RuntimeError):

@@ -34,6 +34,11 @@ class RunningCalls:
     def __len__(self) -> int:
         return self._count
 
+    @property
+    def is_draining(self) -> bool:
+        """Whether new calls come too late."""
+        return self._draining
+
     def enter(self, method: str) -> None:
         """Count a call that begins in this task."""
         if (streams := self._streams_like(method)) is not None:

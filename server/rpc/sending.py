@@ -1,7 +1,7 @@
 """What is sent to a caller who may be gone."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from functools import lru_cache
 from typing import NoReturn
 
@@ -29,13 +29,17 @@ async def after_failed_write() -> None:
 
 async def abort(context: Context, error: DomainError) -> NoReturn:
     """Send an error's status; raises ``AbortError``, or ``CancelledError`` when the caller is gone."""
-    status = _refusal(error) if isinstance(error, OverloadedError) else _status(error)
-    metadata = (*status.trailing_metadata, *pushback(error))
     try:
-        await _sent(context.abort(status.code, status.details, metadata))
+        await _sent(context.abort(*status_and_metadata(error)))
     finally:
         # gRPC keeps an abort with this frame, and the frame would keep what gRPC keeps the abort by.
         del context
+
+
+def status_and_metadata(error: DomainError) -> tuple[grpc.StatusCode, str, Sequence[tuple[str, str | bytes]]]:
+    """Write an error as transports send it: code, message, and trailing metadata that hold the details."""
+    status = _refusal(error) if isinstance(error, OverloadedError) else _status(error)
+    return status.code, status.details, (*status.trailing_metadata, *pushback(error))
 
 
 def _status(error: DomainError) -> grpc.Status:

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import starmap
 from typing import Any, cast
 
-import grpc
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
@@ -22,22 +22,25 @@ from depgraph.v1 import (
     graph_service_pb2_grpc,
 )
 from server.component_search import ComponentSearch
-from server.config import Limits
+from server.config import Limits, TransportName
 from server.domain.detection import DetectionStatus
 from server.domain.health import FeedHealth
 from server.domain.ports import AlertStore, DependencyStore, ServiceStore
 from server.domain.workers import Peers
+from server.rpc.admission import Admission
 from server.rpc.alert_servicer import AlertServicer
 from server.rpc.analysis_servicer import AnalysisServicer
+from server.rpc.answering import Answering
 from server.rpc.call_log import CallLog
 from server.rpc.catalog_servicer import CatalogServicer
 from server.rpc.dependency_servicer import DependencyServicer
 from server.rpc.graph_servicer import GraphServicer
 from server.rpc.health_servicer import HealthServicer
-from server.rpc.interceptors import CallRegistrar
 from server.rpc.listening import bind
 from server.rpc.ports import CallObserver, LiveGraph, Load, WatchedGraph
+from server.rpc.registrar import Registrar
 from server.rpc.running import RunningCalls
+from server.rpc.transport import make_transport
 
 CONTRACT = tuple(
     descriptor.services_by_name[name].full_name
@@ -59,9 +62,6 @@ _FROM_MEMORY = tuple(
 )
 # The time that what is said already gets to leave the process.
 _FLUSH = timedelta(seconds=0.5)
-_SECOND_MS = 1000
-_NO_LIMIT = 2**31 - 1
-_CLEARED_AWAY = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +83,7 @@ class Servicers:
 
 class RpcServer:
     """
-    One ``grpc.aio`` server; make it where the event loop runs.
+    One server over one transport; make it where the event loop runs.
 
     Listens from ``start`` on with health NOT_SERVING, until ``set_serving(serving=True)``; health is told for the server as a whole
     (empty name) and for each service. GraphService and AnalysisService are SERVING only while their answers can be trusted. ``observer`` hears of calls.
@@ -97,6 +97,7 @@ class RpcServer:
         limits: Limits,
         observer: CallObserver | None = None,
         *,
+        transport: TransportName = "auto",
         reserved: bool = False,
     ) -> None:
         self._listen = listen
@@ -104,12 +105,17 @@ class RpcServer:
         self._calls = RunningCalls()
         self._call_log = CallLog()
         self._health = HealthServicer()
-        self._server = grpc.aio.server(options=server_options(limits, share_port=reserved))
+        self._transport = make_transport(transport, listen, limits, share_port=reserved)
         self._address = ""
         self._serving = False
         self._trusted = True
-        self._registrar = CallRegistrar(self._server, self._calls, limits, observer, self._call_log)
-        self._register(servicers, limits, self._registrar)
+        admission = Admission(limits, self._transport.all_came)
+        self._answering = Answering(self._calls, limits, admission, observer, self._call_log)
+        registrar = Registrar()
+        self._register(servicers, limits, registrar)
+        self._transport.serve(
+            list(starmap(self._answering.method, registrar.handlers.items())), self._answering
+        )
 
     @property
     def address(self) -> str:
@@ -124,13 +130,18 @@ class RpcServer:
     @property
     def load(self) -> Load:
         """What callers take of this process now."""
-        return self._registrar.load
+        return self._answering.load
+
+    @property
+    def transport(self) -> TransportName:
+        """What calls come by: "grpcio" or "native"."""
+        return self._transport.name
 
     async def start(self) -> None:
         """Listen, not serving yet; raises ``ListenError``, most often ``AddressInUseError``."""
         await self.set_serving(serving=False)
-        self._address = bind(self._server, self._listen, reserved=self._reserved)
-        await self._server.start()
+        self._address = bind(self._transport.listen, self._listen, reserved=self._reserved)
+        await self._transport.start()
 
     async def set_serving(self, *, serving: bool) -> None:
         """Tell through health whether calls will be answered; ignored once stopping."""
@@ -156,7 +167,7 @@ class RpcServer:
         self._calls.begin_drain()
         finished = await self._calls.drained(grace)
         await self._calls.end_streams(_FLUSH / 2)
-        await self._server.stop((_FLUSH / 2).total_seconds() if finished else None)
+        await self._transport.stop(_FLUSH / 2 if finished else None)
         self._call_log.close()
 
     def _register(self, servicers: Servicers, limits: Limits, server: Any) -> None:
@@ -172,12 +183,13 @@ class RpcServer:
             limits,
             started_at=servicers.started_at,
             version=servicers.version,
+            transport=self._transport.name,
             health=servicers.health,
             peers=servicers.peers,
             component_search=servicers.component_search,
             detection=servicers.detection,
         )
-        # It answers with bytes that are messages already (CallRegistrar lets them through), which generated types don't know of.
+        # It answers with bytes that are messages already (Answering lets them through), which generated types don't know of.
         graph_service_pb2_grpc.add_GraphServiceServicer_to_server(
             cast("graph_service_pb2_grpc.GraphServiceServicer", graph), server
         )
@@ -189,41 +201,3 @@ class RpcServer:
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         reflection.enable_server_reflection((*CONTRACT, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
-
-
-def server_options(limits: Limits, *, share_port: bool = False) -> list[tuple[str, int]]:
-    """
-    Channel arguments.
-
-    What is sent has no limit here: traversals and pages keep to ``max_response_bytes`` by themselves, with an error that helps, and
-    a batch that was written must be answered. What is received may be twice as long, packed or not, as the longest request may be: those in
-    between are refused with an error that helps, too. Clients may send a ping every ten seconds, with or without calls; the server
-    looks after a silent client once a minute, so that streams to machines that are gone end.
-    """
-    longest_request = max(
-        limits.max_request_bytes, limits.max_metadata_request_bytes, limits.max_question_bytes
-    )
-    return [
-        ("grpc.so_reuseport", int(share_port)),
-        ("grpc.max_receive_message_length", 2 * longest_request),
-        ("grpc.max_send_message_length", -1),
-        ("grpc.max_concurrent_streams", limits.max_streams_per_connection),
-        # So many more may be over and not yet cleared away: a client that keeps to the limit would be refused now and then, above all
-        # after a moment in which the server stood still and calls ran out of time.
-        ("grpc.http2.max_deallocating_streams", _CLEARED_AWAY * limits.max_streams_per_connection),
-        ("grpc.max_allowed_incoming_connections", limits.max_connections),
-        ("grpc.max_connection_idle_ms", _milliseconds(limits.connection_idle_timeout)),
-        # Calls that wait to be let in would be cancelled by gRPC without a word: their number is bounded by those of connections and
-        # streams, and letting them in or refusing them is up to Admission.
-        ("grpc.server.max_pending_requests", _NO_LIMIT),
-        ("grpc.server.max_pending_requests_hard_limit", _NO_LIMIT),
-        ("grpc.server_max_unrequested_time_in_server", _NO_LIMIT),
-        ("grpc.http2.min_ping_interval_without_data_ms", 10 * _SECOND_MS),
-        ("grpc.keepalive_permit_without_calls", 1),
-        ("grpc.keepalive_time_ms", 60 * _SECOND_MS),
-        ("grpc.keepalive_timeout_ms", 20 * _SECOND_MS),
-    ]
-
-
-def _milliseconds(length: timedelta) -> int:
-    return min(round(length.total_seconds() * _SECOND_MS), _NO_LIMIT)

@@ -14,7 +14,7 @@ from depgraph.v1.graph_service_pb2_grpc import GraphServiceStub
 from depgraph.v1.types_pb2 import Consistency
 from server.app import Application
 from server.cli.main import run
-from server.config import Settings
+from server.config import Settings, TransportName
 from tests.support.channels import open_channel
 from tests.support.command import ROOT
 
@@ -22,9 +22,9 @@ Command = Callable[..., Awaitable[subprocess.CompletedProcess[str]]]
 
 
 @pytest.fixture
-def server_settings(database_url: str) -> Settings:
+def server_settings(database_url: str, transport: TransportName) -> Settings:
     """How the test's server is set; a test module may ask for other limits by overriding this fixture."""
-    return Settings(listen="127.0.0.1:0", database_url=database_url)
+    return Settings(listen="127.0.0.1:0", database_url=database_url, transport=transport)
 
 
 @pytest.fixture

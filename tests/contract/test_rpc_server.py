@@ -17,19 +17,20 @@ from structlog.typing import EventDict
 
 from depgraph.v1.catalog_service_pb2 import CreateServiceRequest, GetServiceRequest, GetServiceResponse
 from depgraph.v1.catalog_service_pb2_grpc import CatalogServiceServicer, add_CatalogServiceServicer_to_server
-from server.config import Limits
+from server.config import Limits, TransportName
 from server.domain.errors import DatabaseUnavailableError
 from server.rpc.context import Context
-from server.rpc.interceptors import CallRegistrar
 from server.rpc.listening import AddressInUseError, ListenError
-from server.rpc.running import RunningCalls
+from server.rpc.registrar import Registrar
 from server.rpc.server import RpcServer
+from server.rpc.transport import make_transport
+from tests.support.answering import answering
 from tests.support.calls import Stubs
 from tests.support.channels import open_channel
 from tests.support.deadlines import before_its_deadline
 from tests.support.eventually import PATIENCE_SECONDS, eventually
 from tests.support.failures import failure_of
-from tests.support.fake_stores import HeldStore, rpc_server, running
+from tests.support.fake_stores import ANY_PORT, HeldStore, rpc_server, running
 from tests.support.late_calls import call_that_takes_no_answer
 
 ENDLESS = timedelta(hours=1)
@@ -263,20 +264,24 @@ class Halfway(CatalogServiceServicer):
         raise NotImplementedError("a defect")
 
 
-async def test_a_method_that_a_service_lacks_is_unimplemented_and_no_error_of_the_server() -> None:
-    server = grpc.aio.server()
-    registrar: Any = CallRegistrar(server, RunningCalls(), Limits())
+async def test_a_method_that_a_service_lacks_is_unimplemented_and_no_error_of_the_server(
+    transport: TransportName,
+) -> None:
+    served = make_transport(transport, ANY_PORT, Limits())
+    registrar: Any = Registrar()
     # Only its types are abstract.
     add_CatalogServiceServicer_to_server(cast("Any", Halfway)(), registrar)
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
+    answers = answering()
+    served.serve([answers.method(*found) for found in registrar.handlers.items()], answers)
+    port = served.listen(ANY_PORT)
+    await served.start()
     try:
         async with open_channel(f"127.0.0.1:{port}") as channel:
             with capture_logs() as lines:
                 lacking = await failure_of(Stubs(channel).catalog.CreateService(CreateServiceRequest()))
                 defect = await failure_of(get(channel))
     finally:
-        await server.stop(None)
+        await served.stop(None)
     assert lacking.code is grpc.StatusCode.UNIMPLEMENTED
     assert defect.code is grpc.StatusCode.INTERNAL
     assert [line["method"] for line in lines if line["log_level"] == "error"] == [METHOD]

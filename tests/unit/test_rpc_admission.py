@@ -9,7 +9,9 @@ import pytest
 
 from server.config import Limits
 from server.domain.errors import OverloadedError
-from server.rpc.admission import Admission, Kind
+from server.rpc.admission import Admission
+from server.rpc.methods import Kind
+from tests.support.answering import admission as admission_of
 
 LONG_SECONDS = 0.003
 
@@ -27,7 +29,7 @@ async def crowded(admission: Admission, *peers: str) -> "list[asyncio.Task[None]
 
 
 async def test_connections_have_their_turns_one_after_the_other() -> None:
-    admission, turns = Admission(Limits()), list[str]()
+    admission, turns = admission_of(), list[str]()
     waiting = await crowded(admission, *"aaab")
     peers = dict(zip(waiting, "aaab", strict=True))
     for turn in waiting:
@@ -40,7 +42,7 @@ async def test_connections_have_their_turns_one_after_the_other() -> None:
 
 
 async def test_who_is_gone_has_no_turn_and_keeps_no_one_waiting() -> None:
-    admission = Admission(Limits())
+    admission = admission_of()
     waiting = await crowded(admission, *"aab")
     await asyncio.sleep(0)
     waiting[0].cancel()
@@ -50,7 +52,7 @@ async def test_who_is_gone_has_no_turn_and_keeps_no_one_waiting() -> None:
 
 
 async def test_a_call_that_comes_while_nothing_takes_long_waits_for_nothing() -> None:
-    admission = Admission(Limits())
+    admission = admission_of()
     for _ in range(3):
         turn = admission.turn(caller("a"), time.perf_counter())
         with pytest.raises(StopIteration):
@@ -58,7 +60,7 @@ async def test_a_call_that_comes_while_nothing_takes_long_waits_for_nothing() ->
 
 
 def test_kinds_are_counted_apart_and_one_too_many_is_refused() -> None:
-    admission = Admission(Limits(max_concurrent_calls=1, max_streaming_calls=2))
+    admission = admission_of(Limits(max_concurrent_calls=1, max_streaming_calls=2))
     for kind, most in ((Kind.UNARY, 1), (Kind.STREAMING, 2), (Kind.STANDARD_STREAMING, 2)):
         for _ in range(most):
             admission.enter(kind)

@@ -9,9 +9,8 @@ import pytest
 
 from depgraph.v1.catalog_service_pb2 import CreateServiceRequest
 from depgraph.v1.types_pb2 import Service
-from server.config import Limits
-from server.rpc.interceptors import CallRegistrar
 from server.rpc.running import RunningCalls
+from tests.support.answering import answering
 
 ASKED = CreateServiceRequest(service=Service(service_id="a"))
 METHOD = "/depgraph.v1.CatalogService/CreateService"
@@ -26,10 +25,9 @@ class Handled:
 
     async def call(self, remaining: float | None) -> Any:
         """Make a call with so much time left, in seconds; None = it has no deadline."""
-        handler = CallRegistrar(None, self.calls, Limits()).wrapped(METHOD, self._found())
+        method = answering(calls=self.calls).method(METHOD, self._found())
         context = SimpleNamespace(time_remaining=lambda: remaining, peer=lambda: "somewhere")
-        behaviour = cast("Any", handler.unary_unary)
-        return await behaviour(ASKED.SerializeToString(), context)
+        return await method.answer(ASKED.SerializeToString(), context)
 
     def _found(self) -> "grpc.RpcMethodHandler[Any, Any]":
         return grpc.unary_unary_rpc_method_handler(cast("Any", self._answer), response_serializer=str.encode)

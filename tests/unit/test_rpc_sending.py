@@ -3,18 +3,19 @@
 import asyncio
 import gc
 from collections.abc import AsyncIterator, Callable
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import grpc
 import pytest
 from structlog.testing import capture_logs
 
-from server.config import Limits
 from server.domain.errors import NotFoundError
 from server.rpc import sending
 from server.rpc.context import begin_answer
-from server.rpc.interceptors import CallRegistrar, Handler
-from server.rpc.running import RunningCalls
+from tests.support.answering import answering
+
+if TYPE_CHECKING:
+    from server.rpc.methods import Handler
 
 METHOD = "/depgraph.v1.GraphService/StreamTraverse"
 # Of the event loop, until what can't be sent fails.
@@ -67,8 +68,8 @@ class Codes:
 def begun(context: Leaving, codes: Codes, behaviour: Callable[..., Any]) -> "asyncio.Future[Any]":
     """Begin a call, wrapped as the server does."""
     found: Handler = grpc.unary_stream_rpc_method_handler(behaviour, response_serializer=str.encode)
-    handler: Any = CallRegistrar(None, RunningCalls(), Limits(), codes).wrapped(METHOD, found)
-    running: asyncio.Future[Any] = asyncio.ensure_future(handler.unary_stream(b"", context))
+    method = answering(codes).method(METHOD, found)
+    running: asyncio.Future[Any] = asyncio.ensure_future(method.answer(b"", context))
     return running
 
 

@@ -1,0 +1,196 @@
+"""The transport of pygrpc-native: HTTP/2 in Rust, outside the interpreter's lock; for callers that are trusted."""
+
+import asyncio
+import contextlib
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import grpc
+import structlog
+from pygrpc_native import EVENT_CALL, NativeGrpcFront
+
+from server.config import Limits, TransportName
+from server.rpc.answering import Answering
+from server.rpc.methods import Method
+from server.rpc.sending import status_and_metadata
+from server.rpc.transport.grpcio import KEEPALIVE_TIME_MS, KEEPALIVE_TIMEOUT_MS, GrpcioTransport
+from server.rpc.transport.native_call import NativeCall
+
+log = structlog.get_logger(__name__)
+
+# One thread of the transport's own keeps up with one event loop; more of them take the processor from it.
+_IO_THREADS = 1
+# Calls that are begun in one round of the event loop.
+_BATCH = 64
+_FLUSH_LOOK_SECONDS = 0.002
+
+
+class NativeTransport:
+    """
+    See ``Transport``.
+
+    Calls wait in a queue of the transport's. A thread waits for the first of them and hands it to the event loop, which then looks for
+    more by itself until there are none, so that the two never compete for the interpreter. What can be answered at once is answered there and then, without a
+    task. Methods that take a stream of requests (reflection) are served by grpcio behind it, through a socket in a folder of our own.
+    """
+
+    name: TransportName = "native"
+
+    def __init__(self, limits: Limits, *, share_port: bool = False) -> None:
+        self._limits = limits
+        self._share_port = share_port
+        self._methods: list[Method] = []
+        self._behind = GrpcioTransport(replace(limits, max_streams_per_connection=limits.max_streaming_calls))
+        self._calls: dict[int, NativeCall] = {}
+        # The thread may look for calls.
+        self._idle = threading.Semaphore(0)
+        self._thread = threading.Thread(target=self._wait_for_calls, name="calls", daemon=True)
+        self._folder = contextlib.ExitStack()
+
+    async def all_came(self, _: Callable[[], int]) -> None:
+        """Begin all calls that wait in the queue, and let their tasks begin."""
+        while events := self._front.recv_batch_details(_BATCH, 0):
+            self._begin_all(events)
+        await asyncio.sleep(0)
+
+    def serve(self, methods: Sequence[Method], answering: Answering) -> None:
+        """Take over what is to be answered."""
+        self._answering, self._admission = answering, answering.admission
+        self._methods = [method for method in methods if not method.handler.request_streaming]
+        self._behind.serve([method for method in methods if method.handler.request_streaming], answering)
+
+    def listen(self, address: str) -> int:
+        """Take an address."""
+        self._front = NativeGrpcFront(
+            address,
+            [(method.name, method.handler.response_streaming) for method in self._methods],
+            io_threads=_IO_THREADS,
+            call_details=True,
+            # A stream that fails before its first message has its status sent without metadata before.
+            delay_stream_headers=True,
+            metrics=True,
+            max_concurrent_streams=self._limits.max_streams_per_connection,
+            reuse_port=self._share_port,
+            keepalive_time_ms=KEEPALIVE_TIME_MS,
+            keepalive_timeout_ms=KEEPALIVE_TIMEOUT_MS,
+        )
+        return self._front.bound_port
+
+    async def start(self) -> None:
+        """Let calls in."""
+        self._loop = asyncio.get_running_loop()
+        socket = Path(self._folder.enter_context(tempfile.TemporaryDirectory(prefix="depgraph-"))) / "behind"
+        self._behind.listen(f"unix:{socket}")
+        await self._behind.start()
+        self._front.set_fallback(str(socket))
+        self._front.start()
+        self._thread.start()
+
+    async def stop(self, flush: timedelta | None) -> None:
+        """Close, once what is answered has been sent or the time for that is over."""
+        with self._folder:
+            if flush is not None:
+                await self._flushed(flush)
+            tasks = [call.task for call in self._calls.values() if call.task is not None]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self._behind.stop(None)
+            await asyncio.to_thread(self._close)
+
+    async def _flushed(self, within: timedelta) -> None:
+        """Wait until all is sent that was answered; the transport does not tell by itself."""
+        ends = time.monotonic() + within.total_seconds()
+        while self._is_sending() and time.monotonic() < ends:  # noqa: ASYNC110
+            await asyncio.sleep(_FLUSH_LOOK_SECONDS)
+
+    def _close(self) -> None:
+        self._front.close()
+        self._idle.release()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def _is_sending(self) -> bool:
+        """Whether the status of a call that came has not left yet."""
+        of_methods = (self._front.metrics() or {})["methods"].values()
+        return any(
+            one["started"] > sum(of_status["count"] for of_status in one["status"].values())
+            for one in of_methods
+        )
+
+    def _wait_for_calls(self) -> None:
+        """Hand the first calls after a quiet time to the event loop, in a thread of its own."""
+        while (events := self._front.recv_batch_details(_BATCH)) is not None:
+            try:
+                self._loop.call_soon_threadsafe(self._begin_these, events)
+            except RuntimeError:
+                # The loop is closed.
+                return
+            self._idle.acquire()
+
+    def _begin_these(self, events: Sequence[Any]) -> None:
+        try:
+            self._begin_all(events)
+        finally:
+            # Not now, for others have their turn in the loop.
+            self._loop.call_soon(self._begin_more)
+
+    def _begin_more(self) -> None:
+        events = self._front.recv_batch_details(_BATCH, 0)
+        if events:
+            self._begin_these(events)
+        else:
+            self._idle.release()
+
+    def _begin_all(self, events: Sequence[Any]) -> None:
+        for kind, number, method, request, _, details in events:
+            if kind == EVENT_CALL:
+                self._begin(number, self._methods[method], request, details)
+            elif (call := self._calls.get(number)) is not None and call.task is not None:
+                call.task.cancel()
+
+    def _begin(
+        self, number: int, method: Method, request: bytes, details: tuple[Any, str, float | None]
+    ) -> None:
+        _, peer, seconds = details
+        call: Any = NativeCall(self._front, number, peer, seconds)
+        # Without a deadline, or before it.
+        if method.at_once is not None and seconds != 0:
+            answer = method.at_once(request, call)
+            if answer is not None:
+                call.succeed(answer)
+                return
+        if method.kind is not None:
+            if self._admission.is_full(method.kind):
+                call.fail(*status_and_metadata(self._answering.refuse(method, call)))
+                return
+            self._admission.enter(method.kind)
+        self._calls[number] = call
+        call.task = self._loop.create_task(_answer(method, request, call))
+        call.task.add_done_callback(partial(self._end, number, method))
+
+    def _end(self, number: int, method: Method, task: "asyncio.Task[None]") -> None:
+        # Also of a call that was cancelled before it began.
+        if method.kind is not None:
+            self._admission.leave(method.kind)
+        self._calls.pop(number).end()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a call failed without a status", method=method.name, exc_info=error)
+
+
+async def _answer(method: Method, request: bytes, call: Any) -> None:
+    try:
+        answer = await method.answer(request, call, is_in=True)
+    except grpc.aio.AbortError:
+        return
+    if method.handler.response_streaming:
+        call.end_stream()
+    else:
+        call.succeed(answer or b"")

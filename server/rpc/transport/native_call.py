@@ -1,0 +1,102 @@
+"""One call that came by the native transport."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import grpc
+from pygrpc_native import STREAM_CLOSED, STREAM_FULL, NativeGrpcFront
+
+from server.rpc.sending import after_failed_write
+
+if TYPE_CHECKING:
+    from pygrpc_native import Metadata
+
+# A reader that is behind is looked after so often; the transport does not say when there is room.
+_FIRST_LOOK_SECONDS, _LAST_LOOK_SECONDS = 0.001, 0.05
+
+
+class NativeCall:
+    """What handlers use of ``grpc.aio.ServicerContext``; ``seconds`` were left of it when it was received, None = it has no deadline."""
+
+    __slots__ = ("_callbacks", "_code", "_front", "_id", "_peer", "_received", "_seconds", "task")
+
+    def __init__(self, front: NativeGrpcFront, number: int, peer: str, seconds: float | None) -> None:
+        self._front = front
+        self._id = number
+        self._peer = peer
+        self._seconds = seconds
+        self._received = 0.0 if seconds is None else time.monotonic()
+        self._code: grpc.StatusCode | None = None
+        self._callbacks: list[Callable[[Any], None]] | None = None
+        self.task: asyncio.Task[None] | None = None
+
+    def peer(self) -> str:
+        """Return the address of the caller's end of the connection."""
+        return self._peer
+
+    def time_remaining(self) -> float | None:
+        """Return the seconds until the call's deadline; None = it has none."""
+        if self._seconds is None:
+            return None
+        return max(0.0, self._seconds - (time.monotonic() - self._received))
+
+    async def send_initial_metadata(self, initial_metadata: Any) -> None:
+        """Send the metadata of a stream's answer."""
+        self._front.stream_send_initial_metadata(self._id, list(initial_metadata))
+
+    async def write(self, message: bytes) -> None:
+        """Send a message of a stream once its reader has room for it."""
+        wait = _FIRST_LOOK_SECONDS
+        while (sent := self._front.stream_try_send(self._id, message)) == STREAM_FULL:
+            await asyncio.sleep(wait)
+            wait = min(2 * wait, _LAST_LOOK_SECONDS)
+        if sent == STREAM_CLOSED:
+            await after_failed_write()
+            raise grpc.aio.InternalError("the stream is closed, and the call was not cancelled")
+
+    async def abort(
+        self,
+        code: grpc.StatusCode,
+        details: str = "",
+        trailing_metadata: "Metadata" = (),
+    ) -> NoReturn:
+        """End the call with a status."""
+        self.fail(code, details, trailing_metadata)
+        raise grpc.aio.AbortError(details)
+
+    def fail(self, code: grpc.StatusCode, details: str, trailing_metadata: "Metadata" = ()) -> None:
+        """End the call with a status, without an error."""
+        self._code = code
+        self._front.fail(self._id, code.value[0], details, list(trailing_metadata))
+
+    def succeed(self, answer: bytes) -> None:
+        """End a call that has one answer with it."""
+        self._front.respond(self._id, answer)
+
+    def end_stream(self) -> None:
+        """End a call that has a stream of answers."""
+        self._front.stream_end(self._id)
+
+    def set_code(self, code: grpc.StatusCode) -> None:
+        """Set what ``code`` returns."""
+        self._code = code
+
+    def set_details(self, details: str) -> None:
+        """Do nothing: those who set details abort, too."""
+
+    def code(self) -> grpc.StatusCode | None:
+        """Return the status that was set."""
+        return self._code
+
+    def add_done_callback(self, callback: Callable[[Any], None]) -> None:
+        """Have ``callback`` called when the answer is handed over; nobody tells us when it has been sent."""
+        if self._callbacks is None:
+            self._callbacks = []
+        self._callbacks.append(callback)
+
+    def end(self) -> None:
+        """Tell those who wanted to know that the call is over."""
+        for callback in self._callbacks or ():
+            callback(self)
