@@ -106,6 +106,7 @@ def _rows(graph: GetStatusResponse) -> list[tuple[str, str]]:
         ("log", f"{graph.change_log_rows:,} changes kept"),
         ("started", f"{graph.start_time.ToDatetime():%Y-%m-%d %H:%M:%S} UTC"),
         *([("worker", f"{graph.worker} of {graph.worker_count}")] if graph.worker_count > 1 else ()),
+        *([("transport", graph.transport)] if graph.transport else ()),
         ("version", graph.server_version),
         *(
             (

@@ -32,6 +32,7 @@ def readings(
         stale_dependencies=graph.stale_count,
         waiting_dependencies=graph.waiting_count,
         feed_state=status.feed_state.value,
+        transport=rpc.transport,
         problems=len(health().problems),
         missing_triggers=len(vitals.missing_triggers),
         warms=status.warm_count,

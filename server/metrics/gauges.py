@@ -1,6 +1,6 @@
 """What is read at the moment when Prometheus asks."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -8,11 +8,12 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 FEED_STATES = ("warming", "following", "reconnecting")
+TRANSPORTS = ("grpcio", "native")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Readings:
-    """The figures of one moment; ``feed_state`` is one of ``FEED_STATES``, lengths of time are in seconds."""
+    """The figures of one moment; ``feed_state`` is one of ``FEED_STATES`` and ``transport`` of ``TRANSPORTS``, lengths of time are in seconds."""
 
     lag_seconds: float
     services: int
@@ -20,6 +21,7 @@ class Readings:
     stale_dependencies: int
     waiting_dependencies: int
     feed_state: str
+    transport: str
     problems: int
     missing_triggers: int
     warms: int
@@ -158,9 +160,24 @@ class ReadingsCollector(Collector):
             yield GaugeMetricFamily(name, meaning, value=getattr(readings, field))
         for field, name, meaning in _COUNTERS:
             yield CounterMetricFamily(name, meaning, value=getattr(readings, field))
-        state = GaugeMetricFamily(
-            "depgraph_feed_state", "1 for how the replica follows the database now.", labels=("state",)
+        yield _one_of(
+            "depgraph_feed_state",
+            "1 for how the replica follows the database now.",
+            "state",
+            FEED_STATES,
+            readings.feed_state,
         )
-        for known in FEED_STATES:
-            state.add_metric((known,), known == readings.feed_state)
-        yield state
+        yield _one_of(
+            "depgraph_rpc_transport",
+            "1 for the transport that carries the calls.",
+            "transport",
+            TRANSPORTS,
+            readings.transport,
+        )
+
+
+def _one_of(name: str, meaning: str, label: str, known: Sequence[str], now: str) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(name, meaning, labels=(label,))
+    for one in known:
+        family.add_metric((one,), one == now)
+    return family

@@ -150,19 +150,19 @@ class NativeTransport:
             self._idle.release()
 
     def _begin_all(self, events: Sequence[Any]) -> None:
-        for kind, number, method, request, _, details in events:
+        for kind, number, place, request, _, details in events:
             if kind == EVENT_CALL:
-                self._begin(number, self._methods[method], request, details)
-            elif (call := self._calls.get(number)) is not None and call.task is not None:
-                call.task.cancel()
+                method, call = self._methods[place], NativeCall(self._front, number, details[1], details[2])
+                try:
+                    self._begin(call, method, request)
+                except Exception as error:  # noqa: BLE001 - whatever becomes of one, those that came with it are begun
+                    _end_broken(call, method, error)
+            elif (known := self._calls.get(number)) is not None and known.task is not None:
+                known.task.cancel()
 
-    def _begin(
-        self, number: int, method: Method, request: bytes, details: tuple[Any, str, float | None]
-    ) -> None:
-        _, peer, seconds = details
-        call: Any = NativeCall(self._front, number, peer, seconds)
-        # Without a deadline, or before it.
-        if method.at_once is not None and seconds != 0:
+    def _begin(self, call: Any, method: Method, request: bytes) -> None:
+        # Of one that is late nothing is done.
+        if method.at_once is not None and not call.is_late:
             answer = method.at_once(request, call)
             if answer is not None:
                 call.succeed(answer)
@@ -172,17 +172,24 @@ class NativeTransport:
                 call.fail(*status_and_metadata(self._answering.refuse(method, call)))
                 return
             self._admission.enter(method.kind)
-        self._calls[number] = call
+        self._calls[call.number] = call
         call.task = self._loop.create_task(_answer(method, request, call))
-        call.task.add_done_callback(partial(self._end, number, method))
+        call.task.add_done_callback(partial(self._end, call, method))
 
-    def _end(self, number: int, method: Method, task: "asyncio.Task[None]") -> None:
+    def _end(self, call: NativeCall, method: Method, task: "asyncio.Task[None]") -> None:
         # Also of a call that was cancelled before it began.
         if method.kind is not None:
             self._admission.leave(method.kind)
-        self._calls.pop(number).end()
+        del self._calls[call.number]
+        call.end()
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("a call failed without a status", method=method.name, exc_info=error)
+            _end_broken(call, method, error)
+
+
+def _end_broken(call: NativeCall, method: Method, error: BaseException) -> None:
+    """End a call that has no status because of a defect of ours."""
+    log.error("a call could not be answered", method=method.name, exc_info=error)
+    call.fail(grpc.StatusCode.INTERNAL, "the server could not send the answer")
 
 
 async def _answer(method: Method, request: bytes, call: Any) -> None:

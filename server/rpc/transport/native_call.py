@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import grpc
 from pygrpc_native import STREAM_CLOSED, STREAM_FULL, NativeGrpcFront
 
+from server.rpc.errors import PUSHBACK
 from server.rpc.sending import after_failed_write
 
 if TYPE_CHECKING:
@@ -20,17 +21,22 @@ _FIRST_LOOK_SECONDS, _LAST_LOOK_SECONDS = 0.001, 0.05
 class NativeCall:
     """What handlers use of ``grpc.aio.ServicerContext``; ``seconds`` were left of it when it was received, None = it has no deadline."""
 
-    __slots__ = ("_callbacks", "_code", "_front", "_id", "_peer", "_received", "_seconds", "task")
+    __slots__ = ("_callbacks", "_code", "_front", "_peer", "_received", "_seconds", "number", "task")
 
     def __init__(self, front: NativeGrpcFront, number: int, peer: str, seconds: float | None) -> None:
         self._front = front
-        self._id = number
+        self.number = number
         self._peer = peer
         self._seconds = seconds
         self._received = 0.0 if seconds is None else time.monotonic()
         self._code: grpc.StatusCode | None = None
         self._callbacks: list[Callable[[Any], None]] | None = None
         self.task: asyncio.Task[None] | None = None
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the deadline had passed when the call was received."""
+        return self._seconds == 0
 
     def peer(self) -> str:
         """Return the address of the caller's end of the connection."""
@@ -44,12 +50,12 @@ class NativeCall:
 
     async def send_initial_metadata(self, initial_metadata: Any) -> None:
         """Send the metadata of a stream's answer."""
-        self._front.stream_send_initial_metadata(self._id, list(initial_metadata))
+        self._front.stream_send_initial_metadata(self.number, list(initial_metadata))
 
     async def write(self, message: bytes) -> None:
         """Send a message of a stream once its reader has room for it."""
         wait = _FIRST_LOOK_SECONDS
-        while (sent := self._front.stream_try_send(self._id, message)) == STREAM_FULL:
+        while (sent := self._front.stream_try_send(self.number, message)) == STREAM_FULL:
             await asyncio.sleep(wait)
             wait = min(2 * wait, _LAST_LOOK_SECONDS)
         if sent == STREAM_CLOSED:
@@ -67,17 +73,18 @@ class NativeCall:
         raise grpc.aio.AbortError(details)
 
     def fail(self, code: grpc.StatusCode, details: str, trailing_metadata: "Metadata" = ()) -> None:
-        """End the call with a status, without an error."""
+        """End the call with a status, without an error. The transport keeps gRPC's own keys to itself, so callers are not told there when to come again."""
         self._code = code
-        self._front.fail(self._id, code.value[0], details, list(trailing_metadata))
+        sent = [(key, value) for key, value in trailing_metadata if key != PUSHBACK]
+        self._front.fail(self.number, code.value[0], details, sent)
 
     def succeed(self, answer: bytes) -> None:
         """End a call that has one answer with it."""
-        self._front.respond(self._id, answer)
+        self._front.respond(self.number, answer)
 
     def end_stream(self) -> None:
         """End a call that has a stream of answers."""
-        self._front.stream_end(self._id)
+        self._front.stream_end(self.number)
 
     def set_code(self, code: grpc.StatusCode) -> None:
         """Set what ``code`` returns."""
