@@ -6,7 +6,6 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import cast
 
 import asyncpg
 import pytest
@@ -16,9 +15,12 @@ from hypothesis import HealthCheck, settings
 from graphcore.compiled import import_kernels, load_kept, usual_folders
 from server.config import TransportName
 from server.lifecycle.kernels import KERNEL_PACKAGES
+from server.rpc.transport import choosing
 from server.store.embedded import EmbeddedPostgres
+from tests.support.command import CARRIED_BY
 from tests.support.folders import open_folder
 from tests.support.postgres import DatabaseServer, running_server
+from tests.support.transports import transports_of
 
 # Where Python is told not to keep bytecode, every process that a test starts compiles a thousand modules anew: a second or two of a processor.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -52,10 +54,31 @@ def pytest_sessionstart() -> None:
         load_kept(kernels, usual_folders())
 
 
-@pytest.fixture
-def transport() -> TransportName:
-    """What carries calls."""
-    return cast("TransportName", os.environ.get("DEPGRAPH_TRANSPORT", "native"))
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--transport",
+        choices=("usual", "both", "grpcio", "native"),
+        default="usual",
+        help="what carries the calls of tests; usual = both, or one of them where a test says that it makes no difference",
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what makes calls on the transports that it is to be run on."""
+    if "transport" in metafunc.fixturenames:
+        wanted = metafunc.config.getoption("--transport")
+        metafunc.parametrize(
+            "transport", transports_of(metafunc.definition, wanted), indirect=True, scope="session"
+        )
+
+
+@pytest.fixture(scope="session")
+def transport(request: pytest.FixtureRequest) -> Iterator[TransportName]:
+    """What carries calls: wherever a server of this process, or a command that a test starts, chooses by itself, it chooses this."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(choosing, "is_reached_by_this_host_only", lambda _: request.param == "native")
+        patch.setenv(CARRIED_BY, request.param)
+        yield request.param
 
 
 @pytest.fixture(scope="session")

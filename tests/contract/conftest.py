@@ -21,10 +21,16 @@ from tests.support.command import ROOT
 Command = Callable[..., Awaitable[subprocess.CompletedProcess[str]]]
 
 
+@pytest.fixture(autouse=True)
+def carried(transport: TransportName) -> TransportName:
+    """Every test here has a transport."""
+    return transport
+
+
 @pytest.fixture
-def server_settings(database_url: str, transport: TransportName) -> Settings:
+def server_settings(database_url: str) -> Settings:
     """How the test's server is set; a test module may ask for other limits by overriding this fixture."""
-    return Settings(listen="127.0.0.1:0", database_url=database_url, transport=transport)
+    return Settings(listen="127.0.0.1:0", database_url=database_url)
 
 
 @pytest.fixture

@@ -13,6 +13,9 @@ from server.config import DetectionSettings, Limits, Settings
 from tests.support.calls import Stubs, pages
 from tests.support.failures import failure_of
 
+# What is told is made before any transport has it.
+pytestmark = pytest.mark.one_transport
+
 LIMIT = 100_000
 Told = tuple[str, str | None, str, str]
 

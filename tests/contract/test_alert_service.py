@@ -17,6 +17,9 @@ from depgraph.v1.types_pb2 import (
 from tests.support.calls import Stubs
 from tests.support.failures import failure_of
 
+# What is told is made before any transport has it.
+pytestmark = pytest.mark.one_transport
+
 
 @pytest.fixture
 def stubs(channel: grpc.aio.Channel) -> Stubs:

@@ -22,6 +22,9 @@ from server.config import DetectionSettings, Limits, Settings
 from tests.support.calls import FRESH, Stubs, edges
 from tests.support.failures import Failure, failure_of
 
+# What is told is made before any transport has it.
+pytestmark = pytest.mark.one_transport
+
 INVALID, NOT_FOUND = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND
 LIMITS = Limits(max_response_bytes=200_000, max_items=60)
 SOURCES = (DISCOVERY_SOURCE_MANUAL, DISCOVERY_SOURCE_KUBERNETES)

@@ -16,6 +16,9 @@ from tests.support.calls import Stubs
 from tests.support.command import depgraph
 from tests.support.eventually import PATIENCE_SECONDS
 
+# What is told is made before any transport has it.
+pytestmark = pytest.mark.one_transport
+
 Command = Callable[..., Awaitable[subprocess.CompletedProcess[str]]]
 LONG = [f"service-{number:03}" for number in range(350)]
 SHORTENED = "service-000 → service-001 → service-002 → service-003 → … → service-000 (350 services)"

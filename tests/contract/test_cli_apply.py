@@ -12,6 +12,9 @@ import pytest
 from depgraph.v1 import dependency_service_pb2 as dependencies
 from tests.support.calls import Stubs
 
+# What is told is made before any transport has it.
+pytestmark = pytest.mark.one_transport
+
 Command = Callable[..., Awaitable[CompletedProcess[str]]]
 Apply = Callable[[Any], Awaitable[CompletedProcess[str]]]
 

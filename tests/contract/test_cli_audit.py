@@ -6,10 +6,14 @@ import subprocess
 from collections.abc import Awaitable, Callable
 
 import grpc
+import pytest
 
 from depgraph.v1.graph_service_pb2 import ListComponentsRequest
 from depgraph.v1.types_pb2 import DISCOVERY_SOURCE_SERVICE_MESH, RetryConfig
 from tests.support.calls import FRESH, Stubs
+
+# What is told is made before any transport has it.
+pytestmark = pytest.mark.one_transport
 
 Command = Callable[..., Awaitable[subprocess.CompletedProcess[str]]]
 TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d")

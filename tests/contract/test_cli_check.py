@@ -14,6 +14,9 @@ from depgraph.v1 import dependency_service_pb2 as dependencies
 from tests.support.calls import Stubs
 from tests.support.command import depgraph
 
+# What is told is made before any transport has it.
+pytestmark = pytest.mark.one_transport
+
 Command = Callable[..., Awaitable[CompletedProcess[str]]]
 Check = Callable[..., Awaitable[CompletedProcess[str]]]
 

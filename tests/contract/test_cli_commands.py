@@ -22,6 +22,9 @@ from depgraph.v1.types_pb2 import (
 )
 from tests.support.command import ROOT, depgraph
 
+# What is told is made before any transport has it.
+pytestmark = pytest.mark.one_transport
+
 SHOP = "examples/online_shop.json"
 REAL = ROOT / "../shared/data"
 Command = Callable[..., Awaitable[subprocess.CompletedProcess[str]]]

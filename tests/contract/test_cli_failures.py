@@ -17,6 +17,9 @@ from depgraph.v1.dependency_service_pb2 import IngestGraphRequest, IngestGraphRe
 from tests.support.command import ROOT, clean_environment, depgraph
 from tests.support.fake_server import Script, fake_server
 
+# What is told is made before any transport has it.
+pytestmark = pytest.mark.one_transport
+
 NOBODY = "127.0.0.1:1"
 CALLS = json.dumps(
     [{"parent": f"s{number}", "child": "hub", "callCount": 1} for number in range(25_000)]

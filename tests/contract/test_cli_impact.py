@@ -10,6 +10,9 @@ import pytest
 from depgraph.v1.graph_service_pb2 import ListComponentsRequest
 from tests.support.calls import FRESH, Stubs
 
+# What is told is made before any transport has it.
+pytestmark = pytest.mark.one_transport
+
 Command = Callable[..., Awaitable[subprocess.CompletedProcess[str]]]
 
 

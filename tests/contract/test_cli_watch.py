@@ -16,6 +16,9 @@ from server.app import Application
 from server.config import Settings, WatchSettings
 from tests.support.command import ROOT, clean_environment, depgraph
 
+# What is told is made before any transport has it.
+pytestmark = pytest.mark.one_transport
+
 PATIENCE_SECONDS = 30.0
 EDGE = """
 INSERT INTO service_dependencies (source_service_id, target_service_id, communication_mode, timeout_ms)

@@ -16,6 +16,9 @@ from tests.support.calls import Stubs
 from tests.support.channels import open_channel
 from tests.support.eventually import PATIENCE_SECONDS
 
+# What is told is made before any transport has it.
+pytestmark = pytest.mark.one_transport
+
 
 @pytest.fixture
 def stubs(channel: grpc.aio.Channel) -> Stubs:

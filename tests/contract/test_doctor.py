@@ -25,6 +25,9 @@ from tests.support.plain_sql import connected
 from tests.support.postgres import DatabaseServer
 from tests.support.roles import role_of, role_with_database
 
+# What is told is made before any transport has it.
+pytestmark = pytest.mark.one_transport
+
 Connection = asyncpg.Connection
 Run = Callable[..., Awaitable[subprocess.CompletedProcess[str]]]
 NOBODY = "127.0.0.1:1"

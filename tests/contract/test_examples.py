@@ -5,10 +5,15 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 from depgraph import AsyncClient
 from depgraph.v1.graph_service_pb2 import ListComponentsRequest
 from depgraph.v1.types_pb2 import Consistency
 from tests.support.command import ROOT, clean_environment, depgraph
+
+# What is told is made before any transport has it.
+pytestmark = pytest.mark.one_transport
 
 
 async def test_the_client_example_runs_on_the_sample_topology(server_address: str) -> None:

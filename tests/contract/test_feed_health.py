@@ -16,6 +16,9 @@ from tests.support.command import depgraph
 from tests.support.failures import failure_of
 from tests.support.following import PATIENCE
 
+# What is told is made before any transport has it.
+pytestmark = pytest.mark.one_transport
+
 Connection = asyncpg.Connection
 GRAPH = "depgraph.v1.GraphService"
 SERVING = health_pb2.HealthCheckResponse.SERVING

@@ -13,6 +13,9 @@ from tests.support.calls import FRESH, Stubs, edges
 from tests.support.deadlines import answer_early
 from tests.support.failures import failure_of
 
+# What is told is made before any transport has it.
+pytestmark = pytest.mark.one_transport
+
 
 @pytest.fixture
 def server_settings(database_url: str) -> Settings:

@@ -14,6 +14,9 @@ from depgraph.v1.types_pb2 import Consistency, Dependency, Service
 from tests.support.calls import Stubs, edges
 from tests.support.failures import failure_of
 
+# What is told is made before any transport has it.
+pytestmark = pytest.mark.one_transport
+
 FIRST = "2026-01-01T00:00:00Z"
 LATER = "2026-01-02T00:00:00Z"
 

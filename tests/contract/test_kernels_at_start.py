@@ -14,6 +14,9 @@ import pytest
 
 from tests.support.command import ROOT, clean_environment, depgraph
 
+# What is told is made before any transport has it.
+pytestmark = pytest.mark.one_transport
+
 PATIENCE_SECONDS = 110
 
 # The real command with some of its kernels, so that compiling is quick, and with a folder of the test's own for them.

@@ -152,6 +152,7 @@ async def crowded(store: HeldStore) -> AsyncIterator[str]:
         yield server.address
 
 
+@pytest.mark.grpcio_only
 async def test_one_connection_too_many_is_closed_and_others_go_on(crowded: str) -> None:
     async with open_channel(crowded) as first, open_channel(crowded) as second:
         for channel in (first, second):
@@ -165,6 +166,7 @@ async def test_one_connection_too_many_is_closed_and_others_go_on(crowded: str) 
         await Stubs(later).catalog.GetService(ASKED, wait_for_ready=True)
 
 
+@pytest.mark.grpcio_only
 async def test_an_idle_connection_is_closed_and_opened_again_when_it_is_needed(store: HeldStore) -> None:
     store.let_go.set()
     limits = Limits(connection_idle_timeout=timedelta(milliseconds=50), max_connections=1)

@@ -130,6 +130,7 @@ async def test_a_list_of_empty_items_is_refused_without_being_decoded(channel: g
         assert (failure.code, list(failure.fields)) == (INVALID, [field])
 
 
+@pytest.mark.grpcio_only
 async def test_a_bomb_that_is_compressed_is_refused_as_well(channel: grpc.aio.Channel) -> None:
     call: Any = channel.unary_unary(BATCHES)
     failure = await failure_of(call(b"\x0a\x00" * 1_000_000, compression=grpc.Compression.Gzip))

@@ -19,6 +19,9 @@ from depgraph.v1.types_pb2 import (
 from tests.support.calls import Stubs, pages
 from tests.support.failures import failure_of
 
+# What is told is made before any transport has it.
+pytestmark = pytest.mark.one_transport
+
 if TYPE_CHECKING:
     import asyncpg
 

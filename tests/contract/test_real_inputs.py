@@ -22,7 +22,10 @@ JAEGER = INPUTS / "jaeger_dependencies_small.json"
 DEBIAN = INPUTS / "debian12_depends.json.gz"
 MIB = 1024 * 1024
 
-pytestmark = pytest.mark.skipif(not INPUTS.is_dir(), reason=f"the real inputs are not at {INPUTS}")
+pytestmark = [
+    pytest.mark.one_transport,
+    pytest.mark.skipif(not INPUTS.is_dir(), reason=f"the real inputs are not at {INPUTS}"),
+]
 
 
 @pytest.fixture

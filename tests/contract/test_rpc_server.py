@@ -31,7 +31,7 @@ from tests.support.deadlines import before_its_deadline
 from tests.support.eventually import PATIENCE_SECONDS, eventually
 from tests.support.failures import failure_of
 from tests.support.fake_stores import ANY_PORT, HeldStore, rpc_server, running
-from tests.support.late_calls import call_that_takes_no_answer
+from tests.support.late_calls import answer_begins, call_that_takes_no_answer
 
 ENDLESS = timedelta(hours=1)
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -144,7 +144,7 @@ async def test_a_watcher_of_health_who_reads_nothing_holds_up_neither_changes_no
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(call_that_takes_no_answer("/grpc.health.v1.Health/Watch"))
     # The server has begun to answer.
-    await asyncio.wait_for(reader.readuntil(b"application/grpc"), PATIENCE_SECONDS)
+    await answer_begins(reader)
     await asyncio.wait_for(server.set_serving(serving=False), PATIENCE_SECONDS)
     assert await health(channel) == NOT_SERVING
     await asyncio.wait_for(server.stop(ENDLESS), PATIENCE_SECONDS)

@@ -20,6 +20,9 @@ from tests.support.calls import FRESH, Stubs, edges
 from tests.support.eventually import eventually
 from tests.support.following import assert_level
 
+# What is told is made before any transport has it.
+pytestmark = pytest.mark.one_transport
+
 HOUR = timedelta(hours=1)
 SETTINGS = StalenessSettings(
     stale_after={"otel_service_graph": HOUR},

@@ -6,8 +6,13 @@ from collections.abc import Awaitable, Callable
 from subprocess import CompletedProcess
 from typing import Any
 
+import pytest
+
 from tests.support.command import ROOT
 from tests.support.eventually import PATIENCE_SECONDS
+
+# What is told is made before any transport has it.
+pytestmark = pytest.mark.one_transport
 
 Command = Callable[..., Awaitable[CompletedProcess[str]]]
 

@@ -22,6 +22,9 @@ from server.config import Limits, Settings
 from tests.support.calls import Stubs, edges
 from tests.support.failures import failure_of
 
+# What is told is made before any transport has it.
+pytestmark = pytest.mark.one_transport
+
 LIMITS = Limits(max_response_bytes=40_000, max_part_bytes=8_000)
 DEBIAN = Path(__file__).parents[2].parent / "shared" / "data" / "debian12_depends.json.gz"
 

@@ -45,6 +45,7 @@ async def server(counted: Counted) -> AsyncIterator[RpcServer]:
         yield serving
 
 
+@pytest.mark.grpcio_only
 async def test_answers_unread_on_one_connection_are_bounded_and_given_back(
     server: RpcServer, counted: Counted
 ) -> None:
@@ -64,6 +65,7 @@ async def test_answers_unread_on_one_connection_are_bounded_and_given_back(
     await eventually(lambda: server.load.unsent_bytes == 0)
 
 
+@pytest.mark.grpcio_only
 async def test_answers_unread_on_all_connections_are_bounded_and_the_error_says_what_to_do(
     server: RpcServer, counted: Counted
 ) -> None:

@@ -23,6 +23,9 @@ from tests.support.failures import failure_of
 from tests.support.following import log_is_free
 from tests.support.watching import CHANGES, HEARTBEAT, RESET, Mirror, Watcher, expected
 
+# What is told is made before any transport has it.
+pytestmark = pytest.mark.one_transport
+
 
 @pytest.fixture
 def server_settings(database_url: str) -> Settings:

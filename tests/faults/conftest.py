@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from server.config import TransportName
 from server.store import migrate
 from server.store.embedded import EmbeddedPostgres
 from tests.support.last_landed import last_landed
@@ -22,6 +23,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--fault-report", type=Path, help="append what was measured to a file, a JSON object a line"
     )
+
+
+@pytest.fixture(autouse=True)
+def carried(transport: TransportName) -> TransportName:
+    """Every test here has a transport."""
+    return transport
 
 
 @pytest.fixture

@@ -22,6 +22,9 @@ from tests.support.scene import Record
 from tests.support.soundness import AT_WORK
 from tests.support.whole_server import BATCH, HUB, WholeServer
 
+# What is told is made before any transport has it.
+pytestmark = pytest.mark.one_transport
+
 NEW = tuple(f"new-{number}" for number in range(5))
 REPORTED_EDGE = """
 INSERT INTO service_dependencies (source_service_id, target_service_id, communication_mode, discovery_source)

@@ -28,6 +28,9 @@ from tests.support.plain_sql import connected
 from tests.support.serving import Program, embedded_url, serving
 from tests.support.soundness import assert_sound
 
+# What is told is made before any transport has it.
+pytestmark = pytest.mark.one_transport
+
 Rows = dict[str, list[dict[str, Any]]]
 CYCLE = ("billing", "ledger", "mailer")
 YEARS_AGO = datetime(2020, 2, 29, 12, 30, 1, tzinfo=UTC)

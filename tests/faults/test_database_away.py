@@ -16,6 +16,9 @@ from server.config import Settings
 from server.store.embedded import EmbeddedPostgres
 from tests.support.channels import open_channel
 
+# What is told is made before any transport has it.
+pytestmark = pytest.mark.one_transport
+
 LONG = 30.0
 
 

@@ -36,6 +36,9 @@ from tests.support.unready import (
 )
 from tests.support.whole_server import WholeServer
 
+# What is told is made before any transport has it.
+pytestmark = pytest.mark.one_transport
+
 UNAVAILABLE = (grpc.StatusCode.UNAVAILABLE, "DATABASE_UNAVAILABLE")
 FULLY_CONSISTENT = Consistency(fully_consistent=True)
 FOREIGN = "服"

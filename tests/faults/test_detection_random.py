@@ -16,6 +16,9 @@ from tests.support.cycle_model import Edge
 from tests.support.cycle_world import BY_DESIGN, CycleWorld
 from tests.support.postgres import DatabaseServer
 
+# What is told is made before any transport has it.
+pytestmark = pytest.mark.one_transport
+
 FIRST = tuple(f"s{number}" for number in range(7))
 SOURCES = ("manual", "kubernetes")
 KILLED = st.sampled_from((False, False, False, True))

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import grpc
+import pytest
 
 from depgraph.v1 import graph_service_pb2 as graph
 from depgraph.v1.types_pb2 import Consistency
@@ -28,6 +29,9 @@ from tests.support.soundness import assert_sound
 from tests.support.standby import promote, replayed_received, standby_of, url_of_both
 from tests.support.watching import RESET, Mirror, Rows, Watcher, expected
 from tests.support.world import populate
+
+# What is told is made before any transport has it.
+pytestmark = pytest.mark.one_transport
 
 REPLICAS = 2
 ENOUGH = 30

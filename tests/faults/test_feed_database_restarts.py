@@ -16,6 +16,9 @@ from tests.support.eventually import eventually
 from tests.support.following import PATIENCE, assert_level, feeding
 from tests.support.scene import QUICK, Record, Scene, connected
 
+# What is told is made before any transport has it.
+pytestmark = pytest.mark.one_transport
+
 BRIEFLY = timedelta(milliseconds=500)
 
 

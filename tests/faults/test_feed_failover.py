@@ -13,6 +13,9 @@ from tests.support.following import PATIENCE
 from tests.support.scene import Scene, connected
 from tests.support.standby import promote, replayed_all, standby_of
 
+# What is told is made before any transport has it.
+pytestmark = pytest.mark.one_transport
+
 
 async def test_a_standby_is_not_read_until_it_is_promoted(
     own_postgres: EmbeddedPostgres, own_scene: Scene, reachable_folder: Path

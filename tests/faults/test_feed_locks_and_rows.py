@@ -16,6 +16,9 @@ from server.feed.pruner import prune
 from tests.support.following import PATIENCE, log_is_free, memory
 from tests.support.scene import QUICK, Record, Scene, connected
 
+# What is told is made before any transport has it.
+pytestmark = pytest.mark.one_transport
+
 FEED = "application_name = 'depgraph feed' AND datname = current_database()"
 
 

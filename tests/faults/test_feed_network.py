@@ -8,6 +8,9 @@ from server.feed.connection import FeedConnection
 from tests.support.eventually import eventually
 from tests.support.scene import Scene, connected
 
+# What is told is made before any transport has it.
+pytestmark = pytest.mark.one_transport
+
 FEED = "application_name = 'depgraph feed' AND datname = current_database()"
 
 

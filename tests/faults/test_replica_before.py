@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 import grpc
+import pytest
 
 from depgraph.v1 import graph_service_pb2 as graph
 from server.app import Application
@@ -29,6 +30,9 @@ from tests.support.serving import Program, serving, start
 from tests.support.soundness import assert_sound
 from tests.support.watching import RESET, Rows, Watcher, expected
 from tests.support.world import FREE, free, populate
+
+# What is told is made before any transport has it.
+pytestmark = pytest.mark.one_transport
 
 if TYPE_CHECKING:  # a class of annotations only
     from depgraph.v1.types_pb2 import Dependency

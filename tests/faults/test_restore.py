@@ -31,6 +31,9 @@ from tests.support.scene import Record, connected
 from tests.support.witness import Witness
 from tests.support.world import populate
 
+# What is told is made before any transport has it.
+pytestmark = pytest.mark.one_transport
+
 Connection = asyncpg.Connection
 QUICK = FeedSettings(
     poll_interval=timedelta(milliseconds=200),

@@ -17,6 +17,9 @@ from tests.support.scene import Record
 from tests.support.soundness import AT_WORK
 from tests.support.whole_server import BATCH, FIRST, WholeServer, batch_of, teams_in_tables
 
+# What is told is made before any transport has it.
+pytestmark = pytest.mark.one_transport
+
 ATTEMPTS = 4
 TOUCH = "UPDATE services SET team = team WHERE service_id = '{}'"
 

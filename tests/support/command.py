@@ -11,6 +11,7 @@ from typing import IO
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 60
+CARRIED_BY = "DEPGRAPH_TRANSPORT"
 SETTINGS = ("DEPGRAPH_", "DATABASE_URL", "COLUMNS", "FORCE_COLOR", "NO_COLOR")
 
 
@@ -60,8 +61,12 @@ def serving(*arguments: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
 
 
 def clean_environment() -> dict[str, str]:
-    """Return this process's environment without what the command would read from it."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(SETTINGS)}
+    """Return this process's environment without what the command would read from it, but for the transport that the test has."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name == CARRIED_BY or not name.startswith(SETTINGS)
+    }
 
 
 def _keep_reading(stream: IO[str], lines: list[str]) -> None:

@@ -41,6 +41,16 @@ def half_a_request(method: str) -> bytes:
     return opening + _frame(DATA, 0, 1, _message(b"half of it to come")[:-9])
 
 
+async def answer_begins(reader: asyncio.StreamReader) -> None:
+    """Wait for the headers of an answer."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            head = await reader.readexactly(9)
+            await reader.readexactly(int.from_bytes(head[:3]))
+            if head[3] == HEADERS:
+                return
+
+
 async def make_late(address: str, sent: bytes, stall_seconds: float, silence_seconds: float) -> bytes:
     """
     Send bytes to a server in this event loop, which then stands still; return what the server says until it falls silent.

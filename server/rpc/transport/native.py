@@ -36,8 +36,8 @@ class NativeTransport:
     """
     See ``Transport``.
 
-    Calls wait in a queue of the transport's. A thread waits for the first of them and hands it to the event loop, which then looks for
-    more by itself until there are none, so that the two never compete for the interpreter. What can be answered at once is answered there and then, without a
+    Calls wait in a queue of the transport's. A thread takes as many of them as there are and hands them to the event loop, then rests until they are
+    begun, so that the two never compete for the interpreter. What can be answered at once is answered there and then, without a
     task. Methods that take a stream of requests (reflection) are served by grpcio behind it, through a socket in a folder of our own.
     """
 
@@ -49,7 +49,7 @@ class NativeTransport:
         self._methods: list[Method] = []
         self._behind = GrpcioTransport(replace(limits, max_streams_per_connection=limits.max_streaming_calls))
         self._calls: dict[int, NativeCall] = {}
-        # The thread may look for calls.
+        # The thread may hand over more.
         self._idle = threading.Semaphore(0)
         self._thread = threading.Thread(target=self._wait_for_calls, name="calls", daemon=True)
         self._folder = contextlib.ExitStack()
@@ -126,27 +126,21 @@ class NativeTransport:
         )
 
     def _wait_for_calls(self) -> None:
-        """Hand the first calls after a quiet time to the event loop, in a thread of its own."""
+        """Hand calls to the event loop, in a thread of its own."""
         while (events := self._front.recv_batch_details(_BATCH)) is not None:
             try:
                 self._loop.call_soon_threadsafe(self._begin_these, events)
             except RuntimeError:
                 # The loop is closed.
                 return
+            # Their requests would be kept until the next calls come.
+            del events
             self._idle.acquire()
 
     def _begin_these(self, events: Sequence[Any]) -> None:
         try:
             self._begin_all(events)
         finally:
-            # Not now, for others have their turn in the loop.
-            self._loop.call_soon(self._begin_more)
-
-    def _begin_more(self) -> None:
-        events = self._front.recv_batch_details(_BATCH, 0)
-        if events:
-            self._begin_these(events)
-        else:
             self._idle.release()
 
     def _begin_all(self, events: Sequence[Any]) -> None:
