@@ -1,4 +1,4 @@
-"""Calls from a client: against a server that does nothing, one by one and many in one."""
+"""Calls from a client: their bytes, one by one and many in one."""
 
 from collections.abc import Callable, Iterator
 from typing import cast
@@ -7,7 +7,6 @@ import grpc
 
 from bench.figures import Figure, ratio, typical
 from bench.graphs import Edges, seed5k
-from bench.server_process import echoing
 from bench.stage import Stage
 from bench.turns import take_turns
 from depgraph.v1 import graph_service_pb2 as pb
@@ -35,32 +34,6 @@ def question(service_id: str, view: str, hops: int = HOPS) -> pb.TraverseRequest
 
 def questions(edges: Edges, view: str, hops: int = HOPS) -> list[bytes]:
     return [question(f"s{number}", view, hops).SerializeToString() for number in edges.starts()]
-
-
-def rtt(stage: Stage) -> Iterator[Figure]:
-    """A whole call by one that answers with as many bytes without any work."""
-    with (
-        stage.server(seed5k()) as (server, _),
-        echoing() as echo,
-        grpc.insecure_channel(server.address) as ours,
-        grpc.insecure_channel(echo.address) as theirs,
-    ):
-        for view in VIEWS:
-            yield from _against_echo(raw(ours, TRAVERSE), raw(theirs, ECHO), view)
-
-
-def _against_echo(traverse: RawCall, echo: RawCall, view: str) -> Iterator[Figure]:
-    asked = questions(seed5k(), view)
-    lengths = [str(len(traverse(request))).encode() for request in asked]
-    call, least = take_turns(
-        lambda number: traverse(asked[number % len(asked)]),
-        lambda number: echo(lengths[number % len(lengths)]),
-        pairs=1_000,
-    )
-    what = f"seed5k, {HOPS} hops, {view}"
-    yield ratio("rtt", f"{what}: Traverse / echo of as many bytes", call, least, at_most=1.3)
-    yield typical("rtt", "  Traverse", call)
-    yield typical("rtt", "  echo", least)
 
 
 def batch(stage: Stage) -> Iterator[Figure]:

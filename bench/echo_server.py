@@ -2,7 +2,7 @@
 A gRPC server that does nothing: the least that any answer of so many bytes costs over this transport.
 
 Asked with the decimal length of an answer, it gives that many bytes. Unless told otherwise the same library, event loop and
-options as the real server.
+options as the real server on grpcio.
 """
 
 import argparse
@@ -18,6 +18,8 @@ from server.config import Limits
 from server.rpc.transport.grpcio import server_options
 
 UNARY, STREAM = "/bench.Echo/Answer", "/bench.Echo/Answers"
+# What pygrpc-native refuses to be told, because it can't do it.
+_NOT_NATIVE = {"grpc.max_allowed_incoming_connections", "grpc.max_connection_idle_ms"}
 _ZEROS = memoryview(bytes(16 * 1024 * 1024))
 
 
@@ -41,6 +43,20 @@ async def aio(listen: str, options: list[tuple[str, Any]]) -> None:
         "Answers": grpc.stream_stream_rpc_method_handler(answers),
     }
     server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("bench.Echo", handlers)])
+    await _serve(server, listen)
+
+
+async def native(listen: str, options: list[tuple[str, Any]]) -> None:
+    from pygrpc_native.aio import server as native_server  # noqa: PLC0415 - only where it is asked for
+
+    server = native_server(options=[option for option in options if option[0] not in _NOT_NATIVE])
+    # Generic handlers would be served by a grpcio server behind it.
+    handlers: dict[str, Any] = {"Answer": grpc.unary_unary_rpc_method_handler(answer)}
+    server.add_registered_method_handlers("bench.Echo", handlers)
+    await _serve(server, listen)
+
+
+async def _serve(server: Any, listen: str) -> None:
     address = _bound(server.add_insecure_port, listen)
     await server.start()
     stop = asyncio.Event()
@@ -79,7 +95,7 @@ def run() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--listen", default="127.0.0.1:0")
     parser.add_argument("--loop", default="asyncio", choices=["asyncio", "uvloop"])
-    parser.add_argument("--kind", default="aio", choices=["aio", "threads"])
+    parser.add_argument("--kind", default="aio", choices=["aio", "native", "threads"])
     parser.add_argument("--option", action="append", default=[], metavar="NAME=NUMBER")
     chosen = parser.parse_args()
     more = [(name, int(value)) for name, _, value in (given.partition("=") for given in chosen.option)]
@@ -87,7 +103,8 @@ def run() -> None:
     if chosen.kind == "threads":
         threads(chosen.listen, options)
     else:
-        _run(aio(chosen.listen, options), chosen.loop)
+        kind = native if chosen.kind == "native" else aio
+        _run(kind(chosen.listen, options), chosen.loop)
 
 
 if __name__ == "__main__":

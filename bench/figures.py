@@ -13,7 +13,8 @@ Seconds = Sequence[float]
 @dataclass(frozen=True)
 class Figure:
     """
-    ``at_most`` or ``at_least`` is the bar that ``value`` has to meet; ``calls`` is how many calls it comes from, 0 = it is no median.
+    ``at_most`` or ``at_least`` is the bar that ``value`` has to meet, or, not ``binding``, is shown beside: a missed one is no failure.
+    ``calls`` is how many calls it comes from, 0 = it is no median.
 
     ``curve`` and ``x`` are its place in a plot: which line, and where along it.
     """
@@ -27,6 +28,7 @@ class Figure:
     calls: int = 0
     curve: str = ""
     x: float = 0.0
+    binding: bool = True
 
     @property
     def bar(self) -> str:
@@ -38,6 +40,10 @@ class Figure:
     def met(self) -> bool:
         high = self.at_most is None or self.value <= self.at_most
         return high and (self.at_least is None or self.value >= self.at_least)
+
+    @property
+    def failed(self) -> bool:
+        return self.binding and not self.met
 
 
 class TooFewCallsError(Exception):

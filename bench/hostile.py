@@ -2,14 +2,15 @@
 Hostile callers of a server with 20,000 services: its memory, what another caller waits meanwhile, and what the hostile one is told.
 
 A server that keeps much of what an attack made it take is replaced by a new one, for the next to be measured by itself. Attackers and the
-other caller are processes of their own, but share the machine's processors with the server.
+other caller are processes of their own, but share the machine's processors with the server. The bar binds on grpcio; native is for callers
+that are trusted, and what it does not hold is shown.
 """
 
 import multiprocessing
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from bench.attack_list import ATTACKS, run_attack
@@ -18,6 +19,7 @@ from bench.bystander import Bystander, Waits, bystander
 from bench.figures import Figure
 from bench.graphs import Edges, random_edges
 from bench.memory import MemoryWatch
+from bench.server_process import GRPCIO, transports
 from bench.stage import Stage
 
 if TYPE_CHECKING:
@@ -37,10 +39,17 @@ def graph() -> Edges:
 
 
 def measure(stage: Stage, attacks: Sequence[Attack] = tuple(ATTACKS.values())) -> Iterator[Figure]:
+    for transport in transports():
+        for figure in _on(stage, transport, attacks):
+            yield replace(figure, what=_named(transport, figure.what))
+
+
+def _on(stage: Stage, transport: str, attacks: Sequence[Attack]) -> Iterator[Figure]:
     errors = Counter[str]()
     waiting = list(attacks)
     while waiting:
-        with stage.server(graph()) as (server, _), bystander(server.address) as other:
+        started = stage.server(graph(), transport=transport)
+        with started as (server, _), bystander(server.address) as other:
             memory = MemoryWatch(server.pid)
             if len(waiting) == len(attacks):
                 yield from _at_rest(memory, other)
@@ -49,7 +58,13 @@ def measure(stage: Stage, attacks: Sequence[Attack] = tuple(ATTACKS.values())) -
                 suffered = _attacked(server.address, memory, other, attack)
                 errors += suffered.waits.errors
                 yield from _figures(attack.name, suffered)
-    yield Figure(PART, f"errors of the other caller {dict(errors) or ''}", errors.total(), "calls", at_most=0)
+    bar = 0 if transport == GRPCIO else None
+    yield Figure(PART, f"errors of the other caller {dict(errors) or ''}", errors.total(), "calls", bar)
+
+
+def _named(transport: str, what: str) -> str:
+    """Lines that begin with a space belong to the one above."""
+    return what if what.startswith(" ") else f"{transport}, {what}"
 
 
 @dataclass(frozen=True)

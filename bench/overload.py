@@ -4,7 +4,7 @@ More calls than a server can answer: what it answers, how soon it refuses the re
 The server admits few calls at a time. Answers take some milliseconds of its processor, so that one client can offer three times what it can. A
 refusal takes 0.2 ms, so the dearer the answers, the less the refusals cost: bars stand on answers of seven milliseconds, and what becomes of cheaper ones is
 shown beside. Loads take turns: three times the peak has the peak before it and after it, because machines change their speed by a quarter within seconds.
-Figures are medians of rounds.
+Figures are medians of rounds. Bars bind on grpcio; on native, which has less to refuse with, the same limits are shown.
 """
 
 import threading
@@ -21,11 +21,11 @@ from grpc_status import rpc_status
 
 from bench.calls import TRAVERSE, question
 from bench.figures import Figure, quantile
-from bench.graphs import random_edges
+from bench.graphs import Edges, random_edges
 from bench.hostile import graph
 from bench.memory import MemoryWatch
 from bench.open_loop import ANSWERED, PATIENCE_SECONDS, REFUSED, Callers, Load
-from bench.server_process import ServerProcess
+from bench.server_process import GRPCIO, NATIVE, ServerProcess, transports
 from bench.stage import Stage
 
 PART = "overload"
@@ -38,14 +38,41 @@ OFFERED = {HALF: 0.5, WHOLE: 1.0, MOST: 3.0}
 QUESTION = question("s7", "IDS", hops=10).SerializeToString()
 
 
+@dataclass(frozen=True)
+class _Case:
+    """Answers of which graph, on which transport, in how many rounds."""
+
+    edges: Edges
+    transport: str
+    rounds: int
+    has_bars: bool = True
+
+    @property
+    def name(self) -> str:
+        return f"{self.transport}, ids of {self.edges.nodes:,} services"
+
+
 def measure(stage: Stage) -> Iterator[Figure]:
-    hub = random_edges("overload80k", 80_000, 260_000)
-    for edges, rounds, has_bars in ((hub, 24, True), (graph(), 6, False)):
-        with stage.server(edges, "--max-concurrent-calls", str(ADMITTED)) as (server, _):
-            callers = Callers(server.address, TRAVERSE, QUESTION)
-            what = f"ids of {edges.nodes:,} services"
-            for figure in _overloaded(server, callers, what, rounds):
-                yield figure if has_bars else replace(figure, at_most=None, at_least=None)
+    dear, cheap = random_edges("overload80k", 80_000, 260_000), graph()
+    cases = [
+        _Case(dear, GRPCIO, rounds=24),
+        _Case(cheap, GRPCIO, rounds=6, has_bars=False),
+        _Case(dear, NATIVE, rounds=8),
+    ]
+    for case in cases:
+        if case.transport in transports():
+            yield from _case(stage, case)
+
+
+def _case(stage: Stage, case: _Case) -> Iterator[Figure]:
+    limit = ("--max-concurrent-calls", str(ADMITTED))
+    with stage.server(case.edges, *limit, transport=case.transport) as (server, _):
+        callers = Callers(server.address, TRAVERSE, QUESTION)
+        for figure in _overloaded(server, callers, case.name, case.rounds):
+            if case.has_bars:
+                yield replace(figure, binding=case.transport == GRPCIO)
+            else:
+                yield replace(figure, at_most=None, at_least=None)
 
 
 def _overloaded(server: ServerProcess, callers: Callers, answers: str, count: int) -> Iterator[Figure]:
@@ -61,8 +88,8 @@ def _overloaded(server: ServerProcess, callers: Callers, answers: str, count: in
     )
     rounds = [_round(callers, memory, probes, best) for _ in range(count)]
     for what in OFFERED:
-        yield from _offered(what, [one.offered[what] for one in rounds])
-    yield from _bars(rounds, probes)
+        yield from _offered(f"{answers}, {what}", [one.offered[what] for one in rounds])
+    yield from _bars(f"{answers}, {MOST}", rounds, probes)
 
 
 @dataclass
@@ -109,7 +136,7 @@ def _p99(load: Load, code: str) -> float:
 
 
 def _offered(what: str, loads: Sequence[Load]) -> Iterator[Figure]:
-    yield Figure(PART, f"open loop, {what}: offered", median(load.offered for load in loads), "calls/s")
+    yield Figure(PART, f"{what}, open loop: offered", median(load.offered for load in loads), "calls/s")
     yield Figure(PART, "  answered", median(load.rate for load in loads), "calls/s")
     for code in sorted({code for load in loads for code in load.waits}):
         waits = [load.waits[code] for load in loads if code in load.waits]
@@ -123,8 +150,8 @@ def _offered(what: str, loads: Sequence[Load]) -> Iterator[Figure]:
     yield Figure(PART, "  the client was late, p99", late * 1e3, "ms")
 
 
-def _bars(rounds: Sequence[_Round], probes: "_Probes") -> Iterator[Figure]:
-    what, most = MOST, [one.most for one in rounds]
+def _bars(what: str, rounds: Sequence[_Round], probes: "_Probes") -> Iterator[Figure]:
+    most = [one.most for one in rounds]
     others = sum(
         load.codes.total() - load.codes[ANSWERED] - load.codes[REFUSED] + load.unanswered for load in most
     )
@@ -136,7 +163,9 @@ def _bars(rounds: Sequence[_Round], probes: "_Probes") -> Iterator[Figure]:
     yield Figure(PART, f"{what}: p99 of the answered / at half load", slower, "x", at_most=10)
     yield Figure(PART, f"{what}: memory above rest", max(one.memory for one in rounds), "MiB", at_most=100)
     share = probes.with_retry_info / probes.refused if probes.refused else 0.0
-    yield Figure(PART, "share of refusals with RetryInfo", share, "", at_least=1, calls=probes.refused)
+    yield Figure(
+        PART, f"{what}: share of refusals with RetryInfo", share, "", at_least=1, calls=probes.refused
+    )
 
 
 class _Probes:

@@ -9,11 +9,12 @@ import itertools
 import struct
 import time
 from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from urllib.parse import unquote
 
 from grpc import StatusCode
+
+from bench.hpack import header_fields
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = 0, 1, 3, 4, 6, 7, 8, 9
@@ -180,7 +181,7 @@ class Connection(asyncio.Protocol):
 
     def _handle(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
         if kind == HEADERS and flags & END_STREAM:
-            trailers = dict(_header_fields(payload))
+            trailers = dict(header_fields(payload))
             code = trailers.get("grpc-status", "")
             name = _CODES.get(int(code), code) if code else f"HTTP {trailers}"
             self._end(stream, name, unquote(trailers.get("grpc-message", "")))
@@ -238,45 +239,3 @@ def _end(call: Call, code: str, words: str) -> None:
 
 def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
     return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream) + payload
-
-
-def _header_fields(block: bytes) -> Iterator[tuple[str, str]]:
-    """The fields that are spelt out (RFC 7541, without its dynamic table, which the settings forbid); Huffman-coded values stay empty."""
-    reader = _Reader(block)
-    while reader.place < len(block):
-        first = block[reader.place]
-        if first & 0x80:
-            reader.integer(7)
-        elif first & 0xE0 == 0x20:
-            reader.integer(5)
-        else:
-            index = reader.integer(6 if first & 0x40 else 4)
-            name = reader.string() if not index else f"static {index}"
-            yield name, reader.string()
-
-
-@dataclass(slots=True)
-class _Reader:
-    block: bytes
-    place: int = field(default=0)
-
-    def integer(self, bits: int) -> int:
-        most = (1 << bits) - 1
-        value = self.block[self.place] & most
-        self.place += 1
-        if value < most:
-            return value
-        for shift in itertools.count(0, 7):
-            byte = self.block[self.place]
-            self.place += 1
-            value += (byte & 0x7F) << shift
-            if byte < 0x80:
-                break
-        return value
-
-    def string(self) -> str:
-        huffman = self.block[self.place] & 0x80
-        length = self.integer(7)
-        text = self.block[self.place : self.place + length]
-        self.place += length
-        return "" if huffman else text.decode()

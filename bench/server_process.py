@@ -7,9 +7,19 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 from bench.figures import stopwatch
+
+GRPCIO, NATIVE = "grpcio", "native"
+# The server that does nothing, on the transport of the same name.
+ECHO_OPTIONS = {GRPCIO: ("--kind", "aio"), NATIVE: ("--kind", "native")}
+
+
+def transports() -> tuple[str, ...]:
+    """Those that are installed here."""
+    return (GRPCIO, NATIVE) if find_spec("pygrpc_native") else (GRPCIO,)
 
 
 class ServerProcess:
@@ -56,10 +66,11 @@ class ServerProcess:
 
 
 @contextmanager
-def serving(data_dir: Path, *options: str) -> Iterator[ServerProcess]:
-    """The server itself."""
+def serving(data_dir: Path, *options: str, transport: str = GRPCIO) -> Iterator[ServerProcess]:
+    """The server itself; on grpcio unless told otherwise, because that is what bars are set by."""
+    chosen = ["--transport", transport]
     with _running(
-        "server.cli", "serve", "--listen", "127.0.0.1:0", "--data-dir", str(data_dir), *options
+        "server.cli", "serve", "--listen", "127.0.0.1:0", "--data-dir", str(data_dir), *chosen, *options
     ) as server:
         yield server
 

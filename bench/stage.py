@@ -3,14 +3,14 @@
 import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
 import asyncpg
 
 from bench.graph_rows import write_dependencies, write_services
 from bench.graphs import Edges
-from bench.server_process import ServerProcess, serving
+from bench.server_process import GRPCIO, ServerProcess, serving, transports
 
 
 class Stage:
@@ -38,11 +38,25 @@ class Stage:
         return data_dir
 
     @contextmanager
-    def server(self, edges: Edges, *options: str) -> Iterator[tuple[ServerProcess, str]]:
+    def server(
+        self, edges: Edges, *options: str, transport: str = GRPCIO
+    ) -> Iterator[tuple[ServerProcess, str]]:
         """A server on that graph, and the URL of its database."""
         data_dir = self.filled(edges)
-        with serving(data_dir, *options) as server:
+        with serving(data_dir, *options, transport=transport) as server:
             yield server, embedded_url(data_dir)
+
+    @contextmanager
+    def servers(self, edges: Edges) -> Iterator[tuple[dict[str, ServerProcess], str]]:
+        """A server by transport, all at once on that graph, and the URL of their database."""
+        with ExitStack() as stack:
+            # The first one runs the database, and is stopped last.
+            first, url = stack.enter_context(self.server(edges))
+            by_transport = {GRPCIO: first}
+            for name in transports()[1:]:
+                other = serving(self.folder, "--database-url", url, transport=name)
+                by_transport[name] = stack.enter_context(other)
+            yield by_transport, url
 
 
 def embedded_url(data_dir: Path) -> str:

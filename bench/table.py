@@ -34,7 +34,7 @@ def _lines(runs: list[list[Row]], parts: list[str] | None, *, bars: bool) -> Ite
 
 def _cell(row: Row) -> str:
     value = f"{row['value']:,.3g}" if abs(row["value"]) < 1_000 else f"{row['value']:,.0f}"
-    missed = "" if row["met"] else " (missed)"
+    missed = " (missed)" if not row["met"] and row.get("binding", True) else ""
     return f"{value} {row['unit']}{missed}".replace(" x", " ×")  # noqa: RUF001 - the sign that people read
 
 

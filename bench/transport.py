@@ -16,7 +16,7 @@ from typing import Any
 import grpc
 
 from bench.calls import RawCall, raw
-from bench.echo_clients import EchoClients, clients
+from bench.core_clients import CoreClients, Shape, core_clients
 from bench.echo_server import STREAM, UNARY
 from bench.figures import Figure, Seconds, ratio, typical
 from bench.server_process import ServerProcess, echoing
@@ -27,23 +27,25 @@ PART = "transport"
 SIZES = {"empty": 0, "40 kB": 40_000}
 CALLS = 600
 # Loads of so many calls, which are the turns of the clients that ask many at a time.
-LOADS, CALLS_A_LOAD = 201, 48
+LOADS, CALLS_A_LOAD, AT_ONCE = 201, 48, Shape(connections=8, each=2)
 # Two processes that do the same may differ for as long as they run: each round has new ones.
 ROUNDS = 3
 
 
 @dataclass(frozen=True)
 class Way:
-    """How a server is started, and whether clients ask over one long stream instead of call by call."""
+    """How a server is started, whether clients ask over one long stream instead of call by call, and the package that it needs."""
 
     options: tuple[str, ...] = ()
     stream: bool = False
+    needs: str = "grpc"
 
 
 PLAIN = Way()
 WAYS: dict[str, Way] = {
     "the plain way itself": PLAIN,  # how far from 1 a ratio may be by chance
-    "uvloop": Way(("--loop", "uvloop")),
+    "uvloop": Way(("--loop", "uvloop"), needs="uvloop"),
+    "native (pygrpc-native)": Way(("--kind", "native"), needs="pygrpc_native"),
     "threads instead of an event loop": Way(("--kind", "threads")),
     "no bandwidth probes (grpc.http2.bdp_probe=0)": Way(("--option", "grpc.http2.bdp_probe=0")),
     "no buffer for writes (grpc.http2.write_buffer_size=0)": Way(
@@ -59,7 +61,7 @@ WAYS: dict[str, Way] = {
 
 def measure(stage: Stage) -> Iterator[Figure]:
     for what, way in WAYS.items():
-        if what == "uvloop" and find_spec("uvloop") is None:
+        if find_spec(way.needs) is None:
             continue
         compared = {size: _Compared() for size in SIZES}
         for _ in range(ROUNDS):
@@ -73,7 +75,7 @@ def measure(stage: Stage) -> Iterator[Figure]:
 class _Running:
     """A server, one client for one call at a time, and clients for many."""
 
-    def __init__(self, server: ServerProcess, call: RawCall, many: EchoClients) -> None:
+    def __init__(self, server: ServerProcess, call: RawCall, many: CoreClients) -> None:
         self._call, self._many = call, many
         self.cpu_seconds = server.cpu_seconds
 
@@ -81,7 +83,7 @@ class _Running:
         self._call(str(length).encode())
 
     def load(self, length: int) -> None:
-        self._many.ask(CALLS_A_LOAD, length)
+        self._many.ask(str(length).encode(), CALLS_A_LOAD)
 
 
 @contextmanager
@@ -89,7 +91,8 @@ def _running(way: Way, folder: Path) -> Iterator[_Running]:
     with ExitStack() as stack:
         server = stack.enter_context(echoing(*(option.format(folder=folder) for option in way.options)))
         channel = stack.enter_context(grpc.insecure_channel(server.address))
-        many = stack.enter_context(clients(server.address, stream=way.stream))
+        method = STREAM if way.stream else UNARY
+        many = stack.enter_context(core_clients(server.address, method, AT_ONCE, stream=way.stream))
         yield _Running(server, _streaming(channel) if way.stream else raw(channel, UNARY), many)
 
 

@@ -20,7 +20,7 @@ Call = Callable[[int], Any]
 def take_turns(*calls: Call, pairs: int = PAIRS, warm_up: int = WARM_UP) -> list[list[float]]:
     """The seconds that each call took, turn by turn; the first ``warm_up`` turns are not counted."""
     taken: list[list[float]] = [[] for _ in calls]
-    for number, which in _turns(len(calls), pairs, warm_up):
+    for number, which in turns(len(calls), pairs, warm_up):
         call = calls[which]
         began = perf_counter()
         call(number)
@@ -35,7 +35,7 @@ async def take_turns_async(
 ) -> list[list[float]]:
     """``take_turns`` for coroutines; one at a time."""
     taken: list[list[float]] = [[] for _ in calls]
-    for number, which in _turns(len(calls), pairs, warm_up):
+    for number, which in turns(len(calls), pairs, warm_up):
         call = calls[which]
         began = perf_counter()
         await call(number)
@@ -55,7 +55,7 @@ def in_bursts(call: Call, size: int = BURST) -> Call:
     return burst
 
 
-def _turns(calls: int, pairs: int, warm_up: int) -> Iterator[tuple[int, int]]:
+def turns(calls: int, pairs: int, warm_up: int) -> Iterator[tuple[int, int]]:
     """Number of the turn and whose it is; odd turns go backwards."""
     forwards = range(calls)
     for number in range(-warm_up, pairs):

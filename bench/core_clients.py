@@ -1,0 +1,144 @@
+"""
+Clients with the C core of grpcio, many at a time, in a process of their own: ``python -m bench.core_clients ADDRESS METHOD``.
+
+Told ``CALLS REQUEST`` on standard input, the request in hexadecimal digits, it asks so often, and prints the seconds that all of the calls
+took and the bytes of all answers. A call that fails ends it.
+"""
+
+import argparse
+import asyncio
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any, NamedTuple
+
+import grpc
+
+# Without it, the channels of one process to one address share a connection.
+_OPTIONS = [("grpc.use_local_subchannel_pool", 1)]
+
+AsyncCall = Callable[[bytes], Awaitable[bytes]]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """So many connections, with so many calls at a time on each."""
+
+    connections: int
+    each: int
+
+    @property
+    def at_once(self) -> int:
+        return self.connections * self.each
+
+
+class Answered(NamedTuple):
+    """What some calls came to, all of which were answered; ``answer_bytes`` is the sum of their messages."""
+
+    seconds: float
+    answer_bytes: int
+
+
+class ClientsFailedError(Exception):
+    """Calls were not answered as they should have been, so that their times mean nothing."""
+
+
+class CoreClients:
+    def __init__(self, address: str, method: str, shape: Shape, *, stream: bool) -> None:
+        self._shape = shape
+        sizes = ["--connections", str(shape.connections), "--each", str(shape.each)]
+        command = [sys.executable, "-m", "bench.core_clients", address, method, *sizes]
+        command += ["--stream"] if stream else []
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def ask(self, request: bytes, calls: int) -> Answered:
+        """All of the calls, a multiple of ``shape.at_once``, so many of them at a time."""
+        assert calls % self._shape.at_once == 0
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        # An empty word would not be seen.
+        self._process.stdin.write(f"{calls} 0x{request.hex()}\n")
+        self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        if not line:
+            raise ClientsFailedError("the clients have ended")
+        seconds, answer_bytes = line.split()
+        return Answered(float(seconds), int(answer_bytes))
+
+    def close(self) -> None:
+        self._process.communicate()
+        assert self._process.returncode == 0
+
+
+@contextmanager
+def core_clients(address: str, method: str, shape: Shape, *, stream: bool = False) -> Iterator[CoreClients]:
+    asking = CoreClients(address, method, shape, stream=stream)
+    try:
+        yield asking
+    finally:
+        asking.close()
+
+
+async def _run(address: str, method: str, shape: Shape, *, stream: bool) -> None:
+    open_call = _streaming if stream else _unary
+    async with AsyncExitStack() as stack:
+        calls: list[AsyncCall] = []
+        for _ in range(shape.connections):
+            channel = await stack.enter_async_context(grpc.aio.insecure_channel(address, options=_OPTIONS))
+            calls += [open_call(channel, method) for _ in range(shape.each)]
+        while order := await asyncio.to_thread(sys.stdin.readline):
+            number, request = order.split()
+            body, times = bytes.fromhex(request.removeprefix("0x")), int(number) // len(calls)
+            began = perf_counter()
+            lengths = await asyncio.gather(*(_repeat(call, times, body) for call in calls))
+            print(perf_counter() - began, sum(lengths), flush=True)
+
+
+async def _repeat(call: AsyncCall, times: int, request: bytes) -> int:
+    answer_bytes = 0
+    for _ in range(times):
+        answer_bytes += len(await call(request))
+    return answer_bytes
+
+
+def _unary(channel: grpc.aio.Channel, method: str) -> AsyncCall:
+    unary: Any = channel.unary_unary(method)
+
+    async def call(request: bytes) -> bytes:
+        answer: bytes = await unary(request)
+        return answer
+
+    return call
+
+
+def _streaming(channel: grpc.aio.Channel, method: str) -> AsyncCall:
+    asked: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def requests() -> AsyncIterator[bytes]:
+        while True:
+            yield await asked.get()
+
+    stream: Any = channel.stream_stream(method)
+    answers = stream(requests())
+
+    async def call(request: bytes) -> bytes:
+        asked.put_nowait(request)
+        answer: bytes = await answers.read()
+        return answer
+
+    return call
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("address")
+    parser.add_argument("method")
+    parser.add_argument("--connections", type=int, default=1)
+    parser.add_argument("--each", type=int, default=1)
+    parser.add_argument("--stream", action="store_true")
+    chosen = parser.parse_args()
+    shape = Shape(chosen.connections, chosen.each)
+    asyncio.run(_run(chosen.address, chosen.method, shape, stream=chosen.stream))

@@ -1,0 +1,224 @@
+"""
+Calls a second of one worker, its processor time a call, and one call at a time: ``Traverse`` on each transport by an empty answer of ``grpc.aio``.
+
+All servers run at once and loads take turns, each round with another question. The client is ``h2load`` where it is installed. Where it is
+not, clients written in Python take more of the machine than the server does: bars of calls a second and of single calls mean nothing then.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from statistics import median
+from typing import Protocol
+
+import grpc
+
+from bench import h2load
+from bench.calls import ECHO, HOPS, TRAVERSE, question, raw
+from bench.core_clients import Answered, ClientsFailedError, Shape, core_clients
+from bench.figures import Figure
+from bench.graphs import Edges, debian, seed5k
+from bench.server_process import NATIVE, ServerProcess, echoing
+from bench.stage import Stage
+from bench.turns import turns
+from depgraph.v1 import graph_service_pb2 as pb
+
+PART = "wire"
+MANY, ONE = Shape(8, 8), Shape(1, 1)
+# Two processes that do the same may differ for as long as they run: some rounds later there are new ones.
+PROCESSES, ROUNDS = 3, 8
+MANY_SECONDS, ONE_SECONDS = 0.7, 0.3
+WARM_UP = 40 * MANY.at_once
+# Long answers, so that those of errors, which are empty, would be missed.
+LEAST_REACHED = 10
+# How many bytes the mean answer may differ from the one that was looked at: how fresh it is takes more bytes or fewer.
+LEEWAY_BYTES = 4
+EMPTY = "an empty answer of grpc.aio"
+
+
+def measure(stage: Stage) -> Iterator[Figure]:
+    edges = debian(stage.given) or seed5k()
+    asked = _questions(edges)
+    taken: dict[str, list[_Turn]] = {}
+    for _ in range(PROCESSES):
+        with _targets(stage, edges) as targets:
+            for target in targets:
+                target.warm_up(asked[0])
+            of_round = asked[:ROUNDS]
+            asked = asked[ROUNDS:]
+            for number, which in turns(len(targets), ROUNDS, warm_up=0):
+                taken.setdefault(targets[which].name, []).append(targets[which].turn(of_round[number]))
+    empty = taken.pop(EMPTY)
+    for transport, ours in taken.items():
+        what = f"{edges.name}, {HOPS} hops, IDS, {transport}, {_client()}"
+        yield from _by_empty(what, ours, empty, has_bars=transport == NATIVE)
+        yield from _absolute("Traverse", ours)
+    yield from _absolute(EMPTY, empty)
+
+
+@dataclass(frozen=True)
+class _Question:
+    request: bytes
+    reached: frozenset[str]
+
+
+def _questions(edges: Edges) -> list[_Question]:
+    """One for each round; what they reach is found anew, in plain Python."""
+    targets: dict[int, list[int]] = {}
+    for source, target in edges.pairs:
+        targets.setdefault(source, []).append(target)
+    asked = []
+    for start in edges.starts():
+        reached = {start}
+        for _ in range(HOPS):
+            reached |= {target for source in reached for target in targets.get(source, ())}
+        if len(reached) > LEAST_REACHED:
+            names = frozenset(f"s{number}" for number in reached - {start})
+            asked.append(_Question(question(f"s{start}", "IDS").SerializeToString(), names))
+    return asked[: PROCESSES * ROUNDS]
+
+
+class _Client(Protocol):
+    def ask(self, request: bytes, calls: int) -> Answered: ...
+
+
+def _client() -> str:
+    client = "h2load" if h2load.is_installed() else "clients in Python"
+    return f"{client} {MANY.connections} x {MANY.each}"
+
+
+@contextmanager
+def _clients(address: str, method: str, shape: Shape) -> Iterator[_Client]:
+    if h2load.is_installed():
+        yield h2load.H2load(address, method, shape)
+    else:
+        with core_clients(address, method, shape) as clients:
+            yield clients
+
+
+@dataclass(frozen=True)
+class _Turn:
+    """Seconds a call: of many at a time, of the server's processors meanwhile, of one at a time."""
+
+    of_many: float
+    cpu: float
+    of_one: float
+    calls: int
+
+
+@dataclass
+class _Target:
+    """A server, who asks it, what its right answer to a question is, and how many calls make a turn."""
+
+    name: str
+    server: ServerProcess
+    method: str
+    many: _Client
+    one: _Client
+    request: Callable[[_Question], bytes]
+    is_right: Callable[[_Question, bytes], bool]
+    calls_of_many: int = WARM_UP
+    calls_of_one: int = WARM_UP
+
+    def warm_up(self, asked: _Question) -> None:
+        """Let every part of it have run, and find out how many calls a turn takes."""
+        self.turn(asked)
+        turn = self.turn(asked)
+        rounds = MANY_SECONDS / turn.of_many / MANY.at_once
+        self.calls_of_many = MANY.at_once * max(1, round(rounds))
+        self.calls_of_one = max(1, round(ONE_SECONDS / turn.of_one))
+
+    def turn(self, asked: _Question) -> _Turn:
+        request = self.request(asked)
+        length = self._right_length(asked, request)
+        before = self.server.cpu_seconds()
+        many = self.many.ask(request, self.calls_of_many)
+        cpu = self.server.cpu_seconds() - before
+        one = self.one.ask(request, self.calls_of_one)
+        for answered, calls in ((many, self.calls_of_many), (one, self.calls_of_one)):
+            self._check(answered.answer_bytes / calls, length)
+        calls = self.calls_of_many
+        return _Turn(many.seconds / calls, cpu / calls, one.seconds / self.calls_of_one, calls)
+
+    def _right_length(self, asked: _Question, request: bytes) -> int:
+        with grpc.insecure_channel(self.server.address) as channel:
+            answer = raw(channel, self.method)(request)
+        if not self.is_right(asked, answer):
+            raise ClientsFailedError(f"{self.name}: a wrong answer of {len(answer)} bytes")
+        return len(answer)
+
+    def _check(self, mean: float, right: int) -> None:
+        if abs(mean - right) > min(right, LEEWAY_BYTES):
+            raise ClientsFailedError(f"{self.name}: {mean:.1f} bytes an answer, {right} are right")
+
+
+@contextmanager
+def _targets(stage: Stage, edges: Edges) -> Iterator[list[_Target]]:
+    with ExitStack() as stack:
+        echo = stack.enter_context(echoing())
+        servers, _ = stack.enter_context(stage.servers(edges))
+
+        def target(
+            name: str,
+            server: ServerProcess,
+            method: str,
+            request: Callable[[_Question], bytes],
+            is_right: Callable[[_Question, bytes], bool],
+        ) -> _Target:
+            many, one = (
+                stack.enter_context(_clients(server.address, method, shape)) for shape in (MANY, ONE)
+            )
+            return _Target(name, server, method, many, one, request, is_right)
+
+        yield [
+            target(EMPTY, echo, ECHO, lambda _: b"", lambda _, answer: not answer),
+            *(
+                target(name, server, TRAVERSE, lambda asked: asked.request, _is_right)
+                for name, server in servers.items()
+            ),
+        ]
+
+
+def _is_right(asked: _Question, answer: bytes) -> bool:
+    found = pb.TraverseResponse.FromString(answer).service_ids
+    return len(found) == len(asked.reached) and asked.reached.issuperset(found)
+
+
+def _by_empty(what: str, ours: list[_Turn], empty: list[_Turn], *, has_bars: bool) -> Iterator[Figure]:
+    pairs = list(zip(ours, empty, strict=True))
+    calls = sum(turn.calls for turn in ours)
+    of_clients = has_bars and h2load.is_installed()
+
+    def middle(share: Callable[[_Turn, _Turn], float]) -> float:
+        return median(share(our, its) for our, its in pairs)
+
+    yield Figure(
+        PART,
+        f"{what}: calls a second by {EMPTY}",
+        middle(lambda our, its: its.of_many / our.of_many),
+        "x",
+        at_least=4.5 if of_clients else None,
+        calls=calls,
+    )
+    yield Figure(
+        PART,
+        f"{what}: server CPU a call by {EMPTY}",
+        middle(lambda our, its: our.cpu / its.cpu),
+        "x",
+        at_most=0.22 if has_bars else None,
+        calls=calls,
+    )
+    yield Figure(
+        PART,
+        f"{what}: one call at a time by {EMPTY}",
+        middle(lambda our, its: our.of_one / its.of_one),
+        "x",
+        at_most=0.7 if of_clients else None,
+    )
+
+
+def _absolute(what: str, taken: list[_Turn]) -> Iterator[Figure]:
+    rate = 1 / median(turn.of_many for turn in taken)
+    yield Figure(PART, f"  {what}: calls a second", rate, "calls/s", calls=sum(turn.calls for turn in taken))
+    yield Figure(PART, f"  {what}: server CPU a call", median(turn.cpu for turn in taken) * 1e6, "µs")
+    yield Figure(PART, f"  {what}: one call at a time", median(turn.of_one for turn in taken) * 1e6, "µs")
