@@ -6,7 +6,8 @@ so connect directly, not through a pooler that hands out a connection a transact
 """
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal, NamedTuple
@@ -15,7 +16,9 @@ import asyncpg
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
@@ -23,8 +26,11 @@ from server.store.migrations.session import (
     MigrationError,
     alone_in_process,
     connected,
+    current_revision,
     domain_errors,
+    first_line,
     lock,
+    translated,
 )
 
 __all__ = [
@@ -65,14 +71,14 @@ async def status(url: str) -> MigrationStatus:
 
     ``MigrationError`` when a newer program migrated it, ``DatabaseUnavailableError`` when it can't be reached.
     """
-    with domain_errors():
+    with _domain_errors():
         async with connected(url) as connection:
             return await status_on(connection)
 
 
 async def status_on(connection: asyncpg.Connection) -> MigrationStatus:
     """Do the same over a connection that is open already."""
-    with domain_errors():
+    with _domain_errors():
         return await _read(connection)
 
 
@@ -107,14 +113,33 @@ async def sql(direction: Literal["upgrade", "downgrade"], revision: str) -> str:
     config = _config()
     config.output_buffer = script
     run = command.upgrade if direction == "upgrade" else command.downgrade
-    with domain_errors():
+    with _domain_errors():
         async with alone_in_process():
             run(config, revision, sql=True)
     return script.getvalue()
 
 
+@contextmanager
+def _domain_errors() -> Iterator[None]:
+    """Turn what Alembic, SQLAlchemy and the driver raise into ``MigrationError`` or ``DatabaseUnavailableError``."""
+    try:
+        with domain_errors():
+            yield
+    except CommandError as error:
+        raise MigrationError(f"{first_line(error)}.") from error
+    except DBAPIError as error:
+        cause = _of_driver(error)
+        raise translated(cause) from cause
+
+
+def _of_driver(error: DBAPIError) -> BaseException:
+    # SQLAlchemy wraps its own translation of the driver's error, which is the one that knows the SQLSTATE.
+    wrapped = error.orig or error
+    return wrapped.__cause__ or wrapped
+
+
 async def _run(run: Command, url: str, revision: str, patience: timedelta) -> tuple[Migration, ...]:
-    with domain_errors():
+    with _domain_errors():
         async with connected(url) as connection:
             await lock(connection, patience)
             before = await _read(connection)
@@ -143,10 +168,7 @@ async def _alembic(run: Command, connection: asyncpg.Connection, revision: str) 
 
 
 async def _read(connection: asyncpg.Connection) -> MigrationStatus:
-    try:
-        current = await connection.fetchval("SELECT version_num FROM public.alembic_version")
-    except asyncpg.UndefinedTableError:
-        current = None
+    current = await current_revision(connection)
     steps = _steps()
     revisions = [step.revision for step in steps]
     if current is not None and current not in revisions:

@@ -1,9 +1,9 @@
-"""``depgraph doctor`` and ``depgraph token``: the real command, the real database, and a server beside it."""
+"""``depgraph doctor`` and ``depgraph token``: the command, the real database, and a server beside it."""
 
 import asyncio
 import json
 import subprocess
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -11,6 +11,7 @@ from uuid import uuid4
 import asyncpg
 import grpc
 import pytest
+from structlog.testing import capture_logs
 
 from depgraph.v1 import graph_service_pb2 as pb
 from depgraph.v1.types_pb2 import Consistency
@@ -34,25 +35,33 @@ NOBODY = "127.0.0.1:1"
 
 
 @pytest.fixture
-def run(database_url: str) -> Run:
-    async def run(*arguments: str, address: str = NOBODY) -> subprocess.CompletedProcess[str]:
-        where = {"DATABASE_URL": database_url, "DEPGRAPH_ADDRESS": address}
-        return await asyncio.to_thread(depgraph, *arguments, environment=where)
+def here(capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
+    """
+    Run the command in a thread of this process, which is quicker than a process of its own.
 
-    return run
+    What the server logs is kept away from what the command prints.
+    """
 
-
-@pytest.fixture
-def here(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run the command in a thread of this process, which is quicker than a process of its own."""
-
-    async def call(*arguments: str) -> subprocess.CompletedProcess[str]:
+    async def call(*arguments: str, address: str = NOBODY) -> subprocess.CompletedProcess[str]:
         capsys.readouterr()
-        code = await asyncio.to_thread(run_here, [*arguments, "--address", NOBODY])
+        code = await asyncio.to_thread(run_here, [*arguments, *address_of(arguments, address)])
         printed = capsys.readouterr()
         return subprocess.CompletedProcess(arguments, code, printed.out, printed.err)
 
-    return call
+    with capture_logs():
+        yield call
+
+
+def address_of(arguments: tuple[str, ...], address: str) -> list[str]:
+    """The option that says where the server is, which only the doctor looks at."""
+    return ["--address", address] if arguments[0] == "doctor" else []
+
+
+@pytest.fixture
+def run(here: Run, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run the command with the test's database named in the environment."""
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    return here
 
 
 @pytest.fixture

@@ -21,6 +21,8 @@ INPUTS = ROOT.parent / "shared" / "data"
 JAEGER = INPUTS / "jaeger_dependencies_small.json"
 DEBIAN = INPUTS / "debian12_depends.json.gz"
 MIB = 1024 * 1024
+# Three hundred thousand items, where others have the processors too.
+IMPORT_SECONDS = 240
 
 pytestmark = [
     pytest.mark.one_transport,
@@ -36,7 +38,9 @@ def address(reachable_folder: Path) -> Iterator[str]:
 
 
 def imported(path: Path, address: str) -> dict[str, object]:
-    finished = depgraph("import", "jaeger", str(path), "--address", address, "--json")
+    finished = depgraph(
+        "import", "jaeger", str(path), "--address", address, "--json", patience=IMPORT_SECONDS
+    )
     assert finished.returncode == 0, finished.stderr
     told: dict[str, object] = json.loads(finished.stdout)
     return told

@@ -11,6 +11,11 @@ MEMBERS = "circular_dependency_alert_members"
 EVENTS = "circular_dependency_alert_events"
 
 
+@pytest.fixture
+def connection(shared_connection: asyncpg.Connection) -> asyncpg.Connection:
+    return shared_connection
+
+
 @pytest.mark.parametrize("kind", ALERT_EVENT_KINDS)
 async def test_every_kind_of_event_of_the_domain_is_stored(connection: asyncpg.Connection, kind: str) -> None:
     alert = (await insert(connection, ALERTS, cycle_path="""'["a", "b"]'"""))["id"]

@@ -16,6 +16,11 @@ ALERT = {"cycle_path": """'["cart", "redis"]'"""}
 THOUSAND = [f"service-{number}" for number in range(1000)]
 
 
+@pytest.fixture
+def connection(shared_connection: asyncpg.Connection) -> asyncpg.Connection:
+    return shared_connection
+
+
 async def raise_alert(connection: asyncpg.Connection, cycle_path: Sequence[object]) -> None:
     """Write an alert for a cycle."""
     await connection.execute(f"INSERT INTO {TABLE} (cycle_path) VALUES ($1)", json.dumps(cycle_path))

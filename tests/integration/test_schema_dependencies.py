@@ -20,6 +20,11 @@ NULLABLE = ("protocol", "timeout_ms", "retry_config")
 REQUIRED = tuple(name for name in DependencyRow._fields if name not in ("source", "target", *NULLABLE))
 
 
+@pytest.fixture
+def connection(shared_connection: asyncpg.Connection) -> asyncpg.Connection:
+    return shared_connection
+
+
 class Ends(NamedTuple):
     """Two services, the first of which calls the second."""
 

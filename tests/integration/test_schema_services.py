@@ -12,6 +12,11 @@ LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 REQUIRED = sorted(set(Service._fields) - {"team"})
 
 
+@pytest.fixture
+def connection(shared_connection: asyncpg.Connection) -> asyncpg.Connection:
+    return shared_connection
+
+
 async def test_a_service_given_only_a_name_gets_the_documented_defaults(
     connection: asyncpg.Connection,
 ) -> None:

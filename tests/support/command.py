@@ -16,7 +16,10 @@ SETTINGS = ("DEPGRAPH_", "DATABASE_URL", "COLUMNS", "FORCE_COLOR", "NO_COLOR")
 
 
 def depgraph(
-    *arguments: str, stdin: bytes = b"", environment: Mapping[str, str] | None = None
+    *arguments: str,
+    stdin: bytes = b"",
+    environment: Mapping[str, str] | None = None,
+    patience: float = PATIENCE_SECONDS,
 ) -> subprocess.CompletedProcess[str]:
     """Run one command to its end, in pipes, from the root of the repository."""
     finished = subprocess.run(
@@ -25,7 +28,7 @@ def depgraph(
         capture_output=True,
         cwd=ROOT,
         env=clean_environment() | dict(environment or {}),
-        timeout=PATIENCE_SECONDS,
+        timeout=patience,
         check=False,
     )
     return subprocess.CompletedProcess(

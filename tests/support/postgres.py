@@ -41,18 +41,20 @@ class DatabaseServer:
     @asynccontextmanager
     async def new_database(self, template: str = "template1") -> AsyncIterator[str]:
         """Create a database, by copying the template, and give its URL; it is dropped whoever is still connected."""
-        name = f"test_{uuid4().hex}"
-        connection = await asyncpg.connect(self.url)
-        try:
-            await connection.execute(
-                f'CREATE DATABASE "{name}" TEMPLATE "{template}" {_strategy(connection)}'
-            )
-        finally:
-            await connection.close()
+        name = await self._copy_of(template)
         try:
             yield self.url_of(name)
         finally:
             await self._execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+    @contextmanager
+    def shared_database(self, template: str) -> Iterator[str]:
+        """Do the same for a fixture that outlives the event loops of its tests."""
+        name = run_apart(self._copy_of(template))
+        try:
+            yield self.url_of(name)
+        finally:
+            run_apart(self._execute(f'DROP DATABASE "{name}" WITH (FORCE)'))
 
     @contextmanager
     def migrated_template(self) -> Iterator[str]:
@@ -64,6 +66,17 @@ class DatabaseServer:
             yield name
         finally:
             run_apart(self._execute(f'DROP DATABASE "{name}" WITH (FORCE)'))
+
+    async def _copy_of(self, template: str) -> str:
+        name = f"test_{uuid4().hex}"
+        connection = await asyncpg.connect(self.url)
+        try:
+            await connection.execute(
+                f'CREATE DATABASE "{name}" TEMPLATE "{template}" {_strategy(connection)}'
+            )
+        finally:
+            await connection.close()
+        return name
 
     async def _execute(self, statement: str) -> None:
         connection = await asyncpg.connect(self.url)

@@ -22,3 +22,13 @@ a call, and clears the invalid index that an interrupted attempt leaves behind::
 
 Likewise a constraint on a large table comes in two steps, ``NOT VALID`` first, ``VALIDATE CONSTRAINT`` in the next migration.
 """
+
+from pathlib import Path
+
+_VERSIONS = Path(__file__).parent / "versions"
+
+
+def latest_revision() -> str:
+    """Return the revision that this program needs, as the names of the files tell: no step is imported for it."""
+    latest = max(path.stem for path in _VERSIONS.glob("v[0-9]*.py"))
+    return latest.removeprefix("v").partition("_")[0]

@@ -1,4 +1,8 @@
-"""The one connection of a migration run: opened, locked against other runs, its errors put into the domain's words."""
+"""
+The one connection of a migration run: opened, locked against other runs, its errors put into the domain's words.
+
+Without Alembic, so that a process that only looks whether there is anything to do need not import it.
+"""
 
 import asyncio
 import threading
@@ -7,8 +11,6 @@ from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 
 import asyncpg
-from alembic.util import CommandError
-from sqlalchemy.exc import DBAPIError
 
 from server.domain.errors import DatabaseUnavailableError, DomainError, InvalidInputError
 from server.postgres import DRIVER_ERRORS, DatabaseUrlError, Session, cause_of, connect
@@ -62,6 +64,15 @@ async def connected(url: str) -> AsyncIterator[asyncpg.Connection]:
         await connection.close(timeout=CONNECT_TIMEOUT.total_seconds())
 
 
+async def current_revision(connection: asyncpg.Connection) -> str | None:
+    """Read the revision of the schema; None = nothing is there yet."""
+    try:
+        current: str | None = await connection.fetchval("SELECT version_num FROM public.alembic_version")
+    except asyncpg.UndefinedTableError:
+        return None
+    return current
+
+
 async def lock(connection: asyncpg.Connection, patience: timedelta) -> None:
     """
     Take the migration lock of the database; the end of the connection, by whatever cause, gives it back.
@@ -94,39 +105,29 @@ async def alone_in_process() -> AsyncIterator[None]:
 
 @contextmanager
 def domain_errors() -> Iterator[None]:
-    """Turn what Alembic, SQLAlchemy and the driver raise into ``MigrationError`` or ``DatabaseUnavailableError``."""
+    """Turn what the driver raises into ``MigrationError`` or ``DatabaseUnavailableError``."""
     try:
         yield
-    except CommandError as error:
-        raise MigrationError(f"{_first_line(error)}.") from error
     except (*_UNAVAILABLE, asyncpg.PostgresError) as error:
-        raise _translated(error) from error
-    except DBAPIError as error:
-        cause = _of_driver(error)
-        raise _translated(cause) from cause
+        raise translated(error) from error
 
 
-def _of_driver(error: DBAPIError) -> BaseException:
-    # SQLAlchemy wraps its own translation of the driver's error, which is the one that knows the SQLSTATE.
-    wrapped = error.orig or error
-    return wrapped.__cause__ or wrapped
-
-
-def _translated(error: BaseException) -> DomainError:
+def translated(error: BaseException) -> DomainError:
+    """Return what the migration failed with, in the domain's words."""
     if isinstance(error, _UNAVAILABLE):
         return DatabaseUnavailableError(f"The database went away or takes no writes: {_said(error)}.")
-    return MigrationError(f"The database refused: {_first_line(error)}.")
+    return MigrationError(f"The database refused: {first_line(error)}.")
 
 
 def _said(error: BaseException) -> str:
     """Say what an error means, and its own first line, which helps whoever runs the server and goes to no caller."""
-    cause, line = cause_of(error), _first_line(error)
+    cause, line = cause_of(error), first_line(error)
     if cause is None or cause.found in line:
         return line
     return f"{cause.found} ({line}): {cause.advice}"
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
     """Say what happened, without the details below it, which may quote SQL."""
     lines = str(error).splitlines()
     return lines[0].rstrip(".") if lines else type(error).__name__
