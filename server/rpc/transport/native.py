@@ -18,6 +18,7 @@ from pygrpc_native import EVENT_CALL, NativeGrpcFront
 
 from server.config import Limits, TransportName
 from server.rpc.answering import Answering
+from server.rpc.errors import unexpected_error
 from server.rpc.methods import Method
 from server.rpc.sending import status_and_metadata
 from server.rpc.transport.grpcio import KEEPALIVE_TIME_MS, KEEPALIVE_TIMEOUT_MS, GrpcioTransport
@@ -180,9 +181,12 @@ class NativeTransport:
         # Also of a call that was cancelled before it began.
         if method.kind is not None:
             self._admission.leave(method.kind)
-        self._calls.pop(number).end()
+        call = self._calls.pop(number)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("a call failed without a status", method=method.name, exc_info=error)
+            # Its caller would wait for ever.
+            call.fail(*status_and_metadata(unexpected_error()))
+        call.end()
 
 
 async def _answer(method: Method, request: bytes, call: Any) -> None:

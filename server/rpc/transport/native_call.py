@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 # A reader that is behind is looked after so often; the transport does not say when there is room.
 _FIRST_LOOK_SECONDS, _LAST_LOOK_SECONDS = 0.001, 0.05
+_DETAILS = "grpc-status-details-bin"
 
 
 class NativeCall:
@@ -69,7 +70,8 @@ class NativeCall:
     def fail(self, code: grpc.StatusCode, details: str, trailing_metadata: "Metadata" = ()) -> None:
         """End the call with a status, without an error."""
         self._code = code
-        self._front.fail(self._id, code.value[0], details, list(trailing_metadata))
+        sent = [pair for pair in trailing_metadata if not _is_reserved(pair[0])]
+        self._front.fail(self._id, code.value[0], details, sent)
 
     def succeed(self, answer: bytes) -> None:
         """End a call that has one answer with it."""
@@ -100,3 +102,12 @@ class NativeCall:
         """Tell those who wanted to know that the call is over."""
         for callback in self._callbacks or ():
             callback(self)
+
+
+def _is_reserved(key: str) -> bool:
+    """
+    Whether the transport refuses to send metadata under this key: gRPC's own, but for the details of a status.
+
+    Among them is ``grpc-retry-pushback-ms``: callers come again by their own policy, of which RetryInfo in the details tells them as much.
+    """
+    return key.startswith("grpc-") and key != _DETAILS
