@@ -37,8 +37,8 @@ run: $(STAMP) ## start the server with a sample topology (LISTEN=..., DATA_DIR=.
 test: $(KERNELS) ## run every test (PYTEST_ARGS="tests/unit -k paging" runs some)
 	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal $(PYTEST_ARGS)
 
-soak: $(KERNELS) ## ten minutes of random writers against the feed (SOAK_SECONDS=600, SEED=...)
-	@$(BIN)/python -m pytest -s -q -o timeout=0 tests/faults/test_random_writers.py --soak-seconds $(SOAK_SECONDS) $(if $(SEED),--seed $(SEED))
+soak: $(KERNELS) ## random writers against the feed, fast callers against the transports, ten minutes each (SOAK_SECONDS=600, SEED=...)
+	@$(BIN)/python -m pytest -s -q -o timeout=0 tests/faults/test_random_writers.py tests/faults/test_transport_soak.py --soak-seconds $(SOAK_SECONDS) $(if $(SEED),--seed $(SEED))
 
 check: lint types imports buf breaking proto-fresh package test ## everything CI does
 

@@ -15,7 +15,7 @@ from server.domain.errors import DomainError, FieldViolation
 
 DOMAIN = "depgraph"
 # gRPC's own name.
-PUSHBACK = "grpc-retry-pushback-ms"
+_PUSHBACK = "grpc-retry-pushback-ms"
 UNREADABLE = "the request is no message of the type that this method takes"
 # Clients refuse trailing metadata of more than 8 KiB. It holds the message twice, once percent-encoded (a letter beyond ASCII
 # takes 6 bytes and more there), and the details in base64.
@@ -78,9 +78,9 @@ def pushback(error: DomainError) -> Sequence[tuple[str, str]]:
     if code_of(error) is not grpc.StatusCode.RESOURCE_EXHAUSTED:
         return ()
     if not isinstance(error, errors.RetryableError):
-        return ((PUSHBACK, "-1"),)
+        return ((_PUSHBACK, "-1"),)
     delay = error.retry_after.total_seconds() * 1000
-    return ((PUSHBACK, str(round(random.uniform(delay / 2, delay)))),)  # noqa: S311 - nobody guesses it for gain
+    return ((_PUSHBACK, str(round(random.uniform(delay / 2, delay)))),)  # noqa: S311 - nobody guesses it for gain
 
 
 def shortened(text: str, longest: int) -> str:

@@ -19,7 +19,7 @@ from tests.support.serving import Program
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("faults", "fault tests (known when tests/faults is named on the command line)")
     group.addoption("--seed", type=int, help="dice of the random test; a failed run tells its own")
-    group.addoption("--soak-seconds", type=float, help="let the random test run for so long")
+    group.addoption("--soak-seconds", type=float, help="let random tests and soaks run for so long each")
     group.addoption(
         "--fault-report", type=Path, help="append what was measured to a file, a JSON object a line"
     )

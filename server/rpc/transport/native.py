@@ -18,6 +18,7 @@ from pygrpc_native import EVENT_CALL, NativeGrpcFront
 
 from server.config import Limits, TransportName
 from server.rpc.answering import Answering
+from server.rpc.errors import unexpected_error
 from server.rpc.methods import Method
 from server.rpc.sending import status_and_metadata
 from server.rpc.transport.grpcio import KEEPALIVE_TIME_MS, KEEPALIVE_TIMEOUT_MS, GrpcioTransport
@@ -185,8 +186,11 @@ class NativeTransport:
 
 def _end_broken(call: NativeCall, method: Method, error: BaseException) -> None:
     """End a call that has no status because of a defect of ours."""
-    log.error("a call could not be answered", method=method.name, exc_info=error)
-    call.fail(grpc.StatusCode.INTERNAL, "the server could not send the answer")
+    told = unexpected_error()
+    log.error(
+        "a call could not be answered", method=method.name, exc_info=error, error_id=told.metadata["error_id"]
+    )
+    call.fail(*status_and_metadata(told))
 
 
 async def _answer(method: Method, request: bytes, call: Any) -> None:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import grpc
 from pygrpc_native import STREAM_CLOSED, STREAM_FULL, NativeGrpcFront
 
-from server.rpc.errors import PUSHBACK
 from server.rpc.sending import after_failed_write
 
 if TYPE_CHECKING:
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
 
 # A reader that is behind is looked after so often; the transport does not say when there is room.
 _FIRST_LOOK_SECONDS, _LAST_LOOK_SECONDS = 0.001, 0.05
+_DETAILS = "grpc-status-details-bin"
 
 
 class NativeCall:
@@ -73,9 +73,9 @@ class NativeCall:
         raise grpc.aio.AbortError(details)
 
     def fail(self, code: grpc.StatusCode, details: str, trailing_metadata: "Metadata" = ()) -> None:
-        """End the call with a status, without an error. The transport keeps gRPC's own keys to itself, so callers are not told there when to come again."""
+        """End the call with a status, without an error."""
         self._code = code
-        sent = [(key, value) for key, value in trailing_metadata if key != PUSHBACK]
+        sent = [pair for pair in trailing_metadata if not _is_reserved(pair[0])]
         self._front.fail(self.number, code.value[0], details, sent)
 
     def succeed(self, answer: bytes) -> None:
@@ -107,3 +107,12 @@ class NativeCall:
         """Tell those who wanted to know that the call is over."""
         for callback in self._callbacks or ():
             callback(self)
+
+
+def _is_reserved(key: str) -> bool:
+    """
+    Whether the transport refuses to send metadata under this key: gRPC's own, but for the details of a status.
+
+    Among them is ``grpc-retry-pushback-ms``: callers come again by their own policy, of which RetryInfo in the details tells them as much.
+    """
+    return key.startswith("grpc-") and key != _DETAILS
