@@ -37,6 +37,22 @@ class _Room:
         )
 
 
+class Place:
+    """The place of one call inside."""
+
+    __slots__ = ("_room",)
+
+    def __init__(self, room: _Room) -> None:
+        self._room: _Room | None = room
+        room.inside += 1
+
+    def leave(self) -> None:
+        """Count the call out; once, however often this is called."""
+        if self._room is not None:
+            self._room.inside -= 1
+            self._room = None
+
+
 class Admission:
     """
     Lets calls in.
@@ -70,12 +86,12 @@ class Admission:
         """Calls that are let in and wait for their turn."""
         return sum(map(len, tuple(self._waiting.values())))
 
-    def enter(self, kind: Kind) -> None:
+    def enter(self, kind: Kind) -> Place:
         """Count a call in; raises ``OverloadedError`` when that is one too many."""
         if self.is_full(kind):
             raise self.refusal(kind)
         self._came += 1
-        self._rooms[kind].inside += 1
+        return Place(self._rooms[kind])
 
     def is_full(self, kind: Kind) -> bool:
         """Whether ``enter`` would refuse a call now."""
@@ -98,10 +114,6 @@ class Admission:
         """Note a call that came in vain, and return what it is told."""
         self._came += 1
         return self._rooms[kind].full
-
-    def leave(self, kind: Kind) -> None:
-        """Count a call out."""
-        self._rooms[kind].inside -= 1
 
     async def turn(self, context: Context, began: float) -> None:
         """Wait for the turn of a call that began just now; connections take turns, so that none keeps another waiting with a crowd."""
@@ -130,16 +142,19 @@ class Admission:
     async def _let_in(self) -> None:
         """Give those that wait their turn, one of each connection and then the next, as long as there are any."""
         next_look = 0.0
-        while self._waiting:
-            if time.perf_counter() >= next_look:
-                await self._all_came(self._those_who_came)
-                next_look = time.perf_counter() + LETTING_IN_SECONDS
-            turn = self._next()
-            # One whose caller is gone has ended already.
-            if not turn.done():
-                turn.set_result(None)
-                await asyncio.sleep(0)
-        self._letting_in = None
+        try:
+            while self._waiting:
+                if time.perf_counter() >= next_look:
+                    await self._all_came(self._those_who_came)
+                    next_look = time.perf_counter() + LETTING_IN_SECONDS
+                turn = self._next()
+                # One whose caller is gone has ended already.
+                if not turn.done():
+                    turn.set_result(None)
+                    await asyncio.sleep(0)
+        finally:
+            # After a defect the next one who waits begins anew.
+            self._letting_in = None
 
     def _next(self) -> asyncio.Future[None]:
         peer, waiting = next(iter(self._waiting.items()))

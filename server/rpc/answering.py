@@ -13,7 +13,7 @@ import grpc
 
 from server.config import Limits
 from server.domain.errors import DomainError, LimitError, NotReadyError
-from server.rpc.admission import Admission
+from server.rpc.admission import Admission, Place
 from server.rpc.call_log import CallLog
 from server.rpc.context import Context
 from server.rpc.errors import code_of
@@ -115,7 +115,7 @@ class Answering:
     def _whole(self, method: str, kind: Kind | None, handler: Handler) -> Callable[..., Awaitable[Any]]:
         answering = self._answering(method, handler)
 
-        async def call(request: Any, context: Context, *, is_in: bool = False) -> Any:
+        async def call(request: Any, context: Context, place: Place | None = None) -> Any:
             began = time.perf_counter()
             code = "OK"
             self._calls.enter(method)
@@ -123,15 +123,13 @@ class Answering:
                 self._calls.admit(method)
                 if kind is None:
                     return await answering(request, context)
-                if not is_in:
-                    self._admission.enter(kind)
+                place = place or self._admission.enter(kind)
                 try:
                     await self._admission.turn(context, began)
                     _refuse_late(context)
                     return await answering(request, context)
                 finally:
-                    if not is_in:
-                        self._admission.leave(kind)
+                    place.leave()
             except grpc.aio.AbortError:
                 code = context.code().name
                 raise

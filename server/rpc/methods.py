@@ -34,7 +34,7 @@ class Method:
 
     ``kind`` None = it is let in always, being asked by those who decide whether this process lives. ``answer`` takes the request's bytes (a stream of
     requests, where the method takes one) and returns the bytes of the answer, None for a stream, which it has written by then; it sends the status of a
-    call that failed. With ``is_in`` the transport has counted the call in. ``at_once`` returns an answer that can be made without waiting, None =
+    call that failed. A ``Place`` after the context says that the transport has counted the call in; who answers counts it out. ``at_once`` returns an answer that can be made without waiting, None =
     ``answer`` is to be asked.
     """
 

@@ -129,7 +129,8 @@ async def test_streams_that_nobody_reads_count_as_well(
         open_channel(application.address) as writing,
         open_channel(application.address, *HOLDS_LITTLE) as channel,
     ):
-        await Stubs(writing).write_edges(*(f"hub>{'x' * 200}{number}" for number in range(4_000)))
+        # More than the client, the network and the transport hold together.
+        await Stubs(writing).write_edges(*(f"hub>{'x' * 200}{number}" for number in range(9_000)))
         await Stubs(writing).graph.GetAdjacencyList(GetAdjacencyListRequest(consistency=FRESH)).read()
         streams = [ask(Stubs(channel)) for _ in range(4)]
         # Each has a part that waits; there is room for one.

@@ -88,9 +88,11 @@ async def test_nobody_is_answered_at_once_after_a_call_that_took_long() -> None:
 def test_kinds_are_counted_apart_and_one_too_many_is_refused() -> None:
     admission = admission_of(Limits(max_concurrent_calls=1, max_streaming_calls=2))
     for kind, most in ((Kind.UNARY, 1), (Kind.STREAMING, 2), (Kind.STANDARD_STREAMING, 2)):
-        for _ in range(most):
-            admission.enter(kind)
+        places = [admission.enter(kind) for _ in range(most)]
         with pytest.raises(OverloadedError):
             admission.enter(kind)
-        admission.leave(kind)
+        for _ in range(2):
+            places[0].leave()
         admission.enter(kind)
+        with pytest.raises(OverloadedError):
+            admission.enter(kind)

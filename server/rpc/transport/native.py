@@ -17,6 +17,7 @@ import structlog
 from pygrpc_native import EVENT_CALL, NativeGrpcFront
 
 from server.config import Limits, TransportName
+from server.rpc.admission import Place
 from server.rpc.answering import Answering
 from server.rpc.errors import unexpected_error
 from server.rpc.methods import Method
@@ -165,19 +166,20 @@ class NativeTransport:
             if answer is not None:
                 call.succeed(answer)
                 return
+        place = None
         if method.kind is not None:
             if self._admission.is_full(method.kind):
                 call.fail(*status_and_metadata(self._answering.refuse(method, call)))
                 return
-            self._admission.enter(method.kind)
+            place = self._admission.enter(method.kind)
         self._calls[call.number] = call
-        call.task = self._loop.create_task(_answer(method, request, call))
-        call.task.add_done_callback(partial(self._end, call, method))
+        call.task = self._loop.create_task(_answer(method, request, call, place))
+        call.task.add_done_callback(partial(self._end, call, method, place))
 
-    def _end(self, call: NativeCall, method: Method, task: "asyncio.Task[None]") -> None:
-        # Also of a call that was cancelled before it began.
-        if method.kind is not None:
-            self._admission.leave(method.kind)
+    def _end(self, call: NativeCall, method: Method, place: Place | None, task: "asyncio.Task[None]") -> None:
+        # Of a call that was cancelled before it began nobody else does.
+        if place is not None:
+            place.leave()
         del self._calls[call.number]
         call.end()
         if not task.cancelled() and (error := task.exception()) is not None:
@@ -193,9 +195,9 @@ def _end_broken(call: NativeCall, method: Method, error: BaseException) -> None:
     call.fail(*status_and_metadata(told))
 
 
-async def _answer(method: Method, request: bytes, call: Any) -> None:
+async def _answer(method: Method, request: bytes, call: Any, place: Place | None) -> None:
     try:
-        answer = await method.answer(request, call, is_in=True)
+        answer = await method.answer(request, call, place)
     except grpc.aio.AbortError:
         return
     if method.handler.response_streaming:
