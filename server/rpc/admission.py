@@ -77,8 +77,8 @@ class Admission:
         self._crowded_until = 0.0
         self._came = 0
         self._round_began = 0.0
-        # The time that this thread had used of the processor then.
-        self._used = 0.0
+        # The time that this thread had used of the processor then, and when the last round began in which calls are answered at once.
+        self._used = self._used_at_once = 0.0
         self._calls_in_round = 0
 
     @property
@@ -104,11 +104,11 @@ class Admission:
 
     def begin_round(self) -> None:
         """Note that a round of the event loop begins, in which calls are answered at once."""
-        self._used = time.thread_time()
+        self._used_at_once = time.thread_time()
 
     def took(self, began: float) -> None:
         """Note that a call, which had no turn, has been answered at once in a round that was begun."""
-        self._look_how_long(began, time.perf_counter(), _LONG_SECONDS)
+        self._look_how_long(began, self._used_at_once, _LONG_SECONDS)
 
     def refusal(self, kind: Kind) -> OverloadedError:
         """Note a call that came in vain, and return what it is told."""
@@ -132,11 +132,12 @@ class Admission:
 
     def _end_round(self) -> None:
         """Look how long this round of the event loop took: answering calls, and handing their answers to gRPC."""
-        self._look_how_long(self._round_began, time.perf_counter(), _LONG_SECONDS * self._calls_in_round)
+        self._look_how_long(self._round_began, self._used, _LONG_SECONDS * self._calls_in_round)
         self._round_began, self._calls_in_round = 0.0, 0
 
-    def _look_how_long(self, began: float, now: float, usual: float) -> None:
-        if now - began > usual and time.thread_time() - self._used > usual:
+    def _look_how_long(self, began: float, used: float, usual: float) -> None:
+        now = time.perf_counter()
+        if now - began > usual and time.thread_time() - used > usual:
             self._crowded_until = now + _CROWDED_SECONDS
 
     async def _let_in(self) -> None:

@@ -77,10 +77,10 @@ class Answering:
         """Make of a handler what answers the calls of a method, given by its full name."""
         kind = kind_of(name, handler)
         behaviour = behaviour_of(handler)
-        attempt = attempt_of(behaviour)
+        attempt, at_once = attempt_of(behaviour), None
         if attempt is not None:
-            attempt = partial(self._at_once, name, self._reader(name, handler), attempt)
-        return Method(name, kind, handler, self._whole(name, kind, handler), attempt)
+            at_once = partial(self._at_once, name, kind, self._attempt(self._reader(name, handler), attempt))
+        return Method(name, kind, handler, self._whole(name, kind, handler), at_once)
 
     def refuse(self, method: Method, context: Context) -> DomainError:
         """Note a call that finds no room, and return what it is told."""
@@ -90,20 +90,29 @@ class Answering:
         self._note_end(method.name, code_of(error).name, time.perf_counter(), context)
         return error
 
+    @staticmethod
+    def _attempt(
+        reader: RequestReader, attempt: Callable[[Any], "bytes | None"]
+    ) -> Callable[[bytes], "bytes | None"]:
+        def read_and_attempt(request: bytes) -> "bytes | None":
+            small = reader.read(request)
+            return None if small is None else attempt(small)
+
+        return read_and_attempt
+
     def _at_once(
         self,
         method: str,
-        reader: RequestReader,
-        attempt: Callable[[Any], "bytes | None"],
+        kind: Kind | None,
+        attempt: Callable[[bytes], "bytes | None"],
         request: bytes,
         context: Context,
     ) -> "bytes | None":
         began = time.perf_counter()
-        if self._calls.is_draining or not self._admission.is_at_ease(Kind.UNARY, began):
+        if self._calls.is_draining or (kind is not None and not self._admission.is_at_ease(kind, began)):
             return None
         try:
-            small = reader.read(request)
-            answer = None if small is None else attempt(small)
+            answer = attempt(request)
         # The long way makes the error again, and tells it.
         except Exception:  # noqa: BLE001
             return None

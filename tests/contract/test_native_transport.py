@@ -1,15 +1,25 @@
 """What the native transport owes its callers beyond what all transports do."""
 
+import asyncio
+from contextlib import suppress
+from threading import Thread
+from typing import Any, cast
+
 import grpc
 import pytest
 
 from depgraph.v1.catalog_service_pb2 import GetServiceRequest
 from server.config import Limits
+from server.rpc.transport.native import NativeTransport
 from server.rpc.transport.native_call import NativeCall
+from tests.support.answering import answering
 from tests.support.calls import Stubs
 from tests.support.channels import open_channel
+from tests.support.eventually import eventually
 from tests.support.failures import failure_of
-from tests.support.fake_stores import HeldStore, running
+from tests.support.fake_stores import ANY_PORT, HeldStore, running
+
+WATCH = "/depgraph.v1.GraphService/Watch"
 
 pytestmark = pytest.mark.native_only
 
@@ -40,3 +50,48 @@ async def test_what_says_when_to_come_again_is_told_without_grpcs_own_metadata()
         assert "grpc-retry-pushback-ms" not in [key for key, _ in await refused.trailing_metadata()]
         store.let_go.set()
         await held
+
+
+async def test_a_stream_that_is_cancelled_before_it_is_begun_does_not_stay() -> None:
+    inside = 0
+
+    async def endless(_request: Any, _context: Any) -> None:
+        nonlocal inside
+        inside += 1
+        try:
+            await asyncio.Event().wait()
+        finally:
+            inside -= 1
+
+    answers = answering()
+    handler: Any = grpc.unary_stream_rpc_method_handler(cast("Any", endless), response_serializer=bytes)
+    transport = NativeTransport(Limits())
+    transport.serve([answers.method(WATCH, handler)], answers)
+    address = f"127.0.0.1:{transport.listen(ANY_PORT)}"
+    await transport.start()
+    try:
+        for _ in range(5):
+            caller = Thread(target=call_and_cancel, args=(address,))
+            caller.start()
+            # The loop stands still: the call is handed over and not begun, and its end waits in the queue.
+            caller.join()
+            await transport.all_came(lambda: 0)
+        await eventually(lambda: not inside)
+    finally:
+        await transport.stop(None)
+
+
+def call_and_cancel(address: str) -> None:
+    """Open a stream and cancel it, from a thread of its own; what follows on the connection comes after each."""
+    with grpc.insecure_channel(address) as channel:
+        watch: Any = channel.unary_stream(WATCH)
+        stream = watch(b"", wait_for_ready=True)
+        _ask_in_vain(channel)
+        stream.cancel()
+        _ask_in_vain(channel)
+
+
+def _ask_in_vain(channel: grpc.Channel) -> None:
+    nothing: Any = channel.unary_unary("/nothing/of/this/name")
+    with suppress(grpc.RpcError):
+        nothing(b"", timeout=0.1)

@@ -21,7 +21,7 @@ from tests.support.channels import open_channel
 from tests.support.chaos import ChaosProxy
 from tests.support.eventually import eventually
 from tests.support.failures import failure_of
-from tests.support.late_calls import calls_out_of_time, ended_calls, make_late
+from tests.support.late_calls import OVER, SOON_OVER, calls_out_of_time, ended_calls, make_late
 from tests.support.plain_sql import connected
 from tests.support.scene import Record
 from tests.support.serving import Served, serving
@@ -89,8 +89,9 @@ async def code_of(server: WholeServer, name: str, deadline: float) -> grpc.Statu
     return (await failure_of(server.stubs.catalog.CreateService(create(name), timeout=deadline))).code
 
 
+@pytest.mark.parametrize(("deadline", "stall_seconds"), [(OVER, 0.05), (SOON_OVER, 0.25)])
 async def test_calls_whose_deadline_passed_before_their_turn_came_do_no_work(
-    database_url: str, record: Record
+    database_url: str, record: Record, deadline: str, stall_seconds: float
 ) -> None:
     numbers = count()
     async with WholeServer.opened(database_url, record) as server:
@@ -98,7 +99,7 @@ async def test_calls_whose_deadline_passed_before_their_turn_came_do_no_work(
             await server.stubs.write_services("keeps a connection open")
             requests = [create(f"expired-{next(numbers)}").SerializeToString() for _ in range(100)]
             heard = await make_late(
-                server.application.address, calls_out_of_time(CREATE, requests), 0.05, 0.2
+                server.application.address, calls_out_of_time(CREATE, requests, deadline), stall_seconds, 0.2
             )
             assert ended_calls(heard) > 0
             await eventually(lambda: server.running_calls <= 0)

@@ -11,16 +11,16 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, SETTINGS = 0x0, 0x1, 0x4
 END_STREAM, END_HEADERS = 0x1, 0x4
 INITIAL_WINDOW_SIZE = 0x4
-# The shortest deadline that the protocol can say.
-OVER = "1n"
+# The shortest deadline that the protocol can say, and one that passes while a call waits its turn.
+OVER, SOON_OVER = "1n", "50m"
 
 
-def calls_out_of_time(method: str, requests: list[bytes]) -> bytes:
+def calls_out_of_time(method: str, requests: list[bytes], deadline: str = OVER) -> bytes:
     """A whole connection: each request once, as a call of its own to a method."""
     frames = [PREFACE, _frame(SETTINGS, 0, 0, b"")]
     for number, request in enumerate(requests):
         stream = 2 * number + 1
-        frames.append(_frame(HEADERS, END_HEADERS, stream, _headers(method, OVER)))
+        frames.append(_frame(HEADERS, END_HEADERS, stream, _headers(method, deadline)))
         frames.append(_frame(DATA, END_STREAM, stream, _message(request)))
     return b"".join(frames)
 

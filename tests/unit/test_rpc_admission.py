@@ -68,11 +68,12 @@ async def test_a_call_that_comes_while_nothing_takes_long_waits_for_nothing() ->
 
 async def test_a_round_that_only_lasts_keeps_nobody_waiting() -> None:
     admission = admission_of()
-    await admission.turn(caller("first"), time.perf_counter())
+    began = time.perf_counter()
+    await admission.turn(caller("first"), began)
     time.sleep(LONG_SECONDS)  # noqa: ASYNC251 - other programs have the processor
     await asyncio.sleep(0)
     with pytest.raises(StopIteration):
-        admission.turn(caller("a"), time.perf_counter()).send(None)
+        admission.turn(caller("a"), began).send(None)
 
 
 async def test_nobody_is_answered_at_once_after_a_call_that_took_long() -> None:
@@ -82,7 +83,18 @@ async def test_nobody_is_answered_at_once_after_a_call_that_took_long() -> None:
     assert admission.is_at_ease(Kind.UNARY, began)
     use_the_processor()
     admission.took(began)
-    assert not admission.is_at_ease(Kind.UNARY, time.perf_counter())
+    # However long it was until this line.
+    assert not admission.is_at_ease(Kind.UNARY, began)
+
+
+async def test_a_round_of_quick_answers_does_not_hide_a_long_call() -> None:
+    admission = admission_of()
+    began = time.perf_counter()
+    await admission.turn(caller("first"), began)
+    use_the_processor()
+    admission.begin_round()
+    await asyncio.sleep(0)
+    assert not admission.is_at_ease(Kind.UNARY, began)
 
 
 def test_kinds_are_counted_apart_and_one_too_many_is_refused() -> None:

@@ -5,6 +5,7 @@ import contextlib
 import tempfile
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -17,7 +18,7 @@ import structlog
 from pygrpc_native import EVENT_CALL, NativeGrpcFront
 
 from server.config import Limits, TransportName
-from server.rpc.admission import Place
+from server.rpc.admission import LETTING_IN_SECONDS, Place
 from server.rpc.answering import Answering
 from server.rpc.errors import unexpected_error
 from server.rpc.methods import Method
@@ -50,16 +51,23 @@ class NativeTransport:
         self._share_port = share_port
         self._methods: list[Method] = []
         self._behind = GrpcioTransport(replace(limits, max_streams_per_connection=limits.max_streaming_calls))
+        self._front: NativeGrpcFront | None = None
         self._calls: dict[int, NativeCall] = {}
+        # What the thread has taken, and when.
+        self._handed: deque[tuple[Sequence[Any], float]] = deque()
+        # Calls that are cancelled before they are begun: they are among those that the thread is about to hand over.
+        self._gone: set[int] = set()
         # The thread may hand over more.
         self._idle = threading.Semaphore(0)
         self._thread = threading.Thread(target=self._wait_for_calls, name="calls", daemon=True)
         self._folder = contextlib.ExitStack()
 
     async def all_came(self, _: Callable[[], int]) -> None:
-        """Begin all calls that wait in the queue, and let their tasks begin."""
-        while events := self._front.recv_batch_details(_BATCH, 0):
-            self._begin_all(events)
+        """Begin all calls that wait in the queue, and let their tasks begin; those who are refused may send more, so not for ever."""
+        self._begin_handed()
+        ends = time.monotonic() + LETTING_IN_SECONDS
+        while (now := time.monotonic()) < ends and (events := self._received_now()):
+            self._begin_all(events, now)
         await asyncio.sleep(0)
 
     def serve(self, methods: Sequence[Method], answering: Answering) -> None:
@@ -87,27 +95,42 @@ class NativeTransport:
 
     async def start(self) -> None:
         """Let calls in."""
+        front = self._listening()
         self._loop = asyncio.get_running_loop()
-        socket = Path(self._folder.enter_context(tempfile.TemporaryDirectory(prefix="depgraph-"))) / "behind"
-        self._behind.listen(f"unix:{socket}")
-        await self._behind.start()
-        self._front.set_fallback(str(socket))
-        self._front.start()
+        try:
+            socket = (
+                Path(self._folder.enter_context(tempfile.TemporaryDirectory(prefix="depgraph-"))) / "behind"
+            )
+            self._behind.listen(f"unix:{socket}")
+            await self._behind.start()
+            front.set_fallback(str(socket))
+        except (OSError, RuntimeError) as error:
+            log.warning(
+                "reflection is not served: there is no folder for its socket (TMPDIR)", reason=str(error)
+            )
+        front.start()
         self._thread.start()
 
     async def stop(self, flush: timedelta | None) -> None:
         """Close, once what is answered has been sent or the time for that is over."""
+        if self._front is None:
+            return
         with self._folder:
             if flush is not None:
                 await self._flushed(flush)
             await asyncio.to_thread(self._close)
             # What the thread handed over last is begun here, so that it is cancelled with the others.
-            await asyncio.sleep(0)
+            self._begin_handed()
             tasks = [call.task for call in self._calls.values() if call.task is not None]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await self._behind.stop(None)
+
+    def _listening(self) -> NativeGrpcFront:
+        if self._front is None:
+            raise RuntimeError("it listens nowhere yet")
+        return self._front
 
     async def _flushed(self, within: timedelta) -> None:
         """Wait until all is sent that was answered; the transport does not tell by itself."""
@@ -116,14 +139,14 @@ class NativeTransport:
             await asyncio.sleep(_FLUSH_LOOK_SECONDS)
 
     def _close(self) -> None:
-        self._front.close()
+        self._listening().close()
         self._idle.release()
         if self._thread.ident is not None:
             self._thread.join()
 
     def _is_sending(self) -> bool:
         """Whether the status of a call that came has not left yet."""
-        of_methods = (self._front.metrics() or {})["methods"].values()
+        of_methods = (self._listening().metrics() or {})["methods"].values()
         return any(
             one["started"] > sum(of_status["count"] for of_status in one["status"].values())
             for one in of_methods
@@ -131,33 +154,53 @@ class NativeTransport:
 
     def _wait_for_calls(self) -> None:
         """Hand calls to the event loop, in a thread of its own."""
-        while (events := self._front.recv_batch_details(_BATCH)) is not None:
+        front = self._listening()
+        while (events := front.recv_batch_details(_BATCH)) is not None:
+            self._handed.append((events, time.monotonic()))
+            # Their requests would be kept until the next calls come.
+            del events
             try:
-                self._loop.call_soon_threadsafe(self._begin_these, events)
+                self._loop.call_soon_threadsafe(self._begin_and_release)
             except RuntimeError:
                 # The loop is closed.
                 return
-            # Their requests would be kept until the next calls come.
-            del events
             self._idle.acquire()
 
-    def _begin_these(self, events: Sequence[Any]) -> None:
+    def _received_now(self) -> Sequence[Any] | None:
+        return self._listening().recv_batch_details(_BATCH, 0)
+
+    def _begin_and_release(self) -> None:
         try:
-            self._begin_all(events)
+            self._begin_handed()
+            self._gone.clear()
         finally:
             self._idle.release()
 
-    def _begin_all(self, events: Sequence[Any]) -> None:
+    def _begin_handed(self) -> None:
+        while self._handed:
+            self._begin_all(*self._handed.popleft())
+
+    def _begin_all(self, events: Sequence[Any], received: float) -> None:
+        front = self._listening()
         self._admission.begin_round()
         for kind, number, place, request, _, details in events:
-            if kind == EVENT_CALL:
-                method, call = self._methods[place], NativeCall(self._front, number, details[1], details[2])
+            if kind != EVENT_CALL:
+                self._cancel(number)
+            elif number not in self._gone:
+                method = self._methods[place]
+                call = NativeCall(front, number, details[1], details[2], received)
                 try:
                     self._begin(call, method, request)
                 except Exception as error:  # noqa: BLE001 - whatever becomes of one, those that came with it are begun
                     _end_broken(call, method, error)
-            elif (known := self._calls.get(number)) is not None and known.task is not None:
-                known.task.cancel()
+
+    def _cancel(self, number: int) -> None:
+        known = self._calls.get(number)
+        if known is None:
+            # It is over, or to come: two take calls out of the queue, the thread and ``all_came``.
+            self._gone.add(number)
+        elif known.task is not None:
+            known.task.cancel()
 
     def _begin(self, call: Any, method: Method, request: bytes) -> None:
         # Of one that is late nothing is done.
@@ -182,7 +225,10 @@ class NativeTransport:
             place.leave()
         del self._calls[call.number]
         call.end()
-        if not task.cancelled() and (error := task.exception()) is not None:
+        if task.cancelled():
+            # Most often there is nobody left to hear of it.
+            call.fail(grpc.StatusCode.CANCELLED, "")
+        elif (error := task.exception()) is not None:
             _end_broken(call, method, error)
 
 

@@ -13,30 +13,33 @@ from server.rpc.sending import after_failed_write
 if TYPE_CHECKING:
     from pygrpc_native import Metadata
 
-# A reader that is behind is looked after so often; the transport does not say when there is room.
-_FIRST_LOOK_SECONDS, _LAST_LOOK_SECONDS = 0.001, 0.05
+# The transport does not say when a reader has room. One that keeps up has it so soon, which the loop turns for, since its timers
+# are no finer than that; one that is behind is looked after less and less often.
+_SOON_SECONDS, _LAST_LOOK_SECONDS = 0.001, 0.02
 _DETAILS = "grpc-status-details-bin"
 
 
 class NativeCall:
-    """What handlers use of ``grpc.aio.ServicerContext``; ``seconds`` were left of it when it was received, None = it has no deadline."""
+    """What handlers use of ``grpc.aio.ServicerContext``; ``seconds`` were left of it when it was ``received`` (``time.monotonic``), None = it has no deadline."""
 
     __slots__ = ("_callbacks", "_code", "_front", "_peer", "_received", "_seconds", "number", "task")
 
-    def __init__(self, front: NativeGrpcFront, number: int, peer: str, seconds: float | None) -> None:
+    def __init__(
+        self, front: NativeGrpcFront, number: int, peer: str, seconds: float | None, received: float
+    ) -> None:
         self._front = front
         self.number = number
         self._peer = peer
         self._seconds = seconds
-        self._received = 0.0 if seconds is None else time.monotonic()
+        self._received = received
         self._code: grpc.StatusCode | None = None
         self._callbacks: list[Callable[[Any], None]] | None = None
         self.task: asyncio.Task[None] | None = None
 
     @property
     def is_late(self) -> bool:
-        """Whether the deadline had passed when the call was received."""
-        return self._seconds == 0
+        """Whether the deadline has passed."""
+        return self._seconds is not None and self.time_remaining() == 0
 
     def peer(self) -> str:
         """Return the address of the caller's end of the connection."""
@@ -54,10 +57,11 @@ class NativeCall:
 
     async def write(self, message: bytes) -> None:
         """Send a message of a stream once its reader has room for it."""
-        wait = _FIRST_LOOK_SECONDS
+        tried, wait = time.monotonic(), 0.0
         while (sent := self._front.stream_try_send(self.number, message)) == STREAM_FULL:
             await asyncio.sleep(wait)
-            wait = min(2 * wait, _LAST_LOOK_SECONDS)
+            if time.monotonic() - tried > _SOON_SECONDS:
+                wait = min(max(2 * wait, _SOON_SECONDS), _LAST_LOOK_SECONDS)
         if sent == STREAM_CLOSED:
             await after_failed_write()
             raise grpc.aio.InternalError("the stream is closed, and the call was not cancelled")
