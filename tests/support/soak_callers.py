@@ -40,6 +40,8 @@ WIDER = 400_000
 WATCHED_BATCHES = 5
 # In calls of the fast ones.
 PAUSE_BETWEEN_WRITES, PAUSE_BETWEEN_CONNECTIONS, PAUSE_BETWEEN_STREAMS = 200, 500, 2_000
+PAUSE_BETWEEN_CROWDS = 20_000
+CROWDED_CONNECTIONS, MOST_CALLS_OF_A_CONNECTION = 3, 100
 Caller = Callable[[Round], Coroutine[Any, Any, None]]
 
 
@@ -136,6 +138,23 @@ def _leave(turn: Round, connection: RawConnection) -> None:
         connection.finish()
         return
     connection.drop()
+
+
+async def crowd(turn: Round) -> None:
+    """Come with more calls that wait for the database than the server takes at once."""
+    while not turn.is_over:
+        connections = [await connect(turn.address) for _ in range(CROWDED_CONNECTIONS)]
+        step = turn.crowded_step()
+        crowding = [
+            connection.call(step.request)
+            for connection in connections
+            for _ in range(MOST_CALLS_OF_A_CONNECTION)
+        ]
+        for call in await asyncio.gather(*crowding):
+            turn.judge(step, call)
+        for connection in connections:
+            connection.finish()
+        await turn.pause(PAUSE_BETWEEN_CROWDS)
 
 
 async def write(turn: Round) -> None:

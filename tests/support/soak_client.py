@@ -14,7 +14,7 @@ from random import Random
 from typing import Any
 
 from tests.support.command import ROOT
-from tests.support.soak_callers import Caller, ask_fast, come_and_go, stream, watch, write
+from tests.support.soak_callers import Caller, ask_fast, come_and_go, crowd, stream, watch, write
 from tests.support.soak_graph import StillModel
 from tests.support.soak_official import ask_officially
 from tests.support.soak_round import Round
@@ -22,7 +22,7 @@ from tests.support.soak_writer import Writer
 
 CALLERS: tuple[Caller, ...] = (
     *(ask_fast, ask_fast, ask_fast),
-    *(come_and_go, write, stream, stream, watch, watch, ask_officially),
+    *(come_and_go, crowd, write, stream, stream, watch, watch, ask_officially),
 )
 # What is open when a round ends must have ended by then.
 PATIENCE_SECONDS = 60.0
