@@ -8,18 +8,20 @@ counted, and what was wrong.
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from random import Random
 from typing import Any
 
 from tests.support.command import ROOT
-from tests.support.soak_callers import Caller, ask_fast, come_and_go, crowd, stream, watch, write
+from tests.support.soak_callers import ask_fast, come_and_go, crowd, write
 from tests.support.soak_graph import StillModel
 from tests.support.soak_official import ask_officially
 from tests.support.soak_round import Round
+from tests.support.soak_streams import stream, watch
 from tests.support.soak_writer import Writer
 
+Caller = Callable[[Round], Coroutine[Any, Any, None]]
 CALLERS: tuple[Caller, ...] = (
     *(ask_fast, ask_fast, ask_fast),
     *(come_and_go, crowd, write, stream, stream, watch, watch, ask_officially),

@@ -34,7 +34,7 @@ async def ask_officially(turn: Round) -> None:
                 asyncio.ensure_future(_answer(channel, next(asked), _TIME_FOR_ALL)) for _ in range(CALLERS)
             ]
             watching = Stubs(channel).graph.Watch(graph.WatchRequest(include_state=True))
-            await watching.read()
+            await watching.initial_metadata()
         await asyncio.gather(*left, return_exceptions=True)
         turn.counts["channels closed"] += 1
 
