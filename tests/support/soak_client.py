@@ -8,21 +8,23 @@ counted, and what was wrong.
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from random import Random
 from typing import Any
 
 from tests.support.command import ROOT
-from tests.support.soak_callers import Caller, ask_fast, come_and_go, stream, watch, write
+from tests.support.soak_callers import ask_fast, come_and_go, crowd, write
 from tests.support.soak_graph import StillModel
 from tests.support.soak_official import ask_officially
 from tests.support.soak_round import Round
+from tests.support.soak_streams import stream, watch
 from tests.support.soak_writer import Writer
 
+Caller = Callable[[Round], Coroutine[Any, Any, None]]
 CALLERS: tuple[Caller, ...] = (
     *(ask_fast, ask_fast, ask_fast),
-    *(come_and_go, write, stream, stream, watch, watch, ask_officially),
+    *(come_and_go, crowd, write, stream, stream, watch, watch, ask_officially),
 )
 # What is open when a round ends must have ended by then.
 PATIENCE_SECONDS = 60.0

@@ -1,6 +1,7 @@
 """Callers of the soak who use gRPC's own client."""
 
 import asyncio
+from collections.abc import Iterator
 from contextlib import suppress
 from itertools import cycle
 from typing import Any
@@ -27,23 +28,23 @@ async def ask_officially(turn: Round) -> None:
     asked = cycle(question for question in turn.questions if question.method == TRAVERSE)
     while not turn.is_over:
         async with open_channel(turn.address) as channel:
-            await asyncio.gather(*(_ask(turn, channel, asked) for _ in range(CALLERS)))
+            await asyncio.gather(*(_ask(turn, channel, asked, first) for first in range(CALLERS)))
             # Closing cancels them.
             left = [
                 asyncio.ensure_future(_answer(channel, next(asked), _TIME_FOR_ALL)) for _ in range(CALLERS)
             ]
             watching = Stubs(channel).graph.Watch(graph.WatchRequest(include_state=True))
-            await watching.read()
+            await watching.initial_metadata()
         await asyncio.gather(*left, return_exceptions=True)
         turn.counts["channels closed"] += 1
 
 
-async def _ask(turn: Round, channel: grpc.aio.Channel, asked: Any) -> None:
-    ways = [_in_time, _hardly_any_time, _cancelled, _stream_in_part, _reflection]
-    for _ in range(CALLS_A_CHANNEL):
+async def _ask(turn: Round, channel: grpc.aio.Channel, asked: Iterator[Question], first: int) -> None:
+    ways = [_in_time, _cancelled, _hardly_any_time, _stream_in_part, _reflection]
+    for place in range(first, first + CALLS_A_CHANNEL):
         if turn.is_over:
             return
-        way = turn.dice.choice(ways)
+        way = ways[place % len(ways)]
         try:
             came = await way(turn, channel, next(asked))
         except grpc.aio.AioRpcError as error:
@@ -74,7 +75,7 @@ async def _hardly_any_time(turn: Round, channel: grpc.aio.Channel, question: Que
 
 async def _cancelled(turn: Round, channel: grpc.aio.Channel, question: Question) -> str:
     call = _answer(channel, question, _TIME_FOR_ALL)
-    asyncio.get_running_loop().call_later(turn.dice.uniform(0, 0.003), call.cancel)
+    asyncio.get_running_loop().call_later(turn.dice.choice((0, 0, 0.0005, 0.003)), call.cancel)
     with suppress(asyncio.CancelledError):
         if not question.accepts(await call):
             turn.wrong(f"official: not the answer to {question.message!r}")

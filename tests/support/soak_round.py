@@ -11,9 +11,11 @@ from random import Random
 
 from grpc import StatusCode
 
+from depgraph.v1.graph_service_pb2 import TraverseResponse
+from tests.support.calls import FRESH
 from tests.support.raw_calls import LOST, RESET, Call, Request
 from tests.support.soak_graph import StillModel
-from tests.support.soak_questions import Question, questions, refusals
+from tests.support.soak_questions import TRAVERSE, Question, questions, refusals, traversal
 from tests.support.soak_writer import Writer
 
 OK, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED = 0, 4, 8
@@ -75,6 +77,14 @@ class Round:
         """Return what is to be asked now."""
         return next(self._steps)
 
+    def crowded_step(self) -> Step:
+        """Return a read that waits for the database."""
+        start = self.dice.choice(list(self.model.graph))
+        message, is_right = traversal(self.model, start, hops=2, downstream=True, full=True)
+        message.consistency.CopyFrom(FRESH)
+        read = _read(Question(TRAVERSE, message, TraverseResponse, is_right))
+        return Step("crowd", read.request, read.fault)
+
     def judge(self, step: Step, call: Call) -> None:
         """Count a call that ended, and look whether it ended as it may."""
         self.counts[f"{step.kind}: {NAMES[call.code]}"] += 1
@@ -97,7 +107,7 @@ class Round:
             self.wrong(f"{what}: {error!r}")
 
     def _programme(self) -> list[Step]:
-        """Make some thousands of steps in their shares."""
+        """Make a thousand steps in their shares."""
         asked, failing = cycle(self.questions), cycle(refusals(self.dice))
         make: dict[str, Callable[[], Step]] = {
             "read": lambda: _read(next(asked)),
@@ -106,7 +116,7 @@ class Round:
             "given up": lambda: _given_up(next(asked)),
             "hardly any time": lambda: _late(next(asked), self.dice.choice(TIMEOUTS)),
         }
-        steps = [make[kind]() for kind, share in SHARES.items() for _ in range(share * 20)]
+        steps = [make[kind]() for kind, share in SHARES.items() for _ in range(share * 10)]
         self.dice.shuffle(steps)
         return steps
 
