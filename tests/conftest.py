@@ -79,11 +79,6 @@ def transport(request: pytest.FixtureRequest) -> Iterator[TransportName]:
         yield request.param
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """With ``-n auto`` run one more than there are processors: a test waits for other processes a fifth of its time."""
-    return (os.cpu_count() or 1) + 1
-
-
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[DatabaseServer]:
     """A PostgreSQL server for this whole run, one for each worker."""

@@ -105,12 +105,11 @@ def gauge(figures: Figures, name: str) -> float:
 
 
 @pytest.mark.timeout(0)  # as long as the soak
-@pytest.mark.parametrize("carrier", ["native", "grpcio"])
 async def test_whatever_fast_callers_do_answers_are_right_and_nothing_is_left_of_them(
-    carrier: TransportName, database_url: str, seed: int, soak_seconds: float | None, record: Record
+    transport: TransportName, database_url: str, seed: int, soak_seconds: float | None, record: Record
 ) -> None:
     seconds, clients = (SHORT_SECONDS, 1) if soak_seconds is None else (soak_seconds, MOST_CLIENTS)
-    arguments = ("--database-url", database_url, "--transport", carrier, *LIMITS)
+    arguments = ("--database-url", database_url, "--transport", transport, *LIMITS)
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(connected(database_url))
         await fill(database, clients)
@@ -127,7 +126,7 @@ async def test_whatever_fast_callers_do_answers_are_right_and_nothing_is_left_of
         for _ in range(MOST_ROUNDS):
             if not soak.has_seen_enough():
                 end = await soak.round(SHORT_SECONDS / 2)
-        record({"transport soak": carrier, "seed": seed} | summary(soak, start, middle, end))
+        record({"transport soak": transport, "seed": seed} | summary(soak, start, middle, end))
         assert soak.has_seen_enough(), [kind for kind in KINDS if not soak.counts[kind]]
         await assert_there_is_room_for_all(soak)
         await assert_level(soak, start, end)
