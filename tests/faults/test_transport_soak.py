@@ -50,7 +50,7 @@ KINDS = (
     *("stream: OK", "stream given up", "adjacency list: OK", "watch: batches", "watch given up"),
     *("official in time: OK", "official cancelled: CANCELLED", "channels closed", "crowd: OK"),
 )
-MOST_ROUNDS = 20
+MOST_MORE_ROUNDS = 60
 UNEXPECTED = {"INTERNAL", "UNKNOWN", "DATA_LOSS"}
 # Those for slow work are made when they are needed first, which may be late; callers come and go by the thousand.
 MOST_LATER_THREADS = min(32, (os.cpu_count() or 1) + 4)
@@ -121,7 +121,7 @@ async def test_whatever_fast_callers_do_answers_are_right_and_nothing_is_left_of
         start = await soak.round(seconds / 5)
         middle = await soak.round(2 * seconds / 5)
         end = await soak.round(2 * seconds / 5)
-        for _ in range(MOST_ROUNDS):
+        for _ in range(MOST_MORE_ROUNDS):
             if not soak.has_seen_enough():
                 end = await soak.round(SHORT_SECONDS / 2)
         record({"transport soak": carrier, "seed": seed} | summary(soak, start, middle, end))
