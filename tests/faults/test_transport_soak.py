@@ -5,6 +5,7 @@ Fast callers of all kinds on either transport: every answer must be right, and n
 """
 
 import asyncio
+import os
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -45,21 +46,17 @@ KINDS = (
     *("Traverse: OK", "BatchTraverse: OK", "GetComponent: OK", "GetDependency: OK", "Check: OK"),
     *("must fail: NOT_FOUND", "must fail: INVALID_ARGUMENT", "must fail: RESOURCE_EXHAUSTED"),
     *("must fail: UNIMPLEMENTED", "given up", "hardly any time: DEADLINE_EXCEEDED", "left behind"),
-    *(
-        "crowd: OK",
-        "write: OK",
-        "write given up",
-        "read of one's own write: OK",
-        "read of what is written: OK",
-    ),
+    *("write: OK", "write given up", "read of one's own write: OK", "read of what is written: OK"),
     *("stream: OK", "stream given up", "adjacency list: OK", "watch: batches", "watch given up"),
-    *("official in time: OK", "official cancelled: CANCELLED", "channels closed"),
+    *("official in time: OK", "official cancelled: CANCELLED", "channels closed", "crowd: OK"),
 )
-MOST_ROUNDS = 20
+MOST_MORE_ROUNDS = 60
 UNEXPECTED = {"INTERNAL", "UNKNOWN", "DATA_LOSS"}
-MOST_MIB = 32
-# The pools for slow work, asyncio's and gRPC's, make a thread when more is to be done at once than ever before.
-MOST_THREADS = 8
+# Those for slow work are made when they are needed first, which may be late; callers come and go by the thousand.
+MOST_LATER_THREADS = min(32, (os.cpu_count() or 1) + 4)
+# The allocator keeps or gives back some MiB from round to round. An object that stays behind takes fifty bytes at least: of every sixth call of a long run
+# it would be more, and of every connection it would be with four kilobytes.
+MOST_MORE_MIB = 32
 CONNECTIONS = """
 SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
 """
@@ -123,7 +120,7 @@ async def test_whatever_fast_callers_do_answers_are_right_and_nothing_is_left_of
         start = await soak.round(seconds / 5)
         middle = await soak.round(2 * seconds / 5)
         end = await soak.round(2 * seconds / 5)
-        for _ in range(MOST_ROUNDS):
+        for _ in range(MOST_MORE_ROUNDS):
             if not soak.has_seen_enough():
                 end = await soak.round(SHORT_SECONDS / 2)
         record({"transport soak": transport, "seed": seed} | summary(soak, start, middle, end))
@@ -150,11 +147,10 @@ def summary(soak: Soak, *figures: ProcessFigures) -> dict[str, Any]:
 async def assert_level(soak: Soak, start: ProcessFigures, end: ProcessFigures) -> None:
     """The server takes no more than after the first round."""
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while (
-            now := await soak.figures()
-        ).descriptors > start.descriptors or now.threads > start.threads + MOST_THREADS:
+        while (now := await soak.figures()).descriptors > start.descriptors:
             await asyncio.sleep(0.01)
-    assert end.resident - start.resident < MOST_MIB
+    assert now.threads <= start.threads + MOST_LATER_THREADS
+    assert end.resident - start.resident < MOST_MORE_MIB
 
 
 def codes(figures: Figures) -> set[str]:

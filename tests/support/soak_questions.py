@@ -206,7 +206,7 @@ def is_adjacency(model: StillModel, messages: list[bytes]) -> bool:
 
 def refusals(dice: Random) -> Iterator[tuple[Request, int, str]]:
     """Make calls that must fail, each with the code and with words that the message must hold."""
-    for _ in range(8):
+    for _ in range(3):
         name = f"ghost-{dice.randrange(10_000)}"
         unknown = graph.TraverseRequest(service_id=name, direction=graph.DIRECTION_DOWNSTREAM)
         yield Request(TRAVERSE, unknown.SerializeToString()), 5, f"no service named '{name}'"

@@ -107,7 +107,7 @@ class Round:
             self.wrong(f"{what}: {error!r}")
 
     def _programme(self) -> list[Step]:
-        """Make a thousand steps in their shares."""
+        """Make some hundreds of steps in their shares: all questions, and all calls that must fail, are among them."""
         asked, failing = cycle(self.questions), cycle(refusals(self.dice))
         make: dict[str, Callable[[], Step]] = {
             "read": lambda: _read(next(asked)),
@@ -116,7 +116,7 @@ class Round:
             "given up": lambda: _given_up(next(asked)),
             "hardly any time": lambda: _late(next(asked), self.dice.choice(TIMEOUTS)),
         }
-        steps = [make[kind]() for kind, share in SHARES.items() for _ in range(share * 10)]
+        steps = [make[kind]() for kind, share in SHARES.items() for _ in range(share * 5)]
         self.dice.shuffle(steps)
         return steps
 

@@ -13,7 +13,7 @@ from tests.support.watching import HEARTBEAT, Mirror, whole
 if TYPE_CHECKING:
     from depgraph.v1.types_pb2 import Dependency
 
-SMALL_WINDOW, WIDER = 65_535, 400_000
+TINY_WINDOW, SMALL_WINDOW, WIDER = 1_000, 65_535, 400_000
 WATCHED_BATCHES = 5
 # In calls of the fast ones.
 PAUSE = 2_000
@@ -70,18 +70,20 @@ async def _read_large(
 
 
 async def _stream_and_drop(turn: Round) -> None:
-    """Let some streams stand in their middle, and give them up together or with the connection."""
-    connection = await connect(turn.address, window=SMALL_WINDOW)
+    """Let streams of few and of many messages stand in their middle, and give them up together or with the connection."""
+    window = turn.dice.choice((TINY_WINDOW, SMALL_WINDOW))
+    connection = await connect(turn.address, window=window)
     over: list[Call] = []
-    calls = [connection.ask(large_stream(), over.append, lambda _: None) for _ in range(3)]
-    await eventually(lambda: len(over) + sum(len(call.data) >= SMALL_WINDOW for call in calls) == len(calls))
+    many = Request(GRAPH + "GetAdjacencyList", b"") if window == TINY_WINDOW else large_stream()
+    calls = [connection.ask(request, over.append) for request in (large_stream(), large_stream(), many)]
+    await eventually(lambda: len(over) + sum(len(call.data) >= window for call in calls) == len(calls))
     if not all(is_for_want_of_room(call) for call in over):
         turn.wrong(f"a stream that is not read: {', '.join(map(described, over))}")
     if turn.dice.random() < 0.5:
         for call in calls:
             connection.reset(call)
         # The connection is as good as before.
-        await _read_large(turn, connection, SMALL_WINDOW)
+        await _read_large(turn, connection, window)
         connection.finish()
     else:
         connection.drop()
