@@ -126,7 +126,8 @@ async def test_whatever_fast_callers_do_answers_are_right_and_nothing_is_left_of
                 end = await soak.round(SHORT_SECONDS / 2)
         record({"transport soak": carrier, "seed": seed} | summary(soak, start, middle, end))
         assert soak.has_seen_enough(), [kind for kind in KINDS if not soak.counts[kind]]
-        await assert_there_is_room_for_all(soak)
+        async with asyncio.timeout(4 * PATIENCE_SECONDS):
+            await assert_there_is_room_for_all(soak)
         await assert_level(soak, start, end)
         assert UNEXPECTED.isdisjoint(codes(await server.figures()))
         assert errors_in(server) == []
