@@ -67,10 +67,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run what makes calls on the transports that it is to be run on."""
     if "transport" in metafunc.fixturenames:
         wanted = metafunc.config.getoption("--transport")
-        metafunc.parametrize("transport", transports_of(metafunc.definition, wanted), indirect=True)
+        metafunc.parametrize(
+            "transport", transports_of(metafunc.definition, wanted), indirect=True, scope="module"
+        )
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def transport(request: pytest.FixtureRequest) -> Iterator[TransportName]:
     """What carries calls: wherever a server of this process, or a command that a test starts, chooses by itself, it chooses this."""
     with pytest.MonkeyPatch.context() as patch:

@@ -15,7 +15,7 @@ from depgraph.v1 import catalog_service_pb2 as catalog
 from depgraph.v1 import graph_service_pb2 as pb
 from depgraph.v1.types_pb2 import Consistency, Service
 from server.app import Application
-from server.config import Settings
+from server.config import Settings, TransportName
 from server.domain.workers import Peers
 from server.rpc.listening import AddressInUseError, reserve
 from tests.support.calls import Stubs
@@ -31,12 +31,14 @@ if TYPE_CHECKING:
 ANY_PORT = "127.0.0.1:0"
 
 
-# One for all tests, since each process takes a second or two to start.
+# One for all tests of a transport, since each process takes a second or two to start.
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def two_workers(postgres: DatabaseServer, migrated_template: str) -> AsyncIterator[ManyWorkers]:
+async def two_workers(
+    postgres: DatabaseServer, migrated_template: str, transport: TransportName
+) -> AsyncIterator[ManyWorkers]:
     async with (
         postgres.new_database(migrated_template) as url,
-        many_workers("--database-url", url) as running,
+        many_workers("--database-url", url, "--transport", transport) as running,
     ):
         yield running
 

@@ -200,7 +200,8 @@ async def test_a_worker_whose_event_loop_is_stuck_is_killed_and_started_again() 
     async with workforce.running(), asyncio.timeout(PATIENCE_SECONDS):
         while not (figures := await workforce.figures()).restarts[2]:
             await asyncio.sleep(0.01)
-    assert figures.hung[2] == 1
+    # It hangs again and again, maybe before we look.
+    assert figures.hung[2] >= 1
 
 
 async def test_workers_that_are_given_up_because_they_hang_are_said_to(
