@@ -52,6 +52,17 @@ async def test_what_says_when_to_come_again_is_told_without_grpcs_own_metadata()
         await held
 
 
+async def test_a_late_call_is_told_so_if_we_notice_before_the_transport_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with running(HeldStore(), limits=Limits()) as server, open_channel(server.address) as channel:
+        monkeypatch.setattr(NativeCall, "time_remaining", lambda _: 0.0)
+        failure = await failure_of(
+            Stubs(channel).catalog.GetService(GetServiceRequest(service_id="a"), timeout=30)
+        )
+    assert failure.code is grpc.StatusCode.DEADLINE_EXCEEDED
+
+
 async def test_a_stream_that_is_cancelled_before_it_is_begun_does_not_stay() -> None:
     inside = 0
 

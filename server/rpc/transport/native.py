@@ -226,8 +226,9 @@ class NativeTransport:
         del self._calls[call.number]
         call.end()
         if task.cancelled():
-            # Most often there is nobody left to hear of it, but the transport may not have found yet that time is up.
-            call.fail(grpc.StatusCode.DEADLINE_EXCEEDED if call.is_late else grpc.StatusCode.CANCELLED, "")
+            # Most often there is nobody left to hear of it. Who is late may hear of it from us, though, before the transport looks at its clock.
+            late = grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded"
+            call.fail(*late if call.is_late else (grpc.StatusCode.CANCELLED, ""))
         elif (error := task.exception()) is not None:
             _end_broken(call, method, error)
 
