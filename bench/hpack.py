@@ -1,8 +1,9 @@
 """Header fields as HTTP/2 sends them (RFC 7541), as much as it takes to read the trailers of a call."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 # Characters by the length of their code. Codes are given out in this order, each the one before plus one (appendix B); those that no
 # trailer holds, with codes of 19 bits and more, are left out.
@@ -35,8 +36,12 @@ def _codes() -> dict[tuple[int, int], str]:
 _CHARACTERS = _codes()
 
 
-def header_fields(block: bytes) -> Iterator[tuple[str, str]]:
-    """The fields that are spelt out, without the dynamic table, which our settings forbid; a name of the static table is its number."""
+def header_fields(block: bytes, wanted: Collection[str]) -> Iterator[tuple[str, str]]:
+    """
+    The fields of these names that are spelt out, without the dynamic table, which our settings forbid; a name of the static table is its number.
+
+    Values of others are not unpacked: those of the details of a status take a millisecond each, which clients would be late by.
+    """
     reader = _Reader(block)
     while reader.place < len(block):
         first = block[reader.place]
@@ -47,7 +52,9 @@ def header_fields(block: bytes) -> Iterator[tuple[str, str]]:
         else:
             index = reader.integer(6 if first & 0x40 else 4)
             name = reader.string() if not index else f"static {index}"
-            yield name, reader.string()
+            value, is_huffman = reader.text()
+            if name in wanted:
+                yield name, _read(value, is_huffman)
 
 
 @dataclass(slots=True)
@@ -70,11 +77,20 @@ class _Reader:
         return value
 
     def string(self) -> str:
-        is_huffman = self.block[self.place] & 0x80
+        return _read(*self.text())
+
+    def text(self) -> tuple[bytes, bool]:
+        """A string as it was sent, and whether it is packed."""
+        is_huffman = bool(self.block[self.place] & 0x80)
         length = self.integer(7)
         text = self.block[self.place : self.place + length]
         self.place += length
-        return _unpacked(text) if is_huffman else text.decode()
+        return text, is_huffman
+
+
+@lru_cache(1_000)
+def _read(text: bytes, is_huffman: bool) -> str:  # noqa: FBT001 - it comes from ``text``
+    return _unpacked(text) if is_huffman else text.decode()
 
 
 def _unpacked(packed: bytes) -> str:

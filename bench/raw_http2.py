@@ -23,6 +23,7 @@ END_HEADERS, PADDED, PRIORITY = 4, 8, 32
 HEADER_TABLE_SIZE, MAX_CONCURRENT_STREAMS, INITIAL_WINDOW_SIZE = 1, 3, 4
 LARGEST_WINDOW, FIRST_WINDOW, FRAME_BYTES = 2**31 - 1, 65_535, 16_384
 HEAD_BYTES, PREFIX_BYTES = 9, 5
+TRAILERS = ("grpc-status", "grpc-message")
 _CODES = {code.value[0]: code.name for code in StatusCode}
 
 
@@ -181,7 +182,7 @@ class Connection(asyncio.Protocol):
 
     def _handle(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
         if kind == HEADERS and flags & END_STREAM:
-            trailers = dict(header_fields(payload))
+            trailers = dict(header_fields(payload, TRAILERS))
             code = trailers.get("grpc-status", "")
             name = _CODES.get(int(code), code) if code else f"HTTP {trailers}"
             self._end(stream, name, unquote(trailers.get("grpc-message", "")))
