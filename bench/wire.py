@@ -26,7 +26,7 @@ from depgraph.v1 import graph_service_pb2 as pb
 PART = "wire"
 MANY, ONE = Shape(8, 8), Shape(1, 1)
 # Two processes that do the same may differ for as long as they run: some rounds later there are new ones.
-PROCESSES, ROUNDS = 3, 8
+PROCESSES, ROUNDS = 6, 8
 MANY_SECONDS, ONE_SECONDS = 0.7, 0.3
 WARM_UP = 40 * MANY.at_once
 # Long answers, so that those of errors, which are empty, would be missed.

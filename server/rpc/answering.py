@@ -79,7 +79,7 @@ class Answering:
         behaviour = behaviour_of(handler)
         attempt, at_once = attempt_of(behaviour), None
         if attempt is not None:
-            at_once = partial(self._at_once, name, kind, self._attempt(self._reader(name, handler), attempt))
+            at_once = self._at_once(name, kind, self._attempt(self._reader(name, handler), attempt))
         return Method(name, kind, handler, self._whole(name, kind, handler), at_once)
 
     def refuse(self, method: Method, context: Context) -> DomainError:
@@ -101,24 +101,25 @@ class Answering:
         return read_and_attempt
 
     def _at_once(
-        self,
-        method: str,
-        kind: Kind | None,
-        attempt: Callable[[bytes], "bytes | None"],
-        request: bytes,
-        context: Context,
-    ) -> "bytes | None":
-        began = time.perf_counter()
-        if self._calls.is_draining or (kind is not None and not self._admission.is_at_ease(kind, began)):
-            return None
-        try:
-            answer = attempt(request)
-        # The long way makes the error again, and tells it.
-        except Exception:  # noqa: BLE001
-            return None
-        if answer is not None:
+        self, method: str, kind: Kind | None, attempt: Callable[[bytes], "bytes | None"]
+    ) -> Callable[[bytes, Context, Callable[[bytes], None]], bool]:
+        def answer(request: bytes, context: Context, send: Callable[[bytes], None]) -> bool:
+            began = time.perf_counter()
+            if self._calls.is_draining or (kind is not None and not self._admission.is_at_ease(kind, began)):
+                return False
+            try:
+                made = attempt(request)
+            # The long way makes the error again, and tells it.
+            except Exception:  # noqa: BLE001
+                return False
+            if made is None:
+                return False
+            # The caller need not wait for the rest.
+            send(made)
             self._admission.took(began)
             self._note_end(method, "OK", began, context)
+            return True
+
         return answer
 
     def _whole(self, method: str, kind: Kind | None, handler: Handler) -> Callable[..., Awaitable[Any]]:
@@ -158,7 +159,8 @@ class Answering:
                 await abort(context, known)
             finally:
                 self._calls.leave(method)
-                self._note_end(method, code, began, context)
+                # The caller need not wait for it.
+                asyncio.get_running_loop().call_soon(self._note_end, method, code, began, context)
                 # As in ``abort``.
                 del request, context
 

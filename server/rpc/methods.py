@@ -34,15 +34,15 @@ class Method:
 
     ``kind`` None = it is let in always, being asked by those who decide whether this process lives. ``answer`` takes the request's bytes (a stream of
     requests, where the method takes one) and returns the bytes of the answer, None for a stream, which it has written by then; it sends the status of a
-    call that failed. A ``Place`` after the context says that the transport has counted the call in; who answers counts it out. ``at_once`` returns an answer that can be made without waiting, None =
-    ``answer`` is to be asked.
+    call that failed. A ``Place`` after the context says that the transport has counted the call in; who answers counts it out. ``at_once`` sends an answer
+    that can be made without waiting by the function that it is given; False = ``answer`` is to be asked.
     """
 
     name: str
     kind: Kind | None
     handler: Handler
     answer: Callable[..., Awaitable["bytes | None"]]
-    at_once: Callable[[bytes, Context], "bytes | None"] | None = None
+    at_once: Callable[[bytes, Context, Callable[[bytes], None]], bool] | None = None
 
 
 def takes_bytes(behaviour: Decorated) -> Decorated:

@@ -204,11 +204,8 @@ class NativeTransport:
 
     def _begin(self, call: Any, method: Method, request: bytes) -> None:
         # Of one that is late nothing is done.
-        if method.at_once is not None and not call.is_late:
-            answer = method.at_once(request, call)
-            if answer is not None:
-                call.succeed(answer)
-                return
+        if method.at_once is not None and not call.is_late and method.at_once(request, call, call.succeed):
+            return
         place = None
         if method.kind is not None:
             if self._admission.is_full(method.kind):
