@@ -131,7 +131,7 @@ class Application:
         tasks(detection.run())
         if self._peers is not None:
             await self._listen(stack, rpc)
-        await rpc.set_serving(serving=True)
+        rpc.set_serving(serving=True)
 
     async def _listen(self, stack: AsyncExitStack, rpc: RpcServer) -> None:
         await rpc.start()

@@ -7,5 +7,5 @@ from server.rpc.server import RpcServer
 async def tell_trust(vitals: Vitals, rpc: RpcServer) -> None:
     """Let the health of what answers from memory follow whether memory can be trusted, until cancelled."""
     while True:
-        await rpc.set_trusted(trusted=vitals.trusted)
+        rpc.set_trusted(trusted=vitals.trusted)
         await vitals.trust_turned()

@@ -139,16 +139,16 @@ class RpcServer:
 
     async def start(self) -> None:
         """Listen, not serving yet; raises ``ListenError``, most often ``AddressInUseError``."""
-        await self.set_serving(serving=False)
+        self.set_serving(serving=False)
         self._address = bind(self._transport.listen, self._listen, reserved=self._reserved)
         await self._transport.start()
 
-    async def set_serving(self, *, serving: bool) -> None:
+    def set_serving(self, *, serving: bool) -> None:
         """Tell through health whether calls will be answered; ignored once stopping."""
         self._serving = serving
         self._tell_health()
 
-    async def set_trusted(self, *, trusted: bool) -> None:
+    def set_trusted(self, *, trusted: bool) -> None:
         """Tell through the health of those that answer from memory whether memory follows the tables; the server as a whole goes on."""
         self._trusted = trusted
         self._tell_health()

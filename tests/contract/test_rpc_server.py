@@ -71,9 +71,9 @@ async def test_health_says_not_serving_until_told_otherwise(store: HeldStore) ->
     await server.start()
     async with open_channel(server.address) as channel:
         assert await health(channel) == NOT_SERVING
-        await server.set_serving(serving=True)
+        server.set_serving(serving=True)
         assert await health(channel) == SERVING
-        await server.set_serving(serving=False)
+        server.set_serving(serving=False)
         assert await health(channel) == NOT_SERVING
     await server.stop(ENDLESS)
 
@@ -145,7 +145,7 @@ async def test_a_watcher_of_health_who_reads_nothing_holds_up_neither_changes_no
     writer.write(call_that_takes_no_answer("/grpc.health.v1.Health/Watch"))
     # The server has begun to answer.
     await answer_begins(reader)
-    await asyncio.wait_for(server.set_serving(serving=False), PATIENCE_SECONDS)
+    server.set_serving(serving=False)
     assert await health(channel) == NOT_SERVING
     await asyncio.wait_for(server.stop(ENDLESS), PATIENCE_SECONDS)
     writer.close()
@@ -154,9 +154,9 @@ async def test_a_watcher_of_health_who_reads_nothing_holds_up_neither_changes_no
 async def test_a_watcher_of_health_hears_of_each_change(server: RpcServer, channel: grpc.aio.Channel) -> None:
     watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
     assert (await watch.read()).status == SERVING
-    await server.set_serving(serving=False)
+    server.set_serving(serving=False)
     assert (await watch.read()).status == NOT_SERVING
-    await server.set_serving(serving=True)
+    server.set_serving(serving=True)
     assert (await watch.read()).status == SERVING
 
 

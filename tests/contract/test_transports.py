@@ -1,6 +1,6 @@
 """What is the transports' own: which one carries calls, where they listen, and what becomes of a call that goes wrong in them."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -80,9 +80,10 @@ async def serving(transport: Transport, at_once: Any) -> AsyncIterator[Any]:
 
 @pytest.mark.native_only
 async def test_a_defect_before_a_call_is_begun_is_told_and_harms_no_other() -> None:
-    def defect(request: bytes, _: Any) -> None:
+    def defect(request: bytes, *_: Any) -> bool:
         if request:
             raise ZeroDivisionError
+        return False
 
     async for call in serving(make_transport("native", LOOPBACK, Limits()), defect):
         with capture_logs() as lines:
@@ -96,8 +97,11 @@ async def test_a_defect_before_a_call_is_begun_is_told_and_harms_no_other() -> N
 
 @pytest.mark.native_only
 async def test_a_call_that_was_answered_at_once_goes_no_other_way() -> None:
-    async for call in serving(
-        make_transport("native", LOOPBACK, Limits()), lambda request, _: request or None
-    ):
+    def back(request: bytes, _: Any, send: Callable[[bytes], None]) -> bool:
+        if request:
+            send(request)
+        return bool(request)
+
+    async for call in serving(make_transport("native", LOOPBACK, Limits()), back):
         assert await call(b"\x0a\x01x") == b"\x0a\x01x"
         assert await call(b"") == b"the long way"

@@ -85,7 +85,7 @@ async def running(
     """Run such a server, serving."""
     server = rpc_server(store, listen, limits, observer)
     await server.start()
-    await server.set_serving(serving=True)
+    server.set_serving(serving=True)
     try:
         yield server
     finally:

@@ -3,9 +3,7 @@
 import asyncio
 import contextlib
 import tempfile
-import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -15,7 +13,7 @@ from typing import Any
 
 import grpc
 import structlog
-from pygrpc_native import EVENT_CALL, NativeGrpcFront
+from pygrpc_native import NativeGrpcFront
 
 from server.config import Limits, TransportName
 from server.rpc.admission import LETTING_IN_SECONDS, Place
@@ -25,13 +23,12 @@ from server.rpc.methods import Method
 from server.rpc.sending import status_and_metadata
 from server.rpc.transport.grpcio import KEEPALIVE_TIME_MS, KEEPALIVE_TIMEOUT_MS, GrpcioTransport
 from server.rpc.transport.native_call import NativeCall
+from server.rpc.transport.native_queue import CallQueue
 
 log = structlog.get_logger(__name__)
 
 # One thread of the transport's own keeps up with one event loop; more of them take the processor from it.
 _IO_THREADS = 1
-# Calls that are begun in one round of the event loop.
-_BATCH = 64
 _FLUSH_LOOK_SECONDS = 0.002
 
 
@@ -39,35 +36,28 @@ class NativeTransport:
     """
     See ``Transport``.
 
-    Calls wait in a queue of the transport's. A thread takes as many of them as there are and hands them to the event loop, then rests until they are
-    begun, so that the two never compete for the interpreter. What can be answered at once is answered there and then, without a
-    task. Methods that take a stream of requests (reflection) are served by grpcio behind it, through a socket in a folder of our own.
+    What can be answered at once is answered where it is begun, without a task. Methods that take a stream of requests
+    (reflection) are served by grpcio behind it, through a socket in a folder of our own.
     """
 
     name: TransportName = "native"
+
+    # Made by ``listen``.
+    _front: NativeGrpcFront
+    _queue: CallQueue
 
     def __init__(self, limits: Limits, *, share_port: bool = False) -> None:
         self._limits = limits
         self._share_port = share_port
         self._methods: list[Method] = []
         self._behind = GrpcioTransport(replace(limits, max_streams_per_connection=limits.max_streaming_calls))
-        self._front: NativeGrpcFront | None = None
+        self._listens = False
         self._calls: dict[int, NativeCall] = {}
-        # What the thread has taken, and when.
-        self._handed: deque[tuple[Sequence[Any], float]] = deque()
-        # Calls that are cancelled before they are begun: they are among those that the thread is about to hand over.
-        self._gone: set[int] = set()
-        # The thread may hand over more.
-        self._idle = threading.Semaphore(0)
-        self._thread = threading.Thread(target=self._wait_for_calls, name="calls", daemon=True)
         self._folder = contextlib.ExitStack()
 
     async def all_came(self, _: Callable[[], int]) -> None:
-        """Begin all calls that wait in the queue, and let their tasks begin; those who are refused may send more, so not for ever."""
-        self._begin_handed()
-        ends = time.monotonic() + LETTING_IN_SECONDS
-        while (now := time.monotonic()) < ends and (events := self._received_now()):
-            self._begin_all(events, now)
+        """Begin all calls that wait, and let their tasks begin; those who are refused may send more, so not for ever."""
+        self._queue.begin_all(time.monotonic() + LETTING_IN_SECONDS)
         await asyncio.sleep(0)
 
     def serve(self, methods: Sequence[Method], answering: Answering) -> None:
@@ -91,46 +81,41 @@ class NativeTransport:
             keepalive_time_ms=KEEPALIVE_TIME_MS,
             keepalive_timeout_ms=KEEPALIVE_TIMEOUT_MS,
         )
+        self._queue = CallQueue(self._front, self)
+        self._listens = True
         return self._front.bound_port
 
     async def start(self) -> None:
         """Let calls in."""
-        front = self._listening()
-        self._loop = asyncio.get_running_loop()
         try:
             socket = (
                 Path(self._folder.enter_context(tempfile.TemporaryDirectory(prefix="depgraph-"))) / "behind"
             )
             self._behind.listen(f"unix:{socket}")
             await self._behind.start()
-            front.set_fallback(str(socket))
+            self._front.set_fallback(str(socket))
         except (OSError, RuntimeError) as error:
             log.warning(
                 "reflection is not served: there is no folder for its socket (TMPDIR)", reason=str(error)
             )
-        front.start()
-        self._thread.start()
+        self._front.start()
+        self._queue.start()
 
     async def stop(self, flush: timedelta | None) -> None:
         """Close, once what is answered has been sent or the time for that is over."""
-        if self._front is None:
+        if not self._listens:
             return
         with self._folder:
             if flush is not None:
                 await self._flushed(flush)
-            await asyncio.to_thread(self._close)
-            # What the thread handed over last is begun here, so that it is cancelled with the others.
-            self._begin_handed()
+            await asyncio.to_thread(self._queue.close)
+            # What was handed over last is begun here, so that it is cancelled with the others.
+            self._queue.begin_handed()
             tasks = [call.task for call in self._calls.values() if call.task is not None]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await self._behind.stop(None)
-
-    def _listening(self) -> NativeGrpcFront:
-        if self._front is None:
-            raise RuntimeError("it listens nowhere yet")
-        return self._front
 
     async def _flushed(self, within: timedelta) -> None:
         """Wait until all is sent that was answered; the transport does not tell by itself."""
@@ -138,69 +123,35 @@ class NativeTransport:
         while self._is_sending() and time.monotonic() < ends:  # noqa: ASYNC110
             await asyncio.sleep(_FLUSH_LOOK_SECONDS)
 
-    def _close(self) -> None:
-        self._listening().close()
-        self._idle.release()
-        if self._thread.ident is not None:
-            self._thread.join()
-
     def _is_sending(self) -> bool:
         """Whether the status of a call that came has not left yet."""
-        of_methods = (self._listening().metrics() or {})["methods"].values()
+        of_methods = (self._front.metrics() or {})["methods"].values()
         return any(
             one["started"] > sum(of_status["count"] for of_status in one["status"].values())
             for one in of_methods
         )
 
-    def _wait_for_calls(self) -> None:
-        """Hand calls to the event loop, in a thread of its own."""
-        front = self._listening()
-        while (events := front.recv_batch_details(_BATCH)) is not None:
-            self._handed.append((events, time.monotonic()))
-            # Their requests would be kept until the next calls come.
-            del events
-            try:
-                self._loop.call_soon_threadsafe(self._begin_and_release)
-            except RuntimeError:
-                # The loop is closed.
-                return
-            self._idle.acquire()
-
-    def _received_now(self) -> Sequence[Any] | None:
-        return self._listening().recv_batch_details(_BATCH, 0)
-
-    def _begin_and_release(self) -> None:
-        try:
-            self._begin_handed()
-            self._gone.clear()
-        finally:
-            self._idle.release()
-
-    def _begin_handed(self) -> None:
-        while self._handed:
-            self._begin_all(*self._handed.popleft())
-
-    def _begin_all(self, events: Sequence[Any], received: float) -> None:
-        front = self._listening()
+    def begin_round(self) -> None:
+        """See ``Beginner``."""
         self._admission.begin_round()
-        for kind, number, place, request, _, details in events:
-            if kind != EVENT_CALL:
-                self._cancel(number)
-            elif number not in self._gone:
-                method = self._methods[place]
-                call = NativeCall(front, number, details[1], details[2], received)
-                try:
-                    self._begin(call, method, request)
-                except Exception as error:  # noqa: BLE001 - whatever becomes of one, those that came with it are begun
-                    _end_broken(call, method, error)
 
-    def _cancel(self, number: int) -> None:
-        known = self._calls.get(number)
-        if known is None:
-            # It is over, or to come: two take calls out of the queue, the thread and ``all_came``.
-            self._gone.add(number)
-        elif known.task is not None:
-            known.task.cancel()
+    def begin(self, number: int, place: int, request: bytes, details: Any, received: float) -> None:
+        """See ``Beginner``."""
+        call = NativeCall(self._front, number, details[1], details[2], received)
+        method = self._methods[place]
+        try:
+            self._begin(call, method, request)
+        except Exception as error:  # noqa: BLE001 - whatever becomes of one, those that came with it are begun
+            _end_broken(call, method, error)
+
+    def cancel(self, number: int) -> bool:
+        """See ``Beginner``."""
+        call = self._calls.get(number)
+        if call is None:
+            return False
+        if call.task is not None:
+            call.task.cancel()
+        return True
 
     def _begin(self, call: Any, method: Method, request: bytes) -> None:
         # Of one that is late nothing is done.
@@ -213,7 +164,7 @@ class NativeTransport:
                 return
             place = self._admission.enter(method.kind)
         self._calls[call.number] = call
-        call.task = self._loop.create_task(_answer(method, request, call, place))
+        call.task = asyncio.get_running_loop().create_task(_answer(method, request, call, place))
         call.task.add_done_callback(partial(self._end, call, method, place))
 
     def _end(self, call: NativeCall, method: Method, place: Place | None, task: "asyncio.Task[None]") -> None:
