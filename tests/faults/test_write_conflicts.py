@@ -167,27 +167,25 @@ def strict_isolation(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session, "COMMON", strict)
 
 
-async def overtake(
-    first: asyncpg.Connection, observer: asyncpg.Connection, second: asyncpg.Connection
-) -> None:
-    """Commit a row that the server waits for with the first session, while the second is next to have it."""
-    await server_waits_for(observer, first)
-    queued = asyncio.create_task(
-        second.execute("BEGIN ISOLATION LEVEL READ COMMITTED; " + TOUCH.format(BATCH[0]))
-    )
-    await until_backends(observer, is_blocked(second), 1)
-    await first.execute("COMMIT")
-    await queued
-
-
 async def overtake_again_and_again(
     one: asyncpg.Connection, other: asyncpg.Connection, observer: asyncpg.Connection, times: int
 ) -> None:
-    """Let a write of the server fail so many times; what it waits for then is let go of."""
-    for _ in range(times):
-        await overtake(one, observer, other)
+    """
+    Let a write of the server fail so many times; what it waits for then is let go of.
+
+    It waits for one row of the batch after the other. The next one is held before a row that it waits for is committed.
+    """
+    for row in range(times):
+        await server_waits_for(observer, one)
+        await hold(other, row + 1)
+        await one.execute("COMMIT")
         one, other = other, one
     await one.execute("ROLLBACK")
+
+
+async def hold(session: asyncpg.Connection, row: int) -> None:
+    """Change a row of the batch, in a transaction that goes on."""
+    await session.execute("BEGIN ISOLATION LEVEL READ COMMITTED; " + TOUCH.format(BATCH[row]))
 
 
 async def test_a_write_that_fails_to_serialize_is_made_anew(
@@ -198,7 +196,7 @@ async def test_a_write_that_fails_to_serialize_is_made_anew(
         connected(database_url) as one,
         connected(database_url) as other,
     ):
-        await one.execute("BEGIN ISOLATION LEVEL READ COMMITTED; " + TOUCH.format(BATCH[0]))
+        await hold(one, 0)
         write = asyncio.create_task(server.outcome("second"))
         await overtake_again_and_again(one, other, connection, ATTEMPTS - 1)
         assert await write is None
@@ -214,7 +212,7 @@ async def test_a_write_that_fails_to_serialize_again_and_again_is_given_up(
         connected(database_url) as one,
         connected(database_url) as other,
     ):
-        await one.execute("BEGIN ISOLATION LEVEL READ COMMITTED; " + TOUCH.format(BATCH[0]))
+        await hold(one, 0)
         write = asyncio.create_task(server.outcome("second"))
         await overtake_again_and_again(one, other, connection, ATTEMPTS)
         failure = await write
