@@ -159,8 +159,8 @@ class Answering:
                 await abort(context, known)
             finally:
                 self._calls.leave(method)
-                # The caller need not wait for it.
-                asyncio.get_running_loop().call_soon(self._note_end, method, code, began, context)
+                # Not later: once grpc.aio has ended the call, asking for its peer crashes the process.
+                self._note_end(method, code, began, context)
                 # As in ``abort``.
                 del request, context
 
