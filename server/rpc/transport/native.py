@@ -132,11 +132,11 @@ class NativeTransport:
         )
 
     def begin_round(self) -> None:
-        """See ``Beginner``."""
+        """See ``Receiver``."""
         self._admission.begin_round()
 
     def begin(self, number: int, place: int, request: bytes, details: Any, received: float) -> None:
-        """See ``Beginner``."""
+        """See ``Receiver``."""
         call = NativeCall(self._front, number, details[1], details[2], received)
         method = self._methods[place]
         try:
@@ -145,7 +145,7 @@ class NativeTransport:
             _end_broken(call, method, error)
 
     def cancel(self, number: int) -> bool:
-        """See ``Beginner``."""
+        """See ``Receiver``."""
         call = self._calls.get(number)
         if call is None:
             return False
@@ -164,7 +164,7 @@ class NativeTransport:
                 return
             place = self._admission.enter(method.kind)
         self._calls[call.number] = call
-        call.task = asyncio.get_running_loop().create_task(_answer(method, request, call, place))
+        call.task = asyncio.create_task(_answer(method, request, call, place))
         call.task.add_done_callback(partial(self._end, call, method, place))
 
     def _end(self, call: NativeCall, method: Method, place: Place | None, task: "asyncio.Task[None]") -> None:

@@ -13,8 +13,8 @@ from pygrpc_native import EVENT_CALL, NativeGrpcFront
 _BATCH = 64
 
 
-class Beginner(Protocol):
-    """Begins calls, in the event loop."""
+class Receiver(Protocol):
+    """Receives calls, in the event loop."""
 
     def begin_round(self) -> None:
         """Note that a round of the event loop begins in which calls are begun."""
@@ -38,15 +38,14 @@ class CallQueue:
     compete for the interpreter.
     """
 
-    def __init__(self, front: NativeGrpcFront, beginner: Beginner) -> None:
+    def __init__(self, front: NativeGrpcFront, receiver: Receiver) -> None:
         self._front = front
-        self._beginner = beginner
+        self._receiver = receiver
         # What the thread has taken, and when.
         self._handed: deque[tuple[Sequence[Any], float]] = deque()
         # Calls that are cancelled before they are begun: they are among those that the thread is about to hand over.
         self._cancelled: set[int] = set()
-        # The thread may hand over more.
-        self._rested = threading.Semaphore(0)
+        self._may_hand_over = threading.Semaphore(0)
         self._thread = threading.Thread(target=self._hand_over, name="calls", daemon=True)
 
     def start(self) -> None:
@@ -68,7 +67,7 @@ class CallQueue:
     def close(self) -> None:
         """Close the front, and wait for the end of the thread."""
         self._front.close()
-        self._rested.release()
+        self._may_hand_over.release()
         if self._thread.ident is not None:
             self._thread.join()
 
@@ -82,21 +81,21 @@ class CallQueue:
             except RuntimeError:
                 # The loop is closed.
                 return
-            self._rested.acquire()
+            self._may_hand_over.acquire()
 
     def _take_over(self) -> None:
         try:
             self.begin_handed()
             self._cancelled.clear()
         finally:
-            self._rested.release()
+            self._may_hand_over.release()
 
     def _begin(self, events: Sequence[Any], received: float) -> None:
-        self._beginner.begin_round()
+        self._receiver.begin_round()
         for kind, number, place, request, _, details in events:
             if kind == EVENT_CALL:
                 if number not in self._cancelled:
-                    self._beginner.begin(number, place, request, details, received)
-            elif not self._beginner.cancel(number):
+                    self._receiver.begin(number, place, request, details, received)
+            elif not self._receiver.cancel(number):
                 # It is over, or to come: two take calls out of the queue, the thread and ``begin_all``.
                 self._cancelled.add(number)
