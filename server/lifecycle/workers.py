@@ -188,8 +188,8 @@ class WorkerProcess:
 
 async def _started(command: Sequence[str]) -> tuple[Process, Line]:
     ours, theirs = socket.socketpair()
-    line = await Line.over(ours)
     with theirs:
+        line = await Line.over(ours)
         try:
             process = await asyncio.create_subprocess_exec(
                 *command,

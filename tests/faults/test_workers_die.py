@@ -1,9 +1,11 @@
 """Workers and their supervisor are stopped, interrupted and killed."""
 
 import asyncio
+import gc
 import os
 import signal
 import sys
+import warnings
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -19,6 +21,7 @@ from depgraph.v1.types_pb2 import Service
 from server.config import Limits, Settings
 from server.lifecycle import restarts
 from server.lifecycle.messages import Order
+from server.lifecycle.workers import WorkerProcess
 from server.lifecycle.workforce import WorkersKeepEndingError, Workforce
 from tests.support.calls import Stubs
 from tests.support.eventually import PATIENCE_SECONDS, eventually
@@ -214,6 +217,26 @@ async def test_workers_that_are_given_up_because_they_hang_are_said_to(
     async with workforce.running(), asyncio.timeout(PATIENCE_SECONDS):
         await given_up.wait()
     assert "killed: it did not answer for 0.2 s" in str(workforce.failure)
+
+
+async def test_a_start_that_is_given_up_half_way_leaves_no_socket_open() -> None:
+    # What earlier tests left is theirs.
+    gc.collect()
+
+    async def start() -> None:
+        async with WorkerProcess.running(FAKE_WORKER, Order(Settings(), 1, 1), lambda: None):
+            pass
+
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always", ResourceWarning)
+        for rounds in range(4):
+            starting = asyncio.create_task(start())
+            for _ in range(rounds):
+                await asyncio.sleep(0)
+            starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
+        gc.collect()
+    assert [str(each.message) for each in warned if "socket" in str(each.message)] == []
 
 
 async def test_a_program_that_is_not_there_is_given_up_too(impatient: None) -> None:
