@@ -12,7 +12,8 @@ from typing import Any
 
 import grpc
 
-from bench.raw_http2 import LARGEST_WINDOW, Answer, Connection, call_headers, connect, message
+from bench.frames import LARGEST_WINDOW, call_headers, message
+from bench.raw_http2 import Answer, Connection, connect
 
 KIB = 1024
 PATIENCE_SECONDS, HELD_SECONDS = 20, 3

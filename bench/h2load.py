@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from tempfile import NamedTemporaryFile
 
 from bench.core_clients import Answered, ClientsFailedError, Shape
-from bench.raw_http2 import PREFIX_BYTES, message
+from bench.frames import PREFIX_BYTES, message
 
 _COUNTS = re.compile(
     r"finished in [^,]+, (?P<rate>[\d.]+) req/s.*?"

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from bench.raw_http2 import Answer, Connection, call_headers, connect, message
+from bench.frames import call_headers, message
+from bench.raw_http2 import Answer, Connection, connect
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection as Pipe

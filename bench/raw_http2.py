@@ -10,20 +10,33 @@ import struct
 import time
 from collections import deque
 from dataclasses import dataclass
-from urllib.parse import unquote
 
 from grpc import StatusCode
 
-from bench.hpack import header_fields
+from bench.frames import (
+    ACK,
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    FIRST_WINDOW,
+    FRAME_BYTES,
+    GOAWAY,
+    HEAD,
+    HEADERS,
+    INITIAL_WINDOW_SIZE,
+    LARGEST_WINDOW,
+    MAX_CONCURRENT_STREAMS,
+    PING,
+    RST_STREAM,
+    SETTINGS,
+    WINDOW_UPDATE,
+    frame,
+    goaway_text,
+    opening,
+    status_of,
+    window_update,
+)
 
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = 0, 1, 3, 4, 6, 7, 8, 9
-END_STREAM = ACK = 1
-END_HEADERS, PADDED, PRIORITY = 4, 8, 32
-HEADER_TABLE_SIZE, MAX_CONCURRENT_STREAMS, INITIAL_WINDOW_SIZE = 1, 3, 4
-LARGEST_WINDOW, FIRST_WINDOW, FRAME_BYTES = 2**31 - 1, 65_535, 16_384
-HEAD_BYTES, PREFIX_BYTES = 9, 5
-TRAILERS = ("grpc-status", "grpc-message")
 _CODES = {code.value[0]: code.name for code in StatusCode}
 
 
@@ -48,23 +61,6 @@ class Call:
     stream: int = 0
     window: int = 0
     data_bytes: int = 0
-
-
-def message(body: bytes, *, compressed: bool = False, length: int | None = None) -> bytes:
-    """A gRPC message: a flag, its length (or a false one), itself."""
-    return struct.pack(">BI", compressed, len(body) if length is None else length) + body
-
-
-def call_headers(path: str, *, compressed: bool = False) -> bytes:
-    """The header block of a call."""
-    pairs = {":path": path, ":authority": "bench", "content-type": "application/grpc", "te": "trailers"}
-    if compressed:
-        pairs["grpc-encoding"] = "gzip"
-    fields = b"".join(
-        b"\x00" + bytes([len(name)]) + name.encode() + bytes([len(value)]) + value.encode()
-        for name, value in pairs.items()
-    )
-    return b"\x83\x86" + fields  # POST and http, of the static table
 
 
 async def connect(address: str, *, window: int = LARGEST_WINDOW, polite: bool = True) -> "Connection":
@@ -123,7 +119,7 @@ class Connection(asyncio.Protocol):
     def _start(self, call: Call) -> None:
         call.stream, call.window = next(self._streams), self._stream_window
         self._calls[call.stream] = call
-        self._transport.write(_frame(HEADERS, END_HEADERS, call.stream, call.headers))
+        self._transport.write(frame(HEADERS, END_HEADERS, call.stream, call.headers))
         self._send(call)
 
     def _send(self, call: Call) -> None:
@@ -132,14 +128,12 @@ class Connection(asyncio.Protocol):
             call.window -= length
             self._window -= length
             flags = END_STREAM if call.ends and not call.unsent else 0
-            self._transport.write(_frame(DATA, flags, call.stream, bytes(part)))
+            self._transport.write(frame(DATA, flags, call.stream, bytes(part)))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        wishes = struct.pack(">HIHI", HEADER_TABLE_SIZE, 0, INITIAL_WINDOW_SIZE, self._own_window)
-        wider = struct.pack(">I", LARGEST_WINDOW - FIRST_WINDOW)
-        transport.write(PREFACE + _frame(SETTINGS, 0, 0, wishes) + _frame(WINDOW_UPDATE, 0, 0, wider))
+        transport.write(opening(self._own_window))
 
     def connection_lost(self, error: Exception | None) -> None:
         why = self._gone_away or (str(error) if error else "")
@@ -157,11 +151,10 @@ class Connection(asyncio.Protocol):
             self._skip -= place
         elif self._rest:
             data, self._rest = self._rest + data, b""
-        while len(data) - place >= HEAD_BYTES:
-            length = int.from_bytes(data[place : place + 3], "big")
-            kind, flags = data[place + 3], data[place + 4]
-            stream = int.from_bytes(data[place + 5 : place + 9], "big")
-            start = place + HEAD_BYTES
+        while len(data) - place >= HEAD.size:
+            word, flags, stream = HEAD.unpack_from(data, place)
+            length, kind = word >> 8, word & 0xFF
+            start = place + HEAD.size
             if kind == DATA:
                 self._take(stream, length)
                 self._skip = max(0, length - (len(data) - start))
@@ -177,25 +170,21 @@ class Connection(asyncio.Protocol):
             call.data_bytes += length
         self._received += length
         if self._received > LARGEST_WINDOW // 2:
-            self._transport.write(_frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", self._received)))
+            self._transport.write(window_update(0, self._received))
             self._received = 0
 
     def _handle(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
         if kind == HEADERS and flags & END_STREAM:
-            trailers = dict(header_fields(payload, TRAILERS))
-            code = trailers.get("grpc-status", "")
-            name = _CODES.get(int(code), code) if code else f"HTTP {trailers}"
-            self._end(stream, name, unquote(trailers.get("grpc-message", "")))
+            code, words = status_of(payload)
+            self._end(stream, _CODES.get(int(code), code) if code else "NO STATUS", words)
         elif kind == RST_STREAM:
             self._end(stream, f"RST_STREAM {int.from_bytes(payload, 'big')}")
         elif kind == SETTINGS and not flags & ACK:
             self._set(payload)
         elif kind == PING and not flags & ACK:
-            self._transport.write(_frame(PING, ACK, 0, payload))
+            self._transport.write(frame(PING, ACK, 0, payload))
         elif kind == GOAWAY:
-            self._gone_away = (
-                f"GOAWAY {int.from_bytes(payload[4:8], 'big')} {payload[8:].decode(errors='replace')}"
-            )
+            self._gone_away = goaway_text(payload)
         elif kind == WINDOW_UPDATE:
             self._widen(stream, int.from_bytes(payload, "big"))
 
@@ -208,7 +197,7 @@ class Connection(asyncio.Protocol):
                 self._stream_window = value
                 for call in self._calls.values():
                     call.window += wider
-        self._transport.write(_frame(SETTINGS, ACK, 0, b""))
+        self._transport.write(frame(SETTINGS, ACK, 0))
         if not self.ready.done():
             self.ready.set_result(None)
         self._send_all()
@@ -236,7 +225,3 @@ class Connection(asyncio.Protocol):
 def _end(call: Call, code: str, words: str) -> None:
     if not call.answered.done():
         call.answered.set_result(Answer(code, words, call.data_bytes, time.perf_counter()))
-
-
-def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
-    return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream) + payload

@@ -5,21 +5,36 @@ Answers are handed to functions, not awaited. Requests must fit the window of a 
 """
 
 import asyncio
-import struct
 from collections import deque
 from collections.abc import Callable
 from functools import lru_cache
 
-from tests.support.raw_headers import call_block, status_of
+from bench.frames import (
+    ACK,
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    FIRST_WINDOW,
+    GOAWAY,
+    HEAD,
+    HEADERS,
+    LARGEST_WINDOW,
+    PADDED,
+    PING,
+    PREFIX_BYTES,
+    RST_STREAM,
+    SETTINGS,
+    WINDOW_UPDATE,
+    call_headers,
+    frame,
+    goaway_text,
+    message,
+    opening,
+    status_of,
+    window_update,
+)
 
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE = 0, 1, 3, 4, 6, 7, 8
-END_STREAM = ACK = 1
-END_HEADERS, PADDED = 4, 8
-HEADER_TABLE_SIZE, INITIAL_WINDOW_SIZE = 1, 4
-LARGEST_WINDOW, FIRST_WINDOW = 2**31 - 1, 65_535
-HEAD_BYTES, PREFIX_BYTES = 9, 5
-CANCEL = struct.pack(">I", 8)
+CANCEL = (8).to_bytes(4, "big")
 # What came instead of a gRPC code.
 LOST, RESET = -1, -2
 
@@ -32,15 +47,12 @@ class Request:
 
     __slots__ = ("body", "parts")
 
-    def __init__(self, method: str, message: bytes, timeout: str = "") -> None:
-        block = call_block(method, timeout)
-        self.body = struct.pack(">?I", False, len(message)) + message
-        self.parts = (
-            struct.pack(">I", len(block))[1:] + bytes([HEADERS, END_HEADERS]),
-            block,
-            struct.pack(">I", len(self.body))[1:] + bytes([DATA, END_STREAM]),
-            self.body,
-        )
+    def __init__(self, method: str, body: bytes, timeout: str = "") -> None:
+        self.body = message(body)
+        headers = frame(HEADERS, END_HEADERS, 0, call_headers(method, timeout=timeout))
+        data = frame(DATA, END_STREAM, 0, self.body)
+        # Without the number, which ends the head of a frame.
+        self.parts = headers[: HEAD.size - 4], headers[HEAD.size :] + data[: HEAD.size - 4], self.body
 
 
 class Call:
@@ -122,8 +134,8 @@ class RawConnection(asyncio.Protocol):
         self._next_stream += 2
         self._calls[call.stream] = call
         number = call.stream.to_bytes(4, "big")
-        head, block, data_head, body = request.parts
-        frames = b"".join((head, number, block, data_head, number, body))
+        head, block, body = request.parts
+        frames = b"".join((head, number, block, number, body))
         # A call as a whole waits for room.
         if self._pending or self._window < len(body):
             self._pending.append((frames, len(body)))
@@ -155,7 +167,7 @@ class RawConnection(asyncio.Protocol):
     def widen(self, call: Call, by: int) -> None:
         """Let the server send more of an answer."""
         if call.stream in self._calls:
-            self._send(frame(WINDOW_UPDATE, 0, call.stream, struct.pack(">I", by)))
+            self._send(window_update(call.stream, by))
 
     def send_raw(self, frames: bytes) -> None:
         """Send bytes as they are, whatever they mean."""
@@ -185,9 +197,7 @@ class RawConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        wishes = struct.pack(">HIHI", HEADER_TABLE_SIZE, 0, INITIAL_WINDOW_SIZE, self._own_window)
-        wider = struct.pack(">I", LARGEST_WINDOW - FIRST_WINDOW)
-        transport.write(PREFACE + frame(SETTINGS, 0, 0, wishes) + frame(WINDOW_UPDATE, 0, 0, wider))
+        transport.write(opening(self._own_window))
 
     def connection_lost(self, error: Exception | None) -> None:
         self.is_lost = True
@@ -204,19 +214,18 @@ class RawConnection(asyncio.Protocol):
         was_due, self._is_flush_due = self._is_flush_due, True
         self._read(self._rest + data if self._rest else data)
         if self._received > LARGEST_WINDOW // 2:
-            self._out.append(frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", self._received)))
+            self._out.append(window_update(0, self._received))
             self._received = 0
         if not was_due:
             self._flush()
 
     def _read(self, data: bytes) -> None:
         place, end, calls = 0, len(data), self._calls
-        while (start := place + HEAD_BYTES) <= end:
-            stop = start + (data[place] << 16 | data[place + 1] << 8 | data[place + 2])
+        while (start := place + HEAD.size) <= end:
+            word, flags, stream = HEAD.unpack_from(data, place)
+            stop, kind = start + (word >> 8), word & 0xFF
             if stop > end:
                 break
-            kind, flags = data[place + 3], data[place + 4]
-            stream = int.from_bytes(data[place + 5 : start], "big")
             if kind > HEADERS:
                 self._handle(kind, flags, stream, data[start:stop])
             elif kind == DATA:
@@ -227,7 +236,8 @@ class RawConnection(asyncio.Protocol):
             elif flags & END_STREAM:
                 assert flags & END_HEADERS
                 if (call := calls.pop(stream, None)) is not None:
-                    call.code, call.message = _status_of(data[start:stop])
+                    code, call.message = _status_of(data[start:stop])
+                    call.code = int(code)
                     call.ended(call)
             place = stop
         self._rest = data[place:]
@@ -238,26 +248,19 @@ class RawConnection(asyncio.Protocol):
                 call.code, call.message = RESET, f"RST_STREAM {int.from_bytes(payload, 'big')}"
                 call.ended(call)
         elif kind == SETTINGS and not flags & ACK:
-            self._send(frame(SETTINGS, ACK, 0, b""))
+            self._send(frame(SETTINGS, ACK, 0))
             if not self.ready.done():
                 self.ready.set_result(None)
         elif kind == PING and not flags & ACK:
             self._send(frame(PING, ACK, 0, payload))
         elif kind == GOAWAY:
-            self.lost_because = (
-                f"GOAWAY {int.from_bytes(payload[4:8], 'big')} {payload[8:].decode(errors='replace')}"
-            )
+            self.lost_because = goaway_text(payload)
         elif kind == WINDOW_UPDATE and not stream:
             self._window += int.from_bytes(payload, "big")
             while self._pending and self._pending[0][1] <= self._window:
                 frames, size = self._pending.popleft()
                 self._window -= size
                 self._send(frames)
-
-
-def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
-    """Write a frame."""
-    return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream) + payload
 
 
 def _length_of(data: bytes) -> int:

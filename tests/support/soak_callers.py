@@ -3,18 +3,8 @@
 import asyncio
 from functools import partial
 
-from tests.support.raw_calls import (
-    DATA,
-    END_HEADERS,
-    HEADERS,
-    LOST,
-    Call,
-    RawConnection,
-    Request,
-    connect,
-    frame,
-)
-from tests.support.raw_headers import call_block
+from bench.frames import DATA, END_HEADERS, HEADERS, call_headers, frame
+from tests.support.raw_calls import LOST, Call, RawConnection, Request, connect
 from tests.support.soak_questions import TRAVERSE, WATCH, large_stream
 from tests.support.soak_round import (
     NAMES,
@@ -129,8 +119,7 @@ def _leave(turn: Round, connection: RawConnection) -> None:
         return
     if way == 1:
         # In the middle of a request, in the middle of a frame.
-        block = call_block(TRAVERSE)
-        connection.send_raw(frame(HEADERS, END_HEADERS, 1_000_001, block))
+        connection.send_raw(frame(HEADERS, END_HEADERS, 1_000_001, call_headers(TRAVERSE)))
         connection.send_raw(frame(DATA, 0, 1_000_001, b"half a message")[:-3])
         connection.finish()
         return

@@ -3,9 +3,10 @@
 import asyncio
 from typing import TYPE_CHECKING
 
+from bench.frames import LARGEST_WINDOW, PREFIX_BYTES
 from depgraph.v1 import graph_service_pb2 as graph
 from tests.support.eventually import eventually
-from tests.support.raw_calls import LARGEST_WINDOW, PREFIX_BYTES, Call, RawConnection, Request, connect
+from tests.support.raw_calls import Call, RawConnection, Request, connect
 from tests.support.soak_questions import GRAPH, WATCH, is_adjacency, is_large_stream, large_stream
 from tests.support.soak_round import DEADLINE_EXCEEDED, OK, Round, described, is_for_want_of_room
 from tests.support.watching import HEARTBEAT, Mirror, whole
