@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from server.cli.text import counted, printable
+from server.cli.render.text import counted, printable
 from server.domain.errors import DomainError
 from server.formats.problems import FormatError
 

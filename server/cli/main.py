@@ -9,17 +9,17 @@ from typing import Annotated
 
 import typer
 
-from server.cli import (
+from server.cli.commands import (
     alerts,
     apply,
     audit,
     check,
-    compiling,
+    compile_kernels,
     cuts,
     doctor,
     drift,
     impact,
-    importing,
+    import_graph,
     migrate,
     paths,
     serve,
@@ -61,7 +61,7 @@ def _common(
 
 app.command("serve")(serve.serve)
 app.add_typer(migrate.app, name="migrate")
-app.command("import")(importing.import_graph)
+app.command("import")(import_graph.import_graph)
 app.command("show")(show.show)
 app.add_typer(alerts.app, name="alerts")
 app.command("check")(check.check)
@@ -75,7 +75,7 @@ app.command("status")(status.status)
 app.command("watch")(watch.watch)
 app.command("doctor")(doctor.doctor)
 app.command("token")(token.token)
-app.command("compile")(compiling.compile_kernels)
+app.command("compile")(compile_kernels.compile_kernels)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -12,7 +12,7 @@ from grpc_status import rpc_status
 from depgraph import Client
 from depgraph.v1.graph_service_pb2 import GetAdjacencyListRequest
 from server.cli.failures import CommandError
-from server.cli.text import visible
+from server.cli.render.text import visible
 
 SUGGESTION_SECONDS = 2.0
 

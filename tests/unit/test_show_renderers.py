@@ -17,11 +17,11 @@ from depgraph.v1.types_pb2 import (
     Dependency,
     EffectiveDependency,
 )
-from server.cli import dot, mermaid
-from server.cli.labels import label
-from server.cli.neighbourhood import Neighbourhood, downstream, upstream
-from server.cli.text import counted, printable, visible
-from server.cli.trees import tree_lines
+from server.cli.render import dot, mermaid
+from server.cli.render.labels import label
+from server.cli.render.neighbourhood import Neighbourhood, downstream, upstream
+from server.cli.render.text import counted, printable, visible
+from server.cli.render.trees import tree_lines
 
 NASTY = [
     'say "hi"',

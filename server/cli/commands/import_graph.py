@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from server.cli.failures import CommandError
+from server.cli.render.text import counted, printable
 from server.cli.settings import DEFAULTS, Address, AsJson
-from server.cli.text import counted, printable
 from server.formats.problems import FormatError
 
 if TYPE_CHECKING:
     from depgraph.v1.dependency_service_pb2 import IngestGraphRequest
-    from server.cli.sending import Taken
+    from server.cli.ingest import Taken
 
 BATCH_SECONDS = 120.0
 MOST_WARNINGS = 10
@@ -43,7 +43,7 @@ def import_graph(
     list. A file that is not sound is refused before anything is sent.
     """
     from server.cli.connection import connected
-    from server.cli.sending import send
+    from server.cli.ingest import send
 
     began = monotonic()
     reports, self_calls = _read(form, file, source)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from server.cli.failures import FAILED, CommandError, database_failures
+from server.cli.render.text import printable
 from server.cli.settings import DEFAULTS, Address, AsJson, DatabaseUrl, DataDir
-from server.cli.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,7 +56,7 @@ def doctor(
 
 
 async def _examine(url: str | None, data_dir: Path, *, repair: bool) -> tuple[list[str], list[Finding]]:
-    from server.cli.connecting_check import ignored_parameters, try_connections, unusual
+    from server.cli.commands.connecting_check import ignored_parameters, try_connections, unusual
     from server.cli.database import reachable
     from server.domain.errors import DatabaseUnavailableError
     from server.feed import checkup

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 
 from depgraph.v1.analysis_service_pb2 import AnalyzeImpactResponse, ImpactedService, ImpactSummary
 from depgraph.v1.types_pb2 import Criticality, DependencyCriticality
-from server.cli.columns import aligned
-from server.cli.text import counted, printable, visible
+from server.cli.render.columns import aligned
+from server.cli.render.text import counted, printable, visible
 
 MOST_TEAMS = 10
 MOST_NAMES, FIRST_NAMES, LAST_NAMES = 8, 4, 2

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from depgraph.v1.analysis_service_pb2 import FindPathsResponse, Hop, Path
-    from server.cli.labels import Drawn
+    from server.cli.render.labels import Drawn
 
 CALL_SECONDS = 30.0
 MOST_PATHS = 100
@@ -71,7 +71,7 @@ def paths(
 
 
 def _lines(source: str, target: str, answer: FindPathsResponse) -> Iterator[str]:
-    from server.cli.text import visible
+    from server.cli.render.text import visible
 
     if not answer.paths:
         yield f"{visible(source)} does not reach {visible(target)}"
@@ -85,9 +85,9 @@ def _lines(source: str, target: str, answer: FindPathsResponse) -> Iterator[str]
 def _path_lines(path: Path) -> Iterator[str]:
     from itertools import pairwise
 
-    from server.cli.columns import aligned
-    from server.cli.labels import label
-    from server.cli.text import counted, visible
+    from server.cli.render.columns import aligned
+    from server.cli.render.labels import label
+    from server.cli.render.text import counted, visible
 
     yield counted(len(path.hops), "hop")
     rows = [
@@ -102,7 +102,7 @@ def _dependencies(hop: Hop) -> list[Drawn]:
 
 
 def _print_json(source: str, target: str, answer: FindPathsResponse) -> None:
-    from server.cli.messages import fields_of
+    from server.cli.render.messages import fields_of
 
     asked = {"source_service_id": source, "target_service_id": target}
     found = fields_of(answer)

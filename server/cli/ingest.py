@@ -16,7 +16,7 @@ from depgraph import Client
 from depgraph.v1.dependency_service_pb2 import IngestGraphRequest, IngestGraphResponse
 from server.cli.failures import CommandError, explain
 from server.cli.interrupts import Look, interrupted_at_looks_only
-from server.cli.text import counted
+from server.cli.render.text import counted
 from server.formats.batches import batches, count_items
 
 UNDER_WAY = 2

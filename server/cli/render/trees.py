@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 from rich.text import Text
 
-from server.cli.labels import is_stale, label
-from server.cli.neighbourhood import Branch, Link, Neighbourhood
-from server.cli.text import counted, visible
+from server.cli.render.labels import is_stale, label
+from server.cli.render.neighbourhood import Branch, Link, Neighbourhood
+from server.cli.render.text import counted, visible
 
 NAME, EDGE, STALE, MARK = "bold", "cyan", "dim", "magenta"
 

@@ -82,8 +82,8 @@ def _listed(client: Client, request: ListDriftRequest, most: int) -> ListDriftRe
 
 
 def _lines(answer: ListDriftResponse) -> Iterator[str]:
-    from server.cli.columns import aligned
-    from server.cli.text import counted
+    from server.cli.render.columns import aligned
+    from server.cli.render.text import counted
 
     if not answer.total_count:
         yield "no drift"
@@ -97,8 +97,8 @@ def _lines(answer: ListDriftResponse) -> Iterator[str]:
 
 def _row(found: Drift) -> tuple[str, ...]:
     from depgraph.v1.analysis_service_pb2 import DriftKind
-    from server.cli.labels import label
-    from server.cli.text import visible
+    from server.cli.render.labels import label
+    from server.cli.render.text import visible
 
     return (
         f"{visible(found.source_service_id)} → {visible(found.target_service_id)}",
@@ -109,7 +109,7 @@ def _row(found: Drift) -> tuple[str, ...]:
 
 
 def _print_json(answer: ListDriftResponse) -> None:
-    from server.cli.messages import fields_of
+    from server.cli.render.messages import fields_of
 
     found = fields_of(answer)
     del found["next_page_token"]

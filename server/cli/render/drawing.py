@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from server.cli.labels import Drawn
-from server.cli.neighbourhood import Branch, Neighbourhood
+from server.cli.render.labels import Drawn
+from server.cli.render.neighbourhood import Branch, Neighbourhood
 
 
 class Cut(NamedTuple):

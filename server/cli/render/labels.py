@@ -10,7 +10,7 @@ from depgraph.v1.types_pb2 import (
     DiscoverySource,
     EffectiveDependency,
 )
-from server.cli.text import visible
+from server.cli.render.text import visible
 
 MANUAL = DiscoverySource.Value("DISCOVERY_SOURCE_MANUAL")
 

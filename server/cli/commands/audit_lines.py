@@ -5,10 +5,10 @@ from typing import TypeAlias
 
 from depgraph.v1.analysis_service_pb2 import AuditPathsResponse, RetryFinding, TimeoutFinding
 from depgraph.v1.types_pb2 import Dependency, DiscoverySource, EffectiveDependency
-from server.cli.columns import aligned
-from server.cli.impact_lines import path_line
-from server.cli.labels import MANUAL, source_word
-from server.cli.text import counted
+from server.cli.commands.impact_lines import path_line
+from server.cli.render.columns import aligned
+from server.cli.render.labels import MANUAL, source_word
+from server.cli.render.text import counted
 
 Told: TypeAlias = Dependency | EffectiveDependency
 # What a configuration of retries means that does not say how many there are.

@@ -45,8 +45,8 @@ def cuts(
 
 
 def _lines(service: str, sync_only: bool, answer: SuggestCutsResponse) -> Iterator[str]:  # noqa: FBT001 - as the option is
-    from server.cli.columns import aligned
-    from server.cli.text import counted, visible
+    from server.cli.render.columns import aligned
+    from server.cli.render.text import counted, visible
 
     calls = "synchronous calls" if sync_only else "dependencies"
     if not answer.cuts:
@@ -67,9 +67,9 @@ def _lines(service: str, sync_only: bool, answer: SuggestCutsResponse) -> Iterat
 
 
 def _row(cut: Cut) -> tuple[str, ...]:
-    from server.cli.impact_lines import path_line
-    from server.cli.labels import label
-    from server.cli.text import visible
+    from server.cli.commands.impact_lines import path_line
+    from server.cli.render.labels import label
+    from server.cli.render.text import visible
 
     return (
         f"{cut.cost:.2f}",
@@ -80,7 +80,7 @@ def _row(cut: Cut) -> tuple[str, ...]:
 
 
 def _print_json(service: str, sync_only: bool, answer: SuggestCutsResponse) -> None:  # noqa: FBT001 - as the option is
-    from server.cli.messages import fields_of
+    from server.cli.render.messages import fields_of
 
     asked = {"service_id": service, "sync_only": sync_only}
     found = fields_of(answer)

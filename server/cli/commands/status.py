@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from server.cli.failures import FAILED
+from server.cli.render.text import printable
 from server.cli.settings import DEFAULTS, Address, AsJson
-from server.cli.text import printable
 
 if TYPE_CHECKING:
     from depgraph import Client
@@ -65,7 +65,7 @@ def _graph(client: Client) -> GetStatusResponse | str:
 
 
 def _as_dict(graph: GetStatusResponse | str) -> dict[str, Any] | None:
-    from server.cli.messages import fields_of
+    from server.cli.render.messages import fields_of
 
     if isinstance(graph, str):
         return None

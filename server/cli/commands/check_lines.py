@@ -9,9 +9,9 @@ from depgraph.v1.analysis_service_pb2 import (
     CycleChangeKind,
     ImpactChange,
 )
-from server.cli.alert_lines import cycle
-from server.cli.columns import aligned
-from server.cli.text import counted, visible
+from server.cli.commands.alert_lines import cycle
+from server.cli.render.columns import aligned
+from server.cli.render.text import counted, visible
 
 MOST_CYCLES, MOST_NAMES = 20, 4
 

@@ -6,12 +6,12 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from server.cli.labels import sources
+from server.cli.render.labels import sources
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from server.cli.labels import Drawn
+    from server.cli.render.labels import Drawn
 
 
 class Link(NamedTuple):

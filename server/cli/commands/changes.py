@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from depgraph.v1.graph_service_pb2 import WATCH_EVENT_RESET, RemovedDependency, RemovedService, WatchResponse
 from depgraph.v1.types_pb2 import Criticality, Dependency, DiscoverySource, Service
-from server.cli.labels import label
-from server.cli.text import counted, visible
+from server.cli.render.labels import label
+from server.cli.render.text import counted, visible
 
 
 def change_lines(batch: WatchResponse, *, with_state: bool) -> Iterator[str]:

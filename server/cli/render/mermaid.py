@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from server.cli.drawing import Drawing
-from server.cli.labels import is_async, label
-from server.cli.neighbourhood import Neighbourhood
-from server.cli.text import visible
+from server.cli.render.drawing import Drawing
+from server.cli.render.labels import is_async, label
+from server.cli.render.neighbourhood import Neighbourhood
+from server.cli.render.text import visible
 
 PLAIN = frozenset("-_./ ")
 

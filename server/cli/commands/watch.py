@@ -30,7 +30,7 @@ def watch(
     It survives restarts of the server. --json prints a batch a line, as the contract has it, heartbeats included: each is a state that
     the database was in, and its freshness.revision is where --since may go on.
     """
-    from server.cli.watching import Following
+    from server.cli.commands.watching import Following
 
     following = Following(address, since, lambda told: typer.echo(f"depgraph: {told}", err=True))
     try:
@@ -44,7 +44,7 @@ def watch(
 
 
 def _lines(batch: WatchResponse, *, as_json: bool, with_state: bool) -> Iterator[str]:
-    from server.cli.changes import change_lines
+    from server.cli.commands.changes import change_lines
 
     if not as_json:
         return change_lines(batch, with_state=with_state)

@@ -76,8 +76,8 @@ def audit(
 
 
 def _print(answer: AuditPathsResponse, max_attempts: int, *, as_json: bool) -> None:
-    from server.cli.audit_lines import audit_lines
-    from server.cli.messages import fields_of
+    from server.cli.commands.audit_lines import audit_lines
+    from server.cli.render.messages import fields_of
 
     if as_json:
         found = fields_of(answer)

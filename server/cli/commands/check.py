@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from server.cli.failures import ADDS_CYCLES
+from server.cli.render.text import counted
 from server.cli.settings import DEFAULTS, Address, AsJson
-from server.cli.text import counted
 from server.formats.problems import FormatError
 
 if TYPE_CHECKING:
@@ -126,8 +126,8 @@ def _numbers(kinds: list[Kind]) -> set[int]:
 
 
 def _print(answer: CheckChangeResponse, *, as_json: bool) -> None:
-    from server.cli.check_lines import check_lines
-    from server.cli.messages import fields_of
+    from server.cli.commands.check_lines import check_lines
+    from server.cli.render.messages import fields_of
 
     if as_json:
         found = fields_of(answer)

@@ -41,7 +41,7 @@ def list_alerts(
     address: Address = DEFAULTS.listen,
 ) -> None:
     """List alerts, latest detected first."""
-    from server.cli.alert_lines import table
+    from server.cli.commands.alert_lines import table
     from server.cli.connection import connected
 
     with connected(address, timeout=CALL_SECONDS) as client:
@@ -57,7 +57,7 @@ def list_alerts(
 @app.command()
 def show(alert_id: AlertId, *, as_json: AsJson = False, address: Address = DEFAULTS.listen) -> None:
     """Show an alert with its members and its history."""
-    from server.cli.alert_lines import account
+    from server.cli.commands.alert_lines import account
     from server.cli.connection import connected
 
     with connected(address, timeout=CALL_SECONDS) as client:
@@ -80,7 +80,7 @@ def ack(
 ) -> None:
     """Say who looks after an alert; again with another name to hand it over."""
     from depgraph.v1.alert_service_pb2 import AcknowledgeAlertRequest
-    from server.cli.alert_lines import headline
+    from server.cli.commands.alert_lines import headline
     from server.cli.connection import connected
 
     name = _login_name() if by is None else by
@@ -99,7 +99,7 @@ def resolve(
 ) -> None:
     """Close an alert."""
     from depgraph.v1.alert_service_pb2 import ResolveAlertRequest
-    from server.cli.alert_lines import headline
+    from server.cli.commands.alert_lines import headline
     from server.cli.connection import connected
 
     with connected(address, timeout=CALL_SECONDS) as client:
@@ -181,7 +181,7 @@ def _login_name() -> str:
 
 
 def _as_dict(message: Message) -> dict[str, object]:
-    from server.cli.messages import fields_of
+    from server.cli.render.messages import fields_of
 
     return fields_of(message)
 

@@ -84,8 +84,8 @@ def _answer(client: Client, request: AnalyzeImpactRequest, enough: int) -> Analy
 
 
 def _print(service: str, answer: AnalyzeImpactResponse, top: int, *, as_json: bool) -> None:
-    from server.cli.impact_lines import impact_lines
-    from server.cli.messages import fields_of
+    from server.cli.commands.impact_lines import impact_lines
+    from server.cli.render.messages import fields_of
 
     if as_json:
         found = fields_of(answer)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from depgraph.v1.alert_service_pb2 import AlertEventKind
 from depgraph.v1.types_pb2 import ALERT_STATUS_ACKNOWLEDGED, AlertStatus
-from server.cli.columns import aligned
-from server.cli.text import counted, printable, visible
+from server.cli.render.columns import aligned
+from server.cli.render.text import counted, printable, visible
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from server.cli.failures import CommandError
+from server.cli.render.text import counted
 from server.cli.settings import DEFAULTS, Address, AsJson
-from server.cli.text import counted
 from server.formats.problems import FormatError
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def apply(
     for a moment. Applying a file again is safe: what is gone already stays gone.
     """
     from server.cli.connection import connected
-    from server.cli.sending import Taken, send
+    from server.cli.ingest import Taken, send
 
     proposal = _read(file)
     with connected(address, timeout=BATCH_SECONDS, attempts=5) as client:

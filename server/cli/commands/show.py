@@ -11,8 +11,8 @@ from server.cli.settings import DEFAULTS, Address
 
 if TYPE_CHECKING:
     from depgraph.v1.graph_service_pb2 import TraverseResponse
-    from server.cli.labels import Drawn
-    from server.cli.neighbourhood import Neighbourhood
+    from server.cli.render.labels import Drawn
+    from server.cli.render.neighbourhood import Neighbourhood
 
 CALL_SECONDS = 10.0
 
@@ -44,8 +44,8 @@ def show(
 ) -> None:
     """Show what a service calls and who calls it."""
     from depgraph.v1.graph_service_pb2 import Direction, StreamTraverseRequest
+    from server.cli.commands.walks import walk
     from server.cli.connection import connected
-    from server.cli.walks import walk
 
     request = StreamTraverseRequest(
         service_id=service,
@@ -63,7 +63,7 @@ def show(
 
 
 def _around(start: str, direction: Towards, depth: int, fan: int, answer: TraverseResponse) -> Neighbourhood:
-    from server.cli.neighbourhood import Neighbourhood, downstream, upstream
+    from server.cli.render.neighbourhood import Neighbourhood, downstream, upstream
 
     found: list[Drawn] = [*answer.dependencies, *answer.effective_dependencies]
     return Neighbourhood(
@@ -77,21 +77,21 @@ def _print_drawing(form: Literal["tree", "mermaid", "dot"], around: Neighbourhoo
     if form == "tree":
         from rich.console import Console
 
-        from server.cli.trees import tree_lines
+        from server.cli.render.trees import tree_lines
 
         console = Console(highlight=False)
         for line in tree_lines(around):
             console.print(line, soft_wrap=True)
         return
-    from server.cli.dot import dot_lines
-    from server.cli.mermaid import mermaid_lines
+    from server.cli.render.dot import dot_lines
+    from server.cli.render.mermaid import mermaid_lines
 
     lines = mermaid_lines(around) if form == "mermaid" else dot_lines(around)
     typer.echo("\n".join(lines))
 
 
 def _print_json(service: str, direction: Towards, depth: int, answer: TraverseResponse) -> None:
-    from server.cli.messages import fields_of
+    from server.cli.render.messages import fields_of
 
     asked = {"service_id": service, "direction": direction, "max_depth": depth}
     found = fields_of(answer)

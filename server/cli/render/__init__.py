@@ -1,0 +1,1 @@
+"""Text, tables and drawings that several commands write answers with."""
