@@ -16,8 +16,8 @@ from graphcore.analysis.drift import DECLARED, DriftQuestion, list_drift
 from graphcore.kernels.drift import side_of
 from server import wire
 from server.domain.dependencies import DiscoverySource
-from server.rpc.audit_paths import audit_answer, audit_question
-from server.rpc.drift import drift_answer, drift_question
+from server.rpc.analysis.audit import audit_answer, audit_question
+from server.rpc.analysis.drift import drift_answer, drift_question
 from server.wire.policies import call_policies
 
 AUDIT, DRIFT = "audit", "drift"

@@ -17,8 +17,8 @@ from graphcore.effective_reach import effective_reach
 from graphcore.reach import reach
 from server.domain.dependencies import DiscoverySource
 from server.rpc.decode_graph import traverse_question
-from server.rpc.effective_answer import effective_answer
-from server.rpc.traverse_answer import traverse_answer, walk
+from server.rpc.graph.effective_answer import effective_answer
+from server.rpc.graph.traverse import traverse_answer, walk
 
 PART = "effective"
 SHARES: Mapping[DiscoverySource, float] = {"manual": 1.0, "otel_service_graph": 0.5, "service_mesh": 0.25}

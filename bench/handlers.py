@@ -16,9 +16,9 @@ from depgraph.v1 import graph_service_pb2 as pb
 from graphcore import DependencyGraph, components
 from server.domain.consistency import Freshness
 from server.rpc.answer_fields import freshness_message, traverse_freshness
-from server.rpc.component_answer import component_answer
 from server.rpc.decode_graph import component_question, traverse_question
-from server.rpc.traverse_answer import answer, joined_answer, walk
+from server.rpc.graph.components import component_answer
+from server.rpc.graph.traverse import answer, joined_answer, walk
 
 LIMIT = 4 * 1024 * 1024
 FRESHNESS = Freshness("1:2:3:4:5:" + "x" * 40, timedelta(milliseconds=1.5))

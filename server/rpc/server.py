@@ -28,14 +28,14 @@ from server.domain.health import FeedHealth
 from server.domain.ports import AlertStore, DependencyStore, ServiceStore
 from server.domain.workers import Peers
 from server.rpc.admission import Admission
-from server.rpc.alert_servicer import AlertServicer
-from server.rpc.analysis_servicer import AnalysisServicer
+from server.rpc.alert.servicer import AlertServicer
+from server.rpc.analysis.servicer import AnalysisServicer
 from server.rpc.answering import Answering
 from server.rpc.call_log import CallLog
-from server.rpc.catalog_servicer import CatalogServicer
-from server.rpc.dependency_servicer import DependencyServicer
-from server.rpc.graph_servicer import GraphServicer
-from server.rpc.health_servicer import HealthServicer
+from server.rpc.catalog.servicer import CatalogServicer
+from server.rpc.dependency.servicer import DependencyServicer
+from server.rpc.graph.servicer import GraphServicer
+from server.rpc.health import HealthServicer
 from server.rpc.listening import bind
 from server.rpc.ports import CallObserver, LiveGraph, Load, WatchedGraph
 from server.rpc.registrar import Registrar

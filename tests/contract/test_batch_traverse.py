@@ -13,7 +13,7 @@ from google.protobuf.json_format import ParseDict
 from depgraph.v1 import graph_service_pb2 as pb
 from server.config import Limits, Settings
 from server.domain.revision import Revision
-from server.rpc import batch_traverse
+from server.rpc.graph import batch_traverse
 from server.turns import Turns
 from tests.support.calls import FRESH, Stubs, raw_call
 from tests.support.deadlines import answer_early

@@ -217,7 +217,7 @@ async def test_a_refused_request_is_gone_without_a_look_for_garbage(monkeypatch:
         except ValueError:
             raise InvalidInputError("refused") from None
 
-    monkeypatch.setattr("server.rpc.catalog_servicer.CatalogServicer.GetService", fail)
+    monkeypatch.setattr("server.rpc.catalog.servicer.CatalogServicer.GetService", fail)
     async with running(HeldStore()) as server, open_channel(server.address) as channel:
         gc.collect()
         gc.disable()

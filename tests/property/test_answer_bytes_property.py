@@ -16,11 +16,11 @@ from server.domain.consistency import Consistency, Freshness
 from server.domain.errors import ServiceNotFoundError
 from server.domain.revision import Revision
 from server.rpc.answer_fields import traverse_freshness
-from server.rpc.batch_traverse import batch_traverse
 from server.rpc.decode_graph import traverse_question
-from server.rpc.effective_answer import effective_answer, traverse_stream
 from server.rpc.errors import status_of
-from server.rpc.traverse_answer import answer
+from server.rpc.graph.batch_traverse import batch_traverse
+from server.rpc.graph.effective_answer import effective_answer, traverse_stream
+from server.rpc.graph.traverse import answer
 from tests.support import effective, oracle
 from tests.support.answered import WholeTables, whole
 from tests.support.graphs import filters, tables

@@ -9,7 +9,7 @@ from depgraph.v1.graph_service_pb2 import GetComponentResponse, ListComponentsRe
 from depgraph.v1.types_pb2 import Freshness
 from graphcore import ChangeSet, Component, DependencyGraph, DependencyRecord, ServiceRecord, components
 from server.domain.errors import ResponseTooLargeError
-from server.rpc.component_answer import (
+from server.rpc.graph.components import (
     component_answer,
     component_page,
     component_page_answer,

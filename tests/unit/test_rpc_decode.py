@@ -19,8 +19,8 @@ from server.domain.consistency import AtLeastAsFresh, FullyConsistent, MinimizeL
 from server.domain.errors import InvalidInputError, InvalidRevisionError
 from server.domain.revision import Revision
 from server.rpc import decode
+from server.rpc.catalog.decode_update import service_change
 from server.rpc.decode_graph import consistency, traverse_question
-from server.rpc.decode_update import service_change
 from server.rpc.validate import Check
 
 Request = TypeVar("Request", bound=Message)

@@ -14,10 +14,10 @@ from server.domain.consistency import Freshness
 from server.domain.dependencies import DependencyRow, DiscoverySource
 from server.domain.services import Service
 from server.flags import flags_of
-from server.rpc import effective_answer as module
 from server.rpc.answer_fields import traverse_freshness
 from server.rpc.decode_graph import traverse_question
-from server.rpc.effective_answer import effective_answer, traverse_stream
+from server.rpc.graph import effective_answer as module
+from server.rpc.graph.effective_answer import effective_answer, traverse_stream
 from server.turns import Turns
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -17,7 +17,7 @@ from graphcore import DependencyGraph, DependencyRecord, ServiceRecord
 from server.domain.consistency import Freshness
 from server.domain.errors import InvalidInputError, ResponseTooLargeError, ServiceNotFoundError
 from server.rpc.decode_graph import traverse_question
-from server.rpc.traverse_answer import traverse_answer
+from server.rpc.graph.traverse import traverse_answer
 
 FRESHNESS = Freshness("revision", timedelta(milliseconds=3))
 FULL = TraverseRequest(service_id="hub", direction=DIRECTION_DOWNSTREAM)

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from depgraph.v1 import graph_service_pb2 as pb
 from depgraph.v1.types_pb2 import COMMUNICATION_MODE_ASYNC, Consistency
 from server.domain.errors import InvalidInputError
-from server.rpc import traverse_requests
 from server.rpc.decode_graph import TraverseQuestion, traverse_question
-from server.rpc.traverse_requests import question_of
+from server.rpc.graph import traverse_requests
+from server.rpc.graph.traverse_requests import question_of
 
 ENDINGS = [
     pb.TraverseRequest(direction=pb.DIRECTION_DOWNSTREAM),

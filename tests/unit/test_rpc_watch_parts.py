@@ -12,7 +12,7 @@ from server import wire
 from server.domain.consistency import Freshness
 from server.domain.watching import WatchBatch, WatchEvent
 from server.replica.records import service_record
-from server.rpc.watch_parts import WatchParts, encoded_parts
+from server.rpc.graph.watch import WatchParts, encoded_parts
 from tests.support.watched_rows import dependency, service
 
 FRESHNESS = Freshness("r" * 80, timedelta(milliseconds=7))

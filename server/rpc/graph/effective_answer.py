@@ -7,8 +7,8 @@ from server.domain.consistency import Freshness
 from server.rpc.answer_fields import traverse_freshness
 from server.rpc.decode_graph import TraverseQuestion
 from server.rpc.effective import PairRecords, pair_records
-from server.rpc.traverse_answer import joined_answer, too_large, walk
-from server.rpc.traverse_parts import Walked, traverse_parts, walked
+from server.rpc.graph.traverse import joined_answer, too_large, walk
+from server.rpc.graph.traverse_parts import Walked, traverse_parts, walked
 from server.turns import Turns
 
 

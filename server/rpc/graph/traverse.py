@@ -6,7 +6,7 @@ from server.domain.consistency import Freshness
 from server.domain.errors import ResponseTooLargeError, ServiceNotFoundError
 from server.rpc.answer_fields import TRAVERSE_TRUNCATED, depths_field, packed_depths, traverse_freshness
 from server.rpc.decode_graph import TraverseQuestion
-from server.rpc.traverse_requests import question_of
+from server.rpc.graph.traverse_requests import question_of
 from server.rpc.validate import shown
 
 # Records joined before the size is looked at: few enough that nothing huge is built in vain, many enough to cost nothing.

@@ -19,10 +19,10 @@ from server.rpc.answer_fields import (
     freshness_message,
 )
 from server.rpc.decode_graph import TraverseQuestion, traverse_question
-from server.rpc.effective_answer import joined_effective
 from server.rpc.errors import status_of
+from server.rpc.graph.effective_answer import joined_effective
+from server.rpc.graph.traverse import joined_answer, walk
 from server.rpc.ports import LiveGraph
-from server.rpc.traverse_answer import joined_answer, walk
 from server.rpc.validate import Check
 from server.turns import Turns
 from server.wire.fields import field, varint

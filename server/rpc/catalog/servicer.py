@@ -6,8 +6,9 @@ from server.config import Limits
 from server.domain.paging import PageKey
 from server.domain.ports import ServiceStore
 from server.domain.services import ServiceFilter
-from server.rpc import decode, decode_update, encode, enums
+from server.rpc import decode, encode, enums
 from server.rpc.aside import aside
+from server.rpc.catalog import decode_update
 from server.rpc.context import Context
 from server.rpc.paging import PageTokens, fitted_page, page_size
 from server.rpc.validate import Check

@@ -18,7 +18,7 @@ from depgraph.v1.types_pb2 import (
 from server import wire
 from server.domain.consistency import Freshness
 from server.rpc import encode
-from server.rpc.impact_answer import Impacted
+from server.rpc.analysis.impact import Impacted
 from server.turns import Turns
 from server.wire.fields import field, varint
 

@@ -17,17 +17,7 @@ from server.domain.errors import NotReadyError
 from server.domain.health import FeedHealth
 from server.domain.workers import Peers
 from server.rpc import encode, enums
-from server.rpc.adjacency_messages import adjacency_messages
 from server.rpc.answer_fields import freshness_message, traverse_freshness
-from server.rpc.batch_traverse import batch_traverse
-from server.rpc.component_answer import (
-    component_answer,
-    component_page,
-    component_page_answer,
-    components_answer,
-    listed_record,
-)
-from server.rpc.component_reader import ComponentReader
 from server.rpc.context import Context, begin_answer, time_left
 from server.rpc.decode_graph import (
     FROM_MEMORY,
@@ -36,14 +26,24 @@ from server.rpc.decode_graph import (
     traverse_question,
     watched_since,
 )
-from server.rpc.effective_answer import effective_answer, traverse_stream
+from server.rpc.graph.adjacency_messages import adjacency_messages
+from server.rpc.graph.batch_traverse import batch_traverse
+from server.rpc.graph.component_reader import ComponentReader
+from server.rpc.graph.components import (
+    component_answer,
+    component_page,
+    component_page_answer,
+    components_answer,
+    listed_record,
+)
+from server.rpc.graph.effective_answer import effective_answer, traverse_stream
+from server.rpc.graph.traverse import traverse_answer
+from server.rpc.graph.traverse_requests import question_of
+from server.rpc.graph.watch import WatchParts
 from server.rpc.methods import at_once, takes_bytes
 from server.rpc.paging import ComponentKey, PageTokens, fitted_page, page_size
 from server.rpc.ports import LiveGraph, WatchedGraph
-from server.rpc.traverse_answer import traverse_answer
-from server.rpc.traverse_requests import question_of
 from server.rpc.validate import Check
-from server.rpc.watch_parts import WatchParts
 
 _DEFAULT_MIN_SIZE = 2
 

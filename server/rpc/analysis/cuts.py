@@ -9,8 +9,8 @@ from graphcore.analysis.cuts import Cut, SuggestedCuts, suggest_cuts
 from server import wire
 from server.domain.consistency import Consistency
 from server.domain.errors import ResponseTooLargeError
-from server.rpc.component_answer import component_record
 from server.rpc.decode_graph import consistency
+from server.rpc.graph.components import component_record
 from server.rpc.known_services import require_services
 from server.rpc.validate import Check
 from server.wire.fields import field, varint

@@ -5,7 +5,14 @@ from collections.abc import AsyncIterator
 from depgraph.v1 import analysis_service_pb2 as pb
 from depgraph.v1.analysis_service_pb2_grpc import AnalysisServiceServicer
 from server.config import Limits
-from server.rpc.analyses import Analyses
+from server.rpc.analysis.analyses import Analyses
+from server.rpc.analysis.audit import audit_answer, audit_question
+from server.rpc.analysis.change import change_answer, change_question
+from server.rpc.analysis.cuts import cuts_answer, cuts_question
+from server.rpc.analysis.drift import drift_answer, drift_question
+from server.rpc.analysis.impact import impact_question, impacted
+from server.rpc.analysis.impact_parts import impact_parts
+from server.rpc.analysis.paths import paths_answer, paths_question
 from server.rpc.answer_fields import (
     AUDIT_FRESHNESS,
     CHECK_FRESHNESS,
@@ -15,14 +22,7 @@ from server.rpc.answer_fields import (
     freshness_message,
 )
 from server.rpc.aside import aside
-from server.rpc.audit_paths import audit_answer, audit_question
-from server.rpc.check_change import change_answer, change_question
 from server.rpc.context import Context
-from server.rpc.cuts_answer import cuts_answer, cuts_question
-from server.rpc.drift import drift_answer, drift_question
-from server.rpc.impact_answer import impact_question, impacted
-from server.rpc.impact_parts import impact_parts
-from server.rpc.paths_answer import paths_answer, paths_question
 from server.rpc.ports import LiveGraph
 from server.wire.fields import field
 

@@ -1,0 +1,1 @@
+"""AlertService: circular-dependency alerts."""

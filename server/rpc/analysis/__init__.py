@@ -1,0 +1,1 @@
+"""AnalysisService: analyses of the graph in memory, one module each."""

@@ -1,0 +1,1 @@
+"""CatalogService: services in the system of record."""

@@ -1,0 +1,1 @@
+"""GraphService: the graph in memory."""
