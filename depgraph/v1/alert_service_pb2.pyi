@@ -32,25 +32,37 @@ class _AlertEventKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AlertE
     ALERT_EVENT_KIND_OPENED: _AlertEventKind.ValueType  # 1
     """ALERT_EVENT_KIND_OPENED: the alert was written first."""
     ALERT_EVENT_KIND_ACKNOWLEDGED: _AlertEventKind.ValueType  # 2
-    """ALERT_EVENT_KIND_ACKNOWLEDGED by somebody, or handed over."""
+    """ALERT_EVENT_KIND_ACKNOWLEDGED: a person took the alert on, or took it over."""
     ALERT_EVENT_KIND_RESOLVED: _AlertEventKind.ValueType  # 3
-    """ALERT_EVENT_KIND_RESOLVED by somebody, or by detection because the component is gone or was merged."""
+    """ALERT_EVENT_KIND_RESOLVED by a person, or by detection because the component is gone or was
+    merged.
+    """
     ALERT_EVENT_KIND_REOPENED: _AlertEventKind.ValueType  # 4
-    """ALERT_EVENT_KIND_REOPENED: the component is back, or has grown since somebody resolved the alert."""
+    """ALERT_EVENT_KIND_REOPENED: the component is back, or has grown since a person resolved the
+    alert.
+    """
     ALERT_EVENT_KIND_GROWN: _AlertEventKind.ValueType  # 5
-    """ALERT_EVENT_KIND_GROWN: the component gained members. Of a component of more than 1,000 services that changed while no server saw it: it is larger."""
+    """ALERT_EVENT_KIND_GROWN: the component gained members. Of a component of more than 1,000
+    services that changed while no server saw it: it is larger.
+    """
     ALERT_EVENT_KIND_SHRUNK: _AlertEventKind.ValueType  # 6
-    """ALERT_EVENT_KIND_SHRUNK: the component lost members. Of a component of more than 1,000 services that changed while no server saw it: it is smaller."""
+    """ALERT_EVENT_KIND_SHRUNK: the component lost members. Of a component of more than 1,000 services
+    that changed while no server saw it: it is smaller.
+    """
     ALERT_EVENT_KIND_MERGED: _AlertEventKind.ValueType  # 7
     """ALERT_EVENT_KIND_MERGED: components of other alerts became part of this one."""
     ALERT_EVENT_KIND_SPLIT: _AlertEventKind.ValueType  # 8
-    """ALERT_EVENT_KIND_SPLIT: the component fell apart; this alert stays with the largest part, the note names the alerts of the others."""
+    """ALERT_EVENT_KIND_SPLIT: the component fell apart; this alert stays with the largest part, the
+    note names the alerts of the others.
+    """
     ALERT_EVENT_KIND_WITNESS_CHANGED: _AlertEventKind.ValueType  # 9
     """ALERT_EVENT_KIND_WITNESS_CHANGED: another cycle stands for the component now."""
     ALERT_EVENT_KIND_GONE: _AlertEventKind.ValueType  # 10
-    """ALERT_EVENT_KIND_GONE: the component of an alert that somebody had resolved is gone."""
+    """ALERT_EVENT_KIND_GONE: the component of an alert that a person had resolved is gone."""
     ALERT_EVENT_KIND_FOUND: _AlertEventKind.ValueType  # 11
-    """ALERT_EVENT_KIND_FOUND: detection found the cycle of an alert that somebody had created, and keeps it from now on."""
+    """ALERT_EVENT_KIND_FOUND: detection found the cycle of an alert that a person had created, and
+    keeps it from now on.
+    """
 
 class AlertEventKind(_AlertEventKind, metaclass=_AlertEventKindEnumTypeWrapper):
     """AlertEventKind says what happened to an alert."""
@@ -60,25 +72,37 @@ ALERT_EVENT_KIND_UNSPECIFIED: AlertEventKind.ValueType  # 0
 ALERT_EVENT_KIND_OPENED: AlertEventKind.ValueType  # 1
 """ALERT_EVENT_KIND_OPENED: the alert was written first."""
 ALERT_EVENT_KIND_ACKNOWLEDGED: AlertEventKind.ValueType  # 2
-"""ALERT_EVENT_KIND_ACKNOWLEDGED by somebody, or handed over."""
+"""ALERT_EVENT_KIND_ACKNOWLEDGED: a person took the alert on, or took it over."""
 ALERT_EVENT_KIND_RESOLVED: AlertEventKind.ValueType  # 3
-"""ALERT_EVENT_KIND_RESOLVED by somebody, or by detection because the component is gone or was merged."""
+"""ALERT_EVENT_KIND_RESOLVED by a person, or by detection because the component is gone or was
+merged.
+"""
 ALERT_EVENT_KIND_REOPENED: AlertEventKind.ValueType  # 4
-"""ALERT_EVENT_KIND_REOPENED: the component is back, or has grown since somebody resolved the alert."""
+"""ALERT_EVENT_KIND_REOPENED: the component is back, or has grown since a person resolved the
+alert.
+"""
 ALERT_EVENT_KIND_GROWN: AlertEventKind.ValueType  # 5
-"""ALERT_EVENT_KIND_GROWN: the component gained members. Of a component of more than 1,000 services that changed while no server saw it: it is larger."""
+"""ALERT_EVENT_KIND_GROWN: the component gained members. Of a component of more than 1,000
+services that changed while no server saw it: it is larger.
+"""
 ALERT_EVENT_KIND_SHRUNK: AlertEventKind.ValueType  # 6
-"""ALERT_EVENT_KIND_SHRUNK: the component lost members. Of a component of more than 1,000 services that changed while no server saw it: it is smaller."""
+"""ALERT_EVENT_KIND_SHRUNK: the component lost members. Of a component of more than 1,000 services
+that changed while no server saw it: it is smaller.
+"""
 ALERT_EVENT_KIND_MERGED: AlertEventKind.ValueType  # 7
 """ALERT_EVENT_KIND_MERGED: components of other alerts became part of this one."""
 ALERT_EVENT_KIND_SPLIT: AlertEventKind.ValueType  # 8
-"""ALERT_EVENT_KIND_SPLIT: the component fell apart; this alert stays with the largest part, the note names the alerts of the others."""
+"""ALERT_EVENT_KIND_SPLIT: the component fell apart; this alert stays with the largest part, the
+note names the alerts of the others.
+"""
 ALERT_EVENT_KIND_WITNESS_CHANGED: AlertEventKind.ValueType  # 9
 """ALERT_EVENT_KIND_WITNESS_CHANGED: another cycle stands for the component now."""
 ALERT_EVENT_KIND_GONE: AlertEventKind.ValueType  # 10
-"""ALERT_EVENT_KIND_GONE: the component of an alert that somebody had resolved is gone."""
+"""ALERT_EVENT_KIND_GONE: the component of an alert that a person had resolved is gone."""
 ALERT_EVENT_KIND_FOUND: AlertEventKind.ValueType  # 11
-"""ALERT_EVENT_KIND_FOUND: detection found the cycle of an alert that somebody had created, and keeps it from now on."""
+"""ALERT_EVENT_KIND_FOUND: detection found the cycle of an alert that a person had created, and
+keeps it from now on.
+"""
 Global___AlertEventKind: _TypeAlias = AlertEventKind  # noqa: Y015
 
 @_typing.final
@@ -190,14 +214,19 @@ class ListAlertsRequest(_message.Message):
     STATUS_FIELD_NUMBER: _builtins.int
     SERVICE_ID_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """page_size is the most alerts to return, 0–1,000; 0 = 100. A page may hold fewer and still not be the last."""
+    """page_size is the most alerts to return, 0–1,000; 0 = 100. A page may hold fewer and still not
+    be the last.
+    """
     page_token: _builtins.str
-    """page_token of the page before; empty = the first. The filter must be that of the call that gave it."""
+    """page_token of the page before; empty = the first. The filter must be that of the call that gave
+    it.
+    """
     status: _types_pb2.AlertStatus.ValueType
     """status keeps the alerts in one stage of life. UNSPECIFIED = all."""
     service_id: _builtins.str
-    """service_id keeps the alerts whose component, or cycle, this service is a member of, by business name; empty = all. A component of more than
-    1,000 services is found by its first 1,000 members and by those on the cycle of its alert. For any other service, ask GetComponent: the first of
+    """service_id keeps the alerts whose component, or cycle, this service is a member of, by business
+    name; empty = all. A component of more than 1,000 services is found by its first 1,000 members
+    and by those on the cycle of its alert. For any other service, ask GetComponent: the first of
     the members there finds the alert.
     """
     def __init__(
@@ -378,7 +407,7 @@ Global___CheckCycleRequest: _TypeAlias = CheckCycleRequest  # noqa: Y015
 
 @_typing.final
 class CheckCycleResponse(_message.Message):
-    """CheckCycleResponse tells of its alert."""
+    """CheckCycleResponse holds the alert of the cycle, if there is one."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -468,7 +497,9 @@ class ListAlertEventsRequest(_message.Message):
     id: _builtins.str
     """id of the alert, the UUID as text."""
     page_size: _builtins.int
-    """page_size is the most events to return, 0–1,000; 0 = 100. A page may hold fewer and still not be the last."""
+    """page_size is the most events to return, 0–1,000; 0 = 100. A page may hold fewer and still not
+    be the last.
+    """
     page_token: _builtins.str
     """page_token of the page before; empty = the first. The id must be that of the call that gave it."""
     def __init__(

@@ -26,13 +26,15 @@ if _version_not_supported:
 
 
 class AlertServiceStub:
-    """AlertService keeps the circular-dependency alerts: open, then acknowledged, then resolved. One cycle has one alert, whichever of
-    its services it is written from.
+    """AlertService keeps the circular-dependency alerts: open, then acknowledged, then resolved. One
+    cycle has one alert, whichever of its services it is written from.
 
-    Detection opens one alert for each cyclic component of the graph (over fresh dependencies of enough confidence), and keeps it: a component that grows, shrinks
-    or has another witness keeps its alert and status; of components that merge one alert goes on; one that falls apart leaves it to its largest part. An
-    alert whose component is gone is resolved with a note of what did it, and reopened if the component comes back. One that somebody
-    resolved while the component is there stays resolved until the component grows, or is gone and comes back.
+    Detection opens one alert for each cyclic component of the graph (over fresh dependencies of
+    enough confidence), and keeps it: a component that grows, shrinks or has another witness keeps
+    its alert and status; of components that merge one alert goes on; one that falls apart leaves it
+    to its largest part. An alert whose component is gone is resolved with a note of what did it, and
+    reopened if the component comes back. One that a person resolved while the component is there
+    stays resolved until the component grows, or is gone and comes back.
     """
 
     def __init__(self, channel):
@@ -79,13 +81,15 @@ class AlertServiceStub:
 
 
 class AlertServiceServicer:
-    """AlertService keeps the circular-dependency alerts: open, then acknowledged, then resolved. One cycle has one alert, whichever of
-    its services it is written from.
+    """AlertService keeps the circular-dependency alerts: open, then acknowledged, then resolved. One
+    cycle has one alert, whichever of its services it is written from.
 
-    Detection opens one alert for each cyclic component of the graph (over fresh dependencies of enough confidence), and keeps it: a component that grows, shrinks
-    or has another witness keeps its alert and status; of components that merge one alert goes on; one that falls apart leaves it to its largest part. An
-    alert whose component is gone is resolved with a note of what did it, and reopened if the component comes back. One that somebody
-    resolved while the component is there stays resolved until the component grows, or is gone and comes back.
+    Detection opens one alert for each cyclic component of the graph (over fresh dependencies of
+    enough confidence), and keeps it: a component that grows, shrinks or has another witness keeps
+    its alert and status; of components that merge one alert goes on; one that falls apart leaves it
+    to its largest part. An alert whose component is gone is resolved with a note of what did it, and
+    reopened if the component comes back. One that a person resolved while the component is there
+    stays resolved until the component grows, or is gone and comes back.
     """
 
     def CreateAlert(self, request, context):
@@ -110,7 +114,8 @@ class AlertServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def AcknowledgeAlert(self, request, context):
-        """AcknowledgeAlert says who looks after it; again with another name hands it over. FAILED_PRECONDITION once resolved.
+        """AcknowledgeAlert says who looks after it; again with another name hands it over.
+        FAILED_PRECONDITION once resolved.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -124,14 +129,15 @@ class AlertServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CheckCycle(self, request, context):
-        """CheckCycle tells whether a cycle has an alert, whichever of its services it is written from.
+        """CheckCycle says whether a cycle has an alert, whichever of its services it is written from.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListAlertEvents(self, request, context):
-        """ListAlertEvents returns the history of an alert, oldest first, page by page. NOT_FOUND when there is no such alert.
+        """ListAlertEvents returns the history of an alert, oldest first, page by page. NOT_FOUND when
+        there is no such alert.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -184,13 +190,15 @@ def add_AlertServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AlertService:
-    """AlertService keeps the circular-dependency alerts: open, then acknowledged, then resolved. One cycle has one alert, whichever of
-    its services it is written from.
+    """AlertService keeps the circular-dependency alerts: open, then acknowledged, then resolved. One
+    cycle has one alert, whichever of its services it is written from.
 
-    Detection opens one alert for each cyclic component of the graph (over fresh dependencies of enough confidence), and keeps it: a component that grows, shrinks
-    or has another witness keeps its alert and status; of components that merge one alert goes on; one that falls apart leaves it to its largest part. An
-    alert whose component is gone is resolved with a note of what did it, and reopened if the component comes back. One that somebody
-    resolved while the component is there stays resolved until the component grows, or is gone and comes back.
+    Detection opens one alert for each cyclic component of the graph (over fresh dependencies of
+    enough confidence), and keeps it: a component that grows, shrinks or has another witness keeps
+    its alert and status; of components that merge one alert goes on; one that falls apart leaves it
+    to its largest part. An alert whose component is gone is resolved with a note of what did it, and
+    reopened if the component comes back. One that a person resolved while the component is there
+    stays resolved until the component grows, or is gone and comes back.
     """
 
     @staticmethod

@@ -27,13 +27,15 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AlertServiceStub:
-    """AlertService keeps the circular-dependency alerts: open, then acknowledged, then resolved. One cycle has one alert, whichever of
-    its services it is written from.
+    """AlertService keeps the circular-dependency alerts: open, then acknowledged, then resolved. One
+    cycle has one alert, whichever of its services it is written from.
 
-    Detection opens one alert for each cyclic component of the graph (over fresh dependencies of enough confidence), and keeps it: a component that grows, shrinks
-    or has another witness keeps its alert and status; of components that merge one alert goes on; one that falls apart leaves it to its largest part. An
-    alert whose component is gone is resolved with a note of what did it, and reopened if the component comes back. One that somebody
-    resolved while the component is there stays resolved until the component grows, or is gone and comes back.
+    Detection opens one alert for each cyclic component of the graph (over fresh dependencies of
+    enough confidence), and keeps it: a component that grows, shrinks or has another witness keeps
+    its alert and status; of components that merge one alert goes on; one that falls apart leaves it
+    to its largest part. An alert whose component is gone is resolved with a note of what did it, and
+    reopened if the component comes back. One that a person resolved while the component is there
+    stays resolved until the component grows, or is gone and comes back.
     """
 
     @_typing.overload
@@ -47,23 +49,29 @@ class AlertServiceStub:
     ListAlerts: _grpc.UnaryUnaryMultiCallable[_alert_service_pb2.ListAlertsRequest, _alert_service_pb2.ListAlertsResponse]
     """ListAlerts returns them latest detected first, page by page."""
     AcknowledgeAlert: _grpc.UnaryUnaryMultiCallable[_alert_service_pb2.AcknowledgeAlertRequest, _alert_service_pb2.AcknowledgeAlertResponse]
-    """AcknowledgeAlert says who looks after it; again with another name hands it over. FAILED_PRECONDITION once resolved."""
+    """AcknowledgeAlert says who looks after it; again with another name hands it over.
+    FAILED_PRECONDITION once resolved.
+    """
     ResolveAlert: _grpc.UnaryUnaryMultiCallable[_alert_service_pb2.ResolveAlertRequest, _alert_service_pb2.ResolveAlertResponse]
     """ResolveAlert closes it. FAILED_PRECONDITION when that was done before."""
     CheckCycle: _grpc.UnaryUnaryMultiCallable[_alert_service_pb2.CheckCycleRequest, _alert_service_pb2.CheckCycleResponse]
-    """CheckCycle tells whether a cycle has an alert, whichever of its services it is written from."""
+    """CheckCycle says whether a cycle has an alert, whichever of its services it is written from."""
     ListAlertEvents: _grpc.UnaryUnaryMultiCallable[_alert_service_pb2.ListAlertEventsRequest, _alert_service_pb2.ListAlertEventsResponse]
-    """ListAlertEvents returns the history of an alert, oldest first, page by page. NOT_FOUND when there is no such alert."""
+    """ListAlertEvents returns the history of an alert, oldest first, page by page. NOT_FOUND when
+    there is no such alert.
+    """
 
 @_typing.type_check_only
 class AlertServiceAsyncStub(AlertServiceStub):
-    """AlertService keeps the circular-dependency alerts: open, then acknowledged, then resolved. One cycle has one alert, whichever of
-    its services it is written from.
+    """AlertService keeps the circular-dependency alerts: open, then acknowledged, then resolved. One
+    cycle has one alert, whichever of its services it is written from.
 
-    Detection opens one alert for each cyclic component of the graph (over fresh dependencies of enough confidence), and keeps it: a component that grows, shrinks
-    or has another witness keeps its alert and status; of components that merge one alert goes on; one that falls apart leaves it to its largest part. An
-    alert whose component is gone is resolved with a note of what did it, and reopened if the component comes back. One that somebody
-    resolved while the component is there stays resolved until the component grows, or is gone and comes back.
+    Detection opens one alert for each cyclic component of the graph (over fresh dependencies of
+    enough confidence), and keeps it: a component that grows, shrinks or has another witness keeps
+    its alert and status; of components that merge one alert goes on; one that falls apart leaves it
+    to its largest part. An alert whose component is gone is resolved with a note of what did it, and
+    reopened if the component comes back. One that a person resolved while the component is there
+    stays resolved until the component grows, or is gone and comes back.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -74,22 +82,28 @@ class AlertServiceAsyncStub(AlertServiceStub):
     ListAlerts: _aio.UnaryUnaryMultiCallable[_alert_service_pb2.ListAlertsRequest, _alert_service_pb2.ListAlertsResponse]  # type: ignore[assignment]
     """ListAlerts returns them latest detected first, page by page."""
     AcknowledgeAlert: _aio.UnaryUnaryMultiCallable[_alert_service_pb2.AcknowledgeAlertRequest, _alert_service_pb2.AcknowledgeAlertResponse]  # type: ignore[assignment]
-    """AcknowledgeAlert says who looks after it; again with another name hands it over. FAILED_PRECONDITION once resolved."""
+    """AcknowledgeAlert says who looks after it; again with another name hands it over.
+    FAILED_PRECONDITION once resolved.
+    """
     ResolveAlert: _aio.UnaryUnaryMultiCallable[_alert_service_pb2.ResolveAlertRequest, _alert_service_pb2.ResolveAlertResponse]  # type: ignore[assignment]
     """ResolveAlert closes it. FAILED_PRECONDITION when that was done before."""
     CheckCycle: _aio.UnaryUnaryMultiCallable[_alert_service_pb2.CheckCycleRequest, _alert_service_pb2.CheckCycleResponse]  # type: ignore[assignment]
-    """CheckCycle tells whether a cycle has an alert, whichever of its services it is written from."""
+    """CheckCycle says whether a cycle has an alert, whichever of its services it is written from."""
     ListAlertEvents: _aio.UnaryUnaryMultiCallable[_alert_service_pb2.ListAlertEventsRequest, _alert_service_pb2.ListAlertEventsResponse]  # type: ignore[assignment]
-    """ListAlertEvents returns the history of an alert, oldest first, page by page. NOT_FOUND when there is no such alert."""
+    """ListAlertEvents returns the history of an alert, oldest first, page by page. NOT_FOUND when
+    there is no such alert.
+    """
 
 class AlertServiceServicer(metaclass=_abc_1.ABCMeta):
-    """AlertService keeps the circular-dependency alerts: open, then acknowledged, then resolved. One cycle has one alert, whichever of
-    its services it is written from.
+    """AlertService keeps the circular-dependency alerts: open, then acknowledged, then resolved. One
+    cycle has one alert, whichever of its services it is written from.
 
-    Detection opens one alert for each cyclic component of the graph (over fresh dependencies of enough confidence), and keeps it: a component that grows, shrinks
-    or has another witness keeps its alert and status; of components that merge one alert goes on; one that falls apart leaves it to its largest part. An
-    alert whose component is gone is resolved with a note of what did it, and reopened if the component comes back. One that somebody
-    resolved while the component is there stays resolved until the component grows, or is gone and comes back.
+    Detection opens one alert for each cyclic component of the graph (over fresh dependencies of
+    enough confidence), and keeps it: a component that grows, shrinks or has another witness keeps
+    its alert and status; of components that merge one alert goes on; one that falls apart leaves it
+    to its largest part. An alert whose component is gone is resolved with a note of what did it, and
+    reopened if the component comes back. One that a person resolved while the component is there
+    stays resolved until the component grows, or is gone and comes back.
     """
 
     @_abc_1.abstractmethod
@@ -122,7 +136,9 @@ class AlertServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _alert_service_pb2.AcknowledgeAlertRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_alert_service_pb2.AcknowledgeAlertResponse, _abc.Awaitable[_alert_service_pb2.AcknowledgeAlertResponse]]:
-        """AcknowledgeAlert says who looks after it; again with another name hands it over. FAILED_PRECONDITION once resolved."""
+        """AcknowledgeAlert says who looks after it; again with another name hands it over.
+        FAILED_PRECONDITION once resolved.
+        """
 
     @_abc_1.abstractmethod
     def ResolveAlert(
@@ -138,7 +154,7 @@ class AlertServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _alert_service_pb2.CheckCycleRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_alert_service_pb2.CheckCycleResponse, _abc.Awaitable[_alert_service_pb2.CheckCycleResponse]]:
-        """CheckCycle tells whether a cycle has an alert, whichever of its services it is written from."""
+        """CheckCycle says whether a cycle has an alert, whichever of its services it is written from."""
 
     @_abc_1.abstractmethod
     def ListAlertEvents(
@@ -146,6 +162,8 @@ class AlertServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _alert_service_pb2.ListAlertEventsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_alert_service_pb2.ListAlertEventsResponse, _abc.Awaitable[_alert_service_pb2.ListAlertEventsResponse]]:
-        """ListAlertEvents returns the history of an alert, oldest first, page by page. NOT_FOUND when there is no such alert."""
+        """ListAlertEvents returns the history of an alert, oldest first, page by page. NOT_FOUND when
+        there is no such alert.
+        """
 
 def add_AlertServiceServicer_to_server(servicer: AlertServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -37,7 +37,9 @@ class _CycleChangeKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Cycle
     CYCLE_CHANGE_KIND_MERGED: _CycleChangeKind.ValueType  # 3
     """CYCLE_CHANGE_KIND_MERGED: components become one."""
     CYCLE_CHANGE_KIND_DENSER: _CycleChangeKind.ValueType  # 4
-    """CYCLE_CHANGE_KIND_DENSER: the members stay, and services among them that did not call each other now do: further cycles."""
+    """CYCLE_CHANGE_KIND_DENSER: the members stay, and services among them that did not call each
+    other now do: further cycles.
+    """
     CYCLE_CHANGE_KIND_SHRUNK: _CycleChangeKind.ValueType  # 5
     """CYCLE_CHANGE_KIND_SHRUNK: a component loses members."""
     CYCLE_CHANGE_KIND_SPLIT: _CycleChangeKind.ValueType  # 6
@@ -59,7 +61,9 @@ CYCLE_CHANGE_KIND_GROWN: CycleChangeKind.ValueType  # 2
 CYCLE_CHANGE_KIND_MERGED: CycleChangeKind.ValueType  # 3
 """CYCLE_CHANGE_KIND_MERGED: components become one."""
 CYCLE_CHANGE_KIND_DENSER: CycleChangeKind.ValueType  # 4
-"""CYCLE_CHANGE_KIND_DENSER: the members stay, and services among them that did not call each other now do: further cycles."""
+"""CYCLE_CHANGE_KIND_DENSER: the members stay, and services among them that did not call each
+other now do: further cycles.
+"""
 CYCLE_CHANGE_KIND_SHRUNK: CycleChangeKind.ValueType  # 5
 """CYCLE_CHANGE_KIND_SHRUNK: a component loses members."""
 CYCLE_CHANGE_KIND_SPLIT: CycleChangeKind.ValueType  # 6
@@ -108,7 +112,9 @@ class _DriftKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DriftKind.V
     """DRIFT_KIND_NOT_DECLARED: observed, and not declared."""
 
 class DriftKind(_DriftKind, metaclass=_DriftKindEnumTypeWrapper):
-    """DriftKind says which side is missing. MANUAL and KUBERNETES declare what should be; OTEL_SERVICE_GRAPH and SERVICE_MESH observe what is."""
+    """DriftKind says which side is missing. MANUAL and KUBERNETES declare what should be;
+    OTEL_SERVICE_GRAPH and SERVICE_MESH observe what is.
+    """
 
 DRIFT_KIND_UNSPECIFIED: DriftKind.ValueType  # 0
 """DRIFT_KIND_UNSPECIFIED stands for both in filters, and is never sent."""
@@ -150,7 +156,7 @@ Global___DependencyKey: _TypeAlias = DependencyKey  # noqa: Y015
 
 @_typing.final
 class CheckChangeRequest(_message.Message):
-    """CheckChangeRequest holds a change that nobody has made yet. Removals come first."""
+    """CheckChangeRequest holds a change that has not been made yet. Removals come first."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -159,16 +165,19 @@ class CheckChangeRequest(_message.Message):
     MAX_IMPACTS_FIELD_NUMBER: _builtins.int
     CONSISTENCY_FIELD_NUMBER: _builtins.int
     max_impacts: _builtins.int
-    """max_impacts is the most services whose blast radius is told of, 0–1,000; 0 = 100."""
+    """max_impacts is the largest number of services whose blast radius is listed, 0–1,000; 0 = 100."""
     @_builtins.property
     def added(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Dependency]:
-        """added dependencies, 0–10,000, as BatchUpsertDependencies would take them: a dependency that exists by source, target and discovery
-        source is replaced. Services that do not exist count as new.
+        """added dependencies, 0–10,000, as BatchUpsertDependencies would take them: a dependency that
+        exists by source, target and discovery source is replaced. Services that do not exist count as
+        new.
         """
 
     @_builtins.property
     def removed(self) -> _containers.RepeatedCompositeFieldContainer[Global___DependencyKey]:
-        """removed dependencies, 0–10,000, stale ones too; none twice. NOT_FOUND, with every such field in BadRequest, when there is no such dependency."""
+        """removed dependencies, 0–10,000, stale ones too; none twice. NOT_FOUND, with every such field in
+        BadRequest, when there is no such dependency.
+        """
 
     @_builtins.property
     def consistency(self) -> _types_pb2.Consistency:
@@ -207,7 +216,9 @@ class Cycle(_message.Message):
 
     @_builtins.property
     def cycle_path(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """cycle_path is a shortest cycle of the component in call order, from its smallest name on; the last calls the first."""
+        """cycle_path is a shortest cycle of the component in call order, from its smallest name on; the
+        last calls the first.
+        """
 
     def __init__(
         self,
@@ -226,7 +237,7 @@ Global___Cycle: _TypeAlias = Cycle  # noqa: Y015
 
 @_typing.final
 class CycleChange(_message.Message):
-    """CycleChange tells what becomes of cyclic components that share members."""
+    """CycleChange says what becomes of cyclic components that share members."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -239,8 +250,8 @@ class CycleChange(_message.Message):
     kind: Global___CycleChangeKind.ValueType
     """kind of the change."""
     adds_cycles: _builtins.bool
-    """adds_cycles is true when cycles come into being that are not there now: for CREATED, GROWN, MERGED and DENSER always, else where a new pair of
-    services is closed into a cycle.
+    """adds_cycles is true when cycles come into being that are not there now: for CREATED, GROWN,
+    MERGED and DENSER always, else where a new pair of services is closed into a cycle.
     """
     closing_pair_count: _builtins.int
     """closing_pair_count of them."""
@@ -254,7 +265,9 @@ class CycleChange(_message.Message):
 
     @_builtins.property
     def closing_pairs(self) -> _containers.RepeatedCompositeFieldContainer[Global___ClosingPair]:
-        """closing_pairs of services that call each other anew and close cycles by it, sorted by name; the first 10 of them."""
+        """closing_pairs of services that call each other anew and close cycles by it, sorted by name; the
+        first 10 of them.
+        """
 
     def __init__(
         self,
@@ -289,7 +302,9 @@ class ClosingPair(_message.Message):
     """target_service_id is the business name of the callee."""
     @_builtins.property
     def cycle_path(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """cycle_path is a shortest cycle through the pair, in call order from its smallest name on. Empty when there were too many to look for."""
+        """cycle_path is a shortest cycle through the pair, in call order from its smallest name on. Empty
+        when there were too many to look for.
+        """
 
     def __init__(
         self,
@@ -308,7 +323,9 @@ Global___ClosingPair: _TypeAlias = ClosingPair  # noqa: Y015
 
 @_typing.final
 class ImpactChange(_message.Message):
-    """ImpactChange tells how the blast radius of a service would change: the services that its failure reaches upstream."""
+    """ImpactChange says how the blast radius of a service would change: the services that its failure
+    reaches upstream.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -331,11 +348,15 @@ class ImpactChange(_message.Message):
     """removed_count of them."""
     @_builtins.property
     def added_service_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """added_service_ids that would be reached in addition, sorted by code point; the first 100 of them."""
+        """added_service_ids that would be reached in addition, sorted by code point; the first 100 of
+        them.
+        """
 
     @_builtins.property
     def removed_service_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """removed_service_ids that would no longer be reached, sorted by code point; the first 100 of them."""
+        """removed_service_ids that would no longer be reached, sorted by code point; the first 100 of
+        them.
+        """
 
     def __init__(
         self,
@@ -358,7 +379,7 @@ Global___ImpactChange: _TypeAlias = ImpactChange  # noqa: Y015
 
 @_typing.final
 class CheckChangeResponse(_message.Message):
-    """CheckChangeResponse tells what the change would do."""
+    """CheckChangeResponse says what the change would do."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -374,7 +395,9 @@ class CheckChangeResponse(_message.Message):
     impact_change_count: _builtins.int
     """impact_change_count of services whose blast radius would change, listed or not."""
     impacts_truncated: _builtins.bool
-    """impacts_truncated is true when there were too many services to look at: impact_changes and their count then tell of a part of them."""
+    """impacts_truncated is true when there were too many services to look at: impact_changes and
+    their count then cover a part of them.
+    """
     @_builtins.property
     def cycle_changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___CycleChange]:
         """cycle_changes, those that add cycles first, then largest first."""
@@ -422,8 +445,8 @@ class SuggestCutsRequest(_message.Message):
     service_id: _builtins.str
     """service_id of any member, by business name. Required."""
     sync_only: _builtins.bool
-    """sync_only leaves asynchronous dependencies out of account: cycles of synchronous calls are broken, and a cut may then also be made
-    by turning a call asynchronous. Default false.
+    """sync_only leaves asynchronous dependencies out of account: cycles of synchronous calls are
+    broken, and a cut may then also be made by turning a call asynchronous. Default false.
     """
     @_builtins.property
     def consistency(self) -> _types_pb2.Consistency:
@@ -463,8 +486,8 @@ class Cut(_message.Message):
     action: Global___CutAction.ValueType
     """action that makes the cut."""
     cost: _builtins.float
-    """cost of the cut: the sum over its dependencies, each from 0.01 (asynchronous, soft, seen in traces, of no confidence) to 1 (a certain, hard, synchronous
-    call that somebody declared).
+    """cost of the cut: the sum over its dependencies, each from 0.01 (asynchronous, soft, seen in
+    traces, of no confidence) to 1 (a certain, hard, synchronous call that a person declared).
     """
     @_builtins.property
     def dependencies(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Dependency]:
@@ -472,8 +495,8 @@ class Cut(_message.Message):
 
     @_builtins.property
     def cycle_path(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """cycle_path is a shortest cycle that this cut alone breaks, in call order from its smallest name on. Empty where finding it would take too long, which
-        takes tens of thousands of services.
+        """cycle_path is a shortest cycle that this cut alone breaks, in call order from its smallest name
+        on. Empty where finding it would take too long, which takes tens of thousands of services.
         """
 
     def __init__(
@@ -508,15 +531,18 @@ class SuggestCutsResponse(_message.Message):
     total_cost: _builtins.float
     """total_cost of all cuts."""
     is_optimal: _builtins.bool
-    """is_optimal is true when it is known that no other set of cuts is cheaper: for components of up to 15 members, and for larger ones where that could be proved."""
+    """is_optimal is true when it is known that no other set of cuts is cheaper: for components of up
+    to 15 members, and for larger ones where that could be proved.
+    """
     @_builtins.property
     def component(self) -> _graph_service_pb2.Component:
         """component that the service is in; with sync_only, over synchronous dependencies."""
 
     @_builtins.property
     def cuts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Cut]:
-        """cuts, cheapest first, then by source and target; without their dependencies no cycle is left among the members. Each with a cycle_path is needed. Empty when
-        there is no cycle. RESPONSE_TOO_LARGE when there are too many.
+        """cuts, cheapest first, then by source and target; without their dependencies no cycle is left
+        among the members. Each with a cycle_path is needed. Empty when there is no cycle.
+        RESPONSE_TOO_LARGE when there are too many.
         """
 
     @_builtins.property
@@ -560,7 +586,9 @@ class AnalyzeImpactRequest(_message.Message):
     include_stale: _builtins.bool
     """include_stale counts stale dependencies too. Default false."""
     effective: _builtins.bool
-    """effective looks at one effective dependency for each pair of services instead of what every source says. Default false."""
+    """effective looks at one effective dependency for each pair of services instead of what every
+    source says. Default false.
+    """
     summary_only: _builtins.bool
     """summary_only leaves the services out. Default false."""
     @_builtins.property
@@ -610,9 +638,9 @@ class ImpactedService(_message.Message):
     hops: _builtins.int
     """hops of the shortest path of calls to the service that fails."""
     weakest_criticality: _types_pb2.DependencyCriticality.ValueType
-    """weakest_criticality of the best path: of all paths, of any length up to max_hops, the one whose weakest dependency is strongest (HARD, then DEGRADED,
-    then SOFT).
-    HARD: it fails too; DEGRADED: it goes on with less; SOFT: it goes on.
+    """weakest_criticality of the best path: of all paths, of any length up to max_hops, the one whose
+    weakest dependency is strongest (HARD, then DEGRADED, then SOFT). HARD: it fails too; DEGRADED:
+    it goes on with less; SOFT: it goes on.
     """
     hard_hops: _builtins.int
     """hard_hops of the shortest path of HARD dependencies only; 0 = there is none."""
@@ -626,8 +654,8 @@ class ImpactedService(_message.Message):
     """team that owns it. Unset = not known."""
     @_builtins.property
     def path(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """path: a shortest path of calls, from this service to the one that fails, both included. Of several the one whose second name is smallest, then
-        whose third is, and so on.
+        """path: a shortest path of calls, from this service to the one that fails, both included. Of
+        several the one whose second name is smallest, then whose third is, and so on.
         """
 
     def __init__(
@@ -662,7 +690,7 @@ class TeamCount(_message.Message):
     TEAM_FIELD_NUMBER: _builtins.int
     SERVICE_COUNT_FIELD_NUMBER: _builtins.int
     team: _builtins.str
-    """team that owns them. Unset = those that nobody owns."""
+    """team that owns them. Unset = services without a team."""
     service_count: _builtins.int
     """service_count of the services reached."""
     def __init__(
@@ -753,7 +781,7 @@ class ImpactSummary(_message.Message):
     max_hops: _builtins.int
     """max_hops of the farthest service reached."""
     team_count: _builtins.int
-    """team_count of all teams, listed or not; services that nobody owns count as those of one."""
+    """team_count of all teams, listed or not; services without a team count as one team."""
     @_builtins.property
     def teams(self) -> _containers.RepeatedCompositeFieldContainer[Global___TeamCount]:
         """teams, largest count first, then by name; the first 1,000 of them."""
@@ -846,7 +874,9 @@ class FindPathsRequest(_message.Message):
     include_stale: _builtins.bool
     """include_stale counts stale dependencies too. Default false."""
     effective: _builtins.bool
-    """effective looks at one effective dependency for each pair of services instead of what every source says. Default false."""
+    """effective looks at one effective dependency for each pair of services instead of what every
+    source says. Default false.
+    """
     @_builtins.property
     def filter(self) -> _graph_service_pb2.EdgeFilter:
         """filter for dependencies. Unset = all count."""
@@ -885,7 +915,9 @@ class Hop(_message.Message):
     EFFECTIVE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def dependencies(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Dependency]:
-        """dependencies from one service to the next that pass the filter, by discovery source. Empty when effective ones were asked for."""
+        """dependencies from one service to the next that pass the filter, by discovery source. Empty when
+        effective ones were asked for.
+        """
 
     @_builtins.property
     def effective(self) -> _types_pb2.EffectiveDependency:
@@ -945,10 +977,14 @@ class FindPathsResponse(_message.Message):
     TRUNCATED_FIELD_NUMBER: _builtins.int
     FRESHNESS_FIELD_NUMBER: _builtins.int
     truncated: _builtins.bool
-    """truncated is true when the search ended early: further paths of those asked for may exist. Those returned are the first ones all the same."""
+    """truncated is true when the search ended early: further paths of those asked for may exist.
+    Those returned are the first ones all the same.
+    """
     @_builtins.property
     def paths(self) -> _containers.RepeatedCompositeFieldContainer[Global___Path]:
-        """paths, shortest first, those of one length by their names. Empty when the one can't reach the other."""
+        """paths, shortest first, those of one length by their names. Empty when the one can't reach the
+        other.
+        """
 
     @_builtins.property
     def freshness(self) -> _types_pb2.Freshness:
@@ -971,7 +1007,9 @@ Global___FindPathsResponse: _TypeAlias = FindPathsResponse  # noqa: Y015
 
 @_typing.final
 class AuditPathsRequest(_message.Message):
-    """AuditPathsRequest says which paths to look at, and what is too much. Only synchronous dependencies count: nobody waits for others."""
+    """AuditPathsRequest says which paths to look at, and what is too much. Only synchronous
+    dependencies count: a caller waits for no others.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -984,19 +1022,24 @@ class AuditPathsRequest(_message.Message):
     CONSISTENCY_FIELD_NUMBER: _builtins.int
     EFFECTIVE_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
-    """service_id keeps the findings on paths that begin at this service, by business name: for timeouts it is the caller. Empty = everywhere."""
+    """service_id keeps the findings on paths that begin at this service, by business name: for
+    timeouts it is the caller. Empty = everywhere.
+    """
     max_hops: _builtins.int
     """max_hops is the most hops of a path whose retries are multiplied, 1–10; 0 = 5."""
     max_attempts: _builtins.int
-    """max_attempts is the product of attempts along a path that is still in order, ≥ 1; 0 = 10. A dependency has max_retries + 1 attempts: 1 without a
-    retry_config, 4 where that doesn't say how many.
+    """max_attempts is the product of attempts along a path that is still in order, ≥ 1; 0 = 10. A
+    dependency has max_retries + 1 attempts: 1 without a retry_config, 4 where that doesn't say how
+    many.
     """
     max_findings: _builtins.int
     """max_findings of each kind to return, 0–1,000; 0 = 100."""
     include_stale: _builtins.bool
     """include_stale counts stale dependencies too. Default false."""
     effective: _builtins.bool
-    """effective looks at one effective dependency for each pair of services instead of what every source says. Default false."""
+    """effective looks at one effective dependency for each pair of services instead of what every
+    source says. Default false.
+    """
     @_builtins.property
     def filter(self) -> _graph_service_pb2.EdgeFilter:
         """filter for dependencies. Unset = all count."""
@@ -1027,8 +1070,9 @@ Global___AuditPathsRequest: _TypeAlias = AuditPathsRequest  # noqa: Y015
 
 @_typing.final
 class TimeoutFinding(_message.Message):
-    """TimeoutFinding is a service that waits for a callee at least as long as a caller waits for it: the caller has given up before. The callee may be the caller
-    itself, where two services call each other. Of several dependencies between two services each counts.
+    """TimeoutFinding is a service that waits for a callee at least as long as a caller waits for it:
+    the caller has given up before. The callee may be the caller itself, where two services call each
+    other. Of several dependencies between two services each counts.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -1084,7 +1128,9 @@ class RetryFinding(_message.Message):
     ATTEMPTS_FIELD_NUMBER: _builtins.int
     EFFECTIVE_DEPENDENCIES_FIELD_NUMBER: _builtins.int
     attempts: _builtins.int
-    """attempts that the last service may see for one call of the first: the product along the path, at most 2^63 - 1."""
+    """attempts that the last service may see for one call of the first: the product along the path,
+    at most 2^63 - 1.
+    """
     @_builtins.property
     def service_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """service_ids by business name in call order; none comes twice."""
@@ -1130,15 +1176,20 @@ class AuditPathsResponse(_message.Message):
     retry_count: _builtins.int
     """retry_count of all such services, listed or not."""
     truncated: _builtins.bool
-    """truncated is true when the search of paths ended early: worse or shorter ones, and more services with one, may exist."""
+    """truncated is true when the search of paths ended early: worse or shorter ones, and more
+    services with one, may exist.
+    """
     @_builtins.property
     def timeouts(self) -> _containers.RepeatedCompositeFieldContainer[Global___TimeoutFinding]:
-        """timeouts that do not shrink, largest excess first, then by the names of caller, service and callee."""
+        """timeouts that do not shrink, largest excess first, then by the names of caller, service and
+        callee.
+        """
 
     @_builtins.property
     def retries(self) -> _containers.RepeatedCompositeFieldContainer[Global___RetryFinding]:
-        """retries: for each service at which a path begins that is over the bound, the worst one (of equal ones the shortest, then the first by the names along
-        it); most attempts first, then by the name of the service.
+        """retries: for each service at which a path begins that is over the bound, the worst one (of
+        equal ones the shortest, then the first by the names along it); most attempts first, then by
+        the name of the service.
         """
 
     @_builtins.property
@@ -1180,11 +1231,17 @@ class ListDriftRequest(_message.Message):
     service_id: _builtins.str
     """service_id keeps what this service calls or is called by, by business name; empty = everything."""
     ignore_stale: _builtins.bool
-    """ignore_stale takes a stale dependency for none: what is no longer observed, or no longer declared, is drift too. Default false: "never" means never."""
+    """ignore_stale takes a stale dependency for none: what is no longer observed, or no longer
+    declared, is drift too. Default false: "never" means never.
+    """
     page_size: _builtins.int
-    """page_size is the most pairs to return, 0–1,000; 0 = 100. A page may hold fewer and still not be the last."""
+    """page_size is the most pairs to return, 0–1,000; 0 = 100. A page may hold fewer and still not be
+    the last.
+    """
     page_token: _builtins.str
-    """page_token of the page before; empty = the first. The filters must be those of the call that gave it."""
+    """page_token of the page before; empty = the first. The filters must be those of the call that
+    gave it.
+    """
     @_builtins.property
     def consistency(self) -> _types_pb2.Consistency:
         """consistency of the answer. Default minimize_latency."""
@@ -1209,7 +1266,9 @@ Global___ListDriftRequest: _TypeAlias = ListDriftRequest  # noqa: Y015
 
 @_typing.final
 class Drift(_message.Message):
-    """Drift is a pair of services of which only one side tells. What waits for a service that is not there does not count."""
+    """Drift is a pair of services that is declared but not observed, or observed but not declared.
+    Dangling dependencies do not count.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1230,7 +1289,9 @@ class Drift(_message.Message):
 
     @_builtins.property
     def since_time(self) -> _timestamp_pb2.Timestamp:
-        """since_time is when the first of them was written. With ignore_stale, where there is a stale counterpart, it is when that was last observed."""
+        """since_time is when the first of them was written. With ignore_stale, where there is a stale
+        counterpart, it is when that was last observed.
+        """
 
     def __init__(
         self,

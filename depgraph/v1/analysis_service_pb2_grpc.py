@@ -26,8 +26,9 @@ if _version_not_supported:
 
 
 class AnalysisServiceStub:
-    """AnalysisService answers what a dependency graph is kept for, from memory; `freshness` says which snapshot of the database an answer
-    came from. Nothing here writes. A search that would take too long ends early and says so.
+    """AnalysisService answers what a dependency graph is kept for, from memory; `freshness` says which
+    snapshot of the database an answer came from. Nothing here writes. A search that would take too
+    long ends early and says so.
     """
 
     def __init__(self, channel):
@@ -69,51 +70,55 @@ class AnalysisServiceStub:
 
 
 class AnalysisServiceServicer:
-    """AnalysisService answers what a dependency graph is kept for, from memory; `freshness` says which snapshot of the database an answer
-    came from. Nothing here writes. A search that would take too long ends early and says so.
+    """AnalysisService answers what a dependency graph is kept for, from memory; `freshness` says which
+    snapshot of the database an answer came from. Nothing here writes. A search that would take too
+    long ends early and says so.
     """
 
     def CheckChange(self, request, context):
-        """CheckChange tells what a batch of added and removed dependencies would do to the cycles and to the blast radius of services. For both, stale
-        dependencies do not count; for cycles, neither do those below the server's minimum confidence.
+        """CheckChange says what a batch of added and removed dependencies would do to the cycles and to
+        the blast radius of services. For both, stale dependencies do not count; for cycles, neither do
+        those below the server's minimum confidence.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SuggestCuts(self, request, context):
-        """SuggestCuts returns a small set of dependencies without which the component of a service has no cycle, cheap ones preferred. NOT_FOUND
-        when there is no such service.
+        """SuggestCuts returns a small set of dependencies without which the component of a service has no
+        cycle, cheap ones preferred. NOT_FOUND when there is no such service.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def AnalyzeImpact(self, request, context):
-        """AnalyzeImpact streams every service that the failure of one reaches upstream, nearest first, in parts of at most 1 MiB. NOT_FOUND when
-        there is no such service.
+        """AnalyzeImpact streams every service that the failure of one reaches upstream, nearest first, in
+        parts of at most 1 MiB. NOT_FOUND when there is no such service.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def FindPaths(self, request, context):
-        """FindPaths returns the shortest paths of calls from one service to another, shortest first. NOT_FOUND when one of them does not exist.
+        """FindPaths returns the shortest paths of calls from one service to another, shortest first.
+        NOT_FOUND when one of them does not exist.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def AuditPaths(self, request, context):
-        """AuditPaths finds timeouts that do not shrink along a path of calls, and retries that multiply, worst first. NOT_FOUND when there is no such service.
+        """AuditPaths finds timeouts that do not shrink along a path of calls, and retries that multiply,
+        worst first. NOT_FOUND when there is no such service.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListDrift(self, request, context):
-        """ListDrift returns what is declared but never observed, and what is observed but never declared, by source and target, page by page. NOT_FOUND when there is
-        no such service.
+        """ListDrift returns what is declared but never observed, and what is observed but never declared,
+        by source and target, page by page. NOT_FOUND when there is no such service.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -161,8 +166,9 @@ def add_AnalysisServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AnalysisService:
-    """AnalysisService answers what a dependency graph is kept for, from memory; `freshness` says which snapshot of the database an answer
-    came from. Nothing here writes. A search that would take too long ends early and says so.
+    """AnalysisService answers what a dependency graph is kept for, from memory; `freshness` says which
+    snapshot of the database an answer came from. Nothing here writes. A search that would take too
+    long ends early and says so.
     """
 
     @staticmethod

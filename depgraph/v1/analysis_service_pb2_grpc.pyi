@@ -27,8 +27,9 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AnalysisServiceStub:
-    """AnalysisService answers what a dependency graph is kept for, from memory; `freshness` says which snapshot of the database an answer
-    came from. Nothing here writes. A search that would take too long ends early and says so.
+    """AnalysisService answers what a dependency graph is kept for, from memory; `freshness` says which
+    snapshot of the database an answer came from. Nothing here writes. A search that would take too
+    long ends early and says so.
     """
 
     @_typing.overload
@@ -36,57 +37,69 @@ class AnalysisServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AnalysisServiceAsyncStub: ...
     CheckChange: _grpc.UnaryUnaryMultiCallable[_analysis_service_pb2.CheckChangeRequest, _analysis_service_pb2.CheckChangeResponse]
-    """CheckChange tells what a batch of added and removed dependencies would do to the cycles and to the blast radius of services. For both, stale
-    dependencies do not count; for cycles, neither do those below the server's minimum confidence.
+    """CheckChange says what a batch of added and removed dependencies would do to the cycles and to
+    the blast radius of services. For both, stale dependencies do not count; for cycles, neither do
+    those below the server's minimum confidence.
     """
     SuggestCuts: _grpc.UnaryUnaryMultiCallable[_analysis_service_pb2.SuggestCutsRequest, _analysis_service_pb2.SuggestCutsResponse]
-    """SuggestCuts returns a small set of dependencies without which the component of a service has no cycle, cheap ones preferred. NOT_FOUND
-    when there is no such service.
+    """SuggestCuts returns a small set of dependencies without which the component of a service has no
+    cycle, cheap ones preferred. NOT_FOUND when there is no such service.
     """
     AnalyzeImpact: _grpc.UnaryStreamMultiCallable[_analysis_service_pb2.AnalyzeImpactRequest, _analysis_service_pb2.AnalyzeImpactResponse]
-    """AnalyzeImpact streams every service that the failure of one reaches upstream, nearest first, in parts of at most 1 MiB. NOT_FOUND when
-    there is no such service.
+    """AnalyzeImpact streams every service that the failure of one reaches upstream, nearest first, in
+    parts of at most 1 MiB. NOT_FOUND when there is no such service.
     """
     FindPaths: _grpc.UnaryUnaryMultiCallable[_analysis_service_pb2.FindPathsRequest, _analysis_service_pb2.FindPathsResponse]
-    """FindPaths returns the shortest paths of calls from one service to another, shortest first. NOT_FOUND when one of them does not exist."""
+    """FindPaths returns the shortest paths of calls from one service to another, shortest first.
+    NOT_FOUND when one of them does not exist.
+    """
     AuditPaths: _grpc.UnaryUnaryMultiCallable[_analysis_service_pb2.AuditPathsRequest, _analysis_service_pb2.AuditPathsResponse]
-    """AuditPaths finds timeouts that do not shrink along a path of calls, and retries that multiply, worst first. NOT_FOUND when there is no such service."""
+    """AuditPaths finds timeouts that do not shrink along a path of calls, and retries that multiply,
+    worst first. NOT_FOUND when there is no such service.
+    """
     ListDrift: _grpc.UnaryUnaryMultiCallable[_analysis_service_pb2.ListDriftRequest, _analysis_service_pb2.ListDriftResponse]
-    """ListDrift returns what is declared but never observed, and what is observed but never declared, by source and target, page by page. NOT_FOUND when there is
-    no such service.
+    """ListDrift returns what is declared but never observed, and what is observed but never declared,
+    by source and target, page by page. NOT_FOUND when there is no such service.
     """
 
 @_typing.type_check_only
 class AnalysisServiceAsyncStub(AnalysisServiceStub):
-    """AnalysisService answers what a dependency graph is kept for, from memory; `freshness` says which snapshot of the database an answer
-    came from. Nothing here writes. A search that would take too long ends early and says so.
+    """AnalysisService answers what a dependency graph is kept for, from memory; `freshness` says which
+    snapshot of the database an answer came from. Nothing here writes. A search that would take too
+    long ends early and says so.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CheckChange: _aio.UnaryUnaryMultiCallable[_analysis_service_pb2.CheckChangeRequest, _analysis_service_pb2.CheckChangeResponse]  # type: ignore[assignment]
-    """CheckChange tells what a batch of added and removed dependencies would do to the cycles and to the blast radius of services. For both, stale
-    dependencies do not count; for cycles, neither do those below the server's minimum confidence.
+    """CheckChange says what a batch of added and removed dependencies would do to the cycles and to
+    the blast radius of services. For both, stale dependencies do not count; for cycles, neither do
+    those below the server's minimum confidence.
     """
     SuggestCuts: _aio.UnaryUnaryMultiCallable[_analysis_service_pb2.SuggestCutsRequest, _analysis_service_pb2.SuggestCutsResponse]  # type: ignore[assignment]
-    """SuggestCuts returns a small set of dependencies without which the component of a service has no cycle, cheap ones preferred. NOT_FOUND
-    when there is no such service.
+    """SuggestCuts returns a small set of dependencies without which the component of a service has no
+    cycle, cheap ones preferred. NOT_FOUND when there is no such service.
     """
     AnalyzeImpact: _aio.UnaryStreamMultiCallable[_analysis_service_pb2.AnalyzeImpactRequest, _analysis_service_pb2.AnalyzeImpactResponse]  # type: ignore[assignment]
-    """AnalyzeImpact streams every service that the failure of one reaches upstream, nearest first, in parts of at most 1 MiB. NOT_FOUND when
-    there is no such service.
+    """AnalyzeImpact streams every service that the failure of one reaches upstream, nearest first, in
+    parts of at most 1 MiB. NOT_FOUND when there is no such service.
     """
     FindPaths: _aio.UnaryUnaryMultiCallable[_analysis_service_pb2.FindPathsRequest, _analysis_service_pb2.FindPathsResponse]  # type: ignore[assignment]
-    """FindPaths returns the shortest paths of calls from one service to another, shortest first. NOT_FOUND when one of them does not exist."""
+    """FindPaths returns the shortest paths of calls from one service to another, shortest first.
+    NOT_FOUND when one of them does not exist.
+    """
     AuditPaths: _aio.UnaryUnaryMultiCallable[_analysis_service_pb2.AuditPathsRequest, _analysis_service_pb2.AuditPathsResponse]  # type: ignore[assignment]
-    """AuditPaths finds timeouts that do not shrink along a path of calls, and retries that multiply, worst first. NOT_FOUND when there is no such service."""
+    """AuditPaths finds timeouts that do not shrink along a path of calls, and retries that multiply,
+    worst first. NOT_FOUND when there is no such service.
+    """
     ListDrift: _aio.UnaryUnaryMultiCallable[_analysis_service_pb2.ListDriftRequest, _analysis_service_pb2.ListDriftResponse]  # type: ignore[assignment]
-    """ListDrift returns what is declared but never observed, and what is observed but never declared, by source and target, page by page. NOT_FOUND when there is
-    no such service.
+    """ListDrift returns what is declared but never observed, and what is observed but never declared,
+    by source and target, page by page. NOT_FOUND when there is no such service.
     """
 
 class AnalysisServiceServicer(metaclass=_abc_1.ABCMeta):
-    """AnalysisService answers what a dependency graph is kept for, from memory; `freshness` says which snapshot of the database an answer
-    came from. Nothing here writes. A search that would take too long ends early and says so.
+    """AnalysisService answers what a dependency graph is kept for, from memory; `freshness` says which
+    snapshot of the database an answer came from. Nothing here writes. A search that would take too
+    long ends early and says so.
     """
 
     @_abc_1.abstractmethod
@@ -95,8 +108,9 @@ class AnalysisServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _analysis_service_pb2.CheckChangeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_analysis_service_pb2.CheckChangeResponse, _abc.Awaitable[_analysis_service_pb2.CheckChangeResponse]]:
-        """CheckChange tells what a batch of added and removed dependencies would do to the cycles and to the blast radius of services. For both, stale
-        dependencies do not count; for cycles, neither do those below the server's minimum confidence.
+        """CheckChange says what a batch of added and removed dependencies would do to the cycles and to
+        the blast radius of services. For both, stale dependencies do not count; for cycles, neither do
+        those below the server's minimum confidence.
         """
 
     @_abc_1.abstractmethod
@@ -105,8 +119,8 @@ class AnalysisServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _analysis_service_pb2.SuggestCutsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_analysis_service_pb2.SuggestCutsResponse, _abc.Awaitable[_analysis_service_pb2.SuggestCutsResponse]]:
-        """SuggestCuts returns a small set of dependencies without which the component of a service has no cycle, cheap ones preferred. NOT_FOUND
-        when there is no such service.
+        """SuggestCuts returns a small set of dependencies without which the component of a service has no
+        cycle, cheap ones preferred. NOT_FOUND when there is no such service.
         """
 
     @_abc_1.abstractmethod
@@ -115,8 +129,8 @@ class AnalysisServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _analysis_service_pb2.AnalyzeImpactRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_analysis_service_pb2.AnalyzeImpactResponse], _abc.AsyncIterator[_analysis_service_pb2.AnalyzeImpactResponse]]:
-        """AnalyzeImpact streams every service that the failure of one reaches upstream, nearest first, in parts of at most 1 MiB. NOT_FOUND when
-        there is no such service.
+        """AnalyzeImpact streams every service that the failure of one reaches upstream, nearest first, in
+        parts of at most 1 MiB. NOT_FOUND when there is no such service.
         """
 
     @_abc_1.abstractmethod
@@ -125,7 +139,9 @@ class AnalysisServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _analysis_service_pb2.FindPathsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_analysis_service_pb2.FindPathsResponse, _abc.Awaitable[_analysis_service_pb2.FindPathsResponse]]:
-        """FindPaths returns the shortest paths of calls from one service to another, shortest first. NOT_FOUND when one of them does not exist."""
+        """FindPaths returns the shortest paths of calls from one service to another, shortest first.
+        NOT_FOUND when one of them does not exist.
+        """
 
     @_abc_1.abstractmethod
     def AuditPaths(
@@ -133,7 +149,9 @@ class AnalysisServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _analysis_service_pb2.AuditPathsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_analysis_service_pb2.AuditPathsResponse, _abc.Awaitable[_analysis_service_pb2.AuditPathsResponse]]:
-        """AuditPaths finds timeouts that do not shrink along a path of calls, and retries that multiply, worst first. NOT_FOUND when there is no such service."""
+        """AuditPaths finds timeouts that do not shrink along a path of calls, and retries that multiply,
+        worst first. NOT_FOUND when there is no such service.
+        """
 
     @_abc_1.abstractmethod
     def ListDrift(
@@ -141,8 +159,8 @@ class AnalysisServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _analysis_service_pb2.ListDriftRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_analysis_service_pb2.ListDriftResponse, _abc.Awaitable[_analysis_service_pb2.ListDriftResponse]]:
-        """ListDrift returns what is declared but never observed, and what is observed but never declared, by source and target, page by page. NOT_FOUND when there is
-        no such service.
+        """ListDrift returns what is declared but never observed, and what is observed but never declared,
+        by source and target, page by page. NOT_FOUND when there is no such service.
         """
 
 def add_AnalysisServiceServicer_to_server(servicer: AnalysisServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

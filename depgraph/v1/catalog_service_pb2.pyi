@@ -136,9 +136,13 @@ class ListServicesRequest(_message.Message):
     CRITICALITY_FIELD_NUMBER: _builtins.int
     DISCOVERED_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """page_size is the most services to return, 0–1,000; 0 = 100. A page may hold fewer and still not be the last."""
+    """page_size is the most services to return, 0–1,000; 0 = 100. A page may hold fewer and still not
+    be the last.
+    """
     page_token: _builtins.str
-    """page_token of the page before; empty = the first. The filters must be those of the call that gave it."""
+    """page_token of the page before; empty = the first. The filters must be those of the call that
+    gave it.
+    """
     team: _builtins.str
     """team keeps the services of one team. Unset = all."""
     criticality: _types_pb2.Criticality.ValueType
@@ -211,8 +215,9 @@ class UpdateServiceRequest(_message.Message):
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """update_mask names the fields to set, of metadata, criticality, team and discovered; "*" = all four. Empty = those of the four that are set in
-        `service`. A named field that is unset goes back to its default.
+        """update_mask names the fields to set, of metadata, criticality, team and discovered; "*" = all
+        four. Empty = those of the four that are set in `service`. A named field that is unset goes
+        back to its default.
         """
 
     def __init__(
@@ -287,7 +292,7 @@ Global___DeleteServiceRequest: _TypeAlias = DeleteServiceRequest  # noqa: Y015
 
 @_typing.final
 class DeleteServiceResponse(_message.Message):
-    """DeleteServiceResponse tells that it is gone."""
+    """DeleteServiceResponse confirms that the service is gone."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -333,8 +338,8 @@ Global___BatchUpsertServicesRequest: _TypeAlias = BatchUpsertServicesRequest  # 
 
 @_typing.final
 class BatchUpsertServicesResponse(_message.Message):
-    """BatchUpsertServicesResponse holds the services as stored. It may be larger than the 4 MiB that gRPC clients take by default: raise
-    their limit, or write in smaller batches.
+    """BatchUpsertServicesResponse holds the services as stored. It may be larger than the 4 MiB that
+    gRPC clients take by default: raise their limit, or write in smaller batches.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

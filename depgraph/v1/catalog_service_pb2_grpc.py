@@ -26,8 +26,8 @@ if _version_not_supported:
 
 
 class CatalogServiceStub:
-    """CatalogService keeps the services, the nodes of the graph. Every write answers with the revision that makes a later
-    at_least_as_fresh read see it.
+    """CatalogService keeps the services, the nodes of the graph. Every write answers with the revision
+    that makes a later at_least_as_fresh read see it.
     """
 
     def __init__(self, channel):
@@ -69,8 +69,8 @@ class CatalogServiceStub:
 
 
 class CatalogServiceServicer:
-    """CatalogService keeps the services, the nodes of the graph. Every write answers with the revision that makes a later
-    at_least_as_fresh read see it.
+    """CatalogService keeps the services, the nodes of the graph. Every write answers with the revision
+    that makes a later at_least_as_fresh read see it.
     """
 
     def CreateService(self, request, context):
@@ -88,7 +88,8 @@ class CatalogServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListServices(self, request, context):
-        """ListServices returns them newest first, page by page; writes in between neither repeat nor skip rows.
+        """ListServices returns them newest first, page by page; writes in between neither repeat nor skip
+        rows.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -109,7 +110,8 @@ class CatalogServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def BatchUpsertServices(self, request, context):
-        """BatchUpsertServices creates or replaces services by name, all or none. Idempotent: the same call again changes nothing.
+        """BatchUpsertServices creates or replaces services by name, all or none. Idempotent: the same
+        call again changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -157,8 +159,8 @@ def add_CatalogServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class CatalogService:
-    """CatalogService keeps the services, the nodes of the graph. Every write answers with the revision that makes a later
-    at_least_as_fresh read see it.
+    """CatalogService keeps the services, the nodes of the graph. Every write answers with the revision
+    that makes a later at_least_as_fresh read see it.
     """
 
     @staticmethod

@@ -27,8 +27,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class CatalogServiceStub:
-    """CatalogService keeps the services, the nodes of the graph. Every write answers with the revision that makes a later
-    at_least_as_fresh read see it.
+    """CatalogService keeps the services, the nodes of the graph. Every write answers with the revision
+    that makes a later at_least_as_fresh read see it.
     """
 
     @_typing.overload
@@ -40,18 +40,22 @@ class CatalogServiceStub:
     GetService: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.GetServiceRequest, _catalog_service_pb2.GetServiceResponse]
     """GetService returns one by name or id. NOT_FOUND when there is none."""
     ListServices: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.ListServicesRequest, _catalog_service_pb2.ListServicesResponse]
-    """ListServices returns them newest first, page by page; writes in between neither repeat nor skip rows."""
+    """ListServices returns them newest first, page by page; writes in between neither repeat nor skip
+    rows.
+    """
     UpdateService: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.UpdateServiceRequest, _catalog_service_pb2.UpdateServiceResponse]
     """UpdateService sets the fields that the mask names. NOT_FOUND when there is none."""
     DeleteService: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.DeleteServiceRequest, _catalog_service_pb2.DeleteServiceResponse]
     """DeleteService removes one; its dependencies go too. NOT_FOUND when there is none."""
     BatchUpsertServices: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.BatchUpsertServicesRequest, _catalog_service_pb2.BatchUpsertServicesResponse]
-    """BatchUpsertServices creates or replaces services by name, all or none. Idempotent: the same call again changes nothing."""
+    """BatchUpsertServices creates or replaces services by name, all or none. Idempotent: the same
+    call again changes nothing.
+    """
 
 @_typing.type_check_only
 class CatalogServiceAsyncStub(CatalogServiceStub):
-    """CatalogService keeps the services, the nodes of the graph. Every write answers with the revision that makes a later
-    at_least_as_fresh read see it.
+    """CatalogService keeps the services, the nodes of the graph. Every write answers with the revision
+    that makes a later at_least_as_fresh read see it.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -60,17 +64,21 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
     GetService: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.GetServiceRequest, _catalog_service_pb2.GetServiceResponse]  # type: ignore[assignment]
     """GetService returns one by name or id. NOT_FOUND when there is none."""
     ListServices: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.ListServicesRequest, _catalog_service_pb2.ListServicesResponse]  # type: ignore[assignment]
-    """ListServices returns them newest first, page by page; writes in between neither repeat nor skip rows."""
+    """ListServices returns them newest first, page by page; writes in between neither repeat nor skip
+    rows.
+    """
     UpdateService: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.UpdateServiceRequest, _catalog_service_pb2.UpdateServiceResponse]  # type: ignore[assignment]
     """UpdateService sets the fields that the mask names. NOT_FOUND when there is none."""
     DeleteService: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.DeleteServiceRequest, _catalog_service_pb2.DeleteServiceResponse]  # type: ignore[assignment]
     """DeleteService removes one; its dependencies go too. NOT_FOUND when there is none."""
     BatchUpsertServices: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.BatchUpsertServicesRequest, _catalog_service_pb2.BatchUpsertServicesResponse]  # type: ignore[assignment]
-    """BatchUpsertServices creates or replaces services by name, all or none. Idempotent: the same call again changes nothing."""
+    """BatchUpsertServices creates or replaces services by name, all or none. Idempotent: the same
+    call again changes nothing.
+    """
 
 class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
-    """CatalogService keeps the services, the nodes of the graph. Every write answers with the revision that makes a later
-    at_least_as_fresh read see it.
+    """CatalogService keeps the services, the nodes of the graph. Every write answers with the revision
+    that makes a later at_least_as_fresh read see it.
     """
 
     @_abc_1.abstractmethod
@@ -95,7 +103,9 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_service_pb2.ListServicesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_service_pb2.ListServicesResponse, _abc.Awaitable[_catalog_service_pb2.ListServicesResponse]]:
-        """ListServices returns them newest first, page by page; writes in between neither repeat nor skip rows."""
+        """ListServices returns them newest first, page by page; writes in between neither repeat nor skip
+        rows.
+        """
 
     @_abc_1.abstractmethod
     def UpdateService(
@@ -119,6 +129,8 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_service_pb2.BatchUpsertServicesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_service_pb2.BatchUpsertServicesResponse, _abc.Awaitable[_catalog_service_pb2.BatchUpsertServicesResponse]]:
-        """BatchUpsertServices creates or replaces services by name, all or none. Idempotent: the same call again changes nothing."""
+        """BatchUpsertServices creates or replaces services by name, all or none. Idempotent: the same
+        call again changes nothing.
+        """
 
 def add_CatalogServiceServicer_to_server(servicer: CatalogServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -80,9 +80,13 @@ class ListDependenciesRequest(_message.Message):
     DISCOVERY_SOURCE_FIELD_NUMBER: _builtins.int
     INCLUDE_STALE_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """page_size is the most dependencies to return, 0–1,000; 0 = 100. A page may hold fewer and still not be the last."""
+    """page_size is the most dependencies to return, 0–1,000; 0 = 100. A page may hold fewer and still
+    not be the last.
+    """
     page_token: _builtins.str
-    """page_token of the page before; empty = the first. The filters must be those of the call that gave it."""
+    """page_token of the page before; empty = the first. The filters must be those of the call that
+    gave it.
+    """
     source_service_id: _builtins.str
     """source_service_id keeps what one service calls. Empty = all."""
     target_service_id: _builtins.str
@@ -146,7 +150,9 @@ class BatchUpsertDependenciesRequest(_message.Message):
     DEPENDENCIES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def dependencies(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Dependency]:
-        """dependencies to create or replace, at most 10,000, no key (source, target, discovery source) twice."""
+        """dependencies to create or replace, at most 10,000, no key (source, target, discovery source)
+        twice.
+        """
 
     def __init__(
         self,
@@ -163,8 +169,8 @@ Global___BatchUpsertDependenciesRequest: _TypeAlias = BatchUpsertDependenciesReq
 
 @_typing.final
 class BatchUpsertDependenciesResponse(_message.Message):
-    """BatchUpsertDependenciesResponse holds the dependencies as stored. It may be larger than the 4 MiB that gRPC clients take by default:
-    raise their limit, or write in smaller batches.
+    """BatchUpsertDependenciesResponse holds the dependencies as stored. It may be larger than the 4 MiB
+    that gRPC clients take by default: raise their limit, or write in smaller batches.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -223,7 +229,7 @@ Global___DeleteDependencyRequest: _TypeAlias = DeleteDependencyRequest  # noqa: 
 
 @_typing.final
 class DeleteDependencyResponse(_message.Message):
-    """DeleteDependencyResponse tells that it is gone."""
+    """DeleteDependencyResponse confirms that the dependency is gone."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -273,7 +279,7 @@ Global___MarkStaleRequest: _TypeAlias = MarkStaleRequest  # noqa: Y015
 
 @_typing.final
 class MarkStaleResponse(_message.Message):
-    """MarkStaleResponse tells how many became stale."""
+    """MarkStaleResponse says how many became stale."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -349,18 +355,21 @@ class IngestGraphRequest(_message.Message):
     """discovery_source that reports. Required."""
     @_builtins.property
     def observe_time(self) -> _timestamp_pb2.Timestamp:
-        """observe_time is when the report was true; becomes last_observed_time of its edges. An edge that was observed after it stays as it
-        is. At most a day ahead of the server's clock. Default: now.
+        """observe_time is when the report was true; becomes last_observed_time of its edges. An edge that
+        was observed after it stays as it is. At most a day ahead of the server's clock. Default: now.
         """
 
     @_builtins.property
     def nodes(self) -> _containers.RepeatedCompositeFieldContainer[Global___IngestNode]:
-        """nodes that the source knows more of than the name, at most 10,000, no name twice. Ends of edges need not stand here."""
+        """nodes that the source knows more of than the name, at most 10,000, no name twice. Ends of edges
+        need not stand here.
+        """
 
     @_builtins.property
     def edges(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Dependency]:
-        """edges seen, at most 10,000, no pair twice. Their discovery_source is the report's (or unspecified), their last_observed_time
-        unset: observe_time speaks for all. Their is_stale is ignored: what was just seen is fresh.
+        """edges seen, at most 10,000, no pair twice. Their discovery_source is the report's (or
+        unspecified), their last_observed_time unset: observe_time speaks for all. Their is_stale is
+        ignored: what was just seen is fresh.
         """
 
     def __init__(
@@ -381,7 +390,7 @@ Global___IngestGraphRequest: _TypeAlias = IngestGraphRequest  # noqa: Y015
 
 @_typing.final
 class IngestGraphResponse(_message.Message):
-    """IngestGraphResponse tells what the report changed."""
+    """IngestGraphResponse says what the report changed."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -26,8 +26,8 @@ if _version_not_supported:
 
 
 class DependencyServiceStub:
-    """DependencyService keeps the dependencies, the edges of the graph. Every write answers with the revision that makes a later
-    at_least_as_fresh read see it.
+    """DependencyService keeps the dependencies, the edges of the graph. Every write answers with the
+    revision that makes a later at_least_as_fresh read see it.
     """
 
     def __init__(self, channel):
@@ -69,8 +69,8 @@ class DependencyServiceStub:
 
 
 class DependencyServiceServicer:
-    """DependencyService keeps the dependencies, the edges of the graph. Every write answers with the revision that makes a later
-    at_least_as_fresh read see it.
+    """DependencyService keeps the dependencies, the edges of the graph. Every write answers with the
+    revision that makes a later at_least_as_fresh read see it.
     """
 
     def GetDependency(self, request, context):
@@ -81,15 +81,17 @@ class DependencyServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListDependencies(self, request, context):
-        """ListDependencies returns them newest first, page by page; writes in between neither repeat nor skip rows.
+        """ListDependencies returns them newest first, page by page; writes in between neither repeat nor
+        skip rows.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def BatchUpsertDependencies(self, request, context):
-        """BatchUpsertDependencies creates or replaces dependencies by source, target and discovery source, all or none. A row that is
-        updated keeps its id. NOT_FOUND names every end that is no service. Idempotent.
+        """BatchUpsertDependencies creates or replaces dependencies by source, target and discovery
+        source, all or none. A row that is updated keeps its id. NOT_FOUND names every end that is no
+        service. Idempotent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -110,8 +112,9 @@ class DependencyServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def IngestGraph(self, request, context):
-        """IngestGraph takes in one report of one discovery source in one transaction. Unknown services are created with
-        discovered = true; what a person wrote about a service is kept; an edge seen again is fresh again. Idempotent.
+        """IngestGraph takes in one report of one discovery source in one transaction. Unknown services
+        are created with discovered = true; what a person wrote about a service is kept; an edge seen
+        again is fresh again. Idempotent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -159,8 +162,8 @@ def add_DependencyServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class DependencyService:
-    """DependencyService keeps the dependencies, the edges of the graph. Every write answers with the revision that makes a later
-    at_least_as_fresh read see it.
+    """DependencyService keeps the dependencies, the edges of the graph. Every write answers with the
+    revision that makes a later at_least_as_fresh read see it.
     """
 
     @staticmethod

@@ -27,8 +27,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class DependencyServiceStub:
-    """DependencyService keeps the dependencies, the edges of the graph. Every write answers with the revision that makes a later
-    at_least_as_fresh read see it.
+    """DependencyService keeps the dependencies, the edges of the graph. Every write answers with the
+    revision that makes a later at_least_as_fresh read see it.
     """
 
     @_typing.overload
@@ -38,47 +38,55 @@ class DependencyServiceStub:
     GetDependency: _grpc.UnaryUnaryMultiCallable[_dependency_service_pb2.GetDependencyRequest, _dependency_service_pb2.GetDependencyResponse]
     """GetDependency returns one by id. NOT_FOUND when there is none."""
     ListDependencies: _grpc.UnaryUnaryMultiCallable[_dependency_service_pb2.ListDependenciesRequest, _dependency_service_pb2.ListDependenciesResponse]
-    """ListDependencies returns them newest first, page by page; writes in between neither repeat nor skip rows."""
+    """ListDependencies returns them newest first, page by page; writes in between neither repeat nor
+    skip rows.
+    """
     BatchUpsertDependencies: _grpc.UnaryUnaryMultiCallable[_dependency_service_pb2.BatchUpsertDependenciesRequest, _dependency_service_pb2.BatchUpsertDependenciesResponse]
-    """BatchUpsertDependencies creates or replaces dependencies by source, target and discovery source, all or none. A row that is
-    updated keeps its id. NOT_FOUND names every end that is no service. Idempotent.
+    """BatchUpsertDependencies creates or replaces dependencies by source, target and discovery
+    source, all or none. A row that is updated keeps its id. NOT_FOUND names every end that is no
+    service. Idempotent.
     """
     DeleteDependency: _grpc.UnaryUnaryMultiCallable[_dependency_service_pb2.DeleteDependencyRequest, _dependency_service_pb2.DeleteDependencyResponse]
     """DeleteDependency removes one. NOT_FOUND when there is none."""
     MarkStale: _grpc.UnaryUnaryMultiCallable[_dependency_service_pb2.MarkStaleRequest, _dependency_service_pb2.MarkStaleResponse]
     """MarkStale marks dependencies that were last observed before a time. Never marks one twice."""
     IngestGraph: _grpc.UnaryUnaryMultiCallable[_dependency_service_pb2.IngestGraphRequest, _dependency_service_pb2.IngestGraphResponse]
-    """IngestGraph takes in one report of one discovery source in one transaction. Unknown services are created with
-    discovered = true; what a person wrote about a service is kept; an edge seen again is fresh again. Idempotent.
+    """IngestGraph takes in one report of one discovery source in one transaction. Unknown services
+    are created with discovered = true; what a person wrote about a service is kept; an edge seen
+    again is fresh again. Idempotent.
     """
 
 @_typing.type_check_only
 class DependencyServiceAsyncStub(DependencyServiceStub):
-    """DependencyService keeps the dependencies, the edges of the graph. Every write answers with the revision that makes a later
-    at_least_as_fresh read see it.
+    """DependencyService keeps the dependencies, the edges of the graph. Every write answers with the
+    revision that makes a later at_least_as_fresh read see it.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetDependency: _aio.UnaryUnaryMultiCallable[_dependency_service_pb2.GetDependencyRequest, _dependency_service_pb2.GetDependencyResponse]  # type: ignore[assignment]
     """GetDependency returns one by id. NOT_FOUND when there is none."""
     ListDependencies: _aio.UnaryUnaryMultiCallable[_dependency_service_pb2.ListDependenciesRequest, _dependency_service_pb2.ListDependenciesResponse]  # type: ignore[assignment]
-    """ListDependencies returns them newest first, page by page; writes in between neither repeat nor skip rows."""
+    """ListDependencies returns them newest first, page by page; writes in between neither repeat nor
+    skip rows.
+    """
     BatchUpsertDependencies: _aio.UnaryUnaryMultiCallable[_dependency_service_pb2.BatchUpsertDependenciesRequest, _dependency_service_pb2.BatchUpsertDependenciesResponse]  # type: ignore[assignment]
-    """BatchUpsertDependencies creates or replaces dependencies by source, target and discovery source, all or none. A row that is
-    updated keeps its id. NOT_FOUND names every end that is no service. Idempotent.
+    """BatchUpsertDependencies creates or replaces dependencies by source, target and discovery
+    source, all or none. A row that is updated keeps its id. NOT_FOUND names every end that is no
+    service. Idempotent.
     """
     DeleteDependency: _aio.UnaryUnaryMultiCallable[_dependency_service_pb2.DeleteDependencyRequest, _dependency_service_pb2.DeleteDependencyResponse]  # type: ignore[assignment]
     """DeleteDependency removes one. NOT_FOUND when there is none."""
     MarkStale: _aio.UnaryUnaryMultiCallable[_dependency_service_pb2.MarkStaleRequest, _dependency_service_pb2.MarkStaleResponse]  # type: ignore[assignment]
     """MarkStale marks dependencies that were last observed before a time. Never marks one twice."""
     IngestGraph: _aio.UnaryUnaryMultiCallable[_dependency_service_pb2.IngestGraphRequest, _dependency_service_pb2.IngestGraphResponse]  # type: ignore[assignment]
-    """IngestGraph takes in one report of one discovery source in one transaction. Unknown services are created with
-    discovered = true; what a person wrote about a service is kept; an edge seen again is fresh again. Idempotent.
+    """IngestGraph takes in one report of one discovery source in one transaction. Unknown services
+    are created with discovered = true; what a person wrote about a service is kept; an edge seen
+    again is fresh again. Idempotent.
     """
 
 class DependencyServiceServicer(metaclass=_abc_1.ABCMeta):
-    """DependencyService keeps the dependencies, the edges of the graph. Every write answers with the revision that makes a later
-    at_least_as_fresh read see it.
+    """DependencyService keeps the dependencies, the edges of the graph. Every write answers with the
+    revision that makes a later at_least_as_fresh read see it.
     """
 
     @_abc_1.abstractmethod
@@ -95,7 +103,9 @@ class DependencyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dependency_service_pb2.ListDependenciesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dependency_service_pb2.ListDependenciesResponse, _abc.Awaitable[_dependency_service_pb2.ListDependenciesResponse]]:
-        """ListDependencies returns them newest first, page by page; writes in between neither repeat nor skip rows."""
+        """ListDependencies returns them newest first, page by page; writes in between neither repeat nor
+        skip rows.
+        """
 
     @_abc_1.abstractmethod
     def BatchUpsertDependencies(
@@ -103,8 +113,9 @@ class DependencyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dependency_service_pb2.BatchUpsertDependenciesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dependency_service_pb2.BatchUpsertDependenciesResponse, _abc.Awaitable[_dependency_service_pb2.BatchUpsertDependenciesResponse]]:
-        """BatchUpsertDependencies creates or replaces dependencies by source, target and discovery source, all or none. A row that is
-        updated keeps its id. NOT_FOUND names every end that is no service. Idempotent.
+        """BatchUpsertDependencies creates or replaces dependencies by source, target and discovery
+        source, all or none. A row that is updated keeps its id. NOT_FOUND names every end that is no
+        service. Idempotent.
         """
 
     @_abc_1.abstractmethod
@@ -129,8 +140,9 @@ class DependencyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dependency_service_pb2.IngestGraphRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dependency_service_pb2.IngestGraphResponse, _abc.Awaitable[_dependency_service_pb2.IngestGraphResponse]]:
-        """IngestGraph takes in one report of one discovery source in one transaction. Unknown services are created with
-        discovered = true; what a person wrote about a service is kept; an edge seen again is fresh again. Idempotent.
+        """IngestGraph takes in one report of one discovery source in one transaction. Unknown services
+        are created with discovered = true; what a person wrote about a service is kept; an edge seen
+        again is fresh again. Idempotent.
         """
 
 def add_DependencyServiceServicer_to_server(servicer: DependencyServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -25,25 +25,28 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_UNSPECIFIED: _ErrorReason.ValueType  # 0
     """ERROR_REASON_UNSPECIFIED is never sent."""
     ERROR_REASON_INVALID_FIELD: _ErrorReason.ValueType  # 1
-    """ERROR_REASON_INVALID_FIELD: a field is wrong by itself; BadRequest names every one, as far as 8 KiB
-    of trailers go, and says how many more there are. Code INVALID_ARGUMENT.
-    Example: Traverse with max_depth = 11: "max_depth: 11 is not in 0–10 (0 = 3)".
+    """ERROR_REASON_INVALID_FIELD: a field is wrong by itself; BadRequest names every one, as far as 8
+    KiB of trailers go, and says how many more there are. Code INVALID_ARGUMENT. Example: Traverse
+    with max_depth = 11: "max_depth: 11 is not in 0–10 (0 = 3)".
     """
     ERROR_REASON_INVALID_PAGE_TOKEN: _ErrorReason.ValueType  # 2
-    """ERROR_REASON_INVALID_PAGE_TOKEN: the page token is not one of ours, or belongs to another list or filter. Code INVALID_ARGUMENT.
-    Example: ListServices with page_token = "2": "page_token: not a token of this list".
+    """ERROR_REASON_INVALID_PAGE_TOKEN: the page token is not one of ours, or belongs to another list
+    or filter. Code INVALID_ARGUMENT. Example: ListServices with page_token = "2": "page_token: not
+    a token of this list".
     """
     ERROR_REASON_INVALID_REVISION: _ErrorReason.ValueType  # 3
     """ERROR_REASON_INVALID_REVISION: a revision that no server of ours made. Code INVALID_ARGUMENT.
     Example: at_least_as_fresh = "latest".
     """
     ERROR_REASON_SERVICE_NOT_FOUND: _ErrorReason.ValueType  # 4
-    """ERROR_REASON_SERVICE_NOT_FOUND: no service has this name or id. Code NOT_FOUND; in a batch BadRequest names every such field.
-    Example: Traverse from "chekout": "no service named 'chekout'".
+    """ERROR_REASON_SERVICE_NOT_FOUND: no service has this name or id. Code NOT_FOUND; in a batch
+    BadRequest names every such field. Example: Traverse from "chekout": "no service named
+    'chekout'".
     """
     ERROR_REASON_DEPENDENCY_NOT_FOUND: _ErrorReason.ValueType  # 5
-    """ERROR_REASON_DEPENDENCY_NOT_FOUND: no dependency has this id, or these ends. Code NOT_FOUND; in a batch BadRequest names every such field.
-    Example: DeleteDependency of a dependency that is gone already.
+    """ERROR_REASON_DEPENDENCY_NOT_FOUND: no dependency has this id, or these ends. Code NOT_FOUND; in
+    a batch BadRequest names every such field. Example: DeleteDependency of a dependency that is
+    gone already.
     """
     ERROR_REASON_ALERT_NOT_FOUND: _ErrorReason.ValueType  # 6
     """ERROR_REASON_ALERT_NOT_FOUND: no alert has this id. Code NOT_FOUND.
@@ -54,90 +57,103 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     Example: CreateService "checkout" twice; BatchUpsertServices is the idempotent way.
     """
     ERROR_REASON_ALERT_ALREADY_EXISTS: _ErrorReason.ValueType  # 8
-    """ERROR_REASON_ALERT_ALREADY_EXISTS: the cycle has an alert, whichever of its services it is written from. Code ALREADY_EXISTS;
-    the metadata `alert_id` names it. Example: CreateAlert [b, a] after CreateAlert [a, b].
+    """ERROR_REASON_ALERT_ALREADY_EXISTS: the cycle has an alert, whichever of its services it is
+    written from. Code ALREADY_EXISTS; the metadata `alert_id` names it. Example: CreateAlert [b,
+    a] after CreateAlert [a, b].
     """
     ERROR_REASON_ALERT_RESOLVED: _ErrorReason.ValueType  # 9
-    """ERROR_REASON_ALERT_RESOLVED: a resolved alert can't be acknowledged or resolved again. Code FAILED_PRECONDITION.
-    Example: AcknowledgeAlert after ResolveAlert.
+    """ERROR_REASON_ALERT_RESOLVED: a resolved alert can't be acknowledged or resolved again. Code
+    FAILED_PRECONDITION. Example: AcknowledgeAlert after ResolveAlert.
     """
     ERROR_REASON_REVISION_UNKNOWN: _ErrorReason.ValueType  # 10
-    """ERROR_REASON_REVISION_UNKNOWN: the revision comes from another database, or from before a crash or failover of this one. Code
-    FAILED_PRECONDITION. Example: a token kept over a restore from backup; ask again with fully_consistent.
+    """ERROR_REASON_REVISION_UNKNOWN: the revision comes from another database, or from before a crash
+    or failover of this one. Code FAILED_PRECONDITION. Example: a token kept over a restore from
+    backup; ask again with fully_consistent.
     """
     ERROR_REASON_WRITE_CONFLICT: _ErrorReason.ValueType  # 11
-    """ERROR_REASON_WRITE_CONFLICT: concurrent writers kept colliding. Code ABORTED: the same call may well succeed now.
-    Example: two batches that touch the same thousand rows, again and again.
+    """ERROR_REASON_WRITE_CONFLICT: concurrent writers kept colliding. Code ABORTED: the same call may
+    well succeed now. Example: two batches that touch the same thousand rows, again and again.
     """
     ERROR_REASON_RESPONSE_TOO_LARGE: _ErrorReason.ValueType  # 12
-    """ERROR_REASON_RESPONSE_TOO_LARGE: the answer would pass the response limit. Code RESOURCE_EXHAUSTED. The metadata `limit_bytes`
-    tells the limit. Example: Traverse FULL from a hub; use the IDS view, max_services or StreamTraverse.
+    """ERROR_REASON_RESPONSE_TOO_LARGE: the answer would pass the response limit. Code
+    RESOURCE_EXHAUSTED. The metadata `limit_bytes` is the limit. Example: Traverse FULL from a hub;
+    use the IDS view, max_services or StreamTraverse.
     """
     ERROR_REASON_POOL_EXHAUSTED: _ErrorReason.ValueType  # 13
-    """ERROR_REASON_POOL_EXHAUSTED: every database connection is busy. Code RESOURCE_EXHAUSTED with RetryInfo.
-    Example: a burst of large batches.
+    """ERROR_REASON_POOL_EXHAUSTED: every database connection is busy. Code RESOURCE_EXHAUSTED with
+    RetryInfo. Example: a burst of large batches.
     """
     ERROR_REASON_DATABASE_UNAVAILABLE: _ErrorReason.ValueType  # 14
-    """ERROR_REASON_DATABASE_UNAVAILABLE: the database is away or takes no writes; nothing was written. Code UNAVAILABLE with RetryInfo.
-    Example: CreateService during a failover. Traversals go on from memory.
+    """ERROR_REASON_DATABASE_UNAVAILABLE: the database is away or takes no writes; nothing was
+    written. Code UNAVAILABLE with RetryInfo. Example: CreateService during a failover. Traversals
+    go on from memory.
     """
     ERROR_REASON_REPLICA_BEHIND: _ErrorReason.ValueType  # 15
-    """ERROR_REASON_REPLICA_BEHIND: this replica did not reach the asked-for revision in time. Code UNAVAILABLE with RetryInfo; the
-    metadata `lag_ms` tells how far behind it is. Example: at_least_as_fresh while the database is away.
+    """ERROR_REASON_REPLICA_BEHIND: this replica did not reach the asked-for revision in time. Code
+    UNAVAILABLE with RetryInfo; the metadata `lag_ms` says how far behind it is. Example:
+    at_least_as_fresh while the database is away.
     """
     ERROR_REASON_NOT_READY: _ErrorReason.ValueType  # 16
-    """ERROR_REASON_NOT_READY: the graph is not in memory yet, or the server is stopping. Code UNAVAILABLE with RetryInfo.
-    Example: Traverse in the first second of a process.
+    """ERROR_REASON_NOT_READY: the graph is not in memory yet, or the server is stopping. Code
+    UNAVAILABLE with RetryInfo. Example: Traverse in the first second of a process.
     """
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 17
-    """ERROR_REASON_INTERNAL: a defect of ours. Code INTERNAL; the metadata `error_id` stands in the server's log beside the cause.
-    Example: none that we know of.
+    """ERROR_REASON_INTERNAL: a defect of ours. Code INTERNAL; the metadata `error_id` stands in the
+    server's log beside the cause. Example: none that we know of.
     """
     ERROR_REASON_WATCHER_TOO_SLOW: _ErrorReason.ValueType  # 18
-    """ERROR_REASON_WATCHER_TOO_SLOW: a watcher read more slowly than the graph changed, and its buffer is full. Code RESOURCE_EXHAUSTED.
-    Example: a watcher that was stopped for minutes; it resumes after the last revision it has seen.
+    """ERROR_REASON_WATCHER_TOO_SLOW: a watcher read more slowly than the graph changed, and its
+    buffer is full. Code RESOURCE_EXHAUSTED. Example: a watcher that was stopped for minutes; it
+    resumes after the last revision it has seen.
     """
     ERROR_REASON_REQUEST_TOO_LARGE: _ErrorReason.ValueType  # 19
-    """ERROR_REASON_REQUEST_TOO_LARGE: the request has more bytes than a call of its method may carry. Code RESOURCE_EXHAUSTED. The metadata
-    `limit_bytes` tells the limit. Example: BatchUpsertServices with 3 MiB of metadata; send fewer services at a time.
-    Requests of more than twice the largest limit are refused by gRPC itself, with the same code and without details.
+    """ERROR_REASON_REQUEST_TOO_LARGE: the request has more bytes than a call of its method may carry.
+    Code RESOURCE_EXHAUSTED. The metadata `limit_bytes` is the limit. Example: BatchUpsertServices
+    with 3 MiB of metadata; send fewer services at a time. Requests of more than twice the largest
+    limit are refused by gRPC itself, with the same code and without details.
     """
     ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 20
-    """ERROR_REASON_OVERLOADED: the server has as much to do as it may take on; nothing was done. Code RESOURCE_EXHAUSTED with RetryInfo.
-    Example: the thousand-and-first call at once; try again after the time that RetryInfo tells.
+    """ERROR_REASON_OVERLOADED: the server has as much to do as it may take on; nothing was done. Code
+    RESOURCE_EXHAUSTED with RetryInfo. Example: the thousand-and-first call at once; try again
+    after the time in RetryInfo.
     """
     ERROR_REASON_UNREAD_ANSWERS: _ErrorReason.ValueType  # 21
-    """ERROR_REASON_UNREAD_ANSWERS: too many bytes of answers, of this connection or of all, are made and wait for somebody to read them. Code
-    RESOURCE_EXHAUSTED with RetryInfo; what a write did stays done. Example: a thousand large traversals at once on a connection that is not read.
+    """ERROR_REASON_UNREAD_ANSWERS: too many bytes of answers, of this connection or of all, wait to
+    be read. Code RESOURCE_EXHAUSTED with RetryInfo; what a write did stays done. Example: a
+    thousand large traversals at once on a connection that is not read.
     """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
-    """ErrorReason lists every `reason` of the google.rpc.ErrorInfo (domain "depgraph") in the details of a failed call, there without
-    the prefix ERROR_REASON_. Programs decide by the status code and the reason, people read the message.
+    """ErrorReason lists every `reason` of the google.rpc.ErrorInfo (domain "depgraph") in the details
+    of a failed call, there without the prefix ERROR_REASON_. Programs decide by the status code and
+    the reason, people read the message.
     """
 
 ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
 """ERROR_REASON_UNSPECIFIED is never sent."""
 ERROR_REASON_INVALID_FIELD: ErrorReason.ValueType  # 1
-"""ERROR_REASON_INVALID_FIELD: a field is wrong by itself; BadRequest names every one, as far as 8 KiB
-of trailers go, and says how many more there are. Code INVALID_ARGUMENT.
-Example: Traverse with max_depth = 11: "max_depth: 11 is not in 0–10 (0 = 3)".
+"""ERROR_REASON_INVALID_FIELD: a field is wrong by itself; BadRequest names every one, as far as 8
+KiB of trailers go, and says how many more there are. Code INVALID_ARGUMENT. Example: Traverse
+with max_depth = 11: "max_depth: 11 is not in 0–10 (0 = 3)".
 """
 ERROR_REASON_INVALID_PAGE_TOKEN: ErrorReason.ValueType  # 2
-"""ERROR_REASON_INVALID_PAGE_TOKEN: the page token is not one of ours, or belongs to another list or filter. Code INVALID_ARGUMENT.
-Example: ListServices with page_token = "2": "page_token: not a token of this list".
+"""ERROR_REASON_INVALID_PAGE_TOKEN: the page token is not one of ours, or belongs to another list
+or filter. Code INVALID_ARGUMENT. Example: ListServices with page_token = "2": "page_token: not
+a token of this list".
 """
 ERROR_REASON_INVALID_REVISION: ErrorReason.ValueType  # 3
 """ERROR_REASON_INVALID_REVISION: a revision that no server of ours made. Code INVALID_ARGUMENT.
 Example: at_least_as_fresh = "latest".
 """
 ERROR_REASON_SERVICE_NOT_FOUND: ErrorReason.ValueType  # 4
-"""ERROR_REASON_SERVICE_NOT_FOUND: no service has this name or id. Code NOT_FOUND; in a batch BadRequest names every such field.
-Example: Traverse from "chekout": "no service named 'chekout'".
+"""ERROR_REASON_SERVICE_NOT_FOUND: no service has this name or id. Code NOT_FOUND; in a batch
+BadRequest names every such field. Example: Traverse from "chekout": "no service named
+'chekout'".
 """
 ERROR_REASON_DEPENDENCY_NOT_FOUND: ErrorReason.ValueType  # 5
-"""ERROR_REASON_DEPENDENCY_NOT_FOUND: no dependency has this id, or these ends. Code NOT_FOUND; in a batch BadRequest names every such field.
-Example: DeleteDependency of a dependency that is gone already.
+"""ERROR_REASON_DEPENDENCY_NOT_FOUND: no dependency has this id, or these ends. Code NOT_FOUND; in
+a batch BadRequest names every such field. Example: DeleteDependency of a dependency that is
+gone already.
 """
 ERROR_REASON_ALERT_NOT_FOUND: ErrorReason.ValueType  # 6
 """ERROR_REASON_ALERT_NOT_FOUND: no alert has this id. Code NOT_FOUND.
@@ -148,60 +164,69 @@ ERROR_REASON_SERVICE_ALREADY_EXISTS: ErrorReason.ValueType  # 7
 Example: CreateService "checkout" twice; BatchUpsertServices is the idempotent way.
 """
 ERROR_REASON_ALERT_ALREADY_EXISTS: ErrorReason.ValueType  # 8
-"""ERROR_REASON_ALERT_ALREADY_EXISTS: the cycle has an alert, whichever of its services it is written from. Code ALREADY_EXISTS;
-the metadata `alert_id` names it. Example: CreateAlert [b, a] after CreateAlert [a, b].
+"""ERROR_REASON_ALERT_ALREADY_EXISTS: the cycle has an alert, whichever of its services it is
+written from. Code ALREADY_EXISTS; the metadata `alert_id` names it. Example: CreateAlert [b,
+a] after CreateAlert [a, b].
 """
 ERROR_REASON_ALERT_RESOLVED: ErrorReason.ValueType  # 9
-"""ERROR_REASON_ALERT_RESOLVED: a resolved alert can't be acknowledged or resolved again. Code FAILED_PRECONDITION.
-Example: AcknowledgeAlert after ResolveAlert.
+"""ERROR_REASON_ALERT_RESOLVED: a resolved alert can't be acknowledged or resolved again. Code
+FAILED_PRECONDITION. Example: AcknowledgeAlert after ResolveAlert.
 """
 ERROR_REASON_REVISION_UNKNOWN: ErrorReason.ValueType  # 10
-"""ERROR_REASON_REVISION_UNKNOWN: the revision comes from another database, or from before a crash or failover of this one. Code
-FAILED_PRECONDITION. Example: a token kept over a restore from backup; ask again with fully_consistent.
+"""ERROR_REASON_REVISION_UNKNOWN: the revision comes from another database, or from before a crash
+or failover of this one. Code FAILED_PRECONDITION. Example: a token kept over a restore from
+backup; ask again with fully_consistent.
 """
 ERROR_REASON_WRITE_CONFLICT: ErrorReason.ValueType  # 11
-"""ERROR_REASON_WRITE_CONFLICT: concurrent writers kept colliding. Code ABORTED: the same call may well succeed now.
-Example: two batches that touch the same thousand rows, again and again.
+"""ERROR_REASON_WRITE_CONFLICT: concurrent writers kept colliding. Code ABORTED: the same call may
+well succeed now. Example: two batches that touch the same thousand rows, again and again.
 """
 ERROR_REASON_RESPONSE_TOO_LARGE: ErrorReason.ValueType  # 12
-"""ERROR_REASON_RESPONSE_TOO_LARGE: the answer would pass the response limit. Code RESOURCE_EXHAUSTED. The metadata `limit_bytes`
-tells the limit. Example: Traverse FULL from a hub; use the IDS view, max_services or StreamTraverse.
+"""ERROR_REASON_RESPONSE_TOO_LARGE: the answer would pass the response limit. Code
+RESOURCE_EXHAUSTED. The metadata `limit_bytes` is the limit. Example: Traverse FULL from a hub;
+use the IDS view, max_services or StreamTraverse.
 """
 ERROR_REASON_POOL_EXHAUSTED: ErrorReason.ValueType  # 13
-"""ERROR_REASON_POOL_EXHAUSTED: every database connection is busy. Code RESOURCE_EXHAUSTED with RetryInfo.
-Example: a burst of large batches.
+"""ERROR_REASON_POOL_EXHAUSTED: every database connection is busy. Code RESOURCE_EXHAUSTED with
+RetryInfo. Example: a burst of large batches.
 """
 ERROR_REASON_DATABASE_UNAVAILABLE: ErrorReason.ValueType  # 14
-"""ERROR_REASON_DATABASE_UNAVAILABLE: the database is away or takes no writes; nothing was written. Code UNAVAILABLE with RetryInfo.
-Example: CreateService during a failover. Traversals go on from memory.
+"""ERROR_REASON_DATABASE_UNAVAILABLE: the database is away or takes no writes; nothing was
+written. Code UNAVAILABLE with RetryInfo. Example: CreateService during a failover. Traversals
+go on from memory.
 """
 ERROR_REASON_REPLICA_BEHIND: ErrorReason.ValueType  # 15
-"""ERROR_REASON_REPLICA_BEHIND: this replica did not reach the asked-for revision in time. Code UNAVAILABLE with RetryInfo; the
-metadata `lag_ms` tells how far behind it is. Example: at_least_as_fresh while the database is away.
+"""ERROR_REASON_REPLICA_BEHIND: this replica did not reach the asked-for revision in time. Code
+UNAVAILABLE with RetryInfo; the metadata `lag_ms` says how far behind it is. Example:
+at_least_as_fresh while the database is away.
 """
 ERROR_REASON_NOT_READY: ErrorReason.ValueType  # 16
-"""ERROR_REASON_NOT_READY: the graph is not in memory yet, or the server is stopping. Code UNAVAILABLE with RetryInfo.
-Example: Traverse in the first second of a process.
+"""ERROR_REASON_NOT_READY: the graph is not in memory yet, or the server is stopping. Code
+UNAVAILABLE with RetryInfo. Example: Traverse in the first second of a process.
 """
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 17
-"""ERROR_REASON_INTERNAL: a defect of ours. Code INTERNAL; the metadata `error_id` stands in the server's log beside the cause.
-Example: none that we know of.
+"""ERROR_REASON_INTERNAL: a defect of ours. Code INTERNAL; the metadata `error_id` stands in the
+server's log beside the cause. Example: none that we know of.
 """
 ERROR_REASON_WATCHER_TOO_SLOW: ErrorReason.ValueType  # 18
-"""ERROR_REASON_WATCHER_TOO_SLOW: a watcher read more slowly than the graph changed, and its buffer is full. Code RESOURCE_EXHAUSTED.
-Example: a watcher that was stopped for minutes; it resumes after the last revision it has seen.
+"""ERROR_REASON_WATCHER_TOO_SLOW: a watcher read more slowly than the graph changed, and its
+buffer is full. Code RESOURCE_EXHAUSTED. Example: a watcher that was stopped for minutes; it
+resumes after the last revision it has seen.
 """
 ERROR_REASON_REQUEST_TOO_LARGE: ErrorReason.ValueType  # 19
-"""ERROR_REASON_REQUEST_TOO_LARGE: the request has more bytes than a call of its method may carry. Code RESOURCE_EXHAUSTED. The metadata
-`limit_bytes` tells the limit. Example: BatchUpsertServices with 3 MiB of metadata; send fewer services at a time.
-Requests of more than twice the largest limit are refused by gRPC itself, with the same code and without details.
+"""ERROR_REASON_REQUEST_TOO_LARGE: the request has more bytes than a call of its method may carry.
+Code RESOURCE_EXHAUSTED. The metadata `limit_bytes` is the limit. Example: BatchUpsertServices
+with 3 MiB of metadata; send fewer services at a time. Requests of more than twice the largest
+limit are refused by gRPC itself, with the same code and without details.
 """
 ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 20
-"""ERROR_REASON_OVERLOADED: the server has as much to do as it may take on; nothing was done. Code RESOURCE_EXHAUSTED with RetryInfo.
-Example: the thousand-and-first call at once; try again after the time that RetryInfo tells.
+"""ERROR_REASON_OVERLOADED: the server has as much to do as it may take on; nothing was done. Code
+RESOURCE_EXHAUSTED with RetryInfo. Example: the thousand-and-first call at once; try again
+after the time in RetryInfo.
 """
 ERROR_REASON_UNREAD_ANSWERS: ErrorReason.ValueType  # 21
-"""ERROR_REASON_UNREAD_ANSWERS: too many bytes of answers, of this connection or of all, are made and wait for somebody to read them. Code
-RESOURCE_EXHAUSTED with RetryInfo; what a write did stays done. Example: a thousand large traversals at once on a connection that is not read.
+"""ERROR_REASON_UNREAD_ANSWERS: too many bytes of answers, of this connection or of all, wait to
+be read. Code RESOURCE_EXHAUSTED with RetryInfo; what a write did stays done. Example: a
+thousand large traversals at once on a connection that is not read.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -36,7 +36,9 @@ class _DirectionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Direction.V
     DIRECTION_DOWNSTREAM: _Direction.ValueType  # 2
     """DIRECTION_DOWNSTREAM: towards the callees; what it needs."""
     DIRECTION_BOTH: _Direction.ValueType  # 3
-    """DIRECTION_BOTH: the union of the upstream walk and the downstream walk from the start, each service with its smaller depth."""
+    """DIRECTION_BOTH: the union of the upstream walk and the downstream walk from the start, each
+    service with its smaller depth.
+    """
 
 class Direction(_Direction, metaclass=_DirectionEnumTypeWrapper):
     """Direction of a walk."""
@@ -48,7 +50,9 @@ DIRECTION_UPSTREAM: Direction.ValueType  # 1
 DIRECTION_DOWNSTREAM: Direction.ValueType  # 2
 """DIRECTION_DOWNSTREAM: towards the callees; what it needs."""
 DIRECTION_BOTH: Direction.ValueType  # 3
-"""DIRECTION_BOTH: the union of the upstream walk and the downstream walk from the start, each service with its smaller depth."""
+"""DIRECTION_BOTH: the union of the upstream walk and the downstream walk from the start, each
+service with its smaller depth.
+"""
 Global___Direction: _TypeAlias = Direction  # noqa: Y015
 
 class _TraversalView:
@@ -65,7 +69,7 @@ class _TraversalViewEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Travers
     """TRAVERSAL_VIEW_IDS: service_ids and depths only."""
 
 class TraversalView(_TraversalView, metaclass=_TraversalViewEnumTypeWrapper):
-    """TraversalView says how much of what is found an answer tells."""
+    """TraversalView says how much an answer holds of what was found."""
 
 TRAVERSAL_VIEW_UNSPECIFIED: TraversalView.ValueType  # 0
 """TRAVERSAL_VIEW_UNSPECIFIED stands for FULL."""
@@ -86,9 +90,11 @@ class _FeedStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FeedState.V
     FEED_STATE_WARMING: _FeedState.ValueType  # 1
     """FEED_STATE_WARMING: reading the whole graph."""
     FEED_STATE_FOLLOWING: _FeedState.ValueType  # 2
-    """FEED_STATE_FOLLOWING: level with the database but for `lag`."""
+    """FEED_STATE_FOLLOWING: caught up with the database but for `lag`."""
     FEED_STATE_RECONNECTING: _FeedState.ValueType  # 3
-    """FEED_STATE_RECONNECTING: the database is away; answers come from the last snapshot, with growing `lag`."""
+    """FEED_STATE_RECONNECTING: the database is away; answers come from the last snapshot, with
+    growing `lag`.
+    """
 
 class FeedState(_FeedState, metaclass=_FeedStateEnumTypeWrapper):
     """FeedState says how the replica follows the database."""
@@ -98,9 +104,11 @@ FEED_STATE_UNSPECIFIED: FeedState.ValueType  # 0
 FEED_STATE_WARMING: FeedState.ValueType  # 1
 """FEED_STATE_WARMING: reading the whole graph."""
 FEED_STATE_FOLLOWING: FeedState.ValueType  # 2
-"""FEED_STATE_FOLLOWING: level with the database but for `lag`."""
+"""FEED_STATE_FOLLOWING: caught up with the database but for `lag`."""
 FEED_STATE_RECONNECTING: FeedState.ValueType  # 3
-"""FEED_STATE_RECONNECTING: the database is away; answers come from the last snapshot, with growing `lag`."""
+"""FEED_STATE_RECONNECTING: the database is away; answers come from the last snapshot, with
+growing `lag`.
+"""
 Global___FeedState: _TypeAlias = FeedState  # noqa: Y015
 
 class _WatchEvent:
@@ -116,9 +124,10 @@ class _WatchEventEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_WatchEvent
     WATCH_EVENT_HEARTBEAT: _WatchEvent.ValueType  # 2
     """WATCH_EVENT_HEARTBEAT: nothing changed; `revision` may be resumed from as well."""
     WATCH_EVENT_RESET: _WatchEvent.ValueType  # 3
-    """WATCH_EVENT_RESET: forget everything; the services and dependencies of this batch are the whole graph. Sent first when
-    include_state asks for it, and when `revision` can't be resumed from: it is older than the change log, of another database, or of this
-    one before a crash or failover, a table was truncated since, or more rows changed since than the graph holds. In the middle of a
+    """WATCH_EVENT_RESET: forget everything; the services and dependencies of this batch are the whole
+    graph. Sent first when include_state asks for it, and when `revision` can't be resumed from: it
+    is older than the change log, of another database, or of this one before a crash or failover, a
+    table was truncated since, or more rows changed since than the graph holds. In the middle of a
     stream only when the first watcher comes while the server reads the whole graph anew.
     """
 
@@ -132,9 +141,10 @@ WATCH_EVENT_CHANGES: WatchEvent.ValueType  # 1
 WATCH_EVENT_HEARTBEAT: WatchEvent.ValueType  # 2
 """WATCH_EVENT_HEARTBEAT: nothing changed; `revision` may be resumed from as well."""
 WATCH_EVENT_RESET: WatchEvent.ValueType  # 3
-"""WATCH_EVENT_RESET: forget everything; the services and dependencies of this batch are the whole graph. Sent first when
-include_state asks for it, and when `revision` can't be resumed from: it is older than the change log, of another database, or of this
-one before a crash or failover, a table was truncated since, or more rows changed since than the graph holds. In the middle of a
+"""WATCH_EVENT_RESET: forget everything; the services and dependencies of this batch are the whole
+graph. Sent first when include_state asks for it, and when `revision` can't be resumed from: it
+is older than the change log, of another database, or of this one before a crash or failover, a
+table was truncated since, or more rows changed since than the graph holds. In the middle of a
 stream only when the first watcher comes while the server reads the whole graph anew.
 """
 Global___WatchEvent: _TypeAlias = WatchEvent  # noqa: Y015
@@ -169,7 +179,9 @@ Global___DetectionRole: _TypeAlias = DetectionRole  # noqa: Y015
 
 @_typing.final
 class EdgeFilter(_message.Message):
-    """EdgeFilter says which dependencies a walk may use. An empty list = all of that kind; UNSPECIFIED in a list is refused."""
+    """EdgeFilter says which dependencies a walk may use. An empty list = all of that kind; UNSPECIFIED
+    in a list is refused.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -235,8 +247,9 @@ class TraverseRequest(_message.Message):
     max_services: _builtins.int
     """max_services ends the walk after so many services, ≥ 0; 0 = no limit."""
     effective: _builtins.bool
-    """effective walks over one effective dependency for each pair of services, what all sources that pass the filter's discovery_sources and
-    min_confidence say together, and returns those; the rest of the filter is asked of them. Default false.
+    """effective walks over one effective dependency for each pair of services, what all sources that
+    pass the filter's discovery_sources and min_confidence say together, and returns those; the
+    rest of the filter is asked of them. Default false.
     """
     @_builtins.property
     def filter(self) -> Global___EdgeFilter:
@@ -269,7 +282,7 @@ Global___TraverseRequest: _TypeAlias = TraverseRequest  # noqa: Y015
 
 @_typing.final
 class TraverseResponse(_message.Message):
-    """TraverseResponse tells what was found."""
+    """TraverseResponse holds what was found."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -296,8 +309,9 @@ class TraverseResponse(_message.Message):
 
     @_builtins.property
     def dependencies(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Dependency]:
-        """dependencies: every passing one whose near end lies less than max_depth hops from the start, once each, those that close a cycle
-        included; with max_services, those between the start and the services of the answer. Empty in view IDS.
+        """dependencies: every passing one whose near end lies less than max_depth hops from the start,
+        once each, those that close a cycle included; with max_services, those between the start and
+        the services of the answer. Empty in view IDS.
         """
 
     @_builtins.property
@@ -355,8 +369,9 @@ class StreamTraverseRequest(_message.Message):
     max_services: _builtins.int
     """max_services ends the walk after so many services, ≥ 0; 0 = no limit."""
     effective: _builtins.bool
-    """effective walks over one effective dependency for each pair of services, what all sources that pass the filter's discovery_sources and
-    min_confidence say together, and returns those; the rest of the filter is asked of them. Default false.
+    """effective walks over one effective dependency for each pair of services, what all sources that
+    pass the filter's discovery_sources and min_confidence say together, and returns those; the
+    rest of the filter is asked of them. Default false.
     """
     @_builtins.property
     def filter(self) -> Global___EdgeFilter:
@@ -389,8 +404,9 @@ Global___StreamTraverseRequest: _TypeAlias = StreamTraverseRequest  # noqa: Y015
 
 @_typing.final
 class StreamTraverseResponse(_message.Message):
-    """StreamTraverseResponse is one part, of at most 1 MiB (a single record above that travels alone). The parts' fields, appended in order, are those of the TraverseResponse; all
-    parts come from one snapshot.
+    """StreamTraverseResponse is one part, of at most 1 MiB (a single record above that travels alone).
+    The parts' fields, appended in order, are those of the TraverseResponse; all parts come from one
+    snapshot.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -485,9 +501,10 @@ class BatchTraverseResult(_message.Message):
 
     @_builtins.property
     def error(self) -> _status_pb2.Status:
-        """error: the status that Traverse would fail with, its details included; their field paths begin at the TraverseRequest.
-        RESOURCE_EXHAUSTED (RESPONSE_TOO_LARGE) also when there is no room left for the answer beside those before it: what comes first is
-        served first. Ask again for what was left out.
+        """error: the status that Traverse would fail with, its details included; their field paths
+        begin at the TraverseRequest. RESOURCE_EXHAUSTED (RESPONSE_TOO_LARGE) also when there is no
+        room left for the answer beside those before it: what comes first is served first. Ask again
+        for what was left out.
         """
 
     def __init__(
@@ -566,8 +583,8 @@ Global___GetAdjacencyListRequest: _TypeAlias = GetAdjacencyListRequest  # noqa: 
 
 @_typing.final
 class GetAdjacencyListResponse(_message.Message):
-    """GetAdjacencyListResponse is one service; all come from one snapshot. A service whose targets take more than 1 MiB comes in several
-    messages, one after the other.
+    """GetAdjacencyListResponse is one service; all come from one snapshot. A service whose targets take
+    more than 1 MiB comes in several messages, one after the other.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -602,7 +619,9 @@ Global___GetAdjacencyListResponse: _TypeAlias = GetAdjacencyListResponse  # noqa
 
 @_typing.final
 class Component(_message.Message):
-    """Component is a strongly connected component: services that all reach one another over fresh dependencies."""
+    """Component is a strongly connected component: services that all reach one another over fresh
+    dependencies.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -649,9 +668,13 @@ class ListComponentsRequest(_message.Message):
     min_size: _builtins.int
     """min_size leaves out smaller components, ≥ 0; 0 = 2."""
     page_size: _builtins.int
-    """page_size is the most components to return, 0–1,000; 0 = 100. A page may hold fewer and still not be the last."""
+    """page_size is the most components to return, 0–1,000; 0 = 100. A page may hold fewer and still
+    not be the last.
+    """
     page_token: _builtins.str
-    """page_token of the page before; empty = the first. min_size must be that of the call that gave it."""
+    """page_token of the page before; empty = the first. min_size must be that of the call that gave
+    it.
+    """
     @_builtins.property
     def consistency(self) -> _types_pb2.Consistency:
         """consistency of the answer. Default minimize_latency."""
@@ -688,8 +711,8 @@ class ListComponentsResponse(_message.Message):
     """total_count of components of min_size or more, all pages together."""
     @_builtins.property
     def components(self) -> _containers.RepeatedCompositeFieldContainer[Global___Component]:
-        """components, largest first; of equal size, by smallest member. One whose members would not fit one answer lists the first 1,000:
-        GetComponent pages through all of them.
+        """components, largest first; of equal size, by smallest member. One whose members would not fit
+        one answer lists the first 1,000: GetComponent pages through all of them.
         """
 
     @_builtins.property
@@ -725,12 +748,13 @@ class GetComponentRequest(_message.Message):
     service_id: _builtins.str
     """service_id is the business name. Required."""
     page_size: _builtins.int
-    """page_size is the most members to return, 0–100,000; 0 = all, which is RESOURCE_EXHAUSTED (RESPONSE_TOO_LARGE) where they do not
-    fit one answer. A page may hold fewer and still not be the last.
+    """page_size is the most members to return, 0–100,000; 0 = all, which is RESOURCE_EXHAUSTED
+    (RESPONSE_TOO_LARGE) where they do not fit one answer. A page may hold fewer and still not be
+    the last.
     """
     page_token: _builtins.str
-    """page_token of the page before; empty = the first. service_id must be that of the call that gave it. Pages may come from
-    different snapshots: each names its own.
+    """page_token of the page before; empty = the first. service_id must be that of the call that gave
+    it. Pages may come from different snapshots: each names its own.
     """
     @_builtins.property
     def consistency(self) -> _types_pb2.Consistency:
@@ -765,7 +789,9 @@ class GetComponentResponse(_message.Message):
     """next_page_token for the next members; empty = these were the last."""
     @_builtins.property
     def component(self) -> Global___Component:
-        """component that the service is in; alone in it when it is on no cycle. Its members are those of the page, its size counts all."""
+        """component that the service is in; alone in it when it is on no cycle. Its members are those of
+        the page, its size counts all.
+        """
 
     @_builtins.property
     def freshness(self) -> _types_pb2.Freshness:
@@ -795,11 +821,14 @@ class WatchRequest(_message.Message):
     REVISION_FIELD_NUMBER: _builtins.int
     INCLUDE_STATE_FIELD_NUMBER: _builtins.int
     revision: _builtins.str
-    """revision to go on after, of any answer or watch. The revision of a write names no snapshot: the watch then begins at the first
-    one that holds the write, and what changed before that is not told. Empty = now.
+    """revision to go on after, of any answer or watch. The revision of a write names no snapshot: the
+    watch then begins at the first one that holds the write, and the stream leaves out what changed
+    before that. Empty = now.
     """
     include_state: _builtins.bool
-    """include_state begins with the whole graph (RESET) when there is no revision to resume from, or that of a write. Default false."""
+    """include_state begins with the whole graph (RESET) when there is no revision to resume from, or
+    that of a write. Default false.
+    """
     def __init__(
         self,
         *,
@@ -816,7 +845,9 @@ Global___WatchRequest: _TypeAlias = WatchRequest  # noqa: Y015
 
 @_typing.final
 class RemovedService(_message.Message):
-    """RemovedService names a service that is gone. In the first batch after a resume it may be one that the watcher never knew."""
+    """RemovedService names a service that is gone. In the first batch after a resume it may be one that
+    the watcher never knew.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -842,8 +873,8 @@ Global___RemovedService: _TypeAlias = RemovedService  # noqa: Y015
 
 @_typing.final
 class RemovedDependency(_message.Message):
-    """RemovedDependency names a dependency that is gone. In the first batch after a resume it may be one that the watcher never knew,
-    and everything but the id is unset.
+    """RemovedDependency names a dependency that is gone. In the first batch after a resume it may be
+    one that the watcher never knew, and everything but the id is unset.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -878,9 +909,10 @@ Global___RemovedDependency: _TypeAlias = RemovedDependency  # noqa: Y015
 
 @_typing.final
 class WatchResponse(_message.Message):
-    """WatchResponse is a part, of at most 1 MiB, of one batch; a batch is whole when a part comes whose `more` is false. A row larger than
-    that comes alone. The first batch comes at once and leads from `revision` to now (a heartbeat when nothing changed): it may repeat
-    rows as they were. Later ones hold what differs and nothing else. A dependency is told while both its ends are there.
+    """WatchResponse is a part, of at most 1 MiB, of one batch; a batch is whole when a part comes whose
+    `more` is false. A row larger than that comes alone. The first batch comes at once and leads from
+    `revision` to now (a heartbeat when nothing changed): it may repeat rows as they were. Later ones
+    hold what differs and nothing else. A dependency is in the stream while both its services exist.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -996,7 +1028,9 @@ class Audit(_message.Message):
     DURATION_FIELD_NUMBER: _builtins.int
     DIFFERING_ROWS_FIELD_NUMBER: _builtins.int
     differing_rows: _builtins.int
-    """differing_rows is the number of rows that differed; 0 is the only good one. After another the graph was read anew."""
+    """differing_rows is the number of rows that differed; 0 is the only good one. After another the
+    graph was read anew.
+    """
     @_builtins.property
     def audit_time(self) -> _timestamp_pb2.Timestamp:
         """audit_time is when it began."""
@@ -1022,7 +1056,7 @@ Global___Audit: _TypeAlias = Audit  # noqa: Y015
 
 @_typing.final
 class Detection(_message.Message):
-    """Detection tells how the alerts follow the graph."""
+    """Detection reports how the alerts follow the graph."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1033,7 +1067,7 @@ class Detection(_message.Message):
     role: Global___DetectionRole.ValueType
     """role of this replica."""
     revision: _builtins.str
-    """revision up to which alerts are level with the graph. Of the writer only."""
+    """revision up to which alerts are caught up with the graph. Of the writer only."""
     cycle_count: _builtins.int
     """cycle_count of cyclic components as of revision. Of the writer only."""
     @_builtins.property
@@ -1058,7 +1092,7 @@ Global___Detection: _TypeAlias = Detection  # noqa: Y015
 
 @_typing.final
 class GetStatusResponse(_message.Message):
-    """GetStatusResponse tells how large and how fresh this replica's graph is."""
+    """GetStatusResponse reports how large and how fresh this replica's graph is."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1087,7 +1121,9 @@ class GetStatusResponse(_message.Message):
     stale_dependency_count: _builtins.int
     """stale_dependency_count in memory."""
     waiting_dependency_count: _builtins.int
-    """waiting_dependency_count of rows that can't join the graph because an end is missing; 0 unless foreign keys were switched off."""
+    """waiting_dependency_count of rows that can't join the graph because an end is missing; 0 unless
+    foreign keys were switched off.
+    """
     feed_state: Global___FeedState.ValueType
     """feed_state says how the replica follows the database."""
     warm_count: _builtins.int
@@ -1097,8 +1133,9 @@ class GetStatusResponse(_message.Message):
     change_log_rows: _builtins.int
     """change_log_rows in the database when the log was last pruned, an estimate."""
     worker: _builtins.int
-    """worker that answered, from 1 to worker_count. All else in this message is that worker's own, but for the problems, which tell of workers
-    that do not serve; which worker a connection leads to is chosen when it is made.
+    """worker that answered, from 1 to worker_count. All else in this message is that worker's own,
+    but for the problems, which name workers that do not serve; which worker a connection leads to
+    is chosen when it is made.
     """
     worker_count: _builtins.int
     """worker_count of processes that share the address; 1 unless the server was started with more."""
@@ -1122,7 +1159,9 @@ class GetStatusResponse(_message.Message):
 
     @_builtins.property
     def problems(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """problems that people have to look after, a sentence each; empty = all is well. `depgraph doctor` explains and repairs."""
+        """problems that people have to look after, a sentence each; empty = all is well. `depgraph
+        doctor` explains and repairs.
+        """
 
     @_builtins.property
     def last_audit(self) -> Global___Audit:

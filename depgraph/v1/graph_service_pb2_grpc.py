@@ -26,8 +26,9 @@ if _version_not_supported:
 
 
 class GraphServiceStub:
-    """GraphService answers from the graph in memory, and says in `freshness` which snapshot of the database the answer came from. With
-    minimize_latency (the default) no call waits for the database.
+    """GraphService answers from the graph in memory, and says in `freshness` which snapshot of the
+    database the answer came from. With minimize_latency (the default) no call waits for the
+    database.
     """
 
     def __init__(self, channel):
@@ -79,66 +80,74 @@ class GraphServiceStub:
 
 
 class GraphServiceServicer:
-    """GraphService answers from the graph in memory, and says in `freshness` which snapshot of the database the answer came from. With
-    minimize_latency (the default) no call waits for the database.
+    """GraphService answers from the graph in memory, and says in `freshness` which snapshot of the
+    database the answer came from. With minimize_latency (the default) no call waits for the
+    database.
     """
 
     def Traverse(self, request, context):
-        """Traverse walks breadth-first from a service, over the dependencies that pass the filter. NOT_FOUND when there is no such
-        service; RESOURCE_EXHAUSTED (RESPONSE_TOO_LARGE) when the answer would pass the response limit, 4 MiB unless set.
+        """Traverse walks breadth-first from a service, over the dependencies that pass the filter.
+        NOT_FOUND when there is no such service; RESOURCE_EXHAUSTED (RESPONSE_TOO_LARGE) when the
+        answer would pass the response limit, 4 MiB unless set.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def StreamTraverse(self, request, context):
-        """StreamTraverse answers the same question in parts of at most 1 MiB, in order: for answers too large for one message.
+        """StreamTraverse answers the same question in parts of at most 1 MiB, in order: for answers too
+        large for one message.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def BatchTraverse(self, request, context):
-        """BatchTraverse answers many questions at once, all from one snapshot: the strongest `consistency` among the requests is waited for, and
-        holds for all of them. What is wrong with one request is told in its place and fails no other.
+        """BatchTraverse answers many questions at once, all from one snapshot: the strongest
+        `consistency` among the requests is waited for, and holds for all of them. An error of one
+        request stands in its place and fails no other.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetAdjacencyList(self, request, context):
-        """GetAdjacencyList streams each service with its direct targets, sorted by name: the input that cycle detection works on. An empty
-        graph is an empty stream.
+        """GetAdjacencyList streams each service with its direct targets, sorted by name: the input that
+        cycle detection works on. An empty graph is an empty stream.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListComponents(self, request, context):
-        """ListComponents returns the strongly connected components (over fresh dependencies), largest first, page by page.
+        """ListComponents returns the strongly connected components (over fresh dependencies), largest
+        first, page by page.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetComponent(self, request, context):
-        """GetComponent returns the strongly connected component that a service is in. NOT_FOUND when there is no such service.
+        """GetComponent returns the strongly connected component that a service is in. NOT_FOUND when
+        there is no such service.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Watch(self, request, context):
-        """Watch streams changes as the replica moves from snapshot to snapshot: after `revision`, in order, without gap or repeat, whichever
-        server gave the revision, as long as the database's change log reaches back to it. Heartbeats in between. A watcher that reads too
-        slowly is dropped with RESOURCE_EXHAUSTED (WATCHER_TOO_SLOW) and may resume after the last revision it has seen.
+        """Watch streams changes as the replica moves from snapshot to snapshot: after `revision`, in
+        order, without gap or repeat, whichever server gave the revision, as long as the database's
+        change log reaches back to it. Heartbeats in between. A watcher that reads too slowly is
+        dropped with RESOURCE_EXHAUSTED (WATCHER_TOO_SLOW) and may resume after the last revision it
+        has seen.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetStatus(self, request, context):
-        """GetStatus tells how large and how fresh this replica's graph is.
+        """GetStatus reports how large and how fresh this replica's graph is.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -196,8 +205,9 @@ def add_GraphServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class GraphService:
-    """GraphService answers from the graph in memory, and says in `freshness` which snapshot of the database the answer came from. With
-    minimize_latency (the default) no call waits for the database.
+    """GraphService answers from the graph in memory, and says in `freshness` which snapshot of the
+    database the answer came from. With minimize_latency (the default) no call waits for the
+    database.
     """
 
     @staticmethod

@@ -27,8 +27,9 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class GraphServiceStub:
-    """GraphService answers from the graph in memory, and says in `freshness` which snapshot of the database the answer came from. With
-    minimize_latency (the default) no call waits for the database.
+    """GraphService answers from the graph in memory, and says in `freshness` which snapshot of the
+    database the answer came from. With minimize_latency (the default) no call waits for the
+    database.
     """
 
     @_typing.overload
@@ -36,67 +37,89 @@ class GraphServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> GraphServiceAsyncStub: ...
     Traverse: _grpc.UnaryUnaryMultiCallable[_graph_service_pb2.TraverseRequest, _graph_service_pb2.TraverseResponse]
-    """Traverse walks breadth-first from a service, over the dependencies that pass the filter. NOT_FOUND when there is no such
-    service; RESOURCE_EXHAUSTED (RESPONSE_TOO_LARGE) when the answer would pass the response limit, 4 MiB unless set.
+    """Traverse walks breadth-first from a service, over the dependencies that pass the filter.
+    NOT_FOUND when there is no such service; RESOURCE_EXHAUSTED (RESPONSE_TOO_LARGE) when the
+    answer would pass the response limit, 4 MiB unless set.
     """
     StreamTraverse: _grpc.UnaryStreamMultiCallable[_graph_service_pb2.StreamTraverseRequest, _graph_service_pb2.StreamTraverseResponse]
-    """StreamTraverse answers the same question in parts of at most 1 MiB, in order: for answers too large for one message."""
+    """StreamTraverse answers the same question in parts of at most 1 MiB, in order: for answers too
+    large for one message.
+    """
     BatchTraverse: _grpc.UnaryUnaryMultiCallable[_graph_service_pb2.BatchTraverseRequest, _graph_service_pb2.BatchTraverseResponse]
-    """BatchTraverse answers many questions at once, all from one snapshot: the strongest `consistency` among the requests is waited for, and
-    holds for all of them. What is wrong with one request is told in its place and fails no other.
+    """BatchTraverse answers many questions at once, all from one snapshot: the strongest
+    `consistency` among the requests is waited for, and holds for all of them. An error of one
+    request stands in its place and fails no other.
     """
     GetAdjacencyList: _grpc.UnaryStreamMultiCallable[_graph_service_pb2.GetAdjacencyListRequest, _graph_service_pb2.GetAdjacencyListResponse]
-    """GetAdjacencyList streams each service with its direct targets, sorted by name: the input that cycle detection works on. An empty
-    graph is an empty stream.
+    """GetAdjacencyList streams each service with its direct targets, sorted by name: the input that
+    cycle detection works on. An empty graph is an empty stream.
     """
     ListComponents: _grpc.UnaryUnaryMultiCallable[_graph_service_pb2.ListComponentsRequest, _graph_service_pb2.ListComponentsResponse]
-    """ListComponents returns the strongly connected components (over fresh dependencies), largest first, page by page."""
+    """ListComponents returns the strongly connected components (over fresh dependencies), largest
+    first, page by page.
+    """
     GetComponent: _grpc.UnaryUnaryMultiCallable[_graph_service_pb2.GetComponentRequest, _graph_service_pb2.GetComponentResponse]
-    """GetComponent returns the strongly connected component that a service is in. NOT_FOUND when there is no such service."""
+    """GetComponent returns the strongly connected component that a service is in. NOT_FOUND when
+    there is no such service.
+    """
     Watch: _grpc.UnaryStreamMultiCallable[_graph_service_pb2.WatchRequest, _graph_service_pb2.WatchResponse]
-    """Watch streams changes as the replica moves from snapshot to snapshot: after `revision`, in order, without gap or repeat, whichever
-    server gave the revision, as long as the database's change log reaches back to it. Heartbeats in between. A watcher that reads too
-    slowly is dropped with RESOURCE_EXHAUSTED (WATCHER_TOO_SLOW) and may resume after the last revision it has seen.
+    """Watch streams changes as the replica moves from snapshot to snapshot: after `revision`, in
+    order, without gap or repeat, whichever server gave the revision, as long as the database's
+    change log reaches back to it. Heartbeats in between. A watcher that reads too slowly is
+    dropped with RESOURCE_EXHAUSTED (WATCHER_TOO_SLOW) and may resume after the last revision it
+    has seen.
     """
     GetStatus: _grpc.UnaryUnaryMultiCallable[_graph_service_pb2.GetStatusRequest, _graph_service_pb2.GetStatusResponse]
-    """GetStatus tells how large and how fresh this replica's graph is."""
+    """GetStatus reports how large and how fresh this replica's graph is."""
 
 @_typing.type_check_only
 class GraphServiceAsyncStub(GraphServiceStub):
-    """GraphService answers from the graph in memory, and says in `freshness` which snapshot of the database the answer came from. With
-    minimize_latency (the default) no call waits for the database.
+    """GraphService answers from the graph in memory, and says in `freshness` which snapshot of the
+    database the answer came from. With minimize_latency (the default) no call waits for the
+    database.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Traverse: _aio.UnaryUnaryMultiCallable[_graph_service_pb2.TraverseRequest, _graph_service_pb2.TraverseResponse]  # type: ignore[assignment]
-    """Traverse walks breadth-first from a service, over the dependencies that pass the filter. NOT_FOUND when there is no such
-    service; RESOURCE_EXHAUSTED (RESPONSE_TOO_LARGE) when the answer would pass the response limit, 4 MiB unless set.
+    """Traverse walks breadth-first from a service, over the dependencies that pass the filter.
+    NOT_FOUND when there is no such service; RESOURCE_EXHAUSTED (RESPONSE_TOO_LARGE) when the
+    answer would pass the response limit, 4 MiB unless set.
     """
     StreamTraverse: _aio.UnaryStreamMultiCallable[_graph_service_pb2.StreamTraverseRequest, _graph_service_pb2.StreamTraverseResponse]  # type: ignore[assignment]
-    """StreamTraverse answers the same question in parts of at most 1 MiB, in order: for answers too large for one message."""
+    """StreamTraverse answers the same question in parts of at most 1 MiB, in order: for answers too
+    large for one message.
+    """
     BatchTraverse: _aio.UnaryUnaryMultiCallable[_graph_service_pb2.BatchTraverseRequest, _graph_service_pb2.BatchTraverseResponse]  # type: ignore[assignment]
-    """BatchTraverse answers many questions at once, all from one snapshot: the strongest `consistency` among the requests is waited for, and
-    holds for all of them. What is wrong with one request is told in its place and fails no other.
+    """BatchTraverse answers many questions at once, all from one snapshot: the strongest
+    `consistency` among the requests is waited for, and holds for all of them. An error of one
+    request stands in its place and fails no other.
     """
     GetAdjacencyList: _aio.UnaryStreamMultiCallable[_graph_service_pb2.GetAdjacencyListRequest, _graph_service_pb2.GetAdjacencyListResponse]  # type: ignore[assignment]
-    """GetAdjacencyList streams each service with its direct targets, sorted by name: the input that cycle detection works on. An empty
-    graph is an empty stream.
+    """GetAdjacencyList streams each service with its direct targets, sorted by name: the input that
+    cycle detection works on. An empty graph is an empty stream.
     """
     ListComponents: _aio.UnaryUnaryMultiCallable[_graph_service_pb2.ListComponentsRequest, _graph_service_pb2.ListComponentsResponse]  # type: ignore[assignment]
-    """ListComponents returns the strongly connected components (over fresh dependencies), largest first, page by page."""
+    """ListComponents returns the strongly connected components (over fresh dependencies), largest
+    first, page by page.
+    """
     GetComponent: _aio.UnaryUnaryMultiCallable[_graph_service_pb2.GetComponentRequest, _graph_service_pb2.GetComponentResponse]  # type: ignore[assignment]
-    """GetComponent returns the strongly connected component that a service is in. NOT_FOUND when there is no such service."""
+    """GetComponent returns the strongly connected component that a service is in. NOT_FOUND when
+    there is no such service.
+    """
     Watch: _aio.UnaryStreamMultiCallable[_graph_service_pb2.WatchRequest, _graph_service_pb2.WatchResponse]  # type: ignore[assignment]
-    """Watch streams changes as the replica moves from snapshot to snapshot: after `revision`, in order, without gap or repeat, whichever
-    server gave the revision, as long as the database's change log reaches back to it. Heartbeats in between. A watcher that reads too
-    slowly is dropped with RESOURCE_EXHAUSTED (WATCHER_TOO_SLOW) and may resume after the last revision it has seen.
+    """Watch streams changes as the replica moves from snapshot to snapshot: after `revision`, in
+    order, without gap or repeat, whichever server gave the revision, as long as the database's
+    change log reaches back to it. Heartbeats in between. A watcher that reads too slowly is
+    dropped with RESOURCE_EXHAUSTED (WATCHER_TOO_SLOW) and may resume after the last revision it
+    has seen.
     """
     GetStatus: _aio.UnaryUnaryMultiCallable[_graph_service_pb2.GetStatusRequest, _graph_service_pb2.GetStatusResponse]  # type: ignore[assignment]
-    """GetStatus tells how large and how fresh this replica's graph is."""
+    """GetStatus reports how large and how fresh this replica's graph is."""
 
 class GraphServiceServicer(metaclass=_abc_1.ABCMeta):
-    """GraphService answers from the graph in memory, and says in `freshness` which snapshot of the database the answer came from. With
-    minimize_latency (the default) no call waits for the database.
+    """GraphService answers from the graph in memory, and says in `freshness` which snapshot of the
+    database the answer came from. With minimize_latency (the default) no call waits for the
+    database.
     """
 
     @_abc_1.abstractmethod
@@ -105,8 +128,9 @@ class GraphServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _graph_service_pb2.TraverseRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_graph_service_pb2.TraverseResponse, _abc.Awaitable[_graph_service_pb2.TraverseResponse]]:
-        """Traverse walks breadth-first from a service, over the dependencies that pass the filter. NOT_FOUND when there is no such
-        service; RESOURCE_EXHAUSTED (RESPONSE_TOO_LARGE) when the answer would pass the response limit, 4 MiB unless set.
+        """Traverse walks breadth-first from a service, over the dependencies that pass the filter.
+        NOT_FOUND when there is no such service; RESOURCE_EXHAUSTED (RESPONSE_TOO_LARGE) when the
+        answer would pass the response limit, 4 MiB unless set.
         """
 
     @_abc_1.abstractmethod
@@ -115,7 +139,9 @@ class GraphServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _graph_service_pb2.StreamTraverseRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_graph_service_pb2.StreamTraverseResponse], _abc.AsyncIterator[_graph_service_pb2.StreamTraverseResponse]]:
-        """StreamTraverse answers the same question in parts of at most 1 MiB, in order: for answers too large for one message."""
+        """StreamTraverse answers the same question in parts of at most 1 MiB, in order: for answers too
+        large for one message.
+        """
 
     @_abc_1.abstractmethod
     def BatchTraverse(
@@ -123,8 +149,9 @@ class GraphServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _graph_service_pb2.BatchTraverseRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_graph_service_pb2.BatchTraverseResponse, _abc.Awaitable[_graph_service_pb2.BatchTraverseResponse]]:
-        """BatchTraverse answers many questions at once, all from one snapshot: the strongest `consistency` among the requests is waited for, and
-        holds for all of them. What is wrong with one request is told in its place and fails no other.
+        """BatchTraverse answers many questions at once, all from one snapshot: the strongest
+        `consistency` among the requests is waited for, and holds for all of them. An error of one
+        request stands in its place and fails no other.
         """
 
     @_abc_1.abstractmethod
@@ -133,8 +160,8 @@ class GraphServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _graph_service_pb2.GetAdjacencyListRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_graph_service_pb2.GetAdjacencyListResponse], _abc.AsyncIterator[_graph_service_pb2.GetAdjacencyListResponse]]:
-        """GetAdjacencyList streams each service with its direct targets, sorted by name: the input that cycle detection works on. An empty
-        graph is an empty stream.
+        """GetAdjacencyList streams each service with its direct targets, sorted by name: the input that
+        cycle detection works on. An empty graph is an empty stream.
         """
 
     @_abc_1.abstractmethod
@@ -143,7 +170,9 @@ class GraphServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _graph_service_pb2.ListComponentsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_graph_service_pb2.ListComponentsResponse, _abc.Awaitable[_graph_service_pb2.ListComponentsResponse]]:
-        """ListComponents returns the strongly connected components (over fresh dependencies), largest first, page by page."""
+        """ListComponents returns the strongly connected components (over fresh dependencies), largest
+        first, page by page.
+        """
 
     @_abc_1.abstractmethod
     def GetComponent(
@@ -151,7 +180,9 @@ class GraphServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _graph_service_pb2.GetComponentRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_graph_service_pb2.GetComponentResponse, _abc.Awaitable[_graph_service_pb2.GetComponentResponse]]:
-        """GetComponent returns the strongly connected component that a service is in. NOT_FOUND when there is no such service."""
+        """GetComponent returns the strongly connected component that a service is in. NOT_FOUND when
+        there is no such service.
+        """
 
     @_abc_1.abstractmethod
     def Watch(
@@ -159,9 +190,11 @@ class GraphServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _graph_service_pb2.WatchRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_graph_service_pb2.WatchResponse], _abc.AsyncIterator[_graph_service_pb2.WatchResponse]]:
-        """Watch streams changes as the replica moves from snapshot to snapshot: after `revision`, in order, without gap or repeat, whichever
-        server gave the revision, as long as the database's change log reaches back to it. Heartbeats in between. A watcher that reads too
-        slowly is dropped with RESOURCE_EXHAUSTED (WATCHER_TOO_SLOW) and may resume after the last revision it has seen.
+        """Watch streams changes as the replica moves from snapshot to snapshot: after `revision`, in
+        order, without gap or repeat, whichever server gave the revision, as long as the database's
+        change log reaches back to it. Heartbeats in between. A watcher that reads too slowly is
+        dropped with RESOURCE_EXHAUSTED (WATCHER_TOO_SLOW) and may resume after the last revision it
+        has seen.
         """
 
     @_abc_1.abstractmethod
@@ -170,6 +203,6 @@ class GraphServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _graph_service_pb2.GetStatusRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_graph_service_pb2.GetStatusResponse, _abc.Awaitable[_graph_service_pb2.GetStatusResponse]]:
-        """GetStatus tells how large and how fresh this replica's graph is."""
+        """GetStatus reports how large and how fresh this replica's graph is."""
 
 def add_GraphServiceServicer_to_server(servicer: GraphServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -175,9 +175,9 @@ class _AlertStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AlertStat
     ALERT_STATUS_UNSPECIFIED: _AlertStatus.ValueType  # 0
     """ALERT_STATUS_UNSPECIFIED stands for "any" in filters."""
     ALERT_STATUS_OPEN: _AlertStatus.ValueType  # 1
-    """ALERT_STATUS_OPEN: nobody has looked at it yet."""
+    """ALERT_STATUS_OPEN: not acknowledged yet."""
     ALERT_STATUS_ACKNOWLEDGED: _AlertStatus.ValueType  # 2
-    """ALERT_STATUS_ACKNOWLEDGED: somebody looks after it."""
+    """ALERT_STATUS_ACKNOWLEDGED: a person has taken it on."""
     ALERT_STATUS_RESOLVED: _AlertStatus.ValueType  # 3
     """ALERT_STATUS_RESOLVED: done with."""
 
@@ -187,9 +187,9 @@ class AlertStatus(_AlertStatus, metaclass=_AlertStatusEnumTypeWrapper):
 ALERT_STATUS_UNSPECIFIED: AlertStatus.ValueType  # 0
 """ALERT_STATUS_UNSPECIFIED stands for "any" in filters."""
 ALERT_STATUS_OPEN: AlertStatus.ValueType  # 1
-"""ALERT_STATUS_OPEN: nobody has looked at it yet."""
+"""ALERT_STATUS_OPEN: not acknowledged yet."""
 ALERT_STATUS_ACKNOWLEDGED: AlertStatus.ValueType  # 2
-"""ALERT_STATUS_ACKNOWLEDGED: somebody looks after it."""
+"""ALERT_STATUS_ACKNOWLEDGED: a person has taken it on."""
 ALERT_STATUS_RESOLVED: AlertStatus.ValueType  # 3
 """ALERT_STATUS_RESOLVED: done with."""
 Global___AlertStatus: _TypeAlias = AlertStatus  # noqa: Y015
@@ -215,7 +215,7 @@ class Service(_message.Message):
     criticality: Global___Criticality.ValueType
     """criticality of the service. Default MEDIUM."""
     team: _builtins.str
-    """team that owns the service, 1–255 characters. Unset = nobody known."""
+    """team that owns the service, 1–255 characters. Unset = unknown."""
     discovered: _builtins.bool
     """discovered is true for a service that ingestion made, false for one that a person made."""
     @_builtins.property
@@ -282,7 +282,9 @@ Global___RetryConfig: _TypeAlias = RetryConfig  # noqa: Y015
 
 @_typing.final
 class Dependency(_message.Message):
-    """Dependency is an edge of the graph: source calls target. One pair may have one from each discovery source."""
+    """Dependency is an edge of the graph: source calls target. One pair may have one from each
+    discovery source.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -319,7 +321,9 @@ class Dependency(_message.Message):
     confidence_score: _builtins.float
     """confidence_score that it exists, 0–1. Default 1."""
     is_stale: _builtins.bool
-    """is_stale is true when it has not been observed for too long. Stale dependencies are left out of answers unless asked for."""
+    """is_stale is true when it has not been observed for too long. Stale dependencies are left out of
+    answers unless asked for.
+    """
     @_builtins.property
     def retry_config(self) -> Global___RetryConfig:
         """retry_config of the caller. Unset = not known."""
@@ -375,7 +379,7 @@ Global___Dependency: _TypeAlias = Dependency  # noqa: Y015
 
 @_typing.final
 class CircularDependencyAlert(_message.Message):
-    """CircularDependencyAlert tells of services that call one another in a circle."""
+    """CircularDependencyAlert is about services that call one another in a cycle."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -401,7 +405,9 @@ class CircularDependencyAlert(_message.Message):
     size: _builtins.int
     """size is the number of members; 0 for an alert that detection does not keep."""
     detected: _builtins.bool
-    """detected is true when detection keeps the alert, because it found the cycle in the graph. Output only."""
+    """detected is true when detection keeps the alert, because it found the cycle in the graph.
+    Output only.
+    """
     is_present: _builtins.bool
     """is_present is true while the component is in the graph, as last seen by detection."""
     @_builtins.property
@@ -414,8 +420,9 @@ class CircularDependencyAlert(_message.Message):
 
     @_builtins.property
     def members(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """members of the component that the cycle stands for, by business name, sorted by code point; the first 1,000 of them, which are all that is
-        kept with an alert: GetComponent has the others. As last seen by detection; empty for an alert that detection does not keep.
+        """members of the component that the cycle stands for, by business name, sorted by code point; the
+        first 1,000 of them, which are all that is kept with an alert: GetComponent has the others. As
+        last seen by detection; empty for an alert that detection does not keep.
         """
 
     @_builtins.property
@@ -454,7 +461,7 @@ Global___CircularDependencyAlert: _TypeAlias = CircularDependencyAlert  # noqa: 
 
 @_typing.final
 class FieldProvenance(_message.Message):
-    """FieldProvenance tells which source a field of an effective dependency comes from."""
+    """FieldProvenance says which source a field of an effective dependency comes from."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -484,9 +491,10 @@ Global___FieldProvenance: _TypeAlias = FieldProvenance  # noqa: Y015
 
 @_typing.final
 class EffectiveDependency(_message.Message):
-    """EffectiveDependency is what all sources together say about a pair of services: for each field, the word of the first source that has one, in the order
-    MANUAL, SERVICE_MESH, OTEL_SERVICE_GRAPH, KUBERNETES; of equal ones that of higher confidence, then that observed last. A stale dependency comes after every
-    fresh one, and counts only where stale ones were asked for.
+    """EffectiveDependency is what all sources together say about a pair of services: for each field,
+    the word of the first source that has one, in the order MANUAL, SERVICE_MESH, OTEL_SERVICE_GRAPH,
+    KUBERNETES; of equal ones that of higher confidence, then that observed last. A stale dependency
+    comes after every fresh one, and counts only where stale ones were asked for.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -533,7 +541,9 @@ class EffectiveDependency(_message.Message):
 
     @_builtins.property
     def provenance(self) -> _containers.RepeatedCompositeFieldContainer[Global___FieldProvenance]:
-        """provenance of communication_mode, criticality, protocol, timeout_ms, retry_config, confidence_score and last_observed_time: one for each field that is set."""
+        """provenance of communication_mode, criticality, protocol, timeout_ms, retry_config,
+        confidence_score and last_observed_time: one for each field that is set.
+        """
 
     def __init__(
         self,
@@ -568,7 +578,9 @@ Global___EffectiveDependency: _TypeAlias = EffectiveDependency  # noqa: Y015
 
 @_typing.final
 class Consistency(_message.Message):
-    """Consistency says how fresh an answer from memory must be. Unset = minimize_latency; a flag that is set to false is refused."""
+    """Consistency says how fresh an answer from memory must be. Unset = minimize_latency; a flag that
+    is set to false is refused.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -578,8 +590,9 @@ class Consistency(_message.Message):
     minimize_latency: _builtins.bool
     """minimize_latency answers from memory now."""
     at_least_as_fresh: _builtins.str
-    """at_least_as_fresh holds a revision token: the answer waits, within the call's deadline, until memory holds it. Give a write's
-    revision to read that write, or an answer's revision never to go back behind that answer.
+    """at_least_as_fresh holds a revision token: the answer waits, within the call's deadline, until
+    memory holds it. Give a write's revision to read that write, or an answer's revision never to
+    go back behind that answer.
     """
     fully_consistent: _builtins.bool
     """fully_consistent answers from a read of the database begun after the request arrived."""
@@ -612,7 +625,7 @@ class Freshness(_message.Message):
     """revision is the opaque token of that snapshot."""
     @_builtins.property
     def lag(self) -> _duration_pb2.Duration:
-        """lag is the time since the replica last confirmed that it is level with the database."""
+        """lag is the time since the replica last confirmed that it is caught up with the database."""
 
     def __init__(
         self,
