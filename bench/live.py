@@ -11,8 +11,8 @@ from bench.graphs import Edges
 from graphcore import DependencyGraph, DependencyRecord, EdgeFlag, ServiceRecord
 from server import wire
 from server.domain.dependencies import DependencyRow, DiscoverySource
+from server.domain.edge_flags import SOURCE_FLAGS
 from server.domain.services import Service
-from server.flags import SOURCE_FLAGS
 
 _NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, UTC)
 _FLAGS = int(EdgeFlag.SYNC | EdgeFlag.HARD)

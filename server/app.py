@@ -16,18 +16,13 @@ from server.config import Settings
 from server.domain.health import FeedHealth
 from server.domain.workers import Peers
 from server.feed import Auditor, ChangeLogReader, Feed, Vitals, prune_forever
-from server.lifecycle.background import Background, background
+from server.lifecycle.database import bring_up_to_date, embedded_database, is_embedded
 from server.lifecycle.detection import Detection
-from server.lifecycle.embedded import embedded_database, is_embedded
-from server.lifecycle.figures import readings
-from server.lifecycle.garbage import hide, settle
 from server.lifecycle.kernels import compiled_kernels
-from server.lifecycle.memory import give_back_forever
-from server.lifecycle.schema import bring_up_to_date
+from server.lifecycle.monitoring import readings, tell_trust
+from server.lifecycle.runtime import Background, background, give_back_forever, hide, let_the_loop_in, settle
 from server.lifecycle.seeding import seed
 from server.lifecycle.stopping import CLOSING, ClosingTime, StopSignal, run_to_the_end, serve_until_stopped
-from server.lifecycle.threads import let_the_loop_in
-from server.lifecycle.trust import tell_trust
 from server.metrics import CallMetrics, ReadingsCollector, metrics_endpoint
 from server.replica import Replica, Watches
 from server.rpc.server import RpcServer, Servicers

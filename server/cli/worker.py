@@ -15,11 +15,9 @@ from server.cli.failures import FAILED, sentence
 from server.cli.logs import configure_logging
 from server.cli.settings import LogFormat, LogLevel
 from server.domain.workers import Peers
-from server.lifecycle.attending import attend
-from server.lifecycle.background import background
-from server.lifecycle.line import Line, LineClosedError
-from server.lifecycle.messages import Order, Serving
+from server.lifecycle.runtime import background
 from server.lifecycle.stopping import CLOSING, StopSignal, run_to_the_end, serve_until_stopped
+from server.lifecycle.worker_control import Line, LineClosedError, Order, Serving, attend
 
 # By name: this module is run, so its own is __main__.
 log = structlog.get_logger("server.cli.worker")

@@ -1,6 +1,6 @@
 """The few statements that the feed sends; what they call is defined by migrations 0004 and 0008."""
 
-from server.queries import queries_of
+from server.postgres.queries import queries_of
 
 _query = queries_of("server.feed")
 

@@ -8,11 +8,11 @@ import numpy as np
 
 from graphcore.compiled import kernel_state
 from server.domain.dependencies import DependencyRow
+from server.domain.edge_flags import flags_of
 from server.domain.records import DependencyBatch, RecordFormat, ServiceBatch
 from server.domain.services import Service
 from server.feed import statements
 from server.feed.connection import FeedConnection
-from server.flags import flags_of
 
 TakeServices: TypeAlias = Callable[[ServiceBatch], Awaitable[None]]
 TakeDependencies: TypeAlias = Callable[[DependencyBatch], Awaitable[None]]

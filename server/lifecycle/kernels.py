@@ -29,7 +29,7 @@ from graphcore.compiled import (
     usual_folders,
 )
 from server.config import Settings
-from server.lifecycle.background import background
+from server.lifecycle.runtime import background
 
 KERNEL_PACKAGES = ("graphcore.kernels", "server.wire")
 """Where kernels are declared; each is imported with all that is in it."""

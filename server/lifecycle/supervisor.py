@@ -13,10 +13,9 @@ from typing import Self
 from prometheus_client import CollectorRegistry
 
 from server.config import Settings
-from server.lifecycle.embedded import embedded_database
-from server.lifecycle.messages import Order
-from server.lifecycle.schema import bring_up_to_date
+from server.lifecycle.database import bring_up_to_date, embedded_database
 from server.lifecycle.stopping import CLOSING, ClosingTime, StopSignal, run_to_the_end, serve_until_stopped
+from server.lifecycle.worker_control import Order
 from server.lifecycle.workforce import Workforce
 from server.metrics import WorkforceCollector, WorkforceFigures, metrics_endpoint
 from server.rpc.listening import reserve

@@ -1,18 +1,49 @@
-"""All workers of a server: started, started again when they end, stopped together."""
+"""All workers of a server: started, restarted when they end, stopped together."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Self
 
 import structlog
 
-from server.lifecycle.background import background
-from server.lifecycle.messages import Census, Order
-from server.lifecycle.restarts import Restarts
-from server.lifecycle.workers import WorkerProcess
+from server.lifecycle.runtime import background
+from server.lifecycle.worker_control import Census, Order
+from server.lifecycle.worker_process import WorkerProcess
 from server.metrics import WorkforceFigures
+
+SOON_SECONDS = 10.0
+FIRST_PAUSE_SECONDS = 0.1
+LONGEST_PAUSE_SECONDS = 30.0
+# Ends at once, in a row, from which on nothing is expected of one more try.
+HOPELESS = 5
+
+
+@dataclass(slots=True)
+class Restarts:
+    """The ends of one worker. ``at_once`` counts those in a row that came before it served or soon after that."""
+
+    at_once: int = 0
+
+    def ended(self, served_for: float | None) -> float:
+        """
+        Count an end, after so many seconds of service, None = it never served.
+
+        Returns for how many seconds to wait: not at all after a long life, and twice as long after each further end at once.
+        """
+        if served_for is not None and served_for >= SOON_SECONDS:
+            self.at_once = 0
+            return 0.0
+        self.at_once += 1
+        return min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0 ** min(self.at_once - 1, 16))
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether it ended at once too often."""
+        return self.at_once >= HOPELESS
+
 
 log = structlog.get_logger(__name__)
 

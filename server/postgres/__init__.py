@@ -12,7 +12,7 @@ from server.postgres.errors import (
     SharedSessionsError,
     UnusableDatabaseError,
 )
-from server.postgres.look import Remark, remarks
+from server.postgres.remarks import Remark, remarks
 from server.postgres.session import Session
 from server.postgres.url import DatabaseUrl, parse_database_url
 

@@ -13,8 +13,8 @@ from typing import Any, TypeAlias, cast
 import asyncpg
 
 from server.postgres.errors import DatabaseUrlError, PoolerFullError, SharedSessionsError
+from server.postgres.libpq_files import password_from_file
 from server.postgres.parameters import default_port
-from server.postgres.password_file import password_from_file
 from server.postgres.pooler import is_pooled, shares_sessions
 from server.postgres.session import Session, set_up_script
 from server.postgres.url import DatabaseUrl, parse_database_url

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from types import MappingProxyType
 
-from server.queries import queries_of
+from server.postgres.queries import queries_of
 
 query = queries_of("server.postgres")
 _IMPOSE = query("impose")

@@ -12,17 +12,19 @@ from functools import lru_cache
 from urllib.parse import quote, unquote_to_bytes, urlencode
 
 from server.postgres.errors import DatabaseUrlError
+from server.postgres.libpq_files import with_service
 from server.postgres.parameters import IGNORED, TLS, canonical, checked, default_port
-from server.postgres.server_options import parse_options
-from server.postgres.service_file import with_service
 
 EXPECTED = "expected postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
 LARGEST_PORT = 65_535
 SECRETS = frozenset({"password", "sslpassword"})
 _SCHEME = re.compile(r"postgres(?:ql)?(?:\+\w+)?://", re.ASCII)
 _HOST = re.compile(r"\[(?P<ipv6>[^\]]*)\](?::(?P<port6>.*))?|(?P<host>[^:\[]*)(?::(?P<port>.*))?", re.DOTALL)
-_NAME = re.compile(r"\w+", re.ASCII)
+_PARAMETER_NAME = re.compile(r"\w+", re.ASCII)
 _BAD_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
+_OPTION_WORD = re.compile(r"(?:\\.|\S)+", re.DOTALL)
+_OPTION_NAME = re.compile(r"[A-Za-z_][\w.]*", re.ASCII)
+_OPTION_ADVICE = "write -c NAME=VALUE or --NAME=VALUE, blanks in values as backslash and blank"
 # libpq waits no shorter: one second could end before it began.
 _SHORTEST_TIMEOUT = 2.0
 
@@ -124,7 +126,7 @@ def _query(text: str) -> dict[str, str]:
     for pair in text.split("&") if text else ():
         raw, equals, value = pair.partition("=")
         name = _decoded(raw, "name of a parameter")
-        if not _NAME.fullmatch(name):
+        if not _PARAMETER_NAME.fullmatch(name):
             raise DatabaseUrlError(
                 "the name of a parameter is malformed", "write '?' and '/' in a password as %3F and %2F"
             )
@@ -198,3 +200,27 @@ def _hosts(given: Mapping[str, str]) -> list[str]:
 def _tls(given: Mapping[str, str]) -> str | None:
     wanted = {name: given[name] for name in TLS if name in given}
     return f"postgresql:?{urlencode(wanted, quote_via=quote)}" if wanted else None
+
+
+def parse_options(text: str) -> tuple[tuple[str, str], ...]:
+    """Read ``-c name=value`` and ``--name=value``, in order; ``DatabaseUrlError`` for anything else."""
+    words = [re.sub(r"\\(.)", r"\1", word, flags=re.DOTALL) for word in _OPTION_WORD.findall(text)]
+    found = []
+    while words:
+        word = words.pop(0)
+        if word == "-c" and words:
+            assignment = words.pop(0)
+        elif word.startswith(("-c", "--")):
+            assignment = word[2:]
+        else:
+            raise DatabaseUrlError(f"{word!r} in options is no setting", _OPTION_ADVICE)
+        found.append(_setting(assignment))
+    return tuple(found)
+
+
+def _setting(assignment: str) -> tuple[str, str]:
+    name, equals, value = assignment.partition("=")
+    name = name.replace("-", "_")
+    if not equals or not _OPTION_NAME.fullmatch(name):
+        raise DatabaseUrlError(f"{assignment!r} in options is no setting", _OPTION_ADVICE)
+    return name, value

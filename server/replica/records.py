@@ -4,9 +4,9 @@ from typing import cast
 
 from graphcore import DependencyRecord, ServiceRecord
 from server.domain.dependencies import DependencyRow
+from server.domain.edge_flags import flags_of
 from server.domain.records import RecordFormat
 from server.domain.services import Service
-from server.flags import flags_of
 
 # The key of no service: those have 16 bytes.
 NOWHERE = b""

@@ -1,5 +1,5 @@
 """The repositories' queries, by name."""
 
-from server.queries import queries_of
+from server.postgres.queries import queries_of
 
 query = queries_of("server.store")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 import numpy as np
 
 from server.domain.dependencies import DependencyRow
+from server.domain.edge_flags import flags_of
 from server.domain.records import DependencyBatch, ServiceBatch
-from server.flags import flags_of
 from server.wire.kernels.dependencies import encode_dependencies
 from server.wire.kernels.layout import (
     DEPENDENCY_COLUMNS,

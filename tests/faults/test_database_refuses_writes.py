@@ -16,7 +16,7 @@ from server.app import Application
 from server.config import Settings
 from server.store import migrate
 from server.store.embedded import EmbeddedPostgres, EmbeddedPostgresError
-from server.store.embedded.leftovers import database_processes
+from server.store.embedded.processes import database_processes
 from tests.support.backends import terminate_backends
 from tests.support.calls import Stubs
 from tests.support.channels import open_channel

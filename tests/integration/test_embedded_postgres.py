@@ -15,7 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from server.store.embedded import DataFolderInUseError, EmbeddedPostgres, EmbeddedPostgresError, disk
-from server.store.embedded.leftovers import database_processes
+from server.store.embedded.processes import database_processes
 from tests.support.owners import kept_rows
 
 

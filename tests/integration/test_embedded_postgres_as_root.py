@@ -16,7 +16,7 @@ from server.store.embedded import (
     EmbeddedPostgresError,
     account,
     binaries,
-    state,
+    data_folder,
 )
 from tests.support.owners import ORDINARY_UID, kept_rows, ordinary_python
 
@@ -60,7 +60,7 @@ def few_ids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPat
 def system_state(reachable_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of the system's state, for this test only."""
     folder = reachable_folder / "state"
-    monkeypatch.setattr(state, "SYSTEM_STATE", folder)
+    monkeypatch.setattr(data_folder, "SYSTEM_STATE", folder)
     return folder
 
 

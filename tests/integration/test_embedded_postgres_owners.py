@@ -11,12 +11,10 @@ from typing import Any
 import pytest
 
 from server.store.embedded import DataFolderInUseError, EmbeddedPostgres
-from server.store.embedded.account import database_account
+from server.store.embedded.account import database_account, give
 from server.store.embedded.binaries import programs
-from server.store.embedded.leftovers import database_processes
-from server.store.embedded.lock import FolderLock
-from server.store.embedded.ownership import give
-from server.store.embedded.process import GuardedProcess
+from server.store.embedded.data_folder import FolderLock
+from server.store.embedded.processes import GuardedProcess, database_processes
 from tests.support.owners import (
     GONE_WITHIN_SECONDS,
     ORDINARY_UID,

@@ -10,8 +10,7 @@ import socket
 import sys
 import time
 
-from server.lifecycle.line import Line, LineClosedError
-from server.lifecycle.messages import Order, Ping, Pong, Serving, Stop
+from server.lifecycle.worker_control import Line, LineClosedError, Order, Ping, Pong, Serving, Stop
 
 
 async def main(behaviour: str, descriptor: str) -> None:

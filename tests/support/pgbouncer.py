@@ -14,8 +14,7 @@ import asyncpg
 import pytest
 
 from server.postgres import parse_database_url
-from server.store.embedded.account import database_account
-from server.store.embedded.ownership import give
+from server.store.embedded.account import database_account, give
 from tests.support.eventually import PATIENCE_SECONDS
 from tests.support.folders import open_folder
 

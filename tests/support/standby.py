@@ -9,11 +9,10 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import asyncpg
 
 from server.store.embedded import EmbeddedPostgres
-from server.store.embedded.account import database_account
+from server.store.embedded.account import database_account, give
 from server.store.embedded.binaries import programs
-from server.store.embedded.home import CLUSTER
-from server.store.embedded.ownership import give
-from server.store.embedded.process import GuardedProcess
+from server.store.embedded.data_folder import CLUSTER
+from server.store.embedded.processes import GuardedProcess
 from tests.support.eventually import PATIENCE_SECONDS
 from tests.support.scene import connected
 

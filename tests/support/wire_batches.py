@@ -6,8 +6,8 @@ from typing import Any
 
 from server import wire
 from server.domain.dependencies import DependencyRow
+from server.domain.edge_flags import flags_of
 from server.domain.services import Service
-from server.flags import flags_of
 
 
 def service_columns(rows: Iterable[Service]) -> list[tuple[Any, ...]]:

@@ -12,10 +12,8 @@ from prometheus_client.metrics_core import Metric
 
 from server.domain.workers import Peers
 from server.lifecycle import stopping
-from server.lifecycle.attending import attend
-from server.lifecycle.line import Line
-from server.lifecycle.messages import Census, Figures, FiguresWanted, Ping, Pong, Stop
 from server.lifecycle.stopping import StopSignal
+from server.lifecycle.worker_control import Census, Figures, FiguresWanted, Line, Ping, Pong, Stop, attend
 from tests.support.eventually import PATIENCE_SECONDS
 
 

@@ -3,7 +3,7 @@
 import asyncio
 from datetime import timedelta
 
-from server.lifecycle.background import background
+from server.lifecycle.runtime import background
 
 
 async def test_one_that_swallows_a_cancellation_is_cancelled_again() -> None:

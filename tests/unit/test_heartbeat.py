@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from server.lifecycle.heartbeat import STARTING, SUSPICIOUS_PINGS, TOLERATED_PINGS, Heartbeat
+from server.lifecycle.worker_process import STARTING, SUSPICIOUS_PINGS, TOLERATED_PINGS, Heartbeat
 
 TIMEOUT = timedelta(seconds=5)
 

@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from server.lifecycle import memory
-from server.lifecycle.memory import give_back_forever
+from server.lifecycle import runtime
+from server.lifecycle.runtime import give_back_forever
 from tests.support.eventually import eventually
 
 MIB = 1024 * 1024
@@ -14,20 +14,20 @@ PIECES, PIECE_BYTES = 200_000, 1_000
 
 
 async def test_memory_that_is_free_among_pieces_in_use_goes_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    if not memory.STATISTICS.exists():
+    if not runtime.STATISTICS.exists():
         pytest.skip("this system does not tell how much memory a process holds")
-    monkeypatch.setattr(memory, "LOOK", timedelta(0))
+    monkeypatch.setattr(runtime, "LOOK", timedelta(0))
     giving = asyncio.ensure_future(give_back_forever())
     await asyncio.sleep(0)
     if giving.done():
         pytest.skip("the C library of this system has no malloc_trim")
     # It is seen in use before it is free.
     pieces = [bytes(PIECE_BYTES) for _ in range(PIECES)]
-    much = memory.resident_bytes()
+    much = runtime.resident_bytes()
     for _ in range(10):
         await asyncio.sleep(0)
     kept = pieces[::100]
     del pieces
-    await eventually(lambda: memory.resident_bytes() < much - PIECES * PIECE_BYTES // 2)
+    await eventually(lambda: runtime.resident_bytes() < much - PIECES * PIECE_BYTES // 2)
     assert len(kept) == PIECES // 100
     giving.cancel()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from server.lifecycle.restarts import HOPELESS, LONGEST_PAUSE_SECONDS, SOON_SECONDS, Restarts
+from server.lifecycle.workforce import HOPELESS, LONGEST_PAUSE_SECONDS, SOON_SECONDS, Restarts
 
 
 def test_after_a_long_life_a_worker_is_started_again_at_once() -> None:

@@ -12,8 +12,8 @@ from graphcore import ChangeSet, DependencyGraph, DependencyRecord, ServiceRecor
 from server import wire
 from server.domain.consistency import Freshness
 from server.domain.dependencies import DependencyRow, DiscoverySource
+from server.domain.edge_flags import flags_of
 from server.domain.services import Service
-from server.flags import flags_of
 from server.rpc.answer_fields import traverse_freshness
 from server.rpc.decode_graph import traverse_question
 from server.rpc.graph import effective_answer as module

@@ -10,9 +10,9 @@ import pytest
 from depgraph.v1.types_pb2 import DISCOVERY_SOURCE_MANUAL
 from server import wire
 from server.domain.dependencies import DependencyRow
+from server.domain.edge_flags import flags_of
 from server.domain.records import RecordFormat
 from server.domain.services import Service
-from server.flags import flags_of
 from server.rpc import encode
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, 890123, tzinfo=UTC)

@@ -169,7 +169,7 @@ def _report(sentence: str) -> None:
 @contextmanager
 def _failures() -> Iterator[None]:
     """Turn what people can do something about into a ``CommandError``."""
-    from server.lifecycle.schema import SchemaBehindError
+    from server.lifecycle.database import SchemaBehindError
     from server.lifecycle.workforce import WorkersKeepEndingError
 
     try:

@@ -16,8 +16,8 @@ from graphcore.analysis.what_if import WhatIf, what_if
 from server.config import Limits
 from server.domain.consistency import Consistency
 from server.domain.dependencies import DependencyDraft, DiscoverySource
+from server.domain.edge_flags import SOURCE_FLAGS, flags_of
 from server.domain.errors import DependencyNotFoundError, FieldViolation, ResponseTooLargeError
-from server.flags import SOURCE_FLAGS, flags_of
 from server.rpc import enums
 from server.rpc.decode import dependency_drafts_in, each_of
 from server.rpc.decode_graph import consistency

@@ -6,8 +6,8 @@ database left behind by a killed service is named and refused. Windows is refuse
 """
 
 from server.store.embedded.disk import disk_watch
-from server.store.embedded.errors import DataFolderInUseError, EmbeddedPostgresError
 from server.store.embedded.launcher import EmbeddedPostgres
-from server.store.embedded.running import running_url
+from server.store.embedded.readiness import running_url
+from server.store.embedded.reporting import DataFolderInUseError, EmbeddedPostgresError
 
 __all__ = ["DataFolderInUseError", "EmbeddedPostgres", "EmbeddedPostgresError", "disk_watch", "running_url"]

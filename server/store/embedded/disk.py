@@ -11,8 +11,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from server.store.embedded.home import known_home
-from server.store.embedded.state import Report
+from server.store.embedded.data_folder import known_home
+from server.store.embedded.reporting import Report
 
 RESERVE = "reserve"
 # It has the name of the kept room once it takes up all of it.

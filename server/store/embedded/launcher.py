@@ -9,15 +9,13 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Self, TypeVar
 
+from server.store.embedded.cluster import Layout, find_home, make_ready, server_settings
+from server.store.embedded.data_folder import FolderLock, open_data_folder
 from server.store.embedded.disk import RESERVE, give_room, keep_room, short_of_room
-from server.store.embedded.errors import DataFolderInUseError, EmbeddedPostgresError
-from server.store.embedded.layout import Layout, find_home, make_ready, server_settings
-from server.store.embedded.lock import FolderLock
-from server.store.embedded.log import DatabaseLog
-from server.store.embedded.process import GuardedProcess
+from server.store.embedded.processes import GuardedProcess
 from server.store.embedded.readiness import DATABASE, ensure_database, is_ready
+from server.store.embedded.reporting import DatabaseLog, DataFolderInUseError, EmbeddedPostgresError, Report
 from server.store.embedded.sockets import DEFAULT_PORT, database_url, leave_sockets
-from server.store.embedded.state import Report, open_data_folder
 
 READY_POLL_SECONDS = 0.01
 PATIENCE_SECONDS = 3.0

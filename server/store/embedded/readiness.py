@@ -1,9 +1,12 @@
-"""When a started server is of use: it says so in its pid file, and the service's database exists."""
+"""Whether the server of a cluster takes connections, and at which URL."""
 
 import contextlib
+import os
 from pathlib import Path
 
 from server.postgres import Session, connect
+from server.store.embedded.data_folder import CLUSTER, known_home
+from server.store.embedded.sockets import database_url
 
 DATABASE = "depgraph"
 STATUS_LINE = 7
@@ -27,3 +30,36 @@ async def ensure_database(server_url: str) -> None:
             await connection.execute(f'CREATE DATABASE "{DATABASE}"')
     finally:
         await connection.close()
+
+
+PORT_LINE, SOCKET_LINE = 3, 4
+
+
+def running_url(data_dir: Path) -> str | None:
+    """
+    Address the database that a service runs in a data folder; None = none does. A few small reads.
+
+    Raises ``OSError`` when the folder may not be read.
+    """
+    home = known_home(data_dir.expanduser().resolve())
+    if home is None:
+        return None
+    try:
+        lines = (home / CLUSTER / "postmaster.pid").read_text().splitlines()
+    except FileNotFoundError:
+        return None
+    pid = int(lines[0])
+    # A service that was killed leaves the file behind.
+    if not is_ready(home / CLUSTER, pid) or not _is_alive(pid):
+        return None
+    return database_url(Path(lines[SOCKET_LINE]), int(lines[PORT_LINE]), DATABASE)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

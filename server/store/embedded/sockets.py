@@ -10,9 +10,8 @@ import tempfile
 from pathlib import Path
 from urllib.parse import urlencode
 
-from server.store.embedded.account import Account
-from server.store.embedded.errors import EmbeddedPostgresError
-from server.store.embedded.ownership import give
+from server.store.embedded.account import Account, give
+from server.store.embedded.reporting import EmbeddedPostgresError
 
 DEFAULT_PORT = 5432
 PRIVATE = 0o700

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from server.flags import CRITICALITY_FLAGS, MODE_FLAGS, SOURCE_FLAGS
+from server.domain.edge_flags import CRITICALITY_FLAGS, MODE_FLAGS, SOURCE_FLAGS
 from server.wire import words
 
 # The span: where to read, and how far it went.

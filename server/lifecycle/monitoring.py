@@ -1,4 +1,4 @@
-"""Figures for Prometheus, out of the rooms that know them."""
+"""What operators see of a process: metrics and health."""
 
 from collections.abc import Callable
 
@@ -66,3 +66,10 @@ def readings(
         unsent_bytes=load.unsent_bytes,
         kernels_compiled=kernel_state().compiled,
     )
+
+
+async def tell_trust(vitals: Vitals, rpc: RpcServer) -> None:
+    """Let the health of what answers from memory follow whether memory can be trusted, until cancelled."""
+    while True:
+        rpc.set_trusted(trusted=vitals.trusted)
+        await vitals.trust_turned()

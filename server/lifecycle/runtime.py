@@ -1,12 +1,67 @@
-"""Memory that is free and that the process has kept, given back to the system."""
+"""The interpreter of a serving process: background tasks, thread switching, garbage and free memory."""
 
 import asyncio
 import ctypes
+import gc
 import os
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import structlog
+
+Background: TypeAlias = Callable[[Coroutine[Any, Any, None]], None]
+"""Starts a coroutine beside."""
+
+
+@asynccontextmanager
+async def background(patience: timedelta | None = None) -> AsyncIterator[Background]:
+    """
+    Give a function that starts a coroutine beside; at the end all of them are cancelled and waited for.
+
+    One that does not end within ``patience`` is cancelled again, None = never. A single cancellation may do no more than end the wait
+    for a database that does not answer, and begin the wait for the cancellation of the statement there.
+    """
+    running: set[asyncio.Task[None]] = set()
+    try:
+        yield lambda work: running.add(asyncio.ensure_future(work))
+    finally:
+        for task in running:
+            task.cancel()
+        while patience is not None and (unfinished := [task for task in running if not task.done()]):
+            await asyncio.wait(unfinished, timeout=patience.total_seconds())
+            for task in unfinished:
+                task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+
+# Whoever waits for the interpreter gets it after so long; 5 ms unless set. A call takes ten turns of the event loop, and waits at each of them for a
+# thread that runs Python, as analyses do.
+LONGEST_WAIT_SECONDS = 0.0005
+
+
+def let_the_loop_in() -> None:
+    """Let the event loop have the interpreter soon, whatever runs in threads of this process. Free where nothing does."""
+    sys.setswitchinterval(LONGEST_WAIT_SECONDS)
+
+
+def settle() -> None:
+    """
+    Take what is alive now out of the collector's sight.
+
+    What was dropped in circles since the last time is collected first, for it would stay otherwise; that takes as long as there is new.
+    """
+    gc.collect()
+    gc.freeze()
+
+
+def hide() -> None:
+    """Do the same at once, for what is so large that looking through it a single time is to be avoided."""
+    gc.freeze()
+
 
 log = structlog.get_logger(__name__)
 

@@ -1,12 +1,14 @@
-"""Where the cluster of a data folder lives: inside it, or, if the database's user can't get there, beside the system's state."""
+"""The data folder: who holds it, and where its cluster lives if the database's user can't enter it."""
 
+import contextlib
 import hashlib
 import itertools
+import os
+import sys
 from pathlib import Path
 
 from server.store.embedded.account import Account, database_account, first_closed_folder
-from server.store.embedded.errors import EmbeddedPostgresError
-from server.store.embedded.state import Report, system_folder
+from server.store.embedded.reporting import DataFolderInUseError, EmbeddedPostgresError, Report
 
 CLUSTER = "postgres"
 POINTER = "CLUSTER_MOVED.txt"
@@ -77,3 +79,76 @@ def _new_place(folder: Path) -> Path:
         place.chmod(0o711)
         return place
     raise AssertionError(place)  # the count has no end
+
+
+if sys.platform != "win32":
+    import fcntl
+
+
+class FolderLock:
+    """Holds ``folder/lock`` from construction to ``release``; the file names the holder's process."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raise ``DataFolderInUseError`` at once when somebody else, this very process included, holds it."""
+        self._descriptor = _open(folder / "lock")
+        try:
+            _lock(self._descriptor)
+        except BlockingIOError:
+            holder = _read_pid(self._descriptor)
+            os.close(self._descriptor)
+            raise DataFolderInUseError(folder, holder) from None
+        _write_pid(self._descriptor)
+
+    def release(self) -> None:
+        """Let others have the folder. The file stays: removing it would race with a newcomer that opened it."""
+        os.close(self._descriptor)
+
+
+def _open(path: Path) -> int:
+    # A link could lead to a file of another program, which would be written over.
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
+    if sys.platform != "win32":
+        os.fchmod(descriptor, 0o600)  # versions before made it readable to everybody
+    return descriptor
+
+
+def _lock(descriptor: int) -> None:
+    if sys.platform != "win32":
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _write_pid(descriptor: int) -> None:
+    # On a full disk it says nothing; it is the lock that counts.
+    with contextlib.suppress(OSError):
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+
+
+def _read_pid(descriptor: int) -> int | None:
+    with contextlib.suppress(OSError, ValueError):
+        return int(os.pread(descriptor, 32, 0))
+    return None
+
+
+SYSTEM_STATE = Path("/var/lib/depgraph")
+
+
+def system_folder(*parts: str) -> Path:
+    """Make a folder below ``SYSTEM_STATE``, unless it is there, that everybody may enter."""
+    target = SYSTEM_STATE.joinpath(*parts)
+    for folder in (*reversed(target.parents), target):
+        if not folder.exists():
+            folder.mkdir()
+            folder.chmod(0o755)  # the umask may have closed it
+    return target
+
+
+def open_data_folder(folder: Path) -> None:
+    """
+    Make the data folder unless it exists.
+
+    Root lets others pass through but not look, since the database's user must get to its files; others close it.
+    """
+    if not folder.exists():
+        folder.mkdir(parents=True)
+        folder.chmod(0o711 if sys.platform != "win32" and os.geteuid() == 0 else 0o700)
