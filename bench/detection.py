@@ -19,11 +19,11 @@ from bench.stage import Stage, connected, embedded_url
 from bench.turns import take_turns_async
 from graphcore import ChangeSet, DependencyGraph
 from graphcore.flags import STALE
-from server.component_search import ComponentSearch
+from server.concurrency.component_search import SharedComponentSearch
 from server.config import DetectionSettings
+from server.detection.causes import GraphEventLog
 from server.detection.detector import Detector
-from server.detection.move_log import MoveLog
-from server.detection.vitals import DetectionVitals
+from server.detection.health import DetectionVitals
 from server.domain.consistency import Consistency, Freshness
 from server.domain.detection import AlertChange, CyclePath, KeptAlert, Membership
 
@@ -134,7 +134,7 @@ class _Live:
         return self.graph
 
     @asynccontextmanager
-    async def still(self) -> AsyncIterator[None]:
+    async def read_lock(self) -> AsyncIterator[None]:
         yield
 
     async def at(self, _wanted: Consistency, _within: timedelta | None) -> DependencyGraph:
@@ -174,8 +174,8 @@ class _Ledger:
 
 async def _rounds() -> list[Figure]:
     graph, ledger, chooser = big100k().graph(), _Ledger(), random.Random(7)
-    moves = MoveLog(0.0)
-    detector = Detector(_Live(graph), moves, DetectionSettings(), DetectionVitals(), ComponentSearch())
+    moves = GraphEventLog(0.0)
+    detector = Detector(_Live(graph), moves, DetectionSettings(), DetectionVitals(), SharedComponentSearch())
     await detector.settle(ledger)
     records = graph.dependencies()
 

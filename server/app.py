@@ -11,11 +11,11 @@ from typing import Self
 from prometheus_client import CollectorRegistry
 
 from server import wire
-from server.component_search import ComponentSearch
+from server.concurrency.component_search import SharedComponentSearch
 from server.config import Settings
 from server.domain.health import FeedHealth
 from server.domain.workers import Peers
-from server.feed import Auditor, ChangeLogReader, Feed, Vitals, prune_forever
+from server.feed import ChangeLogReader, Feed, MemoryAuditor, Vitals, prune_forever
 from server.lifecycle.database import bring_up_to_date, embedded_database, is_embedded
 from server.lifecycle.detection import Detection
 from server.lifecycle.kernels import compiled_kernels
@@ -93,7 +93,7 @@ class Application:
             )
         database = await stack.enter_async_context(_database(url, settings))
         tasks = await stack.enter_async_context(background(_PATIENCE))
-        searches = ComponentSearch()
+        searches = SharedComponentSearch()
         detection = Detection(url, self.replica, settings.detection, searches)
         sweeper = Sweeper(url, self._settings.staleness)
         health = partial(self._health, database, detection, sweeper)
@@ -146,14 +146,14 @@ class Application:
         tasks(feed.run())
         tasks(prune_forever(url, settings.feed, self.vitals))
         tasks(tell_trust(self.vitals, rpc))
-        tasks(Auditor(url, feed, self.replica, settings.feed, records=wire, vitals=self.vitals).run())
+        tasks(MemoryAuditor(url, feed, self.replica, settings.feed, records=wire, vitals=self.vitals).run())
 
     def _rpc(
         self,
         database: Database,
         url: str,
         detection: Detection,
-        searches: ComponentSearch,
+        searches: SharedComponentSearch,
         health: Callable[[], FeedHealth],
     ) -> RpcServer:
         history = ChangeLogReader(url, self._settings.feed)

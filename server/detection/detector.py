@@ -10,18 +10,18 @@ from uuid import UUID, uuid4
 
 import structlog
 
-from server.component_search import ComponentSearch
+from server.concurrency.component_search import SharedComponentSearch
 from server.config import DetectionSettings
-from server.detection.move_log import MoveLog
+from server.detection.causes import GraphEventLog
+from server.detection.component_view import View, ViewLimits, look_at
+from server.detection.health import DetectionVitals
 from server.detection.plan import Plan
 from server.detection.ports import LiveGraph
-from server.detection.standing import Standing
-from server.detection.view import View, ViewLimits, look_at
-from server.detection.vitals import DetectionVitals
+from server.detection.tracked_alerts import TrackedAlerts
 from server.domain.alerts import MOST_MEMBERS
 from server.domain.consistency import FullyConsistent
 from server.domain.detection import AlertLedger, CyclePath, KeptAlert, LedgerConflictError
-from server.domain.moves import Unseen
+from server.domain.graph_events import UnseenCause
 
 if TYPE_CHECKING:
     from graphcore.kept_components import KeptComponents
@@ -49,10 +49,10 @@ class Detector:
     def __init__(
         self,
         live: LiveGraph,
-        moves: MoveLog,
+        moves: GraphEventLog,
         settings: DetectionSettings,
         vitals: DetectionVitals,
-        searches: ComponentSearch,
+        searches: SharedComponentSearch,
         *,
         most_members: int = MOST_MEMBERS,
     ) -> None:
@@ -62,7 +62,7 @@ class Detector:
         self._vitals = vitals
         self._searches = searches
         self._limits = ViewLimits(settings.min_confidence, most_members)
-        self._standing = Standing()
+        self._tracked = TrackedAlerts()
         # The components with which the alerts are level but for what was touched since; None = look at all.
         self._level_with: KeptComponents | None = None
         self._looking: asyncio.Task[View] | None = None
@@ -82,7 +82,7 @@ class Detector:
             # Of a former run, which was cancelled.
             await asyncio.wait((self._looking,))
         self._moves.begin()
-        self._standing.clear()
+        self._tracked.clear()
         self._trims = True
         self._vitals.behind()
         try:
@@ -118,8 +118,8 @@ class Detector:
         for _ in range(_TRIES):
             await self._live.at(FullyConsistent(), None)
             self._read_from = self._feed_id()
-            if await asyncio.to_thread(self._standing.read, await ledger.tracked()):
-                self._moves.put_back([Unseen.COMPARED])
+            if await asyncio.to_thread(self._tracked.read, await ledger.tracked()):
+                self._moves.put_back([UnseenCause.COMPARED])
             self._level_with = None
             if await self.settle(ledger):
                 return
@@ -133,7 +133,7 @@ class Detector:
             return True
         view = await self._look()
         if not (view.alerts or view.components):
-            self._standing.settle(view.settled, (), ())
+            self._tracked.settle(view.settled, (), ())
         elif not await self._write(ledger, view):
             self._moves.put_back(view.steps)
             return False
@@ -160,7 +160,7 @@ class Detector:
     async def _look_around(self) -> View:
         while True:
             await self._searches.finish(self._live.now().confident_components)
-            async with self._live.still():
+            async with self._live.read_lock():
                 graph = self._live.now()
                 kept, revision = graph.confident_components, self._live.freshness().revision
                 if not kept.is_ready:
@@ -171,7 +171,7 @@ class Detector:
                     kept.largest_first(2)
                 steps, _ = self._moves.take(), kept.take_touched()
                 return await asyncio.to_thread(
-                    look_at, graph, self._standing, steps, revision=revision, limits=self._limits
+                    look_at, graph, self._tracked, steps, revision=revision, limits=self._limits
                 )
 
     async def _write(self, ledger: AlertLedger, view: View) -> bool:
@@ -189,7 +189,7 @@ class Detector:
                 # Seconds later there may be an alert for the cycle, or none any more.
                 await asyncio.sleep(random.uniform(0, _CONFLICT_PAUSE_SECONDS))  # noqa: S311 - jitter, no secret
                 continue
-            self._standing.settle(view.settled, view.others, changes)
+            self._tracked.settle(view.settled, view.others, changes)
             if changes:
                 self._vitals.wrote(len(changes))
                 log.info("wrote alerts", alerts=len(changes))

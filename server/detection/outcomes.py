@@ -66,7 +66,7 @@ def gone_on(outcome: Outcome, causes: Causes) -> AlertChange | None:
     """Say how the alert of a component goes on; None = as it was."""
     alert, component = outcome.alert, outcome.component
     after = replace(
-        _standing(outcome),
+        _with_status(outcome),
         cycle_path=outcome.path,
         size=component.membership.size,
         detected=True,
@@ -107,7 +107,7 @@ def left_behind(
     return AlertChange(alert, after, (EventDraft("resolved", note),))
 
 
-def _standing(outcome: Outcome) -> KeptAlert:
+def _with_status(outcome: Outcome) -> KeptAlert:
     """Return the alert in the status that it has from now on."""
     alert, lived_on = outcome.alert, outcome.lived_on
     if lived_on is None or lived_on.id == alert.id:

@@ -19,7 +19,7 @@ class LiveGraph(Protocol):
     def now(self) -> DependencyGraph:
         """Return the graph as it is; raises ``NotReadyError`` before the first warm."""
 
-    def still(self) -> AbstractAsyncContextManager[None]:
+    def read_lock(self) -> AbstractAsyncContextManager[None]:
         """While the context lasts, the graph that ``now`` returns does not move on. Only for work that waits for nobody."""
 
     async def at(self, wanted: Consistency, within: timedelta | None) -> DependencyGraph:

@@ -84,19 +84,19 @@ class GraphSink(Protocol):
     def is_waited_for(self) -> bool:
         """Whether a reader waits for memory to move on."""
 
-    def reading_begins(self) -> int:
-        """Say that a snapshot is about to be taken; returns the ticket that its result comes with."""
+    def snapshot_begins(self) -> None:
+        """Note that a snapshot is about to be taken; ``apply`` or ``swap`` brings memory to it."""
 
     def step_begins(self) -> GraphStep:
         """Start to collect what differs from the graph as it is now."""
 
-    async def apply(self, step: GraphStep, position: FeedPosition, ticket: int) -> None:
+    async def apply(self, step: GraphStep, position: FeedPosition) -> None:
         """Move the graph on; ``ChangesDoNotFitError`` when that is impossible, and then it has not moved."""
 
     def loading_begins(self) -> GraphLoad:
         """Start an empty graph aside."""
 
-    async def swap(self, load: GraphLoad, position: FeedPosition, ticket: int) -> None:
+    async def swap(self, load: GraphLoad, position: FeedPosition) -> None:
         """Answer from a loaded graph from now on."""
 
     async def held(self) -> HeldGraph:

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 
 @dataclass(frozen=True, slots=True)
-class Audit:
+class MemoryAudit:
     """
     A comparison of memory with the tables, row by row, inside one snapshot.
 
@@ -28,5 +28,5 @@ class FeedHealth:
 
     problems: tuple[str, ...] = ()
     trusted: bool = True
-    last_audit: Audit | None = None
+    last_audit: MemoryAudit | None = None
     change_log_rows: int = 0

@@ -1,9 +1,8 @@
 """Changes out of PostgreSQL: a snapshot cursor over a log of changed keys."""
 
-from server.feed.audit import Auditor
+from server.feed.change_log import ChangeLogReader, prune_forever
 from server.feed.follower import Feed
-from server.feed.history import ChangeLogReader
-from server.feed.pruner import prune_forever
-from server.feed.vitals import Vitals
+from server.feed.health import Vitals
+from server.feed.memory_audit import MemoryAuditor
 
-__all__ = ["Auditor", "ChangeLogReader", "Feed", "Vitals", "prune_forever"]
+__all__ = ["ChangeLogReader", "Feed", "MemoryAuditor", "Vitals", "prune_forever"]

@@ -1,14 +1,31 @@
 """Looks over a database as the feed needs it to be, and puts triggers back. For commands: every call is a few round trips."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import asyncpg
 
 from server.config import FeedSettings
 from server.feed import statements
-from server.feed.findings import Finding
+
+Severity = Literal["good", "note", "bad"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """
+    One thing that was looked at: ``check`` is its name, ``found`` what it is like and what that means, ``advice`` what to do.
+
+    *Bad* needs somebody's care, a *note* is worth knowing.
+    """
+
+    check: str
+    severity: Severity
+    found: str
+    advice: str = ""
+
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Check: TypeAlias = Callable[[Connection], Awaitable[Iterable[Finding]]]

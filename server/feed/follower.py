@@ -4,9 +4,10 @@ import asyncio
 import random
 import time
 from collections import deque
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import timedelta
-from typing import Any
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import asyncpg
 import structlog
@@ -17,10 +18,41 @@ from server.domain.records import RecordFormat
 from server.domain.revision import in_progress
 from server.feed import statements
 from server.feed.connection import FeedConnection, Session
-from server.feed.errands import Errand, Result, Work
+from server.feed.health import Vitals
 from server.feed.reader import IncarnationChangedError, Inspection, SnapshotReader
-from server.feed.vitals import Vitals
 from server.postgres import explain
+
+Result = TypeVar("Result")
+Work: TypeAlias = Callable[[FeedConnection], Awaitable[Result]]
+
+
+class SnapshotTask(Generic[Result]):
+    """Work, and whoever waits for its result; made on the event loop."""
+
+    def __init__(self, work: Work[Result]) -> None:
+        self._work = work
+        self._done: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+
+    async def result(self) -> Result:
+        """Wait for the result; raises what the work raised."""
+        return await self._done
+
+    async def run(self, connection: FeedConnection) -> None:
+        """Do the work, unless nobody waits any more. Its errors go to whoever waits."""
+        if self._done.done():
+            return
+        try:
+            result = await self._work(connection)
+        except Exception as error:  # noqa: BLE001 - handed on as it is
+            if not self._done.done():
+                self._done.set_exception(error)
+        except BaseException:
+            self._done.cancel()
+            raise
+        else:
+            if not self._done.done():
+                self._done.set_result(result)
+
 
 log = structlog.get_logger(__name__)
 
@@ -56,7 +88,7 @@ class Feed:
         self._records = records
         self._inspect = inspect
         self._vitals = vitals if vitals is not None else Vitals(settings)
-        self._errands: deque[Errand[Any]] = deque()
+        self._snapshot_tasks: deque[SnapshotTask[Any]] = deque()
         self._whole = False
         self._reread_at = 0.0
         self._awake = asyncio.Event()
@@ -78,10 +110,10 @@ class Feed:
 
         Waits for as long as the database is away. What ``work`` raises is raised here, and the feed goes on.
         """
-        errand = Errand(work)
-        self._errands.append(errand)
+        task = SnapshotTask(work)
+        self._snapshot_tasks.append(task)
         self.wake()
-        return await errand.result()
+        return await task.result()
 
     async def run(self) -> None:
         """
@@ -175,8 +207,8 @@ class Feed:
     async def _within_every_step(self, connection: FeedConnection) -> None:
         if self._inspect is not None:
             await self._inspect(connection)
-        while self._errands:
-            await self._errands.popleft().run(connection)
+        while self._snapshot_tasks:
+            await self._snapshot_tasks.popleft().run(connection)
 
     async def _sleep(self) -> None:
         pause = WAITED_FOR_POLL if self._sink.is_waited_for else self._settings.poll_interval

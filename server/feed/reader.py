@@ -71,7 +71,7 @@ class SnapshotReader:
             before = None
         if before is None:
             await self._connection.hold_log()
-        ticket = self._sink.reading_begins()
+        self._sink.snapshot_begins()
         async with self._transaction():
             head = await self._connection.row(
                 statements.STEP, before.snapshot.text if before else None, INLINE_CHANGES
@@ -79,9 +79,9 @@ class SnapshotReader:
             position = self._position(head)
             changed = None
             if before is not None and head["usable"] and not self._ended(position.snapshot, before.snapshot):
-                changed = await self._follow(before.snapshot, head, position, ticket)
+                changed = await self._follow(before.snapshot, head, position)
             if changed is None:
-                await self._load(position, ticket)
+                await self._load(position)
             if self._inspect is not None:
                 await self._inspect(self._connection)
         if changed is None:
@@ -89,13 +89,13 @@ class SnapshotReader:
         await self._connection.release_log()
         return changed
 
-    async def _follow(self, before: Snapshot, head: Any, position: FeedPosition, ticket: int) -> int | None:
+    async def _follow(self, before: Snapshot, head: Any, position: FeedPosition) -> int | None:
         """Move on by what changed; returns how many rows were read, or None when everything must be read instead."""
         try:
             changes = Changes(self._connection, self._records, self._sink)
             step, rows = await changes.read(before, head)
             # The COMMIT afterwards only lets go.
-            await self._sink.apply(step, position, ticket)
+            await self._sink.apply(step, position)
         except ReloadNeededError:
             return None
         except ChangesDoNotFitError as error:
@@ -126,12 +126,12 @@ class SnapshotReader:
             raise IncarnationChangedError
         return FeedPosition(self._feed_id, Snapshot.parse(head["snapshot"]), _ingestions(head["ingestions"]))
 
-    async def _load(self, position: FeedPosition, ticket: int) -> None:
+    async def _load(self, position: FeedPosition) -> None:
         # Held until a later step has followed on: what the log holds of the time meanwhile must not be pruned.
         await self._connection.hold_log()
         load = self._sink.loading_begins()
         await read_tables(self._connection, self._records, load.add_services, load.add_dependencies)
-        await self._sink.swap(load, position, ticket)
+        await self._sink.swap(load, position)
 
 
 def _ingestions(text: str) -> tuple[Ingestion, ...]:

@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from datetime import timedelta
 
-from server.component_search import ComponentSearch
+from server.concurrency.component_search import SharedComponentSearch
 from server.config import DetectionSettings
+from server.detection.causes import GraphEventLog
 from server.detection.detector import Detector
-from server.detection.move_log import MoveLog
-from server.detection.vitals import DetectionVitals
+from server.detection.health import DetectionVitals
 from server.domain.alerts import MOST_MEMBERS
 from server.domain.detection import DetectionRole, DetectionStatus
 from server.replica import Replica
@@ -26,7 +26,7 @@ class Detection:
         url: str,
         replica: Replica,
         settings: DetectionSettings,
-        searches: ComponentSearch,
+        searches: SharedComponentSearch,
         *,
         most_members: int = MOST_MEMBERS,
     ) -> None:
@@ -40,7 +40,7 @@ class Detection:
             tolerance=TOLERANCE,
         )
         self.vitals = DetectionVitals()
-        moves = MoveLog(settings.min_confidence)
+        moves = GraphEventLog(settings.min_confidence)
         self._most_members = most_members
         self._detector = Detector(replica, moves, settings, self.vitals, searches, most_members=most_members)
         if settings.enabled:

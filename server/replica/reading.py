@@ -19,9 +19,7 @@ from server.domain.consistency import (
 )
 from server.domain.errors import NotReadyError, ReplicaBehindError, RevisionUnknownError
 from server.domain.revision import Revision
-from server.replica.readings import Readings
-from server.replica.stillness import Stillness
-from server.replica.waiting import Waiters
+from server.replica.synchronization import ReadLock, SnapshotTickets, Waiters
 
 _LONGEST_OF_ALL = timedelta(minutes=1)
 
@@ -46,9 +44,9 @@ class ReadableGraph:
         # The token of the position: every answer tells it, and making it takes longer than a walk.
         self._token = ""
         self._state = FeedState.WARMING
-        self._readings = Readings()
+        self._tickets = SnapshotTickets()
         self._waiters = Waiters()
-        self._stillness = Stillness()
+        self._read_lock = ReadLock()
         self._warm_duration = timedelta()
         self._warm_count = 0
 
@@ -90,9 +88,9 @@ class ReadableGraph:
             and revision.held_by(position.snapshot)
         )
 
-    def still(self) -> AbstractAsyncContextManager[None]:
+    def read_lock(self) -> AbstractAsyncContextManager[None]:
         """While the context lasts, the graph that ``now`` returns does not move on. Only for work that waits for nobody."""
-        return self._stillness.kept()
+        return self._read_lock.held()
 
     async def at(self, wanted: Consistency, within: timedelta | None) -> DependencyGraph:
         """
@@ -117,8 +115,8 @@ class ReadableGraph:
 
     async def _read_begun_now(self, bound: timedelta) -> None:
         # A step under way may have taken its snapshot before this request came: only the next one counts.
-        ticket = self._readings.next
-        await self._until(lambda: self._readings.is_done(ticket), bound)
+        ticket = self._tickets.next
+        await self._until(lambda: self._tickets.is_done(ticket), bound)
 
     async def _hold(self, revision: Revision, bound: timedelta) -> None:
         began = time.monotonic()
@@ -152,7 +150,7 @@ class ReadableGraph:
 
     def freshness(self) -> Freshness:
         """Which snapshot memory holds now, and for how long that was not confirmed."""
-        return Freshness(self._token, self._readings.lag)
+        return Freshness(self._token, self._tickets.lag)
 
     def status(self) -> ReplicaStatus:
         """How the replica follows the database."""

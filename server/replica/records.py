@@ -1,11 +1,15 @@
 """Rows of the tables as records of the graph."""
 
+from collections.abc import Iterator
 from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
 
 from graphcore import DependencyRecord, ServiceRecord
 from server.domain.dependencies import DependencyRow
 from server.domain.edge_flags import flags_of
-from server.domain.records import RecordFormat
+from server.domain.records import DependencyBatch, RecordFormat, ServiceBatch
 from server.domain.services import Service
 
 # The key of no service: those have 16 bytes.
@@ -38,7 +42,7 @@ def dependency_record(
     return DependencyRecord(key, source.key, target.key, flags, row.confidence_score, payload)
 
 
-def retold(
+def reencoded(
     records: RecordFormat,
     record: DependencyRecord,
     source: ServiceRecord | None,
@@ -55,3 +59,62 @@ def retold(
 def record_of(record: ServiceRecord | DependencyRecord) -> bytes:
     """Return the bytes that stand for a node or an edge in answers."""
     return cast("bytes", record.payload)
+
+
+# Records made in one go: half a millisecond, and enough of them for what every go costs to disappear among them.
+BATCH_ROWS = 250
+# Most dependencies are certain: one object does for all of those.
+_CERTAIN = 1.0
+
+
+def service_lots(batch: ServiceBatch) -> Iterator[list[ServiceRecord]]:
+    """Make the records of a batch, some at a time."""
+    for start in range(0, len(batch.keys), BATCH_ROWS):
+        lot = slice(start, start + BATCH_ROWS)
+        columns = batch.keys[lot], batch.names[lot], batch.records[lot], batch.briefs[lot]
+        yield list(map(ServiceRecord._make, zip(*columns, strict=True)))
+
+
+class Ends:
+    """The services that batches of dependencies point to by position, in the order in which they were added."""
+
+    def __init__(self, records: RecordFormat) -> None:
+        self._records = records
+        self._keys: list[object] = []
+        self._array: NDArray[np.object_] = np.empty(0, object)
+
+    def add(self, services: list[ServiceRecord]) -> None:
+        """Add services; their keys are shared with the dependencies, of which there are ten a service."""
+        self._keys += [service.key for service in services]
+
+    def edges(self, batch: DependencyBatch, places: NDArray[np.intp]) -> list[DependencyRecord]:
+        """Make the records at some places of a batch, all of which can be edges."""
+        if len(self._array) < len(self._keys):
+            self._array = np.fromiter(self._keys, object, len(self._keys))
+        chosen = places.tolist()
+        columns = (
+            map(batch.keys.__getitem__, chosen),
+            self._array[batch.sources[places]].tolist(),
+            self._array[batch.targets[places]].tolist(),
+            batch.flags[places].tolist(),
+            [_CERTAIN if number == _CERTAIN else number for number in batch.confidences[places].tolist()],
+            map(batch.records.__getitem__, chosen),
+        )
+        return list(map(DependencyRecord._make, zip(*columns, strict=True)))
+
+    def waiting(self, batch: DependencyBatch, place: int) -> DependencyRecord:
+        """Make the record at a place that can't be an edge, as it would come by its key: it knows no names."""
+        row = batch.strays.get(place)
+        if row is not None:
+            return dependency_record(self._records, row, None, None)
+        # A service that depends on itself.
+        service = self._keys[int(batch.sources[place])]
+        flags, confidence = int(batch.flags[place]), float(batch.confidences[place])
+        payload = self._records.renamed(batch.records[place], "", "")
+        return DependencyRecord(batch.keys[place], service, service, flags, confidence, payload)
+
+
+def can_be_edges(batch: DependencyBatch) -> NDArray[np.bool_]:
+    """Tell of each row of a batch whether it can be an edge: both ends are there, not the same, and its words mean something."""
+    fits: NDArray[np.bool_] = (batch.sources != batch.targets) & (batch.flags >= 0)
+    return fits

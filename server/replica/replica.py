@@ -8,15 +8,14 @@ from datetime import timedelta
 from graphcore import DependencyGraph, DuplicateNameError
 from server.domain.changes import ChangesDoNotFitError, FeedPosition, GraphLoad, GraphStep
 from server.domain.consistency import FeedState
+from server.domain.graph_events import GraphEvent, GraphEventObserver, UnseenCause
 from server.domain.held import HeldGraph
-from server.domain.moves import Move, MoveObserver, Unseen
 from server.domain.records import RecordFormat
-from server.replica.aside import changed_copy, dismantle, noted, room_for, search_components
-from server.replica.comparing import Difference
-from server.replica.loading import Load
+from server.replica.background import changed_copy, dismantle, noted, room_for, search_components
+from server.replica.load import Load
 from server.replica.reading import ReadableGraph
-from server.replica.stepping import Step
-from server.replica.subscriptions import Subscriptions
+from server.replica.step import Step
+from server.replica.subscriptions import GraphDiff, Subscriptions
 
 # Up to so many records are put in place within 10 ms; more of them into a copy, which takes 0.1 s for a million dependencies.
 IN_PLACE = 2_000
@@ -44,7 +43,7 @@ class Replica(ReadableGraph):
         super().__init__(longest_wait, ask, cycle_confidence=cycle_confidence)
         self.settled: Callable[[], None] = lambda: None
         self.copied: Callable[[], None] = lambda: None
-        self.observer: MoveObserver | None = None
+        self.observer: GraphEventObserver | None = None
         self.subscriptions = Subscriptions()
         self._records = records
         self._unsettled = 0
@@ -65,24 +64,24 @@ class Replica(ReadableGraph):
         """Whether a reader waits for memory to move on."""
         return len(self._waiters) > 0
 
-    def reading_begins(self) -> int:
-        """Say that a snapshot is about to be taken; returns the ticket that its result comes with."""
-        return self._readings.begin()
+    def snapshot_begins(self) -> None:
+        """Note that a snapshot is about to be taken; ``apply`` or ``swap`` brings memory to it."""
+        self._tickets.begin()
 
     def step_begins(self) -> Step:
         """Start to collect what differs from the graph as it is now."""
         return Step(self._graph, self._records, self._made)
 
-    async def apply(self, step: GraphStep, position: FeedPosition, ticket: int) -> None:
+    async def apply(self, step: GraphStep, position: FeedPosition) -> None:
         """
-        Move the graph on; ``ChangesDoNotFitError`` leaves it as it is.
+        GraphEvent the graph on; ``ChangesDoNotFitError`` leaves it as it is.
 
         In place where that holds nobody up, else a copy is changed and swapped in. O(changed records), + O(V + E) for a copy.
         """
         if not isinstance(step, Step) or step.graph is not self._graph:
             raise TypeError(step)
         changes = await step.complete()
-        moves: Sequence[Move] | Unseen = Unseen.LARGE
+        moves: Sequence[GraphEvent] | UnseenCause = UnseenCause.LARGE
         try:
             if len(step) > IN_PLACE:
                 changed = await changed_copy(self._graph, changes, self.copied)
@@ -98,14 +97,14 @@ class Replica(ReadableGraph):
                 self._graph.apply(changes)
         except DuplicateNameError as error:
             raise ChangesDoNotFitError(str(error)) from error
-        self._publish(position, ticket, difference, moves)
+        self._publish(position, difference, moves)
 
     def loading_begins(self) -> Load:
         """Start an empty graph aside."""
         former = self._graph if self.is_warm else None
         return Load(former, self._records, self.settled, cycle_confidence=self._cycle_confidence)
 
-    async def swap(self, load: GraphLoad, position: FeedPosition, ticket: int) -> None:
+    async def swap(self, load: GraphLoad, position: FeedPosition) -> None:
         """Answer from a loaded graph from now on."""
         if not isinstance(load, Load):
             raise TypeError(load)
@@ -115,7 +114,7 @@ class Replica(ReadableGraph):
         self._replace(graph)
         self._warm_duration = timedelta(seconds=time.monotonic() - load.began)
         self._warm_count += 1
-        self._publish(position, ticket, difference, Unseen.RELOADED)
+        self._publish(position, difference, UnseenCause.RELOADED)
 
     async def held(self) -> HeldGraph:
         """Return the records in memory as they are now; the graph must not move meanwhile. O(V + E)."""
@@ -138,7 +137,7 @@ class Replica(ReadableGraph):
         if former.confident_components is not former.kept_components:
             await search_components(former.confident_components, graph.confident_components)
 
-    async def _may_move(self, compare: Callable[[], Awaitable[Difference]]) -> Difference | None:
+    async def _may_move(self, compare: Callable[[], Awaitable[GraphDiff]]) -> GraphDiff | None:
         """
         Wait until nobody needs the graph to stand still; the move comes before the next await.
 
@@ -148,7 +147,7 @@ class Replica(ReadableGraph):
         while True:
             if self.subscriptions and difference is None:
                 difference = await compare()
-            await self._stillness.over()
+            await self._read_lock.wait_for_readers()
             # The first watcher may have come while this waited.
             if difference is not None or not self.subscriptions:
                 return difference
@@ -160,22 +159,21 @@ class Replica(ReadableGraph):
         self._dismantling.add(dismantling)
         dismantling.add_done_callback(self._dismantling.discard)
 
-    async def _wanted_moves(self, step: Step) -> Sequence[Move]:
+    async def _wanted_moves(self, step: Step) -> Sequence[GraphEvent]:
         least = None if self.observer is None else self.observer.least_confidence
         return () if least is None else await step.moves(least)
 
     def _publish(
         self,
         position: FeedPosition,
-        ticket: int,
-        difference: Difference | None,
-        moves: Sequence[Move] | Unseen,
+        difference: GraphDiff | None,
+        moves: Sequence[GraphEvent] | UnseenCause,
     ) -> None:
         self._position = position
         self._token = position.revision.token
         self._state = FeedState.FOLLOWING
-        self._readings.end(ticket)
-        self._waiters.look()
+        self._tickets.finish()
+        self._waiters.notify()
         batch = difference.batch(self.freshness()) if difference else None
         if batch is not None:
             self.subscriptions.publish(batch)

@@ -1,19 +1,89 @@
 """Streams of what changes in memory, each from where its watcher wants to begin."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterator
 from contextlib import aclosing, asynccontextmanager
+from itertools import islice
+from typing import cast
 
-from graphcore import DependencyRecord, ServiceRecord
+from graphcore import DependencyGraph, DependencyRecord, ServiceRecord
+from server.concurrency.cooperative_yield import CooperativeYield
 from server.config import WatchSettings
-from server.domain.consistency import AtLeastAsFresh, MinimizeLatency
+from server.domain.consistency import AtLeastAsFresh, Freshness, MinimizeLatency
 from server.domain.errors import RevisionUnknownError
 from server.domain.revision import Revision, Snapshot
 from server.domain.watching import ChangedKeys, ChangeHistory, WatchBatch, WatchEvent
-from server.replica.gathering import Gathering
 from server.replica.replica import Replica
 from server.replica.subscriptions import Subscription
-from server.turns import Turns
+
+_LOT = 250
+
+
+class ResumedChanges:
+    """
+    Changed keys with their records as memory holds them, None = gone, looked up lot by lot while memory moves on.
+
+    Made when memory stands at the snapshot up to which the keys will be told. What a lot finds may be overtaken before the last
+    one is looked up: whoever overlays every batch that memory published since it was made, in order, ends with exactly the
+    records of the last moment.
+    """
+
+    def __init__(self, graph: DependencyGraph) -> None:
+        # Their rows may go before they are looked up, and no batch would say so.
+        self._waiting = graph.waiting_dependencies()
+        self._services: dict[bytes, ServiceRecord | None] = {}
+        self._dependencies: dict[bytes, DependencyRecord | None] = {}
+
+    def lots(self, keys: ChangedKeys) -> Iterator[ChangedKeys]:
+        """Cut keys into lots that are looked up in a millisecond or less; services first. Drops what lost an end."""
+        self._drop_waiting(set(keys.services) if self._waiting else set())
+        for services in _slices(keys.services):
+            yield ChangedKeys(services, ())
+        for dependencies in _slices(keys.dependencies):
+            yield ChangedKeys((), dependencies)
+
+    def look_up(self, graph: DependencyGraph, lot: ChangedKeys) -> None:
+        """Add the records of a lot. O(keys + degrees of services)."""
+        for key in lot.services:
+            self._services[key] = graph.find_service(key)
+            # What it was called before is not known any more, so its dependencies are told with its name of today.
+            for record in graph.dependencies_of(key):
+                self._dependencies[cast("bytes", record.key)] = record
+        for key in lot.dependencies:
+            self._dependencies[key] = graph.find_dependency(key)
+
+    def overlay(self, batch: WatchBatch) -> None:
+        """Put what a later batch says over what was gathered."""
+        self._services.update((cast("bytes", record.key), record) for record in batch.services)
+        self._services.update(dict.fromkeys(batch.removed_services))
+        self._dependencies.update((cast("bytes", record.key), record) for record in batch.dependencies)
+        self._dependencies.update(dict.fromkeys(batch.removed_dependencies))
+
+    def batch(self, freshness: Freshness) -> WatchBatch:
+        """Return everything gathered as one batch; a heartbeat when that is nothing."""
+        if not self._services and not self._dependencies:
+            return WatchBatch(WatchEvent.HEARTBEAT, freshness)
+        return WatchBatch(
+            WatchEvent.CHANGES,
+            freshness,
+            services=[record for record in self._services.values() if record is not None],
+            dependencies=[record for record in self._dependencies.values() if record is not None],
+            removed_services={key: None for key, record in self._services.items() if record is None},
+            removed_dependencies={key: None for key, record in self._dependencies.items() if record is None},
+        )
+
+    def _drop_waiting(self, services: set[bytes]) -> None:
+        """Drop dependencies that wait, unchanged, for one of these services: they were visible while it was there."""
+        for record in self._waiting:
+            if record.source in services or record.target in services:
+                self._dependencies[cast("bytes", record.key)] = None
+
+
+def _slices(keys: Collection[bytes]) -> Iterator[list[bytes]]:
+    remaining = iter(keys)
+    while some := list(islice(remaining, _LOT)):
+        yield some
+
 
 # Records looked up at a time.
 _LOT = 2_500
@@ -72,20 +142,20 @@ class Watches:
             yield await subscription.take(self._settings.heartbeat) or self._heartbeat()
 
     async def _resumed(self, subscription: Subscription, since: Snapshot) -> WatchBatch:
-        feed_id, gathering = self._feed_id(), Gathering(self._replica.graph)
+        feed_id, resumed = self._feed_id(), ResumedChanges(self._replica.graph)
         keys = await self._changed(since)
         if keys is None or self._feed_id() != feed_id:
             return await self._whole_graph(subscription)
-        for lot in gathering.lots(keys):
-            gathering.look_up(self._replica.graph, lot)
+        for lot in resumed.lots(keys):
+            resumed.look_up(self._replica.graph, lot)
             await asyncio.sleep(0)
         # What moved since the subscription began waits in it, and says the rest. From here on nothing is awaited.
         pending = subscription.take_all()
         if any(batch.event is WatchEvent.RESET for batch in pending):
             return await self._whole_graph(subscription)
         for batch in pending:
-            gathering.overlay(batch)
-        return gathering.batch(self._replica.freshness())
+            resumed.overlay(batch)
+        return resumed.batch(self._replica.freshness())
 
     async def _changed(self, since: Snapshot) -> ChangedKeys | None:
         position = self._replica.position
@@ -96,17 +166,17 @@ class Watches:
 
     async def _whole_graph(self, subscription: Subscription) -> WatchBatch:
         """Return all that watchers see, as it is now. O(V + E), but nothing is copied but references; lets others run meanwhile."""
-        turns, services, dependencies = Turns(), list[ServiceRecord](), list[DependencyRecord]()
-        async with self._replica.still():
+        yielding, services, dependencies = CooperativeYield(), list[ServiceRecord](), list[DependencyRecord]()
+        async with self._replica.read_lock():
             # Whatever is published from here on is what moved since.
             subscription.take_all()
             graph = self._replica.graph
             for nodes in graph.service_lots(_LOT):
                 services += nodes
-                await turns.next()
+                await yielding.checkpoint()
             for edges in graph.dependency_lots(_LOT):
                 dependencies += edges
-                await turns.next()
+                await yielding.checkpoint()
             return WatchBatch(WatchEvent.RESET, self._replica.freshness(), services, dependencies)
 
     def _heartbeat(self) -> WatchBatch:

@@ -16,7 +16,7 @@ from server.domain.alerts import Alert, AlertEvent
 from server.domain.consistency import Freshness, Ingestion
 from server.domain.dependencies import Dependency, DependencyRow, IngestResult
 from server.domain.detection import DetectionStatus
-from server.domain.health import Audit
+from server.domain.health import MemoryAudit
 from server.domain.ports import Upserted, Written
 from server.domain.services import Service
 from server.rpc import enums
@@ -125,7 +125,7 @@ def ingestion(value: Ingestion) -> graph_service_pb2.Ingestion:
     )
 
 
-def audit(value: Audit) -> graph_service_pb2.Audit:
+def audit(value: MemoryAudit) -> graph_service_pb2.Audit:
     """Write how the last comparison of memory with the tables went."""
     return graph_service_pb2.Audit(
         audit_time=timestamp(value.began_at),

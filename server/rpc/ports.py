@@ -43,7 +43,7 @@ class LiveGraph(Protocol):
     def holds(self, revision: Revision) -> bool:
         """Whether memory is at a revision, or beyond it, now."""
 
-    def still(self) -> AbstractAsyncContextManager[None]:
+    def read_lock(self) -> AbstractAsyncContextManager[None]:
         """
         While the context lasts, the graph that ``now`` returns stays at the snapshot it is at, awaits or not.
 

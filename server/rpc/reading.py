@@ -10,11 +10,11 @@ from google.protobuf.descriptor_pool import Default
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
+from server.concurrency.cooperative_yield import CooperativeYield
 from server.config import Limits, flag
 from server.domain.errors import InvalidInputError, OverloadedError
 from server.rpc.errors import UNREADABLE
 from server.rpc.request_bounds import SMALL_BYTES, RequestBounds
-from server.turns import Turns
 
 # Large requests of one method that are worked on at once. The others wait as bytes, which take a tenth of the memory.
 _AT_ONCE = 4
@@ -92,10 +92,10 @@ class RequestReader:
             self._large.give_back(size)
 
     async def _read_in_parts(self, request: bytes) -> Any:
-        message, turns = self._make(), Turns()
+        message, yielding = self._make(), CooperativeYield()
         for part in self._bounds.parts(request, _PART_BYTES):
             _merge(message, part)
-            await turns.next()
+            await yielding.checkpoint()
         return request if self._as_bytes else message
 
 

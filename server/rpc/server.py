@@ -21,7 +21,7 @@ from depgraph.v1 import (
     graph_service_pb2,
     graph_service_pb2_grpc,
 )
-from server.component_search import ComponentSearch
+from server.concurrency.component_search import SharedComponentSearch
 from server.config import Limits, TransportName
 from server.domain.detection import DetectionStatus
 from server.domain.health import FeedHealth
@@ -77,7 +77,7 @@ class Servicers:
     version: str
     health: Callable[[], FeedHealth] = FeedHealth
     peers: Peers = field(default_factory=Peers)
-    component_search: ComponentSearch = field(default_factory=ComponentSearch)
+    component_search: SharedComponentSearch = field(default_factory=SharedComponentSearch)
     detection: Callable[[], DetectionStatus] = DetectionStatus
 
 

@@ -12,6 +12,7 @@ from uuid import UUID
 
 import asyncpg
 
+from server.concurrency.cooperative_yield import CooperativeYield
 from server.domain.alerts import MOST_MEMBERS
 from server.domain.detection import (
     AlertChange,
@@ -24,7 +25,6 @@ from server.domain.detection import (
 from server.store.duties import DID
 from server.store.queries import query
 from server.store.single_runner import DETECTION, RunnerConnection
-from server.turns import Turns
 
 T = TypeVar("T")
 
@@ -221,12 +221,12 @@ def _json(path: CyclePath) -> str:
 
 
 async def _digests(memberships: Sequence[Membership]) -> list[bytes]:
-    turns, digests = Turns(), list[bytes]()
+    yielding, digests = CooperativeYield(), list[bytes]()
     for membership in memberships:
         digest = sha256()
         for name in membership.names:
             digest.update(sha256(name.encode()).digest())
-            await turns.next()
+            await yielding.checkpoint()
         digests.append(digest.digest())
     return digests
 

@@ -11,10 +11,10 @@ import pytest
 from google.protobuf.json_format import ParseDict
 
 from depgraph.v1 import graph_service_pb2 as pb
+from server.concurrency.cooperative_yield import CooperativeYield
 from server.config import Limits, Settings
 from server.domain.revision import Revision
 from server.rpc.graph import batch_traverse
-from server.turns import Turns
 from tests.support.calls import FRESH, Stubs, raw_call
 from tests.support.deadlines import answer_early
 from tests.support.failures import failure_in, failure_of
@@ -175,7 +175,7 @@ async def test_one_snapshot_answers_all_while_writers_write(
 ) -> None:
     """Each write turns every edge around: an answer from two snapshots would know both ends."""
     # Others run after every walk, the feed among them.
-    monkeypatch.setattr(batch_traverse, "Turns", partial(Turns, length=0.0))
+    monkeypatch.setattr(batch_traverse, "CooperativeYield", partial(CooperativeYield, length=0.0))
     count = 60
     await stubs.write_edges(*(f"start {number}>left" for number in range(count)))
     await stubs.write_services("right")

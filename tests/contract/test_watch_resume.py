@@ -16,7 +16,7 @@ from depgraph.v1.types_pb2 import Service
 from server.app import Application
 from server.config import FeedSettings, Settings, WatchSettings
 from server.domain.revision import Revision, Snapshot
-from server.feed.pruner import prune
+from server.feed.change_log import prune
 from tests.support.calls import FRESH, Stubs
 from tests.support.channels import open_channel
 from tests.support.failures import failure_of

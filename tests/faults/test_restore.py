@@ -18,8 +18,8 @@ from server.domain.consistency import AtLeastAsFresh
 from server.domain.errors import RevisionUnknownError
 from server.domain.revision import Revision, Snapshot
 from server.feed import ChangeLogReader, Vitals
+from server.feed.change_log import prune
 from server.feed.connection import FeedConnection
-from server.feed.pruner import prune
 from server.replica import Replica
 from server.store import migrate
 from server.store.embedded import EmbeddedPostgres

@@ -16,8 +16,8 @@ import pytest
 from depgraph.v1.graph_service_pb2 import TraverseResponse
 from graphcore import ChangeSet, DependencyRecord, ServiceRecord
 from server import wire
-from server.feed import audit
-from server.feed.audit import AuditYieldedError
+from server.feed import memory_audit
+from server.feed.memory_audit import AuditYieldedError
 from server.replica import Replica
 from tests.support.auditing import WATCHFUL, Audited, audited
 from tests.support.compiled import compiled_kernels
@@ -177,7 +177,7 @@ async def test_audits_amid_many_writers_find_nothing(database_url: str, connecti
 async def test_an_audit_makes_way_for_who_wants_a_table(
     database_url: str, connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(audit, "PORTION", 1)
+    monkeypatch.setattr(memory_audit, "PORTION", 1)
     await connection.execute(ROWS.replace("1200", "30000"))
     async with audited(database_url) as followed:
         auditing = asyncio.create_task(followed.auditor.audit())

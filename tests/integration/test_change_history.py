@@ -11,7 +11,7 @@ from server.domain.errors import DatabaseUnavailableError, InvalidRevisionError
 from server.domain.revision import Snapshot
 from server.domain.watching import ChangedKeys
 from server.feed import ChangeLogReader
-from server.feed.pruner import prune
+from server.feed.change_log import prune
 
 SETTINGS = FeedSettings(step_timeout=timedelta(seconds=5))
 MANY = 1_000

@@ -15,7 +15,7 @@ from server.config import FeedSettings
 from server.domain.consistency import AtLeastAsFresh, FeedState, FullyConsistent, MinimizeLatency
 from server.domain.errors import NotReadyError, ReplicaBehindError, RevisionUnknownError
 from server.domain.revision import Revision
-from server.feed.pruner import prune
+from server.feed.change_log import prune
 from server.replica import Replica
 from tests.support.eventually import eventually
 from tests.support.following import PATIENCE, SETTINGS, assert_level, feeding, following, log_is_free, memory
@@ -338,7 +338,7 @@ async def test_threads_that_read_the_graph_keep_its_arrays_until_they_are_done(
         await assert_level(replica, connection)
         monkeypatch.setattr(TraversalIndex, "is_cramped", lambda *_: True)
         monkeypatch.setattr(TraversalIndex, "roomier", copy)
-        async with replica.still():
+        async with replica.read_lock():
             before = replica.graph.index.nodes
             await connection.execute("UPDATE service_dependencies SET timeout_ms = 7")
             await eventually(copied.is_set)

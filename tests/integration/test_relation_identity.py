@@ -13,7 +13,7 @@ from server.domain.consistency import AtLeastAsFresh, FullyConsistent
 from server.domain.errors import RevisionUnknownError
 from server.domain.revision import Revision
 from server.feed import ChangeLogReader, Vitals
-from server.feed.pruner import prune
+from server.feed.change_log import prune
 from tests.support.auditing import audited
 from tests.support.eventually import eventually
 from tests.support.following import PATIENCE, SETTINGS, assert_level, following, log_is_free, memory, tables

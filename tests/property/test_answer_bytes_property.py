@@ -87,7 +87,7 @@ class Live:
         return True
 
     @asynccontextmanager
-    async def still(self) -> AsyncIterator[None]:
+    async def read_lock(self) -> AsyncIterator[None]:
         yield
 
     async def at(self, wanted: Consistency, within: timedelta | None) -> DependencyGraph:  # noqa: ARG002 - the port's

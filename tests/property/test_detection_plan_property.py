@@ -15,9 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.detection.causes import Causes
-from server.detection.matching import Recollection
 from server.detection.outcomes import CyclicComponent
-from server.detection.plan import Plan
+from server.detection.plan import Plan, Recollection
 from server.domain.alerts import ALERT_STATUSES
 from server.domain.detection import AlertChange, CyclePath, KeptAlert, Members, Membership
 

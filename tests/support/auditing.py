@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from server import wire
 from server.config import FeedSettings
-from server.feed import Auditor, Feed, Vitals
+from server.feed import Feed, MemoryAuditor, Vitals
 from server.replica import Replica
 from tests.support.following import PATIENCE
 
@@ -27,7 +27,7 @@ class Audited:
     replica: Replica
     feed: Feed
     vitals: Vitals
-    auditor: Auditor
+    auditor: MemoryAuditor
 
 
 @asynccontextmanager
@@ -40,7 +40,7 @@ async def audited(url: str, settings: FeedSettings = WATCHFUL) -> AsyncIterator[
     try:
         async with asyncio.timeout(PATIENCE.total_seconds()):
             await replica.warmed()
-        auditor = Auditor(url, feed, replica, settings, records=wire, vitals=vitals)
+        auditor = MemoryAuditor(url, feed, replica, settings, records=wire, vitals=vitals)
         yield Audited(replica, feed, vitals, auditor)
     finally:
         task.cancel()

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import asyncpg
 
-from server.component_search import ComponentSearch
+from server.concurrency.component_search import SharedComponentSearch
 from server.config import DetectionSettings, FeedSettings
 from server.domain.alerts import MOST_MEMBERS
 from server.domain.consistency import FullyConsistent
@@ -48,7 +48,7 @@ async def detecting(
 ) -> AsyncIterator[Keeper]:
     """Run a replica that takes part in keeping the alerts, each with at most so many members."""
     async with following(url, feed, cycle_confidence=settings.min_confidence) as replica:
-        detection = Detection(url, replica, settings, ComponentSearch(), most_members=most_members)
+        detection = Detection(url, replica, settings, SharedComponentSearch(), most_members=most_members)
         running = asyncio.create_task(detection.run())
         try:
             yield Keeper(replica, detection)

@@ -15,7 +15,7 @@ import grpc
 from server.app import Application
 from server.config import FeedSettings, Settings, WatchSettings
 from server.domain.revision import Revision
-from server.feed.pruner import prune
+from server.feed.change_log import prune
 from tests.support.channels import open_channel
 from tests.support.plain_sql import connected
 from tests.support.random_writer import RandomWriter

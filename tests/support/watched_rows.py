@@ -70,14 +70,16 @@ def position(number: int, feed_id: str = FEED) -> FeedPosition:
 
 async def step(replica: Replica, moved: RowChanges) -> None:
     """Apply a step."""
-    ticket, changes = replica.reading_begins(), replica.step_begins()
+    replica.snapshot_begins()
+    changes = replica.step_begins()
     await changes.add(moved)
-    await replica.apply(changes, _next(replica), ticket)
+    await replica.apply(changes, _next(replica))
 
 
 async def reload(replica: Replica, *rows: Service | DependencyRow, page: int = 2) -> None:
     """Read everything anew, page by page."""
-    ticket, load = replica.reading_begins(), replica.loading_begins()
+    replica.snapshot_begins()
+    load = replica.loading_begins()
     services = [row for row in rows if isinstance(row, Service)]
     for start in range(0, len(services), page):
         await load.add_services(service_batch(wire, services[start : start + page]))
@@ -87,7 +89,7 @@ async def reload(replica: Replica, *rows: Service | DependencyRow, page: int = 2
     for start in range(0, len(dependencies), page):
         batch = dependency_batch(wire, dependencies[start : start + page], names, places)
         await load.add_dependencies(batch)
-    await replica.swap(load, _next(replica), ticket)
+    await replica.swap(load, _next(replica))
 
 
 @dataclass(slots=True)

@@ -6,26 +6,25 @@ from uuid import UUID
 
 import pytest
 
-from server.detection.causes import UNKNOWN
-from server.detection.move_log import MoveLog, Step, causes_of
-from server.detection.vitals import DetectionVitals
+from server.detection.causes import UNKNOWN, GraphEventLog, Step, causes_of
+from server.detection.health import DetectionVitals
 from server.domain.detection import KeptAlert
-from server.domain.moves import Move, MoveKind, Unseen
+from server.domain.graph_events import GraphEvent, GraphEventKind, UnseenCause
 from tests.support.eventually import PATIENCE_SECONDS
 
 MEMBERS = tuple("abcdef")
 
 
-def removed(*pairs: str) -> list[Move]:
-    return [Move(MoveKind.REMOVED, *pair) for pair in pairs]
+def removed(*pairs: str) -> list[GraphEvent]:
+    return [GraphEvent(GraphEventKind.REMOVED, *pair) for pair in pairs]
 
 
-def added(*pairs: str) -> list[Move]:
-    return [Move(MoveKind.ADDED, *pair) for pair in pairs]
+def added(*pairs: str) -> list[GraphEvent]:
+    return [GraphEvent(GraphEventKind.ADDED, *pair) for pair in pairs]
 
 
-def renamed(**names: str) -> list[Move]:
-    return [Move(MoveKind.SERVICE_RENAMED, old, new) for old, new in names.items()]
+def renamed(**names: str) -> list[GraphEvent]:
+    return [GraphEvent(GraphEventKind.SERVICE_RENAMED, old, new) for old, new in names.items()]
 
 
 def test_a_loss_names_three_dependencies_at_most_those_of_the_cycle_first() -> None:
@@ -37,7 +36,7 @@ def test_a_loss_names_three_dependencies_at_most_those_of_the_cycle_first() -> N
 
 
 def test_a_service_that_was_removed_stands_for_its_dependencies() -> None:
-    causes = causes_of([[Move(MoveKind.SERVICE_REMOVED, "b"), *removed("ab", "bc", "cd")]])
+    causes = causes_of([[GraphEvent(GraphEventKind.SERVICE_REMOVED, "b"), *removed("ab", "bc", "cd")]])
     assert causes.of_loss(MEMBERS) == "service b was removed, c → d was removed"
 
 
@@ -50,10 +49,13 @@ def test_what_lies_inside_a_former_component_did_not_make_a_larger_one() -> None
     ("steps", "told"),
     [
         ([], UNKNOWN),
-        ([Unseen.TOOK_OVER], "the cause was not seen: it came before this server took over"),
-        ([Unseen.TOOK_OVER, Unseen.LARGE], "the cause was not seen: it was among very many changes at once"),
+        ([UnseenCause.TOOK_OVER], "the cause was not seen: it came before this server took over"),
+        (
+            [UnseenCause.TOOK_OVER, UnseenCause.LARGE],
+            "the cause was not seen: it was among very many changes at once",
+        ),
         ([removed("xy")], UNKNOWN),
-        ([Unseen.RELOADED, removed("ab")], "a → b was removed"),
+        ([UnseenCause.RELOADED, removed("ab")], "a → b was removed"),
     ],
 )
 def test_what_was_not_seen_is_said_not_to_have_been_seen(steps: Sequence[Step], told: str) -> None:
@@ -82,39 +84,39 @@ def nobody() -> KeptAlert:
 
 
 def test_nothing_is_collected_until_somebody_wants_to_know() -> None:
-    log = MoveLog(0.5)
+    log = GraphEventLog(0.5)
     told = [log.least_confidence]
     log.moved(removed("ab"))
     log.begin()
     assert [*told, log.least_confidence] == [None, 0.5]
     log.moved(removed("bc"))
-    assert log.take() == [Unseen.TOOK_OVER, removed("bc")]
+    assert log.take() == [UnseenCause.TOOK_OVER, removed("bc")]
     assert log.take() == []
 
 
 def test_what_is_put_back_comes_before_what_was_collected_since() -> None:
-    log = MoveLog(0.0)
+    log = GraphEventLog(0.0)
     log.begin()
     log.moved(removed("ab"))
     taken = log.take()
     log.moved(removed("bc"))
     log.put_back(taken)
-    assert log.take() == [Unseen.TOOK_OVER, removed("ab"), removed("bc")]
+    assert log.take() == [UnseenCause.TOOK_OVER, removed("ab"), removed("bc")]
 
 
 def test_more_moves_than_anybody_wants_to_read_are_forgotten_but_for_renames() -> None:
-    log = MoveLog(0.0)
+    log = GraphEventLog(0.0)
     log.begin()
     log.moved(renamed(a="x"))
     log.moved(removed("ab") * 6_000)
     causes = causes_of(log.take())
-    assert causes.unseen is Unseen.LARGE
+    assert causes.unseen is UnseenCause.LARGE
     assert not causes.moves
     assert causes.renames == {"a": "x"}
 
 
 async def test_a_move_ends_the_wait_and_so_does_one_from_before_it() -> None:
-    log = MoveLog(0.0)
+    log = GraphEventLog(0.0)
     log.moved(())
     assert await log.wait(timedelta(seconds=PATIENCE_SECONDS))
     assert not await log.wait(timedelta())

@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 
 from server.config import FeedSettings
-from server.domain.health import Audit
+from server.domain.health import MemoryAudit
 from server.feed import Vitals
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -111,11 +111,11 @@ async def test_who_waits_hears_when_trust_turns_and_not_when_the_list_merely_cha
 
 
 def test_rows_that_differed_are_a_problem_until_an_audit_finds_none(vitals: Vitals) -> None:
-    vitals.audited(Audit(NOON, timedelta(seconds=2), 7), ("service x is missing in memory",))
+    vitals.audited(MemoryAudit(NOON, timedelta(seconds=2), 7), ("service x is missing in memory",))
     [problem] = problems(vitals)
     assert "2026-01-01 12:00:00 UTC found 7 rows" in problem
     assert "service x is missing in memory" in problem
-    vitals.audited(Audit(NOON, timedelta(seconds=2), 0), ())
+    vitals.audited(MemoryAudit(NOON, timedelta(seconds=2), 0), ())
     assert problems(vitals) == ()
     assert (vitals.audits, vitals.differing_rows) == (2, 7)
 

@@ -25,12 +25,12 @@ async def test_what_will_stay_is_told_batch_by_batch_before_anybody_answers_from
     replica = Replica(timedelta(seconds=1), wire)
     seen: list[bool] = []
     replica.settled = lambda: seen.append(replica.is_warm)
-    ticket = replica.reading_begins()
+    replica.snapshot_begins()
     load = replica.loading_begins()
     for number in (1, 2):
         await load.add_services(service_batch(wire, [service(number)]))
     await load.add_dependencies(dependency_batch(wire, [], [], {}))
-    await replica.swap(load, FeedPosition("1:2:x", Snapshot.parse("1:1:")), ticket)
+    await replica.swap(load, FeedPosition("1:2:x", Snapshot.parse("1:1:")))
     assert seen == [False, False, False]
     assert [row.service_id for row in memory(replica)[0].values()] == ["s1", "s2"]
 

@@ -1,4 +1,4 @@
-"""Answers with effective dependencies take turns with others, and are of one snapshot all the same."""
+"""Answers with effective dependencies yield to other work, and come from one snapshot all the same."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -10,6 +10,7 @@ import pytest
 from depgraph.v1 import graph_service_pb2 as pb
 from graphcore import ChangeSet, DependencyGraph, DependencyRecord, ServiceRecord
 from server import wire
+from server.concurrency.cooperative_yield import CooperativeYield
 from server.domain.consistency import Freshness
 from server.domain.dependencies import DependencyRow, DiscoverySource
 from server.domain.edge_flags import flags_of
@@ -18,7 +19,6 @@ from server.rpc.answer_fields import traverse_freshness
 from server.rpc.decode_graph import traverse_question
 from server.rpc.graph import effective_answer as module
 from server.rpc.graph.effective_answer import effective_answer, traverse_stream
-from server.turns import Turns
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 FRESHNESS = Freshness("revision", timedelta(milliseconds=3))
@@ -30,7 +30,7 @@ TARGETS = 40
 
 @pytest.fixture(autouse=True)
 def others_run_after_every_pair(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "Turns", partial(Turns, length=0.0))
+    monkeypatch.setattr(module, "CooperativeYield", partial(CooperativeYield, length=0.0))
 
 
 def fan() -> DependencyGraph:

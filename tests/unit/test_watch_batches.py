@@ -193,12 +193,13 @@ async def test_a_reload_with_a_new_name_upserts_unchanged_dependencies(
 
 
 async def test_a_first_watcher_who_comes_during_a_reload_is_told_what_differs(replica: Replica) -> None:
-    ticket, load = replica.reading_begins(), replica.loading_begins()
+    replica.snapshot_begins()
+    load = replica.loading_begins()
     await load.add_services(service_batch(wire, [service(1), service(5)]))
     position = replica.position
     assert position is not None
     async with replica.subscriptions.opened(10) as subscription:
-        await replica.swap(load, position, ticket)
+        await replica.swap(load, position)
         [batch] = subscription.take_all()
     assert (batch.event, services(batch)) == (WatchEvent.CHANGES, ["s5"])
     assert sorted(batch.removed_services) == [key(2), key(3)]
@@ -208,7 +209,7 @@ async def test_a_first_watcher_who_comes_during_a_reload_is_told_what_differs(re
 async def test_a_first_watcher_who_comes_while_a_step_waits_for_readers_is_told_of_it(
     replica: Replica,
 ) -> None:
-    async with replica.still():
+    async with replica.read_lock():
         stepping = asyncio.create_task(step(replica, changes(service(2, team="x"))))
         await asyncio.sleep(0)
         opened = replica.subscriptions.opened(10)

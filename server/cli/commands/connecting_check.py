@@ -10,14 +10,14 @@ if TYPE_CHECKING:
 
     import asyncpg
 
-    from server.feed.findings import Finding
+    from server.feed.checkup import Finding
 
 LIMIT = timedelta(seconds=10)
 
 
 def ignored_parameters(url: str) -> Iterable[Finding]:
     """List what the URL asks for and makes no difference."""
-    from server.feed.findings import Finding
+    from server.feed.checkup import Finding
     from server.postgres import parse_database_url
 
     if names := ", ".join(parse_database_url(url).ignored):
@@ -28,7 +28,7 @@ def ignored_parameters(url: str) -> Iterable[Finding]:
 
 async def try_connections(url: str) -> list[Finding]:
     """Open a connection as the feed does, one as the pool and one as detection; a finding for each that fails."""
-    from server.feed.findings import Finding
+    from server.feed.checkup import Finding
 
     failed = [finding async for finding in _failures(url)]
     return failed or [Finding("connections", "good", "the feed, the pool and detection can connect")]
@@ -36,7 +36,7 @@ async def try_connections(url: str) -> list[Finding]:
 
 async def _failures(url: str) -> AsyncIterator[Finding]:
     from server.domain.errors import DatabaseUnavailableError
-    from server.feed.findings import Finding
+    from server.feed.checkup import Finding
     from server.postgres import DRIVER_ERRORS, explain
 
     for name, attempt in {"feed": _as_the_feed, "pool": _as_the_pool, "detection": _as_detection}.items():
@@ -73,7 +73,7 @@ async def _as_detection(url: str) -> None:
 
 async def unusual(connection: asyncpg.Connection[asyncpg.Record]) -> list[Finding]:
     """Say what is unusual about the database and what it imposes on sessions."""
-    from server.feed.findings import Finding
+    from server.feed.checkup import Finding
     from server.postgres import remarks
 
     return [

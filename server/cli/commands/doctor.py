@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import asyncpg
 
     from depgraph.v1.graph_service_pb2 import GetStatusResponse
-    from server.feed.findings import Finding
+    from server.feed.checkup import Finding
 
 Repair = Annotated[bool, typer.Option("--repair", help="Put missing or disabled feed triggers back.")]
 TIMEOUT_SECONDS = 3.0
@@ -60,7 +60,7 @@ async def _examine(url: str | None, data_dir: Path, *, repair: bool) -> tuple[li
     from server.cli.database import reachable
     from server.domain.errors import DatabaseUnavailableError
     from server.feed import checkup
-    from server.feed.findings import Finding
+    from server.feed.checkup import Finding
     from server.store.migrations.session import connected
 
     async with AsyncExitStack() as stack:
@@ -79,7 +79,7 @@ async def _examine(url: str | None, data_dir: Path, *, repair: bool) -> tuple[li
 
 
 async def _migrations(connection: asyncpg.Connection[asyncpg.Record]) -> Finding:
-    from server.feed.findings import Finding
+    from server.feed.checkup import Finding
     from server.store import migrate
 
     stands = await migrate.status_on(connection)
@@ -104,7 +104,7 @@ async def _repair(connection: asyncpg.Connection[asyncpg.Record]) -> list[str]:
 
 
 def _server(address: str, *, patience: float) -> Sequence[Finding]:
-    from server.feed.findings import Finding
+    from server.feed.checkup import Finding
 
     try:
         status = _status(address, patience)

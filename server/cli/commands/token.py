@@ -28,7 +28,7 @@ async def _token(url: str | None, data_dir: Path) -> str:
     import asyncpg
 
     from server.cli.database import database
-    from server.feed.revisions import revision_now
+    from server.feed.change_log import revision_now
 
     async with database(url, data_dir, may_start=False) as connection:
         try:

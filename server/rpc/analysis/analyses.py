@@ -38,7 +38,7 @@ class Analyses:
         return await asyncio.shield(running)
 
     async def _alone(self, work: Callable[[DependencyGraph], Found]) -> tuple[Found, Freshness]:
-        async with self._turn, self._live.still():
+        async with self._turn, self._live.read_lock():
             graph, freshness = self._live.now(), self._live.freshness()
             return await asyncio.to_thread(work, graph), freshness
 

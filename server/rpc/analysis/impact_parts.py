@@ -16,10 +16,10 @@ from depgraph.v1.types_pb2 import (
     DependencyCriticality,
 )
 from server import wire
+from server.concurrency.cooperative_yield import CooperativeYield
 from server.domain.consistency import Freshness
 from server.rpc import encode
 from server.rpc.analysis.impact import Impacted
-from server.turns import Turns
 from server.wire.fields import field, varint
 
 MOST_TEAMS = 1_000
@@ -40,7 +40,7 @@ async def impact_parts(found: Impacted, freshness: Freshness, max_bytes: int) ->
     """
     Write an answer as parts of at most ``max_bytes``, but for a single service whose path takes more than that, which comes alone.
 
-    The first part holds summary and freshness. Records are read and written in turns with others, those of a part when it is due: what
+    The first part holds summary and freshness. Records are read and written in slices, those of a part when it is due: what
     nobody reads is not written, and paths are never all in memory.
     """
     owners, counts = await _owners(found)
@@ -62,12 +62,12 @@ async def _owners(found: Impacted) -> "tuple[list[_Owner], Counter[_Owner]]":
     """Read from the records of the services what the answer tells of them, and count what is the same."""
     owners: list[_Owner] = []
     counts: Counter[_Owner] = Counter()
-    turns = Turns()
+    yielding = CooperativeYield()
     for start in range(0, len(found.services), _LOT):
         for record in found.services[start : start + _LOT].tolist():
             service = wire.service_of(record)
             owners.append(_Owner(service.criticality, service.team if service.HasField("team") else None))
-            await turns.next()
+            await yielding.checkpoint()
         counts.update(owners[start:])
     return owners, counts
 
@@ -83,7 +83,7 @@ async def _services(found: Impacted, owners: list[_Owner]) -> AsyncIterator[byte
     # Steps lead to services nearer to the one that fails, which come before: their names on paths are here already.
     names: list[bytes] = []
     steps: list[int] = []
-    turns = Turns()
+    yielding = CooperativeYield()
     for start in range(0, len(owners), _LOT):
         lot = slice(start, start + _LOT)
         steps += found.steps[lot].tolist()
@@ -107,7 +107,7 @@ async def _services(found: Impacted, owners: list[_Owner]) -> AsyncIterator[byte
             path = _path(names, steps, position)
             pieces = (wire.retagged(brief, name_number), message.SerializeToString(), *path, failed)
             yield field(_SERVICE, b"".join(pieces))
-            await turns.next()
+            await yielding.checkpoint()
 
 
 def _path(names: list[bytes], steps: list[int], position: int) -> list[bytes]:

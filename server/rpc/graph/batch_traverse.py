@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from depgraph.v1 import graph_service_pb2 as pb
 from graphcore import DependencyGraph
+from server.concurrency.cooperative_yield import CooperativeYield
 from server.domain.consistency import AtLeastAsFresh, Consistency, Freshness, MinimizeLatency
 from server.domain.errors import DomainError, InvalidInputError, NotReadyError, ResponseTooLargeError
 from server.rpc.answer_fields import (
@@ -24,7 +25,6 @@ from server.rpc.graph.effective_answer import joined_effective
 from server.rpc.graph.traverse import joined_answer, walk
 from server.rpc.ports import LiveGraph
 from server.rpc.validate import Check
-from server.turns import Turns
 from server.wire.fields import field, varint
 
 MAX_REQUESTS = 1_000
@@ -49,7 +49,7 @@ async def batch_traverse(
     fresh = _Freshening(live, wanted - {MinimizeLatency()})
     while True:
         await fresh.wait(time_left)
-        async with live.still():
+        async with live.read_lock():
             graph, freshness = live.now(), live.freshness()
             # Memory may have been read anew from another database while the graph came to a stand.
             if fresh.is_there:
@@ -64,13 +64,13 @@ async def _asked(request: pb.BatchTraverseRequest) -> list[Asked]:
         check.add("requests", f"is empty; give 1–{MAX_REQUESTS:,} requests")  # noqa: RUF001 - the dash of ranges
     check.done()
     asked: list[Asked] = []
-    turns = Turns()
+    yielding = CooperativeYield()
     for each in request.requests:
         try:
             asked.append(traverse_question(each))
         except InvalidInputError as error:
             asked.append(error)
-        await turns.next()
+        await yielding.checkpoint()
     return asked
 
 
@@ -130,13 +130,13 @@ async def _answers(graph: DependencyGraph, freshness: Freshness, asked: Sequence
         )
     own_freshness = field(TRAVERSE_FRESHNESS, said)
     pieces: list[bytes] = []
-    turns = Turns()
+    yielding = CooperativeYield()
     for each in asked:
         # No outcome leaves less room than that there is none left.
         result = await _result(graph, each, own_freshness, room + len(no_room)) or (no_room,)
         room -= sum(map(len, result)) - len(no_room)
         pieces += result
-        await turns.next()
+        await yielding.checkpoint()
     pieces.append(head)
     return b"".join(pieces)
 

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from graphcore import Component, DependencyGraph, UnknownServiceError, components
-from server.component_search import ComponentSearch
+from server.concurrency.component_search import SharedComponentSearch
 from server.domain.consistency import Consistency, Freshness
 from server.domain.errors import ServiceNotFoundError
 from server.rpc.ports import LiveGraph
@@ -18,7 +18,7 @@ TimeLeft = Callable[[], timedelta | None]
 class ComponentReader:
     """Reads components as fresh as wanted; what is searched or named for long is done in a thread, while the graph stands still."""
 
-    def __init__(self, live: LiveGraph, searches: ComponentSearch) -> None:
+    def __init__(self, live: LiveGraph, searches: SharedComponentSearch) -> None:
         self._live = live
         self._searches = searches
 
@@ -59,7 +59,7 @@ class ComponentReader:
         """Keep the graph, as it is now, from moving; its components are known."""
         while True:
             await self._searched(wanted, time_left)
-            async with self._live.still():
+            async with self._live.read_lock():
                 standing = self._live.now()
                 # Another may have taken its place before it stood still.
                 if standing.kept_components.is_ready:

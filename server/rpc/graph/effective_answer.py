@@ -3,13 +3,13 @@
 from collections.abc import AsyncIterator
 
 from graphcore import DependencyGraph, EdgeFilter, Reach
+from server.concurrency.cooperative_yield import CooperativeYield
 from server.domain.consistency import Freshness
 from server.rpc.answer_fields import traverse_freshness
 from server.rpc.decode_graph import TraverseQuestion
 from server.rpc.effective import PairRecords, pair_records
 from server.rpc.graph.traverse import joined_answer, too_large, walk
 from server.rpc.graph.traverse_parts import Walked, traverse_parts, walked
-from server.turns import Turns
 
 
 async def effective_answer(
@@ -34,7 +34,7 @@ async def joined_effective(
     graph: DependencyGraph, found: Reach, edge_filter: EdgeFilter, freshness: bytes, limit: int
 ) -> bytes | None:
     """
-    Join the answer to a walk over effective dependencies, merging these in turns with others.
+    Join the answer to a walk over effective dependencies, merging these in slices.
 
     None = it would take more than ``limit`` bytes. O(answer).
     """
@@ -42,13 +42,13 @@ async def joined_effective(
     if rest is None:
         return None
     pieces, room = [rest], limit - len(rest)
-    turns = Turns()
+    yielding = CooperativeYield()
     for record in pair_records(graph, found.edges, edge_filter).merged():
         room -= len(record)
         if room < 0:
             return None
         pieces.append(record)
-        await turns.next()
+        await yielding.checkpoint()
     return b"".join(pieces)
 
 
@@ -74,14 +74,14 @@ async def _effective_parts(
         yield part
     room = max_bytes - len(services.truncated)
     pieces, size = [services.truncated], 0
-    turns = Turns()
+    yielding = CooperativeYield()
     for record in pairs.merged():
         if size and size + len(record) > room:
             yield b"".join(pieces)
             pieces, size = [services.truncated], 0
         pieces.append(record)
         size += len(record)
-        await turns.next()
+        await yielding.checkpoint()
     if size:
         yield b"".join(pieces)
 

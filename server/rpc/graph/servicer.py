@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from depgraph.v1 import graph_service_pb2 as pb
 from graphcore import Component, DependencyGraph, adjacency
-from server.component_search import ComponentSearch
+from server.concurrency.component_search import SharedComponentSearch
 from server.config import Limits
 from server.domain.consistency import Consistency, MinimizeLatency
 from server.domain.detection import DetectionStatus
@@ -70,7 +70,7 @@ class GraphServicer:
         transport: str,
         health: Callable[[], FeedHealth],
         peers: Peers,
-        component_search: ComponentSearch,
+        component_search: SharedComponentSearch,
         detection: Callable[[], DetectionStatus],
     ) -> None:
         self._live = live

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphcore import DependencyGraph, Reach
+from server.concurrency.cooperative_yield import CooperativeYield
 from server.rpc.answer_fields import TRAVERSE_TRUNCATED, depths_field, packed_depths
-from server.turns import Turns
 
 # Tag and length of the packed depths.
 _PACKED_HEADER = 6
@@ -78,9 +78,9 @@ async def _sizes(walked: Walked) -> NDArray[np.int64]:
 
 async def _lengths(records: NDArray[np.object_]) -> NDArray[np.int64]:
     lengths = np.empty(len(records), np.int64)
-    turns = Turns()
+    yielding = CooperativeYield()
     for start in range(0, len(records), _RECORDS_A_BREATH):
         some = records[start : start + _RECORDS_A_BREATH].tolist()
         lengths[start : start + len(some)] = list(map(len, some))
-        await turns.next()
+        await yielding.checkpoint()
     return lengths

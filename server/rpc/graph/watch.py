@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 from depgraph.v1.graph_service_pb2 import RemovedDependency, RemovedService
 from graphcore import DependencyRecord, ServiceRecord
 from server import wire
+from server.concurrency.cooperative_yield import CooperativeYield
 from server.domain.watching import WatchBatch, WatchEvent
 from server.rpc.answer_fields import (
     WATCH_FRESHNESS,
@@ -19,7 +20,6 @@ from server.rpc.answer_fields import (
     freshness_message,
     watch_event_field,
 )
-from server.turns import Turns
 from server.wire.fields import field
 
 if TYPE_CHECKING:
@@ -61,14 +61,14 @@ async def encoded_parts(batch: WatchBatch, max_bytes: int) -> AsyncIterator[byte
         field(WATCH_FRESHNESS, freshness_message(batch.freshness)),
     )
     whole_room = room = max_bytes - len(event) - max(len(freshness), len(WATCH_MORE))
-    part, turns = [event], Turns()
+    part, yielding = [event], CooperativeYield()
     for row in _rows(batch):
         if len(row) > room and room < whole_room:
             yield b"".join((*part, WATCH_MORE))
             part, room = [event], whole_room
         part.append(row)
         room -= len(row)
-        await turns.next()
+        await yielding.checkpoint()
     yield b"".join((*part, freshness))
 
 

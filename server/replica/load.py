@@ -8,10 +8,10 @@ from typing import TypeVar, cast
 import numpy as np
 
 from graphcore import DependencyGraph, DependencyRecord, GraphBuilder, ServiceRecord
+from server.concurrency.cooperative_yield import CooperativeYield
 from server.domain.records import DependencyBatch, RecordFormat, ServiceBatch
-from server.replica.batches import LOT, Ends, can_be_edges, service_lots
-from server.replica.comparing import Difference
-from server.turns import Turns
+from server.replica.records import BATCH_ROWS, Ends, can_be_edges, service_lots
+from server.replica.subscriptions import GraphDiff
 
 Record = TypeVar("Record", ServiceRecord, DependencyRecord)
 
@@ -37,32 +37,32 @@ class Load:
         self._settled = settled
         self._builder = GraphBuilder(cycle_confidence=cycle_confidence)
         self._ends = Ends(records)
-        self._difference = Difference()
+        self._difference = GraphDiff()
 
     async def add_services(self, batch: ServiceBatch) -> None:
         """Take in some services; raises ``DuplicateNameError``."""
-        turns = Turns()
+        yielding = CooperativeYield()
         for services in service_lots(batch):
             if self._former is not None:
                 self._difference.services.extend(_share(services, self._former.find_service))
             self._builder.add_services(services)
             self._ends.add(services)
-            await turns.next()
+            await yielding.checkpoint()
         self._settled()
 
     async def add_dependencies(self, batch: DependencyBatch) -> None:
         """Take in some dependencies, after all services."""
-        turns, fits = Turns(), can_be_edges(batch)
+        yielding, fits = CooperativeYield(), can_be_edges(batch)
         for _ in self._builder.making_room(len(batch.keys)):
-            await turns.next()
-        for start in range(0, len(batch.keys), LOT):
-            lot = np.flatnonzero(fits[start : start + LOT]) + start
+            await yielding.checkpoint()
+        for start in range(0, len(batch.keys), BATCH_ROWS):
+            lot = np.flatnonzero(fits[start : start + BATCH_ROWS]) + start
             edges = self._ends.edges(batch, lot)
             if self._former is not None:
                 self._difference.dependencies.extend(_share(edges, self._former.find_dependency))
             ends = np.stack((batch.sources[lot], batch.targets[lot]), axis=1)
             self._builder.add_dependencies(edges, ends, batch.flags[lot], batch.confidences[lot])
-            await turns.next()
+            await yielding.checkpoint()
         self._builder.add_waiting(
             [self._ends.waiting(batch, place) for place in np.flatnonzero(~fits).tolist()]
         )
@@ -72,19 +72,24 @@ class Load:
         """Finish the graph, and find out what is gone."""
         # Its kernels run without the interpreter's lock: in a thread they hold up nobody.
         await asyncio.to_thread(self._builder.build_index)
-        graph, former, seen, turns = self._builder.graph(), self._former, self._difference, Turns()
+        graph, former, seen, yielding = (
+            self._builder.graph(),
+            self._former,
+            self._difference,
+            CooperativeYield(),
+        )
         if former is not None:
-            for lot in former.service_lots(LOT):
+            for lot in former.service_lots(BATCH_ROWS):
                 gone = [record for record in lot if record.key not in graph.service_keys]
                 seen.removed_services.update((cast("bytes", record.key), record) for record in gone)
-                await turns.next()
-            for edges in former.dependency_lots(LOT):
+                await yielding.checkpoint()
+            for edges in former.dependency_lots(BATCH_ROWS):
                 lost = [record for record in edges if record.key not in graph.dependency_keys]
                 seen.removed_dependencies.update((cast("bytes", record.key), record) for record in lost)
-                await turns.next()
+                await yielding.checkpoint()
         return graph
 
-    async def difference(self) -> Difference:
+    async def difference(self) -> GraphDiff:
         """Return what watchers see of it, once it is complete; nothing for the first load, before which nobody watches."""
         return self._difference
 

@@ -1,17 +1,21 @@
 """The change log for those who were away: which keys changed between two snapshots of the past."""
 
 import asyncio
+from datetime import timedelta
+from typing import TypeAlias
 
 import asyncpg
+import structlog
 
 from server.config import FeedSettings
 from server.domain.errors import DatabaseUnavailableError, InvalidRevisionError
-from server.domain.revision import Snapshot, in_progress
+from server.domain.revision import Revision, Snapshot, in_progress
 from server.domain.watching import ChangedKeys
 from server.feed import statements
 from server.feed.changes import SERVICE_KEY
 from server.feed.connection import FeedConnection
-from server.postgres import DRIVER_ERRORS, explain
+from server.feed.health import Vitals
+from server.postgres import DRIVER_ERRORS, Session, connect, explain
 
 # After a restart all watchers come back at once, and none of them is in such a hurry that writers should wait for connections.
 AT_ONCE = 4
@@ -72,3 +76,61 @@ async def _read(
         if len(services) + len(dependencies) > at_most:
             return None
     return ChangedKeys(services, dependencies)
+
+
+log = structlog.get_logger(__name__)
+
+BATCH = 20_000
+COMMAND_TIMEOUT = timedelta(minutes=1)
+
+
+async def prune_forever(url: str, settings: FeedSettings, vitals: Vitals) -> None:
+    """
+    Prune every ``prune_interval`` until cancelled; of several replicas the database lets one at a time.
+
+    On a connection of its own, opened for the purpose: removing many rows must not hold up the feed. A failure costs nothing
+    but a longer log, so it is logged and tried again at the next turn.
+    """
+    vitals.pruning()
+    while True:
+        await asyncio.sleep(settings.prune_interval.total_seconds())
+        try:
+            removed = await prune(url, settings, vitals)
+        except Exception as error:  # noqa: BLE001 - asyncpg's errors have no common base below Exception
+            log.warning("pruning the change log failed", error=f"{type(error).__name__}: {error}")
+        else:
+            log.debug("pruned the change log", rows=removed)
+
+
+async def prune(url: str, settings: FeedSettings, vitals: Vitals | None = None) -> int:
+    """
+    Remove what no reader needs any more, in transactions of at most ``BATCH`` rows; returns how many rows.
+
+    ``vitals`` are told of it, of how many rows are left, and of when any process last pruned: where another holds the lock, or a reader
+    reads everything, this one does nothing.
+    """
+    session = Session(name="depgraph pruner", limit=settings.step_timeout, command_timeout=COMMAND_TIMEOUT)
+    connection = await connect(url, session)
+    try:
+        removed = 0
+        while True:
+            count: int = await connection.fetchval(
+                statements.PRUNE, settings.keep_log, settings.max_log_rows, BATCH
+            )
+            removed += count
+            if count < BATCH:
+                break
+        if vitals is not None:
+            left = await connection.fetchval(statements.LOG_ROWS)
+            vitals.pruned(removed, left, await connection.fetchval(statements.UNPRUNED_FOR))
+        return removed
+    finally:
+        await connection.close(timeout=settings.step_timeout.total_seconds())
+
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+
+async def revision_now(connection: Connection) -> Revision:
+    """Return a revision that a replica holds once it has seen everything committed until now. Takes a transaction id."""
+    return Revision.of(await connection.fetchval(statements.REVISION))

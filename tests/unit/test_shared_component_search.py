@@ -1,4 +1,4 @@
-"""Components that are not known yet are searched aside, once for all who wait."""
+"""Components that are not known yet are searched outside the event loop, once for all callers."""
 
 import asyncio
 
@@ -6,7 +6,7 @@ import pytest
 
 from graphcore import DependencyGraph, DependencyRecord, ServiceRecord, components
 from graphcore.kept_components import KeptComponents
-from server.component_search import ComponentSearch
+from server.concurrency.component_search import SharedComponentSearch
 
 SIZE = 60
 
@@ -23,7 +23,7 @@ def ring() -> DependencyGraph:
     return DependencyGraph.from_records(services, calls)
 
 
-async def test_all_who_wait_share_one_search(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_concurrent_callers_share_one_search(monkeypatch: pytest.MonkeyPatch) -> None:
     begun = 0
     begin = KeptComponents.begin
 
@@ -33,15 +33,15 @@ async def test_all_who_wait_share_one_search(monkeypatch: pytest.MonkeyPatch) ->
         return begin(kept)
 
     monkeypatch.setattr(KeptComponents, "begin", counted)
-    graph, search = ring(), ComponentSearch()
+    graph, search = ring(), SharedComponentSearch()
     await asyncio.gather(*(search.finish(graph.kept_components) for _ in range(5)))
     assert graph.kept_components.is_ready
     assert begun == 1
     assert components(graph).of("s7").size == SIZE
 
 
-async def test_who_goes_away_leaves_the_search_to_the_others() -> None:
-    graph, search = ring(), ComponentSearch()
+async def test_a_cancelled_caller_does_not_end_the_search_of_others() -> None:
+    graph, search = ring(), SharedComponentSearch()
     first = asyncio.create_task(search.finish(graph.kept_components))
     second = asyncio.create_task(search.finish(graph.kept_components))
     await asyncio.sleep(0)
@@ -50,7 +50,7 @@ async def test_who_goes_away_leaves_the_search_to_the_others() -> None:
     assert graph.kept_components.is_ready
 
 
-async def test_another_graph_has_a_search_of_its_own() -> None:
-    search, graphs = ComponentSearch(), [ring(), ring()]
+async def test_each_graph_has_its_own_search() -> None:
+    search, graphs = SharedComponentSearch(), [ring(), ring()]
     await asyncio.gather(*(search.finish(graph.kept_components) for graph in graphs))
     assert all(graph.kept_components.is_ready for graph in graphs)

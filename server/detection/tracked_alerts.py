@@ -1,28 +1,35 @@
 """The alerts that detection tracks, and the components for which they stand, as they were last written or read."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 from uuid import UUID
 
 from graphcore.component_excerpts import Excerpt
 from server.detection.causes import Causes
-from server.detection.survey import Question
 from server.domain.detection import AlertChange, CyclePath, KeptAlert, Membership
 
 
+class Question(NamedTuple):
+    """A component, and the cycles of alerts that may still stand for it."""
+
+    component: Excerpt
+    hints: Collection[CyclePath]
+
+
 @dataclass(slots=True)
-class Difference:
+class ComponentDiff:
     """
     What a look at all components found.
 
     ``settled`` are components as they were, with the alert that stands for each. ``recounted`` ones have the members they had, but maybe other
-    dependencies. ``others`` are components, and ``bereft`` alerts, whose members are others now.
+    dependencies. ``others`` are components, and ``orphaned`` alerts, whose members are others now.
     """
 
     settled: list[tuple[Excerpt, UUID]] = field(default_factory=list)
     recounted: list[tuple[Excerpt, KeptAlert]] = field(default_factory=list)
     others: list[Excerpt] = field(default_factory=list)
-    bereft: list[KeptAlert] = field(default_factory=list)
+    orphaned: list[KeptAlert] = field(default_factory=list)
 
     def questions(self, causes: Causes, label_of: Callable[[str], int | None]) -> list[Question]:
         """
@@ -31,7 +38,7 @@ class Difference:
         ``label_of`` tells which component a service is in now. O(components + alerts).
         """
         hints: dict[int | None, list[CyclePath]] = {component.label: [] for component in self.others}
-        for alert in self.bereft:
+        for alert in self.orphaned:
             path = causes.renamed(alert).cycle_path
             hints.get(label_of(path[0]), []).append(path)
         return [
@@ -40,7 +47,7 @@ class Difference:
         ]
 
 
-class Standing:
+class TrackedAlerts:
     """
     Which alert stands for which component.
 
@@ -78,13 +85,13 @@ class Standing:
 
     def difference(
         self, components: Sequence[Excerpt], causes: Causes, remembers: Callable[[Excerpt], bool]
-    ) -> Difference:
+    ) -> ComponentDiff:
         """
         Compare with all cyclic components as they are now; ``remembers`` tells of which it is known how they were.
 
         O(components), O(listed members) for those that are not known.
         """
-        found, unknown = Difference(), list[Excerpt]()
+        found, unknown = ComponentDiff(), list[Excerpt]()
         by_members = {id(component.members): alert for component, alert in self._components.values()}
         for component in components:
             known = self._components.get(id(component))
@@ -97,20 +104,20 @@ class Standing:
         standing = {alert for _, alert in found.settled} | {alert.id for _, alert in found.recounted}
         # Where not all members are listed, those that are may be the same though others are not.
         changed = {alert for alert, component in self.former().items() if remembers(component)} - standing
-        bereft = {
+        orphaned = {
             causes.renamed(alert).membership: alert
             for key, alert in self._alerts.items()
             if key not in standing and key not in changed
         }
         # Another graph makes other objects of the same members.
         for component in unknown:
-            alert_of_these = bereft.get(Membership(component.size, component.members))
+            alert_of_these = orphaned.get(Membership(component.size, component.members))
             if alert_of_these is not None:
                 standing.add(alert_of_these.id)
                 found.recounted.append((component, alert_of_these))
             else:
                 found.others.append(component)
-        found.bereft = [alert for key, alert in self._alerts.items() if key not in standing]
+        found.orphaned = [alert for key, alert in self._alerts.items() if key not in standing]
         return found
 
     def settle(

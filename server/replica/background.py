@@ -7,8 +7,8 @@ from typing import TypeVar, cast
 from graphcore import ChangeSet, DependencyGraph, parts
 from graphcore.kept_components import KeptComponents
 from graphcore.traversal_index import TraversalIndex
+from server.concurrency.cooperative_yield import CooperativeYield
 from server.domain.held import HeldGraph
-from server.turns import Turns
 
 T = TypeVar("T")
 
@@ -25,9 +25,9 @@ async def room_for(graph: DependencyGraph, dependency_count: int) -> TraversalIn
     roomier = None
     if index.is_cramped(held, dependency_count):
         roomier = await asyncio.to_thread(index.roomier, held, dependency_count)
-    turns = Turns()
+    yielding = CooperativeYield()
     for _ in graph.making_room(dependency_count):
-        await turns.next()
+        await yielding.checkpoint()
     return roomier
 
 
@@ -43,12 +43,12 @@ async def changed_copy(
     more = len(changes.upserted_dependencies)
     # The kernel runs without the interpreter's lock: in a thread it holds up nobody.
     index = await asyncio.to_thread(graph.index.roomier, graph.dependency_count, more)
-    copy, turns = await _exhausted(graph.copying(index), copied), Turns()
+    copy, yielding = await _exhausted(graph.copying(index), copied), CooperativeYield()
     for part in parts(graph, changes, _PART):
         if roomier := await room_for(copy, len(part.upserted_dependencies)):
             copy.index.become(roomier)
         copy.apply(part)
-        await turns.next()
+        await yielding.checkpoint()
     return copy
 
 
@@ -69,18 +69,18 @@ async def search_components(former: KeptComponents, kept: KeptComponents) -> Non
 
 async def dismantle(graph: DependencyGraph) -> None:
     """Let go of a graph that nobody uses any more, a bit at a time. O(V + E), and in no hurry."""
-    turns = Turns(rest=4)
+    yielding = CooperativeYield(rest=4)
     for _ in graph.dismantle():
-        await turns.next()
+        await yielding.checkpoint()
 
 
 async def _exhausted(steps: Generator[None, None, T], done: Callable[[], None]) -> T:
     """Take steps until they end, letting others run; ``done`` is called after each."""
-    turns = Turns()
+    yielding = CooperativeYield()
     while True:
         try:
             next(steps)
         except StopIteration as ended:
             return cast("T", ended.value)
         done()
-        await turns.next()
+        await yielding.checkpoint()

@@ -1,23 +1,93 @@
 """Changed rows on their way into the graph: encoded and compared page by page, so that the move itself is short."""
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from itertools import islice
-from typing import TypeVar, cast
+from typing import NamedTuple, TypeVar, cast
 from uuid import UUID
 
 import numpy as np
 
 from graphcore import ChangeSet, DependencyGraph, DependencyRecord, ServiceRecord
+from graphcore.flags import STALE
+from server.concurrency.cooperative_yield import CooperativeYield
 from server.domain.changes import RowChanges
 from server.domain.dependencies import DependencyRow
-from server.domain.moves import Move
+from server.domain.graph_events import GraphEvent, GraphEventKind
 from server.domain.records import DependencyBatch, RecordFormat, ServiceBatch
 from server.domain.services import Service
-from server.replica.batches import LOT, Ends, can_be_edges, service_lots
-from server.replica.comparing import Difference
-from server.replica.moves import moves
-from server.replica.records import dependency_record, retold, service_record
-from server.turns import Turns
+from server.replica.records import (
+    BATCH_ROWS,
+    Ends,
+    can_be_edges,
+    dependency_record,
+    reencoded,
+    service_lots,
+    service_record,
+)
+from server.replica.subscriptions import GraphDiff
+
+Find = Callable[[Hashable], ServiceRecord | None]
+
+
+async def moves(
+    graph: DependencyGraph,
+    services: Mapping[bytes, ServiceRecord | None],
+    dependencies: Mapping[bytes, DependencyRecord | None],
+    service_afterwards: Find,
+    least_confidence: float,
+) -> list[GraphEvent]:
+    """Compare records with those of the graph that they will replace. O(records), half a millisecond at a time."""
+    yielding, found = CooperativeYield(), list[GraphEvent]()
+    for key, service in services.items():
+        found.extend(_of_service(graph.find_service(key), service))
+        await yielding.checkpoint()
+    for key, dependency in dependencies.items():
+        before = _edge(graph.find_dependency(key), graph.find_service, least_confidence)
+        after = _edge(dependency, service_afterwards, least_confidence)
+        found.extend(_of_dependency(before, after))
+        await yielding.checkpoint()
+    return found
+
+
+class _Edge(NamedTuple):
+    """A dependency between services that are there; ``ends`` are their keys, ``names`` what they are called."""
+
+    ends: tuple[Hashable, Hashable]
+    names: tuple[str, str]
+    is_stale: bool
+    counts: bool
+
+
+def _edge(record: DependencyRecord | None, find: Find, least_confidence: float) -> _Edge | None:
+    """Look a dependency up; None = it is not there, or no edge."""
+    if record is None or record.source == record.target:
+        return None
+    source, target = find(record.source), find(record.target)
+    if source is None or target is None:
+        return None
+    is_stale = bool(record.flags & STALE)
+    counts = not is_stale and record.confidence >= least_confidence
+    return _Edge((record.source, record.target), (source.name, target.name), is_stale, counts)
+
+
+def _of_service(before: ServiceRecord | None, after: ServiceRecord | None) -> Iterator[GraphEvent]:
+    if before is not None and after is None:
+        yield GraphEvent(GraphEventKind.SERVICE_REMOVED, before.name)
+    elif before is not None and after is not None and before.name != after.name:
+        yield GraphEvent(GraphEventKind.SERVICE_RENAMED, before.name, after.name)
+
+
+def _of_dependency(before: _Edge | None, after: _Edge | None) -> Iterator[GraphEvent]:
+    if before is None or after is None or before.ends != after.ends:
+        if before is not None and before.counts:
+            yield GraphEvent(GraphEventKind.REMOVED, *before.names)
+        if after is not None and after.counts:
+            yield GraphEvent(GraphEventKind.ADDED, *after.names)
+    elif before.counts and not after.counts:
+        yield GraphEvent(GraphEventKind.STALE if after.is_stale else GraphEventKind.DOUBTED, *before.names)
+    elif after.counts and not before.counts:
+        yield GraphEvent(GraphEventKind.REVIVED if before.is_stale else GraphEventKind.TRUSTED, *after.names)
+
 
 Record = TypeVar("Record", ServiceRecord, DependencyRecord)
 
@@ -46,18 +116,18 @@ class Step:
 
     async def add(self, changes: RowChanges) -> None:
         """Take in a page of changes; all services before any dependency."""
-        turns = Turns()
+        yielding = CooperativeYield()
         for key, service in changes.services.items():
             self._add_service(key, service)
-            await turns.next()
+            await yielding.checkpoint()
         for key, dependency in changes.dependencies.items():
             self._add_dependency(key, dependency)
-            await turns.next()
+            await yielding.checkpoint()
         self._made(len(changes.services) + len(changes.dependencies))
 
     async def add_services(self, batch: ServiceBatch) -> None:
         """Take in services, whether they have changed or not."""
-        turns = Turns()
+        yielding = CooperativeYield()
         for services in service_lots(batch):
             for place, record in enumerate(services):
                 former = self.graph.find_service(record.key)
@@ -65,51 +135,51 @@ class Step:
                 # Its key is what the dependencies that stay have.
                 services[place] = former or record
             self._ends.add(services)
-            await turns.next()
+            await yielding.checkpoint()
 
     async def add_dependencies(self, batch: DependencyBatch) -> None:
         """Take in dependencies after all services of the table."""
-        turns, fits = Turns(), can_be_edges(batch)
-        for start in range(0, len(batch.keys), LOT):
-            lot = np.flatnonzero(fits[start : start + LOT]) + start
+        yielding, fits = CooperativeYield(), can_be_edges(batch)
+        for start in range(0, len(batch.keys), BATCH_ROWS):
+            lot = np.flatnonzero(fits[start : start + BATCH_ROWS]) + start
             for record in self._ends.edges(batch, lot):
                 self._put(cast("bytes", record.key), record)
-            await turns.next()
+            await yielding.checkpoint()
         for place in np.flatnonzero(~fits).tolist():
             self._put(batch.keys[place], self._ends.waiting(batch, place))
         self._made(len(batch.keys))
 
     async def complete(self) -> ChangeSet:
         """Add the dependencies that services which come, go or change their names make look different."""
-        turns = Turns()
+        yielding = CooperativeYield()
         for service in self._reshaped:
             for record in self._told_by(service):
                 key = cast("bytes", record.key)
                 if key not in self._dependencies:
-                    self._put(key, self._retold(record))
-                    await turns.next()
+                    self._put(key, self._reencoded(record))
+                    await yielding.checkpoint()
         services = await _divided(self._services)
         dependencies = await _divided(self._dependencies)
         return ChangeSet(*services, *dependencies)
 
-    async def difference(self) -> Difference:
+    async def difference(self) -> GraphDiff:
         """Return what watchers see of it, once it is complete and before the graph moves."""
-        turns, seen = Turns(), Difference()
+        yielding, seen = CooperativeYield(), GraphDiff()
         for key, service in self._services.items():
             if service is not None:
                 seen.services.append(service)
             else:
                 seen.removed_services[key] = self.graph.find_service(key)
-            await turns.next()
+            await yielding.checkpoint()
         for key, record in self._dependencies.items():
             if record is not None and self._joins(record):
                 seen.dependencies.append(record)
             elif former := self.graph.find_dependency(key):
                 seen.removed_dependencies[key] = former
-            await turns.next()
+            await yielding.checkpoint()
         return seen
 
-    async def moves(self, least_confidence: float) -> list[Move]:
+    async def moves(self, least_confidence: float) -> list[GraphEvent]:
         """Return what it does to dependencies that count for cycles, once it is complete and before the graph moves."""
         return await moves(self.graph, self._services, self._dependencies, self._afterwards, least_confidence)
 
@@ -139,9 +209,9 @@ class Step:
     def _told_by(self, service: bytes) -> Iterable[DependencyRecord]:
         return [*self.graph.dependencies_of(service), *self.graph.waiting_for(service)]
 
-    def _retold(self, record: DependencyRecord) -> DependencyRecord:
+    def _reencoded(self, record: DependencyRecord) -> DependencyRecord:
         ends = self._end(cast("bytes", record.source)), self._end(cast("bytes", record.target))
-        return retold(self._records, record, *ends)
+        return reencoded(self._records, record, *ends)
 
     def _end(self, service: bytes) -> ServiceRecord | None:
         """Return the service as it will be."""
@@ -159,10 +229,10 @@ class Step:
 
 async def _divided(changes: dict[bytes, Record | None]) -> tuple[list[Record], list[bytes]]:
     """Tell records that come or stay from keys that go."""
-    turns, records, gone = Turns(), list[Record](), list[bytes]()
+    yielding, records, gone = CooperativeYield(), list[Record](), list[bytes]()
     remaining = iter(changes.items())
-    while some := list(islice(remaining, LOT)):
+    while some := list(islice(remaining, BATCH_ROWS)):
         records += [record for _, record in some if record is not None]
         gone += [key for key, record in some if record is None]
-        await turns.next()
+        await yielding.checkpoint()
     return records, gone

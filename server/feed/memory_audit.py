@@ -15,14 +15,14 @@ import structlog
 
 from server.config import FeedSettings
 from server.domain.changes import GraphSink
-from server.domain.health import Audit
+from server.domain.health import MemoryAudit
 from server.domain.held import HeldGraph, HeldRecords
 from server.domain.records import DependencyBatch, RecordFormat, ServiceBatch
 from server.feed import statements
 from server.feed.connection import FeedConnection
 from server.feed.follower import Feed
+from server.feed.health import Vitals
 from server.feed.tables import read_tables
-from server.feed.vitals import Vitals
 
 log = structlog.get_logger(__name__)
 
@@ -50,7 +50,7 @@ class Differences:
             self.examples.append(f"{table} {UUID(bytes=cast('bytes', key))} {how}")
 
 
-class Auditor:
+class MemoryAuditor:
     """
     Proves from time to time that memory is what the tables are, or finds out that it isn't.
 
@@ -88,7 +88,7 @@ class Auditor:
                 self._vitals.failed_audits += 1
                 log.warning("the audit failed", error=f"{type(error).__name__}: {error}")
 
-    async def audit(self) -> Audit:
+    async def audit(self) -> MemoryAudit:
         """
         Compare now, and have memory read anew if a row differs.
 
@@ -108,7 +108,7 @@ class Auditor:
                 connection, self._records, comparison.take_services, comparison.take_dependencies
             )
         found = comparison.differences()
-        audit = Audit(began_at, timedelta(seconds=time.monotonic() - began), found.count)
+        audit = MemoryAudit(began_at, timedelta(seconds=time.monotonic() - began), found.count)
         self._conclude(audit, tuple(found.examples))
         return audit
 
@@ -120,7 +120,7 @@ class Auditor:
         await reader.execute(statements.IMPORT_SNAPSHOT.replace("{snapshot}", name))
         return await self._sink.held()
 
-    def _conclude(self, audit: Audit, examples: tuple[str, ...]) -> None:
+    def _conclude(self, audit: MemoryAudit, examples: tuple[str, ...]) -> None:
         self._vitals.audited(audit, examples)
         seconds = round(audit.duration.total_seconds(), 3)
         if not audit.differing_rows:

@@ -13,10 +13,10 @@ from uuid import UUID
 from graphcore import DependencyGraph
 from graphcore.component_excerpts import Excerpt
 from server.detection.causes import Causes
-from server.detection.matching import LEAST_OVERLAP, Recollection
 from server.detection.outcomes import CyclicComponent
+from server.detection.plan import LEAST_OVERLAP, Recollection
 from server.domain.detection import KeptAlert
-from server.domain.moves import LOSSES, Move
+from server.domain.graph_events import LOSSES, GraphEvent
 
 
 class Recall:
@@ -118,7 +118,7 @@ def _names(alert: KeptAlert) -> set[str]:
 
 
 def _removed_ends(
-    graph: DependencyGraph, lost: Iterable[Move], inside: Collection[str], *, at_target: bool
+    graph: DependencyGraph, lost: Iterable[GraphEvent], inside: Collection[str], *, at_target: bool
 ) -> set[str]:
     pairs = ((move.source, move.target) if at_target else (move.target, move.source) for move in lost)
     return {far for near, far in pairs if near in inside and not graph.has_service(far)}

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 
-class MoveKind(enum.Enum):
+class GraphEventKind(enum.Enum):
     """How a dependency came to count or ceased to, or what became of a service."""
 
     ADDED = "added"
@@ -18,25 +18,25 @@ class MoveKind(enum.Enum):
     SERVICE_RENAMED = "service renamed"
 
 
-GAINS = frozenset({MoveKind.ADDED, MoveKind.REVIVED, MoveKind.TRUSTED})
+GAINS = frozenset({GraphEventKind.ADDED, GraphEventKind.REVIVED, GraphEventKind.TRUSTED})
 """The kinds after which a dependency counts that did not."""
-LOSSES = frozenset({MoveKind.REMOVED, MoveKind.STALE, MoveKind.DOUBTED})
+LOSSES = frozenset({GraphEventKind.REMOVED, GraphEventKind.STALE, GraphEventKind.DOUBTED})
 """The kinds after which a dependency that counted does not."""
 
 
-class Move(NamedTuple):
+class GraphEvent(NamedTuple):
     """
     One thing that happened, in names: a dependency's ends before a loss, or after a gain.
 
     Of a removed service ``source`` is the name; of a renamed one ``source`` is its former name and ``target`` the new one.
     """
 
-    kind: MoveKind
+    kind: GraphEventKind
     source: str
     target: str = ""
 
 
-class Unseen(enum.Enum):
+class UnseenCause(enum.Enum):
     """Why it is not known what happened one by one."""
 
     TOOK_OVER = "took over"
@@ -45,12 +45,12 @@ class Unseen(enum.Enum):
     COMPARED = "compared"
 
 
-class MoveObserver(Protocol):
+class GraphEventObserver(Protocol):
     """Hears of every move of the graph, at once and on the event loop; must be quick."""
 
     @property
     def least_confidence(self) -> float | None:
         """The least confidence with which a dependency counts; None = nobody wants to know what moved, only that something did."""
 
-    def moved(self, moves: Sequence[Move] | Unseen) -> None:
+    def moved(self, moves: Sequence[GraphEvent] | UnseenCause) -> None:
         """Take note that the graph moved; what moved is left out unless somebody wanted to know."""
