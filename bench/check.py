@@ -10,7 +10,7 @@ from bench.graphs import Edges, big100k, debian, seed5k
 from bench.stage import Stage
 from bench.turns import take_turns
 from graphcore import EdgeFlag
-from graphcore.analysis.proposed import DependencyKey, ProposedChange, ProposedDependency
+from graphcore.analysis.proposed_change import DependencyKey, ProposedChange, ProposedDependency
 from graphcore.analysis.what_if import what_if
 
 PART = "check"

@@ -7,7 +7,7 @@ from bench.figures import Figure, quantile, ratio, typical
 from bench.graphs import big100k
 from bench.stage import Stage
 from bench.turns import take_turns
-from graphcore import ChangeSet, DependencyGraph, DependencyRecord, components
+from graphcore import ChangeSet, DependencyGraph, DependencyRecord
 
 PART = "component"
 PAIRS = 500
@@ -16,7 +16,7 @@ PAIRS = 500
 def kept(_: Stage) -> Iterator[Figure]:
     edges = big100k()
     graph, chooser = edges.graph(), random.Random(4)
-    components(graph)
+    graph.components.finish()
     removed: list[DependencyRecord] = []
 
     def add(number: int) -> None:
@@ -26,12 +26,12 @@ def kept(_: Stage) -> Iterator[Figure]:
                 upserted_dependencies=[DependencyRecord(("new", number, chooser.random()), source, target)]
             )
         )
-        components(graph)
+        graph.components.finish()
 
     def remove(_: int) -> None:
         record = removed.pop()
         graph.apply(ChangeSet(removed_dependencies=[record.key]))
-        components(graph)
+        graph.components.finish()
 
     everything = graph.dependencies()
     removed.extend(chooser.sample(everything, PAIRS * 2))
@@ -46,6 +46,6 @@ def kept(_: Stage) -> Iterator[Figure]:
 
 
 def _recompute(graph: DependencyGraph) -> None:
-    search = graph.kept_components.begin()
+    search = graph.components.begin()
     search.run()
-    assert graph.kept_components.adopt(search)
+    assert graph.components.adopt(search)

@@ -10,8 +10,8 @@ from time import process_time
 from bench.figures import Figure, quantile, typical
 from bench.graphs import big100k, debian
 from bench.stage import Stage
-from graphcore import DependencyGraph, DependencyRecord, EdgeFlag, ServiceRecord, components
-from graphcore.analysis import cutting
+from graphcore import DependencyGraph, DependencyRecord, EdgeFlag, ServiceRecord
+from graphcore.analysis import cut_search as cutting
 from graphcore.analysis.cuts import suggest_cuts
 from graphcore.analysis.cycles import shortest_cycle
 
@@ -30,7 +30,7 @@ def measure(stage: Stage) -> Iterator[Figure]:
     packages = debian(stage.given)
     if packages is not None:
         graph = packages.graph()
-        largest = components(graph).largest_first()[:1]
+        largest = graph.components.largest_first()[:1]
         for component in largest:
             yield from _timed(graph, component.members[0], f"{packages.name}'s largest component", MANY)
     yield from _timed(big100k().graph(), "s0", "big100k", FEW, whole=False)

@@ -18,7 +18,7 @@ from bench.server_process import serving
 from bench.stage import Stage, connected, embedded_url
 from bench.turns import take_turns_async
 from graphcore import ChangeSet, DependencyGraph
-from graphcore.flags import STALE
+from graphcore.graph.flags import STALE
 from server.concurrency.component_search import SharedComponentSearch
 from server.config import DetectionSettings
 from server.detection.causes import GraphEventLog

@@ -12,9 +12,8 @@ from bench.live import live_graph
 from bench.stage import Stage
 from bench.turns import Call, take_turns
 from graphcore import DependencyGraph, Direction, EdgeFilter, EdgeFlag
-from graphcore.analysis.effective import effective_edges
-from graphcore.effective_reach import effective_reach
-from graphcore.reach import reach
+from graphcore.analysis.edge_selection import effective_edges
+from graphcore.traversal.reach import effective_reach, reach
 from server.domain.dependencies import DiscoverySource
 from server.rpc.decode_graph import traverse_question
 from server.rpc.graph.effective_answer import effective_answer

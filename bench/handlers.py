@@ -13,7 +13,7 @@ from bench.server_process import echoing
 from bench.stage import Stage
 from bench.turns import BURST, Call, in_bursts, take_turns
 from depgraph.v1 import graph_service_pb2 as pb
-from graphcore import DependencyGraph, components
+from graphcore import DependencyGraph
 from server.domain.consistency import Freshness
 from server.rpc.answer_fields import freshness_message, traverse_freshness
 from server.rpc.decode_graph import component_question, traverse_question
@@ -71,14 +71,14 @@ def _after_pauses(handle: Call, round_trip: Call) -> list[float]:
 
 
 def _component(graph: DependencyGraph, round_trip: Call) -> Iterator[Figure]:
-    components(graph)
+    graph.components.finish()
     asked = [
         pb.GetComponentRequest(service_id=f"s{number}").SerializeToString() for number in seed5k().starts()
     ]
 
     def handle(number: int) -> bytes:
         request = pb.GetComponentRequest.FromString(asked[number % len(asked)])
-        found = components(graph).of(component_question(request).service_id)
+        found = graph.component_of(component_question(request).service_id)
         return component_answer(found, freshness_message(FRESHNESS), LIMIT)
 
     handled, empty = take_turns(handle, round_trip, pairs=CALLS)

@@ -16,7 +16,7 @@ from bench.stage import Stage
 from bench.turns import Call, take_turns
 from depgraph.v1 import analysis_service_pb2 as pb
 from graphcore import DependencyGraph, EdgeFilter
-from graphcore.analysis.counting import counting_edges
+from graphcore.analysis.edge_selection import counting_edges
 from graphcore.analysis.impact import Impact, impact_of
 from graphcore.analysis.paths import shortest_paths
 from server.rpc.analysis.impact import impact_question, impacted

@@ -5,13 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from graphcore.analysis.calls import calls_between, component_around
-from graphcore.analysis.cut_costs import UNIT
-from graphcore.analysis.cutting import Cutting, cheap_cuts
-from graphcore.analysis.pairs import pairs_of
-from graphcore.component import Component
-from graphcore.flags import EdgeFlag
-from graphcore.graph import DependencyGraph
+from graphcore.analysis.call_graph import calls_between, component_around
+from graphcore.analysis.cut_pairs import UNIT, pairs_of
+from graphcore.analysis.cut_search import Cutting, cheap_cuts
+from graphcore.components.components import Component
+from graphcore.graph.dependency_graph import DependencyGraph
+from graphcore.graph.flags import EdgeFlag
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from graphcore.analysis.call_graph import Numbers, Snapshot, Strong
 from graphcore.analysis.cycles import shortest_cycle_of
-from graphcore.analysis.proposed import Numbering
-from graphcore.analysis.snapshots import Numbers, Snapshot, Strong
+from graphcore.analysis.proposed_change import Numbering
 from graphcore.kernels.what_if import rows
 
 if TYPE_CHECKING:

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from graphcore.analysis.calls import Numbers, callers, calls_between
-from graphcore.errors import UnknownServiceError
-from graphcore.graph import DependencyGraph
+from graphcore.analysis.call_graph import Numbers, callers, calls_between
+from graphcore.graph.dependency_graph import DependencyGraph
+from graphcore.graph.name_order import places_by_name
+from graphcore.graph.records import UnknownServiceError
 from graphcore.kernels import cycles as kernels
-from graphcore.name_sorting import places_by_name
 
 BUDGET_COMPILED, BUDGET_PLAIN = 20_000_000, 300_000
 """How many edges may be looked at for a cycle that is shorter than the one known: a tenth of a second or two, in either form of the kernels."""

@@ -11,10 +11,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from graphcore.analysis.names import NameOrder
-from graphcore.changes import DependencyRecord
-from graphcore.flags import SOURCES, STALE
-from graphcore.graph import DependencyGraph
+from graphcore.graph.dependency_graph import DependencyGraph
+from graphcore.graph.flags import SOURCES, STALE
+from graphcore.graph.name_order import NameOrder
+from graphcore.graph.records import DependencyRecord
 from graphcore.kernels import drift as kernels
 from graphcore.kernels.drift import DECLARED, OBSERVED
 from graphcore.kernels.layout import COUNT, FRESH, IN, OUT

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from graphcore.analysis.names import NameOrder
-from graphcore.flags import EdgeFlag
-from graphcore.graph import DependencyGraph
+from graphcore.graph.dependency_graph import DependencyGraph
+from graphcore.graph.flags import EdgeFlag
+from graphcore.graph.name_order import NameOrder
 from graphcore.kernels import upstream
 from graphcore.kernels.upstream import NOT_FOUND
 

@@ -7,8 +7,8 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
-from graphcore.analysis.proposed import Numbering
-from graphcore.analysis.snapshots import CallRows, Cells, Numbers, Snapshot
+from graphcore.analysis.call_graph import CallRows, Cells, Numbers, Snapshot
+from graphcore.analysis.proposed_change import Numbering
 from graphcore.kernels.what_if import upstream
 from graphcore.kernels.what_if.upstream import ADDED, BEFORE, BITS, BLOCK, BYTE, REMOVED, WORDS
 

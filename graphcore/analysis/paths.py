@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphcore.compiled import kernel_state
-from graphcore.graph import DependencyGraph
+from graphcore.graph.dependency_graph import DependencyGraph
 from graphcore.kernels import paths as kernels
 from graphcore.kernels import upstream
 from graphcore.kernels.layout import COUNT, EDGE, NEIGHBOUR, OUT, START

@@ -14,10 +14,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from graphcore.analysis.names import NameOrder
 from graphcore.analysis.sync_calls import SyncCalls
-from graphcore.changes import DependencyRecord, ServiceRecord
-from graphcore.graph import DependencyGraph
+from graphcore.graph.dependency_graph import DependencyGraph
+from graphcore.graph.name_order import NameOrder
+from graphcore.graph.records import DependencyRecord, ServiceRecord
 from graphcore.kernels import retries as kernels
 
 BUDGET_COMPILED, BUDGET_PLAIN = 30_000_000, 300_000

@@ -1,13 +1,16 @@
-"""Rows of the calls that an audit looks at."""
+"""Synchronous calls in rows, and the timeouts and retries that their callers use."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from graphcore.graph import DependencyGraph
+from graphcore.analysis.edge_selection import parallel_edges
+from graphcore.graph.dependency_graph import DependencyGraph
+from graphcore.graph.flags import STALE, EdgeFilter, EdgeFlag
 from graphcore.kernels import audits as kernels
-from graphcore.kernels.layout import EDGE, FLAGS, NEIGHBOUR
+from graphcore.kernels.layout import EDGE, FLAGS, NEIGHBOUR, OUT_SLOT
 
 _FIRST_SOURCE = 5
 _SOURCE_BITS = 15
@@ -48,3 +51,45 @@ class SyncCalls(NamedTuple):
             index.pool[EDGE].take(slots),
             index.pool[FLAGS].take(slots) >> _FIRST_SOURCE & _SOURCE_BITS,
         )
+
+
+CallPolicies: TypeAlias = Callable[
+    [NDArray[np.object_], NDArray[np.int32]], tuple[NDArray[np.int64], NDArray[np.int64]]
+]
+"""Reads the payloads in some places of a column: timeouts in milliseconds and attempts, 0 = not known."""
+
+# The order of sources; a stale dependency comes behind every fresh one.
+_BEHIND_MANUAL = (EdgeFlag.SERVICE_MESH, EdgeFlag.OTEL_SERVICE_GRAPH, EdgeFlag.KUBERNETES)
+_BEHIND_FRESH = 4
+
+
+def merged_policies(
+    graph: DependencyGraph, chosen: NDArray[np.int32], edge_filter: EdgeFilter, policies: CallPolicies
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """
+    Read, for each pair of services of which an edge is ``chosen``, what the first source says that knows it; 0 = none does.
+
+    O(E log E) of the edges that take part.
+    """
+    beside = parallel_edges(graph, chosen, edge_filter)
+    timeouts, attempts = policies(graph.dependency_payloads, beside.edges)
+    pairs = np.repeat(np.arange(len(chosen)), np.diff(beside.starts))
+    order = np.lexsort((_precedence(graph, beside.edges), pairs))
+    return _first_known(timeouts[order], pairs[order], len(chosen)), _first_known(
+        attempts[order], pairs[order], len(chosen)
+    )
+
+
+def _precedence(graph: DependencyGraph, edges: NDArray[np.int32]) -> NDArray[np.int64]:
+    index = graph.index
+    flags = index.pool[FLAGS].take(index.edges[edges, OUT_SLOT]).astype(np.int64)
+    place = sum((flags & int(source) != 0) * rank for rank, source in enumerate(_BEHIND_MANUAL, 1))
+    return np.asarray(place + (flags & STALE != 0) * _BEHIND_FRESH, np.int64)
+
+
+def _first_known(values: NDArray[np.int64], pairs: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    known = values > 0
+    found = np.zeros(count, np.int64)
+    which, first = np.unique(pairs[known], return_index=True)
+    found[which] = values[known][first]
+    return found

@@ -12,10 +12,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from graphcore.analysis.names import NameOrder
 from graphcore.analysis.sync_calls import SyncCalls
-from graphcore.changes import DependencyRecord
-from graphcore.graph import DependencyGraph
+from graphcore.graph.dependency_graph import DependencyGraph
+from graphcore.graph.name_order import NameOrder
+from graphcore.graph.records import DependencyRecord
 from graphcore.kernels import audits as kernels
 
 _Longs = NDArray[np.int64]

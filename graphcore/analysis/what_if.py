@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
+from graphcore.analysis.call_graph import CallRows, Snapshot
 from graphcore.analysis.cycle_changes import CycleChange, cycle_changes
 from graphcore.analysis.impact_changes import WORK_COMPILED, WORK_PLAIN, ImpactChanges, impact_changes
-from graphcore.analysis.proposed import Numbering, PairStates, ProposedChange
-from graphcore.analysis.snapshots import CallRows, Snapshot
-from graphcore.graph import DependencyGraph
+from graphcore.analysis.proposed_change import Numbering, PairStates, ProposedChange
+from graphcore.graph.dependency_graph import DependencyGraph
 from graphcore.kernels.what_if import upstream
 
 

@@ -1,5 +1,5 @@
 """
-Kernels that look for paths to a target over the edges that a mask lets count (``graphcore.analysis.counting``).
+Kernels that look for paths to a target over the edges that a mask lets count (``graphcore.analysis.edge_selection``).
 
 ``bound[node]`` is the number of calls from a node to the target (``upstream.search_callers``): no path from there is shorter, and a node without one
 leads nowhere. ``state`` has a column for every node and these rows; in those with stamps the number of the present search means yes:

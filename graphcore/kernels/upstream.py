@@ -1,5 +1,5 @@
 """
-Kernels that search for callers over the edges that a mask lets count (``graphcore.analysis.counting``).
+Kernels that search for callers over the edges that a mask lets count (``graphcore.analysis.edge_selection``).
 
 They use nothing but arrays of their caller, so that several may run at a time. ``hops[node]`` is the number of calls from a node to the start, NOT_FOUND
 for one that does not reach it; ``queue`` holds the nodes found, in the order of their hops, the start first.

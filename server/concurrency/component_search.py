@@ -2,19 +2,19 @@
 
 import asyncio
 
-from graphcore.kept_components import KeptComponents
+from graphcore.components.components import Components
 
 # After so many searches that changes of the graph made void, callers search on the event loop.
 _TRIES = 3
 
 
 class SharedComponentSearch:
-    """Runs one search at a time for each ``KeptComponents``: a second one would make the first void."""
+    """Runs one search at a time for each ``Components``: a second one would make the first void."""
 
     def __init__(self) -> None:
-        self._running: list[tuple[KeptComponents, asyncio.Task[bool]]] = []
+        self._running: list[tuple[Components, asyncio.Task[bool]]] = []
 
-    async def finish(self, kept: KeptComponents) -> None:
+    async def finish(self, kept: Components) -> None:
         """Wait until ``kept`` can answer without a long search; the event loop stays free."""
         for _ in range(_TRIES):
             if kept.is_ready:
@@ -22,7 +22,7 @@ class SharedComponentSearch:
             # Other callers still wait for the search when this one is cancelled.
             await asyncio.shield(self._search_of(kept))
 
-    def _search_of(self, kept: KeptComponents) -> asyncio.Task[bool]:
+    def _search_of(self, kept: Components) -> asyncio.Task[bool]:
         for known, task in self._running:
             if known is kept:
                 return task
@@ -36,7 +36,7 @@ class SharedComponentSearch:
         self._running = [(known, task) for known, task in self._running if task is not over]
 
 
-async def _search(kept: KeptComponents) -> bool:
+async def _search(kept: Components) -> bool:
     """Search in a thread; returns whether the components are known now."""
     search = kept.begin()
     await asyncio.to_thread(search.run)

@@ -7,9 +7,9 @@ from uuid import UUID
 
 from graphcore import DependencyGraph
 from graphcore.analysis.cycles import is_cycle, shortest_cycle, shortest_cycle_of_nodes
-from graphcore.component_excerpts import Excerpt
-from graphcore.flags import STALE
-from graphcore.kept_components import KeptComponents
+from graphcore.components.components import Components
+from graphcore.components.excerpts import Excerpt
+from graphcore.graph.flags import STALE
 from server.detection.causes import Causes, Step, causes_of
 from server.detection.outcomes import CyclicComponent
 from server.detection.plan import Recollection
@@ -112,7 +112,7 @@ class View:
     ``others`` are the same components as they came out of the graph; ``recalled`` is what is known of members that alerts do not list.
     """
 
-    kept: KeptComponents
+    kept: Components
     revision: str
     steps: list[Step]
     causes: Causes
@@ -152,7 +152,7 @@ def _view(
     difference: ComponentDiff,
     found: list[CyclicComponent],
     *,
-    kept: KeptComponents,
+    kept: Components,
     revision: str,
     steps: list[Step],
     causes: Causes,

@@ -24,7 +24,7 @@ from server.domain.detection import AlertLedger, CyclePath, KeptAlert, LedgerCon
 from server.domain.graph_events import UnseenCause
 
 if TYPE_CHECKING:
-    from graphcore.kept_components import KeptComponents
+    from graphcore.components.components import Components
 
 log = structlog.get_logger(__name__)
 
@@ -64,7 +64,7 @@ class Detector:
         self._limits = ViewLimits(settings.min_confidence, most_members)
         self._tracked = TrackedAlerts()
         # The components with which the alerts are level but for what was touched since; None = look at all.
-        self._level_with: KeptComponents | None = None
+        self._level_with: Components | None = None
         self._looking: asyncio.Task[View] | None = None
         # The database, and its run, whose alerts are known.
         self._read_from: str | None = None

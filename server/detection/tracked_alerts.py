@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 from uuid import UUID
 
-from graphcore.component_excerpts import Excerpt
+from graphcore.components.excerpts import Excerpt
 from server.detection.causes import Causes
 from server.domain.detection import AlertChange, CyclePath, KeptAlert, Membership
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from uuid import UUID
 
 from graphcore import DependencyGraph
-from graphcore.component_excerpts import Excerpt
+from graphcore.components.excerpts import Excerpt
 from server.detection.causes import Causes
 from server.detection.outcomes import CyclicComponent
 from server.detection.plan import LEAST_OVERLAP, Recollection

@@ -5,8 +5,8 @@ from collections.abc import Callable, Generator
 from typing import TypeVar, cast
 
 from graphcore import ChangeSet, DependencyGraph, parts
-from graphcore.kept_components import KeptComponents
-from graphcore.traversal_index import TraversalIndex
+from graphcore.components.components import Components
+from graphcore.graph.index import TraversalIndex
 from server.concurrency.cooperative_yield import CooperativeYield
 from server.domain.held import HeldGraph
 
@@ -57,7 +57,7 @@ async def noted(graph: DependencyGraph) -> HeldGraph:
     return HeldGraph(*await _exhausted(graph.noting(), lambda: None))
 
 
-async def search_components(former: KeptComponents, kept: KeptComponents) -> None:
+async def search_components(former: Components, kept: Components) -> None:
     """Find the components of a graph that nobody reads yet if they are known of the former one, so that whoever asks after the swap need not wait. O(V + E)."""
     # Until somebody has asked for components nobody pays for them.
     if not former.is_known:

@@ -133,8 +133,8 @@ class Replica(ReadableGraph):
 
     async def _keep_components(self, graph: DependencyGraph) -> None:
         former = self._graph
-        await search_components(former.kept_components, graph.kept_components)
-        if former.confident_components is not former.kept_components:
+        await search_components(former.components, graph.components)
+        if former.confident_components is not former.components:
             await search_components(former.confident_components, graph.confident_components)
 
     async def _may_move(self, compare: Callable[[], Awaitable[GraphDiff]]) -> GraphDiff | None:

@@ -8,7 +8,7 @@ from uuid import UUID
 import numpy as np
 
 from graphcore import ChangeSet, DependencyGraph, DependencyRecord, ServiceRecord
-from graphcore.flags import STALE
+from graphcore.graph.flags import STALE
 from server.concurrency.cooperative_yield import CooperativeYield
 from server.domain.changes import RowChanges
 from server.domain.dependencies import DependencyRow

@@ -4,8 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphcore import DependencyGraph, EdgeFilter
-from graphcore.analysis.counting import counting_edges
-from graphcore.analysis.effective import effective_edges
+from graphcore.analysis.edge_selection import counting_edges, effective_edges
 
 
 def edge_mask(graph: DependencyGraph, edge_filter: EdgeFilter, *, effective: bool) -> NDArray[np.uint8]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from depgraph.v1.types_pb2 import Dependency, EffectiveDependency
 from graphcore import DependencyGraph, EdgeFilter
-from graphcore.analysis.effective import parallel_edges
+from graphcore.analysis.edge_selection import parallel_edges
 from server import wire
 
 _PAIRS_A_LOT = 256

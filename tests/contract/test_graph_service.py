@@ -107,7 +107,7 @@ async def test_a_service_on_no_cycle_is_a_component_by_itself(stubs: Stubs) -> N
 async def test_members_come_page_by_page(
     stubs: Stubs, monkeypatch: pytest.MonkeyPatch, named_at_once: int
 ) -> None:
-    monkeypatch.setattr("graphcore.kept_components.NAMED_AT_ONCE", named_at_once)
+    monkeypatch.setattr("graphcore.components.components.NAMED_AT_ONCE", named_at_once)
     await stubs.write_edges("a>b", "b>c", "c>d", "d>e", "e>a", "e>f")
     request = pb.GetComponentRequest(service_id="c", page_size=2, consistency=FRESH)
     pages: list[str] = []

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from graphcore import Direction, EdgeFilter, traverse
-from graphcore.traversal_index import TraversalIndex
+from graphcore.graph.index import TraversalIndex
 from server.config import FeedSettings
 from server.domain.consistency import AtLeastAsFresh, FeedState, FullyConsistent, MinimizeLatency
 from server.domain.errors import NotReadyError, ReplicaBehindError, RevisionUnknownError

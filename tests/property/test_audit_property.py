@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from graphcore import EdgeFilter
 from graphcore.analysis import drift
-from graphcore.analysis.audit import Audit, AuditQuestion, audit_paths
 from graphcore.analysis.drift import DriftPage, DriftQuestion, list_drift
-from graphcore.analysis.names import NameOrder
+from graphcore.analysis.path_audit import Audit, AuditQuestion, audit_paths
+from graphcore.graph.name_order import NameOrder
 from tests.support.audits import (
     Call,
     graph_of,

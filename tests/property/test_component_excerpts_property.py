@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graphcore import DependencyGraph
-from graphcore.component_excerpts import Excerpt
+from graphcore.components.excerpts import Excerpt
 from tests.property.test_confident_components_property import expected
 from tests.support.edits import difference
 from tests.support.graphs import tables
@@ -56,7 +56,7 @@ class Known(NamedTuple):
 
 def cyclic(graph: DependencyGraph, rows: Tables, most: int) -> list[Known]:
     """All excerpts, each of which says what networkx says."""
-    kept, found = graph.kept_components, list[Known]()
+    kept, found = graph.components, list[Known]()
     kept.largest_first(2)
     whole = {members[:most]: members for members, _ in expected(rows, 0.0) if len(members) > 1}
     for excerpt in kept.cyclic(most):
@@ -71,7 +71,7 @@ def cyclic(graph: DependencyGraph, rows: Tables, most: int) -> list[Known]:
 
 
 def check_memory(graph: DependencyGraph, rows: Tables, former: Known, now: list[Known]) -> None:
-    excerpts = graph.kept_components.excerpts
+    excerpts = graph.components.excerpts
     if not excerpts.remembers(former.excerpt):
         return
     for key, service in rows.services.items():

@@ -6,7 +6,7 @@ import networkx as nx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graphcore import ChangeSet, Components, DependencyGraph, adjacency, components
+from graphcore import ChangeSet, DependencyGraph, adjacency
 from tests.support.graphs import change_set, graph_of, tables
 from tests.support.rows import PlainEdge, Tables
 
@@ -22,13 +22,13 @@ def reference_of(rows: Tables) -> "nx.MultiDiGraph[str]":
     return reference
 
 
-def assert_right(found: Components, rows: Tables) -> None:
+def assert_right(graph: DependencyGraph, rows: Tables) -> None:
     expected = sorted(
         tuple(sorted(members)) for members in nx.strongly_connected_components(reference_of(rows))
     )
-    listed = found.largest_first(1)
+    listed = graph.components.largest_first(1)
     assert sorted(component.members for component in listed) == expected
-    assert found.largest_first() == [component for component in listed if component.is_cycle]
+    assert graph.components.largest_first() == [component for component in listed if component.is_cycle]
     for component in listed:
         inside = [
             edge
@@ -37,19 +37,19 @@ def assert_right(found: Components, rows: Tables) -> None:
         ]
         assert component.edge_count == len(inside)
         assert component.is_cycle is (len(component.members) > 1)
-        assert all(found.of(name) == component for name in component.members)
+        assert all(graph.component_of(name) == component for name in component.members)
 
 
 @settings(max_examples=200)
 @given(tables())
 def test_components_are_those_of_networkx(rows: Tables) -> None:
-    assert_right(components(graph_of(rows)), rows)
+    assert_right(graph_of(rows), rows)
 
 
 @settings(max_examples=100)
 @given(tables(), st.integers(0, 5))
 def test_the_largest_come_first_and_none_is_smaller_than_asked(rows: Tables, min_size: int) -> None:
-    listed = components(graph_of(rows)).largest_first(min_size)
+    listed = graph_of(rows).components.largest_first(min_size)
     order = [(-component.size, component.members[0]) for component in listed]
     assert order == sorted(order)
     sizes = [len(members) for members in nx.strongly_connected_components(reference_of(rows))]
@@ -73,7 +73,7 @@ def test_components_that_are_kept_while_the_graph_changes_are_those_of_networkx(
     states: list[Tables], one_by_one: bool
 ) -> None:
     graph, held = DependencyGraph(), Tables({}, {})
-    components(graph).largest_first()
+    graph.components.largest_first()
     for rows in states:
         steps = [rows]
         if one_by_one:
@@ -85,7 +85,7 @@ def test_components_that_are_kept_while_the_graph_changes_are_those_of_networkx(
         for step in steps:
             graph.apply(difference(held, step))
             held = step
-            assert_right(components(graph), step)
+            assert_right(graph, step)
 
 
 @settings(max_examples=100)
@@ -96,11 +96,11 @@ def test_components_that_were_searched_aside_are_those_of_the_graph_as_it_is_the
     graph, held = DependencyGraph(), Tables({}, {})
     for before, meanwhile in pairwise(states):
         graph.apply(difference(held, before))
-        search = graph.kept_components.begin()
+        search = graph.components.begin()
         graph.apply(difference(before, meanwhile))
         search.run()
-        graph.kept_components.adopt(search)
-        assert_right(components(graph), meanwhile)
+        graph.components.adopt(search)
+        assert_right(graph, meanwhile)
         held = meanwhile
 
 
@@ -108,11 +108,11 @@ def test_components_that_were_searched_aside_are_those_of_the_graph_as_it_is_the
 @given(tables(), st.data())
 def test_components_are_right_after_services_are_removed(rows: Tables, data: st.DataObject) -> None:
     graph = graph_of(rows)
-    components(graph)
+    graph.components.finish()
     gone = data.draw(st.sets(st.sampled_from(list(rows.services))))
     graph.apply(change_set(removed_services=gone))
     left = Tables({key: row for key, row in rows.services.items() if key not in gone}, rows.edges)
-    assert_right(components(graph), left)
+    assert_right(graph, left)
 
 
 @settings(max_examples=100)

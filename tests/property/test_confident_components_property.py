@@ -39,7 +39,7 @@ def kept(graph: DependencyGraph) -> list[tuple[tuple[str, ...], int]]:
 
 
 def all_kept(graph: DependencyGraph) -> list[tuple[tuple[str, ...], int]]:
-    return sorted((each.members, each.edge_count) for each in graph.kept_components.largest_first(1))
+    return sorted((each.members, each.edge_count) for each in graph.components.largest_first(1))
 
 
 def copied(graph: DependencyGraph) -> DependencyGraph:
@@ -86,4 +86,4 @@ def test_without_a_bound_there_is_one_set_of_components(floor: float) -> None:
     built = GraphBuilder(cycle_confidence=floor)
     built.build_index()
     for graph in (DependencyGraph(cycle_confidence=floor), built.graph()):
-        assert (graph.confident_components is graph.kept_components) is (floor == 0.0)
+        assert (graph.confident_components is graph.components) is (floor == 0.0)

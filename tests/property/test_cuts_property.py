@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graphcore import DependencyGraph
-from graphcore.analysis import cutting
+from graphcore.analysis import cut_search as cutting
 from graphcore.analysis.cuts import Cut, suggest_cuts
 from tests.support.graphs import change_set, graph_of, tables
 from tests.support.kernel_forms import FORMS, kernels_in_form

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from graphcore import DependencyGraph, Direction, Reach, traverse
-from graphcore.analysis.effective import effective_edges, parallel_edges
-from graphcore.effective_reach import effective_reach
+from graphcore.analysis.edge_selection import effective_edges, parallel_edges
 from graphcore.kernels.layout import LEADS
+from graphcore.traversal.reach import effective_reach
 from tests.support import effective, oracle
 from tests.support.graphs import edge_filter, filters, graph_of, tables
 from tests.support.kernel_forms import FORMS, kernels_in_form

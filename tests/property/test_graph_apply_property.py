@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graphcore import DependencyGraph, Direction, EdgeFilter, adjacency, components, traverse
+from graphcore import DependencyGraph, Direction, EdgeFilter, adjacency, traverse
 from tests.support import oracle
 from tests.support.edits import Edit, difference, edits, populations, snapshot
 from tests.support.graphs import graph_of
@@ -30,7 +30,7 @@ def observed(graph: DependencyGraph) -> dict[str, object]:
         "waiting": sorted(graph.waiting_dependencies()),
         "counts": (graph.service_count, graph.dependency_count, graph.waiting_count, graph.stale_count),
         "adjacency": (list(adjacency(graph)), list(adjacency(graph, include_stale=True))),
-        "components": components(graph).largest_first(1),
+        "components": graph.components.largest_first(1),
         "walks": {
             asked: (sorted(zip(found.depths, found.services, strict=True)), sorted(found.dependencies))
             for asked, found in walks.items()
@@ -64,14 +64,14 @@ def test_a_graph_changed_edit_by_edit_answers_as_the_final_rows_say(rows: Tables
         edit(rows)
         graph.apply(difference(before, rows, unchanged_too=False))
         # Asked after every step, so that an answer remembered too long shows up.
-        assert len(components(graph).largest_first(1)) <= len(rows.services)
+        assert len(graph.components.largest_first(1)) <= len(rows.services)
     for key, service in rows.services.items():
         for direction in Direction:
             found = traverse(graph, service.name, direction, 10)
             expected = oracle.reached(rows, key, direction.value, 10, PlainFilter())
             assert {record.name for record in found.services} == set(expected.depths)
             assert {dependency.payload for dependency in found.dependencies} == expected.edges
-    assert components(graph).largest_first(1) == components(graph_of(rows)).largest_first(1)
+    assert graph.components.largest_first(1) == graph_of(rows).components.largest_first(1)
 
 
 @settings(max_examples=100)
@@ -80,7 +80,8 @@ def test_applying_the_final_rows_once_more_changes_nothing(rows: Tables, steps: 
     for edit in steps:
         edit(rows)
     graph = graph_of(rows)
-    version, remembered = graph.version, components(graph)
+    version, before = graph.version, graph.components.largest_first()
     graph.apply(difference(Tables({}, {}), rows, unchanged_too=True))
     assert graph.version == version
-    assert components(graph) is remembered
+    now = graph.components.largest_first()
+    assert all(same is former for same, former in zip(now, before, strict=True))

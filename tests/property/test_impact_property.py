@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graphcore import DependencyGraph
-from graphcore.analysis.counting import counting_edges
+from graphcore.analysis.edge_selection import counting_edges
 from graphcore.analysis.impact import Impact, impact_of
 from tests.support.graphs import edge_filter, filters, graph_of, tables
 from tests.support.kernel_forms import FORMS, kernels_in_form

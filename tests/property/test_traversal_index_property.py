@@ -19,8 +19,8 @@ from hypothesis.stateful import (
 from numpy.typing import NDArray
 
 from graphcore import DependencyGraph
-from graphcore.flags import STALE
-from graphcore.traversal_index import TraversalIndex
+from graphcore.graph.flags import STALE
+from graphcore.graph.index import TraversalIndex
 from tests.support.edits import Edit, difference, edits, populations, snapshot
 from tests.support.graphs import graph_of
 from tests.support.index_checks import Link, check_graph, check_index
@@ -28,7 +28,7 @@ from tests.support.kernel_forms import FORMS, kernels_in_form
 from tests.support.rows import Tables
 
 if TYPE_CHECKING:
-    from graphcore.kept_components import KeptComponents
+    from graphcore.components.components import Components
 
 NODES = st.integers(0, 30)
 LINKS = st.builds(
@@ -114,7 +114,7 @@ def test_index_columns_and_notes_follow_the_digraph_through_any_change_sets(
 ) -> None:
     graph = graph_of(rows)
     noted = Notes()
-    graph.kept_components = cast("KeptComponents", noted)
+    graph.components = cast("Components", noted)
     for group, unchanged_too in groups:
         before, fresh = snapshot(rows), fresh_pairs(graph)
         for edit in group:

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graphcore import DependencyGraph, components
+from graphcore import DependencyGraph
 from graphcore.analysis.impact_changes import ImpactChange
-from graphcore.analysis.proposed import ProposedChange
+from graphcore.analysis.proposed_change import ProposedChange
 from graphcore.analysis.what_if import WhatIf, what_if
-from graphcore.flags import STALE
+from graphcore.graph.flags import STALE
 from tests.support.graphs import CONFIDENCES, change_set, graph_of, tables
 from tests.support.kernel_forms import FORMS, kernels_in_form
 from tests.support.proposals import (
@@ -91,7 +91,7 @@ def assert_equal_to_doing_it(
             place = pair.path.index(pair.source)
             assert (*pair.path, pair.path[0])[place + 1] == pair.target
     if floor == 0.0:
-        here = {frozenset(each.members) for each in components(graph).largest_first()}
+        here = {frozenset(each.members) for each in graph.components.largest_first()}
         assert here >= {frozenset(cycle.members) for change in found.cycle_changes for cycle in change.after}
 
 

@@ -7,12 +7,12 @@ import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
-from graphcore.component_edits import ComponentEdits, Touched
-from graphcore.component_index import ComponentIndex
-from graphcore.component_search import ComponentSearch
-from graphcore.flags import STALE
+from graphcore.components.edits import ComponentEdits, Touched
+from graphcore.components.index import ComponentIndex
+from graphcore.components.search import ComponentSearch
+from graphcore.graph.flags import STALE
+from graphcore.graph.index import TraversalIndex
 from graphcore.kernels.components.layout import LABEL
-from graphcore.traversal_index import TraversalIndex
 
 
 @dataclass

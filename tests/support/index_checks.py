@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from graphcore import DependencyGraph
-from graphcore.flags import STALE
+from graphcore.graph.flags import STALE
+from graphcore.graph.index import TraversalIndex
 from graphcore.kernels.layout import (
     CAPACITY,
     COUNT,
@@ -26,7 +27,6 @@ from graphcore.kernels.layout import (
     TARGET,
     USED,
 )
-from graphcore.traversal_index import TraversalIndex
 
 
 class Link(NamedTuple):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from graphcore import EdgeFlag
 from graphcore.analysis.cycle_changes import Cycle, CycleChange
-from graphcore.analysis.proposed import DependencyKey, ProposedChange, ProposedDependency
+from graphcore.analysis.proposed_change import DependencyKey, ProposedChange, ProposedDependency
 from tests.support.graphs import flags_of, plain_edges
 from tests.support.rows import PlainEdge, PlainService, Tables
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from graphcore import DependencyGraph, DependencyRecord, EdgeFlag, ServiceRecord, UnknownServiceError
-from graphcore.analysis import cutting
-from graphcore.analysis.cut_costs import UNIT, dependency_costs
+from graphcore.analysis import cut_search as cutting
+from graphcore.analysis.cut_pairs import UNIT, dependency_costs
 from graphcore.analysis.cuts import Cut, suggest_cuts
 from graphcore.compiled import kernel_state
 

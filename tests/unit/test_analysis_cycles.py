@@ -7,7 +7,7 @@ import pytest
 
 from graphcore import DependencyGraph, DependencyRecord, EdgeFlag, ServiceRecord, UnknownServiceError
 from graphcore.analysis import cycles
-from graphcore.analysis.calls import Numbers, calls_of_pairs
+from graphcore.analysis.call_graph import Numbers, calls_of_pairs
 from graphcore.analysis.cycles import is_cycle, shortest_cycle, shortest_cycle_of
 from graphcore.compiled import kernel_state
 

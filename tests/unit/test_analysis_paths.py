@@ -6,7 +6,7 @@ from itertools import islice, pairwise, product
 import pytest
 
 from graphcore import DependencyGraph, DependencyRecord, EdgeFilter, ServiceRecord, UnknownServiceError
-from graphcore.analysis.counting import counting_edges
+from graphcore.analysis.edge_selection import counting_edges
 from graphcore.analysis.paths import ShortestPaths, shortest_paths
 from tests.support.kernel_forms import FORMS, kernels_in_form
 

@@ -7,8 +7,8 @@ import pytest
 
 from graphcore import UnknownServiceError
 from graphcore.analysis import retries
-from graphcore.analysis.audit import Audit, AuditQuestion, audit_paths
 from graphcore.analysis.drift import DriftQuestion, list_drift
+from graphcore.analysis.path_audit import Audit, AuditQuestion, audit_paths
 from tests.support.audits import MOST, Call, graph_of, plain_retries, policies
 from tests.support.kernel_forms import FORMS, kernels_in_form
 

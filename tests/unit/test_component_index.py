@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from graphcore import component_index
-from graphcore.component_edits import ComponentEdits, joined
+from graphcore.components import index as component_index
+from graphcore.components.edits import ComponentEdits, joined
 from tests.support.component_world import ComponentWorld, Edge
 from tests.support.kernel_forms import FORMS, kernels_in_form
 

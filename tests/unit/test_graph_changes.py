@@ -12,7 +12,6 @@ from graphcore import (
     ServiceRecord,
     UnknownServiceError,
     adjacency,
-    components,
     traverse,
 )
 
@@ -35,7 +34,7 @@ def test_an_empty_graph_answers() -> None:
     assert (graph.service_count, graph.dependency_count, graph.waiting_count, graph.version) == (0, 0, 0, 0)
     assert content(graph) == ([], [], [])
     assert list(adjacency(graph)) == []
-    assert components(graph).largest_first(1) == []
+    assert graph.components.largest_first(1) == []
 
 
 def test_a_service_is_found_by_name_and_by_key() -> None:
@@ -71,11 +70,11 @@ def test_a_name_moves_to_a_new_key_in_the_change_set_that_removes_the_old_one() 
 
 def test_a_rename_is_seen_by_components_and_adjacency() -> None:
     graph = DependencyGraph.from_records([WEB, CART], [WEB_CART, DependencyRecord("cw", 2, 1)])
-    assert components(graph).of("web").members == ("cart", "web")
+    assert graph.component_of("web").members == ("cart", "web")
     graph.apply(ChangeSet(upserted_services=[WEB._replace(name="site")]))
-    assert components(graph).of("site").members == ("cart", "site")
+    assert graph.component_of("site").members == ("cart", "site")
     with pytest.raises(UnknownServiceError):
-        components(graph).of("web")
+        graph.component_of("web")
 
 
 @pytest.mark.parametrize(
@@ -177,15 +176,6 @@ def test_the_version_counts_change_sets_that_change_something() -> None:
     assert graph.version == 1
     graph.apply(ChangeSet(upserted_services=[WEB._replace(payload="other")]))
     assert graph.version == 2
-
-
-def test_components_are_remembered_while_only_payloads_change() -> None:
-    graph = shop()
-    remembered = components(graph)
-    graph.apply(ChangeSet(upserted_dependencies=[WEB_CART._replace(payload="seen again", confidence=0.5)]))
-    assert components(graph) is remembered
-    graph.apply(ChangeSet(upserted_dependencies=[WEB_CART._replace(flags=int(EdgeFlag.STALE))]))
-    assert components(graph) is not remembered
 
 
 def test_stale_dependencies_are_counted_as_they_come_and_go() -> None:

@@ -13,9 +13,8 @@ from graphcore import (
     EdgeFlag,
     ServiceRecord,
     UnknownServiceError,
-    components,
-    kept_components,
 )
+from graphcore.components import components as components_module
 
 
 def ring(size: int) -> DependencyGraph:
@@ -25,7 +24,7 @@ def ring(size: int) -> DependencyGraph:
 
 
 def test_a_ring_is_one_component_and_a_cycle() -> None:
-    found = components(ring(3)).of("s1")
+    found = ring(3).component_of("s1")
     assert found == Component(("s0", "s1", "s2"), 3)
     assert (found.size, found.is_cycle) == (3, True)
 
@@ -33,9 +32,9 @@ def test_a_ring_is_one_component_and_a_cycle() -> None:
 def test_a_ring_broken_by_a_stale_dependency_is_no_cycle() -> None:
     graph = ring(3)
     graph.apply(ChangeSet(upserted_dependencies=[DependencyRecord(2, 2, 0, int(EdgeFlag.STALE))]))
-    found = components(graph).of("s1")
+    found = graph.component_of("s1")
     assert (found.members, found.edge_count, found.is_cycle) == (("s1",), 0, False)
-    assert components(graph).largest_first() == []
+    assert graph.components.largest_first() == []
 
 
 def test_edge_count_holds_parallel_dependencies_and_leaves_stale_and_outer_ones_out() -> None:
@@ -50,21 +49,21 @@ def test_edge_count_holds_parallel_dependencies_and_leaves_stale_and_outer_ones_
             ],
         ),
     )
-    assert components(graph).of("s0").edge_count == 4
+    assert graph.component_of("s0").edge_count == 4
 
 
 def test_a_service_that_is_not_there_has_no_component() -> None:
     with pytest.raises(UnknownServiceError, match="'nobody'"):
-        components(ring(3)).of("nobody")
+        ring(3).component_of("nobody")
 
 
 def test_a_ring_of_fifty_thousand_services_is_found_without_deep_recursion() -> None:
-    assert components(ring(50_000)).of("s0").size == 50_000
+    assert ring(50_000).component_of("s0").size == 50_000
 
 
 def test_what_was_answered_stays_as_it_was() -> None:
     graph = ring(3)
-    found, listed = components(graph).of("s1"), components(graph).largest_first()
+    found, listed = graph.component_of("s1"), graph.components.largest_first()
     graph.apply(ChangeSet(removed_services=[1]))
     assert found == Component(("s0", "s1", "s2"), 3)
     assert listed == [found]
@@ -72,56 +71,57 @@ def test_what_was_answered_stays_as_it_was() -> None:
 
 def test_a_component_is_made_once_until_it_changes() -> None:
     graph = ring(3)
-    found = components(graph).of("s1")
+    found = graph.component_of("s1")
     graph.apply(ChangeSet([ServiceRecord("x", "x")], (), [DependencyRecord("xs", "x", 0)]))
-    assert components(graph).of("s1") is found
-    assert components(graph).largest_first() == [found]
+    graph.apply(ChangeSet(upserted_dependencies=[DependencyRecord(0, 0, 1, confidence=0.5, payload="other")]))
+    assert graph.component_of("s1") is found
+    assert graph.components.largest_first() == [found]
 
 
 def test_what_was_made_of_the_members_is_kept_while_only_dependencies_between_them_change() -> None:
     graph = ring(3)
-    found = components(graph).of("s1")
+    found = graph.component_of("s1")
     found.memo.members, found.memo.whole = b"members", b"whole"
     graph.apply(ChangeSet(upserted_dependencies=[DependencyRecord("again", 0, 1)]))
-    richer = components(graph).of("s1")
+    richer = graph.component_of("s1")
     assert (richer.edge_count, richer.memo.members, richer.memo.whole) == (4, b"members", None)
-    assert components(graph).largest_first() == [richer]
+    assert graph.components.largest_first() == [richer]
     graph.apply(ChangeSet(upserted_services=[ServiceRecord(2, "renamed")]))
-    renamed = components(graph).of("renamed")
+    renamed = graph.component_of("renamed")
     assert (renamed.members, renamed.memo.members) == (("renamed", "s0", "s1"), None)
 
 
 def test_nothing_is_kept_for_those_who_never_ask() -> None:
     graph = ring(3)
     graph.apply(ChangeSet(removed_dependencies=[0]))
-    assert graph.kept_components.take_touched() is None
-    assert not graph.kept_components.is_known
+    assert graph.components.take_touched() is None
+    assert not graph.components.is_known
 
 
 def test_a_large_graph_is_ready_once_a_search_was_adopted(monkeypatch: pytest.MonkeyPatch) -> None:
     for bound in ("AT_ONCE_COMPILED", "AT_ONCE_PLAIN"):
-        monkeypatch.setattr(kept_components, bound, 5)
+        monkeypatch.setattr(components_module, bound, 5)
     graph = ring(3)
-    kept = graph.kept_components
+    kept = graph.components
     ready_before, search = kept.is_ready, kept.begin()
     graph.apply(ChangeSet(removed_dependencies=[0]))
     search.run()
     assert kept.adopt(search)
     assert (ready_before, kept.is_ready) == (False, True)
-    assert components(graph).largest_first() == []
+    assert graph.components.largest_first() == []
 
 
 def test_a_large_graph_that_nobody_searched_is_searched_when_it_is_asked(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(kept_components, "AT_ONCE_COMPILED", 0)
-    assert components(ring(3)).of("s1").size == 3
+    monkeypatch.setattr(components_module, "AT_ONCE_COMPILED", 0)
+    assert ring(3).component_of("s1").size == 3
 
 
 def test_what_changed_since_one_last_asked_is_told() -> None:
     graph = ring(3)
-    components(graph).of("s0")
-    kept = graph.kept_components
+    graph.component_of("s0")
+    kept = graph.components
     assert kept.take_touched() is None
     assert kept.take_touched() == (set(), set())
     graph.apply(ChangeSet(upserted_dependencies=[DependencyRecord("again", 0, 1)]))

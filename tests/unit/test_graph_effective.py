@@ -18,10 +18,10 @@ from graphcore import (
     ServiceRecord,
     UnknownServiceError,
 )
-from graphcore.analysis.effective import effective_edges, parallel_edges
-from graphcore.effective_reach import effective_reach
+from graphcore.analysis.edge_selection import effective_edges, parallel_edges
 from graphcore.kernels.layout import ANSWER, TICK
 from graphcore.kernels.walking import LAST_TICK
+from graphcore.traversal.reach import effective_reach
 from tests.support.kernel_forms import FORMS, kernels_in_form
 
 IN_ORDER = (EdgeFlag.MANUAL, EdgeFlag.SERVICE_MESH, EdgeFlag.OTEL_SERVICE_GRAPH, EdgeFlag.KUBERNETES)

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from graphcore.graph.index import TraversalIndex
 from graphcore.kernels.layout import GARBAGE, USED
-from graphcore.traversal_index import TraversalIndex
 from tests.support.index_checks import Link, check_index
 from tests.support.kernel_forms import FORMS, kernels_in_form
 

@@ -6,7 +6,6 @@ from uuid import UUID
 
 import pytest
 
-from graphcore import components
 from server import wire
 from server.domain.changes import FeedPosition
 from server.domain.revision import Snapshot
@@ -70,18 +69,18 @@ async def test_components_that_were_asked_for_stay_known(
     replica = Replica(timedelta(seconds=1), wire)
 
     def known() -> list[bool]:
-        return [replica.graph.kept_components.is_known]
+        return [replica.graph.components.is_known]
 
     await reload(replica, *rows)
     await reload(replica, *rows)
     assert known() == [False]
-    assert components(replica.graph).of("s1").size == 1
+    assert replica.graph.component_of("s1").size == 1
     await step(replica, changes(dependency(21, 2, 1)))
     assert known() == [True]
-    assert components(replica.graph).of("s1").members == ("s1", "s2")
+    assert replica.graph.component_of("s1").members == ("s1", "s2")
     await reload(replica, *rows)
     assert known() == [True]
-    assert components(replica.graph).of("s1").size == 1
+    assert replica.graph.component_of("s1").size == 1
 
 
 @pytest.mark.parametrize("in_place", [0, 1_000])
@@ -104,6 +103,6 @@ async def test_components_of_a_least_confidence_are_kept_by_every_way_of_moving_
     assert members() == [("s1", "s2")]
     await step(replica, changes(unsure))
     assert members() == []
-    assert components(replica.graph).of("s1").size == 2
+    assert replica.graph.component_of("s1").size == 2
     await reload(replica, service(1), service(2), sure, back)
     assert members() == [("s1", "s2")]

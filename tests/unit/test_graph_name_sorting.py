@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from graphcore import name_sorting
-from graphcore.name_sorting import name_order, sorted_names
+from graphcore.graph import name_order as name_sorting
+from graphcore.graph.name_order import name_order, sorted_names
 from tests.support.kernel_forms import FORMS, kernels_in_form
 
 LETTERS = "ab\u00e9\u03a9\ud7ff\ue000\U0001f600 ~"

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graphcore.shards import ShardedDict
+from graphcore.graph.columns import ShardedDict
 
 ENTRIES = st.lists(st.tuples(st.binary(max_size=2), st.integers()), max_size=80)
 

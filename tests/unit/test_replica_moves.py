@@ -3,7 +3,7 @@
 from collections.abc import Hashable
 
 from graphcore import DependencyGraph, DependencyRecord, ServiceRecord
-from graphcore.flags import STALE
+from graphcore.graph.flags import STALE
 from server.domain.graph_events import GraphEvent, GraphEventKind
 from server.replica.step import moves
 

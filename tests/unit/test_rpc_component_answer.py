@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from depgraph.v1.graph_service_pb2 import Component as ComponentMessage
 from depgraph.v1.graph_service_pb2 import GetComponentResponse, ListComponentsResponse
 from depgraph.v1.types_pb2 import Freshness
-from graphcore import ChangeSet, Component, DependencyGraph, DependencyRecord, ServiceRecord, components
+from graphcore import ChangeSet, Component, DependencyGraph, DependencyRecord, ServiceRecord
 from server.domain.errors import ResponseTooLargeError
 from server.rpc.graph.components import (
     component_answer,
@@ -57,7 +57,7 @@ def test_a_list_is_what_the_generated_code_would_have_written(
 
 def test_the_answer_about_one_service_is_what_the_generated_code_would_have_written() -> None:
     graph = ring("a", "b", "c")
-    raw = component_answer(components(graph).of("b"), FRESHNESS.SerializeToString(), LIMIT)
+    raw = component_answer(graph.component_of("b"), FRESHNESS.SerializeToString(), LIMIT)
     message = GetComponentResponse(
         component=ComponentMessage(members=["a", "b", "c"], size=3, edge_count=3, is_cycle=True),
         freshness=FRESHNESS,
@@ -67,13 +67,13 @@ def test_the_answer_about_one_service_is_what_the_generated_code_would_have_writ
 
 def test_a_component_is_encoded_once_and_anew_when_it_changes() -> None:
     graph = ring("a", "b", "c")
-    once = component_record(components(graph).of("a"))
-    assert component_record(components(graph).of("b")) is once
+    once = component_record(graph.component_of("a"))
+    assert component_record(graph.component_of("b")) is once
     graph.apply(ChangeSet(upserted_dependencies=[DependencyRecord("more", 0, 2)]))
-    more = GetComponentResponse.FromString(component_record(components(graph).of("a"))).component
+    more = GetComponentResponse.FromString(component_record(graph.component_of("a"))).component
     assert (list(more.members), more.edge_count) == (["a", "b", "c"], 4)
     graph.apply(ChangeSet(upserted_services=[ServiceRecord(0, "z")]))
-    renamed = GetComponentResponse.FromString(component_record(components(graph).of("b"))).component
+    renamed = GetComponentResponse.FromString(component_record(graph.component_of("b"))).component
     assert list(renamed.members) == ["b", "c", "z"]
 
 

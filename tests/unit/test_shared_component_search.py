@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from graphcore import DependencyGraph, DependencyRecord, ServiceRecord, components
-from graphcore.kept_components import KeptComponents
+from graphcore import DependencyGraph, DependencyRecord, ServiceRecord
+from graphcore.components.components import Components
 from server.concurrency.component_search import SharedComponentSearch
 
 SIZE = 60
@@ -13,8 +13,8 @@ SIZE = 60
 
 @pytest.fixture(autouse=True)
 def _every_graph_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("graphcore.kept_components.AT_ONCE_COMPILED", 0)
-    monkeypatch.setattr("graphcore.kept_components.AT_ONCE_PLAIN", 0)
+    monkeypatch.setattr("graphcore.components.components.AT_ONCE_COMPILED", 0)
+    monkeypatch.setattr("graphcore.components.components.AT_ONCE_PLAIN", 0)
 
 
 def ring() -> DependencyGraph:
@@ -25,32 +25,32 @@ def ring() -> DependencyGraph:
 
 async def test_concurrent_callers_share_one_search(monkeypatch: pytest.MonkeyPatch) -> None:
     begun = 0
-    begin = KeptComponents.begin
+    begin = Components.begin
 
-    def counted(kept: KeptComponents) -> object:
+    def counted(kept: Components) -> object:
         nonlocal begun
         begun += 1
         return begin(kept)
 
-    monkeypatch.setattr(KeptComponents, "begin", counted)
+    monkeypatch.setattr(Components, "begin", counted)
     graph, search = ring(), SharedComponentSearch()
-    await asyncio.gather(*(search.finish(graph.kept_components) for _ in range(5)))
-    assert graph.kept_components.is_ready
+    await asyncio.gather(*(search.finish(graph.components) for _ in range(5)))
+    assert graph.components.is_ready
     assert begun == 1
-    assert components(graph).of("s7").size == SIZE
+    assert graph.component_of("s7").size == SIZE
 
 
 async def test_a_cancelled_caller_does_not_end_the_search_of_others() -> None:
     graph, search = ring(), SharedComponentSearch()
-    first = asyncio.create_task(search.finish(graph.kept_components))
-    second = asyncio.create_task(search.finish(graph.kept_components))
+    first = asyncio.create_task(search.finish(graph.components))
+    second = asyncio.create_task(search.finish(graph.components))
     await asyncio.sleep(0)
     first.cancel()
     await second
-    assert graph.kept_components.is_ready
+    assert graph.components.is_ready
 
 
 async def test_each_graph_has_its_own_search() -> None:
     search, graphs = SharedComponentSearch(), [ring(), ring()]
-    await asyncio.gather(*(search.finish(graph.kept_components) for graph in graphs))
-    assert all(graph.kept_components.is_ready for graph in graphs)
+    await asyncio.gather(*(search.finish(graph.components) for graph in graphs))
+    assert all(graph.components.is_ready for graph in graphs)

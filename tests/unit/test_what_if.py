@@ -9,7 +9,7 @@ import pytest
 from graphcore import DependencyGraph, DependencyRecord, EdgeFlag, ServiceRecord
 from graphcore.analysis.cycle_changes import PAIRS, ClosingPair, Cycle, CycleChange, CycleChangeKind
 from graphcore.analysis.impact_changes import LISTED, ImpactChange
-from graphcore.analysis.proposed import (
+from graphcore.analysis.proposed_change import (
     DependencyKey,
     Numbering,
     ProposedChange,
@@ -207,8 +207,8 @@ def test_with_too_much_work_the_nearest_services_are_looked_at() -> None:
 def test_services_are_sorted_by_name_however_many_there_are(
     few: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("graphcore.analysis.proposed._FEW", few)
-    monkeypatch.setattr("graphcore.analysis.proposed._SHARE", 10**9)
+    monkeypatch.setattr("graphcore.analysis.proposed_change._FEW", few)
+    monkeypatch.setattr("graphcore.analysis.proposed_change._SHARE", 10**9)
     old = ["b", "b1", "d", "é", "z", "zz", "\N{CJK UNIFIED IDEOGRAPH-4E2D}", "\N{GRINNING FACE}"]
     new = ["zzz", "a", "c", "b0", "bb", "ba", "\N{LATIN SMALL LETTER Z WITH CARON}", "\N{PILE OF POO}"]
     numbering = Numbering.of(graph_of(*(f"{name}>hub" for name in old)))

@@ -22,7 +22,7 @@ from depgraph.v1.types_pb2 import (
     RetryConfig,
 )
 from graphcore import EdgeFlag
-from graphcore.flags import SOURCES
+from graphcore.graph.flags import SOURCES
 from graphcore.kernels import effective as kernels
 from server import wire
 from server.rpc.effective import effective_message

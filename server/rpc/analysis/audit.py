@@ -8,7 +8,7 @@ import numpy as np
 from depgraph.v1 import analysis_service_pb2 as pb
 from depgraph.v1.types_pb2 import EffectiveDependency
 from graphcore import DependencyGraph
-from graphcore.analysis.audit import Audit, AuditQuestion, audit_paths
+from graphcore.analysis.path_audit import Audit, AuditQuestion, audit_paths
 from graphcore.analysis.retries import RetriedPath
 from graphcore.analysis.timeouts import GrownTimeout
 from server import wire

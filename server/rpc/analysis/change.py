@@ -6,7 +6,7 @@ from typing import NamedTuple
 from depgraph.v1 import analysis_service_pb2 as pb
 from graphcore import DependencyGraph
 from graphcore.analysis import cycle_changes, impact_changes
-from graphcore.analysis.proposed import (
+from graphcore.analysis.proposed_change import (
     DependencyKey,
     ProposedChange,
     ProposedDependency,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from depgraph.v1 import analysis_service_pb2 as pb
 from graphcore import DependencyGraph, EdgeFilter
 from graphcore.analysis.paths import ShortestPaths, shortest_paths
-from graphcore.flags import SOURCES
+from graphcore.graph.flags import SOURCES
 from server import wire
 from server.domain.consistency import Consistency
 from server.domain.errors import ResponseTooLargeError

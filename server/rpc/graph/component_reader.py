@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
-from graphcore import Component, DependencyGraph, UnknownServiceError, components
+from graphcore import Component, DependencyGraph, UnknownServiceError
 from server.concurrency.component_search import SharedComponentSearch
 from server.domain.consistency import Consistency, Freshness
 from server.domain.errors import ServiceNotFoundError
@@ -27,11 +27,11 @@ class ComponentReader:
     ) -> tuple[Component, Freshness]:
         """Look up the component a service is in; raises ``ServiceNotFoundError``. O(1), O(members log members) once after a change."""
         graph = await self._searched(wanted, time_left)
-        if graph.kept_components.is_named(_node(graph, service_id)):
-            return components(graph).of(service_id), self._live.freshness()
+        if graph.components.is_named(_node(graph, service_id)):
+            return graph.component_of(service_id), self._live.freshness()
         async with self._still(wanted, time_left) as standing:
             _node(standing, service_id)
-            found = await asyncio.to_thread(components(standing).of, service_id)
+            found = await asyncio.to_thread(standing.component_of, service_id)
             return found, self._live.freshness()
 
     async def largest_first(
@@ -39,18 +39,18 @@ class ComponentReader:
     ) -> tuple[list[Component], Freshness]:
         """List the components of at least ``min_size`` services; see ``Components.largest_first``."""
         graph = await self._searched(wanted, time_left)
-        if graph.kept_components.is_listed(min_size):
-            return components(graph).largest_first(min_size), self._live.freshness()
+        if graph.components.is_listed(min_size):
+            return graph.components.largest_first(min_size), self._live.freshness()
         async with self._still(wanted, time_left) as standing:
-            found = await asyncio.to_thread(components(standing).largest_first, min_size)
+            found = await asyncio.to_thread(standing.components.largest_first, min_size)
             return found, self._live.freshness()
 
     async def _searched(self, wanted: Consistency, time_left: TimeLeft) -> DependencyGraph:
         """Return the graph when its components are known, too."""
         graph = await self._live.at(wanted, time_left())
-        if graph.kept_components.is_ready:
+        if graph.components.is_ready:
             return graph
-        await self._searches.finish(graph.kept_components)
+        await self._searches.finish(graph.components)
         # It may have been swapped meanwhile.
         return await self._live.at(wanted, time_left())
 
@@ -62,9 +62,9 @@ class ComponentReader:
             async with self._live.read_lock():
                 standing = self._live.now()
                 # Another may have taken its place before it stood still.
-                if standing.kept_components.is_ready:
+                if standing.components.is_ready:
                     # Here, not in the thread: others may ask at the same time.
-                    standing.kept_components.finish()
+                    standing.components.finish()
                     yield standing
                     return
 

@@ -1,7 +1,7 @@
 """Walks as answers: joined from records that stand ready in the graph."""
 
 from graphcore import DependencyGraph, Reach, UnknownServiceError, reach
-from graphcore.effective_reach import effective_reach
+from graphcore.traversal.reach import effective_reach
 from server.domain.consistency import Freshness
 from server.domain.errors import ResponseTooLargeError, ServiceNotFoundError
 from server.rpc.answer_fields import TRAVERSE_TRUNCATED, depths_field, packed_depths, traverse_freshness

@@ -3,7 +3,7 @@
 from typing import Any
 
 from graphcore.compiled import kernel
-from graphcore.flags import STALE
+from graphcore.graph.flags import STALE
 from server.wire.kernels.fields import (
     find_word,
     int32_at,

@@ -1,0 +1,152 @@
+"""The search for cheap cuts of a component, on numbers alone."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphcore.analysis.call_graph import Numbers
+from graphcore.analysis.cut_pairs import Pairs
+from graphcore.compiled import Kernel
+from graphcore.kernels.cuts import exact, exchange, greedy, improve, needed, proof, witness
+from graphcore.kernels.cuts.layout import CHANCE, COUNTERS, WORK
+
+EXACT_SIZE = 15
+"""Up to so many services the cheapest cuts are found: half a million steps."""
+
+WORK_COMPILED, WORK_PLAIN = 20_000_000, 100_000
+"""
+How many visits of pairs the search for better orders may make, and that for cuts that are not needed, and that for ways back: a quarter of a second each on
+a core of its own. Of more than ``MOST_AT_HAND`` pairs fewer visits, for each of them waits for memory.
+"""
+
+MOST_AT_HAND = 200_000
+
+TRIES = 2_000
+"""After so many disturbances in a row that led to nothing better the search ends."""
+
+FIRST_SHARE = 4
+"""The part of the work, one in so many, that may be spent before it is looked whether the cuts can be proved to be the cheapest."""
+
+MOST_STEPS = 2_000_000
+"""How many services all ways back may have together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cutting:
+    """
+    What to cut: pairs, by number, that lead back in an order of the services, so that nothing is on a cycle without them.
+
+    ``key[service]`` rises along that order. ``is_optimal`` says that no cheaper cuts exist; where it does not, they need not exist either.
+    """
+
+    pairs: Pairs
+    cuts: NDArray[np.int64]
+    key: NDArray[np.float64]
+    is_optimal: bool
+
+    @property
+    def cost(self) -> int:
+        """What all cuts cost, in millionths."""
+        return int(self.pairs.cost[self.cuts].sum())
+
+    def ways_back(self) -> Iterator[list[int]]:
+        """
+        Find for each cut a shortest way from its callee to its caller that no cut is on, as services from the one to the other.
+
+        Empty where there is none, for the cut is not needed, or once that took too much work. O(E) a cut.
+        """
+        pairs, count = self.pairs, self.pairs.count
+        kept = _kept(pairs, self.key)
+        search, path = np.zeros((witness.SEARCH_ROWS, count), np.int32), np.empty(count, np.int32)
+        counters = _counters(pairs, witness.way_back)
+        steps = MOST_STEPS
+        for stamp, cut in enumerate(self.cuts.tolist(), 1):
+            if counters[WORK] <= 0 or steps <= 0:
+                yield []
+                continue
+            length = witness.way_back.run(*pairs.ways, kept, self.key, search, counters, stamp, cut, path)
+            steps -= length
+            yield path[:length].tolist()
+
+
+def cheap_cuts(pairs: Pairs) -> Cutting:
+    """
+    Find pairs without which no service is on a cycle: the cheapest ones for up to ``EXACT_SIZE`` services, cheap ones for more.
+
+    The same for the same pairs, cheapest first, then by caller and callee. Each is needed, as far as the work goes that may be spent on that. Those of many services
+    may be proved to be the cheapest, too (``graphcore.kernels.cuts.proof``).
+    O(2^V V) for few services, O(E log V) and a bounded number of steps for more; compiled, it lets other threads run.
+    """
+    if pairs.count <= EXACT_SIZE:
+        return _cutting(pairs, _cheapest_order(pairs), is_cheapest=True)
+    order = _greedy_order(pairs)
+    if len(pairs.cost) <= MOST_AT_HAND:
+        # Often it takes no more than this, and then what follows would be in vain.
+        found = _cutting(pairs, _improved(pairs, order, tries=0))
+        if found.is_optimal:
+            return found
+    return _cutting(pairs, _improved(pairs, order, tries=TRIES))
+
+
+def _cutting(pairs: Pairs, key: NDArray[np.float64], *, is_cheapest: bool = False) -> Cutting:
+    cuts = np.flatnonzero(key[pairs.source] > key[pairs.target])
+    cheapest_first = cuts[np.argsort(pairs.cost[cuts], kind="stable")]
+    return Cutting(pairs, cheapest_first, key, is_cheapest or _are_proved(pairs, key, cheapest_first))
+
+
+def _cheapest_order(pairs: Pairs) -> NDArray[np.float64]:
+    count = pairs.count
+    order, key = np.empty(count, np.int32), np.empty(count, np.float64)
+    toward, least = np.empty((count, 1 << count), np.int64), np.empty(1 << count, np.int64)
+    exact.order_exactly.run(pairs.start, pairs.target, pairs.cost, toward, least, order)
+    key[order] = np.arange(count)
+    return key
+
+
+def _greedy_order(pairs: Pairs) -> Numbers:
+    count = pairs.count
+    order, value = np.empty(count, np.int32), np.empty(count, np.int64)
+    greedy.order_greedily.run(*pairs.costed, np.empty((greedy.ROOM_ROWS, count), np.int32), value, order)
+    return order
+
+
+def _improved(pairs: Pairs, order: Numbers, *, tries: int) -> NDArray[np.float64]:
+    """Make ``order`` better, and put back what need not be cut; returns where services stand then."""
+    count, pair_count = pairs.count, len(pairs.cost)
+    key, link = np.empty(count, np.float64), np.empty((2, count + 1), np.int32)
+    flow, search = np.empty(pair_count, np.int64), np.zeros((exchange.SEARCH_ROWS, count), np.int32)
+    waiting, counters = np.zeros((2, count), np.int32), _counters(pairs, improve.improve)
+    if not tries:
+        counters[WORK] //= FIRST_SHARE
+    improve.improve.run(*pairs.costed, link, key, flow, search, waiting, counters, order, tries)
+    cuts = np.flatnonzero(key[pairs.source] > key[pairs.target])
+    dearest_first = cuts[np.argsort(-pairs.cost[cuts], kind="stable")].astype(np.int32)
+    search, counters = np.zeros((needed.SEARCH_ROWS, count), np.int32), _counters(pairs, needed.put_back)
+    needed.put_back.run(*pairs.ways, _kept(pairs, key), link, key, search, counters, dearest_first)
+    return key
+
+
+def _are_proved(pairs: Pairs, key: NDArray[np.float64], cuts: NDArray[np.int64]) -> bool:
+    """Tell whether cuts can be proved to be the cheapest without trying others."""
+    flow, spare = np.empty(len(pairs.cost), np.int64), np.empty(len(pairs.cost), np.int64)
+    search, counters = (
+        np.empty((exchange.SEARCH_ROWS, pairs.count), np.int32),
+        _counters(pairs, proof.are_packed),
+    )
+    packed = proof.are_packed.run(*pairs.costed, key, flow, spare, search, counters, cuts.astype(np.int32))
+    return bool(packed)
+
+
+def _kept(pairs: Pairs, key: NDArray[np.float64]) -> NDArray[np.int8]:
+    return (key[pairs.source] < key[pairs.target]).astype(np.int8)
+
+
+def _counters(pairs: Pairs, kernel: Kernel) -> NDArray[np.int64]:
+    """Allow as much work as a kernel may do."""
+    counters: NDArray[np.int64] = np.zeros(COUNTERS, np.int64)
+    work = WORK_PLAIN if kernel.run is kernel.plain else WORK_COMPILED
+    counters[WORK] = work * MOST_AT_HAND // max(len(pairs.cost), MOST_AT_HAND)
+    counters[CHANCE] = 1
+    return counters

@@ -1,0 +1,257 @@
+"""Which nodes are strongly connected, kept while the graph changes."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphcore.components.edits import ComponentEdits, Touched, joined
+from graphcore.components.search import ComponentSearch
+from graphcore.graph.index import TraversalIndex
+from graphcore.kernels.components.layout import (
+    CHAINED,
+    COUNTERS,
+    DONE,
+    EDGES,
+    FREE,
+    FREE_COUNT,
+    HEAD,
+    LABEL,
+    LIST_ROWS,
+    LOCAL,
+    MARK,
+    MOVED,
+    MOVED_FROM,
+    MOVED_NODE,
+    NEXT,
+    NO_LABEL,
+    PENDING,
+    PREVIOUS,
+    SIZE,
+    STAMP,
+    STATE_ROWS,
+    WORK,
+)
+from graphcore.kernels.components.update import update_components
+
+WORK_COMPILED, WORK_PLAIN = 50_000, 5_000
+"""How many visits of nodes and edges one update may take: one to two milliseconds compiled, some ten as plain Python."""
+
+_MOST_NOTES = 10 * WORK_COMPILED
+_GREATEST_STAMP = 2**30
+_FEW = 1_000
+
+
+def runs_compiled() -> bool:
+    """Tell whether components are kept by compiled kernels."""
+    return update_components.run is not update_components.plain
+
+
+class ComponentIndex:
+    """
+    The strongly connected components of a graph, told apart by *labels*, beside its traversal index.
+
+    An update costs what it touches. One that would cost more than ``work`` visits, like the first, needs a search of everything:
+    ``begin`` it, run it anywhere, ``adopt`` it; what happens to the graph meanwhile is noted, and added then. Until that is done,
+    the index is not ready and nothing may be asked.
+
+    Edges count when they are not stale and their confidence is at least ``floor``; changes of the floor need a new index.
+    Changed from one thread only. A label means the same component until ``update`` or ``adopt`` says otherwise.
+    """
+
+    __slots__ = (
+        "_adjacency",
+        "_counters",
+        "_floor",
+        "_lists",
+        "_notes",
+        "_order",
+        "_search",
+        "_state",
+        "_work",
+        "is_ready",
+    )
+
+    def __init__(self, adjacency: TraversalIndex, *, floor: float = 0.0, work: int | None = None) -> None:
+        self.is_ready = False
+        self._adjacency = adjacency
+        self._floor = floor
+        self._work = work
+        self._search: ComponentSearch | None = None
+        self._notes: list[ComponentEdits] = []
+        self._state: NDArray[np.int32] = np.zeros((STATE_ROWS, 0), np.int32)
+        self._order: NDArray[np.float64] = np.empty(0, np.float64)
+        self._counters: NDArray[np.int64] = np.zeros(COUNTERS, np.int64)
+        self._lists: NDArray[np.int32] = np.empty((LIST_ROWS, 0), np.int32)
+
+    @property
+    def needs_edits(self) -> bool:
+        """Whether ``update`` has to be told what happens: components are known, or being searched."""
+        return self.is_ready or self._search is not None
+
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes that the arrays take, room to grow included."""
+        return self._state.nbytes + self._order.nbytes + self._counters.nbytes + self._lists.nbytes
+
+    def begin(self, nodes: NDArray[np.int32]) -> ComponentSearch:
+        """Prepare a search of the graph as it is now, which has these nodes; a former one no longer counts. O(V + E)."""
+        self._search, self._notes = ComponentSearch(self._adjacency, nodes, self._floor), []
+        return self._search
+
+    def adopt(self, search: ComponentSearch) -> bool:
+        """
+        Take over what a search found and add what happened since it began; returns whether the index is ready.
+
+        It is not if too much happened, or if another search was begun.
+        """
+        if search is self._search:
+            notes = self._notes
+            self._search, self._notes = None, []
+            if self.is_ready:
+                return True
+            self._state, self._order, self._counters = search.state, search.order, search.counters
+            self.is_ready = True
+            if notes:
+                self._apply(joined(notes))
+        return self.is_ready
+
+    def update(self, edits: ComponentEdits) -> Touched | None:
+        """Take a change set into account that the traversal index holds already; None = everything may have changed."""
+        if self._search is not None:
+            self._notes.append(edits)
+            if sum(map(len, self._notes)) > _MOST_NOTES:
+                self._search, self._notes = None, []
+        return self._apply(edits) if self.is_ready else None
+
+    def label(self, node: int) -> int:
+        """Which component a node is in. O(1)."""
+        return int(self._state[LABEL, node])
+
+    def size(self, label: int) -> int:
+        """How many members a component has. O(1)."""
+        return int(self._state[SIZE, label])
+
+    def edge_count(self, label: int) -> int:
+        """How many edges that count lie between members of a component, parallel ones each. O(1)."""
+        return int(self._state[EDGES, label])
+
+    def members(self, label: int) -> list[int]:
+        """List the nodes of a component, in no particular order. O(their number), or one pass over an array for many."""
+        size = self.size(label)
+        if size > _FEW:
+            return np.flatnonzero(self._state[LABEL] == label).tolist()
+        following, node = self._state[NEXT].item, int(self._state[HEAD, label])
+        return [node, *(node := following(node) for _ in range(size - 1))]
+
+    def inside(self, label: int) -> NDArray[np.bool_]:
+        """Tell for each node whether it is in a component; an array of its own. O(V)."""
+        inside: NDArray[np.bool_] = self._state[LABEL] == label
+        return inside
+
+    def labels_of(self, nodes: NDArray[np.int64]) -> NDArray[np.int32]:
+        """Tell which components nodes are in, all of which are there. O(nodes)."""
+        labels: NDArray[np.int32] = self._state[LABEL, nodes]
+        return labels
+
+    def labels(self, min_size: int) -> list[int]:
+        """List the components of at least this size, in no particular order. O(V), one pass over an array."""
+        return np.flatnonzero(self._state[SIZE] >= max(min_size, 1)).tolist()
+
+    def _apply(self, edits: ComponentEdits) -> Touched | None:
+        net, allowed = edits.net(), self._allowed_work()
+        self.is_ready = len(net) <= allowed
+        if not self.is_ready:
+            return None
+        self._cover(len(self._adjacency.nodes))
+        if net.present:
+            self._appear(net.present)
+        touched = self._connect(net, allowed)
+        if touched is None:
+            self.is_ready = False
+            return None
+        if net.present or net.absent:
+            touched.reformed.update(self._state[LABEL, list(net.present)].tolist(), self._vanish(net.absent))
+        return touched
+
+    def _allowed_work(self) -> int:
+        if self._work is not None:
+            return self._work
+        return WORK_COMPILED if runs_compiled() else WORK_PLAIN
+
+    def _connect(self, edits: ComponentEdits, allowed: int) -> Touched | None:
+        """Take edges into account; None if that takes more work than allowed."""
+        if not len(edits.lost) and not len(edits.gained):
+            return Touched(set(), set())
+        counters = self._counters
+        counters[MOVED], counters[PENDING], counters[WORK] = 0, 0, allowed
+        if counters[STAMP] > _GREATEST_STAMP:
+            self._state[[MARK, MARK + 1, CHAINED]] = 0
+            counters[STAMP] = 0
+        lost, gained = np.ascontiguousarray(edits.lost.T), np.ascontiguousarray(edits.gained.T)
+        done = update_components.run(
+            self._adjacency.nodes,
+            self._adjacency.pool,
+            self._adjacency.confidence,
+            self._floor,
+            self._state,
+            self._order,
+            counters,
+            self._lists,
+            lost,
+            gained,
+        )
+        return self._touched(lost, gained) if done == DONE else None
+
+    def _touched(self, *pairs: NDArray[np.int32]) -> Touched:
+        labels = self._state[LABEL]
+        moved = self._lists[:, : self._counters[MOVED]]
+        touched = Touched({*moved[MOVED_FROM].tolist(), *labels[moved[MOVED_NODE]].tolist()}, set())
+        for sources, targets in pairs:
+            inside = labels[sources] == labels[targets]
+            touched.recounted.update(labels[sources[inside]].tolist())
+        return touched
+
+    def _appear(self, nodes: Sequence[int]) -> None:
+        """Give each new node a component of its own."""
+        places = np.unique(np.array(nodes, np.int32))
+        new = places[self._state[LABEL, places] == NO_LABEL]
+        if not len(new):
+            return
+        first = int(self._counters[FREE_COUNT]) - len(new)
+        labels = self._state[FREE, first : first + len(new)]
+        self._counters[FREE_COUNT] = first
+        self._state[LABEL, new] = labels
+        self._state[[[NEXT], [PREVIOUS]], new] = new
+        self._state[HEAD, labels] = new
+        self._state[SIZE, labels] = 1
+        self._state[EDGES, labels] = 0
+        self._order[labels] = 0.0
+
+    def _vanish(self, nodes: Sequence[int]) -> list[int]:
+        """Free the labels of nodes that are gone, each alone in its component by now; returns them."""
+        places = np.unique(np.array(nodes, np.int32))
+        gone = places[self._state[LABEL, places] != NO_LABEL]
+        labels = self._state[LABEL, gone]
+        first = int(self._counters[FREE_COUNT])
+        self._state[FREE, first : first + len(labels)] = labels
+        self._state[SIZE, labels] = 0
+        self._state[LABEL, gone] = NO_LABEL
+        self._counters[FREE_COUNT] = first + len(labels)
+        freed: list[int] = labels.tolist()
+        return freed
+
+    def _cover(self, capacity: int) -> None:
+        """Make room for as many nodes as the traversal index has room for."""
+        former = self._state.shape[1]
+        if capacity > former:
+            state = np.zeros((STATE_ROWS, capacity), np.int32)
+            state[:, :former] = self._state
+            state[[LABEL, LOCAL], former:] = -1
+            first = int(self._counters[FREE_COUNT])
+            state[FREE, first : first + capacity - former] = np.arange(capacity - 1, former - 1, -1)
+            self._counters[FREE_COUNT] = first + capacity - former
+            self._state = state
+            self._order = np.concatenate((self._order, np.zeros(capacity - former)))
+        if not self._lists.shape[1]:
+            self._lists = np.empty((LIST_ROWS, self._work or WORK_COMPILED), np.int32)

@@ -1,0 +1,254 @@
+"""The adjacency of a digraph as arrays, and the scratch arrays that walks over it use."""
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphcore.graph.columns import grown
+from graphcore.kernels import adjacency, building
+from graphcore.kernels.layout import (
+    ANSWER,
+    BOTH,
+    CAPACITY,
+    COUNTS,
+    EDGE_COLUMNS,
+    GARBAGE,
+    IN,
+    NO_EDGE,
+    NODE_COLUMNS,
+    OUT,
+    OUT_SLOT,
+    POOL_ROWS,
+    QUEUE,
+    SCRATCH_ROWS,
+    SOURCE,
+    TICK,
+    USED,
+)
+
+
+class WalkScratch:
+    """
+    The arrays that a walk works in and leaves its answer in, so that none has to allocate or clear what is as large as the graph.
+
+    ``rows`` is laid out as ``graphcore.kernels.walking`` says; ``queues`` are its QUEUE rows, ``answer`` its ANSWER row; ``crossed`` holds
+    edges. One walk at a time, and its answer is to be copied before the next: that is what a graph that is not thread-safe may ask.
+    """
+
+    __slots__ = ("answer", "crossed", "queues", "rows")
+
+    def __init__(self, node_count: int, edge_count: int) -> None:
+        self.cover_nodes(node_count)
+        self.cover_edges(edge_count)
+
+    def cover_nodes(self, node_count: int) -> None:
+        """Make room for walks over so many nodes. Takes no time to speak of: zeroed memory is not touched before it is used."""
+        self.rows: NDArray[np.int32] = np.zeros((SCRATCH_ROWS, node_count + COUNTS + 1), np.int32)
+        self.queues = tuple(self.rows[QUEUE : QUEUE + BOTH + 1])
+        self.rows[ANSWER, TICK] = 1
+        # A memoryview, because reading a few numbers out of one takes half as long as out of an array.
+        self.answer = memoryview(self.rows[ANSWER])
+
+    def cover_edges(self, edge_count: int) -> None:
+        """Make room for answers of so many edges."""
+        self.crossed: NDArray[np.int32] = np.empty(edge_count, np.int32)
+
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes that the arrays take."""
+        return self.rows.nbytes + self.crossed.nbytes
+
+
+Indices: TypeAlias = Sequence[int] | NDArray[np.int32] | NDArray[np.int64]
+
+# How much of the pool an edge may take at most, but for hubs; and which share of the pool, as a power of two, is enough for those.
+_ROOM_AN_EDGE, _ROOM_SHIFT = 16, 4
+# Indices looked at in one go.
+_LOOK = 16_384
+_LEAST_NODES, _LEAST_EDGES, _LEAST_POOL = 64, 64, 256
+
+
+class TraversalIndex:
+    """
+    Who is adjacent to whom, in both directions, kept edge by edge beside a rustworkx digraph whose indices it shares.
+
+    The layout of ``nodes``, ``pool``, ``edges`` and ``confidence`` is that of ``graphcore.kernels.layout``, what always holds between
+    them stands in ``graphcore.kernels.adjacency``. All arrays are C-contiguous; they are replaced as they grow, so look them up
+    at every call. It trusts its caller that indices, ends and flags fit; changed from one thread only.
+    """
+
+    __slots__ = ("confidence", "edges", "ledger", "nodes", "pool", "walks")
+
+    def __init__(self) -> None:
+        self.nodes: NDArray[np.int32] = np.zeros((_LEAST_NODES, NODE_COLUMNS), np.int32)
+        self.pool: NDArray[np.int32] = np.empty((POOL_ROWS, _LEAST_POOL), np.int32)
+        self.edges: NDArray[np.int32] = np.full((_LEAST_EDGES, EDGE_COLUMNS), NO_EDGE, np.int32)
+        self.confidence: NDArray[np.float64] = np.empty(_LEAST_EDGES, np.float64)
+        self.ledger: NDArray[np.int64] = np.zeros(2, np.int64)
+        self.walks = WalkScratch(_LEAST_NODES, _LEAST_EDGES)
+
+    @classmethod
+    def built(
+        cls,
+        node_count: int,
+        ends: NDArray[np.int32],
+        flags: NDArray[np.int32],
+        confidences: NDArray[np.float64],
+    ) -> "TraversalIndex":
+        """
+        Build the index of a whole graph whose edges are 0, 1, … with these ends (source and target, a row each).
+
+        O(V + E), a tenth of what linking takes, and without garbage. Compiled, it lets other threads run all the while.
+        """
+        index, edge_count = cls(), len(flags)
+        index.cover(node_count)
+        index._cover_edges(edge_count)
+        index.edges[:edge_count, :OUT_SLOT] = ends
+        index.confidence[:edge_count] = confidences
+        used = building.plan.run(index.nodes, index.edges, edge_count)
+        index.pool = np.empty((POOL_ROWS, _roomy(used, 0)), np.int32)
+        index.ledger[USED] = used
+        building.fill.run(index.nodes, index.pool, index.edges, index.confidence, flags)
+        return index
+
+    @property
+    def edge_bound(self) -> int:
+        """One more than the highest index that an edge has; O(unused indices beyond it)."""
+        for end in range(len(self.edges), 0, -_LOOK):
+            start = max(end - _LOOK, 0)
+            used = np.flatnonzero(self.edges[start:end, SOURCE] != NO_EDGE)
+            if len(used):
+                return start + int(used[-1]) + 1
+        return 0
+
+    def is_cramped(self, edge_count: int, more: int) -> bool:
+        """Tell whether linking ``more`` edges to the ``edge_count`` that there are may make an array grow, which takes long when it is large."""
+        length = self.pool.shape[1]
+        wanted = max(_ROOM_AN_EDGE * more, length >> _ROOM_SHIFT)
+        return edge_count + more > len(self.edges) or int(self.ledger[USED]) + wanted > length
+
+    def roomier(self, edge_count: int, more: int) -> "TraversalIndex":
+        """
+        Copy the index, compacted, with room for ``more`` edges beside the ``edge_count`` that there are.
+
+        It must not change meanwhile. O(V + E); compiled, it lets other threads run all the while.
+        """
+        copy = TraversalIndex()
+        live = int(self.ledger[USED] - self.ledger[GARBAGE])
+        end = self.edge_bound
+        copy.cover(len(self.nodes))
+        copy._cover_edges(_with_spare(max(end, edge_count + more)))
+        copy.nodes[: len(self.nodes)] = self.nodes
+        copy.edges[:end] = self.edges[:end]
+        copy.confidence[:end] = self.confidence[:end]
+        copy.pool = np.empty((POOL_ROWS, _roomy(live, more)), np.int32)
+        copy.ledger[:] = self.ledger
+        adjacency.compact.run(copy.nodes, self.pool, copy.edges, copy.ledger, copy.pool)
+        return copy
+
+    def become(self, roomier: "TraversalIndex") -> None:
+        """Take over the arrays of a copy; O(1)."""
+        for name in TraversalIndex.__slots__:
+            setattr(self, name, getattr(roomier, name))
+
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes that the arrays take, room to grow included."""
+        columns = (self.nodes, self.pool, self.edges, self.confidence, self.ledger)
+        return sum(column.nbytes for column in columns) + self.walks.memory_bytes
+
+    def cover(self, node_count: int) -> None:
+        """Make room for nodes with indices below ``node_count``; amortised O(1) a node."""
+        if node_count > len(self.nodes):
+            former = len(self.nodes)
+            self.nodes = grown(self.nodes, node_count)
+            self.nodes[former:] = 0
+            self.walks.cover_nodes(len(self.nodes))
+
+    def link(
+        self,
+        edges: Indices,
+        sources: Indices,
+        targets: Indices,
+        flags: Indices,
+        confidences: Sequence[float] | NDArray[np.float64],
+    ) -> None:
+        """Add edges, whose indices must be free; amortised O(1) each."""
+        if not len(edges):
+            return
+        batch = np.array((edges, sources, targets, flags), np.int32)
+        batch_confidences = np.ascontiguousarray(confidences, np.float64)
+        done = 0
+        while (
+            done := adjacency.link.run(
+                self.nodes,
+                self.pool,
+                self.edges,
+                self.confidence,
+                self.ledger,
+                batch,
+                batch_confidences,
+                done,
+            )
+        ) < len(edges):
+            self._make_room(batch)
+
+    def unlink(self, edges: Indices) -> None:
+        """Remove edges, which must be there; O(1) each."""
+        adjacency.unlink.run(self.nodes, self.pool, self.edges, np.ascontiguousarray(edges, np.int32))
+
+    def reflag(
+        self, edges: Indices, flags: Indices, confidences: Sequence[float] | NDArray[np.float64]
+    ) -> None:
+        """Give edges other flags and confidences; O(1) each."""
+        batch = np.array((edges, flags), np.int32)
+        batch_confidences = np.ascontiguousarray(confidences, np.float64)
+        adjacency.reflag.run(self.nodes, self.pool, self.edges, self.confidence, batch, batch_confidences)
+
+    def forget_node(self, node: int) -> None:
+        """Free the segments of a node whose edges are gone, so that another node may take its index; O(1)."""
+        row = self.nodes[node]
+        self.ledger[GARBAGE] += row[OUT + CAPACITY] + row[IN + CAPACITY]
+        row[:] = 0
+
+    def _make_room(self, batch: NDArray[np.int32]) -> None:
+        """Lengthen the arrays that are too short for a batch of edges to be linked; amortised O(1) an edge."""
+        self.cover(int(batch[1:3].max()) + 1)
+        edge_count = int(batch[0].max()) + 1
+        if edge_count > len(self.edges):
+            self._cover_edges(edge_count)
+        else:
+            self._make_pool_room()
+
+    def _cover_edges(self, edge_count: int) -> None:
+        """Make room for edges with indices below ``edge_count``."""
+        former = len(self.edges)
+        if edge_count > former:
+            self.edges = grown(self.edges, edge_count)
+            self.edges[former:, SOURCE] = NO_EDGE
+            self.confidence = grown(self.confidence, edge_count)
+            self.walks.cover_edges(len(self.edges))
+
+    def _make_pool_room(self) -> None:
+        """Compact the pool if more than half of it is garbage, double it if not; O(V + E)."""
+        length = self.pool.shape[1]
+        if 2 * self.ledger[GARBAGE] > length:
+            room = np.empty_like(self.pool)
+            adjacency.compact.run(self.nodes, self.pool, self.edges, self.ledger, room)
+        else:
+            used = int(self.ledger[USED])
+            room = np.empty((POOL_ROWS, 2 * length), np.int32)
+            room[:, :used] = self.pool[:, :used]
+        self.pool = room
+
+
+def _roomy(live: int, more: int) -> int:
+    """How long a pool should be in which so many entries are given out and ``more`` edges are about to be added."""
+    return max(_LEAST_POOL, _with_spare(live) + 2 * _ROOM_AN_EDGE * more)
+
+
+def _with_spare(length: int) -> int:
+    """Add a quarter: less than growing does, because whoever copies an array or builds it as a whole may do so again."""
+    return length + length // 4

@@ -1,0 +1,1 @@
+"""Breadth-first walks over a graph, and its adjacency list."""
