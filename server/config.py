@@ -1,4 +1,4 @@
-"""Settings of the server: frozen, read from flags and environment in one place (``server.cli.settings``)."""
+"""Settings of the server: frozen, read from flags and environment in one place (``server.cli.options``)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,7 +1,26 @@
-"""``python -m server.cli`` is ``depgraph``."""
+"""The console script ``depgraph``, which is also ``python -m server.cli``."""
 
 import sys
 
-from server.cli.entry import main
+OWN_PACKAGES = frozenset({"server", "graphcore", "depgraph"})
 
-sys.exit(main())
+
+def main() -> int:
+    """Run the command line; returns the exit code. Names the extra to install when a package is missing."""
+    try:
+        from server.cli.main import run
+
+        return run(sys.argv[1:])
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing in OWN_PACKAGES:
+            raise
+        sys.stderr.write(
+            f"depgraph: the command needs the server extra ({missing} is missing): "
+            "pip install 'depgraph[server]'\n"
+        )
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,23 +1,128 @@
-"""The connection of a command to a running server."""
+"""The connection of a command to a running server, and what failed calls mean in one line."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
+from itertools import chain
+from typing import Protocol, TypeVar
 
 import grpc
+from google.protobuf import any_pb2
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
+from grpc_status import rpc_status
 
 from depgraph import Client
-from server.cli.failures import CommandError, explain
+from depgraph.v1.graph_service_pb2 import GetAdjacencyListRequest
+from server.cli.failures import CommandError
+from server.cli.render.text import counted, visible
+
+SUGGESTION_SECONDS = 2.0
+MAX_VIOLATIONS = 5
+
+
+class _PageRequest(Protocol):
+    page_token: str
+
+
+class _Page(Protocol):
+    next_page_token: str
+
+
+RequestT = TypeVar("RequestT", bound=_PageRequest)
+PageT = TypeVar("PageT", bound=_Page)
 
 
 @contextmanager
 def connected(address: str, *, timeout: float, attempts: int = 1) -> Iterator[Client]:
     """
-    Connect, without waiting for a server that is not there; failed calls become a ``CommandError`` of one line.
+    Connect, without waiting for a server to appear; a failed call becomes a ``CommandError``.
 
-    ``timeout`` is the deadline of a unary call in seconds; ``attempts`` as in ``Client``.
+    ``timeout`` is the deadline of a unary call in seconds; ``attempts`` as in ``Client``. When the server
+    does not know a service, the error suggests similar names.
     """
     with Client(address, timeout=timeout, wait_for_ready=False, attempts=attempts) as client:
         try:
             yield client
         except grpc.RpcError as error:
-            raise CommandError(explain(error, address)) from error
+            unknown = _unknown_service(error)
+            message = explain(error, address) if unknown is None else _suggestion(client, unknown)
+            raise CommandError(message) from error
+
+
+def pages(call: Callable[[RequestT], PageT], request: RequestT) -> Iterator[PageT]:
+    """Yield all pages of a list method; ``request`` is changed to ask for each."""
+    while True:
+        page = call(request)
+        yield page
+        request.page_token = page.next_page_token
+        if not request.page_token:
+            return
+
+
+def explain(error: grpc.RpcError, address: str) -> str:
+    """Say in one line why a call failed: what the server said, with every bad field, or that it is away."""
+    code = error.code()
+    message = error.details() or code.name
+    details = _details(error)
+    if not details and code is grpc.StatusCode.UNAVAILABLE:
+        return (
+            f"no answer from {address} ({_last_cause(message)}): "
+            f"start a server with 'depgraph serve', or name another with --address"
+        )
+    if not details and code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return f"{address} did not answer in time"
+    if code is grpc.StatusCode.UNIMPLEMENTED:
+        return f"{address} is not a depgraph server, or one of another version: {message}"
+    return _with_violations(message, details)
+
+
+def _last_cause(message: str) -> str:
+    """Pick "Connection refused" out of what gRPC core says of all the addresses that it tried."""
+    return message.rpartition(": ")[2].strip(" ()[]") or message
+
+
+def _details(error: grpc.RpcError) -> list[any_pb2.Any] | None:
+    """Return the details of the status; None when the failure does not come from a depgraph server."""
+    try:
+        status = rpc_status.from_call(error)
+    except (ValueError, NotImplementedError):
+        return None
+    return None if status is None else list(status.details)
+
+
+def _with_violations(message: str, details: list[any_pb2.Any] | None) -> str:
+    bad = BadRequest()
+    violations = next((bad.field_violations for each in details or () if each.Unpack(bad)), ())
+    unsaid = [f"{bad.field}: {bad.description}" for bad in violations if bad.description not in message]
+    if not unsaid:
+        return message
+    shown = "; ".join(unsaid[:MAX_VIOLATIONS])
+    rest = len(unsaid) - MAX_VIOLATIONS
+    return f"{message}: {shown}" + (f"; and {counted(rest, 'more field')}" if rest > 0 else "")
+
+
+def _unknown_service(error: grpc.RpcError) -> str | None:
+    """Return the name that no service has, if that is why the call failed; the first of several."""
+    if error.code() is not grpc.StatusCode.NOT_FOUND:
+        return None
+    info = ErrorInfo()
+    names = (info.metadata.get("service_id") for each in _details(error) or () if each.Unpack(info))
+    return next(names, None)
+
+
+def _suggestion(client: Client, name: str) -> str:
+    similar = [f"'{visible(close)}'" for close in get_close_matches(name, _names(client), cutoff=0.7)]
+    hint = f": did you mean {' or '.join(similar)}?" if similar else ""
+    return f"no service named '{visible(name)}'{hint}"
+
+
+def _names(client: Client) -> list[str]:
+    """Read the names of all services, as far as they arrive within two seconds."""
+    names: set[str] = set()
+    request = GetAdjacencyListRequest(include_stale=True)
+    try:
+        for row in client.graph.GetAdjacencyList(request, timeout=SUGGESTION_SECONDS):
+            names.update(chain((row.service_id,), row.target_service_ids))
+    except grpc.RpcError:
+        pass  # a hint is not worth a second failure
+    return sorted(names)

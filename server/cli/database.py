@@ -1,17 +1,28 @@
-"""The database that a command looks at: the one that is named, or the embedded one, which a server may be running."""
+"""The database of a command: the one that ``--database-url`` names, or the embedded one."""
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
 from server.cli.failures import CommandError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
     import asyncpg
+
+
+@contextmanager
+def database_failures() -> Iterator[None]:
+    """Turn failures of the embedded database into a ``CommandError``."""
+    from server.store.embedded import EmbeddedPostgresError
+
+    try:
+        yield
+    except EmbeddedPostgresError as error:
+        raise CommandError(str(error)) from error
 
 
 @asynccontextmanager
@@ -19,9 +30,9 @@ async def database(
     url: str | None, data_dir: Path, *, may_start: bool
 ) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
     """
-    Connect to ``url``; without one, to the embedded database that runs in ``data_dir``.
+    Connect to ``url``; without one, to the embedded database in ``data_dir``.
 
-    If none runs there it is started for as long as the context lasts, where that is allowed; ``CommandError`` otherwise.
+    One that does not run is started for the length of the context if ``may_start``; else ``CommandError``.
     """
     from server.store.migrations.session import connected
 
@@ -31,7 +42,7 @@ async def database(
 
 @asynccontextmanager
 async def reachable(url: str | None, data_dir: Path, *, may_start: bool) -> AsyncIterator[str]:
-    """Give the URL of that database, with the same exceptions."""
+    """Yield the URL of the database that ``database`` connects to, with the same exceptions."""
     from server.store.embedded import EmbeddedPostgres, running_url
 
     if (known := url or running_url(data_dir)) is not None:
@@ -43,7 +54,7 @@ async def reachable(url: str | None, data_dir: Path, *, may_start: bool) -> Asyn
 
 
 def _refuse(data_dir: Path, *, may_start: bool) -> None:
-    """Keep a look at a database that is not there from making one."""
+    """Refuse to create a database only to look at it."""
     is_there = data_dir.exists()
     if not is_there or not may_start:
         raise CommandError(

@@ -1,23 +1,20 @@
-"""Options of commands that say which dependencies count, the same for all of them."""
-
-from __future__ import annotations
+"""Options that say which dependencies an analysis counts, and their form in a request."""
 
 import enum
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from depgraph.v1.graph_service_pb2 import EdgeFilter
+from depgraph.v1.types_pb2 import CommunicationMode, DiscoverySource
+from depgraph.v1.types_pb2 import DependencyCriticality as DependencyCriticalityEnum
 
-    from depgraph.v1.graph_service_pb2 import EdgeFilter
-
-
-MOST_HOPS = 1_000_000
-"""More than any path has, and as many as fit a request."""
+MAX_HOPS = 1_000_000
+"""More than any path has, and as many as a request takes."""
 
 
-# Typer takes lists of enums, and none of literals.
+# Typer takes lists of enums, but not of literals.
 class Mode(enum.StrEnum):
     """Whether a caller waits."""
 
@@ -44,14 +41,14 @@ class Source(enum.StrEnum):
 
 Modes = Annotated[
     list[Mode] | None,
-    typer.Option("--mode", metavar="sync|async", help="Only dependencies of this mode; may be repeated."),
+    typer.Option("--mode", metavar="sync|async", help="Only dependencies of this mode; repeatable."),
 ]
 Criticalities = Annotated[
     list[DependencyCriticality] | None,
     typer.Option(
         "--criticality",
         metavar="hard|degraded|soft",
-        help="Only dependencies of this criticality; may be repeated.",
+        help="Only dependencies of this criticality; repeatable.",
     ),
 ]
 Sources = Annotated[
@@ -59,24 +56,27 @@ Sources = Annotated[
     typer.Option(
         "--source",
         metavar="SOURCE",
-        help="Only dependencies of this source, manual, otel_service_graph, kubernetes or service_mesh; may be repeated.",
+        help="Only dependencies of this discovery source: manual, otel_service_graph, kubernetes or "
+        "service_mesh; repeatable.",
     ),
 ]
 MinConfidence = Annotated[
     float,
     typer.Option(
-        "--min-confidence", metavar="SHARE", min=0.0, max=1.0, help="Only dependencies at least so certain."
+        "--min-confidence",
+        metavar="SHARE",
+        min=0.0,
+        max=1.0,
+        help="Only dependencies of at least this confidence.",
     ),
 ]
-IncludeStale = Annotated[bool, typer.Option("--include-stale", help="Dependencies not observed lately, too.")]
+IncludeStale = Annotated[bool, typer.Option("--include-stale", help="Include stale dependencies.")]
 Effective = Annotated[
     bool,
-    typer.Option("--effective", help="What all sources together say of a pair, instead of what each says."),
+    typer.Option("--effective", help="Merge the reports of all sources into one dependency for each pair."),
 ]
-FOUND = 3
-"""The exit code then: neither that of a failure nor that of a misused command."""
 ExitCode = Annotated[
-    bool, typer.Option("--exit-code", help="Exit with 3 when something is found, for pipelines.")
+    bool, typer.Option("--exit-code", help="Exit with code 3 when there are findings, for pipelines.")
 ]
 
 
@@ -86,15 +86,15 @@ def edge_filter(
     sources: Sequence[Source] | None = None,
     min_confidence: float = 0.0,
 ) -> EdgeFilter:
-    """Say in the contract's words which dependencies count; staleness is a field of each request."""
-    from depgraph.v1 import graph_service_pb2, types_pb2
-
-    of_mode = types_pb2.CommunicationMode.Value
-    of_criticality = types_pb2.DependencyCriticality.Value
-    of_source = types_pb2.DiscoverySource.Value
-    return graph_service_pb2.EdgeFilter(
-        communication_modes=[of_mode(f"COMMUNICATION_MODE_{each.name}") for each in modes or ()],
-        criticalities=[of_criticality(f"DEPENDENCY_CRITICALITY_{each.name}") for each in criticalities or ()],
-        discovery_sources=[of_source(f"DISCOVERY_SOURCE_{each.name}") for each in sources or ()],
+    """Write the options as the contract does; staleness is a field of each request."""
+    return EdgeFilter(
+        communication_modes=[
+            CommunicationMode.Value(f"COMMUNICATION_MODE_{each.name}") for each in modes or ()
+        ],
+        criticalities=[
+            DependencyCriticalityEnum.Value(f"DEPENDENCY_CRITICALITY_{each.name}")
+            for each in criticalities or ()
+        ],
+        discovery_sources=[DiscoverySource.Value(f"DISCOVERY_SOURCE_{each.name}") for each in sources or ()],
         min_confidence=min_confidence,
     )

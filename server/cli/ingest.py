@@ -1,10 +1,12 @@
-"""Reports on their way to a server, batch by batch, with a progress bar where somebody sees it."""
+"""Sends reports to a server, batch by batch, with a progress bar on a terminal."""
 
+import signal
 import sys
 from collections import deque
-from collections.abc import Iterable, Sequence, Sized
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from threading import Event, current_thread, main_thread
 from typing import Any, NamedTuple
 
 import grpc
@@ -14,25 +16,26 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from depgraph import Client
 from depgraph.v1.dependency_service_pb2 import IngestGraphRequest, IngestGraphResponse
-from server.cli.failures import CommandError, explain
-from server.cli.interrupts import Look, interrupted_at_looks_only
+from server.cli.connection import explain
+from server.cli.failures import CommandError
 from server.cli.render.text import counted
 from server.formats.batches import batches, count_items
 
-UNDER_WAY = 2
-LOOK_SECONDS = 0.1
+IN_FLIGHT = 2
+INTERRUPT_CHECK_SECONDS = 0.1
+
+CheckInterrupt = Callable[[], None]
+"""Raises ``KeyboardInterrupt`` if there was a Ctrl-C."""
 
 
 class _Sent(NamedTuple):
-    """A batch on its way."""
-
     call: Any
     items: int
 
 
 @dataclass(slots=True)
-class Taken:
-    """What the server took in so far, and the revision that holds it all."""
+class Ingested:
+    """What the server has taken so far, and the revision that holds it all."""
 
     items: int = 0
     services_created: int = 0
@@ -42,7 +45,7 @@ class Taken:
     warnings: list[str] = field(default_factory=list)
     revision: str = ""
 
-    def take(self, sent: _Sent) -> None:
+    def add(self, sent: _Sent) -> None:
         """Wait for the answer to a batch and count it; raises ``grpc.RpcError``."""
         answer: IngestGraphResponse = sent.call.result()
         self.items += sent.items
@@ -65,76 +68,104 @@ class Taken:
         }
 
 
-def send(client: Client, reports: Sequence[IngestGraphRequest], address: str) -> Taken:
+def send(client: Client, reports: Sequence[IngestGraphRequest], address: str) -> Ingested:
     """
     Send the reports in batches, each one transaction of the server.
 
-    Two are on their way at once: while the database writes one, the server reads the next. The last travels alone, so that its
-    revision holds all of them.
+    Two batches are in flight: while the database writes one, the server reads the next. The last one
+    travels alone, so that its revision holds all of them.
 
-    A failure in the middle says how much is in: ``CommandError``, or a line before ``KeyboardInterrupt`` goes on.
+    A failure says how much was imported: in a ``CommandError``, or in a line before ``KeyboardInterrupt``.
     """
-    taken = Taken()
+    ingested = Ingested()
     total = count_items(reports)
-    waiting = deque(batch for report in reports for batch in batches(report))
-    under_way: deque[_Sent] = deque()
+    unsent = deque(batch for report in reports for batch in batches(report))
+    in_flight: deque[_Sent] = deque()
     try:
-        with _progress() as progress, interrupted_at_looks_only() as look:
+        with _progress() as progress, deferred_interrupts() as check_interrupt:
             task = progress.add_task("importing", total=total)
-            while waiting or under_way:
-                while waiting and _may_send(waiting, under_way):
-                    batch = waiting.popleft()
-                    under_way.append(
-                        _Sent(client.dependencies.IngestGraph.future(batch), count_items([batch]))
-                    )
-                _wait_for(under_way[0], look)
-                taken.take(under_way[0])
-                under_way.popleft()
-                progress.update(task, completed=taken.items)
+            while unsent or in_flight:
+                while unsent and _may_send(unsent, in_flight):
+                    batch = unsent.popleft()
+                    call = client.dependencies.IngestGraph.future(batch)
+                    in_flight.append(_Sent(call, count_items([batch])))
+                _wait_for(in_flight[0], check_interrupt)
+                ingested.add(in_flight[0])
+                in_flight.popleft()
+                progress.update(task, completed=ingested.items)
     except grpc.RpcError as error:
-        _take_the_rest(taken, under_way)
-        raise CommandError(f"{explain(error, address)} ({_so_far(taken, total)})") from error
+        _add_the_rest(ingested, in_flight)
+        raise CommandError(f"{explain(error, address)} ({_so_far(ingested, total)})") from error
     except KeyboardInterrupt:
-        _give_up_the_rest(taken, under_way)
-        typer.echo(f"depgraph: interrupted ({_so_far(taken, total)})", err=True)
+        _cancel_the_rest(ingested, in_flight)
+        typer.echo(f"depgraph: interrupted ({_so_far(ingested, total)})", err=True)
         raise
-    return taken
+    return ingested
 
 
-def _wait_for(sent: _Sent, look: Look) -> None:
-    """Wait until a batch is answered, however; looks for Ctrl-C meanwhile."""
-    look()
+@contextmanager
+def deferred_interrupts() -> Iterator[CheckInterrupt]:
+    """
+    Hold Ctrl-C back until the body checks for it, or ends.
+
+    gRPC does not survive interruptions: nothing ends a call whose start was interrupted, and closing the
+    channel then waits for it forever. Changes nothing in other threads, or where Ctrl-C does not raise
+    ``KeyboardInterrupt``.
+    """
+    if (
+        current_thread() is not main_thread()
+        or signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+    ):
+        yield lambda: None
+        return
+    pressed = Event()
+
+    def check_interrupt() -> None:
+        if pressed.is_set():
+            raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, lambda *_: pressed.set())
+    try:
+        yield check_interrupt
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    check_interrupt()
+
+
+def _wait_for(sent: _Sent, check_interrupt: CheckInterrupt) -> None:
+    """Wait until a batch has succeeded or failed."""
+    check_interrupt()
     while not sent.call.done():
         with suppress(grpc.FutureTimeoutError, grpc.FutureCancelledError, grpc.RpcError):
-            sent.call.result(timeout=LOOK_SECONDS)
-        look()
+            sent.call.result(timeout=INTERRUPT_CHECK_SECONDS)
+        check_interrupt()
 
 
-def _may_send(waiting: Sized, under_way: Sized) -> bool:
-    is_last = len(waiting) == 1
-    return len(under_way) < (1 if is_last else UNDER_WAY)
+def _may_send(unsent: Sized, in_flight: Sized) -> bool:
+    is_last = len(unsent) == 1
+    return len(in_flight) < (1 if is_last else IN_FLIGHT)
 
 
-def _take_the_rest(taken: Taken, under_way: Iterable[_Sent]) -> None:
-    """Count what was on its way when another batch failed."""
-    for sent in under_way:
+def _add_the_rest(ingested: Ingested, in_flight: Iterable[_Sent]) -> None:
+    """Count what was in flight when another batch failed."""
+    for sent in in_flight:
         with suppress(grpc.RpcError):
-            taken.take(sent)
+            ingested.add(sent)
 
 
-def _give_up_the_rest(taken: Taken, under_way: Iterable[_Sent]) -> None:
-    """Count what has arrived; who interrupts does not want to wait for the others."""
-    for sent in under_way:
+def _cancel_the_rest(ingested: Ingested, in_flight: Iterable[_Sent]) -> None:
+    """Count what has arrived, and cancel the others."""
+    for sent in in_flight:
         if sent.call.done():
-            _take_the_rest(taken, [sent])
+            _add_the_rest(ingested, [sent])
         else:
             sent.call.cancel()
 
 
-def _so_far(taken: Taken, total: int) -> str:
-    if not taken.items:
+def _so_far(ingested: Ingested, total: int) -> str:
+    if not ingested.items:
         return "nothing was imported"
-    return f"{taken.items:,} of {counted(total, 'item')} are in; importing the file again is safe"
+    return f"{ingested.items:,} of {counted(total, 'item')} are in; importing the file again is safe"
 
 
 def _progress() -> Progress:

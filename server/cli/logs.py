@@ -6,7 +6,7 @@ import sys
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from server.cli.settings import LogFormat, LogLevel
+from server.cli.options import LogFormat, LogLevel
 
 # How gRPC begins to say that what was to be sent could not be.
 _NOT_SENT = 'Failed "execute_batch"'

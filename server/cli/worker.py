@@ -13,7 +13,7 @@ import structlog
 from server.app import Application
 from server.cli.failures import FAILED, sentence
 from server.cli.logs import configure_logging
-from server.cli.settings import LogFormat, LogLevel
+from server.cli.options import LogFormat, LogLevel
 from server.domain.workers import Peers
 from server.lifecycle.runtime import background
 from server.lifecycle.stopping import CLOSING, StopSignal, run_to_the_end, serve_until_stopped

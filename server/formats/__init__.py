@@ -1,1 +1,1 @@
-"""Files that a graph can be read from. One format a module; each turns bytes into reports of one discovery source."""
+"""Files that a graph is read from. Each format has a module that turns bytes into reports of a discovery source."""

@@ -1,4 +1,4 @@
-"""Reports of any length, cut into what one call may carry."""
+"""Splits reports of any length into batches that one call may carry."""
 
 from collections.abc import Iterable, Iterator
 from itertools import chain
@@ -8,7 +8,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from depgraph.v1.dependency_service_pb2 import IngestGraphRequest, IngestNode
 from depgraph.v1.types_pb2 import Dependency
 
-# The limits of a server are 10,000 items and 2 MiB a call, unless it is told otherwise; half a message is left for what else travels in it.
+# A server takes 10,000 items and 2 MiB a call by default; half of the bytes are left for the rest of the message.
 MAX_ITEMS = 10_000
 MAX_BYTES = 1024 * 1024
 
@@ -17,10 +17,10 @@ def batches(
     report: IngestGraphRequest, *, max_items: int = MAX_ITEMS, max_bytes: int = MAX_BYTES
 ) -> Iterator[IngestGraphRequest]:
     """
-    Cut a report into reports of at most ``max_items`` nodes and edges and about ``max_bytes``, nodes first, in order.
+    Split a report into batches of at most ``max_items`` items and about ``max_bytes``, nodes first, in order.
 
-    All carry one ``observe_time``, the report's or now, because they tell of one moment. An item larger than ``max_bytes`` travels alone.
-    An empty report is one empty batch. O(size).
+    All have the ``observe_time`` of the report, or now: they describe one moment. An item larger than
+    ``max_bytes`` travels alone. An empty report is one empty batch. O(size).
     """
     head = IngestGraphRequest(discovery_source=report.discovery_source, observe_time=_observed(report))
     batch, size, sent = _copy(head), 0, False

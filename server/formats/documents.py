@@ -1,19 +1,28 @@
-"""From a file's bytes to its JSON document."""
+"""From a file to its JSON document."""
 
 import io
 import json
+import sys
 import zlib
 from gzip import BadGzipFile, GzipFile
+from pathlib import Path
 from typing import Any
-
-from server.formats.problems import FormatError
 
 GZIP_MAGIC = b"\x1f\x8b"
 MAX_DOCUMENT_BYTES = 1024 * 1024 * 1024
 
 
+class FormatError(ValueError):
+    """A file is not what its format says. The message names the entry and what to do; nothing was used."""
+
+
+def read_file(path: Path) -> bytes:
+    """Read a file, or standard input for ``-``."""
+    return sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
+
+
 def json_document(raw: bytes) -> Any:
-    """Read JSON, plain or gzip (told by its first bytes, not by a name); ``FormatError`` for anything else. O(size)."""
+    """Read JSON, plain or gzip (known by its first bytes, not by a name); ``FormatError`` otherwise. O(size)."""
     text = _unpacked(raw)
     try:
         return json.loads(text)

@@ -1,5 +1,5 @@
 """
-What Jaeger knows of who calls whom: the answer of its ``/api/dependencies``.
+Calls that Jaeger has observed: the answer of its ``/api/dependencies``.
 
 A list of ``{"parent", "child", "callCount"}``, by itself or under ``data`` as the HTTP API wraps it.
 """
@@ -16,8 +16,7 @@ from depgraph.v1.types_pb2 import (
     DiscoverySource,
 )
 from server.domain.services import NAME_MAX_LENGTH
-from server.formats.documents import json_document
-from server.formats.problems import FormatError
+from server.formats.documents import FormatError, json_document
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +24,8 @@ class JaegerReport:
     """
     The calls of a file: distinct pairs of caller and callee in the order of their first entry.
 
-    ``self_calls`` entries were calls of a service to itself, which the graph does not hold; ``merged`` entries repeated a pair.
+    ``self_calls`` entries were calls of a service to itself, which the graph does not hold; ``merged``
+    entries repeated a pair.
     """
 
     calls: tuple[tuple[str, str], ...]
@@ -35,7 +35,7 @@ class JaegerReport:
     def request(
         self, source: DiscoverySource.ValueType = DISCOVERY_SOURCE_OTEL_SERVICE_GRAPH
     ) -> IngestGraphRequest:
-        """Return everything as one report, however large: traces show calls that are waited for. O(calls)."""
+        """Return one report, however large, of synchronous calls: traces show that callers wait. O(calls)."""
         return IngestGraphRequest(
             discovery_source=source,
             edges=[
@@ -69,7 +69,7 @@ def _entries(document: Any) -> list[Any]:
     if isinstance(document, dict) and "data" in document:
         _refuse_errors(document)
         document = document["data"]
-    if document is None:  # what Jaeger's API says when it has seen no calls
+    if document is None:  # Jaeger's answer when it has seen no calls
         return []
     if not isinstance(document, list):
         raise FormatError('not Jaeger dependencies: expected a list of {"parent", "child", "callCount"}')

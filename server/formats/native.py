@@ -1,29 +1,61 @@
-"""The project's own format: ``IngestGraphRequest`` of the contract as protobuf JSON, one object or a list of them."""
+"""
+The project's own format: ``IngestGraphRequest`` of the contract as protobuf JSON, one object or a list.
 
-from typing import Any
+A change, for ``depgraph check`` and ``apply``, is such a report with dependencies to remove beside those to add.
+"""
+
+from typing import Any, NamedTuple
 
 from google.protobuf.json_format import ParseDict, ParseError
 
+from depgraph.v1.analysis_service_pb2 import CheckChangeRequest, DependencyKey
 from depgraph.v1.dependency_service_pb2 import IngestGraphRequest
-from server.formats.documents import json_document
-from server.formats.problems import FormatError
+from depgraph.v1.types_pb2 import DISCOVERY_SOURCE_MANUAL, Dependency
+from server.formats.documents import FormatError, json_document
 
 # Lone surrogates are a UnicodeEncodeError, which is a ValueError; some well-known types raise one themselves.
-NOT_A_MESSAGE = (ParseError, ValueError, RecursionError)
-"""What is raised for JSON that is no such message."""
+_NOT_A_MESSAGE = (ParseError, ValueError, RecursionError)
+
+
+class Change(NamedTuple):
+    """What each source would report, and which dependencies would be removed before."""
+
+    reports: list[IngestGraphRequest]
+    removed: list[DependencyKey]
+
+    def as_question(self) -> CheckChangeRequest:
+        """Return what to ask ``CheckChange``, to which nodes do not matter."""
+        added = [edge for report in self.reports for edge in report.edges]
+        return CheckChangeRequest(added=added, removed=self.removed)
 
 
 def read_native(raw: bytes) -> list[IngestGraphRequest]:
     """
-    Read the reports of a file, plain or gzip, each of any length; ``FormatError`` names the first one that is none. O(size).
+    Read the reports of a file, plain or gzip, each of any length. O(size).
 
-    Whether their values are sound is for the server to say.
+    ``FormatError`` names the first entry that is no report. The server checks the values.
     """
-    return [report_of(where, entry) for where, entry in entries_of(json_document(raw))]
+    return [_report(where, entry) for where, entry in _entries(json_document(raw))]
 
 
-def entries_of(document: Any) -> list[tuple[str, dict[str, Any]]]:
-    """List the reports that a document holds as they are written, each with what to call it; ``FormatError`` for a document that is no such thing."""
+def read_change(raw: bytes) -> Change:
+    """
+    Read a change, plain or gzip; ``FormatError`` names the first entry that is wrong. O(size).
+
+    ``edges`` are added, each by its own ``discovery_source``, else the report's, else manual. ``removed``
+    has ``DependencyKey`` entries; one without a discovery source means the dependencies of every source.
+    """
+    change = Change([], [])
+    for where, entry in _entries(json_document(raw)):
+        rest = dict(entry)
+        removed = rest.pop("removed", [])
+        change.reports.extend(_by_source(where, _report(where, rest)))
+        change.removed.extend(_keys(where, removed))
+    return change
+
+
+def _entries(document: Any) -> list[tuple[str, dict[str, Any]]]:
+    """List the reports of a document, each with what messages call it."""
     if isinstance(document, dict):
         return [("the report", document)]
     if not isinstance(document, list):
@@ -37,11 +69,10 @@ def entries_of(document: Any) -> list[tuple[str, dict[str, Any]]]:
     return entries
 
 
-def report_of(where: str, entry: dict[str, Any]) -> IngestGraphRequest:
-    """Read one report; ``FormatError`` names the node or edge that is none."""
+def _report(where: str, entry: dict[str, Any]) -> IngestGraphRequest:
     try:
         return _parsed(entry)
-    except NOT_A_MESSAGE as error:
+    except _NOT_A_MESSAGE as error:
         raise FormatError(f"{where}{_place(entry)}: {error}") from None
 
 
@@ -50,12 +81,58 @@ def _parsed(entry: dict[str, Any]) -> IngestGraphRequest:
 
 
 def _place(entry: dict[str, Any]) -> str:
-    """Find the first node or edge that can't be read, which protobuf does not tell; empty when the fault is elsewhere."""
+    """Find the first unreadable node or edge, which protobuf does not name; empty if the fault is elsewhere."""
     for field in ("nodes", "edges"):
         items = entry.get(field)
         for index, item in enumerate(items if isinstance(items, list) else ()):
             try:
                 _parsed({field: [item]})
-            except NOT_A_MESSAGE:
+            except _NOT_A_MESSAGE:
                 return f", {field}[{index}]"
     return ""
+
+
+def _by_source(where: str, report: IngestGraphRequest) -> list[IngestGraphRequest]:
+    """Split a report into one a discovery source; every edge then names its source."""
+    own = report.discovery_source
+    edges: dict[int, list[Dependency]] = {own or DISCOVERY_SOURCE_MANUAL: []}
+    for index, edge in enumerate(report.edges):
+        if own and edge.discovery_source not in (0, own):
+            raise FormatError(f"{where}, edges[{index}]: discovery_source is not the report's; leave it out")
+        edge.discovery_source = edge.discovery_source or own or DISCOVERY_SOURCE_MANUAL
+        edges.setdefault(edge.discovery_source, []).append(edge)
+    reports: list[IngestGraphRequest] = []
+    for source, reported in edges.items():
+        nodes = report.nodes if not reports else ()
+        if reported or nodes:
+            reports.append(
+                IngestGraphRequest(
+                    discovery_source=source,  # type: ignore[arg-type]
+                    observe_time=report.observe_time if report.HasField("observe_time") else None,
+                    nodes=nodes,
+                    edges=reported,
+                )
+            )
+    return reports
+
+
+def _keys(where: str, removed: Any) -> list[DependencyKey]:
+    if not isinstance(removed, list):
+        raise FormatError(
+            f"{where}: removed is not a list of "
+            '{"source_service_id", "target_service_id", "discovery_source"}'
+        )
+    return [_key(f"{where}, removed[{index}]", key) for index, key in enumerate(removed)]
+
+
+def _key(where: str, key: Any) -> DependencyKey:
+    if not isinstance(key, dict):
+        raise FormatError(f"{where}: expected an object with source_service_id and target_service_id")
+    try:
+        named = ParseDict(key, DependencyKey())
+    except _NOT_A_MESSAGE as error:
+        raise FormatError(f"{where}: {error}") from None
+    # A list request takes an empty name for every service: all of them would be removed.
+    if not named.source_service_id or not named.target_service_id:
+        raise FormatError(f"{where}: source_service_id and target_service_id are both needed")
+    return named

@@ -108,7 +108,7 @@ async def test_drift_is_listed_by_name(quick_command: Command, online_shop: None
     finished = await quick_command("drift", "search")
     assert (finished.returncode, finished.stderr) == (0, "")
     assert TIME.sub("<time>", finished.stdout).splitlines() == [
-        "3 calls of which only one side tells",
+        "3 calls declared but not observed, or observed but not declared",
         "CALL                 DRIFT         SINCE             KNOWN AS",
         "search → catalog     not observed  <time>  async degraded kafka",
         "search → pricing     not declared  <time>  sync hard (otel service graph) confidence 0.6",

@@ -42,8 +42,8 @@ async def test_impact_lists_no_more_than_asked_for(quick_command: Command, onlin
     assert first == "inventory: 3 services reached, at most 1 hop away, 3 by synchronous calls alone"
     assert (nearest.split()[1], following.split()[1]) == ("catalog", "checkout")
     assert last == "… and 1 more (--top 0 lists all)"
-    nobody = await quick_command("impact", "storefront")
-    assert nobody.stdout == "storefront: nobody else is reached\n"
+    none = await quick_command("impact", "storefront")
+    assert none.stdout == "storefront: no other service is reached\n"
 
 
 async def test_programs_read_the_impact_as_json(quick_command: Command, online_shop: None) -> None:

@@ -118,7 +118,7 @@ async def test_ctrl_c_tells_where_to_go_on(settings: Settings, connection: async
             watch.process.send_signal(signal.SIGINT)
             assert await watch.process.wait() == 130
             told = await watch.complaint()
-            assert told.startswith("depgraph: go on later with --since ")
+            assert told.startswith("depgraph: continue later with --since ")
         await connection.execute("INSERT INTO services (service_id) VALUES ('b')")
         async with watching(settings.listen, "--since", told.rpartition(" ")[2], "--json") as again:
             names = []

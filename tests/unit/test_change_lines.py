@@ -16,7 +16,7 @@ from depgraph.v1.types_pb2 import (
     Dependency,
     Service,
 )
-from server.cli.commands.changes import change_lines
+from server.cli.commands.watch import change_lines
 
 EDGE = Dependency(
     source_service_id="a",

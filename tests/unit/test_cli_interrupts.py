@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from server.cli.interrupts import interrupted_at_looks_only
+from server.cli.ingest import deferred_interrupts
 
 
 def press_ctrl_c() -> None:
@@ -13,16 +13,16 @@ def press_ctrl_c() -> None:
 
 
 def work(done: list[str], *, looks: bool) -> None:
-    with interrupted_at_looks_only() as look:
+    with deferred_interrupts() as check_interrupt:
         press_ctrl_c()
         done.append("pressed")
         if looks:
-            look()
+            check_interrupt()
             done.append("looked")
 
 
 def fail() -> None:
-    with interrupted_at_looks_only():
+    with deferred_interrupts():
         press_ctrl_c()
         raise LookupError
 
@@ -41,7 +41,7 @@ def test_an_error_is_not_lost_over_ctrl_c() -> None:
 
 
 def test_afterwards_ctrl_c_interrupts_at_once() -> None:
-    with interrupted_at_looks_only():
+    with deferred_interrupts():
         pass
     with pytest.raises(KeyboardInterrupt):
         press_ctrl_c()

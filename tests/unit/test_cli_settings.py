@@ -8,9 +8,9 @@ import typer
 from typer.testing import CliRunner
 
 from server.cli.failures import sentence
-from server.cli.settings import (
-    VISIBLE_TO_ALL,
-    DatabaseUrl,
+from server.cli.options import DatabaseUrl
+from server.cli.validation import (
+    EXPOSED_URL_WARNING,
     checked_address,
     checked_database_url,
     checked_listen,
@@ -139,5 +139,5 @@ def test_a_password_on_the_command_line_is_warned_of_and_not_shown(
 
     ran = CliRunner().invoke(app, arguments, env={"DATABASE_URL": None, **environment})
     assert ran.exit_code == 0
-    assert ran.stderr.splitlines() == ([VISIBLE_TO_ALL] if warned else [])
-    assert "hunter2" not in VISIBLE_TO_ALL
+    assert ran.stderr.splitlines() == ([EXPOSED_URL_WARNING] if warned else [])
+    assert "hunter2" not in EXPOSED_URL_WARNING

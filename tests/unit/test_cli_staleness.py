@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 import typer
 
-from server.cli.staleness_settings import checked_staleness
+from server.cli.validation import checked_staleness
 from server.config import Settings, StalenessSettings
 
 

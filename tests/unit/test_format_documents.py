@@ -5,8 +5,7 @@ import gzip
 import pytest
 
 from server.formats import documents
-from server.formats.documents import json_document
-from server.formats.problems import FormatError
+from server.formats.documents import FormatError, json_document
 
 
 def test_gzip_is_told_by_its_first_bytes() -> None:

@@ -12,8 +12,8 @@ from depgraph.v1.types_pb2 import (
     DISCOVERY_SOURCE_OTEL_SERVICE_GRAPH,
     DISCOVERY_SOURCE_UNSPECIFIED,
 )
+from server.formats.documents import FormatError
 from server.formats.jaeger import JaegerReport, read_jaeger
-from server.formats.problems import FormatError
 
 REAL = Path(__file__).parents[2] / "../shared/data"
 

@@ -9,8 +9,8 @@ import pytest
 
 from depgraph.v1.dependency_service_pb2 import IngestGraphRequest
 from depgraph.v1.types_pb2 import DISCOVERY_SOURCE_KUBERNETES, DISCOVERY_SOURCE_MANUAL
+from server.formats.documents import FormatError
 from server.formats.native import read_native
-from server.formats.problems import FormatError
 
 EXAMPLE = Path(__file__).parents[2] / "examples/online_shop.json"
 REPORT = {"discovery_source": "DISCOVERY_SOURCE_KUBERNETES", "nodes": [{"service_id": "a"}]}

@@ -13,8 +13,8 @@ from depgraph.v1.types_pb2 import (
     DISCOVERY_SOURCE_SERVICE_MESH,
     DISCOVERY_SOURCE_UNSPECIFIED,
 )
-from server.formats.problems import FormatError
-from server.formats.proposed import read_proposal
+from server.formats.documents import FormatError
+from server.formats.native import read_change
 
 EDGE = {
     "source_service_id": "a",
@@ -25,7 +25,7 @@ KEY = {"source_service_id": "b", "target_service_id": "a"}
 
 
 def read(document: Any) -> CheckChangeRequest:
-    return read_proposal(json.dumps(document).encode()).as_question()
+    return read_change(json.dumps(document).encode()).as_question()
 
 
 def test_edges_are_added_by_the_source_of_their_report() -> None:
@@ -54,7 +54,7 @@ def test_several_reports_are_one_change_in_their_order() -> None:
 def test_gzip_is_read_too() -> None:
     document = {"edges": [EDGE]}
     packed = gzip.compress(json.dumps(document).encode())
-    assert read_proposal(packed).as_question() == read(document)
+    assert read_change(packed).as_question() == read(document)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_what_is_wrong_is_told_with_its_place(document: Any, place: str) -> None
 def test_what_is_to_be_reported_comes_from_one_source_each() -> None:
     mesh = {**EDGE, "target_service_id": "c", "discovery_source": "DISCOVERY_SOURCE_SERVICE_MESH"}
     document = {"nodes": [{"service_id": "a"}], "edges": [EDGE, mesh]}
-    by_hand, by_mesh = read_proposal(json.dumps(document).encode()).reports
+    by_hand, by_mesh = read_change(json.dumps(document).encode()).reports
     assert by_hand.discovery_source == DISCOVERY_SOURCE_MANUAL
     assert [edge.target_service_id for edge in by_hand.edges] == ["b"]
     assert [node.service_id for node in by_hand.nodes] == ["a"]

@@ -17,11 +17,10 @@ from depgraph.v1.types_pb2 import (
     Dependency,
     EffectiveDependency,
 )
-from server.cli.render import dot, mermaid
-from server.cli.render.labels import label
-from server.cli.render.neighbourhood import Neighbourhood, downstream, upstream
+from server.cli.render.diagrams import dot_escaped, dot_lines, mermaid_escaped, mermaid_lines
+from server.cli.render.labels import dependency_label
+from server.cli.render.neighbourhood import Neighbourhood, downstream, tree_lines, upstream
 from server.cli.render.text import counted, printable, visible
-from server.cli.render.trees import tree_lines
 
 NASTY = [
     'say "hi"',
@@ -84,7 +83,7 @@ def test_a_tree_shows_what_a_service_calls_and_who_calls_it() -> None:
 
 
 def test_a_service_without_neighbours_says_so() -> None:
-    assert tree("a", []) == ["a", "├── calls nobody", "└── called by nobody"]
+    assert tree("a", []) == ["a", "├── calls no service", "└── called by no service"]
 
 
 def test_one_direction_is_one_branch() -> None:
@@ -153,7 +152,7 @@ def test_a_label_says_what_each_source_saw() -> None:
         confidence_score=0.85,
         is_stale=True,
     )
-    assert label([declared, seen]) == (
+    assert dependency_label([declared, seen]) == (
         "sync hard grpc 1,500 ms + async hard (otel service graph) confidence 0.85 stale"
     )
 
@@ -167,9 +166,9 @@ def test_a_label_of_all_sources_together_names_them() -> None:
         confidence_score=0.5,
         discovery_sources=[DISCOVERY_SOURCE_MANUAL, DISCOVERY_SOURCE_OTEL_SERVICE_GRAPH],
     )
-    assert label([together]) == "sync hard grpc 800 ms (manual, otel service graph) confidence 0.5"
+    assert dependency_label([together]) == "sync hard grpc 800 ms (manual, otel service graph) confidence 0.5"
     del together.discovery_sources[1:]
-    assert label([together]) == "sync hard grpc 800 ms confidence 0.5"
+    assert dependency_label([together]) == "sync hard grpc 800 ms confidence 0.5"
 
 
 @given(any_name, any_name)
@@ -192,14 +191,14 @@ def test_markup_in_a_name_is_shown_as_it_is(name: str) -> None:
 
 @given(any_name)
 def test_a_mermaid_label_reads_back_as_the_name(name: str) -> None:
-    escaped = mermaid.escaped(name)
+    escaped = mermaid_escaped(name)
     assert not set(escaped) & set('"[]{}()<>|`\\:%&\n')
     assert re.sub(r"#(\d+);", lambda entity: chr(int(entity[1])), escaped) == visible(name)
 
 
 @given(any_name)
 def test_a_dot_label_reads_back_as_the_name(name: str) -> None:
-    escaped = dot.escaped(name)
+    escaped = dot_escaped(name)
     tokens = re.fullmatch(r'(?:[^"\\]|\\["\\])*', escaped)
     assert tokens is not None
     assert unescape(re.sub(r"\\(.)", r"\1", escaped)) == visible(name)
@@ -211,7 +210,7 @@ def test_drawings_have_one_line_a_service_and_one_a_pair(pairs: list[tuple[str, 
     start = pairs[0][0] if pairs else "a"
     drawn = around(start, found, depth=10)
     reached = {name for source, link in drawn.edges for name in (source, link.service_id)} | {start}
-    chart, graph = list(mermaid.mermaid_lines(drawn)), list(dot.dot_lines(drawn))
+    chart, graph = list(mermaid_lines(drawn)), list(dot_lines(drawn))
     assert sum(line.endswith('"]') for line in chart) == len(reached)
     assert sum('"| n' in line for line in chart) == len(drawn.edges)
     assert sum("-> n" in line for line in graph) == len(drawn.edges)
@@ -219,7 +218,7 @@ def test_drawings_have_one_line_a_service_and_one_a_pair(pairs: list[tuple[str, 
 
 def test_arrows_point_from_the_caller_to_the_callee() -> None:
     drawn = around("b", path("a", "b", "c"))
-    assert list(mermaid.mermaid_lines(drawn)) == [
+    assert list(mermaid_lines(drawn)) == [
         "flowchart LR",
         '    n0["b"]',
         '    n1["a"]',
@@ -228,14 +227,14 @@ def test_arrows_point_from_the_caller_to_the_callee() -> None:
         '    n1 -->|"sync hard"| n0',
         '    n0 -->|"sync hard"| n2',
     ]
-    assert '    n1 -> n0 [label="sync hard", style=solid];' in dot.dot_lines(drawn)
+    assert '    n1 -> n0 [label="sync hard", style=solid];' in dot_lines(drawn)
 
 
 def test_a_cut_fan_is_a_node_of_its_own_in_drawings() -> None:
     callers = [dependency(f"s{number}", "hub") for number in range(5)]
     drawn = around("hub", callers, fan=2)
-    assert '    n0_callers(["… and 3 more"])' in list(mermaid.mermaid_lines(drawn))
-    assert "    n0_callers -> n0 [style=dotted, arrowhead=none];" in list(dot.dot_lines(drawn))
+    assert '    n0_callers(["… and 3 more"])' in list(mermaid_lines(drawn))
+    assert "    n0_callers -> n0 [style=dotted, arrowhead=none];" in list(dot_lines(drawn))
 
 
 @pytest.mark.parametrize(

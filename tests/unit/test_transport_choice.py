@@ -5,7 +5,7 @@ from importlib.util import find_spec
 import pytest
 import typer
 
-from server.cli.settings import checked_transport
+from server.cli.validation import checked_transport
 from server.config import TransportName
 from server.rpc.transport import TransportMissingError, choosing, transport_for
 

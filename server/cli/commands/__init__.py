@@ -1,1 +1,1 @@
-"""The commands of ``depgraph``, one a file, each with how its answer is written."""
+"""The commands of ``depgraph``, one a file, each with what it prints."""

@@ -1,55 +1,71 @@
-"""``depgraph alerts``: circular dependencies, who looks after them, and how they ended."""
+"""``depgraph alerts``: lists circular dependencies, and acknowledges or resolves them."""
 
-from __future__ import annotations
-
-import json
-from typing import TYPE_CHECKING, Annotated, Literal
+import getpass
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Literal
 
 import typer
+from google.protobuf.timestamp_pb2 import Timestamp
 
-from server.cli.settings import DEFAULTS, Address, AsJson
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from google.protobuf.message import Message
-
-    from depgraph import Client
-    from depgraph.v1.alert_service_pb2 import AlertEvent
-    from depgraph.v1.types_pb2 import CircularDependencyAlert
+from depgraph import Client
+from depgraph.v1.alert_service_pb2 import (
+    AcknowledgeAlertRequest,
+    AlertEvent,
+    AlertEventKind,
+    GetAlertRequest,
+    ListAlertEventsRequest,
+    ListAlertsRequest,
+    ResolveAlertRequest,
+)
+from depgraph.v1.types_pb2 import ALERT_STATUS_ACKNOWLEDGED, AlertStatus, CircularDependencyAlert
+from server.cli.connection import connected, pages
+from server.cli.failures import CommandError
+from server.cli.options import DEFAULTS, Address, AsJson
+from server.cli.render.labels import cycle_label, whole_cycle
+from server.cli.render.text import (
+    aligned,
+    counted,
+    enum_word,
+    fields_of,
+    print_json,
+    print_lines,
+    printable,
+    visible,
+)
 
 CALL_SECONDS = 10.0
 PAGE_SIZE = 1_000
 UUID_LENGTH = 36
+SHORTEST_ID = 8
+MAX_AMBIGUOUS_IDS = 3
 
-Chosen = Literal["live", "open", "acknowledged", "resolved", "all"]
+StatusChoice = Literal["live", "open", "acknowledged", "resolved", "all"]
 AlertId = Annotated[
-    str, typer.Argument(help="Id of the alert, or the beginning of it that no other has.", metavar="ID")
+    str, typer.Argument(help="Id of the alert, or the beginning of it if no other has that.", metavar="ID")
 ]
 
-app = typer.Typer(help="Show circular dependencies, and say what is done about them.", no_args_is_help=True)
+app = typer.Typer(help="List, acknowledge and resolve circular dependencies.", no_args_is_help=True)
 
 
 @app.command("list")
 def list_alerts(
     *,
-    status: Annotated[Chosen, typer.Option(help="Which alerts; live = open and acknowledged.")] = "live",
+    status: Annotated[
+        StatusChoice, typer.Option(help="Which alerts; live = open and acknowledged.")
+    ] = "live",
     service: Annotated[
-        str, typer.Option("--service", metavar="SERVICE", help="Only alerts that this service is part of.")
+        str, typer.Option("--service", metavar="SERVICE", help="Only alerts with this service in the cycle.")
     ] = "",
     as_json: AsJson = False,
     address: Address = DEFAULTS.listen,
 ) -> None:
     """List alerts, latest detected first."""
-    from server.cli.commands.alert_lines import table
-    from server.cli.connection import connected
-
     with connected(address, timeout=CALL_SECONDS) as client:
         alerts = _listed(client, status, service)
     if as_json:
-        _print_json({"alerts": [_as_dict(alert) for alert in alerts]})
+        print_json({"alerts": [fields_of(alert) for alert in alerts]})
     elif alerts:
-        typer.echo("\n".join(table(alerts)))
+        print_lines(_table(alerts))
     else:
         typer.echo("no alerts" if status == "all" else f"no {status} alerts")
 
@@ -57,16 +73,14 @@ def list_alerts(
 @app.command()
 def show(alert_id: AlertId, *, as_json: AsJson = False, address: Address = DEFAULTS.listen) -> None:
     """Show an alert with its members and its history."""
-    from server.cli.commands.alert_lines import account
-    from server.cli.connection import connected
-
     with connected(address, timeout=CALL_SECONDS) as client:
         alert = _found(client, alert_id)
-        events = list(_events(client, alert.id))
+        request = ListAlertEventsRequest(id=alert.id, page_size=PAGE_SIZE)
+        events = [event for page in pages(client.alerts.ListAlertEvents, request) for event in page.events]
     if as_json:
-        _print_json({"alert": _as_dict(alert), "events": [_as_dict(event) for event in events]})
+        print_json({"alert": fields_of(alert), "events": [fields_of(event) for event in events]})
     else:
-        typer.echo("\n".join(account(alert, events)))
+        print_lines(_details(alert, events))
 
 
 @app.command()
@@ -74,20 +88,17 @@ def ack(
     alert_id: AlertId,
     *,
     by: Annotated[
-        str | None, typer.Option("--by", metavar="NAME", help="Who looks after it; your login name if unset.")
+        str | None,
+        typer.Option("--by", metavar="NAME", help="Who takes the alert. Default: your login name."),
     ] = None,
     address: Address = DEFAULTS.listen,
 ) -> None:
-    """Say who looks after an alert; again with another name to hand it over."""
-    from depgraph.v1.alert_service_pb2 import AcknowledgeAlertRequest
-    from server.cli.commands.alert_lines import headline
-    from server.cli.connection import connected
-
+    """Acknowledge an alert; acknowledge it again with another name to hand it over."""
     name = _login_name() if by is None else by
     with connected(address, timeout=CALL_SECONDS) as client:
-        key = _found(client, alert_id).id
-        alert = client.alerts.AcknowledgeAlert(AcknowledgeAlertRequest(id=key, acknowledged_by=name)).alert
-    typer.echo(headline(alert))
+        request = AcknowledgeAlertRequest(id=_found(client, alert_id).id, acknowledged_by=name)
+        alert = client.alerts.AcknowledgeAlert(request).alert
+    typer.echo(_headline(alert))
 
 
 @app.command()
@@ -98,61 +109,36 @@ def resolve(
     address: Address = DEFAULTS.listen,
 ) -> None:
     """Close an alert."""
-    from depgraph.v1.alert_service_pb2 import ResolveAlertRequest
-    from server.cli.commands.alert_lines import headline
-    from server.cli.connection import connected
-
     with connected(address, timeout=CALL_SECONDS) as client:
-        key = _found(client, alert_id).id
-        alert = client.alerts.ResolveAlert(ResolveAlertRequest(id=key, resolution_notes=notes)).alert
-    typer.echo(headline(alert))
+        request = ResolveAlertRequest(id=_found(client, alert_id).id, resolution_notes=notes)
+        alert = client.alerts.ResolveAlert(request).alert
+    typer.echo(_headline(alert))
     if alert.is_present:
         typer.echo(
-            "the cycle is still in the graph: the alert stays resolved until it grows, or goes and comes back"
+            "the cycle is still in the graph: the alert stays resolved until the cycle grows, "
+            "or goes and comes back"
         )
 
 
-def _listed(client: Client, status: Chosen, service: str) -> Sequence[CircularDependencyAlert]:
-    stages = {"live": ("open", "acknowledged"), "all": ("unspecified",)}.get(status, (status,))
+def _listed(client: Client, status: StatusChoice, service: str) -> Sequence[CircularDependencyAlert]:
+    statuses = {"live": ("open", "acknowledged"), "all": ("unspecified",)}.get(status, (status,))
     # By id: an alert that is acknowledged meanwhile is in both lists.
-    found = {alert.id: alert for stage in stages for alert in _alerts(client, stage, service)}
+    found = {alert.id: alert for each in statuses for alert in _alerts(client, each, service)}
     return sorted(
         found.values(), key=lambda alert: (alert.detect_time.ToNanoseconds(), alert.id), reverse=True
     )
 
 
 def _alerts(client: Client, status: str, service: str) -> Iterator[CircularDependencyAlert]:
-    from depgraph.v1.alert_service_pb2 import ListAlertsRequest
-    from depgraph.v1.types_pb2 import AlertStatus
-
     request = ListAlertsRequest(
         page_size=PAGE_SIZE, status=AlertStatus.Value(f"ALERT_STATUS_{status.upper()}"), service_id=service
     )
-    while True:
-        page = client.alerts.ListAlerts(request)
+    for page in pages(client.alerts.ListAlerts, request):
         yield from page.alerts
-        request.page_token = page.next_page_token
-        if not request.page_token:
-            return
-
-
-def _events(client: Client, key: str) -> Iterator[AlertEvent]:
-    from depgraph.v1.alert_service_pb2 import ListAlertEventsRequest
-
-    request = ListAlertEventsRequest(id=key, page_size=PAGE_SIZE)
-    while True:
-        page = client.alerts.ListAlertEvents(request)
-        yield from page.events
-        request.page_token = page.next_page_token
-        if not request.page_token:
-            return
 
 
 def _found(client: Client, wanted: str) -> CircularDependencyAlert:
-    """Look an alert up by its id, or by a beginning of it that no other alert has. The latter reads all alerts."""
-    from depgraph.v1.alert_service_pb2 import GetAlertRequest
-    from server.cli.failures import CommandError
-
+    """Look an alert up by its id, or by the beginning of its id, which reads all alerts."""
     if len(wanted) >= UUID_LENGTH:
         return client.alerts.GetAlert(GetAlertRequest(id=wanted)).alert
     if not wanted:
@@ -164,27 +150,85 @@ def _found(client: Client, wanted: str) -> CircularDependencyAlert:
         raise CommandError(
             f"no alert has an id that begins with {wanted!r}: 'depgraph alerts list --status all' shows them"
         )
-    ids = ", ".join(alert.id for alert in found[:3])
-    more = f" and {len(found) - 3:,} more" if len(found) > 3 else ""  # noqa: PLR2004 - as many as a line takes
+    ids = ", ".join(alert.id for alert in found[:MAX_AMBIGUOUS_IDS])
+    rest = len(found) - MAX_AMBIGUOUS_IDS
+    more = f" and {rest:,} more" if rest > 0 else ""
     raise CommandError(f"{len(found):,} alerts have an id that begins with {wanted!r}: {ids}{more}")
 
 
 def _login_name() -> str:
-    import getpass
-
-    from server.cli.failures import CommandError
-
     try:
         return getpass.getuser()
     except (KeyError, OSError, ImportError):
-        raise CommandError("you have no login name: say with --by who looks after the alert") from None
+        raise CommandError("you have no login name: give a name with --by") from None
 
 
-def _as_dict(message: Message) -> dict[str, object]:
-    from server.cli.render.messages import fields_of
+def _table(alerts: Sequence[CircularDependencyAlert]) -> list[str]:
+    """Write a line an alert; ids as short as they differ, the cycle last because it is longest."""
+    length = _id_length([alert.id for alert in alerts])
+    rows = [("ID", "STATUS", "SIZE", "SINCE (UTC)", "WHO", "CYCLE")]
+    rows += [
+        (
+            alert.id[:length],
+            enum_word(AlertStatus, alert.status),
+            f"{alert.size:,}" if alert.size else "-",
+            f"{alert.detect_time.ToDatetime():%Y-%m-%d %H:%M}",
+            printable(alert.acknowledged_by) or "-",
+            cycle_label(alert.cycle_path),
+        )
+        for alert in alerts
+    ]
+    return aligned(rows)
 
-    return fields_of(message)
+
+def _details(alert: CircularDependencyAlert, events: Sequence[AlertEvent]) -> list[str]:
+    rows = [
+        ("id", alert.id),
+        ("status", enum_word(AlertStatus, alert.status)),
+        *([("acknowledged", f"by {printable(alert.acknowledged_by)}")] if alert.acknowledged_by else ()),
+        *([("notes", printable(alert.resolution_notes))] if alert.resolution_notes else ()),
+        ("cycle", whole_cycle(alert.cycle_path)),
+        ("in the graph", _presence(alert)),
+        *([("members", _members(alert))] if alert.members else ()),
+        ("since", f"{_second(alert.detect_time)} UTC"),
+        ("changed", f"{_second(alert.update_time)} UTC"),
+    ]
+    return [*aligned(rows), "history", *map(_event_line, events)]
 
 
-def _print_json(answer: dict[str, object]) -> None:
-    typer.echo(json.dumps(answer, indent=2, ensure_ascii=False))
+def _headline(alert: CircularDependencyAlert) -> str:
+    who = f" by {printable(alert.acknowledged_by)}" if alert.status == ALERT_STATUS_ACKNOWLEDGED else ""
+    status = enum_word(AlertStatus, alert.status)
+    return f"{status}{who}: {alert.id[:SHORTEST_ID]} {cycle_label(alert.cycle_path)}"
+
+
+def _presence(alert: CircularDependencyAlert) -> str:
+    if not alert.size:
+        return "unknown: the alert was created by a call, not by detection"
+    size = counted(alert.size, "service")
+    return f"a component of {size}" if alert.is_present else f"no longer; it was a component of {size}"
+
+
+def _members(alert: CircularDependencyAlert) -> str:
+    rest = alert.size - len(alert.members)
+    names = ", ".join(visible(name) for name in alert.members)
+    return names + (f", and {rest:,} more" if rest > 0 else "")
+
+
+def _event_line(event: AlertEvent) -> str:
+    who = f" by {printable(event.actor)}" if event.HasField("actor") else ""
+    size = f" ({counted(event.size, 'service')})" if event.size else ""
+    note = f": {printable(event.note)}" if event.note else ""
+    return f"  {_second(event.event_time)}  {enum_word(AlertEventKind, event.kind)}{who}{size}{note}"
+
+
+def _id_length(ids: Sequence[str]) -> int:
+    """Find the number of characters in which all ids differ, at least eight. O(ids x length)."""
+    length = SHORTEST_ID
+    while len({each[:length] for each in ids}) < len(ids):
+        length += 1
+    return length
+
+
+def _second(moment: Timestamp) -> str:
+    return f"{moment.ToDatetime():%Y-%m-%d %H:%M:%S}"

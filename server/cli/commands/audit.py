@@ -1,14 +1,20 @@
 """``depgraph audit``: timeouts that do not shrink along a path of calls, and retries that multiply."""
 
-from __future__ import annotations
-
-import json
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Iterator, Sequence
+from typing import Annotated
 
 import typer
 
+from depgraph.v1.analysis_service_pb2 import (
+    AuditPathsRequest,
+    AuditPathsResponse,
+    RetryFinding,
+    TimeoutFinding,
+)
+from depgraph.v1.types_pb2 import Dependency, DiscoverySource
+from server.cli.connection import connected
+from server.cli.failures import FOUND
 from server.cli.filters import (
-    FOUND,
     Criticalities,
     Effective,
     ExitCode,
@@ -17,13 +23,14 @@ from server.cli.filters import (
     Sources,
     edge_filter,
 )
-from server.cli.settings import DEFAULTS, Address, AsJson
-
-if TYPE_CHECKING:
-    from depgraph.v1.analysis_service_pb2 import AuditPathsResponse
+from server.cli.options import DEFAULTS, Address, AsJson
+from server.cli.render.labels import MANUAL, AnyDependency, path_label
+from server.cli.render.text import aligned, counted, enum_word, fields_of, print_json, print_lines
 
 CALL_SECONDS = 60.0
-MOST_HOPS, MOST_FINDINGS = 10, 1_000
+MAX_HOPS, MAX_FINDINGS = 10, 1_000
+# Retries of a configuration that does not say how many.
+DEFAULT_RETRIES = 3
 
 
 def audit(
@@ -32,14 +39,14 @@ def audit(
     ] = "",
     *,
     max_hops: Annotated[
-        int, typer.Option(min=1, max=MOST_HOPS, metavar="N", help="Hops of a path whose retries multiply.")
+        int, typer.Option(min=1, max=MAX_HOPS, metavar="N", help="Longest path whose retries are multiplied.")
     ] = 5,
     max_attempts: Annotated[
         int,
-        typer.Option(min=1, max=10**9, metavar="N", help="Attempts along a path that are still in order."),
+        typer.Option(min=1, max=10**9, metavar="N", help="Report paths with more attempts than this."),
     ] = 10,
     top: Annotated[
-        int, typer.Option(min=1, max=MOST_FINDINGS, metavar="N", help="Findings of each kind listed.")
+        int, typer.Option(min=1, max=MAX_FINDINGS, metavar="N", help="Findings listed of each kind.")
     ] = 50,
     criticalities: Criticalities = None,
     sources: Sources = None,
@@ -51,14 +58,11 @@ def audit(
     address: Address = DEFAULTS.listen,
 ) -> None:
     """
-    Show where a service waits for a callee at least as long as a caller waits for it, and where one call may become very many.
+    Show timeouts that do not shrink along a call path, and retries that multiply.
 
-    Only synchronous dependencies count: nobody waits for others. The worst come first.
+    A timeout does not shrink when a service waits for a callee at least as long as its caller waits for it.
+    Only synchronous dependencies count. The worst findings come first.
     """
-    from depgraph.v1.analysis_service_pb2 import AuditPathsRequest
-    from server.cli.connection import connected
-    from server.cli.unknown import suggesting_names
-
     request = AuditPathsRequest(
         service_id=service,
         max_hops=max_hops,
@@ -68,19 +72,70 @@ def audit(
         effective=effective,
         filter=edge_filter(None, criticalities, sources, min_confidence),
     )
-    with connected(address, timeout=CALL_SECONDS) as client, suggesting_names(client):
+    with connected(address, timeout=CALL_SECONDS) as client:
         answer = client.analyses.AuditPaths(request)
-    _print(answer, max_attempts, as_json=as_json)
+    if as_json:
+        print_json(fields_of(answer))
+    else:
+        print_lines(_lines(answer, max_attempts))
     if exit_code and (answer.timeout_count or answer.retry_count):
         raise typer.Exit(FOUND)
 
 
-def _print(answer: AuditPathsResponse, max_attempts: int, *, as_json: bool) -> None:
-    from server.cli.commands.audit_lines import audit_lines
-    from server.cli.render.messages import fields_of
+def _lines(answer: AuditPathsResponse, max_attempts: int) -> Iterator[str]:
+    does = "does" if answer.timeout_count == 1 else "do"
+    yield f"{counted(answer.timeout_count, 'timeout')} that {does} not shrink"
+    if answer.timeouts:
+        heads = ("EXCESS", "PATH", "CALLER WAITS", "SERVICE WAITS")
+        yield from aligned([heads, *map(_timeout_row, answer.timeouts)])
+    yield from _rest(answer.timeout_count - len(answer.timeouts))
+    yield ""
+    yield (
+        f"{counted(answer.retry_count, 'service')} from which one call may become more than "
+        f"{counted(max_attempts, 'attempt')}"
+    )
+    if answer.retries:
+        yield from aligned([("ATTEMPTS", "FACTORS", "PATH"), *map(_retry_row, answer.retries)])
+    yield from _rest(answer.retry_count - len(answer.retries))
+    if answer.truncated:
+        yield "the search took too long and stopped: there may be worse findings"
 
-    if as_json:
-        found = fields_of(answer)
-        typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
-    else:
-        typer.echo("\n".join(audit_lines(answer, max_attempts)))
+
+def _timeout_row(found: TimeoutFinding) -> tuple[str, ...]:
+    caller: AnyDependency = found.caller_dependency
+    callee: AnyDependency = found.callee_dependency
+    if found.HasField("caller_effective"):
+        caller, callee = found.caller_effective, found.callee_effective
+    names = [caller.source_service_id, caller.target_service_id, callee.target_service_id]
+    return (f"{found.excess_ms:,} ms", path_label(names), _timeout(caller), _timeout(callee))
+
+
+def _timeout(each: AnyDependency) -> str:
+    """Write a timeout, and its source unless that is a person."""
+    source = _timeout_source(each)
+    by = "" if source == MANUAL else f" ({enum_word(DiscoverySource, source)})"
+    return f"{each.timeout_ms:,} ms{by}"
+
+
+def _timeout_source(each: AnyDependency) -> DiscoverySource.ValueType:
+    if isinstance(each, Dependency):
+        return each.discovery_source
+    return next(won.discovery_source for won in each.provenance if won.field == "timeout_ms")
+
+
+def _retry_row(found: RetryFinding) -> tuple[str, ...]:
+    hops: Sequence[AnyDependency] = found.effective_dependencies or found.dependencies
+    factors = " × ".join(f"{_attempts(each):,}" for each in hops)  # noqa: RUF001 - the multiplication sign
+    return (f"{found.attempts:,}", factors, path_label(found.service_ids))
+
+
+def _attempts(each: AnyDependency) -> int:
+    if not each.HasField("retry_config"):
+        return 1
+    retries = each.retry_config
+    return 1 + (retries.max_retries if retries.HasField("max_retries") else DEFAULT_RETRIES)
+
+
+def _rest(count: int) -> Iterator[str]:
+    if count:
+        yield f"… and {count:,} more (--top lists up to {MAX_FINDINGS:,})"

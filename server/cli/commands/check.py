@@ -1,32 +1,38 @@
-"""``depgraph check``: what a change would do to cycles and blast radii, for pipelines: the exit code is the answer."""
-
-from __future__ import annotations
+"""``depgraph check``: what a change would do to cycles and blast radii; its exit code is for pipelines."""
 
 import enum
-import json
-import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
+import grpc
 import typer
 
-from server.cli.failures import ADDS_CYCLES
-from server.cli.render.text import counted
-from server.cli.settings import DEFAULTS, Address, AsJson
-from server.formats.problems import FormatError
-
-if TYPE_CHECKING:
-    import grpc
-
-    from depgraph.v1.analysis_service_pb2 import CheckChangeRequest, CheckChangeResponse
+from depgraph.v1.analysis_service_pb2 import (
+    CheckChangeRequest,
+    CheckChangeResponse,
+    Cycle,
+    CycleChange,
+    CycleChangeKind,
+    ImpactChange,
+)
+from server.cli.connection import connected, explain
+from server.cli.failures import FOUND
+from server.cli.options import DEFAULTS, Address, AsJson, ChangeFile
+from server.cli.render.labels import call_label, cycle_label
+from server.cli.render.text import aligned, counted, enum_word, fields_of, print_json, print_lines, visible
+from server.config import Limits
+from server.formats.documents import FormatError, read_file
+from server.formats.native import read_change
 
 CALL_SECONDS = 60.0
-MOST_IMPACTS = 1_000
+MAX_IMPACTS = 1_000
+MAX_CYCLES, MAX_NAMES = 20, 4
 
 
-# Typer takes lists of enums, and none of literals.
+# Typer takes lists of enums, but not of literals.
 class Kind(enum.StrEnum):
-    """What may become of cycles while one is added."""
+    """What a change that adds a cycle does to cycles."""
 
     CREATED = "created"
     GROWN = "grown"
@@ -38,57 +44,52 @@ class Kind(enum.StrEnum):
 
 
 def check(
-    file: Annotated[
-        Path,
-        typer.Argument(metavar="FILE", help="The change, plain or gzip; - = standard input."),
-    ],
+    file: ChangeFile,
     *,
     allow: Annotated[
         list[Kind] | None,
         typer.Option(
             "--allow",
             metavar="KIND",
-            help="Cycles that may be added, such as denser: further cycles among services that are on one anyway; may be repeated.",
+            help="Allow this kind of added cycle, such as denser: more cycles among services that are on one "
+            "already; repeatable.",
         ),
     ] = None,
     top: Annotated[
-        int, typer.Option(min=1, max=MOST_IMPACTS, metavar="N", help="Blast radii told of at most.")
+        int, typer.Option(min=1, max=MAX_IMPACTS, metavar="N", help="Changed blast radii listed.")
     ] = 20,
     as_json: AsJson = False,
     address: Address = DEFAULTS.listen,
 ) -> None:
     """
-    Tell what a change would do to cycles and blast radii, without making it. Exit code 3 when it would add a cycle.
+    Show what a change would do to cycles and blast radii, without making it.
 
-    FILE is in the json format of 'depgraph import', with dependencies to be removed beside those to be added: {"discovery_source", "edges": [...],
-    "removed": [{"source_service_id", "target_service_id", "discovery_source"}]}. Exit codes: 0 = no cycle is added, or such as --allow names only;
-    1 = it could not be checked, as when no server answers; 2 = wrong command line or file; 3 = it would add cycles.
+    FILE has the json format of 'depgraph import', with dependencies to remove beside those to add:
+    {"discovery_source", "edges": [...], "removed": [{"source_service_id", "target_service_id", "discovery_source"}]}.
+    Exit codes: 0 = no cycle is added, or only such as --allow names; 1 = the check failed, as when no server
+    answers; 2 = wrong command line or file; 3 = the change would add cycles.
     """
-    import grpc
-
-    from server.cli.connection import connected
-
     request = _read(file)
     request.max_impacts = top
     with connected(address, timeout=CALL_SECONDS) as client:
         try:
             answer = client.analyses.CheckChange(request)
         except grpc.RpcError as error:
-            _refuse_bad_file(error, file, address)
+            if error.code() in {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND}:
+                raise _bad_file(file, explain(error, address)) from error
             raise
-    _print(answer, as_json=as_json)
-    refused = {change.kind for change in answer.cycle_changes if change.adds_cycles} - _numbers(allow or [])
-    if refused:
-        raise typer.Exit(ADDS_CYCLES)
+    if as_json:
+        print_json(fields_of(answer))
+    else:
+        print_lines(_lines(answer))
+    allowed = {CycleChangeKind.Value(f"CYCLE_CHANGE_KIND_{kind.name}") for kind in allow or []}
+    if {change.kind for change in answer.cycle_changes if change.adds_cycles} - allowed:
+        raise typer.Exit(FOUND)
 
 
 def _read(file: Path) -> CheckChangeRequest:
-    from server.config import Limits
-    from server.formats.proposed import read_proposal
-
     try:
-        raw = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
-        request = read_proposal(raw).as_question()
+        request = read_change(read_file(file)).as_question()
     except OSError as error:
         raise _bad_file(file, error.strerror or str(error)) from error
     except FormatError as error:
@@ -96,7 +97,7 @@ def _read(file: Path) -> CheckChangeRequest:
     limits = Limits()
     for name, count in (("added", len(request.added)), ("removed", len(request.removed))):
         if count > limits.max_items:
-            most = f"{limits.max_items:,} can be checked at once, and a part of a change says nothing of the whole"
+            most = f"{limits.max_items:,} can be checked at once, and a change can't be checked in parts"
             raise _bad_file(file, f"{counted(count, f'{name} dependency', f'{name} dependencies')}: {most}")
     if request.ByteSize() > limits.max_request_bytes:
         raise _bad_file(
@@ -105,32 +106,74 @@ def _read(file: Path) -> CheckChangeRequest:
     return request
 
 
-def _refuse_bad_file(error: grpc.RpcError, file: Path, address: str) -> None:
-    """Raise what is wrong with the file, if that is what the server complains of."""
-    import grpc
-
-    from server.cli.failures import explain
-
-    if error.code() in {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND}:
-        raise _bad_file(file, explain(error, address)) from error
-
-
 def _bad_file(file: Path, problem: str) -> typer.BadParameter:
     return typer.BadParameter(f"{file}: {problem}", param_hint="FILE")
 
 
-def _numbers(kinds: list[Kind]) -> set[int]:
-    from depgraph.v1.analysis_service_pb2 import CycleChangeKind
+def _lines(answer: CheckChangeResponse) -> Iterator[str]:
+    """Say which cycles are added, then what else happens to cycles, then what happens to blast radii."""
+    added = [enum_word(CycleChangeKind, change.kind) for change in answer.cycle_changes if change.adds_cycles]
+    kinds = ", ".join(f"{added.count(kind):,} {kind}" for kind in dict.fromkeys(added))
+    yield f"cycles would be added: {kinds}" if added else "no cycle would be added"
+    for change in answer.cycle_changes[:MAX_CYCLES]:
+        yield from _cycle_lines(change)
+    rest = len(answer.cycle_changes) - MAX_CYCLES
+    if rest > 0:
+        yield f"… and {counted(rest, 'more change')} of cycles (--json lists all)"
+    yield from _impact_lines(answer)
+    if answer.created_service_ids:
+        yield f"{counted(len(answer.created_service_ids), 'new service')}: {_names(answer.created_service_ids)}"
 
-    return {CycleChangeKind.Value(f"CYCLE_CHANGE_KIND_{kind.name}") for kind in kinds}
+
+def _cycle_lines(change: CycleChange) -> Iterator[str]:
+    kind = enum_word(CycleChangeKind, change.kind)
+    sizes = " → ".join(filter(None, (_sizes(change.before), _sizes(change.after))))
+    witness = cycle_label((change.after or change.before)[0].cycle_path)
+    yield f"  {kind}, {sizes} services: {witness}{'' if change.after else ' is gone'}"
+    for pair in change.closing_pairs:
+        cycle = f": {cycle_label(pair.cycle_path)}" if pair.cycle_path else ""
+        yield f"    closed by {call_label(pair.source_service_id, pair.target_service_id)}{cycle}"
+    rest = change.closing_pair_count - len(change.closing_pairs)
+    if rest:
+        yield f"    and by {counted(rest, 'more pair')}"
 
 
-def _print(answer: CheckChangeResponse, *, as_json: bool) -> None:
-    from server.cli.commands.check_lines import check_lines
-    from server.cli.render.messages import fields_of
+def _sizes(cycles: Sequence[Cycle]) -> str:
+    sizes = [f"{each.size:,}" for each in cycles]
+    shown = sizes if len(sizes) <= MAX_NAMES else [*sizes[:MAX_NAMES], "…"]
+    return " + ".join(shown)
 
-    if as_json:
-        found = fields_of(answer)
-        typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
+
+def _impact_lines(answer: CheckChangeResponse) -> Iterator[str]:
+    count, listed = answer.impact_change_count, answer.impact_changes
+    if answer.impacts_truncated:
+        yield f"blast radius: at least {counted(count, 'service')} would change; there are too many to count all"
+    elif count:
+        yield f"blast radius: {counted(count, 'service')} would change"
     else:
-        typer.echo("\n".join(check_lines(answer)))
+        yield "blast radius: nothing would change"
+        return
+    heads = ("SERVICE", "NOW", "THEN", "ADDED", "REMOVED")
+    yield from (f"  {line}" for line in aligned([heads, *map(_impact_row, listed)]))
+    if count > len(listed):
+        yield f"  … and {count - len(listed):,} more (--top lists more)"
+
+
+def _impact_row(change: ImpactChange) -> tuple[str, ...]:
+    return (
+        visible(change.service_id),
+        f"{change.before:,}",
+        f"{change.after:,}",
+        _difference(change.added_service_ids, change.added_count),
+        _difference(change.removed_service_ids, change.removed_count),
+    )
+
+
+def _difference(names: Sequence[str], count: int) -> str:
+    return f"{count:,}: {_names(names, count)}" if count else "-"
+
+
+def _names(names: Sequence[str], count: int | None = None) -> str:
+    shown = [visible(name) for name in names[:MAX_NAMES]]
+    more = (len(names) if count is None else count) - len(shown)
+    return ", ".join([*shown, f"and {more:,} more"] if more else shown)

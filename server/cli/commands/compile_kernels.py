@@ -3,7 +3,7 @@
 import typer
 
 from server.cli.failures import CommandError
-from server.cli.settings import DEFAULTS, DataDir, KernelCache
+from server.cli.options import DEFAULTS, DataDir, KernelCache
 
 
 def compile_kernels(

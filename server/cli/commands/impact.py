@@ -1,14 +1,21 @@
-"""``depgraph impact``: what the failure of a service reaches."""
+"""``depgraph impact``: the blast radius of a service, which the failure of the service reaches."""
 
-from __future__ import annotations
-
-import json
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Iterator
+from typing import Annotated
 
 import typer
 
+from depgraph import Client
+from depgraph.v1.analysis_service_pb2 import (
+    AnalyzeImpactRequest,
+    AnalyzeImpactResponse,
+    ImpactedService,
+    ImpactSummary,
+)
+from depgraph.v1.types_pb2 import Criticality, DependencyCriticality
+from server.cli.connection import connected
 from server.cli.filters import (
-    MOST_HOPS,
+    MAX_HOPS,
     Criticalities,
     Effective,
     IncludeStale,
@@ -17,13 +24,21 @@ from server.cli.filters import (
     Sources,
     edge_filter,
 )
-from server.cli.settings import DEFAULTS, Address, AsJson
+from server.cli.options import DEFAULTS, Address, AsJson
+from server.cli.render.labels import path_label
+from server.cli.render.text import (
+    aligned,
+    counted,
+    enum_word,
+    fields_of,
+    print_json,
+    print_lines,
+    printable,
+    visible,
+)
 
-if TYPE_CHECKING:
-    from depgraph import Client
-    from depgraph.v1.analysis_service_pb2 import AnalyzeImpactRequest, AnalyzeImpactResponse
-
-IMPACT_SECONDS = 60.0
+CALL_SECONDS = 60.0
+MAX_TEAMS = 10
 
 
 def impact(
@@ -32,10 +47,10 @@ def impact(
     ],
     *,
     max_hops: Annotated[
-        int, typer.Option(min=0, max=MOST_HOPS, metavar="N", help="Hops upstream at most, 0 = all.")
+        int, typer.Option(min=0, max=MAX_HOPS, metavar="N", help="Hops upstream at most, 0 = all.")
     ] = 0,
     top: Annotated[
-        int, typer.Option(min=0, help="Services listed, nearest first, 0 = all; json has all.")
+        int, typer.Option(min=0, help="Services listed, nearest first, 0 = all; --json has all.")
     ] = 50,
     modes: Modes = None,
     criticalities: Criticalities = None,
@@ -47,14 +62,11 @@ def impact(
     address: Address = DEFAULTS.listen,
 ) -> None:
     """
-    Show which services a failure reaches: those that call the service, directly or through others.
+    Show the services that a failure reaches: those that call the service, directly or through others.
 
-    WEAKEST is the weakest dependency on the best way there: hard = the service fails too, degraded = it goes on with less, soft = it goes on.
-    PATH is a shortest way.
+    WEAKEST is the weakest dependency on the strongest path: hard = the service fails too, degraded = it goes on
+    with less, soft = it goes on. PATH is a shortest path.
     """
-    from depgraph.v1.analysis_service_pb2 import AnalyzeImpactRequest
-    from server.cli.connection import connected
-
     request = AnalyzeImpactRequest(
         service_id=service,
         max_hops=max_hops,
@@ -62,33 +74,71 @@ def impact(
         filter=edge_filter(modes, criticalities, sources, min_confidence),
         effective=effective,
     )
-    with connected(address, timeout=IMPACT_SECONDS) as client:
+    with connected(address, timeout=CALL_SECONDS) as client:
         answer = _answer(client, request, 0 if as_json else top)
-    _print(service, answer, top, as_json=as_json)
+    if as_json:
+        print_json({"service_id": service} | fields_of(answer))
+    else:
+        print_lines(_lines(service, answer, top))
 
 
-def _answer(client: Client, request: AnalyzeImpactRequest, enough: int) -> AnalyzeImpactResponse:
-    """Put the parts together that hold the first ``enough`` services, 0 = all; the server does not write the others."""
-    from depgraph.v1.analysis_service_pb2 import AnalyzeImpactResponse
-    from server.cli.unknown import suggesting_names
-
+def _answer(client: Client, request: AnalyzeImpactRequest, limit: int) -> AnalyzeImpactResponse:
+    """Join the parts with the first ``limit`` services (0 = all); the server is spared the others."""
     whole = AnalyzeImpactResponse()
-    with suggesting_names(client):
-        parts = client.analyses.AnalyzeImpact(request, timeout=IMPACT_SECONDS)
-        for part in parts:
-            whole.MergeFrom(part)
-            if 0 < enough <= len(whole.services):
-                parts.cancel()
-                break
+    parts = client.analyses.AnalyzeImpact(request, timeout=CALL_SECONDS)
+    for part in parts:
+        whole.MergeFrom(part)
+        if 0 < limit <= len(whole.services):
+            parts.cancel()
+            break
     return whole
 
 
-def _print(service: str, answer: AnalyzeImpactResponse, top: int, *, as_json: bool) -> None:
-    from server.cli.commands.impact_lines import impact_lines
-    from server.cli.render.messages import fields_of
+def _lines(service: str, answer: AnalyzeImpactResponse, top: int) -> Iterator[str]:
+    summary, listed = answer.summary, answer.services[: top or None]
+    if not summary.service_count:
+        yield f"{visible(service)}: no other service is reached"
+        return
+    hops = counted(summary.max_hops, "hop")
+    yield (
+        f"{visible(service)}: {counted(summary.service_count, 'service')} reached, at most {hops} away, "
+        f"{summary.sync_count:,} by synchronous calls alone"
+    )
+    yield from (f"  {line}" for line in aligned(_counts(summary)))
+    yield ""
+    yield from aligned([("HOPS", "SERVICE", "WEAKEST", "CRITICALITY", "TEAM", "PATH"), *map(_row, listed)])
+    rest = summary.service_count - len(listed)
+    if rest:
+        yield f"… and {rest:,} more (--top 0 lists all)"
 
-    if as_json:
-        found = fields_of(answer)
-        typer.echo(json.dumps({"service_id": service} | found, indent=2, ensure_ascii=False))
-    else:
-        typer.echo("\n".join(impact_lines(service, answer, top)))
+
+def _row(found: ImpactedService) -> tuple[str, ...]:
+    return (
+        f"{found.hops:,}",
+        visible(found.service_id),
+        enum_word(DependencyCriticality, found.weakest_criticality),
+        enum_word(Criticality, found.criticality),
+        printable(found.team) or "-",
+        path_label(found.path),
+    )
+
+
+def _counts(summary: ImpactSummary) -> list[tuple[str, str]]:
+    weakest = [
+        f"{each.service_count:,} {enum_word(DependencyCriticality, each.weakest_criticality)}"
+        for each in summary.weakest_criticalities
+    ]
+    criticalities = [
+        f"{each.service_count:,} {enum_word(Criticality, each.criticality)}" for each in summary.criticalities
+    ]
+    teams = [
+        f"{each.service_count:,} {printable(each.team) if each.HasField('team') else 'of no team'}"
+        for each in summary.teams[:MAX_TEAMS]
+    ]
+    if summary.team_count > len(teams):
+        teams.append(f"{summary.team_count - len(teams):,} more teams")
+    return [
+        ("weakest", ", ".join(weakest)),
+        ("criticality", ", ".join(criticalities)),
+        ("team", ", ".join(teams)),
+    ]

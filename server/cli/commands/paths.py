@@ -1,14 +1,15 @@
-"""``depgraph paths``: how one service comes to call another."""
+"""``depgraph paths``: the shortest paths of calls from one service to another."""
 
-from __future__ import annotations
-
-import json
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Annotated
 
 import typer
 
+from depgraph.v1.analysis_service_pb2 import FindPathsRequest, FindPathsResponse, Hop, Path
+from server.cli.connection import connected
 from server.cli.filters import (
-    MOST_HOPS,
+    MAX_HOPS,
     Criticalities,
     Effective,
     IncludeStale,
@@ -17,27 +18,23 @@ from server.cli.filters import (
     Sources,
     edge_filter,
 )
-from server.cli.settings import DEFAULTS, Address, AsJson
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from depgraph.v1.analysis_service_pb2 import FindPathsResponse, Hop, Path
-    from server.cli.render.labels import Drawn
+from server.cli.options import DEFAULTS, Address, AsJson
+from server.cli.render.labels import AnyDependency, call_label, dependency_label
+from server.cli.render.text import aligned, counted, fields_of, print_json, print_lines, visible
 
 CALL_SECONDS = 30.0
-MOST_PATHS = 100
+MAX_PATHS = 100
 
 
 def paths(
     source: Annotated[str, typer.Argument(help="Business name of the first caller.", metavar="SOURCE")],
     target: Annotated[str, typer.Argument(help="Business name of the last callee.", metavar="TARGET")],
     *,
-    most: Annotated[
-        int, typer.Option("-k", "--max-paths", metavar="N", min=1, max=MOST_PATHS, help="Paths at most.")
+    max_paths: Annotated[
+        int, typer.Option("-k", "--max-paths", metavar="N", min=1, max=MAX_PATHS, help="Paths at most.")
     ] = 1,
     max_hops: Annotated[
-        int, typer.Option(min=0, max=MOST_HOPS, metavar="N", help="Hops of a path at most, 0 = any.")
+        int, typer.Option(min=0, max=MAX_HOPS, metavar="N", help="Hops of a path at most, 0 = any.")
     ] = 0,
     modes: Modes = None,
     criticalities: Criticalities = None,
@@ -48,62 +45,42 @@ def paths(
     as_json: AsJson = False,
     address: Address = DEFAULTS.listen,
 ) -> None:
-    """Show the shortest paths of calls from one service to another, shortest first; exit code 0 also when there is none."""
-    from depgraph.v1.analysis_service_pb2 import FindPathsRequest
-    from server.cli.connection import connected
-    from server.cli.unknown import suggesting_names
-
+    """Show the shortest paths of calls from one service to another. Exit code 0 also when there is none."""
     request = FindPathsRequest(
         source_service_id=source,
         target_service_id=target,
-        max_paths=most,
+        max_paths=max_paths,
         max_hops=max_hops,
         include_stale=include_stale,
         filter=edge_filter(modes, criticalities, sources, min_confidence),
         effective=effective,
     )
-    with connected(address, timeout=CALL_SECONDS) as client, suggesting_names(client):
+    with connected(address, timeout=CALL_SECONDS) as client:
         answer = client.analyses.FindPaths(request)
     if as_json:
-        _print_json(source, target, answer)
+        print_json({"source_service_id": source, "target_service_id": target} | fields_of(answer))
     else:
-        typer.echo("\n".join(_lines(source, target, answer)))
+        print_lines(_lines(source, target, answer))
 
 
 def _lines(source: str, target: str, answer: FindPathsResponse) -> Iterator[str]:
-    from server.cli.render.text import visible
-
     if not answer.paths:
         yield f"{visible(source)} does not reach {visible(target)}"
     for position, path in enumerate(answer.paths):
         yield from ([""] if position else [])
         yield from _path_lines(path)
     if answer.truncated:
-        yield "… and there may be more: the search was ended because it took too long"
+        yield "the search took too long and stopped: there may be more paths"
 
 
 def _path_lines(path: Path) -> Iterator[str]:
-    from itertools import pairwise
-
-    from server.cli.render.columns import aligned
-    from server.cli.render.labels import label
-    from server.cli.render.text import counted, visible
-
     yield counted(len(path.hops), "hop")
     rows = [
-        (f"{visible(near)} → {visible(far)}", label(_dependencies(hop)))
+        (call_label(near, far), dependency_label(_dependencies(hop)))
         for (near, far), hop in zip(pairwise(path.service_ids), path.hops, strict=True)
     ]
     yield from (f"  {line}" for line in aligned(rows))
 
 
-def _dependencies(hop: Hop) -> list[Drawn]:
+def _dependencies(hop: Hop) -> list[AnyDependency]:
     return [hop.effective] if hop.HasField("effective") else list(hop.dependencies)
-
-
-def _print_json(source: str, target: str, answer: FindPathsResponse) -> None:
-    from server.cli.render.messages import fields_of
-
-    asked = {"source_service_id": source, "target_service_id": target}
-    found = fields_of(answer)
-    typer.echo(json.dumps(asked | found, indent=2, ensure_ascii=False))

@@ -1,4 +1,4 @@
-"""``depgraph serve``."""
+"""``depgraph serve``: its options become ``Settings``, and one process or a supervisor runs them."""
 
 import sys
 from collections.abc import Iterator
@@ -7,110 +7,58 @@ from datetime import timedelta
 
 import typer
 
-from server.cli.detection_settings import DETECT, MIN_CYCLE_CONFIDENCE, Detect, MinCycleConfidence
-from server.cli.failures import CommandError, database_failures
-from server.cli.feed_settings import (
-    AUDIT_INTERVAL,
-    KEEP_LOG,
-    MAX_LOG_ROWS,
-    POLL_INTERVAL,
-    PRUNE_INTERVAL,
-    AuditInterval,
-    KeepLog,
-    MaxLogRows,
-    PollInterval,
-    PruneInterval,
-)
-from server.cli.limit_settings import (
-    CONNECTION_IDLE_TIMEOUT,
-    LIMITS,
-    ConnectionIdleTimeout,
-    MaxConcurrentCalls,
-    MaxConnections,
-    MaxItems,
-    MaxMetadataRequestBytes,
-    MaxQuestionBytes,
-    MaxRequestBytes,
-    MaxRequestsBytes,
-    MaxResponseBytes,
-    MaxStreamingCalls,
-    MaxStreamsPerConnection,
-    MaxUnsentBytes,
-    MaxUnsentBytesPerConnection,
-)
-from server.cli.settings import (
-    DEFAULTS,
-    GRACE,
-    WORKER_TIMEOUT,
-    DatabaseUrl,
-    DataDir,
-    Grace,
-    KernelCache,
-    Listen,
-    LogFormatOption,
-    LogLevelOption,
-    MetricsListen,
-    Migrate,
-    SeedFile,
-    Transport,
-    Workers,
-    WorkerTimeout,
-    checked_transport,
-    checked_workers,
-)
-from server.cli.staleness_settings import (
-    SWEEP_INTERVAL,
-    ConfidenceHalfLife,
-    StaleAfter,
-    SweepInterval,
-    checked_staleness,
-)
+from server.cli import options
+from server.cli.database import database_failures
+from server.cli.failures import CommandError
+from server.cli.options import DEFAULTS
+from server.cli.validation import checked_staleness, checked_transport, checked_workers
 from server.config import DetectionSettings, FeedSettings, Limits, Settings
 
-# -P: modules are found where this process found them, never in the folder that it was started from.
+LIMITS = DEFAULTS.limits
+# -P: a worker imports from where this process does, never from the current folder.
 WORKER = (sys.executable, "-P", "-m", "server.cli.worker")
 
 
 def serve(
     *,
-    listen: Listen = DEFAULTS.listen,
-    transport: Transport = DEFAULTS.transport,
-    database_url: DatabaseUrl = DEFAULTS.database_url,
-    data_dir: DataDir = DEFAULTS.data_dir,
-    seed_file: SeedFile = DEFAULTS.seed_file,
-    migrate: Migrate = DEFAULTS.migrate,
-    metrics_listen: MetricsListen = DEFAULTS.metrics_listen,
-    workers: Workers = DEFAULTS.workers,
-    worker_timeout: WorkerTimeout = WORKER_TIMEOUT,
-    grace: Grace = GRACE,
-    kernel_cache: KernelCache = DEFAULTS.kernel_cache,
-    poll_interval: PollInterval = POLL_INTERVAL,
-    audit_interval: AuditInterval = AUDIT_INTERVAL,
-    keep_log: KeepLog = KEEP_LOG,
-    max_log_rows: MaxLogRows = MAX_LOG_ROWS,
-    prune_interval: PruneInterval = PRUNE_INTERVAL,
-    stale_after: StaleAfter = None,
-    confidence_half_life: ConfidenceHalfLife = None,
-    sweep_interval: SweepInterval = SWEEP_INTERVAL,
-    detect: Detect = DETECT,
-    min_cycle_confidence: MinCycleConfidence = MIN_CYCLE_CONFIDENCE,
-    max_question_bytes: MaxQuestionBytes = LIMITS.max_question_bytes,
-    max_metadata_request_bytes: MaxMetadataRequestBytes = LIMITS.max_metadata_request_bytes,
-    max_request_bytes: MaxRequestBytes = LIMITS.max_request_bytes,
-    max_requests_bytes: MaxRequestsBytes = LIMITS.max_requests_bytes,
-    max_items: MaxItems = LIMITS.max_items,
-    max_response_bytes: MaxResponseBytes = LIMITS.max_response_bytes,
-    max_unsent_bytes: MaxUnsentBytes = LIMITS.max_unsent_bytes,
-    max_unsent_bytes_per_connection: MaxUnsentBytesPerConnection = LIMITS.max_unsent_bytes_per_connection,
-    max_concurrent_calls: MaxConcurrentCalls = LIMITS.max_concurrent_calls,
-    max_streaming_calls: MaxStreamingCalls = LIMITS.max_streaming_calls,
-    max_streams_per_connection: MaxStreamsPerConnection = LIMITS.max_streams_per_connection,
-    max_connections: MaxConnections = LIMITS.max_connections,
-    connection_idle_timeout: ConnectionIdleTimeout = CONNECTION_IDLE_TIMEOUT,
-    log_level: LogLevelOption = "info",
-    log_format: LogFormatOption = "auto",
+    listen: options.Listen = DEFAULTS.listen,
+    transport: options.Transport = DEFAULTS.transport,
+    database_url: options.DatabaseUrl = DEFAULTS.database_url,
+    data_dir: options.DataDir = DEFAULTS.data_dir,
+    seed_file: options.SeedFile = DEFAULTS.seed_file,
+    migrate: options.Migrate = DEFAULTS.migrate,
+    metrics_listen: options.MetricsListen = DEFAULTS.metrics_listen,
+    workers: options.Workers = DEFAULTS.workers,
+    worker_timeout: options.WorkerTimeout = options.WORKER_TIMEOUT,
+    grace: options.Grace = options.GRACE,
+    kernel_cache: options.KernelCache = DEFAULTS.kernel_cache,
+    poll_interval: options.PollInterval = options.POLL_INTERVAL,
+    audit_interval: options.AuditInterval = options.AUDIT_INTERVAL,
+    keep_log: options.KeepLog = options.KEEP_LOG,
+    max_log_rows: options.MaxLogRows = DEFAULTS.feed.max_log_rows,
+    prune_interval: options.PruneInterval = options.PRUNE_INTERVAL,
+    stale_after: options.StaleAfter = None,
+    confidence_half_life: options.ConfidenceHalfLife = None,
+    sweep_interval: options.SweepInterval = options.SWEEP_INTERVAL,
+    detect: options.Detect = DEFAULTS.detection.enabled,
+    min_cycle_confidence: options.MinCycleConfidence = DEFAULTS.detection.min_confidence,
+    max_question_bytes: options.MaxQuestionBytes = LIMITS.max_question_bytes,
+    max_metadata_request_bytes: options.MaxMetadataRequestBytes = LIMITS.max_metadata_request_bytes,
+    max_request_bytes: options.MaxRequestBytes = LIMITS.max_request_bytes,
+    max_requests_bytes: options.MaxRequestsBytes = LIMITS.max_requests_bytes,
+    max_items: options.MaxItems = LIMITS.max_items,
+    max_response_bytes: options.MaxResponseBytes = LIMITS.max_response_bytes,
+    max_unsent_bytes: options.MaxUnsentBytes = LIMITS.max_unsent_bytes,
+    max_unsent_bytes_per_connection: options.MaxUnsentBytesPerConnection = LIMITS.max_unsent_bytes_per_connection,
+    max_concurrent_calls: options.MaxConcurrentCalls = LIMITS.max_concurrent_calls,
+    max_streaming_calls: options.MaxStreamingCalls = LIMITS.max_streaming_calls,
+    max_streams_per_connection: options.MaxStreamsPerConnection = LIMITS.max_streams_per_connection,
+    max_connections: options.MaxConnections = LIMITS.max_connections,
+    connection_idle_timeout: options.ConnectionIdleTimeout = options.CONNECTION_IDLE_TIMEOUT,
+    log_level: options.LogLevelOption = "info",
+    log_format: options.LogFormatOption = "auto",
 ) -> None:
-    """Run the server; says 'serving on ADDRESS' when the graph is in memory. SIGTERM or Ctrl-C stops it."""
+    """Run the server. It prints 'serving on ADDRESS' when the graph is in memory; SIGTERM or Ctrl-C stops it."""
     from server.cli.logs import configure_logging
 
     configure_logging(log_level, log_format)
@@ -168,7 +116,7 @@ def _report(sentence: str) -> None:
 
 @contextmanager
 def _failures() -> Iterator[None]:
-    """Turn what people can do something about into a ``CommandError``."""
+    """Turn failures that the operator can mend into a ``CommandError``."""
     from server.lifecycle.database import SchemaBehindError
     from server.lifecycle.workforce import WorkersKeepEndingError
 

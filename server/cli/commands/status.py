@@ -1,40 +1,45 @@
-"""``depgraph status``: also what a container's health check runs, so it is quick and its exit code is the answer."""
+"""``depgraph status``: health of a server. Containers run it as their health check, so it is quick."""
 
-from __future__ import annotations
+from collections.abc import Iterator
+from typing import Annotated
 
-import json
-from typing import TYPE_CHECKING, Annotated, Any
-
+import grpc
 import typer
+from google.protobuf.timestamp_pb2 import Timestamp
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthStub
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
+from depgraph import Client
+from depgraph.v1.graph_service_pb2 import DetectionRole, FeedState, GetStatusRequest, GetStatusResponse
+from depgraph.v1.types_pb2 import DiscoverySource
+from server.cli.connection import connected
 from server.cli.failures import FAILED
-from server.cli.render.text import printable
-from server.cli.settings import DEFAULTS, Address, AsJson
+from server.cli.options import DEFAULTS, Address, AsJson
+from server.cli.render.text import counted, enum_word, fields_of, print_json, printable
 
-if TYPE_CHECKING:
-    from depgraph import Client
-    from depgraph.v1.graph_service_pb2 import GetStatusResponse
+CALL_SECONDS = 3.0
 
-TIMEOUT_SECONDS = 3.0
-
-
-Live = Annotated[bool, typer.Option("--live", help="Exit with 0 while it serves, whatever its problems.")]
+Live = Annotated[
+    bool, typer.Option("--live", help="Exit with code 0 while the server serves, whatever its problems.")
+]
 
 
 def status(*, address: Address = DEFAULTS.listen, as_json: AsJson = False, live: Live = False) -> None:
     """
-    Tell how a server is: what its graph holds, how fresh that is, what is wrong. Exit code 0 only when it serves without problems.
+    Show server health, graph size, freshness and problems. Exit code 0 only when it serves without problems.
 
-    With --live problems are told, but count only when they keep it from serving: so a container is not ended for what a restart
-    would not cure.
+    --live exits with 0 also when there are problems, while the server serves: a container should not be
+    restarted for what a restart does not cure.
     """
-    from server.cli.connection import connected
-
-    with connected(address, timeout=TIMEOUT_SECONDS) as client:
+    with connected(address, timeout=CALL_SECONDS) as client:
         health = _health(client)
         graph = _graph(client)
     if as_json:
-        typer.echo(json.dumps({"address": address, "health": health, "status": _as_dict(graph)}, indent=2))
+        found = None if isinstance(graph, str) else fields_of(graph)
+        print_json({"address": address, "health": health, "status": found}, only_ascii=True)
     else:
         _print_table(address, health, graph)
     has_problems = isinstance(graph, str) or bool(graph.problems)
@@ -43,19 +48,12 @@ def status(*, address: Address = DEFAULTS.listen, as_json: AsJson = False, live:
 
 
 def _health(client: Client) -> str:
-    from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
-    from grpc_health.v1.health_pb2_grpc import HealthStub
-
     answer = HealthStub(client.channel).Check(HealthCheckRequest())
     return str(HealthCheckResponse.ServingStatus.Name(answer.status))
 
 
 def _graph(client: Client) -> GetStatusResponse | str:
-    """Ask what the graph holds; while it is not in memory yet, why."""
-    import grpc
-
-    from depgraph.v1.graph_service_pb2 import GetStatusRequest
-
+    """Ask for the status of the graph; while it is not in memory, the reason."""
     try:
         return client.graph.GetStatus(GetStatusRequest())
     except grpc.RpcError as error:
@@ -64,19 +62,7 @@ def _graph(client: Client) -> GetStatusResponse | str:
         raise
 
 
-def _as_dict(graph: GetStatusResponse | str) -> dict[str, Any] | None:
-    from server.cli.render.messages import fields_of
-
-    if isinstance(graph, str):
-        return None
-    return fields_of(graph)
-
-
 def _print_table(address: str, health: str, graph: GetStatusResponse | str) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="dim")
     table.add_column(overflow="fold")
@@ -89,59 +75,48 @@ def _print_table(address: str, health: str, graph: GetStatusResponse | str) -> N
     Console(highlight=False).print(table)
 
 
-def _rows(graph: GetStatusResponse) -> list[tuple[str, str]]:
-    from depgraph.v1.graph_service_pb2 import FeedState
-    from depgraph.v1.types_pb2 import DiscoverySource
-
+def _rows(graph: GetStatusResponse) -> Iterator[tuple[str, str]]:
     warm, lag = graph.warm_duration.ToTimedelta(), graph.freshness.lag.ToTimedelta()
-    return [
-        ("services", f"{graph.service_count:,}"),
-        ("dependencies", f"{graph.dependency_count:,} ({graph.stale_dependency_count:,} stale)"),
-        *([("waiting", f"{graph.waiting_dependency_count:,}")] if graph.waiting_dependency_count else ()),
-        ("feed", FeedState.Name(graph.feed_state).removeprefix("FEED_STATE_").lower()),
-        ("lag", f"{lag.total_seconds() * 1000:,.0f} ms"),
-        ("warmed", f"{graph.warm_count:,} x, last in {warm.total_seconds():.2f} s"),
-        *_audit_row(graph),
-        ("alerts", _alerts(graph)),
-        ("log", f"{graph.change_log_rows:,} changes kept"),
-        ("started", f"{graph.start_time.ToDatetime():%Y-%m-%d %H:%M:%S} UTC"),
-        *([("worker", f"{graph.worker} of {graph.worker_count}")] if graph.worker_count > 1 else ()),
-        *([("transport", graph.transport)] if graph.transport else ()),
-        ("version", graph.server_version),
-        *(
-            (
-                f"last {DiscoverySource.Name(seen.discovery_source).removeprefix('DISCOVERY_SOURCE_').lower()}",
-                f"{seen.ingest_time.ToDatetime():%Y-%m-%d %H:%M:%S} UTC",
-            )
-            for seen in graph.last_ingestions
-        ),
-    ]
+    yield "services", f"{graph.service_count:,}"
+    yield "dependencies", f"{graph.dependency_count:,} ({graph.stale_dependency_count:,} stale)"
+    if graph.waiting_dependency_count:
+        yield "dangling", f"{graph.waiting_dependency_count:,} dependencies of services that are missing"
+    yield "feed", enum_word(FeedState, graph.feed_state)
+    yield "lag", f"{lag.total_seconds() * 1000:,.0f} ms"
+    yield "warmed", f"{graph.warm_count:,} x, last in {warm.total_seconds():.2f} s"
+    if graph.HasField("last_audit"):
+        yield "audited", _audit(graph)
+    yield "alerts", _alerts(graph)
+    yield "log", f"{graph.change_log_rows:,} changes kept"
+    yield "started", _time(graph.start_time)
+    if graph.worker_count > 1:
+        yield "worker", f"{graph.worker} of {graph.worker_count}"
+    if graph.transport:
+        yield "transport", graph.transport
+    yield "version", graph.server_version
+    for seen in graph.last_ingestions:
+        yield f"last {enum_word(DiscoverySource, seen.discovery_source)}", _time(seen.ingest_time)
 
 
 def _alerts(graph: GetStatusResponse) -> str:
-    from depgraph.v1.graph_service_pb2 import DetectionRole
-
     detection = graph.detection
-    role = DetectionRole.Name(detection.role).removeprefix("DETECTION_ROLE_").lower()
-    told = {"standby": "kept by another process", "off": "not kept by this process (--no-detect)"}
+    role = enum_word(DetectionRole, detection.role)
+    others = {"standby": "kept by another process", "off": "not kept by this process (--no-detect)"}
     if role != "writer":
-        return told.get(role, role)
-    count = f"{detection.cycle_count:,} cyclic component{'' if detection.cycle_count == 1 else 's'}"
+        return others.get(role, role)
     if not detection.revision:
         return "being compared with the graph"
-    level = "level" if detection.revision == graph.freshness.revision else "catching up"
-    written = (
-        f", written {detection.write_time.ToDatetime():%Y-%m-%d %H:%M:%S} UTC"
-        if detection.HasField("write_time")
-        else ""
-    )
-    return f"{level}, {count}{written}"
+    state = "caught up" if detection.revision == graph.freshness.revision else "catching up"
+    cycles = counted(detection.cycle_count, "cyclic component")
+    written = f", written {_time(detection.write_time)}" if detection.HasField("write_time") else ""
+    return f"{state}, {cycles}{written}"
 
 
-def _audit_row(graph: GetStatusResponse) -> list[tuple[str, str]]:
-    if not graph.HasField("last_audit"):
-        return []
+def _audit(graph: GetStatusResponse) -> str:
     audit = graph.last_audit
-    took = audit.duration.ToTimedelta().total_seconds()
-    found = f"{audit.differing_rows:,} rows differed" if audit.differing_rows else "equal"
-    return [("audited", f"{audit.audit_time.ToDatetime():%Y-%m-%d %H:%M:%S} UTC, {found}, in {took:.2f} s")]
+    found = f"{counted(audit.differing_rows, 'row')} differed" if audit.differing_rows else "equal"
+    return f"{_time(audit.audit_time)}, {found}, in {audit.duration.ToTimedelta().total_seconds():.2f} s"
+
+
+def _time(moment: Timestamp) -> str:
+    return f"{moment.ToDatetime():%Y-%m-%d %H:%M:%S} UTC"

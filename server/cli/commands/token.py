@@ -1,24 +1,20 @@
-"""``depgraph token``: a revision for people who write with SQL."""
-
-from __future__ import annotations
+"""``depgraph token``: a revision for clients that write with SQL."""
 
 import asyncio
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import typer
 
-from server.cli.failures import CommandError, database_failures
-from server.cli.settings import DEFAULTS, DatabaseUrl, DataDir
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from server.cli.database import database, database_failures
+from server.cli.failures import CommandError
+from server.cli.options import DEFAULTS, DatabaseUrl, DataDir
 
 
 def token(*, database_url: DatabaseUrl = None, data_dir: DataDir = DEFAULTS.data_dir) -> None:
     """
-    Print a revision that stands for everything committed until now.
+    Print a revision that covers everything committed until now.
 
-    Send it as at_least_as_fresh, and the answer holds what you have just written with SQL.
+    A call with it as at_least_as_fresh sees what you have just written with SQL.
     """
     with database_failures():
         typer.echo(asyncio.run(_token(database_url, data_dir)))
@@ -27,7 +23,6 @@ def token(*, database_url: DatabaseUrl = None, data_dir: DataDir = DEFAULTS.data
 async def _token(url: str | None, data_dir: Path) -> str:
     import asyncpg
 
-    from server.cli.database import database
     from server.feed.change_log import revision_now
 
     async with database(url, data_dir, may_start=False) as connection:

@@ -1,53 +1,157 @@
-"""``depgraph watch``: what changes, as it changes."""
-
-from __future__ import annotations
+"""``depgraph watch``: prints changes of the graph as they happen."""
 
 import json
-from typing import TYPE_CHECKING, Annotated
+import random
+import time
+from collections.abc import Callable, Iterator
+from typing import Annotated
 
+import grpc
 import typer
+from google.protobuf.json_format import MessageToDict
 
-from server.cli.settings import DEFAULTS, Address, AsJson
+from depgraph import Client
+from depgraph.v1.graph_service_pb2 import (
+    WATCH_EVENT_RESET,
+    RemovedDependency,
+    RemovedService,
+    WatchRequest,
+    WatchResponse,
+)
+from depgraph.v1.types_pb2 import Criticality, Dependency, DiscoverySource, Service
+from server.cli.connection import explain
+from server.cli.failures import CommandError
+from server.cli.options import DEFAULTS, Address, AsJson
+from server.cli.render.labels import dependency_label
+from server.cli.render.text import counted, enum_word, visible
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from depgraph.v1.graph_service_pb2 import WatchResponse
+_TRANSIENT = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED})
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 
 
 def watch(
     *,
     since: Annotated[
-        str, typer.Option(metavar="REVISION", help="Go on after this revision. Default: now.")
+        str, typer.Option(metavar="REVISION", help="Continue after this revision. Default: now.")
     ] = "",
     state: Annotated[bool, typer.Option("--state", help="Begin with the whole graph.")] = False,
     as_json: AsJson = False,
     address: Address = DEFAULTS.listen,
 ) -> None:
     """
-    Follow what changes, a line a change, until Ctrl-C: + there now, new or changed; - gone; = all begins anew.
+    Print changes of the graph, one a line, until Ctrl-C: + added or changed; - removed; = the whole graph anew.
 
-    It survives restarts of the server. --json prints a batch a line, as the contract has it, heartbeats included: each is a state that
-    the database was in, and its freshness.revision is where --since may go on.
+    The command survives restarts of the server. --json prints a batch a line as in the contract, heartbeats
+    included: each is a state of the database, and --since can continue at its freshness.revision.
     """
-    from server.cli.commands.watching import Following
-
-    following = Following(address, since, lambda told: typer.echo(f"depgraph: {told}", err=True))
+    following = Following(address, since, lambda event: typer.echo(f"depgraph: {event}", err=True))
     try:
         for batch in following.batches(include_state=state):
-            for line in _lines(batch, as_json=as_json, with_state=state):
+            for line in _json_lines(batch) if as_json else change_lines(batch, with_state=state):
                 typer.echo(line)
     except KeyboardInterrupt:
         if following.revision:
-            typer.echo(f"depgraph: go on later with --since {following.revision}", err=True)
+            typer.echo(f"depgraph: continue later with --since {following.revision}", err=True)
         raise
 
 
-def _lines(batch: WatchResponse, *, as_json: bool, with_state: bool) -> Iterator[str]:
-    from server.cli.commands.changes import change_lines
+class Following:
+    """A watch that resumes after every interruption; ``revision`` is where it stands. ``report`` gets a line about each."""
 
-    if not as_json:
-        return change_lines(batch, with_state=with_state)
-    from google.protobuf.json_format import MessageToDict
+    def __init__(self, address: str, revision: str, report: Callable[[str], None]) -> None:
+        self.revision = revision
+        self._address = address
+        self._report = report
+        self._failures = 0
+        self._has_begun = False
 
-    return iter([json.dumps(MessageToDict(batch, preserving_proto_field_name=True), ensure_ascii=False)])
+    def batches(self, *, include_state: bool) -> Iterator[WatchResponse]:
+        """
+        Yield whole batches forever; a batch that an interruption cut is yielded once, after it.
+
+        Raises ``CommandError`` when the first attempt can't reach the server, or the server refuses.
+        """
+        with Client(self._address, timeout=None, wait_for_ready=False, attempts=1) as client:
+            while True:
+                request = WatchRequest(revision=self.revision, include_state=include_state)
+                try:
+                    for batch in _whole(client.graph.Watch(request)):
+                        yield batch
+                        self._arrived(batch)
+                except grpc.RpcError as error:
+                    self._interrupted(error)
+
+    def _arrived(self, batch: WatchResponse) -> None:
+        if self._failures:
+            self._report("following again")
+        self._failures = 0
+        self._has_begun = True
+        self.revision = batch.freshness.revision
+
+    def _interrupted(self, error: grpc.RpcError) -> None:
+        """Pause before the next attempt; half of the pause is random, so that watchers don't return in step."""
+        if not self._has_begun or error.code() not in _TRANSIENT:
+            raise CommandError(explain(error, self._address)) from error
+        if not self._failures:
+            self._report(f"interrupted, trying again: {explain(error, self._address)}")
+        self._failures += 1
+        pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(self._failures, 10))
+        time.sleep(random.uniform(pause / 2, pause))  # noqa: S311 - jitter, no secret
+
+
+def change_lines(batch: WatchResponse, *, with_state: bool) -> Iterator[str]:
+    """Write a batch: ``+`` added or changed; ``-`` removed; ``=`` the whole graph, listed only ``with_state``."""
+    if batch.event == WATCH_EVENT_RESET:
+        yield (
+            f"= the whole graph: {counted(len(batch.upserted_services), 'service')}, "
+            f"{counted(len(batch.upserted_dependencies), 'dependency', 'dependencies')}"
+        )
+        if not with_state:
+            return
+    yield from map(_removed_dependency, batch.removed_dependencies)
+    yield from map(_removed_service, batch.removed_services)
+    yield from map(_service, batch.upserted_services)
+    yield from map(_dependency, batch.upserted_dependencies)
+
+
+def _whole(parts: Iterator[WatchResponse]) -> Iterator[WatchResponse]:
+    """Join the parts of each batch; a batch whose last part does not come is dropped."""
+    batch = WatchResponse()
+    for part in parts:
+        batch.MergeFrom(part)
+        if not part.more:
+            batch.more = False
+            yield batch
+            batch = WatchResponse()
+
+
+def _json_lines(batch: WatchResponse) -> Iterator[str]:
+    yield json.dumps(MessageToDict(batch, preserving_proto_field_name=True), ensure_ascii=False)
+
+
+def _service(row: Service) -> str:
+    words = [enum_word(Criticality, row.criticality)]
+    if row.HasField("team"):
+        words.append(f"team {visible(row.team)}")
+    if row.discovered:
+        words.append("discovered")
+    return f"+ {visible(row.service_id)}  {', '.join(words)}"
+
+
+def _dependency(row: Dependency) -> str:
+    return f"+ {_edge(row)}  {dependency_label([row])}"
+
+
+def _removed_service(row: RemovedService) -> str:
+    # A watcher who was away learns the id alone.
+    return f"- {visible(row.service_id) or f'service {row.id}'}"
+
+
+def _removed_dependency(row: RemovedDependency) -> str:
+    if not row.source_service_id:
+        return f"- dependency {row.id}"
+    return f"- {_edge(row)}  {enum_word(DiscoverySource, row.discovery_source)}"
+
+
+def _edge(row: Dependency | RemovedDependency) -> str:
+    return f"{visible(row.source_service_id)} -> {visible(row.target_service_id)}"

@@ -1,1 +1,1 @@
-"""Text, tables and drawings that several commands write answers with."""
+"""Text and drawings that several commands print."""

@@ -1,4 +1,4 @@
-"""A dependency in a few words."""
+"""A dependency, a path or a cycle in a few words."""
 
 from collections.abc import Sequence
 from typing import TypeAlias
@@ -10,58 +10,82 @@ from depgraph.v1.types_pb2 import (
     DiscoverySource,
     EffectiveDependency,
 )
-from server.cli.render.text import visible
+from server.cli.render.text import counted, enum_word, visible
 
 MANUAL = DiscoverySource.Value("DISCOVERY_SOURCE_MANUAL")
+MAX_PATH_NAMES, FIRST_PATH_NAMES, LAST_PATH_NAMES = 8, 4, 2
+MAX_CYCLE_NAMES, FIRST_CYCLE_NAMES = 6, 4
 
-Drawn: TypeAlias = Dependency | EffectiveDependency
-"""What is drawn as an arrow: what one source says, or all of them together."""
+AnyDependency: TypeAlias = Dependency | EffectiveDependency
+"""What one source reports, or what all of them report together."""
 
 
-def sources(each: Drawn) -> list[DiscoverySource.ValueType]:
-    """Return who says so, in the order of the message."""
+def dependency_label(dependencies: Sequence[AnyDependency]) -> str:
+    """
+    Say how a service depends on another: ``sync hard grpc 800 ms``; ``+`` joins what several sources report.
+
+    Sources are named unless a person alone reports it: ``sync hard (service mesh, kubernetes)``.
+    """
+    return " + ".join(_one_label(each) for each in dependencies)
+
+
+def sources(each: AnyDependency) -> list[DiscoverySource.ValueType]:
+    """Return who reports a dependency, in the order of the message."""
     return list(each.discovery_sources) if isinstance(each, EffectiveDependency) else [each.discovery_source]
 
 
-def label(dependencies: Sequence[Drawn]) -> str:
-    """
-    Say how a service depends on another: ``sync hard grpc 800 ms``; what several sources say is joined by ``+``.
-
-    Sources are named unless it is a person alone: ``sync hard (service mesh, kubernetes)``.
-    """
-    return " + ".join(_one(each) for each in dependencies)
-
-
-def is_async(dependencies: Sequence[Drawn]) -> bool:
-    """Whether no source says that the caller waits for the callee."""
+def is_async(dependencies: Sequence[AnyDependency]) -> bool:
+    """Whether no source reports that the caller waits for the callee."""
     return all(each.communication_mode == CommunicationMode.COMMUNICATION_MODE_ASYNC for each in dependencies)
 
 
-def is_stale(dependencies: Sequence[Drawn]) -> bool:
-    """Whether no source has seen it lately."""
+def is_stale(dependencies: Sequence[AnyDependency]) -> bool:
+    """Whether no source has observed it lately."""
     return all(each.is_stale for each in dependencies)
 
 
-def _one(each: Drawn) -> str:
+def call_label(source: str, target: str) -> str:
+    """Write a call: ``caller → callee``."""
+    return f"{visible(source)} → {visible(target)}"
+
+
+def path_label(names: Sequence[str]) -> str:
+    """Write a path in call order, the middle of a long one left out: ``a → b → c → d → … → y → z (25 hops)``."""
+    shown = [visible(name) for name in names]
+    if len(names) <= MAX_PATH_NAMES:
+        return " → ".join(shown)
+    shown = [*shown[:FIRST_PATH_NAMES], "…", *shown[-LAST_PATH_NAMES:]]
+    return " → ".join(shown) + f" ({len(names) - 1:,} hops)"
+
+
+def cycle_label(path: Sequence[str]) -> str:
+    """Write a cycle back to its first service, the middle of a long one left out: ``a → b → … → a (350 services)``."""
+    if len(path) <= MAX_CYCLE_NAMES:
+        return whole_cycle(path)
+    shown = [visible(name) for name in path[:FIRST_CYCLE_NAMES]]
+    return " → ".join([*shown, "…", shown[0]]) + f" ({counted(len(path), 'service')})"
+
+
+def whole_cycle(path: Sequence[str]) -> str:
+    """Write every service of a cycle, and its first one again."""
+    return " → ".join(visible(name) for name in [*path, *path[:1]])
+
+
+def _one_label(each: AnyDependency) -> str:
     words = [
-        CommunicationMode.Name(each.communication_mode).removeprefix("COMMUNICATION_MODE_").lower(),
-        DependencyCriticality.Name(each.criticality).removeprefix("DEPENDENCY_CRITICALITY_").lower(),
+        enum_word(CommunicationMode, each.communication_mode),
+        enum_word(DependencyCriticality, each.criticality),
     ]
     if each.protocol:
         words.append(visible(each.protocol))
     if each.HasField("timeout_ms"):
         words.append(f"{each.timeout_ms:,} ms")
     if (found := sources(each)) != [MANUAL]:
-        words.append(f"({', '.join(map(source_word, found))})")
-    # Of a dependency the contract can leave it unset; an effective one always has it.
-    known = isinstance(each, EffectiveDependency) or each.HasField("confidence_score")
-    if known and each.confidence_score < 1:
+        words.append(f"({', '.join(enum_word(DiscoverySource, source) for source in found)})")
+    # The contract lets a dependency leave it unset; an effective one always has it.
+    is_known = isinstance(each, EffectiveDependency) or each.HasField("confidence_score")
+    if is_known and each.confidence_score < 1:
         words.append(f"confidence {each.confidence_score:.2g}")
     if each.is_stale:
         words.append("stale")
     return " ".join(words)
-
-
-def source_word(source: DiscoverySource.ValueType) -> str:
-    """Write a discovery source as people read it: ``service mesh``."""
-    return DiscoverySource.Name(source).removeprefix("DISCOVERY_SOURCE_").lower().replace("_", " ")

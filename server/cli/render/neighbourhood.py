@@ -1,24 +1,23 @@
-"""What is drawn around a service: the dependencies of a walk, sorted, cut where fans are large, each service expanded once."""
-
-from __future__ import annotations
+"""What ``depgraph show`` draws around a service: the dependencies of a walk, sorted, large fans cut; and its tree."""
 
 from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from server.cli.render.labels import sources
+from rich.text import Text
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+from server.cli.render.labels import AnyDependency, dependency_label, is_stale, sources
+from server.cli.render.text import counted, visible
 
-    from server.cli.render.labels import Drawn
+NAME, EDGE, STALE, MARK = "bold", "cyan", "dim", "magenta"
 
 
 class Link(NamedTuple):
-    """A neighbour, and every dependency to it: one for each discovery source, in the order of the sources; or the effective one alone."""
+    """A neighbour, and the dependencies to it: one a discovery source, in their order; or the effective one."""
 
     service_id: str
-    dependencies: tuple[Drawn, ...]
+    dependencies: tuple[AnyDependency, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +25,9 @@ class Branch:
     """
     One walk from ``start``: what it calls, or who calls it.
 
-    ``links`` holds the drawn neighbours of each service, sorted by name; ``hidden`` how many more it has; ``homes`` the neighbour under
-    which a service is expanded: the first one that is fewest hops from the start. ``size`` counts all services, drawn or not.
+    ``links`` has the drawn neighbours of each service, sorted by name, and ``hidden`` the number of others.
+    ``homes`` has the neighbour under which a service is expanded: the first that is fewest hops from
+    ``start``. ``size`` counts all services, drawn or not.
     """
 
     start: str
@@ -39,7 +39,7 @@ class Branch:
 
 @dataclass(frozen=True, slots=True)
 class Neighbourhood:
-    """What is around ``start``; None = that direction was not asked for."""
+    """What is around ``start``; None = that direction is not drawn."""
 
     start: str
     calls: Branch | None
@@ -48,7 +48,7 @@ class Neighbourhood:
     @property
     def edges(self) -> list[tuple[str, Link]]:
         """Every drawn caller with the callee it links to, once each, sorted by names."""
-        found: dict[tuple[str, str], tuple[Drawn, ...]] = {}
+        found: dict[tuple[str, str], tuple[AnyDependency, ...]] = {}
         for near, link in _links(self.calls):
             found[near, link.service_id] = link.dependencies
         for near, link in _links(self.called_by):
@@ -56,20 +56,37 @@ class Neighbourhood:
         return [(source, Link(target, found[source, target])) for source, target in sorted(found)]
 
 
-def downstream(start: str, dependencies: Iterable[Drawn], *, depth: int, fan: int) -> Branch:
+def downstream(start: str, dependencies: Iterable[AnyDependency], *, depth: int, fan: int) -> Branch:
     """Draw what ``start`` calls, ``depth`` hops far, at most ``fan`` neighbours a service (0 = all). O(n log n)."""
     pairs = ((each.source_service_id, each.target_service_id, each) for each in dependencies)
     return _branch(start, pairs, depth, fan)
 
 
-def upstream(start: str, dependencies: Iterable[Drawn], *, depth: int, fan: int) -> Branch:
+def upstream(start: str, dependencies: Iterable[AnyDependency], *, depth: int, fan: int) -> Branch:
     """Draw who calls ``start``; otherwise like ``downstream``."""
     pairs = ((each.target_service_id, each.source_service_id, each) for each in dependencies)
     return _branch(start, pairs, depth, fan)
 
 
-def _branch(start: str, pairs: Iterable[tuple[str, str, Drawn]], depth: int, fan: int) -> Branch:
-    grouped: defaultdict[str, defaultdict[str, list[Drawn]]] = defaultdict(lambda: defaultdict(list))
+def tree_lines(around: Neighbourhood) -> Iterator[Text]:
+    """
+    Draw a tree for a terminal: what the service calls and who calls it, sorted by name.
+
+    A service is expanded once, where it is fewest hops away, and marked elsewhere. A call back to a
+    service further up in the same branch is marked as a cycle.
+    """
+    yield Text(visible(around.start), style=NAME)
+    titled = (("calls", around.calls), ("called by", around.called_by))
+    branches = [(title, branch) for title, branch in titled if branch is not None]
+    for position, (title, branch) in enumerate(branches):
+        elbow, indent = _rails(last=position == len(branches) - 1)
+        size = counted(branch.size, "service") if branch.size else "no service"
+        yield Text(elbow) + Text(f"{title} {size}", style=EDGE)
+        yield from _tree_below(branch, branch.start, indent, (branch.start,))
+
+
+def _branch(start: str, pairs: Iterable[tuple[str, str, AnyDependency]], depth: int, fan: int) -> Branch:
+    grouped: defaultdict[str, defaultdict[str, list[AnyDependency]]] = defaultdict(lambda: defaultdict(list))
     for near, far, dependency in pairs:
         grouped[near][far].append(dependency)
     neighbours = {near: _sorted_links(fars) for near, fars in grouped.items()}
@@ -104,7 +121,7 @@ def _walk(start: str, links: Mapping[str, tuple[Link, ...]], depth: int) -> dict
     return found
 
 
-def _sorted_links(neighbours: Mapping[str, list[Drawn]]) -> tuple[Link, ...]:
+def _sorted_links(neighbours: Mapping[str, list[AnyDependency]]) -> tuple[Link, ...]:
     return tuple(Link(name, tuple(sorted(neighbours[name], key=sources))) for name in sorted(neighbours))
 
 
@@ -112,3 +129,36 @@ def _links(branch: Branch | None) -> list[tuple[str, Link]]:
     if branch is None:
         return []
     return [(near, link) for near, links in branch.links.items() for link in links]
+
+
+def _tree_below(branch: Branch, near: str, indent: str, path: tuple[str, ...]) -> Iterator[Text]:
+    links = branch.links.get(near, ())
+    hidden = branch.hidden.get(near, 0)
+    for position, link in enumerate(links):
+        elbow, further = _rails(last=not hidden and position == len(links) - 1)
+        yield Text(indent + elbow) + _tree_line(branch, near, link, path)
+        if branch.homes.get(link.service_id) == near:
+            yield from _tree_below(branch, link.service_id, indent + further, (*path, link.service_id))
+    if hidden:
+        yield Text(f"{indent}└── ") + Text(f"… and {hidden:,} more", style=STALE)
+
+
+def _tree_line(branch: Branch, near: str, link: Link, path: tuple[str, ...]) -> Text:
+    is_faded = is_stale(link.dependencies)
+    return Text.assemble(
+        (visible(link.service_id), STALE if is_faded else NAME),
+        (f"  {dependency_label(link.dependencies)}", STALE if is_faded else EDGE),
+        (_mark(branch, near, link.service_id, path), MARK),
+    )
+
+
+def _mark(branch: Branch, near: str, service_id: str, path: tuple[str, ...]) -> str:
+    if service_id in path:
+        return "  ↺ cycle"
+    if branch.homes.get(service_id) != near and service_id in branch.links:
+        return "  ↑ expanded elsewhere"
+    return ""
+
+
+def _rails(*, last: bool) -> tuple[str, str]:
+    return ("└── ", "    ") if last else ("├── ", "│   ")

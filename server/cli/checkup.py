@@ -1,0 +1,144 @@
+"""The checks of ``depgraph doctor``: the way to the database, its settings, schema and feed; and the server."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from pathlib import Path
+
+import asyncpg
+
+from depgraph.v1.graph_service_pb2 import GetStatusRequest, GetStatusResponse
+from server.cli.connection import connected
+from server.cli.database import reachable
+from server.cli.failures import CommandError
+from server.domain.errors import DatabaseUnavailableError
+from server.feed import checkup as feed_checkup
+from server.feed.checkup import Finding
+from server.feed.connection import FeedConnection
+from server.postgres import DRIVER_ERRORS, connect, explain, parse_database_url, remarks
+from server.store import migrate
+from server.store.database import Database
+from server.store.migrations.session import connected as database_connected
+from server.store.single_runner import runner_session
+
+CONNECT_TIMEOUT = timedelta(seconds=10)
+CALL_SECONDS = 3.0
+
+
+async def examine_database(
+    url: str | None, data_dir: Path, *, repair: bool
+) -> tuple[list[str], list[Finding]]:
+    """
+    Examine the database; returns what ``repair`` put back, and the findings.
+
+    Without the schema of this version, nothing behind the schema is looked at.
+    """
+    async with AsyncExitStack() as stack:
+        address = await stack.enter_async_context(reachable(url, data_dir, may_start=True))
+        try:
+            connection = await stack.enter_async_context(database_connected(address))
+        except DatabaseUnavailableError as error:
+            return [], [Finding("database", "bad", error.message, "see that it runs and lets you in")]
+        findings = [
+            *_ignored_parameters(address),
+            *await _connections(address),
+            *await _remarks(connection),
+            migrations := await _migrations(connection),
+        ]
+        if migrations.severity == "bad":
+            return [], findings
+        repaired = await _repair(connection) if repair else []
+        return repaired, [*findings, *[finding async for finding in feed_checkup.examine(connection)]]
+
+
+def examine_server(address: str, *, patience: float) -> list[Finding]:
+    """Ask the server for its problems; it may take ``patience`` seconds to notice that they are repaired."""
+    try:
+        status = _status(address, patience)
+    except CommandError as error:
+        advice = "only the database was checked; --address names a server"
+        return [Finding("server", "note", str(error), advice)]
+    lag = status.freshness.lag.ToTimedelta().total_seconds()
+    held = f"{address} holds {status.service_count:,} services and {status.dependency_count:,} dependencies"
+    return [
+        Finding("server", "good", f"{held}, confirmed {lag:.1f} s ago"),
+        *(Finding("server", "bad", problem, "see above, or the server's log") for problem in status.problems),
+    ]
+
+
+def _ignored_parameters(url: str) -> Iterable[Finding]:
+    if names := ", ".join(parse_database_url(url).ignored):
+        found = f"without effect here: {names}"
+        yield Finding("database URL", "note", found, "leave them out: the server has deadlines of its own")
+
+
+async def _connections(url: str) -> list[Finding]:
+    """Connect as the feed, the pool and detection do; a finding for each that fails."""
+    failed = [finding async for finding in _failed_connections(url)]
+    return failed or [Finding("connections", "good", "the feed, the pool and detection can connect")]
+
+
+async def _failed_connections(url: str) -> AsyncIterator[Finding]:
+    for name, attempt in {"feed": _as_feed, "pool": _as_pool, "detection": _as_detection}.items():
+        try:
+            await attempt(url)
+        except DatabaseUnavailableError as error:
+            yield Finding(f"connection of the {name}", "bad", error.message)
+        except DRIVER_ERRORS as error:
+            cause = explain(error)
+            yield Finding(f"connection of the {name}", "bad", cause.found, cause.advice)
+
+
+async def _as_feed(url: str) -> None:
+    async with FeedConnection.open(url, CONNECT_TIMEOUT, wake=lambda: None):
+        pass
+
+
+async def _as_pool(url: str) -> None:
+    async with await Database.open(url, acquire_timeout=CONNECT_TIMEOUT) as database:
+        await database.ping()
+
+
+async def _as_detection(url: str) -> None:
+    connection = await connect(url, runner_session("detection", CONNECT_TIMEOUT))
+    connection.terminate()
+
+
+async def _remarks(connection: asyncpg.Connection[asyncpg.Record]) -> list[Finding]:
+    """List what is unusual about the database and what it imposes on sessions."""
+    return [
+        Finding(remark.check, "bad" if remark.is_bad else "note", remark.found, remark.advice)
+        for remark in await remarks(connection)
+    ]
+
+
+async def _migrations(connection: asyncpg.Connection[asyncpg.Record]) -> Finding:
+    schema = await migrate.status_on(connection)
+    if not schema.pending:
+        return Finding("migrations", "good", f"at {schema.current}, the latest")
+    steps = ", ".join(step.revision for step in schema.pending)
+    found = f"at {schema.current or 'none'}; {steps} did not run yet, so this program can't work with it"
+    return Finding("migrations", "bad", found, "run 'depgraph migrate up', or start a server, which does")
+
+
+async def _repair(connection: asyncpg.Connection[asyncpg.Record]) -> list[str]:
+    try:
+        return list(await feed_checkup.repair(connection))
+    except asyncpg.LockNotAvailableError:
+        raise CommandError("the tables are busy: nothing was repaired, try again") from None
+    except asyncpg.PostgresError as error:
+        raise CommandError(f"the database refused the repair: {error}") from None
+
+
+def _status(address: str, patience: float) -> GetStatusResponse:
+    """Ask the server, for up to ``patience`` seconds while it reports problems."""
+    deadline = time.monotonic() + patience
+    with connected(address, timeout=CALL_SECONDS) as client:
+        while True:
+            status = client.graph.GetStatus(GetStatusRequest())
+            if not status.problems or time.monotonic() >= deadline:
+                return status
+            time.sleep(0.1)

@@ -1,0 +1,282 @@
+"""The options of ``depgraph serve``, and those that several commands share; flags and environment are read here only."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from server.cli.validation import (
+    checked_address,
+    checked_confidence,
+    checked_listen,
+    checked_metrics_listen,
+    checked_private_database_url,
+    checked_seconds,
+)
+from server.config import Settings, TransportName
+
+DEFAULTS = Settings()
+GRACE = DEFAULTS.limits.grace.total_seconds()
+WORKER_TIMEOUT = DEFAULTS.worker_timeout.total_seconds()
+POLL_INTERVAL = DEFAULTS.feed.poll_interval.total_seconds()
+AUDIT_INTERVAL = DEFAULTS.feed.audit_interval.total_seconds()
+KEEP_LOG = DEFAULTS.feed.keep_log.total_seconds()
+PRUNE_INTERVAL = DEFAULTS.feed.prune_interval.total_seconds()
+CONNECTION_IDLE_TIMEOUT = DEFAULTS.limits.connection_idle_timeout.total_seconds()
+SWEEP_INTERVAL = "1m"
+
+# gRPC doubles a size, and multiplies a number of streams by ten, in 32 bits.
+_MAX_BYTES, _MAX_COUNT = 2**30 - 1, 100_000_000
+_DAY = 86_400.0
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+LogFormat = Literal["auto", "text", "json"]
+
+
+def _setting(name: str, help_text: str, **details: Any) -> Any:
+    """Define the option ``--some-name``, which the environment variable ``DEPGRAPH_SOME_NAME`` sets too."""
+    variable = f"DEPGRAPH_{name.replace('-', '_').upper()}"
+    return typer.Option(f"--{name}", envvar=variable, help=help_text, **details)
+
+
+def _seconds(name: str, help_text: str, least: float, most: float | None = None) -> Any:
+    return _setting(name, help_text, metavar="SECONDS", min=least, max=most, callback=checked_seconds)
+
+
+def _bytes(name: str, help_text: str, least: int = 1) -> Any:
+    return _setting(name, help_text, metavar="BYTES", min=least, max=_MAX_BYTES)
+
+
+def _count(name: str, help_text: str) -> Any:
+    return _setting(name, help_text, metavar="N", min=1, max=_MAX_COUNT)
+
+
+# Shared by several commands.
+Address = Annotated[
+    str,
+    _setting("address", "Address of the server.", metavar="HOST:PORT|unix:PATH", callback=checked_address),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+ChangeFile = Annotated[
+    Path, typer.Argument(metavar="FILE", help="The change, plain or gzip; - = standard input.")
+]
+DatabaseUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--database-url",
+        envvar="DATABASE_URL",
+        metavar="URL",
+        callback=checked_private_database_url,
+        show_envvar=True,
+        help="PostgreSQL to use. Default: an embedded PostgreSQL in --data-dir. Give a password in the "
+        "environment variable or a password file: every user of the machine can see the command line.",
+    ),
+]
+DataDir = Annotated[
+    Path, _setting("data-dir", "Folder of the embedded PostgreSQL.", metavar="DIR", file_okay=False)
+]
+KernelCache = Annotated[
+    Path | None,
+    _setting(
+        "kernel-cache",
+        "Folder of compiled kernels. Default: beside the program, or in the user's cache.",
+        metavar="DIR",
+        file_okay=False,
+    ),
+]
+
+# The process.
+Listen = Annotated[
+    str,
+    _setting(
+        "listen",
+        "Address to listen on; port 0 = any free one.",
+        metavar="HOST:PORT|unix:PATH",
+        callback=checked_listen,
+    ),
+]
+Transport = Annotated[
+    TransportName,
+    _setting(
+        "transport",
+        "What carries calls: native is several times faster, and for trusted callers only "
+        "(docs/transport.md); grpcio is for all. auto: native where only this host can connect "
+        "(loopback, Unix socket), grpcio elsewhere.",
+        show_envvar=True,
+    ),
+]
+SeedFile = Annotated[
+    Path | None,
+    _setting(
+        "seed-file",
+        "Graph to import when the database is empty, in the json format of 'depgraph import'.",
+        metavar="FILE",
+        exists=True,
+        dir_okay=False,
+        readable=True,
+    ),
+]
+Migrate = Annotated[
+    bool,
+    typer.Option(
+        "--migrate/--no-migrate", help="Migrate the schema at start, or only check that it is current."
+    ),
+]
+MetricsListen = Annotated[
+    str | None,
+    _setting(
+        "metrics-listen",
+        "Address that serves Prometheus metrics, at /metrics; port 0 = any free one. Default: none.",
+        metavar="HOST:PORT",
+        callback=checked_metrics_listen,
+    ),
+]
+Workers = Annotated[
+    int,
+    _setting(
+        "workers",
+        "Number of server processes on one HOST:PORT, each with the whole graph in memory.",
+        metavar="N",
+        min=1,
+    ),
+]
+WorkerTimeout = Annotated[
+    float,
+    _seconds(
+        "worker-timeout",
+        "Kill and restart a worker that does not answer the supervisor for this long.",
+        1,
+        _DAY,
+    ),
+]
+Grace = Annotated[
+    float,
+    _seconds(
+        "grace",
+        "How long running calls may go on when the server stops. It exits at most 2 s later.",
+        0,
+        _DAY,
+    ),
+]
+LogLevelOption = Annotated[LogLevel, _setting("log-level", "Lowest level that is logged.")]
+LogFormatOption = Annotated[
+    LogFormat,
+    _setting("log-format", "Format of the log on stderr; auto = text on a terminal, json otherwise."),
+]
+
+# The feed.
+PollInterval = Annotated[
+    float, _seconds("poll-interval", "Time between looks for changes that were not notified.", 0.01)
+]
+AuditInterval = Annotated[
+    float,
+    _seconds("audit-interval", "Average time between comparisons of memory with the tables; 0 = never.", 0),
+]
+KeepLog = Annotated[
+    float,
+    _seconds("keep-log", "How long the change log keeps changes for replicas and watchers that are away.", 0),
+]
+MaxLogRows = Annotated[
+    int,
+    _setting(
+        "max-log-rows",
+        "Remove changes from the change log earlier when it holds more rows.",
+        metavar="ROWS",
+        min=1,
+    ),
+]
+PruneInterval = Annotated[float, _seconds("prune-interval", "Time between prunings of the change log.", 0.1)]
+
+# Staleness and detection.
+StaleAfter = Annotated[
+    list[str] | None,
+    _setting(
+        "stale-after",
+        "Mark dependencies of a discovery source stale when they were not observed for so long, "
+        "such as otel_service_graph=7d; repeatable. Default: never.",
+        metavar="SOURCE=DURATION",
+    ),
+]
+ConfidenceHalfLife = Annotated[
+    list[str] | None,
+    _setting(
+        "confidence-half-life",
+        "Time in which the confidence of unobserved dependencies halves, such as service_mesh=3d; "
+        "repeatable. SOURCE=none restores decayed confidence. Default: no decay.",
+        metavar="SOURCE=DURATION",
+    ),
+]
+SweepInterval = Annotated[
+    str,
+    _setting(
+        "sweep-interval",
+        "Time between looks for dependencies that became stale or less certain.",
+        metavar="DURATION",
+    ),
+]
+Detect = Annotated[
+    bool,
+    typer.Option(
+        "--detect/--no-detect",
+        envvar="DEPGRAPH_DETECT",
+        help="Keep an alert for each circular dependency; of several processes on one database one does.",
+    ),
+]
+MinCycleConfidence = Annotated[
+    float,
+    _setting(
+        "min-cycle-confidence",
+        "Ignore dependencies of less confidence when detecting circular dependencies; "
+        "give all processes on one database the same.",
+        metavar="NUMBER",
+        callback=checked_confidence,
+    ),
+]
+
+# Limits on callers; docs/operations.md gives the reasons.
+MaxQuestionBytes = Annotated[
+    int, _bytes("max-question-bytes", "Longest request of a method that takes neither lists nor metadata.")
+]
+MaxMetadataRequestBytes = Annotated[
+    int, _bytes("max-metadata-request-bytes", "Longest request of a method that takes free-form metadata.")
+]
+MaxRequestBytes = Annotated[
+    int, _bytes("max-request-bytes", "Longest request of a method that takes lists without metadata.")
+]
+MaxRequestsBytes = Annotated[
+    int, _bytes("max-requests-bytes", "Total size of the large requests in progress at once.")
+]
+MaxItems = Annotated[int, _count("max-items", "Longest list in a request.")]
+MaxResponseBytes = Annotated[int, _bytes("max-response-bytes", "Longest response message.", 4_096)]
+MaxUnsentBytes = Annotated[
+    int, _bytes("max-unsent-bytes", "Total size of responses that wait to be read (transport grpcio).")
+]
+MaxUnsentBytesPerConnection = Annotated[
+    int,
+    _bytes(
+        "max-unsent-bytes-per-connection",
+        "Size of responses that wait to be read on one connection (transport grpcio).",
+    ),
+]
+MaxConcurrentCalls = Annotated[int, _count("max-concurrent-calls", "Calls in progress at once.")]
+MaxStreamingCalls = Annotated[
+    int, _count("max-streaming-calls", "Streaming calls open at once, watches included.")
+]
+MaxStreamsPerConnection = Annotated[
+    int,
+    _count("max-streams-per-connection", "Calls open at once on one connection; clients hold others back."),
+]
+MaxConnections = Annotated[
+    int,
+    _count("max-connections", "Client connections; further ones are closed at once (transport grpcio)."),
+]
+ConnectionIdleTimeout = Annotated[
+    float,
+    _seconds(
+        "connection-idle-timeout",
+        "Close a connection without calls after this long; clients reconnect when they need to "
+        "(transport grpcio).",
+        1,
+        _DAY,
+    ),
+]

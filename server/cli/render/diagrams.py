@@ -1,0 +1,106 @@
+"""A neighbourhood in the DOT language of Graphviz, and as a Mermaid flowchart."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from server.cli.render.labels import AnyDependency, dependency_label, is_async, is_stale
+from server.cli.render.neighbourhood import Branch, Neighbourhood
+from server.cli.render.text import visible
+
+MERMAID_PLAIN = frozenset("-_./ ")
+
+
+class CutFan(NamedTuple):
+    """The arrow, in the direction of the calls, between a node and ``ghost``, which stands for hidden neighbours."""
+
+    source: str
+    target: str
+    ghost: str
+    hidden: int
+
+
+class Diagram:
+    """
+    Nodes, arrows and fans that were cut, in a stable order.
+
+    Nodes are called ``n0``, ``n1`` …, so that names of services stand in labels only.
+    """
+
+    nodes: Mapping[str, str]
+    edges: Sequence[tuple[str, str, tuple[AnyDependency, ...]]]
+    cut_fans: Sequence[CutFan]
+
+    def __init__(self, around: Neighbourhood) -> None:
+        links = around.edges
+        names = {name for source, link in links for name in (source, link.service_id)} - {around.start}
+        nodes = {name: f"n{position}" for position, name in enumerate([around.start, *sorted(names)])}
+        self.nodes = nodes
+        self.edges = [(nodes[source], nodes[link.service_id], link.dependencies) for source, link in links]
+        self.cut_fans = [
+            *self._cut(around.calls, "callees", outwards=True),
+            *self._cut(around.called_by, "callers", outwards=False),
+        ]
+
+    def _cut(self, branch: Branch | None, kind: str, *, outwards: bool) -> Iterator[CutFan]:
+        for near, hidden in sorted(branch.hidden.items()) if branch is not None else ():
+            node = self.nodes[near]
+            ghost = f"{node}_{kind}"
+            source, target = (node, ghost) if outwards else (ghost, node)
+            yield CutFan(source, target, ghost, hidden)
+
+
+def dot_lines(around: Neighbourhood) -> Iterator[str]:
+    """Draw callers left of callees; dashed = asynchronous, grey = stale."""
+    diagram = Diagram(around)
+    yield "digraph depgraph {"
+    yield "    rankdir=LR;"
+    yield '    node [shape=box, fontname="sans-serif"];'
+    for name, node in diagram.nodes.items():
+        start = ", penwidth=3" if name == around.start else ""
+        yield f'    {node} [label="{dot_escaped(name)}"{start}];'
+    for source, target, dependencies in diagram.edges:
+        style = "dashed" if is_async(dependencies) else "solid"
+        colour = ", color=grey" if is_stale(dependencies) else ""
+        label = dot_escaped(dependency_label(dependencies))
+        yield f'    {source} -> {target} [label="{label}", style={style}{colour}];'
+    for source, target, ghost, hidden in diagram.cut_fans:
+        yield f'    {ghost} [label="… and {hidden} more", shape=plaintext];'
+        yield f"    {source} -> {target} [style=dotted, arrowhead=none];"
+    yield "}"
+
+
+def dot_escaped(text: str) -> str:
+    r"""
+    Escape quotes and backslashes of a label, and ``&``: Graphviz reads HTML entities in plain labels.
+
+    A backslash in a name becomes ``\\\\``: doubled to be visible, and doubled again for DOT.
+    """
+    return visible(text).replace("\\", "\\\\").replace('"', '\\"').replace("&", "&amp;")
+
+
+def mermaid_lines(around: Neighbourhood) -> Iterator[str]:
+    """Draw callers left of callees; a dotted arrow is asynchronous."""
+    diagram = Diagram(around)
+    yield "flowchart LR"
+    for name, node in diagram.nodes.items():
+        yield f'    {node}["{mermaid_escaped(name)}"]'
+    yield f"    style {diagram.nodes[around.start]} stroke-width:3px"
+    for source, target, dependencies in diagram.edges:
+        arrow = "-.->" if is_async(dependencies) else "-->"
+        label = mermaid_escaped(dependency_label(dependencies))
+        yield f'    {source} {arrow}|"{label}"| {target}'
+    for source, target, ghost, hidden in diagram.cut_fans:
+        yield f'    {ghost}(["… and {hidden} more"])'
+        yield f"    {source} -.- {target}"
+
+
+def mermaid_escaped(text: str) -> str:
+    """
+    Write all but letters, digits, ``-_./`` and space as Mermaid's numeric entities.
+
+    The colon too: Mermaid takes ``style…:…#…;`` for a style, wherever it stands in a line, and cuts it.
+    """
+    return "".join(
+        character if character.isalnum() or character in MERMAID_PLAIN else f"#{ord(character)};"
+        for character in visible(text)
+    )

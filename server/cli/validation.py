@@ -1,0 +1,181 @@
+"""What the values of options must look like; each ``checked_…`` raises ``BadParameter`` for others."""
+
+import math
+import re
+from collections.abc import Sequence
+from datetime import timedelta
+
+import typer
+
+from server.config import StalenessSettings, TransportName
+from server.domain.dependencies import DISCOVERY_SOURCES, DiscoverySource
+
+# Linux holds 107 bytes of a socket's path, macOS 103.
+MAX_SOCKET_PATH_BYTES = 103
+MAX_PORT = 65_535
+MAX_DURATION = timedelta(days=36_500)
+
+EXPOSED_URL_WARNING = (
+    "warning: every user of this machine can see the password in --database-url (ps): give the URL in "
+    "the environment variable DATABASE_URL, or leave the password out and keep it in a password file "
+    "(passfile=FILE in the URL, PGPASSFILE, ~/.pgpass)"
+)
+
+_HOST_PORT = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%]+\]|[^\[\]:/\s]+):(?P<port>[0-9]{1,5})", re.ASCII)
+_DURATION = re.compile(r"(?P<count>[0-9]{1,12})(?P<unit>[smhdw])", re.ASCII)
+_UNITS = {
+    "s": timedelta(seconds=1),
+    "m": timedelta(minutes=1),
+    "h": timedelta(hours=1),
+    "d": timedelta(days=1),
+    "w": timedelta(weeks=1),
+}
+_NEVER = "none"
+
+
+def checked_listen(value: str) -> str:
+    """Accept ``HOST:PORT`` (port 0 = any free one), ``[IPV6]:PORT`` or ``unix:PATH``."""
+    return _checked_host_port_or_socket(value, lowest_port=0)
+
+
+def checked_address(value: str) -> str:
+    """Accept what a client can call: like ``checked_listen``, but no port 0."""
+    return _checked_host_port_or_socket(value, lowest_port=1)
+
+
+def checked_metrics_listen(value: str | None) -> str | None:
+    """Accept ``HOST:PORT`` (port 0 = any free one) or ``[IPV6]:PORT``."""
+    return None if value is None else _checked_host_port(value, lowest_port=0)
+
+
+def checked_database_url(value: str | None) -> str | None:
+    """Accept a URL that ``server.postgres`` reads; the error does not show it: it may hold a password."""
+    if value is None:
+        return None
+    from server.postgres.errors import DatabaseUrlError
+    from server.postgres.url import parse_database_url
+
+    try:
+        parse_database_url(value)
+    except DatabaseUrlError as error:
+        raise typer.BadParameter(str(error)) from None
+    return value
+
+
+def checked_private_database_url(
+    context: typer.Context, parameter: typer.CallbackParam, value: str | None
+) -> str | None:
+    """Check the URL, and warn when the command line shows its password to all users of the machine."""
+    url = checked_database_url(value)
+    source = context.get_parameter_source(parameter.name or "")
+    if url is not None and source is not None and source.name == "COMMANDLINE":
+        from server.postgres.url import shows_secret
+
+        if shows_secret(url):
+            typer.echo(EXPOSED_URL_WARNING, err=True)
+    return url
+
+
+def checked_seconds(value: float) -> float:
+    """Accept a number; the range of an option lets NaN pass."""
+    if math.isnan(value):
+        raise typer.BadParameter("'nan' is no number of seconds")
+    return value
+
+
+def checked_confidence(value: float) -> float:
+    """Accept a number from 0 to 1."""
+    if not 0 <= value <= 1:
+        raise typer.BadParameter(f"{value} is no confidence: expected a number from 0 to 1")
+    return value
+
+
+def checked_workers(workers: int, listen: str) -> int:
+    """Accept several workers only where they can share an address."""
+    from server.rpc.listening import CAN_SHARE_PORTS, is_socket_path
+
+    if workers > 1 and is_socket_path(listen):
+        raise typer.BadParameter(
+            f"{workers} workers can't share a Unix socket: listen on HOST:PORT, or have one worker",
+            param_hint="--workers",
+        )
+    if workers > 1 and not CAN_SHARE_PORTS:
+        raise typer.BadParameter(
+            "this system has no SO_REUSEPORT, by which workers share a port: have one worker",
+            param_hint="--workers",
+        )
+    return workers
+
+
+def checked_transport(wanted: TransportName, listen: str) -> TransportName:
+    """Accept a transport that is installed; replaces "auto" by the one that suits the address."""
+    from server.rpc.transport import TransportMissingError, transport_for
+
+    try:
+        return transport_for(wanted, listen)
+    except TransportMissingError as error:
+        raise typer.BadParameter(str(error), param_hint="--transport") from None
+
+
+def checked_staleness(
+    stale_after: Sequence[str] | None, half_life: Sequence[str] | None, sweep_interval: str
+) -> StalenessSettings:
+    """Read ``--stale-after``, ``--confidence-half-life`` and ``--sweep-interval``."""
+    return StalenessSettings(
+        stale_after=_durations_by_source(stale_after or (), "--stale-after"),
+        half_life=_durations_by_source(half_life or (), "--confidence-half-life"),
+        sweep_interval=_duration(sweep_interval, "--sweep-interval"),
+    )
+
+
+def _checked_host_port_or_socket(value: str, lowest_port: int) -> str:
+    if not value.startswith("unix:"):
+        return _checked_host_port(value, lowest_port)
+    path = value.removeprefix("unix:").removeprefix("//")
+    if not path or "\0" in path:
+        raise typer.BadParameter(f"{value!r} names no socket: expected unix:PATH")
+    if len(path.encode()) > MAX_SOCKET_PATH_BYTES:
+        raise typer.BadParameter(f"the socket's path is longer than {MAX_SOCKET_PATH_BYTES} bytes: {value!r}")
+    return value
+
+
+def _checked_host_port(value: str, lowest_port: int) -> str:
+    match = _HOST_PORT.fullmatch(value)
+    if match is None:
+        raise typer.BadParameter(f"{value!r} is no address: expected HOST:PORT, [IPV6]:PORT or unix:PATH")
+    if not lowest_port <= int(match["port"]) <= MAX_PORT:
+        raise typer.BadParameter(f"{value!r}: the port must be {lowest_port} to {MAX_PORT}")
+    return value
+
+
+def _durations_by_source(values: Sequence[str], flag: str) -> dict[DiscoverySource, timedelta | None]:
+    found: dict[DiscoverySource, timedelta | None] = {}
+    for value in values:
+        word, equals, length = value.partition("=")
+        source = next((known for known in DISCOVERY_SOURCES if known == word), None)
+        if not equals or source is None:
+            known = ", ".join(DISCOVERY_SOURCES)
+            raise typer.BadParameter(
+                f"{value!r}: expected SOURCE=DURATION with one of the sources {known}", param_hint=flag
+            )
+        if source in found:
+            raise typer.BadParameter(f"{value!r}: {source} was given before", param_hint=flag)
+        found[source] = None if length == _NEVER else _duration(length, flag, f", or {_NEVER}")
+    return found
+
+
+def _duration(text: str, flag: str, alternative: str = "") -> timedelta:
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise typer.BadParameter(
+            f"{text!r} is no duration: expected a whole number and a unit, "
+            f"such as 90s, 30m, 12h, 7d or 4w{alternative}",
+            param_hint=flag,
+        )
+    count, unit = int(match["count"]), _UNITS[match["unit"]]
+    if not 0 < count <= MAX_DURATION // unit:
+        raise typer.BadParameter(
+            f"{text!r}: a duration must be longer than 0 and at most {MAX_DURATION.days} days{alternative}",
+            param_hint=flag,
+        )
+    return count * unit
