@@ -43,7 +43,7 @@ async def test_the_writer_tells_how_level_the_alerts_are(stubs: Stubs, quick_com
     assert told.role == pb.DETECTION_ROLE_WRITER
     assert told.HasField("write_time")
     finished = await quick_command("status")
-    assert "level, 1 cyclic component, written" in " ".join(finished.stdout.split())
+    assert "caught up, 1 cyclic component, written" in " ".join(finished.stdout.split())
 
 
 async def test_a_second_server_stands_by_and_one_without_detection_says_so(

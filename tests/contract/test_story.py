@@ -32,7 +32,7 @@ async def test_an_alert_appears_and_resolves_itself_once_its_fix_is_applied(
 
     assert (await quick_command("alerts", "ack", alert["id"], "--by", "ana")).returncode == 0
     cuts = await quick_command("cuts", "checkout")
-    assert "2 cuts to break all cycles" in cuts.stdout
+    assert "Remove these 2 dependencies to break every cycle." in cuts.stdout
     harmless = await quick_command("check", FIX)
     assert (harmless.returncode, harmless.stdout.splitlines()[0]) == (0, "no cycle would be added")
 

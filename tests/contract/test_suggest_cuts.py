@@ -182,8 +182,8 @@ async def test_the_command_shows_costs_cuts_and_cycles(server_address: str, stub
     await stubs.write_edges("c>a", criticality=DEPENDENCY_CRITICALITY_SOFT)
     await suggest(stubs, "a")
     assert (await command("b")).splitlines() == [
-        "b is one of 3 services that reach each other by 3 dependencies",
-        "1 cut to break all cycles, removed, for 0.20 in all (the least there is)",
+        "b is one of 3 services that reach each other by 3 dependencies.",
+        "Remove this dependency to break every cycle. Total cost 0.20 (proven minimum).",
         "",
         "COST  CUT    DEPENDENCIES  CYCLE",
         "0.20  c → a  sync soft     a → b → c → a",
