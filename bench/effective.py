@@ -15,9 +15,7 @@ from graphcore import DependencyGraph, Direction, EdgeFilter, EdgeFlag
 from graphcore.analysis.edge_selection import effective_edges
 from graphcore.traversal.reach import effective_reach, reach
 from server.domain.dependencies import DiscoverySource
-from server.rpc.decode_graph import traverse_question
-from server.rpc.graph.effective_answer import effective_answer
-from server.rpc.graph.traverse import traverse_answer, walk
+from server.rpc.graph.traverse import effective_answer, traverse_answer, traverse_question, walk
 
 PART = "effective"
 SHARES: Mapping[DiscoverySource, float] = {"manual": 1.0, "otel_service_graph": 0.5, "service_mesh": 0.25}

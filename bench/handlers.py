@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any, cast
 
 import grpc
 
@@ -14,11 +15,13 @@ from bench.stage import Stage
 from bench.turns import BURST, Call, in_bursts, take_turns
 from depgraph.v1 import graph_service_pb2 as pb
 from graphcore import DependencyGraph
+from server.concurrency.component_search import SharedComponentSearch
+from server.config import Limits
 from server.domain.consistency import Freshness
-from server.rpc.answer_fields import freshness_message, traverse_freshness
-from server.rpc.decode_graph import component_question, traverse_question
-from server.rpc.graph.components import component_answer
-from server.rpc.graph.traverse import answer, joined_answer, walk
+from server.rpc.answers import freshness_message
+from server.rpc.graph.components import component_answer, component_question
+from server.rpc.graph.servicer import GraphServicer
+from server.rpc.graph.traverse import freshness_field, joined_answer, traverse_answer, traverse_question, walk
 
 LIMIT = 4 * 1024 * 1024
 FRESHNESS = Freshness("1:2:3:4:5:" + "x" * 40, timedelta(milliseconds=1.5))
@@ -43,11 +46,32 @@ def measure(_: Stage) -> Iterator[Figure]:
 def _handler(graph: DependencyGraph, view: str, round_trip: Call) -> Iterator[Figure]:
     asked = questions(seed5k(), view)
 
-    def handle(number: int) -> bytes:
-        return answer(graph, asked[number % len(asked)], FRESHNESS, LIMIT)
+    handler = _servicer(graph).traversed_at_once
+
+    def handle(number: int) -> bytes | None:
+        return handler(pb.TraverseRequest.FromString(asked[number % len(asked)]))
 
     what = f"seed5k, {HOPS} hops, {view}: bytes to bytes"
     yield from _by_round_trip("handler", what, handle, round_trip, BARS[view])
+
+
+class _Memory:
+    """A replica whose graph never changes."""
+
+    def __init__(self, graph: DependencyGraph) -> None:
+        self._graph = graph
+
+    def now(self) -> DependencyGraph:
+        return self._graph
+
+    def freshness(self) -> Freshness:
+        return FRESHNESS
+
+
+def _servicer(graph: DependencyGraph) -> GraphServicer:
+    unused = cast("Any", None)
+    limits = Limits(max_response_bytes=LIMIT)
+    return GraphServicer(cast("Any", _Memory(graph)), unused, limits, SharedComponentSearch(), unused)
 
 
 def _by_round_trip(part: str, what: str, handle: Call, round_trip: Call, bar: float) -> Iterator[Figure]:
@@ -77,9 +101,9 @@ def _component(graph: DependencyGraph, round_trip: Call) -> Iterator[Figure]:
     ]
 
     def handle(number: int) -> bytes:
-        request = pb.GetComponentRequest.FromString(asked[number % len(asked)])
-        found = graph.component_of(component_question(request).service_id)
-        return component_answer(found, freshness_message(FRESHNESS), LIMIT)
+        question = component_question(pb.GetComponentRequest.FromString(asked[number % len(asked)]))
+        found = graph.component_of(question.service_id)
+        return component_answer(found, question, freshness_message(FRESHNESS), LIMIT)
 
     handled, empty = take_turns(handle, round_trip, pairs=CALLS)
     yield ratio("component", "GetComponent: bytes to bytes / empty round trip", handled, empty, at_most=0.05)
@@ -90,7 +114,7 @@ def _layers(graph: DependencyGraph, view: str, channel: grpc.Channel) -> Iterato
     """One call by layer: what each takes by itself, and an echo of as many bytes for the transport both ways."""
     asked = questions(seed5k(), view)
     decoded = [traverse_question(pb.TraverseRequest.FromString(request)) for request in asked]
-    lengths = [str(len(answer(graph, request, FRESHNESS, LIMIT))).encode() for request in asked]
+    lengths = [str(len(traverse_answer(graph, each, FRESHNESS, LIMIT))).encode() for each in decoded]
     found, echo = [walk(graph, question) for question in decoded], raw(channel, ECHO)
     places = len(asked)
     layers: dict[str, Call] = {
@@ -98,7 +122,7 @@ def _layers(graph: DependencyGraph, view: str, channel: grpc.Channel) -> Iterato
         "decode": lambda n: traverse_question(pb.TraverseRequest.FromString(asked[n % places])),
         "walk": lambda n: walk(graph, decoded[n % places]),
         "encode": lambda n: joined_answer(
-            graph, found[n % places], traverse_freshness(FRESHNESS), LIMIT, full=view == "FULL"
+            graph, found[n % places], freshness_field(FRESHNESS), LIMIT, full=view == "FULL"
         ),
     }
     transport, *ours = layers

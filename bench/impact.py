@@ -19,8 +19,7 @@ from graphcore import DependencyGraph, EdgeFilter
 from graphcore.analysis.edge_selection import counting_edges
 from graphcore.analysis.impact import Impact, impact_of
 from graphcore.analysis.paths import shortest_paths
-from server.rpc.analysis.impact import impact_question, impacted
-from server.rpc.analysis.impact_parts import impact_parts
+from server.rpc.analysis.impact import impact_parts, impact_question, impacted
 
 IMPACT, PATHS = "impact", "paths"
 PART_BYTES = 1024 * 1024

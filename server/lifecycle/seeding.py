@@ -10,7 +10,7 @@ from server.domain.services import ServiceFilter
 from server.formats.batches import batches
 from server.formats.native import read_native
 from server.postgres.causes import DISK_FULL
-from server.rpc.decode import ingest_batch
+from server.rpc.dependency.messages import ingest_batch
 from server.store.database import Database
 from server.store.dependencies import DependencyRepository
 from server.store.services import ServiceRepository

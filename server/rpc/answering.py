@@ -1,4 +1,4 @@
-"""What every call passes through, whichever transport it came by: counting, the error table, one line in the log."""
+"""The path of every call, whichever transport it came by: limits, errors, log and metrics."""
 
 import asyncio
 import inspect
@@ -13,10 +13,11 @@ import grpc
 
 from server.config import Limits
 from server.domain.errors import DomainError, LimitError, NotReadyError
-from server.rpc.admission import Admission, Place
+from server.rpc.admission import Admission, Slot
 from server.rpc.call_log import CallLog
-from server.rpc.context import Context
-from server.rpc.errors import code_of
+from server.rpc.context import Context, abort, abort_unimplemented, after_failed_write
+from server.rpc.errors import code_of, forget_frames
+from server.rpc.load import UNCOUNTED_BYTES, Load, RequestBytes, UnsentAnswers
 from server.rpc.methods import (
     STANDARD,
     Handler,
@@ -26,25 +27,22 @@ from server.rpc.methods import (
     behaviour_of,
     kind_of,
     serializer_of,
-    wants_bytes,
 )
-from server.rpc.ports import CallObserver, Load
-from server.rpc.reading import RequestBytes, RequestReader
+from server.rpc.ports import CallObserver
+from server.rpc.reading import RequestReader
 from server.rpc.running import RunningCalls
-from server.rpc.sending import abort, abort_unimplemented, after_failed_write, forget_frames
-from server.rpc.unsent import UNCOUNTED_BYTES, UnsentAnswers
 
 _Answer = Callable[[Any, Context], Awaitable[Any]]
 
-# How the methods that write begin; what they did must be told.
+# The names of methods that write begin with these; the caller must learn what was written.
 _WRITES = ("Create", "Update", "Delete", "BatchUpsert", "MarkStale", "Ingest", "Acknowledge", "Resolve")
 
 
 class Answering:
     """
-    Makes of handlers, of all four kinds of RPC, what transports call.
+    CooperativeYield handlers, of all four kinds of RPC, into methods that transports call.
 
-    A handler may answer with messages or with the bytes of messages, and one that ``takes_bytes`` is given the bytes of its request.
+    A handler may answer with messages or with the bytes of messages.
     """
 
     def __init__(
@@ -55,91 +53,79 @@ class Answering:
         observer: CallObserver | None = None,
         call_log: CallLog | None = None,
     ) -> None:
+        self.admission = admission
         self._calls = calls
         self._limits = limits
         self._observer = observer
         self._log = call_log or CallLog()
-        self._admission = admission
         self._large_requests = RequestBytes(limits.max_requests_bytes)
         self._unsent = UnsentAnswers(limits)
 
     @property
-    def admission(self) -> Admission:
-        """Who counts the calls in."""
-        return self._admission
-
-    @property
     def load(self) -> Load:
-        """What callers take of this process now."""
-        return Load(self._admission.waiting, self._large_requests.held, self._unsent.total)
+        """The load that callers put on this process now."""
+        return Load(self.admission.waiting, self._large_requests.held, self._unsent.total)
 
     def method(self, name: str, handler: Handler) -> Method:
-        """Make of a handler what answers the calls of a method, given by its full name."""
+        """Make the method of a handler, by its full name."""
         kind = kind_of(name, handler)
-        behaviour = behaviour_of(handler)
-        attempt, at_once = attempt_of(behaviour), None
-        if attempt is not None:
-            at_once = self._at_once(name, kind, self._attempt(self._reader(name, handler), attempt))
-        return Method(name, kind, handler, self._whole(name, kind, handler), at_once)
+        attempt = attempt_of(behaviour_of(handler))
+        at_once = None if attempt is None else self._at_once(name, kind, attempt)
+        return Method(name, kind, handler, self._answer(name, kind, handler), at_once)
 
     def refuse(self, method: Method, context: Context) -> DomainError:
-        """Note a call that finds no room, and return what it is told."""
-        assert method.kind is not None  # noqa: S101 - those without one are never refused
-        error = self._admission.refusal(method.kind)
+        """Note a call beyond the limits, and return its error."""
+        assert method.kind is not None  # noqa: S101 - calls without a kind are never refused
+        error = self.admission.refusal(method.kind)
         self._note_refusal(error)
         self._note_end(method.name, code_of(error).name, time.perf_counter(), context)
         return error
 
-    @staticmethod
-    def _attempt(
-        reader: RequestReader, attempt: Callable[[Any], "bytes | None"]
-    ) -> Callable[[bytes], "bytes | None"]:
-        def read_and_attempt(request: bytes) -> "bytes | None":
-            small = reader.read(request)
-            return None if small is None else attempt(small)
-
-        return read_and_attempt
-
     def _at_once(
-        self, method: str, kind: Kind | None, attempt: Callable[[bytes], "bytes | None"]
+        self, method: str, kind: Kind | None, attempt: Callable[[Any], "bytes | None"]
     ) -> Callable[[bytes, Context, Callable[[bytes], None]], bool]:
+        reader = self._reader(method)
+
         def answer(request: bytes, context: Context, send: Callable[[bytes], None]) -> bool:
             began = time.perf_counter()
-            if self._calls.is_draining or (kind is not None and not self._admission.is_at_ease(kind, began)):
+            if self._calls.is_draining or (
+                kind is not None and not self.admission.may_answer_at_once(kind, began)
+            ):
                 return False
             try:
-                made = attempt(request)
-            # The long way makes the error again, and tells it.
+                small = reader.read(request)
+                made = None if small is None else attempt(small)
+            # ``_answer`` gets the same error again and reports it.
             except Exception:  # noqa: BLE001
                 return False
             if made is None:
                 return False
             # The caller need not wait for the rest.
             send(made)
-            self._admission.took(began)
+            self.admission.answered_at_once(began)
             self._note_end(method, "OK", began, context)
             return True
 
         return answer
 
-    def _whole(self, method: str, kind: Kind | None, handler: Handler) -> Callable[..., Awaitable[Any]]:
-        answering = self._answering(method, handler)
+    def _answer(self, method: str, kind: Kind | None, handler: Handler) -> Callable[..., Awaitable[Any]]:
+        answer = self._handle(method, handler)
 
-        async def call(request: Any, context: Context, place: Place | None = None) -> Any:
+        async def call(request: Any, context: Context, slot: Slot | None = None) -> Any:
             began = time.perf_counter()
             code = "OK"
             self._calls.enter(method)
             try:
                 self._calls.admit(method)
                 if kind is None:
-                    return await answering(request, context)
-                place = place or self._admission.enter(kind)
+                    return await answer(request, context)
+                slot = slot or self.admission.enter(kind)
                 try:
-                    await self._admission.turn(context, began)
-                    _refuse_late(context)
-                    return await answering(request, context)
+                    await self.admission.turn(context, began)
+                    _cancel_if_late(context)
+                    return await answer(request, context)
                 finally:
-                    place.leave()
+                    slot.release()
             except grpc.aio.AbortError:
                 code = context.code().name
                 raise
@@ -172,8 +158,12 @@ class Answering:
         if self._observer is not None:
             self._observer.called(method, code, elapsed)
 
-    def _answering(self, method: str, handler: Handler) -> _Answer:
-        """Make what reads a request, has it answered by the handler and counts the answer until it is sent."""
+    def _note_refusal(self, error: DomainError) -> None:
+        if isinstance(error, LimitError) and self._observer is not None:
+            self._observer.refused(error.limit)
+
+    def _handle(self, method: str, handler: Handler) -> _Answer:
+        """Make what reads a request, calls the handler and counts the answer until it is sent."""
         behaviour = behaviour_of(handler)
         serialize = serializer_of(handler)
         is_owed = method.rpartition("/")[2].startswith(_WRITES)
@@ -182,15 +172,15 @@ class Answering:
             await self._write(serialize(part), context)
 
         async def answer(request: Any, context: Context) -> Any:
-            given: Any = _Counting(context, write) if handler.response_streaming else context
+            given: Any = _WritingContext(context, write) if handler.response_streaming else context
             try:
                 result = behaviour(request, given)
-                # What handlers return nearly always; looking for any awaitable takes longer.
+                # Nearly all handlers return coroutines; checking for any awaitable takes longer.
                 if isinstance(result, CoroutineType) or inspect.isawaitable(result):
-                    answer = await result
-                    return (
-                        None if answer is None else self._sent_whole(serialize(answer), context, owed=is_owed)
-                    )
+                    message = await result
+                    if message is None:
+                        return None
+                    return self._count_until_sent(serialize(message), context, owed=is_owed)
                 async with aclosing(result) as messages:
                     async for message in messages:
                         await write(message, context)
@@ -199,11 +189,11 @@ class Answering:
                 raise
             return None
 
-        return answer if handler.request_streaming else self._reading(method, handler, answer)
+        return answer if handler.request_streaming else self._read_first(method, handler, answer)
 
-    def _reading(self, method: str, handler: Handler, answer: _Answer) -> _Answer:
-        """Make what reads a request and has it answered."""
-        reader = self._reader(method, handler)
+    def _read_first(self, method: str, handler: Handler, answer: _Answer) -> _Answer:
+        """Make what reads a request and passes it to ``answer``."""
+        reader = self._reader(method)
         is_standard = method.startswith(STANDARD)
 
         async def read_and_answer(request: bytes, context: Context) -> Any:
@@ -213,29 +203,28 @@ class Answering:
             if small is not None:
                 return await answer(small, context)
             async with reader.reading(request) as large:
-                _refuse_late(context)
+                _cancel_if_late(context)
                 if not handler.response_streaming:
                     return await answer(large, context)
-            # A stream lasts as long as its reader likes.
+            # A stream may last for ever, so its request is counted out before.
             return await answer(large, context)
 
         return read_and_answer
 
-    def _reader(self, method: str, handler: Handler) -> RequestReader:
-        return RequestReader(
-            method, self._limits, self._large_requests, as_bytes=wants_bytes(behaviour_of(handler))
-        )
+    def _reader(self, method: str) -> RequestReader:
+        return RequestReader(method, self._limits, self._large_requests)
 
-    def _sent_whole(self, answer: bytes, context: Context, *, owed: bool) -> bytes:
-        """Count an answer that the transport sends when the handler is done, until that has happened."""
+    def _count_until_sent(self, answer: bytes, context: Context, *, owed: bool) -> bytes:
+        """Count an answer that the transport sends after the handler has returned."""
         size = len(answer)
         if size > UNCOUNTED_BYTES:
             peer = context.peer()
             self._unsent.take(peer, size, owed=owed)
-            context.add_done_callback(partial(self._given_back, peer, size))  # type: ignore[arg-type] # a partial has no parameter names
+            # A partial has no parameter names.
+            context.add_done_callback(partial(self._note_sent, peer, size))  # type: ignore[arg-type]
         return answer
 
-    def _given_back(self, peer: str, size: int, _: Any) -> None:
+    def _note_sent(self, peer: str, size: int, _: Any) -> None:
         self._unsent.give_back(peer, size)
 
     async def _write(self, part: bytes, context: Context) -> None:
@@ -251,13 +240,9 @@ class Answering:
         finally:
             self._unsent.give_back(peer, size)
 
-    def _note_refusal(self, error: DomainError) -> None:
-        if isinstance(error, LimitError) and self._observer is not None:
-            self._observer.refused(error.limit)
 
-
-class _Counting:
-    """A call's context for a handler that writes its answers itself: they are counted as others are."""
+class _WritingContext:
+    """The context of a handler that writes its answers itself: serializes and counts them."""
 
     def __init__(self, context: Context, write: Callable[[Any, Context], Awaitable[None]]) -> None:
         self._context = context
@@ -270,12 +255,12 @@ class _Counting:
         return getattr(self._context, name)
 
 
-def _refuse_late(context: Context) -> None:
+def _cancel_if_late(context: Context) -> None:
     """
-    Do no work for a caller whose deadline passed while the call waited its turn.
+    Raise ``CancelledError`` if the deadline passed while the call waited for its turn.
 
-    Transports cancel such a call too, but only after it was handed over: a quick write would be committed by then. Nobody
-    is left to be told a status.
+    Transports cancel such a call too, but only after they handed it over: by then a quick write
+    would be committed. The caller no longer waits for a status.
     """
     remaining: float | None = context.time_remaining()
     if remaining is not None and remaining <= 0:
@@ -283,5 +268,5 @@ def _refuse_late(context: Context) -> None:
 
 
 def _is_unimplemented(error: Exception, context: Context) -> bool:
-    """Whether it comes from a method of generated code that nobody overrode, which sets the code itself."""
+    """Whether a generated method without a handler raised it, which sets the code itself."""
     return isinstance(error, NotImplementedError) and context.code() is grpc.StatusCode.UNIMPLEMENTED

@@ -1,7 +1,8 @@
-"""The one place where errors become gRPC statuses: code, message, and details for programs."""
+"""The mapping of errors to gRPC statuses: code, message, and details for programs."""
 
 import random
 from collections.abc import Sequence
+from functools import lru_cache
 from uuid import uuid4
 
 import grpc
@@ -9,16 +10,17 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2
 from google.rpc.status_pb2 import Status
+from grpc_status import rpc_status
 
 from server.domain import errors
-from server.domain.errors import DomainError, FieldViolation
+from server.domain.errors import DomainError, FieldViolation, OverloadedError
 
 DOMAIN = "depgraph"
 # gRPC's own name.
 _PUSHBACK = "grpc-retry-pushback-ms"
 UNREADABLE = "the request is no message of the type that this method takes"
-# Clients refuse trailing metadata of more than 8 KiB. It holds the message twice, once percent-encoded (a letter beyond ASCII
-# takes 6 bytes and more there), and the details in base64.
+# Clients refuse trailing metadata of more than 8 KiB. The metadata hold the message twice, once
+# percent-encoded (a letter beyond ASCII takes at least 6 bytes there), and the details in base64.
 _MAX_MESSAGE_BYTES = 600
 _MAX_DETAILS_BYTES = 3_600
 _MAX_VALUE_BYTES = 1_024
@@ -48,9 +50,9 @@ def code_of(error: DomainError) -> grpc.StatusCode:
 
 
 def unexpected_error() -> DomainError:
-    """Make what a caller learns of a defect of ours: an id, which stands in the log beside the cause."""
+    """Make the error that callers get instead of an unexpected one, with an id that the log has too."""
     error_id = uuid4().hex
-    message = f"an error that nobody expected; the server's log has its cause under error_id {error_id}"
+    message = f"an unexpected error; the server's log has its cause under error_id {error_id}"
     return DomainError(message, error_id=error_id)
 
 
@@ -69,26 +71,54 @@ def status_of(error: DomainError) -> Status:
     return status
 
 
+def status_and_metadata(error: DomainError) -> tuple[grpc.StatusCode, str, Sequence[tuple[str, str | bytes]]]:
+    """Write an error as transports send it: code, message, and trailing metadata with the details."""
+    status = _kept_grpc_status(error) if isinstance(error, OverloadedError) else _grpc_status(error)
+    return status.code, status.details, (*status.trailing_metadata, *pushback(error))
+
+
+def _grpc_status(error: DomainError) -> grpc.Status:
+    status: grpc.Status = rpc_status.to_status(status_of(error))
+    return status
+
+
+# An overloaded server sends many of them, nearly all of the same few errors.
+_kept_grpc_status = lru_cache(8)(_grpc_status)
+
+
 def pushback(error: DomainError) -> Sequence[tuple[str, str]]:
     """
-    Write as trailing metadata after how many milliseconds gRPC clients shall try again by themselves, -1 = not at all.
+    Write as trailing metadata when gRPC clients shall retry by themselves: milliseconds, -1 = never.
 
-    Only for RESOURCE_EXHAUSTED, of which one kind passes and another does not. Those who were refused at once shall not come back at once.
+    Only RESOURCE_EXHAUSTED needs it: some of these errors pass, others do not. The delay is random,
+    so that callers who were refused together do not come back together.
     """
     if code_of(error) is not grpc.StatusCode.RESOURCE_EXHAUSTED:
         return ()
     if not isinstance(error, errors.RetryableError):
         return ((_PUSHBACK, "-1"),)
     delay = error.retry_after.total_seconds() * 1000
-    return ((_PUSHBACK, str(round(random.uniform(delay / 2, delay)))),)  # noqa: S311 - nobody guesses it for gain
+    return ((_PUSHBACK, str(round(random.uniform(delay / 2, delay)))),)  # noqa: S311 - no secret
 
 
 def shortened(text: str, longest: int) -> str:
-    """Cut text to so many bytes of UTF-8, at a character, marking the cut."""
+    """Cut text to ``longest`` bytes of UTF-8, at a character, and mark the cut."""
     encoded = text.encode()
     if len(encoded) <= longest:
         return text
     return encoded[: longest - len("…".encode())].decode(errors="ignore") + "…"
+
+
+def forget_frames(error: BaseException | None) -> None:
+    """
+    Drop the frames of an error, which hold requests above all.
+
+    The abort that follows refers to the error, and gRPC keeps the abort until garbage is collected.
+    """
+    while error is not None:
+        before = error.__context__
+        error.__traceback__ = error.__cause__ = error.__context__ = None
+        error = before
 
 
 def _attach(status: Status, detail: Message) -> None:
@@ -96,7 +126,7 @@ def _attach(status: Status, detail: Message) -> None:
 
 
 def _bad_request(violations: Sequence[FieldViolation], room: int) -> error_details_pb2.BadRequest:
-    """List violations while they fit, then say how many are left out."""
+    """List violations while they fit ``room`` bytes, then say how many are left out."""
     request = error_details_pb2.BadRequest()
     for listed, violation in enumerate(violations):
         room -= len(violation.field.encode()) + len(violation.description.encode()) + 8

@@ -1,26 +1,26 @@
-"""What is known of a method once it is registered."""
+"""The methods of the server: how generated code registers their handlers, how transports see them."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
+
+import grpc
 
 from server.rpc.context import Context
-
-if TYPE_CHECKING:
-    import grpc
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Behaviour: TypeAlias = Callable[[Any, Context], "Awaitable[Any] | AsyncGenerator[Any, None]"]
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
+# How the names of gRPC's own methods begin: health, reflection.
 STANDARD = "/grpc."
 
-_TAKES_BYTES, _AT_ONCE = "takes_bytes", "at_once"
+_AT_ONCE = "at_once"
 
 
 class Kind(Enum):
-    """Kinds of calls that are counted apart: with one answer, with a stream of answers, and gRPC's own streams (watching health, reflection)."""
+    """Kinds of calls that have limits of their own; the last one is gRPC's own streams."""
 
     UNARY = auto()
     STREAMING = auto()
@@ -32,10 +32,15 @@ class Method:
     """
     A method as transports call it, by its full name ``/package.Service/Method``.
 
-    ``kind`` None = it is let in always, being asked by those who decide whether this process lives. ``answer`` takes the request's bytes (a stream of
-    requests, where the method takes one) and returns the bytes of the answer, None for a stream, which it has written by then; it sends the status of a
-    call that failed. A ``Place`` after the context says that the transport has counted the call in; who answers counts it out. ``at_once`` sends an answer
-    that can be made without waiting by the function that it is given; False = ``answer`` is to be asked.
+    ``kind`` None = calls are always admitted: supervisors ask them whether the process lives.
+
+    ``answer`` takes the bytes of the request (an iterator where requests are streamed), the context
+    and, if the transport has admitted the call already, its ``Slot``, which ``answer`` releases.
+    It returns the bytes of the answer, None for a stream, which it has written by then. It sends
+    the status of a call that failed.
+
+    ``at_once`` passes an answer that can be made without waiting to the function it is given.
+    False = nothing was done, call ``answer``.
     """
 
     name: str
@@ -45,18 +50,30 @@ class Method:
     at_once: Callable[[bytes, Context, Callable[[bytes], None]], bool] | None = None
 
 
-def takes_bytes(behaviour: Decorated) -> Decorated:
-    """Mark a handler that wants its requests as they came."""
-    setattr(behaviour, _TAKES_BYTES, True)
-    return behaviour
+class Registrar:
+    """Collects the handlers that generated code would register with a server, by full method name."""
+
+    def __init__(self) -> None:
+        self.handlers: dict[str, Handler] = {}
+
+    def add_generic_rpc_handlers(self, _: object) -> None:
+        """Do nothing: generated code registers the same handlers by name, too."""
+
+    def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Handler]) -> None:
+        """Keep the handlers of a service."""
+        self.handlers |= {f"/{service}/{name}": handler for name, handler in handlers.items()}
+
+
+# Reflection accepts only servers of ``grpc.aio``.
+grpc.aio.Server.register(Registrar)
 
 
 def at_once(attempt: Callable[[Any, Any], "bytes | None"]) -> Callable[[Decorated], Decorated]:
     """
     Mark a handler whose answer can often be made without waiting.
 
-    ``attempt`` is a method of the same class. It takes the request as the handler does, and returns the bytes of the answer, or None when the handler is to
-    be asked, which is asked as well after an error.
+    ``attempt``, a method of the same class, takes the request and returns the bytes of the answer.
+    The handler is called when ``attempt`` returns None or raises.
     """
 
     def mark(behaviour: Decorated) -> Decorated:
@@ -66,19 +83,14 @@ def at_once(attempt: Callable[[Any, Any], "bytes | None"]) -> Callable[[Decorate
     return mark
 
 
-def wants_bytes(behaviour: Behaviour) -> bool:
-    """Whether a handler ``takes_bytes``."""
-    return getattr(behaviour, _TAKES_BYTES, False)
-
-
 def attempt_of(behaviour: Any) -> Callable[[Any], "bytes | None"] | None:
-    """Return what answers ``at_once`` in the place of a handler, if there is such."""
+    """Return the ``attempt`` that a handler was marked with, bound to its servicer."""
     attempt = getattr(behaviour, _AT_ONCE, None)
     return None if attempt is None else attempt.__get__(behaviour.__self__)
 
 
 def behaviour_of(handler: Any) -> Behaviour:
-    """Return what answers the calls of a method."""
+    """Return the function that answers the calls of a method."""
     behaviour: Behaviour = (
         handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
     )
@@ -86,7 +98,7 @@ def behaviour_of(handler: Any) -> Behaviour:
 
 
 def serializer_of(handler: Any) -> Callable[[Any], bytes]:
-    """Return what makes bytes of an answer; those that are bytes pass as they are."""
+    """Return the function that turns an answer into bytes; answers that are bytes stay as they are."""
     serialize: Callable[[Any], bytes] = handler.response_serializer
 
     def write(answer: Any) -> bytes:
@@ -96,7 +108,7 @@ def serializer_of(handler: Any) -> Callable[[Any], bytes]:
 
 
 def kind_of(name: str, handler: Handler) -> Kind | None:
-    """Tell how the calls of a method are counted."""
+    """Return the kind of a method's calls; see ``Method``."""
     if name.startswith(STANDARD):
         return Kind.STANDARD_STREAMING if handler.response_streaming else None
     return Kind.STREAMING if handler.response_streaming else Kind.UNARY

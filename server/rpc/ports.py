@@ -1,9 +1,9 @@
-"""What the handlers of ``GraphService`` ask of the replica; ``server.replica`` answers, ``server.app`` joins the two."""
+"""What ``rpc`` needs of the replica and the metrics; ``server.app`` passes in what provides it."""
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from graphcore import DependencyGraph
 from server.domain.consistency import Consistency, Freshness, ReplicaStatus
@@ -12,71 +12,66 @@ from server.domain.watching import WatchBatch
 
 
 class CallObserver(Protocol):
-    """Hears of every call, of the contract or of gRPC's own services, once it is over."""
+    """Is notified of every call when it ends, gRPC's own services included."""
 
     def called(self, method: str, code: str, seconds: float, /) -> None:
-        """Note a call by its full method name (``/package.Service/Method``) and the name of its status code; must be quick."""
+        """Note a call by full method name (``/package.Service/Method``) and name of its status code; must be quick."""
 
     def refused(self, limit: str) -> None:
-        """Note that a call met a limit, given by its name."""
-
-
-class Load(NamedTuple):
-    """What callers take of a process at one moment: calls that wait for their turn, bytes of large requests that are worked on and of answers that are not sent yet."""
-
-    waiting_calls: int
-    requests_bytes: int
-    unsent_bytes: int
+        """Note that a call was refused for a limit, by the limit's name."""
 
 
 class LiveGraph(Protocol):
     """
-    The graph in memory, which moves on only while somebody awaits.
+    The graph in memory, which changes only while the caller awaits.
 
-    Whatever a handler reads from the graph after ``at`` and before its next ``await`` comes from one snapshot, the one
-    that ``freshness`` names in the same stretch. Payloads and briefs are records as ``server.domain.records`` has them.
+    All that a handler reads from the graph between ``at`` and its next ``await`` comes from one
+    snapshot, which ``freshness`` names in the same stretch. Payloads and briefs are encoded records
+    (``server.domain.records``).
     """
 
     def now(self) -> DependencyGraph:
         """Return the graph as it is; raises ``NotReadyError`` before the first warm."""
 
     def holds(self, revision: Revision) -> bool:
-        """Whether memory is at a revision, or beyond it, now."""
+        """Whether memory has reached a revision."""
 
     def read_lock(self) -> AbstractAsyncContextManager[None]:
         """
-        While the context lasts, the graph that ``now`` returns stays at the snapshot it is at, awaits or not.
+        Hold the read lock: while the context lasts, the graph does not change, whatever is awaited.
 
-        For work that takes several turns of the event loop and waits for nothing but them: changes wait for its end.
+        Changes wait for its end, so hold it for computations only.
         """
 
     async def at(self, wanted: Consistency, within: timedelta | None) -> DependencyGraph:
         """
         Return the graph once it is as fresh as wanted.
 
-        Raises ``NotReadyError`` before the first warm, ``ReplicaBehindError`` when ``within`` (None = the replica's own bound)
-        passes first, ``RevisionUnknownError`` for a revision of another database.
+        Raises ``NotReadyError`` before the first warm, ``ReplicaBehindError`` when ``within`` (None =
+        the replica's own bound) passes first, ``RevisionUnknownError`` for a revision of another
+        database.
         """
 
     def freshness(self) -> Freshness:
-        """Which snapshot memory holds now, and for how long that was not confirmed."""
+        """Return which snapshot memory holds now, and how long ago that was confirmed."""
 
     def status(self) -> ReplicaStatus:
-        """How the replica follows the database."""
+        """Return how the replica follows the database."""
 
 
 class WatchedGraph(Protocol):
-    """The graph in memory, for those who want to hear of every change."""
+    """The graph in memory, for callers that want every change."""
 
     def watch(
         self, since: Revision | None, *, include_state: bool
     ) -> AbstractAsyncContextManager[AsyncIterator[WatchBatch]]:
         """
-        Watch while the context lasts; the batches never end by themselves, and the first one comes at once.
+        Watch while the context lasts; the batches never end by themselves, and the first comes at once.
 
-        It leads from ``since`` to now, or resets where that is impossible. The revision of a *write* stands for no snapshot: what
-        follows begins at the first snapshot here that holds it, as it does now for None, with the whole graph if ``include_state``.
+        The first batch leads from ``since`` to now, or resets where that is impossible. The revision
+        of a *write* is no snapshot: batches begin at the first snapshot here that holds the write, as
+        they begin now for None, with the whole graph if ``include_state``.
 
-        Raises ``NotReadyError``, ``ReplicaBehindError`` and ``DatabaseUnavailableError`` at the start, and ``WatcherTooSlowError``
-        at any time, whatever the body is waiting for.
+        Raises ``NotReadyError``, ``ReplicaBehindError`` and ``DatabaseUnavailableError`` at the start,
+        and ``WatcherTooSlowError`` at any time, whatever the body is waiting for.
         """

@@ -35,10 +35,12 @@ from server.rpc.call_log import CallLog
 from server.rpc.catalog.servicer import CatalogServicer
 from server.rpc.dependency.servicer import DependencyServicer
 from server.rpc.graph.servicer import GraphServicer
+from server.rpc.graph.status import ServerStatus
 from server.rpc.health import HealthServicer
 from server.rpc.listening import bind
-from server.rpc.ports import CallObserver, LiveGraph, Load, WatchedGraph
-from server.rpc.registrar import Registrar
+from server.rpc.load import Load
+from server.rpc.methods import Registrar
+from server.rpc.ports import CallObserver, LiveGraph, WatchedGraph
 from server.rpc.running import RunningCalls
 from server.rpc.transport import make_transport
 
@@ -60,13 +62,13 @@ _FROM_MEMORY = tuple(
         (graph_service_pb2.DESCRIPTOR, "GraphService"),
     )
 )
-# The time that what is said already gets to leave the process.
+# The time in which answers may leave the process when it stops.
 _FLUSH = timedelta(seconds=0.5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Servicers:
-    """What the services answer from, and what ``GetStatus`` says of the process."""
+    """What the services answer from, and what ``GetStatus`` reports of the process."""
 
     services: ServiceStore
     dependencies: DependencyStore
@@ -85,9 +87,10 @@ class RpcServer:
     """
     One server over one transport; make it where the event loop runs.
 
-    Listens from ``start`` on with health NOT_SERVING, until ``set_serving(serving=True)``; health is told for the server as a whole
-    (empty name) and for each service. GraphService and AnalysisService are SERVING only while their answers can be trusted. ``observer`` hears of calls.
-    ``reserved`` = it shares ``listen`` with others, for whom somebody keeps it (``listening.reserve``).
+    From ``start`` on it listens with health NOT_SERVING, until ``set_serving(serving=True)``. Health
+    covers the server as a whole (empty name) and each service; GraphService and AnalysisService are
+    SERVING only while memory is trusted. ``observer`` is notified of every call. ``reserved`` = the
+    server shares ``listen`` with others, and ``listening.reserve`` holds it for them.
     """
 
     def __init__(
@@ -109,7 +112,7 @@ class RpcServer:
         self._address = ""
         self._serving = False
         self._trusted = True
-        admission = Admission(limits, self._transport.all_came)
+        admission = Admission(limits, self._transport.admit_backlog)
         self._answering = Answering(self._calls, limits, admission, observer, self._call_log)
         registrar = Registrar()
         self._register(servicers, limits, registrar)
@@ -119,49 +122,49 @@ class RpcServer:
 
     @property
     def address(self) -> str:
-        """Where clients find it, once started: ``HOST:PORT`` with the real port, or ``unix:PATH``."""
+        """The address for clients, once started: ``HOST:PORT`` with the real port, or ``unix:PATH``."""
         return self._address
 
     @property
     def running_calls(self) -> int:
-        """Calls of the contract that are being answered now."""
+        """Calls of the contract in progress."""
         return len(self._calls)
 
     @property
     def load(self) -> Load:
-        """What callers take of this process now."""
+        """The load that callers put on this process now."""
         return self._answering.load
 
     @property
     def transport(self) -> TransportName:
-        """What calls come by: "grpcio" or "native"."""
+        """The transport of calls: "grpcio" or "native"."""
         return self._transport.name
 
     async def start(self) -> None:
-        """Listen, not serving yet; raises ``ListenError``, most often ``AddressInUseError``."""
+        """Listen, not serving yet; raises ``ListenError``, for example ``AddressInUseError``."""
         self.set_serving(serving=False)
         self._address = bind(self._transport.listen, self._listen, reserved=self._reserved)
         await self._transport.start()
 
     def set_serving(self, *, serving: bool) -> None:
-        """Tell through health whether calls will be answered; ignored once stopping."""
+        """Report through health whether calls are answered; ignored once stopping."""
         self._serving = serving
-        self._tell_health()
+        self._report_health()
 
     def set_trusted(self, *, trusted: bool) -> None:
-        """Tell through the health of those that answer from memory whether memory follows the tables; the server as a whole goes on."""
+        """Report whether memory follows the tables, through the health of the services that answer from it."""
         self._trusted = trusted
-        self._tell_health()
+        self._report_health()
 
-    def _tell_health(self) -> None:
+    def _report_health(self) -> None:
         for name in (health.OVERALL_HEALTH, *CONTRACT):
             self._health.set(name, serving=self._serving and (self._trusted or name not in _FROM_MEMORY))
 
     async def stop(self, grace: timedelta) -> None:
         """
-        Say NOT_SERVING, let no new calls in, wait up to ``grace`` for those that run, cancel the rest.
+        Report NOT_SERVING, refuse new calls, wait up to ``grace`` for running ones, cancel the rest.
 
-        Streams that watch health or use reflection are ended without waiting. Safe to call twice.
+        Streams of health and reflection are ended without waiting. Safe to call twice.
         """
         self._health.end()
         self._calls.begin_drain()
@@ -177,19 +180,16 @@ class RpcServer:
         dependency_service_pb2_grpc.add_DependencyServiceServicer_to_server(
             DependencyServicer(servicers.dependencies, limits), server
         )
-        graph = GraphServicer(
-            servicers.live,
-            servicers.watched,
-            limits,
+        status = ServerStatus(
             started_at=servicers.started_at,
             version=servicers.version,
             transport=self._transport.name,
             health=servicers.health,
             peers=servicers.peers,
-            component_search=servicers.component_search,
             detection=servicers.detection,
         )
-        # It answers with bytes that are messages already (Answering lets them through), which generated types don't know of.
+        graph = GraphServicer(servicers.live, servicers.watched, limits, servicers.component_search, status)
+        # It answers with the bytes of messages, which the generated types don't allow.
         graph_service_pb2_grpc.add_GraphServiceServicer_to_server(
             cast("graph_service_pb2_grpc.GraphServiceServicer", graph), server
         )

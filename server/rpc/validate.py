@@ -1,7 +1,7 @@
-"""Checks of single fields. Every check goes on after a violation, so that a caller learns of all of them at once."""
+"""Checks of the fields of requests; a request is checked to its end, so that callers learn of all violations."""
 
 import re
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
@@ -10,9 +10,11 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from server.domain.errors import FieldViolation, InvalidInputError, TooManyItemsError
 from server.domain.services import NAME_MAX_LENGTH
-from server.rpc.enums import EnumWords
+from server.wire.words import EnumWords
 
 Word = TypeVar("Word", bound=str)
+Item = TypeVar("Item")
+Value = TypeVar("Value")
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST_SECOND = -62_135_596_800  # 0001-01-01T00:00:00Z
@@ -31,8 +33,8 @@ class Check:
     """
     Collects what is wrong with one request.
 
-    A check takes the path of the field and its value, and returns the value as the domain has it, or some stand-in
-    when it is wrong: results are worth something only once ``done`` has returned.
+    A check takes the path of a field and its value, and returns the value as the domain has it, or a
+    stand-in when it is wrong: use the results only after ``done`` has returned.
     """
 
     __slots__ = ("_errors", "_path", "_violations")
@@ -48,11 +50,11 @@ class Check:
         self._errors = set() if errors is None else errors
 
     def within(self, path: str) -> "Check":
-        """Return a check of the fields of the message at a path; what it finds is noted here. Cheaper than a path for each field."""
+        """Return a check of the fields of the message at a path, which adds its violations here."""
         return Check(f"{self._path}{path}.", self._violations, self._errors)
 
     def add(self, field: str, description: str, error: type[InvalidInputError] = InvalidInputError) -> None:
-        """Note a violation; ``error`` is raised if all violations agree on it."""
+        """Add a violation; ``done`` raises ``error`` if all violations have the same."""
         self._violations.append(FieldViolation(self._path + field, description))
         self._errors.add(error)
 
@@ -61,8 +63,22 @@ class Check:
         """Whether there is a violation already."""
         return bool(self._violations)
 
+    def each(self, field: str, items: Iterable[Item], read: Callable[["Check", Item], Value]) -> list[Value]:
+        """
+        Read the items of a repeated field, each with a check of its own fields.
+
+        An item that is wrong is read a second time, with its path: paths take longer.
+        """
+        check, values = Check(), []
+        for position, item in enumerate(items):
+            values.append(read(check, item))
+            if check.is_wrong:
+                read(self.within(f"{field}[{position}]"), item)
+                check = Check()
+        return values
+
     def done(self) -> None:
-        """Raise ``InvalidInputError`` with every violation there is."""
+        """Raise ``InvalidInputError`` with all violations, if there are any."""
         if not self._violations:
             return
         first = self._violations[0]
@@ -72,7 +88,7 @@ class Check:
         raise error(message, violations=self._violations)
 
     def text(self, field: str, value: str, longest: int = NAME_MAX_LENGTH) -> str:
-        """Check for 1 to ``longest`` characters which PostgreSQL can store: no NUL."""
+        """Check for 1 to ``longest`` characters without NUL, which PostgreSQL can't store."""
         if not value:
             self.add(field, f"is empty; give 1{_TO}{longest:,} characters")
         elif len(value) > longest:
@@ -82,7 +98,7 @@ class Check:
         return value
 
     def words(self, field: str, value: str, longest: int) -> str:
-        """Check as ``text`` does, and for more than white space."""
+        """Check as ``text`` does, and for something else than white space."""
         if value.isspace():
             self.add(field, "is blank; write something")
         return self.text(field, value, longest)
@@ -95,7 +111,7 @@ class Check:
         return _NIL
 
     def number(self, field: str, value: int, lowest: int, highest: int, zero: str = "") -> int:
-        """Check for a whole number within bounds; ``zero`` tells what 0 stands for."""
+        """Check for a whole number within bounds; ``zero`` says what 0 stands for."""
         if not lowest <= value <= highest:
             hint = f" ({zero})" if zero else ""
             self.add(field, f"{value} is not in {lowest:,}{_TO}{highest:,}{hint}")
@@ -108,7 +124,7 @@ class Check:
         return value
 
     def share(self, field: str, value: float) -> float:
-        """Check for a number between 0 and 1, both included; NaN is none."""
+        """Check for a number from 0 to 1; NaN is refused."""
         if not 0.0 <= value <= 1.0:
             self.add(field, f"{value} is not in 0{_TO}1")
             return 0.0
@@ -128,7 +144,11 @@ class Check:
         return self.optional_word(field, number, enum) or stand_in
 
     def moment(self, field: str, value: Timestamp) -> datetime:
-        """Check for a valid time: years 1 to 9999 but for the outermost microseconds, microseconds kept, the rest cut off."""
+        """
+        Check for a time of the years 1 to 9999, cut to microseconds.
+
+        The outermost two microseconds become their neighbours, because asyncpg can't store them.
+        """
         seconds, nanos = value.seconds, value.nanos
         if _FIRST_SECOND <= seconds <= _LAST_SECOND and 0 <= nanos < _NANOS:
             moment = EPOCH + timedelta(0, seconds, nanos // 1000)
@@ -146,17 +166,17 @@ class Check:
         limit: str = "fit one call, so split it",
         error: type[InvalidInputError] = InvalidInputError,
     ) -> None:
-        """Refuse too many items at once, before any of them is looked at; ``limit`` says what the most is about."""
+        """Raise at once if there are too many items, before any is read; ``limit`` says what they would fit."""
         if len(items) > most:
             self.add(field, f"has {len(items):,} items; at most {most:,} {limit}", error)
             self.done()
 
     def within_limit(self, field: str, items: Sequence[object], most: int) -> None:
-        """Refuse more items than a server is set to take."""
+        """Raise ``TooManyItemsError`` for more items than the server's limit."""
         self.at_most(field, items, most, error=TooManyItemsError)
 
     def distinct(self, path: str, keys: Iterable[Hashable], what: str) -> None:
-        """Refuse items with equal keys; ``path`` has a ``{}`` where the position goes."""
+        """Check that no two keys are equal; ``path`` has a ``{}`` for the position."""
         keys = list(keys)
         if len(set(keys)) == len(keys):
             return
@@ -168,5 +188,5 @@ class Check:
 
 
 def shown(value: str) -> str:
-    """Quote a caller's text for a message, shortened."""
+    """Quote a caller's text for an error message, shortened."""
     return repr(value if len(value) <= _SHOWN else value[: _SHOWN - 1] + "…")

@@ -86,7 +86,7 @@ async def test_a_stream_that_is_cancelled_before_it_is_begun_does_not_stay() -> 
             caller.start()
             # The loop stands still: the call is handed over and not begun, and its end waits in the queue.
             caller.join()
-            await transport.all_came(lambda: 0)
+            await transport.admit_backlog(lambda: 0)
         await eventually(lambda: not inside)
     finally:
         await transport.stop(None)

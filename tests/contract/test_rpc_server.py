@@ -21,7 +21,7 @@ from server.config import Limits, TransportName
 from server.domain.errors import DatabaseUnavailableError
 from server.rpc.context import Context
 from server.rpc.listening import AddressInUseError, ListenError
-from server.rpc.registrar import Registrar
+from server.rpc.methods import Registrar
 from server.rpc.server import RpcServer
 from server.rpc.transport import make_transport
 from tests.support.answering import answering

@@ -15,12 +15,10 @@ from graphcore import DependencyGraph
 from server.domain.consistency import Consistency, Freshness
 from server.domain.errors import ServiceNotFoundError
 from server.domain.revision import Revision
-from server.rpc.answer_fields import traverse_freshness
-from server.rpc.decode_graph import traverse_question
 from server.rpc.errors import status_of
 from server.rpc.graph.batch_traverse import batch_traverse
-from server.rpc.graph.effective_answer import effective_answer, traverse_stream
-from server.rpc.graph.traverse import answer
+from server.rpc.graph.traverse import effective_answer, freshness_field, traverse_answer, traverse_question
+from server.rpc.graph.traverse_parts import traverse_stream
 from tests.support import effective, oracle
 from tests.support.answered import WholeTables, whole
 from tests.support.graphs import filters, tables
@@ -184,11 +182,11 @@ async def test_an_answer_is_what_the_generated_code_would_have_built(
     data: st.DataObject, rows: WholeTables, freshness: Freshness
 ) -> None:
     asked = data.draw(questions(rows))
-    graph, request = rows.graph(), asked.request()
+    graph, question = rows.graph(), traverse_question(asked.request())
     if asked.effective:
-        raw = await effective_answer(graph, traverse_question(request), freshness, LIMIT)
+        raw = await effective_answer(graph, question, freshness, LIMIT)
     else:
-        raw = answer(graph, request.SerializeToString(), freshness, LIMIT)
+        raw = traverse_answer(graph, question, freshness, LIMIT)
     told = pb.TraverseResponse.FromString(raw)
     message = expected(rows, asked, told)
     message.freshness.CopyFrom(freshness_message_of(freshness))
@@ -203,7 +201,7 @@ async def test_the_parts_of_a_stream_are_the_answer_cut_up(
 ) -> None:
     asked = data.draw(questions(rows))
     graph, request = rows.graph(), asked.request()
-    parts = traverse_stream(graph, traverse_question(request), traverse_freshness(freshness), max_bytes)
+    parts = traverse_stream(graph, traverse_question(request), freshness_field(freshness), max_bytes)
     raw = [part async for part in parts]
     told = pb.TraverseResponse.FromString(b"".join(raw))
     message = expected(rows, asked, told)

@@ -18,13 +18,15 @@ from server.domain.dependencies import (
     COMMUNICATION_MODES,
     DEPENDENCY_CRITICALITIES,
     DISCOVERY_SOURCES,
+    Dependency,
     DependencyRow,
 )
 from server.domain.services import Service
 from server.feed import Feed, Vitals
 from server.feed.connection import FeedConnection
 from server.replica import Replica
-from server.rpc import encode
+from server.rpc.catalog.messages import service_message as message_of_service
+from server.rpc.dependency.messages import dependency_message as message_of_dependency
 
 if TYPE_CHECKING:
     import asyncpg
@@ -149,8 +151,12 @@ def joins(row: DependencyRow, services: Container[UUID]) -> bool:
 
 
 # The same rows are looked at again and again.
-service_message = lru_cache(50_000)(encode.service)
-dependency_message = lru_cache(50_000)(encode.named_dependency)
+service_message = lru_cache(50_000)(message_of_service)
+
+
+@lru_cache(50_000)
+def dependency_message(source: str, target: str, row: DependencyRow) -> types_pb2.Dependency:
+    return message_of_dependency(Dependency(row.id, source, target, *row[3:]))
 
 
 @lru_cache(50_000)

@@ -78,13 +78,13 @@ async def test_a_round_that_only_lasts_keeps_nobody_waiting() -> None:
 
 async def test_nobody_is_answered_at_once_after_a_call_that_took_long() -> None:
     admission = admission_of()
-    admission.begin_round()
+    admission.begin_iteration()
     began = time.perf_counter()
-    assert admission.is_at_ease(Kind.UNARY, began)
+    assert admission.may_answer_at_once(Kind.UNARY, began)
     use_the_processor()
-    admission.took(began)
+    admission.answered_at_once(began)
     # However long it was until this line.
-    assert not admission.is_at_ease(Kind.UNARY, began)
+    assert not admission.may_answer_at_once(Kind.UNARY, began)
 
 
 async def test_a_round_of_quick_answers_does_not_hide_a_long_call() -> None:
@@ -92,19 +92,19 @@ async def test_a_round_of_quick_answers_does_not_hide_a_long_call() -> None:
     began = time.perf_counter()
     await admission.turn(caller("first"), began)
     use_the_processor()
-    admission.begin_round()
+    admission.begin_iteration()
     await asyncio.sleep(0)
-    assert not admission.is_at_ease(Kind.UNARY, began)
+    assert not admission.may_answer_at_once(Kind.UNARY, began)
 
 
 def test_kinds_are_counted_apart_and_one_too_many_is_refused() -> None:
     admission = admission_of(Limits(max_concurrent_calls=1, max_streaming_calls=2))
     for kind, most in ((Kind.UNARY, 1), (Kind.STREAMING, 2), (Kind.STANDARD_STREAMING, 2)):
-        places = [admission.enter(kind) for _ in range(most)]
+        slots = [admission.enter(kind) for _ in range(most)]
         with pytest.raises(OverloadedError):
             admission.enter(kind)
         for _ in range(2):
-            places[0].leave()
+            slots[0].release()
         admission.enter(kind)
         with pytest.raises(OverloadedError):
             admission.enter(kind)

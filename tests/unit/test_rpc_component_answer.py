@@ -10,13 +10,16 @@ from depgraph.v1.types_pb2 import Freshness
 from graphcore import ChangeSet, Component, DependencyGraph, DependencyRecord, ServiceRecord
 from server.domain.errors import ResponseTooLargeError
 from server.rpc.graph.components import (
+    ComponentQuestion,
+    ComponentsQuestion,
     component_answer,
-    component_page,
-    component_page_answer,
     component_record,
     components_answer,
     listed_record,
 )
+from server.rpc.paging import ComponentKey, PageTokens
+from server.rpc.questions import FROM_MEMORY
+from server.rpc.validate import Check
 
 FRESHNESS = Freshness(revision="revision")
 LIMIT = 1_000_000
@@ -43,21 +46,29 @@ def ring(*members: str) -> DependencyGraph:
     return DependencyGraph.from_records(services, calls)
 
 
-@given(st.lists(found, max_size=4), st.sampled_from(["", "token"]), st.integers(0, 1_000))
-def test_a_list_is_what_the_generated_code_would_have_written(
-    listed: list[Component], token: str, total: int
-) -> None:
-    records = [component_record(component) for component in listed]
-    raw = components_answer(records, token, total, FRESHNESS.SerializeToString())
+def asked(service_id: str = "a", page_size: int = 0, after: str = "") -> ComponentQuestion:
+    return ComponentQuestion(service_id, FROM_MEMORY, page_size, after, PageTokens("members", service_id))
+
+
+@given(st.lists(found, max_size=4), st.integers(1, 5))
+def test_a_list_is_what_the_generated_code_would_have_written(listed: list[Component], size: int) -> None:
+    tokens = PageTokens("components", 2)
+    question = ComponentsQuestion(2, size, None, FROM_MEMORY, tokens)
+    raw = components_answer(listed, question, FRESHNESS.SerializeToString(), LIMIT)
+    page = listed[:size]
+    last = ComponentKey(page[-1].size, page[-1].members[0]) if size < len(listed) else None
     message = ListComponentsResponse(
-        components=map(message_of, listed), next_page_token=token, total_count=total, freshness=FRESHNESS
+        components=map(message_of, page),
+        next_page_token=tokens.of_component(last),
+        total_count=len(listed),
+        freshness=FRESHNESS,
     )
     assert raw == message.SerializeToString()
 
 
 def test_the_answer_about_one_service_is_what_the_generated_code_would_have_written() -> None:
     graph = ring("a", "b", "c")
-    raw = component_answer(graph.component_of("b"), FRESHNESS.SerializeToString(), LIMIT)
+    raw = component_answer(graph.component_of("b"), asked(), FRESHNESS.SerializeToString(), LIMIT)
     message = GetComponentResponse(
         component=ComponentMessage(members=["a", "b", "c"], size=3, edge_count=3, is_cycle=True),
         freshness=FRESHNESS,
@@ -84,12 +95,15 @@ def test_pages_of_members_hold_each_member_once_in_order(
     members: list[str] = []
     after = ""
     while True:
-        record, after = component_page(component, size, after, max_bytes)
-        raw = component_page_answer(record, after, FRESHNESS.SerializeToString())
+        question = asked(page_size=size, after=after)
+        raw = component_answer(component, question, FRESHNESS.SerializeToString(), max_bytes)
         answer = GetComponentResponse.FromString(raw)
         assert 0 < len(answer.component.members) <= size
         members += answer.component.members
-        assert (answer.component.size, answer.next_page_token) == (component.size, after)
+        assert answer.component.size == component.size
+        check = Check()
+        after = question.tokens.name(check, answer.next_page_token)
+        check.done()
         if not after:
             break
     assert tuple(members) == component.members
@@ -99,10 +113,10 @@ def test_members_that_do_not_fit_an_answer_are_refused_and_listed_in_part() -> N
     members = tuple(f"service-{number:06}" for number in range(20_000))
     component = Component(members, 3)
     with pytest.raises(ResponseTooLargeError, match="page_size"):
-        component_answer(component, b"", 100_000)
+        component_answer(component, asked(), b"", 100_000)
     # Told without encoding anything: a component of any size is refused at once.
     with pytest.raises(ResponseTooLargeError):
-        component_answer(Component(members, 3), b"", 50_000)
+        component_answer(Component(members, 3), asked(), b"", 50_000)
     listed = GetComponentResponse.FromString(listed_record(component, 100_000)).component
     assert (tuple(listed.members), listed.size) == (members[:1_000], 20_000)
     whole = GetComponentResponse.FromString(listed_record(component, 1_000_000)).component

@@ -18,9 +18,10 @@ from server.config import Limits
 from server.domain.consistency import AtLeastAsFresh, FullyConsistent, MinimizeLatency
 from server.domain.errors import InvalidInputError, InvalidRevisionError
 from server.domain.revision import Revision
-from server.rpc import decode
-from server.rpc.catalog.decode_update import service_change
-from server.rpc.decode_graph import consistency, traverse_question
+from server.rpc.catalog.messages import service_change, service_drafts
+from server.rpc.dependency.messages import dependency_drafts, ingest_batch
+from server.rpc.graph.traverse import traverse_question
+from server.rpc.questions import consistency
 from server.rpc.validate import Check
 
 Request = TypeVar("Request", bound=Message)
@@ -60,7 +61,7 @@ def test_every_wrong_field_of_a_dependency_is_named() -> None:
         dependencies=[ParseDict(EDGE, pb.Dependency()), wrong]
     )
     with pytest.raises(InvalidInputError) as caught:
-        decode.dependency_drafts(request, LIMITS)
+        dependency_drafts(request, LIMITS)
     assert sorted(fields_of(caught.value)) == [
         f"dependencies[1].{field}"
         for field in (
@@ -82,7 +83,7 @@ def test_every_wrong_field_of_a_dependency_is_named() -> None:
 def test_a_service_does_not_depend_on_itself() -> None:
     loop = ParseDict(EDGE | {"target_service_id": "a"}, pb.Dependency())
     with pytest.raises(InvalidInputError, match=r"dependencies\[0\].target_service_id: is the source too"):
-        decode.dependency_drafts(dependencies.BatchUpsertDependenciesRequest(dependencies=[loop]), LIMITS)
+        dependency_drafts(dependencies.BatchUpsertDependenciesRequest(dependencies=[loop]), LIMITS)
 
 
 def test_the_same_key_twice_in_a_batch_is_named() -> None:
@@ -90,20 +91,20 @@ def test_the_same_key_twice_in_a_batch_is_named() -> None:
     other = ParseDict(EDGE | {"discovery_source": "DISCOVERY_SOURCE_KUBERNETES"}, pb.Dependency())
     request = dependencies.BatchUpsertDependenciesRequest(dependencies=[edge, other, edge])
     with pytest.raises(InvalidInputError) as caught:
-        decode.dependency_drafts(request, LIMITS)
+        dependency_drafts(request, LIMITS)
     assert fields_of(caught.value) == ["dependencies[2]"]
 
 
 def test_one_item_too_many_is_the_only_thing_said_of_a_batch() -> None:
     request = catalog.BatchUpsertServicesRequest(services=[pb.Service()] * 4)
     with pytest.raises(InvalidInputError) as caught:
-        decode.service_drafts(request, LIMITS)
+        service_drafts(request, LIMITS)
     assert fields_of(caught.value) == ["services"]
 
 
 def test_the_edges_of_a_report_carry_its_source_and_nothing_of_their_own() -> None:
     edges = [EDGE, EDGE | {"target_service_id": "c", "discovery_source": "DISCOVERY_SOURCE_KUBERNETES"}]
-    batch = decode.ingest_batch(report(edges=edges), LIMITS, now=NOW)
+    batch = ingest_batch(report(edges=edges), LIMITS, now=NOW)
     assert batch.discovery_source == "kubernetes"
     assert batch.observed_at == NOW
     assert {(edge.discovery_source, edge.last_observed_at) for edge in batch.edges} == {("kubernetes", None)}
@@ -114,7 +115,7 @@ def test_what_a_node_leaves_unsaid_stays_unsaid() -> None:
         {"service_id": "a"},
         {"service_id": "b", "team": "t", "metadata": {}, "criticality": "CRITICALITY_LOW"},
     ]
-    first, second = decode.ingest_batch(report(nodes=nodes), LIMITS, now=NOW).nodes
+    first, second = ingest_batch(report(nodes=nodes), LIMITS, now=NOW).nodes
     assert (first.metadata, first.team, first.criticality) == (None, None, None)
     assert (second.metadata, second.team, second.criticality) == ("{}", "t", "low")
 
@@ -128,7 +129,7 @@ def test_everything_wrong_with_a_report_is_named() -> None:
     request = report(nodes=[{"service_id": "n"}, {"service_id": "n", "team": ""}], edges=edges)
     request.observe_time.nanos = -1
     with pytest.raises(InvalidInputError) as caught:
-        decode.ingest_batch(request, LIMITS, now=NOW)
+        ingest_batch(request, LIMITS, now=NOW)
     assert sorted(fields_of(caught.value)) == [
         "edges[0].discovery_source",
         "edges[1]",
@@ -142,7 +143,7 @@ def test_everything_wrong_with_a_report_is_named() -> None:
 
 def test_a_report_says_who_reports() -> None:
     with pytest.raises(InvalidInputError, match="discovery_source: is required"):
-        decode.ingest_batch(dependencies.IngestGraphRequest(), LIMITS, now=NOW)
+        ingest_batch(dependencies.IngestGraphRequest(), LIMITS, now=NOW)
 
 
 @pytest.mark.parametrize(

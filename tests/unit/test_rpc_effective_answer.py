@@ -1,4 +1,4 @@
-"""Answers with effective dependencies yield to other work, and come from one snapshot all the same."""
+"""Answers with effective dependencies take turns with others, and are of one snapshot all the same."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -15,10 +15,9 @@ from server.domain.consistency import Freshness
 from server.domain.dependencies import DependencyRow, DiscoverySource
 from server.domain.edge_flags import flags_of
 from server.domain.services import Service
-from server.rpc.answer_fields import traverse_freshness
-from server.rpc.decode_graph import traverse_question
-from server.rpc.graph import effective_answer as module
-from server.rpc.graph.effective_answer import effective_answer, traverse_stream
+from server.rpc.graph import traverse, traverse_parts
+from server.rpc.graph.traverse import effective_answer, freshness_field, traverse_question
+from server.rpc.graph.traverse_parts import traverse_stream
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 FRESHNESS = Freshness("revision", timedelta(milliseconds=3))
@@ -30,7 +29,8 @@ TARGETS = 40
 
 @pytest.fixture(autouse=True)
 def others_run_after_every_pair(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "CooperativeYield", partial(CooperativeYield, length=0.0))
+    for module in (traverse, traverse_parts):
+        monkeypatch.setattr(module, "CooperativeYield", partial(CooperativeYield, length=0.0))
 
 
 def fan() -> DependencyGraph:
@@ -100,7 +100,7 @@ async def test_a_graph_that_moves_on_meanwhile_does_not_show_in_the_answer() -> 
 
 async def test_a_stream_goes_on_over_the_snapshot_it_began_with() -> None:
     graph = fan()
-    parts = traverse_stream(graph, ASKED, traverse_freshness(FRESHNESS), 2_000)
+    parts = traverse_stream(graph, ASKED, freshness_field(FRESHNESS), 2_000)
     emptied(graph)
     told = [pb.StreamTraverseResponse.FromString(part) async for part in parts]
     assert sum(len(part.effective_dependencies) for part in told) == TARGETS

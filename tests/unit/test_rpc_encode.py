@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from depgraph.v1 import alert_service_pb2 as alert_pb
 from depgraph.v1 import types_pb2 as pb
 from depgraph.v1.dependency_service_pb2 import BatchUpsertDependenciesResponse
+from server import wire
 from server.domain.alerts import (
     ALERT_EVENT_KINDS,
     ALERT_STATUSES,
@@ -34,7 +35,10 @@ from server.domain.dependencies import (
 )
 from server.domain.ports import Upserted, Written
 from server.domain.services import SERVICE_CRITICALITIES, Service
-from server.rpc import decode, encode
+from server.rpc.alert.messages import alert_message, event_message
+from server.rpc.answers import freshness_message, timestamp
+from server.rpc.catalog.messages import service_draft, service_message
+from server.rpc.dependency.messages import dependency_draft, dependency_message, upserted_dependencies
 from server.rpc.validate import Check
 from server.wire.metadata import retry_config
 
@@ -79,7 +83,7 @@ LATER = NOW + timedelta(hours=1)
 @given(services)
 def test_a_service_that_is_sent_back_writes_what_was_stored(row: Service) -> None:
     check = Check()
-    draft = decode.service_draft(check, "service", encode.service(row))
+    draft = service_draft(check, service_message(row))
     check.done()
     assert json.loads(draft.metadata) == json.loads(row.metadata)
     assert (draft.service_id, draft.criticality, draft.team, draft.discovered) == (
@@ -92,7 +96,7 @@ def test_a_service_that_is_sent_back_writes_what_was_stored(row: Service) -> Non
 
 @given(services)
 def test_a_service_shows_its_id_and_times(row: Service) -> None:
-    message = encode.service(row)
+    message = service_message(row)
     assert message.id == str(row.id)
     assert message.create_time.ToDatetime(tzinfo=UTC) == row.created_at
     assert message.update_time.ToDatetime(tzinfo=UTC) == row.updated_at
@@ -101,7 +105,7 @@ def test_a_service_shows_its_id_and_times(row: Service) -> None:
 @given(dependencies)
 def test_a_dependency_that_is_sent_back_writes_what_was_stored(row: Dependency) -> None:
     check = Check()
-    draft = decode.dependency_draft(check, encode.dependency(row))
+    draft = dependency_draft(check, dependency_message(row))
     check.done()
     written = {key: value for key, value in draft._asdict().items() if key != "retry_config"}
     assert written == {key: value for key, value in row._asdict().items() if key in written}
@@ -111,14 +115,14 @@ def test_a_dependency_that_is_sent_back_writes_what_was_stored(row: Dependency) 
 @given(dependencies)
 def test_a_dependency_in_memory_looks_like_the_one_in_the_database(row: Dependency) -> None:
     in_memory = DependencyRow(row.id, uuid4(), uuid4(), *row[3:])
-    named = encode.named_dependency(row.source_service_id, row.target_service_id, in_memory)
-    assert named == encode.dependency(row)
+    record = wire.dependency_record(in_memory, row.source_service_id, row.target_service_id)
+    assert wire.dependency_of(record) == dependency_message(row)
 
 
 def test_a_dependency_of_which_little_is_said_gets_the_defaults() -> None:
     check = Check()
     message = pb.Dependency(source_service_id="a", target_service_id="b", communication_mode=2)  # type: ignore[arg-type] # the number of ASYNC
-    draft = decode.dependency_draft(check, message)
+    draft = dependency_draft(check, message)
     check.done()
     assert draft._asdict() == {
         "source_service_id": "a",
@@ -146,7 +150,7 @@ def test_a_retry_configuration_of_which_nothing_is_said_is_three_exponential_ret
         },
         pb.Dependency(),
     )
-    draft = decode.dependency_draft(check, message)
+    draft = dependency_draft(check, message)
     check.done()
     assert json.loads(draft.retry_config or "") == {"max_retries": 3, "backoff_strategy": "exponential"}
 
@@ -178,7 +182,7 @@ def test_whatever_sql_stored_as_retry_configuration_can_be_shown(stored: str, sh
 @pytest.mark.parametrize("status", ALERT_STATUSES)
 def test_an_alert_is_shown_with_what_was_said_about_it(status: AlertStatus) -> None:
     row = Alert(uuid4(), ("a", "b"), status, "ann", None, NOW, 3, True, False, LATER, ("a", "b", "c"))
-    message = encode.alert(row)
+    message = alert_message(row)
     assert (list(message.cycle_path), message.acknowledged_by) == (["a", "b"], "ann")
     assert (list(message.members), message.size) == (["a", "b", "c"], 3)
     assert (message.detected, message.is_present) == (True, False)
@@ -190,7 +194,7 @@ def test_an_alert_is_shown_with_what_was_said_about_it(status: AlertStatus) -> N
 
 @pytest.mark.parametrize("kind", ALERT_EVENT_KINDS)
 def test_an_event_of_an_alert_is_shown_with_how_the_alert_was_afterwards(kind: AlertEventKind) -> None:
-    message = encode.alert_event(AlertEvent(7, kind, NOW, None, "why", "resolved", ("a", "b"), 3))
+    message = event_message(AlertEvent(7, kind, NOW, None, "why", "resolved", ("a", "b"), 3))
     assert alert_pb.AlertEventKind.Name(message.kind) == f"ALERT_EVENT_KIND_{kind.upper()}"
     assert not message.HasField("actor")
     assert (message.note, message.status) == ("why", pb.ALERT_STATUS_RESOLVED)
@@ -200,7 +204,7 @@ def test_an_event_of_an_alert_is_shown_with_how_the_alert_was_afterwards(kind: A
 
 @given(st.timedeltas(timedelta(0), timedelta(days=10_000)))
 def test_freshness_tells_revision_and_lag(lag: timedelta) -> None:
-    message = encode.freshness(Freshness("token", lag))
+    message = pb.Freshness.FromString(freshness_message(Freshness("token", lag)))
     assert (message.revision, message.lag.ToTimedelta()) == ("token", lag)
 
 
@@ -208,22 +212,22 @@ def test_freshness_tells_revision_and_lag(lag: timedelta) -> None:
 def test_times_are_written_as_protobuf_writes_them(moment: datetime) -> None:
     expected = Timestamp()
     expected.FromDatetime(moment)
-    assert encode.timestamp(moment) == expected
+    assert timestamp(moment) == expected
 
 
 def test_empty_metadata_is_shown_as_an_empty_object() -> None:
     row = Service(uuid4(), "a", "{}", "low", None, False, NOW, NOW)
-    assert encode.service(row).HasField("metadata")
-    assert encode.service(row).metadata == Struct()
+    assert service_message(row).HasField("metadata")
+    assert service_message(row).metadata == Struct()
 
 
 @given(st.lists(dependencies, max_size=3), st.integers(0, 3), names)
 def test_what_a_batch_left_behind_is_the_message_that_the_generated_code_builds(
     rows: list[Dependency], created: int, revision: str
 ) -> None:
-    answer = encode.upserted_dependencies(Written(Upserted(tuple(rows), min(created, len(rows))), revision))
+    answer = upserted_dependencies(Written(Upserted(tuple(rows), min(created, len(rows))), revision))
     expected = BatchUpsertDependenciesResponse(
-        dependencies=[encode.dependency(row) for row in rows],
+        dependencies=[dependency_message(row) for row in rows],
         created_count=min(created, len(rows)),
         updated_count=len(rows) - min(created, len(rows)),
         revision=revision,

@@ -17,8 +17,7 @@ from depgraph.v1.types_pb2 import (
     Service,
 )
 from server.domain.consistency import Freshness
-from server.rpc.analysis.impact import Impacted
-from server.rpc.analysis.impact_parts import MOST_TEAMS, impact_parts
+from server.rpc.analysis.impact import MOST_TEAMS, Impacted, impact_parts
 from server.wire import service_brief
 
 FRESHNESS = Freshness("revision", timedelta(0))

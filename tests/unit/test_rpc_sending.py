@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from server.domain.errors import NotFoundError
-from server.rpc import sending
+from server.rpc import context as context_module
 from server.rpc.context import begin_answer
 from tests.support.answering import answering
 
@@ -103,7 +103,7 @@ async def test_a_write_that_fails_before_the_cancellation_comes_counts_as_cancel
 async def test_a_write_that_fails_while_the_caller_is_there_is_an_error_of_ours(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(sending, "_CANCELLED_WITHIN_SECONDS", 0)
+    monkeypatch.setattr(context_module, "_CANCELLED_WITHIN_SECONDS", 0)
     context, codes = Leaving(), Codes()
     with capture_logs() as lines, pytest.raises(asyncio.CancelledError):
         await begun(context, codes, one_part)

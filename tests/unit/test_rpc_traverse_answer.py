@@ -16,8 +16,7 @@ from depgraph.v1.types_pb2 import Dependency, Service
 from graphcore import DependencyGraph, DependencyRecord, ServiceRecord
 from server.domain.consistency import Freshness
 from server.domain.errors import InvalidInputError, ResponseTooLargeError, ServiceNotFoundError
-from server.rpc.decode_graph import traverse_question
-from server.rpc.graph.traverse import traverse_answer
+from server.rpc.graph.traverse import traverse_answer, traverse_question
 
 FRESHNESS = Freshness("revision", timedelta(milliseconds=3))
 FULL = TraverseRequest(service_id="hub", direction=DIRECTION_DOWNSTREAM)

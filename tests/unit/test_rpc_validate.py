@@ -9,8 +9,8 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from server.domain.errors import InvalidInputError, InvalidPageTokenError, InvalidRevisionError
-from server.rpc import enums
 from server.rpc.validate import Check, shown
+from server.wire.words import COMMUNICATION_MODE
 
 
 def violations(apply: Callable[[Check], object]) -> list[tuple[str, str]]:
@@ -93,14 +93,14 @@ def test_numbers_within_bounds_pass_and_others_are_told_the_bounds() -> None:
 
 
 def test_an_unspecified_enum_is_refused_where_it_is_required() -> None:
-    [(_, wrong)] = violations(lambda check: check.word("mode", 0, enums.COMMUNICATION_MODE, "sync"))
+    [(_, wrong)] = violations(lambda check: check.word("mode", 0, COMMUNICATION_MODE, "sync"))
     assert wrong == "is required; give one of COMMUNICATION_MODE_SYNC, COMMUNICATION_MODE_ASYNC"
-    assert violations(lambda check: check.optional_word("mode", 0, enums.COMMUNICATION_MODE)) == []
+    assert violations(lambda check: check.optional_word("mode", 0, COMMUNICATION_MODE)) == []
 
 
 @pytest.mark.parametrize("number", [3, -1, 2**31 - 1])
 def test_an_unknown_enum_number_is_refused_once(number: int) -> None:
-    [(_, wrong)] = violations(lambda check: check.word("mode", number, enums.COMMUNICATION_MODE, "sync"))
+    [(_, wrong)] = violations(lambda check: check.word("mode", number, COMMUNICATION_MODE, "sync"))
     assert wrong.startswith(f"{number} is not a known value")
 
 

@@ -25,7 +25,7 @@ from graphcore import EdgeFlag
 from graphcore.graph.flags import SOURCES
 from graphcore.kernels import effective as kernels
 from server import wire
-from server.rpc.effective import effective_message
+from server.wire import effective_dependency
 from tests.support.effective import PRIORITY, effective_of
 from tests.support.wire_rows import dependencies, dependency_message
 
@@ -57,7 +57,7 @@ def said(source: Any, days: int = 0, **fields: Any) -> Dependency:
 
 
 def origins(*rows: Dependency) -> dict[str, int]:
-    return {each.field: each.discovery_source for each in effective_message(rows).provenance}
+    return {each.field: each.discovery_source for each in effective_dependency(rows).provenance}
 
 
 def record(row: Dependency) -> bytes:
@@ -71,7 +71,7 @@ def test_each_field_comes_from_the_first_source_that_has_it() -> None:
     traces = said(
         DISCOVERY_SOURCE_OTEL_SERVICE_GRAPH, days=3, protocol="http", timeout_ms=800, confidence_score=0.5
     )
-    merged = effective_message([traces, mesh, manual])
+    merged = effective_dependency([traces, mesh, manual])
     assert (merged.criticality, merged.protocol, merged.timeout_ms) == (
         DEPENDENCY_CRITICALITY_SOFT,
         "grpc",
@@ -95,29 +95,29 @@ def test_each_field_comes_from_the_first_source_that_has_it() -> None:
 def test_sources_have_an_order(place: int) -> None:
     first, second = SOURCES_IN_ORDER[place : place + 2]
     rows = [said(second, timeout_ms=2), said(first, timeout_ms=1)]
-    assert effective_message(rows).timeout_ms == 1
+    assert effective_dependency(rows).timeout_ms == 1
 
 
 def test_what_is_fresh_comes_before_what_is_stale_whoever_says_so() -> None:
     stale = said(DISCOVERY_SOURCE_MANUAL, timeout_ms=1, is_stale=True)
     fresh = said(DISCOVERY_SOURCE_KUBERNETES, timeout_ms=2)
-    merged = effective_message([stale, fresh])
+    merged = effective_dependency([stale, fresh])
     assert (merged.timeout_ms, merged.is_stale) == (2, False)
     assert list(merged.discovery_sources) == [DISCOVERY_SOURCE_KUBERNETES, DISCOVERY_SOURCE_MANUAL]
-    assert effective_message([stale]).is_stale
+    assert effective_dependency([stale]).is_stale
 
 
 def test_of_one_source_the_more_confident_wins_then_the_later_seen() -> None:
     doubtful = said(DISCOVERY_SOURCE_MANUAL, days=9, timeout_ms=1, confidence_score=0.5)
     older = said(DISCOVERY_SOURCE_MANUAL, days=1, timeout_ms=2)
     later = said(DISCOVERY_SOURCE_MANUAL, days=2, timeout_ms=3)
-    merged = effective_message([doubtful, older, later])
+    merged = effective_dependency([doubtful, older, later])
     assert (merged.timeout_ms, merged.last_observed_time) == (3, doubtful.last_observed_time)
     assert list(merged.discovery_sources) == [DISCOVERY_SOURCE_MANUAL]
 
 
 def test_what_nobody_knows_is_not_set_and_has_no_origin() -> None:
-    merged = effective_message([said(DISCOVERY_SOURCE_MANUAL), said(DISCOVERY_SOURCE_KUBERNETES)])
+    merged = effective_dependency([said(DISCOVERY_SOURCE_MANUAL), said(DISCOVERY_SOURCE_KUBERNETES)])
     assert not {field.name for field, _ in merged.ListFields()} & {"protocol", "timeout_ms", "retry_config"}
     assert {each.field for each in merged.provenance}.isdisjoint({"protocol", "timeout_ms", "retry_config"})
 
@@ -141,7 +141,7 @@ rows = st.lists(dependencies, min_size=1, max_size=5).map(
 @given(rows)
 def test_merging_is_what_dictionaries_say(drawn: list[Dependency]) -> None:
     expected = effective_of(drawn)
-    assert effective_message(drawn) == expected
+    assert effective_dependency(drawn) == expected
     framed = wire.effective_record([record(row) for row in drawn])
     assert list(TraverseResponse.FromString(framed).effective_dependencies) == [expected]
     assert wire.effective_of(framed) == expected
@@ -157,7 +157,7 @@ def test_retries_are_copied_whole() -> None:
     queue = said(
         DISCOVERY_SOURCE_KUBERNETES, retry_config=retries, communication_mode=COMMUNICATION_MODE_ASYNC
     )
-    merged = effective_message([queue])
+    merged = effective_dependency([queue])
     assert merged.retry_config == retries
     assert merged.communication_mode == COMMUNICATION_MODE_ASYNC
 

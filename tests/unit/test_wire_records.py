@@ -13,7 +13,7 @@ from server.domain.dependencies import DependencyRow
 from server.domain.edge_flags import flags_of
 from server.domain.records import RecordFormat
 from server.domain.services import Service
-from server.rpc import encode
+from server.rpc.catalog.messages import service_message
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, 890123, tzinfo=UTC)
 KEY = UUID("12345678-9abc-def0-1234-56789abcdef0")
@@ -66,7 +66,7 @@ def test_an_end_that_is_not_known_has_no_name() -> None:
 )
 def test_metadata_that_a_struct_cannot_hold_is_shown_as_everywhere_else(metadata: str) -> None:
     row = SERVICE._replace(metadata=metadata)
-    assert wire.service_of(wire.service_record(row)) == encode.service(row)
+    assert wire.service_of(wire.service_record(row)) == service_message(row)
 
 
 def test_the_keys_of_metadata_stay_in_the_order_that_postgresql_has_them_in() -> None:

@@ -1,25 +1,22 @@
 """AlertService: circular-dependency alerts."""
 
-from collections.abc import Sequence
-
 from depgraph.v1 import alert_service_pb2 as pb
 from depgraph.v1.alert_service_pb2_grpc import AlertServiceServicer
 from server.config import Limits
 from server.domain.alerts import AlertFilter, EventKey
 from server.domain.paging import PageKey
 from server.domain.ports import AlertStore
-from server.rpc import encode, enums
+from server.rpc.alert.messages import STATUS, alert_message, cycle_of, event_message
 from server.rpc.context import Context
 from server.rpc.paging import PageTokens, fitted_page, page_size
 from server.rpc.validate import Check
 
-_LONGEST_CYCLE = 1_000
 _LONGEST_NOTES = 10_000
 _LONGEST_NAME = 255
 
 
 class AlertServicer(AlertServiceServicer):
-    """Answers from the store; errors become statuses in what wraps the handlers."""
+    """Answers from the store. The wrapper around the handlers maps errors to gRPC statuses."""
 
     def __init__(self, store: AlertStore, limits: Limits) -> None:
         self._store = store
@@ -27,21 +24,21 @@ class AlertServicer(AlertServiceServicer):
 
     async def CreateAlert(self, request: pb.CreateAlertRequest, context: Context) -> pb.CreateAlertResponse:
         """Open an alert."""
-        written = await self._store.create(_cycle(request.cycle_path))
-        return pb.CreateAlertResponse(alert=encode.alert(written.value), revision=written.revision)
+        written = await self._store.create(cycle_of(request.cycle_path))
+        return pb.CreateAlertResponse(alert=alert_message(written.value), revision=written.revision)
 
     async def GetAlert(self, request: pb.GetAlertRequest, context: Context) -> pb.GetAlertResponse:
-        """Look one alert up."""
+        """Look an alert up."""
         check = Check()
         key = check.uuid("id", request.id)
         check.done()
-        return pb.GetAlertResponse(alert=encode.alert(await self._store.get(key)))
+        return pb.GetAlertResponse(alert=alert_message(await self._store.get(key)))
 
     async def ListAlerts(self, request: pb.ListAlertsRequest, context: Context) -> pb.ListAlertsResponse:
         """List alerts, latest detected first."""
         check = Check()
         chosen = AlertFilter(
-            status=check.optional_word("status", request.status, enums.ALERT_STATUS),
+            status=check.optional_word("status", request.status, STATUS),
             service_id=check.text("service_id", request.service_id) if request.service_id else None,
         )
         tokens = PageTokens("alerts", chosen)
@@ -51,7 +48,7 @@ class AlertServicer(AlertServiceServicer):
         alerts, following = fitted_page(
             page.rows,
             page.next,
-            encode.alert,
+            alert_message,
             lambda row: PageKey(row.detected_at, row.id),
             self._limits.max_response_bytes,
         )
@@ -70,7 +67,7 @@ class AlertServicer(AlertServiceServicer):
         events, following = fitted_page(
             page.events,
             page.next,
-            encode.alert_event,
+            event_message,
             lambda row: EventKey(row.id),
             self._limits.max_response_bytes,
         )
@@ -79,13 +76,13 @@ class AlertServicer(AlertServiceServicer):
     async def AcknowledgeAlert(
         self, request: pb.AcknowledgeAlertRequest, context: Context
     ) -> pb.AcknowledgeAlertResponse:
-        """Say who looks after an alert."""
+        """Record who looks after an alert."""
         check = Check()
         key = check.uuid("id", request.id)
         name = check.words("acknowledged_by", request.acknowledged_by, _LONGEST_NAME)
         check.done()
         written = await self._store.acknowledge(key, name)
-        return pb.AcknowledgeAlertResponse(alert=encode.alert(written.value), revision=written.revision)
+        return pb.AcknowledgeAlertResponse(alert=alert_message(written.value), revision=written.revision)
 
     async def ResolveAlert(
         self, request: pb.ResolveAlertRequest, context: Context
@@ -96,22 +93,11 @@ class AlertServicer(AlertServiceServicer):
         notes = check.words("resolution_notes", request.resolution_notes, _LONGEST_NOTES)
         check.done()
         written = await self._store.resolve(key, notes)
-        return pb.ResolveAlertResponse(alert=encode.alert(written.value), revision=written.revision)
+        return pb.ResolveAlertResponse(alert=alert_message(written.value), revision=written.revision)
 
     async def CheckCycle(self, request: pb.CheckCycleRequest, context: Context) -> pb.CheckCycleResponse:
-        """Tell whether a cycle has an alert."""
-        found = await self._store.find(_cycle(request.cycle_path))
-        return pb.CheckCycleResponse(exists=found is not None, alert=encode.alert(found) if found else None)
-
-
-def _cycle(path: Sequence[str]) -> Sequence[str]:
-    """Check a cycle: 2 to 1,000 distinct names in call order."""
-    check = Check()
-    check.at_most("cycle_path", path, _LONGEST_CYCLE, "make a cycle")
-    if len(path) < 2:  # noqa: PLR2004 - it takes two to call each other
-        check.add("cycle_path", "names fewer than 2 services; it takes two to make a cycle")
-    for position, name in enumerate(path):
-        check.text(f"cycle_path[{position}]", name)
-    check.distinct("cycle_path[{}]", path, "this service")
-    check.done()
-    return tuple(path)
+        """Report whether a cycle has an alert."""
+        found = await self._store.find(cycle_of(request.cycle_path))
+        return pb.CheckCycleResponse(
+            exists=found is not None, alert=None if found is None else alert_message(found)
+        )

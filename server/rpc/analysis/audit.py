@@ -1,4 +1,4 @@
-"""Timeouts and retries along paths of calls: the question, and the bytes of its answer."""
+"""AuditPaths: timeouts and retries along paths of calls."""
 
 from collections.abc import Hashable, Iterator
 from typing import NamedTuple, cast
@@ -14,29 +14,27 @@ from graphcore.analysis.timeouts import GrownTimeout
 from server import wire
 from server.domain.consistency import Consistency
 from server.domain.errors import ResponseTooLargeError
-from server.rpc.decode_graph import consistency, edge_filter
-from server.rpc.effective import effective_messages
-from server.rpc.known_services import require_services
+from server.rpc.answers import pair_records, tag
+from server.rpc.questions import consistency, edge_filter, require_services
 from server.rpc.validate import Check
-from server.wire.fields import field, varint
+from server.wire.fields import field
 from server.wire.policies import call_policies
 
 MOST_HOPS, MOST_FINDINGS = 10, 1_000
 _DEFAULT_HOPS, _DEFAULT_ATTEMPTS, _DEFAULT_FINDINGS = 5, 10, 100
-_LENGTH_DELIMITED = 2
-_TIMEOUT = varint(pb.AuditPathsResponse.TIMEOUTS_FIELD_NUMBER << 3 | _LENGTH_DELIMITED)
-_RETRY = varint(pb.AuditPathsResponse.RETRIES_FIELD_NUMBER << 3 | _LENGTH_DELIMITED)
+_TIMEOUT = tag(pb.AuditPathsResponse, "timeouts")
+_RETRY = tag(pb.AuditPathsResponse, "retries")
 
 
 class PathsAudit(NamedTuple):
-    """What to look at, and how fresh the answer must be."""
+    """What to audit, and how fresh the answer must be."""
 
     question: AuditQuestion
     consistency: Consistency
 
 
 def audit_question(request: pb.AuditPathsRequest) -> PathsAudit:
-    """Read the request; raises ``InvalidInputError`` with everything that is wrong with it."""
+    """Read a request; raises ``InvalidInputError`` with everything that is wrong with it."""
     check = Check()
     question = AuditQuestion(
         service=check.text("service_id", request.service_id) if request.service_id else None,
@@ -55,7 +53,7 @@ def audit_question(request: pb.AuditPathsRequest) -> PathsAudit:
 
 def audit_answer(graph: DependencyGraph, question: AuditQuestion, limit: int) -> bytes:
     """
-    Write an ``AuditPathsResponse`` but for its freshness, of at most ``limit`` bytes.
+    Encode an ``AuditPathsResponse`` without its freshness, of at most ``limit`` bytes.
 
     Raises ``ServiceNotFoundError`` and ``ResponseTooLargeError``. Takes as long as ``audit_paths``.
     """
@@ -84,12 +82,12 @@ def _findings(found: Audit) -> Iterator[bytes]:
 def _effective_findings(graph: DependencyGraph, found: Audit, question: AuditQuestion) -> Iterator[bytes]:
     merged = _merged(graph, found, question)
     for timeout in found.timeouts.worst:
-        told = pb.TimeoutFinding(
+        finding = pb.TimeoutFinding(
             caller_effective=merged[timeout.caller.key],
             callee_effective=merged[timeout.callee.key],
             excess_ms=timeout.excess,
         )
-        yield field(_TIMEOUT, told.SerializeToString())
+        yield field(_TIMEOUT, finding.SerializeToString())
     for path in found.retries.worst:
         names = [service.name for service in path.services]
         pairs = [merged[record.key] for record in path.dependencies]
@@ -100,16 +98,17 @@ def _effective_findings(graph: DependencyGraph, found: Audit, question: AuditQue
 def _merged(
     graph: DependencyGraph, found: Audit, question: AuditQuestion
 ) -> dict[Hashable, EffectiveDependency]:
-    """Merge what is told of each pair in the findings, by the key of the dependency that leads it."""
+    """Merge each pair of services in the findings, by the key of its leading dependency."""
     records = [record for pair in found.timeouts.worst for record in (pair.caller, pair.callee)]
     records += [record for path in found.retries.worst for record in path.dependencies]
     keys = list(dict.fromkeys(record.key for record in records))
     edges = np.array([graph.edge(key) for key in keys], np.int32)
-    return dict(zip(keys, effective_messages(graph, edges, question.of_sync_calls), strict=True))
+    merged = pair_records(graph, edges, question.of_sync_calls).merged()
+    return dict(zip(keys, map(wire.effective_of, merged), strict=True))
 
 
 def _timeout_finding(found: GrownTimeout) -> bytes:
-    """Write a ``TimeoutFinding``: the dependencies are there as bytes already, and messages are their fields in a row."""
+    """Encode a ``TimeoutFinding`` from the records of its dependencies."""
     caller, callee = (
         wire.retagged(cast("bytes", record.payload), number)
         for record, number in (
@@ -121,16 +120,19 @@ def _timeout_finding(found: GrownTimeout) -> bytes:
 
 
 def _retry_finding(found: RetriedPath) -> bytes:
-    """Write a ``RetryFinding``."""
-    told = pb.RetryFinding(service_ids=[service.name for service in found.services], attempts=found.attempts)
+    """Encode a ``RetryFinding`` from the records of its dependencies."""
+    finding = pb.RetryFinding(
+        service_ids=[service.name for service in found.services], attempts=found.attempts
+    )
     number = pb.RetryFinding.DEPENDENCIES_FIELD_NUMBER
     records = [wire.retagged(cast("bytes", record.payload), number) for record in found.dependencies]
-    return b"".join((told.SerializeToString(), *records))
+    return b"".join((finding.SerializeToString(), *records))
 
 
 def _too_large(found: Audit, limit: int) -> ResponseTooLargeError:
     return ResponseTooLargeError(
-        f"the answer holds {len(found.timeouts.worst):,} findings of timeouts and {len(found.retries.worst):,} of retries, "
+        f"the answer holds {len(found.timeouts.worst):,} findings of timeouts "
+        f"and {len(found.retries.worst):,} of retries, "
         f"more than fit the response limit of {limit:,} bytes: ask for fewer (max_findings)",
         limit_bytes=str(limit),
     )

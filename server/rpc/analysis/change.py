@@ -1,4 +1,4 @@
-"""What a change that nobody has made yet would do: the question, and the bytes of its answer."""
+"""CheckChange: what a proposed change would do to cycles and blast radii."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -18,16 +18,16 @@ from server.domain.consistency import Consistency
 from server.domain.dependencies import DependencyDraft, DiscoverySource
 from server.domain.edge_flags import SOURCE_FLAGS, flags_of
 from server.domain.errors import DependencyNotFoundError, FieldViolation, ResponseTooLargeError
-from server.rpc import enums
-from server.rpc.decode import dependency_drafts_in, each_of
-from server.rpc.decode_graph import consistency
+from server.rpc.dependency.messages import drafts_in
+from server.rpc.questions import consistency
 from server.rpc.validate import Check, shown
+from server.wire.words import DISCOVERY_SOURCE
 
 DEFAULT_IMPACTS, MAX_IMPACTS = 100, 1_000
 
 
 class RemovedKey(NamedTuple):
-    """Dependencies to be removed; ``discovery_source`` None = those of all."""
+    """Dependencies to remove; ``discovery_source`` None = those of all sources."""
 
     source: str
     target: str
@@ -35,7 +35,7 @@ class RemovedKey(NamedTuple):
 
 
 class ChangeQuestion(NamedTuple):
-    """A change as asked for; ``most_impacts`` is the most services whose blast radius is told of."""
+    """A proposed change; the answer lists at most ``most_impacts`` changes of blast radii."""
 
     added: list[DependencyDraft]
     removed: list[RemovedKey]
@@ -44,12 +44,12 @@ class ChangeQuestion(NamedTuple):
 
 
 def change_question(request: pb.CheckChangeRequest, limits: Limits) -> ChangeQuestion:
-    """Read the request; raises ``InvalidInputError`` with everything that is wrong with it. O(items)."""
+    """Read a request; raises ``InvalidInputError`` with everything that is wrong with it. O(items)."""
     check = Check()
     most = limits.max_items
     check.within_limit("removed", request.removed, most)
-    added = dependency_drafts_in(check, "added", request.added, limits)
-    removed = each_of(check, "removed", request.removed, _removed_key)
+    added = drafts_in(check, "added", request.added, limits)
+    removed = check.each("removed", request.removed, _removed_key)
     check.distinct("removed[{}]", removed, "this source, target and discovery source")
     if not added and not removed:
         check.add("added", f"is empty, and so is removed; give up to {most:,} dependencies in either")
@@ -61,7 +61,7 @@ def change_question(request: pb.CheckChangeRequest, limits: Limits) -> ChangeQue
 
 def change_answer(graph: DependencyGraph, question: ChangeQuestion, limit: int) -> bytes:
     """
-    Write a ``CheckChangeResponse`` but for its freshness, of at most ``limit`` bytes.
+    Encode a ``CheckChangeResponse`` without its freshness, of at most ``limit`` bytes.
 
     Raises ``DependencyNotFoundError`` and ``ResponseTooLargeError``. As much work as ``what_if``.
     """
@@ -77,8 +77,10 @@ def change_answer(graph: DependencyGraph, question: ChangeQuestion, limit: int) 
     answer = _response(found).SerializeToString()
     if len(answer) > limit:
         raise ResponseTooLargeError(
-            f"the answer tells of {len(found.cycle_changes):,} changes of cycles and {len(found.impacts.changes):,} of blast radii, "
-            f"more than fit the response limit of {limit:,} bytes: set max_impacts lower, or check fewer dependencies at a time",
+            f"the answer holds {len(found.cycle_changes):,} changes of cycles "
+            f"and {len(found.impacts.changes):,} of blast radii, "
+            f"more than fit the response limit of {limit:,} bytes: "
+            "set max_impacts lower, or check fewer dependencies at a time",
             limit_bytes=str(limit),
         )
     return answer
@@ -88,14 +90,14 @@ def _removed_key(check: Check, key: pb.DependencyKey) -> RemovedKey:
     return RemovedKey(
         check.text("source_service_id", key.source_service_id),
         check.text("target_service_id", key.target_service_id),
-        check.optional_word("discovery_source", key.discovery_source, enums.DISCOVERY_SOURCE),
+        check.optional_word("discovery_source", key.discovery_source, DISCOVERY_SOURCE),
     )
 
 
 def _proposed(question: ChangeQuestion) -> ProposedChange:
     return ProposedChange(
         [
-            # The words of a draft have all been checked.
+            # The words of a draft are checked, so it has flags.
             ProposedDependency(
                 each.source_service_id, each.target_service_id, flags_of(each) or 0, each.confidence_score
             )

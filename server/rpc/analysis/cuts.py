@@ -1,4 +1,4 @@
-"""Cuts that break the cycles of a component: the question, and the bytes of its answer."""
+"""SuggestCuts: dependencies without which a component has no cycle."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -9,19 +9,19 @@ from graphcore.analysis.cuts import Cut, SuggestedCuts, suggest_cuts
 from server import wire
 from server.domain.consistency import Consistency
 from server.domain.errors import ResponseTooLargeError
-from server.rpc.decode_graph import consistency
+from server.rpc.answers import joined_within, tag
 from server.rpc.graph.components import component_record
-from server.rpc.known_services import require_services
+from server.rpc.questions import consistency, require_services
 from server.rpc.validate import Check
-from server.wire.fields import field, varint
+from server.wire.fields import field
 
-_CUT = varint(pb.SuggestCutsResponse.CUTS_FIELD_NUMBER << 3 | 2)
-# The id of a dependency, its times, and the names that stand in a cut twice.
+_CUT = tag(pb.SuggestCutsResponse, "cuts")
+# A cut holds the id of a dependency, its times, and its ends twice.
 _LEAST_CUT_BYTES = 100
 
 
 class CutsQuestion(NamedTuple):
-    """Whose component is to be cut, and what counts, as asked for."""
+    """The service whose component is to be cut, and which dependencies count."""
 
     service_id: str
     sync_only: bool
@@ -29,7 +29,7 @@ class CutsQuestion(NamedTuple):
 
 
 def cuts_question(request: pb.SuggestCutsRequest) -> CutsQuestion:
-    """Read the request; raises ``InvalidInputError`` with everything that is wrong with it."""
+    """Read a request; raises ``InvalidInputError`` with everything that is wrong with it."""
     check = Check()
     question = CutsQuestion(
         service_id=check.text("service_id", request.service_id),
@@ -42,39 +42,32 @@ def cuts_question(request: pb.SuggestCutsRequest) -> CutsQuestion:
 
 def cuts_answer(graph: DependencyGraph, question: CutsQuestion, limit: int) -> bytes:
     """
-    Write a ``SuggestCutsResponse`` but for its freshness, of at most ``limit`` bytes.
+    Encode a ``SuggestCutsResponse`` without its freshness, of at most ``limit`` bytes.
 
     Raises ``ServiceNotFoundError`` and ``ResponseTooLargeError``. As much work as ``suggest_cuts``, and O(answer).
     """
     require_services(graph, question.service_id)
     found = suggest_cuts(graph, question.service_id, sync_only=question.sync_only)
-    if _LEAST_CUT_BYTES * len(found) > limit:
+    # Very many cuts are refused before they are encoded.
+    fits = _LEAST_CUT_BYTES * len(found) <= limit
+    joined = joined_within(_records(found, sync_only=question.sync_only), limit) if fits else None
+    if joined is None:
         raise _too_large(found, limit)
-    # The component has the field number that it has in GetComponentResponse.
-    pieces = [component_record(found.component), _totals(found)]
-    room = limit - sum(map(len, pieces))
-    for record in _records(found, sync_only=question.sync_only):
-        room -= len(record)
-        if room < 0:
-            raise _too_large(found, limit)
-        pieces.append(record)
-    return b"".join(pieces)
-
-
-def _totals(found: SuggestedCuts) -> bytes:
-    return pb.SuggestCutsResponse(
-        total_cost=found.total_cost, is_optimal=found.is_optimal
-    ).SerializeToString()
+    return joined
 
 
 def _records(found: SuggestedCuts, *, sync_only: bool) -> Iterator[bytes]:
+    # The component has the field number that it has in GetComponentResponse.
+    yield component_record(found.component)
+    totals = pb.SuggestCutsResponse(total_cost=found.total_cost, is_optimal=found.is_optimal)
+    yield totals.SerializeToString()
     action = pb.CUT_ACTION_MAKE_ASYNC if sync_only else pb.CUT_ACTION_REMOVE
     for cut in found.cuts():
         yield field(_CUT, _record(cut, action))
 
 
 def _record(cut: Cut, action: pb.CutAction.ValueType) -> bytes:
-    """Write a cut; its dependencies are records that stand ready."""
+    """Encode a cut from the records of its dependencies."""
     message = pb.Cut(
         source_service_id=cut.source,
         target_service_id=cut.target,
@@ -89,7 +82,8 @@ def _record(cut: Cut, action: pb.CutAction.ValueType) -> bytes:
 
 def _too_large(found: SuggestedCuts, limit: int) -> ResponseTooLargeError:
     return ResponseTooLargeError(
-        f"the answer holds {len(found):,} cuts of a component of {found.component.size:,} services, more than fit the response limit of {limit:,} bytes: "
+        f"the answer holds {len(found):,} cuts of a component of {found.component.size:,} services, "
+        f"more than fit the response limit of {limit:,} bytes: "
         "raise the limit, or look at a part of it first, such as synchronous calls (sync_only)",
         limit_bytes=str(limit),
     )

@@ -1,4 +1,4 @@
-"""Calls that are declared and never observed, and the other way round: the question, and the bytes of its answer."""
+"""ListDrift: dependencies that are declared but not observed, or observed but not declared."""
 
 from typing import NamedTuple, cast
 
@@ -9,14 +9,14 @@ from graphcore import DependencyGraph
 from graphcore.analysis.drift import DECLARED, OBSERVED, Drift, DriftQuestion, list_drift
 from server import wire
 from server.domain.consistency import Consistency
-from server.rpc.decode_graph import consistency
-from server.rpc.enums import EnumWords
-from server.rpc.known_services import require_services
+from server.rpc.answers import tag
 from server.rpc.paging import PageTokens, PairKey, fitted_page, page_size
+from server.rpc.questions import consistency, require_services
 from server.rpc.validate import Check
-from server.wire.fields import field, varint
+from server.wire.fields import field
+from server.wire.words import EnumWords
 
-_DRIFT = varint(pb.ListDriftResponse.DRIFTS_FIELD_NUMBER << 3 | 2)
+_DRIFT = tag(pb.ListDriftResponse, "drifts")
 _KIND: EnumWords[str, pb.DriftKind.ValueType] = EnumWords(
     pb.DriftKind, "DRIFT_KIND", ["not_observed", "not_declared"]
 )
@@ -25,7 +25,7 @@ _KINDS = {DECLARED: pb.DRIFT_KIND_NOT_OBSERVED, OBSERVED: pb.DRIFT_KIND_NOT_DECL
 
 
 class DriftList(NamedTuple):
-    """Which page of which drift, how fresh it must be, and what makes the token of the next page."""
+    """A page of drift, how fresh it must be, and the tokens of its pages."""
 
     question: DriftQuestion
     consistency: Consistency
@@ -33,7 +33,7 @@ class DriftList(NamedTuple):
 
 
 def drift_question(request: pb.ListDriftRequest) -> DriftList:
-    """Read the request; raises ``InvalidInputError`` with everything that is wrong with it."""
+    """Read a request; raises ``InvalidInputError`` with everything that is wrong with it."""
     check = Check()
     tokens = PageTokens("drift", (request.kind, request.service_id, request.ignore_stale))
     question = DriftQuestion(
@@ -50,9 +50,10 @@ def drift_question(request: pb.ListDriftRequest) -> DriftList:
 
 def drift_answer(graph: DependencyGraph, wanted: DriftList, limit: int) -> bytes:
     """
-    Write a ``ListDriftResponse`` but for its freshness, of at most ``limit`` bytes.
+    Encode a ``ListDriftResponse`` without its freshness, of at most ``limit`` bytes.
 
-    Raises ``ServiceNotFoundError`` and ``ResponseTooLargeError``. Takes as long as ``list_drift``, and some microseconds a pair.
+    Raises ``ServiceNotFoundError`` and ``ResponseTooLargeError``. Takes as long as ``list_drift``,
+    and some microseconds a pair.
     """
     question = wanted.question
     if question.service is not None:
@@ -69,14 +70,14 @@ def _key_of(drift: Drift) -> PairKey:
 
 
 def _record(drift: Drift) -> bytes:
-    """Write a ``Drift`` as a field of the answer: its dependencies are there as bytes already, and messages are their fields in a row."""
+    """Encode a ``Drift`` as a field of the answer, from the records of its dependencies."""
     present = [cast("bytes", record.payload) for record in drift.present]
     gone = [cast("bytes", record.payload) for record in drift.gone]
     if gone:
         since = max((wire.dependency_of(each).last_observed_time for each in gone), key=_age)
     else:
         since = min((wire.dependency_of(each).create_time for each in present), key=_age)
-    told = pb.Drift(
+    message = pb.Drift(
         kind=_KINDS[drift.side],
         source_service_id=drift.source,
         target_service_id=drift.target,
@@ -84,7 +85,7 @@ def _record(drift: Drift) -> bytes:
     )
     number = pb.Drift.DEPENDENCIES_FIELD_NUMBER
     records = [wire.retagged(each, number) for each in present]
-    return field(_DRIFT, b"".join((told.SerializeToString(), *records)))
+    return field(_DRIFT, b"".join((message.SerializeToString(), *records)))
 
 
 def _age(time: Timestamp) -> tuple[int, int]:

@@ -1,22 +1,43 @@
-"""What the failure of a service reaches: the question, and records to answer it from once the graph has moved on."""
+"""AnalyzeImpact: the services that the failure of a service reaches, in parts of bounded size."""
 
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator
+from heapq import nsmallest
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from depgraph.v1 import analysis_service_pb2 as pb
+from depgraph.v1.types_pb2 import (
+    DEPENDENCY_CRITICALITY_DEGRADED,
+    DEPENDENCY_CRITICALITY_HARD,
+    DEPENDENCY_CRITICALITY_SOFT,
+    Criticality,
+    DependencyCriticality,
+)
 from graphcore import DependencyGraph, EdgeFilter
 from graphcore.analysis.impact import impact_of
-from server.domain.consistency import Consistency
-from server.rpc.decode_graph import consistency, edge_filter
-from server.rpc.edge_masks import edge_mask
-from server.rpc.known_services import require_services
+from server import wire
+from server.concurrency.cooperative_yield import CooperativeYield
+from server.domain.consistency import Consistency, Freshness
+from server.rpc.answers import freshness_message, tag
+from server.rpc.questions import consistency, edge_filter, edge_mask, require_services
 from server.rpc.validate import Check
+from server.wire.fields import field
+
+MOST_TEAMS = 1_000
+_SERVICES_A_BATCH = 1_024
+_SERVICE = tag(pb.AnalyzeImpactResponse, "services")
+_FRESHNESS = tag(pb.AnalyzeImpactResponse, "freshness")
+_NAME_NUMBER = pb.ImpactedService.SERVICE_ID_FIELD_NUMBER
+_PATH_NUMBER = pb.ImpactedService.PATH_FIELD_NUMBER
+# The strongest first.
+_STRENGTHS = (DEPENDENCY_CRITICALITY_HARD, DEPENDENCY_CRITICALITY_DEGRADED, DEPENDENCY_CRITICALITY_SOFT)
 
 
 class ImpactQuestion(NamedTuple):
-    """Whose failure is meant and what counts, as asked for; ``max_hops`` 0 = no limit."""
+    """The service that fails, and which dependencies count; ``max_hops`` 0 = no limit."""
 
     service_id: str
     max_hops: int
@@ -26,26 +47,8 @@ class ImpactQuestion(NamedTuple):
     consistency: Consistency
 
 
-class Impacted(NamedTuple):
-    """
-    The services reached, by hops and then by name (in no particular order for a summary); stays as it is while the graph moves on.
-
-    ``services`` and ``briefs`` are records, ``failed`` the brief of the service that fails; the arrays are those of ``graphcore.analysis.impact.Impact``.
-    """
-
-    failed: bytes
-    services: NDArray[np.object_]
-    briefs: NDArray[np.object_]
-    hops: NDArray[np.int32]
-    hard_hops: NDArray[np.int32]
-    degraded_hops: NDArray[np.int32]
-    sync_hops: NDArray[np.int32]
-    steps: NDArray[np.int32]
-    summary_only: bool
-
-
 def impact_question(request: pb.AnalyzeImpactRequest) -> ImpactQuestion:
-    """Read the request; raises ``InvalidInputError`` with everything that is wrong with it."""
+    """Read a request; raises ``InvalidInputError`` with everything that is wrong with it."""
     check = Check()
     question = ImpactQuestion(
         service_id=check.text("service_id", request.service_id),
@@ -59,8 +62,28 @@ def impact_question(request: pb.AnalyzeImpactRequest) -> ImpactQuestion:
     return question
 
 
+class Impacted(NamedTuple):
+    """
+    The services reached, by hops and then by name (in no order for a summary).
+
+    ``services`` and ``briefs`` are records, ``failed`` is the brief of the service that fails; the
+    other arrays are those of ``graphcore.analysis.impact.Impact``. All stay as they are while the
+    graph changes.
+    """
+
+    failed: bytes
+    services: NDArray[np.object_]
+    briefs: NDArray[np.object_]
+    hops: NDArray[np.int32]
+    hard_hops: NDArray[np.int32]
+    degraded_hops: NDArray[np.int32]
+    sync_hops: NDArray[np.int32]
+    steps: NDArray[np.int32]
+    summary_only: bool
+
+
 def impacted(graph: DependencyGraph, question: ImpactQuestion) -> Impacted:
-    """Find what is reached; raises ``ServiceNotFoundError``. O(V + E) and sorting names."""
+    """Find the services reached; raises ``ServiceNotFoundError``. O(V + E) and sorting names."""
     require_services(graph, question.service_id)
     mask = edge_mask(graph, question.edge_filter, effective=question.effective)
     found = impact_of(graph, question.service_id, mask, question.max_hops, ordered=not question.summary_only)
@@ -74,4 +97,125 @@ def impacted(graph: DependencyGraph, question: ImpactQuestion) -> Impacted:
         found.sync_hops,
         found.steps,
         question.summary_only,
+    )
+
+
+class _Owner(NamedTuple):
+    """How critical a service is, and its team."""
+
+    criticality: Criticality.ValueType
+    team: str | None
+
+
+async def impact_parts(found: Impacted, freshness: Freshness, max_bytes: int) -> AsyncGenerator[bytes, None]:
+    """
+    Encode an answer as parts of at most ``max_bytes``; a larger service is a part of its own.
+
+    The first part holds summary and freshness. Each part is encoded when the caller has taken the
+    one before, so that paths are never all in memory. Other calls run meanwhile.
+    """
+    owners, counts = await _owners(found)
+    head = pb.AnalyzeImpactResponse(summary=_summary(found, counts)).SerializeToString()
+    pieces = [head + field(_FRESHNESS, freshness_message(freshness))]
+    room = max_bytes - len(pieces[0])
+    if not found.summary_only:
+        async for record in _services(found, owners):
+            if len(record) > room and pieces:
+                yield b"".join(pieces)
+                pieces, room = [], max_bytes
+            pieces.append(record)
+            room -= len(record)
+    if pieces:
+        yield b"".join(pieces)
+
+
+async def _owners(found: Impacted) -> "tuple[list[_Owner], Counter[_Owner]]":
+    """Read the owners of all services from their records, and count equal ones."""
+    owners: list[_Owner] = []
+    counts: Counter[_Owner] = Counter()
+    yielding = CooperativeYield()
+    for start in range(0, len(found.services), _SERVICES_A_BATCH):
+        for record in found.services[start : start + _SERVICES_A_BATCH].tolist():
+            service = wire.service_of(record)
+            owners.append(_Owner(service.criticality, service.team if service.HasField("team") else None))
+            await yielding.checkpoint()
+        counts.update(owners[start:])
+    return owners, counts
+
+
+async def _services(found: Impacted, owners: list[_Owner]) -> AsyncIterator[bytes]:
+    """Encode the services one after the other as ``AnalyzeImpactResponse.services``."""
+    columns = (found.hops, found.hard_hops, found.degraded_hops, found.sync_hops)
+    failed = wire.retagged(found.failed, _PATH_NUMBER)
+    # Steps lead to services nearer to the one that fails, which come before: their names are here already.
+    names: list[bytes] = []
+    steps: list[int] = []
+    yielding = CooperativeYield()
+    for start in range(0, len(owners), _SERVICES_A_BATCH):
+        batch = slice(start, start + _SERVICES_A_BATCH)
+        steps += found.steps[batch].tolist()
+        rows = zip(
+            found.briefs[batch].tolist(),
+            owners[batch],
+            *(column[batch].tolist() for column in columns),
+            strict=True,
+        )
+        for position, (brief, owner, hops, hard, degraded, sync) in enumerate(rows, start):
+            names.append(wire.retagged(brief, _PATH_NUMBER))
+            message = pb.ImpactedService(
+                hops=hops,
+                weakest_criticality=_weakest(hard, degraded),
+                hard_hops=hard,
+                degraded_hops=degraded,
+                sync_hops=sync,
+                criticality=owner.criticality,
+                team=owner.team,
+            )
+            path = _path(names, steps, position)
+            pieces = (wire.retagged(brief, _NAME_NUMBER), message.SerializeToString(), *path, failed)
+            yield field(_SERVICE, b"".join(pieces))
+            await yielding.checkpoint()
+
+
+def _path(names: list[bytes], steps: list[int], position: int) -> list[bytes]:
+    """Follow the steps from a service to the one that fails. O(hops)."""
+    path = []
+    while position >= 0:
+        path.append(names[position])
+        position = steps[position]
+    return path
+
+
+def _weakest(hard_hops: int, degraded_hops: int) -> DependencyCriticality.ValueType:
+    if hard_hops:
+        return DEPENDENCY_CRITICALITY_HARD
+    return DEPENDENCY_CRITICALITY_DEGRADED if degraded_hops else DEPENDENCY_CRITICALITY_SOFT
+
+
+def _summary(found: Impacted, owners: "Counter[_Owner]") -> pb.ImpactSummary:
+    """Sum up. O(distinct owners), and counting in numpy."""
+    count = len(found.hops)
+    teams: Counter[str | None] = Counter()
+    criticalities: Counter[Criticality.ValueType] = Counter()
+    for owner, times in owners.items():
+        teams[owner.team] += times
+        criticalities[owner.criticality] += times
+    listed = nsmallest(MOST_TEAMS, teams.items(), key=lambda team: (-team[1], team[0] or ""))
+    hard, up_to_degraded = np.count_nonzero(found.hard_hops), np.count_nonzero(found.degraded_hops)
+    weakest = zip(_STRENGTHS, (hard, up_to_degraded - hard, count - up_to_degraded), strict=True)
+    return pb.ImpactSummary(
+        service_count=count,
+        sync_count=int(np.count_nonzero(found.sync_hops)),
+        max_hops=int(found.hops.max(initial=0)),
+        teams=[pb.TeamCount(team=team, service_count=times) for team, times in listed],
+        team_count=len(teams),
+        criticalities=[
+            pb.CriticalityCount(criticality=criticality, service_count=times)
+            for criticality, times in sorted(criticalities.items())
+        ],
+        weakest_criticalities=[
+            pb.WeakestCount(weakest_criticality=strength, service_count=int(times))
+            for strength, times in weakest
+            if times
+        ],
     )

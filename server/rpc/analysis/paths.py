@@ -1,4 +1,4 @@
-"""Shortest paths of calls between two services: the question, and the bytes of its answer."""
+"""FindPaths: the shortest paths of calls between two services."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -14,18 +14,16 @@ from graphcore.graph.flags import SOURCES
 from server import wire
 from server.domain.consistency import Consistency
 from server.domain.errors import ResponseTooLargeError
-from server.rpc.decode_graph import consistency, edge_filter
-from server.rpc.edge_masks import edge_mask
-from server.rpc.effective import pair_records
-from server.rpc.known_services import require_services
+from server.rpc.answers import joined_within, pair_records, tag
+from server.rpc.questions import consistency, edge_filter, edge_mask, require_services
 from server.rpc.validate import Check
-from server.wire.fields import field, varint
+from server.wire.fields import field
 
 MOST_PATHS = 100
 _DEFAULT_PATHS = 1
-_PATH = varint(pb.FindPathsResponse.PATHS_FIELD_NUMBER << 3 | 2)
-_HOP = varint(pb.Path.HOPS_FIELD_NUMBER << 3 | 2)
-# The id of a dependency, and the name of a service.
+_PATH = tag(pb.FindPathsResponse, "paths")
+_HOP = tag(pb.Path, "hops")
+# A hop holds the id of a dependency and the name of a service.
 _LEAST_HOP_BYTES = 40
 _TRUNCATED = pb.FindPathsResponse(truncated=True).SerializeToString()
 
@@ -33,7 +31,7 @@ _Pair: TypeAlias = tuple[int, int]
 
 
 class PathsQuestion(NamedTuple):
-    """Between which services, and what counts, as asked for; ``max_hops`` 0 = no limit."""
+    """The two services, and which dependencies count; ``max_hops`` 0 = no limit."""
 
     source: str
     target: str
@@ -45,7 +43,7 @@ class PathsQuestion(NamedTuple):
 
 
 def paths_question(request: pb.FindPathsRequest) -> PathsQuestion:
-    """Read the request; raises ``InvalidInputError`` with everything that is wrong with it."""
+    """Read a request; raises ``InvalidInputError`` with everything that is wrong with it."""
     check = Check()
     question = PathsQuestion(
         source=check.text("source_service_id", request.source_service_id),
@@ -66,9 +64,10 @@ def paths_question(request: pb.FindPathsRequest) -> PathsQuestion:
 
 def paths_answer(graph: DependencyGraph, question: PathsQuestion, limit: int) -> bytes:
     """
-    Write a ``FindPathsResponse`` but for its freshness, of at most ``limit`` bytes.
+    Encode a ``FindPathsResponse`` without its freshness, of at most ``limit`` bytes.
 
-    Raises ``ServiceNotFoundError`` and ``ResponseTooLargeError``. O(V + E) and the search, which ends early if it takes long.
+    Raises ``ServiceNotFoundError`` and ``ResponseTooLargeError``. O(V + E) and the search, which
+    ends early if it takes long.
     """
     require_services(graph, question.source, question.target)
     mask = edge_mask(graph, question.edge_filter, effective=question.effective)
@@ -80,9 +79,9 @@ def paths_answer(graph: DependencyGraph, question: PathsQuestion, limit: int) ->
         max_paths=question.max_paths,
         max_hops=question.max_hops,
     )
-    # A path of very many hops is refused before its records are looked up.
+    # Paths of very many hops are refused before their records are looked up.
     fits = _LEAST_HOP_BYTES * _hop_count(found) <= limit
-    joined = _joined_within(_records(graph, question, found, mask), limit) if fits else None
+    joined = joined_within(_records(graph, question, found, mask), limit) if fits else None
     if joined is None:
         raise _too_large(found, limit)
     return joined
@@ -91,7 +90,7 @@ def paths_answer(graph: DependencyGraph, question: PathsQuestion, limit: int) ->
 def _records(
     graph: DependencyGraph, question: PathsQuestion, found: ShortestPaths, mask: NDArray[np.uint8]
 ) -> Iterator[bytes]:
-    """Write the fields of the answer one after the other."""
+    """Encode the fields of the answer one after the other."""
     if found.truncated:
         yield _TRUNCATED
     hops: dict[_Pair, bytes] = {}
@@ -107,7 +106,7 @@ def _records(
 def _hops(
     graph: DependencyGraph, pairs: list[_Pair], mask: NDArray[np.uint8], effective: EdgeFilter | None
 ) -> Iterator[bytes]:
-    """Write the hop of each pair: its dependencies that count, or what they say together, for which the filter is needed."""
+    """Encode the hop of each pair: its dependencies that count, or, given a filter, the effective one."""
     edges = [_edges(graph, pair, mask) for pair in pairs]
     if effective is None:
         payloads, number = graph.dependency_payloads, pb.Hop.DEPENDENCIES_FIELD_NUMBER
@@ -127,24 +126,14 @@ def _edges(graph: DependencyGraph, pair: _Pair, mask: NDArray[np.uint8]) -> list
     return sorted(edges, key=lambda edge: digraph.get_edge_data_by_index(edge).flags & SOURCES)
 
 
-def _joined_within(records: Iterator[bytes], limit: int) -> bytes | None:
-    """Join records; None = they take more than ``limit`` bytes."""
-    pieces = []
-    for record in records:
-        limit -= len(record)
-        if limit < 0:
-            return None
-        pieces.append(record)
-    return b"".join(pieces)
-
-
 def _hop_count(found: ShortestPaths) -> int:
     return sum(len(path) - 1 for path in found.paths)
 
 
 def _too_large(found: ShortestPaths, limit: int) -> ResponseTooLargeError:
     return ResponseTooLargeError(
-        f"the answer holds {len(found.paths):,} paths with {_hop_count(found):,} hops, more than fit the response limit of {limit:,} bytes: "
+        f"the answer holds {len(found.paths):,} paths with {_hop_count(found):,} hops, "
+        f"more than fit the response limit of {limit:,} bytes: "
         "ask for fewer paths (max_paths), or for shorter ones (max_hops)",
         limit_bytes=str(limit),
     )

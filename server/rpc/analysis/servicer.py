@@ -1,34 +1,37 @@
-"""AnalysisService: what the graph is kept for, from memory."""
+"""AnalysisService: analyses of the graph in memory, which run in a thread."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import TypeVar
 
 from depgraph.v1 import analysis_service_pb2 as pb
 from depgraph.v1.analysis_service_pb2_grpc import AnalysisServiceServicer
+from graphcore import DependencyGraph
 from server.config import Limits
-from server.rpc.analysis.analyses import Analyses
+from server.domain.consistency import Consistency, Freshness
 from server.rpc.analysis.audit import audit_answer, audit_question
 from server.rpc.analysis.change import change_answer, change_question
 from server.rpc.analysis.cuts import cuts_answer, cuts_question
 from server.rpc.analysis.drift import drift_answer, drift_question
-from server.rpc.analysis.impact import impact_question, impacted
-from server.rpc.analysis.impact_parts import impact_parts
+from server.rpc.analysis.impact import impact_parts, impact_question, impacted
 from server.rpc.analysis.paths import paths_answer, paths_question
-from server.rpc.answer_fields import (
-    AUDIT_FRESHNESS,
-    CHECK_FRESHNESS,
-    CUTS_FRESHNESS,
-    DRIFT_FRESHNESS,
-    PATHS_FRESHNESS,
-    freshness_message,
-)
-from server.rpc.aside import aside
-from server.rpc.context import Context
+from server.rpc.answers import freshness_message, tag
+from server.rpc.context import Context, time_left
 from server.rpc.ports import LiveGraph
+from server.rpc.reading import convert
 from server.wire.fields import field
+
+Found = TypeVar("Found")
+
+_PATHS_FRESHNESS = tag(pb.FindPathsResponse, "freshness")
+_AUDIT_FRESHNESS = tag(pb.AuditPathsResponse, "freshness")
+_DRIFT_FRESHNESS = tag(pb.ListDriftResponse, "freshness")
+_CHANGE_FRESHNESS = tag(pb.CheckChangeResponse, "freshness")
+_CUTS_FRESHNESS = tag(pb.SuggestCutsResponse, "freshness")
 
 
 class AnalysisServicer(AnalysisServiceServicer):
-    """Reads questions, has them answered aside, and writes answers; each question has a module of its own."""
+    """Reads questions, runs the analyses and writes answers; each question has a module of its own."""
 
     def __init__(self, live: LiveGraph, limits: Limits) -> None:
         self._live = live
@@ -38,7 +41,7 @@ class AnalysisServicer(AnalysisServiceServicer):
     async def AnalyzeImpact(  # type: ignore[override] # bytes of messages pass as they are
         self, request: pb.AnalyzeImpactRequest, context: Context
     ) -> AsyncIterator[bytes]:
-        """Tell what the failure of a service reaches; the answer comes in parts."""
+        """Find the services that the failure of a service reaches; the answer comes in parts."""
         question = impact_question(request)
         found, freshness = await self._analyses.run(
             question.consistency, context, lambda graph: impacted(graph, question)
@@ -50,49 +53,111 @@ class AnalysisServicer(AnalysisServiceServicer):
         self, request: pb.FindPathsRequest, context: Context
     ) -> bytes:
         """Find the shortest paths of calls between two services."""
-        question, limit = paths_question(request), self._limits.max_response_bytes
-        answer, freshness = await self._analyses.run(
-            question.consistency, context, lambda graph: paths_answer(graph, question, limit)
+        question = paths_question(request)
+        return await self._answer(
+            question.consistency,
+            context,
+            lambda graph: paths_answer(graph, question, self._limits.max_response_bytes),
+            _PATHS_FRESHNESS,
         )
-        return answer + field(PATHS_FRESHNESS, freshness_message(freshness))
 
     async def AuditPaths(  # type: ignore[override] # bytes of messages pass as they are
         self, request: pb.AuditPathsRequest, context: Context
     ) -> bytes:
         """Find timeouts that do not shrink along a path of calls, and retries that multiply."""
-        wanted, limit = audit_question(request), self._limits.max_response_bytes
-        answer, freshness = await self._analyses.run(
-            wanted.consistency, context, lambda graph: audit_answer(graph, wanted.question, limit)
+        wanted = audit_question(request)
+        return await self._answer(
+            wanted.consistency,
+            context,
+            lambda graph: audit_answer(graph, wanted.question, self._limits.max_response_bytes),
+            _AUDIT_FRESHNESS,
         )
-        return answer + field(AUDIT_FRESHNESS, freshness_message(freshness))
 
     async def ListDrift(  # type: ignore[override] # bytes of messages pass as they are
         self, request: pb.ListDriftRequest, context: Context
     ) -> bytes:
-        """List what is declared and not observed, and what is observed and not declared."""
-        wanted, limit = drift_question(request), self._limits.max_response_bytes
-        answer, freshness = await self._analyses.run(
-            wanted.consistency, context, lambda graph: drift_answer(graph, wanted, limit)
+        """List dependencies that are declared but not observed, or observed but not declared."""
+        wanted = drift_question(request)
+        return await self._answer(
+            wanted.consistency,
+            context,
+            lambda graph: drift_answer(graph, wanted, self._limits.max_response_bytes),
+            _DRIFT_FRESHNESS,
         )
-        return answer + field(DRIFT_FRESHNESS, freshness_message(freshness))
 
     async def CheckChange(  # type: ignore[override] # bytes of messages pass as they are
         self, request: pb.CheckChangeRequest, context: Context
     ) -> bytes:
-        """Tell what a change that nobody has made yet would do to cycles and blast radii."""
-        count, limit = len(request.added) + len(request.removed), self._limits.max_response_bytes
-        question = await aside(count, change_question, request, self._limits)
-        answer, freshness = await self._analyses.run(
-            question.consistency, context, lambda graph: change_answer(graph, question, limit)
+        """Predict what a proposed change would do to cycles and blast radii."""
+        count = len(request.added) + len(request.removed)
+        question = await convert(count, change_question, request, self._limits)
+        return await self._answer(
+            question.consistency,
+            context,
+            lambda graph: change_answer(graph, question, self._limits.max_response_bytes),
+            _CHANGE_FRESHNESS,
         )
-        return answer + field(CHECK_FRESHNESS, freshness_message(freshness))
 
     async def SuggestCuts(  # type: ignore[override] # bytes of messages pass as they are
         self, request: pb.SuggestCutsRequest, context: Context
     ) -> bytes:
         """Choose dependencies without which a component has no cycle."""
-        question, limit = cuts_question(request), self._limits.max_response_bytes
-        answer, freshness = await self._analyses.run(
-            question.consistency, context, lambda graph: cuts_answer(graph, question, limit)
+        question = cuts_question(request)
+        return await self._answer(
+            question.consistency,
+            context,
+            lambda graph: cuts_answer(graph, question, self._limits.max_response_bytes),
+            _CUTS_FRESHNESS,
         )
-        return answer + field(CUTS_FRESHNESS, freshness_message(freshness))
+
+    async def _answer(
+        self,
+        wanted: Consistency,
+        context: Context,
+        work: Callable[[DependencyGraph], bytes],
+        freshness_tag: bytes,
+    ) -> bytes:
+        answer, freshness = await self._analyses.run(wanted, context, work)
+        return answer + field(freshness_tag, freshness_message(freshness))
+
+
+class Analyses:
+    """
+    Runs analyses in a thread, one at a time, under the read lock of the graph.
+
+    Changes wait for the end of an analysis, so it has to be bounded to about a second, whatever the
+    graph. Other calls read the graph at the same time: the work must not change it, nor use its
+    scratch space. The result must stay valid when the graph changes: records, not indices.
+    """
+
+    def __init__(self, live: LiveGraph) -> None:
+        self._live = live
+        self._turn = asyncio.Lock()
+        self._running: set[asyncio.Task[object]] = set()
+
+    async def run(
+        self, wanted: Consistency, context: Context, work: Callable[[DependencyGraph], Found]
+    ) -> tuple[Found, Freshness]:
+        """
+        Call ``work`` with the graph once that is as fresh as wanted; raises what ``work`` raises.
+
+        Returns the freshness of the snapshot, too.
+        """
+        await self._live.at(wanted, time_left(context))
+        running = asyncio.create_task(self._alone(work))
+        # The event loop keeps no strong reference to a task.
+        self._running.add(running)
+        running.add_done_callback(self._discard)
+        # A thread can't be interrupted: the graph stays locked until it ends, even without a caller.
+        return await asyncio.shield(running)
+
+    async def _alone(self, work: Callable[[DependencyGraph], Found]) -> tuple[Found, Freshness]:
+        async with self._turn, self._live.read_lock():
+            graph, freshness = self._live.now(), self._live.freshness()
+            return await asyncio.to_thread(work, graph), freshness
+
+    def _discard(self, running: asyncio.Task[object]) -> None:
+        self._running.discard(running)
+        # Retrieves the error, which asyncio would log otherwise if the caller is gone.
+        if not running.cancelled():
+            running.exception()

@@ -6,16 +6,24 @@ from server.config import Limits
 from server.domain.paging import PageKey
 from server.domain.ports import ServiceStore
 from server.domain.services import ServiceFilter
-from server.rpc import decode, encode, enums
-from server.rpc.aside import aside
-from server.rpc.catalog import decode_update
+from server.rpc.catalog.messages import (
+    service_change,
+    service_draft,
+    service_drafts,
+    service_key,
+    service_message,
+    updated_key,
+    upserted_services,
+)
 from server.rpc.context import Context
 from server.rpc.paging import PageTokens, fitted_page, page_size
+from server.rpc.reading import convert
 from server.rpc.validate import Check
+from server.wire.words import CRITICALITY
 
 
 class CatalogServicer(CatalogServiceServicer):
-    """Answers from the store; errors become statuses in what wraps the handlers."""
+    """Answers from the store. The wrapper around the handlers maps errors to gRPC statuses."""
 
     def __init__(self, store: ServiceStore, limits: Limits) -> None:
         self._store = store
@@ -26,26 +34,26 @@ class CatalogServicer(CatalogServiceServicer):
     ) -> pb.CreateServiceResponse:
         """Add a service."""
         check = Check()
-        draft = decode.service_draft(check, "service", request.service)
+        draft = service_draft(check.within("service"), request.service)
         check.done()
         written = await self._store.create(draft)
-        return pb.CreateServiceResponse(service=encode.service(written.value), revision=written.revision)
+        return pb.CreateServiceResponse(service=service_message(written.value), revision=written.revision)
 
     async def GetService(self, request: pb.GetServiceRequest, context: Context) -> pb.GetServiceResponse:
-        """Look one service up."""
+        """Look a service up."""
         check = Check()
-        key = decode_update.service_key(check, request)
+        key = service_key(check, request)
         check.done()
-        return pb.GetServiceResponse(service=encode.service(await self._store.get(key)))
+        return pb.GetServiceResponse(service=service_message(await self._store.get(key)))
 
     async def ListServices(
         self, request: pb.ListServicesRequest, context: Context
     ) -> pb.ListServicesResponse:
-        """List services newest first."""
+        """List services, newest first."""
         check = Check()
         chosen = ServiceFilter(
             team=check.text("team", request.team) if request.HasField("team") else None,
-            criticality=check.optional_word("criticality", request.criticality, enums.CRITICALITY),
+            criticality=check.optional_word("criticality", request.criticality, CRITICALITY),
             discovered=request.discovered if request.HasField("discovered") else None,
         )
         tokens = PageTokens("services", chosen)
@@ -55,7 +63,7 @@ class CatalogServicer(CatalogServiceServicer):
         services, following = fitted_page(
             page.rows,
             page.next,
-            encode.service,
+            service_message,
             lambda row: PageKey(row.created_at, row.id),
             self._limits.max_response_bytes,
         )
@@ -66,18 +74,18 @@ class CatalogServicer(CatalogServiceServicer):
     ) -> pb.UpdateServiceResponse:
         """Set some fields of a service."""
         check = Check()
-        key = decode_update.updated_key(check, request.service)
-        change = decode_update.service_change(check, request.service, request.update_mask)
+        key = updated_key(check, request.service)
+        change = service_change(check, request.service, request.update_mask)
         check.done()
         written = await self._store.update(key, change)
-        return pb.UpdateServiceResponse(service=encode.service(written.value), revision=written.revision)
+        return pb.UpdateServiceResponse(service=service_message(written.value), revision=written.revision)
 
     async def DeleteService(
         self, request: pb.DeleteServiceRequest, context: Context
     ) -> pb.DeleteServiceResponse:
         """Remove a service and its dependencies."""
         check = Check()
-        key = decode_update.service_key(check, request)
+        key = service_key(check, request)
         check.done()
         written = await self._store.delete(key)
         return pb.DeleteServiceResponse(revision=written.revision)
@@ -87,6 +95,6 @@ class CatalogServicer(CatalogServiceServicer):
     ) -> pb.BatchUpsertServicesResponse:
         """Create or replace services, all or none."""
         count = len(request.services)
-        drafts = await aside(count, decode.service_drafts, request, self._limits)
+        drafts = await convert(count, service_drafts, request, self._limits)
         written = await self._store.upsert(drafts)
-        return await aside(count, encode.upserted_services, written)
+        return await convert(count, upserted_services, written)

@@ -8,15 +8,22 @@ from server.config import Limits
 from server.domain.dependencies import DependencyFilter
 from server.domain.paging import PageKey
 from server.domain.ports import DependencyStore
-from server.rpc import decode, encode, enums
-from server.rpc.aside import aside
 from server.rpc.context import Context
+from server.rpc.dependency.messages import (
+    dependency_drafts,
+    dependency_message,
+    ingest_batch,
+    ingested,
+    upserted_dependencies,
+)
 from server.rpc.paging import PageTokens, fitted_page, page_size
+from server.rpc.reading import convert
 from server.rpc.validate import Check
+from server.wire.words import DISCOVERY_SOURCE
 
 
 class DependencyServicer(DependencyServiceServicer):
-    """Answers from the store; errors become statuses in what wraps the handlers."""
+    """Answers from the store. The wrapper around the handlers maps errors to gRPC statuses."""
 
     def __init__(self, store: DependencyStore, limits: Limits) -> None:
         self._store = store
@@ -25,23 +32,23 @@ class DependencyServicer(DependencyServiceServicer):
     async def GetDependency(
         self, request: pb.GetDependencyRequest, context: Context
     ) -> pb.GetDependencyResponse:
-        """Look one dependency up."""
+        """Look a dependency up."""
         check = Check()
         key = check.uuid("id", request.id)
         check.done()
-        return pb.GetDependencyResponse(dependency=encode.dependency(await self._store.get(key)))
+        return pb.GetDependencyResponse(dependency=dependency_message(await self._store.get(key)))
 
     async def ListDependencies(
         self, request: pb.ListDependenciesRequest, context: Context
     ) -> pb.ListDependenciesResponse:
-        """List dependencies newest first."""
+        """List dependencies, newest first."""
         check = Check()
         source, target = request.source_service_id, request.target_service_id
         chosen = DependencyFilter(
             source_service_id=check.text("source_service_id", source) if source else None,
             target_service_id=check.text("target_service_id", target) if target else None,
             discovery_source=check.optional_word(
-                "discovery_source", request.discovery_source, enums.DISCOVERY_SOURCE
+                "discovery_source", request.discovery_source, DISCOVERY_SOURCE
             ),
             include_stale=request.include_stale,
         )
@@ -52,7 +59,7 @@ class DependencyServicer(DependencyServiceServicer):
         dependencies, following = fitted_page(
             page.rows,
             page.next,
-            encode.dependency,
+            dependency_message,
             lambda row: PageKey(row.created_at, row.id),
             self._limits.max_response_bytes,
         )
@@ -60,14 +67,14 @@ class DependencyServicer(DependencyServiceServicer):
             dependencies=dependencies, next_page_token=tokens.of_row(following)
         )
 
-    async def BatchUpsertDependencies(  # type: ignore[override] # bytes are passed through
+    async def BatchUpsertDependencies(  # type: ignore[override] # bytes of messages pass as they are
         self, request: pb.BatchUpsertDependenciesRequest, context: Context
     ) -> bytes:
-        """Create or replace dependencies, all or none; the answer is the bytes of a ``BatchUpsertDependenciesResponse``."""
+        """Create or replace dependencies, all or none."""
         count = len(request.dependencies)
-        drafts = await aside(count, decode.dependency_drafts, request, self._limits)
+        drafts = await convert(count, dependency_drafts, request, self._limits)
         written = await self._store.upsert(drafts)
-        return await aside(count, encode.upserted_dependencies, written)
+        return await convert(count, upserted_dependencies, written)
 
     async def DeleteDependency(
         self, request: pb.DeleteDependencyRequest, context: Context
@@ -80,18 +87,18 @@ class DependencyServicer(DependencyServiceServicer):
         return pb.DeleteDependencyResponse(revision=written.revision)
 
     async def MarkStale(self, request: pb.MarkStaleRequest, context: Context) -> pb.MarkStaleResponse:
-        """Mark what was not observed for too long."""
+        """Mark the dependencies that were not observed for too long."""
         check = Check()
         if not request.HasField("observed_before"):
             check.add("observed_before", "is required; give the time before which an observation is too old")
         before = check.moment("observed_before", request.observed_before)
-        source = check.optional_word("discovery_source", request.discovery_source, enums.DISCOVERY_SOURCE)
+        source = check.optional_word("discovery_source", request.discovery_source, DISCOVERY_SOURCE)
         check.done()
         written = await self._store.mark_stale(before, source)
         return pb.MarkStaleResponse(marked_count=written.value, revision=written.revision)
 
     async def IngestGraph(self, request: pb.IngestGraphRequest, context: Context) -> pb.IngestGraphResponse:
-        """Take in one report of one discovery source."""
+        """Write the report of a discovery source."""
         count = len(request.nodes) + len(request.edges)
-        batch = await aside(count, decode.ingest_batch, request, self._limits, now=datetime.now(UTC))
-        return encode.ingested(await self._store.ingest(batch))
+        batch = await convert(count, ingest_batch, request, self._limits, now=datetime.now(UTC))
+        return ingested(await self._store.ingest(batch))

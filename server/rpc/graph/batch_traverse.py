@@ -1,4 +1,4 @@
-"""Many walks in one call, all over one snapshot."""
+"""BatchTraverse: many walks in one call, all over one snapshot."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
@@ -11,27 +11,30 @@ from graphcore import DependencyGraph
 from server.concurrency.cooperative_yield import CooperativeYield
 from server.domain.consistency import AtLeastAsFresh, Consistency, Freshness, MinimizeLatency
 from server.domain.errors import DomainError, InvalidInputError, NotReadyError, ResponseTooLargeError
-from server.rpc.answer_fields import (
-    BATCH_FRESHNESS,
-    BATCH_RESULT,
-    RESULT_ERROR,
-    RESULT_TRAVERSAL,
-    TRAVERSE_FRESHNESS,
-    freshness_message,
-)
-from server.rpc.decode_graph import TraverseQuestion, traverse_question
+from server.rpc.answers import freshness_message, tag
 from server.rpc.errors import status_of
-from server.rpc.graph.effective_answer import joined_effective
-from server.rpc.graph.traverse import joined_answer, walk
+from server.rpc.graph.traverse import (
+    TraverseQuestion,
+    freshness_field,
+    joined_answer,
+    joined_effective,
+    traverse_question,
+    walk,
+)
 from server.rpc.ports import LiveGraph
 from server.rpc.validate import Check
 from server.wire.fields import field, varint
 
 MAX_REQUESTS = 1_000
+_RESULT = tag(pb.BatchTraverseResponse, "responses")
+_FRESHNESS = tag(pb.BatchTraverseResponse, "freshness")
+_TRAVERSAL = tag(pb.BatchTraverseResult, "traversal")
+_ERROR = tag(pb.BatchTraverseResult, "error")
 # Tags and lengths of a result and the outcome in it, at most.
 _RESULT_HEADER = 2 * 6
 
-Asked: TypeAlias = TraverseQuestion | DomainError
+# A request as read, or the error that is its outcome.
+_Read: TypeAlias = TraverseQuestion | DomainError
 TimeLeft: TypeAlias = Callable[[], timedelta | None]
 
 
@@ -39,100 +42,98 @@ async def batch_traverse(
     live: LiveGraph, request: pb.BatchTraverseRequest, limit: int, time_left: TimeLeft
 ) -> bytes:
     """
-    Answer every request, in at most ``limit`` bytes; what is wrong with one is its own outcome.
+    Answer every request, in at most ``limit`` bytes; the error of a request is its own outcome.
 
-    The graph stands still from the first walk to the last, while others run every few milliseconds. Raises ``InvalidInputError`` for
-    too few or too many requests, ``NotReadyError``, and ``ResponseTooLargeError`` when not even the errors fit.
+    The graph does not change from the first walk to the last, while other calls run. Raises
+    ``InvalidInputError`` for too few or too many requests, ``NotReadyError``, and
+    ``ResponseTooLargeError`` when not even the errors fit.
     """
-    asked = await _asked(request)
-    wanted = {question.consistency for question in asked if isinstance(question, TraverseQuestion)}
-    fresh = _Freshening(live, wanted - {MinimizeLatency()})
+    read = await _read(request)
+    wanted = {each.consistency for each in read if isinstance(each, TraverseQuestion)}
+    catching_up = _CatchingUp(live, wanted - {MinimizeLatency()})
     while True:
-        await fresh.wait(time_left)
+        await catching_up.wait(time_left)
         async with live.read_lock():
-            graph, freshness = live.now(), live.freshness()
-            # Memory may have been read anew from another database while the graph came to a stand.
-            if fresh.is_there:
-                return await _answers(graph, freshness, fresh.told(asked), limit)
+            # The replica may have loaded another database before the graph stopped changing.
+            if catching_up.is_done():
+                return await _answers(live.now(), live.freshness(), catching_up.outcomes(read), limit)
 
 
-async def _asked(request: pb.BatchTraverseRequest) -> list[Asked]:
-    """Read the requests; one that is wrong is the error that it will be answered with."""
+async def _read(request: pb.BatchTraverseRequest) -> list[_Read]:
+    """Read the requests; other calls run meanwhile."""
     check = Check()
     check.at_most("requests", request.requests, MAX_REQUESTS)
     if not request.requests:
         check.add("requests", f"is empty; give 1–{MAX_REQUESTS:,} requests")  # noqa: RUF001 - the dash of ranges
     check.done()
-    asked: list[Asked] = []
+    read: list[_Read] = []
     yielding = CooperativeYield()
     for each in request.requests:
         try:
-            asked.append(traverse_question(each))
+            read.append(traverse_question(each))
         except InvalidInputError as error:
-            asked.append(error)
+            read.append(error)
         await yielding.checkpoint()
-    return asked
+    return read
 
 
-class _Freshening:
-    """Waits until memory is as fresh as all of a batch's requests want it, and remembers for which that failed."""
+class _CatchingUp:
+    """Waits until memory is as fresh as each request wants it, and keeps the errors of those that failed."""
 
     def __init__(self, live: LiveGraph, wanted: Iterable[Consistency]) -> None:
         self._live = live
         self._wanted = set(wanted)
-        self._waiting = set(wanted)
+        self._missing = set(wanted)
         self._failed: dict[Consistency, DomainError] = {}
 
     async def wait(self, time_left: TimeLeft) -> None:
-        """Wait for all of them at once, at most the time that is left; raises ``NotReadyError``."""
-        waiting = tuple(self._waiting)
-        if not waiting:
+        """Wait for all that is missing together, within the time left; raises ``NotReadyError``."""
+        missing = tuple(self._missing)
+        if not missing:
             return
         within = time_left()
-        came = await asyncio.gather(
-            *(self._live.at(wanted, within) for wanted in waiting), return_exceptions=True
+        outcomes = await asyncio.gather(
+            *(self._live.at(wanted, within) for wanted in missing), return_exceptions=True
         )
-        for wanted, outcome in zip(waiting, came, strict=True):
+        for wanted, outcome in zip(missing, outcomes, strict=True):
             if isinstance(outcome, DomainError) and not isinstance(outcome, NotReadyError):
                 self._failed[wanted] = outcome
             elif isinstance(outcome, BaseException):
                 raise outcome
-        self._waiting.clear()
+        self._missing.clear()
 
-    @property
-    def is_there(self) -> bool:
-        """Whether memory holds now what was waited for, without failure."""
-        self._waiting = {
+    def is_done(self) -> bool:
+        """Whether memory holds now every revision that was waited for and did not fail."""
+        self._missing = {
             wanted
             for wanted in self._wanted - self._failed.keys()
             if isinstance(wanted, AtLeastAsFresh) and not self._live.holds(wanted.revision)
         }
-        return not self._waiting
+        return not self._missing
 
-    def told(self, asked: Sequence[Asked]) -> list[Asked]:
-        """Put the errors in the places of the requests that wanted too much."""
+    def outcomes(self, read: Sequence[_Read]) -> list[_Read]:
+        """Replace the requests whose consistency failed by their errors."""
         return [
             self._failed.get(each.consistency, each) if isinstance(each, TraverseQuestion) else each
-            for each in asked
+            for each in read
         ]
 
 
-async def _answers(graph: DependencyGraph, freshness: Freshness, asked: Sequence[Asked], limit: int) -> bytes:
-    """Join the outcomes; the first ones get the room there is, but for what it takes to tell the others that none is left."""
-    said = freshness_message(freshness)
+async def _answers(graph: DependencyGraph, freshness: Freshness, read: Sequence[_Read], limit: int) -> bytes:
+    """Join the outcomes. Room goes to the first ones, but each gets enough for a too-large error."""
     no_room = _no_room(limit)
-    head = field(BATCH_FRESHNESS, said)
-    room = limit - len(head) - len(asked) * len(no_room)
+    head = field(_FRESHNESS, freshness_message(freshness))
+    room = limit - len(head) - len(read) * len(no_room)
     if room < 0:
         raise ResponseTooLargeError(
-            f"not even the errors for {len(asked):,} requests fit the response limit of {limit:,} bytes: ask for fewer at a time",
+            f"not even the errors for {len(read):,} requests fit the response limit of {limit:,} bytes: "
+            "ask for fewer at a time",
             limit_bytes=str(limit),
         )
-    own_freshness = field(TRAVERSE_FRESHNESS, said)
+    own_freshness = freshness_field(freshness)
     pieces: list[bytes] = []
     yielding = CooperativeYield()
-    for each in asked:
-        # No outcome leaves less room than that there is none left.
+    for each in read:
         result = await _result(graph, each, own_freshness, room + len(no_room)) or (no_room,)
         room -= sum(map(len, result)) - len(no_room)
         pieces += result
@@ -142,37 +143,38 @@ async def _answers(graph: DependencyGraph, freshness: Freshness, asked: Sequence
 
 
 async def _result(
-    graph: DependencyGraph, asked: Asked, freshness: bytes, room: int
+    graph: DependencyGraph, read: _Read, freshness: bytes, room: int
 ) -> tuple[bytes, ...] | None:
-    """Answer one request as a result, in pieces; None = that takes more bytes than there is room."""
+    """Answer one request as a result, in pieces; None = it takes more bytes than there is room."""
     try:
-        if isinstance(asked, DomainError):
-            raise asked
-        found, limit = walk(graph, asked), room - _RESULT_HEADER
-        if asked.effective and asked.full:
-            answer = await joined_effective(graph, found, asked.edge_filter, freshness, limit)
+        if isinstance(read, DomainError):
+            raise read
+        found, limit = walk(graph, read), room - _RESULT_HEADER
+        if read.effective and read.full:
+            answer = await joined_effective(graph, found, read.edge_filter, freshness, limit)
         else:
-            answer = joined_answer(graph, found, freshness, limit, full=asked.full)
+            answer = joined_answer(graph, found, freshness, limit, full=read.full)
     except DomainError as error:
         result = _failed(error)
         return (result,) if len(result) <= room else None
     if answer is None:
         return None
     # The answer itself is not copied until all are joined.
-    outcome = RESULT_TRAVERSAL + varint(len(answer))
-    return BATCH_RESULT + varint(len(outcome) + len(answer)) + outcome, answer
+    outcome = _TRAVERSAL + varint(len(answer))
+    return _RESULT + varint(len(outcome) + len(answer)) + outcome, answer
 
 
 def _failed(error: DomainError) -> bytes:
-    return field(BATCH_RESULT, field(RESULT_ERROR, status_of(error).SerializeToString()))
+    return field(_RESULT, field(_ERROR, status_of(error).SerializeToString()))
 
 
 @lru_cache(8)
 def _no_room(limit: int) -> bytes:
     return _failed(
         ResponseTooLargeError(
-            f"this answer does not fit the response limit of {limit:,} bytes beside those before it: ask for it in another call, "
-            "stream it with StreamTraverse, set max_services, or ask for TRAVERSAL_VIEW_IDS",
+            f"this answer does not fit the response limit of {limit:,} bytes beside those before it: "
+            "ask for it in another call, stream it with StreamTraverse, set max_services, "
+            "or ask for TRAVERSAL_VIEW_IDS",
             limit_bytes=str(limit),
         )
     )

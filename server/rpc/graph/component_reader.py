@@ -1,22 +1,22 @@
-"""Components of the live graph by name; those that take long to search or to name hold nobody up."""
+"""Components of the live graph: reads of any length block neither other calls nor, for long, changes."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from typing import TypeAlias
 
-from graphcore import Component, DependencyGraph, UnknownServiceError
+from graphcore import Component, DependencyGraph
 from server.concurrency.component_search import SharedComponentSearch
 from server.domain.consistency import Consistency, Freshness
-from server.domain.errors import ServiceNotFoundError
 from server.rpc.ports import LiveGraph
-from server.rpc.validate import shown
+from server.rpc.questions import require_services
 
-TimeLeft = Callable[[], timedelta | None]
+TimeLeft: TypeAlias = Callable[[], timedelta | None]
 
 
 class ComponentReader:
-    """Reads components as fresh as wanted; what is searched or named for long is done in a thread, while the graph stands still."""
+    """Reads components as fresh as wanted; long searches and naming run in a thread under the read lock."""
 
     def __init__(self, live: LiveGraph, searches: SharedComponentSearch) -> None:
         self._live = live
@@ -25,13 +25,18 @@ class ComponentReader:
     async def of(
         self, service_id: str, wanted: Consistency, time_left: TimeLeft
     ) -> tuple[Component, Freshness]:
-        """Look up the component a service is in; raises ``ServiceNotFoundError``. O(1), O(members log members) once after a change."""
+        """
+        Look up the component of a service; raises ``ServiceNotFoundError``.
+
+        O(1), and O(members log members) once after a change.
+        """
         graph = await self._searched(wanted, time_left)
-        if graph.components.is_named(_node(graph, service_id)):
+        require_services(graph, service_id)
+        if graph.components.is_named(graph.node(service_id)):
             return graph.component_of(service_id), self._live.freshness()
-        async with self._still(wanted, time_left) as standing:
-            _node(standing, service_id)
-            found = await asyncio.to_thread(standing.component_of, service_id)
+        async with self._locked(wanted, time_left) as locked:
+            require_services(locked, service_id)
+            found = await asyncio.to_thread(locked.component_of, service_id)
             return found, self._live.freshness()
 
     async def largest_first(
@@ -41,36 +46,29 @@ class ComponentReader:
         graph = await self._searched(wanted, time_left)
         if graph.components.is_listed(min_size):
             return graph.components.largest_first(min_size), self._live.freshness()
-        async with self._still(wanted, time_left) as standing:
-            found = await asyncio.to_thread(standing.components.largest_first, min_size)
+        async with self._locked(wanted, time_left) as locked:
+            found = await asyncio.to_thread(locked.components.largest_first, min_size)
             return found, self._live.freshness()
 
     async def _searched(self, wanted: Consistency, time_left: TimeLeft) -> DependencyGraph:
-        """Return the graph when its components are known, too."""
+        """Return the graph once its components are known."""
         graph = await self._live.at(wanted, time_left())
         if graph.components.is_ready:
             return graph
         await self._searches.finish(graph.components)
-        # It may have been swapped meanwhile.
+        # The replica may have replaced the graph meanwhile.
         return await self._live.at(wanted, time_left())
 
     @asynccontextmanager
-    async def _still(self, wanted: Consistency, time_left: TimeLeft) -> AsyncIterator[DependencyGraph]:
-        """Keep the graph, as it is now, from moving; its components are known."""
+    async def _locked(self, wanted: Consistency, time_left: TimeLeft) -> AsyncIterator[DependencyGraph]:
+        """Hold the read lock of the graph, whose components are known."""
         while True:
             await self._searched(wanted, time_left)
             async with self._live.read_lock():
-                standing = self._live.now()
-                # Another may have taken its place before it stood still.
-                if standing.components.is_ready:
-                    # Here, not in the thread: others may ask at the same time.
-                    standing.components.finish()
-                    yield standing
+                graph = self._live.now()
+                # The replica may have replaced the graph before it was locked.
+                if graph.components.is_ready:
+                    # Here, not in the thread: other calls may do the same.
+                    graph.components.finish()
+                    yield graph
                     return
-
-
-def _node(graph: DependencyGraph, service_id: str) -> int:
-    try:
-        return graph.node(service_id)
-    except UnknownServiceError:
-        raise ServiceNotFoundError(f"no service named {shown(service_id)}", service_id=service_id) from None

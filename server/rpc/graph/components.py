@@ -1,83 +1,182 @@
-"""Strongly connected components as records of answers, encoded once per change of a component, however often they are asked for."""
+"""
+Strongly connected components: the questions, and answers from encoded records.
+
+A component is encoded once after it changes, however many calls ask for it.
+"""
 
 from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate, islice
+from typing import NamedTuple
 
+from depgraph.v1 import graph_service_pb2 as pb
 from graphcore import Component
 from server.domain.alerts import MOST_MEMBERS
+from server.domain.consistency import Consistency
 from server.domain.errors import ResponseTooLargeError
-from server.rpc.answer_fields import (
-    COMPONENT,
-    COMPONENT_EDGE_COUNT,
-    COMPONENT_FRESHNESS,
-    COMPONENT_IS_CYCLE,
-    COMPONENT_MEMBER,
-    COMPONENT_SIZE,
-    COMPONENT_TOKEN,
-    COMPONENTS_FRESHNESS,
-    COMPONENTS_TOKEN,
-    COMPONENTS_TOTAL,
-)
-from server.rpc.paging import PAGE_OVERHEAD
+from server.rpc.answers import VARINT, tag
+from server.rpc.paging import PAGE_OVERHEAD, ComponentKey, PageTokens, fitted_page, page_size
+from server.rpc.questions import consistency
+from server.rpc.validate import Check
 from server.wire.fields import field, varint
 
+_DEFAULT_MIN_SIZE = 2
+_MAX_MEMBERS = 100_000
 # The tag and the length of a name.
 _MEMBER_OVERHEAD_BYTES = 2
 
+_COMPONENT = tag(pb.GetComponentResponse, "component")
+_FRESHNESS = tag(pb.GetComponentResponse, "freshness")
+_TOKEN = tag(pb.GetComponentResponse, "next_page_token")
+_MEMBER = tag(pb.Component, "members")
+_SIZE = tag(pb.Component, "size", VARINT)
+_EDGE_COUNT = tag(pb.Component, "edge_count", VARINT)
+_IS_CYCLE = tag(pb.Component, "is_cycle", VARINT) + b"\x01"
+# ``components`` has the number of ``GetComponentResponse.component``, so a record serves both.
+_LIST_TOKEN = tag(pb.ListComponentsResponse, "next_page_token")
+_LIST_TOTAL = tag(pb.ListComponentsResponse, "total_count", VARINT)
+_LIST_FRESHNESS = tag(pb.ListComponentsResponse, "freshness")
 
-def component_answer(component: Component, freshness: bytes, max_bytes: int) -> bytes:
-    """
-    Write a ``GetComponentResponse`` of all members; ``freshness`` is the message, ready-made.
 
-    Raises ``ResponseTooLargeError`` when it would take more than ``max_bytes``.
+class ComponentQuestion(NamedTuple):
+    """The service whose component is wanted, and at most ``page_size`` members (0 = all) after ``after``."""
+
+    service_id: str
+    consistency: Consistency
+    page_size: int
+    after: str
+    tokens: PageTokens
+
+
+def component_question(request: pb.GetComponentRequest) -> ComponentQuestion:
+    """Read a request; raises ``InvalidInputError`` with everything that is wrong with it."""
+    check = Check()
+    name = check.text("service_id", request.service_id)
+    tokens = PageTokens("members", name)
+    size = check.number("page_size", request.page_size, 0, _MAX_MEMBERS, "0 = all")
+    after = tokens.name(check, request.page_token)
+    wanted = consistency(check, request.consistency)
+    check.done()
+    return ComponentQuestion(name, wanted, size, after, tokens)
+
+
+class ComponentsQuestion(NamedTuple):
+    """A page of the components of at least ``min_size`` services, after the component of a key."""
+
+    min_size: int
+    page_size: int
+    after: ComponentKey | None
+    consistency: Consistency
+    tokens: PageTokens
+
+
+def components_question(request: pb.ListComponentsRequest) -> ComponentsQuestion:
+    """Read a request; raises ``InvalidInputError`` with everything that is wrong with it."""
+    check = Check()
+    min_size = check.at_least("min_size", request.min_size, 0) or _DEFAULT_MIN_SIZE
+    tokens = PageTokens("components", min_size)
+    size, after = page_size(check, request.page_size), tokens.component(check, request.page_token)
+    wanted = consistency(check, request.consistency)
+    check.done()
+    return ComponentsQuestion(min_size, size, after, wanted, tokens)
+
+
+def component_answer(
+    component: Component, question: ComponentQuestion, freshness: bytes, max_bytes: int
+) -> bytes:
     """
+    Encode a ``GetComponentResponse``; ``freshness`` is the encoded message.
+
+    Raises ``ResponseTooLargeError`` when all members are wanted and would take more than ``max_bytes``.
+    """
+    if not question.page_size:
+        return _whole_answer(component, freshness, max_bytes)
+    record, last = component_page(component, question.page_size, question.after, max_bytes)
+    token = question.tokens.of_name(last)
+    return record + field(_FRESHNESS, freshness) + (field(_TOKEN, token.encode()) if token else b"")
+
+
+def _whole_answer(component: Component, freshness: bytes, max_bytes: int) -> bytes:
     record = component_record(component) if _may_fit(component, max_bytes) else None
     if record is None or len(record) + len(freshness) > max_bytes:
         raise ResponseTooLargeError(
-            f"the {component.size:,} members take more than the response limit of {max_bytes:,} bytes: ask for them page by page "
-            "(page_size)",
+            f"the {component.size:,} members take more than the response limit of {max_bytes:,} bytes: "
+            "ask for them page by page (page_size)",
             limit_bytes=str(max_bytes),
         )
-    return record + field(COMPONENT_FRESHNESS, freshness)
+    return record + field(_FRESHNESS, freshness)
 
 
 def component_page(component: Component, size: int, after: str, max_bytes: int) -> tuple[bytes, str]:
     """
-    Write at most ``size`` members that come after a name as a field of ``GetComponentResponse``, as far as they fit ``max_bytes``.
+    Encode a component with at most ``size`` members after a name, as far as they fit ``max_bytes``.
 
-    Returns the last name that is not the last of all; empty = there are no more. O(log members + size).
+    Returns the last of these names too, empty if no members follow it. O(log members + size).
     """
     first = bisect_right(component.members, after) if after else 0
-    fields = [field(COMPONENT_MEMBER, name.encode()) for name in component.members[first : first + size]]
+    fields = [field(_MEMBER, name.encode()) for name in component.members[first : first + size]]
     room = max_bytes - PAGE_OVERHEAD
-    # One fits any answer.
+    # One name fits any answer.
     fitting = max(1, sum(total <= room for total in accumulate(map(len, fields))))
     last = first + fitting - 1
     following = component.members[last] if last + 1 < component.size else ""
     return _record(component, b"".join(islice(fields, fitting))), following
 
 
-def component_page_answer(record: bytes, token: str, freshness: bytes) -> bytes:
-    """Write a ``GetComponentResponse`` of a page of members."""
-    following = field(COMPONENT_TOKEN, token.encode()) if token else b""
-    return record + field(COMPONENT_FRESHNESS, freshness) + following
+def components_answer(
+    listed: Sequence[Component], question: ComponentsQuestion, freshness: bytes, max_bytes: int
+) -> bytes:
+    """
+    Encode the ``ListComponentsResponse`` of a page; ``freshness`` is the encoded message.
 
-
-def components_answer(records: Sequence[bytes], token: str, total: int, freshness: bytes) -> bytes:
-    """Write a ``ListComponentsResponse``; ``freshness`` is the message, ready-made."""
+    ``listed`` are all components, by falling size, then first member. O(log listed + page).
+    """
+    page, following = _page(listed, question.page_size, question.after)
+    records, following = fitted_page(
+        page, following, lambda component: listed_record(component, max_bytes), _key_of, max_bytes
+    )
+    token = question.tokens.of_component(following)
     return b"".join(
         (
             *records,
-            field(COMPONENTS_TOKEN, token.encode()) if token else b"",
-            COMPONENTS_TOTAL + varint(total) if total else b"",
-            field(COMPONENTS_FRESHNESS, freshness),
+            field(_LIST_TOKEN, token.encode()) if token else b"",
+            _LIST_TOTAL + varint(len(listed)) if listed else b"",
+            field(_LIST_FRESHNESS, freshness),
         )
     )
 
 
+def _page(
+    listed: Sequence[Component], size: int, after: ComponentKey | None
+) -> tuple[Sequence[Component], ComponentKey | None]:
+    """Return the page after a key, and the key of its last component if more follow."""
+    start = 0
+    if after is not None:
+        position = (-after.size, after.first_member)
+        start = bisect_right(listed, position, key=lambda component: (-component.size, component.members[0]))
+    page = listed[start : start + size]
+    is_last = start + size >= len(listed)
+    return page, None if is_last else _key_of(page[-1])
+
+
+def _key_of(component: Component) -> ComponentKey:
+    return ComponentKey(component.size, component.members[0])
+
+
+def listed_record(component: Component, max_bytes: int) -> bytes:
+    """Encode a component; if it does not fit an answer, with its first ``MOST_MEMBERS`` members only."""
+    room = max_bytes - PAGE_OVERHEAD
+    if _may_fit(component, room) and len(record := component_record(component)) <= room:
+        return record
+    return component_page(component, MOST_MEMBERS, "", max_bytes)[0]
+
+
 def component_record(component: Component) -> bytes:
-    """Write a component as a field of ``GetComponentResponse`` or ``ListComponentsResponse``. O(members) once, then O(1)."""
+    """
+    Encode a component as a field of ``GetComponentResponse`` or ``ListComponentsResponse``.
+
+    O(members) once, then O(1).
+    """
     memo = component.memo
     if isinstance(memo.whole, bytes):
         return memo.whole
@@ -85,16 +184,12 @@ def component_record(component: Component) -> bytes:
     return record
 
 
-def listed_record(component: Component, max_bytes: int) -> bytes:
-    """Write it with its first ``MOST_MEMBERS`` members alone where all of them would not fit an answer."""
-    room = max_bytes - PAGE_OVERHEAD
-    if _may_fit(component, room) and len(record := component_record(component)) <= room:
-        return record
-    return component_page(component, MOST_MEMBERS, "", max_bytes)[0]
-
-
 def _may_fit(component: Component, max_bytes: int) -> bool:
-    """Tell without encoding anything that it can't: a character takes a byte at least. O(1) for what is encoded already."""
+    """
+    Return False if the component can't fit, without encoding it: each character takes at least a byte.
+
+    O(1) for an encoded component.
+    """
     if isinstance(component.memo.whole, bytes):
         return True
     least = component.size * _MEMBER_OVERHEAD_BYTES
@@ -104,13 +199,13 @@ def _may_fit(component: Component, max_bytes: int) -> bool:
 def _record(component: Component, members: bytes) -> bytes:
     edge_count = component.edge_count
     return field(
-        COMPONENT,
+        _COMPONENT,
         b"".join(
             (
                 members,
-                COMPONENT_SIZE + varint(component.size),
-                COMPONENT_EDGE_COUNT + varint(edge_count) if edge_count else b"",
-                COMPONENT_IS_CYCLE if component.is_cycle else b"",
+                _SIZE + varint(component.size),
+                _EDGE_COUNT + varint(edge_count) if edge_count else b"",
+                _IS_CYCLE if component.is_cycle else b"",
             )
         ),
     )
@@ -120,6 +215,6 @@ def _members(component: Component) -> bytes:
     memo = component.memo
     if isinstance(memo.members, bytes):
         return memo.members
-    members = b"".join([field(COMPONENT_MEMBER, name.encode()) for name in component.members])
+    members = b"".join([field(_MEMBER, name.encode()) for name in component.members])
     memo.members = members
     return members

@@ -1,57 +1,160 @@
-"""Walks as answers: joined from records that stand ready in the graph."""
+"""Traversals: the question, the walk, and an answer in one message, joined from encoded records."""
 
-from graphcore import DependencyGraph, Reach, UnknownServiceError, reach
+from collections.abc import Iterable
+from operator import mul
+from typing import NamedTuple, TypeAlias
+
+from depgraph.v1 import graph_service_pb2 as pb
+from graphcore import DependencyGraph, Direction, EdgeFilter, Reach, UnknownServiceError, reach
 from graphcore.traversal.reach import effective_reach
-from server.domain.consistency import Freshness
+from server.concurrency.cooperative_yield import CooperativeYield
+from server.domain.consistency import Consistency, Freshness
 from server.domain.errors import ResponseTooLargeError, ServiceNotFoundError
-from server.rpc.answer_fields import TRAVERSE_TRUNCATED, depths_field, packed_depths, traverse_freshness
-from server.rpc.decode_graph import TraverseQuestion
-from server.rpc.graph.traverse_requests import question_of
-from server.rpc.validate import shown
+from server.domain.services import NAME_MAX_LENGTH
+from server.rpc.answers import VARINT, freshness_message, pair_records, tag
+from server.rpc.questions import FROM_MEMORY, consistency, edge_filter
+from server.rpc.validate import Check, shown
+from server.wire.fields import field, varint
+from server.wire.words import EnumWords
 
-# Records joined before the size is looked at: few enough that nothing huge is built in vain, many enough to cost nothing.
-_RECORDS_A_LOOK = 512
+_DEFAULT_DEPTH, _MAX_DEPTH = 3, 10
+_DIRECTION: EnumWords[str, pb.Direction.ValueType] = EnumWords(
+    pb.Direction, "DIRECTION", [direction.value for direction in Direction]
+)
+_VIEW: EnumWords[str, pb.TraversalView.ValueType] = EnumWords(
+    pb.TraversalView, "TRAVERSAL_VIEW", ["full", "ids"]
+)
+_DIRECTIONS = {number: Direction(word) for number, word in _DIRECTION.word.items()}
+_IS_FULL = {number: word != "ids" for number, word in _VIEW.word.items()} | {0: True}
+_NO_FILTER = EdgeFilter()
+_WITH_STALE = EdgeFilter.of(include_stale=True)
+
+_DEPTHS = tag(pb.TraverseResponse, "depths")
+_FRESHNESS = tag(pb.TraverseResponse, "freshness")
+_TRUNCATED = tag(pb.TraverseResponse, "truncated", VARINT) + b"\x01"
+# A depth takes one byte, for there are at most ten hops.
+_DEPTH_BYTES = tuple(bytes((depth,)) for depth in range(1, 128))
+# From so many records on, their size is added up first, so that nothing huge is joined in vain.
+_MANY_RECORDS = 512
+
+_Request: TypeAlias = pb.TraverseRequest | pb.StreamTraverseRequest
 
 
-def answer(graph: DependencyGraph, request: bytes, freshness: Freshness, limit: int) -> bytes:
+class TraverseQuestion(NamedTuple):
     """
-    Answer the bytes of a ``TraverseRequest`` with those of a ``TraverseResponse``, whatever the request says of consistency.
+    One traversal as requested.
 
-    One that asks for effective dependencies is the matter of ``effective_answer``. Raises ``InvalidInputError``, ``ServiceNotFoundError`` and ``ResponseTooLargeError``. O(edges walked over + answer).
+    ``full`` = services and dependencies, not only names; ``max_services`` 0 = no limit;
+    ``effective`` = over pairs of services.
     """
-    return traverse_answer(graph, question_of(request), freshness, limit)
+
+    service_id: str
+    direction: Direction
+    max_depth: int
+    edge_filter: EdgeFilter
+    full: bool
+    max_services: int
+    consistency: Consistency
+    effective: bool
+
+
+def traverse_question(request: _Request) -> TraverseQuestion:
+    """Read a request; raises ``InvalidInputError`` with everything that is wrong with it."""
+    name, max_services = request.service_id, request.max_services
+    depth = request.max_depth or _DEFAULT_DEPTH
+    direction, full = _DIRECTIONS.get(request.direction), _IS_FULL.get(request.view)
+    # Most requests are this plain, and this look costs a tenth of the full checks.
+    if (
+        direction is None
+        or full is None
+        or not 0 < len(name) <= NAME_MAX_LENGTH
+        or "\0" in name
+        or not 0 < depth <= _MAX_DEPTH
+        or max_services < 0
+        or request.HasField("filter")
+        or request.HasField("consistency")
+    ):
+        return _checked_question(request)
+    passing = _WITH_STALE if request.include_stale else _NO_FILTER
+    return TraverseQuestion(
+        name, direction, depth, passing, full, max_services, FROM_MEMORY, request.effective
+    )
+
+
+def _checked_question(request: _Request) -> TraverseQuestion:
+    check = Check()
+    service_id = check.text("service_id", request.service_id)
+    direction = check.word("direction", request.direction, _DIRECTION, Direction.DOWNSTREAM.value)
+    depth = check.number("max_depth", request.max_depth, 0, _MAX_DEPTH, f"0 = {_DEFAULT_DEPTH}")
+    view = check.optional_word("view", request.view, _VIEW)
+    max_services = check.at_least("max_services", request.max_services, 0)
+    passing = edge_filter(check, request.filter, include_stale=request.include_stale)
+    freshness = consistency(check, request.consistency)
+    check.done()
+    return TraverseQuestion(
+        service_id=service_id,
+        direction=Direction(direction),
+        max_depth=depth or _DEFAULT_DEPTH,
+        edge_filter=passing,
+        full=view != "ids",
+        max_services=max_services,
+        consistency=freshness,
+        effective=request.effective,
+    )
+
+
+def walk(graph: DependencyGraph, question: TraverseQuestion) -> Reach:
+    """Walk; raises ``ServiceNotFoundError``."""
+    name, direction, depth, passing, full, max_services, _, effective = question
+    walker = effective_reach if effective else reach
+    try:
+        return walker(
+            graph, name, direction, depth, passing, max_services=max_services, with_dependencies=full
+        )
+    except UnknownServiceError:
+        raise ServiceNotFoundError(f"no service named {shown(name)}", service_id=name) from None
 
 
 def traverse_answer(
     graph: DependencyGraph, question: TraverseQuestion, freshness: Freshness, limit: int
 ) -> bytes:
-    """Answer a question; raises as ``answer`` does."""
+    """
+    Answer a question about plain dependencies with the bytes of a ``TraverseResponse``.
+
+    Raises ``ServiceNotFoundError`` and ``ResponseTooLargeError``. O(edges walked + answer).
+    """
     found = walk(graph, question)
-    joined = joined_answer(graph, found, traverse_freshness(freshness), limit, full=question.full)
+    joined = joined_answer(graph, found, freshness_field(freshness), limit, full=question.full)
     if joined is None:
-        raise too_large(found, limit, full=question.full)
+        raise _too_large(found, limit, full=question.full)
     return joined
 
 
-def walk(graph: DependencyGraph, question: TraverseQuestion) -> Reach:
-    """Walk; raises ``ServiceNotFoundError``."""
-    name, direction, depth, edge_filter, full, max_services, _, effective = question
-    walker = effective_reach if effective else reach
-    try:
-        return walker(
-            graph, name, direction, depth, edge_filter, max_services=max_services, with_dependencies=full
-        )
-    except UnknownServiceError:
-        raise ServiceNotFoundError(f"no service named {shown(name)}", service_id=name) from None
+async def effective_answer(
+    graph: DependencyGraph, question: TraverseQuestion, freshness: Freshness, limit: int
+) -> bytes:
+    """
+    Answer a question about effective dependencies; otherwise as ``traverse_answer``.
+
+    All that is needed of the graph is taken before the first await.
+    """
+    found, encoded = walk(graph, question), freshness_field(freshness)
+    if question.full:
+        joined = await joined_effective(graph, found, question.edge_filter, encoded, limit)
+    else:
+        joined = joined_answer(graph, found, encoded, limit, full=False)
+    if joined is None:
+        raise _too_large(found, limit, full=question.full)
+    return joined
 
 
 def joined_answer(
     graph: DependencyGraph, found: Reach, freshness: bytes, limit: int, *, full: bool
 ) -> bytes | None:
     """
-    Join the answer from the records of what was found, in the state of the graph that it was found in.
+    Join the answer from the records of what was found; the graph must be unchanged since the walk.
 
-    None = it would take more than ``limit`` bytes. O(answer).
+    ``freshness`` is the encoded field. None = the answer would take more than ``limit`` bytes. O(answer).
     """
     nodes = found.nodes
     records: list[bytes] = graph.service_briefs.take(nodes).tolist()
@@ -59,28 +162,57 @@ def joined_answer(
     if full:
         records = graph.service_payloads.take(nodes).tolist() + records
         records += graph.dependency_payloads.take(found.edges).tolist()
-    if found.truncated:
-        records.append(TRAVERSE_TRUNCATED)
-    records.append(freshness)
-    if len(records) > _RECORDS_A_LOOK:
-        return _joined_within(records, limit)
+    records += (truncated_field(found), freshness)
+    if len(records) > _MANY_RECORDS and sum(map(len, records)) > limit:
+        return None
     joined = b"".join(records)
     return joined if len(joined) <= limit else None
 
 
-def _joined_within(records: list[bytes], limit: int) -> bytes | None:
-    pieces, room = [], limit
-    for start in range(0, len(records), _RECORDS_A_LOOK):
-        piece = b"".join(records[start : start + _RECORDS_A_LOOK])
-        room -= len(piece)
+async def joined_effective(
+    graph: DependencyGraph, found: Reach, edge_filter: EdgeFilter, freshness: bytes, limit: int
+) -> bytes | None:
+    """Join a full answer over effective dependencies as ``joined_answer`` does, while other calls run."""
+    rest = joined_answer(graph, without_dependencies(found), freshness, limit, full=True)
+    if rest is None:
+        return None
+    pieces, room = [rest], limit - len(rest)
+    yielding = CooperativeYield()
+    for record in pair_records(graph, found.edges, edge_filter).merged():
+        room -= len(record)
         if room < 0:
             return None
-        pieces.append(piece)
+        pieces.append(record)
+        await yielding.checkpoint()
     return b"".join(pieces)
 
 
-def too_large(found: Reach, limit: int, *, full: bool) -> ResponseTooLargeError:
-    """Say that an answer would be too large, and what to do."""
+def without_dependencies(found: Reach) -> Reach:
+    """Return the services of a walk alone."""
+    return Reach(found.nodes, found.depth_counts, found.edges[:0], found.truncated)
+
+
+def packed_depths(counts: Iterable[int]) -> bytes:
+    """Encode the depths, one byte each, from the number of services at each depth from 1 on."""
+    return b"".join(map(mul, _DEPTH_BYTES, counts))
+
+
+def depths_field(packed: bytes) -> bytes:
+    """Encode ``TraverseResponse.depths``."""
+    return _DEPTHS + varint(len(packed)) + packed if packed else b""
+
+
+def truncated_field(found: Reach) -> bytes:
+    """Encode ``TraverseResponse.truncated``."""
+    return _TRUNCATED if found.truncated else b""
+
+
+def freshness_field(freshness: Freshness) -> bytes:
+    """Encode ``TraverseResponse.freshness``."""
+    return field(_FRESHNESS, freshness_message(freshness))
+
+
+def _too_large(found: Reach, limit: int, *, full: bool) -> ResponseTooLargeError:
     ways = ["stream it with StreamTraverse", "set max_services"] + ["ask for TRAVERSAL_VIEW_IDS"] * full
     return ResponseTooLargeError(
         f"the answer holds {len(found.nodes):,} services and {len(found.edges):,} dependencies, "

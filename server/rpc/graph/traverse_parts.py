@@ -1,4 +1,4 @@
-"""Walks as parts of bounded size: services first, then dependencies."""
+"""Traversals as a stream: services first, then dependencies, in parts of bounded size."""
 
 from collections.abc import AsyncIterator
 from typing import NamedTuple
@@ -8,16 +8,44 @@ from numpy.typing import NDArray
 
 from graphcore import DependencyGraph, Reach
 from server.concurrency.cooperative_yield import CooperativeYield
-from server.rpc.answer_fields import TRAVERSE_TRUNCATED, depths_field, packed_depths
+from server.rpc.answers import PairRecords, pair_records
+from server.rpc.graph.traverse import (
+    TraverseQuestion,
+    depths_field,
+    packed_depths,
+    truncated_field,
+    walk,
+    without_dependencies,
+)
 
 # Tag and length of the packed depths.
 _PACKED_HEADER = 6
-_RECORDS_A_BREATH = 4_096
+_RECORDS_A_TURN = 4_096
 _NO_RECORDS: NDArray[np.object_] = np.empty(0, object)
 
 
+def traverse_stream(
+    graph: DependencyGraph, question: TraverseQuestion, freshness: bytes, max_bytes: int
+) -> AsyncIterator[bytes]:
+    """
+    Walk, and cut the answer into parts of at most ``max_bytes``; a larger record is a part of its own.
+
+    All that is needed of the graph is taken at once. Raises ``ServiceNotFoundError``.
+    """
+    found = walk(graph, question)
+    if not (question.effective and question.full):
+        return traverse_parts(walked(graph, found, full=question.full), freshness, max_bytes)
+    pairs = pair_records(graph, found.edges, question.edge_filter)
+    services = walked(graph, without_dependencies(found), full=True)
+    return _effective_parts(services, pairs, freshness, max_bytes)
+
+
 class Walked(NamedTuple):
-    """What a walk found, as records, the depths packed; stays as it is while the graph moves on. No ``services`` = ids alone."""
+    """
+    The records that a walk found, and the packed depths; they stay as they are while the graph changes.
+
+    No ``services`` = names alone.
+    """
 
     services: NDArray[np.object_]
     briefs: NDArray[np.object_]
@@ -27,35 +55,35 @@ class Walked(NamedTuple):
 
 
 def walked(graph: DependencyGraph, found: Reach, *, full: bool) -> Walked:
-    """Take references to the records of what was found, in the state of the graph that it was found in. O(answer), no bytes are copied."""
+    """Refer to the records of what was found; the graph must be unchanged since. O(answer), no copies."""
     return Walked(
         graph.service_payloads[found.nodes] if full else _NO_RECORDS,
         graph.service_briefs[found.nodes],
         packed_depths(found.depth_counts),
         graph.dependency_payloads[found.edges] if full else _NO_RECORDS,
-        TRAVERSE_TRUNCATED if found.truncated else b"",
+        truncated_field(found),
     )
 
 
 async def traverse_parts(walked: Walked, freshness: bytes, max_bytes: int) -> AsyncIterator[bytes]:
     """
-    Cut an answer into parts of at most ``max_bytes``, but for a single record larger than that, which comes alone.
+    Cut an answer into parts of at most ``max_bytes``; a larger record is a part of its own.
 
-    The first part holds the freshness, and is due even when nothing was found. Others run every few milliseconds.
+    The first part holds the freshness, and is sent even when nothing was found. Other calls run meanwhile.
     """
     ends = np.cumsum(await _sizes(walked))
     room = max_bytes - len(walked.truncated) - _PACKED_HEADER
-    first, sent, unsaid = 0, 0, freshness
-    while first < len(ends) or unsaid:
-        last = int(np.searchsorted(ends, sent + room - len(unsaid), side="right"))
+    first, sent = 0, 0
+    while first < len(ends) or freshness:
+        last = int(np.searchsorted(ends, sent + room - len(freshness), side="right"))
         # One record at least, however large.
         last = min(max(last, first + 1), len(ends))
-        yield _part(walked, first, last) + unsaid
-        first, sent, unsaid = last, int(ends[last - 1]) if last else 0, b""
+        yield _part(walked, first, last) + freshness
+        first, sent, freshness = last, int(ends[last - 1]) if last else 0, b""
 
 
 def _part(walked: Walked, first: int, last: int) -> bytes:
-    """Join the records from one place to another, counted over services and then dependencies."""
+    """Join the records from one position to another, counted over services and then dependencies."""
     services = len(walked.briefs)
     before, after = max(first - services, 0), max(last - services, 0)
     return b"".join(
@@ -70,7 +98,11 @@ def _part(walked: Walked, first: int, last: int) -> bytes:
 
 
 async def _sizes(walked: Walked) -> NDArray[np.int64]:
-    """Measure what each service and each dependency takes; a service's record, id and depth travel together."""
+    """
+    Measure the bytes of each service and each dependency.
+
+    A service's record, name and depth are in the same part.
+    """
     briefs, dependencies = await _lengths(walked.briefs), await _lengths(walked.dependencies)
     services = await _lengths(walked.services) if len(walked.services) else 0
     return np.concatenate((briefs + services + 1, dependencies))
@@ -79,8 +111,27 @@ async def _sizes(walked: Walked) -> NDArray[np.int64]:
 async def _lengths(records: NDArray[np.object_]) -> NDArray[np.int64]:
     lengths = np.empty(len(records), np.int64)
     yielding = CooperativeYield()
-    for start in range(0, len(records), _RECORDS_A_BREATH):
-        some = records[start : start + _RECORDS_A_BREATH].tolist()
-        lengths[start : start + len(some)] = list(map(len, some))
+    for start in range(0, len(records), _RECORDS_A_TURN):
+        batch = records[start : start + _RECORDS_A_TURN].tolist()
+        lengths[start : start + len(batch)] = list(map(len, batch))
         await yielding.checkpoint()
     return lengths
+
+
+async def _effective_parts(
+    services: Walked, pairs: PairRecords, freshness: bytes, max_bytes: int
+) -> AsyncIterator[bytes]:
+    async for part in traverse_parts(services, freshness, max_bytes):
+        yield part
+    room = max_bytes - len(services.truncated)
+    pieces, size = [services.truncated], 0
+    yielding = CooperativeYield()
+    for record in pairs.merged():
+        if size and size + len(record) > room:
+            yield b"".join(pieces)
+            pieces, size = [services.truncated], 0
+        pieces.append(record)
+        size += len(record)
+        await yielding.checkpoint()
+    if size:
+        yield b"".join(pieces)

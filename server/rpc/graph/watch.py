@@ -1,4 +1,4 @@
-"""Batches of changes, joined from records and cut into messages of bounded size."""
+"""Watch: where it begins, and its batches, joined from records and cut into messages of bounded size."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -6,43 +6,63 @@ from typing import TYPE_CHECKING, cast
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
-from depgraph.v1.graph_service_pb2 import RemovedDependency, RemovedService
+from depgraph.v1 import graph_service_pb2 as pb
 from graphcore import DependencyRecord, ServiceRecord
 from server import wire
 from server.concurrency.cooperative_yield import CooperativeYield
+from server.domain.errors import InvalidRevisionError
+from server.domain.revision import Revision
 from server.domain.watching import WatchBatch, WatchEvent
-from server.rpc.answer_fields import (
-    WATCH_FRESHNESS,
-    WATCH_MORE,
-    WATCH_REMOVED_DEPENDENCY,
-    WATCH_REMOVED_SERVICE,
-    WATCH_SERVICE,
-    freshness_message,
-    watch_event_field,
-)
-from server.wire.fields import field
+from server.rpc.answers import VARINT, freshness_message, tag
+from server.rpc.validate import Check
+from server.wire.fields import field, varint
+from server.wire.words import EnumWords
 
 if TYPE_CHECKING:
     from depgraph.v1.types_pb2 import DiscoverySource
 
+_EVENT_WORDS: EnumWords[str, pb.WatchEvent.ValueType] = EnumWords(
+    pb.WatchEvent, "WATCH_EVENT", [event.value for event in WatchEvent]
+)
+_EVENT = tag(pb.WatchResponse, "event", VARINT)
+_EVENTS = {event: _EVENT + varint(_EVENT_WORDS.number[event.value]) for event in WatchEvent}
+_SERVICE = tag(pb.WatchResponse, "upserted_services")
+_REMOVED_SERVICE = tag(pb.WatchResponse, "removed_services")
+_REMOVED_DEPENDENCY = tag(pb.WatchResponse, "removed_dependencies")
+_MORE = tag(pb.WatchResponse, "more", VARINT) + b"\x01"
+_FRESHNESS = tag(pb.WatchResponse, "freshness")
+
+
+def watched_since(request: pb.WatchRequest) -> Revision | None:
+    """Read where a watch begins; None = now. Raises ``InvalidRevisionError``."""
+    if not request.revision:
+        return None
+    try:
+        return Revision.parse(request.revision)
+    except InvalidRevisionError as error:
+        check = Check()
+        check.add("revision", error.message, InvalidRevisionError)
+        check.done()
+        raise
+
 
 class WatchParts:
-    """Batches as the bytes of messages; changes are joined once, however many watch."""
+    """Batches as the bytes of messages; changes are encoded once for all watchers."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._encoded: WeakKeyDictionary[WatchBatch, asyncio.Task[list[bytes]]] = WeakKeyDictionary()
 
     async def of(self, batch: WatchBatch) -> AsyncIterator[bytes]:
-        """Join a batch, or take it as it was joined for another watcher."""
+        """Encode a batch, or take the messages that another watcher got."""
         if batch.event is WatchEvent.RESET:
-            # One watcher's own, and too large to be held as messages while it is sent.
+            # For one watcher only, and too large to keep as messages while they are sent.
             async for part in encoded_parts(batch, self._max_bytes):
                 yield part
             return
         if batch not in self._encoded:
             self._encoded[batch] = asyncio.create_task(self._all(batch))
-        # Should this watcher go, the others still wait for the same task.
+        # If this watcher leaves, others still wait for the same task.
         for part in await asyncio.shield(self._encoded[batch]):
             yield part
 
@@ -52,19 +72,16 @@ class WatchParts:
 
 async def encoded_parts(batch: WatchBatch, max_bytes: int) -> AsyncIterator[bytes]:
     """
-    Join a batch to ``WatchResponse`` messages of at most ``max_bytes``, but for a single row larger than that, which comes alone.
+    Encode a batch as ``WatchResponse`` messages of at most ``max_bytes``; a larger row is alone in one.
 
-    Lets others run every half a millisecond.
+    Other calls run every half a millisecond.
     """
-    event, freshness = (
-        watch_event_field(batch.event),
-        field(WATCH_FRESHNESS, freshness_message(batch.freshness)),
-    )
-    whole_room = room = max_bytes - len(event) - max(len(freshness), len(WATCH_MORE))
+    event, freshness = _EVENTS[batch.event], field(_FRESHNESS, freshness_message(batch.freshness))
+    whole_room = room = max_bytes - len(event) - max(len(freshness), len(_MORE))
     part, yielding = [event], CooperativeYield()
     for row in _rows(batch):
         if len(row) > room and room < whole_room:
-            yield b"".join((*part, WATCH_MORE))
+            yield b"".join((*part, _MORE))
             part, room = [event], whole_room
         part.append(row)
         room -= len(row)
@@ -73,26 +90,26 @@ async def encoded_parts(batch: WatchBatch, max_bytes: int) -> AsyncIterator[byte
 
 
 def _rows(batch: WatchBatch) -> Iterator[bytes]:
-    """Write each row as a field of ``WatchResponse``. Upserted ones are records, and those of dependencies have its tag already."""
+    """Encode rows as fields. Upserted rows are records; those of dependencies have the right tag already."""
     for service in batch.services:
-        yield WATCH_SERVICE + cast("bytes", service.payload)[1:]
+        yield _SERVICE + cast("bytes", service.payload)[1:]
     for key, gone in batch.removed_services.items():
-        yield field(WATCH_REMOVED_SERVICE, _removed_service(key, gone).SerializeToString())
+        yield field(_REMOVED_SERVICE, _removed_service(key, gone).SerializeToString())
     for dependency in batch.dependencies:
         yield cast("bytes", dependency.payload)
     for key, lost in batch.removed_dependencies.items():
-        yield field(WATCH_REMOVED_DEPENDENCY, _removed_dependency(key, lost).SerializeToString())
+        yield field(_REMOVED_DEPENDENCY, _removed_dependency(key, lost).SerializeToString())
 
 
-def _removed_service(key: bytes, former: ServiceRecord | None) -> RemovedService:
-    return RemovedService(id=str(UUID(bytes=key)), service_id=former.name if former else "")
+def _removed_service(key: bytes, former: ServiceRecord | None) -> pb.RemovedService:
+    return pb.RemovedService(id=str(UUID(bytes=key)), service_id=former.name if former else "")
 
 
-def _removed_dependency(key: bytes, former: DependencyRecord | None) -> RemovedDependency:
+def _removed_dependency(key: bytes, former: DependencyRecord | None) -> pb.RemovedDependency:
     if former is None:
-        return RemovedDependency(id=str(UUID(bytes=key)))
+        return pb.RemovedDependency(id=str(UUID(bytes=key)))
     source, target, discovery_source = wire.dependency_ends(cast("bytes", former.payload))
-    return RemovedDependency(
+    return pb.RemovedDependency(
         id=str(UUID(bytes=key)),
         source_service_id=source,
         target_service_id=target,

@@ -1,4 +1,4 @@
-"""How bytes come in and go out: the HTTP/2 servers that calls reach us by."""
+"""Transports: the HTTP/2 servers that receive calls and send answers."""
 
 from server.rpc.transport.choosing import Transport, TransportMissingError, make_transport, transport_for
 

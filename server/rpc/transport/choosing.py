@@ -1,4 +1,4 @@
-"""Which transport serves an address."""
+"""The choice of the transport that serves an address."""
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -15,61 +15,70 @@ _NATIVE = "pygrpc_native"
 
 
 class TransportMissingError(Exception):
-    """The transport that was asked for is not installed; the message says what to do."""
+    """The wanted transport is not installed; the message says what to do."""
 
 
 class Transport(Protocol):
     """
     An HTTP/2 server for the methods of all services.
 
-    Made where the event loop runs. First ``serve`` is told what to answer, then ``listen`` where, then it starts.
+    Made where the event loop runs. Call ``serve``, then ``listen``, then ``start``.
     """
 
     @property
     def name(self) -> TransportName:
-        """What it is called in settings, status and metrics."""
+        """Its name in settings, status and metrics."""
 
-    async def all_came(self, came: Callable[[], int], /) -> None:
-        """Wait, not for long, until all calls that stand before the server have come to ``answering.admission``, which counts them in ``came``."""
+    async def admit_backlog(self, count_arrived: Callable[[], int], /) -> None:
+        """
+        Let ``answering.admission`` admit or refuse the calls that wait here, for a short time at most.
+
+        ``count_arrived`` returns how many calls that has happened to so far.
+        """
 
     def serve(self, methods: Sequence[Method], answering: Answering) -> None:
-        """Take over what is to be answered."""
+        """Set the methods to serve."""
 
     def listen(self, address: str, /) -> int:
-        """Take an address, ``HOST:PORT`` or ``unix:PATH``; returns the port. Raises ``OSError``, ``RuntimeError``, ``ValueError``."""
+        """
+        Bind an address, ``HOST:PORT`` or ``unix:PATH``, and return the port.
+
+        Raises ``OSError``, ``RuntimeError``, ``ValueError``.
+        """
 
     async def start(self) -> None:
-        """Let calls in."""
+        """Accept calls."""
 
     async def stop(self, flush: timedelta | None) -> None:
-        """Close; what is answered already gets so long to leave the process, None = no time at all."""
+        """Close; answers have the time ``flush`` to leave the process, None = no time."""
 
 
 def transport_for(wanted: TransportName, listen: str) -> TransportName:
     """
     Choose between "grpcio" and "native".
 
-    "auto" is native where only this host can connect, for it has no bounds for callers that are not trusted, and grpcio elsewhere and where native is not installed. Raises
-    ``TransportMissingError`` when that one is wanted by name.
+    "auto" is native where it is installed and only this host can connect, because native has no
+    limits for untrusted callers; grpcio otherwise. Raises ``TransportMissingError`` when native is
+    wanted by name and not installed.
     """
-    is_there = find_spec(_NATIVE) is not None
-    if wanted == "native" and not is_there:
+    is_installed = find_spec(_NATIVE) is not None
+    if wanted == "native" and not is_installed:
         raise TransportMissingError(
-            "the transport 'native' is not installed: pygrpc-native has wheels for Linux and macOS, on x86_64 and arm64; "
-            "use --transport grpcio, or auto"
+            "the transport 'native' is not installed: pygrpc-native has wheels for Linux and macOS, "
+            "on x86_64 and arm64; use --transport grpcio, or auto"
         )
     if wanted == "auto":
-        return "native" if is_there and is_reached_by_this_host_only(listen) else "grpcio"
+        return "native" if is_installed and is_reached_by_this_host_only(listen) else "grpcio"
     return wanted
 
 
 def make_transport(
     wanted: TransportName, listen: str, limits: Limits, *, share_port: bool = False
 ) -> Transport:
-    """Make the transport for an address; raises ``TransportMissingError``."""
+    """Make the transport of an address; raises ``TransportMissingError``."""
     if transport_for(wanted, listen) == "grpcio":
         return GrpcioTransport(limits, share_port=share_port)
-    # Where it is not installed it must not be asked for.
+    # Imported late: it may not be installed.
     from server.rpc.transport.native import NativeTransport  # noqa: PLC0415
 
     return NativeTransport(limits, share_port=share_port)

@@ -10,19 +10,19 @@ from typing import Any, NamedTuple, cast
 import grpc
 
 from server.config import Limits, TransportName
-from server.rpc.admission import LETTING_IN_SECONDS, Admission
+from server.rpc.admission import BACKLOG_SECONDS, Admission
 from server.rpc.answering import Answering
-from server.rpc.context import Context
+from server.rpc.context import Context, abort
 from server.rpc.methods import STANDARD, Handler, Method, serializer_of
-from server.rpc.sending import abort
 
-# gRPC's own thread hands a call over with the interpreter in its hands, which it gets soon only while ours sleeps: the shortest sleep there is,
-# a tenth of a millisecond. Then it takes some rounds until the call is counted. After two such gaps without one nobody is left outside.
-_GAP_SECONDS, _ROUNDS_A_GAP, _QUIET_GAPS = 0.00001, 8, 2
+# gRPC's own thread needs the interpreter lock to hand a call over, and gets it soon only while this
+# thread sleeps: the shortest sleep, a tenth of a millisecond. After that it takes some iterations of
+# the event loop until the call is counted. After two such gaps without a call the backlog is empty.
+_GAP_SECONDS, _ITERATIONS_A_GAP, _QUIET_GAPS = 0.00001, 8, 2
 _SECOND_MS = 1000
 KEEPALIVE_TIME_MS, KEEPALIVE_TIMEOUT_MS = 60 * _SECOND_MS, 20 * _SECOND_MS
 _NO_LIMIT = 2**31 - 1
-_CLEARED_AWAY = 10
+_ENDED_STREAMS = 10
 _MAKE_HANDLER = {
     (False, False): grpc.unary_unary_rpc_method_handler,
     (False, True): grpc.unary_stream_rpc_method_handler,
@@ -32,33 +32,34 @@ _MAKE_HANDLER = {
 
 
 class GrpcioTransport:
-    """See ``Transport``. It calls ``Method.answer`` only."""
+    """See ``Transport``. It does not use ``Method.at_once``."""
 
     name: TransportName = "grpcio"
 
     def __init__(self, limits: Limits, *, share_port: bool = False) -> None:
         self._server = grpc.aio.server(options=server_options(limits, share_port=share_port))
 
-    async def all_came(self, came: Callable[[], int]) -> None:
-        """Sleep, and let the loop turn, until nobody comes any more, or for as long as others may be kept waiting."""
-        quiet, ends = 0, time.perf_counter() + LETTING_IN_SECONDS
+    async def admit_backlog(self, count_arrived: Callable[[], int]) -> None:
+        """Let gRPC hand calls over until none arrives any more, or time is up."""
+        quiet, ends = 0, time.perf_counter() + BACKLOG_SECONDS
         while quiet < _QUIET_GAPS and time.perf_counter() < ends:
-            before = came()
+            before = count_arrived()
             time.sleep(_GAP_SECONDS)  # noqa: ASYNC251 - see above
-            for _ in range(_ROUNDS_A_GAP):
+            for _ in range(_ITERATIONS_A_GAP):
                 await asyncio.sleep(0)
-                # Others may have rounds of their own to fill.
+                # Other tasks may take long in their iterations.
                 if time.perf_counter() >= ends:
                     return
-            quiet = quiet + 1 if came() == before else 0
+            quiet = quiet + 1 if count_arrived() == before else 0
 
     def serve(self, methods: Sequence[Method], answering: Answering) -> None:
         """
-        Take over what is to be answered.
+        Set the methods to serve.
 
-        gRPC waits for the next call of every registered method by itself, so that one is not behind the calls of others, and looks through all that it
-        waits for at every call, which for fifty methods takes an eighth of a short one. Only gRPC's own services, of which health must always
-        answer, are registered; those of the contract are looked up by name.
+        gRPC waits for the next call of each registered method separately, so that a method is not
+        behind the calls of others. But it scans all of these at every call, which with fifty methods
+        takes an eighth of a short call. So only gRPC's own services are registered, because health
+        must always answer; the methods of the contract are looked up by name.
         """
         registered: dict[str, dict[str, Handler]] = defaultdict(dict)
         by_name = {}
@@ -73,11 +74,11 @@ class GrpcioTransport:
         self._server.add_generic_rpc_handlers((_ByName(by_name, answering.admission),))
 
     def listen(self, address: str) -> int:
-        """Take an address."""
+        """Bind an address."""
         return self._server.add_insecure_port(address)
 
     async def start(self) -> None:
-        """Let calls in."""
+        """Accept calls."""
         await self._server.start()
 
     async def stop(self, flush: timedelta | None) -> None:
@@ -93,9 +94,9 @@ class _Found(NamedTuple):
 
 class _ByName(grpc.GenericRpcHandler):
     """
-    Finds what handles a call.
+    Finds the handler of a call.
 
-    No ``grpc.aio.ServerInterceptor``, for that is asked again at every call, which takes 20 µs of a short one.
+    A ``grpc.aio.ServerInterceptor`` could do the same, and would cost 20 µs a call.
     """
 
     def __init__(self, methods: Mapping[str, _Found], admission: Admission) -> None:
@@ -112,7 +113,7 @@ class _ByName(grpc.GenericRpcHandler):
 
 
 def _handler_of(method: Method) -> Handler:
-    """Make what gRPC calls; the method reads and writes its messages itself, but for a stream of requests."""
+    """Make the handler for gRPC; the method itself parses and serializes, except streamed requests."""
     handler = method.handler
     make: Any = _MAKE_HANDLER[handler.request_streaming, handler.response_streaming]
     wrapped: Handler = make(
@@ -131,18 +132,19 @@ def _refusing(method: Method, answering: Answering) -> Handler:
             # As in ``abort``.
             del context
 
-    # One that reads its requests by itself need not wait for them.
+    # A handler of streamed requests need not wait for the request.
     return grpc.stream_unary_rpc_method_handler(cast("Any", refuse))
 
 
 def server_options(limits: Limits, *, share_port: bool = False) -> list[tuple[str, int]]:
     """
-    Channel arguments.
+    Make the channel arguments.
 
-    What is sent has no limit here: traversals and pages keep to ``max_response_bytes`` by themselves, with an error that helps, and
-    a batch that was written must be answered. What is received may be twice as long, packed or not, as the longest request may be: those in
-    between are refused with an error that helps, too. Clients may send a ping every ten seconds, with or without calls; the server
-    looks after a silent client once a minute, so that streams to machines that are gone end.
+    Answers have no limit here: traversals and pages keep to ``max_response_bytes`` by themselves, with
+    a helpful error, and a batch that was written must be answered. A request may be twice as long,
+    compressed or not, as the longest one allowed: those in between are refused with a helpful error,
+    too. Clients may send a ping every ten seconds, with or without calls. The server pings a silent
+    client once a minute, so that streams to machines that are gone end.
     """
     longest_request = max(
         limits.max_request_bytes, limits.max_metadata_request_bytes, limits.max_question_bytes
@@ -152,13 +154,13 @@ def server_options(limits: Limits, *, share_port: bool = False) -> list[tuple[st
         ("grpc.max_receive_message_length", 2 * longest_request),
         ("grpc.max_send_message_length", -1),
         ("grpc.max_concurrent_streams", limits.max_streams_per_connection),
-        # So many more may be over and not yet cleared away: a client that keeps to the limit would be refused now and then, above all
-        # after a moment in which the server stood still and calls ran out of time.
-        ("grpc.http2.max_deallocating_streams", _CLEARED_AWAY * limits.max_streams_per_connection),
+        # Streams that have ended but are not deallocated yet. With fewer, a client that keeps to the
+        # limit would be refused now and then, above all after calls ran out of time together.
+        ("grpc.http2.max_deallocating_streams", _ENDED_STREAMS * limits.max_streams_per_connection),
         ("grpc.max_allowed_incoming_connections", limits.max_connections),
         ("grpc.max_connection_idle_ms", _milliseconds(limits.connection_idle_timeout)),
-        # Calls that wait to be let in would be cancelled by gRPC without a word: their number is bounded by those of connections and
-        # streams, and letting them in or refusing them is up to Admission.
+        # Otherwise gRPC would cancel calls of the backlog without a reason. Connections and streams
+        # bound their number, and Admission decides about them.
         ("grpc.server.max_pending_requests", _NO_LIMIT),
         ("grpc.server.max_pending_requests_hard_limit", _NO_LIMIT),
         ("grpc.server_max_unrequested_time_in_server", _NO_LIMIT),

@@ -1,4 +1,4 @@
-"""The transport of pygrpc-native: HTTP/2 in Rust, outside the interpreter's lock; for callers that are trusted."""
+"""The transport of pygrpc-native: HTTP/2 in Rust, without the interpreter lock; for trusted callers."""
 
 import asyncio
 import contextlib
@@ -16,28 +16,27 @@ import structlog
 from pygrpc_native import NativeGrpcFront
 
 from server.config import Limits, TransportName
-from server.rpc.admission import LETTING_IN_SECONDS, Place
+from server.rpc.admission import BACKLOG_SECONDS, Slot
 from server.rpc.answering import Answering
-from server.rpc.errors import unexpected_error
+from server.rpc.errors import status_and_metadata, unexpected_error
 from server.rpc.methods import Method
-from server.rpc.sending import status_and_metadata
 from server.rpc.transport.grpcio import KEEPALIVE_TIME_MS, KEEPALIVE_TIMEOUT_MS, GrpcioTransport
 from server.rpc.transport.native_call import NativeCall
 from server.rpc.transport.native_queue import CallQueue
 
 log = structlog.get_logger(__name__)
 
-# One thread of the transport's own keeps up with one event loop; more of them take the processor from it.
+# One I/O thread keeps up with one event loop; more would take the processor from it.
 _IO_THREADS = 1
-_FLUSH_LOOK_SECONDS = 0.002
+_FLUSH_POLL_SECONDS = 0.002
 
 
 class NativeTransport:
     """
     See ``Transport``.
 
-    What can be answered at once is answered where it is begun, without a task. Methods that take a stream of requests
-    (reflection) are served by grpcio behind it, through a socket in a folder of our own.
+    Answers that can be made at once are made where the call begins, without a task. Methods that
+    take a stream of requests (reflection) are served by grpcio behind it, through a Unix socket.
     """
 
     name: TransportName = "native"
@@ -51,29 +50,33 @@ class NativeTransport:
         self._share_port = share_port
         self._methods: list[Method] = []
         self._behind = GrpcioTransport(replace(limits, max_streams_per_connection=limits.max_streaming_calls))
-        self._listens = False
-        self._calls: dict[int, NativeCall] = {}
+        self._is_listening = False
+        self._tasks: dict[int, asyncio.Task[None]] = {}
         self._folder = contextlib.ExitStack()
 
-    async def all_came(self, _: Callable[[], int]) -> None:
-        """Begin all calls that wait, and let their tasks begin; those who are refused may send more, so not for ever."""
-        self._queue.begin_all(time.monotonic() + LETTING_IN_SECONDS)
+    async def admit_backlog(self, _: Callable[[], int]) -> None:
+        """
+        Begin all calls that wait, and let their tasks begin.
+
+        Refused callers may send more calls, so there is a time limit.
+        """
+        self._queue.begin_all(time.monotonic() + BACKLOG_SECONDS)
         await asyncio.sleep(0)
 
     def serve(self, methods: Sequence[Method], answering: Answering) -> None:
-        """Take over what is to be answered."""
+        """Set the methods to serve."""
         self._answering, self._admission = answering, answering.admission
         self._methods = [method for method in methods if not method.handler.request_streaming]
         self._behind.serve([method for method in methods if method.handler.request_streaming], answering)
 
     def listen(self, address: str) -> int:
-        """Take an address."""
+        """Bind an address."""
         self._front = NativeGrpcFront(
             address,
             [(method.name, method.handler.response_streaming) for method in self._methods],
             io_threads=_IO_THREADS,
             call_details=True,
-            # A stream that fails before its first message has its status sent without metadata before.
+            # So a stream that fails before its first message sends its status without metadata.
             delay_stream_headers=True,
             metrics=True,
             max_concurrent_streams=self._limits.max_streams_per_connection,
@@ -82,15 +85,14 @@ class NativeTransport:
             keepalive_timeout_ms=KEEPALIVE_TIMEOUT_MS,
         )
         self._queue = CallQueue(self._front, self)
-        self._listens = True
+        self._is_listening = True
         return self._front.bound_port
 
     async def start(self) -> None:
-        """Let calls in."""
+        """Accept calls."""
         try:
-            socket = (
-                Path(self._folder.enter_context(tempfile.TemporaryDirectory(prefix="depgraph-"))) / "behind"
-            )
+            folder = self._folder.enter_context(tempfile.TemporaryDirectory(prefix="depgraph-"))
+            socket = Path(folder) / "behind"
             self._behind.listen(f"unix:{socket}")
             await self._behind.start()
             self._front.set_fallback(str(socket))
@@ -102,38 +104,38 @@ class NativeTransport:
         self._queue.start()
 
     async def stop(self, flush: timedelta | None) -> None:
-        """Close, once what is answered has been sent or the time for that is over."""
-        if not self._listens:
+        """Close, after all answers are sent or ``flush`` is over."""
+        if not self._is_listening:
             return
         with self._folder:
             if flush is not None:
-                await self._flushed(flush)
+                await self._flush(flush)
             await asyncio.to_thread(self._queue.close)
-            # What was handed over last is begun here, so that it is cancelled with the others.
-            self._queue.begin_handed()
-            tasks = [call.task for call in self._calls.values() if call.task is not None]
+            # Begins the last calls, so that they are cancelled with the others.
+            self._queue.begin_handed_over()
+            tasks = list(self._tasks.values())
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await self._behind.stop(None)
 
-    async def _flushed(self, within: timedelta) -> None:
-        """Wait until all is sent that was answered; the transport does not tell by itself."""
+    async def _flush(self, within: timedelta) -> None:
+        """Wait until all answers are sent; the transport offers no event for it."""
         ends = time.monotonic() + within.total_seconds()
         while self._is_sending() and time.monotonic() < ends:  # noqa: ASYNC110
-            await asyncio.sleep(_FLUSH_LOOK_SECONDS)
+            await asyncio.sleep(_FLUSH_POLL_SECONDS)
 
     def _is_sending(self) -> bool:
-        """Whether the status of a call that came has not left yet."""
+        """Whether some call has not had its status sent."""
         of_methods = (self._front.metrics() or {})["methods"].values()
         return any(
-            one["started"] > sum(of_status["count"] for of_status in one["status"].values())
-            for one in of_methods
+            counts["started"] > sum(of_status["count"] for of_status in counts["status"].values())
+            for counts in of_methods
         )
 
-    def begin_round(self) -> None:
+    def begin_iteration(self) -> None:
         """See ``Receiver``."""
-        self._admission.begin_round()
+        self._admission.begin_iteration()
 
     def begin(self, number: int, place: int, request: bytes, details: Any, received: float) -> None:
         """See ``Receiver``."""
@@ -141,40 +143,39 @@ class NativeTransport:
         method = self._methods[place]
         try:
             self._begin(call, method, request)
-        except Exception as error:  # noqa: BLE001 - whatever becomes of one, those that came with it are begun
+        except Exception as error:  # noqa: BLE001 - the other calls of the batch must begin in any case
             _end_broken(call, method, error)
 
     def cancel(self, number: int) -> bool:
         """See ``Receiver``."""
-        call = self._calls.get(number)
-        if call is None:
+        task = self._tasks.get(number)
+        if task is None:
             return False
-        if call.task is not None:
-            call.task.cancel()
+        task.cancel()
         return True
 
     def _begin(self, call: Any, method: Method, request: bytes) -> None:
-        # Of one that is late nothing is done.
+        # A late call is not worth an answer.
         if method.at_once is not None and not call.is_late and method.at_once(request, call, call.succeed):
             return
-        place = None
+        slot = None
         if method.kind is not None:
             if self._admission.is_full(method.kind):
                 call.fail(*status_and_metadata(self._answering.refuse(method, call)))
                 return
-            place = self._admission.enter(method.kind)
-        self._calls[call.number] = call
-        call.task = asyncio.create_task(_answer(method, request, call, place))
-        call.task.add_done_callback(partial(self._end, call, method, place))
+            slot = self._admission.enter(method.kind)
+        task = asyncio.create_task(_answer(method, request, call, slot))
+        self._tasks[call.number] = task
+        task.add_done_callback(partial(self._end, call, method, slot))
 
-    def _end(self, call: NativeCall, method: Method, place: Place | None, task: "asyncio.Task[None]") -> None:
-        # Of a call that was cancelled before it began nobody else does.
-        if place is not None:
-            place.leave()
-        del self._calls[call.number]
+    def _end(self, call: NativeCall, method: Method, slot: Slot | None, task: "asyncio.Task[None]") -> None:
+        # A task that was cancelled before it began has not released its slot.
+        if slot is not None:
+            slot.release()
+        del self._tasks[call.number]
         call.end()
         if task.cancelled():
-            # Most often there is nobody left to hear of it. Who is late may hear of it from us, though, before the transport looks at its clock.
+            # Usually the caller is gone. A late caller may get this before the transport checks deadlines.
             late = grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded"
             call.fail(*late if call.is_late else (grpc.StatusCode.CANCELLED, ""))
         elif (error := task.exception()) is not None:
@@ -182,17 +183,17 @@ class NativeTransport:
 
 
 def _end_broken(call: NativeCall, method: Method, error: BaseException) -> None:
-    """End a call that has no status because of a defect of ours."""
-    told = unexpected_error()
+    """End a call that has no status because of an unexpected error."""
+    sent = unexpected_error()
     log.error(
-        "a call could not be answered", method=method.name, exc_info=error, error_id=told.metadata["error_id"]
+        "a call could not be answered", method=method.name, exc_info=error, error_id=sent.metadata["error_id"]
     )
-    call.fail(*status_and_metadata(told))
+    call.fail(*status_and_metadata(sent))
 
 
-async def _answer(method: Method, request: bytes, call: Any, place: Place | None) -> None:
+async def _answer(method: Method, request: bytes, call: Any, slot: Slot | None) -> None:
     try:
-        answer = await method.answer(request, call, place)
+        answer = await method.answer(request, call, slot)
     except grpc.aio.AbortError:
         return
     if method.handler.response_streaming:

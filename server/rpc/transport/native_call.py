@@ -8,21 +8,26 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import grpc
 from pygrpc_native import STREAM_CLOSED, STREAM_FULL, NativeGrpcFront
 
-from server.rpc.sending import after_failed_write
+from server.rpc.context import after_failed_write
 
 if TYPE_CHECKING:
     from pygrpc_native import Metadata
 
-# The transport does not say when a reader has room. One that keeps up has it so soon, which the loop turns for, since its timers
-# are no finer than that; one that is behind is looked after less and less often.
-_SOON_SECONDS, _LAST_LOOK_SECONDS = 0.001, 0.02
+# The transport has no event for a reader that has room again. A reader that keeps up has room within
+# the first time, in which the loop spins, because its timers are no finer. Later polls are rarer.
+_SPIN_SECONDS, _LONGEST_POLL_SECONDS = 0.001, 0.02
 _DETAILS = "grpc-status-details-bin"
 
 
 class NativeCall:
-    """What handlers use of ``grpc.aio.ServicerContext``; ``seconds`` were left of it when it was ``received`` (``time.monotonic``), None = it has no deadline."""
+    """
+    The part of ``grpc.aio.ServicerContext`` that handlers use.
 
-    __slots__ = ("_callbacks", "_code", "_front", "_peer", "_received", "_seconds", "number", "task")
+    ``seconds`` were left until the deadline (None = there is none) when the call was ``received``
+    (``time.monotonic``).
+    """
+
+    __slots__ = ("_callbacks", "_code", "_front", "_peer", "_received", "_seconds", "number")
 
     def __init__(
         self, front: NativeGrpcFront, number: int, peer: str, seconds: float | None, received: float
@@ -34,7 +39,6 @@ class NativeCall:
         self._received = received
         self._code: grpc.StatusCode | None = None
         self._callbacks: list[Callable[[Any], None]] | None = None
-        self.task: asyncio.Task[None] | None = None
 
     @property
     def is_late(self) -> bool:
@@ -56,12 +60,12 @@ class NativeCall:
         self._front.stream_send_initial_metadata(self.number, list(initial_metadata))
 
     async def write(self, message: bytes) -> None:
-        """Send a message of a stream once its reader has room for it."""
+        """Send a message of a stream when its reader has room for it."""
         tried, wait = time.monotonic(), 0.0
         while (sent := self._front.stream_try_send(self.number, message)) == STREAM_FULL:
             await asyncio.sleep(wait)
-            if time.monotonic() - tried > _SOON_SECONDS:
-                wait = min(max(2 * wait, _SOON_SECONDS), _LAST_LOOK_SECONDS)
+            if time.monotonic() - tried > _SPIN_SECONDS:
+                wait = min(max(2 * wait, _SPIN_SECONDS), _LONGEST_POLL_SECONDS)
         if sent == STREAM_CLOSED:
             await after_failed_write()
             raise grpc.aio.InternalError("the stream is closed, and the call was not cancelled")
@@ -83,11 +87,11 @@ class NativeCall:
         self._front.fail(self.number, code.value[0], details, sent)
 
     def succeed(self, answer: bytes) -> None:
-        """End a call that has one answer with it."""
+        """End a unary call with its answer."""
         self._front.respond(self.number, answer)
 
     def end_stream(self) -> None:
-        """End a call that has a stream of answers."""
+        """End a stream."""
         self._front.stream_end(self.number)
 
     def set_code(self, code: grpc.StatusCode) -> None:
@@ -95,28 +99,28 @@ class NativeCall:
         self._code = code
 
     def set_details(self, details: str) -> None:
-        """Do nothing: those who set details abort, too."""
+        """Do nothing: whoever sets details also aborts."""
 
     def code(self) -> grpc.StatusCode | None:
         """Return the status that was set."""
         return self._code
 
     def add_done_callback(self, callback: Callable[[Any], None]) -> None:
-        """Have ``callback`` called when the answer is handed over; nobody tells us when it has been sent."""
+        """Call ``callback`` when the answer is handed to the transport, which does not report when it is sent."""
         if self._callbacks is None:
             self._callbacks = []
         self._callbacks.append(callback)
 
     def end(self) -> None:
-        """Tell those who wanted to know that the call is over."""
+        """Run the done callbacks."""
         for callback in self._callbacks or ():
             callback(self)
 
 
 def _is_reserved(key: str) -> bool:
     """
-    Whether the transport refuses to send metadata under this key: gRPC's own, but for the details of a status.
+    Whether the transport refuses to send this key: gRPC's own ones, except the details of a status.
 
-    Among them is ``grpc-retry-pushback-ms``: callers come again by their own policy, of which RetryInfo in the details tells them as much.
+    That includes ``grpc-retry-pushback-ms``; callers find the same in the RetryInfo of the details.
     """
     return key.startswith("grpc-") and key != _DETAILS

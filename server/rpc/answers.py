@@ -1,0 +1,103 @@
+"""
+What answers have in common: times, tags of fields, freshness, effective dependencies.
+
+A message is its fields in a row, and a repeated field its items in a row. So an answer can be joined
+from records that were encoded when the rows changed (``server.wire``) and a few fields between them.
+"""
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from functools import lru_cache
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+from numpy.typing import NDArray
+
+from depgraph.v1 import types_pb2
+from graphcore import DependencyGraph, EdgeFilter
+from graphcore.analysis.edge_selection import parallel_edges
+from server import wire
+from server.domain.consistency import Freshness
+from server.rpc.validate import EPOCH
+from server.wire.fields import field, varint
+
+VARINT, _LENGTH_DELIMITED = 0, 2
+_SECONDS_A_DAY = 86_400
+_PAIRS_A_BATCH = 256
+
+
+def timestamp(moment: datetime) -> Timestamp:
+    """Write a time; twice as fast as ``Timestamp.FromDatetime``."""
+    age = moment - EPOCH
+    return Timestamp(seconds=age.days * _SECONDS_A_DAY + age.seconds, nanos=age.microseconds * 1000)
+
+
+def tag(message: type[Message], name: str, wire_type: int = _LENGTH_DELIMITED) -> bytes:
+    """Encode the tag of a field, by its name."""
+    return varint(message.DESCRIPTOR.fields_by_name[name].number << 3 | wire_type)
+
+
+_REVISION = tag(types_pb2.Freshness, "revision")
+_LAG = tag(types_pb2.Freshness, "lag")
+_SECONDS, _NANOS = b"\x08", b"\x10"
+# A duration takes two varints, so its length takes one byte.
+_LAG_OF_LENGTH = tuple(_LAG + varint(length) for length in range(32))
+
+
+def freshness_message(freshness: Freshness) -> bytes:
+    """Encode a ``Freshness``."""
+    lag = freshness.lag
+    seconds, micros = lag.days * _SECONDS_A_DAY + lag.seconds, lag.microseconds
+    duration = _NANOS + varint(micros * 1000) if micros else b""
+    if seconds:
+        duration = _SECONDS + varint(seconds) + duration
+    return _revision_field(freshness.revision) + _LAG_OF_LENGTH[len(duration)] + duration
+
+
+# Few revisions are current at a time, and each is in very many answers.
+@lru_cache(8)
+def _revision_field(revision: str) -> bytes:
+    return field(_REVISION, revision.encode()) if revision else b""
+
+
+def joined_within(records: Iterable[bytes], limit: int) -> bytes | None:
+    """Join records one after the other; None = they take more than ``limit`` bytes."""
+    pieces = []
+    for record in records:
+        limit -= len(record)
+        if limit < 0:
+            return None
+        pieces.append(record)
+    return b"".join(pieces)
+
+
+class PairRecords(NamedTuple):
+    """
+    The records that take part in effective dependencies, pair by pair.
+
+    Those of pair ``i`` are ``records[starts[i]:starts[i + 1]]``. They stay as they are while the graph changes.
+    """
+
+    records: NDArray[np.object_]
+    starts: NDArray[np.int64]
+
+    def merged(self) -> Iterator[bytes]:
+        """Merge pair by pair into ``TraverseResponse.effective_dependencies``; some 10 µs each."""
+        for first in range(0, len(self.starts) - 1, _PAIRS_A_BATCH):
+            bounds = self.starts[first : first + _PAIRS_A_BATCH + 1]
+            batch = self.records[bounds[0] : bounds[-1]].tolist()
+            for start, end in pairwise((bounds - bounds[0]).tolist()):
+                yield wire.effective_record(batch[start:end])
+
+
+def pair_records(graph: DependencyGraph, chosen: NDArray[np.int32], edge_filter: EdgeFilter) -> PairRecords:
+    """
+    Take the records that take part in the pairs of ``chosen``, one edge of each (``effective_edges``).
+
+    O(the smaller degree of each pair's ends).
+    """
+    found = parallel_edges(graph, chosen, edge_filter)
+    return PairRecords(graph.dependency_payloads.take(found.edges), found.starts)

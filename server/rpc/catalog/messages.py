@@ -1,0 +1,136 @@
+"""Services of requests as domain values, and stored services as messages."""
+
+from typing import Literal, Protocol
+
+from google.protobuf.field_mask_pb2 import FieldMask
+
+from depgraph.v1 import catalog_service_pb2 as pb
+from depgraph.v1 import types_pb2
+from server.config import Limits
+from server.domain.ports import Upserted, Written
+from server.domain.services import Service, ServiceChange, ServiceDraft, ServiceKey
+from server.rpc.answers import timestamp
+from server.rpc.metadata import json_of
+from server.rpc.validate import Check, shown
+from server.wire.metadata import struct_of
+from server.wire.words import CRITICALITY
+
+_COLUMNS = ("metadata", "criticality", "team", "discovered")
+_MOST_PATHS = 100
+
+
+class KeyedRequest(Protocol):
+    """A request that names a service by either of its keys."""
+
+    service_id: str
+    id: str
+
+    # The name is protobuf's.
+    def WhichOneof(self, oneof_group: Literal["key"], /) -> Literal["service_id", "id"] | None:  # noqa: N802
+        """Return which key is set."""
+
+
+def service_key(check: Check, request: KeyedRequest) -> ServiceKey:
+    """Read which service a request is about."""
+    match request.WhichOneof("key"):
+        case "id":
+            return ServiceKey(id=check.uuid("id", request.id))
+        case "service_id":
+            return ServiceKey(service_id=check.text("service_id", request.service_id))
+        case None:
+            check.add("service_id", "is required; name the service by service_id or by id")
+            return ServiceKey(service_id="")
+
+
+def service_draft(check: Check, service: types_pb2.Service) -> ServiceDraft:
+    """Read a service to write, the message of ``check``; fields that only the server sets are ignored."""
+    check.text("service_id", service.service_id)
+    return _service_columns(check, service, frozenset(_COLUMNS))
+
+
+def service_drafts(request: pb.BatchUpsertServicesRequest, limits: Limits) -> list[ServiceDraft]:
+    """Read a batch; raises ``InvalidInputError`` with everything that is wrong in it. O(items)."""
+    check = Check()
+    check.within_limit("services", request.services, limits.max_items)
+    drafts = check.each("services", request.services, service_draft)
+    check.distinct("services[{}].service_id", (draft.service_id for draft in drafts), "this name")
+    check.done()
+    return drafts
+
+
+def updated_key(check: Check, service: types_pb2.Service) -> ServiceKey:
+    """Read which service an update is about: by id, or by name if the id is empty."""
+    if service.id:
+        return ServiceKey(id=check.uuid("service.id", service.id))
+    return ServiceKey(service_id=check.text("service.service_id", service.service_id))
+
+
+def service_change(check: Check, service: types_pb2.Service, mask: FieldMask) -> ServiceChange:
+    """Read an update of the columns that the mask names, or, for an empty mask, of those that are set."""
+    check.at_most("update_mask.paths", mask.paths, _MOST_PATHS, "make a mask")
+    if not mask.paths:
+        columns = _set_columns(service)
+    elif "*" in mask.paths:
+        columns = frozenset(_COLUMNS)
+    else:
+        columns = frozenset(mask.paths)
+    for position, path in enumerate(mask.paths):
+        if path != "*" and path not in _COLUMNS:
+            check.add(
+                f"update_mask.paths[{position}]", f"{shown(path)} is not one of *, {', '.join(_COLUMNS)}"
+            )
+    draft = _service_columns(check.within("service"), service, columns)
+    return ServiceChange(columns=columns, draft=draft)
+
+
+def _set_columns(service: types_pb2.Service) -> frozenset[str]:
+    is_set = {
+        "metadata": service.HasField("metadata"),
+        "criticality": bool(service.criticality),
+        "team": service.HasField("team"),
+        "discovered": service.discovered,
+    }
+    return frozenset(column for column, given in is_set.items() if given)
+
+
+def _service_columns(check: Check, service: types_pb2.Service, columns: frozenset[str]) -> ServiceDraft:
+    """Read the named columns; the others, and those that are unset, get their defaults."""
+    criticality = team = None
+    json_text = "{}"
+    if "metadata" in columns and service.HasField("metadata"):
+        json_text = json_of(check, "metadata", service.metadata)
+    if "criticality" in columns:
+        criticality = check.optional_word("criticality", service.criticality, CRITICALITY)
+    if "team" in columns and service.HasField("team"):
+        team = check.text("team", service.team)
+    return ServiceDraft(
+        service_id=service.service_id,
+        metadata=json_text,
+        criticality=criticality or "medium",
+        team=team,
+        discovered=service.discovered and "discovered" in columns,
+    )
+
+
+def service_message(row: Service) -> types_pb2.Service:
+    """Write a service; about 7 µs."""
+    return types_pb2.Service(
+        id=str(row.id),
+        service_id=row.service_id,
+        metadata=struct_of(row.metadata),
+        criticality=CRITICALITY.number[row.criticality],
+        team=row.team,
+        discovered=row.discovered,
+        create_time=timestamp(row.created_at),
+        update_time=timestamp(row.updated_at),
+    )
+
+
+def upserted_services(written: Written[Upserted[Service]]) -> pb.BatchUpsertServicesResponse:
+    """Write the services of a batch as stored."""
+    return pb.BatchUpsertServicesResponse(
+        services=map(service_message, written.value.rows),
+        created_count=written.value.created,
+        updated_count=written.value.updated,
+        revision=written.revision,
+    )

@@ -1,0 +1,90 @@
+"""What questions about the graph have in common: consistency, filters, services that must exist."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from depgraph.v1 import graph_service_pb2, types_pb2
+from graphcore import DependencyGraph, EdgeFilter, EdgeFlag
+from graphcore.analysis.edge_selection import counting_edges, effective_edges
+from server.domain.consistency import AtLeastAsFresh, Consistency, FullyConsistent, MinimizeLatency
+from server.domain.errors import InvalidRevisionError, ServiceNotFoundError
+from server.domain.revision import Revision
+from server.rpc.validate import Check, shown
+from server.wire.words import COMMUNICATION_MODE, DEPENDENCY_CRITICALITY, DISCOVERY_SOURCE, EnumWords
+
+_MOST_FLAGS = 100
+
+FROM_MEMORY = MinimizeLatency()
+"""The consistency of nearly every question, always this very object."""
+
+
+def consistency(check: Check, wanted: types_pb2.Consistency) -> Consistency:
+    """Read how fresh an answer must be; unset = from memory now."""
+    match wanted.WhichOneof("requirement"):
+        case None:
+            return FROM_MEMORY
+        case "at_least_as_fresh":
+            return _at_least_as_fresh(check, wanted.at_least_as_fresh)
+        case "minimize_latency":
+            _require_true(check, "minimize_latency", given=wanted.minimize_latency)
+            return FROM_MEMORY
+        case "fully_consistent":
+            _require_true(check, "fully_consistent", given=wanted.fully_consistent)
+            return FullyConsistent()
+
+
+def _at_least_as_fresh(check: Check, token: str) -> Consistency:
+    try:
+        return AtLeastAsFresh(Revision.parse(token))
+    except InvalidRevisionError as error:
+        check.add("consistency.at_least_as_fresh", error.message, InvalidRevisionError)
+        return FROM_MEMORY
+
+
+def _require_true(check: Check, requirement: str, *, given: bool) -> None:
+    if not given:
+        check.add(f"consistency.{requirement}", "is false; set it to true, or leave consistency unset")
+
+
+def edge_filter(check: Check, wanted: graph_service_pb2.EdgeFilter, *, include_stale: bool) -> EdgeFilter:
+    """Read which dependencies count; unset = all but stale ones."""
+    return EdgeFilter.of(
+        communication_modes=_flags(
+            check, "communication_modes", wanted.communication_modes, COMMUNICATION_MODE
+        ),
+        criticalities=_flags(check, "criticalities", wanted.criticalities, DEPENDENCY_CRITICALITY),
+        discovery_sources=_flags(check, "discovery_sources", wanted.discovery_sources, DISCOVERY_SOURCE),
+        min_confidence=check.share("filter.min_confidence", wanted.min_confidence),
+        include_stale=include_stale,
+    )
+
+
+def _flags(check: Check, field: str, numbers: Sequence[int], enum: EnumWords[Any, Any]) -> list[EdgeFlag]:
+    check.at_most(f"filter.{field}", numbers, _MOST_FLAGS, "make a filter")
+    stand_in = next(iter(enum.number))
+    return [
+        EdgeFlag[check.word(f"filter.{field}[{position}]", number, enum, stand_in).upper()]
+        for position, number in enumerate(numbers)
+    ]
+
+
+def edge_mask(graph: DependencyGraph, edge_filter: EdgeFilter, *, effective: bool) -> NDArray[np.uint8]:
+    """
+    Mark the dependencies that pass a filter: 1 by edge. O(V + E).
+
+    ``effective`` = of each pair of services mark only the leading dependency, if that passes.
+    """
+    return (effective_edges if effective else counting_edges)(graph, edge_filter)
+
+
+def require_services(graph: DependencyGraph, *names: str) -> None:
+    """Raise ``ServiceNotFoundError`` that lists the names that no service has."""
+    missing = [name for name in names if not graph.has_service(name)]
+    if missing:
+        listed = " and ".join(map(shown, missing))
+        raise ServiceNotFoundError(
+            f"no service{'s' * (len(missing) > 1)} named {listed}", service_id=missing[0]
+        )
