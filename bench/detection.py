@@ -174,8 +174,8 @@ class _Ledger:
 
 async def _rounds() -> list[Figure]:
     graph, ledger, chooser = big100k().graph(), _Ledger(), random.Random(7)
-    moves = GraphEventLog(0.0)
-    detector = Detector(_Live(graph), moves, DetectionSettings(), DetectionVitals(), SharedComponentSearch())
+    events = GraphEventLog(0.0)
+    detector = Detector(_Live(graph), events, DetectionSettings(), DetectionVitals(), SharedComponentSearch())
     await detector.settle(ledger)
     records = graph.dependencies()
 
@@ -188,7 +188,7 @@ async def _rounds() -> list[Figure]:
 
     async def idle(number: int) -> None:
         graph.apply(touched(number))
-        moves.moved(())
+        events.graph_moved(())
         await detector.settle(ledger)
 
     def flipped() -> ChangeSet:
@@ -198,7 +198,7 @@ async def _rounds() -> list[Figure]:
 
     async def recounted(_: int) -> None:
         graph.apply(flipped())
-        moves.moved(())
+        events.graph_moved(())
         await detector.settle(ledger)
 
     alone, followed = await take_turns_async(untold, idle, pairs=PAIRS)

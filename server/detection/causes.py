@@ -149,7 +149,7 @@ class GraphEventLog:
         """The least confidence with which a dependency counts; None while nobody collects."""
         return self._least_confidence if self._collects else None
 
-    def moved(self, moves: Step) -> None:
+    def graph_moved(self, moves: Step) -> None:
         """Take note that the graph moved."""
         self._moved.set()
         if self._collects and moves:

@@ -1,7 +1,8 @@
-"""What the feed hands to the replica: rows, and the snapshot that they bring it to."""
+"""What the feed gives the replica: batches of rows, and the snapshot that they lead to."""
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeAlias
 from uuid import UUID
 
 from server.domain.consistency import Ingestion
@@ -14,7 +15,7 @@ from server.domain.services import Service
 
 @dataclass(frozen=True, slots=True)
 class FeedPosition:
-    """Where a replica stands: a snapshot of one run of one database (``feed_id``), and what that snapshot says of ingestions."""
+    """A snapshot of one run of one database (``feed_id``), and the ingestions that it shows."""
 
     feed_id: str
     snapshot: Snapshot
@@ -35,37 +36,21 @@ class RowChanges:
 
 
 class ChangesDoNotFitError(Exception):
-    """Memory differs from the snapshot that it claims to stand at: it must be read as a whole."""
+    """Memory differs from the snapshot that it should equal: everything must be read."""
 
 
-class GraphStep(Protocol):
-    """Changes on their way into the graph, which stands still until they are applied. All services come before any dependency."""
-
-    async def add(self, changes: RowChanges) -> None:
-        """Take in some changes."""
-
-    async def add_services(self, batch: ServiceBatch) -> None:
-        """Take in services, whether they have changed or not."""
-
-    async def add_dependencies(self, batch: DependencyBatch) -> None:
-        """Take in dependencies; all services of the table must have been added in batches before."""
-
-
-class GraphLoad(Protocol):
-    """A graph that is being read as a whole, beside the one that answers."""
-
-    async def add_services(self, batch: ServiceBatch) -> None:
-        """Take in some services."""
-
-    async def add_dependencies(self, batch: DependencyBatch) -> None:
-        """Take in some dependencies, after all services."""
+TableBatch: TypeAlias = ServiceBatch | DependencyBatch
+"""Rows of a table. A ``DependencyBatch`` points to the services of earlier batches by position."""
+RowBatch: TypeAlias = RowChanges | TableBatch
+"""Rows by key, or rows of a table, changed or not."""
 
 
 class GraphSink(Protocol):
     """
     The live graph as the feed drives it.
 
-    What awaits here lets readers run while it prepares a move. The move itself takes place between two awaits: they never see half of one.
+    Its methods let readers run while they prepare a move. The move itself happens between two awaits,
+    so no reader sees half of it.
     """
 
     @property
@@ -85,19 +70,17 @@ class GraphSink(Protocol):
         """Whether a reader waits for memory to move on."""
 
     def snapshot_begins(self) -> None:
-        """Note that a snapshot is about to be taken; ``apply`` or ``swap`` brings memory to it."""
+        """Note that a snapshot is about to be taken; ``apply`` or ``load`` brings memory to it."""
 
-    def step_begins(self) -> GraphStep:
-        """Start to collect what differs from the graph as it is now."""
+    async def apply(self, batches: AsyncIterator[RowBatch], position: FeedPosition) -> None:
+        """
+        Move the graph on by what changed; services come before dependencies.
 
-    async def apply(self, step: GraphStep, position: FeedPosition) -> None:
-        """Move the graph on; ``ChangesDoNotFitError`` when that is impossible, and then it has not moved."""
+        Raises ``ChangesDoNotFitError``, or what reading the batches raises: the graph has not moved then.
+        """
 
-    def loading_begins(self) -> GraphLoad:
-        """Start an empty graph aside."""
-
-    async def swap(self, load: GraphLoad, position: FeedPosition) -> None:
-        """Answer from a loaded graph from now on."""
+    async def load(self, batches: AsyncIterator[TableBatch], position: FeedPosition) -> None:
+        """Replace the graph by all rows of both tables; services come before dependencies."""
 
     async def held(self) -> HeldGraph:
         """Return what memory holds now, to be compared with the tables; it must not move meanwhile. O(rows)."""

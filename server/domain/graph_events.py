@@ -1,4 +1,4 @@
-"""What a move of the graph did to dependencies that count for cycles, told to whoever has to say what caused what."""
+"""What changes of the graph mean for cycles: the evidence from which alerts name their causes."""
 
 import enum
 from collections.abc import Sequence
@@ -6,7 +6,11 @@ from typing import NamedTuple, Protocol
 
 
 class GraphEventKind(enum.Enum):
-    """How a dependency came to count or ceased to, or what became of a service."""
+    """
+    How a dependency began or ceased to count for cycles, or what became of a service.
+
+    A dependency counts when it is fresh and confident enough.
+    """
 
     ADDED = "added"
     REVIVED = "revived"
@@ -19,16 +23,16 @@ class GraphEventKind(enum.Enum):
 
 
 GAINS = frozenset({GraphEventKind.ADDED, GraphEventKind.REVIVED, GraphEventKind.TRUSTED})
-"""The kinds after which a dependency counts that did not."""
+"""The dependency counts now and did not before."""
 LOSSES = frozenset({GraphEventKind.REMOVED, GraphEventKind.STALE, GraphEventKind.DOUBTED})
-"""The kinds after which a dependency that counted does not."""
+"""The dependency counted before and does not now."""
 
 
 class GraphEvent(NamedTuple):
     """
-    One thing that happened, in names: a dependency's ends before a loss, or after a gain.
+    One event, in names of services: the ends of a dependency before a loss or after a gain.
 
-    Of a removed service ``source`` is the name; of a renamed one ``source`` is its former name and ``target`` the new one.
+    A removed service is the ``source``. A renamed one was called ``source`` and is called ``target`` now.
     """
 
     kind: GraphEventKind
@@ -37,7 +41,7 @@ class GraphEvent(NamedTuple):
 
 
 class UnseenCause(enum.Enum):
-    """Why it is not known what happened one by one."""
+    """Why the single events are unknown."""
 
     TOOK_OVER = "took over"
     RELOADED = "reloaded"
@@ -46,11 +50,11 @@ class UnseenCause(enum.Enum):
 
 
 class GraphEventObserver(Protocol):
-    """Hears of every move of the graph, at once and on the event loop; must be quick."""
+    """Is called on the event loop whenever the graph has moved; must be quick."""
 
     @property
     def least_confidence(self) -> float | None:
-        """The least confidence with which a dependency counts; None = nobody wants to know what moved, only that something did."""
+        """The least confidence with which a dependency counts; None = events are not needed."""
 
-    def moved(self, moves: Sequence[GraphEvent] | UnseenCause) -> None:
-        """Take note that the graph moved; what moved is left out unless somebody wanted to know."""
+    def graph_moved(self, events: Sequence[GraphEvent] | UnseenCause) -> None:
+        """Note that the graph has moved; without events while they are not needed."""

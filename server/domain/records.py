@@ -6,7 +6,7 @@ whoever needs a ``RecordFormat``, because no other room knows protobuf.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 if TYPE_CHECKING:
     import numpy as np
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     from server.domain.dependencies import DependencyRow
     from server.domain.services import Service
+
+
+Batch = TypeVar("Batch")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,26 +56,20 @@ class DependencyEnds(NamedTuple):
     discovery_source: int
 
 
-class DependencyCopy(Protocol):
-    """Reads the binary COPY stream of all dependencies."""
+class CopyReader(Protocol[Batch]):
+    """Makes batches of the binary COPY stream of a table."""
 
-    def take(self, chunk: bytes) -> list[DependencyBatch]:
-        """Take in the next bytes of the stream, cut anywhere; returns what became complete, mostly nothing or one batch."""
+    def take(self, chunk: bytes) -> list[Batch]:
+        """Decode the next bytes, cut anywhere; returns what became complete, often nothing."""
 
-    def finish(self) -> list[DependencyBatch]:
+    def finish(self) -> list[Batch]:
         """Return the rest; ``CopyFormatError`` when the stream has not come to its end."""
 
 
-class ServiceCopy(Protocol):
-    """Reads the binary COPY stream of all services."""
+class ServiceCopy(CopyReader[ServiceBatch], Protocol):
+    """Makes batches of the binary COPY stream of all services."""
 
-    def take(self, chunk: bytes) -> list[ServiceBatch]:
-        """Take in the next bytes of the stream, cut anywhere; returns what became complete, mostly nothing or one batch."""
-
-    def finish(self) -> list[ServiceBatch]:
-        """Return the rest; ``CopyFormatError`` when the stream has not come to its end."""
-
-    def dependencies(self) -> DependencyCopy:
+    def dependencies(self) -> CopyReader[DependencyBatch]:
         """Return the reader for the dependencies between the services read so far."""
 
 

@@ -12,7 +12,7 @@ from server.domain.errors import DatabaseUnavailableError, InvalidRevisionError
 from server.domain.revision import Revision, Snapshot, in_progress
 from server.domain.watching import ChangedKeys
 from server.feed import statements
-from server.feed.changes import SERVICE_KEY
+from server.feed.batches import SERVICE_KEY
 from server.feed.connection import FeedConnection
 from server.feed.health import Vitals
 from server.postgres import DRIVER_ERRORS, Session, connect, explain

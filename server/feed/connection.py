@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -127,27 +127,37 @@ class FeedConnection:
                 return
             yield page
 
-    async def copy(self, query: str, take: Callable[[bytes], Awaitable[None]]) -> None:
+    async def copy(self, query: str) -> AsyncGenerator[bytes, None]:
         """
-        Run a query of any number of rows and hand its result over as it arrives, in PostgreSQL's binary COPY format; inside a transaction only.
+        Run a query of any number of rows; yield its result in PostgreSQL's binary COPY format.
 
-        What arrives is cut anywhere. While ``take`` works nothing is read; every piece has ``limit`` to arrive.
+        Only inside a transaction. Pieces end anywhere. Nothing more is read while the caller works
+        on a piece, and each piece has ``limit`` to arrive. Close the generator (``aclosing``): that
+        ends a copy whose rest is not wanted.
         """
-        loop = asyncio.get_running_loop()
-        timer = loop.call_later(self._limit, self._connection.terminate)
+        pieces: asyncio.Queue[bytes | None] = asyncio.Queue()
 
-        async def arrived(piece: bytes) -> None:
-            nonlocal timer
-            timer.cancel()
-            await take(piece)
-            timer = loop.call_later(self._limit, self._connection.terminate)
+        async def output(piece: bytes) -> None:
+            pieces.put_nowait(piece)
+            await pieces.join()
 
+        # The query goes in parentheses, where no statement may end.
+        copying = asyncio.ensure_future(
+            self._connection.copy_from_query(query.removesuffix(";"), output=output, format="binary")
+        )
+        copying.add_done_callback(lambda _: pieces.put_nowait(None))
         try:
-            # It goes in parentheses, where no statement may end.
-            within = query.removesuffix(";")
-            await self._connection.copy_from_query(within, output=arrived, format="binary")
+            while (piece := await self._in_time(pieces)) is not None:
+                yield piece
+                pieces.task_done()
+            await copying
         finally:
-            timer.cancel()
+            copying.cancel()
+            await asyncio.gather(copying, return_exceptions=True)
+
+    async def _in_time(self, pieces: "asyncio.Queue[bytes | None]") -> bytes | None:
+        with self._round_trip():
+            return await pieces.get()
 
     async def _statement(self, query: str) -> "PreparedStatement[asyncpg.Record]":
         # Preparing is a round trip of its own, made once: until the next one the server is in the middle of a statement, holds

@@ -4,6 +4,7 @@ import asyncio
 import random
 import re
 import time
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import cast
@@ -14,15 +15,15 @@ import numpy as np
 import structlog
 
 from server.config import FeedSettings
-from server.domain.changes import GraphSink
+from server.domain.changes import GraphSink, TableBatch
 from server.domain.health import MemoryAudit
 from server.domain.held import HeldGraph, HeldRecords
-from server.domain.records import DependencyBatch, RecordFormat, ServiceBatch
+from server.domain.records import RecordFormat, ServiceBatch
 from server.feed import statements
+from server.feed.batches import table_batches
 from server.feed.connection import FeedConnection
 from server.feed.follower import Feed
 from server.feed.health import Vitals
-from server.feed.tables import read_tables
 
 log = structlog.get_logger(__name__)
 
@@ -104,9 +105,9 @@ class MemoryAuditor:
         async with FeedConnection.open(self._url, limit, name="depgraph audit") as connection:
             held = await self._feed.within_step(lambda step: self._hand_over(step, connection))
             comparison = _Comparison(held, self._records, self._vitals)
-            await read_tables(
-                connection, self._records, comparison.take_services, comparison.take_dependencies
-            )
+            async with aclosing(table_batches(connection, self._records)) as batches:
+                async for batch in batches:
+                    await comparison.compare(batch)
         found = comparison.differences()
         audit = MemoryAudit(began_at, timedelta(seconds=time.monotonic() - began), found.count)
         self._conclude(audit, tuple(found.examples))
@@ -145,16 +146,15 @@ class _Comparison:
         self._lock_waits = vitals.lock_waits
         self._found = Differences()
 
-    async def take_services(self, batch: ServiceBatch) -> None:
-        """Compare some services."""
-        await self._take("service", self._held.services, batch.keys, batch.records)
-
-    async def take_dependencies(self, batch: DependencyBatch) -> None:
-        """Compare some dependencies."""
+    async def compare(self, batch: TableBatch) -> None:
+        """Compare some rows."""
+        if isinstance(batch, ServiceBatch):
+            await self._compare("service", self._held.services, batch)
+            return
         for place in np.flatnonzero((batch.sources == batch.targets) | (batch.flags < 0)).tolist():
-            # Those that can't be edges wait, and their records know no names.
+            # Rows that can't be edges: memory holds their records without names.
             batch.records[place] = self._records.renamed(batch.records[place], "", "")
-        await self._take("dependency", self._held.dependencies, batch.keys, batch.records)
+        await self._compare("dependency", self._held.dependencies, batch)
 
     def differences(self) -> Differences:
         """Return all that was found, rows that no table holds included."""
@@ -163,7 +163,8 @@ class _Comparison:
                 self._found.add(table, key, "is in memory only")
         return self._found
 
-    async def _take(self, table: str, held: HeldRecords, keys: list[bytes], records: list[bytes]) -> None:
+    async def _compare(self, table: str, held: HeldRecords, batch: TableBatch) -> None:
+        keys, records = batch.keys, batch.records
         for start in range(0, len(keys), PORTION):
             if self._vitals.lock_waits != self._lock_waits:
                 raise AuditYieldedError

@@ -1,8 +1,8 @@
-"""Reads one snapshot: everything, or what differs from the snapshot before."""
+"""Moves a graph to the database's present snapshot: by what changed since the last, or by everything."""
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from datetime import datetime
 from typing import Any, TypeAlias
 
@@ -13,21 +13,24 @@ from server.domain.consistency import Ingestion
 from server.domain.records import RecordFormat
 from server.domain.revision import Snapshot
 from server.feed import statements
-from server.feed.changes import Changes, ReloadNeededError
+from server.feed.batches import ReloadNeededError, changes_since, table_batches
 from server.feed.connection import FeedConnection
-from server.feed.tables import read_tables
 
 log = structlog.get_logger(__name__)
 
 Inspection: TypeAlias = Callable[[FeedConnection], Awaitable[None]]
-"""Looks at the tables through the snapshot that memory stands at; memory does not move until it is done."""
+"""Looks at the tables through the snapshot of the graph, which does not move meanwhile."""
 
-# Up to so many changes come along with the snapshot itself, which saves a round trip.
+# The row that fixes the snapshot carries up to so many changes, which saves a round trip.
 INLINE_CHANGES = 1_000
 
 
 class IncarnationChangedError(Exception):
-    """The database was promoted or restored, or its tables, triggers or functions were altered: nobody knows what changed."""
+    """
+    The database was promoted or restored, or its tables, triggers or functions were altered.
+
+    What has changed is unknown then.
+    """
 
 
 class SnapshotReader:
@@ -35,9 +38,9 @@ class SnapshotReader:
     Moves a graph to the database's present snapshot, all or nothing.
 
     ``inspect`` is called inside the transaction of every step, after the graph has moved to its
-    snapshot. ``old_writers`` are the transactions that were in progress when what the feed rests on
-    was found to have changed. They may have written past the log, under a function that was swapped
-    meanwhile, so a step that sees the end of one reads everything.
+    snapshot. ``old_writers`` are the transactions that were in progress when tables, triggers or
+    functions were found to have changed. They may have written past the log, by a function that was
+    replaced meanwhile, so a step that sees the end of one reads everything.
     """
 
     def __init__(
@@ -59,12 +62,13 @@ class SnapshotReader:
 
     async def advance(self, *, whole: bool = False) -> int:
         """
-        Take one step: O(changed rows), or O(everything) the first time, when the cursor can't be continued, and when ``whole`` is asked for.
+        Take one step; returns how many rows were read by key, 0 when everything was read.
 
-        Returns how many rows were read by key; 0 when everything was read.
+        O(changed rows). O(everything) for the first step, when the log no longer reaches back to
+        the graph's snapshot, and when ``whole`` is asked for.
 
-        Raises ``asyncpg.LockNotAvailableError`` while DDL holds a table, ``IncarnationChangedError``, or what a lost connection
-        raises; the graph then stays where it was.
+        Raises ``asyncpg.LockNotAvailableError`` while DDL holds a table, ``IncarnationChangedError``,
+        or what a lost connection raises; the graph then stays where it was.
         """
         before = self._sink.position
         if whole or (before is not None and before.feed_id != self._feed_id):
@@ -90,22 +94,23 @@ class SnapshotReader:
         return changed
 
     async def _follow(self, before: Snapshot, head: Any, position: FeedPosition) -> int | None:
-        """Move on by what changed; returns how many rows were read, or None when everything must be read instead."""
+        """Apply what changed; returns how many rows, or None when everything must be read."""
         try:
-            changes = Changes(self._connection, self._records, self._sink)
-            step, rows = await changes.read(before, head)
-            # The COMMIT afterwards only lets go.
-            await self._sink.apply(step, position)
+            changes = await changes_since(
+                before, head, connection=self._connection, records=self._records, sink=self._sink
+            )
+            async with aclosing(changes.batches) as batches:
+                await self._sink.apply(batches, position)
         except ReloadNeededError:
             return None
         except ChangesDoNotFitError as error:
-            # Only changes that were never logged make this possible. Trying again would fail for good.
-            log.error(  # noqa: TRY400 - the trace of it helps nobody
+            # Only changes that were never logged make this possible; trying again would fail too.
+            log.error(  # noqa: TRY400 - the trace says nothing more
                 "memory differed from the tables, so all is read again: were feed triggers disabled?",
                 error=str(error),
             )
             return None
-        return rows
+        return changes.row_count
 
     def _ended(self, now: Snapshot, before: Snapshot) -> bool:
         return now.shows_the_end_of_any(self._old_writers, before)
@@ -116,7 +121,7 @@ class SnapshotReader:
             await self._connection.execute(statements.BEGIN)
             yield
         except BaseException:
-            # On a lost connection this raises too, and the first error is the one to tell.
+            # On a lost connection this fails too; the first error is the one to raise.
             await _quietly(self._connection.execute(statements.ROLLBACK))
             raise
         await self._connection.execute(statements.COMMIT)
@@ -127,11 +132,10 @@ class SnapshotReader:
         return FeedPosition(self._feed_id, Snapshot.parse(head["snapshot"]), _ingestions(head["ingestions"]))
 
     async def _load(self, position: FeedPosition) -> None:
-        # Held until a later step has followed on: what the log holds of the time meanwhile must not be pruned.
+        # Held until a later step has followed on: the log of the time meanwhile must not be pruned.
         await self._connection.hold_log()
-        load = self._sink.loading_begins()
-        await read_tables(self._connection, self._records, load.add_services, load.add_dependencies)
-        await self._sink.swap(load, position)
+        async with aclosing(table_batches(self._connection, self._records)) as batches:
+            await self._sink.load(batches, position)
 
 
 def _ingestions(text: str) -> tuple[Ingestion, ...]:
@@ -141,7 +145,7 @@ def _ingestions(text: str) -> tuple[Ingestion, ...]:
     )
 
 
-async def _quietly(cleaning: Any) -> None:
+async def _quietly(cleaning: Awaitable[None]) -> None:
     try:
         await cleaning
     except Exception:  # noqa: BLE001 - asyncpg's errors on a dead connection have no common base below Exception

@@ -1,4 +1,4 @@
-"""What would hold readers up is done aside: room is made and graphs are copied while others run."""
+"""Work on whole graphs in the background: readers go on meanwhile, and the graph does not move."""
 
 import asyncio
 from collections.abc import Callable, Generator
@@ -12,14 +12,15 @@ from server.domain.held import HeldGraph
 
 T = TypeVar("T")
 
+# Dependencies applied between two checkpoints.
 _PART = 200
 
 
 async def room_for(graph: DependencyGraph, dependency_count: int) -> TraversalIndex | None:
     """
-    See to it that so many dependencies can be added without an array having to grow; the graph stands still meanwhile.
+    Make room for so many new dependencies, so that no array has to grow while the graph moves.
 
-    Returns the index that the graph's must ``become`` when nobody reads it: threads may be in the middle of its arrays now. None = it has room.
+    Returns the index that the graph's must ``become`` once no thread reads it, or None if it has room.
     """
     index, held = graph.index, graph.dependency_count
     roomier = None
@@ -35,15 +36,15 @@ async def changed_copy(
     graph: DependencyGraph, changes: ChangeSet, copied: Callable[[], None]
 ) -> DependencyGraph:
     """
-    Return a copy of the graph, which stands still meanwhile, with changes applied; raises ``DuplicateNameError``.
+    Return a copy of the graph with changes applied; raises ``DuplicateNameError``.
 
-    ``copied`` is called whenever a part was copied, before anybody else runs. O(V + E), about 0.1 s for a million dependencies, + O(changed
-    records). Records are shared.
+    ``copied`` is called after each part, before other work runs. Both graphs share records.
+    O(V + E), about 0.1 s for a million dependencies, + O(changed records).
     """
     more = len(changes.upserted_dependencies)
-    # The kernel runs without the interpreter's lock: in a thread it holds up nobody.
+    # In a thread: the kernel runs without the interpreter's lock.
     index = await asyncio.to_thread(graph.index.roomier, graph.dependency_count, more)
-    copy, yielding = await _exhausted(graph.copying(index), copied), CooperativeYield()
+    copy, yielding = await _run_in_slices(graph.copying(index), copied), CooperativeYield()
     for part in parts(graph, changes, _PART):
         if roomier := await room_for(copy, len(part.upserted_dependencies)):
             copy.index.become(roomier)
@@ -52,14 +53,17 @@ async def changed_copy(
     return copy
 
 
-async def noted(graph: DependencyGraph) -> HeldGraph:
-    """Note all records of a graph, which stands still meanwhile. O(V + E), 40 ms for a million dependencies."""
-    return HeldGraph(*await _exhausted(graph.noting(), lambda: None))
+async def held_records(graph: DependencyGraph) -> HeldGraph:
+    """Collect all records of a graph. O(V + E), 40 ms for a million dependencies."""
+    return HeldGraph(*await _run_in_slices(graph.noting(), lambda: None))
 
 
 async def search_components(former: Components, kept: Components) -> None:
-    """Find the components of a graph that nobody reads yet if they are known of the former one, so that whoever asks after the swap need not wait. O(V + E)."""
-    # Until somebody has asked for components nobody pays for them.
+    """
+    Find the components of a new graph if they are known of the former one. O(V + E).
+
+    The first caller after the swap need not wait then.
+    """
     if not former.is_known:
         return
     search = await asyncio.to_thread(kept.begin)
@@ -68,14 +72,14 @@ async def search_components(former: Components, kept: Components) -> None:
 
 
 async def dismantle(graph: DependencyGraph) -> None:
-    """Let go of a graph that nobody uses any more, a bit at a time. O(V + E), and in no hurry."""
+    """Free a graph that is no longer used, at a fifth of a processor. O(V + E)."""
     yielding = CooperativeYield(rest=4)
     for _ in graph.dismantle():
         await yielding.checkpoint()
 
 
-async def _exhausted(steps: Generator[None, None, T], done: Callable[[], None]) -> T:
-    """Take steps until they end, letting others run; ``done`` is called after each."""
+async def _run_in_slices(steps: Generator[None, None, T], done: Callable[[], None]) -> T:
+    """Run a generator to its end and return its result; ``done`` is called after each step."""
     yielding = CooperativeYield()
     while True:
         try:

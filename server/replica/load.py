@@ -1,7 +1,6 @@
-"""A graph that is being read as a whole."""
+"""Reads both tables into a new graph, beside the one that answers."""
 
 import asyncio
-import time
 from collections.abc import Callable, Hashable
 from typing import TypeVar, cast
 
@@ -9,8 +8,9 @@ import numpy as np
 
 from graphcore import DependencyGraph, DependencyRecord, GraphBuilder, ServiceRecord
 from server.concurrency.cooperative_yield import CooperativeYield
+from server.domain.changes import TableBatch
 from server.domain.records import DependencyBatch, RecordFormat, ServiceBatch
-from server.replica.records import BATCH_ROWS, Ends, can_be_edges, service_lots
+from server.replica.records import BATCH_ROWS, BatchDecoder, can_be_edges, service_records
 from server.replica.subscriptions import GraphDiff
 
 Record = TypeVar("Record", ServiceRecord, DependencyRecord)
@@ -18,10 +18,11 @@ Record = TypeVar("Record", ServiceRecord, DependencyRecord)
 
 class Load:
     """
-    A graph being read aside, and compared on the way with the one that answers, which stands still meanwhile.
+    Builds a graph and compares it on the way with the ``former`` one, which does not move meanwhile.
 
-    Records that are in both are shared, so that a second graph takes little memory. ``settled`` is called after every batch: what was
-    made until then will stay for long. O(everything); lets others run every half a millisecond.
+    Both graphs share equal records, so the second takes little memory. ``settled`` is called after
+    every batch: the records made until then are kept for long. O(everything), in slices of half a
+    millisecond.
     """
 
     def __init__(
@@ -32,70 +33,72 @@ class Load:
         *,
         cycle_confidence: float = 0.0,
     ) -> None:
-        self.began = time.monotonic()
         self._former = former
         self._settled = settled
         self._builder = GraphBuilder(cycle_confidence=cycle_confidence)
-        self._ends = Ends(records)
-        self._difference = GraphDiff()
+        self._decoder = BatchDecoder(records)
+        self._diff = GraphDiff()
 
-    async def add_services(self, batch: ServiceBatch) -> None:
-        """Take in some services; raises ``DuplicateNameError``."""
-        yielding = CooperativeYield()
-        for services in service_lots(batch):
-            if self._former is not None:
-                self._difference.services.extend(_share(services, self._former.find_service))
-            self._builder.add_services(services)
-            self._ends.add(services)
-            await yielding.checkpoint()
+    async def add(self, batch: TableBatch) -> None:
+        """Add some rows, services before dependencies; raises ``DuplicateNameError``."""
+        if isinstance(batch, ServiceBatch):
+            await self._add_services(batch)
+        else:
+            await self._add_dependencies(batch)
         self._settled()
 
-    async def add_dependencies(self, batch: DependencyBatch) -> None:
-        """Take in some dependencies, after all services."""
+    async def complete(self) -> DependencyGraph:
+        """Finish the graph, and find what the former one has that this one has not."""
+        # In a thread: its kernels run without the interpreter's lock.
+        await asyncio.to_thread(self._builder.build_index)
+        graph = self._builder.graph()
+        if self._former is not None:
+            await self._find_removed(self._former, graph)
+        return graph
+
+    async def diff(self) -> GraphDiff:
+        """Return what watchers see of it, once it is complete; empty for the first load."""
+        return self._diff
+
+    async def _add_services(self, batch: ServiceBatch) -> None:
+        yielding = CooperativeYield()
+        for services in service_records(batch):
+            if self._former is not None:
+                self._diff.services.extend(_share(services, self._former.find_service))
+            self._builder.add_services(services)
+            self._decoder.add(services)
+            await yielding.checkpoint()
+
+    async def _add_dependencies(self, batch: DependencyBatch) -> None:
         yielding, fits = CooperativeYield(), can_be_edges(batch)
         for _ in self._builder.making_room(len(batch.keys)):
             await yielding.checkpoint()
         for start in range(0, len(batch.keys), BATCH_ROWS):
-            lot = np.flatnonzero(fits[start : start + BATCH_ROWS]) + start
-            edges = self._ends.edges(batch, lot)
+            places = np.flatnonzero(fits[start : start + BATCH_ROWS]) + start
+            edges = self._decoder.edges(batch, places)
             if self._former is not None:
-                self._difference.dependencies.extend(_share(edges, self._former.find_dependency))
-            ends = np.stack((batch.sources[lot], batch.targets[lot]), axis=1)
-            self._builder.add_dependencies(edges, ends, batch.flags[lot], batch.confidences[lot])
+                self._diff.dependencies.extend(_share(edges, self._former.find_dependency))
+            ends = np.stack((batch.sources[places], batch.targets[places]), axis=1)
+            self._builder.add_dependencies(edges, ends, batch.flags[places], batch.confidences[places])
             await yielding.checkpoint()
         self._builder.add_waiting(
-            [self._ends.waiting(batch, place) for place in np.flatnonzero(~fits).tolist()]
+            [self._decoder.waiting(batch, place) for place in np.flatnonzero(~fits).tolist()]
         )
-        self._settled()
 
-    async def complete(self) -> DependencyGraph:
-        """Finish the graph, and find out what is gone."""
-        # Its kernels run without the interpreter's lock: in a thread they hold up nobody.
-        await asyncio.to_thread(self._builder.build_index)
-        graph, former, seen, yielding = (
-            self._builder.graph(),
-            self._former,
-            self._difference,
-            CooperativeYield(),
-        )
-        if former is not None:
-            for lot in former.service_lots(BATCH_ROWS):
-                gone = [record for record in lot if record.key not in graph.service_keys]
-                seen.removed_services.update((cast("bytes", record.key), record) for record in gone)
-                await yielding.checkpoint()
-            for edges in former.dependency_lots(BATCH_ROWS):
-                lost = [record for record in edges if record.key not in graph.dependency_keys]
-                seen.removed_dependencies.update((cast("bytes", record.key), record) for record in lost)
-                await yielding.checkpoint()
-        return graph
-
-    async def difference(self) -> GraphDiff:
-        """Return what watchers see of it, once it is complete; nothing for the first load, before which nobody watches."""
-        return self._difference
+    async def _find_removed(self, former: DependencyGraph, graph: DependencyGraph) -> None:
+        yielding = CooperativeYield()
+        for services in former.service_lots(BATCH_ROWS):
+            gone = [record for record in services if record.key not in graph.service_keys]
+            self._diff.removed_services.update((cast("bytes", record.key), record) for record in gone)
+            await yielding.checkpoint()
+        for edges in former.dependency_lots(BATCH_ROWS):
+            lost = [record for record in edges if record.key not in graph.dependency_keys]
+            self._diff.removed_dependencies.update((cast("bytes", record.key), record) for record in lost)
+            await yielding.checkpoint()
 
 
 def _share(loaded: list[Record], find_former: Callable[[Hashable], Record | None]) -> list[Record]:
-    """Put records of the former graph in the place of equal ones; returns those that have no equal there."""
+    """Replace records by equal ones of the former graph; returns those that have no equal there."""
     new: list[Record] = []
     for place, record in enumerate(loaded):
         former = find_former(record.key)

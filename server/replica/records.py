@@ -1,4 +1,4 @@
-"""Rows of the tables as records of the graph."""
+"""Rows of the tables as nodes and edges of the graph, one by one or in batches of whole columns."""
 
 from collections.abc import Iterator
 from typing import cast
@@ -12,8 +12,12 @@ from server.domain.edge_flags import flags_of
 from server.domain.records import DependencyBatch, RecordFormat, ServiceBatch
 from server.domain.services import Service
 
+# Records made between two checkpoints: half a millisecond's work.
+BATCH_ROWS = 250
 # The key of no service: those have 16 bytes.
-NOWHERE = b""
+_NO_KEY = b""
+# Most dependencies are certain: they share one object.
+_CERTAIN = 1.0
 
 
 def service_record(records: RecordFormat, row: Service) -> ServiceRecord:
@@ -26,19 +30,20 @@ def dependency_record(
     records: RecordFormat, row: DependencyRow, source: ServiceRecord | None, target: ServiceRecord | None
 ) -> DependencyRecord:
     """
-    Return the edge of a dependency between these services, None = not there.
+    Return the edge of a dependency between these services; None = the service does not exist.
 
-    One that can't be an edge, for want of an end or because both are the same, waits, and its record knows no names. So does, for good,
-    a row with a word that has no meaning, which only a table without its CHECKs can hold.
+    A row that can't be an edge (an end is missing, or both are the same) waits outside the graph,
+    and its encoded record holds no names. So does, for good, a row with an unknown word, which only
+    a table without its CHECKs can hold.
     """
     key, flags = row.id.bytes, flags_of(row)
     if flags is None:
-        return DependencyRecord(key, NOWHERE, NOWHERE, payload=records.dependency_record(row, "", ""))
+        return DependencyRecord(key, _NO_KEY, _NO_KEY, payload=records.dependency_record(row, "", ""))
     if source is None or target is None or source.key == target.key:
         payload = records.dependency_record(row, "", "")
         return DependencyRecord(key, row.source.bytes, row.target.bytes, flags, row.confidence_score, payload)
     payload = records.dependency_record(row, source.name, target.name)
-    # Keys of services are shared, not copied: there are ten dependencies a service.
+    # Keys of services are shared, not copied: there are about ten dependencies a service.
     return DependencyRecord(key, source.key, target.key, flags, row.confidence_score, payload)
 
 
@@ -48,35 +53,24 @@ def reencoded(
     source: ServiceRecord | None,
     target: ServiceRecord | None,
 ) -> DependencyRecord:
-    """Return the same dependency with the names that its ends have now."""
+    """Return the same dependency, encoded with the names that its ends have now."""
     if source is None or target is None or source.key == target.key:
         names = "", ""
     else:
         names = source.name, target.name
-    return record._replace(payload=records.renamed(record_of(record), *names))
+    return record._replace(payload=records.renamed(cast("bytes", record.payload), *names))
 
 
-def record_of(record: ServiceRecord | DependencyRecord) -> bytes:
-    """Return the bytes that stand for a node or an edge in answers."""
-    return cast("bytes", record.payload)
-
-
-# Records made in one go: half a millisecond, and enough of them for what every go costs to disappear among them.
-BATCH_ROWS = 250
-# Most dependencies are certain: one object does for all of those.
-_CERTAIN = 1.0
-
-
-def service_lots(batch: ServiceBatch) -> Iterator[list[ServiceRecord]]:
-    """Make the records of a batch, some at a time."""
+def service_records(batch: ServiceBatch) -> Iterator[list[ServiceRecord]]:
+    """Make the records of a batch, ``BATCH_ROWS`` at a time."""
     for start in range(0, len(batch.keys), BATCH_ROWS):
-        lot = slice(start, start + BATCH_ROWS)
-        columns = batch.keys[lot], batch.names[lot], batch.records[lot], batch.briefs[lot]
+        rows = slice(start, start + BATCH_ROWS)
+        columns = batch.keys[rows], batch.names[rows], batch.records[rows], batch.briefs[rows]
         yield list(map(ServiceRecord._make, zip(*columns, strict=True)))
 
 
-class Ends:
-    """The services that batches of dependencies point to by position, in the order in which they were added."""
+class BatchDecoder:
+    """Makes records of batches of dependencies, which point to services by position."""
 
     def __init__(self, records: RecordFormat) -> None:
         self._records = records
@@ -84,7 +78,7 @@ class Ends:
         self._array: NDArray[np.object_] = np.empty(0, object)
 
     def add(self, services: list[ServiceRecord]) -> None:
-        """Add services; their keys are shared with the dependencies, of which there are ten a service."""
+        """Add the next services of the table; dependencies will share their keys."""
         self._keys += [service.key for service in services]
 
     def edges(self, batch: DependencyBatch, places: NDArray[np.intp]) -> list[DependencyRecord]:
@@ -103,7 +97,7 @@ class Ends:
         return list(map(DependencyRecord._make, zip(*columns, strict=True)))
 
     def waiting(self, batch: DependencyBatch, place: int) -> DependencyRecord:
-        """Make the record at a place that can't be an edge, as it would come by its key: it knows no names."""
+        """Make the record at a place that can't be an edge, as ``dependency_record`` makes it."""
         row = batch.strays.get(place)
         if row is not None:
             return dependency_record(self._records, row, None, None)
@@ -115,6 +109,6 @@ class Ends:
 
 
 def can_be_edges(batch: DependencyBatch) -> NDArray[np.bool_]:
-    """Tell of each row of a batch whether it can be an edge: both ends are there, not the same, and its words mean something."""
+    """Mark the rows that can be edges: both ends exist and differ, and every word is known."""
     fits: NDArray[np.bool_] = (batch.sources != batch.targets) & (batch.flags >= 0)
     return fits

@@ -1,35 +1,38 @@
-"""The live graph of this process."""
+"""The graph of this process, moved on by the feed."""
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import timedelta
 
 from graphcore import DependencyGraph, DuplicateNameError
-from server.domain.changes import ChangesDoNotFitError, FeedPosition, GraphLoad, GraphStep
+from server.domain.changes import ChangesDoNotFitError, FeedPosition, RowBatch, TableBatch
 from server.domain.consistency import FeedState
 from server.domain.graph_events import GraphEvent, GraphEventObserver, UnseenCause
 from server.domain.held import HeldGraph
 from server.domain.records import RecordFormat
-from server.replica.background import changed_copy, dismantle, noted, room_for, search_components
+from server.replica.background import changed_copy, dismantle, held_records, room_for, search_components
 from server.replica.load import Load
 from server.replica.reading import ReadableGraph
 from server.replica.step import Step
 from server.replica.subscriptions import GraphDiff, Subscriptions
 
-# Up to so many records are put in place within 10 ms; more of them into a copy, which takes 0.1 s for a million dependencies.
+# So many records are applied in place within 10 ms; more go into a copy, which takes 0.1 s for a
+# million dependencies.
 IN_PLACE = 2_000
-# So many new records are a millisecond's work for the garbage collector whenever it looks at everything.
+# The garbage collector needs a millisecond to look through so many new records.
 UNSETTLED = 2_500
 
 
 class Replica(ReadableGraph):
     """
-    The graph in memory and where it stands. The feed writes it, handlers read it, all on one event loop.
+    The graph in memory and its position. The feed writes it, handlers read it, on one event loop.
 
-    Invariant: between two awaits, graph and position equal the tables exactly as one snapshot of the database saw them.
-    ``ask`` is called when a reader needs the feed to look now, ``settled`` whenever many records were made that will stay for long,
-    ``copied`` as soon as a part of a graph was copied. ``observer`` hears of every move.
+    Invariant: between two awaits, graph and position equal the tables as one snapshot shows them.
+
+    ``ask`` is called when a reader needs the feed to look at the database now, ``settled`` whenever
+    many records were made that are kept for long, ``copied`` as soon as a part of a graph was
+    copied. ``observer`` is called at every move.
     """
 
     def __init__(
@@ -65,63 +68,58 @@ class Replica(ReadableGraph):
         return len(self._waiters) > 0
 
     def snapshot_begins(self) -> None:
-        """Note that a snapshot is about to be taken; ``apply`` or ``swap`` brings memory to it."""
+        """Note that a snapshot is about to be taken; ``apply`` or ``load`` brings memory to it."""
         self._tickets.begin()
 
-    def step_begins(self) -> Step:
-        """Start to collect what differs from the graph as it is now."""
-        return Step(self._graph, self._records, self._made)
-
-    async def apply(self, step: GraphStep, position: FeedPosition) -> None:
+    async def apply(self, batches: AsyncIterator[RowBatch], position: FeedPosition) -> None:
         """
-        GraphEvent the graph on; ``ChangesDoNotFitError`` leaves it as it is.
+        Move the graph on by what changed.
 
-        In place where that holds nobody up, else a copy is changed and swapped in. O(changed records), + O(V + E) for a copy.
+        Few changes are applied in place; many go into a copy, which then replaces the graph. Raises
+        ``ChangesDoNotFitError`` or what reading ``batches`` raises; the graph has not moved then.
+        O(changed records), + O(V + E) for a copy.
         """
-        if not isinstance(step, Step) or step.graph is not self._graph:
-            raise TypeError(step)
-        changes = await step.complete()
-        moves: Sequence[GraphEvent] | UnseenCause = UnseenCause.LARGE
+        step = Step(self._graph, self._records, self._made)
+        changes = await step.read(batches)
+        events: Sequence[GraphEvent] | UnseenCause = UnseenCause.LARGE
         try:
             if len(step) > IN_PLACE:
                 changed = await changed_copy(self._graph, changes, self.copied)
                 await self._keep_components(changed)
-                difference = await self._may_move(step.difference)
+                diff = await self._ready_to_move(step.diff)
                 self._replace(changed)
             else:
                 roomier = await room_for(self._graph, len(changes.upserted_dependencies))
-                moves = await self._wanted_moves(step)
-                difference = await self._may_move(step.difference)
+                events = await self._events(step)
+                diff = await self._ready_to_move(step.diff)
                 if roomier is not None:
                     self._graph.index.become(roomier)
                 self._graph.apply(changes)
         except DuplicateNameError as error:
             raise ChangesDoNotFitError(str(error)) from error
-        self._publish(position, difference, moves)
+        self._publish(position, diff, events)
 
-    def loading_begins(self) -> Load:
-        """Start an empty graph aside."""
+    async def load(self, batches: AsyncIterator[TableBatch], position: FeedPosition) -> None:
+        """Replace the graph by all rows of both tables. O(V + E)."""
+        began = time.monotonic()
         former = self._graph if self.is_warm else None
-        return Load(former, self._records, self.settled, cycle_confidence=self._cycle_confidence)
-
-    async def swap(self, load: GraphLoad, position: FeedPosition) -> None:
-        """Answer from a loaded graph from now on."""
-        if not isinstance(load, Load):
-            raise TypeError(load)
+        load = Load(former, self._records, self.settled, cycle_confidence=self._cycle_confidence)
+        async for batch in batches:
+            await load.add(batch)
         graph = await load.complete()
         await self._keep_components(graph)
-        difference = await self._may_move(load.difference)
+        diff = await self._ready_to_move(load.diff)
         self._replace(graph)
-        self._warm_duration = timedelta(seconds=time.monotonic() - load.began)
+        self._warm_duration = timedelta(seconds=time.monotonic() - began)
         self._warm_count += 1
-        self._publish(position, difference, UnseenCause.RELOADED)
+        self._publish(position, diff, UnseenCause.RELOADED)
 
     async def held(self) -> HeldGraph:
         """Return the records in memory as they are now; the graph must not move meanwhile. O(V + E)."""
-        return await noted(self._graph)
+        return await held_records(self._graph)
 
     def connection_lost(self) -> None:
-        """Say that the database is away; answers go on from the last snapshot."""
+        """Note that the database is away; answers go on from the last snapshot."""
         if self._position is not None:
             self._state = FeedState.RECONNECTING
 
@@ -137,45 +135,42 @@ class Replica(ReadableGraph):
         if former.confident_components is not former.components:
             await search_components(former.confident_components, graph.confident_components)
 
-    async def _may_move(self, compare: Callable[[], Awaitable[GraphDiff]]) -> GraphDiff | None:
+    async def _ready_to_move(self, find_diff: Callable[[], Awaitable[GraphDiff]]) -> GraphDiff | None:
         """
-        Wait until nobody needs the graph to stand still; the move comes before the next await.
+        Wait until no reader holds the read lock; the graph moves before the next await.
 
-        Returns what watchers will see of it, if there is any watcher.
+        Returns what watchers will see of the move, if there are any.
         """
-        difference = None
+        diff = None
         while True:
-            if self.subscriptions and difference is None:
-                difference = await compare()
+            if self.subscriptions and diff is None:
+                diff = await find_diff()
             await self._read_lock.wait_for_readers()
-            # The first watcher may have come while this waited.
-            if difference is not None or not self.subscriptions:
-                return difference
+            # The first watcher may have come during this wait.
+            if diff is not None or not self.subscriptions:
+                return diff
 
     def _replace(self, graph: DependencyGraph) -> None:
         former, self._graph = self._graph, graph
         dismantling = asyncio.create_task(dismantle(former))
-        # The loop itself keeps no reference to a task.
+        # The event loop keeps no strong reference to a task.
         self._dismantling.add(dismantling)
         dismantling.add_done_callback(self._dismantling.discard)
 
-    async def _wanted_moves(self, step: Step) -> Sequence[GraphEvent]:
+    async def _events(self, step: Step) -> Sequence[GraphEvent]:
         least = None if self.observer is None else self.observer.least_confidence
-        return () if least is None else await step.moves(least)
+        return () if least is None else await step.events(least)
 
     def _publish(
-        self,
-        position: FeedPosition,
-        difference: GraphDiff | None,
-        moves: Sequence[GraphEvent] | UnseenCause,
+        self, position: FeedPosition, diff: GraphDiff | None, events: Sequence[GraphEvent] | UnseenCause
     ) -> None:
         self._position = position
         self._token = position.revision.token
         self._state = FeedState.FOLLOWING
         self._tickets.finish()
         self._waiters.notify()
-        batch = difference.batch(self.freshness()) if difference else None
+        batch = diff.batch(self.freshness()) if diff else None
         if batch is not None:
             self.subscriptions.publish(batch)
         if self.observer is not None:
-            self.observer.moved(moves)
+            self.observer.graph_moved(events)

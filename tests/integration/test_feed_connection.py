@@ -1,6 +1,7 @@
-"""The feed's own connection: whatever comes too slowly from the other side is cut off."""
+"""The feed's own connection: it cuts off a server that answers too slowly."""
 
 import asyncio
+from contextlib import aclosing
 from datetime import timedelta
 
 import asyncpg
@@ -16,45 +17,37 @@ WIDE = "SELECT repeat('x', 100000) FROM generate_series(1, 20)"
 
 
 async def test_a_copy_that_brings_nothing_within_the_limit_is_cut(database_url: str) -> None:
-    async def take(_: bytes) -> None:
-        pytest.fail("nothing comes")
-
     async with FeedConnection.open(database_url, LIMIT) as connection:
         async with asyncio.timeout(10):
             with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
-                await connection.copy(SILENT, take)
+                await anext(connection.copy(SILENT))
 
 
-async def test_a_copy_that_goes_on_may_take_longer_than_the_limit(database_url: str) -> None:
-    pieces: list[bytes] = []
-
-    async def take(piece: bytes) -> None:
-        pieces.append(piece)
-
+async def test_a_copy_may_take_longer_than_the_limit_while_pieces_arrive(database_url: str) -> None:
     async with FeedConnection.open(database_url, LIMIT) as connection:
-        await connection.copy(DRIPPING, take)
+        pieces = [piece async for piece in connection.copy(DRIPPING)]
     assert len(b"".join(pieces)) > 8 * 20_000
 
 
-async def test_whoever_takes_its_time_with_what_came_is_not_cut_off(database_url: str) -> None:
+async def test_the_limit_does_not_count_the_time_of_the_caller(database_url: str) -> None:
     length = 0
-
-    async def take(piece: bytes) -> None:
-        nonlocal length
-        if not length:
-            await asyncio.sleep(LIMIT.total_seconds() + 0.05)
-        length += len(piece)
-
     async with FeedConnection.open(database_url, LIMIT) as connection:
-        await connection.copy(WIDE, take)
+        async for piece in connection.copy(WIDE):
+            if not length:
+                await asyncio.sleep(LIMIT.total_seconds() + 0.05)
+            length += len(piece)
     assert length > 20 * 100_000
 
 
-async def test_an_error_of_the_taker_ends_the_copy_and_the_connection_goes_on(database_url: str) -> None:
-    async def take(_: bytes) -> None:
-        raise LookupError
-
+async def test_a_copy_closed_early_ends_and_the_connection_goes_on(database_url: str) -> None:
     async with FeedConnection.open(database_url, timedelta(seconds=5)) as connection:
-        with pytest.raises(LookupError):
-            await connection.copy(WIDE, take)
+        async with aclosing(connection.copy(WIDE)) as pieces:
+            await anext(pieces)
+        assert (await connection.row("SELECT 1"))[0] == 1
+
+
+async def test_a_failing_query_raises_its_error(database_url: str) -> None:
+    async with FeedConnection.open(database_url, timedelta(seconds=5)) as connection:
+        with pytest.raises(asyncpg.UndefinedTableError):
+            await anext(connection.copy("SELECT 1 FROM no_such_table"))
         assert (await connection.row("SELECT 1"))[0] == 1

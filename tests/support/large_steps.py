@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from unittest.mock import patch
 
-from server.feed import changes, reader
+from server.feed import batches, reader
 from server.replica import replica
 from tests.support.compiled import compiled_kernels
 
@@ -15,8 +15,8 @@ def large_steps() -> Iterator[None]:
     with (
         compiled_kernels(),
         patch.object(reader, "INLINE_CHANGES", 0),
-        patch.object(changes, "STREAM_AT_LEAST", 1),
-        patch.object(changes, "STREAM_SHARE", 1_000_000),
+        patch.object(batches, "STREAM_AT_LEAST", 1),
+        patch.object(batches, "STREAM_SHARE", 1_000_000),
         patch.object(replica, "IN_PLACE", 0),
     ):
         yield

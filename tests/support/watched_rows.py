@@ -1,19 +1,20 @@
 """Rows, steps and batches for watchers of a replica that no database feeds."""
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import TypeVar
 from uuid import UUID
 
 from depgraph.v1 import types_pb2
 from server import wire
-from server.domain.changes import FeedPosition, RowChanges
+from server.domain.changes import FeedPosition, RowBatch, RowChanges, TableBatch
 from server.domain.dependencies import DependencyRow
 from server.domain.revision import Snapshot
 from server.domain.services import Service
 from server.domain.watching import WatchBatch, WatchEvent
-from server.feed.tables import dependency_batch, service_batch
 from server.replica import Replica
+from tests.support.batches import dependency_batch, service_batch
 from tests.support.following import (
     dependency_message,
     dependency_of,
@@ -24,6 +25,9 @@ from tests.support.following import (
 )
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+Batch = TypeVar("Batch", bound=RowBatch)
+Row = TypeVar("Row", Service, DependencyRow)
+
 FEED = "1:2:00000000-0000-0000-0000-000000000003"
 
 
@@ -68,28 +72,32 @@ def position(number: int, feed_id: str = FEED) -> FeedPosition:
     return FeedPosition(feed_id, Snapshot.parse(f"{number}:{number}:"))
 
 
-async def step(replica: Replica, moved: RowChanges) -> None:
+async def step(replica: Replica, changed: RowChanges) -> None:
     """Apply a step."""
     replica.snapshot_begins()
-    changes = replica.step_begins()
-    await changes.add(moved)
-    await replica.apply(changes, _next(replica))
+    await replica.apply(as_batches(changed), _next(replica))
 
 
 async def reload(replica: Replica, *rows: Service | DependencyRow, page: int = 2) -> None:
     """Read everything anew, page by page."""
-    replica.snapshot_begins()
-    load = replica.loading_begins()
     services = [row for row in rows if isinstance(row, Service)]
-    for start in range(0, len(services), page):
-        await load.add_services(service_batch(wire, services[start : start + page]))
+    batches: list[TableBatch] = [service_batch(wire, part) for part in _pages(services, page)]
     names = [row.service_id for row in services]
     places = {row.id.bytes: place for place, row in enumerate(services)}
     dependencies = [row for row in rows if isinstance(row, DependencyRow)]
-    for start in range(0, len(dependencies), page):
-        batch = dependency_batch(wire, dependencies[start : start + page], names, places)
-        await load.add_dependencies(batch)
-    await replica.swap(load, _next(replica))
+    batches += [dependency_batch(wire, part, names, places) for part in _pages(dependencies, page)]
+    replica.snapshot_begins()
+    await replica.load(as_batches(*batches), _next(replica))
+
+
+async def as_batches(*batches: Batch) -> AsyncIterator[Batch]:
+    """Yield batches as the feed does."""
+    for batch in batches:
+        yield batch
+
+
+def _pages(rows: list[Row], size: int) -> Iterator[list[Row]]:
+    return (rows[start : start + size] for start in range(0, len(rows), size))
 
 
 @dataclass(slots=True)

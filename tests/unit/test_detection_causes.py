@@ -86,10 +86,10 @@ def nobody() -> KeptAlert:
 def test_nothing_is_collected_until_somebody_wants_to_know() -> None:
     log = GraphEventLog(0.5)
     told = [log.least_confidence]
-    log.moved(removed("ab"))
+    log.graph_moved(removed("ab"))
     log.begin()
     assert [*told, log.least_confidence] == [None, 0.5]
-    log.moved(removed("bc"))
+    log.graph_moved(removed("bc"))
     assert log.take() == [UnseenCause.TOOK_OVER, removed("bc")]
     assert log.take() == []
 
@@ -97,9 +97,9 @@ def test_nothing_is_collected_until_somebody_wants_to_know() -> None:
 def test_what_is_put_back_comes_before_what_was_collected_since() -> None:
     log = GraphEventLog(0.0)
     log.begin()
-    log.moved(removed("ab"))
+    log.graph_moved(removed("ab"))
     taken = log.take()
-    log.moved(removed("bc"))
+    log.graph_moved(removed("bc"))
     log.put_back(taken)
     assert log.take() == [UnseenCause.TOOK_OVER, removed("ab"), removed("bc")]
 
@@ -107,8 +107,8 @@ def test_what_is_put_back_comes_before_what_was_collected_since() -> None:
 def test_more_moves_than_anybody_wants_to_read_are_forgotten_but_for_renames() -> None:
     log = GraphEventLog(0.0)
     log.begin()
-    log.moved(renamed(a="x"))
-    log.moved(removed("ab") * 6_000)
+    log.graph_moved(renamed(a="x"))
+    log.graph_moved(removed("ab") * 6_000)
     causes = causes_of(log.take())
     assert causes.unseen is UnseenCause.LARGE
     assert not causes.moves
@@ -117,7 +117,7 @@ def test_more_moves_than_anybody_wants_to_read_are_forgotten_but_for_renames() -
 
 async def test_a_move_ends_the_wait_and_so_does_one_from_before_it() -> None:
     log = GraphEventLog(0.0)
-    log.moved(())
+    log.graph_moved(())
     assert await log.wait(timedelta(seconds=PATIENCE_SECONDS))
     assert not await log.wait(timedelta())
 

@@ -7,29 +7,36 @@ from uuid import UUID
 import pytest
 
 from server import wire
-from server.domain.changes import FeedPosition
-from server.domain.revision import Snapshot
-from server.feed.tables import dependency_batch, service_batch
 from server.replica import Replica
 from server.replica import replica as moving
+from tests.support.batches import dependency_batch, service_batch
 from tests.support.following import memory
-from tests.support.watched_rows import changes, dependency, reload, service, shown, step, visible
+from tests.support.watched_rows import (
+    as_batches,
+    changes,
+    dependency,
+    position,
+    reload,
+    service,
+    shown,
+    step,
+    visible,
+)
 
 if TYPE_CHECKING:
+    from server.domain.changes import TableBatch
     from server.domain.dependencies import DependencyRow
     from server.domain.services import Service
 
 
-async def test_what_will_stay_is_told_batch_by_batch_before_anybody_answers_from_it() -> None:
+async def test_a_load_calls_settled_after_each_batch_before_the_graph_answers() -> None:
     replica = Replica(timedelta(seconds=1), wire)
     seen: list[bool] = []
     replica.settled = lambda: seen.append(replica.is_warm)
+    batches: list[TableBatch] = [service_batch(wire, [service(number)]) for number in (1, 2)]
+    batches.append(dependency_batch(wire, [], [], {}))
     replica.snapshot_begins()
-    load = replica.loading_begins()
-    for number in (1, 2):
-        await load.add_services(service_batch(wire, [service(number)]))
-    await load.add_dependencies(dependency_batch(wire, [], [], {}))
-    await replica.swap(load, FeedPosition("1:2:x", Snapshot.parse("1:1:")))
+    await replica.load(as_batches(*batches), position(1))
     assert seen == [False, False, False]
     assert [row.service_id for row in memory(replica)[0].values()] == ["s1", "s2"]
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from uuid import UUID
 
@@ -9,14 +10,14 @@ import pytest
 
 from graphcore import DependencyRecord
 from server import wire
-from server.domain.changes import ChangesDoNotFitError
+from server.domain.changes import ChangesDoNotFitError, TableBatch
 from server.domain.dependencies import DependencyRow
 from server.domain.services import Service
 from server.domain.watching import WatchBatch, WatchEvent
-from server.feed.tables import service_batch
 from server.replica import Replica
 from server.replica import replica as moving
 from server.replica.subscriptions import Subscription
+from tests.support.batches import service_batch
 from tests.support.following import dependency_of, service_of
 from tests.support.watched_rows import changes, dependency, reload, service, shown, step, visible
 
@@ -193,14 +194,18 @@ async def test_a_reload_with_a_new_name_upserts_unchanged_dependencies(
 
 
 async def test_a_first_watcher_who_comes_during_a_reload_is_told_what_differs(replica: Replica) -> None:
-    replica.snapshot_begins()
-    load = replica.loading_begins()
-    await load.add_services(service_batch(wire, [service(1), service(5)]))
     position = replica.position
     assert position is not None
-    async with replica.subscriptions.opened(10) as subscription:
-        await replica.swap(load, position)
-        [batch] = subscription.take_all()
+    async with AsyncExitStack() as stack:
+        opened = list[Subscription]()
+
+        async def batches() -> AsyncIterator[TableBatch]:
+            yield service_batch(wire, [service(1), service(5)])
+            opened.append(await stack.enter_async_context(replica.subscriptions.opened(10)))
+
+        replica.snapshot_begins()
+        await replica.load(batches(), position)
+        [batch] = opened[0].take_all()
     assert (batch.event, services(batch)) == (WatchEvent.CHANGES, ["s5"])
     assert sorted(batch.removed_services) == [key(2), key(3)]
     assert sorted(lost(batch)) == [("s1", "s2"), ("s2", "s3")]

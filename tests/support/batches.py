@@ -1,0 +1,46 @@
+"""Batches of a snapshot, made of rows one by one: what a COPY stream of the same rows must give."""
+
+import numpy as np
+
+from server.domain.dependencies import DependencyRow
+from server.domain.edge_flags import flags_of
+from server.domain.records import DependencyBatch, RecordFormat, ServiceBatch
+from server.domain.services import Service
+
+
+def service_batch(records: RecordFormat, rows: list[Service]) -> ServiceBatch:
+    """Make a batch of rows."""
+    return ServiceBatch(
+        keys=[row.id.bytes for row in rows],
+        names=[row.service_id for row in rows],
+        records=[records.service_record(row) for row in rows],
+        briefs=[records.service_brief(row.service_id) for row in rows],
+    )
+
+
+def dependency_batch(
+    records: RecordFormat, rows: list[DependencyRow], names: list[str], places: dict[bytes, int]
+) -> DependencyBatch:
+    """Make a batch of rows; ``names`` are those of all services, ``places`` where they stand by key."""
+    sources = [places.get(row.source.bytes, -1) for row in rows]
+    targets = [places.get(row.target.bytes, -1) for row in rows]
+    flags = [flags_of(row) for row in rows]
+    strays = {
+        place: row
+        for place, row in enumerate(rows)
+        if flags[place] is None or sources[place] < 0 or targets[place] < 0
+    }
+    return DependencyBatch(
+        keys=[row.id.bytes for row in rows],
+        sources=np.array(sources, np.int32),
+        targets=np.array(targets, np.int32),
+        flags=np.array([-1 if place in strays else flag for place, flag in enumerate(flags)], np.int32),
+        confidences=np.array([row.confidence_score for row in rows], np.float64),
+        records=[
+            records.dependency_record(
+                row, "" if source < 0 else names[source], "" if target < 0 else names[target]
+            )
+            for row, source, target in zip(rows, sources, targets, strict=True)
+        ],
+        strays=strays,
+    )
