@@ -19,11 +19,18 @@ from server.feed import ChangeLogReader, Feed, MemoryAuditor, Vitals, prune_fore
 from server.lifecycle.database import bring_up_to_date, embedded_database, is_embedded
 from server.lifecycle.detection import Detection
 from server.lifecycle.kernels import compiled_kernels
-from server.lifecycle.monitoring import readings, tell_trust
-from server.lifecycle.runtime import Background, background, give_back_forever, hide, let_the_loop_in, settle
+from server.lifecycle.monitoring import ProcessCollector, sync_health
+from server.lifecycle.runtime import (
+    Background,
+    background,
+    freeze_garbage_collector,
+    freeze_without_collection,
+    give_back_memory,
+    set_switch_interval,
+)
 from server.lifecycle.seeding import seed
-from server.lifecycle.stopping import CLOSING, ClosingTime, StopSignal, run_to_the_end, serve_until_stopped
-from server.metrics import CallMetrics, ReadingsCollector, metrics_endpoint
+from server.lifecycle.stopping import ClosingTime, run_server
+from server.metrics import CallMetrics, metrics_endpoint
 from server.replica import Replica, Watches
 from server.rpc.server import RpcServer, Servicers
 from server.store.alerts import AlertRepository
@@ -61,7 +68,7 @@ class Application:
             settings.feed.longest_wait, wire, cycle_confidence=settings.detection.min_confidence
         )
         # Looking through the graph for garbage, which it is not, would hold up everybody for half a second each time.
-        self.replica.settled, self.replica.copied = settle, hide
+        self.replica.settled, self.replica.copied = freeze_garbage_collector, freeze_without_collection
         self.vitals = Vitals(settings.feed)
         self.replica.behind_because = self.vitals.away_because
         self.address = self.metrics_address = ""
@@ -84,7 +91,7 @@ class Application:
 
     async def _open(self, stack: AsyncExitStack) -> None:
         settings = self._settings
-        let_the_loop_in()
+        set_switch_interval()
         kernels_loaded = await stack.enter_async_context(compiled_kernels(settings))
         url = settings.database_url
         if url is None:
@@ -99,17 +106,14 @@ class Application:
         health = partial(self._health, database, detection, sweeper)
         self._rpc_server = rpc = self._rpc(database, url, detection, searches, health)
         self.registry.register(
-            ReadingsCollector(
-                partial(
-                    readings,
-                    self.replica,
-                    self.vitals,
-                    database=database,
-                    rpc=rpc,
-                    sweeper=sweeper,
-                    detection=detection,
-                    health=health,
-                )
+            ProcessCollector(
+                replica=self.replica,
+                vitals=self.vitals,
+                database=database,
+                rpc=rpc,
+                sweeper=sweeper,
+                detection=detection,
+                health=health,
             )
         )
         if self._peers is None:
@@ -121,7 +125,7 @@ class Application:
         await kernels_loaded()
         self._start_feed(url, rpc, tasks)
         tasks(sweeper.run())
-        tasks(give_back_forever())
+        tasks(give_back_memory())
         await self.replica.warmed()
         tasks(detection.run())
         if self._peers is not None:
@@ -145,7 +149,7 @@ class Application:
         self.replica.ask = feed.wake
         tasks(feed.run())
         tasks(prune_forever(url, settings.feed, self.vitals))
-        tasks(tell_trust(self.vitals, rpc))
+        tasks(sync_health(self.vitals, rpc))
         tasks(MemoryAuditor(url, feed, self.replica, settings.feed, records=wire, vitals=self.vitals).run())
 
     def _rpc(
@@ -189,24 +193,8 @@ class Application:
 
 
 def run(settings: Settings, report: Report) -> None:
-    """
-    Serve until SIGTERM or SIGINT.
-
-    Prints ``serving on ADDRESS`` on standard output once warm. Calls that run when the signal comes may finish, within the
-    grace period; ``CLOSING`` later the process has ended. A second signal ends it at once.
-    """
-    run_to_the_end(_serve(settings, report))
-
-
-async def _serve(settings: Settings, report: Report) -> None:
-    stop = StopSignal(settings.limits.grace + CLOSING)
-    stop.listen()
-    application = Application(settings, report)
-
-    def opened() -> None:
-        print(f"serving on {application.address}", flush=True)  # noqa: T201 - the one line that programs wait for
-
-    await serve_until_stopped(application, stop, opened, lambda: report("stopping: running calls may finish"))
+    """Serve in this process until SIGTERM or SIGINT, see ``run_server``."""
+    run_server(lambda _: Application(settings, report), settings.limits.grace, report)
 
 
 @asynccontextmanager

@@ -1,7 +1,7 @@
 """
 One worker of ``depgraph serve --workers N``: ``python -m server.cli.worker LOG_LEVEL LOG_FORMAT FD``.
 
-Started by the supervisor only, which tells it all else over the socket FD. It stops by itself when the supervisor is gone.
+Only the supervisor starts it, and sends it all else over the socket FD. It stops by itself when the supervisor is gone.
 """
 
 import socket
@@ -17,19 +17,19 @@ from server.cli.options import LogFormat, LogLevel
 from server.domain.workers import Peers
 from server.lifecycle.runtime import background
 from server.lifecycle.stopping import CLOSING, StopSignal, run_to_the_end, serve_until_stopped
-from server.lifecycle.worker_control import Line, LineClosedError, Order, Serving, attend
+from server.lifecycle.worker_control import Link, LinkClosedError, Order, Serving, follow_supervisor
 
 # By name: this module is run, so its own is __main__.
 log = structlog.get_logger("server.cli.worker")
 
 
 def main(level: str, form: str, descriptor: str) -> int:
-    """Serve until told to stop; returns the exit code. What goes wrong is one line in the log."""
+    """Serve until asked to stop; returns the exit code. A failure is one line in the log."""
     try:
         run_to_the_end(
             _serve(cast("LogLevel", level), cast("LogFormat", form), socket.socket(fileno=int(descriptor)))
         )
-    except Exception as error:  # noqa: BLE001 - the last stop: the supervisor sees the exit code, people the line
+    except Exception as error:  # noqa: BLE001 - the supervisor sees the exit code, people the line
         log.error("the worker can't go on", error=sentence(error))  # noqa: TRY400 - no traceback for people
         return FAILED
     return 0
@@ -38,24 +38,19 @@ def main(level: str, form: str, descriptor: str) -> int:
 async def _serve(level: LogLevel, form: LogFormat, end: socket.socket) -> None:
     stop = StopSignal()
     stop.listen()
-    line = await Line.over(end)
+    link = await Link.over(end)
     try:
-        order: Order = await line.receive()
-    except LineClosedError:
+        order: Order = await link.receive()
+    except LinkClosedError:
         return
     configure_logging(level, form, worker=order.number)
     stop.limit = order.settings.limits.grace + CLOSING
     peers = Peers(order.number, order.count, serving=order.count)
     application = Application(order.settings, log.info, peers)
     async with background() as tasks:
-        tasks(attend(line, peers, lambda: list(application.registry.collect()), stop))
-        await serve_until_stopped(
-            application,
-            stop,
-            lambda: line.send(Serving()),
-            lambda: log.info("stopping: running calls may finish"),
-        )
-        await line.close()
+        tasks(follow_supervisor(link, peers, lambda: list(application.registry.collect()), stop))
+        await serve_until_stopped(application, stop, lambda: link.send(Serving()), log.info)
+        await link.close()
 
 
 if __name__ == "__main__":

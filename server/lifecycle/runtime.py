@@ -13,70 +13,76 @@ from typing import Any, TypeAlias
 
 import structlog
 
-Background: TypeAlias = Callable[[Coroutine[Any, Any, None]], None]
-"""Starts a coroutine beside."""
-
-
-@asynccontextmanager
-async def background(patience: timedelta | None = None) -> AsyncIterator[Background]:
-    """
-    Give a function that starts a coroutine beside; at the end all of them are cancelled and waited for.
-
-    One that does not end within ``patience`` is cancelled again, None = never. A single cancellation may do no more than end the wait
-    for a database that does not answer, and begin the wait for the cancellation of the statement there.
-    """
-    running: set[asyncio.Task[None]] = set()
-    try:
-        yield lambda work: running.add(asyncio.ensure_future(work))
-    finally:
-        for task in running:
-            task.cancel()
-        while patience is not None and (unfinished := [task for task in running if not task.done()]):
-            await asyncio.wait(unfinished, timeout=patience.total_seconds())
-            for task in unfinished:
-                task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
-
-
-# Whoever waits for the interpreter gets it after so long; 5 ms unless set. A call takes ten turns of the event loop, and waits at each of them for a
-# thread that runs Python, as analyses do.
-LONGEST_WAIT_SECONDS = 0.0005
-
-
-def let_the_loop_in() -> None:
-    """Let the event loop have the interpreter soon, whatever runs in threads of this process. Free where nothing does."""
-    sys.setswitchinterval(LONGEST_WAIT_SECONDS)
-
-
-def settle() -> None:
-    """
-    Take what is alive now out of the collector's sight.
-
-    What was dropped in circles since the last time is collected first, for it would stay otherwise; that takes as long as there is new.
-    """
-    gc.collect()
-    gc.freeze()
-
-
-def hide() -> None:
-    """Do the same at once, for what is so large that looking through it a single time is to be avoided."""
-    gc.freeze()
-
-
 log = structlog.get_logger(__name__)
 
+Background: TypeAlias = Callable[[Coroutine[Any, Any, None]], None]
+"""Starts a coroutine as a background task."""
+
+# How long a thread runs Python before it must yield the interpreter; Python's default is 5 ms. A call takes
+# ten turns of the event loop and waits at each of them for a thread that runs Python, as analyses do.
+SWITCH_INTERVAL_SECONDS = 0.0005
+
 LOOK = timedelta(milliseconds=500)
-# So much more than after the last time is worth looking for: so many bytes, and such a share of all.
+# Memory is given back when it grew, or shrank, by this much since the last time: bytes, or a share of all.
 WORTH_BYTES, WORTH_SHARE = 32 * 1024 * 1024, 1 / 16
 STATISTICS = Path("/proc/self/statm")
 _RESIDENT = 1
 
 
-async def give_back_forever() -> None:
+@asynccontextmanager
+async def background(patience: timedelta | None = None) -> AsyncIterator[Background]:
     """
-    Give free memory back when much was freed, or the process holds much more than it did; ends where the system has no way to.
+    Give a function that starts background tasks; at the end cancel them all and wait for them.
 
-    glibc keeps what is freed for the next who needs it, among pieces that are in use: after an attack, or a large batch, for good.
+    A task that does not end within ``patience`` is cancelled again, None = never. The first cancellation may only end
+    the wait for a database that does not answer, and begin the wait for the cancellation of the statement there.
+    """
+    running: set[asyncio.Task[None]] = set()
+
+    def start(work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        running.add(task)
+        task.add_done_callback(running.discard)
+
+    try:
+        yield start
+    finally:
+        tasks = set(running)
+        for task in tasks:
+            task.cancel()
+        while patience is not None and (unfinished := [task for task in tasks if not task.done()]):
+            await asyncio.wait(unfinished, timeout=patience.total_seconds())
+            for task in unfinished:
+                task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def set_switch_interval() -> None:
+    """Let the event loop have the interpreter soon while other threads run Python."""
+    sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
+
+
+def freeze_garbage_collector() -> None:
+    """
+    Exclude all objects that are alive from garbage collection, after one collection.
+
+    A collection looks through a million records in a quarter of a second, and none of them is in a reference cycle.
+    Reference counts still free them. The collection first takes as long as there is new since the last time.
+    """
+    gc.collect()
+    gc.freeze()
+
+
+def freeze_without_collection() -> None:
+    """Do the same at once, after something large was made: not even one collection should look through it."""
+    gc.freeze()
+
+
+async def give_back_memory() -> None:
+    """
+    Give free memory back to the system, when much was freed or the process grew much; runs until cancelled.
+
+    glibc keeps freed memory between pieces in use: after a large batch for good. Returns at once without glibc 2.33.
     """
     allocator = _Allocator.of_this_process()
     if allocator is None:
@@ -89,14 +95,19 @@ async def give_back_forever() -> None:
         if resident < least + worth and used > most_used - worth:
             least, most_used = min(least, resident), max(most_used, used)
             continue
-        # A tenth of a millisecond for each MiB, without the interpreter.
+        # A tenth of a millisecond for each MiB, without the interpreter lock.
         await asyncio.to_thread(allocator.trim)
         least, most_used = resident_bytes(), used
         log.debug("gave memory back", resident_bytes_before=resident, resident_bytes=least)
 
 
+def resident_bytes() -> int:
+    """How much memory the process holds."""
+    return int(STATISTICS.read_text().split()[_RESIDENT]) * os.sysconf("SC_PAGE_SIZE")
+
+
 class _MallInfo(ctypes.Structure):
-    """What glibc tells of its memory, see mallinfo(3)."""
+    """glibc's statistics of its memory, see mallinfo(3)."""
 
     _fields_ = [
         (name, ctypes.c_size_t)
@@ -117,21 +128,16 @@ class _Allocator:
 
     @classmethod
     def of_this_process(cls) -> "_Allocator | None":
-        """Find it; None = it is not that of glibc 2.33 or later, on Linux."""
+        """Find it; None unless it is that of glibc 2.33 or later on Linux."""
         library = ctypes.CDLL(None)
         has_all = hasattr(library, "malloc_trim") and hasattr(library, "mallinfo2") and STATISTICS.exists()
         return cls(library) if has_all else None
 
     def used_bytes(self) -> int:
-        """Bytes that are handed out; O(free pieces), a few milliseconds at most."""
+        """Bytes in use; O(free pieces), a few milliseconds at most."""
         info = self._info()
         return int(info.uordblks + info.hblkhd)
 
     def trim(self) -> None:
-        """Give back whole pages of what is free."""
+        """Give whole free pages back."""
         self._library.malloc_trim(0)
-
-
-def resident_bytes() -> int:
-    """How much memory the process holds."""
-    return int(STATISTICS.read_text().split()[_RESIDENT]) * os.sysconf("SC_PAGE_SIZE")

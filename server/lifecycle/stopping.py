@@ -1,4 +1,4 @@
-"""How a process that serves is asked to stop, and what it does then."""
+"""How a process serves until it is asked to stop, and then ends in time."""
 
 import asyncio
 import contextlib
@@ -9,19 +9,19 @@ from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
 CLOSING = timedelta(seconds=2)
-"""The time for all that comes after the grace period of calls: connections, workers, the embedded database."""
+"""The time after the grace period of calls: for connections, workers and the embedded database."""
 _STDERR = 2
 
 
 class StopSignal:
     """
-    Set once by SIGTERM, SIGINT or whoever else wants the process to stop; made where the event loop runs.
+    An event that asks the process to stop: SIGTERM, SIGINT or ``ask`` sets it. Made where the event loop runs.
 
-    From then on the process has ``limit`` to end, None = as long as it takes. One that has not ended by then does so at once, whatever it is
-    doing, with exit code 1, and writes to stderr where each of its threads was.
+    Once it is set, the process has ``limit`` to end, None = no limit. Then it ends at once with exit code 1,
+    whatever it is doing, and writes to stderr where each of its threads was.
     """
 
     def __init__(self, limit: timedelta | None = None) -> None:
@@ -32,9 +32,9 @@ class StopSignal:
         self._is_limited = False
 
     def listen(self) -> None:
-        """Take SIGTERM and SIGINT for it; the second of them ends the process at once."""
+        """Let SIGTERM and SIGINT set it. A second signal ends the process at once."""
         for number in (signal.SIGTERM, signal.SIGINT):
-            # Not the loop's own handlers: they are not called when the loop is stuck, which is when the limit is needed.
+            # A stuck event loop never calls its own handlers, and that is when the limit is needed.
             signal.signal(number, self._take)
 
     def ask(self) -> None:
@@ -43,13 +43,17 @@ class StopSignal:
         self._asked.set()
 
     def insist(self) -> None:
-        """Set it; if it was set already, end the process at once."""
+        """Set it. If it is set already, end the process at once."""
         if self._asked.is_set():
             _end_at_once(signal.SIGTERM)
         self.ask()
 
+    async def wait(self) -> None:
+        """Wait until it is set."""
+        await self._asked.wait()
+
     def _take(self, number: int, _frame: FrameType | None) -> None:
-        # The first signal may come after somebody asked, and is no second one.
+        # A first signal may follow a call of ``ask``: that is no second signal.
         if self._signalled or self._loop.is_closed():
             _end_at_once(signal.Signals(number))
             return
@@ -61,12 +65,8 @@ class StopSignal:
         if self.limit is None or self._is_limited:
             return
         self._is_limited = True
-        # It watches on a thread that needs no interpreter: whatever keeps our threads from running does not keep it.
+        # Its thread needs no interpreter lock, so it runs even if Python threads can't.
         faulthandler.dump_traceback_later(self.limit.total_seconds(), exit=True, file=_STDERR)
-
-    async def wait(self) -> None:
-        """Wait until it is set."""
-        await self._asked.wait()
 
 
 def _end_at_once(number: signal.Signals) -> None:
@@ -74,45 +74,63 @@ def _end_at_once(number: signal.Signals) -> None:
     signal.raise_signal(number)
 
 
-def run_to_the_end(main: Coroutine[Any, Any, None]) -> None:
-    """Run what a process is there for, as ``asyncio.run`` does; the limit of a ``StopSignal`` in it ends with its event loop and threads."""
-    try:
-        asyncio.run(main)
-    finally:
-        # All is closed, which is what the exit code has to tell. The interpreter still takes some tenths of a second to end.
-        faulthandler.cancel_dump_traceback_later()
-
-
 class ClosingTime:
-    """The time in which a server closes: ``grace`` for its calls, and ``CLOSING`` for all else."""
+    """The time in which a server closes: the ``grace`` period of its calls, and ``CLOSING``."""
 
     def __init__(self, grace: timedelta) -> None:
         self._whole = grace + CLOSING
         self._began: float | None = None
 
     def begin(self) -> None:
-        """Count from now on."""
+        """Start the clock."""
         self._began = time.monotonic()
 
     @property
     def left(self) -> timedelta:
-        """What is left of it; all of it where closing was never begun, since nothing was open yet."""
+        """What is left of it; all of it before ``begin``."""
         passed = 0.0 if self._began is None else time.monotonic() - self._began
         return max(timedelta(), self._whole - timedelta(seconds=passed))
 
 
+class Server(AbstractAsyncContextManager[Any], Protocol):
+    """Serves at ``address`` while it is entered."""
+
+    address: str
+
+
+def run_server(make: Callable[[StopSignal], Server], grace: timedelta, report: Callable[[str], None]) -> None:
+    """
+    Make a server and serve until SIGTERM or SIGINT.
+
+    Prints ``serving on ADDRESS`` on standard output once the server is entered. Calls that run when the signal
+    comes may finish within ``grace``; ``CLOSING`` later the process has ended. A second signal ends it at once.
+    """
+
+    async def serve() -> None:
+        stop = StopSignal(grace + CLOSING)
+        stop.listen()
+        server = make(stop)
+
+        def opened() -> None:
+            print(f"serving on {server.address}", flush=True)  # noqa: T201 - programs wait for this line
+
+        await serve_until_stopped(server, stop, opened, report)
+
+    run_to_the_end(serve())
+
+
 async def serve_until_stopped(
-    application: AbstractAsyncContextManager[Any],
+    server: AbstractAsyncContextManager[Any],
     stop: StopSignal,
     opened: Callable[[], None],
-    stopping: Callable[[], None],
+    report: Callable[[str], None],
 ) -> None:
     """
-    Open what serves, say so by ``opened``, wait until ``stop`` is set, say so by ``stopping``, close it.
+    Enter the server, call ``opened``, wait for ``stop``, leave the server.
 
-    One that is still being opened when ``stop`` is set gives up and is not told.
+    A ``stop`` that comes first cancels the entering, and ``opened`` is not called.
     """
-    opening = asyncio.ensure_future(application.__aenter__())
+    opening = asyncio.ensure_future(server.__aenter__())
     asked = asyncio.ensure_future(stop.wait())
     await asyncio.wait([opening, asked], return_when=asyncio.FIRST_COMPLETED)
     if not opening.done():
@@ -124,5 +142,14 @@ async def serve_until_stopped(
     await opening
     opened()
     await stop.wait()
-    stopping()
-    await application.__aexit__(None, None, None)
+    report("stopping: running calls may finish")
+    await server.__aexit__(None, None, None)
+
+
+def run_to_the_end(main: Coroutine[Any, Any, None]) -> None:
+    """Run a coroutine as ``asyncio.run`` does, then lift the limit of a ``StopSignal`` in it."""
+    try:
+        asyncio.run(main)
+    finally:
+        # Everything is closed, so the exit code is known. The interpreter takes some 0.3 s more to end.
+        faulthandler.cancel_dump_traceback_later()

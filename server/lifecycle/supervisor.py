@@ -1,8 +1,4 @@
-"""
-The process above the workers.
-
-It runs the embedded database, prepares it, keeps the address, starts the workers, tells how all of them are. It serves nothing itself.
-"""
+"""The process above the workers: it does what is needed once, and serves no calls itself."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -14,10 +10,10 @@ from prometheus_client import CollectorRegistry
 
 from server.config import Settings
 from server.lifecycle.database import bring_up_to_date, embedded_database
-from server.lifecycle.stopping import CLOSING, ClosingTime, StopSignal, run_to_the_end, serve_until_stopped
+from server.lifecycle.stopping import ClosingTime, run_server
 from server.lifecycle.worker_control import Order
 from server.lifecycle.workforce import Workforce
-from server.metrics import WorkforceCollector, WorkforceFigures, metrics_endpoint
+from server.metrics import WorkforceCollector, WorkforceMetrics, metrics_endpoint
 from server.rpc.listening import reserve
 
 Report = Callable[[str], None]
@@ -31,11 +27,11 @@ _OTHERS = 15
 
 class Supervisor:
     """
-    A server of ``settings.workers`` processes; an async context manager whose workers all serve when entered, and have ended when left.
+    A server of ``settings.workers`` processes; an async context manager that is entered once all workers serve.
 
-    ``command`` starts a worker, given the number of a file descriptor (see ``WorkerProcess``). Entering and leaving raise
-    ``WorkersKeepEndingError`` when there was no use in going on; in between ``gave_up`` is called when that is so.
-    ``address`` is where the workers listen, each once it is warm; ``metrics_address`` is empty without metrics.
+    It runs the embedded database, migrates, loads the sample, reserves the address and serves the metrics of all
+    workers. ``command`` starts a worker (see ``WorkerProcess``). ``address`` is where the workers listen, each once it
+    is warm. Entering and leaving raise ``WorkersKeepEndingError``; in between ``gave_up`` is called instead.
     """
 
     def __init__(
@@ -48,7 +44,7 @@ class Supervisor:
         self._workforce: Workforce | None = None
         self._closing = ClosingTime(settings.limits.grace)
         self._stack = AsyncExitStack()
-        self.address = self.metrics_address = ""
+        self.address = ""
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as opening:
@@ -66,34 +62,30 @@ class Supervisor:
         settings = self._settings
         url = settings.database_url
         if url is None:
-            url = await stack.enter_async_context(
-                embedded_database(
-                    settings.data_dir, self._report, self._closing, max_connections=_connections(settings)
-                )
+            database = embedded_database(
+                settings.data_dir, self._report, self._closing, max_connections=_connections(settings)
             )
+            url = await stack.enter_async_context(database)
         await self._serve_metrics(stack)
         self.address = stack.enter_context(reserve(settings.listen))
         await bring_up_to_date(url, self._report, may_migrate=settings.migrate)
-        if settings.seed_file is not None:
-            await self._seed(url)
+        await self._seed(url)
         await self._start_workers(stack, replace(settings, listen=self.address, database_url=url))
 
     async def _serve_metrics(self, stack: AsyncExitStack) -> None:
         registry = CollectorRegistry()
         loop = asyncio.get_running_loop()
         registry.register(
-            WorkforceCollector(lambda: asyncio.run_coroutine_threadsafe(self._figures(), loop).result())
+            WorkforceCollector(lambda: asyncio.run_coroutine_threadsafe(self._metrics(), loop).result())
         )
-        self.metrics_address = await stack.enter_async_context(
+        await stack.enter_async_context(
             metrics_endpoint(self._settings.metrics_listen, registry, self._report)
         )
 
-    async def _figures(self) -> WorkforceFigures:
+    async def _metrics(self) -> WorkforceMetrics:
         if self._workforce is None:
-            return WorkforceFigures(
-                count=self._settings.workers, serving=0, restarts={}, hung={}, families={}
-            )
-        return await self._workforce.figures()
+            return WorkforceMetrics(count=self._settings.workers)
+        return await self._workforce.metrics()
 
     async def _start_workers(self, stack: AsyncExitStack, settings: Settings) -> None:
         count = settings.workers
@@ -103,40 +95,24 @@ class Supervisor:
         await self._workforce.all_serve()
 
     async def _seed(self, url: str) -> None:
-        # What writes the sample is of no use to a supervisor afterwards, so most never load it.
+        settings = self._settings
+        if settings.seed_file is None:
+            return
+        # Most supervisors load no sample, and the modules for it are large.
         from server.lifecycle.seeding import seed  # noqa: PLC0415
         from server.store.database import Database  # noqa: PLC0415
 
-        settings = self._settings
-        if settings.seed_file is not None:
-            async with await Database.open(url) as database:
-                await seed(database, settings.seed_file, settings.limits, self._report)
+        async with await Database.open(url) as database:
+            await seed(database, settings.seed_file, settings.limits, self._report)
 
 
 def supervise(settings: Settings, report: Report, command: Sequence[str]) -> None:
-    """
-    Serve with several workers until SIGTERM or SIGINT.
-
-    Prints ``serving on ADDRESS`` on standard output once all workers serve. Calls that run when the signal comes may finish, within
-    the grace period; ``CLOSING`` later the process has ended, whatever its workers do. A second signal ends all of them at once. Raises
-    ``WorkersKeepEndingError``.
-    """
-    run_to_the_end(_supervise(settings, report, command))
-
-
-async def _supervise(settings: Settings, report: Report, command: Sequence[str]) -> None:
-    stop = StopSignal(settings.limits.grace + CLOSING)
-    stop.listen()
-    supervisor = Supervisor(settings, report, command, stop.ask)
-
-    def opened() -> None:
-        print(f"serving on {supervisor.address}", flush=True)  # noqa: T201 - the one line that programs wait for
-
-    await serve_until_stopped(supervisor, stop, opened, lambda: report("stopping: running calls may finish"))
+    """Serve with several workers until SIGTERM or SIGINT, see ``run_server``; raises ``WorkersKeepEndingError``."""
+    run_server(lambda stop: Supervisor(settings, report, command, stop.ask), settings.limits.grace, report)
 
 
 def _connections(settings: Settings) -> int | None:
-    """How many connections the embedded database must take: enough for every worker at its busiest; None = it does."""
+    """How many connections the embedded database must accept for all workers; None = its default is enough."""
     pool = settings.pool
     busiest = settings.workers * (pool.size + pool.burst + _BESIDE_THE_POOL) + _OTHERS
     return busiest if busiest > _DEFAULT_CONNECTIONS else None

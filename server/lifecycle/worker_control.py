@@ -1,4 +1,4 @@
-"""The link between a supervisor and its workers, what they send over it, and the worker's side of it."""
+"""The link between a supervisor and a worker, what they send over it, and the worker's side of it."""
 
 import asyncio
 import contextlib
@@ -14,12 +14,17 @@ from prometheus_client.metrics_core import Metric
 
 from server.config import Settings
 from server.domain.workers import Peers
+from server.lifecycle.runtime import background
 from server.lifecycle.stopping import StopSignal
+
+log = structlog.get_logger(__name__)
+
+_LENGTH = struct.Struct(">I")
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """The first message to a worker: who it is, and what to serve where."""
+    """The first message to a worker: its settings, its number from 1, and how many workers there are."""
 
     settings: Settings
     number: int
@@ -33,7 +38,7 @@ class Serving:
 
 @dataclass(frozen=True, slots=True)
 class Ping:
-    """To a worker: answer by a ``Pong``, which only a running event loop does."""
+    """To a worker, whose event loop answers with a ``Pong``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +47,22 @@ class Pong:
 
 
 @dataclass(frozen=True, slots=True)
-class Census:
-    """To every worker: so many of them serve now."""
+class PeerCount:
+    """To every worker: how many workers serve now."""
 
     serving: int
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsRequest:
+    """To a worker, which answers with ``WorkerMetrics``."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerMetrics:
+    """From a worker: its metrics, empty if they can't be collected."""
+
+    families: Sequence[Metric]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,37 +70,19 @@ class Stop:
     """
     To a worker: let running calls finish, then end.
 
-    No signal, for whoever stops the server may have sent one to every process already, and a second one ends a worker at once.
+    Not a signal: systemd signals every process itself, and a second signal would end the worker at once.
     """
 
 
-@dataclass(frozen=True, slots=True)
-class FiguresWanted:
-    """To a worker; ``question`` comes back with the answer, so that a late one is not taken for another's."""
-
-    question: int
+class LinkClosedError(Exception):
+    """The process at the other end has ended or closed the link."""
 
 
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """From a worker: its figures for Prometheus."""
-
-    question: int
-    families: Sequence[Metric]
-
-
-_LENGTH = struct.Struct(">I")
-
-
-class LineClosedError(Exception):
-    """The other end is gone: its process has ended, however that came about."""
-
-
-class Line:
+class Link:
     """
-    One end of a pair of sockets; messages come whole and in order.
+    One end of a socket pair. Messages arrive whole and in order.
 
-    The ends belong to processes of one server, which trust each other's pickles.
+    Both ends belong to one server, so each trusts the pickles of the other.
     """
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -96,7 +95,7 @@ class Line:
         return cls(*await asyncio.open_unix_connection(sock=end))
 
     def send(self, message: object) -> None:
-        """Send without waiting until it has arrived; nothing happens when the other end is gone, which ``receive`` tells."""
+        """Send without waiting. Does nothing when the other end is closed: ``receive`` raises then."""
         if self._writer.is_closing():
             return
         packed = pickle.dumps(message)
@@ -104,64 +103,53 @@ class Line:
             self._writer.write(_LENGTH.pack(len(packed)) + packed)
 
     async def receive(self) -> Any:
-        """Wait for a message; raises ``LineClosedError``."""
+        """Wait for a message; raises ``LinkClosedError``."""
         try:
             (length,) = _LENGTH.unpack(await self._reader.readexactly(_LENGTH.size))
             return pickle.loads(await self._reader.readexactly(length))  # noqa: S301 - see the class
         except (asyncio.IncompleteReadError, ConnectionError):
-            raise LineClosedError from None
+            raise LinkClosedError from None
 
     async def close(self) -> None:
-        """Hang up."""
+        """Close this end."""
         self._writer.close()
         with contextlib.suppress(ConnectionError):
             await self._writer.wait_closed()
 
 
-log = structlog.get_logger(__name__)
-
-
-async def attend(line: Line, peers: Peers, collect: Callable[[], Sequence[Metric]], stop: StopSignal) -> None:
+async def follow_supervisor(
+    link: Link, peers: Peers, collect: Callable[[], Sequence[Metric]], stop: StopSignal
+) -> None:
     """
-    Note what the supervisor tells and answer what it asks, until it is gone; then stop.
+    Do what the supervisor asks until the link closes, then stop.
 
-    A supervisor that goes while we stop wants us to end at once: somebody insisted. Figures are collected on another thread, so that a
-    scrape never holds up the event loop; a worker for whom that fails goes on without. A ping is answered meanwhile, since all threads
-    may be busy for long.
+    If the link closes while the worker stops already, the process ends at once: a second signal ended the supervisor.
+    ``collect`` runs on another thread, so a scrape does not hold up the event loop.
     """
-    answering: set[asyncio.Task[None]] = set()
+    async with background() as tasks:
+        try:
+            while True:
+                match await link.receive():
+                    case PeerCount(serving):
+                        peers.serving = serving
+                    case Ping():
+                        link.send(Pong())
+                    case MetricsRequest():
+                        tasks(_send_metrics(link, collect))
+                    case Stop():
+                        stop.ask()
+        except LinkClosedError:
+            stop.insist()
+        except Exception:
+            log.exception("the worker can't read what its supervisor sends")
+            # A worker that went on would not notice the end of its supervisor.
+            stop.ask()
+
+
+async def _send_metrics(link: Link, collect: Callable[[], Sequence[Metric]]) -> None:
     try:
-        while True:
-            match await line.receive():
-                case Census(serving):
-                    peers.serving = serving
-                case Ping():
-                    line.send(Pong())
-                case FiguresWanted(question):
-                    answer = asyncio.create_task(_send_figures(line, question, collect))
-                    # The loop itself keeps no reference to a task.
-                    answering.add(answer)
-                    answer.add_done_callback(answering.discard)
-                case Stop():
-                    stop.ask()
-    except LineClosedError:
-        stop.insist()
+        families = await asyncio.to_thread(collect)
     except Exception:
-        # One that does not hear its supervisor would outlive it.
-        log.exception("the line to the supervisor is of no use any more")
-        stop.ask()
-    finally:
-        for answer in answering:
-            answer.cancel()
-
-
-async def _send_figures(line: Line, question: int, collect: Callable[[], Sequence[Metric]]) -> None:
-    line.send(Figures(question, await asyncio.to_thread(_collected, collect)))
-
-
-def _collected(collect: Callable[[], Sequence[Metric]]) -> Sequence[Metric]:
-    try:
-        return collect()
-    except Exception:
-        log.exception("figures can't be collected")
-        return ()
+        log.exception("metrics can't be collected")
+        families = ()
+    link.send(WorkerMetrics(families))

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import itertools
 import os
 import socket
 import sys
@@ -17,36 +16,42 @@ from prometheus_client.metrics_core import Metric
 from server.lifecycle.runtime import background
 from server.lifecycle.stopping import CLOSING
 from server.lifecycle.worker_control import (
-    Census,
-    Figures,
-    FiguresWanted,
-    Line,
-    LineClosedError,
+    Link,
+    LinkClosedError,
+    MetricsRequest,
     Order,
+    PeerCount,
     Ping,
     Serving,
     Stop,
+    WorkerMetrics,
 )
 
-# So many pings in a row without an answer make a worker hang: one alone may get lost in our own delays.
+log = structlog.get_logger(__name__)
+
+# Pings in a row without an answer after which a worker hangs. A single one may be our own delay.
 TOLERATED_PINGS = 10
-# From so many on it counts as not serving, though it may come back.
+# Pings in a row without an answer after which a worker does not count as serving.
 SUSPICIOUS_PINGS = 5
 STARTING = timedelta(seconds=60)
 """
 The patience with a worker that does not serve yet.
 
-It holds nobody up, for it does not listen. Importing everything from a slow disk may hold up its event loop for long, and one that
-was killed for that would never start.
+Imports from a slow disk may hold up its event loop for long. No caller waits for it, since it does not listen, and if
+it were killed for that it would never start.
 """
+# A worker closes within this after the grace period. The embedded database needs the rest of ``CLOSING``.
+_CLOSING_OF_WORKER = CLOSING / 2
+_METRICS_PATIENCE = timedelta(seconds=2)
+_STDERR = 2
 
 
 class Heartbeat:
     """
-    Counts the pings in a row that a worker did not answer until the next one was due.
+    Counts the pings in a row that a worker left unanswered until the next one was due.
 
-    It counts what the supervisor did and not what a clock says. A supervisor that was suspended, or was denied the processor, sent
-    nothing in that time, so all of it counts as a single ping.
+    It reads no clock: a supervisor that was suspended, or got no processor, sent no pings in that time, so all of it
+    counts as one ping.
     """
 
     def __init__(self, worker_timeout: timedelta) -> None:
@@ -54,15 +59,15 @@ class Heartbeat:
         self._answered = False
         self.unanswered = 0
         self.serves = False
-        """Whether the worker has said that it serves; set by whoever heard that."""
+        """Whether the worker has said that it serves; the owner sets it."""
 
     @property
     def interval(self) -> timedelta:
-        """How long after a ping the next one is due."""
+        """The time from one ping to the next."""
         return self._timeout / TOLERATED_PINGS
 
     def heard(self) -> None:
-        """Note that anything came from the worker, which only a running event loop sends."""
+        """Note that a message came, which only a running event loop sends."""
         self._answered = True
 
     def ping_is_over(self) -> None:
@@ -72,12 +77,12 @@ class Heartbeat:
 
     @property
     def is_suspicious(self) -> bool:
-        """Whether the worker has not answered for so long that nobody should rely on it."""
+        """Whether the worker may hang, so that it does not count as serving."""
         return self.unanswered >= SUSPICIOUS_PINGS
 
     @property
     def is_hung(self) -> bool:
-        """Whether nothing more is expected of the worker."""
+        """Whether to kill the worker."""
         return self.unanswered * self.interval >= self.patience
 
     @property
@@ -86,32 +91,19 @@ class Heartbeat:
         return self._timeout if self.serves else max(self._timeout, STARTING)
 
 
-log = structlog.get_logger(__name__)
-
-# Beyond the grace period of its calls. What it closes then takes less than that, and the embedded database needs the rest of ``CLOSING``.
-_CLOSING_OF_WORKER = CLOSING / 2
-_STDERR = 2
-
-
 class WorkerProcess:
-    """
-    A fresh interpreter that serves what its ``Order`` says, and stops by itself once its line to us is cut.
+    """A fresh interpreter that serves what its ``Order`` says, and stops by itself once its link is closed."""
 
-    It is pinged all the while, and killed when it does not answer (see ``Heartbeat``).
-    """
-
-    def __init__(self, process: Process, line: Line, order: Order, changed: Callable[[], None]) -> None:
+    def __init__(self, process: Process, link: Link, order: Order, changed: Callable[[], None]) -> None:
         self._process = process
-        self._line = line
-        self._number = order.number
+        self._link = link
         self._changed = changed
         self._heartbeat = Heartbeat(order.settings.worker_timeout)
-        self._heard_at = 0.0
-        self._questions = itertools.count()
-        self._asked: dict[int, asyncio.Future[Sequence[Metric]]] = {}
-        self._is_cut = False
         self._serving_since: float | None = None
-        self._silence: timedelta | None = None
+        self._killed_after: timedelta | None = None
+        self._metrics: asyncio.Future[Sequence[Metric]] | None = None
+        self._is_unlinked = False
+        self._log = log.bind(worker=order.number, pid=process.pid)
 
     @classmethod
     @asynccontextmanager
@@ -119,40 +111,36 @@ class WorkerProcess:
         cls, command: Sequence[str], order: Order, changed: Callable[[], None]
     ) -> AsyncIterator["WorkerProcess"]:
         """
-        Run ``command FD``, FD being its end of the line, while the context lasts; ``changed`` is called whenever ``is_serving`` changes.
+        Run ``command FD`` while the context lasts, FD being the worker's end of the link.
 
-        At the end it is asked to stop if it still runs, and killed when that takes a second longer than the grace period of calls.
-        Raises ``OSError`` when no process can be started.
+        ``changed`` is called whenever ``is_serving`` changes. A worker that hangs is killed. At the end the worker is
+        asked to stop, and killed a second after the grace period. Raises ``OSError`` when no process can be started.
         """
-        process, line = await _started(command)
-        worker = cls(process, line, order, changed)
-        line.send(order)
+        process, link = await _start(command)
+        worker = cls(process, link, order, changed)
+        worker._log.info("started a worker")
+        link.send(order)
         async with background() as tasks:
             tasks(worker._listen())
-            tasks(worker._watch())
+            tasks(worker._kill_when_hung())
             try:
                 yield worker
             finally:
-                await worker._end(order.settings.limits.grace + _CLOSING_OF_WORKER)
-                await line.close()
-
-    @property
-    def pid(self) -> int:
-        """Its process id."""
-        return self._process.pid
+                await worker._stop(order.settings.limits.grace + _CLOSING_OF_WORKER)
+                await link.close()
 
     @property
     def ended_by(self) -> str:
-        """What ended it, for people."""
-        if self._silence is not None:
-            return f"killed: it did not answer for {self._silence.total_seconds():g} s"
+        """What ended it, for the log."""
+        if self._killed_after is not None:
+            return f"killed: it did not answer for {self._killed_after.total_seconds():g} s"
         code = self._process.returncode
         return f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
 
     @property
     def has_hung(self) -> bool:
         """Whether it was killed because it did not answer."""
-        return self._silence is not None
+        return self._killed_after is not None
 
     @property
     def is_serving(self) -> bool:
@@ -160,90 +148,84 @@ class WorkerProcess:
         return self._serving_since is not None and not self._heartbeat.is_suspicious
 
     @property
-    def served_for(self) -> float | None:
-        """For how many seconds it has served, which it did not while it hung; None = never."""
+    def served_for(self) -> timedelta | None:
+        """How long it has served, without the time in which it hung; None = never."""
         if self._serving_since is None:
             return None
-        until = self._heard_at if self.has_hung else asyncio.get_running_loop().time()
-        return until - self._serving_since
+        served = timedelta(seconds=asyncio.get_running_loop().time() - self._serving_since)
+        return served - (self._killed_after or timedelta())
 
     async def ended(self) -> None:
         """Wait until the process has ended."""
         await self._process.wait()
 
-    def tell(self, census: Census) -> None:
+    def send_peer_count(self, serving: int) -> None:
         """Tell it how many workers serve."""
-        self._line.send(census)
+        self._link.send(PeerCount(serving))
 
-    async def figures(self, patience: timedelta) -> Sequence[Metric]:
-        """Ask for its figures; none when it has ended or doesn't answer in that time."""
-        if self._is_cut:
+    async def metrics(self) -> Sequence[Metric]:
+        """Ask for its metrics; empty when it has ended or does not answer within two seconds."""
+        if self._is_unlinked:
             return ()
-        question = next(self._questions)
-        answer: asyncio.Future[Sequence[Metric]] = asyncio.get_running_loop().create_future()
-        self._asked[question] = answer
-        self._line.send(FiguresWanted(question))
-        try:
-            async with asyncio.timeout(patience.total_seconds()):
-                return await answer
-        except TimeoutError:
-            return ()
-        finally:
-            del self._asked[question]
+        if self._metrics is None or self._metrics.done():
+            self._metrics = asyncio.get_running_loop().create_future()
+            self._link.send(MetricsRequest())
+        # Scrapes at the same time share an answer, and one that comes late is for the next scrape.
+        await asyncio.wait([self._metrics], timeout=_METRICS_PATIENCE.total_seconds())
+        return self._metrics.result() if self._metrics.done() else ()
 
     async def _listen(self) -> None:
-        with contextlib.suppress(LineClosedError):
+        with contextlib.suppress(LinkClosedError):
             while True:
-                self._hear(await self._line.receive())
-        self._is_cut = True
-        for question in self._asked:
-            self._hear(Figures(question, ()))
+                message = await self._link.receive()
+                self._heartbeat.heard()
+                match message:
+                    case Serving():
+                        self._note_serving()
+                    case WorkerMetrics(families):
+                        self._answer_scrapes(families)
+        self._is_unlinked = True
+        self._answer_scrapes(())
 
-    def _hear(self, message: object) -> None:
-        self._heard_at = asyncio.get_running_loop().time()
-        self._heartbeat.heard()
-        match message:
-            case Serving():
-                log.info("a worker serves", worker=self._number)
-                self._heartbeat.serves = True
-                self._serving_since = self._heard_at
-                self._changed()
-            case Figures(question, families):
-                if (answer := self._asked.get(question)) is not None and not answer.done():
-                    answer.set_result(families)
+    def _note_serving(self) -> None:
+        self._log.info("a worker serves")
+        self._heartbeat.serves = True
+        self._serving_since = asyncio.get_running_loop().time()
+        self._changed()
 
-    async def _watch(self) -> None:
+    def _answer_scrapes(self, families: Sequence[Metric]) -> None:
+        if self._metrics is not None and not self._metrics.done():
+            self._metrics.set_result(families)
+
+    async def _kill_when_hung(self) -> None:
         heartbeat = self._heartbeat
         while not heartbeat.is_hung:
-            self._line.send(Ping())
+            self._link.send(Ping())
             await asyncio.sleep(heartbeat.interval.total_seconds())
-            was_suspicious = heartbeat.is_suspicious
+            was_serving = self.is_serving
             heartbeat.ping_is_over()
-            if self._serving_since is not None and heartbeat.is_suspicious is not was_suspicious:
-                self._tell_suspicion()
-        self._silence = heartbeat.patience
-        log.error(
-            "a worker does not answer; killing it",
-            worker=self._number,
-            pid=self.pid,
-            silent_seconds=self._silence.total_seconds(),
+            if self.is_serving is not was_serving:
+                self._note_suspicion()
+        self._killed_after = heartbeat.patience
+        self._log.error(
+            "a worker does not answer; killing it", silent_seconds=heartbeat.patience.total_seconds()
         )
         self._kill()
 
-    def _tell_suspicion(self) -> None:
+    def _note_suspicion(self) -> None:
         if self.is_serving:
-            log.info("a worker answers again", worker=self._number, pid=self.pid)
+            self._log.info("a worker answers again")
         else:
-            log.warning("a worker does not answer", worker=self._number, pid=self.pid)
+            self._log.warning("a worker does not answer")
         self._changed()
 
-    async def _end(self, patience: timedelta) -> None:
-        self._line.send(Stop())
+    async def _stop(self, patience: timedelta) -> None:
+        self._link.send(Stop())
         try:
             async with asyncio.timeout(patience.total_seconds()):
                 await self.ended()
         except TimeoutError:
-            log.error("a worker does not stop; killing it", worker=self._number, pid=self.pid)  # noqa: TRY400 - the message says it all
+            self._log.error("a worker does not stop; killing it")
             self._kill()
             await self.ended()
 
@@ -252,26 +234,22 @@ class WorkerProcess:
             self._process.kill()
 
 
-async def _started(command: Sequence[str]) -> tuple[Process, Line]:
+async def _start(command: Sequence[str]) -> tuple[Process, Link]:
     ours, theirs = socket.socketpair()
     with theirs:
-        line = await Line.over(ours)
+        link = await Link.over(ours)
         try:
             process = await asyncio.create_subprocess_exec(
                 *command,
                 str(theirs.fileno()),
                 stdin=DEVNULL,
-                stdout=_STDERR,  # ours is for the one line that programs wait for
+                stdout=_STDERR,  # programs wait for one line on our standard output
                 pass_fds=(theirs.fileno(),),
-                env=_environment(),
-                start_new_session=True,  # Ctrl-C is for the supervisor, which then stops its workers in order
+                # Modules are found where we found ours, whatever the current folder.
+                env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+                start_new_session=True,  # Ctrl-C reaches the supervisor alone, which stops its workers in order
             )
         except BaseException:
-            await line.close()
+            await link.close()
             raise
-    return process, line
-
-
-def _environment() -> dict[str, str]:
-    """Ours, with the modules found where we found ours, whatever folder we were started from."""
-    return os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    return process, link

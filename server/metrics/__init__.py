@@ -1,17 +1,14 @@
-"""Figures for Prometheus, served over HTTP when asked for."""
+"""Metrics for Prometheus, served over HTTP."""
 
 from server.metrics.calls import CallMetrics
 from server.metrics.endpoint import MetricsEndpoint, MetricsListenError, metrics_endpoint
-from server.metrics.gauges import Readings, ReadingsCollector
-from server.metrics.workers import WorkforceCollector, WorkforceFigures
+from server.metrics.workers import WorkforceCollector, WorkforceMetrics
 
 __all__ = [
     "CallMetrics",
     "MetricsEndpoint",
     "MetricsListenError",
-    "Readings",
-    "ReadingsCollector",
     "WorkforceCollector",
-    "WorkforceFigures",
+    "WorkforceMetrics",
     "metrics_endpoint",
 ]

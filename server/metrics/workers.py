@@ -1,7 +1,7 @@
-"""The figures of all workers of a server as one set, each told apart by the label ``worker``."""
+"""The metrics of all workers on one page; the label ``worker`` holds a worker's number."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
@@ -11,36 +11,32 @@ LABEL = "worker"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WorkforceFigures:
-    """What the supervisor of ``count`` workers knows at one moment; ``restarts``, ``hung`` and ``families`` are by a worker's number."""
+class WorkforceMetrics:
+    """What the supervisor of ``count`` workers knows at one moment; mappings are by a worker's number."""
 
     count: int
-    serving: int
-    restarts: Mapping[int, int]
-    hung: Mapping[int, int]
-    families: Mapping[int, Sequence[Metric]]
+    serving: int = 0
+    restarts: Mapping[int, int] = field(default_factory=dict)
+    hangs: Mapping[int, int] = field(default_factory=dict)
+    families: Mapping[int, Sequence[Metric]] = field(default_factory=dict)
 
 
 class WorkforceCollector(Collector):
-    """Asks once a scrape, on the thread of the scrape."""
+    """Calls ``read`` once a scrape, on the thread of the scrape."""
 
-    def __init__(self, ask: Callable[[], WorkforceFigures]) -> None:
-        self._ask = ask
+    def __init__(self, read: Callable[[], WorkforceMetrics]) -> None:
+        self._read = read
 
     def collect(self) -> Iterator[Metric]:
-        """Yield every figure; those of a worker that does not answer are missing."""
-        figures = self._ask()
-        yield GaugeMetricFamily("depgraph_workers", "Workers that there should be.", value=figures.count)
-        yield GaugeMetricFamily(
-            "depgraph_workers_serving", "Workers that answer calls.", value=figures.serving
-        )
+        """Yield all metrics; those of a worker that does not answer are missing."""
+        known = self._read()
+        yield GaugeMetricFamily("depgraph_workers", "Workers that there should be.", value=known.count)
+        yield GaugeMetricFamily("depgraph_workers_serving", "Workers that answer calls.", value=known.serving)
+        yield _by_worker("depgraph_worker_restarts", "Times that a worker was started again.", known.restarts)
         yield _by_worker(
-            "depgraph_worker_restarts", "Times that a worker was started again.", figures.restarts
+            "depgraph_worker_hangs", "Times that a worker was killed because it did not answer.", known.hangs
         )
-        yield _by_worker(
-            "depgraph_worker_hangs", "Times that a worker was killed because it did not answer.", figures.hung
-        )
-        yield from _merged(figures.families)
+        yield from _merged(known.families)
 
 
 def _by_worker(name: str, documentation: str, counts: Mapping[int, int]) -> Metric:
@@ -51,10 +47,10 @@ def _by_worker(name: str, documentation: str, counts: Mapping[int, int]) -> Metr
 
 
 def _merged(families: Mapping[int, Sequence[Metric]]) -> Iterator[Metric]:
-    """Put families of one name together, as the format wants them."""
+    """Join families of the same name, as the exposition format requires."""
     merged: dict[str, Metric] = {}
-    for number, told in families.items():
-        for family in told:
+    for number, of_worker in families.items():
+        for family in of_worker:
             whole = merged.setdefault(family.name, Metric(family.name, family.documentation, family.type))
             for sample in family.samples:
                 whole.add_sample(sample.name, {LABEL: str(number)} | sample.labels, sample.value)

@@ -19,7 +19,7 @@ from structlog.testing import capture_logs
 from depgraph.v1 import catalog_service_pb2 as catalog
 from depgraph.v1.types_pb2 import Service
 from server.config import Limits, Settings
-from server.lifecycle import workforce as supervised
+from server.lifecycle import workforce as workforce_module
 from server.lifecycle.worker_control import Order
 from server.lifecycle.worker_process import WorkerProcess
 from server.lifecycle.workforce import WorkersKeepEndingError, Workforce
@@ -171,7 +171,7 @@ async def test_workers_and_database_end_when_the_supervisor_is_killed_and_the_ne
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervised, "FIRST_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(workforce_module, "FIRST_PAUSE_SECONDS", 0.001)
 
 
 async def test_workers_that_end_as_soon_as_they_are_started_are_given_up(impatient: None) -> None:
@@ -190,7 +190,7 @@ async def test_a_worker_that_keeps_ending_does_not_end_one_that_serves(impatient
     async with workforce.running():
         await workforce.all_serve()
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while (figures := await workforce.figures()).restarts[2] <= supervised.HOPELESS:
+            while (figures := await workforce.metrics()).restarts[2] <= workforce_module.HOPELESS:
                 await asyncio.sleep(0.01)
         assert (figures.serving >= 1, figures.restarts[1]) == (True, 0)
         assert not given_up.is_set()
@@ -201,16 +201,16 @@ async def test_a_worker_whose_event_loop_is_stuck_is_killed_and_started_again() 
     orders = [Order(settings, number, 2) for number in (1, 2)]
     workforce = Workforce([*FAKE_WORKER, "hangs"], orders, lambda: None)
     async with workforce.running(), asyncio.timeout(PATIENCE_SECONDS):
-        while not (figures := await workforce.figures()).restarts[2]:
+        while not (figures := await workforce.metrics()).restarts[2]:
             await asyncio.sleep(0.01)
     # It hangs again and again, maybe before we look.
-    assert figures.hung[2] >= 1
+    assert figures.hangs[2] >= 1
 
 
 async def test_workers_that_are_given_up_because_they_hang_are_said_to(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(supervised, "HOPELESS", 1)
+    monkeypatch.setattr(workforce_module, "HOPELESS", 1)
     given_up = asyncio.Event()
     settings = Settings(worker_timeout=timedelta(milliseconds=200))
     workforce = Workforce([*FAKE_WORKER, "hangs"], [Order(settings, 2, 1)], given_up.set)

@@ -1,44 +1,62 @@
 """
 A worker that serves nothing: ``python -m tests.support.fake_worker BEHAVIOUR FD``.
 
-One with an odd number says that it serves, then answers pings until its supervisor stops it or is gone. One with an even number says so too, and
-ends at once or hangs, as BEHAVIOUR has it.
+Every fake worker says that it serves. One with an odd number then answers its supervisor until that asks it to stop. One
+with an even number ends at once or hangs, as BEHAVIOUR says.
 """
 
 import asyncio
+import select
 import socket
 import sys
-import time
 
-from server.lifecycle.worker_control import Line, LineClosedError, Order, Ping, Pong, Serving, Stop
+from server.lifecycle.worker_control import (
+    Link,
+    LinkClosedError,
+    MetricsRequest,
+    Order,
+    Ping,
+    Pong,
+    Serving,
+    Stop,
+    WorkerMetrics,
+)
 
 
 async def main(behaviour: str, descriptor: str) -> None:
-    line = await Line.over(socket.socket(fileno=int(descriptor)))
+    end = socket.socket(fileno=int(descriptor))
+    link = await Link.over(end)
     try:
-        order: Order = await line.receive()
-        line.send(Serving())
+        order: Order = await link.receive()
+        link.send(Serving())
         if order.number % 2:
-            await answer_pings(line)
+            await answer(link)
         elif behaviour == "hangs":
-            await hang(line)
-    except LineClosedError:
+            # A message from the supervisor, a ping, shows that what was sent has left.
+            await link.receive()
+            block_until_hung_up(end)
+    except LinkClosedError:
         pass
     finally:
-        await line.close()
+        await link.close()
 
 
-async def answer_pings(line: Line) -> None:
-    while not isinstance(message := await line.receive(), Stop):
-        if isinstance(message, Ping):
-            line.send(Pong())
-
-
-async def hang(line: Line) -> None:
-    """Block the event loop, once what was sent has left."""
-    await line.receive()
+async def answer(link: Link) -> None:
     while True:
-        time.sleep(1)  # noqa: ASYNC251 - that is what it is for
+        match await link.receive():
+            case Ping():
+                link.send(Pong())
+            case MetricsRequest():
+                link.send(WorkerMetrics(()))
+            case Stop():
+                return
+
+
+def block_until_hung_up(end: socket.socket) -> None:
+    """Block the event loop until the supervisor is gone."""
+    poller = select.poll()
+    poller.register(end, 0)
+    poller.poll()
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from server.lifecycle import runtime
-from server.lifecycle.runtime import give_back_forever
+from server.lifecycle.runtime import give_back_memory
 from tests.support.eventually import eventually
 
 MIB = 1024 * 1024
@@ -17,7 +17,7 @@ async def test_memory_that_is_free_among_pieces_in_use_goes_back(monkeypatch: py
     if not runtime.STATISTICS.exists():
         pytest.skip("this system does not tell how much memory a process holds")
     monkeypatch.setattr(runtime, "LOOK", timedelta(0))
-    giving = asyncio.ensure_future(give_back_forever())
+    giving = asyncio.ensure_future(give_back_memory())
     await asyncio.sleep(0)
     if giving.done():
         pytest.skip("the C library of this system has no malloc_trim")
