@@ -1,9 +1,5 @@
 """Audits of random graphs against every pair of dependencies and every simple path, drift against a dictionary. No I/O."""
 
-from collections.abc import Iterator
-
-import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graphcore import EdgeFilter
@@ -21,19 +17,13 @@ from tests.support.audits import (
     policies,
     some_calls,
 )
-from tests.support.kernel_forms import FORMS, kernels_in_form
+from tests.support.kernel_forms import given_in_both_forms
 
 # Short ones of few letters, and long ones that begin alike.
 NAMES = st.text(st.characters(blacklist_characters="\0"), max_size=20) | st.builds(
     "{}{}".format, st.sampled_from(["", "a", "team/", "team/service-", "ж" * 9]), st.text("aж0", max_size=4)
 )
 SIDES = {drift.DECLARED: "declared", drift.OBSERVED: "observed"}
-
-
-@pytest.fixture(scope="module", params=FORMS, autouse=True)
-def form(request: pytest.FixtureRequest) -> Iterator[None]:
-    with kernels_in_form(request.param):
-        yield
 
 
 def timeouts_of(audit: Audit) -> list[tuple[int, object, object]]:
@@ -48,8 +38,7 @@ def passing(calls: list[Call], *, include_stale: bool) -> list[Call]:
     return [call for call in calls if call.is_sync and (include_stale or not call.is_stale)]
 
 
-@settings(max_examples=100)
-@given(some_calls(), st.integers(1, 12), st.booleans(), st.sampled_from((None, "a", "b")))
+@given_in_both_forms(100, some_calls(), st.integers(1, 12), st.booleans(), st.sampled_from((None, "a", "b")))
 def test_the_worst_pairs_of_timeouts_are_those_of_all_pairs(
     calls: list[Call], most: int, include_stale: bool, begin: str | None
 ) -> None:
@@ -60,8 +49,8 @@ def test_the_worst_pairs_of_timeouts_are_those_of_all_pairs(
     assert audit.timeouts.count == len(expected)
 
 
-@settings(max_examples=100)
-@given(
+@given_in_both_forms(
+    100,
     some_calls(),
     st.integers(1, 7),
     st.sampled_from((1, 3, 10, 60)),
@@ -78,8 +67,7 @@ def test_the_worst_retries_are_those_of_all_simple_paths(
     assert (audit.retries.count, audit.retries.truncated) == (len(expected), False)
 
 
-@settings(max_examples=100)
-@given(some_calls(attempts=(0, 1, 2, 5)), st.integers(1, 5), st.booleans())
+@given_in_both_forms(100, some_calls(attempts=(0, 1, 2, 5)), st.integers(1, 5), st.booleans())
 def test_effective_audits_are_those_of_what_all_sources_say_together(
     calls: list[Call], max_hops: int, include_stale: bool
 ) -> None:
@@ -97,8 +85,9 @@ def test_effective_audits_are_those_of_what_all_sources_say_together(
     assert retries_of(audit) == plain_retries(merged, max_hops, 3)
 
 
-@settings(max_examples=60)
-@given(some_calls("abcdef", (1, 2, 7, 1_000, 2_000_000_000), 30), st.integers(1, 6), st.integers(1, 4))
+@given_in_both_forms(
+    60, some_calls("abcdef", (1, 2, 7, 1_000, 2_000_000_000), 30), st.integers(1, 6), st.integers(1, 4)
+)
 def test_products_beyond_what_a_number_holds_count_as_the_largest(
     calls: list[Call], max_hops: int, most: int
 ) -> None:
@@ -107,8 +96,9 @@ def test_products_beyond_what_a_number_holds_count_as_the_largest(
     assert retries_of(audit) == expected[:most]
 
 
-@settings(max_examples=100)
-@given(some_calls(), st.booleans(), st.integers(1, 5), st.sampled_from((None, "a")), st.integers(1, 3))
+@given_in_both_forms(
+    100, some_calls(), st.booleans(), st.integers(1, 5), st.sampled_from((None, "a")), st.integers(1, 3)
+)
 def test_drift_is_what_a_dictionary_of_pairs_finds(
     calls: list[Call], ignore_stale: bool, most: int, service: str | None, sides: int
 ) -> None:
@@ -144,8 +134,7 @@ def same_side(call: Call, side: int) -> bool:
     return (call.discovery in (0, 2)) == (side == drift.DECLARED)
 
 
-@settings(max_examples=100)
-@given(st.lists(NAMES, unique=True, max_size=120), NAMES)
+@given_in_both_forms(100, st.lists(NAMES, unique=True, max_size=120), NAMES)
 def test_services_are_in_the_order_of_their_names(names: list[str], other: str) -> None:
     graph = graph_of([], *names)
     order = NameOrder.of(graph)

@@ -6,21 +6,14 @@ from itertools import cycle, pairwise
 from typing import TypeAlias
 
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.component_world import ComponentWorld, Edge
-from tests.support.kernel_forms import FORMS, kernels_in_form
+from tests.support.kernel_forms import given_in_both_forms
 
 Edit: TypeAlias = Callable[[ComponentWorld], None]
 
 NODES = range(9)
-
-
-@pytest.fixture(scope="module", params=FORMS, autouse=True)
-def form(request: pytest.FixtureRequest) -> Iterator[None]:
-    with kernels_in_form(request.param):
-        yield
 
 
 def add_edges(ends: list[tuple[int, int]], confidence: float, stale: bool) -> Edit:
@@ -87,8 +80,7 @@ def change_sets() -> st.SearchStrategy[list[list[Edit]]]:
     return st.lists(st.lists(edits(), min_size=1, max_size=5), min_size=1, max_size=20)
 
 
-@settings(max_examples=200)
-@given(change_sets(), st.sampled_from((0.0, 0.5)))
+@given_in_both_forms(200, change_sets(), st.sampled_from((0.0, 0.5)))
 def test_components_are_right_after_every_change_set(groups: list[list[Edit]], floor: float) -> None:
     world = ComponentWorld(floor=floor)
     world.catch_up()
@@ -100,8 +92,7 @@ def test_components_are_right_after_every_change_set(groups: list[list[Edit]], f
         assert world.kept() == world.expected()
 
 
-@settings(max_examples=200)
-@given(change_sets(), st.sampled_from((3, 10, 25)))
+@given_in_both_forms(200, change_sets(), st.sampled_from((3, 10, 25)))
 def test_components_are_right_however_little_work_an_update_may_take(
     groups: list[list[Edit]], work: int
 ) -> None:
@@ -114,8 +105,8 @@ def test_components_are_right_however_little_work_an_update_may_take(
         assert world.kept() == world.expected()
 
 
-@settings(max_examples=200)
-@given(
+@given_in_both_forms(
+    200,
     change_sets(),
     st.lists(st.integers(0, 3), min_size=1, max_size=20),
     st.sampled_from((3, 25, None)),
@@ -148,8 +139,7 @@ def search_steps(world: ComponentWorld) -> Iterator[None]:
         yield
 
 
-@settings(max_examples=150)
-@given(change_sets())
+@given_in_both_forms(150, change_sets())
 def test_what_an_update_does_not_report_as_touched_is_as_it_was(groups: list[list[Edit]]) -> None:
     world = ComponentWorld()
     world.catch_up()

@@ -2,31 +2,23 @@
 
 import random
 from collections import Counter, defaultdict
-from collections.abc import Iterator
 from itertools import permutations
 
 import networkx as nx
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graphcore import DependencyGraph
 from graphcore.analysis import cut_search as cutting
 from graphcore.analysis.cuts import Cut, suggest_cuts
 from tests.support.graphs import change_set, graph_of, tables
-from tests.support.kernel_forms import FORMS, kernels_in_form
+from tests.support.kernel_forms import given_in_both_forms
 from tests.support.rows import PlainEdge, Tables
 
 # Written down once more, as the page on cuts has it.
 MODE = {"sync": 1.0, "async": 0.25}
 CRITICALITY = {"hard": 1.0, "degraded": 0.5, "soft": 0.2}
 SOURCE = {"manual": 1.0, "kubernetes": 0.9, "service_mesh": 0.85, "otel_service_graph": 0.8}
-
-
-@pytest.fixture(scope="module", params=FORMS, autouse=True)
-def form(request: pytest.FixtureRequest) -> Iterator[None]:
-    with kernels_in_form(request.param):
-        yield
 
 
 @pytest.fixture
@@ -94,8 +86,7 @@ def assert_sound(rows: Tables, name: str, cuts: list[Cut], members: tuple[str, .
     assert order == sorted(order)
 
 
-@settings(max_examples=60)
-@given(tables(max_services=6, max_edges=26), st.booleans())
+@given_in_both_forms(60, tables(max_services=6, max_edges=26), st.booleans())
 def test_the_cheapest_cuts_of_few_services_are_found(rows: Tables, sync_only: bool) -> None:
     graph, edges = graph_of(rows), counting(rows, sync_only)
     for component in nx.strongly_connected_components(reference_of(rows, edges)):
@@ -117,8 +108,7 @@ def test_the_cheapest_cuts_of_few_services_are_found(rows: Tables, sync_only: bo
         assert found.total_cost == pytest.approx(sum(cut.cost for cut in cuts), abs=1e-9)
 
 
-@settings(max_examples=60)
-@given(tables(max_services=14, max_edges=60), st.booleans())
+@given_in_both_forms(60, tables(max_services=14, max_edges=60), st.booleans())
 @pytest.mark.usefixtures("heuristic")
 def test_cuts_found_by_improvement_are_sound_and_needed(rows: Tables, sync_only: bool) -> None:
     graph = graph_of(rows)
@@ -132,8 +122,9 @@ def test_cuts_found_by_improvement_are_sound_and_needed(rows: Tables, sync_only:
         assert found.total_cost == least if found.is_optimal else found.total_cost >= least
 
 
-@settings(max_examples=40)
-@given(tables(max_services=10, max_edges=40), st.randoms(use_true_random=False), st.booleans())
+@given_in_both_forms(
+    40, tables(max_services=10, max_edges=40), st.randoms(use_true_random=False), st.booleans()
+)
 def test_the_way_on_which_dependencies_came_changes_nothing(
     rows: Tables, chance: random.Random, improved: bool
 ) -> None:

@@ -1,24 +1,15 @@
 """Shortest cycles of random graphs against all cycles that networkx lists. No I/O."""
 
 import random
-from collections.abc import Iterator
 
 import networkx as nx
-import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graphcore import DependencyGraph
 from graphcore.analysis.cycles import is_cycle, shortest_cycle
 from tests.support.graphs import CONFIDENCES, change_set, graph_of, tables
-from tests.support.kernel_forms import FORMS, kernels_in_form
+from tests.support.kernel_forms import given_in_both_forms
 from tests.support.rows import Tables
-
-
-@pytest.fixture(scope="module", params=FORMS, autouse=True)
-def form(request: pytest.FixtureRequest) -> Iterator[None]:
-    with kernels_in_form(request.param):
-        yield
 
 
 def reference_of(rows: Tables, least: float) -> "nx.DiGraph[str]":
@@ -47,8 +38,9 @@ def first_of_the_shortest(reference: "nx.DiGraph[str]", members: set[str]) -> tu
     return None
 
 
-@settings(max_examples=80)
-@given(tables(max_services=9, max_edges=24), st.sampled_from(CONFIDENCES), st.randoms(use_true_random=False))
+@given_in_both_forms(
+    80, tables(max_services=9, max_edges=24), st.sampled_from(CONFIDENCES), st.randoms(use_true_random=False)
+)
 def test_a_shortest_cycle_is_the_first_of_those_that_networkx_finds(
     rows: Tables, least: float, chance: random.Random
 ) -> None:
@@ -67,8 +59,7 @@ def test_a_shortest_cycle_is_the_first_of_those_that_networkx_finds(
         assert longer == expected
 
 
-@settings(max_examples=40)
-@given(tables(max_services=8, max_edges=20), st.randoms(use_true_random=False))
+@given_in_both_forms(40, tables(max_services=8, max_edges=20), st.randoms(use_true_random=False))
 def test_the_way_on_which_dependencies_came_changes_nothing(rows: Tables, chance: random.Random) -> None:
     edges = list(rows.edges.values())
     chance.shuffle(edges)
@@ -80,8 +71,8 @@ def test_the_way_on_which_dependencies_came_changes_nothing(rows: Tables, chance
     assert shortest_cycle(other, members) == shortest_cycle(graph_of(rows), members)
 
 
-@settings(max_examples=50)
-@given(
+@given_in_both_forms(
+    50,
     tables(max_services=6, max_edges=16),
     st.sampled_from(CONFIDENCES),
     st.lists(st.integers(1, 7), max_size=6),

@@ -1,12 +1,9 @@
 """Walks over effective dependencies, and the edges that lead, against rows in dictionaries. No I/O."""
 
-from collections.abc import Iterator
 from itertools import pairwise
 from uuid import UUID
 
 import numpy as np
-import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -16,17 +13,11 @@ from graphcore.kernels.layout import LEADS
 from graphcore.traversal.reach import effective_reach
 from tests.support import effective, oracle
 from tests.support.graphs import edge_filter, filters, graph_of, tables
-from tests.support.kernel_forms import FORMS, kernels_in_form
+from tests.support.kernel_forms import given_in_both_forms
 from tests.support.rows import PlainFilter, Tables
 
 DIRECTIONS = st.sampled_from(Direction)
 DEPTHS = st.integers(1, 5)
-
-
-@pytest.fixture(scope="module", params=FORMS, autouse=True)
-def form(request: pytest.FixtureRequest) -> Iterator[None]:
-    with kernels_in_form(request.param):
-        yield
 
 
 @st.composite
@@ -55,8 +46,7 @@ def keys(graph: DependencyGraph, edges: NDArray[np.int32]) -> set[UUID]:
     return set(found)
 
 
-@settings(max_examples=150)
-@given(tables_and_start(), DIRECTIONS, DEPTHS, filters())
+@given_in_both_forms(150, tables_and_start(), DIRECTIONS, DEPTHS, filters())
 def test_a_walk_finds_what_a_plain_search_over_leading_edges_finds(
     rows_and_start: tuple[Tables, UUID], direction: Direction, max_depth: int, chosen: PlainFilter
 ) -> None:
@@ -74,8 +64,7 @@ def test_a_walk_finds_what_a_plain_search_over_leading_edges_finds(
     assert not len(bare.edges)
 
 
-@settings(max_examples=80)
-@given(tables_and_start(), DIRECTIONS, DEPTHS, filters(), st.integers(1, 6))
+@given_in_both_forms(80, tables_and_start(), DIRECTIONS, DEPTHS, filters(), st.integers(1, 6))
 def test_a_limit_keeps_the_head_of_the_order_and_the_pairs_within(
     rows_and_start: tuple[Tables, UUID], direction: Direction, max_depth: int, chosen: PlainFilter, limit: int
 ) -> None:
@@ -90,8 +79,7 @@ def test_a_limit_keeps_the_head_of_the_order_and_the_pairs_within(
     assert keys(graph, cut.edges) == oracle.edges_within(rows, expected.edges, within)
 
 
-@settings(max_examples=100)
-@given(crowded_tables(), filters())
+@given_in_both_forms(100, crowded_tables(), filters())
 def test_one_edge_of_each_pair_leads_and_all_that_take_part_are_found_beside_it(
     rows: Tables, chosen: PlainFilter
 ) -> None:
@@ -109,8 +97,7 @@ def test_one_edge_of_each_pair_leads_and_all_that_take_part_are_found_beside_it(
         assert beside == {other.key for other in expected[edge.source, edge.target]}
 
 
-@settings(max_examples=40)
-@given(tables_and_start(), DIRECTIONS, filters())
+@given_in_both_forms(40, tables_and_start(), DIRECTIONS, filters())
 def test_plain_walks_are_as_they_were_after_walks_over_pairs(
     rows_and_start: tuple[Tables, UUID], direction: Direction, chosen: PlainFilter
 ) -> None:

@@ -1,29 +1,20 @@
 """Blast radius in random graphs, against searches of networkx and against all paths there are. No I/O."""
 
-from collections.abc import Iterator
 from itertools import pairwise
 
 import networkx as nx
-import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graphcore import DependencyGraph
 from graphcore.analysis.edge_selection import counting_edges
 from graphcore.analysis.impact import Impact, impact_of
 from tests.support.graphs import edge_filter, filters, graph_of, tables
-from tests.support.kernel_forms import FORMS, kernels_in_form
+from tests.support.kernel_forms import given_in_both_forms
 from tests.support.plain_graphs import counting, digraph
 from tests.support.rows import PlainFilter, Tables
 
 STRENGTH = {"soft": 1, "degraded": 2, "hard": 3}
 BOUNDS = st.sampled_from([0, 0, 1, 2, 3])
-
-
-@pytest.fixture(scope="module", params=FORMS, autouse=True)
-def form(request: pytest.FixtureRequest) -> Iterator[None]:
-    with kernels_in_form(request.param):
-        yield
 
 
 @st.composite
@@ -47,8 +38,7 @@ def distances(callers: "nx.DiGraph[str]", start: str, max_hops: int) -> dict[str
     return found
 
 
-@settings(max_examples=70)
-@given(questions(), BOUNDS)
+@given_in_both_forms(70, questions(), BOUNDS)
 def test_impact_is_a_search_against_the_calls_and_so_is_each_variant(
     question: tuple[Tables, str, PlainFilter], max_hops: int
 ) -> None:
@@ -67,8 +57,7 @@ def test_impact_is_a_search_against_the_calls_and_so_is_each_variant(
     assert len(set(names)) == len(names)
 
 
-@settings(max_examples=50)
-@given(questions(), BOUNDS)
+@given_in_both_forms(50, questions(), BOUNDS)
 def test_services_stand_by_hops_and_name_and_their_paths_are_the_first_of_the_shortest(
     question: tuple[Tables, str, PlainFilter], max_hops: int
 ) -> None:
@@ -88,8 +77,7 @@ def test_services_stand_by_hops_and_name_and_their_paths_are_the_first_of_the_sh
         assert [*path, start] == min(nx.all_shortest_paths(calls, name, start))
 
 
-@settings(max_examples=50)
-@given(tables(max_services=6, max_edges=16), filters(), BOUNDS)
+@given_in_both_forms(50, tables(max_services=6, max_edges=16), filters(), BOUNDS)
 def test_the_strongest_of_all_paths_is_as_strong_as_its_weakest_dependency(
     rows: Tables, chosen: PlainFilter, max_hops: int
 ) -> None:
@@ -110,8 +98,7 @@ def test_the_strongest_of_all_paths_is_as_strong_as_its_weakest_dependency(
         assert told == expected
 
 
-@settings(max_examples=20)
-@given(questions(), BOUNDS)
+@given_in_both_forms(20, questions(), BOUNDS)
 def test_leaving_the_order_out_finds_the_same(
     question: tuple[Tables, str, PlainFilter], max_hops: int
 ) -> None:

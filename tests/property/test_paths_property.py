@@ -1,26 +1,17 @@
 """Shortest simple paths in random graphs, against networkx. No I/O."""
 
-from collections.abc import Iterator
 from itertools import islice
 
 import networkx as nx
-import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graphcore import DependencyGraph
 from graphcore.analysis.edge_selection import counting_edges
 from graphcore.analysis.paths import ShortestPaths, shortest_paths
 from tests.support.graphs import edge_filter, filters, graph_of, tables
-from tests.support.kernel_forms import FORMS, kernels_in_form
+from tests.support.kernel_forms import given_in_both_forms
 from tests.support.plain_graphs import counting, digraph
 from tests.support.rows import PlainFilter, Tables
-
-
-@pytest.fixture(scope="module", params=FORMS, autouse=True)
-def form(request: pytest.FixtureRequest) -> Iterator[None]:
-    with kernels_in_form(request.param):
-        yield
 
 
 @st.composite
@@ -35,8 +26,7 @@ def named(graph: DependencyGraph, found: ShortestPaths) -> list[list[str]]:
     return [[graph.digraph[node].name for node in path] for path in found.paths]
 
 
-@settings(max_examples=100)
-@given(questions(), filters(), st.integers(1, 12), st.integers(0, 6))
+@given_in_both_forms(100, questions(), filters(), st.integers(1, 12), st.integers(0, 6))
 def test_paths_are_the_first_of_all_simple_ones_by_hops_and_names(
     question: tuple[Tables, str, str], chosen: PlainFilter, max_paths: int, max_hops: int
 ) -> None:
@@ -51,8 +41,7 @@ def test_paths_are_the_first_of_all_simple_ones_by_hops_and_names(
     assert not found.truncated
 
 
-@settings(max_examples=25)
-@given(questions(max_services=14), st.integers(1, 40))
+@given_in_both_forms(25, questions(max_services=14), st.integers(1, 40))
 def test_paths_are_as_long_as_those_of_networkx(question: tuple[Tables, str, str], max_paths: int) -> None:
     rows, source, target = question
     graph, chosen = graph_of(rows), PlainFilter()
@@ -70,8 +59,7 @@ def test_paths_are_as_long_as_those_of_networkx(question: tuple[Tables, str, str
         assert nx.is_simple_path(calls, path)
 
 
-@settings(max_examples=25)
-@given(questions(), st.integers(1, 12), st.integers(1, 4_000))
+@given_in_both_forms(25, questions(), st.integers(1, 12), st.integers(1, 4_000))
 def test_a_search_that_ends_early_has_the_first_paths_and_says_that_it_did(
     question: tuple[Tables, str, str], max_paths: int, max_effort: int
 ) -> None:

@@ -7,13 +7,12 @@ from uuid import UUID
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server import wire
 from server.domain.dependencies import DependencyRow
 from server.wire.policies import call_policies
-from tests.support.kernel_forms import FORMS, kernels_in_form
+from tests.support.kernel_forms import FORMS, given_in_both_forms, kernels_in_form
 from tests.support.wire_rows import dependencies, names
 
 DEFAULT_RETRIES = 3
@@ -22,7 +21,7 @@ ROW = DependencyRow(KEY, KEY, KEY, "sync", "hard", None, None, None, "manual", 1
 KNOWN: dict[str, Any] = {"timeout_ms": 250, "retry_config": '{"max_retries": 0}'}
 
 
-@pytest.fixture(scope="module", params=FORMS, autouse=True)
+@pytest.fixture(scope="module", params=FORMS)
 def form(request: pytest.FixtureRequest) -> Iterator[None]:
     with kernels_in_form(request.param):
         yield
@@ -38,8 +37,7 @@ def told(record: bytes) -> tuple[int, int]:
     return timeout, 1 + (retries.max_retries if retries.HasField("max_retries") else DEFAULT_RETRIES)
 
 
-@settings(max_examples=150)
-@given(st.lists(st.tuples(dependencies, names, names), min_size=1, max_size=12), st.data())
+@given_in_both_forms(150, st.lists(st.tuples(dependencies, names, names), min_size=1, max_size=12), st.data())
 def test_policies_are_those_that_the_generated_code_reads(
     rows: list[tuple[DependencyRow, str, str]], data: st.DataObject
 ) -> None:
@@ -52,6 +50,7 @@ def test_policies_are_those_that_the_generated_code_reads(
     assert found == [told(records[place]) for place in places]
 
 
+@pytest.mark.usefixtures("form")
 def test_more_records_than_are_read_at_a_time_are_read_all() -> None:
     column = np.empty(2, object)
     column[:] = [wire.dependency_record(ROW._replace(**said), "a", "b") for said in (KNOWN, {})]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -24,7 +24,7 @@ from graphcore.graph.index import TraversalIndex
 from tests.support.edits import Edit, difference, edits, populations, snapshot
 from tests.support.graphs import graph_of
 from tests.support.index_checks import Link, check_graph, check_index
-from tests.support.kernel_forms import FORMS, kernels_in_form
+from tests.support.kernel_forms import FORMS, given_in_both_forms, kernels_in_form
 from tests.support.rows import Tables
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ LINKS = st.builds(
 ).filter(lambda link: link.source != link.target)
 
 
-@pytest.fixture(scope="module", params=FORMS, autouse=True)
+@pytest.fixture(scope="module", params=FORMS)
 def form(request: pytest.FixtureRequest) -> Iterator[None]:
     with kernels_in_form(request.param):
         yield
@@ -103,12 +103,14 @@ class IndexMachine(RuleBasedStateMachine):
         check_index(self.index, self.links)
 
 
+@pytest.mark.usefixtures("form")
 def test_the_index_holds_what_it_must_through_any_edits() -> None:
     run_state_machine_as_test(IndexMachine, settings=settings(max_examples=30, stateful_step_count=25))
 
 
-@settings(max_examples=60)
-@given(populations(), st.lists(st.tuples(st.lists(edits(), max_size=12), st.booleans()), max_size=8))
+@given_in_both_forms(
+    60, populations(), st.lists(st.tuples(st.lists(edits(), max_size=12), st.booleans()), max_size=8)
+)
 def test_index_columns_and_notes_follow_the_digraph_through_any_change_sets(
     rows: Tables, groups: list[tuple[list[Edit], bool]]
 ) -> None:

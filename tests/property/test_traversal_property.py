@@ -1,12 +1,9 @@
 """Traversals of random graphs against a plain search and against networkx. No I/O."""
 
 import math
-from collections.abc import Iterator
 from uuid import UUID
 
 import networkx as nx
-import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graphcore import (
@@ -20,17 +17,11 @@ from graphcore import (
 )
 from tests.support import oracle
 from tests.support.graphs import edge_filter, filters, graph_of, tables
-from tests.support.kernel_forms import FORMS, kernels_in_form
+from tests.support.kernel_forms import given_in_both_forms
 from tests.support.rows import PlainFilter, Tables
 
 DIRECTIONS = st.sampled_from(Direction)
 DEPTHS = st.integers(1, 10)
-
-
-@pytest.fixture(scope="module", params=FORMS, autouse=True)
-def form(request: pytest.FixtureRequest) -> Iterator[None]:
-    with kernels_in_form(request.param):
-        yield
 
 
 @st.composite
@@ -55,8 +46,7 @@ def edge_keys(found: Traversal, rows: Tables) -> set[UUID]:
     return keys
 
 
-@settings(max_examples=400)
-@given(tables_and_start(), DIRECTIONS, DEPTHS, filters())
+@given_in_both_forms(400, tables_and_start(), DIRECTIONS, DEPTHS, filters())
 def test_a_traversal_finds_what_a_plain_search_over_the_rows_finds(
     rows_and_start: tuple[Tables, UUID],
     direction: Direction,
@@ -73,8 +63,7 @@ def test_a_traversal_finds_what_a_plain_search_over_the_rows_finds(
     assert not found.truncated
 
 
-@settings(max_examples=200)
-@given(tables_and_start(), DIRECTIONS, DEPTHS, filters(), st.integers(1, 12))
+@given_in_both_forms(200, tables_and_start(), DIRECTIONS, DEPTHS, filters(), st.integers(1, 12))
 def test_a_limit_keeps_the_head_of_the_order_and_the_dependencies_within(
     rows_and_start: tuple[Tables, UUID],
     direction: Direction,
@@ -94,8 +83,7 @@ def test_a_limit_keeps_the_head_of_the_order_and_the_dependencies_within(
     assert edge_keys(cut, rows) == oracle.edges_within(rows, expected.edges, names)
 
 
-@settings(max_examples=150)
-@given(tables_and_start(), DIRECTIONS, DEPTHS, filters(), st.integers(0, 12))
+@given_in_both_forms(150, tables_and_start(), DIRECTIONS, DEPTHS, filters(), st.integers(0, 12))
 def test_leaving_the_dependencies_out_changes_nothing_else(
     rows_and_start: tuple[Tables, UUID],
     direction: Direction,
@@ -111,8 +99,7 @@ def test_leaving_the_dependencies_out_changes_nothing_else(
     assert bare.dependencies == []
 
 
-@settings(max_examples=150)
-@given(tables_and_start(), st.booleans(), DEPTHS, filters())
+@given_in_both_forms(150, tables_and_start(), st.booleans(), DEPTHS, filters())
 def test_services_stand_in_the_order_in_which_a_queue_finds_them(
     rows_and_start: tuple[Tables, UUID],
     upstream: bool,
@@ -129,8 +116,7 @@ def test_services_stand_in_the_order_in_which_a_queue_finds_them(
     assert oracle.is_breadth_first(rows, order, found.depths, rows.name(start), edges)
 
 
-@settings(max_examples=150)
-@given(tables_and_start(), DEPTHS, st.booleans())
+@given_in_both_forms(150, tables_and_start(), DEPTHS, st.booleans())
 def test_depths_are_the_shortest_path_lengths_of_networkx(
     rows_and_start: tuple[Tables, UUID],
     max_depth: int,
@@ -163,8 +149,7 @@ def close_shares(draw: st.DrawFn) -> tuple[float, float]:
     return share, draw(st.sampled_from(others))
 
 
-@settings(max_examples=200)
-@given(st.one_of(close_shares(), st.tuples(SHARES, SHARES)))
+@given_in_both_forms(200, st.one_of(close_shares(), st.tuples(SHARES, SHARES)))
 def test_a_dependency_passes_exactly_from_the_least_confidence_on(shares: tuple[float, float]) -> None:
     confidence, least = shares
     graph = DependencyGraph.from_records(

@@ -14,7 +14,7 @@ from graphcore.analysis.proposed_change import ProposedChange
 from graphcore.analysis.what_if import WhatIf, what_if
 from graphcore.graph.flags import STALE
 from tests.support.graphs import CONFIDENCES, change_set, graph_of, tables
-from tests.support.kernel_forms import FORMS, kernels_in_form
+from tests.support.kernel_forms import given_in_both_forms
 from tests.support.proposals import (
     assert_witness,
     becomings,
@@ -95,20 +95,15 @@ def assert_equal_to_doing_it(
         assert here >= {frozenset(cycle.members) for change in found.cycle_changes for cycle in change.after}
 
 
-@pytest.mark.parametrize("form", FORMS)
-@settings(max_examples=120)
-@given(
-    data=st.data(),
-    rows=tables(max_services=10, max_edges=24),
-    floor=st.sampled_from(CONFIDENCES),
-    one_by_one=st.booleans(),
+@given_in_both_forms(
+    120, st.data(), tables(max_services=10, max_edges=24), st.sampled_from(CONFIDENCES), st.booleans()
 )
 def test_what_a_change_would_do_equals_doing_it_and_looking(
-    form: str, data: st.DataObject, rows: Tables, floor: float, one_by_one: bool
+    data: st.DataObject, rows: Tables, floor: float, one_by_one: bool
 ) -> None:
     change, after = data.draw(proposals(rows))
     graph = graph_of(rows)
-    with kernels_in_form(form), pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr("graphcore.analysis.impact_changes.EXACT_PAIRS", 100 if one_by_one else 0)
         found = what_if(graph, change, most_impacts=ALL, min_confidence=floor)
         assert_equal_to_doing_it(found, graph, rows, after, floor)

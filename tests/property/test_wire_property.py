@@ -1,9 +1,7 @@
 """Records against the generated code: the same message, and the same bytes."""
 
-from collections.abc import Iterator
 from uuid import UUID
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,7 +12,7 @@ from server.domain.services import Service
 from server.rpc.catalog import messages as catalog
 from server.rpc.dependency import messages as dependency
 from tests.support.copy_stream import chunks, copy_stream
-from tests.support.kernel_forms import FORMS, kernels_in_form
+from tests.support.kernel_forms import given_in_both_forms
 from tests.support.wire_batches import (
     dependency_columns,
     read_dependencies,
@@ -32,12 +30,6 @@ from tests.support.wire_rows import (
 
 # A batch every few rows.
 SMALL = wire.BatchSize(content=400, rows=3)
-
-
-@pytest.fixture(scope="module", params=FORMS)
-def form(request: pytest.FixtureRequest) -> Iterator[None]:
-    with kernels_in_form(request.param):
-        yield
 
 
 def named(row: DependencyRow, source: str, target: str) -> Dependency:
@@ -127,8 +119,7 @@ def test_a_record_becomes_a_field_of_another_answer(node: Service, edge: Depende
     assert UUID(watched.upserted_dependencies[0].id) == edge.id
 
 
-@pytest.mark.usefixtures("form")
-@given(st.lists(services, max_size=12, unique_by=lambda row: row.id), st.data())
+@given_in_both_forms(100, st.lists(services, max_size=12, unique_by=lambda row: row.id), st.data())
 def test_services_come_out_of_a_copy_stream_as_one_by_one(rows: list[Service], data: st.DataObject) -> None:
     seed = data.draw(st.integers(0, 1_000))
     copy = wire.ServiceCopy(SMALL)
@@ -137,8 +128,7 @@ def test_services_come_out_of_a_copy_stream_as_one_by_one(rows: list[Service], d
     assert read_services(batches) == service_columns(rows)
 
 
-@pytest.mark.usefixtures("form")
-@given(st.lists(services, min_size=1, max_size=6, unique_by=lambda row: row.id), st.data())
+@given_in_both_forms(100, st.lists(services, min_size=1, max_size=6, unique_by=lambda row: row.id), st.data())
 def test_dependencies_come_out_of_a_copy_stream_as_one_by_one(
     nodes: list[Service], data: st.DataObject
 ) -> None:
