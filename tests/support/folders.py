@@ -22,6 +22,14 @@ def open_folder() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def copy_with_owners(source: Path, target: Path) -> None:
+    """Copy a folder whose files belong to several users: the copies belong to the same ones."""
+    shutil.copytree(source, target)
+    for original in (source, *source.rglob("*")):
+        status = original.lstat()
+        os.chown(target / original.relative_to(source), status.st_uid, status.st_gid)
+
+
 def _fast_parent() -> Path | None:
     """
     Prefer memory where there is room; None = the usual place for temporary files.
