@@ -14,6 +14,7 @@ import grpc
 import pytest
 
 from depgraph.v1.dependency_service_pb2 import IngestGraphRequest, IngestGraphResponse
+from server.cli.main import run
 from tests.support.command import ROOT, clean_environment, depgraph
 from tests.support.fake_server import Script, fake_server
 
@@ -53,9 +54,11 @@ def only_line(finished: subprocess.CompletedProcess[str]) -> str:
     ],
 )
 def test_a_wrong_command_line_is_refused_with_the_name_of_the_flag(
-    arguments: list[str], complaint: str
+    arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    finished = depgraph(*arguments)
+    code = run(arguments)
+    printed = capsys.readouterr()
+    finished = subprocess.CompletedProcess(arguments, code, printed.out, printed.err)
     assert finished.returncode == 2
     assert complaint in only_line(finished)
 

@@ -4,6 +4,8 @@ import json
 import signal
 from pathlib import Path
 
+import pytest
+
 from tests.support.command import depgraph, serving
 
 SHOP = "examples/online_shop.json"
@@ -17,6 +19,7 @@ def test_a_new_data_folder_serves_the_seed_and_ends_cleanly(reachable_folder: Pa
         assert process.wait(timeout=60) == 0
 
 
+@pytest.mark.one_transport
 def test_a_data_folder_that_is_served_is_left_alone(reachable_folder: Path) -> None:
     folder = str(reachable_folder / "new")
     with serving("--data-dir", folder) as (address, process):
@@ -28,6 +31,7 @@ def test_a_data_folder_that_is_served_is_left_alone(reachable_folder: Path) -> N
         assert depgraph("status", "--address", address).returncode == 0
 
 
+@pytest.mark.one_transport
 def test_the_schema_goes_up_and_down_and_tells_where_it_is(empty_database_url: str) -> None:
     there = ("--database-url", empty_database_url)
     before = json.loads(depgraph("migrate", "status", *there, "--json").stdout)
@@ -44,6 +48,7 @@ def test_the_schema_goes_up_and_down_and_tells_where_it_is(empty_database_url: s
     assert went_down["steps"] == went_up["steps"][::-1]
 
 
+@pytest.mark.one_transport
 def test_a_schema_that_is_behind_is_not_served_when_told_not_to_migrate(empty_database_url: str) -> None:
     finished = depgraph(
         "serve", "--no-migrate", "--listen", "127.0.0.1:0", "--database-url", empty_database_url
@@ -61,6 +66,7 @@ def test_an_address_that_is_taken_is_named(database_url: str, empty_database_url
     assert "Traceback" not in finished.stderr
 
 
+@pytest.mark.one_transport
 def test_the_script_of_a_migration_needs_no_database() -> None:
     up = depgraph("migrate", "up", "--sql")
     assert "CREATE TABLE" in up.stdout

@@ -60,6 +60,7 @@ def is_running(pid: int) -> bool:
     return True
 
 
+@pytest.mark.one_transport
 async def test_a_second_service_on_the_same_folder_says_so_and_leaves_the_first_alone(
     reachable_folder: Path,
 ) -> None:
@@ -77,6 +78,7 @@ async def test_a_second_service_on_the_same_folder_says_so_and_leaves_the_first_
             assert await is_known(channel, "unharmed", FULLY)
 
 
+@pytest.mark.one_transport
 async def test_after_kill_9_the_next_start_works_and_nothing_committed_is_lost(
     reachable_folder: Path,
 ) -> None:
@@ -135,6 +137,7 @@ async def blocked_by(
             await asyncio.sleep(0.005)
 
 
+@pytest.mark.one_transport
 async def test_a_process_whose_event_loop_is_stuck_ends_in_time_and_says_where_it_was() -> None:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.support.stuck_program"),
@@ -156,6 +159,7 @@ async def test_ctrl_c_stops_it_in_order(database_url: str) -> None:
         assert await served.stop(signal.SIGINT) == 0
 
 
+@pytest.mark.one_transport
 async def test_an_embedded_database_that_is_killed_is_started_again(reachable_folder: Path) -> None:
     folder = reachable_folder / "data"
     async with serving("--data-dir", str(folder)) as served, open_channel(served.address) as channel:

@@ -63,6 +63,7 @@ async def test_the_others_go_on_when_a_worker_is_killed_and_it_comes_back(databa
         assert (ended["worker"], ended["ended_by"]) == (number, "signal 9")
 
 
+@pytest.mark.one_transport
 async def test_a_hung_worker_is_killed_and_replaced(database_url: str) -> None:
     # For so long no machine, however busy, stalls the other worker.
     arguments = ("--database-url", database_url, "--worker-timeout", "6")
@@ -84,6 +85,7 @@ async def test_a_hung_worker_is_killed_and_replaced(database_url: str) -> None:
         assert ended["ended_by"] == "killed: it did not answer for 6 s"
 
 
+@pytest.mark.one_transport
 async def test_a_worker_that_hangs_at_the_end_does_not_hold_it_up() -> None:
     # Without a server around it, whose last resort would come a second later.
     settings = Settings(workers=1, limits=Limits(grace=timedelta(0)), worker_timeout=timedelta(seconds=60))
@@ -151,6 +153,7 @@ async def test_a_second_signal_ends_everything_at_once(database_url: str) -> Non
             assert isinstance(failure, grpc.aio.AioRpcError)
 
 
+@pytest.mark.one_transport
 async def test_workers_and_database_end_when_the_supervisor_is_killed_and_the_next_start_works(
     reachable_folder: Path,
 ) -> None:
@@ -174,6 +177,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workforce_module, "FIRST_PAUSE_SECONDS", 0.001)
 
 
+@pytest.mark.one_transport
 async def test_workers_that_end_as_soon_as_they_are_started_are_given_up(impatient: None) -> None:
     orders = [Order(Settings(workers=2), number, 2) for number in (1, 2)]
     workforce = Workforce([sys.executable, "-c", "raise SystemExit(3)"], orders, lambda: None)
@@ -182,6 +186,7 @@ async def test_workers_that_end_as_soon_as_they_are_started_are_given_up(impatie
             await workforce.all_serve()
 
 
+@pytest.mark.one_transport
 async def test_a_worker_that_keeps_ending_does_not_end_one_that_serves(impatient: None) -> None:
     given_up = asyncio.Event()
     orders = [Order(Settings(workers=2), number, 2) for number in (1, 2)]
@@ -196,6 +201,7 @@ async def test_a_worker_that_keeps_ending_does_not_end_one_that_serves(impatient
         assert not given_up.is_set()
 
 
+@pytest.mark.one_transport
 async def test_a_worker_whose_event_loop_is_stuck_is_killed_and_started_again() -> None:
     settings = Settings(workers=2, worker_timeout=timedelta(seconds=1))
     orders = [Order(settings, number, 2) for number in (1, 2)]
@@ -207,6 +213,7 @@ async def test_a_worker_whose_event_loop_is_stuck_is_killed_and_started_again() 
     assert figures.hangs[2] >= 1
 
 
+@pytest.mark.one_transport
 async def test_workers_that_are_given_up_because_they_hang_are_said_to(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -219,6 +226,7 @@ async def test_workers_that_are_given_up_because_they_hang_are_said_to(
     assert "killed: it did not answer for 0.2 s" in str(workforce.failure)
 
 
+@pytest.mark.one_transport
 async def test_a_start_that_is_given_up_half_way_leaves_no_socket_open() -> None:
     # What earlier tests left is theirs.
     gc.collect()
@@ -239,6 +247,7 @@ async def test_a_start_that_is_given_up_half_way_leaves_no_socket_open() -> None
     assert [str(each.message) for each in warned if "socket" in str(each.message)] == []
 
 
+@pytest.mark.one_transport
 async def test_a_program_that_is_not_there_is_given_up_too(impatient: None) -> None:
     workforce = Workforce(["/nowhere/python"], [Order(Settings(), 1, 1)], lambda: None)
     with pytest.raises(WorkersKeepEndingError, match="No such file"):
