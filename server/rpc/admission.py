@@ -60,10 +60,10 @@ class Admission:
     """
     Admits calls.
 
-    A call beyond the limits is refused at once, because waiting long for no answer helps no caller.
-    Calls that arrive while another is answered wait inside the transport, uncounted. So after a call
-    that took long, the transport's ``admit_backlog`` admits or refuses all of them before the next
-    one is answered. As long as every call is quick this costs a microsecond.
+    A call beyond the limits is refused at once: waiting long for no answer helps no caller.
+    Calls that arrive while another is answered wait inside the transport, uncounted. So after a
+    call that took long, the transport's ``admit_backlog`` admits or refuses all of them before the
+    next one is answered. As long as every call is quick this costs a microsecond.
     """
 
     def __init__(self, limits: Limits, admit_backlog: AdmitBacklog) -> None:
@@ -104,11 +104,11 @@ class Admission:
         return limit.in_progress >= limit.most
 
     def may_answer_at_once(self, kind: Kind, now: float) -> bool:
-        """Whether a call may be answered without a turn: below the limit, and no call waits."""
+        """Whether a call may be answered without a turn: no call waits, and no limit is reached."""
         return now >= self._crowded_until and not self._waiting and not self.is_full(kind)
 
     def begin_iteration(self) -> None:
-        """Note that calls are answered at once in an iteration of the event loop that begins now."""
+        """Note that an iteration of the event loop begins in which calls are answered at once."""
         self._used_at_once = time.thread_time()
 
     def answered_at_once(self, began: float) -> None:
@@ -121,7 +121,7 @@ class Admission:
         return self._limits[kind].full
 
     async def turn(self, context: Context, began: float) -> None:
-        """Wait for the turn of a call that began just now; connections take turns, one call each."""
+        """Wait for the turn of a call that just began; connections take turns, one call each."""
         loop = asyncio.get_running_loop()
         if began < self._crowded_until or self._waiting:
             turn = loop.create_future()

@@ -145,7 +145,7 @@ class Answering:
                 await abort(context, known)
             finally:
                 self._calls.leave(method)
-                # Not later: once grpc.aio has ended the call, asking for its peer crashes the process.
+                # Not later: after the end of a call, grpc.aio crashes if asked for its peer.
                 self._note_end(method, code, began, context)
                 # As in ``abort``.
                 del request, context
@@ -163,7 +163,7 @@ class Answering:
             self._observer.refused(error.limit)
 
     def _handle(self, method: str, handler: Handler) -> _Answer:
-        """Make what reads a request, calls the handler and counts the answer until it is sent."""
+        """Make a function that calls the handler and counts its answer until it is sent."""
         behaviour = behaviour_of(handler)
         serialize = serializer_of(handler)
         is_owed = method.rpartition("/")[2].startswith(_WRITES)
@@ -192,7 +192,7 @@ class Answering:
         return answer if handler.request_streaming else self._read_first(method, handler, answer)
 
     def _read_first(self, method: str, handler: Handler, answer: _Answer) -> _Answer:
-        """Make what reads a request and passes it to ``answer``."""
+        """Make a function that reads a request and passes it to ``answer``."""
         reader = self._reader(method)
         is_standard = method.startswith(STANDARD)
 

@@ -1,8 +1,8 @@
 """
 What answers have in common: times, tags of fields, freshness, effective dependencies.
 
-A message is its fields in a row, and a repeated field its items in a row. So an answer can be joined
-from records that were encoded when the rows changed (``server.wire``) and a few fields between them.
+A message is its fields in a row, and a repeated field its items in a row. So an answer can be
+joined from records that were encoded when rows changed (``server.wire``) and a few more fields.
 """
 
 from collections.abc import Iterable, Iterator
@@ -78,7 +78,8 @@ class PairRecords(NamedTuple):
     """
     The records that take part in effective dependencies, pair by pair.
 
-    Those of pair ``i`` are ``records[starts[i]:starts[i + 1]]``. They stay as they are while the graph changes.
+    Those of pair ``i`` are ``records[starts[i]:starts[i + 1]]``. They stay as they are while the
+    graph changes.
     """
 
     records: NDArray[np.object_]
@@ -95,7 +96,7 @@ class PairRecords(NamedTuple):
 
 def pair_records(graph: DependencyGraph, chosen: NDArray[np.int32], edge_filter: EdgeFilter) -> PairRecords:
     """
-    Take the records that take part in the pairs of ``chosen``, one edge of each (``effective_edges``).
+    Take the records of the pairs of ``chosen``, which has one edge of each (``effective_edges``).
 
     O(the smaller degree of each pair's ends).
     """

@@ -1,4 +1,4 @@
-"""The log of calls, with no more lines than people can read, however many calls fail."""
+"""The log of calls, which stays readable however many calls fail."""
 
 import asyncio
 import logging
@@ -19,14 +19,13 @@ log = structlog.get_logger(__name__)
 WINDOW = timedelta(seconds=10)
 
 _SERVER_FAULTS = frozenset({"INTERNAL", "UNKNOWN", "UNAVAILABLE", "DATA_LOSS"})
-# The class of an error and the lines that it passed through: the same for each level of a recursion, so that
-# there are only so many.
+# The class of an error and the lines that it passed through, as a set: a recursion adds no causes.
 _Cause: TypeAlias = tuple[type[BaseException], frozenset[tuple[CodeType, int | None]]]
 
 
 @dataclass(slots=True)
 class _Repeated:
-    """Calls that ended as one before them in the same window."""
+    """Calls that ended like an earlier one in the same window."""
 
     count: int = 0
     longest_seconds: float = -1.0
@@ -40,24 +39,24 @@ class _Repeated:
 
 class CallLog:
     """
-    Writes a line for a call that failed, and counts those that repeat it.
+    Logs a call that failed, and counts the calls that repeat it.
 
-    Of all calls of one method that end with one code within a window, the first has a line, and the others have
-    one line together when the window ends. Likewise the first error of a kind has its traceback, and the others
-    refer to it by its ``error_id``. At level DEBUG every call has a line, those that went well too, and every
-    error its traceback. Belongs to one event loop.
+    Of all calls of a method that end with the same code within a window, the first is logged, and
+    the others together when the window ends. Likewise the first error of a kind is logged with its
+    traceback, and the others refer to it by its ``error_id``. At level DEBUG every call is logged,
+    successful ones too, and every error with its traceback. Belongs to one event loop.
     """
 
     def __init__(self, window: timedelta = WINDOW) -> None:
         self._window_seconds = window.total_seconds()
-        # As many as there are methods and codes: gRPC itself answers calls of other methods.
+        # Bounded by methods and codes: gRPC itself answers calls of unknown methods.
         self._repeated: dict[tuple[str, str], _Repeated] = {}
         self._error_ids: dict[_Cause, str] = {}
         self._window_end: asyncio.TimerHandle | None = None
         self._is_closed = False
 
     def ended(self, method: str, code: str, seconds: float, context: Context) -> None:
-        """Note a call that is over; less than a microsecond for one that went well."""
+        """Note a call that ended; less than a microsecond for a successful one."""
         level = _level_of(code)
         if not log.is_enabled_for(level):
             return
@@ -73,7 +72,7 @@ class CallLog:
         )
 
     def failed(self, method: str, error: Exception) -> DomainError:
-        """Note an error that is a defect of ours; return what its caller is told instead, an id to find it by."""
+        """Log an unexpected error; return the error for the caller, with the same ``error_id``."""
         stand_in = unexpected_error()
         error_id = stand_in.metadata["error_id"]
         if self._holds_back():
@@ -86,7 +85,7 @@ class CallLog:
         return stand_in
 
     def close(self) -> None:
-        """Write what is held back, and hold nothing back from now on."""
+        """Write the counts of the current window, and log every call from now on."""
         self._is_closed = True
         self._end_window()
 

@@ -15,7 +15,7 @@ Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 # The part of a call's deadline that is kept back, so that the caller learns the reason in time.
 _LONGEST_MARGIN = 0.1
 _MARGIN_SHARE = 0.1
-# gRPC cancels the call of a caller who is gone within milliseconds.
+# gRPC cancels a call within milliseconds after its caller is gone.
 _CANCELLED_WITHIN_SECONDS = 5
 
 
@@ -58,7 +58,7 @@ async def after_failed_write() -> None:
 
 
 async def abort(context: Context, error: DomainError) -> NoReturn:
-    """Send an error's status; raises ``AbortError``, or ``CancelledError`` if the caller is gone."""
+    """Send an error's status; raises ``AbortError``, or ``CancelledError`` without a caller."""
     try:
         await _sent(context.abort(*status_and_metadata(error)))
     finally:
@@ -75,11 +75,11 @@ async def _sent(aborting: Awaitable[NoReturn]) -> NoReturn:
     try:
         await aborting
     except grpc.aio.InternalError as failure:
-        # gRPC does not cancel a call whose status it could not send. It takes this error for a cancellation.
+        # gRPC does not cancel a call whose status it could not send, but accepts a cancellation.
         raise asyncio.CancelledError("the caller is gone") from failure
 
 
 def _retrieve_error(sending: "asyncio.Future[None]") -> None:
-    """Keep asyncio from logging the error as never retrieved, if ``begin_answer`` is interrupted twice."""
+    """Keep asyncio from logging the error if ``begin_answer`` was interrupted twice."""
     if not sending.cancelled():
         sending.exception()

@@ -50,7 +50,7 @@ def code_of(error: DomainError) -> grpc.StatusCode:
 
 
 def unexpected_error() -> DomainError:
-    """Make the error that callers get instead of an unexpected one, with an id that the log has too."""
+    """Make the error that a caller gets instead of an unexpected one; the log has its id, too."""
     error_id = uuid4().hex
     message = f"an unexpected error; the server's log has its cause under error_id {error_id}"
     return DomainError(message, error_id=error_id)
@@ -72,7 +72,7 @@ def status_of(error: DomainError) -> Status:
 
 
 def status_and_metadata(error: DomainError) -> tuple[grpc.StatusCode, str, Sequence[tuple[str, str | bytes]]]:
-    """Write an error as transports send it: code, message, and trailing metadata with the details."""
+    """Write an error as transports send it: code, message, trailing metadata with the details."""
     status = _kept_grpc_status(error) if isinstance(error, OverloadedError) else _grpc_status(error)
     return status.code, status.details, (*status.trailing_metadata, *pushback(error))
 
@@ -88,10 +88,10 @@ _kept_grpc_status = lru_cache(8)(_grpc_status)
 
 def pushback(error: DomainError) -> Sequence[tuple[str, str]]:
     """
-    Write as trailing metadata when gRPC clients shall retry by themselves: milliseconds, -1 = never.
+    Write as trailing metadata when gRPC clients shall retry: milliseconds, -1 = never.
 
-    Only RESOURCE_EXHAUSTED needs it: some of these errors pass, others do not. The delay is random,
-    so that callers who were refused together do not come back together.
+    Only RESOURCE_EXHAUSTED needs it: a retry helps against some of these errors, not against all.
+    The delay is random, so that callers that were refused together do not retry together.
     """
     if code_of(error) is not grpc.StatusCode.RESOURCE_EXHAUSTED:
         return ()

@@ -1,4 +1,4 @@
-"""Health: how the server and each of its services are, by the standard protocol ``grpc.health.v1``."""
+"""Health of the server and its services, by the standard protocol ``grpc.health.v1``."""
 
 import asyncio
 
@@ -15,10 +15,10 @@ _UNKNOWN = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
 
 class HealthServicer(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # it has no types
     """
-    Holds whether each name is serving, and reports changes to those who watch.
+    Holds whether each name is serving, and reports changes to watchers.
 
-    The servicer that comes with gRPC has no List. It also holds a lock while it writes to a watcher, so that
-    one who does not read keeps the status from changing and the server from stopping.
+    gRPC's own servicer has no List. It also holds a lock while it writes to a watcher, so that a
+    watcher that does not read keeps the status from changing and the server from stopping.
     """
 
     def __init__(self) -> None:
@@ -30,13 +30,13 @@ class HealthServicer(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # i
         """Set the health of a service (empty name = the server); ignored after ``end``."""
         if not self._is_final:
             self._serving[name] = serving
-            self._tell_watchers()
+            self._wake_watchers()
 
     def end(self) -> None:
         """Set every service to NOT_SERVING for good."""
         self._is_final = True
         self._serving = dict.fromkeys(self._serving, False)
-        self._tell_watchers()
+        self._wake_watchers()
 
     async def Check(
         self, request: health_pb2.HealthCheckRequest, context: Context
@@ -54,17 +54,17 @@ class HealthServicer(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # i
 
     async def Watch(self, request: health_pb2.HealthCheckRequest, context: Context) -> None:
         """
-        Report the health of one service now and after every change; of several in a row only the last.
+        Report the health of one service now and after changes; of several at once only the last.
 
-        Raises ``NotReadyError`` once the end is told.
+        Raises ``NotReadyError`` after ``end``.
         """
-        told = None
+        reported = None
         while True:
             changed = self._changed
             answer = self._answer(request.service)
-            if answer != told:
+            if answer != reported:
                 await context.write(answer)
-                told = answer
+                reported = answer
             if self._is_final:
                 raise NotReadyError("the server is shutting down")
             await changed.wait()
@@ -74,6 +74,6 @@ class HealthServicer(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # i
         status = _UNKNOWN if serving is None else _SERVING if serving else _NOT_SERVING
         return health_pb2.HealthCheckResponse(status=status)
 
-    def _tell_watchers(self) -> None:
+    def _wake_watchers(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()

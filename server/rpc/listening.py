@@ -1,4 +1,4 @@
-"""Where the server listens: ``HOST:PORT`` or ``unix:PATH``."""
+"""Addresses to listen on: ``HOST:PORT`` or ``unix:PATH``."""
 
 import errno
 import os
@@ -11,16 +11,16 @@ from typing import Any, TypeAlias
 
 _Where: TypeAlias = tuple[Any, ...]
 _UNIX = "unix:"
-# Missing on Windows. The kernels of Linux share out connections among those who listen; others give all to one of them.
+# Missing on Windows. Linux distributes connections among the listeners; others give all to one.
 CAN_SHARE_PORTS = hasattr(socket, "SO_REUSEPORT")
 
 
 class ListenError(OSError):
-    """The server can't listen at the address that it was told; the message names it and says why."""
+    """The server can't listen on an address; the message names it and the reason."""
 
 
 class AddressInUseError(ListenError):
-    """Another program listens there."""
+    """Another program listens on the address."""
 
 
 def is_socket_path(address: str) -> bool:
@@ -29,7 +29,11 @@ def is_socket_path(address: str) -> bool:
 
 
 def is_reached_by_this_host_only(address: str) -> bool:
-    """Whether nobody from elsewhere can connect: a Unix socket or a loopback address. A name that can't be resolved is not such."""
+    """
+    Whether only this host can connect: a Unix socket or a loopback address.
+
+    False for a name that can't be resolved.
+    """
     if is_socket_path(address):
         return True
     try:
@@ -41,13 +45,13 @@ def is_reached_by_this_host_only(address: str) -> bool:
 
 def bind(listen: Callable[[str], int], address: str, *, reserved: bool = False) -> str:
     """
-    Let a server that has not started ``listen``; returns the address with the port that it got.
+    Bind a server that has not started by its ``listen``; returns the address with the actual port.
 
-    ``reserved`` = somebody keeps the address with ``reserve`` for servers that share it.
-    Raises ``AddressInUseError`` or ``ListenError``.
+    ``reserved`` = the address is held by ``reserve`` for servers that share it. Raises
+    ``AddressInUseError`` or ``ListenError``.
     """
     is_unix = is_socket_path(address)
-    # gRPC doesn't tell why an address can't be had, and takes a Unix socket away from whoever listens there.
+    # gRPC gives no reason when it can't bind, and takes a Unix socket away from another listener.
     try:
         if is_unix:
             _try_unix(Path(address.removeprefix(_UNIX)))
@@ -64,10 +68,10 @@ def bind(listen: Callable[[str], int], address: str, *, reserved: bool = False) 
 @contextmanager
 def reserve(address: str) -> Iterator[str]:
     """
-    Keep ``HOST:PORT`` for servers of this user that share it, while the context lasts; gives it with the port that it got.
+    Hold ``HOST:PORT`` for servers of this user that share it; gives it with the actual port.
 
-    Nobody listens through this alone: who connects meanwhile is refused. Raises ``AddressInUseError``, also when it is
-    another depgraph of the same user that shares the port among its workers, and ``ListenError``.
+    This alone does not listen: connections are refused meanwhile. Raises ``ListenError``, and
+    ``AddressInUseError`` even if another depgraph of this user shares the port among its workers.
     """
     try:
         family, kind, where = _resolved(address)
@@ -88,10 +92,10 @@ def reserve(address: str) -> Iterator[str]:
 
 def _keep(keeper: socket.socket, where: _Where) -> None:
     keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    # Connections of a server that has stopped linger for a minute and must not be in the way ...
+    # Connections of a stopped server linger for a minute and must not prevent this ...
     keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     keeper.bind(where)
-    # ... but others who reuse addresses must not get this one while nobody listens.
+    # ... but another program that reuses addresses must not get this one meanwhile.
     keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
 
 
@@ -106,12 +110,16 @@ def _try_unix(path: Path) -> None:
 
 
 def _try_tcp(address: str) -> None:
-    """Listen as gRPC will, for a moment; ``ValueError`` when it is no HOST:PORT, ``OSError`` with the reason when it can't be had."""
+    """
+    Listen as gRPC will, for a moment.
+
+    Raises ``ValueError`` when it is no HOST:PORT, ``OSError`` when it can't be bound.
+    """
     family, kind, where = _resolved(address)
     with socket.socket(family, kind) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind(where)
-        # Two who reuse addresses may be bound to one; that there can be one listener only is what is looked at here.
+        # Two sockets that reuse addresses may be bound to one, but only one of them may listen.
         probe.listen()
 
 

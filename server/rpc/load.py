@@ -32,7 +32,7 @@ class RequestBytes:
         )
 
     def take(self, size: int) -> None:
-        """Count a request in; raises ``OverloadedError``. A single request is accepted at any size."""
+        """Count a request in, any size if there is no other; raises ``OverloadedError``."""
         if self.held and self.held + size > self._most:
             raise self._full
         self.held += size
@@ -46,9 +46,9 @@ class UnsentAnswers:
     """
     Counts the bytes of answers that wait to be sent, per connection and in total.
 
-    Connections through a Unix socket can't be told apart, so only the total counts for them.
+    Connections through a Unix socket have no names, so only the total counts for them.
     A single answer is sent at any size. A connection that has read all of its answers may exceed
-    the total by a quarter, so that callers who don't read do no harm to those who do.
+    the total by a quarter, so that callers that don't read do no harm to others.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -58,12 +58,12 @@ class UnsentAnswers:
         self._of: dict[str, int] = {}
 
     def check(self, peer: str) -> None:
-        """Raise ``UnreadAnswersError`` if ``peer`` may get no further answer: call it before making one."""
+        """Raise ``UnreadAnswersError`` if ``peer`` may get no further answer."""
         self._check(peer, 0)
 
     def take(self, peer: str, size: int, *, owed: bool = False) -> None:
         """
-        Count an answer in that goes to ``peer`` now; raises ``UnreadAnswersError`` if that is too much.
+        Count an answer to ``peer`` in; raises ``UnreadAnswersError`` if that is too much.
 
         ``owed`` = it reports a write that is committed, so it is sent in any case.
         """

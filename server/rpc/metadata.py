@@ -1,4 +1,4 @@
-"""Metadata as callers write it: ``google.protobuf.Struct`` to JSON text. The other way is ``server.wire.metadata``."""
+"""Metadata of requests: ``google.protobuf.Struct`` to JSON text."""
 
 import json
 from math import isfinite

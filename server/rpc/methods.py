@@ -1,4 +1,4 @@
-"""The methods of the server: how generated code registers their handlers, how transports see them."""
+"""The methods of the server: their handlers as registered, and as transports call them."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ class Method:
     It returns the bytes of the answer, None for a stream, which it has written by then. It sends
     the status of a call that failed.
 
-    ``at_once`` passes an answer that can be made without waiting to the function it is given.
+    ``at_once`` passes an answer that needs no waiting to the function it is given.
     False = nothing was done, call ``answer``.
     """
 
@@ -51,7 +51,7 @@ class Method:
 
 
 class Registrar:
-    """Collects the handlers that generated code would register with a server, by full method name."""
+    """Collects the handlers that generated code registers with a server, by full method name."""
 
     def __init__(self) -> None:
         self.handlers: dict[str, Handler] = {}
@@ -98,7 +98,7 @@ def behaviour_of(handler: Any) -> Behaviour:
 
 
 def serializer_of(handler: Any) -> Callable[[Any], bytes]:
-    """Return the function that turns an answer into bytes; answers that are bytes stay as they are."""
+    """Return the function that serializes an answer; bytes stay as they are."""
     serialize: Callable[[Any], bytes] = handler.response_serializer
 
     def write(answer: Any) -> bytes:

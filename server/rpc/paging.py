@@ -1,4 +1,4 @@
-"""Page tokens: where a list stands, bound to that list and its filters."""
+"""Pages of lists: page tokens, bound to a list and its filters, and pages that fit an answer."""
 
 import base64
 import hashlib
@@ -29,14 +29,14 @@ _RECORD_OVERHEAD = 6
 
 
 class ComponentKey(NamedTuple):
-    """Where a list of components stands: size and first member of the last one shown."""
+    """The position in a list of components: size and first member of the last one shown."""
 
     size: int
     first_member: str
 
 
 class PairKey(NamedTuple):
-    """Where a list of pairs of services stands: the names of the last one shown."""
+    """The position in a list of pairs of services: the names of the last one shown."""
 
     source: str
     target: str
@@ -44,10 +44,11 @@ class PairKey(NamedTuple):
 
 class PageTokens:
     """
-    Makes and reads the tokens of one list with certain filters.
+    Writes and reads the tokens of one list with certain filters.
 
-    A token is base64url of a digest and a position; the digest covers the list's name, the filters and the position, so a token
-    of another list, or one that was changed, is told from one of ours. It is a guard against mistakes, not a secret.
+    A token is base64url of a digest and a position. The digest covers the name of the list, the
+    filters and the position, so the token of another list and a changed token are refused. This
+    guards against mistakes; it is no secret.
     """
 
     def __init__(self, list_name: str, filters: object) -> None:
@@ -138,10 +139,10 @@ def fitted_page(
     max_bytes: int,
 ) -> tuple[list[Encoded], Key | None]:
     """
-    Encode a page as far as it fits one answer; returns where the next one starts (None = no more).
+    Encode a page as far as it fits one answer; returns the position after it, too (None = the end).
 
-    So a page may be shorter than asked for, but is never empty for that: raises ``ResponseTooLargeError`` when its
-    first row alone doesn't fit. O(rows).
+    So a page may be shorter than wanted. Raises ``ResponseTooLargeError`` when its first row alone
+    does not fit. O(rows).
     """
     encoded: list[Encoded] = []
     room = max_bytes - PAGE_OVERHEAD
@@ -155,7 +156,8 @@ def fitted_page(
         return encoded, following
     if not encoded:
         raise ResponseTooLargeError(
-            f"one item of the page takes more than the response limit of {max_bytes:,} bytes: raise the server's limit",
+            f"one item of the page takes more than the response limit of {max_bytes:,} bytes: "
+            "raise the server's limit",
             limit_bytes=str(max_bytes),
         )
     return encoded, key_of(rows[len(encoded) - 1])

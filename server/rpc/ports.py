@@ -15,7 +15,7 @@ class CallObserver(Protocol):
     """Is notified of every call when it ends, gRPC's own services included."""
 
     def called(self, method: str, code: str, seconds: float, /) -> None:
-        """Note a call by full method name (``/package.Service/Method``) and name of its status code; must be quick."""
+        """Note a call: full method name (``/package.Service/Method``), status code; be quick."""
 
     def refused(self, limit: str) -> None:
         """Note that a call was refused for a limit, by the limit's name."""
@@ -26,8 +26,8 @@ class LiveGraph(Protocol):
     The graph in memory, which changes only while the caller awaits.
 
     All that a handler reads from the graph between ``at`` and its next ``await`` comes from one
-    snapshot, which ``freshness`` names in the same stretch. Payloads and briefs are encoded records
-    (``server.domain.records``).
+    snapshot, which ``freshness`` names before that await, too. Payloads and briefs are encoded
+    records (``server.domain.records``).
     """
 
     def now(self) -> DependencyGraph:
@@ -38,7 +38,7 @@ class LiveGraph(Protocol):
 
     def read_lock(self) -> AbstractAsyncContextManager[None]:
         """
-        Hold the read lock: while the context lasts, the graph does not change, whatever is awaited.
+        Keep the graph from changing while the context lasts, whatever is awaited.
 
         Changes wait for its end, so hold it for computations only.
         """
@@ -47,9 +47,9 @@ class LiveGraph(Protocol):
         """
         Return the graph once it is as fresh as wanted.
 
-        Raises ``NotReadyError`` before the first warm, ``ReplicaBehindError`` when ``within`` (None =
-        the replica's own bound) passes first, ``RevisionUnknownError`` for a revision of another
-        database.
+        Raises ``NotReadyError`` before the first warm, ``ReplicaBehindError`` when ``within``
+        (None = the replica's own bound) passes first, ``RevisionUnknownError`` for a revision of
+        another database.
         """
 
     def freshness(self) -> Freshness:
@@ -66,12 +66,12 @@ class WatchedGraph(Protocol):
         self, since: Revision | None, *, include_state: bool
     ) -> AbstractAsyncContextManager[AsyncIterator[WatchBatch]]:
         """
-        Watch while the context lasts; the batches never end by themselves, and the first comes at once.
+        Watch while the context lasts; the batches never end, and the first comes at once.
 
-        The first batch leads from ``since`` to now, or resets where that is impossible. The revision
-        of a *write* is no snapshot: batches begin at the first snapshot here that holds the write, as
-        they begin now for None, with the whole graph if ``include_state``.
+        The first batch leads from ``since`` to now, or resets where that is impossible. The
+        revision of a *write* is no snapshot: batches begin at the first snapshot here that holds
+        the write, as they begin now for None, with the whole graph if ``include_state``.
 
-        Raises ``NotReadyError``, ``ReplicaBehindError`` and ``DatabaseUnavailableError`` at the start,
-        and ``WatcherTooSlowError`` at any time, whatever the body is waiting for.
+        Raises ``NotReadyError``, ``ReplicaBehindError`` and ``DatabaseUnavailableError`` at the
+        start, and ``WatcherTooSlowError`` at any time, whatever the body is waiting for.
         """

@@ -20,7 +20,7 @@ from server.rpc.request_bounds import SMALL_BYTES, RequestBounds
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
-# Large requests of one method in work at once. The others wait as bytes, which take a tenth of the memory.
+# Large requests of one method in work at once. Others wait as bytes: a tenth of the memory.
 _AT_ONCE = 4
 # Parsed in two milliseconds at most.
 _PART_BYTES = SMALL_BYTES // 2
@@ -32,8 +32,8 @@ class RequestReader:
     """
     Reads the requests of one method; made when the method is registered.
 
-    Small ones are parsed in one go. Large ones are checked before and parsed in parts, between which
-    other calls run; only a few of them are in work at a time.
+    Small ones are parsed in one go. Large ones are checked first and parsed in parts, between
+    which other calls run; only a few of them are in work at a time.
     """
 
     def __init__(self, method: str, limits: Limits, large: RequestBytes) -> None:

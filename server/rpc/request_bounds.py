@@ -1,4 +1,4 @@
-"""What the bytes of a request may hold, looked at before any message is made of them."""
+"""The bounds of requests, checked on their bytes before they are parsed."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,11 +12,12 @@ from server.domain.errors import FieldViolation, InvalidInputError, RequestTooLa
 from server.rpc.errors import UNREADABLE
 from server.rpc.metadata import MAX_STRUCT_BYTES
 
-# A message takes up to 60 times as much memory as its bytes, and a tenth of a second for each 3 MiB: so much of a request does no harm, whatever it holds.
+# A message takes up to 60 times the memory of its bytes, and parsing a tenth of a second for 3 MiB.
+# A request of this size does no harm, whatever it holds.
 SMALL_BYTES: Final = 64 * KIB
 _MAX_ITEM_BYTES = 64 * KIB
 _MAX_METADATA_ITEM_BYTES = MAX_STRUCT_BYTES + 64 * KIB
-# Fields of a request that are no list.
+# Fields of a request outside lists.
 _MOST_SINGLE_FIELDS = 1_000
 _MOST_BYTES_A_VARINT = 10
 _MORE_FOLLOW = 0x80
@@ -27,7 +28,7 @@ _GROUPS = {_WIRE_GROUP: 1, _WIRE_END_GROUP: -1}
 
 @dataclass(frozen=True, slots=True)
 class _Field:
-    """A field of a request whose values have a length: a list of ``most`` items, or a single one that may be written so often."""
+    """A field whose values have a length: a list of ``most`` items, or a field written so often."""
 
     number: int
     name: str
@@ -38,10 +39,10 @@ class _Field:
 
 class RequestBounds:
     """
-    The bounds of one method's requests, which follow from the fields of their message.
+    The bounds of one method's requests, derived from the fields of their message.
 
-    ``max_bytes`` is the size of a whole request. A list may have ``max_items``; one item, or one field that is a message,
-    64 KiB, or what its free-form metadata may take.
+    ``max_bytes`` is the size of a whole request. A list may have ``max_items``; an item, or a field
+    that is a message, may take 64 KiB, or what its free-form metadata may take.
     """
 
     def __init__(self, request: Descriptor, limits: Limits) -> None:
@@ -65,7 +66,8 @@ class RequestBounds:
                 "send fewer items at a time" if self._has_lists else "no question of this kind is so long"
             )
             raise RequestTooLargeError(
-                f"the request takes {len(request):,} bytes; at most {self.max_bytes:,} fit a call of this method: {instead}, "
+                f"the request takes {len(request):,} bytes; "
+                f"at most {self.max_bytes:,} fit a call of this method: {instead}, "
                 f"or have the server's {flag(self.limit)} raised",
                 limit=self.limit,
                 limit_bytes=str(self.max_bytes),
@@ -73,10 +75,10 @@ class RequestBounds:
 
     def parts(self, request: bytes, size: int) -> Iterator[bytes]:
         """
-        Cut a request into parts of about ``size`` bytes, each of whole fields, so that all of them merged are the message.
+        Cut a request into parts of whole fields, about ``size`` bytes; merged they are the message.
 
-        Raises ``InvalidInputError`` with the field that has too many items, or too large a one, before it gives the part that holds it. A quarter
-        of a microsecond a field.
+        Raises ``InvalidInputError`` with the field that has too many or too large items, before it
+        yields the part that holds them. A quarter of a microsecond a field.
         """
         whole = len(request)
         fields, counts = self._fields, dict.fromkeys(self._fields, 0)
@@ -127,7 +129,7 @@ def _refuse(field: _Field, count: int, length: int) -> None:
 
 
 def _varint(raw: bytes, place: int) -> tuple[int, int]:
-    """Read a number; returns it, and where the next thing begins."""
+    """Read a number; returns it and the position after it."""
     byte = raw[place] if place < len(raw) else _MORE_FOLLOW
     if byte < _MORE_FOLLOW:
         return byte, place + 1
@@ -163,7 +165,7 @@ def _bounded(field: FieldDescriptor, limits: Limits) -> _Field:
 
 
 def _has_length(field: FieldDescriptor) -> bool:
-    """Whether its values are written with their length: all but single numbers."""
+    """Whether its values are encoded with their length: all but single numbers."""
     return field.is_repeated or field.type in {
         FieldDescriptor.TYPE_MESSAGE,
         FieldDescriptor.TYPE_STRING,
@@ -172,7 +174,7 @@ def _has_length(field: FieldDescriptor) -> bool:
 
 
 def _holds_metadata(message: Descriptor) -> bool:
-    """Whether there is a ``Struct`` anywhere in it, which is made of others without end."""
+    """Whether a ``Struct`` is anywhere in it, whose nesting has no end."""
     return message.full_name == Struct.DESCRIPTOR.full_name or any(
         _holds_metadata(field.message_type) for field in message.fields if field.message_type is not None
     )

@@ -1,4 +1,4 @@
-"""The calls that run now, and how they come to an end when the server stops."""
+"""The calls in progress, and their end when the server stops."""
 
 import asyncio
 import contextlib
@@ -14,11 +14,12 @@ _ENDLESS = frozenset({"/depgraph.v1.GraphService/Watch"})
 
 class RunningCalls:
     """
-    Counts the calls of the contract and, once draining, lets no new ones in.
+    Counts the calls of the contract and, once draining, refuses new ones.
 
-    The streams of gRPC's own services (watching health, reflection) stay open as long as a client likes: they
-    are not waited for, but ended by ``end_streams``. Health alone is answered to the end. Those who watch the graph are ended
-    as soon as draining begins, so that they go on elsewhere.
+    The streams of gRPC's own services (watching health, reflection) stay open as long as a client
+    likes: the server does not wait for them but ends them by ``end_streams``. Only health is
+    answered to the end. Watches of the graph end when draining begins, so that they continue at
+    another replica.
     """
 
     def __init__(self) -> None:
@@ -36,7 +37,7 @@ class RunningCalls:
 
     @property
     def is_draining(self) -> bool:
-        """Whether new calls come too late."""
+        """Whether new calls are refused."""
         return self._draining
 
     def enter(self, method: str) -> None:
@@ -48,7 +49,7 @@ class RunningCalls:
         self._idle.clear()
 
     def leave(self, method: str) -> None:
-        """Count a call that is over, its status sent."""
+        """Count a call out, after its status was sent."""
         if (streams := self._streams_like(method)) is not None:
             streams.discard(_this_task())
             return
@@ -57,14 +58,14 @@ class RunningCalls:
             self._idle.set()
 
     def admit(self, method: str) -> None:
-        """Raise ``NotReadyError`` for a call that comes too late."""
+        """Raise ``NotReadyError`` for a call that begins while draining."""
         if self._draining and not method.startswith(_HEALTH):
             raise NotReadyError(
                 "the server is shutting down: another replica, or this one in a moment, will answer"
             )
 
     def begin_drain(self) -> None:
-        """Let no new calls in, and end those that would never end by themselves."""
+        """Refuse new calls, and end those that would never end by themselves."""
         self._draining = True
         self._end(self._endless)
 
@@ -75,7 +76,7 @@ class RunningCalls:
         return self._idle.is_set()
 
     async def end_streams(self, within: timedelta) -> None:
-        """Interrupt the streams that nobody waits for; those of health, which know of the end, get the time to pass it on."""
+        """Interrupt streams; those of health get the time to report the last status."""
         self._end(self._streams)
         if self._health:
             await asyncio.wait(self._health, timeout=within.total_seconds())
@@ -86,7 +87,7 @@ class RunningCalls:
         return _this_task() in self._ended
 
     def _streams_like(self, method: str) -> set[asyncio.Task[object]] | None:
-        """Return the streams that a call belongs to; None = it is one that is waited for."""
+        """Return the streams that a call belongs to; None = ``drained`` waits for it."""
         if method in _ENDLESS:
             return self._endless
         if method.startswith(_HEALTH):

@@ -87,10 +87,11 @@ class RpcServer:
     """
     One server over one transport; make it where the event loop runs.
 
-    From ``start`` on it listens with health NOT_SERVING, until ``set_serving(serving=True)``. Health
-    covers the server as a whole (empty name) and each service; GraphService and AnalysisService are
-    SERVING only while memory is trusted. ``observer`` is notified of every call. ``reserved`` = the
-    server shares ``listen`` with others, and ``listening.reserve`` holds it for them.
+    From ``start`` on it listens with health NOT_SERVING, until ``set_serving(serving=True)``.
+    Health covers the server as a whole (empty name) and each service; GraphService and
+    AnalysisService are SERVING only while memory is trusted. ``observer`` is notified of every
+    call. ``reserved`` = the server shares ``listen`` with others, for which
+    ``listening.reserve`` holds it.
     """
 
     def __init__(
@@ -122,7 +123,7 @@ class RpcServer:
 
     @property
     def address(self) -> str:
-        """The address for clients, once started: ``HOST:PORT`` with the real port, or ``unix:PATH``."""
+        """The address, once started: ``HOST:PORT`` with the actual port, or ``unix:PATH``."""
         return self._address
 
     @property
@@ -152,7 +153,7 @@ class RpcServer:
         self._report_health()
 
     def set_trusted(self, *, trusted: bool) -> None:
-        """Report whether memory follows the tables, through the health of the services that answer from it."""
+        """Report through the health of the services that use memory whether it is right."""
         self._trusted = trusted
         self._report_health()
 
@@ -162,7 +163,7 @@ class RpcServer:
 
     async def stop(self, grace: timedelta) -> None:
         """
-        Report NOT_SERVING, refuse new calls, wait up to ``grace`` for running ones, cancel the rest.
+        Report NOT_SERVING, refuse new calls, wait ``grace`` for running ones, cancel the rest.
 
         Streams of health and reflection are ended without waiting. Safe to call twice.
         """

@@ -1,4 +1,4 @@
-"""Checks of the fields of requests; a request is checked to its end, so that callers learn of all violations."""
+"""Checks of the fields of requests, which report all violations of a request together."""
 
 import re
 from collections.abc import Callable, Hashable, Iterable, Sequence
@@ -33,8 +33,8 @@ class Check:
     """
     Collects what is wrong with one request.
 
-    A check takes the path of a field and its value, and returns the value as the domain has it, or a
-    stand-in when it is wrong: use the results only after ``done`` has returned.
+    A check takes the path of a field and its value, and returns the value as the domain has it,
+    or a stand-in when it is wrong: use the results only after ``done`` has returned.
     """
 
     __slots__ = ("_errors", "_path", "_violations")
@@ -166,7 +166,7 @@ class Check:
         limit: str = "fit one call, so split it",
         error: type[InvalidInputError] = InvalidInputError,
     ) -> None:
-        """Raise at once if there are too many items, before any is read; ``limit`` says what they would fit."""
+        """Raise at once if there are too many items; ``limit`` is the end of the message."""
         if len(items) > most:
             self.add(field, f"has {len(items):,} items; at most {most:,} {limit}", error)
             self.done()

@@ -1,18 +1,39 @@
 """AlertService: circular-dependency alerts."""
 
+from collections.abc import Sequence
+
 from depgraph.v1 import alert_service_pb2 as pb
+from depgraph.v1 import types_pb2
 from depgraph.v1.alert_service_pb2_grpc import AlertServiceServicer
 from server.config import Limits
-from server.domain.alerts import AlertFilter, EventKey
+from server.domain.alerts import (
+    ALERT_EVENT_KINDS,
+    ALERT_STATUSES,
+    Alert,
+    AlertEvent,
+    AlertEventKind,
+    AlertFilter,
+    AlertStatus,
+    EventKey,
+)
 from server.domain.paging import PageKey
 from server.domain.ports import AlertStore
-from server.rpc.alert.messages import STATUS, alert_message, cycle_of, event_message
+from server.rpc.answers import timestamp
 from server.rpc.context import Context
 from server.rpc.paging import PageTokens, fitted_page, page_size
 from server.rpc.validate import Check
+from server.wire.words import EnumWords
 
 _LONGEST_NOTES = 10_000
 _LONGEST_NAME = 255
+_LONGEST_CYCLE = 1_000
+
+_STATUS: EnumWords[AlertStatus, types_pb2.AlertStatus.ValueType] = EnumWords(
+    types_pb2.AlertStatus, "ALERT_STATUS", ALERT_STATUSES
+)
+_EVENT_KIND: EnumWords[AlertEventKind, pb.AlertEventKind.ValueType] = EnumWords(
+    pb.AlertEventKind, "ALERT_EVENT_KIND", ALERT_EVENT_KINDS
+)
 
 
 class AlertServicer(AlertServiceServicer):
@@ -24,7 +45,7 @@ class AlertServicer(AlertServiceServicer):
 
     async def CreateAlert(self, request: pb.CreateAlertRequest, context: Context) -> pb.CreateAlertResponse:
         """Open an alert."""
-        written = await self._store.create(cycle_of(request.cycle_path))
+        written = await self._store.create(_cycle_of(request.cycle_path))
         return pb.CreateAlertResponse(alert=alert_message(written.value), revision=written.revision)
 
     async def GetAlert(self, request: pb.GetAlertRequest, context: Context) -> pb.GetAlertResponse:
@@ -38,7 +59,7 @@ class AlertServicer(AlertServiceServicer):
         """List alerts, latest detected first."""
         check = Check()
         chosen = AlertFilter(
-            status=check.optional_word("status", request.status, STATUS),
+            status=check.optional_word("status", request.status, _STATUS),
             service_id=check.text("service_id", request.service_id) if request.service_id else None,
         )
         tokens = PageTokens("alerts", chosen)
@@ -97,7 +118,50 @@ class AlertServicer(AlertServiceServicer):
 
     async def CheckCycle(self, request: pb.CheckCycleRequest, context: Context) -> pb.CheckCycleResponse:
         """Report whether a cycle has an alert."""
-        found = await self._store.find(cycle_of(request.cycle_path))
+        found = await self._store.find(_cycle_of(request.cycle_path))
         return pb.CheckCycleResponse(
             exists=found is not None, alert=None if found is None else alert_message(found)
         )
+
+
+def _cycle_of(path: Sequence[str]) -> Sequence[str]:
+    """Read a cycle, 2 to 1,000 distinct names in call order; raises ``InvalidInputError``."""
+    check = Check()
+    check.at_most("cycle_path", path, _LONGEST_CYCLE, "make a cycle")
+    if len(path) < 2:  # noqa: PLR2004 - a cycle has two members at least
+        check.add("cycle_path", "names fewer than 2 services; it takes two to make a cycle")
+    for position, name in enumerate(path):
+        check.text(f"cycle_path[{position}]", name)
+    check.distinct("cycle_path[{}]", path, "this service")
+    check.done()
+    return tuple(path)
+
+
+def alert_message(row: Alert) -> types_pb2.CircularDependencyAlert:
+    """Write an alert."""
+    return types_pb2.CircularDependencyAlert(
+        id=str(row.id),
+        cycle_path=row.cycle_path,
+        status=_STATUS.number[row.status],
+        acknowledged_by=row.acknowledged_by,
+        resolution_notes=row.resolution_notes,
+        detect_time=timestamp(row.detected_at),
+        members=row.members,
+        size=row.size,
+        detected=row.detected,
+        is_present=row.is_present,
+        update_time=timestamp(row.updated_at),
+    )
+
+
+def event_message(row: AlertEvent) -> pb.AlertEvent:
+    """Write an event of an alert."""
+    return pb.AlertEvent(
+        kind=_EVENT_KIND.number[row.kind],
+        event_time=timestamp(row.event_at),
+        actor=row.actor,
+        note=row.note,
+        status=_STATUS.number[row.status],
+        cycle_path=row.cycle_path,
+        size=row.size,
+    )

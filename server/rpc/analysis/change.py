@@ -44,7 +44,7 @@ class ChangeQuestion(NamedTuple):
 
 
 def change_question(request: pb.CheckChangeRequest, limits: Limits) -> ChangeQuestion:
-    """Read a request; raises ``InvalidInputError`` with everything that is wrong with it. O(items)."""
+    """Read a request; raises ``InvalidInputError`` with everything that is wrong in it."""
     check = Check()
     most = limits.max_items
     check.within_limit("removed", request.removed, most)

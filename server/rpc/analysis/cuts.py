@@ -44,7 +44,8 @@ def cuts_answer(graph: DependencyGraph, question: CutsQuestion, limit: int) -> b
     """
     Encode a ``SuggestCutsResponse`` without its freshness, of at most ``limit`` bytes.
 
-    Raises ``ServiceNotFoundError`` and ``ResponseTooLargeError``. As much work as ``suggest_cuts``, and O(answer).
+    Raises ``ServiceNotFoundError`` and ``ResponseTooLargeError``. As much work as
+    ``suggest_cuts``, and O(answer).
     """
     require_services(graph, question.service_id)
     found = suggest_cuts(graph, question.service_id, sync_only=question.sync_only)

@@ -147,7 +147,7 @@ async def _services(found: Impacted, owners: list[_Owner]) -> AsyncIterator[byte
     """Encode the services one after the other as ``AnalyzeImpactResponse.services``."""
     columns = (found.hops, found.hard_hops, found.degraded_hops, found.sync_hops)
     failed = wire.retagged(found.failed, _PATH_NUMBER)
-    # Steps lead to services nearer to the one that fails, which come before: their names are here already.
+    # Steps lead to services nearer to the one that fails. These come first: their names are here.
     names: list[bytes] = []
     steps: list[int] = []
     yielding = CooperativeYield()

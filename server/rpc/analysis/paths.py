@@ -106,7 +106,7 @@ def _records(
 def _hops(
     graph: DependencyGraph, pairs: list[_Pair], mask: NDArray[np.uint8], effective: EdgeFilter | None
 ) -> Iterator[bytes]:
-    """Encode the hop of each pair: its dependencies that count, or, given a filter, the effective one."""
+    """Encode the hop of each pair: its dependencies, or, given a filter, the effective one."""
     edges = [_edges(graph, pair, mask) for pair in pairs]
     if effective is None:
         payloads, number = graph.dependency_payloads, pb.Hop.DEPENDENCIES_FIELD_NUMBER

@@ -31,7 +31,7 @@ _CUTS_FRESHNESS = tag(pb.SuggestCutsResponse, "freshness")
 
 
 class AnalysisServicer(AnalysisServiceServicer):
-    """Reads questions, runs the analyses and writes answers; each question has a module of its own."""
+    """Reads questions, runs analyses and writes answers; each call has a module of its own."""
 
     def __init__(self, live: LiveGraph, limits: Limits) -> None:
         self._live = live
@@ -148,7 +148,7 @@ class Analyses:
         # The event loop keeps no strong reference to a task.
         self._running.add(running)
         running.add_done_callback(self._discard)
-        # A thread can't be interrupted: the graph stays locked until it ends, even without a caller.
+        # A thread can't be interrupted: it keeps the lock to its end, even if the caller is gone.
         return await asyncio.shield(running)
 
     async def _alone(self, work: Callable[[DependencyGraph], Found]) -> tuple[Found, Freshness]:

@@ -43,7 +43,7 @@ def service_key(check: Check, request: KeyedRequest) -> ServiceKey:
 
 
 def service_draft(check: Check, service: types_pb2.Service) -> ServiceDraft:
-    """Read a service to write, the message of ``check``; fields that only the server sets are ignored."""
+    """Read a service to write; ``check`` checks its fields. Output-only fields are ignored."""
     check.text("service_id", service.service_id)
     return _service_columns(check, service, frozenset(_COLUMNS))
 
@@ -66,7 +66,7 @@ def updated_key(check: Check, service: types_pb2.Service) -> ServiceKey:
 
 
 def service_change(check: Check, service: types_pb2.Service, mask: FieldMask) -> ServiceChange:
-    """Read an update of the columns that the mask names, or, for an empty mask, of those that are set."""
+    """Read an update of the columns in the mask, or, if that is empty, of those that are set."""
     check.at_most("update_mask.paths", mask.paths, _MOST_PATHS, "make a mask")
     if not mask.paths:
         columns = _set_columns(service)

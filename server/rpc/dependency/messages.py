@@ -40,7 +40,7 @@ _UPSERTED = pb.BatchUpsertDependenciesResponse.DEPENDENCIES_FIELD_NUMBER
 
 
 def dependency_draft(check: Check, dependency: types_pb2.Dependency) -> DependencyDraft:
-    """Read a dependency to write, the message of ``check``; fields that only the server sets are ignored."""
+    """Read a dependency to write; ``check`` checks its fields. Output-only fields are ignored."""
     source = check.text("source_service_id", dependency.source_service_id)
     target = check.text("target_service_id", dependency.target_service_id)
     if source and source == target:

@@ -78,7 +78,7 @@ async def _read(request: pb.BatchTraverseRequest) -> list[_Read]:
 
 
 class _CatchingUp:
-    """Waits until memory is as fresh as each request wants it, and keeps the errors of those that failed."""
+    """Waits until memory is as fresh as each request wants it, and keeps the errors."""
 
     def __init__(self, live: LiveGraph, wanted: Iterable[Consistency]) -> None:
         self._live = live
@@ -120,7 +120,7 @@ class _CatchingUp:
 
 
 async def _answers(graph: DependencyGraph, freshness: Freshness, read: Sequence[_Read], limit: int) -> bytes:
-    """Join the outcomes. Room goes to the first ones, but each gets enough for a too-large error."""
+    """Join the outcomes. The first ones get the room, except that for errors of the others."""
     no_room = _no_room(limit)
     head = field(_FRESHNESS, freshness_message(freshness))
     room = limit - len(head) - len(read) * len(no_room)

@@ -1,4 +1,4 @@
-"""Components of the live graph: reads of any length block neither other calls nor, for long, changes."""
+"""Components of the live graph, which are searched and named in a thread if that takes long."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -16,7 +16,7 @@ TimeLeft: TypeAlias = Callable[[], timedelta | None]
 
 
 class ComponentReader:
-    """Reads components as fresh as wanted; long searches and naming run in a thread under the read lock."""
+    """Reads components as fresh as wanted; long work runs in a thread under the read lock."""
 
     def __init__(self, live: LiveGraph, searches: SharedComponentSearch) -> None:
         self._live = live
@@ -42,7 +42,7 @@ class ComponentReader:
     async def largest_first(
         self, min_size: int, wanted: Consistency, time_left: TimeLeft
     ) -> tuple[list[Component], Freshness]:
-        """List the components of at least ``min_size`` services; see ``Components.largest_first``."""
+        """List the components of at least ``min_size`` services, largest first."""
         graph = await self._searched(wanted, time_left)
         if graph.components.is_listed(min_size):
             return graph.components.largest_first(min_size), self._live.freshness()

@@ -39,7 +39,7 @@ _LIST_FRESHNESS = tag(pb.ListComponentsResponse, "freshness")
 
 
 class ComponentQuestion(NamedTuple):
-    """The service whose component is wanted, and at most ``page_size`` members (0 = all) after ``after``."""
+    """The component of a service, with at most ``page_size`` members (0 = all) after ``after``."""
 
     service_id: str
     consistency: Consistency
@@ -87,7 +87,7 @@ def component_answer(
     """
     Encode a ``GetComponentResponse``; ``freshness`` is the encoded message.
 
-    Raises ``ResponseTooLargeError`` when all members are wanted and would take more than ``max_bytes``.
+    Raises ``ResponseTooLargeError`` when all members are wanted and do not fit ``max_bytes``.
     """
     if not question.page_size:
         return _whole_answer(component, freshness, max_bytes)
@@ -164,7 +164,7 @@ def _key_of(component: Component) -> ComponentKey:
 
 
 def listed_record(component: Component, max_bytes: int) -> bytes:
-    """Encode a component; if it does not fit an answer, with its first ``MOST_MEMBERS`` members only."""
+    """Encode a component; if it does not fit, with its first ``MOST_MEMBERS`` members only."""
     room = max_bytes - PAGE_OVERHEAD
     if _may_fit(component, room) and len(record := component_record(component)) <= room:
         return record
@@ -186,7 +186,7 @@ def component_record(component: Component) -> bytes:
 
 def _may_fit(component: Component, max_bytes: int) -> bool:
     """
-    Return False if the component can't fit, without encoding it: each character takes at least a byte.
+    Return False if the component can't fit, without encoding it: a character takes a byte or more.
 
     O(1) for an encoded component.
     """

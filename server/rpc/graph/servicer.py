@@ -116,7 +116,7 @@ class GraphServicer:
         )
         return component_answer(found, question, freshness_message(freshness), self._max_response)
 
-    # Writes by itself: the watch has to interrupt a write to a watcher who does not read.
+    # Writes by itself: the watch has to interrupt a write to a watcher that does not read.
     async def Watch(self, request: pb.WatchRequest, context: Context) -> None:
         """Stream changes until the caller ends the call."""
         since = watched_since(request)

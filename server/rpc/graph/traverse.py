@@ -154,7 +154,7 @@ def joined_answer(
     """
     Join the answer from the records of what was found; the graph must be unchanged since the walk.
 
-    ``freshness`` is the encoded field. None = the answer would take more than ``limit`` bytes. O(answer).
+    ``freshness`` is the encoded field. None = it takes more than ``limit`` bytes. O(answer).
     """
     nodes = found.nodes
     records: list[bytes] = graph.service_briefs.take(nodes).tolist()
@@ -172,7 +172,7 @@ def joined_answer(
 async def joined_effective(
     graph: DependencyGraph, found: Reach, edge_filter: EdgeFilter, freshness: bytes, limit: int
 ) -> bytes | None:
-    """Join a full answer over effective dependencies as ``joined_answer`` does, while other calls run."""
+    """Join a full answer over effective dependencies like ``joined_answer``, in slices."""
     rest = joined_answer(graph, without_dependencies(found), freshness, limit, full=True)
     if rest is None:
         return None

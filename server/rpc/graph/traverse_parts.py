@@ -28,7 +28,7 @@ def traverse_stream(
     graph: DependencyGraph, question: TraverseQuestion, freshness: bytes, max_bytes: int
 ) -> AsyncIterator[bytes]:
     """
-    Walk, and cut the answer into parts of at most ``max_bytes``; a larger record is a part of its own.
+    Walk, and cut the answer into parts of at most ``max_bytes``; a larger record comes alone.
 
     All that is needed of the graph is taken at once. Raises ``ServiceNotFoundError``.
     """
@@ -42,9 +42,9 @@ def traverse_stream(
 
 class Walked(NamedTuple):
     """
-    The records that a walk found, and the packed depths; they stay as they are while the graph changes.
+    The records that a walk found, and the packed depths; no ``services`` = names alone.
 
-    No ``services`` = names alone.
+    They stay as they are while the graph changes.
     """
 
     services: NDArray[np.object_]
@@ -55,7 +55,7 @@ class Walked(NamedTuple):
 
 
 def walked(graph: DependencyGraph, found: Reach, *, full: bool) -> Walked:
-    """Refer to the records of what was found; the graph must be unchanged since. O(answer), no copies."""
+    """Collect the records of a walk; the graph must be unchanged since. O(answer), no copies."""
     return Walked(
         graph.service_payloads[found.nodes] if full else _NO_RECORDS,
         graph.service_briefs[found.nodes],
@@ -67,9 +67,9 @@ def walked(graph: DependencyGraph, found: Reach, *, full: bool) -> Walked:
 
 async def traverse_parts(walked: Walked, freshness: bytes, max_bytes: int) -> AsyncIterator[bytes]:
     """
-    Cut an answer into parts of at most ``max_bytes``; a larger record is a part of its own.
+    Cut an answer into parts of at most ``max_bytes``; a larger record comes alone.
 
-    The first part holds the freshness, and is sent even when nothing was found. Other calls run meanwhile.
+    The first part holds the freshness, and comes even when nothing was found. Runs in slices.
     """
     ends = np.cumsum(await _sizes(walked))
     room = max_bytes - len(walked.truncated) - _PACKED_HEADER
@@ -83,7 +83,7 @@ async def traverse_parts(walked: Walked, freshness: bytes, max_bytes: int) -> As
 
 
 def _part(walked: Walked, first: int, last: int) -> bytes:
-    """Join the records from one position to another, counted over services and then dependencies."""
+    """Join the records between two positions, counted over services, then dependencies."""
     services = len(walked.briefs)
     before, after = max(first - services, 0), max(last - services, 0)
     return b"".join(

@@ -1,4 +1,4 @@
-"""Watch: where it begins, and its batches, joined from records and cut into messages of bounded size."""
+"""Watch: where it begins, and its batches as messages of bounded size, joined from records."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -72,9 +72,9 @@ class WatchParts:
 
 async def encoded_parts(batch: WatchBatch, max_bytes: int) -> AsyncIterator[bytes]:
     """
-    Encode a batch as ``WatchResponse`` messages of at most ``max_bytes``; a larger row is alone in one.
+    Encode a batch as ``WatchResponse`` messages of at most ``max_bytes``; a larger row comes alone.
 
-    Other calls run every half a millisecond.
+    Runs in slices.
     """
     event, freshness = _EVENTS[batch.event], field(_FRESHNESS, freshness_message(batch.freshness))
     whole_room = room = max_bytes - len(event) - max(len(freshness), len(_MORE))
@@ -90,7 +90,7 @@ async def encoded_parts(batch: WatchBatch, max_bytes: int) -> AsyncIterator[byte
 
 
 def _rows(batch: WatchBatch) -> Iterator[bytes]:
-    """Encode rows as fields. Upserted rows are records; those of dependencies have the right tag already."""
+    """Encode rows as fields. Records of dependencies have the right tag already."""
     for service in batch.services:
         yield _SERVICE + cast("bytes", service.payload)[1:]
     for key, gone in batch.removed_services.items():

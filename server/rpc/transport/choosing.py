@@ -31,7 +31,7 @@ class Transport(Protocol):
 
     async def admit_backlog(self, count_arrived: Callable[[], int], /) -> None:
         """
-        Let ``answering.admission`` admit or refuse the calls that wait here, for a short time at most.
+        Let ``answering.admission`` admit or refuse the calls that wait here; takes a short time.
 
         ``count_arrived`` returns how many calls that has happened to so far.
         """

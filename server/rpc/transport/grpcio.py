@@ -15,9 +15,9 @@ from server.rpc.answering import Answering
 from server.rpc.context import Context, abort
 from server.rpc.methods import STANDARD, Handler, Method, serializer_of
 
-# gRPC's own thread needs the interpreter lock to hand a call over, and gets it soon only while this
-# thread sleeps: the shortest sleep, a tenth of a millisecond. After that it takes some iterations of
-# the event loop until the call is counted. After two such gaps without a call the backlog is empty.
+# gRPC's own thread needs the interpreter lock to hand a call over, and gets it soon only while
+# this thread sleeps: the shortest sleep, a tenth of a millisecond. Then it takes some iterations
+# of the event loop until the call is counted. After two gaps without a call the backlog is empty.
 _GAP_SECONDS, _ITERATIONS_A_GAP, _QUIET_GAPS = 0.00001, 8, 2
 _SECOND_MS = 1000
 KEEPALIVE_TIME_MS, KEEPALIVE_TIMEOUT_MS = 60 * _SECOND_MS, 20 * _SECOND_MS
@@ -57,9 +57,9 @@ class GrpcioTransport:
         Set the methods to serve.
 
         gRPC waits for the next call of each registered method separately, so that a method is not
-        behind the calls of others. But it scans all of these at every call, which with fifty methods
-        takes an eighth of a short call. So only gRPC's own services are registered, because health
-        must always answer; the methods of the contract are looked up by name.
+        behind the calls of others. But it scans all of them at every call, an eighth of a short
+        call with fifty methods. So only gRPC's own services are registered, because health must
+        always answer; the methods of the contract are looked up by name.
         """
         registered: dict[str, dict[str, Handler]] = defaultdict(dict)
         by_name = {}
@@ -113,7 +113,7 @@ class _ByName(grpc.GenericRpcHandler):
 
 
 def _handler_of(method: Method) -> Handler:
-    """Make the handler for gRPC; the method itself parses and serializes, except streamed requests."""
+    """Make the handler for gRPC; the method parses and serializes, except streamed requests."""
     handler = method.handler
     make: Any = _MAKE_HANDLER[handler.request_streaming, handler.response_streaming]
     wrapped: Handler = make(
@@ -140,11 +140,11 @@ def server_options(limits: Limits, *, share_port: bool = False) -> list[tuple[st
     """
     Make the channel arguments.
 
-    Answers have no limit here: traversals and pages keep to ``max_response_bytes`` by themselves, with
-    a helpful error, and a batch that was written must be answered. A request may be twice as long,
-    compressed or not, as the longest one allowed: those in between are refused with a helpful error,
-    too. Clients may send a ping every ten seconds, with or without calls. The server pings a silent
-    client once a minute, so that streams to machines that are gone end.
+    Answers have no limit here: traversals and pages keep to ``max_response_bytes`` by themselves,
+    with a helpful error, and a batch that was written must be answered. A request may be twice as
+    long, compressed or not, as the longest one allowed: those in between are refused with a
+    helpful error, too. Clients may send a ping every ten seconds, with or without calls. The
+    server pings a silent client once a minute, so that streams to machines that are gone end.
     """
     longest_request = max(
         limits.max_request_bytes, limits.max_metadata_request_bytes, limits.max_question_bytes
@@ -154,8 +154,8 @@ def server_options(limits: Limits, *, share_port: bool = False) -> list[tuple[st
         ("grpc.max_receive_message_length", 2 * longest_request),
         ("grpc.max_send_message_length", -1),
         ("grpc.max_concurrent_streams", limits.max_streams_per_connection),
-        # Streams that have ended but are not deallocated yet. With fewer, a client that keeps to the
-        # limit would be refused now and then, above all after calls ran out of time together.
+        # Streams that have ended but are not deallocated yet. With fewer, a client that keeps to
+        # the limit would be refused sometimes, above all after calls ran out of time together.
         ("grpc.http2.max_deallocating_streams", _ENDED_STREAMS * limits.max_streams_per_connection),
         ("grpc.max_allowed_incoming_connections", limits.max_connections),
         ("grpc.max_connection_idle_ms", _milliseconds(limits.connection_idle_timeout)),

@@ -1,4 +1,4 @@
-"""The transport of pygrpc-native: HTTP/2 in Rust, without the interpreter lock; for trusted callers."""
+"""The transport of pygrpc-native: HTTP/2 in Rust, outside the interpreter; for trusted callers."""
 
 import asyncio
 import contextlib
@@ -21,8 +21,7 @@ from server.rpc.answering import Answering
 from server.rpc.errors import status_and_metadata, unexpected_error
 from server.rpc.methods import Method
 from server.rpc.transport.grpcio import KEEPALIVE_TIME_MS, KEEPALIVE_TIMEOUT_MS, GrpcioTransport
-from server.rpc.transport.native_call import NativeCall
-from server.rpc.transport.native_queue import CallQueue
+from server.rpc.transport.native_calls import CallQueue, NativeCall
 
 log = structlog.get_logger(__name__)
 
@@ -137,10 +136,10 @@ class NativeTransport:
         """See ``Receiver``."""
         self._admission.begin_iteration()
 
-    def begin(self, number: int, place: int, request: bytes, details: Any, received: float) -> None:
+    def begin(self, number: int, method_index: int, request: bytes, details: Any, received: float) -> None:
         """See ``Receiver``."""
         call = NativeCall(self._front, number, details[1], details[2], received)
-        method = self._methods[place]
+        method = self._methods[method_index]
         try:
             self._begin(call, method, request)
         except Exception as error:  # noqa: BLE001 - the other calls of the batch must begin in any case
@@ -175,7 +174,7 @@ class NativeTransport:
         del self._tasks[call.number]
         call.end()
         if task.cancelled():
-            # Usually the caller is gone. A late caller may get this before the transport checks deadlines.
+            # Usually the caller is gone. A late caller may get this before the transport acts.
             late = grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded"
             call.fail(*late if call.is_late else (grpc.StatusCode.CANCELLED, ""))
         elif (error := task.exception()) is not None:
