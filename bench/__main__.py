@@ -42,8 +42,7 @@ from bench import (
 )
 from bench.figures import Figure
 from bench.stage import Stage
-from graphcore.compiled import compile_all, import_kernels
-from server.lifecycle.kernels import KERNEL_PACKAGES
+from server.lifecycle.kernels import use_compiled_kernels
 
 PARTS: dict[str, Callable[[Stage], Iterator[Figure]]] = {
     "core-traverse": core.traverse,
@@ -95,8 +94,8 @@ def main() -> int:
         help="services of the graph of `giant` and `backlog`",
     )
     options = parser.parse_args()
-    import_kernels(KERNEL_PACKAGES)
-    compile_all()
+    if not use_compiled_kernels():
+        parser.error("kernels are not compiled: run 'depgraph compile'")
     figures: list[Figure] = []
     with Stage.set_up(options.graph, options.giant_services) as stage:
         for name in options.only or PARTS:

@@ -12,9 +12,8 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
-from graphcore.compiled import import_kernels, load_kept, usual_folders
 from server.config import TransportName
-from server.lifecycle.kernels import KERNEL_PACKAGES
+from server.lifecycle.kernels import use_compiled_kernels
 from server.rpc.transport import choosing
 from server.store.embedded import EmbeddedPostgres
 from tests.support.command import CARRIED_BY
@@ -48,10 +47,9 @@ def pytest_sessionstart() -> None:
 
     The first run on a machine compiles them, before any test and its clock begin; workers and the servers of tests find them then.
     """
-    kernels = import_kernels(KERNEL_PACKAGES)
-    if not load_kept(kernels, usual_folders()):
-        subprocess.run([sys.executable, "-m", "graphcore.compiled", *KERNEL_PACKAGES], check=False)
-        load_kept(kernels, usual_folders())
+    if not use_compiled_kernels():
+        subprocess.run([sys.executable, "-m", "server.cli", "compile"], check=False)
+        use_compiled_kernels()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -8,14 +8,14 @@ from numpy.typing import NDArray
 
 from graphcore.analysis.call_graph import Numbers
 from graphcore.analysis.cut_pairs import Pairs
-from graphcore.compiled import Kernel
+from graphcore.compiling import budget
 from graphcore.kernels.cuts import exact, exchange, greedy, improve, needed, proof, witness
 from graphcore.kernels.cuts.layout import CHANCE, COUNTERS, WORK
 
 EXACT_SIZE = 15
 """Up to so many services the cheapest cuts are found: half a million steps."""
 
-WORK_COMPILED, WORK_PLAIN = 20_000_000, 100_000
+MOST_VISITS = 20_000_000
 """
 How many visits of pairs the search for better orders may make, and that for cuts that are not needed, and that for ways back: a quarter of a second each on
 a core of its own. Of more than ``MOST_AT_HAND`` pairs fewer visits, for each of them waits for memory.
@@ -60,7 +60,7 @@ class Cutting:
         pairs, count = self.pairs, self.pairs.count
         kept = _kept(pairs, self.key)
         search, path = np.zeros((witness.SEARCH_ROWS, count), np.int32), np.empty(count, np.int32)
-        counters = _counters(pairs, witness.way_back)
+        counters = _counters(pairs)
         steps = MOST_STEPS
         for stamp, cut in enumerate(self.cuts.tolist(), 1):
             if counters[WORK] <= 0 or steps <= 0:
@@ -117,13 +117,13 @@ def _improved(pairs: Pairs, order: Numbers, *, tries: int) -> NDArray[np.float64
     count, pair_count = pairs.count, len(pairs.cost)
     key, link = np.empty(count, np.float64), np.empty((2, count + 1), np.int32)
     flow, search = np.empty(pair_count, np.int64), np.zeros((exchange.SEARCH_ROWS, count), np.int32)
-    waiting, counters = np.zeros((2, count), np.int32), _counters(pairs, improve.improve)
+    waiting, counters = np.zeros((2, count), np.int32), _counters(pairs)
     if not tries:
         counters[WORK] //= FIRST_SHARE
     improve.improve.run(*pairs.costed, link, key, flow, search, waiting, counters, order, tries)
     cuts = np.flatnonzero(key[pairs.source] > key[pairs.target])
     dearest_first = cuts[np.argsort(-pairs.cost[cuts], kind="stable")].astype(np.int32)
-    search, counters = np.zeros((needed.SEARCH_ROWS, count), np.int32), _counters(pairs, needed.put_back)
+    search, counters = np.zeros((needed.SEARCH_ROWS, count), np.int32), _counters(pairs)
     needed.put_back.run(*pairs.ways, _kept(pairs, key), link, key, search, counters, dearest_first)
     return key
 
@@ -133,7 +133,7 @@ def _are_proved(pairs: Pairs, key: NDArray[np.float64], cuts: NDArray[np.int64])
     flow, spare = np.empty(len(pairs.cost), np.int64), np.empty(len(pairs.cost), np.int64)
     search, counters = (
         np.empty((exchange.SEARCH_ROWS, pairs.count), np.int32),
-        _counters(pairs, proof.are_packed),
+        _counters(pairs),
     )
     packed = proof.are_packed.run(*pairs.costed, key, flow, spare, search, counters, cuts.astype(np.int32))
     return bool(packed)
@@ -143,10 +143,9 @@ def _kept(pairs: Pairs, key: NDArray[np.float64]) -> NDArray[np.int8]:
     return (key[pairs.source] < key[pairs.target]).astype(np.int8)
 
 
-def _counters(pairs: Pairs, kernel: Kernel) -> NDArray[np.int64]:
+def _counters(pairs: Pairs) -> NDArray[np.int64]:
     """Allow as much work as a kernel may do."""
     counters: NDArray[np.int64] = np.zeros(COUNTERS, np.int64)
-    work = WORK_PLAIN if kernel.run is kernel.plain else WORK_COMPILED
-    counters[WORK] = work * MOST_AT_HAND // max(len(pairs.cost), MOST_AT_HAND)
+    counters[WORK] = budget(MOST_VISITS) * MOST_AT_HAND // max(len(pairs.cost), MOST_AT_HAND)
     counters[CHANCE] = 1
     return counters

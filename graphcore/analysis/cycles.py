@@ -5,13 +5,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from graphcore.analysis.call_graph import Numbers, callers, calls_between
+from graphcore.compiling import budget
 from graphcore.graph.dependency_graph import DependencyGraph
 from graphcore.graph.name_order import places_by_name
 from graphcore.graph.records import UnknownServiceError
 from graphcore.kernels import cycles as kernels
 
-BUDGET_COMPILED, BUDGET_PLAIN = 20_000_000, 300_000
-"""How many edges may be looked at for a cycle that is shorter than the one known: a tenth of a second or two, in either form of the kernels."""
+MOST_LOOKS = 20_000_000
+"""How many edges may be looked at for a cycle that is shorter than the one known: a tenth of a second or two."""
 
 
 def shortest_cycle(
@@ -28,7 +29,7 @@ def shortest_cycle(
     ``shorter_than`` looks for cycles with fewer services only. Raises ``UnknownServiceError``.
 
     ``members`` are meant to be those of a strongly connected component, or of a part of one. O(V + E) for rings and where two services call each other,
-    O(V E) at worst: when ``BUDGET_COMPILED`` edges were looked at, the shortest one so far is returned, which is still a cycle and still the same each time;
+    O(V E) at worst: when ``MOST_LOOKS`` edges were looked at, the shortest one so far is returned, which is still a cycle and still the same each time;
     None, with ``shorter_than``, then means that none was found. May run in a thread beside readers of a graph that stands still.
     """
     nodes = np.array([graph.node(name) for name in sorted(members)], np.int32)
@@ -63,7 +64,6 @@ def shortest_cycle_of(
     longest = count if shorter_than is None else min(count, shorter_than - 1)
     back = callers(start, target)
     cycle = np.empty(count, np.int32)
-    is_compiled = kernels.find_shortest_cycle.run is not kernels.find_shortest_cycle.plain
     length = kernels.find_shortest_cycle.run(
         start,
         target,
@@ -72,7 +72,7 @@ def shortest_cycle_of(
         np.empty((kernels.WORK_ROWS, count), np.int32),
         cycle,
         longest,
-        (BUDGET_COMPILED if is_compiled else BUDGET_PLAIN) // share,
+        budget(MOST_LOOKS) // share,
     )
     return cycle[:length].tolist() if length else None
 

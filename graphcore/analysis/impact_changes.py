@@ -15,8 +15,8 @@ from graphcore.kernels.what_if.upstream import ADDED, BEFORE, BITS, BLOCK, BYTE,
 LISTED = 100
 """How many names are told of each list."""
 
-WORK_COMPILED, WORK_PLAIN = 200_000_000, 2_000_000
-"""How many words of masks may be looked at: half a second compiled, one or two as plain Python."""
+MOST_WORDS = 200_000_000
+"""How many words of masks may be looked at: half a second."""
 
 EXACT_PAIRS = 10
 """Up to so many changed pairs are looked at one by one, which tells whom they affect: two searches each."""

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from graphcore.compiled import kernel_state
+from graphcore.compiling import budget
 from graphcore.graph.dependency_graph import DependencyGraph
 from graphcore.kernels import paths as kernels
 from graphcore.kernels import upstream
@@ -22,7 +22,7 @@ from graphcore.kernels.layout import COUNT, EDGE, NEIGHBOUR, OUT, START
 from graphcore.kernels.paths import BEYOND, EFFORT, HOP, LEDGER, ON, STATE_ROWS
 from graphcore.kernels.upstream import NOT_FOUND
 
-COMPILED_EFFORT, PLAIN_EFFORT = 20_000_000, 200_000
+USUAL_EFFORT = 20_000_000
 """Edges that a search looks at before it ends early: some tenths of a second."""
 # What else takes time, in edges that could be looked at meanwhile: searching a class, putting one into the queue, choosing among names, a node
 # of a path that was found.
@@ -80,8 +80,7 @@ def shortest_paths(
     if max_paths < 1 or max_hops < 0 or source == target:
         raise ValueError(f"no paths to find: {source!r} to {target!r}, {max_paths} of {max_hops} hops")
     search = _Search(graph, graph.node(source), graph.node(target), mask, max_hops)
-    usual = COMPILED_EFFORT if kernel_state().compiled else PLAIN_EFFORT
-    return search.first(max_paths, max_effort or usual)
+    return search.first(max_paths, max_effort or budget(USUAL_EFFORT))
 
 
 class _Search:

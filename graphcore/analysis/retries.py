@@ -15,13 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphcore.analysis.sync_calls import SyncCalls
+from graphcore.compiling import budget
 from graphcore.graph.dependency_graph import DependencyGraph
 from graphcore.graph.name_order import NameOrder
 from graphcore.graph.records import DependencyRecord, ServiceRecord
 from graphcore.kernels import retries as kernels
 
-BUDGET_COMPILED, BUDGET_PLAIN = 30_000_000, 300_000
-"""How many calls all searches of an audit may look at: a quarter of a second or so, in either form of the kernels."""
+MOST_STEPS = 30_000_000
+"""How many calls all searches of an audit may look at: a quarter of a second or so."""
 
 _SHARE = 16
 """One search may take one in so many of what is left."""
@@ -141,9 +142,8 @@ class _Search:
         self.paths = np.empty((len(begins), max_hops), np.int32)
         self.lengths = np.empty(len(begins), np.int32)
         self.given_up = np.zeros(len(begins), np.uint8)
-        is_compiled = kernels.search_paths.run is not kernels.search_paths.plain
         self._ledger = np.zeros(_LEDGER, np.int64)
-        self._ledger[kernels.LEFT] = BUDGET_COMPILED if is_compiled else BUDGET_PLAIN
+        self._ledger[kernels.LEFT] = budget(MOST_STEPS)
         self._stack = np.empty((_STACK, max_hops + 1), np.int64)
         self._path = np.empty(max_hops, np.int32)
         kernels.follow_walks.run(

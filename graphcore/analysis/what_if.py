@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from graphcore.analysis.call_graph import CallRows, Snapshot
 from graphcore.analysis.cycle_changes import CycleChange, cycle_changes
-from graphcore.analysis.impact_changes import WORK_COMPILED, WORK_PLAIN, ImpactChanges, impact_changes
+from graphcore.analysis.impact_changes import MOST_WORDS, ImpactChanges, impact_changes
 from graphcore.analysis.proposed_change import Numbering, PairStates, ProposedChange
+from graphcore.compiling import budget
 from graphcore.graph.dependency_graph import DependencyGraph
-from graphcore.kernels.what_if import upstream
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,13 @@ def what_if(
     before = Snapshot.of(CallRows.of(numbering, 0.0))
     after = before.changed(lost, gained)
     impacts = impact_changes(
-        numbering, before, after, lost, gained, most=most_impacts, work=_allowed() if work is None else work
+        numbering,
+        before,
+        after,
+        lost,
+        gained,
+        most=most_impacts,
+        work=budget(MOST_WORDS) if work is None else work,
     )
     if min_confidence > 0.0:
         lost, gained = states.lost(min_confidence), states.gained(min_confidence)
@@ -53,7 +59,3 @@ def what_if(
         after = before.changed(lost, gained)
     cycles = cycle_changes(numbering, before, after, lost, gained)
     return WhatIf(tuple(cycles), impacts, tuple(sorted(numbering.new)))
-
-
-def _allowed() -> int:
-    return WORK_COMPILED if upstream.spread.run is not upstream.spread.plain else WORK_PLAIN

@@ -6,9 +6,10 @@ import numpy as np
 import rustworkx as rx
 from numpy.typing import NDArray
 
+from graphcore.compiling import budget
 from graphcore.components.edits import ComponentEdits, Touched
 from graphcore.components.excerpts import ComponentExcerpts, Excerpt
-from graphcore.components.index import ComponentIndex, runs_compiled
+from graphcore.components.index import ComponentIndex
 from graphcore.components.search import ComponentSearch
 from graphcore.graph.name_order import sorted_names
 from graphcore.graph.records import DependencyRecord, ServiceRecord
@@ -52,8 +53,8 @@ class Component:
         return len(self.members) > 1
 
 
-AT_ONCE_COMPILED, AT_ONCE_PLAIN = 50_000, 5_000
-"""Services and dependencies of a graph that can be searched between two requests: one to two milliseconds compiled, some thirty as plain Python."""
+SEARCHED_AT_ONCE = 50_000
+"""Services and dependencies that can be searched between two requests: one to two milliseconds."""
 
 NAMED_AT_ONCE = 5_000
 """Names that are looked up and sorted between two requests: two milliseconds."""
@@ -86,8 +87,8 @@ class Components:
     @property
     def is_ready(self) -> bool:
         """Whether one may ask without waiting: components are known, or the graph is small."""
-        at_once = AT_ONCE_COMPILED if runs_compiled() else AT_ONCE_PLAIN
-        return self._index.is_ready or self._digraph.num_nodes() + self._digraph.num_edges() <= at_once
+        size = self._digraph.num_nodes() + self._digraph.num_edges()
+        return self._index.is_ready or size <= budget(SEARCHED_AT_ONCE)
 
     def begin(self) -> ComponentSearch:
         """Prepare a search of the graph as it is now, to be run anywhere and then adopted; one begun before no longer counts. O(V + E)."""

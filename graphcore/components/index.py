@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from graphcore.compiling import budget
 from graphcore.components.edits import ComponentEdits, Touched, joined
 from graphcore.components.search import ComponentSearch
 from graphcore.graph.index import TraversalIndex
@@ -34,17 +35,12 @@ from graphcore.kernels.components.layout import (
 )
 from graphcore.kernels.components.update import update_components
 
-WORK_COMPILED, WORK_PLAIN = 50_000, 5_000
-"""How many visits of nodes and edges one update may take: one to two milliseconds compiled, some ten as plain Python."""
+MOST_VISITS = 50_000
+"""How many visits of nodes and edges one update may take: one to two milliseconds."""
 
-_MOST_NOTES = 10 * WORK_COMPILED
+_MOST_NOTES = 10 * MOST_VISITS
 _GREATEST_STAMP = 2**30
 _FEW = 1_000
-
-
-def runs_compiled() -> bool:
-    """Tell whether components are kept by compiled kernels."""
-    return update_components.run is not update_components.plain
 
 
 class ComponentIndex:
@@ -175,9 +171,7 @@ class ComponentIndex:
         return touched
 
     def _allowed_work(self) -> int:
-        if self._work is not None:
-            return self._work
-        return WORK_COMPILED if runs_compiled() else WORK_PLAIN
+        return budget(MOST_VISITS) if self._work is None else self._work
 
     def _connect(self, edits: ComponentEdits, allowed: int) -> Touched | None:
         """Take edges into account; None if that takes more work than allowed."""
@@ -254,4 +248,4 @@ class ComponentIndex:
             self._state = state
             self._order = np.concatenate((self._order, np.zeros(capacity - former)))
         if not self._lists.shape[1]:
-            self._lists = np.empty((LIST_ROWS, self._work or WORK_COMPILED), np.int32)
+            self._lists = np.empty((LIST_ROWS, self._work or MOST_VISITS), np.int32)

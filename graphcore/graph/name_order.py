@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from graphcore.components.index import runs_compiled
 from graphcore.kernels import names as kernels
 
 if TYPE_CHECKING:
@@ -25,14 +24,14 @@ def sorted_names(names: list[str]) -> list[str]:
 
     ``sorted`` takes 25 ms for 100,000, in which no other thread gets its turn.
     """
-    if len(names) < _WORTH_A_KERNEL or not runs_compiled():
+    if len(names) < _WORTH_A_KERNEL:
         return sorted(names)
     return [names[place] for place in name_order(names).tolist()]
 
 
 def places_by_name(names: list[str]) -> NDArray[np.int32]:
-    """Return the places of names in the order of ``sorted_names``, by a kernel where there is one. O(n log n)."""
-    if len(names) < _WORTH_A_KERNEL or not runs_compiled():
+    """Return the places of names in the order of ``sorted_names``. O(n log n)."""
+    if len(names) < _WORTH_A_KERNEL:
         return np.array(sorted(range(len(names)), key=names.__getitem__), np.int32)
     return name_order(names)
 

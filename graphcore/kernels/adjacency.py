@@ -17,7 +17,7 @@ Entries have no order but for (2): taking one out moves at most two others.
 
 from typing import Any
 
-from graphcore.compiled import kernel
+from graphcore.compiling import kernel
 from graphcore.kernels.layout import (
     CAPACITY,
     COUNT,

@@ -6,7 +6,7 @@ The calls of a node are ``start[node]`` to before ``start[node + 1]`` of any col
 
 from typing import Any
 
-from graphcore.compiled import kernel
+from graphcore.compiling import kernel
 from graphcore.kernels.layout import COUNT, EDGE, NEIGHBOUR, OUT, START
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from graphcore.compiled import kernel
+from graphcore.compiling import kernel
 from graphcore.kernels.adjacency import put_entry, with_level
 from graphcore.kernels.layout import (
     CAPACITY,

@@ -8,7 +8,7 @@ that it changes.
 
 from typing import Any
 
-from graphcore.compiled import kernel
+from graphcore.compiling import kernel
 from graphcore.kernels.layout import EDGE, FLAGS, FRESH, IN, NEIGHBOUR, OUT, START
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from graphcore.compiled import kernel
+from graphcore.compiling import kernel
 from graphcore.kernels.layout import COUNT, EDGE, FRESH, LEVELS, OUT, START
 from graphcore.kernels.walking import passes
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from graphcore.compiled import kernel
+from graphcore.compiling import kernel
 from graphcore.kernels.layout import EDGE, FRESH, IN, NEIGHBOUR, OUT, START
 
 SEEN, HOPS, CALLED, QUEUE, CALLS_LEFT, CALLERS_LEFT, GONE = 0, 1, 2, 3, 4, 5, 6

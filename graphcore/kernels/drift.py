@@ -7,7 +7,7 @@ A side is DECLARED or OBSERVED; the sides of a pair are the bits of all its edge
 
 from typing import Any
 
-from graphcore.compiled import kernel
+from graphcore.compiling import kernel
 from graphcore.kernels.layout import COUNT, EDGE, FLAGS, NEIGHBOUR, OUT, START
 
 DECLARED, OBSERVED = 1, 2

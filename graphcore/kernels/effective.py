@@ -14,7 +14,7 @@ found there is taken out when its slot comes by. So nothing has to be cleared, a
 
 from typing import Any
 
-from graphcore.compiled import kernel
+from graphcore.compiling import kernel
 from graphcore.kernels.layout import (
     COUNT,
     EDGE,

@@ -7,7 +7,7 @@ services it goes on from, twice at each, and never at any other.
 
 from typing import Any
 
-from graphcore.compiled import kernel
+from graphcore.compiling import kernel
 from graphcore.kernels.effective import choose, level_of
 from graphcore.kernels.layout import (
     ANSWER,

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from graphcore.compiled import kernel
+from graphcore.compiling import kernel
 
 WORD = 7
 STACK_ROWS = 128

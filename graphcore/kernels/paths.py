@@ -13,7 +13,7 @@ leads nowhere. ``state`` has a column for every node and these rows; in those wi
 
 from typing import Any
 
-from graphcore.compiled import kernel
+from graphcore.compiling import kernel
 from graphcore.kernels.layout import COUNT, EDGE, IN, NEIGHBOUR, OUT, START
 from graphcore.kernels.upstream import NOT_FOUND
 

@@ -16,7 +16,7 @@ So the best walk on from a node, for one who comes from a certain caller, is kno
 
 from typing import Any
 
-from graphcore.compiled import kernel
+from graphcore.compiling import kernel
 
 MOST = 2**63 - 1
 _ROOT = 2**31

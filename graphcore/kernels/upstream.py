@@ -7,7 +7,7 @@ for one that does not reach it; ``queue`` holds the nodes found, in the order of
 
 from typing import Any
 
-from graphcore.compiled import kernel
+from graphcore.compiling import kernel
 from graphcore.kernels.layout import COUNT, EDGE, FLAGS, IN, NEIGHBOUR, OUT, START
 
 NOT_FOUND = -1

@@ -16,7 +16,7 @@ count). Where nothing but staleness keeps an edge out, neither flags nor confide
 
 from typing import Any
 
-from graphcore.compiled import kernel
+from graphcore.compiling import kernel
 from graphcore.kernels.layout import (
     ANSWER,
     BOTH,

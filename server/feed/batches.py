@@ -7,6 +7,7 @@ from contextlib import aclosing
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from graphcore.compiling import budget
 from server.domain.changes import GraphSink, RowBatch, RowChanges, TableBatch
 from server.domain.dependencies import DependencyRow
 from server.domain.records import Batch, CopyReader, RecordFormat
@@ -127,10 +128,11 @@ async def _copied(
     """Run a query by COPY and yield the batches that ``reader`` makes of the stream."""
     async with aclosing(connection.copy(query)) as pieces:
         async for piece in pieces:
-            for start in range(0, len(piece), _DECODED_AT_ONCE):
-                for batch in reader.take(piece[start : start + _DECODED_AT_ONCE]):
-                    # Decoding a batch takes almost a millisecond: let other work run.
-                    await asyncio.sleep(0)
+            size = budget(_DECODED_AT_ONCE)
+            for start in range(0, len(piece), size):
+                # Decoding takes almost a millisecond: let other work run.
+                await asyncio.sleep(0)
+                for batch in reader.take(piece[start : start + size]):
                     yield batch
     for batch in reader.finish():
         yield batch

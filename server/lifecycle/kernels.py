@@ -1,58 +1,92 @@
 """
-The kernels of a server get to run compiled: loaded before the graph is read if they were compiled before, else compiled aside.
+A server's kernels: found compiled and loaded before the graph is read, else compiled meanwhile.
 
-Compiling takes a minute and happens in a process of its own, which gives way to others; serving goes on meanwhile with kernels as plain
-Python, and memory never holds a compiler.
+Compiling takes a minute and happens in another process, which gives way to others; the server
+serves meanwhile with kernels as plain Python.
 """
 
 import asyncio
 import contextlib
+import os
 import sys
+import tempfile
 import time
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 
 import structlog
 
-from graphcore.compiled import (
-    KERNELS,
-    KernelState,
-    import_kernels,
-    is_kept,
-    kernel_state,
-    load_kept,
-    load_packed,
-    usual_folders,
-)
+import graphcore
+from graphcore.compiling import KERNELS, Kernel, import_kernels, load_kernels
+from graphcore.kernel_cache import find_compiled, first_writable
 from server.config import Settings
 from server.lifecycle.runtime import background
 
 KERNEL_PACKAGES = ("graphcore.kernels", "server.wire")
 """Where kernels are declared; each is imported with all that is in it."""
 
-# What was compiled before is loaded in 0.2 s; whatever holds it up longer shall not hold up serving.
+# What walks, components and records call. Analyses load theirs at their first call.
+LOADED_AT_START = (
+    "graphcore.kernels.adjacency.",
+    "graphcore.kernels.building.",
+    "graphcore.kernels.components.",
+    "graphcore.kernels.names.",
+    "graphcore.kernels.walking.",
+    "server.wire.",
+)
+
+# Loading takes a second; whatever holds it up longer shall not hold up serving.
 LONGEST_WAIT_SECONDS = 5.0
 # -P: modules are found where this process found them, never in the folder that it was started from.
-COMMAND = (sys.executable, "-P", "-m", "graphcore.compiled", "--aside")
+COMMAND = (sys.executable, "-P", "-c", "from graphcore.compiling import main; main()")
+
+_SUBFOLDER = "depgraph-kernels"
 
 log = structlog.get_logger(__name__)
 
 
-def kernel_folders(kernel_cache: Path | None, data_dir: Path) -> list[Path]:
-    """List where compiled kernels are looked for and kept, best first; a data folder that isn't there is not made for them."""
-    return usual_folders(first=kernel_cache, last=data_dir if data_dir.is_dir() else None)
+def kernel_folders(kernel_cache: Path | None, data_dir: Path | None) -> list[Path]:
+    """
+    List where to look for compiled kernels and where to keep them, best first; none needs to exist.
+
+    These are in ``kernel_cache``, beside the program (what an image or ``make setup`` has compiled),
+    in the user's cache, in the data folder unless it is still to be made, and in the folder for
+    temporary files.
+    """
+    user = str(os.geteuid()) if sys.platform != "win32" else os.environ.get("USERNAME", "user")
+    parents = (
+        kernel_cache,
+        Path(graphcore.__file__).parent / "__pycache__",
+        _user_cache(),
+        data_dir if data_dir and data_dir.is_dir() else None,
+    )
+    folders = [parent / _SUBFOLDER for parent in parents if parent]
+    return [*folders, Path(tempfile.gettempdir()) / f"{_SUBFOLDER}-{user}"]
+
+
+def _user_cache() -> Path | None:
+    """Return the platform's folder for caches of this user; None without a home."""
+    try:
+        home = Path.home()
+    except RuntimeError:
+        return None
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", home / "AppData" / "Local"))
+    if sys.platform == "darwin":
+        return home / "Library" / "Caches"
+    named = Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache")
+    return named if named.is_absolute() else home / ".cache"
 
 
 @asynccontextmanager
 async def compiled_kernels(settings: Settings) -> AsyncIterator[Callable[[], Awaitable[None]]]:
     """
-    See to it that kernels get to run compiled, while the context lasts.
+    Provide compiled kernels while the context lasts.
 
-    Gives a function that waits until those compiled before are loaded, and not at all when there are none.
+    Gives a function that waits until those compiled before are loaded, and not at all when there
+    are none.
     """
     looked = asyncio.Event()
 
@@ -67,49 +101,63 @@ async def compiled_kernels(settings: Settings) -> AsyncIterator[Callable[[], Awa
 
 async def provide_kernels(where: Sequence[Path], looked: asyncio.Event) -> None:
     """
-    Load the kernels from one of the folders or compile them aside; sets ``looked`` once it knows which.
+    Load the kernels from one of the folders or compile them; sets ``looked`` once it knows which.
 
     Whatever goes wrong is one line in the log: kernels stay plain Python then, and answers are right.
     """
     try:
-        if not kernel_state().compiled:
+        if not KERNELS.are_compiled:
             await _provide(where, looked)
     except Exception as error:  # noqa: BLE001 - no trouble with compilers shall touch those who serve
-        _stay_plain(f"{type(error).__name__}: {error}")
+        log.warning("kernels: not compiled; answers stay slower", reason=f"{type(error).__name__}: {error}")
     finally:
         looked.set()
 
 
 async def _provide(where: Sequence[Path], looked: asyncio.Event) -> None:
     kernels = await asyncio.to_thread(import_kernels, KERNEL_PACKAGES)
-    if await asyncio.to_thread(load_kept, kernels, where):
-        log.info("kernels: %s", kernel_state().told)
-        return
-    # Fails where LLVM is missing: what can't be loaded need not be compiled.
-    await asyncio.to_thread(import_module, "graphcore.compiled.loader")
-    looked.set()
-    if find_spec("numba") is None:
-        _stay_plain("numba is not installed")
-        return
-    KERNELS.state = KernelState(compiled=False, told="compiling aside")
-    log.info("kernels: compiling aside; answers are slower until then")
     began = time.monotonic()
-    packed = await _compiled_aside(where)
-    told = f"compiled in {time.monotonic() - began:.1f} s"
-    await asyncio.to_thread(load_packed, kernels, packed, told)
-    log.info("kernels: %s", told)
-    if not await asyncio.to_thread(is_kept, kernels, where):
-        _tell_unkept(where)
+    folder = await asyncio.to_thread(find_compiled, where, kernels)
+    if folder is not None:
+        await asyncio.to_thread(_use, folder, kernels)
+        log.info("kernels: loaded from %s in %.2f s", folder, time.monotonic() - began)
+        return
+    looked.set()
+    folder = await asyncio.to_thread(first_writable, where)
+    if folder is None:
+        log.warning(
+            "kernels: no folder can keep them compiled; answers stay slower: "
+            "set DEPGRAPH_KERNEL_CACHE to a folder that this user can write",
+            tried=[str(each) for each in where],
+        )
+        return
+    log.info("kernels: compiling aside; answers are slower until then")
+    await _compile_aside(folder)
+    await asyncio.to_thread(_use, folder, kernels)
+    log.info("kernels: compiled in %.1f s", time.monotonic() - began)
 
 
-async def _compiled_aside(where: Sequence[Path]) -> bytes:
-    """Let another process compile and keep the kernels, and return them."""
-    chosen = [f"--folder={folder}" for folder in where]
+def use_compiled_kernels() -> bool:
+    """Let kernels run compiled if they have been compiled; for programs that are no server."""
+    kernels = import_kernels(KERNEL_PACKAGES)
+    folder = find_compiled(kernel_folders(None, None), kernels)
+    if folder is not None:
+        KERNELS.use(folder, kernels)
+    return folder is not None
+
+
+def _use(folder: Path, kernels: Sequence[Kernel]) -> None:
+    KERNELS.use(folder, kernels)
+    load_kernels(kernel for kernel in kernels if kernel.name.startswith(LOADED_AT_START))
+
+
+async def _compile_aside(folder: Path) -> None:
+    """Let another process compile the kernels into the folder; it ends with this task."""
     process = await asyncio.create_subprocess_exec(
-        *COMMAND, *chosen, *KERNEL_PACKAGES, stdin=DEVNULL, stdout=PIPE, stderr=PIPE
+        *COMMAND, folder, *KERNEL_PACKAGES, stdin=DEVNULL, stdout=DEVNULL, stderr=PIPE
     )
     try:
-        packed, said = await process.communicate()
+        _, said = await process.communicate()
     finally:
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
@@ -118,17 +166,3 @@ async def _compiled_aside(where: Sequence[Path]) -> bytes:
     if process.returncode:
         last = said.decode(errors="replace").strip().rpartition("\n")[2]
         raise RuntimeError(f"the compiler ended with {process.returncode}: {last}")
-    return packed
-
-
-def _stay_plain(reason: str) -> None:
-    KERNELS.state = KernelState(compiled=False, told=reason)
-    log.warning("kernels: not compiled; answers stay slower", reason=reason)
-
-
-def _tell_unkept(where: Sequence[Path]) -> None:
-    log.warning(
-        "kernels: no folder can keep them, so every start compiles them: "
-        "set DEPGRAPH_KERNEL_CACHE to a folder that this user can write",
-        tried=[str(folder) for folder in where],
-    )

@@ -7,7 +7,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from graphcore.compiled import kernel_state
+from graphcore.compiling import KERNELS
 from server.domain.consistency import FeedState
 from server.domain.health import FeedHealth
 from server.feed import Vitals
@@ -70,7 +70,7 @@ class ProcessCollector(Collector):
         yield _gauge(
             "depgraph_kernels_compiled",
             "1 when graph kernels run as machine code, 0 as plain Python.",
-            kernel_state().compiled,
+            KERNELS.are_compiled,
         )
 
     def _feed(self) -> Iterator[Metric]:

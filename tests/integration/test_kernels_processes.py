@@ -1,22 +1,19 @@
-"""Kernels are compiled by one process, once, and loaded by others that know no compiler."""
+"""Kernels are compiled by one process and used by others, which never run stale or foreign code."""
 
 import os
 import subprocess
 import sys
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import pytest
 
-from graphcore.compiled import KernelError, Kernels, compile_and_keep, import_kernels, load_packed, parts
-from graphcore.compiled.parts import compile_here, compile_parts, process_count
-from tests.support import tiny_kernels
 from tests.support.command import ROOT, clean_environment
+from tests.support.folders import open_folder
 
 PATIENCE_SECONDS = 110
 
 SOURCE = """
-from graphcore.compiled import kernel
+from graphcore.compiling import kernel
 
 @kernel("int64(int64)")
 def helper(number):
@@ -31,19 +28,27 @@ def bystander(number):
     return number
 """
 
-USE = """
+COMPILE = """
 import sys
 from pathlib import Path
-from graphcore.compiled import import_kernels, kernel_state, load_kept, load_packed
+from graphcore.compiling import compile_kernels, import_kernels
+print(compile_kernels(import_kernels(["tiny_package"]), Path(sys.argv[1])))
+"""
+
+USE = """
+import os, sys
+from pathlib import Path
+from graphcore.compiling import KERNELS, _numba, import_kernels
+from graphcore.kernel_cache import find_compiled, kernel_keys
 kernels = import_kernels(["tiny_package"])
-if sys.argv[1] == "-":
-    load_packed(kernels, sys.stdin.buffer.read(), "told")
-else:
-    assert load_kept(kernels, [Path(sys.argv[1])])
-assert kernel_state().compiled
-assert {type(each.run).__name__ for each in kernels} == {"builtin_function_or_method"}
-from tiny_package.inner import bystander, caller
-print(caller.run(1), bystander.run(7), "numba" in sys.modules)
+if len(sys.argv) > 2:
+    _numba().njit("int64(int64)")(lambda number: number)  # imports all: others may be unable to read modules
+    kernel_keys(kernels)
+    os.setuid(int(sys.argv[2]))
+found = find_compiled([Path(sys.argv[1])], kernels)
+KERNELS.use(Path(sys.argv[1]), kernels)
+from tiny_package.inner import caller
+print(found is not None, caller.run(1), caller.run is not caller.plain)
 """
 
 
@@ -54,38 +59,30 @@ class Package:
         self.sources, self.kept = folder / "sources", folder / "kept"
         self._inner = self.sources / "tiny_package" / "inner.py"
         self._inner.parent.mkdir(parents=True)
+        self.kept.mkdir()
+        self.kept.chmod(0o755)
         (self._inner.parent / "__init__.py").touch()
         self.write(SOURCE)
 
     def write(self, source: str) -> None:
         self._inner.write_text(source)
 
-    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+    def start(self, code: str, *arguments: str) -> subprocess.Popen[str]:
         path = os.pathsep.join([str(self.sources), str(ROOT)])
         return subprocess.Popen(
-            [sys.executable, *arguments],
-            stdin=subprocess.PIPE,
+            [sys.executable, "-c", code, str(self.kept), *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            text=True,
             env=clean_environment() | {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"},
         )
 
-    def compiling(self, *options: str) -> subprocess.Popen[bytes]:
-        return self.start("-m", "graphcore.compiled", f"--folder={self.kept}", *options, "tiny_package")
-
-    def compile(self, *options: str) -> tuple[str, bytes]:
-        """Compile to the end; what was said, and what was written."""
-        with self.compiling(*options) as process:
+    def run(self, code: str, *arguments: str) -> str:
+        """Run a process to its end; what it printed, and then its errors."""
+        with self.start(code, *arguments) as process:
             written, said = process.communicate(timeout=PATIENCE_SECONDS)
         assert process.returncode == 0, said
-        return said.decode(), written
-
-    def use(self, folder: str, content: bytes = b"") -> str:
-        """Load the kernels in a new process, from a folder or (``-``) from ``content``; what their use gave."""
-        with self.start("-c", USE, folder) as process:
-            written, said = process.communicate(content, timeout=PATIENCE_SECONDS)
-        assert process.returncode == 0, said
-        return written.decode().strip()
+        return written.strip()
 
 
 @pytest.fixture
@@ -93,85 +90,45 @@ def package(tmp_path: Path) -> Package:
     return Package(tmp_path)
 
 
-def test_one_process_compiles_and_others_load(package: Package) -> None:
-    said, _ = package.compile()
-    assert "compiling 3 kernels" in said
-    assert package.use(str(package.kept)) == "20 7 False"
+def test_another_process_runs_what_one_has_compiled(package: Package) -> None:
+    assert package.run(COMPILE) == "True"
+    assert package.run(USE) == "True 20 True"
+    assert package.run(COMPILE) == "False"
 
-    said, _ = package.compile()
-    assert "3 compiled kernels are in" in said
 
+def test_a_changed_source_is_never_run_as_it_was_compiled_before(package: Package) -> None:
+    package.run(COMPILE)
+    before = set(package.kept.iterdir())
     package.write(SOURCE.replace("number + 1", "number + 2"))
-    said, _ = package.compile()
-    assert "compiling 2 kernels" in said  # the one that changed and the one that calls it
-    assert package.use(str(package.kept)) == "30 7 False"
+    assert package.run(USE) == "False 30 False"
+    assert set(package.kept.iterdir()) == before
+    assert package.run(COMPILE) == "True"
+    assert package.run(USE) == "True 30 True"
+    assert len(set(package.kept.glob("*.nbi")) - before) == 2  # the changed kernel and its caller
 
 
-def test_what_no_folder_can_keep_is_handed_over(package: Package) -> None:
-    package.kept.touch()  # a file: no folder can be made there, not even by root
-    said, written = package.compile("--aside")
-    assert "no folder" in said
-    assert package.use("-", written) == "20 7 False"
+def test_two_processes_that_start_at_once_compile_once(package: Package) -> None:
+    with package.start(COMPILE) as one, package.start(COMPILE) as other:
+        said = [process.communicate(timeout=PATIENCE_SECONDS) for process in (one, other)]
+    assert sorted(written.strip() for written, _ in said) == ["False", "True"], said
+    assert package.run(USE) == "True 20 True"
 
 
-def test_two_that_start_at_once_compile_once(package: Package) -> None:
-    with package.compiling() as one, package.compiling() as other:
-        said = [process.communicate(timeout=PATIENCE_SECONDS)[1].decode() for process in (one, other)]
-        assert one.returncode == other.returncode == 0, said
-    assert sum("compiling 3 kernels" in each for each in said) == 1
-    assert sum("3 compiled kernels are in" in each for each in said) == 1
-    assert package.use(str(package.kept)) == "20 7 False"
+def test_a_compiler_that_is_killed_leaves_nothing_that_counts(package: Package) -> None:
+    # It ends when it is about to write the code of the second kernel.
+    dying = "import os, numba.core.caching as caching; caching.CompileResultCacheImpl.reduce = lambda *_: os._exit(0)"
+    assert package.run(f"from graphcore.compiling import _numba; _numba(); {dying}{COMPILE}") == ""
+    assert package.run(USE) == "False 20 False"
+    assert package.run(COMPILE) == "True"
+    assert package.run(USE) == "True 20 True"
 
 
-def test_one_that_is_killed_harms_nobody(package: Package) -> None:
-    with package.compiling() as process:
-        assert process.stderr is not None
-        assert b"compiling 3 kernels" in process.stderr.readline()
-        process.kill()
-    assert not list(package.kept.glob("*.kernels"))
-    said, _ = package.compile()
-    assert "compiling 3 kernels" in said
-
-
-def test_several_processes_compile_what_one_does() -> None:
-    kernels = import_kernels(["graphcore.kernels.building", "graphcore.kernels.counting"])
-    shared, alone = compile_parts(kernels, 2), compile_here(kernels)
-    assert shared.keys() == alone.keys() == {kernel.name for kernel in kernels}
-    assert process_count(kernels[:1]) == 1
-    assert process_count([Kernels().declare("int64()")(tiny_kernels.five.plain)] * 100) == 1
-
-
-@pytest.mark.parametrize("trouble", [OSError("no semaphores"), BrokenProcessPool()])
-def test_one_process_compiles_where_several_can_not(
-    monkeypatch: pytest.MonkeyPatch, trouble: Exception
-) -> None:
-    def refuse(*_: object) -> None:
-        raise trouble
-
-    kernels = import_kernels(["graphcore.kernels.counting"])
-    monkeypatch.setattr(parts, "process_count", lambda _: 2)
-    monkeypatch.setattr(parts, "compile_parts", refuse)
-    assert parts.compile_kernels(kernels).keys() == {kernel.name for kernel in kernels}
-
-
-def test_all_kernels_are_switched_or_none(tmp_path: Path) -> None:
-    book = Kernels()
-    good = book.declare("int64()")(tiny_kernels.five.plain)
-
-    @book.declare("int64(int64)")
-    def bad(number: int) -> int:
-        return number.no_such_thing  # type: ignore[attr-defined,no-any-return]
-
-    with pytest.raises(KernelError, match=r"bad can't be compiled: TypingError: .*no_such_thing"):
-        compile_and_keep(tuple(book), [tmp_path], lambda _: None)
-    assert list(tmp_path.glob("*.kernels")) == []
-
-    _, packed = compile_and_keep([good], [tmp_path], lambda _: None)
-    with pytest.raises(ValueError, match="not what was asked for"):
-        load_packed(tuple(book), packed, "told", book)
-    assert good.run is good.plain
-    assert not book.state.compiled
-
-    load_packed([good], packed, "told", book)
-    assert good.run is not good.plain
-    assert book.state.compiled
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can be another user")
+def test_another_user_runs_what_root_has_compiled_and_root_not_what_others_have() -> None:
+    with open_folder() as folder:
+        package = Package(folder)
+        package.run(COMPILE)
+        assert package.run(USE, "65534") == "True 20 True"
+        for path in (package.kept, *package.kept.iterdir()):
+            os.chown(path, 65534, 65534)
+        assert package.run(USE) == "False 20 False"

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from graphcore import DependencyGraph
 from graphcore.analysis import cut_search as cutting
 from graphcore.analysis.cuts import Cut, suggest_cuts
+from graphcore.compiling import KERNELS
 from tests.support.graphs import change_set, graph_of, tables
 from tests.support.kernel_forms import given_in_both_forms
 from tests.support.rows import PlainEdge, Tables
@@ -25,8 +26,7 @@ SOURCE = {"manual": 1.0, "kubernetes": 0.9, "service_mesh": 0.85, "otel_service_
 def heuristic(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the search for many services look at few."""
     monkeypatch.setattr(cutting, "EXACT_SIZE", 1)
-    monkeypatch.setattr(cutting, "WORK_PLAIN", 2_000)
-    monkeypatch.setattr(cutting, "WORK_COMPILED", 20_000)
+    monkeypatch.setattr(cutting, "budget", lambda _: 20_000 if KERNELS.are_compiled else 2_000)
 
 
 def cost_of(edge: PlainEdge) -> float:
@@ -137,7 +137,7 @@ def test_the_way_on_which_dependencies_came_changes_nothing(
     with pytest.MonkeyPatch.context() as patch:
         if improved:
             patch.setattr(cutting, "EXACT_SIZE", 1)
-            patch.setattr(cutting, "WORK_PLAIN", 2_000)
+            patch.setattr(cutting, "budget", lambda _: 2_000)
         for service in list(rows.services.values())[:3]:
             one, two = (list(suggest_cuts(each, service.name).cuts()) for each in (graph_of(rows), other))
             assert one == two

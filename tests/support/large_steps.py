@@ -6,14 +6,12 @@ from unittest.mock import patch
 
 from server.feed import batches, reader
 from server.replica import replica
-from tests.support.compiled import compiled_kernels
 
 
 @contextmanager
 def large_steps() -> Iterator[None]:
     """Take every step so, as long as the context lasts."""
     with (
-        compiled_kernels(),
         patch.object(reader, "INLINE_CHANGES", 0),
         patch.object(batches, "STREAM_AT_LEAST", 1),
         patch.object(batches, "STREAM_SHARE", 1_000_000),

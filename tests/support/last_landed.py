@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
-from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
@@ -19,8 +18,7 @@ from tests.support.serving import Program
 LAST_LANDED = "520443b27aec55c1572de36dc489312b940f1ee3"
 PACKAGES = ("depgraph", "graphcore", "server")
 # The old program proves that it is the old one: the environment has this folder's packages installed too.
-# Without numba it takes compiled kernels from where they are kept, if they are still the same, and else stays with
-# the plain ones: a test must not wait for a minute of compiling.
+# Without numba its kernels stay plain Python: a test must not wait for a minute of compiling.
 LAUNCHER = f"""
 import importlib, runpy, sys
 folder = sys.argv.pop(1)
@@ -42,8 +40,7 @@ def last_landed() -> Iterator[Program]:
         yield Program(
             (sys.executable, "-P", "-c", LAUNCHER, str(folder)),
             folder,
-            clean_environment()
-            | {"PYTHONPATH": str(folder), "DEPGRAPH_KERNEL_CACHE": str(_kernels_of_ours())},
+            clean_environment() | {"PYTHONPATH": str(folder)},
         )
 
 
@@ -62,8 +59,3 @@ def _give_up(reason: str) -> None:
     if os.environ.get("REQUIRE_REAL"):
         pytest.fail(reason)
     pytest.skip(reason)
-
-
-def _kernels_of_ours() -> Path:
-    """Where ``make setup`` keeps compiled kernels: those of the version before are the same unless somebody changed one."""
-    return ROOT / "graphcore" / "compiled" / "__pycache__"

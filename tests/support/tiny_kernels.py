@@ -1,11 +1,11 @@
-"""Kernels of the tests' own, in a book of their own: small, and one for each thing that kernels may take, give and do."""
+"""Kernels of the tests' own, in a registry of their own: small, and one for each thing that kernels may take, give and do."""
 
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from graphcore.compiled import Kernels
+from graphcore.compiling import Kernels
 
 Int32s = NDArray[np.int32]
 Float64s = NDArray[np.float64]

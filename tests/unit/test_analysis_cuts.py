@@ -11,9 +11,9 @@ from graphcore import DependencyGraph, DependencyRecord, EdgeFlag, ServiceRecord
 from graphcore.analysis import cut_search as cutting
 from graphcore.analysis.cut_pairs import UNIT, dependency_costs
 from graphcore.analysis.cuts import Cut, suggest_cuts
-from graphcore.compiled import kernel_state
+from graphcore.compiling import KERNELS
 
-COMPILED = pytest.mark.skipif(not kernel_state().compiled, reason="nothing has compiled the kernels")
+COMPILED = pytest.mark.skipif(not KERNELS.are_compiled, reason="kernels are not compiled")
 MODES = (EdgeFlag.SYNC, EdgeFlag.ASYNC)
 CRITICALITIES = (EdgeFlag.HARD, EdgeFlag.DEGRADED, EdgeFlag.SOFT)
 SOURCES = (EdgeFlag.MANUAL, EdgeFlag.KUBERNETES, EdgeFlag.SERVICE_MESH, EdgeFlag.OTEL_SERVICE_GRAPH)
@@ -126,8 +126,7 @@ def test_a_ring_of_30_000_is_cut_at_its_cheapest_dependency() -> None:
 def test_without_work_to_spend_cycles_are_broken_all_the_same(
     work: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cutting, "WORK_COMPILED", work)
-    monkeypatch.setattr(cutting, "WORK_PLAIN", work)
+    monkeypatch.setattr(cutting, "budget", lambda _: work)
     graph = one_component(40, 200, seed=2)
     cuts = list(suggest_cuts(graph, name_of(0)).cuts())
     assert nx.is_directed_acyclic_graph(left_after(graph, cuts))

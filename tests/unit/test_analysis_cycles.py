@@ -9,9 +9,9 @@ from graphcore import DependencyGraph, DependencyRecord, EdgeFlag, ServiceRecord
 from graphcore.analysis import cycles
 from graphcore.analysis.call_graph import Numbers, calls_of_pairs
 from graphcore.analysis.cycles import is_cycle, shortest_cycle, shortest_cycle_of
-from graphcore.compiled import kernel_state
+from graphcore.compiling import KERNELS
 
-COMPILED = pytest.mark.skipif(not kernel_state().compiled, reason="nothing has compiled the kernels")
+COMPILED = pytest.mark.skipif(not KERNELS.are_compiled, reason="kernels are not compiled")
 
 
 def graph_of_pairs(*pairs: tuple[str, str], flags: int = 0, confidence: float = 1.0) -> DependencyGraph:
@@ -90,7 +90,7 @@ def test_plain_pairs_have_cycles_too() -> None:
 
 @COMPILED
 def test_a_ring_of_a_hundred_thousand_takes_one_search(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cycles, "BUDGET_COMPILED", 300_000)
+    monkeypatch.setattr(cycles, "MOST_LOOKS", 300_000)
     count = 100_000
     numbers = np.arange(count, dtype=np.int32)
     start, target = rows(count, numbers, np.roll(numbers, -1))
@@ -107,6 +107,6 @@ def test_a_search_that_takes_too_long_returns_the_best_so_far(monkeypatch: pytes
     targets = np.concatenate((np.roll(numbers, -1), np.array([990, 0], np.int32)))
     start, target = rows(count, sources, targets)
     assert shortest_cycle_of(start, target) == list(range(990, count))
-    monkeypatch.setattr(cycles, "BUDGET_COMPILED", 10)
+    monkeypatch.setattr(cycles, "MOST_LOOKS", 10)
     assert shortest_cycle_of(start, target) == list(range(501))
     assert shortest_cycle_of(start, target, shorter_than=50) is None

@@ -98,8 +98,7 @@ def test_a_search_that_is_ended_says_so_and_tells_of_real_paths(monkeypatch: pyt
     whole = audit(calls, AuditQuestion(max_hops=6))
     assert paths(whole) == [(">".join(path), product) for product, path in exact]
     assert not whole.retries.truncated
-    monkeypatch.setattr(retries, "BUDGET_COMPILED", 600)
-    monkeypatch.setattr(retries, "BUDGET_PLAIN", 600)
+    monkeypatch.setattr(retries, "budget", lambda _: 600)
     ended = audit(calls, AuditQuestion(max_hops=6))
     assert ended.retries.truncated
     assert ended.retries.count == len(names)

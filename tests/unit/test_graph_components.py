@@ -99,8 +99,7 @@ def test_nothing_is_kept_for_those_who_never_ask() -> None:
 
 
 def test_a_large_graph_is_ready_once_a_search_was_adopted(monkeypatch: pytest.MonkeyPatch) -> None:
-    for bound in ("AT_ONCE_COMPILED", "AT_ONCE_PLAIN"):
-        monkeypatch.setattr(components_module, bound, 5)
+    monkeypatch.setattr(components_module, "SEARCHED_AT_ONCE", 5)
     graph = ring(3)
     kept = graph.components
     ready_before, search = kept.is_ready, kept.begin()
@@ -114,7 +113,7 @@ def test_a_large_graph_is_ready_once_a_search_was_adopted(monkeypatch: pytest.Mo
 def test_a_large_graph_that_nobody_searched_is_searched_when_it_is_asked(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(components_module, "AT_ONCE_COMPILED", 0)
+    monkeypatch.setattr(components_module, "SEARCHED_AT_ONCE", 0)
     assert ring(3).component_of("s1").size == 3
 
 

@@ -13,8 +13,7 @@ SIZE = 60
 
 @pytest.fixture(autouse=True)
 def _every_graph_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("graphcore.components.components.AT_ONCE_COMPILED", 0)
-    monkeypatch.setattr("graphcore.components.components.AT_ONCE_PLAIN", 0)
+    monkeypatch.setattr("graphcore.components.components.SEARCHED_AT_ONCE", 0)
 
 
 def ring() -> DependencyGraph:

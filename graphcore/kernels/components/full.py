@@ -10,7 +10,7 @@ D. Pearce, "A space-efficient algorithm for finding strongly connected component
 
 from typing import Any
 
-from graphcore.compiled import kernel
+from graphcore.compiling import kernel
 from graphcore.kernels.components.layout import (
     CURSOR,
     EDGES,

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from graphcore.compiled import kernel
+from graphcore.compiling import kernel
 from graphcore.kernels.components.chain import close_chain, merge_chain
 from graphcore.kernels.components.layout import (
     BACKWARD,

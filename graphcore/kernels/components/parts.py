@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from graphcore.compiled import kernel
+from graphcore.compiling import kernel
 from graphcore.kernels.components.full import gather_calls, measure_groups, strong_components
 from graphcore.kernels.components.layout import (
     BACKWARD,

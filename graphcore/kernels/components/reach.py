@@ -7,7 +7,7 @@ twice the cheaper one. They meet, or one of them runs dry.
 
 from typing import Any
 
-from graphcore.compiled import kernel
+from graphcore.compiling import kernel
 from graphcore.kernels.components.layout import (
     BACKWARD,
     FORWARD,

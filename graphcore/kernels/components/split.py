@@ -16,7 +16,7 @@ the wrong side are such, and bound nothing.
 
 from typing import Any
 
-from graphcore.compiled import kernel
+from graphcore.compiling import kernel
 from graphcore.kernels.components.layout import (
     BACKWARD,
     CHAINED,

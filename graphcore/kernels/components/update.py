@@ -8,7 +8,7 @@ joins two components is looked at. A circle through several old components must 
 
 from typing import Any
 
-from graphcore.compiled import kernel
+from graphcore.compiling import kernel
 from graphcore.kernels.components.layout import (
     DONE,
     EDGES,

@@ -7,7 +7,7 @@ stands the cheapest order of the others. O(2^V V), and as much room.
 
 from typing import Any
 
-from graphcore.compiled import kernel
+from graphcore.compiling import kernel
 
 
 @kernel("void(int32[::1], int32[::1], int64[::1], int64[:, ::1])")

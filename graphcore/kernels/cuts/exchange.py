@@ -11,7 +11,7 @@ as the cut.
 
 from typing import Any
 
-from graphcore.compiled import kernel
+from graphcore.compiling import kernel
 from graphcore.kernels.cuts.layout import ORDER, PAIRS, WORK
 from graphcore.kernels.cuts.needed import shift
 from graphcore.kernels.cuts.waiting import wait

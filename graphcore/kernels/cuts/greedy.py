@@ -8,7 +8,7 @@ O(E log V) by a heap whose entries are found by service.
 
 from typing import Any
 
-from graphcore.compiled import kernel
+from graphcore.compiling import kernel
 from graphcore.kernels.cuts.layout import PAIRS
 
 HEAP, SLOT, CALLS_LEFT, CALLERS_LEFT, PLACED, ENDS = 0, 1, 2, 3, 4, 5

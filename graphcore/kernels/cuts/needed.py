@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from graphcore.compiled import kernel
+from graphcore.compiling import kernel
 from graphcore.kernels.cuts.layout import ORDER, PREVIOUS, WAYS, WORK
 from graphcore.kernels.cuts.sequence import move_behind
 

@@ -8,7 +8,7 @@ cuts cost. It need not work out for cuts that are the cheapest all the same.
 
 from typing import Any
 
-from graphcore.compiled import kernel
+from graphcore.compiling import kernel
 from graphcore.kernels.cuts.exchange import CLEARED_AT_ONCE, MARK, let_flow, search_residue
 from graphcore.kernels.cuts.layout import PAIRS, WORK
 

@@ -6,7 +6,7 @@ Keys rise along the list. Who moves gets the middle between two others; when dou
 
 from typing import Any
 
-from graphcore.compiled import kernel
+from graphcore.compiling import kernel
 from graphcore.kernels.cuts.layout import NEXT, ORDER, PREVIOUS
 
 

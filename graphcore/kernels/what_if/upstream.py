@@ -7,7 +7,7 @@ the calls between components makes all masks. BITS of a number are in use, seven
 
 from typing import Any
 
-from graphcore.compiled import kernel
+from graphcore.compiling import kernel
 
 WORDS, BYTES, BYTE = 8, 7, 8
 BITS = BYTES * BYTE

@@ -9,8 +9,9 @@ from server.cli.options import DEFAULTS, DataDir, KernelCache
 def compile_kernels(
     *, kernel_cache: KernelCache = DEFAULTS.kernel_cache, data_dir: DataDir = DEFAULTS.data_dir
 ) -> None:
-    """Compile graph kernels ahead of the first start, into the first folder that can be written; else 'serve' does it aside."""
-    from graphcore.compiled import KernelError, compile_and_keep, first_writable, import_kernels
+    """Compile graph kernels before the first start; otherwise 'serve' does it while it serves."""
+    from graphcore.compiling import KernelError, compile_kernels, import_kernels
+    from graphcore.kernel_cache import first_writable
     from server.lifecycle.kernels import KERNEL_PACKAGES, kernel_folders
 
     where = kernel_folders(kernel_cache, data_dir)
@@ -20,8 +21,11 @@ def compile_kernels(
         raise CommandError(
             f"no folder can keep compiled kernels (tried {tried}): give another as --kernel-cache"
         )
-    # Only this one is looked at: what an image needs must not be left in the cache of the user who builds it.
+    kernels = import_kernels(KERNEL_PACKAGES)
+    typer.echo(f"kernels: compiling those of {len(kernels)} that {folder} does not have ...", err=True)
+    # An image needs them in the first folder, even if the cache of the user who builds it has them.
     try:
-        compile_and_keep(import_kernels(KERNEL_PACKAGES), [folder], lambda said: typer.echo(said, err=True))
+        compile_kernels(kernels, folder)
     except KernelError as error:
         raise CommandError(str(error)) from error
+    typer.echo(f"kernels: all are in {folder}", err=True)

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from graphcore.compiled import kernel
+from graphcore.compiling import kernel
 from server.wire.kernels.layout import (
     BEGIN,
     CHARACTERS,

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from graphcore.compiled import kernel
+from graphcore.compiling import kernel
 from server.wire.kernels.fields import put_varint, varint_size
 from server.wire.kernels.layout import (
     CONTAINER,

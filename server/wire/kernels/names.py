@@ -7,7 +7,7 @@ Source: Knuth, The Art of Computer Programming 3, 6.4: multiplicative hashing, l
 
 from typing import Any
 
-from graphcore.compiled import kernel
+from graphcore.compiling import kernel
 
 EMPTY = -1
 _LOW = 0xFFFFFFFF

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from graphcore.compiled import kernel
+from graphcore.compiling import kernel
 
 _TIMEOUT, _RETRIES, _MAX_RETRIES = 0x38, 0x42, 0x08
 _WIRE_TYPE, _VARINT, _EIGHT_BYTES, _FOUR_BYTES = 7, 0, 1, 5

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from graphcore.compiled import kernel
+from graphcore.compiling import kernel
 from server.wire.kernels.fields import (
     find_word,
     is_moment,
