@@ -26,7 +26,7 @@ $(STAMP): pyproject.toml uv.lock
 	@VIRTUAL_ENV= UV_PYTHON_DOWNLOADS=never $(BIN)/uv sync --locked --all-extras --compile-bytecode --python $(BIN)/python
 	@touch $@
 
-# Compiles what has changed, half a minute the first time; a server started without it does so aside, so `run` does not wait for it.
+# Compiles what has changed: a minute of a core the first time. `run` does not wait for it: the server compiles while it serves.
 $(KERNELS): $(STAMP) $(shell find graphcore server/wire -name '*.py')
 	@$(BIN)/depgraph compile
 	@touch $@

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Install the server with exactly the versions of uv.lock, and nothing for developers: install_server.sh FOLDER
-# Bytecode, and kernels for any processor of this architecture, are compiled beside the program: whoever runs it may be unable to write there.
+# Compiles bytecode and kernels (for any processor of this architecture) beside the program, where
+# its user may be unable to write.
 # The Dockerfile runs this, `make package` proves it, and it works on any machine with Python >= 3.11.
 set -eu
 target=$1

@@ -98,7 +98,7 @@ def test_edges_of_less_than_the_least_confidence_make_no_circle() -> None:
 
 
 def test_the_index_grows_with_the_graph() -> None:
-    world = world_of(*ring(0, 3))
+    world = world_of(*ring(0, 3), work=50_000)
     world.add_nodes(range(3, 500))
     world.add_edges([Edge(*pair) for pair in ring(100, 300)])
     world.apply()
