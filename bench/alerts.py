@@ -5,10 +5,9 @@ from collections.abc import Iterator
 
 import grpc
 
-from bench.figures import Figure, quantile, ratio, typical
+from bench.measuring import Figure, quantile, ratio, take_turns, typical
 from bench.server_process import serving
 from bench.stage import Stage, connected, embedded_url
-from bench.turns import take_turns
 from depgraph.v1 import alert_service_pb2 as pb
 from depgraph.v1.alert_service_pb2_grpc import AlertServiceStub
 

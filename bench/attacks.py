@@ -12,7 +12,7 @@ from typing import Any
 
 import grpc
 
-from bench.frames import LARGEST_WINDOW, call_headers, message
+from bench.http2 import LARGEST_WINDOW, call_headers, message
 from bench.raw_http2 import Answer, Connection, connect
 
 KIB = 1024

@@ -9,8 +9,8 @@ import asyncpg
 import grpc
 
 from bench.calls import TRAVERSE, RawCall, questions, raw
-from bench.figures import Figure, quantile
 from bench.graphs import big100k
+from bench.measuring import Figure, quantile
 from bench.stage import Stage, connected
 from depgraph.v1 import graph_service_pb2 as pb
 

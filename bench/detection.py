@@ -11,12 +11,10 @@ from typing import Any
 
 import asyncpg
 
-from bench.figures import Figure, quantile, ratio, typical
-from bench.graph_rows import write_dependencies, write_services
 from bench.graphs import Edges, big100k
+from bench.measuring import Figure, quantile, ratio, take_turns_async, typical
 from bench.server_process import serving
-from bench.stage import Stage, connected, embedded_url
-from bench.turns import take_turns_async
+from bench.stage import Stage, connected, embedded_url, write_dependencies, write_services
 from graphcore import ChangeSet, DependencyGraph
 from graphcore.graph.flags import STALE
 from server.concurrency.component_search import SharedComponentSearch

@@ -1,25 +1,42 @@
-"""The change feed: how soon a commit is seen."""
+"""The change feed: how soon a commit is visible, what one step costs, and how a server works off a long change log."""
 
 import asyncio
+import itertools
 import random
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import asyncpg
 import grpc
 
-from bench.figures import Figure, quantile, stopwatch
+from bench.giant import LEVEL_BAR_SECONDS, PER_SERVICE, fill, is_level, peak_mib, until
 from bench.graphs import big100k
-from bench.stage import Stage
+from bench.measuring import Figure, quantile, ratio, stopwatch, take_turns_async, typical
+from bench.server_process import ServerProcess, serving
+from bench.stage import Stage, connected, embedded_url
 from depgraph.v1 import graph_service_pb2 as pb
 from depgraph.v1.graph_service_pb2_grpc import GraphServiceStub
 from depgraph.v1.types_pb2 import Consistency
+from server.feed import statements
+from server.feed.connection import FeedConnection
+from server.feed.reader import INLINE_CHANGES
+from server.store import migrate
+from server.store.embedded import EmbeddedPostgres
+from server.store.migrations.scripts import SCRIPTS
+
+if TYPE_CHECKING:
+    from depgraph.v1.graph_service_pb2_grpc import GraphServiceAsyncStub
+
 
 FRESH = "fresh"
 WRITES_A_SECOND = 100
 # One write in four is waited for, the others are load.
 SAMPLE_EVERY = 4
-SAMPLES, WARM_UP = 300, 25
+FRESH_SAMPLES, FRESH_WARM_UP = 300, 25
 PROBE = """
 INSERT INTO services (service_id, team) VALUES ('prober', '0'), ('probe', '0');
 INSERT INTO service_dependencies (source_service_id, target_service_id, communication_mode)
@@ -42,7 +59,7 @@ async def _fresh(address: str, url: str) -> list[Figure]:
         await seen.first()
         waits, seconds = await _write_and_watch(connection, seen)
     await connection.close()
-    kept, looks = waits[WARM_UP:], seen.looks
+    kept, looks = waits[FRESH_WARM_UP:], seen.looks
     what = f"big100k, {WRITES_A_SECOND} writes a second: commit to visible in Traverse"
     return [
         Figure(FRESH, f"{what}, p50", quantile(kept, 0.5) * 1000, "ms", at_most=5, calls=len(kept)),
@@ -58,7 +75,7 @@ async def _fresh(address: str, url: str) -> list[Figure]:
 async def _write_and_watch(connection: asyncpg.Connection, seen: "Seen") -> tuple[list[float], float]:
     """Write on schedule; returns how long each sample took to be seen after its commit, and how long all took, in seconds."""
     chooser, waits, began = random.Random(1), [], time.perf_counter()
-    for number in range((SAMPLES + WARM_UP) * SAMPLE_EVERY):
+    for number in range((FRESH_SAMPLES + FRESH_WARM_UP) * SAMPLE_EVERY):
         await asyncio.sleep(began + number / WRITES_A_SECOND - time.perf_counter())
         if number % SAMPLE_EVERY:
             await connection.execute(SET_TEAM, f"s{chooser.randrange(big100k().nodes)}", str(number))
@@ -93,3 +110,139 @@ class Seen:
             self.looks.append(look.seconds)
             if answer.services[0].team == team:
                 return time.perf_counter()
+
+
+STEP = "step"
+STEP_PAIRS, STEP_WARM_UP = 2_000, 200
+STEP_LIMIT = timedelta(seconds=10)
+STEP_FILL = "INSERT INTO services (service_id) SELECT 's' || n FROM generate_series(1, 100000) AS n"
+STEP_CHANGE = "UPDATE services SET team = $1 WHERE service_id = 's1'"
+
+# As the migration before had them, under another name.
+FORMER_SCRIPT = "0008_relation_identity.down.sql"
+FORMER_STEP = re.compile(r"CREATE OR REPLACE FUNCTION depgraph_feed\.step\(.*?\n\$\$;", re.DOTALL)
+FORMER_BEGIN = statements.BEGIN.replace(", depgraph_feed.change_log", "")
+FORMER = statements.STEP.replace("depgraph_feed.next_step", "depgraph_feed.former_step")
+
+Change = Callable[[], Awaitable[None]]
+
+
+def step(stage: Stage) -> Iterator[Figure]:
+    """A step without news and one with a changed row, with 100,000 rows in the log."""
+    yield from asyncio.run(_step(stage.folder / "step"))
+
+
+async def _step(folder: Path) -> list[Figure]:
+    async with EmbeddedPostgres(folder) as database:
+        await migrate.upgrade(database.url)
+        async with connected(database.url) as writer:
+            await writer.execute(STEP_FILL)
+            await writer.execute(_former_step())
+            async with FeedConnection.open(database.url, STEP_LIMIT) as feed:
+                await feed.row(statements.OPEN)
+                idle = await _step_seconds(feed, writer, changes=False)
+                changed = await _step_seconds(feed, writer, changes=True)
+    return [*_step_figures("without news", *idle), *_step_figures("with a changed row", *changed)]
+
+
+def _step_figures(when: str, now: list[float], former: list[float]) -> Iterator[Figure]:
+    yield ratio(STEP, f"a step {when} / without a look at the identity", now, former, at_most=1.03)
+    yield typical(STEP, f"  with it, {when}", now)
+    yield typical(STEP, f"  without it, {when}", former)
+
+
+def _former_step() -> str:
+    found = FORMER_STEP.search((SCRIPTS / FORMER_SCRIPT).read_text(encoding="utf-8"))
+    if found is None:
+        raise LookupError(FORMER_SCRIPT)
+    return found[0].replace("depgraph_feed.step", "depgraph_feed.former_step")
+
+
+async def _step_seconds(
+    feed: FeedConnection, writer: asyncpg.Connection, *, changes: bool
+) -> list[list[float]]:
+    cursor: str = await writer.fetchval("SELECT pg_current_snapshot()::text")
+    if changes:
+        # Every step finds it anew, since the cursor stays where it was.
+        await writer.execute(STEP_CHANGE, "changed")
+
+    def asking(begin: str, query: str) -> Callable[[int], Awaitable[None]]:
+        async def take(_: int) -> None:
+            await feed.execute(begin)
+            head = await feed.row(query, cursor, INLINE_CHANGES)
+            await feed.execute(statements.COMMIT)
+            if len(head["ids"]) != changes or head["incarnation"] is None or not head["usable"]:
+                raise AssertionError(head)
+
+        return take
+
+    return await take_turns_async(
+        asking(statements.BEGIN, statements.STEP),
+        asking(FORMER_BEGIN, FORMER),
+        pairs=STEP_PAIRS,
+        warm_up=STEP_WARM_UP,
+    )
+
+
+BACKLOG = "backlog"
+MAX_LOG_ROWS = 2_000_000
+# So that several prunings fall into the time that is watched.
+WATCHED_SECONDS, PAUSE_SECONDS = 100, 0.05
+LOG_ROWS = "SELECT count(*) FROM depgraph_feed.change_log"
+
+
+def backlog(stage: Stage) -> Iterator[Figure]:
+    """A server that finds such a log: its start, its first write, and how soon writes are seen while the log is pruned."""
+    folder = stage.folder / BACKLOG
+    with serving(folder):
+        # It makes the tables.
+        pass
+    asyncio.run(fill(folder, stage.giant_services, logged=True))
+    rows = stage.giant_services * (PER_SERVICE + 1)
+    with serving(folder, "--max-log-rows", str(min(MAX_LOG_ROWS, rows // 3))) as server:
+        yield from asyncio.run(_backlog(server, embedded_url(folder), stage.giant_services))
+
+
+async def _backlog(server: ServerProcess, url: str, services: int) -> list[Figure]:
+    began = time.perf_counter()
+    async with connected(url) as connection, grpc.aio.insecure_channel(server.address) as channel:
+        shape = f"{services:,} services, {PER_SERVICE * services:,} dependencies"
+        logged = await connection.fetchval(LOG_ROWS)
+        stub, seen = GraphServiceStub(channel), Seen(channel)
+        caught_up = asyncio.create_task(_caught_up_after(stub, began))
+        committed = time.perf_counter()
+        await connection.execute(PROBE)
+        await seen.first()
+        first = time.perf_counter() - committed
+        waits: list[float] = []
+        for number in itertools.count(1):
+            if time.perf_counter() - began > WATCHED_SECONDS:
+                break
+            looking = asyncio.create_task(seen.when(str(number)))
+            await connection.execute(SET_TEAM, "probe", str(number))
+            committed = time.perf_counter()
+            waits.append(max(0.0, await looking - committed))
+            await asyncio.sleep(PAUSE_SECONDS)
+        warms = (await stub.GetStatus(pb.GetStatusRequest())).warm_count
+        return [
+            Figure(BACKLOG, f"{shape}: rows of the log at the start", logged, "rows"),
+            Figure(BACKLOG, "start of the server", server.start_seconds, "s"),
+            Figure(BACKLOG, "first write: commit to visible", first * 1e3, "ms"),
+            Figure(BACKLOG, "commit to visible, p50", quantile(waits, 0.5) * 1e3, "ms", calls=len(waits)),
+            Figure(BACKLOG, "the same, p99", quantile(waits, 0.99) * 1e3, "ms", at_most=25, calls=len(waits)),
+            Figure(BACKLOG, "the same, longest", max(waits) * 1e3, "ms"),
+            Figure(BACKLOG, "times that everything was read", warms, "", at_most=1),
+            Figure(BACKLOG, "serving to alerts level", await caught_up, "s", at_most=LEVEL_BAR_SECONDS),
+            Figure(
+                BACKLOG,
+                f"rows of the log after {WATCHED_SECONDS} s",
+                await connection.fetchval(LOG_ROWS),
+                "rows",
+            ),
+            Figure(BACKLOG, "resident, at most", peak_mib(server.pid), "MiB"),
+        ]
+
+
+async def _caught_up_after(stub: "GraphServiceAsyncStub", began: float) -> float:
+    await until(lambda: is_level(stub))
+    return time.perf_counter() - began

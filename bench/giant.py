@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 import grpc
 
-from bench.figures import Figure, quantile
+from bench.measuring import Figure, quantile
 from bench.server_process import ServerProcess, serving
 from bench.stage import Stage, connected, embedded_url
 from depgraph.v1 import graph_service_pb2 as pb

@@ -7,12 +7,10 @@ from typing import Any, cast
 import grpc
 
 from bench.calls import ECHO, HOPS, VIEWS, questions, raw
-from bench.figures import Figure, ratio, stopwatch, typical
-from bench.graphs import seed5k
-from bench.live import live_graph
+from bench.graphs import live_graph, seed5k
+from bench.measuring import BURST, Call, Figure, in_bursts, ratio, stopwatch, take_turns, typical
 from bench.server_process import echoing
 from bench.stage import Stage
-from bench.turns import BURST, Call, in_bursts, take_turns
 from depgraph.v1 import graph_service_pb2 as pb
 from graphcore import DependencyGraph
 from server.concurrency.component_search import SharedComponentSearch

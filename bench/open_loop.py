@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from bench.frames import call_headers, message
+from bench.http2 import call_headers, message
 from bench.raw_http2 import Answer, Connection, connect
 
 if TYPE_CHECKING:

@@ -20,12 +20,11 @@ from google.rpc.error_details_pb2 import RetryInfo
 from grpc_status import rpc_status
 
 from bench.calls import TRAVERSE, question
-from bench.figures import Figure, quantile
 from bench.graphs import Edges, random_edges
 from bench.hostile import graph
-from bench.memory import MemoryWatch
+from bench.measuring import Figure, quantile
 from bench.open_loop import ANSWERED, PATIENCE_SECONDS, REFUSED, Callers, Load
-from bench.server_process import GRPCIO, NATIVE, ServerProcess, transports
+from bench.server_process import GRPCIO, NATIVE, MemoryWatch, ServerProcess, transports
 from bench.stage import Stage
 
 PART = "overload"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from grpc import StatusCode
 
-from bench.frames import (
+from bench.http2 import (
     ACK,
     DATA,
     END_HEADERS,

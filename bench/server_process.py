@@ -1,4 +1,4 @@
-"""Servers as users start them: commands, each in a process of its own."""
+"""Servers as users start them: commands, each in a process of its own, and what they take of the machine."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
-from bench.figures import stopwatch
+from bench.measuring import stopwatch
 
 GRPCIO, NATIVE = "grpcio", "native"
 # The server that does nothing, on the transport of the same name.
@@ -89,3 +89,26 @@ def _running(module: str, *options: str) -> Iterator[ServerProcess]:
         yield server
     finally:
         server.stop()
+
+
+class MemoryWatch:
+    """Sizes are MiB, and count from what the process takes when the watch is made."""
+
+    def __init__(self, pid: int) -> None:
+        self._status = Path(f"/proc/{pid}/status")
+        self._peak = Path(f"/proc/{pid}/clear_refs")
+        self.rest = self._read("VmRSS")
+
+    def begin(self) -> None:
+        """Forget the peak so far: Linux tells the next one exactly, however short it is."""
+        self._peak.write_text("5")
+
+    def above_rest(self) -> float:
+        return self._read("VmRSS") - self.rest
+
+    def peak(self) -> float:
+        return self._read("VmHWM") - self.rest
+
+    def _read(self, name: str) -> float:
+        line = next(line for line in self._status.read_text().splitlines() if line.startswith(f"{name}:"))
+        return int(line.split()[1]) / 1024

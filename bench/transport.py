@@ -16,12 +16,11 @@ from typing import Any
 import grpc
 
 from bench.calls import RawCall, raw
-from bench.core_clients import CoreClients, Shape, core_clients
 from bench.echo_server import STREAM, UNARY
-from bench.figures import Figure, Seconds, ratio, typical
+from bench.load_clients import CoreClients, Shape, core_clients
+from bench.measuring import Figure, Seconds, ratio, take_turns, typical
 from bench.server_process import ServerProcess, echoing
 from bench.stage import Stage
-from bench.turns import take_turns
 
 PART = "transport"
 SIZES = {"empty": 0, "40 kB": 40_000}

@@ -13,14 +13,19 @@ from typing import Protocol
 
 import grpc
 
-from bench import h2load
 from bench.calls import ECHO, HOPS, TRAVERSE, question, raw
-from bench.core_clients import Answered, ClientsFailedError, Shape, core_clients
-from bench.figures import Figure
 from bench.graphs import Edges, debian, seed5k
+from bench.load_clients import (
+    Answered,
+    ClientsFailedError,
+    H2load,
+    Shape,
+    core_clients,
+    has_h2load,
+)
+from bench.measuring import Figure, turns
 from bench.server_process import NATIVE, ServerProcess, echoing
 from bench.stage import Stage
-from bench.turns import turns
 from depgraph.v1 import graph_service_pb2 as pb
 
 PART = "wire"
@@ -83,14 +88,14 @@ class _Client(Protocol):
 
 
 def _client() -> str:
-    client = "h2load" if h2load.is_installed() else "clients in Python"
+    client = "h2load" if has_h2load() else "clients in Python"
     return f"{client} {MANY.connections} x {MANY.each}"
 
 
 @contextmanager
 def _clients(address: str, method: str, shape: Shape) -> Iterator[_Client]:
-    if h2load.is_installed():
-        yield h2load.H2load(address, method, shape)
+    if has_h2load():
+        yield H2load(address, method, shape)
     else:
         with core_clients(address, method, shape) as clients:
             yield clients
@@ -187,7 +192,7 @@ def _is_right(asked: _Question, answer: bytes) -> bool:
 def _by_empty(what: str, ours: list[_Turn], empty: list[_Turn], *, has_bars: bool) -> Iterator[Figure]:
     pairs = list(zip(ours, empty, strict=True))
     calls = sum(turn.calls for turn in ours)
-    of_clients = has_bars and h2load.is_installed()
+    of_clients = has_bars and has_h2load()
 
     def middle(share: Callable[[_Turn, _Turn], float]) -> float:
         return median(share(our, its) for our, its in pairs)

@@ -7,7 +7,7 @@ from typing import Any
 import grpc
 import pytest
 
-from bench.frames import call_headers, message
+from bench.http2 import call_headers, message
 from bench.raw_http2 import connect
 from depgraph.v1.catalog_service_pb2 import GetServiceRequest
 from depgraph.v1.graph_service_pb2 import (

@@ -5,7 +5,7 @@ import struct
 import time
 from contextlib import suppress
 
-from bench.frames import (
+from bench.http2 import (
     DATA,
     END_HEADERS,
     END_STREAM,

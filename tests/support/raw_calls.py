@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from functools import lru_cache
 
-from bench.frames import (
+from bench.http2 import (
     ACK,
     DATA,
     END_HEADERS,

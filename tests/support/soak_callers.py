@@ -3,7 +3,7 @@
 import asyncio
 from functools import partial
 
-from bench.frames import DATA, END_HEADERS, HEADERS, call_headers, frame
+from bench.http2 import DATA, END_HEADERS, HEADERS, call_headers, frame
 from tests.support.raw_calls import LOST, Call, RawConnection, Request, connect
 from tests.support.soak_questions import TRAVERSE, WATCH, large_stream
 from tests.support.soak_round import (

@@ -3,7 +3,7 @@
 import asyncio
 from typing import TYPE_CHECKING
 
-from bench.frames import LARGEST_WINDOW, PREFIX_BYTES
+from bench.http2 import LARGEST_WINDOW, PREFIX_BYTES
 from depgraph.v1 import graph_service_pb2 as graph
 from tests.support.eventually import eventually
 from tests.support.raw_calls import Call, RawConnection, Request, connect

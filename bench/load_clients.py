@@ -1,21 +1,28 @@
 """
-Clients with the C core of grpcio, many at a time, in a process of their own: ``python -m bench.core_clients ADDRESS METHOD``.
+Clients of one server, many calls at a time: with the C core of grpcio, or ``h2load`` of nghttp2.
 
-Told ``CALLS REQUEST`` on standard input, the request in hexadecimal digits, it asks so often, and prints the seconds that all of the calls
-took and the bytes of all answers. A call that fails ends it.
+``python -m bench.load_clients ADDRESS METHOD`` runs those of grpcio in a process of their own. It
+reads ``CALLS REQUEST`` from standard input, the request in hexadecimal digits, makes so many calls,
+and prints the seconds that all of them took and the bytes of all answers. A call that fails ends it.
+``h2load`` is written in C and costs the machine little beside the server.
 """
 
 import argparse
 import asyncio
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
+from tempfile import NamedTemporaryFile
 from time import perf_counter
 from typing import Any, NamedTuple
 
 import grpc
+
+from bench.http2 import PREFIX_BYTES, message
 
 # Without it, the channels of one process to one address share a connection.
 _OPTIONS = [("grpc.use_local_subchannel_pool", 1)]
@@ -50,7 +57,7 @@ class CoreClients:
     def __init__(self, address: str, method: str, shape: Shape, *, stream: bool) -> None:
         self._shape = shape
         sizes = ["--connections", str(shape.connections), "--each", str(shape.each)]
-        command = [sys.executable, "-m", "bench.core_clients", address, method, *sizes]
+        command = [sys.executable, "-m", "bench.load_clients", address, method, *sizes]
         command += ["--stream"] if stream else []
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
@@ -130,6 +137,57 @@ def _streaming(channel: grpc.aio.Channel, method: str) -> AsyncCall:
         return answer
 
     return call
+
+
+_COUNTS = re.compile(
+    r"finished in [^,]+, (?P<rate>[\d.]+) req/s.*?"
+    r"(?P<succeeded>\d+) succeeded.*?"
+    r"status codes: (?P<good>\d+) 2xx.*?"
+    r"\((?P<data_bytes>\d+)\) data",
+    re.DOTALL,
+)
+_PATIENCE_SECONDS = 120
+
+
+def has_h2load() -> bool:
+    return shutil.which("h2load") is not None
+
+
+@dataclass(frozen=True)
+class H2load:
+    """Each ``ask`` opens its connections anew, which counts."""
+
+    address: str
+    method: str
+    shape: Shape
+
+    def ask(self, request: bytes, calls: int) -> Answered:
+        """
+        All of the calls, so many at a time; raises ``ClientsFailedError`` unless HTTP says that each was answered.
+
+        An error of gRPC is a success of HTTP without any data: whoever knows how long right answers are sees it in ``answer_bytes``.
+        """
+        with NamedTemporaryFile() as body:
+            body.write(message(request))
+            body.flush()
+            # What it finds wrong is in what it prints.
+            done = subprocess.run(
+                self._command(body.name, calls),
+                capture_output=True,
+                text=True,
+                timeout=_PATIENCE_SECONDS,
+                check=False,
+            )
+        counts = _COUNTS.search(done.stdout)
+        if counts is None or int(counts["succeeded"]) != calls or int(counts["good"]) != calls:
+            raise ClientsFailedError(f"h2load:\n{done.stdout}{done.stderr}")
+        return Answered(calls / float(counts["rate"]), int(counts["data_bytes"]) - PREFIX_BYTES * calls)
+
+    def _command(self, body: str, calls: int) -> list[str]:
+        sizes = [f"--clients={self.shape.connections}", f"--max-concurrent-streams={self.shape.each}"]
+        headers = ["--header=te: trailers", "--header=content-type: application/grpc"]
+        url = f"http://{self.address}{self.method}"
+        return ["h2load", *sizes, *headers, f"--requests={calls}", f"--data={body}", url]
 
 
 if __name__ == "__main__":
