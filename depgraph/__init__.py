@@ -1,11 +1,11 @@
 """
-The client of a depgraph server: ``Client``, ``AsyncClient``, ``outcomes`` and, in ``depgraph.v1``, the messages of the contract.
+The client of a depgraph server; ``depgraph.v1`` has the messages of the contract.
 
-Needs grpcio, protobuf and googleapis-common-protos (for ``google.rpc.Status``) only.
+It needs grpcio, protobuf and googleapis-common-protos (for ``google.rpc.Status``) only.
 """
 
 from depgraph.aio import AsyncClient
 from depgraph.client import Client
-from depgraph.outcomes import outcomes
+from depgraph.responses import outcomes
 
 __all__ = ["AsyncClient", "Client", "outcomes"]

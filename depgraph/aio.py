@@ -14,7 +14,7 @@ from depgraph.channel import (
     channel_options,
     checked_timeout,
 )
-from depgraph.revisions import LatestRevision
+from depgraph.responses import LatestRevision
 from depgraph.v1.alert_service_pb2_grpc import AlertServiceStub
 from depgraph.v1.analysis_service_pb2_grpc import AnalysisServiceStub
 from depgraph.v1.catalog_service_pb2_grpc import CatalogServiceStub
@@ -51,19 +51,24 @@ class _UnaryCalls(aio.UnaryUnaryClientInterceptor):
 
 class AsyncClient:
     """
-    A connection to one depgraph server, or to all that a name resolves to; belongs to the event loop it was made in.
+    A connection to one depgraph server, or to all that a name resolves to.
+
+    It belongs to the event loop it was made in.
 
     ::
 
         async with AsyncClient("localhost:50051") as client:
-            await client.catalog.CreateService(CreateServiceRequest(service=Service(service_id="checkout")))
+            await client.catalog.CreateService(
+                CreateServiceRequest(service=Service(service_id="checkout"))
+            )
             answer = await client.graph.GetComponent(
                 GetComponentRequest(service_id="checkout", consistency=client.read_your_writes())
             )
 
-    ``timeout`` is the deadline, in seconds, of unary calls that are made without one (None = none). They wait within
-    their deadline until a server can be reached, unless ``wait_for_ready`` is false; streams, which have no deadline of their
-    own, fail at once. Calls that may be repeated are tried up to ``attempts`` times (1 to 5) while the server is UNAVAILABLE.
+    ``timeout`` is the deadline, in seconds, of unary calls that are made without one (None = none).
+    Until a server can be reached, unary calls wait within their deadline, unless ``wait_for_ready``
+    is false; streams have no default deadline and fail at once. While the server is UNAVAILABLE,
+    calls that may be repeated are tried up to ``attempts`` times (1 to 5).
     Without ``credentials`` the connection is not encrypted.
     Failures are ``grpc.aio.AioRpcError``.
     """
@@ -92,7 +97,7 @@ class AsyncClient:
         self.alerts = AlertServiceStub(self.channel)
 
     def read_your_writes(self) -> Consistency:
-        """Return the consistency that makes a read see this client's latest write; unset before the first one."""
+        """Return the consistency with which a read sees the latest write; unset before it."""
         return self._revisions.consistency()
 
     async def close(self) -> None:

@@ -10,15 +10,16 @@ DEFAULT_TIMEOUT = 30.0
 DEFAULT_ATTEMPTS = 5
 MAX_RESPONSE_BYTES = 64 * 1024 * 1024
 
-# Servers close connections that ping more often than they allow; a depgraph server allows one ping in ten seconds.
+# Servers close connections that ping too often; a depgraph server allows a ping in ten seconds.
 KEEPALIVE_TIME_MS = 30_000
 KEEPALIVE_TIMEOUT_MS = 10_000
 
-# gRPC core doubles the wait between connection attempts up to two minutes: too long for a server that was only restarted.
+# gRPC core doubles the wait between connection attempts up to two minutes: too long for a restart.
 MAX_RECONNECT_WAIT_MS = 10_000
 
-# Calls that leave the same behind when they are made twice. What is missing here would report a failure for its own success
-# (CreateService, DeleteService, ResolveAlert), miscount (MarkStale) or undo somebody else's later write (UpdateService).
+# Calls that have the same effect when they are made twice. A repetition of the others would report
+# a failure for its own success (CreateService, DeleteService, ResolveAlert), miscount (MarkStale)
+# or undo the later write of another client (UpdateService).
 REPEATABLE_CALLS = {
     "depgraph.v1.CatalogService": ("GetService", "ListServices", "BatchUpsertServices"),
     "depgraph.v1.DependencyService": (
@@ -38,7 +39,7 @@ REPEATABLE_STREAMS = {
 
 
 def checked_timeout(seconds: float | None) -> float | None:
-    """Return a default deadline in seconds (None = none); ``ValueError`` when it is not a positive number."""
+    """Accept a deadline in seconds, or None; ``ValueError`` if it is not a positive number."""
     if seconds is not None and not (seconds > 0 and math.isfinite(seconds)):
         raise ValueError(f"timeout must be a positive number of seconds or None, not {seconds!r}")
     return seconds
@@ -46,11 +47,12 @@ def checked_timeout(seconds: float | None) -> float | None:
 
 def service_config(*, wait_for_ready: bool, attempts: int) -> dict[str, Any]:
     """
-    Build the gRPC service config: who is asked, whether calls wait for a connection, which calls are tried again.
+    Build the gRPC service config: load balancing, waiting for a connection, retries.
 
-    Every resolved address is used in turn. Streams never wait for a connection. ``attempts`` counts the first one, 1 to 5:
-    1 = never try again. UNAVAILABLE is tried again, after 0.1 s, then twice as long each time, with jitter, and RESOURCE_EXHAUSTED when the
-    server says after how long. gRPC stops retrying a stream once its first message came.
+    Calls go to every resolved address in turn. Streams never wait for a connection. ``attempts``
+    counts the first one, 1 to 5: 1 = no retries. Calls that fail with UNAVAILABLE are retried
+    after 0.1 s, then twice as long each time, with jitter; with RESOURCE_EXHAUSTED after as long
+    as the server says. gRPC does not retry a stream after its first message.
     """
     if not 1 <= attempts <= DEFAULT_ATTEMPTS:
         raise ValueError(f"attempts must be 1 to {DEFAULT_ATTEMPTS}, not {attempts!r}")
@@ -77,8 +79,9 @@ def _retry_policy(attempts: int) -> dict[str, Any]:
         "initialBackoff": "0.1s",
         "maxBackoff": "2s",
         "backoffMultiplier": 2,
-        # Servers say with their RESOURCE_EXHAUSTED after how long to try again, or not to ("grpc-retry-pushback-ms"). Older ones, and gRPC
-        # itself on what is larger than it takes, say nothing: such calls are repeated in vain.
+        # With RESOURCE_EXHAUSTED a server says when to try again, or not to
+        # ("grpc-retry-pushback-ms"). Older servers, and gRPC itself when a message is too large,
+        # don't: such calls are repeated in vain.
         "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"],
     }
 
@@ -86,7 +89,7 @@ def _retry_policy(attempts: int) -> dict[str, Any]:
 def channel_options(
     *, wait_for_ready: bool = True, attempts: int = DEFAULT_ATTEMPTS
 ) -> list[tuple[str, Any]]:
-    """Return the options of a gRPC channel, synchronous or not; the arguments are those of ``service_config``."""
+    """Return the options of a gRPC channel; the arguments are those of ``service_config``."""
     config = service_config(wait_for_ready=wait_for_ready, attempts=attempts)
     return [
         ("grpc.service_config", json.dumps(config)),

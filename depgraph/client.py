@@ -14,7 +14,7 @@ from depgraph.channel import (
     channel_options,
     checked_timeout,
 )
-from depgraph.revisions import LatestRevision
+from depgraph.responses import LatestRevision
 from depgraph.v1.alert_service_pb2_grpc import AlertServiceStub
 from depgraph.v1.analysis_service_pb2_grpc import AnalysisServiceStub
 from depgraph.v1.catalog_service_pb2_grpc import CatalogServiceStub
@@ -34,7 +34,7 @@ class _CallDetails(grpc.ClientCallDetails):
 
 
 class _UnaryCalls(grpc.UnaryUnaryClientInterceptor):
-    """Gives calls the default deadline and notes the revisions of their responses."""
+    """Gives calls the default deadline, and notes the revisions of their responses."""
 
     def __init__(self, timeout: float | None, revisions: LatestRevision) -> None:
         self._timeout = timeout
@@ -56,7 +56,7 @@ class _UnaryCalls(grpc.UnaryUnaryClientInterceptor):
             ),
             request,
         )
-        # Runs at once when the response is here; a call made with `.future()` is not waited for.
+        # A blocking call has its response by now; one made with `.future()` notes it later.
         call.add_done_callback(self._note)
         return call
 
@@ -67,7 +67,9 @@ class _UnaryCalls(grpc.UnaryUnaryClientInterceptor):
 
 class Client:
     """
-    A connection to one depgraph server, or to all that a name resolves to; safe to share between threads.
+    A connection to one depgraph server, or to all that a name resolves to.
+
+    Threads may share it.
 
     ::
 
@@ -77,9 +79,10 @@ class Client:
                 GetComponentRequest(service_id="checkout", consistency=client.read_your_writes())
             )
 
-    ``timeout`` is the deadline, in seconds, of unary calls that are made without one (None = none). They wait within
-    their deadline until a server can be reached, unless ``wait_for_ready`` is false; streams, which have no deadline of their
-    own, fail at once. Calls that may be repeated are tried up to ``attempts`` times (1 to 5) while the server is UNAVAILABLE.
+    ``timeout`` is the deadline, in seconds, of unary calls that are made without one (None = none).
+    Until a server can be reached, unary calls wait within their deadline, unless ``wait_for_ready``
+    is false; streams have no default deadline and fail at once. While the server is UNAVAILABLE,
+    calls that may be repeated are tried up to ``attempts`` times (1 to 5).
     Without ``credentials`` the connection is not encrypted.
     Failures are ``grpc.RpcError``.
     """
@@ -109,7 +112,7 @@ class Client:
         self.alerts = AlertServiceStub(self.channel)
 
     def read_your_writes(self) -> Consistency:
-        """Return the consistency that makes a read see this client's latest write; unset before the first one."""
+        """Return the consistency with which a read sees the latest write; unset before it."""
         return self._revisions.consistency()
 
     def close(self) -> None:

@@ -14,7 +14,7 @@ from depgraph.v1.types_pb2 import COMMUNICATION_MODE_ASYNC, Dependency
 
 
 def who_is_hit(address: str, service: str) -> list[str]:
-    """Return everything that calls a service, directly or not, up to three hops away; nearest first."""
+    """Return the services that call a service, up to three hops away; nearest first."""
     with Client(address) as client:
         answer = client.graph.Traverse(TraverseRequest(service_id=service, direction=DIRECTION_UPSTREAM))
         return list(answer.service_ids)

@@ -1,1 +1,5 @@
-"""The ``depgraph`` command. Commands import what they need when they run, so that ``--help`` and ``status`` start quickly."""
+"""
+The ``depgraph`` command.
+
+``--help`` and ``status`` must start quickly: commands import the server's packages when they run.
+"""

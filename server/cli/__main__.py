@@ -6,7 +6,7 @@ OWN_PACKAGES = frozenset({"server", "graphcore", "depgraph"})
 
 
 def main() -> int:
-    """Run the command line; returns the exit code. Names the extra to install when a package is missing."""
+    """Run the command line; returns the exit code. Says how to install the server extra."""
     try:
         from server.cli.main import run
 

@@ -1,4 +1,4 @@
-"""The checks of ``depgraph doctor``: the way to the database, its settings, schema and feed; and the server."""
+"""The checks of ``depgraph doctor``, of the database and of the server."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ async def examine_database(
 
 
 def examine_server(address: str, *, patience: float) -> list[Finding]:
-    """Ask the server for its problems; it may take ``patience`` seconds to notice that they are repaired."""
+    """Ask the server for its problems, for ``patience`` seconds or until it has none."""
     try:
         status = _status(address, patience)
     except CommandError as error:
@@ -134,7 +134,6 @@ async def _repair(connection: asyncpg.Connection[asyncpg.Record]) -> list[str]:
 
 
 def _status(address: str, patience: float) -> GetStatusResponse:
-    """Ask the server, for up to ``patience`` seconds while it reports problems."""
     deadline = time.monotonic() + patience
     with connected(address, timeout=CALL_SECONDS) as client:
         while True:

@@ -37,8 +37,8 @@ def connected(address: str, *, timeout: float, attempts: int = 1) -> Iterator[Cl
     """
     Connect, without waiting for a server to appear; a failed call becomes a ``CommandError``.
 
-    ``timeout`` is the deadline of a unary call in seconds; ``attempts`` as in ``Client``. When the server
-    does not know a service, the error suggests similar names.
+    ``timeout`` is the deadline of a unary call in seconds; ``attempts`` as in ``Client``. When the
+    server does not know a service, the error suggests similar names.
     """
     with Client(address, timeout=timeout, wait_for_ready=False, attempts=attempts) as client:
         try:
@@ -60,7 +60,7 @@ def pages(call: Callable[[RequestT], PageT], request: RequestT) -> Iterator[Page
 
 
 def explain(error: grpc.RpcError, address: str) -> str:
-    """Say in one line why a call failed: what the server said, with every bad field, or that it is away."""
+    """Say in one line why a call failed: what the server said, with every bad field."""
     code = error.code()
     message = error.details() or code.name
     details = _details(error)
@@ -82,7 +82,7 @@ def _last_cause(message: str) -> str:
 
 
 def _details(error: grpc.RpcError) -> list[any_pb2.Any] | None:
-    """Return the details of the status; None when the failure does not come from a depgraph server."""
+    """Return the details of the status; None if a depgraph server did not send it."""
     try:
         status = rpc_status.from_call(error)
     except (ValueError, NotImplementedError):

@@ -32,7 +32,8 @@ async def database(
     """
     Connect to ``url``; without one, to the embedded database in ``data_dir``.
 
-    One that does not run is started for the length of the context if ``may_start``; else ``CommandError``.
+    If ``may_start``, one that does not run is started for the length of the context; otherwise that
+    is a ``CommandError``.
     """
     from server.store.migrations.session import connected
 
@@ -58,6 +59,6 @@ def _refuse(data_dir: Path, *, may_start: bool) -> None:
     is_there = data_dir.exists()
     if not is_there or not may_start:
         raise CommandError(
-            f"there is no database {'running ' if is_there else ''}in {data_dir}: name one with --database-url or "
-            "--data-dir, or start a server with 'depgraph serve'"
+            f"there is no database {'running ' if is_there else ''}in {data_dir}: "
+            "name one with --database-url or --data-dir, or start a server with 'depgraph serve'"
         )

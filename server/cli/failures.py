@@ -22,8 +22,14 @@ def exit_code(error: Exception) -> int:
     return MISUSED if isinstance(error, typer.TyperException) else FAILED
 
 
+def help_shown(error: Exception) -> str | None:
+    """Return the help that a call without a command asks for; None for other errors."""
+    # The class is not public; Typer itself recognises it by its name.
+    return _usage(error) if type(error).__name__ == "NoArgsIsHelpError" else None
+
+
 def sentence(error: Exception) -> str:
-    """Say in one line what went wrong; empty when the help that was printed says it."""
+    """Say in one line what went wrong."""
     if isinstance(error, typer.TyperException):
         return printable(_usage(error))
     if isinstance(error, CommandError | DomainError | FormatError):
@@ -34,7 +40,7 @@ def sentence(error: Exception) -> str:
     return printable(f"unexpected {type(error).__name__}: {error}")
 
 
-def _usage(error: typer.TyperException) -> str:
+def _usage(error: Exception) -> str:
     format_message = getattr(error, "format_message", None)
     text = str(format_message() if format_message is not None else error).strip()
     # The validator below Typer puts this before its sentences.

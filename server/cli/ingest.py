@@ -72,10 +72,9 @@ def send(client: Client, reports: Sequence[IngestGraphRequest], address: str) ->
     """
     Send the reports in batches, each one transaction of the server.
 
-    Two batches are in flight: while the database writes one, the server reads the next. The last one
-    travels alone, so that its revision holds all of them.
-
-    A failure says how much was imported: in a ``CommandError``, or in a line before ``KeyboardInterrupt``.
+    Two batches are in flight: while the database writes one, the server reads the next. The last
+    batch travels alone, so that its revision holds all of them. A failure says how much was
+    imported: in a ``CommandError``, or in a line before ``KeyboardInterrupt``.
     """
     ingested = Ingested()
     total = count_items(reports)
@@ -108,9 +107,9 @@ def deferred_interrupts() -> Iterator[CheckInterrupt]:
     """
     Hold Ctrl-C back until the body checks for it, or ends.
 
-    gRPC does not survive interruptions: nothing ends a call whose start was interrupted, and closing the
-    channel then waits for it forever. Changes nothing in other threads, or where Ctrl-C does not raise
-    ``KeyboardInterrupt``.
+    gRPC does not survive interruptions: nothing ends a call whose start was interrupted, and
+    closing the channel then waits for it forever. Changes nothing in other threads, or where
+    Ctrl-C does not raise ``KeyboardInterrupt``.
     """
     if (
         current_thread() is not main_thread()

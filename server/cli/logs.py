@@ -1,4 +1,4 @@
-"""The log: structlog's and the standard library's records in one form, on stderr."""
+"""The log on stderr: records of structlog and of the standard library in the same form."""
 
 import logging
 import sys
@@ -8,7 +8,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from server.cli.options import LogFormat, LogLevel
 
-# How gRPC begins to say that what was to be sent could not be.
+# How gRPC's message begins when it could not send.
 _NOT_SENT = 'Failed "execute_batch"'
 
 
@@ -41,7 +41,7 @@ def configure_logging(level: LogLevel, form: LogFormat, worker: int | None = Non
     )
     handler.addFilter(_is_worth_a_line)
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
-    # What it would say of each step the command says itself.
+    # The command reports each migration itself.
     logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
@@ -49,8 +49,8 @@ def _is_worth_a_line(record: logging.LogRecord) -> bool:
     """
     Leave out the error that gRPC logs when a caller leaves while the end of an answer is sent.
 
-    gRPC sends the end after our code is done, so only the log can leave it out. A failure that has another
-    cause than the caller has another message.
+    gRPC sends the end after our code is done, so only the log can leave it out. A failure for
+    another reason has another message.
     """
     error = record.exc_info[1] if record.exc_info else None
     if error is None or not record.name.startswith("grpc."):
@@ -71,7 +71,7 @@ def _naming(worker: int) -> Processor:
 
 
 def _rendering(*, as_text: bool) -> list[Processor]:
-    """Render without the local variables of a traceback's frames, which hold passwords and callers' rows."""
+    """Render tracebacks without local variables, which hold passwords and callers' rows."""
     drop_internals = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     if as_text:
         console = structlog.dev.ConsoleRenderer(

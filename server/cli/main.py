@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from server.cli.failures import INTERRUPTED, exit_code, sentence
+from server.cli.failures import INTERRUPTED, exit_code, help_shown, sentence
 
 HELP = "A service-dependency graph: who calls whom, answered over gRPC."
 
@@ -33,14 +33,14 @@ COMMANDS = {
     "token": "token:token",
     "compile": "compile_kernels:compile_kernels",
 }
-"""Where each command is: module of ``server.cli.commands``, then a function or an app of subcommands."""
+"""Module of ``server.cli.commands``, and in it the function or the app of subcommands."""
 
 
 def run(arguments: Sequence[str]) -> int:
     """
     Run one command line; a failure prints one line on stderr.
 
-    Returns 0 = done, 1 = failed, 2 = misused, 3 = findings that a pipeline asked about, 130 = interrupted.
+    Returns 0 = done, 1 = failed, 2 = misused, 3 = a check failed, 130 = interrupted.
     """
     _never_fail_to_print()
     try:
@@ -52,17 +52,15 @@ def run(arguments: Sequence[str]) -> int:
         return 1
     except ModuleNotFoundError:
         raise
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the last stop: people get a sentence, never a traceback
-        text = sentence(error)
-        if text:
-            typer.echo(f"depgraph: {text}", err=True)
+        typer.echo(help_shown(error) or f"depgraph: {sentence(error)}", err=True)
         return exit_code(error)
 
 
 def _app(names: Iterable[str]) -> typer.Typer:
-    """Put the named commands together; a command that runs does not wait for imports of the others."""
+    """Put the named commands together; only their modules are imported."""
     app = typer.Typer(
         name="depgraph",
         no_args_is_help=True,

@@ -1,4 +1,4 @@
-"""The options of ``depgraph serve``, and those that several commands share; flags and environment are read here only."""
+"""The options of ``depgraph serve``, those that several commands share, and their variables."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -34,7 +34,7 @@ LogFormat = Literal["auto", "text", "json"]
 
 
 def _setting(name: str, help_text: str, **details: Any) -> Any:
-    """Define the option ``--some-name``, which the environment variable ``DEPGRAPH_SOME_NAME`` sets too."""
+    """Define ``--some-name``, which ``DEPGRAPH_SOME_NAME`` in the environment sets too."""
     variable = f"DEPGRAPH_{name.replace('-', '_').upper()}"
     return typer.Option(f"--{name}", envvar=variable, help=help_text, **details)
 

@@ -1,4 +1,4 @@
-"""What the values of options must look like; each ``checked_…`` raises ``BadParameter`` for others."""
+"""Checks of option values; each ``checked_…`` raises ``BadParameter`` for a wrong one."""
 
 import math
 import re
@@ -49,7 +49,7 @@ def checked_metrics_listen(value: str | None) -> str | None:
 
 
 def checked_database_url(value: str | None) -> str | None:
-    """Accept a URL that ``server.postgres`` reads; the error does not show it: it may hold a password."""
+    """Accept a URL that ``server.postgres`` reads; errors don't show it: it may hold a password."""
     if value is None:
         return None
     from server.postgres.errors import DatabaseUrlError
@@ -65,7 +65,7 @@ def checked_database_url(value: str | None) -> str | None:
 def checked_private_database_url(
     context: typer.Context, parameter: typer.CallbackParam, value: str | None
 ) -> str | None:
-    """Check the URL, and warn when the command line shows its password to all users of the machine."""
+    """Check the URL, and warn when the command line shows its password to all users."""
     url = checked_database_url(value)
     source = context.get_parameter_source(parameter.name or "")
     if url is not None and source is not None and source.name == "COMMANDLINE":

@@ -1,7 +1,8 @@
 """
-One worker of ``depgraph serve --workers N``: ``python -m server.cli.worker LOG_LEVEL LOG_FORMAT FD``.
+A worker of ``depgraph serve --workers N``: ``python -m server.cli.worker LOG_LEVEL LOG_FORMAT FD``.
 
-Only the supervisor starts it, and sends it all else over the socket FD. It stops by itself when the supervisor is gone.
+The supervisor starts it and sends it the settings over the socket FD. It stops when the supervisor
+is gone.
 """
 
 import socket
@@ -19,12 +20,12 @@ from server.lifecycle.runtime import background
 from server.lifecycle.stopping import CLOSING, StopSignal, run_to_the_end, serve_until_stopped
 from server.lifecycle.worker_control import Link, LinkClosedError, Order, Serving, follow_supervisor
 
-# By name: this module is run, so its own is __main__.
+# Named, because the module's own name is __main__ when it runs.
 log = structlog.get_logger("server.cli.worker")
 
 
 def main(level: str, form: str, descriptor: str) -> int:
-    """Serve until asked to stop; returns the exit code. A failure is one line in the log."""
+    """Serve until the supervisor stops it; returns the exit code. A failure is logged."""
     try:
         run_to_the_end(
             _serve(cast("LogLevel", level), cast("LogFormat", form), socket.socket(fileno=int(descriptor)))

@@ -1,1 +1,1 @@
-"""Files that a graph is read from. Each format has a module that turns bytes into reports of a discovery source."""
+"""Files that a graph is read from; a module a format, which turns bytes into reports."""

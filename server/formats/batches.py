@@ -8,7 +8,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from depgraph.v1.dependency_service_pb2 import IngestGraphRequest, IngestNode
 from depgraph.v1.types_pb2 import Dependency
 
-# A server takes 10,000 items and 2 MiB a call by default; half of the bytes are left for the rest of the message.
+# By default a server takes 10,000 items and 2 MiB a call; half of that is left for other fields.
 MAX_ITEMS = 10_000
 MAX_BYTES = 1024 * 1024
 
@@ -17,10 +17,10 @@ def batches(
     report: IngestGraphRequest, *, max_items: int = MAX_ITEMS, max_bytes: int = MAX_BYTES
 ) -> Iterator[IngestGraphRequest]:
     """
-    Split a report into batches of at most ``max_items`` items and about ``max_bytes``, nodes first, in order.
+    Split a report into batches of at most ``max_items`` items and about ``max_bytes``, nodes first.
 
-    All have the ``observe_time`` of the report, or now: they describe one moment. An item larger than
-    ``max_bytes`` travels alone. An empty report is one empty batch. O(size).
+    All have the same ``observe_time``, the report's or now. An item larger than ``max_bytes`` is a
+    batch of its own. An empty report is one empty batch. O(size).
     """
     head = IngestGraphRequest(discovery_source=report.discovery_source, observe_time=_observed(report))
     batch, size, sent = _copy(head), 0, False

@@ -13,7 +13,7 @@ MAX_DOCUMENT_BYTES = 1024 * 1024 * 1024
 
 
 class FormatError(ValueError):
-    """A file is not what its format says. The message names the entry and what to do; nothing was used."""
+    """A file is not what its format says; the message names the entry. Nothing was used."""
 
 
 def read_file(path: Path) -> bytes:
@@ -22,7 +22,7 @@ def read_file(path: Path) -> bytes:
 
 
 def json_document(raw: bytes) -> Any:
-    """Read JSON, plain or gzip (known by its first bytes, not by a name); ``FormatError`` otherwise. O(size)."""
+    """Read JSON, plain or gzip, which its first bytes show; ``FormatError`` otherwise. O(size)."""
     text = _unpacked(raw)
     try:
         return json.loads(text)

@@ -1,7 +1,7 @@
 """
 Calls that Jaeger has observed: the answer of its ``/api/dependencies``.
 
-A list of ``{"parent", "child", "callCount"}``, by itself or under ``data`` as the HTTP API wraps it.
+A list of ``{"parent", "child", "callCount"}``, by itself or under ``data``, as the API wraps it.
 """
 
 from collections.abc import Mapping
@@ -24,8 +24,8 @@ class JaegerReport:
     """
     The calls of a file: distinct pairs of caller and callee in the order of their first entry.
 
-    ``self_calls`` entries were calls of a service to itself, which the graph does not hold; ``merged``
-    entries repeated a pair.
+    ``self_calls`` entries were calls of a service to itself, which the graph does not hold;
+    ``merged`` entries repeated a pair.
     """
 
     calls: tuple[tuple[str, str], ...]
@@ -35,7 +35,7 @@ class JaegerReport:
     def request(
         self, source: DiscoverySource.ValueType = DISCOVERY_SOURCE_OTEL_SERVICE_GRAPH
     ) -> IngestGraphRequest:
-        """Return one report, however large, of synchronous calls: traces show that callers wait. O(calls)."""
+        """Return one report, of any size; traces show calls whose callers wait. O(calls)."""
         return IngestGraphRequest(
             discovery_source=source,
             edges=[
@@ -50,7 +50,7 @@ class JaegerReport:
 
 
 def read_jaeger(raw: bytes) -> JaegerReport:
-    """Read a file, plain or gzip; ``FormatError`` names the first entry that is not a call. O(size)."""
+    """Read a file, plain or gzip; ``FormatError`` names the first wrong entry. O(size)."""
     calls: dict[tuple[str, str], None] = {}
     entries = _entries(json_document(raw))
     self_calls = 0

@@ -1,7 +1,7 @@
 """
-The project's own format: ``IngestGraphRequest`` of the contract as protobuf JSON, one object or a list.
+The project's own format: ``IngestGraphRequest`` as protobuf JSON, one object or a list.
 
-A change, for ``depgraph check`` and ``apply``, is such a report with dependencies to remove beside those to add.
+A change, which ``depgraph check`` and ``apply`` read, also names dependencies to remove.
 """
 
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ from depgraph.v1.dependency_service_pb2 import IngestGraphRequest
 from depgraph.v1.types_pb2 import DISCOVERY_SOURCE_MANUAL, Dependency
 from server.formats.documents import FormatError, json_document
 
-# Lone surrogates are a UnicodeEncodeError, which is a ValueError; some well-known types raise one themselves.
+# ValueError: lone surrogates raise one (UnicodeEncodeError), and so do some well-known types.
 _NOT_A_MESSAGE = (ParseError, ValueError, RecursionError)
 
 
@@ -42,8 +42,8 @@ def read_change(raw: bytes) -> Change:
     """
     Read a change, plain or gzip; ``FormatError`` names the first entry that is wrong. O(size).
 
-    ``edges`` are added, each by its own ``discovery_source``, else the report's, else manual. ``removed``
-    has ``DependencyKey`` entries; one without a discovery source means the dependencies of every source.
+    ``edges`` are added, each by its own ``discovery_source``, else the report's, else manual.
+    ``removed`` has ``DependencyKey`` entries; without a discovery source they mean every source.
     """
     change = Change([], [])
     for where, entry in _entries(json_document(raw)):
@@ -81,7 +81,7 @@ def _parsed(entry: dict[str, Any]) -> IngestGraphRequest:
 
 
 def _place(entry: dict[str, Any]) -> str:
-    """Find the first unreadable node or edge, which protobuf does not name; empty if the fault is elsewhere."""
+    """Name the first unreadable node or edge, as protobuf does not; empty if there is none."""
     for field in ("nodes", "edges"):
         items = entry.get(field)
         for index, item in enumerate(items if isinstance(items, list) else ()):

@@ -1,4 +1,4 @@
-"""``depgraph alerts`` against the real server: once as a child process, else in a thread of this one, which is quicker."""
+"""``depgraph alerts`` against the real server; in a thread, which is quicker than a process."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ from tests.support.calls import Stubs
 from tests.support.command import depgraph
 from tests.support.eventually import PATIENCE_SECONDS
 
-# What is told is made before any transport has it.
+# What the command prints does not depend on the transport.
 pytestmark = pytest.mark.one_transport
 
 Command = Callable[..., Awaitable[subprocess.CompletedProcess[str]]]
@@ -26,7 +26,7 @@ SHORTENED = "service-000 → service-001 → service-002 → service-003 → …
 
 @pytest.fixture
 def command(quick_command: Command, monkeypatch: pytest.MonkeyPatch) -> Command:
-    """Run ``depgraph alerts …`` as somebody called ann."""
+    """Run ``depgraph alerts …`` as the user ann."""
     monkeypatch.setenv("LOGNAME", "ann")
     return partial(quick_command, "alerts")
 
@@ -51,7 +51,7 @@ def lines(finished: subprocess.CompletedProcess[str]) -> list[str]:
     return re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d(:\d\d)?", "TIME", finished.stdout).splitlines()
 
 
-async def test_a_list_has_a_line_for_each_alert_that_is_alive(command: Command, stubs: Stubs) -> None:
+async def test_list_prints_a_line_for_each_live_alert(command: Command, stubs: Stubs) -> None:
     resolved, opened, long, taken = [
         await create(stubs, *path) for path in (["a", "b"], ["a", "b", "c"], LONG, ["x", "y z"])
     ]
@@ -74,7 +74,7 @@ async def test_a_list_has_a_line_for_each_alert_that_is_alive(command: Command, 
     assert lines(await command("list", "--service", "nobody")) == ["no live alerts"]
 
 
-async def test_the_installed_command_does_the_same(stubs: Stubs, server_address: str) -> None:
+async def test_list_works_as_a_child_process(stubs: Stubs, server_address: str) -> None:
     key = await create(stubs, "a", "b")
     finished = await asyncio.to_thread(depgraph, "alerts", "list", "--address", server_address)
     assert lines(finished)[1:] == [f"{key[:8]}  open    -     TIME  -    a → b → a"]
@@ -96,7 +96,7 @@ async def test_the_alert_of_an_imported_cycle_is_listed_and_resolves_itself(
     assert "notes         the cycle is gone" in (await command("show", listed.split()[0])).stdout
 
 
-async def test_programs_read_the_list_as_json(command: Command, stubs: Stubs) -> None:
+async def test_list_prints_json(command: Command, stubs: Stubs) -> None:
     key = await create(stubs, "a", "b")
     answer = json.loads((await command("list", "--json")).stdout)
     (alert,) = answer["alerts"]
@@ -133,7 +133,8 @@ async def test_an_alert_is_shown_with_members_and_history(
         key,
     )
     await connection.execute(
-        """INSERT INTO circular_dependency_alert_events (alert_id, kind, actor, note, status, cycle_path, size)
+        """INSERT INTO circular_dependency_alert_events
+            (alert_id, kind, actor, note, status, cycle_path, size)
         VALUES ($1, 'witness_changed', 'detection', 'a -> c is gone', 'open', '["a", "b"]', 4)""",
         key,
     )
@@ -163,7 +164,9 @@ async def test_an_alert_is_shown_with_members_and_history(
     ]
 
 
-async def test_an_id_must_be_told_from_every_other(command: Command, connection: asyncpg.Connection) -> None:
+async def test_an_ambiguous_or_unknown_id_is_refused(
+    command: Command, connection: asyncpg.Connection
+) -> None:
     await connection.execute(
         """INSERT INTO circular_dependency_alerts (id, cycle_path)
         VALUES ('aaaaaaaa-0000-4000-8000-000000000000', '["a", "b"]'),
@@ -193,7 +196,7 @@ async def test_an_id_must_be_told_from_every_other(command: Command, connection:
     ("arguments", "field"),
     [(("ack", "--by", " "), "acknowledged_by"), (("resolve", "--notes", ""), "resolution_notes")],
 )
-async def test_nothing_said_is_refused(
+async def test_an_empty_name_or_note_is_refused(
     command: Command, stubs: Stubs, arguments: tuple[str, ...], field: str
 ) -> None:
     key = await create(stubs, "a", "b")
@@ -202,6 +205,6 @@ async def test_nothing_said_is_refused(
     assert field in failed.stderr
 
 
-async def test_without_alerts_a_list_says_so(command: Command) -> None:
+async def test_an_empty_list_says_no_alerts(command: Command) -> None:
     assert lines(await command("list", "--status", "all")) == ["no alerts"]
     assert lines(await command("list", "--status", "open")) == ["no open alerts"]

@@ -12,7 +12,7 @@ import pytest
 from depgraph.v1 import dependency_service_pb2 as dependencies
 from tests.support.calls import Stubs
 
-# What is told is made before any transport has it.
+# What the command prints does not depend on the transport.
 pytestmark = pytest.mark.one_transport
 
 Command = Callable[..., Awaitable[CompletedProcess[str]]]
@@ -44,12 +44,12 @@ async def calls_of(channel: grpc.aio.Channel, source: str) -> list[tuple[str, in
     return sorted((found.target_service_id, found.discovery_source) for found in listed.dependencies)
 
 
-async def test_a_change_is_made_and_making_it_again_changes_nothing(
+async def test_a_change_is_applied_and_applying_it_again_changes_nothing(
     apply: Apply, online_shop: None, channel: grpc.aio.Channel
 ) -> None:
     before = await calls_of(channel, "storefront")
     removed = [call for call in before if call[0] == "checkout"]
-    assert len(removed) == 2, "two sources tell of it"
+    assert len(removed) == 2, "two sources report it"
     finished = await apply({"edges": [ADDED], "removed": [REMOVED]})
     assert (finished.returncode, finished.stderr) == (0, "")
     assert finished.stdout == (
@@ -61,7 +61,7 @@ async def test_a_change_is_made_and_making_it_again_changes_nothing(
     assert again.stdout.startswith("dependencies: 0 removed, 0 created")
 
 
-async def test_a_source_that_is_named_is_the_only_one_removed(
+async def test_a_removal_with_a_source_removes_only_that_source(
     apply: Apply, online_shop: None, channel: grpc.aio.Channel
 ) -> None:
     named = REMOVED | {"discovery_source": "DISCOVERY_SOURCE_MANUAL"}
@@ -71,7 +71,7 @@ async def test_a_source_that_is_named_is_the_only_one_removed(
 
 
 @pytest.mark.parametrize("missing", ["source_service_id", "target_service_id"])
-async def test_a_removal_without_both_names_is_refused_and_nothing_is_done(
+async def test_a_removal_without_both_names_is_refused_and_changes_nothing(
     apply: Apply, online_shop: None, channel: grpc.aio.Channel, missing: str
 ) -> None:
     before = await calls_of(channel, "storefront")

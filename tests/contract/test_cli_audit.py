@@ -12,14 +12,14 @@ from depgraph.v1.graph_service_pb2 import ListComponentsRequest
 from depgraph.v1.types_pb2 import DISCOVERY_SOURCE_SERVICE_MESH, RetryConfig
 from tests.support.calls import FRESH, Stubs
 
-# What is told is made before any transport has it.
+# What the command prints does not depend on the transport.
 pytestmark = pytest.mark.one_transport
 
 Command = Callable[..., Awaitable[subprocess.CompletedProcess[str]]]
 TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d")
 
 
-async def test_an_audit_tells_of_timeouts_and_of_retries(quick_command: Command, online_shop: None) -> None:
+async def test_audit_lists_timeouts_and_retries(quick_command: Command, online_shop: None) -> None:
     finished = await quick_command("audit")
     assert (finished.returncode, finished.stderr) == (0, "")
     assert finished.stdout.splitlines() == [
@@ -35,7 +35,7 @@ async def test_an_audit_tells_of_timeouts_and_of_retries(quick_command: Command,
     ]
 
 
-async def test_an_effective_audit_tells_which_source_knows(
+async def test_an_effective_audit_names_the_source_of_a_timeout(
     quick_command: Command, online_shop: None, channel: grpc.aio.Channel
 ) -> None:
     plain = (await quick_command("audit")).stdout.splitlines()
@@ -47,11 +47,11 @@ async def test_an_effective_audit_tells_which_source_knows(
     await stubs.write_edges("p>q", "q>r")
     await stubs.write_edges("p>q", "q>r", timeout_ms=700, discovery_source=mesh)
     await stubs.graph.ListComponents(ListComponentsRequest(consistency=FRESH))
-    told = (await quick_command("audit", "p", "--effective")).stdout.splitlines()
-    assert told[2].split("  ")[-2:] == ["700 ms (service mesh)", "700 ms (service mesh)"]
+    printed = (await quick_command("audit", "p", "--effective")).stdout.splitlines()
+    assert printed[2].split("  ")[-2:] == ["700 ms (service mesh)", "700 ms (service mesh)"]
 
 
-async def test_findings_fail_a_pipeline_when_it_asks_for_that(
+async def test_findings_exit_with_3_with_the_exit_code_option(
     quick_command: Command, online_shop: None
 ) -> None:
     assert (await quick_command("audit", "--exit-code")).returncode == 3
@@ -66,7 +66,9 @@ async def test_findings_fail_a_pipeline_when_it_asks_for_that(
     assert (await quick_command("drift", "accounts", "--kind", "not-declared", "--exit-code")).returncode == 0
 
 
-async def test_an_audit_can_be_narrowed(quick_command: Command, online_shop: None) -> None:
+async def test_audit_can_be_limited_to_a_service_and_a_filter(
+    quick_command: Command, online_shop: None
+) -> None:
     finished = await quick_command("audit", "checkout", "--max-hops", "2", "--max-attempts", "1")
     assert finished.stdout.splitlines()[-1] == "9         3 × 3    checkout → cart → catalog"  # noqa: RUF001
     first = await quick_command("audit", "--top", "1", "--max-attempts", "17")
@@ -77,7 +79,7 @@ async def test_an_audit_can_be_narrowed(quick_command: Command, online_shop: Non
     assert soft.stdout.startswith("0 timeouts")
 
 
-async def test_who_says_so_is_told_unless_it_is_a_person(
+async def test_the_source_of_a_timeout_is_named_unless_manual(
     quick_command: Command, channel: grpc.aio.Channel
 ) -> None:
     stubs = Stubs(channel)
@@ -97,7 +99,7 @@ async def test_who_says_so_is_told_unless_it_is_a_person(
     ]
 
 
-async def test_programs_read_the_audit_as_json(quick_command: Command, online_shop: None) -> None:
+async def test_audit_prints_json(quick_command: Command, online_shop: None) -> None:
     answer = json.loads((await quick_command("audit", "--json", "--include-stale")).stdout)
     assert (answer["timeout_count"], answer["retry_count"], answer["truncated"]) == ("2", "2", False)
     assert answer["timeouts"][0]["callee_dependency"]["target_service_id"] == "pricing"
@@ -116,7 +118,7 @@ async def test_drift_is_listed_by_name(quick_command: Command, online_shop: None
     ]
 
 
-async def test_drift_tells_how_much_is_left_out(quick_command: Command, online_shop: None) -> None:
+async def test_drift_says_how_many_calls_are_left_out(quick_command: Command, online_shop: None) -> None:
     some, whole = await quick_command("drift", "--top", "5"), await quick_command("drift", "--top", "0")
     assert some.stdout.splitlines()[-1] == "… and 19 more (--top 0 lists all)"
     first, lines = some.stdout.splitlines()[2:-1], whole.stdout.splitlines()[2:]
@@ -126,16 +128,14 @@ async def test_drift_tells_how_much_is_left_out(quick_command: Command, online_s
     assert none.stdout == "no drift\n"
 
 
-async def test_programs_read_all_drift_as_json(quick_command: Command, online_shop: None) -> None:
+async def test_drift_prints_all_as_json(quick_command: Command, online_shop: None) -> None:
     answer = json.loads((await quick_command("drift", "--json", "--top", "1")).stdout)
     assert (len(answer["drifts"]), answer["total_count"]) == (24, "24")
     assert answer["drifts"][0]["kind"] == "DRIFT_KIND_NOT_OBSERVED"
     assert "next_page_token" not in answer
 
 
-async def test_a_service_that_is_not_there_is_named_with_similar_ones(
-    quick_command: Command, online_shop: None
-) -> None:
+async def test_an_unknown_service_gets_similar_names(quick_command: Command, online_shop: None) -> None:
     for command in ("audit", "drift"):
         finished = await quick_command(command, "chekout")
         assert finished.returncode == 1

@@ -14,7 +14,7 @@ from depgraph.v1 import dependency_service_pb2 as dependencies
 from tests.support.calls import Stubs
 from tests.support.command import depgraph
 
-# What is told is made before any transport has it.
+# What the command prints does not depend on the transport.
 pytestmark = pytest.mark.one_transport
 
 Command = Callable[..., Awaitable[CompletedProcess[str]]]
@@ -54,7 +54,7 @@ async def test_a_change_that_adds_no_cycle_passes(check: Check, online_shop: Non
     ]
 
 
-async def test_a_change_that_adds_cycles_fails_and_tells_which(
+async def test_a_change_that_adds_cycles_exits_with_3_and_lists_them(
     check: Check, online_shop: None, channel: grpc.aio.Channel
 ) -> None:
     finished = await check({"edges": [edge("fraud-scoring", "checkout")]})
@@ -87,7 +87,7 @@ async def test_a_removal_that_breaks_a_cycle_passes(check: Check, online_shop: N
     ]
 
 
-async def test_programs_read_the_answer_as_json(check: Check, online_shop: None) -> None:
+async def test_check_prints_json(check: Check, online_shop: None) -> None:
     finished = await check({"edges": [edge("fraud-scoring", "checkout")]}, "--json", "--top", "1")
     assert finished.returncode == 3
     answer = json.loads(finished.stdout)
@@ -98,7 +98,7 @@ async def test_programs_read_the_answer_as_json(check: Check, online_shop: None)
 
 
 @pytest.mark.parametrize(
-    ("document", "told"),
+    ("document", "complaint"),
     [
         ("{", "not JSON"),
         ({"edges": [edge("a", "a")]}, "added[0].target_service_id: is the source too"),
@@ -110,23 +110,23 @@ async def test_programs_read_the_answer_as_json(check: Check, online_shop: None)
         ),
     ],
 )
-async def test_a_file_that_can_not_be_checked_is_another_matter(
-    check: Check, online_shop: None, document: Any, told: str
+async def test_a_file_that_cannot_be_checked_exits_with_2(
+    check: Check, online_shop: None, document: Any, complaint: str
 ) -> None:
     finished = await check(document)
     assert (finished.returncode, finished.stdout) == (2, "")
     assert finished.stderr.count("\n") == 1
     assert finished.stderr.startswith("depgraph: ")
-    assert told in finished.stderr
+    assert complaint in finished.stderr
 
 
-async def test_a_file_that_is_not_there_is_misuse(quick_command: Command, tmp_path: Path) -> None:
+async def test_a_missing_file_exits_with_2(quick_command: Command, tmp_path: Path) -> None:
     finished = await quick_command("check", str(tmp_path / "nowhere.json"))
     assert finished.returncode == 2
     assert "nowhere.json" in finished.stderr
 
 
-async def test_without_a_server_nothing_is_said_of_cycles() -> None:
+async def test_without_a_server_check_exits_with_1() -> None:
     change = json.dumps({"edges": [edge("a", "b")]}).encode()
     finished = await asyncio.to_thread(
         depgraph, "check", "-", stdin=change, environment={"DEPGRAPH_ADDRESS": "127.0.0.1:1"}

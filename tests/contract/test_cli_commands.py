@@ -22,7 +22,7 @@ from depgraph.v1.types_pb2 import (
 )
 from tests.support.command import ROOT, depgraph
 
-# What is told is made before any transport has it.
+# What the command prints does not depend on the transport.
 pytestmark = pytest.mark.one_transport
 
 SHOP = "examples/online_shop.json"
@@ -44,7 +44,7 @@ def command(server_address: str) -> Command:
 
 @pytest.fixture
 def shop(online_shop: None) -> None:
-    """The sample topology, taken in by the command in this process: what is looked at comes after it."""
+    """The sample topology, imported and in memory."""
 
 
 async def in_memory(address: str, revision: str) -> None:
@@ -55,7 +55,9 @@ async def in_memory(address: str, revision: str) -> None:
         )
 
 
-async def test_a_serving_server_has_status_zero(command: Command, server_address: str, shop: None) -> None:
+async def test_status_of_a_serving_server_exits_with_0(
+    command: Command, server_address: str, shop: None
+) -> None:
     finished = await command("status")
     assert finished.returncode == 0
     assert re.search(rf"address +{re.escape(server_address)}", finished.stdout)
@@ -64,7 +66,7 @@ async def test_a_serving_server_has_status_zero(command: Command, server_address
     assert re.search(r"dependencies +32 \(0 stale\)", finished.stdout)
 
 
-async def test_programs_read_the_status_as_json(command: Command, shop: None) -> None:
+async def test_status_prints_json(command: Command, shop: None) -> None:
     answer = json.loads((await command("status", "--json")).stdout)
     assert answer["health"] == "SERVING"
     assert answer["status"]["service_count"] == "15"
@@ -97,7 +99,7 @@ async def test_show_draws_what_a_service_calls_and_who_calls_it(command: Command
     ]
 
 
-async def test_show_draws_what_all_sources_say_together(command: Command, shop: None) -> None:
+async def test_show_merges_the_sources_with_effective(command: Command, shop: None) -> None:
     finished = await command("show", "checkout", "--effective", "--depth", "1", "--direction", "upstream")
     assert finished.stdout.splitlines() == [
         "checkout",
@@ -116,13 +118,13 @@ async def test_show_draws_what_all_sources_say_together(command: Command, shop: 
         ("dot", '[label="sync degraded grpc 150 ms", style=solid];'),
     ],
 )
-async def test_show_draws_for_other_programs(command: Command, shop: None, form: str, arrow: str) -> None:
+async def test_show_prints_mermaid_and_dot(command: Command, shop: None, form: str, arrow: str) -> None:
     finished = await command("show", "pricing", "--format", form, "--direction", "downstream")
     assert finished.returncode == 0
     assert arrow in finished.stdout
 
 
-async def test_programs_read_a_walk_as_json(command: Command, shop: None) -> None:
+async def test_show_prints_json(command: Command, shop: None) -> None:
     finished = await command(
         "show", "pricing", "--format", "json", "--direction", "downstream", "--depth", "3"
     )
@@ -140,7 +142,9 @@ async def test_an_unknown_service_gets_similar_names(command: Command, shop: Non
     assert finished.stderr == "depgraph: no service named 'chekout': did you mean 'checkout'?\n"
 
 
-async def test_names_of_every_kind_are_shown_as_they_are(command: Command, server_address: str) -> None:
+async def test_names_with_markup_and_control_characters_are_escaped(
+    command: Command, server_address: str
+) -> None:
     nasty = '[bold]"a"[/bold]\n\x1b[31m\\'
     async with AsyncClient(server_address) as client:
         edge = Dependency(
@@ -159,12 +163,13 @@ async def test_importing_again_changes_nothing(command: Command, shop: None) -> 
     finished = await command("import", "json", SHOP)
     assert finished.stderr == ""
     assert re.fullmatch(
-        r"0 services created; dependencies: 0 created, 0 updated, 32 unchanged; 0 self-calls skipped; \d+\.\d s\n",
+        r"0 services created; dependencies: 0 created, 0 updated, 32 unchanged; "
+        r"0 self-calls skipped; \d+\.\d s\n",
         finished.stdout,
     )
 
 
-async def test_jaeger_is_read_from_a_pipe_and_calls_of_a_service_to_itself_are_counted(
+async def test_a_jaeger_file_is_read_from_a_pipe_and_self_calls_are_counted(
     command: Command,
 ) -> None:
     calls = [("a", "b"), ("b", "b"), ("a", "b"), ("b", "c")]
@@ -178,7 +183,7 @@ async def test_jaeger_is_read_from_a_pipe_and_calls_of_a_service_to_itself_are_c
     assert answer["self_calls_skipped"] == 1
 
 
-async def test_who_discovered_it_can_be_said(command: Command, server_address: str) -> None:
+async def test_the_source_option_sets_the_discovery_source(command: Command, server_address: str) -> None:
     finished = await command("import", "json", SHOP, "--source", "service_mesh", "--json")
     assert finished.returncode == 0, finished.stderr
     await in_memory(server_address, json.loads(finished.stdout)["revision"])
@@ -188,7 +193,7 @@ async def test_who_discovered_it_can_be_said(command: Command, server_address: s
     assert status.dependency_count == 28
 
 
-async def test_what_the_server_refuses_is_told_with_the_field(command: Command) -> None:
+async def test_a_refused_import_names_the_bad_fields(command: Command) -> None:
     report = {"discovery_source": DISCOVERY_SOURCE_KUBERNETES, "edges": [{"source_service_id": "a"}]}
     finished = await command("import", "json", "-", stdin=json.dumps(report).encode())
     assert finished.returncode == 1
@@ -199,7 +204,7 @@ async def test_what_the_server_refuses_is_told_with_the_field(command: Command) 
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the real inputs are not beside this checkout")
-async def test_a_real_file_of_jaeger_is_taken_in(command: Command, server_address: str) -> None:
+async def test_a_real_jaeger_file_is_imported(command: Command, server_address: str) -> None:
     path = REAL / "jaeger_dependencies_small.json"
     finished = await command("import", "jaeger", str(path), "--json")
     answer = json.loads(finished.stdout)

@@ -1,4 +1,4 @@
-"""The real command as a child process, when things go wrong: one clear line on stderr, an exit code, never a traceback."""
+"""Failures of the command, as a child process: one line on stderr, an exit code, no traceback."""
 
 import gzip
 import json
@@ -18,10 +18,10 @@ from server.cli.main import run
 from tests.support.command import ROOT, clean_environment, depgraph
 from tests.support.fake_server import Script, fake_server
 
-# What is told is made before any transport has it.
+# What the command prints does not depend on the transport.
 pytestmark = pytest.mark.one_transport
 
-NOBODY = "127.0.0.1:1"
+UNUSED_ADDRESS = "127.0.0.1:1"
 CALLS = json.dumps(
     [{"parent": f"s{number}", "child": "hub", "callCount": 1} for number in range(25_000)]
 ).encode()
@@ -63,7 +63,15 @@ def test_a_wrong_command_line_is_refused_with_the_name_of_the_flag(
     assert complaint in only_line(finished)
 
 
-def test_a_wrong_variable_of_the_environment_is_named() -> None:
+@pytest.mark.parametrize("group", [[], ["alerts"], ["migrate"]])
+def test_a_group_without_a_command_prints_its_help(group: list[str]) -> None:
+    finished = depgraph(*group)
+    assert (finished.returncode, finished.stdout) == (2, "")
+    assert finished.stderr.startswith(f"Usage: {' '.join(['depgraph', *group])} [OPTIONS] COMMAND")
+    assert len(finished.stderr.splitlines()) > 5
+
+
+def test_a_wrong_environment_variable_is_named() -> None:
     finished = depgraph("status", environment={"DEPGRAPH_ADDRESS": "nowhere"})
     assert finished.returncode == 2
     assert "DEPGRAPH_ADDRESS" in only_line(finished)
@@ -76,14 +84,14 @@ def test_a_bad_database_url_of_the_environment_is_named_and_not_shown() -> None:
 
 
 @pytest.mark.parametrize("command", [["status"], ["show", "a"], ["import", "jaeger", "-"]])
-def test_where_nobody_listens_the_address_is_named(command: list[str]) -> None:
-    finished = depgraph(*command, "--address", NOBODY, stdin=b"[]")
+def test_an_address_without_a_server_is_named(command: list[str]) -> None:
+    finished = depgraph(*command, "--address", UNUSED_ADDRESS, stdin=b"[]")
     assert finished.returncode == 1
-    assert f"no answer from {NOBODY} (Connection refused)" in only_line(finished)
+    assert f"no answer from {UNUSED_ADDRESS} (Connection refused)" in only_line(finished)
     assert "depgraph serve" in finished.stderr
 
 
-def test_a_server_of_another_kind_is_told_apart() -> None:
+def test_a_server_that_is_not_depgraph_is_recognized() -> None:
     with fake_server(Script([])) as address:
         finished = depgraph("show", "a", "--address", address)
     assert finished.returncode == 1
@@ -98,7 +106,7 @@ def test_a_server_of_another_kind_is_told_apart() -> None:
         (b'[{"parent": "a", "child": "b"}, {"parent": 7}]', "entry 1: parent is 7, not text"),
     ],
 )
-def test_a_file_that_is_not_sound_is_refused_before_anything_is_sent(raw: bytes, complaint: str) -> None:
+def test_a_malformed_file_is_refused_before_anything_is_sent(raw: bytes, complaint: str) -> None:
     script = Script([])
     with fake_server(script) as address:
         finished = depgraph("import", "jaeger", "-", "--address", address, stdin=raw)
@@ -107,13 +115,13 @@ def test_a_file_that_is_not_sound_is_refused_before_anything_is_sent(raw: bytes,
     assert script.calls == []
 
 
-def test_a_file_that_is_not_there_is_named() -> None:
-    finished = depgraph("import", "json", "no-such-file", "--address", NOBODY)
+def test_a_missing_file_is_named() -> None:
+    finished = depgraph("import", "json", "no-such-file", "--address", UNUSED_ADDRESS)
     assert finished.returncode == 1
     assert only_line(finished) == "no-such-file: No such file or directory"
 
 
-def test_an_import_that_fails_midway_says_how_much_is_in() -> None:
+def test_an_import_that_fails_midway_says_how_much_was_imported() -> None:
     script = Script([grpc.StatusCode.ABORTED], grace=1)
     with fake_server(script) as address:
         finished = depgraph("import", "jaeger", "-", "--address", address, stdin=CALLS)
@@ -149,7 +157,7 @@ class HeldScript(Script):
         return super().ingest(request)
 
 
-def test_an_interrupted_import_says_how_much_is_in(tmp_path: Path) -> None:
+def test_an_interrupted_import_says_how_much_was_imported(tmp_path: Path) -> None:
     calls = tmp_path / "calls.json"
     calls.write_bytes(CALLS)
     script = HeldScript()
@@ -170,28 +178,28 @@ def test_an_interrupted_import_says_how_much_is_in(tmp_path: Path) -> None:
         finally:
             script.let_go.set()
     assert process.returncode == 130
-    # Two batches are on their way when the second is held; the answer to the first may or may not have arrived by then.
+    # Two batches are in flight when the second is held; the first may be answered by then.
     assert said in {
         "depgraph: interrupted (10,000 of 25,000 items are in; importing the file again is safe)\n",
         "depgraph: interrupted (nothing was imported)\n",
     }
 
 
-def test_taking_the_schema_back_in_a_pipe_needs_a_yes(tmp_path: Path) -> None:
+def test_migrate_down_without_a_terminal_needs_yes(tmp_path: Path) -> None:
     finished = depgraph("migrate", "down", "base", "--data-dir", str(tmp_path))
     assert finished.returncode == 1
     assert "--yes" in only_line(finished)
 
 
 @pytest.mark.parametrize("command", [["status"], ["down", "base", "--yes"]])
-def test_a_look_at_a_database_that_is_not_there_makes_none(tmp_path: Path, command: list[str]) -> None:
+def test_migrate_status_and_down_create_no_database(tmp_path: Path, command: list[str]) -> None:
     finished = depgraph("migrate", *command, "--data-dir", str(tmp_path / "new"))
     assert finished.returncode == 1
     assert "there is no database in" in only_line(finished)
     assert not (tmp_path / "new").exists()
 
 
-def test_an_interrupted_command_ends_like_one() -> None:
+def test_an_interrupted_command_exits_with_130() -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "server.cli", "import", "jaeger", "-"],
         stdin=subprocess.PIPE,
@@ -200,7 +208,7 @@ def test_an_interrupted_command_ends_like_one() -> None:
         env=clean_environment() | {"PYTHONVERBOSE": "1"},
     ) as process:
         assert process.stderr is not None
-        # Verbose Python tells when the last import before the read of standard input is done.
+        # Verbose Python shows when the last import before the read of standard input is done.
         assert any(b"import 'server.cli.commands.import_graph'" in line for line in process.stderr)
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=60)
@@ -208,7 +216,7 @@ def test_an_interrupted_command_ends_like_one() -> None:
     assert b"Traceback" not in said
 
 
-def test_a_reader_that_has_seen_enough_is_no_failure_to_speak_of() -> None:
+def test_a_closed_output_pipe_prints_no_error() -> None:
     reading, writing = os.pipe()
     os.close(reading)
     try:
@@ -226,7 +234,7 @@ def test_a_reader_that_has_seen_enough_is_no_failure_to_speak_of() -> None:
     assert finished.stderr == b""
 
 
-def test_without_the_server_extra_the_command_says_how_to_get_it() -> None:
+def test_without_the_server_extra_the_command_says_how_to_install_it() -> None:
     hide_typer = (
         "import sys; sys.modules['typer'] = None; from server.cli.__main__ import main; sys.exit(main())"
     )
@@ -240,8 +248,8 @@ def test_without_the_server_extra_the_command_says_how_to_get_it() -> None:
     )
 
 
-@pytest.mark.parametrize("command", [["--help"], ["status", "--address", NOBODY]])
-def test_what_must_be_quick_does_not_load_what_it_does_not_need(command: list[str]) -> None:
+@pytest.mark.parametrize("command", [["--help"], ["status", "--address", UNUSED_ADDRESS]])
+def test_help_and_status_do_not_import_server_libraries(command: list[str]) -> None:
     finished = depgraph(*command, environment={"PYTHONPROFILEIMPORTTIME": "1"})
     loaded = {line.rpartition("|")[2].strip() for line in finished.stderr.splitlines()}
     assert "server.cli.connection" in loaded, "imports are reported"

@@ -10,7 +10,7 @@ import pytest
 from depgraph.v1.graph_service_pb2 import ListComponentsRequest
 from tests.support.calls import FRESH, Stubs
 
-# What is told is made before any transport has it.
+# What the command prints does not depend on the transport.
 pytestmark = pytest.mark.one_transport
 
 Command = Callable[..., Awaitable[subprocess.CompletedProcess[str]]]
@@ -36,7 +36,7 @@ async def test_impact_counts_what_is_reached_and_lists_it(quick_command: Command
     ]
 
 
-async def test_impact_lists_no_more_than_asked_for(quick_command: Command, online_shop: None) -> None:
+async def test_impact_lists_at_most_top_services(quick_command: Command, online_shop: None) -> None:
     finished = await quick_command("impact", "inventory", "--top", "2", "--mode", "sync", "--max-hops", "1")
     first, *_, nearest, following, last = finished.stdout.splitlines()
     assert first == "inventory: 3 services reached, at most 1 hop away, 3 by synchronous calls alone"
@@ -46,7 +46,7 @@ async def test_impact_lists_no_more_than_asked_for(quick_command: Command, onlin
     assert none.stdout == "storefront: no other service is reached\n"
 
 
-async def test_programs_read_the_impact_as_json(quick_command: Command, online_shop: None) -> None:
+async def test_impact_prints_json(quick_command: Command, online_shop: None) -> None:
     options = ("--criticality", "hard", "--min-confidence", "0.9", "--effective", "--include-stale", "--json")
     answer = json.loads((await quick_command("impact", "inventory", *options)).stdout)
     assert answer["service_id"] == "inventory"
@@ -59,7 +59,7 @@ async def test_programs_read_the_impact_as_json(quick_command: Command, online_s
     assert answer["freshness"]["revision"]
 
 
-async def test_paths_tell_each_hop(quick_command: Command, online_shop: None) -> None:
+async def test_paths_lists_each_hop(quick_command: Command, online_shop: None) -> None:
     finished = await quick_command("paths", "storefront", "inventory", "-k", "2")
     assert (finished.returncode, finished.stderr) == (0, "")
     assert finished.stdout.splitlines() == [
@@ -77,7 +77,7 @@ async def test_paths_tell_each_hop(quick_command: Command, online_shop: None) ->
     assert (none.returncode, none.stdout) == (0, "inventory does not reach storefront\n")
 
 
-async def test_programs_read_paths_as_json(quick_command: Command, online_shop: None) -> None:
+async def test_paths_prints_json(quick_command: Command, online_shop: None) -> None:
     finished = await quick_command("paths", "storefront", "inventory", "--max-hops", "2", "-k", "9", "--json")
     answer = json.loads(finished.stdout)
     assert (answer["source_service_id"], answer["target_service_id"]) == ("storefront", "inventory")
@@ -94,7 +94,7 @@ async def test_an_unknown_service_gets_similar_names(
     assert finished.stderr == "depgraph: no service named 'chekout': did you mean 'checkout'?\n"
 
 
-async def test_long_paths_are_shortened_and_names_shown_as_they_are(
+async def test_long_paths_are_shortened_and_control_characters_escaped(
     quick_command: Command, channel: grpc.aio.Channel
 ) -> None:
     stubs = Stubs(channel)

@@ -1,4 +1,4 @@
-"""``depgraph serve`` and ``depgraph migrate`` as child processes, on an embedded database and on a given one."""
+"""``depgraph serve`` and ``migrate`` as child processes, on an embedded and on a given database."""
 
 import json
 import signal
@@ -11,7 +11,7 @@ from tests.support.command import depgraph, serving
 SHOP = "examples/online_shop.json"
 
 
-def test_a_new_data_folder_serves_the_seed_and_ends_cleanly(reachable_folder: Path) -> None:
+def test_serve_seeds_a_new_data_folder_and_stops_cleanly(reachable_folder: Path) -> None:
     with serving("--data-dir", str(reachable_folder / "new"), "--seed-file", SHOP) as (address, process):
         assert depgraph("status", "--address", address).returncode == 0
         assert "checkout" in depgraph("show", "payments", "--address", address).stdout
@@ -20,7 +20,7 @@ def test_a_new_data_folder_serves_the_seed_and_ends_cleanly(reachable_folder: Pa
 
 
 @pytest.mark.one_transport
-def test_a_data_folder_that_is_served_is_left_alone(reachable_folder: Path) -> None:
+def test_a_data_folder_in_use_is_refused(reachable_folder: Path) -> None:
     folder = str(reachable_folder / "new")
     with serving("--data-dir", folder) as (address, process):
         for command in (["serve", "--listen", "127.0.0.1:0"], ["migrate", "up"]):
@@ -32,7 +32,7 @@ def test_a_data_folder_that_is_served_is_left_alone(reachable_folder: Path) -> N
 
 
 @pytest.mark.one_transport
-def test_the_schema_goes_up_and_down_and_tells_where_it_is(empty_database_url: str) -> None:
+def test_migrate_upgrades_downgrades_and_shows_the_schema(empty_database_url: str) -> None:
     there = ("--database-url", empty_database_url)
     before = json.loads(depgraph("migrate", "status", *there, "--json").stdout)
     assert before["current"] is None
@@ -49,7 +49,7 @@ def test_the_schema_goes_up_and_down_and_tells_where_it_is(empty_database_url: s
 
 
 @pytest.mark.one_transport
-def test_a_schema_that_is_behind_is_not_served_when_told_not_to_migrate(empty_database_url: str) -> None:
+def test_no_migrate_refuses_a_schema_that_is_behind(empty_database_url: str) -> None:
     finished = depgraph(
         "serve", "--no-migrate", "--listen", "127.0.0.1:0", "--database-url", empty_database_url
     )
@@ -58,7 +58,7 @@ def test_a_schema_that_is_behind_is_not_served_when_told_not_to_migrate(empty_da
     assert "Traceback" not in finished.stderr
 
 
-def test_an_address_that_is_taken_is_named(database_url: str, empty_database_url: str) -> None:
+def test_an_address_in_use_is_named(database_url: str, empty_database_url: str) -> None:
     with serving("--database-url", database_url) as (address, _):
         finished = depgraph("serve", "--listen", address, "--database-url", empty_database_url)
     assert finished.returncode == 1
@@ -67,7 +67,7 @@ def test_an_address_that_is_taken_is_named(database_url: str, empty_database_url
 
 
 @pytest.mark.one_transport
-def test_the_script_of_a_migration_needs_no_database() -> None:
+def test_the_sql_of_migrations_needs_no_database() -> None:
     up = depgraph("migrate", "up", "--sql")
     assert "CREATE TABLE" in up.stdout
     down = depgraph("migrate", "down", "head:base", "--sql")

@@ -1,4 +1,4 @@
-"""``depgraph watch`` as a child process, against the real server: what it prints, and that it comes back."""
+"""``depgraph watch`` as a child process: what it prints, and that it survives restarts."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ from server.app import Application
 from server.config import Settings, WatchSettings
 from tests.support.command import ROOT, clean_environment, depgraph
 
-# What is told is made before any transport has it.
+# What the command prints does not depend on the transport.
 pytestmark = pytest.mark.one_transport
 
 PATIENCE_SECONDS = 30.0
@@ -77,7 +77,9 @@ async def watching(address: str, *arguments: str) -> AsyncIterator[Watching]:
         await process.communicate()
 
 
-async def test_each_change_is_a_line(settings: Settings, connection: asyncpg.Connection) -> None:
+async def test_watch_prints_a_line_for_each_change(
+    settings: Settings, connection: asyncpg.Connection
+) -> None:
     await connection.execute("INSERT INTO services (service_id) VALUES ('checkout'), ('payments')")
     async with serving(settings), watching(settings.listen, "--state") as watch:
         assert await watch.line() == "= the whole graph: 2 services, 0 dependencies"
@@ -94,7 +96,7 @@ async def test_each_change_is_a_line(settings: Settings, connection: asyncpg.Con
         assert await watch.line() == "- payments"
 
 
-async def test_it_comes_back_after_a_restart_and_misses_nothing(
+async def test_watch_survives_a_restart_and_misses_nothing(
     settings: Settings, connection: asyncpg.Connection
 ) -> None:
     async with serving(settings) as first, watching(settings.listen, "--state") as watch:
@@ -109,7 +111,9 @@ async def test_it_comes_back_after_a_restart_and_misses_nothing(
             assert await watch.line() == "+ heard  medium"
 
 
-async def test_ctrl_c_tells_where_to_go_on(settings: Settings, connection: asyncpg.Connection) -> None:
+async def test_ctrl_c_prints_the_revision_to_continue_after(
+    settings: Settings, connection: asyncpg.Connection
+) -> None:
     async with serving(settings):
         async with watching(settings.listen, "--state") as watch:
             await watch.line()
@@ -117,10 +121,10 @@ async def test_ctrl_c_tells_where_to_go_on(settings: Settings, connection: async
             await watch.line()
             watch.process.send_signal(signal.SIGINT)
             assert await watch.process.wait() == 130
-            told = await watch.complaint()
-            assert told.startswith("depgraph: continue later with --since ")
+            printed = await watch.complaint()
+            assert printed.startswith("depgraph: continue later with --since ")
         await connection.execute("INSERT INTO services (service_id) VALUES ('b')")
-        async with watching(settings.listen, "--since", told.rpartition(" ")[2], "--json") as again:
+        async with watching(settings.listen, "--since", printed.rpartition(" ")[2], "--json") as again:
             names = []
             while "b" not in names:
                 batch = json.loads(await again.line())
@@ -129,7 +133,7 @@ async def test_ctrl_c_tells_where_to_go_on(settings: Settings, connection: async
                 names += [service["service_id"] for service in batch.get("upserted_services", [])]
 
 
-async def test_programs_get_a_batch_a_line(settings: Settings, connection: asyncpg.Connection) -> None:
+async def test_watch_prints_a_json_batch_a_line(settings: Settings, connection: asyncpg.Connection) -> None:
     async with serving(settings), watching(settings.listen, "--json") as watch:
         assert json.loads(await watch.line())["event"] == "WATCH_EVENT_HEARTBEAT"
         await connection.execute("INSERT INTO services (service_id) VALUES ('a'), ('b')")
@@ -145,7 +149,7 @@ async def test_programs_get_a_batch_a_line(settings: Settings, connection: async
         (("--address", "127.0.0.1:1"), "no answer from 127.0.0.1:1"),
     ],
 )
-async def test_what_can_never_work_is_told_at_once(
+async def test_a_watch_that_cannot_start_fails_at_once(
     settings: Settings, arguments: tuple[str, ...], complaint: str
 ) -> None:
     async with serving(settings):

@@ -1,4 +1,4 @@
-"""The client over a real channel: deadlines, retries and what it remembers, against a server that fails on command."""
+"""The client against a server that fails on command: deadlines, retries, the latest revision."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -44,7 +44,7 @@ def creation(name: str) -> CreateServiceRequest:
     return CreateServiceRequest(service=Service(service_id=name))
 
 
-def test_before_the_first_write_any_answer_will_do(serve: Serve) -> None:
+def test_before_the_first_write_consistency_is_unset(serve: Serve) -> None:
     with Client(serve(Script([]))) as client:
         client.graph.GetComponent(GetComponentRequest(service_id="a"))
         assert client.read_your_writes() == Consistency()
@@ -66,7 +66,7 @@ def test_a_failed_write_is_not_remembered(serve: Serve) -> None:
         assert client.read_your_writes().at_least_as_fresh == "made a"
 
 
-def test_a_write_that_is_not_waited_for_is_remembered_once_it_is_done(serve: Serve) -> None:
+def test_a_write_made_with_future_is_remembered_when_it_is_done(serve: Serve) -> None:
     with Client(serve(Script([]))) as client:
         call = client.catalog.CreateService.future(creation("a"))
         done = Event()
@@ -75,14 +75,14 @@ def test_a_write_that_is_not_waited_for_is_remembered_once_it_is_done(serve: Ser
         assert client.read_your_writes().at_least_as_fresh == "made a"
 
 
-def test_clients_remember_for_themselves(serve: Serve) -> None:
+def test_clients_do_not_share_revisions(serve: Serve) -> None:
     address = serve(Script([]))
     with Client(address) as one, Client(address) as other:
         one.catalog.CreateService(creation("a"))
         assert other.read_your_writes() == Consistency()
 
 
-async def test_the_asynchronous_client_remembers_too(serve: Serve) -> None:
+async def test_the_asynchronous_client_remembers_the_latest_write(serve: Serve) -> None:
     async with AsyncClient(serve(Script([grpc.StatusCode.ABORTED], grace=1))) as client:
         assert client.read_your_writes() == Consistency()
         await client.catalog.CreateService(creation("a"))
@@ -92,21 +92,21 @@ async def test_the_asynchronous_client_remembers_too(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("failures", [1, 4])
-def test_a_read_is_tried_again_while_the_server_is_unavailable(serve: Serve, failures: int) -> None:
+def test_a_read_is_retried_while_the_server_is_unavailable(serve: Serve, failures: int) -> None:
     script = Script([UNAVAILABLE] * failures)
     with Client(serve(script)) as client:
         assert client.graph.GetStatus(GetStatusRequest()).service_count == 1
     assert script.calls == ["GetStatusRequest"] * (failures + 1)
 
 
-async def test_the_asynchronous_client_tries_again_too(serve: Serve) -> None:
+async def test_the_asynchronous_client_retries_reads(serve: Serve) -> None:
     script = Script([UNAVAILABLE])
     async with AsyncClient(serve(script)) as client:
         assert (await client.graph.GetStatus(GetStatusRequest())).service_count == 1
     assert len(script.calls) == 2
 
 
-def test_a_stream_that_has_not_begun_is_tried_again(serve: Serve) -> None:
+def test_a_stream_is_retried_before_its_first_message(serve: Serve) -> None:
     script = Script([UNAVAILABLE])
     with Client(serve(script)) as client:
         assert [row.service_id for row in client.graph.GetAdjacencyList(GetAdjacencyListRequest())] == ["a"]
@@ -114,7 +114,7 @@ def test_a_stream_that_has_not_begun_is_tried_again(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("code", [UNAVAILABLE, grpc.StatusCode.ABORTED])
-def test_a_write_that_may_not_be_repeated_is_tried_once(serve: Serve, code: grpc.StatusCode) -> None:
+def test_a_write_that_is_not_repeatable_is_tried_once(serve: Serve, code: grpc.StatusCode) -> None:
     script = Script([code])
     with Client(serve(script)) as client, pytest.raises(grpc.RpcError, match=code.name):
         client.catalog.CreateService(creation("a"))
@@ -142,7 +142,7 @@ def test_every_call_of_the_contract_is_either_repeatable_or_not() -> None:
                 assert method.server_streaming == (name in streams), name
 
 
-async def test_calls_without_a_deadline_get_the_clients(serve: Serve) -> None:
+async def test_calls_without_a_deadline_get_the_default_deadline(serve: Serve) -> None:
     script = Script([])
     address = serve(script)
     with Client(address, timeout=50) as client:
@@ -156,7 +156,7 @@ async def test_calls_without_a_deadline_get_the_clients(serve: Serve) -> None:
     assert all(remaining)
 
 
-def test_a_server_that_is_not_there_yet_is_waited_for_within_the_deadline() -> None:
+def test_unary_calls_wait_for_a_server_within_their_deadline() -> None:
     with (
         Client("127.0.0.1:1", timeout=0.2) as client,
         pytest.raises(grpc.RpcError, match="DEADLINE_EXCEEDED"),
@@ -164,7 +164,7 @@ def test_a_server_that_is_not_there_yet_is_waited_for_within_the_deadline() -> N
         client.graph.GetStatus(GetStatusRequest())
 
 
-def test_who_does_not_wait_learns_at_once_that_nobody_is_there() -> None:
+def test_without_wait_for_ready_calls_fail_at_once() -> None:
     with (
         Client("127.0.0.1:1", wait_for_ready=False, attempts=1) as client,
         pytest.raises(grpc.RpcError, match="UNAVAILABLE"),
@@ -173,13 +173,13 @@ def test_who_does_not_wait_learns_at_once_that_nobody_is_there() -> None:
 
 
 @pytest.mark.parametrize("timeout", [0, -1, float("nan"), float("inf")])
-def test_a_deadline_that_is_none_is_refused(timeout: float) -> None:
+def test_a_timeout_that_is_not_positive_and_finite_is_refused(timeout: float) -> None:
     with pytest.raises(ValueError, match="timeout must be a positive number"):
         Client(timeout=timeout)
 
 
 @pytest.mark.parametrize("attempts", [0, 6])
-def test_a_number_of_attempts_that_grpc_would_not_keep_is_refused(attempts: int) -> None:
+def test_attempts_outside_1_to_5_are_refused(attempts: int) -> None:
     with pytest.raises(ValueError, match="attempts must be 1 to 5"):
         service_config(wait_for_ready=True, attempts=attempts)
 

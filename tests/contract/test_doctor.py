@@ -1,4 +1,4 @@
-"""``depgraph doctor`` and ``depgraph token``: the command, the real database, and a server beside it."""
+"""``depgraph doctor`` and ``depgraph token`` with the real database, and a server beside it."""
 
 import asyncio
 import json
@@ -26,12 +26,12 @@ from tests.support.plain_sql import connected
 from tests.support.postgres import DatabaseServer
 from tests.support.roles import role_of, role_with_database
 
-# What is told is made before any transport has it.
+# What the command prints does not depend on the transport.
 pytestmark = pytest.mark.one_transport
 
 Connection = asyncpg.Connection
 Run = Callable[..., Awaitable[subprocess.CompletedProcess[str]]]
-NOBODY = "127.0.0.1:1"
+UNUSED_ADDRESS = "127.0.0.1:1"
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def here(capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
     What the server logs is kept away from what the command prints.
     """
 
-    async def call(*arguments: str, address: str = NOBODY) -> subprocess.CompletedProcess[str]:
+    async def call(*arguments: str, address: str = UNUSED_ADDRESS) -> subprocess.CompletedProcess[str]:
         capsys.readouterr()
         code = await asyncio.to_thread(run_here, [*arguments, *address_of(arguments, address)])
         printed = capsys.readouterr()
@@ -80,15 +80,15 @@ async def other(database_url: str) -> AsyncIterator[Connection]:
         await opened.close()
 
 
-async def test_a_sound_database_is_found_so_without_a_server(run: Run) -> None:
+async def test_a_healthy_database_passes_without_a_server(run: Run) -> None:
     seen = await run("doctor")
     assert seen.returncode == 0, seen.stdout
     assert "BAD" not in seen.stdout
     assert "ok   migrations: at " in seen.stdout
-    assert f"note server: no answer from {NOBODY}" in seen.stdout
+    assert f"note server: no answer from {UNUSED_ADDRESS}" in seen.stdout
 
 
-async def test_programs_read_the_findings_as_json(run: Run) -> None:
+async def test_doctor_prints_json(run: Run) -> None:
     answer = json.loads((await run("doctor", "--json")).stdout)
     assert answer["repaired"] == []
     checks = {finding["check"]: finding["severity"] for finding in answer["findings"]}
@@ -97,7 +97,7 @@ async def test_programs_read_the_findings_as_json(run: Run) -> None:
     assert set(checks) >= {"migrations", "standby", "notifications", "change log", "transactions", "orphans"}
 
 
-async def test_triggers_are_put_back_only_when_asked_and_the_server_reads_anew(
+async def test_triggers_are_put_back_only_with_repair_and_the_server_reads_again(
     run: Run, connection: Connection, server_address: str, channel: grpc.aio.Channel
 ) -> None:
     await connection.execute("DROP TRIGGER depgraph_feed_insert ON services")
@@ -118,7 +118,7 @@ async def test_triggers_are_put_back_only_when_asked_and_the_server_reads_anew(
     assert (await Stubs(channel).graph.GetComponent(request)).component.members == ["unseen"]
 
 
-async def test_a_database_that_lacks_migrations_is_told_what_to_run(run: Run, database_url: str) -> None:
+async def test_missing_migrations_are_named_with_the_command_to_run(run: Run, database_url: str) -> None:
     await migrate.downgrade(database_url, "0003")
     seen = await run("doctor")
     assert seen.returncode == 1
@@ -126,7 +126,7 @@ async def test_a_database_that_lacks_migrations_is_told_what_to_run(run: Run, da
     assert "depgraph migrate up" in seen.stdout
 
 
-async def test_dependencies_without_their_ends_are_listed(run: Run, connection: Connection) -> None:
+async def test_dangling_dependencies_are_listed(run: Run, connection: Connection) -> None:
     key, source = uuid4(), uuid4()
     await connection.execute("SET session_replication_role = replica")
     await connection.execute(
@@ -144,7 +144,7 @@ async def test_dependencies_without_their_ends_are_listed(run: Run, connection: 
     )
 
 
-async def test_notifications_that_are_switched_off_are_noted(run: Run, connection: Connection) -> None:
+async def test_disabled_notifications_are_noted(run: Run, connection: Connection) -> None:
     name = await connection.fetchval("SELECT current_database()")
     await connection.execute(f"ALTER DATABASE \"{name}\" SET depgraph.notify = 'off'")
     seen = await run("doctor")
@@ -152,7 +152,7 @@ async def test_notifications_that_are_switched_off_are_noted(run: Run, connectio
     assert "note notifications: switched off for everyone" in seen.stdout
 
 
-async def test_a_pooler_that_pools_by_session_is_noted_and_works(here: Run, database_url: str) -> None:
+async def test_a_session_pooler_is_noted_and_works(here: Run, database_url: str) -> None:
     async with pgbouncer(database_url, "session") as through:
         seen = await here("doctor", "--database-url", through)
     assert seen.returncode == 0, seen.stdout
@@ -160,7 +160,7 @@ async def test_a_pooler_that_pools_by_session_is_noted_and_works(here: Run, data
     assert "note pooler: a connection pooler stands before the server and pools by session" in seen.stdout
 
 
-async def test_a_pooler_that_shares_sessions_is_named_with_what_to_do(here: Run, database_url: str) -> None:
+async def test_a_transaction_pooler_is_named_with_advice(here: Run, database_url: str) -> None:
     async with pgbouncer(database_url, "transaction") as through:
         seen = await here("doctor", "--database-url", through)
     assert seen.returncode == 1
@@ -168,9 +168,7 @@ async def test_a_pooler_that_shares_sessions_is_named_with_what_to_do(here: Run,
     assert "pool_mode=session" in seen.stdout
 
 
-async def test_what_a_role_imposes_is_named_when_it_can_not_be_replaced(
-    here: Run, postgres: DatabaseServer
-) -> None:
+async def test_settings_imposed_by_a_role_are_named(here: Run, postgres: DatabaseServer) -> None:
     imposed = {
         "default_transaction_read_only": "on",
         "synchronous_commit": "off",
@@ -203,7 +201,7 @@ async def test_parameters_of_the_url_without_effect_are_noted(here: Run, databas
     assert "note database URL: without effect here: keepalives_idle" in seen.stdout
 
 
-async def test_a_database_that_is_away_is_said_so_in_one_line(run: Run) -> None:
+async def test_an_unreachable_database_is_one_finding(run: Run) -> None:
     seen = await run("doctor", "--database-url", "postgresql://u:secret@127.0.0.1:1/x")
     assert seen.returncode == 1
     assert "BAD  database: Can't connect" in seen.stdout
@@ -211,7 +209,7 @@ async def test_a_database_that_is_away_is_said_so_in_one_line(run: Run) -> None:
 
 
 @pytest.mark.parametrize("command", ["doctor", "token"])
-async def test_a_folder_without_a_database_is_left_as_it_is(command: str, tmp_path: Path) -> None:
+async def test_a_folder_without_a_database_is_not_changed(command: str, tmp_path: Path) -> None:
     nowhere = tmp_path / "nowhere"
     seen = await asyncio.to_thread(depgraph, command, "--data-dir", str(nowhere))
     assert seen.returncode == 1
@@ -219,7 +217,7 @@ async def test_a_folder_without_a_database_is_left_as_it_is(command: str, tmp_pa
     assert not nowhere.exists()
 
 
-async def test_a_token_makes_a_read_wait_for_what_sql_has_written(
+async def test_a_read_with_a_token_sees_what_sql_has_written(
     run: Run, connection: Connection, channel: grpc.aio.Channel
 ) -> None:
     await connection.execute("INSERT INTO services (service_id) VALUES ('by sql')")
@@ -228,7 +226,7 @@ async def test_a_token_makes_a_read_wait_for_what_sql_has_written(
     assert (await Stubs(channel).graph.GetComponent(request)).component.members == ["by sql"]
 
 
-async def test_the_form_that_the_database_prints_serves_as_a_token_too(
+async def test_a_snapshot_as_postgresql_prints_it_is_a_token_too(
     connection: Connection, channel: grpc.aio.Channel
 ) -> None:
     await connection.execute("INSERT INTO services (service_id) VALUES ('by sql')")
@@ -237,15 +235,13 @@ async def test_the_form_that_the_database_prints_serves_as_a_token_too(
     assert (await Stubs(channel).graph.GetComponent(request)).component.members == ["by sql"]
 
 
-async def test_a_token_of_a_database_without_the_schema_says_what_to_run(
-    run: Run, empty_database_url: str
-) -> None:
+async def test_token_without_the_schema_says_what_to_run(run: Run, empty_database_url: str) -> None:
     seen = await run("token", "--database-url", empty_database_url)
     assert seen.returncode == 1
     assert "depgraph migrate up" in seen.stderr
 
 
-def test_both_use_the_embedded_database_of_a_server_that_runs(reachable_folder: Path) -> None:
+def test_doctor_and_token_use_the_embedded_database_of_a_running_server(reachable_folder: Path) -> None:
     there = ("--data-dir", str(reachable_folder / "data"))
     with serving_process(*there) as (address, _):
         seen = depgraph("doctor", *there, "--address", address)

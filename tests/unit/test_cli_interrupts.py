@@ -28,19 +28,19 @@ def fail() -> None:
 
 
 @pytest.mark.parametrize("looks", [True, False], ids=["at the next look", "at the end"])
-def test_ctrl_c_is_heard_at_a_look_or_at_the_end_and_not_before(looks: bool) -> None:
+def test_ctrl_c_interrupts_at_the_next_check_or_at_the_end(looks: bool) -> None:
     done: list[str] = []
     with pytest.raises(KeyboardInterrupt):
         work(done, looks=looks)
     assert done == ["pressed"]
 
 
-def test_an_error_is_not_lost_over_ctrl_c() -> None:
+def test_an_error_goes_before_ctrl_c() -> None:
     with pytest.raises(LookupError):
         fail()
 
 
-def test_afterwards_ctrl_c_interrupts_at_once() -> None:
+def test_after_the_body_ctrl_c_interrupts_at_once() -> None:
     with deferred_interrupts():
         pass
     with pytest.raises(KeyboardInterrupt):
@@ -55,7 +55,7 @@ def ctrl_c_ignored() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("ctrl_c_ignored")
-def test_where_ctrl_c_is_ignored_it_stays_so() -> None:
+def test_ctrl_c_that_was_ignored_stays_ignored() -> None:
     done: list[str] = []
     work(done, looks=True)
     assert done == ["pressed", "looked"]

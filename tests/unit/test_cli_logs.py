@@ -54,7 +54,7 @@ logging.getLogger("grpc.aio").error("Failed without an exception")
 """
 
 
-def test_of_what_grpc_logs_only_the_caller_who_left_while_the_end_was_sent_is_left_out() -> None:
+def test_only_grpcs_error_about_a_caller_that_left_is_not_logged() -> None:
     logged = subprocess.run(
         [sys.executable, "-c", SENDING], capture_output=True, text=True, check=True
     ).stderr

@@ -18,5 +18,5 @@ def test_each_request_has_its_traversal_or_its_status_in_order() -> None:
     assert outcomes(answer) == [traversal, status, TraverseResponse()]
 
 
-def test_an_outcome_of_neither_kind_is_a_status_that_says_nothing() -> None:
+def test_an_empty_result_is_an_empty_status() -> None:
     assert outcomes(BatchTraverseResponse(responses=[BatchTraverseResult()])) == [Status()]

@@ -8,7 +8,7 @@ from server.formats import documents
 from server.formats.documents import FormatError, json_document
 
 
-def test_gzip_is_told_by_its_first_bytes() -> None:
+def test_gzip_is_recognized_by_its_first_bytes() -> None:
     assert json_document(gzip.compress(b"[1, 2]")) == [1, 2]
 
 
@@ -17,7 +17,7 @@ def test_several_gzip_members_are_one_document() -> None:
 
 
 @pytest.mark.parametrize("damage", [slice(0, 12), slice(0, -6)])
-def test_gzip_that_was_cut_off_is_refused(damage: slice) -> None:
+def test_truncated_gzip_is_refused(damage: slice) -> None:
     with pytest.raises(FormatError, match="damaged gzip"):
         json_document(gzip.compress(b'["some text that is long enough to be cut"]')[damage])
 
@@ -45,6 +45,6 @@ def test_a_file_that_unpacks_to_too_much_is_refused(monkeypatch: pytest.MonkeyPa
         (b"[" + b"9" * 5_000 + b"]", "too many digits"),
     ],
 )
-def test_what_is_not_json_is_refused_with_its_place(raw: bytes, complaint: str) -> None:
+def test_invalid_json_is_refused_with_its_place(raw: bytes, complaint: str) -> None:
     with pytest.raises(FormatError, match=complaint):
         json_document(raw)

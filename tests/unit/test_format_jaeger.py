@@ -35,7 +35,7 @@ def test_calls_of_a_service_to_itself_are_counted_and_skipped() -> None:
     assert (report.calls, report.self_calls, report.merged) == ((("a", "b"),), 2, 0)
 
 
-def test_a_pair_that_stands_there_twice_is_merged() -> None:
+def test_a_repeated_pair_is_merged() -> None:
     report = read([call("a", "b", 3), call("b", "a"), call("a", "b", 4)])
     assert (report.calls, report.self_calls, report.merged) == ((("a", "b"), ("b", "a")), 0, 1)
 
@@ -54,7 +54,7 @@ def test_an_answer_that_reports_errors_is_refused() -> None:
         read({"data": [], "errors": [{"code": 500, "msg": "storage is away"}]})
 
 
-def test_fields_that_jaeger_adds_are_let_through() -> None:
+def test_unknown_fields_are_ignored() -> None:
     assert read([{**call("a", "b"), "source": "spark"}]).calls == (("a", "b"),)
 
 
@@ -85,12 +85,12 @@ def test_a_bad_entry_is_refused_by_its_index(entry: Any, complaint: str) -> None
 
 
 @pytest.mark.parametrize("document", [7, "text", {"nodes": []}, {"data": {}}])
-def test_another_shape_is_refused(document: Any) -> None:
+def test_a_document_of_another_shape_is_refused(document: Any) -> None:
     with pytest.raises(FormatError, match="expected a list"):
         read(document)
 
 
-def test_the_report_says_that_traces_saw_calls_that_are_waited_for() -> None:
+def test_the_report_has_synchronous_calls_of_the_otel_source() -> None:
     request = read([call("a", "b"), call("b", "c")]).request()
     assert request.discovery_source == DISCOVERY_SOURCE_OTEL_SERVICE_GRAPH
     assert [(edge.source_service_id, edge.target_service_id) for edge in request.edges] == [

@@ -30,7 +30,7 @@ def test_a_list_is_a_report_each() -> None:
     assert [len(report.nodes) for report in read([REPORT, {"nodes": []}])] == [1, 0]
 
 
-def test_names_of_fields_may_be_written_the_json_way() -> None:
+def test_fields_may_be_named_in_camel_case() -> None:
     assert read({"discoverySource": 3})[0].discovery_source == DISCOVERY_SOURCE_KUBERNETES
 
 
@@ -55,12 +55,12 @@ def test_a_bad_report_is_refused_by_its_index(report: Any, complaint: str) -> No
     assert str(refusal.value).startswith("report 1")
 
 
-def test_another_shape_is_refused() -> None:
+def test_a_document_of_another_shape_is_refused() -> None:
     with pytest.raises(FormatError, match="not a graph"):
         read("graph")
 
 
-def test_the_example_is_a_sound_report_with_a_cycle() -> None:
+def test_the_example_file_has_a_cycle() -> None:
     declared = next(report for report in read_native(EXAMPLE.read_bytes()) if report.nodes)
     assert declared.discovery_source == DISCOVERY_SOURCE_MANUAL
     known = {node.service_id for node in declared.nodes}

@@ -21,10 +21,11 @@ BATCH_SECONDS = 120.0
 
 def apply(file: ChangeFile, *, as_json: AsJson = False, address: Address = DEFAULTS.listen) -> None:
     """
-    Make the change that 'depgraph check' examines: remove dependencies, then add the others.
+    Make the change that a file describes.
 
-    FILE has the format of 'depgraph check'. Each removal is a call of its own and additions come in batches, so
-    other clients may see a part of the change for a moment. Applying a file again is safe: what is gone stays gone.
+    FILE has the format of 'depgraph check'. Its dependencies are removed one by one, then the
+    others are added in batches, so other clients may see a part of the change for a moment.
+    Applying a file again is safe: what is gone stays gone.
     """
     try:
         change = read_change(read_file(file))
@@ -53,8 +54,9 @@ def _remove(client: Client, keys: Sequence[DependencyKey], address: str) -> int:
             for found in _ids(client, key):
                 removed += _delete(client, found)
     except grpc.RpcError as error:
-        done = f"{counted(removed, 'dependency', 'dependencies')} removed so far; applying the file again is safe"
-        raise CommandError(f"{explain(error, address)} ({done})") from error
+        done = f"{counted(removed, 'dependency', 'dependencies')} removed so far"
+        message = f"{explain(error, address)} ({done}; applying the file again is safe)"
+        raise CommandError(message) from error
     return removed
 
 

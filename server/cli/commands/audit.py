@@ -1,4 +1,4 @@
-"""``depgraph audit``: timeouts that do not shrink along a path of calls, and retries that multiply."""
+"""``depgraph audit``: timeouts that do not shrink along a call path, and retries that multiply."""
 
 from collections.abc import Iterator, Sequence
 from typing import Annotated
@@ -58,10 +58,10 @@ def audit(
     address: Address = DEFAULTS.listen,
 ) -> None:
     """
-    Show timeouts that do not shrink along a call path, and retries that multiply.
+    Show timeouts that do not shrink and retries that multiply.
 
-    A timeout does not shrink when a service waits for a callee at least as long as its caller waits for it.
-    Only synchronous dependencies count. The worst findings come first.
+    A timeout does not shrink along a path if a service waits for its callee at least as long as its
+    caller waits for it. Only synchronous dependencies count. The worst findings come first.
     """
     request = AuditPathsRequest(
         service_id=service,

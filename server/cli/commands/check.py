@@ -1,4 +1,4 @@
-"""``depgraph check``: what a change would do to cycles and blast radii; its exit code is for pipelines."""
+"""``depgraph check``: what a change would do to cycles and blast radii."""
 
 import enum
 from collections.abc import Iterator, Sequence
@@ -62,12 +62,13 @@ def check(
     address: Address = DEFAULTS.listen,
 ) -> None:
     """
-    Show what a change would do to cycles and blast radii, without making it.
+    Show what a change would do to cycles and blast radii.
 
-    FILE has the json format of 'depgraph import', with dependencies to remove beside those to add:
-    {"discovery_source", "edges": [...], "removed": [{"source_service_id", "target_service_id", "discovery_source"}]}.
-    Exit codes: 0 = no cycle is added, or only such as --allow names; 1 = the check failed, as when no server
-    answers; 2 = wrong command line or file; 3 = the change would add cycles.
+    Nothing is changed. FILE has the json format of 'depgraph import', with dependencies to remove
+    beside those to add: {"discovery_source", "edges": [...], "removed": [{"source_service_id",
+    "target_service_id", "discovery_source"}]}. Exit codes: 0 = no cycle is added, or only such as
+    --allow names; 1 = the check failed, as when no server answers; 2 = wrong command line or file;
+    3 = the change would add cycles.
     """
     request = _read(file)
     request.max_impacts = top
@@ -111,7 +112,7 @@ def _bad_file(file: Path, problem: str) -> typer.BadParameter:
 
 
 def _lines(answer: CheckChangeResponse) -> Iterator[str]:
-    """Say which cycles are added, then what else happens to cycles, then what happens to blast radii."""
+    """Write the cycles that are added, the other changes of cycles, and those of blast radii."""
     added = [enum_word(CycleChangeKind, change.kind) for change in answer.cycle_changes if change.adds_cycles]
     kinds = ", ".join(f"{added.count(kind):,} {kind}" for kind in dict.fromkeys(added))
     yield f"cycles would be added: {kinds}" if added else "no cycle would be added"
@@ -121,8 +122,8 @@ def _lines(answer: CheckChangeResponse) -> Iterator[str]:
     if rest > 0:
         yield f"… and {counted(rest, 'more change')} of cycles (--json lists all)"
     yield from _impact_lines(answer)
-    if answer.created_service_ids:
-        yield f"{counted(len(answer.created_service_ids), 'new service')}: {_names(answer.created_service_ids)}"
+    if created := answer.created_service_ids:
+        yield f"{counted(len(created), 'new service')}: {_names(created)}"
 
 
 def _cycle_lines(change: CycleChange) -> Iterator[str]:
@@ -147,7 +148,7 @@ def _sizes(cycles: Sequence[Cycle]) -> str:
 def _impact_lines(answer: CheckChangeResponse) -> Iterator[str]:
     count, listed = answer.impact_change_count, answer.impact_changes
     if answer.impacts_truncated:
-        yield f"blast radius: at least {counted(count, 'service')} would change; there are too many to count all"
+        yield f"blast radius: at least {counted(count, 'service')} would change, too many to count all"
     elif count:
         yield f"blast radius: {counted(count, 'service')} would change"
     else:

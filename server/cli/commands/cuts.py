@@ -29,7 +29,11 @@ def cuts(
     as_json: AsJson = False,
     address: Address = DEFAULTS.listen,
 ) -> None:
-    """Suggest the cheapest dependencies to remove to break every cycle of a service's component."""
+    """
+    Suggest dependencies to remove to break every cycle.
+
+    The cycles are those of the component of SERVICE; the suggestion is the cheapest that was found.
+    """
     request = SuggestCutsRequest(service_id=service, sync_only=sync_only)
     with connected(address, timeout=CALL_SECONDS) as client:
         answer = client.analyses.SuggestCuts(request)

@@ -36,7 +36,7 @@ def doctor(
     """
     Check the database and, if one answers, the server. Exit code 1 when something needs care.
 
-    Changes nothing without --repair, which puts feed triggers back and makes every replica read again
+    Changes nothing without --repair, which puts feed triggers back and makes every replica read
     what it may have missed.
     """
     from server.cli.checkup import examine_database, examine_server

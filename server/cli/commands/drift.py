@@ -1,4 +1,4 @@
-"""``depgraph drift``: dependencies that are declared but not observed, or observed but not declared."""
+"""``depgraph drift``: dependencies declared but not observed, or observed but not declared."""
 
 from collections.abc import Iterator
 from typing import Annotated, Literal
@@ -41,7 +41,7 @@ def drift(
     address: Address = DEFAULTS.listen,
 ) -> None:
     """
-    Show dependencies that are declared but not observed, or observed but not declared.
+    Show dependencies declared but not observed, or the reverse.
 
     People and Kubernetes manifests declare; traces and service meshes observe.
     """

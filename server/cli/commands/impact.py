@@ -62,10 +62,11 @@ def impact(
     address: Address = DEFAULTS.listen,
 ) -> None:
     """
-    Show the services that a failure reaches: those that call the service, directly or through others.
+    Show the services that the failure of a service reaches.
 
-    WEAKEST is the weakest dependency on the strongest path: hard = the service fails too, degraded = it goes on
-    with less, soft = it goes on. PATH is a shortest path.
+    Those are the services that call it, directly or through others. WEAKEST is the weakest
+    dependency on the strongest path: hard = the service fails too, degraded = it goes on with
+    less, soft = it goes on. PATH is a shortest path.
     """
     request = AnalyzeImpactRequest(
         service_id=service,
@@ -83,7 +84,7 @@ def impact(
 
 
 def _answer(client: Client, request: AnalyzeImpactRequest, limit: int) -> AnalyzeImpactResponse:
-    """Join the parts with the first ``limit`` services (0 = all); the server is spared the others."""
+    """Join the parts with the first ``limit`` services (0 = all), and cancel the rest."""
     whole = AnalyzeImpactResponse()
     parts = client.analyses.AnalyzeImpact(request, timeout=CALL_SECONDS)
     for part in parts:

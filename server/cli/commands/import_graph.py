@@ -38,8 +38,9 @@ def import_graph(
     """
     Import services and dependencies from a file. Importing it again changes nothing.
 
-    jaeger is the answer of Jaeger's /api/dependencies: a list of {"parent", "child", "callCount"}. json is
-    IngestGraphRequest of the contract, one or a list. The whole file is checked before anything is sent.
+    jaeger is the answer of Jaeger's /api/dependencies: a list of {"parent", "child", "callCount"}.
+    json is IngestGraphRequest of the contract, one or a list. The whole file is read before
+    anything is sent.
     """
     began = monotonic()
     try:

@@ -1,4 +1,4 @@
-"""``depgraph migrate``: upgrades and downgrades the schema of the database, and shows where it is."""
+"""``depgraph migrate``: upgrades, downgrades or shows the schema of the database."""
 
 from __future__ import annotations
 
@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 
     from server.store.migrate import Migration
 
-app = typer.Typer(
-    help="Upgrade or downgrade the schema of the database, or show where it is.", no_args_is_help=True
-)
+app = typer.Typer(help="Upgrade, downgrade or show the schema of the database.", no_args_is_help=True)
 
 Sql = Annotated[bool, typer.Option("--sql", help="Print the SQL instead of running it; needs no database.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
@@ -59,7 +57,11 @@ def down(
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Undo migrations; removes their tables with all rows. With --sql the revision is a range FROM:TO."""
+    """
+    Undo migrations; removes their tables with all rows.
+
+    With --sql the revision is a range FROM:TO.
+    """
     from server.store import migrate
 
     if sql:
@@ -76,7 +78,7 @@ def down(
 def status(
     *, database_url: DatabaseUrl = None, data_dir: DataDir = DEFAULTS.data_dir, as_json: AsJson = False
 ) -> None:
-    """Show the migration of the schema and those to run; changes nothing."""
+    """Show the revision of the schema and the migrations to run."""
     from server.store import migrate
 
     _refuse_new(database_url, data_dir)
@@ -127,7 +129,7 @@ def _ask(revision: str) -> None:
             "undoing migrations removes rows: confirm with --yes, as there is no terminal to ask at"
         )
     if not typer.confirm(f"Go back to {revision}? This removes tables with all their rows."):
-        raise typer.Abort
+        raise CommandError("not confirmed: nothing was changed")
 
 
 def _print(ran: Sequence[Migration], done: str, nothing: str, *, as_json: bool) -> None:

@@ -45,7 +45,11 @@ def paths(
     as_json: AsJson = False,
     address: Address = DEFAULTS.listen,
 ) -> None:
-    """Show the shortest paths of calls from one service to another. Exit code 0 also when there is none."""
+    """
+    Show the shortest paths of calls from one service to another.
+
+    The exit code is 0 also when there is none.
+    """
     request = FindPathsRequest(
         source_service_id=source,
         target_service_id=target,

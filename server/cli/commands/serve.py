@@ -1,4 +1,4 @@
-"""``depgraph serve``: its options become ``Settings``, and one process or a supervisor runs them."""
+"""``depgraph serve``: options become ``Settings``, which one process or a supervisor runs."""
 
 import sys
 from collections.abc import Iterator
@@ -49,7 +49,9 @@ def serve(
     max_items: options.MaxItems = LIMITS.max_items,
     max_response_bytes: options.MaxResponseBytes = LIMITS.max_response_bytes,
     max_unsent_bytes: options.MaxUnsentBytes = LIMITS.max_unsent_bytes,
-    max_unsent_bytes_per_connection: options.MaxUnsentBytesPerConnection = LIMITS.max_unsent_bytes_per_connection,
+    max_unsent_bytes_per_connection: options.MaxUnsentBytesPerConnection = (
+        LIMITS.max_unsent_bytes_per_connection
+    ),
     max_concurrent_calls: options.MaxConcurrentCalls = LIMITS.max_concurrent_calls,
     max_streaming_calls: options.MaxStreamingCalls = LIMITS.max_streaming_calls,
     max_streams_per_connection: options.MaxStreamsPerConnection = LIMITS.max_streams_per_connection,
@@ -58,7 +60,11 @@ def serve(
     log_level: options.LogLevelOption = "info",
     log_format: options.LogFormatOption = "auto",
 ) -> None:
-    """Run the server. It prints 'serving on ADDRESS' when the graph is in memory; SIGTERM or Ctrl-C stops it."""
+    """
+    Run the server.
+
+    It prints 'serving on ADDRESS' when the graph is in memory. SIGTERM or Ctrl-C stops it.
+    """
     from server.cli.logs import configure_logging
 
     configure_logging(log_level, log_format)

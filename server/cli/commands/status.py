@@ -1,4 +1,4 @@
-"""``depgraph status``: health of a server. Containers run it as their health check, so it is quick."""
+"""``depgraph status``: the state of a server. It must be quick, as it is a health check, too."""
 
 from collections.abc import Iterator
 from typing import Annotated
@@ -29,10 +29,10 @@ Live = Annotated[
 
 def status(*, address: Address = DEFAULTS.listen, as_json: AsJson = False, live: Live = False) -> None:
     """
-    Show server health, graph size, freshness and problems. Exit code 0 only when it serves without problems.
+    Show server health, graph size, freshness and problems.
 
-    --live exits with 0 also when there are problems, while the server serves: a container should not be
-    restarted for what a restart does not cure.
+    The exit code is 0 only when the server serves without problems. With --live it is 0 while the
+    server serves: a container should not be restarted for a problem that a restart does not cure.
     """
     with connected(address, timeout=CALL_SECONDS) as client:
         health = _health(client)

@@ -39,10 +39,12 @@ def watch(
     address: Address = DEFAULTS.listen,
 ) -> None:
     """
-    Print changes of the graph, one a line, until Ctrl-C: + added or changed; - removed; = the whole graph anew.
+    Print changes of the graph as they happen, until Ctrl-C.
 
-    The command survives restarts of the server. --json prints a batch a line as in the contract, heartbeats
-    included: each is a state of the database, and --since can continue at its freshness.revision.
+    A line begins with + for added or changed, - for removed, = for the whole graph anew. The
+    command survives restarts of the server. --json prints a batch a line as in the contract,
+    heartbeats included: each is a state of the database, and --since can continue after its
+    freshness.revision.
     """
     following = Following(address, since, lambda event: typer.echo(f"depgraph: {event}", err=True))
     try:
@@ -56,7 +58,11 @@ def watch(
 
 
 class Following:
-    """A watch that resumes after every interruption; ``revision`` is where it stands. ``report`` gets a line about each."""
+    """
+    A watch that resumes after every interruption.
+
+    ``revision`` is that of the last batch; ``report`` gets a line about each interruption.
+    """
 
     def __init__(self, address: str, revision: str, report: Callable[[str], None]) -> None:
         self.revision = revision
@@ -69,7 +75,7 @@ class Following:
         """
         Yield whole batches forever; a batch that an interruption cut is yielded once, after it.
 
-        Raises ``CommandError`` when the first attempt can't reach the server, or the server refuses.
+        ``CommandError`` when the first attempt can't reach the server, or the server refuses.
         """
         with Client(self._address, timeout=None, wait_for_ready=False, attempts=1) as client:
             while True:
@@ -89,7 +95,7 @@ class Following:
         self.revision = batch.freshness.revision
 
     def _interrupted(self, error: grpc.RpcError) -> None:
-        """Pause before the next attempt; half of the pause is random, so that watchers don't return in step."""
+        """Pause before the next attempt; half of the pause is random, to spread the watchers."""
         if not self._has_begun or error.code() not in _TRANSIENT:
             raise CommandError(explain(error, self._address)) from error
         if not self._failures:
@@ -100,7 +106,11 @@ class Following:
 
 
 def change_lines(batch: WatchResponse, *, with_state: bool) -> Iterator[str]:
-    """Write a batch: ``+`` added or changed; ``-`` removed; ``=`` the whole graph, listed only ``with_state``."""
+    """
+    Write a batch: ``+`` added or changed, ``-`` removed, ``=`` the whole graph.
+
+    The whole graph is listed only ``with_state``.
+    """
     if batch.event == WATCH_EVENT_RESET:
         yield (
             f"= the whole graph: {counted(len(batch.upserted_services), 'service')}, "

@@ -11,7 +11,7 @@ MERMAID_PLAIN = frozenset("-_./ ")
 
 
 class CutFan(NamedTuple):
-    """The arrow, in the direction of the calls, between a node and ``ghost``, which stands for hidden neighbours."""
+    """The arrow, as calls go, between a node and ``ghost``, which stands for hidden neighbours."""
 
     source: str
     target: str
@@ -71,7 +71,7 @@ def dot_lines(around: Neighbourhood) -> Iterator[str]:
 
 def dot_escaped(text: str) -> str:
     r"""
-    Escape quotes and backslashes of a label, and ``&``: Graphviz reads HTML entities in plain labels.
+    Escape quotes, backslashes, and ``&``: Graphviz reads HTML entities in plain labels.
 
     A backslash in a name becomes ``\\\\``: doubled to be visible, and doubled again for DOT.
     """
@@ -98,7 +98,7 @@ def mermaid_escaped(text: str) -> str:
     """
     Write all but letters, digits, ``-_./`` and space as Mermaid's numeric entities.
 
-    The colon too: Mermaid takes ``style…:…#…;`` for a style, wherever it stands in a line, and cuts it.
+    The colon too: Mermaid cuts ``style…:…#…;`` out of a line, wherever it is, as a style.
     """
     return "".join(
         character if character.isalnum() or character in MERMAID_PLAIN else f"#{ord(character)};"

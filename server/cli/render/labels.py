@@ -22,7 +22,7 @@ AnyDependency: TypeAlias = Dependency | EffectiveDependency
 
 def dependency_label(dependencies: Sequence[AnyDependency]) -> str:
     """
-    Say how a service depends on another: ``sync hard grpc 800 ms``; ``+`` joins what several sources report.
+    Say how a service depends on another: ``sync hard grpc 800 ms``; ``+`` joins several sources.
 
     Sources are named unless a person alone reports it: ``sync hard (service mesh, kubernetes)``.
     """
@@ -50,7 +50,7 @@ def call_label(source: str, target: str) -> str:
 
 
 def path_label(names: Sequence[str]) -> str:
-    """Write a path in call order, the middle of a long one left out: ``a → b → c → d → … → y → z (25 hops)``."""
+    """Write a path, a long one without its middle: ``a → b → c → d → … → y → z (25 hops)``."""
     shown = [visible(name) for name in names]
     if len(names) <= MAX_PATH_NAMES:
         return " → ".join(shown)
@@ -59,7 +59,7 @@ def path_label(names: Sequence[str]) -> str:
 
 
 def cycle_label(path: Sequence[str]) -> str:
-    """Write a cycle back to its first service, the middle of a long one left out: ``a → b → … → a (350 services)``."""
+    """Write a cycle, a long one without its middle: ``a → b → c → d → … → a (350 services)``."""
     if len(path) <= MAX_CYCLE_NAMES:
         return whole_cycle(path)
     shown = [visible(name) for name in path[:FIRST_CYCLE_NAMES]]

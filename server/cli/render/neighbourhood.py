@@ -1,4 +1,4 @@
-"""What ``depgraph show`` draws around a service: the dependencies of a walk, sorted, large fans cut; and its tree."""
+"""What ``depgraph show`` draws: sorted neighbours, large fans cut; and the tree of a terminal."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,7 +14,7 @@ NAME, EDGE, STALE, MARK = "bold", "cyan", "dim", "magenta"
 
 
 class Link(NamedTuple):
-    """A neighbour, and the dependencies to it: one a discovery source, in their order; or the effective one."""
+    """A neighbour, and the dependencies to it: one a discovery source, or the effective one."""
 
     service_id: str
     dependencies: tuple[AnyDependency, ...]
@@ -25,9 +25,9 @@ class Branch:
     """
     One walk from ``start``: what it calls, or who calls it.
 
-    ``links`` has the drawn neighbours of each service, sorted by name, and ``hidden`` the number of others.
-    ``homes`` has the neighbour under which a service is expanded: the first that is fewest hops from
-    ``start``. ``size`` counts all services, drawn or not.
+    ``links`` has the drawn neighbours of each service, sorted by name, and ``hidden`` the number
+    of others. ``homes`` has the neighbour under which a service is expanded: the first that is
+    fewest hops from ``start``. ``size`` counts all services, drawn or not.
     """
 
     start: str
@@ -57,7 +57,11 @@ class Neighbourhood:
 
 
 def downstream(start: str, dependencies: Iterable[AnyDependency], *, depth: int, fan: int) -> Branch:
-    """Draw what ``start`` calls, ``depth`` hops far, at most ``fan`` neighbours a service (0 = all). O(n log n)."""
+    """
+    Draw what ``start`` calls, ``depth`` hops far, at most ``fan`` neighbours a service (0 = all).
+
+    O(n log n) for n dependencies.
+    """
     pairs = ((each.source_service_id, each.target_service_id, each) for each in dependencies)
     return _branch(start, pairs, depth, fan)
 
@@ -107,7 +111,7 @@ def _branch(start: str, pairs: Iterable[tuple[str, str, AnyDependency]], depth: 
 
 
 def _walk(start: str, links: Mapping[str, tuple[Link, ...]], depth: int) -> dict[str, tuple[str, int]]:
-    """Breadth-first: each service but the start with the neighbour that it was found from, and its hops."""
+    """Breadth-first: the neighbour that each service was found from, and its hops."""
     found: dict[str, tuple[str, int]] = {}
     layer = [start]
     for hops in range(1, depth + 1):

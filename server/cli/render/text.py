@@ -17,14 +17,14 @@ ValueT = TypeVar("ValueT", bound=int)
 
 
 def printable(text: str) -> str:
-    r"""Escape what a terminal would act on or not show (control, bidirectional, separators …): ``\x1b``."""
+    r"""Escape what a terminal would act on or not show, such as control characters: ``\x1b``."""
     if text.isprintable():
         return text
     return "".join(character if character.isprintable() else _escaped(character) for character in text)
 
 
 def visible(name: str) -> str:
-    """Show a name so that two different ones never look the same: ``printable``, backslashes doubled."""
+    """Show a name so that different names look different: ``printable``, backslashes doubled."""
     return printable(name.replace("\\", "\\\\"))
 
 
@@ -40,7 +40,7 @@ def enum_word(enum: "_EnumTypeWrapper[ValueT]", value: ValueT) -> str:
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Pad every column but the last to its widest cell, in terminal cells; lines are never broken."""
+    """Pad every column but the last to its widest cell, as wide as a terminal shows it."""
     widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
     return [_line(row, widths) for row in rows]
 

@@ -36,7 +36,7 @@ def lines(batch: WatchResponse, *, with_state: bool = False) -> list[str]:
     return list(change_lines(batch, with_state=with_state))
 
 
-def test_what_is_gone_is_told_before_what_is_new() -> None:
+def test_removals_are_printed_before_additions() -> None:
     batch = WatchResponse(
         event=WATCH_EVENT_CHANGES,
         upserted_services=STATE.upserted_services,
@@ -59,7 +59,7 @@ def test_what_is_gone_is_told_before_what_is_new() -> None:
     ]
 
 
-def test_what_is_known_by_its_id_alone_is_told_by_it() -> None:
+def test_rows_known_by_id_alone_are_printed_with_their_id() -> None:
     batch = WatchResponse(
         event=WATCH_EVENT_CHANGES,
         removed_services=[RemovedService(id="1")],
@@ -76,11 +76,11 @@ def test_the_whole_graph_is_listed_only_when_asked_for() -> None:
     ]
 
 
-def test_a_heartbeat_is_no_news() -> None:
+def test_a_heartbeat_prints_nothing() -> None:
     assert lines(WatchResponse(event=WATCH_EVENT_HEARTBEAT)) == []
 
 
-def test_names_cannot_act_on_a_terminal() -> None:
+def test_control_characters_in_names_are_escaped() -> None:
     batch = WatchResponse(
         event=WATCH_EVENT_CHANGES,
         upserted_services=[Service(service_id="\x1b[31m", criticality=CRITICALITY_HIGH)],

@@ -172,7 +172,7 @@ def test_a_label_of_all_sources_together_names_them() -> None:
 
 
 @given(any_name, any_name)
-def test_names_stay_on_one_line_and_tell_apart(one: str, other: str) -> None:
+def test_different_names_are_shown_as_different_single_lines(one: str, other: str) -> None:
     assert visible(one).isprintable()
     assert (visible(one) == visible(other)) == (one == other)
 
@@ -180,7 +180,7 @@ def test_names_stay_on_one_line_and_tell_apart(one: str, other: str) -> None:
 @pytest.mark.parametrize(
     ("text", "shown"), [("a\nb", "a\\nb"), ("\x1b[0m", "\\x1b[0m"), ("ünï 支付", "ünï 支付")]
 )
-def test_only_what_can_not_be_printed_is_escaped(text: str, shown: str) -> None:
+def test_only_unprintable_characters_are_escaped(text: str, shown: str) -> None:
     assert printable(text) == shown
 
 

@@ -36,7 +36,7 @@ def test_edges_are_added_by_the_source_of_their_report() -> None:
     assert list(change.removed) == []
 
 
-def test_keys_are_removed_of_every_source_unless_they_name_one() -> None:
+def test_a_key_without_a_source_removes_every_source() -> None:
     named = {**KEY, "discoverySource": "DISCOVERY_SOURCE_MANUAL"}
     change = read({"discovery_source": "DISCOVERY_SOURCE_KUBERNETES", "removed": [KEY, named]})
     assert [key.discovery_source for key in change.removed] == [
@@ -73,13 +73,13 @@ def test_gzip_is_read_too() -> None:
         ("a>b", "not a graph"),
     ],
 )
-def test_what_is_wrong_is_told_with_its_place(document: Any, place: str) -> None:
+def test_a_wrong_entry_of_a_change_is_named(document: Any, place: str) -> None:
     with pytest.raises(FormatError) as caught:
         read(document)
     assert str(caught.value).startswith(place)
 
 
-def test_what_is_to_be_reported_comes_from_one_source_each() -> None:
+def test_a_change_is_split_into_a_report_for_each_source() -> None:
     mesh = {**EDGE, "target_service_id": "c", "discovery_source": "DISCOVERY_SOURCE_SERVICE_MESH"}
     document = {"nodes": [{"service_id": "a"}], "edges": [EDGE, mesh]}
     by_hand, by_mesh = read_change(json.dumps(document).encode()).reports
