@@ -25,8 +25,8 @@ LIMIT = 4 * 1024 * 1024
 FRESHNESS = Freshness("1:2:3:4:5:" + "x" * 40, timedelta(milliseconds=1.5))
 BARS = {"FULL": 0.1, "IDS": 0.03}
 CALLS = 1_000
-# A turn is so many questions, all different: a handler takes microseconds, and the first one after a pause of half a millisecond
-# pays for caches that others have used meanwhile. Such calls are measured, too.
+# A turn is this many questions, all different: a handler takes microseconds, and the first call
+# after a pause of half a millisecond finds cold caches. Such calls are measured, too.
 
 
 def measure(_: Stage) -> Iterator[Figure]:
@@ -109,7 +109,7 @@ def _component(graph: DependencyGraph, round_trip: Call) -> Iterator[Figure]:
 
 
 def _layers(graph: DependencyGraph, view: str, channel: grpc.Channel) -> Iterator[Figure]:
-    """One call by layer: what each takes by itself, and an echo of as many bytes for the transport both ways."""
+    """The layers of one call, each by itself; the transport is an echo of as many bytes."""
     asked = questions(seed5k(), view)
     decoded = [traverse_question(pb.TraverseRequest.FromString(request)) for request in asked]
     lengths = [str(len(traverse_answer(graph, each, FRESHNESS, LIMIT))).encode() for each in decoded]

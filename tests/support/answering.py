@@ -1,4 +1,4 @@
-"""What every call passes through, without a transport."""
+"""The path of every call, without a transport."""
 
 import asyncio
 
@@ -9,16 +9,16 @@ from server.rpc.ports import CallObserver
 from server.rpc.running import RunningCalls
 
 
-async def nobody_else(_: object) -> None:
-    """Wait for nobody outside."""
+async def no_backlog(_: object) -> None:
+    """Admit the backlog of a transport that has none."""
     await asyncio.sleep(0)
 
 
 def admission(limits: Limits | None = None) -> Admission:
-    """Make what lets calls in."""
-    return Admission(limits or Limits(), nobody_else)
+    """Make an admission without a transport."""
+    return Admission(limits or Limits(), no_backlog)
 
 
 def answering(observer: CallObserver | None = None, calls: RunningCalls | None = None) -> Answering:
-    """Make what answers calls."""
+    """Make an answering without a transport."""
     return Answering(calls or RunningCalls(), Limits(), admission(), observer)

@@ -35,7 +35,7 @@ class Stubs:
         return list((await self.catalog.BatchUpsertServices(request)).services)
 
     async def write_edges(self, *written: str, **said: Any) -> list[Dependency]:
-        """Upsert dependencies, each written ``source>target``; ``said`` holds for all. Unknown ends are made."""
+        """Upsert dependencies ``source>target`` with the fields ``said``, and their ends."""
         wanted = edges(*written, **said)
         ends = {name for edge in wanted for name in (edge.source_service_id, edge.target_service_id)}
         await self.write_services(*sorted(ends))

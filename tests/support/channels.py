@@ -12,7 +12,7 @@ HOLDS_LITTLE: tuple[Option, ...] = (("grpc.http2.bdp_probe", 0), ("grpc.http2.lo
 
 @asynccontextmanager
 async def open_channel(address: str, *more: Option) -> AsyncIterator[grpc.aio.Channel]:
-    """Open a channel of its own, with connections shared with nobody, that takes large messages and sends what it is told to."""
+    """Open a channel with connections of its own, and without limits on messages."""
     options = [
         *more,
         ("grpc.use_local_subchannel_pool", 1),

@@ -1,4 +1,4 @@
-"""Calls with a deadline before which something must have happened, however slow the machine is."""
+"""Calls with a deadline before which something must happen, however slow the machine is."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -19,7 +19,7 @@ async def before_its_deadline(
     """
     Begin a call, and return it, still running, once something has happened.
 
-    Where the deadline (seconds) came first, the call is made again with twice the time, as often as it takes.
+    If the deadline (seconds) comes first, the call is repeated with twice the time.
     """
     deadline = first
     async with asyncio.timeout(PATIENCE_SECONDS):
@@ -34,6 +34,6 @@ async def before_its_deadline(
 
 
 def answer_early(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have a server in this process keep back three quarters of a deadline: its answer comes in time on a slow machine too."""
+    """Keep back three quarters of a deadline, so that answers are in time on a slow machine too."""
     monkeypatch.setattr(context, "_LONGEST_MARGIN", 60.0)
     monkeypatch.setattr(context, "_MARGIN_SHARE", 0.75)

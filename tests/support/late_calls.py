@@ -1,4 +1,4 @@
-"""HTTP/2 by hand, to send what gRPC's own clients would not: late calls, half a request, calls that take no answer."""
+"""HTTP/2 frames that gRPC's clients do not send: late calls, half a request, closed windows."""
 
 import asyncio
 import struct
@@ -35,7 +35,7 @@ def calls_out_of_time(method: str, requests: list[bytes], deadline: str = OVER) 
 
 
 def call_that_takes_no_answer(method: str, request: bytes = b"") -> bytes:
-    """Write a connection with one call, whose caller leaves no room for a single byte of an answer."""
+    """Write a connection with one call, whose caller leaves no room for an answer."""
     no_room = struct.pack(">HI", INITIAL_WINDOW_SIZE, 0)
     opening = PREFACE + frame(SETTINGS, 0, 0, no_room) + frame(HEADERS, END_HEADERS, 1, call_headers(method))
     return opening + frame(DATA, END_STREAM, 1, message(request))
@@ -59,10 +59,10 @@ async def answer_begins(reader: asyncio.StreamReader) -> None:
 
 async def make_late(address: str, sent: bytes, stall_seconds: float, silence_seconds: float) -> bytes:
     """
-    Send bytes to a server in this event loop, which then stands still; return what the server says until it falls silent.
+    Send bytes to a server in this event loop, then block the loop; return what the server answers.
 
-    Deadlines pass while it stands still: what the transport received then comes to the server's turn too late. Before the server has ended a call
-    it is not silent, but slow.
+    Deadlines pass while the loop is blocked, so the calls reach the server too late. Reading ends
+    after ``silence_seconds`` without bytes, once a call has ended.
     """
     host, port = address.rsplit(":", 1)
     reader, writer = await asyncio.open_connection(host, int(port))

@@ -1,7 +1,7 @@
 """
-A gRPC client that sends ready-made frames: it costs little beside the server that it calls, and does what libraries refuse to do.
+A gRPC client that sends prepared frames: cheap beside its server, and free of what libraries forbid.
 
-Answers are handed to functions, not awaited. Requests must fit the window of a stream, which nobody waits for.
+Answers go to callbacks. Requests must fit the window of a stream: the client does not wait for it.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ from bench.http2 import (
 )
 
 CANCEL = (8).to_bytes(4, "big")
-# What came instead of a gRPC code.
+# Outcomes without a gRPC code.
 LOST, RESET = -1, -2
 
 # Servers say few things, over and over.
@@ -57,9 +57,10 @@ class Request:
 
 class Call:
     """
-    A call that was sent, and what came of it: ``code`` is a gRPC code, ``LOST`` or ``RESET``.
+    A call that was sent, and its outcome: ``code`` is a gRPC code, ``LOST`` or ``RESET``.
 
-    ``data`` are messages as they came, each with its prefix; those of a stream go to ``came`` as soon as they are whole, without the prefix.
+    ``data`` are the bytes received, messages with their prefixes; each whole message of a stream
+    goes to ``came``, without its prefix.
     """
 
     __slots__ = ("came", "code", "data", "ended", "floor", "message", "stream")
@@ -71,11 +72,11 @@ class Call:
         self.data = b""
         self.code = LOST
         self.message = ""
-        # For whoever asks.
+        # Free for callers.
         self.floor = 0
 
     def take(self, data: bytes) -> None:
-        """Add what came, and hand over the messages that are whole by now."""
+        """Add received bytes, and pass on the messages that are whole now."""
         self.data = self.data + data if self.data else data
         if self.came is not None:
             while len(self.data) >= PREFIX_BYTES and (length := _length_of(self.data)) <= len(self.data):
@@ -91,7 +92,11 @@ class Call:
 
 
 async def connect(address: str, *, window: int = LARGEST_WINDOW) -> "RawConnection":
-    """Open a connection and wait for the server's settings; each stream may be sent ``window`` bytes, and more when ``widen`` says so."""
+    """
+    Open a connection and wait for the server's settings.
+
+    The server may send ``window`` bytes on each stream, and more after ``widen``.
+    """
     host, _, port = address.rpartition(":")
     loop = asyncio.get_running_loop()
     _, connection = await loop.create_connection(lambda: RawConnection(window), host, int(port))
@@ -119,13 +124,13 @@ class RawConnection(asyncio.Protocol):
 
     @property
     def open_calls(self) -> int:
-        """Those that have not ended."""
+        """The calls that have not ended."""
         return len(self._calls)
 
     def ask(
         self, request: Request, ended: Callable[[Call], None], came: Callable[[bytes], None] | None = None
     ) -> Call:
-        """Send a call; ``ended`` is told, once, what became of it."""
+        """Send a call; ``ended`` gets it once, with its outcome."""
         call = Call(ended, came)
         if self.is_lost:
             self._loop.call_soon(ended, call)
@@ -160,7 +165,7 @@ class RawConnection(asyncio.Protocol):
             raise
 
     def reset(self, call: Call) -> None:
-        """Give a call up without a word to who asked; one that has ended stays as it is."""
+        """Reset a call without calling ``ended``; no effect on a call that has ended."""
         if self._calls.pop(call.stream, None) is not None:
             self._send(frame(RST_STREAM, 0, call.stream, CANCEL))
 

@@ -13,8 +13,9 @@ def transports_of(item: pytest.Item, wanted: str) -> tuple[str, ...]:
     """
     Choose the transports of a test.
 
-    ``grpcio_only`` marks what native does not promise, ``native_only`` what is of its making. ``one_transport`` marks what differs in nothing: half of those files run on one and half on the other,
-    each always on the same.
+    ``grpcio_only`` marks what native does not promise, ``native_only`` what only native has.
+    ``one_transport`` marks files that no transport can change: each runs on one of them, always
+    the same, half of the files on either.
     """
     possible = tuple(one for one in INSTALLED if not _is_only_of_another(item, one))
     if wanted == "usual" and item.get_closest_marker("one_transport") is not None:

@@ -1,4 +1,4 @@
-"""Who has the next turn when calls wait for one."""
+"""Turns of calls that wait, and limits on calls in progress."""
 
 import asyncio
 import time
@@ -35,7 +35,7 @@ async def crowded(admission: Admission, *peers: str) -> "list[asyncio.Task[None]
     return [asyncio.create_task(admission.turn(caller(peer), began)) for peer in peers]
 
 
-async def test_connections_have_their_turns_one_after_the_other() -> None:
+async def test_connections_take_turns() -> None:
     admission, turns = admission_of(), list[str]()
     waiting = await crowded(admission, *"aaab")
     peers = dict(zip(waiting, "aaab", strict=True))
@@ -48,7 +48,7 @@ async def test_connections_have_their_turns_one_after_the_other() -> None:
     assert admission.waiting == 0
 
 
-async def test_who_is_gone_has_no_turn_and_keeps_no_one_waiting() -> None:
+async def test_a_cancelled_call_gets_no_turn_and_delays_no_other() -> None:
     admission = admission_of()
     waiting = await crowded(admission, *"aab")
     await asyncio.sleep(0)
@@ -58,7 +58,7 @@ async def test_who_is_gone_has_no_turn_and_keeps_no_one_waiting() -> None:
     assert admission.waiting == 0
 
 
-async def test_a_call_that_comes_while_nothing_takes_long_waits_for_nothing() -> None:
+async def test_without_a_long_call_a_call_has_its_turn_at_once() -> None:
     admission = admission_of()
     for _ in range(3):
         turn = admission.turn(caller("a"), time.perf_counter())
@@ -66,7 +66,7 @@ async def test_a_call_that_comes_while_nothing_takes_long_waits_for_nothing() ->
             turn.send(None)
 
 
-async def test_a_round_that_only_lasts_keeps_nobody_waiting() -> None:
+async def test_an_iteration_without_processor_time_delays_no_call() -> None:
     admission = admission_of()
     began = time.perf_counter()
     await admission.turn(caller("first"), began)
@@ -76,7 +76,7 @@ async def test_a_round_that_only_lasts_keeps_nobody_waiting() -> None:
         admission.turn(caller("a"), began).send(None)
 
 
-async def test_nobody_is_answered_at_once_after_a_call_that_took_long() -> None:
+async def test_after_a_long_call_no_call_is_answered_at_once() -> None:
     admission = admission_of()
     admission.begin_iteration()
     began = time.perf_counter()
@@ -87,7 +87,7 @@ async def test_nobody_is_answered_at_once_after_a_call_that_took_long() -> None:
     assert not admission.may_answer_at_once(Kind.UNARY, began)
 
 
-async def test_a_round_of_quick_answers_does_not_hide_a_long_call() -> None:
+async def test_an_iteration_of_quick_answers_does_not_hide_a_long_call() -> None:
     admission = admission_of()
     began = time.perf_counter()
     await admission.turn(caller("first"), began)
@@ -97,7 +97,7 @@ async def test_a_round_of_quick_answers_does_not_hide_a_long_call() -> None:
     assert not admission.may_answer_at_once(Kind.UNARY, began)
 
 
-def test_kinds_are_counted_apart_and_one_too_many_is_refused() -> None:
+def test_each_kind_of_call_has_its_own_limit() -> None:
     admission = admission_of(Limits(max_concurrent_calls=1, max_streaming_calls=2))
     for kind, most in ((Kind.UNARY, 1), (Kind.STREAMING, 2), (Kind.STANDARD_STREAMING, 2)):
         slots = [admission.enter(kind) for _ in range(most)]

@@ -1,4 +1,4 @@
-"""The log of calls: what repeats is counted, and nothing is lost."""
+"""The log of calls: repeated calls are counted, and no call is lost."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -79,13 +79,13 @@ async def test_methods_and_codes_are_counted_apart(call_log: CallLog, logged: li
         assert [line["log_level"] for line in lines_of(logged, event)] == ["info", "warning", "info"]
 
 
-async def test_a_call_that_does_not_repeat_is_one_line(call_log: CallLog, logged: list[EventDict]) -> None:
+async def test_a_call_that_does_not_repeat_is_logged_once(call_log: CallLog, logged: list[EventDict]) -> None:
     call_log.ended(METHOD, "NOT_FOUND", 0.001, peer("a"))
     call_log.close()
     assert [line["event"] for line in logged] == ["call"]
 
 
-async def test_what_was_counted_is_written_when_calls_stop_coming(logged: list[EventDict]) -> None:
+async def test_counts_are_logged_when_calls_stop(logged: list[EventDict]) -> None:
     call_log = CallLog(AT_ONCE)
     for _ in range(3):
         call_log.ended(METHOD, "NOT_FOUND", 0.001, peer("a"))
@@ -93,7 +93,7 @@ async def test_what_was_counted_is_written_when_calls_stop_coming(logged: list[E
     assert logged[1]["count"] == 2
 
 
-async def test_after_a_window_the_first_call_has_a_line_again(logged: list[EventDict]) -> None:
+async def test_the_first_call_after_a_window_is_logged(logged: list[EventDict]) -> None:
     call_log = CallLog(AT_ONCE)
     for _ in range(3):
         call_log.ended(METHOD, "NOT_FOUND", 0.001, peer("a"))
@@ -102,14 +102,14 @@ async def test_after_a_window_the_first_call_has_a_line_again(logged: list[Event
     assert [line["event"] for line in logged] == ["call", "more such calls"] * 3
 
 
-async def test_after_the_end_every_call_has_a_line(call_log: CallLog, logged: list[EventDict]) -> None:
+async def test_after_close_every_call_is_logged(call_log: CallLog, logged: list[EventDict]) -> None:
     call_log.close()
     for _ in range(3):
         call_log.ended(METHOD, "NOT_FOUND", 0.001, peer("a"))
     assert [line["event"] for line in logged] == ["call"] * 3
 
 
-async def test_calls_that_went_well_are_no_lines(call_log: CallLog, logged: list[EventDict]) -> None:
+async def test_successful_calls_are_not_logged(call_log: CallLog, logged: list[EventDict]) -> None:
     call_log.ended(METHOD, "OK", 0.001, peer("a"))
     call_log.close()
     assert logged == []
@@ -124,7 +124,7 @@ def every_line() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("every_line")
-async def test_at_level_debug_every_call_has_a_line_and_every_error_its_traceback(
+async def test_at_level_debug_every_call_is_logged_and_every_error_with_its_traceback(
     call_log: CallLog, logged: list[EventDict]
 ) -> None:
     for code in ("OK", "NOT_FOUND") * 2:
@@ -135,7 +135,7 @@ async def test_at_level_debug_every_call_has_a_line_and_every_error_its_tracebac
     assert [line["event"] for line in logged[4:]] == ["unexpected error"] * 2
 
 
-async def test_an_error_that_repeats_has_one_traceback_and_every_caller_is_found(
+async def test_a_repeated_error_has_one_traceback_and_every_error_id_is_logged(
     call_log: CallLog, logged: list[EventDict]
 ) -> None:
     error_ids = [failed(call_log, fail_at_one_place) for _ in range(100)]
@@ -148,7 +148,7 @@ async def test_an_error_that_repeats_has_one_traceback_and_every_caller_is_found
     assert not any("exc_info" in line for line in others)
 
 
-async def test_errors_of_different_places_each_have_a_traceback(
+async def test_errors_from_different_lines_each_have_a_traceback(
     call_log: CallLog, logged: list[EventDict]
 ) -> None:
     failed(call_log, fail_at_one_place)
@@ -156,7 +156,7 @@ async def test_errors_of_different_places_each_have_a_traceback(
     assert [line["event"] for line in logged] == ["unexpected error"] * 2
 
 
-async def test_the_depth_of_a_recursion_makes_no_other_error(
+async def test_recursions_of_different_depth_are_the_same_error(
     call_log: CallLog, logged: list[EventDict]
 ) -> None:
     for depth in range(1, 6):

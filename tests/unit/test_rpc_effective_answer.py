@@ -1,4 +1,4 @@
-"""Answers with effective dependencies take turns with others, and are of one snapshot all the same."""
+"""Answers with effective dependencies yield to other tasks, and come from one snapshot."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -87,7 +87,7 @@ def emptied(graph: DependencyGraph) -> None:
     graph.apply(ChangeSet(removed_services=list(graph.service_keys)))
 
 
-async def test_a_graph_that_moves_on_meanwhile_does_not_show_in_the_answer() -> None:
+async def test_changes_made_while_an_answer_is_encoded_are_not_in_it() -> None:
     graph = fan()
     expected = await effective_answer(graph, ASKED, FRESHNESS, 2**30)
     assert len(pb.TraverseResponse.FromString(expected).effective_dependencies) == TARGETS
@@ -98,11 +98,11 @@ async def test_a_graph_that_moves_on_meanwhile_does_not_show_in_the_answer() -> 
     assert await answering == expected
 
 
-async def test_a_stream_goes_on_over_the_snapshot_it_began_with() -> None:
+async def test_a_stream_continues_over_the_snapshot_it_began_with() -> None:
     graph = fan()
     parts = traverse_stream(graph, ASKED, freshness_field(FRESHNESS), 2_000)
     emptied(graph)
-    told = [pb.StreamTraverseResponse.FromString(part) async for part in parts]
-    assert sum(len(part.effective_dependencies) for part in told) == TARGETS
-    assert sum(len(part.services) for part in told) == TARGETS
-    assert max(part.ByteSize() for part in told) <= 2_000
+    answered = [pb.StreamTraverseResponse.FromString(part) async for part in parts]
+    assert sum(len(part.effective_dependencies) for part in answered) == TARGETS
+    assert sum(len(part.services) for part in answered) == TARGETS
+    assert max(part.ByteSize() for part in answered) <= 2_000

@@ -1,4 +1,4 @@
-"""The error table: every error of the domain, as a program reads it."""
+"""The error table: statuses and details of all domain errors."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -13,7 +13,8 @@ from server.domain.errors import DomainError, FieldViolation, InvalidInputError
 from server.rpc.errors import code_of, shortened, status_of, unexpected_error
 
 PREFIX = "ERROR_REASON_"
-# What clients accept of trailing metadata, less what gRPC adds; details travel in base64, the message percent-encoded.
+# The trailing metadata that clients accept, less what gRPC adds. Details are sent in base64, the
+# message percent-encoded.
 MOST_TRAILERS = 8 * 1024 - 200
 
 
@@ -29,7 +30,7 @@ def bad_request(error: DomainError) -> list[tuple[str, str]]:
     return [(violation.field, violation.description) for violation in details.field_violations]
 
 
-def test_every_reason_of_the_domain_stands_in_the_contract_and_the_other_way_round() -> None:
+def test_the_domain_and_the_contract_have_the_same_error_reasons() -> None:
     raised = {PREFIX + kind.reason for kind in subclasses(DomainError)}
     assert raised == set(ErrorReason.keys()) - {"ERROR_REASON_UNSPECIFIED"}
 
@@ -62,26 +63,26 @@ def test_each_error_has_the_code_that_the_contract_names(
     assert code_of(kind("message")) is code
 
 
-def test_an_error_tells_domain_reason_and_metadata() -> None:
+def test_a_status_has_domain_reason_and_metadata() -> None:
     status = status_of(errors.ServiceNotFoundError("no service named 'x'", service_id="x"))
-    told = error_details_pb2.ErrorInfo()
-    assert status.details[0].Unpack(told)
+    info = error_details_pb2.ErrorInfo()
+    assert status.details[0].Unpack(info)
     assert (status.code, status.message) == (5, "no service named 'x'")
-    assert (told.domain, told.reason, dict(told.metadata)) == (
+    assert (info.domain, info.reason, dict(info.metadata)) == (
         "depgraph",
         "SERVICE_NOT_FOUND",
         {"service_id": "x"},
     )
 
 
-def test_what_may_be_tried_again_says_when() -> None:
+def test_a_retryable_error_has_a_retry_delay() -> None:
     status = status_of(errors.NotReadyError("warming", retry_after=timedelta(milliseconds=1500)))
     retry = error_details_pb2.RetryInfo()
     assert status.details[1].Unpack(retry)
     assert retry.retry_delay.ToTimedelta() == timedelta(milliseconds=1500)
 
 
-def test_unknown_ends_of_a_batch_are_named_although_the_code_is_not_found() -> None:
+def test_violations_are_listed_even_with_code_not_found() -> None:
     violations = [FieldViolation("dependencies[1].source_service_id", "no service is named 'a'")]
     assert bad_request(errors.ServiceNotFoundError("1 end", violations=violations)) == [
         ("dependencies[1].source_service_id", "no service is named 'a'")
@@ -94,7 +95,7 @@ def test_a_few_violations_are_all_listed() -> None:
     assert listed == [(violation.field, violation.description) for violation in violations]
 
 
-def test_of_very_many_violations_the_rest_is_counted() -> None:
+def test_violations_beyond_the_limit_are_counted() -> None:
     violations = [FieldViolation(f"services[{place}].service_id", "is empty") for place in range(10_000)]
     listed = bad_request(InvalidInputError("many", violations=violations))
     assert listed[-1] == ("…", f"and {10_000 - len(listed) + 1:,} more")
@@ -102,7 +103,7 @@ def test_of_very_many_violations_the_rest_is_counted() -> None:
 
 
 @pytest.mark.parametrize("letter", ["a", "ü", "漢", "\n"])
-def test_a_status_fits_what_clients_accept_however_long_its_parts(letter: str) -> None:
+def test_a_status_with_long_parts_still_fits_what_clients_accept(letter: str) -> None:
     error = InvalidInputError(
         letter * 100_000,
         violations=[FieldViolation("f", letter * 300)] * 1_000,
@@ -118,7 +119,7 @@ def test_text_is_cut_between_characters() -> None:
     assert shortened("haus", 4) == "haus"
 
 
-def test_a_defect_is_told_by_an_id_alone() -> None:
+def test_an_unexpected_error_shows_only_its_id() -> None:
     first, second = unexpected_error(), unexpected_error()
     assert first.metadata["error_id"] in first.message
     assert first.metadata != second.metadata

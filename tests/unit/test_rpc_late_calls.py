@@ -37,7 +37,7 @@ class Handled:
         return "answer"
 
 
-async def test_a_call_out_of_time_is_not_begun() -> None:
+async def test_a_call_past_its_deadline_does_not_reach_the_handler() -> None:
     handled = Handled()
     with pytest.raises(asyncio.CancelledError):
         await handled.call(remaining=0.0)
@@ -46,7 +46,7 @@ async def test_a_call_out_of_time_is_not_begun() -> None:
 
 
 @pytest.mark.parametrize("remaining", [None, 0.001])
-async def test_a_call_with_time_left_is_answered(remaining: float | None) -> None:
+async def test_a_call_before_its_deadline_is_answered(remaining: float | None) -> None:
     handled = Handled()
     assert await handled.call(remaining) == b"answer"
     assert handled.requests == [ASKED]

@@ -1,4 +1,4 @@
-"""Page tokens: ours come back as they were, all others are refused."""
+"""Page tokens survive a round trip, and all others are refused; pages fit an answer."""
 
 import base64
 from datetime import UTC, datetime
@@ -27,19 +27,19 @@ def read(tokens: PageTokens, token: str) -> PageKey | None:
 
 
 @given(st.datetimes(timezones=st.just(UTC)), st.uuids())
-def test_a_key_comes_back_from_its_token(created_at: datetime, row: UUID) -> None:
+def test_a_row_key_survives_the_round_trip_through_a_token(created_at: datetime, row: UUID) -> None:
     key = PageKey(created_at, row)
     assert read(TOKENS, TOKENS.of_row(key)) == key
 
 
 @given(st.integers(1, 10**6), st.text(min_size=1, max_size=255))
-def test_a_component_comes_back_from_its_token(size: int, member: str) -> None:
+def test_a_component_key_survives_the_round_trip_through_a_token(size: int, member: str) -> None:
     tokens, check = PageTokens("components", 2), Check()
     assert tokens.component(check, tokens.of_component(ComponentKey(size, member))) == (size, member)
     check.done()
 
 
-def test_no_key_is_no_token() -> None:
+def test_without_a_key_the_token_is_empty() -> None:
     assert TOKENS.of_row(None) == ""
     assert TOKENS.of_component(None) == ""
     assert read(TOKENS, "") is None
@@ -62,13 +62,13 @@ def test_no_key_is_no_token() -> None:
         TOKENS.of_component(ComponentKey(2, "a")),
     ],
 )
-def test_any_other_token_is_refused_by_name(token: str) -> None:
+def test_any_other_token_is_refused_with_its_own_reason(token: str) -> None:
     with pytest.raises(InvalidPageTokenError) as caught:
         read(TOKENS, token)
     assert [violation.field for violation in caught.value.violations] == ["page_token"]
 
 
-def test_a_token_with_the_right_digest_and_no_sense_is_refused() -> None:
+def test_a_token_with_a_valid_digest_but_an_invalid_position_is_refused() -> None:
     for position in (b"1", b"x/y", b"9" * 30 + b"/" + b"0" * 32, b"\xff"):
         forged = base64.urlsafe_b64encode(TOKENS._digest(position) + position).decode()
         with pytest.raises(InvalidPageTokenError):
@@ -76,7 +76,7 @@ def test_a_token_with_the_right_digest_and_no_sense_is_refused() -> None:
 
 
 @pytest.mark.parametrize(("wanted", "size"), [(0, 100), (1, 1), (1_000, 1_000)])
-def test_page_sizes_within_bounds_are_kept_and_none_is_a_hundred(wanted: int, size: int) -> None:
+def test_page_sizes_within_bounds_are_kept_and_zero_means_a_hundred(wanted: int, size: int) -> None:
     assert page_size(Check(), wanted) == size
 
 
@@ -103,12 +103,12 @@ def test_a_page_that_fits_is_kept_whole() -> None:
     assert page([], None, 100_000) == ([], None)
 
 
-def test_a_page_that_is_too_large_ends_early_and_goes_on_after_its_last_row() -> None:
+def test_a_page_that_is_too_large_ends_early_and_continues_after_its_last_row() -> None:
     names = [letter * 10_000 for letter in "abcd"]
     assert page(names, None, 50_000) == (names[:2], (names[1],))
 
 
-def test_a_row_too_large_for_any_page_is_told() -> None:
+def test_a_row_too_large_for_any_page_is_an_error() -> None:
     with pytest.raises(ResponseTooLargeError) as caught:
         page(["a" * 60_000], None, 50_000)
     assert caught.value.metadata == {"limit_bytes": "50000"}

@@ -1,4 +1,4 @@
-"""Counting calls, and letting them come to an end."""
+"""Calls in progress, and their end when the server stops."""
 
 import asyncio
 from datetime import timedelta
@@ -15,11 +15,11 @@ REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
 LONG = timedelta(seconds=30)
 
 
-async def test_without_calls_nothing_is_waited_for() -> None:
+async def test_draining_without_calls_ends_at_once() -> None:
     assert await RunningCalls().drained(timedelta(0)) is True
 
 
-async def test_the_end_of_the_last_call_is_waited_for() -> None:
+async def test_draining_waits_for_the_last_call() -> None:
     calls = RunningCalls()
     calls.enter(CALL)
     calls.enter(CALL)
@@ -32,13 +32,13 @@ async def test_the_end_of_the_last_call_is_waited_for() -> None:
     assert len(calls) == 0
 
 
-async def test_a_call_that_lasts_too_long_is_not_waited_for_any_more() -> None:
+async def test_draining_stops_waiting_after_the_grace_period() -> None:
     calls = RunningCalls()
     calls.enter(CALL)
     assert await calls.drained(timedelta(milliseconds=1)) is False
 
 
-async def test_streams_of_grpc_itself_are_not_waited_for() -> None:
+async def test_draining_does_not_wait_for_streams_of_grpc_itself() -> None:
     calls = RunningCalls()
     calls.enter(WATCH)
     assert await calls.drained(timedelta(0)) is True
@@ -57,7 +57,7 @@ async def test_while_draining_only_health_is_admitted(method: str, admitted: boo
     assert caught.value.retry_after > timedelta(0)
 
 
-async def test_ended_streams_know_who_ended_them() -> None:
+async def test_streams_that_the_server_ended_know_it() -> None:
     calls = RunningCalls()
     entered = asyncio.Event()
 
@@ -77,7 +77,7 @@ async def test_ended_streams_know_who_ended_them() -> None:
     assert calls.is_ended() is False
 
 
-async def test_who_watches_the_graph_is_ended_when_draining_begins_and_health_is_not() -> None:
+async def test_draining_ends_watches_of_the_graph_but_not_of_health() -> None:
     calls = RunningCalls()
 
     async def stay(method: str) -> bool:

@@ -1,4 +1,4 @@
-"""Answers cut into parts: nothing lost, nothing twice, nothing larger than allowed."""
+"""Traversals in parts: complete, without repetition, within the limit."""
 
 import asyncio
 
@@ -57,7 +57,7 @@ def joined(parts: list[StreamTraverseResponse]) -> TraverseResponse:
 
 
 @given(st.integers(0, 60), st.integers(0, 60), st.integers(100, 4_000), st.booleans(), st.booleans())
-async def test_parts_in_a_row_are_the_whole_answer(
+async def test_joined_parts_are_the_whole_answer(
     services: int, dependencies: int, max_bytes: int, full: bool, truncated: bool
 ) -> None:
     walk = walked(services, dependencies if full else 0, full=full, truncated=truncated)
@@ -68,12 +68,12 @@ async def test_parts_in_a_row_are_the_whole_answer(
         assert len(part.depths) == len(part.service_ids) == (len(part.services) if full else len(part.depths))
 
 
-async def test_parts_are_filled_before_another_begins() -> None:
+async def test_each_part_is_filled_before_the_next_begins() -> None:
     parts = await stream(walked(2_000, 2_000), 4_000)
     assert all(part.ByteSize() > 3_700 for part in parts[:-1])
 
 
-async def test_freshness_stands_in_the_first_part_and_truncated_in_all() -> None:
+async def test_the_first_part_has_the_freshness_and_all_have_truncated() -> None:
     parts = await stream(walked(50, 50), 500)
     assert len(parts) > 3
     assert [part.HasField("freshness") for part in parts] == [True] + [False] * (len(parts) - 1)
@@ -99,7 +99,7 @@ async def test_a_record_larger_than_a_part_comes_alone() -> None:
     assert joined(parts) == whole(walk)
 
 
-async def test_others_run_while_a_large_answer_is_measured() -> None:
+async def test_other_tasks_run_while_a_large_answer_is_measured() -> None:
     turns = 0
 
     async def count() -> None:

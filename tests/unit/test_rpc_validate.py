@@ -1,4 +1,4 @@
-"""Checks of single fields, at their bounds and beyond."""
+"""Checks of fields, at their bounds and beyond."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -40,12 +40,12 @@ def test_other_names_are_refused(name: str, wrong: str) -> None:
     assert violations(lambda check: check.text("name", name)) == [("name", wrong)]
 
 
-def test_a_name_that_is_wrong_in_two_ways_says_both() -> None:
+def test_a_name_with_two_errors_reports_both() -> None:
     assert len(violations(lambda check: check.text("name", "\0" * 256))) == 2
 
 
 @pytest.mark.parametrize("blank", [" ", "\t\n", "\u00a0"])
-def test_words_are_more_than_white_space(blank: str) -> None:
+def test_white_space_alone_is_refused(blank: str) -> None:
     assert violations(lambda check: check.words("notes", blank, 10)) == [
         ("notes", "is blank; write something")
     ]
@@ -84,7 +84,7 @@ def test_other_shares_are_refused(share: float) -> None:
     assert violations(lambda check: check.share("score", share)) == [("score", f"{share} is not in 0\u20131")]
 
 
-def test_numbers_within_bounds_pass_and_others_are_told_the_bounds() -> None:
+def test_numbers_out_of_bounds_are_refused_with_the_bounds() -> None:
     assert violations(lambda check: [check.number("n", value, 0, 10) for value in (0, 10)]) == []
     assert violations(lambda check: check.number("n", 11, 0, 10, "0 = 3")) == [
         ("n", "11 is not in 0\u201310 (0 = 3)")
@@ -127,12 +127,12 @@ def test_invalid_times_are_refused(seconds: int, nanos: int) -> None:
     assert [field for field, _ in violations(lambda check: check.moment("time", invalid))] == ["time"]
 
 
-def test_too_many_items_are_refused_before_any_is_looked_at() -> None:
+def test_too_many_items_are_refused_before_any_is_checked() -> None:
     with pytest.raises(InvalidInputError, match="services: has 100,000 items; at most 10,000 fit one call"):
         Check().at_most("services", range(100_000), 10_000)
 
 
-def test_each_repetition_names_the_first() -> None:
+def test_each_repetition_names_the_position_of_the_first() -> None:
     keys = ["a", "b", "a", "a"]
     assert violations(lambda check: check.distinct("names[{}]", keys, "this name")) == [
         ("names[2]", "this name stands at position 0 already"),
@@ -140,7 +140,7 @@ def test_each_repetition_names_the_first() -> None:
     ]
 
 
-def test_the_message_tells_the_first_violation_and_how_many_more() -> None:
+def test_the_message_has_the_first_violation_and_the_number_of_others() -> None:
     check = Check()
     for field in ("a", "b", "c"):
         check.add(field, "is wrong")
@@ -148,7 +148,7 @@ def test_the_message_tells_the_first_violation_and_how_many_more() -> None:
         check.done()
 
 
-def test_the_reason_is_special_only_when_all_violations_agree_on_it() -> None:
+def test_the_error_class_is_special_only_if_all_violations_have_it() -> None:
     check = Check()
     check.add("page_token", "not ours", InvalidPageTokenError)
     with pytest.raises(InvalidPageTokenError):
@@ -159,12 +159,12 @@ def test_the_reason_is_special_only_when_all_violations_agree_on_it() -> None:
     assert type(caught.value) is InvalidInputError
 
 
-def test_long_text_is_shown_in_short() -> None:
+def test_long_text_is_shown_shortened() -> None:
     assert shown("short") == "'short'"
     assert shown("x" * 1_000) == "'" + "x" * 39 + "…'"
 
 
-def test_what_is_wrong_within_a_message_is_noted_with_its_path() -> None:
+def test_violations_within_a_message_have_its_path() -> None:
     def apply(check: Check) -> None:
         check.within("edges[3]").within("retry_config").number("max_retries", 7, 0, 5)
         check.text("name", "")

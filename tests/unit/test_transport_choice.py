@@ -24,24 +24,24 @@ def not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     "address", ["127.0.0.1:0", "127.8.9.10:50051", "[::1]:0", "localhost:0", "unix:/run/depgraph"]
 )
-def test_where_only_this_host_can_connect_calls_come_by_the_native_transport(address: str) -> None:
+def test_auto_is_native_where_only_this_host_can_connect(address: str) -> None:
     assert transport_for("auto", address) == "native"
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0:0", "[::]:0", "192.0.2.7:0", "no-such-host.invalid:0"])
-def test_where_others_can_connect_calls_come_by_grpcio(address: str) -> None:
+def test_auto_is_grpcio_where_other_hosts_can_connect(address: str) -> None:
     assert transport_for("auto", address) == "grpcio"
 
 
 @NATIVE
 @pytest.mark.parametrize("wanted", ["grpcio", "native"])
 @pytest.mark.parametrize("address", ["127.0.0.1:0", "0.0.0.0:0"])
-def test_a_transport_that_is_named_is_taken_everywhere(wanted: TransportName, address: str) -> None:
+def test_a_named_transport_is_used_at_any_address(wanted: TransportName, address: str) -> None:
     assert transport_for(wanted, address) == wanted
 
 
 @pytest.mark.usefixtures("not_installed")
-def test_without_a_wheel_calls_come_by_grpcio() -> None:
+def test_auto_is_grpcio_where_native_is_not_installed() -> None:
     assert transport_for("auto", "127.0.0.1:0") == "grpcio"
     with pytest.raises(TransportMissingError, match="pygrpc-native has wheels for Linux and macOS"):
         transport_for("native", "127.0.0.1:0")

@@ -1,4 +1,4 @@
-"""What is written comes back: requests become drafts, rows become messages."""
+"""Rows as messages; messages written back give the same rows."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -81,7 +81,7 @@ LATER = NOW + timedelta(hours=1)
 
 
 @given(services)
-def test_a_service_that_is_sent_back_writes_what_was_stored(row: Service) -> None:
+def test_writing_back_a_service_message_stores_the_same_row(row: Service) -> None:
     check = Check()
     draft = service_draft(check, service_message(row))
     check.done()
@@ -103,7 +103,7 @@ def test_a_service_shows_its_id_and_times(row: Service) -> None:
 
 
 @given(dependencies)
-def test_a_dependency_that_is_sent_back_writes_what_was_stored(row: Dependency) -> None:
+def test_writing_back_a_dependency_message_stores_the_same_row(row: Dependency) -> None:
     check = Check()
     draft = dependency_draft(check, dependency_message(row))
     check.done()
@@ -113,13 +113,13 @@ def test_a_dependency_that_is_sent_back_writes_what_was_stored(row: Dependency) 
 
 
 @given(dependencies)
-def test_a_dependency_in_memory_looks_like_the_one_in_the_database(row: Dependency) -> None:
+def test_the_record_in_memory_equals_the_message_of_the_row(row: Dependency) -> None:
     in_memory = DependencyRow(row.id, uuid4(), uuid4(), *row[3:])
     record = wire.dependency_record(in_memory, row.source_service_id, row.target_service_id)
     assert wire.dependency_of(record) == dependency_message(row)
 
 
-def test_a_dependency_of_which_little_is_said_gets_the_defaults() -> None:
+def test_a_minimal_dependency_gets_the_defaults() -> None:
     check = Check()
     message = pb.Dependency(source_service_id="a", target_service_id="b", communication_mode=2)  # type: ignore[arg-type] # the number of ASYNC
     draft = dependency_draft(check, message)
@@ -139,7 +139,7 @@ def test_a_dependency_of_which_little_is_said_gets_the_defaults() -> None:
     }
 
 
-def test_a_retry_configuration_of_which_nothing_is_said_is_three_exponential_retries() -> None:
+def test_an_empty_retry_configuration_means_three_exponential_retries() -> None:
     check = Check()
     message = ParseDict(
         {
@@ -174,13 +174,13 @@ def test_a_retry_configuration_of_which_nothing_is_said_is_three_exponential_ret
         ("null", {}),
     ],
 )
-def test_whatever_sql_stored_as_retry_configuration_can_be_shown(stored: str, shown: dict[str, Any]) -> None:
+def test_any_retry_configuration_that_sql_stored_can_be_shown(stored: str, shown: dict[str, Any]) -> None:
     config = retry_config(stored)
     assert MessageToDict(config, preserving_proto_field_name=True) == shown
 
 
 @pytest.mark.parametrize("status", ALERT_STATUSES)
-def test_an_alert_is_shown_with_what_was_said_about_it(status: AlertStatus) -> None:
+def test_an_alert_message_has_status_notes_and_acknowledger(status: AlertStatus) -> None:
     row = Alert(uuid4(), ("a", "b"), status, "ann", None, NOW, 3, True, False, LATER, ("a", "b", "c"))
     message = alert_message(row)
     assert (list(message.cycle_path), message.acknowledged_by) == (["a", "b"], "ann")
@@ -193,7 +193,7 @@ def test_an_alert_is_shown_with_what_was_said_about_it(status: AlertStatus) -> N
 
 
 @pytest.mark.parametrize("kind", ALERT_EVENT_KINDS)
-def test_an_event_of_an_alert_is_shown_with_how_the_alert_was_afterwards(kind: AlertEventKind) -> None:
+def test_an_alert_event_has_the_status_after_it(kind: AlertEventKind) -> None:
     message = event_message(AlertEvent(7, kind, NOW, None, "why", "resolved", ("a", "b"), 3))
     assert alert_pb.AlertEventKind.Name(message.kind) == f"ALERT_EVENT_KIND_{kind.upper()}"
     assert not message.HasField("actor")
@@ -203,7 +203,7 @@ def test_an_event_of_an_alert_is_shown_with_how_the_alert_was_afterwards(kind: A
 
 
 @given(st.timedeltas(timedelta(0), timedelta(days=10_000)))
-def test_freshness_tells_revision_and_lag(lag: timedelta) -> None:
+def test_freshness_has_revision_and_lag(lag: timedelta) -> None:
     message = pb.Freshness.FromString(freshness_message(Freshness("token", lag)))
     assert (message.revision, message.lag.ToTimedelta()) == ("token", lag)
 
@@ -222,7 +222,7 @@ def test_empty_metadata_is_shown_as_an_empty_object() -> None:
 
 
 @given(st.lists(dependencies, max_size=3), st.integers(0, 3), names)
-def test_what_a_batch_left_behind_is_the_message_that_the_generated_code_builds(
+def test_an_upsert_answer_has_the_bytes_of_the_generated_code(
     rows: list[Dependency], created: int, revision: str
 ) -> None:
     answer = upserted_dependencies(Written(Upserted(tuple(rows), min(created, len(rows))), revision))

@@ -1,4 +1,4 @@
-"""No I/O: batches of changes cut into messages, each batch encoded once for all."""
+"""Batches of changes as messages, each batch encoded once for all watchers."""
 
 import asyncio
 import gc
@@ -52,7 +52,7 @@ async def parts_of(batch: WatchBatch, max_bytes: int = 1_000_000) -> list[pb.Wat
     return list(map(pb.WatchResponse.FromString, parts))
 
 
-async def test_a_small_batch_is_one_part_that_says_everything() -> None:
+async def test_a_small_batch_is_one_part() -> None:
     [part] = await parts_of(changes())
     assert (part.event, part.more) == (pb.WATCH_EVENT_CHANGES, False)
     assert part.freshness.revision == FRESHNESS.revision
@@ -81,7 +81,7 @@ async def test_a_large_batch_is_cut_without_losing_a_row() -> None:
     assert whole == uncut
 
 
-async def test_a_row_too_large_for_any_part_is_alone_in_one() -> None:
+async def test_a_row_larger_than_a_part_comes_alone() -> None:
     rows = [a_service(1), a_service(2, team="x" * 3_000), a_service(3)]
     parts = await parts_of(WatchBatch(WatchEvent.CHANGES, FRESHNESS, services=rows), 1_000)
     assert [[row.service_id for row in part.upserted_services] for part in parts] == [["s1"], ["s2"], ["s3"]]
@@ -92,7 +92,7 @@ async def test_an_empty_graph_is_one_part() -> None:
     assert (part.event, part.more, part.HasField("freshness")) == (pb.WATCH_EVENT_RESET, False, True)
 
 
-async def test_others_run_while_a_batch_is_encoded() -> None:
+async def test_other_tasks_run_while_a_batch_is_encoded() -> None:
     turns = 0
 
     async def count() -> None:
@@ -108,7 +108,7 @@ async def test_others_run_while_a_batch_is_encoded() -> None:
     assert turns > 5
 
 
-async def test_watchers_share_the_messages_of_a_batch_even_if_one_of_them_goes() -> None:
+async def test_watchers_share_the_messages_of_a_batch_even_if_one_leaves() -> None:
     shared, batch = WatchParts(1_000_000), changes(dependencies=1_000)
 
     async def read() -> list[bytes]:
@@ -122,7 +122,7 @@ async def test_watchers_share_the_messages_of_a_batch_even_if_one_of_them_goes()
     assert leaving.cancelled()
 
 
-async def test_messages_go_with_the_batch_that_they_say() -> None:
+async def test_messages_are_dropped_with_their_batch() -> None:
     shared, batch = WatchParts(1_000_000), changes()
     assert [part async for part in shared.of(batch)]
     assert len(shared._encoded) == 1
@@ -131,7 +131,7 @@ async def test_messages_go_with_the_batch_that_they_say() -> None:
     assert len(shared._encoded) == 0
 
 
-async def test_the_whole_graph_is_never_held_as_messages() -> None:
+async def test_messages_of_a_reset_are_not_kept() -> None:
     shared, batch = WatchParts(1_000_000), WatchBatch(WatchEvent.RESET, FRESHNESS, services=[a_service(1)])
     assert [part async for part in shared.of(batch)]
     assert len(shared._encoded) == 0

@@ -1,4 +1,4 @@
-"""Requests as what writers say, and every violation with its path."""
+"""Requests as domain values, and all violations with their paths."""
 
 from datetime import UTC, datetime
 from math import nan
@@ -86,7 +86,7 @@ def test_a_service_does_not_depend_on_itself() -> None:
         dependency_drafts(dependencies.BatchUpsertDependenciesRequest(dependencies=[loop]), LIMITS)
 
 
-def test_the_same_key_twice_in_a_batch_is_named() -> None:
+def test_a_repeated_key_in_a_batch_is_refused_by_position() -> None:
     edge = ParseDict(EDGE, pb.Dependency())
     other = ParseDict(EDGE | {"discovery_source": "DISCOVERY_SOURCE_KUBERNETES"}, pb.Dependency())
     request = dependencies.BatchUpsertDependenciesRequest(dependencies=[edge, other, edge])
@@ -95,14 +95,14 @@ def test_the_same_key_twice_in_a_batch_is_named() -> None:
     assert fields_of(caught.value) == ["dependencies[2]"]
 
 
-def test_one_item_too_many_is_the_only_thing_said_of_a_batch() -> None:
+def test_a_batch_with_too_many_items_is_refused_before_they_are_checked() -> None:
     request = catalog.BatchUpsertServicesRequest(services=[pb.Service()] * 4)
     with pytest.raises(InvalidInputError) as caught:
         service_drafts(request, LIMITS)
     assert fields_of(caught.value) == ["services"]
 
 
-def test_the_edges_of_a_report_carry_its_source_and_nothing_of_their_own() -> None:
+def test_the_edges_of_a_report_take_its_discovery_source() -> None:
     edges = [EDGE, EDGE | {"target_service_id": "c", "discovery_source": "DISCOVERY_SOURCE_KUBERNETES"}]
     batch = ingest_batch(report(edges=edges), LIMITS, now=NOW)
     assert batch.discovery_source == "kubernetes"
@@ -110,7 +110,7 @@ def test_the_edges_of_a_report_carry_its_source_and_nothing_of_their_own() -> No
     assert {(edge.discovery_source, edge.last_observed_at) for edge in batch.edges} == {("kubernetes", None)}
 
 
-def test_what_a_node_leaves_unsaid_stays_unsaid() -> None:
+def test_unset_fields_of_a_node_stay_unset() -> None:
     nodes = [
         {"service_id": "a"},
         {"service_id": "b", "team": "t", "metadata": {}, "criticality": "CRITICALITY_LOW"},
@@ -141,7 +141,7 @@ def test_everything_wrong_with_a_report_is_named() -> None:
     ]
 
 
-def test_a_report_says_who_reports() -> None:
+def test_a_report_without_a_discovery_source_is_refused() -> None:
     with pytest.raises(InvalidInputError, match="discovery_source: is required"):
         ingest_batch(dependencies.IngestGraphRequest(), LIMITS, now=NOW)
 
@@ -162,7 +162,7 @@ def test_a_report_says_who_reports() -> None:
         ({}, ["team", "*"], {"metadata", "criticality", "team", "discovered"}),
     ],
 )
-def test_an_update_sets_what_the_mask_names(
+def test_an_update_sets_the_fields_of_its_mask(
     content: dict[str, Any], paths: list[str], columns: set[str]
 ) -> None:
     check = Check()
@@ -171,20 +171,20 @@ def test_an_update_sets_what_the_mask_names(
     assert change.columns == columns
 
 
-def test_a_named_field_that_is_unset_goes_back_to_its_default() -> None:
+def test_a_masked_field_that_is_unset_gets_its_default() -> None:
     change = service_change(Check(), pb.Service(service_id="a"), FieldMask(paths=["*"]))
     draft = change.draft
     assert (draft.metadata, draft.criticality, draft.team, draft.discovered) == ("{}", "medium", None, False)
 
 
-def test_what_an_update_does_not_set_is_not_checked() -> None:
+def test_fields_outside_the_mask_are_not_checked() -> None:
     check = Check()
     service_change(check, pb.Service(service_id="a", team="t" * 256), FieldMask(paths=["criticality"]))
     check.done()
 
 
 @pytest.mark.parametrize("path", ["service_id", "id", "metadata.owner", "", "create_time", "Team"])
-def test_a_mask_that_names_anything_else_is_refused(path: str) -> None:
+def test_unknown_paths_of_a_mask_are_refused(path: str) -> None:
     check = Check()
     service_change(check, pb.Service(service_id="a"), FieldMask(paths=["team", path]))
     with pytest.raises(InvalidInputError) as caught:
@@ -192,7 +192,7 @@ def test_a_mask_that_names_anything_else_is_refused(path: str) -> None:
     assert fields_of(caught.value) == ["update_mask.paths[1]"]
 
 
-def test_a_question_of_which_little_is_said_gets_the_defaults() -> None:
+def test_a_minimal_question_gets_the_defaults() -> None:
     asked = traverse_question(question())
     assert (asked.direction, asked.max_depth, asked.full, asked.max_services) == (
         Direction.UPSTREAM,
@@ -204,7 +204,7 @@ def test_a_question_of_which_little_is_said_gets_the_defaults() -> None:
     assert asked.consistency == MinimizeLatency()
 
 
-def test_a_filter_lets_pass_what_it_names() -> None:
+def test_a_filter_selects_the_flags_it_names() -> None:
     asked = traverse_question(
         question(
             filter={"communication_modes": ["COMMUNICATION_MODE_ASYNC"], "min_confidence": 0.5},
@@ -237,7 +237,7 @@ def test_everything_wrong_with_a_question_is_named() -> None:
     ]
 
 
-def test_each_kind_of_consistency_is_understood() -> None:
+def test_each_kind_of_consistency_is_read() -> None:
     token = REVISION.token
     assert consistency(Check(), pb.Consistency(minimize_latency=True)) == MinimizeLatency()
     assert consistency(Check(), pb.Consistency(fully_consistent=True)) == FullyConsistent()
@@ -245,7 +245,7 @@ def test_each_kind_of_consistency_is_understood() -> None:
 
 
 @pytest.mark.parametrize("token", ["", "latest", "ä", "AAAA", "x" * 20_000])
-def test_a_revision_that_is_not_ours_has_a_reason_of_its_own(token: str) -> None:
+def test_an_invalid_revision_has_its_own_error_reason(token: str) -> None:
     check = Check()
     consistency(check, pb.Consistency(at_least_as_fresh=token))
     with pytest.raises(InvalidRevisionError) as caught:

@@ -1,4 +1,4 @@
-"""The adjacency list as messages: one a service, or several for one with very many targets."""
+"""The adjacency list: one message a service, or several if it has very many targets."""
 
 import pytest
 from hypothesis import given
@@ -18,7 +18,7 @@ def messages(services: list[tuple[str, list[str]]], max_bytes: int) -> list[GetA
 
 
 @given(st.lists(st.tuples(names, st.lists(names, max_size=5)), max_size=8))
-def test_each_service_has_its_message_and_the_first_one_the_freshness(
+def test_each_service_has_one_message_and_the_first_has_the_freshness(
     services: list[tuple[str, list[str]]],
 ) -> None:
     expected = [
@@ -32,8 +32,8 @@ def test_each_service_has_its_message_and_the_first_one_the_freshness(
 @pytest.mark.parametrize("letter", ["x", "漢"])
 def test_very_many_targets_come_in_several_messages_of_the_same_service(letter: str) -> None:
     targets = [f"{letter * 20}{place:05}" for place in range(1_000)]
-    told = messages([("hub", targets), ("leaf", [])], 4_000)
-    assert [message.service_id for message in told] == ["hub"] * (len(told) - 1) + ["leaf"]
-    assert [name for message in told for name in message.target_service_ids] == targets
-    assert all(message.ByteSize() <= 4_000 + 100 for message in told)
-    assert len(told) < 30
+    parts = messages([("hub", targets), ("leaf", [])], 4_000)
+    assert [message.service_id for message in parts] == ["hub"] * (len(parts) - 1) + ["leaf"]
+    assert [name for message in parts for name in message.target_service_ids] == targets
+    assert all(message.ByteSize() <= 4_000 + 100 for message in parts)
+    assert len(parts) < 30

@@ -1,4 +1,4 @@
-"""Answers in one piece: joined when they keep to the limit, refused with ways out when they don't."""
+"""Traversals in one message: joined within the limit, refused with advice beyond it."""
 
 from datetime import timedelta
 
@@ -53,7 +53,7 @@ def answered(graph: DependencyGraph, request: TraverseRequest, limit: int = 2**3
 
 
 @pytest.mark.parametrize("targets", [0, 1, 170, 171, 511, 512, 1_500])
-def test_everything_found_is_in_the_answer(targets: int) -> None:
+def test_the_answer_has_everything_that_was_found(targets: int) -> None:
     graph = fan(targets)
     full, ids = answered(graph, FULL), answered(graph, IDS)
     assert (
@@ -66,7 +66,7 @@ def test_everything_found_is_in_the_answer(targets: int) -> None:
 
 
 @given(st.sampled_from([3, 100, 300, 700]), st.integers(-300, 300), st.booleans())
-def test_an_answer_is_joined_exactly_when_it_keeps_to_the_limit(targets: int, spare: int, full: bool) -> None:
+def test_an_answer_is_refused_exactly_when_it_exceeds_the_limit(targets: int, spare: int, full: bool) -> None:
     graph, request = fan(targets), FULL if full else IDS
     size = answered(graph, request).ByteSize()
     if spare >= 0:
@@ -79,13 +79,13 @@ def test_an_answer_is_joined_exactly_when_it_keeps_to_the_limit(targets: int, sp
     assert caught.value.metadata == {"limit_bytes": str(size + spare)}
 
 
-def test_whoever_is_not_there_is_named() -> None:
+def test_an_unknown_service_is_named_in_the_error() -> None:
     with pytest.raises(ServiceNotFoundError, match="no service named 'nobody'") as caught:
         answered(fan(1), TraverseRequest(service_id="nobody", direction=DIRECTION_DOWNSTREAM))
     assert caught.value.metadata == {"service_id": "nobody"}
 
 
-def test_what_is_wrong_is_told_before_anything_is_walked() -> None:
+def test_an_invalid_request_is_refused_before_the_walk() -> None:
     with pytest.raises(InvalidInputError) as caught:
         answered(fan(1), TraverseRequest(service_id="nobody", max_depth=11))
     assert [violation.field for violation in caught.value.violations] == ["direction", "max_depth"]

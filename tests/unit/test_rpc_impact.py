@@ -1,4 +1,4 @@
-"""Blast radius cut into parts: nothing lost, nothing twice, nothing larger than allowed, and nothing that nobody reads."""
+"""Blast radius in parts: complete, without repetition, within the limit, encoded on demand."""
 
 import asyncio
 from datetime import timedelta
@@ -25,7 +25,7 @@ FAILED = "failed"
 
 
 def chain(count: int, *, teams: int = 3, summary_only: bool = False) -> Impacted:
-    """Services each of which calls the one before; the first calls the one that fails. Every third dependency is hard, degraded, soft."""
+    """Services that each call the one before; the first calls the failed one; strengths alternate."""
     services = [
         Service(service_id=name(place), team=f"team {place % teams}", criticality=CRITICALITY_HIGH)
         for place in range(count)
@@ -63,7 +63,7 @@ async def stream(found: Impacted, max_bytes: int) -> list[pb.AnalyzeImpactRespon
 
 @settings(max_examples=40)
 @given(st.integers(0, 40), st.integers(100, 3_000))
-async def test_parts_in_a_row_are_the_whole_answer(count: int, max_bytes: int) -> None:
+async def test_joined_parts_are_the_whole_answer(count: int, max_bytes: int) -> None:
     parts = await stream(chain(count), max_bytes)
     services = [service for part in parts for service in part.services]
     assert [service.service_id for service in services] == [name(place) for place in range(count)]
@@ -90,29 +90,29 @@ async def test_parts_in_a_row_are_the_whole_answer(count: int, max_bytes: int) -
         assert part.ByteSize() <= max_bytes or len(part.services) == (place > 0)
 
 
-async def test_parts_are_filled_before_another_begins() -> None:
+async def test_each_part_is_filled_before_the_next_begins() -> None:
     parts = await stream(chain(300), 20_000)
     assert len(parts) > 10
     assert all(part.ByteSize() > 15_000 for part in parts[1:-1])
 
 
-async def test_a_summary_comes_alone_when_that_is_asked_for() -> None:
+async def test_with_summary_only_no_services_follow() -> None:
     [part] = await stream(chain(30, summary_only=True), 1_000)
     assert part.summary.service_count == 30
     assert part.freshness.revision == "revision"
     assert not part.services
 
 
-async def test_of_very_many_teams_the_first_are_told_and_all_are_counted() -> None:
+async def test_the_largest_teams_are_listed_and_all_are_counted() -> None:
     [part] = await stream(chain(MOST_TEAMS + 50, teams=MOST_TEAMS + 20, summary_only=True), 2**20)
     assert part.summary.team_count == MOST_TEAMS + 20
-    told = [(team.team, team.service_count) for team in part.summary.teams]
+    listed = [(team.team, team.service_count) for team in part.summary.teams]
     twice = sorted((f"team {number}", 2) for number in range(30))
     once = sorted((f"team {number}", 1) for number in range(30, MOST_TEAMS + 20))
-    assert told == [*twice, *once][:MOST_TEAMS]
+    assert listed == [*twice, *once][:MOST_TEAMS]
 
 
-async def test_what_nobody_reads_is_not_written() -> None:
+async def test_parts_are_encoded_only_when_they_are_read() -> None:
     # All paths together would take 20 GB.
     parts = impact_parts(chain(20_000), FRESHNESS, 10_000)
     first = pb.AnalyzeImpactResponse.FromString(await anext(parts))
@@ -121,7 +121,7 @@ async def test_what_nobody_reads_is_not_written() -> None:
     await parts.aclose()
 
 
-async def test_others_run_while_a_large_answer_is_written() -> None:
+async def test_other_tasks_run_while_a_large_answer_is_encoded() -> None:
     turns = 0
 
     async def count() -> None:

@@ -1,4 +1,4 @@
-"""Components as bytes, made once as long as they stay the same."""
+"""Components as bytes, encoded once until they change."""
 
 import pytest
 from hypothesis import given
@@ -51,7 +51,7 @@ def asked(service_id: str = "a", page_size: int = 0, after: str = "") -> Compone
 
 
 @given(st.lists(found, max_size=4), st.integers(1, 5))
-def test_a_list_is_what_the_generated_code_would_have_written(listed: list[Component], size: int) -> None:
+def test_a_list_has_the_bytes_of_the_generated_code(listed: list[Component], size: int) -> None:
     tokens = PageTokens("components", 2)
     question = ComponentsQuestion(2, size, None, FROM_MEMORY, tokens)
     raw = components_answer(listed, question, FRESHNESS.SerializeToString(), LIMIT)
@@ -66,7 +66,7 @@ def test_a_list_is_what_the_generated_code_would_have_written(listed: list[Compo
     assert raw == message.SerializeToString()
 
 
-def test_the_answer_about_one_service_is_what_the_generated_code_would_have_written() -> None:
+def test_a_component_has_the_bytes_of_the_generated_code() -> None:
     graph = ring("a", "b", "c")
     raw = component_answer(graph.component_of("b"), asked(), FRESHNESS.SerializeToString(), LIMIT)
     message = GetComponentResponse(
@@ -76,7 +76,7 @@ def test_the_answer_about_one_service_is_what_the_generated_code_would_have_writ
     assert raw == message.SerializeToString()
 
 
-def test_a_component_is_encoded_once_and_anew_when_it_changes() -> None:
+def test_a_component_is_encoded_once_and_again_after_a_change() -> None:
     graph = ring("a", "b", "c")
     once = component_record(graph.component_of("a"))
     assert component_record(graph.component_of("b")) is once
