@@ -22,8 +22,9 @@ from server.config import DetectionSettings
 from server.detection.causes import GraphEventLog
 from server.detection.detector import Detector
 from server.detection.health import DetectionVitals
-from server.domain.consistency import Consistency, Freshness
+from server.domain.consistency import Consistency, FeedState, Freshness, ReplicaStatus
 from server.domain.detection import AlertChange, CyclePath, KeptAlert, Membership
+from server.domain.revision import Revision
 
 PART = "detection"
 SERVICES, DEPENDENCIES = 350, 4_000
@@ -119,7 +120,7 @@ async def _look(connection: asyncpg.Connection) -> float:
 
 
 class _Live:
-    """A graph that moves when it is told to."""
+    """A graph that the bench changes itself."""
 
     def __init__(self, graph: DependencyGraph) -> None:
         self.graph = graph
@@ -140,6 +141,12 @@ class _Live:
 
     def freshness(self) -> Freshness:
         return Freshness("", timedelta())
+
+    def holds(self, _revision: Revision) -> bool:
+        return True
+
+    def status(self) -> ReplicaStatus:
+        return ReplicaStatus(FeedState.FOLLOWING, timedelta(), 0, ())
 
 
 class _Ledger:

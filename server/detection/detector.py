@@ -16,12 +16,12 @@ from server.detection.causes import GraphEventLog
 from server.detection.component_view import View, ViewLimits, look_at
 from server.detection.health import DetectionVitals
 from server.detection.plan import Plan
-from server.detection.ports import LiveGraph
 from server.detection.tracked_alerts import TrackedAlerts
 from server.domain.alerts import MOST_MEMBERS
 from server.domain.consistency import FullyConsistent
 from server.domain.detection import AlertLedger, CyclePath, KeptAlert, LedgerConflictError
 from server.domain.graph_events import UnseenCause
+from server.domain.live_graph import LiveGraph
 
 if TYPE_CHECKING:
     from graphcore.components.components import Components

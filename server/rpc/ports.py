@@ -2,11 +2,8 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
-from datetime import timedelta
 from typing import Protocol
 
-from graphcore import DependencyGraph
-from server.domain.consistency import Consistency, Freshness, ReplicaStatus
 from server.domain.revision import Revision
 from server.domain.watching import WatchBatch
 
@@ -19,44 +16,6 @@ class CallObserver(Protocol):
 
     def refused(self, limit: str) -> None:
         """Note that a call was refused for a limit, by the limit's name."""
-
-
-class LiveGraph(Protocol):
-    """
-    The graph in memory, which changes only while the caller awaits.
-
-    All that a handler reads from the graph between ``at`` and its next ``await`` comes from one
-    snapshot, which ``freshness`` names before that await, too. Payloads and briefs are encoded
-    records (``server.domain.records``).
-    """
-
-    def now(self) -> DependencyGraph:
-        """Return the graph as it is; raises ``NotReadyError`` before the first warm."""
-
-    def holds(self, revision: Revision) -> bool:
-        """Whether memory has reached a revision."""
-
-    def read_lock(self) -> AbstractAsyncContextManager[None]:
-        """
-        Keep the graph from changing while the context lasts, whatever is awaited.
-
-        Changes wait for its end, so hold it for computations only.
-        """
-
-    async def at(self, wanted: Consistency, within: timedelta | None) -> DependencyGraph:
-        """
-        Return the graph once it is as fresh as wanted.
-
-        Raises ``NotReadyError`` before the first warm, ``ReplicaBehindError`` when ``within``
-        (None = the replica's own bound) passes first, ``RevisionUnknownError`` for a revision of
-        another database.
-        """
-
-    def freshness(self) -> Freshness:
-        """Return which snapshot memory holds now, and how long ago that was confirmed."""
-
-    def status(self) -> ReplicaStatus:
-        """Return how the replica follows the database."""
 
 
 class WatchedGraph(Protocol):

@@ -25,6 +25,7 @@ from server.concurrency.component_search import SharedComponentSearch
 from server.config import Limits, TransportName
 from server.domain.detection import DetectionStatus
 from server.domain.health import FeedHealth
+from server.domain.live_graph import LiveGraph
 from server.domain.ports import AlertStore, DependencyStore, ServiceStore
 from server.domain.workers import Peers
 from server.rpc.admission import Admission
@@ -40,7 +41,7 @@ from server.rpc.health import HealthServicer
 from server.rpc.listening import bind
 from server.rpc.load import Load
 from server.rpc.methods import Registrar
-from server.rpc.ports import CallObserver, LiveGraph, WatchedGraph
+from server.rpc.ports import CallObserver, WatchedGraph
 from server.rpc.running import RunningCalls
 from server.rpc.transport import make_transport
 

@@ -72,11 +72,15 @@ class Asked(NamedTuple):
 
 
 class Live:
-    """A graph that stands still by itself."""
+    """A graph that never changes."""
 
     def __init__(self, graph: DependencyGraph, freshness: Freshness) -> None:
         self._graph = graph
         self._freshness = freshness
+
+    @property
+    def position(self) -> None:
+        return None
 
     def now(self) -> DependencyGraph:
         return self._graph

@@ -9,6 +9,7 @@ from depgraph.v1.analysis_service_pb2_grpc import AnalysisServiceServicer
 from graphcore import DependencyGraph
 from server.config import Limits
 from server.domain.consistency import Consistency, Freshness
+from server.domain.live_graph import LiveGraph
 from server.rpc.analysis.audit import audit_answer, audit_question
 from server.rpc.analysis.change import change_answer, change_question
 from server.rpc.analysis.cuts import cuts_answer, cuts_question
@@ -17,7 +18,6 @@ from server.rpc.analysis.impact import impact_parts, impact_question, impacted
 from server.rpc.analysis.paths import paths_answer, paths_question
 from server.rpc.answers import freshness_message, tag
 from server.rpc.context import Context, time_left
-from server.rpc.ports import LiveGraph
 from server.rpc.reading import convert
 from server.wire.fields import field
 

@@ -11,6 +11,7 @@ from graphcore import DependencyGraph
 from server.concurrency.cooperative_yield import CooperativeYield
 from server.domain.consistency import AtLeastAsFresh, Consistency, Freshness, MinimizeLatency
 from server.domain.errors import DomainError, InvalidInputError, NotReadyError, ResponseTooLargeError
+from server.domain.live_graph import LiveGraph
 from server.rpc.answers import freshness_message, tag
 from server.rpc.errors import status_of
 from server.rpc.graph.traverse import (
@@ -21,7 +22,6 @@ from server.rpc.graph.traverse import (
     traverse_question,
     walk,
 )
-from server.rpc.ports import LiveGraph
 from server.rpc.validate import Check
 from server.wire.fields import field, varint
 

@@ -9,7 +9,7 @@ from typing import TypeAlias
 from graphcore import Component, DependencyGraph
 from server.concurrency.component_search import SharedComponentSearch
 from server.domain.consistency import Consistency, Freshness
-from server.rpc.ports import LiveGraph
+from server.domain.live_graph import LiveGraph
 from server.rpc.questions import require_services
 
 TimeLeft: TypeAlias = Callable[[], timedelta | None]

@@ -9,6 +9,7 @@ from graphcore import DependencyGraph, adjacency
 from server.concurrency.component_search import SharedComponentSearch
 from server.config import Limits
 from server.domain.consistency import Consistency, MinimizeLatency
+from server.domain.live_graph import LiveGraph
 from server.rpc.answers import freshness_message
 from server.rpc.context import Context, begin_answer, time_left
 from server.rpc.graph.adjacency import adjacency_messages
@@ -25,7 +26,7 @@ from server.rpc.graph.traverse import effective_answer, freshness_field, travers
 from server.rpc.graph.traverse_parts import traverse_stream
 from server.rpc.graph.watch import WatchParts, watched_since
 from server.rpc.methods import at_once
-from server.rpc.ports import LiveGraph, WatchedGraph
+from server.rpc.ports import WatchedGraph
 from server.rpc.questions import FROM_MEMORY, consistency
 from server.rpc.validate import Check
 

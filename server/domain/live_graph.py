@@ -1,0 +1,52 @@
+"""The graph in memory as handlers and detection read it; ``server.replica`` provides it."""
+
+from contextlib import AbstractAsyncContextManager
+from datetime import timedelta
+from typing import Protocol
+
+from graphcore import DependencyGraph
+from server.domain.changes import FeedPosition
+from server.domain.consistency import Consistency, Freshness, ReplicaStatus
+from server.domain.revision import Revision
+
+
+class LiveGraph(Protocol):
+    """
+    The graph in memory, which changes only while the caller awaits.
+
+    All that a handler reads from the graph between ``at`` and its next ``await`` comes from one
+    snapshot, which ``freshness`` names before that await, too. Payloads and briefs are encoded
+    records (``server.domain.records``).
+    """
+
+    @property
+    def position(self) -> FeedPosition | None:
+        """The snapshot that the graph equals; None before the first warm."""
+
+    def now(self) -> DependencyGraph:
+        """Return the graph as it is; raises ``NotReadyError`` before the first warm."""
+
+    def holds(self, revision: Revision) -> bool:
+        """Whether memory has reached a revision."""
+
+    def read_lock(self) -> AbstractAsyncContextManager[None]:
+        """
+        Keep the graph from changing while the context lasts, whatever is awaited.
+
+        Changes wait for its end, so hold it for computations only.
+        """
+
+    async def at(self, wanted: Consistency, within: timedelta | None) -> DependencyGraph:
+        """
+        Return the graph once it is as fresh as wanted.
+
+        Raises ``NotReadyError`` before the first warm, ``ReplicaBehindError`` when ``within``
+        (None = the replica's own bound) passes first, ``RevisionUnknownError`` for a revision of
+        another database.
+        """
+
+    def freshness(self) -> Freshness:
+        """Return which snapshot memory holds now, and how long ago that was confirmed."""
+
+    def status(self) -> ReplicaStatus:
+        """Return how the replica follows the database."""
