@@ -1,4 +1,4 @@
-"""The live graph: loaded, moved on by the feed, waited for by readers, followed by watchers."""
+"""The graph in memory: moved on by the feed, read at a revision, and watched."""
 
 from server.replica.replica import Replica
 from server.replica.watching import Watches

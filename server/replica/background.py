@@ -20,7 +20,7 @@ async def room_for(graph: DependencyGraph, dependency_count: int) -> TraversalIn
     """
     Make room for so many new dependencies, so that no array has to grow while the graph moves.
 
-    Returns the index that the graph's must ``become`` once no thread reads it, or None if it has room.
+    Returns the index that the graph's must ``become`` once no thread reads it; None = it has room.
     """
     index, held = graph.index, graph.dependency_count
     roomier = None

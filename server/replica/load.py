@@ -18,7 +18,7 @@ Record = TypeVar("Record", ServiceRecord, DependencyRecord)
 
 class Load:
     """
-    Builds a graph and compares it on the way with the ``former`` one, which does not move meanwhile.
+    Builds a graph and compares it with the ``former`` one, which does not move meanwhile.
 
     Both graphs share equal records, so the second takes little memory. ``settled`` is called after
     every batch: the records made until then are kept for long. O(everything), in slices of half a

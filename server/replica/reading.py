@@ -1,4 +1,4 @@
-"""What handlers ask of the live graph."""
+"""What handlers and detection read: the graph, its freshness, and waiting for a fresher one."""
 
 import time
 from collections.abc import Callable
@@ -26,10 +26,11 @@ _LONGEST_OF_ALL = timedelta(minutes=1)
 
 class ReadableGraph:
     """
-    The graph in memory and where it stands, for readers; ``Replica`` moves it on.
+    The graph in memory and its position, for readers; ``Replica`` moves it on.
 
-    ``ask`` is called when a reader needs the feed to look now, ``behind_because`` to say why it gets no further (empty = it does);
-    ``cycle_confidence`` as of ``DependencyGraph``.
+    ``ask`` is called when a reader needs the feed to look at the database now. ``behind_because``
+    returns why the feed can't follow at the moment, or an empty text. ``cycle_confidence`` is that
+    of ``DependencyGraph``.
     """
 
     def __init__(
@@ -41,7 +42,7 @@ class ReadableGraph:
         self._cycle_confidence = cycle_confidence
         self._graph = DependencyGraph(cycle_confidence=cycle_confidence)
         self._position: FeedPosition | None = None
-        # The token of the position: every answer tells it, and making it takes longer than a walk.
+        # The token of the position, made once: every answer holds it, and making it costs much.
         self._token = ""
         self._state = FeedState.WARMING
         self._tickets = SnapshotTickets()
@@ -52,17 +53,17 @@ class ReadableGraph:
 
     @property
     def graph(self) -> DependencyGraph:
-        """The graph as it is now; it moves on while somebody awaits."""
+        """The graph as it is now; it may move on at any await."""
         return self._graph
 
     @property
     def position(self) -> FeedPosition | None:
-        """Where memory stands; None = nothing was loaded yet."""
+        """The snapshot that memory equals; None before the first load."""
         return self._position
 
     @property
     def is_warm(self) -> bool:
-        """Whether there is anything to answer from."""
+        """Whether the graph has been loaded."""
         return self._position is not None
 
     async def warmed(self) -> None:
@@ -73,14 +74,14 @@ class ReadableGraph:
     def now(self) -> DependencyGraph:
         """Return the graph as it is; raises ``NotReadyError`` before the first load."""
         if self._position is None:
-            because = self.behind_because()
-            raise NotReadyError(
-                f"the graph is not in memory yet: {because or 'it is still being read from the database, try again in a moment'}"
+            because = self.behind_because() or (
+                "it is still being read from the database, try again in a moment"
             )
+            raise NotReadyError(f"the graph is not in memory yet: {because}")
         return self._graph
 
     def holds(self, revision: Revision) -> bool:
-        """Whether memory is at a revision, or beyond it, now."""
+        """Whether memory has reached a revision."""
         position = self._position
         return (
             position is not None
@@ -89,18 +90,19 @@ class ReadableGraph:
         )
 
     def read_lock(self) -> AbstractAsyncContextManager[None]:
-        """While the context lasts, the graph that ``now`` returns does not move on. Only for work that waits for nobody."""
+        """Keep the graph from moving while the context lasts; for computations only."""
         return self._read_lock.held()
 
     async def at(self, wanted: Consistency, within: timedelta | None) -> DependencyGraph:
         """
         Return the graph once it is as fresh as wanted.
 
-        Raises ``NotReadyError`` before the first load, ``ReplicaBehindError`` when ``within`` (None = the replica's own bound, and never more
-        than a minute) passes first, ``RevisionUnknownError`` for a revision of another database.
+        Raises ``NotReadyError`` before the first load, ``ReplicaBehindError`` when ``within``
+        passes first (None = the replica's own bound; never more than a minute), ``RevisionUnknownError``
+        for a revision of another database.
         """
         self.now()
-        # Who waits takes a place among the calls that may be answered at once.
+        # A waiting call takes one of the places for running calls.
         bound = self._longest_wait if within is None else min(within, _LONGEST_OF_ALL)
         match wanted:
             case MinimizeLatency():
@@ -114,7 +116,7 @@ class ReadableGraph:
         return self.now()
 
     async def _read_begun_now(self, bound: timedelta) -> None:
-        # A step under way may have taken its snapshot before this request came: only the next one counts.
+        # A step under way may have taken its snapshot before this request: only the next counts.
         ticket = self._tickets.next
         await self._until(lambda: self._tickets.is_done(ticket), bound)
 
@@ -144,15 +146,15 @@ class ReadableGraph:
             because = self.behind_because()
             raise ReplicaBehindError(
                 f"this replica did not reach the asked-for freshness within {bound.total_seconds():.3f} s; "
-                f"it was last level with the database {milliseconds} ms ago{because and f'; {because}'}",
+                f"it last equalled the database {milliseconds} ms ago{because and f'; {because}'}",
                 lag_ms=str(milliseconds),
             )
 
     def freshness(self) -> Freshness:
-        """Which snapshot memory holds now, and for how long that was not confirmed."""
+        """Return which snapshot memory holds now, and how long ago that was confirmed."""
         return Freshness(self._token, self._tickets.lag)
 
     def status(self) -> ReplicaStatus:
-        """How the replica follows the database."""
+        """Return how the replica follows the database."""
         ingestions = self._position.ingestions if self._position else ()
         return ReplicaStatus(self._state, self._warm_duration, self._warm_count, ingestions)

@@ -115,7 +115,7 @@ class Replica(ReadableGraph):
         self._publish(position, diff, UnseenCause.RELOADED)
 
     async def held(self) -> HeldGraph:
-        """Return the records in memory as they are now; the graph must not move meanwhile. O(V + E)."""
+        """Return the records in memory; the graph must not move meanwhile. O(V + E)."""
         return await held_records(self._graph)
 
     def connection_lost(self) -> None:

@@ -1,4 +1,4 @@
-"""Encodes and compares changed rows batch by batch, so that moving the graph itself takes little time."""
+"""Encodes and compares changed rows batch by batch, before the graph itself moves."""
 
 from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Iterator, Mapping
 from itertools import islice

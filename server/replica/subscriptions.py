@@ -1,4 +1,4 @@
-"""Watchers of the graph, and what each of them has yet to be told."""
+"""Subscriptions to changes of the graph, and the batches that each has yet to take."""
 
 import asyncio
 from collections import deque
@@ -15,7 +15,7 @@ from server.domain.watching import WatchBatch, WatchEvent
 
 @dataclass(frozen=True, slots=True)
 class GraphDiff:
-    """What came, went and looks otherwise, collected before the graph moves; ``WatchBatch`` says what the fields are."""
+    """What watchers see of a move, found before the graph moves; fields as in ``WatchBatch``."""
 
     services: list[ServiceRecord] = field(default_factory=list)
     dependencies: list[DependencyRecord] = field(default_factory=list)
@@ -23,7 +23,7 @@ class GraphDiff:
     removed_dependencies: dict[bytes, DependencyRecord | None] = field(default_factory=dict)
 
     def batch(self, freshness: Freshness) -> WatchBatch | None:
-        """Return it as watchers are told; None when there is nothing to tell. O(1)."""
+        """Return it as a batch for watchers; None when they see no change. O(1)."""
         batch = WatchBatch(
             WatchEvent.CHANGES,
             freshness,
@@ -39,7 +39,8 @@ class Subscription:
     """
     Batches that one watcher has not taken yet.
 
-    At most ``max_rows`` rows, or a single batch of any size; with more it *overflows*: it lets go of everything and says so once.
+    Holds at most ``max_rows`` rows, or a single batch of any size. With more it drops all of them
+    and calls ``overflows``, once.
     """
 
     def __init__(self, max_rows: int, overflows: Callable[[], None]) -> None:
@@ -51,7 +52,11 @@ class Subscription:
         self._is_lost = False
 
     def offer(self, batch: WatchBatch) -> None:
-        """Keep a batch until it is taken. A RESET replaces what was there, and weighs nothing: its rows are those of the graph."""
+        """
+        Keep a batch until it is taken.
+
+        A RESET replaces all others and weighs nothing, as its rows are those of the graph.
+        """
         if self._is_lost:
             return
         if batch.event is WatchEvent.RESET:
@@ -66,7 +71,7 @@ class Subscription:
         self._arrived.set()
 
     def take_all(self) -> list[WatchBatch]:
-        """Take whatever is there."""
+        """Take all batches."""
         taken = list(self._pending)
         self._pending.clear()
         self._arrived.clear()
@@ -74,7 +79,7 @@ class Subscription:
         return taken
 
     async def take(self, within: timedelta) -> WatchBatch | None:
-        """Take the next batch; None when none came in time, and then there is none."""
+        """Take the next batch; None when none came in time."""
         with suppress(TimeoutError):
             async with asyncio.timeout(within.total_seconds()):
                 await self._arrived.wait()
@@ -91,8 +96,8 @@ class Subscriptions:
     """
     All watchers of one replica.
 
-    Batches are shared, and what one watcher has yet to take is the tail of what another has: together they hold no more than the
-    slowest alone.
+    Batches are shared, and all pending ones are the tail of those of the slowest watcher: together
+    they take no more memory than that one alone.
     """
 
     def __init__(self) -> None:
@@ -106,8 +111,8 @@ class Subscriptions:
         """
         Subscribe from this moment on, until the context ends.
 
-        When the subscription overflows, whatever the body waits for is interrupted, a write that nobody reads included, and
-        ``WatcherTooSlowError`` raised.
+        When the subscription overflows, ``WatcherTooSlowError`` is raised in what the body awaits,
+        also in a write that the client does not read.
         """
         loop = asyncio.get_running_loop()
         try:
@@ -122,12 +127,12 @@ class Subscriptions:
             if not patience.expired():
                 raise
             raise WatcherTooSlowError(
-                f"the watcher was dropped, for it reads more slowly than the graph changes: more than {max_rows:,} changed rows "
-                "waited for it; it may resume after the last revision it has seen"
+                f"the watcher reads more slowly than the graph changes: more than {max_rows:,} changed rows "
+                "waited for it; resume after the last revision seen"
             ) from None
 
     def publish(self, batch: WatchBatch) -> None:
-        """Give a batch to everybody. O(watchers)."""
+        """Offer a batch to all subscriptions. O(watchers)."""
         for subscription in tuple(self._open):
             subscription.offer(batch)
 

@@ -85,7 +85,7 @@ class SnapshotTickets:
     """
     Numbers the snapshots of the database that memory is brought to.
 
-    A reader takes ``next`` and waits until it ``is_done``: that snapshot was taken after its request.
+    A reader takes ``next`` and waits until it ``is_done``: its snapshot came after the request.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Streams of what changes in memory, each from where its watcher wants to begin."""
+"""Streams of changes of the graph, each from where its watcher wants to begin."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterator
@@ -16,83 +16,16 @@ from server.domain.watching import ChangedKeys, ChangeHistory, WatchBatch, Watch
 from server.replica.replica import Replica
 from server.replica.subscriptions import Subscription
 
-_LOT = 250
-
-
-class ResumedChanges:
-    """
-    Changed keys with their records as memory holds them, None = gone, looked up lot by lot while memory moves on.
-
-    Made when memory stands at the snapshot up to which the keys will be told. What a lot finds may be overtaken before the last
-    one is looked up: whoever overlays every batch that memory published since it was made, in order, ends with exactly the
-    records of the last moment.
-    """
-
-    def __init__(self, graph: DependencyGraph) -> None:
-        # Their rows may go before they are looked up, and no batch would say so.
-        self._waiting = graph.waiting_dependencies()
-        self._services: dict[bytes, ServiceRecord | None] = {}
-        self._dependencies: dict[bytes, DependencyRecord | None] = {}
-
-    def lots(self, keys: ChangedKeys) -> Iterator[ChangedKeys]:
-        """Cut keys into lots that are looked up in a millisecond or less; services first. Drops what lost an end."""
-        self._drop_waiting(set(keys.services) if self._waiting else set())
-        for services in _slices(keys.services):
-            yield ChangedKeys(services, ())
-        for dependencies in _slices(keys.dependencies):
-            yield ChangedKeys((), dependencies)
-
-    def look_up(self, graph: DependencyGraph, lot: ChangedKeys) -> None:
-        """Add the records of a lot. O(keys + degrees of services)."""
-        for key in lot.services:
-            self._services[key] = graph.find_service(key)
-            # What it was called before is not known any more, so its dependencies are told with its name of today.
-            for record in graph.dependencies_of(key):
-                self._dependencies[cast("bytes", record.key)] = record
-        for key in lot.dependencies:
-            self._dependencies[key] = graph.find_dependency(key)
-
-    def overlay(self, batch: WatchBatch) -> None:
-        """Put what a later batch says over what was gathered."""
-        self._services.update((cast("bytes", record.key), record) for record in batch.services)
-        self._services.update(dict.fromkeys(batch.removed_services))
-        self._dependencies.update((cast("bytes", record.key), record) for record in batch.dependencies)
-        self._dependencies.update(dict.fromkeys(batch.removed_dependencies))
-
-    def batch(self, freshness: Freshness) -> WatchBatch:
-        """Return everything gathered as one batch; a heartbeat when that is nothing."""
-        if not self._services and not self._dependencies:
-            return WatchBatch(WatchEvent.HEARTBEAT, freshness)
-        return WatchBatch(
-            WatchEvent.CHANGES,
-            freshness,
-            services=[record for record in self._services.values() if record is not None],
-            dependencies=[record for record in self._dependencies.values() if record is not None],
-            removed_services={key: None for key, record in self._services.items() if record is None},
-            removed_dependencies={key: None for key, record in self._dependencies.items() if record is None},
-        )
-
-    def _drop_waiting(self, services: set[bytes]) -> None:
-        """Drop dependencies that wait, unchanged, for one of these services: they were visible while it was there."""
-        for record in self._waiting:
-            if record.source in services or record.target in services:
-                self._dependencies[cast("bytes", record.key)] = None
-
-
-def _slices(keys: Collection[bytes]) -> Iterator[list[bytes]]:
-    remaining = iter(keys)
-    while some := list(islice(remaining, _LOT)):
-        yield some
-
-
-# Records looked up at a time.
-_LOT = 2_500
-# More changed keys than the graph has rows are not worth following one by one; below this, they are.
-_FOLLOWED_AT_LEAST = 50_000
+# Records of the whole graph collected between two checkpoints.
+_GRAPH_ROWS = 2_500
+# Keys looked up between two awaits: a millisecond or less.
+_KEYS = 250
+# Sending the whole graph is cheaper than looking up more keys than it has rows, or than this.
+_LOOKED_UP_AT_LEAST = 50_000
 
 
 class Watches:
-    """What ``Watch`` streams from one replica; ``history`` tells what changed before this replica was watched."""
+    """The streams of one replica; ``history`` knows what changed before a watcher subscribed."""
 
     def __init__(self, replica: Replica, history: ChangeHistory, settings: WatchSettings) -> None:
         self._replica = replica
@@ -104,26 +37,27 @@ class Watches:
         self, since: Revision | None, *, include_state: bool
     ) -> AsyncIterator[AsyncIterator[WatchBatch]]:
         """
-        Watch while the context lasts; the batches never end by themselves, and the first one comes at once.
+        Watch while the context lasts; the batches never end, and the first comes at once.
 
-        It leads from ``since`` to now, or resets where that is impossible. The revision of a *write* stands for no snapshot: what
-        follows begins at the first snapshot here that holds it, as it does now for None, with the whole graph if ``include_state``.
+        The first batch leads from ``since`` to now, or is a RESET where that is impossible. The
+        revision of a *write* names no snapshot: the stream begins at the first snapshot here that
+        holds it, as it begins now for None, with the whole graph if ``include_state``.
 
-        Raises ``NotReadyError``, ``ReplicaBehindError`` and ``DatabaseUnavailableError`` at the start, and ``WatcherTooSlowError``
-        at any time, whatever the body is waiting for.
+        Raises ``NotReadyError``, ``ReplicaBehindError`` and ``DatabaseUnavailableError`` at the
+        start, and ``WatcherTooSlowError`` at any time, whatever the body awaits.
         """
-        await self._hold(since)
+        await self._wait_for(since)
         async with (
             self._replica.subscriptions.opened(self._settings.max_pending_rows) as subscription,
             aclosing(self._batches(subscription, since, include_state=include_state)) as batches,
         ):
             yield batches
 
-    async def _hold(self, since: Revision | None) -> None:
+    async def _wait_for(self, since: Revision | None) -> None:
         try:
             await self._replica.at(AtLeastAsFresh(since) if since else MinimizeLatency(), None)
         except RevisionUnknownError:
-            # Of another database, or of this one before a crash: there is no way from there, so it begins anew.
+            # It comes from another database, or from this one before a crash: the stream resets.
             return
 
     async def _batches(
@@ -138,7 +72,7 @@ class Watches:
         else:
             yield self._heartbeat()
         while True:
-            # Between a take that found nothing and the freshness of the heartbeat memory can't move.
+            # The graph can't move between a take that finds nothing and the heartbeat.
             yield await subscription.take(self._settings.heartbeat) or self._heartbeat()
 
     async def _resumed(self, subscription: Subscription, since: Snapshot) -> WatchBatch:
@@ -146,10 +80,10 @@ class Watches:
         keys = await self._changed(since)
         if keys is None or self._feed_id() != feed_id:
             return await self._whole_graph(subscription)
-        for lot in resumed.lots(keys):
-            resumed.look_up(self._replica.graph, lot)
+        for some in resumed.to_look_up(keys):
+            resumed.look_up(self._replica.graph, some)
             await asyncio.sleep(0)
-        # What moved since the subscription began waits in it, and says the rest. From here on nothing is awaited.
+        # The subscription holds what has changed since it was opened. No await from here on.
         pending = subscription.take_all()
         if any(batch.event is WatchEvent.RESET for batch in pending):
             return await self._whole_graph(subscription)
@@ -161,20 +95,20 @@ class Watches:
         position = self._replica.position
         if position is None or position.snapshot == since:
             return ChangedKeys((), ())
-        at_most = max(_FOLLOWED_AT_LEAST, self._replica.row_count)
+        at_most = max(_LOOKED_UP_AT_LEAST, self._replica.row_count)
         return await self._history.changed(position.feed_id, since, position.snapshot, at_most)
 
     async def _whole_graph(self, subscription: Subscription) -> WatchBatch:
-        """Return all that watchers see, as it is now. O(V + E), but nothing is copied but references; lets others run meanwhile."""
+        """Return all that watchers see, as references to records. O(V + E), in slices."""
         yielding, services, dependencies = CooperativeYield(), list[ServiceRecord](), list[DependencyRecord]()
         async with self._replica.read_lock():
-            # Whatever is published from here on is what moved since.
+            # Whatever is published from here on comes after this batch.
             subscription.take_all()
             graph = self._replica.graph
-            for nodes in graph.service_lots(_LOT):
+            for nodes in graph.service_lots(_GRAPH_ROWS):
                 services += nodes
                 await yielding.checkpoint()
-            for edges in graph.dependency_lots(_LOT):
+            for edges in graph.dependency_lots(_GRAPH_ROWS):
                 dependencies += edges
                 await yielding.checkpoint()
             return WatchBatch(WatchEvent.RESET, self._replica.freshness(), services, dependencies)
@@ -185,3 +119,69 @@ class Watches:
     def _feed_id(self) -> str:
         position = self._replica.position
         return position.feed_id if position else ""
+
+
+class ResumedChanges:
+    """
+    Changed keys with their records in memory (None = deleted), for a watcher that resumes.
+
+    Make it when memory is at the snapshot up to which the keys will be read. Looking the keys up
+    takes several rounds of the event loop, while memory moves on. Overlay every batch published
+    meanwhile, in order: the result is then exactly what memory holds at the end.
+    """
+
+    def __init__(self, graph: DependencyGraph) -> None:
+        # Their rows may be deleted before they are looked up, and no batch would say so.
+        self._waiting = graph.waiting_dependencies()
+        self._services: dict[bytes, ServiceRecord | None] = {}
+        self._dependencies: dict[bytes, DependencyRecord | None] = {}
+
+    def to_look_up(self, keys: ChangedKeys) -> Iterator[ChangedKeys]:
+        """Cut keys into parts for ``look_up``, services first."""
+        self._remove_waiting(set(keys.services) if self._waiting else set())
+        for services in _parts(keys.services):
+            yield ChangedKeys(services, ())
+        for dependencies in _parts(keys.dependencies):
+            yield ChangedKeys((), dependencies)
+
+    def look_up(self, graph: DependencyGraph, keys: ChangedKeys) -> None:
+        """Add the records of some keys. O(keys + degrees of services)."""
+        for key in keys.services:
+            self._services[key] = graph.find_service(key)
+            # It may have been renamed, which changes the encoded records of its dependencies.
+            for record in graph.dependencies_of(key):
+                self._dependencies[cast("bytes", record.key)] = record
+        for key in keys.dependencies:
+            self._dependencies[key] = graph.find_dependency(key)
+
+    def overlay(self, batch: WatchBatch) -> None:
+        """Replace what was looked up by what a later batch says."""
+        self._services.update((cast("bytes", record.key), record) for record in batch.services)
+        self._services.update(dict.fromkeys(batch.removed_services))
+        self._dependencies.update((cast("bytes", record.key), record) for record in batch.dependencies)
+        self._dependencies.update(dict.fromkeys(batch.removed_dependencies))
+
+    def batch(self, freshness: Freshness) -> WatchBatch:
+        """Return all of it as one batch; a heartbeat when nothing has changed."""
+        if not self._services and not self._dependencies:
+            return WatchBatch(WatchEvent.HEARTBEAT, freshness)
+        return WatchBatch(
+            WatchEvent.CHANGES,
+            freshness,
+            services=[record for record in self._services.values() if record is not None],
+            dependencies=[record for record in self._dependencies.values() if record is not None],
+            removed_services={key: None for key, record in self._services.items() if record is None},
+            removed_dependencies={key: None for key, record in self._dependencies.items() if record is None},
+        )
+
+    def _remove_waiting(self, services: set[bytes]) -> None:
+        """Report dependencies as removed that wait for one of these services."""
+        for record in self._waiting:
+            if record.source in services or record.target in services:
+                self._dependencies[cast("bytes", record.key)] = None
+
+
+def _parts(keys: Collection[bytes]) -> Iterator[list[bytes]]:
+    remaining = iter(keys)
+    while some := list(islice(remaining, _KEYS)):
+        yield some

@@ -69,7 +69,7 @@ async def test_what_was_there_before_is_warm(database_url: str, connection: Conn
         "INSERT INTO services (service_id, team) VALUES ('new', 'payments')",
         "UPDATE services SET criticality = 'critical', metadata = '{\"tier\": 1}' WHERE service_id = 's2'",
         "UPDATE services SET service_id = CASE service_id WHEN 's1' THEN 's1b' ELSE 's1' END WHERE service_id = 's1'",
-        "UPDATE services SET id = gen_random_uuid() WHERE service_id = 's1' AND false",
+        "DELETE FROM service_dependencies; UPDATE services SET id = gen_random_uuid() WHERE service_id = 's1'",
         "UPDATE service_dependencies SET is_stale = true, timeout_ms = 5",
         "UPDATE service_dependencies SET id = gen_random_uuid()",
         "UPDATE service_dependencies SET last_observed_at = last_observed_at + interval '1 s'",

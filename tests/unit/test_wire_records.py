@@ -1,6 +1,5 @@
 """Records of rows that are odd in some way, by example."""
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -11,9 +10,9 @@ from depgraph.v1.types_pb2 import DISCOVERY_SOURCE_MANUAL
 from server import wire
 from server.domain.dependencies import DependencyRow
 from server.domain.edge_flags import flags_of
-from server.domain.records import RecordFormat
 from server.domain.services import Service
 from server.rpc.catalog.messages import service_message
+from server.wire.metadata import struct_bytes
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, 890123, tzinfo=UTC)
 KEY = UUID("12345678-9abc-def0-1234-56789abcdef0")
@@ -74,20 +73,17 @@ def test_the_keys_of_metadata_stay_in_the_order_that_postgresql_has_them_in() ->
     assert record.index(b"b") < record.index(b"aa") < record.index("ä".encode())
 
 
-def test_large_metadata_makes_a_long_record_and_is_not_remembered() -> None:
+def test_large_metadata_is_encoded_whole() -> None:
     row = SERVICE._replace(metadata='{"text": "' + "x" * 3_000_000 + '"}')
     message = wire.service_of(wire.service_record(row))
     assert message.metadata["text"] == "x" * 3_000_000
 
 
-@dataclass
-class _Holder:
-    format: RecordFormat
-
-
-def test_the_module_is_the_port_that_other_rooms_get() -> None:
-    held = _Holder(wire)
-    assert held.format.service_name(held.format.service_record(SERVICE)) == "checkout"
+def test_short_metadata_is_encoded_once_and_long_metadata_each_time() -> None:
+    short, long = '{"tier": 1}', '{"text": "' + "x" * 600 + '"}'
+    assert struct_bytes(short) is struct_bytes(short)
+    assert struct_bytes(long) == struct_bytes(long)
+    assert struct_bytes(long) is not struct_bytes(long)
 
 
 @pytest.mark.parametrize("column", ["communication_mode", "criticality", "discovery_source"])
