@@ -12,6 +12,7 @@ from graphcore.analysis.edge_selection import counting_edges, effective_edges
 from server.domain.consistency import AtLeastAsFresh, Consistency, FullyConsistent, MinimizeLatency
 from server.domain.errors import InvalidRevisionError, ServiceNotFoundError
 from server.domain.revision import Revision
+from server.domain.services import NAME_MAX_LENGTH
 from server.rpc.validate import Check, shown
 from server.wire.words import COMMUNICATION_MODE, DEPENDENCY_CRITICALITY, DISCOVERY_SOURCE, EnumWords
 
@@ -21,13 +22,20 @@ FROM_MEMORY = MinimizeLatency()
 """The consistency of nearly every question, always this very object."""
 
 
+def is_name(text: str) -> bool:
+    """Whether a text can be the name of a service."""
+    return 0 < len(text) <= NAME_MAX_LENGTH and "\0" not in text
+
+
 def consistency(check: Check, wanted: types_pb2.Consistency) -> Consistency:
     """Read how fresh an answer must be; unset = from memory now."""
     match wanted.WhichOneof("requirement"):
         case None:
             return FROM_MEMORY
         case "at_least_as_fresh":
-            return _at_least_as_fresh(check, wanted.at_least_as_fresh)
+            token = wanted.at_least_as_fresh
+            revision = revision_of(check, "consistency.at_least_as_fresh", token)
+            return FROM_MEMORY if revision is None else AtLeastAsFresh(revision)
         case "minimize_latency":
             _require_true(check, "minimize_latency", given=wanted.minimize_latency)
             return FROM_MEMORY
@@ -36,12 +44,13 @@ def consistency(check: Check, wanted: types_pb2.Consistency) -> Consistency:
             return FullyConsistent()
 
 
-def _at_least_as_fresh(check: Check, token: str) -> Consistency:
+def revision_of(check: Check, field: str, token: str) -> Revision | None:
+    """Read a revision; None if it is wrong."""
     try:
-        return AtLeastAsFresh(Revision.parse(token))
+        return Revision.parse(token)
     except InvalidRevisionError as error:
-        check.add("consistency.at_least_as_fresh", error.message, InvalidRevisionError)
-        return FROM_MEMORY
+        check.add(field, error.message, InvalidRevisionError)
+        return None
 
 
 def _require_true(check: Check, requirement: str, *, given: bool) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import starmap
+from types import ModuleType
 from typing import Any, cast
 
 from grpc_health.v1 import health, health_pb2_grpc
@@ -45,23 +46,17 @@ from server.rpc.ports import CallObserver, WatchedGraph
 from server.rpc.running import RunningCalls
 from server.rpc.transport import make_transport
 
-CONTRACT = tuple(
-    descriptor.services_by_name[name].full_name
-    for descriptor, name in (
-        (alert_service_pb2.DESCRIPTOR, "AlertService"),
-        (analysis_service_pb2.DESCRIPTOR, "AnalysisService"),
-        (catalog_service_pb2.DESCRIPTOR, "CatalogService"),
-        (dependency_service_pb2.DESCRIPTOR, "DependencyService"),
-        (graph_service_pb2.DESCRIPTOR, "GraphService"),
+
+def _services(*modules: ModuleType) -> tuple[str, ...]:
+    """List the full names of the services that generated modules define."""
+    return tuple(
+        service.full_name for module in modules for service in module.DESCRIPTOR.services_by_name.values()
     )
-)
-# Services that answer from memory.
-_FROM_MEMORY = tuple(
-    descriptor.services_by_name[name].full_name
-    for descriptor, name in (
-        (analysis_service_pb2.DESCRIPTOR, "AnalysisService"),
-        (graph_service_pb2.DESCRIPTOR, "GraphService"),
-    )
+
+
+_FROM_MEMORY = _services(analysis_service_pb2, graph_service_pb2)
+CONTRACT = _services(
+    alert_service_pb2, analysis_service_pb2, catalog_service_pb2, dependency_service_pb2, graph_service_pb2
 )
 # The time in which answers may leave the process when it stops.
 _FLUSH = timedelta(seconds=0.5)

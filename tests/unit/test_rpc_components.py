@@ -47,7 +47,7 @@ def ring(*members: str) -> DependencyGraph:
 
 
 def asked(service_id: str = "a", page_size: int = 0, after: str = "") -> ComponentQuestion:
-    return ComponentQuestion(service_id, FROM_MEMORY, page_size, after, PageTokens("members", service_id))
+    return ComponentQuestion(service_id, FROM_MEMORY, page_size, after)
 
 
 @given(st.lists(found, max_size=4), st.integers(1, 5))

@@ -10,9 +10,8 @@ from graphcore.traversal.reach import effective_reach
 from server.concurrency.cooperative_yield import CooperativeYield
 from server.domain.consistency import Consistency, Freshness
 from server.domain.errors import ResponseTooLargeError, ServiceNotFoundError
-from server.domain.services import NAME_MAX_LENGTH
 from server.rpc.answers import VARINT, freshness_message, pair_records, tag
-from server.rpc.questions import FROM_MEMORY, consistency, edge_filter
+from server.rpc.questions import FROM_MEMORY, consistency, edge_filter, is_name
 from server.rpc.validate import Check, shown
 from server.wire.fields import field, varint
 from server.wire.words import EnumWords
@@ -67,8 +66,7 @@ def traverse_question(request: _Request) -> TraverseQuestion:
     if (
         direction is None
         or full is None
-        or not 0 < len(name) <= NAME_MAX_LENGTH
-        or "\0" in name
+        or not is_name(name)
         or not 0 < depth <= _MAX_DEPTH
         or max_services < 0
         or request.HasField("filter")

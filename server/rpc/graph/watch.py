@@ -10,10 +10,10 @@ from depgraph.v1 import graph_service_pb2 as pb
 from graphcore import DependencyRecord, ServiceRecord
 from server import wire
 from server.concurrency.cooperative_yield import CooperativeYield
-from server.domain.errors import InvalidRevisionError
 from server.domain.revision import Revision
 from server.domain.watching import WatchBatch, WatchEvent
 from server.rpc.answers import VARINT, freshness_message, tag
+from server.rpc.questions import revision_of
 from server.rpc.validate import Check
 from server.wire.fields import field, varint
 from server.wire.words import EnumWords
@@ -35,15 +35,10 @@ _FRESHNESS = tag(pb.WatchResponse, "freshness")
 
 def watched_since(request: pb.WatchRequest) -> Revision | None:
     """Read where a watch begins; None = now. Raises ``InvalidRevisionError``."""
-    if not request.revision:
-        return None
-    try:
-        return Revision.parse(request.revision)
-    except InvalidRevisionError as error:
-        check = Check()
-        check.add("revision", error.message, InvalidRevisionError)
-        check.done()
-        raise
+    check = Check()
+    since = revision_of(check, "revision", request.revision) if request.revision else None
+    check.done()
+    return since
 
 
 class WatchParts:
