@@ -1,4 +1,4 @@
-"""``python -m bench``: run the measurements and print one table; exits with 1 when a bar is not met."""
+"""``python -m bench``: run measurements, print one table, exit with 1 when a bar is missed."""
 
 import argparse
 import dataclasses

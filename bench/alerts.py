@@ -1,11 +1,11 @@
-"""Reading alerts by RPC where twenty thousand have been written in the course of time: a page, a service's alerts, one with its history."""
+"""Read alerts by RPC among 20,000: a page, those of one service, one alert with its history."""
 
 import asyncio
 from collections.abc import Iterator
 
 import grpc
 
-from bench.measuring import Figure, quantile, ratio, take_turns, typical
+from bench.measuring import Figure, quantile_figure, ratio, take_turns, typical
 from bench.server_process import serving
 from bench.stage import Stage, connected, embedded_url
 from depgraph.v1 import alert_service_pb2 as pb
@@ -15,18 +15,23 @@ PART = "alerts"
 ALERTS, SERVICES, MEMBERS, EVENTS, PAGE = 20_000, 4_000, 20, 10, 100
 PAIRS = 300
 
-# Each service is a member of a hundred alerts. All are resolved and their components gone, as most of what piles up is; detection leaves such alone.
+# Each service is a member of a hundred alerts. All of them are resolved and their components are
+# gone, as with most alerts of an old database. Detection does not change such alerts.
 FILL = (
     """
     INSERT INTO circular_dependency_alerts (cycle_path, status, resolution_notes, detected_at, size, detected)
-    SELECT jsonb_build_array('s' || number % $2, 't' || number, 'u' || number), 'resolved', 'the cycle is gone',
+    SELECT jsonb_build_array('s' || number % $2, 't' || number, 'u' || number),
+        'resolved', 'the cycle is gone',
         now() - make_interval(mins => number::integer), $3, true
     FROM generate_series(1, $1) AS number
     """,
     """
     INSERT INTO circular_dependency_alert_members (alert_id, service_id)
     SELECT alert.id, 's' || (alert.number + step * (1 + alert.number / $1)) % $1
-    FROM (SELECT id, row_number() OVER (ORDER BY detected_at) AS number FROM circular_dependency_alerts) AS alert
+    FROM (
+        SELECT id, row_number() OVER (ORDER BY detected_at) AS number
+        FROM circular_dependency_alerts
+    ) AS alert
     CROSS JOIN generate_series(1, $2) AS step
     ON CONFLICT DO NOTHING
     """,
@@ -42,7 +47,7 @@ ANALYZE = (
 
 
 def measure(stage: Stage) -> Iterator[Figure]:
-    """A page of the alerts of one service by a page of all of them; and what the other readings take."""
+    """Compare a page of one service's alerts with a page of all; then time the other reads."""
     folder = stage.folder / "alerts"
     with serving(folder) as server, grpc.insecure_channel(server.address) as channel:
         asyncio.run(_fill(embedded_url(folder)))
@@ -75,7 +80,7 @@ def _read(alerts: AlertServiceStub) -> Iterator[Figure]:
         ("one alert", ones),
     ):
         yield typical(PART, f"  {what}", taken, "ms")
-        yield Figure(PART, f"  {what}, p99", quantile(taken, 0.99) * 1e3, "ms", calls=len(taken))
+        yield quantile_figure(PART, f"  {what}, p99", taken, 0.99)
 
 
 async def _fill(url: str) -> None:

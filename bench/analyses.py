@@ -1,4 +1,4 @@
-"""Blast radius, shortest paths, audits of call paths and drift: against plain ways and libraries, and as answers."""
+"""Blast radius, paths, audits and drift: compared with plain ways and libraries, and as answers."""
 
 import asyncio
 import random
@@ -46,7 +46,11 @@ def impact(stage: Stage) -> Iterator[Figure]:
 
 
 def _against_rustworkx(edges: Edges) -> Iterator[Figure]:
-    """Rustworkx tells who is upstream; ours tells hops, too, along four kinds of paths, and then order and paths."""
+    """
+    Rustworkx finds the upstream services.
+
+    Ours finds their hops as well, along four kinds of paths, and then sorts them and names paths.
+    """
     graph, hub = edges.graph(), _hub(edges)
     counts, whole, theirs = take_turns(
         lambda _: _found(graph, hub, ordered=False),
@@ -195,7 +199,7 @@ def audit(_: Stage) -> Iterator[Figure]:
 
 
 def drift(_: Stage) -> Iterator[Figure]:
-    """Pages of drift: the first one by a dictionary of everything, then whole answers but for the wire."""
+    """Compare the first page of drift with a dictionary of all pairs; then time whole answers."""
     small = live_graph(seed5k(), SHARES)
     question = DriftQuestion()
     assert list_drift(small, question).total == _by_dictionary(small)
@@ -212,9 +216,9 @@ def _audits(name: str, graph: DependencyGraph) -> Iterator[Figure]:
         question = audit_question(pb.AuditPathsRequest(**said)).question  # type: ignore[arg-type] # by the name of the field
         return lambda _: audit_answer(graph, question, LIMIT)
 
-    told = pb.AuditPathsResponse.FromString(call()(0))
+    found = pb.AuditPathsResponse.FromString(call()(0))
     five, ten, one = take_turns(call(), call(max_hops=10), call(service_id="s0"), pairs=FEW, warm_up=2)
-    what = f"{name}, {told.timeout_count:,} timeouts, {told.retry_count:,} services with retries"
+    what = f"{name}, {found.timeout_count:,} timeouts, {found.retry_count:,} services with retries"
     yield typical(AUDIT, f"{what}: whole answer, 5 hops", five, "ms")
     yield typical(AUDIT, "  10 hops", ten, "ms")
     yield typical(AUDIT, "  one service", one, "ms")

@@ -1,4 +1,8 @@
-"""The attacks on a server of 20,000 services s0, s1, …; requests on both sides of each limit, and the ones that write last."""
+"""
+The attacks on a server of 20,000 services ``s0``, ``s1``, ….
+
+Requests stand on both sides of each limit. Attacks that write come last.
+"""
 
 import asyncio
 from collections.abc import Callable
@@ -48,7 +52,7 @@ def _metadata(size: int) -> bytes:
 
 
 def _service(size: int) -> bytes:
-    """A request of ``size`` bytes whose field 1 is service s1 with metadata; an unknown field fills it up."""
+    """Build a request of ``size`` bytes: service s1 in field 1, filled up by an unknown field."""
     return _filled(_tagged(1, _tagged(2, b"s1") + _tagged(3, _metadata(size - 64))), size)
 
 
@@ -66,7 +70,7 @@ def _masked(paths: int) -> bytes:
 
 
 def _known_services(number: int, size: int) -> bytes:
-    """As many services that are there already, with metadata that makes a request of about that size."""
+    """Upsert existing services with metadata that makes a request of about that size."""
     each = size // number - 40
     services = [
         catalog_pb.BatchUpsertServicesRequest(

@@ -1,4 +1,8 @@
-"""What hostile callers do to a server: requests made to be dear, answers left unread, requests left unfinished, too many of all."""
+"""
+What hostile callers do to a server.
+
+They send expensive requests, leave answers unread and requests unfinished, and send too many.
+"""
 
 import asyncio
 import gzip
@@ -23,7 +27,11 @@ Outcome = Counter[str]
 
 @dataclass(frozen=True)
 class Attack:
-    """``do`` is given the server's address, and returns how often which answer came; ``lasts`` = what remains of it is slow to go."""
+    """
+    ``do`` attacks the server at an address and counts the answers by kind.
+
+    ``lasts`` = the server needs a while to recover.
+    """
 
     name: str
     do: Callable[[str], Coroutine[Any, Any, Outcome]]
@@ -70,7 +78,11 @@ def unread(
     polite: bool = False,
     held: float = HELD_SECONDS,
 ) -> Attack:
-    """Calls on connections whose client grants the answers no byte; ``polite`` = only as many as the server's settings allow."""
+    """
+    Make calls on connections whose client grants no byte for answers.
+
+    ``polite`` = no more calls than the server's settings allow.
+    """
 
     async def do(address: str) -> Outcome:
         headers, body = request.sent()
@@ -87,7 +99,7 @@ def unread(
 def unfinished(
     name: str, method: str, *, connections: int, calls: int, declared: int, sent: int | None = None
 ) -> Attack:
-    """Messages of which only ``sent`` bytes of those declared arrive: all but the last, unless said otherwise."""
+    """Send ``sent`` bytes of each declared message; by default all but the last byte."""
 
     async def do(address: str) -> Outcome:
         part = bytes(declared - 1 if sent is None else sent)

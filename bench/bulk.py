@@ -1,4 +1,4 @@
-"""What readers feel while others write: 100,000 changes in one transaction, and 1,000 small ones a second."""
+"""Latency of readers during 100,000 changes in a transaction, and 1,000 small ones a second."""
 
 import asyncio
 import threading
@@ -10,14 +10,15 @@ import grpc
 
 from bench.calls import TRAVERSE, RawCall, questions, raw
 from bench.graphs import big100k
-from bench.measuring import Figure, quantile
+from bench.measuring import Figure, quantile, quantile_figure
 from bench.stage import Stage, connected
 from depgraph.v1 import graph_service_pb2 as pb
 
 PART = "bulk"
 CHANGES = 100_000
 CHANGE_MANY = """
-UPDATE service_dependencies SET timeout_ms = $1 WHERE id IN (SELECT id FROM service_dependencies ORDER BY id LIMIT $2)
+UPDATE service_dependencies SET timeout_ms = $1
+WHERE id IN (SELECT id FROM service_dependencies ORDER BY id LIMIT $2)
 """
 CHANGE_ONE = "UPDATE services SET team = $2 WHERE service_id = $1"
 MARK = "UPDATE service_dependencies SET timeout_ms = $1 WHERE id = $2"
@@ -28,7 +29,7 @@ ROUNDS = 3
 
 
 class Reader(threading.Thread):
-    """Asks small questions all the time; ``looks`` are (when a call was sent, how long it took), in seconds."""
+    """Makes small calls all the time; ``looks`` holds when each was sent and its seconds."""
 
     def __init__(self, call: RawCall, asked: list[bytes]) -> None:
         super().__init__(daemon=True)
@@ -68,7 +69,7 @@ async def _watched(reader: Reader, call: RawCall, url: str) -> list[Figure]:
     async with connected(url) as connection:
         began = perf_counter()
         await asyncio.sleep(QUIET_SECONDS)
-        figures += _felt("nobody writes", reader.between(began, perf_counter()))
+        figures += _felt("no writes", reader.between(began, perf_counter()))
         visible = []
         bulk: list[float] = []
         for number in range(ROUNDS):
@@ -86,8 +87,8 @@ async def _watched(reader: Reader, call: RawCall, url: str) -> list[Figure]:
 
 
 def _felt(when: str, looks: list[float], quiet: float | None = None) -> Iterator[Figure]:
-    yield Figure(PART, f"  Traverse while {when}: p50", quantile(looks, 0.5) * 1e3, "ms", calls=len(looks))
-    yield Figure(PART, "    p99", quantile(looks, 0.99) * 1e3, "ms")
+    yield quantile_figure(PART, f"  Traverse while {when}: p50", looks, 0.5)
+    yield quantile_figure(PART, "    p99", looks, 0.99)
     yield Figure(PART, "    worst", max(looks) * 1e3, "ms")
     if quiet is not None:
         delay = (max(looks) - quiet) * 1e3
@@ -97,7 +98,8 @@ def _felt(when: str, looks: list[float], quiet: float | None = None) -> Iterator
 async def _in_one_go(connection: asyncpg.Connection, call: RawCall, value: int) -> tuple[float, float, float]:
     """When it began, was committed, and was seen from memory."""
     [(source, key)] = await connection.fetch(
-        "SELECT s.service_id, d.id FROM service_dependencies AS d JOIN services AS s ON s.id = d.source_service_id ORDER BY d.id LIMIT 1"
+        "SELECT s.service_id, d.id FROM service_dependencies AS d"
+        " JOIN services AS s ON s.id = d.source_service_id ORDER BY d.id LIMIT 1"
     )
     began = perf_counter()
     async with connection.transaction():

@@ -1,4 +1,4 @@
-"""Calls from a client: one by one, many in one, by the size of the answer, and beside a server that only echoes."""
+"""Calls of a client: alone, in batches, by the size of the answer, and beside an echo server."""
 
 from collections.abc import Callable, Iterator
 from typing import cast

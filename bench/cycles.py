@@ -1,4 +1,4 @@
-"""Cycles: components kept through changes, cuts that break them, witnesses, and what one changed dependency would do."""
+"""Cycles: components kept through changes, cuts, witnesses, and checks of a proposed change."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -10,7 +10,7 @@ from time import process_time
 import rustworkx as rx
 
 from bench.graphs import Edges, big100k, debian, seed5k
-from bench.measuring import Figure, quantile, ratio, take_turns, typical
+from bench.measuring import Figure, quantile, quantile_figure, ratio, take_turns, typical
 from bench.stage import Stage
 from graphcore import ChangeSet, DependencyGraph, DependencyRecord, EdgeFlag, ServiceRecord
 from graphcore.analysis import cut_search as cutting
@@ -31,11 +31,8 @@ def component(_: Stage) -> Iterator[Figure]:
 
     def add(number: int) -> None:
         source, target = chooser.sample(range(edges.nodes), 2)
-        graph.apply(
-            ChangeSet(
-                upserted_dependencies=[DependencyRecord(("new", number, chooser.random()), source, target)]
-            )
-        )
+        record = DependencyRecord(("new", number, chooser.random()), source, target)
+        graph.apply(ChangeSet(upserted_dependencies=[record]))
         graph.components.finish()
 
     def remove(_: int) -> None:
@@ -51,9 +48,9 @@ def component(_: Stage) -> Iterator[Figure]:
     yield ratio(COMPONENT, "big100k, one edge added / full recomputation", added, whole, at_most=0.02)
     yield ratio(COMPONENT, "big100k, one edge removed / full recomputation", taken_away, whole, at_most=0.02)
     yield typical(COMPONENT, "  added", added)
-    yield Figure(COMPONENT, "  added, p99", quantile(added, 0.99) * 1e6, "µs", calls=len(added))
+    yield quantile_figure(COMPONENT, "  added, p99", added, 0.99, unit="µs")
     yield typical(COMPONENT, "  removed", taken_away)
-    yield Figure(COMPONENT, "  removed, p99", quantile(taken_away, 0.99) * 1e6, "µs", calls=len(taken_away))
+    yield quantile_figure(COMPONENT, "  removed, p99", taken_away, 0.99, unit="µs")
     yield typical(COMPONENT, "  full recomputation", whole, "ms")
 
 
@@ -106,7 +103,11 @@ def one_component(services: int, pairs: int, seed: int) -> DependencyGraph:
 def _timed(
     graph: DependencyGraph, name: str, what: str, times: int, *, whole: bool = True
 ) -> Iterator[Figure]:
-    """Time the witness of a component and its cuts; those of a huge one without what each is for, for they fit no answer."""
+    """
+    Time the witness of a component and its cuts.
+
+    Cuts of a huge component are counted without their details, which fit no answer.
+    """
     found = suggest_cuts(graph, name)
     members = found.component.members
 
@@ -123,7 +124,7 @@ def _timed(
 
 
 def _of_a_core(call: Callable[[], object], times: int) -> list[float]:
-    """The seconds of a core that a call takes, each time: these run for so long that others on the machine would count."""
+    """Measure processor seconds: these calls take so long that other processes would count."""
     call()
     taken = []
     for _ in range(times):
@@ -134,7 +135,7 @@ def _of_a_core(call: Callable[[], object], times: int) -> list[float]:
 
 
 def _quality() -> Iterator[Figure]:
-    """What the cuts of the heuristic alone cost, by the least there is, on components small enough to know it."""
+    """Compare the cost of the heuristic's cuts with the minimum, on components small enough."""
     shares = []
     chooser = random.Random(8)
     for seed in range(SMALL_ONES):
@@ -189,5 +190,5 @@ def _on(edges: Edges) -> Iterator[Figure]:
             CHECK, f"{edges.name}, one dependency {what} / all components, rustworkx", taken, components
         )
         yield typical(CHECK, f"  {what}", taken, "ms")
-        yield Figure(CHECK, f"  {what}, p99", quantile(taken, 0.99) * 1e3, "ms", calls=len(taken))
+        yield quantile_figure(CHECK, f"  {what}, p99", taken, 0.99)
     yield typical(CHECK, "  all components, rustworkx", components, "ms")

@@ -1,4 +1,4 @@
-"""Alerts that follow the graph: how soon, and what a change costs that has nothing to do with cycles."""
+"""Detection: seconds from commit to alert, and what a change without cycles costs it."""
 
 import asyncio
 import random
@@ -12,7 +12,7 @@ from typing import Any
 import asyncpg
 
 from bench.graphs import Edges, big100k
-from bench.measuring import Figure, quantile, ratio, take_turns_async, typical
+from bench.measuring import Figure, quantile_figure, ratio, take_turns_async, typical
 from bench.server_process import serving
 from bench.stage import Stage, connected, embedded_url, write_dependencies, write_services
 from graphcore import ChangeSet, DependencyGraph
@@ -34,13 +34,18 @@ PAIRS = 300
 TWO = """
 INSERT INTO services (service_id) VALUES ('one'), ('other');
 INSERT INTO service_dependencies (source_service_id, target_service_id, communication_mode)
-SELECT a.id, b.id, 'sync' FROM services AS a, services AS b WHERE a.service_id = 'one' AND b.service_id = 'other';
+SELECT a.id, b.id, 'sync' FROM services AS a, services AS b
+WHERE a.service_id = 'one' AND b.service_id = 'other';
 """
 CLOSE = """
 INSERT INTO service_dependencies (source_service_id, target_service_id, communication_mode)
-SELECT b.id, a.id, 'sync' FROM services AS a, services AS b WHERE a.service_id = 'one' AND b.service_id = 'other'
+SELECT b.id, a.id, 'sync' FROM services AS a, services AS b
+WHERE a.service_id = 'one' AND b.service_id = 'other'
 """
-OPEN = "DELETE FROM service_dependencies WHERE source_service_id = (SELECT id FROM services WHERE service_id = 'other')"
+OPEN = """
+DELETE FROM service_dependencies
+WHERE source_service_id = (SELECT id FROM services WHERE service_id = 'other')
+"""
 SET_STALE = "UPDATE service_dependencies SET is_stale = $1 WHERE is_stale <> $1"
 SEEN = "SELECT COALESCE(max(id), 0) FROM circular_dependency_alert_events"
 
@@ -57,43 +62,31 @@ async def _followed(url: str) -> list[Figure]:
     async with connected(url) as connection:
         graph = _component()
         await write_services(connection, graph)
-        whole = [await _until_told(connection, write_dependencies(connection, graph))]
+        whole = [await _seconds_to_event(connection, write_dependencies(connection, graph))]
         whole += [
-            await _until_told(connection, connection.execute(SET_STALE, bool(number % 2)))
+            await _seconds_to_event(connection, connection.execute(SET_STALE, bool(number % 2)))
             for number in range(1, 2 * WHOLE_SAMPLES)
         ]
         await connection.execute(TWO)
         taken = [
-            await _until_told(connection, connection.execute(OPEN if number % 2 else CLOSE))
+            await _seconds_to_event(connection, connection.execute(OPEN if number % 2 else CLOSE))
             for number in range(WARM_UP + SAMPLES)
         ][WARM_UP:]
         looks = [await _look(connection) for _ in range(SAMPLES)]
     shape = f"{SERVICES} services among {DEPENDENCIES:,} dependencies"
     # Every other one makes them fresh, so that the cycles are there again.
     return [
-        Figure(
-            PART,
-            f"{shape} at once: commit to alert, p50",
-            quantile(whole[2::2], 0.5) * 1e3,
-            "ms",
-            at_most=1_000,
-            calls=len(whole[2::2]),
+        quantile_figure(PART, f"{shape} at once: commit to alert, p50", whole[2::2], 0.5, at_most=1_000),
+        quantile_figure(
+            PART, "a cycle made or broken beside them: commit to alert, p50", taken, 0.5, at_most=50
         ),
-        Figure(
-            PART,
-            "a cycle made or broken beside them: commit to alert, p50",
-            quantile(taken, 0.5) * 1e3,
-            "ms",
-            at_most=50,
-            calls=len(taken),
-        ),
-        Figure(PART, "  the same, p99", quantile(taken, 0.99) * 1e3, "ms", calls=len(taken)),
-        Figure(PART, "  a look at the history, p50: how finely was looked", quantile(looks, 0.5) * 1e3, "ms"),
+        quantile_figure(PART, "  the same, p99", taken, 0.99),
+        quantile_figure(PART, "  a look at the history, p50: how finely was looked", looks, 0.5),
     ]
 
 
 def _component() -> Edges:
-    """A circle through all services, and random pairs."""
+    """A cycle through all services, and random pairs."""
     chooser = random.Random(6)
     order = chooser.sample(range(SERVICES), SERVICES)
     pairs = dict.fromkeys(pairwise([*order, order[0]]))
@@ -103,8 +96,8 @@ def _component() -> Edges:
     return Edges("component", SERVICES, list(pairs))
 
 
-async def _until_told(connection: asyncpg.Connection, edit: Any) -> float:
-    """Make an edit; returns the seconds from its commit until the history tells of it."""
+async def _seconds_to_event(connection: asyncpg.Connection, edit: Any) -> float:
+    """Make an edit; returns the seconds from its commit until the history has an event."""
     before = await connection.fetchval(SEEN)
     await edit
     committed = time.perf_counter()
@@ -188,7 +181,7 @@ async def _rounds() -> list[Figure]:
         record = records[chooser.randrange(len(records))]
         return ChangeSet(upserted_dependencies=[record._replace(payload=number)])
 
-    async def untold(number: int) -> None:
+    async def applied(number: int) -> None:
         graph.apply(touched(number))
 
     async def idle(number: int) -> None:
@@ -206,8 +199,12 @@ async def _rounds() -> list[Figure]:
         events.graph_moved(())
         await detector.settle(ledger)
 
-    alone, followed = await take_turns_async(untold, idle, pairs=PAIRS)
+    alone, followed = await take_turns_async(applied, idle, pairs=PAIRS)
     (inside,) = await take_turns_async(recounted, pairs=PAIRS)
+    return _round_figures(alone, followed, inside)
+
+
+def _round_figures(alone: list[float], followed: list[float], inside: list[float]) -> list[Figure]:
     return [
         ratio(
             PART,
@@ -219,5 +216,5 @@ async def _rounds() -> list[Figure]:
         typical(PART, "  applied", alone),
         typical(PART, "  applied and followed", followed),
         typical(PART, "  a dependency of its component of 99,830 fresh or stale, followed", inside, "ms"),
-        Figure(PART, "  the same, p99", quantile(inside, 0.99) * 1e3, "ms", calls=len(inside)),
+        quantile_figure(PART, "  the same, p99", inside, 0.99),
     ]

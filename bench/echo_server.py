@@ -1,8 +1,8 @@
 """
-A gRPC server that does nothing: the least that any answer of so many bytes costs over this transport.
+A gRPC server that only echoes: the least that an answer of so many bytes costs on a transport.
 
-Asked with the decimal length of an answer, it gives that many bytes. Unless told otherwise the same library, event loop and
-options as the real server on grpcio.
+The request is the decimal length of the answer. By default the library, event loop and options
+are those of the real server on grpcio.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from server.config import Limits
 from server.rpc.transport.grpcio import server_options
 
 UNARY, STREAM = "/bench.Echo/Answer", "/bench.Echo/Answers"
-# What pygrpc-native refuses to be told, because it can't do it.
+# Options that pygrpc-native does not support.
 _NOT_NATIVE = {"grpc.max_allowed_incoming_connections", "grpc.max_connection_idle_ms"}
 _ZEROS = memoryview(bytes(16 * 1024 * 1024))
 

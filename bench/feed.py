@@ -1,4 +1,4 @@
-"""The change feed: how soon a commit is visible, what one step costs, and how a server works off a long change log."""
+"""The change feed: commit to visible, the cost of one step, and working off a long change log."""
 
 import asyncio
 import itertools
@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import asyncpg
 import grpc
 
-from bench.giant import LEVEL_BAR_SECONDS, PER_SERVICE, fill, is_level, peak_mib, until
+from bench.giant import CAUGHT_UP_BAR_SECONDS, PER_SERVICE, fill, is_caught_up, peak_mib, until
 from bench.graphs import big100k
-from bench.measuring import Figure, quantile, ratio, stopwatch, take_turns_async, typical
+from bench.measuring import Figure, quantile_figure, ratio, stopwatch, take_turns_async, typical
 from bench.server_process import ServerProcess, serving
 from bench.stage import Stage, connected, embedded_url
 from depgraph.v1 import graph_service_pb2 as pb
@@ -40,7 +40,8 @@ FRESH_SAMPLES, FRESH_WARM_UP = 300, 25
 PROBE = """
 INSERT INTO services (service_id, team) VALUES ('prober', '0'), ('probe', '0');
 INSERT INTO service_dependencies (source_service_id, target_service_id, communication_mode)
-SELECT a.id, b.id, 'sync' FROM services AS a, services AS b WHERE a.service_id = 'prober' AND b.service_id = 'probe';
+SELECT a.id, b.id, 'sync' FROM services AS a, services AS b
+WHERE a.service_id = 'prober' AND b.service_id = 'probe';
 """
 SET_TEAM = "UPDATE services SET team = $2 WHERE service_id = $1"
 
@@ -62,33 +63,32 @@ async def _fresh(address: str, url: str) -> list[Figure]:
     kept, looks = waits[FRESH_WARM_UP:], seen.looks
     what = f"big100k, {WRITES_A_SECOND} writes a second: commit to visible in Traverse"
     return [
-        Figure(FRESH, f"{what}, p50", quantile(kept, 0.5) * 1000, "ms", at_most=5, calls=len(kept)),
-        Figure(FRESH, f"{what}, p99", quantile(kept, 0.99) * 1000, "ms", at_most=25, calls=len(kept)),
+        quantile_figure(FRESH, f"{what}, p50", kept, 0.5, at_most=5),
+        quantile_figure(FRESH, f"{what}, p99", kept, 0.99, at_most=25),
         Figure(FRESH, "  writes a second meanwhile", len(waits) * SAMPLE_EVERY / seconds, ""),
-        Figure(FRESH, "  Traverse itself, p50: how finely was looked", quantile(looks, 0.5) * 1000, "ms"),
-        Figure(
-            FRESH, "  Traverse itself, p99: how quiet the machine was", quantile(looks, 0.99) * 1000, "ms"
-        ),
+        quantile_figure(FRESH, "  Traverse itself, p50: how finely was looked", looks, 0.5),
+        quantile_figure(FRESH, "  Traverse itself, p99: how quiet the machine was", looks, 0.99),
     ]
 
 
 async def _write_and_watch(connection: asyncpg.Connection, seen: "Seen") -> tuple[list[float], float]:
-    """Write on schedule; returns how long each sample took to be seen after its commit, and how long all took, in seconds."""
+    """
+    Write on schedule.
+
+    Returns the seconds from the commit of each sample until it was seen, and the seconds of all.
+    """
     chooser, waits, began = random.Random(1), [], time.perf_counter()
     for number in range((FRESH_SAMPLES + FRESH_WARM_UP) * SAMPLE_EVERY):
         await asyncio.sleep(began + number / WRITES_A_SECOND - time.perf_counter())
         if number % SAMPLE_EVERY:
             await connection.execute(SET_TEAM, f"s{chooser.randrange(big100k().nodes)}", str(number))
             continue
-        looking = asyncio.create_task(seen.when(str(number)))
-        await connection.execute(SET_TEAM, "probe", str(number))
-        committed = time.perf_counter()
-        waits.append(max(0.0, await looking - committed))
+        waits.append(await _until_seen(connection, seen, number))
     return waits, time.perf_counter() - began
 
 
 class Seen:
-    """Looks at the probe from memory, again and again; ``looks`` are the seconds that a look took."""
+    """Reads the probe from memory again and again; ``looks`` holds the seconds of each read."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = GraphServiceStub(channel)
@@ -192,7 +192,11 @@ LOG_ROWS = "SELECT count(*) FROM depgraph_feed.change_log"
 
 
 def backlog(stage: Stage) -> Iterator[Figure]:
-    """A server that finds such a log: its start, its first write, and how soon writes are seen while the log is pruned."""
+    """
+    Start a server on a database whose change log is longer than its bound.
+
+    Measures the start, the first write, and how soon writes are seen while the log is pruned.
+    """
     folder = stage.folder / BACKLOG
     with serving(folder):
         # It makes the tables.
@@ -214,25 +218,19 @@ async def _backlog(server: ServerProcess, url: str, services: int) -> list[Figur
         await connection.execute(PROBE)
         await seen.first()
         first = time.perf_counter() - committed
-        waits: list[float] = []
-        for number in itertools.count(1):
-            if time.perf_counter() - began > WATCHED_SECONDS:
-                break
-            looking = asyncio.create_task(seen.when(str(number)))
-            await connection.execute(SET_TEAM, "probe", str(number))
-            committed = time.perf_counter()
-            waits.append(max(0.0, await looking - committed))
-            await asyncio.sleep(PAUSE_SECONDS)
+        waits = await _waits_until(began + WATCHED_SECONDS, connection, seen)
         warms = (await stub.GetStatus(pb.GetStatusRequest())).warm_count
         return [
             Figure(BACKLOG, f"{shape}: rows of the log at the start", logged, "rows"),
             Figure(BACKLOG, "start of the server", server.start_seconds, "s"),
             Figure(BACKLOG, "first write: commit to visible", first * 1e3, "ms"),
-            Figure(BACKLOG, "commit to visible, p50", quantile(waits, 0.5) * 1e3, "ms", calls=len(waits)),
-            Figure(BACKLOG, "the same, p99", quantile(waits, 0.99) * 1e3, "ms", at_most=25, calls=len(waits)),
+            quantile_figure(BACKLOG, "commit to visible, p50", waits, 0.5),
+            quantile_figure(BACKLOG, "the same, p99", waits, 0.99, at_most=25),
             Figure(BACKLOG, "the same, longest", max(waits) * 1e3, "ms"),
             Figure(BACKLOG, "times that everything was read", warms, "", at_most=1),
-            Figure(BACKLOG, "serving to alerts level", await caught_up, "s", at_most=LEVEL_BAR_SECONDS),
+            Figure(
+                BACKLOG, "serving to alerts caught up", await caught_up, "s", at_most=CAUGHT_UP_BAR_SECONDS
+            ),
             Figure(
                 BACKLOG,
                 f"rows of the log after {WATCHED_SECONDS} s",
@@ -243,6 +241,24 @@ async def _backlog(server: ServerProcess, url: str, services: int) -> list[Figur
         ]
 
 
+async def _waits_until(end: float, connection: asyncpg.Connection, seen: "Seen") -> list[float]:
+    """Write again and again; returns the seconds from each commit until it was seen."""
+    waits: list[float] = []
+    for number in itertools.count(1):
+        if time.perf_counter() > end:
+            break
+        waits.append(await _until_seen(connection, seen, number))
+        await asyncio.sleep(PAUSE_SECONDS)
+    return waits
+
+
+async def _until_seen(connection: asyncpg.Connection, seen: "Seen", number: int) -> float:
+    looking = asyncio.create_task(seen.when(str(number)))
+    await connection.execute(SET_TEAM, "probe", str(number))
+    committed = time.perf_counter()
+    return max(0.0, await looking - committed)
+
+
 async def _caught_up_after(stub: "GraphServiceAsyncStub", began: float) -> float:
-    await until(lambda: is_level(stub))
+    await until(lambda: is_caught_up(stub))
     return time.perf_counter() - began

@@ -1,4 +1,4 @@
-"""Alerts of a graph that is nearly one component: how soon they are level, and what each change of it costs."""
+"""Alerts of a graph that is nearly one component: time to catch up, and the cost of a change."""
 
 import asyncio
 import contextlib
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 import grpc
 
-from bench.measuring import Figure, quantile
+from bench.measuring import Figure, quantile_figure
 from bench.server_process import ServerProcess, serving
 from bench.stage import Stage, connected, embedded_url
 from depgraph.v1 import graph_service_pb2 as pb
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 PART = "giant"
 PER_SERVICE = 10
-LEVEL_BAR_SECONDS = 60
+CAUGHT_UP_BAR_SECONDS = 60
 CHANGES = 12
 PATIENCE_SECONDS = 1_800
 _AT_ONCE = 500_000
@@ -39,7 +39,8 @@ INSERT INTO service_dependencies (source_service_id, target_service_id, communic
 SELECT md5('s' || source)::uuid, md5('s' || target)::uuid, 'sync' FROM pairs
 """
 _TRIGGERS = """
-SELECT tgrelid::regclass::text, quote_ident(tgname), CASE tgenabled WHEN 'A' THEN 'ENABLE ALWAYS' ELSE 'ENABLE' END
+SELECT tgrelid::regclass::text, quote_ident(tgname),
+    CASE tgenabled WHEN 'A' THEN 'ENABLE ALWAYS' ELSE 'ENABLE' END
 FROM pg_trigger
 WHERE tgrelid IN ('services'::regclass, 'service_dependencies'::regclass) AND NOT tgisinternal
 """
@@ -60,7 +61,7 @@ WHERE source_service_id = (SELECT id FROM services WHERE service_id = $1)
 
 
 def measure(stage: Stage) -> Iterator[Figure]:
-    """A server on such a graph: from serving to alerts level, then changes one by one."""
+    """A server on such a graph: from serving to alerts caught up, then changes one by one."""
     folder = stage.folder / PART
     with serving(folder):
         # It makes the tables.
@@ -69,11 +70,11 @@ def measure(stage: Stage) -> Iterator[Figure]:
     with serving(folder) as server:
         yield from asyncio.run(_measured(server, embedded_url(folder), stage.giant_services))
     with serving(folder) as server:
-        yield from asyncio.run(_level_again(server, embedded_url(folder)))
+        yield from asyncio.run(_caught_up_again(server, embedded_url(folder)))
 
 
 async def fill(folder: Path, services: int, *, logged: bool = False) -> None:
-    """Fill a database that nobody serves with such a graph; unless ``logged``, without its change log."""
+    """Fill the database of a stopped server; unless ``logged``, without its change log."""
     async with (
         EmbeddedPostgres(folder, durable=False, settings=_QUICK) as database,
         connected(database.url) as connection,
@@ -96,7 +97,7 @@ async def fill(folder: Path, services: int, *, logged: bool = False) -> None:
 
 
 def _pairs(services: int) -> Iterator[tuple[int, int]]:
-    """Distinct edges, sources uniform, targets with hubs, as of ``random_edges``; of less memory."""
+    """Distinct edges, uniform sources, targets with hubs: ``random_edges`` with less memory."""
     chooser, seen = random.Random(1), set[int]()
     while len(seen) < PER_SERVICE * services:
         source, target = chooser.randrange(services), int(services * chooser.random() ** 2)
@@ -111,10 +112,14 @@ async def _measured(server: ServerProcess, url: str, services: int) -> list[Figu
     began, used = time.perf_counter(), server.cpu_seconds()
     figures = [Figure(PART, f"{shape}: start of the server", server.start_seconds, "s")]
     async with _probed(server.address) as (stub, waits), connected(url) as connection:
-        await until(lambda: is_level(stub))
+        await until(lambda: is_caught_up(stub))
         figures += [
             Figure(
-                PART, "serving to alerts level", time.perf_counter() - began, "s", at_most=LEVEL_BAR_SECONDS
+                PART,
+                "serving to alerts caught up",
+                time.perf_counter() - began,
+                "s",
+                at_most=CAUGHT_UP_BAR_SECONDS,
             ),
             Figure(PART, "  processor time", server.cpu_seconds() - used, "s"),
             Figure(PART, "  longest answer of GetStatus meanwhile", max(waits) * 1e3, "ms"),
@@ -122,10 +127,10 @@ async def _measured(server: ServerProcess, url: str, services: int) -> list[Figu
             Figure(PART, "rows of members", await connection.fetchval(_MEMBERS), "rows"),
         ]
         await connection.execute(_NEW)
-        await until(lambda: is_level(stub))
+        await until(lambda: is_caught_up(stub))
         await connection.execute(_CALL, "s0", "new")
         await connection.execute(_CALL, "one", "other")
-        await until(lambda: is_level(stub))
+        await until(lambda: is_caught_up(stub))
         for what, source, target in (
             ("a service joins or leaves it", "new", "s0"),
             ("a cycle of two made or broken beside it", "other", "one"),
@@ -133,7 +138,7 @@ async def _measured(server: ServerProcess, url: str, services: int) -> list[Figu
             waits.clear()
             figures += await _changes(server, connection, what, (source, target))
             figures.append(Figure(PART, "  longest answer of GetStatus", max(waits) * 1e3, "ms"))
-        await until(lambda: is_level(stub))
+        await until(lambda: is_caught_up(stub))
         figures.append(Figure(PART, "resident, at most", peak_mib(server.pid), "MiB"))
     return figures
 
@@ -151,27 +156,30 @@ async def _changes(
                 await asyncio.sleep(0.001)
         taken.append(time.perf_counter() - committed)
     return [
-        Figure(PART, f"{what}: commit to alert, p50", quantile(taken, 0.5) * 1e3, "ms", calls=len(taken)),
+        quantile_figure(PART, f"{what}: commit to alert, p50", taken, 0.5),
         Figure(PART, "  the same, longest", max(taken) * 1e3, "ms", calls=len(taken)),
         Figure(PART, "  processor time a change", (server.cpu_seconds() - used) / CHANGES * 1e3, "ms"),
     ]
 
 
-async def _level_again(server: ServerProcess, url: str) -> list[Figure]:
+async def _caught_up_again(server: ServerProcess, url: str) -> list[Figure]:
     began, used = time.perf_counter(), server.cpu_seconds()
     async with _probed(server.address) as (stub, _), connected(url) as connection:
         before = await connection.fetchval(_SEEN)
-        await until(lambda: is_level(stub))
+        await until(lambda: is_caught_up(stub))
         return [
             Figure(
-                PART, "another process takes over: serving to alerts level", time.perf_counter() - began, "s"
+                PART,
+                "another process takes over: serving to alerts caught up",
+                time.perf_counter() - began,
+                "s",
             ),
             Figure(PART, "  processor time", server.cpu_seconds() - used, "s"),
             Figure(PART, "  events written", await connection.fetchval(_SEEN) - before, "rows", at_most=0),
         ]
 
 
-async def is_level(stub: "GraphServiceAsyncStub") -> bool:
+async def is_caught_up(stub: "GraphServiceAsyncStub") -> bool:
     status = await stub.GetStatus(pb.GetStatusRequest())
     return bool(status.detection.revision) and status.detection.revision == status.freshness.revision
 
@@ -184,7 +192,7 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> None:
 
 @asynccontextmanager
 async def _probed(address: str) -> AsyncIterator[tuple["GraphServiceAsyncStub", list[float]]]:
-    """Call the server, and meanwhile another connection that asks all the time how long an answer takes."""
+    """Open a channel, and another one that measures the answer times of ``GetStatus`` meanwhile."""
     waits: list[float] = []
 
     async def probe(stub: "GraphServiceAsyncStub") -> None:

@@ -57,7 +57,7 @@ def big100k() -> Edges:
 
 @cache
 def debian(given: Path | None = None) -> Edges | None:
-    """The graph of a Jaeger file, Debian's packages unless another is given; None where there is no such file."""
+    """The graph of a Jaeger file, by default Debian's packages; None where the file is missing."""
     path = given or DEBIAN
     if not path.exists():
         return None
@@ -82,7 +82,7 @@ def random_edges(name: str, nodes: int, edges: int) -> Edges:
 
 
 def jaeger_file(given: Path | None, folder: Path) -> Path:
-    """The graph asked for, else Debian's packages where that file lies, else a random one of about its size."""
+    """The given graph, else Debian's packages where that file lies, else a random one as large."""
     if given is not None:
         return given
     if DEBIAN.exists():
@@ -110,7 +110,8 @@ def live_graph(
     """
     Services ``s0``, ``s1``, … and their dependencies, all columns filled as after an import.
 
-    ``shares`` says which share of the pairs each discovery source reports, ``policies`` what the dependencies say in turn.
+    ``shares`` says which share of the pairs each discovery source reports. ``policies`` are those
+    of the dependencies in turn.
     """
     chooser, policy = random.Random(5), cycle(policies)
     keys = [_key(chooser) for _ in range(edges.nodes)]

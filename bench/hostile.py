@@ -1,9 +1,12 @@
 """
-Hostile callers of a server with 20,000 services: its memory, what another caller waits meanwhile, and what the hostile one is told.
+Hostile callers of a server with 20,000 services.
 
-A server that keeps much of what an attack made it take is replaced by a new one, for the next to be measured by itself. Attackers and the
-other caller are processes of their own, but share the machine's processors with the server. The bar binds on grpcio; native is for callers
-that are trusted, and what it does not hold is shown.
+Measures the server's memory, the waits of another caller, and the answers to the attack.
+
+A server that keeps much of the memory that an attack cost is replaced by a new one, so that each
+attack is measured alone. Attackers and the other caller are processes of their own, but share
+the machine's processors with the server. The bar binds on grpcio. The native transport is for
+trusted callers; its figures are shown without a bar.
 """
 
 import multiprocessing
@@ -46,7 +49,11 @@ class Waits:
 
     @property
     def p99(self) -> float:
-        """Of all calls that were due: those that could not be asked, because one before them waited, waited too."""
+        """
+        The 99th percentile of all calls that were due.
+
+        Calls that could not be sent because an earlier one waited have waited, too.
+        """
         due = [
             wait - EVERY_SECONDS * missed
             for wait in self.seconds
@@ -68,7 +75,7 @@ class Bystander:
         return self._asked()
 
     def _asked(self) -> Waits:
-        self._pipe.send("tell")
+        self._pipe.send("report")
         return self._pipe.recv()
 
 
@@ -187,7 +194,7 @@ def _attacked(address: str, memory: MemoryWatch, other: Bystander, attack: Attac
 
 
 def _outcome(address: str, attack: Attack, memory: MemoryWatch) -> Outcome:
-    """Run an attack in a process of its own, and stop it where it would take the machine with it."""
+    """Run an attack in a process of its own; stop it before it exhausts the machine."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_attack, args=(address, attack.name, theirs), daemon=True)

@@ -1,4 +1,4 @@
-"""HTTP/2 frames (RFC 9113), header fields (RFC 7541) and gRPC messages as bytes, as far as raw clients need them."""
+"""HTTP/2 frames (RFC 9113), header fields (RFC 7541) and gRPC messages for raw clients."""
 
 import itertools
 import struct
@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from urllib.parse import unquote
 
-# Characters by the length of their code. Codes are given out in this order, each the one before plus one (appendix B); those that no
-# trailer holds, with codes of 19 bits and more, are left out.
+# Characters by the length of their code. Codes are given out in this order, each the one before
+# plus one (appendix B). Characters with codes of 19 bits and more stand in no trailer.
 _BY_BITS = {
     5: "012aceiost",
     6: " %-./3456789=A_bdfghlmnpru",
@@ -40,9 +40,12 @@ _CHARACTERS = _codes()
 
 def header_fields(block: bytes, wanted: Collection[str]) -> Iterator[tuple[str, str]]:
     """
-    The fields of these names that are spelt out, without the dynamic table, which our settings forbid; a name of the static table is its number.
+    Yield the fields of these names that are spelt out.
 
-    Values of others are not unpacked: those of the details of a status take a millisecond each, which clients would be late by.
+    The dynamic table is left out, since our settings forbid it. A name of the static table is its
+    number.
+
+    Values of other fields are not unpacked: the details of a status would take a millisecond each.
     """
     reader = _Reader(block)
     while reader.place < len(block):
@@ -129,7 +132,7 @@ def window_update(stream: int, by: int) -> bytes:
 
 
 def opening(window: int) -> bytes:
-    """What a client begins with; each stream may be sent ``window`` bytes, the connection any number."""
+    """The first bytes of a client: ``window`` bytes for each stream, no bound for all together."""
     settings = struct.pack(">HIHI", HEADER_TABLE_SIZE, 0, INITIAL_WINDOW_SIZE, window)
     return PREFACE + frame(SETTINGS, 0, 0, settings) + window_update(0, LARGEST_WINDOW - FIRST_WINDOW)
 

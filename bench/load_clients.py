@@ -2,9 +2,9 @@
 Clients of one server, many calls at a time: with the C core of grpcio, or ``h2load`` of nghttp2.
 
 ``python -m bench.load_clients ADDRESS METHOD`` runs those of grpcio in a process of their own. It
-reads ``CALLS REQUEST`` from standard input, the request in hexadecimal digits, makes so many calls,
-and prints the seconds that all of them took and the bytes of all answers. A call that fails ends it.
-``h2load`` is written in C and costs the machine little beside the server.
+reads ``CALLS REQUEST`` from standard input, the request in hexadecimal digits, makes so many
+calls, and prints the seconds and the answer bytes of all. A call that fails ends it. ``h2load``
+is written in C and costs the machine little beside the server.
 """
 
 import argparse
@@ -43,7 +43,7 @@ class Shape:
 
 
 class Answered(NamedTuple):
-    """What some calls came to, all of which were answered; ``answer_bytes`` is the sum of their messages."""
+    """The result of successful calls; ``answer_bytes`` is the sum of their messages."""
 
     seconds: float
     answer_bytes: int
@@ -163,9 +163,12 @@ class H2load:
 
     def ask(self, request: bytes, calls: int) -> Answered:
         """
-        All of the calls, so many at a time; raises ``ClientsFailedError`` unless HTTP says that each was answered.
+        Make all calls, so many at a time.
 
-        An error of gRPC is a success of HTTP without any data: whoever knows how long right answers are sees it in ``answer_bytes``.
+        Raises ``ClientsFailedError`` unless HTTP says that each was answered.
+
+        A gRPC error is an HTTP success without data: a caller who knows the length of right answers
+        finds it in ``answer_bytes``.
         """
         with NamedTemporaryFile() as body:
             body.write(message(request))

@@ -1,4 +1,10 @@
-"""What a measurement yields: figures, and the bars that some of them have to meet."""
+"""
+How measurements are taken, and the figures and bars that they yield.
+
+The machine is shared and noisy, so calls to compare take turns: A B, B A. Whatever slows the
+machine down slows both down, and the ratio of their medians stays. Every other turn goes
+backwards, because a call depends on the one before it: a thing measured against itself gives 1.
+"""
 
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -12,11 +18,11 @@ PAIRS, WARM_UP = 300, 30
 BURST = 20
 
 Call = Callable[[int], Any]
-"""Does the thing once; the argument is the number of the turn, so that each turn can ask something else."""
+"""Makes one call; the argument is the number of the turn, so that each turn can differ."""
 
 
 def take_turns(*calls: Call, pairs: int = PAIRS, warm_up: int = WARM_UP) -> list[list[float]]:
-    """The seconds that each call took, turn by turn; the first ``warm_up`` turns are not counted."""
+    """Return the seconds of each call, turn by turn, without the first ``warm_up`` turns."""
     taken: list[list[float]] = [[] for _ in calls]
     for number, which in turns(len(calls), pairs, warm_up):
         call = calls[which]
@@ -44,7 +50,7 @@ async def take_turns_async(
 
 
 def in_bursts(call: Call, size: int = BURST) -> Call:
-    """So many different questions in one turn: for calls that take no longer than it takes to look at the clock."""
+    """Make so many different calls in one turn, for calls about as short as reading the clock."""
 
     def burst(number: int) -> None:
         for place in range(number * size, (number + 1) * size):
@@ -62,14 +68,15 @@ def turns(calls: int, pairs: int, warm_up: int) -> Iterator[tuple[int, int]]:
 
 
 LEAST_CALLS = 200
+UNITS = {"s": 1.0, "ms": 1e3, "µs": 1e6}
 Seconds = Sequence[float]
 
 
 @dataclass(frozen=True)
 class Figure:
     """
-    ``at_most`` or ``at_least`` is the bar that ``value`` has to meet, or, not ``binding``, is shown beside: a missed one is no failure.
-    ``calls`` is how many calls it comes from, 0 = it is no median.
+    ``at_most`` or ``at_least`` is the bar that ``value`` has to meet. A bar that is not ``binding``
+    is shown, and missing it is no failure. ``calls`` is the number of calls behind a median.
 
     ``curve`` and ``x`` are its place in a plot: which line, and where along it.
     """
@@ -114,7 +121,7 @@ def ratio(
     at_most: float | None = None,
     at_least: float | None = None,
 ) -> Figure:
-    """The median of one thing by the median of another; both measured in one run, their calls taking turns."""
+    """Divide the median of one thing by that of another, both measured in turns in one run."""
     calls = min(len(above), len(below))
     if calls < LEAST_CALLS:
         raise TooFewCallsError(f"{what}: {calls} calls are too few for a ratio, {LEAST_CALLS} are the least")
@@ -124,8 +131,13 @@ def ratio(
 def typical(
     part: str, what: str, taken: Seconds, unit: str = "µs", *, curve: str = "", x: float = 0.0
 ) -> Figure:
-    scale = {"s": 1.0, "ms": 1e3, "µs": 1e6}[unit]
-    return Figure(part, what, median(taken) * scale, unit, calls=len(taken), curve=curve, x=x)
+    return Figure(part, what, median(taken) * UNITS[unit], unit, calls=len(taken), curve=curve, x=x)
+
+
+def quantile_figure(
+    part: str, what: str, taken: Seconds, share: float, *, unit: str = "ms", at_most: float | None = None
+) -> Figure:
+    return Figure(part, what, quantile(taken, share) * UNITS[unit], unit, at_most, calls=len(taken))
 
 
 def quantile(taken: Seconds, share: float) -> float:

@@ -1,8 +1,9 @@
 """
 Callers that can offer more than a server answers, in a process of their own.
 
-In a closed loop each caller waits for its answer before it asks again; in an open loop calls come at their times, whether or not
-earlier ones are answered. How late the client itself was, for want of a processor, counts apart from the waits.
+In a closed loop each caller waits for its answer before it calls again. In an open loop calls
+come at their times, whether or not earlier ones are answered. How late the client itself was,
+for want of a processor, counts apart from the waits.
 """
 
 import asyncio
@@ -29,7 +30,12 @@ ANSWERED, REFUSED = "OK", "RESOURCE_EXHAUSTED"
 
 @dataclass
 class Load:
-    """What came of the calls: ``waits`` in seconds by code, ``rate`` = good answers a second while calls came, ``late`` = the client's own fault."""
+    """
+    The result of calls.
+
+    ``waits`` are seconds by code, ``rate`` the good answers a second while calls came, ``late`` how
+    late the client itself sent them.
+    """
 
     waits: dict[str, list[float]] = field(default_factory=dict)
     offered: float = 0.0

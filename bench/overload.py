@@ -1,10 +1,12 @@
 """
-More calls than a server can answer: what it answers, how soon it refuses the rest, and what that costs.
+More calls than a server can answer: what it answers, how soon it refuses the rest, at what cost.
 
-The server admits few calls at a time. Answers take some milliseconds of its processor, so that one client can offer three times what it can. A
-refusal takes 0.2 ms, so the dearer the answers, the less the refusals cost: bars stand on answers of seven milliseconds, and what becomes of cheaper ones is
-shown beside. Loads take turns: three times the peak has the peak before it and after it, because machines change their speed by a quarter within seconds.
-Figures are medians of rounds. Bars bind on grpcio; on native, which has less to refuse with, the same limits are shown.
+The server admits few calls at a time. Answers take some milliseconds of its processor, so that
+one client can offer three times what it can answer. A refusal takes 0.2 ms: the cheaper the
+answers, the more the refusals cost. Bars stand on answers of seven milliseconds; cheaper ones are
+shown without. Loads take turns: the peak is measured before and after three times the peak,
+because machines change their speed by a quarter within seconds. Figures are medians of rounds.
+Bars bind on grpcio; native, which has less to refuse with, is shown under the same limits.
 """
 
 import threading
@@ -93,7 +95,11 @@ def _overloaded(server: ServerProcess, callers: Callers, answers: str, count: in
 
 @dataclass
 class _Round:
-    """``peak`` is the calls a second of the best closed loop, before and after most was offered; ``memory`` the MiB above rest of that."""
+    """
+    ``peak`` is the calls a second of the best closed loop, before and after the largest load.
+
+    ``memory`` is the largest memory of the server, in MiB above rest.
+    """
 
     peak: float
     offered: dict[str, Load]
@@ -168,7 +174,7 @@ def _bars(what: str, rounds: Sequence[_Round], probes: "_Probes") -> Iterator[Fi
 
 
 class _Probes:
-    """An ordinary client that asks beside the crowd: how often it was refused, and how often told when to come again."""
+    """An ordinary client beside the crowd: counts refusals, and those that say when to retry."""
 
     refused = 0
     with_retry_info = 0

@@ -1,4 +1,4 @@
-"""What people would use instead: libraries in this process, and a recursive query in the database."""
+"""What people would use instead: libraries in this process, and a recursive SQL query."""
 
 import asyncio
 import csv
@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import asyncpg
 import grpc
@@ -21,6 +21,9 @@ from bench.walks import ids
 from depgraph.v1 import graph_service_pb2 as pb
 from depgraph.v1.graph_service_pb2_grpc import GraphServiceStub
 from graphcore import Direction, EdgeFilter
+
+if TYPE_CHECKING:
+    from asyncpg.prepared_stmt import PreparedStatement
 
 IN_PROCESS = "peers"
 HOPS = (3, 10)
@@ -130,7 +133,8 @@ def _digraph(edges: Edges) -> "rx.PyDiGraph[None, None]":
 
 
 CTE = "core-vs-cte"
-# A query and a call leave nothing of ours in the processor's caches: the first walks after them are those of a program that does something else.
+# Queries and calls displace our data in the processor's caches. So the first walk after one of
+# them takes as long as in a program that does other work in between.
 CTE_BURST = 200
 WALK = """
 WITH RECURSIVE walk (id, depth) AS (
@@ -141,7 +145,11 @@ WITH RECURSIVE walk (id, depth) AS (
     JOIN service_dependencies AS d ON d.source_service_id = walk.id AND NOT d.is_stale
     WHERE walk.depth < $2
 )
-SELECT s.service_id, min(walk.depth) FROM walk JOIN services AS s ON s.id = walk.id WHERE walk.depth > 0 GROUP BY s.service_id
+SELECT s.service_id, min(walk.depth)
+FROM walk
+JOIN services AS s ON s.id = walk.id
+WHERE walk.depth > 0
+GROUP BY s.service_id
 """
 
 
@@ -154,6 +162,16 @@ def recursive_query(stage: Stage) -> Iterator[Figure]:
         yield from asyncio.run(_compare(big100k(), servers, url, 3, in_process=None, over_grpc=2))
 
 
+class _Taken(NamedTuple):
+    """Seconds of each way to answer one question; ``over_grpc`` has those of each server."""
+
+    query: list[float]
+    thrifty_query: list[float]
+    in_memory: list[float]
+    in_memory_after_query: list[float]
+    over_grpc: list[list[float]]
+
+
 async def _compare(
     edges: Edges,
     servers: Mapping[str, ServerProcess],
@@ -163,50 +181,54 @@ async def _compare(
     in_process: float | None,
     over_grpc: float | None,
 ) -> list[Figure]:
-    starts = edges.starts()
-    walk = ids(edges.graph(), Direction.DOWNSTREAM, hops, EdgeFilter(), starts)
-    burst = in_bursts(walk, CTE_BURST)
-    with ExitStack() as stack:
-        channels = [stack.enter_context(grpc.insecure_channel(server.address)) for server in servers.values()]
-        calls = [_traverse(GraphServiceStub(channel), starts, hops) for channel in channels]
-        async with connected(url) as connection:
-            plain = await connection.prepare(WALK.format(every="ALL"))
-            thrifty = await connection.prepare(WALK.format(every=""))
-
-            async def by_query(number: int) -> list[asyncpg.Record]:
-                return await plain.fetch(f"s{starts[number % len(starts)]}", hops)
-
-            async def by_thrifty_query(number: int) -> list[asyncpg.Record]:
-                return await thrifty.fetch(f"s{starts[number % len(starts)]}", hops)
-
-            async def here(number: int) -> None:
-                burst(number)
-
-            async def here_once(number: int) -> None:
-                walk(number)
-
-            # ``here_once`` comes after a query, forwards and backwards. What stands last comes after itself when the turns go back:
-            # no call may, so there is a query more, which does not count.
-            in_turn = (by_query, here_once, by_thrifty_query, here, *calls, by_thrifty_query)
-            taken = await take_turns_async(*in_turn, pairs=200, warm_up=20)
-            cte, once, union, bursts, *called, _ = taken
-    kernel = [seconds / CTE_BURST for seconds in bursts]
-    what = f"{edges.name}, {hops} hops"
-    figures = [ratio(CTE, f"{what}: recursive query / ids in memory", cte, kernel, at_least=in_process)]
-    for transport, call in zip(servers, called, strict=True):
+    taken = await _take_turns(edges, servers, url, hops)
+    what = f"{edges.name}, {hops} hops: recursive query"
+    figures = [ratio(CTE, f"{what} / ids in memory", taken.query, taken.in_memory, at_least=in_process)]
+    for transport, call in zip(servers, taken.over_grpc, strict=True):
         over = f"Traverse over gRPC, {transport}"
         figures += [
-            ratio(CTE, f"{what}: recursive query / {over}", cte, call, at_least=over_grpc),
-            ratio(CTE, f"{what}: recursive query without repetitions / {over}", union, call),
+            ratio(CTE, f"{what} / {over}", taken.query, call, at_least=over_grpc),
+            ratio(CTE, f"{what} without repetitions / {over}", taken.thrifty_query, call),
             typical(CTE, f"  {over}, view IDS", call, "ms"),
         ]
     return [
         *figures,
-        typical(CTE, "  recursive query over asyncpg", cte, "ms"),
-        typical(CTE, "  the same without repetitions", union, "ms"),
-        typical(CTE, "  ids in memory", kernel),
-        typical(CTE, "  ids in memory, one question after a call", once),
+        typical(CTE, "  recursive query over asyncpg", taken.query, "ms"),
+        typical(CTE, "  the same without repetitions", taken.thrifty_query, "ms"),
+        typical(CTE, "  ids in memory", taken.in_memory),
+        typical(CTE, "  ids in memory, one question after a call", taken.in_memory_after_query),
     ]
+
+
+async def _take_turns(edges: Edges, servers: Mapping[str, ServerProcess], url: str, hops: int) -> _Taken:
+    starts = edges.starts()
+    walk = ids(edges.graph(), Direction.DOWNSTREAM, hops, EdgeFilter(), starts)
+    with ExitStack() as stack:
+        channels = [stack.enter_context(grpc.insecure_channel(server.address)) for server in servers.values()]
+        calls = [_traverse(GraphServiceStub(channel), starts, hops) for channel in channels]
+        async with connected(url) as connection:
+            query = _fetch(await connection.prepare(WALK.format(every="ALL")), starts, hops)
+            thrifty = _fetch(await connection.prepare(WALK.format(every="")), starts, hops)
+            once, many = _in_memory(walk), _in_memory(in_bursts(walk, CTE_BURST))
+            # ``once`` comes after a query, forwards and backwards. The last of the list comes after
+            # itself when the turns go back, which no call may: the last query does not count.
+            in_turn = (query, once, thrifty, many, *calls, thrifty)
+            taken = await take_turns_async(*in_turn, pairs=200, warm_up=20)
+    queries, onces, thrifties, bursts, *called, _ = taken
+    return _Taken(queries, thrifties, [seconds / CTE_BURST for seconds in bursts], onces, called)
+
+
+def _fetch(
+    query: "PreparedStatement", starts: list[int], hops: int
+) -> Callable[[int], Awaitable[list[asyncpg.Record]]]:
+    return lambda number: query.fetch(f"s{starts[number % len(starts)]}", hops)
+
+
+def _in_memory(call: Call) -> Callable[[int], Awaitable[None]]:
+    async def answer(number: int) -> None:
+        call(number)
+
+    return answer
 
 
 def _traverse(

@@ -1,4 +1,4 @@
-"""``python -m bench.plot FIGURES.json FOLDER``: draw what ``python -m bench --json FIGURES.json`` measured."""
+"""``python -m bench.plot FIGURES.json FOLDER``: draw the figures of ``python -m bench --json``."""
 
 import argparse
 import json

@@ -1,7 +1,8 @@
 """
-A gRPC client that sends ready-made frames: it does what libraries refuse to do, and costs little beside what it measures.
+A gRPC client that sends ready-made frames and costs little beside the server.
 
-It can leave answers unread, leave requests unfinished, send compressed messages as they are and open streams beyond the server's limit.
+It does what libraries refuse to do: it leaves answers unread and requests unfinished, sends
+compressed messages as they are, and opens streams beyond the server's limit.
 """
 
 import asyncio
@@ -42,7 +43,7 @@ _CODES = {code.value[0]: code.name for code in StatusCode}
 
 @dataclass(slots=True)
 class Answer:
-    """``code`` is a gRPC code, or what came instead of one: ``RST_STREAM 7``, ``CONNECTION LOST``, ``UNANSWERED``."""
+    """``code`` is a gRPC code, or ``RST_STREAM 7``, ``CONNECTION LOST`` or ``UNANSWERED``."""
 
     code: str
     message: str = ""
@@ -67,7 +68,8 @@ async def connect(address: str, *, window: int = LARGEST_WINDOW, polite: bool = 
     """
     A connection that has the server's settings.
 
-    Each of its streams may be sent ``window`` bytes; ``polite`` = no more streams are open at once than the server allows, and calls wait.
+    The server may send ``window`` bytes on each stream. ``polite`` = calls wait while as many
+    streams are open as the server allows.
     """
     host, _, port = address.rpartition(":")
     loop = asyncio.get_running_loop()

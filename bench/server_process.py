@@ -1,4 +1,4 @@
-"""Servers as users start them: commands, each in a process of its own, and what they take of the machine."""
+"""Servers as users start them, each in a process of its own, and what they take of the machine."""
 
 import os
 import signal
@@ -52,8 +52,9 @@ class ServerProcess:
         return int(line.split()[1]) / 1024
 
     def cpu_seconds(self) -> float:
-        """What all of its threads have used so far, in programs and kernel, to a hundredth of a second."""
-        # After the name, which may hold anything and ends with the last parenthesis, utime and stime are fields 12 and 13.
+        """Processor time of all its threads, in programs and kernel, to a hundredth of a second."""
+        # The name may hold anything and ends with the last parenthesis; utime and stime follow as
+        # fields 12 and 13.
         fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -67,7 +68,7 @@ class ServerProcess:
 
 @contextmanager
 def serving(data_dir: Path, *options: str, transport: str = GRPCIO) -> Iterator[ServerProcess]:
-    """The server itself; on grpcio unless told otherwise, because that is what bars are set by."""
+    """The server itself; by default on grpcio, by which bars are set."""
     chosen = ["--transport", transport]
     with _running(
         "server.cli", "serve", "--listen", "127.0.0.1:0", "--data-dir", str(data_dir), *chosen, *options
@@ -100,7 +101,7 @@ class MemoryWatch:
         self.rest = self._read("VmRSS")
 
     def begin(self) -> None:
-        """Forget the peak so far: Linux tells the next one exactly, however short it is."""
+        """Forget the peak so far: Linux reports the next one exactly, however short it is."""
         self._peak.write_text("5")
 
     def above_rest(self) -> float:

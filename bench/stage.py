@@ -38,7 +38,11 @@ async def write_dependencies(connection: asyncpg.Connection, edges: Edges) -> No
 
 
 class Stage:
-    """``given`` is the Jaeger file to measure on instead of the usual one, ``giant_services`` the size of the graph of ``giant``."""
+    """
+    ``given`` is the Jaeger file to measure on instead of the usual one.
+
+    ``giant_services`` is the size of the graph of ``giant``.
+    """
 
     def __init__(self, folder: Path, given: Path | None, giant_services: int) -> None:
         self.folder = folder

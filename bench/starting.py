@@ -1,4 +1,4 @@
-"""What a start takes: reading the graph into memory, the memory for it, and the first day of a user."""
+"""A start: reading the graph into memory, the memory that takes, and the first day of a user."""
 
 import asyncio
 import subprocess
@@ -40,7 +40,11 @@ FROM service_dependencies
 
 
 def warm(stage: Stage) -> Iterator[Figure]:
-    """A warm by fetching the same rows and doing nothing; of the large graph too few for a ratio, so seconds of both."""
+    """
+    Compare a warm with fetching the same rows and dropping them.
+
+    The large graph allows too few rounds for a ratio, so both are shown in seconds.
+    """
     with stage.server(seed5k()) as (_, url):
         ours, theirs = asyncio.run(_turns(url, pairs=200, warm_up=5))
         yield ratio(WARM, "seed5k: warm / fetching the same rows", ours, theirs, at_most=BAR)

@@ -1,4 +1,4 @@
-"""``python -m bench.table RUN.json [RUN.json …]``: figures of several runs side by side, as Markdown."""
+"""``python -m bench.table RUN.json [RUN.json …]``: figures of several runs as Markdown."""
 
 import argparse
 import json

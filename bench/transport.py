@@ -1,8 +1,9 @@
 """
-What is known to lower the share of the transport, tried on a server that does nothing: each way by the plain one.
+Known ways to make the transport cheaper, tried on an echo server and compared with the plain way.
 
-Latency is that of one client with one call at a time. Then clients in processes of their own ask many at a time, and what counts is
-calls a second, which is theirs as much as the server's, and the CPU time that the server alone spends on a call.
+Latency is that of one client with one call at a time. Then clients in processes of their own
+make many calls at a time. That yields calls a second, which depend on the clients as well, and
+the processor time of the server for a call.
 """
 
 import queue
@@ -33,7 +34,11 @@ ROUNDS = 3
 
 @dataclass(frozen=True)
 class Way:
-    """How a server is started, whether clients ask over one long stream instead of call by call, and the package that it needs."""
+    """
+    How a server is started.
+
+    Also says whether clients use one long stream instead of calls, and which package it needs.
+    """
 
     options: tuple[str, ...] = ()
     stream: bool = False

@@ -1,4 +1,4 @@
-"""The walk itself, in this process: against igraph, how it grows, and over effective dependencies."""
+"""The walk in this process: compared with igraph, by size, and over effective dependencies."""
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping

@@ -1,8 +1,11 @@
 """
-Calls a second of one worker, its processor time a call, and one call at a time: ``Traverse`` on each transport by an empty answer of ``grpc.aio``.
+``Traverse`` on each transport, compared with an empty answer of ``grpc.aio``.
 
-All servers run at once and loads take turns, each round with another question. The client is ``h2load`` where it is installed. Where it is
-not, clients written in Python take more of the machine than the server does: bars of calls a second and of single calls mean nothing then.
+Measures calls a second of one worker, its processor time for a call, and one call at a time.
+
+All servers run at once and loads take turns, each round with another question. The client is
+``h2load`` where it is installed. Elsewhere clients in Python take more of the machine than the
+server does: bars of calls a second and of single calls mean nothing then.
 """
 
 from collections.abc import Callable, Iterator
@@ -30,13 +33,13 @@ from depgraph.v1 import graph_service_pb2 as pb
 
 PART = "wire"
 MANY, ONE = Shape(8, 8), Shape(1, 1)
-# Two processes that do the same may differ for as long as they run: some rounds later there are new ones.
+# Two processes that do the same may differ for as long as they run: new ones come every few rounds.
 PROCESSES, ROUNDS = 6, 8
 MANY_SECONDS, ONE_SECONDS = 0.7, 0.3
 WARM_UP = 40 * MANY.at_once
 # Long answers, so that those of errors, which are empty, would be missed.
 LEAST_REACHED = 10
-# How many bytes the mean answer may differ from the one that was looked at: how fresh it is takes more bytes or fewer.
+# How far the mean length of answers may be from the expected one: freshness varies in length.
 LEEWAY_BYTES = 4
 EMPTY = "an empty answer of grpc.aio"
 
@@ -113,7 +116,7 @@ class _Turn:
 
 @dataclass
 class _Target:
-    """A server, who asks it, what its right answer to a question is, and how many calls make a turn."""
+    """A server, its clients, its right answer to a question, and the calls of a turn."""
 
     name: str
     server: ServerProcess
@@ -194,13 +197,10 @@ def _by_empty(what: str, ours: list[_Turn], empty: list[_Turn], *, has_bars: boo
     calls = sum(turn.calls for turn in ours)
     of_clients = has_bars and has_h2load()
 
-    def middle(share: Callable[[_Turn, _Turn], float]) -> float:
-        return median(share(our, its) for our, its in pairs)
-
     yield Figure(
         PART,
         f"{what}: calls a second by {EMPTY}",
-        middle(lambda our, its: its.of_many / our.of_many),
+        median(its.of_many / our.of_many for our, its in pairs),
         "x",
         at_least=4.5 if of_clients else None,
         calls=calls,
@@ -208,7 +208,7 @@ def _by_empty(what: str, ours: list[_Turn], empty: list[_Turn], *, has_bars: boo
     yield Figure(
         PART,
         f"{what}: server CPU a call by {EMPTY}",
-        middle(lambda our, its: our.cpu / its.cpu),
+        median(our.cpu / its.cpu for our, its in pairs),
         "x",
         at_most=0.22 if has_bars else None,
         calls=calls,
@@ -216,7 +216,7 @@ def _by_empty(what: str, ours: list[_Turn], empty: list[_Turn], *, has_bars: boo
     yield Figure(
         PART,
         f"{what}: one call at a time by {EMPTY}",
-        middle(lambda our, its: our.of_one / its.of_one),
+        median(our.of_one / its.of_one for our, its in pairs),
         "x",
         at_most=0.7 if of_clients else None,
     )

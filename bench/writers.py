@@ -1,4 +1,4 @@
-"""Batches of dependencies with a value in every column, and ways to write them, each on a database of its own."""
+"""Batches of dependencies with a value in every column, and ways to write them."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -42,7 +42,7 @@ class Batch:
 
 
 def batches(rows: int, place: int, number: int) -> Iterator[Batch]:
-    """The same keys as new, changed and unchanged rows; each ``place`` has other keys, each ``number`` other values."""
+    """Yield a batch as new, changed and unchanged rows: ``place`` picks keys, ``number`` values."""
     pairs = random_edges("upsert", SERVICES, EDGES).pairs[place * rows : (place + 1) * rows]
     yield Batch("new", [_draft(source, target, 3 * number) for source, target in pairs])
     changed = [_draft(source, target, 3 * number + 1) for source, target in pairs]
@@ -95,8 +95,9 @@ SELECT * FROM unnest(
     $8::text[], $9::float8[], $10::timestamptz[], $11::boolean[], $12::uuid[]
 )
 ON CONFLICT (source_service_id, target_service_id, discovery_source) DO UPDATE SET
-    communication_mode = excluded.communication_mode, criticality = excluded.criticality, protocol = excluded.protocol,
-    timeout_ms = excluded.timeout_ms, retry_config = excluded.retry_config, confidence_score = excluded.confidence_score,
+    communication_mode = excluded.communication_mode, criticality = excluded.criticality,
+    protocol = excluded.protocol, timeout_ms = excluded.timeout_ms,
+    retry_config = excluded.retry_config, confidence_score = excluded.confidence_score,
     last_observed_at = excluded.last_observed_at, is_stale = excluded.is_stale
 """
 
@@ -115,7 +116,7 @@ class Writer(Protocol):
 
 
 class Bare:
-    """One INSERT … ON CONFLICT of all columns, into a table without triggers but for its foreign keys."""
+    """One INSERT … ON CONFLICT of all columns, into a table without triggers but foreign keys."""
 
     def __init__(self, connection: asyncpg.Connection, ids: dict[str, UUID]) -> None:
         self._connection = connection
@@ -166,7 +167,7 @@ class Repository:
 
 
 class Rpc:
-    """A call of the server: bytes in, bytes out. Its memory is level with the tables before anything else is measured."""
+    """A call of the server in bytes; its memory catches up before the next measurement."""
 
     def __init__(self, channel: grpc.Channel, connection: asyncpg.Connection) -> None:
         self._upsert: RawCall = raw(channel, UPSERT)

@@ -1,8 +1,9 @@
 """
-What a batch of dependencies costs beside the plainest statement that could write the same rows: new ones, changed ones, and such as are there.
+What a batch of new, changed or unchanged dependencies costs, and what a sweep for stale ones costs.
 
-That statement is one INSERT … ON CONFLICT with every column given, even the ids of rows and of their ends, into a table without triggers, over a
-session with PostgreSQL's own settings. It takes turns with ours, on a database of its own in the same cluster.
+A batch is compared with the plainest statement that could write the same rows: one INSERT …
+ON CONFLICT with every column given, even the ids of rows and of their ends, into a table without
+triggers, with PostgreSQL's own settings. Both take turns, each on its own database of one cluster.
 """
 
 import asyncio
@@ -33,7 +34,7 @@ Taken = dict[str, list[list[float]]]
 
 
 def upsert(stage: Stage) -> Iterator[Figure]:
-    """BatchUpsertDependencies by the bare statement; then, in smaller batches, the repository alone as well."""
+    """Compare BatchUpsertDependencies, and then the repository alone, with the bare statement."""
     folder = stage.folder / "upsert"
     with serving(folder) as server:
         yield from asyncio.run(_upsert(server.address, embedded_url(folder)))
@@ -92,7 +93,11 @@ def _compared(
 
 
 async def _take_turns(writers: Sequence[Writer], rows: int) -> Taken:
-    """The seconds that each took for each kind of batch; what a write sets off is over before the next. Every other turn goes backwards."""
+    """
+    Return the seconds of each writer by kind of batch. Every other turn goes backwards.
+
+    Whatever a write sets off is over before the next one.
+    """
     taken: Taken = {}
     places = range(len(writers))
     for number in range(-WARM_UP, PAIRS):
