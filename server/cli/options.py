@@ -166,11 +166,11 @@ LogFormatOption = Annotated[
 
 # The feed.
 PollInterval = Annotated[
-    float, _seconds("poll-interval", "Time between looks for changes that were not notified.", 0.01)
+    float, _seconds("poll-interval", "How often to poll for changes, besides notifications.", 0.01)
 ]
 AuditInterval = Annotated[
     float,
-    _seconds("audit-interval", "Average time between comparisons of memory with the tables; 0 = never.", 0),
+    _seconds("audit-interval", "How often to compare memory with the tables, on average; 0 = never.", 0),
 ]
 KeepLog = Annotated[
     float,
@@ -180,19 +180,19 @@ MaxLogRows = Annotated[
     int,
     _setting(
         "max-log-rows",
-        "Remove changes from the change log earlier when it holds more rows.",
+        "Prune changes earlier when the change log holds more rows than this.",
         metavar="ROWS",
         min=1,
     ),
 ]
-PruneInterval = Annotated[float, _seconds("prune-interval", "Time between prunings of the change log.", 0.1)]
+PruneInterval = Annotated[float, _seconds("prune-interval", "How often to prune the change log.", 0.1)]
 
 # Staleness and detection.
 StaleAfter = Annotated[
     list[str] | None,
     _setting(
         "stale-after",
-        "Mark dependencies of a discovery source stale when they were not observed for so long, "
+        "Mark dependencies of a discovery source stale when not observed for this long, "
         "such as otel_service_graph=7d; repeatable. Default: never.",
         metavar="SOURCE=DURATION",
     ),
@@ -210,7 +210,7 @@ SweepInterval = Annotated[
     str,
     _setting(
         "sweep-interval",
-        "Time between looks for dependencies that became stale or less certain.",
+        "How often to mark dependencies stale and let confidence decay.",
         metavar="DURATION",
     ),
 ]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from server.cli.database import database_failures
+from server.cli.database import database_failures, refuse_new
 from server.cli.failures import CommandError
 from server.cli.options import DEFAULTS, AsJson, DatabaseUrl, DataDir
 from server.cli.render.text import print_json
@@ -67,7 +67,7 @@ def down(
     if sql:
         typer.echo(asyncio.run(migrate.sql("downgrade", revision)), nl=False)
         return
-    _refuse_new(database_url, data_dir)
+    refuse_new(database_url, data_dir)
     if not yes:
         _ask(revision)
     ran = _with_database(database_url, data_dir, lambda url: migrate.downgrade(url, revision))
@@ -81,7 +81,7 @@ def status(
     """Show the revision of the schema and the migrations to run."""
     from server.store import migrate
 
-    _refuse_new(database_url, data_dir)
+    refuse_new(database_url, data_dir)
     schema = _with_database(database_url, data_dir, migrate.status)
     if as_json:
         pending = [step._asdict() for step in schema.pending]
@@ -112,15 +112,6 @@ async def _database(url: str | None, data_dir: Path) -> AsyncIterator[str]:
 
     async with EmbeddedPostgres(data_dir) as embedded:
         yield embedded.url
-
-
-def _refuse_new(url: str | None, data_dir: Path) -> None:
-    """Refuse to create a database only to look at it."""
-    if url is None and not data_dir.exists():
-        raise CommandError(
-            f"there is no database in {data_dir}: name one with --database-url or --data-dir, "
-            f"or make one with 'depgraph migrate up'"
-        )
 
 
 def _ask(revision: str) -> None:

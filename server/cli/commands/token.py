@@ -5,7 +5,7 @@ from pathlib import Path
 
 import typer
 
-from server.cli.database import database, database_failures
+from server.cli.database import database_failures, reachable
 from server.cli.failures import CommandError
 from server.cli.options import DEFAULTS, DatabaseUrl, DataDir
 
@@ -24,8 +24,9 @@ async def _token(url: str | None, data_dir: Path) -> str:
     import asyncpg
 
     from server.feed.change_log import revision_now
+    from server.store.migrations.session import connected
 
-    async with database(url, data_dir, may_start=False) as connection:
+    async with reachable(url, data_dir, may_start=False) as address, connected(address) as connection:
         try:
             return (await revision_now(connection)).token
         except (asyncpg.InvalidSchemaNameError, asyncpg.UndefinedFunctionError):
