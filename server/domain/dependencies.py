@@ -5,6 +5,8 @@ from datetime import datetime
 from typing import Literal, NamedTuple
 from uuid import UUID
 
+from server.domain.columns import GENERATED_TIMES, Column, ColumnType
+
 CommunicationMode = Literal["sync", "async"]
 DependencyCriticality = Literal["hard", "soft", "degraded"]
 DiscoverySource = Literal["manual", "otel_service_graph", "kubernetes", "service_mesh"]
@@ -44,6 +46,24 @@ class DependencyRow(NamedTuple):
     is_stale: bool
     created_at: datetime
     updated_at: datetime
+
+
+DEPENDENCY_COLUMNS = (
+    Column("id", ColumnType.ID, role="generated"),
+    Column("source_service_id", ColumnType.SERVICE, role="key"),
+    Column("target_service_id", ColumnType.SERVICE, role="key"),
+    Column("communication_mode", ColumnType.WORD, words=COMMUNICATION_MODES),
+    Column("criticality", ColumnType.WORD, words=DEPENDENCY_CRITICALITIES),
+    Column("protocol", ColumnType.TEXT, nullable=True),
+    Column("timeout_ms", ColumnType.INTEGER, nullable=True),
+    Column("retry_config", ColumnType.JSON, nullable=True),
+    Column("discovery_source", ColumnType.WORD, words=DISCOVERY_SOURCES, role="key"),
+    Column("confidence_score", ColumnType.DOUBLE),
+    Column("last_observed_at", ColumnType.TIME, "last_observed_time", default="now()"),
+    Column("is_stale", ColumnType.BOOLEAN),
+    *GENERATED_TIMES,
+)
+"""The fields of ``DependencyRow`` as columns."""
 
 
 class Dependency(NamedTuple):

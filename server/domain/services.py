@@ -5,6 +5,8 @@ from datetime import datetime
 from typing import Literal, NamedTuple
 from uuid import UUID
 
+from server.domain.columns import GENERATED_TIMES, Column, ColumnType
+
 ServiceCriticality = Literal["critical", "high", "medium", "low"]
 SERVICE_CRITICALITIES: tuple[ServiceCriticality, ...] = ("critical", "high", "medium", "low")
 NAME_MAX_LENGTH = 255
@@ -14,7 +16,7 @@ class Service(NamedTuple):
     """
     One row of ``services``, columns in table order.
 
-    A named tuple, because the feed makes hundreds of thousands of them straight from database records.
+    A tuple, because the feed makes hundreds of thousands of them straight from database records.
     ``metadata`` is JSON text of an object; times are aware, UTC.
     """
 
@@ -28,9 +30,27 @@ class Service(NamedTuple):
     updated_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServiceDraft:
-    """What a writer says of a service; the database adds id and times. ``metadata`` is JSON text of an object."""
+SERVICE_COLUMNS = (
+    Column("id", ColumnType.ID, role="generated"),
+    Column("service_id", ColumnType.TEXT, role="key"),
+    Column("metadata", ColumnType.JSON),
+    Column("criticality", ColumnType.WORD, words=SERVICE_CRITICALITIES),
+    Column("team", ColumnType.TEXT, nullable=True),
+    Column("discovered", ColumnType.BOOLEAN),
+    *GENERATED_TIMES,
+)
+"""The fields of ``Service`` as columns."""
+
+SETTABLE_COLUMNS = tuple(column.name for column in SERVICE_COLUMNS if column.role == "set")
+"""The columns that an update may set."""
+
+
+class ServiceDraft(NamedTuple):
+    """
+    What a writer says of a service, columns as in ``Service``; the database adds id and times.
+
+    ``metadata`` is JSON text of an object.
+    """
 
     service_id: str
     metadata: str = "{}"
@@ -41,7 +61,7 @@ class ServiceDraft:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceChange:
-    """A partial update: ``columns`` names what is set (of metadata, criticality, team, discovered), ``draft`` holds the values."""
+    """A partial update: ``columns`` names what is set, of ``SETTABLE_COLUMNS``; ``draft`` holds the values."""
 
     columns: frozenset[str]
     draft: ServiceDraft

@@ -1,21 +1,86 @@
 """
-Named SQL: every statement of a room stands in its ``sql/*.sql`` under its name, with a line of description.
+Named SQL: every statement of a package stands in its ``sql/*.sql`` under its name, with a line of description.
 
-Queries are asked for where a module is imported, so a name that is unknown, given twice or left without a
-description stops the program before it serves anything.
+Modules ask for their queries when they are imported, so a name that is unknown, given twice or left without a description
+stops the program before it serves.
+
+Lists of the columns of services and dependencies come from the definitions in ``server.domain``: ``{service_row}``, or
+``{kept.service_row}`` for columns of ``kept``. ``column_lists`` says which lists there are.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from types import MappingProxyType
 
+from server.domain.columns import Column, ColumnType
+from server.domain.dependencies import DEPENDENCY_COLUMNS
+from server.domain.services import SERVICE_COLUMNS
+
 _HEADER = re.compile(r"^-- name: *(?P<name>\S*) *$", re.MULTILINE)
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
+_LIST = re.compile(r"\{(?P<alias>\w+\.)?(?P<name>(?:service|dependency)_\w+)\}")
+_ARRAYS = {
+    ColumnType.SERVICE: "text[]",
+    ColumnType.TEXT: "text[]",
+    ColumnType.WORD: "text[]",
+    ColumnType.INTEGER: "integer[]",
+    ColumnType.DOUBLE: "double precision[]",
+    ColumnType.BOOLEAN: "boolean[]",
+    ColumnType.TIME: "timestamptz[]",
+    ColumnType.JSON: "jsonb[]",
+}
+"""What the columns that writers give are passed as."""
 
 
 class QueryError(Exception):
     """A ``.sql`` file is not well formed, or a name is not in any of them."""
+
+
+def column_lists(kind: str, columns: Sequence[Column]) -> Mapping[str, str]:
+    """
+    Write the lists of columns that statements about a kind of row use; ``@`` stands for the alias with its dot.
+
+    ``KIND_row``: all columns as the server reads them. ``KIND_attributes``: those that neither name the row nor its ends.
+    ``KIND_given``: those that writers give, and ``KIND_arrays``: these as parameters from $2 on, one array each.
+    ``KIND_set``: those that an upsert replaces, ``KIND_images``: these as they are compared, JSON as text,
+    ``KIND_replaced``: their assignment from ``@``, ``KIND_values``: what a new row gets.
+    ``KIND_changed``: assignments of $4 and following to those of them that are named in $3.
+    """
+    given = [column for column in columns if column.role != "generated"]
+    replaced = [column for column in given if column.role == "set"]
+    ends = (ColumnType.ID, ColumnType.SERVICE)
+    lists = {
+        "row": [f"@{_read(column)}" for column in columns],
+        "attributes": [f"@{_read(column)}" for column in columns if column.type not in ends],
+        "given": [f"@{column.name}" for column in given],
+        "arrays": [f"${place}::{_ARRAYS[column.type]}" for place, column in enumerate(given, 2)],
+        "set": [f"@{column.name}" for column in replaced],
+        # JSON is read last, since that costs most.
+        "images": [f"@{_read(column)}" for column in sorted(replaced, key=_is_json)],
+        "replaced": [f"{column.name} = @{column.name}" for column in replaced],
+        "values": [
+            f"COALESCE(@{column.name}, {column.default})" if column.default else f"@{column.name}"
+            for column in replaced
+        ],
+        "changed": [
+            f"{column.name} = CASE WHEN '{column.name}' = ANY ($3::text[])"
+            f" THEN ${place}{'::jsonb' if _is_json(column) else ''} ELSE @{column.name} END"
+            for place, column in enumerate(replaced, 4)
+        ],
+    }
+    return {f"{kind}_{name}": ", ".join(items) for name, items in lists.items()}
+
+
+def _is_json(column: Column) -> bool:
+    return column.type is ColumnType.JSON
+
+
+def _read(column: Column) -> str:
+    return f"{column.name}::text" if _is_json(column) else column.name
+
+
+_COLUMN_LISTS = column_lists("service", SERVICE_COLUMNS) | column_lists("dependency", DEPENDENCY_COLUMNS)
 
 
 def parse_queries(text: str, origin: str) -> Iterator[tuple[str, str]]:
@@ -23,7 +88,7 @@ def parse_queries(text: str, origin: str) -> Iterator[tuple[str, str]]:
     Split one file into pairs of name and statement; ``origin`` names the file in errors.
 
     A query begins with ``-- name: services_page``, goes on with a comment that describes it, then the statement.
-    Raises ``QueryError`` on a bad name, a missing description or an empty statement.
+    Raises ``QueryError`` on a bad name, a missing description, an empty statement or an unknown list of columns.
     """
     starts = list(_HEADER.finditer(text))
     ends = [start.start() for start in starts[1:]] + [len(text)]
@@ -35,7 +100,16 @@ def parse_queries(text: str, origin: str) -> Iterator[tuple[str, str]]:
             raise QueryError(f"{origin}: query {name} has no description: begin it with a comment")
         if all(line.startswith("--") or not line.strip() for line in body.splitlines()):
             raise QueryError(f"{origin}: query {name} has no statement")
-        yield name, f"-- {name}\n{body}"
+        yield name, f"-- {name}\n{_with_columns(body, f'{origin}: query {name}')}"
+
+
+def _with_columns(statement: str, origin: str) -> str:
+    def write(found: re.Match[str]) -> str:
+        if found["name"] not in _COLUMN_LISTS:
+            raise QueryError(f"{origin} has {found[0]}; there are {', '.join(_COLUMN_LISTS)}")
+        return _COLUMN_LISTS[found["name"]].replace("@", found["alias"] or "")
+
+    return _LIST.sub(write, statement)
 
 
 def load_queries(texts: Mapping[str, str]) -> Mapping[str, str]:

@@ -116,7 +116,7 @@ class DependencyRepository:
 
 
 async def _upsert(connection: Connection, drafts: Sequence[DependencyDraft]) -> Upserted[Dependency]:
-    records = await connection.fetch(_UPSERT, *_columns(drafts), random_uuids(len(drafts)))
+    records = await connection.fetch(_UPSERT, random_uuids(len(drafts)), *_columns(drafts))
     rows = [Dependency._make(record[:_WIDTH]) for record in records]
     if unwritten := {place: record for place, record in enumerate(records) if record["id"] is None}:
         _check_ends(unwritten)
@@ -135,7 +135,7 @@ async def _unchanged(connection: Connection, unwritten: Collection[asyncpg.Recor
     sources = [record["source_id"] for record in unwritten]
     targets = [record["target_id"] for record in unwritten]
     found = await connection.fetch(
-        _BY_KEYS, sources, targets, [record["discovery_source"] for record in unwritten]
+        _BY_KEYS, sources, targets, [record["given_source"] for record in unwritten]
     )
     if len(found) != len(unwritten):
         raise collided()

@@ -12,7 +12,14 @@ from server.domain.errors import (
 )
 from server.domain.paging import Page, PageKey
 from server.domain.ports import Upserted, Written
-from server.domain.services import Service, ServiceChange, ServiceDraft, ServiceFilter, ServiceKey
+from server.domain.services import (
+    SETTABLE_COLUMNS,
+    Service,
+    ServiceChange,
+    ServiceDraft,
+    ServiceFilter,
+    ServiceKey,
+)
 from server.store.batches import reject_repeats
 from server.store.database import Database
 from server.store.failures import collided
@@ -27,7 +34,6 @@ _CREATE = query("service_create")
 _UPDATE = query("service_update")
 _DELETE = query("service_delete")
 _UPSERT = query("services_upsert")
-_CHANGEABLE = frozenset({"metadata", "criticality", "team", "discovered"})
 
 
 class ServiceRepository:
@@ -54,9 +60,7 @@ class ServiceRepository:
         """Add one; ``ServiceAlreadyExistsError`` when the name is taken."""
 
         async def insert(connection: Connection) -> Service:
-            record = await connection.fetchrow(
-                _CREATE, draft.service_id, draft.metadata, draft.criticality, draft.team, draft.discovered
-            )
+            record = await connection.fetchrow(_CREATE, random_uuids(1), *_columns([draft]))
             if record is None:
                 raise ServiceAlreadyExistsError(
                     f"a service named {draft.service_id!r} exists already: update it, or choose another name",
@@ -69,18 +73,11 @@ class ServiceRepository:
     async def update(self, key: ServiceKey, change: ServiceChange) -> Written[Service]:
         """Set some columns; ``ServiceNotFoundError`` when there is none. No columns = the service as it is."""
         _check_columns(change.columns)
-        draft = change.draft
 
         async def update(connection: Connection) -> Service:
+            values = [getattr(change.draft, column) for column in SETTABLE_COLUMNS]
             record = await connection.fetchrow(
-                _UPDATE,
-                key.service_id,
-                key.id,
-                sorted(change.columns),
-                draft.metadata,
-                draft.criticality,
-                draft.team,
-                draft.discovered,
+                _UPDATE, key.service_id, key.id, sorted(change.columns), *values
             )
             return _found(record, key)
 
@@ -105,7 +102,7 @@ class ServiceRepository:
         reject_repeats((draft.service_id for draft in drafts), lambda place: f"services[{place}].service_id")
 
         async def upsert(connection: Connection) -> Upserted[Service]:
-            records = await connection.fetch(_UPSERT, *_columns(drafts), random_uuids(len(drafts)))
+            records = await connection.fetch(_UPSERT, random_uuids(len(drafts)), *_columns(drafts))
             if len(records) != len(drafts):
                 raise collided()
             rows = tuple(Service._make(record[:-1]) for record in records)
@@ -114,20 +111,16 @@ class ServiceRepository:
         return await self._database.write(upsert)
 
 
-def _columns(drafts: Sequence[ServiceDraft]) -> tuple[list[object], ...]:
-    return (
-        [draft.service_id for draft in drafts],
-        [draft.metadata for draft in drafts],
-        [draft.criticality for draft in drafts],
-        [draft.team for draft in drafts],
-        [draft.discovered for draft in drafts],
-    )
+def _columns(drafts: Sequence[ServiceDraft]) -> tuple[Sequence[object], ...]:
+    return tuple(zip(*drafts, strict=True)) or ((),) * len(ServiceDraft._fields)
 
 
 def _check_columns(columns: frozenset[str]) -> None:
-    unknown = sorted(columns - _CHANGEABLE)
+    unknown = sorted(columns.difference(SETTABLE_COLUMNS))
     if unknown:
-        description = f"can't set {', '.join(unknown)}: a service has {', '.join(sorted(_CHANGEABLE))} to set"
+        description = (
+            f"can't set {', '.join(unknown)}: a service has {', '.join(sorted(SETTABLE_COLUMNS))} to set"
+        )
         raise InvalidInputError(description, violations=[FieldViolation("update_mask", description)])
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from uuid import UUID
 
 import asyncpg
@@ -150,7 +149,7 @@ async def test_an_update_sets_the_named_column_and_no_other(
 
 async def test_a_repeated_update_leaves_the_time_of_the_last_change(repository: ServiceRepository) -> None:
     await repository.create(FULL)
-    change = ServiceChange(columns=frozenset({"team"}), draft=replace(FULL, team="other"))
+    change = ServiceChange(columns=frozenset({"team"}), draft=FULL._replace(team="other"))
     first = (await repository.update(ServiceKey(service_id="checkout"), change)).value
 
     assert (await repository.update(ServiceKey(service_id="checkout"), change)).value == first
@@ -274,7 +273,7 @@ async def test_a_name_that_can_not_exist_is_refused_when_looked_up(
 async def test_batches_that_overlap_in_opposite_order_all_succeed(repository: ServiceRepository) -> None:
     names = [f"s{number}" for number in range(200)]
     batches = [
-        [replace(draft, team=f"t{turn}") for draft in services(*(names if turn % 2 else reversed(names)))]
+        [draft._replace(team=f"t{turn}") for draft in services(*(names if turn % 2 else reversed(names)))]
         for turn in range(10)
     ]
 
@@ -292,7 +291,7 @@ async def test_a_row_that_another_writer_adds_meanwhile_counts_as_his(
     await transaction.start()
     theirs = await connection.fetchval("INSERT INTO services (service_id) VALUES ('b') RETURNING id")
     upsert = asyncio.create_task(
-        repository.upsert([replace(draft, team="us") for draft in services("a", "b")])
+        repository.upsert([draft._replace(team="us") for draft in services("a", "b")])
     )
     await until_backends(connection, "wait_event_type = 'Lock'", 1)
     await transaction.commit()

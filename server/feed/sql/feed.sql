@@ -65,33 +65,30 @@ ORDER BY changed.source;
 
 -- name: dependencies_changed
 -- The dependencies among them that are there, for COPY, which takes no parameters.
-SELECT d.id, d.source_service_id, d.target_service_id, d.communication_mode, d.criticality, d.protocol, d.timeout_ms,
-    d.retry_config::text, d.discovery_source, d.confidence_score, d.last_observed_at, d.is_stale, d.created_at, d.updated_at
+SELECT {d.dependency_row}
 FROM depgraph_feed.changes('{since}'::pg_snapshot) AS changed
 JOIN public.service_dependencies AS d ON d.id = changed.id
 WHERE changed.source = 2;
 
 -- name: services
 -- All services.
-SELECT id, service_id, metadata::text, criticality, team, discovered, created_at, updated_at
+SELECT {service_row}
 FROM public.services;
 
 -- name: services_by_id
 -- Those services of these ids that exist.
-SELECT id, service_id, metadata::text, criticality, team, discovered, created_at, updated_at
+SELECT {service_row}
 FROM public.services
 WHERE id = ANY ($1::uuid[]);
 
 -- name: dependencies
 -- All dependencies.
-SELECT id, source_service_id, target_service_id, communication_mode, criticality, protocol, timeout_ms,
-    retry_config::text, discovery_source, confidence_score, last_observed_at, is_stale, created_at, updated_at
+SELECT {dependency_row}
 FROM public.service_dependencies;
 
 -- name: dependencies_by_id
 -- Those dependencies of these ids that exist.
-SELECT id, source_service_id, target_service_id, communication_mode, criticality, protocol, timeout_ms,
-    retry_config::text, discovery_source, confidence_score, last_observed_at, is_stale, created_at, updated_at
+SELECT {dependency_row}
 FROM public.service_dependencies
 WHERE id = ANY ($1::uuid[]);
 

@@ -4,17 +4,7 @@ SELECT
     dependency.id,
     source.service_id AS source_name,
     target.service_id AS target_name,
-    dependency.communication_mode,
-    dependency.criticality,
-    dependency.protocol,
-    dependency.timeout_ms,
-    dependency.retry_config::text,
-    dependency.discovery_source,
-    dependency.confidence_score,
-    dependency.last_observed_at,
-    dependency.is_stale,
-    dependency.created_at,
-    dependency.updated_at
+    {dependency.dependency_attributes}
 FROM public.service_dependencies AS dependency
 INNER JOIN public.services AS source ON source.id = dependency.source_service_id
 INNER JOIN public.services AS target ON target.id = dependency.target_service_id
@@ -48,17 +38,7 @@ SELECT
     page.id,
     source.service_id AS source_name,
     target.service_id AS target_name,
-    page.communication_mode,
-    page.criticality,
-    page.protocol,
-    page.timeout_ms,
-    page.retry_config::text,
-    page.discovery_source,
-    page.confidence_score,
-    page.last_observed_at,
-    page.is_stale,
-    page.created_at,
-    page.updated_at
+    {page.dependency_attributes}
 FROM page
 INNER JOIN public.services AS source ON source.id = page.source_service_id
 INNER JOIN public.services AS target ON target.id = page.target_service_id
@@ -107,75 +87,44 @@ marked AS (
 SELECT count(*) FROM marked;
 
 -- name: dependencies_upsert
--- Create or replace many dependencies; a row for each one given, in order: as stored if it was written, NULL if it was there
--- already just as given (now locked, to be read by dependencies_by_keys). $12 proposes ids: a row is new exactly when it carries
--- the one proposed. source_id and target_id are given where nothing was written, NULL for ends that don't exist: nothing at all is
--- written then. Written in key order, against deadlocks; compared as in services_upsert, the costliest last. Setting plan_cache_mode is
--- for the foreign keys, checked when all is written: this statement is planned for its own number of rows, but to plan their queries
--- anew for every row takes as long as the rest. depgraph.staleness: is_stale and confidence_score count as given, see
--- freshen_when_observed.
+-- Create or replace many dependencies; a row for each one given, in order: as stored if it was written, NULL if it was
+-- there already just as given (now locked, to be read by dependencies_by_keys). $1 proposes ids: a row is new exactly
+-- when it carries the one proposed. The given ends and discovery source come with it; source_id and target_id where
+-- nothing was written, NULL for ends that don't exist: nothing at all is written then. Written in key order, against
+-- deadlocks; compared as in services_upsert. Setting plan_cache_mode is for the foreign keys, checked when all is
+-- written: this statement is planned for its own number of rows, but to plan their queries anew for every row takes as
+-- long as the rest. depgraph.staleness: is_stale and confidence_score count as given, see freshen_when_observed.
 WITH given AS MATERIALIZED (
     SELECT
         draft.*,
         source.id AS source_id,
         target.id AS target_id
-    FROM unnest(
-        $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::integer[],
-        $7::text[], $8::text[], $9::double precision[], $10::timestamptz[], $11::boolean[], $12::uuid[]
-    ) WITH ORDINALITY AS draft (
-        source_name, target_name, communication_mode, criticality, protocol, timeout_ms,
-        retry_config, discovery_source, confidence_score, last_observed_at, is_stale, id, place
-    )
-    LEFT JOIN public.services AS source ON source.service_id = draft.source_name
-    LEFT JOIN public.services AS target ON target.service_id = draft.target_name
+    FROM unnest($1::uuid[], {dependency_arrays})
+        WITH ORDINALITY AS draft (id, {dependency_given}, place)
+    LEFT JOIN public.services AS source ON source.service_id = draft.source_service_id
+    LEFT JOIN public.services AS target ON target.service_id = draft.target_service_id
 ),
 written AS (
     INSERT INTO public.service_dependencies AS dependency (
-        id, source_service_id, target_service_id, communication_mode, criticality, protocol, timeout_ms,
-        retry_config, discovery_source, confidence_score, last_observed_at, is_stale
+        id, source_service_id, target_service_id, discovery_source, {dependency_set}
     )
-    SELECT
-        id, source_id, target_id, communication_mode, criticality, protocol, timeout_ms,
-        retry_config::jsonb, discovery_source, confidence_score, COALESCE(last_observed_at, now()), is_stale
+    SELECT id, source_id, target_id, discovery_source, {dependency_values}
     FROM given
     WHERE (SELECT set_config('plan_cache_mode', 'auto', TRUE)) = 'auto'
         AND (SELECT set_config('depgraph.staleness', 'given', TRUE)) = 'given'
         AND NOT EXISTS (SELECT FROM given AS other WHERE other.source_id IS NULL OR other.target_id IS NULL)
     ORDER BY source_id, target_id, discovery_source
-    ON CONFLICT (source_service_id, target_service_id, discovery_source) DO UPDATE SET
-        communication_mode = excluded.communication_mode,
-        criticality = excluded.criticality,
-        protocol = excluded.protocol,
-        timeout_ms = excluded.timeout_ms,
-        retry_config = excluded.retry_config,
-        confidence_score = excluded.confidence_score,
-        last_observed_at = excluded.last_observed_at,
-        is_stale = excluded.is_stale
-    WHERE (
-        dependency.communication_mode, dependency.criticality, dependency.protocol, dependency.timeout_ms,
-        dependency.confidence_score, dependency.last_observed_at, dependency.is_stale, dependency.retry_config::text
-    ) IS DISTINCT FROM (
-        excluded.communication_mode, excluded.criticality, excluded.protocol, excluded.timeout_ms,
-        excluded.confidence_score, excluded.last_observed_at, excluded.is_stale, excluded.retry_config::text
-    )
+    ON CONFLICT (source_service_id, target_service_id, discovery_source) DO UPDATE SET {excluded.dependency_replaced}
+    WHERE ({dependency.dependency_images}) IS DISTINCT FROM ({excluded.dependency_images})
     RETURNING dependency.*
 )
 SELECT
     written.id,
-    given.source_name,
-    given.target_name,
-    written.communication_mode,
-    written.criticality,
-    written.protocol,
-    written.timeout_ms,
-    written.retry_config::text,
-    given.discovery_source,
-    written.confidence_score,
-    written.last_observed_at,
-    written.is_stale,
-    written.created_at,
-    written.updated_at,
+    given.source_service_id AS source_name,
+    given.target_service_id AS target_name,
+    {written.dependency_attributes},
     written.id = given.id AS created,
+    given.discovery_source AS given_source,
     CASE WHEN written.id IS NULL THEN given.source_id END AS source_id,
     CASE WHEN written.id IS NULL THEN given.target_id END AS target_id
 FROM given
@@ -186,22 +135,10 @@ LEFT JOIN written
 ORDER BY given.place;
 
 -- name: dependencies_by_keys
--- The dependencies with these row ids of source and target and these discovery sources, in order, without the names of their
--- ends. LIMIT and || '' leave the planner nothing but to look each row up by its ends: while statistics lag behind a bulk load it takes
--- a discovery source for rare, and would read all its rows for each one wanted, or the whole table.
-SELECT
-    found.id,
-    found.communication_mode,
-    found.criticality,
-    found.protocol,
-    found.timeout_ms,
-    found.retry_config::text,
-    found.discovery_source,
-    found.confidence_score,
-    found.last_observed_at,
-    found.is_stale,
-    found.created_at,
-    found.updated_at
+-- The dependencies with these row ids of source and target and these discovery sources, in order, without the names of
+-- their ends. LIMIT and || '' leave the planner nothing but to look each row up by its ends: while statistics lag behind
+-- a bulk load it takes a discovery source for rare, and would read all its rows for each one wanted, or the whole table.
+SELECT found.id, {found.dependency_attributes}
 FROM unnest($1::uuid[], $2::uuid[], $3::text[])
     WITH ORDINALITY AS wanted (source_id, target_id, discovery_source, place)
 CROSS JOIN LATERAL (
