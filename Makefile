@@ -27,7 +27,7 @@ $(STAMP): pyproject.toml uv.lock
 	@touch $@
 
 # Compiles what has changed: a minute of a core the first time. `run` does not wait for it: the server compiles while it serves.
-$(KERNELS): $(STAMP) $(shell find graphcore server/wire -name '*.py')
+$(KERNELS): $(STAMP) $(shell find graphcore server/wire server/domain depgraph -name '*.py')
 	@$(BIN)/depgraph compile
 	@touch $@
 

@@ -37,7 +37,7 @@ class QueryError(Exception):
     """A ``.sql`` file is not well formed, or a name is not in any of them."""
 
 
-def column_lists(kind: str, columns: Sequence[Column]) -> Mapping[str, str]:
+def column_lists(kind: str, columns: Sequence[Column]) -> dict[str, str]:
     """
     Write the lists of columns that statements about a kind of row use; ``@`` stands for the alias with its dot.
 
@@ -107,7 +107,8 @@ def _with_columns(statement: str, origin: str) -> str:
     def write(found: re.Match[str]) -> str:
         if found["name"] not in _COLUMN_LISTS:
             raise QueryError(f"{origin} has {found[0]}; there are {', '.join(_COLUMN_LISTS)}")
-        return _COLUMN_LISTS[found["name"]].replace("@", found["alias"] or "")
+        alias: str = found["alias"] or ""
+        return _COLUMN_LISTS[found["name"]].replace("@", alias)
 
     return _LIST.sub(write, statement)
 

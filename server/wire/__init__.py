@@ -11,7 +11,7 @@ A protobuf message is the concatenation of its fields, so ``b"".join`` of record
 - ``service_copy()`` reads ``COPY (SELECT …) TO STDOUT (FORMAT binary)`` of all services, and its ``dependencies()`` that of all dependencies,
   as batches of columns. Compiled kernels do that; where they are not compiled it is right, and slower than row by row.
 
-Equal rows give equal bytes, whichever way they came: those that the generated code writes of the message that ``server.rpc.encode`` builds,
+Equal rows give equal bytes, whichever way they came: those that the generated code writes of the message,
 but for the order of the keys in metadata, which stays as it is here. This module as a whole is a ``server.domain.records.RecordFormat``: the rooms that may not know protobuf
 get it as that.
 """

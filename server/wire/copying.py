@@ -10,10 +10,9 @@ import numpy as np
 from server.domain.dependencies import DependencyRow
 from server.domain.edge_flags import flags_of
 from server.domain.records import DependencyBatch, ServiceBatch
-from server.wire.kernels.dependencies import encode_dependencies
 from server.wire.kernels.layout import (
     DEPENDENCY_COLUMNS,
-    DEPENDENCY_SIZES,
+    DEPENDENCY_PLAN,
     DOUBLE_SIZE,
     END_,
     FIELD_COLUMNS,
@@ -26,7 +25,7 @@ from server.wire.kernels.layout import (
     ODD,
     ROW,
     SERVICE_COLUMNS,
-    SERVICE_SIZES,
+    SERVICE_PLAN,
     SOURCE,
     SPLIT,
     START,
@@ -34,9 +33,9 @@ from server.wire.kernels.layout import (
     TEXT,
     UUID_SIZE,
 )
-from server.wire.kernels.services import encode_services
+from server.wire.kernels.rows import encode_dependencies, encode_services
 from server.wire.names import NameTable
-from server.wire.records import dependency_record, service_record, with_metadata, with_retries
+from server.wire.records import completed_dependency, completed_service, dependency_record, service_record
 from server.wire.rows import dependency_at, service_at
 from server.wire.stream import CopyStream
 
@@ -61,11 +60,12 @@ DEFAULT_SIZE = BatchSize()
 class _Copy(ABC, Generic[Batch]):
     """What the readers of both tables share: bytes come in, a kernel writes records, what it can't write is written here."""
 
-    def __init__(self, columns: int, sizes: "NDArray[np.int64]", size: BatchSize) -> None:
+    def __init__(self, columns: int, plan: "NDArray[np.int64]", size: BatchSize) -> None:
         self._size = size
         self._stream = CopyStream()
-        self._sizes = sizes
-        self._fields = np.zeros((len(sizes), FIELD_COLUMNS), np.int64)
+        self._plan = plan
+        self._fields = np.zeros((len(plan), FIELD_COLUMNS), np.int64)
+        self._levels = np.zeros((LEVELS, LEVEL_COLUMNS), np.int64)
         self._columns = np.zeros((columns, size.rows), np.int64)
         self._out = np.empty(8 * size.content, np.uint8)
 
@@ -129,9 +129,8 @@ class ServiceCopy(_Copy[ServiceBatch]):
     """Reads the binary COPY stream of all services."""
 
     def __init__(self, size: BatchSize = DEFAULT_SIZE) -> None:
-        super().__init__(SERVICE_COLUMNS, SERVICE_SIZES, size)
+        super().__init__(SERVICE_COLUMNS, SERVICE_PLAN, size)
         self._names = NameTable()
-        self._levels = np.zeros((LEVELS, LEVEL_COLUMNS), np.int64)
 
     def dependencies(self) -> "DependencyCopy":
         """Return the reader for the dependencies between the services read so far."""
@@ -143,7 +142,7 @@ class ServiceCopy(_Copy[ServiceBatch]):
         rows: int = encode_services.run(
             stream.content,
             stream.span,
-            self._sizes,
+            self._plan,
             self._fields,
             self._out,
             self._columns,
@@ -179,14 +178,14 @@ class ServiceCopy(_Copy[ServiceBatch]):
         return briefs, [brief[head:].decode() for brief, head in zip(briefs, heads, strict=True)]
 
     def _completed(self, message: bytes, cut: int, text: str) -> bytes:
-        return with_metadata(message, cut, text)
+        return completed_service(message, cut, text)
 
 
 class DependencyCopy(_Copy[DependencyBatch]):
     """Reads the binary COPY stream of all dependencies, after the services."""
 
     def __init__(self, names: NameTable, size: BatchSize) -> None:
-        super().__init__(DEPENDENCY_COLUMNS, DEPENDENCY_SIZES, size)
+        super().__init__(DEPENDENCY_COLUMNS, DEPENDENCY_PLAN, size)
         self._names = names
         self._keys = np.zeros(size.rows * UUID_SIZE, np.uint8)
         self._scores = np.zeros(size.rows * DOUBLE_SIZE, np.uint8)
@@ -196,7 +195,7 @@ class DependencyCopy(_Copy[DependencyBatch]):
         rows: int = encode_dependencies.run(
             stream.content,
             stream.span,
-            self._sizes,
+            self._plan,
             self._fields,
             self._out,
             self._columns,
@@ -206,6 +205,7 @@ class DependencyCopy(_Copy[DependencyBatch]):
             names.keys,
             names.starts,
             names.names,
+            self._levels,
         )
         return rows
 
@@ -236,4 +236,4 @@ class DependencyCopy(_Copy[DependencyBatch]):
             batch.flags[position] = flags
 
     def _completed(self, message: bytes, cut: int, text: str) -> bytes:
-        return with_retries(message, cut, text)
+        return completed_dependency(message, cut, text)

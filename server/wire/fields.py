@@ -1,8 +1,27 @@
-"""Fields of protobuf messages as bytes: varints, lengths, times. The format: https://protobuf.dev/programming-guides/encoding."""
+"""
+Fields of protobuf messages as bytes: tags, varints, lengths, times.
+
+The format: https://protobuf.dev/programming-guides/encoding.
+"""
 
 from datetime import UTC, datetime, timedelta
 from struct import Struct as Packing
 
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+
+VARINT, EIGHT_BYTES, LENGTH_DELIMITED = 0, 1, 2
+"""Wire types."""
+_WIRE_TYPES = {
+    FieldDescriptor.TYPE_DOUBLE: EIGHT_BYTES,
+    FieldDescriptor.TYPE_STRING: LENGTH_DELIMITED,
+    FieldDescriptor.TYPE_MESSAGE: LENGTH_DELIMITED,
+    FieldDescriptor.TYPE_INT32: VARINT,
+    FieldDescriptor.TYPE_INT64: VARINT,
+    FieldDescriptor.TYPE_BOOL: VARINT,
+    FieldDescriptor.TYPE_ENUM: VARINT,
+}
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECONDS_A_DAY = 86_400
 _PAIR_BITS = 14
@@ -11,6 +30,12 @@ _BYTE_BITS = 7
 _MORE = 0x80
 _TWO_TO_64 = 1 << 64
 _DOUBLE = Packing("<d")
+
+
+def tag_of(message: type[Message], name: str) -> int:
+    """Return the tag of a field of a message."""
+    found = message.DESCRIPTOR.fields_by_name[name]
+    return int(found.number << 3 | _WIRE_TYPES[found.type])
 
 
 def _slow_varint(number: int) -> bytes:
@@ -28,8 +53,9 @@ _FIRST = tuple(bytes((low & 0x7F | _MORE, low >> _BYTE_BITS | _MORE)) for low in
 
 # The least numbers that take five and six bytes.
 _FIVE_BYTES, _SIX_BYTES = 1 << 28, 1 << 35
+_SECONDS, _NANOS = (bytes((tag_of(Timestamp, name),)) for name in ("seconds", "nanos"))
 # The last byte of the seconds of such a time, and the tag of what follows.
-_SECONDS_END = tuple(bytes((last, 0x10)) for last in range(1 << _BYTE_BITS))
+_SECONDS_END = tuple(bytes((last,)) + _NANOS for last in range(1 << _BYTE_BITS))
 
 
 def varint(number: int) -> bytes:
@@ -67,7 +93,7 @@ def moment(time: datetime) -> bytes:
     if _FIVE_BYTES <= seconds < _SIX_BYTES and nanos > _PAIR:
         # Nearly all: from 1978 on, and a fraction of more than 16 microseconds.
         pairs = (
-            b"\x08",
+            _SECONDS,
             _FIRST[seconds & _PAIR],
             _FIRST[seconds >> 14 & _PAIR],
             _SECONDS_END[seconds >> 28],
@@ -75,7 +101,7 @@ def moment(time: datetime) -> bytes:
             _LAST[nanos >> 14] if nanos < _FIVE_BYTES else _FIRST[nanos >> 14 & _PAIR] + _LAST[nanos >> 28],
         )
         return b"".join(pairs)
-    return (b"\x08" + varint(seconds) if seconds else b"") + (b"\x10" + varint(nanos) if nanos else b"")
+    return (_SECONDS + varint(seconds) if seconds else b"") + (_NANOS + varint(nanos) if nanos else b"")
 
 
 def field_length(record: bytes, at: int) -> tuple[int, int]:

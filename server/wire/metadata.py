@@ -5,14 +5,23 @@ import sys
 from functools import lru_cache
 from typing import TYPE_CHECKING, cast
 
-from google.protobuf.struct_pb2 import Struct
+from google.protobuf.struct_pb2 import Struct, Value
 
 from depgraph.v1 import types_pb2
 from server.wire import words
-from server.wire.fields import double, field
+from server.wire.fields import double, field, tag_of, varint
 
 if TYPE_CHECKING:
     from server.domain.dependencies import BackoffStrategy
+
+# Tags of the fields of a Value; an entry of a Struct and an item of a ListValue have the same one.
+_NUMBER_VALUE, _STRING_VALUE, _STRUCT_VALUE, _LIST_VALUE = (
+    varint(tag_of(Value, name)) for name in ("number_value", "string_value", "struct_value", "list_value")
+)
+_NULL = varint(tag_of(Value, "null_value")) + b"\0"
+_FALSE, _TRUE = (varint(tag_of(Value, "bool_value")) + truth for truth in (b"\0", b"\1"))
+_ITEM = varint(tag_of(Struct, "fields"))
+_ENTRY_KEY, _ENTRY_VALUE = (varint(tag_of(Struct.FieldsEntry, name)) for name in ("key", "value"))
 
 # A Struct is three messages deep a level, and protobuf refuses to read more than a hundred.
 MAX_DEPTH = 30
@@ -25,19 +34,14 @@ _REMEMBERED = 4_096
 Json = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
 
 
-def struct_of(text: str) -> Struct:
+def struct_bytes(text: str) -> bytes:
     """
-    Read the JSON text of an object, whoever wrote it.
+    Write the JSON text of an object as a ``Struct``: equal text gives equal bytes. O(size).
 
     SQL can store what a Struct can't hold: numbers beyond a double become the nearest double, and what is nested
     deeper than 30 levels becomes its JSON text. Anything but an object, or one of many hundred levels, becomes an empty
-    Struct. O(size).
+    Struct.
     """
-    return Struct.FromString(struct_bytes(text))
-
-
-def struct_bytes(text: str) -> bytes:
-    """Write what ``struct_of`` reads: equal text gives equal bytes. O(size)."""
     if text == "{}" or not text:
         return b""
     if len(text) <= _REMEMBERED_LENGTH:
@@ -85,31 +89,31 @@ def _fields(value: dict[str, Json], levels: int) -> bytes:
     """Write the entries of a map in the order of the text, which is always the same for equal ``jsonb``."""
     return b"".join(
         [
-            field(b"\n", field(b"\n", key.encode()) + field(b"\x12", _value(item, levels - 1)))
+            field(_ITEM, field(_ENTRY_KEY, key.encode()) + field(_ENTRY_VALUE, _value(item, levels - 1)))
             for key, item in value.items()
         ]
     )
 
 
 def _value(item: Json, levels: int) -> bytes:
-    """Write a ``Value``; the literals are the tags of its kinds."""
+    """Write a ``Value``."""
     if isinstance(item, str):
-        return field(b"\x1a", item.encode())
+        return field(_STRING_VALUE, item.encode())
     if item is None:
-        return b"\x08\x00"
+        return _NULL
     if isinstance(item, bool):
-        return b"\x20\x01" if item else b"\x20\x00"
+        return _TRUE if item else _FALSE
     if isinstance(item, int | float):
-        return b"\x11" + double(_nearest(item))
+        return _NUMBER_VALUE + double(_nearest(item))
     return _nested(item, levels)
 
 
 def _nested(item: dict[str, Json] | list[Json], levels: int) -> bytes:
     if not levels:
-        return field(b"\x1a", json.dumps(item, ensure_ascii=False).encode())
+        return field(_STRING_VALUE, json.dumps(item, ensure_ascii=False).encode())
     if isinstance(item, dict):
-        return field(b"\x2a", _fields(item, levels))
-    return field(b"\x32", b"".join([field(b"\n", _value(element, levels - 1)) for element in item]))
+        return field(_STRUCT_VALUE, _fields(item, levels))
+    return field(_LIST_VALUE, b"".join([field(_ITEM, _value(element, levels - 1)) for element in item]))
 
 
 def _stored_json(text: str) -> Json:

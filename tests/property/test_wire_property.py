@@ -9,8 +9,6 @@ from depgraph.v1.graph_service_pb2 import TraverseResponse, WatchResponse
 from server import wire
 from server.domain.dependencies import Dependency, DependencyRow
 from server.domain.services import Service
-from server.rpc.catalog import messages as catalog
-from server.rpc.dependency import messages as dependency
 from tests.support.copy_stream import chunks, copy_stream
 from tests.support.kernel_forms import given_in_both_forms
 from tests.support.wire_batches import (
@@ -40,7 +38,6 @@ def named(row: DependencyRow, source: str, target: str) -> Dependency:
 def test_the_record_of_a_service_says_what_the_row_says(row: Service) -> None:
     record = wire.service_record(row)
     assert wire.service_of(record) == service_message(row)
-    assert wire.service_of(record) == catalog.service_message(row)
     # The generated code writes the keys of metadata in an order of its own.
     assert len(record) == TraverseResponse(services=[service_message(row)]).ByteSize()
 
@@ -49,8 +46,7 @@ def test_the_record_of_a_service_says_what_the_row_says(row: Service) -> None:
 def test_the_record_of_a_service_is_what_the_generated_code_writes(row: Service) -> None:
     plain = row._replace(metadata="{}")
     assert (
-        wire.service_record(plain)
-        == TraverseResponse(services=[catalog.service_message(plain)]).SerializeToString()
+        wire.service_record(plain) == TraverseResponse(services=[service_message(plain)]).SerializeToString()
     )
 
 
@@ -63,10 +59,6 @@ def test_the_record_of_a_dependency_says_what_the_row_says(
     # Compared as bytes, which NaN is equal to itself as.
     expected = message.SerializeToString(deterministic=True)
     assert wire.dependency_of(record).SerializeToString(deterministic=True) == expected
-    assert (
-        dependency.dependency_message(named(row, source, target)).SerializeToString(deterministic=True)
-        == expected
-    )
     assert record == TraverseResponse(dependencies=[message]).SerializeToString(deterministic=True)
 
 
@@ -83,9 +75,9 @@ def test_an_answer_is_its_records_joined(nodes: list[Service], edges: list[Depen
         + [wire.dependency_record(row, "a", "b") for row in edges]
     )
     answer = TraverseResponse(
-        services=map(catalog.service_message, nodes),
+        services=map(service_message, nodes),
         service_ids=[row.service_id for row in nodes],
-        dependencies=[dependency.dependency_message(named(row, "a", "b")) for row in edges],
+        dependencies=[dependency_message(row, "a", "b") for row in edges],
     )
     assert TraverseResponse.FromString(joined).SerializeToString(
         deterministic=True
@@ -115,7 +107,7 @@ def test_a_record_becomes_a_field_of_another_answer(node: Service, edge: Depende
     watched = WatchResponse.FromString(
         wire.retagged(wire.service_record(node), 2) + wire.retagged(wire.dependency_record(edge, "a", "b"), 4)
     )
-    assert watched.upserted_services[0] == catalog.service_message(node)
+    assert watched.upserted_services[0] == service_message(node)
     assert UUID(watched.upserted_dependencies[0].id) == edge.id
 
 

@@ -18,15 +18,13 @@ from server.domain.dependencies import (
     COMMUNICATION_MODES,
     DEPENDENCY_CRITICALITIES,
     DISCOVERY_SOURCES,
-    Dependency,
     DependencyRow,
 )
 from server.domain.services import Service
 from server.feed import Feed, Vitals
 from server.feed.connection import FeedConnection
 from server.replica import Replica
-from server.rpc.catalog.messages import service_message as message_of_service
-from server.rpc.dependency.messages import dependency_message as message_of_dependency
+from tests.support import wire_rows
 
 if TYPE_CHECKING:
     import asyncpg
@@ -134,8 +132,8 @@ async def fetched_tables(fetch: Fetch) -> Rows:
 
 def _joined(row: DependencyRow, names: dict[UUID, str]) -> types_pb2.Dependency:
     if joins(row, names):
-        return dependency_message(names[row.source], names[row.target], row)
-    return dependency_message("", "", row)
+        return dependency_message(row, names[row.source], names[row.target])
+    return dependency_message(row, "", "")
 
 
 def joins(row: DependencyRow, services: Container[UUID]) -> bool:
@@ -151,12 +149,8 @@ def joins(row: DependencyRow, services: Container[UUID]) -> bool:
 
 
 # The same rows are looked at again and again.
-service_message = lru_cache(50_000)(message_of_service)
-
-
-@lru_cache(50_000)
-def dependency_message(source: str, target: str, row: DependencyRow) -> types_pb2.Dependency:
-    return message_of_dependency(Dependency(row.id, source, target, *row[3:]))
+service_message = lru_cache(50_000)(wire_rows.service_message)
+dependency_message = lru_cache(50_000)(wire_rows.dependency_message)
 
 
 @lru_cache(50_000)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from server.domain.errors import InvalidInputError
 from server.rpc.metadata import MAX_BYTES, json_of
 from server.rpc.validate import Check
-from server.wire.metadata import MAX_DEPTH, struct_of
+from server.wire.metadata import MAX_DEPTH, struct_bytes
 
 storable_text = st.text(st.characters(blacklist_characters="\0", blacklist_categories=["Cs"]), max_size=8)
 # JSON, as PostgreSQL keeps it, has one zero.
@@ -24,6 +24,10 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(storable_text, inner, max_size=3),
     max_leaves=12,
 )
+
+
+def struct_of(text: str) -> Struct:
+    return Struct.FromString(struct_bytes(text))
 
 
 def struct(content: dict[str, Any]) -> Struct:

@@ -152,7 +152,7 @@ def test_usual_rows_are_written_by_kernels_alone(metadata: str, monkeypatch: pyt
     def refused(*_: object) -> bytes:
         raise AssertionError
 
-    for name in ("with_metadata", "with_retries", "service_record", "dependency_record"):
+    for name in ("completed_service", "completed_dependency", "service_record", "dependency_record"):
         monkeypatch.setattr(f"server.wire.copying.{name}", refused)
     copy = wire.service_copy()
     nodes = read_services([*copy.take(copy_stream(rows)), *copy.finish()])

@@ -29,10 +29,10 @@ _LONGEST_NAME = 255
 _LONGEST_CYCLE = 1_000
 
 _STATUS: EnumWords[AlertStatus, types_pb2.AlertStatus.ValueType] = EnumWords(
-    types_pb2.AlertStatus, "ALERT_STATUS", ALERT_STATUSES
+    types_pb2.AlertStatus, ALERT_STATUSES
 )
 _EVENT_KIND: EnumWords[AlertEventKind, pb.AlertEventKind.ValueType] = EnumWords(
-    pb.AlertEventKind, "ALERT_EVENT_KIND", ALERT_EVENT_KINDS
+    pb.AlertEventKind, ALERT_EVENT_KINDS
 )
 
 

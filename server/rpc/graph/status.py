@@ -19,10 +19,10 @@ from server.rpc.answers import timestamp
 from server.wire.words import DISCOVERY_SOURCE, EnumWords
 
 _FEED_STATE: EnumWords[str, pb.FeedState.ValueType] = EnumWords(
-    pb.FeedState, "FEED_STATE", [state.value for state in FeedState]
+    pb.FeedState, [state.value for state in FeedState]
 )
 _DETECTION_ROLE: EnumWords[str, pb.DetectionRole.ValueType] = EnumWords(
-    pb.DetectionRole, "DETECTION_ROLE", [role.value for role in DetectionRole]
+    pb.DetectionRole, [role.value for role in DetectionRole]
 )
 
 

@@ -18,11 +18,9 @@ from server.wire.words import EnumWords
 
 _DEFAULT_DEPTH, _MAX_DEPTH = 3, 10
 _DIRECTION: EnumWords[str, pb.Direction.ValueType] = EnumWords(
-    pb.Direction, "DIRECTION", [direction.value for direction in Direction]
+    pb.Direction, [direction.value for direction in Direction]
 )
-_VIEW: EnumWords[str, pb.TraversalView.ValueType] = EnumWords(
-    pb.TraversalView, "TRAVERSAL_VIEW", ["full", "ids"]
-)
+_VIEW: EnumWords[str, pb.TraversalView.ValueType] = EnumWords(pb.TraversalView, ["full", "ids"])
 _DIRECTIONS = {number: Direction(word) for number, word in _DIRECTION.word.items()}
 _IS_FULL = {number: word != "ids" for number, word in _VIEW.word.items()} | {0: True}
 _NO_FILTER = EdgeFilter()

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from depgraph.v1.types_pb2 import DiscoverySource
 
 _EVENT_WORDS: EnumWords[str, pb.WatchEvent.ValueType] = EnumWords(
-    pb.WatchEvent, "WATCH_EVENT", [event.value for event in WatchEvent]
+    pb.WatchEvent, [event.value for event in WatchEvent]
 )
 _EVENT = tag(pb.WatchResponse, "event", VARINT)
 _EVENTS = {event: _EVENT + varint(_EVENT_WORDS.number[event.value]) for event in WatchEvent}

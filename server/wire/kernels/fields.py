@@ -1,10 +1,16 @@
-"""Fields: out of a binary COPY stream, where numbers are big-endian, and into protobuf messages. Writers return where they ended."""
+"""
+Fields: out of a binary COPY stream, where numbers are big-endian, and into protobuf messages.
+
+Writers return where they ended.
+"""
 
 from typing import Any
 
 import numpy as np
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from graphcore.compiling import kernel
+from server.wire.fields import tag_of
 from server.wire.kernels.layout import (
     BEGIN,
     CHARACTERS,
@@ -13,16 +19,18 @@ from server.wire.kernels.layout import (
     MALFORMED,
     SIZE,
     UUID_SIZE,
+    WIDTH,
     WORD_LENGTH,
     WORDS,
 )
 
-_ID_SIZE = 38
+_ID_SIZE = 36
+_SECONDS, _NANOS = tag_of(Timestamp, "seconds"), tag_of(Timestamp, "nanos")
 _HEX = np.frombuffer(b"0123456789abcdef", np.uint8)
-# The first field of a message, a UUID as text, and where in it the digits of each byte belong.
-_EMPTY_ID = np.frombuffer(b"\x0a\x2400000000-0000-0000-0000-000000000000", np.uint8)
+# A UUID as text, and where in it the digits of each byte belong.
+_EMPTY_ID = np.frombuffer(b"00000000-0000-0000-0000-000000000000", np.uint8)
 _DIGITS_AT = np.array(
-    [2 + 2 * number + sum(number >= hyphen for hyphen in (4, 6, 8, 10)) for number in range(UUID_SIZE)],
+    [2 * number + sum(number >= hyphen for hyphen in (4, 6, 8, 10)) for number in range(UUID_SIZE)],
     np.int64,
 )
 _MICROSECONDS = 1_000_000
@@ -58,25 +66,26 @@ def int64_at(stream: Any, at: int) -> Any:
     return int32_at(stream, at) * 4_294_967_296 + word_at(stream, at + 4)
 
 
-@kernel("int64(uint8[::1], int64, int64, int64[::1], int64[:, ::1])")
-def split_row(stream: Any, at: int, end: int, sizes: Any, fields: Any) -> int:
+@kernel("int64(uint8[::1], int64, int64, int64[:, ::1], int64[:, ::1])")
+def split_row(stream: Any, at: int, end: int, plan: Any, fields: Any) -> int:
     """
-    Note where the fields of the row at a position begin and how long they are (-1 = NULL); returns where the next row begins.
+    Note where the fields of the row at a position begin, and how long they are (-1 = NULL).
 
-    INCOMPLETE when it goes on beyond the end, FINISHED when it is the trailer, MALFORMED when it is no row of fields of such sizes.
+    Returns where the next row begins. INCOMPLETE when it goes on beyond the end, FINISHED when it is the trailer, MALFORMED when it is no row of the
+    columns of the plan.
     """
     if at + 2 > end:
         return INCOMPLETE
     count = np.int64(stream[at]) << 8 | np.int64(stream[at + 1])
-    if count != sizes.shape[0]:
+    if count != plan.shape[0]:
         return FINISHED if count == _ROW_END else MALFORMED
     at += 2
-    for number in range(sizes.shape[0]):
+    for number in range(plan.shape[0]):
         if at + 4 > end:
             return INCOMPLETE
         length = int32_at(stream, at)
         at += 4
-        if length < -1 or (length >= 0 and sizes[number] != 0 and length != sizes[number]):
+        if length < -1 or (length >= 0 and plan[number, WIDTH] != 0 and length != plan[number, WIDTH]):
             return MALFORMED
         fields[number, BEGIN] = at
         fields[number, SIZE] = length
@@ -146,13 +155,15 @@ def put_bytes(out: Any, at: int, stream: Any, start: int, length: int) -> int:
 @kernel("int64(uint8[::1], int64, int64, uint8[::1], int64, int64)")
 def put_text(out: Any, at: int, tag: int, stream: Any, start: int, length: int) -> int:
     """Write a text with tag and length."""
-    out[at] = tag
-    return int(put_bytes(out, put_varint(out, at + 1, length), stream, start, length))
+    at = put_varint(out, put_varint(out, at, tag), length)
+    return int(put_bytes(out, at, stream, start, length))
 
 
-@kernel("int64(uint8[::1], int64, uint8[::1], int64)")
-def put_id(out: Any, at: int, stream: Any, start: int) -> int:
-    """Write the 16 bytes of a UUID as the first field of a message: its usual text."""
+@kernel("int64(uint8[::1], int64, int64, uint8[::1], int64)")
+def put_id(out: Any, at: int, tag: int, stream: Any, start: int) -> int:
+    """Write the 16 bytes of a UUID as its usual text."""
+    at = put_varint(out, at, tag) + 1
+    out[at - 1] = _ID_SIZE
     field, key = out[at : at + _ID_SIZE], stream[start : start + UUID_SIZE]
     for place in range(_ID_SIZE):
         field[place] = _EMPTY_ID[place]
@@ -170,17 +181,15 @@ def put_moment(out: Any, at: int, tag: int, stream: Any, start: int) -> int:
     seconds = time // _MICROSECONDS
     nanos = (time - seconds * _MICROSECONDS) * 1000
     seconds += _SECONDS_BETWEEN
-    content = at + 2
-    end = content
+    end = content = put_varint(out, at, tag) + 1
     if seconds != 0:
-        out[end] = 0x08
+        out[end] = _SECONDS
         end = put_varint(out, end + 1, seconds)
     if nanos != 0:
-        out[end] = 0x10
+        out[end] = _NANOS
         end = put_varint(out, end + 1, nanos)
-    out[at] = tag
-    out[at + 1] = end - content
-    return end
+    out[content - 1] = end - content
+    return int(end)
 
 
 @kernel("int64(uint8[::1], int64, int64, int64)")

@@ -1,12 +1,14 @@
 """What the arrays that kernels share with their callers hold, and where."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from graphcore.graph.flags import STALE
+from server.domain.columns import ColumnType
 from server.domain.edge_flags import CRITICALITY_FLAGS, MODE_FLAGS, SOURCE_FLAGS
-from server.wire import words
+from server.wire.columns import DEPENDENCY, SERVICE, WireColumn, position
 
 # The span: where to read, and how far it went.
 AT, END, STATE, FREE = range(4)
@@ -14,8 +16,9 @@ SPAN = 4
 # Why a kernel stopped; what ``split_row`` returns when it finds no row is one of these too.
 INCOMPLETE, FINISHED, MALFORMED, FULL = -1, -2, -3, -4
 
-# Columns of a batch. ROW: where the row begins in the stream. START and END: of the record, or of the message without its head when
-# SPLIT is not negative: something belongs there that the kernel can't write, made of the text at TEXT, LENGTH bytes long.
+# Columns of a batch. ROW: where the row begins in the stream. START and END: of the record, or of the message without
+# its head when SPLIT is not negative: the JSON column belongs there, whose text the kernel can't write; it is at TEXT,
+# LENGTH bytes long.
 ROW, START, SPLIT, END_, TEXT, LENGTH = range(6)
 NAME = 6
 SERVICE_COLUMNS = 7
@@ -24,29 +27,26 @@ DEPENDENCY_COLUMNS = 9
 # In SPLIT: all is written; nothing is, since the row is odd in another way.
 WHOLE, ODD = -1, -2
 
-# What is known of a field of a row: where it begins, its length (-1 = NULL), and which row of WORDS it is.
-BEGIN, SIZE, WORD = range(3)
+# What a kernel notes of each field of a row: where it begins, its length (-1 = NULL), and what it found there: a row of
+# WORDS, or the position of a service.
+BEGIN, SIZE, FOUND = range(3)
 FIELD_COLUMNS = 3
 
-# Sizes of the fields of a row, 0 = any: columns as in ``feed/sql/feed.sql``.
-UUID_SIZE, TIME_SIZE, DOUBLE_SIZE, INT_SIZE, BOOL_SIZE, ANY = 16, 8, 8, 4, 1, 0
-SERVICE_SIZES = np.array(
-    (UUID_SIZE, ANY, ANY, ANY, ANY, BOOL_SIZE, TIME_SIZE, TIME_SIZE),
-    np.int64,
-)
-DEPENDENCY_SIZES = np.array(
-    (
-        *(UUID_SIZE, UUID_SIZE, UUID_SIZE),
-        *(ANY, ANY, ANY, INT_SIZE, ANY, ANY),
-        *(DOUBLE_SIZE, TIME_SIZE, BOOL_SIZE, TIME_SIZE, TIME_SIZE),
-    ),
-    np.int64,
-)
+UUID_SIZE, TIME_SIZE, DOUBLE_SIZE, INT_SIZE, BOOL_SIZE = 16, 8, 8, 4, 1
+_SIZES = {
+    ColumnType.ID: UUID_SIZE,
+    ColumnType.SERVICE: UUID_SIZE,
+    ColumnType.INTEGER: INT_SIZE,
+    ColumnType.DOUBLE: DOUBLE_SIZE,
+    ColumnType.BOOLEAN: BOOL_SIZE,
+    ColumnType.TIME: TIME_SIZE,
+}
 
 # Levels of nested metadata. The first row is no level but where reading and writing are.
 PLACE = 0
 READ, WRITE = range(2)
-# Of a level: where the lengths stand of the object or list, of the value that it is, and of the entry of the map above (-1 = none).
+# Of a level: where the lengths stand of the object or list, of the value that it is, and of the entry of the map above
+# (-1 = none).
 CONTAINER, VALUE, ENTRY, IS_OBJECT = range(4)
 LEVEL_COLUMNS = 4
 LEVELS = 10
@@ -61,30 +61,69 @@ EMPTY_BRIEF = 2
 FIXED = 256
 
 
-# Columns of WORDS.
+# A plan tells kernels about the columns of a table, a row for each. WIDTH: the size of a value, 0 = any. FIRST_WORD and
+# LAST_WORD: the range of WORDS that it may be. FLAG: what a true value adds to the flags of an edge.
+TYPE, TAG, WIDTH, FIRST_WORD, LAST_WORD, FLAG, NULLABLE, WRITES_EMPTY = range(8)
+# In TYPE.
+ID, SERVICE_ID, TEXT_, WORD, INTEGER, DOUBLE, BOOLEAN, TIME, STRUCT, OTHER_JSON = range(10)
+_TYPES = {
+    ColumnType.ID: ID,
+    ColumnType.SERVICE: SERVICE_ID,
+    ColumnType.TEXT: TEXT_,
+    ColumnType.WORD: WORD,
+    ColumnType.INTEGER: INTEGER,
+    ColumnType.DOUBLE: DOUBLE,
+    ColumnType.BOOLEAN: BOOLEAN,
+    ColumnType.TIME: TIME,
+    ColumnType.JSON: OTHER_JSON,
+}
+# Columns of WORDS, which holds the bytes of each word behind its length and its number in the contract.
 WORD_LENGTH, NUMBER, CHARACTERS = range(3)
 
-
-def _table(*columns: tuple[words.EnumWords[Any, Any], Mapping[str, int]]) -> tuple[Any, Any, tuple[int, ...]]:
-    """Lay out words for ``find_word``: length, number in the contract, then the bytes; their flags; where each enum begins."""
-    rows: list[Sequence[int]] = []
-    flags: list[int] = []
-    begins = [0]
-    for enum, bits in columns:
-        for word, number in enum.number.items():
-            rows.append((len(word), number, *word.encode()))
-            flags.append(bits.get(word, 0))
-        begins.append(len(rows))
-    table = np.zeros((len(rows), max(map(len, rows))), np.uint8)
-    for row, content in zip(table, rows, strict=True):
-        row[: len(content)] = content
-    return table, np.array(flags, np.int64), tuple(begins)
+_words: list[Sequence[int]] = []
+_word_flags: list[int] = []
 
 
-WORDS, WORD_FLAGS, _BEGINS = _table(
-    (words.CRITICALITY, {}),
-    (words.COMMUNICATION_MODE, MODE_FLAGS),
-    (words.DEPENDENCY_CRITICALITY, CRITICALITY_FLAGS),
-    (words.DISCOVERY_SOURCE, SOURCE_FLAGS),
+def _plan(
+    columns: Sequence[WireColumn], word_flags: Mapping[str, Mapping[str, int]], flags: Mapping[str, int]
+) -> NDArray[np.int64]:
+    """Describe columns to kernels; the flags are by column, of words and of what is true."""
+    rows = []
+    for wire in columns:
+        column, first = wire.column, len(_words)
+        is_struct = wire.message_type == "google.protobuf.Struct"
+        for word, number in wire.numbers.items():
+            _words.append((len(word), number, *word.encode()))
+            _word_flags.append(word_flags.get(column.name, {}).get(word, 0))
+        rows.append(
+            (
+                STRUCT if is_struct else _TYPES[column.type],
+                wire.tag,
+                _SIZES.get(column.type, 0),
+                first,
+                len(_words),
+                flags.get(column.name, 0),
+                column.nullable,
+                wire.writes_empty,
+            )
+        )
+    return np.array(rows, np.int64)
+
+
+SERVICE_PLAN = _plan(SERVICE, {}, {})
+DEPENDENCY_PLAN = _plan(
+    DEPENDENCY,
+    {"communication_mode": MODE_FLAGS, "criticality": CRITICALITY_FLAGS, "discovery_source": SOURCE_FLAGS},
+    {"is_stale": STALE},
 )
-SERVICE_CRITICALITIES, MODES, CRITICALITIES, DISCOVERY_SOURCES, WORDS_END = _BEGINS
+WORDS = np.zeros((len(_words), max(map(len, _words))), np.uint8)
+for _row, _word in zip(WORDS, _words, strict=True):
+    _row[: len(_word)] = _word
+WORD_FLAGS = np.array(_word_flags, np.int64)
+
+# Fields of a row that kernels need beside its record.
+ID_FIELD = 0
+NAME_FIELD, METADATA_FIELD = position(SERVICE, "service_id"), position(SERVICE, "metadata")
+SOURCE_FIELD = position(DEPENDENCY, "source_service_id")
+TARGET_FIELD = position(DEPENDENCY, "target_service_id")
+CONFIDENCE_FIELD = position(DEPENDENCY, "confidence_score")

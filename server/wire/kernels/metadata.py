@@ -8,8 +8,10 @@ is moved up when it takes more.
 from typing import Any
 
 import numpy as np
+from google.protobuf.struct_pb2 import Struct, Value
 
 from graphcore.compiling import kernel
+from server.wire.fields import tag_of
 from server.wire.kernels.fields import put_varint, varint_size
 from server.wire.kernels.layout import (
     CONTAINER,
@@ -21,6 +23,14 @@ from server.wire.kernels.layout import (
     VALUE,
     WRITE,
 )
+
+# Fields of a Value; an entry of a Struct and an item of a ListValue have the same one.
+_NUMBER_VALUE, _STRING_VALUE, _BOOL_VALUE, _NULL_VALUE, _STRUCT_VALUE, _LIST_VALUE = (
+    tag_of(Value, name)
+    for name in ("number_value", "string_value", "bool_value", "null_value", "struct_value", "list_value")
+)
+_ITEM = tag_of(Struct, "fields")
+_ENTRY_KEY, _ENTRY_VALUE = tag_of(Struct.FieldsEntry, "key"), tag_of(Struct.FieldsEntry, "value")
 
 _QUOTE, _BACKSLASH, _COMMA, _MINUS, _DOT = b'"\\,-.'
 _BRACE, _BRACE_END, _BRACKET, _BRACKET_END = b"{}[]"
@@ -95,7 +105,7 @@ def copy_number(stream: Any, end: int, out: Any, levels: Any) -> bool:
     if is_negative:
         whole = -whole
     bits = np.float64(whole / _POWERS[fraction]).view(np.int64)
-    out[write] = 0x11
+    out[write] = _NUMBER_VALUE
     for place in range(8):
         out[write + 1 + place] = bits >> 8 * place & 255
     levels[PLACE, READ], levels[PLACE, WRITE] = read, write + 9
@@ -108,15 +118,15 @@ def copy_scalar(stream: Any, end: int, out: Any, levels: Any) -> bool:
     read, write = levels[PLACE, READ], levels[PLACE, WRITE]
     first = stream[read]
     if first == _QUOTE:
-        out[write] = 0x1A
+        out[write] = _STRING_VALUE
         levels[PLACE, READ], levels[PLACE, WRITE] = read + 1, write + 1
         return bool(copy_text(stream, end, out, levels))
     if first in (_TRUE, _FALSE):
-        out[write] = 0x20
+        out[write] = _BOOL_VALUE
         out[write + 1] = 1 if first == _TRUE else 0
         read += 4 if first == _TRUE else 5
     elif first == _NULL:
-        out[write] = 0x08
+        out[write] = _NULL_VALUE
         out[write + 1] = 0
         read += 4
     else:
@@ -130,10 +140,10 @@ def begin_value(stream: Any, end: int, out: Any, levels: Any, level: int) -> boo
     """Write what comes before a value of a level: in an object its key, and for either the byte for its length."""
     write = levels[PLACE, WRITE]
     entry = -1
-    out[write] = 0x0A
+    out[write] = _ITEM
     if levels[level, IS_OBJECT] == 1:
         entry = write + 1
-        out[write + 2] = 0x0A
+        out[write + 2] = _ENTRY_KEY
         levels[PLACE, WRITE] = write + 3
         if stream[levels[PLACE, READ]] != _QUOTE:
             return False
@@ -142,7 +152,7 @@ def begin_value(stream: Any, end: int, out: Any, levels: Any, level: int) -> boo
             return False
         levels[PLACE, READ] += 2
         write = levels[PLACE, WRITE]
-        out[write] = 0x12
+        out[write] = _ENTRY_VALUE
     levels[level + 1, ENTRY], levels[level + 1, VALUE] = entry, write + 1
     levels[PLACE, WRITE] = write + 2
     return bool(levels[PLACE, READ] < end)
@@ -157,8 +167,8 @@ def end_value(out: Any, levels: Any, level: int) -> None:
     levels[PLACE, WRITE] = write
 
 
-@kernel("int64(uint8[::1], int64, int64, uint8[::1], int64, int64[:, ::1])")
-def put_struct(stream: Any, start: int, length: int, out: Any, at: int, levels: Any) -> int:
+@kernel("int64(uint8[::1], int64, int64, uint8[::1], int64, int64, int64[:, ::1])")
+def put_struct(stream: Any, start: int, length: int, out: Any, at: int, tag: int, levels: Any) -> int:
     """
     Write the text of an object as a field with tag and length; returns where it ends.
 
@@ -168,9 +178,9 @@ def put_struct(stream: Any, start: int, length: int, out: Any, at: int, levels: 
     if length < 2 or stream[start] != _BRACE:  # noqa: PLR2004 - the braces
         return -1
     level = PLACE + 1
-    out[at] = 0x1A
-    levels[level, CONTAINER], levels[level, IS_OBJECT] = at + 1, 1
-    levels[PLACE, READ], levels[PLACE, WRITE] = start + 1, at + 2
+    at = put_varint(out, at, tag)
+    levels[level, CONTAINER], levels[level, IS_OBJECT] = at, 1
+    levels[PLACE, READ], levels[PLACE, WRITE] = start + 1, at + 1
     while levels[PLACE, READ] < end:
         first = stream[levels[PLACE, READ]]
         if first in (_BRACE_END, _BRACKET_END):
@@ -189,7 +199,7 @@ def put_struct(stream: Any, start: int, length: int, out: Any, at: int, levels: 
         if first in (_BRACE, _BRACKET):
             level += 1
             write = levels[PLACE, WRITE]
-            out[write] = 0x2A if first == _BRACE else 0x32
+            out[write] = _STRUCT_VALUE if first == _BRACE else _LIST_VALUE
             levels[level, CONTAINER], levels[level, IS_OBJECT] = write + 1, 1 if first == _BRACE else 0
             levels[PLACE, READ] += 1
             levels[PLACE, WRITE] = write + 2

@@ -4,9 +4,12 @@ from typing import Any
 
 import numpy as np
 
+from depgraph.v1.types_pb2 import Dependency, RetryConfig
 from graphcore.compiling import kernel
+from server.wire.fields import tag_of
 
-_TIMEOUT, _RETRIES, _MAX_RETRIES = 0x38, 0x42, 0x08
+_TIMEOUT, _RETRIES = tag_of(Dependency, "timeout_ms"), tag_of(Dependency, "retry_config")
+_MAX_RETRIES = tag_of(RetryConfig, "max_retries")
 _WIRE_TYPE, _VARINT, _EIGHT_BYTES, _FOUR_BYTES = 7, 0, 1, 5
 _MORE = 128
 _UNSAID_ATTEMPTS = 4
