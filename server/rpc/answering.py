@@ -14,7 +14,7 @@ import grpc
 from server.config import Limits
 from server.domain.errors import DomainError, LimitError, NotReadyError
 from server.rpc.admission import Admission, Slot
-from server.rpc.call_log import CallLog
+from server.rpc.call_log import CallLog, CallObserver
 from server.rpc.context import Context, abort, abort_unimplemented, after_failed_write
 from server.rpc.errors import code_of, forget_frames
 from server.rpc.load import UNCOUNTED_BYTES, Load, RequestBytes, UnsentAnswers
@@ -28,7 +28,6 @@ from server.rpc.methods import (
     kind_of,
     serializer_of,
 )
-from server.rpc.ports import CallObserver
 from server.rpc.reading import RequestReader
 from server.rpc.running import RunningCalls
 
@@ -109,7 +108,7 @@ class Answering:
         return answer
 
     def _answer(self, method: str, kind: Kind | None, handler: Handler) -> Callable[..., Awaitable[Any]]:
-        answer = self._handle(method, handler)
+        answer = self._admit_first(kind, self._handle(method, handler))
 
         async def call(request: Any, context: Context, slot: Slot | None = None) -> Any:
             began = time.perf_counter()
@@ -117,15 +116,7 @@ class Answering:
             self._calls.enter(method)
             try:
                 self._calls.admit(method)
-                if kind is None:
-                    return await answer(request, context)
-                slot = slot or self.admission.enter(kind)
-                try:
-                    await self.admission.turn(context, began)
-                    _cancel_if_late(context)
-                    return await answer(request, context)
-                finally:
-                    slot.release()
+                return await answer(request, context, slot)
             except grpc.aio.AbortError:
                 code = context.code().name
                 raise
@@ -151,6 +142,24 @@ class Answering:
                 del request, context
 
         return call
+
+    def _admit_first(
+        self, kind: Kind | None, answer: _Answer
+    ) -> Callable[[Any, Context, Slot | None], Awaitable[Any]]:
+        """Make a function that takes a slot, unless it has one, waits for a turn and answers."""
+
+        async def admit_and_answer(request: Any, context: Context, slot: Slot | None) -> Any:
+            if kind is None:
+                return await answer(request, context)
+            slot = slot or self.admission.enter(kind)
+            try:
+                await self.admission.turn(context, time.perf_counter())
+                _cancel_if_late(context)
+                return await answer(request, context)
+            finally:
+                slot.release()
+
+        return admit_and_answer
 
     def _note_end(self, method: str, code: str, began: float, context: Context) -> None:
         elapsed = time.perf_counter() - began

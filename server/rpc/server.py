@@ -33,16 +33,16 @@ from server.rpc.admission import Admission
 from server.rpc.alert.servicer import AlertServicer
 from server.rpc.analysis.servicer import AnalysisServicer
 from server.rpc.answering import Answering
-from server.rpc.call_log import CallLog
+from server.rpc.call_log import CallLog, CallObserver
 from server.rpc.catalog.servicer import CatalogServicer
 from server.rpc.dependency.servicer import DependencyServicer
 from server.rpc.graph.servicer import GraphServicer
 from server.rpc.graph.status import ServerStatus
+from server.rpc.graph.watch import WatchedGraph
 from server.rpc.health import HealthServicer
 from server.rpc.listening import bind
 from server.rpc.load import Load
 from server.rpc.methods import Registrar
-from server.rpc.ports import CallObserver, WatchedGraph
 from server.rpc.running import RunningCalls
 from server.rpc.transport import make_transport
 

@@ -5,7 +5,7 @@ import asyncio
 from server.config import Limits
 from server.rpc.admission import Admission
 from server.rpc.answering import Answering
-from server.rpc.ports import CallObserver
+from server.rpc.call_log import CallObserver
 from server.rpc.running import RunningCalls
 
 

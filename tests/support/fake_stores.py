@@ -10,7 +10,7 @@ from uuid import UUID
 
 from server.config import Limits
 from server.domain.services import Service, ServiceKey
-from server.rpc.ports import CallObserver
+from server.rpc.call_log import CallObserver
 from server.rpc.server import RpcServer, Servicers
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

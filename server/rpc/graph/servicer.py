@@ -24,9 +24,8 @@ from server.rpc.graph.components import (
 from server.rpc.graph.status import ServerStatus
 from server.rpc.graph.traverse import effective_answer, freshness_field, traverse_answer, traverse_question
 from server.rpc.graph.traverse_parts import traverse_stream
-from server.rpc.graph.watch import WatchParts, watched_since
+from server.rpc.graph.watch import WatchedGraph, WatchParts, watched_since
 from server.rpc.methods import at_once
-from server.rpc.ports import WatchedGraph
 from server.rpc.questions import FROM_MEMORY, consistency
 from server.rpc.validate import Check
 

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from typing import TYPE_CHECKING, cast
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING, Protocol, cast
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
@@ -39,6 +40,24 @@ def watched_since(request: pb.WatchRequest) -> Revision | None:
     since = revision_of(check, "revision", request.revision) if request.revision else None
     check.done()
     return since
+
+
+class WatchedGraph(Protocol):
+    """The graph in memory, for callers that want every change."""
+
+    def watch(
+        self, since: Revision | None, *, include_state: bool
+    ) -> AbstractAsyncContextManager[AsyncIterator[WatchBatch]]:
+        """
+        Watch while the context lasts; the batches never end, and the first comes at once.
+
+        The first batch leads from ``since`` to now, or resets where that is impossible. The
+        revision of a *write* is no snapshot: batches begin at the first snapshot here that holds
+        the write, as they begin now for None, with the whole graph if ``include_state``.
+
+        Raises ``NotReadyError``, ``ReplicaBehindError`` and ``DatabaseUnavailableError`` at the
+        start, and ``WatcherTooSlowError`` at any time, whatever the body is waiting for.
+        """
 
 
 class WatchParts:
