@@ -17,7 +17,7 @@ from bench.stage import Stage
 from depgraph.v1 import analysis_service_pb2 as pb
 from graphcore import DependencyGraph, EdgeFilter
 from graphcore.analysis.drift import DECLARED, DriftQuestion, list_drift
-from graphcore.analysis.edge_selection import counting_edges
+from graphcore.analysis.edge_selection import passing_edges
 from graphcore.analysis.impact import Impact, impact_of
 from graphcore.analysis.paths import shortest_paths
 from graphcore.kernels.drift import side_of
@@ -138,7 +138,7 @@ def _ours(graph: DependencyGraph, ends: list[tuple[int, int]], most: int) -> Cal
 
     def call(number: int) -> None:
         source, target = ends[number % len(ends)]
-        mask = counting_edges(graph, EdgeFilter())
+        mask = passing_edges(graph, EdgeFilter())
         found = shortest_paths(graph, f"s{source}", f"s{target}", mask, max_paths=most)
         assert not found.truncated
 
@@ -146,7 +146,7 @@ def _ours(graph: DependencyGraph, ends: list[tuple[int, int]], most: int) -> Cal
 
 
 def _found(graph: DependencyGraph, hub: int, *, ordered: bool) -> Impact:
-    return impact_of(graph, f"s{hub}", counting_edges(graph, EdgeFilter()), ordered=ordered)
+    return impact_of(graph, f"s{hub}", passing_edges(graph, EdgeFilter()), ordered=ordered)
 
 
 def _hub(edges: Edges) -> int:

@@ -1,13 +1,14 @@
 """
-A dependency graph in memory: services, who calls whom, and the questions one asks of it.
+A dependency graph in memory: services, their dependencies, and questions about them.
 
-A library of its own, as much at home in a notebook as in a server:
+A library that works without the server, for instance in a notebook:
 
->>> from graphcore import DependencyGraph, DependencyRecord, Direction, ServiceRecord, traverse
+>>> from graphcore import DependencyGraph, DependencyRecord, Direction, ServiceRecord, reach
 >>> shop = [ServiceRecord(1, "web"), ServiceRecord(2, "cart"), ServiceRecord(3, "stock")]
 >>> calls = [DependencyRecord("a", 1, 2), DependencyRecord("b", 2, 3), DependencyRecord("c", 3, 2)]
 >>> graph = DependencyGraph.from_records(shop, calls)
->>> [service.name for service in traverse(graph, "web", Direction.DOWNSTREAM, max_depth=2).services]
+>>> found = reach(graph, "web", Direction.DOWNSTREAM, max_depth=2)
+>>> [graph.digraph[node].name for node in found.nodes.tolist()]
 ['cart', 'stock']
 >>> graph.component_of("cart").members
 ('cart', 'stock')
@@ -15,7 +16,7 @@ A library of its own, as much at home in a notebook as in a server:
 
 from graphcore.components.components import Component, Components
 from graphcore.graph.building import GraphBuilder
-from graphcore.graph.copying import parts
+from graphcore.graph.copying import split_changes
 from graphcore.graph.dependency_graph import DependencyGraph
 from graphcore.graph.flags import EdgeFilter, EdgeFlag
 from graphcore.graph.records import (
@@ -27,7 +28,6 @@ from graphcore.graph.records import (
 )
 from graphcore.traversal.adjacency_list import adjacency
 from graphcore.traversal.reach import Direction, Reach, reach
-from graphcore.traversal.traversal import Traversal, TraversedDependency, traverse
 
 __all__ = [
     "ChangeSet",
@@ -42,11 +42,8 @@ __all__ = [
     "GraphBuilder",
     "Reach",
     "ServiceRecord",
-    "Traversal",
-    "TraversedDependency",
     "UnknownServiceError",
     "adjacency",
-    "parts",
     "reach",
-    "traverse",
+    "split_changes",
 ]

@@ -1,1 +1,6 @@
-"""What a dependency graph is kept for: algorithms on a graph that stands still, which neither change it nor use its scratch space."""
+"""
+Questions that need more than one walk: cycles, cuts, impact, paths, audits, drift, changes.
+
+They only read a graph that does not change meanwhile, and don't use its scratch arrays, so they may
+run in a thread beside readers.
+"""

@@ -1,4 +1,4 @@
-"""Calls between services as rows of numbers: of a graph as it is, and as it would be with some pairs changed."""
+"""Calls between services as arrays: of a graph as it is, and with some pairs changed."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -19,9 +19,9 @@ Numbers = NDArray[np.int32]
 
 class Calls(NamedTuple):
     """
-    Calls between nodes that are numbered from 0 on: number ``n`` calls ``target[start[n] : start[n + 1]]``, parallel calls each.
+    Calls between nodes numbered from 0: ``n`` calls ``target[start[n] : start[n + 1]]``.
 
-    ``edge`` stands beside ``target``: the index of the edge in the graph, where the calls come from one.
+    Parallel calls are all there. ``edge``: the edge of each call in the graph.
     """
 
     start: Numbers
@@ -30,7 +30,7 @@ class Calls(NamedTuple):
 
 
 class Callers(NamedTuple):
-    """The same the other way round: number ``n`` is called by ``caller[start[n] : start[n + 1]]``, smallest first."""
+    """The reverse: ``n`` is called by ``caller[start[n] : start[n + 1]]``, smallest first."""
 
     start: Numbers
     caller: Numbers
@@ -40,9 +40,10 @@ def calls_between(
     index: TraversalIndex, chosen: Numbers, *, min_confidence: float = 0.0, blocked: int = 0
 ) -> Calls:
     """
-    Copy the edges between nodes, numbered in the order of ``chosen``, that are not stale, have ``min_confidence`` and no flag of ``blocked``.
+    Copy the fresh edges between the ``chosen`` nodes that pass confidence and flags.
 
-    O(V + their edges), a copy of its own; no scratch of the graph is used, and others may read it meanwhile.
+    They have ``min_confidence`` and no ``blocked`` flag. Nodes are numbered in the order of
+    ``chosen``. O(V + their edges).
     """
     number_of = np.full(len(index.nodes), -1, np.int32)
     number_of[chosen] = np.arange(len(chosen), dtype=np.int32)
@@ -65,21 +66,25 @@ def calls_between(
 
 
 def calls_of_pairs(count: int, sources: Numbers, targets: Numbers) -> Calls:
-    """Make rows of plain pairs, of nodes below ``count``; ``edge`` is the place of each pair among them. O(V + E log E)."""
+    """
+    Make calls of pairs of nodes below ``count``; ``edge`` is the position of each pair.
+
+    O(V + E log E).
+    """
     order = np.argsort(sources, kind="stable").astype(np.int32)
     start = np.searchsorted(sources[order], np.arange(count + 1)).astype(np.int32)
     return Calls(start, np.ascontiguousarray(targets[order], np.int32), order)
 
 
 def callers(start: Numbers, target: Numbers) -> Callers:
-    """Turn rows of calls round. O(V + E)."""
+    """Reverse calls. O(V + E)."""
     back_start, call = np.empty_like(start), np.empty_like(target)
     kernels.turn_round.run(start, target, back_start, call)
     return Callers(back_start, sources(start)[call])
 
 
 def sources(start: Numbers) -> Numbers:
-    """Name the caller of each call. O(V + E)."""
+    """Return the caller of each call. O(V + E)."""
     return np.repeat(np.arange(len(start) - 1, dtype=np.int32), np.diff(start))
 
 
@@ -87,9 +92,9 @@ def component_around(
     index: TraversalIndex, node: int, *, min_confidence: float = 0.0, blocked: int = 0
 ) -> Numbers:
     """
-    Find the nodes that reach a node and are reached by it, itself included, over the edges that ``calls_between`` would copy.
+    Find the strongly connected component of a node over the edges that ``calls_between`` copies.
 
-    In no particular order. O(V + E) at worst, without what the graph keeps of its components.
+    In no particular order. O(V + E) at worst; doesn't use ``DependencyGraph.components``.
     """
     mark, queue = np.zeros(len(index.nodes), np.int32), np.empty(len(index.nodes), np.int32)
     size = kernels.component_around.run(
@@ -100,7 +105,7 @@ def component_around(
 
 @dataclass(frozen=True, slots=True)
 class CallRows:
-    """Number ``n`` calls ``target[start[n] : start[n + 1]]``, parallel calls each."""
+    """Calls without edges: ``n`` calls ``target[start[n] : start[n + 1]]``, with parallel calls."""
 
     start: Numbers
     target: Numbers
@@ -110,7 +115,7 @@ class CallRows:
 
     @classmethod
     def of(cls, numbering: Numbering, floor: float) -> "CallRows":
-        """Copy the dependencies that are fresh and of at least this confidence; new services call nobody yet. O(V + E)."""
+        """Copy the fresh dependencies with at least this confidence. O(V + E)."""
         index, nodes = numbering.graph.index, numbering.nodes
         start = np.empty(len(numbering) + 1, np.int32)
         target = np.empty(int(index.nodes[nodes, OUT + FRESH].sum()), np.int32)
@@ -122,14 +127,18 @@ class CallRows:
         return cls(start, target[:count])
 
     def edited(self, lost: Numbers, gained: Numbers) -> "CallRows":
-        """Copy them without some pairs and with others, which are as ``PairStates`` has them. O(V + E)."""
+        """Copy them without ``lost`` and with ``gained`` pairs (see ``PairStates``). O(V + E)."""
         start, target = np.empty_like(self.start), np.empty(len(self.target) + gained.shape[1], np.int32)
         mark: Numbers = np.zeros(len(self), np.int32)
         count = rows.edit_rows.run(self.start, self.target, lost, gained, mark, start, target)
         return CallRows(start, target[:count])
 
     def among(self, chosen: Numbers, number_of: Numbers) -> "CallRows":
-        """Copy the calls between some services, numbered in their order. ``number_of`` is -1 for every service, before and after. O(their calls)."""
+        """
+        Copy the calls between the chosen services.
+
+        ``number_of`` is scratch, all -1. O(their calls).
+        """
         number_of[chosen] = np.arange(len(chosen), dtype=np.int32)
         start = np.empty(len(chosen) + 1, np.int32)
         target = np.empty(int((self.start[chosen + 1] - self.start[chosen]).sum()), np.int32)
@@ -138,7 +147,7 @@ class CallRows:
         return CallRows(start, target[:count])
 
     def downstream(self, seeds: Numbers) -> tuple[Numbers, NDArray[np.uint8]]:
-        """List some services and whom they reach, nearest first, and mark them with 1. O(V + E)."""
+        """List the seeds and all that they reach, nearest first, and mark them with 1. O(V + E)."""
         queue, marked = np.empty(len(self), np.int32), np.zeros(len(self), np.uint8)
         queue[: len(seeds)] = seeds
         marked[seeds] = 1
@@ -147,11 +156,12 @@ class CallRows:
 
 
 @dataclass(frozen=True, slots=True)
-class Strong:
+class StrongComponents:
     """
-    The strongly connected components of some calls, numbered so that none calls a later one.
+    The strongly connected components of calls, numbered so that none calls a later one.
 
-    ``group`` has the component of each service; ``sequence`` all services, component by component, ``ends`` where each ends in it.
+    ``group``: the component of each service. ``sequence``: all services by component; ``ends``:
+    where each component ends there.
     """
 
     group: Numbers
@@ -159,8 +169,8 @@ class Strong:
     ends: Numbers
 
     @classmethod
-    def of(cls, calls: CallRows) -> "Strong":
-        """Find them. O(V + E), Tarjan's algorithm; compiled, it lets other threads run."""
+    def of(cls, calls: CallRows) -> "StrongComponents":
+        """Find them by Tarjan's algorithm. O(V + E); compiled, it lets other threads run."""
         count = len(calls)
         work = np.empty((WORK_ROWS, count + 1), np.int32)
         found = full.strong_components.run(calls.start, calls.target, work, count)
@@ -170,36 +180,36 @@ class Strong:
         return len(self.ends)
 
     def members(self, component: int) -> Numbers:
-        """Give the services of a component. O(1)."""
+        """Return the services of a component. O(1)."""
         begin = int(self.ends[component - 1]) if component else 0
         return self.sequence[begin : self.ends[component]]
 
     def is_inside(self, pairs: Numbers) -> NDArray[np.bool_]:
-        """Tell for each pair, a column each, whether both services are in one component. O(pairs)."""
+        """Whether both services of each pair (a column each) are in one component. O(pairs)."""
         inside: NDArray[np.bool_] = self.group[pairs[0]] == self.group[pairs[1]]
         return inside
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
-    """Calls at one time, and their components."""
+class CallGraph:
+    """Calls between all services, and their strongly connected components."""
 
     calls: CallRows
-    strong: Strong
+    strong: StrongComponents
 
     @classmethod
-    def of(cls, calls: CallRows) -> "Snapshot":
+    def of(cls, calls: CallRows) -> "CallGraph":
         """Find the components. O(V + E)."""
-        return cls(calls, Strong.of(calls))
+        return cls(calls, StrongComponents.of(calls))
 
-    def changed(self, lost: Numbers, gained: Numbers) -> "Snapshot":
-        """Make the snapshot without some pairs and with others. O(V + E), less where no component can change."""
+    def changed(self, lost: Numbers, gained: Numbers) -> "CallGraph":
+        """Return the call graph without ``lost`` and with ``gained`` pairs. O(V + E)."""
         calls = self.calls.edited(lost, gained)
         is_same = not self.strong.is_inside(lost).any() and bool(self.strong.is_inside(gained).all())
-        return Snapshot(calls, self.strong) if is_same else Snapshot.of(calls)
+        return CallGraph(calls, self.strong) if is_same else CallGraph.of(calls)
 
     def condensed(self) -> CallRows:
-        """Tell which component calls which, each pair once. O(V + E)."""
+        """Return the condensation: the calls between components, each pair once. O(V + E)."""
         calls, strong = self.calls, self.strong
         start = np.empty(len(strong) + 1, np.int32)
         target, mark = np.empty(len(calls.target), np.int32), np.full(len(strong), -1, np.int32)
@@ -212,9 +222,10 @@ class Snapshot:
 @dataclass(frozen=True, slots=True)
 class Cells:
     """
-    Services sorted by their components before and after: those of one *cell* share both, and so whoever reaches one reaches all.
+    Services grouped by their components before and after: those of a *cell* share both.
 
-    By service its ``cell``; by cell its ``size`` and, a row each in ``groups``, both components.
+    So what reaches one service of a cell reaches all. By service: its ``cell``. By cell: its
+    ``size``, and its components before and after, the rows of ``groups``.
     """
 
     cell: Numbers
@@ -222,8 +233,8 @@ class Cells:
     groups: Numbers
 
     @classmethod
-    def of(cls, before: Strong, after: Strong) -> "Cells":
-        """Sort them. O(V)."""
+    def of(cls, before: StrongComponents, after: StrongComponents) -> "Cells":
+        """Group them. O(V)."""
         count = len(before.group)
         cell, size = np.empty(count, np.int32), np.empty(count, np.int32)
         groups = np.empty((2, count), np.int32)

@@ -1,4 +1,4 @@
-"""The pairs of services of a component, each with all its dependencies, and what it costs to cut them."""
+"""The pairs of services of a component with their dependencies, and what it costs to cut them."""
 
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -13,7 +13,7 @@ from graphcore.kernels import calls as kernels
 from graphcore.kernels.layout import FLAGS, OUT_SLOT
 
 UNIT = 1_000_000
-"""Costs are counted in millionths, so that sums of them are the same in whatever order they are made."""
+"""Costs are integers in millionths, so that a sum does not depend on its order."""
 
 FACTORS = MappingProxyType(
     {
@@ -29,21 +29,21 @@ FACTORS = MappingProxyType(
     }
 )
 """
-What each property of a dependency multiplies its cost by.
+The factor of each property of a dependency in its cost.
 
-A message can wait where a call can't; a caller that goes on without its callee loses little; and what somebody declared was wanted, while what was merely
-observed may be an accident.
+A message can wait, a call can't. A caller that works without its callee loses little. A declared
+dependency was intended; one that was only observed may be an accident.
 """
 
 LEAST_CONFIDENT = 0.25
-"""The factor of a dependency of no confidence; it rises evenly to 1 for a certain one."""
+"""The factor of confidence 0; it rises linearly to 1 for confidence 1."""
 
 
 def dependency_costs(flags: NDArray[np.int32], confidences: NDArray[np.float64]) -> NDArray[np.int64]:
     """
-    Price dependencies: the product of their factors in millionths, from 0.01 (asynchronous, soft, traced, of no confidence) to 1.
+    Return the costs of dependencies in millionths: the products of their factors.
 
-    O(their number).
+    From 0.01 (asynchronous, soft, traced, no confidence) to 1. O(n).
     """
     costs = UNIT * (LEAST_CONFIDENT + (1.0 - LEAST_CONFIDENT) * confidences)
     for flag, factor in FACTORS.items():
@@ -54,9 +54,11 @@ def dependency_costs(flags: NDArray[np.int32], confidences: NDArray[np.float64])
 @dataclass(frozen=True, slots=True)
 class Pairs:
     """
-    Pairs sorted by caller, then callee, as ``graphcore.kernels.cuts.layout`` has them; ``cost`` in millionths.
+    Pairs sorted by caller, then callee, as in ``graphcore.kernels.cuts.layout``.
 
-    ``edges[first[pair] : first[pair + 1]]`` are the dependencies of a pair, in the order of their discovery sources.
+    ``cost`` in millionths.
+
+    ``edges[first[pair] : first[pair + 1]]`` are the dependencies of a pair by discovery source.
     """
 
     start: Numbers
@@ -70,26 +72,26 @@ class Pairs:
 
     @property
     def count(self) -> int:
-        """How many services there are."""
+        """Number of services."""
         return len(self.start) - 1
 
     @property
     def costed(self) -> tuple[Numbers, Numbers, Numbers, NDArray[np.int64], Numbers, Numbers]:
-        """What kernels call PAIRS."""
+        """The arrays that kernels call PAIRS."""
         return self.start, self.target, self.source, self.cost, self.back_start, self.back
 
     @property
     def ways(self) -> tuple[Numbers, Numbers, Numbers, Numbers, Numbers]:
-        """What kernels call WAYS."""
+        """The arrays that kernels call WAYS."""
         return self.start, self.target, self.source, self.back_start, self.back
 
 
 def pairs_of(calls: Calls, index: TraversalIndex) -> Pairs:
-    """Put parallel dependencies together and price them. O(E log E)."""
+    """Group parallel dependencies into pairs and sum their costs. O(E log E)."""
     count = len(calls.start) - 1
     flags = index.pool[FLAGS][index.edges[calls.edge, OUT_SLOT]] & ALL_FLAGS
     keys = sources(calls.start).astype(np.int64) * count + calls.target
-    # By flags in the end, so that the parallel ones of a pair come in the same order however the graph came to be.
+    # Then by flags, so that the order of parallel edges is always the same.
     order = np.lexsort((flags, keys))
     keys = keys[order]
     begins = np.ones(len(keys), np.bool_)

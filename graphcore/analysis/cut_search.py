@@ -13,32 +13,34 @@ from graphcore.kernels.cuts import exact, exchange, greedy, improve, needed, pro
 from graphcore.kernels.cuts.layout import CHANCE, COUNTERS, WORK
 
 EXACT_SIZE = 15
-"""Up to so many services the cheapest cuts are found: half a million steps."""
+"""Up to this many services the cheapest cuts are found: half a million steps."""
 
 MOST_VISITS = 20_000_000
 """
-How many visits of pairs the search for better orders may make, and that for cuts that are not needed, and that for ways back: a quarter of a second each on
-a core of its own. Of more than ``MOST_AT_HAND`` pairs fewer visits, for each of them waits for memory.
+Visits of pairs for each search: for better orders, for unneeded cuts, for ways back.
+
+About 0.25 s each. With more than ``MOST_AT_HAND`` pairs fewer, because each visit waits for memory.
 """
 
 MOST_AT_HAND = 200_000
 
 TRIES = 2_000
-"""After so many disturbances in a row that led to nothing better the search ends."""
+"""The search ends after this many disturbances in a row without improvement."""
 
 FIRST_SHARE = 4
-"""The part of the work, one in so many, that may be spent before it is looked whether the cuts can be proved to be the cheapest."""
+"""Share of the work, 1/n, before the first attempt to prove that the cuts are the cheapest."""
 
 MOST_STEPS = 2_000_000
-"""How many services all ways back may have together."""
+"""Total length of all ways back, in services."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cutting:
     """
-    What to cut: pairs, by number, that lead back in an order of the services, so that nothing is on a cycle without them.
+    The pairs to cut: those that lead backwards in an order of the services, so no cycle remains.
 
-    ``key[service]`` rises along that order. ``is_optimal`` says that no cheaper cuts exist; where it does not, they need not exist either.
+    ``key[service]`` rises along that order. ``is_optimal``: no cheaper cuts exist; if false, they
+    may.
     """
 
     pairs: Pairs
@@ -48,14 +50,14 @@ class Cutting:
 
     @property
     def cost(self) -> int:
-        """What all cuts cost, in millionths."""
+        """Total cost in millionths."""
         return int(self.pairs.cost[self.cuts].sum())
 
     def ways_back(self) -> Iterator[list[int]]:
         """
-        Find for each cut a shortest way from its callee to its caller that no cut is on, as services from the one to the other.
+        Yield for each cut a shortest path from its callee to its caller without any cut.
 
-        Empty where there is none, for the cut is not needed, or once that took too much work. O(E) a cut.
+        Empty if there is none (the cut is not needed), or after too much work. O(E) a cut.
         """
         pairs, count = self.pairs, self.pairs.count
         kept = _kept(pairs, self.key)
@@ -73,17 +75,20 @@ class Cutting:
 
 def cheap_cuts(pairs: Pairs) -> Cutting:
     """
-    Find pairs without which no service is on a cycle: the cheapest ones for up to ``EXACT_SIZE`` services, cheap ones for more.
+    Find cheap pairs whose removal breaks all cycles.
 
-    The same for the same pairs, cheapest first, then by caller and callee. Each is needed, as far as the work goes that may be spent on that. Those of many services
-    may be proved to be the cheapest, too (``graphcore.kernels.cuts.proof``).
-    O(2^V V) for few services, O(E log V) and a bounded number of steps for more; compiled, it lets other threads run.
+    The cheapest for up to ``EXACT_SIZE`` services.
+
+    Deterministic; cheapest first, then by caller and callee. Each is needed, as far as the work
+    allows to check that. Cuts of many services may also be proved to be the cheapest
+    (``graphcore.kernels.cuts.proof``). O(2^V V) for few services, else O(E log V) and a bounded
+    number of steps. Compiled, it lets other threads run.
     """
     if pairs.count <= EXACT_SIZE:
         return _cutting(pairs, _cheapest_order(pairs), is_cheapest=True)
     order = _greedy_order(pairs)
     if len(pairs.cost) <= MOST_AT_HAND:
-        # Often it takes no more than this, and then what follows would be in vain.
+        # Often this is enough to prove the result.
         found = _cutting(pairs, _improved(pairs, order, tries=0))
         if found.is_optimal:
             return found
@@ -113,7 +118,7 @@ def _greedy_order(pairs: Pairs) -> Numbers:
 
 
 def _improved(pairs: Pairs, order: Numbers, *, tries: int) -> NDArray[np.float64]:
-    """Make ``order`` better, and put back what need not be cut; returns where services stand then."""
+    """Improve ``order`` and put back cuts that are not needed; returns the keys of the services."""
     count, pair_count = pairs.count, len(pairs.cost)
     key, link = np.empty(count, np.float64), np.empty((2, count + 1), np.int32)
     flow, search = np.empty(pair_count, np.int64), np.zeros((exchange.SEARCH_ROWS, count), np.int32)
@@ -129,7 +134,7 @@ def _improved(pairs: Pairs, order: Numbers, *, tries: int) -> NDArray[np.float64
 
 
 def _are_proved(pairs: Pairs, key: NDArray[np.float64], cuts: NDArray[np.int64]) -> bool:
-    """Tell whether cuts can be proved to be the cheapest without trying others."""
+    """Whether cuts can be proved to be the cheapest without trying others."""
     flow, spare = np.empty(len(pairs.cost), np.int64), np.empty(len(pairs.cost), np.int64)
     search, counters = (
         np.empty((exchange.SEARCH_ROWS, pairs.count), np.int32),
@@ -144,7 +149,7 @@ def _kept(pairs: Pairs, key: NDArray[np.float64]) -> NDArray[np.int8]:
 
 
 def _counters(pairs: Pairs) -> NDArray[np.int64]:
-    """Allow as much work as a kernel may do."""
+    """Make the counters of a kernel, with the work that it may do."""
     counters: NDArray[np.int64] = np.zeros(COUNTERS, np.int64)
     counters[WORK] = budget(MOST_VISITS) * MOST_AT_HAND // max(len(pairs.cost), MOST_AT_HAND)
     counters[CHANCE] = 1

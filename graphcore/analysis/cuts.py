@@ -1,4 +1,4 @@
-"""Which dependencies to do without, so that a component has no cycle left."""
+"""Suggests dependencies to remove so that a component has no cycle left."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,9 +16,10 @@ from graphcore.graph.flags import EdgeFlag
 @dataclass(frozen=True, slots=True)
 class Cut:
     """
-    A pair of services, by name, whose dependencies have to go; ``payloads`` are those of the dependencies, ``cost`` is the sum of theirs.
+    A pair of services, by name, whose dependencies to remove, with their payloads and total cost.
 
-    ``cycle_path`` is a shortest cycle that this cut alone breaks, from its smallest name on; empty where looking for it would take too long.
+    ``cycle_path`` is a shortest cycle that this cut alone breaks, from its smallest name on; empty
+    if the search would take too long.
     """
 
     source: str
@@ -29,7 +30,7 @@ class Cut:
 
 
 class SuggestedCuts:
-    """Cuts of one component. ``cuts`` have to be taken before the graph moves on."""
+    """Cuts of a component. Call ``cuts`` before the graph changes."""
 
     __slots__ = ("_cutting", "_graph", "component")
 
@@ -37,23 +38,23 @@ class SuggestedCuts:
         self._graph = graph
         self._cutting = cutting
         self.component = component
-        """What is to be cut: its members, and how many dependencies that count lie between them."""
+        """The component: its members, and the number of dependencies between them that count."""
 
     def __len__(self) -> int:
         return len(self._cutting.cuts)
 
     @property
     def total_cost(self) -> float:
-        """What all cuts cost."""
+        """Total cost of all cuts."""
         return self._cutting.cost / UNIT
 
     @property
     def is_optimal(self) -> bool:
-        """Whether no cheaper cuts exist, as far as is known."""
+        """Whether it is proved that no cheaper cuts exist."""
         return self._cutting.is_optimal
 
     def cuts(self) -> Iterator[Cut]:
-        """Go through the cuts: cheapest first, then by names. O(E) each, to find its cycle."""
+        """Iterate over the cuts, cheapest first, then by names. O(E) each, to find its cycle."""
         names, pairs, payloads = self.component.members, self._cutting.pairs, self._graph.dependency_payloads
         for cut, way_back in zip(self._cutting.cuts.tolist(), self._cutting.ways_back(), strict=True):
             edges = pairs.edges[pairs.first[cut] : pairs.first[cut + 1]]
@@ -69,13 +70,14 @@ class SuggestedCuts:
 
 def suggest_cuts(graph: DependencyGraph, name: str, *, sync_only: bool = False) -> SuggestedCuts:
     """
-    Choose dependencies without which the component of a service has no cycle, cheap ones preferred (``cut_costs``).
+    Choose dependencies whose removal breaks all cycles of the component of a service, at low cost.
 
-    Dependencies that are stale make no cycle and need no cut. ``sync_only`` leaves asynchronous ones out of account: the component is that over
-    synchronous ones, and what is cut may be turned asynchronous as well. Parallel dependencies are cut together.
+    Stale dependencies don't count. ``sync_only``: asynchronous dependencies don't count either, so
+    a cut may also be made asynchronous. Parallel dependencies are cut together.
 
-    For up to 15 services the cheapest cuts are found, for more cheap ones; the same ones each time. Raises ``UnknownServiceError``. O(V + E) for the component, and
-    see ``cheap_cuts``; may run in a thread beside readers of a graph that stands still.
+    The cheapest cuts for up to 15 services, else cheap ones; deterministic. Raises
+    ``UnknownServiceError``. O(V + E) for the component, and see ``cheap_cuts``. May run beside
+    readers.
     """
     index = graph.index
     blocked = int(EdgeFlag.ASYNC) if sync_only else 0

@@ -1,4 +1,4 @@
-"""What becomes of cyclic components when calls change."""
+"""How cyclic components change when calls change."""
 
 import enum
 from collections.abc import Iterable, Iterator
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from graphcore.analysis.call_graph import Numbers, Snapshot, Strong
+from graphcore.analysis.call_graph import CallGraph, Numbers, StrongComponents
 from graphcore.analysis.cycles import shortest_cycle_of
 from graphcore.analysis.proposed_change import Numbering
 from graphcore.kernels.what_if import rows
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MEMBERS, PAIRS = 1_000, 10
-"""How many members of a cycle, and how many closing pairs of a change, are told."""
+"""Members listed of a cycle, and closing pairs listed of a change."""
 
 WAYS_WORK = 20_000_000
-"""How many services and calls may be looked at for cycles through closing pairs: a tenth of a second."""
+"""Services and calls to read in search of cycles through closing pairs: 0.1 s."""
 
 AT_FULL_BUDGET = 10
-"""How many searches for shortest cycles may each take as long as one alone; more share what these would take."""
+"""Searches for shortest cycles with a full budget each; more of them share the budget of these."""
 
-_NOBODY: Numbers = np.empty(0, np.int32)
+_NO_SERVICES: Numbers = np.empty(0, np.int32)
 
 
 class CycleChangeKind(enum.Enum):
-    """What becomes of cyclic components that share members."""
+    """What happens to cyclic components that share members."""
 
     CREATED = "created"
     GROWN = "grown"
@@ -42,7 +42,7 @@ class CycleChangeKind(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Cycle:
-    """A cyclic component: its ``size``, the first MEMBERS of its names, sorted, and a shortest cycle from its smallest name on."""
+    """A cyclic component: its first MEMBERS by name, its size, and a shortest cycle."""
 
     members: tuple[str, ...]
     size: int
@@ -51,7 +51,11 @@ class Cycle:
 
 @dataclass(frozen=True, slots=True)
 class ClosingPair:
-    """A pair of services that a change lets call each other anew, and a shortest cycle through it, from its smallest name on; empty = not looked for."""
+    """
+    A new pair within a component, and a shortest cycle through it.
+
+    Empty if there was no time to search.
+    """
 
     source: str
     target: str
@@ -60,7 +64,11 @@ class ClosingPair:
 
 @dataclass(frozen=True, slots=True)
 class CycleChange:
-    """What becomes of some cyclic components; the first PAIRS of ``closing_count`` pairs by which new cycles are closed."""
+    """
+    A change of cyclic components.
+
+    ``closing``: the first PAIRS of the pairs that close new cycles.
+    """
 
     kind: CycleChangeKind
     before: tuple[Cycle, ...]
@@ -70,17 +78,18 @@ class CycleChange:
 
     @property
     def adds_cycles(self) -> bool:
-        """Whether cycles come into being that are not there now: whether a pair of services is gained inside of a component."""
+        """Whether there are new cycles: a new pair of services within a component."""
         return self.closing_count > 0
 
 
 def cycle_changes(
-    numbering: Numbering, before: Snapshot, after: Snapshot, lost: Numbers, gained: Numbers
+    numbering: Numbering, before: CallGraph, after: CallGraph, lost: Numbers, gained: Numbers
 ) -> list[CycleChange]:
     """
-    Compare the cyclic components that lost and gained pairs of calls can change; those that add cycles first, then largest first.
+    Compare the cyclic components that ``lost`` and ``gained`` pairs can change.
 
-    O(V + E) and what shortest cycles cost (``graphcore.analysis.cycles``).
+    Those that add cycles first, then largest first. O(V + E) and the searches for shortest cycles
+    (``graphcore.analysis.cycles``).
     """
     closing = gained[:, after.strong.is_inside(gained)]
     opened = lost[:, before.strong.is_inside(lost)]
@@ -94,13 +103,13 @@ def cycle_changes(
         if kind is not None:
             found.append((kind, cluster, own))
     cycles = sum(len(cluster.before) + len(cluster.after) for _, cluster, _ in found)
-    told, ways = _Told(numbering, before, after, cycles), _Ways(numbering, after)
+    named, closing_pairs = _CyclesByName(numbering, before, after, cycles), _ClosingPairs(numbering, after)
     changes = [
         CycleChange(
             kind,
-            told.cycles(cluster, is_after=False),
-            told.cycles(cluster, is_after=True),
-            ways.through(own),
+            named.cycles(cluster, is_after=False),
+            named.cycles(cluster, is_after=True),
+            closing_pairs.of(own),
             own.shape[1],
         )
         for kind, cluster, own in found
@@ -116,13 +125,15 @@ def _rank(change: CycleChange) -> tuple[bool, int, str]:
 
 @dataclass(frozen=True, slots=True)
 class _Cluster:
-    """Cyclic components, by number, that share members directly or by others of the same cluster."""
+    """Cyclic components, by number, that share members, directly or through others."""
 
     before: list[int]
     after: list[int]
 
-    def kind(self, before: Strong, after: Strong, *, adds: bool) -> CycleChangeKind | None:
-        """Tell what becomes of them; None = nothing."""
+    def kind(
+        self, before: StrongComponents, after: StrongComponents, *, adds: bool
+    ) -> CycleChangeKind | None:
+        """Classify the change; None if there is none."""
         was, will = _members(before, self.before), _members(after, self.after)
         both = len(np.intersect1d(was, will, assume_unique=True))
         gains, loses = len(will) > both, len(was) > both
@@ -138,14 +149,14 @@ class _Cluster:
         return CycleChangeKind.DENSER if adds else None
 
 
-def _members(strong: Strong, components: list[int]) -> Numbers:
-    return np.concatenate([_NOBODY, *map(strong.members, components)])
+def _members(strong: StrongComponents, components: list[int]) -> Numbers:
+    return np.concatenate([_NO_SERVICES, *map(strong.members, components)])
 
 
 def _clusters(
-    before: Strong, after: Strong, opened: Iterable[int], closed: Iterable[int]
+    before: StrongComponents, after: StrongComponents, opened: Iterable[int], closed: Iterable[int]
 ) -> Iterator[_Cluster]:
-    """Gather the components that were opened before, or are closed after, with all that share members with them; each once."""
+    """Yield clusters of components with lost pairs before or gained pairs after, each once."""
     strong, seen = (before, after), set[tuple[int, int]]()
     for first in [*((0, each) for each in opened), *((1, each) for each in closed)]:
         if first in seen:
@@ -161,45 +172,45 @@ def _clusters(
         yield _Cluster([c for when, c in found if when == 0], [c for when, c in found if when == 1])
 
 
-class _Told:
-    """Tells cycles by name."""
+class _CyclesByName:
+    """Describes cyclic components by name."""
 
-    def __init__(self, numbering: Numbering, before: Snapshot, after: Snapshot, count: int) -> None:
+    def __init__(self, numbering: Numbering, before: CallGraph, after: CallGraph, count: int) -> None:
         self._numbering = numbering
-        self._snapshots = (before, after)
+        self._graphs = (before, after)
         self._share = max(count // AT_FULL_BUDGET, 1)
         self._number_of: Numbers = np.full(len(numbering), -1, np.int32)
         self._sorted: dict[tuple[int, int], Numbers] = {}
 
     def cycles(self, cluster: _Cluster, *, is_after: bool) -> tuple[Cycle, ...]:
-        """Tell all of a cluster, largest first, then by first member."""
-        snapshot = self._snapshots[is_after]
-        found = [self._cycle(snapshot, each) for each in (cluster.after if is_after else cluster.before)]
+        """Describe the components of a cluster, largest first, then by first member."""
+        graph = self._graphs[is_after]
+        found = [self._cycle(graph, each) for each in (cluster.after if is_after else cluster.before)]
         return tuple(sorted(found, key=lambda each: (-each.size, each.members[0])))
 
-    def _cycle(self, snapshot: Snapshot, component: int) -> Cycle:
-        strong = snapshot.strong
-        # The same components before and after are the same object; sorting is what takes longest.
+    def _cycle(self, graph: CallGraph, component: int) -> Cycle:
+        strong = graph.strong
+        # Unchanged components are the same object before and after; sorting takes longest.
         members = self._sorted.get((id(strong), component))
         if members is None:
             members = self._numbering.sorted(strong.members(component))
             self._sorted[id(strong), component] = members
-        calls = snapshot.calls.among(members, self._number_of)
+        calls = graph.calls.among(members, self._number_of)
         path = shortest_cycle_of(calls.start, calls.target, share=self._share) or []
         names = self._numbering.names
         return Cycle(tuple(names(members[:MEMBERS])), len(members), tuple(names(members[path])))
 
 
-class _Ways:
-    """Looks for shortest cycles through pairs, until that takes too long."""
+class _ClosingPairs:
+    """Searches for shortest cycles through pairs, until that takes too long."""
 
-    def __init__(self, numbering: Numbering, after: Snapshot) -> None:
+    def __init__(self, numbering: Numbering, after: CallGraph) -> None:
         self._numbering = numbering
         self._after = after
         self._work = WAYS_WORK
 
-    def through(self, pairs: Numbers) -> tuple[ClosingPair, ...]:
-        """Tell the first PAIRS of the pairs, by name. O(their component) each."""
+    def of(self, pairs: Numbers) -> tuple[ClosingPair, ...]:
+        """Describe the first PAIRS of the pairs, by name. O(their component) each."""
         names = self._numbering.names
         by_name = sorted(zip(names(pairs[0]), names(pairs[1]), pairs.T.tolist(), strict=True))
         return tuple(
@@ -218,7 +229,7 @@ class _Ways:
         path = [source]
         while path[-1] != target:
             path.append(int(before[path[-1]]))
-        # The way leads from target to source, and was read from its end; the pair closes it.
+        # The path leads from target to source and was read backwards; the pair closes it.
         names = self._numbering.names(path[::-1])
         smallest = names.index(min(names))
         return tuple(names[smallest:] + names[:smallest])

@@ -1,4 +1,4 @@
-"""Witnesses of circular dependencies: shortest cycles."""
+"""Shortest cycles, the witnesses of cyclic components."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from graphcore.graph.records import UnknownServiceError
 from graphcore.kernels import cycles as kernels
 
 MOST_LOOKS = 20_000_000
-"""How many edges may be looked at for a cycle that is shorter than the one known: a tenth of a second or two."""
+"""Edges to read in search of a shorter cycle: 0.1 to 0.2 s."""
 
 
 def shortest_cycle(
@@ -23,14 +23,18 @@ def shortest_cycle(
     shorter_than: int | None = None,
 ) -> tuple[str, ...] | None:
     """
-    Find a shortest cycle among services, over dependencies that are not stale and have ``min_confidence``; None = there is none.
+    Find a shortest cycle among services over fresh dependencies with ``min_confidence``.
 
-    In call order, from its smallest name on, and of several that whose names come first: the same for the same members and dependencies, however they came to be.
-    ``shorter_than`` looks for cycles with fewer services only. Raises ``UnknownServiceError``.
+    None if there is none.
 
-    ``members`` are meant to be those of a strongly connected component, or of a part of one. O(V + E) for rings and where two services call each other,
-    O(V E) at worst: when ``MOST_LOOKS`` edges were looked at, the shortest one so far is returned, which is still a cycle and still the same each time;
-    None, with ``shorter_than``, then means that none was found. May run in a thread beside readers of a graph that stands still.
+    In call order, from its smallest name on. Of several, the one with the first names, so the
+    result depends on members and dependencies only. ``shorter_than``: only cycles with fewer
+    services. Raises ``UnknownServiceError``.
+
+    ``members`` should be a strongly connected component, or part of one. O(V + E) for rings and
+    mutual calls, O(V E) at worst. After ``MOST_LOOKS`` edges the shortest cycle so far is
+    returned, still deterministic; with ``shorter_than``, None then means not found. May run beside
+    readers.
     """
     nodes = np.array([graph.node(name) for name in sorted(members)], np.int32)
     return _shortest_of_sorted(graph, nodes, min_confidence, shorter_than)
@@ -39,7 +43,7 @@ def shortest_cycle(
 def shortest_cycle_of_nodes(
     graph: DependencyGraph, nodes: Numbers, *, min_confidence: float = 0.0, shorter_than: int | None = None
 ) -> tuple[str, ...] | None:
-    """Find the same cycle as ``shortest_cycle`` among services given by their nodes, which for very many is quicker, and lets other threads run."""
+    """Find the cycle of ``shortest_cycle`` by nodes: faster for many, lets other threads run."""
     names = [graph.digraph[node].name for node in nodes.tolist()]
     return _shortest_of_sorted(graph, nodes[places_by_name(names)], min_confidence, shorter_than)
 
@@ -56,9 +60,9 @@ def shortest_cycle_of(
     start: Numbers, target: Numbers, *, shorter_than: int | None = None, share: int = 1
 ) -> list[int] | None:
     """
-    Find a shortest cycle of numbered nodes, in rows as of ``Calls``, as ``shortest_cycle`` does: the numbers are the order of the names.
+    Find the cycle of ``shortest_cycle`` in rows as of ``Calls``, with nodes numbered by name.
 
-    ``share``: how many searches have one budget between them.
+    ``share``: the number of searches that share a budget.
     """
     count = len(start) - 1
     longest = count if shorter_than is None else min(count, shorter_than - 1)
@@ -79,9 +83,10 @@ def shortest_cycle_of(
 
 def is_cycle(graph: DependencyGraph, path: Sequence[str], *, min_confidence: float = 0.0) -> bool:
     """
-    Tell whether two or more different services call each other in this order, the last the first, as ``shortest_cycle`` counts dependencies.
+    Whether two or more distinct services form a cycle in this order.
 
-    A name that no service has makes it no cycle. O(the smaller degree of each pair's ends).
+    Dependencies count as for ``shortest_cycle``. False if a name is unknown. O(the smaller degree
+    of each pair's ends).
     """
     if len(path) < kernels.SHORTEST or len(set(path)) != len(path):
         return False

@@ -1,8 +1,9 @@
 """
-Drift: calls that are declared and never observed, or observed and never declared.
+Drift: dependencies that are declared but not observed, or observed but not declared.
 
-Manual entries and Kubernetes manifests declare what should be, traces and service meshes observe what is. A pair of services drifts when all
-dependencies from the one to the other that count stand on one side. Dependencies that wait for a service are no edges and do not count.
+Manual entries and Kubernetes manifests declare; traces and service meshes observe. A pair of
+services drifts if all dependencies from the one to the other are on one side. Dangling ones don't
+count.
 """
 
 from dataclasses import dataclass
@@ -29,8 +30,9 @@ class DriftQuestion:
     """
     Which drift, and which page of it.
 
-    ``sides``: DECLARED keeps what is declared and not observed, OBSERVED the opposite, their sum both. ``service`` keeps what this service calls
-    or is called by, by name. ``ignore_stale`` takes stale dependencies for none. ``most`` pairs are listed, from the first one after ``after``, the names of a pair.
+    ``sides``: DECLARED for declared but not observed, OBSERVED for the opposite, their sum for
+    both. ``service``: only pairs with this service. ``ignore_stale``: stale dependencies don't
+    count. ``most`` pairs are listed, from the first after ``after``, the names of a pair.
     """
 
     sides: int = DECLARED | OBSERVED
@@ -41,16 +43,16 @@ class DriftQuestion:
 
     @property
     def part(self) -> int:
-        """The part of a segment that counts."""
+        """The part of a segment to read."""
         return FRESH if self.ignore_stale else COUNT
 
 
 class Drift(NamedTuple):
     """
-    A pair of services, by name, of which only one side tells: DECLARED or OBSERVED.
+    A pair of services, by name, that has dependencies on one side only: DECLARED or OBSERVED.
 
-    ``present`` are the dependencies that count, ``gone`` those of the other side, which are there but stale: only where stale ones are ignored. Both in
-    the order of discovery sources.
+    ``present``: these dependencies. ``gone``: stale ones of the other side, if stale ones are
+    ignored. Both by discovery source.
     """
 
     side: int
@@ -61,7 +63,7 @@ class Drift(NamedTuple):
 
 
 class DriftPage(NamedTuple):
-    """Pairs sorted by the names of source and target; ``total`` counts all there are, ``more`` says whether others come after these."""
+    """Pairs sorted by names; ``total`` counts all pairs; ``more``: others come after these."""
 
     drifts: list[Drift]
     total: int
@@ -69,7 +71,7 @@ class DriftPage(NamedTuple):
 
 
 class _Pairs(NamedTuple):
-    """Pairs by the nodes of their ends, and the side that tells of each."""
+    """The nodes of pairs, and the side of each."""
 
     source: NDArray[np.int32]
     target: NDArray[np.int32]
@@ -78,9 +80,10 @@ class _Pairs(NamedTuple):
 
 def list_drift(graph: DependencyGraph, question: DriftQuestion) -> DriftPage:
     """
-    List a page of the pairs that drift; raises ``UnknownServiceError``.
+    List a page of the pairs that drift. Raises ``UnknownServiceError``.
 
-    O(V log V + E), or the degree of the service asked for instead of E; kernels and sorting let other threads run. Nothing of the graph changes, so this may run beside readers.
+    O(V log V + E), or the degree of the requested service instead of E. Kernels and sorting let
+    other threads run. May run beside readers.
     """
     order = NameOrder.of(graph)
     if question.service is None:
@@ -94,14 +97,14 @@ def list_drift(graph: DependencyGraph, question: DriftQuestion) -> DriftPage:
 
 
 def _all_pairs(graph: DependencyGraph, question: DriftQuestion, order: NameOrder) -> tuple[_Pairs, int]:
-    """Gather the pairs of as many callers, from that of ``after`` on, as make more than a page; and count all pairs there are."""
+    """Gather the pairs of callers from ``after`` on, enough for a page; and count all pairs."""
     index = graph.index
     counts: NDArray[np.int32] = np.empty(len(index.nodes), np.int32)
     sides: NDArray[np.uint8] = np.zeros(len(index.nodes), np.uint8)
     total = kernels.count_drift.run(index.nodes, index.pool, question.part, question.sides, sides, counts)
     begin = 0 if question.after is None else order.place(graph, question.after[0])
     callers = order.nodes[begin:]
-    # One of them may have nothing left behind ``after``, and one pair more tells that there is another page.
+    # The first may have no pair after ``after``; one more pair shows that there is another page.
     callers = callers[np.flatnonzero(counts[callers])[: question.most + 2]]
     return _gathered(graph, question, callers, OUT), total
 
@@ -133,7 +136,7 @@ def _gathered(
 
 
 def _after(graph: DependencyGraph, pairs: _Pairs, after: tuple[str, str] | None, order: NameOrder) -> _Pairs:
-    """Leave out the pairs up to ``after``, whose services may have gone since."""
+    """Leave out the pairs up to ``after``, whose services may not exist any more."""
     if after is None:
         return pairs
     source, target = (_behind(graph, order, name) for name in after)
@@ -144,7 +147,7 @@ def _after(graph: DependencyGraph, pairs: _Pairs, after: tuple[str, str] | None,
 
 
 def _behind(graph: DependencyGraph, order: NameOrder, name: str) -> int:
-    """Return the rank of the first service whose name comes after this one."""
+    """Return the rank of the first service with a greater name."""
     return order.place(graph, name) + graph.has_service(name)
 
 
@@ -173,7 +176,7 @@ def _drifts(graph: DependencyGraph, page: _Pairs, question: DriftQuestion) -> li
 
 
 def _records(graph: DependencyGraph, page: _Pairs, question: DriftQuestion) -> list[list[DependencyRecord]]:
-    """Look up all dependencies of each pair, stale ones too; only the segments of its callers are gone over, or that of the service asked for."""
+    """Look up all dependencies of each pair, including stale ones."""
     records: list[list[DependencyRecord]] = [[] for _ in range(len(page.source))]
     if question.service is None:
         sides = [(OUT, np.arange(len(page.source)))]

@@ -1,9 +1,10 @@
 """
-Which dependencies count for an analysis: all that pass a filter, or one effective dependency for each pair of services.
+The edges that an analysis uses: all that pass a filter, or the leading one of each pair.
 
-Several discovery sources may know of one pair. Edges *take part* when they pass what a filter says of discovery sources, confidence and staleness. The *leading* one of those of a pair is the first
-in this order: fresh before stale; manual, service mesh, OpenTelemetry, Kubernetes; higher confidence. What the filter says of communication modes and criticalities is asked
-of the leading edge alone.
+Several discovery sources may report one pair. Edges *take part* if they pass the filter's discovery
+sources, confidence and staleness. The *leading* edge of a pair is the first of these in this order:
+fresh before stale; manual, service mesh, OpenTelemetry, Kubernetes; higher confidence. The filter's
+communication modes and criticalities apply to the leading edge only.
 """
 
 from typing import NamedTuple
@@ -16,11 +17,11 @@ from graphcore.graph.flags import SOURCES, EdgeFilter
 from graphcore.kernels import counting, effective
 
 
-def counting_edges(graph: DependencyGraph, edge_filter: EdgeFilter) -> NDArray[np.uint8]:
+def passing_edges(graph: DependencyGraph, edge_filter: EdgeFilter) -> NDArray[np.uint8]:
     """
-    Mark the edges that pass a filter: an array by edge index, 1 for an edge that passes, 0 for others and for indices without an edge.
+    Mark the edges that pass a filter: a new array by edge, 1 if it passes, 0 if not or unused.
 
-    O(V + E); compiled, it lets other threads run. The array is the caller's own, and means nothing once the graph has moved on.
+    Valid until the graph changes. O(V + E); compiled, it lets other threads run.
     """
     index = graph.index
     mask: NDArray[np.uint8] = np.zeros(len(index.edges), np.uint8)
@@ -36,16 +37,16 @@ def counting_edges(graph: DependencyGraph, edge_filter: EdgeFilter) -> NDArray[n
     return mask
 
 
-# Room for as many edges a pair as there are discovery sources; more only where the tables have lost their constraints.
+# One for each discovery source; more only if the tables lack their constraints.
 _EDGES_A_PAIR = 4
 
 
 def effective_edges(graph: DependencyGraph, edge_filter: EdgeFilter) -> NDArray[np.uint8]:
     """
-    Mark the leading edge of each pair whose leading edge passes the filter: an array by edge index, 1 for such an edge, 0 for all else.
+    Mark the leading edges that pass the filter: a new array by edge, 1 for such an edge, else 0.
 
-    So a walk over the edges marked crosses each pair once, and exactly where its effective dependency passes. O(V + E); compiled, it lets other threads
-    run. Uses no scratch of the graph. The array is the caller's own, and means nothing once the graph has moved on.
+    A walk over the marked edges crosses each pair once, if its effective dependency passes. Valid
+    until the graph changes. O(V + E); compiled, it lets other threads run.
     """
     index = graph.index
     mask: NDArray[np.uint8] = np.zeros(len(index.edges), np.uint8)
@@ -64,7 +65,11 @@ def effective_edges(graph: DependencyGraph, edge_filter: EdgeFilter) -> NDArray[
 
 
 class ParallelEdges(NamedTuple):
-    """Edges that take part, pair by pair: those of pair ``i`` are ``edges[starts[i]:starts[i + 1]]``, in no particular order."""
+    """
+    Edges that take part.
+
+    Those of pair ``i`` are ``edges[starts[i]:starts[i + 1]]``, unordered.
+    """
 
     edges: NDArray[np.int32]
     starts: NDArray[np.int64]
@@ -74,10 +79,10 @@ def parallel_edges(
     graph: DependencyGraph, chosen: NDArray[np.int32], edge_filter: EdgeFilter
 ) -> ParallelEdges:
     """
-    Gather all edges that take part in the pairs of ``chosen``, one edge of each pair: what its effective dependency is merged from.
+    Gather all edges that take part in the pairs of the ``chosen`` edges, one edge a pair.
 
-    Fastest when edges of one service follow each other; O(the smaller degree of each pair's ends) when not. Compiled, it lets other threads
-    run. Uses no scratch of the graph.
+    Fastest if edges of one service follow each other; else O(the smaller degree of each pair's
+    ends). Compiled, it lets other threads run.
     """
     index = graph.index
     places: NDArray[np.int32] = np.zeros(len(index.nodes), np.int32)

@@ -1,10 +1,10 @@
 """
-Blast radius: what the failure of one service reaches upstream.
+Blast radius: the services that the failure of one service reaches upstream.
 
-A service is reached when a path of calls over dependencies that count leads from it to the one that fails; its hops are those of a
-shortest one. A path is as strong as its weakest dependency, HARD before DEGRADED before SOFT; the best path is the strongest there is, of any length
-within the bound. So the strength of the best path is HARD where one of hard dependencies alone exists, and so on: a search
-for each, and one along synchronous dependencies.
+A service is reached if a path of calls leads from it to the failed one; its hops are those of a
+shortest path. A path is as strong as its weakest dependency (HARD > DEGRADED > SOFT). The strength
+of the best path is HARD if a path of hard dependencies exists, and so on; hence one search for each
+strength, and one along synchronous dependencies.
 """
 
 from dataclasses import dataclass
@@ -23,19 +23,20 @@ DEGRADED = int(EdgeFlag.HARD | EdgeFlag.DEGRADED)
 SYNC = int(EdgeFlag.SYNC)
 _ANY = 0
 _NO_NODE = -1
-# So many names are sorted by themselves in a millisecond; of more, the order of all services is made, which lets other threads run.
+# To sort this many names takes 1 ms; for more, ``NameOrder`` lets other threads run.
 _FEW = 4_096
 
 
 @dataclass(frozen=True, slots=True)
 class Impact:
     """
-    The services that a failure reaches, by hops and then by name; all arrays in that order.
+    The services that a failure reaches, by hops and then by name; all arrays are in that order.
 
-    ``nodes`` are indices, whose meaning is lost once the graph moves on. ``hops`` are those of a shortest path; ``hard_hops``, ``degraded_hops`` and
-    ``sync_hops`` those of the shortest one over hard dependencies alone, over hard and degraded ones, over synchronous ones; 0 = there is none.
-    ``steps`` are positions in these arrays: where a shortest path goes on, -1 = with the service that fails. Of several shortest
-    paths it is the one whose next service has the smallest name, and so on from there.
+    ``nodes`` are valid until the graph changes. ``hops`` are those of a shortest path;
+    ``hard_hops``, ``degraded_hops`` and ``sync_hops`` those of a shortest path over hard, over hard
+    and degraded, and over synchronous dependencies, 0 if there is none. ``steps``: the position of
+    the next service on a shortest path, -1 for the failed service. Of several shortest paths, the
+    one whose next service has the smallest name, and so on.
     """
 
     nodes: NDArray[np.int32]
@@ -50,11 +51,12 @@ def impact_of(
     graph: DependencyGraph, name: str, mask: NDArray[np.uint8], max_hops: int = 0, *, ordered: bool = True
 ) -> Impact:
     """
-    Find what the failure of a service reaches over the edges in ``mask`` (``counting_edges``), at most ``max_hops`` away (0 = no limit).
+    Find what the failure of a service reaches over the edges in ``mask`` (``passing_edges``).
 
-    Without ``ordered`` services of one distance come in no particular order, and no path is told (``steps`` is empty), which saves
-    half of the time. Raises ``UnknownServiceError``, and ``ValueError`` for a negative bound. O(V + E) and sorting names; compiled kernels
-    and sorting let other threads run.
+    ``max_hops`` 0: no limit. Without ``ordered``, services of one distance come in no particular
+    order and ``steps`` is empty, which saves half of the time. Raises ``UnknownServiceError``, and
+    ``ValueError`` for a negative bound. O(V + E) and sorting of names; compiled, it lets other
+    threads run.
     """
     if max_hops < 0:
         raise ValueError(f"max_hops must be at least 0, not {max_hops}")
@@ -70,7 +72,7 @@ def impact_of(
 def _search(
     graph: DependencyGraph, mask: NDArray[np.uint8], wanted: int, start: int, max_hops: int
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Search upstream over edges with one of the wanted flags; returns hops by node, and the nodes found without the start."""
+    """Search upstream over edges with a wanted flag; returns hops by node, and the nodes found."""
     index = graph.index
     hops: NDArray[np.int32] = np.full(len(index.nodes), NOT_FOUND, np.int32)
     queue: NDArray[np.int32] = np.empty(len(index.nodes), np.int32)

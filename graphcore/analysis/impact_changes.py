@@ -1,4 +1,4 @@
-"""How a change of calls changes blast radii: who reaches whom before, and who afterwards."""
+"""How a change of calls changes blast radii."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,19 +7,19 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
-from graphcore.analysis.call_graph import CallRows, Cells, Numbers, Snapshot
+from graphcore.analysis.call_graph import CallGraph, CallRows, Cells, Numbers
 from graphcore.analysis.proposed_change import Numbering
 from graphcore.kernels.what_if import upstream
 from graphcore.kernels.what_if.upstream import ADDED, BEFORE, BITS, BLOCK, BYTE, REMOVED, WORDS
 
 LISTED = 100
-"""How many names are told of each list."""
+"""Names in each list."""
 
 MOST_WORDS = 200_000_000
-"""How many words of masks may be looked at: half a second."""
+"""Words of masks to read: 0.5 s."""
 
 EXACT_PAIRS = 10
-"""Up to so many changed pairs are looked at one by one, which tells whom they affect: two searches each."""
+"""Up to this many changed pairs are examined one by one, by two searches each."""
 
 _NO_PAIRS: Numbers = np.empty((2, 0), np.int32)
 
@@ -29,9 +29,10 @@ _WORD, _BIT = np.arange(BLOCK) // BITS, np.int64(1) << (np.arange(BLOCK) % BITS)
 @dataclass(frozen=True, slots=True)
 class ImpactChange:
     """
-    How many services the failure of one reaches upstream ``before`` and ``after``, itself not counted.
+    The size of a blast radius ``before`` and ``after``, without the service itself.
 
-    ``added`` and ``removed`` are the first LISTED of ``added_count`` and ``removed_count`` names, sorted.
+    ``added`` and ``removed``: the first LISTED of ``added_count`` and ``removed_count`` names,
+    sorted.
     """
 
     name: str
@@ -45,7 +46,11 @@ class ImpactChange:
 
 @dataclass(frozen=True, slots=True)
 class ImpactChanges:
-    """The ``most`` services whose blast radius changes most, and how many there are; ``truncated``: not all were looked at."""
+    """
+    The services whose blast radius changes most.
+
+    ``count`` of all; ``truncated``: not all were examined.
+    """
 
     changes: tuple[ImpactChange, ...]
     count: int
@@ -54,31 +59,35 @@ class ImpactChanges:
 
 class Reachers:
     """
-    Looks at who reaches given cells, BLOCK of them at a time, before and after.
+    Finds the services that reach given cells before and after, BLOCK cells at a time.
 
-    Whoever is in a cell is reached by the same services, and reaches the same, so that cells and components are all there is to look at.
+    The services of a cell are reached by the same services, so it is enough to compare cells.
     """
 
     __slots__ = ("_after", "_before", "cells")
 
-    def __init__(self, before: Snapshot, after: Snapshot) -> None:
+    def __init__(self, before: CallGraph, after: CallGraph) -> None:
         self.cells = Cells.of(before.strong, after.strong)
         self._before = before.condensed()
         self._after = after.condensed()
 
     @property
     def cost(self) -> int:
-        """How many words of masks a block takes to look at."""
+        """Words of masks to read for a block."""
         calls = len(self._before.target) + len(self._after.target)
         return WORDS * (calls + len(self._before) + len(self._after) + 4 * len(self.cells.size))
 
     def masks(self, block: Numbers) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Mark by component, before and after, which of the cells in ``block`` it reaches: its bit is its place there. O(V + E)."""
+        """
+        Mark by component, before and after, the cells of ``block`` that it reaches, a bit each.
+
+        O(V + E).
+        """
         before, after = self.cells.groups[:, block]
         return _masks(self._before, before), _masks(self._after, after)
 
     def counts(self, block: Numbers) -> NDArray[np.int64]:
-        """Count for the cells in ``block`` the services that reach them: rows BEFORE, ADDED, REMOVED. O(V + E)."""
+        """Count the services that reach each cell: rows BEFORE, ADDED, REMOVED. O(V + E)."""
         counts: NDArray[np.int64] = np.zeros((REMOVED + 1, BLOCK), np.int64)
         lanes: NDArray[np.int64] = np.zeros((REMOVED + 1, WORDS, BYTE + 1), np.int64)
         cells = self.cells
@@ -88,8 +97,8 @@ class Reachers:
 
 def impact_changes(
     numbering: Numbering,
-    before: Snapshot,
-    after: Snapshot,
+    before: CallGraph,
+    after: CallGraph,
     lost: Numbers,
     gained: Numbers,
     *,
@@ -97,16 +106,16 @@ def impact_changes(
     work: int,
 ) -> ImpactChanges:
     """
-    Compare all blast radii that lost and gained pairs of calls can change.
+    Compare the blast radii that ``lost`` and ``gained`` pairs can change.
 
-    Those are of services downstream of a target: nearest first, as many as ``work`` allows, and some
-    hundreds in any case. O(V + E) for every BLOCK of cells; compiled, it lets other threads run.
+    Those are of services downstream of a target: nearest first, as many as ``work`` allows, but at
+    least BLOCK cells. O(V + E) for each BLOCK of cells; compiled, it lets other threads run.
     """
     affected = _affected(before, after, lost, gained)
     if not len(affected):
         return ImpactChanges((), 0, truncated=False)
     reachers = Reachers(before, after)
-    cells = _in_order(reachers.cells.cell[affected])
+    cells = _distinct(reachers.cells.cell[affected])
     allowed = BLOCK * max(work // reachers.cost, 1)
     looked_at = cells[:allowed]
     counts = np.concatenate([reachers.counts(block) for block in _blocks(looked_at)], axis=1)
@@ -114,7 +123,7 @@ def impact_changes(
     count = int(reachers.cells.size[looked_at[changed]].sum())
     listed = _most_changed(reachers.cells, looked_at[changed], counts[:, changed], numbering, most)
     return ImpactChanges(
-        tuple(_told(reachers, listed, numbering)), count, truncated=len(looked_at) < len(cells)
+        tuple(_named(reachers, listed, numbering)), count, truncated=len(looked_at) < len(cells)
     )
 
 
@@ -129,12 +138,13 @@ class _Listed:
     removed: int
 
 
-def _affected(before: Snapshot, after: Snapshot, lost: Numbers, gained: Numbers) -> Numbers:
+def _affected(before: CallGraph, after: CallGraph, lost: Numbers, gained: Numbers) -> Numbers:
     """
-    List services that may be reached by others than before, nearest first; for up to EXACT_PAIRS lost and gained pairs, and of one kind only, exactly those that are.
+    List the services whose blast radius may change, nearest first.
 
-    In the graph that has neither the lost nor the gained pairs, a pair matters to whom its target reaches and its source does not: all who
-    reach the source, reach him by no other way. For more pairs all whom a target reaches are listed.
+    For more than EXACT_PAIRS pairs: all that a target reaches. Else, in the graph without lost and
+    gained pairs, a pair matters to the services that its target reaches and its source does not.
+    If pairs are only lost or only gained, that is exact.
     """
     if not lost.shape[1]:
         common, pairs = before.calls, gained[:, ~before.strong.is_inside(gained)]
@@ -153,8 +163,8 @@ def _affected(before: Snapshot, after: Snapshot, lost: Numbers, gained: Numbers)
     return found[matters[found]]
 
 
-def _in_order(numbers: Numbers) -> Numbers:
-    """Leave out what comes again."""
+def _distinct(numbers: Numbers) -> Numbers:
+    """Remove duplicates and keep the order."""
     _, first = np.unique(numbers, return_index=True)
     return numbers[np.sort(first)]
 
@@ -174,7 +184,11 @@ def _masks(calls: CallRows, groups: Numbers) -> NDArray[np.int64]:
 def _most_changed(
     cells: Cells, changed: Numbers, counts: NDArray[np.int64], numbering: Numbering, most: int
 ) -> list[_Listed]:
-    """Expand cells to services, most added first, then most removed, then by name, until there are enough."""
+    """
+    List services by cell: most added first, then most removed, then by name.
+
+    At most ``most``.
+    """
     by_cell = np.argsort(cells.cell, kind="stable").astype(np.int32)
     ends = np.cumsum(cells.size)
     keys = list(zip((-counts[ADDED]).tolist(), (-counts[REMOVED]).tolist(), strict=True))
@@ -192,8 +206,8 @@ def _most_changed(
     return listed
 
 
-def _told(reachers: Reachers, listed: list[_Listed], numbering: Numbering) -> Iterator[ImpactChange]:
-    cells = _in_order(np.array([each.cell for each in listed], np.int32))
+def _named(reachers: Reachers, listed: list[_Listed], numbering: Numbering) -> Iterator[ImpactChange]:
+    cells = _distinct(np.array([each.cell for each in listed], np.int32))
     lists: dict[int, list[list[str]]] = {}
     for block in _blocks(cells):
         lists.update(zip(block.tolist(), _first_names(reachers, block, numbering), strict=True))
@@ -206,7 +220,7 @@ def _told(reachers: Reachers, listed: list[_Listed], numbering: Numbering) -> It
 
 
 def _first_names(reachers: Reachers, block: Numbers, numbering: Numbering) -> list[list[list[str]]]:
-    """Tell for each cell the first names, in order, of those that reach it in addition, and of those that no longer do."""
+    """List for each cell the first names that reach it only after, and only before."""
     cells, (before, after) = reachers.cells, reachers.masks(block)
     differ = (before[cells.groups[0]] != after[cells.groups[1]]).any(axis=1)
     numbers = numbering.sorted(np.flatnonzero(differ[cells.cell]).astype(np.int32))

@@ -1,15 +1,15 @@
 """
-What an audit of synchronous calls looks at.
+Audits of call paths: timeouts that do not shrink, and retries that multiply.
 
-Timeouts and retries are no concern of the graph: whoever asks reads them out of the payloads (``CallPolicies``). Only synchronous dependencies count, for
-nobody waits for others.
+The caller reads timeouts and retries out of the payloads (``CallPolicies``). Only synchronous
+dependencies count, because only their callers wait.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from graphcore.analysis.edge_selection import counting_edges, effective_edges
+from graphcore.analysis.edge_selection import effective_edges, passing_edges
 from graphcore.analysis.retries import RetryReport, worst_retries
 from graphcore.analysis.sync_calls import CallPolicies, SyncCalls, merged_policies
 from graphcore.analysis.timeouts import TimeoutReport, grown_timeouts
@@ -22,13 +22,14 @@ _LEAST_HOPS = 2
 
 
 @dataclass(frozen=True, slots=True)
-class AuditQuestion:
+class PathAuditQuestion:
     """
-    What to look at, and what is too much.
+    What to audit, and what is too much.
 
-    ``service`` keeps what begins at this service, by name. Paths whose attempts are multiplied have up to ``max_hops`` calls; more than
-    ``max_attempts`` are too many. At most ``most`` findings of each kind are listed. ``effective`` = one dependency for each pair of services, whose
-    timeout and retries are those of the first source that knows them (``graphcore.analysis.edge_selection``).
+    ``service``: only paths that begin at this service. Retries multiply along paths of up to
+    ``max_hops`` calls; more than ``max_attempts`` are too many. ``most`` findings of each kind are
+    listed. ``effective``: one dependency for each pair, with the timeout and retries of the first
+    source that knows them (``graphcore.analysis.edge_selection``).
     """
 
     service: str | None = None
@@ -40,34 +41,35 @@ class AuditQuestion:
 
     @property
     def of_sync_calls(self) -> EdgeFilter:
-        """What the filter lets pass of synchronous dependencies."""
+        """The filter, restricted to synchronous dependencies."""
         return EdgeFilter(self.edge_filter.allowed & ~int(EdgeFlag.ASYNC), self.edge_filter.min_confidence)
 
 
 @dataclass(frozen=True, slots=True)
-class Audit:
-    """What was found of either kind."""
+class PathAudit:
+    """The findings of both kinds."""
 
     timeouts: TimeoutReport
     retries: RetryReport
 
 
-def audit_paths(graph: DependencyGraph, question: AuditQuestion, policies: CallPolicies) -> Audit:
+def audit_paths(graph: DependencyGraph, question: PathAuditQuestion, policies: CallPolicies) -> PathAudit:
     """
-    Find timeouts that do not shrink along a path, and retries that multiply; raises ``UnknownServiceError``.
+    Find timeouts that do not shrink along a path, and retries that multiply.
 
-    O(E log E + hops (V + E)), and what searches for paths are allowed; less for one service. Nothing of the graph changes, so this may run beside readers.
+    Raises ``UnknownServiceError``. O(E log E + hops (V + E)) and a bounded search for paths; less
+    for one service. May run beside readers.
     """
     begin = None if question.service is None else graph.node(question.service)
     wanted = question.of_sync_calls
-    mask = (effective_edges if question.effective else counting_edges)(graph, wanted)
+    mask = (effective_edges if question.effective else passing_edges)(graph, wanted)
     calls = SyncCalls.of(graph, mask, begin, max(question.max_hops, _LEAST_HOPS))
     if question.effective:
         timeouts, attempts = merged_policies(graph, calls.edge, wanted, policies)
     else:
         timeouts, attempts = policies(graph.dependency_payloads, calls.edge)
     order = NameOrder.of(graph)
-    return Audit(
+    return PathAudit(
         grown_timeouts(graph, calls, timeouts, order, begin=begin, most=question.most),
         worst_retries(
             graph,

@@ -1,10 +1,13 @@
 """
-The shortest simple paths of calls between two services, in a fixed order: fewer hops first, then by the names on them.
+The shortest simple paths of calls between two services: by hops, then by the names on them.
 
-Yen's algorithm in the form of E. Lawler: the paths that are not known yet fall into classes, each "begins like this known path up to here, and then leaves
-it"; the first of all is the first of some class. Classes stand in a queue by the fewest hops that a path of theirs could have, read off the distances to
-the target, and are searched only when their turn comes, which for most is never. Sources: J. Yen, "Finding the k shortest loopless paths in a network", 1971;
-E. Lawler, "A procedure for computing the k best solutions …", 1972.
+Yen's algorithm in the form of Lawler. The unknown paths fall into classes: "begins like this known
+path up to here, then leaves it". The next path is the first of some class. A queue holds the
+classes by the fewest hops that a path of theirs may have, from the distances to the target. A class
+is searched only when it is first in the queue, which most never are.
+
+Sources: J. Yen, "Finding the k shortest loopless paths in a network", 1971; E. Lawler, "A procedure
+for computing the k best solutions …", 1972.
 """
 
 from dataclasses import dataclass
@@ -23,9 +26,8 @@ from graphcore.kernels.paths import BEYOND, EFFORT, HOP, LEDGER, ON, STATE_ROWS
 from graphcore.kernels.upstream import NOT_FOUND
 
 USUAL_EFFORT = 20_000_000
-"""Edges that a search looks at before it ends early: some tenths of a second."""
-# What else takes time, in edges that could be looked at meanwhile: searching a class, putting one into the queue, choosing among names, a node
-# of a path that was found.
+"""Edges that a search reads before it ends early: some tenths of a second."""
+# Other steps, in edges: search a class, queue it, choose among names, a node of a found path.
 _CLASS_EFFORT, _QUEUE_EFFORT, _CHOICE_EFFORT, _NODE_EFFORT = 1_000, 50, 1_000, 20
 
 _Nodes = NDArray[np.int32]
@@ -35,9 +37,9 @@ _NOTHING: _Nodes = np.empty(0, np.int32)
 @dataclass(frozen=True, slots=True)
 class ShortestPaths:
     """
-    Paths as nodes from source to target, in order; what the indices mean is lost once the graph moves on.
+    Paths in order, as nodes from source to target, valid until the graph changes.
 
-    ``truncated`` says that the search ended early: there may be further ones of those asked for. Those that are here are the first ones all the same.
+    ``truncated``: the search ended early. The paths are the first ones, but more may exist.
     """
 
     paths: list[list[int]]
@@ -45,7 +47,11 @@ class ShortestPaths:
 
 
 class _Class(NamedTuple):
-    """Paths that begin with ``path[: spur + 1]`` and do not go on with a closed node; ``tries`` is how often it was searched."""
+    """
+    Paths that begin with ``path[: spur + 1]``, not followed by a closed node.
+
+    ``tries``: searches so far.
+    """
 
     path: _Nodes
     spur: int
@@ -71,11 +77,12 @@ def shortest_paths(
     max_effort: int = 0,
 ) -> ShortestPaths:
     """
-    Find the first ``max_paths`` simple paths over the edges in ``mask`` (``counting_edges``), none longer than ``max_hops`` (0 = no limit).
+    Find the first ``max_paths`` simple paths over the edges in ``mask`` (``passing_edges``).
 
-    Several edges of a pair make one path. ``max_effort`` is how many edges may be looked at beside the first search, 0 = some tenths
-    of a second's work. Raises ``UnknownServiceError``, and ``ValueError`` for bounds out of range or equal ends. At worst O(E) for each hop of each
-    path; near O(E) altogether when detours are about as long as the distances say.
+    ``max_hops`` limits their length, 0: no limit. Parallel edges make one path. ``max_effort``
+    limits the edges to read after the first search, 0: some tenths of a second. Raises
+    ``UnknownServiceError``, and ``ValueError`` for bounds out of range or equal ends. O(E) for each
+    hop of each path at worst; near O(E) in all if detours are about as long as the distances say.
     """
     if max_paths < 1 or max_hops < 0 or source == target:
         raise ValueError(f"no paths to find: {source!r} to {target!r}, {max_paths} of {max_hops} hops")
@@ -84,7 +91,7 @@ def shortest_paths(
 
 
 class _Search:
-    """One search: the distances to the target, room to search in, and the queue of classes and of paths found, by hops."""
+    """A search: distances to the target, scratch arrays, queue of classes and paths."""
 
     def __init__(
         self, graph: DependencyGraph, source: int, target: int, mask: NDArray[np.uint8], max_hops: int
@@ -97,7 +104,7 @@ class _Search:
         self._state: NDArray[np.int32] = np.zeros((STATE_ROWS, count), np.int32)
         self._ledger: NDArray[np.int64] = np.zeros(LEDGER, np.int64)
         self._tick = self._effort = self._serial = 0
-        # Classes come before paths of the same length: they may hold one that comes first. Then by serial, or by names.
+        # Classes before paths of equal length, as they may hold an earlier one.
         self._queue: list[tuple[int, int, int, tuple[str, ...], _Class | _Found]] = []
 
     def first(self, max_paths: int, max_effort: int) -> ShortestPaths:
@@ -119,7 +126,7 @@ class _Search:
         return ShortestPaths(paths, truncated=False)
 
     def _measure(self, *, stop_at_source: bool) -> None:
-        """Find how far it is to the target from everywhere, or from what is no farther than the source."""
+        """Find the distances to the target, of all nodes or only up to the source."""
         until = self._source if stop_at_source else NOT_FOUND
         queue: _Nodes = np.empty(len(self._bound), np.int32)
         index = self._index
@@ -129,10 +136,10 @@ class _Search:
 
     def _search(self, among: _Class, least: int) -> None:
         """
-        Put the first path of a class into the queue, or the class itself with what is known better now.
+        Queue the first path of a class, or the class again with a better lower bound.
 
-        The limit is ``least``, because most classes have such a path and finding it takes little then. It grows twice as far each time
-        that there is none, so that a long way round costs a few searches and not one for each hop.
+        The limit is ``least`` hops first: most classes have such a path, which is quick to find. It
+        grows exponentially with each try, so that a long detour costs a few searches.
         """
         limit = min(least + (1 << among.tries) - 1, self._max_hops)
         given = np.ascontiguousarray(among.path[: among.spur + 1])
@@ -166,7 +173,7 @@ class _Search:
             heappush(self._queue, (least, 0, self._serial, (), among))
 
     def _smallest(self, given: _Nodes, hops: int) -> _Nodes:
-        """Of the shortest paths that were just marked, write the one whose names come first."""
+        """Of the shortest paths just marked, return the first by names."""
         path = np.empty(len(given) + hops, np.int32)
         path[: len(given)] = given
         at, index = len(given) - 1, self._index
@@ -194,7 +201,7 @@ class _Search:
         return min(choices, key=lambda callee: records[callee].name)
 
     def _divide(self, found: _Found) -> None:
-        """Put what is left of the class of a path that was found into the queue, without that path: a class for each node where another may leave it."""
+        """Queue the rest of a class: a class for each node where another path may branch off."""
         path, spur, among = found.path, found.of.spur, found.of
         least: _Nodes = np.zeros(len(path), np.int32)
         index, self._tick = self._index, self._tick + 1

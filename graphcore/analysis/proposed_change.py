@@ -1,4 +1,4 @@
-"""Changes of dependencies that nobody has made yet, and what they come to for pairs of services."""
+"""Proposed changes of dependencies, and the pairs of services that they affect."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,12 +13,12 @@ from graphcore.graph.name_order import NameOrder
 from graphcore.kernels.layout import FLAGS, OUT_SLOT
 from graphcore.kernels.what_if import rows
 
-# Few names are sorted in a moment; for more than so many, or a sixteenth of all, it pays to sort all in a way that lets other threads run.
+# For more names than both limits, ``NameOrder`` is used, which lets other threads run.
 _FEW, _SHARE = 200, 16
 
 
 class ProposedDependency(NamedTuple):
-    """A dependency to be added, or to replace the one with its ends and discovery source; services by name, the rest as in ``DependencyRecord``."""
+    """A dependency to add, or to replace that of the same services and discovery source."""
 
     source: str
     target: str
@@ -27,42 +27,50 @@ class ProposedDependency(NamedTuple):
 
 
 class DependencyKey(NamedTuple):
-    """Dependencies to be removed: of one discovery source, an ``EdgeFlag`` as a plain number, or 0 = of all."""
+    """Dependencies to remove: of a discovery source (an ``EdgeFlag`` as ``int``), or 0: of all."""
 
     source: str
     target: str
     discovery_source: int = 0
 
-    def names(self, state: "State") -> bool:
-        """Whether it means a dependency between its services."""
+    def names(self, state: "DependencyState") -> bool:
+        """Whether it includes a dependency between its services."""
         return not self.discovery_source or state.discovery_source == self.discovery_source
 
 
 @dataclass(frozen=True, slots=True)
 class ProposedChange:
-    """Removals come first. No dependency is of a service on itself, and none is added twice."""
+    """
+    A proposed change; removals come first.
+
+    Adds no dependency twice, and none of a service on itself.
+    """
 
     added: Sequence[ProposedDependency] = ()
     removed: Sequence[DependencyKey] = ()
 
 
 class UnknownDependenciesError(LookupError):
-    """Dependencies to be removed that are not there; ``positions`` tells which of ``ProposedChange.removed``."""
+    """
+    Dependencies to remove do not exist.
+
+    ``positions`` are indices in ``ProposedChange.removed``.
+    """
 
     def __init__(self, positions: Sequence[int]) -> None:
         super().__init__(f"no such dependencies: removed {', '.join(map(str, positions))}")
         self.positions = positions
 
 
-class State(NamedTuple):
-    """What matters of a dependency between two services."""
+class DependencyState(NamedTuple):
+    """The relevant properties of a dependency between two services."""
 
     discovery_source: int
     is_stale: bool
     confidence: float
 
     def counts(self, floor: float) -> bool:
-        """Whether one service calls the other by it: it is fresh and certain enough."""
+        """Whether it counts: it is fresh and its confidence is at least ``floor``."""
         return not self.is_stale and self.confidence >= floor
 
 
@@ -71,7 +79,7 @@ Pair: TypeAlias = tuple[int, int]
 
 @dataclass(slots=True)
 class Numbering:
-    """Services by number: those that there are, by rising node, then the new ones in the order in which they are named."""
+    """Numbers services: existing ones by node, then new ones in order of appearance."""
 
     graph: DependencyGraph
     nodes: NDArray[np.int32]
@@ -81,7 +89,7 @@ class Numbering:
 
     @classmethod
     def of(cls, graph: DependencyGraph) -> "Numbering":
-        """Give each service of a graph its number. O(V)."""
+        """Assign numbers to the services of a graph. O(V)."""
         nodes = np.array(graph.digraph.node_indices(), np.int32)
         number_by_node: NDArray[np.int32] = np.full(len(graph.index.nodes), -1, np.int32)
         number_by_node[nodes] = np.arange(len(nodes), dtype=np.int32)
@@ -91,25 +99,25 @@ class Numbering:
         return len(self.nodes) + len(self.new)
 
     def number(self, name: str) -> int:
-        """Look a service up; one that is not there is a new one."""
+        """Return the number of a service; an unknown one becomes a new service."""
         if self.graph.has_service(name):
             return int(self.number_by_node[self.graph.node(name)])
         return self.new.setdefault(name, len(self))
 
     def names(self, numbers: NDArray[np.int32] | Sequence[int]) -> list[str]:
-        """Look names up; O(1) each."""
+        """Look up names. O(1) each."""
         held, new, digraph, nodes = len(self.nodes), list(self.new), self.graph.digraph, self.nodes
         wanted = np.asarray(numbers).tolist()
         return [digraph[int(nodes[n])].name if n < held else new[n - held] for n in wanted]
 
     def sorted(self, numbers: NDArray[np.int32]) -> NDArray[np.int32]:
-        """Sort some services by name. O(their number log that), or O(V log V) once for many."""
+        """Sort services by name. O(n log n), or O(V log V) once for many."""
         if len(numbers) <= max(_FEW, len(self) // _SHARE):
             names = self.names(numbers)
             return numbers[sorted(range(len(names)), key=names.__getitem__)]
         if self._order is None:
             self._order = NameOrder.of(self.graph)
-        # A new service stands before the one whose place it would take; several for one place come in their own order.
+        # A new service ranks before the one at its place; several at one place are in order of name.
         held, order, ranks = len(self.nodes), self._order, np.empty((2, len(numbers)), np.int64)
         old = numbers < held
         ranks[0, old], ranks[1, old] = order.rank[self.nodes[numbers[old]]], len(self.new)
@@ -123,16 +131,17 @@ class Numbering:
 
 class PairStates:
     """
-    What stands between pairs of services before and after a proposed change.
+    The dependencies between pairs of services before and after a proposed change.
 
-    Making it raises ``UnknownDependenciesError``, and takes O(changed dependencies times the lesser degree of their ends).
+    The constructor raises ``UnknownDependenciesError``. O(changed dependencies times the
+    smaller degree of their ends).
     """
 
     __slots__ = ("_after", "_before")
 
     def __init__(self, numbering: Numbering, change: ProposedChange) -> None:
-        self._before: dict[Pair, list[State]] = {}
-        self._after: dict[Pair, list[State]] = {}
+        self._before: dict[Pair, list[DependencyState]] = {}
+        self._after: dict[Pair, list[DependencyState]] = {}
         graph, numbers = numbering.graph, numbering.number
         known = [
             key for key in change.removed if graph.has_service(key.source) and graph.has_service(key.target)
@@ -144,14 +153,14 @@ class PairStates:
         for pair, each in zip(ends[len(known) :], change.added, strict=True):
             source = each.flags & SOURCES
             kept = [state for state in self._after[pair] if state.discovery_source != source]
-            self._after[pair] = [*kept, State(source, bool(each.flags & STALE), each.confidence)]
+            self._after[pair] = [*kept, DependencyState(source, bool(each.flags & STALE), each.confidence)]
 
     def lost(self, floor: float) -> NDArray[np.int32]:
-        """List the pairs that call each other before and not after, sources above targets, by rising source and target."""
+        """List the pairs that call before and not after, sorted: row 0 sources, row 1 targets."""
         return self._pairs(floor, was=True)
 
     def gained(self, floor: float) -> NDArray[np.int32]:
-        """List the pairs that call each other after and not before, as ``lost``."""
+        """List the pairs that call after and not before, as ``lost``."""
         return self._pairs(floor, was=False)
 
     def _pairs(self, floor: float, *, was: bool) -> NDArray[np.int32]:
@@ -179,7 +188,7 @@ class PairStates:
         confidences, begin = index.confidence[edges].tolist(), 0
         for pair, end in zip(there, ends.tolist(), strict=True):
             self._before[pair] = [
-                State(flags[at] & SOURCES, bool(flags[at] & STALE), confidences[at])
+                DependencyState(flags[at] & SOURCES, bool(flags[at] & STALE), confidences[at])
                 for at in range(begin, end)
             ]
             begin = end

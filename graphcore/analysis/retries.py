@@ -1,11 +1,13 @@
 """
 Retries that multiply along a path of calls.
 
-A call that fails is tried again by its caller, whose own caller tries again too: the last service of a path may see the product of all
-attempts for one call of the first. What is looked for is, for each service, the path that begins there with the largest product.
+A caller retries a failed call, and its own caller retries too: the last service of a path may get
+the product of all attempts for one call of the first. The search is, for each service, for the path
+from there with the largest product.
 
-Finding it is as hard as finding a longest path. The best walk of so many hops, which may come to a service twice, is quickly found for all services at a
-time; it bounds the path, and mostly is one. Where it is not, a search for paths with that bound decides, as long as it may take.
+That is as hard as a longest path. The best *walk* of so many hops, which may visit a service twice,
+is found quickly for all services at once. It is an upper bound, and mostly a path. If it is not, a
+bounded search for paths decides.
 """
 
 from dataclasses import dataclass
@@ -22,17 +24,17 @@ from graphcore.graph.records import DependencyRecord, ServiceRecord
 from graphcore.kernels import retries as kernels
 
 MOST_STEPS = 30_000_000
-"""How many calls all searches of an audit may look at: a quarter of a second or so."""
+"""Calls that all searches of an audit may read: about 0.25 s."""
 
 _SHARE = 16
-"""One search may take one in so many of what is left."""
-_LOT = 256
+"""A search may use this share, 1/n, of the budget that is left."""
+_BATCH = 256
 _LEDGER = 3
 _STACK = 3
 
 
 class RetriedPath(NamedTuple):
-    """A path of calls: its services, the dependencies between them, and the product of their attempts."""
+    """A path: its services, the dependencies between them, and the product of their attempts."""
 
     services: list[ServiceRecord]
     dependencies: list[DependencyRecord]
@@ -42,9 +44,10 @@ class RetriedPath(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class RetryReport:
     """
-    The worst paths, most attempts first, then by the name of the first service; ``count`` of all services at which one begins.
+    The worst paths, most attempts first, then by the name of the first service.
 
-    ``truncated`` says that a search ended early: there may be worse ones, or shorter ones as bad.
+    ``count``: services from which a path exceeds the limit. ``truncated``: a search ended early, so
+    there may be worse paths, or shorter ones as bad.
     """
 
     worst: list[RetriedPath]
@@ -53,7 +56,7 @@ class RetryReport:
 
 
 class _Calls(NamedTuple):
-    """One call for each pair of services, that with most attempts, in rows by caller sorted by the callees' names; ``edge`` stands beside."""
+    """The call with most attempts of each pair, by caller, sorted by the names of the callees."""
 
     start: NDArray[np.int32]
     target: NDArray[np.int32]
@@ -73,10 +76,11 @@ def worst_retries(
     most: int,
 ) -> RetryReport:
     """
-    Find services at which a path of up to ``max_hops`` calls begins whose attempts multiply to more than ``max_attempts``, with the worst path of each.
+    Find the worst path of up to ``max_hops`` calls from each service, if over ``max_attempts``.
 
-    Of paths with equal products it is the shortest, then the first by the names along it. ``begin`` keeps this one node. ``attempts`` stand
-    beside the calls; products end at 2⁶³ - 1. O(E log E + hops (V + E)) and what the searches may take.
+    Of equal products, the shortest path counts, then the first by names. ``begin``: only this node.
+    ``attempts`` are those of the calls; products are capped at 2⁶³ - 1. O(E log E + hops (V + E))
+    and the searches.
     """
     if not len(attempts) or attempts.max() <= 1 or max_attempts >= kernels.MOST:
         return RetryReport([], 0, truncated=False)
@@ -86,7 +90,7 @@ def worst_retries(
     search.rank(most)
     chosen = search.worst(order, most)
     search.shorten(chosen)
-    # Where searches were given up, some of them may have turned out to be worse.
+    # A search that was given up before may have found a worse path now.
     chosen = chosen[np.argsort(-search.products[chosen], kind="stable")]
     worst = [search.path(graph, number) for number in chosen.tolist()]
     return RetryReport(worst, search.count, truncated=bool(search.given_up.any()))
@@ -108,9 +112,10 @@ def _strongest(calls: SyncCalls, attempts: NDArray[np.int64], order: NameOrder) 
 @dataclass(slots=True, init=False)
 class _Search:
     """
-    Candidates are the nodes whose bound is over ``max_attempts``, by number; columns stand beside them.
+    The candidates: nodes with an upper bound above ``max_attempts``, and columns by candidate.
 
-    ``products`` are those of the best paths known, which ``paths`` and ``lengths`` hold as places of calls; no path has more than ``limits``.
+    ``products``: of the best known paths, which ``paths`` and ``lengths`` hold as indices of calls.
+    ``limits``: upper bounds.
     """
 
     max_attempts: int
@@ -160,34 +165,34 @@ class _Search:
 
     @property
     def count(self) -> int:
-        """How many candidates have a path over the bound, as far as is known."""
+        """Number of candidates with a known path above the limit."""
         return int(np.count_nonzero(self.products > self.max_attempts))
 
     def decide(self) -> None:
-        """Find out of every candidate whether it has a path over the bound."""
+        """Decide for each candidate whether it has a path above the limit."""
         undecided = (self.products <= self.max_attempts) & (self.limits > self.max_attempts)
         self._improve(np.flatnonzero(undecided), self.max_attempts + 1)
 
     def rank(self, most: int) -> None:
-        """Find the exact product of every candidate that may be one of the ``most`` worst, those with the largest limits first."""
+        """Find the exact product of each candidate that may be among the ``most`` worst."""
         open_ones = np.flatnonzero(
             (self.products > self.max_attempts) & (self.products < self.limits) & (self.given_up == 0)
         )
         open_ones = open_ones[np.argsort(-self.limits[open_ones], kind="stable")]
-        for first in range(0, len(open_ones), _LOT):
-            lot = open_ones[first : first + _LOT]
-            lot = lot[self.limits[lot] >= self._least(most)]
-            if not len(lot):
+        for first in range(0, len(open_ones), _BATCH):
+            batch = open_ones[first : first + _BATCH]
+            batch = batch[self.limits[batch] >= self._least(most)]
+            if not len(batch):
                 return
-            self._improve(lot, kernels.MOST)
+            self._improve(batch, kernels.MOST)
 
     def worst(self, order: NameOrder, most: int) -> NDArray[np.int64]:
-        """Choose the worst candidates over the bound, most attempts first, then by name."""
+        """Choose the worst candidates above the limit, most attempts first, then by name."""
         over = np.flatnonzero(self.products > self.max_attempts)
         return over[np.lexsort((order.rank[self.begins[over]], -self.products[over]))[:most]]
 
     def shorten(self, chosen: NDArray[np.int64]) -> None:
-        """Find the shortest path with the product of each chosen candidate, the first by name."""
+        """Find the shortest path with the product of each candidate, then the first by names."""
         rows = self._rows
         kernels.shorten_paths.run(
             rows.start,
@@ -220,7 +225,7 @@ class _Search:
         )
 
     def _least(self, most: int) -> int:
-        """Return the product of the last candidate that would be listed now."""
+        """Return the product of the last candidate that would be listed."""
         if self.count <= most:
             return 0
         return int(np.partition(self.products, -most)[-most])

@@ -18,9 +18,9 @@ _SOURCE_BITS = 15
 
 class SyncCalls(NamedTuple):
     """
-    Calls in rows by caller: those of a node are the places ``start[node]`` to before ``start[node + 1]`` of the other columns.
+    Calls by caller: those of a node are at ``start[node]:start[node + 1]`` of the other columns.
 
-    ``origin`` is the discovery source as a number that rises in the order of sources.
+    ``origin`` is the discovery source, as a number that rises in the order of sources.
     """
 
     start: NDArray[np.int32]
@@ -31,7 +31,11 @@ class SyncCalls(NamedTuple):
 
     @classmethod
     def of(cls, graph: DependencyGraph, mask: NDArray[np.uint8], begin: int | None, hops: int) -> "SyncCalls":
-        """Gather the edges in ``mask``: all of them, or those on paths of up to ``hops`` calls that begin at a node. O(V + E)."""
+        """
+        Gather the edges in ``mask``: all, or those on paths of up to ``hops`` calls from ``begin``.
+
+        O(V + E).
+        """
         index = graph.index
         count = len(index.nodes)
         if begin is None:
@@ -56,9 +60,9 @@ class SyncCalls(NamedTuple):
 CallPolicies: TypeAlias = Callable[
     [NDArray[np.object_], NDArray[np.int32]], tuple[NDArray[np.int64], NDArray[np.int64]]
 ]
-"""Reads the payloads in some places of a column: timeouts in milliseconds and attempts, 0 = not known."""
+"""Reads the timeouts (ms) and attempts in the payloads of some edges; 0: unknown."""
 
-# The order of sources; a stale dependency comes behind every fresh one.
+# Sources after MANUAL, in order; stale dependencies come after all fresh ones.
 _BEHIND_MANUAL = (EdgeFlag.SERVICE_MESH, EdgeFlag.OTEL_SERVICE_GRAPH, EdgeFlag.KUBERNETES)
 _BEHIND_FRESH = 4
 
@@ -67,14 +71,14 @@ def merged_policies(
     graph: DependencyGraph, chosen: NDArray[np.int32], edge_filter: EdgeFilter, policies: CallPolicies
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """
-    Read, for each pair of services of which an edge is ``chosen``, what the first source says that knows it; 0 = none does.
+    Read timeout and attempts of each chosen edge's pair, from the first source that knows them.
 
-    O(E log E) of the edges that take part.
+    0 if none does. O(E log E) for the edges that take part.
     """
-    beside = parallel_edges(graph, chosen, edge_filter)
-    timeouts, attempts = policies(graph.dependency_payloads, beside.edges)
-    pairs = np.repeat(np.arange(len(chosen)), np.diff(beside.starts))
-    order = np.lexsort((_precedence(graph, beside.edges), pairs))
+    parallel = parallel_edges(graph, chosen, edge_filter)
+    timeouts, attempts = policies(graph.dependency_payloads, parallel.edges)
+    pairs = np.repeat(np.arange(len(chosen)), np.diff(parallel.starts))
+    order = np.lexsort((_precedence(graph, parallel.edges), pairs))
     return _first_known(timeouts[order], pairs[order], len(chosen)), _first_known(
         attempts[order], pairs[order], len(chosen)
     )

@@ -1,9 +1,10 @@
 """
 Timeouts that do not shrink along a path of calls.
 
-Who waits for a callee at least as long as its own caller waits for it goes on working for somebody who has given up. Each two dependencies a → b and b → c
-are a pair, b → a after a → b among them. A hub has as many pairs as the product of its degrees, so pairs are counted in sorted rows, and only
-those that are listed are made.
+A service that waits for its callee at least as long as its own caller waits keeps working after the
+caller gave up. Each two dependencies a → b and b → c form a pair, including a → b and b → a. A hub
+has as many pairs as the product of its degrees, so pairs are counted in sorted rows, and only those
+that are listed are built.
 """
 
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ _Longs = NDArray[np.int64]
 
 
 class GrownTimeout(NamedTuple):
-    """Two dependencies in a row, and by how many milliseconds (≥ 0) the timeout of the second is larger."""
+    """Two successive dependencies; the timeout of the second is larger by ``excess`` ≥ 0 ms."""
 
     caller: DependencyRecord
     callee: DependencyRecord
@@ -31,7 +32,11 @@ class GrownTimeout(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TimeoutReport:
-    """The worst pairs, largest excess first, then by the names of caller, service and callee; ``count`` of all pairs."""
+    """
+    The pairs with the largest excess, then by names of caller, service and callee.
+
+    ``count`` of all.
+    """
 
     worst: list[GrownTimeout]
     count: int
@@ -39,10 +44,11 @@ class TimeoutReport:
 
 class _Rows(NamedTuple):
     """
-    Calls with a timeout, in rows of their own.
+    Calls with a timeout, by caller.
 
-    ``values`` are the timeouts of a node's calls in rows, rising, ``places`` what call each belongs to; ``callers`` are the calls
-    whose callees are looked at, with their timeouts ``limits`` and the nodes they lead to, ``middles``.
+    ``values``: timeouts, rising within the row of a node; ``places``: the call of each.
+    ``callers``: the calls that may be first in a pair, with their timeouts ``limits`` and callees
+    ``middles``.
     """
 
     start: NDArray[np.int32]
@@ -53,14 +59,14 @@ class _Rows(NamedTuple):
     middles: NDArray[np.int32]
 
     def first_with(self, chosen: _Longs, excess: int) -> _Longs:
-        """Find for some callers the first place in the row of their callees with at least so much more than their own timeout."""
+        """Find the first place in the row of each caller's callee with at least this excess."""
         found = np.empty(len(chosen), np.int64)
         rows, wanted = self.middles[chosen], self.limits[chosen] + excess
         kernels.lower_bounds.run(self.start, self.values, rows, wanted, found)
         return found
 
     def ends(self, chosen: _Longs) -> _Longs:
-        """Tell for some callers where the row of their callees ends."""
+        """Return where the row of each caller's callee ends."""
         return self.start[self.middles[chosen] + 1].astype(np.int64)
 
 
@@ -74,18 +80,19 @@ def grown_timeouts(
     most: int,
 ) -> TimeoutReport:
     """
-    Find the pairs of calls whose second timeout is at least as large as the first; ``begin`` keeps those whose first call comes from this node.
+    Find the pairs of calls whose second timeout is at least as large as the first.
 
-    ``timeouts`` stand beside the calls, 0 = not known. O(E log E + most²), however many pairs there are.
+    ``timeouts`` are those of the calls, 0: unknown. ``begin``: only pairs whose first call is made
+    by this node. O(E log E + most²), however many pairs there are.
     """
     rows = _rows(calls, timeouts, begin)
-    everyone = np.arange(len(rows.callers))
-    ends = rows.ends(everyone)
-    above = ends - rows.first_with(everyone, 0)
+    all_callers = np.arange(len(rows.callers))
+    ends = rows.ends(all_callers)
+    above = ends - rows.first_with(all_callers, 0)
     count = int(above.sum())
     if not count:
         return TimeoutReport([], 0)
-    widest = np.full(len(everyone), -1, np.int64)
+    widest = np.full(len(all_callers), -1, np.int64)
     some = above > 0
     widest[some] = rows.values[ends[some] - 1] - rows.limits[some]
     least = 0 if count <= most else _least_listed(rows, above, widest, most)
@@ -111,7 +118,7 @@ def grown_timeouts(
 def _rows(calls: SyncCalls, timeouts: _Longs, begin: int | None) -> _Rows:
     timed = np.flatnonzero(timeouts > 0)
     sources = calls.source[timed]
-    # Both numbers take 31 bits at most: sorting one number is several times as quick as sorting two columns.
+    # Both have 31 bits at most: to sort a single number is several times faster than two columns.
     places = timed[np.argsort(sources.astype(np.int64) << 31 | timeouts[timed])]
     start = np.searchsorted(sources, np.arange(len(calls.start))).astype(np.int32)
     callers = timed if begin is None else timed[sources == begin]
@@ -120,9 +127,10 @@ def _rows(calls: SyncCalls, timeouts: _Longs, begin: int | None) -> _Rows:
 
 def _least_listed(rows: _Rows, above: _Longs, widest: _Longs, most: int) -> int:
     """
-    Find the excess of the last pair that is listed, the ``most``-th of all.
+    Find the excess of the last pair listed, the ``most``-th of all.
 
-    The callers with the largest excesses have as many pairs with these alone, so no pair of another caller comes before.
+    The ``most`` callers with the largest excess have at least as many pairs, so no other caller
+    counts.
     """
     callers = np.arange(len(widest))
     if len(callers) > most:
@@ -134,9 +142,9 @@ def _least_listed(rows: _Rows, above: _Longs, widest: _Longs, most: int) -> int:
 
 
 def _ties(rows: _Rows, calls: SyncCalls, order: NameOrder, excess: int, wanted: int) -> tuple[_Longs, _Longs]:
-    """List pairs with exactly this excess: at least ``wanted`` of them, or all, and with each all that come before it by name."""
-    everyone = np.arange(len(rows.callers))
-    numbers = rows.first_with(everyone, excess + 1) - rows.first_with(everyone, excess)
+    """List pairs with exactly this excess: the first ``wanted`` by name, and possibly more."""
+    all_callers = np.arange(len(rows.callers))
+    numbers = rows.first_with(all_callers, excess + 1) - rows.first_with(all_callers, excess)
     callers = np.flatnonzero(numbers)
     places = rows.callers[callers]
     size = len(order.rank)
@@ -146,7 +154,7 @@ def _ties(rows: _Rows, calls: SyncCalls, order: NameOrder, excess: int, wanted: 
         callers, names = callers[few], names[few]
     by_name = np.argsort(names)
     callers, names = callers[by_name], names[by_name]
-    # Callers of one service may have several dependencies on it, whose pairs stand between one another.
+    # Parallel dependencies of a caller have the same names: keep all of them.
     enough = int(np.searchsorted(np.cumsum(numbers[callers]), wanted))
     if enough < len(callers):
         callers = callers[names <= names[enough]]
@@ -154,7 +162,7 @@ def _ties(rows: _Rows, calls: SyncCalls, order: NameOrder, excess: int, wanted: 
 
 
 def _pairs(rows: _Rows, callers: _Longs, least: int, below: int | None) -> tuple[_Longs, _Longs]:
-    """List the pairs of some callers with at least this excess, and less than ``below``: the places of both calls."""
+    """List the calls of pairs with an excess of at least ``least`` and less than ``below``."""
     first = rows.first_with(callers, least)
     ends = rows.ends(callers) if below is None else rows.first_with(callers, below)
     numbers = ends - first
@@ -162,7 +170,7 @@ def _pairs(rows: _Rows, callers: _Longs, least: int, below: int | None) -> tuple
 
 
 def _spread(first: _Longs, numbers: _Longs) -> _Longs:
-    """Count on from each first number so many times."""
+    """Concatenate the ranges ``first[i] : first[i] + numbers[i]``."""
     begins = np.cumsum(numbers) - numbers
     return np.repeat(first - begins, numbers) + np.arange(int(numbers.sum()))
 
@@ -170,7 +178,7 @@ def _spread(first: _Longs, numbers: _Longs) -> _Longs:
 def _keys(
     calls: SyncCalls, order: NameOrder, caller: _Longs, callee: _Longs
 ) -> tuple[NDArray[np.int32], ...]:
-    """Give what sorts pairs of one excess, the last column first: names, then the sources that know of the dependencies."""
+    """Return the sort keys of pairs of equal excess, least significant first."""
     rank = order.rank
     return (
         calls.origin[callee],

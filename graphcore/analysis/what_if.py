@@ -1,8 +1,8 @@
-"""What a change of dependencies that nobody has made yet would do to cycles and blast radii."""
+"""What a proposed change of dependencies would do to cycles and blast radii."""
 
 from dataclasses import dataclass
 
-from graphcore.analysis.call_graph import CallRows, Snapshot
+from graphcore.analysis.call_graph import CallGraph, CallRows
 from graphcore.analysis.cycle_changes import CycleChange, cycle_changes
 from graphcore.analysis.impact_changes import MOST_WORDS, ImpactChanges, impact_changes
 from graphcore.analysis.proposed_change import Numbering, PairStates, ProposedChange
@@ -12,7 +12,7 @@ from graphcore.graph.dependency_graph import DependencyGraph
 
 @dataclass(frozen=True, slots=True)
 class WhatIf:
-    """The graph after a change beside the graph before; ``created`` are the names of new services, sorted."""
+    """The effects of a change; ``created`` are the names of new services, sorted."""
 
     cycle_changes: tuple[CycleChange, ...]
     impacts: ImpactChanges
@@ -20,7 +20,7 @@ class WhatIf:
 
     @property
     def adds_cycles(self) -> bool:
-        """Whether a cycle would come into being that is not there now."""
+        """Whether the change would add a cycle."""
         return any(change.adds_cycles for change in self.cycle_changes)
 
 
@@ -33,16 +33,17 @@ def what_if(
     work: int | None = None,
 ) -> WhatIf:
     """
-    Compare a graph with what it would be after a change, which is not made.
+    Compare a graph with the graph after a change, without making it.
 
-    Dependencies count when they are not stale; for cycles they must also have ``min_confidence``. Services that do not exist are new.
-    Raises ``UnknownDependenciesError``. O(V + E), and as much again for each few hundred services whose blast radius may change; ``work`` bounds
-    these as in ``impact_changes``. Changes nothing, uses no scratch of the graph, and may run in a thread while the graph stands still.
+    Fresh dependencies count; for cycles they also need ``min_confidence``. Unknown services are
+    new. Raises ``UnknownDependenciesError``. O(V + E), and as much for every few hundred services
+    whose blast radius may change; ``work`` bounds these as in ``impact_changes``. May run beside
+    readers.
     """
     numbering = Numbering.of(graph)
     states = PairStates(numbering, change)
     lost, gained = states.lost(0.0), states.gained(0.0)
-    before = Snapshot.of(CallRows.of(numbering, 0.0))
+    before = CallGraph.of(CallRows.of(numbering, 0.0))
     after = before.changed(lost, gained)
     impacts = impact_changes(
         numbering,
@@ -55,7 +56,7 @@ def what_if(
     )
     if min_confidence > 0.0:
         lost, gained = states.lost(min_confidence), states.gained(min_confidence)
-        before = Snapshot.of(CallRows.of(numbering, min_confidence))
+        before = CallGraph.of(CallRows.of(numbering, min_confidence))
         after = before.changed(lost, gained)
     cycles = cycle_changes(numbering, before, after, lost, gained)
     return WhatIf(tuple(cycles), impacts, tuple(sorted(numbering.new)))

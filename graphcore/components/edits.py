@@ -1,4 +1,4 @@
-"""What changes of a graph mean to its components, on the way in and on the way out."""
+"""Input and output of a component update: changed edges and nodes, and affected labels."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -14,11 +14,11 @@ _NODE_BITS = 32
 @dataclass(frozen=True, slots=True)
 class ComponentEdits:
     """
-    What a change set did, as far as components are concerned.
+    The part of a change set that affects components.
 
-    ``lost`` and ``gained`` are the edges that count and went or came: source and target, a row each, parallel ones each. An edge
-    may be in both. ``present`` and ``absent`` are nodes that came or went, by whether they are there now; others may be
-    among them.
+    ``lost`` and ``gained``: edges that were removed and added, as (source, target) rows, one for
+    each parallel edge. An edge may be in both. ``present`` and ``absent``: nodes that were added or
+    removed, by whether they exist now; unchanged nodes may be among them.
     """
 
     lost: NDArray[np.int32] = field(default_factory=_NO_PAIRS.copy)
@@ -30,7 +30,7 @@ class ComponentEdits:
         return len(self.lost) + len(self.gained) + len(self.present) + len(self.absent)
 
     def net(self) -> "ComponentEdits":
-        """Leave out what was both lost and gained, as often as it was both."""
+        """Cancel edges that were both lost and gained."""
         if not len(self.lost) or not len(self.gained):
             return self
         pairs = np.concatenate((_keys(self.lost), _keys(self.gained)))
@@ -44,11 +44,11 @@ class ComponentEdits:
         return ComponentEdits(_pairs(lost), _pairs(gained), self.present, self.absent)
 
 
-class Touched(NamedTuple):
+class ChangedLabels(NamedTuple):
     """
-    What an update may have changed, as labels, those that are gone or new among them.
+    Labels of components that an update may have changed, including removed and new labels.
 
-    ``reformed``: other members, or one of them is another service now; ``recounted``: another number of edges.
+    ``reformed``: the members changed. ``recounted``: the number of edges changed.
     """
 
     reformed: set[int]
@@ -56,7 +56,7 @@ class Touched(NamedTuple):
 
 
 def joined(several: Iterable[ComponentEdits]) -> ComponentEdits:
-    """Make one of edits that followed each other."""
+    """Merge successive edits."""
     edits = tuple(several)
     is_present: dict[int, bool] = {}
     for each in edits:

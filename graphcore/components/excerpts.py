@@ -1,4 +1,4 @@
-"""Components by their first members: what a component of any size costs little to know."""
+"""Excerpts of components: size and first members, cheap to keep for components of any size."""
 
 from dataclasses import dataclass, replace
 from heapq import nsmallest
@@ -8,24 +8,25 @@ import numpy as np
 import rustworkx as rx
 from numpy.typing import NDArray
 
-from graphcore.components.edits import Touched
+from graphcore.components.edits import ChangedLabels
 from graphcore.components.index import ComponentIndex
 from graphcore.graph.records import DependencyRecord, ServiceRecord
 
 Mask: TypeAlias = NDArray[np.bool_]
 
-# More names than are shown are remembered, so that members may go without all names being looked at again.
+# Keep this many times the names shown, so that members may leave without a new look at all names.
 _RESERVE = 2
-# With more newcomers it costs as much to begin anew.
+# With more new members, a new selection costs no more.
 _MANY = 20_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Excerpt:
     """
-    A component of two or more services: its size, and its first ``members`` by name, sorted.
+    A component of two or more services: its size, and its first ``members``, sorted by name.
 
-    ``inside`` tells which nodes are in it, at the time (``clock``, ``epoch``) it was made; None where all members are named.
+    ``inside`` marks its nodes at the time (``clock``, ``epoch``) of the excerpt; None if
+    ``members`` lists all.
     """
 
     label: int
@@ -37,13 +38,13 @@ class Excerpt:
 
     @property
     def unlisted(self) -> int:
-        """How many members are not named."""
+        """Number of members that are not listed."""
         return self.size - len(self.members)
 
 
 @dataclass(frozen=True, slots=True)
 class _Selection:
-    """All members whose name is at most ``bound`` (None = all there are), sorted, with their nodes."""
+    """The members with names up to ``bound`` (None: all members), sorted, with their nodes."""
 
     inside: Mask
     clock: int
@@ -63,9 +64,10 @@ class _Selection:
 
 class ComponentExcerpts:
     """
-    Excerpts of the components of one index, which stay the same objects until their components change.
+    Excerpts of the components of an index; each is the same object until its component changes.
 
-    Names of a component that changed are not all looked at again: O(V) over arrays of bits, and O(newcomers + named members) of Python.
+    After a change, an excerpt costs O(V) over arrays of bits, and O(new and listed members) in
+    Python: it doesn't read the names of all members again.
     """
 
     __slots__ = ("_clock", "_current", "_digraph", "_epoch", "_index", "_renewed", "_selections")
@@ -76,47 +78,47 @@ class ComponentExcerpts:
         self._current: dict[int, Excerpt] = {}
         self._selections: dict[int, _Selection] = {}
         self._clock, self._epoch = 0, object()
-        # When a node last came, went, or got another name, after the first selection was made.
+        # The clock when a node was last added, removed or renamed.
         self._renewed: NDArray[np.int32] = np.zeros(0, np.int32)
 
     def renew(self, nodes: NDArray[np.int32]) -> None:
-        """Take note of services that came, went, or have another name or key. O(nodes)."""
+        """Record nodes of services that came, went, or have a new name or key. O(nodes)."""
         if self._clock and len(nodes):
             self._cover(int(nodes.max()) + 1)
             self._renewed[nodes] = self._clock
 
-    def forget(self, touched: Touched | None) -> None:
-        """Let go of what may have changed; None = everything."""
-        if touched is None:
+    def forget(self, changed: ChangedLabels | None) -> None:
+        """Drop the excerpts of components that may have changed; None: of all."""
+        if changed is None:
             self._current.clear()
             self._selections.clear()
             self._epoch = object()
             return
-        for label in touched.reformed:
+        for label in changed.reformed:
             self._current.pop(label, None)
             if self._index.size(label) <= 1:
                 self._selections.pop(label, None)
-        for label in touched.recounted - touched.reformed:
+        for label in changed.recounted - changed.reformed:
             former = self._current.get(label)
             if former is not None:
                 self._current[label] = replace(former)
 
     def find(self, label: int) -> Excerpt | None:
-        """Return the excerpt of a component that has not changed since it was made."""
+        """Return the excerpt of a component if it is up to date."""
         return self._current.get(label)
 
     def keep_whole(self, label: int, members: tuple[str, ...]) -> Excerpt:
-        """Make that of a component all of whose members are named."""
+        """Make the excerpt of a component and list all its members."""
         self._selections.pop(label, None)
         made = self._current[label] = Excerpt(label, len(members), members)
         return made
 
     def keep_cut(self, label: int, most: int) -> Excerpt:
-        """Make that of a component with more members than are named."""
+        """Make the excerpt of a component and list its first ``most`` members."""
         inside = self._index.inside(label)
         self._cover(len(inside))
         self._clock += 1
-        selection = self._advanced(label, inside, most) or self._begun(inside, most)
+        selection = self._updated_selection(label, inside, most) or self._new_selection(inside, most)
         self._selections[label] = selection
         names = tuple([name for name, _ in selection.first[:most]])
         made = Excerpt(label, self._index.size(label), names, inside, self._clock, self._epoch)
@@ -124,16 +126,20 @@ class ComponentExcerpts:
         return made
 
     def nodes(self, excerpt: Excerpt) -> NDArray[np.int32]:
-        """List the nodes of a component that is as it was when the excerpt was made."""
+        """List the nodes of an up-to-date excerpt. O(V)."""
         inside = self._index.inside(excerpt.label) if excerpt.inside is None else excerpt.inside
         return np.flatnonzero(inside).astype(np.int32)
 
-    def remembers(self, excerpt: Excerpt) -> bool:
-        """Whether ``held`` and ``shared`` know who was in the component when the excerpt was made."""
+    def is_comparable(self, excerpt: Excerpt) -> bool:
+        """Whether ``is_same_member`` and ``member_counts`` know this excerpt."""
         return excerpt.inside is not None and excerpt.epoch is self._epoch
 
-    def held(self, excerpt: Excerpt, node: int) -> bool:
-        """Whether the service that has this node now was in the component, unless it has got another name since. O(1)."""
+    def is_same_member(self, excerpt: Excerpt, node: int) -> bool:
+        """
+        Whether the service at this node was a member of the excerpt, and not renamed since.
+
+        O(1).
+        """
         inside = excerpt.inside
         return (
             inside is not None
@@ -142,27 +148,31 @@ class ComponentExcerpts:
             and bool(self._renewed[node] < excerpt.clock)
         )
 
-    def held_once(self, excerpt: Excerpt, node: int) -> bool:
-        """Whether whatever service had this node was in the component. O(1)."""
+    def was_member(self, excerpt: Excerpt, node: int) -> bool:
+        """
+        Whether a service at this node, possibly another one, was a member of the excerpt.
+
+        O(1).
+        """
         inside = excerpt.inside
         return inside is not None and node < len(inside) and bool(inside[node])
 
-    def shared(self, excerpt: Excerpt) -> NDArray[np.int64]:
-        """Count by label where the services that were in a component are now, without those that have got another name since. O(V)."""
+    def member_counts(self, excerpt: Excerpt) -> NDArray[np.int64]:
+        """Count, by current label, the former members that were not renamed since. O(V)."""
         inside = excerpt.inside
         if inside is None:
             return np.zeros(0, np.int64)
         still = inside & (self._renewed[: len(inside)] < excerpt.clock)
         return np.bincount(self._index.labels_of(np.flatnonzero(still)))
 
-    def _begun(self, inside: Mask, most: int) -> _Selection:
+    def _new_selection(self, inside: Mask, most: int) -> _Selection:
         named = ((self._digraph[node].name, node) for node in np.flatnonzero(inside).tolist())
-        # One more than is kept, so that it shows whether these are all.
+        # One more than is kept, to see whether there are more.
         first = nsmallest(_RESERVE * most + 1, named)
         return _Selection.cut(inside, self._clock, most, first, None)
 
-    def _advanced(self, label: int, inside: Mask, most: int) -> _Selection | None:
-        """Make a selection of the former one; None where too few names are left of it."""
+    def _updated_selection(self, label: int, inside: Mask, most: int) -> _Selection | None:
+        """Update the former selection; None if it has too few names left."""
         former = self._selections.get(label)
         if former is None or former.most != most:
             return None

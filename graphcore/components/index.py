@@ -1,4 +1,4 @@
-"""Which nodes are strongly connected, kept while the graph changes."""
+"""The strongly connected components by node, updated while the graph changes."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphcore.compiling import budget
-from graphcore.components.edits import ComponentEdits, Touched, joined
+from graphcore.components.edits import ChangedLabels, ComponentEdits, joined
 from graphcore.components.search import ComponentSearch
 from graphcore.graph.index import TraversalIndex
 from graphcore.kernels.components.layout import (
@@ -36,23 +36,24 @@ from graphcore.kernels.components.layout import (
 from graphcore.kernels.components.update import update_components
 
 MOST_VISITS = 50_000
-"""How many visits of nodes and edges one update may take: one to two milliseconds."""
+"""Visits of nodes and edges in one update: 1 to 2 ms."""
 
-_MOST_NOTES = 10 * MOST_VISITS
+_MOST_PENDING = 10 * MOST_VISITS
 _GREATEST_STAMP = 2**30
 _FEW = 1_000
 
 
 class ComponentIndex:
     """
-    The strongly connected components of a graph, told apart by *labels*, beside its traversal index.
+    The strongly connected components of a graph, each with a *label* (an integer).
 
-    An update costs what it touches. One that would cost more than ``work`` visits, like the first, needs a search of everything:
-    ``begin`` it, run it anywhere, ``adopt`` it; what happens to the graph meanwhile is noted, and added then. Until that is done,
-    the index is not ready and nothing may be asked.
+    An update costs what it affects. If that exceeds ``work`` visits, and at the start, all
+    components must be searched: ``begin``, run the search in any thread, ``adopt``. Changes made
+    meanwhile are recorded and applied by ``adopt``. Until then ``is_ready`` is false and no
+    component may be read.
 
-    Edges count when they are not stale and their confidence is at least ``floor``; changes of the floor need a new index.
-    Changed from one thread only. A label means the same component until ``update`` or ``adopt`` says otherwise.
+    Edges count if they are not stale and have a confidence of at least ``floor``. Change the index
+    from one thread only. A label is valid until ``update`` or ``adopt`` changes its component.
     """
 
     __slots__ = (
@@ -60,8 +61,8 @@ class ComponentIndex:
         "_counters",
         "_floor",
         "_lists",
-        "_notes",
         "_order",
+        "_pending_edits",
         "_search",
         "_state",
         "_work",
@@ -74,7 +75,7 @@ class ComponentIndex:
         self._floor = floor
         self._work = work
         self._search: ComponentSearch | None = None
-        self._notes: list[ComponentEdits] = []
+        self._pending_edits: list[ComponentEdits] = []
         self._state: NDArray[np.int32] = np.zeros((STATE_ROWS, 0), np.int32)
         self._order: NDArray[np.float64] = np.empty(0, np.float64)
         self._counters: NDArray[np.int64] = np.zeros(COUNTERS, np.int64)
@@ -82,58 +83,66 @@ class ComponentIndex:
 
     @property
     def needs_edits(self) -> bool:
-        """Whether ``update`` has to be told what happens: components are known, or being searched."""
+        """Whether changes need ``update``: components are known, or being searched."""
         return self.is_ready or self._search is not None
 
     @property
     def memory_bytes(self) -> int:
-        """Bytes that the arrays take, room to grow included."""
+        """Size of the arrays in bytes, including room to grow."""
         return self._state.nbytes + self._order.nbytes + self._counters.nbytes + self._lists.nbytes
 
     def begin(self, nodes: NDArray[np.int32]) -> ComponentSearch:
-        """Prepare a search of the graph as it is now, which has these nodes; a former one no longer counts. O(V + E)."""
-        self._search, self._notes = ComponentSearch(self._adjacency, nodes, self._floor), []
+        """Return a search of the graph as it is now; an earlier search is cancelled. O(V + E)."""
+        self._search, self._pending_edits = ComponentSearch(self._adjacency, nodes, self._floor), []
         return self._search
 
     def adopt(self, search: ComponentSearch) -> bool:
         """
-        Take over what a search found and add what happened since it began; returns whether the index is ready.
+        Take over the result of a search and apply later changes; returns ``is_ready``.
 
-        It is not if too much happened, or if another search was begun.
+        It is not if too much changed meanwhile, or if another search began.
         """
         if search is self._search:
-            notes = self._notes
-            self._search, self._notes = None, []
+            pending = self._pending_edits
+            self._search, self._pending_edits = None, []
             if self.is_ready:
                 return True
             self._state, self._order, self._counters = search.state, search.order, search.counters
             self.is_ready = True
-            if notes:
-                self._apply(joined(notes))
+            if pending:
+                self._apply(joined(pending))
         return self.is_ready
 
-    def update(self, edits: ComponentEdits) -> Touched | None:
-        """Take a change set into account that the traversal index holds already; None = everything may have changed."""
+    def update(self, edits: ComponentEdits) -> ChangedLabels | None:
+        """
+        Follow a change set that the traversal index already has.
+
+        None: all components may have changed.
+        """
         if self._search is not None:
-            self._notes.append(edits)
-            if sum(map(len, self._notes)) > _MOST_NOTES:
-                self._search, self._notes = None, []
+            self._pending_edits.append(edits)
+            if sum(map(len, self._pending_edits)) > _MOST_PENDING:
+                self._search, self._pending_edits = None, []
         return self._apply(edits) if self.is_ready else None
 
     def label(self, node: int) -> int:
-        """Which component a node is in. O(1)."""
+        """Return the label of the component of a node. O(1)."""
         return int(self._state[LABEL, node])
 
     def size(self, label: int) -> int:
-        """How many members a component has. O(1)."""
+        """Return the number of members. O(1)."""
         return int(self._state[SIZE, label])
 
     def edge_count(self, label: int) -> int:
-        """How many edges that count lie between members of a component, parallel ones each. O(1)."""
+        """Return the number of edges between members, including parallel ones. O(1)."""
         return int(self._state[EDGES, label])
 
     def members(self, label: int) -> list[int]:
-        """List the nodes of a component, in no particular order. O(their number), or one pass over an array for many."""
+        """
+        List the nodes of a component in no particular order.
+
+        O(members), or O(V) on an array if they are many.
+        """
         size = self.size(label)
         if size > _FEW:
             return np.flatnonzero(self._state[LABEL] == label).tolist()
@@ -141,42 +150,48 @@ class ComponentIndex:
         return [node, *(node := following(node) for _ in range(size - 1))]
 
     def inside(self, label: int) -> NDArray[np.bool_]:
-        """Tell for each node whether it is in a component; an array of its own. O(V)."""
+        """Mark the nodes of a component in a new array. O(V)."""
         inside: NDArray[np.bool_] = self._state[LABEL] == label
         return inside
 
     def labels_of(self, nodes: NDArray[np.int64]) -> NDArray[np.int32]:
-        """Tell which components nodes are in, all of which are there. O(nodes)."""
+        """Return the labels of nodes, all of which must exist. O(nodes)."""
         labels: NDArray[np.int32] = self._state[LABEL, nodes]
         return labels
 
     def labels(self, min_size: int) -> list[int]:
-        """List the components of at least this size, in no particular order. O(V), one pass over an array."""
+        """
+        List the labels of components of at least this size, in no particular order.
+
+        O(V) on an array.
+        """
         return np.flatnonzero(self._state[SIZE] >= max(min_size, 1)).tolist()
 
-    def _apply(self, edits: ComponentEdits) -> Touched | None:
+    def _apply(self, edits: ComponentEdits) -> ChangedLabels | None:
         net, allowed = edits.net(), self._allowed_work()
         self.is_ready = len(net) <= allowed
         if not self.is_ready:
             return None
         self._cover(len(self._adjacency.nodes))
         if net.present:
-            self._appear(net.present)
-        touched = self._connect(net, allowed)
-        if touched is None:
+            self._add_nodes(net.present)
+        changed = self._connect(net, allowed)
+        if changed is None:
             self.is_ready = False
             return None
         if net.present or net.absent:
-            touched.reformed.update(self._state[LABEL, list(net.present)].tolist(), self._vanish(net.absent))
-        return touched
+            changed.reformed.update(
+                self._state[LABEL, list(net.present)].tolist(), self._remove_nodes(net.absent)
+            )
+        return changed
 
     def _allowed_work(self) -> int:
         return budget(MOST_VISITS) if self._work is None else self._work
 
-    def _connect(self, edits: ComponentEdits, allowed: int) -> Touched | None:
-        """Take edges into account; None if that takes more work than allowed."""
+    def _connect(self, edits: ComponentEdits, allowed: int) -> ChangedLabels | None:
+        """Follow changes of edges; None if that takes more work than allowed."""
         if not len(edits.lost) and not len(edits.gained):
-            return Touched(set(), set())
+            return ChangedLabels(set(), set())
         counters = self._counters
         counters[MOVED], counters[PENDING], counters[WORK] = 0, 0, allowed
         if counters[STAMP] > _GREATEST_STAMP:
@@ -195,19 +210,19 @@ class ComponentIndex:
             lost,
             gained,
         )
-        return self._touched(lost, gained) if done == DONE else None
+        return self._changed_labels(lost, gained) if done == DONE else None
 
-    def _touched(self, *pairs: NDArray[np.int32]) -> Touched:
+    def _changed_labels(self, *pairs: NDArray[np.int32]) -> ChangedLabels:
         labels = self._state[LABEL]
         moved = self._lists[:, : self._counters[MOVED]]
-        touched = Touched({*moved[MOVED_FROM].tolist(), *labels[moved[MOVED_NODE]].tolist()}, set())
+        changed = ChangedLabels({*moved[MOVED_FROM].tolist(), *labels[moved[MOVED_NODE]].tolist()}, set())
         for sources, targets in pairs:
             inside = labels[sources] == labels[targets]
-            touched.recounted.update(labels[sources[inside]].tolist())
-        return touched
+            changed.recounted.update(labels[sources[inside]].tolist())
+        return changed
 
-    def _appear(self, nodes: Sequence[int]) -> None:
-        """Give each new node a component of its own."""
+    def _add_nodes(self, nodes: Sequence[int]) -> None:
+        """Give each new node a new component."""
         places = np.unique(np.array(nodes, np.int32))
         new = places[self._state[LABEL, places] == NO_LABEL]
         if not len(new):
@@ -222,8 +237,8 @@ class ComponentIndex:
         self._state[EDGES, labels] = 0
         self._order[labels] = 0.0
 
-    def _vanish(self, nodes: Sequence[int]) -> list[int]:
-        """Free the labels of nodes that are gone, each alone in its component by now; returns them."""
+    def _remove_nodes(self, nodes: Sequence[int]) -> list[int]:
+        """Free and return the labels of removed nodes, each of which is alone in its component."""
         places = np.unique(np.array(nodes, np.int32))
         gone = places[self._state[LABEL, places] != NO_LABEL]
         labels = self._state[LABEL, gone]
@@ -236,7 +251,7 @@ class ComponentIndex:
         return freed
 
     def _cover(self, capacity: int) -> None:
-        """Make room for as many nodes as the traversal index has room for."""
+        """Make room for ``capacity`` nodes."""
         former = self._state.shape[1]
         if capacity > former:
             state = np.zeros((STATE_ROWS, capacity), np.int32)

@@ -1,4 +1,4 @@
-"""A search for all components that can be done aside, while the graph moves on."""
+"""A search for all components, which may run in another thread while the graph changes."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +19,11 @@ from graphcore.kernels.layout import EDGE, FRESH, NEIGHBOUR, USED
 
 class ComponentSearch:
     """
-    Finds the components of a graph as it is when this is made, in copies of its own.
+    Finds the components of a graph as of the construction of this object.
 
-    ``nodes`` are the nodes there are; edges count from a confidence of ``floor`` on. Making it copies arrays, some milliseconds for a
-    million edges; ``run``, which takes several times as long, may be called from any thread, once.
+    ``nodes`` are all nodes; edges count if their confidence is at least ``floor``. The constructor
+    copies arrays, some milliseconds for a million edges. ``run`` takes several times as long; call
+    it once, from any thread.
     """
 
     __slots__ = ("_confidence", "_floor", "_nodes", "_places", "_pool", "counters", "order", "state")
@@ -39,7 +40,7 @@ class ComponentSearch:
         self.counters: NDArray[np.int64] = np.zeros(COUNTERS, np.int64)
 
     def run(self) -> None:
-        """Search. O(V + E); other threads run meanwhile once kernels are compiled."""
+        """Search. O(V + E); compiled, it lets other threads run."""
         capacity, count = len(self._nodes), len(self._places)
         self.state = np.zeros((STATE_ROWS, capacity), np.int32)
         self.state[LABEL] = NO_LABEL

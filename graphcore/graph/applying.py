@@ -1,4 +1,4 @@
-"""How a change set is applied: which records become nodes and edges, which replace others, which dangle."""
+"""Applying a change set: which records become nodes and edges, replace others, or dangle."""
 
 from collections.abc import Hashable, Iterable
 from itertools import chain, islice
@@ -7,57 +7,53 @@ from graphcore.graph.records import ChangeSet, DependencyRecord, DuplicateNameEr
 from graphcore.graph.topology import Topology
 
 
-class WaitingDependencies:
+class DanglingDependencies:
     """
-    Dependencies kept aside until the service they lack appears.
+    Dependencies that can't be edges because a service is missing. O(1) per dependency.
 
-    Each one waits under a single missing key; when that service appears it is handed back to be placed again, and
-    waits on under its other end if that one is missing too. Every operation is O(1) per dependency.
+    Each is filed under one missing key. When that service appears, ``release`` returns it to be
+    linked; if its other end is missing too, it is filed again under that key.
     """
 
-    __slots__ = ("_keys_by_missing", "_places", "edits")
+    __slots__ = ("_keys_by_missing", "_places")
 
     def __init__(self) -> None:
         self._places: dict[Hashable, tuple[DependencyRecord, Hashable | None]] = {}
-        # The inner dict is an ordered set, so that a replay of the same changes links edges in the same order.
+        # The inner dict is an ordered set, so that a replay links edges in the same order.
         self._keys_by_missing: dict[Hashable, dict[Hashable, None]] = {}
-        self.edits = 0
 
     def __len__(self) -> int:
         return len(self._places)
 
     def records(self) -> list[DependencyRecord]:
-        """All of them; O(their number)."""
+        """List all of them. O(n)."""
         return [record for record, _ in self._places.values()]
 
-    def held_for(self, missing: Hashable) -> list[DependencyRecord]:
-        """Those that wait for this service; O(their number)."""
+    def lacking(self, missing: Hashable) -> list[DependencyRecord]:
+        """List those that are filed under this service. O(their number)."""
         return [self._places[key][0] for key in self._keys_by_missing.get(missing, ())]
 
-    def copy(self) -> "WaitingDependencies":
-        """Copy it; O(those that wait)."""
-        copy = WaitingDependencies()
+    def copy(self) -> "DanglingDependencies":
+        """Copy everything. O(n)."""
+        copy = DanglingDependencies()
         copy._places = self._places.copy()
         copy._keys_by_missing = {missing: keys.copy() for missing, keys in self._keys_by_missing.items()}
-        copy.edits = self.edits
         return copy
 
-    def hold(self, record: DependencyRecord, missing: Hashable | None) -> None:
-        """Keep a dependency until the service with key ``missing`` appears; None = no service can help it."""
+    def add(self, record: DependencyRecord, missing: Hashable | None) -> None:
+        """File a dependency under a missing service; None if no service can make it an edge."""
         if self._places.get(record.key) == (record, missing):
             return
         self.discard(record.key)
         self._places[record.key] = (record, missing)
         if missing is not None:
             self._keys_by_missing.setdefault(missing, {})[record.key] = None
-        self.edits += 1
 
     def discard(self, key: Hashable) -> None:
-        """Forget a dependency if it waits here."""
+        """Remove a dependency if it is here."""
         place = self._places.pop(key, None)
         if place is None:
             return
-        self.edits += 1
         _, missing = place
         siblings = self._keys_by_missing.get(missing)
         if siblings is not None:
@@ -66,60 +62,59 @@ class WaitingDependencies:
                 del self._keys_by_missing[missing]
 
     def discard_all(self, keys: Iterable[Hashable]) -> None:
-        """Forget those of these dependencies that wait here; next to nothing while none waits at all."""
+        """Remove those of these dependencies that are here."""
         if self._places:
             for key in keys:
                 self.discard(key)
 
-    def forget_newest(self, count: int) -> None:
-        """Forget the ``count`` that came last, or all if there are no more."""
+    def discard_newest(self, count: int) -> None:
+        """Remove the newest ``count``, or all if there are fewer."""
         for key in list(islice(reversed(self._places), count)):
             self.discard(key)
 
     def release(self, appeared: Iterable[Hashable]) -> list[DependencyRecord]:
-        """Hand back, and forget, those that waited for one of these services; O(those handed back)."""
+        """Remove and return those that are filed under one of these services. O(their number)."""
         keys = [key for service in appeared for key in self._keys_by_missing.pop(service, ())]
-        self.edits += len(keys)
         return [self._places.pop(key)[0] for key in keys]
 
 
-def apply_changes(topology: Topology, waiting: WaitingDependencies, changes: ChangeSet) -> None:
+def apply_changes(topology: Topology, dangling: DanglingDependencies, changes: ChangeSet) -> None:
     """
-    Apply a change set as a whole; the rules stand at ``DependencyGraph.apply``.
+    Apply a change set as a whole by the rules of ``DependencyGraph.apply``.
 
-    Raises ``DuplicateNameError``, and then nothing has changed.
+    Raises ``DuplicateNameError`` before anything changes.
     """
     services = {record.key: record for record in changes.upserted_services}
     _refuse_duplicate_names(topology, services, changes.removed_services)
     topology.unlink(changes.removed_dependencies)
-    waiting.discard_all(changes.removed_dependencies)
+    dangling.discard_all(changes.removed_dependencies)
     for orphan, missing in topology.remove_services(changes.removed_services):
-        waiting.hold(orphan, missing)
+        dangling.add(orphan, missing)
     appeared = _upsert_services(topology, services)
-    released = waiting.release(appeared)
-    _upsert_dependencies(topology, waiting, chain(released, changes.upserted_dependencies))
+    released = dangling.release(appeared)
+    _upsert_dependencies(topology, dangling, chain(released, changes.upserted_dependencies))
 
 
 def _refuse_duplicate_names(
     topology: Topology, upserted: dict[Hashable, ServiceRecord], removed: Iterable[Hashable]
 ) -> None:
-    """Raise ``DuplicateNameError`` if a name would be held twice once the change set is applied."""
+    """Raise ``DuplicateNameError`` if two services would have one name afterwards."""
     node_by_name = topology.node_by_name
     claimed = {record.name for record in upserted.values()}
     if len(claimed) == len(upserted) and node_by_name.keys().isdisjoint(claimed):
         return
-    moving = upserted.keys() | removed
+    freed = upserted.keys() | removed
     claimed.clear()
     for record in upserted.values():
         holder = node_by_name.get(record.name)
-        held = holder is not None and topology.digraph[holder].key not in moving
+        held = holder is not None and topology.digraph[holder].key not in freed
         if held or record.name in claimed:
             raise DuplicateNameError(record.name)
         claimed.add(record.name)
 
 
 def _upsert_services(topology: Topology, upserted: dict[Hashable, ServiceRecord]) -> list[Hashable]:
-    """Add and replace services; returns the keys that were not here before."""
+    """Add and replace services; returns the keys that are new."""
     present = topology.node_by_service.keys()
     known = [record for key, record in upserted.items() if key in present]
     new = [record for key, record in upserted.items() if key not in present]
@@ -132,19 +127,23 @@ def _upsert_services(topology: Topology, upserted: dict[Hashable, ServiceRecord]
 
 
 def _upsert_dependencies(
-    topology: Topology, waiting: WaitingDependencies, records: Iterable[DependencyRecord]
+    topology: Topology, dangling: DanglingDependencies, records: Iterable[DependencyRecord]
 ) -> None:
-    """Link, replace or hold each record; of several with one key the last counts."""
+    """
+    Link or replace each record, or leave it dangling.
+
+    Of several with one key the last counts.
+    """
     latest = {record.key: record for record in records}
     arriving = topology.replace_dependencies(latest)
     for record in topology.link(arriving):
-        waiting.hold(record, _missing_end(topology, record))
-    if waiting:
-        waiting.discard_all([record.key for record in arriving if record.key in topology.edge_by_dependency])
+        dangling.add(record, _missing_end(topology, record))
+    if dangling:
+        dangling.discard_all([record.key for record in arriving if record.key in topology.edge_by_dependency])
 
 
 def _missing_end(topology: Topology, record: DependencyRecord) -> Hashable | None:
-    """Which service a dependency waits for; None = no service can help a dependency of one on itself."""
+    """Return a missing end of a dependency; None for a dependency of a service on itself."""
     present = topology.node_by_service
     if record.source not in present:
         return record.source

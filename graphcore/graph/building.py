@@ -1,4 +1,4 @@
-"""Graphs that are read as a whole: built from columns, several times as fast as by change sets."""
+"""Building a whole graph from columns, several times as fast as by change sets."""
 
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
@@ -17,29 +17,30 @@ Number = TypeVar("Number", np.int32, np.float64)
 
 class GraphBuilder:
     """
-    Builds one graph: all services, then all dependencies, then ``build_index``, then ``graph``.
+    Builds a graph: add all services, then all dependencies, call ``build_index``, then ``graph``.
 
-    It trusts its caller that keys are unique and that flags and confidences are those of the records. ``cycle_confidence`` as of ``DependencyGraph``.
+    Trusts its caller that keys are unique, and that flags and confidences are those of the records.
+    ``cycle_confidence`` is that of the ``DependencyGraph``.
     """
 
-    __slots__ = ("_confidences", "_ends", "_flags", "_topology", "_waiting")
+    __slots__ = ("_confidences", "_dangling", "_ends", "_flags", "_topology")
 
     def __init__(self, *, cycle_confidence: float = 0.0) -> None:
         self._topology = Topology(cycle_confidence)
         self._ends: list[NDArray[np.int32]] = []
         self._flags: list[NDArray[np.int32]] = []
         self._confidences: list[NDArray[np.float64]] = []
-        self._waiting: list[DependencyRecord] = []
+        self._dangling: list[DependencyRecord] = []
 
     def add_services(self, records: Sequence[ServiceRecord]) -> None:
-        """Add services; they are numbered 0, 1, … in the order in which they come. Raises ``DuplicateNameError``. O(1) each."""
+        """Add services as nodes 0, 1, … in this order. Raises ``DuplicateNameError``. O(1) each."""
         topology = self._topology
         topology.add_services(records)
         if len(topology.node_by_name) < len(topology.node_by_service):
             raise DuplicateNameError(_name_given_twice(topology))
 
     def making_room(self, dependency_count: int) -> Iterator[None]:
-        """Prepare for more dependencies, a bit at a time: what would take long in ``add_dependencies``."""
+        """Make room for more dependencies in short steps."""
         topology = self._topology
         yield from topology.dependency_payloads.growing(topology.digraph.num_edges() + dependency_count)
 
@@ -50,7 +51,11 @@ class GraphBuilder:
         flags: NDArray[np.int32],
         confidences: NDArray[np.float64],
     ) -> None:
-        """Add dependencies between two different services each; ``ends`` are the numbers of source and target, a row each. O(1) each."""
+        """
+        Add dependencies; ``ends`` has the nodes of source and target, which differ, a row each.
+
+        O(1) each.
+        """
         if not records:
             return
         topology = self._topology
@@ -63,12 +68,12 @@ class GraphBuilder:
         self._flags.append(flags)
         self._confidences.append(confidences)
 
-    def add_waiting(self, records: Sequence[DependencyRecord]) -> None:
-        """Add dependencies that can't be edges. O(1) each."""
-        self._waiting += records
+    def add_dangling(self, records: Sequence[DependencyRecord]) -> None:
+        """Add dependencies that can't be edges because a service is missing. O(1) each."""
+        self._dangling += records
 
     def build_index(self) -> None:
-        """Build what walks need. O(V + E); lets other threads run where kernels are compiled, so call it in a thread of its own."""
+        """Build the traversal index. O(V + E); compiled, it lets other threads run."""
         flags = _joined(self._flags, np.int32)
         ends = np.concatenate(self._ends) if self._ends else np.empty((0, 2), np.int32)
         topology = self._topology
@@ -79,11 +84,11 @@ class GraphBuilder:
         self._ends, self._flags, self._confidences = [], [], []
 
     def graph(self) -> DependencyGraph:
-        """Hand the graph over."""
-        self._topology.take_moved()
+        """Return the graph; the builder must not be used any more."""
+        self._topology.take_deltas()
         graph = DependencyGraph(self._topology)
-        if self._waiting:
-            graph.apply(ChangeSet(upserted_dependencies=self._waiting))
+        if self._dangling:
+            graph.apply(ChangeSet(upserted_dependencies=self._dangling))
         return graph
 
 
@@ -92,7 +97,7 @@ def _joined(columns: list[NDArray[Number]], kind: type[Number]) -> NDArray[Numbe
 
 
 def _name_given_twice(topology: Topology) -> str:
-    """Find a name that a later service took over from an earlier one."""
+    """Find a name that two services have."""
     return next(
         name
         for record in topology.digraph.nodes()

@@ -1,4 +1,4 @@
-"""Arrays and dicts that grow without long pauses: what stands beside the nodes and edges of a graph."""
+"""Columns and dicts of nodes and edges that grow and are copied without long pauses."""
 
 from collections.abc import Generator, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Generic, TypeVar
@@ -7,14 +7,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 Element = TypeVar("Element", bound=np.generic)
+Key = TypeVar("Key", bound=Hashable)
+Value = TypeVar("Value")
+
+SHARDS = 32
 
 _LEAST_LENGTH = 64
-# Objects copied at a time: half a millisecond, most of it for counting references to objects all over memory.
+# Objects copied at a time: half a millisecond, most of it to count references all over memory.
 _BLOCK = 32_768
 
 
 def grown(column: NDArray[Element], length: int) -> NDArray[Element]:
-    """Copy an array to one of at least ``length`` rows, and of twice as many as it has; what the new rows hold is unspecified."""
+    """
+    Copy an array into one of at least ``length`` and twice as many rows.
+
+    New rows are not initialised.
+    """
     longer = np.empty((max(length, 2 * len(column)), *column.shape[1:]), column.dtype)
     longer[: len(column)] = column
     return longer
@@ -22,9 +30,9 @@ def grown(column: NDArray[Element], length: int) -> NDArray[Element]:
 
 class ObjectColumn:
     """
-    One object an index, ``None`` where there is none; grown by doubling.
+    An array of objects by index, ``None`` where there is none; grows by doubling.
 
-    ``values`` is replaced as it grows, so look it up at every use.
+    ``values`` is replaced when it grows, so look it up at every use.
     """
 
     __slots__ = ("values",)
@@ -33,22 +41,34 @@ class ObjectColumn:
         self.values: NDArray[np.object_] = np.empty(_LEAST_LENGTH, object)
 
     def put(self, places: NDArray[np.int32], objects: Sequence[object], room: int) -> None:
-        """Put one object at each place; ``room`` is more than any of these and what to grow to at least. Amortised O(1) each."""
+        """
+        Put an object at each place.
+
+        Grows to at least ``room``, above all places. Amortised O(1) each.
+        """
         if room > len(self.values):
             self.values = grown(self.values, room)
-        # By fromiter, because assigning a list of tuples would make a row of each of them.
+        # By fromiter: assigning a list of tuples would make each tuple a row.
         self.values[places] = np.fromiter(objects, object, len(objects))
 
     def growing(self, length: int) -> Iterator[None]:
-        """Make room for so many objects a block at a time, while nothing is put; O(objects)."""
+        """
+        Make room for ``length`` objects, a block a step; nothing may be put meanwhile.
+
+        O(objects).
+        """
         if length > len(self.values):
             yield from self.copy_into(self, max(length, 2 * len(self.values)))
 
     def copy_into(self, other: "ObjectColumn", length: int) -> Iterator[None]:
-        """Give ``other`` a column of this length that is equal to this one, a block at a time, while neither changes; O(objects)."""
+        """
+        Make ``other`` a copy of ``length``, a block a step; neither may change meanwhile.
+
+        O(objects).
+        """
         copy = np.empty(0, object)
         for start in range(0, length, _BLOCK):
-            # Longer step by step: to allocate ten megabytes at once takes twenty milliseconds, since all of it is written to.
+            # Block by block: to allocate 10 MB at once takes 20 ms, as all is written.
             copy.resize(min(start + _BLOCK, length), refcheck=False)
             some = self.values[start : start + _BLOCK][: length - start]
             copy[start : start + len(some)] = some
@@ -57,28 +77,22 @@ class ObjectColumn:
         other.values = copy
 
     def emptying(self) -> Iterator[None]:
-        """Let go of all objects a block at a time."""
+        """Release all objects, a block a step."""
         for start in range(0, len(self.values), _BLOCK):
             self.values[start : start + _BLOCK] = None
             yield
 
     def clear(self, places: NDArray[np.int32]) -> None:
-        """Let go of the objects at these places."""
+        """Release the objects at these places."""
         self.values[places] = None
-
-
-Key = TypeVar("Key", bound=Hashable)
-Value = TypeVar("Value")
-
-SHARDS = 32
 
 
 class ShardedDict(Mapping[Key, Value], Generic[Key, Value]):
     """
-    A mapping spread over dicts by the hash of the key; what it has of a dict's methods is called as there.
+    A mapping spread over 32 dicts by the hash of the key, so that none takes long to grow or copy.
 
-    A dict of a million entries takes 30 ms to grow, all of it in the middle of one insertion; each of these takes one.
-    A look-up costs 0.2 µs more. The order of keys means nothing.
+    A dict of a million entries takes 30 ms to grow, within a single insertion; a shard takes 1 ms.
+    A look-up costs 0.2 µs more. The order of keys has no meaning.
     """
 
     __slots__ = ("_shards",)
@@ -99,13 +113,13 @@ class ShardedDict(Mapping[Key, Value], Generic[Key, Value]):
     def __len__(self) -> int:
         return sum(map(len, self._shards))
 
-    # The one of Mapping goes by exceptions, several times as slowly.
+    # Mapping.get relies on exceptions and is several times slower.
     def get(self, key: Key, default: None = None) -> Value | None:  # type: ignore[override]
-        """Look a key up; None = it is not here. O(1)."""
+        """Look up a key; None if it is absent. O(1)."""
         return self._shards[hash(key) % SHARDS].get(key, default)
 
     def pop(self, key: Key, default: None = None) -> Value | None:
-        """Take a key out; None = it was not here. O(1)."""
+        """Remove a key and return its value; None if it was absent. O(1)."""
         return self._shards[hash(key) % SHARDS].pop(key, default)
 
     def update(self, entries: Iterable[tuple[Key, Value]]) -> None:
@@ -115,11 +129,11 @@ class ShardedDict(Mapping[Key, Value], Generic[Key, Value]):
             shards[hash(key) % SHARDS][key] = value
 
     def shards(self) -> Iterator[dict[Key, Value]]:
-        """Go through the dicts themselves."""
+        """Iterate over the dicts themselves."""
         return iter(self._shards)
 
     def copying(self) -> Generator[None, None, "ShardedDict[Key, Value]"]:
-        """Copy it dict by dict, while it does not change; returns the copy. O(n)."""
+        """Copy a shard a step and return the copy; nothing may change meanwhile. O(n)."""
         copies: list[dict[Key, Value]] = []
         for shard in self._shards:
             copies.append(shard.copy())

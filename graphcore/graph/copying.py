@@ -1,4 +1,4 @@
-"""Long operations on a whole graph, cut into short steps: copying it, listing payloads, freeing it."""
+"""Operations on a whole graph in short steps: copy it, list its payloads, free it, change much."""
 
 from collections import defaultdict, deque
 from collections.abc import Generator, Hashable, Iterable, Iterator, Sequence
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 import numpy as np
 import rustworkx as rx
 
-from graphcore.graph.applying import WaitingDependencies
+from graphcore.graph.applying import DanglingDependencies
 from graphcore.graph.columns import ObjectColumn, ShardedDict
 from graphcore.graph.index import TraversalIndex
 from graphcore.graph.records import ChangeSet, DependencyRecord, ServiceRecord
@@ -18,40 +18,100 @@ from graphcore.kernels.layout import NO_EDGE, OUT_SLOT, SOURCE
 if TYPE_CHECKING:
     from graphcore.graph.dependency_graph import DependencyGraph
 
-
 Item = TypeVar("Item")
+Digraph: TypeAlias = rx.PyDiGraph[ServiceRecord, DependencyRecord]
+Copying: TypeAlias = Generator[None, None, list[int]]
+"""Copies a batch a step; returns the unused indices below the highest used one, lowest first."""
 
-# Edges whose indices differ in this many bits only are about as old.
+# Edges are of about the same age if their indices differ in this many bits only.
 _AGE_BITS = 10
+# Records a step: a quarter of a millisecond to copy them.
+_STEP = 1_000
+_NO_RECORD = cast("Any", None)
 
 
 def copying(topology: Topology, index: TraversalIndex) -> Generator[None, None, Topology]:
     """
-    Copy everything but the index a bit at a time, while nothing changes; returns the copy. O(V + E).
+    Copy everything but the index in short steps; nothing may change meanwhile. O(V + E).
 
-    ``index`` is a copy of the index, and becomes the copy's own.
+    ``index`` is a copy of the topology's index and becomes part of the copy.
     """
     copy = Topology(topology.floor)
     copy.index = index
-    copy.digraph = yield from copying_digraph(topology.digraph, topology.index)
+    copy.digraph = yield from _copying_digraph(topology.digraph, topology.index)
     copy.node_by_service = topology.node_by_service.copy()
     yield
     copy.node_by_name = topology.node_by_name.copy()
     yield
     copy.edge_by_dependency = yield from topology.edge_by_dependency.copying()
     yield from topology.service_payloads.copy_into(copy.service_payloads, len(index.nodes))
-    yield from topology.service_briefs.copy_into(copy.service_briefs, len(index.nodes))
+    yield from topology.service_encoded_ids.copy_into(copy.service_encoded_ids, len(index.nodes))
     yield from topology.dependency_payloads.copy_into(copy.dependency_payloads, len(index.edges))
     copy.stale_count = topology.stale_count
-    copy.edits = topology.edits
     return copy
 
 
-def parts(graph: "DependencyGraph", changes: ChangeSet, size: int) -> Iterator[ChangeSet]:
+def _copying_digraph(digraph: Digraph, index: TraversalIndex) -> Generator[None, None, Digraph]:
     """
-    Cut a change set into some of at most ``size`` records that come to the same when they are applied one after the other.
+    Copy a digraph with its indices and the gaps between them; nothing may change meanwhile.
 
-    Services that change their names stay together, for they may swap them. Parts may be empty, where finding the next one takes long.
+    O(V + E).
+
+    ``PyDiGraph.copy`` blocks for 14 to 25 ms for a million edges. This takes a quarter of a second,
+    in steps.
+    """
+    copy: Digraph = rx.PyDiGraph(multigraph=True)
+    node_gaps = yield from _copy_nodes(digraph, copy)
+    # Gaps are filled and emptied again. Edge gaps are filled with loops at an extra node, which
+    # has no other edges: each is then its newest edge, and removed in O(1).
+    extra = copy.add_node(_NO_RECORD)
+    edge_gaps = yield from _copy_edges(digraph, index, copy, extra)
+    while edge_gaps:
+        for _ in range(min(_STEP, len(edge_gaps))):
+            copy.remove_edge_from_index(edge_gaps.pop())
+        yield
+    copy.remove_nodes_from([*node_gaps, extra])
+    return copy
+
+
+def _copy_nodes(digraph: Digraph, copy: Digraph) -> Copying:
+    present = np.array(digraph.node_indices(), np.int64)
+    all_gaps: list[int] = []
+    for start in range(0, int(present.max(initial=-1)) + 1, _STEP):
+        some = present[np.searchsorted(present, start) : np.searchsorted(present, start + _STEP)]
+        batch = range(start, int(min(start + _STEP, present[-1] + 1)))
+        gaps = np.setdiff1d(batch, some, assume_unique=True).tolist()
+        records = [digraph[node] for node in some.tolist()]
+        for gap in gaps:
+            records.insert(gap - start, _NO_RECORD)
+        copy.add_nodes_from(records)
+        all_gaps += gaps
+        yield
+    return all_gaps
+
+
+def _copy_edges(digraph: Digraph, index: TraversalIndex, copy: Digraph, extra: int) -> Copying:
+    record_on, edges, end = digraph.get_edge_data_by_index, index.edges, index.edge_bound
+    all_gaps: list[int] = []
+    for start in range(0, end, _STEP):
+        ends = edges[start : min(start + _STEP, end), :OUT_SLOT].copy()
+        gaps = np.flatnonzero(ends[:, SOURCE] == NO_EDGE)
+        ends[gaps] = extra
+        records = list(map(record_on, (np.flatnonzero(ends[:, SOURCE] != extra) + start).tolist()))
+        for gap in gaps.tolist():
+            records.insert(gap, _NO_RECORD)
+        copy.add_edges_from(list(zip(*ends.T.tolist(), records, strict=True)))
+        all_gaps += (gaps + start).tolist()
+        yield
+    return all_gaps
+
+
+def split_changes(graph: "DependencyGraph", changes: ChangeSet, size: int) -> Iterator[ChangeSet]:
+    """
+    Split a change set into sets of at most ``size`` records that have the same effect in sequence.
+
+    Renamed services stay together, because they may swap names. A set may be empty, where finding
+    the next one takes long.
     """
     yield from _removals(graph, changes.removed_dependencies, size)
     yield from (ChangeSet(removed_services=keys) for keys in _slices(changes.removed_services, size))
@@ -69,7 +129,7 @@ def parts(graph: "DependencyGraph", changes: ChangeSet, size: int) -> Iterator[C
 
 
 def _removals(graph: "DependencyGraph", keys: Sequence[Hashable], size: int) -> Iterator[ChangeSet]:
-    """Remove dependencies newest first, as ``Topology.unlink`` wants it, without sorting them all in one go."""
+    """Remove the newest first, for ``Topology.unlink``, without sorting all in one step."""
     by_age: defaultdict[int, list[Hashable]] = defaultdict(list)
     for some in _slices(keys, size):
         for key in some:
@@ -83,95 +143,39 @@ def _slices(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
     return (items[start : start + size] for start in range(0, len(items), size))
 
 
-Digraph: TypeAlias = rx.PyDiGraph[ServiceRecord, DependencyRecord]
-Copying: TypeAlias = Generator[None, None, list[int]]
-"""Copies some at a time; returns the indices below the highest that the original does not have, lowest first."""
-
-# A quarter of a millisecond's work.
-_LOT = 1_000
-_NOTHING = cast("Any", None)
-
-
-def copying_digraph(digraph: Digraph, index: TraversalIndex) -> Generator[None, None, Digraph]:
-    """
-    Copy a digraph that does not change meanwhile, nor does its index; returns the copy. O(V + E).
-
-    The library's own copy holds everybody up, 14 to 25 ms for a million edges. This one takes a quarter of a second, and nobody waits.
-    """
-    copy: Digraph = rx.PyDiGraph(multigraph=True)
-    missing_nodes = yield from _copy_nodes(digraph, copy)
-    # What is missing is made and taken out again: edges of a node that has no others, so that each is its newest, which goes in O(1).
-    nowhere = copy.add_node(_NOTHING)
-    missing_edges = yield from _copy_edges(digraph, index, copy, nowhere)
-    while missing_edges:
-        for _ in range(min(_LOT, len(missing_edges))):
-            copy.remove_edge_from_index(missing_edges.pop())
-        yield
-    copy.remove_nodes_from([*missing_nodes, nowhere])
-    return copy
-
-
-def _copy_nodes(digraph: Digraph, copy: Digraph) -> Copying:
-    present = np.array(digraph.node_indices(), np.int64)
-    missing: list[int] = []
-    for start in range(0, int(present.max(initial=-1)) + 1, _LOT):
-        some = present[np.searchsorted(present, start) : np.searchsorted(present, start + _LOT)]
-        lot = range(start, int(min(start + _LOT, present[-1] + 1)))
-        gaps = np.setdiff1d(lot, some, assume_unique=True).tolist()
-        records = [digraph[node] for node in some.tolist()]
-        for gap in gaps:
-            records.insert(gap - start, _NOTHING)
-        copy.add_nodes_from(records)
-        missing += gaps
-        yield
-    return missing
-
-
-def _copy_edges(digraph: Digraph, index: TraversalIndex, copy: Digraph, nowhere: int) -> Copying:
-    record_on, edges, end = digraph.get_edge_data_by_index, index.edges, index.edge_bound
-    missing: list[int] = []
-    for start in range(0, end, _LOT):
-        ends = edges[start : min(start + _LOT, end), :OUT_SLOT].copy()
-        gaps = np.flatnonzero(ends[:, SOURCE] == NO_EDGE)
-        ends[gaps] = nowhere
-        records = list(map(record_on, (np.flatnonzero(ends[:, SOURCE] != nowhere) + start).tolist()))
-        for gap in gaps.tolist():
-            records.insert(gap, _NOTHING)
-        copy.add_edges_from(list(zip(*ends.T.tolist(), records, strict=True)))
-        missing += (gaps + start).tolist()
-        yield
-    return missing
-
-
 class PayloadTable:
-    """What a graph held of its services or of its dependencies; nothing is copied but references."""
+    """The payloads of all services, or of all dependencies, by key; each can be taken once."""
 
-    __slots__ = ("_column", "_others", "_places")
+    __slots__ = ("_column", "_dangling", "_places")
 
     def __init__(
         self,
         places: ShardedDict[Hashable, int],
         column: ObjectColumn,
-        others: dict[Hashable, object],
+        dangling: dict[Hashable, object],
     ) -> None:
         self._places = places
         self._column = column
-        self._others = others
+        self._dangling = dangling
 
     def take(self, key: Hashable) -> object:
-        """Take the payload of a key out; None = there is none. O(1)."""
+        """Remove a key and return its payload; None if it is absent. O(1)."""
         place = self._places.pop(key)
-        return self._others.pop(key, None) if place is None else self._column.values[place]
+        return self._dangling.pop(key, None) if place is None else self._column.values[place]
 
     def rest(self) -> Iterator[Hashable]:
-        """Keys that nobody took."""
-        return chain(self._places, self._others)
+        """Iterate over the keys that were not taken."""
+        return chain(self._places, self._dangling)
 
 
-def noting(
-    topology: Topology, waiting: WaitingDependencies
+def payload_tables(
+    topology: Topology, dangling: DanglingDependencies
 ) -> Generator[None, None, tuple[PayloadTable, PayloadTable]]:
-    """Note services and dependencies, those that wait included, a bit at a time while nothing changes. O(V + E), 40 ms a million."""
+    """
+    List the payloads of services and of dependencies, dangling ones included, in short steps.
+
+    O(V + E).
+    """
     services: ShardedDict[Hashable, int] = ShardedDict()
     services.update(topology.node_by_service.items())
     yield
@@ -179,23 +183,21 @@ def noting(
     columns = ObjectColumn(), ObjectColumn()
     yield from topology.service_payloads.copy_into(columns[0], len(topology.service_payloads.values))
     yield from topology.dependency_payloads.copy_into(columns[1], len(topology.dependency_payloads.values))
-    held = {record.key: record.payload for record in waiting.records()}
-    return PayloadTable(services, columns[0], {}), PayloadTable(dependencies, columns[1], held)
+    others = {record.key: record.payload for record in dangling.records()}
+    return PayloadTable(services, columns[0], {}), PayloadTable(dependencies, columns[1], others)
 
 
-_STEP = 1_000
-
-
-def dismantle(topology: Topology, waiting: WaitingDependencies) -> Iterator[None]:
+def dismantle(topology: Topology, dangling: DanglingDependencies) -> Iterator[None]:
     """
-    Free what a graph holds, some thousands of records a step.
+    Free the memory of a graph, about a thousand records a step.
 
-    Edges and nodes stay, without their records: removing them would take longer, and without records they go in a few milliseconds
-    altogether. No list of all records is made, because the garbage collector would look through it, for twenty milliseconds each time.
+    Nodes and edges lose their records but stay: to remove each would take longer, and without
+    records ``clear`` takes a few milliseconds. There is no list of all records, because the garbage
+    collector would traverse it, for 20 ms each time.
     """
-    for column in (topology.dependency_payloads, topology.service_payloads, topology.service_briefs):
+    for column in (topology.dependency_payloads, topology.service_payloads, topology.service_encoded_ids):
         yield from column.emptying()
-    digraph, nothing = topology.digraph, repeat(cast("Any", None))
+    digraph, nothing = topology.digraph, repeat(_NO_RECORD)
     for edge_by_dependency in topology.edge_by_dependency.shards():
         for edges in _steps(edge_by_dependency.values()):
             deque(map(digraph.update_edge_by_index, edges, nothing), maxlen=0)
@@ -208,8 +210,8 @@ def dismantle(topology: Topology, waiting: WaitingDependencies) -> Iterator[None
     topology.node_by_name.clear()
     digraph.clear()
     yield
-    while waiting:
-        waiting.forget_newest(_STEP)
+    while dangling:
+        dangling.discard_newest(_STEP)
         yield
 
 

@@ -1,4 +1,4 @@
-"""What a dependency is like, as bits, and which dependencies a question is about."""
+"""The properties of a dependency as bits, and filters that select dependencies by them."""
 
 import enum
 from collections.abc import Iterable
@@ -8,10 +8,10 @@ from typing import Self
 
 class EdgeFlag(enum.IntFlag):
     """
-    One bit per value of a dependency's enumerated columns, and one for staleness.
+    One bit for each value of a dependency's enumerated columns, and one for staleness.
 
-    A ``DependencyRecord`` holds the sum as a plain ``int``: arithmetic on ``IntFlag`` members builds enum objects
-    and would slow every hop of a traversal down.
+    A ``DependencyRecord`` holds the sum as a plain ``int``, because arithmetic on ``IntFlag``
+    members builds enum objects, which is slow.
     """
 
     SYNC = enum.auto()
@@ -35,23 +35,24 @@ _DISCOVERY_SOURCES = (
     EdgeFlag.MANUAL | EdgeFlag.OTEL_SERVICE_GRAPH | EdgeFlag.KUBERNETES | EdgeFlag.SERVICE_MESH
 )
 SOURCES = int(_DISCOVERY_SOURCES)
-"""The bits that say who reported a dependency."""
+"""The bits of all discovery sources."""
 
 
 @dataclass(frozen=True, slots=True)
 class EdgeFilter:
     """
-    Which dependencies count: those with no bit outside ``allowed`` and at least ``min_confidence`` (0 to 1).
+    Selects the dependencies with no bit outside ``allowed`` and at least ``min_confidence``.
 
-    The default lets everything pass but stale dependencies. Raises ``ValueError`` for a confidence out of bounds or NaN.
+    The default passes everything but stale dependencies. Raises ``ValueError`` if the confidence is
+    not between 0 and 1.
     """
 
     allowed: int = ALL_FLAGS & ~STALE
     min_confidence: float = 0.0
     reads_stale: bool = field(init=False, repr=False, compare=False)
-    """Whether stale dependencies count."""
+    """Whether stale dependencies pass."""
     blocked: int = field(init=False, repr=False, compare=False)
-    """The flags that keep a dependency out, staleness aside."""
+    """The flags that keep a dependency out, without ``STALE``."""
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.min_confidence <= 1.0:
@@ -70,9 +71,9 @@ class EdgeFilter:
         include_stale: bool = False,
     ) -> Self:
         """
-        Build a filter from the values wanted in each dimension; an empty dimension means all of its values.
+        Build a filter from the wanted values of each dimension; empty means all of its values.
 
-        Raises ``ValueError`` when a value belongs to another dimension.
+        Raises ``ValueError`` if a value belongs to another dimension.
         """
         allowed = (
             _union(communication_modes, _COMMUNICATION_MODES)
@@ -83,12 +84,12 @@ class EdgeFilter:
         return cls(allowed, min_confidence)
 
     def passes(self, flags: int, confidence: float) -> bool:
-        """Tell whether a dependency with these flags and this confidence counts."""
+        """Whether a dependency with these flags and this confidence passes."""
         return not flags & ~self.allowed and confidence >= self.min_confidence
 
 
 def _union(wanted: Iterable[EdgeFlag], dimension: EdgeFlag) -> int:
-    """Join the bits wanted of one dimension; none wanted = the whole dimension."""
+    """Join the wanted bits of one dimension; no wanted bit means the whole dimension."""
     mask = 0
     for flag in wanted:
         if flag & ~dimension:

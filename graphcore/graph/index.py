@@ -31,10 +31,11 @@ from graphcore.kernels.layout import (
 
 class WalkScratch:
     """
-    The arrays that a walk works in and leaves its answer in, so that none has to allocate or clear what is as large as the graph.
+    Arrays that walks use and leave their answer in, so that none has to allocate and clear them.
 
-    ``rows`` is laid out as ``graphcore.kernels.walking`` says; ``queues`` are its QUEUE rows, ``answer`` its ANSWER row; ``crossed`` holds
-    edges. One walk at a time, and its answer is to be copied before the next: that is what a graph that is not thread-safe may ask.
+    ``graphcore.kernels.walking`` describes the layout of ``rows``; ``queues`` are its QUEUE rows,
+    ``answer`` its ANSWER row; ``crossed`` holds edges. Only one walk may run at a time; copy its
+    answer before the next.
     """
 
     __slots__ = ("answer", "crossed", "queues", "rows")
@@ -44,39 +45,39 @@ class WalkScratch:
         self.cover_edges(edge_count)
 
     def cover_nodes(self, node_count: int) -> None:
-        """Make room for walks over so many nodes. Takes no time to speak of: zeroed memory is not touched before it is used."""
+        """Make room for so many nodes. Fast: zeroed memory is not touched before its first use."""
         self.rows: NDArray[np.int32] = np.zeros((SCRATCH_ROWS, node_count + COUNTS + 1), np.int32)
         self.queues = tuple(self.rows[QUEUE : QUEUE + BOTH + 1])
         self.rows[ANSWER, TICK] = 1
-        # A memoryview, because reading a few numbers out of one takes half as long as out of an array.
+        # To read a few numbers from a memoryview takes half as long as from an array.
         self.answer = memoryview(self.rows[ANSWER])
 
     def cover_edges(self, edge_count: int) -> None:
-        """Make room for answers of so many edges."""
+        """Make room for so many edges in an answer."""
         self.crossed: NDArray[np.int32] = np.empty(edge_count, np.int32)
 
     @property
     def memory_bytes(self) -> int:
-        """Bytes that the arrays take."""
+        """Size of the arrays in bytes."""
         return self.rows.nbytes + self.crossed.nbytes
 
 
 Indices: TypeAlias = Sequence[int] | NDArray[np.int32] | NDArray[np.int64]
 
-# How much of the pool an edge may take at most, but for hubs; and which share of the pool, as a power of two, is enough for those.
+# Pool entries that an edge takes at most, but for hubs; these need less than a 2**_ROOM_SHIFT-th.
 _ROOM_AN_EDGE, _ROOM_SHIFT = 16, 4
-# Indices looked at in one go.
+# Edges that ``edge_bound`` reads at a time.
 _LOOK = 16_384
 _LEAST_NODES, _LEAST_EDGES, _LEAST_POOL = 64, 64, 256
 
 
 class TraversalIndex:
     """
-    Who is adjacent to whom, in both directions, kept edge by edge beside a rustworkx digraph whose indices it shares.
+    The adjacency of a rustworkx digraph in both directions, by its indices.
 
-    The layout of ``nodes``, ``pool``, ``edges`` and ``confidence`` is that of ``graphcore.kernels.layout``, what always holds between
-    them stands in ``graphcore.kernels.adjacency``. All arrays are C-contiguous; they are replaced as they grow, so look them up
-    at every call. It trusts its caller that indices, ends and flags fit; changed from one thread only.
+    ``graphcore.kernels.layout`` describes the arrays, ``graphcore.kernels.adjacency`` their
+    invariants. All are C-contiguous. They are replaced when they grow, so look them up at every
+    call. Trusts its caller that indices, ends and flags fit. Change it from one thread only.
     """
 
     __slots__ = ("confidence", "edges", "ledger", "nodes", "pool", "walks")
@@ -98,9 +99,9 @@ class TraversalIndex:
         confidences: NDArray[np.float64],
     ) -> "TraversalIndex":
         """
-        Build the index of a whole graph whose edges are 0, 1, … with these ends (source and target, a row each).
+        Build the index of a graph with edges 0, 1, …, whose ``ends`` are (source, target) rows.
 
-        O(V + E), a tenth of what linking takes, and without garbage. Compiled, it lets other threads run all the while.
+        O(V + E), a tenth of the time that linking takes. Compiled, it lets other threads run.
         """
         index, edge_count = cls(), len(flags)
         index.cover(node_count)
@@ -115,7 +116,7 @@ class TraversalIndex:
 
     @property
     def edge_bound(self) -> int:
-        """One more than the highest index that an edge has; O(unused indices beyond it)."""
+        """One more than the highest index of an edge. O(unused indices above it)."""
         for end in range(len(self.edges), 0, -_LOOK):
             start = max(end - _LOOK, 0)
             used = np.flatnonzero(self.edges[start:end, SOURCE] != NO_EDGE)
@@ -124,16 +125,16 @@ class TraversalIndex:
         return 0
 
     def is_cramped(self, edge_count: int, more: int) -> bool:
-        """Tell whether linking ``more`` edges to the ``edge_count`` that there are may make an array grow, which takes long when it is large."""
+        """Whether ``more`` edges may make an array grow, which takes long if it is large."""
         length = self.pool.shape[1]
         wanted = max(_ROOM_AN_EDGE * more, length >> _ROOM_SHIFT)
         return edge_count + more > len(self.edges) or int(self.ledger[USED]) + wanted > length
 
     def roomier(self, edge_count: int, more: int) -> "TraversalIndex":
         """
-        Copy the index, compacted, with room for ``more`` edges beside the ``edge_count`` that there are.
+        Copy the index, compacted, with room for ``more`` edges in addition to ``edge_count``.
 
-        It must not change meanwhile. O(V + E); compiled, it lets other threads run all the while.
+        Nothing may change meanwhile. O(V + E); compiled, it lets other threads run.
         """
         copy = TraversalIndex()
         live = int(self.ledger[USED] - self.ledger[GARBAGE])
@@ -149,18 +150,18 @@ class TraversalIndex:
         return copy
 
     def become(self, roomier: "TraversalIndex") -> None:
-        """Take over the arrays of a copy; O(1)."""
+        """Take over the arrays of a copy. O(1)."""
         for name in TraversalIndex.__slots__:
             setattr(self, name, getattr(roomier, name))
 
     @property
     def memory_bytes(self) -> int:
-        """Bytes that the arrays take, room to grow included."""
+        """Size of the arrays in bytes, including room to grow."""
         columns = (self.nodes, self.pool, self.edges, self.confidence, self.ledger)
         return sum(column.nbytes for column in columns) + self.walks.memory_bytes
 
     def cover(self, node_count: int) -> None:
-        """Make room for nodes with indices below ``node_count``; amortised O(1) a node."""
+        """Make room for nodes with indices below ``node_count``. Amortised O(1) a node."""
         if node_count > len(self.nodes):
             former = len(self.nodes)
             self.nodes = grown(self.nodes, node_count)
@@ -175,7 +176,7 @@ class TraversalIndex:
         flags: Indices,
         confidences: Sequence[float] | NDArray[np.float64],
     ) -> None:
-        """Add edges, whose indices must be free; amortised O(1) each."""
+        """Add edges; their indices must be free. Amortised O(1) each."""
         if not len(edges):
             return
         batch = np.array((edges, sources, targets, flags), np.int32)
@@ -196,25 +197,29 @@ class TraversalIndex:
             self._make_room(batch)
 
     def unlink(self, edges: Indices) -> None:
-        """Remove edges, which must be there; O(1) each."""
+        """Remove edges, which must exist. O(1) each."""
         adjacency.unlink.run(self.nodes, self.pool, self.edges, np.ascontiguousarray(edges, np.int32))
 
     def reflag(
         self, edges: Indices, flags: Indices, confidences: Sequence[float] | NDArray[np.float64]
     ) -> None:
-        """Give edges other flags and confidences; O(1) each."""
+        """Set the flags and confidences of edges. O(1) each."""
         batch = np.array((edges, flags), np.int32)
         batch_confidences = np.ascontiguousarray(confidences, np.float64)
         adjacency.reflag.run(self.nodes, self.pool, self.edges, self.confidence, batch, batch_confidences)
 
     def forget_node(self, node: int) -> None:
-        """Free the segments of a node whose edges are gone, so that another node may take its index; O(1)."""
+        """Free the segments of a node without edges, so that its index can be reused. O(1)."""
         row = self.nodes[node]
         self.ledger[GARBAGE] += row[OUT + CAPACITY] + row[IN + CAPACITY]
         row[:] = 0
 
     def _make_room(self, batch: NDArray[np.int32]) -> None:
-        """Lengthen the arrays that are too short for a batch of edges to be linked; amortised O(1) an edge."""
+        """
+        Lengthen the arrays that are too short to link a batch of edges.
+
+        Amortised O(1) an edge.
+        """
         self.cover(int(batch[1:3].max()) + 1)
         edge_count = int(batch[0].max()) + 1
         if edge_count > len(self.edges):
@@ -232,7 +237,7 @@ class TraversalIndex:
             self.walks.cover_edges(len(self.edges))
 
     def _make_pool_room(self) -> None:
-        """Compact the pool if more than half of it is garbage, double it if not; O(V + E)."""
+        """Compact the pool if more than half of it is garbage, else double it. O(V + E)."""
         length = self.pool.shape[1]
         if 2 * self.ledger[GARBAGE] > length:
             room = np.empty_like(self.pool)
@@ -245,10 +250,10 @@ class TraversalIndex:
 
 
 def _roomy(live: int, more: int) -> int:
-    """How long a pool should be in which so many entries are given out and ``more`` edges are about to be added."""
+    """Length of a pool with ``live`` used entries and room for ``more`` edges."""
     return max(_LEAST_POOL, _with_spare(live) + 2 * _ROOM_AN_EDGE * more)
 
 
 def _with_spare(length: int) -> int:
-    """Add a quarter: less than growing does, because whoever copies an array or builds it as a whole may do so again."""
+    """Add a quarter."""
     return length + length // 4

@@ -1,4 +1,4 @@
-"""Services in the order of their names, sorted by a kernel that lets other threads run meanwhile."""
+"""Services in the order of their names, sorted by a kernel that lets other threads run."""
 
 from bisect import bisect_left
 from dataclasses import dataclass
@@ -12,17 +12,17 @@ from graphcore.kernels import names as kernels
 if TYPE_CHECKING:
     from graphcore.graph.dependency_graph import DependencyGraph
 
-# Names joined in one go.
-_LOT = 16_384
-# Fewer are sorted in a millisecond as they are.
+# Names joined in one call.
+_BATCH = 16_384
+# To sort fewer names takes less than a millisecond without a kernel.
 _WORTH_A_KERNEL = 5_000
 
 
 def sorted_names(names: list[str]) -> list[str]:
     """
-    Sort names code point by code point, as ``sorted`` does. O(n log n).
+    Sort names by code point, as ``sorted`` does. O(n log n).
 
-    ``sorted`` takes 25 ms for 100,000, in which no other thread gets its turn.
+    ``sorted`` takes 25 ms for 100,000 names, and no other thread runs meanwhile.
     """
     if len(names) < _WORTH_A_KERNEL:
         return sorted(names)
@@ -30,25 +30,29 @@ def sorted_names(names: list[str]) -> list[str]:
 
 
 def places_by_name(names: list[str]) -> NDArray[np.int32]:
-    """Return the places of names in the order of ``sorted_names``. O(n log n)."""
+    """Return the positions of names in the order of ``sorted_names``. O(n log n)."""
     if len(names) < _WORTH_A_KERNEL:
         return np.array(sorted(range(len(names)), key=names.__getitem__), np.int32)
     return name_order(names)
 
 
 def name_order(names: list[str]) -> NDArray[np.int32]:
-    """Return the places of names in the order that they have when sorted code point by code point; no name may hold NUL. O(n log n + bytes)."""
+    """
+    Return the positions of names sorted by code point.
+
+    No name may contain NUL. O(n log n + bytes).
+    """
     return _sorted(_joined(names))
 
 
 def _joined(names: list[str]) -> bytes:
-    """Write names, each with a NUL behind it, which no name holds; a lot at a time, so that other threads get their turn."""
-    lots = (names[first : first + _LOT] for first in range(0, len(names), _LOT))
-    return b"".join([("\0".join(lot) + "\0").encode("utf-8", "surrogatepass") for lot in lots])
+    """Join names, each followed by NUL; in batches, so that other threads can run."""
+    batches = (names[first : first + _BATCH] for first in range(0, len(names), _BATCH))
+    return b"".join([("\0".join(batch) + "\0").encode("utf-8", "surrogatepass") for batch in batches])
 
 
 def _sorted(names: bytes) -> NDArray[np.int32]:
-    """Sort names that are joined; returns their numbers in order."""
+    """Sort joined names and return their positions in order."""
     content = np.frombuffer(names, np.uint8)
     ends = np.flatnonzero(content == 0)
     starts = np.concatenate((np.zeros(1, np.int64), ends[:-1] + 1))
@@ -61,9 +65,10 @@ def _sorted(names: bytes) -> NDArray[np.int32]:
 @dataclass(frozen=True, slots=True)
 class NameOrder:
     """
-    ``nodes`` are all services sorted by name, code point by code point; ``rank`` is the place of each node among them, -1 for an index without a service.
+    The services of a graph in the order of their names, valid until the graph changes.
 
-    Of use while the graph stands still.
+    ``nodes``: all services, sorted by name. ``rank``: the position of each node among them, -1 for
+    an unused index.
     """
 
     nodes: NDArray[np.int32]
@@ -74,7 +79,7 @@ class NameOrder:
         """
         Sort the services of a graph. O(V log V + bytes of names).
 
-        Compiled, it lets other threads run most of the time, where sorting a list of strings would hold them up for tens of milliseconds.
+        Compiled, it lets other threads run most of the time.
         """
         by_name = graph.nodes_by_name()
         rank: NDArray[np.int32] = np.full(len(graph.index.nodes), -1, np.int32)
@@ -85,6 +90,10 @@ class NameOrder:
         return cls(nodes, rank)
 
     def place(self, graph: "DependencyGraph", name: str) -> int:
-        """Count the services whose names come before a name, which need not be that of a service. O(log V)."""
+        """
+        Count the services whose names come before ``name``, which may be any string.
+
+        O(log V).
+        """
         digraph = graph.digraph
         return bisect_left(self.nodes, name, key=lambda node: digraph[int(node)].name)

@@ -1,4 +1,8 @@
-"""What goes into a graph: rows of the two tables, sets of changes to them, and the errors of both."""
+"""
+What goes into a graph: rows of the two tables and sets of changes to them.
+
+And the errors that graphs raise.
+"""
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
@@ -7,24 +11,24 @@ from typing import NamedTuple
 
 class ServiceRecord(NamedTuple):
     """
-    A service: ``key`` identifies it for good (a row id), ``name`` is what callers use, unique but changeable.
+    A service: ``key`` is its permanent identity (a row id), ``name`` is unique but may change.
 
-    ``payload`` is opaque to the graph: it is kept, compared with ``==`` and handed back. So is ``brief``, what stands for the
-    service in answers that hold no more than names.
+    ``payload`` and ``encoded_id`` are opaque: the graph keeps them, compares them with ``==`` and
+    hands them back. A server puts its encoded record and its encoded id there.
     """
 
     key: Hashable
     name: str
     payload: object = None
-    brief: object = None
+    encoded_id: object = None
 
 
 class DependencyRecord(NamedTuple):
     """
     A dependency: the service with key ``source`` calls the one with key ``target``.
 
-    ``flags`` is a plain ``int`` of ``EdgeFlag`` bits, ``confidence`` lies between 0 and 1, ``payload`` is opaque as a service's.
-    Several dependencies between one pair are several keys.
+    ``flags`` is a plain ``int`` of ``EdgeFlag`` bits, ``confidence`` lies between 0 and 1,
+    ``payload`` is opaque. Parallel dependencies between two services have different keys.
     """
 
     key: Hashable
@@ -38,10 +42,10 @@ class DependencyRecord(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class ChangeSet:
     """
-    Everything that differs between two states of the tables, in no particular order.
+    The difference between two states of the tables, in no particular order.
 
-    Upserts hold whole records as they are afterwards; removals hold keys. A key both removed and upserted is
-    upserted; a key upserted twice is what the later record says.
+    Upserts hold whole records, removals hold keys. A key that is both removed and upserted is
+    upserted; of two upserts with one key the later one counts.
     """
 
     upserted_services: Sequence[ServiceRecord] = ()
@@ -51,7 +55,7 @@ class ChangeSet:
 
 
 class UnknownServiceError(LookupError):
-    """The graph holds no service of this name or key."""
+    """The graph holds no service with this name or key."""
 
     def __init__(self, wanted: object) -> None:
         super().__init__(f"no service {wanted!r} in the graph")
@@ -59,7 +63,7 @@ class UnknownServiceError(LookupError):
 
 
 class DuplicateNameError(ValueError):
-    """A change set would leave two services with one name; nothing of it was applied."""
+    """A change set would leave two services with one name. The graph has not changed."""
 
     def __init__(self, name: str) -> None:
         super().__init__(

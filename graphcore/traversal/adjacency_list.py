@@ -1,4 +1,4 @@
-"""The adjacency list: per service the services it calls directly."""
+"""The adjacency list: for each service, the services that it calls directly."""
 
 from collections.abc import Iterator
 from heapq import heapify, heappop
@@ -14,10 +14,11 @@ def adjacency(
     graph: DependencyGraph, *, include_stale: bool = False
 ) -> Iterator[tuple[str, tuple[str, ...]]]:
     """
-    List every service with the names it calls directly, distinct; both sorted by code point, services without any included.
+    List all services with the distinct names that each calls directly; both sorted by code point.
 
-    The list is that of the graph as it is when this is called, however long one takes to go through it. Capturing that copies
-    arrays, O(V + E), a few milliseconds a million edges; the first service takes O(V), every other O(log V) and its own targets.
+    The list shows the graph as of the call, even if it changes during the iteration. The call
+    copies arrays, O(V + E), some milliseconds for a million edges. The first service takes O(V),
+    each other O(log V) and its own targets.
     """
     index = graph.index
     part = COUNT if include_stale else FRESH
@@ -32,7 +33,7 @@ def _listed(
     name_of = [""] * len(segments)
     for name, node in node_of.items():
         name_of[node] = name
-    # A heap, because sorting a hundred thousand names would keep everybody waiting before the first comes out.
+    # A heap: to sort 100,000 names would delay the first service.
     names = list(node_of)
     heapify(names)
     while names:

@@ -137,7 +137,7 @@ def look_at(
     O(V) over arrays, and O(listed members) for components that changed; see ``survey`` for the witnesses.
     """
     kept, causes = graph.confident_components, causes_of(steps)
-    difference = standing.difference(kept.cyclic(limits.most_members), causes, kept.excerpts.remembers)
+    difference = standing.difference(kept.cyclic(limits.most_members), causes, kept.excerpts.is_comparable)
 
     def label_of(name: str) -> int | None:
         return kept.label(graph.node(name)) if graph.has_service(name) else None

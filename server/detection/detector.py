@@ -145,7 +145,7 @@ class Detector:
         """Whether nothing has happened to any component since the alerts were level. O(1)."""
         kept = self._live.now().confident_components
         if kept is self._level_with:
-            touched = kept.take_touched()
+            touched = kept.take_changed_labels()
             if touched is not None and not any(touched):
                 return True
             self._level_with = None
@@ -169,7 +169,7 @@ class Detector:
                 if not kept.is_known:
                     # It is a small one.
                     kept.largest_first(2)
-                steps, _ = self._moves.take(), kept.take_touched()
+                steps, _ = self._moves.take(), kept.take_changed_labels()
                 return await asyncio.to_thread(
                     look_at, graph, self._tracked, steps, revision=revision, limits=self._limits
                 )

@@ -50,7 +50,7 @@ class Recall:
 
     def of(self, alert: KeptAlert, former: Excerpt | None) -> Recollection:
         """Recall the component of an alert, given under the names of today, from what it was (``former``), or else from what is listed."""
-        if former is not None and self._kept.excerpts.remembers(former):
+        if former is not None and self._kept.excerpts.is_comparable(former):
             shared, inside = self._counted(former), self._held(former)
         else:
             shared, inside = self._estimated(alert)
@@ -58,13 +58,13 @@ class Recall:
 
     def _counted(self, former: Excerpt) -> dict[int, int]:
         """Count exactly. O(V), over arrays."""
-        excerpts, counts = self._kept.excerpts, self._kept.excerpts.shared(former)
+        excerpts, counts = self._kept.excerpts, self._kept.excerpts.member_counts(former)
         shared = Counter(
             {place: int(counts[label]) for label, place in self._place_of.items() if label < len(counts)}
         )
         for name in self._renamed:
             place = self._place(name)
-            if place is not None and excerpts.held_once(former, self._graph.node(name)):
+            if place is not None and excerpts.was_member(former, self._graph.node(name)):
                 shared[place] += 1
         return shared
 
@@ -75,8 +75,8 @@ class Recall:
             for name in self._ends
             if graph.has_service(name)
             and (
-                excerpts.held(former, graph.node(name))
-                or (name in self._renamed and excerpts.held_once(former, graph.node(name)))
+                excerpts.is_same_member(former, graph.node(name))
+                or (name in self._renamed and excerpts.was_member(former, graph.node(name)))
             )
         }
 

@@ -59,7 +59,7 @@ class ProcessCollector(Collector):
         yield _gauge(
             "depgraph_waiting_dependencies",
             "Dependencies that lack an end and can't join the graph.",
-            graph.waiting_count,
+            graph.dangling_count,
         )
         yield _counter("depgraph_warms", "Readings of the whole graph.", status.warm_count)
         yield _gauge(

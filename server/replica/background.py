@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Generator
 from typing import TypeVar, cast
 
-from graphcore import ChangeSet, DependencyGraph, parts
+from graphcore import ChangeSet, DependencyGraph, split_changes
 from graphcore.components.components import Components
 from graphcore.graph.index import TraversalIndex
 from server.concurrency.cooperative_yield import CooperativeYield
@@ -45,7 +45,7 @@ async def changed_copy(
     # In a thread: the kernel runs without the interpreter's lock.
     index = await asyncio.to_thread(graph.index.roomier, graph.dependency_count, more)
     copy, yielding = await _run_in_slices(graph.copying(index), copied), CooperativeYield()
-    for part in parts(graph, changes, _PART):
+    for part in split_changes(graph, changes, _PART):
         if roomier := await room_for(copy, len(part.upserted_dependencies)):
             copy.index.become(roomier)
         copy.apply(part)
@@ -55,7 +55,7 @@ async def changed_copy(
 
 async def held_records(graph: DependencyGraph) -> HeldGraph:
     """Collect all records of a graph. O(V + E), 40 ms for a million dependencies."""
-    return HeldGraph(*await _run_in_slices(graph.noting(), lambda: None))
+    return HeldGraph(*await _run_in_slices(graph.payload_tables(), lambda: None))
 
 
 async def search_components(former: Components, kept: Components) -> None:

@@ -81,17 +81,17 @@ class Load:
             ends = np.stack((batch.sources[places], batch.targets[places]), axis=1)
             self._builder.add_dependencies(edges, ends, batch.flags[places], batch.confidences[places])
             await yielding.checkpoint()
-        self._builder.add_waiting(
+        self._builder.add_dangling(
             [self._decoder.waiting(batch, place) for place in np.flatnonzero(~fits).tolist()]
         )
 
     async def _find_removed(self, former: DependencyGraph, graph: DependencyGraph) -> None:
         yielding = CooperativeYield()
-        for services in former.service_lots(BATCH_ROWS):
+        for services in former.service_batches(BATCH_ROWS):
             gone = [record for record in services if record.key not in graph.service_keys]
             self._diff.removed_services.update((cast("bytes", record.key), record) for record in gone)
             await yielding.checkpoint()
-        for edges in former.dependency_lots(BATCH_ROWS):
+        for edges in former.dependency_batches(BATCH_ROWS):
             lost = [record for record in edges if record.key not in graph.dependency_keys]
             self._diff.removed_dependencies.update((cast("bytes", record.key), record) for record in lost)
             await yielding.checkpoint()

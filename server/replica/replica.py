@@ -60,7 +60,7 @@ class Replica(ReadableGraph):
     @property
     def row_count(self) -> int:
         """Rows in memory, of both tables."""
-        return self._graph.service_count + self._graph.dependency_count + self._graph.waiting_count
+        return self._graph.service_count + self._graph.dependency_count + self._graph.dangling_count
 
     @property
     def is_waited_for(self) -> bool:

@@ -126,7 +126,10 @@ class Step:
         """Add the dependencies that look different because a service comes, goes or is renamed."""
         yielding = CooperativeYield()
         for service in self._reshaped:
-            for record in [*self._graph.dependencies_of(service), *self._graph.waiting_for(service)]:
+            for record in [
+                *self._graph.dependencies_of(service),
+                *self._graph.dangling_dependencies_of(service),
+            ]:
                 if record.key not in self._dependencies:
                     ends = self._service_after(record.source), self._service_after(record.target)
                     self._put_dependency(reencoded(self._records, record, *ends))

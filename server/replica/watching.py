@@ -105,10 +105,10 @@ class Watches:
             # Whatever is published from here on comes after this batch.
             subscription.take_all()
             graph = self._replica.graph
-            for nodes in graph.service_lots(_GRAPH_ROWS):
+            for nodes in graph.service_batches(_GRAPH_ROWS):
                 services += nodes
                 await yielding.checkpoint()
-            for edges in graph.dependency_lots(_GRAPH_ROWS):
+            for edges in graph.dependency_batches(_GRAPH_ROWS):
                 dependencies += edges
                 await yielding.checkpoint()
             return WatchBatch(WatchEvent.RESET, self._replica.freshness(), services, dependencies)
@@ -132,7 +132,7 @@ class ResumedChanges:
 
     def __init__(self, graph: DependencyGraph) -> None:
         # Their rows may be deleted before they are looked up, and no batch would say so.
-        self._waiting = graph.waiting_dependencies()
+        self._waiting = graph.dangling_dependencies()
         self._services: dict[bytes, ServiceRecord | None] = {}
         self._dependencies: dict[bytes, DependencyRecord | None] = {}
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from depgraph.v1 import graph_service_pb2, types_pb2
 from graphcore import DependencyGraph, EdgeFilter, EdgeFlag
-from graphcore.analysis.edge_selection import counting_edges, effective_edges
+from graphcore.analysis.edge_selection import effective_edges, passing_edges
 from server.domain.consistency import AtLeastAsFresh, Consistency, FullyConsistent, MinimizeLatency
 from server.domain.errors import InvalidRevisionError, ServiceNotFoundError
 from server.domain.revision import Revision
@@ -86,7 +86,7 @@ def edge_mask(graph: DependencyGraph, edge_filter: EdgeFilter, *, effective: boo
 
     ``effective`` = of each pair of services mark only the leading dependency, if that passes.
     """
-    return (effective_edges if effective else counting_edges)(graph, edge_filter)
+    return (effective_edges if effective else passing_edges)(graph, edge_filter)
 
 
 def require_services(graph: DependencyGraph, *names: str) -> None:

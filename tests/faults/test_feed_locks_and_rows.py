@@ -114,14 +114,14 @@ async def test_a_row_whose_service_does_not_exist_waits_and_the_feed_goes_on(sce
             missing,
         )
         await scene.level()
-        assert scene.replica.graph.waiting_count == 1
+        assert scene.replica.graph.dangling_count == 1
         assert scene.replica.graph.dependency_count == 0
         await careless.execute("UPDATE services SET team = 'goes on' WHERE service_id = 'own-1'")
         await scene.level()
         assert "goes on" in {service.team for service in memory(scene.replica)[0].values()}
         await careless.execute("INSERT INTO services (id, service_id) VALUES ($1, 'found')", missing)
     await scene.recovers("row whose service does not exist")
-    assert scene.replica.graph.waiting_count == 0
+    assert scene.replica.graph.dangling_count == 0
     assert scene.replica.graph.dependency_count == 1
 
 
@@ -136,9 +136,9 @@ async def test_a_row_with_a_word_that_means_nothing_waits_and_the_feed_goes_on(s
             " WHERE a.service_id = 'own-0' AND b.service_id = 'own-1'"
         )
         await scene.level()
-        assert scene.replica.graph.waiting_count == 1
+        assert scene.replica.graph.dangling_count == 1
         assert scene.replica.graph.dependency_count == 0
         await careless.execute("UPDATE service_dependencies SET communication_mode = 'sync'")
     await scene.recovers("row with a word that means nothing")
-    assert scene.replica.graph.waiting_count == 0
+    assert scene.replica.graph.dangling_count == 0
     assert scene.replica.graph.dependency_count == 1

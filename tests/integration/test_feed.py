@@ -9,7 +9,7 @@ from datetime import timedelta
 import asyncpg
 import pytest
 
-from graphcore import Direction, EdgeFilter, traverse
+from graphcore import Direction, EdgeFilter
 from graphcore.graph.index import TraversalIndex
 from server.config import FeedSettings
 from server.domain.consistency import AtLeastAsFresh, FeedState, FullyConsistent, MinimizeLatency
@@ -20,6 +20,7 @@ from server.replica import Replica
 from tests.support.eventually import eventually
 from tests.support.following import PATIENCE, SETTINGS, assert_level, feeding, following, log_is_free, memory
 from tests.support.large_steps import large_steps
+from tests.support.traversal import traverse
 
 Connection = asyncpg.Connection
 
@@ -112,13 +113,13 @@ async def test_rows_that_make_no_sense_are_the_same_however_they_are_read(
         async with following(database_url) as replica:
             await connection.execute(NO_SENSE)
             await assert_level(replica, connection)
-            assert replica.graph.waiting_count == 3
+            assert replica.graph.dangling_count == 3
         async with following(database_url) as reread:
             await assert_level(reread, connection)
-            assert reread.graph.waiting_count == 3
+            assert reread.graph.dangling_count == 3
     async with following(database_url) as by_row:
         await assert_level(by_row, connection)
-        assert by_row.graph.waiting_count == 3
+        assert by_row.graph.dangling_count == 3
 
 
 async def test_copy_shows_in_memory(database_url: str, connection: Connection) -> None:

@@ -7,11 +7,12 @@ import asyncpg
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graphcore import Direction, traverse
+from graphcore import Direction
 from tests.support import traversal_sql
 from tests.support.graphs import edge_filter, filters, graph_of, tables
 from tests.support.oracle import Reached
 from tests.support.rows import PlainFilter, Tables
+from tests.support.traversal import traverse
 
 EXAMPLES = 200
 

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from graphcore import EdgeFilter
 from graphcore.analysis import drift
 from graphcore.analysis.drift import DriftPage, DriftQuestion, list_drift
-from graphcore.analysis.path_audit import Audit, AuditQuestion, audit_paths
+from graphcore.analysis.path_audit import PathAudit, PathAuditQuestion, audit_paths
 from graphcore.graph.name_order import NameOrder
 from tests.support.audits import (
     Call,
@@ -26,11 +26,11 @@ NAMES = st.text(st.characters(blacklist_characters="\0"), max_size=20) | st.buil
 SIDES = {drift.DECLARED: "declared", drift.OBSERVED: "observed"}
 
 
-def timeouts_of(audit: Audit) -> list[tuple[int, object, object]]:
+def timeouts_of(audit: PathAudit) -> list[tuple[int, object, object]]:
     return [(found.excess, found.caller.payload, found.callee.payload) for found in audit.timeouts.worst]
 
 
-def retries_of(audit: Audit) -> list[tuple[int, list[str]]]:
+def retries_of(audit: PathAudit) -> list[tuple[int, list[str]]]:
     return [(found.attempts, [service.name for service in found.services]) for found in audit.retries.worst]
 
 
@@ -43,7 +43,7 @@ def test_the_worst_pairs_of_timeouts_are_those_of_all_pairs(
     calls: list[Call], most: int, include_stale: bool, begin: str | None
 ) -> None:
     expected = plain_timeouts(passing(calls, include_stale=include_stale), begin)
-    question = AuditQuestion(begin, most=most, edge_filter=EdgeFilter.of(include_stale=include_stale))
+    question = PathAuditQuestion(begin, most=most, edge_filter=EdgeFilter.of(include_stale=include_stale))
     audit = audit_paths(graph_of(calls, "a", "b"), question, policies)
     assert timeouts_of(audit) == expected[:most]
     assert audit.timeouts.count == len(expected)
@@ -61,7 +61,7 @@ def test_the_worst_retries_are_those_of_all_simple_paths(
     calls: list[Call], max_hops: int, max_attempts: int, most: int, begin: str | None
 ) -> None:
     expected = plain_retries(passing(calls, include_stale=False), max_hops, max_attempts, begin)
-    question = AuditQuestion(begin, max_hops, max_attempts, most)
+    question = PathAuditQuestion(begin, max_hops, max_attempts, most)
     audit = audit_paths(graph_of(calls, "a", "b"), question, policies)
     assert retries_of(audit) == expected[:most]
     assert (audit.retries.count, audit.retries.truncated) == (len(expected), False)
@@ -73,7 +73,7 @@ def test_effective_audits_are_those_of_what_all_sources_say_together(
 ) -> None:
     graph, passes = graph_of(calls, "a", "b"), EdgeFilter.of(include_stale=include_stale)
     merged = [call for call in merged_calls(calls, include_stale=include_stale) if call.is_sync]
-    question = AuditQuestion(None, max_hops, 3, 1_000, passes, effective=True)
+    question = PathAuditQuestion(None, max_hops, 3, 1_000, passes, effective=True)
     audit = audit_paths(graph, question, policies)
     assert (
         [
@@ -92,7 +92,7 @@ def test_products_beyond_what_a_number_holds_count_as_the_largest(
     calls: list[Call], max_hops: int, most: int
 ) -> None:
     expected = plain_retries(passing(calls, include_stale=False), max_hops, 10, None)
-    audit = audit_paths(graph_of(calls), AuditQuestion(None, max_hops, 10, most), policies)
+    audit = audit_paths(graph_of(calls), PathAuditQuestion(None, max_hops, 10, most), policies)
     assert retries_of(audit) == expected[:most]
 
 

@@ -72,14 +72,14 @@ def cyclic(graph: DependencyGraph, rows: Tables, most: int) -> list[Known]:
 
 def check_memory(graph: DependencyGraph, rows: Tables, former: Known, now: list[Known]) -> None:
     excerpts = graph.components.excerpts
-    if not excerpts.remembers(former.excerpt):
+    if not excerpts.is_comparable(former.excerpt):
         return
     for key, service in rows.services.items():
         node = graph.node(service.name)
-        assert excerpts.held(former.excerpt, node) == (former.names.get(key) == service.name)
+        assert excerpts.is_same_member(former.excerpt, node) == (former.names.get(key) == service.name)
         if key in former.names:
-            assert excerpts.held_once(former.excerpt, node)
-    counts = excerpts.shared(former.excerpt)
+            assert excerpts.was_member(former.excerpt, node)
+    counts = excerpts.member_counts(former.excerpt)
     for excerpt, names in now:
         count = counts[excerpt.label] if excerpt.label < len(counts) else 0
         assert count == len(names.items() & former.names.items())

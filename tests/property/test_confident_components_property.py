@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graphcore import DependencyGraph, GraphBuilder, parts
+from graphcore import DependencyGraph, GraphBuilder, split_changes
 from tests.support.edits import difference
 from tests.support.graphs import CONFIDENCES, tables
 from tests.support.rows import Tables
@@ -61,7 +61,7 @@ def test_confident_components_are_those_of_networkx_after_every_change_set(
     assert kept(graph) == all_kept(graph) == []
     for rows in states:
         changes = difference(held, rows, unchanged_too=False)
-        for part in parts(graph, changes, 1) if one_by_one else [changes]:
+        for part in split_changes(graph, changes, 1) if one_by_one else [changes]:
             graph.apply(part)
         held = rows
         assert kept(graph) == expected(rows, floor)

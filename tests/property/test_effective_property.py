@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from graphcore import DependencyGraph, Direction, Reach, traverse
+from graphcore import DependencyGraph, Direction, Reach
 from graphcore.analysis.edge_selection import effective_edges, parallel_edges
 from graphcore.kernels.layout import LEADS
 from graphcore.traversal.reach import effective_reach
@@ -15,6 +15,7 @@ from tests.support import effective, oracle
 from tests.support.graphs import edge_filter, filters, graph_of, tables
 from tests.support.kernel_forms import given_in_both_forms
 from tests.support.rows import PlainFilter, Tables
+from tests.support.traversal import traverse
 
 DIRECTIONS = st.sampled_from(Direction)
 DEPTHS = st.integers(1, 5)

@@ -3,11 +3,12 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graphcore import DependencyGraph, Direction, EdgeFilter, adjacency, traverse
+from graphcore import DependencyGraph, Direction, EdgeFilter, adjacency
 from tests.support import oracle
 from tests.support.edits import Edit, difference, edits, populations, snapshot
 from tests.support.graphs import graph_of
 from tests.support.rows import PlainFilter, Tables
+from tests.support.traversal import traverse
 
 ALL = EdgeFilter.of(include_stale=True)
 
@@ -25,10 +26,10 @@ def observed(graph: DependencyGraph) -> dict[str, object]:
     return {
         "services": sorted(graph.services()),
         "by name": [graph.service(name) for name in names],
-        "by key": [graph.service_by_key(record.key) for record in sorted(graph.services())],
+        "by key": [graph.find_service(record.key) for record in sorted(graph.services())],
         "dependencies": sorted(graph.dependencies()),
-        "waiting": sorted(graph.waiting_dependencies()),
-        "counts": (graph.service_count, graph.dependency_count, graph.waiting_count, graph.stale_count),
+        "waiting": sorted(graph.dangling_dependencies()),
+        "counts": (graph.service_count, graph.dependency_count, graph.dangling_count, graph.stale_count),
         "adjacency": (list(adjacency(graph)), list(adjacency(graph, include_stale=True))),
         "components": graph.components.largest_first(1),
         "walks": {
@@ -51,7 +52,7 @@ def test_change_sets_in_any_grouping_end_where_a_build_from_the_final_rows_ends(
         graph.apply(difference(before, rows, unchanged_too))
         assert graph.service_count == len(rows.services)
         assert graph.dependency_count == len(rows.joined_edges())
-        assert graph.waiting_count == len(rows.edges) - len(rows.joined_edges())
+        assert graph.dangling_count == len(rows.edges) - len(rows.joined_edges())
     assert observed(graph) == observed(graph_of(rows))
 
 
@@ -80,8 +81,7 @@ def test_applying_the_final_rows_once_more_changes_nothing(rows: Tables, steps: 
     for edit in steps:
         edit(rows)
     graph = graph_of(rows)
-    version, before = graph.version, graph.components.largest_first()
+    before = graph.components.largest_first()
     graph.apply(difference(Tables({}, {}), rows, unchanged_too=True))
-    assert graph.version == version
     now = graph.components.largest_first()
     assert all(same is former for same, former in zip(now, before, strict=True))

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graphcore import DependencyGraph, GraphBuilder, parts
+from graphcore import DependencyGraph, GraphBuilder, split_changes
 from tests.support.edits import EDGES, SERVICES, Edit, difference, edits, snapshot
 from tests.support.graphs import dependency_record, flags_of, graph_of, service_record, tables
 from tests.support.index_checks import check_graph
@@ -24,10 +24,10 @@ def content(graph: DependencyGraph) -> tuple[object, ...]:
     return (
         sorted(graph.services()),
         sorted(graph.dependencies()),
-        sorted(graph.waiting_dependencies()),
-        (graph.service_count, graph.dependency_count, graph.waiting_count, graph.stale_count),
-        sorted(record for lot in graph.service_lots(3) for record in lot),
-        sorted(record for lot in graph.dependency_lots(3) for record in lot),
+        sorted(graph.dangling_dependencies()),
+        (graph.service_count, graph.dependency_count, graph.dangling_count, graph.stale_count),
+        sorted(record for lot in graph.service_batches(3) for record in lot),
+        sorted(record for lot in graph.dependency_batches(3) for record in lot),
     )
 
 
@@ -48,7 +48,7 @@ def built(rows: Tables, lot: int) -> DependencyGraph:
             np.array([edge.confidence for edge in some], np.float64),
         )
     waiting = [edge for edge in rows.edges.values() if edge not in joined]
-    builder.add_waiting([dependency_record(edge) for edge in waiting])
+    builder.add_dangling([dependency_record(edge) for edge in waiting])
     builder.build_index()
     return builder.graph()
 
@@ -108,7 +108,7 @@ def test_a_copy_is_equal_and_goes_its_own_way(
 def test_what_was_noted_stays_as_it_was(before: list[Edit], later: list[Edit], asked: list[UUID]) -> None:
     rows = edited(before, Tables({}, {}))
     graph = graph_of(rows)
-    services, dependencies = exhausted(graph.noting())
+    services, dependencies = exhausted(graph.payload_tables())
     graph.apply(difference(rows, edited(later, rows), unchanged_too=False))
     for table, records in (
         (services, [service_record(row) for row in rows.services.values()]),
@@ -129,7 +129,7 @@ def test_changes_cut_into_parts_come_to_the_same(
     rows = edited(before, Tables({}, {}))
     after = edited(later, rows)
     graph = graph_of(rows)
-    for part in parts(graph, difference(rows, after, unchanged_too), size):
+    for part in split_changes(graph, difference(rows, after, unchanged_too), size):
         graph.apply(part)
     check_graph(graph)
     assert content(graph) == content(graph_of(after))

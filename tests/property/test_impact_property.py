@@ -6,7 +6,7 @@ import networkx as nx
 from hypothesis import strategies as st
 
 from graphcore import DependencyGraph
-from graphcore.analysis.edge_selection import counting_edges
+from graphcore.analysis.edge_selection import passing_edges
 from graphcore.analysis.impact import Impact, impact_of
 from tests.support.graphs import edge_filter, filters, graph_of, tables
 from tests.support.kernel_forms import given_in_both_forms
@@ -24,7 +24,7 @@ def questions(draw: st.DrawFn) -> tuple[Tables, str, PlainFilter]:
 
 
 def impact(graph: DependencyGraph, start: str, chosen: PlainFilter, max_hops: int) -> Impact:
-    return impact_of(graph, start, counting_edges(graph, edge_filter(chosen)), max_hops)
+    return impact_of(graph, start, passing_edges(graph, edge_filter(chosen)), max_hops)
 
 
 def names_of(graph: DependencyGraph, found: Impact) -> list[str]:
@@ -104,7 +104,7 @@ def test_leaving_the_order_out_finds_the_same(
 ) -> None:
     rows, start, chosen = question
     graph = graph_of(rows)
-    mask = counting_edges(graph, edge_filter(chosen))
+    mask = passing_edges(graph, edge_filter(chosen))
     whole = impact_of(graph, start, mask, max_hops)
     bare = impact_of(graph, start, mask, max_hops, ordered=False)
     assert len(bare.steps) == 0

@@ -6,7 +6,7 @@ import networkx as nx
 from hypothesis import strategies as st
 
 from graphcore import DependencyGraph
-from graphcore.analysis.edge_selection import counting_edges
+from graphcore.analysis.edge_selection import passing_edges
 from graphcore.analysis.paths import ShortestPaths, shortest_paths
 from tests.support.graphs import edge_filter, filters, graph_of, tables
 from tests.support.kernel_forms import given_in_both_forms
@@ -32,7 +32,7 @@ def test_paths_are_the_first_of_all_simple_ones_by_hops_and_names(
 ) -> None:
     rows, source, target = question
     graph = graph_of(rows)
-    mask = counting_edges(graph, edge_filter(chosen))
+    mask = passing_edges(graph, edge_filter(chosen))
     found = shortest_paths(graph, source, target, mask, max_paths=max_paths, max_hops=max_hops)
     calls = digraph(rows, counting(rows, chosen))
     every = list(nx.all_simple_paths(calls, source, target, cutoff=max_hops or None))
@@ -45,7 +45,7 @@ def test_paths_are_the_first_of_all_simple_ones_by_hops_and_names(
 def test_paths_are_as_long_as_those_of_networkx(question: tuple[Tables, str, str], max_paths: int) -> None:
     rows, source, target = question
     graph, chosen = graph_of(rows), PlainFilter()
-    mask = counting_edges(graph, edge_filter(chosen))
+    mask = passing_edges(graph, edge_filter(chosen))
     paths = named(graph, shortest_paths(graph, source, target, mask, max_paths=max_paths))
     calls = digraph(rows, counting(rows, chosen))
     try:
@@ -65,7 +65,7 @@ def test_a_search_that_ends_early_has_the_first_paths_and_says_that_it_did(
 ) -> None:
     rows, source, target = question
     graph = graph_of(rows)
-    mask = counting_edges(graph, edge_filter(PlainFilter()))
+    mask = passing_edges(graph, edge_filter(PlainFilter()))
     whole = shortest_paths(graph, source, target, mask, max_paths=max_paths).paths
     cut = shortest_paths(graph, source, target, mask, max_paths=max_paths, max_effort=max_effort)
     assert cut.paths == whole[: len(cut.paths)]

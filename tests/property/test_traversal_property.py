@@ -6,19 +6,12 @@ from uuid import UUID
 import networkx as nx
 from hypothesis import strategies as st
 
-from graphcore import (
-    DependencyGraph,
-    DependencyRecord,
-    Direction,
-    EdgeFilter,
-    ServiceRecord,
-    Traversal,
-    traverse,
-)
+from graphcore import DependencyGraph, DependencyRecord, Direction, EdgeFilter, ServiceRecord
 from tests.support import oracle
 from tests.support.graphs import edge_filter, filters, graph_of, tables
 from tests.support.kernel_forms import given_in_both_forms
 from tests.support.rows import PlainFilter, Tables
+from tests.support.traversal import Traversal, traverse
 
 DIRECTIONS = st.sampled_from(Direction)
 DEPTHS = st.integers(1, 10)

@@ -43,9 +43,10 @@ def really(graph: DependencyGraph, before: Tables, after: Tables) -> None:
 
 def calls_of(graph: DependencyGraph, floor: float) -> "nx.DiGraph[str]":
     calls: nx.DiGraph[str] = nx.DiGraph()
-    calls.add_nodes_from(service.name for service in graph.services())
+    name_of = {service.key: service.name for service in graph.services()}
+    calls.add_nodes_from(name_of.values())
     calls.add_edges_from(
-        (graph.service_by_key(each.source).name, graph.service_by_key(each.target).name)
+        (name_of[each.source], name_of[each.target])
         for each in graph.dependencies()
         if not each.flags & STALE and each.confidence >= floor
     )

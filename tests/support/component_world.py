@@ -7,7 +7,7 @@ import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
-from graphcore.components.edits import ComponentEdits, Touched
+from graphcore.components.edits import ChangedLabels, ComponentEdits
 from graphcore.components.index import ComponentIndex
 from graphcore.components.search import ComponentSearch
 from graphcore.graph.flags import STALE
@@ -98,7 +98,7 @@ class ComponentWorld:
         self._lost, self._gained, self._touched_nodes = [], [], set()
         return edits
 
-    def apply(self) -> Touched | None:
+    def apply(self) -> ChangedLabels | None:
         """Tell the index what was edited."""
         return self.index.update(self.edits())
 

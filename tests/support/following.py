@@ -84,7 +84,7 @@ async def feeding(
 def memory(replica: Replica) -> Rows:
     """All rows that the replica holds, as they are now; the ends of those that wait have no names."""
     graph = replica.graph
-    dependencies = [*graph.dependencies(), *graph.waiting_dependencies()]
+    dependencies = [*graph.dependencies(), *graph.dangling_dependencies()]
     return (
         {_key(record): service_of(record) for record in graph.services()},
         {_key(record): dependency_of(record) for record in dependencies},
@@ -94,7 +94,7 @@ def memory(replica: Replica) -> Rows:
 def service_of(record: ServiceRecord) -> types_pb2.Service:
     """Read what stands for a service in answers; brief and name must be its own."""
     [service] = _read(record.payload).services
-    assert list(_read(record.brief).service_ids) == [service.service_id] == [record.name]
+    assert list(_read(record.encoded_id).service_ids) == [service.service_id] == [record.name]
     return service
 
 

@@ -98,7 +98,9 @@ def check_graph(graph: DependencyGraph) -> None:
     assert _objects(graph.dependency_payloads.tolist()) == payloads
     records = {node: graph.digraph[node] for node in graph.digraph.node_indices()}
     assert _objects(graph.service_payloads.tolist()) == {node: each.payload for node, each in records.items()}
-    assert _objects(graph.service_briefs.tolist()) == {node: each.brief for node, each in records.items()}
+    assert _objects(graph.service_encoded_ids.tolist()) == {
+        node: each.encoded_id for node, each in records.items()
+    }
     assert graph.nodes_by_name() == {record.name: node for node, record in records.items()}
 
 

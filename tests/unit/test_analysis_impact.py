@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graphcore import DependencyGraph, DependencyRecord, EdgeFilter, ServiceRecord, UnknownServiceError
-from graphcore.analysis.edge_selection import counting_edges
+from graphcore.analysis.edge_selection import passing_edges
 from graphcore.analysis.impact import impact_of
 from graphcore.kernels.layout import ANSWER, TICK
 from tests.support.kernel_forms import FORMS, kernels_in_form
@@ -30,28 +30,28 @@ def callers_of_hub(names: list[str]) -> DependencyGraph:
 @given(st.sets(st.text(st.characters(exclude_characters="\0"), min_size=1, max_size=6), max_size=30))
 def test_names_of_every_kind_are_sorted_by_code_point(names: set[str]) -> None:
     graph = callers_of_hub(sorted(names - {"hub"}, reverse=True))
-    found = impact_of(graph, "hub", counting_edges(graph, EdgeFilter()))
+    found = impact_of(graph, "hub", passing_edges(graph, EdgeFilter()))
     assert [graph.digraph[node].name for node in found.nodes.tolist()] == sorted(names - {"hub"})
 
 
 def test_very_many_names_are_sorted_as_few_are() -> None:
     names = [f"{place * 7919 % 10_007:x}" for place in range(5_000)]
     graph = callers_of_hub(names)
-    found = impact_of(graph, "hub", counting_edges(graph, EdgeFilter()))
+    found = impact_of(graph, "hub", passing_edges(graph, EdgeFilter()))
     assert [graph.digraph[node].name for node in found.nodes.tolist()] == sorted(names)
 
 
 def test_the_scratch_space_of_walks_is_left_alone() -> None:
     graph = callers_of_hub(["a", "b"])
     before = graph.index.walks.rows.copy()
-    impact_of(graph, "hub", counting_edges(graph, EdgeFilter()))
+    impact_of(graph, "hub", passing_edges(graph, EdgeFilter()))
     assert (graph.index.walks.rows == before).all()
     assert graph.index.walks.rows[ANSWER, TICK] == before[ANSWER, TICK]
 
 
 def test_a_failure_of_nobody_and_a_bound_below_zero_are_refused() -> None:
     graph = callers_of_hub(["a"])
-    mask = counting_edges(graph, EdgeFilter())
+    mask = passing_edges(graph, EdgeFilter())
     with pytest.raises(UnknownServiceError):
         impact_of(graph, "nobody", mask)
     with pytest.raises(ValueError, match="max_hops"):

@@ -6,7 +6,7 @@ from itertools import islice, pairwise, product
 import pytest
 
 from graphcore import DependencyGraph, DependencyRecord, EdgeFilter, ServiceRecord, UnknownServiceError
-from graphcore.analysis.edge_selection import counting_edges
+from graphcore.analysis.edge_selection import passing_edges
 from graphcore.analysis.paths import ShortestPaths, shortest_paths
 from tests.support.kernel_forms import FORMS, kernels_in_form
 
@@ -28,7 +28,7 @@ def graph_of(pairs: Pairs) -> DependencyGraph:
 
 
 def find(graph: DependencyGraph, source: str, target: str, **bounds: int) -> tuple[ShortestPaths, list[str]]:
-    found = shortest_paths(graph, source, target, counting_edges(graph, EdgeFilter()), **bounds)
+    found = shortest_paths(graph, source, target, passing_edges(graph, EdgeFilter()), **bounds)
     return found, [">".join(graph.digraph[node].name for node in path) for path in found.paths]
 
 

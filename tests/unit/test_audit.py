@@ -8,7 +8,7 @@ import pytest
 from graphcore import UnknownServiceError
 from graphcore.analysis import retries
 from graphcore.analysis.drift import DriftQuestion, list_drift
-from graphcore.analysis.path_audit import Audit, AuditQuestion, audit_paths
+from graphcore.analysis.path_audit import PathAudit, PathAuditQuestion, audit_paths
 from tests.support.audits import MOST, Call, graph_of, plain_retries, policies
 from tests.support.kernel_forms import FORMS, kernels_in_form
 
@@ -21,11 +21,11 @@ def form(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
 
 
-def audit(calls: list[Call], question: AuditQuestion) -> Audit:
+def audit(calls: list[Call], question: PathAuditQuestion) -> PathAudit:
     return audit_paths(graph_of(calls), question, policies)
 
 
-def paths(found: Audit) -> list[tuple[str, int]]:
+def paths(found: PathAudit) -> list[tuple[str, int]]:
     return [
         (">".join(service.name for service in path.services), path.attempts) for path in found.retries.worst
     ]
@@ -34,7 +34,7 @@ def paths(found: Audit) -> list[tuple[str, int]]:
 def test_a_hub_has_more_pairs_than_are_ever_made() -> None:
     callers = [Call(f"caller {n:04}", "hub", 100, 2) for n in range(HUB)]
     callees = [Call("hub", f"callee {n:04}", 100 + (n == 7), 7) for n in range(HUB)]
-    found = audit(callers + callees, AuditQuestion(most=3))
+    found = audit(callers + callees, PathAuditQuestion(most=3))
     assert found.timeouts.count == HUB * HUB
     assert [(pair.excess, pair.caller.payload, pair.callee.payload) for pair in found.timeouts.worst] == [
         (1, callers[0], callees[7]),
@@ -48,7 +48,7 @@ def test_a_hub_has_more_pairs_than_are_ever_made() -> None:
 def test_of_very_many_equal_pairs_the_first_by_name_are_listed() -> None:
     callers = [Call(f"caller {n:04}", "hub", 100) for n in range(HUB)]
     callees = [Call("hub", f"callee {n:04}", 100) for n in range(HUB)]
-    found = audit([*reversed(callers), *reversed(callees)], AuditQuestion(most=HUB + 1))
+    found = audit([*reversed(callers), *reversed(callees)], PathAuditQuestion(most=HUB + 1))
     pairs = [(pair.caller.payload, pair.callee.payload) for pair in found.timeouts.worst]
     assert pairs == [*((callers[0], callee) for callee in callees), (callers[1], callees[0])]
     assert found.timeouts.count == HUB * HUB
@@ -56,7 +56,7 @@ def test_of_very_many_equal_pairs_the_first_by_name_are_listed() -> None:
 
 def test_a_walk_that_goes_round_is_no_path() -> None:
     circle = [Call("a", "b", 0, 101), Call("b", "c", 0, 101), Call("c", "a", 0, 101), Call("0", "a", 0, 3)]
-    found = audit(circle, AuditQuestion(max_hops=10))
+    found = audit(circle, PathAuditQuestion(max_hops=10))
     assert paths(found) == [
         ("0>a>b>c", 3 * 101**2),
         ("a>b>c", 101**2),
@@ -68,7 +68,7 @@ def test_a_walk_that_goes_round_is_no_path() -> None:
 
 def test_two_services_that_call_each_other_multiply_once() -> None:
     calls = [Call("a", "b", 10, 4), Call("b", "a", 10, 6), Call("b", "c", 20, 2)]
-    found = audit(calls, AuditQuestion(max_attempts=1))
+    found = audit(calls, PathAuditQuestion(max_attempts=1))
     assert paths(found) == [("a>b>c", 8), ("b>a", 6)]
     excesses = [(pair.excess, pair.callee.payload.target) for pair in found.timeouts.worst]  # type: ignore[attr-defined]
     assert excesses == [(10, "c"), (0, "a"), (0, "b")]
@@ -76,30 +76,30 @@ def test_two_services_that_call_each_other_multiply_once() -> None:
 
 def test_of_parallel_dependencies_that_with_most_attempts_is_told() -> None:
     calls = [Call("a", "b", 0, 2, 0), Call("a", "b", 0, 9, 3), Call("a", "b", 0, 9, 1)]
-    [found] = audit(calls, AuditQuestion(max_attempts=1)).retries.worst
+    [found] = audit(calls, PathAuditQuestion(max_attempts=1)).retries.worst
     assert [record.payload for record in found.dependencies] == [calls[2]]
 
 
 def test_of_equal_products_the_shortest_path_is_told_then_the_first_by_name() -> None:
     calls = [Call("a", "b", 0, 4), Call("b", "c", 0, 4), Call("a", "z", 0, 16), Call("a", "y", 0, 16)]
-    assert paths(audit([*calls, Call("y", "z", 0, 1)], AuditQuestion())) == [("a>y", 16)]
+    assert paths(audit([*calls, Call("y", "z", 0, 1)], PathAuditQuestion())) == [("a>y", 16)]
 
 
 def test_nothing_is_over_a_bound_that_no_number_passes() -> None:
     calls = [Call("a", "b", 0, 2**31), Call("b", "c", 0, 2**31), Call("c", "d", 0, 2**31)]
-    assert paths(audit(calls, AuditQuestion(max_attempts=MOST))) == []
-    assert paths(audit(calls, AuditQuestion(max_attempts=MOST - 1))) == [("a>b>c>d", MOST)]
+    assert paths(audit(calls, PathAuditQuestion(max_attempts=MOST))) == []
+    assert paths(audit(calls, PathAuditQuestion(max_attempts=MOST - 1))) == [("a>b>c>d", MOST)]
 
 
 def test_a_search_that_is_ended_says_so_and_tells_of_real_paths(monkeypatch: pytest.MonkeyPatch) -> None:
     names = [f"s{number}" for number in range(9)]
     calls = [Call(one, other, 0, 2 + (number * 7 + place * 5) % 11) for number, one in enumerate(names) for place, other in enumerate(names) if one != other]  # fmt: skip
     exact = plain_retries(calls, 6, 10)
-    whole = audit(calls, AuditQuestion(max_hops=6))
+    whole = audit(calls, PathAuditQuestion(max_hops=6))
     assert paths(whole) == [(">".join(path), product) for product, path in exact]
     assert not whole.retries.truncated
     monkeypatch.setattr(retries, "budget", lambda _: 600)
-    ended = audit(calls, AuditQuestion(max_hops=6))
+    ended = audit(calls, PathAuditQuestion(max_hops=6))
     assert ended.retries.truncated
     assert ended.retries.count == len(names)
     product_of = {(call.source, call.target): call.attempts for call in calls}
@@ -116,13 +116,13 @@ def test_a_search_that_is_ended_says_so_and_tells_of_real_paths(monkeypatch: pyt
 
 
 def test_an_empty_graph_has_nothing_to_find() -> None:
-    found = audit([], AuditQuestion())
+    found = audit([], PathAuditQuestion())
     assert (found.timeouts.count, found.retries.count) == (0, 0)
     assert list_drift(graph_of([]), DriftQuestion()) == ([], 0, False)
 
 
 def test_a_service_that_is_not_there_is_refused() -> None:
     with pytest.raises(UnknownServiceError):
-        audit([], AuditQuestion("nobody"))
+        audit([], PathAuditQuestion("nobody"))
     with pytest.raises(UnknownServiceError):
         list_drift(graph_of([]), DriftQuestion(service="nobody"))

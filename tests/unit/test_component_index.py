@@ -164,8 +164,8 @@ def test_a_search_that_another_followed_is_not_adopted() -> None:
     assert world.kept() == {(0, 1, 2): 3}
 
 
-def test_a_search_is_given_up_when_more_happens_than_is_worth_noting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(component_index, "_MOST_NOTES", 3)
+def test_a_search_is_dropped_when_too_much_changes_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(component_index, "_MOST_PENDING", 3)
     world = world_of(work=2)
     world.index.is_ready = False
     search = world.begin()

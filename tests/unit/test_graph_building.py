@@ -9,7 +9,7 @@ def test_nothing_makes_an_empty_graph() -> None:
     builder = GraphBuilder()
     builder.build_index()
     graph = builder.graph()
-    assert (graph.service_count, graph.dependency_count, graph.waiting_count) == (0, 0, 0)
+    assert (graph.service_count, graph.dependency_count, graph.dangling_count) == (0, 0, 0)
     assert isinstance(graph, DependencyGraph)
 
 

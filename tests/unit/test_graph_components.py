@@ -94,7 +94,7 @@ def test_what_was_made_of_the_members_is_kept_while_only_dependencies_between_th
 def test_nothing_is_kept_for_those_who_never_ask() -> None:
     graph = ring(3)
     graph.apply(ChangeSet(removed_dependencies=[0]))
-    assert graph.components.take_touched() is None
+    assert graph.components.take_changed_labels() is None
     assert not graph.components.is_known
 
 
@@ -121,11 +121,11 @@ def test_what_changed_since_one_last_asked_is_told() -> None:
     graph = ring(3)
     graph.component_of("s0")
     kept = graph.components
-    assert kept.take_touched() is None
-    assert kept.take_touched() == (set(), set())
+    assert kept.take_changed_labels() is None
+    assert kept.take_changed_labels() == (set(), set())
     graph.apply(ChangeSet(upserted_dependencies=[DependencyRecord("again", 0, 1)]))
     graph.apply(ChangeSet(upserted_services=[ServiceRecord("x", "x")]))
-    touched = kept.take_touched()
+    touched = kept.take_changed_labels()
     assert touched is not None
     assert (len(touched.reformed), len(touched.recounted)) == (1, 1)
 

@@ -3,7 +3,8 @@
 import weakref
 from itertools import pairwise
 
-from graphcore import DependencyGraph, DependencyRecord, Direction, ServiceRecord, traverse
+from graphcore import DependencyGraph, DependencyRecord, Direction, ServiceRecord
+from tests.support.traversal import traverse
 
 SERVICES, DEPENDENCIES, WAITING = 3_000, 5_000, 2_500
 
@@ -28,7 +29,7 @@ def test_a_graph_is_freed_step_by_step_and_nothing_of_it_is_left() -> None:
     assert counts == sorted(counts, reverse=True)
     assert max(before - after for before, after in pairwise(counts)) <= 4_000
     assert len(living) == 0
-    assert (graph.service_count, graph.dependency_count, graph.waiting_count) == (0, 0, 0)
+    assert (graph.service_count, graph.dependency_count, graph.dangling_count) == (0, 0, 0)
 
 
 def test_an_answer_outlives_its_graph() -> None:

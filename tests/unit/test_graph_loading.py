@@ -61,7 +61,7 @@ async def test_rows_that_cannot_be_edges_wait_without_names_however_they_came() 
     await reload(stepped)
     await step(stepped, changes(*rows))
     assert memory(loaded) == memory(stepped)
-    assert loaded.graph.waiting_count == stepped.graph.waiting_count == 3
+    assert loaded.graph.dangling_count == stepped.graph.dangling_count == 3
     assert {row.source_service_id for row in memory(loaded)[1].values()} == {""}
     await step(loaded, changes(service(3)))
     assert visible(loaded) == shown([*rows, service(3)])

@@ -8,10 +8,11 @@ from itertools import pairwise
 import networkx as nx
 import pytest
 
-from graphcore import ChangeSet, DependencyGraph, DependencyRecord, Direction, ServiceRecord, reach, traverse
+from graphcore import ChangeSet, DependencyGraph, DependencyRecord, Direction, ServiceRecord, reach
 from graphcore.kernels.layout import ANSWER, TICK
 from graphcore.kernels.walking import LAST_TICK
 from tests.support.kernel_forms import FORMS, kernels_in_form
+from tests.support.traversal import traverse
 
 
 @pytest.fixture(scope="module", params=FORMS, autouse=True)
@@ -44,7 +45,7 @@ def test_columns_are_looked_up_by_what_a_walk_finds() -> None:
     graph = graph_of("ab", "bc", "ca")
     found = reach(graph, "a", Direction.DOWNSTREAM, 3)
     assert b"".join(graph.service_payloads[found.nodes].tolist()) == b"bc"
-    assert b"".join(graph.service_briefs[found.nodes].tolist()) == b"bbcc"
+    assert b"".join(graph.service_encoded_ids[found.nodes].tolist()) == b"bbcc"
     assert sorted(graph.dependency_payloads[found.edges].tolist()) == [b"ab", b"bc", b"ca"]
 
 

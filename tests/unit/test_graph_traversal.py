@@ -10,9 +10,8 @@ from graphcore import (
     EdgeFilter,
     EdgeFlag,
     ServiceRecord,
-    Traversal,
-    traverse,
 )
+from tests.support.traversal import Traversal, traverse
 
 
 def graph_of(*edges: str, stale: str = "") -> DependencyGraph:

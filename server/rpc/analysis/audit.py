@@ -8,7 +8,7 @@ import numpy as np
 from depgraph.v1 import analysis_service_pb2 as pb
 from depgraph.v1.types_pb2 import EffectiveDependency
 from graphcore import DependencyGraph
-from graphcore.analysis.path_audit import Audit, AuditQuestion, audit_paths
+from graphcore.analysis.path_audit import PathAudit, PathAuditQuestion, audit_paths
 from graphcore.analysis.retries import RetriedPath
 from graphcore.analysis.timeouts import GrownTimeout
 from server import wire
@@ -29,14 +29,14 @@ _RETRY = tag(pb.AuditPathsResponse, "retries")
 class PathsAudit(NamedTuple):
     """What to audit, and how fresh the answer must be."""
 
-    question: AuditQuestion
+    question: PathAuditQuestion
     consistency: Consistency
 
 
 def audit_question(request: pb.AuditPathsRequest) -> PathsAudit:
     """Read a request; raises ``InvalidInputError`` with everything that is wrong with it."""
     check = Check()
-    question = AuditQuestion(
+    question = PathAuditQuestion(
         service=check.text("service_id", request.service_id) if request.service_id else None,
         max_hops=check.number("max_hops", request.max_hops, 0, MOST_HOPS, f"0 = {_DEFAULT_HOPS}")
         or _DEFAULT_HOPS,
@@ -51,7 +51,7 @@ def audit_question(request: pb.AuditPathsRequest) -> PathsAudit:
     return PathsAudit(question, wanted)
 
 
-def audit_answer(graph: DependencyGraph, question: AuditQuestion, limit: int) -> bytes:
+def audit_answer(graph: DependencyGraph, question: PathAuditQuestion, limit: int) -> bytes:
     """
     Encode an ``AuditPathsResponse`` without its freshness, of at most ``limit`` bytes.
 
@@ -72,14 +72,16 @@ def audit_answer(graph: DependencyGraph, question: AuditQuestion, limit: int) ->
     return answer
 
 
-def _findings(found: Audit) -> Iterator[bytes]:
+def _findings(found: PathAudit) -> Iterator[bytes]:
     for timeout in found.timeouts.worst:
         yield field(_TIMEOUT, _timeout_finding(timeout))
     for retries in found.retries.worst:
         yield field(_RETRY, _retry_finding(retries))
 
 
-def _effective_findings(graph: DependencyGraph, found: Audit, question: AuditQuestion) -> Iterator[bytes]:
+def _effective_findings(
+    graph: DependencyGraph, found: PathAudit, question: PathAuditQuestion
+) -> Iterator[bytes]:
     merged = _merged(graph, found, question)
     for timeout in found.timeouts.worst:
         finding = pb.TimeoutFinding(
@@ -96,7 +98,7 @@ def _effective_findings(graph: DependencyGraph, found: Audit, question: AuditQue
 
 
 def _merged(
-    graph: DependencyGraph, found: Audit, question: AuditQuestion
+    graph: DependencyGraph, found: PathAudit, question: PathAuditQuestion
 ) -> dict[Hashable, EffectiveDependency]:
     """Merge each pair of services in the findings, by the key of its leading dependency."""
     records = [record for pair in found.timeouts.worst for record in (pair.caller, pair.callee)]
@@ -129,7 +131,7 @@ def _retry_finding(found: RetriedPath) -> bytes:
     return b"".join((finding.SerializeToString(), *records))
 
 
-def _too_large(found: Audit, limit: int) -> ResponseTooLargeError:
+def _too_large(found: PathAudit, limit: int) -> ResponseTooLargeError:
     return ResponseTooLargeError(
         f"the answer holds {len(found.timeouts.worst):,} findings of timeouts "
         f"and {len(found.retries.worst):,} of retries, "

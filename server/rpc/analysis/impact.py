@@ -88,9 +88,9 @@ def impacted(graph: DependencyGraph, question: ImpactQuestion) -> Impacted:
     mask = edge_mask(graph, question.edge_filter, effective=question.effective)
     found = impact_of(graph, question.service_id, mask, question.max_hops, ordered=not question.summary_only)
     return Impacted(
-        graph.service_briefs[graph.node(question.service_id)],
+        graph.service_encoded_ids[graph.node(question.service_id)],
         graph.service_payloads[found.nodes],
-        graph.service_briefs[found.nodes],
+        graph.service_encoded_ids[found.nodes],
         found.hops,
         found.hard_hops,
         found.degraded_hops,

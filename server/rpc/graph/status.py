@@ -55,7 +55,7 @@ class ServerStatus:
             service_count=graph.service_count,
             dependency_count=graph.dependency_count,
             stale_dependency_count=graph.stale_count,
-            waiting_dependency_count=graph.waiting_count,
+            waiting_dependency_count=graph.dangling_count,
             feed_state=_FEED_STATE.number[replica.feed_state.value],
             warm_duration=_duration(replica.warm_duration),
             warm_count=replica.warm_count,

@@ -153,7 +153,7 @@ def joined_answer(
     ``freshness`` is the encoded field. None = it takes more than ``limit`` bytes. O(answer).
     """
     nodes = found.nodes
-    records: list[bytes] = graph.service_briefs.take(nodes).tolist()
+    records: list[bytes] = graph.service_encoded_ids.take(nodes).tolist()
     records.append(depths_field(packed_depths(found.depth_counts)))
     if full:
         records = graph.service_payloads.take(nodes).tolist() + records

@@ -58,7 +58,7 @@ def walked(graph: DependencyGraph, found: Reach, *, full: bool) -> Walked:
     """Collect the records of a walk; the graph must be unchanged since. O(answer), no copies."""
     return Walked(
         graph.service_payloads[found.nodes] if full else _NO_RECORDS,
-        graph.service_briefs[found.nodes],
+        graph.service_encoded_ids[found.nodes],
         packed_depths(found.depth_counts),
         graph.dependency_payloads[found.edges] if full else _NO_RECORDS,
         truncated_field(found),

@@ -1,4 +1,4 @@
-"""Which services a service calls, or is called by, directly and through others: as records. The rules are those of ``graphcore.traversal.reach``."""
+"""Walks whose results are records instead of indices."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from graphcore.traversal.reach import FRESH, Direction, Reach, reach
 
 
 class TraversedDependency(NamedTuple):
-    """A dependency a walk went over: the names its two services had then, and its payload."""
+    """A dependency that a walk crossed: the names of its services, and its payload."""
 
     source: str
     target: str
@@ -20,10 +20,9 @@ class TraversedDependency(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Traversal:
     """
-    What a walk found; stays as it is while the graph moves on.
+    The result of a walk, independent of later changes.
 
-    ``services`` are in breadth-first order without the start; ``depths`` are their hops from the start, in the same
-    order; ``dependencies`` are empty unless asked for; ``truncated`` says that ``max_services`` cut services off.
+    ``services`` are in breadth-first order, ``depths`` are their hops from the start, in that order.
     """
 
     services: list[ServiceRecord]
@@ -42,11 +41,7 @@ def traverse(
     max_services: int = 0,
     with_dependencies: bool = True,
 ) -> Traversal:
-    """
-    Walk breadth-first from the service named ``start`` over the dependencies that pass the filter.
-
-    Asks ``reach``, whose arguments, errors and complexity these are, and looks the records up.
-    """
+    """Call ``reach`` and look up the records."""
     found = reach(
         graph,
         start,
