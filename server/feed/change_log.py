@@ -1,4 +1,4 @@
-"""The change log for those who were away: which keys changed between two snapshots of the past."""
+"""The change log: which keys changed between two snapshots, pruning, and the revision of now."""
 
 import asyncio
 from datetime import timedelta
@@ -17,12 +17,16 @@ from server.feed.connection import FeedConnection
 from server.feed.health import Vitals
 from server.postgres import DRIVER_ERRORS, Session, connect, explain
 
-# After a restart all watchers come back at once, and none of them is in such a hurry that writers should wait for connections.
+# After a restart all watchers come back at once; they must not take connections from writers.
 AT_ONCE = 4
 
 
 class ChangeLogReader:
-    """Reads the log on connections of its own, a few at once: the feed's is busy, and the pool's belong to writers."""
+    """
+    Reads the log on connections of its own, a few at once.
+
+    The feed's connection is busy, and those of the pool belong to writers.
+    """
 
     def __init__(self, url: str, settings: FeedSettings) -> None:
         self._url = url
@@ -33,10 +37,11 @@ class ChangeLogReader:
         self, feed_id: str, since: Snapshot, until: Snapshot, at_most: int
     ) -> ChangedKeys | None:
         """
-        Return the keys that changed from one snapshot to another, which has to cover it. O(changes since then).
+        Return the keys that changed between two snapshots; ``until`` must cover ``since``.
 
-        None = that can't be told any more (pruned, truncated, another run of the database), or there are more than ``at_most``.
-        Raises ``DatabaseUnavailableError``, and ``InvalidRevisionError`` for a snapshot that makes no sense.
+        None = the log no longer has them (pruned, truncated, another run of the database), or there
+        are more than ``at_most``. Raises ``DatabaseUnavailableError``, and ``InvalidRevisionError``
+        for a snapshot that PostgreSQL refuses. O(changes since then).
         """
         try:
             async with (
@@ -50,7 +55,7 @@ class ChangeLogReader:
             ) from None
         except DRIVER_ERRORS as error:
             raise DatabaseUnavailableError(
-                f"the database can't tell now what changed since the revision: {explain(error)}"
+                f"the changes since the revision can't be read from the database now: {explain(error)}"
             ) from error
 
 
@@ -63,7 +68,7 @@ async def _read(
     if not history["is_complete"] or not feed_id.endswith(f":{history['incarnation']}"):
         return None
     if until.shows_the_end_of_any(in_progress(history["changed_at"]), since):
-        # They may have written past the log; see ``SnapshotReader``.
+        # These transactions may have written past the log; see ``SnapshotReader``.
         return None
     services: list[bytes] = []
     dependencies: list[bytes] = []
@@ -86,10 +91,10 @@ COMMAND_TIMEOUT = timedelta(minutes=1)
 
 async def prune_forever(url: str, settings: FeedSettings, vitals: Vitals) -> None:
     """
-    Prune every ``prune_interval`` until cancelled; of several replicas the database lets one at a time.
+    Prune every ``prune_interval`` until cancelled; the database lets one replica prune at a time.
 
-    On a connection of its own, opened for the purpose: removing many rows must not hold up the feed. A failure costs nothing
-    but a longer log, so it is logged and tried again at the next turn.
+    Each pruning opens a connection of its own: removing many rows must not hold up the feed. A
+    failure is logged and tried again at the next interval: all it costs is a longer log.
     """
     vitals.pruning()
     while True:
@@ -104,10 +109,10 @@ async def prune_forever(url: str, settings: FeedSettings, vitals: Vitals) -> Non
 
 async def prune(url: str, settings: FeedSettings, vitals: Vitals | None = None) -> int:
     """
-    Remove what no reader needs any more, in transactions of at most ``BATCH`` rows; returns how many rows.
+    Remove rows that no reader needs, ``BATCH`` at most in a transaction; returns how many.
 
-    ``vitals`` are told of it, of how many rows are left, and of when any process last pruned: where another holds the lock, or a reader
-    reads everything, this one does nothing.
+    Does nothing while another process prunes or a replica reads everything. ``vitals`` get the
+    count, how many rows are left, and when any process last pruned.
     """
     session = Session(name="depgraph pruner", limit=settings.step_timeout, command_timeout=COMMAND_TIMEOUT)
     connection = await connect(url, session)
@@ -132,5 +137,5 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
 async def revision_now(connection: Connection) -> Revision:
-    """Return a revision that a replica holds once it has seen everything committed until now. Takes a transaction id."""
+    """Return a revision that covers everything committed until now. Uses up a transaction id."""
     return Revision.of(await connection.fetchval(statements.REVISION))

@@ -1,4 +1,4 @@
-"""Looks over a database as the feed needs it to be, and puts triggers back. For commands: every call is a few round trips."""
+"""Checks that a database is as the feed needs it, and repairs triggers; for ``depgraph doctor``."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ Severity = Literal["good", "note", "bad"]
 @dataclass(frozen=True, slots=True)
 class Finding:
     """
-    One thing that was looked at: ``check`` is its name, ``found`` what it is like and what that means, ``advice`` what to do.
+    The result of one check: ``found`` says what is so and what it means, ``advice`` what to do.
 
-    *Bad* needs somebody's care, a *note* is worth knowing.
+    A *bad* finding needs action; a *note* is worth knowing.
     """
 
     check: str
@@ -42,23 +42,23 @@ _LOCK_TIMEOUT_MS = 10_000
 
 
 async def examine(connection: Connection) -> AsyncIterator[Finding]:
-    """Look at everything; what can't be looked at, for lack of a right perhaps, is a note and stops nothing."""
+    """Run every check; one that fails, perhaps for lack of a privilege, becomes a note."""
     for check, look in _CHECKS.items():
         try:
             findings = await look(connection)
         except asyncpg.PostgresError as error:
-            advice = "look as the owner of the tables, and see whether 'depgraph migrate status' is content"
-            findings = [Finding(check, "note", f"could not be looked at: {error}", advice)]
+            advice = "check as the owner of the tables, and see what 'depgraph migrate status' says"
+            findings = [Finding(check, "note", f"could not be checked: {error}", advice)]
         for finding in findings:
             yield finding
 
 
 async def repair(connection: Connection) -> tuple[str, ...]:
     """
-    Put the feed triggers back, in one transaction; returns a sentence for each that was not in place.
+    Put the feed triggers back, in one transaction; returns a sentence for each that was missing.
 
-    Waits at most ten seconds for writers, then raises ``asyncpg.LockNotAvailableError``; ``InsufficientPrivilegeError`` for all but the
-    owner of the tables.
+    Waits at most ten seconds for writers, then raises ``asyncpg.LockNotAvailableError``. Raises
+    ``asyncpg.InsufficientPrivilegeError`` for all but the owner of the tables.
     """
     async with connection.transaction():
         await connection.execute(f"SET LOCAL lock_timeout = {_LOCK_TIMEOUT_MS}")
@@ -83,7 +83,8 @@ async def _triggers(connection: Connection) -> Iterable[Finding]:
         Finding(
             "triggers",
             "bad",
-            f"{row['table_name']}.{row['trigger_name']} {_FIRES.get(row['fires'], 'is missing')}: changes may go unseen",
+            f"{row['table_name']}.{row['trigger_name']} {_FIRES.get(row['fires'], 'is missing')}: "
+            "changes may go unseen",
             "run 'depgraph doctor --repair': it puts triggers back and lets every replica read anew",
         )
         for row in rows
@@ -108,7 +109,7 @@ async def _log(connection: Connection) -> Iterable[Finding]:
     found = f"about {count:,} changes in {row['bytes'] / 1e6:,.1f} MB{age}"
     bound = FeedSettings().max_log_rows
     if count > 2 * bound:
-        advice = f"servers prune it to {bound:,} unless told otherwise: see their logs, or that one runs"
+        advice = f"servers prune it to {bound:,} by default: see their logs, or start one"
         return [Finding("change log", "bad", found, advice)]
     return [Finding("change log", "good", found), *_pruning(row["last_pruned"])]
 
@@ -130,8 +131,8 @@ async def _open_transactions(connection: Connection) -> Iterable[Finding]:
         Finding(
             "transactions",
             "bad",
-            f"process {row['pid']} ({row['application_name'] or row['usename']}, {row['state']}) has one open for {_age(row['age'])}: "
-            "nobody sees what it wrote, and dead rows pile up",
+            f"process {row['pid']} ({row['application_name'] or row['usename']}, {row['state']}) has had one "
+            f"open for {_age(row['age'])}: its writes stay invisible, and dead rows pile up",
             f"end it in its program, or SELECT pg_terminate_backend({row['pid']})",
         )
         for row in rows[:MOST_SHOWN]
@@ -146,7 +147,8 @@ async def _prepared(connection: Connection) -> Iterable[Finding]:
         Finding(
             "two-phase commit",
             "bad" if row["age"] > LONG_TRANSACTION else "note",
-            f"{row['gid']!r} of {row['owner']} has been prepared for {_age(row['age'])} and is neither committed nor rolled back",
+            f"{row['gid']!r} of {row['owner']} has been prepared for {_age(row['age'])} "
+            "and is neither committed nor rolled back",
             "its transaction manager should end it; else COMMIT PREPARED or ROLLBACK PREPARED",
         )
         for row in rows[:MOST_SHOWN]
@@ -161,7 +163,7 @@ async def _orphans(connection: Connection) -> Iterable[Finding]:
     found = f"{rows[0]['total']:,} dependencies wait outside the graph: {shown}"
     return [
         Finding(
-            "orphans", "bad", found, "somebody wrote past the constraints: add the services, or delete these"
+            "orphans", "bad", found, "a program wrote past the constraints: add the services, or delete these"
         )
     ]
 
@@ -179,7 +181,7 @@ async def _one(connection: Connection, query: str) -> Any:
 
 
 def _age(length: timedelta) -> str:
-    """Write a length of time as people say it."""
+    """Write a duration in one unit."""
     seconds = max(0, round(length.total_seconds()))
     for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= 2 * size:

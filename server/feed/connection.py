@@ -1,4 +1,4 @@
-"""The feed's own connection: it listens, it reads, and it dies when the other side does not answer."""
+"""The feed's own connection: it listens and reads, and is cut when the server does not answer."""
 
 import asyncio
 import math
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from asyncpg.prepared_stmt import PreparedStatement
 
 CHANNEL = "depgraph_changes"
-# A page is decoded in one go, or nearly so: these are 2 ms.
+# A page is decoded in one go, within 2 ms.
 PAGE = 500
-# Below deadlock_timeout (1 s unless set): where somebody waits for us to let go of a table, we are the ones who yield.
+# Below deadlock_timeout (1 s by default), so that in a deadlock with DDL the feed gives way.
 LOCK_TIMEOUT = timedelta(milliseconds=500)
 
 
 class Session(NamedTuple):
-    """A session of the server: process ids come round again, with another beginning."""
+    """A session of the server. Process ids are reused, so its beginning is part of its identity."""
 
     pid: int
     began: datetime
@@ -34,8 +34,8 @@ class FeedConnection:
     """
     One connection of its own (a pool would drop its LISTEN), direct to the primary.
 
-    Every round trip has ``limit`` to finish. When one does not, the connection is cut: cancelling an asyncpg call on a dead
-    peer would wait again, for the cancellation. Then the call raises like for any lost connection.
+    Every round trip has ``limit`` to finish; else the connection is cut, and the call raises as for
+    any lost connection. Cancelling an asyncpg call instead would wait again on a dead peer.
     """
 
     def __init__(self, connection: asyncpg.Connection, limit: timedelta) -> None:
@@ -50,7 +50,7 @@ class FeedConnection:
     async def open(
         cls, url: str, limit: timedelta, wake: Callable[[], None] | None = None, name: str = "depgraph feed"
     ) -> AsyncIterator["FeedConnection"]:
-        """Connect, call ``wake``, if given, on every notification from then on, and cut the connection at the end."""
+        """Connect; call ``wake`` on every notification; cut the connection at the end."""
         connection = await connect(url, _session(name, limit))
         try:
             feed = cls(connection, limit)
@@ -67,11 +67,11 @@ class FeedConnection:
 
     async def take_over(self, before: Session | None) -> Session | None:
         """
-        End the session that this one comes after, should the server still keep it; returns this one, to be ended in turn.
+        End the session ``before`` this one if the server still keeps it; returns this session.
 
-        None = a pooler keeps the session, and may have given it to somebody else by then.
-
-        A connection that we gave up may look alive from there, and hold its locks. Not all such sessions are ended by timeouts.
+        The server may believe that a connection given up here is alive, and keep its locks;
+        timeouts don't end all such sessions. Returns None where a pooler keeps the
+        session, because it may serve another client later.
         """
         row = await self.row(statements.TAKE_OVER, *(before or (None, None)))
         own = Session(row["pid"], row["backend_start"])
@@ -79,9 +79,9 @@ class FeedConnection:
 
     async def hold_log(self) -> None:
         """
-        Keep the change log from being pruned until ``release_log``; nothing happens when it is held already.
+        Keep the change log from being pruned until ``release_log``; repeating it has no effect.
 
-        A pruner at work is waited for; ``asyncpg.LockNotAvailableError`` when that takes longer than ``LOCK_TIMEOUT``.
+        Waits for a running pruner; ``asyncpg.LockNotAvailableError`` after ``LOCK_TIMEOUT``.
         """
         if not self.holds_log:
             await self.row(statements.HOLD_LOG)
@@ -160,8 +160,8 @@ class FeedConnection:
             return await pieces.get()
 
     async def _statement(self, query: str) -> "PreparedStatement[asyncpg.Record]":
-        # Preparing is a round trip of its own, made once: until the next one the server is in the middle of a statement, holds
-        # locks, and no timeout of its own applies.
+        # Prepare in a round trip of its own: between preparing and running within one call the
+        # server would hold locks, and none of its timeouts apply.
         if query not in self._prepared:
             with self._round_trip():
                 self._prepared[query] = await self._connection.prepare(query)
@@ -185,7 +185,7 @@ def _session(name: str, limit: timedelta) -> SessionSettings:
         settings={
             "search_path": "pg_catalog",
             "lock_timeout": str(int(LOCK_TIMEOUT.total_seconds() * 1000)),
-            # Should our end vanish, its locks must not hold up DDL for long.
+            # If this process vanishes, its locks must not hold up DDL for long.
             "idle_in_transaction_session_timeout": twice,
             "tcp_keepalives_idle": seconds,
             "tcp_keepalives_interval": seconds,

@@ -1,4 +1,4 @@
-"""Keeps the graph level with the database: connect, follow, and after any failure connect again."""
+"""Keeps the graph up to date: connects, takes steps, and connects again after any failure."""
 
 import asyncio
 import random
@@ -22,12 +22,22 @@ from server.feed.health import Vitals
 from server.feed.reader import IncarnationChangedError, Inspection, SnapshotReader
 from server.postgres import explain
 
+log = structlog.get_logger(__name__)
+
+FIRST_BACKOFF = timedelta(milliseconds=100)
+LONGEST_BACKOFF = timedelta(seconds=5)
+# The poll interval while a reader waits for a transaction whose notification may not come.
+WAITED_FOR_POLL = timedelta(milliseconds=20)
+LOCKED_PAUSE = (0.05, 0.2)
+# While changes may go unseen, reading everything again and again may take this share of the time.
+REREAD_SHARE = 0.1
+
 Result = TypeVar("Result")
 Work: TypeAlias = Callable[[FeedConnection], Awaitable[Result]]
 
 
 class SnapshotTask(Generic[Result]):
-    """Work, and whoever waits for its result; made on the event loop."""
+    """Work to do inside the snapshot of a step, and the future of its result."""
 
     def __init__(self, work: Work[Result]) -> None:
         self._work = work
@@ -38,7 +48,7 @@ class SnapshotTask(Generic[Result]):
         return await self._done
 
     async def run(self, connection: FeedConnection) -> None:
-        """Do the work, unless nobody waits any more. Its errors go to whoever waits."""
+        """Do the work unless its caller was cancelled; its errors are raised in ``result``."""
         if self._done.done():
             return
         try:
@@ -54,22 +64,12 @@ class SnapshotTask(Generic[Result]):
                 self._done.set_result(result)
 
 
-log = structlog.get_logger(__name__)
-
-FIRST_BACKOFF = timedelta(milliseconds=100)
-LONGEST_BACKOFF = timedelta(seconds=5)
-# How often to look while a reader waits for a transaction that is about to commit, should its notification not come.
-WAITED_FOR_POLL = timedelta(milliseconds=20)
-LOCKED_PAUSE = (0.05, 0.2)
-# While changes may go unseen, everything is read again and again, which may take this share of the time.
-REREAD_SHARE = 0.1
-
-
 class Feed:
     """
-    The follower of one database for one graph. ``run`` it in a task; ``wake`` it when somebody can't wait.
+    Follows one database for one graph. ``run`` it in a task; ``wake`` it when a reader can't wait.
 
-    ``inspect`` is called inside the snapshot of every step; what it raises counts as a lost connection. ``vitals`` are kept up to date.
+    ``inspect`` is called inside the snapshot of every step; what it raises counts as a lost
+    connection. The feed keeps ``vitals`` up to date.
     """
 
     def __init__(
@@ -100,15 +100,16 @@ class Feed:
         self._awake.set()
 
     def read_everything(self) -> None:
-        """Let the next step read both tables as a whole: memory is known to be wrong."""
+        """Let the next step read both tables whole, because memory is known to be wrong."""
         self._whole = True
         self.wake()
 
     async def within_step(self, work: Work[Result]) -> Result:
         """
-        Run ``work`` inside the snapshot of a step begun from now on; memory stands at that snapshot, and stands still, until it is done.
+        Run ``work`` inside the snapshot of a step begun from now on, and return its result.
 
-        Waits for as long as the database is away. What ``work`` raises is raised here, and the feed goes on.
+        Memory equals that snapshot and does not move until the work is done. Waits as long as the
+        database is away. What ``work`` raises is raised here, and the feed goes on.
         """
         task = SnapshotTask(work)
         self._snapshot_tasks.append(task)
@@ -119,8 +120,9 @@ class Feed:
         """
         Follow until cancelled.
 
-        Any error means: connect again, after a pause that doubles from 0.1 s to 5 s, of which a random part is waited (full
-        jitter), so that many replicas don't come back in step. The graph stays as it is meanwhile.
+        After any error it connects again. The longest pause before that doubles from 0.1 s to 5 s;
+        the real one is a random part of it (full jitter), so that replicas don't come back all at
+        once. The graph stays as it is meanwhile.
         """
         while True:
             try:
@@ -128,14 +130,14 @@ class Feed:
                     self._url, self._settings.step_timeout, self.wake
                 ) as connection:
                     await self._follow(connection)
-            # No list of types: asyncpg raises InternalClientError, OSError, TimeoutError and its own two families here.
+            # asyncpg raises InternalClientError, OSError, TimeoutError and two families of its own.
             except Exception as error:  # noqa: BLE001
                 self._sink.connection_lost()
                 self._vitals.disconnected(error)
                 await self._back_off(error)
 
     async def _follow(self, connection: FeedConnection) -> None:
-        # LISTEN came first: what commits from now on wakes us, what committed before is in the first read.
+        # LISTEN came first: later commits wake the feed, earlier ones are in the first read.
         feed_id: str = (await connection.row(statements.OPEN))[0]
         self._session = await connection.take_over(self._session)
         while True:
@@ -143,12 +145,16 @@ class Feed:
                 await self._follow_incarnation(connection, feed_id)
             except (IncarnationChangedError, asyncpg.LockNotAvailableError):
                 await self._pause()
-            # Another replica may be at it: then one waits for the other's locks.
+            # Another replica may hold the locks of ``open`` now.
             with suppress(asyncpg.LockNotAvailableError):
                 feed_id = (await connection.row(statements.OPEN))[0]
 
     async def _follow_incarnation(self, connection: FeedConnection, feed_id: str) -> None:
-        """Follow for as long as nothing that the feed rests on is swapped or altered; raises ``IncarnationChangedError`` then."""
+        """
+        Follow until the database or its tables, triggers or functions are replaced or altered.
+
+        Raises ``IncarnationChangedError`` then.
+        """
         faults = await self._faults(connection)
         if any(faults):
             self._vitals.saw_faults(*faults)
@@ -161,28 +167,28 @@ class Feed:
             self._within_every_step,
             old_writers=in_progress(changed_at),
         )
-        self._say_what_is_read(feed_id)
+        self._warn_of_another_incarnation(feed_id)
         while True:
             self._awake.clear()
             try:
                 await self._step(reader)
             except asyncpg.LockNotAvailableError:
-                # DDL or TRUNCATE under way: we are stale for a moment, and alive.
+                # DDL or TRUNCATE is under way: the graph is stale for a moment.
                 self._vitals.lock_waits += 1
                 await self._pause()
                 continue
             self._failures = 0
-            # All that went unseen has been read, so that memory can be relied on again.
+            # Everything that went unseen has been read: memory is right again.
             self._vitals.saw_faults(*faults)
             if not connection.holds_log:
                 await self._sleep()
 
-    def _say_what_is_read(self, feed_id: str) -> None:
+    def _warn_of_another_incarnation(self, feed_id: str) -> None:
         position = self._sink.position
         if position is not None and position.feed_id != feed_id:
             log.warning(
-                "the database recovered or was restored, or its tables, triggers or functions were altered: everything is read again, "
-                "and revisions from before are refused"
+                "the database recovered or was restored, or its tables, triggers or functions were altered: "
+                "everything is read again, and revisions from before are refused"
             )
 
     async def _step(self, reader: SnapshotReader) -> None:
@@ -219,7 +225,7 @@ class Feed:
             return
 
     async def _faults(self, connection: FeedConnection) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Name missing triggers, and what is wrong with the tables. Neither changes without a change of the incarnation."""
+        """Return missing triggers and faults of the tables; both are fixed for an incarnation."""
         triggers = await connection.rows(statements.MISSING_TRIGGERS)
         tables = await connection.rows(statements.TABLE_FAULTS)
         return (

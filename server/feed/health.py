@@ -1,4 +1,4 @@
-"""What the feed counts of itself, and what it knows to be wrong."""
+"""What the feed counts, and the problems that it knows of."""
 
 import asyncio
 import time
@@ -12,14 +12,14 @@ from server.config import FeedSettings
 from server.domain.health import FeedHealth, MemoryAudit
 from server.postgres import Cause, explain
 
-# Shorter absences are everyday life: a restart, a failover.
+# Shorter absences are usual: a restart, a failover.
 TOLERATED_ABSENCE = timedelta(seconds=10)
 TOLERATED_PRUNING_PAUSE = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signs:
-    """What the problems are told from; a length of time None = it does not go on."""
+    """What problems are found from; a duration is None while its problem does not exist."""
 
     away_for: timedelta | None = None
     away_because: Cause | None = None
@@ -33,11 +33,12 @@ class Signs:
 
 
 def problems(signs: Signs) -> Iterator[str]:
-    """Tell what is wrong, the worst first; nothing = all is well."""
+    """Describe what is wrong, the worst first."""
     yield from away(signs)
     if signs.missing_triggers:
+        names = ", ".join(signs.missing_triggers)
         yield (
-            f"feed triggers are missing, not enabled ALWAYS or altered ({', '.join(signs.missing_triggers)}), so changes may go unseen "
+            f"feed triggers are missing, not enabled ALWAYS or altered ({names}), so changes may go unseen "
             "for seconds or more: run 'depgraph doctor --repair'"
         )
     if signs.table_faults:
@@ -48,15 +49,17 @@ def problems(signs: Signs) -> Iterator[str]:
     if signs.last_audit is not None and signs.last_audit.differing_rows:
         audit = signs.last_audit
         yield (
-            f"the audit of {audit.began_at:%Y-%m-%d %H:%M:%S} UTC found {audit.differing_rows:,} rows in memory that differed from the "
-            f"tables ({'; '.join(signs.examples)}), and everything was read again: somebody writes past the feed triggers"
+            f"the audit of {audit.began_at:%Y-%m-%d %H:%M:%S} UTC found {audit.differing_rows:,} rows "
+            f"in memory that differed from the tables ({'; '.join(signs.examples)}), "
+            "and everything was read again: a program writes past the feed triggers"
         )
     if signs.unpruned_for is not None and signs.unpruned_for >= signs.max_unpruned:
-        yield f"the change log has not been pruned for {_seconds(signs.unpruned_for)} and grows: see this server's log"
+        pause = _seconds(signs.unpruned_for)
+        yield f"the change log has not been pruned for {pause} and grows: see this server's log"
 
 
 def away(signs: Signs) -> Iterator[str]:
-    """Tell why the feed does not get on: at once if it will not pass by itself, else when it has taken a while."""
+    """Describe why the feed can't follow: at once for a lasting cause, else after a while."""
     cause, length = signs.away_because, signs.away_for
     if cause is None or length is None:
         return
@@ -80,9 +83,9 @@ log = structlog.get_logger(__name__)
 
 class Vitals:
     """
-    Written by the feed, its pruner and its auditor, on one event loop; read by whoever wants to know.
+    Counts and state of the feed, its pruner and its auditor, which write it on one event loop.
 
-    The counts only grow. ``disconnects`` is how often the connection was lost or not to be had.
+    The counts only grow. ``disconnects`` counts connections that were lost or could not be opened.
     """
 
     def __init__(self, settings: FeedSettings, clock: Callable[[], float] = time.monotonic) -> None:
@@ -107,12 +110,12 @@ class Vitals:
         self._away_since = self._away_because = None
 
     def disconnected(self, error: Exception) -> None:
-        """Count a lost connection, or one that was not to be had."""
+        """Count a connection that was lost or could not be opened."""
         self.disconnects += 1
         self.waiting(error)
 
     def waiting(self, error: BaseException | None) -> None:
-        """Say why nothing can be read yet, before the feed runs; None = it can."""
+        """Note why the database can't be read yet, before the feed runs; None = it can."""
         self._away_because = error
         if error is None:
             self._away_since = None
@@ -120,15 +123,15 @@ class Vitals:
             self._away_since = self._clock()
 
     def away_because(self) -> str:
-        """Say what is known to keep the feed from the database at the moment; empty = nothing."""
+        """Return what keeps the feed from the database now; empty = nothing known."""
         return next(away(self._signs()), "")
 
     def pruning(self) -> None:
-        """Say that pruning begins, so that its first success can be missed."""
+        """Note that pruning begins: from now on its first success can be overdue."""
         self._pruned_at = self._clock()
 
     def pruned(self, removed: int, left: int, ago: timedelta | None) -> None:
-        """Count an attempt of this process to prune; ``ago`` is when any process last did, None = none has."""
+        """Count a pruning; ``ago``: time since any process pruned, None = none has."""
         if ago is not None:
             self._pruned_at = self._clock() - ago.total_seconds()
         self.pruned_rows += removed
@@ -141,7 +144,7 @@ class Vitals:
         self.last_audit, self._examples = audit, examples
 
     def saw_faults(self, missing_triggers: tuple[str, ...], table_faults: tuple[str, ...] = ()) -> None:
-        """Say which triggers are not in place now, and what is wrong with the tables."""
+        """Note which triggers are missing now, and what is wrong with the tables."""
         trusted = self.trusted
         faults = missing_triggers, table_faults
         if faults != (self.missing_triggers, self.table_faults):
@@ -156,12 +159,12 @@ class Vitals:
         return not (self.missing_triggers or self.table_faults)
 
     async def trust_turned(self) -> None:
-        """Wait until ``trusted`` has changed since the last time that this was waited for; one waiter only."""
+        """Wait until ``trusted`` has changed since the last call; one waiter only."""
         await self._turned.wait()
         self._turned.clear()
 
     def health(self) -> FeedHealth:
-        """Sum it up. O(1)."""
+        """Return a summary. O(1)."""
         return FeedHealth(
             problems=tuple(problems(self._signs())),
             trusted=self.trusted,
@@ -190,8 +193,8 @@ class Vitals:
 def _log_faults(missing_triggers: tuple[str, ...], table_faults: tuple[str, ...]) -> None:
     if missing_triggers or table_faults:
         log.error(
-            "changes may go unseen: feed triggers are missing or not as migrations made them, or the tables are altered; "
-            "'depgraph doctor --repair' puts triggers back",
+            "changes may go unseen: feed triggers are missing or not as migrations made them, "
+            "or the tables are altered; 'depgraph doctor --repair' puts triggers back",
             triggers=missing_triggers,
             tables=table_faults,
         )

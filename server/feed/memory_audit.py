@@ -1,4 +1,4 @@
-"""Compares memory with the tables, now and then, while the feed goes on."""
+"""Compares memory with the tables from time to time, while the feed goes on."""
 
 import asyncio
 import random
@@ -27,19 +27,19 @@ from server.feed.health import Vitals
 
 log = structlog.get_logger(__name__)
 
-# Compared at a time, before others get the event loop for as long.
+# Rows compared at a time; then other work gets the event loop for as long.
 PORTION = 500
 MOST_EXAMPLES = 3
 _SNAPSHOT_NAME = re.compile(r"[0-9A-F-]+", re.ASCII)
 
 
 class AuditYieldedError(Exception):
-    """Somebody wants to change a table and waits for the audit to let go of it."""
+    """DDL or TRUNCATE waits for a table that the audit has locked."""
 
 
 @dataclass(slots=True)
 class Differences:
-    """How many rows differ, and a few of them."""
+    """How many rows differ, with a few examples."""
 
     count: int = 0
     examples: list[str] = field(default_factory=list)
@@ -53,10 +53,10 @@ class Differences:
 
 class MemoryAuditor:
     """
-    Proves from time to time that memory is what the tables are, or finds out that it isn't.
+    Checks from time to time that memory equals the tables.
 
-    Only writes past the feed triggers (disabled, dropped, logical replication) and defects make a difference. Then memory is read
-    anew, and everybody is told.
+    They differ only after writes past the feed triggers (disabled, dropped, logical replication) or
+    because of a defect. Then everything is read again, and health reports it.
     """
 
     def __init__(
@@ -77,28 +77,31 @@ class MemoryAuditor:
         self._vitals = vitals
 
     async def run(self) -> None:
-        """Audit every ``audit_interval`` until cancelled, at random times, so that replicas take turns; 0 = never."""
+        """Audit about every ``audit_interval`` until cancelled, with jitter; 0 = never."""
         interval = self._settings.audit_interval.total_seconds()
         while interval:
             await asyncio.sleep(interval * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, no secret
             try:
                 await self.audit()
             except (AuditYieldedError, asyncpg.LockNotAvailableError):
-                log.info("the audit made way for a change of a table; it is made up for at the next turn")
+                log.info(
+                    "the audit gave way to a change of a table; the next audit comes at the next interval"
+                )
             except Exception as error:  # noqa: BLE001 - asyncpg's errors have no common base below Exception
                 self._vitals.failed_audits += 1
                 log.warning("the audit failed", error=f"{type(error).__name__}: {error}")
 
     async def audit(self) -> MemoryAudit:
         """
-        Compare now, and have memory read anew if a row differs.
+        Compare now, and have everything read again if a row differs.
 
-        The records in memory are noted at the snapshot of a step; a connection of its own reads the tables as that very snapshot shows
-        them, at leisure, while memory moves on. What is compared is what answers are made of: rows written as records, with the names
-        that their ends have in that snapshot. O(rows), at most half of that time on the event loop, a few milliseconds in one go.
+        The audit collects the records in memory at the snapshot of a step. Its own connection then
+        reads the tables as that very snapshot shows them, while memory moves on. It compares
+        encoded records, of which answers are made. O(rows), at most half of that time on the event
+        loop, a few milliseconds in one go.
 
-        Raises ``AuditYieldedError`` or ``asyncpg.LockNotAvailableError`` when DDL or TRUNCATE wants a table meanwhile, and what a lost
-        connection raises.
+        Raises ``AuditYieldedError`` or ``asyncpg.LockNotAvailableError`` when DDL or TRUNCATE wants
+        a table meanwhile, and what a lost connection raises.
         """
         began_at, began = datetime.now(UTC), time.monotonic()
         limit = self._settings.step_timeout
@@ -114,7 +117,7 @@ class MemoryAuditor:
         return audit
 
     async def _hand_over(self, step: FeedConnection, reader: FeedConnection) -> HeldGraph:
-        """Note what memory holds, and let the reader see the tables at the same snapshot."""
+        """Collect what memory holds, and let the reader see the tables at the same snapshot."""
         name: str = (await step.row(statements.EXPORT_SNAPSHOT))[0]
         if not _SNAPSHOT_NAME.fullmatch(name):
             raise ValueError(name)
@@ -128,7 +131,8 @@ class MemoryAuditor:
             log.info("memory equals the tables", audit_seconds=seconds)
             return
         log.error(
-            "memory differed from the tables, so all is read again: does somebody write past the feed triggers?",
+            "memory differed from the tables, so all is read again: "
+            "does a program write past the feed triggers?",
             differing_rows=audit.differing_rows,
             examples=examples,
             audit_seconds=seconds,
@@ -137,7 +141,7 @@ class MemoryAuditor:
 
 
 class _Comparison:
-    """Takes the records of the tables out of what memory held."""
+    """Compares rows of the tables with the records that memory held."""
 
     def __init__(self, held: HeldGraph, records: RecordFormat, vitals: Vitals) -> None:
         self._held = held
@@ -157,7 +161,7 @@ class _Comparison:
         await self._compare("dependency", self._held.dependencies, batch)
 
     def differences(self) -> Differences:
-        """Return all that was found, rows that no table holds included."""
+        """Return all differences, with the rows that only memory holds."""
         for table, held in (("service", self._held.services), ("dependency", self._held.dependencies)):
             for key in held.rest():
                 self._found.add(table, key, "is in memory only")
@@ -175,5 +179,5 @@ class _Comparison:
                 if known != record:
                     how = "is missing in memory" if known is None else "has other values in memory"
                     self._found.add(table, key, how)
-            # Others get the event loop for as long.
+            # Other work gets the event loop for as long.
             await asyncio.sleep(time.monotonic() - began)

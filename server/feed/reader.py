@@ -1,4 +1,4 @@
-"""Moves a graph to the database's present snapshot: by what changed since the last, or by everything."""
+"""Moves a graph to the database's present snapshot: by what changed, or by everything."""
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -67,8 +67,9 @@ class SnapshotReader:
         O(changed rows). O(everything) for the first step, when the log no longer reaches back to
         the graph's snapshot, and when ``whole`` is asked for.
 
-        Raises ``asyncpg.LockNotAvailableError`` while DDL holds a table, ``IncarnationChangedError``,
-        or what a lost connection raises; the graph then stays where it was.
+        Raises ``asyncpg.LockNotAvailableError`` while DDL holds a table,
+        ``IncarnationChangedError``, or what a lost connection raises; the graph has
+        not moved then.
         """
         before = self._sink.position
         if whole or (before is not None and before.feed_id != self._feed_id):

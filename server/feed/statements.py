@@ -1,4 +1,4 @@
-"""The few statements that the feed sends; what they call is defined by migrations 0004 and 0008."""
+"""The feed's SQL by name; migrations 0004 and 0008 define the functions that it calls."""
 
 from server.postgres.queries import queries_of
 

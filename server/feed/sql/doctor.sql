@@ -42,7 +42,7 @@ WHERE a.datname = current_database() AND a.pid <> pg_backend_pid() AND a.xact_st
 ORDER BY a.xact_start;
 
 -- name: prepared_transactions
--- Transactions of two-phase commit that nobody has ended yet, oldest first.
+-- Transactions of two-phase commit that were not ended yet, oldest first.
 SELECT p.gid, p.owner, now() - p.prepared AS age
 FROM pg_prepared_xacts AS p
 WHERE p.database = current_database()

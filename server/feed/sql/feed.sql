@@ -1,6 +1,7 @@
 -- name: begin
--- Begin a step. The locks come before the snapshot: TRUNCATE and table rewrites are not MVCC-safe, and a TRUNCATE that commits between
--- our snapshot and our SELECT would show an empty table, or a log without news. ACCESS SHARE conflicts with nothing but them and DDL.
+-- Begin a step. The locks come before the snapshot: TRUNCATE and table rewrites are not MVCC-safe.
+-- A TRUNCATE that commits between snapshot and SELECT would show an empty table, or a log without
+-- news. ACCESS SHARE conflicts with nothing but them and DDL.
 BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
 LOCK TABLE public.services, public.service_dependencies, depgraph_feed.change_log IN ACCESS SHARE MODE;
 
@@ -17,11 +18,11 @@ ROLLBACK;
 SELECT depgraph_feed.open();
 
 -- name: changed_at
--- The snapshot in which what the feed rests on was found to have changed; NULL = it was not, as far as is known.
+-- The snapshot in which a change of tables, triggers or functions was noticed; NULL = none was.
 SELECT (SELECT i.changed_at::text FROM depgraph_feed.incarnation AS i) AS changed_at;
 
 -- name: take_over
--- End another session of ours, if it is still there, and tell which one this is.
+-- End another session of ours, if it is still there, and return which one this is.
 SELECT own.pid, own.backend_start,
     (
         SELECT pg_terminate_backend(other.pid)
@@ -32,12 +33,12 @@ FROM pg_stat_activity AS own
 WHERE own.pid = pg_backend_pid();
 
 -- name: step
--- Fix the snapshot of a step, and tell what is new since the last one.
+-- Fix the snapshot of a step, and return what is new since the last one.
 SELECT snapshot, incarnation, usable, sources, ids, ingestions
 FROM depgraph_feed.next_step($1::text::pg_snapshot, $2);
 
 -- name: hold_log
--- Let nobody prune the log until this session lets go of it or ends.
+-- Keep the log from being pruned until this session releases it or ends.
 SELECT pg_advisory_lock_shared(7203411, 4);
 
 -- name: release_log
@@ -55,7 +56,7 @@ SELECT source, id
 FROM depgraph_feed.changes($1::text::pg_snapshot);
 
 -- name: changes_gone
--- Those of them whose rows are not there any more.
+-- Those of them whose rows no longer exist.
 SELECT changed.source, changed.id
 FROM depgraph_feed.changes($1::text::pg_snapshot) AS changed
 WHERE
@@ -64,7 +65,7 @@ WHERE
 ORDER BY changed.source;
 
 -- name: dependencies_changed
--- The dependencies among them that are there, for COPY, which takes no parameters.
+-- The dependencies among them that exist, for COPY, which takes no parameters.
 SELECT {d.dependency_row}
 FROM depgraph_feed.changes('{since}'::pg_snapshot) AS changed
 JOIN public.service_dependencies AS d ON d.id = changed.id
@@ -98,8 +99,8 @@ BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
 LOCK TABLE depgraph_feed.change_log IN ACCESS SHARE MODE;
 
 -- name: history
--- Which run of the database this is (NULL = none that holds), where it began after a change of what the feed rests on, and whether its log
--- still holds everything since a snapshot.
+-- Which run of the database this is (NULL = no valid one), where it began after a change of tables,
+-- triggers or functions, and whether the log still holds everything since a snapshot.
 SELECT i.id AS incarnation, i.changed_at::text AS changed_at, depgraph_feed.covers_pruned($1::text::pg_snapshot) AS is_complete
 FROM (SELECT) AS one_row
 LEFT JOIN depgraph_feed.incarnation AS i ON i.identity = depgraph_feed.identity();
@@ -160,8 +161,8 @@ FROM (SELECT count(*) AS few FROM (SELECT FROM depgraph_feed.change_log LIMIT 10
 SELECT pg_export_snapshot();
 
 -- name: import_snapshot
--- See what the transaction sees that exported the snapshot. It still holds the locks that had to come before that snapshot. Where
--- somebody waits for a table, this must not queue up behind: the feed waits for us, and would be waited for in turn.
+-- See what the transaction sees that exported the snapshot and still holds its locks. NOWAIT: the
+-- feed waits for this session, so queueing up behind one that waits for the feed would be a deadlock.
 BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
 SET TRANSACTION SNAPSHOT '{snapshot}';
 LOCK TABLE public.services, public.service_dependencies IN ACCESS SHARE MODE NOWAIT;
