@@ -1,4 +1,4 @@
-"""The one place that builds the application: what is opened, in which order, and closed in the reverse of it."""
+"""Builds the application: opens its parts in order, and closes them in reverse order."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -42,19 +42,20 @@ from server.store.staleness import Sweeper
 
 Report = Callable[[str], None]
 
-# What the feed and its like get to end by themselves when the server stops.
+# The time for background tasks to end before they are cancelled again.
 _PATIENCE = timedelta(milliseconds=250)
 
 
 class Application:
     """
-    One running server; an async context manager that is SERVING when entered, and has let every call finish when left.
+    A running server; an async context manager that is SERVING once entered.
 
-    Entering waits as long as the database is away. ``address`` is where it listens, known while it still starts; so is
-    ``metrics_address``, empty without metrics.
+    Entering waits for the database. Leaving lets running calls finish. ``address`` and
+    ``metrics_address`` are known before it is entered; the latter is empty without metrics.
 
-    With ``peers`` it is one of several workers: it listens once it is warm, since a kernel hands connections to all who listen, and leaves
-    to the supervisor what is done once: the database made ready, ``settings.listen`` kept, figures in ``registry`` shown.
+    With ``peers`` it is one of several workers. It listens only once it is warm, since the kernel
+    deals connections to all workers that listen. The supervisor does the rest: it prepares the
+    database, reserves ``settings.listen`` and serves the metrics in ``registry``.
     """
 
     def __init__(self, settings: Settings, report: Report, peers: Peers | None = None) -> None:
@@ -67,7 +68,7 @@ class Application:
         self.replica = Replica(
             settings.feed.longest_wait, wire, cycle_confidence=settings.detection.min_confidence
         )
-        # Looking through the graph for garbage, which it is not, would hold up everybody for half a second each time.
+        # A garbage collection of the graph would stall all calls for half a second.
         self.replica.settled, self.replica.copied = freeze_garbage_collector, freeze_without_collection
         self.vitals = Vitals(settings.feed)
         self.replica.behind_because = self.vitals.away_because

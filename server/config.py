@@ -1,4 +1,4 @@
-"""Settings of the server: frozen, read from flags and environment in one place (``server.cli.options``)."""
+"""Settings of the server; ``server.cli.options`` reads them from flags and environment."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ TransportName = Literal["auto", "grpcio", "native"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolSettings:
-    """Connections that writes and lists share."""
+    """The connections of calls that write or list."""
 
     size: int = 20
     burst: int = 10
@@ -29,12 +29,15 @@ class FeedSettings:
     """
     How the replica follows the database.
 
-    ``poll_interval`` is how often it looks unasked (the fallback for lost wake-ups), ``step_timeout`` the longest wait for one
-    round trip before the connection counts as dead, ``keep_log`` the age up to which changes stay in the log for replicas that
-    were away, unless there are more than ``max_log_rows``, ``prune_interval`` how often older ones are removed. ``longest_wait`` bounds
-    a read that waits for freshness and gave no deadline. ``audit_interval`` is how often memory is compared with the tables, half of it
-    up or down (0 = never), ``reread_interval`` the shortest time after
-    which everything is read again while feed triggers are missing, so that changes go unseen.
+    - ``poll_interval``: how often it looks for changes without a notification, if one was lost.
+    - ``step_timeout``: the longest wait for a round trip before the connection counts as dead.
+    - ``keep_log``: the age to which the change log keeps rows for replicas that were away.
+    - ``max_log_rows``: the change log keeps no more rows than this.
+    - ``prune_interval``: how often rows beyond these bounds are removed.
+    - ``longest_wait``: the bound of a read that waits for freshness and has no deadline.
+    - ``audit_interval``: how often memory is compared with the tables, ± half (0 = never).
+    - ``reread_interval``: the shortest time between two readings of the whole graph while feed
+      triggers are missing, since changes are not seen then.
     """
 
     poll_interval: timedelta = timedelta(seconds=1)
@@ -52,8 +55,9 @@ class WatchSettings:
     """
     Streams of changes.
 
-    ``heartbeat`` is sent after so long without a change. A watcher for whom more than ``max_pending_rows`` changed rows wait is
-    dropped; the rows are shared, so this bounds the memory of all slow watchers together (some 100 MB).
+    - ``heartbeat``: the time without a change after which a heartbeat is sent.
+    - ``max_pending_rows``: a watcher that is further behind is dropped. Watchers share the rows, so
+      this bounds the memory of all slow watchers together (some 100 MB).
     """
 
     heartbeat: timedelta = timedelta(seconds=5)
@@ -63,11 +67,13 @@ class WatchSettings:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StalenessSettings:
     """
-    What becomes of dependencies that are not observed any more, by who discovered them.
+    What becomes of dependencies that are not observed any more, by discovery source.
 
-    ``stale_after`` is the age of the last observation from which on one is stale, ``half_life`` the time in which its confidence halves. A source
-    that is not there, or None, is left alone: its dependencies never become stale, and have the confidence reported. ``sweep_interval`` is how
-    often that is looked after.
+    - ``stale_after``: the age of the last observation from which on a dependency is stale.
+    - ``half_life``: the time in which its confidence halves.
+    - ``sweep_interval``: how often a process looks for such dependencies.
+
+    Dependencies of a source that is missing or None keep their confidence and are never stale.
     """
 
     stale_after: Mapping[DiscoverySource, timedelta | None] = field(default_factory=dict)
@@ -76,7 +82,7 @@ class StalenessSettings:
 
     @property
     def is_active(self) -> bool:
-        """Whether anything is said of any source, be it that its confidence decays no more."""
+        """Whether any source has a setting, even None."""
         return bool(self.stale_after or self.half_life)
 
 
@@ -85,9 +91,10 @@ class DetectionSettings:
     """
     How alerts follow the graph.
 
-    ``enabled`` False = this process never writes any. Dependencies of less than ``min_confidence`` make no cycles. ``reconcile_interval`` is how
-    often all alerts are compared with the graph, a quarter of it up or down, ``takeover_interval`` how often a process that could keep the alerts looks
-    whether it has to.
+    - ``enabled``: False = this process never writes alerts.
+    - ``min_confidence``: dependencies of less make no cycles.
+    - ``reconcile_interval``: how often all alerts are compared with the graph, ± a quarter.
+    - ``takeover_interval``: how often a standby checks whether it has to keep the alerts.
     """
 
     enabled: bool = True
@@ -101,10 +108,14 @@ class Limits:
     """
     What callers may take of a process, sizes in bytes; docs/operations.md has the reasons.
 
-    A request may have ``max_request_bytes`` if its message holds lists, ``max_metadata_request_bytes`` if it holds free-form metadata, and
-    ``max_question_bytes`` otherwise; large ones that wait or are worked on have ``max_requests_bytes`` together. ``max_unsent_bytes`` are those of
-    answers that are made and not sent. ``max_concurrent_calls`` counts calls with one answer from their start until it is made,
-    ``max_streaming_calls`` those with a stream of answers. ``grace`` is the time that running calls get at shutdown.
+    - ``max_question_bytes``: the size of a request without lists and free-form metadata.
+    - ``max_metadata_request_bytes``: the size of a request with free-form metadata.
+    - ``max_request_bytes``: the size of a request with lists.
+    - ``max_requests_bytes``: all large requests together that wait or are being answered.
+    - ``max_unsent_bytes``: all answers that are made and not sent.
+    - ``max_concurrent_calls``: calls with one answer, from their start until the answer is made.
+    - ``max_streaming_calls``: calls with a stream of answers.
+    - ``grace``: the time that running calls get at shutdown.
     """
 
     max_question_bytes: int = 64 * KIB
@@ -125,19 +136,21 @@ class Limits:
 
 
 def flag(limit: str) -> str:
-    """Tell by which flag of ``depgraph serve`` a limit is set: that of ``request_bytes`` is ``--max-request-bytes``."""
+    """Name the flag that sets a limit: ``--max-request-bytes`` for ``request_bytes``."""
     return f"--max-{limit.replace('_', '-')}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """
-    Everything ``depgraph serve`` can be told.
+    Everything that ``depgraph serve`` can be configured with.
 
-    ``database_url`` None = the embedded PostgreSQL in ``data_dir``; ``metrics_listen`` None = no metrics. ``workers`` above 1 = so many
-    processes that share ``listen``, each with a replica of its own, and one above them; one of them that serves and does not answer for
-    ``worker_timeout`` is killed and started again. ``transport`` is what carries calls; docs/transport.md has the choice. ``kernel_cache`` = the first folder to look for compiled kernels and to keep
-    them in; None = the usual ones.
+    - ``database_url``: None = the embedded PostgreSQL in ``data_dir``.
+    - ``transport``: what carries calls; docs/transport.md has the choice.
+    - ``metrics_listen``: None = no metrics.
+    - ``workers``: more than 1 = so many processes share ``listen``, each with a replica of its own,
+      under a supervisor. A worker that does not answer for ``worker_timeout`` is restarted.
+    - ``kernel_cache``: the first folder for compiled kernels; None = the usual folders.
     """
 
     listen: str = "127.0.0.1:50051"

@@ -35,7 +35,9 @@ async def embedded_database(
     max_connections: int | None = None,
 ) -> AsyncIterator[str]:
     """
-    Run PostgreSQL in a folder and give its URL, the same after every restart; ``max_connections`` None = as it is set there.
+    Run PostgreSQL in a folder and give its URL, which restarts do not change.
+
+    ``max_connections`` None = as PostgreSQL's configuration says.
 
     At the end it is shut down within what is left of the time for closing.
     """
@@ -51,7 +53,7 @@ async def embedded_database(
 
 
 def is_embedded(url: str, data_dir: Path) -> bool:
-    """Whether the URL is that of the database that runs in a folder now, started by this process or its supervisor."""
+    """Whether the URL leads to the database that runs in a data folder now."""
     try:
         return url == running_url(data_dir)
     except (OSError, ValueError, EmbeddedPostgresError):
@@ -59,7 +61,7 @@ def is_embedded(url: str, data_dir: Path) -> bool:
 
 
 async def _keep_running(embedded: EmbeddedPostgres) -> None:
-    """Start the embedded database again whenever it has ended by itself: killed, out of memory, crashed."""
+    """Restart the embedded database whenever it was killed or crashed."""
     pause = EMBEDDED_LOOK
     while True:
         await asyncio.sleep(pause.total_seconds())
@@ -89,9 +91,10 @@ async def bring_up_to_date(
     waiting: Callable[[BaseException | None], None] = lambda _: None,
 ) -> None:
     """
-    Wait for the database for as long as it is away, then run what migrations it lacks, or raise ``SchemaBehindError``.
+    Wait until the database can be reached, then run the migrations that it lacks.
 
-    ``waiting`` is told why it waits, and None when it does so no more.
+    ``waiting`` is called with the reason of each wait, and with None at the end. Raises
+    ``SchemaBehindError``.
     """
     failures = 0
     while True:
@@ -110,7 +113,7 @@ async def bring_up_to_date(
 
 
 async def _warn(url: str, report: Callable[[str], None]) -> None:
-    """Report what works and will surprise all the same. ``depgraph doctor`` looks at more."""
+    """Report what may surprise although it works; ``depgraph doctor`` checks more."""
     with suppress(*DRIVER_ERRORS):
         connection = await connect(url, Session(name="depgraph start"))
         try:
@@ -122,7 +125,7 @@ async def _warn(url: str, report: Callable[[str], None]) -> None:
 
 
 async def _is_current(url: str) -> bool:
-    """Whether the schema is the one that this program needs."""
+    """Whether the schema is that of this program."""
     with domain_errors():
         async with connected(url) as connection:
             return await current_revision(connection) == latest_revision()
@@ -131,7 +134,7 @@ async def _is_current(url: str) -> bool:
 async def _migrate(url: str, report: Callable[[str], None], *, may_migrate: bool) -> None:
     if await _is_current(url):
         return
-    # Alembic weighs 30 MiB and takes a third of a second to import, for which most starts have no use.
+    # Most starts need no Alembic, which takes 30 MiB and a third of a second to import.
     from server.store import migrate  # noqa: PLC0415
 
     if may_migrate:

@@ -1,4 +1,4 @@
-"""Detection of circular dependencies, as one process of several takes part in it."""
+"""Detection of circular dependencies in one process of several."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -14,12 +14,12 @@ from server.replica import Replica
 from server.store.detection_ledger import DetectionLedger
 from server.store.single_runner import DETECTION, DETECTION_KEY, RunnerConnection, SingleRunner
 
-# How long nobody may keep the alerts before those who stand by call it a problem.
+# The time without any process that keeps the alerts after which standbys report a problem.
 TOLERANCE = timedelta(minutes=1)
 
 
 class Detection:
-    """Waits for the lock, and keeps the alerts level with a replica's graph while it is held."""
+    """Waits for the lock, and keeps the alerts equal to a replica's graph while it holds it."""
 
     def __init__(
         self,
@@ -40,14 +40,14 @@ class Detection:
             tolerance=TOLERANCE,
         )
         self.vitals = DetectionVitals()
-        moves = GraphEventLog(settings.min_confidence)
+        events = GraphEventLog(settings.min_confidence)
         self._most_members = most_members
-        self._detector = Detector(replica, moves, settings, self.vitals, searches, most_members=most_members)
+        self._detector = Detector(replica, events, settings, self.vitals, searches, most_members=most_members)
         if settings.enabled:
-            replica.observer = moves
+            replica.observer = events
 
     async def run(self) -> None:
-        """Take part until cancelled; returns at once where detection is switched off."""
+        """Take part until cancelled; returns at once if detection is off."""
         if self._enabled:
             await self._runner.run_forever(self._keep_alerts)
 
@@ -57,7 +57,7 @@ class Detection:
         return self._runner.is_running
 
     def status(self) -> DetectionStatus:
-        """Tell how the alerts follow the graph."""
+        """Report how the alerts follow the graph."""
         if not self._enabled:
             return DetectionStatus(DetectionRole.OFF)
         if not self.is_writer:
@@ -68,7 +68,7 @@ class Detection:
         )
 
     def problems(self) -> Iterator[str]:
-        """Tell what people have to look after, in sentences."""
+        """Describe problems, one sentence each."""
         yield from self.vitals.problems()
         yield from self._runner.problems()
 

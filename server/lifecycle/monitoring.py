@@ -20,12 +20,13 @@ from server.store.staleness import Sweeper
 _TRANSPORTS = ("grpcio", "native")
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)  # a registry tells collectors apart by identity
+@dataclass(frozen=True, kw_only=True, eq=False)  # a registry compares collectors by identity
 class ProcessCollector(Collector):
     """
     Reads the metrics of one process at each scrape.
 
-    It runs on the thread of the scrape, so it only reads single numbers. Lengths of time are in seconds.
+    It runs on the thread of the scrape, so it only reads single numbers. Lengths of time are in
+    seconds.
     """
 
     replica: Replica

@@ -1,4 +1,4 @@
-"""The interpreter of a serving process: background tasks, thread switching, garbage and free memory."""
+"""What a serving process runs on: background tasks, thread switching, garbage, free memory."""
 
 import asyncio
 import ctypes
@@ -18,12 +18,14 @@ log = structlog.get_logger(__name__)
 Background: TypeAlias = Callable[[Coroutine[Any, Any, None]], None]
 """Starts a coroutine as a background task."""
 
-# How long a thread runs Python before it must yield the interpreter; Python's default is 5 ms. A call takes
-# ten turns of the event loop and waits at each of them for a thread that runs Python, as analyses do.
+# How long a thread runs Python before it must yield the interpreter; Python's default is 5 ms. A
+# call takes ten turns of the event loop and waits at each of them for a thread that runs Python, as
+# analyses do.
 SWITCH_INTERVAL_SECONDS = 0.0005
 
 LOOK = timedelta(milliseconds=500)
-# Memory is given back when it grew, or shrank, by this much since the last time: bytes, or a share of all.
+# Memory is given back when it grew, or shrank, by this much since the last time: bytes, or a share
+# of all.
 WORTH_BYTES, WORTH_SHARE = 32 * 1024 * 1024, 1 / 16
 STATISTICS = Path("/proc/self/statm")
 _RESIDENT = 1
@@ -34,8 +36,9 @@ async def background(patience: timedelta | None = None) -> AsyncIterator[Backgro
     """
     Give a function that starts background tasks; at the end cancel them all and wait for them.
 
-    A task that does not end within ``patience`` is cancelled again, None = never. The first cancellation may only end
-    the wait for a database that does not answer, and begin the wait for the cancellation of the statement there.
+    A task that does not end within ``patience`` is cancelled again, None = never. The first
+    cancellation may only end the wait for a database that does not answer, and begin the wait for
+    the cancellation of the statement there.
     """
     running: set[asyncio.Task[None]] = set()
 
@@ -66,23 +69,25 @@ def freeze_garbage_collector() -> None:
     """
     Exclude all objects that are alive from garbage collection, after one collection.
 
-    A collection looks through a million records in a quarter of a second, and none of them is in a reference cycle.
-    Reference counts still free them. The collection first takes as long as there is new since the last time.
+    A collection looks through a million records in a quarter of a second, and none of them is in a
+    reference cycle. Reference counts still free them. The collection first takes as long as there
+    is new since the last time.
     """
     gc.collect()
     gc.freeze()
 
 
 def freeze_without_collection() -> None:
-    """Do the same at once, after something large was made: not even one collection should look through it."""
+    """Do the same without a collection, after something large was made."""
     gc.freeze()
 
 
 async def give_back_memory() -> None:
     """
-    Give free memory back to the system, when much was freed or the process grew much; runs until cancelled.
+    Give free memory back to the system whenever there is much; runs until cancelled.
 
-    glibc keeps freed memory between pieces in use: after a large batch for good. Returns at once without glibc 2.33.
+    glibc keeps freed memory between pieces in use: after a large batch for good. Returns at once
+    without glibc 2.33.
     """
     allocator = _Allocator.of_this_process()
     if allocator is None:

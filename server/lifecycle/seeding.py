@@ -18,15 +18,15 @@ from server.store.services import ServiceRepository
 
 async def seed(database: Database, path: Path, limits: Limits, report: Callable[[str], None]) -> None:
     """
-    Load the sample into a database without services; one that has any is left alone.
+    Load the sample into a database without services; do nothing if it has any.
 
-    One whose disk is full stays without it, and is served. Any other failure is raised. Says so when a part of the sample was written:
-    the next start leaves that alone.
+    If the disk is full, report that and go on without the sample; raise any other failure. Report
+    when only a part was written: the next start does not load the rest.
     """
     if (await ServiceRepository(database).page(ServiceFilter(), 1, None)).rows:
         return
     dependencies = DependencyRepository(database)
-    reports = read_native(path.read_bytes())  # noqa: ASYNC240 - nobody is served yet
+    reports = read_native(path.read_bytes())  # noqa: ASYNC240 - no call is served yet
     requests = [batch for found in reports for batch in batches(found)]
     for written, request in enumerate(requests):
         try:
@@ -35,8 +35,8 @@ async def seed(database: Database, path: Path, limits: Limits, report: Callable[
             is_full = error.message == str(DISK_FULL)
             if written:
                 report(
-                    f"warning: only {written} of {len(requests)} batches of {path} were loaded, and the next start leaves it at that: "
-                    f"{error.message}"
+                    f"warning: only {written} of {len(requests)} batches of {path} were loaded, "
+                    f"and the next start does not load the rest: {error.message}"
                 )
             elif is_full:
                 report(f"warning: {path} was not loaded into the empty database: {error.message}")

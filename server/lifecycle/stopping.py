@@ -18,10 +18,12 @@ _STDERR = 2
 
 class StopSignal:
     """
-    An event that asks the process to stop: SIGTERM, SIGINT or ``ask`` sets it. Made where the event loop runs.
+    The event that asks the process to stop; SIGTERM, SIGINT or ``ask`` set it.
 
-    Once it is set, the process has ``limit`` to end, None = no limit. Then it ends at once with exit code 1,
-    whatever it is doing, and writes to stderr where each of its threads was.
+    Make it where the event loop runs.
+
+    Once it is set, the process has ``limit`` to end, None = no limit. Then it ends at once with
+    exit code 1, whatever it is doing, and writes to stderr where each of its threads was.
     """
 
     def __init__(self, limit: timedelta | None = None) -> None:
@@ -102,8 +104,9 @@ def run_server(make: Callable[[StopSignal], Server], grace: timedelta, report: C
     """
     Make a server and serve until SIGTERM or SIGINT.
 
-    Prints ``serving on ADDRESS`` on standard output once the server is entered. Calls that run when the signal
-    comes may finish within ``grace``; ``CLOSING`` later the process has ended. A second signal ends it at once.
+    Prints ``serving on ADDRESS`` on standard output once the server is entered. Calls that run when
+    the signal comes may finish within ``grace``; ``CLOSING`` later the process has ended. A second
+    signal ends it at once.
     """
 
     async def serve() -> None:
@@ -151,5 +154,6 @@ def run_to_the_end(main: Coroutine[Any, Any, None]) -> None:
     try:
         asyncio.run(main)
     finally:
-        # Everything is closed, so the exit code is known. The interpreter takes some 0.3 s more to end.
+        # Everything is closed, so the exit code is known. The interpreter takes some 0.3 s more to
+        # end.
         faulthandler.cancel_dump_traceback_later()

@@ -27,11 +27,14 @@ _OTHERS = 15
 
 class Supervisor:
     """
-    A server of ``settings.workers`` processes; an async context manager that is entered once all workers serve.
+    A server of ``settings.workers`` processes; an async context manager.
 
-    It runs the embedded database, migrates, loads the sample, reserves the address and serves the metrics of all
-    workers. ``command`` starts a worker (see ``WorkerProcess``). ``address`` is where the workers listen, each once it
-    is warm. Entering and leaving raise ``WorkersKeepEndingError``; in between ``gave_up`` is called instead.
+    Entering waits until all workers serve.
+
+    It runs the embedded database, migrates, loads the sample, reserves the address and serves the
+    metrics of all workers. ``command`` starts a worker (see ``WorkerProcess``). ``address`` is
+    where the workers listen, each once it is warm. Entering and leaving raise
+    ``WorkersKeepEndingError``; in between ``gave_up`` is called instead.
     """
 
     def __init__(
@@ -107,12 +110,16 @@ class Supervisor:
 
 
 def supervise(settings: Settings, report: Report, command: Sequence[str]) -> None:
-    """Serve with several workers until SIGTERM or SIGINT, see ``run_server``; raises ``WorkersKeepEndingError``."""
+    """
+    Serve with several workers until SIGTERM or SIGINT, see ``run_server``.
+
+    Raises ``WorkersKeepEndingError``.
+    """
     run_server(lambda stop: Supervisor(settings, report, command, stop.ask), settings.limits.grace, report)
 
 
 def _connections(settings: Settings) -> int | None:
-    """How many connections the embedded database must accept for all workers; None = its default is enough."""
+    """Compute how many connections the workers may take; None = the default is enough."""
     pool = settings.pool
     busiest = settings.workers * (pool.size + pool.burst + _BESIDE_THE_POOL) + _OTHERS
     return busiest if busiest > _DEFAULT_CONNECTIONS else None

@@ -1,4 +1,4 @@
-"""The link between a supervisor and a worker, what they send over it, and the worker's side of it."""
+"""The link between supervisor and worker, its messages, and the worker's side of it."""
 
 import asyncio
 import contextlib
@@ -24,7 +24,7 @@ _LENGTH = struct.Struct(">I")
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """The first message to a worker: its settings, its number from 1, and how many workers there are."""
+    """The first message to a worker: its settings, its number from 1, the count of workers."""
 
     settings: Settings
     number: int
@@ -70,7 +70,8 @@ class Stop:
     """
     To a worker: let running calls finish, then end.
 
-    Not a signal: systemd signals every process itself, and a second signal would end the worker at once.
+    Not a signal: systemd signals every process itself, and a second signal would end the worker at
+    once.
     """
 
 
@@ -95,7 +96,7 @@ class Link:
         return cls(*await asyncio.open_unix_connection(sock=end))
 
     def send(self, message: object) -> None:
-        """Send without waiting. Does nothing when the other end is closed: ``receive`` raises then."""
+        """Send without waiting; does nothing when the other end is closed."""
         if self._writer.is_closing():
             return
         packed = pickle.dumps(message)
@@ -123,8 +124,9 @@ async def follow_supervisor(
     """
     Do what the supervisor asks until the link closes, then stop.
 
-    If the link closes while the worker stops already, the process ends at once: a second signal ended the supervisor.
-    ``collect`` runs on another thread, so a scrape does not hold up the event loop.
+    If the link closes while the worker stops already, the process ends at once: a second signal
+    ended the supervisor. ``collect`` runs on another thread, so a scrape does not hold up the event
+    loop.
     """
     async with background() as tasks:
         try:

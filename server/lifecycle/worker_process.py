@@ -37,10 +37,11 @@ STARTING = timedelta(seconds=60)
 """
 The patience with a worker that does not serve yet.
 
-Imports from a slow disk may hold up its event loop for long. No caller waits for it, since it does not listen, and if
-it were killed for that it would never start.
+Imports from a slow disk may hold up its event loop for long. No caller waits for it, since it does
+not listen, and if it were killed for that it would never start.
 """
-# A worker closes within this after the grace period. The embedded database needs the rest of ``CLOSING``.
+# A worker closes within this after the grace period. The embedded database needs the rest of
+# ``CLOSING``.
 _CLOSING_OF_WORKER = CLOSING / 2
 _METRICS_PATIENCE = timedelta(seconds=2)
 _STDERR = 2
@@ -50,8 +51,8 @@ class Heartbeat:
     """
     Counts the pings in a row that a worker left unanswered until the next one was due.
 
-    It reads no clock: a supervisor that was suspended, or got no processor, sent no pings in that time, so all of it
-    counts as one ping.
+    It reads no clock: a supervisor that was suspended, or got no processor, sent no pings in that
+    time, so all of it counts as one ping.
     """
 
     def __init__(self, worker_timeout: timedelta) -> None:
@@ -92,7 +93,7 @@ class Heartbeat:
 
 
 class WorkerProcess:
-    """A fresh interpreter that serves what its ``Order`` says, and stops by itself once its link is closed."""
+    """A fresh interpreter that serves by its ``Order``, and stops once its link is closed."""
 
     def __init__(self, process: Process, link: Link, order: Order, changed: Callable[[], None]) -> None:
         self._process = process
@@ -113,8 +114,9 @@ class WorkerProcess:
         """
         Run ``command FD`` while the context lasts, FD being the worker's end of the link.
 
-        ``changed`` is called whenever ``is_serving`` changes. A worker that hangs is killed. At the end the worker is
-        asked to stop, and killed a second after the grace period. Raises ``OSError`` when no process can be started.
+        ``changed`` is called whenever ``is_serving`` changes. A worker that hangs is killed. At the
+        end the worker is asked to stop, and killed a second after the grace period. Raises
+        ``OSError`` when no process can be started.
         """
         process, link = await _start(command)
         worker = cls(process, link, order, changed)
@@ -160,7 +162,7 @@ class WorkerProcess:
         await self._process.wait()
 
     def send_peer_count(self, serving: int) -> None:
-        """Tell it how many workers serve."""
+        """Send it how many workers serve."""
         self._link.send(PeerCount(serving))
 
     async def metrics(self) -> Sequence[Metric]:
@@ -247,7 +249,8 @@ async def _start(command: Sequence[str]) -> tuple[Process, Link]:
                 pass_fds=(theirs.fileno(),),
                 # Modules are found where we found ours, whatever the current folder.
                 env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-                start_new_session=True,  # Ctrl-C reaches the supervisor alone, which stops its workers in order
+                # Ctrl-C reaches the supervisor alone, which stops its workers in order.
+                start_new_session=True,
             )
         except BaseException:
             await link.close()

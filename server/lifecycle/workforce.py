@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 SOON = timedelta(seconds=10)
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 30.0
-# Ends at once in a row after which one more start is of no use.
+# Ends at once in a row after which another start is of no use.
 HOPELESS = 5
 
 
@@ -30,7 +30,11 @@ class WorkersKeepEndingError(Exception):
 
 @dataclass(slots=True)
 class Restarts:
-    """Counts the ends of one worker; ``at_once`` counts those in a row that came before it served or soon after."""
+    """
+    Counts the ends of one worker.
+
+    ``at_once`` counts those in a row that came before it served or soon after.
+    """
 
     count: int = 0
     hangs: int = 0
@@ -40,7 +44,8 @@ class Restarts:
         """
         Count an end after that time of service, None = it never served.
 
-        Returns the pause before the next start in seconds: 0 after a long life, doubled with each further end at once.
+        Returns the pause before the next start in seconds: 0 after a long life, doubled with each
+        further end at once.
         """
         if served_for is not None and served_for >= SOON:
             self.at_once = 0
@@ -58,9 +63,9 @@ class Workforce:
     """
     Keeps workers running while ``running`` lasts.
 
-    It gives up when more starts are of no use. Before all workers have served, that is when one of them ends at once
-    ``HOPELESS`` times in a row. Afterwards it is when all of them do, since fewer workers are better than none; then
-    it calls ``gave_up``. ``failure`` says why.
+    It gives up when more starts are of no use. Before all workers have served, that is when one of
+    them ends at once ``HOPELESS`` times in a row. Afterwards it is when all of them do, since fewer
+    workers are better than none; then it calls ``gave_up``. ``failure`` says why.
     """
 
     def __init__(self, command: Sequence[str], orders: Sequence[Order], gave_up: Callable[[], None]) -> None:
@@ -81,7 +86,7 @@ class Workforce:
             yield self
 
     async def all_serve(self) -> None:
-        """Wait until every worker has served at the same time; raises ``WorkersKeepEndingError``."""
+        """Wait until all workers serve; raises ``WorkersKeepEndingError``."""
         await self._started.wait()
         if self.failure is not None:
             raise self.failure

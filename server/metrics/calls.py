@@ -2,12 +2,13 @@
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-# A read out of memory takes a fraction of a millisecond, a large batch seconds, and a watch as long as it likes.
+# A read out of memory takes a fraction of a millisecond, a large batch seconds, and a watch as long
+# as it likes.
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
 class CallMetrics:
-    """Hears of every call; registered in a registry of its own user's, never in the global one."""
+    """Counts calls in the given registry."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._calls = Counter(
@@ -18,14 +19,14 @@ class CallMetrics:
         )
         self._seconds = Histogram(
             "depgraph_rpc_duration_seconds",
-            "How long calls took, from the first byte of the request to the status; streams as long as they lasted.",
+            "Duration of calls, from the first byte of the request to the status.",
             ("method",),
             buckets=SECONDS,
             registry=registry,
         )
         self._refused = Counter(
             "depgraph_rpc_refused",
-            "Calls that met a limit, by the limit's name: that of request_bytes is set by --max-request-bytes.",
+            "Calls that met a limit, by its name: --max-request-bytes sets request_bytes.",
             ("limit",),
             registry=registry,
         )

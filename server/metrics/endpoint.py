@@ -14,11 +14,11 @@ log = structlog.get_logger(__name__)
 
 
 class MetricsListenError(OSError):
-    """The metrics can't be served where they were told to be."""
+    """The metrics can't be served at the address in the settings."""
 
 
 class MetricsEndpoint:
-    """Serves a registry at ``http://HOST:PORT/metrics`` while it is entered; port 0 = any free one."""
+    """Serves a registry at ``http://HOST:PORT/metrics`` while entered; port 0 = any free port."""
 
     def __init__(self, listen: str, registry: CollectorRegistry) -> None:
         self._listen = listen
@@ -58,7 +58,7 @@ def _log_failure(_request: object, client_address: object) -> None:
 async def metrics_endpoint(
     listen: str | None, registry: CollectorRegistry, report: Callable[[str], None]
 ) -> AsyncIterator[str]:
-    """Serve a registry while the context lasts, report where, and give the address; None = don't, the address is empty then."""
+    """Serve a registry while the context lasts, and give the address; None = do not, ``""``."""
     if listen is None:
         yield ""
         return

@@ -12,7 +12,7 @@ LABEL = "worker"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkforceMetrics:
-    """What the supervisor of ``count`` workers knows at one moment; mappings are by a worker's number."""
+    """What a supervisor of ``count`` workers knows; mappings are by a worker's number."""
 
     count: int
     serving: int = 0

@@ -1,7 +1,8 @@
 """
 Every connection to PostgreSQL: its URL, its session, poolers in between, and what a failure means.
 
-The pool, the feed, single runners, migrations and commands all connect by ``connect``; each states only what differs in a ``Session``.
+The pool, the feed, single runners, migrations and commands all connect by ``connect``; each states
+only what differs in a ``Session``.
 """
 
 from server.postgres.causes import DRIVER_ERRORS, Cause, cause_of, explain

@@ -1,8 +1,8 @@
 """
-The one table of what a failed connection or statement means for the people who run the server.
+What a failed connection or statement means for the people who run the server.
 
-The store, the feed, single runners, migrations and doctor all speak by it. Sentences are our own: a driver's message may hold SQL text,
-values or an address.
+The store, the feed, single runners, migrations and doctor all speak by it. Sentences are our own: a
+driver's message may hold SQL text, values or an address.
 """
 
 import re
@@ -34,7 +34,7 @@ LOST = (
     asyncpg.InternalClientError,
     ConnectionError,
 )
-"""The connection is of no more use, though another may be: it broke, or leads to a server that was demoted."""
+"""The connection is lost or leads to a demoted server; another connection may work."""
 
 SCHEMA_ERRORS = (
     asyncpg.InvalidSchemaNameError,
@@ -43,7 +43,7 @@ SCHEMA_ERRORS = (
     asyncpg.UndefinedColumnError,
     asyncpg.UndefinedObjectError,
 )
-"""Something of ours is not in the database."""
+"""A table, column or function of this program is missing."""
 
 AGAIN = "try again later"
 _STARTUP_PARAMETER = re.compile(r"unsupported startup parameter(?: in options)?: (\w+)")
@@ -51,7 +51,7 @@ _STARTUP_PARAMETER = re.compile(r"unsupported startup parameter(?: in options)?:
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """What is wrong, and what to do. ``is_lasting`` = it does not pass by itself: somebody has to change something."""
+    """What is wrong, and what to do. ``is_lasting`` = it does not pass by itself."""
 
     found: str
     advice: str = AGAIN
@@ -69,8 +69,8 @@ def _lasting(found: str, advice: str) -> Cause:
 _SCHEMA = _lasting("the schema is missing or is not the one this program knows", "run 'depgraph migrate up'")
 _READ_ONLY = _lasting(
     "the database accepts no writes",
-    "the server is a standby, or default_transaction_read_only is on for the role or database (ALTER ROLE … RESET "
-    "default_transaction_read_only, or ALTER DATABASE …)",
+    "the server is a standby, or default_transaction_read_only is on for the role or database "
+    "(ALTER ROLE … RESET default_transaction_read_only, or ALTER DATABASE …)",
 )
 _POLICY = _lasting(
     "a row-level security policy would hide rows from this role",
@@ -100,7 +100,7 @@ _DRIVER_SETTINGS = _lasting(
 )
 _CERTIFICATE = _lasting(
     "the TLS certificate of the database server is not accepted",
-    "name the certificate authority's file with sslrootcert, or see that the host is the one it was made for",
+    "name the certificate authority's file with sslrootcert, or give the host that it was made for",
 )
 _NO_TLS = _lasting(
     "the database server does not speak TLS", "switch it on there, or say sslmode=prefer in the database URL"
@@ -118,19 +118,17 @@ _POOLER = Cause(
 _UNREACHABLE = Cause("the database can't be reached")
 
 
-def _tells(error: Exception, words: str, *routines: str) -> bool:
-    """Whether an error says so: in English, or by the routine of the server that raised it, whatever its language."""
+def _says(error: Exception, words: str, *routines: str) -> bool:
+    """Whether an error holds the words, or comes from one of the server's routines."""
     return words in str(error) or getattr(error, "server_source_function", None) in routines
 
 
 def _of_right(error: Exception) -> Cause:
-    return _POLICY if _tells(error, "row-level security", "check_enable_rls") else _RIGHT
+    return _POLICY if _says(error, "row-level security", "check_enable_rls") else _RIGHT
 
 
 def _of_no_room(error: Exception) -> Cause:
-    if _tells(error, "for role", "InitializeSessionUserId") or _tells(
-        error, "for database", "CheckMyDatabase"
-    ):
+    if _says(error, "for role", "InitializeSessionUserId") or _says(error, "for database", "CheckMyDatabase"):
         return _FULL_FOR_ROLE
     return Cause("the database is out of connections")
 
@@ -207,7 +205,7 @@ _CAUSES: tuple[tuple[tuple[type[Exception], ...], Cause | Callable[[Exception], 
 
 
 def cause_of(error: BaseException) -> Cause | None:
-    """Look up what an error of the driver, the system or our own means; None = nobody foresaw it."""
+    """Look up what an error of the driver, the system or our own means; None = unknown."""
     for kinds, cause in _CAUSES:
         if isinstance(error, kinds):
             return cause if isinstance(cause, Cause) else cause(error)
@@ -215,7 +213,7 @@ def cause_of(error: BaseException) -> Cause | None:
 
 
 def explain(error: BaseException) -> Cause:
-    """Look it up for people who have no use for None: what nobody foresaw goes by the name of its class."""
+    """Look the cause up; an unknown error is named by its class."""
     if isinstance(error, asyncpg.ObjectNotInPrerequisiteStateError):
         return _STANDBY
     return cause_of(error) or Cause(f"the database failed ({type(error).__name__})", "see the server's log")

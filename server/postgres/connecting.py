@@ -39,7 +39,8 @@ async def connect(url: str, session: Session, kind: "type[Connection]" = asyncpg
     """
     Open a connection with the session's settings; the caller closes it.
 
-    Raises ``DatabaseUrlError``; ``SharedSessionsError`` behind a pooler that gives each transaction another session; what the driver raises.
+    Raises ``DatabaseUrlError``; ``SharedSessionsError`` behind a pooler that gives each transaction
+    another session; what the driver raises.
     """
     address = parse_database_url(url)
     connection = await _open(address, session, kind)
@@ -166,13 +167,17 @@ def _password(address: DatabaseUrl, host: tuple[str, int]) -> str | None:
 
 
 def _name(address: DatabaseUrl, session: Session) -> str:
-    """Put the name that the URL gives in the place of ours, and leave what the connection is for."""
+    """Name the connection as the URL says, and keep what it is for."""
     return session.name.replace("depgraph", address.application_name or "depgraph", 1)
 
 
 @contextlib.contextmanager
 def _cut_after(connection: Connection, seconds: float) -> Iterator[list[bool]]:
-    """Cut the connection at the deadline: cancelling a call on a dead peer would wait again, for the cancellation."""
+    """
+    Cut the connection at the deadline.
+
+    Cancelling a call on a dead peer would wait again, for the cancellation.
+    """
     was_cut: list[bool] = []
 
     def cut() -> None:

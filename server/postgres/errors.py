@@ -1,4 +1,4 @@
-"""Reasons of our own not to use a database; each message says what is wrong and what to do, and holds no password."""
+"""Our own reasons not to use a database; messages say what to do and hold no password."""
 
 
 class UnusableDatabaseError(Exception):
@@ -15,22 +15,29 @@ class DatabaseUrlError(UnusableDatabaseError, ValueError):
 
 
 class SharedSessionsError(UnusableDatabaseError):
-    """A pooler gives the transactions of one connection different sessions, where LISTEN, locks and settings get lost."""
+    """
+    A pooler gives the transactions of one connection different sessions.
+
+    LISTEN, locks and settings get lost then.
+    """
 
     def __init__(self) -> None:
         super().__init__(
-            "a connection pooler gives each transaction another session of the server (transaction or statement pooling)",
-            "let the pooler pool by session for this database (PgBouncer: pool_mode=session), or give the URL of the server itself",
+            "a connection pooler gives each transaction another session of the server "
+            "(transaction or statement pooling)",
+            "let the pooler pool by session for this database (PgBouncer: pool_mode=session), "
+            "or give the URL of the server itself",
         )
 
 
 class ReadOnlyAndEmptyError(UnusableDatabaseError):
-    """The schema is missing, and nobody can make it over such a session."""
+    """The schema is missing, and the session is read-only, so migrations can't run."""
 
     def __init__(self) -> None:
         super().__init__(
             "the schema is missing, and default_transaction_read_only is on for the role or database",
-            "ALTER ROLE … RESET default_transaction_read_only (or ALTER DATABASE …), then run 'depgraph migrate up'",
+            "ALTER ROLE … RESET default_transaction_read_only (or ALTER DATABASE …), "
+            "then run 'depgraph migrate up'",
         )
 
 
@@ -40,5 +47,6 @@ class PoolerFullError(UnusableDatabaseError):
     def __init__(self) -> None:
         super().__init__(
             "the connection pooler has no free session of the server",
-            "let it open 40 for each process of depgraph (PgBouncer: default_pool_size), or give the URL of the server itself",
+            "let it open 40 for each process of depgraph (PgBouncer: default_pool_size), "
+            "or give the URL of the server itself",
         )

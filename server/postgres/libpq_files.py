@@ -17,7 +17,14 @@ _ESCAPED = re.compile(r"\\(.)")
 
 
 def password_from_file(named: str | None, *, host: str, port: int, database: str, user: str) -> str | None:
-    """Look the password up in the file that the URL names, else ``PGPASSFILE``, else ``~/.pgpass``; None = not there."""
+    """
+    Look the password up, as libpq does; None = not there.
+
+    The file is that of the URL, else ``PGPASSFILE``, else ``~/.pgpass``. Its lines are
+    ``HOST:PORT:DATABASE:USER:PASSWORD``; ``*`` = any, and a backslash escapes a colon or itself.
+    asyncpg leaves the escapes in, and knows no folder of a Unix socket. Source: "The Password File"
+    in libpq's documentation, and ``passwordFromFile`` in its code.
+    """
     wanted = (_host_names(host), (str(port),), (database,), (user,))
     for line in _lines(named or os.environ.get("PGPASSFILE")):
         fields = _fields(line)
@@ -36,7 +43,7 @@ def _host_names(host: str) -> tuple[str, ...]:
 def _lines(named: str | None) -> list[str]:
     with suppress(OSError, UnicodeDecodeError, RuntimeError):
         path = Path(named) if named else _usual_file()
-        # One that others can read is refused by libpq, and by the driver, which warns.
+        # libpq and the driver refuse a file that others can read.
         if path.is_file() and (
             sys.platform == "win32" or not path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO)
         ):

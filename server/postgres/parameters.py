@@ -1,4 +1,4 @@
-"""libpq's parameters, each with what becomes of it here: honoured, without effect, or refused with the reason."""
+"""libpq's parameters: which are honoured, without effect, or refused with a reason."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -20,7 +20,8 @@ TLS = (
     "ssl_min_protocol_version",
     "ssl_max_protocol_version",
 )
-# Dead peers are noticed by deadlines of our own, at the application, and connections have names of our own.
+# Our own deadlines notice dead peers, and connections have names of
+# our own.
 IGNORED = frozenset(
     {
         "fallback_application_name",
@@ -46,7 +47,7 @@ def canonical(name: str, value: str) -> tuple[str, str]:
 
 
 def checked(name: str, value: str) -> None:
-    """Raise ``DatabaseUrlError`` unless the parameter, with this value, is honoured or without effect."""
+    """Raise ``DatabaseUrlError`` unless the parameter is honoured or without effect."""
     if name in IGNORED:
         return
     check = _CHECKS.get(name)

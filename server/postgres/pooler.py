@@ -1,4 +1,4 @@
-"""Whether a connection pooler stands before the server, and whether it shares sessions between its clients."""
+"""Whether a connection pooler is before the server, and whether it shares sessions."""
 
 from typing import TypeAlias
 
@@ -13,16 +13,17 @@ _ROUNDS = 3
 
 
 async def is_pooled(connection: Connection) -> bool:
-    """Whether the session is another one than the connection was told when it began: a pooler makes that number up."""
+    """Whether the session is not the one announced at its start, a number that poolers invent."""
     return await _session_of(connection) != connection.get_server_pid()
 
 
 async def shares_sessions(first: Connection, second: Connection) -> bool:
     """
-    Whether transactions of two connections meet in one session, or those of one connection in several.
+    Whether two connections share a session, or one connection has several.
 
-    While the second has a transaction open, a pooler that shares has given it the session that the first has just used, or takes
-    another for the first. Other clients may come in between, so there are three rounds; a pooler that does not share is never suspected.
+    While the second connection has a transaction open, a pooler that shares has given it the
+    session that the first used last, or gives the first another. Other clients may interfere, so
+    there are three rounds. A pooler that does not share is never found to.
     """
     if await _session_of(second) == await _session_of(first):
         return True
@@ -37,7 +38,7 @@ async def shares_sessions(first: Connection, second: Connection) -> bool:
 
 
 async def _begin(connection: Connection) -> bool:
-    """Begin a transaction; False = a pooler that gives every statement another session refuses that, and hangs up."""
+    """Begin a transaction; False = a pooler that pools by statement refuses that."""
     try:
         await connection.execute("BEGIN")
     except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
@@ -48,7 +49,7 @@ async def _begin(connection: Connection) -> bool:
 
 
 async def _session_of(connection: Connection) -> int:
-    # Not a prepared statement: what prepares it and what runs it could meet different sessions.
+    # Not a prepared statement, which could be prepared in one session and run in another.
     arrived: list[bytes] = []
 
     async def take(piece: bytes) -> None:

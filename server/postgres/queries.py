@@ -1,11 +1,11 @@
 """
-Named SQL: every statement of a package stands in its ``sql/*.sql`` under its name, with a line of description.
+Named SQL: the statements of a package, each with a description, in its ``sql/*.sql``.
 
-Modules ask for their queries when they are imported, so a name that is unknown, given twice or left without a description
-stops the program before it serves.
+Modules look their queries up when they are imported. So a name that is unknown, used twice or
+without a description stops the program before it serves.
 
-Lists of the columns of services and dependencies come from the definitions in ``server.domain``: ``{service_row}``, or
-``{kept.service_row}`` for columns of ``kept``. ``column_lists`` says which lists there are.
+Lists of the columns of services and dependencies come from the definitions in ``server.domain``:
+``{service_row}``, or ``{kept.service_row}`` for columns of ``kept``; see ``column_lists``.
 """
 
 import re
@@ -39,13 +39,19 @@ class QueryError(Exception):
 
 def column_lists(kind: str, columns: Sequence[Column]) -> dict[str, str]:
     """
-    Write the lists of columns that statements about a kind of row use; ``@`` stands for the alias with its dot.
+    Write the lists of columns that statements about a kind of row use.
 
-    ``KIND_row``: all columns as the server reads them. ``KIND_attributes``: those that neither name the row nor its ends.
-    ``KIND_given``: those that writers give, and ``KIND_arrays``: these as parameters from $2 on, one array each.
-    ``KIND_set``: those that an upsert replaces, ``KIND_images``: these as they are compared, JSON as text,
-    ``KIND_replaced``: their assignment from ``@``, ``KIND_values``: what a new row gets.
-    ``KIND_changed``: assignments of $4 and following to those of them that are named in $3.
+    ``@`` stands for the alias with its dot.
+
+    - ``KIND_row``: all columns as the server reads them.
+    - ``KIND_attributes``: those that neither name the row nor its ends.
+    - ``KIND_given``: those that writers give.
+    - ``KIND_arrays``: these as parameters from $2 on, one array each.
+    - ``KIND_set``: those that an upsert replaces.
+    - ``KIND_images``: these as they are compared, JSON as text.
+    - ``KIND_replaced``: their assignment from ``@``.
+    - ``KIND_values``: their values in a new row.
+    - ``KIND_changed``: assignments of $4 and following to those of them that are named in $3.
     """
     given = [column for column in columns if column.role != "generated"]
     replaced = [column for column in given if column.role == "set"]
@@ -87,8 +93,9 @@ def parse_queries(text: str, origin: str) -> Iterator[tuple[str, str]]:
     """
     Split one file into pairs of name and statement; ``origin`` names the file in errors.
 
-    A query begins with ``-- name: services_page``, goes on with a comment that describes it, then the statement.
-    Raises ``QueryError`` on a bad name, a missing description, an empty statement or an unknown list of columns.
+    A query begins with ``-- name: services_page``, goes on with a comment that describes it, then
+    the statement. Raises ``QueryError`` on a bad name, a missing description, an empty statement or
+    an unknown list of columns.
     """
     starts = list(_HEADER.finditer(text))
     ends = [start.start() for start in starts[1:]] + [len(text)]
@@ -114,7 +121,7 @@ def _with_columns(statement: str, origin: str) -> str:
 
 
 def load_queries(texts: Mapping[str, str]) -> Mapping[str, str]:
-    """Collect the queries of several files, keyed by file name; ``QueryError`` when two share a name."""
+    """Collect queries of files, keyed by file name; ``QueryError`` when two share a name."""
     found: dict[str, str] = {}
     for origin, text in texts.items():
         for name, statement in parse_queries(text, origin):

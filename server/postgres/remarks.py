@@ -1,4 +1,4 @@
-"""What is unusual about a database and the way to it, as seen from a session of ours."""
+"""What is unusual about a database and the way to it."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 OLDEST, NEWEST = 15, 18
 _IMPOSED = query("imposed")
 _POLICIES = query("row_security_policies")
-# Those that may be imposed and are no concern of ours: they change no answer and no plan.
+# Imposed settings that change neither answers nor plans.
 _HARMLESS = ("log_", "debug_print_", "depgraph.")
 
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """One thing worth knowing; ``is_bad`` = something does not work because of it."""
+    """A remark for operators; ``is_bad`` = something does not work because of it."""
 
     check: str
     found: str
@@ -30,7 +30,7 @@ class Remark:
 
 
 async def remarks(connection: Connection) -> tuple[Remark, ...]:
-    """Look at version, encoding, what role or database impose, row security, and for a pooler. Three round trips."""
+    """Check version, encoding, imposed settings, row security and poolers. Three round trips."""
     imposed = {row["name"]: (row["setting"], row["source"]) for row in await connection.fetch(_IMPOSED)}
     hidden = [row["relname"] for row in await connection.fetch(_POLICIES)]
     return (
@@ -56,7 +56,8 @@ def _of_encoding(encoding: str) -> Iterator[Remark]:
     if encoding.upper() not in {"UTF8", "UTF-8", "UNICODE"}:
         yield Remark(
             "encoding",
-            f"the encoding of the database is {encoding}, which can't hold every name: writes of others are refused",
+            f"the encoding of the database is {encoding}, which can't hold every name: "
+            "writes of others are refused",
             "create the database with ENCODING 'UTF8'",
         )
 

@@ -1,4 +1,4 @@
-"""What a session of ours is set to, whatever role, database or configuration file say."""
+"""The settings of every session, whatever role, database or configuration file say."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -11,27 +11,32 @@ query = queries_of("server.postgres")
 _IMPOSE = query("impose")
 _NOTICE_LOST_CLIENTS = query("notice_lost_clients")
 
-# Those that a role or database can impose and that would break or slow our statements, or change how values are written.
+# Settings that a role or database can impose, and that would break or slow our statements or change
+# how values are written.
 COMMON: Mapping[str, str] = MappingProxyType(
     {
-        # Limits: ours are kept on our side, where they are known to fit the work.
+        # Limits: the server keeps its own, which fit the work.
         "statement_timeout": "0",
         "transaction_timeout": "0",
         "idle_session_timeout": "0",
         "lock_timeout": "0",
         # A process that is gone must not keep its locks.
         "idle_in_transaction_session_timeout": "60000",
-        # Transactions: whoever needs another kind says so in its BEGIN. default_transaction_read_only is not here: it may be meant.
+        # Transactions: a statement that needs another kind says so in its BEGIN.
+        # default_transaction_read_only is not here: it may be intended.
         "default_transaction_isolation": "read committed",
         "default_transaction_deferrable": "off",
-        # Plans: compiling a bulk statement takes longer than running it, and a plan for any number of rows takes ten for granted.
+        # Plans: compiling a bulk statement takes longer than running it, and a plan for any number
+        # of rows takes ten for granted.
         "jit": "off",
         "plan_cache_mode": "force_custom_plan",
-        # Names, and the rows that are seen. With row_security off a policy that would hide rows is an error.
+        # Names, and the rows that are seen. With row_security off a policy that would hide rows is
+        # an error.
         "search_path": "pg_catalog, public",
         "row_security": "off",
         "restrict_nonsystem_relation_kind": "",
-        # Writing at the tables must fire foreign keys. Only a superuser may set it; doctor names it for others.
+        # Writing at the tables must fire foreign keys. Only a superuser may set it; doctor names it
+        # for others.
         "session_replication_role": "origin",
         # How values are written and read.
         "TimeZone": "UTC",
@@ -49,7 +54,8 @@ COMMON: Mapping[str, str] = MappingProxyType(
         "exit_on_error": "off",
         "client_min_messages": "warning",
         "trace_notify": "off",
-        # A session left in the middle of a statement does not count as idle: only the network can tell. No effect on Unix sockets.
+        # A session left in the middle of a statement does not count as idle: only the network
+        # notices. No effect on Unix sockets.
         "tcp_keepalives_idle": "10",
         "tcp_keepalives_interval": "10",
         "tcp_keepalives_count": "3",
@@ -61,10 +67,11 @@ COMMON: Mapping[str, str] = MappingProxyType(
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
     """
-    What one kind of connection is for: its name in ``pg_stat_activity``, and what differs from ``COMMON``.
+    A kind of connection: its name in ``pg_stat_activity``, and how it differs from ``COMMON``.
 
-    Connecting may take ``limit``, and so may setting the session up. ``command_timeout`` is asyncpg's, None = no limit. ``probes`` False = it
-    need not look behind a pooler again that was found to pool by session a moment ago.
+    ``limit`` bounds connecting, and again the set-up of the session. ``command_timeout`` is
+    asyncpg's, None = no limit. ``probes`` False = do not check a pooler that was checked in the
+    last minute.
     """
 
     name: str = "depgraph"
@@ -75,7 +82,7 @@ class Session:
 
 
 def set_up_script(session: Session, options: Iterable[tuple[str, str]]) -> str:
-    """Write the statements that a new session begins with; ``options`` are the URL's, and ours win."""
+    """Write the first statements of a session; ``options`` are the URL's, and ours win."""
     wanted = {**COMMON, **session.settings}
     rows = ", ".join(f"({_literal(name)}, {_literal(value)})" for name, value in wanted.items())
     ours = {name.lower() for name in wanted}
@@ -91,6 +98,6 @@ def set_up_script(session: Session, options: Iterable[tuple[str, str]]) -> str:
 
 
 def _literal(text: str) -> str:
-    """Quote in the one form that no setting changes the meaning of."""
+    """Quote in the form that no setting changes."""
     escaped = text.replace("\\", "\\\\").replace("'", "''")
     return f"E'{escaped}'"

@@ -1,8 +1,9 @@
 """
 Connection URLs, read as libpq reads them.
 
-asyncpg reads URLs too, but takes what it does not know for settings of the server, which refuses them when it is too late. So it never sees
-ours: it gets arguments. Source: "Connection URIs" in libpq's documentation, and ``conninfo_uri_parse_options`` in its code.
+asyncpg takes unknown parameters of a URL for settings of the server, which refuses them too late.
+So it gets arguments instead of our URL. Source: "Connection URIs" in
+libpq's documentation, and ``conninfo_uri_parse_options`` in its code.
 """
 
 import re
@@ -32,10 +33,11 @@ _SHORTEST_TIMEOUT = 2.0
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatabaseUrl:
     """
-    What a URL asks for; None and empty = it does not say, and the environment (``PGUSER`` …) or a default does.
+    What a URL asks for; None and empty = the environment (``PGUSER`` …) or a default decides.
 
-    ``addresses`` are tried in order, or shuffled. ``tls`` is what asyncpg takes in a URL only. ``connect_timeout`` is seconds for each
-    address. ``ignored`` names parameters that make no difference here.
+    ``addresses`` are tried in order, or shuffled. ``tls`` is what asyncpg takes in a URL only.
+    ``connect_timeout`` is seconds for each address. ``ignored`` names parameters that make no
+    difference here.
     """
 
     addresses: tuple[tuple[str, int], ...] = ()
@@ -57,7 +59,11 @@ class DatabaseUrl:
 
 @lru_cache(maxsize=16)
 def parse_database_url(url: str) -> DatabaseUrl:
-    """Read ``postgresql://…``, SQLAlchemy's ``postgresql+DRIVER://…`` too; ``DatabaseUrlError`` for what can't be honoured."""
+    """
+    Read ``postgresql://…``, and SQLAlchemy's ``postgresql+DRIVER://…``.
+
+    Raises ``DatabaseUrlError`` for what can't be honoured.
+    """
     given = with_service(dict(canonical(*pair) for pair in _given(url).items() if pair[1]))
     for name, value in given.items():
         checked(name, value)
@@ -83,12 +89,12 @@ def parse_database_url(url: str) -> DatabaseUrl:
 
 
 def shows_secret(url: str) -> bool:
-    """Whether a URL that can be honoured holds a password itself, rather than the name of a file or service."""
+    """Whether a valid URL holds a password itself, and not the name of a file or service."""
     return any(canonical(*pair)[0] in SECRETS for pair in _given(url).items() if pair[1])
 
 
 def _given(url: str) -> dict[str, str]:
-    """Split a URL into libpq's keywords; what the query says goes before what stands in front of it."""
+    """Split a URL into libpq's keywords; the query overrides what is before it."""
     scheme = _SCHEME.match(url)
     if scheme is None:
         raise DatabaseUrlError("not a URL of PostgreSQL", EXPECTED)
@@ -203,7 +209,7 @@ def _tls(given: Mapping[str, str]) -> str | None:
 
 
 def parse_options(text: str) -> tuple[tuple[str, str], ...]:
-    """Read ``-c name=value`` and ``--name=value``, in order; ``DatabaseUrlError`` for anything else."""
+    """Read ``-c name=value`` and ``--name=value``; ``DatabaseUrlError`` for anything else."""
     words = [re.sub(r"\\(.)", r"\1", word, flags=re.DOTALL) for word in _OPTION_WORD.findall(text)]
     found = []
     while words:

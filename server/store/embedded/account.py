@@ -1,8 +1,8 @@
 """
 Which user the database runs as, and giving files to it.
 
-PostgreSQL refuses root, so root gives the database a user id that has no account. ``nobody`` would not do: other
-programs run as that user too, and could connect, read the files and alter them.
+PostgreSQL refuses root, so root gives the database a user id that has no account. ``nobody`` would
+not do: other programs run as that user too, and could connect, read the files and alter them.
 """
 
 import hashlib
@@ -21,9 +21,16 @@ if sys.platform != "win32":
     import grp
     import pwd
 
-# No distribution uses them, says systemd's documentation; containers usually have the first 65,536 ids.
+# No distribution uses them, says systemd's documentation; containers usually have the first 65,536
+# ids.
 PRIVATE_IDS = range(60706, 61184)
 ID_MAPS = (Path("/proc/self/uid_map"), Path("/proc/self/gid_map"))
+# Its owner changes last, so that the next start finishes an interrupted take-over.
+MARK = "PG_VERSION"
+# What PostgreSQL keeps in pg_wal, after a crash or a recovery too.
+_OF_THE_LOG = re.compile(
+    r"[0-9A-F]{24}(\..+)?|[0-9A-F]{8}\.history|xlogtemp\.\d+|RECOVERY(XLOG|HISTORY)|archive_status|summaries"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +44,12 @@ class Account:
 
 def database_account(cluster: Path) -> Account | None:
     """
-    Who runs the database; None = we ourselves, being an ordinary user.
+    Choose who runs the database; None = this process, which is no root.
 
-    As root it is the owner of an existing cluster, since PostgreSQL insists on that. A new cluster, and one that
-    belongs to ``nobody``, get a user id that has no account and no process: the first free one from a place in
-    ``PRIVATE_IDS`` that depends on the path. Where a user namespace lacks those ids, it is ``nobody``.
+    As root it is the owner of an existing cluster, since PostgreSQL insists on that. A new cluster,
+    or that of ``nobody``, gets a user id without account and process: the first free id from a
+    place in ``PRIVATE_IDS`` that depends on the path. Without these ids, in a user namespace, it is
+    ``nobody``.
     """
     if sys.platform == "win32" or os.geteuid() != 0:
         return None
@@ -56,7 +64,7 @@ def database_account(cluster: Path) -> Account | None:
 
 
 def nobody() -> Account:
-    """Look up the one user without rights that every system has."""
+    """Look up the user without rights that every system has."""
     if sys.platform != "win32":
         with suppress(KeyError):
             found = pwd.getpwnam("nobody")
@@ -68,7 +76,7 @@ def nobody() -> Account:
 
 
 def is_nobody(account: Account | None) -> bool:
-    """Whether processes that have nothing to do with depgraph may run as the account."""
+    """Whether programs other than depgraph may run as the account."""
     return account is not None and account.uid == uid_of_nobody()
 
 
@@ -82,7 +90,7 @@ def uid_of_nobody() -> int | None:
 
 def first_closed_folder(path: Path, account: Account) -> Path | None:
     """
-    Find the outermost part of an absolute path that the account may not enter; None = all of it is open.
+    Find the outermost part of an absolute path that the account may not enter; None = none.
 
     Judged by mode bits, which is what a home folder is closed by; access lists are not looked at.
     """
@@ -147,22 +155,14 @@ def _user_name(uid: int) -> str:
     return f"uid {uid}"
 
 
-# It changes its owner last, so that an interrupted take-over is seen and finished by the next start.
-MARK = "PG_VERSION"
-# What PostgreSQL keeps in pg_wal, after a crash or a recovery too.
-_OF_THE_LOG = re.compile(
-    r"[0-9A-F]{24}(\..+)?|[0-9A-F]{8}\.history|xlogtemp\.\d+|RECOVERY(XLOG|HISTORY)|archive_status|summaries"
-)
-
-
 def give(path: Path, account: Account | None) -> None:
-    """Make the account the owner, where there is one to give to."""
+    """Make the account the owner; None = do nothing."""
     if sys.platform != "win32" and account is not None:
         os.chown(path, account.uid, account.gid, follow_symlinks=False)
 
 
 def give_all(folder: Path, account: Account) -> None:
-    """Make the account the owner of a folder and all that is in it, as long as nobody else can get there."""
+    """Make the account the owner of a folder and its content. No other user may get there."""
     for path in (*folder.rglob("*"), folder):
         give(path, account)
 
@@ -171,7 +171,8 @@ def take_over(cluster: Path, account: Account | None, report: Report) -> None:
     """
     Make a cluster that belongs to ``nobody`` the account's. No process may work on it. O(files).
 
-    Raises ``EmbeddedPostgresError``, having changed nothing, when the link ``pg_wal`` leads to something else than a log.
+    Raises ``EmbeddedPostgresError``, having changed nothing, when the link ``pg_wal`` leads to
+    something else than a log.
     """
     if sys.platform == "win32" or account is None or is_nobody(account):
         return
@@ -184,7 +185,7 @@ def take_over(cluster: Path, account: Account | None, report: Report) -> None:
         f"taking the database files {cluster} over from the user nobody, whom other programs run as: "
         f"they belong to {account.name} now"
     )
-    # Closed to processes of nobody from now on.
+    # From now on processes of ``nobody`` can't enter.
     give(cluster, account)
     for folder in (cluster, *moved):
         _take_over(folder, account, but=mark)
@@ -195,7 +196,7 @@ def take_over(cluster: Path, account: Account | None, report: Report) -> None:
 
 
 def _moved_log(cluster: Path) -> Iterator[Path]:
-    """Find the log if it is elsewhere. Whoever ran as nobody may have let the link lead anywhere."""
+    """Find the log if it is elsewhere. A program of ``nobody`` may have changed the link."""
     link = cluster / "pg_wal"
     if not link.is_symlink() or not link.is_dir():
         return
@@ -203,14 +204,15 @@ def _moved_log(cluster: Path) -> Iterator[Path]:
     for name in sorted(path.name for path in folder.iterdir()):
         if not _OF_THE_LOG.fullmatch(name):
             raise EmbeddedPostgresError(
-                f"the database files {cluster} belong to the user nobody, and can't be taken over: the link {link} leads to "
-                f"{folder}, where {name!r} is not PostgreSQL's: move it away, or correct the link"
+                f"the database files {cluster} belong to the user nobody, and can't be taken over: "
+                f"the link {link} leads to {folder}, where {name!r} is not PostgreSQL's: "
+                "move it away, or correct the link"
             )
     yield folder
 
 
 def _moved_tablespaces(cluster: Path, major: str) -> Iterator[Path]:
-    """Find what is of this version in the places that links name which PostgreSQL would follow: the rest is of others."""
+    """Find the folders of this version in the tablespaces that PostgreSQL would follow."""
     for link in cluster.glob("pg_tblspc/*"):
         if link.is_symlink() and link.is_dir() and link.name.isdecimal():
             for folder in link.resolve().glob(f"PG_{major}_*"):
@@ -221,7 +223,7 @@ def _moved_tablespaces(cluster: Path, major: str) -> Iterator[Path]:
 def _take_over(folder: Path, account: Account, but: Path) -> None:
     for path, folders, files, at in os.fwalk(folder):
         for name in (".", *folders, *files):
-            # Whoever ran as nobody may have put links to files of others there.
+            # A program of ``nobody`` may have put links to files of others there.
             is_theirs = os.lstat(name, dir_fd=at).st_uid == uid_of_nobody()
             if is_theirs and Path(path, name) != but:
                 os.chown(name, account.uid, account.gid, dir_fd=at, follow_symlinks=False)

@@ -1,4 +1,4 @@
-"""Where the PostgreSQL programs are: in the wheel, or in a copy that the database's user can reach."""
+"""Where PostgreSQL's programs are: in the wheel, or in a copy for the database's user."""
 
 import shutil
 import tempfile
@@ -15,13 +15,13 @@ PROGRAMS = Path(WHEEL, "pginstall", "bin")
 
 
 def wheel_version() -> str:
-    """Name the version of the installed binaries, such as ``18.6.3``; its first number is PostgreSQL's major version."""
+    """Return the version of the binaries, such as ``18.6.3``; PostgreSQL's major version first."""
     _site_packages()
     return version(WHEEL)
 
 
 def programs(account: Account | None, report: Report) -> Path:
-    """Find the ``postgres`` and ``initdb`` that the account can run; copy the wheel (41 MB) if need be."""
+    """Find the programs that the account can run; copies the wheel (41 MB) if it must."""
     site_packages = _site_packages()
     found = site_packages / PROGRAMS
     if account is None or first_closed_folder(found / "postgres", account) is None:
@@ -43,7 +43,7 @@ def _site_packages() -> Path:
 
 
 def _copy_wheel(site_packages: Path, target: Path) -> None:
-    """Appear complete or not at all: a rename ends it, and who loses a race takes the winner's copy."""
+    """Copy the wheel completely or not at all. The first of two processes wins."""
     staging = Path(tempfile.mkdtemp(prefix=".copying-", dir=target.parent))
     try:
         # The client programs find their libraries in the .libs folder relative to themselves.

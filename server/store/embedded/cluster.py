@@ -1,4 +1,4 @@
-"""Everything a start needs, made ready before PostgreSQL runs: home, programs, a cluster of the right version, sockets."""
+"""What a start needs: home, programs, a cluster of the right version, a socket folder."""
 
 import os
 import shutil
@@ -22,8 +22,18 @@ from server.store.embedded.processes import GuardedProcess, end_leftovers
 from server.store.embedded.reporting import DatabaseLog, EmbeddedPostgresError, Report
 from server.store.embedded.sockets import DEFAULT_PORT, remove_stale_sockets, socket_folder
 
-# Survives a crash of the database's processes, since what they wrote is in the kernel; not a crash of the machine.
+# Data survives a crash of the database's processes, as the kernel has it, but not of the machine.
 NOT_DURABLE = {"fsync": "off", "full_page_writes": "off"}
+INITDB = (
+    "--username=postgres",
+    "--auth-local=trust",  # who may open the socket's folder is who may connect
+    "--auth-host=reject",
+    "--encoding=UTF8",
+    "--locale-provider=builtin",  # orders text alike on every system, whatever locales it has
+    "--builtin-locale=C.UTF-8",
+    "--locale=C",
+    "--no-instructions",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +52,7 @@ class Layout:
 
 
 def find_home(folder: Path, report: Report) -> Path:
-    """Find the folder of the cluster, chosen now if there is none yet; see ``home``."""
+    """Find the folder of the cluster, chosen now if there is none; see ``data_folder``."""
     home = known_home(folder)
     if home is None:
         return new_home(folder, database_account(folder / CLUSTER), report)
@@ -51,13 +61,13 @@ def find_home(folder: Path, report: Report) -> Path:
 
 
 def make_ready(home: Path, log: DatabaseLog, report: Report, *, durable: bool) -> Layout:
-    """Binaries in reach, no leftovers, a cluster of the right version, a socket folder. Blocks; locks are held."""
+    """Prepare binaries, cluster and socket folder, and end leftovers. Blocks; locks are held."""
     cluster = home / CLUSTER
     account = database_account(cluster)
     if is_nobody(account):
         report(
-            "warning: this container has no user id that the database could have for itself: it runs as nobody, and "
-            "whoever else does can read and alter it; start as an ordinary user"
+            "warning: this container has no user id that the database could have for itself: it runs as "
+            "nobody, and whoever else does can read and alter it; start as an ordinary user"
         )
     postgres = programs(account, report)
     if not cluster.exists():
@@ -81,18 +91,6 @@ def server_settings(layout: Layout, settings: Mapping[str, str], *, durable: boo
     }
     times = {"timezone": "UTC", "log_timezone": "UTC"}
     return times | ({} if durable else NOT_DURABLE) | dict(settings) | listening
-
-
-INITDB = (
-    "--username=postgres",
-    "--auth-local=trust",  # who may open the socket's folder is who may connect
-    "--auth-host=reject",
-    "--encoding=UTF8",
-    "--locale-provider=builtin",  # orders text alike on every system, whatever locales it has
-    "--builtin-locale=C.UTF-8",
-    "--locale=C",
-    "--no-instructions",
-)
 
 
 def create_cluster(
@@ -144,7 +142,7 @@ def check_version(cluster: Path, binaries: str) -> None:
 
 
 def _let_in(folder: Path, account: Account) -> None:
-    """Open a folder of root's to processes of the account's group, of which nobody else is a member."""
+    """Open a folder of root's to the account's group, which has no other member."""
     os.chown(folder, 0, account.gid)
     folder.chmod(0o710)
 
@@ -153,7 +151,8 @@ def _maker(account: Account | None) -> Account | None:
     """
     Say as whom ``initdb`` runs: it refuses a user without an account, unlike the server.
 
-    So it is ``nobody``, with the account's own group: other processes of ``nobody`` can't enter the folder.
+    So it is ``nobody``, with the account's own group: other processes of ``nobody`` can't enter the
+    folder.
     """
     if account is None or is_nobody(account):
         return account

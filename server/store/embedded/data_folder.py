@@ -1,4 +1,4 @@
-"""The data folder: who holds it, and where its cluster lives if the database's user can't enter it."""
+"""The data folder: its lock, and where its cluster is if the database's user can't enter it."""
 
 import contextlib
 import hashlib
@@ -12,10 +12,11 @@ from server.store.embedded.reporting import DataFolderInUseError, EmbeddedPostgr
 
 CLUSTER = "postgres"
 POINTER = "CLUSTER_MOVED.txt"
+SYSTEM_STATE = Path("/var/lib/depgraph")
 
 
 def known_home(folder: Path) -> Path | None:
-    """Where an earlier start put the cluster of this data folder; None = there was none."""
+    """Find where an earlier start put the cluster of this data folder; None = nowhere."""
     if (folder / CLUSTER).exists():
         return folder
     if (pointer := folder / POINTER).exists():
@@ -24,7 +25,7 @@ def known_home(folder: Path) -> Path | None:
 
 
 def new_home(folder: Path, account: Account | None, report: Report) -> Path:
-    """Choose where the cluster of a data folder without one goes, and remember it if that is elsewhere."""
+    """Choose where the cluster of a new data folder goes; write that down if it is elsewhere."""
     if account is None or (closed := first_closed_folder(folder, account)) is None:
         return folder
     home = _new_place(folder)
@@ -41,7 +42,7 @@ def new_home(folder: Path, account: Account | None, report: Report) -> Path:
 
 
 def check_home(folder: Path, home: Path, account: Account | None) -> None:
-    """Raise when a cluster that exists has become unreachable for its user: a new one would hide its rows."""
+    """Raise when the user of a cluster can't reach it any more: a new one would hide its rows."""
     if account is None:
         return
     if (closed := first_closed_folder(home, account)) is not None:
@@ -63,10 +64,10 @@ def _read_pointer(pointer: Path) -> Path:
 
 def _new_place(folder: Path) -> Path:
     """
-    Make a folder that nobody uses.
+    Make a new folder.
 
-    One of the same name belongs to a data folder deleted since: its rows are neither shown as the new one's nor
-    thrown away.
+    An existing folder of that name belongs to a deleted data folder: its rows are neither reused
+    nor deleted.
     """
     places = system_folder("clusters")
     name = hashlib.sha256(str(folder).encode()).hexdigest()[:16]
@@ -86,10 +87,10 @@ if sys.platform != "win32":
 
 
 class FolderLock:
-    """Holds ``folder/lock`` from construction to ``release``; the file names the holder's process."""
+    """Holds ``folder/lock`` until ``release``; the file names the holder's process."""
 
     def __init__(self, folder: Path) -> None:
-        """Raise ``DataFolderInUseError`` at once when somebody else, this very process included, holds it."""
+        """Take the lock; raises ``DataFolderInUseError`` if any process, even this one, has it."""
         self._descriptor = _open(folder / "lock")
         try:
             _lock(self._descriptor)
@@ -100,7 +101,7 @@ class FolderLock:
         _write_pid(self._descriptor)
 
     def release(self) -> None:
-        """Let others have the folder. The file stays: removing it would race with a newcomer that opened it."""
+        """Release the folder. The file stays: another process may have opened it."""
         os.close(self._descriptor)
 
 
@@ -108,7 +109,7 @@ def _open(path: Path) -> int:
     # A link could lead to a file of another program, which would be written over.
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
     if sys.platform != "win32":
-        os.fchmod(descriptor, 0o600)  # versions before made it readable to everybody
+        os.fchmod(descriptor, 0o600)  # earlier versions let all users read it
     return descriptor
 
 
@@ -118,7 +119,7 @@ def _lock(descriptor: int) -> None:
 
 
 def _write_pid(descriptor: int) -> None:
-    # On a full disk it says nothing; it is the lock that counts.
+    # On a full disk the file stays empty, but the lock holds.
     with contextlib.suppress(OSError):
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
@@ -130,11 +131,8 @@ def _read_pid(descriptor: int) -> int | None:
     return None
 
 
-SYSTEM_STATE = Path("/var/lib/depgraph")
-
-
 def system_folder(*parts: str) -> Path:
-    """Make a folder below ``SYSTEM_STATE``, unless it is there, that everybody may enter."""
+    """Make a folder below ``SYSTEM_STATE`` that all users may enter, unless it exists."""
     target = SYSTEM_STATE.joinpath(*parts)
     for folder in (*reversed(target.parents), target):
         if not folder.exists():
@@ -147,7 +145,8 @@ def open_data_folder(folder: Path) -> None:
     """
     Make the data folder unless it exists.
 
-    Root lets others pass through but not look, since the database's user must get to its files; others close it.
+    Root lets others pass through but not look, since the database's user must get to its files;
+    others close it.
     """
     if not folder.exists():
         folder.mkdir(parents=True)

@@ -1,8 +1,8 @@
 """
-Room on the disk of the database files: some is kept for a start when the disk is full.
+Reserved room on the disk of the database files, for a start when the disk is full.
 
-PostgreSQL starts after a crash, or on a disk without a free block, only if it can write; then it answers reads for as
-long as nobody frees space. So a file takes up room while there is plenty, and is deleted by a start that finds none.
+PostgreSQL must write to start; then it answers reads on a full disk. So a file takes up room while
+there is plenty, and a start that finds no room deletes the file.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ from server.store.embedded.data_folder import known_home
 from server.store.embedded.reporting import Report
 
 RESERVE = "reserve"
-# It has the name of the kept room once it takes up all of it.
+# The reserve has this name until it takes up all its room.
 _BEING_MADE = "reserve.new"
 # A segment of the write-ahead log takes half of it.
 NEEDED_BYTES = 32 * 2**20
@@ -23,19 +23,22 @@ PLENTY_BYTES = 4 * NEEDED_BYTES
 
 
 def short_of_room(folder: Path) -> str | None:
-    """Say how little is free, when that is less than the database may need for a start; None = there is enough."""
+    """Say how little is free if that is too little for a start; None = enough is free."""
     free = shutil.disk_usage(folder).free
     if free >= NEEDED_BYTES:
         return None
-    return f"the disk of {folder} is full: {_mib(free)} are free, and the database needs up to {_mib(NEEDED_BYTES)} to start"
+    return (
+        f"the disk of {folder} is full: {_mib(free)} are free, "
+        f"and the database needs up to {_mib(NEEDED_BYTES)} to start"
+    )
 
 
 def disk_watch(data_dir: Path) -> Callable[[], str | None]:
     """
-    Give a function that says whether the disk of a data folder's database is too full to write; None = it is not.
+    Make a function that says why the database's disk is too full to write; None = it is not.
 
-    It costs microseconds. Writing stops before PostgreSQL has to: without room for its log it ends, and can't start.
-    What a start may need is left alone, so more must be free once the kept room has been used.
+    It takes microseconds. Writes stop before PostgreSQL has no room for its log, when it would end
+    and could not start. The room for a start must stay free, so more is needed without the reserve.
     """
     home = known_home(data_dir.expanduser().resolve()) or data_dir
 
@@ -44,8 +47,8 @@ def disk_watch(data_dir: Path) -> Callable[[], str | None]:
         with contextlib.suppress(OSError):
             if (free := shutil.disk_usage(home).free) < wanted:
                 return (
-                    f"the disk of {home} is full: {_mib(free)} are free; writes are refused until {_mib(wanted)} are, "
-                    "reads go on: free some space"
+                    f"the disk of {home} is full: {_mib(free)} are free; "
+                    f"writes are refused until {_mib(wanted)} are, reads go on: free some space"
                 )
         return None
 
@@ -53,7 +56,11 @@ def disk_watch(data_dir: Path) -> Callable[[], str | None]:
 
 
 def give_room(home: Path, report: Report) -> None:
-    """Use the kept room when the disk is full. What only looks like it goes: half of one, or a copy that takes up nothing."""
+    """
+    Free the reserved room when the disk is full.
+
+    A reserve that takes up no room, an unfinished one or a copy, is deleted in any case.
+    """
     reserve = home / RESERVE
     (home / _BEING_MADE).unlink(missing_ok=True)
     if not is_kept(home):
@@ -62,12 +69,13 @@ def give_room(home: Path, report: Report) -> None:
     if short is not None and reserve.exists():
         reserve.unlink()
         report(
-            f"warning: {short}: it uses the room that was kept for this; free some space, writes are refused until then"
+            f"warning: {short}: it uses the room that was kept for this; "
+            "free some space, writes are refused until then"
         )
 
 
 def is_kept(home: Path) -> bool:
-    """Whether room for a start is kept, not just a file of that name. It costs microseconds."""
+    """Whether room is reserved, and not just a file of that name. Takes microseconds."""
     try:
         return (home / RESERVE).stat().st_blocks * 512 >= NEEDED_BYTES
     except OSError:
@@ -75,9 +83,9 @@ def is_kept(home: Path) -> bool:
 
 
 def keep_room(home: Path) -> None:
-    """Keep room for a start, unless it is kept already or there is not plenty. Blocks for milliseconds, and rarely."""
+    """Reserve room for a start if there is plenty. Blocks for milliseconds the first time."""
     with contextlib.suppress(OSError):
-        # Not is_kept: some file systems give no room to zeros, and would be asked again and again.
+        # Not is_kept: some file systems allocate nothing for zeros, and would be asked each time.
         if not (home / RESERVE).exists() and shutil.disk_usage(home).free >= PLENTY_BYTES:
             _take_up_room(home)
 

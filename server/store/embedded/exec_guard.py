@@ -1,7 +1,7 @@
 """
-Runs as a script of its own between fork and PostgreSQL: gives up root's rights and ties the database's life to ours.
+A script that gives up root's rights, ties its life to its parent's, and becomes PostgreSQL.
 
-A function run in a forked child would do the same, but may deadlock in a program with threads.
+A function in a forked child would do the same, but may deadlock in a program with threads.
 Arguments: our process id, uid and gid to become (``-`` = stay), then the command.
 """
 
@@ -21,7 +21,8 @@ def main(parent: str, uid: str, gid: str, *command: str) -> None:
         os.setgid(int(gid))
         os.setuid(int(uid))
     if sys.platform == "linux":
-        # After the change of user, which forgets it. SIGINT is a fast shutdown: nothing committed is lost.
+        # After the change of user, which forgets it. SIGINT is a fast shutdown: nothing committed
+        # is lost.
         if ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGINT, 0, 0, 0) != 0:
             sys.exit("prctl(PR_SET_PDEATHSIG) failed")
         if os.getppid() != int(parent):

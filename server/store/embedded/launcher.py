@@ -21,25 +21,26 @@ READY_POLL_SECONDS = 0.01
 PATIENCE_SECONDS = 3.0
 FAST_SECONDS = 30.0
 IMMEDIATE_SECONDS = 10.0
-# What an immediate shutdown takes unless something is in its way.
+# The usual duration of an immediate shutdown.
 USUAL_IMMEDIATE_SECONDS = 0.3
 
 Value = TypeVar("Value")
 
 
 def _say_nothing(_sentence: str) -> None:
-    """Report progress to nobody."""
+    """Ignore progress."""
 
 
 class EmbeddedPostgres:
     """
-    A PostgreSQL server of our own in ``data_dir``; an async context manager, or ``start`` and ``stop`` as often as liked.
+    The PostgreSQL server of ``data_dir``; an async context manager, or ``start`` and ``stop``.
 
-    It listens on a Unix socket in a private folder only. ``durable=False`` gives up safety against a crash of the
-    machine for speed. ``settings`` are PostgreSQL's, by name. ``report`` gets sentences of progress, on the event loop.
+    It listens on a Unix socket in a private folder only. ``durable=False`` is faster and not safe
+    against a crash of the machine. ``settings`` are PostgreSQL's, by name. ``report`` gets
+    sentences of progress, on the event loop.
 
-    The server ends with this process, ``kill -9`` included (Linux), and may be started and stopped from different event
-    loops. Cold start about a second, warm start well below a tenth.
+    The server ends with this process, even by ``kill -9`` (Linux). It may be started and stopped
+    from different event loops. A cold start takes a second, a warm start less than a tenth.
     """
 
     def __init__(
@@ -70,7 +71,7 @@ class EmbeddedPostgres:
 
     @property
     def url(self) -> str:
-        """The URL of the database ``depgraph``, the same on every start; known after the first one."""
+        """The URL of the database ``depgraph``, the same at every start; known after the first."""
         if self._url is None:
             raise EmbeddedPostgresError("the embedded database has no URL before its first start")
         return self._url
@@ -83,14 +84,15 @@ class EmbeddedPostgres:
 
     async def start(self) -> None:
         """
-        Come back once the database ``depgraph`` takes connections; nothing happens if it does already.
+        Wait until the database ``depgraph`` accepts connections; does nothing if it runs.
 
-        Raises ``DataFolderInUseError`` at once when another service has the folder, ``EmbeddedPostgresError`` with the end of the
-        server's log when it does not start. Recovery after a crash may take as long as PostgreSQL needs for it.
+        Raises ``DataFolderInUseError`` at once when another service has the folder,
+        ``EmbeddedPostgresError`` with the end of the server's log when it does not start. Recovery
+        after a crash may take as long as PostgreSQL needs for it.
         """
         if self.pid is not None:
             return
-        self._held.close()  # held on if the server ended by itself
+        self._held.close()  # locks are still held if the server ended by itself
         try:
             await self._start_or_end()
         except DataFolderInUseError:
@@ -101,21 +103,22 @@ class EmbeddedPostgres:
             raise self._explained(f"the data folder {self.data_dir} can't be used: {error}") from None
 
     async def keep_room(self) -> None:
-        """Keep room for a start on a full disk, unless it is kept already; see ``disk``. Fine if it does not run."""
+        """Reserve room for a start on a full disk, see ``disk``."""
         home = self._home
         if self._durable and home is not None and not (home / RESERVE).exists():
             await _in_thread(lambda: keep_room(home))
 
     async def stop(self, within: float | None = None) -> None:
         """
-        Shut down in order (``fast``: sessions are ended), within 30 s, else at once. Fine if it does not run.
+        Shut down in order (``fast``: ends sessions) within 30 s, else at once. May be called twice.
 
-        ``within`` seconds bound all of it: a server that has not ended by then goes on ending by itself, and the next start waits for it.
+        ``within`` seconds bound all of it: a server that has not ended by then goes on ending by
+        itself, and the next start waits for it.
         """
         await self._end(signal.SIGINT, within)
 
     async def crash(self) -> None:
-        """End it without a checkpoint, for tests: the next start has to recover. Fine if it does not run."""
+        """End it without a checkpoint, for tests: the next start has to recover."""
         await self._end(signal.SIGQUIT)
 
     async def _start_or_end(self) -> None:
@@ -153,7 +156,7 @@ class EmbeddedPostgres:
         return log, make_ready(home, log, report, durable=self._durable)
 
     def _explained(self, reason: str) -> EmbeddedPostgresError:
-        """Begin with the disk when it is full: what PostgreSQL says of that is one line among many."""
+        """Say first that the disk is full, which is one line of many in PostgreSQL's log."""
         with contextlib.suppress(OSError):
             if (short := short_of_room(self._home or self.data_dir)) is not None:
                 reason = f"{short}: free some space\n{reason}"
@@ -161,17 +164,18 @@ class EmbeddedPostgres:
 
     async def _until_ready(self, server: GuardedProcess, layout: Layout, log: DatabaseLog) -> None:
         loop = asyncio.get_running_loop()
-        told_at = loop.time() + PATIENCE_SECONDS
+        report_at = loop.time() + PATIENCE_SECONDS
         while not is_ready(layout.cluster, server.pid):
             if server.exit_code is not None:
                 raise EmbeddedPostgresError(
-                    f"the database in {self.data_dir} did not start; the end of {log.path}:\n{log.last_lines()}"
+                    f"the database in {self.data_dir} did not start; "
+                    f"the end of {log.path}:\n{log.last_lines()}"
                 )
-            if loop.time() > told_at:
+            if loop.time() > report_at:
                 self._report(
                     "the database is still starting; after a crash it first reads back what it wrote"
                 )
-                told_at = float("inf")
+                report_at = float("inf")
             await asyncio.sleep(READY_POLL_SECONDS)
 
     async def _end(self, how: signal.Signals, within: float | None = None) -> None:
@@ -191,7 +195,7 @@ class EmbeddedPostgres:
 
 
 def _has_ended(server: GuardedProcess, how: signal.Signals, within: float | None) -> bool:
-    """End it, and return whether it had ended in time; None = it always has."""
+    """End it and return whether it ended in time; without ``within`` it always does."""
     fast, immediate = FAST_SECONDS, IMMEDIATE_SECONDS
     if within is not None:
         immediate = USUAL_IMMEDIATE_SECONDS
@@ -201,14 +205,14 @@ def _has_ended(server: GuardedProcess, how: signal.Signals, within: float | None
         if server.wait(seconds):
             return True
     if within is not None:
-        # Without its postmaster nobody would end sessions that hang, and they would keep the next start from the folder.
+        # Only the postmaster ends sessions that hang, and those would block the next start.
         return False
     server.signal(signal.SIGKILL)
     return server.wait()
 
 
 async def _in_thread(work: Callable[[], Value]) -> Value:
-    """Run blocking work beside the loop; a cancelled caller waits for it, since the locks must not go before it ends."""
+    """Run blocking work in a thread. A cancelled caller waits for it too, as it needs our locks."""
     task = asyncio.ensure_future(asyncio.to_thread(work))
     try:
         return await asyncio.shield(task)

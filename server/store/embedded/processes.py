@@ -1,4 +1,4 @@
-"""Database processes: those we start, which end when we end, and those that a killed service left running."""
+"""Database processes: those we start, which end with us, and those of killed services."""
 
 import contextlib
 import os
@@ -15,12 +15,16 @@ from server.store.embedded import exec_guard
 from server.store.embedded.account import Account
 from server.store.embedded.reporting import EmbeddedPostgresError, Report
 
+FAST_SECONDS = 60.0
+IMMEDIATE_SECONDS = 15.0
+POLL_SECONDS = 0.02
+
 
 class GuardedProcess:
     """
     A program of PostgreSQL, run as an account, its output appended to a log.
 
-    Linux ends the child when the *thread* that made it ends, so each has a thread that waits for it and so outlives it.
+    Linux ends the child when the *thread* that made it ends, so a thread waits for each child.
     """
 
     def __init__(self, command: Sequence[str], account: Account | None, log: Path) -> None:
@@ -60,7 +64,8 @@ class GuardedProcess:
                     stderr=log,
                     cwd="/",
                     env=_environment(),
-                    start_new_session=True,  # Ctrl-C is for the service, which then stops its database in order
+                    # Ctrl-C is for the service, which then stops its database in order.
+                    start_new_session=True,
                 )
         except OSError as error:
             self._made.set_exception(error)
@@ -71,27 +76,23 @@ class GuardedProcess:
 
 
 def guarded(command: Sequence[str], account: Account | None) -> list[str]:
-    """Put the command behind ``exec_guard``; isolated and without site packages, since that starts in half the time."""
+    """Run a command by ``exec_guard``; isolated and without site packages it starts faster."""
     uid, gid = (str(account.uid), str(account.gid)) if account is not None else ("-", "-")
     return [sys.executable, "-I", "-S", exec_guard.__file__, str(os.getpid()), uid, gid, *command]
 
 
 def _environment() -> dict[str, str]:
-    """Ours, without the variables by which PostgreSQL's programs would take other settings than those given."""
+    """Return our environment without the ``PG…`` variables, which are settings."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
     return kept | {"LC_ALL": "C"}
 
 
-FAST_SECONDS = 60.0
-IMMEDIATE_SECONDS = 15.0
-POLL_SECONDS = 0.02
-
-
 def end_leftovers(cluster: Path, report: Report) -> None:
     """
-    Wait until no database process works on the cluster, asking a leftover postmaster to shut down. Blocks.
+    Shut down a leftover postmaster and wait for the end of all processes of the cluster. Blocks.
 
-    Raises ``EmbeddedPostgresError`` when some outlive even an immediate shutdown. One pass over /proc if there are none.
+    Raises ``EmbeddedPostgresError`` when some outlive even an immediate shutdown. One pass over
+    /proc if there are none.
     """
     if sys.platform != "linux":
         return
@@ -103,12 +104,12 @@ def end_leftovers(cluster: Path, report: Report) -> None:
         raise EmbeddedPostgresError(
             f"processes {sorted(left)} still work on the database files {cluster}: end them"
         )
-    # Its process is gone, and its number may by now be another program's, which PostgreSQL would take for a server.
+    # Another program may have its process id by now, and PostgreSQL would take it for a server.
     (cluster / "postmaster.pid").unlink(missing_ok=True)
 
 
 def database_processes(cluster: Path) -> set[int]:
-    """List every process that runs ``postgres`` inside the cluster's folder: the postmaster and all its children."""
+    """List the processes of a cluster: the postmaster and its children."""
     folder = cluster.resolve()
     return {
         int(entry.name)
@@ -118,7 +119,7 @@ def database_processes(cluster: Path) -> set[int]:
 
 
 def postmaster_pid(cluster: Path) -> int | None:
-    """Read which process is named by the cluster's pid file; None = no such file, or half of one."""
+    """Read the process id in the cluster's pid file; None = no such file, or half of it."""
     with contextlib.suppress(OSError, ValueError, IndexError):
         return int((cluster / "postmaster.pid").read_text().splitlines()[0])
     return None
@@ -126,9 +127,7 @@ def postmaster_pid(cluster: Path) -> int | None:
 
 def _works_in(process: Path, folder: Path) -> bool:
     try:
-        program = (
-            (process / "exe").readlink().name.removesuffix(" (deleted)")
-        )  # so once the wheel is replaced
+        program = (process / "exe").readlink().name.removesuffix(" (deleted)")  # after the wheel was replaced
         return program == "postgres" and (process / "cwd").readlink() == folder
     except OSError:
         return False  # ended meanwhile, or another user's

@@ -10,10 +10,11 @@ from server.store.embedded.sockets import database_url
 
 DATABASE = "depgraph"
 STATUS_LINE = 7
+PORT_LINE, SOCKET_LINE = 3, 4
 
 
 def is_ready(cluster: Path, pid: int) -> bool:
-    """Whether the server with this process id takes connections, by the last line of its pid file. One small read."""
+    """Whether the server with this process id accepts connections, by its pid file."""
     with contextlib.suppress(OSError, ValueError, IndexError):
         lines = (cluster / "postmaster.pid").read_text().splitlines()
         return int(lines[0]) == pid and lines[STATUS_LINE].strip() == "ready"
@@ -21,7 +22,7 @@ def is_ready(cluster: Path, pid: int) -> bool:
 
 
 async def ensure_database(server_url: str) -> None:
-    """Create the service's database unless it exists; ``server_url`` leads to any other database of that server."""
+    """Create the service's database if need be; ``server_url`` leads to another one there."""
     connection = await connect(server_url, Session(name="depgraph start"))
     try:
         if not await connection.fetchval(
@@ -30,9 +31,6 @@ async def ensure_database(server_url: str) -> None:
             await connection.execute(f'CREATE DATABASE "{DATABASE}"')
     finally:
         await connection.close()
-
-
-PORT_LINE, SOCKET_LINE = 3, 4
 
 
 def running_url(data_dir: Path) -> str | None:

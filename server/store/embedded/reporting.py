@@ -6,14 +6,16 @@ from typing import TypeAlias
 
 Report: TypeAlias = Callable[[str], None]
 """Takes one sentence of progress for a person to read."""
+ROTATE_AT_BYTES = 10_000_000
+MESSAGE_LINES = 12
 
 
 class EmbeddedPostgresError(Exception):
-    """The embedded database can't be prepared, started or stopped; says which folder, why, and what to do."""
+    """The embedded database can't be started or stopped; says which folder, why, what to do."""
 
 
 class DataFolderInUseError(EmbeddedPostgresError):
-    """Another service holds the data folder; ``pid`` is its process, None when it has not said so yet."""
+    """Another service holds the data folder; ``pid`` None = it has not written its id yet."""
 
     def __init__(self, folder: Path, pid: int | None) -> None:
         holder = f"process {pid}" if pid is not None else "another process"
@@ -24,12 +26,8 @@ class DataFolderInUseError(EmbeddedPostgresError):
         self.pid = pid
 
 
-ROTATE_AT_BYTES = 10_000_000
-MESSAGE_LINES = 12
-
-
 class DatabaseLog:
-    """``postgres.log`` from one start on: bounded over starts, and able to quote what this start said."""
+    """``postgres.log``: rotated when it is large, and quoted from this start on."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

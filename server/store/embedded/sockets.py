@@ -1,4 +1,4 @@
-"""The folder of the database's Unix socket: private, at the same path on every start, short enough for the kernel."""
+"""The folder of the database's Unix socket: private, always at the same path, a short one."""
 
 import contextlib
 import hashlib
@@ -17,12 +17,13 @@ DEFAULT_PORT = 5432
 PRIVATE = 0o700
 INSIDE_HOME = "run"
 LONGEST_SOCKET_PATH = 103 if sys.platform == "darwin" else 107
-# A comma or colon in a host means a list of hosts to drivers, and a blank would need quotes in the settings.
+# A comma or colon in a host means a list of hosts to drivers, and a blank would need quotes in the
+# settings.
 PLAIN_PATH = re.compile(r"[\w./+-]+", re.ASCII)
 
 
 def socket_folder(home: Path, account: Account | None) -> Path:
-    """Make ``home/run`` ready, or a folder of temporary files when that path is too long or not plain."""
+    """Make ``home/run``, or a folder of temporary files if that path is too long or not plain."""
     folder = home / INSIDE_HOME
     if not _fits(folder):
         return _temporary_folder(home, account)
@@ -33,20 +34,20 @@ def socket_folder(home: Path, account: Account | None) -> Path:
 
 
 def remove_stale_sockets(folder: Path) -> None:
-    """Clear what a killed database left. The caller knows that none runs; PostgreSQL would only guess from a pid."""
+    """Delete the sockets of a killed database. The caller knows that none runs."""
     for left in folder.glob(".s.PGSQL.*"):
         left.unlink(missing_ok=True)
 
 
 def leave_sockets(folder: Path) -> None:
-    """Remove the folder again if it is one among everybody's temporary files."""
+    """Remove the folder if it is in the shared folder of temporary files."""
     if folder.name != INSIDE_HOME:
         with contextlib.suppress(OSError):
             folder.rmdir()
 
 
 def database_url(folder: Path, port: int, database: str) -> str:
-    """Write a URL that asyncpg, libpq and SQLAlchemy read alike; the port is in it lest ``PGPORT`` decides."""
+    """Write a URL that asyncpg, libpq and SQLAlchemy read alike, whatever ``PGPORT`` says."""
     return f"postgresql://postgres@/{database}?{urlencode({'host': str(folder), 'port': port}, safe='/')}"
 
 
@@ -67,7 +68,7 @@ def _temporary_folder(home: Path, account: Account | None) -> Path:
 
 
 def _private_folder(folder: Path, uid: int, account: Account | None) -> Path:
-    """Everybody may write beside it, so what is there already is trusted only if it is ours and closed."""
+    """Make a private folder. An existing one is trusted only if it is ours and closed."""
     try:
         folder.mkdir(mode=PRIVATE)
     except FileExistsError:
