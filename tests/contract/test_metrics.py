@@ -18,7 +18,7 @@ from tests.support.chaos import reset
 from tests.support.eventually import PATIENCE_SECONDS, eventually
 from tests.support.failures import failure_of
 
-Figures = dict[tuple[str, tuple[str, ...]], float]
+Metrics = dict[tuple[str, tuple[str, ...]], float]
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def stubs(channel: grpc.aio.Channel) -> Stubs:
     return Stubs(channel)
 
 
-async def scrape(application: Application) -> Figures:
+async def scrape(application: Application) -> Metrics:
     def read() -> str:
         with urlopen(f"http://{application.metrics_address}/metrics") as answer:
             return str(answer.read().decode())
@@ -44,34 +44,34 @@ async def scrape(application: Application) -> Figures:
     }
 
 
-async def scrape_until(application: Application, wanted: Figures) -> Figures:
+async def scrape_until(application: Application, wanted: Metrics) -> Metrics:
     """
-    Scrape until figures are as wanted, and return all of that scrape; what they are after a while must be that.
+    Scrape until the metrics are as wanted, and return them.
 
     Callers have their answers before the server counts the call or the step that brought them.
     """
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while not wanted.items() <= (figures := await scrape(application)).items():
+        while not wanted.items() <= (metrics := await scrape(application)).items():
             await asyncio.sleep(0.005)
-    return figures
+    return metrics
 
 
-async def test_what_the_graph_holds_and_how_it_follows_is_told(
+async def test_metrics_show_the_graph_and_how_it_follows_the_database(
     application: Application, stubs: Stubs
 ) -> None:
     await stubs.write_edges("a>b", "b>c")
     await stubs.graph.ListComponents(pb.ListComponentsRequest(consistency=FRESH))
-    figures = await scrape_until(application, {("depgraph_feed_changed_rows_total", ()): 5})
-    assert figures["depgraph_services", ()] == 3
-    assert figures["depgraph_dependencies", ()] == 2
-    assert figures["depgraph_waiting_dependencies", ()] == 0
-    assert figures["depgraph_feed_state", ("following",)] == 1
-    assert figures["depgraph_feed_state", ("reconnecting",)] == 0
-    assert figures["depgraph_warms_total", ()] == 1
-    assert figures["depgraph_feed_steps_total", ()] >= 2
-    assert figures["depgraph_problems", ()] == 0
-    assert figures["depgraph_pool_connections_in_use", ()] == 0
-    assert 0 <= figures["depgraph_lag_seconds", ()] < 60
+    metrics = await scrape_until(application, {("depgraph_feed_changed_rows_total", ()): 5})
+    assert metrics["depgraph_services", ()] == 3
+    assert metrics["depgraph_dependencies", ()] == 2
+    assert metrics["depgraph_waiting_dependencies", ()] == 0
+    assert metrics["depgraph_feed_state", ("following",)] == 1
+    assert metrics["depgraph_feed_state", ("reconnecting",)] == 0
+    assert metrics["depgraph_warms_total", ()] == 1
+    assert metrics["depgraph_feed_steps_total", ()] >= 2
+    assert metrics["depgraph_problems", ()] == 0
+    assert metrics["depgraph_pool_connections_in_use", ()] == 0
+    assert 0 <= metrics["depgraph_lag_seconds", ()] < 60
 
 
 async def test_calls_are_counted_by_method_and_code(application: Application, stubs: Stubs) -> None:
@@ -79,7 +79,7 @@ async def test_calls_are_counted_by_method_and_code(application: Application, st
     await stubs.write_edges("a>b")
     await stubs.graph.GetComponent(pb.GetComponentRequest(service_id="a", consistency=FRESH))
     await failure_of(stubs.graph.GetComponent(pb.GetComponentRequest(service_id="nobody")))
-    figures = await scrape_until(
+    metrics = await scrape_until(
         application,
         {
             ("depgraph_rpc_calls_total", ("OK", method)): 1,
@@ -87,10 +87,10 @@ async def test_calls_are_counted_by_method_and_code(application: Application, st
             ("depgraph_rpc_duration_seconds_count", (method,)): 2,
         },
     )
-    assert figures["depgraph_rpc_duration_seconds_sum", (method,)] > 0
+    assert metrics["depgraph_rpc_duration_seconds_sum", (method,)] > 0
 
 
-async def test_an_address_that_is_taken_is_named(database_url: str) -> None:
+async def test_a_metrics_address_in_use_is_named_in_the_error(database_url: str) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -107,7 +107,7 @@ async def stopped(server_settings: Settings) -> Application:
     return application
 
 
-async def test_nobody_answers_once_the_server_has_stopped(stopped: Application) -> None:
+async def test_the_metrics_endpoint_is_closed_once_the_server_has_stopped(stopped: Application) -> None:
     with pytest.raises(OSError, match="refused"):
         await scrape(stopped)
 
@@ -117,7 +117,7 @@ def is_read_from() -> bool:
     return any("process_request_thread" in thread.name for thread in threading.enumerate())
 
 
-async def test_scrapers_who_hang_up_print_no_traceback(
+async def test_a_scraper_that_disconnects_prints_no_traceback(
     application: Application, capfd: pytest.CaptureFixture[str]
 ) -> None:
     host, _, port = application.metrics_address.rpartition(":")

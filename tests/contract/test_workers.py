@@ -65,32 +65,32 @@ async def test_every_worker_answers_and_sees_a_change_with_its_token(two_workers
 
 
 @with_two_workers
-async def test_figures_log_and_problems_of_all_workers_come_together(two_workers: ManyWorkers) -> None:
+async def test_metrics_log_and_status_cover_all_workers(two_workers: ManyWorkers) -> None:
     async with one_channel_each(two_workers) as channels:
         for number, channel in channels.items():
             for _ in range(number):
                 await Stubs(channel).graph.ListComponents(pb.ListComponentsRequest())
-            told = await status_with(channel, problem_count=0)
-            assert (told.worker, told.worker_count) == (number, 2)
+            answer = await status_with(channel, problem_count=0)
+            assert (answer.worker, answer.worker_count) == (number, 2)
     calls = "depgraph_rpc_calls_total"
     method = ("method", "/depgraph.v1.GraphService/ListComponents")
-    figures = await two_workers.figures_until(
+    metrics = await two_workers.metrics_until(
         lambda seen: all(
             seen.get((calls, frozenset({("worker", str(number)), ("code", "OK"), method}))) == number
             for number in channels
         )
     )
-    assert figures["depgraph_workers", frozenset()] == 2
-    assert figures["depgraph_workers_serving", frozenset()] == 2
+    assert metrics["depgraph_workers", frozenset()] == 2
+    assert metrics["depgraph_workers_serving", frozenset()] == 2
     for number in channels:
         assert (
-            figures["depgraph_feed_state", frozenset({("worker", str(number)), ("state", "following")})] == 1
+            metrics["depgraph_feed_state", frozenset({("worker", str(number)), ("state", "following")})] == 1
         )
-        assert figures["depgraph_worker_restarts_total", frozenset({("worker", str(number))})] == 0
+        assert metrics["depgraph_worker_restarts_total", frozenset({("worker", str(number))})] == 0
     assert all(record["worker"] in channels for record in two_workers.records)
-    told_by_command = await asyncio.to_thread(depgraph, "status", "--address", two_workers.address)
-    assert told_by_command.returncode == 0
-    assert "of 2" in told_by_command.stdout
+    command_status = await asyncio.to_thread(depgraph, "status", "--address", two_workers.address)
+    assert command_status.returncode == 0
+    assert "of 2" in command_status.stdout
 
 
 @with_two_workers
@@ -114,7 +114,7 @@ def test_workers_do_not_share_a_unix_socket(tmp_path: Path) -> None:
     assert "--workers" in refused.stderr
 
 
-def test_a_reserved_address_that_nobody_listens_at_is_refused_to_others_who_reserve() -> None:
+def test_a_reserved_address_without_a_listener_can_not_be_reserved_again() -> None:
     with reserve(ANY_PORT) as address, pytest.raises(AddressInUseError, match=address), reserve(address):
         pass
 
@@ -154,6 +154,6 @@ async def test_a_worker_that_is_not_warm_refuses_connections_instead_of_answerin
                 assert not opening.done()
             await opening
             async with open_channel(address) as channel:
-                told = await status(channel)
-                assert (told.worker, told.worker_count) == (2, 3)
-                assert tuple(told.problems) == Peers(number=2, count=3).problems()
+                answer = await status(channel)
+                assert (answer.worker, answer.worker_count) == (2, 3)
+                assert tuple(answer.problems) == Peers(number=2, count=3).problems()

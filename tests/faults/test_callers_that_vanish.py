@@ -10,7 +10,7 @@ import pytest
 from tests.support.chaos import reset
 from tests.support.late_calls import half_a_request
 from tests.support.vanishing import vanishing_client
-from tests.support.workers import Figures, ManyWorkers, many_workers
+from tests.support.workers import ManyWorkers, Metrics, many_workers
 
 LARGE = "large"
 MANY = 3_000
@@ -50,7 +50,7 @@ async def send_half_requests(server: ManyWorkers) -> None:
         reset(writer)
 
 
-def ended(figures: Figures) -> dict[str, float]:
+def ended(figures: Metrics) -> dict[str, float]:
     """Count how calls ended, by code."""
     codes: dict[str, float] = {}
     for (name, labels), value in figures.items():
@@ -74,7 +74,7 @@ async def test_clients_that_are_killed_leave_no_errors_in_the_log(
             # Its watchers are sent it when it is killed.
             await connection.execute(CHANGE)
         await send_half_requests(server)
-        figures = await server.figures_until(lambda figures: figures[RUNNING] == 0)
+        figures = await server.metrics_until(lambda figures: figures[RUNNING] == 0)
         async with vanishing_client(server.address, LARGE):
             server.signal(signal.SIGTERM)
         assert await server.exit_code() == 0

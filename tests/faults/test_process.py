@@ -1,4 +1,4 @@
-"""The process and its embedded database: started twice, killed, stopped in the middle of a call, its database taken away."""
+"""The process and its embedded database: started twice, killed, stopped during a call."""
 
 import asyncio
 import os
@@ -61,7 +61,7 @@ def is_running(pid: int) -> bool:
 
 
 @pytest.mark.one_transport
-async def test_a_second_service_on_the_same_folder_says_so_and_leaves_the_first_alone(
+async def test_a_second_service_on_a_data_folder_is_refused_and_the_first_goes_on(
     reachable_folder: Path,
 ) -> None:
     folder = str(reachable_folder / "data")
@@ -97,7 +97,7 @@ async def test_after_kill_9_the_next_start_works_and_nothing_committed_is_lost(
     await eventually(lambda: not is_running(database))
 
 
-async def test_sigterm_lets_a_running_call_finish_says_not_serving_and_leaves_no_postgres(
+async def test_sigterm_lets_a_running_call_finish_reports_not_serving_and_ends_postgres(
     reachable_folder: Path,
 ) -> None:
     folder = reachable_folder / "data"
@@ -127,7 +127,7 @@ async def test_sigterm_lets_a_running_call_finish_says_not_serving_and_leaves_no
 async def blocked_by(
     observer: "asyncpg.Connection[asyncpg.Record]", lock: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
-    """Wait until somebody waits for the lock."""
+    """Wait until a connection waits for the lock."""
     async with asyncio.timeout(30):
         while not await observer.fetchval(
             "SELECT count(*) FROM pg_stat_activity WHERE $1 = ANY (pg_blocking_pids(pid))"
@@ -138,7 +138,7 @@ async def blocked_by(
 
 
 @pytest.mark.one_transport
-async def test_a_process_whose_event_loop_is_stuck_ends_in_time_and_says_where_it_was() -> None:
+async def test_a_process_with_a_stuck_event_loop_ends_in_time_and_writes_its_stacks() -> None:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.support.stuck_program"),
         stdout=asyncio.subprocess.PIPE,
@@ -154,7 +154,7 @@ async def test_a_process_whose_event_loop_is_stuck_ends_in_time_and_says_where_i
     assert b"stuck_program.py" in said
 
 
-async def test_ctrl_c_stops_it_in_order(database_url: str) -> None:
+async def test_ctrl_c_stops_the_server_in_order(database_url: str) -> None:
     async with serving("--database-url", database_url) as served:
         assert await served.stop(signal.SIGINT) == 0
 

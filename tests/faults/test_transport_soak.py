@@ -29,7 +29,7 @@ from tests.support.soak_client import SoakClient, soak_client
 from tests.support.soak_graph import fill, writer_name
 from tests.support.soak_questions import TRAVERSE, WATCH
 from tests.support.soak_round import OK, described, is_for_want_of_room
-from tests.support.workers import Figures, ManyWorkers, many_workers
+from tests.support.workers import ManyWorkers, Metrics, many_workers
 
 SHORT_SECONDS = 1.0
 # A connection takes so many calls at once.
@@ -84,7 +84,7 @@ class Soak:
 
     async def all_gone(self) -> None:
         """Wait until no call is left, running, waiting or unread."""
-        await self.server.figures_until(lambda figures: all(gauge(figures, name) == 0 for name in GONE))
+        await self.server.metrics_until(lambda figures: all(gauge(figures, name) == 0 for name in GONE))
 
     async def figures(self) -> ProcessFigures:
         """Look at the server's process, but for its connections to the database, which come and go by themselves."""
@@ -96,7 +96,7 @@ class Soak:
         return all(self.counts[kind] for kind in KINDS)
 
 
-def gauge(figures: Figures, name: str) -> float:
+def gauge(figures: Metrics, name: str) -> float:
     return figures[f"depgraph_rpc_{name}", frozenset()]
 
 
@@ -125,7 +125,7 @@ async def test_whatever_fast_callers_do_answers_are_right_and_nothing_is_left_of
         async with asyncio.timeout(4 * PATIENCE_SECONDS):
             await assert_there_is_room_for_all(soak)
         await assert_level(soak, start, later[-1])
-        assert UNEXPECTED.isdisjoint(codes(await server.figures()))
+        assert UNEXPECTED.isdisjoint(codes(await server.metrics()))
         assert errors_in(server) == []
 
 
@@ -151,7 +151,7 @@ async def assert_level(soak: Soak, start: ProcessFigures, end: ProcessFigures) -
     assert end.resident - start.resident < MOST_MORE_MIB
 
 
-def codes(figures: Figures) -> set[str]:
+def codes(figures: Metrics) -> set[str]:
     """The codes that any call ended with, as the server counts them."""
     return {dict(labels)["code"] for name, labels in figures if name == "depgraph_rpc_calls_total"}
 
@@ -171,7 +171,7 @@ async def assert_there_is_room_for_all(soak: Soak) -> None:
     # They wait for what is not committed yet.
     waiting = waiting_for(Revision.of(plain).token)
     async with asked(soak, waiting, MAX_CALLS) as answered:
-        await soak.server.figures_until(lambda figures: gauge(figures, "running_calls") == MAX_CALLS)
+        await soak.server.metrics_until(lambda figures: gauge(figures, "running_calls") == MAX_CALLS)
         await assert_refused(soak, waiting)
         await transaction.commit()
         calls = await asyncio.gather(*answered)

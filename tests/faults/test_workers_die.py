@@ -28,8 +28,8 @@ from tests.support.eventually import PATIENCE_SECONDS, eventually
 from tests.support.plain_sql import connected
 from tests.support.serving import postmaster
 from tests.support.workers import (
-    Figures,
     ManyWorkers,
+    Metrics,
     is_running,
     many_workers,
     one_channel_each,
@@ -41,7 +41,7 @@ SERVING = ("depgraph_workers_serving", frozenset[tuple[str, str]]())
 FAKE_WORKER = (sys.executable, "-m", "tests.support.fake_worker")
 
 
-async def test_the_others_go_on_when_a_worker_is_killed_and_it_comes_back(database_url: str) -> None:
+async def test_a_killed_worker_is_restarted_and_the_others_go_on(database_url: str) -> None:
     async with many_workers("--database-url", database_url) as server, one_channel_each(server) as channels:
         (number,) = await keeps_alerts(server)
         other, killed = 3 - number, server.pids[number]
@@ -49,16 +49,18 @@ async def test_the_others_go_on_when_a_worker_is_killed_and_it_comes_back(databa
             # So that the new one is not warm before the other was looked at.
             await lock.execute("LOCK TABLE services IN ACCESS EXCLUSIVE MODE")
             os.kill(killed, signal.SIGKILL)
-            figures = await server.figures_until(lambda seen: seen[SERVING] == 1)
-            assert figures["depgraph_workers", frozenset()] == 2
-            told = await status_with(channels[other], problem_count=1)
-            assert told.worker == other
+            metrics = await server.metrics_until(lambda seen: seen[SERVING] == 1)
+            assert metrics["depgraph_workers", frozenset()] == 2
+            answer = await status_with(channels[other], problem_count=1)
+            assert answer.worker == other
             assert await keeps_alerts(server) == [other]
-        await server.figures_until(lambda seen: seen[SERVING] == 2)
+        await server.metrics_until(lambda seen: seen[SERVING] == 2)
         assert server.pids[number] != killed
         async with one_channel_each(server) as again:
-            assert (await status(again[number])).start_time.ToNanoseconds() > told.start_time.ToNanoseconds()
-            assert (await status(again[other])).start_time == told.start_time
+            assert (
+                await status(again[number])
+            ).start_time.ToNanoseconds() > answer.start_time.ToNanoseconds()
+            assert (await status(again[other])).start_time == answer.start_time
         (ended,) = (record for record in server.records if record["event"] == "a worker has ended")
         assert (ended["worker"], ended["ended_by"]) == (number, "signal 9")
 
@@ -74,19 +76,19 @@ async def test_a_hung_worker_is_killed_and_replaced(database_url: str) -> None:
             await lock.execute("LOCK TABLE services IN ACCESS EXCLUSIVE MODE")
             os.kill(hung, signal.SIGSTOP)
             of_it = frozenset({("worker", "1")})
-            figures = await server.figures_until(lambda seen: seen["depgraph_worker_hangs_total", of_it] == 1)
-            assert figures[SERVING] == 1
+            metrics = await server.metrics_until(lambda seen: seen["depgraph_worker_hangs_total", of_it] == 1)
+            assert metrics[SERVING] == 1
             assert not is_running(hung)
             assert (await status_with(channels[2], problem_count=1)).worker == 2
-        await server.figures_until(lambda seen: seen[SERVING] == 2)
-        told = {record["event"]: record for record in server.records}
-        killed, ended = told["a worker does not answer; killing it"], told["a worker has ended"]
+        await server.metrics_until(lambda seen: seen[SERVING] == 2)
+        logged = {record["event"]: record for record in server.records}
+        killed, ended = logged["a worker does not answer; killing it"], logged["a worker has ended"]
         assert (killed["worker"], killed["pid"]) == (ended["worker"], hung) == (1, hung)
         assert ended["ended_by"] == "killed: it did not answer for 6 s"
 
 
 @pytest.mark.one_transport
-async def test_a_worker_that_hangs_at_the_end_does_not_hold_it_up() -> None:
+async def test_a_worker_that_hangs_while_the_server_stops_is_killed() -> None:
     # Without a server around it, whose last resort would come a second later.
     settings = Settings(workers=1, limits=Limits(grace=timedelta(0)), worker_timeout=timedelta(seconds=60))
     workforce = Workforce([*FAKE_WORKER, "ends"], [Order(settings, 1, 1)], lambda: None)
@@ -102,11 +104,11 @@ async def test_a_worker_that_hangs_at_the_end_does_not_hold_it_up() -> None:
 async def keeps_alerts(server: ManyWorkers) -> list[int]:
     """Wait until a worker keeps the alerts; returns the numbers of those that do."""
 
-    def writers(seen: Figures) -> list[int]:
+    def writers(seen: Metrics) -> list[int]:
         of = "depgraph_detection_writer"
         return [number for number in (1, 2) if seen.get((of, frozenset({("worker", str(number))})))]
 
-    return writers(await server.figures_until(lambda seen: bool(writers(seen))))
+    return writers(await server.metrics_until(lambda seen: bool(writers(seen))))
 
 
 def sigterm(server: ManyWorkers) -> None:
@@ -125,7 +127,7 @@ def control_c(server: ManyWorkers) -> None:
 
 
 @pytest.mark.parametrize("stop", [sigterm, sigterm_to_every_process, control_c])
-async def test_running_calls_of_every_worker_may_finish_when_it_stops(
+async def test_running_calls_of_every_worker_may_finish_when_the_server_stops(
     database_url: str, stop: Callable[[ManyWorkers], None]
 ) -> None:
     async with many_workers("--database-url", database_url) as server, one_channel_each(server) as channels:
@@ -187,7 +189,7 @@ async def test_workers_that_end_as_soon_as_they_are_started_are_given_up(impatie
 
 
 @pytest.mark.one_transport
-async def test_a_worker_that_keeps_ending_does_not_end_one_that_serves(impatient: None) -> None:
+async def test_a_worker_that_keeps_ending_does_not_end_a_worker_that_serves(impatient: None) -> None:
     given_up = asyncio.Event()
     orders = [Order(Settings(workers=2), number, 2) for number in (1, 2)]
     command = [*FAKE_WORKER, "ends"]
@@ -195,9 +197,9 @@ async def test_a_worker_that_keeps_ending_does_not_end_one_that_serves(impatient
     async with workforce.running():
         await workforce.all_serve()
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while (figures := await workforce.metrics()).restarts[2] <= workforce_module.HOPELESS:
+            while (metrics := await workforce.metrics()).restarts[2] <= workforce_module.HOPELESS:
                 await asyncio.sleep(0.01)
-        assert (figures.serving >= 1, figures.restarts[1]) == (True, 0)
+        assert (metrics.serving >= 1, metrics.restarts[1]) == (True, 0)
         assert not given_up.is_set()
 
 
@@ -207,14 +209,14 @@ async def test_a_worker_whose_event_loop_is_stuck_is_killed_and_started_again() 
     orders = [Order(settings, number, 2) for number in (1, 2)]
     workforce = Workforce([*FAKE_WORKER, "hangs"], orders, lambda: None)
     async with workforce.running(), asyncio.timeout(PATIENCE_SECONDS):
-        while not (figures := await workforce.metrics()).restarts[2]:
+        while not (metrics := await workforce.metrics()).restarts[2]:
             await asyncio.sleep(0.01)
     # It hangs again and again, maybe before we look.
-    assert figures.hangs[2] >= 1
+    assert metrics.hangs[2] >= 1
 
 
 @pytest.mark.one_transport
-async def test_workers_that_are_given_up_because_they_hang_are_said_to(
+async def test_the_failure_says_that_the_workers_hung(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(workforce_module, "HOPELESS", 1)
@@ -248,7 +250,7 @@ async def test_a_start_that_is_given_up_half_way_leaves_no_socket_open() -> None
 
 
 @pytest.mark.one_transport
-async def test_a_program_that_is_not_there_is_given_up_too(impatient: None) -> None:
+async def test_workers_whose_program_does_not_exist_are_given_up(impatient: None) -> None:
     workforce = Workforce(["/nowhere/python"], [Order(Settings(), 1, 1)], lambda: None)
     with pytest.raises(WorkersKeepEndingError, match="No such file"):
         async with workforce.running():
@@ -285,7 +287,8 @@ async def waiting(
 ) -> int:
     """Count who waits for a lock of the other connection's."""
     count: int = await observer.fetchval(
-        "SELECT count(*) FROM pg_stat_activity WHERE $1 = ANY (pg_blocking_pids(pid)) AND application_name = 'depgraph'",
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE $1 = ANY (pg_blocking_pids(pid)) AND application_name = 'depgraph'",
         lock.get_server_pid(),
     )
     return count

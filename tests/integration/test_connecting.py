@@ -22,7 +22,7 @@ def meant(database_url: str) -> DatabaseUrl:
 
 @pytest.fixture
 def closed_port() -> Iterator[int]:
-    """A port of the loopback where nothing listens, and nobody else can."""
+    """A reserved port of the loopback where nothing listens."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield taken.getsockname()[1]
@@ -30,7 +30,7 @@ def closed_port() -> Iterator[int]:
 
 @pytest.fixture
 async def mute_port() -> AsyncIterator[int]:
-    """A port of the loopback where somebody accepts and says nothing."""
+    """A port of the loopback that accepts connections and never answers."""
 
     async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
@@ -59,21 +59,23 @@ async def name_of_database(url: str, session: Session = PATIENT) -> str:
         await connection.close()
 
 
-async def test_a_host_that_refuses_is_followed_by_the_next(meant: DatabaseUrl, closed_port: int) -> None:
+async def test_after_a_host_that_refuses_the_next_host_is_tried(meant: DatabaseUrl, closed_port: int) -> None:
     assert await name_of_database(behind(closed_port, meant)) == meant.database
 
 
-async def test_a_host_that_says_nothing_leaves_time_for_the_next(meant: DatabaseUrl, mute_port: int) -> None:
+async def test_after_a_host_that_does_not_answer_the_next_host_is_tried(
+    meant: DatabaseUrl, mute_port: int
+) -> None:
     assert await name_of_database(behind(mute_port, meant, "connect_timeout=2")) == meant.database
 
 
-async def test_hosts_in_any_order_are_all_tried(meant: DatabaseUrl, closed_port: int) -> None:
+async def test_all_hosts_are_tried_in_random_order(meant: DatabaseUrl, closed_port: int) -> None:
     url = behind(closed_port, meant, "load_balance_hosts=random")
     for _ in range(5):
         assert await name_of_database(url) == meant.database
 
 
-async def test_a_primary_serves_who_prefers_a_standby_and_not_who_wants_one(
+async def test_a_primary_is_accepted_by_prefer_standby_and_refused_by_standby(
     meant: DatabaseUrl, closed_port: int
 ) -> None:
     url = behind(closed_port, meant, "target_session_attrs=prefer-standby")
@@ -82,7 +84,7 @@ async def test_a_primary_serves_who_prefers_a_standby_and_not_who_wants_one(
         await connect(url.replace("prefer-standby", "standby"), PATIENT)
 
 
-async def test_what_the_url_leaves_out_comes_from_the_environment(
+async def test_parameters_missing_in_the_url_come_from_the_environment(
     meant: DatabaseUrl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     [(host, port)] = meant.addresses
@@ -99,7 +101,7 @@ async def test_what_the_url_leaves_out_comes_from_the_environment(
     assert await name_of_database("postgresql://") == meant.database
 
 
-async def test_the_name_in_the_url_takes_the_place_of_ours(database_url: str) -> None:
+async def test_the_application_name_of_the_url_replaces_depgraph(database_url: str) -> None:
     joint = "&" if "?" in database_url else "?"
     connection = await connect(f"{database_url}{joint}application_name=shop", PATIENT)
     assert await connection.fetchval("SHOW application_name") == "shop test"
@@ -126,6 +128,7 @@ async def test_a_setting_that_the_server_refuses_is_named_and_nothing_stays_open
         await connect(f"{database_url}{joint}no_such_parameter=1", PATIENT)
     async with asyncio.timeout(PATIENCE_SECONDS):
         while await connection.fetchval(
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
         ):
             await asyncio.sleep(0.01)

@@ -92,7 +92,7 @@ async def test_text_is_ordered_alike_on_every_system(own_postgres: EmbeddedPostg
     assert await ask(own_postgres.url, query) == "b C.UTF-8"
 
 
-async def test_it_is_durable_unless_told_otherwise(reachable_folder: Path) -> None:
+async def test_the_database_is_durable_by_default(reachable_folder: Path) -> None:
     async with EmbeddedPostgres(reachable_folder / "database", settings={"work_mem": "5MB"}) as database:
         assert await ask(database.url, "SHOW fsync") == "on"
         assert await ask(database.url, "SHOW synchronous_commit") == "on"
@@ -100,7 +100,7 @@ async def test_it_is_durable_unless_told_otherwise(reachable_folder: Path) -> No
 
 
 @pytest.mark.parametrize("name", ["a" * 100, "with, comma", "with space", "mit ümlaut", "per%20cent"])
-async def test_any_path_of_a_data_folder_will_do(reachable_folder: Path, name: str) -> None:
+async def test_a_data_folder_may_have_any_path(reachable_folder: Path, name: str) -> None:
     database = EmbeddedPostgres(reachable_folder / name, durable=False)
     async with database:
         assert await ask(database.url, "SELECT 1") == 1
@@ -109,17 +109,17 @@ async def test_any_path_of_a_data_folder_will_do(reachable_folder: Path, name: s
     assert not sockets.is_relative_to(reachable_folder)
 
 
-async def test_progress_is_told_on_the_first_start_only(reachable_folder: Path) -> None:
-    told: list[str] = []
-    database = EmbeddedPostgres(reachable_folder / "database", durable=False, report=told.append)
+async def test_only_the_first_start_reports_progress(reachable_folder: Path) -> None:
+    reported: list[str] = []
+    database = EmbeddedPostgres(reachable_folder / "database", durable=False, report=reported.append)
     async with database:
         cluster = reachable_folder / "database" / "postgres"
-        assert told == [f"creating the database cluster in {cluster} (first start)"]
+        assert reported == [f"creating the database cluster in {cluster} (first start)"]
     async with database:
-        assert len(told) == 1
+        assert len(reported) == 1
 
 
-async def test_an_interrupted_first_start_is_begun_again(reachable_folder: Path) -> None:
+async def test_an_interrupted_first_start_is_repeated(reachable_folder: Path) -> None:
     half = reachable_folder / "database" / "postgres.new"
     half.mkdir(parents=True)
     (half / "PG_VERSION").write_text("18\n")
@@ -143,7 +143,9 @@ async def test_a_cancelled_start_leaves_no_process_and_frees_the_folder(reachabl
         assert await ask(database.url, "SELECT 1") == 1
 
 
-async def test_a_server_that_does_not_start_is_explained_and_lets_go(reachable_folder: Path) -> None:
+async def test_a_server_that_does_not_start_is_explained_and_releases_the_folder(
+    reachable_folder: Path,
+) -> None:
     folder = reachable_folder / "database"
     wrong = EmbeddedPostgres(folder, durable=False, settings={"shared_buffers": "lots"})
     with pytest.raises(
@@ -155,17 +157,17 @@ async def test_a_server_that_does_not_start_is_explained_and_lets_go(reachable_f
         assert await ask(database.url, "SELECT 1") == 1
 
 
-async def test_a_stop_that_is_bounded_does_not_wait_for_a_session_that_hangs(
+async def test_a_bounded_stop_does_not_wait_for_a_session_that_hangs(
     reachable_folder: Path,
 ) -> None:
-    folder, told = reachable_folder / "database", list[str]()
-    database = EmbeddedPostgres(folder, durable=False, report=told.append)
+    folder, reported = reachable_folder / "database", list[str]()
+    database = EmbeddedPostgres(folder, durable=False, report=reported.append)
     await database.start()
     session = await asyncpg.connect(database.url)
     hung = session.get_server_pid()
     os.kill(hung, signal.SIGSTOP)
     await database.stop(within=0.0)
-    assert told[-1] == "the embedded database is still ending; the next start waits for it"
+    assert reported[-1] == "the embedded database is still ending; the next start waits for it"
     # PostgreSQL itself would kill it five seconds later.
     os.kill(hung, signal.SIGCONT)
     session.terminate()
@@ -212,7 +214,7 @@ def test_room_for_a_start_is_kept_while_there_is_plenty_and_used_when_there_is_n
         usage = SimpleNamespace(free=mebibytes * 2**20)
         monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
 
-    told: list[str] = []
+    reported: list[str] = []
     reserve = tmp_path / disk.RESERVE
     free(100)
     disk.keep_room(tmp_path)
@@ -220,17 +222,17 @@ def test_room_for_a_start_is_kept_while_there_is_plenty_and_used_when_there_is_n
     free(200)
     reserve.touch()  # by a version before that was killed while it made it
     assert not disk.is_kept(tmp_path)
-    disk.give_room(tmp_path, told.append)
+    disk.give_room(tmp_path, reported.append)
     disk.keep_room(tmp_path)
     assert disk.is_kept(tmp_path)
     assert (reserve.stat().st_size, stat.S_IMODE(reserve.stat().st_mode)) == (disk.NEEDED_BYTES, 0o600)
-    disk.give_room(tmp_path, told.append)
+    disk.give_room(tmp_path, reported.append)
     assert reserve.exists()
     free(31)
     (tmp_path / "reserve.new").touch()
     for _ in range(2):
-        disk.give_room(tmp_path, told.append)
+        disk.give_room(tmp_path, reported.append)
         assert not reserve.exists()
     assert not list(tmp_path.iterdir())
-    assert len(told) == 1
-    assert f"the disk of {tmp_path} is full: 31.0 MiB are free" in told[0]
+    assert len(reported) == 1
+    assert f"the disk of {tmp_path} is full: 31.0 MiB are free" in reported[0]

@@ -1,4 +1,4 @@
-"""The embedded database of a service that runs as root: another user runs it, and must reach what it needs."""
+"""As root, another user runs the embedded database and must reach its files."""
 
 import json
 import os
@@ -50,7 +50,7 @@ print(json.dumps({
 
 @pytest.fixture
 def few_ids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """A container whose user ids end before those that the database could have for itself; undone by ``undo``."""
+    """A container without user ids for the database alone; ``undo`` restores them."""
     (tmp_path / "id_map").write_text("         0     100000      60000\n     65534     165534          1\n")
     monkeypatch.setattr(account, "ID_MAPS", (tmp_path / "id_map",))
     return monkeypatch
@@ -103,7 +103,7 @@ def names_in(folder: Path) -> list[str]:
 
 
 def attempts_of_nobody(database: EmbeddedPostgres) -> dict[str, str]:
-    """Say how a process of the user nobody fares that wants to get at the database."""
+    """Try to reach the database from a process of the user ``nobody``; return the outcomes."""
     if (python := ordinary_python()) is None:
         pytest.skip("no interpreter of this version that an ordinary user may run")
     command = [python, "-I", "-S", "-c", ATTEMPTS, str(database.data_dir), str(database.data_dir / "run")]
@@ -137,14 +137,14 @@ async def test_a_process_of_nobody_can_neither_connect_nor_read_nor_hold_the_loc
 
 
 async def test_a_cluster_of_nobody_is_taken_over(reachable_folder: Path, few_ids: pytest.MonkeyPatch) -> None:
-    told: list[str] = []
-    database = EmbeddedPostgres(reachable_folder / "data", durable=False, report=told.append)
+    reported: list[str] = []
+    database = EmbeddedPostgres(reachable_folder / "data", durable=False, report=reported.append)
     cluster = database.data_dir / "postgres"
     async with database:
         await keep_a_row(database.url)
         assert attempts_of_nobody(database)["connect"] == "done"
     assert owners(cluster) == {ORDINARY_UID}
-    assert any("it runs as nobody" in sentence for sentence in told)
+    assert any("it runs as nobody" in sentence for sentence in reported)
 
     few_ids.undo()
     precious = reachable_folder / "precious"
@@ -154,7 +154,7 @@ async def test_a_cluster_of_nobody_is_taken_over(reachable_folder: Path, few_ids
     async with database:
         assert await kept_rows(database.url) == ["committed"]
         assert set(attempts_of_nobody(database).values()) == {"PermissionError"}
-    assert any("from the user nobody" in sentence for sentence in told)
+    assert any("from the user nobody" in sentence for sentence in reported)
     assert precious.stat().st_uid == 0
     (cluster / "base" / "linked").unlink()
     (cluster / "planted").unlink()
@@ -168,7 +168,7 @@ async def test_a_cluster_of_nobody_is_taken_over(reachable_folder: Path, few_ids
     assert owners(cluster) == {uid}
 
 
-async def test_what_links_lead_to_is_taken_over_only_where_it_is_of_the_database(
+async def test_only_database_files_behind_links_are_taken_over(
     reachable_folder: Path, few_ids: pytest.MonkeyPatch
 ) -> None:
     database = EmbeddedPostgres(reachable_folder / "data", durable=False)
@@ -215,15 +215,15 @@ async def test_a_closed_data_folder_says_where_its_cluster_went_and_finds_it_aga
     system_state: Path, closed_folder: Path
 ) -> None:
     data_dir = closed_folder / "data"
-    told: list[str] = []
-    async with EmbeddedPostgres(data_dir, durable=False, report=told.append) as database:
+    reported: list[str] = []
+    async with EmbeddedPostgres(data_dir, durable=False, report=reported.append) as database:
         await keep_a_row(database.url)
     place = moved_to(data_dir)
     assert place.parent == system_state / "clusters"
-    assert told[0].startswith(f"keeping the database files in {place}: ")
-    assert str(closed_folder) in told[0]
+    assert reported[0].startswith(f"keeping the database files in {place}: ")
+    assert str(closed_folder) in reported[0]
     (uid,) = owners(place / "postgres")
-    assert f"the user uid {uid}," in told[0]
+    assert f"the user uid {uid}," in reported[0]
     assert f"the user uid {uid}," in (data_dir / "CLUSTER_MOVED.txt").read_text()
 
     open_up(closed_folder)
@@ -278,11 +278,11 @@ async def test_binaries_out_of_reach_are_copied_once(
         if (installed / part).exists():
             shutil.copytree(installed / part, closed_folder / part)
     monkeypatch.setattr(binaries, "_site_packages", lambda: closed_folder)
-    told: list[str] = []
+    reported: list[str] = []
     copy = f"postgresql-{binaries.wheel_version()}"
-    database = EmbeddedPostgres(reachable_folder / "data", durable=False, report=told.append)
+    database = EmbeddedPostgres(reachable_folder / "data", durable=False, report=reported.append)
     for _ in range(2):
         async with database:
             assert program_of(database).is_relative_to(system_state / copy)
-    assert len([sentence for sentence in told if "copying PostgreSQL" in sentence]) == 1
+    assert len([sentence for sentence in reported if "copying PostgreSQL" in sentence]) == 1
     assert names_in(system_state) == [copy]

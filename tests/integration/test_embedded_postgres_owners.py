@@ -1,4 +1,4 @@
-"""The embedded database and the processes around it: second services, services killed without warning, leftovers."""
+"""Second services, killed services and what they left on a data folder."""
 
 import os
 import stat
@@ -37,7 +37,7 @@ def sleeper() -> Iterator[subprocess.Popen[bytes]]:
         process.kill()
 
 
-async def test_a_second_service_is_told_who_has_the_folder_and_the_first_goes_on(
+async def test_a_second_service_learns_who_holds_the_folder_and_the_first_goes_on(
     reachable_folder: Path,
 ) -> None:
     folder = reachable_folder / "database"
@@ -50,7 +50,7 @@ async def test_a_second_service_is_told_who_has_the_folder_and_the_first_goes_on
         assert await kept_rows(first.url) == ["committed"]
 
 
-def test_only_its_owner_can_open_the_lock_whatever_a_version_before_allowed(tmp_path: Path) -> None:
+def test_only_the_owner_can_open_the_lock_even_one_of_an_earlier_version(tmp_path: Path) -> None:
     lock = tmp_path / "lock"
     lock.touch(mode=0o644)
     FolderLock(tmp_path).release()
@@ -70,7 +70,7 @@ def test_a_lock_that_is_a_link_leaves_its_target_alone(tmp_path: Path) -> None:
 
 
 @linux_only
-async def test_a_killed_service_takes_its_database_along_and_loses_nothing(reachable_folder: Path) -> None:
+async def test_the_database_of_a_killed_service_ends_and_loses_nothing(reachable_folder: Path) -> None:
     folder = reachable_folder / "database"
     with owner(folder) as killed:
         kill_without_warning(killed)
@@ -91,7 +91,7 @@ async def test_the_next_start_need_not_wait_for_the_killed_one(reachable_folder:
 
 
 @linux_only
-def test_an_ordinary_user_has_the_same(reachable_folder: Path) -> None:
+def test_a_killed_service_of_an_ordinary_user_loses_nothing(reachable_folder: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("the tests run as an ordinary user: all the others show it")
     if (python := ordinary_python()) is None:
@@ -108,7 +108,7 @@ def test_an_ordinary_user_has_the_same(reachable_folder: Path) -> None:
 async def test_a_server_that_outlived_its_service_is_shut_down_first(own_postgres: EmbeddedPostgres) -> None:
     await own_postgres.stop()
     cluster = own_postgres.data_dir / "postgres"
-    told: list[str] = []
+    reported: list[str] = []
     command = [
         server_program(own_postgres),
         "-D",
@@ -119,15 +119,15 @@ async def test_a_server_that_outlived_its_service_is_shut_down_first(own_postgre
     orphan = GuardedProcess(command, database_account(cluster), own_postgres.data_dir / "orphan.log")
     while f"{orphan.pid}\n" not in pid_file(cluster):
         assert orphan.exit_code is None
-    async with EmbeddedPostgres(own_postgres.data_dir, durable=False, report=told.append) as database:
+    async with EmbeddedPostgres(own_postgres.data_dir, durable=False, report=reported.append) as database:
         assert orphan.wait(GONE_WITHIN_SECONDS)
         assert orphan.exit_code == 0
         assert database.url == own_postgres.url
-    assert any("left running by a killed service" in sentence for sentence in told)
+    assert any("left running by a killed service" in sentence for sentence in reported)
 
 
 @linux_only
-async def test_a_stale_pid_file_that_names_a_stranger_does_not_matter(
+async def test_a_stale_pid_file_with_the_id_of_another_program_is_ignored(
     own_postgres: EmbeddedPostgres, sleeper: subprocess.Popen[bytes]
 ) -> None:
     await own_postgres.crash()

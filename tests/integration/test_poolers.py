@@ -1,4 +1,4 @@
-"""Connections through a real PgBouncer: pooling by session works, sharing sessions is found out and refused."""
+"""Through a real PgBouncer pooling by session works; sharing sessions is refused."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -33,7 +33,7 @@ async def sharing(database_url: str, request: pytest.FixtureRequest) -> AsyncIte
         yield url
 
 
-async def test_a_connection_without_a_pooler_is_not_taken_for_one_with(database_url: str) -> None:
+async def test_no_pooler_is_detected_on_a_direct_connection(database_url: str) -> None:
     connection = await connect(database_url, PATIENT)
     assert not await is_pooled(connection)
     await connection.close()
@@ -71,22 +71,20 @@ async def test_notifications_come_through_a_pooler_that_pools_by_session(by_sess
 
 
 @pytest.mark.parametrize("order", ["0", "1"], ids=["last used first", "in turns"])
-async def test_sharing_is_found_out_in_whatever_order_sessions_are_given(
-    database_url: str, order: str
-) -> None:
+async def test_shared_sessions_are_detected_in_any_order_of_sessions(database_url: str, order: str) -> None:
     async with pgbouncer(database_url, "transaction", server_round_robin=order) as url:
         for _ in range(3):
             with pytest.raises(SharedSessionsError, match="pool_mode=session"):
                 await connect(url, PATIENT)
 
 
-async def test_with_one_session_to_share_it_is_found_out_too(database_url: str) -> None:
+async def test_sharing_is_detected_with_a_single_session(database_url: str) -> None:
     async with pgbouncer(database_url, "transaction", default_pool_size="1") as url:
         with pytest.raises(SharedSessionsError):
             await connect(url, PATIENT)
 
 
-async def test_a_pooler_with_one_session_to_give_is_said_to_be_full(database_url: str) -> None:
+async def test_a_pooler_with_one_session_is_reported_as_full(database_url: str) -> None:
     async with pgbouncer(database_url, "session", default_pool_size="1") as url:
         with pytest.raises(PoolerFullError, match="default_pool_size"):
             await connect(url, Session(limit=timedelta(seconds=1)))
@@ -115,7 +113,7 @@ async def test_a_single_runner_never_runs_on_shared_sessions(sharing: str) -> No
     await asyncio.wait((running,))
 
 
-async def test_looking_leaves_no_setting_behind_in_a_session_that_others_share(database_url: str) -> None:
+async def test_the_check_for_sharing_leaves_no_setting_in_a_shared_session(database_url: str) -> None:
     async with pgbouncer(database_url, "transaction", default_pool_size="1") as url:
         with pytest.raises(SharedSessionsError):
             await connect(url, PATIENT)
@@ -129,11 +127,12 @@ async def test_a_start_up_parameter_that_a_pooler_refuses_is_named(by_session: s
     with pytest.raises(asyncpg.PostgresError) as refused:
         await asyncpg.connect(by_session, server_settings={"lock_timeout": "1"})
     assert str(cause_of(refused.value)) == (
-        "the connection pooler refuses the start-up parameter lock_timeout: add lock_timeout to its ignore_startup_parameters"
+        "the connection pooler refuses the start-up parameter lock_timeout: "
+        "add lock_timeout to its ignore_startup_parameters"
     )
 
 
-async def test_settings_in_the_url_need_no_start_up_parameter_either(by_session: str) -> None:
+async def test_settings_in_the_url_need_no_start_up_parameter(by_session: str) -> None:
     connection = await connect(f"{by_session}&options=-c%20work_mem%3D5MB%20-cjit%3Don", PATIENT)
     assert await connection.fetchval("SHOW work_mem") == "5MB"
     assert await connection.fetchval("SHOW jit") == "off"

@@ -29,26 +29,26 @@ def failing_after(writes: int, message: str, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize(("writes", "said"), [(0, "was not loaded into the empty"), (1, "only 1 of ")])
-async def test_a_full_disk_leaves_the_sample_out_and_says_how_much_is_there(
+async def test_on_a_full_disk_the_start_goes_on_and_reports_how_much_of_the_sample_is_there(
     database_url: str, monkeypatch: pytest.MonkeyPatch, writes: int, said: str
 ) -> None:
     failing_after(writes, str(DISK_FULL), monkeypatch)
-    told: list[str] = []
+    reported: list[str] = []
     async with await Database.open(database_url) as database:
-        await seeding.seed(database, SAMPLE, Limits(), told.append)
-    (sentence,) = told
+        await seeding.seed(database, SAMPLE, Limits(), reported.append)
+    (sentence,) = reported
     assert said in sentence
     assert str(DISK_FULL) in sentence
 
 
 @pytest.mark.parametrize(("writes", "sentences"), [(0, 0), (1, 1)])
-async def test_any_other_failure_is_raised_and_half_a_sample_is_named(
+async def test_any_other_failure_is_raised_and_a_partial_sample_reported(
     database_url: str, monkeypatch: pytest.MonkeyPatch, writes: int, sentences: int
 ) -> None:
     failing_after(writes, "the connection broke", monkeypatch)
-    told: list[str] = []
+    reported: list[str] = []
     async with await Database.open(database_url) as database:
         with pytest.raises(DatabaseUnavailableError, match="broke"):
-            await seeding.seed(database, SAMPLE, Limits(), told.append)
-    assert len(told) == sentences
-    assert all("only 1 of " in sentence for sentence in told)
+            await seeding.seed(database, SAMPLE, Limits(), reported.append)
+    assert len(reported) == sentences
+    assert all("only 1 of " in sentence for sentence in reported)

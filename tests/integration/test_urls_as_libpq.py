@@ -14,7 +14,10 @@ import pytest
 from server.postgres import DatabaseUrl, Session, connect, parse_database_url
 from server.store.embedded import EmbeddedPostgres
 
-QUESTION = "SELECT concat_ws(' ', current_user, current_database(), current_setting('work_mem'), current_setting('port'))"
+QUESTION = (
+    "SELECT concat_ws(' ', current_user, current_database(), "
+    "current_setting('work_mem'), current_setting('port'))"
+)
 PATIENT = Session(limit=timedelta(seconds=30))
 SAME = [
     "postgresql://{user}@{socket}:{port}/{database}",
@@ -80,7 +83,7 @@ async def _lets_in(url: str) -> bool:
 
 
 def psql(url: str) -> subprocess.CompletedProcess[str]:
-    """Ask through the real libpq; skips where there is none, or fails where ``REQUIRE_REAL=1`` asks for it."""
+    """Ask through the real libpq; without it skip, or fail with ``REQUIRE_REAL=1``."""
     program = shutil.which("psql")
     if program is None:
         (pytest.fail if os.environ.get("REQUIRE_REAL") == "1" else pytest.skip)("psql is not installed")
@@ -94,7 +97,7 @@ def filled(url: str, meant: DatabaseUrl) -> str:
     )
 
 
-async def test_urls_lead_where_libpq_goes(meant: DatabaseUrl) -> None:
+async def test_urls_lead_to_the_same_database_as_with_libpq(meant: DatabaseUrl) -> None:
     for form in SAME:
         url = filled(form, meant)
         theirs = psql(url)

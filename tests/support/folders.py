@@ -1,4 +1,4 @@
-"""Folders for databases of tests: pytest's own are closed to the user that runs PostgreSQL when tests run as root."""
+"""Folders for databases of tests, open to the user of PostgreSQL when root runs the tests."""
 
 import os
 import shutil

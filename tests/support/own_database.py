@@ -1,5 +1,5 @@
 """
-A service in miniature, in a process of its own: starts the embedded database, commits a row, waits to be killed.
+A tiny service: starts the embedded database, commits a row, waits to be killed.
 
 Run with the data folder as its argument; prints one line of JSON once the row is committed.
 """
@@ -22,14 +22,14 @@ async def main(data_dir: Path) -> None:
         await connection.execute("INSERT INTO kept VALUES ('committed')")
         rows = await connection.fetchval("SELECT count(*) FROM kept")
         await connection.execute("BEGIN; INSERT INTO kept VALUES ('never committed')")
-        told = {
+        answer = {
             "pid": os.getpid(),
             "uid": os.geteuid(),
             "server": database.pid,
             "url": database.url,
             "rows": rows,
         }
-        print(json.dumps(told), flush=True)  # noqa: T201 - how the test hears of it
+        print(json.dumps(answer), flush=True)  # noqa: T201 - the test reads it
         await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
 
 

@@ -1,4 +1,4 @@
-"""Services in miniature (``own_database``) as processes of their own, run as us or as an ordinary user."""
+"""Tiny services (``own_database``) in processes of their own, run as us or an ordinary user."""
 
 import json
 import os
@@ -33,7 +33,7 @@ class Owner:
 
 @cache
 def ordinary_python() -> str | None:
-    """Find an interpreter that can run the project as ``ORDINARY_UID``; None = all are closed to that user."""
+    """Find an interpreter that ``ORDINARY_UID`` can run the project with; None = there is none."""
     same_minor = shutil.which(f"python3.{sys.version_info.minor}", path="/usr/bin:/usr/local/bin")
     for python in (sys.executable, same_minor):
         if python is not None and _works(python):
@@ -43,7 +43,7 @@ def ordinary_python() -> str | None:
 
 @contextmanager
 def owner(data_dir: Path, python: str = sys.executable, *, uid: int | None = None) -> Iterator[Owner]:
-    """Start a service in miniature and wait for its row; it is killed in the end if the test has not done so."""
+    """Start a tiny service and wait for its row; kill it at the end."""
     command = [python, "-m", "tests.support.own_database", str(data_dir)]
     with subprocess.Popen(
         command,
@@ -63,7 +63,7 @@ def owner(data_dir: Path, python: str = sys.executable, *, uid: int | None = Non
 
 
 def kill_without_warning(victim: Owner) -> None:
-    """Kill the service as ``kill -9`` does, and wait until it is gone; its database may still be there."""
+    """Kill the service with SIGKILL and wait for its end; its database may still run."""
     victim.process.kill()
     victim.process.wait(GONE_WITHIN_SECONDS)
 

@@ -24,7 +24,7 @@ _PATH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sb
 
 
 def pgbouncer_program() -> str:
-    """Find PgBouncer; without one the test is skipped, or fails where ``REQUIRE_REAL=1`` asks for the real thing."""
+    """Find PgBouncer; without it skip the test, or fail with ``REQUIRE_REAL=1``."""
     program = shutil.which("pgbouncer", path=_PATH)
     if program is not None:
         return program
@@ -36,7 +36,7 @@ def pgbouncer_program() -> str:
 
 @asynccontextmanager
 async def pgbouncer(url: str, mode: str, **settings: str) -> AsyncIterator[str]:
-    """Put a PgBouncer with a ``pool_mode`` before a database; gives the URL that leads through it."""
+    """Run PgBouncer with a ``pool_mode`` before a database; gives the URL through it."""
     program = pgbouncer_program()
     with open_folder() as folder:
         [(host, _)] = parse_database_url(url).addresses

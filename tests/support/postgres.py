@@ -41,7 +41,7 @@ class DatabaseServer:
 
     @asynccontextmanager
     async def new_database(self, template: str = "template1") -> AsyncIterator[str]:
-        """Create a database, by copying the template, and give its URL; it is dropped whoever is still connected."""
+        """Copy the template to a new database and give its URL; at the end drop it by force."""
         name = await self._copy_of(template)
         try:
             yield self.url_of(name)
@@ -59,7 +59,7 @@ class DatabaseServer:
 
     @contextmanager
     def migrated_template(self) -> Iterator[str]:
-        """Create a database with the whole schema for others to be copied from, and give its name."""
+        """Create a template database with the whole schema, and give its name."""
         name = f"depgraph_template_{uuid4().hex}"
         run_apart(self._execute(f'CREATE DATABASE "{name}"'))
         try:
@@ -106,7 +106,7 @@ def running_server() -> Iterator[DatabaseServer]:
 
 
 def run_apart(work: Coroutine[Any, Any, Value]) -> Value:
-    """Run a coroutine on a loop and a thread of its own, so that no test's loop is touched by session fixtures."""
+    """Run a coroutine on a loop and a thread of its own, apart from the loops of tests."""
     with ThreadPoolExecutor(max_workers=1) as thread:
         return thread.submit(asyncio.run, work).result()
 

@@ -13,7 +13,7 @@ PASSWORD = "for tests only"
 
 @asynccontextmanager
 async def role_with_database(server: DatabaseServer, settings: Mapping[str, str]) -> AsyncIterator[str]:
-    """Create a role with these settings and an empty database that it owns; gives the URL of the two."""
+    """Create a role with these settings and an empty database of its own; gives the URL."""
     name = f"test_{uuid4().hex}"
     async with connected(server.url) as connection:
         await connection.execute(f"CREATE ROLE {name} LOGIN PASSWORD '{PASSWORD}'")

@@ -78,7 +78,7 @@ async def serving(*arguments: str, program: Program | None = None) -> AsyncItera
 
 
 def embedded_url(data_dir: Path) -> str:
-    """Address the database that a running service has in its data folder, as its postmaster tells."""
+    """Return the URL of the database of a running service, by its data folder."""
     lines = (data_dir / "postgres" / "postmaster.pid").read_text().splitlines()
     return f"postgresql://postgres@/depgraph?host={lines[4]}&port={lines[3]}"
 

@@ -35,7 +35,7 @@ async def replayed_all(primary_url: str, standby_url: str) -> None:
 
 
 def url_of_both(primary_url: str, standby_url: str) -> str:
-    """Write a URL that names both hosts and means the one that takes writes, as users do who have a standby."""
+    """Write a URL with both hosts that means the one that accepts writes."""
     queries = [parse_qs(urlsplit(url).query) for url in (primary_url, standby_url)]
     lists = {name: ",".join(query[name][0] for query in queries) for name in ("host", "port")}
     wanted = urlencode(lists | {"target_session_attrs": "read-write"}, safe="/,")

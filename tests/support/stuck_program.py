@@ -1,4 +1,4 @@
-"""A process whose event loop is stuck, and that has a moment to end once it is asked to; prints a line once it is stuck."""
+"""A process with a stuck event loop and a short limit to end; prints a line once it is stuck."""
 
 from datetime import timedelta
 
@@ -8,7 +8,7 @@ from server.lifecycle.stopping import StopSignal, run_to_the_end
 async def main() -> None:
     stop = StopSignal(timedelta(milliseconds=100))
     stop.listen()
-    print("stuck", flush=True)  # noqa: T201 - it is waited for
+    print("stuck", flush=True)  # noqa: T201 - the test waits for it
     while True:
         pass
 

@@ -22,11 +22,11 @@ from tests.support.command import ROOT, clean_environment
 from tests.support.eventually import PATIENCE_SECONDS, eventually
 
 START_SECONDS = 60.0
-Figures = dict[tuple[str, frozenset[tuple[str, str]]], float]
+Metrics = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
 class ManyWorkers:
-    """A running supervisor, and what it and its workers said."""
+    """A running supervisor, and what it and its workers logged."""
 
     def __init__(self, process: Process) -> None:
         self.process = process
@@ -61,7 +61,7 @@ class ManyWorkers:
         pids = self.pids.values()
         await eventually(lambda: not any(is_running(pid) for pid in pids))
 
-    async def figures(self) -> Figures:
+    async def metrics(self) -> Metrics:
         """Scrape the metrics."""
         (url,) = (line.split()[-1] for line in self.said if line.startswith("metrics at "))
 
@@ -76,12 +76,12 @@ class ManyWorkers:
             for sample in family.samples
         }
 
-    async def figures_until(self, wanted: Callable[[Figures], bool]) -> Figures:
-        """Scrape until the figures are as wanted."""
+    async def metrics_until(self, wanted: Callable[[Metrics], bool]) -> Metrics:
+        """Scrape until the metrics are as wanted."""
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while not wanted(figures := await self.figures()):
+            while not wanted(metrics := await self.metrics()):
                 await asyncio.sleep(0.01)
-        return figures
+        return metrics
 
     async def read(self) -> None:
         """Take down what is said, to its end."""
@@ -92,7 +92,7 @@ class ManyWorkers:
 
 @asynccontextmanager
 async def many_workers(*arguments: str, count: int = 2) -> AsyncIterator[ManyWorkers]:
-    """Run a supervisor, in a process group of its own, from when all workers serve to the end of the context."""
+    """Run a supervisor in a process group of its own, and wait until all workers serve."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "server.cli", "serve", "--workers", str(count), "--listen", "127.0.0.1:0"),
@@ -124,7 +124,7 @@ async def many_workers(*arguments: str, count: int = 2) -> AsyncIterator[ManyWor
 
 @asynccontextmanager
 async def one_channel_each(server: ManyWorkers, count: int = 2) -> AsyncIterator[dict[int, grpc.aio.Channel]]:
-    """Connect until there is a channel to every worker, by its number: the kernel chooses where each leads."""
+    """Connect until every worker has a channel, by its number: the kernel deals connections."""
     channels: dict[int, grpc.aio.Channel] = {}
     async with contextlib.AsyncExitStack() as stack:
         async with asyncio.timeout(PATIENCE_SECONDS):
@@ -142,9 +142,9 @@ async def status(channel: grpc.aio.Channel) -> pb.GetStatusResponse:
 async def status_with(channel: grpc.aio.Channel, problem_count: int) -> pb.GetStatusResponse:
     """Ask until a worker has heard how the others are."""
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while len((told := await status(channel)).problems) != problem_count:
+        while len((answer := await status(channel)).problems) != problem_count:
             await asyncio.sleep(0.005)
-    return told
+    return answer
 
 
 def is_running(pid: int) -> bool:

@@ -6,7 +6,7 @@ from datetime import timedelta
 from server.lifecycle.runtime import background
 
 
-async def test_one_that_swallows_a_cancellation_is_cancelled_again() -> None:
+async def test_a_background_task_that_swallows_a_cancellation_is_cancelled_again() -> None:
     survived: list[str] = []
     begun = asyncio.Event()
 

@@ -1,4 +1,4 @@
-"""No I/O but a service file: how connection URLs are understood, and that what is not understood is refused at once."""
+"""How connection URLs are understood, and what is refused. No I/O but a service file."""
 
 from pathlib import Path
 
@@ -79,7 +79,10 @@ REFUSED = {
     "postgresql://?host=a,b&port=1,2,3": "3 ports do not go with 2 hosts",
     "postgresql://?host=h&hostaddr=::1": "host and hostaddr are both there",
     "postgresql://?host=%40abstract": "abstract Unix socket",
-    "postgresql://h?jit=off": "the parameter 'jit' is not known: leave it out; a setting of the server is written options=-c%20jit%3DVALUE",
+    "postgresql://h?jit=off": (
+        "the parameter 'jit' is not known: leave it out; "
+        "a setting of the server is written options=-c%20jit%3DVALUE"
+    ),
     "postgresql://h?pgbouncer=true": "the parameter 'pgbouncer' is not known",
     "postgresql://h?sslmode=on": "it may be disable, allow,",
     "postgresql://h?sslrootcert=/no/such": "can't be read (No such file or directory)",
@@ -107,12 +110,12 @@ def no_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("url", "meant"), UNDERSTOOD.items(), ids=UNDERSTOOD.keys())
-def test_a_url_means_what_libpq_takes_it_for(url: str, meant: DatabaseUrl) -> None:
+def test_a_url_means_the_same_as_to_libpq(url: str, meant: DatabaseUrl) -> None:
     assert parse_database_url(url) == meant
 
 
 @pytest.mark.parametrize(("url", "reason"), REFUSED.items(), ids=REFUSED.keys())
-def test_what_can_not_be_honoured_is_refused_with_the_reason_and_without_the_password(
+def test_an_unsupported_url_is_refused_with_the_reason_and_without_the_password(
     url: str, reason: str
 ) -> None:
     with pytest.raises(DatabaseUrlError) as refusal:
@@ -121,11 +124,11 @@ def test_what_can_not_be_honoured_is_refused_with_the_reason_and_without_the_pas
     assert "hunter2" not in str(refusal.value)
 
 
-def test_the_password_is_not_shown_with_what_a_url_means() -> None:
+def test_the_repr_of_a_url_hides_the_password() -> None:
     assert "hunter2" not in repr(parse_database_url("postgresql://u:hunter2@h?sslpassword=hunter2"))
 
 
-def test_certificates_that_can_be_read_are_handed_to_the_driver(tmp_path: Path) -> None:
+def test_readable_certificates_are_passed_to_the_driver(tmp_path: Path) -> None:
     certificate = tmp_path / "root certificate.crt"
     certificate.touch()
     meant = parse_database_url(f"postgresql://h?sslmode=verify-full&sslrootcert={certificate}")
@@ -134,7 +137,9 @@ def test_certificates_that_can_be_read_are_handed_to_the_driver(tmp_path: Path) 
     assert "root%20certificate.crt" in meant.tls
 
 
-def test_a_service_fills_in_what_the_url_leaves_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_service_adds_parameters_that_the_url_lacks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "services").write_text("# ours\n[shop]\nhost=h\nport=7\nuser=u\npassword=50%off\ndbname=d\n")
     expected = DatabaseUrl(addresses=(("h", 7),), port=7, user="other", password="50%off", database="d")
     assert parse_database_url("postgresql://?service=shop&user=other") == expected
@@ -142,7 +147,7 @@ def test_a_service_fills_in_what_the_url_leaves_open(tmp_path: Path, monkeypatch
     assert parse_database_url("postgresql://other@") == expected
 
 
-def test_values_of_options_are_quoted_and_ours_win() -> None:
+def test_option_values_are_quoted_and_session_settings_win() -> None:
     script = set_up_script(Session(settings={"jit": "off"}), [("a.b", "it's \\ quoted"), ("JIT", "on")])
     assert "set_config(E'a.b', E'it''s \\\\ quoted', false)" in script
     assert "(E'jit', E'off')" in script

@@ -1,4 +1,4 @@
-"""When a process that waits for its turn says that nobody does the work."""
+"""When a process that waits for the lock reports that no process does the work."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -26,7 +26,7 @@ class Clock:
 
 
 class Lock:
-    """A database in which somebody has the lock, or nobody."""
+    """A database whose lock is held or free."""
 
     def __init__(self, holder: dict[str, Any] | None) -> None:
         self.holder = holder
@@ -41,7 +41,7 @@ def look(watch: DutyWatch, undone_for: float | None, holder: dict[str, Any] | No
     return list(watch.problems())
 
 
-def test_what_is_done_again_and_again_is_no_problem_however_long_one_waits() -> None:
+def test_a_duty_that_is_done_regularly_is_no_problem_however_long_a_process_waits() -> None:
     clock = Clock()
     watch = DutyWatch("nothing was done", TOLERANCE, clock)
     for _ in range(100):
@@ -49,7 +49,7 @@ def test_what_is_done_again_and_again_is_no_problem_however_long_one_waits() -> 
         clock.now += 10
 
 
-def test_what_nobody_did_for_longer_than_is_tolerated_is_one() -> None:
+def test_a_duty_not_done_for_longer_than_tolerated_is_a_problem() -> None:
     clock = Clock()
     watch = DutyWatch("nothing was done", TOLERANCE, clock)
     assert look(watch, undone_for=3_000) == []
@@ -60,7 +60,7 @@ def test_what_nobody_did_for_longer_than_is_tolerated_is_one() -> None:
     assert look(watch, undone_for=1) == []
 
 
-def test_a_holder_of_whom_nothing_may_be_told_is_named_by_its_process_id() -> None:
+def test_a_lock_holder_with_hidden_details_is_named_by_its_process_id() -> None:
     clock = Clock()
     watch = DutyWatch("nothing was done", TOLERANCE, clock)
     unknown = {"pid": 7, "application_name": None, "address": None, "backend_start": None}
@@ -70,7 +70,7 @@ def test_a_holder_of_whom_nothing_may_be_told_is_named_by_its_process_id() -> No
     assert "(session 7)" in problem
 
 
-def test_a_replica_of_the_version_before_is_not_blamed_for_saying_nothing() -> None:
+def test_a_replica_of_an_earlier_version_is_not_reported_for_writing_no_time() -> None:
     clock = Clock()
     watch = DutyWatch("nothing was done", TOLERANCE, clock)
     older = HOLDER | {"application_name": "depgraph detection"}
@@ -79,7 +79,7 @@ def test_a_replica_of_the_version_before_is_not_blamed_for_saying_nothing() -> N
     assert look(watch, undone_for=None, holder=older) == []
 
 
-def test_what_was_never_done_is_one_after_this_process_waited_for_so_long() -> None:
+def test_a_duty_that_was_never_done_is_a_problem_after_this_process_waited() -> None:
     clock = Clock()
     watch = DutyWatch("nothing was done", TOLERANCE, clock)
     look(watch, undone_for=None)
@@ -91,7 +91,7 @@ def test_what_was_never_done_is_one_after_this_process_waited_for_so_long() -> N
     assert list(watch.problems()) == []
 
 
-def test_a_process_that_can_not_ask_for_its_turn_says_why() -> None:
+def test_a_process_that_can_not_take_the_lock_says_why() -> None:
     clock = Clock()
     watch = DutyWatch("nothing was done", TOLERANCE, clock)
     watch.could_not_ask("the database refuses the password")

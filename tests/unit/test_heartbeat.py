@@ -35,7 +35,7 @@ def test_a_worker_hangs_when_it_left_pings_unanswered_for_the_timeout(heartbeat:
     assert heartbeat.is_hung
 
 
-def test_an_answer_makes_up_for_all_pings_before_it(heartbeat: Heartbeat) -> None:
+def test_an_answer_resets_the_count_of_unanswered_pings(heartbeat: Heartbeat) -> None:
     for _ in range(3):
         silent_pings(heartbeat, TOLERATED_PINGS - 1)
         assert heartbeat.is_suspicious
@@ -50,13 +50,13 @@ def test_an_answer_counts_for_one_ping_only(heartbeat: Heartbeat) -> None:
     assert heartbeat.is_hung
 
 
-def test_a_worker_is_not_relied_on_before_it_is_given_up(heartbeat: Heartbeat) -> None:
+def test_a_worker_is_suspicious_before_it_is_hung(heartbeat: Heartbeat) -> None:
     silent_pings(heartbeat, SUSPICIOUS_PINGS)
     assert (heartbeat.is_suspicious, heartbeat.is_hung) == (True, False)
 
 
-def test_a_supervisor_that_was_suspended_counts_that_as_one_ping(heartbeat: Heartbeat) -> None:
-    """However long it was away, it finds a single ping over; the answer to that one is heard only afterwards."""
+def test_the_suspension_of_the_supervisor_counts_as_one_ping(heartbeat: Heartbeat) -> None:
+    """However long it was suspended, one ping is over, and its answer is read afterwards."""
     silent_pings(heartbeat, SUSPICIOUS_PINGS - 1)
     answered_ping(heartbeat)
     heartbeat.ping_is_over()  # an hour later
@@ -65,7 +65,7 @@ def test_a_supervisor_that_was_suspended_counts_that_as_one_ping(heartbeat: Hear
     assert heartbeat.unanswered == 0
 
 
-def test_a_worker_that_does_not_serve_yet_is_given_more_time() -> None:
+def test_a_worker_that_does_not_serve_yet_gets_more_time() -> None:
     heartbeat = Heartbeat(TIMEOUT)
     silent_pings(heartbeat, STARTING // heartbeat.interval - 1)
     assert not heartbeat.is_hung
@@ -73,5 +73,5 @@ def test_a_worker_that_does_not_serve_yet_is_given_more_time() -> None:
     assert heartbeat.is_hung
 
 
-def test_a_timeout_longer_than_that_holds_for_one_that_does_not_serve_yet() -> None:
+def test_a_longer_timeout_also_holds_for_a_worker_that_does_not_serve_yet() -> None:
     assert Heartbeat(2 * STARTING).patience == 2 * STARTING

@@ -13,9 +13,9 @@ MIB = 1024 * 1024
 PIECES, PIECE_BYTES = 200_000, 1_000
 
 
-async def test_memory_that_is_free_among_pieces_in_use_goes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_free_memory_between_pieces_in_use_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
     if not runtime.STATISTICS.exists():
-        pytest.skip("this system does not tell how much memory a process holds")
+        pytest.skip("this system does not say how much memory a process holds")
     monkeypatch.setattr(runtime, "LOOK", timedelta(0))
     giving = asyncio.ensure_future(give_back_memory())
     await asyncio.sleep(0)

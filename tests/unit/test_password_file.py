@@ -37,7 +37,7 @@ def file(tmp_path: Path) -> Path:
         ("db", 5432, "a", " with blanks and: colons "),
     ],
 )
-def test_the_first_line_that_fits_gives_the_password(
+def test_the_first_matching_line_gives_the_password(
     file: Path, host: str, port: int, user: str, password: str | None
 ) -> None:
     assert password_from_file(str(file), host=host, port=port, database="graph", user=user) == password
