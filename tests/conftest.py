@@ -21,11 +21,13 @@ from tests.support.folders import copy_with_owners, open_folder
 from tests.support.postgres import DatabaseServer, run_apart, running_server
 from tests.support.transports import transports_of
 
-# Where Python is told not to keep bytecode, every process that a test starts compiles a thousand modules anew: a second or two of a processor.
+# Without bytecode on disk, every process that a test starts compiles a thousand modules anew:
+# a second or two of a processor.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
-# A shell that runs us in the background has us ignore Ctrl-C, and so would every command that a test starts and interrupts.
+# A shell that runs pytest in the background makes it ignore Ctrl-C, and with it every command that
+# a test starts and interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A line for each call that went well would bury what a failed test has to say.
@@ -45,7 +47,8 @@ def pytest_sessionstart() -> None:
     """
     Let kernels run compiled, as they do in servers.
 
-    The first run on a machine compiles them, before any test and its clock begin; workers and the servers of tests find them then.
+    The first run on a machine compiles them, before any test and its clock begin. Workers and the
+    servers of tests find them then.
     """
     if not use_compiled_kernels():
         subprocess.run([sys.executable, "-m", "server.cli", "compile"], check=False)
@@ -57,7 +60,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--transport",
         choices=("usual", "both", "grpcio", "native"),
         default="usual",
-        help="what carries the calls of tests; usual = both, or one of them where a test says that it makes no difference",
+        help="the transport of the calls of tests; usual = both, or one of them where a test is marked"
+        " one_transport",
     )
 
 
@@ -72,7 +76,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="module")
 def transport(request: pytest.FixtureRequest) -> Iterator[TransportName]:
-    """What carries calls: wherever a server of this process, or a command that a test starts, chooses by itself, it chooses this."""
+    """
+    Choose the transport of calls.
+
+    Servers of this process, and commands that a test starts, take it unless they are given another.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(choosing, "is_reached_by_this_host_only", lambda _: request.param == "native")
         patch.setenv(CARRIED_BY, request.param)
@@ -126,7 +134,7 @@ def reachable_folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def data_folder_template() -> Iterator[Path]:
-    """A data folder with an empty database that does not run, to be copied: quicker than ``initdb``."""
+    """The data folder of a stopped server with an empty database, to be copied instead of made."""
     with open_folder() as folder:
         server = EmbeddedPostgres(folder / "database", durable=False)
         run_apart(server.start())
@@ -136,7 +144,7 @@ def data_folder_template() -> Iterator[Path]:
 
 @pytest.fixture
 async def own_postgres(reachable_folder: Path, data_folder_template: Path) -> AsyncIterator[EmbeddedPostgres]:
-    """A running server of the test's own, to stop, crash and start; its database ``depgraph`` is empty."""
+    """A running server of the test's own, to stop, crash and start, with an empty ``depgraph``."""
     folder = reachable_folder / "database"
     copy_with_owners(data_folder_template, folder)
     async with EmbeddedPostgres(folder, durable=False) as server:

@@ -1,4 +1,4 @@
-"""The real server: the whole application in this process, on a free port, with a database of the test's own."""
+"""The real server: the application in this process, on a free port, with a database of its own."""
 
 import asyncio
 import json
@@ -29,7 +29,7 @@ def carried(transport: TransportName) -> TransportName:
 
 @pytest.fixture
 def server_settings(database_url: str) -> Settings:
-    """How the test's server is set; a test module may ask for other limits by overriding this fixture."""
+    """Settings of the test's server; a module that needs other limits overrides this fixture."""
     return Settings(listen="127.0.0.1:0", database_url=database_url)
 
 
@@ -58,7 +58,7 @@ def quick_command(
     server_address: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Command]:
     """
-    Run a command against the test's server in a thread of this process, which is quicker than a process of its own.
+    Run a command against the test's server in a thread: quicker than in a process of its own.
 
     What the server logs is kept away from what the command prints.
     """

@@ -1,4 +1,4 @@
-"""A database that tests share which write a few rows and look at nothing else: each leaves it empty."""
+"""A database for tests that only write a few rows; each of them leaves it empty."""
 
 from collections.abc import AsyncIterator, Iterator
 
@@ -20,7 +20,7 @@ async def shared_connection(shared_database_url: str) -> AsyncIterator[asyncpg.C
     """
     A connection of the test's own to the shared database, whose tables are empty.
 
-    Rows are deleted rather than rolled back: tests expect errors, which end a transaction, and times of their own.
+    Rows are deleted, not rolled back: errors, which tests expect, would end the transaction.
     """
     opened = await asyncpg.connect(shared_database_url)
     try:

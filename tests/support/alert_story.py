@@ -22,7 +22,11 @@ NAMES = tuple("abcdefgh")
 
 
 class Story:
-    """What happens to the graph through ``connection``, what people do to alerts through ``repository``, and what becomes of them."""
+    """
+    What happens to the graph and what people do to its alerts.
+
+    ``connection`` edits the graph, ``repository`` acts for people.
+    """
 
     def __init__(self, keeper: Keeper, connection: asyncpg.Connection, repository: AlertRepository) -> None:
         self.keeper = keeper

@@ -1,4 +1,4 @@
-"""Whole rows for plain tables, the graph that is made of them for answers, and the answers that the generated code would build."""
+"""Whole rows for plain tables, their graph, and answers as the generated code builds them."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class WholeTables:
-    """Plain tables, and the rows that go with them: what the plain ones don't say is as the patterns say it."""
+    """Plain tables and their rows, which take from patterns what plain tables don't say."""
 
     plain: Tables
     services: dict[str, Service]

@@ -1,4 +1,4 @@
-"""What audits and drift should find, looked for in the plainest way: every pair of dependencies, every simple path, a dictionary."""
+"""Audits and drift in the plainest way: all pairs of dependencies, simple paths, dictionaries."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ DECLARING = {"MANUAL", "KUBERNETES"}
 
 
 class Call(NamedTuple):
-    """A dependency between two services by name; ``timeout`` 0 = none, ``discovery`` a place in SOURCES."""
+    """A dependency between two names; ``timeout`` 0 = none, ``discovery`` is a place in SOURCES."""
 
     source: str
     target: str
@@ -33,7 +33,7 @@ class Call(NamedTuple):
 
 
 def graph_of(calls: list[Call], *others: str) -> DependencyGraph:
-    """Make a graph of calls, and of services without any; the payload of a dependency is the call."""
+    """Build a graph of calls and services; the payload of a dependency is its call."""
     names = sorted({name for call in calls for name in call[:2]} | set(others), reverse=True)
     return DependencyGraph.from_records(
         [ServiceRecord(("key", name), name) for name in names],
@@ -58,7 +58,7 @@ def policies(
 
 
 def merged_calls(calls: list[Call], *, include_stale: bool) -> list[Call]:
-    """Take what all sources say of each pair together: every word from the first that has one, fresh before stale."""
+    """Merge all sources of a pair: each value from the first that has one, fresh before stale."""
     order = [
         SOURCES.index(source) for source in ("MANUAL", "SERVICE_MESH", "OTEL_SERVICE_GRAPH", "KUBERNETES")
     ]

@@ -10,7 +10,7 @@ _OTHERS = "datname = current_database() AND pid <> pg_backend_pid() AND backend_
 
 
 async def backends(connection: asyncpg.Connection, condition: str = "true") -> list[int]:
-    """List the process ids of the database's other sessions that meet a condition on ``pg_stat_activity``."""
+    """List the process ids of other sessions that meet a condition on ``pg_stat_activity``."""
     # Inside a transaction the server would tell the same as the first time.
     await connection.execute("SELECT pg_stat_clear_snapshot()")
     rows = await connection.fetch(
@@ -27,7 +27,7 @@ async def until_backends(connection: asyncpg.Connection, condition: str, count: 
 
 
 async def terminate_backends(connection: asyncpg.Connection) -> int:
-    """End every other session that the database has now and wait until they are gone; returns how many there were."""
+    """End every other session of the database, wait until all are gone, and return how many."""
     ended = await backends(connection)
     await connection.fetch(
         "SELECT pg_terminate_backend(pid) FROM unnest($1::integer[]) AS ended (pid)", ended

@@ -21,7 +21,7 @@ def service_batch(records: RecordFormat, rows: list[Service]) -> ServiceBatch:
 def dependency_batch(
     records: RecordFormat, rows: list[DependencyRow], names: list[str], places: dict[bytes, int]
 ) -> DependencyBatch:
-    """Make a batch of rows; ``names`` are those of all services, ``places`` where they stand by key."""
+    """Make a batch of rows; ``names`` are those of all services, ``places`` their places by key."""
     sources = [places.get(row.source.bytes, -1) for row in rows]
     targets = [places.get(row.target.bytes, -1) for row in rows]
     flags = [flags_of(row) for row in rows]

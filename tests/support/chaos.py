@@ -33,7 +33,7 @@ class Link:
 
 
 class ChaosProxy:
-    """Listens on a free port of the loopback. ``delay`` (seconds, each way) holds for bytes that arrive from now on."""
+    """Listens on a free loopback port; ``delay`` (seconds, each way) holds for bytes to come."""
 
     def __init__(self, url: str) -> None:
         self.delay = 0.0

@@ -1,4 +1,4 @@
-"""The real command as a child process, with nothing of this process's settings in its environment."""
+"""The real command as a child process, with none of this process's settings in its environment."""
 
 import os
 import subprocess
@@ -38,7 +38,7 @@ def depgraph(
 
 @contextmanager
 def serving(*arguments: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """Run ``depgraph serve`` on a free port; gives its address once it is warm, and ends it unless the test did."""
+    """Run ``depgraph serve`` on a free port; yields its address once it is warm, and ends it."""
     with subprocess.Popen(
         [sys.executable, "-m", "server.cli", "serve", "--listen", "127.0.0.1:0", *arguments],
         stdin=subprocess.DEVNULL,
@@ -64,7 +64,7 @@ def serving(*arguments: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
 
 
 def clean_environment() -> dict[str, str]:
-    """Return this process's environment without what the command would read from it, but for the transport that the test has."""
+    """Return this process's environment without the command's settings but with the transport."""
     return {
         name: value
         for name, value in os.environ.items()

@@ -1,4 +1,4 @@
-"""A graph that is kept twice: as arrays with kept components, and as networkx has it, which says what is right."""
+"""A graph kept twice: as arrays with kept components, and in networkx, which is the oracle."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ class Edge:
 
 @dataclass
 class ComponentWorld:
-    """Nodes and edges by number. One change set is what was edited between two calls of ``apply``."""
+    """Nodes and edges by number; ``apply`` makes a change set of the edits since the last call."""
 
     work: int | None = None
     floor: float = 0.0
@@ -127,7 +127,7 @@ class ComponentWorld:
         return inside
 
     def kept(self) -> dict[tuple[int, ...], int]:
-        """The components by the index, in the same form; with their sizes, and what nodes say, checked."""
+        """The components of the index in the same form, after a check of their sizes and nodes."""
         index = self.index
         found = {tuple(sorted(index.members(label))): label for label in index.labels(1)}
         for members, label in found.items():

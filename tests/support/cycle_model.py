@@ -1,4 +1,4 @@
-"""Which services reach each other over dependencies that count: a model in plain sets, searched by networkx."""
+"""Which services reach each other over dependencies that count: plain sets and networkx."""
 
 from dataclasses import dataclass, field
 

@@ -1,4 +1,4 @@
-"""A small graph in a database whose alerts are kept by two replicas, beside a model of it and of what people decided."""
+"""A small graph in a database whose alerts two replicas keep, beside a model of both."""
 
 from collections.abc import Collection, Sequence
 from contextlib import AsyncExitStack
@@ -101,7 +101,7 @@ class CycleWorld:
         self.plain.services.update(names)
 
     async def connect(self, path: Sequence[str], source: str) -> None:
-        """Let each service of a path depend on the next, as one source reports it, unless it does; all at once."""
+        """Make each service of a path depend on the next, from one source, in one transaction."""
         pairs = [pair for pair in pairwise(path) if (*pair, source) not in self.plain.edges]
         await self.connection.execute(
             """INSERT INTO service_dependencies
@@ -157,8 +157,8 @@ class CycleWorld:
         """
         After a step: alerts and components are the same.
 
-        ``calm``: the step was a single change, so nothing may have happened to alerts without a reason. Components of ``renamed`` services may have
-        another alert.
+        ``calm``: the step was a single change, so alerts may only change for a reason. Components
+        of ``renamed`` services may have another alert.
         """
         alerts, graph = await self.level(), self.plain.digraph()
         events = await stored_events(self.connection)
@@ -216,7 +216,8 @@ class CycleWorld:
             if renamed & set(members):
                 continue
             if here is not None:
-                # The component is as it was: so is what people think of it, and the alert unless there is a shorter cycle.
+                # The component is as before, and so is what people decided; so is the alert unless
+                # a shorter cycle exists.
                 assert _decision(here) == _decision(before)
                 if is_shortest(graph, before.cycle_path, members):
                     assert here == before
@@ -230,7 +231,7 @@ class CycleWorld:
     def _check_lives_on(
         self, alerts: dict[UUID, StoredAlert], news: list[StoredEvent], graph: "nx.DiGraph[str]"
     ) -> None:
-        """Where there was one component and is one, its alert lives on, and says whether it has more members, or lost some."""
+        """One component before and after: its alert lives on, and says if members came or went."""
         before, now = list(cyclic_components(self._graph)), list(self._standing(alerts, graph).items())
         if len(before) != 1 or len(now) != 1:
             return

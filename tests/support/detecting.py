@@ -1,4 +1,4 @@
-"""Replicas that keep the alerts of a database, without servers around them, and what the tables say of alerts."""
+"""Replicas that keep the alerts of a database, without servers, and the alerts in the tables."""
 
 import asyncio
 import json
@@ -97,7 +97,9 @@ async def stored_alerts(connection: asyncpg.Connection) -> list[StoredAlert]:
     """All alerts, oldest first."""
     rows = await connection.fetch(
         """SELECT id, cycle_path::text, status, acknowledged_by, resolution_notes, size, detected, is_present,
-            ARRAY(SELECT service_id FROM circular_dependency_alert_members WHERE alert_id = id ORDER BY 1) AS members
+            ARRAY(
+                SELECT service_id FROM circular_dependency_alert_members WHERE alert_id = id ORDER BY 1
+            ) AS members
         FROM circular_dependency_alerts ORDER BY detected_at, id"""
     )
     return [

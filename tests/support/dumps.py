@@ -21,7 +21,7 @@ async def restore(file: Path, url: str, *, clean: bool = True, single_transactio
 
 
 async def restored(file: Path, url: str, *, single_transaction: bool = False) -> bool:
-    """Restore a dump over what is there; False = a statement failed, since writers had the tables or the dump does not know all."""
+    """Restore a dump over existing rows; False = a statement failed (locks, unknown tables)."""
     return not await _restore(file, url, clean=True, single_transaction=single_transaction)
 
 

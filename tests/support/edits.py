@@ -18,7 +18,7 @@ Edit: TypeAlias = Callable[[Tables], None]
 
 
 def put_service(key: UUID, name: str) -> Edit:
-    """Create or rename a service; whoever has the name gets the one given up for it, or goes if there is none."""
+    """Create or rename a service; the holder of that name gets the old one, or is deleted."""
 
     def edit(rows: Tables) -> None:
         former = rows.services.get(key)
@@ -91,7 +91,7 @@ def edits() -> st.SearchStrategy[Edit]:
 
 
 def difference(before: Tables, after: Tables, unchanged_too: bool) -> ChangeSet:
-    """What a feed would report; with ``unchanged_too`` also rows that are as they were and keys that never were."""
+    """What a feed would report; ``unchanged_too`` adds unchanged rows and keys that never were."""
     return change_set(
         [row for row in after.services.values() if unchanged_too or before.services.get(row.key) != row],
         [row for row in after.edges.values() if unchanged_too or before.edges.get(row.key) != row],

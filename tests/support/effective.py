@@ -1,4 +1,4 @@
-"""Effective dependencies by the plainest way there is: rows in lists and dictionaries, sorted by the rules as written."""
+"""Effective dependencies in the plainest way: lists and dictionaries, sorted by the rules."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ EVERYTHING = PlainFilter(include_stale=True)
 
 
 def taking_part(rows: Tables, chosen: PlainFilter) -> dict[tuple[UUID, UUID], list[PlainEdge]]:
-    """The edges that take part by pair, the leading one first; tables of one edge a pair and source."""
+    """The edges that take part by pair, leading edge first; one edge for each pair and source."""
     pairs: dict[tuple[UUID, UUID], list[PlainEdge]] = defaultdict(list)
     for edge in rows.joined_edges():
         heard = edge.discovery in chosen.discoveries and edge.confidence >= chosen.min_confidence

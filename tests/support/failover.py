@@ -1,4 +1,4 @@
-"""Callers of servers whose database fails over: they write and read all the while and remember what they were told."""
+"""Callers of servers whose database fails over: they write, read and remember the answers."""
 
 import asyncio
 from collections import Counter
@@ -30,7 +30,7 @@ class Caller:
     """
     Creates services one by one through one server, and reads from its memory.
 
-    ``acknowledged`` are the revisions of the services that were, ``refused`` counts the codes of calls that failed.
+    ``acknowledged`` are revisions of acknowledged services, ``refused`` counts failures by code.
     """
 
     stubs: Stubs

@@ -1,4 +1,4 @@
-"""What a failed call told its caller."""
+"""The error of a failed call."""
 
 from collections.abc import Awaitable
 from dataclasses import dataclass, replace
@@ -17,7 +17,7 @@ _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Code, message and details; ``fields`` maps each bad field to what is wrong with it, ``size`` is that of the trailers."""
+    """``fields`` maps each bad field to what is wrong with it; ``size`` is that of the trailers."""
 
     code: grpc.StatusCode
     message: str

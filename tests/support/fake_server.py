@@ -1,4 +1,4 @@
-"""A server of the contract that fails on command: what the real one does too rarely to be waited for."""
+"""A server of the contract that fails on command, as the real one does too rarely for tests."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +23,7 @@ from depgraph.v1.types_pb2 import Freshness
 
 
 class Script:
-    """What the fake does: after ``grace`` calls that succeed, the next calls fail with ``failures``, one each."""
+    """After ``grace`` good calls, each of the next calls fails with one of ``failures``."""
 
     def __init__(self, failures: list[grpc.StatusCode], grace: int = 0) -> None:
         self.calls: list[str] = []

@@ -1,4 +1,4 @@
-"""A replica that follows a database, without a server around it, and what the tables hold, to compare: both as messages."""
+"""A replica that follows a database, without a server, and the tables to compare it with."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Container
@@ -63,7 +63,7 @@ async def feeding(
     cycle_confidence: float = 0.0,
     vitals: Vitals | None = None,
 ) -> AsyncIterator[Replica]:
-    """Run a feed into a replica, not waiting for it; ``observe`` is called inside the snapshot of every step."""
+    """Run a feed into a replica; ``observe`` runs inside the snapshot of each step."""
     replica = Replica(settings.longest_wait, wire, cycle_confidence=cycle_confidence)
 
     async def inspect(connection: FeedConnection) -> None:
@@ -82,7 +82,7 @@ async def feeding(
 
 
 def memory(replica: Replica) -> Rows:
-    """All rows that the replica holds, as they are now; the ends of those that wait have no names."""
+    """All rows of the replica as they are now; dangling dependencies have no names of ends."""
     graph = replica.graph
     dependencies = [*graph.dependencies(), *graph.dangling_dependencies()]
     return (
@@ -110,7 +110,7 @@ async def tables(connection: "asyncpg.Connection[asyncpg.Record]") -> Rows:
 
 
 async def fetched_tables(fetch: Fetch) -> Rows:
-    """All rows that the database holds, by whatever runs a query, as the generated code has them."""
+    """All rows of the database, from any function that runs a query, as generated messages."""
     services = [
         Service(*row)
         for row in await fetch(
@@ -119,8 +119,10 @@ async def fetched_tables(fetch: Fetch) -> Rows:
         )
     ]
     dependencies = await fetch(
-        """SELECT id, source_service_id, target_service_id, communication_mode, criticality, protocol, timeout_ms,
-            retry_config::text, discovery_source, confidence_score, last_observed_at, is_stale, created_at, updated_at
+        """SELECT id, source_service_id, target_service_id, communication_mode, criticality, protocol,
+            timeout_ms,
+            retry_config::text, discovery_source, confidence_score, last_observed_at, is_stale,
+            created_at, updated_at
         FROM public.service_dependencies"""
     )
     names = {row.id: row.service_id for row in services}
@@ -137,7 +139,7 @@ def _joined(row: DependencyRow, names: dict[UUID, str]) -> types_pb2.Dependency:
 
 
 def joins(row: DependencyRow, services: Container[UUID]) -> bool:
-    """Whether a row can be an edge: both ends are there and not the same, and all its words mean something."""
+    """Whether a row can be an edge: it has two different ends, and all its words are known."""
     return (
         row.source in services
         and row.target in services
@@ -165,13 +167,17 @@ def _key(record: ServiceRecord | DependencyRecord) -> UUID:
 
 
 async def assert_level(replica: Replica, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
-    """Wait until the replica has seen everything committed before this call; then memory and tables must be equal."""
+    """Wait until the replica has seen everything committed by now; memory must equal the tables."""
     await replica.at(FullyConsistent(), PATIENCE)
     assert memory(replica) == await tables(connection)
 
 
 async def log_is_free(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
-    """Wait until no replica keeps the log from being pruned: one that read everything does until it has followed on from there."""
+    """
+    Wait until no replica keeps the log from being pruned.
+
+    A replica that read everything does so until it has followed on from there.
+    """
     async with asyncio.timeout(PATIENCE.total_seconds()):
         while await connection.fetchval(
             "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND (classid, objid) = (7203411, 4)"

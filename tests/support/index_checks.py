@@ -39,7 +39,7 @@ class Link(NamedTuple):
 
 
 def check_index(index: TraversalIndex, links: Mapping[int, Link]) -> None:
-    """Compare an index with the edges it must hold, by their indices, and look at all its invariants."""
+    """Compare an index with its edges by number, and check all its invariants."""
     present = [edge for edge in range(len(index.edges)) if index.edges[edge, SOURCE] != NO_EDGE]
     assert set(present) == set(links)
     for edge, link in links.items():
@@ -71,7 +71,7 @@ def _places(index: TraversalIndex, node: int, side: int) -> range:
 
 
 def _entries(index: TraversalIndex, node: int, side: int) -> set[tuple[int, int, int, int]]:
-    """A segment's entries, after checking that the fresh ones come first and that each is where its edge says."""
+    """A segment's entries; checks that fresh ones come first and that edges know their places."""
     start, fresh, count, _ = index.nodes[node, side : side + 4].tolist()
     found: list[tuple[int, int, int, int]] = []
     for place in range(start, start + count):

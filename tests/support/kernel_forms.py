@@ -39,7 +39,7 @@ def given_in_both_forms(
     compiled_examples: int, *strategies: st.SearchStrategy[Any]
 ) -> Callable[[Callable[..., None]], Callable[[], None]]:
     """
-    Decorate a property as ``hypothesis.given`` does, and choose the form of kernels in each example.
+    Decorate a property as ``hypothesis.given`` does, and draw the form of kernels in each example.
 
     To ``compiled_examples`` come a quarter as many with the plain form.
     """

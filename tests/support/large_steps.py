@@ -1,4 +1,4 @@
-"""Every step taken as the largest are: rows streamed by COPY, and changes applied to a copy of the graph."""
+"""Steps as the largest are taken: rows streamed by COPY, changes applied to a copy of the graph."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""The version before this one, to run beside it: its sources out of git, on the packages of this environment."""
+"""The version before this one, to run beside it: sources from git, packages of this environment."""
 
 import os
 import subprocess
@@ -14,10 +14,10 @@ from tests.support.command import ROOT, clean_environment
 from tests.support.folders import open_folder
 from tests.support.serving import Program
 
-# Whoever lands a version with a new migration moves this on to the version that landed before it: docs/upgrade.md.
+# A version with a new migration moves this on to the version landed before it: docs/upgrade.md.
 LAST_LANDED = "520443b27aec55c1572de36dc489312b940f1ee3"
 PACKAGES = ("depgraph", "graphcore", "server")
-# The old program proves that it is the old one: the environment has this folder's packages installed too.
+# The old program proves that it is the old one: this folder's packages are installed as well.
 # Without numba its kernels stay plain Python: a test must not wait for a minute of compiling.
 LAUNCHER = f"""
 import importlib, runpy, sys
@@ -32,7 +32,7 @@ runpy.run_module("server.cli", run_name="__main__", alter_sys=True)
 
 @contextmanager
 def last_landed() -> Iterator[Program]:
-    """Lay out the sources of the version before in a new folder, and say how its ``depgraph`` runs."""
+    """Put the sources of the version before into a new folder; returns how to run it."""
     sources = _sources()
     with open_folder() as folder:
         with ZipFile(BytesIO(sources)) as archive:
@@ -45,7 +45,7 @@ def last_landed() -> Iterator[Program]:
 
 
 def _sources() -> bytes:
-    """Archive the packages of that version; where git does not have it, skip, or fail if that is asked for."""
+    """Archive the packages of that version; if git lacks it, skip, or fail where that is set."""
     command = ["git", "-C", str(ROOT), "archive", "--format=zip", LAST_LANDED, *PACKAGES]
     try:
         archived = subprocess.run(command, capture_output=True, check=True)

@@ -35,7 +35,7 @@ def calls_out_of_time(method: str, requests: list[bytes], deadline: str = OVER) 
 
 
 def call_that_takes_no_answer(method: str, request: bytes = b"") -> bytes:
-    """Write a connection with one call, whose caller leaves no room for an answer."""
+    """Write a connection with one call and no room for a single byte of an answer."""
     no_room = struct.pack(">HI", INITIAL_WINDOW_SIZE, 0)
     opening = PREFACE + frame(SETTINGS, 0, 0, no_room) + frame(HEADERS, END_HEADERS, 1, call_headers(method))
     return opening + frame(DATA, END_STREAM, 1, message(request))
@@ -59,7 +59,7 @@ async def answer_begins(reader: asyncio.StreamReader) -> None:
 
 async def make_late(address: str, sent: bytes, stall_seconds: float, silence_seconds: float) -> bytes:
     """
-    Send bytes to a server in this event loop, then block the loop; return what the server answers.
+    Send bytes to a server in this event loop and block the loop; return all that the server sends.
 
     Deadlines pass while the loop is blocked, so the calls reach the server too late. Reading ends
     after ``silence_seconds`` without bytes, once a call has ended.

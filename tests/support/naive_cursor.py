@@ -6,7 +6,7 @@ Everything else stays as it is: triggers, feed, replica and the observer that is
 
 import asyncpg
 
-# Remembers, in the session, the highest sequence number seen; a failed step takes the memory back, as it should.
+# The session keeps the highest sequence number seen; a failed step takes that back, as it should.
 _BY_SEQUENCE = """
 ALTER TABLE depgraph_feed.change_log ADD COLUMN seq bigserial;
 DROP FUNCTION depgraph_feed.changes;
@@ -21,7 +21,11 @@ BEGIN
     END IF;
     PERFORM set_config('naive.since', since::text, false),
         set_config('naive.last_seen', last_seen::text, false),
-        set_config('naive.next', GREATEST(last_seen, (SELECT max(l.seq) FROM depgraph_feed.change_log AS l))::text, false);
+        set_config(
+            'naive.next',
+            GREATEST(last_seen, (SELECT max(l.seq) FROM depgraph_feed.change_log AS l))::text,
+            false
+        );
     RETURN QUERY SELECT DISTINCT l.source, l.id FROM depgraph_feed.change_log AS l WHERE l.seq > last_seen;
 END
 $$

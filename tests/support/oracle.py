@@ -1,4 +1,4 @@
-"""Traversals by the plainest search there is: level after level, looking at every edge each time."""
+"""Traversals by the plainest search: level after level, looking at every edge each time."""
 
 from typing import NamedTuple
 from uuid import UUID
@@ -7,14 +7,14 @@ from tests.support.rows import PlainEdge, PlainFilter, Tables
 
 
 class Reached(NamedTuple):
-    """What a traversal must find: hops by name of each service but the start, and the keys of the edges."""
+    """What a traversal must find: hops by name of each service but the start, and keys of edges."""
 
     depths: dict[str, int]
     edges: set[UUID]
 
 
 def walk(edges: list[PlainEdge], start: UUID, max_depth: int) -> tuple[dict[UUID, int], set[UUID]]:
-    """Walk from source to target; hops by service, the start among them, and the keys of the edges gone over."""
+    """Walk from source to target; returns hops by service, the start too, and keys of edges."""
     depths = {start: 0}
     crossed: set[UUID] = set()
     for depth in range(1, max_depth + 1):
@@ -55,7 +55,7 @@ def edges_within(tables: Tables, keys: set[UUID], names: set[str]) -> set[UUID]:
 def is_breadth_first(
     tables: Tables, order: list[str], depths: list[int], start: str, edges: list[PlainEdge]
 ) -> bool:
-    """Whether services stand in the order a queue finds them: by their first finder, along ``edges`` as given."""
+    """Whether services stand in the order of a queue: by their first finder, along ``edges``."""
     place = {name: position for position, name in enumerate([start, *order])}
     depth_of = dict(zip(order, depths, strict=True)) | {start: 0}
     finders: dict[str, int] = {}

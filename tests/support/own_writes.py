@@ -1,4 +1,4 @@
-"""Writers that read what they have just written, on every replica there is, as callers over the wire."""
+"""Writers that read their writes on every replica, as callers over the wire."""
 
 import asyncio
 import time
@@ -16,7 +16,8 @@ from tests.support.calls import Stubs
 TIMEOUT_SECONDS = 30.0
 _PAIRS = """
 INSERT INTO services (service_id, team)
-SELECT kind || '-' || number, '0' FROM unnest(ARRAY['asker', 'own']) AS kind, generate_series(0, $1::int - 1) AS number
+SELECT kind || '-' || number, '0'
+FROM unnest(ARRAY['asker', 'own']) AS kind, generate_series(0, $1::int - 1) AS number
 """
 _EDGES = """
 INSERT INTO service_dependencies (source_service_id, target_service_id, communication_mode)
@@ -27,7 +28,7 @@ WHERE asker.service_id LIKE 'asker-%' AND own.service_id = 'own-' || substr(aske
 
 @dataclass(slots=True)
 class OwnReads:
-    """Reads at the token of a write, on each replica: how many showed less than was written, how long each took (seconds)."""
+    """Reads at the token of a write on each replica: how many lacked it, and their seconds."""
 
     replicas: Sequence[Stubs]
     writes: int = 0
@@ -59,7 +60,7 @@ class OwnReads:
 
 
 async def add_writers(connection: asyncpg.Connection, writers: int) -> None:
-    """Give each writer a service of its own, and one that depends on it and from which it is seen."""
+    """Create a service for each writer, and one that depends on it, to read it from."""
     await connection.execute(_PAIRS, writers)
     await connection.execute(_EDGES)
 
@@ -76,7 +77,7 @@ async def write_by_rpc(stubs: Stubs, number: int, reads: OwnReads, done: Callabl
 
 
 async def write_by_sql(url: str, number: int, reads: OwnReads, done: Callable[[], bool]) -> None:
-    """Write with transactions that dawdle; the token is taken inside them, or elsewhere once they are committed."""
+    """Write in slow transactions; the token comes from inside, or from elsewhere after commit."""
     connection, elsewhere = await asyncpg.connect(url), await asyncpg.connect(url)
     version = 0
     try:

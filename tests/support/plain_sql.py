@@ -1,4 +1,4 @@
-"""The tables as any program with a PostgreSQL client sees them: statements, no repository in between."""
+"""The tables as any PostgreSQL client sees them: statements, without a repository."""
 
 import re
 from collections.abc import AsyncIterator
@@ -36,7 +36,7 @@ async def insert_service(
 
 
 async def definitions_of_indexes(connection: asyncpg.Connection, table: str) -> dict[str, str]:
-    """Describe the indexes of a table: what follows its name in their definitions, and whether they are unique."""
+    """Describe the indexes of a table: the definition after its name, and whether it is unique."""
     rows = await connection.fetch("SELECT indexname, indexdef FROM pg_indexes WHERE tablename = $1", table)
     return {
         name: ("UNIQUE " if "UNIQUE" in definition else "") + re.split(" USING (?:btree )?", definition)[1]

@@ -1,4 +1,4 @@
-"""Changes that nobody has made yet, random ones; the same as rows of the tables; and what they come to by networkx."""
+"""Random proposed changes, the tables after them, and their effects by networkx."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -21,7 +21,7 @@ FIRST_ADDED = 5_000
 
 @st.composite
 def proposals(draw: st.DrawFn, rows: Tables, most: int = 8) -> tuple[ProposedChange, Tables]:
-    """A change of these tables, and the tables as they are when somebody has made it."""
+    """A change of these tables, and the tables after it."""
     edges = list(rows.edges.values())
     keys = draw(st.lists(st.sampled_from(edges), max_size=most, unique=True)) if edges else []
     removed = [
@@ -87,7 +87,7 @@ def calls_in(rows: Tables, floor: float = 0.0) -> "nx.DiGraph[str]":
 
 
 def upstream_in(calls: "nx.DiGraph[str]", name: str) -> set[str]:
-    """Whom the failure of a service reaches; nobody, if there is no such service."""
+    """The services that the failure of a service reaches; empty if there is no such service."""
     return set(nx.ancestors(calls, name)) if name in calls else set()
 
 

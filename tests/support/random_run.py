@@ -1,4 +1,4 @@
-"""One run of random writers, token readers and pruning against a replica that is compared in every step."""
+"""A run of random writers, token readers and pruning against a replica that each step compares."""
 
 import asyncio
 from collections import Counter
@@ -69,7 +69,7 @@ class RandomRun:
 
 async def random_run(url: str, seed: int, seconds: float, enough: Enough) -> RandomRun:
     """
-    Fill a new database and let everybody loose on it; the seed fixes the dice, the scheduling stays the machine's.
+    Fill a new database and start all of them. The seed fixes their choices, not their scheduling.
 
     A slow machine gets more than ``seconds``, until it has seen ``enough``.
     """
@@ -137,7 +137,7 @@ async def _read(run: RandomRun, replica: Replica, dice: Random, stop: asyncio.Ev
 
 
 async def _idle(url: str, dice: Random, stop: asyncio.Event) -> None:
-    """Keep a transaction with an id open for seconds, all the time: nobody may have to wait for it."""
+    """Keep a transaction with an id open for seconds, all the time: nothing may wait for it."""
     connection = await asyncpg.connect(url)
     try:
         while not stop.is_set():

@@ -1,4 +1,4 @@
-"""What a random writer may do inside a transaction: every way in which PostgreSQL lets rows come, change and go."""
+"""The statements of random writers: every way in which rows come, change and go in PostgreSQL."""
 
 import asyncio
 from collections import Counter
@@ -17,7 +17,8 @@ INSERT INTO service_dependencies (source_service_id, target_service_id, communic
 SELECT a.id, b.id, 'sync', $3
 FROM services AS a, services AS b
 WHERE a.service_id = $1 AND b.service_id = $2
-ON CONFLICT (source_service_id, target_service_id, discovery_source) DO UPDATE SET timeout_ms = excluded.timeout_ms
+ON CONFLICT (source_service_id, target_service_id, discovery_source)
+DO UPDATE SET timeout_ms = excluded.timeout_ms
 """
 ID = "(SELECT id FROM services WHERE service_id = $1)"
 
@@ -79,7 +80,8 @@ async def upsert_many(session: Session) -> None:
 
 async def update_values(session: Session) -> None:
     await session.connection.execute(
-        f"UPDATE service_dependencies SET timeout_ms = $2, is_stale = NOT is_stale WHERE source_service_id = {ID}",
+        "UPDATE service_dependencies SET timeout_ms = $2, is_stale = NOT is_stale"
+        f" WHERE source_service_id = {ID}",
         session.free(),
         session.number(),
     )

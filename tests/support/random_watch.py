@@ -1,4 +1,4 @@
-"""One run of watchers who are killed and come back at random, anywhere, while rows change, the log is pruned and servers restart."""
+"""Watchers that are killed and resume at random while rows change and servers restart."""
 
 import asyncio
 import signal
@@ -59,7 +59,7 @@ class WatchRun:
 
 
 class RandomWatch:
-    """Rounds of changes by everybody, each ending in a comparison of every watcher's graph with the tables."""
+    """Rounds of changes; after each, every watcher's graph is compared with the tables."""
 
     def __init__(self, url: str, seed: int) -> None:
         self._url = url

@@ -1,4 +1,4 @@
-"""Transactions at random: what they do, how they are isolated, how long they dawdle and how they end."""
+"""Random transactions: their statements, isolation, length and end."""
 
 import asyncio
 from collections import Counter
@@ -24,7 +24,7 @@ class _UndoneError(Exception):
 
 
 class RandomWriter:
-    """Writes until told to stop, whatever becomes of the database meanwhile; ``pause`` (seconds) between transactions."""
+    """Writes until stopped, whatever happens to the database; ``pause`` (seconds) after each."""
 
     def __init__(self, url: str, dice: Random, counts: Counter[str], pause: float = 0.01) -> None:
         self._url = url
@@ -87,7 +87,7 @@ class RandomWriter:
 
 
 async def connect(url: str) -> asyncpg.Connection:
-    """Connect as a writer; where we may, deadlocks are found soon, since random writers make many."""
+    """Connect as a writer; with early detection of deadlocks where the user may set it."""
     connection = await asyncpg.connect(url, timeout=5, command_timeout=30)
     with suppress(asyncpg.InsufficientPrivilegeError):
         await connection.execute("SET deadlock_timeout = '30ms'")

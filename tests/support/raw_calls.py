@@ -1,5 +1,5 @@
 """
-A gRPC client that sends prepared frames: cheap beside its server, and free of what libraries forbid.
+A gRPC client that sends prepared frames: cheap for the machine, and free of a library's checks.
 
 Answers go to callbacks. Requests must fit the window of a stream: the client does not wait for it.
 """

@@ -1,4 +1,4 @@
-"""A relay in front of PostgreSQL whose links can fall silent, the way a network drops them: nobody is told."""
+"""A relay in front of PostgreSQL whose links fall silent, as when a network drops them."""
 
 import asyncio
 import contextlib
@@ -27,7 +27,7 @@ class Relay:
         return f"{parts.scheme}://{host}{parts.path}"
 
     def fall_silent(self) -> None:
-        """Pass nothing on any more over the links there are; their ends stay open, and new links work."""
+        """Stop forwarding on existing links and leave their ends open; new links work."""
         for link in self._links:
             link.cancel()
         self._links.clear()

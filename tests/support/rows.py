@@ -1,4 +1,4 @@
-"""Rows of the two tables as plain values, shared by the oracles; nothing here knows how the graph works."""
+"""Rows of the two tables as plain values, shared by oracles; free of the graph's code."""
 
 from dataclasses import dataclass
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""A replica that follows a database through a proxy, under writes and watched, for a fault to be injected into."""
+"""A replica that follows a database through a proxy, under writes, for faults to be injected."""
 
 import asyncio
 import time
@@ -82,7 +82,7 @@ class Scene:
 
     async def goes_stale(self, lag: timedelta = A_MOMENT) -> None:
         """
-        Wait until the replica itself says that it was not level for so long; it answers as it did before.
+        Wait until the replica reports such a lag; it answers as before.
 
         One step may have been on its way when the fault came.
         """
@@ -100,7 +100,7 @@ class Scene:
         await asyncio.gather(*self._writers)
 
     async def recovers(self, fault: str) -> None:
-        """Wait until memory is level again, and see that all is well; how long it took is written down."""
+        """Wait until memory has caught up again, check everything, and record how long it took."""
         await self.ends_well(fault, await self.level())
 
     async def ends_well(self, fault: str, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""The callers of the soak that have one answer to a call, each with connections of its own; they go on until the round is over."""
+"""The unary callers of the soak, with connections of their own; they go on until it ends."""
 
 import asyncio
 from functools import partial
@@ -24,7 +24,7 @@ PAUSE_BETWEEN_TRIES, PAUSE_BETWEEN_WRITES, PAUSE_BETWEEN_CONNECTIONS, PAUSE_BETW
     50_000,
 )
 CROWDED_CONNECTIONS, CALLS_OF_A_CONNECTION = 3, 100
-# Which of the bounds it comes to first, its own, the database's or the server's, is a matter of chance.
+# Which bound comes first, the call's, the database's or the server's, is a matter of chance.
 OF_A_LATE_WRITE = {"OK", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "ABORTED", "UNAVAILABLE"}
 
 
@@ -32,7 +32,8 @@ class _Lane:
     """
     A place on a connection: when a call is answered, the next one is made.
 
-    Few are given up at once: of more than twenty that it hears of together with their end, the native transport takes the caller for an attacker.
+    Few are cancelled at once: a client that sends more than twenty cancelled calls at a time looks
+    like an attacker to the native transport.
     """
 
     def __init__(self, turn: Round, connection: RawConnection) -> None:

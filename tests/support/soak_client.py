@@ -1,8 +1,8 @@
 """
-The callers of the soak, in a process of their own: ``python -m tests.support.soak_client ADDRESS NUMBER SEED``.
+All callers of the soak in one process: ``python -m tests.support.soak_client ADDRESS NUMBER SEED``.
 
-Each line of standard input is a number of seconds to call for, and is answered, once all of them are gone again, with a line of JSON: what was
-counted, and what was wrong.
+Each line of standard input is a number of seconds to call for. Once all callers of that round
+have ended, the answer is a line of JSON with the counts and the faults.
 """
 
 import asyncio
@@ -75,7 +75,7 @@ class SoakClient:
         self._process = process
 
     async def call_for(self, seconds: float) -> tuple[dict[str, int], list[str]]:
-        """Let a round begin and wait for its end; returns what was counted, and the first of the faults."""
+        """Run a round; returns its counts and its first faults."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(f"{seconds}\n".encode())

@@ -1,4 +1,4 @@
-"""The graph of the soak: a part that nobody changes, services too large for one message, and a few services for each writer."""
+"""The graph of the soak: a constant part, very large services, and some for each writer."""
 
 import random
 from functools import cached_property
@@ -16,8 +16,10 @@ SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::jsonb[])
 """
 _EDGES = """
 INSERT INTO service_dependencies (id, source_service_id, target_service_id, communication_mode)
-SELECT edge.id, source.id, target.id, 'sync' FROM unnest($1::uuid[], $2::text[], $3::text[]) AS edge (id, source, target)
-JOIN services AS source ON source.service_id = edge.source JOIN services AS target ON target.service_id = edge.target
+SELECT edge.id, source.id, target.id, 'sync'
+FROM unnest($1::uuid[], $2::text[], $3::text[]) AS edge (id, source, target)
+JOIN services AS source ON source.service_id = edge.source
+JOIN services AS target ON target.service_id = edge.target
 """
 
 
@@ -46,7 +48,7 @@ async def fill(connection: asyncpg.Connection, writers: int) -> None:
 
 
 class StillModel:
-    """What is true of the part that nobody changes, by networkx; the same in every process."""
+    """What is true of the constant part, by networkx; the same in every process."""
 
     def __init__(self) -> None:
         self.large = [f"{LARGE}{place}" for place in range(LARGE_COUNT)]
@@ -75,7 +77,7 @@ class StillModel:
 
     @cached_property
     def components(self) -> list[list[str]]:
-        """List the strongly connected components of two services or more, largest first, members by name."""
+        """List the strongly connected components of two or more, largest first, members by name."""
         found = [sorted(component) for component in nx.strongly_connected_components(self.graph)]
         return sorted((one for one in found if len(one) > 1), key=lambda one: (-len(one), one[0]))
 

@@ -1,4 +1,4 @@
-"""What the callers of the soak ask of the part of the graph that nobody changes, and what is right as an answer."""
+"""Questions of the soak about the constant part of the graph, and their right answers."""
 
 from collections.abc import Callable, Iterator
 from random import Random
@@ -20,7 +20,11 @@ _OF_ONE_BYTE = 0x80
 
 
 class Question:
-    """A read of the still part. An answer is looked through once; after that it is right when it is the same, but for its freshness."""
+    """
+    A read of the constant part.
+
+    An answer is checked in full once; later ones must be the same but for freshness.
+    """
 
     def __init__(
         self,

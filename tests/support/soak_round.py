@@ -1,4 +1,4 @@
-"""What the callers of one process share in a round: what is asked next, what came of it, and when it is over."""
+"""The state that the callers of one process share in a round: next calls, counts, and its end."""
 
 import asyncio
 from collections import Counter
@@ -26,7 +26,7 @@ SHARES = {"read": 80, "read of what is written": 6, "must fail": 5, "given up": 
 
 @dataclass(slots=True)
 class Step:
-    """A call to make, and what it must come to; ``fault`` is told the call and returns what is wrong with it, or nothing."""
+    """A call; ``fault`` checks it once it has finished and returns what is wrong, or nothing."""
 
     kind: str
     request: Request
@@ -54,7 +54,7 @@ class Round:
         self.is_over = False
 
     def end(self) -> None:
-        """Let nobody begin anything new."""
+        """Begin no more calls."""
         self.is_over = True
         self.over.set()
         for *_, pause in self._pausing:
@@ -62,7 +62,7 @@ class Round:
                 pause.set_result(None)
 
     async def pause(self, calls: int) -> None:
-        """Let others have so many calls answered; what takes long would leave them no time otherwise."""
+        """Wait until others had so many answers; slow calls would leave them no time otherwise."""
         if not self.is_over:
             pause = asyncio.get_running_loop().create_future()
             heappush(self._pausing, (self._judged + calls, id(pause), pause))
@@ -107,7 +107,7 @@ class Round:
             self.wrong(f"{what}: {error!r}")
 
     def _programme(self) -> list[Step]:
-        """Make some hundreds of steps in their shares: all questions, and all calls that must fail, are among them."""
+        """Make some hundreds of steps in their shares, among them every question and failure."""
         asked, failing = cycle(self.questions), cycle(refusals(self.dice))
         make: dict[str, Callable[[], Step]] = {
             "read": lambda: _read(next(asked)),

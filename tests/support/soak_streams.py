@@ -1,4 +1,4 @@
-"""The callers of the soak that read streams, each with connections of its own; they go on until the round is over."""
+"""The streaming callers of the soak, each with connections of its own, until the round ends."""
 
 import asyncio
 from typing import TYPE_CHECKING
@@ -71,7 +71,7 @@ async def _read_large(
 
 
 async def _stream_and_drop(turn: Round) -> None:
-    """Let streams of few and of many messages stand in their middle, and give them up together or with the connection."""
+    """Leave short and long streams half read, and cancel them together or with the connection."""
     window = turn.dice.choice((TINY_WINDOW, SMALL_WINDOW))
     connection = await connect(turn.address, window=window)
     over: list[Call] = []

@@ -1,4 +1,4 @@
-"""A writer of the soak: it changes what one service depends on, and knows every state that it ever made."""
+"""A writer of the soak: it changes the dependencies of one service and knows each of its states."""
 
 from collections.abc import Iterable
 from random import Random
@@ -18,8 +18,8 @@ class Writer:
     """
     States of one service, from the first to the one that is being written.
 
-    Memory only goes forward: an answer shows no state that is older than one that was seen before it was asked for (``seen``), and none that was not
-    begun to be written.
+    Memory only goes forward: an answer shows no state that is older than one seen before the call
+    (``seen``), and none whose write had not begun.
     """
 
     def __init__(self, number: int, dice: Random) -> None:
@@ -33,7 +33,7 @@ class Writer:
         self.read = Request(TRAVERSE, self._question())
 
     def next_write(self) -> tuple[Request, int | None]:
-        """Begin another state; returns the call that makes it, and the target that it writes, None = it deletes."""
+        """Begin another state; returns the call that makes it and its target, None = it deletes."""
         self._version += 1
         place = self._dice.randrange(OWN_TARGETS)
         now = list(self.states[-1])
@@ -47,7 +47,7 @@ class Writer:
         return self._upsert(self._targets[place]), place
 
     def loose_write(self, timeout: str = "") -> Request:
-        """Make a write that may or may not happen, now or in a while: nobody looks at its target."""
+        """Make a write that may or may not happen, now or later; its target is not checked."""
         return self._upsert(self._loose, timeout)
 
     def written(self, place: int | None, answer: bytes) -> str:
@@ -65,11 +65,15 @@ class Writer:
         return Request(TRAVERSE, self._question(revision))
 
     def accepts(self, answer: bytes, floor: int) -> bool:
-        """Whether an answer shows a state that may be shown to a call that was made when ``seen`` was ``floor``."""
+        """Whether an answer may show its state to a call made when ``seen`` was ``floor``."""
         return self.place_of(graph.TraverseResponse.FromString(answer).dependencies, floor) is not None
 
     def place_of(self, shown: Iterable[Dependency], floor: int) -> int | None:
-        """Find these dependencies, its own, among the states that may be shown, and remember that they were; None = they are none of them."""
+        """
+        Find these dependencies among the states that may be shown, and remember that they were.
+
+        None = they are none of them.
+        """
         state = [0] * OWN_TARGETS
         for dependency in shown:
             if dependency.target_service_id != self._loose:

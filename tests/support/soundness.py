@@ -17,7 +17,8 @@ AT_WORK = "application_name = 'depgraph' AND state <> 'idle'"
 """Sessions of the server's pool that run a statement or hold a transaction open."""
 
 _ADJACENCY = """
-    SELECT source.service_id AS name, coalesce(array_agg(DISTINCT target.service_id) FILTER (WHERE target.id IS NOT NULL), '{}')
+    SELECT source.service_id AS name,
+        coalesce(array_agg(DISTINCT target.service_id) FILTER (WHERE target.id IS NOT NULL), '{}')
         AS targets
     FROM services AS source
     LEFT JOIN service_dependencies AS dependency ON dependency.source_service_id = source.id
@@ -27,7 +28,7 @@ _ADJACENCY = """
 
 
 async def assert_sound(channel: grpc.aio.Channel, url: str) -> None:
-    """SERVING, nothing left running in the database, memory says what the tables say, a write can be read."""
+    """Check: SERVING, no session left behind, memory equals tables, a write can be read."""
     await assert_serving(channel)
     async with connected(url) as connection:
         await until_backends(connection, AT_WORK, 0)

@@ -1,4 +1,4 @@
-"""Kernels of the tests' own, in a registry of their own: small, and one for each thing that kernels may take, give and do."""
+"""Small kernels in a registry of their own, for each thing that kernels take, return and do."""
 
 from typing import Any
 
@@ -83,7 +83,7 @@ def spin(flags: Int32s, tries: int) -> int:
     """
     Wait until the first flag is set, by another thread; give up after so many tries.
 
-    The third flag says which is counted up. No compiler knows that it is not the first, so that one is read anew each time.
+    The third flag says which one is counted up. The compiler can't know, so each is read anew.
     """
     for _ in range(tries):
         flags[flags[2]] += 1

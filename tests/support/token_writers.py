@@ -22,13 +22,13 @@ from tests.support.random_statements import Session
 from tests.support.random_writer import connect
 from tests.support.world import FREE, free, own
 
-# Somebody else removed an end of the edge, or several writers kept wanting the same rows.
+# Another writer removed an end of the edge, or several writers kept wanting the same rows.
 _EXPECTED = (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.ABORTED)
 
 
 @dataclass(slots=True)
 class TokenReads:
-    """Reads at a revision: how many showed less than was written, and how long each waited, in seconds."""
+    """Reads at a revision: how many lacked the write, and the seconds that each waited."""
 
     replica: Replica
     counts: Counter[str]
@@ -54,7 +54,7 @@ class TokenReads:
 
 
 async def write_by_sql(url: str, number: int, reads: TokenReads, dice: Random, stop: asyncio.Event) -> None:
-    """Write with dawdling transactions; the revision comes from inside them, or from another session afterwards."""
+    """Write with slow transactions; the revision comes from inside them or from a later session."""
     connection, elsewhere = await connect(url), await connect(url)
     try:
         for version in _versions(stop):
@@ -73,7 +73,7 @@ async def write_by_rpc(
     dice: Random,
     stop: asyncio.Event,
 ) -> None:
-    """Write batches of services and dependencies through a server, with other people's rows among them."""
+    """Write batches of services and dependencies through a server, among the rows of others."""
     services, dependencies = CatalogServiceStub(channel), DependencyServiceStub(channel)
     for version in _versions(stop):
         others = sorted(dice.sample(range(FREE), 3))

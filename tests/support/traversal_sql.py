@@ -13,12 +13,15 @@ INSERT_SERVICES = "INSERT INTO services (id, service_id) SELECT * FROM unnest($1
 
 INSERT_DEPENDENCIES = """
 INSERT INTO service_dependencies (
-    id, source_service_id, target_service_id, communication_mode, criticality, discovery_source, confidence_score, is_stale
+    id, source_service_id, target_service_id, communication_mode, criticality, discovery_source,
+    confidence_score, is_stale
 )
-SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::float8[], $8::bool[])
+SELECT * FROM unnest(
+    $1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::float8[], $8::bool[]
+)
 """
 
-# UNION drops a service met twice after equally many hops, so that a cycle can't make the recursion explode.
+# UNION drops a service met twice after equally many hops, so that cycles don't multiply rows.
 WALK = """
 WITH RECURSIVE
 passing AS (

@@ -20,7 +20,7 @@ from tests.support.failures import Failure, failure_of, read_failure
 
 @asynccontextmanager
 async def starting(url: str) -> AsyncIterator[tuple[Stubs, "asyncio.Future[Application]"]]:
-    """Start a server that may never get ready; gives what it can be asked with and whether it is ready."""
+    """Start a server that may never get ready; yields its stubs and whether it is ready."""
     application = Application(Settings(listen="127.0.0.1:0", database_url=url), report=lambda _: None)
     opening = asyncio.ensure_future(application.__aenter__())
     try:
@@ -49,7 +49,7 @@ async def served(url: str, reports: list[str] | None = None) -> AsyncIterator[St
 
 
 async def until_told(stubs: Stubs, cause: str) -> None:
-    """Wait until a read of a server that is not ready names the cause; its status must name it too."""
+    """Wait until a read of an unready server names the cause; its status must name it too."""
     async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
             failure = await failure_of(stubs.graph.Traverse(traverse("a")))

@@ -1,8 +1,8 @@
 """
-A client to be killed: ``python -m tests.support.vanishing ADDRESS SERVICE`` has all kinds of calls running.
+A client to be killed: ``python -m tests.support.vanishing ADDRESS SERVICE``.
 
-Watches that are read and that are not, streams that are not read, and calls one after another: some answered, some
-cancelled, some out of time. Prints ``ready`` after many of them, and goes on until it is killed.
+It makes all kinds of calls: read and unread watches, unread streams, and calls one after another,
+some answered, some cancelled, some out of time. It prints ``ready`` after many of them.
 """
 
 import asyncio

@@ -33,7 +33,8 @@ class Mirror:
     """
     The graph as one watcher knows it, rebuilt from whole batches alone.
 
-    ``strict`` once it knows the whole graph and while nothing was missed: then what is removed was known, and what is upserted differs.
+    ``strict`` once it knows the whole graph and missed nothing: removed rows must be known, and
+    upserted ones must differ.
     """
 
     services: dict[str, Service] = field(default_factory=dict)
@@ -142,7 +143,7 @@ class Watcher:
 
 
 async def expected(connection: "asyncpg.Connection[asyncpg.Record]") -> Rows:
-    """Return what the tables hold, as watchers see it: dependencies whose two ends are there, by the names of their ends."""
+    """Return the tables as watchers see them: dependencies with both ends, by names of ends."""
     services, dependencies = await tables(connection)
     return (
         {str(key): service for key, service in services.items()},

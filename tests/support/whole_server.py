@@ -1,4 +1,4 @@
-"""The whole server in this process, watched by a reader while a fault is injected, and looked over afterwards."""
+"""The whole server in this process, read from during a fault and checked afterwards."""
 
 import asyncio
 import time
@@ -37,7 +37,7 @@ LOOK_EVERY_SECONDS = 0.01
 
 @dataclass(slots=True)
 class Onlooker:
-    """Somebody who reads from memory all the while: every answer must come, and hold a whole batch."""
+    """A reader of memory: every answer must come, and hold a whole batch."""
 
     asking: bool = False
     answers: int = 0
@@ -65,9 +65,9 @@ class Onlooker:
 
 class WholeServer:
     """
-    An application on ``url``; in it a hub that depends on the services of one batch, which have one team between them.
+    An application on ``url`` with a hub that depends on the services of a batch, all of one team.
 
-    ``database_url`` is where the tables are looked at, which a fault between server and database must not hide.
+    ``database_url`` reads the tables past a fault between server and database.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class WholeServer:
     async def opened(
         cls, database_url: str, record: Record, *, through: str | None = None, **settings: Any
     ) -> AsyncIterator["WholeServer"]:
-        """Fill a new database, serve it (``through`` = the URL that the server is given), let the onlooker begin."""
+        """Fill a new database, serve it (``through`` = the server's URL), start the onlooker."""
         async with connected(database_url) as connection:
             await fill(connection)
         wanted = Settings(listen="127.0.0.1:0", database_url=through or database_url, **settings)
@@ -111,7 +111,7 @@ class WholeServer:
         return await self.stubs.catalog.BatchUpsertServices(batch_of(team), timeout=deadline)
 
     async def outcome(self, team: str) -> Failure | None:
-        """Give the batch another team; None = it has it, else what the caller was told."""
+        """Give the batch another team; None = done, else the error."""
         try:
             await self.write_batch(team, deadline=PATIENCE_SECONDS)
         except grpc.aio.AioRpcError as error:
@@ -124,7 +124,7 @@ class WholeServer:
         await eventually(lambda: self.onlooker.answers >= enough)
 
     async def recovers(self, fault: str, **figures: Any) -> None:
-        """Wait until writes work and memory is level; nothing may be wrong, half-written or left running."""
+        """Wait until writes work and memory has caught up; then check that nothing is wrong."""
         began = time.monotonic()
         await self._until_written()
         seconds = time.monotonic() - began
@@ -149,7 +149,7 @@ class WholeServer:
 
     @property
     def running_calls(self) -> int:
-        """Calls that are being answered now, the onlooker's left out; a call of its that is on its way counts as -1."""
+        """Calls being answered now but the onlooker's; its call on the way counts as -1."""
         return self.application.running_calls - self.onlooker.asking
 
     async def _until_written(self) -> None:

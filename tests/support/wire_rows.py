@@ -1,4 +1,4 @@
-"""Rows of every shape, for what is made of them; and their messages, built field by field by the generated code."""
+"""Rows of every shape, and their messages, which the generated code builds field by field."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Somebody who compares what a replica answers with what the database says, and remembers every difference."""
+"""An observer that compares a replica with the database and remembers every difference."""
 
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
@@ -21,9 +21,9 @@ def wrong_rows(held: Rows, expected: Rows) -> int:
 
 class Witness:
     """
-    An observer for ``following``: in every step it compares all of memory with the tables in that step's own snapshot.
+    An observer for ``following``: in each step it compares all of memory with the step's snapshot.
 
-    ``look`` checks in between that memory is still exactly what it was at the step before: stale perhaps, but honest.
+    ``look`` checks between steps that memory is as it was at the last step: stale, but consistent.
     """
 
     def __init__(self) -> None:
@@ -57,7 +57,7 @@ class Witness:
         await eventually(lambda: not self._comparing)
 
     def look(self, replica: Replica) -> None:
-        """Fail if memory is not that of the last step, or if the lag it admits did not grow since the last look."""
+        """Fail if memory is not that of the last step, or if the reported lag did not grow."""
         if self._position is None:
             assert replica.position is None
             return

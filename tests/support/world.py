@@ -1,8 +1,9 @@
 """
 The services that random writers play with.
 
-*Paired* ones stay, and so do their ids; between two of them there are dependencies both ways with one timeout, or none.
-*Free* ones may be deleted, renamed and connected in any way. *Own* ones have one writer each.
+*Paired* ones stay, and so do their ids. Two of them have dependencies both ways with one timeout,
+or none. *Free* ones may be deleted, renamed and connected in any way. *Own* ones have one writer
+each.
 """
 
 from uuid import UUID
@@ -50,7 +51,7 @@ async def populate(connection: asyncpg.Connection) -> None:
 
 
 def torn_pairs(replica: Replica) -> int:
-    """Count pairs of which memory shows one half, or two that don't match: parts of a transaction."""
+    """Count pairs of which memory shows one half, or two halves that differ: torn transactions."""
     pairs = range(_FIRST_PAIRED_ID, _FIRST_PAIRED_ID + PAIRED)
     timeouts: dict[tuple[int, int], int | None] = {}
     for record in replica.graph.dependencies():
