@@ -39,7 +39,7 @@ def passing(calls: list[Call], *, include_stale: bool) -> list[Call]:
 
 
 @given_in_both_forms(100, some_calls(), st.integers(1, 12), st.booleans(), st.sampled_from((None, "a", "b")))
-def test_the_worst_pairs_of_timeouts_are_those_of_all_pairs(
+def test_the_worst_timeouts_equal_those_among_all_pairs(
     calls: list[Call], most: int, include_stale: bool, begin: str | None
 ) -> None:
     expected = plain_timeouts(passing(calls, include_stale=include_stale), begin)
@@ -57,7 +57,7 @@ def test_the_worst_pairs_of_timeouts_are_those_of_all_pairs(
     st.integers(1, 8),
     st.sampled_from((None, "a", "b")),
 )
-def test_the_worst_retries_are_those_of_all_simple_paths(
+def test_the_worst_retries_equal_those_among_all_simple_paths(
     calls: list[Call], max_hops: int, max_attempts: int, most: int, begin: str | None
 ) -> None:
     expected = plain_retries(passing(calls, include_stale=False), max_hops, max_attempts, begin)
@@ -68,7 +68,7 @@ def test_the_worst_retries_are_those_of_all_simple_paths(
 
 
 @given_in_both_forms(100, some_calls(attempts=(0, 1, 2, 5)), st.integers(1, 5), st.booleans())
-def test_effective_audits_are_those_of_what_all_sources_say_together(
+def test_effective_audits_equal_audits_of_merged_sources(
     calls: list[Call], max_hops: int, include_stale: bool
 ) -> None:
     graph, passes = graph_of(calls, "a", "b"), EdgeFilter.of(include_stale=include_stale)
@@ -88,9 +88,7 @@ def test_effective_audits_are_those_of_what_all_sources_say_together(
 @given_in_both_forms(
     60, some_calls("abcdef", (1, 2, 7, 1_000, 2_000_000_000), 30), st.integers(1, 6), st.integers(1, 4)
 )
-def test_products_beyond_what_a_number_holds_count_as_the_largest(
-    calls: list[Call], max_hops: int, most: int
-) -> None:
+def test_products_are_capped_at_the_largest_number(calls: list[Call], max_hops: int, most: int) -> None:
     expected = plain_retries(passing(calls, include_stale=False), max_hops, 10, None)
     audit = audit_paths(graph_of(calls), PathAuditQuestion(None, max_hops, 10, most), policies)
     assert retries_of(audit) == expected[:most]
@@ -99,7 +97,7 @@ def test_products_beyond_what_a_number_holds_count_as_the_largest(
 @given_in_both_forms(
     100, some_calls(), st.booleans(), st.integers(1, 5), st.sampled_from((None, "a")), st.integers(1, 3)
 )
-def test_drift_is_what_a_dictionary_of_pairs_finds(
+def test_drift_equals_that_of_a_dictionary_of_pairs(
     calls: list[Call], ignore_stale: bool, most: int, service: str | None, sides: int
 ) -> None:
     graph = graph_of(calls, "a")

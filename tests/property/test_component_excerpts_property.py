@@ -87,7 +87,7 @@ def check_memory(graph: DependencyGraph, rows: Tables, former: Known, now: list[
 
 @settings(max_examples=100)
 @given(drifting() | STATES, st.integers(2, 5))
-def test_excerpts_name_the_first_members_and_remember_the_others(states: list[Tables], most: int) -> None:
+def test_excerpts_list_the_first_members_and_know_the_others(states: list[Tables], most: int) -> None:
     graph, held, former = DependencyGraph(), Tables({}, {}), list[Known]()
     for rows in states:
         graph.apply(difference(held, rows, unchanged_too=False))

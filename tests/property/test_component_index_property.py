@@ -93,9 +93,7 @@ def test_components_are_right_after_every_change_set(groups: list[list[Edit]], f
 
 
 @given_in_both_forms(200, change_sets(), st.sampled_from((3, 10, 25)))
-def test_components_are_right_however_little_work_an_update_may_take(
-    groups: list[list[Edit]], work: int
-) -> None:
+def test_components_are_right_with_little_work_allowed(groups: list[list[Edit]], work: int) -> None:
     world = ComponentWorld(work=work)
     for group in groups:
         for edit in group:
@@ -140,7 +138,7 @@ def search_steps(world: ComponentWorld) -> Iterator[None]:
 
 
 @given_in_both_forms(150, change_sets())
-def test_what_an_update_does_not_report_as_touched_is_as_it_was(groups: list[list[Edit]]) -> None:
+def test_components_not_reported_as_changed_are_unchanged(groups: list[list[Edit]]) -> None:
     world = ComponentWorld()
     world.catch_up()
     for group in groups:

@@ -48,7 +48,7 @@ def test_components_are_those_of_networkx(rows: Tables) -> None:
 
 @settings(max_examples=100)
 @given(tables(), st.integers(0, 5))
-def test_the_largest_come_first_and_none_is_smaller_than_asked(rows: Tables, min_size: int) -> None:
+def test_components_come_largest_first_and_at_least_of_min_size(rows: Tables, min_size: int) -> None:
     listed = graph_of(rows).components.largest_first(min_size)
     order = [(-component.size, component.members[0]) for component in listed]
     assert order == sorted(order)
@@ -69,7 +69,7 @@ def difference(before: Tables, after: Tables) -> ChangeSet:
 
 @settings(max_examples=150)
 @given(st.lists(tables(max_services=8, max_edges=20), min_size=2, max_size=6), st.booleans())
-def test_components_that_are_kept_while_the_graph_changes_are_those_of_networkx(
+def test_components_updated_with_the_graph_are_those_of_networkx(
     states: list[Tables], one_by_one: bool
 ) -> None:
     graph, held = DependencyGraph(), Tables({}, {})
@@ -90,7 +90,7 @@ def test_components_that_are_kept_while_the_graph_changes_are_those_of_networkx(
 
 @settings(max_examples=100)
 @given(st.lists(tables(max_services=8, max_edges=20), min_size=3, max_size=6))
-def test_components_that_were_searched_aside_are_those_of_the_graph_as_it_is_then(
+def test_components_searched_while_the_graph_changed_are_right(
     states: list[Tables],
 ) -> None:
     graph, held = DependencyGraph(), Tables({}, {})
@@ -117,7 +117,7 @@ def test_components_are_right_after_services_are_removed(rows: Tables, data: st.
 
 @settings(max_examples=100)
 @given(tables(), st.booleans())
-def test_the_adjacency_list_holds_each_service_with_its_distinct_targets(
+def test_the_adjacency_list_has_each_service_with_its_distinct_targets(
     rows: Tables, include_stale: bool
 ) -> None:
     edges = rows.joined_edges() if include_stale else fresh_edges(rows)

@@ -70,7 +70,7 @@ def test_confident_components_are_those_of_networkx_after_every_change_set(
 
 @settings(max_examples=40)
 @given(STATES, FLOORS)
-def test_a_copy_has_the_bound_of_its_original(states: list[Tables], floor: float) -> None:
+def test_a_copy_has_the_cycle_confidence_of_its_original(states: list[Tables], floor: float) -> None:
     graph = DependencyGraph(cycle_confidence=floor)
     for before, after in pairwise([Tables({}, {}), *states]):
         graph = copied(graph)
@@ -82,7 +82,7 @@ def test_a_copy_has_the_bound_of_its_original(states: list[Tables], floor: float
 
 
 @pytest.mark.parametrize("floor", CONFIDENCES)
-def test_without_a_bound_there_is_one_set_of_components(floor: float) -> None:
+def test_without_cycle_confidence_there_is_one_set_of_components(floor: float) -> None:
     built = GraphBuilder(cycle_confidence=floor)
     built.build_index()
     for graph in (DependencyGraph(cycle_confidence=floor), built.graph()):

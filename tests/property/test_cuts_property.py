@@ -125,7 +125,7 @@ def test_cuts_found_by_improvement_are_sound_and_needed(rows: Tables, sync_only:
 @given_in_both_forms(
     40, tables(max_services=10, max_edges=40), st.randoms(use_true_random=False), st.booleans()
 )
-def test_the_way_on_which_dependencies_came_changes_nothing(
+def test_the_order_of_changes_makes_no_difference(
     rows: Tables, chance: random.Random, improved: bool
 ) -> None:
     edges = list(rows.edges.values())

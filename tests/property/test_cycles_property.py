@@ -60,7 +60,7 @@ def test_a_shortest_cycle_is_the_first_of_those_that_networkx_finds(
 
 
 @given_in_both_forms(40, tables(max_services=8, max_edges=20), st.randoms(use_true_random=False))
-def test_the_way_on_which_dependencies_came_changes_nothing(rows: Tables, chance: random.Random) -> None:
+def test_the_order_of_changes_makes_no_difference(rows: Tables, chance: random.Random) -> None:
     edges = list(rows.edges.values())
     chance.shuffle(edges)
     other = DependencyGraph()

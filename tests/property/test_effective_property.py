@@ -81,7 +81,7 @@ def test_a_limit_keeps_the_head_of_the_order_and_the_pairs_within(
 
 
 @given_in_both_forms(100, crowded_tables(), filters())
-def test_one_edge_of_each_pair_leads_and_all_that_take_part_are_found_beside_it(
+def test_each_pair_has_one_leading_edge_and_all_parallel_ones_are_found(
     rows: Tables, chosen: PlainFilter
 ) -> None:
     graph, passing = graph_of(rows), edge_filter(chosen)
@@ -99,7 +99,7 @@ def test_one_edge_of_each_pair_leads_and_all_that_take_part_are_found_beside_it(
 
 
 @given_in_both_forms(40, tables_and_start(), DIRECTIONS, filters())
-def test_plain_walks_are_as_they_were_after_walks_over_pairs(
+def test_plain_walks_are_right_after_effective_walks(
     rows_and_start: tuple[Tables, UUID], direction: Direction, chosen: PlainFilter
 ) -> None:
     rows, start = rows_and_start

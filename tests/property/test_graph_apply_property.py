@@ -41,7 +41,7 @@ def observed(graph: DependencyGraph) -> dict[str, object]:
 
 @settings(max_examples=150)
 @given(populations(), st.lists(st.tuples(st.lists(edits(), max_size=12), st.booleans()), max_size=8))
-def test_change_sets_in_any_grouping_end_where_a_build_from_the_final_rows_ends(
+def test_change_sets_in_any_grouping_equal_a_build_from_the_final_rows(
     rows: Tables, groups: list[tuple[list[Edit], bool]]
 ) -> None:
     graph = graph_of(rows)
@@ -58,7 +58,7 @@ def test_change_sets_in_any_grouping_end_where_a_build_from_the_final_rows_ends(
 
 @settings(max_examples=100)
 @given(populations(), st.lists(edits(), max_size=60))
-def test_a_graph_changed_edit_by_edit_answers_as_the_final_rows_say(rows: Tables, steps: list[Edit]) -> None:
+def test_a_graph_changed_edit_by_edit_answers_from_the_final_rows(rows: Tables, steps: list[Edit]) -> None:
     graph = graph_of(rows)
     for edit in steps:
         before = snapshot(rows)
@@ -77,7 +77,7 @@ def test_a_graph_changed_edit_by_edit_answers_as_the_final_rows_say(rows: Tables
 
 @settings(max_examples=100)
 @given(populations(), st.lists(edits(), max_size=40))
-def test_applying_the_final_rows_once_more_changes_nothing(rows: Tables, steps: list[Edit]) -> None:
+def test_applying_the_final_rows_again_changes_nothing(rows: Tables, steps: list[Edit]) -> None:
     for edit in steps:
         edit(rows)
     graph = graph_of(rows)

@@ -39,7 +39,7 @@ def distances(callers: "nx.DiGraph[str]", start: str, max_hops: int) -> dict[str
 
 
 @given_in_both_forms(70, questions(), BOUNDS)
-def test_impact_is_a_search_against_the_calls_and_so_is_each_variant(
+def test_impact_equals_a_plain_upstream_search_for_each_strength(
     question: tuple[Tables, str, PlainFilter], max_hops: int
 ) -> None:
     rows, start, chosen = question
@@ -58,7 +58,7 @@ def test_impact_is_a_search_against_the_calls_and_so_is_each_variant(
 
 
 @given_in_both_forms(50, questions(), BOUNDS)
-def test_services_stand_by_hops_and_name_and_their_paths_are_the_first_of_the_shortest(
+def test_services_are_sorted_and_paths_are_the_first_of_the_shortest(
     question: tuple[Tables, str, PlainFilter], max_hops: int
 ) -> None:
     rows, start, chosen = question
@@ -78,7 +78,7 @@ def test_services_stand_by_hops_and_name_and_their_paths_are_the_first_of_the_sh
 
 
 @given_in_both_forms(50, tables(max_services=6, max_edges=16), filters(), BOUNDS)
-def test_the_strongest_of_all_paths_is_as_strong_as_its_weakest_dependency(
+def test_the_best_path_is_as_strong_as_its_weakest_dependency(
     rows: Tables, chosen: PlainFilter, max_hops: int
 ) -> None:
     graph, start = graph_of(rows), next(iter(rows.services.values())).name
@@ -99,7 +99,7 @@ def test_the_strongest_of_all_paths_is_as_strong_as_its_weakest_dependency(
 
 
 @given_in_both_forms(20, questions(), BOUNDS)
-def test_leaving_the_order_out_finds_the_same(
+def test_unordered_impact_finds_the_same_services(
     question: tuple[Tables, str, PlainFilter], max_hops: int
 ) -> None:
     rows, start, chosen = question

@@ -27,7 +27,7 @@ def named(graph: DependencyGraph, found: ShortestPaths) -> list[list[str]]:
 
 
 @given_in_both_forms(100, questions(), filters(), st.integers(1, 12), st.integers(0, 6))
-def test_paths_are_the_first_of_all_simple_ones_by_hops_and_names(
+def test_paths_are_the_first_simple_ones_by_hops_and_names(
     question: tuple[Tables, str, str], chosen: PlainFilter, max_paths: int, max_hops: int
 ) -> None:
     rows, source, target = question
@@ -42,7 +42,7 @@ def test_paths_are_the_first_of_all_simple_ones_by_hops_and_names(
 
 
 @given_in_both_forms(25, questions(max_services=14), st.integers(1, 40))
-def test_paths_are_as_long_as_those_of_networkx(question: tuple[Tables, str, str], max_paths: int) -> None:
+def test_path_lengths_equal_those_of_networkx(question: tuple[Tables, str, str], max_paths: int) -> None:
     rows, source, target = question
     graph, chosen = graph_of(rows), PlainFilter()
     mask = passing_edges(graph, edge_filter(chosen))
@@ -60,7 +60,7 @@ def test_paths_are_as_long_as_those_of_networkx(question: tuple[Tables, str, str
 
 
 @given_in_both_forms(25, questions(), st.integers(1, 12), st.integers(1, 4_000))
-def test_a_search_that_ends_early_has_the_first_paths_and_says_that_it_did(
+def test_a_search_that_ends_early_has_the_first_paths_and_is_truncated(
     question: tuple[Tables, str, str], max_paths: int, max_effort: int
 ) -> None:
     rows, source, target = question

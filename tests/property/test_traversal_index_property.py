@@ -104,14 +104,14 @@ class IndexMachine(RuleBasedStateMachine):
 
 
 @pytest.mark.usefixtures("form")
-def test_the_index_holds_what_it_must_through_any_edits() -> None:
+def test_index_invariants_hold_after_any_edits() -> None:
     run_state_machine_as_test(IndexMachine, settings=settings(max_examples=30, stateful_step_count=25))
 
 
 @given_in_both_forms(
     60, populations(), st.lists(st.tuples(st.lists(edits(), max_size=12), st.booleans()), max_size=8)
 )
-def test_index_columns_and_notes_follow_the_digraph_through_any_change_sets(
+def test_index_columns_and_deltas_follow_the_digraph(
     rows: Tables, groups: list[tuple[list[Edit], bool]]
 ) -> None:
     graph = graph_of(rows)

@@ -40,7 +40,7 @@ def edge_keys(found: Traversal, rows: Tables) -> set[UUID]:
 
 
 @given_in_both_forms(400, tables_and_start(), DIRECTIONS, DEPTHS, filters())
-def test_a_traversal_finds_what_a_plain_search_over_the_rows_finds(
+def test_a_walk_equals_a_plain_search_over_the_rows(
     rows_and_start: tuple[Tables, UUID],
     direction: Direction,
     max_depth: int,
@@ -77,7 +77,7 @@ def test_a_limit_keeps_the_head_of_the_order_and_the_dependencies_within(
 
 
 @given_in_both_forms(150, tables_and_start(), DIRECTIONS, DEPTHS, filters(), st.integers(0, 12))
-def test_leaving_the_dependencies_out_changes_nothing_else(
+def test_walks_without_dependencies_find_the_same_services(
     rows_and_start: tuple[Tables, UUID],
     direction: Direction,
     max_depth: int,
@@ -93,7 +93,7 @@ def test_leaving_the_dependencies_out_changes_nothing_else(
 
 
 @given_in_both_forms(150, tables_and_start(), st.booleans(), DEPTHS, filters())
-def test_services_stand_in_the_order_in_which_a_queue_finds_them(
+def test_services_come_in_breadth_first_order(
     rows_and_start: tuple[Tables, UUID],
     upstream: bool,
     max_depth: int,
@@ -143,7 +143,7 @@ def close_shares(draw: st.DrawFn) -> tuple[float, float]:
 
 
 @given_in_both_forms(200, st.one_of(close_shares(), st.tuples(SHARES, SHARES)))
-def test_a_dependency_passes_exactly_from_the_least_confidence_on(shares: tuple[float, float]) -> None:
+def test_a_dependency_passes_from_the_least_confidence_on(shares: tuple[float, float]) -> None:
     confidence, least = shares
     graph = DependencyGraph.from_records(
         [ServiceRecord("a", "a"), ServiceRecord("b", "b")],

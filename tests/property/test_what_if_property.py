@@ -99,7 +99,7 @@ def assert_equal_to_doing_it(
 @given_in_both_forms(
     120, st.data(), tables(max_services=10, max_edges=24), st.sampled_from(CONFIDENCES), st.booleans()
 )
-def test_what_a_change_would_do_equals_doing_it_and_looking(
+def test_a_what_if_equals_applying_the_change(
     data: st.DataObject, rows: Tables, floor: float, one_by_one: bool
 ) -> None:
     change, after = data.draw(proposals(rows))
@@ -112,7 +112,7 @@ def test_what_a_change_would_do_equals_doing_it_and_looking(
 
 @settings(max_examples=30)
 @given(data=st.data(), rows=tables())
-def test_the_graph_stays_as_it_is(data: st.DataObject, rows: Tables) -> None:
+def test_a_what_if_does_not_change_the_graph(data: st.DataObject, rows: Tables) -> None:
     change, _ = data.draw(proposals(rows))
     graph = graph_of(rows)
     index = graph.index
@@ -137,9 +137,7 @@ def test_the_graph_stays_as_it_is(data: st.DataObject, rows: Tables) -> None:
 
 @settings(max_examples=30)
 @given(data=st.data(), rows=tables(), most=st.integers(1, 5))
-def test_no_more_services_are_told_than_asked_for_and_those_that_change_most(
-    data: st.DataObject, rows: Tables, most: int
-) -> None:
+def test_the_blast_radii_that_change_most_are_listed(data: st.DataObject, rows: Tables, most: int) -> None:
     change, _ = data.draw(proposals(rows))
     graph = graph_of(rows)
     everything = what_if(graph, change, most_impacts=ALL).impacts
@@ -150,6 +148,6 @@ def test_no_more_services_are_told_than_asked_for_and_those_that_change_most(
 
 @settings(max_examples=30)
 @given(rows=tables())
-def test_no_change_does_nothing(rows: Tables) -> None:
+def test_an_empty_change_has_no_effects(rows: Tables) -> None:
     found = what_if(graph_of(rows), ProposedChange())
     assert (found.cycle_changes, found.impacts.changes, found.created) == ((), (), ())

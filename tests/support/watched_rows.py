@@ -142,7 +142,7 @@ def shown(rows: Iterable[Service | DependencyRow]) -> RowMirror:
     return RowMirror(
         {key: service_message(row) for key, row in services.items()},
         {
-            row.id: dependency_message(names[row.source], names[row.target], row)
+            row.id: dependency_message(row, names[row.source], names[row.target])
             for row in dependencies
             if joins(row, names)
         },

@@ -49,7 +49,7 @@ def left_after(graph: DependencyGraph, cuts: list[Cut]) -> "nx.DiGraph[str]":
     return left
 
 
-def test_costs_go_from_a_hundredth_to_one() -> None:
+def test_costs_range_from_0_01_to_1() -> None:
     kinds = [sum(map(int, kind)) for kind in product(MODES, CRITICALITIES, SOURCES)]
     flags = np.array(kinds * 3, np.int32)
     costs = dependency_costs(flags, np.repeat([0.0, 0.5, 1.0], len(kinds)))
@@ -69,7 +69,7 @@ def test_an_unknown_service_has_no_component() -> None:
 @pytest.mark.parametrize(
     ("services", "pairs"), [(16, 40), (40, 50), (120, 1_500), (350, 4_000), (500, 4_000), (500, 600)]
 )
-def test_large_components_are_left_without_cycles_and_every_cut_is_needed(services: int, pairs: int) -> None:
+def test_cuts_break_large_components_and_each_is_needed(services: int, pairs: int) -> None:
     graph = one_component(services, pairs, seed=services + pairs)
     found = suggest_cuts(graph, name_of(0))
     cuts = list(found.cuts())
@@ -84,7 +84,7 @@ def test_large_components_are_left_without_cycles_and_every_cut_is_needed(servic
 
 
 @COMPILED
-def test_the_search_for_many_services_finds_the_least_cost_of_few(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_heuristic_finds_the_least_cost_of_small_components(monkeypatch: pytest.MonkeyPatch) -> None:
     chooser = random.Random(3)  # noqa: S311 - the same each time
     for seed in range(40):
         services = chooser.randrange(4, 16)
@@ -100,7 +100,7 @@ def test_the_search_for_many_services_finds_the_least_cost_of_few(monkeypatch: p
 
 
 @COMPILED
-def test_a_component_of_4_000_is_left_without_cycles() -> None:
+def test_cuts_break_a_component_of_4_000_services() -> None:
     graph = one_component(4_000, 12_000, seed=1)
     assert nx.is_directed_acyclic_graph(left_after(graph, list(suggest_cuts(graph, name_of(7)).cuts())))
 
@@ -123,9 +123,7 @@ def test_a_ring_of_30_000_is_cut_at_its_cheapest_dependency() -> None:
 
 
 @pytest.mark.parametrize("work", [0, 50, 500])
-def test_without_work_to_spend_cycles_are_broken_all_the_same(
-    work: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_cuts_break_all_cycles_without_any_work_allowed(work: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cutting, "budget", lambda _: work)
     graph = one_component(40, 200, seed=2)
     cuts = list(suggest_cuts(graph, name_of(0)).cuts())
@@ -133,7 +131,7 @@ def test_without_work_to_spend_cycles_are_broken_all_the_same(
     assert all(cut.cycle_path == () or cut.source in cut.cycle_path for cut in cuts)
 
 
-def test_ways_back_end_when_they_are_too_long_altogether(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ways_back_stop_at_their_total_length(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cutting, "MOST_STEPS", 5)
     cuts = list(suggest_cuts(one_component(12, 60, seed=2), name_of(0)).cuts())
     told = [bool(cut.cycle_path) for cut in cuts]

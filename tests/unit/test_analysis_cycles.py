@@ -50,7 +50,7 @@ def test_names_are_compared_by_code_point() -> None:
     )
 
 
-def test_stale_and_uncertain_dependencies_make_no_cycle() -> None:
+def test_stale_and_uncertain_dependencies_form_no_cycle() -> None:
     stale = graph_of_pairs(*ring(["a", "b"]), flags=int(EdgeFlag.STALE))
     assert shortest_cycle(stale, ["a", "b"]) is None
     assert not is_cycle(stale, ["a", "b"])
@@ -66,7 +66,7 @@ def test_only_the_members_count() -> None:
     assert shortest_cycle(graph, ["a", "b", "c"]) == ("a", "b", "c")
 
 
-def test_an_unknown_name_is_no_member_and_on_no_cycle() -> None:
+def test_an_unknown_name_is_refused_and_forms_no_cycle() -> None:
     graph = graph_of_pairs(*ring(["a", "b"]))
     assert not is_cycle(graph, ["a", "nobody"])
     with pytest.raises(UnknownServiceError):
@@ -74,7 +74,7 @@ def test_an_unknown_name_is_no_member_and_on_no_cycle() -> None:
 
 
 @pytest.mark.parametrize("path", [(), ("a",), ("a", "b", "a", "b"), ("a", "a")])
-def test_less_than_two_different_services_are_no_cycle(path: tuple[str, ...]) -> None:
+def test_fewer_than_two_distinct_services_are_no_cycle(path: tuple[str, ...]) -> None:
     assert not is_cycle(graph_of_pairs(*ring(["a", "b"])), path)
 
 
@@ -82,7 +82,7 @@ def test_no_members_have_no_cycle() -> None:
     assert shortest_cycle(DependencyGraph(), []) is None
 
 
-def test_plain_pairs_have_cycles_too() -> None:
+def test_a_shortest_cycle_of_plain_pairs_is_found() -> None:
     sources, targets = np.array([2, 0, 1, 1], np.int32), np.array([0, 1, 2, 0], np.int32)
     found = [shortest_cycle_of(*rows(3, sources[:count], targets[:count])) for count in (4, 3, 2)]
     assert found == [[0, 1], [0, 1, 2], None]

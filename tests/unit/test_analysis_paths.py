@@ -58,7 +58,7 @@ def test_a_long_chain_is_one_path() -> None:
     assert not found.truncated
 
 
-def test_a_detour_is_found_though_distances_lead_back_through_the_source() -> None:
+def test_a_detour_is_found_where_distances_lead_back_through_the_source() -> None:
     # From the thicket it is two hops to z by way of a, where no path may go; the way round takes a hundred.
     thicket = [f"t{number}" for number in range(12)]
     tangle = [pair for pair in product(thicket, thicket) if pair[0] != pair[1]]
@@ -78,7 +78,7 @@ def test_a_search_that_takes_too_long_ends_and_says_so() -> None:
     assert names == find(graph, "a", "z", max_paths=len(names))[1]
 
 
-def test_paths_of_services_that_are_not_there_are_refused() -> None:
+def test_unknown_services_are_refused() -> None:
     graph = graph_of([("a", "b")])
     for ends in (("a", "c"), ("c", "a")):
         with pytest.raises(UnknownServiceError):

@@ -92,7 +92,7 @@ def test_a_change_set_that_would_give_a_name_twice_changes_nothing(services: lis
     assert content(graph) == before
 
 
-def test_a_dependency_waits_for_its_service_and_joins_when_it_appears() -> None:
+def test_a_dangling_dependency_is_linked_when_its_service_appears() -> None:
     graph = DependencyGraph.from_records([WEB], [WEB_CART])
     assert (graph.dependency_count, graph.dangling_count) == (0, 1)
     assert graph.dangling_dependencies() == [WEB_CART]
@@ -101,7 +101,7 @@ def test_a_dependency_waits_for_its_service_and_joins_when_it_appears() -> None:
     assert list(adjacency(graph)) == [("cart", ()), ("web", ("cart",))]
 
 
-def test_a_dependency_without_both_its_services_joins_with_the_later_one() -> None:
+def test_a_dependency_that_lacks_both_services_is_linked_with_the_later_one() -> None:
     graph = DependencyGraph.from_records([], [WEB_CART])
     for service in (CART, WEB):
         assert graph.dangling_count == 1
@@ -109,7 +109,7 @@ def test_a_dependency_without_both_its_services_joins_with_the_later_one() -> No
     assert (graph.dependency_count, graph.dangling_count) == (1, 0)
 
 
-def test_a_service_removed_alone_sends_its_dependencies_to_wait() -> None:
+def test_removing_a_service_leaves_its_dependencies_dangling() -> None:
     graph = shop()
     graph.apply(ChangeSet(removed_services=[2]))
     assert (graph.service_count, graph.dependency_count, graph.dangling_count) == (2, 0, 2)
@@ -117,21 +117,21 @@ def test_a_service_removed_alone_sends_its_dependencies_to_wait() -> None:
     assert content(graph) == content(shop())
 
 
-def test_a_waiting_dependency_that_is_removed_never_joins() -> None:
+def test_a_removed_dangling_dependency_is_never_linked() -> None:
     graph = DependencyGraph.from_records([WEB], [WEB_CART])
     graph.apply(ChangeSet(removed_dependencies=["wc"]))
     graph.apply(ChangeSet(upserted_services=[CART]))
     assert (graph.dependency_count, graph.dangling_count) == (0, 0)
 
 
-def test_a_waiting_dependency_joins_as_the_change_set_says_and_not_as_it_waited() -> None:
+def test_a_dangling_dependency_is_linked_as_upserted_with_its_service() -> None:
     graph = DependencyGraph.from_records([WEB], [WEB_CART])
     graph.apply(ChangeSet(upserted_services=[CART], upserted_dependencies=[WEB_CART._replace(payload="new")]))
     assert graph.dependencies() == [WEB_CART._replace(payload="new")]
     assert graph.dangling_count == 0
 
 
-def test_a_dependency_of_a_service_on_itself_is_kept_aside() -> None:
+def test_a_dependency_of_a_service_on_itself_dangles() -> None:
     loop = DependencyRecord("ww", 1, 1)
     graph = DependencyGraph.from_records([WEB, CART], [loop])
     assert (graph.dependency_count, graph.dangling_dependencies()) == (0, [loop])
@@ -146,7 +146,7 @@ def test_a_dependency_changes_its_ends() -> None:
     assert graph.dependency_count == 2
 
 
-def test_removing_what_is_not_there_does_nothing() -> None:
+def test_removing_unknown_keys_does_nothing() -> None:
     graph = shop()
     graph.apply(ChangeSet(removed_services=[77], removed_dependencies=["none"]))
     assert content(graph) == content(shop())
@@ -166,7 +166,7 @@ def test_the_later_of_two_records_of_one_key_counts() -> None:
     assert graph.service("web").key == 1
 
 
-def test_stale_dependencies_are_counted_as_they_come_and_go() -> None:
+def test_stale_count_follows_stale_dependencies() -> None:
     stale = WEB_CART._replace(flags=int(EdgeFlag.STALE))
     graph = shop()
     counts = []

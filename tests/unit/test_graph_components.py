@@ -52,7 +52,7 @@ def test_edge_count_holds_parallel_dependencies_and_leaves_stale_and_outer_ones_
     assert graph.component_of("s0").edge_count == 4
 
 
-def test_a_service_that_is_not_there_has_no_component() -> None:
+def test_an_unknown_service_has_no_component() -> None:
     with pytest.raises(UnknownServiceError, match="'nobody'"):
         ring(3).component_of("nobody")
 
@@ -61,7 +61,7 @@ def test_a_ring_of_fifty_thousand_services_is_found_without_deep_recursion() -> 
     assert ring(50_000).component_of("s0").size == 50_000
 
 
-def test_what_was_answered_stays_as_it_was() -> None:
+def test_components_returned_earlier_do_not_change() -> None:
     graph = ring(3)
     found, listed = graph.component_of("s1"), graph.components.largest_first()
     graph.apply(ChangeSet(removed_services=[1]))
@@ -78,7 +78,7 @@ def test_a_component_is_made_once_until_it_changes() -> None:
     assert graph.components.largest_first() == [found]
 
 
-def test_what_was_made_of_the_members_is_kept_while_only_dependencies_between_them_change() -> None:
+def test_the_members_memo_outlives_changes_of_edges_only() -> None:
     graph = ring(3)
     found = graph.component_of("s1")
     found.memo.members, found.memo.whole = b"members", b"whole"
@@ -91,14 +91,14 @@ def test_what_was_made_of_the_members_is_kept_while_only_dependencies_between_th
     assert (renamed.members, renamed.memo.members) == (("renamed", "s0", "s1"), None)
 
 
-def test_nothing_is_kept_for_those_who_never_ask() -> None:
+def test_components_are_not_kept_before_the_first_question() -> None:
     graph = ring(3)
     graph.apply(ChangeSet(removed_dependencies=[0]))
     assert graph.components.take_changed_labels() is None
     assert not graph.components.is_known
 
 
-def test_a_large_graph_is_ready_once_a_search_was_adopted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_graph_is_ready_after_a_search_is_adopted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(components_module, "SEARCHED_AT_ONCE", 5)
     graph = ring(3)
     kept = graph.components
@@ -110,14 +110,14 @@ def test_a_large_graph_is_ready_once_a_search_was_adopted(monkeypatch: pytest.Mo
     assert graph.components.largest_first() == []
 
 
-def test_a_large_graph_that_nobody_searched_is_searched_when_it_is_asked(
+def test_a_large_graph_is_searched_at_the_first_question(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(components_module, "SEARCHED_AT_ONCE", 0)
     assert ring(3).component_of("s1").size == 3
 
 
-def test_what_changed_since_one_last_asked_is_told() -> None:
+def test_changed_labels_are_those_since_the_last_call() -> None:
     graph = ring(3)
     graph.component_of("s0")
     kept = graph.components
@@ -130,7 +130,7 @@ def test_what_changed_since_one_last_asked_is_told() -> None:
     assert (len(touched.reformed), len(touched.recounted)) == (1, 1)
 
 
-def test_the_example_of_the_package_is_true() -> None:
+def test_the_doctest_of_the_package_passes() -> None:
     outcome = doctest.testmod(graphcore)
     assert outcome.attempted >= 5
     assert outcome.failed == 0

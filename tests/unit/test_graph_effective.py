@@ -59,7 +59,7 @@ def stars(callers: int) -> DependencyGraph:
 
 @pytest.mark.parametrize("shuffled", [False, True])
 @pytest.mark.parametrize("share", [0.03, 1.0])
-def test_edges_of_hubs_are_found_beside_each_other(shuffled: bool, share: float) -> None:
+def test_parallel_edges_of_hubs_are_found(shuffled: bool, share: float) -> None:
     graph, chance = stars(150), random.Random(3)  # noqa: S311 - the same every time
     chosen = np.flatnonzero(effective_edges(graph, EdgeFilter())).tolist()
     chosen = [edge for edge in chosen if chance.random() < share]
@@ -77,14 +77,14 @@ def test_edges_of_hubs_are_found_beside_each_other(shuffled: bool, share: float)
         assert leading == min(expected[source, target], key=IN_ORDER.index)
 
 
-def test_a_hub_is_walked_over_once_a_pair() -> None:
+def test_an_effective_walk_crosses_each_pair_of_a_hub_once() -> None:
     graph = stars(150)
     for start, direction in (("0", Direction.UPSTREAM), ("1", Direction.DOWNSTREAM)):
         found = effective_reach(graph, start, direction, 1)
         assert (len(found.nodes), len(found.edges)) == (150, 150)
 
 
-def test_a_pair_may_have_more_edges_than_there_are_sources() -> None:
+def test_a_pair_with_more_edges_than_sources_is_gathered_whole() -> None:
     # Only where the tables have lost their constraints.
     graph = graph_of([(1, 2, EdgeFlag.KUBERNETES)] * 9 + [(1, 2, EdgeFlag.MANUAL)] * 2)
     found = effective_reach(graph, "1", Direction.DOWNSTREAM, 1)
@@ -94,14 +94,14 @@ def test_a_pair_may_have_more_edges_than_there_are_sources() -> None:
     assert len(parallel_edges(graph, found.edges, only).edges) == 9
 
 
-def test_nothing_chosen_is_nothing_found() -> None:
+def test_no_chosen_edges_have_no_parallel_edges() -> None:
     graph = graph_of([(1, 2, EdgeFlag.MANUAL)])
     found = parallel_edges(graph, np.empty(0, np.int32), EdgeFilter())
     assert (found.edges.tolist(), found.starts.tolist()) == ([], [0])
     assert not effective_edges(graph, EdgeFilter.of(communication_modes=[EdgeFlag.ASYNC])).any()
 
 
-def test_walks_go_on_when_ticks_run_out() -> None:
+def test_walks_are_right_after_the_tick_wraps() -> None:
     graph = stars(20)
     passing = EdgeFilter.of(criticalities=[EdgeFlag.SOFT])
     questions = [(direction, chosen) for direction in Direction for chosen in (EdgeFilter(), passing)]
@@ -120,7 +120,7 @@ def test_walks_go_on_when_ticks_run_out() -> None:
     assert min(seen) < 1_000
 
 
-def test_bounds_and_unknown_starts_are_refused_as_by_any_walk() -> None:
+def test_effective_walks_refuse_bad_bounds_and_unknown_starts() -> None:
     graph = graph_of([(1, 2, EdgeFlag.MANUAL)])
     with pytest.raises(ValueError, match="max_depth"):
         effective_reach(graph, "1", Direction.BOTH, 0)

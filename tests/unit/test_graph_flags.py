@@ -10,21 +10,21 @@ FRESH = int(EdgeFlag.SYNC | EdgeFlag.HARD | EdgeFlag.MANUAL)
 STALE = FRESH | int(EdgeFlag.STALE)
 
 
-def test_every_flag_is_a_bit_of_its_own() -> None:
+def test_every_flag_is_a_different_bit() -> None:
     bits = [int(flag) for flag in EdgeFlag]
     assert len(bits) == 10
     assert all(bit.bit_count() == 1 for bit in bits)
     assert len(set(bits)) == len(bits)
 
 
-def test_the_default_filter_keeps_out_nothing_but_stale_edges() -> None:
+def test_the_default_filter_passes_all_but_stale_edges() -> None:
     assert EdgeFilter().passes(FRESH, 0.0)
     assert not EdgeFilter().passes(STALE, 1.0)
     assert EdgeFilter.of() == EdgeFilter()
     assert EdgeFilter.of(include_stale=True).passes(STALE, 0.0)
 
 
-def test_each_dimension_must_admit_an_edge() -> None:
+def test_an_edge_passes_only_if_each_dimension_admits_it() -> None:
     chosen = EdgeFilter.of(
         communication_modes=[EdgeFlag.ASYNC],
         criticalities=[EdgeFlag.HARD, EdgeFlag.SOFT],
@@ -36,7 +36,7 @@ def test_each_dimension_must_admit_an_edge() -> None:
     assert not chosen.passes(int(EdgeFlag.ASYNC | EdgeFlag.SOFT | EdgeFlag.MANUAL), 1.0)
 
 
-def test_the_confidence_asked_for_is_enough() -> None:
+def test_the_least_confidence_itself_passes() -> None:
     chosen = EdgeFilter.of(min_confidence=0.5)
     assert chosen.passes(FRESH, 0.5)
     assert not chosen.passes(FRESH, math.nextafter(0.5, 0.0))

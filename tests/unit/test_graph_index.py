@@ -35,12 +35,12 @@ def linked(index: TraversalIndex, links: list[Link], first: int = 0) -> dict[int
     return dict(zip(edges, links, strict=True))
 
 
-def test_a_batch_far_larger_than_the_index_is_linked_whole() -> None:
+def test_a_batch_much_larger_than_the_index_is_linked() -> None:
     index = TraversalIndex()
     check_index(index, linked(index, random_links(3_000, 100)))
 
 
-def test_an_index_built_as_a_whole_is_one_that_was_linked() -> None:
+def test_a_built_index_equals_a_linked_one() -> None:
     links = random_links(3_000, 100)
     sources, targets, flags, confidences = (np.array(column) for column in zip(*links, strict=True))
     ends = np.stack([sources, targets], axis=1).astype(np.int32)
@@ -49,7 +49,7 @@ def test_an_index_built_as_a_whole_is_one_that_was_linked() -> None:
     assert index.ledger[GARBAGE] == 0
 
 
-def test_a_roomier_copy_holds_the_same_and_has_room() -> None:
+def test_a_roomier_copy_is_equal_and_has_room() -> None:
     index = TraversalIndex()
     links = linked(index, random_links(300, 50))
     index.unlink(range(100))
@@ -62,7 +62,7 @@ def test_a_roomier_copy_holds_the_same_and_has_room() -> None:
     check_index(index, left)
 
 
-def test_nothing_linked_is_nothing_changed() -> None:
+def test_linking_no_edges_changes_nothing() -> None:
     index = TraversalIndex()
     index.link([], [], [], [], [])
     index.unlink([])
@@ -90,7 +90,7 @@ def test_a_pool_that_is_mostly_garbage_is_compacted_instead_of_growing() -> None
     check_index(index, left | added)
 
 
-def test_edges_that_come_and_go_for_good_take_no_more_room() -> None:
+def test_edges_added_and_removed_repeatedly_take_no_more_memory() -> None:
     index = TraversalIndex()
     sizes = []
     for round_ in range(60):
@@ -104,7 +104,7 @@ def test_edges_that_come_and_go_for_good_take_no_more_room() -> None:
     check_index(index, {})
 
 
-def test_an_index_tells_the_memory_it_takes() -> None:
+def test_memory_bytes_is_the_size_of_the_arrays() -> None:
     index = TraversalIndex()
     before = index.memory_bytes
     linked(index, random_links(3_000, 100))

@@ -41,7 +41,7 @@ def random_graph(services: int, dependencies: int) -> DependencyGraph:
     )
 
 
-def test_columns_are_looked_up_by_what_a_walk_finds() -> None:
+def test_indices_of_a_walk_select_from_the_columns() -> None:
     graph = graph_of("ab", "bc", "ca")
     found = reach(graph, "a", Direction.DOWNSTREAM, 3)
     assert b"".join(graph.service_payloads[found.nodes].tolist()) == b"bc"
@@ -49,7 +49,7 @@ def test_columns_are_looked_up_by_what_a_walk_finds() -> None:
     assert sorted(graph.dependency_payloads[found.edges].tolist()) == [b"ab", b"bc", b"ca"]
 
 
-def test_services_are_counted_by_depth() -> None:
+def test_depth_counts_are_services_by_depth() -> None:
     graph = graph_of("ab", "ac", "bd", "de")
     assert reach(graph, "a", Direction.DOWNSTREAM, 9).depth_counts == (2, 1, 1)
     assert reach(graph, "a", Direction.DOWNSTREAM, 2).depth_counts == (2, 1)
@@ -58,18 +58,18 @@ def test_services_are_counted_by_depth() -> None:
     assert reach(graph, "e", Direction.DOWNSTREAM, 9).depth_counts == ()
 
 
-def test_a_depth_may_be_empty_where_both_walks_meet() -> None:
+def test_a_depth_of_both_directions_may_be_empty() -> None:
     # p and q are callers of a too, each nearer to it that way than down from it; x is only below q.
     graph = graph_of("ap", "pq", "qa", "qx")
     assert reach(graph, "a", Direction.BOTH, 5).depth_counts == (2, 0, 1)
 
 
-def test_dependencies_not_asked_for_are_not_there() -> None:
+def test_a_walk_without_dependencies_has_none() -> None:
     found = reach(graph_of("ab"), "a", Direction.DOWNSTREAM, 1, with_dependencies=False)
     assert len(found.edges) == 0
 
 
-def test_an_answer_is_the_callers_own() -> None:
+def test_the_answer_of_a_walk_survives_the_next_walk() -> None:
     graph = graph_of("ab", "bc", "xy")
     found = reach(graph, "a", Direction.DOWNSTREAM, 2)
     before = (found.nodes.tolist(), found.edges.tolist())
@@ -79,7 +79,7 @@ def test_an_answer_is_the_callers_own() -> None:
     assert found.edges.base is None
 
 
-def test_a_walk_over_many_blocks_of_segments_finds_everything() -> None:
+def test_a_walk_over_many_blocks_of_segments_is_complete() -> None:
     graph = random_graph(2_000, 6_000)
     reference: nx.MultiDiGraph[object] = nx.MultiDiGraph(
         (record.source, record.target) for record in graph.dependencies()
@@ -93,7 +93,7 @@ def test_a_walk_over_many_blocks_of_segments_finds_everything() -> None:
     assert len(set(found.edges.tolist())) == len(found.edges)
 
 
-def test_walks_go_on_when_ticks_run_out() -> None:
+def test_walks_are_right_after_the_tick_wraps() -> None:
     graph = random_graph(50, 120)
     expected = [traverse(graph, "7", direction, 6, max_services=9) for direction in Direction]
     rows = graph.index.walks.rows
@@ -107,7 +107,7 @@ def test_walks_go_on_when_ticks_run_out() -> None:
     assert min(seen) < 1_000
 
 
-def test_a_graph_that_grew_is_walked_as_far_as_it_reaches_now() -> None:
+def test_a_graph_that_grew_is_walked_completely() -> None:
     graph = graph_of("ab")
     assert reach(graph, "a", Direction.DOWNSTREAM, 500).depth_counts == (1,)
     names = [f"s{number}" for number in range(300)]
@@ -121,6 +121,6 @@ def test_a_graph_that_grew_is_walked_as_far_as_it_reaches_now() -> None:
     assert reach(graph, "a", Direction.DOWNSTREAM, 500).depth_counts == (1,) * 301
 
 
-def test_bounds_beyond_any_graph_are_bounds_all_the_same() -> None:
+def test_very_large_bounds_are_valid() -> None:
     found = reach(graph_of("ab", "bc"), "a", Direction.BOTH, 2**62, max_services=2**62)
     assert (found.depth_counts, found.truncated) == ((1, 1), False)

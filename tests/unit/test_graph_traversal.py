@@ -1,4 +1,6 @@
-"""What a traversal answers, by example."""
+"""Walks and the adjacency list, by example."""
+
+from itertools import islice
 
 import pytest
 
@@ -10,6 +12,7 @@ from graphcore import (
     EdgeFilter,
     EdgeFlag,
     ServiceRecord,
+    adjacency,
 )
 from tests.support.traversal import Traversal, traverse
 
@@ -49,7 +52,7 @@ def test_upstream_walks_to_the_callers() -> None:
     assert pairs(found) == ["ab", "bc", "xc"]
 
 
-def test_parallel_dependencies_are_reported_each() -> None:
+def test_each_parallel_dependency_is_reported() -> None:
     found = traverse(graph_of("ab", "ab"), "a", Direction.DOWNSTREAM, 1)
     assert depths(found) == [("b", 1)]
     assert sorted(
@@ -102,19 +105,19 @@ def test_truncated_says_exactly_whether_the_limit_cut_services_off(
     assert (len(found.services), found.truncated) == (kept, truncated)
 
 
-def test_stale_dependencies_are_skipped_unless_asked_for() -> None:
+def test_stale_dependencies_are_skipped_unless_requested() -> None:
     graph = graph_of("ab", stale="bc")
     assert depths(traverse(graph, "a", Direction.DOWNSTREAM, 5)) == [("b", 1)]
     asked = EdgeFilter.of(include_stale=True)
     assert depths(traverse(graph, "a", Direction.DOWNSTREAM, 5, asked)) == [("b", 1), ("c", 2)]
 
 
-def test_a_service_alone_has_nothing_to_report() -> None:
+def test_a_walk_from_an_isolated_service_is_empty() -> None:
     graph = DependencyGraph.from_records([ServiceRecord(1, "alone")])
     assert traverse(graph, "alone", Direction.BOTH, 10) == Traversal([], [], [], truncated=False)
 
 
-def test_an_answer_stays_as_it_is_while_the_graph_moves_on() -> None:
+def test_an_answer_does_not_change_with_the_graph() -> None:
     graph = graph_of("ab", "bc")
     found = traverse(graph, "a", Direction.DOWNSTREAM, 2)
     graph.apply(ChangeSet([ServiceRecord("b", "renamed")], ["a", "c"], [], [0]))
@@ -126,3 +129,33 @@ def test_an_answer_stays_as_it_is_while_the_graph_moves_on() -> None:
 def test_bounds_out_of_range_are_refused(max_depth: int, max_services: int) -> None:
     with pytest.raises(ValueError, match="at least"):
         traverse(graph_of("ab"), "a", Direction.DOWNSTREAM, max_depth, max_services=max_services)
+
+
+def test_adjacency_names_are_sorted_and_targets_distinct() -> None:
+    assert list(adjacency(graph_of("cb", "ca", "ca", "bc"))) == [("a", ()), ("b", ("c",)), ("c", ("a", "b"))]
+
+
+def test_the_adjacency_list_is_an_iterator() -> None:
+    assert list(islice(adjacency(graph_of("ab", "bc")), 2)) == [("a", ("b",)), ("b", ("c",))]
+
+
+def test_the_adjacency_list_shows_the_graph_as_of_the_call() -> None:
+    graph = graph_of("ab", "bc", "cd")
+    listed = adjacency(graph)
+    graph.apply(ChangeSet(removed_dependencies=[1]))
+    first = next(listed)
+    graph.apply(
+        ChangeSet(
+            [ServiceRecord("b", "renamed"), ServiceRecord("e", "e")],
+            removed_services=["d"],
+            upserted_dependencies=[DependencyRecord("ce", "c", "e"), DependencyRecord("ab2", "a", "e")],
+        )
+    )
+    assert [first, *listed] == [("a", ("b",)), ("b", ("c",)), ("c", ("d",)), ("d", ())]
+
+
+def test_the_adjacency_list_has_stale_dependencies_only_if_requested() -> None:
+    graph = graph_of("ab")
+    graph.apply(ChangeSet(upserted_dependencies=[DependencyRecord("s", "b", "a", int(EdgeFlag.STALE))]))
+    assert list(adjacency(graph)) == [("a", ("b",)), ("b", ())]
+    assert list(adjacency(graph, include_stale=True)) == [("a", ("b",)), ("b", ("a",))]

@@ -73,7 +73,7 @@ def edited(steps: list[Edit], rows: Tables) -> Tables:
 
 
 @given(tables(), st.integers(1, 7), STEPS)
-def test_a_graph_built_as_a_whole_is_the_graph_of_its_rows_and_goes_on_as_one(
+def test_a_built_graph_equals_an_applied_one_and_changes_alike(
     rows: Tables, lot: int, later: list[Edit]
 ) -> None:
     graph = built(rows, lot)
@@ -87,7 +87,7 @@ def test_a_graph_built_as_a_whole_is_the_graph_of_its_rows_and_goes_on_as_one(
 
 @settings(max_examples=100)
 @given(STEPS, STEPS, STEPS, st.integers(0, 50))
-def test_a_copy_is_equal_and_goes_its_own_way(
+def test_a_copy_is_equal_and_independent(
     before: list[Edit], here: list[Edit], there: list[Edit], more: int
 ) -> None:
     rows = edited(before, Tables({}, {}))
@@ -105,7 +105,9 @@ def test_a_copy_is_equal_and_goes_its_own_way(
 
 @settings(max_examples=100)
 @given(STEPS, STEPS, st.lists(st.sampled_from([*SERVICES, *EDGES])))
-def test_what_was_noted_stays_as_it_was(before: list[Edit], later: list[Edit], asked: list[UUID]) -> None:
+def test_payload_tables_do_not_change_with_the_graph(
+    before: list[Edit], later: list[Edit], asked: list[UUID]
+) -> None:
     rows = edited(before, Tables({}, {}))
     graph = graph_of(rows)
     services, dependencies = exhausted(graph.payload_tables())
@@ -123,7 +125,7 @@ def test_what_was_noted_stays_as_it_was(before: list[Edit], later: list[Edit], a
 
 @settings(max_examples=100)
 @given(STEPS, STEPS, st.integers(1, 5), st.booleans())
-def test_changes_cut_into_parts_come_to_the_same(
+def test_split_changes_have_the_same_effect(
     before: list[Edit], later: list[Edit], size: int, unchanged_too: bool
 ) -> None:
     rows = edited(before, Tables({}, {}))
@@ -137,7 +139,7 @@ def test_changes_cut_into_parts_come_to_the_same(
 
 @settings(max_examples=100)
 @given(STEPS, STEPS, st.integers(1, 40))
-def test_room_made_ahead_changes_nothing(before: list[Edit], later: list[Edit], more: int) -> None:
+def test_making_room_changes_nothing(before: list[Edit], later: list[Edit], more: int) -> None:
     rows = edited(before, Tables({}, {}))
     graph = graph_of(rows)
     graph.index.become(graph.index.roomier(graph.dependency_count, more))

@@ -31,7 +31,7 @@ def paths(found: PathAudit) -> list[tuple[str, int]]:
     ]
 
 
-def test_a_hub_has_more_pairs_than_are_ever_made() -> None:
+def test_a_hub_has_its_pairs_counted_but_few_built() -> None:
     callers = [Call(f"caller {n:04}", "hub", 100, 2) for n in range(HUB)]
     callees = [Call("hub", f"callee {n:04}", 100 + (n == 7), 7) for n in range(HUB)]
     found = audit(callers + callees, PathAuditQuestion(most=3))
@@ -54,7 +54,7 @@ def test_of_very_many_equal_pairs_the_first_by_name_are_listed() -> None:
     assert found.timeouts.count == HUB * HUB
 
 
-def test_a_walk_that_goes_round_is_no_path() -> None:
+def test_a_walk_that_repeats_a_service_is_no_path() -> None:
     circle = [Call("a", "b", 0, 101), Call("b", "c", 0, 101), Call("c", "a", 0, 101), Call("0", "a", 0, 3)]
     found = audit(circle, PathAuditQuestion(max_hops=10))
     assert paths(found) == [
@@ -74,24 +74,24 @@ def test_two_services_that_call_each_other_multiply_once() -> None:
     assert excesses == [(10, "c"), (0, "a"), (0, "b")]
 
 
-def test_of_parallel_dependencies_that_with_most_attempts_is_told() -> None:
+def test_of_parallel_dependencies_the_most_attempts_count() -> None:
     calls = [Call("a", "b", 0, 2, 0), Call("a", "b", 0, 9, 3), Call("a", "b", 0, 9, 1)]
     [found] = audit(calls, PathAuditQuestion(max_attempts=1)).retries.worst
     assert [record.payload for record in found.dependencies] == [calls[2]]
 
 
-def test_of_equal_products_the_shortest_path_is_told_then_the_first_by_name() -> None:
+def test_of_equal_products_the_shortest_path_wins_then_the_first_by_name() -> None:
     calls = [Call("a", "b", 0, 4), Call("b", "c", 0, 4), Call("a", "z", 0, 16), Call("a", "y", 0, 16)]
     assert paths(audit([*calls, Call("y", "z", 0, 1)], PathAuditQuestion())) == [("a>y", 16)]
 
 
-def test_nothing_is_over_a_bound_that_no_number_passes() -> None:
+def test_nothing_exceeds_the_largest_limit() -> None:
     calls = [Call("a", "b", 0, 2**31), Call("b", "c", 0, 2**31), Call("c", "d", 0, 2**31)]
     assert paths(audit(calls, PathAuditQuestion(max_attempts=MOST))) == []
     assert paths(audit(calls, PathAuditQuestion(max_attempts=MOST - 1))) == [("a>b>c>d", MOST)]
 
 
-def test_a_search_that_is_ended_says_so_and_tells_of_real_paths(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_search_that_ends_early_is_truncated_and_lists_real_paths(monkeypatch: pytest.MonkeyPatch) -> None:
     names = [f"s{number}" for number in range(9)]
     calls = [Call(one, other, 0, 2 + (number * 7 + place * 5) % 11) for number, one in enumerate(names) for place, other in enumerate(names) if one != other]  # fmt: skip
     exact = plain_retries(calls, 6, 10)
@@ -115,7 +115,7 @@ def test_a_search_that_is_ended_says_so_and_tells_of_real_paths(monkeypatch: pyt
     assert attempts == sorted(attempts, reverse=True)
 
 
-def test_an_empty_graph_has_nothing_to_find() -> None:
+def test_an_empty_graph_has_no_findings() -> None:
     found = audit([], PathAuditQuestion())
     assert (found.timeouts.count, found.retries.count) == (0, 0)
     assert list_drift(graph_of([]), DriftQuestion()) == ([], 0, False)

@@ -29,7 +29,7 @@ def ring(first: int, size: int) -> list[tuple[int, int]]:
     return [(first + place, first + (place + 1) % size) for place in range(size)]
 
 
-def test_a_ring_that_loses_a_node_falls_apart() -> None:
+def test_removing_a_node_splits_a_ring() -> None:
     world = world_of(*ring(0, 5))
     assert world.kept() == {(0, 1, 2, 3, 4): 5}
     world.remove_node(2)
@@ -37,7 +37,7 @@ def test_a_ring_that_loses_a_node_falls_apart() -> None:
     assert world.kept() == {(0,): 0, (1,): 0, (3,): 0, (4,): 0}
 
 
-def test_two_rings_part_with_their_edges_and_come_together_again() -> None:
+def test_two_rings_split_and_merge_with_their_edges() -> None:
     world = world_of(*ring(0, 4), *ring(4, 3), (0, 4))
     (back,) = world.add_edges([Edge(5, 1)])
     world.apply()
@@ -59,7 +59,7 @@ def test_the_largest_part_keeps_its_label_and_the_others_get_new_ones() -> None:
     assert touched.reformed == {label, world.index.label(6)}
 
 
-def test_one_of_two_parallel_edges_is_enough_for_a_circle() -> None:
+def test_one_of_two_parallel_edges_is_enough_for_a_cycle() -> None:
     world = world_of((0, 1), (1, 0), (0, 1))
     world.remove_edges([0])
     touched = world.apply()
@@ -70,13 +70,13 @@ def test_one_of_two_parallel_edges_is_enough_for_a_circle() -> None:
     assert world.kept() == {(0,): 0, (1,): 0}
 
 
-def test_an_edge_between_components_that_agrees_with_their_order_touches_nothing() -> None:
+def test_an_edge_along_the_order_of_components_changes_no_label() -> None:
     world = world_of(*ring(0, 3), *ring(3, 3), (0, 3))
     world.add_edges([Edge(1, 4)])
     assert world.apply() == (set(), set())
 
 
-def test_a_number_that_another_node_takes_over_in_the_same_change_set_is_reported() -> None:
+def test_a_node_index_reused_in_one_change_set_is_reported() -> None:
     world = world_of(*ring(0, 3))
     world.remove_node(1)
     world.add_nodes([1])
@@ -87,7 +87,7 @@ def test_a_number_that_another_node_takes_over_in_the_same_change_set_is_reporte
     assert touched.reformed == {world.index.label(1)}
 
 
-def test_edges_of_less_than_the_least_confidence_make_no_circle() -> None:
+def test_edges_below_the_least_confidence_form_no_cycle() -> None:
     world = world_of((0, 1), floor=0.5)
     world.add_edges([Edge(1, 0, confidence=0.4)])
     world.apply()
@@ -107,7 +107,7 @@ def test_the_index_grows_with_the_graph() -> None:
     assert world.kept() == world.expected()
 
 
-def test_a_change_set_larger_than_the_work_of_an_update_is_left_to_a_search() -> None:
+def test_a_change_set_above_the_work_limit_needs_a_search() -> None:
     world = world_of(*ring(0, 3), work=20)
     world.add_nodes(range(3, 30))
     assert world.apply() is None
@@ -116,7 +116,7 @@ def test_a_change_set_larger_than_the_work_of_an_update_is_left_to_a_search() ->
     assert world.kept() == world.expected()
 
 
-def test_a_component_too_large_to_be_split_in_one_update_is_left_to_a_search() -> None:
+def test_a_component_too_large_to_split_needs_a_search() -> None:
     world = world_of(*ring(0, 100), work=50)
     world.remove_edges([0])
     assert world.apply() is None
@@ -124,7 +124,7 @@ def test_a_component_too_large_to_be_split_in_one_update_is_left_to_a_search() -
     assert len(world.kept()) == 100
 
 
-def test_orders_that_lie_too_close_are_made_anew_by_a_search() -> None:
+def test_orders_without_room_between_them_need_a_search() -> None:
     # Each new node goes between node 2 and the one before, which halves the room between their orders.
     world = world_of((0, 2), (1, 2), (2, 3), (3, 4))
     updates = 0
@@ -137,7 +137,7 @@ def test_orders_that_lie_too_close_are_made_anew_by_a_search() -> None:
     assert 40 < updates < 85
 
 
-def test_marks_start_anew_before_their_numbers_run_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_marks_are_reset_before_they_overflow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(component_index, "_GREATEST_STAMP", 5)
     world = world_of(*ring(0, 8), (2, 6), (6, 3))
     for _ in range(20):
@@ -149,7 +149,7 @@ def test_marks_start_anew_before_their_numbers_run_out(monkeypatch: pytest.Monke
         assert world.kept() == world.expected()
 
 
-def test_a_search_that_another_followed_is_not_adopted() -> None:
+def test_only_the_latest_search_is_adopted() -> None:
     world = ComponentWorld()
     world.add_nodes(range(3))
     first = world.begin()

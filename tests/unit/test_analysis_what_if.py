@@ -47,7 +47,7 @@ def kinds(found: WhatIf) -> list[CycleChangeKind]:
     return [change.kind for change in found.cycle_changes]
 
 
-def test_a_call_back_creates_a_cycle_and_says_by_which_pair() -> None:
+def test_a_new_cycle_names_its_closing_pair() -> None:
     found = what_if(graph_of("c>a", "a>b"), ProposedChange(added("b>c")))
     cycle = Cycle(("a", "b", "c"), 3, ("a", "b", "c"))
     pair = ClosingPair("b", "c", ("a", "b", "c"))
@@ -79,7 +79,7 @@ def test_a_call_back_creates_a_cycle_and_says_by_which_pair() -> None:
         ),
     ],
 )
-def test_what_becomes_of_cycles_has_a_name(
+def test_each_kind_of_cycle_change_is_recognized(
     calls: str, change: ProposedChange, kind: CycleChangeKind, adds: bool
 ) -> None:
     found = what_if(graph_of(*calls.split()), change)
@@ -104,13 +104,13 @@ def test_removals_come_before_additions() -> None:
     assert (found.cycle_changes, found.impacts.changes) == ((), ())
 
 
-def test_a_stale_dependency_makes_no_cycle_and_one_that_turns_stale_breaks_it() -> None:
+def test_a_stale_dependency_forms_no_cycle_and_turning_stale_breaks_one() -> None:
     assert kinds(what_if(graph_of("a>b"), ProposedChange(added("b>a", flags=MANUAL | STALE)))) == []
     turned = ProposedChange(added("b>a", flags=MANUAL | STALE))
     assert kinds(what_if(graph_of("a>b", "b>a"), turned)) == [CycleChangeKind.BROKEN]
 
 
-def test_for_cycles_a_dependency_must_be_certain_enough_and_for_blast_radii_not() -> None:
+def test_min_confidence_applies_to_cycles_but_not_to_blast_radii() -> None:
     change = ProposedChange(added("b>a", confidence=0.4))
     assert kinds(what_if(graph_of("a>b"), change, min_confidence=0.4)) == [CycleChangeKind.CREATED]
     found = what_if(graph_of("a>b"), change, min_confidence=0.5)
@@ -123,20 +123,20 @@ def test_for_cycles_a_dependency_must_be_certain_enough_and_for_blast_radii_not(
     assert kinds(what_if(graph, fallen, min_confidence=0.5)) == [CycleChangeKind.BROKEN]
 
 
-def test_new_services_are_named_and_can_be_on_cycles() -> None:
+def test_new_services_are_listed_and_can_be_on_cycles() -> None:
     found = what_if(graph_of("a>b"), ProposedChange(added("b>new", "new>a", "zoo>b")))
     assert found.created == ("new", "zoo")
     assert found.cycle_changes[0].after[0].members == ("a", "b", "new")
 
 
-def test_dependencies_that_are_not_there_are_told_by_their_positions() -> None:
+def test_unknown_dependencies_are_reported_by_position() -> None:
     wrong = removed("a>b", "b>a", "a>nobody") + removed("a>b", discovery_source=MESH)
     with pytest.raises(UnknownDependenciesError) as caught:
         what_if(graph_of("a>b"), ProposedChange((), wrong))
     assert list(caught.value.positions) == [1, 2, 3]
 
 
-def test_those_that_add_cycles_come_first_then_the_largest() -> None:
+def test_changes_that_add_cycles_come_first_then_the_largest() -> None:
     calls = ["a>b", "b>c", "c>d", "d>a", "k>l", "x>y", "y>z"]
     found = what_if(graph_of(*calls), ProposedChange(added("l>k", "z>x"), removed("d>a")))
     assert [(change.kind.value, len(change.before + change.after)) for change in found.cycle_changes] == [
@@ -147,7 +147,7 @@ def test_those_that_add_cycles_come_first_then_the_largest() -> None:
     assert found.cycle_changes[0].after[0].members == ("x", "y", "z")
 
 
-def test_closing_pairs_are_counted_and_the_first_are_told() -> None:
+def test_closing_pairs_are_counted_and_the_first_are_listed() -> None:
     names = [f"s{number:02}" for number in range(PAIRS + 5)]
     ring = [f"{one}>{other}" for one, other in zip(names, names[1:] + names[:1], strict=True)]
     more = [f"{names[number]}>{names[number - 2]}" for number in range(2, PAIRS + 4)]
@@ -157,7 +157,7 @@ def test_closing_pairs_are_counted_and_the_first_are_told() -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_blast_radii_of_more_services_than_fit_one_pass_are_right(form: str) -> None:
+def test_blast_radii_are_right_for_more_cells_than_a_block(form: str) -> None:
     """Far more changed pairs than are looked at one by one, heavy components, and more names than are told."""
     dice, count = Random(6), BLOCK + 80  # noqa: S311 - a game of dice, no secret
     calls = {tuple(sorted(dice.sample(range(count), 2))) for _ in range(3 * count)}
@@ -193,7 +193,7 @@ def test_blast_radii_of_more_services_than_fit_one_pass_are_right(form: str) -> 
             assert name not in told
 
 
-def test_with_too_much_work_the_nearest_services_are_looked_at() -> None:
+def test_with_little_work_allowed_the_nearest_services_are_examined() -> None:
     chain = [f"s{number:04}>s{number + 1:04}" for number in range(2 * BLOCK)]
     found = what_if(graph_of(*chain), ProposedChange(added("new>s0000")), most_impacts=5, work=1)
     assert found.impacts.truncated
