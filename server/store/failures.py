@@ -6,11 +6,12 @@ Messages are our own: a driver's message may hold SQL text, values or an address
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import asyncpg
 
+from server.domain.dependencies import COMMUNICATION_MODES, DEPENDENCY_CRITICALITIES, DISCOVERY_SOURCES
 from server.domain.errors import (
     DatabaseUnavailableError,
     DomainError,
@@ -18,6 +19,7 @@ from server.domain.errors import (
     InvalidInputError,
     WriteConflictError,
 )
+from server.domain.services import SERVICE_COLUMNS
 from server.postgres.causes import DRIVER_ERRORS, LOST, cause_of
 
 __all__ = [
@@ -47,19 +49,25 @@ _REFUSED_VALUES = (
 # "character with byte sequence 0xe6 … in encoding "UTF8" has no equivalent in encoding "LATIN1"", in whatever language.
 _NO_EQUIVALENT = re.compile(r"0x[0-9a-f]{2}.*\W(?P<encoding>[A-Z][A-Z0-9_]+)\W*$", re.DOTALL)
 
+
+def _one_of(words: Sequence[str]) -> str:
+    return f"must be {', '.join(words[:-1])} or {words[-1]}"
+
+
 _RULES = {
     "ck_no_self_loops": ("target_service_id", "a service can't depend on itself"),
-    "ck_communication_mode": ("communication_mode", "must be sync or async"),
-    "ck_dependency_criticality": ("criticality", "must be hard, soft or degraded"),
-    "ck_discovery_source": (
-        "discovery_source",
-        "must be manual, otel_service_graph, kubernetes or service_mesh",
-    ),
+    "ck_communication_mode": ("communication_mode", _one_of(COMMUNICATION_MODES)),
+    "ck_dependency_criticality": ("criticality", _one_of(DEPENDENCY_CRITICALITIES)),
+    "ck_discovery_source": ("discovery_source", _one_of(DISCOVERY_SOURCES)),
     "ck_confidence_score_bounds": ("confidence_score", "must be a number from 0 to 1"),
     "ck_timeout_positive": ("timeout_ms", "must be greater than 0"),
     "ck_retry_config_object": ("retry_config", "must be a JSON object"),
     "ck_deps_last_observed_at_range": ("last_observed_at", "must lie in the years 1 to 9999"),
-    "ck_services_criticality": ("criticality", "must be critical, high, medium or low"),
+    **{
+        f"ck_services_{column.name}": (column.name, _one_of(column.words))
+        for column in SERVICE_COLUMNS
+        if column.words
+    },
     "ck_services_service_id_not_empty": ("service_id", "must not be empty"),
     "ck_services_metadata_object": ("metadata", "must be a JSON object"),
     "ck_alert_acknowledged_by": ("acknowledged_by", "must not be empty or blank"),
