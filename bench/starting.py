@@ -29,14 +29,6 @@ BAR = 1.5
 ROUNDS = 3
 LIMIT = timedelta(seconds=60)
 MEMORY_BAR_MIB = 1.2e9 / 2**20
-SERVICES = """
-SELECT id, service_id, metadata::text, criticality, team, discovered, created_at, updated_at FROM services
-"""
-DEPENDENCIES = """
-SELECT id, source_service_id, target_service_id, communication_mode, criticality, protocol, timeout_ms,
-    retry_config::text, discovery_source, confidence_score, last_observed_at, is_stale, created_at, updated_at
-FROM service_dependencies
-"""
 
 
 def warm(stage: Stage) -> Iterator[Figure]:
@@ -66,8 +58,8 @@ async def _turns(url: str, pairs: int, warm_up: int) -> list[list[float]]:
 
 
 async def _fetch(connection: asyncpg.Connection) -> None:
-    await connection.fetch(SERVICES, timeout=600)
-    await connection.fetch(DEPENDENCIES, timeout=600)
+    await connection.fetch(statements.SERVICES, timeout=600)
+    await connection.fetch(statements.DEPENDENCIES, timeout=600)
 
 
 def memory(stage: Stage) -> Iterator[Figure]:

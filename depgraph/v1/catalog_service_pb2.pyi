@@ -215,8 +215,8 @@ class UpdateServiceRequest(_message.Message):
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """update_mask names the fields to set, of metadata, criticality, team and discovered; "*" = all
-        four. Empty = those of the four that are set in `service`. A named field that is unset goes
+        """update_mask names the fields to set, of metadata, criticality, team, discovered and kind; "*" =
+        all five. Empty = those of the five that are set in `service`. A named field that is unset goes
         back to its default.
         """
 

@@ -54,6 +54,42 @@ CRITICALITY_LOW: Criticality.ValueType  # 4
 """CRITICALITY_LOW: its failure can wait."""
 Global___Criticality: _TypeAlias = Criticality  # noqa: Y015
 
+class _ServiceKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ServiceKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ServiceKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SERVICE_KIND_UNSPECIFIED: _ServiceKind.ValueType  # 0
+    """SERVICE_KIND_UNSPECIFIED stands for SERVICE on writes."""
+    SERVICE_KIND_SERVICE: _ServiceKind.ValueType  # 1
+    """SERVICE_KIND_SERVICE: a program that answers calls. The default."""
+    SERVICE_KIND_DATABASE: _ServiceKind.ValueType  # 2
+    """SERVICE_KIND_DATABASE: a database or another store."""
+    SERVICE_KIND_QUEUE: _ServiceKind.ValueType  # 3
+    """SERVICE_KIND_QUEUE: a queue or topic; its producers and its consumers depend on it."""
+    SERVICE_KIND_GATEWAY: _ServiceKind.ValueType  # 4
+    """SERVICE_KIND_GATEWAY: a gateway or proxy, which passes calls on."""
+    SERVICE_KIND_EXTERNAL: _ServiceKind.ValueType  # 5
+    """SERVICE_KIND_EXTERNAL: a service of another company."""
+
+class ServiceKind(_ServiceKind, metaclass=_ServiceKindEnumTypeWrapper):
+    """ServiceKind says what stands behind the name of a service."""
+
+SERVICE_KIND_UNSPECIFIED: ServiceKind.ValueType  # 0
+"""SERVICE_KIND_UNSPECIFIED stands for SERVICE on writes."""
+SERVICE_KIND_SERVICE: ServiceKind.ValueType  # 1
+"""SERVICE_KIND_SERVICE: a program that answers calls. The default."""
+SERVICE_KIND_DATABASE: ServiceKind.ValueType  # 2
+"""SERVICE_KIND_DATABASE: a database or another store."""
+SERVICE_KIND_QUEUE: ServiceKind.ValueType  # 3
+"""SERVICE_KIND_QUEUE: a queue or topic; its producers and its consumers depend on it."""
+SERVICE_KIND_GATEWAY: ServiceKind.ValueType  # 4
+"""SERVICE_KIND_GATEWAY: a gateway or proxy, which passes calls on."""
+SERVICE_KIND_EXTERNAL: ServiceKind.ValueType  # 5
+"""SERVICE_KIND_EXTERNAL: a service of another company."""
+Global___ServiceKind: _TypeAlias = ServiceKind  # noqa: Y015
+
 class _DependencyCriticality:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -208,6 +244,7 @@ class Service(_message.Message):
     DISCOVERED_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """id is the row's UUID as text. Output only: ignored on writes but as a key of UpdateService."""
     service_id: _builtins.str
@@ -218,6 +255,8 @@ class Service(_message.Message):
     """team that owns the service, 1–255 characters. Unset = unknown."""
     discovered: _builtins.bool
     """discovered is true for a service that ingestion made, false for one that a person made."""
+    kind: Global___ServiceKind.ValueType
+    """kind of the service. Default SERVICE."""
     @_builtins.property
     def metadata(self) -> _struct_pb2.Struct:
         """metadata is any JSON object, at most 64 KiB as JSON and 30 levels deep. Default {}."""
@@ -241,10 +280,11 @@ class Service(_message.Message):
         discovered: _builtins.bool = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        kind: Global___ServiceKind.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_team", b"_team", "create_time", b"create_time", "metadata", b"metadata", "team", b"team", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_team", b"_team", "create_time", b"create_time", "criticality", b"criticality", "discovered", b"discovered", "id", b"id", "metadata", b"metadata", "service_id", b"service_id", "team", b"team", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_team", b"_team", "create_time", b"create_time", "criticality", b"criticality", "discovered", b"discovered", "id", b"id", "kind", b"kind", "metadata", b"metadata", "service_id", b"service_id", "team", b"team", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__team: _TypeAlias = _typing.Literal["team"]  # noqa: Y015
     _WhichOneofArgType__team: _TypeAlias = _typing.Literal["_team", b"_team"]  # noqa: Y015

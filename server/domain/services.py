@@ -9,6 +9,8 @@ from server.domain.columns import GENERATED_TIMES, Column, ColumnType
 
 ServiceCriticality = Literal["critical", "high", "medium", "low"]
 SERVICE_CRITICALITIES: tuple[ServiceCriticality, ...] = ("critical", "high", "medium", "low")
+ServiceKind = Literal["service", "database", "queue", "gateway", "external"]
+SERVICE_KINDS: tuple[ServiceKind, ...] = ("service", "database", "queue", "gateway", "external")
 NAME_MAX_LENGTH = 255
 
 
@@ -28,6 +30,7 @@ class Service(NamedTuple):
     discovered: bool
     created_at: datetime
     updated_at: datetime
+    kind: ServiceKind = "service"
 
 
 SERVICE_COLUMNS = (
@@ -38,6 +41,7 @@ SERVICE_COLUMNS = (
     Column("team", ColumnType.TEXT, nullable=True),
     Column("discovered", ColumnType.BOOLEAN),
     *GENERATED_TIMES,
+    Column("kind", ColumnType.WORD, words=SERVICE_KINDS),
 )
 """The fields of ``Service`` as columns."""
 
@@ -57,6 +61,7 @@ class ServiceDraft(NamedTuple):
     criticality: ServiceCriticality = "medium"
     team: str | None = None
     discovered: bool = False
+    kind: ServiceKind = "service"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from server.domain.dependencies import (
     DependencyCriticality,
     DiscoverySource,
 )
-from server.domain.services import SERVICE_CRITICALITIES, ServiceCriticality
+from server.domain.services import SERVICE_CRITICALITIES, SERVICE_KINDS, ServiceCriticality, ServiceKind
 
 Word = TypeVar("Word", bound=str)
 Number = TypeVar("Number", bound=int)
@@ -61,6 +61,9 @@ def _prefix(enum: Any) -> str:
 
 CRITICALITY: EnumWords[ServiceCriticality, types_pb2.Criticality.ValueType] = EnumWords(
     types_pb2.Criticality, SERVICE_CRITICALITIES
+)
+SERVICE_KIND: EnumWords[ServiceKind, types_pb2.ServiceKind.ValueType] = EnumWords(
+    types_pb2.ServiceKind, SERVICE_KINDS
 )
 DEPENDENCY_CRITICALITY: EnumWords[DependencyCriticality, types_pb2.DependencyCriticality.ValueType] = (
     EnumWords(types_pb2.DependencyCriticality, DEPENDENCY_CRITICALITIES)

@@ -10,7 +10,15 @@ from google.protobuf.json_format import MessageToDict, ParseDict
 from google.protobuf.struct_pb2 import Struct
 
 from depgraph.v1 import catalog_service_pb2 as pb
-from depgraph.v1.types_pb2 import CRITICALITY_HIGH, CRITICALITY_LOW, CRITICALITY_MEDIUM, Service
+from depgraph.v1.types_pb2 import (
+    CRITICALITY_HIGH,
+    CRITICALITY_LOW,
+    CRITICALITY_MEDIUM,
+    SERVICE_KIND_DATABASE,
+    SERVICE_KIND_QUEUE,
+    SERVICE_KIND_SERVICE,
+    Service,
+)
 from tests.support.calls import Stubs
 from tests.support.failures import failure_of
 
@@ -121,6 +129,24 @@ async def test_an_update_sets_what_the_mask_names_and_resets_what_is_unset(stubs
     assert (changed.team, changed.criticality, changed.metadata) == ("shop", CRITICALITY_HIGH, Struct())
     changed = await update(stubs, Service(id=created.id), "team", "criticality")
     assert (changed.HasField("team"), changed.criticality) == (False, CRITICALITY_MEDIUM)
+
+
+async def test_the_kind_of_a_service_is_kept_until_another_is_set(stubs: Stubs) -> None:
+    assert (await create(stubs, "checkout")).kind == SERVICE_KIND_SERVICE
+    await create(stubs, "orders-db", kind="SERVICE_KIND_DATABASE", team="shop")
+    changed = await update(stubs, Service(service_id="orders-db", team="orders"), "team")
+    assert changed.kind == SERVICE_KIND_DATABASE
+    assert (await get(stubs, "orders-db")).kind == SERVICE_KIND_DATABASE
+    listed = await stubs.catalog.ListServices(pb.ListServicesRequest())
+    assert {service.service_id: service.kind for service in listed.services} == {
+        "checkout": SERVICE_KIND_SERVICE,
+        "orders-db": SERVICE_KIND_DATABASE,
+    }
+    await update(stubs, Service(service_id="orders-db", kind=SERVICE_KIND_QUEUE), "*")
+    upserted = await stubs.catalog.BatchUpsertServices(
+        pb.BatchUpsertServicesRequest(services=[Service(service_id="orders-db", kind=SERVICE_KIND_QUEUE)])
+    )
+    assert (upserted.services[0].kind, upserted.updated_count) == (SERVICE_KIND_QUEUE, 1)
 
 
 async def test_a_star_sets_everything(stubs: Stubs) -> None:

@@ -57,6 +57,8 @@ async def test_every_criticality_of_the_domain_is_stored(
         ("criticality", "'urgent'", "ck_services_criticality"),
         ("criticality", "''", "ck_services_criticality"),
         ("criticality", "'Critical'", "ck_services_criticality"),
+        ("kind", "'cache'", "ck_services_kind"),
+        ("kind", "''", "ck_services_kind"),
         ("metadata", "'[]'", "ck_services_metadata_object"),
         ("metadata", "'null'", "ck_services_metadata_object"),
         ("metadata", "'\"text\"'", "ck_services_metadata_object"),

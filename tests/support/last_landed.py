@@ -15,7 +15,7 @@ from tests.support.folders import open_folder
 from tests.support.serving import Program
 
 # A version with a new migration moves this on to the version landed before it: docs/upgrade.md.
-LAST_LANDED = "520443b27aec55c1572de36dc489312b940f1ee3"
+LAST_LANDED = "ca2a422894bd3f2071692aba37b4f2cfc786eaf6"
 PACKAGES = ("depgraph", "graphcore", "server")
 # The old program proves that it is the old one: this folder's packages are installed as well.
 # Without numba its kernels stay plain Python: a test must not wait for a minute of compiling.

@@ -57,6 +57,7 @@ services = st.builds(
     discovered=st.booleans(),
     created_at=moments,
     updated_at=moments,
+    kind=st.sampled_from(["service", "database", "queue", "gateway", "external", "odd"]),
 )
 dependencies = st.builds(
     DependencyRow,
@@ -83,6 +84,7 @@ def service_message(row: Service) -> pb.Service:
         id=str(UUID(bytes=row.id.bytes)), service_id=row.service_id, team=row.team, discovered=row.discovered
     )
     message.criticality = _number(pb.Criticality, "CRITICALITY_", row.criticality)
+    message.kind = _number(pb.ServiceKind, "SERVICE_KIND_", row.kind)
     message.metadata.CopyFrom(_struct(row.metadata))
     message.create_time.FromDatetime(row.created_at)
     message.update_time.FromDatetime(row.updated_at)

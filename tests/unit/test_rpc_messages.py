@@ -34,7 +34,7 @@ from server.domain.dependencies import (
     DependencyRow,
 )
 from server.domain.ports import Upserted, Written
-from server.domain.services import SERVICE_CRITICALITIES, Service
+from server.domain.services import SERVICE_CRITICALITIES, SERVICE_KINDS, Service
 from server.rpc.alert.servicer import alert_message, event_message
 from server.rpc.answers import freshness_message, timestamp
 from server.rpc.catalog.messages import service_draft, service_message
@@ -53,6 +53,7 @@ services = st.builds(
     criticality=st.sampled_from(SERVICE_CRITICALITIES),
     team=st.none() | names,
     discovered=st.booleans(),
+    kind=st.sampled_from(SERVICE_KINDS),
     created_at=moments,
     updated_at=moments,
 )
@@ -86,11 +87,12 @@ def test_writing_back_a_service_message_stores_the_same_row(row: Service) -> Non
     draft = service_draft(check, service_message(row))
     check.done()
     assert json.loads(draft.metadata) == json.loads(row.metadata)
-    assert (draft.service_id, draft.criticality, draft.team, draft.discovered) == (
+    assert (draft.service_id, draft.criticality, draft.team, draft.discovered, draft.kind) == (
         row.service_id,
         row.criticality,
         row.team,
         row.discovered,
+        row.kind,
     )
 
 

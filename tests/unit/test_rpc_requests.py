@@ -158,8 +158,8 @@ def test_a_report_without_a_discovery_source_is_refused() -> None:
         ({}, [], set()),
         ({}, ["team", "team"], {"team"}),
         ({"team": "t"}, ["criticality"], {"criticality"}),
-        ({}, ["*"], {"metadata", "criticality", "team", "discovered"}),
-        ({}, ["team", "*"], {"metadata", "criticality", "team", "discovered"}),
+        ({}, ["*"], {"metadata", "criticality", "team", "discovered", "kind"}),
+        ({}, ["team", "*"], {"metadata", "criticality", "team", "discovered", "kind"}),
     ],
 )
 def test_an_update_sets_the_fields_of_its_mask(

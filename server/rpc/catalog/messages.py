@@ -12,7 +12,7 @@ from server.domain.ports import Upserted, Written
 from server.domain.services import SETTABLE_COLUMNS, Service, ServiceChange, ServiceDraft, ServiceKey
 from server.rpc.metadata import json_of
 from server.rpc.validate import Check, shown
-from server.wire.words import CRITICALITY
+from server.wire.words import CRITICALITY, SERVICE_KIND
 
 _MOST_PATHS = 100
 
@@ -88,7 +88,7 @@ def _set_columns(service: types_pb2.Service) -> frozenset[str]:
 
 def _service_columns(check: Check, service: types_pb2.Service, columns: frozenset[str]) -> ServiceDraft:
     """Read the named columns; the others, and those that are unset, get their defaults."""
-    criticality = team = None
+    criticality = team = kind = None
     json_text = "{}"
     if "metadata" in columns and service.HasField("metadata"):
         json_text = json_of(check, "metadata", service.metadata)
@@ -96,12 +96,15 @@ def _service_columns(check: Check, service: types_pb2.Service, columns: frozense
         criticality = check.optional_word("criticality", service.criticality, CRITICALITY)
     if "team" in columns and service.HasField("team"):
         team = check.text("team", service.team)
+    if "kind" in columns:
+        kind = check.optional_word("kind", service.kind, SERVICE_KIND)
     return ServiceDraft(
         service_id=service.service_id,
         metadata=json_text,
         criticality=criticality or "medium",
         team=team,
         discovered=service.discovered and "discovered" in columns,
+        kind=kind or "service",
     )
 
 

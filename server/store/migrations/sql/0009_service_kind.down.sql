@@ -1,0 +1,2 @@
+ALTER TABLE public.services
+    DROP COLUMN kind;
