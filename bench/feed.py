@@ -219,6 +219,7 @@ async def _backlog(server: ServerProcess, url: str, services: int) -> list[Figur
         await seen.first()
         first = time.perf_counter() - committed
         waits = await _waits_until(began + WATCHED_SECONDS, connection, seen)
+        left = await connection.fetchval(LOG_ROWS)
         warms = (await stub.GetStatus(pb.GetStatusRequest())).warm_count
         return [
             Figure(BACKLOG, f"{shape}: rows of the log at the start", logged, "rows"),
@@ -231,12 +232,7 @@ async def _backlog(server: ServerProcess, url: str, services: int) -> list[Figur
             Figure(
                 BACKLOG, "serving to alerts caught up", await caught_up, "s", at_most=CAUGHT_UP_BAR_SECONDS
             ),
-            Figure(
-                BACKLOG,
-                f"rows of the log after {WATCHED_SECONDS} s",
-                await connection.fetchval(LOG_ROWS),
-                "rows",
-            ),
+            Figure(BACKLOG, f"rows of the log after {WATCHED_SECONDS} s", left, "rows"),
             Figure(BACKLOG, "resident, at most", peak_mib(server.pid), "MiB"),
         ]
 

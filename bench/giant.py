@@ -126,20 +126,31 @@ async def _measured(server: ServerProcess, url: str, services: int) -> list[Figu
             Figure(PART, "largest component", await connection.fetchval(_LARGEST), "services"),
             Figure(PART, "rows of members", await connection.fetchval(_MEMBERS), "rows"),
         ]
-        await connection.execute(_NEW)
-        await until(lambda: is_caught_up(stub))
-        await connection.execute(_CALL, "s0", "new")
-        await connection.execute(_CALL, "one", "other")
-        await until(lambda: is_caught_up(stub))
-        for what, source, target in (
-            ("a service joins or leaves it", "new", "s0"),
-            ("a cycle of two made or broken beside it", "other", "one"),
-        ):
-            waits.clear()
-            figures += await _changes(server, connection, what, (source, target))
-            figures.append(Figure(PART, "  longest answer of GetStatus", max(waits) * 1e3, "ms"))
+        figures += await _change_by_change(server, connection, stub, waits)
         await until(lambda: is_caught_up(stub))
         figures.append(Figure(PART, "resident, at most", peak_mib(server.pid), "MiB"))
+    return figures
+
+
+async def _change_by_change(
+    server: ServerProcess,
+    connection: asyncpg.Connection,
+    stub: "GraphServiceAsyncStub",
+    waits: list[float],
+) -> list[Figure]:
+    figures: list[Figure] = []
+    await connection.execute(_NEW)
+    await until(lambda: is_caught_up(stub))
+    await connection.execute(_CALL, "s0", "new")
+    await connection.execute(_CALL, "one", "other")
+    await until(lambda: is_caught_up(stub))
+    for what, source, target in (
+        ("a service joins or leaves it", "new", "s0"),
+        ("a cycle of two made or broken beside it", "other", "one"),
+    ):
+        waits.clear()
+        figures += await _changes(server, connection, what, (source, target))
+        figures.append(Figure(PART, "  longest answer of GetStatus", max(waits) * 1e3, "ms"))
     return figures
 
 
