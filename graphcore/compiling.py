@@ -27,7 +27,7 @@ from threading import RLock
 from types import FunctionType
 from typing import Any
 
-from graphcore.kernel_cache import CachePlace, find_compiled, kernel_keys, set_key
+from graphcore.kernel_cache import OPTIONS, CachePlace, find_compiled, kernel_keys, set_key
 
 _KEPT_SECONDS = 30 * 24 * 3600
 _PLAIN_SLOWDOWN = 100
@@ -177,7 +177,7 @@ def _njit(kernel: Kernel, place: CachePlace, callees: Mapping[str, Any]) -> Any:
     function = FunctionType(plain.__code__, plain.__globals__ | dict(callees), plain.__name__)
     function.__qualname__, function.__module__ = plain.__qualname__, plain.__module__
     function.__dict__["cache_place"] = place
-    return _numba().njit(kernel.signature, nogil=kernel.nogil, cache=True)(function)
+    return _numba().njit(kernel.signature, nogil=kernel.nogil, cache=True, **OPTIONS)(function)
 
 
 @cache
