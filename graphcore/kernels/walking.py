@@ -236,8 +236,10 @@ def collect(
 
 
 @kernel(
-    "int64(int32[:, ::1], int32[:, ::1], float64[::1], int32[:, ::1], int32[::1], int64, int64, int64, int64, boolean, int64, boolean, float64)",
+    "int64(int32[:, ::1], int32[:, ::1], float64[::1], int32[:, ::1], int32[::1], "
+    "int64, int64, int64, int64, boolean, int64, boolean, float64)",
     nogil=False,
+    checked=False,
 )
 def reach(
     nodes: Any,

@@ -77,6 +77,17 @@ def test_an_array_of_another_kind_is_refused(wrong: Any) -> None:
         total.run(wrong)
 
 
+def test_an_unchecked_kernel_refuses_what_is_no_array(tmp_path: Path) -> None:
+    registry = Kernels()
+    kernel = registry.declare("int64(int32[::1])", checked=False)(total.plain)
+    compile_kernels([kernel], tmp_path)
+    registry.use(tmp_path, [kernel])
+    assert kernel.run(int32s(1, 2)) == 3
+    assert kernel.run is not kernel.plain
+    with pytest.raises(TypeError):
+        kernel.run(7)
+
+
 @pytest.mark.parametrize("arguments", [(), (int32s(1),), (int32s(1), 1, 1), ("1", 1)])
 def test_other_arguments_are_refused(arguments: tuple[Any, ...]) -> None:
     with pytest.raises(TypeError):
