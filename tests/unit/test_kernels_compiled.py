@@ -66,11 +66,10 @@ def test_an_array_that_is_only_read_may_be_a_view_of_bytes() -> None:
         np.arange(10, dtype=np.dtype(np.int32).newbyteorder()),
         np.zeros((2, 2), np.int32),
         np.frombuffer(bytes(8), np.int32),
-        np.frombuffer(bytearray(9), np.uint8)[1:].view(np.int32),
         7,
         None,
     ],
-    ids=["gaps", "wide", "unsigned", "swapped", "2-d", "read-only", "unaligned", "int", "None"],
+    ids=["gaps", "wide", "unsigned", "swapped", "2-d", "read-only", "int", "None"],
 )
 def test_an_array_of_another_kind_is_refused(wrong: Any) -> None:
     with pytest.raises((TypeError, NotImplementedError)):
