@@ -152,7 +152,7 @@ class _Ledger:
     async def round(self) -> AsyncIterator["_Ledger"]:
         yield self
 
-    async def are_level(self) -> None:
+    async def note_caught_up(self) -> None:
         """Be there."""
 
     async def trim(self) -> bool:

@@ -1,1 +1,1 @@
-"""Keeps one alert for each cyclic component of the graph: finds out what became of which, says why, and has it written."""
+"""Keeps one alert for each cyclic component of the graph, with what became of it and why."""

@@ -1,4 +1,4 @@
-"""What happened to the graph since the alerts were last level with it, as far as it was seen."""
+"""The causes that alerts name: events of the graph since the last round of detection."""
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
@@ -19,80 +19,80 @@ _WORDS = {
     GraphEventKind.DOUBTED: "{} → {} fell below the least confidence",
 }
 _UNSEEN = {
-    UnseenCause.TOOK_OVER: "the cause was not seen: it came before this server took over",
-    UnseenCause.RELOADED: "the cause was not seen: the whole graph was read anew",
-    UnseenCause.LARGE: "the cause was not seen: it was among very many changes at once",
-    UnseenCause.COMPARED: "the cause was not seen: it was found when alerts and graph were compared",
+    UnseenCause.TOOK_OVER: "cause unknown: it came before this server took over",
+    UnseenCause.RELOADED: "cause unknown: the whole graph was read again",
+    UnseenCause.LARGE: "cause unknown: more than 2,000 rows changed at once",
+    UnseenCause.COMPARED: "cause unknown: alerts and graph differed when they were compared",
 }
-UNKNOWN = "the cause is not known"
+UNKNOWN = "cause unknown"
 
 
 @dataclass(frozen=True, slots=True)
 class Causes:
     """
-    Moves since the last round, in the names of today, the latest last; ``unseen``: why some may be missing.
+    Events since the last round, oldest first, in today's names.
 
-    ``renames`` lead from names of the last round to those of today.
+    ``renames`` map names of the last round to today's. ``unseen``: why events may be missing.
     """
 
-    moves: Sequence[GraphEvent] = ()
+    events: Sequence[GraphEvent] = ()
     renames: Mapping[str, str] = field(default_factory=dict)
     unseen: UnseenCause | None = None
 
     def of_loss(self, members: Collection[str], path: CyclePath = ()) -> str:
-        """Say why services that all reached each other don't any more; what was lost from ``path`` comes first."""
+        """Explain why services no longer all reach each other; losses on ``path`` come first."""
         inside = set(members)
         gone = {
-            move.source
-            for move in self.moves
-            if move.kind is GraphEventKind.SERVICE_REMOVED and move.source in inside
+            event.source
+            for event in self.events
+            if event.kind is GraphEventKind.SERVICE_REMOVED and event.source in inside
         }
         lost = [
-            move
-            for move in self.moves
-            if move.kind in LOSSES
-            and {move.source, move.target} <= inside
-            and not gone & {move.source, move.target}
+            event
+            for event in self.events
+            if event.kind in LOSSES
+            and {event.source, event.target} <= inside
+            and not gone & {event.source, event.target}
         ]
         steps = _steps(path)
-        lost.sort(key=lambda move: ((move.source, move.target) not in steps, move.source, move.target))
-        return self._told([*(f"service {name} was removed" for name in sorted(gone)), *_phrases(lost)])
+        lost.sort(key=lambda event: ((event.source, event.target) not in steps, event.source, event.target))
+        return self._explained([*(f"service {name} was removed" for name in sorted(gone)), *_phrases(lost)])
 
     def of_gain(
         self, members: Collection[str], former: Sequence[Collection[str]] = (), path: CyclePath = ()
     ) -> str:
         """
-        Say why services all reach each other now; dependencies inside one of the ``former`` components had no part in that.
+        Explain why services all reach each other now; gains on ``path`` come first.
 
-        What was gained on ``path`` comes first.
+        Dependencies inside one of the ``former`` components had no part in that.
         """
         inside = set(members)
         group = {name: place for place, names in enumerate(former) for name in names}
         gained = [
-            move
-            for move in self.moves
-            if move.kind in GAINS and {move.source, move.target} <= inside and not _within(move, group)
+            event
+            for event in self.events
+            if event.kind in GAINS and {event.source, event.target} <= inside and not _within(event, group)
         ]
         steps = _steps(path)
-        gained.sort(key=lambda move: ((move.source, move.target) not in steps, move.source, move.target))
-        return self._told(_phrases(gained))
+        gained.sort(key=lambda event: ((event.source, event.target) not in steps, event.source, event.target))
+        return self._explained(_phrases(gained))
 
     def of_path(self, former: CyclePath, path: CyclePath) -> str:
-        """Say why another cycle stands for a component now: something of the former one was lost, or the new one was gained."""
+        """Explain why an alert shows another cycle: losses on the former, gains on the new."""
         was, now = _steps(former), _steps(path)
-        moves = [
-            move
-            for move in self.moves
-            if (move.kind in LOSSES and (move.source, move.target) in was)
-            or (move.kind in GAINS and (move.source, move.target) in now)
+        events = [
+            event
+            for event in self.events
+            if (event.kind in LOSSES and (event.source, event.target) in was)
+            or (event.kind in GAINS and (event.source, event.target) in now)
         ]
-        moves.sort(key=lambda move: (move.source, move.target))
+        events.sort(key=lambda event: (event.source, event.target))
         called = {new: old for old, new in self.renames.items()}
         renames = [f"{called[name]} is called {name} now" for name in path if name in called]
-        return self._told([*_phrases(moves), *renames])
+        return self._explained([*_phrases(events), *renames])
 
     def renamed(self, alert: KeptAlert) -> KeptAlert:
-        """Return an alert as it would be had its services had today's names before. O(members) if any was renamed."""
+        """Return an alert in today's names. O(members) if any service was renamed."""
         if not self.renames:
             return alert
         now = self.renames
@@ -102,14 +102,14 @@ class Causes:
             members=tuple(sorted(now.get(name, name) for name in alert.members)),
         )
 
-    def _told(self, phrases: Sequence[str]) -> str:
+    def _explained(self, phrases: Sequence[str]) -> str:
         if not phrases:
             return UNKNOWN if self.unseen is None else _UNSEEN[self.unseen]
         return listed(phrases)
 
 
 def listed(phrases: Sequence[str]) -> str:
-    """Join phrases, each once and three of them at most."""
+    """Join phrases: each once, at most three, and how many more there are."""
     distinct = list(dict.fromkeys(phrases))
     more = len(distinct) - _MOST_NAMED
     return ", ".join(distinct[:_MOST_NAMED]) + (f" and {more:,} more" if more > 0 else "")
@@ -119,42 +119,42 @@ def _steps(path: CyclePath) -> set[tuple[str, str]]:
     return set(zip(path, path[1:] + path[:1], strict=True)) if path else set()
 
 
-def _phrases(moves: Sequence[GraphEvent]) -> list[str]:
-    return [_WORDS[move.kind].format(move.source, move.target) for move in moves]
+def _phrases(events: Sequence[GraphEvent]) -> list[str]:
+    return [_WORDS[event.kind].format(event.source, event.target) for event in events]
 
 
-def _within(move: GraphEvent, group: Mapping[str, int]) -> bool:
-    source = group.get(move.source)
-    return source is not None and source == group.get(move.target)
+def _within(event: GraphEvent, group: Mapping[str, int]) -> bool:
+    source = group.get(event.source)
+    return source is not None and source == group.get(event.target)
 
 
-Step: TypeAlias = Sequence[GraphEvent] | UnseenCause
+MoveEvents: TypeAlias = Sequence[GraphEvent] | UnseenCause
 
-# More are not worth being told apart.
-_MOST_MOVES = 5_000
+# With more events since the last round the single ones are dropped.
+_MOST_EVENTS = 5_000
 
 
 class GraphEventLog:
-    """``domain.moves.GraphEventObserver`` that remembers while somebody collects; one event loop."""
+    """Collects events between ``begin`` and ``end``; a ``GraphEventObserver``."""
 
     def __init__(self, least_confidence: float) -> None:
         self._least_confidence = least_confidence
         self._collects = False
-        self._steps: list[Step] = []
+        self._steps: list[MoveEvents] = []
         self._count = 0
         self._moved = asyncio.Event()
 
     @property
     def least_confidence(self) -> float | None:
-        """The least confidence with which a dependency counts; None while nobody collects."""
+        """The least confidence with which a dependency counts; None while not collecting."""
         return self._least_confidence if self._collects else None
 
-    def graph_moved(self, moves: Step) -> None:
-        """Take note that the graph moved."""
+    def graph_moved(self, events: MoveEvents) -> None:
+        """Note that the graph has moved."""
         self._moved.set()
-        if self._collects and moves:
-            self._steps.append(moves)
-            self._count += _weight(moves)
+        if self._collects and events:
+            self._steps.append(events)
+            self._count += _weight(events)
             self._shorten()
 
     def begin(self) -> None:
@@ -167,19 +167,19 @@ class GraphEventLog:
         self._collects = False
         self._steps, self._count = [], 0
 
-    def take(self) -> list[Step]:
-        """Take what was collected."""
+    def take(self) -> list[MoveEvents]:
+        """Return what was collected, and forget it."""
         taken, self._steps, self._count = self._steps, [], 0
         return taken
 
-    def put_back(self, taken: list[Step]) -> None:
-        """Let what was taken come before what was collected since."""
+    def put_back(self, taken: list[MoveEvents]) -> None:
+        """Put what was taken back, before what was collected since."""
         self._steps = taken + self._steps
         self._count += sum(map(_weight, taken))
         self._shorten()
 
     async def wait(self, within: timedelta) -> bool:
-        """Wait until the graph moves, unless it has since the last wait; False when the time was over first."""
+        """Wait until the graph has moved since the last wait; False = time is up."""
         try:
             async with asyncio.timeout(within.total_seconds()):
                 await self._moved.wait()
@@ -189,10 +189,10 @@ class GraphEventLog:
         return True
 
     def _shorten(self) -> None:
-        if self._count > _MOST_MOVES:
-            # Without the names of today no alert would be found again.
+        if self._count > _MOST_EVENTS:
+            # Renames stay: without today's names no alert would be recognised.
             renames = [
-                [move for move in step if move.kind is GraphEventKind.SERVICE_RENAMED]
+                [event for event in step if event.kind is GraphEventKind.SERVICE_RENAMED]
                 for step in self._steps
                 if not isinstance(step, UnseenCause)
             ]
@@ -200,29 +200,35 @@ class GraphEventLog:
             self._count = 0
 
 
-def causes_of(steps: Sequence[Step]) -> Causes:
-    """Sum up steps of the graph, in the names that services have after the last one. O(moves)."""
-    moves: list[GraphEvent] = []
+def causes_of(steps: Sequence[MoveEvents]) -> Causes:
+    """Join the events of several moves, in the names after the last one. O(events)."""
+    events: list[GraphEvent] = []
     renames: dict[str, str] = {}
     unseen: UnseenCause | None = None
     for step in steps:
         if isinstance(step, UnseenCause):
             unseen = step
             continue
-        renamed = {move.source: move.target for move in step if move.kind is GraphEventKind.SERVICE_RENAMED}
+        renamed = {
+            event.source: event.target for event in step if event.kind is GraphEventKind.SERVICE_RENAMED
+        }
         if renamed:
-            moves = [GraphEvent(move.kind, *_called(renamed, move.source, move.target)) for move in moves]
+            events = [
+                GraphEvent(event.kind, *_called(renamed, event.source, event.target)) for event in events
+            ]
             renames = _composed(renames, renamed)
-        # What is gained is told in the names after the step, all else in those before it.
-        moves += [
-            move if move.kind in GAINS else GraphEvent(move.kind, *_called(renamed, move.source, move.target))
-            for move in step
-            if move.kind is not GraphEventKind.SERVICE_RENAMED
+        # Gains have the names after the move, all other events those before it.
+        events += [
+            event
+            if event.kind in GAINS
+            else GraphEvent(event.kind, *_called(renamed, event.source, event.target))
+            for event in step
+            if event.kind is not GraphEventKind.SERVICE_RENAMED
         ]
-    return Causes(moves, renames, unseen)
+    return Causes(events, renames, unseen)
 
 
-def _weight(step: Step) -> int:
+def _weight(step: MoveEvents) -> int:
     return 0 if isinstance(step, UnseenCause) else len(step)
 
 
@@ -231,9 +237,9 @@ def _called(renamed: Mapping[str, str], *names: str) -> list[str]:
 
 
 def _composed(first: Mapping[str, str], then: Mapping[str, str]) -> dict[str, str]:
-    """Follow names through two steps, in each of which all are renamed at once."""
+    """Compose two renamings; within each, all services are renamed at once."""
     both = {old: then.get(new, new) for old, new in first.items()}
     reached = set(first.values())
-    # A name that the first step gave away and took back stands for another service by now.
+    # A name that the first renaming gave to another service stands for that one.
     both |= {old: new for old, new in then.items() if old not in reached and old not in first}
     return {old: new for old, new in both.items() if old != new}

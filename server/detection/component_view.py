@@ -1,4 +1,4 @@
-"""What a look at the graph finds: which components are as their alerts have them, and what is known of all others."""
+"""Compares the graph with the alerts: which components match their alerts, and all others."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,7 +10,7 @@ from graphcore.analysis.cycles import is_cycle, shortest_cycle, shortest_cycle_o
 from graphcore.components.components import Components
 from graphcore.components.excerpts import Excerpt
 from graphcore.graph.flags import STALE
-from server.detection.causes import Causes, Step, causes_of
+from server.detection.causes import Causes, MoveEvents, causes_of
 from server.detection.outcomes import CyclicComponent
 from server.detection.plan import Recollection
 from server.detection.tracked_alerts import ComponentDiff, Question, TrackedAlerts
@@ -25,13 +25,13 @@ def survey(
     graph: DependencyGraph, questions: Sequence[Question], causes: Causes, least_confidence: float
 ) -> tuple[list[CyclicComponent], Causes]:
     """
-    Find a shortest cycle for each component, and leave those moves out of the causes that were undone since.
+    Find a shortest cycle for each component; drop events that were undone since from the causes.
 
     O(V + E) of a component in most cases; see ``shortest_cycle``, which bounds its work.
     """
     found = [_look_at(graph, question, causes, least_confidence) for question in questions]
-    moves = [move for move in causes.moves if _still_so(graph, move, least_confidence)]
-    return found, replace(causes, moves=moves)
+    events = [event for event in causes.events if _still_so(graph, event, least_confidence)]
+    return found, replace(causes, events=events)
 
 
 def _look_at(graph: DependencyGraph, question: Question, causes: Causes, least: float) -> CyclicComponent:
@@ -50,11 +50,12 @@ def _look_at(graph: DependencyGraph, question: Question, causes: Causes, least: 
 def _shorter(
     graph: DependencyGraph, component: Excerpt, causes: Causes, least: float, length: int | None
 ) -> CyclePath | None:
-    """Find a shortest cycle, if it has fewer services than ``length``."""
+    """Return a shortest cycle if it has fewer services than ``length``."""
     if not component.unlisted:
         return shortest_cycle(graph, component.members, min_confidence=least, shorter_than=length)
     if length is not None and causes.unseen is None:
-        # What is shorter than what was the shortest has a dependency that was gained. Looking at everything takes a second for half a million services.
+        # A cycle shorter than the former shortest has a gained dependency. A search through half a
+        # million services would take a second.
         gained = _gained_inside(graph, component, causes)
         if not gained:
             return None
@@ -65,32 +66,32 @@ def _shorter(
 
 
 def _gained_inside(graph: DependencyGraph, component: Excerpt, causes: Causes) -> set[CyclePath]:
-    """Name the pairs of members, smaller name first, between which a dependency counts that did not."""
+    """Return the pairs of members that gained a dependency, smaller name first."""
     kept = graph.confident_components
     return {
-        smallest_first((move.source, move.target))
-        for move in causes.moves
-        if move.kind in GAINS
+        smallest_first((event.source, event.target))
+        for event in causes.events
+        if event.kind in GAINS
         and all(
             graph.has_service(end) and kept.label(graph.node(end)) == component.label
-            for end in (move.source, move.target)
+            for end in (event.source, event.target)
         )
     }
 
 
-def _still_so(graph: DependencyGraph, move: GraphEvent, least: float) -> bool:
-    """Tell whether what was lost is not there, or what was gained is: another source may have it, too."""
-    if move.kind in GAINS:
-        return _counts(graph, move, least)
-    if move.kind in LOSSES:
-        return not _counts(graph, move, least)
-    return not graph.has_service(move.source)
+def _still_so(graph: DependencyGraph, event: GraphEvent, least: float) -> bool:
+    """Whether a gain still exists or a loss still lacks; another source may report it, too."""
+    if event.kind in GAINS:
+        return _counts(graph, event, least)
+    if event.kind in LOSSES:
+        return not _counts(graph, event, least)
+    return not graph.has_service(event.source)
 
 
-def _counts(graph: DependencyGraph, move: GraphEvent, least: float) -> bool:
-    if not (graph.has_service(move.source) and graph.has_service(move.target)):
+def _counts(graph: DependencyGraph, event: GraphEvent, least: float) -> bool:
+    if not (graph.has_service(event.source) and graph.has_service(event.target)):
         return False
-    source, target = graph.node(move.source), graph.node(move.target)
+    source, target = graph.node(event.source), graph.node(event.target)
     if not graph.digraph.has_edge(source, target):
         return False
     records = graph.digraph.get_all_edge_data(source, target)
@@ -98,7 +99,7 @@ def _counts(graph: DependencyGraph, move: GraphEvent, least: float) -> bool:
 
 
 class ViewLimits(NamedTuple):
-    """The least confidence of dependencies that count, and how many members of a component are listed."""
+    """The least confidence that counts, and how many members of a component are listed."""
 
     min_confidence: float
     most_members: int
@@ -107,14 +108,15 @@ class ViewLimits(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class View:
     """
-    What a look at the graph found, and what of it concerns alerts: ``alerts`` and ``components`` are to be matched anew.
+    The result of ``look_at``: ``alerts`` and ``components`` must be matched anew.
 
-    ``others`` are the same components as they came out of the graph; ``recalled`` is what is known of members that alerts do not list.
+    ``others`` are the same components as the graph has them. ``recalled`` is what is known of the
+    unlisted members of alerts. ``settled`` components match their alerts.
     """
 
     kept: Components
     revision: str
-    steps: list[Step]
+    steps: list[MoveEvents]
     causes: Causes
     settled: list[tuple[Excerpt, UUID]]
     others: list[Excerpt]
@@ -124,20 +126,25 @@ class View:
 
     @property
     def cycle_count(self) -> int:
-        """How many cyclic components there are."""
+        """The number of cyclic components."""
         return len(self.settled) + len(self.others)
 
 
 def look_at(
-    graph: DependencyGraph, standing: TrackedAlerts, steps: list[Step], *, revision: str, limits: ViewLimits
+    graph: DependencyGraph,
+    tracked: TrackedAlerts,
+    steps: list[MoveEvents],
+    *,
+    revision: str,
+    limits: ViewLimits,
 ) -> View:
     """
-    Compare the components of a graph that stands still with the alerts; runs in a thread.
+    Compare the components of a graph with the alerts; runs in a thread, under the read lock.
 
-    O(V) over arrays, and O(listed members) for components that changed; see ``survey`` for the witnesses.
+    O(V) over arrays, and O(listed members) for components that changed, + ``survey``.
     """
     kept, causes = graph.confident_components, causes_of(steps)
-    difference = standing.difference(kept.cyclic(limits.most_members), causes, kept.excerpts.is_comparable)
+    difference = tracked.difference(kept.cyclic(limits.most_members), causes, kept.excerpts.is_comparable)
 
     def label_of(name: str) -> int | None:
         return kept.label(graph.node(name)) if graph.has_service(name) else None
@@ -145,7 +152,7 @@ def look_at(
     questions = difference.questions(causes, label_of)
     found, causes = survey(graph, questions, causes, limits.min_confidence)
     view = _view(difference, found, kept=kept, revision=revision, steps=steps, causes=causes)
-    return _with_unlisted(graph, view, standing.former())
+    return _with_unlisted(graph, view, tracked.former())
 
 
 def _view(
@@ -154,10 +161,10 @@ def _view(
     *,
     kept: Components,
     revision: str,
-    steps: list[Step],
+    steps: list[MoveEvents],
     causes: Causes,
 ) -> View:
-    """Tell components that are as their alerts have them from all others."""
+    """Separate components that match their alerts from all others."""
     settled, others = list(difference.settled), list(difference.others)
     alerts, components = list(difference.orphaned), found[len(difference.recounted) :]
     for (component, alert), looked_at in zip(difference.recounted, found, strict=False):
@@ -171,7 +178,7 @@ def _view(
 
 
 def _with_unlisted(graph: DependencyGraph, view: View, former: Mapping[UUID, Excerpt]) -> View:
-    """Add what is known of members that neither alerts nor components list."""
+    """Add what is known of unlisted members."""
     if not (any(each.unlisted for each in view.alerts) or any(each.unlisted for each in view.components)):
         return view
     recall = Recall(graph, view.others, view.causes)

@@ -1,4 +1,4 @@
-"""The loop that keeps the alerts level with the graph, for as long as this process has the lock."""
+"""The loop that makes the alerts follow the graph while this process holds the lock."""
 
 import asyncio
 import random
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 _TRIES = 4
-# Whoever waits for the lock looks whether this is said. It shows a dead connection, too, which could go unnoticed for long.
-_SAY_SO_EVERY_SECONDS = 5.0
+# Standby processes look at this note. Writing it also reveals a dead connection.
+_NOTE_EVERY_SECONDS = 5.0
 _JITTER = (0.75, 1.25)
 _CONFLICT_PAUSE_SECONDS = 0.1
-# Between two takings of members that a former version wrote in excess.
+# Between two removals of members that a former version wrote in excess.
 _TRIM_PAUSE_SECONDS = 0.05
 
 
@@ -41,15 +41,15 @@ class Detector:
     """
     Follows one graph and writes through one ledger.
 
-    ``moves`` must hear of every move of the graph. ``searches`` is shared with whoever else asks for components. Of each component
-    the first ``most_members`` are listed; what a round takes does not grow with the others. Nothing here holds up the event loop:
-    witnesses are searched in a thread, on a graph that stands still.
+    ``events`` must observe the graph. ``searches`` is shared with the handlers. Alerts list the
+    first ``most_members`` of each component; the cost of a round does not grow with the others.
+    Threads search for cycles under the read lock, so the event loop stays free.
     """
 
     def __init__(
         self,
         live: LiveGraph,
-        moves: GraphEventLog,
+        events: GraphEventLog,
         settings: DetectionSettings,
         vitals: DetectionVitals,
         searches: SharedComponentSearch,
@@ -57,31 +57,32 @@ class Detector:
         most_members: int = MOST_MEMBERS,
     ) -> None:
         self._live = live
-        self._moves = moves
+        self._events = events
         self._settings = settings
         self._vitals = vitals
         self._searches = searches
         self._limits = ViewLimits(settings.min_confidence, most_members)
         self._tracked = TrackedAlerts()
-        # The components with which the alerts are level but for what was touched since; None = look at all.
-        self._level_with: Components | None = None
+        # The alerts match these components but for those touched since; None = unknown.
+        self._caught_up_with: Components | None = None
         self._looking: asyncio.Task[View] | None = None
-        # The database, and its run, whose alerts are known.
+        # The run of the database whose alerts are tracked.
         self._read_from: str | None = None
-        # Whether a former version may have written more members than are kept.
+        # Whether alerts of a former version may list more members than are kept.
         self._trims = True
 
     async def run(self, ledger: AlertLedger) -> None:
         """
-        Keep the alerts until cancelled, or until something fails: then whoever gets the lock begins anew.
+        Keep the alerts until cancelled or until an error; then another process takes over.
 
-        First alerts and graph are compared as a whole, the graph being read after the lock was had; then after every move of the graph what it
-        touched; and all of it again at every ``reconcile_interval``, or when the graph comes from another database, or from one that was restored.
+        Compares all alerts with a graph read after the lock was taken. From then on it compares
+        what each move of the graph has touched, and everything again at every
+        ``reconcile_interval`` and when the graph comes from another database or a restored one.
         """
         if self._looking is not None:
-            # Of a former run, which was cancelled.
+            # A thread of a former run, which was cancelled, may still read the graph.
             await asyncio.wait((self._looking,))
-        self._moves.begin()
+        self._events.begin()
         self._tracked.clear()
         self._trims = True
         self._vitals.behind()
@@ -93,67 +94,71 @@ class Detector:
             self._vitals.failed(error)
             raise
         finally:
-            self._moves.end()
+            self._events.end()
             self._vitals.forget()
 
     async def _follow(self, ledger: AlertLedger, until: float) -> None:
-        await ledger.are_level()
+        await ledger.note_caught_up()
         said = time.monotonic()
         while (left := until - time.monotonic()) > 0:
-            longest = _TRIM_PAUSE_SECONDS if self._trims else _SAY_SO_EVERY_SECONDS
-            moved = await self._moves.wait(timedelta(seconds=min(left, longest)))
+            longest = _TRIM_PAUSE_SECONDS if self._trims else _NOTE_EVERY_SECONDS
+            moved = await self._events.wait(timedelta(seconds=min(left, longest)))
             if moved:
                 self._vitals.behind()
-                # With another database, or one that was restored, come other alerts.
+                # Another database, or a restored one, has other alerts.
                 if self._feed_id() != self._read_from or not await self.settle(ledger):
                     return
             if self._trims:
                 self._trims = await ledger.trim()
-            if time.monotonic() - said >= _SAY_SO_EVERY_SECONDS:
-                await ledger.are_level()
+            if time.monotonic() - said >= _NOTE_EVERY_SECONDS:
+                await ledger.note_caught_up()
                 said = time.monotonic()
 
     async def _reconcile(self, ledger: AlertLedger) -> None:
-        """Compare everything, and repair what differs."""
+        """Compare all alerts with the graph, and repair what differs."""
         for _ in range(_TRIES):
             await self._live.at(FullyConsistent(), None)
             self._read_from = self._feed_id()
             if await asyncio.to_thread(self._tracked.read, await ledger.tracked()):
-                self._moves.put_back([UnseenCause.COMPARED])
-            self._level_with = None
+                self._events.put_back([UnseenCause.COMPARED])
+            self._caught_up_with = None
             if await self.settle(ledger):
                 return
-        raise LedgerConflictError("somebody kept changing alerts")
+        raise LedgerConflictError("alerts kept being changed by other programs")
 
     async def settle(self, ledger: AlertLedger) -> bool:
-        """Bring the alerts level with the graph as it is now; False = they are not as they were written, so everything has to be compared."""
+        """
+        Bring the alerts up to date with the graph as it is now.
+
+        False = other programs have changed the alerts, so everything must be compared.
+        """
         if self._is_untouched():
-            self._moves.take()
-            self._vitals.level(self._live.freshness().revision)
+            self._events.take()
+            self._vitals.caught_up(self._live.freshness().revision)
             return True
         view = await self._look()
         if not (view.alerts or view.components):
             self._tracked.settle(view.settled, (), ())
         elif not await self._write(ledger, view):
-            self._moves.put_back(view.steps)
+            self._events.put_back(view.steps)
             return False
-        self._level_with = view.kept
-        self._vitals.level(view.revision, view.cycle_count)
+        self._caught_up_with = view.kept
+        self._vitals.caught_up(view.revision, view.cycle_count)
         return True
 
     def _is_untouched(self) -> bool:
-        """Whether nothing has happened to any component since the alerts were level. O(1)."""
+        """Whether no component has changed since the alerts caught up. O(1)."""
         kept = self._live.now().confident_components
-        if kept is self._level_with:
+        if kept is self._caught_up_with:
             touched = kept.take_changed_labels()
             if touched is not None and not any(touched):
                 return True
-            self._level_with = None
+            self._caught_up_with = None
         return False
 
     async def _look(self) -> View:
-        """Find out what of the components is otherwise than the alerts have it."""
-        # A thread can't be interrupted: the graph has to stand still until it is done, whoever waits for that.
+        """Compare the components with the alerts."""
+        # A thread can't be interrupted: hold the read lock until it is done, cancelled or not.
         self._looking = asyncio.create_task(self._look_around())
         return await asyncio.shield(self._looking)
 
@@ -164,12 +169,12 @@ class Detector:
                 graph = self._live.now()
                 kept, revision = graph.confident_components, self._live.freshness().revision
                 if not kept.is_ready:
-                    # The graph was swapped for another meanwhile.
+                    # The graph was replaced meanwhile.
                     continue
                 if not kept.is_known:
-                    # It is a small one.
+                    # The graph is small.
                     kept.largest_first(2)
-                steps, _ = self._moves.take(), kept.take_changed_labels()
+                steps, _ = self._events.take(), kept.take_changed_labels()
                 return await asyncio.to_thread(
                     look_at, graph, self._tracked, steps, revision=revision, limits=self._limits
                 )
@@ -186,7 +191,7 @@ class Detector:
                     changes = await asyncio.to_thread(plan.changes, candidates, uuid4)
                     await opened.write(changes)
             except LedgerConflictError:
-                # Seconds later there may be an alert for the cycle, or none any more.
+                # The next try reads the alerts again.
                 await asyncio.sleep(random.uniform(0, _CONFLICT_PAUSE_SECONDS))  # noqa: S311 - jitter, no secret
                 continue
             self._tracked.settle(view.settled, view.others, changes)
@@ -194,7 +199,7 @@ class Detector:
                 self._vitals.wrote(len(changes))
                 log.info("wrote alerts", alerts=len(changes))
             return True
-        raise LedgerConflictError("somebody else kept writing the same alerts")
+        raise LedgerConflictError("another program kept writing the same alerts")
 
     def _feed_id(self) -> str | None:
         position = self._live.position

@@ -1,47 +1,47 @@
-"""What detection knows of itself."""
+"""What detection counts, and the problems that it knows of."""
 
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 _TOLERATED_SECONDS = 30.0
-# What failed longer ago was somebody else's to do since.
+# After a failure longer ago another process has taken over.
 _RECENT_SECONDS = 60.0
 
 
 class DetectionVitals:
     """
-    Written by the detector, on the event loop; read by whoever wants to know.
+    Counts and state of the detector, which writes them on the event loop.
 
-    The counts only grow. ``level_revision`` is the last one with which the alerts were level, as far as this process knows.
+    The counts only grow. ``caught_up_revision`` is the last revision that the alerts matched.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.rounds = self.written_alerts = self.failures = 0
-        self.level_revision = ""
+        self.caught_up_revision = ""
         self.cycle_count = 0
         self.written_at: datetime | None = None
         self._clock = clock
-        self._level_at: float | None = None
+        self._caught_up_at: float | None = None
         self._behind_since: float | None = None
         self._failing_since: float | None = None
         self._failed_at = 0.0
         self._last_error = ""
 
     def forget(self) -> None:
-        """Note that nothing is known of the alerts any more, or yet."""
-        self.level_revision, self.cycle_count = "", 0
+        """Note that the state of the alerts is unknown."""
+        self.caught_up_revision, self.cycle_count = "", 0
         self._behind_since = None
 
     def behind(self) -> None:
-        """Note that the alerts are to be compared with the graph, which has moved, or may have."""
+        """Note that the alerts must be compared with the graph, which may have moved."""
         if self._behind_since is None:
             self._behind_since = self._clock()
 
-    def level(self, revision: str, cycle_count: int | None = None) -> None:
-        """Note that the alerts are level with a revision; None = there are as many cyclic components as before."""
-        self.level_revision = revision
-        self._level_at = self._clock()
+    def caught_up(self, revision: str, cycle_count: int | None = None) -> None:
+        """Note that the alerts match a revision; ``cycle_count`` None = unchanged."""
+        self.caught_up_revision = revision
+        self._caught_up_at = self._clock()
         self._failing_since = self._behind_since = None
         if cycle_count is not None:
             self.cycle_count = cycle_count
@@ -53,7 +53,7 @@ class DetectionVitals:
         self.written_at = datetime.now(UTC)
 
     def failed(self, error: Exception) -> None:
-        """Note that the work ended with an error."""
+        """Note that detection ended with an error."""
         self.failures += 1
         self._failed_at = self._clock()
         self._last_error = type(error).__name__
@@ -61,20 +61,21 @@ class DetectionVitals:
             self._failing_since = self._failed_at
 
     @property
-    def level_age_seconds(self) -> float:
-        """How long ago the alerts were last seen to be level; 0 = never."""
-        return 0.0 if self._level_at is None else self._clock() - self._level_at
+    def caught_up_age_seconds(self) -> float:
+        """How long ago the alerts last matched the graph; 0 = never."""
+        return 0.0 if self._caught_up_at is None else self._clock() - self._caught_up_at
 
     def problems(self) -> Iterator[str]:
-        """Tell what people have to look after, in sentences."""
+        """Describe what an operator must act on."""
         now = self._clock()
         behind = 0.0 if self._behind_since is None else now - self._behind_since
         if behind >= _TOLERATED_SECONDS:
-            yield f"alerts have not been level with the graph for {behind:,.0f} s: they are still being compared with it"
+            yield f"alerts are {behind:,.0f} s behind the graph: they are still being compared with it"
         if self._failing_since is None or now - self._failed_at > _RECENT_SECONDS:
             return
         lasts = now - self._failing_since
         if lasts >= _TOLERATED_SECONDS:
             yield (
-                f"alerts have not followed the graph for {lasts:,.0f} s ({self._last_error}): see this server's log"
+                f"alerts have not followed the graph for {lasts:,.0f} s ({self._last_error}): "
+                "see this server's log"
             )

@@ -1,4 +1,4 @@
-"""What becomes of one alert in a round: how it is afterwards, and the events that say so."""
+"""What becomes of one alert in a round: its new state, and the events that record it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -20,7 +20,9 @@ class CyclicComponent:
     """
     A component of two or more services, as the graph has it now.
 
-    ``members`` are sorted names, of all but the ``unlisted``; ``others`` are those unlisted ones that matter in this round. ``shortest`` is a shortest cycle of it, from its smallest name on; ``confirmed`` are paths of alerts that are shortest cycles of it too.
+    ``members`` are sorted names; ``unlisted`` counts the members left out, and ``others`` names
+    those of them that matter in this round. ``shortest`` is a shortest cycle, from its smallest
+    name on. ``confirmed`` are cycles of alerts that are also shortest cycles of the component.
     """
 
     members: Members
@@ -31,7 +33,7 @@ class CyclicComponent:
 
     @property
     def membership(self) -> Membership:
-        """Tell who is in it, as far as that is kept."""
+        """Its size and its listed members."""
         return Membership(len(self.members) + self.unlisted, self.members)
 
     @property
@@ -43,11 +45,13 @@ class CyclicComponent:
 @dataclass(slots=True)
 class Outcome:
     """
-    A component and the alert that stands for it from now on.
+    A component and its ``alert`` from now on.
 
-    ``lived_on`` is the alert that lives on in it, under the names of today and with all members whose names are known; None = none does. What its component
-    ``gained`` or ``lost`` are members. ``alert`` is another than that where another has the cycle. ``swallowed`` are alerts of components that are part of it now, ``parts`` what else ``lived_on`` has fallen into, ``split_from`` what it
-    itself was a part of.
+    ``lived_on`` is the alert that the component continues, in today's names and with all members
+    whose names are known; None = none. ``alert`` differs from it where another alert has the
+    cycle. ``gained`` and ``lost``: whether the component gained or lost members. ``swallowed`` are
+    alerts of former components that are part of this one. ``parts`` are the other components into
+    which that of ``lived_on`` has split; ``split_from`` is the reverse.
     """
 
     component: CyclicComponent
@@ -63,7 +67,7 @@ class Outcome:
 
 
 def gone_on(outcome: Outcome, causes: Causes) -> AlertChange | None:
-    """Say how the alert of a component goes on; None = as it was."""
+    """Return the change of a component's alert; None = unchanged."""
     alert, component = outcome.alert, outcome.component
     after = replace(
         _with_status(outcome),
@@ -76,7 +80,7 @@ def gone_on(outcome: Outcome, causes: Causes) -> AlertChange | None:
     )
     if outcome.is_new:
         return AlertChange(None, after, (EventDraft("opened", _why_here(outcome, causes)),))
-    events = (*_return(outcome, after, causes), *_moves(outcome, causes))
+    events = (*_return(outcome, after, causes), *_component_events(outcome, causes))
     if not events and after == alert:
         return None
     return AlertChange(alert, after, events)
@@ -91,9 +95,10 @@ def left_behind(
     members: Members = (),
 ) -> AlertChange:
     """
-    Say how an alert ends that no component goes on with.
+    Return the end of an alert that no component continues.
 
-    Another ``goes_on`` for it, or its component was ``merged_into`` another, or is gone: then ``members`` are its services under their names of today.
+    Another alert ``goes_on`` for it, or its component was ``merged_into`` another, or is gone; then
+    ``members`` are its services in today's names.
     """
     if goes_on is not None:
         note = f"goes on as alert {goes_on.alert.id}: {_why_other_path(goes_on, causes)}"
@@ -108,15 +113,15 @@ def left_behind(
 
 
 def _with_status(outcome: Outcome) -> KeptAlert:
-    """Return the alert in the status that it has from now on."""
+    """Return the alert with its new status."""
     alert, lived_on = outcome.alert, outcome.lived_on
     if lived_on is None or lived_on.id == alert.id:
         reopens = not alert.is_live and (lived_on is None or outcome.gained)
         return _opened(alert) if reopens else alert
     if not lived_on.is_live and not outcome.gained:
-        # Somebody has decided on this component, unless somebody else has opened the other alert since.
+        # A person resolved this component; the other alert may have been reopened since.
         return alert if alert.is_live else _decided_as(lived_on, alert)
-    # An alert written by SQL may be acknowledged by nobody, which can't be handed on.
+    # An alert written by SQL may be acknowledged without a name, which can't be passed on.
     is_acknowledged = lived_on.status == "acknowledged" and (lived_on.acknowledged_by or "").strip()
     if alert.status == "acknowledged" or not is_acknowledged:
         return alert if alert.is_live else _opened(alert)
@@ -134,7 +139,7 @@ def _decided_as(decided: KeptAlert, alert: KeptAlert) -> KeptAlert:
 
 
 def _return(outcome: Outcome, after: KeptAlert, causes: Causes) -> Iterator[EventDraft]:
-    """Tell how the alert came to stand for the component, if it did not before."""
+    """Record how the alert came to the component, if it had another before."""
     alert, lived_on = outcome.alert, outcome.lived_on
     if lived_on is not None and lived_on.id == alert.id:
         if after.is_live and not alert.is_live:
@@ -148,8 +153,8 @@ def _return(outcome: Outcome, after: KeptAlert, causes: Causes) -> Iterator[Even
     yield EventDraft("reopened" if after.is_live and not alert.is_live else "found", why)
 
 
-def _moves(outcome: Outcome, causes: Causes) -> Iterator[EventDraft]:
-    """Tell how a component has changed on which an alert lives on."""
+def _component_events(outcome: Outcome, causes: Causes) -> Iterator[EventDraft]:
+    """Record how the component of a continued alert has changed."""
     alert, lived_on = outcome.alert, outcome.lived_on
     if lived_on is None:
         return

@@ -1,4 +1,4 @@
-"""What has to be written for the alerts to be level with the graph again: a function of alerts, components and causes, and of nothing else."""
+"""What to write so that alerts match the graph: a function of alerts, components and causes."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -12,18 +12,19 @@ from server.detection.outcomes import CyclicComponent, Outcome, gone_on, left_be
 from server.domain.detection import AlertChange, CyclePath, KeptAlert, Membership, smallest_first
 
 LEAST_OVERLAP = 2
-"""One service in common is no cycle in common."""
+"""An alert and a component with one service in common have no cycle in common."""
 Overlap = Mapping[int, int]
-"""How many members an alert has in common with components, by their places."""
+"""How many members an alert has in common with each component, by the component's place."""
 _RANK = {"acknowledged": 0, "open": 1, "resolved": 2}
 
 
 @dataclass(frozen=True, slots=True)
 class Recollection:
     """
-    What is known of an alert whose members are not all listed.
+    What is known of an alert with unlisted members.
 
-    ``names``: which other members are among those that the moves are about; ``shared``: how many members it has in common with components.
+    ``names`` are unlisted members that occur in events. ``shared`` counts the members that it has
+    in common with each component.
     """
 
     names: frozenset[str] = frozenset()
@@ -32,10 +33,10 @@ class Recollection:
 
 class Match(NamedTuple):
     """
-    Who lives on where, by the places of alerts and components in what was matched.
+    Which component continues which alert, by their places in the sequences that were matched.
 
-    ``alert_of`` a component and ``component_of`` an alert are each other's reverse. ``shared`` says for each alert with which components it has at least
-    two members in common, the largest overlap first.
+    ``alert_of`` and ``component_of`` are each other's reverse. ``shared`` lists for each alert the
+    components with at least two common members, largest overlap first.
     """
 
     alert_of: Mapping[int, int]
@@ -66,9 +67,10 @@ def match(
     alerts: Sequence[KeptAlert], components: Sequence[CyclicComponent], common: Sequence[Overlap]
 ) -> Match:
     """
-    Give each component at most one alert with two or more of its members, and each alert at most one component.
+    Match alerts and components one to one; a pair has two or more members in common.
 
-    Largest overlap first; then who is acknowledged, open, resolved; then who is older; then by id, and by the first member. O(pairs log pairs).
+    Largest overlap first; then acknowledged, open, resolved alerts; then older ones; then by id and
+    by first member. O(pairs log pairs).
     """
     pairs = sorted(
         (
@@ -102,8 +104,9 @@ class Plan:
     """
     One round of detection.
 
-    ``kept`` are alerts that detection tracks. They and the components must be complete: nothing else shares two members with any of them.
-    ``recalled`` stands for what alerts do not list of their members. O(names), + sorting of pairs.
+    ``kept`` are tracked alerts. They and the components must be complete: no other shares two
+    members with any of them. ``recalled`` stands for unlisted members. O(names), + sorting of
+    pairs.
     """
 
     def __init__(
@@ -129,12 +132,12 @@ class Plan:
 
     @property
     def cycles(self) -> list[CyclePath]:
-        """The cycles of which somebody else's alert should be known."""
+        """The cycles for which an alert may exist that detection does not track."""
         return [component.shortest for component in self._components]
 
     @property
     def newcomers(self) -> list[Membership]:
-        """Who is in the components on which no alert lives on."""
+        """The members of components that continue no tracked alert."""
         return [
             component.membership
             for place, component in enumerate(self._components)
@@ -143,9 +146,10 @@ class Plan:
 
     def changes(self, candidates: Sequence[KeptAlert], new_id: Callable[[], UUID]) -> list[AlertChange]:
         """
-        Say what to write of which alert; nothing for those that are right as they are. Once only.
+        Return the changes to write, none for alerts that stay as they are. Call it once.
 
-        ``candidates`` are others that may be reopened or adopted: those of ``cycles``, and former ones of ``newcomers``.
+        ``candidates`` are untracked alerts that may be reopened or adopted: those of ``cycles``,
+        and former ones of ``newcomers``.
         """
         self._remember(candidates)
         outcomes = {place: self._lived_on(place) for place in self._match.alert_of}
@@ -192,9 +196,9 @@ class Plan:
 
     def _give_cycles_to_their_owners(self, outcomes: Mapping[int, Outcome]) -> None:
         """
-        No two alerts may have the same cycle, so whoever has it goes on with it, unless it lives on elsewhere.
+        Give each component the alert that has its cycle already: no two alerts may have the same.
 
-        Whom it goes on for is free then, and may be whose cycle another component has.
+        The alert that it replaces is free then, and may have the cycle of another component.
         """
         place_of = {outcome.path: place for place, outcome in outcomes.items()}
         waiting = sorted(outcomes)
@@ -208,7 +212,7 @@ class Plan:
                 waiting += [place_of[had]] if had in place_of else []
 
     def _newcomer(self, place: int, new_id: Callable[[], UUID]) -> Outcome:
-        """Reopen, adopt or open an alert for a component on which none lives on, but for one that went on elsewhere under another name."""
+        """Reopen, adopt or open an alert for a component that continues none."""
         component = self._components[place]
         path = component.shortest
         alert = self._take_owner(path) or self._former.get(component.membership)
@@ -224,7 +228,7 @@ class Plan:
         return self._outcome(place, path, alert, lived_on)
 
     def _take_owner(self, path: CyclePath) -> KeptAlert | None:
-        """Take the alert that has this cycle, unless it is taken."""
+        """Take the alert of this cycle, unless it is taken."""
         for owners in self._owners:
             found = owners.get(path)
             if found is not None and found.id not in self._taken:
@@ -254,7 +258,7 @@ class Plan:
 
 
 def _completed(alert: KeptAlert, recalled: Recollection | None) -> KeptAlert:
-    """Add the names that are known to be among the unlisted members."""
+    """Add unlisted members whose names are known."""
     if recalled is None or not recalled.names:
         return alert
     return replace(alert, members=tuple(sorted({*alert.members, *recalled.names})))

@@ -1,4 +1,4 @@
-"""The alerts that detection tracks, and the components for which they stand, as they were last written or read."""
+"""The alerts that detection tracks, and their components, as last written or read."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from server.domain.detection import AlertChange, CyclePath, KeptAlert, Membershi
 
 
 class Question(NamedTuple):
-    """A component, and the cycles of alerts that may still stand for it."""
+    """A component, and cycles of alerts that may be its shortest cycle."""
 
     component: Excerpt
     hints: Collection[CyclePath]
@@ -20,10 +20,11 @@ class Question(NamedTuple):
 @dataclass(slots=True)
 class ComponentDiff:
     """
-    What a look at all components found.
+    How the components compare with the tracked alerts.
 
-    ``settled`` are components as they were, with the alert that stands for each. ``recounted`` ones have the members they had, but maybe other
-    dependencies. ``others`` are components, and ``orphaned`` alerts, whose members are others now.
+    ``settled`` components are as they were; each comes with its alert. ``recounted`` ones have the
+    same members, but perhaps other dependencies. ``others`` have no alert with the same members,
+    and ``orphaned`` alerts no such component.
     """
 
     settled: list[tuple[Excerpt, UUID]] = field(default_factory=list)
@@ -33,9 +34,9 @@ class ComponentDiff:
 
     def questions(self, causes: Causes, label_of: Callable[[str], int | None]) -> list[Question]:
         """
-        Ask for the cycles of ``recounted``, then of ``others``; cycles of alerts that may stand for one are named.
+        Return ``recounted`` and then ``others``, each with cycles of alerts that it may still have.
 
-        ``label_of`` tells which component a service is in now. O(components + alerts).
+        ``label_of`` returns the label of a service's component now. O(components + alerts).
         """
         hints: dict[int | None, list[CyclePath]] = {component.label: [] for component in self.others}
         for alert in self.orphaned:
@@ -49,9 +50,9 @@ class ComponentDiff:
 
 class TrackedAlerts:
     """
-    Which alert stands for which component.
+    The alerts, and which component each of them stands for.
 
-    Components are told apart by identity, since a graph gives the same object until a component changes.
+    Components are compared by identity: a graph returns the same object until a component changes.
     """
 
     def __init__(self) -> None:
@@ -59,37 +60,37 @@ class TrackedAlerts:
         self._components: dict[int, tuple[Excerpt, UUID]] = {}
 
     def clear(self) -> None:
-        """Know nothing."""
+        """Forget everything."""
         self._alerts, self._components = {}, {}
 
     def read(self, alerts: Iterable[KeptAlert]) -> bool:
         """
-        Take over how the alerts are in the database; returns whether anything that matters to detection was otherwise.
+        Take over the alerts of the database; returns whether they differ from the tracked ones.
 
         A component stays settled when its alert is as it was.
         """
         read = {alert.id: alert for alert in alerts}
-        moved = {key for key, alert in read.items() if not _agree(self._alerts.get(key), alert)}
+        changed = {key for key, alert in read.items() if not _agree(self._alerts.get(key), alert)}
         gone = self._alerts.keys() - read.keys()
         self._components = {
             key: (component, alert)
             for key, (component, alert) in self._components.items()
-            if alert not in moved and alert not in gone
+            if alert not in changed and alert not in gone
         }
         self._alerts = read
-        return bool(moved or gone)
+        return bool(changed or gone)
 
     def former(self) -> Mapping[UUID, Excerpt]:
-        """Return the components for which alerts stand, as they were."""
+        """Return the components of the alerts, as they were."""
         return {alert: component for component, alert in self._components.values()}
 
     def difference(
         self, components: Sequence[Excerpt], causes: Causes, remembers: Callable[[Excerpt], bool]
     ) -> ComponentDiff:
         """
-        Compare with all cyclic components as they are now; ``remembers`` tells of which it is known how they were.
+        Compare with all cyclic components; ``remembers``: whether the former state of one is known.
 
-        O(components), O(listed members) for those that are not known.
+        O(components), O(listed members) for those that are not tracked.
         """
         found, unknown = ComponentDiff(), list[Excerpt]()
         by_members = {id(component.members): alert for component, alert in self._components.values()}
@@ -101,23 +102,23 @@ class TrackedAlerts:
                 found.recounted.append((component, self._alerts[alert]))
             else:
                 unknown.append(component)
-        standing = {alert for _, alert in found.settled} | {alert.id for _, alert in found.recounted}
+        matched = {alert for _, alert in found.settled} | {alert.id for _, alert in found.recounted}
         # Where not all members are listed, those that are may be the same though others are not.
-        changed = {alert for alert, component in self.former().items() if remembers(component)} - standing
+        changed = {alert for alert, component in self.former().items() if remembers(component)} - matched
         orphaned = {
             causes.renamed(alert).membership: alert
             for key, alert in self._alerts.items()
-            if key not in standing and key not in changed
+            if key not in matched and key not in changed
         }
         # Another graph makes other objects of the same members.
         for component in unknown:
             alert_of_these = orphaned.get(Membership(component.size, component.members))
             if alert_of_these is not None:
-                standing.add(alert_of_these.id)
+                matched.add(alert_of_these.id)
                 found.recounted.append((component, alert_of_these))
             else:
                 found.others.append(component)
-        found.orphaned = [alert for key, alert in self._alerts.items() if key not in standing]
+        found.orphaned = [alert for key, alert in self._alerts.items() if key not in matched]
         return found
 
     def settle(
@@ -126,7 +127,7 @@ class TrackedAlerts:
         others: Iterable[Excerpt],
         changes: Iterable[AlertChange],
     ) -> None:
-        """Take over what was written: which alerts stand for ``components``, and what changed for ``others``."""
+        """Take over what was written: the alerts of ``components``, and changes for ``others``."""
         for change in changes:
             after = change.after
             if after.is_live or after.is_present:

@@ -1,8 +1,9 @@
 """
-Who is, and who was, among members that no alert lists: components may be too large for that.
+Members of components that are too large to be listed in an alert.
 
-Only names that matter in a round are looked up, in the graph as it is now and in what is remembered of components as they were. After a
-take-over, or in another graph, nothing is remembered: then what is listed stands for the rest.
+Only names that matter in a round are looked up: in the graph, and in the former components as far
+as they are remembered. After a take-over, or in another graph, the listed members stand for the
+rest.
 """
 
 from collections import Counter
@@ -20,22 +21,22 @@ from server.domain.graph_events import LOSSES, GraphEvent
 
 
 class Recall:
-    """One look at a graph that stands still; ``excerpts`` are the components that alerts are to be matched with."""
+    """Looks at one graph; ``excerpts`` are the components to match alerts with."""
 
     def __init__(self, graph: DependencyGraph, excerpts: Sequence[Excerpt], causes: Causes) -> None:
         self._graph = graph
         self._kept = graph.confident_components
         self._excerpts = excerpts
         self._place_of = {excerpt.label: place for place, excerpt in enumerate(excerpts)}
-        self._moves = causes.moves
-        self._ends = {name for move in causes.moves for name in (move.source, move.target) if name}
+        self._events = causes.events
+        self._ends = {name for event in causes.events for name in (event.source, event.target) if name}
         # Under these names of today services are who they were.
         self._renamed = {name for name in causes.renames.values() if graph.has_service(name)}
 
     def unlisted(
         self, components: Sequence[CyclicComponent], alerts: Iterable[KeptAlert]
     ) -> list[CyclicComponent]:
-        """Tell of components which services that matter are among their unlisted members. O(listed members of alerts + moves)."""
+        """Add to components the relevant unlisted members. O(listed members of alerts + events)."""
         if not any(component.unlisted for component in components):
             return list(components)
         others: dict[int, set[str]] = {}
@@ -49,7 +50,11 @@ class Recall:
         ]
 
     def of(self, alert: KeptAlert, former: Excerpt | None) -> Recollection:
-        """Recall the component of an alert, given under the names of today, from what it was (``former``), or else from what is listed."""
+        """
+        Find out who was in the component of an alert, which comes in today's names.
+
+        From the ``former`` component if it is remembered, else estimated from the listed members.
+        """
         if former is not None and self._kept.excerpts.is_comparable(former):
             shared, inside = self._counted(former), self._held(former)
         else:
@@ -81,7 +86,7 @@ class Recall:
         }
 
     def _estimated(self, alert: KeptAlert) -> tuple[dict[int, int], set[str]]:
-        """Take components with two of the listed services, or of those on the witness, to have as much in common with the alert as can be."""
+        """Assume the largest overlap with components that hold two listed services or witnesses."""
         places = (self._place(name) for name in _names(alert))
         counts = Counter(place for place in places if place is not None)
         size = alert.membership.size
@@ -93,8 +98,8 @@ class Recall:
         return shared, {name for name in self._ends if self._place(name) in likely}
 
     def _removed(self, inside: Collection[str]) -> set[str]:
-        """Find removed services that were members: members called them, and they called members."""
-        lost = [move for move in self._moves if move.kind in LOSSES]
+        """Return removed services that called members and were called by members."""
+        lost = [event for event in self._events if event.kind in LOSSES]
         called = _removed_ends(self._graph, lost, inside, at_target=True)
         return called & _removed_ends(self._graph, lost, inside, at_target=False)
 
@@ -106,19 +111,19 @@ class Recall:
 def recollections(
     recall: Recall, alerts: Iterable[KeptAlert], former: Mapping[UUID, Excerpt], causes: Causes
 ) -> dict[UUID, Recollection]:
-    """Recall what is not listed of the alerts of which something is not."""
+    """Recall the unlisted members of the alerts that have any."""
     return {
         alert.id: recall.of(causes.renamed(alert), former.get(alert.id)) for alert in alerts if alert.unlisted
     }
 
 
 def _names(alert: KeptAlert) -> set[str]:
-    """List the services by which a component is known again: those on the witness stay when all that are listed go."""
+    """Return the services that identify a component: the witness may outlive all listed members."""
     return {*alert.members, *alert.cycle_path}
 
 
 def _removed_ends(
     graph: DependencyGraph, lost: Iterable[GraphEvent], inside: Collection[str], *, at_target: bool
 ) -> set[str]:
-    pairs = ((move.source, move.target) if at_target else (move.target, move.source) for move in lost)
+    pairs = ((event.source, event.target) if at_target else (event.target, event.source) for event in lost)
     return {far for near, far in pairs if near in inside and not graph.has_service(far)}

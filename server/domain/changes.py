@@ -29,7 +29,7 @@ class FeedPosition:
 
 @dataclass(frozen=True, slots=True)
 class RowChanges:
-    """Keys whose rows may differ, with the rows as the new snapshot sees them; None = no such row."""
+    """Keys whose rows may differ, with the rows of the new snapshot; None = no such row."""
 
     services: dict[UUID, Service | None] = field(default_factory=dict)
     dependencies: dict[UUID, DependencyRow | None] = field(default_factory=dict)
@@ -49,8 +49,8 @@ class GraphSink(Protocol):
     """
     The live graph as the feed drives it.
 
-    Its methods let readers run while they prepare a move. The move itself happens between two awaits,
-    so no reader sees half of it.
+    Its methods let readers run while they prepare a move. The move itself happens between two
+    awaits, so no reader sees half of it.
     """
 
     @property
@@ -76,14 +76,15 @@ class GraphSink(Protocol):
         """
         Move the graph on by what changed; services come before dependencies.
 
-        Raises ``ChangesDoNotFitError``, or what reading the batches raises: the graph has not moved then.
+        Raises ``ChangesDoNotFitError``, or what reading the batches raises: the graph has not
+        moved then.
         """
 
     async def load(self, batches: AsyncIterator[TableBatch], position: FeedPosition) -> None:
         """Replace the graph by all rows of both tables; services come before dependencies."""
 
     async def held(self) -> HeldGraph:
-        """Return what memory holds now, to be compared with the tables; it must not move meanwhile. O(rows)."""
+        """Return the records in memory, for the audit; it must not move meanwhile. O(rows)."""
 
     def connection_lost(self) -> None:
         """Say that the database is away."""

@@ -115,7 +115,7 @@ class AlertLedger(Protocol):
     async def trim(self) -> bool:
         """Take away some of the members that are more than are kept, as former versions wrote them; returns whether there may be others."""
 
-    async def are_level(self) -> None:
+    async def note_caught_up(self) -> None:
         """Say that the alerts are level with the graph, for processes that only wait; has the connection answer, or fail."""
 
 

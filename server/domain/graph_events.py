@@ -32,7 +32,8 @@ class GraphEvent(NamedTuple):
     """
     One event, in names of services: the ends of a dependency before a loss or after a gain.
 
-    A removed service is the ``source``. A renamed one was called ``source`` and is called ``target`` now.
+    A removed service is the ``source``. A renamed one was called ``source`` and is called
+    ``target`` now.
     """
 
     kind: GraphEventKind

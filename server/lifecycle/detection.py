@@ -64,7 +64,7 @@ class Detection:
             return DetectionStatus(DetectionRole.STANDBY)
         vitals = self.vitals
         return DetectionStatus(
-            DetectionRole.WRITER, vitals.level_revision, vitals.written_at, vitals.cycle_count
+            DetectionRole.WRITER, vitals.caught_up_revision, vitals.written_at, vitals.cycle_count
         )
 
     def problems(self) -> Iterator[str]:

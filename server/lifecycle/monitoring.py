@@ -140,7 +140,7 @@ class ProcessCollector(Collector):
         yield _gauge(
             "depgraph_detection_age_seconds",
             "Time since the alerts last matched the graph; 0 unless this process keeps them.",
-            vitals.level_age_seconds if is_writer else 0.0,
+            vitals.caught_up_age_seconds if is_writer else 0.0,
         )
         yield _counter("depgraph_detection_rounds", "Times that this process wrote alerts.", vitals.rounds)
         yield _counter(

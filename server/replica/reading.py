@@ -98,8 +98,8 @@ class ReadableGraph:
         Return the graph once it is as fresh as wanted.
 
         Raises ``NotReadyError`` before the first load, ``ReplicaBehindError`` when ``within``
-        passes first (None = the replica's own bound; never more than a minute), ``RevisionUnknownError``
-        for a revision of another database.
+        passes first (None = the replica's own bound; never more than a minute),
+        ``RevisionUnknownError`` for a revision of another database.
         """
         self.now()
         # A waiting call takes one of the places for running calls.

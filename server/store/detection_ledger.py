@@ -78,7 +78,7 @@ class DetectionLedger:
         """Take away some of the members that are more than are kept; returns whether there may be others. O(5,000)."""
         return bool(await self._connection.fetchval(_TRIM_MEMBERS, self._most_members, _TRIM))
 
-    async def are_level(self) -> None:
+    async def note_caught_up(self) -> None:
         """Say that the alerts are level with the graph, for processes that only wait; has the connection answer, or fail."""
         await self._connection.execute(DID, DETECTION)
 

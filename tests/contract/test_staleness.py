@@ -18,7 +18,7 @@ from server.app import Application
 from server.config import Settings, StalenessSettings
 from tests.support.calls import FRESH, Stubs, edges
 from tests.support.eventually import eventually
-from tests.support.following import assert_level
+from tests.support.following import assert_caught_up
 
 # What is told is made before any transport has it.
 pytestmark = pytest.mark.one_transport
@@ -80,7 +80,7 @@ async def test_a_stale_dependency_leaves_its_cycle_and_comes_back_when_it_is_obs
     )
     await swept(application)
     assert await members(stubs) == ["a"]
-    await assert_level(application.replica, connection)
+    await assert_caught_up(application.replica, connection)
 
     seen = dependencies.IngestGraphRequest(
         discovery_source=DISCOVERY_SOURCE_OTEL_SERVICE_GRAPH, edges=edges("a>b")
@@ -107,7 +107,7 @@ async def test_confidence_decays_and_comes_back_when_the_dependency_is_observed(
     decayed = await listed(stubs)
     assert abs(decayed.confidence_score - 0.8 * 0.5**1.5) < 0.01
     assert not decayed.is_stale
-    await assert_level(application.replica, connection)
+    await assert_caught_up(application.replica, connection)
 
     written.ClearField("last_observed_time")
     await stubs.dependencies.BatchUpsertDependencies(

@@ -23,7 +23,7 @@ from tests.support.calls import Stubs, edges
 from tests.support.channels import open_channel
 from tests.support.command import depgraph
 from tests.support.eventually import PATIENCE_SECONDS
-from tests.support.following import assert_level
+from tests.support.following import assert_caught_up
 from tests.support.plain_sql import connected
 from tests.support.serving import Program, embedded_url, serving
 from tests.support.soundness import assert_sound
@@ -58,7 +58,7 @@ async def test_a_data_folder_of_the_version_before_opens_with_everything_in_it(
         connected(embedded_url(folder)) as connection,
     ):
         assert_kept(rows, await every_row(connection))
-        await assert_level(application.replica, connection)
+        await assert_caught_up(application.replica, connection)
         assert await history(Stubs(channel), acknowledged) == [
             ("ALERT_EVENT_KIND_OPENED", "detection"),
             ("ALERT_EVENT_KIND_ACKNOWLEDGED", "ana"),
@@ -67,7 +67,7 @@ async def test_a_data_folder_of_the_version_before_opens_with_everything_in_it(
         status = await asyncio.to_thread(depgraph, "migrate", "status", "--database-url", url, "--json")
         assert json.loads(status.stdout)["pending"] == [], status
         await assert_sound(channel, url)
-        await assert_level(application.replica, connection)
+        await assert_caught_up(application.replica, connection)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives the database a user of its own")

@@ -23,7 +23,7 @@ from tests.support.channels import open_channel
 from tests.support.eventually import eventually
 from tests.support.failover import CREATED, Caller, everybody_busy
 from tests.support.failures import failure_of
-from tests.support.following import assert_level
+from tests.support.following import assert_caught_up
 from tests.support.scene import Record, connected
 from tests.support.soundness import assert_sound
 from tests.support.standby import promote, replayed_received, standby_of, url_of_both
@@ -181,7 +181,7 @@ async def assert_exact(running: Sequence[Server], url: str) -> None:
         for server in running:
             await assert_sound(server.channel, url)
         for server in running:
-            await assert_level(server.application.replica, connection)
+            await assert_caught_up(server.application.replica, connection)
 
 
 async def assert_watched(

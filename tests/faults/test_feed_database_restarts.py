@@ -13,7 +13,7 @@ from server.domain.errors import NotReadyError, RevisionUnknownError
 from server.store import migrate
 from server.store.embedded import EmbeddedPostgres
 from tests.support.eventually import eventually
-from tests.support.following import PATIENCE, assert_level, feeding
+from tests.support.following import PATIENCE, assert_caught_up, feeding
 from tests.support.scene import QUICK, Record, Scene, connected
 
 # What is told is made before any transport has it.
@@ -67,7 +67,7 @@ async def test_a_transaction_id_issued_again_after_a_crash_deceives_nobody(
         await migrate.upgrade(server.url)
         async with Scene.opened(server.url, seed, record) as scene:
             await scene.quiet()
-            await scene.level()
+            await scene.caught_up()
             last = await burn_transaction_ids(server.url, 50)
             await scene.replica.at(AtLeastAsFresh(last_revision := await scene.revision()), PATIENCE)
             held = scene.replica.position
@@ -104,7 +104,7 @@ async def test_a_replica_started_before_its_database_becomes_warm_when_it_comes(
         await eventually(lambda: replica.is_warm)
         seconds = round(time.monotonic() - began, 3)
         async with connected(own_postgres.url) as connection:
-            await assert_level(replica, connection)
+            await assert_caught_up(replica, connection)
     record(
         {
             "fault": "cold start with the database away, from its start",
@@ -118,7 +118,7 @@ async def test_a_replica_started_before_its_database_becomes_warm_when_it_comes(
 async def truncate_no_more(scene: Scene) -> None:
     """Stop the writers: a TRUNCATE of theirs would make the replica read everything for another reason."""
     await scene.quiet()
-    await scene.level()
+    await scene.caught_up()
 
 
 async def burn_transaction_ids(url: str, count: int) -> int:

@@ -22,7 +22,7 @@ async def test_a_standby_is_not_read_until_it_is_promoted(
 ) -> None:
     async with standby_of(own_postgres.url, reachable_folder / "standby") as standby:
         await own_scene.quiet()
-        await own_scene.level()
+        await own_scene.caught_up()
         revision, before = await own_scene.revision(), own_scene.feed_id
         warms = own_scene.replica.status().warm_count
         await replayed_all(own_postgres.url, standby.url)

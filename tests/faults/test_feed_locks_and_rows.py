@@ -43,7 +43,7 @@ async def test_a_table_locked_for_ddl_leaves_the_feed_stale_and_alive(patient_sc
 async def test_a_frozen_backend_is_given_up(scene: Scene) -> None:
     # Frozen in a step it would keep its locks: a TRUNCATE waits for them, and everybody else for the TRUNCATE, until it thaws.
     await scene.quiet()
-    await scene.level()
+    await scene.caught_up()
     async with connected(scene.url) as watcher:
         pid = await watcher.fetchval(f"SELECT pid FROM pg_stat_activity WHERE {FEED}")
     if not is_our_postgres(pid):
@@ -55,7 +55,7 @@ async def test_a_frozen_backend_is_given_up(scene: Scene) -> None:
     try:
         async with connected(scene.url) as writer:
             await writer.execute("UPDATE services SET team = 'while frozen'")
-        seconds = await scene.level()
+        seconds = await scene.caught_up()
     finally:
         os.kill(pid, signal.SIGCONT)
     await scene.ends_well("backend frozen by SIGSTOP, new ones work", seconds)
@@ -69,7 +69,7 @@ def is_our_postgres(pid: int) -> bool:
 
 async def test_a_log_pruned_past_the_cursor_is_noticed(scene: Scene) -> None:
     await scene.quiet()
-    await scene.level()
+    await scene.caught_up()
     async with connected(scene.url) as observer:
         await log_is_free(observer)
     scene.proxy.fall_silent()
@@ -113,11 +113,11 @@ async def test_a_row_whose_service_does_not_exist_waits_and_the_feed_goes_on(sce
             " SELECT id, $1, 'sync' FROM services WHERE service_id = 'own-0'",
             missing,
         )
-        await scene.level()
+        await scene.caught_up()
         assert scene.replica.graph.dangling_count == 1
         assert scene.replica.graph.dependency_count == 0
         await careless.execute("UPDATE services SET team = 'goes on' WHERE service_id = 'own-1'")
-        await scene.level()
+        await scene.caught_up()
         assert "goes on" in {service.team for service in memory(scene.replica)[0].values()}
         await careless.execute("INSERT INTO services (id, service_id) VALUES ($1, 'found')", missing)
     await scene.recovers("row whose service does not exist")
@@ -135,7 +135,7 @@ async def test_a_row_with_a_word_that_means_nothing_waits_and_the_feed_goes_on(s
             " SELECT a.id, b.id, 'smoke' FROM services AS a, services AS b"
             " WHERE a.service_id = 'own-0' AND b.service_id = 'own-1'"
         )
-        await scene.level()
+        await scene.caught_up()
         assert scene.replica.graph.dangling_count == 1
         assert scene.replica.graph.dependency_count == 0
         await careless.execute("UPDATE service_dependencies SET communication_mode = 'sync'")

@@ -35,7 +35,7 @@ async def test_a_network_that_falls_silent_for_a_few_timeouts(scene: Scene) -> N
 
 async def test_a_database_three_tenths_of_a_second_away_is_followed(scene: Scene) -> None:
     scene.proxy.delay = 0.3
-    seconds = await scene.level()
+    seconds = await scene.caught_up()
     scene.proxy.delay = 0
     await scene.ends_well("0.3 s latency each way, while it lasts", seconds)
 

@@ -20,7 +20,7 @@ from tests.support.calls import FRESH, Stubs
 from tests.support.channels import open_channel
 from tests.support.command import depgraph
 from tests.support.eventually import PATIENCE_SECONDS, eventually
-from tests.support.following import assert_level
+from tests.support.following import assert_caught_up
 from tests.support.own_writes import OwnReads, add_writers, write_by_rpc, write_by_sql
 from tests.support.plain_sql import connected
 from tests.support.random_writer import RandomWriter
@@ -81,7 +81,7 @@ async def test_a_replica_of_the_version_before_goes_on_beside_the_new_schema(
             reads = await read_own_writes(url, connection, replicas)
             await assert_sound(to_old, url)
             await assert_sound(to_new, url)
-            await assert_level(application.replica, connection)
+            await assert_caught_up(application.replica, connection)
             await assert_exact(old, as_before(await expected(connection)))
         rows = as_before(await expected(connection))
         await eventually(lambda: watcher.mirror.rows == rows or watching.done())

@@ -25,7 +25,7 @@ from server.store import migrate
 from server.store.embedded import EmbeddedPostgres
 from tests.support.dumps import dump, restore, restored
 from tests.support.eventually import eventually
-from tests.support.following import PATIENCE, assert_level, following, log_is_free
+from tests.support.following import PATIENCE, assert_caught_up, following, log_is_free
 from tests.support.random_writer import RandomWriter
 from tests.support.scene import Record, connected
 from tests.support.witness import Witness
@@ -107,7 +107,7 @@ async def test_after_a_restore_memory_equals_the_tables(
             await replica.at(AtLeastAsFresh(later), PATIENCE)
         await restore(saved, database_url, single_transaction=single_transaction)
         for replica in (one, other):
-            await assert_level(replica, connection)
+            await assert_caught_up(replica, connection)
             assert names(replica) == {"kept"}
             with pytest.raises(RevisionUnknownError):
                 await replica.at(AtLeastAsFresh(later), PATIENCE)
@@ -179,7 +179,7 @@ async def test_restores_at_random_moments_leave_no_wrong_row(
                 counts["restores at once" if at_once else "restores step by step"] += 1
         async with connected(database_url) as connection:
             for replica, witness in zip(replicas, witnesses, strict=True):
-                await assert_level(replica, connection)
+                await assert_caught_up(replica, connection)
                 await witness.witness.done()
                 await eventually(partial(is_healthy, witness.vitals))
     record(
@@ -210,13 +210,13 @@ async def test_marks_of_another_cluster_are_forgotten(
         # The mark, the bound, and two rows of the log.
         assert await reader.fetchval(FROM_THE_FUTURE) == 4
     async with connected(own_postgres.url) as there, following(own_postgres.url, QUICK) as replica:
-        await assert_level(replica, there)
+        await assert_caught_up(replica, there)
         await log_is_free(there)
         first = await add(there, "first")
         for number in range(5):
             await add(there, f"later {number}")
             await prune(own_postgres.url, FeedSettings(keep_log=timedelta(hours=1)))
-            await assert_level(replica, there)
+            await assert_caught_up(replica, there)
         assert replica.status().warm_count == 1
         assert await there.fetchval(FROM_THE_FUTURE) == 0
         # Who was away since the first write is told what has changed.
@@ -238,14 +238,14 @@ async def test_a_dump_of_the_schema_before_can_be_restored_and_migrated(
     await migrate.upgrade(database_url)
     vitals = Vitals(QUICK)
     async with following(database_url, QUICK, vitals=vitals) as replica:
-        await assert_level(replica, connection)
+        await assert_caught_up(replica, connection)
         await add(connection, "later")
         # It can't drop the schema of the feed, in which the dump doesn't know everything.
         assert not await restored(saved, database_url)
         disconnects = vitals.disconnects
         await eventually(lambda: vitals.disconnects > disconnects)
         await migrate.upgrade(database_url)
-        await assert_level(replica, connection)
+        await assert_caught_up(replica, connection)
         assert names(replica) == {"kept"}
         # Readers are woken a moment before the step is over.
         await eventually(partial(is_healthy, vitals))

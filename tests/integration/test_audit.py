@@ -20,7 +20,7 @@ from server.feed.memory_audit import AuditYieldedError
 from server.replica import Replica
 from tests.support.auditing import WATCHFUL, Audited, audited
 from tests.support.eventually import eventually
-from tests.support.following import assert_level, dependency_of, service_of
+from tests.support.following import assert_caught_up, dependency_of, service_of
 from tests.support.random_writer import RandomWriter
 from tests.support.world import populate
 
@@ -119,7 +119,7 @@ async def test_a_wrong_row_in_memory_is_found_and_everything_is_read_again(
     assert (await followed.auditor.audit()).differing_rows == 1
     assert followed.vitals.differing_rows == 1
     assert any("1 rows in memory that differed" in problem for problem in followed.vitals.health().problems)
-    await assert_level(followed.replica, connection)
+    await assert_caught_up(followed.replica, connection)
     assert followed.replica.status().warm_count == 2
     assert (await followed.auditor.audit()).differing_rows == 0
     assert followed.vitals.health().problems == ()
@@ -140,7 +140,7 @@ async def test_writes_past_the_triggers_are_found(
     forget = "DELETE FROM depgraph_feed.change_log WHERE xid = pg_current_xact_id()"
     await connection.execute(f"BEGIN; {written}; {forget}; COMMIT")
     assert (await followed.auditor.audit()).differing_rows > 0
-    await assert_level(followed.replica, connection)
+    await assert_caught_up(followed.replica, connection)
     assert (await followed.auditor.audit()).differing_rows == 0
 
 
@@ -179,7 +179,7 @@ async def test_an_audit_makes_way_for_who_wants_a_table(
         with pytest.raises(AuditYieldedError):
             await auditing
         assert followed.vitals.audits == 0
-        await assert_level(followed.replica, connection)
+        await assert_caught_up(followed.replica, connection)
 
 
 async def test_audits_go_on_by_themselves(database_url: str) -> None:
@@ -206,5 +206,5 @@ async def test_an_audit_that_fails_leaves_the_feed_alone(
     with pytest.raises(LookupError):
         await followed.feed.within_step(fail)
     await connection.execute("DELETE FROM services WHERE service_id = 's7'")
-    await assert_level(followed.replica, connection)
+    await assert_caught_up(followed.replica, connection)
     assert followed.vitals.disconnects == 0

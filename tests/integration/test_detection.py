@@ -10,7 +10,7 @@ from server.config import DetectionSettings
 from tests.support.alert_story import NAMES, Story, told
 from tests.support.detecting import (
     add_services,
-    alerts_are_level,
+    alerts_are_caught_up,
     alter,
     call,
     cut,
@@ -69,15 +69,15 @@ async def test_what_comes_back_is_reopened_with_its_history(
     await add_services(connection, *NAMES)
     settings = DetectionSettings(min_confidence=0.5, takeover_interval=timedelta(milliseconds=30))
     async with detecting(database_url, settings) as keeper:
-        await alerts_are_level([keeper])
+        await alerts_are_caught_up([keeper])
         await ring(connection, "a", "b")
-        await alerts_are_level([keeper])
+        await alerts_are_caught_up([keeper])
         await alter(connection, "a", "b", away)
-        await alerts_are_level([keeper])
+        await alerts_are_caught_up([keeper])
         (gone,) = await stored_alerts(connection)
         assert (gone.status, gone.resolution_notes) == ("resolved", f"the cycle is gone: {notes[0]}")
         await alter(connection, "a", "b", back)
-        await alerts_are_level([keeper])
+        await alerts_are_caught_up([keeper])
     (alert,) = await stored_alerts(connection)
     assert (alert.id, alert.status, alert.resolution_notes) == (gone.id, "open", None)
     assert [(event.kind, event.note) for event in await stored_events(connection)][-1] == (

@@ -13,7 +13,7 @@ from tests.support.detecting import (
     QUICK,
     StoredAlert,
     add_services,
-    alerts_are_level,
+    alerts_are_caught_up,
     call,
     cut,
     detecting,
@@ -103,7 +103,7 @@ async def test_what_somebody_did_to_the_tables_of_alerts_is_repaired(
     await ring(connection, "a", "b", "c")
     settings = DetectionSettings(reconcile_interval=timedelta(milliseconds=50))
     async with detecting(database_url, settings) as keeper:
-        await alerts_are_level([keeper])
+        await alerts_are_caught_up([keeper])
         (before,) = await stored_alerts(connection)
         await connection.execute("DELETE FROM circular_dependency_alert_members WHERE service_id = 'b'")
         await connection.execute(
@@ -124,18 +124,18 @@ async def test_only_one_of_two_replicas_writes_and_the_other_takes_over(
     async with detecting(database_url, QUICK) as second:
         async with detecting(database_url, QUICK) as first:
             await ring(connection, "a", "b")
-            await alerts_are_level([first, second])
+            await alerts_are_caught_up([first, second])
             assert [first.detection.is_writer, second.detection.is_writer].count(True) == 1
             writer = first if first.detection.is_writer else second
             await connection.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'depgraph detection'"
             )
             await ring(connection, "c", "d")
-            await alerts_are_level([first, second])
+            await alerts_are_caught_up([first, second])
             assert len(await stored_alerts(connection)) == 2
             assert writer.detection.vitals.failures <= 1
         await cut(connection, "a", "b")
-        await alerts_are_level([second])
+        await alerts_are_caught_up([second])
     statuses = {alert.members: alert.status for alert in await stored_alerts(connection)}
     assert statuses == {("a", "b"): "resolved", ("c", "d"): "open"}
     assert [event.kind for event in await stored_events(connection)] == ["opened", "opened", "resolved"]

@@ -15,7 +15,7 @@ from tests.support.detecting import (
     StoredAlert,
     StoredEvent,
     add_services,
-    alerts_are_level,
+    alerts_are_caught_up,
     call,
     cut,
     detecting,
@@ -38,7 +38,7 @@ async def story(database_url: str, connection: asyncpg.Connection) -> AsyncItera
     await ring(connection, *RING)
     async with AsyncExitStack() as stack:
         keeper = await stack.enter_async_context(detecting(database_url, most_members=MOST))
-        await alerts_are_level([keeper])
+        await alerts_are_caught_up([keeper])
         database = await stack.enter_async_context(await Database.open(database_url))
         yield Story(keeper, connection, AlertRepository(database))
 
@@ -185,10 +185,10 @@ async def test_who_takes_over_writes_nothing_and_knows_the_alert_again(
             WHERE locktype = 'advisory' AND granted AND classid = 7203411 AND objid = 2
                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
         )
-        await alerts_are_level([story.keeper, second])
+        await alerts_are_caught_up([story.keeper, second])
         assert await story.connection.fetch("SELECT xmin, * FROM circular_dependency_alerts") == before
         await call(story.connection, "h", "m", "i")
-        await alerts_are_level([story.keeper, second])
+        await alerts_are_caught_up([story.keeper, second])
     (after,) = await stored_alerts(story.connection)
     assert (after.id, after.status, after.size) == (alert.id, "acknowledged", 13)
 
@@ -200,12 +200,12 @@ async def test_an_alert_is_known_again_by_its_witness_when_all_that_is_listed_we
     await ring(connection, *RING)
     await call(connection, "i", "h")
     async with detecting(database_url, most_members=MOST) as keeper:
-        await alerts_are_level([keeper])
+        await alerts_are_caught_up([keeper])
     (alert,) = await stored_alerts(connection)
     await connection.execute("DELETE FROM services WHERE service_id < 'f'")
     await call(connection, "l", "f")
     async with detecting(database_url, most_members=MOST) as keeper:
-        await alerts_are_level([keeper])
+        await alerts_are_caught_up([keeper])
     (after,) = await stored_alerts(connection)
     assert after == alert._replace(size=7, members=tuple("fghij"))
     assert (await stored_events(connection))[-1].kind == "shrunk"
@@ -217,11 +217,11 @@ async def test_members_that_a_former_version_wrote_are_taken_away_without_an_eve
     await add_services(connection, *RING)
     await ring(connection, *RING)
     async with detecting(database_url) as keeper:
-        await alerts_are_level([keeper])
+        await alerts_are_caught_up([keeper])
     (alert,) = await stored_alerts(connection)
     assert alert.members == RING
     async with detecting(database_url, most_members=MOST) as keeper:
-        await alerts_are_level([keeper])
+        await alerts_are_caught_up([keeper])
         await alerts_become(connection, [alert._replace(members=RING[:MOST])])
     assert len(await stored_events(connection)) == 1
 
@@ -233,10 +233,10 @@ async def test_a_component_somewhat_above_what_is_kept(
     await add_services(connection, *names, "z")
     await ring(connection, *names)
     async with await Database.open(database_url) as database, detecting(database_url) as keeper:
-        await alerts_are_level([keeper])
+        await alerts_are_caught_up([keeper])
         await call(connection, names[-1], names[-2])
         await call(connection, names[-3], "z", names[3])
-        await alerts_are_level([keeper])
+        await alerts_are_caught_up([keeper])
         (alert,) = await stored_alerts(connection)
         assert alert.cycle_path == (names[-2], names[-1])
         assert (alert.size, alert.members) == (MOST_MEMBERS + 51, tuple(names[:MOST_MEMBERS]))

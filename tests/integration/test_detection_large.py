@@ -6,7 +6,7 @@ import asyncpg
 import networkx as nx
 
 from tests.support.cycle_model import is_shortest
-from tests.support.detecting import alerts_are_level, detecting, stored_alerts, stored_events
+from tests.support.detecting import alerts_are_caught_up, detecting, stored_alerts, stored_events
 from tests.support.plain_sql import connected
 
 SERVICES, DEPENDENCIES, MEMBERS = 1_500, 4_000, 350
@@ -49,9 +49,9 @@ async def test_350_services_among_4000_dependencies_have_one_alert_with_a_shorte
 ) -> None:
     graph = shop()
     async with detecting(database_url) as keeper:
-        await alerts_are_level([keeper])
+        await alerts_are_caught_up([keeper])
         await write(connection, graph)
-        await alerts_are_level([keeper])
+        await alerts_are_caught_up([keeper])
         (alert,) = await stored_alerts(connection)
     (component,) = (members for members in nx.strongly_connected_components(graph) if len(members) > 1)
     assert alert.members == tuple(sorted(component))
@@ -65,17 +65,17 @@ async def test_hundreds_of_alerts_come_go_and_come_back_in_one_round_each(
     pairs = nx.DiGraph([(f"a{number:03}", f"b{number:03}") for number in range(PAIRS)])
     pairs.add_edges_from([(target, source) for source, target in list(pairs.edges)])
     async with detecting(database_url) as keeper:
-        await alerts_are_level([keeper])
+        await alerts_are_caught_up([keeper])
         await write(connection, pairs)
-        await alerts_are_level([keeper])
+        await alerts_are_caught_up([keeper])
         alerts = await stored_alerts(connection)
         assert [alert.status for alert in alerts] == ["open"] * PAIRS
         async with connected(database_url) as other:
             await other.execute("UPDATE service_dependencies SET is_stale = true")
-        await alerts_are_level([keeper])
+        await alerts_are_caught_up([keeper])
         assert {alert.status for alert in await stored_alerts(connection)} == {"resolved"}
         await connection.execute("UPDATE service_dependencies SET is_stale = false")
-        await alerts_are_level([keeper])
+        await alerts_are_caught_up([keeper])
         again = await stored_alerts(connection)
         assert [(alert.id, alert.cycle_path, alert.status) for alert in again] == [
             (alert.id, alert.cycle_path, "open") for alert in alerts

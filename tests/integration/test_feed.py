@@ -18,7 +18,15 @@ from server.domain.revision import Revision
 from server.feed.change_log import prune
 from server.replica import Replica
 from tests.support.eventually import eventually
-from tests.support.following import PATIENCE, SETTINGS, assert_level, feeding, following, log_is_free, memory
+from tests.support.following import (
+    PATIENCE,
+    SETTINGS,
+    assert_caught_up,
+    feeding,
+    following,
+    log_is_free,
+    memory,
+)
 from tests.support.large_steps import large_steps
 from tests.support.traversal import traverse
 
@@ -60,7 +68,7 @@ async def test_what_was_there_before_is_warm(database_url: str, connection: Conn
     await connection.execute(CHAIN)
     async with following(database_url) as replica:
         assert downstream(replica, "s1") == ["s2", "s3", "s4", "s5", "s6"]
-        await assert_level(replica, connection)
+        await assert_caught_up(replica, connection)
         assert replica.status().warm_count == 1
 
 
@@ -102,7 +110,7 @@ async def test_plain_sql_shows_in_memory(
         async with following(database_url) as replica:
             await connection.execute(statement)
             await seen(replica, connection)
-            await assert_level(replica, connection)
+            await assert_caught_up(replica, connection)
 
 
 async def test_rows_that_make_no_sense_are_the_same_however_they_are_read(
@@ -112,13 +120,13 @@ async def test_rows_that_make_no_sense_are_the_same_however_they_are_read(
     with large_steps():
         async with following(database_url) as replica:
             await connection.execute(NO_SENSE)
-            await assert_level(replica, connection)
+            await assert_caught_up(replica, connection)
             assert replica.graph.dangling_count == 3
         async with following(database_url) as reread:
-            await assert_level(reread, connection)
+            await assert_caught_up(reread, connection)
             assert reread.graph.dangling_count == 3
     async with following(database_url) as by_row:
-        await assert_level(by_row, connection)
+        await assert_caught_up(by_row, connection)
         assert by_row.graph.dangling_count == 3
 
 
@@ -129,7 +137,7 @@ async def test_copy_shows_in_memory(database_url: str, connection: Connection) -
         )
         await seen(replica, connection)
         assert replica.graph.service_count == 3_000
-        await assert_level(replica, connection)
+        await assert_caught_up(replica, connection)
 
 
 async def test_two_services_swap_names_in_one_transaction(database_url: str, connection: Connection) -> None:
@@ -142,7 +150,7 @@ async def test_two_services_swap_names_in_one_transaction(database_url: str, con
         )
         await seen(replica, connection)
         assert downstream(replica, "s2") == ["s1", "s3", "s4", "s5", "s6"]
-        await assert_level(replica, connection)
+        await assert_caught_up(replica, connection)
 
 
 async def test_a_commit_wakes_the_replica_without_anybody_asking(
@@ -189,7 +197,7 @@ async def test_a_transaction_left_open_stalls_nobody_and_shows_when_it_commits(
         await seen(replica, connection)
         assert replica.graph.has_service("late")
         await other.close()
-        await assert_level(replica, connection)
+        await assert_caught_up(replica, connection)
 
 
 async def test_rolled_back_writes_never_show(database_url: str, connection: Connection) -> None:
@@ -209,7 +217,7 @@ async def test_a_cut_connection_is_made_again_and_nothing_is_lost(
             " WHERE application_name = 'depgraph feed' AND datname = current_database()"
         )
         await connection.execute("DELETE FROM services WHERE service_id = 's4'")
-        await assert_level(replica, connection)
+        await assert_caught_up(replica, connection)
         assert replica.status().warm_count == 1
 
 
@@ -222,7 +230,7 @@ async def test_changes_that_were_never_logged_and_do_not_fit_are_healed_by_readi
         await connection.execute("UPDATE services SET service_id = 'unseen' WHERE service_id = 's1'")
         await connection.execute("ALTER TABLE services ENABLE ALWAYS TRIGGER depgraph_feed_update")
         await connection.execute("INSERT INTO services (service_id) VALUES ('s1')")
-        await assert_level(replica, connection)
+        await assert_caught_up(replica, connection)
         assert replica.status().warm_count == 2
 
 
@@ -238,7 +246,7 @@ async def test_a_reader_behind_the_pruned_log_reads_everything_again(
         await connection.execute("UPDATE service_dependencies SET timeout_ms = 7")
         assert await prune(database_url, FeedSettings(keep_log=timedelta(0))) == 16
         await blocker.execute("COMMIT")
-        await assert_level(replica, connection)
+        await assert_caught_up(replica, connection)
         assert replica.status().warm_count == 2
     await blocker.close()
 
@@ -251,7 +259,7 @@ async def test_pruning_keeps_what_a_level_reader_has_not_passed(
         await seen(replica, connection)
         assert await prune(database_url, FeedSettings()) == 0
         await connection.execute("INSERT INTO services (service_id) VALUES ('after')")
-        await assert_level(replica, connection)
+        await assert_caught_up(replica, connection)
         assert replica.status().warm_count == 1
 
 
@@ -266,7 +274,7 @@ async def test_a_bound_on_rows_prunes_what_every_level_reader_has_passed(
     assert await prune(database_url, FeedSettings(max_log_rows=3)) == 11
     async with following(database_url) as replica:
         await open_one.execute("COMMIT")
-        await assert_level(replica, connection)
+        await assert_caught_up(replica, connection)
         assert replica.status().warm_count == 1
     await open_one.close()
 
@@ -318,7 +326,7 @@ async def test_rows_come_through_a_large_change_whole(database_url: str, connect
         services, _ = memory(replica)
         assert len(services) == 12_000
         await connection.execute("UPDATE services SET team = 'all'")
-        await assert_level(replica, connection)
+        await assert_caught_up(replica, connection)
         assert replica.status().warm_count == 1
         assert replica.status().feed_state is FeedState.FOLLOWING
 
@@ -336,7 +344,7 @@ async def test_threads_that_read_the_graph_keep_its_arrays_until_they_are_done(
 
     await connection.execute(CHAIN)
     async with following(database_url) as replica:
-        await assert_level(replica, connection)
+        await assert_caught_up(replica, connection)
         monkeypatch.setattr(TraversalIndex, "is_cramped", lambda *_: True)
         monkeypatch.setattr(TraversalIndex, "roomier", copy)
         async with replica.read_lock():
@@ -347,5 +355,5 @@ async def test_threads_that_read_the_graph_keep_its_arrays_until_they_are_done(
             for _ in range(100):
                 await asyncio.sleep(0)
             assert replica.graph.index.nodes is before
-        await assert_level(replica, connection)
+        await assert_caught_up(replica, connection)
         assert replica.graph.index.nodes is not before

@@ -16,7 +16,15 @@ from server.feed import ChangeLogReader, Vitals
 from server.feed.change_log import prune
 from tests.support.auditing import audited
 from tests.support.eventually import eventually
-from tests.support.following import PATIENCE, SETTINGS, assert_level, following, log_is_free, memory, tables
+from tests.support.following import (
+    PATIENCE,
+    SETTINGS,
+    assert_caught_up,
+    following,
+    log_is_free,
+    memory,
+    tables,
+)
 
 Connection = asyncpg.Connection
 
@@ -177,10 +185,10 @@ async def test_after_a_swap_memory_equals_the_tables_within_a_step(
 ) -> None:
     await connection.execute(ROWS)
     async with audited(database_url, SETTINGS) as followed:
-        await assert_level(followed.replica, connection)
+        await assert_caught_up(followed.replica, connection)
         before = await revision_now(connection)
         await execute(connection, swap.statements, at_once=at_once)
-        await assert_level(followed.replica, connection)
+        await assert_caught_up(followed.replica, connection)
         # Readers are woken a moment before the step is over.
         await eventually(lambda: is_told(followed.vitals, swap.fault))
         # Nobody can tell any more what changed since.
@@ -193,7 +201,7 @@ async def test_after_a_swap_memory_equals_the_tables_within_a_step(
         # What comes afterwards stacks on top of what the tables hold now.
         await connection.execute("DELETE FROM services WHERE service_id = 's3'")
         if not swap.fault:
-            await assert_level(followed.replica, connection)
+            await assert_caught_up(followed.replica, connection)
 
 
 @pytest.mark.parametrize("name", [name for name, swap in SWAPS.items() if swap.changes_rows])
@@ -206,7 +214,7 @@ async def test_a_swap_goes_unseen_where_nobody_looks_at_the_identity(
     )
     await connection.execute(ROWS)
     async with following(database_url) as replica:
-        await assert_level(replica, connection)
+        await assert_caught_up(replica, connection)
         await execute(connection, SWAPS[name].statements, at_once=True)
         await replica.at(FullyConsistent(), PATIENCE)
         assert memory(replica) != await tables(connection)
@@ -229,11 +237,11 @@ async def test_what_changes_no_row_past_the_log_refuses_no_revision(
 ) -> None:
     await connection.execute(ROWS)
     async with following(database_url) as replica:
-        await assert_level(replica, connection)
+        await assert_caught_up(replica, connection)
         before = await revision_now(connection)
         await connection.execute(harmless)
         await replica.at(AtLeastAsFresh(before), PATIENCE)
-        await assert_level(replica, connection)
+        await assert_caught_up(replica, connection)
 
 
 async def test_while_changes_go_unseen_everything_is_read_again_and_again(
@@ -250,7 +258,7 @@ async def test_while_changes_go_unseen_everything_is_read_again_and_again(
         await connection.execute("SELECT depgraph_feed.install_triggers()")
         await eventually(lambda: followed.vitals.trusted)
         warms = followed.replica.status().warm_count
-        await assert_level(followed.replica, connection)
+        await assert_caught_up(followed.replica, connection)
         assert followed.replica.status().warm_count <= warms + 1
 
 
@@ -265,7 +273,7 @@ async def test_several_replicas_agree_on_the_new_incarnation(
         revision = await revision_now(connection)
         for replica in (one, other):
             await replica.at(AtLeastAsFresh(revision), PATIENCE)
-            await assert_level(replica, connection)
+            await assert_caught_up(replica, connection)
         assert one.position is not None
         assert other.position is not None
         assert one.position.feed_id == other.position.feed_id
@@ -296,7 +304,7 @@ async def test_nobody_prunes_what_changes_while_everything_is_read(
 
 async def _changes_seen(url: str, connection: Connection, hold_up: object) -> int:
     async with following(url, observe=hold_up) as replica:  # type: ignore[arg-type]
-        await assert_level(replica, connection)
+        await assert_caught_up(replica, connection)
         return replica.status().warm_count
 
 
@@ -309,19 +317,19 @@ async def test_who_wrote_under_a_swapped_function_is_seen_when_it_commits_after_
     late = await asyncpg.connect(database_url)
     await connection.execute(ROWS)
     async with following(database_url) as replica:
-        await assert_level(replica, connection)
+        await assert_caught_up(replica, connection)
         await connection.execute(SWAPS["a function of a trigger swapped"].statements[0])
         # Swapping a function waits for no writer, as DDL on a trigger or a table does.
         await late.execute(f"BEGIN; {UNSEEN}")
         await connection.execute(definition)
-        await assert_level(replica, connection)
+        await assert_caught_up(replica, connection)
         async with following(database_url) as newcomer:
-            await assert_level(newcomer, connection)
+            await assert_caught_up(newcomer, connection)
             here = newcomer.position
             assert here is not None
             await late.execute("COMMIT")
-            await assert_level(replica, connection)
-            await assert_level(newcomer, connection)
+            await assert_caught_up(replica, connection)
+            await assert_caught_up(newcomer, connection)
             there = newcomer.position
             assert there is not None
             history = ChangeLogReader(database_url, SETTINGS)

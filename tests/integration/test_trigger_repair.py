@@ -5,7 +5,7 @@ import pytest
 
 from tests.support.auditing import audited
 from tests.support.catalog import schema_of
-from tests.support.following import assert_level
+from tests.support.following import assert_caught_up
 
 Connection = asyncpg.Connection
 INSTALL = "SELECT table_name, trigger_name, deed FROM depgraph_feed.install_triggers()"
@@ -51,4 +51,4 @@ async def test_a_replica_reads_what_it_missed(connection: Connection, database_u
         await connection.execute("DROP TRIGGER depgraph_feed_update ON services")
         await connection.execute("UPDATE services SET team = 'unseen'")
         await connection.execute(INSTALL)
-        await assert_level(followed.replica, connection)
+        await assert_caught_up(followed.replica, connection)

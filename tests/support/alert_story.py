@@ -12,7 +12,7 @@ from tests.support.detecting import (
     Keeper,
     StoredAlert,
     add_services,
-    alerts_are_level,
+    alerts_are_caught_up,
     detecting,
     stored_alerts,
     stored_events,
@@ -35,7 +35,7 @@ class Story:
 
     async def alerts(self) -> list[StoredAlert]:
         """All alerts once they are level."""
-        await alerts_are_level([self.keeper])
+        await alerts_are_caught_up([self.keeper])
         return await stored_alerts(self.connection)
 
     async def alert(self) -> StoredAlert:
@@ -57,5 +57,5 @@ async def told(url: str, connection: asyncpg.Connection) -> AsyncIterator[Story]
     """Let a story begin with services and nothing else."""
     await add_services(connection, *NAMES)
     async with await Database.open(url) as database, detecting(url) as keeper:
-        await alerts_are_level([keeper])
+        await alerts_are_caught_up([keeper])
         yield Story(keeper, connection, AlertRepository(database))

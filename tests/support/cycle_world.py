@@ -18,7 +18,7 @@ from tests.support.detecting import (
     StoredAlert,
     StoredEvent,
     add_services,
-    alerts_are_level,
+    alerts_are_caught_up,
     detecting,
     stored_alerts,
     stored_events,
@@ -150,7 +150,7 @@ class CycleWorld:
 
     async def level(self) -> dict[UUID, StoredAlert]:
         """All alerts, once they are level."""
-        await alerts_are_level([keeper for keeper, _ in self.keepers])
+        await alerts_are_caught_up([keeper for keeper, _ in self.keepers])
         return {alert.id: alert for alert in await stored_alerts(self.connection)}
 
     async def check(self, *, calm: bool = True, renamed: Collection[str] = ()) -> None:

@@ -58,7 +58,7 @@ async def detecting(
                 await running
 
 
-async def alerts_are_level(keepers: Sequence[Keeper]) -> None:
+async def alerts_are_caught_up(keepers: Sequence[Keeper]) -> None:
     """Wait until the alerts are level with everything committed before this call."""
     for keeper in keepers:
         await keeper.replica.at(FullyConsistent(), PATIENCE)

@@ -166,7 +166,7 @@ def _key(record: ServiceRecord | DependencyRecord) -> UUID:
     return UUID(bytes=record.key)
 
 
-async def assert_level(replica: Replica, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+async def assert_caught_up(replica: Replica, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
     """Wait until the replica has seen everything committed by now; memory must equal the tables."""
     await replica.at(FullyConsistent(), PATIENCE)
     assert memory(replica) == await tables(connection)

@@ -101,7 +101,7 @@ class Scene:
 
     async def recovers(self, fault: str) -> None:
         """Wait until memory has caught up again, check everything, and record how long it took."""
-        await self.ends_well(fault, await self.level())
+        await self.ends_well(fault, await self.caught_up())
 
     async def ends_well(self, fault: str, seconds: float) -> None:
         """No row may be wrong in the end, and none may have been at any time."""
@@ -124,7 +124,7 @@ class Scene:
         assert self.witness.mismatches == 0, self.witness.first_difference
         assert self.torn == 0
 
-    async def level(self) -> float:
+    async def caught_up(self) -> float:
         """Wait until memory holds what is committed by now; returns the seconds from now on."""
         began = time.monotonic()
         async with asyncio.timeout(PATIENCE_SECONDS):

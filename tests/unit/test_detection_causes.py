@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from server.detection.causes import UNKNOWN, GraphEventLog, Step, causes_of
+from server.detection.causes import UNKNOWN, GraphEventLog, MoveEvents, causes_of
 from server.detection.health import DetectionVitals
 from server.domain.detection import KeptAlert
 from server.domain.graph_events import GraphEvent, GraphEventKind, UnseenCause
@@ -46,20 +46,20 @@ def test_what_lies_inside_a_former_component_did_not_make_a_larger_one() -> None
 
 
 @pytest.mark.parametrize(
-    ("steps", "told"),
+    ("steps", "explained"),
     [
         ([], UNKNOWN),
-        ([UnseenCause.TOOK_OVER], "the cause was not seen: it came before this server took over"),
+        ([UnseenCause.TOOK_OVER], "cause unknown: it came before this server took over"),
         (
             [UnseenCause.TOOK_OVER, UnseenCause.LARGE],
-            "the cause was not seen: it was among very many changes at once",
+            "cause unknown: more than 2,000 rows changed at once",
         ),
         ([removed("xy")], UNKNOWN),
         ([UnseenCause.RELOADED, removed("ab")], "a → b was removed"),
     ],
 )
-def test_what_was_not_seen_is_said_not_to_have_been_seen(steps: Sequence[Step], told: str) -> None:
-    assert causes_of(steps).of_loss(MEMBERS) == told
+def test_what_was_not_seen_is_said_not_to_have_been_seen(steps: Sequence[MoveEvents], explained: str) -> None:
+    assert causes_of(steps).of_loss(MEMBERS) == explained
 
 
 def test_renames_are_followed_through_steps_and_moves_are_told_in_the_names_of_today() -> None:
@@ -85,10 +85,10 @@ def nobody() -> KeptAlert:
 
 def test_nothing_is_collected_until_somebody_wants_to_know() -> None:
     log = GraphEventLog(0.5)
-    told = [log.least_confidence]
+    explained = [log.least_confidence]
     log.graph_moved(removed("ab"))
     log.begin()
-    assert [*told, log.least_confidence] == [None, 0.5]
+    assert [*explained, log.least_confidence] == [None, 0.5]
     log.graph_moved(removed("bc"))
     assert log.take() == [UnseenCause.TOOK_OVER, removed("bc")]
     assert log.take() == []
@@ -111,7 +111,7 @@ def test_more_moves_than_anybody_wants_to_read_are_forgotten_but_for_renames() -
     log.graph_moved(removed("ab") * 6_000)
     causes = causes_of(log.take())
     assert causes.unseen is UnseenCause.LARGE
-    assert not causes.moves
+    assert not causes.events
     assert causes.renames == {"a": "x"}
 
 
@@ -136,7 +136,7 @@ def test_a_detector_that_keeps_failing_is_a_problem_until_it_is_level_or_somebod
     now += 61
     assert list(vitals.problems()) == []
     vitals.failed(LookupError("no such luck"))
-    vitals.level("revision", 3)
+    vitals.caught_up("revision", 3)
     assert list(vitals.problems()) == []
 
 
@@ -149,10 +149,8 @@ def test_alerts_that_are_being_compared_for_long_are_a_problem_until_they_are_le
     assert list(vitals.problems()) == []
     now += 20
     (problem,) = vitals.problems()
-    assert (
-        problem == "alerts have not been level with the graph for 40 s: they are still being compared with it"
-    )
-    vitals.level("revision", 3)
+    assert problem == "alerts are 40 s behind the graph: they are still being compared with it"
+    vitals.caught_up("revision", 3)
     assert list(vitals.problems()) == []
     now += 60
     assert list(vitals.problems()) == []
