@@ -1,4 +1,4 @@
-"""Audits of random graphs against every pair of dependencies and every simple path, drift against a dictionary. No I/O."""
+"""Path audits against all pairs and all simple paths, drift against a dictionary. No I/O."""
 
 from hypothesis import strategies as st
 

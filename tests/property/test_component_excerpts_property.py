@@ -1,4 +1,4 @@
-"""Excerpts of components against networkx, and what they remember of members against sets of keys. No I/O."""
+"""Excerpts of components against networkx, and their former members against sets. No I/O."""
 
 from typing import NamedTuple
 from uuid import UUID
@@ -22,7 +22,7 @@ NAMES = st.sampled_from("abcxyz")
 
 @st.composite
 def drifting(draw: st.DrawFn) -> list[Tables]:
-    """A hub and services around it that are its members, outsiders or away, and change a few at a time; some get other names."""
+    """A hub with services that are members, outsiders or absent, change a few at a time, are renamed."""
     around = dict.fromkeys(range(SPOKES), ("m", True))
     states = [_star(around)]
     for _ in range(draw(st.integers(2, 6))):

@@ -1,4 +1,4 @@
-"""Components kept through random edits equal those that networkx finds anew, after every change set. No I/O."""
+"""Components after each random change set equal those of networkx. No I/O."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -159,7 +159,7 @@ def test_components_not_reported_as_changed_are_unchanged(groups: list[list[Edit
 
 
 def random_edge(chooser: random.Random, nodes: int, reach: int) -> Edge:
-    """An edge to a node not farther away than ``reach``: the smaller that is, the more circles within circles."""
+    """An edge to a node at most ``reach`` away: small values make nested cycles."""
     source = chooser.randrange(nodes)
     return Edge(source, (source + chooser.choice((-1, 1)) * chooser.randint(1, reach)) % nodes)
 

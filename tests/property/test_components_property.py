@@ -1,4 +1,4 @@
-"""Strongly connected components and the adjacency list of random graphs against networkx and plain sets. No I/O."""
+"""Components and the adjacency list against networkx and plain sets. No I/O."""
 
 from itertools import pairwise
 

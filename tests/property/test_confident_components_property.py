@@ -1,4 +1,4 @@
-"""Components over dependencies of a least confidence against networkx, while confidences and staleness change. No I/O."""
+"""Components over confident dependencies against networkx, through random changes. No I/O."""
 
 from itertools import pairwise
 
@@ -13,7 +13,7 @@ from tests.support.graphs import CONFIDENCES, tables
 from tests.support.rows import Tables
 
 FLOORS = st.sampled_from((0.25, 0.4, 0.75, 1.0))
-# Few services and keys, so that the same dependency comes with another confidence, or stale, again and again.
+# Few services and keys, so that the same dependency often changes confidence and staleness.
 STATES = st.lists(tables(max_services=7, max_edges=24), min_size=2, max_size=7)
 
 

@@ -1,4 +1,4 @@
-"""Suggested cuts of random graphs: what is left has no cycle by networkx, and nothing cheaper exists by trying all orders. No I/O."""
+"""Suggested cuts leave no cycle (networkx), and none is cheaper (all orders). No I/O."""
 
 import random
 from collections import Counter, defaultdict
@@ -56,7 +56,7 @@ def cheapest(members: tuple[str, ...], costs: dict[tuple[str, str], float]) -> f
 
 
 def assert_sound(rows: Tables, name: str, cuts: list[Cut], members: tuple[str, ...], sync_only: bool) -> None:
-    """No cycle is left, and each cut is of all dependencies of its pair, costs what they do and breaks the cycle that it shows."""
+    """No cycle is left; each cut has all dependencies of its pair, their cost, and breaks its cycle."""
     edges = [
         edge
         for edge in counting(rows, sync_only)

@@ -1,4 +1,4 @@
-"""Walks over effective dependencies, and the edges that lead, against rows in dictionaries. No I/O."""
+"""Effective walks and leading edges against rows in dictionaries. No I/O."""
 
 from itertools import pairwise
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""Graphs that are built as a whole, copied, or changed part by part are the graphs that change sets make. No I/O."""
+"""Built, copied and partly changed graphs equal those that change sets make. No I/O."""
 
 from collections.abc import Generator, Hashable
 from typing import TypeVar, cast
@@ -26,20 +26,20 @@ def content(graph: DependencyGraph) -> tuple[object, ...]:
         sorted(graph.dependencies()),
         sorted(graph.dangling_dependencies()),
         (graph.service_count, graph.dependency_count, graph.dangling_count, graph.stale_count),
-        sorted(record for lot in graph.service_batches(3) for record in lot),
-        sorted(record for lot in graph.dependency_batches(3) for record in lot),
+        sorted(record for batch in graph.service_batches(3) for record in batch),
+        sorted(record for batch in graph.dependency_batches(3) for record in batch),
     )
 
 
-def built(rows: Tables, lot: int) -> DependencyGraph:
+def built(rows: Tables, size: int) -> DependencyGraph:
     builder = GraphBuilder()
     services = list(rows.services.values())
-    for start in range(0, len(services), lot):
-        builder.add_services([service_record(service) for service in services[start : start + lot]])
+    for start in range(0, len(services), size):
+        builder.add_services([service_record(service) for service in services[start : start + size]])
     number = {service.key: place for place, service in enumerate(services)}
     joined = rows.joined_edges()
-    for start in range(0, len(joined), lot):
-        some = joined[start : start + lot]
+    for start in range(0, len(joined), size):
+        some = joined[start : start + size]
         assert list(builder.making_room(len(some))) is not None
         builder.add_dependencies(
             [dependency_record(edge) for edge in some],
@@ -74,9 +74,9 @@ def edited(steps: list[Edit], rows: Tables) -> Tables:
 
 @given(tables(), st.integers(1, 7), STEPS)
 def test_a_built_graph_equals_an_applied_one_and_changes_alike(
-    rows: Tables, lot: int, later: list[Edit]
+    rows: Tables, size: int, later: list[Edit]
 ) -> None:
-    graph = built(rows, lot)
+    graph = built(rows, size)
     check_graph(graph)
     assert content(graph) == content(graph_of(rows))
     after = edited(later, rows)

@@ -1,4 +1,4 @@
-"""Blast radius in random graphs, against searches of networkx and against all paths there are. No I/O."""
+"""Blast radii of random graphs against networkx searches and all paths. No I/O."""
 
 from itertools import pairwise
 
@@ -94,8 +94,8 @@ def test_the_best_path_is_as_strong_as_its_weakest_dependency(
             min(best[pair] for pair in pairwise(path))
             for path in nx.all_simple_paths(calls, name, start, cutoff=max_hops or None)
         )
-        told = 3 if found.hard_hops[position] else 2 if found.degraded_hops[position] else 1
-        assert told == expected
+        strength = 3 if found.hard_hops[position] else 2 if found.degraded_hops[position] else 1
+        assert strength == expected
 
 
 @given_in_both_forms(20, questions(), BOUNDS)

@@ -47,7 +47,7 @@ def form(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 class IndexMachine(RuleBasedStateMachine):
-    """An index beside a dict of the edges that it must hold; indices of edges are given out again, as rustworkx does."""
+    """An index, and a dict of its edges; edge indices are reused, as rustworkx does."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -115,16 +115,16 @@ def test_index_columns_and_deltas_follow_the_digraph(
     rows: Tables, groups: list[tuple[list[Edit], bool]]
 ) -> None:
     graph = graph_of(rows)
-    noted = Notes()
-    graph.components = cast("Components", noted)
+    recorder = Notes()
+    graph.components = cast("Components", recorder)
     for group, unchanged_too in groups:
         before, fresh = snapshot(rows), fresh_pairs(graph)
         for edit in group:
             edit(rows)
         graph.apply(difference(before, rows, unchanged_too))
         check_graph(graph)
-        assert fresh - noted.removed + noted.added == fresh_pairs(graph)
-        assert noted.removed <= fresh
+        assert fresh - recorder.removed + recorder.added == fresh_pairs(graph)
+        assert recorder.removed <= fresh
 
 
 class Notes:

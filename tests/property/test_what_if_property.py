@@ -20,9 +20,9 @@ from tests.support.proposals import (
     becomings,
     calls_in,
     is_cycle,
+    outcome,
     proposals,
     shortest_through,
-    told,
     upstream_in,
 )
 from tests.support.rows import Tables
@@ -78,7 +78,7 @@ def assert_equal_to_doing_it(
     assert not found.impacts.truncated
     assert found.created == tuple(sorted(set(will) - set(was)))
     expected = becomings(certain, will_certain)
-    assert {told(change) for change in found.cycle_changes} == expected.keys()
+    assert {outcome(change) for change in found.cycle_changes} == expected.keys()
     assert len(found.cycle_changes) == expected.total()
     assert found.adds_cycles is any(each.adds_cycles for each in expected)
     for change in found.cycle_changes:

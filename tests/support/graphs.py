@@ -26,7 +26,7 @@ def flags_of(edge: PlainEdge) -> int:
 
 
 def service_record(service: PlainService) -> ServiceRecord:
-    return ServiceRecord(service.key, service.name, f"payload of {service.name}", f"brief of {service.name}")
+    return ServiceRecord(service.key, service.name, f"payload of {service.name}", f"id of {service.name}")
 
 
 def dependency_record(edge: PlainEdge) -> DependencyRecord:

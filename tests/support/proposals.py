@@ -158,7 +158,7 @@ def _how_many(cycles: frozenset[frozenset[str]]) -> str:
     return ("none", "one", "many")[min(len(cycles), 2)]
 
 
-def told(change: CycleChange) -> Becoming:
+def outcome(change: CycleChange) -> Becoming:
     """The same of an answer of ours."""
     return Becoming(
         change.kind.value,

@@ -22,7 +22,7 @@ class Traversal:
     """
     The result of a walk, independent of later changes.
 
-    ``services`` are in breadth-first order, ``depths`` are their hops from the start, in that order.
+    ``services`` are in breadth-first order; ``depths`` are their hops from the start.
     """
 
     services: list[ServiceRecord]

@@ -20,7 +20,7 @@ SOURCES = (EdgeFlag.MANUAL, EdgeFlag.KUBERNETES, EdgeFlag.SERVICE_MESH, EdgeFlag
 
 
 def one_component(services: int, pairs: int, seed: int) -> DependencyGraph:
-    """A ring in random order and random pairs between its services; the payload of a dependency is its ends."""
+    """A ring in random order with random chords; the payload of a dependency is its ends."""
     chooser = random.Random(seed)  # noqa: S311 - the same each time
     order = chooser.sample(range(services), services)
     chosen = dict.fromkeys(pairwise([*order, order[0]]))
@@ -62,7 +62,7 @@ def test_costs_range_from_0_01_to_1() -> None:
 
 def test_an_unknown_service_has_no_component() -> None:
     with pytest.raises(UnknownServiceError):
-        suggest_cuts(DependencyGraph(), "nobody")
+        suggest_cuts(DependencyGraph(), "unknown")
 
 
 @COMPILED
@@ -134,7 +134,7 @@ def test_cuts_break_all_cycles_without_any_work_allowed(work: int, monkeypatch: 
 def test_ways_back_stop_at_their_total_length(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cutting, "MOST_STEPS", 5)
     cuts = list(suggest_cuts(one_component(12, 60, seed=2), name_of(0)).cuts())
-    told = [bool(cut.cycle_path) for cut in cuts]
-    assert told[0]
-    assert not told[-1]
-    assert told == sorted(told, reverse=True)
+    has_path = [bool(cut.cycle_path) for cut in cuts]
+    assert has_path[0]
+    assert not has_path[-1]
+    assert has_path == sorted(has_path, reverse=True)

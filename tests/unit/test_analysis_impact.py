@@ -53,6 +53,6 @@ def test_an_unknown_service_and_a_negative_bound_are_refused() -> None:
     graph = callers_of_hub(["a"])
     mask = passing_edges(graph, EdgeFilter())
     with pytest.raises(UnknownServiceError):
-        impact_of(graph, "nobody", mask)
+        impact_of(graph, "unknown", mask)
     with pytest.raises(ValueError, match="max_hops"):
         impact_of(graph, "hub", mask, -1)

@@ -1,4 +1,4 @@
-"""Audits by example: hubs, circles in which walks multiply more than paths, and searches that are ended."""
+"""Path audits by example: hubs, cycles with walks worse than paths, searches that end early."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -55,8 +55,8 @@ def test_of_very_many_equal_pairs_the_first_by_name_are_listed() -> None:
 
 
 def test_a_walk_that_repeats_a_service_is_no_path() -> None:
-    circle = [Call("a", "b", 0, 101), Call("b", "c", 0, 101), Call("c", "a", 0, 101), Call("0", "a", 0, 3)]
-    found = audit(circle, PathAuditQuestion(max_hops=10))
+    cycle = [Call("a", "b", 0, 101), Call("b", "c", 0, 101), Call("c", "a", 0, 101), Call("0", "a", 0, 3)]
+    found = audit(cycle, PathAuditQuestion(max_hops=10))
     assert paths(found) == [
         ("0>a>b>c", 3 * 101**2),
         ("a>b>c", 101**2),
@@ -93,7 +93,12 @@ def test_nothing_exceeds_the_largest_limit() -> None:
 
 def test_a_search_that_ends_early_is_truncated_and_lists_real_paths(monkeypatch: pytest.MonkeyPatch) -> None:
     names = [f"s{number}" for number in range(9)]
-    calls = [Call(one, other, 0, 2 + (number * 7 + place * 5) % 11) for number, one in enumerate(names) for place, other in enumerate(names) if one != other]  # fmt: skip
+    calls = [
+        Call(one, other, 0, 2 + (number * 7 + place * 5) % 11)
+        for number, one in enumerate(names)
+        for place, other in enumerate(names)
+        if one != other
+    ]
     exact = plain_retries(calls, 6, 10)
     whole = audit(calls, PathAuditQuestion(max_hops=6))
     assert paths(whole) == [(">".join(path), product) for product, path in exact]
@@ -123,6 +128,6 @@ def test_an_empty_graph_has_no_findings() -> None:
 
 def test_a_service_that_is_not_there_is_refused() -> None:
     with pytest.raises(UnknownServiceError):
-        audit([], PathAuditQuestion("nobody"))
+        audit([], PathAuditQuestion("unknown"))
     with pytest.raises(UnknownServiceError):
-        list_drift(graph_of([]), DriftQuestion(service="nobody"))
+        list_drift(graph_of([]), DriftQuestion(service="unknown"))

@@ -1,4 +1,4 @@
-"""Shortest paths in graphs that are made to be hard, by example; that paths are the right ones is the matter of the property tests."""
+"""Shortest paths in hard graphs, by example; property tests check which paths are found."""
 
 from collections.abc import Iterator
 from itertools import islice, pairwise, product
@@ -59,7 +59,7 @@ def test_a_long_chain_is_one_path() -> None:
 
 
 def test_a_detour_is_found_where_distances_lead_back_through_the_source() -> None:
-    # From the thicket it is two hops to z by way of a, where no path may go; the way round takes a hundred.
+    # From the dense part, z is two hops away through a, the source; the detour takes a hundred.
     thicket = [f"t{number}" for number in range(12)]
     tangle = [pair for pair in product(thicket, thicket) if pair[0] != pair[1]]
     back = [(name, "a") for name in thicket]

@@ -130,7 +130,7 @@ def test_new_services_are_listed_and_can_be_on_cycles() -> None:
 
 
 def test_unknown_dependencies_are_reported_by_position() -> None:
-    wrong = removed("a>b", "b>a", "a>nobody") + removed("a>b", discovery_source=MESH)
+    wrong = removed("a>b", "b>a", "a>unknown") + removed("a>b", discovery_source=MESH)
     with pytest.raises(UnknownDependenciesError) as caught:
         what_if(graph_of("a>b"), ProposedChange((), wrong))
     assert list(caught.value.positions) == [1, 2, 3]
@@ -158,7 +158,7 @@ def test_closing_pairs_are_counted_and_the_first_are_listed() -> None:
 
 @pytest.mark.parametrize("form", FORMS)
 def test_blast_radii_are_right_for_more_cells_than_a_block(form: str) -> None:
-    """Far more changed pairs than are looked at one by one, heavy components, and more names than are told."""
+    """More changed pairs than EXACT_PAIRS, large components, and more names than LISTED."""
     dice, count = Random(6), BLOCK + 80  # noqa: S311 - a game of dice, no secret
     calls = {tuple(sorted(dice.sample(range(count), 2))) for _ in range(3 * count)}
     calls |= {(number, (number + 1) % 300) for number in range(300)}
@@ -178,19 +178,19 @@ def test_blast_radii_are_right_for_more_cells_than_a_block(form: str) -> None:
     with kernels_in_form(form):
         impacts = what_if(graph, change, most_impacts=2 * count, work=10**12).impacts
     assert not impacts.truncated
-    told = {each.name: each for each in impacts.changes}
-    assert len(told) == impacts.count > BLOCK
+    listed = {each.name: each for each in impacts.changes}
+    assert len(listed) == impacts.count > BLOCK
     for name in will:
         before = nx.ancestors(was, name) if name in was else set()
         after = nx.ancestors(will, name)
         if before != after:
-            each = told[name]
+            each = listed[name]
             assert (each.before, each.after) == (len(before), len(after))
             assert (each.added_count, each.removed_count) == (len(after - before), len(before - after))
             assert each.added == tuple(sorted(after - before)[:LISTED])
             assert each.removed == tuple(sorted(before - after)[:LISTED])
         else:
-            assert name not in told
+            assert name not in listed
 
 
 def test_with_little_work_allowed_the_nearest_services_are_examined() -> None:

@@ -125,7 +125,7 @@ def test_a_component_too_large_to_split_needs_a_search() -> None:
 
 
 def test_orders_without_room_between_them_need_a_search() -> None:
-    # Each new node goes between node 2 and the one before, which halves the room between their orders.
+    # Each new node goes between node 2 and the one before, and halves the room between them.
     world = world_of((0, 2), (1, 2), (2, 3), (3, 4))
     updates = 0
     for node in range(5, 90):

@@ -1,4 +1,4 @@
-"""Edges that lead and edges beside them, by example: hubs, many edges of one pair, walks that go on for long."""
+"""Leading and parallel edges, by example: hubs, many edges of one pair, long sequences of walks."""
 
 import random
 from collections import defaultdict
@@ -47,7 +47,7 @@ def graph_of(reports: Iterable[tuple[int, int, EdgeFlag]], confidence: float = 1
 
 
 def stars(callers: int) -> DependencyGraph:
-    """Two hubs, one that all others call and one that calls all others, some pairs reported twice or three times."""
+    """Two hubs, one called by all and one calling all; some pairs are reported two or three times."""
     chance = random.Random(callers)  # noqa: S311 - the same every time
     reports = []
     for other in range(2, callers + 2):

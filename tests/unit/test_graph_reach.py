@@ -1,4 +1,4 @@
-"""What a walk answers in indices, by example; what is found is the matter of the tests of ``traverse``."""
+"""Indices in the answers of walks, by example; other tests check what walks find."""
 
 import random
 from collections import Counter

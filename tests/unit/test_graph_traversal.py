@@ -18,7 +18,7 @@ from tests.support.traversal import Traversal, traverse
 
 
 def graph_of(*edges: str, stale: str = "") -> DependencyGraph:
-    """``"ab"`` is a dependency of service a on service b, its key and payload its place in the list."""
+    """``"ab"`` is a dependency of a on b; its key and payload are its position."""
     names = sorted({name for edge in (*edges, stale) for name in edge})
     records = [DependencyRecord(place, edge[0], edge[1], payload=place) for place, edge in enumerate(edges)]
     if stale:
@@ -74,7 +74,7 @@ def test_both_directions_give_each_service_its_smaller_depth_downstream_first() 
 
 
 def test_a_limit_in_both_directions_keeps_dependencies_that_only_a_whole_walk_finds() -> None:
-    # Each caller of a calls x too. That x calls a in the end, which is what makes those dependencies upstream ones,
+    # Each caller of a calls x too. These dependencies are upstream ones because x reaches a, which
     # shows only beyond the first two services of the upstream walk.
     graph = graph_of("ax", "xp", "pr", "ra", "rx", "ya", "yx", "za", "zx", "wa", "wx")
     found = traverse(graph, "a", Direction.BOTH, 4, max_services=2)
