@@ -16,7 +16,7 @@ from server.config import Settings
 from server.domain.health import FeedHealth
 from server.domain.workers import Peers
 from server.feed import ChangeLogReader, Feed, MemoryAuditor, Vitals, prune_forever
-from server.lifecycle.database import bring_up_to_date, embedded_database, is_embedded
+from server.lifecycle.database import bring_up_to_date, is_embedded, running_database
 from server.lifecycle.detection import Detection
 from server.lifecycle.kernels import compiled_kernels
 from server.lifecycle.monitoring import ProcessCollector, sync_health
@@ -94,35 +94,26 @@ class Application:
         settings = self._settings
         set_switch_interval()
         kernels_loaded = await stack.enter_async_context(compiled_kernels(settings))
-        url = settings.database_url
-        if url is None:
-            url = await stack.enter_async_context(
-                embedded_database(settings.data_dir, self._report, self._closing)
-            )
+        url = await stack.enter_async_context(running_database(settings, self._report, self._closing))
         database = await stack.enter_async_context(_database(url, settings))
         tasks = await stack.enter_async_context(background(_PATIENCE))
         searches = SharedComponentSearch()
         detection = Detection(url, self.replica, settings.detection, searches)
-        sweeper = Sweeper(url, self._settings.staleness)
+        sweeper = Sweeper(url, settings.staleness)
         health = partial(self._health, database, detection, sweeper)
         self._rpc_server = rpc = self._rpc(database, url, detection, searches, health)
-        self.registry.register(
-            ProcessCollector(
-                replica=self.replica,
-                vitals=self.vitals,
-                database=database,
-                rpc=rpc,
-                sweeper=sweeper,
-                detection=detection,
-                health=health,
-            )
+        collector = ProcessCollector(
+            replica=self.replica,
+            vitals=self.vitals,
+            database=database,
+            rpc=rpc,
+            sweeper=sweeper,
+            detection=detection,
+            health=health,
         )
+        self.registry.register(collector)
         if self._peers is None:
-            self.metrics_address = await stack.enter_async_context(
-                metrics_endpoint(settings.metrics_listen, self.registry, self._report)
-            )
-            await self._listen(stack, rpc)
-            await self._make_ready(url, database)
+            await self._start_alone(stack, url, database, rpc)
         await kernels_loaded()
         self._start_feed(url, rpc, tasks)
         tasks(sweeper.run())
@@ -133,16 +124,21 @@ class Application:
             await self._listen(stack, rpc)
         rpc.set_serving(serving=True)
 
+    async def _start_alone(self, stack: AsyncExitStack, url: str, database: Database, rpc: RpcServer) -> None:
+        """Serve metrics, listen and prepare the database, as a supervisor does for its workers."""
+        settings = self._settings
+        self.metrics_address = await stack.enter_async_context(
+            metrics_endpoint(settings.metrics_listen, self.registry, self._report)
+        )
+        await self._listen(stack, rpc)
+        await bring_up_to_date(url, self._report, may_migrate=settings.migrate, waiting=self.vitals.waiting)
+        if settings.seed_file is not None:
+            await seed(database, settings.seed_file, settings.limits, self._report)
+
     async def _listen(self, stack: AsyncExitStack, rpc: RpcServer) -> None:
         await rpc.start()
         stack.push_async_callback(rpc.stop, self._settings.limits.grace)
         self.address = rpc.address
-
-    async def _make_ready(self, url: str, database: Database) -> None:
-        settings = self._settings
-        await bring_up_to_date(url, self._report, may_migrate=settings.migrate, waiting=self.vitals.waiting)
-        if settings.seed_file is not None:
-            await seed(database, settings.seed_file, settings.limits, self._report)
 
     def _start_feed(self, url: str, rpc: RpcServer, tasks: Background) -> None:
         settings = self._settings

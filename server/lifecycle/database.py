@@ -9,6 +9,7 @@ from pathlib import Path
 
 import structlog
 
+from server.config import Settings
 from server.domain.errors import DatabaseUnavailableError
 from server.lifecycle.runtime import background
 from server.lifecycle.stopping import ClosingTime
@@ -27,22 +28,24 @@ _ENDING = timedelta(milliseconds=700)
 
 
 @asynccontextmanager
-async def embedded_database(
-    data_dir: Path,
+async def running_database(
+    settings: Settings,
     report: Callable[[str], None],
     closing: ClosingTime,
     *,
     max_connections: int | None = None,
 ) -> AsyncIterator[str]:
     """
-    Run PostgreSQL in a folder and give its URL, which restarts do not change.
+    Give the URL of the database; run the embedded PostgreSQL unless the settings have a URL.
 
-    ``max_connections`` None = as PostgreSQL's configuration says.
-
-    At the end it is shut down within what is left of the time for closing.
+    ``max_connections`` of the embedded one: None = as PostgreSQL's configuration says. It is
+    restarted when it ends by itself, and shut down at the end within the time for closing.
     """
-    settings = {} if max_connections is None else {"max_connections": str(max_connections)}
-    embedded = EmbeddedPostgres(data_dir, settings=settings, report=report)
+    if settings.database_url is not None:
+        yield settings.database_url
+        return
+    own = {} if max_connections is None else {"max_connections": str(max_connections)}
+    embedded = EmbeddedPostgres(settings.data_dir, settings=own, report=report)
     await embedded.start()
     try:
         async with background() as tasks:

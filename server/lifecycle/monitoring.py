@@ -41,6 +41,7 @@ class ProcessCollector(Collector):
         """Yield every metric."""
         yield from self._graph()
         yield from self._feed()
+        yield from self._change_log()
         yield from self._audits()
         yield from self._detection()
         yield from self._sweeps()
@@ -101,6 +102,9 @@ class ProcessCollector(Collector):
         yield _counter(
             "depgraph_feed_lock_waits", "Times that the feed gave way to DDL or TRUNCATE.", vitals.lock_waits
         )
+
+    def _change_log(self) -> Iterator[Metric]:
+        vitals = self.vitals
         yield _gauge(
             "depgraph_change_log_rows",
             "Rows of the change log after the last pruning, an estimate.",

@@ -9,7 +9,7 @@ from typing import Self
 from prometheus_client import CollectorRegistry
 
 from server.config import Settings
-from server.lifecycle.database import bring_up_to_date, embedded_database
+from server.lifecycle.database import bring_up_to_date, running_database
 from server.lifecycle.stopping import ClosingTime, run_server
 from server.lifecycle.worker_control import Order
 from server.lifecycle.workforce import Workforce
@@ -63,12 +63,10 @@ class Supervisor:
 
     async def _open(self, stack: AsyncExitStack) -> None:
         settings = self._settings
-        url = settings.database_url
-        if url is None:
-            database = embedded_database(
-                settings.data_dir, self._report, self._closing, max_connections=_connections(settings)
-            )
-            url = await stack.enter_async_context(database)
+        database = running_database(
+            settings, self._report, self._closing, max_connections=_connections(settings)
+        )
+        url = await stack.enter_async_context(database)
         await self._serve_metrics(stack)
         self.address = stack.enter_context(reserve(settings.listen))
         await bring_up_to_date(url, self._report, may_migrate=settings.migrate)
