@@ -23,9 +23,7 @@ def shortest_cycle(
     shorter_than: int | None = None,
 ) -> tuple[str, ...] | None:
     """
-    Find a shortest cycle among services over fresh dependencies with ``min_confidence``.
-
-    None if there is none.
+    Find a shortest cycle over fresh dependencies with ``min_confidence``; None if there is none.
 
     In call order, from its smallest name on. Of several, the one with the first names, so the
     result depends on members and dependencies only. ``shorter_than``: only cycles with fewer
