@@ -1,7 +1,7 @@
 """What handlers and the answering layer do with the context of a call, whose caller may be gone."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any, NoReturn, TypeAlias
 
@@ -11,6 +11,7 @@ from server.domain.errors import DomainError
 from server.rpc.errors import status_and_metadata
 
 Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
+TimeLeft: TypeAlias = Callable[[], timedelta | None]
 
 # The part of a call's deadline that is kept back, so that the caller learns the reason in time.
 _LONGEST_MARGIN = 0.1

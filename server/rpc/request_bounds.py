@@ -82,21 +82,21 @@ class RequestBounds:
         """
         whole = len(request)
         fields, counts = self._fields, dict.fromkeys(self._fields, 0)
-        began = place = groups = 0
+        begin = at = groups = 0
         for _ in range(self._most_fields + 1):
-            if place - began >= size and not groups:
-                yield request[began:place]
-                began = place
-            if place >= whole:
+            if at - begin >= size and not groups:
+                yield request[begin:at]
+                begin = at
+            if at >= whole:
                 break
-            tag = request[place]
-            place += 1
+            tag = request[at]
+            at += 1
             if tag >= _MORE_FOLLOW:
-                tag, place = _varint(request, place - 1)
+                tag, at = _varint(request, at - 1)
             kind = tag & 7
             if kind == _WIRE_BYTES:
-                length, place = _varint(request, place)
-                place += length
+                length, at = _varint(request, at)
+                at += length
                 if (field := fields.get(tag >> 3)) is not None and not groups:
                     counts[field.number] += 1
                     if counts[field.number] > field.most or length > field.max_bytes:
@@ -104,14 +104,14 @@ class RequestBounds:
             elif kind in _GROUPS:
                 groups += _GROUPS[kind]
             else:
-                place = _after_number(request, place, kind)
+                at = _after_number(request, at, kind)
         else:
             raise InvalidInputError(
                 f"the request has more than {self._most_fields:,} fields, most of them unknown to this server"
             )
-        if place != whole or groups:
+        if at != whole or groups:
             raise InvalidInputError(UNREADABLE)
-        yield request[began:]
+        yield request[begin:]
 
 
 def _refuse(field: _Field, count: int, length: int) -> None:
@@ -128,27 +128,27 @@ def _refuse(field: _Field, count: int, length: int) -> None:
     raise error(f"{path}: {wrong}", violations=[FieldViolation(path, wrong)])
 
 
-def _varint(raw: bytes, place: int) -> tuple[int, int]:
+def _varint(raw: bytes, at: int) -> tuple[int, int]:
     """Read a number; returns it and the position after it."""
-    byte = raw[place] if place < len(raw) else _MORE_FOLLOW
+    byte = raw[at] if at < len(raw) else _MORE_FOLLOW
     if byte < _MORE_FOLLOW:
-        return byte, place + 1
+        return byte, at + 1
     value = shift = 0
-    for byte in raw[place : place + _MOST_BYTES_A_VARINT]:
-        place += 1
+    for byte in raw[at : at + _MOST_BYTES_A_VARINT]:
+        at += 1
         if byte < _MORE_FOLLOW:
-            return value | byte << shift, place
+            return value | byte << shift, at
         value |= (byte & _MORE_FOLLOW - 1) << shift
         shift += 7
     raise InvalidInputError(UNREADABLE)
 
 
-def _after_number(request: bytes, place: int, kind: int) -> int:
+def _after_number(request: bytes, at: int, kind: int) -> int:
     if kind == _WIRE_VARINT:
-        return _varint(request, place)[1]
+        return _varint(request, at)[1]
     if kind not in _FIXED:
         raise InvalidInputError(UNREADABLE)
-    return place + _FIXED[kind]
+    return at + _FIXED[kind]
 
 
 def _bounded(field: FieldDescriptor, limits: Limits) -> _Field:

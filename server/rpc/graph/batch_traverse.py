@@ -1,8 +1,7 @@
 """BatchTraverse: many walks in one call, all over one snapshot."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
-from datetime import timedelta
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import TypeAlias
 
@@ -13,6 +12,7 @@ from server.domain.consistency import AtLeastAsFresh, Consistency, Freshness, Mi
 from server.domain.errors import DomainError, InvalidInputError, NotReadyError, ResponseTooLargeError
 from server.domain.live_graph import LiveGraph
 from server.rpc.answers import freshness_message, tag
+from server.rpc.context import TimeLeft
 from server.rpc.errors import status_of
 from server.rpc.graph.traverse import (
     TraverseQuestion,
@@ -35,7 +35,6 @@ _RESULT_HEADER = 2 * 6
 
 # A request as read, or the error that is its outcome.
 _Read: TypeAlias = TraverseQuestion | DomainError
-TimeLeft: TypeAlias = Callable[[], timedelta | None]
 
 
 async def batch_traverse(

@@ -1,18 +1,15 @@
 """Components of the live graph, which are searched and named in a thread if that takes long."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
-from typing import TypeAlias
 
 from graphcore import Component, DependencyGraph
 from server.concurrency.component_search import SharedComponentSearch
 from server.domain.consistency import Consistency, Freshness
 from server.domain.live_graph import LiveGraph
+from server.rpc.context import TimeLeft
 from server.rpc.questions import require_services
-
-TimeLeft: TypeAlias = Callable[[], timedelta | None]
 
 
 class ComponentReader:
