@@ -54,7 +54,7 @@ async def test_reflection_describes_what_it_lists(channel: grpc.aio.Channel, sym
 
 
 @pytest.mark.parametrize("service", ["", *CONTRACT])
-async def test_health_says_serving_for_the_whole_and_for_each_service(
+async def test_health_is_serving_for_the_server_and_each_service(
     channel: grpc.aio.Channel, service: str
 ) -> None:
     stub = health_pb2_grpc.HealthStub(channel)

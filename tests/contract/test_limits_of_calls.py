@@ -1,4 +1,4 @@
-"""What callers may take of a server in calls, streams and connections; beyond that they are refused by name, and counted."""
+"""Limits on calls, streams and connections: beyond them, calls are refused and counted."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -39,7 +39,7 @@ def counted() -> Counted:
     return Counted()
 
 
-async def test_one_call_too_many_is_refused_at_once_by_name(store: HeldStore, counted: Counted) -> None:
+async def test_a_call_beyond_the_limit_is_refused_at_once(store: HeldStore, counted: Counted) -> None:
     async with (
         running(store, limits=Limits(max_concurrent_calls=3), observer=counted) as server,
         open_channel(server.address) as channel,
@@ -61,9 +61,7 @@ async def test_one_call_too_many_is_refused_at_once_by_name(store: HeldStore, co
         assert counted.limits == {"concurrent_calls": 1}
 
 
-async def test_a_client_of_ours_tries_again_when_it_was_one_too_many(
-    store: HeldStore, counted: Counted
-) -> None:
+async def test_the_client_retries_after_a_refused_call(store: HeldStore, counted: Counted) -> None:
     async with (
         running(store, limits=Limits(max_concurrent_calls=1), observer=counted) as server,
         open_channel(server.address) as channel,
@@ -77,7 +75,7 @@ async def test_a_client_of_ours_tries_again_when_it_was_one_too_many(
         await asyncio.gather(held, refused)
 
 
-async def test_one_that_gave_up_makes_room(store: HeldStore) -> None:
+async def test_a_cancelled_call_frees_its_slot(store: HeldStore) -> None:
     async with (
         running(store, limits=Limits(max_concurrent_calls=1)) as server,
         open_channel(server.address) as channel,
@@ -104,7 +102,7 @@ async def test_calls_are_answered_however_many_come_at_once(store: HeldStore, co
         await eventually(lambda: counted.codes == {"OK": 2_000})
 
 
-async def test_one_stream_too_many_is_refused_while_others_go_on(
+async def test_a_stream_beyond_the_limit_is_refused_and_others_continue(
     application: Application, channel: grpc.aio.Channel
 ) -> None:
     stubs = Stubs(channel)
@@ -153,7 +151,7 @@ async def crowded(store: HeldStore) -> AsyncIterator[str]:
 
 
 @pytest.mark.grpcio_only
-async def test_one_connection_too_many_is_closed_and_others_go_on(crowded: str) -> None:
+async def test_a_connection_beyond_the_limit_is_closed_and_others_continue(crowded: str) -> None:
     async with open_channel(crowded) as first, open_channel(crowded) as second:
         for channel in (first, second):
             await Stubs(channel).catalog.GetService(ASKED)

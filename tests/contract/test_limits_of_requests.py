@@ -1,4 +1,4 @@
-"""What a request may hold, on both sides of each limit: looked at before it is decoded, refused by name, and gone at once."""
+"""Limits of requests, on both sides of each: checked before parsing, and freed at once."""
 
 import asyncio
 import gc
@@ -34,7 +34,7 @@ BATCHES = "/depgraph.v1.CatalogService/BatchUpsertServices"
 
 
 def padding(size: int) -> bytes:
-    """A field that no message knows, and none minds, of so many bytes in all; its length is written at more length than it takes."""
+    """A field of ``size`` bytes that every message ignores; its length is encoded in five bytes."""
     inside = size - 7
     length = bytes([inside >> shift & 0x7F | 0x80 for shift in (0, 7, 14, 21)]) + b"\0"
     return b"\xa2\x7d" + length + bytes(inside)
@@ -74,7 +74,7 @@ def test_every_method_has_the_limit_of_its_kind() -> None:
     assert set(bounds.values()) == {64 * KIB, 2 * MIB, 4 * MIB}
 
 
-async def test_every_method_refuses_one_byte_more_than_it_takes_and_says_by_what_setting(
+async def test_every_method_refuses_one_byte_too_many_and_names_the_setting(
     channel: grpc.aio.Channel,
 ) -> None:
     for method, request in requests():
@@ -87,7 +87,7 @@ async def test_every_method_refuses_one_byte_more_than_it_takes_and_says_by_what
 
 
 async def refused(channel: grpc.aio.Channel, method: str, request: bytes) -> Failure:
-    """Send bytes to a method that must not take them, whether it answers with one message or with many."""
+    """Send bytes to a method that must refuse them; returns the failure."""
     if method.rpartition("/")[2] in {"Watch", "StreamTraverse", "GetAdjacencyList", "AnalyzeImpact"}:
         call: Any = channel.unary_stream(method)
         return await failure_of(anext(aiter(call(request))))
@@ -119,7 +119,9 @@ LISTS = [
 ]
 
 
-async def test_a_list_of_empty_items_is_refused_without_being_decoded(channel: grpc.aio.Channel) -> None:
+async def test_a_list_of_too_many_empty_items_is_refused_without_being_parsed(
+    channel: grpc.aio.Channel,
+) -> None:
     for method, number, field in LISTS:
         item = bytes([number << 3 | 2, 0])
         # Of those that are few enough to be decoded, the empty names are told.
@@ -131,7 +133,7 @@ async def test_a_list_of_empty_items_is_refused_without_being_decoded(channel: g
 
 
 @pytest.mark.grpcio_only
-async def test_a_bomb_that_is_compressed_is_refused_as_well(channel: grpc.aio.Channel) -> None:
+async def test_a_compressed_bomb_is_refused(channel: grpc.aio.Channel) -> None:
     call: Any = channel.unary_unary(BATCHES)
     failure = await failure_of(call(b"\x0a\x00" * 1_000_000, compression=grpc.Compression.Gzip))
     assert list(failure.fields) == ["services"]
@@ -142,7 +144,7 @@ async def test_a_bomb_that_is_compressed_is_refused_as_well(channel: grpc.aio.Ch
     assert (failure.code, failure.reason) == (EXHAUSTED, "")
 
 
-async def test_ten_thousand_items_are_taken_in_parts(stubs: Stubs) -> None:
+async def test_ten_thousand_items_are_parsed_in_parts(stubs: Stubs) -> None:
     services = [Service(service_id=f"service-{number}", team="x" * 50) for number in range(MANY)]
     request = catalog.BatchUpsertServicesRequest(services=services)
     assert request.ByteSize() > 64 * KIB
@@ -152,14 +154,14 @@ async def test_ten_thousand_items_are_taken_in_parts(stubs: Stubs) -> None:
     ]
 
 
-async def test_one_item_of_too_many_bytes_is_refused_by_its_position(stubs: Stubs) -> None:
+async def test_an_item_of_too_many_bytes_is_refused_by_its_position(stubs: Stubs) -> None:
     huge = Dependency(source_service_id="x" * 70_000, target_service_id="b")
     request = dependencies.BatchUpsertDependenciesRequest(dependencies=[*edges("a>b"), huge])
     failure = await failure_of(stubs.dependencies.BatchUpsertDependencies(request))
     assert (failure.code, list(failure.fields)) == (INVALID, ["dependencies[1]"])
 
 
-async def test_lists_within_a_question_are_bounded(channel: grpc.aio.Channel, stubs: Stubs) -> None:
+async def test_lists_within_a_question_have_limits(channel: grpc.aio.Channel, stubs: Stubs) -> None:
     passing = graph.EdgeFilter(communication_modes=[COMMUNICATION_MODE_SYNC] * 101)
     asked = graph.TraverseRequest(service_id="a", direction=graph.DIRECTION_BOTH, filter=passing)
     failure = await failure_of(stubs.graph.Traverse(asked))
@@ -177,7 +179,7 @@ async def test_lists_within_a_question_are_bounded(channel: grpc.aio.Channel, st
     assert (failure.code, list(failure.fields)) == (INVALID, ["requests[7]"])
 
 
-async def test_large_requests_that_are_worked_on_are_bounded_together_and_counted() -> None:
+async def test_large_requests_in_work_have_a_common_limit() -> None:
     counted, store = Counted(), HeldStore()
     limits = Limits(max_requests_bytes=250_000, max_question_bytes=MIB)
     async with (
@@ -206,7 +208,7 @@ class Marker:
     """Something in a handler's frame; where it is gone, the frame and the request in it are."""
 
 
-async def test_a_refused_request_is_gone_without_a_look_for_garbage(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_refused_request_is_freed_without_garbage_collection(monkeypatch: pytest.MonkeyPatch) -> None:
     markers: list[weakref.ref[Marker]] = []
 
     async def fail(_: Any, __: Any, ___: Any) -> Any:
@@ -229,7 +231,7 @@ async def test_a_refused_request_is_gone_without_a_look_for_garbage(monkeypatch:
             gc.enable()
 
 
-async def test_the_bytes_of_refused_requests_are_gone_without_a_look_for_garbage() -> None:
+async def test_the_bytes_of_refused_requests_are_freed_without_garbage_collection() -> None:
     async with running(HeldStore()) as server, open_channel(server.address) as channel:
         request = b"\x0a\x00" * 1_000_000
         await failure_of(raw_call(channel, BATCHES, request))
@@ -239,7 +241,7 @@ async def test_the_bytes_of_refused_requests_are_gone_without_a_look_for_garbage
         try:
             for _ in range(10):
                 await failure_of(raw_call(channel, BATCHES, request))
-            # The server lets go of the last one when its status is sent, which the client may know before.
+            # The server frees the last one after its status was sent, which may be a moment later.
             await eventually(lambda: tracemalloc.get_traced_memory()[0] < len(request))
         finally:
             tracemalloc.stop()

@@ -1,4 +1,4 @@
-"""What the native transport owes its callers beyond what all transports do."""
+"""The native transport, beyond what all transports do."""
 
 import asyncio
 from contextlib import suppress
@@ -24,7 +24,7 @@ WATCH = "/depgraph.v1.GraphService/Watch"
 pytestmark = pytest.mark.native_only
 
 
-async def test_a_status_that_cannot_be_sent_leaves_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_status_that_cannot_be_sent_ends_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
     async def broken(*_: object) -> None:
         raise ValueError("no metadata of ours")
 
@@ -35,7 +35,7 @@ async def test_a_status_that_cannot_be_sent_leaves_nobody_waiting(monkeypatch: p
     assert "error_id" in failure.metadata
 
 
-async def test_what_says_when_to_come_again_is_told_without_grpcs_own_metadata() -> None:
+async def test_a_retry_delay_is_sent_in_the_details_without_grpcs_own_metadata() -> None:
     store = HeldStore()
     async with (
         running(store, limits=Limits(max_concurrent_calls=1)) as server,
@@ -52,7 +52,7 @@ async def test_what_says_when_to_come_again_is_told_without_grpcs_own_metadata()
         await held
 
 
-async def test_a_late_call_is_told_so_if_we_notice_before_the_transport_does(
+async def test_a_late_call_gets_deadline_exceeded_from_the_server(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with running(HeldStore(), limits=Limits()) as server, open_channel(server.address) as channel:
@@ -63,7 +63,7 @@ async def test_a_late_call_is_told_so_if_we_notice_before_the_transport_does(
     assert failure.code is grpc.StatusCode.DEADLINE_EXCEEDED
 
 
-async def test_a_stream_that_is_cancelled_before_it_is_begun_does_not_stay() -> None:
+async def test_a_stream_that_is_cancelled_before_it_begins_ends() -> None:
     inside = 0
 
     async def endless(_request: Any, _context: Any) -> None:
@@ -84,7 +84,7 @@ async def test_a_stream_that_is_cancelled_before_it_is_begun_does_not_stay() -> 
         for _ in range(5):
             caller = Thread(target=call_and_cancel, args=(address,))
             caller.start()
-            # The loop stands still: the call is handed over and not begun, and its end waits in the queue.
+            # The loop is blocked: the call is handed over but not begun; its end is in the queue.
             caller.join()
             await transport.admit_backlog(lambda: 0)
         await eventually(lambda: not inside)
@@ -93,7 +93,7 @@ async def test_a_stream_that_is_cancelled_before_it_is_begun_does_not_stay() -> 
 
 
 def call_and_cancel(address: str) -> None:
-    """Open a stream and cancel it, from a thread of its own; what follows on the connection comes after each."""
+    """Open a stream and cancel it, from another thread; a further call follows each on the connection."""
     with grpc.insecure_channel(address) as channel:
         watch: Any = channel.unary_stream(WATCH)
         stream = watch(b"", wait_for_ready=True)

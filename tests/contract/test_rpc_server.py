@@ -66,7 +66,7 @@ async def health(channel: grpc.aio.Channel) -> int:
     return status
 
 
-async def test_health_says_not_serving_until_told_otherwise(store: HeldStore) -> None:
+async def test_health_is_not_serving_until_it_is_set(store: HeldStore) -> None:
     server = rpc_server(store)
     await server.start()
     async with open_channel(server.address) as channel:
@@ -93,7 +93,7 @@ async def test_a_running_call_finishes_while_the_server_stops(
     await stopping
 
 
-async def test_new_calls_are_sent_elsewhere_while_the_server_stops(
+async def test_new_calls_are_refused_while_the_server_stops(
     store: HeldStore, server: RpcServer, channel: grpc.aio.Channel
 ) -> None:
     call = asyncio.ensure_future(get(channel))
@@ -121,7 +121,7 @@ async def test_a_call_that_outlasts_the_grace_is_cancelled(
 
 
 async def last_of(watch: grpc.aio.UnaryStreamCall[Any, Any], last: int) -> None:
-    """Read to the end; a client throws away what it has not begun to read when a bad status comes."""
+    """Read to the end; a client drops unread messages when an error status arrives."""
     told: Any = await watch.read()
     assert told.status == last
     await watch.read()
@@ -137,7 +137,7 @@ async def test_streams_that_watch_health_end_without_delaying_the_stop(
     assert (failure.code, failure.reason) == (grpc.StatusCode.UNAVAILABLE, "NOT_READY")
 
 
-async def test_a_watcher_of_health_who_reads_nothing_holds_up_neither_changes_nor_the_stop(
+async def test_a_watcher_of_health_that_does_not_read_delays_neither_changes_nor_the_stop(
     server: RpcServer, channel: grpc.aio.Channel
 ) -> None:
     host, _, port = server.address.rpartition(":")
@@ -151,7 +151,7 @@ async def test_a_watcher_of_health_who_reads_nothing_holds_up_neither_changes_no
     writer.close()
 
 
-async def test_a_watcher_of_health_hears_of_each_change(server: RpcServer, channel: grpc.aio.Channel) -> None:
+async def test_a_watcher_of_health_gets_each_change(server: RpcServer, channel: grpc.aio.Channel) -> None:
     watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
     assert (await watch.read()).status == SERVING
     server.set_serving(serving=False)
@@ -160,7 +160,7 @@ async def test_a_watcher_of_health_hears_of_each_change(server: RpcServer, chann
     assert (await watch.read()).status == SERVING
 
 
-async def test_a_watcher_of_an_unknown_service_is_told_so(channel: grpc.aio.Channel) -> None:
+async def test_a_watcher_of_an_unknown_service_gets_service_unknown(channel: grpc.aio.Channel) -> None:
     watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service="nothing"))
     assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
 
@@ -175,7 +175,7 @@ async def test_an_open_reflection_stream_does_not_delay_the_stop(
     assert await stream.code() is grpc.StatusCode.UNAVAILABLE
 
 
-async def test_stopping_twice_is_stopping_once(server: RpcServer) -> None:
+async def test_a_second_stop_does_nothing(server: RpcServer) -> None:
     await asyncio.gather(server.stop(ENDLESS), server.stop(ENDLESS))
     await server.stop(ENDLESS)
     host, _, port = server.address.rpartition(":")
@@ -183,7 +183,7 @@ async def test_stopping_twice_is_stopping_once(server: RpcServer) -> None:
         await asyncio.open_connection(host, int(port))
 
 
-async def test_a_caller_who_gives_up_cancels_the_work(
+async def test_cancelling_a_call_cancels_its_handler(
     store: HeldStore, server: RpcServer, channel: grpc.aio.Channel
 ) -> None:
     call = Stubs(channel).catalog.GetService(GetServiceRequest(service_id="a"))
@@ -194,7 +194,7 @@ async def test_a_caller_who_gives_up_cancels_the_work(
     assert server.running_calls == 0
 
 
-async def test_a_deadline_cancels_the_work(store: HeldStore, channel: grpc.aio.Channel) -> None:
+async def test_a_deadline_cancels_the_handler(store: HeldStore, channel: grpc.aio.Channel) -> None:
     async def begun() -> bool:
         return store.asked.is_set()
 
@@ -207,7 +207,7 @@ async def test_a_deadline_cancels_the_work(store: HeldStore, channel: grpc.aio.C
     await store.cancelled.wait()
 
 
-async def test_a_defect_is_told_by_an_id_that_stands_in_the_log(
+async def test_an_unexpected_error_shows_only_an_id_that_is_in_the_log(
     store: HeldStore, channel: grpc.aio.Channel
 ) -> None:
     store.error = RuntimeError("SELECT password FROM postgresql://user:secret@host")
@@ -222,7 +222,9 @@ async def test_a_defect_is_told_by_an_id_that_stands_in_the_log(
     assert (logged["error_id"], logged["exc_info"]) == (failure.metadata["error_id"], store.error)
 
 
-async def test_the_server_answers_after_a_defect(store: HeldStore, channel: grpc.aio.Channel) -> None:
+async def test_the_server_answers_after_an_unexpected_error(
+    store: HeldStore, channel: grpc.aio.Channel
+) -> None:
     store.error = ZeroDivisionError()
     store.let_go.set()
     await failure_of(get(channel))
@@ -230,7 +232,7 @@ async def test_the_server_answers_after_a_defect(store: HeldStore, channel: grpc
     assert (await get(channel)).service.service_id == "a"
 
 
-async def test_a_defect_that_repeats_is_found_by_every_id_but_has_one_traceback(
+async def test_a_repeated_error_has_one_traceback_and_every_id_is_logged(
     store: HeldStore, channel: grpc.aio.Channel
 ) -> None:
     store.error = RuntimeError("a defect")
@@ -245,7 +247,7 @@ async def test_a_defect_that_repeats_is_found_by_every_id_but_has_one_traceback(
     assert {line["same_as"] for line in others} == {first["error_id"]}
 
 
-async def test_calls_that_repeat_are_summed_up_when_the_server_stops(
+async def test_counts_of_repeated_calls_are_logged_when_the_server_stops(
     server: RpcServer, channel: grpc.aio.Channel
 ) -> None:
     with capture_logs() as lines:
@@ -264,7 +266,7 @@ class Halfway(CatalogServiceServicer):
         raise NotImplementedError("a defect")
 
 
-async def test_a_method_that_a_service_lacks_is_unimplemented_and_no_error_of_the_server(
+async def test_a_missing_method_is_unimplemented_and_logged_as_no_error(
     transport: TransportName,
 ) -> None:
     served = make_transport(transport, ANY_PORT, Limits())
@@ -310,7 +312,7 @@ def every_line() -> Iterator[None]:
         (KeyError("defect"), "warning", "INTERNAL"),
     ],
 )
-async def test_each_call_is_one_line_in_the_log(
+async def test_each_call_is_logged_once(
     store: HeldStore, channel: grpc.aio.Channel, error: Exception | None, level: str, code: str
 ) -> None:
     store.error = error
@@ -325,7 +327,7 @@ async def test_each_call_is_one_line_in_the_log(
     assert line["peer"].startswith("ipv4:127.0.0.1:")
 
 
-async def test_a_call_refused_for_its_input_is_no_fault_of_the_server(channel: grpc.aio.Channel) -> None:
+async def test_a_call_with_invalid_input_is_not_logged_as_an_error(channel: grpc.aio.Channel) -> None:
     with capture_logs() as lines:
         await failure_of(Stubs(channel).catalog.GetService(GetServiceRequest()))
         await eventually(lambda: len(calls_in(lines)) > 0)
@@ -333,7 +335,7 @@ async def test_a_call_refused_for_its_input_is_no_fault_of_the_server(channel: g
     assert (line["log_level"], line["code"]) == ("info", "INVALID_ARGUMENT")
 
 
-async def test_a_taken_port_is_named_and_its_owner_left_alone(
+async def test_a_port_in_use_is_named_and_its_owner_keeps_it(
     store: HeldStore, server: RpcServer, channel: grpc.aio.Channel
 ) -> None:
     with pytest.raises(AddressInUseError, match=server.address):
@@ -341,7 +343,7 @@ async def test_a_taken_port_is_named_and_its_owner_left_alone(
     assert await health(channel) == SERVING
 
 
-async def test_a_port_taken_by_any_other_program_is_named(store: HeldStore) -> None:
+async def test_a_port_in_use_by_another_program_is_named(store: HeldStore) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         address = f"127.0.0.1:{other.getsockname()[1]}"
         with pytest.raises(AddressInUseError, match=address):
@@ -355,7 +357,7 @@ async def test_it_listens_on_a_unix_socket(store: HeldStore, reachable_folder: P
         assert await health(channel) == SERVING
 
 
-async def test_a_live_unix_socket_is_not_taken_away(store: HeldStore, reachable_folder: Path) -> None:
+async def test_a_unix_socket_in_use_is_not_replaced(store: HeldStore, reachable_folder: Path) -> None:
     address = f"unix:{reachable_folder / 'rpc'}"
     async with running(store, address), open_channel(address) as channel:
         with pytest.raises(AddressInUseError, match="rpc"):
@@ -373,7 +375,7 @@ async def test_a_unix_socket_left_behind_by_a_killed_server_is_replaced(
         assert await health(channel) == SERVING
 
 
-async def test_a_file_that_is_no_socket_is_left_alone(store: HeldStore, reachable_folder: Path) -> None:
+async def test_a_file_that_is_no_socket_is_not_replaced(store: HeldStore, reachable_folder: Path) -> None:
     path = reachable_folder / "precious"
     path.write_text("kept")
     with pytest.raises(ListenError, match="precious"):
@@ -384,6 +386,6 @@ async def test_a_file_that_is_no_socket_is_left_alone(store: HeldStore, reachabl
 @pytest.mark.parametrize(
     "address", ["nonsense", "127.0.0.1:http", "127.0.0.1:70000", "192.0.2.1:0", "unix:/no/such/folder/rpc"]
 )
-async def test_an_address_that_cannot_be_had_is_named(store: HeldStore, address: str) -> None:
+async def test_an_address_that_cannot_be_bound_is_named(store: HeldStore, address: str) -> None:
     with pytest.raises(ListenError, match=address):
         await rpc_server(store, address).start()

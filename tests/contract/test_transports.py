@@ -1,4 +1,4 @@
-"""What is the transports' own: which one carries calls, where they listen, and what becomes of a call that goes wrong in them."""
+"""The transports: which one is used, where they listen, and calls that fail in them."""
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
@@ -30,7 +30,7 @@ def server_settings(database_url: str) -> Settings:
     return Settings(listen=LOOPBACK, database_url=database_url, metrics_listen=LOOPBACK)
 
 
-async def test_status_and_metrics_tell_what_carries_calls(
+async def test_status_and_metrics_name_the_transport(
     application: Application, transport: TransportName
 ) -> None:
     async with open_channel(application.address) as channel:
@@ -44,14 +44,14 @@ async def test_status_and_metrics_tell_what_carries_calls(
 
 
 @pytest.mark.parametrize("listen", ["[::1]:0", "localhost:0", "127.0.0.1:0"])
-async def test_every_form_of_a_loopback_address_is_listened_at(listen: str) -> None:
+async def test_the_server_listens_on_every_form_of_a_loopback_address(listen: str) -> None:
     async with running(HeldStore(), listen) as server, open_channel(server.address) as channel:
         answer = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
     assert answer.status == health_pb2.HealthCheckResponse.SERVING
     assert server.address.rpartition(":")[0] == listen.rpartition(":")[0]
 
 
-async def test_a_unix_socket_is_listened_at(tmp_path: Path) -> None:
+async def test_the_server_listens_on_a_unix_socket(tmp_path: Path) -> None:
     async with (
         running(HeldStore(), f"unix:{tmp_path}/socket") as server,
         open_channel(server.address) as channel,
@@ -79,7 +79,7 @@ async def serving(transport: Transport, at_once: Any) -> AsyncIterator[Any]:
 
 
 @pytest.mark.native_only
-async def test_a_defect_before_a_call_is_begun_is_told_and_harms_no_other() -> None:
+async def test_an_error_while_a_call_begins_is_reported_and_harms_no_other_call() -> None:
     def defect(request: bytes, *_: Any) -> bool:
         if request:
             raise ZeroDivisionError
@@ -96,7 +96,7 @@ async def test_a_defect_before_a_call_is_begun_is_told_and_harms_no_other() -> N
 
 
 @pytest.mark.native_only
-async def test_a_call_that_was_answered_at_once_goes_no_other_way() -> None:
+async def test_a_call_that_was_answered_at_once_does_not_reach_the_handler() -> None:
     def back(request: bytes, _: Any, send: Callable[[bytes], None]) -> bool:
         if request:
             send(request)

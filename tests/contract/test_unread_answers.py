@@ -1,4 +1,4 @@
-"""Answers that nobody reads: bounded by the connection and by the process, refused by name beyond that, counted, and given back."""
+"""Unread answers: limited per connection and in total, refused beyond that, counted out at the end."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -99,7 +99,7 @@ async def test_answers_unread_on_all_connections_are_bounded_and_the_error_says_
     await eventually(lambda: server.load.unsent_bytes == 0)
 
 
-async def test_an_answer_that_is_read_is_counted_no_more(server: RpcServer) -> None:
+async def test_an_answer_that_is_read_is_counted_out(server: RpcServer) -> None:
     async with open_channel(server.address) as channel:
         stubs = Stubs(channel)
         for _ in range(20):
@@ -133,9 +133,7 @@ async def ended(stream: Any) -> Failure | None:
 
 
 @pytest.mark.parametrize("ask", [traversal, watch])
-async def test_streams_that_nobody_reads_count_as_well(
-    application: Application, ask: Callable[[Stubs], Any]
-) -> None:
+async def test_unread_streams_count_too(application: Application, ask: Callable[[Stubs], Any]) -> None:
     async with (
         open_channel(application.address) as writing,
         open_channel(application.address, *HOLDS_LITTLE) as channel,

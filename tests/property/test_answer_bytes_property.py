@@ -1,4 +1,4 @@
-"""Answers joined from records, against the messages that the generated code builds from plain rows and a plain search."""
+"""Answers joined from records equal messages of the generated code, built by a plain search."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -136,7 +136,7 @@ def questions(draw: st.DrawFn, rows: WholeTables) -> Asked:
 
 
 def expected(rows: WholeTables, asked: Asked, told: pb.TraverseResponse) -> pb.TraverseResponse:
-    """Build what the answer must be, but for its freshness; only the order within a depth is taken from what was told."""
+    """Build the answer without freshness; only the order within a depth comes from the real one."""
     reached = effective.reached if asked.effective else oracle.reached
     found = reached(rows.plain, asked.start.key, asked.direction, asked.max_depth, asked.chosen)
     order = _order(found.depths, told.service_ids)

@@ -1,4 +1,4 @@
-"""Any message cut into parts is the message again; its lists are counted as protobuf counts them."""
+"""The parts of a message merge to the message; lists are counted as protobuf does."""
 
 import pytest
 from google.protobuf.message import DecodeError

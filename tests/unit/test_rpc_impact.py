@@ -25,7 +25,7 @@ FAILED = "failed"
 
 
 def chain(count: int, *, teams: int = 3, summary_only: bool = False) -> Impacted:
-    """Services that each call the one before; the first calls the failed one; strengths alternate."""
+    """Services that each call the one before; the first calls the failed one."""
     services = [
         Service(service_id=name(place), team=f"team {place % teams}", criticality=CRITICALITY_HIGH)
         for place in range(count)
