@@ -18,9 +18,9 @@ from depgraph.v1 import graph_service_pb2, types_pb2
 from depgraph.v1.graph_service_pb2_grpc import GraphServiceStub
 from server.domain.dependencies import DependencyDraft
 from server.store import migrate
+from server.store.batches import random_uuids
 from server.store.database import Database
 from server.store.dependencies import DependencyRepository
-from server.store.keys import random_uuids
 
 SERVICES, EDGES = 5_000, 200_000
 OBSERVED = datetime(2026, 1, 1, tzinfo=UTC)

@@ -13,8 +13,7 @@ from prometheus_client import CollectorRegistry
 from server import wire
 from server.concurrency.component_search import SharedComponentSearch
 from server.config import Settings
-from server.domain.health import FeedHealth
-from server.domain.workers import Peers
+from server.domain.health import FeedHealth, Peers
 from server.feed import ChangeLogReader, Feed, MemoryAuditor, Vitals, prune_forever
 from server.lifecycle.database import bring_up_to_date, is_embedded, running_database
 from server.lifecycle.detection import Detection

@@ -15,7 +15,7 @@ from server.app import Application
 from server.cli.failures import FAILED, sentence
 from server.cli.logs import configure_logging
 from server.cli.options import LogFormat, LogLevel
-from server.domain.workers import Peers
+from server.domain.health import Peers
 from server.lifecycle.runtime import background
 from server.lifecycle.stopping import CLOSING, StopSignal, run_to_the_end, serve_until_stopped
 from server.lifecycle.worker_control import Link, LinkClosedError, Order, Serving, follow_supervisor

@@ -1,16 +1,37 @@
 """What the feed gives the replica: batches of rows, and the snapshot that they lead to."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 from uuid import UUID
 
 from server.domain.consistency import Ingestion
 from server.domain.dependencies import DependencyRow
-from server.domain.held import HeldGraph
 from server.domain.records import DependencyBatch, ServiceBatch
 from server.domain.revision import Revision, Snapshot
 from server.domain.services import Service
+
+
+class HeldRecords(Protocol):
+    """Records by key, taken out one by one as they are found in a table."""
+
+    def take(self, key: bytes) -> object:
+        """Take the record of a key; None = there is none. O(1)."""
+
+    def rest(self) -> Iterator[object]:
+        """Keys that nobody took."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldGraph:
+    """
+    All records in memory at one moment, to be compared with the tables as they were at that moment.
+
+    Those of dependencies that wait for an end are included.
+    """
+
+    services: HeldRecords
+    dependencies: HeldRecords
 
 
 @dataclass(frozen=True, slots=True)

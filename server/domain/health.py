@@ -1,4 +1,4 @@
-"""What an operator should know of the feed, beside how fresh the graph is."""
+"""How the feed and the workers of a server are."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -30,3 +30,25 @@ class FeedHealth:
     trusted: bool = True
     last_audit: MemoryAudit | None = None
     change_log_rows: int = 0
+
+
+@dataclass(slots=True)
+class Peers:
+    """
+    The workers that share an address, as one of them sees it.
+
+    ``number`` is its own, from 1; ``serving`` is how many of ``count`` answer calls, as their supervisor told last. A process that has no
+    supervisor is one of one.
+    """
+
+    number: int = 1
+    count: int = 1
+    serving: int = 1
+
+    def problems(self) -> tuple[str, ...]:
+        """Say in sentences for people what is wrong with them."""
+        away = self.count - self.serving
+        if not away:
+            return ()
+        which = f"{away} of {self.count} workers {'does' if away == 1 else 'do'} not serve"
+        return (f"{which} yet or any more: the log says why, and they are started again by themselves",)

@@ -1,5 +1,6 @@
 """Keyset paging: a page starts after the last row of the one before, so writes in between neither repeat nor skip rows."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, NamedTuple, TypeVar
@@ -21,3 +22,9 @@ class Page(Generic[Row]):
 
     rows: tuple[Row, ...]
     next: PageKey | None
+
+
+def cut_page(rows: Sequence[Row], size: int, key: Callable[[Row], PageKey]) -> Page[Row]:
+    """Make a page of up to ``size + 1`` rows: a row beyond ``size`` says that another page follows."""
+    kept = tuple(rows[:size])
+    return Page(kept, next=key(kept[-1]) if kept and len(rows) > size else None)

@@ -15,9 +15,8 @@ import numpy as np
 import structlog
 
 from server.config import FeedSettings
-from server.domain.changes import GraphSink, TableBatch
+from server.domain.changes import GraphSink, HeldGraph, HeldRecords, TableBatch
 from server.domain.health import MemoryAudit
-from server.domain.held import HeldGraph, HeldRecords
 from server.domain.records import RecordFormat, ServiceBatch
 from server.feed import statements
 from server.feed.batches import table_batches

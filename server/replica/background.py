@@ -8,7 +8,7 @@ from graphcore import ChangeSet, DependencyGraph, split_changes
 from graphcore.components.components import Components
 from graphcore.graph.index import TraversalIndex
 from server.concurrency.cooperative_yield import CooperativeYield
-from server.domain.held import HeldGraph
+from server.domain.changes import HeldGraph
 
 T = TypeVar("T")
 

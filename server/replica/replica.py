@@ -6,10 +6,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import timedelta
 
 from graphcore import DependencyGraph, DuplicateNameError
-from server.domain.changes import ChangesDoNotFitError, FeedPosition, RowBatch, TableBatch
+from server.domain.changes import ChangesDoNotFitError, FeedPosition, HeldGraph, RowBatch, TableBatch
 from server.domain.consistency import FeedState
 from server.domain.graph_events import GraphEvent, GraphEventObserver, UnseenCause
-from server.domain.held import HeldGraph
 from server.domain.records import RecordFormat
 from server.replica.background import changed_copy, dismantle, held_records, room_for, search_components
 from server.replica.load import Load

@@ -25,10 +25,9 @@ from depgraph.v1 import (
 from server.concurrency.component_search import SharedComponentSearch
 from server.config import Limits, TransportName
 from server.domain.detection import DetectionStatus
-from server.domain.health import FeedHealth
+from server.domain.health import FeedHealth, Peers
 from server.domain.live_graph import LiveGraph
 from server.domain.ports import AlertStore, DependencyStore, ServiceStore
-from server.domain.workers import Peers
 from server.rpc.admission import Admission
 from server.rpc.alert.servicer import AlertServicer
 from server.rpc.analysis.servicer import AnalysisServicer

@@ -8,12 +8,11 @@ import asyncpg
 
 from server.domain.alerts import MOST_MEMBERS, Alert, AlertEvent, AlertFilter, EventKey, EventPage
 from server.domain.errors import AlertAlreadyExistsError, AlertNotFoundError, AlertResolvedError
-from server.domain.paging import Page, PageKey
+from server.domain.paging import Page, PageKey, cut_page
 from server.domain.ports import Written
+from server.store import query
 from server.store.database import Database
-from server.store.paging import cut_page
 from server.store.pool import Connection
-from server.store.queries import query
 
 _MOST_MEMBERS_OF_PAGE = 100_000
 

@@ -15,16 +15,14 @@ from server.domain.dependencies import (
     IngestResult,
 )
 from server.domain.errors import DependencyNotFoundError, FieldViolation, ServiceNotFoundError
-from server.domain.paging import Page, PageKey
+from server.domain.paging import Page, PageKey, cut_page
 from server.domain.ports import Upserted, Written
-from server.store.batches import reject_repeats
+from server.store import query
+from server.store.batches import random_uuids, reject_repeats
 from server.store.database import Database
 from server.store.failures import collided
 from server.store.ingest import check_batch, ingest_batch
-from server.store.keys import random_uuids
-from server.store.paging import cut_page
 from server.store.pool import Connection
-from server.store.queries import query
 
 _GET = query("dependency_get")
 _PAGE = query("dependencies_page")

@@ -22,8 +22,8 @@ from server.domain.detection import (
     Membership,
     smallest_first,
 )
+from server.store import query
 from server.store.duties import DID
-from server.store.queries import query
 from server.store.single_runner import DETECTION, RunnerConnection
 
 T = TypeVar("T")

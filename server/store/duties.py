@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
-from server.store.queries import query
+from server.store import query
 
 DID = query("single_runner_did")
 _HOLDER = query("single_runner_holder")

@@ -7,11 +7,10 @@ A discovery source may correct what discovery made. What a person wrote stays, a
 from collections.abc import Sequence
 
 from server.domain.dependencies import DependencyDraft, IngestBatch, IngestNode, IngestResult
-from server.store.batches import reject_repeats
+from server.store import query
+from server.store.batches import random_uuids, reject_repeats
 from server.store.failures import collided
-from server.store.keys import random_uuids
 from server.store.pool import Connection
-from server.store.queries import query
 
 _CREATE_SERVICES = query("ingest_create_services")
 _UPDATE_SERVICES = query("ingest_update_services")

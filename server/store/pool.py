@@ -19,8 +19,8 @@ from server.domain.errors import DatabaseUnavailableError, TooManyConnectionsErr
 from server.postgres import Session, connect
 from server.postgres.causes import SCHEMA_ERRORS
 from server.postgres.errors import ReadOnlyAndEmptyError
+from server.store import query
 from server.store.failures import DRIVER_ERRORS, is_lost_connection, translated
-from server.store.queries import query
 
 if TYPE_CHECKING:
     _Base = asyncpg.Connection[asyncpg.Record]

@@ -10,7 +10,7 @@ from server.domain.errors import (
     ServiceAlreadyExistsError,
     ServiceNotFoundError,
 )
-from server.domain.paging import Page, PageKey
+from server.domain.paging import Page, PageKey, cut_page
 from server.domain.ports import Upserted, Written
 from server.domain.services import (
     SETTABLE_COLUMNS,
@@ -20,13 +20,11 @@ from server.domain.services import (
     ServiceFilter,
     ServiceKey,
 )
-from server.store.batches import reject_repeats
+from server.store import query
+from server.store.batches import random_uuids, reject_repeats
 from server.store.database import Database
 from server.store.failures import collided
-from server.store.keys import random_uuids
-from server.store.paging import cut_page
 from server.store.pool import Connection
-from server.store.queries import query
 
 _GET = query("service_get")
 _PAGE = query("services_page")

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import structlog
 
 from server.postgres import DRIVER_ERRORS, Session, cause_of, connect, explain
+from server.store import query
 from server.store.duties import DID, DutyWatch
-from server.store.queries import query
 
 if TYPE_CHECKING:
     import asyncpg

@@ -13,7 +13,7 @@ import structlog
 
 from server.config import StalenessSettings
 from server.domain.dependencies import DISCOVERY_SOURCES
-from server.store.queries import query
+from server.store import query
 from server.store.single_runner import SWEEPER_KEY, RunnerConnection, SingleRunner
 
 log = structlog.get_logger(__name__)

@@ -10,6 +10,7 @@ import numpy as np
 from server.domain.dependencies import DependencyRow
 from server.domain.edge_flags import flags_of
 from server.domain.records import DependencyBatch, ServiceBatch
+from server.wire.copy_stream import CopyStream, dependency_at, service_at
 from server.wire.kernels.layout import (
     DEPENDENCY_COLUMNS,
     DEPENDENCY_PLAN,
@@ -36,8 +37,6 @@ from server.wire.kernels.layout import (
 from server.wire.kernels.rows import encode_dependencies, encode_services
 from server.wire.names import NameTable
 from server.wire.records import completed_dependency, completed_service, dependency_record, service_record
-from server.wire.rows import dependency_at, service_at
-from server.wire.stream import CopyStream
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,9 +6,9 @@ import asyncpg
 import pytest
 
 from server.domain.dependencies import DependencyDraft
+from server.store import query
 from server.store.database import Database
 from server.store.dependencies import DependencyRepository
-from server.store.queries import query
 from server.store.services import ServiceRepository
 from tests.support.drafts import services
 

@@ -3,7 +3,7 @@
 import pytest
 
 from server.postgres.queries import QueryError, load_queries
-from server.store.queries import query
+from server.store import query
 
 GOOD = "-- name: first\n-- What it is for.\nSELECT 1;\n\n-- name: second\n-- Another.\n-- On two lines.\nSELECT 2;\n"
 

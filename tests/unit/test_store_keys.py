@@ -4,7 +4,7 @@ from uuid import RFC_4122, UUID
 
 import pytest
 
-from server.store.keys import random_uuids
+from server.store.batches import random_uuids
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 1_000])

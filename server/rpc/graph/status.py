@@ -13,8 +13,7 @@ from graphcore import DependencyGraph
 from server.domain.consistency import FeedState, Freshness, Ingestion, ReplicaStatus
 from server.domain.detection import DetectionRole, DetectionStatus
 from server.domain.errors import NotReadyError
-from server.domain.health import FeedHealth, MemoryAudit
-from server.domain.workers import Peers
+from server.domain.health import FeedHealth, MemoryAudit, Peers
 from server.rpc.answers import timestamp
 from server.wire.words import DISCOVERY_SOURCE, EnumWords
 
