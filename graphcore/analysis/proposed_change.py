@@ -117,7 +117,7 @@ class Numbering:
             return numbers[sorted(range(len(names)), key=names.__getitem__)]
         if self._order is None:
             self._order = NameOrder.of(self.graph)
-        # A new service ranks before the one at its place; several at one place are in order of name.
+        # A new service ranks before the one at its place; several at one place are sorted by name.
         held, order, ranks = len(self.nodes), self._order, np.empty((2, len(numbers)), np.int64)
         old = numbers < held
         ranks[0, old], ranks[1, old] = order.rank[self.nodes[numbers[old]]], len(self.new)
