@@ -1,4 +1,4 @@
-"""Who keeps the alerts, told by GetStatus, by the command and by the metrics."""
+"""What GetStatus, the command and the metrics report of detection."""
 
 import asyncio
 from datetime import timedelta
@@ -16,7 +16,7 @@ from tests.support.calls import Stubs
 from tests.support.channels import open_channel
 from tests.support.eventually import PATIENCE_SECONDS
 
-# What is told is made before any transport has it.
+# The report is made before any transport carries it.
 pytestmark = pytest.mark.one_transport
 
 
@@ -26,7 +26,7 @@ def stubs(channel: grpc.aio.Channel) -> Stubs:
 
 
 async def level(stubs: Stubs, cycles: int) -> pb.Detection:
-    """Ask until the writer says that alerts are level with the graph, and how many cyclic components there are."""
+    """Ask until the alerts have caught up and there are so many cyclic components."""
     async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
             status = await stubs.graph.GetStatus(pb.GetStatusRequest())
@@ -36,7 +36,9 @@ async def level(stubs: Stubs, cycles: int) -> pb.Detection:
             await asyncio.sleep(0.01)
 
 
-async def test_the_writer_tells_how_level_the_alerts_are(stubs: Stubs, quick_command: Command) -> None:
+async def test_the_writer_reports_how_far_the_alerts_have_caught_up(
+    stubs: Stubs, quick_command: Command
+) -> None:
     assert not (await level(stubs, 0)).HasField("write_time")
     await stubs.write_edges("a>b", "b>a", "b>c")
     told = await level(stubs, 1)
@@ -74,7 +76,7 @@ async def test_the_writer_notes_in_the_database_that_it_does_its_work(
             await asyncio.sleep(0.01)
 
 
-async def test_a_server_that_stands_by_says_when_whoever_has_the_lock_does_nothing(
+async def test_a_standby_reports_when_the_lock_holder_does_nothing(
     database_url: str, connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("server.lifecycle.detection.TOLERANCE", timedelta(milliseconds=50))

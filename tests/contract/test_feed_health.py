@@ -69,7 +69,7 @@ async def health(channel: grpc.aio.Channel, service: str) -> int:
     return int((await stub.Check(health_pb2.HealthCheckRequest(service=service))).status)
 
 
-async def test_audits_and_the_length_of_the_log_are_told(stubs: Stubs) -> None:
+async def test_status_reports_audits_and_the_length_of_the_log(stubs: Stubs) -> None:
     await stubs.write_edges("a>b")
     async with asyncio.timeout(PATIENCE.total_seconds()):
         # A pruning between the two writes has seen two rows.

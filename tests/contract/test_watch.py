@@ -1,4 +1,4 @@
-"""Watch over a real channel: what watchers hear, in which order, and how a stream begins and ends."""
+"""Watch over a real channel: batches, their order, and how streams begin and end."""
 
 import asyncio
 from datetime import timedelta
@@ -50,7 +50,8 @@ def is_reached(revision: str, by: str) -> bool:
     """
     Tell whether one answer's revision holds another's.
 
-    Transactions of other databases of the same server move revisions too, so two answers in a row need not have the same.
+    Transactions of other databases of the same server move revisions too, so two answers in a row
+    need not have the same.
     """
     snapshot = Revision.parse(by).snapshot
     return snapshot is not None and Revision.parse(revision).held_by(snapshot)
@@ -229,7 +230,7 @@ async def test_what_is_no_revision_is_refused(channel: grpc.aio.Channel, revisio
     assert set(failure.fields) == {"revision"}
 
 
-async def test_a_watcher_who_goes_away_leaves_nothing_behind(
+async def test_a_watcher_that_disconnects_leaves_nothing_behind(
     channel: grpc.aio.Channel, application: Application
 ) -> None:
     watchers = [await watching(channel) for _ in range(5)]
@@ -251,7 +252,7 @@ async def test_a_deadline_ends_a_watch(channel: grpc.aio.Channel, application: A
     await eventually(lambda: len(application.replica.subscriptions) == 0)
 
 
-async def test_watchers_do_not_delay_the_stop_and_are_told_to_go_elsewhere(database_url: str) -> None:
+async def test_watchers_do_not_delay_the_stop_and_get_unavailable(database_url: str) -> None:
     settings = Settings(
         listen="127.0.0.1:0", database_url=database_url, limits=Limits(grace=timedelta(hours=1))
     )

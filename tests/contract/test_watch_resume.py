@@ -1,4 +1,4 @@
-"""Watchers who come back: after a cut, at another replica, after a restart, too late, or from somewhere else altogether."""
+"""Watchers that resume: after a cut, at another replica, after a restart, or too late."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -83,7 +83,7 @@ async def test_what_was_missed_comes_as_one_batch_and_nothing_else_does(
     assert mirror.resets == 1
 
 
-async def test_who_missed_nothing_is_told_nothing(
+async def test_resuming_without_missed_changes_gives_a_heartbeat(
     channel: grpc.aio.Channel, connection: asyncpg.Connection
 ) -> None:
     mirror = await known_state(channel, connection)
@@ -151,12 +151,12 @@ async def test_dependencies_without_an_end_leave_the_stream_and_come_back(
     assert len(mirror.dependencies) == 3
 
 
-async def test_who_comes_back_after_the_log_was_pruned_begins_anew(
+async def test_resuming_after_the_log_was_pruned_resets(
     channel: grpc.aio.Channel, connection: asyncpg.Connection, database_url: str
 ) -> None:
     mirror = await known_state(channel, connection)
     await change_much(connection)
-    # A replica that has not seen the changes yet stands where the watcher stopped, and needs no log.
+    # A replica without the changes is at the watcher's snapshot and needs no log.
     await in_memory(channel)
     await log_is_free(connection)
     # The second goes as far as the first was.
@@ -168,7 +168,7 @@ async def test_who_comes_back_after_the_log_was_pruned_begins_anew(
         await watcher.batch()
 
 
-async def test_who_missed_a_truncate_begins_anew(
+async def test_resuming_after_a_truncate_resets(
     channel: grpc.aio.Channel, connection: asyncpg.Connection
 ) -> None:
     mirror = await known_state(channel, connection)
@@ -178,7 +178,7 @@ async def test_who_missed_a_truncate_begins_anew(
     assert (len(mirror.services), len(mirror.dependencies)) == (3, 0)
 
 
-async def test_after_another_incarnation_those_who_stayed_go_on_and_those_who_left_begin_anew(
+async def test_after_another_incarnation_open_streams_go_on_and_resumed_ones_reset(
     channel: grpc.aio.Channel, connection: asyncpg.Connection
 ) -> None:
     mirror = await known_state(channel, connection)

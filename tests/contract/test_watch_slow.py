@@ -1,4 +1,4 @@
-"""A watcher who does not read: dropped once too much waits for it, while the others hear everything."""
+"""A watcher that does not read is dropped; the others get every change."""
 
 import asyncio
 from datetime import timedelta
@@ -36,7 +36,7 @@ async def read_to_the_end(watcher: Watcher) -> grpc.aio.AioRpcError:
         return error
 
 
-async def test_a_watcher_who_does_not_read_is_dropped_and_may_resume_and_the_others_are_unharmed(
+async def test_a_watcher_that_does_not_read_is_dropped_and_may_resume(
     channel: grpc.aio.Channel, connection: asyncpg.Connection, application: Application
 ) -> None:
     await connection.execute("INSERT INTO services (service_id) VALUES ('a')")
@@ -67,7 +67,7 @@ async def test_a_watcher_who_does_not_read_is_dropped_and_may_resume_and_the_oth
     assert (reader.mirror.services, reader.mirror.dependencies) == await expected(connection)
 
 
-async def test_one_batch_larger_than_the_bound_does_not_drop_a_watcher_who_reads(
+async def test_one_batch_above_the_bound_does_not_drop_a_reading_watcher(
     channel: grpc.aio.Channel, connection: asyncpg.Connection
 ) -> None:
     watcher = Watcher(channel, include_state=True)

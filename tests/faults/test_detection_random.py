@@ -1,4 +1,4 @@
-"""Whatever happens to the graph, to alerts and to whoever keeps them: alerts and cyclic components are the same."""
+"""Alerts match the cyclic components whatever happens to graph, alerts and detecting processes."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -25,7 +25,7 @@ KILLED = st.sampled_from((False, False, False, True))
 
 
 class Detected(RuleBasedStateMachine):
-    """Random edits of a graph, people and faults, one after another; after each the alerts are looked at."""
+    """Random edits of a graph, people and faults, each followed by a check of the alerts."""
 
     server: DatabaseServer
     template: str

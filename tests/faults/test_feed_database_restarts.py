@@ -58,10 +58,10 @@ async def test_after_a_crash_everything_is_read_again_and_old_revisions_are_refu
         await own_scene.replica.at(AtLeastAsFresh(revision), PATIENCE)
 
 
-async def test_a_transaction_id_issued_again_after_a_crash_deceives_nobody(
+async def test_a_transaction_id_reused_after_a_crash_is_harmless(
     reachable_folder: Path, seed: int, record: Record
 ) -> None:
-    # The end of a transaction that wrote nothing stays in memory for this long, and a crash forgets it.
+    # The end of a transaction without writes stays in memory so long, and a crash forgets it.
     settings = {"wal_writer_delay": "10s"}
     async with EmbeddedPostgres(reachable_folder / "database", durable=False, settings=settings) as server:
         await migrate.upgrade(server.url)
@@ -116,13 +116,13 @@ async def test_a_replica_started_before_its_database_becomes_warm_when_it_comes(
 
 
 async def truncate_no_more(scene: Scene) -> None:
-    """Stop the writers: a TRUNCATE of theirs would make the replica read everything for another reason."""
+    """Stop the writers: a TRUNCATE would make the replica read everything, too."""
     await scene.quiet()
     await scene.caught_up()
 
 
 async def burn_transaction_ids(url: str, count: int) -> int:
-    """Use ids for transactions that are rolled back, so that nothing of them is written down; returns the last."""
+    """Use up transaction ids by rolling back, which leaves no trace on disk; returns the last."""
     async with connected(url) as connection:
         for _ in range(count):
             await connection.execute("BEGIN")

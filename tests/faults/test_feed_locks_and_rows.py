@@ -24,7 +24,7 @@ FEED = "application_name = 'depgraph feed' AND datname = current_database()"
 
 @pytest.fixture
 async def patient_scene(database_url: str, seed: int, record: Record) -> AsyncIterator[Scene]:
-    """A scene whose feed gives a connection up for nothing less than a fault, on a slow machine too."""
+    """A scene whose feed gives up a connection for a fault only, on a slow machine too."""
     patient = replace(QUICK, step_timeout=PATIENCE)
     async with Scene.opened(database_url, seed, record, patient) as opened:
         yield opened
@@ -41,7 +41,8 @@ async def test_a_table_locked_for_ddl_leaves_the_feed_stale_and_alive(patient_sc
 
 
 async def test_a_frozen_backend_is_given_up(scene: Scene) -> None:
-    # Frozen in a step it would keep its locks: a TRUNCATE waits for them, and everybody else for the TRUNCATE, until it thaws.
+    # Frozen within a step it would keep its locks: a TRUNCATE would wait for them, and all others
+    # for the TRUNCATE, until it thaws.
     await scene.quiet()
     await scene.caught_up()
     async with connected(scene.url) as watcher:

@@ -44,7 +44,7 @@ async def test_a_database_three_tenths_of_a_second_away_is_followed(scene: Scene
 async def test_a_reader_half_open_in_a_step_does_not_hold_up_ddl(scene: Scene, moment: str) -> None:
     async def freeze(connection: FeedConnection) -> None:
         if moment == "between prepare and execute":
-            # The server then waits in the middle of a statement: for it, this session is not idle in a transaction.
+            # The server then waits within a statement: the session is not idle in a transaction.
             await connection._connection.prepare("SELECT 1")
         scene.proxy.freeze_links()
 
@@ -63,7 +63,7 @@ async def test_backends_terminated_three_times(scene: Scene) -> None:
 
 
 async def test_a_storm_of_terminated_backends(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    # A session that ends within its first step makes the next pause twice as long: up to half a minute for all of them.
+    # A session that ends within its first step doubles the next pause: up to half a minute in all.
     monkeypatch.setattr(follower, "LONGEST_BACKOFF", timedelta(milliseconds=400))
     await terminate(scene, 12)
     await scene.recovers("storm of 12 pg_terminate_backend")

@@ -163,7 +163,7 @@ async def test_audits_amid_many_writers_find_nothing(database_url: str, connecti
         assert counts["commits"] > 0
 
 
-async def test_an_audit_makes_way_for_who_wants_a_table(
+async def test_an_audit_gives_way_to_ddl(
     database_url: str, connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(memory_audit, "PORTION", 1)

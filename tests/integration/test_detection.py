@@ -215,11 +215,12 @@ async def test_a_reload_of_everything_writes_nothing(story: Story) -> None:
     assert await story.history(alert.id) == ["opened"]
 
 
-async def test_an_alert_that_nobody_acknowledged_by_name_goes_on_as_open(
+async def test_an_alert_acknowledged_without_a_name_goes_on_as_open(
     story: Story, connection: asyncpg.Connection
 ) -> None:
     written = """
-        INSERT INTO circular_dependency_alerts (cycle_path, status, resolution_notes) VALUES ($1::text::jsonb, $2, $3)
+        INSERT INTO circular_dependency_alerts (cycle_path, status, resolution_notes)
+        VALUES ($1::text::jsonb, $2, $3)
     """
     await connection.execute(written, '["a", "b"]', "acknowledged", None)
     await connection.execute(written, '["b", "c"]', "resolved", "an old story")

@@ -46,7 +46,7 @@ async def test_an_acknowledged_alert_stays_so_while_its_component_lives_on_under
     alert = await story.alert()
     await story.repository.acknowledge(alert.id, "ann")
     await ring(story.connection, "b", "c", "d")
-    # Changes that come together are one step: a, b and then b, c, d would be two components with one service in common.
+    # Changes in one step: a, b and then b, c, d would be two components with one common service.
     await story.alerts()
     await cut(story.connection, "b", "a")
     await call(story.connection, "d", "a")
@@ -56,7 +56,7 @@ async def test_an_acknowledged_alert_stays_so_while_its_component_lives_on_under
     assert "witness_changed" in await story.history(alert.id)
 
 
-async def test_what_somebody_resolved_stays_so_until_it_grows(story: Story) -> None:
+async def test_a_resolved_alert_stays_resolved_until_its_component_grows(story: Story) -> None:
     await ring(story.connection, "a", "b", "c")
     alert = await story.alert()
     await story.repository.resolve(alert.id, "by design")
@@ -69,7 +69,7 @@ async def test_what_somebody_resolved_stays_so_until_it_grows(story: Story) -> N
     assert (await story.history(alert.id))[-2:] == ["reopened", "grown"]
 
 
-async def test_what_somebody_resolved_is_reopened_when_it_is_gone_and_comes_back(story: Story) -> None:
+async def test_a_resolved_alert_reopens_when_its_cycle_goes_and_comes_back(story: Story) -> None:
     await ring(story.connection, "a", "b")
     alert = await story.alert()
     await story.repository.resolve(alert.id, "by design")
@@ -82,7 +82,7 @@ async def test_what_somebody_resolved_is_reopened_when_it_is_gone_and_comes_back
     assert await story.history(alert.id) == ["opened", "resolved", "gone", "reopened"]
 
 
-async def test_an_alert_that_somebody_created_is_adopted_when_its_cycle_is_found(story: Story) -> None:
+async def test_a_created_alert_is_adopted_when_its_cycle_is_found(story: Story) -> None:
     created = (await story.repository.create(["c", "a", "b"])).value
     left_alone = (await story.repository.create(["g", "h"])).value
     await story.repository.acknowledge(created.id, "ann")
@@ -96,7 +96,7 @@ async def test_an_alert_that_somebody_created_is_adopted_when_its_cycle_is_found
     assert await story.history(created.id) == ["opened", "acknowledged", "found"]
 
 
-async def test_what_somebody_did_to_the_tables_of_alerts_is_repaired(
+async def test_changes_of_the_alert_tables_by_sql_are_repaired(
     database_url: str, connection: asyncpg.Connection
 ) -> None:
     await add_services(connection, *NAMES)
@@ -128,7 +128,8 @@ async def test_only_one_of_two_replicas_writes_and_the_other_takes_over(
             assert [first.detection.is_writer, second.detection.is_writer].count(True) == 1
             writer = first if first.detection.is_writer else second
             await connection.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'depgraph detection'"
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE application_name = 'depgraph detection'"
             )
             await ring(connection, "c", "d")
             await alerts_are_caught_up([first, second])

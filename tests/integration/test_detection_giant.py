@@ -1,4 +1,4 @@
-"""Components with more members than are kept: their alerts live on, tell the truth about sizes, and cost no more rows."""
+"""Components with more members than are listed: their alerts live on, with true sizes."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -76,7 +76,7 @@ async def test_an_alert_lives_on_while_services_that_are_not_listed_come_and_go(
     ]
 
 
-async def test_members_that_are_exchanged_are_told_though_the_size_stays(story: Story) -> None:
+async def test_exchanged_members_are_recorded_though_the_size_stays(story: Story) -> None:
     async with story.connection.transaction():
         await call(story.connection, "h", "m", "i")
         await call(story.connection, "i", "n")
@@ -91,7 +91,7 @@ async def test_members_that_are_exchanged_are_told_though_the_size_stays(story: 
     ]
 
 
-async def test_a_service_that_is_removed_is_named_though_nobody_listed_it(story: Story) -> None:
+async def test_a_removed_unlisted_service_is_named(story: Story) -> None:
     await call(story.connection, "g", "m", "i")
     await story.alert()
     await story.connection.execute("DELETE FROM services WHERE service_id = 'm'")
@@ -173,7 +173,7 @@ async def test_the_decision_of_people_holds_until_the_component_gains_a_member(s
     ]
 
 
-async def test_who_takes_over_writes_nothing_and_knows_the_alert_again(
+async def test_a_process_that_takes_over_recognises_the_alert_and_writes_nothing(
     database_url: str, story: Story
 ) -> None:
     alert = await story.alert()

@@ -14,7 +14,7 @@ PAIRS = 300
 
 
 def shop() -> "nx.DiGraph[str]":
-    """Dependencies of which a part leads round in circles of three and more, and all others from lower to higher numbers."""
+    """Some dependencies form cycles of three and more; all others lead to higher numbers."""
     chooser = random.Random(5)  # noqa: S311 - a game of dice, no secret
     names = [f"s{number:04}" for number in range(SERVICES)]
     graph: nx.DiGraph[str] = nx.DiGraph()

@@ -1,4 +1,4 @@
-"""Alerts as detection writes them: whole rounds or nothing, in bulk, beside people who write too."""
+"""How detection writes alerts: whole rounds or nothing, in bulk, beside people who write."""
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
@@ -80,7 +80,7 @@ async def test_alerts_may_swap_their_cycles(ledger: DetectionLedger) -> None:
     assert await write(ledger, *map(moved, tracked, swapped)) == swapped
 
 
-async def test_a_cycle_that_somebody_else_wrote_meanwhile_is_a_conflict_and_nothing_is_written(
+async def test_a_cycle_written_meanwhile_is_a_conflict_and_nothing_is_written(
     ledger: DetectionLedger, connection: asyncpg.Connection
 ) -> None:
     async def too_late() -> None:
@@ -104,7 +104,8 @@ async def test_what_people_did_since_is_seen_when_alerts_are_locked(
 ) -> None:
     kept, removed = await write(ledger, opened(alert("a", "b")), opened(alert("c", "d")))
     await connection.execute(
-        "UPDATE circular_dependency_alerts SET status = 'acknowledged', acknowledged_by = 'ann' WHERE id = $1",
+        "UPDATE circular_dependency_alerts SET status = 'acknowledged', acknowledged_by = 'ann'"
+        " WHERE id = $1",
         kept.id,
     )
     await connection.execute("DELETE FROM circular_dependency_alerts WHERE id = $1", removed.id)
@@ -129,7 +130,7 @@ async def test_an_alert_of_exactly_these_members_is_found_when_it_is_over(
     assert len(await stored_alerts(connection)) == 3
 
 
-async def test_what_somebody_decided_goes_over_to_another_alert(
+async def test_a_persons_decision_passes_to_another_alert(
     ledger: DetectionLedger, connection: asyncpg.Connection
 ) -> None:
     before = replace(alert("a", "b"), status="resolved", resolution_notes="gone", is_present=False)

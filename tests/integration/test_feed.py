@@ -45,7 +45,8 @@ NO_SENSE = """
 ALTER TABLE service_dependencies DROP CONSTRAINT ck_dependency_criticality;
 ALTER TABLE service_dependencies DROP CONSTRAINT ck_no_self_loops;
 SET session_replication_role = replica;
-UPDATE service_dependencies SET criticality = 'grave' WHERE source_service_id = (SELECT id FROM services WHERE service_id = 's1');
+UPDATE service_dependencies SET criticality = 'grave'
+WHERE source_service_id = (SELECT id FROM services WHERE service_id = 's1');
 UPDATE service_dependencies SET target_service_id = source_service_id
 WHERE source_service_id = (SELECT id FROM services WHERE service_id = 's2');
 UPDATE service_dependencies SET target_service_id = gen_random_uuid()
@@ -54,7 +55,7 @@ WHERE source_service_id = (SELECT id FROM services WHERE service_id = 's3');
 
 
 async def seen(replica: Replica, connection: Connection) -> None:
-    """Wait until the replica holds everything committed so far, by a revision as a writer of SQL would get one."""
+    """Wait until the replica holds all that is committed, by a revision as SQL writers get it."""
     revision = Revision.of(await connection.fetchval("SELECT depgraph_feed.revision()"))
     await replica.at(AtLeastAsFresh(revision), PATIENCE)
 
@@ -77,12 +78,14 @@ async def test_what_was_there_before_is_warm(database_url: str, connection: Conn
     [
         "INSERT INTO services (service_id, team) VALUES ('new', 'payments')",
         "UPDATE services SET criticality = 'critical', metadata = '{\"tier\": 1}' WHERE service_id = 's2'",
-        "UPDATE services SET service_id = CASE service_id WHEN 's1' THEN 's1b' ELSE 's1' END WHERE service_id = 's1'",
-        "DELETE FROM service_dependencies; UPDATE services SET id = gen_random_uuid() WHERE service_id = 's1'",
+        "UPDATE services SET service_id = 's1b' WHERE service_id = 's1'",
+        """DELETE FROM service_dependencies;
+        UPDATE services SET id = gen_random_uuid() WHERE service_id = 's1'""",
         "UPDATE service_dependencies SET is_stale = true, timeout_ms = 5",
         "UPDATE service_dependencies SET id = gen_random_uuid()",
         "UPDATE service_dependencies SET last_observed_at = last_observed_at + interval '1 s'",
-        """UPDATE service_dependencies SET target_service_id = (SELECT id FROM services WHERE service_id = 's6')
+        """UPDATE service_dependencies
+        SET target_service_id = (SELECT id FROM services WHERE service_id = 's6')
         WHERE source_service_id = (SELECT id FROM services WHERE service_id = 's1')""",
         """UPDATE services SET metadata = '{"a": 1}'; SET session_replication_role = replica;
         UPDATE services SET metadata = '{"a": 1.0}'""",
@@ -90,7 +93,8 @@ async def test_what_was_there_before_is_warm(database_url: str, connection: Conn
         "DELETE FROM services WHERE service_id IN ('s2', 's4')",
         "TRUNCATE service_dependencies",
         "TRUNCATE services CASCADE",
-        "INSERT INTO services (service_id) VALUES ('s1'), ('s9') ON CONFLICT (service_id) DO UPDATE SET team = 'both'",
+        """INSERT INTO services (service_id) VALUES ('s1'), ('s9')
+        ON CONFLICT (service_id) DO UPDATE SET team = 'both'""",
         """WITH gone AS (DELETE FROM services WHERE service_id = 's3' RETURNING service_id)
         INSERT INTO services (service_id) SELECT service_id || 'again' FROM gone""",
         "DELETE FROM services WHERE service_id = 's3'; INSERT INTO services (service_id) VALUES ('s3')",
@@ -153,7 +157,7 @@ async def test_two_services_swap_names_in_one_transaction(database_url: str, con
         await assert_caught_up(replica, connection)
 
 
-async def test_a_commit_wakes_the_replica_without_anybody_asking(
+async def test_a_commit_wakes_the_replica_without_a_reader_asking(
     database_url: str, connection: Connection
 ) -> None:
     async with following(database_url) as replica:
@@ -181,7 +185,7 @@ async def test_an_update_that_changes_nothing_is_not_logged(connection: Connecti
     assert await connection.fetchval("SELECT count(*) FROM depgraph_feed.change_log") == before
 
 
-async def test_a_transaction_left_open_stalls_nobody_and_shows_when_it_commits(
+async def test_an_open_transaction_stalls_no_other_and_shows_when_it_commits(
     database_url: str, connection: Connection
 ) -> None:
     async with following(database_url) as replica:
@@ -251,7 +255,7 @@ async def test_a_reader_behind_the_pruned_log_reads_everything_again(
     await blocker.close()
 
 
-async def test_pruning_keeps_what_a_level_reader_has_not_passed(
+async def test_pruning_keeps_rows_beyond_a_readers_snapshot(
     database_url: str, connection: Connection
 ) -> None:
     async with following(database_url) as replica:
@@ -263,13 +267,13 @@ async def test_pruning_keeps_what_a_level_reader_has_not_passed(
         assert replica.status().warm_count == 1
 
 
-async def test_a_bound_on_rows_prunes_what_every_level_reader_has_passed(
+async def test_a_bound_on_rows_prunes_what_every_reader_has_passed(
     database_url: str, connection: Connection
 ) -> None:
     await connection.execute(CHAIN)
     open_one = await asyncpg.connect(database_url)
     await open_one.execute("BEGIN; INSERT INTO services (service_id) VALUES ('still open')")
-    # The bound is where the log stood at the pruning before: level readers may be some milliseconds behind.
+    # The bound is the end of the log at the pruning before: readers may be milliseconds behind.
     assert await prune(database_url, FeedSettings(max_log_rows=3)) == 0
     assert await prune(database_url, FeedSettings(max_log_rows=3)) == 11
     async with following(database_url) as replica:
@@ -311,7 +315,7 @@ async def test_a_revision_of_a_transaction_that_has_not_committed_waits_for_it(
         assert (await reading).has_service("mine")
 
 
-async def test_before_the_first_load_reads_are_told_to_come_back() -> None:
+async def test_before_the_first_load_reads_raise_not_ready() -> None:
     async with feeding("postgresql://nobody@127.0.0.1:9/none", SETTINGS) as replica:
         with pytest.raises(NotReadyError):
             await replica.at(MinimizeLatency(), None)

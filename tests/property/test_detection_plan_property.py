@@ -1,7 +1,8 @@
 """
 Detection's plan against the rules, read one by one over sets of names.
 
-The rules are read over all members; the plan is given no more than the first of them, and how many are the same, where there are more.
+The rules are read over all members; the plan is given no more than the first of them, and how many
+are the same, where there are more.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -27,7 +28,7 @@ EVERYTHING = len(NAMES)
 
 @dataclass(frozen=True)
 class Situation:
-    """Alerts and components with all of their members, and how many of them the plan gets to see."""
+    """Alerts and components with all of their members, and how many of them the plan sees."""
 
     kept: list[KeptAlert]
     candidates: list[KeptAlert]
@@ -114,7 +115,7 @@ def cycles(names: Sequence[str]) -> st.SearchStrategy[CyclePath]:
 
 @st.composite
 def situations(draw: st.DrawFn) -> Situation:
-    """Alerts for one partition of the services, former alerts of any, and components of another partition."""
+    """Alerts of one partition of the services, former alerts, components of another partition."""
     number, used = ids(1), set[CyclePath]()
     groups = draw(partitions())
 
@@ -273,7 +274,7 @@ def test_a_component_on_which_none_lives_on_gets_an_alert_of_former_times_or_a_n
         elif same_members:
             assert alert.id in {one.id for one in same_members}
         elif alert.id in situation.alerts:
-            # Its cycle was that of a tracked alert, which lives on nowhere, or where another one has the cycle.
+            # Its cycle was that of a tracked alert that lives on nowhere, or under another cycle.
             assert all(situation.standing_for(after, members)[0].id != alert.id for members in elsewhere)
             assert situation.alerts[alert.id].cycle_path == component.shortest
         else:

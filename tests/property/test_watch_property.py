@@ -22,7 +22,7 @@ from tests.support.watched_rows import dependency, reload, service, shown, step,
 
 SERVICES, DEPENDENCIES = 5, 8
 ENDLESS = timedelta(hours=1)
-# Each a key with what becomes of it: for a service its name and team, for a dependency its ends; None = it goes.
+# Keys with what becomes of them: name and team of a service, ends of a dependency; None = deleted.
 SERVICE_MOVES = st.tuples(
     st.integers(1, SERVICES),
     st.none() | st.tuples(st.integers(1, SERVICES), st.sampled_from([None, "x"])),
@@ -39,7 +39,7 @@ Step = tuple[list[Move], str]
 
 @dataclass(slots=True)
 class World:
-    """Tables, and a replica that follows them; also the log of what changed, for those who were away."""
+    """Tables, a replica that follows them, and the log of changes for watchers that resume."""
 
     replica: Replica = field(default_factory=lambda: Replica(timedelta(seconds=1), wire))
     services: dict[UUID, Service] = field(default_factory=dict)
@@ -152,7 +152,7 @@ def test_every_batch_says_exactly_what_differs(steps: list[Step]) -> None:
 
 
 @given(STEPS, STEPS, STEPS, STEPS)
-def test_whoever_comes_back_is_told_all_that_was_missed(
+def test_a_resumed_watcher_gets_everything_it_missed(
     known: list[Step], missed: list[Step], meanwhile: list[Step], later: list[Step]
 ) -> None:
     async def watch() -> None:

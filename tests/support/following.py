@@ -114,7 +114,8 @@ async def fetched_tables(fetch: Fetch) -> Rows:
     services = [
         Service(*row)
         for row in await fetch(
-            """SELECT id, service_id, metadata::text, criticality, team, discovered, created_at, updated_at, kind
+            """SELECT id, service_id, metadata::text, criticality, team, discovered,
+                created_at, updated_at, kind
             FROM public.services"""
         )
     ]

@@ -62,7 +62,7 @@ def test_what_was_not_seen_is_said_not_to_have_been_seen(steps: Sequence[MoveEve
     assert causes_of(steps).of_loss(MEMBERS) == explained
 
 
-def test_renames_are_followed_through_steps_and_moves_are_told_in_the_names_of_today() -> None:
+def test_events_of_several_moves_are_joined_in_todays_names() -> None:
     causes = causes_of([removed("ab"), renamed(a="x", b="a"), [*renamed(x="y"), *removed("ax")]])
     assert causes.renames == {"a": "y", "b": "a"}
     assert causes.of_loss(["a", "y"]) == "a → y was removed, y → a was removed"
@@ -73,7 +73,7 @@ def test_services_that_swap_names_twice_are_called_as_before() -> None:
     assert causes_of([swap, swap]).renames == {}
 
 
-def test_an_alert_is_known_under_the_names_of_today_from_the_smallest_on(nobody: KeptAlert) -> None:
+def test_an_alert_in_todays_names_begins_with_the_smallest(nobody: KeptAlert) -> None:
     today = causes_of([renamed(a="z")]).renamed(nobody)
     assert (today.cycle_path, today.members) == (("b", "c", "z"), ("b", "c", "z"))
 
@@ -83,7 +83,7 @@ def nobody() -> KeptAlert:
     return KeptAlert(id=UUID(int=1), cycle_path=("a", "b", "c"), status="open", members=("a", "b", "c"))
 
 
-def test_nothing_is_collected_until_somebody_wants_to_know() -> None:
+def test_nothing_is_collected_before_begin() -> None:
     log = GraphEventLog(0.5)
     explained = [log.least_confidence]
     log.graph_moved(removed("ab"))
@@ -104,7 +104,7 @@ def test_what_is_put_back_comes_before_what_was_collected_since() -> None:
     assert log.take() == [UnseenCause.TOOK_OVER, removed("ab"), removed("bc")]
 
 
-def test_more_moves_than_anybody_wants_to_read_are_forgotten_but_for_renames() -> None:
+def test_of_too_many_events_only_renames_are_kept() -> None:
     log = GraphEventLog(0.0)
     log.begin()
     log.graph_moved(renamed(a="x"))
@@ -122,9 +122,7 @@ async def test_a_move_ends_the_wait_and_so_does_one_from_before_it() -> None:
     assert not await log.wait(timedelta())
 
 
-def test_a_detector_that_keeps_failing_is_a_problem_until_it_is_level_or_somebody_else_does_the_work() -> (
-    None
-):
+def test_a_failing_detector_is_a_problem_until_it_catches_up_or_another_takes_over() -> None:
     now = 100.0
     vitals = DetectionVitals(clock=lambda: now)
     vitals.failed(LookupError("no such luck"))
@@ -140,7 +138,7 @@ def test_a_detector_that_keeps_failing_is_a_problem_until_it_is_level_or_somebod
     assert list(vitals.problems()) == []
 
 
-def test_alerts_that_are_being_compared_for_long_are_a_problem_until_they_are_level() -> None:
+def test_a_long_comparison_is_a_problem_until_the_alerts_catch_up() -> None:
     now = 100.0
     vitals = DetectionVitals(clock=lambda: now)
     vitals.behind()

@@ -101,7 +101,7 @@ def test_missing_triggers_are_listed_and_take_the_trust_away(vitals: Vitals) -> 
     assert vitals.health().trusted
 
 
-async def test_who_waits_hears_when_trust_turns_and_not_when_the_list_merely_changes(vitals: Vitals) -> None:
+async def test_a_waiter_wakes_when_trust_changes_and_not_when_only_the_list_does(vitals: Vitals) -> None:
     vitals.saw_faults(("a",))
     await vitals.trust_turned()
     vitals.saw_faults(("a", "b"))
@@ -120,7 +120,7 @@ def test_rows_that_differed_are_a_problem_until_an_audit_finds_none(vitals: Vita
     assert (vitals.audits, vitals.differing_rows) == (2, 7)
 
 
-def test_a_log_that_nobody_prunes_for_ten_turns_is_a_problem(vitals: Vitals, clock: Clock) -> None:
+def test_a_log_not_pruned_for_ten_intervals_is_a_problem(vitals: Vitals, clock: Clock) -> None:
     vitals.pruning()
     clock.now += 49 * 60
     assert problems(vitals) == ()

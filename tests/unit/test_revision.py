@@ -14,7 +14,7 @@ FEED = "7123:16384:0b7b1f7e-6a4f-4a3c-9d3e-1f2a3b4c5d6e"
 
 @st.composite
 def histories(draw: st.DrawFn) -> list[Snapshot]:
-    """Snapshots of one database, in the order in which they were taken: transactions begin by number and end at random."""
+    """Snapshots of one database in order: transactions begin by number and end at random."""
     running: set[int] = set()
     upcoming = draw(st.integers(1, 50))
     taken = []
@@ -45,7 +45,7 @@ def test_an_earlier_snapshot_covers_a_later_one_only_if_nothing_finished_between
         for later in history[index:]:
             finished = {xid for xid in range(1, later.xmax) if later.sees(xid)}
             known = {xid for xid in range(1, earlier.xmax) if earlier.sees(xid)}
-            # A snapshot whose bound moved without anything finishing still counts as behind: its bound says so.
+            # A snapshot whose bound moved counts as behind, even if nothing has finished.
             assert earlier.covers(later) == (finished == known and earlier.xmax == later.xmax)
 
 
@@ -99,7 +99,7 @@ def test_a_write_is_held_once_its_transaction_has_finished() -> None:
         f"{FEED}/5 ",
     ],
 )
-def test_a_token_of_somebody_else_is_refused(plain: str) -> None:
+def test_a_foreign_token_is_refused(plain: str) -> None:
     with pytest.raises(InvalidRevisionError):
         Revision.parse(base64.urlsafe_b64encode(plain.encode()).decode())
 

@@ -102,14 +102,14 @@ async def test_a_new_name_upserts_every_dependency_of_the_service(replica: Repli
     assert batch.removed_dependencies == {}
 
 
-async def test_services_that_swap_their_names_are_both_told(replica: Replica, heard: Heard) -> None:
+async def test_services_that_swap_names_are_both_upserted(replica: Replica, heard: Heard) -> None:
     await step(replica, changes(service(1, "s3"), service(3, "s1")))
     batch = heard()
     assert sorted(services(batch)) == ["s1", "s3"]
     assert sorted(dependencies(batch)) == [("s2", "s1"), ("s3", "s2")]
 
 
-async def test_removed_rows_are_told_by_the_names_they_had(replica: Replica, heard: Heard) -> None:
+async def test_removed_rows_come_with_the_names_they_had(replica: Replica, heard: Heard) -> None:
     await step(replica, changes(service(1, "other"), gone=(2, 12, 23)))
     batch = heard()
     assert {gone: former and former.name for gone, former in batch.removed_services.items()} == {key(2): "s2"}
@@ -129,7 +129,7 @@ async def test_dependencies_that_lose_an_end_are_removed_and_join_again_with_it(
     assert sorted(dependencies(batch)) == [("back", "s3"), ("s1", "back")]
 
 
-async def test_a_dependency_that_waits_is_not_told(replica: Replica, subscription: Subscription) -> None:
+async def test_a_waiting_dependency_is_not_published(replica: Replica, subscription: Subscription) -> None:
     await step(replica, changes(dependency(19, 1, 9), dependency(11, 1, 1)))
     await step(replica, changes(gone=(19, 11)))
     assert subscription.take_all() == []
@@ -167,7 +167,7 @@ async def test_reading_the_same_again_says_nothing(replica: Replica, subscriptio
     assert subscription.take_all() == []
 
 
-async def test_a_reload_is_told_as_what_differs(replica: Replica, heard: Heard) -> None:
+async def test_a_reload_publishes_what_differs(replica: Replica, heard: Heard) -> None:
     await reload(
         replica,
         service(1, team="x"),
@@ -193,7 +193,7 @@ async def test_a_reload_with_a_new_name_upserts_unchanged_dependencies(
     assert (services(batch), sorted(dependencies(batch))) == (["new"], [("new", "s3"), ("s1", "new")])
 
 
-async def test_a_first_watcher_who_comes_during_a_reload_is_told_what_differs(replica: Replica) -> None:
+async def test_a_first_watcher_during_a_reload_gets_what_differs(replica: Replica) -> None:
     position = replica.position
     assert position is not None
     async with AsyncExitStack() as stack:
@@ -211,7 +211,7 @@ async def test_a_first_watcher_who_comes_during_a_reload_is_told_what_differs(re
     assert sorted(lost(batch)) == [("s1", "s2"), ("s2", "s3")]
 
 
-async def test_a_first_watcher_who_comes_while_a_step_waits_for_readers_is_told_of_it(
+async def test_a_first_watcher_while_a_step_waits_for_readers_gets_the_step(
     replica: Replica,
 ) -> None:
     async with replica.read_lock():

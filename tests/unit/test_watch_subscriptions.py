@@ -1,4 +1,4 @@
-"""What waits for a watcher is bounded, and a watcher who falls behind is dropped whatever it is doing."""
+"""Pending batches are bounded, and a watcher that falls behind is dropped whatever it does."""
 
 import asyncio
 from datetime import timedelta
@@ -30,7 +30,7 @@ async def test_batches_are_taken_in_order() -> None:
         assert await subscription.take(SOON) is None
 
 
-async def test_a_watcher_who_waits_is_woken() -> None:
+async def test_a_waiting_watcher_is_woken() -> None:
     watchers = Subscriptions()
     async with watchers.opened(10) as subscription:
         waiting = asyncio.ensure_future(subscription.take(LONG))
@@ -40,7 +40,7 @@ async def test_a_watcher_who_waits_is_woken() -> None:
         assert await waiting is published
 
 
-async def test_nothing_is_kept_for_those_who_are_gone() -> None:
+async def test_nothing_is_kept_for_closed_subscriptions() -> None:
     watchers = Subscriptions()
     async with watchers.opened(10) as subscription:
         assert len(watchers) == 1
@@ -116,7 +116,7 @@ async def test_time_that_runs_out_elsewhere_is_not_taken_for_slowness() -> None:
             await asyncio.Event().wait()
 
 
-async def test_who_is_cancelled_is_not_told_to_be_slow() -> None:
+async def test_a_cancelled_watcher_does_not_count_as_slow() -> None:
     watchers = Subscriptions()
 
     async def watch() -> None:
