@@ -19,7 +19,7 @@ class HeldRecords(Protocol):
         """Take the record of a key; None = there is none. O(1)."""
 
     def rest(self) -> Iterator[object]:
-        """Keys that nobody took."""
+        """Yield the keys that were not taken."""
 
 
 @dataclass(frozen=True, slots=True)
