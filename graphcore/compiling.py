@@ -1,9 +1,9 @@
 """
 Kernels: functions over arrays that numba compiles to machine code.
 
-``kernel`` declares one. Callers use its ``run`` and never ask which form that is: plain Python until
-a folder with machine code is in use, then compiled. A compiled kernel is loaded at its first call,
-which takes about 5 ms; ``load_kernels`` does that ahead of time.
+``kernel`` declares one. Callers use its ``run`` and never ask which form that is: plain Python
+until a folder with machine code is in use, then compiled. A compiled kernel is loaded at its first
+call, which takes about 5 ms; ``load_kernels`` does that ahead of time.
 
 The machine code is in numba's own cache files, for any processor of this architecture. A process
 that uses a folder never compiles and never writes there: a kernel that it can't load stays plain
@@ -192,7 +192,8 @@ def _numba() -> Any:
     """Import numba: 0.7 s of a core and about 60 MB, half of which processes share."""
     for name in [name for name in os.environ if name.startswith("NUMBA_")]:
         del os.environ[name]
-    # Walks wait for memory: code for this very processor is no faster, and an image can't take it along.
+    # Walks wait for memory: code for this very processor is no faster, and an image can't take it
+    # along.
     os.environ["NUMBA_CPU_NAME"] = "generic"
     os.environ["NUMBA_CACHE_LOCATOR_CLASSES"] = f"{CachePlace.__module__}.{CachePlace.__name__}"
     return import_module("numba")
@@ -220,7 +221,7 @@ def compile_kernels(kernels: Sequence[Kernel], folder: Path, processes: int = _M
 
 
 def main() -> None:
-    """Compile the kernels of packages at the lowest priority; arguments: the folder, the packages."""
+    """Compile kernels at the lowest priority; arguments: the folder, the packages."""
     with contextlib.suppress(AttributeError, OSError):
         os.nice(_LOWEST_PRIORITY)
     folder, *packages = sys.argv[1:]
@@ -238,8 +239,8 @@ def _compile_shared(kernels: Sequence[Kernel], folder: Path, processes: int) -> 
         for part in range(processes)
     ]
     named = [[(each.plain.__module__, each.name) for each in share] for share in shares]
-    # Spawned: a fork would take over threads of gRPC and LLVM in whatever state they are. Semaphores
-    # may be missing, and a program read from standard input can't be started again.
+    # Spawned: a fork would take over threads of gRPC and LLVM in whatever state they are.
+    # Semaphores may be missing, and a program read from standard input can't be started again.
     with (
         contextlib.suppress(OSError, ImportError, BrokenProcessPool),
         ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool,

@@ -38,8 +38,9 @@ def kernel_keys(kernels: Iterable["Kernel"]) -> dict[str, str]:
     Return the key of each kernel by its name: equal keys mean equal machine code.
 
     A key stands for the kernel's signature and bytecode, the globals that it uses, the keys of the
-    kernels that it calls, the versions of Python, numba, llvmlite and numpy, and the platform. ``ValueError`` when kernels call each other in a cycle, ``TypeError`` when a kernel
-    uses a global whose value may change unnoticed.
+    kernels that it calls, the versions of Python, numba, llvmlite and numpy, and the platform.
+    ``ValueError`` when kernels call each other in a cycle, ``TypeError`` when a kernel uses a
+    global whose value may change unnoticed.
     """
     keys: dict[str, str] = {}
     for each in kernels:
@@ -64,7 +65,13 @@ def _add_key(kernel: "Kernel", keys: dict[str, str], callers: tuple[str, ...]) -
             if name not in callees
         ]
         keys[kernel.name] = _digest(
-            _environment(), kernel.name, kernel.signature, kernel.nogil, _code_parts(code), called, values
+            _environment(),
+            kernel.name,
+            kernel.signature,
+            kernel.nogil,
+            _code_parts(code, kernel.plain.__doc__),
+            called,
+            values,
         )
     return keys[kernel.name]
 
@@ -85,9 +92,13 @@ def _described(value: Any, names: Sequence[str]) -> Any:
     raise TypeError(f"a kernel uses a global {type(value).__name__}, which may change without being noticed")
 
 
-def _code_parts(code: CodeType) -> Any:
-    """Return what the code does, without where its source is."""
-    constants = [_code_parts(each) if isinstance(each, CodeType) else repr(each) for each in code.co_consts]
+def _code_parts(code: CodeType, doc: str | None = None) -> Any:
+    """Return what the code does, without its docstring and where its source is."""
+    constants = [
+        _code_parts(each) if isinstance(each, CodeType) else repr(each)
+        for each in code.co_consts
+        if each is not doc or doc is None
+    ]
     return code.co_code, code.co_varnames, code.co_names, code.co_argcount, constants
 
 

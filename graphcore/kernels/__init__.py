@@ -1,1 +1,5 @@
-"""Kernels over the arrays of the traversal index; see ``graphcore.compiling`` for what a kernel may be written in."""
+"""
+Kernels over the arrays of the traversal index.
+
+See ``graphcore.compiling`` for what a kernel may be written in.
+"""

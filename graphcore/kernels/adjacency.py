@@ -45,7 +45,11 @@ from graphcore.kernels.layout import (
 
 @kernel("void(int32[:, ::1], int32[:, ::1], int64, int64, int64)")
 def move_entry(pool: Any, edges: Any, slot: int, former: int, place: int) -> None:
-    """Copy the entry at ``former`` to ``place`` and tell its edge, whose slots of this side stand in column ``slot``."""
+    """
+    Copy the entry at ``former`` to ``place``, and update its edge's slot.
+
+    ``slot``: the column of the edge's slots of this side.
+    """
     edge = pool[EDGE, former]
     pool[NEIGHBOUR, place] = pool[NEIGHBOUR, former]
     pool[EDGE, place] = edge
@@ -55,7 +59,11 @@ def move_entry(pool: Any, edges: Any, slot: int, former: int, place: int) -> Non
 
 @kernel("boolean(int32[:, ::1], int32[:, ::1], int32[:, ::1], int64[::1], int64, int64)")
 def make_room(nodes: Any, pool: Any, edges: Any, ledger: Any, node: int, side: int) -> bool:
-    """See to it that a segment has room for one entry more, moving it to the end of the pool if need be; False = the pool is full."""
+    """
+    Ensure that a segment has room for one more entry; False = the pool is full.
+
+    Moves it to the end of the pool if it has none.
+    """
     start, count = nodes[node, side + START], nodes[node, side + COUNT]
     capacity = nodes[node, side + CAPACITY]
     if count < capacity:
@@ -78,7 +86,11 @@ def make_room(nodes: Any, pool: Any, edges: Any, ledger: Any, node: int, side: i
 def put_entry(
     nodes: Any, pool: Any, edges: Any, node: int, side: int, edge: int, neighbour: int, flags: int
 ) -> None:
-    """Put an edge into a segment that has room: a fresh one takes the place of the first stale one, which goes to the end."""
+    """
+    Put an edge into a segment that has room.
+
+    An edge that is not stale takes the place of the first stale one, which goes to the end.
+    """
     slot = OUT_SLOT if side == OUT else IN_SLOT
     place = nodes[node, side + START] + nodes[node, side + COUNT]
     nodes[node, side + COUNT] += 1
@@ -96,7 +108,11 @@ def put_entry(
 
 @kernel("void(int32[:, ::1], int32[:, ::1], int32[:, ::1], int64, int64, int64)")
 def take_entry(nodes: Any, pool: Any, edges: Any, node: int, side: int, place: int) -> None:
-    """Take the entry at ``place`` out of a segment: the last of its part fills the gap, and the last stale one the gap of that."""
+    """
+    Take the entry at ``place`` out of a segment.
+
+    The last entry of its part fills the gap, and the last stale one the gap of that.
+    """
     slot = OUT_SLOT if side == OUT else IN_SLOT
     start = nodes[node, side + START]
     if not pool[FLAGS, place] & STALE_BIT:
@@ -123,7 +139,8 @@ def with_level(flags: int, confidence: float) -> int:
 
 
 @kernel(
-    "int64(int32[:, ::1], int32[:, ::1], int32[:, ::1], float64[::1], int64[::1], int32[:, ::1], float64[::1], int64)"
+    "int64(int32[:, ::1], int32[:, ::1], int32[:, ::1], float64[::1], int64[::1], int32[:, ::1], "
+    "float64[::1], int64)"
 )
 def link(
     nodes: Any,
@@ -136,9 +153,12 @@ def link(
     begin: int,
 ) -> int:
     """
-    Add the edges of ``batch`` (rows: edge, source, target, flags; a column an edge) from column ``begin`` on.
+    Add the edges of ``batch`` (rows: edge, source, target, flags.
 
-    Returns how many columns are done: fewer than there are when an array is too short, and then nothing of the next one is linked.
+    A column an edge) from column ``begin`` on.
+
+    Returns how many columns are done: fewer than there are when an array is too short, and then
+    nothing of the next one is linked.
     """
     for column in range(begin, batch.shape[1]):
         edge, source, target = batch[0, column], batch[1, column], batch[2, column]
@@ -168,7 +188,11 @@ def unlink(nodes: Any, pool: Any, edges: Any, batch: Any) -> None:
 
 @kernel("void(int32[:, ::1], int32[:, ::1], int32[:, ::1], float64[::1], int32[:, ::1], float64[::1])")
 def reflag(nodes: Any, pool: Any, edges: Any, confidence: Any, batch: Any, batch_confidence: Any) -> None:
-    """Give the edges of ``batch`` (rows: edge, flags) other flags and confidences; one that turns stale or fresh changes sides."""
+    """
+    Give the edges of ``batch`` (rows: edge, flags) other flags and confidences.
+
+    One that turns stale or fresh changes sides.
+    """
     for column in range(batch.shape[1]):
         edge, flags = batch[0, column], with_level(batch[1, column], batch_confidence[column])
         source, target = edges[edge, SOURCE], edges[edge, TARGET]
@@ -186,7 +210,11 @@ def reflag(nodes: Any, pool: Any, edges: Any, confidence: Any, batch: Any, batch
 
 @kernel("void(int32[:, ::1], int32[:, ::1], int32[:, ::1], int64[::1], int32[:, ::1])")
 def compact(nodes: Any, pool: Any, edges: Any, ledger: Any, room: Any) -> None:
-    """Copy every segment to ``room``, a pool of at least as many entries, one behind the other with as little room to spare as (1) allows."""
+    """
+    Copy every segment to ``room``, one behind the other.
+
+    ``room`` is a pool of at least as many entries. Leaves as little spare room as (1) allows.
+    """
     end = 0
     for node in range(nodes.shape[0]):
         for side in range(OUT, NODE_COLUMNS, IN - OUT):
@@ -203,7 +231,8 @@ def compact(nodes: Any, pool: Any, edges: Any, ledger: Any, room: Any) -> None:
                 capacity = LEAST_CAPACITY
                 while capacity < count:
                     capacity *= 2
-            # A segment without room starts somewhere inside of the pool too: walks fetch first entries without asking for the count.
+            # A segment without room starts somewhere inside of the pool too: walks fetch first
+            # entries without asking for the count.
             nodes[node, side + START] = end if capacity else 0
             nodes[node, side + CAPACITY] = capacity
             end += capacity

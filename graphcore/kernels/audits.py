@@ -1,7 +1,8 @@
 """
 Rows of the calls that an audit looks at, and searches in such rows.
 
-The calls of a node are ``start[node]`` to before ``start[node + 1]`` of any column that stands beside.
+The calls of a node are ``start[node]`` to before ``start[node + 1]`` of any column that stands
+beside.
 """
 
 from typing import Any
@@ -12,7 +13,11 @@ from graphcore.kernels.layout import COUNT, EDGE, NEIGHBOUR, OUT, START
 
 @kernel("int64(int32[:, ::1], int32[:, ::1], uint8[::1], int64, int64, uint8[::1], int32[::1])")
 def mark_within(nodes: Any, pool: Any, mask: Any, begin: int, hops: int, near: Any, queue: Any) -> int:
-    """Set ``near`` to 1 for the nodes from which a path of ``hops`` calls that begins at a node may go on: those fewer hops away. Returns how many."""
+    """
+    Set ``near`` to 1 for the nodes fewer than ``hops`` calls from a node; returns how many.
+
+    From these a path of ``hops`` calls that begins at the node may go on.
+    """
     near[begin] = 1
     queue[0] = begin
     head, tail = 0, 1
@@ -33,7 +38,11 @@ def mark_within(nodes: Any, pool: Any, mask: Any, begin: int, hops: int, near: A
 
 @kernel("int64(int32[:, ::1], int32[:, ::1], uint8[::1], uint8[::1], int32[::1], int32[::1])")
 def gather_slots(nodes: Any, pool: Any, mask: Any, chosen: Any, start: Any, slots: Any) -> int:
-    """List the slots of the edges in ``mask`` whose caller is chosen, node by node; returns how many."""
+    """
+    List the slots of the edges in ``mask`` whose caller is chosen, node by node.
+
+    Returns how many.
+    """
     count = 0
     for node in range(len(nodes)):
         start[node] = count
@@ -50,7 +59,11 @@ def gather_slots(nodes: Any, pool: Any, mask: Any, chosen: Any, start: Any, slot
 
 @kernel("void(int32[::1], int64[::1], int32[::1], int64[::1], int64[::1])")
 def lower_bounds(start: Any, values: Any, rows: Any, wanted: Any, found: Any) -> None:
-    """Find in a row for each of ``rows``, whose values rise, the first place with at least the value wanted. O(log of its length) each."""
+    """
+    Find in a row for each of ``rows`` the first place with at least the value wanted.
+
+    Values of a row rise. O(log of its length) each.
+    """
     for number in range(len(rows)):
         low, high = start[rows[number]], start[rows[number] + 1]
         value = wanted[number]

@@ -1,4 +1,8 @@
-"""Kernels that build the arrays of the traversal index in one go, for graphs that are read as a whole. Invariants: those of ``adjacency``."""
+"""
+Kernels that build the arrays of the traversal index at once, for graphs read as a whole.
+
+Invariants: those of ``adjacency``.
+"""
 
 from typing import Any
 
@@ -20,7 +24,11 @@ from graphcore.kernels.layout import (
 
 @kernel("int64(int32[:, ::1], int32[:, ::1], int64)")
 def plan(nodes: Any, edges: Any, edge_count: int) -> int:
-    """Give every node, all of whose columns are 0, empty segments large enough for the first ``edge_count`` edges; returns what they take."""
+    """
+    Give every node empty segments large enough for the first ``edge_count`` edges.
+
+    All columns of the nodes must be 0. Returns how many entries the segments take.
+    """
     for edge in range(edge_count):
         nodes[edges[edge, SOURCE], OUT + COUNT] += 1
         nodes[edges[edge, TARGET], IN + COUNT] += 1

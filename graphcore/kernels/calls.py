@@ -1,9 +1,10 @@
 """
 Calls between some services, copied out of the traversal index into rows of their own.
 
-The chosen nodes are numbered 0, 1, … in the order in which they are given. The calls of number ``n`` are ``target[start[n] : start[n + 1]]``, parallel
-ones each, in no particular order; ``edge`` stands beside ``target``. Nothing here looks at the graph again, so an analysis may go on working on rows
-that it changes.
+The chosen nodes are numbered 0, 1, … in the order in which they are given. The calls of number
+``n`` are ``target[start[n] : start[n + 1]]``, parallel ones each, in no particular order; ``edge``
+stands beside ``target``. Nothing here looks at the graph again, so an analysis may go on working on
+rows that it changes.
 """
 
 from typing import Any
@@ -13,7 +14,8 @@ from graphcore.kernels.layout import EDGE, FLAGS, FRESH, IN, NEIGHBOUR, OUT, STA
 
 
 @kernel(
-    "int64(int32[:, ::1], int32[:, ::1], float64[::1], float64, int64, int32[::1], int32[::1], int32[::1], int32[::1], int32[::1])"
+    "int64(int32[:, ::1], int32[:, ::1], float64[::1], float64, int64, int32[::1], int32[::1], "
+    "int32[::1], int32[::1], int32[::1])"
 )
 def gather_edges(
     nodes: Any,
@@ -28,7 +30,9 @@ def gather_edges(
     edge: Any,
 ) -> int:
     """
-    Copy the edges between chosen nodes that are not stale, have no flag of ``blocked`` and at least ``floor`` of confidence; returns how many.
+    Copy the edges between chosen nodes that count; returns how many.
+
+    They are not stale, have no flag of ``blocked`` and at least the confidence ``floor``.
 
     ``number_of[node]`` is a node's place in ``chosen``, or negative for one that is not chosen.
     """
@@ -52,7 +56,11 @@ def gather_edges(
 
 @kernel("void(int32[::1], int32[::1], int32[::1], int32[::1])")
 def turn_round(start: Any, target: Any, back_start: Any, call: Any) -> None:
-    """List the calls of each callee: those of number ``n`` stand in ``target`` at ``call[back_start[n] : back_start[n + 1]]``, in that order. O(V + E)."""
+    """
+    List the calls of each callee, in order. O(V + E).
+
+    Those of number ``n`` are in ``target`` at ``call[back_start[n] : back_start[n + 1]]``.
+    """
     count = len(start) - 1
     for number in range(count + 1):
         back_start[number] = 0
@@ -81,9 +89,12 @@ def component_around(
     queue: Any,
 ) -> int:
     """
-    Find the strongly connected component of a node over the edges that ``gather_edges`` would copy; ``mark`` is 0 everywhere.
+    Find the strongly connected component of a node over what ``gather_edges`` would copy.
 
-    Returns its size; its nodes are the first ones of ``queue``. Two searches, the second along callers and only over what the first one found: O(V + E) at worst.
+    ``mark`` must be 0 everywhere.
+
+    Returns its size; its nodes are the first ones of ``queue``. Two searches, the second along
+    callers and only over what the first one found: O(V + E) at worst.
     """
     queue[0] = begin
     tail = 1

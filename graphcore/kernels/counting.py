@@ -12,9 +12,12 @@ def mark_passing(
     nodes: Any, pool: Any, confidence: Any, mask: Any, blocked: int, whole: bool, floor: float
 ) -> int:
     """
-    Set ``mask[edge]`` to 1 for every edge that passes the filter; returns how many do. The question is that of ``walking``.
+    Set ``mask[edge]`` to 1 for every edge that passes the filter; returns how many do.
 
-    Each edge stands once in a segment of its source, so that going over these reads the pool in the order in which it lies.
+    The question is that of ``walking``.
+
+    Each edge stands once in a segment of its source, so that going over these reads the pool in the
+    order in which it lies.
     """
     part = COUNT if whole else FRESH
     level = int(floor * LEVELS)

@@ -1,12 +1,16 @@
 """
-Shortest cycles of a part of the graph, which is given as rows of calls and of callers (see ``calls``).
+Shortest cycles of a part of the graph.
 
-Numbers are the order in which nodes are preferred. Each node in turn is the *root*: the shortest cycle is sought in which it is the smallest. Then it is taken
-out, and so is whatever has no calls or no callers left and therefore lies on no cycle. So a ring is gone after its first node, and a component in
-which two nodes call each other is done as soon as the first such pair is found.
+The part is given as rows of calls and of callers (see ``calls``).
 
-What is looked at never depends on the order of edges: searches end with a whole level of nodes, and of several ways the one of the smallest numbers is
-taken. The budget is spent by whole searches, so that running out of it gives the same answer for the same graph too.
+Numbers are the order in which nodes are preferred. Each node in turn is the *root*: the shortest
+cycle is sought in which it is the smallest. Then it is taken out, and so is whatever has no calls
+or no callers left and therefore lies on no cycle. So a ring is gone after its first node, and a
+component in which two nodes call each other is done as soon as the first such pair is found.
+
+What is looked at never depends on the order of edges: searches end with a whole level of nodes, and
+of several ways the one of the smallest numbers is taken. The budget is spent by whole searches, so
+that running out of it gives the same answer for the same graph too.
 """
 
 from typing import Any
@@ -19,8 +23,10 @@ from graphcore.kernels.layout import EDGE, FRESH, IN, NEIGHBOUR, OUT, START
 SEEN, HOPS, CALLED, QUEUE, CALLS_LEFT, CALLERS_LEFT, GONE = 0, 1, 2, 3, 4, 5, 6
 WORK_ROWS = 7
 """
-Rows of ``work``, a column a node. SEEN and CALLED hold the root that found the node, or calls it; HOPS: how many calls lead from a node that was seen
-to the root; CALLS_LEFT and CALLERS_LEFT count what is not GONE.
+Rows of ``work``, a column a node.
+
+SEEN and CALLED hold the root that found the node, or calls it; HOPS: how many calls lead from a
+node that was seen to the root; CALLS_LEFT and CALLERS_LEFT count what is not GONE.
 """
 
 SHORTEST = 2
@@ -29,7 +35,11 @@ SHORTEST = 2
 
 @kernel("int64(int32[::1], int32[::1], int32[::1], int32[::1], int32[:, ::1], int64)")
 def peel(start: Any, target: Any, back_start: Any, caller: Any, work: Any, tail: int) -> int:
-    """Take the first ``tail`` nodes of the queue out, which are marked GONE, and whatever is on no cycle then. Returns the edges looked at."""
+    """
+    Take the first ``tail`` nodes of the queue out, and whatever is on no cycle then.
+
+    They are marked GONE. Returns the edges looked at.
+    """
     queue, calls_left, callers_left, gone = work[QUEUE], work[CALLS_LEFT], work[CALLERS_LEFT], work[GONE]
     head = visits = 0
     while head < tail:
@@ -58,9 +68,12 @@ def search_back(
     start: Any, target: Any, back_start: Any, caller: Any, work: Any, root: int, longest: int, spent: Any
 ) -> int:
     """
-    Look for the shortest cycle through the root, of at most ``longest`` nodes; returns its length, 0 = there is none.
+    Look for the shortest cycle through the root, of at most ``longest`` nodes.
 
-    Breadth-first along callers, a whole level at a time; it is closed by a node that the root calls. Adds the edges looked at to ``spent[0]``.
+    Returns its length, 0 = there is none.
+
+    Breadth-first along callers, a whole level at a time; it is closed by a node that the root
+    calls. Adds the edges looked at to ``spent[0]``.
     """
     seen, hops, called, queue, gone = work[SEEN], work[HOPS], work[CALLED], work[QUEUE], work[GONE]
     for place in range(start[root], start[root + 1]):
@@ -89,7 +102,11 @@ def search_back(
 
 @kernel("void(int32[::1], int32[::1], int32[:, ::1], int64, int64, int32[::1])")
 def follow(start: Any, target: Any, work: Any, root: int, length: int, cycle: Any) -> None:
-    """Write down the cycle of this length that ``search_back`` found: of all that begin at the root the one of the smallest numbers."""
+    """
+    Write the cycle of this length that ``search_back`` found.
+
+    Of all that begin at the root, it is the one with the smallest numbers.
+    """
     seen, hops = work[SEEN], work[HOPS]
     cycle[0] = root
     node = root
@@ -108,10 +125,13 @@ def find_shortest_cycle(
     start: Any, target: Any, back_start: Any, caller: Any, work: Any, cycle: Any, longest: int, budget: int
 ) -> int:
     """
-    Find a shortest cycle of at most ``longest`` nodes; returns its length, 0 = there is none. ``cycle`` holds it, from its smallest number on.
+    Find a shortest cycle of at most ``longest`` nodes; returns its length, 0 = there is none.
 
-    Of several the one whose numbers come first. O(V E) at worst. Once ``budget`` edges were looked at, the best one so far is it; where any length will do,
-    the search goes on until there is one, which in a strongly connected component is the first search.
+    ``cycle`` holds it, from its smallest number on.
+
+    Of several the one whose numbers come first. O(V E) at worst. Once ``budget`` edges were looked
+    at, the best one so far is it; where any length will do, the search goes on until there is one,
+    which in a strongly connected component is the first search.
     """
     count = len(start) - 1
     any_length = longest >= count
@@ -144,7 +164,11 @@ def find_shortest_cycle(
 
 @kernel("boolean(int32[:, ::1], int32[:, ::1], float64[::1], float64, int32[::1])")
 def closes(nodes: Any, pool: Any, confidence: Any, floor: float, path: Any) -> bool:
-    """Tell whether each node of a path calls the next, and the last the first, by an edge that is not stale and has this much confidence."""
+    """
+    Return whether each node of a path calls the next, and the last the first.
+
+    An edge counts if it is not stale and has this much confidence.
+    """
     for position in range(len(path)):
         node, goal = path[position - 1], path[position]
         side = OUT

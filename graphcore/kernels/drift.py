@@ -1,8 +1,9 @@
 """
 Kernels that compare, for each pair of services, who tells of a call between them.
 
-A side is DECLARED or OBSERVED; the sides of a pair are the bits of all its edges that count, so one that drifts has exactly one of them.
-``part`` of a segment counts: FRESH without stale edges, COUNT with them. ``sides`` is scratch, a byte for each node, zero between calls.
+A side is DECLARED or OBSERVED; the sides of a pair are the bits of all its edges that count, so one
+that drifts has exactly one of them. ``part`` of a segment counts: FRESH without stale edges, COUNT
+with them. ``sides`` is scratch, a byte for each node, zero between calls.
 """
 
 from typing import Any
@@ -38,7 +39,11 @@ def join_sides(nodes: Any, pool: Any, node: int, side: int, part: int, sides: An
 
 @kernel("int64(int32[:, ::1], int32[:, ::1], int64, int64, uint8[::1], int32[::1])")
 def count_drift(nodes: Any, pool: Any, part: int, wanted: int, sides: Any, counts: Any) -> int:
-    """Count for each node the callees with which it drifts to a side of ``wanted``; returns the sum. O(V + E)."""
+    """
+    Count for each node the callees with which it drifts to a side of ``wanted``; returns the sum.
+
+    O(V + E).
+    """
     total = 0
     for node in range(len(nodes)):
         join_sides(nodes, pool, node, OUT, part, sides)
@@ -55,7 +60,8 @@ def count_drift(nodes: Any, pool: Any, part: int, wanted: int, sides: Any, count
 
 
 @kernel(
-    "int64(int32[:, ::1], int32[:, ::1], int32[::1], int64, int64, int64, uint8[::1], int32[::1], int32[::1], uint8[::1])"
+    "int64(int32[:, ::1], int32[:, ::1], int32[::1], int64, int64, int64, uint8[::1], int32[::1], "
+    "int32[::1], uint8[::1])"
 )
 def gather_drift(
     nodes: Any,
@@ -69,7 +75,11 @@ def gather_drift(
     far: Any,
     drift: Any,
 ) -> int:
-    """List the pairs that drift of some nodes and their neighbours on a side of the index: their ends and the side that there is; returns how many."""
+    """
+    List the pairs that drift of some nodes and their neighbours on a side; returns how many.
+
+    Lists their ends and the side that there is.
+    """
     count = 0
     for place in range(len(chosen)):
         node = chosen[place]
@@ -94,7 +104,8 @@ def gather_edges(
     """
     List the edges of pairs, stale ones included, each with the place of its pair; returns how many.
 
-    Pairs with one near end stand together, so that its segment is gone over once. ``marks`` is -1 everywhere between calls.
+    Pairs with one near end stand together, so that its segment is gone over once. ``marks`` is -1
+    everywhere between calls.
     """
     count = begin = 0
     while begin < len(near):

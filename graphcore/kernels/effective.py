@@ -1,15 +1,19 @@
 """
 Kernels that look at one edge for each pair of services: the *leading* one of those that take part.
 
-Several edges from one service to another are what several discovery sources say. An edge takes part when its source is heard, it is confident
-enough, and it is fresh or stale edges count. Of those that take part the leading one comes first: fresh before stale, then by source, then that of higher
-confidence, then the lower index (the database has one edge for each pair and source, so that the last two decide nothing there).
+Several edges from one service to another are what several discovery sources say. An edge takes part
+when its source is heard, it is confident enough, and it is fresh or stale edges count. Of those
+that take part the leading one comes first: fresh before stale, then by source, then that of higher
+confidence, then the lower index (the database has one edge for each pair and source, so that the
+last two decide nothing there).
 
-A question is ``unheard`` (the flags of sources that don't count), ``unwanted`` (the flags that keep a *leading* edge out: what the filter says of modes and
-criticalities), ``whole`` (whether stale edges count) and the floor of confidence with its ``level``, as in ``walking``.
+A question is ``unheard`` (the flags of sources that don't count), ``unwanted`` (the flags that keep
+a *leading* edge out: what the filter says of modes and criticalities), ``whole`` (whether stale
+edges count) and the floor of confidence with its ``level``, as in ``walking``.
 
-``leads[node]`` is the slot of the leading edge between the node at hand and this one, + 1. It is all zero between any two segments: the one that is
-found there is taken out when its slot comes by. So nothing has to be cleared, and every edge is looked at twice.
+``leads[node]`` is the slot of the leading edge between the node at hand and this one, + 1. It is
+all zero between any two segments: the one that is found there is taken out when its slot comes by.
+So nothing has to be cleared, and every edge is looked at twice.
 """
 
 from typing import Any
@@ -85,7 +89,8 @@ def choose(
 
 
 @kernel(
-    "int64(int32[:, ::1], int32[:, ::1], float64[::1], int32[::1], uint8[::1], int64, int64, boolean, float64)"
+    "int64(int32[:, ::1], int32[:, ::1], float64[::1], int32[::1], uint8[::1], int64, int64, boolean, "
+    "float64)"
 )
 def mark_effective(
     nodes: Any,
@@ -98,7 +103,11 @@ def mark_effective(
     whole: bool,
     floor: float,
 ) -> int:
-    """Set ``mask[edge]`` to 1 for the leading edge of every pair, unless it is unwanted; returns how many. ``leads`` must be all zero, and is afterwards."""
+    """
+    Set ``mask[edge]`` to 1 for the leading edge of every pair, unless it is unwanted.
+
+    Returns how many. ``leads`` must be all zero, and is afterwards.
+    """
     part = COUNT if whole else FRESH
     level = level_of(floor)
     count = 0
@@ -128,7 +137,8 @@ def run_end(edges: Any, chosen: Any, begin: int, column: int) -> int:
 
 
 @kernel(
-    "int64(int32[:, ::1], int32[:, ::1], int32[:, ::1], float64[::1], int32[::1], int32[::1], int32[::1], int64[::1], int64, int64, int64, int64, boolean, int64, float64)"
+    "int64(int32[:, ::1], int32[:, ::1], int32[:, ::1], float64[::1], int32[::1], int32[::1], "
+    "int32[::1], int64[::1], int64, int64, int64, int64, boolean, int64, float64)"
 )
 def gather_segment(
     nodes: Any,
@@ -148,9 +158,12 @@ def gather_segment(
     floor: float,
 ) -> int:
     """
-    Gather the edges beside ``chosen[begin:end]``, all of one node, out of its segment; returns how many there are with those before.
+    Gather the edges beside ``chosen[begin:end]``, all of one node, out of its segment.
 
-    ``places`` is, by neighbour, first the pair's number, then where its next edge goes, both + 1; all zero before and afterwards.
+    Returns how many there are with those before.
+
+    ``places`` is, by neighbour, first the pair's number, then where its next edge goes, both + 1;
+    all zero before and afterwards.
     """
     near, far = (SOURCE, TARGET) if side == OUT else (TARGET, SOURCE)
     node = edges[chosen[begin], near]
@@ -179,7 +192,8 @@ def gather_segment(
 
 
 @kernel(
-    "int64(int32[:, ::1], int32[:, ::1], int32[:, ::1], float64[::1], int32[::1], int32[::1], int32[::1], int64[::1], int64, boolean, float64)"
+    "int64(int32[:, ::1], int32[:, ::1], int32[:, ::1], float64[::1], int32[::1], int32[::1], "
+    "int32[::1], int64[::1], int64, boolean, float64)"
 )
 def gather_parallel(
     nodes: Any,
@@ -195,11 +209,15 @@ def gather_parallel(
     floor: float,
 ) -> int:
     """
-    Gather the edges that take part beside each of ``chosen``, itself included: those of ``chosen[i]`` in ``found`` from ``starts[i]`` to ``starts[i + 1]``.
+    Gather the edges that take part beside each of ``chosen``, itself included.
 
-    No two of ``chosen`` may be of one pair; ``places`` has room for every node and is all zero. Returns how many edges there are; those that ``found`` has no room for are not
-    written. Edges that follow each other and share a node, as walks leave them, are looked for in its segment at once; where that is too long for so few, each is looked for in the shorter
-    one of the two segments that hold it. So a hub of many services makes nothing slow.
+    Those of ``chosen[i]`` are in ``found`` from ``starts[i]`` to ``starts[i + 1]``.
+
+    No two of ``chosen`` may be of one pair; ``places`` has room for every node and is all zero.
+    Returns how many edges there are; those that ``found`` has no room for are not written. Edges
+    that follow each other and share a node, as walks leave them, are looked for in its segment at
+    once; where that is too long for so few, each is looked for in the shorter one of the two
+    segments that hold it. So a hub of many services makes nothing slow.
     """
     part = COUNT if whole else FRESH
     level = level_of(floor)

@@ -1,8 +1,11 @@
 """
-Kernels that walk over effective dependencies: each pair of services is crossed once, and only where its leading edge is wanted.
+Kernels that walk over effective dependencies.
 
-Scratch and answers are those of ``walking``, what leads is decided as in ``effective``; ``scratch[LEADS]`` is what that calls ``leads``. A walk looks at the edges of the
-services it goes on from, twice at each, and never at any other.
+Each pair of services is crossed once, and only where its leading edge is wanted.
+
+Scratch and answers are those of ``walking``, what leads is decided as in ``effective``;
+``scratch[LEADS]`` is what that calls ``leads``. A walk looks at the edges of the services it goes
+on from, twice at each, and never at any other.
 """
 
 from typing import Any
@@ -35,7 +38,8 @@ from graphcore.kernels.walking import BLOCK, LAST_TICK, cut, fetch, join, search
 
 
 @kernel(
-    "int64(int32[:, ::1], int32[:, ::1], float64[::1], int32[:, ::1], int64, int64, int64, int64, int64, int64, boolean, int64, float64)",
+    "int64(int32[:, ::1], int32[:, ::1], float64[::1], int32[:, ::1], int64, int64, int64, int64, "
+    "int64, int64, boolean, int64, float64)",
     nogil=False,
 )
 def search_pairs(
@@ -94,7 +98,8 @@ def search_pairs(
 
 
 @kernel(
-    "int64(int32[:, ::1], int32[:, ::1], float64[::1], int32[:, ::1], int32[::1], int64, int64, int64, boolean, int64, int64, boolean, int64, float64)",
+    "int64(int32[:, ::1], int32[:, ::1], float64[::1], int32[:, ::1], int32[::1], int64, int64, int64, "
+    "boolean, int64, int64, boolean, int64, float64)",
     nogil=False,
 )
 def collect_pairs(
@@ -113,7 +118,11 @@ def collect_pairs(
     level: int,
     floor: float,
 ) -> int:
-    """Append the wanted leading edges of the first ``expanded`` nodes of a walk to ``crossed``, as ``walking.collect`` does with all edges."""
+    """
+    Append the wanted leading edges of the first ``expanded`` nodes of a walk to ``crossed``.
+
+    ``walking.collect`` does so with all edges.
+    """
     side = OUT if walk == DOWN else IN
     part = COUNT if whole else FRESH
     queue, down, kept = scratch[QUEUE + walk], scratch[MARKS + DOWN], scratch[MARKS + BOTH]
@@ -146,7 +155,8 @@ def collect_pairs(
 
 
 @kernel(
-    "int64(int32[:, ::1], int32[:, ::1], float64[::1], int32[:, ::1], int64, int64, int64, int64, int64, int64, boolean, int64, float64)",
+    "int64(int32[:, ::1], int32[:, ::1], float64[::1], int32[:, ::1], int64, int64, int64, int64, "
+    "int64, int64, boolean, int64, float64)",
     nogil=False,
 )
 def search_either(
@@ -164,7 +174,12 @@ def search_either(
     level: int,
     floor: float,
 ) -> int:
-    """Search one way. Where no leading edge is unwanted a pair is crossed if any edge takes part, and which one leads does not matter."""
+    """
+    Search one way.
+
+    Where no leading edge is unwanted a pair is crossed if any edge takes part, and which one leads
+    does not matter.
+    """
     if not unwanted:
         depth = search(
             nodes, pool, confidence, scratch, walk, start, max_depth, enough, unheard, whole, level, floor
@@ -210,7 +225,11 @@ def reach_pairs(
     whole: bool,
     floor: float,
 ) -> int:
-    """Answer one traversal as ``walking.reach`` does; the edges are the leading ones of the pairs crossed."""
+    """
+    Answer one traversal as ``walking.reach`` does.
+
+    The edges are the leading ones of the pairs crossed.
+    """
     answer = scratch[ANSWER]
     level = level_of(floor)
     everything = len(nodes) + 1

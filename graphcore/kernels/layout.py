@@ -1,8 +1,9 @@
 """
 Where things stand in the arrays of the traversal index.
 
-``nodes[node, side + …]``: a node has two segments of the pool, one a side: OUT for the edges it is the source of, IN for those it is
-the target of. ``pool[…, slot]``: one entry of a segment. ``edges[edge, …]``: an edge and the two entries that stand for it.
+``nodes[node, side + …]``: a node has two segments of the pool, one a side: OUT for the edges it is
+the source of, IN for those it is the target of. ``pool[…, slot]``: one entry of a segment.
+``edges[edge, …]``: an edge and the two entries that stand for it.
 """
 
 OUT, IN = 0, 4
@@ -23,8 +24,7 @@ STALE_BIT = 512
 LEVEL_SHIFT = 14
 LEVELS = 1 << 16
 """
-In the FLAGS of an entry, the edge's confidence stands above its flags: in 65,536ths, rounded down. So a walk hardly ever has to look
-into ``confidence``, which is a wait for memory at every edge.
+In the FLAGS of an entry, the edge's confidence stands above its flags: in 65,536ths, rounded down. So a walk hardly ever has to look into ``confidence``, which is a wait for memory at every edge.
 """
 
 USED, GARBAGE = 0, 1
@@ -36,8 +36,12 @@ LEAST_CAPACITY = 4
 DOWN, UP, BOTH = 0, 1, 2
 MARKS, QUEUE, ENDS, ANSWER = 0, 3, 6, 9
 LEADS = 10
-"""The row of the slot, + 1, of the edge that speaks for a pair of services: see ``graphcore.kernels.effective``. All zero between kernels."""
+"""
+The row of the slot, + 1, of the edge that speaks for a pair of services: see ``graphcore.kernels.effective``. All zero between kernels.
+"""
 SCRATCH_ROWS = 11
 
 FETCHED, TICK, EDGE_COUNT, TRUNCATED, COUNTS = 0, 1, 2, 3, 4
-"""Columns of ``scratch[ANSWER]``: a number of no meaning, the tick of the next walk, then what the last one found; how many services at depth 1, 2, … stand from COUNTS on."""
+"""
+Columns of ``scratch[ANSWER]``: a number of no meaning, the tick of the next walk, then what the last one found; how many services at depth 1, 2, … stand from COUNTS on.
+"""

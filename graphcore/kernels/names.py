@@ -1,8 +1,12 @@
 """
-Sorts names that lie one behind the other in UTF-8, in which bytes sort as code points do. Each ends with a NUL, which no name holds.
+Sorts names that lie one behind the other in UTF-8, in which bytes sort as code points do.
 
-Names are compared by words of seven bytes, kept beside the order, so that the names themselves are read once a word and not at every comparison.
-Source: J. Bentley and R. Sedgewick, "Fast algorithms for sorting and searching strings", 1997: quicksort in three parts, the middle one going on with the next word.
+Each ends with a NUL, which no name holds.
+
+Names are compared by words of seven bytes, kept beside the order, so that the names themselves are
+read once a word and not at every comparison. Source: J. Bentley and R. Sedgewick, "Fast algorithms
+for sorting and searching strings", 1997: quicksort in three parts, the middle one going on with the
+next word.
 """
 
 from typing import Any
@@ -13,7 +17,7 @@ from graphcore.compiling import kernel
 
 WORD = 7
 STACK_ROWS = 128
-"""The largest part waits longest, so that no more than two parts wait for each halving, of at most 2³¹ names."""
+"""The largest part waits longest: at most two parts wait for each halving, of at most 2³¹ names."""
 
 _FEW = 12
 _LOW, _HIGH, _DEPTH = 0, 1, 2
@@ -69,7 +73,11 @@ def push(stack: Any, top: int, low: int, high: int, depth: int) -> int:
 
 @kernel("void(Array(uint8, 1, 'C', readonly=True), int64[::1], int32[::1], int64[::1], int64[:, ::1])")
 def sort_names(content: Any, starts: Any, order: Any, words: Any, stack: Any) -> None:
-    """Put the numbers of names, whose beginnings are ``starts``, into the order of the names; ``words`` and ``stack`` are scratch. O(V log V + bytes), expected."""
+    """
+    Put the numbers of names, whose beginnings are ``starts``, into the order of the names.
+
+    ``words`` and ``stack`` are scratch. O(V log V + bytes), expected.
+    """
     for number in range(len(starts)):
         order[number] = number
         words[number] = word_at(content, starts[number])

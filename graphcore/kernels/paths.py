@@ -1,8 +1,11 @@
 """
-Kernels that look for paths to a target over the edges that a mask lets count (``graphcore.analysis.edge_selection``).
+Kernels that look for paths to a target over the edges that a mask lets count.
 
-``bound[node]`` is the number of calls from a node to the target (``upstream.search_callers``): no path from there is shorter, and a node without one
-leads nowhere. ``state`` has a column for every node and these rows; in those with stamps the number of the present search means yes:
+See ``graphcore.analysis.edge_selection``.
+
+``bound[node]`` is the number of calls from a node to the target (``upstream.search_callers``): no
+path from there is shorter, and a node without one leads nowhere. ``state`` has a column for every
+node and these rows; in those with stamps the number of the present search means yes:
 
 - ``MARK``: the node was found by this search, or lies on what is given of the path; ``HOP``: how many calls from the spur it was found,
   or GIVEN; for ``find_deviations`` its position on the path.
@@ -22,13 +25,19 @@ STATE_ROWS = 5
 GIVEN = -1
 
 EFFORT, BEYOND = 0, 1
-"""The ledger of a search: how many edges were looked at, and how long a path may be for which the limit was too low (0 = there is none)."""
+"""
+The ledger of a search: how many edges were looked at, and how long a path may be for which the limit was too low (0 = there is none).
+"""
 LEDGER = 2
 
 
 @kernel("int64(int32[:, ::1], int32[:, ::1], uint8[::1], int32[:, ::1], int64, int64, int64)")
 def mark_shortest(nodes: Any, pool: Any, mask: Any, state: Any, target: int, depth: int, tick: int) -> int:
-    """Mark what lies on a shortest path from the spur to the target, ``depth`` hops away; returns how many edges were looked at."""
+    """
+    Mark what lies on a shortest path from the spur to the target, ``depth`` hops away.
+
+    Returns how many edges were looked at.
+    """
     mark, hop, on, queue = state[MARK], state[HOP], state[ON], state[QUEUE]
     neighbours, edges = pool[NEIGHBOUR], pool[EDGE]
     on[target] = tick
@@ -54,7 +63,8 @@ def mark_shortest(nodes: Any, pool: Any, mask: Any, state: Any, target: int, dep
 
 
 @kernel(
-    "int64(int32[:, ::1], int32[:, ::1], uint8[::1], int32[::1], int32[:, ::1], int32[::1], int32[::1], int64, int64, int64, int64[::1])"
+    "int64(int32[:, ::1], int32[:, ::1], uint8[::1], int32[::1], int32[:, ::1], int32[::1], "
+    "int32[::1], int64, int64, int64, int64[::1])"
 )
 def find_detour(  # noqa: C901 - a search, and what it must keep away from
     nodes: Any,
@@ -70,10 +80,13 @@ def find_detour(  # noqa: C901 - a search, and what it must keep away from
     ledger: Any,
 ) -> int:
     """
-    Find all shortest paths of at most ``limit`` hops from the last of the given nodes, the spur, to the target.
+    Find all shortest paths from the last of the given nodes, the spur, to the target.
 
-    They avoid the other given nodes, and do not begin with a closed one. Returns their hops, 0 = there is none, and marks the nodes on them ON. Only nodes
-    are visited from which the target may be within the limit, so that a search for a path that is there looks at little else. O(E).
+    They have at most ``limit`` hops.
+
+    They avoid the other given nodes, and do not begin with a closed one. Returns their hops, 0 =
+    there is none, and marks the nodes on them ON. Only nodes are visited from which the target may
+    be within the limit, so that a search for a path that is there looks at little else. O(E).
     """
     mark, hop, queue = state[MARK], state[HOP], state[QUEUE]
     neighbours, edges = pool[NEIGHBOUR], pool[EDGE]
@@ -121,7 +134,9 @@ def find_detour(  # noqa: C901 - a search, and what it must keep away from
 @kernel("int64(int32[:, ::1], int32[:, ::1], uint8[::1], int32[:, ::1], int32[::1], int64, int64, int64)")
 def follow(nodes: Any, pool: Any, mask: Any, state: Any, path: Any, at: int, end: int, tick: int) -> int:
     """
-    Write what comes behind ``path[at]`` on the shortest paths that were marked, up to ``path[end]``, as long as there is no choice.
+    Write what follows ``path[at]`` on the marked shortest paths, as long as there is no choice.
+
+    Stops at ``path[end]``.
 
     Returns the position of the last node that is certain. O(edges of the nodes on the way).
     """
@@ -146,7 +161,8 @@ def follow(nodes: Any, pool: Any, mask: Any, state: Any, path: Any, at: int, end
 
 
 @kernel(
-    "int64(int32[:, ::1], int32[:, ::1], uint8[::1], int32[::1], int32[:, ::1], int32[::1], int32[::1], int64, int64, int32[::1])"
+    "int64(int32[:, ::1], int32[:, ::1], uint8[::1], int32[::1], int32[:, ::1], int32[::1], "
+    "int32[::1], int64, int64, int32[::1])"
 )
 def find_deviations(
     nodes: Any,
@@ -161,9 +177,12 @@ def find_deviations(
     least: Any,
 ) -> int:
     """
-    Tell how many hops a path has at least that leaves ``path`` behind its node at each position from ``start`` on; 0 = none does.
+    Return how many hops a path has at least that leaves ``path`` at each position from ``start``.
 
-    Behind ``path[start]`` it must not go on with a closed node either. Returns how many edges were looked at.
+    It leaves behind the node of the position; 0 = none does.
+
+    Behind ``path[start]`` it must not go on with a closed node either. Returns how many edges were
+    looked at.
     """
     mark, hop = state[MARK], state[HOP]
     neighbours, edges = pool[NEIGHBOUR], pool[EDGE]

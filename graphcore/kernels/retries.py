@@ -1,17 +1,20 @@
 """
 Kernels that look for the path along which attempts multiply most.
 
-Calls stand in rows: those of a node are the places ``start[node]`` to before ``start[node + 1]``, ``target`` and ``attempts`` stand beside them, one
-call for each pair of services, in the order of the callees' names. Attempts are at least 1. A product that passes MOST counts as MOST.
+Calls stand in rows: those of a node are the places ``start[node]`` to before ``start[node + 1]``,
+``target`` and ``attempts`` stand beside them, one call for each pair of services, in the order of
+the callees' names. Attempts are at least 1. A product that passes MOST counts as MOST.
 
-A walk may come to a service twice, a path may not; a walk here never goes straight back to where it came from. ``bounds`` and ``ways`` say for each
-number of hops (first index) and node (second) what the best walk of at most so many hops achieves:
+A walk may come to a service twice, a path may not; a walk here never goes straight back to where it
+came from. ``bounds`` and ``ways`` say for each number of hops (first index) and node (second) what
+the best walk of at most so many hops achieves:
 
 - ``bounds[h, node, BEST]``: the product of the best one, 1 if none is worth more than staying; ``ways[h, node, FIRST]`` is the place of its first call, -1 =
   it stays; ``ways[h, node, CALLEE]`` is where that leads.
 - ``bounds[h, node, SECOND]``: the product of the best one that begins otherwise; ``ways[h, node, OTHER]`` the place of its first call.
 
-So the best walk on from a node, for one who comes from a certain caller, is known without a search, and no path is better than that.
+So the best walk on from a node, for one who comes from a certain caller, is known without a search,
+and no path is better than that.
 """
 
 from typing import Any
@@ -26,7 +29,11 @@ FIRST, OTHER, CALLEE = 0, 1, 2
 NONE = -1
 
 LEFT, TRIED, LENGTH = 0, 1, 2
-"""The ledger of a search: how many calls may still be looked at; 1 if nothing was left untried; the length of the path that it found."""
+"""
+The ledger of a search: how many calls may still be looked at; 1 if nothing was left untried.
+
+The length of the path that it found.
+"""
 
 NODE, CURSOR, PRODUCT = 0, 1, 2
 """The stack of a search, a column for each hop."""
@@ -47,7 +54,9 @@ def strongest_calls(
     start: Any, target: Any, attempts: Any, origin: Any, latest: Any, kept_start: Any, kept: Any
 ) -> int:
     """
-    Keep one of the calls between two services: that with most attempts, of equal ones that of the least origin. Returns how many.
+    Keep one of the calls between two services; returns how many.
+
+    The one with most attempts; of equal ones that of the least origin.
 
     ``latest`` is -1 everywhere before. Kept are places, in rows of their own. O(V + E).
     """
@@ -103,7 +112,11 @@ def bound_walks(start: Any, target: Any, attempts: Any, bounds: Any, ways: Any) 
 
 @kernel("boolean(int64[:, ::1], int64, int64)", nogil=False)
 def is_on_path(stack: Any, depth: int, node: int) -> bool:
-    """Tell whether a node is one of those up to a depth; paths are so short that looking is quicker than marking."""
+    """
+    Tell whether a node is one of those up to a depth.
+
+    Paths are so short that looking is quicker than marking.
+    """
     step = 0
     while step <= depth and stack[NODE, step] != node:
         step += 1
@@ -111,7 +124,8 @@ def is_on_path(stack: Any, depth: int, node: int) -> bool:
 
 
 @kernel(
-    "void(int32[::1], int64[::1], int64[:, :, ::1], int32[:, :, ::1], int32[::1], int64[:, ::1], int64[::1], int32[:, ::1], int32[::1])"
+    "void(int32[::1], int64[::1], int64[:, :, ::1], int32[:, :, ::1], int32[::1], int64[:, ::1], "
+    "int64[::1], int32[:, ::1], int32[::1])"
 )
 def follow_walks(
     target: Any,
@@ -125,7 +139,9 @@ def follow_walks(
     lengths: Any,
 ) -> None:
     """
-    Follow the best walk from each of some nodes as long as it is a path, going round where one step suffices: products, and the places of the calls.
+    Follow the best walk from each of some nodes as long as it is a path.
+
+    Goes round where one step suffices. Fills products, and the places of the calls.
 
     A product as large as the bound is that of the worst path. O(hops²) each.
     """
@@ -147,7 +163,8 @@ def follow_walks(
 
 
 @kernel(
-    "int64(int32[::1], int32[::1], int64[::1], int64[:, :, ::1], int32[:, :, ::1], int64, int64, int64, int64, int64[::1], int64[:, ::1], int32[::1])"
+    "int64(int32[::1], int32[::1], int64[::1], int64[:, :, ::1], int32[:, :, ::1], int64, int64, "
+    "int64, int64, int64[::1], int64[:, ::1], int32[::1])"
 )
 def search_path(
     start: Any,
@@ -164,10 +181,13 @@ def search_path(
     path: Any,
 ) -> int:
     """
-    Search for a path of at most ``hops`` calls from a node that achieves more than ``known``, until one achieves ``enough``; returns the best product, or ``known``.
+    Search for a path of at most ``hops`` calls from a node that achieves more than ``known``.
 
-    Goes depth first, callees in the order of their names, and leaves out what can't be better than the best so far. ``path`` gets the places of its calls.
-    Source: branch and bound, A. Land and A. Doig, "An automatic method of solving discrete programming problems", 1960.
+    Stops when one achieves ``enough``; returns the best product, or ``known``.
+
+    Goes depth first, callees in the order of their names, and leaves out what can't be better than
+    the best so far. ``path`` gets the places of its calls. Source: branch and bound, A. Land and A.
+    Doig, "An automatic method of solving discrete programming problems", 1960.
     """
     best, depth = known, 0
     stack[NODE, 0], stack[CURSOR, 0], stack[PRODUCT, 0] = begin, start[begin], 1
@@ -227,9 +247,12 @@ def search_paths(
     path: Any,
 ) -> None:
     """
-    Search from the chosen ones of ``begins`` for paths better than ``products`` until these are ``enough``; a search that tried everything lowers the limit.
+    Search from the chosen ones of ``begins`` for paths better than ``products``.
 
-    Each may look at one in ``share`` of the calls that are left in the ledger; GIVEN_UP is set to 1 where that was not enough.
+    Stops when these are ``enough``; a search that tried everything lowers the limit.
+
+    Each may look at one in ``share`` of the calls that are left in the ledger; GIVEN_UP is set to 1
+    where that was not enough.
     """
     for at in range(len(chosen)):
         number = chosen[at]
@@ -282,7 +305,11 @@ def shorten_paths(
     stack: Any,
     path: Any,
 ) -> None:
-    """Put the shortest path with the product known in the place of each chosen one's; of equal ones the first by names, which is the first that the search comes to."""
+    """
+    Put the shortest path with the product known in the place of each chosen one's.
+
+    Of equal ones the first by names, which is the first that the search comes to.
+    """
     for at in range(len(chosen)):
         number = chosen[at]
         begin, product = begins[number], products[number]

@@ -1,8 +1,11 @@
 """
-Kernels that search for callers over the edges that a mask lets count (``graphcore.analysis.edge_selection``).
+Kernels that search for callers over the edges that a mask lets count.
 
-They use nothing but arrays of their caller, so that several may run at a time. ``hops[node]`` is the number of calls from a node to the start, NOT_FOUND
-for one that does not reach it; ``queue`` holds the nodes found, in the order of their hops, the start first.
+See ``graphcore.analysis.edge_selection``.
+
+They use nothing but arrays of their caller, so that several may run at a time. ``hops[node]`` is
+the number of calls from a node to the start, NOT_FOUND for one that does not reach it; ``queue``
+holds the nodes found, in the order of their hops, the start first.
 """
 
 from typing import Any
@@ -26,10 +29,13 @@ def search_callers(
     queue: Any,
 ) -> int:
     """
-    Search breadth-first from ``start`` to its callers, and theirs; returns how many nodes there are in the queue.
+    Search breadth-first from ``start`` to its callers, and theirs.
 
-    ``hops`` must be NOT_FOUND everywhere. ``wanted`` are flags of which an edge must have one, 0 = none. The search ends once all nodes are
-    found that are as near as the node ``until`` (negative = none). O(V + E).
+    Returns how many nodes there are in the queue.
+
+    ``hops`` must be NOT_FOUND everywhere. ``wanted`` are flags of which an edge must have one, 0 =
+    none. The search ends once all nodes are found that are as near as the node ``until`` (negative
+    = none). O(V + E).
     """
     neighbours, edges, flags = pool[NEIGHBOUR], pool[EDGE], pool[FLAGS]
     hops[start] = 0
@@ -59,10 +65,13 @@ def search_callers(
 @kernel("int64(int32[:, ::1], int32[:, ::1], uint8[::1], int32[::1], int32[::1], int32[::1], int32[::1])")
 def choose_steps(nodes: Any, pool: Any, mask: Any, hops: Any, ordered: Any, place: Any, steps: Any) -> int:
     """
-    Choose for each node the callee that comes next on its path to the start: of those one hop nearer the one with the lowest place.
+    Choose for each node the callee that comes next on its path to the start.
 
-    ``ordered`` are the nodes found but the start, ``place[node]`` their positions in it and -1 for the start; ``steps`` gets the places chosen,
-    in the order of ``ordered``. Returns how many edges were looked at. O(their edges).
+    Of those one hop nearer, the one with the lowest place.
+
+    ``ordered`` are the nodes found but the start, ``place[node]`` their positions in it and -1 for
+    the start; ``steps`` gets the places chosen, in the order of ``ordered``. Returns how many edges
+    were looked at. O(their edges).
     """
     neighbours, edges = pool[NEIGHBOUR], pool[EDGE]
     seen = 0

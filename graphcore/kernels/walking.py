@@ -8,10 +8,12 @@ The scratch array has a column for every node and some more. A walk takes these 
 - ``QUEUE``: the nodes in the order in which they were found, the start first.
 - ``ENDS``: how many of these lie at most 0, 1, 2, … hops from the start.
 
-Walking both ways makes two walks, ``DOWN`` and ``UP``, and joins their queues in the rows of ``BOTH``; its marks say which nodes a limit keeps.
+Walking both ways makes two walks, ``DOWN`` and ``UP``, and joins their queues in the rows of
+``BOTH``; its marks say which nodes a limit keeps.
 
-A question is ``blocked`` (the flags that keep an edge out, staleness aside), ``floor`` (the least confidence) and ``whole`` (whether stale edges
-count). Where nothing but staleness keeps an edge out, neither flags nor confidences are read: stale edges have a part of the segment to themselves.
+A question is ``blocked`` (the flags that keep an edge out, staleness aside), ``floor`` (the least
+confidence) and ``whole`` (whether stale edges count). Where nothing but staleness keeps an edge
+out, neither flags nor confidences are read: stale edges have a part of the segment to themselves.
 """
 
 from typing import Any
@@ -44,16 +46,19 @@ from graphcore.kernels.layout import (
 
 LAST_TICK = 2**30
 BLOCK = 256
-"""How many segments are fetched ahead: what they take of the cache must still be there when their turn comes."""
+"""Segments fetched ahead: what they take of the cache must still be there when their turn comes."""
 
 
 @kernel("int64(int32[:, ::1], int32[::1], int32[::1], int64, int64, int64)", nogil=False)
 def fetch(nodes: Any, row: Any, queue: Any, side: int, begin: int, end: int) -> int:
     """
-    Read the first entry of the segments of ``queue[begin:end]`` in a row of the pool, so that the processor fetches all of them at once.
+    Read the first entry of the segments of ``queue[begin:end]`` in a row of the pool.
 
-    Going over the segments right away it would wait for memory at each: on a million edges a walk takes two to three times as long.
-    Returns a number that means nothing, but has to be kept lest the compiler leaves the reading out.
+    So the processor fetches all of them at once.
+
+    Going over the segments right away it would wait for memory at each: on a million edges a walk
+    takes two to three times as long. Returns a number that means nothing, but has to be kept lest
+    the compiler leaves the reading out.
     """
     kept = 0
     for place in range(begin, end):
@@ -63,7 +68,11 @@ def fetch(nodes: Any, row: Any, queue: Any, side: int, begin: int, end: int) -> 
 
 @kernel("boolean(int32[:, ::1], float64[::1], int64, int64, int64, float64)", nogil=False)
 def passes(pool: Any, confidence: Any, slot: int, blocked: int, level: int, floor: float) -> bool:
-    """Tell whether the edge at a slot passes the filter, staleness aside; ``level`` is the floor in levels, rounded up."""
+    """
+    Tell whether the edge at a slot passes the filter, staleness aside.
+
+    ``level`` is the floor in levels, rounded up.
+    """
     flags = pool[FLAGS, slot]
     if flags & blocked:
         return False
@@ -73,7 +82,8 @@ def passes(pool: Any, confidence: Any, slot: int, blocked: int, level: int, floo
 
 
 @kernel(
-    "int64(int32[:, ::1], int32[:, ::1], float64[::1], int32[:, ::1], int64, int64, int64, int64, int64, boolean, int64, float64)",
+    "int64(int32[:, ::1], int32[:, ::1], float64[::1], int32[:, ::1], int64, int64, int64, int64, "
+    "int64, boolean, int64, float64)",
     nogil=False,
 )
 def search(
@@ -90,7 +100,11 @@ def search(
     level: int,
     floor: float,
 ) -> int:
-    """Search breadth-first one way, until ``enough`` nodes beside the start are found; returns the greatest depth at which there are any."""
+    """
+    Search breadth-first one way, until ``enough`` nodes beside the start are found.
+
+    Returns the greatest depth at which there are any.
+    """
     side = OUT if walk == DOWN else IN
     part = COUNT if whole else FRESH
     marks, queue, ends = scratch[MARKS + walk], scratch[QUEUE + walk], scratch[ENDS + walk]
@@ -131,7 +145,11 @@ def search(
 
 @kernel("int64(int32[:, ::1], int64, int64)", nogil=False)
 def join(scratch: Any, down_depth: int, up_depth: int) -> int:
-    """Join both walks: each node with its smaller depth, equal depths downstream first. Returns the greatest depth."""
+    """
+    Join both walks: each node with its smaller depth, equal depths downstream first.
+
+    Returns the greatest depth.
+    """
     tick = scratch[ANSWER, TICK]
     queue, ends = scratch[QUEUE + BOTH], scratch[ENDS + BOTH]
     queue[0] = scratch[QUEUE + DOWN, 0]
@@ -160,7 +178,11 @@ def join(scratch: Any, down_depth: int, up_depth: int) -> int:
 
 @kernel("int64(int32[:, ::1], int64, int64, int64)", nogil=False)
 def cut(scratch: Any, walk: int, deepest: int, limit: int) -> int:
-    """Cut a walk off behind ``limit`` nodes, mark those that are kept if that leaves any out, and count. Returns the greatest depth left."""
+    """
+    Cut a walk off behind ``limit`` nodes, and count; returns the greatest depth left.
+
+    Marks the nodes that are kept if that leaves any out.
+    """
     answer, queue, ends = scratch[ANSWER], scratch[QUEUE + walk], scratch[ENDS + walk]
     # The start is one of those counted in ``ends``.
     truncated = 0 < limit < ends[deepest] - 1
@@ -178,7 +200,8 @@ def cut(scratch: Any, walk: int, deepest: int, limit: int) -> int:
 
 
 @kernel(
-    "int64(int32[:, ::1], int32[:, ::1], float64[::1], int32[:, ::1], int32[::1], int64, int64, int64, boolean, int64, boolean, int64, float64)",
+    "int64(int32[:, ::1], int32[:, ::1], float64[::1], int32[:, ::1], int32[::1], int64, int64, int64, "
+    "boolean, int64, boolean, int64, float64)",
     nogil=False,
 )
 def collect(
@@ -197,10 +220,13 @@ def collect(
     floor: float,
 ) -> int:
     """
-    Append the passing edges of the first ``expanded`` nodes of a walk to ``crossed``; returns how many there are now.
+    Append the passing edges of the first ``expanded`` nodes of a walk to ``crossed``.
 
-    If the answer is truncated, only those between nodes that are kept. ``also_down`` is for an upward walk after a downward one: how
-    far that one went; the edges it went over are there already.
+    Returns how many there are now.
+
+    If the answer is truncated, only those between nodes that are kept. ``also_down`` is for an
+    upward walk after a downward one: how far that one went; the edges it went over are there
+    already.
     """
     side = OUT if walk == DOWN else IN
     part = COUNT if whole else FRESH
@@ -257,7 +283,10 @@ def reach(
     floor: float,
 ) -> int:
     """
-    Answer one traversal: nodes in ``scratch[QUEUE + walk]`` behind the start, edges in ``crossed``, counts in ``scratch[ANSWER]``.
+    Answer one traversal.
+
+    Nodes are in ``scratch[QUEUE + walk]`` behind the start, edges in ``crossed``, counts in
+    ``scratch[ANSWER]``.
 
     ``limit`` 0 = none. Returns the greatest depth at which there are nodes.
     """

@@ -51,9 +51,9 @@ def kernel_folders(kernel_cache: Path | None, data_dir: Path | None) -> list[Pat
     """
     List where to look for compiled kernels and where to keep them, best first; none needs to exist.
 
-    These are in ``kernel_cache``, beside the program (what an image or ``make setup`` has compiled),
-    in the user's cache, in the data folder unless it is still to be made, and in the folder for
-    temporary files.
+    These are in ``kernel_cache``, beside the program (what an image or ``make setup`` has
+    compiled), in the user's cache, in the data folder unless it is still to be made, and in the
+    folder for temporary files.
     """
     user = str(os.geteuid()) if sys.platform != "win32" else os.environ.get("USERNAME", "user")
     parents = (
@@ -103,7 +103,8 @@ async def provide_kernels(where: Sequence[Path], looked: asyncio.Event) -> None:
     """
     Load the kernels from one of the folders or compile them; sets ``looked`` once it knows which.
 
-    Whatever goes wrong is one line in the log: kernels stay plain Python then, and answers are right.
+    Whatever goes wrong is one line in the log: kernels stay plain Python then, and answers are
+    right.
     """
     try:
         if not KERNELS.are_compiled:

@@ -1,4 +1,8 @@
-"""``depgraph serve`` with nothing compiled: serves at once, compiles aside, and finds it compiled the next time."""
+"""
+``depgraph serve`` with nothing compiled serves at once and compiles meanwhile.
+
+The next start finds it compiled.
+"""
 
 import json
 import signal
@@ -19,7 +23,8 @@ pytestmark = pytest.mark.one_transport
 
 PATIENCE_SECONDS = 110
 
-# The real command with some of its kernels, so that compiling is quick, and with a folder of the test's own for them.
+# The real command with some of its kernels, so that compiling is quick, and with a folder of the
+# test's own for them.
 SERVE = """
 import sys
 from pathlib import Path
@@ -88,7 +93,9 @@ def serving_with(kernels: Path, *arguments: str) -> Iterator[Server]:
 
 @pytest.fixture
 def compiler_like_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the compiler have its turn as others do: at the lowest priority it gets none for minutes where a machine is busy."""
+    """
+    Let the compiler have its turn as others do: at the lowest priority it gets none for minutes where a machine is busy.
+    """
     folder = tmp_path / "priority"
     folder.mkdir()
     (folder / "sitecustomize.py").write_text("import os\nos.nice = lambda _: 0\n")

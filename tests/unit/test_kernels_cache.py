@@ -1,4 +1,6 @@
-"""Which compiled code counts: keys follow the kernels, and files that others can write are refused."""
+"""
+Which compiled code counts: keys follow the kernels, and files that others can write are refused.
+"""
 
 import os
 import stat

@@ -1,4 +1,8 @@
-"""Merging components that form circles: the *chain* is the list of their labels, each marked in CHAINED."""
+"""
+Merging components that form cycles.
+
+The *chain* is the list of their labels, each marked in CHAINED.
+"""
 
 from typing import Any
 
@@ -41,7 +45,7 @@ def count_between(
     label: int,
     largest: int,
 ) -> int:
-    """Count the edges from a component to others of the chain, and those from the largest of them to it."""
+    """Count edges from a component to others of the chain, and from the largest of them to it."""
     between, node = 0, state[HEAD, label]
     for _ in range(state[SIZE, label]):
         for way in (FORWARD, BACKWARD):
@@ -91,7 +95,11 @@ def close_chain(
     side: int,
     linked: int,
 ) -> int:
-    """Add to a CHAIN of ``linked`` labels whatever its side's search saw that leads to one of them; returns its length then."""
+    """
+    Add to a CHAIN of ``linked`` labels whatever its side's search saw that leads to one of them.
+
+    Returns its length then.
+    """
     chain, seen, in_chain, stamp = state[CHAIN + side], state[MARK + side], state[CHAINED], counters[STAMP]
     opposite = SIDE_COLUMNS * (1 - side)
     position = 0
@@ -126,7 +134,11 @@ def merge_chain(
     lists: Any,
     chain: Any,
 ) -> int:
-    """Make one component of those in a chain, the largest of which keeps its label. O(the others and their edges)."""
+    """
+    Make one component of those in a chain, the largest of which keeps its label.
+
+    O(the others and their edges).
+    """
     largest, total, edges = chain[0], 0, 0
     for position in range(len(chain)):
         total += state[SIZE, chain[position]]

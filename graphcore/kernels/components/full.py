@@ -1,11 +1,13 @@
 """
 Strongly connected components from nothing.
 
-The edges that count are first copied into compressed rows: the targets of the node with number ``n`` are
-``target[start[n] : start[n + 1]]``. On such a copy the search may go on while the graph moves on.
+The edges that count are first copied into compressed rows: the targets of the node with number
+``n`` are ``target[start[n] : start[n + 1]]``. On such a copy the search may go on while the graph
+moves on.
 
-Source: R. Tarjan, "Depth-first search and linear graph algorithms", 1972; with one array for ranks and low-links, as in
-D. Pearce, "A space-efficient algorithm for finding strongly connected components", 2016. O(V + E), no recursion.
+Source: R. Tarjan, "Depth-first search and linear graph algorithms", 1972; with one array for ranks
+and low-links, as in D. Pearce, "A space-efficient algorithm for finding strongly connected
+components", 2016. O(V + E), no recursion.
 """
 
 from typing import Any
@@ -32,7 +34,8 @@ from graphcore.kernels.layout import EDGE, FRESH, NEIGHBOUR, OUT, START
 
 
 @kernel(
-    "int64(int32[:, ::1], int32[:, ::1], float64[::1], float64, int32[::1], int32[::1], int32[::1], int32[::1])"
+    "int64(int32[:, ::1], int32[:, ::1], float64[::1], float64, int32[::1], int32[::1], int32[::1], "
+    "int32[::1])"
 )
 def gather_calls(
     nodes: Any, pool: Any, confidence: Any, floor: float, chosen: Any, local: Any, start: Any, target: Any
@@ -40,7 +43,8 @@ def gather_calls(
     """
     Copy the edges that count and lie between chosen nodes into compressed rows, by local numbers.
 
-    ``local[node]`` is a node's position in ``chosen``, or negative for one that is not chosen. Returns the number of edges.
+    ``local[node]`` is a node's position in ``chosen``, or negative for one that is not chosen.
+    Returns the number of edges.
     """
     neighbour = pool[NEIGHBOUR]
     count = 0
@@ -61,11 +65,14 @@ def gather_calls(
 @kernel("int64(int32[::1], int32[::1], int32[:, ::1], int64)")
 def strong_components(start: Any, target: Any, work: Any, count: int) -> int:  # noqa: C901 - a search with its own stack
     """
-    Find the components of the nodes 0 to ``count`` - 1: SEQUENCE, ENDS, GROUP. Returns how many there are.
+    Find the components of the nodes 0 to ``count`` - 1: SEQUENCE, ENDS, GROUP.
 
-    ``rank`` counts nodes as they are entered. While a node is on the path or waits for its component, its rank becomes the
-    smallest one it is known to lead to; once its component is complete, it is larger than that of any open node, and lowers
-    nobody's. The path grows from the front of its row, the nodes that wait from the end: no node is in both.
+    Returns how many there are.
+
+    ``rank`` counts nodes as they are entered. While a node is on the path or waits for its
+    component, its rank becomes the smallest one it is known to lead to; once its component is
+    complete, it is larger than that of any open node, and lowers nobody's. The path grows from the
+    front of its row, the nodes that wait from the end: no node is in both.
     """
     sequence, ends, rank = work[SEQUENCE], work[ENDS], work[GROUP]
     path, cursor, entered = work[PATH], work[CURSOR], work[ENTERED]
@@ -118,7 +125,9 @@ def strong_components(start: Any, target: Any, work: Any, count: int) -> int:  #
 @kernel("int64(int32[::1], int32[::1], int32[:, ::1], int64)")
 def measure_groups(start: Any, target: Any, work: Any, found: int) -> int:
     """
-    Count the edges INSIDE each component and find its HEIGHT: one more than the highest it calls, 0 for one that calls no other.
+    Count the edges INSIDE each component and find its HEIGHT.
+
+    The height is one more than that of the highest component it calls, 0 if it calls none.
 
     Returns the greatest height.
     """
@@ -144,9 +153,12 @@ def measure_groups(start: Any, target: Any, work: Any, found: int) -> int:
 @kernel("int64(int32[::1], int32[::1], int32[:, ::1], int32[::1], int32[:, ::1], float64[::1])")
 def find_components(start: Any, target: Any, work: Any, chosen: Any, state: Any, order: Any) -> int:
     """
-    Fill the state of the kept components from compressed rows; ``chosen`` are the nodes, in the order of their numbers in these.
+    Fill the state of the kept components from compressed rows.
 
-    Returns how many components there are: theirs are the first labels, all others are free, the lowest to be given out first.
+    ``chosen`` are the nodes, in the order of their numbers in these.
+
+    Returns how many components there are: theirs are the first labels, all others are free, the
+    lowest to be given out first.
     """
     found = strong_components(start, target, work, len(chosen))
     measure_groups(start, target, work, found)

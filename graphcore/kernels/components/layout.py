@@ -1,23 +1,30 @@
 """
 Where things stand in the arrays of the kept components.
 
-A component has a number, its *label*; labels of components that are gone are given out again. ``state`` has a column for every node
-and for every label there may be, and a row for each thing known of it. ``lists`` has as many columns as one update may have work.
+A component has a number, its *label*; labels of components that are gone are given out again.
+``state`` has a column for every node and for every label there may be, and a row for each thing
+known of it. ``lists`` has as many columns as one update may have work.
 """
 
 LABEL, NEXT, PREVIOUS = 0, 1, 2
 """By node: the component it is in, and its neighbours in the ring of that component's members."""
 
 HEAD, SIZE, EDGES = 3, 4, 5
-"""By label: any member, the number of members (0: nobody has this label), the number of edges between them that count, parallel ones each."""
+"""
+By label: any member, the number of members (0: the label is free), the number of edges between
+members that count, parallel ones each.
+"""
 
 FREE = 6
 """The first FREE_COUNT entries are the labels that nobody has."""
 
 QUEUE, MARK, CHAIN, CHAINED, LOCAL = 7, 9, 11, 13, 14
 """
-Room for searches. QUEUE, MARK and CHAIN have two rows each, one a side: FORWARD along the edges, BACKWARD against them. A node or
-label counts as marked while its mark equals the stamp of the search. LOCAL is -1 everywhere between two calls.
+Room for searches.
+
+QUEUE, MARK and CHAIN have two rows each, one a side: FORWARD along the edges, BACKWARD against
+them. A node or label counts as marked while its mark equals the stamp of the search. LOCAL is -1
+everywhere between two calls.
 """
 
 STATE_ROWS = 15
@@ -30,33 +37,55 @@ SIDE_COLUMNS = 4
 
 FREE_COUNT, STAMP, WORK, MOVED, PENDING, LISTED = 0, 1, 2, 3, 4, 5
 """
-``counters``. STAMP: the greatest mark given so far; WORK: how many visits of nodes and edges may still be made; MOVED and PENDING: how
-many columns of these rows of ``lists`` are in use; LISTED: how many nodes the search before left in its queue.
+``counters``.
+
+STAMP: the greatest mark given so far; WORK: how many visits of nodes and edges may still be made;
+MOVED and PENDING: how many columns of these rows of ``lists`` are in use; LISTED: how many nodes
+the search before left in its queue.
 """
 
 TAIL, TAKEN, SPENT, MEMBER, GOAL, NEAREST, LINKED = 6, 8, 10, 12, 14, 16, 18
 COUNTERS = 20
 """
-Counters of a search, two each, one a side. TAIL and TAKEN: the ends of its queue; SPENT: its visits; MEMBER: the node that is next;
-GOAL: the label it looks for; NEAREST: the label of the nearest order beyond its limit; LINKED: the length of its CHAIN.
+Counters of a search, two each, one a side.
+
+TAIL and TAKEN: the ends of its queue; SPENT: its visits; MEMBER: the node that is next; GOAL: the
+label it looks for; NEAREST: the label of the nearest order beyond its limit; LINKED: the length of
+its CHAIN.
 """
 
 MOVED_NODE, MOVED_FROM, PENDING_SOURCE, PENDING_TARGET = 0, 1, 2, 3
-"""Rows of ``lists``: nodes that changed their component, with the label they had; pairs that are still to be looked at."""
+"""
+Rows of ``lists``: nodes that changed their component, with the label they had.
+
+Pairs that are still to be looked at.
+"""
 
 LOCAL_START, LOCAL_TARGET, LOCAL_WORK = 4, 5, 6
-"""Rows of ``lists``: compressed rows of a part of the graph; from LOCAL_WORK on the rows of ``work``."""
+"""
+Rows of ``lists``: compressed rows of a part of the graph.
+
+From LOCAL_WORK on the rows of ``work``.
+"""
 
 SEQUENCE, ENDS, GROUP, PATH, CURSOR, ENTERED, INSIDE, HEIGHT = 0, 1, 2, 3, 4, 5, 6, 7
 WORK_ROWS = 8
 LIST_ROWS = LOCAL_WORK + WORK_ROWS
 """
-Rows of ``work``, the room of a whole search. What it finds: SEQUENCE, all nodes, component by component, none calling a later one; by
-component where it ends in SEQUENCE, how many edges lie INSIDE it and its HEIGHT; by node its GROUP, the number of its component.
+Rows of ``work``, the room of a whole search.
+
+What it finds: SEQUENCE, all nodes, component by component, none calling a later one; by component
+where it ends in SEQUENCE, how many edges lie INSIDE it and its HEIGHT; by node its GROUP, the
+number of its component.
 """
 
 DONE, OVER = 0, 1
-"""What kernels say: done; or given up, since it takes more work than allowed or orders lie too close, and then ``state`` is void."""
+"""
+What kernels say: done.
+
+Or given up, since it takes more work than allowed or orders lie too close, and then ``state`` is
+void.
+"""
 
 GRAPH = "int32[:, ::1], int32[:, ::1], float64[::1], float64"
 """Types of nodes, pool, confidence and the least confidence that counts, for signatures."""

@@ -1,19 +1,26 @@
 """
-What an added edge does to components: nothing as long as it leads forward in their order; else order and components are put right.
+What an added edge does to components: nothing as long as it leads forward in their order.
 
-Invariant: ``order`` rises along every edge that counts and joins two components, so they form no circle. It holds but for the added edges
-that were not looked at yet. An added edge from component U to component V obeys it when ``order[U] < order[V]``: nothing to do.
+Else order and components are put right.
 
-If not, two searches over whole components take turns: forward from V, through orders up to that of U, and backward from U, through
-orders down to that of V. Any way from V to U runs within both limits, so each of the two alone can tell, and the first to
-run dry does. Say it is the forward one, and D is what it saw. The components of D from which U is reached, X, are merged
-with U, at U's order: whatever they call outside D lies beyond it, whoever calls them lies before it. The rest of D is moved, as it was
-ordered, between U's order and that of the nearest component called from D beyond it. Both searches are alike, mirrored.
+Invariant: ``order`` rises along every edge that counts and joins two components, so they form no
+circle. It holds but for the added edges that were not looked at yet. An added edge from component U
+to component V obeys it when ``order[U] < order[V]``: nothing to do.
 
-The searches see edges that were not looked at yet, too. That may merge or move more, never wrongly: what is merged is a circle.
+If not, two searches over whole components take turns: forward from V, through orders up to that of
+U, and backward from U, through orders down to that of V. Any way from V to U runs within both
+limits, so each of the two alone can tell, and the first to run dry does. Say it is the forward one,
+and D is what it saw. The components of D from which U is reached, X, are merged with U, at U's
+order: whatever they call outside D lies beyond it, whoever calls them lies before it. The rest of D
+is moved, as it was ordered, between U's order and that of the nearest component called from D
+beyond it. Both searches are alike, mirrored.
 
-Source: search on both sides within a kept topological order, as in M. Bender, J. Fineman, S. Gilbert, R. Tarjan, "A new approach to
-incremental cycle detection and related problems", 2016; orders are real numbers here, so that nobody else has to move.
+The searches see edges that were not looked at yet, too. That may merge or move more, never wrongly:
+what is merged is a circle.
+
+Source: search on both sides within a kept topological order, as in M. Bender, J. Fineman, S.
+Gilbert, R. Tarjan, "A new approach to incremental cycle detection and related problems", 2016;
+orders are real numbers here, so that nobody else has to move.
 """
 
 from typing import Any
@@ -64,7 +71,11 @@ def settle(
     lists: Any,
     side: int,
 ) -> int:
-    """Merge and move what the search that ran dry saw; its CHAIN holds those of its queue that lead straight to the goal."""
+    """
+    Merge and move what the search that ran dry saw.
+
+    Its CHAIN holds those of its queue that lead straight to the goal.
+    """
     queue, chain, in_chain = state[QUEUE + side], state[CHAIN + side], state[CHAINED]
     goal, linked, stamp = counters[GOAL + side], counters[LINKED + side], counters[STAMP]
     limit, beyond = order[goal], np.inf if side == FORWARD else -np.inf
@@ -101,7 +112,11 @@ def look_further(
     counters: Any,
     side: int,
 ) -> None:
-    """Look at the edges of the member that is next on a side: queue what is within the limit, note what is beyond and what is the goal."""
+    """
+    Look at the edges of the member that is next on a side.
+
+    Queues what is within the limit; notes what is beyond it and what is the goal.
+    """
     node, goal, nearest = counters[MEMBER + side], counters[GOAL + side], counters[NEAREST + side]
     chain, seen, stamp = state[CHAIN + side], state[MARK + side], counters[STAMP]
     current, limit, tail = state[LABEL, node], order[goal], counters[TAIL + side]

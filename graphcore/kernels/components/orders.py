@@ -1,8 +1,11 @@
 """
-Orders of components: numbers that rise along every edge that counts and joins two components, so that these form no circle.
+Orders of components: numbers that rise along every edge that joins two components.
 
-They are doubles, so that there is room between any two of them, and nobody else has to move when one does. Components that have
-nothing to do with each other may have the same. When the room is used up, a search of everything gives out new ones.
+Edges that count form no cycle of components.
+
+They are doubles, so that there is room between any two of them, and nobody else has to move when
+one does. Components that have nothing to do with each other may have the same. When the room is
+used up, a search of everything gives out new ones.
 """
 
 from typing import Any
@@ -14,17 +17,22 @@ from graphcore.kernels.components.layout import DONE, FORWARD, OVER
 
 NARROW = 32
 """
-The share of the room between two orders that split-off parts take. A double holds some 1,000 parts split off one after the other, or nine splits of
-what was split off; the narrower, the more of the former and the fewer of the latter.
+The share of the room between two orders that split-off parts take.
+
+A double holds some 1,000 parts split off one after the other, or nine splits of what was split off;
+the narrower, the more of the former and the fewer of the latter.
 """
 
 
 @kernel("float64(float64, float64, int64, int64, int64)", nogil=False)
 def part_order(low: float, high: float, side: int, height: int, greatest: int) -> float:
     """
-    Place a part by its height (0 to ``greatest``) in the open interval between two orders, higher parts lower.
+    Place a part by its height in the open interval between two orders.
 
-    Parts are put near the bound that is not the order of what they were split off from, as the next ones will come between.
+    Heights are 0 to ``greatest``; higher parts get lower orders.
+
+    Parts are put near the bound that is not the order of what they were split off from, as the next
+    ones will come between.
     """
     if high == np.inf:
         return low + (greatest - height + 1)
@@ -63,7 +71,11 @@ def sort_by_order(labels: Any, order: Any) -> None:
 
 @kernel("int64(int32[::1], float64[::1], float64, float64)", nogil=False)
 def move_between(labels: Any, order: Any, low: float, high: float) -> int:
-    """Move labels into the open interval between two orders, one of them finite, in the order they have; OVER if there is no room."""
+    """
+    Move labels into the open interval between two orders; OVER if there is no room.
+
+    One of the orders is finite. The labels keep the order they have.
+    """
     sort_by_order(labels, order)
     count = len(labels)
     below, step = low, (high - low) / (count + 1)

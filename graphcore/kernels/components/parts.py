@@ -1,4 +1,8 @@
-"""What a set of nodes that has no more edges to, or from, the rest of its component falls into, and where its parts stand."""
+"""
+What a set of nodes falls into that lost its edges to, or from, the rest of its component.
+
+Also where its parts are placed.
+"""
 
 from typing import Any
 
@@ -44,7 +48,11 @@ from graphcore.kernels.layout import EDGE, FRESH, NEIGHBOUR, OUT, START
 
 @kernel("int64(int32[:, ::1], int64[::1], int32[:, ::1], int32[::1], int64)", nogil=False)
 def move_out(state: Any, counters: Any, lists: Any, leaving: Any, former: int) -> int:
-    """Make nodes a component of their own that were members of one that has others; returns its label."""
+    """
+    Make nodes a component of their own that were members of one that has others.
+
+    Returns its label.
+    """
     counters[FREE_COUNT] -= 1
     label = state[FREE, counters[FREE_COUNT]]
     for position in range(len(leaving)):
@@ -86,9 +94,12 @@ def regroup(
     high: float,
 ) -> int:
     """
-    Find the parts of the LISTED nodes of a queue, all members of one component and numbered by LOCAL, and place them between two orders.
+    Find the parts of the LISTED nodes of a queue, and place them between two orders.
 
-    If they are the whole component, the largest part keeps its label. LOCAL is -1 everywhere afterwards.
+    The nodes are members of one component, numbered by LOCAL.
+
+    If they are the whole component, the largest part keeps its label. LOCAL is -1 everywhere
+    afterwards.
     """
     count, calls = counters[LISTED], 0
     chosen = state[QUEUE + side][:count]
@@ -136,7 +147,11 @@ def bound_beyond(
     side: int,
     label: int,
 ) -> float:
-    """Return the order nearest to a component's own that its LISTED nodes lead to on this side, infinite if they lead nowhere outside it."""
+    """
+    Return the order nearest to a component's own that its LISTED nodes lead to on this side.
+
+    Infinite if they lead nowhere outside it.
+    """
     nearest = np.inf if side == FORWARD else -np.inf
     for position in range(counters[LISTED]):
         node = state[QUEUE + side, position]

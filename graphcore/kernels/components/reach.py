@@ -1,8 +1,8 @@
 """
 Whether a node still reaches another inside their component.
 
-Two searches, forward from the one and backward from the other, take turns by the edges they have looked at, so both together cost about
-twice the cheaper one. They meet, or one of them runs dry.
+Two searches, forward from the one and backward from the other, take turns by the edges they have
+looked at, so both together cost about twice the cheaper one. They meet, or one of them runs dry.
 """
 
 from typing import Any
@@ -26,7 +26,11 @@ from graphcore.kernels.components.layout import (
 from graphcore.kernels.layout import EDGE, FRESH, NEIGHBOUR, START
 
 REACHES, GAVE_UP, RAN_DRY = 0, 1, 2
-"""What ``still_reaches`` says: yes; unknown, for it takes too much work; or no: RAN_DRY + the side that ran dry."""
+"""
+What ``still_reaches`` says: yes; unknown, for it takes too much work.
+
+Or no: RAN_DRY + the side that ran dry.
+"""
 
 
 @kernel(f"int64({GRAPH}, int32[:, ::1], int64[::1], int64, int64)", nogil=False)
@@ -40,7 +44,11 @@ def still_reaches(
     source: int,
     target: int,
 ) -> int:
-    """Tell whether source reaches target inside their component; if not, the queue of the side that ran dry has LISTED nodes."""
+    """
+    Tell whether source reaches target inside their component.
+
+    If not, the queue of the side that ran dry has LISTED nodes.
+    """
     neighbour, label_of, mark, label = pool[NEIGHBOUR], state[LABEL], state[MARK], state[LABEL, source]
     counters[STAMP] += 2
     stamp = counters[STAMP]

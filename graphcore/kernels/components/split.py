@@ -1,17 +1,18 @@
 """
 What lost edges do to a component: whether it still is one, and what it falls into where not.
 
-A component C that lost edges is tracked by *pending* pairs (x, y) of its nodes. Invariant: C would be strongly connected if each
-pending pair were an edge. At first they are the lost edges. Where x still reaches y inside C, the pair is dropped. Where not,
-one of the two searches, forward from x or backward from y, has run dry: its nodes S are closed under successors
-(predecessors) inside C, so every component that shares a node with S lies within S. S is taken out of C, its parts found by a
-local search, and the invariant restored for the rest: a way through S enters it from some a and leaves it to some b, and the
-pairs (a, anchor) and (anchor, b) stand in for it, the anchor being that end of the pair that is not in S. C is
-strongly connected when no pair is left.
+A component C that lost edges is tracked by *pending* pairs (x, y) of its nodes. Invariant: C would
+be strongly connected if each pending pair were an edge. At first they are the lost edges. Where x
+still reaches y inside C, the pair is dropped. Where not, one of the two searches, forward from x or
+backward from y, has run dry: its nodes S are closed under successors (predecessors) inside C, so
+every component that shares a node with S lies within S. S is taken out of C, its parts found by a
+local search, and the invariant restored for the rest: a way through S enters it from some a and
+leaves it to some b, and the pairs (a, anchor) and (anchor, b) stand in for it, the anchor being
+that end of the pair that is not in S. C is strongly connected when no pair is left.
 
-Orders: the parts of S get orders between C's own and that of the nearest neighbour of S outside C, so that callers still come
-before what they call. Edges that have just been added and were not looked at yet may contradict the order: neighbours on
-the wrong side are such, and bound nothing.
+Orders: the parts of S get orders between C's own and that of the nearest neighbour of S outside C,
+so that callers still come before what they call. Edges that have just been added and were not
+looked at yet may contradict the order: neighbours on the wrong side are such, and bound nothing.
 """
 
 from typing import Any
@@ -60,7 +61,11 @@ def push_pair(counters: Any, lists: Any, source: int, target: int) -> int:
 
 @kernel("void(int32[::1], int64[::1], int32[:, ::1], int64)", nogil=False)
 def redirect_pairs(local: Any, counters: Any, lists: Any, anchor: int) -> None:
-    """Let pending pairs with one end in S (where ``local`` is not negative) end at the anchor instead; drop those in S, or without an anchor."""
+    """
+    Let pending pairs with one end in S end at the anchor instead.
+
+    ``local`` is not negative in S. Drops pairs in S, or without an anchor.
+    """
     kept = 0
     for column in range(counters[PENDING]):
         source, target = lists[PENDING_SOURCE, column], lists[PENDING_TARGET, column]
@@ -88,7 +93,11 @@ def stand_in(
     side: int,
     anchor: int,
 ) -> int:
-    """Let pairs with the anchor stand in for the edges between S, the LISTED nodes of a side, and the rest; S's edges are its own from now on."""
+    """
+    Let pairs with the anchor replace the edges between S and the rest.
+
+    S is the LISTED nodes of a side. From now on its edges are its own.
+    """
     local, seen, label = state[LOCAL], state[CHAINED], state[LABEL, anchor]
     counters[STAMP] += 1
     for position in range(counters[LISTED]):
@@ -125,7 +134,11 @@ def take_out(
     side: int,
     anchor: int,
 ) -> int:
-    """Take S, the LISTED nodes of the side that ran dry, out of the anchor's component, and restore the invariant for the rest."""
+    """
+    Take S out of the anchor's component, and restore the invariant for the rest.
+
+    S is the LISTED nodes of the side that ran dry.
+    """
     label = state[LABEL, anchor]
     for position in range(counters[LISTED]):
         state[LOCAL, state[QUEUE + side, position]] = position

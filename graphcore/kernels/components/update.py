@@ -1,9 +1,10 @@
 """
 Components after a change set.
 
-All edges have been lost and gained when this begins, so components first fall apart, by what they hold now, gained edges
-included; whatever lies in one component afterwards lies on circles of edges that are there. Then each gained edge that
-joins two components is looked at. A circle through several old components must use one of these, and is found at the last of them.
+All edges have been lost and gained when this begins, so components first fall apart, by what they
+hold now, gained edges included; whatever lies in one component afterwards lies on circles of edges
+that are there. Then each gained edge that joins two components is looked at. A circle through
+several old components must use one of these, and is found at the last of them.
 """
 
 from typing import Any
@@ -39,7 +40,11 @@ def split_where_lost(
     counters: Any,
     lists: Any,
 ) -> int:
-    """Look at all pending pairs; a component that has cost as much as it is large is searched as a whole."""
+    """
+    Look at all pending pairs.
+
+    A component that has cost as much as it is large is searched as a whole.
+    """
     examined, work = -1, counters[WORK]
     while counters[PENDING] > 0:
         counters[PENDING] -= 1
@@ -80,9 +85,12 @@ def update_components(
     gained: Any,
 ) -> int:
     """
-    Bring labels, sizes, edge counts and orders up to date after edges were lost and gained (rows: source, target; parallel ones each).
+    Update labels, sizes, edge counts and orders after edges were lost and gained.
 
-    No pair may be in both. Returns DONE, or OVER when WORK or ``lists`` is used up, and then the state is void.
+    Rows of both: source, target; parallel edges have a row each.
+
+    No pair may be in both. Returns DONE, or OVER when WORK or ``lists`` is used up, and then the
+    state is void.
     """
     label_of = state[LABEL]
     for column in range(lost.shape[1]):

@@ -1,8 +1,9 @@
 """
 The cheapest order of few services.
 
-Source: E. Lawler, "A comment on minimum feedback arc sets", 1964: of all orders of a set of services, the cheapest ends with some service, before which
-stands the cheapest order of the others. O(2^V V), and as much room.
+Source: E. Lawler, "A comment on minimum feedback arc sets", 1964: of all orders of a set of
+services, the cheapest ends with some service, before which stands the cheapest order of the others.
+O(2^V V), and as much room.
 """
 
 from typing import Any
@@ -12,7 +13,11 @@ from graphcore.compiling import kernel
 
 @kernel("void(int32[::1], int32[::1], int64[::1], int64[:, ::1])")
 def sum_costs(start: Any, target: Any, cost: Any, toward: Any) -> None:
-    """Fill ``toward[service, set]`` with the cost of the pairs from a service to those of a set, whose bits are services."""
+    """
+    Fill ``toward[service, set]`` with the cost of the pairs from a service to those of a set.
+
+    The bits of a set are services.
+    """
     count = len(start) - 1
     for node in range(count):
         place = start[node]
@@ -29,7 +34,11 @@ def sum_costs(start: Any, target: Any, cost: Any, toward: Any) -> None:
 
 @kernel("int64(int32[::1], int32[::1], int64[::1], int64[:, ::1], int64[::1], int32[::1])")
 def order_exactly(start: Any, target: Any, cost: Any, toward: Any, least: Any, order: Any) -> int:
-    """Fill ``order`` with a cheapest order of all services, smaller numbers last where it makes no difference; returns its cost."""
+    """
+    Fill ``order`` with a cheapest order of all services; returns its cost.
+
+    Of equal ones, smaller numbers come last.
+    """
     count = len(start) - 1
     sum_costs(start, target, cost, toward)
     everybody = (1 << count) - 1

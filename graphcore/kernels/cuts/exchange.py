@@ -1,12 +1,13 @@
 """
 A cut exchanged for cheaper ones.
 
-A cut from a to b is there for the ways from b to a. The cheapest pairs that break all of these are a minimum cut between b and a of what leads forward from b to
-a: if they cost less than the cut, what b still reaches then moves behind a. So a ring is broken at its cheapest pair wherever the order began, which
-moving single services takes many steps that save nothing for.
+A cut from a to b is there for the ways from b to a. The cheapest pairs that break all of these are
+a minimum cut between b and a of what leads forward from b to a: if they cost less than the cut,
+what b still reaches then moves behind a. So a ring is broken at its cheapest pair wherever the
+order began, which moving single services takes many steps that save nothing for.
 
-Source: L. Ford and D. Fulkerson, "Maximal flow through a network", 1956, by shortest ways (J. Edmonds and R. Karp, 1972). It ends as soon as the flow is as dear
-as the cut.
+Source: L. Ford and D. Fulkerson, "Maximal flow through a network", 1956, by shortest ways (J.
+Edmonds and R. Karp, 1972). It ends as soon as the flow is as dear as the cut.
 """
 
 from typing import Any
@@ -18,7 +19,11 @@ from graphcore.kernels.cuts.waiting import wait
 
 QUEUE, MARK, VIA = 0, 1, 2
 SEARCH_ROWS = 3
-"""Rows of ``search``. MARK: the stamp of the search that found a service; VIA: the pair by which it did."""
+"""
+Rows of ``search``.
+
+MARK: the stamp of the search that found a service; VIA: the pair by which it did.
+"""
 
 CLEARED_AT_ONCE = 16
 """How many flows are cleared in the time of one visit."""
@@ -40,7 +45,11 @@ def search_residue(
     first: int,
     last: int,
 ) -> int:
-    """Look for a way from one service to a later one on which more can flow; returns how many were found, the later one included only if there is one."""
+    """
+    Look for a way from one service to a later one on which more can flow.
+
+    Returns how many were found, the later one included only if there is one.
+    """
     queue, mark, via = search[QUEUE], search[MARK], search[VIA]
     high = key[last]
     queue[0], mark[first] = first, stamp
@@ -127,7 +136,11 @@ def exchange(
     counters: Any,
     spare: int,
 ) -> int:
-    """Try to exchange each cut once, until no more than ``spare`` is left of WORK; returns what is saved. Services that moved are to be looked at."""
+    """
+    Try to exchange each cut once, until no more than ``spare`` is left of WORK.
+
+    Returns what is saved. Services that moved are to be looked at.
+    """
     saved, stamp = 0, 0
     for place in range(len(key)):
         search[MARK, place] = 0

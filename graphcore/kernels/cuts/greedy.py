@@ -1,8 +1,9 @@
 """
 An order that is good to begin with.
 
-Source: P. Eades, X. Lin and W. Smyth, "A fast and effective heuristic for the feedback arc set problem", 1993, with costs instead of counts. Who
-calls nobody (any more) goes to the end of the order, whom nobody calls to its front; else whoever's calls cost most, less what its callers cost.
+Source: P. Eades, X. Lin and W. Smyth, "A fast and effective heuristic for the feedback arc set
+problem", 1993, with costs instead of counts. Who calls nobody (any more) goes to the end of the
+order, whom nobody calls to its front; else whoever's calls cost most, less what its callers cost.
 O(E log V) by a heap whose entries are found by service.
 """
 
@@ -13,7 +14,12 @@ from graphcore.kernels.cuts.layout import PAIRS
 
 HEAP, SLOT, CALLS_LEFT, CALLERS_LEFT, PLACED, ENDS = 0, 1, 2, 3, 4, 5
 ROOM_ROWS = 6
-"""Rows of ``room``. HEAP: services, the one to be placed next in front, SLOT: where each stands in it; ENDS: those without calls or callers, a stack."""
+"""
+Rows of ``room``.
+
+HEAP: services, the one to be placed next in front, SLOT: where each stands in it; ENDS: those
+without calls or callers, a stack.
+"""
 
 
 @kernel("void(int32[:, ::1], int64[::1], int64)")
@@ -55,7 +61,11 @@ def sink(room: Any, value: Any, slot: int, size: int) -> None:
 
 @kernel("int64(int32[:, ::1], int64, int64)")
 def note_end(room: Any, node: int, ends: int) -> int:
-    """Put a service on the stack of those without calls or callers when it has become one; returns the height of the stack."""
+    """
+    Put a service on the stack of those without calls or callers when it has become one.
+
+    Returns the height of the stack.
+    """
     if room[PLACED, node] == 0 and (room[CALLS_LEFT, node] == 0 or room[CALLERS_LEFT, node] == 0):
         # Marked, lest it comes on the stack twice.
         room[PLACED, node] = 1
@@ -80,7 +90,8 @@ def take_away(
 ) -> int:
     """Tell the neighbours of a service that it is placed; returns the height of the stack then."""
     slot_of = room[SLOT]
-    # Those that are placed stay in the heap until they come to its top, with the value that they have their slot for.
+    # Those that are placed stay in the heap until they come to its top, with the value that they
+    # have their slot for.
     for place in range(start[node], start[node + 1]):
         other = target[place]
         room[CALLERS_LEFT, other] -= 1

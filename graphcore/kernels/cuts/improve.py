@@ -36,7 +36,7 @@ GRACE = 500
 """An order may cost so much more than the best, one part in so many, to be gone on from."""
 
 LEAST_PAUSE, PAIRS_A_TRY = 8, 8
-"""Cuts are exchanged after so many disturbances in vain: LEAST_PAUSE, and one for every PAIRS_A_TRY pairs."""
+"""Cuts are exchanged after LEAST_PAUSE disturbances in vain, + one for every PAIRS_A_TRY pairs."""
 
 
 @kernel("int64(int64[::1], int64)")
@@ -86,9 +86,12 @@ def best_place(
     goal: Any,
 ) -> int:
     """
-    Find where a service costs least: ``goal[0]`` is whom it should stand right behind. Returns what moving there saves, 0 = nothing.
+    Find where a service costs least: ``goal[0]`` is whom it should stand right behind.
 
-    From the front on, past one neighbour after the other: a call of it leads back from then on, a call to it no longer does.
+    Returns what moving there saves, 0 = nothing.
+
+    From the front on, past one neighbour after the other: a call of it leads back from then on, a
+    call to it no longer does.
     """
     calls, callers = start[node + 1] - start[node], back_start[node + 1] - back_start[node]
     keys = np.empty(calls + callers, np.float64)
@@ -165,7 +168,11 @@ def disturb(
     waiting: Any,
     counters: Any,
 ) -> int:
-    """Move a few services at random, each behind a neighbour or before it; returns what that costs more."""
+    """
+    Move a few services at random, each behind a neighbour or before it.
+
+    Returns what that costs more.
+    """
     more, moving, count = 0, np.empty(1, np.int32), len(key)
     for _ in range(FEWEST_MOVED + below(counters, MORE_MOVED + 1)):
         node = below(counters, count)
@@ -201,7 +208,11 @@ def settle(
     counters: Any,
     spare: int,
 ) -> int:
-    """Exchange cuts and descend in turn while that saves anything and leaves ``spare`` of WORK; returns what is saved."""
+    """
+    Exchange cuts and descend in turn while that saves anything and leaves ``spare`` of WORK.
+
+    Returns what is saved.
+    """
     saved, less = 0, 1
     while less > 0 and counters[WORK] > spare:
         less = exchange(
@@ -230,9 +241,12 @@ def improve(
     tries: int,
 ) -> int:
     """
-    Make an order better; the list holds the best one found in the end, and ``order`` too. Returns what it costs.
+    Make an order better; the list holds the best one found in the end, and ``order`` too.
 
-    Ends when WORK is used up, or ``tries`` disturbances one after another led to nothing better. A quarter of the work is kept for exchanges in the end.
+    Returns what it costs.
+
+    Ends when WORK is used up, or ``tries`` disturbances one after another led to nothing better. A
+    quarter of the work is kept for exchanges in the end.
     """
     count, total, work = len(key), 0, counters[WORK]
     pause = max(LEAST_PAUSE, len(target) // PAIRS_A_TRY)

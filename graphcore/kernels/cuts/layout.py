@@ -1,9 +1,10 @@
 """
 Where things stand in the arrays of the pairs of a component.
 
-Services have numbers. Pairs are sorted by caller, then callee: those of caller ``n`` are ``start[n]`` to ``start[n + 1]``, with ``source``, ``target`` and
-``cost`` beside each other. The pairs of callee ``n`` are ``back[back_start[n] : back_start[n + 1]]``. Costs are whole numbers, so that sums are
-the same in any order.
+Services have numbers. Pairs are sorted by caller, then callee: those of caller ``n`` are
+``start[n]`` to ``start[n + 1]``, with ``source``, ``target`` and ``cost`` beside each other. The
+pairs of callee ``n`` are ``back[back_start[n] : back_start[n + 1]]``. Costs are whole numbers, so
+that sums are the same in any order.
 """
 
 PAIRS = "int32[::1], int32[::1], int32[::1], int64[::1], int32[::1], int32[::1]"
@@ -16,14 +17,29 @@ ORDER = "int32[:, ::1], float64[::1]"
 """Types of link and key, for signatures."""
 
 NEXT, PREVIOUS = 0, 1
-"""Rows of ``link``: the neighbours of a service in the order. The column behind the last service stands for the ends of it: a ring."""
+"""
+Rows of ``link``: the neighbours of a service in the order.
+
+The column behind the last service stands for the ends of it: a ring.
+"""
 
 QUEUE, QUEUED = 0, 1
-"""Rows of ``waiting``: services to look at, a ring of HELD entries from HEAD on, and whether a service is among them."""
+"""
+Rows of ``waiting``: services to look at (a ring of HELD entries from HEAD on), and whether a
+service is among them.
+"""
 
 HEAD, HELD, WORK, CHANCE = 0, 1, 2, 3
 COUNTERS = 4
-"""``counters``. WORK: how many visits of pairs may still be made; CHANCE: the state of the random numbers."""
+"""
+``counters``.
+
+WORK: how many visits of pairs may still be made; CHANCE: the state of the random numbers.
+"""
 
 CHANCE_FACTOR, CHANCE_MODULUS = 48_271, 2**31 - 1
-"""Random numbers: the minimal standard of S. Park, K. Miller and P. Stockmeyer, 1993, which stays within 64 bits."""
+"""
+Random numbers: the minimal standard of S. Park, K. Miller and P.
+
+Stockmeyer, 1993, which stays within 64 bits.
+"""

@@ -1,9 +1,11 @@
 """
 Cuts that are not needed are put back, the dearest first.
 
-All pairs that are not cut lead forward in the order, and always will: a pair from a to b that leads back closes a cycle if b reaches a, which can only be by
-services that stand between them. Two searches, from b forward and from a backward, take turns until they meet. If one runs dry instead, what it found
-moves past the other end, and the pair leads forward. So does the incremental topological order of D. Pearce and P. Kelly, 2006.
+All pairs that are not cut lead forward in the order, and always will: a pair from a to b that leads
+back closes a cycle if b reaches a, which can only be by services that stand between them. Two
+searches, from b forward and from a backward, take turns until they meet. If one runs dry instead,
+what it found moves past the other end, and the pair leads forward. So does the incremental
+topological order of D. Pearce and P. Kelly, 2006.
 """
 
 from typing import Any
@@ -16,7 +18,10 @@ from graphcore.kernels.cuts.sequence import move_behind
 
 FORWARD, BACKWARD, MARK = 0, 1, 2
 SEARCH_ROWS = 3
-"""Rows of ``search``: the queues of both sides, and marks: the stamp of a search for its forward side, one less for the other."""
+"""
+Rows of ``search``: the queues of both sides, and marks (the stamp of a search for its forward
+side, one less for the other).
+"""
 
 REACHES, RAN_DRY = 0, 1
 """What ``reaches`` says: yes, or no: RAN_DRY + the side that ran dry."""
@@ -38,7 +43,11 @@ def reaches(  # noqa: C901 - two searches that take turns
     last: int,
     found: Any,
 ) -> int:
-    """Tell whether one service reaches a later one over pairs that are kept; ``found`` holds how many each side found."""
+    """
+    Tell whether one service reaches a later one over pairs that are kept.
+
+    ``found`` holds how many each side found.
+    """
     mark, low, high = search[MARK], key[first], key[last]
     search[FORWARD, 0], search[BACKWARD, 0] = first, last
     mark[first], mark[last] = stamp, stamp - 1
@@ -106,7 +115,11 @@ def put_back(
     counters: Any,
     cuts: Any,
 ) -> int:
-    """Keep those of ``cuts``, in this order, without which there is no cycle either; returns how many were looked at before WORK was used up."""
+    """
+    Keep those of ``cuts``, in this order, without which there is no cycle either.
+
+    Returns how many were looked at before WORK was used up.
+    """
     found = np.zeros(2, np.int64)
     for number in range(len(cuts)):
         if counters[WORK] <= 0:

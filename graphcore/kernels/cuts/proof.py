@@ -1,9 +1,11 @@
 """
 Whether cuts can be proved to be the cheapest there are.
 
-Each cut is given ways from its callee back to its caller, as a flow of as much as the cut costs, and no pair carries more for all cuts together than it costs
-itself. If that works out, it is a *packing of cycles*, each of which goes through one cut: whoever breaks all cycles has to pay for each of them, and so at least what these
-cuts cost. It need not work out for cuts that are the cheapest all the same.
+Each cut is given ways from its callee back to its caller, as a flow of as much as the cut costs,
+and no pair carries more for all cuts together than it costs itself. If that works out, it is a
+*packing of cycles*, each of which goes through one cut: whoever breaks all cycles has to pay for
+each of them, and so at least what these cuts cost. It need not work out for cuts that are the
+cheapest all the same.
 """
 
 from typing import Any
@@ -28,7 +30,11 @@ def are_packed(
     counters: Any,
     cuts: Any,
 ) -> bool:
-    """Tell whether there is a packing that pays for all of ``cuts``, those that lead back; no also when WORK is used up."""
+    """
+    Tell whether there is a packing that pays for all of ``cuts``, those that lead back.
+
+    No also when WORK is used up.
+    """
     stamp = 0
     for place in range(len(cost)):
         spare[place] = cost[place]

@@ -1,7 +1,8 @@
 """
 An order of services as a list, in which one can be moved at O(1) and two compared at once.
 
-Keys rise along the list. Who moves gets the middle between two others; when doubles run out of room between these, all keys are given anew.
+Keys rise along the list. Who moves gets the middle between two others; when doubles run out of room
+between these, all keys are given anew.
 """
 
 from typing import Any
@@ -48,7 +49,11 @@ def write_down(link: Any, key: Any, order: Any) -> None:
 
 @kernel(f"void({ORDER}, int32[::1], int64)")
 def move_behind(link: Any, key: Any, moving: Any, place: int) -> None:
-    """Move services, in the order in which they are given, behind one that is not among them, or to the front (``len(key)``)."""
+    """
+    Move services, in the given order, behind one that is not among them, or to the front.
+
+    The front is ``len(key)``.
+    """
     ends = len(key)
     for node in moving:
         before, after = link[PREVIOUS, node], link[NEXT, node]

@@ -1,4 +1,8 @@
-"""For a cut, a shortest cycle that it alone breaks: the shortest way back from its callee to its caller over pairs that are kept."""
+"""
+For a cut, a shortest cycle that it alone breaks.
+
+It is the shortest way back from its callee to its caller over pairs that are kept.
+"""
 
 from typing import Any
 
@@ -26,9 +30,12 @@ def way_back(
     path: Any,
 ) -> int:
     """
-    Fill ``path`` with a shortest way from the callee of a cut to its caller, the smallest numbers of several; returns its length, 0 = there is none.
+    Fill ``path`` with a shortest way from the callee of a cut to its caller; returns its length.
 
-    Breadth-first backward from the caller, over services that stand behind the callee in the order. Marks in ``search`` below ``stamp`` are of former searches.
+    Of several, the one with the smallest numbers. 0 = there is none.
+
+    Breadth-first backward from the caller, over services that stand behind the callee in the order.
+    Marks in ``search`` below ``stamp`` are of former searches.
     """
     caller, callee = source[cut], target[cut]
     queue, mark, hops, low = search[QUEUE], search[MARK], search[HOPS], key[callee]

@@ -12,9 +12,12 @@ def condense(
     start: Any, target: Any, group: Any, sequence: Any, ends: Any, new_start: Any, new_target: Any, mark: Any
 ) -> int:
     """
-    Write which components call which, each pair once: rows by number of the component. Returns how many pairs there are.
+    Write which components call which, each pair once: rows by number of the component.
 
-    ``sequence`` lists the nodes component by component, ``ends`` where each ends in it. ``mark``, one entry a component, holds no number of one.
+    Returns how many pairs there are.
+
+    ``sequence`` lists the nodes component by component, ``ends`` where each ends in it. ``mark``,
+    one entry a component, holds no number of one.
     """
     count = begin = 0
     for number in range(len(ends)):
@@ -40,10 +43,13 @@ def cross(
     sequence: Any, ends: Any, other_group: Any, cell: Any, size: Any, groups: Any, mark: Any, latest: Any
 ) -> int:
     """
-    Sort nodes into *cells*: two are in one if they share their component, and their component in another graph as well.
+    Sort nodes into *cells*.
 
-    By node its ``cell``; by cell its ``size`` and, a row each in ``groups``, both components. ``mark``, one entry for each component of the other graph,
-    holds no number of a component; ``latest`` is room for as many. Returns how many cells there are.
+    Two are in one if they share their component, and their component in another graph as well.
+
+    By node its ``cell``; by cell its ``size`` and, a row each in ``groups``, both components.
+    ``mark``, one entry for each component of the other graph, holds no number of a component;
+    ``latest`` is room for as many. Returns how many cells there are.
     """
     count = begin = 0
     for number in range(len(ends)):

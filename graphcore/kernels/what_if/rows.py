@@ -1,4 +1,8 @@
-"""Kernels on the edges of a graph as compressed rows: edges of given pairs, rows that are edited, and searches along them."""
+"""
+Kernels on the edges of a graph as compressed rows.
+
+Edges of given pairs, rows that are edited, and searches along them.
+"""
 
 from typing import Any
 
@@ -9,9 +13,12 @@ from graphcore.kernels.layout import COUNT, EDGE, IN, NEIGHBOUR, OUT, START
 @kernel("int64(int32[:, ::1], int32[:, ::1], int32[:, ::1], int32[::1], int32[::1])")
 def edges_between(nodes: Any, pool: Any, pairs: Any, found: Any, ends: Any) -> int:
     """
-    List the edges, stale ones too, from ``pairs[0, n]`` to ``pairs[1, n]``: those of pair ``n`` end in ``found`` before ``ends[n]``.
+    List the edges, stale ones too, from ``pairs[0, n]`` to ``pairs[1, n]``.
 
-    Looks through the shorter of both segments. Returns how many there are; if ``found`` has less room, call again with more.
+    Those of pair ``n`` end in ``found`` before ``ends[n]``.
+
+    Looks through the shorter of both segments. Returns how many there are; if ``found`` has less
+    room, call again with more.
     """
     neighbour, edge = pool[NEIGHBOUR], pool[EDGE]
     tail = 0
@@ -36,9 +43,12 @@ def edit_rows(
     start: Any, target: Any, lost: Any, gained: Any, mark: Any, new_start: Any, new_target: Any
 ) -> int:
     """
-    Copy rows without the pairs in ``lost`` and with those in ``gained`` (sources above targets, by rising source); returns how many calls there are.
+    Copy rows without the pairs in ``lost`` and with those in ``gained``; returns how many calls.
 
-    A lost pair goes with all its parallel calls. ``mark``, one entry a node, holds nothing that is a number of a node + 1.
+    Both: sources above targets, by rising source.
+
+    A lost pair goes with all its parallel calls. ``mark``, one entry a node, holds nothing that is
+    a number of a node + 1.
     """
     count = next_lost = next_gained = 0
     for node in range(len(start) - 1):
@@ -62,7 +72,9 @@ def edit_rows(
 @kernel("int64(int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], int32[::1])")
 def choose_rows(start: Any, target: Any, chosen: Any, number_of: Any, new_start: Any, new_target: Any) -> int:
     """
-    Copy the calls between chosen nodes, by their positions in ``chosen``; returns how many there are.
+    Copy the calls between chosen nodes, by their positions in ``chosen``.
+
+    Returns how many there are.
 
     ``number_of[node]`` is that position, or negative for a node that is not chosen.
     """
@@ -80,7 +92,11 @@ def choose_rows(start: Any, target: Any, chosen: Any, number_of: Any, new_start:
 
 @kernel("int64(int32[::1], int32[::1], int32[::1], uint8[::1], int64)")
 def downstream_of(start: Any, target: Any, queue: Any, marked: Any, tail: int) -> int:
-    """Follow calls breadth-first from the first ``tail`` nodes of the queue, which are marked; returns how many nodes are in it then."""
+    """
+    Follow calls breadth-first from the first ``tail`` nodes of the queue, which are marked.
+
+    Returns how many nodes are in it then.
+    """
     head = 0
     while head < tail:
         node = queue[head]
@@ -98,7 +114,9 @@ def shortest_way(
     start: Any, target: Any, group: Any, source: int, goal: int, before: Any, found: Any, queue: Any
 ) -> int:
     """
-    Find a shortest way from ``source`` to ``goal`` inside of their component; returns how many calls were looked at.
+    Find a shortest way from ``source`` to ``goal`` inside of their component.
+
+    Returns how many calls were looked at.
 
     ``before[node]`` is the node ahead of it on the way then. ``found`` is zero.
     """

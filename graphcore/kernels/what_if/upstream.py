@@ -1,8 +1,9 @@
 """
 Kernels that tell for hundreds of services at a time who reaches them, before and after a change.
 
-Each of them has a bit. A component has a mask of WORDS numbers with the bits of those that it reaches; since none calls a later one, one pass over
-the calls between components makes all masks. BITS of a number are in use, seven bytes, so that none is ever negative.
+Each of them has a bit. A component has a mask of WORDS numbers with the bits of those that it
+reaches; since none calls a later one, one pass over the calls between components makes all masks.
+BITS of a number are in use, seven bytes, so that none is ever negative.
 """
 
 from typing import Any
@@ -12,7 +13,7 @@ from graphcore.compiling import kernel
 WORDS, BYTES, BYTE = 8, 7, 8
 BITS = BYTES * BYTE
 BLOCK = WORDS * BITS
-"""How many services are looked at in one pass: a mask fills a line of the cache, which is fetched as a whole anyway."""
+"""Services looked at in one pass: a mask fills a line of the cache, which is fetched as a whole."""
 
 LANES = 0x01010101010101
 FULL = 255
@@ -24,7 +25,11 @@ BEFORE, ADDED, REMOVED = 0, 1, 2
 
 @kernel("void(int32[::1], int32[::1], int64[:, ::1], int64)")
 def spread(start: Any, target: Any, masks: Any, first: int) -> None:
-    """Complete masks that hold own bits only, none of them below the component ``first``; a row of calls each."""
+    """
+    Complete masks that hold own bits only, none of them below the component ``first``.
+
+    A row of calls each.
+    """
     for number in range(first, len(start) - 1):
         for slot in range(start[number], start[number + 1]):
             other = target[slot]
@@ -46,7 +51,11 @@ def empty_lanes(lanes: Any, counts: Any, row: int, word: int) -> None:
 
 @kernel("void(int64[:, :, ::1], int64[:, ::1], int64, int64, int64, int64)")
 def tally(lanes: Any, counts: Any, row: int, word: int, bits: int, weight: int) -> None:
-    """Count every bit ``weight`` times: light ones in bytes that lie side by side, seven at once, heavy ones one by one."""
+    """
+    Count every bit ``weight`` times.
+
+    Light ones in bytes that lie side by side, seven at once, heavy ones one by one.
+    """
     if bits == 0:
         return
     if weight > FULL:
@@ -63,7 +72,9 @@ def tally(lanes: Any, counts: Any, row: int, word: int, bits: int, weight: int) 
 @kernel("void(int64[:, ::1], int64[:, ::1], int32[::1], int32[:, ::1], int64[:, :, ::1], int64[:, ::1])")
 def count_changes(before: Any, after: Any, size: Any, groups: Any, lanes: Any, counts: Any) -> None:
     """
-    Count for each bit the nodes that reach it BEFORE, those ADDED and those REMOVED afterwards; cells as ``condensation.cross`` has them.
+    Count for each bit the nodes that reach it BEFORE, those ADDED and those REMOVED afterwards.
+
+    Cells as ``condensation.cross`` has them.
 
     ``lanes`` (a row for each count, WORDS, BYTE + 1) is zero, and room to work in.
     """
@@ -81,15 +92,19 @@ def count_changes(before: Any, after: Any, size: Any, groups: Any, lanes: Any, c
 
 
 @kernel(
-    "int64(int64[:, ::1], int64[:, ::1], int32[:, ::1], int32[::1], int32[::1], int64[:, ::1], int32[:, :, ::1], int32[:, ::1])"
+    "int64(int64[:, ::1], int64[:, ::1], int32[:, ::1], int32[::1], int32[::1], int64[:, ::1], "
+    "int32[:, :, ::1], int32[:, ::1])"
 )
 def list_changes(
     before: Any, after: Any, groups: Any, cell: Any, nodes: Any, wanted: Any, lists: Any, lengths: Any
 ) -> int:
     """
-    Put ``nodes``, one after the other, on the lists of the bits that they reach afterwards and not before (row 0), or the other way round (row 1).
+    Put ``nodes`` on the lists of the bits that they reach afterwards and not before (row 0).
 
-    ``wanted`` has the bits whose lists have room, a row for each kind of list. Returns how many nodes were looked at: fewer than there are once every list is full.
+    Row 1: the other way round.
+
+    ``wanted`` has the bits whose lists have room, a row for each kind of list. Returns how many
+    nodes were looked at: fewer than there are once every list is full.
     """
     for position in range(len(nodes)):
         node = nodes[position]
