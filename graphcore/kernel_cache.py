@@ -165,7 +165,7 @@ class CachePlace(NamedTuple):
         return place
 
     def check(self) -> None:
-        """Raise ``PermissionError`` unless there are files of the kernel, which only we could write."""
+        """Raise ``PermissionError`` unless files of the kernel are there and trusted."""
         files = list(self.folder.glob(f"*{self.key}*"))
         if not files or not all(map(is_trusted, [self.folder, *files])):
             raise PermissionError(f"{self.folder} has no trusted file for it")

@@ -3,12 +3,14 @@ Kernels that keep the arrays of the traversal index right, edge by edge.
 
 Invariants, between any two calls:
 
-1. A node's segment is ``pool[:, START : START + CAPACITY]``; its first ``COUNT`` entries hold edges, the rest is room. Segments never
-   overlap, and ``CAPACITY`` is 0 or a power of two, at least ``LEAST_CAPACITY``.
-2. The first ``FRESH`` entries of a segment are the edges that are not stale, the others are stale: ``FLAGS`` says so too.
-3. An edge stands in exactly two entries: one of its source's OUT segment, at ``OUT_SLOT``, whose NEIGHBOUR is its target, and one of its
-   target's IN segment, at ``IN_SLOT``, whose NEIGHBOUR is its source. Both hold its index, and its flags with its confidence
-   (see ``LEVEL_SHIFT``).
+1. A node's segment is ``pool[:, START : START + CAPACITY]``; its first ``COUNT`` entries hold
+   edges, the rest is room. Segments never overlap, and ``CAPACITY`` is 0 or a power of two, at
+   least ``LEAST_CAPACITY``.
+2. The first ``FRESH`` entries of a segment are the edges that are not stale, the others are stale:
+   ``FLAGS`` says so too.
+3. An edge stands in exactly two entries: one of its source's OUT segment, at ``OUT_SLOT``, whose
+   NEIGHBOUR is its target, and one of its target's IN segment, at ``IN_SLOT``, whose NEIGHBOUR is
+   its source. Both hold its index, and its flags with its confidence (see ``LEVEL_SHIFT``).
 4. ``USED`` = the capacities of all segments + ``GARBAGE``, at most the length of the pool.
 5. ``SOURCE`` is ``NO_EDGE`` for every index that is no edge.
 

@@ -52,7 +52,7 @@ def plan(nodes: Any, edges: Any, edge_count: int) -> int:
 
 @kernel("void(int32[:, ::1], int32[:, ::1], int32[:, ::1], float64[::1], int32[::1])")
 def fill(nodes: Any, pool: Any, edges: Any, confidence: Any, flags: Any) -> None:
-    """Put the first edges, one for each of ``flags``, into the segments that were planned for them."""
+    """Put the first edges, one for each of ``flags``, into the segments planned for them."""
     for edge in range(flags.shape[0]):
         source, target = edges[edge, SOURCE], edges[edge, TARGET]
         word = with_level(flags[edge], confidence[edge])

@@ -51,7 +51,7 @@ def level_of(floor: float) -> int:
 
 @kernel("int64(int64)", nogil=False)
 def precedence(flags: int) -> int:
-    """Return where an edge with these flags stands in the order: the lower, the further in front."""
+    """Return the place of an edge with these flags in the order: lower ones come first."""
     place = 3
     if flags & MANUAL_BIT:
         place = 0
@@ -78,7 +78,7 @@ def precedes(pool: Any, confidence: Any, slot: int, other: int) -> bool:
 def choose(
     pool: Any, confidence: Any, leads: Any, first: int, last: int, unheard: int, level: int, floor: float
 ) -> None:
-    """Note the leading edge to each neighbour in ``pool[:, first:last]``, which lies in one segment."""
+    """Note the leading edge to each neighbour in ``pool[:, first:last]``, in one segment."""
     for slot in range(first, last):
         if not passes(pool, confidence, slot, unheard, level, floor):
             continue

@@ -24,7 +24,8 @@ STALE_BIT = 512
 LEVEL_SHIFT = 14
 LEVELS = 1 << 16
 """
-In the FLAGS of an entry, the edge's confidence stands above its flags: in 65,536ths, rounded down. So a walk hardly ever has to look into ``confidence``, which is a wait for memory at every edge.
+In the FLAGS of an entry, the edge's confidence stands above its flags: in 65,536ths, rounded down.
+So a walk hardly ever reads ``confidence``, which would be a wait for memory at every edge.
 """
 
 USED, GARBAGE = 0, 1
@@ -37,11 +38,16 @@ DOWN, UP, BOTH = 0, 1, 2
 MARKS, QUEUE, ENDS, ANSWER = 0, 3, 6, 9
 LEADS = 10
 """
-The row of the slot, + 1, of the edge that speaks for a pair of services: see ``graphcore.kernels.effective``. All zero between kernels.
+The row of the slot, + 1, of the edge that speaks for a pair of services.
+
+See ``graphcore.kernels.effective``. All zero between kernels.
 """
 SCRATCH_ROWS = 11
 
 FETCHED, TICK, EDGE_COUNT, TRUNCATED, COUNTS = 0, 1, 2, 3, 4
 """
-Columns of ``scratch[ANSWER]``: a number of no meaning, the tick of the next walk, then what the last one found; how many services at depth 1, 2, … stand from COUNTS on.
+Columns of ``scratch[ANSWER]``.
+
+A number of no meaning, the tick of the next walk, then what the last one found; from COUNTS on,
+how many services are at depth 1, 2, …
 """

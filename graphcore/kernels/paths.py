@@ -7,8 +7,8 @@ See ``graphcore.analysis.edge_selection``.
 path from there is shorter, and a node without one leads nowhere. ``state`` has a column for every
 node and these rows; in those with stamps the number of the present search means yes:
 
-- ``MARK``: the node was found by this search, or lies on what is given of the path; ``HOP``: how many calls from the spur it was found,
-  or GIVEN; for ``find_deviations`` its position on the path.
+- ``MARK``: the node was found by this search, or lies on what is given of the path; ``HOP``: how
+  many calls from the spur it was found, or GIVEN; for ``find_deviations`` its position on the path.
 - ``CLOSED``: the path must not go on here from the spur.
 - ``ON``: the node lies on a shortest path from the spur to the target.
 - ``QUEUE``: nodes in the order in which they were found.
@@ -26,7 +26,8 @@ GIVEN = -1
 
 EFFORT, BEYOND = 0, 1
 """
-The ledger of a search: how many edges were looked at, and how long a path may be for which the limit was too low (0 = there is none).
+The ledger of a search: how many edges were looked at, and how long a path may be for which the
+limit was too low (0 = there is none).
 """
 LEDGER = 2
 

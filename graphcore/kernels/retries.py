@@ -9,9 +9,11 @@ A walk may come to a service twice, a path may not; a walk here never goes strai
 came from. ``bounds`` and ``ways`` say for each number of hops (first index) and node (second) what
 the best walk of at most so many hops achieves:
 
-- ``bounds[h, node, BEST]``: the product of the best one, 1 if none is worth more than staying; ``ways[h, node, FIRST]`` is the place of its first call, -1 =
-  it stays; ``ways[h, node, CALLEE]`` is where that leads.
-- ``bounds[h, node, SECOND]``: the product of the best one that begins otherwise; ``ways[h, node, OTHER]`` the place of its first call.
+- ``bounds[h, node, BEST]``: the product of the best one, 1 if none is worth more than staying;
+  ``ways[h, node, FIRST]`` is the place of its first call, -1 = it stays; ``ways[h, node, CALLEE]``
+  is where that leads.
+- ``bounds[h, node, SECOND]``: the product of the best one that begins otherwise; ``ways[h, node,
+  OTHER]`` the place of its first call.
 
 So the best walk on from a node, for one who comes from a certain caller, is known without a search,
 and no path is better than that.
@@ -83,7 +85,7 @@ def strongest_calls(
 
 @kernel("int64(int64[:, :, ::1], int32[:, :, ::1], int64, int64, int64)", nogil=False)
 def onward(bounds: Any, ways: Any, hops: int, node: int, caller: int) -> int:
-    """Return what the best walk on from a node achieves that doesn't go straight back to its caller."""
+    """Return what the best walk on from a node achieves that doesn't go back to its caller."""
     if ways[hops, node, CALLEE] == caller:
         return int(bounds[hops, node, SECOND])
     return int(bounds[hops, node, BEST])
@@ -224,7 +226,8 @@ def search_path(
 
 
 @kernel(
-    "void(int32[::1], int32[::1], int64[::1], int64[:, :, ::1], int32[:, :, ::1], int32[::1], int32[::1], int64, int64,"
+    "void(int32[::1], int32[::1], int64[::1], int64[:, :, ::1], int32[:, :, ::1], "
+    "int32[::1], int32[::1], int64, int64,"
     " int64[::1], int64[::1], int32[:, ::1], int32[::1], uint8[::1], int64[::1], int64[:, ::1], int32[::1])"
 )
 def search_paths(
@@ -285,7 +288,8 @@ def search_paths(
 
 
 @kernel(
-    "void(int32[::1], int32[::1], int64[::1], int64[:, :, ::1], int32[:, :, ::1], int32[::1], int32[::1], int64,"
+    "void(int32[::1], int32[::1], int64[::1], int64[:, :, ::1], int32[:, :, ::1], "
+    "int32[::1], int32[::1], int64,"
     " int64[::1], int32[:, ::1], int32[::1], uint8[::1], int64[::1], int64[:, ::1], int32[::1])"
 )
 def shorten_paths(

@@ -3,8 +3,9 @@ Kernels that walk over the traversal index.
 
 The scratch array has a column for every node and some more. A walk takes these rows of it:
 
-- ``MARKS``: the tick of the walk + the node's depth; whatever is below the tick was left by former walks and means "not found". So
-  nothing has to be cleared between walks; when the ticks run out of 31 bits, the marks are cleared once and ticks begin anew.
+- ``MARKS``: the tick of the walk + the node's depth; whatever is below the tick was left by former
+  walks and means "not found". So nothing has to be cleared between walks; when the ticks run out of
+  31 bits, the marks are cleared once and ticks begin anew.
 - ``QUEUE``: the nodes in the order in which they were found, the start first.
 - ``ENDS``: how many of these lie at most 0, 1, 2, … hops from the start.
 

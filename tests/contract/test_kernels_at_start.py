@@ -94,7 +94,7 @@ def serving_with(kernels: Path, *arguments: str) -> Iterator[Server]:
 @pytest.fixture
 def compiler_like_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    Let the compiler have its turn as others do: at the lowest priority it gets none for minutes where a machine is busy.
+    Run the compiler at normal priority: on a busy machine the lowest one may wait for minutes.
     """
     folder = tmp_path / "priority"
     folder.mkdir()

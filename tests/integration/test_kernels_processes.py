@@ -116,7 +116,10 @@ def test_two_processes_that_start_at_once_compile_once(package: Package) -> None
 
 def test_a_compiler_that_is_killed_leaves_nothing_that_counts(package: Package) -> None:
     # It ends when it is about to write the code of the second kernel.
-    dying = "import os, numba.core.caching as caching; caching.CompileResultCacheImpl.reduce = lambda *_: os._exit(0)"
+    dying = (
+        "import os, numba.core.caching as caching; "
+        "caching.CompileResultCacheImpl.reduce = lambda *_: os._exit(0)"
+    )
     assert package.run(f"from graphcore.compiling import _numba; _numba(); {dying}{COMPILE}") == ""
     assert package.run(USE) == "False 20 False"
     assert package.run(COMPILE) == "True"

@@ -1,9 +1,10 @@
 """
 An order made better by moving single services to where they cost least.
 
-*Descent*: as long as one can be found that saves something by moving, it moves; its neighbours are looked at again. Then, while there is work left, some
-services are moved at random and descent begins anew, from the best order so far: *iterated local search*, as H. Lourenço, O. Martin and T. Stützle describe
-it, 2003. The random numbers are the same each time.
+*Descent*: as long as one can be found that saves something by moving, it moves; its neighbours are
+looked at again. Then, while there is work left, some services are moved at random and descent
+begins anew, from the best order so far: *iterated local search*, as H. Lourenço, O. Martin and T.
+Stützle describe it, 2003. The random numbers are the same each time.
 """
 
 from typing import Any
@@ -50,7 +51,7 @@ def below(counters: Any, bound: int) -> int:
 def neighbour(
     start: Any, target: Any, source: Any, back_start: Any, back: Any, node: int, number: int
 ) -> int:
-    """Name a neighbour of a service by number: first those that it calls, then those that call it."""
+    """Return a neighbour of a service by number: first its callees, then its callers."""
     calls = start[node + 1] - start[node]
     if number < calls:
         return int(target[start[node] + number])
