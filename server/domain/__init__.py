@@ -1,1 +1,5 @@
-"""What every room of the server speaks of: values, errors, ports. Imports nothing but the standard library."""
+"""
+Values, errors and ports that all packages of the server share.
+
+Knows no protobuf, no database driver and no transport.
+"""

@@ -1,4 +1,8 @@
-"""Circular-dependency alerts: one per cycle, open, then acknowledged, then resolved; and the history of each."""
+"""
+Circular-dependency alerts: one per cycle, open, then acknowledged, then resolved.
+
+And the history of each.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -37,15 +41,21 @@ ALERT_EVENT_KINDS: tuple[AlertEventKind, ...] = (
 
 
 MOST_MEMBERS = 1_000
-"""How many members of a component are kept with its alert, the first by code point; ``size`` tells how many there are."""
+"""
+How many members of a component are kept with its alert, the first by code point.
+
+``size`` is how many there are.
+"""
 
 
 class Alert(NamedTuple):
     """
-    One row of ``circular_dependency_alerts``; ``cycle_path`` in call order, the last calls the first.
+    One row of ``circular_dependency_alerts``.
 
-    ``size``, ``is_present`` and ``members`` are what detection saw last: the component that the cycle stands for, whether it is in
-    the graph, and the first of its members by code point.
+    ``cycle_path`` in call order, the last calls the first.
+
+    ``size``, ``is_present`` and ``members`` are what detection saw last: the component that the
+    cycle stands for, whether it is in the graph, and the first of its members by code point.
     """
 
     id: UUID
@@ -62,7 +72,11 @@ class Alert(NamedTuple):
 
 
 class AlertEvent(NamedTuple):
-    """One thing that happened to an alert; ``status``, ``cycle_path`` and ``size`` are those of the alert afterwards."""
+    """
+    One thing that happened to an alert.
+
+    ``status``, ``cycle_path`` and ``size`` are those of the alert afterwards.
+    """
 
     id: int
     kind: AlertEventKind
@@ -76,7 +90,11 @@ class AlertEvent(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class AlertFilter:
-    """Which alerts a list shows; None = all. ``service_id`` is a member of the component, or on a cycle that has none known."""
+    """
+    Which alerts a list shows; None = all.
+
+    ``service_id`` is a member of the component, or on a cycle that has none known.
+    """
 
     status: AlertStatus | None = None
     service_id: str | None = None

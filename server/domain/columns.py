@@ -1,8 +1,10 @@
 """
-What a column of ``services`` or ``service_dependencies`` is; both tables are defined with it, beside their rows.
+What a column of ``services`` or ``service_dependencies`` is.
 
-From the definitions follow the SQL lists (``server.queries``), and how rows become encoded records (``server.wire``).
-``docs/adding-a-column.md`` shows how to add one.
+Both tables are defined with it, beside their rows.
+
+From the definitions follow the SQL lists (``server.queries``), and how rows become encoded records
+(``server.wire``). ``docs/adding-a-column.md`` shows how to add one.
 """
 
 import enum
@@ -26,7 +28,11 @@ class ColumnType(enum.Enum):
     TIME = enum.auto()
     """``timestamptz``, sent as ``Timestamp``."""
     JSON = enum.auto()
-    """``jsonb``, a text to the server, sent as a message. Compared as text: 1 and 1.0 are equal as ``jsonb`` only."""
+    """
+    ``jsonb``, a text to the server, sent as a message.
+
+    Compared as text: 1 and 1.0 are equal as ``jsonb`` only.
+    """
 
 
 @dataclass(frozen=True, slots=True)

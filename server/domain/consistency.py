@@ -30,7 +30,7 @@ Consistency = MinimizeLatency | AtLeastAsFresh | FullyConsistent
 
 @dataclass(frozen=True, slots=True)
 class Freshness:
-    """The token of the snapshot in memory, and the time since the replica last confirmed to be level with the database."""
+    """The token of the snapshot in memory, and the time since the replica was last caught up."""
 
     revision: str
     lag: timedelta
@@ -55,7 +55,7 @@ class Ingestion:
 
 @dataclass(frozen=True, slots=True)
 class ReplicaStatus:
-    """How the replica is, beside the counts that the graph itself tells."""
+    """How the replica is, beside the counts of the graph itself."""
 
     feed_state: FeedState
     warm_duration: timedelta

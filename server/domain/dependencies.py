@@ -1,4 +1,8 @@
-"""Dependencies: the edges of the graph as the system of record holds them. The source calls the target."""
+"""
+Dependencies: the edges of the graph as the system of record holds them.
+
+The source calls the target.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,8 +32,9 @@ class DependencyRow(NamedTuple):
     """
     One row of ``service_dependencies``, columns in table order: its ends are row ids of services.
 
-    What the feed reads and memory holds; names are looked up when an answer is built, since a service may be
-    renamed without its dependencies changing. ``retry_config`` is JSON text; times are aware, UTC.
+    What the feed reads and memory holds; names are looked up when an answer is built, since a
+    service may be renamed without its dependencies changing. ``retry_config`` is JSON text; times
+    are aware, UTC.
     """
 
     id: UUID
@@ -67,7 +72,11 @@ DEPENDENCY_COLUMNS = (
 
 
 class Dependency(NamedTuple):
-    """The same row as callers see it: its ends are business names. From the fourth field on like ``DependencyRow``."""
+    """
+    The same row as callers see it: its ends are business names.
+
+    From the fourth field on like ``DependencyRow``.
+    """
 
     id: UUID
     source_service_id: str
@@ -87,9 +96,12 @@ class Dependency(NamedTuple):
 
 class DependencyDraft(NamedTuple):
     """
-    What a writer says of a dependency; ``last_observed_at`` None = now, ``retry_config`` is JSON text.
+    What a writer says of a dependency.
 
-    A tuple because ten thousand come at a time: it is made four times as fast as a frozen dataclass, and transposed into columns at once.
+    ``last_observed_at`` None = now, ``retry_config`` is JSON text.
+
+    A tuple because ten thousand come at a time: it is made four times as fast as a frozen
+    dataclass, and transposed into columns at once.
     """
 
     source_service_id: str
@@ -112,7 +124,7 @@ class DependencyDraft(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DependencyFilter:
-    """Which dependencies a list shows; None = all. Names that no service has simply match nothing."""
+    """Which dependencies a list shows; None = all. Unknown names match nothing."""
 
     source_service_id: str | None = None
     target_service_id: str | None = None

@@ -19,7 +19,7 @@ EventKind: TypeAlias = Literal[
 
 
 class Membership(NamedTuple):
-    """How many members a component has, and their names, or the first of them if they are too many."""
+    """How many members a component has, and their names, or the first of too many."""
 
     size: int
     names: Members
@@ -30,9 +30,10 @@ class KeptAlert:
     """
     An alert with what detection keeps of it.
 
-    ``members`` are the names of the component's services when it was last seen, sorted: all but the ``unlisted``, whose names come after these.
-    ``is_present``: the component was there then.
-    ``detected`` False = somebody created the alert, and detection has not met its cycle. ``detected_at`` None = not written yet.
+    ``members`` are the names of the component's services when it was last seen, sorted: all but the
+    ``unlisted``, whose names come after these. ``is_present``: the component was there then.
+    ``detected`` False = a person created the alert, and detection has not met its cycle.
+    ``detected_at`` None = not written yet.
     """
 
     id: UUID
@@ -54,7 +55,7 @@ class KeptAlert:
 
     @property
     def is_live(self) -> bool:
-        """Whether somebody should look after it."""
+        """Whether it is not resolved."""
         return self.status != "resolved"
 
 
@@ -88,35 +89,50 @@ class LedgerRound(Protocol):
     """One transaction of the ledger; what it returned stays as it is until the end."""
 
     async def lock(self, alerts: Sequence[KeptAlert]) -> list[KeptAlert]:
-        """Return those that still exist, as they are now, but with the members that they come with."""
+        """Return those that still exist, as they are now, but with the given members."""
 
     async def candidates(
         self, cycles: Sequence[CyclePath], memberships: Sequence[Membership]
     ) -> list[KeptAlert]:
         """
-        Return the alerts of these cycles, in whatever status, and alerts that were resolved without anybody's doing and had just this membership.
+        Return the alerts of these cycles, in any status.
+
+        Alerts that detection resolved and that had just this membership are among them.
 
         Of several with the same one the one that was written last.
         """
 
     async def write(self, changes: Sequence[AlertChange]) -> None:
-        """Write; raises ``LedgerConflictError`` when one of the cycles got an alert at the same time."""
+        """Write; ``LedgerConflictError`` when one of the cycles got an alert meanwhile."""
 
 
 class AlertLedger(Protocol):
     """Alerts in the system of record, on the connection that holds the lock of detection."""
 
     async def tracked(self) -> list[KeptAlert]:
-        """Read all alerts that stand for components which are there, or that somebody should still look after; created ones only once found."""
+        """
+        Read the alerts to track.
+
+        These are all whose component is there, and those that are not resolved. Alerts that people
+        created count only once detection has found their cycle.
+        """
 
     def round(self) -> AbstractAsyncContextManager[LedgerRound]:
         """Begin a transaction, committed at the end unless an error leaves the context."""
 
     async def trim(self) -> bool:
-        """Take away some of the members that are more than are kept, as former versions wrote them; returns whether there may be others."""
+        """
+        Take away some of the members that are more than are kept, as former versions wrote them.
+
+        Returns whether there may be others.
+        """
 
     async def note_caught_up(self) -> None:
-        """Say that the alerts are level with the graph, for processes that only wait; has the connection answer, or fail."""
+        """
+        Say that the alerts are level with the graph, for processes that only wait.
+
+        Has the connection answer, or fail.
+        """
 
 
 class DetectionRole(enum.Enum):
@@ -132,8 +148,8 @@ class DetectionStatus:
     """
     How the alerts follow the graph.
 
-    Of the writer only: ``revision`` up to which they are level, ``written_at`` when they were last written (None = never), ``cycle_count`` of
-    cyclic components as of that revision.
+    Of the writer only: ``revision`` up to which they are level, ``written_at`` when they were last
+    written (None = never), ``cycle_count`` of cyclic components as of that revision.
     """
 
     role: DetectionRole = DetectionRole.OFF

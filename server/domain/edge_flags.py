@@ -24,7 +24,11 @@ _STALE = int(EdgeFlag.STALE)
 
 
 def flags_of(row: DependencyRow | DependencyDraft) -> int | None:
-    """Join the ``EdgeFlag`` bits of a row; None for a word that has no meaning, which only a table without its CHECKs can hold."""
+    """
+    Join the ``EdgeFlag`` bits of a row.
+
+    None for a word that has no meaning, which only a table without its CHECKs can hold.
+    """
     try:
         flags = (
             MODE_FLAGS[row.communication_mode]

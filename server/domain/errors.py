@@ -1,8 +1,8 @@
 """
-Everything that can go wrong and that a caller is told about.
+The errors that callers see.
 
-Raised by any room, mapped to gRPC codes in one place (``server.rpc.errors``). A message says what was wrong,
-with which value, and what to do; it never holds SQL text, a DSN or a stack trace.
+Raised by any package, mapped to gRPC codes in one place (``server.rpc.errors``). A message says what
+was wrong, with which value, and what to do; it never holds SQL text, a DSN or a stack trace.
 """
 
 from collections.abc import Sequence
@@ -12,14 +12,18 @@ from datetime import timedelta
 
 @dataclass(frozen=True, slots=True)
 class FieldViolation:
-    """One bad field of a request: its path (``dependencies[3].timeout_ms``) and what is wrong with it."""
+    """A bad field of a request: its path (``dependencies[3].timeout_ms``) and what is wrong."""
 
     field: str
     description: str
 
 
 class DomainError(Exception):
-    """Base of the errors below. ``reason`` is the name of an ``ErrorReason`` of the contract, without its prefix."""
+    """
+    Base of the errors below.
+
+    ``reason`` is the name of an ``ErrorReason`` of the contract, without its prefix.
+    """
 
     reason = "INTERNAL"
 
@@ -31,7 +35,11 @@ class DomainError(Exception):
 
 
 class LimitError(DomainError):
-    """Something that callers may take only so much of; ``limit`` is its name, as metrics and programs have it."""
+    """
+    Something that callers may take only so much of.
+
+    ``limit`` is its name, as metrics and programs have it.
+    """
 
     limit = ""
 
@@ -41,7 +49,7 @@ class LimitError(DomainError):
 
 
 class InvalidInputError(DomainError):
-    """The request itself is wrong, whatever the database holds; names every offending field at once."""
+    """The request itself is wrong, whatever the database holds; names every bad field."""
 
     reason = "INVALID_FIELD"
 
@@ -161,13 +169,17 @@ class UnreadAnswersError(RetryableError, LimitError):
 
 
 class WatcherTooSlowError(RetryableError):
-    """A watcher reads more slowly than the graph changes; it may resume after the last revision it has seen."""
+    """
+    A watcher reads more slowly than the graph changes.
+
+    It may resume after the last revision it has seen.
+    """
 
     reason = "WATCHER_TOO_SLOW"
 
 
 class DatabaseUnavailableError(RetryableError):
-    """The database can't be reached, refuses writes, or went away in the middle (then nothing was written)."""
+    """The database can't be reached, refuses writes, or went away (then nothing was written)."""
 
     reason = "DATABASE_UNAVAILABLE"
 

@@ -9,7 +9,8 @@ class MemoryAudit:
     """
     A comparison of memory with the tables, row by row, inside one snapshot.
 
-    ``began_at`` is aware, UTC. ``differing_rows`` counts rows that were missing, superfluous or other than in the tables.
+    ``began_at`` is aware, UTC. ``differing_rows`` counts rows that were missing, superfluous or
+    other than in the tables.
     """
 
     began_at: datetime
@@ -22,8 +23,9 @@ class FeedHealth:
     """
     How well the feed does its work.
 
-    ``problems`` are sentences for people. ``trusted`` False = changes may go unseen, so what memory holds may be wrong without any sign in
-    its lag. ``change_log_rows`` is an estimate from when the log was last pruned.
+    ``problems`` are sentences for people. ``trusted`` False = changes may go unseen, so what memory
+    holds may be wrong without any sign in its lag. ``change_log_rows`` is an estimate from when the
+    log was last pruned.
     """
 
     problems: tuple[str, ...] = ()
@@ -37,8 +39,8 @@ class Peers:
     """
     The workers that share an address, as one of them sees it.
 
-    ``number`` is its own, from 1; ``serving`` is how many of ``count`` answer calls, as their supervisor told last. A process that has no
-    supervisor is one of one.
+    ``number`` is its own, from 1; ``serving`` is how many of ``count`` answer calls, as their
+    supervisor reported last. A process that has no supervisor is one of one.
     """
 
     number: int = 1

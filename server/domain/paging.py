@@ -1,4 +1,8 @@
-"""Keyset paging: a page starts after the last row of the one before, so writes in between neither repeat nor skip rows."""
+"""
+Keyset paging: a page starts after the last row of the one before.
+
+So writes in between neither repeat nor skip rows.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,6 +29,6 @@ class Page(Generic[Row]):
 
 
 def cut_page(rows: Sequence[Row], size: int, key: Callable[[Row], PageKey]) -> Page[Row]:
-    """Make a page of up to ``size + 1`` rows: a row beyond ``size`` says that another page follows."""
+    """Make a page of up to ``size + 1`` rows: one beyond ``size`` means that a page follows."""
     kept = tuple(rows[:size])
     return Page(kept, next=key(kept[-1]) if kept and len(rows) > size else None)

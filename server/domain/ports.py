@@ -1,4 +1,8 @@
-"""What the RPC layer asks of the system of record; ``server.store`` answers, ``server.app`` joins the two."""
+"""
+What the RPC layer asks of the system of record.
+
+``server.store`` answers, ``server.app`` joins the two.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,7 +35,11 @@ class Written(Generic[T_co]):
 
 @dataclass(frozen=True, slots=True)
 class Upserted(Generic[T_co]):
-    """Rows of a batch in the order of the request, and how many of them are new. The rest existed before."""
+    """
+    Rows of a batch in the order of the request, and how many of them are new.
+
+    The rest existed before.
+    """
 
     rows: tuple[T_co, ...]
     created: int
@@ -61,7 +69,11 @@ class ServiceStore(Protocol):
         """Remove it with its dependencies; ``ServiceNotFoundError`` when there is none."""
 
     async def upsert(self, drafts: Sequence[ServiceDraft]) -> Written[Upserted[Service]]:
-        """Create or replace all in one statement; a name given twice is an ``InvalidInputError`` that names it."""
+        """
+        Create or replace all in one statement.
+
+        A name given twice is an ``InvalidInputError`` that names it.
+        """
 
 
 class DependencyStore(Protocol):
@@ -74,7 +86,11 @@ class DependencyStore(Protocol):
         """At most ``size`` dependencies, newest first."""
 
     async def upsert(self, drafts: Sequence[DependencyDraft]) -> Written[Upserted[Dependency]]:
-        """Create or replace all in one statement, keyed by ``DependencyDraft.key``; unknown ends are all named at once."""
+        """
+        Create or replace all in one statement, keyed by ``DependencyDraft.key``.
+
+        Unknown ends are all named at once.
+        """
 
     async def delete(self, key: UUID) -> Written[None]:
         """Remove it; ``DependencyNotFoundError`` when there is none."""
@@ -83,7 +99,7 @@ class DependencyStore(Protocol):
         """Mark what was last observed before a time; returns how many were fresh until now."""
 
     async def ingest(self, batch: IngestBatch) -> Written[IngestResult]:
-        """Take in one report of one discovery source in one transaction, creating unknown services."""
+        """Ingest a report of a discovery source in one transaction; creates unknown services."""
 
 
 class AlertStore(Protocol):
@@ -96,10 +112,18 @@ class AlertStore(Protocol):
         """At most ``size`` alerts, latest detected first."""
 
     async def events(self, key: UUID, size: int, after: EventKey | None) -> EventPage:
-        """At most ``size`` events of an alert, oldest first; ``AlertNotFoundError`` when there is none."""
+        """
+        At most ``size`` events of an alert, oldest first.
+
+        ``AlertNotFoundError`` when there is none.
+        """
 
     async def create(self, cycle_path: Sequence[str]) -> Written[Alert]:
-        """Open one; ``AlertAlreadyExistsError`` when the cycle has one, whichever service it is written from."""
+        """
+        Open one.
+
+        ``AlertAlreadyExistsError`` when the cycle has one, whichever service it is written from.
+        """
 
     async def acknowledge(self, key: UUID, acknowledged_by: str) -> Written[Alert]:
         """Say who looks after it; ``AlertResolvedError`` once resolved."""
@@ -108,4 +132,4 @@ class AlertStore(Protocol):
         """Close it; ``AlertResolvedError`` when that was done before."""
 
     async def find(self, cycle_path: Sequence[str]) -> Alert | None:
-        """Return the alert of a cycle, whichever service it is written from; None = there is none."""
+        """Return the alert of a cycle, from whichever service it starts; None = there is none."""

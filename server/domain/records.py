@@ -1,8 +1,9 @@
 """
-Rows as ready-made records: bytes that answers are joined from, and that mean nothing to the rooms that hold and move them.
+Encoded rows: bytes that answers are joined from.
 
-A record is a framed field of an answer. Keys are the 16 bytes of a row's id. ``server.wire`` makes records; ``app.py`` hands it to
-whoever needs a ``RecordFormat``, because no other room knows protobuf.
+A record is a framed field of an answer. Keys are the 16 bytes of a row's id. ``server.wire`` makes
+records; ``app.py`` hands it to whoever needs a ``RecordFormat``, because no other package knows
+protobuf.
 """
 
 from dataclasses import dataclass
@@ -34,9 +35,9 @@ class DependencyBatch:
     """
     Some dependencies of a table, column by column, in the table's order.
 
-    ``sources`` and ``targets`` are positions of services in all batches of services before, -1 = no such service. ``flags`` are sums of
-    ``EdgeFlag`` bits. Rows that can't be edges, for want of an end or because a word has no meaning, have -1 for flags and
-    stand by position in ``strays``.
+    ``sources`` and ``targets`` are positions of services in all batches of services before, -1 = no
+    such service. ``flags`` are sums of ``EdgeFlag`` bits. Rows that can't be edges, for want of an
+    end or because a word has no meaning, have -1 for flags and stand by position in ``strays``.
     """
 
     keys: list[bytes]
@@ -49,7 +50,7 @@ class DependencyBatch:
 
 
 class DependencyEnds(NamedTuple):
-    """What the record of a dependency says of its ends, and who discovered it (the number of the contract's enum)."""
+    """The ends in the record of a dependency, and its discovery source as the contract's number."""
 
     source_name: str
     target_name: str
@@ -74,7 +75,7 @@ class ServiceCopy(CopyReader[ServiceBatch], Protocol):
 
 
 class RecordFormat(Protocol):
-    """Makes records of rows, and takes them apart. Equal rows give equal bytes, one by one or in bulk."""
+    """Encodes rows, and reads records. Equal rows give equal bytes, one by one or in bulk."""
 
     def service_record(self, row: "Service") -> bytes:
         """Write a service."""

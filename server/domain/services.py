@@ -66,7 +66,11 @@ class ServiceDraft(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceChange:
-    """A partial update: ``columns`` names what is set, of ``SETTABLE_COLUMNS``; ``draft`` holds the values."""
+    """
+    A partial update: ``columns`` names what is set, of ``SETTABLE_COLUMNS``.
+
+    ``draft`` holds the values.
+    """
 
     columns: frozenset[str]
     draft: ServiceDraft

@@ -1,4 +1,4 @@
-"""What watchers are told: how the graph moved from one snapshot to another."""
+"""What watchers receive: how the graph moved from one snapshot to another."""
 
 import enum
 from collections.abc import Collection, Mapping, Sequence
@@ -22,11 +22,14 @@ class WatchEvent(enum.Enum):
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class WatchBatch:
     """
-    Everything that differs between the snapshot before and the one of ``freshness``; for RESET, the whole graph.
+    Everything that differs between the snapshot before and the one of ``freshness``.
 
-    ``dependencies`` are those with both ends. Removed ones stand by key as they last were; None = only the key is known. A key is
-    upserted or removed, never both. Payloads are records of ``server.domain.records``: the names of both ends are part of a
-    dependency's, so it is upserted too when one of them changes.
+    For RESET, the whole graph.
+
+    ``dependencies`` are those with both ends. Removed ones stand by key as they last were; None =
+    only the key is known. A key is upserted or removed, never both. Payloads are records of
+    ``server.domain.records``: the names of both ends are part of a dependency's, so it is upserted
+    too when one of them changes.
     """
 
     event: WatchEvent
@@ -61,6 +64,7 @@ class ChangeHistory(Protocol):
         """
         Return the keys that changed from one snapshot to another, which has to cover it.
 
-        None = that can't be told any more (pruned, truncated, another run of the database), or there are more than ``at_most``.
-        Raises ``DatabaseUnavailableError``, and ``InvalidRevisionError`` for a snapshot that makes no sense.
+        None = that is not known any more (pruned, truncated, another run of the database), or
+        there are more than ``at_most``. Raises ``DatabaseUnavailableError``, and
+        ``InvalidRevisionError`` for a snapshot that makes no sense.
         """

@@ -38,9 +38,12 @@ class AlertRepository:
 
     async def page(self, chosen: AlertFilter, size: int, after: PageKey | None) -> Page[Alert]:
         """
-        At most ``size`` alerts, latest detected first: the page key's ``created_at`` is the time of detection.
+        At most ``size`` alerts, latest detected first.
 
-        The page ends where it has members enough for an answer: O(100,000), however many components were large.
+        The page key's ``created_at`` is the time of detection.
+
+        The page ends where it has members enough for an answer: O(100,000), however many components
+        were large.
         """
         detected_at, last_id = after or (None, None)
         arguments = [detected_at, last_id, chosen.status, size + 1, MOST_MEMBERS, _MOST_MEMBERS_OF_PAGE]
@@ -54,9 +57,12 @@ class AlertRepository:
 
     async def events(self, key: UUID, size: int, after: EventKey | None) -> EventPage:
         """
-        At most ``size`` events of an alert, oldest first; ``AlertNotFoundError`` when there is none.
+        At most ``size`` events of an alert, oldest first.
 
-        Whoever writes events holds the row of their alert, so none appears before one that was shown.
+        ``AlertNotFoundError`` when there is none.
+
+        Whoever writes events holds the row of their alert, so none appears before one that was
+        shown.
         """
         records = await self._database.fetch(_EVENTS, key, 0 if after is None else after.id, size + 1)
         if not records:
@@ -65,7 +71,11 @@ class AlertRepository:
         return EventPage(events, EventKey(events[-1].id) if len(records) > size else None)
 
     async def find(self, cycle_path: Sequence[str]) -> Alert | None:
-        """Return the alert of this cycle, whichever service it is written from, if there is one. O(log alerts + cycle)."""
+        """
+        Return the alert of this cycle, whichever service it is written from, if there is one.
+
+        O(log alerts + cycle).
+        """
         path = json.dumps(list(cycle_path))
 
         async def look(connection: Connection) -> Alert | None:
@@ -76,7 +86,9 @@ class AlertRepository:
 
     async def create(self, cycle_path: Sequence[str]) -> Written[Alert]:
         """
-        Open one; ``AlertAlreadyExistsError`` when the cycle has one, whichever service it is written from.
+        Open one.
+
+        ``AlertAlreadyExistsError`` when the cycle has one, whichever service it is written from.
 
         ``InvalidInputError`` unless the cycle names at least two services, none of them twice.
         """
@@ -91,11 +103,19 @@ class AlertRepository:
         return await self._database.write(insert)
 
     async def acknowledge(self, key: UUID, acknowledged_by: str) -> Written[Alert]:
-        """Say who looks after it; ``AlertResolvedError`` once resolved, ``AlertNotFoundError`` when there is none."""
+        """
+        Say who looks after it.
+
+        ``AlertResolvedError`` once resolved, ``AlertNotFoundError`` when there is none.
+        """
         return await self._move(_ACKNOWLEDGE, key, acknowledged_by)
 
     async def resolve(self, key: UUID, resolution_notes: str) -> Written[Alert]:
-        """Close it; ``AlertResolvedError`` when that was done before, ``AlertNotFoundError`` when there is none."""
+        """
+        Close it.
+
+        ``AlertResolvedError`` if it is resolved, ``AlertNotFoundError`` when there is none.
+        """
         return await self._move(_RESOLVE, key, resolution_notes)
 
     async def _move(self, statement: str, key: UUID, remark: str) -> Written[Alert]:
@@ -103,7 +123,8 @@ class AlertRepository:
             moved = await connection.fetchval(statement, key, remark)
             alert = await _get(connection, key)
             if moved is None:
-                # Detection may have opened it again since; at the moment of the attempt it was resolved.
+                # Detection may have opened it again since; at the moment of the attempt it was
+                # resolved.
                 raise AlertResolvedError(
                     f"the alert {key} is resolved and can't be changed any more", id=str(key)
                 )
@@ -132,7 +153,7 @@ def _path(record: asyncpg.Record) -> tuple[str, ...]:
 
 
 def _exists(key: UUID | None) -> AlertAlreadyExistsError:
-    # None: somebody removed it between the two statements.
+    # None: it was removed between the two statements.
     named = {} if key is None else {"alert_id": str(key)}
     return AlertAlreadyExistsError(
         "this cycle has an alert already, maybe written from another of its services", violations=(), **named

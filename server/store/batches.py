@@ -8,10 +8,12 @@ from server.domain.errors import FieldViolation, InvalidInputError
 
 def reject_repeats(keys: Iterable[Hashable], field: Callable[[int], str]) -> None:
     """
-    Raise ``InvalidInputError`` when a key comes twice, with a violation for each repetition that names the first.
+    Raise ``InvalidInputError`` when a key comes twice.
 
-    ``field`` gives the path of an item by its position. One statement can't write a row twice, and which of the two
-    would win is not for the server to guess. O(items).
+    Each repetition is a violation that names the first.
+
+    ``field`` gives the path of an item by its position. One statement can't write a row twice, and
+    which of the two would win is not for the server to guess. O(items).
     """
     keys = list(keys)
     if len(set(keys)) == len(keys):
@@ -41,7 +43,11 @@ _VARIANTS = bytes(byte & 0x3F | 0x80 for byte in range(256))
 
 
 def random_uuids(count: int) -> list[str]:
-    """Random UUIDs (version 4) as 32 hexadecimal digits each, from the system's randomness. O(count), 0.1 µs each."""
+    """
+    Random UUIDs (version 4) as 32 hexadecimal digits each, from the system's randomness.
+
+    O(count), 0.1 µs each.
+    """
     noise = bytearray(os.urandom(_SIZE * count))
     noise[_VERSION_BYTE::_SIZE] = noise[_VERSION_BYTE::_SIZE].translate(_VERSIONS)
     noise[_VARIANT_BYTE::_SIZE] = noise[_VARIANT_BYTE::_SIZE].translate(_VARIANTS)

@@ -1,8 +1,9 @@
 """
 Reads and writes of the system of record: which connection, how often, and as which error they end.
 
-A read is tried again once when its connection turned out to be dead. So is a write, as long as its COMMIT was not
-sent: a transaction that lost its connection before that was rolled back by the server, and nothing was written.
+A read is tried again once when its connection turned out to be dead. So is a write, as long as its
+COMMIT was not sent: a transaction that lost its connection before that was rolled back by the
+server, and nothing was written.
 """
 
 import asyncio
@@ -36,7 +37,7 @@ _HEALTH_TIMEOUT = 2.0
 
 
 class Database:
-    """The system of record behind a pool of connections; an async context manager. Built by ``open``."""
+    """The system of record behind a pool; an async context manager. Built by ``open``."""
 
     def __init__(self, pool: ConnectionPool, no_room: Callable[[], str | None]) -> None:
         self._pool = pool
@@ -57,11 +58,14 @@ class Database:
         no_room: Callable[[], str | None] = lambda: None,
     ) -> Self:
         """
-        Get ready; works while the database is away, since connections are opened as they are needed.
+        Get ready.
 
-        At most ``pool_size + burst`` connections at once. What lies idle for ``idle_lifetime`` is closed: a burst
-        leaves nothing behind, and an idle server holds none at all. No statement may take longer than ``command_timeout``.
-        Writes are refused while ``no_room`` says that the disk is full.
+        Works while the database is away: connections are opened when they are needed.
+
+        At most ``pool_size + burst`` connections at once. What lies idle for ``idle_lifetime`` is
+        closed: a burst leaves nothing behind, and an idle server holds none at all. No statement
+        may take longer than ``command_timeout``. Writes are refused while ``no_room`` says that the
+        disk is full.
         """
         pool = ConnectionPool(
             url,
@@ -92,7 +96,11 @@ class Database:
         await self.close()
 
     async def fetch(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
-        """Return all rows of one reading statement; none when an argument is a text that the database's encoding has not."""
+        """
+        Return all rows of one reading statement.
+
+        None when an argument is a text that the database's encoding has not.
+        """
         try:
             return await self.read(lambda connection: connection.fetch(statement, *arguments))
         except UnstorableTextError:
@@ -114,8 +122,9 @@ class Database:
         """
         Run ``work`` in one transaction and commit it; its revision is read before the commit.
 
-        ``work`` runs again from the start after a deadlock or another collision, up to three times with growing,
-        jittered pauses, then ``WriteConflictError``. Any error or cancellation before the commit leaves nothing behind.
+        ``work`` runs again from the start after a deadlock or another collision, up to three times
+        with growing, jittered pauses, then ``WriteConflictError``. Any error or cancellation before
+        the commit leaves nothing behind.
         """
         if self._no_room() is not None:
             raise DatabaseUnavailableError(str(DISK_FULL))
@@ -140,7 +149,7 @@ class Database:
         await self.fetchrow(_PING)
 
     def problems(self) -> tuple[str, ...]:
-        """Tell in a sentence that the disk is full, or was at the last write; nothing = it is not."""
+        """Report that the disk is full, or was at the last write; nothing = it is not."""
         if (reason := self._no_room()) is not None:
             return (reason,)
         if self._full_since is not None:

@@ -35,7 +35,7 @@ _WIDTH = len(Dependency._fields)
 
 
 class DependencyRepository:
-    """``ports.DependencyStore`` on PostgreSQL; ``RetryableError`` when the database is away or busy."""
+    """``ports.DependencyStore`` on PostgreSQL; ``RetryableError`` when it is away or busy."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -48,7 +48,7 @@ class DependencyRepository:
         return Dependency._make(record)
 
     async def page(self, chosen: DependencyFilter, size: int, after: PageKey | None) -> Page[Dependency]:
-        """At most ``size`` dependencies, newest first. An index range, whatever the depth of the page."""
+        """At most ``size`` dependencies, newest first; an index range at any depth."""
         created_at, last_id = after or (None, None)
         records = await self._database.fetch(
             _PAGE,
@@ -67,18 +67,22 @@ class DependencyRepository:
         """
         Every service by name, with the distinct names of what it calls, both sorted by code point.
 
-        One grouped query over the whole graph: O(services + dependencies), for comparison and for operators.
+        One grouped query over the whole graph: O(services + dependencies), for comparison and for
+        operators.
         """
         records = await self._database.fetch(_ADJACENCY, include_stale)
         return [(record["service_id"], tuple(record["target_names"])) for record in records]
 
     async def upsert(self, drafts: Sequence[DependencyDraft]) -> Written[Upserted[Dependency]]:
         """
-        Create or replace all in one transaction, keyed by ``DependencyDraft.key``; an existing row keeps its id.
+        Create or replace all in one transaction, keyed by ``DependencyDraft.key``.
 
-        Idempotent: a draft equal to what is stored writes nothing (without ``last_observed_at`` it says *seen now*,
-        so that much changes). A key given twice is an ``InvalidInputError`` that names ``dependencies[i]``; ends
-        that don't exist are a ``ServiceNotFoundError`` that names each. Either way nothing is written.
+        An existing row keeps its id.
+
+        Idempotent: a draft equal to what is stored writes nothing (without ``last_observed_at`` it
+        says *seen now*, so that much changes). A key given twice is an ``InvalidInputError`` that
+        names ``dependencies[i]``; ends that don't exist are a ``ServiceNotFoundError`` that names
+        each. Either way nothing is written.
         """
         reject_repeats((draft.key for draft in drafts), lambda place: f"dependencies[{place}]")
 
@@ -94,7 +98,11 @@ class DependencyRepository:
         return await self._database.write(delete)
 
     async def mark_stale(self, observed_before: datetime, source: DiscoverySource | None) -> Written[int]:
-        """Mark what was last observed before a time; returns how many were fresh until now, so a repeat gives 0."""
+        """
+        Mark what was last observed before a time.
+
+        Returns how many were fresh until now, so a repeat gives 0.
+        """
 
         async def mark(connection: Connection) -> int:
             count: int = await connection.fetchval(_MARK_STALE, observed_before, source)
@@ -106,8 +114,8 @@ class DependencyRepository:
         """
         Take in one report of one discovery source in one transaction, creating unknown services.
 
-        Repeating a report changes nothing. A node or an edge given twice is an ``InvalidInputError`` that names
-        ``nodes[i].service_id`` or ``edges[i]``.
+        Repeating a report changes nothing. A node or an edge given twice is an
+        ``InvalidInputError`` that names ``nodes[i].service_id`` or ``edges[i]``.
         """
         check_batch(batch)
         return await self._database.write(lambda connection: ingest_batch(connection, batch))
@@ -129,7 +137,11 @@ def _columns(drafts: Sequence[DependencyDraft]) -> tuple[Sequence[object], ...]:
 
 
 async def _unchanged(connection: Connection, unwritten: Collection[asyncpg.Record]) -> list[Dependency]:
-    """Read what stood there already. The statement that found it may be too old to see it, so this is another one."""
+    """
+    Read what stood there already.
+
+    The statement that found it may be too old to see it, so this is another one.
+    """
     sources = [record["source_id"] for record in unwritten]
     targets = [record["target_id"] for record in unwritten]
     found = await connection.fetch(

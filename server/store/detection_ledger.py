@@ -52,21 +52,34 @@ _CONFLICTS = (asyncpg.UniqueViolationError, asyncpg.TransactionRollbackError, as
 
 
 class DetectionLedger:
-    """``domain.detection.AlertLedger`` on PostgreSQL; of each alert the first ``most_members`` are kept."""
+    """
+    ``domain.detection.AlertLedger`` on PostgreSQL.
+
+    Of each alert the first ``most_members`` are kept.
+    """
 
     def __init__(self, connection: RunnerConnection, most_members: int = MOST_MEMBERS) -> None:
         self._connection = connection
         self._most_members = most_members
 
     async def tracked(self) -> list[KeptAlert]:
-        """Read all alerts that stand for components which are there, or that somebody should still look after; created ones only once found."""
+        """
+        Read the alerts to track.
+
+        These are all whose component is there, and those that are not resolved. Alerts that people
+        created count only once detection has found their cycle.
+        """
         async with self._connection.transaction(isolation="repeatable_read", readonly=True):
             found = [self._alert(row) async for row in self._connection.cursor(_TRACKED, prefetch=_LOT)]
             return await self._with_members(found, _TRACKED_MEMBERS)
 
     @asynccontextmanager
     async def round(self) -> AsyncIterator["DetectionLedger"]:
-        """Begin a transaction, committed at the end unless an error leaves the context; ``LedgerConflictError`` on a collision."""
+        """
+        Begin a transaction, committed at the end unless an error leaves the context.
+
+        ``LedgerConflictError`` on a collision.
+        """
         try:
             async with self._connection.transaction():
                 await self._connection.execute(_EVENTS_WRITTEN)
@@ -75,15 +88,23 @@ class DetectionLedger:
             raise LedgerConflictError(type(error).__name__) from error
 
     async def trim(self) -> bool:
-        """Take away some of the members that are more than are kept; returns whether there may be others. O(5,000)."""
+        """
+        Take away some of the members that are more than are kept.
+
+        Returns whether there may be others. O(5,000).
+        """
         return bool(await self._connection.fetchval(_TRIM_MEMBERS, self._most_members, _TRIM))
 
     async def note_caught_up(self) -> None:
-        """Say that the alerts are level with the graph, for processes that only wait; has the connection answer, or fail."""
+        """
+        Say that the alerts are level with the graph, for processes that only wait.
+
+        Has the connection answer, or fail.
+        """
         await self._connection.execute(DID, DETECTION)
 
     async def lock(self, alerts: Sequence[KeptAlert]) -> list[KeptAlert]:
-        """Return those that still exist, as they are now, but with the members that they come with."""
+        """Return those that still exist, as they are now, but with the given members."""
         known = {alert.id: alert for alert in alerts}
         return [
             replace(alert, members=known[alert.id].members, unlisted=known[alert.id].unlisted)
@@ -93,7 +114,11 @@ class DetectionLedger:
     async def candidates(
         self, cycles: Sequence[CyclePath], memberships: Sequence[Membership]
     ) -> list[KeptAlert]:
-        """Return the alerts of these cycles, and alerts that were resolved without anybody's doing and had just this membership."""
+        """
+        Return the alerts of these cycles.
+
+        Alerts that detection resolved and that had just this membership are among them.
+        """
         found: set[UUID] = set()
         for lot in _lots(cycles):
             found.update(row["id"] for row in await self._connection.fetch(_OF_CYCLES, list(map(_json, lot))))
@@ -108,7 +133,12 @@ class DetectionLedger:
         return await self._with_members(await self._locked(sorted(found)), _MEMBERS, sorted(found))
 
     async def write(self, changes: Sequence[AlertChange]) -> None:
-        """Write; ``LedgerConflictError`` comes out of ``round`` when one of the cycles got an alert at the same time."""
+        """
+        Write the changes.
+
+        ``round`` raises ``LedgerConflictError`` when one of the cycles got an alert at the same
+        time.
+        """
         for statement, columns in await asyncio.to_thread(_statements, changes):
             await self._connection.execute(statement, *columns)
 
@@ -123,7 +153,7 @@ class DetectionLedger:
         members: dict[UUID, list[str]] = {alert.id: [] for alert in alerts}
         arguments = (self._most_members, *arguments)
         async for alert_id, name in self._connection.cursor(statement, *arguments, prefetch=_LOT):
-            # One that somebody has just deleted is not among them.
+            # An alert that has just been deleted is not among them.
             if alert_id in members:
                 members[alert_id].append(name)
         return [replace(alert, members=tuple(members[alert.id])) for alert in alerts]
@@ -168,7 +198,7 @@ def _row(alert: KeptAlert) -> tuple[Any, ...]:
 
 
 def _set_aside(changes: Sequence[AlertChange]) -> list[UUID]:
-    """List the alerts whose cycle another one gets in the same round, while they themselves get another."""
+    """List the alerts that get another cycle while a third alert gets theirs in the same round."""
     owners = {change.after.cycle_path: change.after.id for change in changes}
     return [
         change.before.id
@@ -179,7 +209,11 @@ def _set_aside(changes: Sequence[AlertChange]) -> list[UUID]:
 
 
 def _decided_otherwise(changes: Sequence[AlertChange]) -> list[UUID]:
-    """List the alerts that stay resolved, but by what somebody decided on another one: they have to be open in between."""
+    """
+    List the alerts that stay resolved because a person decided so on another alert.
+
+    They have to be open in between.
+    """
     return [
         change.before.id
         for change in changes
@@ -202,7 +236,7 @@ def _pairs(changes: Sequence[AlertChange], *, gone: bool) -> Iterator[tuple[UUID
 
 
 def _shrunk(changes: Sequence[AlertChange]) -> Iterator[tuple[UUID, str]]:
-    """List all members of alerts whose members were too many before: former versions may have written others."""
+    """List the members of alerts that had too many: former versions may have written others."""
     for change in changes:
         if change.before is not None and change.before.unlisted and not change.after.unlisted:
             yield change.after.id, _json(change.after.members)

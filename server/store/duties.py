@@ -1,4 +1,8 @@
-"""Whether somebody does the work that one process at a time does: a process that only waits for its turn looks instead of believing so."""
+"""
+Whether some process does the work that one process at a time does.
+
+A process that waits for its turn looks into the database for that.
+"""
 
 import time
 from collections.abc import Callable, Iterator
@@ -31,7 +35,11 @@ class DutyWatch:
         self._blind_because = ""
 
     def could_not_ask(self, cause: str) -> None:
-        """Note that this process can't ask for the lock, and why: it neither does the work nor knows whether another does."""
+        """
+        Note that this process can't ask for the lock, and why.
+
+        It neither does the work nor knows whether another process does.
+        """
         if self._blind_since is None:
             self._blind_since = self._clock()
         self._blind_because = cause
@@ -46,7 +54,11 @@ class DutyWatch:
         self._holder = ""
 
     async def look(self, connection: Any, key: int, undone_for: timedelta | None) -> None:
-        """Note how long ago somebody last did it, None = not known; asks who has the lock when that is too long."""
+        """
+        Note how long ago a process last did it; None = not known.
+
+        Asks who has the lock when that is too long.
+        """
         now = self._clock()
         if self._waits_since is None:
             self._waits_since = now
@@ -61,7 +73,7 @@ class DutyWatch:
             self._holder = "no session has the lock" if holder is None else _described(holder)
 
     def problems(self) -> Iterator[str]:
-        """Tell in a sentence that nobody does it, as far as this process can tell."""
+        """Report that no process does it, as far as this process knows."""
         if self._blind_since is not None:
             lasts = self._clock() - self._blind_since
             if lasts > self._tolerance:
@@ -81,7 +93,7 @@ def _may_be_older(holder: Any) -> bool:
 
 
 def _described(holder: Any) -> str:
-    # Of sessions of other roles the database tells the process id only, unless it may tell more.
+    # Of sessions of other roles the database shows the process id only, unless the role may see more.
     name, address, began = holder["application_name"], holder["address"], holder["backend_start"]
     parts = (
         f"session {holder['pid']}",

@@ -1,8 +1,8 @@
 """
 The one place where what the driver and the operating system raise becomes an error of the domain.
 
-Messages are our own: a driver's message may hold SQL text, values or an address. The original stays on as
-``__cause__`` for the log.
+Messages are our own: a driver's message may hold SQL text, values or an address. The original stays
+on as ``__cause__`` for the log.
 """
 
 import re
@@ -31,8 +31,8 @@ __all__ = [
     "translated",
 ]
 
-# A row that a reference or a unique rule needs was changed by somebody else after the statement's snapshot, or
-# a migration went by: the same transaction begun anew sees what they did.
+# A row that a reference or a unique rule needs was changed by another writer after the statement's
+# snapshot, or a migration went by: the same transaction begun anew sees what they did.
 _CONFLICTS = (
     asyncpg.TransactionRollbackError,
     asyncpg.LockNotAvailableError,
@@ -46,7 +46,8 @@ _REFUSED_VALUES = (
     asyncpg.IntegrityConstraintViolationError,
     asyncpg.ProgramLimitExceededError,
 )
-# "character with byte sequence 0xe6 … in encoding "UTF8" has no equivalent in encoding "LATIN1"", in whatever language.
+# "character with byte sequence 0xe6 … in encoding "UTF8" has no equivalent in encoding "LATIN1"",
+# in whatever language.
 _NO_EQUIVALENT = re.compile(r"0x[0-9a-f]{2}.*\W(?P<encoding>[A-Z][A-Z0-9_]+)\W*$", re.DOTALL)
 
 
@@ -80,7 +81,11 @@ _RULES = {
 
 
 class UnstorableTextError(InvalidInputError):
-    """A text holds a character that the encoding of the database has not: no row can hold it, so no look-up finds any."""
+    """
+    A text holds a character that the encoding of the database does not have.
+
+    No row can hold it, so no look-up finds any.
+    """
 
 
 @contextmanager
@@ -102,7 +107,11 @@ def translated(*, but: type[Exception] | tuple[type[Exception], ...] = ()) -> It
 
 
 def translate(error: Exception) -> DomainError | None:
-    """Say of a driver's error what a caller is told; None = nobody foresaw it, so it is a bug to be logged."""
+    """
+    Turn a driver's error into the error that callers see.
+
+    None = it is unexpected, so a bug to be logged.
+    """
     if isinstance(error, _CONFLICTS):
         return collided()
     if isinstance(error, _REFUSED_VALUES) or _is_unencodable(error):
@@ -112,7 +121,7 @@ def translate(error: Exception) -> DomainError | None:
 
 
 def collided() -> WriteConflictError:
-    """Build what a write raises that sees its rows changed meanwhile: ``Database.write`` begins it anew."""
+    """Build the error of a write whose rows changed meanwhile: ``Database.write`` repeats it."""
     return WriteConflictError("the write collided with others that ran at the same time: try again")
 
 
@@ -124,8 +133,9 @@ def is_lost_connection(error: Exception) -> bool:
 
 
 def _is_unencodable(error: Exception) -> bool:
-    # The driver refuses a value itself (an integer out of range, a lone surrogate) with a class that it does
-    # not export: an InterfaceError that is a ValueError. A malformed URL is one too, but no caller's fault.
+    # The driver refuses a value itself (an integer out of range, a lone surrogate) with a class
+    # that it does not export: an InterfaceError that is a ValueError. A malformed URL is one too,
+    # but no caller's fault.
     return (
         isinstance(error, asyncpg.InterfaceError)
         and isinstance(error, ValueError)
@@ -156,13 +166,13 @@ def _holds_nul() -> InvalidInputError:
 
 
 def _unstorable(error: asyncpg.UntranslatableCharacterError) -> InvalidInputError:
-    """Tell the two meanings apart: NUL as an escape in JSON, and a character that the encoding has not."""
+    """Tell NUL as an escape in JSON from a character that the encoding does not have."""
     detail = f"{error.detail or ''}"
     if "\\u0000" in detail:
         return _holds_nul()
     found = _NO_EQUIVALENT.search(str(error)) or re.search(r"(?P<encoding>[A-Z][A-Z0-9_]+)\.?$", detail)
     encoding = f", {found['encoding']}," if found else ""
     return UnstorableTextError(
-        f"a text holds a character that the encoding of the database{encoding} does not have: leave it out, or create the "
-        "database with ENCODING 'UTF8'"
+        f"a text holds a character that the encoding of the database{encoding} does not have:"
+        " leave it out, or create the database with ENCODING 'UTF8'"
     )

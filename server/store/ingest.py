@@ -1,7 +1,8 @@
 """
-Taking in what a discovery source reports: four statements in one transaction, however large the report.
+Ingestion of reports: four statements in one transaction, however large the report.
 
-A discovery source may correct what discovery made. What a person wrote stays, and the report gets a warning.
+A discovery source may correct what discovery made. What a person wrote stays, and the report gets a
+warning.
 """
 
 from collections.abc import Sequence
@@ -20,7 +21,11 @@ _NAMES_IN_WARNING = 10
 
 
 def check_batch(batch: IngestBatch) -> None:
-    """Raise ``InvalidInputError`` when a node or an edge comes twice: which of the two counts is not for us to guess."""
+    """
+    Raise ``InvalidInputError`` when a node or an edge comes twice.
+
+    The server does not guess which of the two counts.
+    """
     reject_repeats((node.service_id for node in batch.nodes), lambda place: f"nodes[{place}].service_id")
     pairs = ((edge.source_service_id, edge.target_service_id) for edge in batch.edges)
     reject_repeats(pairs, lambda place: f"edges[{place}]")
@@ -30,8 +35,9 @@ async def ingest_batch(connection: Connection, batch: IngestBatch) -> IngestResu
     """
     Write one report inside the caller's transaction. O((nodes + edges) log stored).
 
-    Services that it names for the first time are created as discovered; what it knows of a discovered one replaces
-    what is stored. Its edges are seen again and no longer stale; those observed after the report's time stay as they are.
+    Services that it names for the first time are created as discovered; what it knows of a
+    discovered one replaces what is stored. Its edges are seen again and no longer stale; those
+    observed after the report's time stay as they are.
     """
     services_created = await _create_services(connection, _all_nodes(batch))
     kept = await connection.fetch(_UPDATE_SERVICES, *_node_columns(batch.nodes)) if batch.nodes else []
@@ -42,7 +48,7 @@ async def ingest_batch(connection: Connection, batch: IngestBatch) -> IngestResu
         batch.observed_at,
         random_uuids(len(batch.edges)),
     )
-    # A service that somebody else deletes meanwhile takes its edges out of the statement's sight.
+    # A service that another writer deletes meanwhile takes its edges out of the statement's sight.
     if edges is None or edges["found"] != len(batch.edges):
         raise collided()
     await connection.execute(_RECORD, batch.discovery_source, batch.observed_at)

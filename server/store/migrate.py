@@ -1,8 +1,9 @@
 """
-Brings the schema up to date, takes it back, and tells where it stands.
+Brings the schema up to date, takes it back, and reports where it stands.
 
-Runs that meet wait for each other: a lock on the database is taken before its revision is read. It belongs to a session,
-so connect directly, not through a pooler that hands out a connection a transaction.
+Runs that meet wait for each other: a lock on the database is taken before its revision is read. It
+belongs to a session, so connect directly, not through a pooler that hands out a connection a
+transaction.
 """
 
 import io
@@ -58,7 +59,11 @@ class Migration(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class MigrationStatus:
-    """Where a database stands: ``current`` None = nothing there yet; ``pending`` in the order they will run."""
+    """
+    Where a database stands: ``current`` None = nothing there yet.
+
+    ``pending`` in the order they will run.
+    """
 
     current: str | None
     head: str
@@ -69,7 +74,8 @@ async def status(url: str) -> MigrationStatus:
     """
     Read the revision of a database; changes nothing, takes no lock.
 
-    ``MigrationError`` when a newer program migrated it, ``DatabaseUnavailableError`` when it can't be reached.
+    ``MigrationError`` when a newer program migrated it, ``DatabaseUnavailableError`` when it can't
+    be reached.
     """
     with _domain_errors():
         async with connected(url) as connection:
@@ -88,17 +94,21 @@ async def upgrade(
     """
     Run the steps up to ``revision`` and return them; none when the database is there already.
 
-    Each step is one transaction, so what is returned before a failure stays. Waits up to ``patience`` for another run.
-    Raises like ``status``; ``MigrationError`` also when ``revision`` is unknown or the database refuses a step.
+    Each step is one transaction, so what is returned before a failure stays. Waits up to
+    ``patience`` for another run. Raises like ``status``; ``MigrationError`` also when ``revision``
+    is unknown or the database refuses a step.
     """
     return await _run(command.upgrade, url, revision, patience)
 
 
 async def downgrade(url: str, revision: str, *, patience: timedelta = LOCK_PATIENCE) -> tuple[Migration, ...]:
     """
-    Take back the steps after ``revision`` ("base" = all, "-1" = the last), return them in that order.
+    Take back the steps after ``revision``; returns them in that order.
 
-    Drops their tables with all rows. Nothing is left behind at "base". Waits and raises like ``upgrade``.
+    "base" = all of them, "-1" = the last.
+
+    Drops their tables with all rows. Nothing is left behind at "base". Waits and raises like
+    ``upgrade``.
     """
     return await _run(command.downgrade, url, revision, patience)
 
@@ -107,7 +117,8 @@ async def sql(direction: Literal["upgrade", "downgrade"], revision: str) -> str:
     """
     Write the same steps as a script for ``psql`` instead of running them; needs no database.
 
-    ``revision`` is a target or a range ``from:to``; a downgrade needs the range. ``MigrationError`` otherwise.
+    ``revision`` is a target or a range ``from:to``; a downgrade needs the range. ``MigrationError``
+    otherwise.
     """
     script = io.StringIO()
     config = _config()
@@ -121,7 +132,11 @@ async def sql(direction: Literal["upgrade", "downgrade"], revision: str) -> str:
 
 @contextmanager
 def _domain_errors() -> Iterator[None]:
-    """Turn what Alembic, SQLAlchemy and the driver raise into ``MigrationError`` or ``DatabaseUnavailableError``."""
+    """
+    Turn the errors of Alembic, SQLAlchemy and the driver into domain errors.
+
+    Those are ``MigrationError`` and ``DatabaseUnavailableError``.
+    """
     try:
         with domain_errors():
             yield
@@ -133,7 +148,8 @@ def _domain_errors() -> Iterator[None]:
 
 
 def _of_driver(error: DBAPIError) -> BaseException:
-    # SQLAlchemy wraps its own translation of the driver's error, which is the one that knows the SQLSTATE.
+    # SQLAlchemy wraps its own translation of the driver's error, which is the one that knows the
+    # SQLSTATE.
     wrapped = error.orig or error
     return wrapped.__cause__ or wrapped
 
@@ -160,7 +176,8 @@ async def _alembic(run: Command, connection: asyncpg.Connection, revision: str) 
     async def opened() -> asyncpg.Connection:
         return connection
 
-    # Handing over the open connection keeps the lock, and keeps the URL out of SQLAlchemy, whose URLs differ.
+    # Handing over the open connection keeps the lock, and keeps the URL out of SQLAlchemy, whose
+    # URLs differ.
     engine = create_async_engine("postgresql+asyncpg://", async_creator=opened, poolclass=NullPool)
     async with engine.connect() as adapted:
         await adapted.run_sync(on)
@@ -174,7 +191,8 @@ async def _read(connection: asyncpg.Connection) -> MigrationStatus:
     if current is not None and current not in revisions:
         raise MigrationError(
             f"The database's schema has revision {current}, which this program doesn't know (its latest is "
-            f"{revisions[-1]}): a newer depgraph migrated it, or another program. Use that one, or another database."
+            f"{revisions[-1]}): a newer depgraph migrated it, or another program."
+            " Use that one, or another database."
         )
     done = 0 if current is None else revisions.index(current) + 1
     return MigrationStatus(current, revisions[-1], steps[done:])

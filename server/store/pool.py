@@ -1,9 +1,10 @@
 """
 Connections to PostgreSQL, lent one at a time and never dead ones.
 
-asyncpg's pool keeps the connections; what is added here is why a borrower can rely on them. The pool opens
-lazily, so it exists while the database is away. A connection that lay idle is asked whether it still answers before
-it is lent, one that is too old is replaced, and one that broke makes the pool distrust all that are as old.
+asyncpg's pool keeps the connections; what is added here is why a borrower can rely on them. The
+pool opens lazily, so it exists while the database is away. A connection that lay idle is asked
+whether it still answers before it is lent, one that is too old is replaced, and one that broke
+makes the pool distrust all that are as old.
 """
 
 import asyncio
@@ -37,7 +38,11 @@ _CLOSE_TIMEOUT = 0.5
 
 
 class _AgeingConnection(_Base):
-    """A connection that knows when it was opened and last used (None = never), in seconds of the monotonic clock."""
+    """
+    A connection that knows when it was opened and last used.
+
+    Both are seconds of the monotonic clock; None = never used.
+    """
 
     __slots__ = ("opened_at", "used_at")
 
@@ -52,7 +57,11 @@ class _AgeingConnection(_Base):
 
 
 class ConnectionPool:
-    """At most ``size`` connections; closed when idle for ``idle_lifetime``, replaced when older than ``recycle_after``."""
+    """
+    At most ``size`` connections.
+
+    Closed when idle for ``idle_lifetime``, replaced when older than ``recycle_after``.
+    """
 
     def __init__(
         self,
@@ -89,7 +98,8 @@ class ConnectionPool:
         """
         Wait for what is lent, for half a second at most, then close every connection.
 
-        Calls that borrowed have ended by then: what is still lent is being rolled back, which the server does by itself.
+        Calls that borrowed have ended by then: what is still lent is being rolled back, which the
+        server does by itself.
         """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_CLOSE_TIMEOUT):
@@ -105,8 +115,9 @@ class ConnectionPool:
         """
         Lend a connection that answers, for the time of the block.
 
-        Raises ``TooManyConnectionsError`` when all stay busy for ``acquire_timeout``, ``DatabaseUnavailableError``
-        when none can be opened in that time. A statement still running when the block is left is cancelled on the server.
+        Raises ``TooManyConnectionsError`` when all stay busy for ``acquire_timeout``,
+        ``DatabaseUnavailableError`` when none can be opened in that time. A statement still running
+        when the block is left is cancelled on the server.
         """
         connection = await self._borrow()
         # Taken now: a proxy lets go of its connection once that is closed.
@@ -126,7 +137,11 @@ class ConnectionPool:
                 await self._pool.release(connection, timeout=_HAND_BACK_TIMEOUT)
 
     def _distrust(self, opened_at: float) -> None:
-        """Lend no connection of today again, because one broke that was opened then: the others are likely dead too."""
+        """
+        Lend no connection that is open now again.
+
+        One that was opened then broke: the others are likely dead too.
+        """
         if opened_at >= self._distrust_before:
             self._distrust_before = time.monotonic()
 
@@ -174,12 +189,16 @@ class ConnectionPool:
 
 
 def _is_read_only(connection: Connection) -> bool:
-    """Whether transactions are read-only unless they say otherwise, as the server told at the start."""
+    """Whether transactions are read-only by default, as the server reported at the start."""
     return getattr(connection.get_settings(), "default_transaction_read_only", "off") == "on"
 
 
 def drop(connection: Connection) -> None:
-    """Close a connection hard, which frees its place in the pool; nothing happens when it is closed already."""
+    """
+    Close a connection hard, which frees its place in the pool.
+
+    Nothing happens when it is closed already.
+    """
     with contextlib.suppress(asyncpg.InterfaceError):
         connection.terminate()
 
@@ -189,7 +208,8 @@ def cut_off(connection: Connection) -> Iterator[None]:
     """
     Close the connection hard if the block, which tidies it up, takes more than five seconds.
 
-    A peer that fell silent would otherwise keep a cancelled call waiting for its statement's timeout.
+    A peer that fell silent would otherwise keep a cancelled call waiting for its statement's
+    timeout.
     """
     timer = asyncio.get_running_loop().call_later(_HAND_BACK_TIMEOUT, drop, connection)
     try:
@@ -199,4 +219,8 @@ def cut_off(connection: Connection) -> Iterator[None]:
 
 
 async def _keep_session(_connection: "asyncpg.Connection[asyncpg.Record]") -> None:
-    """Spare the round trip that resets a session: no statement here changes it for longer than a transaction."""
+    """
+    Skip the round trip that resets a session.
+
+    No statement here changes it for longer than a transaction.
+    """

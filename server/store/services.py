@@ -35,7 +35,7 @@ _UPSERT = query("services_upsert")
 
 
 class ServiceRepository:
-    """``ports.ServiceStore`` on PostgreSQL; ``RetryableError`` when the database is away or busy."""
+    """``ports.ServiceStore`` on PostgreSQL; ``RetryableError`` when it is away or busy."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -46,7 +46,7 @@ class ServiceRepository:
         return _found(record, key)
 
     async def page(self, chosen: ServiceFilter, size: int, after: PageKey | None) -> Page[Service]:
-        """At most ``size`` services, newest first; an index range, whatever the depth of the page."""
+        """At most ``size`` services, newest first; an index range at any depth."""
         created_at, last_id = after or (None, None)
         records = await self._database.fetch(
             _PAGE, created_at, last_id, chosen.team, chosen.criticality, chosen.discovered, size + 1
@@ -69,7 +69,11 @@ class ServiceRepository:
         return await self._database.write(insert)
 
     async def update(self, key: ServiceKey, change: ServiceChange) -> Written[Service]:
-        """Set some columns; ``ServiceNotFoundError`` when there is none. No columns = the service as it is."""
+        """
+        Set some columns; ``ServiceNotFoundError`` when there is none.
+
+        No columns = the service as it is.
+        """
         _check_columns(change.columns)
 
         async def update(connection: Connection) -> Service:
@@ -94,8 +98,8 @@ class ServiceRepository:
         """
         Create or replace all in one statement; an existing service keeps its id and creation time.
 
-        A draft equal to what is stored writes nothing. A name given twice is an ``InvalidInputError`` whose
-        violations name ``services[i].service_id``.
+        A draft equal to what is stored writes nothing. A name given twice is an
+        ``InvalidInputError`` whose violations name ``services[i].service_id``.
         """
         reject_repeats((draft.service_id for draft in drafts), lambda place: f"services[{place}].service_id")
 

@@ -1,4 +1,8 @@
-"""Work that exactly one process at a time does, whoever has the database's lock for it; another takes over when that one ends."""
+"""
+Work that exactly one process at a time does, whoever has the database's lock for it.
+
+Another takes over when that one ends.
+"""
 
 import asyncio
 import math
@@ -25,7 +29,11 @@ Work: TypeAlias = Callable[[RunnerConnection], Awaitable[None]]
 
 DETECTION = "detection"
 DETECTION_KEY, SWEEPER_KEY = 2, 3
-"""The second halves of the locks' keys; 1 is the feed's, for pruning. Migrations have a key of 64 bits, which is another space."""
+"""
+The second halves of the locks' keys; 1 is the feed's, for pruning.
+
+Migrations have a key of 64 bits, which is another space.
+"""
 
 _TRY = query("single_runner_try")
 _FIRST_BACKOFF = timedelta(milliseconds=100)
@@ -37,13 +45,18 @@ _JITTER = (0.5, 1.5)
 
 class SingleRunner:
     """
-    Runs work while it holds an advisory lock, on the very connection that holds it: who has lost the lock can't write any more.
+    Runs work while it holds an advisory lock, on the connection that holds it.
 
-    ``key`` tells the locks of one database apart. Whoever waits for the lock asks for it about every ``poll_interval``: a statement that waits would hold
-    a snapshot, and keep the database from cleaning up. No statement of the work may take longer than ``limit``. A holder that ends, however it does, is
-    followed within ``poll_interval`` or so; one whose machine vanishes without a word, within some ten seconds.
+    A process that has lost the lock can't write any more.
 
-    The work says by ``did`` that it was done. Whoever waits looks whether that is so: ``problems`` tells when it was not for ``tolerance``.
+    ``key`` names the lock. A process that waits for the lock asks for it about
+    every ``poll_interval``: a statement that waits would hold a snapshot, and keep the database
+    from cleaning up. No statement of the work may take longer than ``limit``. A holder that ends,
+    however it does, is followed within ``poll_interval`` or so; one whose machine vanishes without
+    a word, within some ten seconds.
+
+    The work says by ``did`` that it was done. Whoever waits looks whether that is so: ``problems``
+    tells when it was not for ``tolerance``.
     """
 
     def __init__(
@@ -72,7 +85,7 @@ class SingleRunner:
         """What it failed with last; empty = it never did."""
 
     def problems(self) -> Iterator[str]:
-        """Tell in a sentence when this process waits for its turn and nobody does the work, or when it can't ask for its turn."""
+        """Report when no process does the work, or this one can't ask for its turn."""
         return self._watch.problems()
 
     async def did(self, connection: RunnerConnection) -> None:
@@ -81,10 +94,11 @@ class SingleRunner:
 
     async def run_forever(self, work: Work) -> None:
         """
-        Wait for the lock, run ``work(connection)``, and begin anew when that ends or fails, until cancelled.
+        Wait for the lock and run ``work(connection)``; begin anew when it ends, until cancelled.
 
-        When the connection dies, the work is cancelled. A dead network is noticed by the next statement of the work only, which should
-        therefore have one every few seconds. After a failure there is a pause that doubles from 0.1 s to 5 s, of which a random part is waited.
+        When the connection dies, the work is cancelled. A dead network is noticed by the next
+        statement of the work only, which should therefore have one every few seconds. After a
+        failure there is a pause that doubles from 0.1 s to 5 s, of which a random part is waited.
         """
         while True:
             began, has_lock = time.monotonic(), False
@@ -94,7 +108,8 @@ class SingleRunner:
                     began, has_lock = time.monotonic(), True
                     await self._hold(connection, work)
                 error: Exception | None = None
-            # No list of types: the work may raise anything, and the driver has no common base for what it raises.
+            # No list of types: the work may raise anything, and the driver has no common base for
+            # what it raises.
             except Exception as failure:  # noqa: BLE001
                 error = failure
                 if not has_lock:
@@ -107,7 +122,8 @@ class SingleRunner:
         try:
             yield connection
         finally:
-            # Hard, whatever it is in the middle of: the server rolls back and gives the lock to others as soon as it notices, which is at once.
+            # Hard, whatever it is in the middle of: the server rolls back and gives the lock to
+            # others as soon as it notices, which is at once.
             connection.terminate()
 
     async def _locked(self, connection: RunnerConnection) -> None:
@@ -173,20 +189,26 @@ async def _stop(working: "asyncio.Future[None]", connection: RunnerConnection) -
     connection.terminate()
     working.cancel()
     await asyncio.wait((working,))
-    # A connection that ends in the middle of a statement is its own error, which nobody asks for while the process stops.
+    # A connection that ends in the middle of a statement is its own error, which no caller asks for
+    # while the process stops.
     if not working.cancelled():
         working.exception()
 
 
 def runner_session(name: str, limit: timedelta) -> Session:
-    """Say how a runner's session is set: its lock must be free soon after the machine of its holder vanished."""
+    """
+    Return the settings of a runner's session.
+
+    Its lock must be free soon after the machine of its holder vanished.
+    """
     seconds = limit.total_seconds()
     return Session(
         name=f"depgraph {name}",
         limit=limit,
         command_timeout=limit,
         settings={
-            # Somebody who forgot a transaction must not hold the work up for longer than a statement may take.
+            # Somebody who forgot a transaction must not hold the work up for longer than a
+            # statement may take.
             "lock_timeout": str(int(seconds * 500)),
             "idle_in_transaction_session_timeout": str(int(seconds * 2000)),
             "tcp_keepalives_idle": "5",

@@ -1,4 +1,8 @@
-"""What nobody has observed for long becomes stale, and its confidence decays: what one sweep does, and the sweeper that does it again and again."""
+"""
+Staleness: what is not observed any more becomes stale, and its confidence decays.
+
+``sweep`` does it once, ``Sweeper`` again and again.
+"""
 
 import asyncio
 import random
@@ -19,7 +23,9 @@ from server.store.single_runner import SWEEPER_KEY, RunnerConnection, SingleRunn
 log = structlog.get_logger(__name__)
 
 STEP = 0.01
-"""The least change of a confidence that is written: a dependency is written a hundred times at most while it decays."""
+"""
+The least change of a confidence that is written: at most a hundred writes a dependency.
+"""
 BATCH = 2_000
 """Rows in a transaction."""
 
@@ -44,7 +50,12 @@ _DUE_RESTORE, _RESTORE = query("staleness_due_restore"), query("staleness_restor
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """How many dependencies a sweep marked stale, gave a decayed confidence, and gave back the one reported since it decays no more."""
+    """
+    How many dependencies a sweep changed.
+
+    ``marked`` became stale, ``decayed`` got a lower confidence, ``restored`` the reported one,
+    because it no longer decays.
+    """
 
     marked: int
     decayed: int
@@ -61,10 +72,13 @@ async def sweep(
     connection: RunnerConnection, settings: StalenessSettings, at: datetime | None = None
 ) -> Swept:
     """
-    Bring all dependencies to what the settings say of them at a time; None = now, by the database's clock.
+    Bring all dependencies to what the settings say of them at a time.
 
-    Writes only what is not so yet, hence nothing when repeated for the same time, in transactions of ``BATCH`` rows. A row that somebody else
-    writes meanwhile is left to the next sweep. Two at once do no harm. O(dependencies observed too long ago) to look, whatever is written.
+    None = now, by the database's clock.
+
+    Writes only what is not so yet, hence nothing when repeated for the same time, in transactions
+    of ``BATCH`` rows. A row that another session writes meanwhile is left to the next sweep. Two at
+    once do no harm. O(dependencies observed too long ago) to look, whatever is written.
     """
     now: datetime = at or await connection.fetchval(_CLOCK)
     marked = decayed = 0
@@ -83,7 +97,11 @@ async def sweep(
 
 
 async def _write_all(connection: RunnerConnection, due: Sequence[Any], write: Sequence[Any]) -> int:
-    """Write what is found until nothing is left, or all that is left is locked by others; returns how many rows."""
+    """
+    Write what is found until nothing is left, or all that is left is locked by others.
+
+    Returns how many rows.
+    """
     find, *criteria = due
     statement, *values = write
     total = 0
@@ -104,9 +122,12 @@ def _batches(keys: Sequence[UUID]) -> Iterator[Sequence[UUID]]:
 
 class Sweeper:
     """
-    Sweeps every ``settings.sweep_interval``, give or take a tenth, while no other process of the database does.
+    Sweeps every ``settings.sweep_interval``, give or take a tenth.
 
-    The counts grow from 0 when the process begins. ``swept_at`` is seconds since 1970, 0 = this process has not swept yet.
+    Only one process of the database does so at a time.
+
+    The counts grow from 0 when the process begins. ``swept_at`` is seconds since 1970, 0 = this
+    process has not swept yet.
     """
 
     def __init__(self, url: str, settings: StalenessSettings) -> None:
@@ -128,7 +149,7 @@ class Sweeper:
         return self._runner.is_running
 
     def problems(self) -> Iterator[str]:
-        """Tell in a sentence when this process waits for its turn and nobody sweeps."""
+        """Report when this process waits for its turn and no process sweeps."""
         return self._runner.problems()
 
     async def run(self) -> None:
@@ -164,7 +185,7 @@ class Sweeper:
         return swept
 
     async def _pause(self, connection: RunnerConnection) -> None:
-        """Wait for the next sweep, and notice a dead connection meanwhile, with which the lock is gone."""
+        """Wait for the next sweep; a dead connection, whose lock is gone, raises meanwhile."""
         interval = self._settings.sweep_interval.total_seconds()
         left = interval * random.uniform(*_JITTER)  # noqa: S311 - jitter, no secret
         until = time.monotonic() + left

@@ -1,4 +1,4 @@
-"""The columns of both tables with what the contract says of them: tags of fields, numbers of words."""
+"""The columns of both tables with their tags and the numbers of their words in the contract."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -21,7 +21,7 @@ class WireColumn(NamedTuple):
     numbers: Mapping[str, int]
     """The enum's number of each word."""
     writes_empty: bool
-    """Whether the field is written when it is empty: the contract tells that from no value."""
+    """Whether an empty value is written: the contract has it apart from no value."""
     message_type: str
     """The full name of the message that the field holds; empty if it holds none."""
 
@@ -47,6 +47,6 @@ def position(columns: Sequence[WireColumn], name: str) -> int:
 
 
 def json_column(columns: Sequence[WireColumn]) -> WireColumn:
-    """Return the column that kernels may leave out of a record: the JSON column, of which a table has one."""
+    """Return the JSON column, which a table has one of: kernels may leave it out of a record."""
     [found] = [each for each in columns if each.column.type is ColumnType.JSON]
     return found

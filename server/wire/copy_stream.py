@@ -33,7 +33,9 @@ _FIRST_BYTES = 1 << 20
 
 class CopyStream:
     """
-    What has arrived and was not read yet: ``content`` from ``span[AT]`` to ``span[END]``, behind the header.
+    The bytes that have arrived and were not read yet.
+
+    They are ``content`` from ``span[AT]`` to ``span[END]``, behind the header.
 
     Kernels move ``span[AT]`` on.
     """
@@ -128,7 +130,11 @@ def _uuid(content: bytes) -> UUID:
 
 
 def _time(content: bytes) -> datetime:
-    """Read a time; the infinite ones become what the driver makes of them, the outermost moments without a zone."""
+    """
+    Read a time.
+
+    Infinity becomes what the driver makes of it: the outermost moments, without a zone.
+    """
     (microseconds,) = _LONG.unpack(content)
     return _INFINITE.get(microseconds) or _EPOCH + timedelta(microseconds=microseconds)
 

@@ -47,7 +47,11 @@ Batch = TypeVar("Batch", ServiceBatch, DependencyBatch)
 
 
 class BatchSize(NamedTuple):
-    """How much makes a batch: the bytes that are waited for, and the most rows. The default takes less than a millisecond."""
+    """
+    How much makes a batch: the bytes that are waited for, and the most rows.
+
+    The default takes less than a millisecond.
+    """
 
     content: int = 64 * 1024
     rows: int = 4_096
@@ -57,7 +61,7 @@ DEFAULT_SIZE = BatchSize()
 
 
 class _Copy(ABC, Generic[Batch]):
-    """What the readers of both tables share: bytes come in, a kernel writes records, what it can't write is written here."""
+    """A reader of a table: a kernel encodes the rows, and Python those that the kernel can't."""
 
     def __init__(self, columns: int, plan: "NDArray[np.int64]", size: BatchSize) -> None:
         self._size = size
@@ -69,7 +73,11 @@ class _Copy(ABC, Generic[Batch]):
         self._out = np.empty(8 * size.content, np.uint8)
 
     def take(self, chunk: bytes) -> list[Batch]:
-        """Take in the next bytes of the stream, cut anywhere; returns what became complete, mostly nothing or one batch."""
+        """
+        Take in the next bytes of the stream, cut anywhere.
+
+        Returns what became complete, mostly nothing or one batch.
+        """
         self._stream.add(chunk)
         return self._batches() if len(self._stream) >= self._size.content else []
 

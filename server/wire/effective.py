@@ -1,8 +1,9 @@
 """
 What several discovery sources say of one pair of services, merged into one record.
 
-Works on the fields of records as they lie there, since an answer may hold thousands of pairs: a field that won is copied under another tag, and what is
-said of its origin is a head made at import and the id of the dependency.
+Works on the fields of records as they lie there, since an answer may hold thousands of pairs: a
+field that won is copied under another tag, and what is said of its origin is a head made at import
+and the id of the dependency.
 """
 
 from collections.abc import Iterable, Sequence
@@ -39,7 +40,8 @@ _WIRE_TYPES = {
     "last_observed_time": _LENGTH_DELIMITED,
     "is_stale": _VARINT,
 }
-# The tag that a field has in a Dependency, and the one in an EffectiveDependency, in the order of the latter.
+# The tag that a field has in a Dependency, and the one in an EffectiveDependency, in the order of
+# the latter.
 _COPIED = tuple(
     (_tag(types_pb2.Dependency, name, kind), bytes((_tag(types_pb2.EffectiveDependency, name, kind),)))
     for name, kind in _WIRE_TYPES.items()
@@ -56,7 +58,7 @@ _USUAL_ORIGIN = 2 + 2 + 36
 
 
 def _provenance_heads(name: str) -> tuple[bytes, bytes]:
-    """Write what a provenance begins with: up to the usual origin, and without tag and length for another."""
+    """Write the beginning of a provenance, up to the usual origin; and without tag and length."""
     named = field(bytes((_tag(types_pb2.FieldProvenance, "field"),)), name.encode())
     return _PROVENANCE + varint(len(named) + _USUAL_ORIGIN) + named, named
 
@@ -97,7 +99,8 @@ class _Said(NamedTuple):
     """
     What one source says: its fields by tag, each with its length but without the tag.
 
-    ``origin`` is what is told of a field that it wins, ``place`` where it stands in the order: the lower, the further in front.
+    ``origin`` is the provenance of a field that it wins, ``place`` where it stands in the order: the
+    lower, the further in front.
     """
 
     fields: dict[int, bytes]
@@ -107,7 +110,9 @@ class _Said(NamedTuple):
 
 def effective_record(records: Sequence[bytes]) -> bytes:
     """
-    Merge the records of all dependencies of one pair that take part into ``TraverseResponse.effective_dependencies``; one at least.
+    Merge the records of a pair into ``TraverseResponse.effective_dependencies``.
+
+    There is at least one record.
 
     The rules are those of ``EffectiveDependency``. O(size), some microseconds a dependency.
     """
@@ -152,7 +157,11 @@ def _merged(sources: list[_Said]) -> bytes:
 
 
 def _said(record: bytes, at: int) -> _Said:
-    """Take a message apart that begins at a position. Without a call for each field, since most of what merging takes is spent here."""
+    """
+    Take a message apart that begins at a position.
+
+    Without a call for each field, since most of what merging takes is spent here.
+    """
     fields: dict[int, bytes] = {}
     end = len(record)
     while at < end:
@@ -187,7 +196,11 @@ def _put_in_order(sources: list[_Said]) -> None:
 
 
 def _tie(said: _Said) -> tuple[float, tuple[int, int], bytes]:
-    """Decide between equal places: by confidence, then by the time; then by the id, so that there is one answer."""
+    """
+    Decide between equal places: by confidence, then by the time.
+
+    Then by the id, so that there is one answer.
+    """
     [confidence] = _DOUBLE.unpack(said.fields.get(_CONFIDENCE, _NO_CONFIDENCE))
     seconds, nanos = _observed(said)
     return -confidence, (-seconds, -nanos), said.origin

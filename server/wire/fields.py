@@ -115,5 +115,9 @@ def field_length(record: bytes, at: int) -> tuple[int, int]:
 
 
 def _odd_age(time: datetime | None) -> timedelta:
-    """Return the age of what only a table without its constraints holds: NULL, and infinity, to the driver a moment without a zone."""
+    """
+    Return the age of a time that only a table without its constraints holds.
+
+    That is NULL, or infinity, which the driver gives as a moment without a zone.
+    """
     return time.replace(tzinfo=UTC) - EPOCH if time else timedelta(0)

@@ -1,4 +1,4 @@
-"""JSON that rows hold, as messages: metadata as ``google.protobuf.Struct``, and the configuration of retries."""
+"""JSON of rows as messages: metadata as ``Struct``, and the configuration of retries."""
 
 import json
 import sys
@@ -38,9 +38,9 @@ def struct_bytes(text: str) -> bytes:
     """
     Write the JSON text of an object as a ``Struct``: equal text gives equal bytes. O(size).
 
-    SQL can store what a Struct can't hold: numbers beyond a double become the nearest double, and what is nested
-    deeper than 30 levels becomes its JSON text. Anything but an object, or one of many hundred levels, becomes an empty
-    Struct.
+    SQL can store what a Struct can't hold: numbers beyond a double become the nearest double, and
+    what is nested deeper than 30 levels becomes its JSON text. Anything but an object, or one of
+    many hundred levels, becomes an empty Struct.
     """
     if text == "{}" or not text:
         return b""
@@ -50,7 +50,11 @@ def struct_bytes(text: str) -> bytes:
 
 
 def retry_config(text: str) -> types_pb2.RetryConfig:
-    """Read the JSON text of a retry configuration. SQL may have stored anything: what makes no sense is left unset."""
+    """
+    Read the JSON text of a retry configuration.
+
+    SQL may have stored anything: what makes no sense is left unset.
+    """
     config = types_pb2.RetryConfig()
     stored = _stored_json(text)
     if not isinstance(stored, dict):
@@ -86,7 +90,7 @@ def _struct_bytes(text: str) -> bytes:
 
 
 def _fields(value: dict[str, Json], levels: int) -> bytes:
-    """Write the entries of a map in the order of the text, which is always the same for equal ``jsonb``."""
+    """Write the entries of a map in the order of the text, which equal ``jsonb`` shares."""
     return b"".join(
         [
             field(_ITEM, field(_ENTRY_KEY, key.encode()) + field(_ENTRY_VALUE, _value(item, levels - 1)))
@@ -118,9 +122,12 @@ def _nested(item: dict[str, Json] | list[Json], levels: int) -> bytes:
 
 def _stored_json(text: str) -> Json:
     """
-    Read JSON text as SQL stored it: no number is infinite; None for what no parser here goes deep enough.
+    Read JSON text as SQL stored it: no number is infinite.
 
-    PostgreSQL takes numbers of 100,000 digits and thousands of levels, and one such row must not fail every answer it is part of.
+    None for what no parser here goes deep enough.
+
+    PostgreSQL takes numbers of 100,000 digits and thousands of levels, and one such row must not
+    fail every answer it is part of.
     """
     try:
         value: Json = _exact.decode(text)

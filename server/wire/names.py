@@ -2,8 +2,9 @@
 Names of services, found by key.
 
 The hash table has open addressing over positions of services, and is at most half full. Keys are
-four words of 32 bits. Slots hold positions, ``EMPTY`` where there is none; their number is a power of
-two. Source: Knuth, The Art of Computer Programming 3, 6.4: multiplicative hashing, linear probing.
+four words of 32 bits. Slots hold positions, ``EMPTY`` where there is none; their number is a power
+of two. Source: Knuth, The Art of Computer Programming 3, 6.4: multiplicative hashing, linear
+probing.
 """
 
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -65,9 +66,12 @@ _WORDS_A_KEY = 4
 
 class NameTable:
     """
-    Names of services by position, as briefs one behind the other, and a hash table from keys to positions.
+    Names of services by position, and a hash table from keys to positions.
 
-    Kernels write into its arrays; ``grow`` before, ``took`` afterwards. O(1) amortised for each service.
+    The names lie one behind the other as ``TraverseResponse.service_ids``.
+
+    Kernels write into its arrays; ``grow`` before, ``took`` afterwards. O(1) amortised for each
+    service.
     """
 
     def __init__(self) -> None:

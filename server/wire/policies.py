@@ -1,4 +1,4 @@
-"""Timeouts and retries, read from the encoded records of dependencies by the thousand, without parsing the rest."""
+"""Timeouts and retries out of encoded dependencies, by the thousand."""
 
 from typing import Any
 
@@ -26,8 +26,9 @@ def call_policies(
     """
     Read the timeouts in milliseconds and the attempts of the records in some places of a column.
 
-    A timeout of 0 is not known; 0 attempts = no retries are known, and a configuration that does not
-    say how many means 3 retries. O(bytes); compiled, it lets other threads run most of the time.
+    A timeout of 0 is not known; 0 attempts = no retries are known, and a configuration that does
+    not say how many means 3 retries. O(bytes); compiled, it lets other threads run most of the
+    time.
     """
     timeouts, attempts = np.empty(len(places), np.int64), np.empty(len(places), np.int64)
     for first in range(0, len(places), _RECORDS_A_BATCH):
@@ -85,9 +86,12 @@ def attempts_in(records: Any, at: int, end: int) -> int:
 @kernel("int64(Array(uint8, 1, 'C', readonly=True), int64[::1], int64[::1], int64)")
 def read_policies(records: Any, timeouts: Any, attempts: Any, first: int) -> int:
     """
-    Read records of dependencies, one behind the other, into columns from ``first`` on; returns the place behind the last one.
+    Read records of dependencies, one behind the other, into columns from ``first`` on.
 
-    Fields stand in the order of their numbers, so those behind the retries are skipped. No timeout = 0, no retries = 0.
+    Returns the place behind the last one.
+
+    Fields stand in the order of their numbers, so those behind the retries are skipped. No timeout
+    = 0, no retries = 0.
     """
     at, number = 0, first
     while at < len(records):

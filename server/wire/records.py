@@ -1,8 +1,9 @@
 """
 Encoded records of rows, one at a time: each is a field of ``TraverseResponse``.
 
-A row is joined from what the encoders of its columns write, about ten times as fast as building a message. Fields
-stand in the order of their numbers, which is how the generated code writes them: the bytes are the same.
+A row is joined from what the encoders of its columns write, about ten times as fast as building a
+message. Fields stand in the order of their numbers, which is how the generated code writes them:
+the bytes are the same.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -36,7 +37,7 @@ def _heads(tag: bytes) -> tuple[bytes, ...]:
 
 
 def _remembering_moment() -> Callable[[datetime], bytes]:
-    """Return ``moment`` with the last time kept, because most times of a row equal the one before."""
+    """Return ``moment`` with the last time kept: most times of a row equal the one before."""
     last: tuple[datetime | None, bytes] = (None, b"")
 
     def encode(time: datetime) -> bytes:
@@ -53,8 +54,8 @@ def _remembering_moment() -> Callable[[datetime], bytes]:
 _moment = _remembering_moment()
 
 
-# What writes the values of a column as its field, by the column's type. Values are as the driver gives them: any may be
-# None, and a word unknown, in a table without its constraints.
+# What writes the values of a column as its field, by the column's type. Values are as the driver
+# gives them: any may be None, and a word unknown, in a table without its constraints.
 
 
 def _id_encoder(wire: WireColumn) -> Encoder:
@@ -163,7 +164,7 @@ def completed_service(message: bytes, cut: int, metadata: str) -> bytes:
 
 
 def completed_dependency(message: bytes, cut: int, retry_config: str) -> bytes:
-    """Write a dependency as a record, of a message that lacks its configuration of retries at ``cut``."""
+    """Write a dependency as a record, of a message that lacks its retries at ``cut``."""
     return field(DEPENDENCY_TAG, message[:cut] + _DEPENDENCY_JSON(retry_config) + message[cut:])
 
 
@@ -181,7 +182,7 @@ def renamed(record: bytes, source_name: str, target_name: str) -> bytes:
 
 
 def retagged(record: bytes, number: int) -> bytes:
-    """Return a record as the field of another number (1 to 15): those of ``WatchResponse`` differ."""
+    """Return a record as the field of another number, 1 to 15, as in ``WatchResponse``."""
     return bytes((number << 3 | 2,)) + record[1:]
 
 

@@ -49,7 +49,7 @@ class EnumWords(Generic[Word, Number]):
 
 
 def numbers_of(enum: Any, words: Sequence[str]) -> Mapping[str, int]:
-    """Return the number of each word in an enum's descriptor: that of the value whose name ends in the word."""
+    """Return the number of each word: that of the enum's value whose name ends in the word."""
     prefix = _prefix(enum)
     return {word: enum.values_by_name[f"{prefix}{word.upper()}"].number for word in words}
 

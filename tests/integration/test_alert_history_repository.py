@@ -1,4 +1,8 @@
-"""Members, history and the alerts of a service, as the repository gives them; writers that meet on one alert."""
+"""
+Members, history and the alerts of a service, as the repository gives them.
+
+Writers that meet on one alert.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -209,7 +213,9 @@ async def test_what_does_not_happen_is_not_in_the_history(repository: AlertRepos
 
 
 async def waiting(connection: asyncpg.Connection) -> bool:
-    """Whether somebody in this database waits for a lock, now rather than when this transaction first asked."""
+    """
+    Whether a session of this database waits for a lock now.
+    """
     await connection.execute("SELECT pg_stat_clear_snapshot()")
     found: bool = await connection.fetchval(
         "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')"

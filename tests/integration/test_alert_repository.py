@@ -1,4 +1,6 @@
-"""Alerts in the system of record: what each method does when all is well, empty, missing, doubled or repeated."""
+"""
+Alerts in the system of record: each method in good, empty, missing and repeated cases.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator

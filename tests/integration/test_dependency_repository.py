@@ -1,4 +1,6 @@
-"""Dependencies in the system of record: what each method does when all is well, empty, missing, doubled or repeated."""
+"""
+Dependencies in the system of record: methods in good, empty, missing and repeated cases.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence

@@ -1,4 +1,6 @@
-"""The definitions of columns against the schema: types, NULL, and the words that constraints allow."""
+"""
+The definitions of columns against the schema: types, NULL, and the words that constraints allow.
+"""
 
 import re
 
@@ -46,7 +48,8 @@ async def test_the_constraints_allow_the_words_of_each_column(
     connection: asyncpg.Connection, table: str, columns: tuple[Column, ...]
 ) -> None:
     rows = await connection.fetch(
-        "SELECT pg_get_constraintdef(oid) AS text FROM pg_constraint WHERE conrelid = $1::regclass AND contype = 'c'",
+        "SELECT pg_get_constraintdef(oid) AS text FROM pg_constraint"
+        " WHERE conrelid = $1::regclass AND contype = 'c'",
         table,
     )
     for column in columns:

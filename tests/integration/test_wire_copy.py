@@ -1,4 +1,6 @@
-"""COPY streams of a real PostgreSQL: the same records as row by row, for usual rows and for any that SQL can store."""
+"""
+COPY streams of a real PostgreSQL: the same records as row by row, for any rows.
+"""
 
 from collections.abc import Callable, Iterator
 from typing import TypeVar

@@ -1,4 +1,8 @@
-"""What Alembic runs for every command: migrate the connection it is handed, or write the script (``--sql``)."""
+"""
+What Alembic runs for every command.
+
+Migrates the connection that it gets, or writes the script (``--sql``).
+"""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -16,7 +20,11 @@ def after_step(
     heads: Collection[str],
     run_args: Mapping[str, Any],  # noqa: ARG001 - Alembic passes it by name
 ) -> None:
-    """Note the step for the caller. With the last migration the bookkeeping goes too, in the same transaction."""
+    """
+    Note the step for the caller.
+
+    With the last migration the bookkeeping goes too, in the same transaction.
+    """
     context.config.attributes.setdefault("ran", []).append(step.up_revision)
     if not heads:
         ctx.execute(f"DROP TABLE {SCHEMA}.{VERSION_TABLE}")

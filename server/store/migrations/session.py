@@ -1,7 +1,10 @@
 """
-The one connection of a migration run: opened, locked against other runs, its errors put into the domain's words.
+The connection of a migration run.
 
-Without Alembic, so that a process that only looks whether there is anything to do need not import it.
+It is opened, locked against other runs, and its errors become domain errors.
+
+Without Alembic, so that a process that only looks whether there is anything to do need not import
+it.
 """
 
 import asyncio
@@ -16,7 +19,8 @@ from server.domain.errors import DatabaseUnavailableError, DomainError, InvalidI
 from server.postgres import DRIVER_ERRORS, DatabaseUrlError, Session, cause_of, connect
 
 CONNECT_TIMEOUT = timedelta(seconds=10)
-# "depgraph" in ASCII. Advisory locks are per database, so databases of one server do not wait for each other.
+# "depgraph" in ASCII. Advisory locks are per database, so databases of one server do not wait for
+# each other.
 LOCK_KEY = int.from_bytes(b"depgraph", "big")
 _POLL = timedelta(milliseconds=50)
 
@@ -25,10 +29,12 @@ _SESSION = Session(
     name="depgraph migrate", limit=CONNECT_TIMEOUT, settings={"idle_in_transaction_session_timeout": "0"}
 )
 
-# Alembic keeps the running migration in module globals, so one process runs one at a time, whatever its event loops.
+# Alembic keeps the running migration in module globals, so one process runs one at a time, whatever
+# its event loops.
 _this_process = threading.Lock()
 
-# The server went away, is going, has no room, or takes no writes: nothing is wrong with the migration itself.
+# The server went away, is going, has no space, or takes no writes: nothing is wrong with the
+# migration itself.
 _UNAVAILABLE = (
     ConnectionError,
     TimeoutError,
@@ -42,7 +48,11 @@ _UNAVAILABLE = (
 
 
 class MigrationError(DomainError):
-    """The schema can't be brought to where it was asked to go, and trying again changes nothing; says why."""
+    """
+    The schema can't be brought to where it was asked to go, and trying again changes nothing.
+
+    Says why.
+    """
 
 
 @asynccontextmanager
@@ -50,7 +60,8 @@ async def connected(url: str) -> AsyncIterator[asyncpg.Connection]:
     """
     Open a connection, closed at the end.
 
-    ``InvalidInputError`` when the URL makes no sense, ``DatabaseUnavailableError`` when nobody answers or lets us in.
+    ``InvalidInputError`` when the URL makes no sense, ``DatabaseUnavailableError`` when no server
+    answers or lets us in.
     """
     try:
         connection = await connect(url, _SESSION)
@@ -75,14 +86,17 @@ async def current_revision(connection: asyncpg.Connection) -> str | None:
 
 async def lock(connection: asyncpg.Connection, patience: timedelta) -> None:
     """
-    Take the migration lock of the database; the end of the connection, by whatever cause, gives it back.
+    Take the migration lock of the database.
+
+    The end of the connection, by whatever cause, gives it back.
 
     ``DatabaseUnavailableError`` when another run holds it for longer than ``patience``.
     """
     clock = asyncio.get_running_loop()
     deadline = clock.time() + patience.total_seconds()
-    # Asks again and again rather than waiting inside one statement: that statement would hold a snapshot, for which
-    # a CREATE INDEX CONCURRENTLY of the run that has the lock would wait in turn.
+    # Asks again and again rather than waiting inside one statement: that statement would hold a
+    # snapshot, for which a CREATE INDEX CONCURRENTLY of the run that has the lock would wait in
+    # turn.
     while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK_KEY):
         if clock.time() >= deadline:
             raise DatabaseUnavailableError(
@@ -120,7 +134,7 @@ def translated(error: BaseException) -> DomainError:
 
 
 def _said(error: BaseException) -> str:
-    """Say what an error means, and its own first line, which helps whoever runs the server and goes to no caller."""
+    """Explain an error, with its own first line, for the operator; callers never see it."""
     cause, line = cause_of(error), first_line(error)
     if cause is None or cause.found in line:
         return line

@@ -3,7 +3,7 @@
 SELECT pg_try_advisory_lock(7203411, $1::integer) AS is_mine, depgraph_feed.undone_for($2) AS undone_for;
 
 -- name: single_runner_holder
--- Who holds the lock of one kind of work ($1); no row when nobody does.
+-- Who holds the lock of one kind of work ($1); no row when no session does.
 SELECT a.pid, a.application_name, host(a.client_addr) AS address, a.backend_start
 FROM pg_locks AS l
 INNER JOIN pg_stat_activity AS a ON a.pid = l.pid

@@ -1,5 +1,5 @@
 -- name: staleness_session
--- One processor is enough for what nobody waits for.
+-- One processor is enough: no caller waits for this.
 SET max_parallel_workers_per_gather = 0;
 
 -- name: staleness_clock
@@ -17,8 +17,8 @@ WHERE NOT is_stale
 LIMIT $3;
 
 -- name: staleness_mark
--- Mark those of $1 that are still due, see staleness_due_stale; returns how many. Rows that somebody else writes at the moment wait for
--- the next sweep, so that nobody waits for anybody.
+-- Mark those of $1 that are still due, see staleness_due_stale; returns how many. Rows that another session writes at the moment
+-- wait for the next sweep, so that neither waits for the other.
 WITH due AS MATERIALIZED (
     SELECT id
     FROM public.service_dependencies

@@ -1,1 +1,5 @@
-"""Kernels that read a binary COPY stream and write records; see ``graphcore.compiling`` for what a kernel may be written in."""
+"""
+Kernels that read a binary COPY stream and write records.
+
+See ``graphcore.compiling`` for what a kernel may be written in.
+"""

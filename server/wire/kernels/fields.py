@@ -71,8 +71,8 @@ def split_row(stream: Any, at: int, end: int, plan: Any, fields: Any) -> int:
     """
     Note where the fields of the row at a position begin, and how long they are (-1 = NULL).
 
-    Returns where the next row begins. INCOMPLETE when it goes on beyond the end, FINISHED when it is the trailer, MALFORMED when it is no row of the
-    columns of the plan.
+    Returns where the next row begins. INCOMPLETE when it goes on beyond the end, FINISHED when it
+    is the trailer, MALFORMED when it is no row of the columns of the plan.
     """
     if at + 2 > end:
         return INCOMPLETE

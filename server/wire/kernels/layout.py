@@ -16,9 +16,9 @@ SPAN = 4
 # Why a kernel stopped; what ``split_row`` returns when it finds no row is one of these too.
 INCOMPLETE, FINISHED, MALFORMED, FULL = -1, -2, -3, -4
 
-# Columns of a batch. ROW: where the row begins in the stream. START and END: of the record, or of the message without
-# its head when SPLIT is not negative: the JSON column belongs there, whose text the kernel can't write; it is at TEXT,
-# LENGTH bytes long.
+# Columns of a batch. ROW: where the row begins in the stream. START and END: of the record, or of
+# the message without its head when SPLIT is not negative: the JSON column belongs there, whose text
+# the kernel can't write; it is at TEXT, LENGTH bytes long.
 ROW, START, SPLIT, END_, TEXT, LENGTH = range(6)
 NAME = 6
 SERVICE_COLUMNS = 7
@@ -27,8 +27,8 @@ DEPENDENCY_COLUMNS = 9
 # In SPLIT: all is written; nothing is, since the row is odd in another way.
 WHOLE, ODD = -1, -2
 
-# What a kernel notes of each field of a row: where it begins, its length (-1 = NULL), and what it found there: a row of
-# WORDS, or the position of a service.
+# What a kernel notes of each field of a row: where it begins, its length (-1 = NULL), and what it
+# found there: a row of WORDS, or the position of a service.
 BEGIN, SIZE, FOUND = range(3)
 FIELD_COLUMNS = 3
 
@@ -45,8 +45,8 @@ _SIZES = {
 # Levels of nested metadata. The first row is no level but where reading and writing are.
 PLACE = 0
 READ, WRITE = range(2)
-# Of a level: where the lengths stand of the object or list, of the value that it is, and of the entry of the map above
-# (-1 = none).
+# Of a level: where the lengths stand of the object or list, of the value that it is, and of the
+# entry of the map above (-1 = none).
 CONTAINER, VALUE, ENTRY, IS_OBJECT = range(4)
 LEVEL_COLUMNS = 4
 LEVELS = 10
@@ -61,8 +61,9 @@ EMPTY_BRIEF = 2
 FIXED = 256
 
 
-# A plan tells kernels about the columns of a table, a row for each. WIDTH: the size of a value, 0 = any. FIRST_WORD and
-# LAST_WORD: the range of WORDS that it may be. FLAG: what a true value adds to the flags of an edge.
+# A plan describes the columns of a table to kernels, a row for each. WIDTH: the size of a value, 0 =
+# any. FIRST_WORD and LAST_WORD: the range of WORDS that it may be. FLAG: what a true value adds to
+# the flags of an edge.
 TYPE, TAG, WIDTH, FIRST_WORD, LAST_WORD, FLAG, NULLABLE, WRITES_EMPTY = range(8)
 # In TYPE.
 ID, SERVICE_ID, TEXT_, WORD, INTEGER, DOUBLE, BOOLEAN, TIME, STRUCT, OTHER_JSON = range(10)
@@ -77,7 +78,8 @@ _TYPES = {
     ColumnType.TIME: TIME,
     ColumnType.JSON: OTHER_JSON,
 }
-# Columns of WORDS, which holds the bytes of each word behind its length and its number in the contract.
+# Columns of WORDS, which holds the bytes of each word behind its length and its number in the
+# contract.
 WORD_LENGTH, NUMBER, CHARACTERS = range(3)
 
 _words: list[Sequence[int]] = []

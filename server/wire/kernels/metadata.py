@@ -1,8 +1,10 @@
 """
-JSON text as PostgreSQL prints ``jsonb``, written as the fields of a ``google.protobuf.Struct``: what ``server.wire.metadata`` makes of it.
+JSON text of ``jsonb`` as the fields of a ``google.protobuf.Struct``.
 
-A message inside a message comes with its length, which is known at its end only: one byte is left free for it, and what was written
-is moved up when it takes more.
+The bytes are those of ``server.wire.metadata``.
+
+A message inside a message comes with its length, which is known at its end only: one byte is left
+free for it, and what was written is moved up when it takes more.
 """
 
 from typing import Any
@@ -39,7 +41,8 @@ _ZERO, _NINE = b"09"
 # What stands behind a backslash, and what it means; 0 = not for us.
 _UNESCAPED = np.zeros(256, np.uint8)
 _UNESCAPED[list(b'"\\/bfnrt')] = list(b'"\\/\b\f\n\r\t')
-# A number of so many digits, divided by a power of ten, is the double nearest to what was written: both are doubles themselves.
+# A number of so many digits, divided by a power of ten, is the double nearest to what was written:
+# both are doubles themselves.
 _EXACT_DIGITS = 15
 _POWERS = np.array([float(10**exponent) for exponent in range(_EXACT_DIGITS + 1)])
 
@@ -58,7 +61,11 @@ def close(out: Any, at: int, end: int) -> int:
 
 @kernel("boolean(uint8[::1], int64, uint8[::1], int64[:, ::1])")
 def copy_text(stream: Any, end: int, out: Any, levels: Any) -> bool:
-    """Copy a string, with its length before it, from behind its first quote; False = that is not for us."""
+    """
+    Copy a string, with its length before it, from behind its first quote.
+
+    False = that is not for us.
+    """
     read, start = levels[PLACE, READ], levels[PLACE, WRITE]
     write = start + 1
     while read < end:
@@ -137,7 +144,11 @@ def copy_scalar(stream: Any, end: int, out: Any, levels: Any) -> bool:
 
 @kernel("boolean(uint8[::1], int64, uint8[::1], int64[:, ::1], int64)")
 def begin_value(stream: Any, end: int, out: Any, levels: Any, level: int) -> bool:
-    """Write what comes before a value of a level: in an object its key, and for either the byte for its length."""
+    """
+    Write what comes before a value of a level.
+
+    That is its key in an object, and a byte for its length.
+    """
     write = levels[PLACE, WRITE]
     entry = -1
     out[write] = _ITEM
@@ -172,7 +183,8 @@ def put_struct(stream: Any, start: int, length: int, out: Any, at: int, tag: int
     """
     Write the text of an object as a field with tag and length; returns where it ends.
 
-    -1 = it is not for us: nested too deep, with digits or escapes that are rare, or no object. O(size), times the levels at worst.
+    -1 = it is not for us: nested too deep, with digits or escapes that are rare, or no object.
+    O(size), times the levels at worst.
     """
     end = start + length
     if length < 2 or stream[start] != _BRACE:  # noqa: PLR2004 - the braces

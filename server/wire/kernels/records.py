@@ -57,7 +57,8 @@ def check_fields(stream: Any, fields: Any, plan: Any) -> int:
     """
     Return the flags of a row, and note its words.
 
-    -1 when the row is odd: a value or a service is missing, a word has no meaning, or a ``Timestamp`` can't hold a time.
+    -1 when the row is odd: a value or a service is missing, a word has no meaning, or a
+    ``Timestamp`` can't hold a time.
     """
     flags = 0
     for number in range(plan.shape[0]):
@@ -128,7 +129,11 @@ def put_fields(
     names: Any,
     levels: Any,
 ) -> int:
-    """Write the fields of a row that ``check_fields`` found in order; notes in SPLIT where JSON is left out."""
+    """
+    Write the fields of a row that ``check_fields`` found in order.
+
+    Notes in SPLIT where JSON is left out.
+    """
     for number in range(plan.shape[0]):
         begin, size = fields[number, BEGIN], fields[number, SIZE]
         if size < 0:
@@ -167,7 +172,11 @@ def put_record(
     levels: Any,
     tag: int,
 ) -> int:
-    """Write the record of a row from a position on, and note in its columns how that went; returns its flags, -1 = odd."""
+    """
+    Write the record of a row from a position on, and note in its columns how that went.
+
+    Returns its flags, -1 = odd.
+    """
     columns[SPLIT, row] = ODD
     columns[START, row] = columns[END_, row] = free
     flags = check_fields(stream, fields, plan)

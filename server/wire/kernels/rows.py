@@ -48,7 +48,7 @@ _DEPENDENCY_TAG = tag_of(TraverseResponse, "dependencies")
 
 @kernel("int64(uint8[::1], int64[:, ::1], uint32[:, ::1], int64, int64[::1], uint8[::1])")
 def put_name(stream: Any, fields: Any, keys: Any, node: int, starts: Any, names: Any) -> int:
-    """Enter key and name of a service, the name as a brief; returns where the text itself begins."""
+    """Enter key and name of a service, the name as a brief; returns where its text begins."""
     for number in range(4):
         keys[node, number] = word_at(stream, fields[ID_FIELD, BEGIN] + 4 * number)
     begin = starts[node]
@@ -86,11 +86,13 @@ def encode_services(
     levels: Any,
 ) -> int:
     """
-    Write the records of the rows in a span of the stream, as many as there are columns and bytes for; returns how many.
+    Write the records of the rows in a span of the stream; returns how many.
 
-    ``node`` is the position of the first; ``keys`` and ``starts`` have room for as many rows as columns have, ``names``
-    for all the bytes of the span and more; ``levels`` are scratch. The span then begins behind the last row, and STATE
-    says why that was the last.
+    It writes as many as there are columns and bytes for.
+
+    ``node`` is the position of the first; ``keys`` and ``starts`` have room for as many rows as
+    columns have, ``names`` for all the bytes of the span and more; ``levels`` are scratch. The span
+    then begins behind the last row, and STATE says why that was the last.
     """
     at, free, row = span[AT], 0, 0
     state = FULL
@@ -112,8 +114,8 @@ def encode_services(
 
 
 @kernel(
-    "int64(uint8[::1], int64[::1], int64[:, ::1], int64[:, ::1], uint8[::1], int64[:, ::1], uint8[::1], uint8[::1],"
-    " int32[::1], uint32[:, ::1], int64[::1], uint8[::1], int64[:, ::1])"
+    "int64(uint8[::1], int64[::1], int64[:, ::1], int64[:, ::1], uint8[::1], int64[:, ::1],"
+    " uint8[::1], uint8[::1], int32[::1], uint32[:, ::1], int64[::1], uint8[::1], int64[:, ::1])"
 )
 def encode_dependencies(
     stream: Any,
@@ -131,10 +133,13 @@ def encode_dependencies(
     levels: Any,
 ) -> int:
     """
-    Write the records of the rows in a span of the stream, as many as there are columns and bytes for; returns how many.
+    Write the records of the rows in a span of the stream; returns how many.
 
-    ``ids`` get the keys and ``scores`` the confidences, little-endian; the arguments behind them are the names of
-    services, and scratch. The span then begins behind the last row, and STATE says why that was the last.
+    It writes as many as there are columns and bytes for.
+
+    ``ids`` get the keys and ``scores`` the confidences, little-endian; the arguments behind them
+    are the names of services, and scratch. The span then begins behind the last row, and STATE says
+    why that was the last.
     """
     at, free, row = span[AT], 0, 0
     state = FULL

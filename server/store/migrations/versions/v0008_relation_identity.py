@@ -1,4 +1,8 @@
-"""The feed notices that tables, triggers or functions were swapped; pruning waits for readers that read everything."""
+"""
+The feed notices that tables, triggers or functions were swapped.
+
+Pruning waits for readers that read everything.
+"""
 
 from server.store.migrations.scripts import run_script
 
