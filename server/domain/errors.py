@@ -1,7 +1,7 @@
 """
 The errors that callers see.
 
-Raised by any package, mapped to gRPC codes in one place (``server.rpc.errors``). A message says what
+Raised by any package, mapped to gRPC codes in ``server.rpc.errors``. A message says what
 was wrong, with which value, and what to do; it never holds SQL text, a DSN or a stack trace.
 """
 

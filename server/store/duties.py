@@ -93,7 +93,8 @@ def _may_be_older(holder: Any) -> bool:
 
 
 def _described(holder: Any) -> str:
-    # Of sessions of other roles the database shows the process id only, unless the role may see more.
+    # Of sessions of other roles the database shows the process id only, unless the role may see
+    # more.
     name, address, began = holder["application_name"], holder["address"], holder["backend_start"]
     parts = (
         f"session {holder['pid']}",

@@ -99,8 +99,8 @@ class _Said(NamedTuple):
     """
     What one source says: its fields by tag, each with its length but without the tag.
 
-    ``origin`` is the provenance of a field that it wins, ``place`` where it stands in the order: the
-    lower, the further in front.
+    ``origin`` is the provenance of a field that it wins, ``place`` where it stands in the order:
+    the lower, the further in front.
     """
 
     fields: dict[int, bytes]

@@ -61,9 +61,9 @@ EMPTY_BRIEF = 2
 FIXED = 256
 
 
-# A plan describes the columns of a table to kernels, a row for each. WIDTH: the size of a value, 0 =
-# any. FIRST_WORD and LAST_WORD: the range of WORDS that it may be. FLAG: what a true value adds to
-# the flags of an edge.
+# A plan describes the columns of a table to kernels, a row for each. WIDTH: the size of a value, 0
+# = any. FIRST_WORD and LAST_WORD: the range of WORDS that it may be. FLAG: what a true value adds
+# to the flags of an edge.
 TYPE, TAG, WIDTH, FIRST_WORD, LAST_WORD, FLAG, NULLABLE, WRITES_EMPTY = range(8)
 # In TYPE.
 ID, SERVICE_ID, TEXT_, WORD, INTEGER, DOUBLE, BOOLEAN, TIME, STRUCT, OTHER_JSON = range(10)
