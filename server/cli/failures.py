@@ -43,5 +43,5 @@ def sentence(error: Exception) -> str:
 def _usage(error: Exception) -> str:
     format_message = getattr(error, "format_message", None)
     text = str(format_message() if format_message is not None else error).strip()
-    # The validator below Typer puts this before its sentences.
-    return text.replace(": Value error, ", ": ")
+    # The validator below Typer puts this before its sentences, and Typer lists choices in lines.
+    return text.replace(": Value error, ", ": ").replace("\n\t", " ")

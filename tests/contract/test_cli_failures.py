@@ -49,6 +49,7 @@ def only_line(finished: subprocess.CompletedProcess[str]) -> str:
         (["serve", "--data-dir", "README.md"], "'--data-dir'"),
         (["serve", "--seed-file", "no-such-file"], "'--seed-file'"),
         (["serve", "--log-level", "loud"], "'--log-level'"),
+        (["import"], "Choose from: jaeger, json"),
         (["import", "yaml", "README.md"], "yaml"),
         (["import", "jaeger", "README.md", "--source", "rumour"], "'--source'"),
     ],
