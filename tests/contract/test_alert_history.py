@@ -122,7 +122,8 @@ async def test_what_detection_writes_is_in_the_history(stubs: Stubs, connection:
     kinds = list(pb.AlertEventKind.keys())[1:]
     for kind in kinds:
         await connection.execute(
-            """INSERT INTO circular_dependency_alert_events (alert_id, kind, actor, note, status, cycle_path, size)
+            """INSERT INTO circular_dependency_alert_events
+                (alert_id, kind, actor, note, status, cycle_path, size)
             VALUES ($1, $2, 'detection', 'why', 'open', '["a", "b"]', 2)""",
             key,
             kind.removeprefix("ALERT_EVENT_KIND_").lower(),

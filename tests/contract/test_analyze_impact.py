@@ -1,4 +1,4 @@
-"""AnalyzeImpact over a real channel; what a search finds is proven elsewhere, here it is how it is told."""
+"""AnalyzeImpact over a real channel: the shape of its answer. Other tests prove what it finds."""
 
 from typing import Any
 

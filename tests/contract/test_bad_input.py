@@ -11,7 +11,7 @@ from depgraph.v1 import alert_service_pb2 as alerts
 from depgraph.v1 import catalog_service_pb2 as catalog
 from depgraph.v1 import dependency_service_pb2 as dependencies
 from depgraph.v1 import graph_service_pb2 as graph
-from depgraph.v1.types_pb2 import Service
+from depgraph.v1.types_pb2 import DISCOVERY_SOURCE_MANUAL, Service
 from tests.support.calls import Stubs, edges, raw_call
 from tests.support.failures import Failure, failure_of
 
@@ -39,18 +39,53 @@ async def written(stubs: Stubs) -> tuple[int, int]:
 
 
 NAMED: list[tuple[str, Callable[[Stubs, str], Awaitable[Any]]]] = [
-    ("service.service_id", lambda s, name: s.catalog.CreateService(catalog.CreateServiceRequest(service=Service(service_id=name)))),
+    (
+        "service.service_id",
+        lambda s, name: s.catalog.CreateService(
+            catalog.CreateServiceRequest(service=Service(service_id=name))
+        ),
+    ),
     ("service_id", lambda s, name: s.catalog.GetService(catalog.GetServiceRequest(service_id=name))),
     ("service_id", lambda s, name: s.catalog.DeleteService(catalog.DeleteServiceRequest(service_id=name))),
-    ("service.service_id", lambda s, name: s.catalog.UpdateService(catalog.UpdateServiceRequest(service=Service(service_id=name)))),
-    ("services[0].service_id", lambda s, name: s.catalog.BatchUpsertServices(catalog.BatchUpsertServicesRequest(services=[Service(service_id=name)]))),
-    ("dependencies[0].source_service_id", lambda s, name: s.dependencies.BatchUpsertDependencies(dependencies.BatchUpsertDependenciesRequest(dependencies=edges(f"{name}>b")))),
-    ("nodes[0].service_id", lambda s, name: s.dependencies.IngestGraph(dependencies.IngestGraphRequest(discovery_source=1, nodes=[dependencies.IngestNode(service_id=name)]))),  # type: ignore[arg-type] # MANUAL
-    ("service_id", lambda s, name: s.graph.Traverse(graph.TraverseRequest(service_id=name, direction=graph.DIRECTION_BOTH))),
+    (
+        "service.service_id",
+        lambda s, name: s.catalog.UpdateService(
+            catalog.UpdateServiceRequest(service=Service(service_id=name))
+        ),
+    ),
+    (
+        "services[0].service_id",
+        lambda s, name: s.catalog.BatchUpsertServices(
+            catalog.BatchUpsertServicesRequest(services=[Service(service_id=name)])
+        ),
+    ),
+    (
+        "dependencies[0].source_service_id",
+        lambda s, name: s.dependencies.BatchUpsertDependencies(
+            dependencies.BatchUpsertDependenciesRequest(dependencies=edges(f"{name}>b"))
+        ),
+    ),
+    (
+        "nodes[0].service_id",
+        lambda s, name: s.dependencies.IngestGraph(
+            dependencies.IngestGraphRequest(
+                discovery_source=DISCOVERY_SOURCE_MANUAL, nodes=[dependencies.IngestNode(service_id=name)]
+            )
+        ),
+    ),
+    (
+        "service_id",
+        lambda s, name: s.graph.Traverse(
+            graph.TraverseRequest(service_id=name, direction=graph.DIRECTION_BOTH)
+        ),
+    ),
     ("service_id", lambda s, name: s.graph.GetComponent(graph.GetComponentRequest(service_id=name))),
-    ("cycle_path[0]", lambda s, name: s.alerts.CreateAlert(alerts.CreateAlertRequest(cycle_path=[name, "b"]))),
+    (
+        "cycle_path[0]",
+        lambda s, name: s.alerts.CreateAlert(alerts.CreateAlertRequest(cycle_path=[name, "b"])),
+    ),
     ("cycle_path[0]", lambda s, name: s.alerts.CheckCycle(alerts.CheckCycleRequest(cycle_path=[name, "b"]))),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("name", ["", TOO_LONG, "a\0b"], ids=["empty", "256 characters", "NUL"])

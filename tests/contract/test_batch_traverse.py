@@ -1,4 +1,4 @@
-"""BatchTraverse over a real channel: many walks, each with an outcome of its own, all over one snapshot."""
+"""BatchTraverse over a real channel: many walks over one snapshot, each with its own outcome."""
 
 import asyncio
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""CheckChange over a real channel: it tells what doing it by RPC then brings about, and writes nothing."""
+"""CheckChange over a real channel: it predicts what the change by RPC does, and writes nothing."""
 
 from collections.abc import Sequence
 from random import Random

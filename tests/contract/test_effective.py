@@ -1,4 +1,4 @@
-"""Effective dependencies over a real channel: what several sources reported of one pair is told as one."""
+"""Effective dependencies over a real channel: reports of one pair by several sources are merged."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""FindPaths over a real channel; which paths there are is proven elsewhere, here it is how they are told."""
+"""FindPaths over a real channel: the shape of its answer. Other tests prove which paths exist."""
 
 from typing import Any
 

@@ -76,7 +76,7 @@ async def test_health_lists_the_server_and_each_service(channel: grpc.aio.Channe
 
 
 async def first_answer(channel: grpc.aio.Channel, method: str) -> grpc.StatusCode:
-    """Send one empty message to a method of any kind; OK = it answered with a message, or with none."""
+    """Send one empty message to a method of any kind. OK: the call ended without an error."""
     call: grpc.aio.StreamStreamCall[bytes, bytes] = channel.stream_stream(method)(timeout=PATIENCE_SECONDS)
     try:
         await call.write(b"")

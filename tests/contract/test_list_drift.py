@@ -1,4 +1,4 @@
-"""ListDrift over a real channel, compared with SQL; that pages hold together is the matter of the tests of paging."""
+"""ListDrift over a real channel, compared with SQL. Other tests prove that paging is complete."""
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -55,7 +55,7 @@ def pairs(answer: pb.ListDriftResponse) -> list[str]:
 
 
 async def fill(stubs: Stubs) -> None:
-    """Write calls that are told of by every set of sources, some of them stale, so that every case is there."""
+    """Write calls for every set of sources, some of them stale, so that every case occurs."""
     sources = {
         "m": DISCOVERY_SOURCE_MANUAL,
         "o": DISCOVERY_SOURCE_OTEL_SERVICE_GRAPH,
@@ -138,7 +138,7 @@ async def test_drift_may_be_kept_to_what_a_service_calls_or_is_called_by(stubs: 
 async def test_writes_between_pages_neither_repeat_nor_skip_pairs(stubs: Stubs) -> None:
     await stubs.write_edges("a>x", "a>y", "b>x", "b>y", "c>x", "c>y")
     first = await drift(stubs, page_size=3)
-    # The pair where the next page would begin from is gone with its service, others come before and behind.
+    # The first pair of the next page goes with its service; others appear before and after it.
     await stubs.catalog.DeleteService(catalog.DeleteServiceRequest(service_id="b"))
     await stubs.write_edges("0>x", "a>b2", "c>a", "d>x")
     await stubs.write_edges("c>x", discovery_source=DISCOVERY_SOURCE_SERVICE_MESH)

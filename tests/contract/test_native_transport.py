@@ -93,7 +93,7 @@ async def test_a_stream_that_is_cancelled_before_it_begins_ends() -> None:
 
 
 def call_and_cancel(address: str) -> None:
-    """Open a stream and cancel it, from another thread; a further call follows each on the connection."""
+    """Cancel each stream from another thread; a further call on the connection follows."""
     with grpc.insecure_channel(address) as channel:
         watch: Any = channel.unary_stream(WATCH)
         stream = watch(b"", wait_for_ready=True)

@@ -1,4 +1,8 @@
-"""Files written by other systems: imported by the command, asked over a channel. Skipped where the files are not at hand."""
+"""
+Files written by other systems, imported by the command and queried over a channel.
+
+Skipped where the files are not available.
+"""
 
 import json
 import time
@@ -79,7 +83,7 @@ def alerts_once(
 
 
 def freed_of_cycles(client: Client, found: pb.ListComponentsResponse) -> None:
-    """Make the cuts suggested for one component after the other: it is gone then, and its alert resolves itself."""
+    """Apply the suggested cuts, one component at a time: it dissolves and its alert resolves."""
     alerts = alerts_once(client, lambda alerts: len(alerts) == len(found.components))
     assert {tuple(alert.members) for alert in alerts} == {tuple(each.members) for each in found.components}
     assert {alert.status for alert in alerts} == {ALERT_STATUS_OPEN}

@@ -1,4 +1,4 @@
-"""The sweeper of a running server: what callers see of it, and that of several servers one sweeps."""
+"""The sweeper of a running server: what callers see of it. Of several servers only one sweeps."""
 
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
@@ -148,6 +148,7 @@ async def test_a_server_without_settings_does_not_sweep(
         await swept(active)
         assert (figure(idle, "sweeper"), figure(idle, "sweeps_total")) == (0, 0)
         sessions = await connection.fetchval(
-            "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'depgraph sweeper' AND datname = current_database()"
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE application_name = 'depgraph sweeper' AND datname = current_database()"
         )
         assert sessions == 1

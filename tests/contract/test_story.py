@@ -1,4 +1,8 @@
-"""The story of docs/operations.md: an imported release closes a circle; it is looked at, a fix is checked and applied, the alert resolves itself."""
+"""
+The story of docs/operations.md, from the import that closes a cycle to the resolved alert.
+
+An operator looks at the alert, checks a fix and applies it; the alert then resolves itself.
+"""
 
 import asyncio
 import json

@@ -1,4 +1,8 @@
-"""SuggestCuts over a real channel, and its command; which cuts are cheapest is proven elsewhere, here it is how they are told, and that they help."""
+"""
+SuggestCuts over a real channel, and its command: the shape of the answer, and that the cuts help.
+
+Other tests prove which cuts are cheapest.
+"""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Traverse and StreamTraverse over a real channel; what a walk finds is proven elsewhere, here it is how it is told."""
+"""Traverse and StreamTraverse over a real channel: how they answer. Other tests prove the walks."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""Unread answers: limited per connection and in total, refused beyond that, counted out at the end."""
+"""Unread answers: limits per connection and in total, refusals beyond them, and their counts."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

@@ -1,4 +1,8 @@
-"""A batch that fails in the middle leaves nothing: its services were written already, an edge is still waited for."""
+"""
+A batch that fails in the middle leaves nothing.
+
+When it fails, its services are written and it waits for the lock of an edge.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -61,7 +65,11 @@ async def written(url: str) -> tuple[int, int]:
 async def in_the_middle(
     server: WholeServer, deadline: float = PATIENCE_SECONDS
 ) -> AsyncIterator[tuple[Call, asyncpg.Connection]]:
-    """Begin the report, and give the call once its services are written and it waits for the edge; then let go of that."""
+    """
+    Start the report; yield the call once its services are written and it waits for the edge.
+
+    The lock on the edge is released at the end.
+    """
     async with connected(server.database_url) as holder, connected(server.database_url) as observer:
         await holder.execute(REPORTED_EDGE)
         await holder.execute(HOLD_THE_EDGE)

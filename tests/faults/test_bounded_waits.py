@@ -1,4 +1,4 @@
-"""A read that asks for freshness gets it in time, or learns that it did not: never an answer that is too old."""
+"""A read that asks for freshness gets it in time, or an error: never an answer that is too old."""
 
 import asyncio
 from datetime import timedelta
@@ -119,7 +119,8 @@ async def test_a_token_from_before_a_crash_is_unknown_after_it(
         assert await teams(server, at(token)) == {"second"}
         await own_postgres.crash()
         await own_postgres.start()
-        # Memory from before the crash holds that write, and may say so; what is read now is another incarnation.
+        # The graph from before the crash holds that write and may return it.
+        # What is read now belongs to another incarnation.
         assert await until_fresh(server) == {"second"}
         failure = await failure_of(teams(server, at(token), deadline=30))
         assert (failure.code, failure.reason) == (

@@ -1,4 +1,4 @@
-"""Client processes that are killed in the middle of all kinds of calls: a server's log has no errors for that."""
+"""Clients killed in the middle of calls of all kinds leave no errors in the server's log."""
 
 import asyncio
 import signal

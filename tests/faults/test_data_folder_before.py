@@ -97,7 +97,7 @@ def run_before(program: Program, *arguments: str) -> None:
 
 
 async def write_something_of_everything(stubs: Stubs) -> str:
-    """Fill every table and every column by calls; returns the id of the alert that was acknowledged."""
+    """Fill every table and column by calls; returns the id of the alert that was acknowledged."""
     metadata = Struct()
     metadata.update({"tier": 1, "links": {"runbook": "https://example.org/ß"}, "tags": [None, True]})
     shop = types.Service(

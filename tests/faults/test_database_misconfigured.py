@@ -1,4 +1,4 @@
-"""What does not pass by itself is named, everywhere where people look: in errors, problems, the log."""
+"""Errors, reported problems and the log name each fault that does not go away by itself."""
 
 import asyncio
 from datetime import timedelta

@@ -38,7 +38,7 @@ LARGE_BATCH = 4_000
 
 
 async def set_read_only(connection: asyncpg.Connection, value: str) -> None:
-    """Let transactions of sessions that begin from now on be read-only, or not; no session goes on as it was."""
+    """Make new sessions read-only, or writable again; sessions that are open are terminated."""
     name = await connection.fetchval("SELECT current_database()")
     await connection.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = {value}')
     await terminate_backends(connection)

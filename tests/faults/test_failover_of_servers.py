@@ -1,4 +1,8 @@
-"""The primary is lost and its standby promoted: servers whose URL names both hosts go on by themselves."""
+"""
+The primary is lost and its standby promoted.
+
+Servers whose URL names both hosts recover without help.
+"""
 
 import asyncio
 import time
@@ -137,7 +141,11 @@ async def leave(server: Server) -> Watcher:
 
 
 async def created(url: str, *, at_its_end: bool = False) -> set[str]:
-    """Which services of callers a database shows; ``at_its_end``: once a standby has all that it will ever be sent."""
+    """
+    Return which services of callers a database has.
+
+    ``at_its_end``: first wait until a standby has applied everything that it was sent.
+    """
     async with connected(url) as connection:
         if at_its_end:
             await replayed_received(connection)
@@ -162,7 +170,7 @@ async def resumes_with_reset(server: Server, left: Watcher) -> None:
 
 
 def assert_kept(callers: Sequence[Caller], before: str, shown: set[str], now: set[str]) -> int:
-    """Of acknowledged writes only those are gone that the standby was never sent; returns how many."""
+    """Only acknowledged writes that the standby was never sent are lost; returns how many."""
     feed_id = Revision.parse(before).feed_id
     old = {name for caller in callers for name in caller.acknowledged_by(feed_id)}
     everything = {name for caller in callers for name in caller.acknowledged}
@@ -187,7 +195,7 @@ async def assert_exact(running: Sequence[Server], url: str) -> None:
 async def assert_watched(
     running: Sequence[Server], watching: Sequence[asyncio.Task[None]], before: str, url: str
 ) -> None:
-    """Who kept watching went over to the new database and knows its tables, or was told that the stream is over."""
+    """Each watcher has the tables of the new database, or received the end of its stream."""
     async with connected(url) as connection:
         rows = await expected(connection)
     for server, task in zip(running, watching, strict=True):

@@ -1,4 +1,8 @@
-"""The harness can fail: cursors that lose changes are caught by it, on the same feed, replica and writers."""
+"""
+The harness can fail: it catches cursors that lose changes.
+
+Feed, replica and writers are the same as in the other tests.
+"""
 
 import asyncpg
 import pytest

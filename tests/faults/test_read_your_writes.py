@@ -1,5 +1,7 @@
 """
-Writers on one replica, readers on another, under load and beside a transaction that stays open: nobody reads too early.
+Writers on one replica and readers on another, under load: no reader misses its own writes.
+
+A transaction stays open the whole time.
 
 ``--soak-seconds 600`` for a long run with figures.
 """
@@ -32,7 +34,11 @@ UPDATE services SET metadata = jsonb_build_object('noise', random()) WHERE servi
 
 @asynccontextmanager
 async def under_load(url: str, replicas: list[Stubs]) -> AsyncIterator[None]:
-    """Readers of each replica, somebody who changes many rows again and again, and a transaction that is left open."""
+    """
+    Start the load: readers of each replica, a writer and an open transaction.
+
+    The writer changes many rows again and again.
+    """
     async with connected(url) as idle, connected(url) as busy:
         await idle.execute("BEGIN; INSERT INTO services (service_id) VALUES ('never committed')")
         await busy.execute(

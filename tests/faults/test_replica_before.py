@@ -1,4 +1,4 @@
-"""A replica of the version that landed last goes on while this one migrates its database, and beside it."""
+"""A replica of the previous version keeps working during and after this version's migration."""
 
 import asyncio
 from collections import Counter
@@ -38,7 +38,7 @@ if TYPE_CHECKING:  # a class of annotations only
     from depgraph.v1.types_pb2 import Dependency, Service
 
 ENOUGH = 40
-# Everything that the feed asks of its functions happens while the test lasts: steps, pruning, audits.
+# Everything that the feed asks of its functions happens during the test: steps, pruning, audits.
 BUSY = FeedSettings(
     poll_interval=timedelta(seconds=0.2),
     keep_log=timedelta(seconds=1),
@@ -114,7 +114,7 @@ async def test_a_program_of_the_version_before_starts_on_the_new_schema_or_says_
 
 @asynccontextmanager
 async def writing(url: str, replicas: Sequence[Stubs], seed: int) -> AsyncIterator[Counter[str]]:
-    """Let two writers change rows at random by SQL, and one by calls of each replica; counts what they do."""
+    """Let two SQL writers and a gRPC writer per replica change random rows; count the changes."""
     stop = asyncio.Event()
     counts = Counter({"commits": 0} | {f"calls of replica {number}": 0 for number in range(len(replicas))})
     async with asyncio.TaskGroup() as group:
@@ -178,7 +178,8 @@ async def read_own_writes(url: str, connection: asyncpg.Connection, replicas: Se
     await connection.execute("DELETE FROM services WHERE service_id LIKE 'own-%'")
     await add_writers(connection, len(replicas) + 1)
     for stubs in replicas:
-        # A revision of a run of the database that a replica has not heard of yet would be refused, not waited for.
+        # A replica refuses a revision from a run of the database that it does not know yet,
+        # rather than wait for it.
         await assert_goes_on(stubs)
     reads = OwnReads(replicas)
     await asyncio.gather(
@@ -193,7 +194,7 @@ async def read_own_writes(url: str, connection: asyncpg.Connection, replicas: Se
 
 
 def as_before(rows: Rows) -> Rows:
-    """What the version before sends of rows: it does not know the fields added since LAST_LANDED."""
+    """Return rows as the previous version sends them, without the fields since LAST_LANDED."""
     services, dependencies = rows
     known: dict[str, Service] = {}
     for key, service in services.items():
@@ -204,7 +205,7 @@ def as_before(rows: Rows) -> Rows:
 
 
 async def assert_exact(stubs: Stubs, rows: Rows) -> None:
-    """A replica's fully consistent walks find every dependency of the tables, column by column, and no other."""
+    """Fully consistent walks on a replica find exactly the tables' dependencies, all columns."""
     services, dependencies = rows
     walks = [
         graph.TraverseRequest(

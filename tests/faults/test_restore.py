@@ -61,8 +61,10 @@ $$
 """
 FROM_THE_FUTURE = """
 SELECT
-    (SELECT count(*) FROM depgraph_feed.pruned WHERE pg_snapshot_xmax(up_to) > pg_snapshot_xmax(pg_current_snapshot()))
-    + (SELECT count(*) FROM depgraph_feed.prune_mark WHERE pg_snapshot_xmax(snapshot) > pg_snapshot_xmax(pg_current_snapshot()))
+    (SELECT count(*) FROM depgraph_feed.pruned
+     WHERE pg_snapshot_xmax(up_to) > pg_snapshot_xmax(pg_current_snapshot()))
+    + (SELECT count(*) FROM depgraph_feed.prune_mark
+       WHERE pg_snapshot_xmax(snapshot) > pg_snapshot_xmax(pg_current_snapshot()))
     + (SELECT count(*) FROM depgraph_feed.change_log WHERE xid >= pg_snapshot_xmax(pg_current_snapshot()))
 """
 
@@ -70,7 +72,11 @@ both_ways = pytest.mark.parametrize("single_transaction", [True, False], ids=["a
 
 
 class WhileTrusted:
-    """A witness that compares only while nothing is known to go unseen: until a restore has made the triggers, something may."""
+    """
+    A witness that compares only while no change can go unseen.
+
+    Changes can go unseen until a restore has created the triggers.
+    """
 
     def __init__(self) -> None:
         self.vitals = Vitals(QUICK)
@@ -139,7 +145,11 @@ async def writing(
 
 
 def rounds(dice: Random, seconds: float) -> Iterator[tuple[bool, float]]:
-    """How each restore is made, and how many seconds after the one before: two each way at least, more until the time is over."""
+    """
+    Yield how each restore is made and its delay in seconds after the previous one.
+
+    Each way occurs at least twice, and more often until the time is over.
+    """
     until = time.monotonic() + seconds
     while True:
         ways = [True, False] * 2
@@ -198,7 +208,8 @@ async def test_restores_at_random_moments_leave_no_wrong_row(
 async def test_marks_of_another_cluster_are_forgotten(
     database_url: str, connection: Connection, own_postgres: EmbeddedPostgres, tmp_path: Path
 ) -> None:
-    # The dump comes from a cluster that was further on: its marks lie in the future of the one it is restored into.
+    # The dump comes from a cluster with higher transaction ids: its marks lie in the future of the
+    # cluster that it is restored into.
     await connection.execute(BURN)
     await add(connection, "kept")
     await prune(database_url, GREEDY)

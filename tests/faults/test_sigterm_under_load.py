@@ -1,4 +1,4 @@
-"""A server that is told to stop while it is busy: what it acknowledged is kept, what it can't do it says."""
+"""A busy server gets SIGTERM: it keeps what it acknowledged and refuses the rest with an error."""
 
 import asyncio
 import signal
@@ -29,7 +29,7 @@ GRACE_SECONDS = 30
 
 @dataclass(slots=True)
 class Load:
-    """What clients were told: how each call ended, which services were acknowledged, and which were asked for at all."""
+    """How each call of the clients ended, and which services were requested and acknowledged."""
 
     codes: Counter[grpc.StatusCode] = field(default_factory=Counter)
     asked: set[str] = field(default_factory=set)

@@ -45,7 +45,7 @@ def walk() -> graph.StreamTraverseRequest:
 
 
 async def level(server: WholeServer) -> graph.GetStatusResponse:
-    """Wait, as another caller, until memory has seen what was committed; tell what it holds then."""
+    """As another caller, wait until the graph has what was committed; return what it then holds."""
     request = graph.GetComponentRequest(service_id=LARGE, consistency=FRESH)
     await server.stubs.graph.GetComponent(request)
     return await server.stubs.graph.GetStatus(graph.GetStatusRequest())

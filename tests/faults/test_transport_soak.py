@@ -1,5 +1,7 @@
 """
-Fast callers of all kinds on either transport: every answer must be right, and nothing may be left of them when they are gone.
+Fast callers of all kinds on either transport: every answer is right.
+
+When they are gone, nothing of them may remain.
 
 ``--soak-seconds 600`` for a long run of each with figures; ``--seed`` to roll the same dice again.
 """
@@ -51,13 +53,15 @@ KINDS = (
 )
 MOST_MORE_ROUNDS = 60
 UNEXPECTED = {"INTERNAL", "UNKNOWN", "DATA_LOSS"}
-# Those for slow work are made when they are needed first, which may be late; callers come and go by the thousand.
+# A thread for slow work starts at first need, which may be late, while callers come and go by the
+# thousand.
 MOST_LATER_THREADS = min(32, (os.cpu_count() or 1) + 4)
-# The allocator keeps or gives back some MiB from round to round. An object that stays behind takes fifty bytes at least: of every sixth call of a long run
-# it would be more, and of every connection it would be with four kilobytes.
+# The allocator keeps or returns some MiB from round to round. A leaked object takes at least fifty
+# bytes: one per sixth call of a long run would exceed this, as would four kilobytes a connection.
 MOST_MORE_MIB = 32
 CONNECTIONS = """
-SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
 """
 
 
@@ -87,7 +91,7 @@ class Soak:
         await self.server.metrics_until(lambda figures: all(gauge(figures, name) == 0 for name in GONE))
 
     async def figures(self) -> ProcessFigures:
-        """Look at the server's process, but for its connections to the database, which come and go by themselves."""
+        """Measure the server's process, except its database connections, whose number varies."""
         figures = process_figures(self.server.process.pid)
         return figures._replace(descriptors=figures.descriptors - await self.database.fetchval(CONNECTIONS))
 
@@ -115,7 +119,8 @@ async def test_whatever_fast_callers_do_answers_are_right_and_nothing_is_left_of
             for number in range(clients)
         ]
         soak = Soak(server, database, calling)
-        # What is made once is there after the first round: compiled code, the pool's connections, most threads for slow work.
+        # The first round makes what is made once: compiled code, the pool's connections, most
+        # threads for slow work.
         start, *later = [await soak.round(seconds / rounds) for _ in range(rounds)]
         for _ in range(MOST_MORE_ROUNDS):
             if not soak.has_seen_enough():

@@ -1,5 +1,5 @@
 """
-Watchers who are killed and come back at random rebuild, from their streams alone, exactly the tables.
+Watchers are killed and return at random; from their streams alone they rebuild the exact tables.
 
 ``--soak-seconds 600`` for a long run with figures; ``--seed`` to roll the same dice again.
 """

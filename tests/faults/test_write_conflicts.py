@@ -41,10 +41,11 @@ def is_blocked(session: asyncpg.Connection) -> str:
 
 class Rival:
     """
-    Another program in a deadlock with the server, over and over, in which the server is always the one that yields.
+    Another program deadlocks with the server again and again; the server is always the victim.
 
-    It holds the last service of the batch and, whenever the server has locked the first, asks for that one too. A gate in the middle
-    of the batch keeps the server from the last until then: a session looks for a deadlock once, a moment after it began to wait.
+    It holds the last service of the batch and requests the first as soon as the server has locked
+    it. A gate in the middle of the batch keeps the server from the last until then, because a
+    session looks for a deadlock only once, a moment after it began to wait.
     """
 
     def __init__(
@@ -161,7 +162,7 @@ async def test_a_write_is_not_tried_again_after_its_deadline(
 
 @pytest.fixture
 def strict_isolation(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Transactions of the server that don't say otherwise fail when their rows were changed after their snapshot."""
+    """A transaction of the server fails, by default, when its rows changed after its snapshot."""
     # No role or database can impose that on the server: it replaces what they say.
     strict = {**session.COMMON, "default_transaction_isolation": "repeatable read"}
     monkeypatch.setattr(session, "COMMON", strict)
@@ -173,7 +174,8 @@ async def overtake_again_and_again(
     """
     Let a write of the server fail so many times; what it waits for then is let go of.
 
-    It waits for one row of the batch after the other. The next one is held before a row that it waits for is committed.
+    It waits for the rows of the batch in turn. Each next row is locked before the row that it waits
+    for is committed.
     """
     for row in range(times):
         await server_waits_for(observer, one)

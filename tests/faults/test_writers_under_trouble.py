@@ -87,7 +87,7 @@ async def test_a_database_whose_connections_others_have_used_up_is_unavailable_a
 
 
 async def every_connection(url: str) -> list[asyncpg.Connection]:
-    """Take all connections but that of the feed; those that were closed just now are free a moment later."""
+    """Take all connections but the feed's; a connection just closed becomes free a moment later."""
     taken: list[asyncpg.Connection] = []
     async with asyncio.timeout(PATIENCE_SECONDS):
         while len(taken) < MAX_CONNECTIONS - 1:

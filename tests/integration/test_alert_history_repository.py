@@ -38,7 +38,8 @@ async def detect(connection: asyncpg.Connection, path: str, *members: str) -> UU
             len(members),
         )
         await connection.execute(
-            "INSERT INTO circular_dependency_alert_members (alert_id, service_id) SELECT $1, unnest($2::text[])",
+            "INSERT INTO circular_dependency_alert_members (alert_id, service_id)"
+            " SELECT $1, unnest($2::text[])",
             key,
             members,
         )
@@ -47,7 +48,8 @@ async def detect(connection: asyncpg.Connection, path: str, *members: str) -> UU
 
 async def write_event(connection: asyncpg.Connection, alert: UUID, kind: str, note: str) -> None:
     await connection.execute(
-        """INSERT INTO circular_dependency_alert_events (alert_id, kind, actor, note, status, cycle_path, size)
+        """INSERT INTO circular_dependency_alert_events
+            (alert_id, kind, actor, note, status, cycle_path, size)
         VALUES ($1, $2, 'detection', $3, 'open', '["a", "b"]', 2)""",
         alert,
         kind,
@@ -218,7 +220,8 @@ async def waiting(connection: asyncpg.Connection) -> bool:
     """
     await connection.execute("SELECT pg_stat_clear_snapshot()")
     found: bool = await connection.fetchval(
-        "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')"
+        "SELECT EXISTS (SELECT FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock')"
     )
     return found
 

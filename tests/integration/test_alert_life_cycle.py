@@ -73,7 +73,11 @@ async def history(connection: asyncpg.Connection, alert: UUID) -> list[tuple[str
 
 
 async def changed(connection: asyncpg.Connection, old: State, new: State, *, found_again: bool) -> bool:
-    """Try a change on an alert of its own, look at its history, and leave nothing behind; tells whether it was let."""
+    """
+    Try a change on a new alert, read its history and roll back.
+
+    Returns whether the database allowed the change.
+    """
     attempt = connection.transaction()
     await attempt.start()
     try:

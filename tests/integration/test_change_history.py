@@ -136,6 +136,9 @@ async def test_no_connection_stays_open(history: ChangeLogReader, connection: as
     feed, since = await feed_id(connection), await now(connection)
     for _ in range(5):
         await history.changed(feed, since, await now(connection), MANY)
-    count = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'depgraph history' AND datname = current_database()"
+    count = (
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE application_name = 'depgraph history' AND datname = current_database()"
+    )
     while await connection.fetchval(count):
         await connection.execute("SELECT pg_sleep(0.01)")

@@ -1,4 +1,4 @@
-"""Connections: lent, refused, replaced and cleaned up, whatever happens to the server behind them."""
+"""Pool connections: lent, refused, replaced and cleaned up, whatever happens to the database."""
 
 import asyncio
 import socket

@@ -218,7 +218,8 @@ async def test_a_dependency_that_another_writer_adds_meanwhile_is_theirs_and_wri
         INSERT INTO service_dependencies (
             source_service_id, target_service_id, communication_mode, timeout_ms, last_observed_at
         )
-        SELECT a.id, b.id, 'sync', $1, $2 FROM services AS a, services AS b WHERE (a.service_id, b.service_id) = ('a', 'b')
+        SELECT a.id, b.id, 'sync', $1, $2
+        FROM services AS a, services AS b WHERE (a.service_id, b.service_id) = ('a', 'b')
         RETURNING id
         """,
         their_timeout,

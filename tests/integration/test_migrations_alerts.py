@@ -13,7 +13,10 @@ VALUES
     ('["c", "d"]', 'resolved', NULL, 'cut', '2025-01-01 12:00:00+00'),
     ('["d", "e"]', 'resolved', 'ben', NULL, '2025-04-01 12:00:00+00')
 """
-ALERTS = "SELECT id, cycle_path, status, acknowledged_by, resolution_notes, detected_at FROM circular_dependency_alerts ORDER BY id"
+ALERTS = """
+SELECT id, cycle_path, status, acknowledged_by, resolution_notes, detected_at
+FROM circular_dependency_alerts ORDER BY id
+"""
 
 
 async def lines(connection: asyncpg.Connection, statement: str) -> list[tuple[object, ...]]:

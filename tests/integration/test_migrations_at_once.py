@@ -1,4 +1,4 @@
-"""Migration runs that meet, in processes or tasks, wait for each other and never run a step twice."""
+"""Migrations run at once, in processes or tasks, wait for each other and run each step once."""
 
 import asyncio
 import os

@@ -1,4 +1,8 @@
-"""A dependency that is stale or whose confidence has decayed, and then somebody writes it: by RPC's repository, by report, by plain SQL."""
+"""
+Writes to a dependency that is stale or whose confidence has decayed.
+
+The write comes through the repository of the RPCs, by a report or as plain SQL.
+"""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -27,7 +31,7 @@ DRAFT = seen("a>b", 2 * DAY, confidence=0.8)
 async def repository(
     database_url: str, connection: asyncpg.Connection
 ) -> AsyncIterator[DependencyRepository]:
-    """A dependency of confidence 0.8, observed one half-life before it was swept: stale, and 0.4 is left."""
+    """A stale dependency: confidence 0.8, last observed one half-life ago, so 0.4 is left."""
     async with await Database.open(database_url) as database:
         await ServiceRepository(database).upsert(services("a", "b"))
         repository = DependencyRepository(database)
@@ -167,7 +171,8 @@ async def test_an_upsert_in_plain_sql_makes_it_whole(
             (source_service_id, target_service_id, communication_mode, discovery_source)
         SELECT source_service_id, target_service_id, 'async', discovery_source FROM service_dependencies
         ON CONFLICT ON CONSTRAINT uq_edge_per_source
-        DO UPDATE SET communication_mode = excluded.communication_mode, last_observed_at = excluded.last_observed_at"""
+        DO UPDATE SET communication_mode = excluded.communication_mode,
+            last_observed_at = excluded.last_observed_at"""
     )
 
     assert await standing(connection) == FRESH

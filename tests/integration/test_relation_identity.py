@@ -1,4 +1,8 @@
-"""Whatever the feed rests on may be swapped or altered: within a step memory equals the tables again, or a problem says what is wrong."""
+"""
+The tables and functions that the feed relies on are swapped or altered.
+
+Within a step the graph equals the tables again, or a problem says what is wrong.
+"""
 
 import asyncio
 from collections.abc import Iterable
@@ -29,7 +33,8 @@ from tests.support.following import (
 Connection = asyncpg.Connection
 
 ROWS = """
-INSERT INTO services (service_id, team, created_at) SELECT 's' || n, 'before', '2020-01-01Z' FROM generate_series(1, 6) AS n;
+INSERT INTO services (service_id, team, created_at)
+SELECT 's' || n, 'before', '2020-01-01Z' FROM generate_series(1, 6) AS n;
 INSERT INTO service_dependencies (source_service_id, target_service_id, communication_mode)
 SELECT a.id, b.id, 'sync'
 FROM services AS a
@@ -43,7 +48,8 @@ class Swap:
     """
     Statements that change rows past the log, or could.
 
-    ``fault`` is a part of the problem that they leave behind, if they do. ``changes_rows``: memory would be wrong if nobody noticed.
+    ``fault`` is part of the problem that they leave behind, if any. ``changes_rows``: the graph
+    would be wrong if the feed missed the change.
     """
 
     statements: tuple[str, ...]
@@ -210,7 +216,8 @@ async def test_a_swap_goes_unseen_where_nobody_looks_at_the_identity(
 ) -> None:
     # Shows that the test above can fail.
     await connection.execute(
-        "CREATE OR REPLACE FUNCTION depgraph_feed.identity() RETURNS text LANGUAGE sql STABLE AS $$ SELECT 'always' $$"
+        "CREATE OR REPLACE FUNCTION depgraph_feed.identity() RETURNS text"
+        " LANGUAGE sql STABLE AS $$ SELECT 'always' $$"
     )
     await connection.execute(ROWS)
     async with following(database_url) as replica:

@@ -1,4 +1,8 @@
-"""Work that one process at a time does: who does it, who follows, and that nobody else can write."""
+"""
+Work that one process does at a time.
+
+Who runs it, who takes over, and that no other process can write meanwhile.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -93,7 +97,8 @@ async def test_who_has_lost_the_lock_can_not_write_any_more(
         held = worker.connection
         assert held is not None
         await end_sessions(connection)
-        # A statement under way would be told instead of the runner; here it is not the work's own, which would end with it.
+        # Wait first: a statement under way would receive the error in place of the runner.
+        # This statement is not the work's own, which would end with such an error.
         await eventually(held.is_closed)
         with pytest.raises(DRIVER_ERRORS):
             await held.execute("INSERT INTO services (service_id) VALUES ('late')")

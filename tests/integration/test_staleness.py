@@ -1,4 +1,8 @@
-"""One sweep: what it marks, what it writes of a confidence, what it leaves alone. Times are given, nothing waits."""
+"""
+One sweep: what it marks stale, how it lowers confidence, and what it leaves alone.
+
+The tests pass the time in, so that none waits.
+"""
 
 import asyncio
 import math

@@ -52,8 +52,8 @@ def answer_of_memory(question: tuple[Tables, UUID, int, PlainFilter], direction:
 
 
 def test_a_traversal_finds_what_a_recursive_query_finds(database_url: str) -> None:
-    # One loop and one connection serve all examples; hypothesis drives them from inside the test, since a fixture
-    # that lives for one test would be shared by all its examples.
+    # One loop and one connection serve all examples. Hypothesis drives them from inside the test,
+    # because all its examples would share a fixture of the test.
     with asyncio.Runner() as runner:
         connection = runner.run(asyncpg.connect(database_url))
 

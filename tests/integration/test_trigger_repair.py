@@ -1,4 +1,8 @@
-"""Feed triggers that are gone or switched off are put back as they were, and every replica reads anew what it missed."""
+"""
+Feed triggers that were dropped or disabled are restored.
+
+Every replica then rereads what it missed.
+"""
 
 import asyncpg
 import pytest

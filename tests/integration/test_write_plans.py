@@ -1,4 +1,4 @@
-"""How batches find their rows while statistics lag behind: by key, whatever the planner takes for rare."""
+"""Batches find their rows by key, whatever the planner assumes, while statistics lag behind."""
 
 from itertools import islice, permutations
 

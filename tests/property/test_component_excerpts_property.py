@@ -22,7 +22,7 @@ NAMES = st.sampled_from("abcxyz")
 
 @st.composite
 def drifting(draw: st.DrawFn) -> list[Tables]:
-    """A hub with services that are members, outsiders or absent, change a few at a time, are renamed."""
+    """A hub whose services are members, outsiders or absent; a few change or are renamed."""
     around = dict.fromkeys(range(SPOKES), ("m", True))
     states = [_star(around)]
     for _ in range(draw(st.integers(2, 6))):

@@ -56,7 +56,7 @@ def cheapest(members: tuple[str, ...], costs: dict[tuple[str, str], float]) -> f
 
 
 def assert_sound(rows: Tables, name: str, cuts: list[Cut], members: tuple[str, ...], sync_only: bool) -> None:
-    """No cycle is left; each cut has all dependencies of its pair, their cost, and breaks its cycle."""
+    """No cycle is left; each cut has its pair's dependencies and cost, and breaks its cycle."""
     edges = [
         edge
         for edge in counting(rows, sync_only)

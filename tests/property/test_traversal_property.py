@@ -28,7 +28,7 @@ def depths_by_name(found: Traversal) -> dict[str, int]:
 
 
 def edge_keys(found: Traversal, rows: Tables) -> set[UUID]:
-    """The keys of the dependencies, after a check that they are distinct and have the right ends."""
+    """Return the dependencies' keys; asserts that they are distinct and have the right ends."""
     keys: set[UUID] = set()
     for dependency in found.dependencies:
         assert isinstance(dependency.payload, UUID)

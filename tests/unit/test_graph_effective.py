@@ -47,7 +47,7 @@ def graph_of(reports: Iterable[tuple[int, int, EdgeFlag]], confidence: float = 1
 
 
 def stars(callers: int) -> DependencyGraph:
-    """Two hubs, one called by all and one calling all; some pairs are reported two or three times."""
+    """Two hubs, one called by all, one that calls all; some pairs have two or three reports."""
     chance = random.Random(callers)  # noqa: S311 - the same every time
     reports = []
     for other in range(2, callers + 2):

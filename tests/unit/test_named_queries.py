@@ -5,7 +5,10 @@ import pytest
 from server.postgres.queries import QueryError, load_queries
 from server.store import query
 
-GOOD = "-- name: first\n-- What it is for.\nSELECT 1;\n\n-- name: second\n-- Another.\n-- On two lines.\nSELECT 2;\n"
+GOOD = (
+    "-- name: first\n-- What it is for.\nSELECT 1;\n\n"
+    "-- name: second\n-- Another.\n-- On two lines.\nSELECT 2;\n"
+)
 
 
 def test_a_file_is_split_into_its_queries() -> None:
