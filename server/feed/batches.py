@@ -16,8 +16,10 @@ from server.domain.services import Service
 from server.feed import statements
 from server.feed.connection import PAGE, FeedConnection
 
-SERVICE_KEY, DEPENDENCY_KEY = 1, 2
-# Reading more than half of all rows by key takes longer than reading the tables; few rows never do.
+# In the change log, ``source`` says which table a key is of: 1 = services, 2 = dependencies.
+SERVICES_TABLE = 1
+# Reading more than half of all rows by key takes longer than reading both tables whole; fewer than
+# RELOAD_AT_LEAST rows never do.
 RELOAD_AT_LEAST = 50_000
 RELOAD_SHARE = 2
 # A row out of a COPY stream takes a fifth of the time of a row by key, but a stream of changed
@@ -148,7 +150,7 @@ def _by_table(pairs: Iterable[Iterable[Any]]) -> tuple[list[UUID], list[UUID]]:
     for source, key in pairs:
         if key is None:
             raise ReloadNeededError
-        keys[source - SERVICE_KEY].append(key)
+        keys[source - SERVICES_TABLE].append(key)
     return keys
 
 

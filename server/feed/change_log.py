@@ -1,4 +1,4 @@
-"""The change log: which keys changed between two snapshots, pruning, and the revision of now."""
+"""The change log: which keys changed between two snapshots, pruning, and the present revision."""
 
 import asyncio
 from datetime import timedelta
@@ -12,18 +12,25 @@ from server.domain.errors import DatabaseUnavailableError, InvalidRevisionError
 from server.domain.revision import Revision, Snapshot, in_progress
 from server.domain.watching import ChangedKeys
 from server.feed import statements
-from server.feed.batches import SERVICE_KEY
+from server.feed.batches import SERVICES_TABLE
 from server.feed.connection import FeedConnection
 from server.feed.health import Vitals
 from server.postgres import DRIVER_ERRORS, Session, connect, explain
 
+log = structlog.get_logger(__name__)
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
 # After a restart all watchers come back at once; they must not take connections from writers.
-AT_ONCE = 4
+MAX_READERS = 4
+# Rows that one transaction prunes.
+BATCH = 20_000
+COMMAND_TIMEOUT = timedelta(minutes=1)
 
 
 class ChangeLogReader:
     """
-    Reads the log on connections of its own, a few at once.
+    Reads the log on connections of its own, at most ``MAX_READERS`` at a time.
 
     The feed's connection is busy, and those of the pool belong to writers.
     """
@@ -31,7 +38,7 @@ class ChangeLogReader:
     def __init__(self, url: str, settings: FeedSettings) -> None:
         self._url = url
         self._limit = settings.step_timeout
-        self._turn = asyncio.Semaphore(AT_ONCE)
+        self._readers = asyncio.Semaphore(MAX_READERS)
 
     async def changed(
         self, feed_id: str, since: Snapshot, until: Snapshot, at_most: int
@@ -45,7 +52,7 @@ class ChangeLogReader:
         """
         try:
             async with (
-                self._turn,
+                self._readers,
                 FeedConnection.open(self._url, self._limit, name="depgraph history") as connection,
             ):
                 return await _read(connection, feed_id, since, until, at_most)
@@ -77,16 +84,10 @@ async def _read(
         for source, key in page:
             if key is None:
                 return None
-            (services if source == SERVICE_KEY else dependencies).append(key.bytes)
+            (services if source == SERVICES_TABLE else dependencies).append(key.bytes)
         if len(services) + len(dependencies) > at_most:
             return None
     return ChangedKeys(services, dependencies)
-
-
-log = structlog.get_logger(__name__)
-
-BATCH = 20_000
-COMMAND_TIMEOUT = timedelta(minutes=1)
 
 
 async def prune_forever(url: str, settings: FeedSettings, vitals: Vitals) -> None:
@@ -131,9 +132,6 @@ async def prune(url: str, settings: FeedSettings, vitals: Vitals | None = None) 
         return removed
     finally:
         await connection.close(timeout=settings.step_timeout.total_seconds())
-
-
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
 async def revision_now(connection: Connection) -> Revision:

@@ -67,10 +67,10 @@ class FeedConnection:
 
     async def take_over(self, before: Session | None) -> Session | None:
         """
-        End the session ``before`` this one if the server still keeps it; returns this session.
+        End the former session ``before`` if the server still keeps it; returns this session.
 
-        The server may believe that a connection given up here is alive, and keep its locks;
-        timeouts don't end all such sessions. Returns None where a pooler keeps the
+        The server may keep a session, with its locks, whose connection was given up here; timeouts
+        don't end all such sessions. Returns None where a pooler keeps the
         session, because it may serve another client later.
         """
         row = await self.row(statements.TAKE_OVER, *(before or (None, None)))
@@ -99,7 +99,7 @@ class FeedConnection:
             await self._connection.execute(script)
 
     async def row(self, query: str, *arguments: Any) -> asyncpg.Record:
-        """Run a query of exactly one row."""
+        """Run a query that returns exactly one row."""
         statement = await self._statement(query)
         with self._round_trip():
             found = await statement.fetchrow(*arguments)
@@ -108,7 +108,7 @@ class FeedConnection:
         return found
 
     async def rows(self, query: str, *arguments: Any) -> list[asyncpg.Record]:
-        """Run a query of at most ``PAGE`` rows or so."""
+        """Run a query that returns about ``PAGE`` rows at most."""
         statement = await self._statement(query)
         with self._round_trip():
             return await statement.fetch(*arguments)

@@ -37,7 +37,7 @@ Work: TypeAlias = Callable[[FeedConnection], Awaitable[Result]]
 
 
 class SnapshotTask(Generic[Result]):
-    """Work to do inside the snapshot of a step, and the future of its result."""
+    """Work to do inside the snapshot of a step, and its result."""
 
     def __init__(self, work: Work[Result]) -> None:
         self._work = work
@@ -120,9 +120,9 @@ class Feed:
         """
         Follow until cancelled.
 
-        After any error it connects again. The longest pause before that doubles from 0.1 s to 5 s;
-        the real one is a random part of it (full jitter), so that replicas don't come back all at
-        once. The graph stays as it is meanwhile.
+        After any error it pauses and connects again. The longest pause doubles from 0.1 s to 5 s;
+        the actual pause is a random part of it (full jitter), so that replicas don't return all at
+        once. The graph does not move meanwhile.
         """
         while True:
             try:
@@ -178,7 +178,7 @@ class Feed:
                 await self._pause()
                 continue
             self._failures = 0
-            # Everything that went unseen has been read: memory is right again.
+            # The step has read every change that went unseen: memory is right again.
             self._vitals.saw_faults(*faults)
             if not connection.holds_log:
                 await self._sleep()

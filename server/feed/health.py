@@ -12,14 +12,18 @@ from server.config import FeedSettings
 from server.domain.health import FeedHealth, MemoryAudit
 from server.postgres import Cause, explain
 
+log = structlog.get_logger(__name__)
+
 # Shorter absences are usual: a restart, a failover.
 TOLERATED_ABSENCE = timedelta(seconds=10)
 TOLERATED_PRUNING_PAUSE = timedelta(minutes=10)
+# With a long ``prune_interval``, so many prunings may be missed instead.
+_PRUNINGS_MISSED = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signs:
-    """What problems are found from; a duration is None while its problem does not exist."""
+    """What ``problems`` judges by; a duration is None while its problem does not exist."""
 
     away_for: timedelta | None = None
     away_because: Cause | None = None
@@ -76,11 +80,6 @@ def _seconds(length: timedelta) -> str:
     return f"{length.total_seconds():,.0f} s"
 
 
-_PRUNINGS_MISSED = 10
-
-log = structlog.get_logger(__name__)
-
-
 class Vitals:
     """
     Counts and state of the feed, its pruner and its auditor, which write it on one event loop.
@@ -101,7 +100,7 @@ class Vitals:
         self._away_since: float | None = None
         self._away_because: BaseException | None = None
         self._examples: tuple[str, ...] = ()
-        self._turned = asyncio.Event()
+        self._trust_changed = asyncio.Event()
 
     def stepped(self, changed_rows: int) -> None:
         """Count a step, and the rows that it read by key."""
@@ -151,17 +150,17 @@ class Vitals:
             self.missing_triggers, self.table_faults = faults
             _log_faults(*faults)
         if trusted != self.trusted:
-            self._turned.set()
+            self._trust_changed.set()
 
     @property
     def trusted(self) -> bool:
         """Whether every change is logged."""
         return not (self.missing_triggers or self.table_faults)
 
-    async def trust_turned(self) -> None:
+    async def trust_changed(self) -> None:
         """Wait until ``trusted`` has changed since the last call; one waiter only."""
-        await self._turned.wait()
-        self._turned.clear()
+        await self._trust_changed.wait()
+        self._trust_changed.clear()
 
     def health(self) -> FeedHealth:
         """Return a summary. O(1)."""

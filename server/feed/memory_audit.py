@@ -26,7 +26,7 @@ from server.feed.health import Vitals
 
 log = structlog.get_logger(__name__)
 
-# Rows compared at a time; then other work gets the event loop for as long.
+# Rows compared at a time; afterwards other work gets the event loop for the same time.
 PORTION = 500
 MOST_EXAMPLES = 3
 _SNAPSHOT_NAME = re.compile(r"[0-9A-F-]+", re.ASCII)
@@ -95,8 +95,8 @@ class MemoryAuditor:
         Compare now, and have everything read again if a row differs.
 
         The audit collects the records in memory at the snapshot of a step. Its own connection then
-        reads the tables as that very snapshot shows them, while memory moves on. It compares
-        encoded records, of which answers are made. O(rows), at most half of that time on the event
+        reads the tables in the same snapshot, while memory moves on. It compares encoded records,
+        since answers are made of these. O(rows), at most half of that time on the event
         loop, a few milliseconds in one go.
 
         Raises ``AuditYieldedError`` or ``asyncpg.LockNotAvailableError`` when DDL or TRUNCATE wants
@@ -178,5 +178,5 @@ class _Comparison:
                 if known != record:
                     how = "is missing in memory" if known is None else "has other values in memory"
                     self._found.add(table, key, how)
-            # Other work gets the event loop for as long.
+            # Leave the event loop to other work for the same time.
             await asyncio.sleep(time.monotonic() - began)

@@ -19,9 +19,9 @@ from server.feed.connection import FeedConnection
 log = structlog.get_logger(__name__)
 
 Inspection: TypeAlias = Callable[[FeedConnection], Awaitable[None]]
-"""Looks at the tables through the snapshot of the graph, which does not move meanwhile."""
+"""Reads the tables in the snapshot of the graph, which does not move meanwhile."""
 
-# The row that fixes the snapshot carries up to so many changes, which saves a round trip.
+# The row that fixes the snapshot carries at most this many changes, which saves a round trip.
 INLINE_CHANGES = 1_000
 
 
@@ -133,7 +133,7 @@ class SnapshotReader:
         return FeedPosition(self._feed_id, Snapshot.parse(head["snapshot"]), _ingestions(head["ingestions"]))
 
     async def _load(self, position: FeedPosition) -> None:
-        # Held until a later step has followed on: the log of the time meanwhile must not be pruned.
+        # Held until a later step has followed: changes made during the load must not be pruned.
         await self._connection.hold_log()
         async with aclosing(table_batches(self._connection, self._records)) as batches:
             await self._sink.load(batches, position)

@@ -233,4 +233,4 @@ async def sync_health(vitals: Vitals, rpc: RpcServer) -> None:
     """Report reads as unhealthy while memory can't be trusted; runs until cancelled."""
     while True:
         rpc.set_trusted(trusted=vitals.trusted)
-        await vitals.trust_turned()
+        await vitals.trust_changed()

@@ -103,10 +103,10 @@ def test_missing_triggers_are_listed_and_take_the_trust_away(vitals: Vitals) -> 
 
 async def test_a_waiter_wakes_when_trust_changes_and_not_when_only_the_list_does(vitals: Vitals) -> None:
     vitals.saw_faults(("a",))
-    await vitals.trust_turned()
+    await vitals.trust_changed()
     vitals.saw_faults(("a", "b"))
     vitals.saw_faults(())
-    await vitals.trust_turned()
+    await vitals.trust_changed()
     assert vitals.trusted
 
 

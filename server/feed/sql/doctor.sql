@@ -10,12 +10,12 @@ LEFT JOIN pg_trigger AS t
     ON t.tgrelid = format('public.%I', m.table_name)::regclass AND t.tgname = m.trigger_name;
 
 -- name: install_triggers
--- Put them back; returns which, and how.
+-- Put the feed triggers back; return each that was missing or altered, and what was done.
 SELECT table_name, trigger_name, deed
 FROM depgraph_feed.install_triggers();
 
 -- name: notify_switched_off
--- For whom notifications are switched off (NULL = everyone).
+-- The roles for which notifications are switched off (NULL = all roles).
 SELECT r.rolname
 FROM pg_db_role_setting AS s
 LEFT JOIN pg_roles AS r ON r.oid = s.setrole
@@ -23,8 +23,8 @@ WHERE 'depgraph.notify=off' = ANY (s.setconfig)
     AND s.setdatabase IN (0, (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database()));
 
 -- name: log_state
--- The size of the change log in bytes, the age of its oldest row (at least so old; NULL = younger than every pruning) and of the last
--- pruning, by any replica (NULL = never).
+-- The size of the change log in bytes, the least age of its oldest row (NULL = younger than every
+-- pruning), and the time since any replica last pruned (NULL = never).
 SELECT
     pg_total_relation_size('depgraph_feed.change_log') AS bytes,
     (
@@ -42,14 +42,15 @@ WHERE a.datname = current_database() AND a.pid <> pg_backend_pid() AND a.xact_st
 ORDER BY a.xact_start;
 
 -- name: prepared_transactions
--- Transactions of two-phase commit that were not ended yet, oldest first.
+-- Prepared transactions (two-phase commit) that have not ended, oldest first.
 SELECT p.gid, p.owner, now() - p.prepared AS age
 FROM pg_prepared_xacts AS p
 WHERE p.database = current_database()
 ORDER BY p.prepared;
 
 -- name: orphans
--- Dependencies that can't join the graph: an end is missing, or both are one. A few of them, and how many there are.
+-- Some of the dependencies that can't join the graph, and the number of all: a service is missing, or
+-- the service calls itself.
 SELECT d.id, s.id IS NULL AS lacks_source, t.id IS NULL AS lacks_target, count(*) OVER () AS total
 FROM public.service_dependencies AS d
 LEFT JOIN public.services AS s ON s.id = d.source_service_id

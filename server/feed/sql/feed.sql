@@ -1,7 +1,7 @@
 -- name: begin
 -- Begin a step. The locks come before the snapshot: TRUNCATE and table rewrites are not MVCC-safe.
--- A TRUNCATE that commits between snapshot and SELECT would show an empty table, or a log without
--- news. ACCESS SHARE conflicts with nothing but them and DDL.
+-- A TRUNCATE that commits between snapshot and SELECT would show an empty table, or an empty log.
+-- ACCESS SHARE conflicts only with TRUNCATE and DDL.
 BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
 LOCK TABLE public.services, public.service_dependencies, depgraph_feed.change_log IN ACCESS SHARE MODE;
 
@@ -14,15 +14,15 @@ COMMIT;
 ROLLBACK;
 
 -- name: open
--- Which run of which database this is.
+-- The feed's id: which database this is, and its present incarnation.
 SELECT depgraph_feed.open();
 
 -- name: changed_at
--- The snapshot in which a change of tables, triggers or functions was noticed; NULL = none was.
+-- The snapshot that noticed a change of tables, triggers or functions; NULL = they have not changed.
 SELECT (SELECT i.changed_at::text FROM depgraph_feed.incarnation AS i) AS changed_at;
 
 -- name: take_over
--- End another session of ours, if it is still there, and return which one this is.
+-- End a former session of this feed, if the server still keeps it, and return this session.
 SELECT own.pid, own.backend_start,
     (
         SELECT pg_terminate_backend(other.pid)
@@ -46,17 +46,17 @@ SELECT pg_advisory_lock_shared(7203411, 4);
 SELECT pg_advisory_unlock_shared(7203411, 4);
 
 -- name: change_count
--- How many there are, when they are many, and whether any row of a table may have changed.
+-- How many keys have changed since a snapshot, and whether a table may have changed in any row.
 SELECT count(*) AS rows, COALESCE(bool_or(id IS NULL), false) AS any_row
 FROM depgraph_feed.changes($1::text::pg_snapshot);
 
 -- name: changes
--- The same changes row by row.
+-- The keys that have changed since a snapshot.
 SELECT source, id
 FROM depgraph_feed.changes($1::text::pg_snapshot);
 
 -- name: changes_gone
--- Those of them whose rows no longer exist.
+-- The changed keys whose rows no longer exist.
 SELECT changed.source, changed.id
 FROM depgraph_feed.changes($1::text::pg_snapshot) AS changed
 WHERE
@@ -65,7 +65,7 @@ WHERE
 ORDER BY changed.source;
 
 -- name: dependencies_changed
--- The dependencies among them that exist, for COPY, which takes no parameters.
+-- The changed dependencies that exist, for COPY, which takes no parameters.
 SELECT {d.dependency_row}
 FROM depgraph_feed.changes('{since}'::pg_snapshot) AS changed
 JOIN public.service_dependencies AS d ON d.id = changed.id
@@ -94,19 +94,19 @@ FROM public.service_dependencies
 WHERE id = ANY ($1::uuid[]);
 
 -- name: begin_history
--- Look at the log alone, in one snapshot; it must not be truncated between that and a look.
+-- Begin to read the log alone, in one snapshot. The lock keeps TRUNCATE away until it is read.
 BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
 LOCK TABLE depgraph_feed.change_log IN ACCESS SHARE MODE;
 
 -- name: history
--- Which run of the database this is (NULL = no valid one), where it began after a change of tables,
--- triggers or functions, and whether the log still holds everything since a snapshot.
+-- The incarnation (NULL = no valid one), the snapshot that noticed the last change of tables, triggers
+-- or functions, and whether the log still holds everything since a snapshot.
 SELECT i.id AS incarnation, i.changed_at::text AS changed_at, depgraph_feed.covers_pruned($1::text::pg_snapshot) AS is_complete
 FROM (SELECT) AS one_row
 LEFT JOIN depgraph_feed.incarnation AS i ON i.identity = depgraph_feed.identity();
 
 -- name: changes_until
--- Keys whose rows may differ between a snapshot and a later one. The caller's own snapshot has to be later still.
+-- Keys whose rows may differ between two snapshots. The caller's own snapshot must be later than both.
 SELECT l.source, l.id
 FROM depgraph_feed.change_log AS l
 WHERE l.xid >= pg_snapshot_xmax($1::text::pg_snapshot) AND pg_visible_in_snapshot(l.xid, $2::text::pg_snapshot)
@@ -122,7 +122,7 @@ SELECT table_name, trigger_name
 FROM depgraph_feed.missing_triggers();
 
 -- name: table_faults
--- What is wrong with the two tables themselves, so that rows may change, or be hidden, past their triggers.
+-- Faults of the two tables that hide rows, or let rows change without firing the triggers.
 SELECT format('public.%s %s', wanted.name, fault.description) AS fault
 FROM (VALUES ('services'), ('service_dependencies')) AS wanted (name)
 INNER JOIN pg_class AS c ON c.oid = to_regclass('public.' || wanted.name)
@@ -141,7 +141,7 @@ ORDER BY fault;
 SELECT depgraph_feed.prune($1, $2, $3);
 
 -- name: unpruned_for
--- How long ago the log was last pruned by any process; NULL = not since it is watched.
+-- How long ago the log was last pruned by any process; NULL = no pruning is known.
 SELECT depgraph_feed.undone_for('pruning');
 
 -- name: log_rows
@@ -161,8 +161,8 @@ FROM (SELECT count(*) AS few FROM (SELECT FROM depgraph_feed.change_log LIMIT 10
 SELECT pg_export_snapshot();
 
 -- name: import_snapshot
--- See what the transaction sees that exported the snapshot and still holds its locks. NOWAIT: the
--- feed waits for this session, so queueing up behind one that waits for the feed would be a deadlock.
+-- Begin a transaction with an exported snapshot, while the exporter still holds its locks. NOWAIT: the
+-- feed waits for this session, so to queue behind a session that waits for the feed is a deadlock.
 BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
 SET TRANSACTION SNAPSHOT '{snapshot}';
 LOCK TABLE public.services, public.service_dependencies IN ACCESS SHARE MODE NOWAIT;
