@@ -16,7 +16,6 @@ import multiprocessing
 import os
 import pkgutil
 import sys
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -27,12 +26,13 @@ from threading import RLock
 from types import FunctionType
 from typing import Any
 
-from graphcore.kernel_cache import OPTIONS, CachePlace, find_compiled, kernel_keys, set_key
+from graphcore.kernel_cache import OPTIONS, CachePlace, find_compiled, kernel_keys, remove_old, set_key
 
-_KEPT_SECONDS = 30 * 24 * 3600
 _PLAIN_SLOWDOWN = 100
 # A process takes 1.5 s to begin with, and compiles for itself what kernels of others call.
 _MOST_PROCESSES, _LEAST_KERNELS = 4, 20
+# Those that this process may use, which may be fewer than there are.
+_PROCESSORS = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 _LOWEST_PRIORITY = 19
 
 log = logging.getLogger(__name__)
@@ -201,23 +201,23 @@ def _numba() -> Any:
 
 def compile_kernels(kernels: Sequence[Kernel], folder: Path, processes: int = _MOST_PROCESSES) -> bool:
     """
-    Compile into a folder what it does not have yet; return whether anything was missing.
+    Compile into a folder what it lacks; return whether anything was missing.
 
-    Takes 0.3 s of a core for each kernel that is new or has changed. Of several processes that are
+    Takes 0.3 s of a core for each kernel that is new or has changed, or whose files are broken or
+    not trusted. Loads the others, which shows whether they are. Of several processes that are
     asked for this at once one compiles and the others wait. Changes the umask of this process,
     which should be there for compiling only. Raises ``KernelError``.
     """
     os.umask(0o022)  # files that others can write don't count
     with _only_process(folder):
-        if find_compiled([folder], kernels):
-            return False
-        processes = min(processes, os.cpu_count() or 1, len(kernels) // _LEAST_KERNELS)
-        if processes > 1:
+        was_complete = find_compiled([folder], kernels) is not None
+        processes = min(processes, _PROCESSORS, len(kernels) // _LEAST_KERNELS)
+        if processes > 1 and not was_complete:
             _compile_shared(kernels, folder, processes)
-        _compile(kernels, folder)
+        compiled = _compile(kernels, folder)
         (folder / set_key(kernels)).touch()
-        _remove_old(folder, kernels)
-    return True
+        remove_old(folder, kernels)
+    return compiled > 0 or not was_complete
 
 
 def main() -> None:
@@ -256,35 +256,36 @@ def _compile_share(share: Sequence[tuple[str, str]], folder: Path) -> None:
     _compile([each for each in KERNELS if each.name in names], folder)
 
 
-def _compile(kernels: Iterable[Kernel], folder: Path) -> None:
+def _compile(kernels: Iterable[Kernel], folder: Path) -> int:
+    """Compile those of the kernels that can't be loaded from the folder; return how many."""
     forms: dict[str, Any] = {}
     for each in kernels:
         _compile_one(each, folder, forms)
+    return sum(form.stats.cache_misses.total() for form in forms.values())
 
 
 def _compile_one(kernel: Kernel, folder: Path, forms: dict[str, Any]) -> Any:
-    """Compile a kernel, or load it where the folder has it, and before that those that it calls."""
+    """Load a kernel from the folder, else compile it, and before that those that it calls."""
     if kernel.name not in forms:
         callees = {name: _compile_one(each, folder, forms) for name, each in kernel.callees().items()}
         place = CachePlace(folder, kernel_keys([kernel])[kernel.name], is_writable=True)
         try:
-            forms[kernel.name] = _njit(kernel, place, callees)
-        except Exception as error:
-            # numba's first line says at which step, the next ones what is wrong, many more where.
-            words = " ".join(str(error).split("\n\n")[0].split())
-            raise KernelError(f"{kernel.name} can't be compiled: {type(error).__name__}: {words}") from error
+            place.check()
+            form = _njit(kernel, place, callees)
+        except Exception:  # noqa: BLE001 - whatever is wrong with its files, others can be made
+            place.remove()
+            form = _compile_anew(kernel, place, callees)
+        forms[kernel.name] = form
     return forms[kernel.name]
 
 
-def _remove_old(folder: Path, kernels: Sequence[Kernel]) -> None:
-    """Remove what no kernel of this version uses and nobody has written for a month."""
-    current = (*kernel_keys(kernels).values(), set_key(kernels))
-    for path in folder.iterdir():
-        if (
-            not any(key in path.name for key in current)
-            and path.stat().st_mtime < time.time() - _KEPT_SECONDS
-        ):
-            path.unlink(missing_ok=True)
+def _compile_anew(kernel: Kernel, place: CachePlace, callees: Mapping[str, Any]) -> Any:
+    try:
+        return _njit(kernel, place, callees)
+    except Exception as error:
+        # numba's first line says at which step, the next ones what is wrong, many more where.
+        words = " ".join(str(error).split("\n\n")[0].split())
+        raise KernelError(f"{kernel.name} can't be compiled: {type(error).__name__}: {words}") from error
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ import os
 import platform
 import stat
 import sys
+import time
 from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib.machinery import EXTENSION_SUFFIXES
@@ -30,6 +31,7 @@ numba's options for every kernel. Left alone, LLVM calls smaller kernels in inne
 call counts references to each array: building an index took twice as long.
 """
 
+_KEPT_SECONDS = 30 * 24 * 3600
 _WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -151,6 +153,17 @@ def find_compiled(folders: Iterable[Path], kernels: Sequence["Kernel"]) -> Path 
     return None
 
 
+def remove_old(folder: Path, kernels: Sequence["Kernel"]) -> None:
+    """Remove the files of versions that were last compiled more than a month ago."""
+    current = (*kernel_keys(kernels).values(), set_key(kernels))
+    for path in folder.iterdir():
+        if any(key in path.name for key in current):
+            # Versions share files: those of a set must not be removed while its mark stays.
+            path.touch()
+        elif path.stat().st_mtime < time.time() - _KEPT_SECONDS:
+            path.unlink(missing_ok=True)
+
+
 class CachePlace(NamedTuple):
     """Where numba's cache has the code of one kernel: a cache locator, as numba calls it."""
 
@@ -166,9 +179,17 @@ class CachePlace(NamedTuple):
 
     def check(self) -> None:
         """Raise ``PermissionError`` unless files of the kernel are there and trusted."""
-        files = list(self.folder.glob(f"*{self.key}*"))
+        files = self._files()
         if not files or not all(map(is_trusted, [self.folder, *files])):
             raise PermissionError(f"{self.folder} has no trusted file for it")
+
+    def remove(self) -> None:
+        """Remove the files of the kernel."""
+        for path in self._files():
+            path.unlink(missing_ok=True)
+
+    def _files(self) -> list[Path]:
+        return list(self.folder.glob(f"*{self.key}*"))
 
     def ensure_cache_path(self) -> None:
         """Refuse to keep what numba has compiled where it was to be loaded only."""

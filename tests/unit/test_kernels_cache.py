@@ -15,7 +15,7 @@ import pytest
 
 from graphcore import kernel_cache
 from graphcore.compiling import Kernels, compile_kernels
-from graphcore.kernel_cache import find_compiled, first_writable, is_trusted, kernel_keys
+from graphcore.kernel_cache import find_compiled, first_writable, is_trusted, kernel_keys, set_key
 from server.lifecycle.kernels import kernel_folders
 from tests.support import tiny_kernels
 
@@ -176,6 +176,29 @@ def test_a_broken_file_leaves_the_kernel_plain(
     assert not runs_compiled(registry, compiled)
 
 
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def open_to_others(path: Path) -> None:
+    path.chmod(0o666)
+
+
+@pytest.mark.parametrize("spoil", [empty, Path.unlink, open_to_others])
+@pytest.mark.parametrize("suffix", [".nbi", ".nbc"])
+@pytest.mark.parametrize("mark_is_there", [True, False])
+def test_compiling_again_replaces_spoilt_files(
+    compiled: Path, registry: Kernels, suffix: str, spoil: Callable[[Path], None], mark_is_there: bool
+) -> None:
+    (path,) = compiled.glob(f"*{suffix}")
+    spoil(path)
+    if not mark_is_there:
+        (compiled / set_key(tuple(registry))).unlink()
+    assert compile_kernels(tuple(registry), compiled)
+    assert runs_compiled(registry, compiled)
+    assert not compile_kernels(tuple(registry), compiled)
+
+
 def test_code_of_another_key_is_not_loaded(compiled: Path, registry: Kernels) -> None:
     other = Kernels()
     other.declare("int32()")(tiny_kernels.five.plain)
@@ -231,6 +254,19 @@ def test_old_files_are_removed_and_current_ones_stay(compiled: Path, registry: K
     assert new.exists()
     assert find_compiled([compiled], tuple(registry)) == compiled
     assert len(list(compiled.glob("*.nbc"))) == 3
+
+
+def test_files_that_two_versions_share_stay_as_long_as_either(compiled: Path, registry: Kernels) -> None:
+    for path in compiled.iterdir():
+        os.utime(path, (1, 1))
+    middle, last = Kernels(), Kernels()
+    for version in (middle, last):
+        version.declare("int64(int64)")(tiny_kernels.square.plain)
+    middle.declare("int64()")(tiny_kernels.five.plain)
+    compile_kernels(tuple(middle), compiled)
+    compile_kernels(tuple(last), compiled)
+    assert find_compiled([compiled], tuple(middle)) == compiled
+    assert runs_compiled(registry, compiled)
 
 
 def test_the_chosen_folder_comes_first_and_no_data_folder_is_made(
