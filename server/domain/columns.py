@@ -1,10 +1,9 @@
 """
 What a column of ``services`` or ``service_dependencies`` is.
 
-Both tables are defined with it, beside their rows.
-
-From the definitions follow the SQL lists (``server.queries``), and how rows become encoded records
-(``server.wire``). ``docs/adding-a-column.md`` shows how to add one.
+Both tables are defined with it, beside their rows. From the definitions follow the lists in SQL
+(``server.postgres.queries``), and how rows become encoded records (``server.wire``).
+``docs/adding-a-column.md`` shows how to add one.
 """
 
 import enum

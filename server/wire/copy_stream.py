@@ -4,40 +4,39 @@ The bytes of a binary COPY stream as they arrive, and single rows in them.
 The format: https://www.postgresql.org/docs/current/sql-copy.html, Binary Format.
 """
 
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from struct import Struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import numpy as np
 
+from server.domain.columns import Column, ColumnType
+from server.domain.dependencies import DEPENDENCY_COLUMNS, DependencyRow
 from server.domain.records import CopyFormatError
+from server.domain.services import SERVICE_COLUMNS, Service
 from server.wire.kernels.layout import AT, END, FINISHED, FREE, MALFORMED, SPAN, STATE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Any
-from uuid import UUID
-
-from server.domain.columns import Column, ColumnType
-from server.domain.dependencies import DEPENDENCY_COLUMNS, DependencyRow
-from server.domain.services import SERVICE_COLUMNS, Service
 
 _SIGNATURE = b"PGCOPY\n\xff\r\n\0"
 _HEADER = Struct(">11sii")
 _TRAILER_SIZE = 2
 _FIRST_BYTES = 1 << 20
 
+_COUNT, _LENGTH = Struct(">h"), Struct(">i")
+_INT, _LONG, _DOUBLE = Struct(">i"), Struct(">q"), Struct(">d")
+_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+_INFINITE = {2**63 - 1: datetime.max, -(2**63): datetime.min}  # noqa: DTZ901 - as the driver has them
+
 
 class CopyStream:
     """
-    The bytes that have arrived and were not read yet.
+    The bytes that have arrived and were not read yet, without the header.
 
-    They are ``content`` from ``span[AT]`` to ``span[END]``, behind the header.
-
-    Kernels move ``span[AT]`` on.
+    They are ``content`` from ``span[AT]`` to ``span[END]``. Kernels move ``span[AT]`` on.
     """
 
     def __init__(self) -> None:
@@ -91,12 +90,6 @@ class CopyStream:
             raise CopyFormatError("the stream does not begin like a binary COPY stream")
         self.span[AT] = _HEADER.size
         self._is_begun = True
-
-
-_COUNT, _LENGTH = Struct(">h"), Struct(">i")
-_INT, _LONG, _DOUBLE = Struct(">i"), Struct(">q"), Struct(">d")
-_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
-_INFINITE = {2**63 - 1: datetime.max, -(2**63): datetime.min}  # noqa: DTZ901 - as the driver has them
 
 
 def service_at(stream: memoryview, at: int) -> Service:
