@@ -174,7 +174,7 @@ async def _rounds() -> list[Figure]:
     graph, ledger, chooser = big100k().graph(), _Ledger(), random.Random(7)
     events = GraphEventLog(0.0)
     detector = Detector(_Live(graph), events, DetectionSettings(), DetectionVitals(), SharedComponentSearch())
-    await detector.settle(ledger)
+    await detector.catch_up(ledger)
     records = graph.dependencies()
 
     def touched(number: int) -> ChangeSet:
@@ -187,7 +187,7 @@ async def _rounds() -> list[Figure]:
     async def idle(number: int) -> None:
         graph.apply(touched(number))
         events.graph_moved(())
-        await detector.settle(ledger)
+        await detector.catch_up(ledger)
 
     def flipped() -> ChangeSet:
         place = chooser.randrange(len(records))
@@ -197,7 +197,7 @@ async def _rounds() -> list[Figure]:
     async def recounted(_: int) -> None:
         graph.apply(flipped())
         events.graph_moved(())
-        await detector.settle(ledger)
+        await detector.catch_up(ledger)
 
     alone, followed = await take_turns_async(applied, idle, pairs=PAIRS)
     (inside,) = await take_turns_async(recounted, pairs=PAIRS)

@@ -9,7 +9,12 @@ from typing import TypeAlias
 from server.domain.detection import CyclePath, KeptAlert, smallest_first
 from server.domain.graph_events import GAINS, LOSSES, GraphEvent, GraphEventKind, UnseenCause
 
+MoveEvents: TypeAlias = Sequence[GraphEvent] | UnseenCause
+"""The events of one move of the graph, or why they are not known."""
+
 _MOST_NAMED = 3
+# With more events since the last round, only renames are kept.
+_MOST_EVENTS = 5_000
 _WORDS = {
     GraphEventKind.ADDED: "{} → {} was added",
     GraphEventKind.REVIVED: "{} → {} is fresh again",
@@ -64,7 +69,7 @@ class Causes:
         """
         Explain why services all reach each other now; gains on ``path`` come first.
 
-        Dependencies inside one of the ``former`` components had no part in that.
+        Dependencies inside one of the ``former`` components did not cause that.
         """
         inside = set(members)
         group = {name: place for place, names in enumerate(former) for name in names}
@@ -126,12 +131,6 @@ def _phrases(events: Sequence[GraphEvent]) -> list[str]:
 def _within(event: GraphEvent, group: Mapping[str, int]) -> bool:
     source = group.get(event.source)
     return source is not None and source == group.get(event.target)
-
-
-MoveEvents: TypeAlias = Sequence[GraphEvent] | UnseenCause
-
-# With more events since the last round the single ones are dropped.
-_MOST_EVENTS = 5_000
 
 
 class GraphEventLog:
@@ -237,9 +236,9 @@ def _called(renamed: Mapping[str, str], *names: str) -> list[str]:
 
 
 def _composed(first: Mapping[str, str], then: Mapping[str, str]) -> dict[str, str]:
-    """Compose two renamings; within each, all services are renamed at once."""
+    """Compose two renamings; each renames all its services at the same time."""
     both = {old: then.get(new, new) for old, new in first.items()}
     reached = set(first.values())
-    # A name that the first renaming gave to another service stands for that one.
+    # If the first renaming gave a name to a service, the second renames that service.
     both |= {old: new for old, new in then.items() if old not in reached and old not in first}
     return {old: new for old, new in both.items() if old != new}

@@ -21,20 +21,22 @@ from server.domain.graph_events import GAINS, LOSSES, GraphEvent
 _SHORTEST = 2
 
 
-def survey(
+def cyclic_components(
     graph: DependencyGraph, questions: Sequence[Question], causes: Causes, least_confidence: float
 ) -> tuple[list[CyclicComponent], Causes]:
     """
-    Find a shortest cycle for each component; drop events that were undone since from the causes.
+    Find a shortest cycle for each component; drop from the causes events that were undone since.
 
     O(V + E) of a component in most cases; see ``shortest_cycle``, which bounds its work.
     """
-    found = [_look_at(graph, question, causes, least_confidence) for question in questions]
+    found = [_cyclic_component(graph, question, causes, least_confidence) for question in questions]
     events = [event for event in causes.events if _still_so(graph, event, least_confidence)]
     return found, replace(causes, events=events)
 
 
-def _look_at(graph: DependencyGraph, question: Question, causes: Causes, least: float) -> CyclicComponent:
+def _cyclic_component(
+    graph: DependencyGraph, question: Question, causes: Causes, least: float
+) -> CyclicComponent:
     component = question.component
     cycles = [path for path in question.hints if is_cycle(graph, path, min_confidence=least)]
     length = min(map(len, cycles), default=None)
@@ -54,8 +56,8 @@ def _shorter(
     if not component.unlisted:
         return shortest_cycle(graph, component.members, min_confidence=least, shorter_than=length)
     if length is not None and causes.unseen is None:
-        # A cycle shorter than the former shortest has a gained dependency. A search through half a
-        # million services would take a second.
+        # A shorter cycle than the former shortest contains a gained dependency; without one, no
+        # search is needed: through half a million services it would take a second.
         gained = _gained_inside(graph, component, causes)
         if not gained:
             return None
@@ -66,7 +68,7 @@ def _shorter(
 
 
 def _gained_inside(graph: DependencyGraph, component: Excerpt, causes: Causes) -> set[CyclePath]:
-    """Return the pairs of members that gained a dependency, smaller name first."""
+    """Return the pairs of members that gained a dependency, the smaller name first."""
     kept = graph.confident_components
     return {
         smallest_first((event.source, event.target))
@@ -80,7 +82,7 @@ def _gained_inside(graph: DependencyGraph, component: Excerpt, causes: Causes) -
 
 
 def _still_so(graph: DependencyGraph, event: GraphEvent, least: float) -> bool:
-    """Whether a gain still exists or a loss still lacks; another source may report it, too."""
+    """Whether a gain or a loss still holds; another source may report the same dependency."""
     if event.kind in GAINS:
         return _counts(graph, event, least)
     if event.kind in LOSSES:
@@ -108,10 +110,11 @@ class ViewLimits(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class View:
     """
-    The result of ``look_at``: ``alerts`` and ``components`` must be matched anew.
+    The result of ``compare_with_alerts``.
 
-    ``others`` are the same components as the graph has them. ``recalled`` is what is known of the
-    unlisted members of alerts. ``settled`` components match their alerts.
+    ``settled`` components match their alerts. ``alerts`` and ``components`` must be matched anew;
+    ``others`` are those components as excerpts of the graph. ``recalled`` is what is known of the
+    unlisted members of alerts.
     """
 
     kept: Components
@@ -130,7 +133,7 @@ class View:
         return len(self.settled) + len(self.others)
 
 
-def look_at(
+def compare_with_alerts(
     graph: DependencyGraph,
     tracked: TrackedAlerts,
     steps: list[MoveEvents],
@@ -141,7 +144,7 @@ def look_at(
     """
     Compare the components of a graph with the alerts; runs in a thread, under the read lock.
 
-    O(V) over arrays, and O(listed members) for components that changed, + ``survey``.
+    O(V) over arrays, and O(listed members) for components that changed, + ``cyclic_components``.
     """
     kept, causes = graph.confident_components, causes_of(steps)
     difference = tracked.difference(kept.cyclic(limits.most_members), causes, kept.excerpts.is_comparable)
@@ -150,7 +153,7 @@ def look_at(
         return kept.label(graph.node(name)) if graph.has_service(name) else None
 
     questions = difference.questions(causes, label_of)
-    found, causes = survey(graph, questions, causes, limits.min_confidence)
+    found, causes = cyclic_components(graph, questions, causes, limits.min_confidence)
     view = _view(difference, found, kept=kept, revision=revision, steps=steps, causes=causes)
     return _with_unlisted(graph, view, tracked.former())
 
@@ -167,13 +170,13 @@ def _view(
     """Separate components that match their alerts from all others."""
     settled, others = list(difference.settled), list(difference.others)
     alerts, components = list(difference.orphaned), found[len(difference.recounted) :]
-    for (component, alert), looked_at in zip(difference.recounted, found, strict=False):
-        if _is_right(alert, looked_at):
+    for (component, alert), now in zip(difference.recounted, found, strict=False):
+        if _is_right(alert, now):
             settled.append((component, alert.id))
         else:
             others.append(component)
             alerts.append(alert)
-            components.append(looked_at)
+            components.append(now)
     return View(kept, revision, steps, causes, settled, others, alerts, components)
 
 

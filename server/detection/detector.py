@@ -13,7 +13,7 @@ import structlog
 from server.concurrency.component_search import SharedComponentSearch
 from server.config import DetectionSettings
 from server.detection.causes import GraphEventLog
-from server.detection.component_view import View, ViewLimits, look_at
+from server.detection.component_view import View, ViewLimits, compare_with_alerts
 from server.detection.health import DetectionVitals
 from server.detection.plan import Plan
 from server.detection.tracked_alerts import TrackedAlerts
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 _TRIES = 4
-# Standby processes look at this note. Writing it also reveals a dead connection.
+# Standby processes read this note. Writing it also reveals a dead connection.
 _NOTE_EVERY_SECONDS = 5.0
 _JITTER = (0.75, 1.25)
 _CONFLICT_PAUSE_SECONDS = 0.1
-# Between two removals of members that a former version wrote in excess.
+# Between two removals of surplus members, which a former version wrote.
 _TRIM_PAUSE_SECONDS = 0.05
 
 
@@ -63,9 +63,9 @@ class Detector:
         self._searches = searches
         self._limits = ViewLimits(settings.min_confidence, most_members)
         self._tracked = TrackedAlerts()
-        # The alerts match these components but for those touched since; None = unknown.
+        # The alerts match these components, except those touched since; None = unknown.
         self._caught_up_with: Components | None = None
-        self._looking: asyncio.Task[View] | None = None
+        self._comparing: asyncio.Task[View] | None = None
         # The run of the database whose alerts are tracked.
         self._read_from: str | None = None
         # Whether alerts of a former version may list more members than are kept.
@@ -79,9 +79,9 @@ class Detector:
         what each move of the graph has touched, and everything again at every
         ``reconcile_interval`` and when the graph comes from another database or a restored one.
         """
-        if self._looking is not None:
+        if self._comparing is not None:
             # A thread of a former run, which was cancelled, may still read the graph.
-            await asyncio.wait((self._looking,))
+            await asyncio.wait((self._comparing,))
         self._events.begin()
         self._tracked.clear()
         self._trims = True
@@ -99,20 +99,20 @@ class Detector:
 
     async def _follow(self, ledger: AlertLedger, until: float) -> None:
         await ledger.note_caught_up()
-        said = time.monotonic()
+        noted_at = time.monotonic()
         while (left := until - time.monotonic()) > 0:
             longest = _TRIM_PAUSE_SECONDS if self._trims else _NOTE_EVERY_SECONDS
             moved = await self._events.wait(timedelta(seconds=min(left, longest)))
             if moved:
                 self._vitals.behind()
                 # Another database, or a restored one, has other alerts.
-                if self._feed_id() != self._read_from or not await self.settle(ledger):
+                if self._feed_id() != self._read_from or not await self.catch_up(ledger):
                     return
             if self._trims:
                 self._trims = await ledger.trim()
-            if time.monotonic() - said >= _NOTE_EVERY_SECONDS:
+            if time.monotonic() - noted_at >= _NOTE_EVERY_SECONDS:
                 await ledger.note_caught_up()
-                said = time.monotonic()
+                noted_at = time.monotonic()
 
     async def _reconcile(self, ledger: AlertLedger) -> None:
         """Compare all alerts with the graph, and repair what differs."""
@@ -122,11 +122,11 @@ class Detector:
             if await asyncio.to_thread(self._tracked.read, await ledger.tracked()):
                 self._events.put_back([UnseenCause.COMPARED])
             self._caught_up_with = None
-            if await self.settle(ledger):
+            if await self.catch_up(ledger):
                 return
         raise LedgerConflictError("alerts kept being changed by other programs")
 
-    async def settle(self, ledger: AlertLedger) -> bool:
+    async def catch_up(self, ledger: AlertLedger) -> bool:
         """
         Bring the alerts up to date with the graph as it is now.
 
@@ -136,7 +136,7 @@ class Detector:
             self._events.take()
             self._vitals.caught_up(self._live.freshness().revision)
             return True
-        view = await self._look()
+        view = await self._compare()
         if not (view.alerts or view.components):
             self._tracked.settle(view.settled, (), ())
         elif not await self._write(ledger, view):
@@ -156,13 +156,13 @@ class Detector:
             self._caught_up_with = None
         return False
 
-    async def _look(self) -> View:
+    async def _compare(self) -> View:
         """Compare the components with the alerts."""
         # A thread can't be interrupted: hold the read lock until it is done, cancelled or not.
-        self._looking = asyncio.create_task(self._look_around())
-        return await asyncio.shield(self._looking)
+        self._comparing = asyncio.create_task(self._compare_aside())
+        return await asyncio.shield(self._comparing)
 
-    async def _look_around(self) -> View:
+    async def _compare_aside(self) -> View:
         while True:
             await self._searches.finish(self._live.now().confident_components)
             async with self._live.read_lock():
@@ -176,7 +176,7 @@ class Detector:
                     kept.largest_first(2)
                 steps, _ = self._events.take(), kept.take_changed_labels()
                 return await asyncio.to_thread(
-                    look_at, graph, self._tracked, steps, revision=revision, limits=self._limits
+                    compare_with_alerts, graph, self._tracked, steps, revision=revision, limits=self._limits
                 )
 
     async def _write(self, ledger: AlertLedger, view: View) -> bool:

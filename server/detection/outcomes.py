@@ -47,17 +47,17 @@ class Outcome:
     """
     A component and its ``alert`` from now on.
 
-    ``lived_on`` is the alert that the component continues, in today's names and with all members
-    whose names are known; None = none. ``alert`` differs from it where another alert has the
-    cycle. ``gained`` and ``lost``: whether the component gained or lost members. ``swallowed`` are
-    alerts of former components that are part of this one. ``parts`` are the other components into
-    which that of ``lived_on`` has split; ``split_from`` is the reverse.
+    ``continued`` is the former alert of the component, in today's names and with all members whose
+    names are known; None = it had none. ``alert`` differs from it if the cycle belongs to another
+    alert. ``gained`` and ``lost``: whether the component gained or lost members. ``swallowed`` are
+    alerts of former components that are part of this one. If the component of ``continued`` has
+    split, ``parts`` are the other components; ``split_from`` leads back from each of these.
     """
 
     component: CyclicComponent
     path: CyclePath
     alert: KeptAlert
-    lived_on: KeptAlert | None = None
+    continued: KeptAlert | None = None
     is_new: bool = False
     gained: bool = False
     lost: bool = False
@@ -66,7 +66,7 @@ class Outcome:
     split_from: "Outcome | None" = None
 
 
-def gone_on(outcome: Outcome, causes: Causes) -> AlertChange | None:
+def alert_change(outcome: Outcome, causes: Causes) -> AlertChange | None:
     """Return the change of a component's alert; None = unchanged."""
     alert, component = outcome.alert, outcome.component
     after = replace(
@@ -86,7 +86,7 @@ def gone_on(outcome: Outcome, causes: Causes) -> AlertChange | None:
     return AlertChange(alert, after, events)
 
 
-def left_behind(
+def alert_end(
     alert: KeptAlert,
     causes: Causes,
     *,
@@ -114,19 +114,19 @@ def left_behind(
 
 def _with_status(outcome: Outcome) -> KeptAlert:
     """Return the alert with its new status."""
-    alert, lived_on = outcome.alert, outcome.lived_on
-    if lived_on is None or lived_on.id == alert.id:
-        reopens = not alert.is_live and (lived_on is None or outcome.gained)
+    alert, continued = outcome.alert, outcome.continued
+    if continued is None or continued.id == alert.id:
+        reopens = not alert.is_live and (continued is None or outcome.gained)
         return _opened(alert) if reopens else alert
-    if not lived_on.is_live and not outcome.gained:
+    if not continued.is_live and not outcome.gained:
         # A person resolved this component; the other alert may have been reopened since.
-        return alert if alert.is_live else _decided_as(lived_on, alert)
+        return alert if alert.is_live else _decided_as(continued, alert)
     # An alert written by SQL may be acknowledged without a name, which can't be passed on.
-    is_acknowledged = lived_on.status == "acknowledged" and (lived_on.acknowledged_by or "").strip()
+    is_acknowledged = continued.status == "acknowledged" and (continued.acknowledged_by or "").strip()
     if alert.status == "acknowledged" or not is_acknowledged:
         return alert if alert.is_live else _opened(alert)
     return replace(
-        alert, status="acknowledged", acknowledged_by=lived_on.acknowledged_by, resolution_notes=None
+        alert, status="acknowledged", acknowledged_by=continued.acknowledged_by, resolution_notes=None
     )
 
 
@@ -140,26 +140,26 @@ def _decided_as(decided: KeptAlert, alert: KeptAlert) -> KeptAlert:
 
 def _return(outcome: Outcome, after: KeptAlert, causes: Causes) -> Iterator[EventDraft]:
     """Record how the alert came to the component, if it had another before."""
-    alert, lived_on = outcome.alert, outcome.lived_on
-    if lived_on is not None and lived_on.id == alert.id:
+    alert, continued = outcome.alert, outcome.continued
+    if continued is not None and continued.id == alert.id:
         if after.is_live and not alert.is_live:
             yield EventDraft("reopened", f"the cycle has grown: {_why_larger(outcome, causes)}")
         return
     why = (
         _why_here(outcome, causes)
-        if lived_on is None
-        else f"goes on for alert {lived_on.id}: {_why_other_path(outcome, causes)}"
+        if continued is None
+        else f"goes on for alert {continued.id}: {_why_other_path(outcome, causes)}"
     )
     yield EventDraft("reopened" if after.is_live and not alert.is_live else "found", why)
 
 
 def _component_events(outcome: Outcome, causes: Causes) -> Iterator[EventDraft]:
     """Record how the component of a continued alert has changed."""
-    alert, lived_on = outcome.alert, outcome.lived_on
-    if lived_on is None:
+    alert, continued = outcome.alert, outcome.continued
+    if continued is None:
         return
     if outcome.lost:
-        why = causes.of_loss(lived_on.members)
+        why = causes.of_loss(continued.members)
         if outcome.parts:
             others = _named([part.alert for part in outcome.parts])
             yield EventDraft("split", f"the other parts have {others}: {why}")
@@ -171,27 +171,27 @@ def _component_events(outcome: Outcome, causes: Causes) -> Iterator[EventDraft]:
             yield EventDraft("merged", f"with what had {_named(outcome.swallowed)}: {why}")
         else:
             yield EventDraft("grown", why)
-    if alert.id == lived_on.id and smallest_first(alert.cycle_path) != outcome.path:
+    if alert.id == continued.id and smallest_first(alert.cycle_path) != outcome.path:
         yield EventDraft("witness_changed", _why_other_path(outcome, causes))
 
 
 def _why_here(outcome: Outcome, causes: Causes) -> str:
     origin = outcome.split_from
-    if origin is None or origin.lived_on is None:
+    if origin is None or origin.continued is None:
         return causes.of_gain(outcome.component.names, path=outcome.path)
-    return f"split off alert {origin.alert.id}: {causes.of_loss(origin.lived_on.members)}"
+    return f"split off alert {origin.alert.id}: {causes.of_loss(origin.continued.members)}"
 
 
 def _why_larger(outcome: Outcome, causes: Causes) -> str:
     former = [alert.members for alert in outcome.swallowed]
-    if outcome.lived_on is not None:
-        former.append(outcome.lived_on.members)
+    if outcome.continued is not None:
+        former.append(outcome.continued.members)
     return causes.of_gain(outcome.component.names, former)
 
 
 def _why_other_path(outcome: Outcome, causes: Causes) -> str:
-    lived_on = outcome.lived_on
-    return causes.of_path(() if lived_on is None else lived_on.cycle_path, outcome.path)
+    continued = outcome.continued
+    return causes.of_path(() if continued is None else continued.cycle_path, outcome.path)
 
 
 def _named(alerts: list[KeptAlert]) -> str:

@@ -8,11 +8,12 @@ from typing import NamedTuple
 from uuid import UUID
 
 from server.detection.causes import Causes
-from server.detection.outcomes import CyclicComponent, Outcome, gone_on, left_behind
+from server.detection.outcomes import CyclicComponent, Outcome, alert_change, alert_end
 from server.domain.detection import AlertChange, CyclePath, KeptAlert, Membership, smallest_first
 
 LEAST_OVERLAP = 2
-"""An alert and a component with one service in common have no cycle in common."""
+"""An alert and a component that share only one service share no cycle."""
+
 Overlap = Mapping[int, int]
 """How many members an alert has in common with each component, by the component's place."""
 _RANK = {"acknowledged": 0, "open": 1, "resolved": 2}
@@ -50,9 +51,9 @@ def overlaps(
     recalled: Mapping[UUID, Recollection],
 ) -> list[Overlap]:
     """
-    Count what each alert, under the names of today, has in common with each component. O(names).
+    Count the members, in today's names, that each alert shares with each component. O(names).
 
-    For alerts whose members are not all listed, it is what was recalled.
+    If an alert has unlisted members, the counts are those that were recalled.
     """
     place_of = {name: place for place, component in enumerate(components) for name in component.names}
     return [
@@ -119,7 +120,7 @@ class Plan:
         self._kept = kept
         self._components = components
         self._causes = causes
-        # Under the names that services have now.
+        # In the names that services have now.
         today = [causes.renamed(alert) for alert in kept]
         self._common = overlaps(today, components, recalled)
         self._match = match(today, components, self._common)
@@ -152,7 +153,7 @@ class Plan:
         and former ones of ``newcomers``.
         """
         self._remember(candidates)
-        outcomes = {place: self._lived_on(place) for place in self._match.alert_of}
+        outcomes = {place: self._continuing(place) for place in self._match.alert_of}
         self._give_cycles_to_their_owners(outcomes)
         for place in range(len(self._components)):
             if place not in outcomes:
@@ -161,12 +162,12 @@ class Plan:
         left = [place for place, alert in enumerate(self._kept) if alert.id not in staying]
         self._note_parts(left, outcomes)
         departures = [self._departure(place, outcomes) for place in left]
-        changes = [gone_on(outcomes[place], self._causes) for place in range(len(self._components))]
+        changes = [alert_change(outcomes[place], self._causes) for place in range(len(self._components))]
         return [change for change in changes if change is not None] + departures
 
     def _remember(self, candidates: Sequence[KeptAlert]) -> None:
         others = [alert for alert in candidates if alert.id not in self._place_of]
-        # Who has a cycle in the database, and who has it under the names of today.
+        # The alert of each cycle: as the database has it, and in today's names.
         self._owners = [
             {smallest_first(alert.cycle_path): alert for alert in (*others, *self._kept)},
             {today.cycle_path: alert for today, alert in zip(self._today, self._kept, strict=True)},
@@ -177,28 +178,28 @@ class Plan:
             if alert.detected and not alert.is_present and not alert.is_live
         }
 
-    def _lived_on(self, place: int) -> Outcome:
+    def _continuing(self, place: int) -> Outcome:
         component, alert = self._components[place], self._match.alert_of[place]
         today = self._today[alert]
         path = today.cycle_path if today.cycle_path in component.confirmed else component.shortest
         return self._outcome(place, path, self._kept[alert], alert)
 
-    def _outcome(self, place: int, path: CyclePath, alert: KeptAlert, lived_on: int) -> Outcome:
-        component, common = self._components[place], self._common[lived_on].get(place, 0)
+    def _outcome(self, place: int, path: CyclePath, alert: KeptAlert, continued: int) -> Outcome:
+        component, common = self._components[place], self._common[continued].get(place, 0)
         return Outcome(
             component,
             path,
             alert,
-            self._today[lived_on],
+            self._today[continued],
             gained=component.membership.size > common,
-            lost=self._kept[lived_on].membership.size > common,
+            lost=self._kept[continued].membership.size > common,
         )
 
     def _give_cycles_to_their_owners(self, outcomes: Mapping[int, Outcome]) -> None:
         """
-        Give each component the alert that has its cycle already: no two alerts may have the same.
+        Give each component the alert that already has its cycle: no two alerts may have the same.
 
-        The alert that it replaces is free then, and may have the cycle of another component.
+        The alert that is replaced is then free, and may have the cycle of another component.
         """
         place_of = {outcome.path: place for place, outcome in outcomes.items()}
         waiting = sorted(outcomes)
@@ -221,11 +222,11 @@ class Plan:
                 component, path, KeptAlert(id=new_id(), cycle_path=path, status="open"), is_new=True
             )
         self._taken.add(alert.id)
-        lived_on = self._place_of.get(alert.id)
-        if lived_on is None or lived_on not in self._component_of:
+        continued = self._place_of.get(alert.id)
+        if continued is None or continued not in self._component_of:
             return Outcome(component, path, alert)
-        self._component_of[lived_on] = place
-        return self._outcome(place, path, alert, lived_on)
+        self._component_of[continued] = place
+        return self._outcome(place, path, alert, continued)
 
     def _take_owner(self, path: CyclePath) -> KeptAlert | None:
         """Take the alert of this cycle, unless it is taken."""
@@ -238,12 +239,12 @@ class Plan:
 
     def _departure(self, place: int, outcomes: Mapping[int, Outcome]) -> AlertChange:
         alert, shared = self._kept[place], self._match.shared[place]
-        lived_on = self._component_of.get(place)
-        if lived_on is not None:
-            return left_behind(alert, self._causes, goes_on=outcomes[lived_on])
+        component = self._component_of.get(place)
+        if component is not None:
+            return alert_end(alert, self._causes, goes_on=outcomes[component])
         if not shared:
-            return left_behind(alert, self._causes, members=self._today[place].members)
-        return left_behind(alert, self._causes, merged_into=outcomes[shared[0]])
+            return alert_end(alert, self._causes, members=self._today[place].members)
+        return alert_end(alert, self._causes, merged_into=outcomes[shared[0]])
 
     def _note_parts(self, left: Sequence[int], outcomes: Mapping[int, Outcome]) -> None:
         for alert in left:

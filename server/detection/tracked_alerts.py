@@ -22,9 +22,9 @@ class ComponentDiff:
     """
     How the components compare with the tracked alerts.
 
-    ``settled`` components are as they were; each comes with its alert. ``recounted`` ones have the
-    same members, but perhaps other dependencies. ``others`` have no alert with the same members,
-    and ``orphaned`` alerts no such component.
+    ``settled`` components have not changed; each comes with its alert. ``recounted`` components
+    have the same members, but perhaps other dependencies. ``others`` are components without an
+    alert of the same members, and ``orphaned`` are alerts without such a component.
     """
 
     settled: list[tuple[Excerpt, UUID]] = field(default_factory=list)
@@ -67,7 +67,7 @@ class TrackedAlerts:
         """
         Take over the alerts of the database; returns whether they differ from the tracked ones.
 
-        A component stays settled when its alert is as it was.
+        A component stays settled if its alert has not changed.
         """
         read = {alert.id: alert for alert in alerts}
         changed = {key for key, alert in read.items() if not _agree(self._alerts.get(key), alert)}
@@ -103,7 +103,7 @@ class TrackedAlerts:
             else:
                 unknown.append(component)
         matched = {alert for _, alert in found.settled} | {alert.id for _, alert in found.recounted}
-        # Where not all members are listed, those that are may be the same though others are not.
+        # If some members are unlisted, the listed members may be equal although the others differ.
         changed = {alert for alert, component in self.former().items() if remembers(component)} - matched
         orphaned = {
             causes.renamed(alert).membership: alert

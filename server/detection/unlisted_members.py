@@ -1,9 +1,8 @@
 """
 Members of components that are too large to be listed in an alert.
 
-Only names that matter in a round are looked up: in the graph, and in the former components as far
-as they are remembered. After a take-over, or in another graph, the listed members stand for the
-rest.
+Only names that matter in a round are looked up: in the graph, and in the former components if they
+are remembered. After a take-over, or in another graph, the listed members represent the others.
 """
 
 from collections import Counter
@@ -21,7 +20,7 @@ from server.domain.graph_events import LOSSES, GraphEvent
 
 
 class Recall:
-    """Looks at one graph; ``excerpts`` are the components to match alerts with."""
+    """Recalls members in one graph; ``excerpts`` are the components to match alerts with."""
 
     def __init__(self, graph: DependencyGraph, excerpts: Sequence[Excerpt], causes: Causes) -> None:
         self._graph = graph
@@ -30,7 +29,7 @@ class Recall:
         self._place_of = {excerpt.label: place for place, excerpt in enumerate(excerpts)}
         self._events = causes.events
         self._ends = {name for event in causes.events for name in (event.source, event.target) if name}
-        # Under these names of today services are who they were.
+        # Today's names of renamed services, which excerpts count as other services.
         self._renamed = {name for name in causes.renames.values() if graph.has_service(name)}
 
     def unlisted(
@@ -51,9 +50,10 @@ class Recall:
 
     def of(self, alert: KeptAlert, former: Excerpt | None) -> Recollection:
         """
-        Find out who was in the component of an alert, which comes in today's names.
+        Find out what was in the component of an alert, which comes in today's names.
 
-        From the ``former`` component if it is remembered, else estimated from the listed members.
+        The ``former`` component says it if it is remembered; else the listed members give an
+        estimate.
         """
         if former is not None and self._kept.excerpts.is_comparable(former):
             shared, inside = self._counted(former), self._held(former)
@@ -86,7 +86,7 @@ class Recall:
         }
 
     def _estimated(self, alert: KeptAlert) -> tuple[dict[int, int], set[str]]:
-        """Assume the largest overlap with components that hold two listed services or witnesses."""
+        """Assume the largest overlap with components that hold two listed or witness services."""
         places = (self._place(name) for name in _names(alert))
         counts = Counter(place for place in places if place is not None)
         size = alert.membership.size
@@ -118,7 +118,7 @@ def recollections(
 
 
 def _names(alert: KeptAlert) -> set[str]:
-    """Return the services that identify a component: the witness may outlive all listed members."""
+    """Return the services that identify a component; the witness may outlast all listed members."""
     return {*alert.members, *alert.cycle_path}
 
 
