@@ -50,7 +50,7 @@ class KeptAlert:
 
     @property
     def membership(self) -> Membership:
-        """Tell who was in the component, as far as that is kept."""
+        """The size of the component and its listed members."""
         return Membership(len(self.members) + self.unlisted, self.members)
 
     @property
@@ -82,7 +82,7 @@ class AlertChange:
 
 
 class LedgerConflictError(Exception):
-    """Somebody wrote at the same time: the round has to begin anew."""
+    """Another program wrote at the same time: the round has to begin again."""
 
 
 class LedgerRound(Protocol):
@@ -129,7 +129,7 @@ class AlertLedger(Protocol):
 
     async def note_caught_up(self) -> None:
         """
-        Say that the alerts are level with the graph, for processes that only wait.
+        Note that the alerts match the graph, for processes that only wait.
 
         Has the connection answer, or fail.
         """
@@ -148,8 +148,8 @@ class DetectionStatus:
     """
     How the alerts follow the graph.
 
-    Of the writer only: ``revision`` up to which they are level, ``written_at`` when they were last
-    written (None = never), ``cycle_count`` of cyclic components as of that revision.
+    Known of the writer only: ``revision``, the last one that they match; ``written_at``, when they
+    were last written (None = never); ``cycle_count``, the cyclic components in that revision.
     """
 
     role: DetectionRole = DetectionRole.OFF

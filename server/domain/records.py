@@ -2,7 +2,7 @@
 Encoded rows: bytes that answers are joined from.
 
 A record is a framed field of an answer. Keys are the 16 bytes of a row's id. ``server.wire`` makes
-records; ``app.py`` hands it to whoever needs a ``RecordFormat``, because no other package knows
+records; ``app.py`` passes it where a ``RecordFormat`` is needed, because no other package knows
 protobuf.
 """
 

@@ -42,8 +42,8 @@ class AlertRepository:
 
         The page key's ``created_at`` is the time of detection.
 
-        The page ends where it has members enough for an answer: O(100,000), however many components
-        were large.
+        A page ends early once its alerts have enough members for an answer. So it costs O(100,000),
+        even if many components are large.
         """
         detected_at, last_id = after or (None, None)
         arguments = [detected_at, last_id, chosen.status, size + 1, MOST_MEMBERS, _MOST_MEMBERS_OF_PAGE]
@@ -61,8 +61,8 @@ class AlertRepository:
 
         ``AlertNotFoundError`` when there is none.
 
-        Whoever writes events holds the row of their alert, so none appears before one that was
-        shown.
+        A writer of events locks the row of their alert, so no event appears before one that was
+        already shown.
         """
         records = await self._database.fetch(_EVENTS, key, 0 if after is None else after.id, size + 1)
         if not records:
@@ -86,9 +86,9 @@ class AlertRepository:
 
     async def create(self, cycle_path: Sequence[str]) -> Written[Alert]:
         """
-        Open one.
+        Open an alert.
 
-        ``AlertAlreadyExistsError`` when the cycle has one, whichever service it is written from.
+        ``AlertAlreadyExistsError`` if the cycle has an alert, whichever service it is written from.
 
         ``InvalidInputError`` unless the cycle names at least two services, none of them twice.
         """
@@ -104,7 +104,7 @@ class AlertRepository:
 
     async def acknowledge(self, key: UUID, acknowledged_by: str) -> Written[Alert]:
         """
-        Say who looks after it.
+        Acknowledge an alert, in the name of a person who looks after it.
 
         ``AlertResolvedError`` once resolved, ``AlertNotFoundError`` when there is none.
         """
@@ -112,7 +112,7 @@ class AlertRepository:
 
     async def resolve(self, key: UUID, resolution_notes: str) -> Written[Alert]:
         """
-        Close it.
+        Resolve an alert.
 
         ``AlertResolvedError`` if it is resolved, ``AlertNotFoundError`` when there is none.
         """
@@ -123,8 +123,7 @@ class AlertRepository:
             moved = await connection.fetchval(statement, key, remark)
             alert = await _get(connection, key)
             if moved is None:
-                # Detection may have opened it again since; at the moment of the attempt it was
-                # resolved.
+                # It was resolved when the statement ran; detection may have reopened it since.
                 raise AlertResolvedError(
                     f"the alert {key} is resolved and can't be changed any more", id=str(key)
                 )

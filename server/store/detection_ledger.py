@@ -44,9 +44,9 @@ _KEEP_MEMBERS = query("detection_keep_members")
 _TRIM_MEMBERS = query("detection_trim_members")
 _ADD_MEMBERS = query("detection_add_members")
 _EVENTS = query("detection_events")
-# Rows are read and arguments written on the event loop: so many take a millisecond.
-_LOT = 250
-# So many rows are deleted in some ten milliseconds.
+# Rows that are read, or written as arguments, in one go on the event loop: a millisecond.
+_BATCH = 250
+# Rows that one statement deletes: some ten milliseconds.
 _TRIM = 5_000
 _CONFLICTS = (asyncpg.UniqueViolationError, asyncpg.TransactionRollbackError, asyncpg.LockNotAvailableError)
 
@@ -70,7 +70,7 @@ class DetectionLedger:
         created count only once detection has found their cycle.
         """
         async with self._connection.transaction(isolation="repeatable_read", readonly=True):
-            found = [self._alert(row) async for row in self._connection.cursor(_TRACKED, prefetch=_LOT)]
+            found = [self._alert(row) async for row in self._connection.cursor(_TRACKED, prefetch=_BATCH)]
             return await self._with_members(found, _TRACKED_MEMBERS)
 
     @asynccontextmanager
@@ -89,17 +89,17 @@ class DetectionLedger:
 
     async def trim(self) -> bool:
         """
-        Take away some of the members that are more than are kept.
+        Remove some of the members beyond those that are kept.
 
-        Returns whether there may be others. O(5,000).
+        Returns whether more may remain. O(5,000).
         """
         return bool(await self._connection.fetchval(_TRIM_MEMBERS, self._most_members, _TRIM))
 
     async def note_caught_up(self) -> None:
         """
-        Say that the alerts are level with the graph, for processes that only wait.
+        Note that the alerts match the graph, for processes that only wait.
 
-        Has the connection answer, or fail.
+        Raises if the connection is dead.
         """
         await self._connection.execute(DID, DETECTION)
 
@@ -115,14 +115,16 @@ class DetectionLedger:
         self, cycles: Sequence[CyclePath], memberships: Sequence[Membership]
     ) -> list[KeptAlert]:
         """
-        Return the alerts of these cycles.
+        Return the alerts of these cycles, and those of exactly these memberships.
 
-        Alerts that detection resolved and that had just this membership are among them.
+        Of the latter only alerts that detection resolved.
         """
         found: set[UUID] = set()
-        for lot in _lots(cycles):
-            found.update(row["id"] for row in await self._connection.fetch(_OF_CYCLES, list(map(_json, lot))))
-        for some in _lots(memberships):
+        for batch in _batches(cycles):
+            found.update(
+                row["id"] for row in await self._connection.fetch(_OF_CYCLES, list(map(_json, batch)))
+            )
+        for some in _batches(memberships):
             columns = (
                 [membership.size for membership in some],
                 [membership.names[0] for membership in some],
@@ -143,7 +145,9 @@ class DetectionLedger:
             await self._connection.execute(statement, *columns)
 
     async def _locked(self, keys: Sequence[UUID]) -> list[KeptAlert]:
-        return [self._alert(row) for lot in _lots(keys) for row in await self._connection.fetch(_LOCK, lot)]
+        return [
+            self._alert(row) for batch in _batches(keys) for row in await self._connection.fetch(_LOCK, batch)
+        ]
 
     async def _with_members(
         self, alerts: list[KeptAlert], statement: str, *arguments: Any
@@ -152,7 +156,7 @@ class DetectionLedger:
             return alerts
         members: dict[UUID, list[str]] = {alert.id: [] for alert in alerts}
         arguments = (self._most_members, *arguments)
-        async for alert_id, name in self._connection.cursor(statement, *arguments, prefetch=_LOT):
+        async for alert_id, name in self._connection.cursor(statement, *arguments, prefetch=_BATCH):
             # An alert that has just been deleted is not among them.
             if alert_id in members:
                 members[alert_id].append(name)
@@ -178,9 +182,9 @@ def _statements(changes: Sequence[AlertChange]) -> list[tuple[str, list[list[Any
         (_EVENTS, _events(changes)),
     )
     return [
-        (statement, [list(column) for column in zip(*lot, strict=True)])
+        (statement, [list(column) for column in zip(*batch, strict=True)])
         for statement, rows in rows_of
-        for lot in _lots(rows)
+        for batch in _batches(rows)
     ]
 
 
@@ -265,7 +269,7 @@ async def _digests(memberships: Sequence[Membership]) -> list[bytes]:
     return digests
 
 
-def _lots(rows: Iterable[T]) -> Iterator[list[T]]:
+def _batches(rows: Iterable[T]) -> Iterator[list[T]]:
     remaining = iter(rows)
-    while lot := list(islice(remaining, _LOT)):
-        yield lot
+    while batch := list(islice(remaining, _BATCH)):
+        yield batch

@@ -1,7 +1,7 @@
 """
-Whether some process does the work that one process at a time does.
+Whether any process does the work that one process at a time does.
 
-A process that waits for its turn looks into the database for that.
+A process that waits for the lock reads that from the database.
 """
 
 import time
@@ -21,7 +21,7 @@ class DutyWatch:
     """
     What a waiting process knows of the one that has the lock for a duty.
 
-    ``what`` says in problems what is not done; ``tolerance`` is how long that is borne.
+    ``what`` begins the problems: what is not done. ``tolerance`` is how long that is tolerated.
     """
 
     def __init__(self, what: str, tolerance: timedelta, clock: Callable[[], float] = time.monotonic) -> None:
@@ -45,7 +45,7 @@ class DutyWatch:
         self._blind_because = cause
 
     def asked(self) -> None:
-        """Note that the database answered, whoever has the lock."""
+        """Note that the database answered; another process may have the lock."""
         self._blind_since = None
 
     def stop_waiting(self) -> None:
@@ -55,9 +55,9 @@ class DutyWatch:
 
     async def look(self, connection: Any, key: int, undone_for: timedelta | None) -> None:
         """
-        Note how long ago a process last did it; None = not known.
+        Note how long ago a process last did the work; None = not known.
 
-        Asks who has the lock when that is too long.
+        After too long a time it asks the database which session has the lock.
         """
         now = self._clock()
         if self._waits_since is None:
@@ -73,7 +73,7 @@ class DutyWatch:
             self._holder = "no session has the lock" if holder is None else _described(holder)
 
     def problems(self) -> Iterator[str]:
-        """Report that no process does it, as far as this process knows."""
+        """Report that no process does the work, as far as this process knows."""
         if self._blind_since is not None:
             lasts = self._clock() - self._blind_since
             if lasts > self._tolerance:
@@ -84,7 +84,7 @@ class DutyWatch:
     def _is_neglected(self) -> bool:
         if self._waits_since is None or self._undone_since is None:
             return False
-        # A process that has just begun to wait may have come before the one that is about to begin.
+        # A process that has just begun to wait may come before the one that will do the work.
         return min(self._clock() - self._undone_since, self._clock() - self._waits_since) > self._tolerance
 
 

@@ -1,7 +1,7 @@
 """
-Work that exactly one process at a time does, whoever has the database's lock for it.
+Work that one process at a time does: the process that holds the database's lock for it.
 
-Another takes over when that one ends.
+When that process ends, another takes over.
 """
 
 import asyncio
@@ -32,13 +32,13 @@ DETECTION_KEY, SWEEPER_KEY = 2, 3
 """
 The second halves of the locks' keys; 1 is the feed's, for pruning.
 
-Migrations have a key of 64 bits, which is another space.
+Migrations use a key of 64 bits; those never collide with these.
 """
 
 _TRY = query("single_runner_try")
 _FIRST_BACKOFF = timedelta(milliseconds=100)
 _LONGEST_BACKOFF = timedelta(seconds=5)
-# Who held the lock for so long before it failed begins with short pauses again.
+# After holding the lock for so long, a failure is followed by short pauses again.
 _WENT_WELL_SECONDS = 1.0
 _JITTER = (0.5, 1.5)
 
@@ -49,14 +49,14 @@ class SingleRunner:
 
     A process that has lost the lock can't write any more.
 
-    ``key`` names the lock. A process that waits for the lock asks for it about
-    every ``poll_interval``: a statement that waits would hold a snapshot, and keep the database
-    from cleaning up. No statement of the work may take longer than ``limit``. A holder that ends,
-    however it does, is followed within ``poll_interval`` or so; one whose machine vanishes without
-    a word, within some ten seconds.
+    ``key`` names the lock. A process that waits for the lock asks for it about every
+    ``poll_interval``: a statement that waits would hold a snapshot, and keep the database from
+    cleaning up. No statement of the work may take longer than ``limit``. When the holder ends,
+    another process takes over within about ``poll_interval``; when its machine vanishes, within
+    some ten seconds.
 
-    The work says by ``did`` that it was done. Whoever waits looks whether that is so: ``problems``
-    tells when it was not for ``tolerance``.
+    The work calls ``did`` each time that it was done. Waiting processes check this note:
+    ``problems`` reports when the work was not done for ``tolerance``.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class SingleRunner:
         """What it failed with last; empty = it never did."""
 
     def problems(self) -> Iterator[str]:
-        """Report when no process does the work, or this one can't ask for its turn."""
+        """Report when no process does the work, or this one can't ask for the lock."""
         return self._watch.problems()
 
     async def did(self, connection: RunnerConnection) -> None:
@@ -94,7 +94,7 @@ class SingleRunner:
 
     async def run_forever(self, work: Work) -> None:
         """
-        Wait for the lock and run ``work(connection)``; begin anew when it ends, until cancelled.
+        Wait for the lock and run ``work(connection)``; begin again when it ends, until cancelled.
 
         When the connection dies, the work is cancelled. A dead network is noticed by the next
         statement of the work only, which should therefore have one every few seconds. After a
@@ -122,18 +122,18 @@ class SingleRunner:
         try:
             yield connection
         finally:
-            # Hard, whatever it is in the middle of: the server rolls back and gives the lock to
-            # others as soon as it notices, which is at once.
+            # Without goodbye: the server notices at once, rolls back and frees the lock.
             connection.terminate()
 
     async def _locked(self, connection: RunnerConnection) -> None:
         try:
             while True:
-                turn = await connection.fetchrow(_TRY, self._key, self._name)
+                found = await connection.fetchrow(_TRY, self._key, self._name)
                 self._watch.asked()
-                if turn is not None and turn["is_mine"]:
+                if found is not None and found["is_mine"]:
                     return
-                await self._watch.look(connection, self._key, None if turn is None else turn["undone_for"])
+                undone_for = None if found is None else found["undone_for"]
+                await self._watch.look(connection, self._key, undone_for)
                 await asyncio.sleep(self._poll_interval * random.uniform(*_JITTER))  # noqa: S311 - jitter, no secret
         finally:
             self._watch.stop_waiting()
@@ -174,7 +174,7 @@ class SingleRunner:
                 work=self._name,
                 error=f"{type(error).__name__}: {error}",
                 cause=str(cause_of(error) or ""),
-                # What the driver raises has nothing to tell about our code.
+                # A trace of the driver's errors would say nothing about our code.
                 exc_info=None if isinstance(error, DRIVER_ERRORS) else error,
                 retry_in_seconds=round(pause, 3),
             )
@@ -185,7 +185,7 @@ async def _stop(working: "asyncio.Future[None]", connection: RunnerConnection) -
     """End the work if it still runs, and wait for that."""
     if working.done():
         return
-    # First, so that no statement under way waits for a peer that does not answer any more.
+    # First of all, so that no running statement waits for a peer that no longer answers.
     connection.terminate()
     working.cancel()
     await asyncio.wait((working,))
@@ -207,7 +207,7 @@ def runner_session(name: str, limit: timedelta) -> Session:
         limit=limit,
         command_timeout=limit,
         settings={
-            # Somebody who forgot a transaction must not hold the work up for longer than a
+            # A forgotten transaction of another session must not delay the work for longer than a
             # statement may take.
             "lock_timeout": str(int(seconds * 500)),
             "idle_in_transaction_session_timeout": str(int(seconds * 2000)),

@@ -149,7 +149,7 @@ class Sweeper:
         return self._runner.is_running
 
     def problems(self) -> Iterator[str]:
-        """Report when this process waits for its turn and no process sweeps."""
+        """Report when this process waits for the lock and no process sweeps."""
         return self._runner.problems()
 
     async def run(self) -> None:
