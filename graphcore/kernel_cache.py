@@ -1,8 +1,8 @@
 """
 Which compiled code counts: the keys of kernels, and whose files are trusted.
 
-numba's cache files are pickled and hold machine code: whoever can write one can run programs as the
-user who loads it. Nothing here imports numba.
+numba's cache files are pickled and hold machine code: a user who can write them can run programs as
+the user who loads them. Nothing here imports numba.
 """
 
 import contextlib
@@ -201,7 +201,7 @@ class CachePlace(NamedTuple):
         return str(self.folder)
 
     def get_disambiguator(self) -> str:
-        """Return what tells the files of this kernel from others."""
+        """Return what distinguishes the files of this kernel from those of others."""
         return self.key
 
     def get_source_stamp(self) -> str:

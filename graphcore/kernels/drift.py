@@ -1,9 +1,9 @@
 """
-Kernels that compare, for each pair of services, who tells of a call between them.
+Kernels that compare, for each pair of services, which sides report a call between them.
 
-A side is DECLARED or OBSERVED; the sides of a pair are the bits of all its edges that count, so one
-that drifts has exactly one of them. ``part`` of a segment counts: FRESH without stale edges, COUNT
-with them. ``sides`` is scratch, a byte for each node, zero between calls.
+A side is DECLARED or OBSERVED. The sides of a pair are the bits of all its edges that count; a pair
+that drifts has exactly one of the two bits. ``part`` is what counts of a segment: FRESH without
+stale edges, COUNT with them. ``sides`` is scratch, a byte for each node, zero between calls.
 """
 
 from typing import Any
@@ -20,7 +20,7 @@ _OBSERVING = 64 | 256
 
 @kernel("int64(int64)")
 def side_of(flags: int) -> int:
-    """Tell on which side an edge stands; 0 = it has no discovery source."""
+    """Return the side of an edge; 0 = it has no discovery source."""
     side = 0
     if flags & _DECLARING:
         side |= DECLARED

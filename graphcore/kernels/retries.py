@@ -15,8 +15,8 @@ the best walk of at most so many hops achieves:
 - ``bounds[h, node, SECOND]``: the product of the best one that begins otherwise; ``ways[h, node,
   OTHER]`` the place of its first call.
 
-So the best walk on from a node, for one who comes from a certain caller, is known without a search,
-and no path is better than that.
+So the best walk from a node that does not return to a certain caller is known without a search, and
+no path is better than that walk.
 """
 
 from typing import Any

@@ -47,7 +47,7 @@ from graphcore.kernels.layout import (
 
 LAST_TICK = 2**30
 BLOCK = 256
-"""Segments fetched ahead: what they take of the cache must still be there when their turn comes."""
+"""Segments fetched ahead: all must still be in the cache when the walk reads them."""
 
 
 @kernel("int64(int32[:, ::1], int32[::1], int32[::1], int64, int64, int64)", nogil=False)
@@ -58,7 +58,7 @@ def fetch(nodes: Any, row: Any, queue: Any, side: int, begin: int, end: int) -> 
     So the processor fetches all of them at once.
 
     Going over the segments right away it would wait for memory at each: on a million edges a walk
-    takes two to three times as long. Returns a number that means nothing, but has to be kept lest
+    takes two to three times as long. Returns a number that means nothing, but has to be kept, or
     the compiler leaves the reading out.
     """
     kept = 0

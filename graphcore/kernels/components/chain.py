@@ -1,7 +1,7 @@
 """
 Merging components that form cycles.
 
-The *chain* is the list of their labels, each marked in CHAINED.
+The *chain* is the list of their labels; all of them are marked in CHAINED.
 """
 
 from typing import Any
@@ -96,9 +96,9 @@ def close_chain(
     linked: int,
 ) -> int:
     """
-    Add to a CHAIN of ``linked`` labels whatever its side's search saw that leads to one of them.
+    Add to a CHAIN of ``linked`` labels what its side's search saw and what leads to the chain.
 
-    Returns its length then.
+    Returns the new length.
     """
     chain, seen, in_chain, stamp = state[CHAIN + side], state[MARK + side], state[CHAINED], counters[STAMP]
     opposite = SIDE_COLUMNS * (1 - side)
@@ -135,9 +135,9 @@ def merge_chain(
     chain: Any,
 ) -> int:
     """
-    Make one component of those in a chain, the largest of which keeps its label.
+    Merge the components of a chain into the largest of them.
 
-    O(the others and their edges).
+    O(members of the others and their edges).
     """
     largest, total, edges = chain[0], 0, 0
     for position in range(len(chain)):

@@ -1,9 +1,9 @@
 """
-Strongly connected components from nothing.
+All strongly connected components of a graph, or of some of its nodes.
 
 The edges that count are first copied into compressed rows: the targets of the node with number
-``n`` are ``target[start[n] : start[n + 1]]``. On such a copy the search may go on while the graph
-moves on.
+``n`` are ``target[start[n] : start[n + 1]]``. The search over such a copy may continue while the
+graph changes.
 
 Source: R. Tarjan, "Depth-first search and linear graph algorithms", 1972; with one array for ranks
 and low-links, as in D. Pearce, "A space-efficient algorithm for finding strongly connected
@@ -71,8 +71,8 @@ def strong_components(start: Any, target: Any, work: Any, count: int) -> int:  #
 
     ``rank`` counts nodes as they are entered. While a node is on the path or waits for its
     component, its rank becomes the smallest one it is known to lead to; once its component is
-    complete, it is larger than that of any open node, and lowers nobody's. The path grows from the
-    front of its row, the nodes that wait from the end: no node is in both.
+    complete, its rank is larger than that of any open node, and lowers no other. The path grows
+    from the front of its row, and the waiting nodes from the end: no node is in both.
     """
     sequence, ends, rank = work[SEQUENCE], work[ENDS], work[GROUP]
     path, cursor, entered = work[PATH], work[CURSOR], work[ENTERED]
@@ -155,10 +155,10 @@ def find_components(start: Any, target: Any, work: Any, chosen: Any, state: Any,
     """
     Fill the state of the kept components from compressed rows.
 
-    ``chosen`` are the nodes, in the order of their numbers in these.
+    ``chosen`` are the nodes, in the order of their numbers in these rows.
 
-    Returns how many components there are: theirs are the first labels, all others are free, the
-    lowest to be given out first.
+    Returns the number of components. They have the first labels. All others are free; the lowest
+    is used first.
     """
     found = strong_components(start, target, work, len(chosen))
     measure_groups(start, target, work, found)

@@ -1,9 +1,9 @@
 """
-Where things stand in the arrays of the kept components.
+The rows and columns of the arrays that hold the kept components.
 
-A component has a number, its *label*; labels of components that are gone are given out again.
-``state`` has a column for every node and for every label there may be, and a row for each thing
-known of it. ``lists`` has as many columns as one update may have work.
+A component has a number, its *label*; labels of components that are gone are used again. ``state``
+has a column for every node and for every possible label, and a row for each property. ``lists`` has
+a column for each unit of work that one update may do.
 """
 
 LABEL, NEXT, PREVIOUS = 0, 1, 2
@@ -11,16 +11,16 @@ LABEL, NEXT, PREVIOUS = 0, 1, 2
 
 HEAD, SIZE, EDGES = 3, 4, 5
 """
-By label: any member, the number of members (0: the label is free), the number of edges between
-members that count, parallel ones each.
+By label: any member; the number of members (0: the label is free); the number of edges between
+members that count, parallel edges included.
 """
 
 FREE = 6
-"""The first FREE_COUNT entries are the labels that nobody has."""
+"""The first FREE_COUNT entries are the labels that no component has."""
 
 QUEUE, MARK, CHAIN, CHAINED, LOCAL = 7, 9, 11, 13, 14
 """
-Room for searches.
+Scratch rows of searches.
 
 QUEUE, MARK and CHAIN have two rows each, one a side: FORWARD along the edges, BACKWARD against
 them. A node or label counts as marked while its mark equals the stamp of the search. LOCAL is -1
@@ -41,7 +41,7 @@ FREE_COUNT, STAMP, WORK, MOVED, PENDING, LISTED = 0, 1, 2, 3, 4, 5
 
 STAMP: the greatest mark given so far; WORK: how many visits of nodes and edges may still be made;
 MOVED and PENDING: how many columns of these rows of ``lists`` are in use; LISTED: how many nodes
-the search before left in its queue.
+the last search left in its queue.
 """
 
 TAIL, TAKEN, SPENT, MEMBER, GOAL, NEAREST, LINKED = 6, 8, 10, 12, 14, 16, 18
@@ -56,35 +56,36 @@ its CHAIN.
 
 MOVED_NODE, MOVED_FROM, PENDING_SOURCE, PENDING_TARGET = 0, 1, 2, 3
 """
-Rows of ``lists``: nodes that changed their component, with the label they had.
+Rows of ``lists``.
 
-Pairs that are still to be looked at.
+MOVED_NODE, MOVED_FROM: nodes that changed their component, with the label that they had.
+PENDING_SOURCE, PENDING_TARGET: pairs that are still to be processed.
 """
 
 LOCAL_START, LOCAL_TARGET, LOCAL_WORK = 4, 5, 6
 """
-Rows of ``lists``: compressed rows of a part of the graph.
+Rows of ``lists`` for a search of a part of the graph.
 
-From LOCAL_WORK on the rows of ``work``.
+LOCAL_START, LOCAL_TARGET: its compressed rows. From LOCAL_WORK on: the rows of ``work``.
 """
 
 SEQUENCE, ENDS, GROUP, PATH, CURSOR, ENTERED, INSIDE, HEIGHT = 0, 1, 2, 3, 4, 5, 6, 7
 WORK_ROWS = 8
 LIST_ROWS = LOCAL_WORK + WORK_ROWS
 """
-Rows of ``work``, the room of a whole search.
+Rows of ``work``, which ``full`` uses.
 
-What it finds: SEQUENCE, all nodes, component by component, none calling a later one; by component
-where it ends in SEQUENCE, how many edges lie INSIDE it and its HEIGHT; by node its GROUP, the
-number of its component.
+Its results: SEQUENCE has all nodes, component by component, and no component calls a later one. By
+component: where it ENDS in SEQUENCE, the number of edges INSIDE it, and its HEIGHT. By node: its
+GROUP, the number of its component. PATH, CURSOR and ENTERED are scratch rows of the search.
 """
 
 DONE, OVER = 0, 1
 """
-What kernels say: done.
+What kernels return.
 
-Or given up, since it takes more work than allowed or orders lie too close, and then ``state`` is
-void.
+OVER: the kernel gave up, because it takes more work than allowed or orders lie too close. Then
+``state`` is invalid.
 """
 
 GRAPH = "int32[:, ::1], int32[:, ::1], float64[::1], float64"

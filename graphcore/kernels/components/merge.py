@@ -1,26 +1,27 @@
 """
-What an added edge does to components: nothing as long as it leads forward in their order.
+What an added edge changes: nothing if it leads forward in the order of components.
 
-Else order and components are put right.
+Otherwise this module corrects the order, and merges the components that now form a cycle.
 
-Invariant: ``order`` rises along every edge that counts and joins two components, so they form no
-circle. It holds but for the added edges that were not looked at yet. An added edge from component U
-to component V obeys it when ``order[U] < order[V]``: nothing to do.
+Invariant: ``order`` rises along every edge that counts and joins two components, so components form
+no cycle. Only added edges that were not processed yet may violate it. An added edge from component
+U to component V satisfies it if ``order[U] < order[V]``: nothing is to be done.
 
-If not, two searches over whole components take turns: forward from V, through orders up to that of
-U, and backward from U, through orders down to that of V. Any way from V to U runs within both
-limits, so each of the two alone can tell, and the first to run dry does. Say it is the forward one,
-and D is what it saw. The components of D from which U is reached, X, are merged with U, at U's
-order: whatever they call outside D lies beyond it, whoever calls them lies before it. The rest of D
-is moved, as it was ordered, between U's order and that of the nearest component called from D
-beyond it. Both searches are alike, mirrored.
+If not, two searches over whole components alternate: forward from V, through orders up to that of
+U, and backward from U, through orders down to that of V. Every path from V to U lies within both
+limits, so either search can decide alone whether there is one; the search that first has nothing
+left to visit decides. Suppose it is the forward search, and D is the set that it visited. The
+components of D that reach U are merged with U and get U's order: what they call outside D has a
+higher order, and what calls them has a lower one. The rest of D keeps its relative order and moves
+between U's order and that of the nearest component above U that D calls. The backward case mirrors
+this.
 
-The searches see edges that were not looked at yet, too. That may merge or move more, never wrongly:
-what is merged is a circle.
+The searches also follow added edges that were not processed yet. So they may merge or move more
+components, but never wrong ones: the components that are merged do form a cycle.
 
 Source: search on both sides within a kept topological order, as in M. Bender, J. Fineman, S.
 Gilbert, R. Tarjan, "A new approach to incremental cycle detection and related problems", 2016;
-orders are real numbers here, so that nobody else has to move.
+orders are real numbers here, so that no other component has to move.
 """
 
 from typing import Any
@@ -72,9 +73,9 @@ def settle(
     side: int,
 ) -> int:
     """
-    Merge and move what the search that ran dry saw.
+    Merge and move the components that the search which finished first has visited.
 
-    Its CHAIN holds those of its queue that lead straight to the goal.
+    Its CHAIN holds those with an edge to the goal.
     """
     queue, chain, in_chain = state[QUEUE + side], state[CHAIN + side], state[CHAINED]
     goal, linked, stamp = counters[GOAL + side], counters[LINKED + side], counters[STAMP]
@@ -113,9 +114,9 @@ def look_further(
     side: int,
 ) -> None:
     """
-    Look at the edges of the member that is next on a side.
+    Look at the edges of the next member on a side.
 
-    Queues what is within the limit; notes what is beyond it and what is the goal.
+    Queues components within the limit. Notes the nearest one beyond it, and edges to the goal.
     """
     node, goal, nearest = counters[MEMBER + side], counters[GOAL + side], counters[NEAREST + side]
     chain, seen, stamp = state[CHAIN + side], state[MARK + side], counters[STAMP]
@@ -160,7 +161,7 @@ def join(
     source: int,
     target: int,
 ) -> int:
-    """Take an edge into account that was added between two nodes."""
+    """Process an edge that was added between two nodes."""
     caller, callee = state[LABEL, source], state[LABEL, target]
     if caller == callee or order[caller] < order[callee]:
         return DONE

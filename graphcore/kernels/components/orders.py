@@ -1,11 +1,10 @@
 """
 Orders of components: numbers that rise along every edge that joins two components.
 
-Edges that count form no cycle of components.
-
-They are doubles, so that there is room between any two of them, and nobody else has to move when
-one does. Components that have nothing to do with each other may have the same. When the room is
-used up, a search of everything gives out new ones.
+Such numbers exist because edges that count form no cycle of components. Orders are doubles, so a
+component can move between any two others, and no other has to move with it. Components that do not
+reach each other may have equal orders. When no double is left between two orders, a search of the
+whole graph assigns new ones.
 """
 
 from typing import Any
@@ -17,10 +16,10 @@ from graphcore.kernels.components.layout import DONE, FORWARD, OVER
 
 NARROW = 32
 """
-The share of the room between two orders that split-off parts take.
+A split-off part takes at most one part in NARROW of the interval between two orders.
 
-A double holds some 1,000 parts split off one after the other, or nine splits of what was split off;
-the narrower, the more of the former and the fewer of the latter.
+A double has room for some 1,000 parts split off one after the other, or for nine splits of the part
+just split off. A larger NARROW allows more of the former and fewer of the latter.
 """
 
 
@@ -31,8 +30,8 @@ def part_order(low: float, high: float, side: int, height: int, greatest: int) -
 
     Heights are 0 to ``greatest``; higher parts get lower orders.
 
-    Parts are put near the bound that is not the order of what they were split off from, as the next
-    ones will come between.
+    Parts are put near the bound that is not the order of their former component, since the next
+    parts will come between.
     """
     if high == np.inf:
         return low + (greatest - height + 1)
@@ -44,7 +43,7 @@ def part_order(low: float, high: float, side: int, height: int, greatest: int) -
 
 @kernel("boolean(float64, float64, int64, int64)", nogil=False)
 def orders_fit(low: float, high: float, side: int, greatest: int) -> bool:
-    """Tell whether there is an order for each height in the open interval, all different."""
+    """Whether the open interval has room for a different order for each height."""
     above = high
     for height in range(greatest + 1):
         place = part_order(low, high, side, height, greatest)
@@ -56,7 +55,7 @@ def orders_fit(low: float, high: float, side: int, greatest: int) -> bool:
 
 @kernel("void(int32[::1], float64[::1])", nogil=False)
 def sort_by_order(labels: Any, order: Any) -> None:
-    """Sort labels by their order, in place: shellsort, since they are few as a rule."""
+    """Sort labels by their order, in place. Shellsort, because there are usually few."""
     count = len(labels)
     gap = count // 2
     while gap > 0:
@@ -74,7 +73,7 @@ def move_between(labels: Any, order: Any, low: float, high: float) -> int:
     """
     Move labels into the open interval between two orders; OVER if there is no room.
 
-    One of the orders is finite. The labels keep the order they have.
+    At least one of the orders is finite. The labels keep their relative order.
     """
     sort_by_order(labels, order)
     count = len(labels)

@@ -1,7 +1,7 @@
 """
-What a set of nodes falls into that lost its edges to, or from, the rest of its component.
+The parts of a set of nodes that lost its edges to, or from, the rest of its component.
 
-Also where its parts are placed.
+They become components of their own, and get their orders here.
 """
 
 from typing import Any
@@ -49,7 +49,7 @@ from graphcore.kernels.layout import EDGE, FRESH, NEIGHBOUR, OUT, START
 @kernel("int64(int32[:, ::1], int64[::1], int32[:, ::1], int32[::1], int64)", nogil=False)
 def move_out(state: Any, counters: Any, lists: Any, leaving: Any, former: int) -> int:
     """
-    Make nodes a component of their own that were members of one that has others.
+    Move some members of a component into a component of their own.
 
     Returns its label.
     """
@@ -98,8 +98,8 @@ def regroup(
 
     The nodes are members of one component, numbered by LOCAL.
 
-    If they are the whole component, the largest part keeps its label. LOCAL is -1 everywhere
-    afterwards.
+    If they are the whole component, the largest part keeps the label. Afterwards LOCAL is -1
+    everywhere.
     """
     count, calls = counters[LISTED], 0
     chosen = state[QUEUE + side][:count]
@@ -148,9 +148,9 @@ def bound_beyond(
     label: int,
 ) -> float:
     """
-    Return the order nearest to a component's own that its LISTED nodes lead to on this side.
+    Return the nearest order beyond a component's own to which its LISTED nodes lead on this side.
 
-    Infinite if they lead nowhere outside it.
+    Infinite if they do not lead out of the component.
     """
     nearest = np.inf if side == FORWARD else -np.inf
     for position in range(counters[LISTED]):

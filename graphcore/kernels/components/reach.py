@@ -1,8 +1,9 @@
 """
 Whether a node still reaches another inside their component.
 
-Two searches, forward from the one and backward from the other, take turns by the edges they have
-looked at, so both together cost about twice the cheaper one. They meet, or one of them runs dry.
+Two searches alternate, forward from the first node and backward from the second: the next step
+belongs to the search that has looked at fewer edges. So both together cost about twice the cheaper
+one. They meet, or one of them *runs dry*: it has no node left to visit.
 """
 
 from typing import Any
@@ -27,9 +28,9 @@ from graphcore.kernels.layout import EDGE, FRESH, NEIGHBOUR, START
 
 REACHES, GAVE_UP, RAN_DRY = 0, 1, 2
 """
-What ``still_reaches`` says: yes; unknown, for it takes too much work.
+What ``still_reaches`` returns: yes; unknown, because it takes too much work; no.
 
-Or no: RAN_DRY + the side that ran dry.
+No is RAN_DRY + the side that ran dry.
 """
 
 
@@ -45,7 +46,7 @@ def still_reaches(
     target: int,
 ) -> int:
     """
-    Tell whether source reaches target inside their component.
+    Whether source reaches target inside their component.
 
     If not, the queue of the side that ran dry has LISTED nodes.
     """

@@ -1,18 +1,18 @@
 """
-What lost edges do to a component: whether it still is one, and what it falls into where not.
+What lost edges do to a component: whether it stays strongly connected, and else its parts.
 
 A component C that lost edges is tracked by *pending* pairs (x, y) of its nodes. Invariant: C would
-be strongly connected if each pending pair were an edge. At first they are the lost edges. Where x
-still reaches y inside C, the pair is dropped. Where not, one of the two searches, forward from x or
+be strongly connected if each pending pair were an edge. At first the pairs are the lost edges. If x
+still reaches y inside C, the pair is dropped. If not, one of the two searches, forward from x or
 backward from y, has run dry: its nodes S are closed under successors (predecessors) inside C, so
-every component that shares a node with S lies within S. S is taken out of C, its parts found by a
-local search, and the invariant restored for the rest: a way through S enters it from some a and
-leaves it to some b, and the pairs (a, anchor) and (anchor, b) stand in for it, the anchor being
-that end of the pair that is not in S. C is strongly connected when no pair is left.
+every component that shares a node with S lies within S. S is taken out of C, and a local search
+finds its parts. To restore the invariant for the rest, let the *anchor* be the end of the pair that
+is not in S. A path through S enters it from some a and leaves it to some b; the pairs (a, anchor)
+and (anchor, b) replace that path. C is strongly connected when no pair is left.
 
 Orders: the parts of S get orders between C's own and that of the nearest neighbour of S outside C,
-so that callers still come before what they call. Edges that have just been added and were not
-looked at yet may contradict the order: neighbours on the wrong side are such, and bound nothing.
+so that callers still come before what they call. Added edges that were not processed yet may
+contradict the order. Neighbours on the wrong side come from such edges and set no bound.
 """
 
 from typing import Any
@@ -96,7 +96,7 @@ def stand_in(
     """
     Let pairs with the anchor replace the edges between S and the rest.
 
-    S is the LISTED nodes of a side. From now on its edges are its own.
+    S is the LISTED nodes of a side. Its edges no longer count for the component.
     """
     local, seen, label = state[LOCAL], state[CHAINED], state[LABEL, anchor]
     counters[STAMP] += 1

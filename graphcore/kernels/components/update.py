@@ -1,10 +1,10 @@
 """
 Components after a change set.
 
-All edges have been lost and gained when this begins, so components first fall apart, by what they
-hold now, gained edges included; whatever lies in one component afterwards lies on circles of edges
-that are there. Then each gained edge that joins two components is looked at. A circle through
-several old components must use one of these, and is found at the last of them.
+The graph has already lost and gained all edges when this begins. First, components that lost edges
+are split, by the edges that they have now, gained ones included: afterwards, the members of each
+component reach each other. Then each gained edge between two components is processed. A cycle
+through several old components contains such edges, and is found at the last of them.
 """
 
 from typing import Any
@@ -41,9 +41,9 @@ def split_where_lost(
     lists: Any,
 ) -> int:
     """
-    Look at all pending pairs.
+    Process all pending pairs.
 
-    A component that has cost as much as it is large is searched as a whole.
+    A component whose pairs have cost as much work as its size is searched as a whole.
     """
     examined, work = -1, counters[WORK]
     while counters[PENDING] > 0:
@@ -87,10 +87,9 @@ def update_components(
     """
     Update labels, sizes, edge counts and orders after edges were lost and gained.
 
-    Rows of both: source, target; parallel edges have a row each.
-
-    No pair may be in both. Returns DONE, or OVER when WORK or ``lists`` is used up, and then the
-    state is void.
+    ``lost`` and ``gained`` have the rows source and target, and a column for each edge, parallel
+    ones included. No pair may be in both. Returns DONE, or OVER if WORK or ``lists`` is used up;
+    then the state is invalid.
     """
     label_of = state[LABEL]
     for column in range(lost.shape[1]):

@@ -1,9 +1,9 @@
 """
 The cheapest order of few services.
 
-Source: E. Lawler, "A comment on minimum feedback arc sets", 1964: of all orders of a set of
-services, the cheapest ends with some service, before which stands the cheapest order of the others.
-O(2^V V), and as much room.
+Source: E. Lawler, "A comment on minimum feedback arc sets", 1964: the cheapest order of a set of
+services ends with some service, preceded by the cheapest order of the others. O(2^V V) time and
+memory.
 """
 
 from typing import Any
@@ -16,7 +16,7 @@ def sum_costs(start: Any, target: Any, cost: Any, toward: Any) -> None:
     """
     Fill ``toward[service, set]`` with the cost of the pairs from a service to those of a set.
 
-    The bits of a set are services.
+    The bits of a set are its services.
     """
     count = len(start) - 1
     for node in range(count):
@@ -37,13 +37,13 @@ def order_exactly(start: Any, target: Any, cost: Any, toward: Any, least: Any, o
     """
     Fill ``order`` with a cheapest order of all services; returns its cost.
 
-    Of equal ones, smaller numbers come last.
+    Among equally cheap orders, services with smaller numbers come last.
     """
     count = len(start) - 1
     sum_costs(start, target, cost, toward)
-    everybody = (1 << count) - 1
+    all_services = (1 << count) - 1
     least[0] = 0
-    for members in range(1, everybody + 1):
+    for members in range(1, all_services + 1):
         cheapest = -1
         for node in range(count):
             if members >> node & 1:
@@ -52,7 +52,7 @@ def order_exactly(start: Any, target: Any, cost: Any, toward: Any, least: Any, o
                 if cheapest < 0 or total < cheapest:
                     cheapest = total
         least[members] = cheapest
-    members = everybody
+    members = all_services
     for position in range(count - 1, -1, -1):
         last = -1
         for node in range(count):
@@ -62,4 +62,4 @@ def order_exactly(start: Any, target: Any, cost: Any, toward: Any, least: Any, o
                     last = node
         order[position] = last
         members -= 1 << last
-    return int(least[everybody])
+    return int(least[all_services])

@@ -1,13 +1,14 @@
 """
-A cut exchanged for cheaper ones.
+Exchanges a cut for cheaper ones.
 
-A cut from a to b is there for the ways from b to a. The cheapest pairs that break all of these are
-a minimum cut between b and a of what leads forward from b to a: if they cost less than the cut,
-what b still reaches then moves behind a. So a ring is broken at its cheapest pair wherever the
-order began, which moving single services takes many steps that save nothing for.
+A cut from a to b breaks the paths from b to a. The cheapest pairs that break all these paths are a
+minimum cut between b and a, over pairs that lead forward. If they cost less than the cut from a to
+b, what b still reaches without them moves behind a. So a cycle is broken at its cheapest pair,
+whatever the first order was; with moves of single services that would take many steps that save
+nothing.
 
-Source: L. Ford and D. Fulkerson, "Maximal flow through a network", 1956, by shortest ways (J.
-Edmonds and R. Karp, 1972). It ends as soon as the flow is as dear as the cut.
+Source: L. Ford and D. Fulkerson, "Maximal flow through a network", 1956, by shortest paths (J.
+Edmonds and R. Karp, 1972). The search ends as soon as the flow costs as much as the cut.
 """
 
 from typing import Any
@@ -22,11 +23,12 @@ SEARCH_ROWS = 3
 """
 Rows of ``search``.
 
-MARK: the stamp of the search that found a service; VIA: the pair by which it did.
+QUEUE: the services found; MARK: the stamp of the search that found a service; VIA: the pair through
+which it was found.
 """
 
 CLEARED_AT_ONCE = 16
-"""How many flows are cleared in the time of one visit."""
+"""How many flows can be cleared in the time of one visit."""
 
 
 @kernel(f"int64({PAIRS}, float64[::1], int64[::1], int32[:, ::1], int64[::1], int64, int64, int64)")
@@ -46,9 +48,9 @@ def search_residue(
     last: int,
 ) -> int:
     """
-    Look for a way from one service to a later one on which more can flow.
+    Look for a path from one service to a later one on which more can flow.
 
-    Returns how many were found, the later one included only if there is one.
+    Returns how many services were found; the later one is among them only if there is a path.
     """
     queue, mark, via = search[QUEUE], search[MARK], search[VIA]
     high = key[last]
@@ -75,7 +77,7 @@ def search_residue(
 def let_flow(
     target: Any, source: Any, cost: Any, flow: Any, search: Any, first: int, last: int, most: int
 ) -> int:
-    """Let as much flow along the way found as it takes, at most ``most``; returns how much."""
+    """Let as much flow along the path found as fits, at most ``most``; returns how much."""
     via = search[VIA]
     node = last
     while node != first:
@@ -106,7 +108,7 @@ def saved_by_moving(
     stamp: int,
     last: int,
 ) -> int:
-    """Tell what it saves to move the services found behind a later one."""
+    """Return what is saved by moving the services found behind a later one."""
     mark, high, saved = search[MARK], key[last], 0
     for position in range(found):
         node = search[QUEUE, position]
@@ -139,7 +141,7 @@ def exchange(
     """
     Try to exchange each cut once, until no more than ``spare`` is left of WORK.
 
-    Returns what is saved. Services that moved are to be looked at.
+    Returns what is saved. Puts services that moved into the queue ``waiting``.
     """
     saved, stamp = 0, 0
     for place in range(len(key)):

@@ -1,10 +1,11 @@
 """
-An order that is good to begin with.
+A first order, made greedily.
 
 Source: P. Eades, X. Lin and W. Smyth, "A fast and effective heuristic for the feedback arc set
-problem", 1993, with costs instead of counts. Who calls nobody (any more) goes to the end of the
-order, whom nobody calls to its front; else whoever's calls cost most, less what its callers cost.
-O(E log V) by a heap whose entries are found by service.
+problem", 1993, with costs instead of counts. Services are placed one by one. A service without
+calls to unplaced services goes to the end of the order, and one without unplaced callers to the
+front. If there is neither, the service whose calls cost most, minus the calls to it, goes to the
+front. O(E log V) by a heap whose entries can be found by service.
 """
 
 from typing import Any
@@ -17,14 +18,15 @@ ROOM_ROWS = 6
 """
 Rows of ``room``.
 
-HEAP: services, the one to be placed next in front, SLOT: where each stands in it; ENDS: those
-without calls or callers, a stack.
+HEAP: services, the next one to place first; SLOT: the place of each service in HEAP. CALLS_LEFT
+and CALLERS_LEFT: how many callees and callers are not placed. PLACED: 1 for services that are
+placed or in ENDS. ENDS: a stack of services without calls or callers left.
 """
 
 
 @kernel("void(int32[:, ::1], int64[::1], int64)")
 def rise(room: Any, value: Any, slot: int) -> None:
-    """Move an entry of the heap up to where it belongs."""
+    """Move an entry of the heap up to its place."""
     heap, slot_of = room[HEAP], room[SLOT]
     node = heap[slot]
     while slot > 0:
@@ -40,7 +42,7 @@ def rise(room: Any, value: Any, slot: int) -> None:
 
 @kernel("void(int32[:, ::1], int64[::1], int64, int64)")
 def sink(room: Any, value: Any, slot: int, size: int) -> None:
-    """Move an entry of the heap down to where it belongs."""
+    """Move an entry of the heap down to its place."""
     heap, slot_of = room[HEAP], room[SLOT]
     node = heap[slot]
     while 2 * slot + 1 < size:
@@ -67,7 +69,7 @@ def note_end(room: Any, node: int, ends: int) -> int:
     Returns the height of the stack.
     """
     if room[PLACED, node] == 0 and (room[CALLS_LEFT, node] == 0 or room[CALLERS_LEFT, node] == 0):
-        # Marked, lest it comes on the stack twice.
+        # Marked, so that it is not pushed twice.
         room[PLACED, node] = 1
         room[ENDS, ends] = node
         return ends + 1
@@ -88,10 +90,9 @@ def take_away(
     size: int,
     ends: int,
 ) -> int:
-    """Tell the neighbours of a service that it is placed; returns the height of the stack then."""
+    """Update the neighbours of a service that was placed; returns the new height of the stack."""
     slot_of = room[SLOT]
-    # Those that are placed stay in the heap until they come to its top, with the value that they
-    # have their slot for.
+    # Placed services stay in the heap, with an unchanged value, until they come to its top.
     for place in range(start[node], start[node + 1]):
         other = target[place]
         room[CALLERS_LEFT, other] -= 1

@@ -1,10 +1,10 @@
 """
-An order made better by moving single services to where they cost least.
+Improves an order by moving single services to where they cost least.
 
-*Descent*: as long as one can be found that saves something by moving, it moves; its neighbours are
-looked at again. Then, while there is work left, some services are moved at random and descent
-begins anew, from the best order so far: *iterated local search*, as H. Lourenço, O. Martin and T.
-Stützle describe it, 2003. The random numbers are the same each time.
+*Descent*: while a service can be found that saves cost by moving, it moves, and its neighbours are
+looked at again. Then, while WORK is left, some services are moved at random, and descent begins
+again from the best order so far: *iterated local search*, as H. Lourenço, O. Martin and T. Stützle
+describe it, 2003. The random numbers are the same in each run.
 """
 
 from typing import Any
@@ -31,13 +31,17 @@ from graphcore.kernels.cuts.sequence import arrange, move_behind, write_down
 from graphcore.kernels.cuts.waiting import wait, wait_around
 
 FEWEST_MOVED, MORE_MOVED = 2, 6
-"""How many services are moved at random: FEWEST_MOVED and up to so many more."""
+"""A disturbance moves FEWEST_MOVED services at random, and up to MORE_MOVED others."""
 
 GRACE = 500
-"""An order may cost so much more than the best, one part in so many, to be gone on from."""
+"""The search continues from an order that costs at most one part in GRACE more than the best."""
 
 LEAST_PAUSE, PAIRS_A_TRY = 8, 8
-"""Cuts are exchanged after LEAST_PAUSE disturbances in vain, + one for every PAIRS_A_TRY pairs."""
+"""
+Cuts are exchanged after some disturbances without gain.
+
+Their number is one for every PAIRS_A_TRY pairs, but at least LEAST_PAUSE.
+"""
 
 
 @kernel("int64(int64[::1], int64)")
@@ -62,7 +66,7 @@ def neighbour(
 def cost_at(
     start: Any, target: Any, source: Any, cost: Any, back_start: Any, back: Any, key: Any, node: int
 ) -> int:
-    """Sum up the pairs of a service that lead back in the order as it is."""
+    """Sum up the costs of a service's pairs that lead back in the present order."""
     total = 0
     for place in range(start[node], start[node + 1]):
         if key[target[place]] < key[node]:
@@ -87,12 +91,12 @@ def best_place(
     goal: Any,
 ) -> int:
     """
-    Find where a service costs least: ``goal[0]`` is whom it should stand right behind.
+    Find the place where a service costs least: right behind ``goal[0]``.
 
     Returns what moving there saves, 0 = nothing.
 
-    From the front on, past one neighbour after the other: a call of it leads back from then on, a
-    call to it no longer does.
+    The service is moved in thought from the front past one neighbour after the other: behind a
+    callee its call leads back, and behind a caller the call to it no longer does.
     """
     calls, callers = start[node + 1] - start[node], back_start[node + 1] - back_start[node]
     keys = np.empty(calls + callers, np.float64)
@@ -111,7 +115,7 @@ def best_place(
             here += cost[start[node] + number]
         else:
             here -= cost[back[back_start[node] + number - calls]]
-        # One who is both callee and caller is passed once.
+        # A neighbour that is both callee and caller is passed once.
         is_passed = position + 1 == len(along) or keys[along[position + 1]] > keys[number]
         if is_passed and here < best:
             best, nearest = here, number
@@ -137,7 +141,7 @@ def descend(
     waiting: Any,
     counters: Any,
 ) -> int:
-    """Look at those who wait until nobody does, or the work is used up; returns what is saved."""
+    """Look at the waiting services until none waits or WORK is used up; returns what is saved."""
     saved, moving, goal = 0, np.empty(1, np.int32), np.empty(1, np.int32)
     while counters[HELD] > 0:
         node = waiting[QUEUE, counters[HEAD]]
@@ -172,7 +176,7 @@ def disturb(
     """
     Move a few services at random, each behind a neighbour or before it.
 
-    Returns what that costs more.
+    Returns the added cost.
     """
     more, moving, count = 0, np.empty(1, np.int32), len(key)
     for _ in range(FEWEST_MOVED + below(counters, MORE_MOVED + 1)):
@@ -242,12 +246,12 @@ def improve(
     tries: int,
 ) -> int:
     """
-    Make an order better; the list holds the best one found in the end, and ``order`` too.
+    Improve an order; at the end both the list and ``order`` hold the best one found.
 
-    Returns what it costs.
+    Returns its cost.
 
-    Ends when WORK is used up, or ``tries`` disturbances one after another led to nothing better. A
-    quarter of the work is kept for exchanges in the end.
+    Ends when WORK is used up, or after ``tries`` disturbances in a row without gain. The last
+    quarter of the work is left for exchanges at the end.
     """
     count, total, work = len(key), 0, counters[WORK]
     pause = max(LEAST_PAUSE, len(target) // PAIRS_A_TRY)

@@ -1,5 +1,5 @@
 """
-Where things stand in the arrays of the pairs of a component.
+The arrays that hold the pairs of a component.
 
 Services have numbers. Pairs are sorted by caller, then callee: those of caller ``n`` are
 ``start[n]`` to ``start[n + 1]``, with ``source``, ``target`` and ``cost`` beside each other. The
@@ -20,13 +20,15 @@ NEXT, PREVIOUS = 0, 1
 """
 Rows of ``link``: the neighbours of a service in the order.
 
-The column behind the last service stands for the ends of it: a ring.
+The column after the last service stands for both ends of the order, which is a ring.
 """
 
 QUEUE, QUEUED = 0, 1
 """
-Rows of ``waiting``: services to look at (a ring of HELD entries from HEAD on), and whether a
-service is among them.
+Rows of ``waiting``.
+
+QUEUE: services to look at, a ring buffer of HELD entries from HEAD on. QUEUED: whether a service is
+in it.
 """
 
 HEAD, HELD, WORK, CHANCE = 0, 1, 2, 3
@@ -34,12 +36,13 @@ COUNTERS = 4
 """
 ``counters``.
 
-WORK: how many visits of pairs may still be made; CHANCE: the state of the random numbers.
+HEAD and HELD: the ring buffer in ``waiting``; WORK: how many visits of pairs may still be made;
+CHANCE: the state of the random numbers.
 """
 
 CHANCE_FACTOR, CHANCE_MODULUS = 48_271, 2**31 - 1
 """
-Random numbers: the minimal standard of S. Park, K. Miller and P.
+The minimal standard generator of random numbers, which stays within 64 bits.
 
-Stockmeyer, 1993, which stays within 64 bits.
+Source: S. Park, K. Miller and P. Stockmeyer, 1993.
 """

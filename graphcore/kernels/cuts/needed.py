@@ -1,11 +1,11 @@
 """
-Cuts that are not needed are put back, the dearest first.
+Cuts that are not needed are put back, the most expensive first.
 
-All pairs that are not cut lead forward in the order, and always will: a pair from a to b that leads
-back closes a cycle if b reaches a, which can only be by services that stand between them. Two
-searches, from b forward and from a backward, take turns until they meet. If one runs dry instead,
-what it found moves past the other end, and the pair leads forward. So does the incremental
-topological order of D. Pearce and P. Kelly, 2006.
+All pairs that are not cut lead forward in the order, and this stays so. A cut pair from a to b
+leads back. It closes a cycle if b reaches a, and such a path uses only services between the two.
+Two searches, from b forward and from a backward, alternate until they meet. If one of them runs out
+of services instead, what it found moves past the other end, and the pair leads forward. That is the
+incremental topological order of D. Pearce and P. Kelly, 2006.
 """
 
 from typing import Any
@@ -24,7 +24,7 @@ side, one less for the other).
 """
 
 REACHES, RAN_DRY = 0, 1
-"""What ``reaches`` says: yes, or no: RAN_DRY + the side that ran dry."""
+"""What ``reaches`` returns: yes; no is RAN_DRY + the side whose search ended."""
 
 
 @kernel(f"int64({WAYS}, int8[::1], float64[::1], int32[:, ::1], int64[::1], int64, int64, int64, int64[::1])")
@@ -44,7 +44,7 @@ def reaches(  # noqa: C901 - two searches that take turns
     found: Any,
 ) -> int:
     """
-    Tell whether one service reaches a later one over pairs that are kept.
+    Whether one service reaches a later one over pairs that are kept.
 
     ``found`` holds how many each side found.
     """
@@ -90,7 +90,7 @@ def reaches(  # noqa: C901 - two searches that take turns
 
 @kernel(f"void({ORDER}, int32[::1], int64)")
 def shift(link: Any, key: Any, nodes: Any, place: int) -> None:
-    """Move services behind one, in the order in which they stand."""
+    """Move services behind another one; they keep their relative order."""
     keys = np.empty(len(nodes), np.float64)
     for position in range(len(nodes)):
         keys[position] = key[nodes[position]]
@@ -116,7 +116,7 @@ def put_back(
     cuts: Any,
 ) -> int:
     """
-    Keep those of ``cuts``, in this order, without which there is no cycle either.
+    Keep each of ``cuts``, one after the other, that closes no cycle.
 
     Returns how many were looked at before WORK was used up.
     """

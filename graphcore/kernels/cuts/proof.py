@@ -1,11 +1,10 @@
 """
-Whether cuts can be proved to be the cheapest there are.
+Whether cuts can be proved to be the cheapest.
 
-Each cut is given ways from its callee back to its caller, as a flow of as much as the cut costs,
-and no pair carries more for all cuts together than it costs itself. If that works out, it is a
-*packing of cycles*, each of which goes through one cut: whoever breaks all cycles has to pay for
-each of them, and so at least what these cuts cost. It need not work out for cuts that are the
-cheapest all the same.
+For each cut, find a flow from its callee back to its caller of as much as the cut costs; all flows
+together may send through a pair at most what the pair costs. If all flows exist, they are a
+*packing of cycles*, each of which goes through one cut. Any set of cuts that breaks all these
+cycles costs at least as much as these cuts. Cuts may be the cheapest although no packing proves it.
 """
 
 from typing import Any
@@ -31,9 +30,9 @@ def are_packed(
     cuts: Any,
 ) -> bool:
     """
-    Tell whether there is a packing that pays for all of ``cuts``, those that lead back.
+    Whether a packing is found for all of ``cuts``, the pairs that lead back.
 
-    No also when WORK is used up.
+    False also when WORK is used up.
     """
     stamp = 0
     for place in range(len(cost)):

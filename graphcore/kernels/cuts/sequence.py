@@ -1,8 +1,8 @@
 """
-An order of services as a list, in which one can be moved at O(1) and two compared at once.
+An order of services as a linked list; moving a service and comparing two take O(1).
 
-Keys rise along the list. Who moves gets the middle between two others; when doubles run out of room
-between these, all keys are given anew.
+Keys rise along the list. A service that moves gets a key between those of its new neighbours. When
+there is no double between these, all keys are renumbered.
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ from graphcore.kernels.cuts.layout import NEXT, ORDER, PREVIOUS
 
 @kernel(f"void({ORDER})")
 def renumber(link: Any, key: Any) -> None:
-    """Give all keys anew, from 0 on."""
+    """Give all services new keys, from 0 on."""
     ends = len(key)
     node, number = link[NEXT, ends], 0
     while node != ends:
@@ -24,7 +24,7 @@ def renumber(link: Any, key: Any) -> None:
 
 @kernel(f"void({ORDER}, int32[::1])")
 def arrange(link: Any, key: Any, order: Any) -> None:
-    """Make the list one of this order."""
+    """Make the list hold this order."""
     ends = len(key)
     former = ends
     for position in range(ends):
@@ -50,9 +50,9 @@ def write_down(link: Any, key: Any, order: Any) -> None:
 @kernel(f"void({ORDER}, int32[::1], int64)")
 def move_behind(link: Any, key: Any, moving: Any, place: int) -> None:
     """
-    Move services, in the given order, behind one that is not among them, or to the front.
+    Move services, in the given order, behind ``place``, a service that is not among them.
 
-    The front is ``len(key)``.
+    ``place`` = ``len(key)`` moves them to the front.
     """
     ends = len(key)
     for node in moving:

@@ -1,4 +1,4 @@
-"""Services that are to be looked at, each at most once: a ring."""
+"""The queue of services to look at, each at most once: a ring buffer."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from graphcore.kernels.cuts.layout import HEAD, HELD, QUEUE, QUEUED, WAYS
 
 @kernel("void(int32[:, ::1], int64[::1], int64)")
 def wait(waiting: Any, counters: Any, node: int) -> None:
-    """Put a service among those to look at, unless it is there."""
+    """Put a service into the queue, unless it is there."""
     if waiting[QUEUED, node] == 0:
         waiting[QUEUED, node] = 1
         waiting[QUEUE, (counters[HEAD] + counters[HELD]) % waiting.shape[1]] = node
@@ -26,7 +26,7 @@ def wait_around(
     waiting: Any,
     counters: Any,
 ) -> None:
-    """Let the neighbours of a service be looked at."""
+    """Put the neighbours of a service into the queue."""
     for place in range(start[node], start[node + 1]):
         wait(waiting, counters, target[place])
     for position in range(back_start[node], back_start[node + 1]):

@@ -1,7 +1,7 @@
 """
 For a cut, a shortest cycle that it alone breaks.
 
-It is the shortest way back from its callee to its caller over pairs that are kept.
+It is the cut and a shortest path from its callee to its caller over pairs that are kept.
 """
 
 from typing import Any
@@ -11,7 +11,11 @@ from graphcore.kernels.cuts.layout import WAYS, WORK
 
 QUEUE, MARK, HOPS = 0, 1, 2
 SEARCH_ROWS = 3
-"""Rows of ``search``."""
+"""
+Rows of ``search``.
+
+MARK: the stamp of the search that found a service; HOPS: how far it is from the caller.
+"""
 
 
 @kernel(f"int64({WAYS}, int8[::1], float64[::1], int32[:, ::1], int64[::1], int64, int64, int32[::1])")
@@ -30,11 +34,11 @@ def way_back(
     path: Any,
 ) -> int:
     """
-    Fill ``path`` with a shortest way from the callee of a cut to its caller; returns its length.
+    Fill ``path`` with a shortest path from the callee of a cut to its caller; returns its length.
 
-    Of several, the one with the smallest numbers. 0 = there is none.
+    Of several, it is the one with the smallest numbers. 0 = there is none.
 
-    Breadth-first backward from the caller, over services that stand behind the callee in the order.
+    The search runs breadth-first backward from the caller, over services behind the callee.
     Marks in ``search`` below ``stamp`` are of former searches.
     """
     caller, callee = source[cut], target[cut]

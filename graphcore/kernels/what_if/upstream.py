@@ -1,9 +1,9 @@
 """
-Kernels that tell for hundreds of services at a time who reaches them, before and after a change.
+Kernels that find, for hundreds of services at a time, what reaches them before and after a change.
 
-Each of them has a bit. A component has a mask of WORDS numbers with the bits of those that it
-reaches; since none calls a later one, one pass over the calls between components makes all masks.
-BITS of a number are in use, seven bytes, so that none is ever negative.
+Each of these services has a bit. A component has a mask of WORDS numbers with the bits of the
+services that it reaches; since none calls a later one, one pass over the calls between components
+makes all masks. BITS bits (seven bytes) of a number are used, so that it is never negative.
 """
 
 from typing import Any
