@@ -9,7 +9,11 @@ from server.cli.options import DEFAULTS, DataDir, KernelCache
 def compile_kernels(
     *, kernel_cache: KernelCache = DEFAULTS.kernel_cache, data_dir: DataDir = DEFAULTS.data_dir
 ) -> None:
-    """Compile graph kernels before the first start; otherwise 'serve' does it while it serves."""
+    """
+    Compile graph kernels before the first start.
+
+    Otherwise 'serve' compiles them while it serves.
+    """
     from graphcore.compiling import KernelError, compile_kernels, import_kernels
     from graphcore.kernel_cache import first_writable
     from server.lifecycle.kernels import KERNEL_PACKAGES, kernel_folders
