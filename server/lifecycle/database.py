@@ -1,4 +1,4 @@
-"""The database of the process: run if it is embedded, and brought to the schema of this program."""
+"""The database of the process: runs it if it is embedded, and migrates its schema."""
 
 import asyncio
 import random
@@ -23,7 +23,7 @@ log = structlog.get_logger(__name__)
 EMBEDDED_LOOK = timedelta(seconds=1)
 LONGEST_RESTART_PAUSE = timedelta(seconds=10)
 LONGEST_RETRY_PAUSE = timedelta(seconds=5)
-# What our own process needs to end once the database has: the interpreter takes most of it.
+# The time that this process needs to end after the database; the interpreter takes most of it.
 _ENDING = timedelta(milliseconds=700)
 
 
@@ -38,8 +38,8 @@ async def running_database(
     """
     Give the URL of the database; run the embedded PostgreSQL unless the settings have a URL.
 
-    ``max_connections`` of the embedded one: None = as PostgreSQL's configuration says. It is
-    restarted when it ends by itself, and shut down at the end within the time for closing.
+    The embedded database is restarted when it ends by itself, and shut down at the end within the
+    time for closing. ``max_connections`` is its setting; None = PostgreSQL's default.
     """
     if settings.database_url is not None:
         yield settings.database_url
@@ -76,7 +76,7 @@ async def _keep_running(embedded: EmbeddedPostgres) -> None:
             await embedded.start()
         except EmbeddedPostgresError as error:
             log.error("the embedded database does not start", error=str(error))  # noqa: TRY400 - the message says it all
-            # What keeps it from starting, a full disk say, may last, and each attempt is logged.
+            # The cause, such as a full disk, may last, and each attempt is logged.
             pause = min(2 * pause, LONGEST_RESTART_PAUSE)
         else:
             pause = EMBEDDED_LOOK
@@ -116,7 +116,7 @@ async def bring_up_to_date(
 
 
 async def _warn(url: str, report: Callable[[str], None]) -> None:
-    """Report what may surprise although it works; ``depgraph doctor`` checks more."""
+    """Report settings that work but may cause trouble; ``depgraph doctor`` checks more."""
     with suppress(*DRIVER_ERRORS):
         connection = await connect(url, Session(name="depgraph start"))
         try:

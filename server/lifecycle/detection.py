@@ -1,4 +1,4 @@
-"""Detection of circular dependencies in one process of several."""
+"""Detection of circular dependencies: of all processes on a database, one runs it."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -14,12 +14,12 @@ from server.replica import Replica
 from server.store.detection_ledger import DetectionLedger
 from server.store.single_runner import DETECTION, DETECTION_KEY, RunnerConnection, SingleRunner
 
-# The time without any process that keeps the alerts after which standbys report a problem.
+# Standbys report a problem when no process has kept the alerts for this long.
 TOLERANCE = timedelta(minutes=1)
 
 
 class Detection:
-    """Waits for the lock, and keeps the alerts equal to a replica's graph while it holds it."""
+    """Waits for the lock, and keeps the alerts in step with the graph while it holds the lock."""
 
     def __init__(
         self,

@@ -1,8 +1,8 @@
 """
-A server's kernels: found compiled and loaded before the graph is read, else compiled meanwhile.
+Compiled kernels for a server: loaded before it reads the graph, or compiled while it serves.
 
-Compiling takes a minute and happens in another process, which gives way to others; the server
-serves meanwhile with kernels as plain Python.
+Compiling takes a minute, in another process of low priority. Meanwhile the server runs kernels as
+plain Python.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ LOADED_AT_START = (
     "server.wire.",
 )
 
-# Loading takes a second; whatever holds it up longer shall not hold up serving.
+# Loading takes a second; if it takes longer, serving does not wait for it.
 LONGEST_WAIT_SECONDS = 5.0
 # -P: modules are found where this process found them, never in the folder that it was started from.
 COMMAND = (sys.executable, "-P", "-c", "from graphcore.compiling import main; main()")
@@ -49,11 +49,11 @@ log = structlog.get_logger(__name__)
 
 def kernel_folders(kernel_cache: Path | None, data_dir: Path | None) -> list[Path]:
     """
-    List where to look for compiled kernels and where to keep them, best first; none needs to exist.
+    List the folders in which to look for compiled kernels and to keep them, best first.
 
-    These are in ``kernel_cache``, beside the program (what an image or ``make setup`` has
-    compiled), in the user's cache, in the data folder unless it is still to be made, and in the
-    folder for temporary files.
+    None needs to exist. They are in ``kernel_cache``, beside the program (what an image or ``make
+    setup`` has compiled), in the user's cache, in the data folder if that exists, and in the folder
+    for temporary files.
     """
     user = str(os.geteuid()) if sys.platform != "win32" else os.environ.get("USERNAME", "user")
     parents = (
@@ -85,8 +85,8 @@ async def compiled_kernels(settings: Settings) -> AsyncIterator[Callable[[], Awa
     """
     Provide compiled kernels while the context lasts.
 
-    Gives a function that waits until those compiled before are loaded, and not at all when there
-    are none.
+    It gives a function that waits until kernels that are already compiled are loaded; if there are
+    none, the function returns at once.
     """
     looked = asyncio.Event()
 
@@ -101,15 +101,15 @@ async def compiled_kernels(settings: Settings) -> AsyncIterator[Callable[[], Awa
 
 async def provide_kernels(where: Sequence[Path], looked: asyncio.Event) -> None:
     """
-    Load the kernels from one of the folders or compile them; sets ``looked`` once it knows which.
+    Load the kernels from one of the folders, or compile them.
 
-    Whatever goes wrong is one line in the log: kernels stay plain Python then, and answers are
-    right.
+    Sets ``looked`` once they are loaded or it is known that they must be compiled. A failure is one
+    line in the log: kernels stay plain Python then, and answers are still right.
     """
     try:
         if not KERNELS.are_compiled:
             await _provide(where, looked)
-    except Exception as error:  # noqa: BLE001 - no trouble with compilers shall touch those who serve
+    except Exception as error:  # noqa: BLE001 - no failure of a compiler may stop the server
         log.warning("kernels: not compiled; answers stay slower", reason=f"{type(error).__name__}: {error}")
     finally:
         looked.set()
@@ -139,7 +139,7 @@ async def _provide(where: Sequence[Path], looked: asyncio.Event) -> None:
 
 
 def use_compiled_kernels() -> bool:
-    """Let kernels run compiled if they have been compiled; for programs that are no server."""
+    """Load compiled kernels if there are any; for programs that are not servers."""
     kernels = import_kernels(KERNEL_PACKAGES)
     folder = find_compiled(kernel_folders(None, None), kernels)
     if folder is not None:
@@ -153,7 +153,7 @@ def _use(folder: Path, kernels: Sequence[Kernel]) -> None:
 
 
 async def _compile_aside(folder: Path) -> None:
-    """Let another process compile the kernels into the folder; it ends with this task."""
+    """Compile the kernels into the folder in another process, which ends with this task."""
     process = await asyncio.create_subprocess_exec(
         *COMMAND, folder, *KERNEL_PACKAGES, stdin=DEVNULL, stdout=DEVNULL, stderr=PIPE
     )

@@ -1,4 +1,4 @@
-"""What operators see of a process: its metrics, each defined in one place, and its health."""
+"""What operators see of a process: its metrics, each defined once, and the health of reads."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass

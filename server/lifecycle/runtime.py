@@ -1,4 +1,4 @@
-"""What a serving process runs on: background tasks, thread switching, garbage, free memory."""
+"""The runtime of a serving process: background tasks, thread switching, garbage, free memory."""
 
 import asyncio
 import ctypes
@@ -19,13 +19,13 @@ Background: TypeAlias = Callable[[Coroutine[Any, Any, None]], None]
 """Starts a coroutine as a background task."""
 
 # How long a thread runs Python before it must yield the interpreter; Python's default is 5 ms. A
-# call takes ten turns of the event loop and waits at each of them for a thread that runs Python, as
-# analyses do.
+# call takes ten iterations of the event loop. In each of them it may wait for a thread that runs
+# Python, such as an analysis.
 SWITCH_INTERVAL_SECONDS = 0.0005
 
 LOOK = timedelta(milliseconds=500)
-# Memory is given back when it grew, or shrank, by this much since the last time: bytes, or a share
-# of all.
+# Memory is given back when it has grown or shrunk by this much since the last time: by these bytes,
+# or by this share of all memory if that is more.
 WORTH_BYTES, WORTH_SHARE = 32 * 1024 * 1024, 1 / 16
 STATISTICS = Path("/proc/self/statm")
 _RESIDENT = 1
@@ -69,16 +69,16 @@ def freeze_garbage_collector() -> None:
     """
     Exclude all objects that are alive from garbage collection, after one collection.
 
-    A collection looks through a million records in a quarter of a second, and none of them is in a
-    reference cycle. Reference counts still free them. The collection first takes as long as there
-    is new since the last time.
+    To look through a million records, a collection takes a quarter of a second, and none of them is
+    in a reference cycle. Reference counts still free them. The one collection costs O(objects made
+    since the last time).
     """
     gc.collect()
     gc.freeze()
 
 
 def freeze_without_collection() -> None:
-    """Do the same without a collection, after something large was made."""
+    """Exclude them without a collection first, after something large was made."""
     gc.freeze()
 
 
@@ -86,8 +86,8 @@ async def give_back_memory() -> None:
     """
     Give free memory back to the system whenever there is much; runs until cancelled.
 
-    glibc keeps freed memory between pieces in use: after a large batch for good. Returns at once
-    without glibc 2.33.
+    After a large batch, glibc would keep freed memory that lies between pieces in use forever.
+    Returns at once without glibc 2.33.
     """
     allocator = _Allocator.of_this_process()
     if allocator is None:

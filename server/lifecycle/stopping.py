@@ -22,8 +22,8 @@ class StopSignal:
 
     Make it where the event loop runs.
 
-    Once it is set, the process has ``limit`` to end, None = no limit. Then it ends at once with
-    exit code 1, whatever it is doing, and writes to stderr where each of its threads was.
+    Once it is set, the process has ``limit`` to end; None = no limit. When that time is over, the
+    process writes the stacks of its threads to stderr and ends at once with exit code 1.
     """
 
     def __init__(self, limit: timedelta | None = None) -> None:
@@ -36,7 +36,7 @@ class StopSignal:
     def listen(self) -> None:
         """Let SIGTERM and SIGINT set it. A second signal ends the process at once."""
         for number in (signal.SIGTERM, signal.SIGINT):
-            # A stuck event loop never calls its own handlers, and that is when the limit is needed.
+            # Not the event loop's own handlers: a stuck loop never calls them, but needs the limit.
             signal.signal(number, self._take)
 
     def ask(self) -> None:
@@ -55,7 +55,7 @@ class StopSignal:
         await self._asked.wait()
 
     def _take(self, number: int, _frame: FrameType | None) -> None:
-        # A first signal may follow a call of ``ask``: that is no second signal.
+        # A first signal after a call of ``ask`` does not count as a second one.
         if self._signalled or self._loop.is_closed():
             _end_at_once(signal.Signals(number))
             return

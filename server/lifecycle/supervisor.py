@@ -1,4 +1,4 @@
-"""The process above the workers: it does what is needed once, and serves no calls itself."""
+"""The parent process of the workers: does what is needed only once, and serves no calls."""
 
 import asyncio
 from collections.abc import Callable, Sequence

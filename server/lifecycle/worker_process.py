@@ -29,16 +29,16 @@ from server.lifecycle.worker_control import (
 
 log = structlog.get_logger(__name__)
 
-# Pings in a row without an answer after which a worker hangs. A single one may be our own delay.
+# A worker that leaves so many pings in a row unanswered hangs. One alone may be our own delay.
 TOLERATED_PINGS = 10
-# Pings in a row without an answer after which a worker does not count as serving.
+# A worker that leaves so many pings in a row unanswered does not count as serving.
 SUSPICIOUS_PINGS = 5
 STARTING = timedelta(seconds=60)
 """
 The patience with a worker that does not serve yet.
 
-Imports from a slow disk may hold up its event loop for long. No caller waits for it, since it does
-not listen, and if it were killed for that it would never start.
+Imports from a slow disk may block its event loop for long. It does not listen yet, so no caller
+waits for it; and if it were killed for that, it would never start.
 """
 # A worker closes within this after the grace period. The embedded database needs the rest of
 # ``CLOSING``.
@@ -51,8 +51,8 @@ class Heartbeat:
     """
     Counts the pings in a row that a worker left unanswered until the next one was due.
 
-    It reads no clock: a supervisor that was suspended, or got no processor, sent no pings in that
-    time, so all of it counts as one ping.
+    It reads no clock. A supervisor that was suspended, or got no processor time, sent no pings
+    meanwhile, so that time counts as one ping.
     """
 
     def __init__(self, worker_timeout: timedelta) -> None:

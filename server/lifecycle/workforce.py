@@ -20,12 +20,12 @@ log = structlog.get_logger(__name__)
 SOON = timedelta(seconds=10)
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 30.0
-# Ends at once in a row after which another start is of no use.
+# After ending at once so many times in a row, another start is useless.
 HOPELESS = 5
 
 
 class WorkersKeepEndingError(Exception):
-    """Workers end as soon as they are started, again and again; says how the last one did."""
+    """Workers keep ending as soon as they are started; the message says how the last one ended."""
 
 
 @dataclass(slots=True)
@@ -33,7 +33,7 @@ class Restarts:
     """
     Counts the ends of one worker.
 
-    ``at_once`` counts those in a row that came before it served or soon after.
+    ``at_once`` counts the ends in a row that came before the worker served, or soon after.
     """
 
     count: int = 0
@@ -63,9 +63,9 @@ class Workforce:
     """
     Keeps workers running while ``running`` lasts.
 
-    It gives up when more starts are of no use. Before all workers have served, that is when one of
-    them ends at once ``HOPELESS`` times in a row. Afterwards it is when all of them do, since fewer
-    workers are better than none; then it calls ``gave_up``. ``failure`` says why.
+    It gives up when further starts are useless. Until all workers have served, that is when one of
+    them has ended at once ``HOPELESS`` times in a row. Afterwards it is when all of them have,
+    since fewer workers are better than none; then it calls ``gave_up``. ``failure`` says why.
     """
 
     def __init__(self, command: Sequence[str], orders: Sequence[Order], gave_up: Callable[[], None]) -> None:
