@@ -11,7 +11,7 @@ from depgraph.v1.types_pb2 import ALERT_STATUS_OPEN, ALERT_STATUS_RESOLVED
 from tests.support.calls import Stubs
 from tests.support.failures import failure_of
 
-# What is told is made before any transport has it.
+# Answers are the same on both transports, which only carry them.
 pytestmark = pytest.mark.one_transport
 
 

@@ -19,7 +19,7 @@ from tests.support.calls import Stubs
 from tests.support.failures import failure_of
 from tests.support.plain_sql import connected
 
-# What is told is made before any transport has it.
+# Answers are the same on both transports, which only carry them.
 pytestmark = pytest.mark.one_transport
 
 LIMITS = Limits(max_response_bytes=8_000)

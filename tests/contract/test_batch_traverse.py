@@ -19,7 +19,7 @@ from tests.support.calls import FRESH, Stubs, raw_call
 from tests.support.deadlines import answer_early
 from tests.support.failures import failure_in, failure_of
 
-# What is told is made before any transport has it.
+# Answers are the same on both transports, which only carry them.
 pytestmark = pytest.mark.one_transport
 
 LIMITS = Limits(max_response_bytes=40_000)

@@ -22,7 +22,7 @@ from depgraph.v1.types_pb2 import (
 from tests.support.calls import Stubs
 from tests.support.failures import failure_of
 
-# What is told is made before any transport has it.
+# Answers are the same on both transports, which only carry them.
 pytestmark = pytest.mark.one_transport
 
 METADATA = {"repository": "git@shop", "tiers": [1, 2.5, None], "on_call": {"rota": True, "name": "Zoë"}}

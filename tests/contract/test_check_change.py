@@ -22,7 +22,7 @@ from server.config import DetectionSettings, Limits, Settings
 from tests.support.calls import FRESH, Stubs, edges
 from tests.support.failures import Failure, failure_of
 
-# What is told is made before any transport has it.
+# Answers are the same on both transports, which only carry them.
 pytestmark = pytest.mark.one_transport
 
 INVALID, NOT_FOUND = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND

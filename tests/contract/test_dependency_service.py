@@ -23,7 +23,7 @@ from depgraph.v1.types_pb2 import (
 from tests.support.calls import Stubs
 from tests.support.failures import failure_of
 
-# What is told is made before any transport has it.
+# Answers are the same on both transports, which only carry them.
 pytestmark = pytest.mark.one_transport
 
 SEEN = datetime(2026, 1, 2, 3, 4, 5, 678_901, tzinfo=UTC)

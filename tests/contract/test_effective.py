@@ -23,7 +23,7 @@ from tests.support.calls import Stubs
 from tests.support.effective import effective_of
 from tests.support.failures import failure_in, failure_of
 
-# What is told is made before any transport has it.
+# Answers are the same on both transports, which only carry them.
 pytestmark = pytest.mark.one_transport
 
 LIMITS = Limits(max_response_bytes=40_000, max_part_bytes=8_000)

@@ -12,7 +12,7 @@ from depgraph.v1.graph_service_pb2 import ListComponentsRequest
 from depgraph.v1.types_pb2 import Consistency
 from tests.support.command import ROOT, clean_environment, depgraph
 
-# What is told is made before any transport has it.
+# Answers are the same on both transports, which only carry them.
 pytestmark = pytest.mark.one_transport
 
 

@@ -16,7 +16,7 @@ from tests.support.command import depgraph
 from tests.support.failures import failure_of
 from tests.support.following import PATIENCE
 
-# What is told is made before any transport has it.
+# Answers are the same on both transports, which only carry them.
 pytestmark = pytest.mark.one_transport
 
 Connection = asyncpg.Connection

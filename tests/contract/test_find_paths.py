@@ -18,7 +18,7 @@ from server.config import Limits, Settings
 from tests.support.calls import Stubs
 from tests.support.failures import failure_of
 
-# What is told is made before any transport has it.
+# Answers are the same on both transports, which only carry them.
 pytestmark = pytest.mark.one_transport
 
 LIMITS = Limits(max_response_bytes=4_000)

@@ -13,7 +13,7 @@ from tests.support.calls import FRESH, Stubs, edges
 from tests.support.deadlines import answer_early
 from tests.support.failures import failure_of
 
-# What is told is made before any transport has it.
+# Answers are the same on both transports, which only carry them.
 pytestmark = pytest.mark.one_transport
 
 

@@ -14,7 +14,7 @@ from depgraph.v1.types_pb2 import Consistency, Dependency, Service
 from tests.support.calls import Stubs, edges
 from tests.support.failures import failure_of
 
-# What is told is made before any transport has it.
+# Answers are the same on both transports, which only carry them.
 pytestmark = pytest.mark.one_transport
 
 FIRST = "2026-01-01T00:00:00Z"

@@ -18,7 +18,7 @@ import pytest
 
 from tests.support.command import ROOT, clean_environment, depgraph
 
-# What is told is made before any transport has it.
+# Answers are the same on both transports, which only carry them.
 pytestmark = pytest.mark.one_transport
 
 PATIENCE_SECONDS = 110

@@ -19,7 +19,7 @@ from depgraph.v1.types_pb2 import (
 from tests.support.calls import Stubs, pages
 from tests.support.failures import failure_of
 
-# What is told is made before any transport has it.
+# Answers are the same on both transports, which only carry them.
 pytestmark = pytest.mark.one_transport
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from server.config import DetectionSettings, Limits, Settings
 from tests.support.calls import FRESH, Stubs, pages
 from tests.support.failures import failure_of
 
-# What is told is made before any transport has it.
+# Answers are the same on both transports, which only carry them.
 pytestmark = pytest.mark.one_transport
 
 List = Callable[..., Awaitable[Any]]

@@ -9,7 +9,7 @@ import pytest
 from depgraph.v1 import graph_service_pb2 as pb
 from depgraph.v1.graph_service_pb2_grpc import GraphServiceStub
 
-# What is told is made before any transport has it.
+# Answers are the same on both transports, which only carry them.
 pytestmark = pytest.mark.one_transport
 
 Connection = asyncpg.Connection

@@ -20,7 +20,7 @@ from tests.support.calls import FRESH, Stubs, edges
 from tests.support.eventually import eventually
 from tests.support.following import assert_caught_up
 
-# What is told is made before any transport has it.
+# Answers are the same on both transports, which only carry them.
 pytestmark = pytest.mark.one_transport
 
 HOUR = timedelta(hours=1)

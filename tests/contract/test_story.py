@@ -15,7 +15,7 @@ import pytest
 from tests.support.command import ROOT
 from tests.support.eventually import PATIENCE_SECONDS
 
-# What is told is made before any transport has it.
+# Answers are the same on both transports, which only carry them.
 pytestmark = pytest.mark.one_transport
 
 Command = Callable[..., Awaitable[CompletedProcess[str]]]

@@ -28,7 +28,7 @@ from tests.support.calls import FRESH, Stubs
 from tests.support.command import depgraph
 from tests.support.failures import failure_of
 
-# What is told is made before any transport has it.
+# Answers are the same on both transports, which only carry them.
 pytestmark = pytest.mark.one_transport
 
 LIMITS = Limits(max_response_bytes=400_000)

@@ -22,7 +22,7 @@ from server.config import Limits, Settings
 from tests.support.calls import Stubs, edges
 from tests.support.failures import failure_of
 
-# What is told is made before any transport has it.
+# Answers are the same on both transports, which only carry them.
 pytestmark = pytest.mark.one_transport
 
 LIMITS = Limits(max_response_bytes=40_000, max_part_bytes=8_000)

@@ -23,7 +23,7 @@ from tests.support.failures import failure_of
 from tests.support.following import log_is_free
 from tests.support.watching import CHANGES, HEARTBEAT, RESET, Mirror, Watcher, expected
 
-# What is told is made before any transport has it.
+# Answers are the same on both transports, which only carry them.
 pytestmark = pytest.mark.one_transport
 
 

@@ -26,7 +26,7 @@ from tests.support.scene import Record
 from tests.support.soundness import AT_WORK
 from tests.support.whole_server import BATCH, HUB, WholeServer
 
-# What is told is made before any transport has it.
+# Answers are the same on both transports, which only carry them.
 pytestmark = pytest.mark.one_transport
 
 NEW = tuple(f"new-{number}" for number in range(5))

@@ -21,7 +21,7 @@ from tests.support.postgres import DatabaseServer
 from tests.support.scene import Record
 from tests.support.whole_server import BATCH, FIRST, WholeServer, whole_batch
 
-# What is told is made before any transport has it.
+# Answers are the same on both transports, which only carry them.
 pytestmark = pytest.mark.one_transport
 
 FEED = FeedSettings(step_timeout=timedelta(seconds=1), longest_wait=timedelta(milliseconds=600))

@@ -28,7 +28,7 @@ from tests.support.plain_sql import connected
 from tests.support.serving import Program, embedded_url, serving
 from tests.support.soundness import assert_sound
 
-# What is told is made before any transport has it.
+# Answers are the same on both transports, which only carry them.
 pytestmark = pytest.mark.one_transport
 
 Rows = dict[str, list[dict[str, Any]]]

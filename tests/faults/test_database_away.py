@@ -16,7 +16,7 @@ from server.config import Settings
 from server.store.embedded import EmbeddedPostgres
 from tests.support.channels import open_channel
 
-# What is told is made before any transport has it.
+# Answers are the same on both transports, which only carry them.
 pytestmark = pytest.mark.one_transport
 
 LONG = 30.0

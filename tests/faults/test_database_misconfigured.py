@@ -36,7 +36,7 @@ from tests.support.unready import (
 )
 from tests.support.whole_server import WholeServer
 
-# What is told is made before any transport has it.
+# Answers are the same on both transports, which only carry them.
 pytestmark = pytest.mark.one_transport
 
 UNAVAILABLE = (grpc.StatusCode.UNAVAILABLE, "DATABASE_UNAVAILABLE")

@@ -30,7 +30,7 @@ from tests.support.small_disk import small_disk, use_up
 from tests.support.unready import create, served, traverse, until_problem, until_refused, until_written
 from tests.support.whole_server import BATCH, FIRST, HUB, WholeServer, teams_in_tables
 
-# What is told is made before any transport has it.
+# Answers are the same on both transports, which only carry them.
 pytestmark = pytest.mark.one_transport
 
 SAMPLE = ROOT / "examples" / "online_shop.json"

@@ -16,7 +16,7 @@ from tests.support.cycle_model import Edge
 from tests.support.cycle_world import BY_DESIGN, CycleWorld
 from tests.support.postgres import DatabaseServer
 
-# What is told is made before any transport has it.
+# Answers are the same on both transports, which only carry them.
 pytestmark = pytest.mark.one_transport
 
 FIRST = tuple(f"s{number}" for number in range(7))

@@ -34,7 +34,7 @@ from tests.support.standby import promote, replayed_received, standby_of, url_of
 from tests.support.watching import RESET, Mirror, Rows, Watcher, expected
 from tests.support.world import populate
 
-# What is told is made before any transport has it.
+# Answers are the same on both transports, which only carry them.
 pytestmark = pytest.mark.one_transport
 
 REPLICAS = 2

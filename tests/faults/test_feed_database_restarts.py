@@ -16,7 +16,7 @@ from tests.support.eventually import eventually
 from tests.support.following import PATIENCE, assert_caught_up, feeding
 from tests.support.scene import QUICK, Record, Scene, connected
 
-# What is told is made before any transport has it.
+# Answers are the same on both transports, which only carry them.
 pytestmark = pytest.mark.one_transport
 
 BRIEFLY = timedelta(milliseconds=500)

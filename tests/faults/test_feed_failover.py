@@ -13,7 +13,7 @@ from tests.support.following import PATIENCE
 from tests.support.scene import Scene, connected
 from tests.support.standby import promote, replayed_all, standby_of
 
-# What is told is made before any transport has it.
+# Answers are the same on both transports, which only carry them.
 pytestmark = pytest.mark.one_transport
 
 

@@ -16,7 +16,7 @@ from server.feed.change_log import prune
 from tests.support.following import PATIENCE, log_is_free, memory
 from tests.support.scene import QUICK, Record, Scene, connected
 
-# What is told is made before any transport has it.
+# Answers are the same on both transports, which only carry them.
 pytestmark = pytest.mark.one_transport
 
 FEED = "application_name = 'depgraph feed' AND datname = current_database()"

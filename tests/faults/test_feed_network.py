@@ -9,7 +9,7 @@ from server.feed.connection import FeedConnection
 from tests.support.eventually import eventually
 from tests.support.scene import Scene, connected
 
-# What is told is made before any transport has it.
+# Answers are the same on both transports, which only carry them.
 pytestmark = pytest.mark.one_transport
 
 FEED = "application_name = 'depgraph feed' AND datname = current_database()"

@@ -13,7 +13,7 @@ from tests.support.naive_cursor import NAIVE_CURSORS, install
 from tests.support.random_run import random_run
 from tests.support.witness import Witness
 
-# What is told is made before any transport has it.
+# Answers are the same on both transports, which only carry them.
 pytestmark = pytest.mark.one_transport
 
 SECONDS = 3.0

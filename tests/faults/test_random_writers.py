@@ -13,7 +13,7 @@ from tests.support.large_steps import large_steps
 from tests.support.random_run import RandomRun, random_run
 from tests.support.scene import Record
 
-# What is told is made before any transport has it.
+# Answers are the same on both transports, which only carry them.
 pytestmark = pytest.mark.one_transport
 
 SHORT_SECONDS = 6.0

@@ -31,7 +31,7 @@ from tests.support.soundness import assert_sound
 from tests.support.watching import RESET, Rows, Watcher, expected
 from tests.support.world import FREE, free, populate
 
-# What is told is made before any transport has it.
+# Answers are the same on both transports, which only carry them.
 pytestmark = pytest.mark.one_transport
 
 if TYPE_CHECKING:  # a class of annotations only

@@ -31,7 +31,7 @@ from tests.support.scene import Record, connected
 from tests.support.witness import Witness
 from tests.support.world import populate
 
-# What is told is made before any transport has it.
+# Answers are the same on both transports, which only carry them.
 pytestmark = pytest.mark.one_transport
 
 Connection = asyncpg.Connection

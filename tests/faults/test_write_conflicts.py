@@ -17,7 +17,7 @@ from tests.support.scene import Record
 from tests.support.soundness import AT_WORK
 from tests.support.whole_server import BATCH, FIRST, WholeServer, batch_of, teams_in_tables
 
-# What is told is made before any transport has it.
+# Answers are the same on both transports, which only carry them.
 pytestmark = pytest.mark.one_transport
 
 ATTEMPTS = 4

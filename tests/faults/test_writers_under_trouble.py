@@ -19,7 +19,7 @@ from tests.support.plain_sql import connected
 from tests.support.scene import Record
 from tests.support.whole_server import BATCH, FIRST, WholeServer, teams_in_tables
 
-# What is told is made before any transport has it.
+# Answers are the same on both transports, which only carry them.
 pytestmark = pytest.mark.one_transport
 
 SMALL_POOL = PoolSettings(size=2, burst=1, acquire_timeout=timedelta(seconds=1))
