@@ -85,7 +85,7 @@ class Kernels:
 
     def __init__(self) -> None:
         self._by_name: dict[str, Kernel] = {}
-        self.are_compiled = False
+        self.are_compiled = False  # also when a single one stays plain, since budgets rest on it
 
     def __iter__(self) -> Iterator[Kernel]:
         return iter(tuple(self._by_name.values()))
@@ -123,9 +123,9 @@ class Kernels:
         """
         _numba()
         keys = kernel_keys(kernels)
-        for each in kernels:
-            each.run = partial(_run_first, each, folder, keys[each.name])
         self.are_compiled = True
+        for each in kernels:
+            each.run = partial(_run_first, self, each, folder, keys[each.name])
 
 
 KERNELS = Kernels()
@@ -155,15 +155,15 @@ def load_kernels(kernels: Iterable[Kernel]) -> None:
     inner = {callee.name for each in every for callee in each.callees().values()}
     for each in every:
         if isinstance(each.run, partial) and each.name not in inner:
-            _load(each, *each.run.args[1:])
+            _load(*each.run.args)
 
 
-def _run_first(kernel: Kernel, folder: Path, key: str, *arguments: Any) -> Any:
-    _load(kernel, folder, key)
+def _run_first(registry: Kernels, kernel: Kernel, folder: Path, key: str, *arguments: Any) -> Any:
+    _load(registry, kernel, folder, key)
     return kernel.run(*arguments)
 
 
-def _load(kernel: Kernel, folder: Path, key: str) -> None:
+def _load(registry: Kernels, kernel: Kernel, folder: Path, key: str) -> None:
     """Replace ``run`` by the compiled form, or by the plain one if that can't be loaded."""
     with _loading:
         if not isinstance(kernel.run, partial):
@@ -175,6 +175,7 @@ def _load(kernel: Kernel, folder: Path, key: str) -> None:
             kernel.run = form if kernel.checked else form.get_overload(kernel.signature)
         except Exception as error:  # noqa: BLE001 - whatever is wrong with a file, the plain form is right
             kernel.run = kernel.plain
+            registry.are_compiled = False
             log.warning("kernels: %s stays plain Python, which is slower: %s", kernel.name, error)
 
 
@@ -249,10 +250,9 @@ def _compile_shared(kernels: Sequence[Kernel], folder: Path, processes: int) -> 
 
 
 def _compile_share(share: Sequence[tuple[str, str]], folder: Path) -> None:
-    names = set()
-    for module, name in share:
+    for module, _ in share:
         import_module(module)
-        names.add(name)
+    names = {name for _, name in share}
     _compile([each for each in KERNELS if each.name in names], folder)
 
 

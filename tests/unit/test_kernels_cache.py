@@ -148,6 +148,7 @@ def runs_compiled(registry: Kernels, folder: Path) -> bool:
 def test_compiled_kernels_are_found_and_run(compiled: Path, registry: Kernels, tmp_path: Path) -> None:
     assert find_compiled([tmp_path / "nothing", compiled], tuple(registry)) == compiled
     assert runs_compiled(registry, compiled)
+    assert registry.are_compiled
     assert not compile_kernels(tuple(registry), compiled)
 
 
@@ -174,6 +175,7 @@ def test_a_broken_file_leaves_the_kernel_plain(
     (path,) = compiled.glob(f"*{suffix}")
     path.write_bytes(content)
     assert not runs_compiled(registry, compiled)
+    assert not registry.are_compiled  # the budgets of searches are those of plain kernels
 
 
 def empty(path: Path) -> None:
