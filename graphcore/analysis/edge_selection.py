@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from graphcore.graph.dependency_graph import DependencyGraph
 from graphcore.graph.flags import SOURCES, EdgeFilter
-from graphcore.kernels import counting, effective
+from graphcore.kernels import effective, marking
 
 
 def passing_edges(graph: DependencyGraph, edge_filter: EdgeFilter) -> NDArray[np.uint8]:
@@ -25,7 +25,7 @@ def passing_edges(graph: DependencyGraph, edge_filter: EdgeFilter) -> NDArray[np
     """
     index = graph.index
     mask: NDArray[np.uint8] = np.zeros(len(index.edges), np.uint8)
-    counting.mark_passing.run(
+    marking.mark_passing.run(
         index.nodes,
         index.pool,
         index.confidence,
@@ -50,7 +50,7 @@ def effective_edges(graph: DependencyGraph, edge_filter: EdgeFilter) -> NDArray[
     """
     index = graph.index
     mask: NDArray[np.uint8] = np.zeros(len(index.edges), np.uint8)
-    effective.mark_effective.run(
+    marking.mark_effective.run(
         index.nodes,
         index.pool,
         index.confidence,

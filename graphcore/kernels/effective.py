@@ -1,129 +1,17 @@
 """
-Kernels that look at one edge for each pair of services: the *leading* one of those that take part.
+Kernels that gather, for given edges, every edge of the same pair that takes part.
 
-Several edges from one service to another are what several discovery sources say. An edge takes part
-when its source is heard, it is confident enough, and it is fresh or stale edges count. Of those
-that take part the leading one comes first: fresh before stale, then by source, then that of higher
-confidence, then the lower index (the database has one edge for each pair and source, so that the
-last two decide nothing there).
-
-A question is ``unheard`` (the flags of sources that don't count), ``unwanted`` (the flags that keep
-a *leading* edge out: what the filter says of modes and criticalities), ``whole`` (whether stale
-edges count) and the floor of confidence with its ``level``, as in ``walking``.
-
-``leads[node]`` is the slot of the leading edge between the node at hand and this one, + 1. It is
-all zero between any two segments: the one that is found there is taken out when its slot comes by.
-So nothing has to be cleared, and every edge is looked at twice.
+``filtering`` defines pairs, and what takes part in a question about them.
 """
 
 from typing import Any
 
 from graphcore.compiling import kernel
-from graphcore.kernels.layout import (
-    COUNT,
-    EDGE,
-    FLAGS,
-    FRESH,
-    IN,
-    LEVELS,
-    NEIGHBOUR,
-    OUT,
-    SOURCE,
-    STALE_BIT,
-    START,
-    TARGET,
-)
-from graphcore.kernels.walking import passes
-
-MANUAL_BIT, OTEL_BIT, MESH_BIT = 32, 64, 256
-"""``EdgeFlag.MANUAL``, ``OTEL_SERVICE_GRAPH`` and ``SERVICE_MESH`` as plain numbers."""
+from graphcore.kernels.filtering import level_of, passes
+from graphcore.kernels.layout import COUNT, EDGE, FRESH, IN, NEIGHBOUR, OUT, SOURCE, START, TARGET
 
 SLOTS_AN_EDGE = 16
 """How many slots of a segment may be looked at for each edge that is looked for in it."""
-
-
-@kernel("int64(float64)")
-def level_of(floor: float) -> int:
-    """Return a least confidence in levels, rounded up."""
-    level = int(floor * LEVELS)
-    return level + 1 if level < floor * LEVELS else level
-
-
-@kernel("int64(int64)", nogil=False)
-def precedence(flags: int) -> int:
-    """Return the place of an edge with these flags in the order: lower ones come first."""
-    place = 3
-    if flags & MANUAL_BIT:
-        place = 0
-    elif flags & MESH_BIT:
-        place = 1
-    elif flags & OTEL_BIT:
-        place = 2
-    return place + 4 if flags & STALE_BIT else place
-
-
-@kernel("boolean(int32[:, ::1], float64[::1], int64, int64)", nogil=False)
-def precedes(pool: Any, confidence: Any, slot: int, other: int) -> bool:
-    """Tell whether the edge at one slot comes before the edge at another."""
-    place, its_place = precedence(pool[FLAGS, slot]), precedence(pool[FLAGS, other])
-    if place != its_place:
-        return bool(place < its_place)
-    edge, its_edge = pool[EDGE, slot], pool[EDGE, other]
-    if confidence[edge] != confidence[its_edge]:
-        return bool(confidence[edge] > confidence[its_edge])
-    return bool(edge < its_edge)
-
-
-@kernel("void(int32[:, ::1], float64[::1], int32[::1], int64, int64, int64, int64, float64)", nogil=False)
-def choose(
-    pool: Any, confidence: Any, leads: Any, first: int, last: int, unheard: int, level: int, floor: float
-) -> None:
-    """Note the leading edge to each neighbour in ``pool[:, first:last]``, in one segment."""
-    for slot in range(first, last):
-        if not passes(pool, confidence, slot, unheard, level, floor):
-            continue
-        neighbour = pool[NEIGHBOUR, slot]
-        lead = leads[neighbour] - 1
-        if lead < 0 or precedes(pool, confidence, slot, lead):
-            leads[neighbour] = slot + 1
-
-
-@kernel(
-    "int64(int32[:, ::1], int32[:, ::1], float64[::1], int32[::1], uint8[::1], int64, int64, boolean, "
-    "float64)"
-)
-def mark_effective(
-    nodes: Any,
-    pool: Any,
-    confidence: Any,
-    leads: Any,
-    mask: Any,
-    unheard: int,
-    unwanted: int,
-    whole: bool,
-    floor: float,
-) -> int:
-    """
-    Set ``mask[edge]`` to 1 for the leading edge of every pair, unless it is unwanted.
-
-    Returns how many. ``leads`` must be all zero, and is afterwards.
-    """
-    part = COUNT if whole else FRESH
-    level = level_of(floor)
-    count = 0
-    for node in range(len(nodes)):
-        first = nodes[node, OUT + START]
-        last = first + nodes[node, OUT + part]
-        choose(pool, confidence, leads, first, last, unheard, level, floor)
-        for slot in range(first, last):
-            neighbour = pool[NEIGHBOUR, slot]
-            if leads[neighbour] != slot + 1:
-                continue
-            leads[neighbour] = 0
-            if not pool[FLAGS, slot] & unwanted:
-                mask[pool[EDGE, slot]] = 1
-                count += 1
-    return count
 
 
 @kernel("int64(int32[:, ::1], int32[::1], int64, int64)", nogil=False)
@@ -152,7 +40,7 @@ def gather_segment(
     begin: int,
     end: int,
     side: int,
-    unheard: int,
+    blocked: int,
     whole: bool,
     level: int,
     floor: float,
@@ -174,7 +62,7 @@ def gather_segment(
         starts[pair + 1] = 0
     for slot in range(first, last):
         place = places[pool[NEIGHBOUR, slot]]
-        if place > 0 and passes(pool, confidence, slot, unheard, level, floor):
+        if place > 0 and passes(pool, confidence, slot, blocked, level, floor):
             starts[place] += 1
     for pair in range(begin, end):
         places[edges[chosen[pair], far]] = starts[pair] + 1
@@ -182,7 +70,7 @@ def gather_segment(
     for slot in range(first, last):
         neighbour = pool[NEIGHBOUR, slot]
         place = places[neighbour]
-        if place > 0 and passes(pool, confidence, slot, unheard, level, floor):
+        if place > 0 and passes(pool, confidence, slot, blocked, level, floor):
             places[neighbour] = place + 1
             if place <= len(found):
                 found[place - 1] = pool[EDGE, slot]
@@ -204,7 +92,7 @@ def gather_parallel(
     places: Any,
     found: Any,
     starts: Any,
-    unheard: int,
+    blocked: int,
     whole: bool,
     floor: float,
 ) -> int:
@@ -240,7 +128,7 @@ def gather_parallel(
                 begin,
                 end,
                 side,
-                unheard,
+                blocked,
                 whole,
                 level,
                 floor,
@@ -262,7 +150,7 @@ def gather_parallel(
                 begin,
                 begin + 1,
                 side,
-                unheard,
+                blocked,
                 whole,
                 level,
                 floor,

@@ -40,7 +40,7 @@ LEADS = 10
 """
 The row of the slot, + 1, of the edge that speaks for a pair of services.
 
-See ``graphcore.kernels.effective``. All zero between kernels.
+See ``graphcore.kernels.filtering``. All zero between kernels.
 """
 SCRATCH_ROWS = 11
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from graphcore.graph.dependency_graph import DependencyGraph
 from graphcore.graph.flags import SOURCES, EdgeFilter
 from graphcore.graph.index import WalkScratch
-from graphcore.kernels import effective_walking, walking
+from graphcore.kernels import walking
 from graphcore.kernels.layout import BOTH, COUNTS, DOWN, EDGE_COUNT, TRUNCATED, UP
 
 FRESH = EdgeFilter()
@@ -117,7 +117,7 @@ def effective_reach(
     _check_bounds(max_depth, max_services)
     index, walk = graph.index, direction.walk
     walks = index.walks
-    deepest = effective_walking.reach_pairs.run(
+    deepest = walking.reach_pairs.run(
         index.nodes,
         index.pool,
         index.confidence,

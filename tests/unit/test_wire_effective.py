@@ -23,7 +23,7 @@ from depgraph.v1.types_pb2 import (
 )
 from graphcore import EdgeFlag
 from graphcore.graph.flags import SOURCES
-from graphcore.kernels import effective as kernels
+from graphcore.kernels import filtering as kernels
 from server import wire
 from server.wire import effective_dependency
 from tests.support.effective import PRIORITY, effective_of

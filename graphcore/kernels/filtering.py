@@ -1,0 +1,93 @@
+"""
+Kernels that say which edges a question is about.
+
+A question about *edges* is ``blocked`` (the flags that keep an edge out, staleness aside),
+``floor`` (the least confidence; ``level`` is the same in levels) and ``whole`` (whether stale edges
+count).
+
+A question about *pairs* of services looks at one edge for each pair: the *leading* one of those
+that take part. Several edges between two services come from several discovery sources. An edge
+takes part when it passes the question about edges; there ``blocked`` holds the flags of the sources
+that don't count. The leading edge comes first of these: fresh before stale, then by source, then by
+higher confidence, then by lower index (the database has one edge for each pair and source, so that
+the last two decide nothing there). ``unwanted`` are the flags that keep a *leading* edge out: what
+the filter says of modes and criticalities.
+
+``leads[node]`` is the slot of the leading edge between the node at hand and this one, + 1. It is
+all zero between any two segments: ``choose`` fills it for one, ``take_lead`` clears the entry when
+the slot's turn comes. So every edge is looked at twice and nothing else has to be cleared.
+"""
+
+from typing import Any
+
+from graphcore.compiling import kernel
+from graphcore.kernels.layout import EDGE, FLAGS, LEVEL_SHIFT, LEVELS, NEIGHBOUR, STALE_BIT
+
+MANUAL_BIT, OTEL_BIT, MESH_BIT = 32, 64, 256
+"""``EdgeFlag.MANUAL``, ``OTEL_SERVICE_GRAPH`` and ``SERVICE_MESH`` as plain numbers."""
+
+
+@kernel("int64(float64)", nogil=False)
+def level_of(floor: float) -> int:
+    """Return the least confidence in levels, rounded up."""
+    level = int(floor * LEVELS)
+    return level + 1 if level < floor * LEVELS else level
+
+
+@kernel("boolean(int32[:, ::1], float64[::1], int64, int64, int64, float64)", nogil=False)
+def passes(pool: Any, confidence: Any, slot: int, blocked: int, level: int, floor: float) -> bool:
+    """Return whether the edge at a slot passes ``blocked`` and ``floor``; stale ones may, too."""
+    flags = pool[FLAGS, slot]
+    if flags & blocked:
+        return False
+    above = (flags >> LEVEL_SHIFT) - level
+    # Only an edge whose confidence lies in the same level as the floor has to be looked at in full.
+    return bool(above >= 0 or (above == -1 and confidence[pool[EDGE, slot]] >= floor))
+
+
+@kernel("int64(int64)", nogil=False)
+def precedence(flags: int) -> int:
+    """Return the place of an edge with these flags in the order: lower ones come first."""
+    place = 3
+    if flags & MANUAL_BIT:
+        place = 0
+    elif flags & MESH_BIT:
+        place = 1
+    elif flags & OTEL_BIT:
+        place = 2
+    return place + 4 if flags & STALE_BIT else place
+
+
+@kernel("boolean(int32[:, ::1], float64[::1], int64, int64)", nogil=False)
+def precedes(pool: Any, confidence: Any, slot: int, other: int) -> bool:
+    """Return whether the edge at one slot comes before the edge at another."""
+    place, its_place = precedence(pool[FLAGS, slot]), precedence(pool[FLAGS, other])
+    if place != its_place:
+        return bool(place < its_place)
+    edge, its_edge = pool[EDGE, slot], pool[EDGE, other]
+    if confidence[edge] != confidence[its_edge]:
+        return bool(confidence[edge] > confidence[its_edge])
+    return bool(edge < its_edge)
+
+
+@kernel("void(int32[:, ::1], float64[::1], int32[::1], int64, int64, int64, int64, float64)", nogil=False)
+def choose(
+    pool: Any, confidence: Any, leads: Any, first: int, last: int, blocked: int, level: int, floor: float
+) -> None:
+    """Note the leading edge to each neighbour in ``pool[:, first:last]``, in one segment."""
+    for slot in range(first, last):
+        if not passes(pool, confidence, slot, blocked, level, floor):
+            continue
+        neighbour = pool[NEIGHBOUR, slot]
+        lead = leads[neighbour] - 1
+        if lead < 0 or precedes(pool, confidence, slot, lead):
+            leads[neighbour] = slot + 1
+
+
+@kernel("boolean(int32[::1], int64, int64)", nogil=False)
+def take_lead(leads: Any, neighbour: int, slot: int) -> bool:
+    """Return whether the edge at a slot leads its pair; clears the pair's entry if so."""
+    if leads[neighbour] != slot + 1:
+        return False
+    leads[neighbour] = 0
+    return True

@@ -1,0 +1,65 @@
+"""Kernels that mark the edges, or the leading edges of pairs, that count for an analysis."""
+
+from typing import Any
+
+from graphcore.compiling import kernel
+from graphcore.kernels.filtering import choose, level_of, passes, take_lead
+from graphcore.kernels.layout import COUNT, EDGE, FLAGS, FRESH, NEIGHBOUR, OUT, START
+
+
+@kernel("int64(int32[:, ::1], int32[:, ::1], float64[::1], uint8[::1], int64, boolean, float64)")
+def mark_passing(
+    nodes: Any, pool: Any, confidence: Any, mask: Any, blocked: int, whole: bool, floor: float
+) -> int:
+    """
+    Set ``mask[edge]`` to 1 for every edge that passes the filter; returns how many do.
+
+    Each edge stands once in a segment of its source, so that going over these reads the pool in the
+    order in which it lies.
+    """
+    part = COUNT if whole else FRESH
+    level = level_of(floor)
+    checked = blocked != 0 or level > 0
+    count = 0
+    for node in range(len(nodes)):
+        first = nodes[node, OUT + START]
+        for slot in range(first, first + nodes[node, OUT + part]):
+            if checked and not passes(pool, confidence, slot, blocked, level, floor):
+                continue
+            mask[pool[EDGE, slot]] = 1
+            count += 1
+    return count
+
+
+@kernel(
+    "int64(int32[:, ::1], int32[:, ::1], float64[::1], int32[::1], uint8[::1], int64, int64, boolean, "
+    "float64)"
+)
+def mark_effective(
+    nodes: Any,
+    pool: Any,
+    confidence: Any,
+    leads: Any,
+    mask: Any,
+    blocked: int,
+    unwanted: int,
+    whole: bool,
+    floor: float,
+) -> int:
+    """
+    Set ``mask[edge]`` to 1 for the leading edge of every pair, unless it is unwanted.
+
+    Returns how many. ``leads`` must be all zero, and is afterwards.
+    """
+    part = COUNT if whole else FRESH
+    level = level_of(floor)
+    count = 0
+    for node in range(len(nodes)):
+        first = nodes[node, OUT + START]
+        last = first + nodes[node, OUT + part]
+        choose(pool, confidence, leads, first, last, blocked, level, floor)
+        for slot in range(first, last):
+            if take_lead(leads, pool[NEIGHBOUR, slot], slot) and not pool[FLAGS, slot] & unwanted:
+                mask[pool[EDGE, slot]] = 1
+                count += 1
+    return count
