@@ -22,6 +22,7 @@ from graphcore.graph.dependency_graph import DependencyGraph
 from graphcore.graph.name_order import NameOrder
 from graphcore.graph.records import DependencyRecord, ServiceRecord
 from graphcore.kernels import retries as kernels
+from graphcore.kernels import retry_search
 
 MOST_STEPS = 30_000_000
 """Calls that all searches of an audit may read: about 0.25 s."""
@@ -148,7 +149,7 @@ class _Search:
         self.lengths = np.empty(len(begins), np.int32)
         self.given_up = np.zeros(len(begins), np.uint8)
         self._ledger = np.zeros(_LEDGER, np.int64)
-        self._ledger[kernels.LEFT] = budget(MOST_STEPS)
+        self._ledger[retry_search.LEFT] = budget(MOST_STEPS)
         self._stack = np.empty((_STACK, max_hops + 1), np.int64)
         self._path = np.empty(max_hops, np.int32)
         kernels.follow_walks.run(
@@ -194,7 +195,7 @@ class _Search:
     def shorten(self, chosen: NDArray[np.int64]) -> None:
         """Find the shortest path with the product of each candidate, then the first by names."""
         rows = self._rows
-        kernels.shorten_paths.run(
+        retry_search.shorten_paths.run(
             rows.start,
             rows.target,
             rows.attempts,
@@ -232,7 +233,7 @@ class _Search:
 
     def _improve(self, chosen: NDArray[np.int64], enough: int) -> None:
         rows = self._rows
-        kernels.search_paths.run(
+        retry_search.search_paths.run(
             rows.start,
             rows.target,
             rows.attempts,

@@ -7,9 +7,9 @@ A caller and a callee are a *pair*, with one cost for all dependencies between t
 services determines the cuts: the pairs that lead back, to a service that comes before its caller.
 Without these pairs there is no cycle, and some order has the cheapest set of cuts.
 
-``exact`` finds that order for few services. For many, ``greedy`` makes an order, ``improve`` moves
-single services, ``exchange`` moves several, and ``needed`` keeps the pairs that need not be cut.
+``exact`` finds that order for few services. For many, ``greedy`` makes an order, ``descent`` moves
+single services, ``exchange`` moves several, ``improve`` repeats both after random moves, and
+``needed`` keeps the pairs that need not be cut.
 ``proof`` says whether the cuts are known to be the cheapest, and ``witness`` finds for each cut a
-cycle that it alone breaks. ``sequence`` is the order as a list; ``waiting`` is the queue of
-services to look at.
+cycle that it alone breaks. ``sequence`` is the order as a list.
 """

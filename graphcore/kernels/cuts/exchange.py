@@ -14,9 +14,9 @@ Edmonds and R. Karp, 1972). The search ends as soon as the flow costs as much as
 from typing import Any
 
 from graphcore.compiling import kernel
+from graphcore.kernels.cuts.descent import wait
 from graphcore.kernels.cuts.layout import ORDER, PAIRS, WORK
-from graphcore.kernels.cuts.needed import shift
-from graphcore.kernels.cuts.waiting import wait
+from graphcore.kernels.cuts.sequence import shift
 
 QUEUE, MARK, VIA = 0, 1, 2
 SEARCH_ROWS = 3

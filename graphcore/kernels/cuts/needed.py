@@ -14,7 +14,7 @@ import numpy as np
 
 from graphcore.compiling import kernel
 from graphcore.kernels.cuts.layout import ORDER, PREVIOUS, WAYS, WORK
-from graphcore.kernels.cuts.sequence import move_behind
+from graphcore.kernels.cuts.sequence import shift
 
 FORWARD, BACKWARD, MARK = 0, 1, 2
 SEARCH_ROWS = 3
@@ -86,19 +86,6 @@ def reaches(  # noqa: C901 - two searches that take turns
                 mark[other] = stamp - 1
                 search[BACKWARD, found[BACKWARD]] = other
                 found[BACKWARD] += 1
-
-
-@kernel(f"void({ORDER}, int32[::1], int64)")
-def shift(link: Any, key: Any, nodes: Any, place: int) -> None:
-    """Move services behind another one; they keep their relative order."""
-    keys = np.empty(len(nodes), np.float64)
-    for position in range(len(nodes)):
-        keys[position] = key[nodes[position]]
-    along = np.argsort(keys)
-    moving = np.empty(len(nodes), np.int32)
-    for position in range(len(nodes)):
-        moving[position] = nodes[along[position]]
-    move_behind(link, key, moving, place)
 
 
 @kernel(f"int64({WAYS}, int8[::1], {ORDER}, int32[:, ::1], int64[::1], int32[::1])")

@@ -7,6 +7,8 @@ there is no double between these, all keys are renumbered.
 
 from typing import Any
 
+import numpy as np
+
 from graphcore.compiling import kernel
 from graphcore.kernels.cuts.layout import NEXT, ORDER, PREVIOUS
 
@@ -82,3 +84,16 @@ def move_behind(link: Any, key: Any, moving: Any, place: int) -> None:
         former_key = here
     if not fits:
         renumber(link, key)
+
+
+@kernel(f"void({ORDER}, int32[::1], int64)")
+def shift(link: Any, key: Any, nodes: Any, place: int) -> None:
+    """Move services behind another one; they keep their relative order."""
+    keys = np.empty(len(nodes), np.float64)
+    for position in range(len(nodes)):
+        keys[position] = key[nodes[position]]
+    along = np.argsort(keys)
+    moving = np.empty(len(nodes), np.int32)
+    for position in range(len(nodes)):
+        moving[position] = nodes[along[position]]
+    move_behind(link, key, moving, place)
