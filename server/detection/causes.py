@@ -26,7 +26,7 @@ _WORDS = {
 _UNSEEN = {
     UnseenCause.TOOK_OVER: "cause unknown: it came before this server took over",
     UnseenCause.RELOADED: "cause unknown: the whole graph was read again",
-    UnseenCause.LARGE: "cause unknown: more than 2,000 rows changed at once",
+    UnseenCause.LARGE: "cause unknown: it was among thousands of changes",
     UnseenCause.COMPARED: "cause unknown: alerts and graph differed when they were compared",
 }
 UNKNOWN = "cause unknown"

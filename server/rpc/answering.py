@@ -39,7 +39,7 @@ _WRITES = ("Create", "Update", "Delete", "BatchUpsert", "MarkStale", "Ingest", "
 
 class Answering:
     """
-    CooperativeYield handlers, of all four kinds of RPC, into methods that transports call.
+    Turns handlers, of all four kinds of RPC, into methods that transports call.
 
     A handler may answer with messages or with the bytes of messages.
     """

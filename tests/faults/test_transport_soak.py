@@ -129,7 +129,7 @@ async def test_whatever_fast_callers_do_answers_are_right_and_nothing_is_left_of
         assert soak.has_seen_enough(), [kind for kind in KINDS if not soak.counts[kind]]
         async with asyncio.timeout(4 * PATIENCE_SECONDS):
             await assert_there_is_room_for_all(soak)
-        await assert_caught_up(soak, start, later[-1])
+        await assert_takes_no_more(soak, start, later[-1])
         assert UNEXPECTED.isdisjoint(codes(await server.metrics()))
         assert errors_in(server) == []
 
@@ -147,7 +147,7 @@ def summary(soak: Soak, *figures: ProcessFigures) -> dict[str, Any]:
     }
 
 
-async def assert_caught_up(soak: Soak, start: ProcessFigures, end: ProcessFigures) -> None:
+async def assert_takes_no_more(soak: Soak, start: ProcessFigures, end: ProcessFigures) -> None:
     """The server takes no more than after the first round."""
     async with asyncio.timeout(PATIENCE_SECONDS):
         while (now := await soak.figures()).descriptors > start.descriptors:
