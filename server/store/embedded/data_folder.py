@@ -10,6 +10,9 @@ from pathlib import Path
 from server.store.embedded.account import Account, database_account, first_closed_folder
 from server.store.embedded.reporting import DataFolderInUseError, EmbeddedPostgresError, Report
 
+if sys.platform != "win32":
+    import fcntl
+
 CLUSTER = "postgres"
 POINTER = "CLUSTER_MOVED.txt"
 SYSTEM_STATE = Path("/var/lib/depgraph")
@@ -82,12 +85,12 @@ def _new_place(folder: Path) -> Path:
     raise AssertionError(place)  # the count has no end
 
 
-if sys.platform != "win32":
-    import fcntl
-
-
 class FolderLock:
-    """Holds ``folder/lock`` until ``release``; the file names the holder's process."""
+    """
+    Holds ``folder/lock`` until ``release``; the file names the holder's process.
+
+    A user that can open the file, even for reading, can hold the lock. So only its owner can.
+    """
 
     def __init__(self, folder: Path) -> None:
         """Take the lock; raises ``DataFolderInUseError`` if any process, even this one, has it."""
