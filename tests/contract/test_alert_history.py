@@ -17,7 +17,7 @@ from tests.support.failures import failure_of
 pytestmark = pytest.mark.one_transport
 
 LIMIT = 100_000
-Told = tuple[str, str | None, str, str]
+Returned = tuple[str, str | None, str, str]
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ async def events(stubs: Stubs, key: str, size: int = 0) -> list[pb.AlertEvent]:
     return found
 
 
-async def history(stubs: Stubs, key: str, size: int = 0) -> list[Told]:
+async def history(stubs: Stubs, key: str, size: int = 0) -> list[Returned]:
     """What happened: kind, who, why, and the status that it led to."""
     return [
         (
@@ -128,8 +128,8 @@ async def test_what_detection_writes_is_in_the_history(stubs: Stubs, connection:
             key,
             kind.removeprefix("ALERT_EVENT_KIND_").lower(),
         )
-    told = (await history(stubs, key))[1:]
-    assert told == [
+    returned = (await history(stubs, key))[1:]
+    assert returned == [
         (kind.removeprefix("ALERT_EVENT_KIND_").lower(), "detection", "why", "open") for kind in kinds
     ]
 
@@ -156,10 +156,10 @@ async def test_callers_that_meet_leave_one_event_each_at_most(stubs: Stubs) -> N
     )
     refused = [outcome for outcome in outcomes if isinstance(outcome, grpc.aio.AioRpcError)]
     assert {outcome.code() for outcome in refused} == {grpc.StatusCode.FAILED_PRECONDITION}
-    told = await history(stubs, key)
-    assert len(told) == 1 + len(outcomes) - len(refused)
-    assert [kind for kind, _, _, _ in told].count("resolved") == 1
-    assert told[-1][0] == "resolved"
+    returned = await history(stubs, key)
+    assert len(returned) == 1 + len(outcomes) - len(refused)
+    assert [kind for kind, _, _, _ in returned].count("resolved") == 1
+    assert returned[-1][0] == "resolved"
 
 
 async def test_the_history_of_an_unknown_alert_is_not_found(stubs: Stubs) -> None:

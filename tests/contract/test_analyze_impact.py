@@ -85,11 +85,11 @@ async def test_the_best_path_counts_and_not_the_shortest(stubs: Stubs) -> None:
     await stubs.write_edges("shop>cart", "cart>db", "report>queue", criticality=HARD)
     await stubs.write_edges("queue>db", criticality=DEGRADED, communication_mode=COMMUNICATION_MODE_ASYNC)
     found = await impact(stubs, "db")
-    told = {
+    returned = {
         name: (one.hops, one.weakest_criticality, one.hard_hops, one.degraded_hops, one.sync_hops)
         for name, one in found.items()
     }
-    assert told == {
+    assert returned == {
         "cart": (1, HARD, 1, 1, 1),
         "queue": (1, DEGRADED, 0, 1, 0),
         "shop": (1, HARD, 2, 2, 1),
@@ -122,9 +122,9 @@ async def test_services_are_counted_by_team_and_criticality(stubs: Stubs) -> Non
     ]
     [whole] = await parts(stubs, "db")
     assert whole.summary == summary
-    told = {one.service_id: (one.team, one.criticality) for one in whole.services}
-    assert told["batch"] == ("", CRITICALITY_LOW)
-    assert told["cart"] == ("purchase", CRITICALITY_CRITICAL)
+    returned = {one.service_id: (one.team, one.criticality) for one in whole.services}
+    assert returned["batch"] == ("", CRITICALITY_LOW)
+    assert returned["cart"] == ("purchase", CRITICALITY_CRITICAL)
 
 
 async def test_filters_stale_and_effective_dependencies_are_as_in_traversals(stubs: Stubs) -> None:
@@ -138,7 +138,7 @@ async def test_filters_stale_and_effective_dependencies_are_as_in_traversals(stu
     assert set(await impact(stubs, "db", filter={"min_confidence": 0.5})) == {"c", "d"}
     sync = {"communication_modes": [COMMUNICATION_MODE_SYNC]}
     assert set(await impact(stubs, "db", filter=sync)) == {"a", "d"}
-    # What Kubernetes says of it does not count where somebody has declared it.
+    # What Kubernetes says of it does not count where a person has declared it.
     soft = {"criticalities": [SOFT]}
     assert set(await impact(stubs, "db", filter=soft)) == {"d"}
     assert set(await impact(stubs, "db", filter=soft, effective=True)) == set()

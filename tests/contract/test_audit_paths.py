@@ -1,4 +1,4 @@
-"""AuditPaths over a real channel; what is found is proven elsewhere, here it is how it is told."""
+"""AuditPaths over a real channel; other tests prove what is found, these how it is answered."""
 
 from typing import Any
 

@@ -181,13 +181,13 @@ async def test_one_snapshot_answers_all_while_writers_write(
     await stubs.write_services("right")
     await level(stubs)
     writing = asyncio.create_task(turn_around(connection))
-    told: list[str] = []
+    returned: list[str] = []
     try:
         async with asyncio.timeout(60):
-            while len(told) < 40 or len(set(told)) < 2:
+            while len(returned) < 40 or len(set(returned)) < 2:
                 answer = await ask(stubs, *(by_ids(f"start {number}") for number in range(count)))
                 [end] = {name for result in answer.responses for name in result.traversal.service_ids}
-                told.append(end)
+                returned.append(end)
     finally:
         writing.cancel()
         await asyncio.gather(writing, return_exceptions=True)

@@ -69,9 +69,13 @@ async def test_what_is_not_said_of_a_service_has_its_default(stubs: Stubs) -> No
 
 
 async def test_what_only_the_server_says_is_ignored_on_writes(stubs: Stubs) -> None:
-    told = {"id": str(uuid4()), "create_time": "2001-01-01T00:00:00Z", "update_time": "2001-01-01T00:00:00Z"}
-    created = await create(stubs, "checkout", **told)
-    assert created.id != told["id"]
+    given = {
+        "id": str(uuid4()),
+        "create_time": "2001-01-01T00:00:00Z",
+        "update_time": "2001-01-01T00:00:00Z",
+    }
+    created = await create(stubs, "checkout", **given)
+    assert created.id != given["id"]
     assert created.create_time.ToDatetime().year > 2001
 
 

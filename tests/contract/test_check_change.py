@@ -32,7 +32,7 @@ SOURCES = (DISCOVERY_SOURCE_MANUAL, DISCOVERY_SOURCE_KUBERNETES)
 
 @pytest.fixture
 def min_confidence() -> float:
-    """The least confidence of dependencies that make cycles, as the server is told."""
+    """The least confidence of dependencies that make cycles, as the server is set."""
     return 0.0
 
 
@@ -151,11 +151,13 @@ async def test_it_tells_what_doing_it_brings_about(stubs: Stubs, seed: int) -> N
         for name, (before, after) in upstream.items()
         if before != after
     }
-    told_before = {tuple(each.members) for change in answer.cycle_changes for each in change.before}
-    told_after = {tuple(each.members) for change in answer.cycle_changes for each in change.after}
-    assert told_before <= cycles_before
-    assert told_after <= cycles_after
-    assert cycles_before - told_before == cycles_after - told_after, "what is not told stays as it is"
+    reported_before = {tuple(each.members) for change in answer.cycle_changes for each in change.before}
+    reported_after = {tuple(each.members) for change in answer.cycle_changes for each in change.after}
+    assert reported_before <= cycles_before
+    assert reported_after <= cycles_after
+    assert cycles_before - reported_before == cycles_after - reported_after, (
+        "what is not reported stays as it is"
+    )
     assert answer.adds_cycles is any(
         nx.has_path(will, target, source) for source, target in will.edges - was.edges
     )
@@ -201,18 +203,18 @@ async def test_what_is_to_be_removed_must_be_there(stubs: Stubs) -> None:
         *keys("a>b", "b>a", "a>nobody"),
         *keys("a>b", discovery_source=DISCOVERY_SOURCE_SERVICE_MESH),
     ]
-    told = await failure(stubs, (), wrong)
-    assert (told.code, told.reason) == (NOT_FOUND, "DEPENDENCY_NOT_FOUND")
-    assert list(told.fields) == ["removed[1]", "removed[2]", "removed[3]"]
-    assert told.fields["removed[3]"] == "no dependency of 'a' on 'b' of discovery source service_mesh"
+    returned = await failure(stubs, (), wrong)
+    assert (returned.code, returned.reason) == (NOT_FOUND, "DEPENDENCY_NOT_FOUND")
+    assert list(returned.fields) == ["removed[1]", "removed[2]", "removed[3]"]
+    assert returned.fields["removed[3]"] == "no dependency of 'a' on 'b' of discovery source service_mesh"
 
 
 async def test_what_is_wrong_is_told_all_at_once(stubs: Stubs) -> None:
     added = [*edges("a>b", "a>a", "a>b"), Dependency(source_service_id="a", target_service_id="x")]
     removed = [*keys("a>b", "a>b"), pb.DependencyKey(source_service_id="a")]
-    told = await failure(stubs, added, removed, max_impacts=1_001)
-    assert (told.code, told.reason) == (INVALID, "INVALID_FIELD")
-    assert sorted(told.fields) == [
+    returned = await failure(stubs, added, removed, max_impacts=1_001)
+    assert (returned.code, returned.reason) == (INVALID, "INVALID_FIELD")
+    assert sorted(returned.fields) == [
         "added[1].target_service_id",
         "added[2]",
         "added[3].communication_mode",
@@ -240,7 +242,7 @@ async def test_as_many_blast_radii_are_told_as_asked_for_and_all_are_counted(stu
 async def test_an_answer_that_is_too_large_says_what_to_do(stubs: Stubs) -> None:
     await stubs.write_edges(*(f"a>{'s' * 240}{number}" for number in range(59)))
     added = edges(*(f"{'t' * 240}{number}>a" for number in range(50)))
-    told = await failure(stubs, added)
-    assert (told.code, told.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "RESPONSE_TOO_LARGE")
-    assert "max_impacts" in told.message
+    returned = await failure(stubs, added)
+    assert (returned.code, returned.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "RESPONSE_TOO_LARGE")
+    assert "max_impacts" in returned.message
     assert len((await check(stubs, added, max_impacts=5)).impact_changes) == 5

@@ -128,7 +128,7 @@ def test_an_import_that_fails_midway_says_how_much_was_imported() -> None:
         finished = depgraph("import", "jaeger", "-", "--address", address, stdin=CALLS)
     assert finished.returncode == 1
     line = only_line(finished)
-    assert "told to fail with ABORTED" in line
+    assert "asked to fail with ABORTED" in line
     assert "10,000 of 25,000 items are in; importing the file again is safe" in line
 
 

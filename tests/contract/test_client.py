@@ -61,7 +61,7 @@ def test_the_revision_of_the_latest_write_is_remembered(serve: Serve) -> None:
 def test_a_failed_write_is_not_remembered(serve: Serve) -> None:
     with Client(serve(Script([grpc.StatusCode.ALREADY_EXISTS], grace=1))) as client:
         client.catalog.CreateService(creation("a"))
-        with pytest.raises(grpc.RpcError, match="told to fail with ALREADY_EXISTS"):
+        with pytest.raises(grpc.RpcError, match="asked to fail with ALREADY_EXISTS"):
             client.catalog.CreateService(creation("b"))
         assert client.read_your_writes().at_least_as_fresh == "made a"
 
@@ -86,7 +86,7 @@ async def test_the_asynchronous_client_remembers_the_latest_write(serve: Serve) 
     async with AsyncClient(serve(Script([grpc.StatusCode.ABORTED], grace=1))) as client:
         assert client.read_your_writes() == Consistency()
         await client.catalog.CreateService(creation("a"))
-        with pytest.raises(grpc.aio.AioRpcError, match="told to fail with ABORTED"):
+        with pytest.raises(grpc.aio.AioRpcError, match="asked to fail with ABORTED"):
             await client.catalog.CreateService(creation("b"))
         assert client.read_your_writes().at_least_as_fresh == "made a"
 

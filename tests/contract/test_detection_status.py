@@ -30,9 +30,9 @@ async def level(stubs: Stubs, cycles: int) -> pb.Detection:
     async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
             status = await stubs.graph.GetStatus(pb.GetStatusRequest())
-            told = status.detection
-            if told.revision == status.freshness.revision and told.cycle_count == cycles:
-                return told
+            returned = status.detection
+            if returned.revision == status.freshness.revision and returned.cycle_count == cycles:
+                return returned
             await asyncio.sleep(0.01)
 
 
@@ -41,9 +41,9 @@ async def test_the_writer_reports_how_far_the_alerts_have_caught_up(
 ) -> None:
     assert not (await level(stubs, 0)).HasField("write_time")
     await stubs.write_edges("a>b", "b>a", "b>c")
-    told = await level(stubs, 1)
-    assert told.role == pb.DETECTION_ROLE_WRITER
-    assert told.HasField("write_time")
+    returned = await level(stubs, 1)
+    assert returned.role == pb.DETECTION_ROLE_WRITER
+    assert returned.HasField("write_time")
     finished = await quick_command("status")
     assert "caught up, 1 cyclic component, written" in " ".join(finished.stdout.split())
 

@@ -60,8 +60,8 @@ async def stream(stubs: Stubs, start: str, **said: Any) -> list[pb.StreamTravers
 
 
 def pairs(answer: pb.TraverseResponse) -> list[str]:
-    told = answer.effective_dependencies
-    return sorted(f"{each.source_service_id}>{each.target_service_id}" for each in told)
+    returned = answer.effective_dependencies
+    return sorted(f"{each.source_service_id}>{each.target_service_id}" for each in returned)
 
 
 async def report(stubs: Stubs) -> list[Dependency]:
@@ -94,10 +94,14 @@ async def report(stubs: Stubs) -> list[Dependency]:
 async def test_several_sources_are_told_as_one_dependency_with_the_origin_of_each_field(stubs: Stubs) -> None:
     rows = await report(stubs)
     answer = await walk(stubs, "a", max_depth=1)
-    [told] = answer.effective_dependencies
-    assert told == effective_of([row for row in rows if row.source_service_id == "a"])
-    assert (told.protocol, told.timeout_ms, told.criticality) == ("grpc", 800, DEPENDENCY_CRITICALITY_SOFT)
-    assert list(told.discovery_sources) == [
+    [returned] = answer.effective_dependencies
+    assert returned == effective_of([row for row in rows if row.source_service_id == "a"])
+    assert (returned.protocol, returned.timeout_ms, returned.criticality) == (
+        "grpc",
+        800,
+        DEPENDENCY_CRITICALITY_SOFT,
+    )
+    assert list(returned.discovery_sources) == [
         DISCOVERY_SOURCE_MANUAL,
         DISCOVERY_SOURCE_SERVICE_MESH,
         DISCOVERY_SOURCE_OTEL_SERVICE_GRAPH,
@@ -109,8 +113,11 @@ async def test_several_sources_are_told_as_one_dependency_with_the_origin_of_eac
 async def test_sources_that_are_not_asked_say_nothing(stubs: Stubs) -> None:
     await report(stubs)
     traces = {"discovery_sources": ["DISCOVERY_SOURCE_OTEL_SERVICE_GRAPH"]}
-    [told] = (await walk(stubs, "a", filter=traces)).effective_dependencies
-    assert (told.protocol, list(told.discovery_sources)) == ("http", [DISCOVERY_SOURCE_OTEL_SERVICE_GRAPH])
+    [returned] = (await walk(stubs, "a", filter=traces)).effective_dependencies
+    assert (returned.protocol, list(returned.discovery_sources)) == (
+        "http",
+        [DISCOVERY_SOURCE_OTEL_SERVICE_GRAPH],
+    )
     sure = await walk(stubs, "a", filter={"min_confidence": 0.7})
     assert [each.HasField("timeout_ms") for each in sure.effective_dependencies] == [False, False]
 
@@ -178,12 +185,12 @@ async def test_an_answer_over_the_limit_says_what_to_do(stubs: Stubs) -> None:
     failure = await failure_of(walk(stubs, "hub", direction="DIRECTION_UPSTREAM"))
     assert (failure.code, failure.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "RESPONSE_TOO_LARGE")
     assert "StreamTraverse" in failure.message
-    told = [
+    returned = [
         dependency
         for part in await stream(stubs, "hub", direction="DIRECTION_UPSTREAM")
         for dependency in part.effective_dependencies
     ]
-    assert len({each.source_service_id for each in told}) == len(told) == 150
+    assert len({each.source_service_id for each in returned}) == len(returned) == 150
     request = ParseDict(question("hub", direction="DIRECTION_UPSTREAM"), pb.TraverseRequest())
     batch = await stubs.graph.BatchTraverse(pb.BatchTraverseRequest(requests=[request]))
     assert failure_in(batch.responses[0].error).reason == "RESPONSE_TOO_LARGE"

@@ -73,11 +73,11 @@ async def test_status_reports_audits_and_the_length_of_the_log(stubs: Stubs) -> 
     await stubs.write_edges("a>b")
     async with asyncio.timeout(PATIENCE.total_seconds()):
         # A pruning between the two writes has seen two rows.
-        while not (told := await status(stubs)).HasField("last_audit") or told.change_log_rows != 3:
+        while not (returned := await status(stubs)).HasField("last_audit") or returned.change_log_rows != 3:
             await asyncio.sleep(0.01)
-    assert told.last_audit.differing_rows == 0
-    assert told.last_audit.duration.ToTimedelta() > timedelta(0)
-    assert not told.problems
+    assert returned.last_audit.differing_rows == 0
+    assert returned.last_audit.duration.ToTimedelta() > timedelta(0)
+    assert not returned.problems
 
 
 @pytest.mark.parametrize("breakage", BREAKAGES.values(), ids=BREAKAGES.keys())
@@ -91,8 +91,8 @@ async def test_missing_triggers_make_the_graph_untrusted_until_they_are_back_and
     assert await health(channel, "depgraph.v1.CatalogService") == SERVING
     [problem] = (await status(stubs)).problems
     assert "services.depgraph_feed_update" in problem
-    told = await asyncio.to_thread(depgraph, "status", "--address", server_address)
-    assert (told.returncode, "depgraph doctor" in told.stdout) == (1, True)
+    returned = await asyncio.to_thread(depgraph, "status", "--address", server_address)
+    assert (returned.returncode, "depgraph doctor" in returned.stdout) == (1, True)
     live = await asyncio.to_thread(depgraph, "status", "--live", "--address", server_address)
     assert live.returncode == 0
 

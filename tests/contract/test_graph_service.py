@@ -142,23 +142,23 @@ async def test_the_component_of_an_unknown_service_is_not_found(stubs: Stubs) ->
 async def test_status_counts_what_is_in_memory(stubs: Stubs) -> None:
     await stubs.write_edges("a>b", "b>c")
     await stubs.write_edges("c>a", is_stale=True)
-    told = await status(stubs)
-    assert (told.service_count, told.dependency_count, told.stale_dependency_count) == (3, 3, 1)
-    assert told.waiting_dependency_count == 0
-    assert (told.feed_state, told.warm_count) == (pb.FEED_STATE_FOLLOWING, 1)
-    assert told.server_version
-    assert told.start_time.seconds > 0
-    assert told.freshness.revision
+    returned = await status(stubs)
+    assert (returned.service_count, returned.dependency_count, returned.stale_dependency_count) == (3, 3, 1)
+    assert returned.waiting_dependency_count == 0
+    assert (returned.feed_state, returned.warm_count) == (pb.FEED_STATE_FOLLOWING, 1)
+    assert returned.server_version
+    assert returned.start_time.seconds > 0
+    assert returned.freshness.revision
 
 
 async def test_status_tells_the_last_report_of_each_source(stubs: Stubs) -> None:
     report = dependencies.IngestGraphRequest(discovery_source=DISCOVERY_SOURCE_KUBERNETES, edges=edges("a>b"))
     report.observe_time.FromJsonString("2026-01-01T00:00:00Z")
     await stubs.dependencies.IngestGraph(report)
-    [told] = (await status(stubs)).last_ingestions
-    assert told.discovery_source == DISCOVERY_SOURCE_KUBERNETES
-    assert told.observe_time == report.observe_time
-    assert told.ingest_time.seconds > report.observe_time.seconds
+    [returned] = (await status(stubs)).last_ingestions
+    assert returned.discovery_source == DISCOVERY_SOURCE_KUBERNETES
+    assert returned.observe_time == report.observe_time
+    assert returned.ingest_time.seconds > report.observe_time.seconds
 
 
 async def test_a_write_is_seen_by_a_read_at_its_revision(stubs: Stubs) -> None:

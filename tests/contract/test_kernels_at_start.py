@@ -56,7 +56,7 @@ class Server:
         assert line.startswith("serving on "), "".join(self._said)
         return line.removeprefix("serving on ").strip()
 
-    def told(self, beginning: str) -> str:
+    def reported(self, beginning: str) -> str:
         """Wait for a line of the log that begins so."""
         give_up = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < give_up:
@@ -111,13 +111,13 @@ def test_a_server_serves_while_its_kernels_are_compiled(tmp_path: Path, database
         address = first.address()
         before = depgraph("show", "payments", "--address", address).stdout
         assert "checkout" in before
-        assert first.told("kernels: compiling aside; answers are slower until then")
-        assert first.told("kernels: compiled in ")
+        assert first.reported("kernels: compiling aside; answers are slower until then")
+        assert first.reported("kernels: compiled in ")
         assert depgraph("show", "payments", "--address", address).stdout == before
 
     with serving_with(kept, *there) as second:
         address = second.address()
-        assert str(kept) in second.told("kernels: loaded from ")
+        assert str(kept) in second.reported("kernels: loaded from ")
         assert depgraph("show", "payments", "--address", address).stdout == before
 
 
@@ -125,7 +125,7 @@ def test_a_server_that_stops_takes_the_compiler_along(tmp_path: Path, database_u
     fcntl = pytest.importorskip("fcntl")
     kept = tmp_path / "kernels"
     with serving_with(kept, "--database-url", database_url) as server:
-        server.told("kernels: compiling aside")
+        server.reported("kernels: compiling aside")
         assert server.stop() == 0
     with (kept / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # no process compiles any more
@@ -140,4 +140,4 @@ def test_a_server_without_a_compiler_serves(
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "broken"))
     with serving_with(kept, "--database-url", database_url) as server:
         server.address()
-        assert server.told("kernels: not compiled; answers stay slower")
+        assert server.reported("kernels: not compiled; answers stay slower")

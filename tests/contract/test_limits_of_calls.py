@@ -118,7 +118,7 @@ async def test_a_stream_beyond_the_limit_is_refused_and_others_continue(
     await stubs.write_services("unary calls are counted apart")
     watches.pop().cancel()
     await eventually(lambda: application.running_calls == 0)
-    # Its place is free once the server has noticed; a watch that is refused costs nobody anything.
+    # Its place is free once the server has noticed; a watch that is refused costs nothing.
     async with asyncio.timeout(30):
         while True:
             watch = stubs.graph.Watch(WatchRequest())

@@ -124,7 +124,7 @@ async def test_a_list_of_too_many_empty_items_is_refused_without_being_parsed(
 ) -> None:
     for method, number, field in LISTS:
         item = bytes([number << 3 | 2, 0])
-        # Of those that are few enough to be decoded, the empty names are told.
+        # Lists short enough to be decoded are refused for their empty names.
         failure = await failure_of(raw_call(channel, method, item * (MANY + 1)))
         assert failure.code is INVALID
         assert field in failure.message

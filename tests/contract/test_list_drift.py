@@ -76,11 +76,11 @@ async def test_drift_is_what_sql_finds(
     await fill(stubs)
     rows = await connection.fetch(SQL, ignore_stale, DECLARED, OBSERVED)
     answer = await drift(stubs, ignore_stale=ignore_stale)
-    told = [
+    returned = [
         (pair, pb.DriftKind.Name(found.kind))
         for pair, found in zip(pairs(answer), answer.drifts, strict=True)
     ]
-    assert told == [(row["pair"], row["kind"]) for row in rows]
+    assert returned == [(row["pair"], row["kind"]) for row in rows]
     assert (answer.total_count, answer.next_page_token) == (len(rows), "")
     by_kind = [await drift(stubs, ignore_stale=ignore_stale, kind=kind) for kind in (DECLARED, OBSERVED)]
     assert [pairs(one) for one in by_kind] == [

@@ -46,24 +46,24 @@ def imported(path: Path, address: str) -> dict[str, object]:
         "import", "jaeger", str(path), "--address", address, "--json", patience=IMPORT_SECONDS
     )
     assert finished.returncode == 0, finished.stderr
-    told: dict[str, object] = json.loads(finished.stdout)
-    return told
+    returned: dict[str, object] = json.loads(finished.stdout)
+    return returned
 
 
-def latest(client: Client, told: dict[str, object]) -> pb.ListComponentsResponse:
+def latest(client: Client, returned: dict[str, object]) -> pb.ListComponentsResponse:
     """Ask for the components once the import is in memory."""
     request = pb.ListComponentsRequest(page_size=1_000)
-    request.consistency.at_least_as_fresh = str(told["revision"])
+    request.consistency.at_least_as_fresh = str(returned["revision"])
     return client.graph.ListComponents(request)
 
 
 def test_a_small_answer_of_jaeger(address: str) -> None:
-    told = imported(JAEGER, address)
-    assert told["edges_created"] == 7
+    returned = imported(JAEGER, address)
+    assert returned["edges_created"] == 7
     calls = nx.DiGraph((call["parent"], call["child"]) for call in json.loads(JAEGER.read_text()))
     with Client(address) as client:
         cycles = [c for c in nx.strongly_connected_components(calls) if len(c) > 1]
-        assert latest(client, told).total_count == len(cycles)
+        assert latest(client, returned).total_count == len(cycles)
         for name in calls:
             request = pb.TraverseRequest(service_id=name, direction=pb.DIRECTION_DOWNSTREAM, max_depth=10)
             assert set(client.graph.Traverse(request).service_ids) == nx.descendants(calls, name)
@@ -108,10 +108,10 @@ def freed_of_cycles(client: Client, found: pb.ListComponentsResponse) -> None:
 
 @pytest.mark.timeout(300)
 def test_all_of_debian(address: str) -> None:
-    told = imported(DEBIAN, address)
-    assert (told["services_created"], told["edges_created"]) == (57_819, 244_451)
+    returned = imported(DEBIAN, address)
+    assert (returned["services_created"], returned["edges_created"]) == (57_819, 244_451)
     with Client(address, timeout=60) as client:
-        found = latest(client, told)
+        found = latest(client, returned)
         assert found.total_count == len(found.components) == 55
         assert found.components[0].size == len(found.components[0].members) == 7
         ids = client.graph.Traverse(

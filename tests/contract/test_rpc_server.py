@@ -122,8 +122,8 @@ async def test_a_call_that_outlasts_the_grace_is_cancelled(
 
 async def last_of(watch: grpc.aio.UnaryStreamCall[Any, Any], last: int) -> None:
     """Read to the end; a client drops unread messages when an error status arrives."""
-    told: Any = await watch.read()
-    assert told.status == last
+    returned: Any = await watch.read()
+    assert returned.status == last
     await watch.read()
 
 

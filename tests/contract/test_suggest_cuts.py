@@ -192,9 +192,9 @@ async def test_the_command_shows_costs_cuts_and_cycles(server_address: str, stub
         "COST  CUT    DEPENDENCIES  CYCLE",
         "0.20  c → a  sync soft     a → b → c → a",
     ]
-    told = json.loads(await command("b", "--sync-only", "--json"))
-    assert (told["service_id"], told["sync_only"]) == ("b", True)
-    assert [cut["action"] for cut in told["cuts"]] == ["CUT_ACTION_MAKE_ASYNC"]
+    returned = json.loads(await command("b", "--sync-only", "--json"))
+    assert (returned["service_id"], returned["sync_only"]) == ("b", True)
+    assert [cut["action"] for cut in returned["cuts"]] == ["CUT_ACTION_MAKE_ASYNC"]
     finished = await asyncio.to_thread(depgraph, "cuts", "bb", "--address", server_address)
     assert finished.returncode == 1
     assert "no service named 'bb'" in finished.stderr

@@ -36,11 +36,11 @@ async def test_status_and_metrics_name_the_transport(
     async with open_channel(application.address) as channel:
         status = await Stubs(channel).graph.GetStatus(GetStatusRequest())
     assert status.transport == transport
-    told = {
+    returned = {
         one: application.registry.get_sample_value("depgraph_rpc_transport", {"transport": one})
         for one in ("grpcio", "native")
     }
-    assert told == {"grpcio": 0, "native": 0} | {transport: 1}
+    assert returned == {"grpcio": 0, "native": 0} | {transport: 1}
 
 
 @pytest.mark.parametrize("listen", ["[::1]:0", "localhost:0", "127.0.0.1:0"])

@@ -78,7 +78,7 @@ async def test_writes_whose_connections_are_reset_while_they_wait_for_a_lock_lea
             writes = [
                 asyncio.create_task(code_of(server.channel, f"expired-{n}", 30)) for n in range(WAITING)
             ]
-            # The first loss is made good on a new connection, the second is told.
+            # After the first loss a call is tried on a new connection; after the second it fails.
             for _ in range(2):
                 await until_backends(observer, WAITS, WAITING)
                 orphans = await backends(observer, WAITS)

@@ -127,7 +127,7 @@ async def write_something_of_everything(stubs: Stubs) -> str:
 
 
 async def observe_long_ago(stubs: Stubs) -> None:
-    """Let a source report services and calls that nobody has seen since, so that they are stale."""
+    """Let a source report services and calls that are not seen again, so that they are stale."""
     observed = dependencies.IngestGraphRequest(
         discovery_source=types.DISCOVERY_SOURCE_OTEL_SERVICE_GRAPH,
         nodes=[dependencies.IngestNode(service_id="cron", team="night", criticality=types.CRITICALITY_LOW)],

@@ -106,14 +106,14 @@ async def test_a_server_starts_on_a_database_whose_disk_is_full(
     # The first server that ever reads a database writes down which run of it this is.
     async with served(postgres.url):
         ballast = use_up(disk)
-    told: list[str] = []
+    reported: list[str] = []
     settings = Settings(listen="127.0.0.1:0", database_url=postgres.url, seed_file=SAMPLE)
     async with (
-        Application(settings, told.append) as application,
+        Application(settings, reported.append) as application,
         open_channel(application.address) as channel,
     ):
         stubs = Stubs(channel)
-        assert any("was not loaded" in sentence and "disk" in sentence for sentence in told), told
+        assert any("was not loaded" in sentence and "disk" in sentence for sentence in reported), reported
         assert "the disk of the database is full" in (await failure_of(create(stubs, "shop"))).message
         await until_problem(stubs, "the disk of the database is full")
         ballast.unlink()
@@ -127,18 +127,18 @@ async def test_the_embedded_database_starts_on_a_full_disk_and_reads_are_answere
     with small_disk(reachable_folder) as disk:
         folder = disk / "data"
         settings = Settings(listen="127.0.0.1:0", data_dir=folder, seed_file=SAMPLE)
-        told: list[str] = []
-        async with Application(settings, told.append):
+        reported: list[str] = []
+        async with Application(settings, reported.append):
             os.kill(postmaster(folder), signal.SIGKILL)
         while database_processes(folder / "postgres"):
             await asyncio.sleep(0.01)
         ballast = use_up(disk)
         async with (
-            Application(settings, told.append) as application,
+            Application(settings, reported.append) as application,
             open_channel(application.address) as channel,
         ):
             stubs = Stubs(channel)
-            assert f"warning: the disk of {folder} is full: 0.0 MiB are free" in told[-1]
+            assert f"warning: the disk of {folder} is full: 0.0 MiB are free" in reported[-1]
             await until_refused(stubs, "the disk of the database is full")
             assert len((await stubs.graph.Traverse(traverse("checkout"))).service_ids) > 1
             await until_problem(stubs, f"the disk of {folder} is full")

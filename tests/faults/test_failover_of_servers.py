@@ -178,7 +178,7 @@ def assert_kept(callers: Sequence[Caller], before: str, shown: set[str], now: se
     assert old & shown
     assert everything - old
     assert everything - (old - shown) <= now
-    # What a caller was told meanwhile is that it may try again.
+    # Refused callers got the code with which they may try again.
     assert {code for caller in callers for code in caller.refused} <= {"UNAVAILABLE"}
     return len(old - shown)
 

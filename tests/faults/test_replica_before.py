@@ -129,7 +129,7 @@ async def writing(url: str, replicas: Sequence[Stubs], seed: int) -> AsyncIterat
 
 
 async def write_on(stubs: Stubs, dice: Random, counts: Counter[str], name: str, stop: asyncio.Event) -> None:
-    """Connect services at random by calls until told to stop."""
+    """Connect services at random by calls until asked to stop."""
     while not stop.is_set():
         source, target = dice.sample(range(FREE), 2)
         try:

@@ -230,7 +230,7 @@ async def test_marks_of_another_cluster_are_forgotten(
             await assert_caught_up(replica, there)
         assert replica.status().warm_count == 1
         assert await there.fetchval(FROM_THE_FUTURE) == 0
-        # Who was away since the first write is told what has changed.
+        # A watcher that was away since the first write gets what has changed.
         here = replica.position
         assert here is not None
         since = Snapshot.parse(f"{first.xid}:{first.xid}:")

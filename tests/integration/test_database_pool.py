@@ -37,7 +37,7 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 @pytest.fixture
 def nobody_listens() -> Iterator[str]:
-    """The URL of a port of the loopback where nothing listens, and nobody else can."""
+    """The URL of a port of the loopback where nothing listens or can listen."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield f"postgresql://someone:secret@127.0.0.1:{taken.getsockname()[1]}/nothing"

@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from server.config import DetectionSettings
-from tests.support.alert_story import NAMES, Story, told
+from tests.support.alert_story import NAMES, Story, begun_story
 from tests.support.detecting import (
     add_services,
     alerts_are_caught_up,
@@ -23,7 +23,7 @@ from tests.support.detecting import (
 
 @pytest.fixture
 async def story(database_url: str, connection: asyncpg.Connection) -> AsyncIterator[Story]:
-    async with told(database_url, connection) as beginning:
+    async with begun_story(database_url, connection) as beginning:
         yield beginning
 
 

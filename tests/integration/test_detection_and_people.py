@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from server.config import DetectionSettings
-from tests.support.alert_story import NAMES, Story, told
+from tests.support.alert_story import NAMES, Story, begun_story
 from tests.support.detecting import (
     QUICK,
     StoredAlert,
@@ -26,7 +26,7 @@ from tests.support.eventually import PATIENCE_SECONDS
 
 @pytest.fixture
 async def story(database_url: str, connection: asyncpg.Connection) -> AsyncIterator[Story]:
-    async with told(database_url, connection) as beginning:
+    async with begun_story(database_url, connection) as beginning:
         yield beginning
 
 

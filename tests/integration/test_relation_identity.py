@@ -197,7 +197,7 @@ async def test_after_a_swap_memory_equals_the_tables_within_a_step(
         await assert_caught_up(followed.replica, connection)
         # Readers are woken a moment before the step is over.
         await eventually(lambda: is_told(followed.vitals, swap.fault))
-        # Nobody can tell any more what changed since.
+        # What has changed since is no longer known.
         with pytest.raises(RevisionUnknownError):
             await followed.replica.at(AtLeastAsFresh(before), PATIENCE)
         history = ChangeLogReader(database_url, SETTINGS)

@@ -22,7 +22,7 @@ LIMIT = timedelta(seconds=5)
 
 
 class Worker:
-    """Counts how often it was begun and ended, and goes on until told otherwise."""
+    """Counts how often it was begun and ended, and goes on until it is ended."""
 
     def __init__(self, url: str, key: int = DETECTION_KEY, limit: timedelta = LIMIT) -> None:
         self.runner = SingleRunner(url, "test", key, limit, SOON)

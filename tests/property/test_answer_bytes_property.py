@@ -135,42 +135,42 @@ def questions(draw: st.DrawFn, rows: WholeTables) -> Asked:
     )
 
 
-def expected(rows: WholeTables, asked: Asked, told: pb.TraverseResponse) -> pb.TraverseResponse:
+def expected(rows: WholeTables, asked: Asked, returned: pb.TraverseResponse) -> pb.TraverseResponse:
     """Build the answer without freshness; only the order within a depth comes from the real one."""
     reached = effective.reached if asked.effective else oracle.reached
     found = reached(rows.plain, asked.start.key, asked.direction, asked.max_depth, asked.chosen)
-    order = _order(found.depths, told.service_ids)
+    order = _order(found.depths, returned.service_ids)
     truncated = 0 < asked.max_services < len(order)
     edges = found.edges
     if truncated:
-        order = _order(found.depths, told.service_ids)[: asked.max_services]
+        order = _order(found.depths, returned.service_ids)[: asked.max_services]
         edges = oracle.edges_within(rows.plain, edges, {asked.start.name, *order})
-    places = {dependency.id: place for place, dependency in enumerate(told.dependencies)}
+    places = {dependency.id: place for place, dependency in enumerate(returned.dependencies)}
     listed = [] if asked.effective else sorted(edges, key=lambda key: places.get(str(key), -1))
     message = rows.answer(order, found.depths, listed, full=asked.full)
     message.truncated = truncated
     if asked.effective and asked.full:
-        message.effective_dependencies.extend(_effective(rows, asked, edges, told))
+        message.effective_dependencies.extend(_effective(rows, asked, edges, returned))
     return message
 
 
 def _effective(
-    rows: WholeTables, asked: Asked, leads: set[UUID], told: pb.TraverseResponse
+    rows: WholeTables, asked: Asked, leads: set[UUID], returned: pb.TraverseResponse
 ) -> list[types_pb2.EffectiveDependency]:
-    """Merge the pairs of these edges, in the order told."""
+    """Merge the pairs of these edges, in the order of the answer."""
     pairs = effective.taking_part(rows.plain, asked.chosen)
     found = {}
     for key in leads:
         edge = rows.plain.edges[key]
         merged = effective.effective_of(rows.messages(other.key for other in pairs[edge.source, edge.target]))
         found[merged.source_service_id, merged.target_service_id] = merged
-    order = [(each.source_service_id, each.target_service_id) for each in told.effective_dependencies]
+    order = [(each.source_service_id, each.target_service_id) for each in returned.effective_dependencies]
     return [found.pop(pair) for pair in order] + list(found.values())
 
 
-def _order(depths: dict[str, int], told: Sequence[str]) -> list[str]:
-    """Sort services by depth, those of one depth as told."""
-    places = {name: place for place, name in enumerate(told)}
+def _order(depths: dict[str, int], returned: Sequence[str]) -> list[str]:
+    """Sort services by depth, those of one depth as in the answer."""
+    places = {name: place for place, name in enumerate(returned)}
     return sorted(depths, key=lambda name: (depths[name], places.get(name, len(places))))
 
 
@@ -191,10 +191,10 @@ async def test_an_answer_is_what_the_generated_code_would_have_built(
         raw = await effective_answer(graph, question, freshness, LIMIT)
     else:
         raw = traverse_answer(graph, question, freshness, LIMIT)
-    told = pb.TraverseResponse.FromString(raw)
-    message = expected(rows, asked, told)
+    returned = pb.TraverseResponse.FromString(raw)
+    message = expected(rows, asked, returned)
     message.freshness.CopyFrom(freshness_message_of(freshness))
-    assert told == message
+    assert returned == message
     assert len(raw) == message.ByteSize()
 
 
@@ -207,10 +207,10 @@ async def test_the_parts_of_a_stream_are_the_answer_cut_up(
     graph, request = rows.graph(), asked.request()
     parts = traverse_stream(graph, traverse_question(request), freshness_field(freshness), max_bytes)
     raw = [part async for part in parts]
-    told = pb.TraverseResponse.FromString(b"".join(raw))
-    message = expected(rows, asked, told)
+    returned = pb.TraverseResponse.FromString(b"".join(raw))
+    message = expected(rows, asked, returned)
     message.freshness.CopyFrom(freshness_message_of(freshness))
-    assert told == message
+    assert returned == message
     for part in map(pb.StreamTraverseResponse.FromString, raw):
         records = len(part.service_ids) + len(part.dependencies) + len(part.effective_dependencies)
         assert part.ByteSize() <= max_bytes or records == 1
@@ -229,13 +229,13 @@ async def test_a_batch_is_its_answers_side_by_side(
     graph = rows.graph()
     batch = pb.BatchTraverseRequest(requests=requests)
     raw = await batch_traverse(Live(graph, freshness), batch, LIMIT, lambda: None)
-    told = pb.BatchTraverseResponse.FromString(raw)
+    returned = pb.BatchTraverseResponse.FromString(raw)
     said = freshness_message_of(freshness)
     message = pb.BatchTraverseResponse(freshness=said)
-    for one, result in zip(asked, told.responses, strict=False):
+    for one, result in zip(asked, returned.responses, strict=False):
         single = expected(rows, one, result.traversal)
         single.freshness.CopyFrom(said)
         message.responses.add(traversal=single)
     missing = ServiceNotFoundError("no service named 'nobody'", service_id="nobody")
     message.responses.add(error=status_of(missing))
-    assert told == message
+    assert returned == message

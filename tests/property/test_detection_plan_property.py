@@ -233,7 +233,7 @@ def test_an_alert_lives_on_with_its_status_and_with_its_cycle_as_long_as_that_is
         elif before.status == "open":
             assert alert.is_live
         elif set(members) <= set(before.members):
-            # Somebody has decided, and it has not grown.
+            # A person has resolved it, and it has not grown.
             assert alert.status == situation.alerts[alert.id].status
         else:
             assert alert.is_live
@@ -256,7 +256,7 @@ def test_a_component_on_which_none_lives_on_gets_an_alert_of_former_times_or_a_n
         (alert,) = situation.standing_for(after, component.members)
         elsewhere = [members for members, one in lives_on.items() if one.id == alert.id]
         if elsewhere and situation.alerts[alert.id].status == "resolved":
-            # Somebody has decided, and it has not grown.
+            # A person has resolved it, and it has not grown.
             former = situation.alerts[alert.id].members
             assert alert.is_live or set(component.members) <= set(former)
         else:

@@ -27,7 +27,7 @@ def form(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
 
 
-def told(record: bytes) -> tuple[int, int]:
+def policies_of(record: bytes) -> tuple[int, int]:
     """Read timeout and attempts the slow way."""
     message = wire.dependency_of(record)
     timeout = max(message.timeout_ms, 0)
@@ -47,7 +47,7 @@ def test_policies_are_those_that_the_generated_code_reads(
     places = data.draw(st.lists(st.integers(0, len(records) - 1), max_size=20))
     timeouts, attempts = call_policies(column, np.array(places, np.int32))
     found = list(zip(timeouts.tolist(), attempts.tolist(), strict=True))
-    assert found == [told(records[place]) for place in places]
+    assert found == [policies_of(records[place]) for place in places]
 
 
 @pytest.mark.usefixtures("form")

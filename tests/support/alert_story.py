@@ -53,7 +53,7 @@ class Story:
 
 
 @asynccontextmanager
-async def told(url: str, connection: asyncpg.Connection) -> AsyncIterator[Story]:
+async def begun_story(url: str, connection: asyncpg.Connection) -> AsyncIterator[Story]:
     """Let a story begin with services and nothing else."""
     await add_services(connection, *NAMES)
     async with await Database.open(url) as database, detecting(url) as keeper:

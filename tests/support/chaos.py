@@ -56,7 +56,7 @@ class ChaosProxy:
         self._target = url
 
     def fall_silent(self) -> None:
-        """Move no byte from now on, and connect nobody; whoever waits learns nothing."""
+        """Move no byte from now on, and accept no connection; waiting callers learn nothing."""
         self._open.clear()
         self.freeze_links()
 

@@ -176,7 +176,7 @@ class CycleWorld:
         self._events = await stored_events(self.connection)
 
     def live(self) -> list[StoredAlert]:
-        """The alerts that nobody resolved, as of the last check."""
+        """The alerts that are not resolved, as of the last check."""
         return [alert for alert in self._alerts.values() if alert.status != "resolved"]
 
     def present(self) -> list[StoredAlert]:

@@ -40,7 +40,7 @@ class Caller:
     largest_lag: timedelta = timedelta()
 
     async def write(self, stop: asyncio.Event) -> None:
-        """Create service after service until told to stop; none is tried twice."""
+        """Create service after service until asked to stop; none is tried twice."""
         for attempt in count():
             if stop.is_set():
                 return
@@ -55,7 +55,7 @@ class Caller:
             await asyncio.sleep(PAUSE_SECONDS)
 
     async def read(self, stop: asyncio.Event) -> None:
-        """Read what is in memory until told to stop: every answer must come."""
+        """Read what is in memory until asked to stop: every answer must come."""
         while not stop.is_set():
             answer = await self.stubs.graph.ListComponents(graph.ListComponentsRequest(page_size=1))
             self.largest_lag = max(self.largest_lag, answer.freshness.lag.ToTimedelta())

@@ -40,7 +40,7 @@ class Script:
             self.deadlines.append(context.time_remaining())
             code = self._failures.pop(0) if len(self.calls) > self._grace and self._failures else None
         if code is not None:
-            context.abort(code, f"told to fail with {code.name}")
+            context.abort(code, f"asked to fail with {code.name}")
 
     def create_service(self, request: CreateServiceRequest) -> CreateServiceResponse:
         """Answer with a revision that tells which write it is."""

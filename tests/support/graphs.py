@@ -30,7 +30,7 @@ def service_record(service: PlainService) -> ServiceRecord:
 
 
 def dependency_record(edge: PlainEdge) -> DependencyRecord:
-    """The payload is the key, so that a traversal's answer can be told edge by edge."""
+    """The payload is the key, so that a traversal's answer can be checked edge by edge."""
     return DependencyRecord(edge.key, edge.source, edge.target, flags_of(edge), edge.confidence, edge.key)
 
 

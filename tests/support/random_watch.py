@@ -166,7 +166,7 @@ class RestlessWatcher:
         self._counts = counts
 
     async def watch(self, stop: asyncio.Event) -> None:
-        """Watch here and there until told to stop."""
+        """Watch here and there until asked to stop."""
         while not stop.is_set():
             await self._stay(self._dice.random() ** 2 * 1.5)
             await asyncio.sleep(self._dice.random() ** 4 * 0.8)

@@ -10,7 +10,7 @@ Link = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class Relay:
-    """Forwards bytes between clients and one server, until told to fall silent."""
+    """Forwards bytes between clients and one server, until asked to fall silent."""
 
     def __init__(self, url: str) -> None:
         self._server_url = urlsplit(url)

@@ -83,8 +83,8 @@ class SoakClient:
             line = await self._process.stdout.readline()
         if not line:
             return {}, ["a client died"]
-        told = json.loads(line)
-        return told["counts"], told["faults"]
+        returned = json.loads(line)
+        return returned["counts"], returned["faults"]
 
 
 @asynccontextmanager

@@ -103,7 +103,7 @@ class Round:
         """Take what goes wrong inside for a fault."""
         try:
             yield
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is told
+        except Exception as error:  # noqa: BLE001 - every failure is reported
             self.wrong(f"{what}: {error!r}")
 
     def _programme(self) -> list[Step]:

@@ -54,11 +54,11 @@ class Writer:
         """Take in the answer of a write, and return its revision."""
         if place is None:
             return dependencies.DeleteDependencyResponse.FromString(answer).revision
-        told = dependencies.BatchUpsertDependenciesResponse.FromString(answer)
-        (dependency,) = told.dependencies
+        returned = dependencies.BatchUpsertDependenciesResponse.FromString(answer)
+        (dependency,) = returned.dependencies
         assert (dependency.source_service_id, dependency.timeout_ms) == (self.name, self.states[-1][place])
         self._ids[place] = dependency.id
-        return told.revision
+        return returned.revision
 
     def own_read(self, revision: str) -> Request:
         """Ask for the state at a revision or after it."""

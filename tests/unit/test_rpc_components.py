@@ -114,7 +114,7 @@ def test_members_that_do_not_fit_an_answer_are_refused_and_listed_in_part() -> N
     component = Component(members, 3)
     with pytest.raises(ResponseTooLargeError, match="page_size"):
         component_answer(component, asked(), b"", 100_000)
-    # Told without encoding anything: a component of any size is refused at once.
+    # Refused without encoding: so a component of any size is refused at once.
     with pytest.raises(ResponseTooLargeError):
         component_answer(Component(members, 3), asked(), b"", 50_000)
     listed = GetComponentResponse.FromString(listed_record(component, 100_000)).component

@@ -1,4 +1,4 @@
-"""What the driver and the operating system raise, as callers are told of it."""
+"""Errors of the driver and the operating system, and what callers get for them."""
 
 import socket
 import ssl

@@ -1,4 +1,4 @@
-"""No I/O: what watchers are told of a step or a reload, computed from memory before and after."""
+"""No I/O: what watchers get of a step or a reload, computed from memory before and after."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
