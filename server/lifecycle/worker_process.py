@@ -172,7 +172,7 @@ class WorkerProcess:
         if self._metrics is None or self._metrics.done():
             self._metrics = asyncio.get_running_loop().create_future()
             self._link.send(MetricsRequest())
-        # Scrapes at the same time share an answer, and one that comes late is for the next scrape.
+        # Scrapes share an answer: also one that an earlier scrape no longer waits for.
         await asyncio.wait([self._metrics], timeout=_METRICS_PATIENCE.total_seconds())
         return self._metrics.result() if self._metrics.done() else ()
 
