@@ -65,17 +65,6 @@ def calls_between(
     return Calls(start, target[:count], edge[:count])
 
 
-def calls_of_pairs(count: int, sources: Numbers, targets: Numbers) -> Calls:
-    """
-    Make calls of pairs of nodes below ``count``; ``edge`` is the position of each pair.
-
-    O(V + E log E).
-    """
-    order = np.argsort(sources, kind="stable").astype(np.int32)
-    start = np.searchsorted(sources[order], np.arange(count + 1)).astype(np.int32)
-    return Calls(start, np.ascontiguousarray(targets[order], np.int32), order)
-
-
 def callers(start: Numbers, target: Numbers) -> Callers:
     """Reverse calls. O(V + E)."""
     back_start, call = np.empty_like(start), np.empty_like(target)

@@ -7,7 +7,7 @@ import pytest
 
 from graphcore import DependencyGraph, DependencyRecord, EdgeFlag, ServiceRecord, UnknownServiceError
 from graphcore.analysis import cycles
-from graphcore.analysis.call_graph import Numbers, calls_of_pairs
+from graphcore.analysis.call_graph import Numbers
 from graphcore.analysis.cycles import is_cycle, shortest_cycle, shortest_cycle_of
 from graphcore.compiling import KERNELS
 
@@ -27,8 +27,10 @@ def ring(names: list[str]) -> list[tuple[str, str]]:
 
 
 def rows(count: int, sources: Numbers, targets: Numbers) -> tuple[Numbers, Numbers]:
-    calls = calls_of_pairs(count, sources, targets)
-    return calls.start, calls.target
+    """Put calls of nodes below ``count`` into rows as of ``Calls``."""
+    order = np.argsort(sources, kind="stable")
+    start = np.searchsorted(sources[order], np.arange(count + 1)).astype(np.int32)
+    return start, np.ascontiguousarray(targets[order], np.int32)
 
 
 def test_a_cycle_begins_at_its_smallest_name_and_goes_on_in_call_order() -> None:
