@@ -1,17 +1,20 @@
 """Records of rows that are odd in some way, by example."""
 
+import json
+import sys
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 import pytest
+from google.protobuf.json_format import MessageToDict
 
 from depgraph.v1.types_pb2 import DISCOVERY_SOURCE_MANUAL
 from server import wire
 from server.domain.dependencies import DependencyRow
 from server.domain.edge_flags import flags_of
 from server.domain.services import Service
-from server.wire.metadata import struct_bytes
+from server.wire.metadata import MAX_DEPTH, struct_bytes
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, 890123, tzinfo=UTC)
 KEY = UUID("12345678-9abc-def0-1234-56789abcdef0")
@@ -51,20 +54,28 @@ def test_an_end_that_is_not_known_has_no_name() -> None:
     assert wire.dependency_of(record).source_service_id == ""
 
 
+def nested(depth: int, inmost: Any) -> Any:
+    """Nest something in so many objects."""
+    return {"x": nested(depth - 1, inmost)} if depth else inmost
+
+
 @pytest.mark.parametrize(
-    "metadata",
+    ("metadata", "shown"),
     [
-        "[1]",
-        "3",
-        "null",
-        '{"x":' * 60 + "1" + "}" * 60,
-        '{"x":' * 5_000 + "1" + "}" * 5_000,
-        '{"n":' + "9" * 5_000 + "}",
+        ("[1]", {}),
+        ("3", {}),
+        ("null", {}),
+        (json.dumps(nested(60, 1)), nested(MAX_DEPTH, json.dumps(nested(60 - MAX_DEPTH, 1)))),
+        ('{"x":' * 5_000 + "1" + "}" * 5_000, {}),
+        ('{"n":' + "9" * 5_000 + "}", {"n": sys.float_info.max}),
     ],
+    ids=["a list", "a number", "null", "deep", "too deep to read", "a huge number"],
 )
-def test_metadata_that_a_struct_cannot_hold_is_shown_as_everywhere_else(metadata: str) -> None:
+def test_metadata_that_a_struct_cannot_hold_is_shown_as_far_as_it_goes(
+    metadata: str, shown: dict[str, Any]
+) -> None:
     row = SERVICE._replace(metadata=metadata)
-    assert wire.service_of(wire.service_record(row)).metadata.SerializeToString() == struct_bytes(metadata)
+    assert MessageToDict(wire.service_of(wire.service_record(row)).metadata) == shown
 
 
 def test_the_keys_of_metadata_stay_in_the_order_that_postgresql_has_them_in() -> None:
