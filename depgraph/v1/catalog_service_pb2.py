@@ -26,7 +26,7 @@ from depgraph.v1 import types_pb2 as depgraph_dot_v1_dot_types__pb2
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!depgraph/v1/catalog_service.proto\x12\x0b\x64\x65pgraph.v1\x1a\x17\x64\x65pgraph/v1/types.proto\x1a google/protobuf/field_mask.proto\"=\n\x14\x43reateServiceRequest\x12%\n\x07service\x18\x01 \x01(\x0b\x32\x14.depgraph.v1.Service\"P\n\x15\x43reateServiceResponse\x12%\n\x07service\x18\x01 \x01(\x0b\x32\x14.depgraph.v1.Service\x12\x10\n\x08revision\x18\x02 \x01(\t\">\n\x11GetServiceRequest\x12\x14\n\nservice_id\x18\x01 \x01(\tH\x00\x12\x0c\n\x02id\x18\x02 \x01(\tH\x00\x42\x05\n\x03key\";\n\x12GetServiceResponse\x12%\n\x07service\x18\x01 \x01(\x0b\x32\x14.depgraph.v1.Service\"\xaf\x01\n\x13ListServicesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x11\n\x04team\x18\x03 \x01(\tH\x00\x88\x01\x01\x12-\n\x0b\x63riticality\x18\x04 \x01(\x0e\x32\x18.depgraph.v1.Criticality\x12\x17\n\ndiscovered\x18\x05 \x01(\x08H\x01\x88\x01\x01\x42\x07\n\x05_teamB\r\n\x0b_discovered\"W\n\x14ListServicesResponse\x12&\n\x08services\x18\x01 \x03(\x0b\x32\x14.depgraph.v1.Service\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"n\n\x14UpdateServiceRequest\x12%\n\x07service\x18\x01 \x01(\x0b\x32\x14.depgraph.v1.Service\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"P\n\x15UpdateServiceResponse\x12%\n\x07service\x18\x01 \x01(\x0b\x32\x14.depgraph.v1.Service\x12\x10\n\x08revision\x18\x02 \x01(\t\"A\n\x14\x44\x65leteServiceRequest\x12\x14\n\nservice_id\x18\x01 \x01(\tH\x00\x12\x0c\n\x02id\x18\x02 \x01(\tH\x00\x42\x05\n\x03key\")\n\x15\x44\x65leteServiceResponse\x12\x10\n\x08revision\x18\x01 \x01(\t\"D\n\x1a\x42\x61tchUpsertServicesRequest\x12&\n\x08services\x18\x01 \x03(\x0b\x32\x14.depgraph.v1.Service\"\x85\x01\n\x1b\x42\x61tchUpsertServicesResponse\x12&\n\x08services\x18\x01 \x03(\x0b\x32\x14.depgraph.v1.Service\x12\x15\n\rcreated_count\x18\x02 \x01(\x05\x12\x15\n\rupdated_count\x18\x03 \x01(\x05\x12\x10\n\x08revision\x18\x04 \x01(\t2\xa6\x04\n\x0e\x43\x61talogService\x12V\n\rCreateService\x12!.depgraph.v1.CreateServiceRequest\x1a\".depgraph.v1.CreateServiceResponse\x12M\n\nGetService\x12\x1e.depgraph.v1.GetServiceRequest\x1a\x1f.depgraph.v1.GetServiceResponse\x12S\n\x0cListServices\x12 .depgraph.v1.ListServicesRequest\x1a!.depgraph.v1.ListServicesResponse\x12V\n\rUpdateService\x12!.depgraph.v1.UpdateServiceRequest\x1a\".depgraph.v1.UpdateServiceResponse\x12V\n\rDeleteService\x12!.depgraph.v1.DeleteServiceRequest\x1a\".depgraph.v1.DeleteServiceResponse\x12h\n\x13\x42\x61tchUpsertServices\x12\'.depgraph.v1.BatchUpsertServicesRequest\x1a(.depgraph.v1.BatchUpsertServicesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!depgraph/v1/catalog_service.proto\x12\x0b\x64\x65pgraph.v1\x1a\x17\x64\x65pgraph/v1/types.proto\x1a google/protobuf/field_mask.proto\"=\n\x14\x43reateServiceRequest\x12%\n\x07service\x18\x01 \x01(\x0b\x32\x14.depgraph.v1.Service\"P\n\x15\x43reateServiceResponse\x12%\n\x07service\x18\x01 \x01(\x0b\x32\x14.depgraph.v1.Service\x12\x10\n\x08revision\x18\x02 \x01(\t\">\n\x11GetServiceRequest\x12\x14\n\nservice_id\x18\x01 \x01(\tH\x00\x12\x0c\n\x02id\x18\x02 \x01(\tH\x00\x42\x05\n\x03key\";\n\x12GetServiceResponse\x12%\n\x07service\x18\x01 \x01(\x0b\x32\x14.depgraph.v1.Service\"\xe6\x01\n\x13ListServicesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x11\n\x04team\x18\x03 \x01(\tH\x00\x88\x01\x01\x12-\n\x0b\x63riticality\x18\x04 \x01(\x0e\x32\x18.depgraph.v1.Criticality\x12\x17\n\ndiscovered\x18\x05 \x01(\x08H\x01\x88\x01\x01\x12\r\n\x05query\x18\x06 \x01(\t\x12&\n\x04kind\x18\x07 \x01(\x0e\x32\x18.depgraph.v1.ServiceKindB\x07\n\x05_teamB\r\n\x0b_discovered\"W\n\x14ListServicesResponse\x12&\n\x08services\x18\x01 \x03(\x0b\x32\x14.depgraph.v1.Service\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"n\n\x14UpdateServiceRequest\x12%\n\x07service\x18\x01 \x01(\x0b\x32\x14.depgraph.v1.Service\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"P\n\x15UpdateServiceResponse\x12%\n\x07service\x18\x01 \x01(\x0b\x32\x14.depgraph.v1.Service\x12\x10\n\x08revision\x18\x02 \x01(\t\"A\n\x14\x44\x65leteServiceRequest\x12\x14\n\nservice_id\x18\x01 \x01(\tH\x00\x12\x0c\n\x02id\x18\x02 \x01(\tH\x00\x42\x05\n\x03key\")\n\x15\x44\x65leteServiceResponse\x12\x10\n\x08revision\x18\x01 \x01(\t\"D\n\x1a\x42\x61tchUpsertServicesRequest\x12&\n\x08services\x18\x01 \x03(\x0b\x32\x14.depgraph.v1.Service\"\x85\x01\n\x1b\x42\x61tchUpsertServicesResponse\x12&\n\x08services\x18\x01 \x03(\x0b\x32\x14.depgraph.v1.Service\x12\x15\n\rcreated_count\x18\x02 \x01(\x05\x12\x15\n\rupdated_count\x18\x03 \x01(\x05\x12\x10\n\x08revision\x18\x04 \x01(\t2\xa6\x04\n\x0e\x43\x61talogService\x12V\n\rCreateService\x12!.depgraph.v1.CreateServiceRequest\x1a\".depgraph.v1.CreateServiceResponse\x12M\n\nGetService\x12\x1e.depgraph.v1.GetServiceRequest\x1a\x1f.depgraph.v1.GetServiceResponse\x12S\n\x0cListServices\x12 .depgraph.v1.ListServicesRequest\x1a!.depgraph.v1.ListServicesResponse\x12V\n\rUpdateService\x12!.depgraph.v1.UpdateServiceRequest\x1a\".depgraph.v1.UpdateServiceResponse\x12V\n\rDeleteService\x12!.depgraph.v1.DeleteServiceRequest\x1a\".depgraph.v1.DeleteServiceResponse\x12h\n\x13\x42\x61tchUpsertServices\x12\'.depgraph.v1.BatchUpsertServicesRequest\x1a(.depgraph.v1.BatchUpsertServicesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,21 +42,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETSERVICERESPONSE']._serialized_start=318
   _globals['_GETSERVICERESPONSE']._serialized_end=377
   _globals['_LISTSERVICESREQUEST']._serialized_start=380
-  _globals['_LISTSERVICESREQUEST']._serialized_end=555
-  _globals['_LISTSERVICESRESPONSE']._serialized_start=557
-  _globals['_LISTSERVICESRESPONSE']._serialized_end=644
-  _globals['_UPDATESERVICEREQUEST']._serialized_start=646
-  _globals['_UPDATESERVICEREQUEST']._serialized_end=756
-  _globals['_UPDATESERVICERESPONSE']._serialized_start=758
-  _globals['_UPDATESERVICERESPONSE']._serialized_end=838
-  _globals['_DELETESERVICEREQUEST']._serialized_start=840
-  _globals['_DELETESERVICEREQUEST']._serialized_end=905
-  _globals['_DELETESERVICERESPONSE']._serialized_start=907
-  _globals['_DELETESERVICERESPONSE']._serialized_end=948
-  _globals['_BATCHUPSERTSERVICESREQUEST']._serialized_start=950
-  _globals['_BATCHUPSERTSERVICESREQUEST']._serialized_end=1018
-  _globals['_BATCHUPSERTSERVICESRESPONSE']._serialized_start=1021
-  _globals['_BATCHUPSERTSERVICESRESPONSE']._serialized_end=1154
-  _globals['_CATALOGSERVICE']._serialized_start=1157
-  _globals['_CATALOGSERVICE']._serialized_end=1707
+  _globals['_LISTSERVICESREQUEST']._serialized_end=610
+  _globals['_LISTSERVICESRESPONSE']._serialized_start=612
+  _globals['_LISTSERVICESRESPONSE']._serialized_end=699
+  _globals['_UPDATESERVICEREQUEST']._serialized_start=701
+  _globals['_UPDATESERVICEREQUEST']._serialized_end=811
+  _globals['_UPDATESERVICERESPONSE']._serialized_start=813
+  _globals['_UPDATESERVICERESPONSE']._serialized_end=893
+  _globals['_DELETESERVICEREQUEST']._serialized_start=895
+  _globals['_DELETESERVICEREQUEST']._serialized_end=960
+  _globals['_DELETESERVICERESPONSE']._serialized_start=962
+  _globals['_DELETESERVICERESPONSE']._serialized_end=1003
+  _globals['_BATCHUPSERTSERVICESREQUEST']._serialized_start=1005
+  _globals['_BATCHUPSERTSERVICESREQUEST']._serialized_end=1073
+  _globals['_BATCHUPSERTSERVICESRESPONSE']._serialized_start=1076
+  _globals['_BATCHUPSERTSERVICESRESPONSE']._serialized_end=1209
+  _globals['_CATALOGSERVICE']._serialized_start=1212
+  _globals['_CATALOGSERVICE']._serialized_end=1762
 # @@protoc_insertion_point(module_scope)

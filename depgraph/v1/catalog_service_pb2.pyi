@@ -135,6 +135,8 @@ class ListServicesRequest(_message.Message):
     TEAM_FIELD_NUMBER: _builtins.int
     CRITICALITY_FIELD_NUMBER: _builtins.int
     DISCOVERED_FIELD_NUMBER: _builtins.int
+    QUERY_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """page_size is the most services to return, 0–1,000; 0 = 100. A page may hold fewer and still not
     be the last.
@@ -149,6 +151,12 @@ class ListServicesRequest(_message.Message):
     """criticality keeps the services of one criticality. UNSPECIFIED = all."""
     discovered: _builtins.bool
     """discovered keeps what ingestion made (true) or people made (false). Unset = all."""
+    query: _builtins.str
+    """query keeps the services whose name holds this text, in any case. At most 255 characters.
+    Empty = all.
+    """
+    kind: _types_pb2.ServiceKind.ValueType
+    """kind keeps the services of one kind. UNSPECIFIED = all."""
     def __init__(
         self,
         *,
@@ -157,10 +165,12 @@ class ListServicesRequest(_message.Message):
         team: _builtins.str | None = ...,
         criticality: _types_pb2.Criticality.ValueType = ...,
         discovered: _builtins.bool | None = ...,
+        query: _builtins.str = ...,
+        kind: _types_pb2.ServiceKind.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_discovered", b"_discovered", "_team", b"_team", "discovered", b"discovered", "team", b"team"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_discovered", b"_discovered", "_team", b"_team", "criticality", b"criticality", "discovered", b"discovered", "page_size", b"page_size", "page_token", b"page_token", "team", b"team"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_discovered", b"_discovered", "_team", b"_team", "criticality", b"criticality", "discovered", b"discovered", "kind", b"kind", "page_size", b"page_size", "page_token", b"page_token", "query", b"query", "team", b"team"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__discovered: _TypeAlias = _typing.Literal["discovered"]  # noqa: Y015
     _WhichOneofArgType__discovered: _TypeAlias = _typing.Literal["_discovered", b"_discovered"]  # noqa: Y015

@@ -78,11 +78,17 @@ class ServiceChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceFilter:
-    """Which services a list shows; None = all."""
+    """
+    Which services a list shows; None = all.
+
+    ``query`` is a part of the name, in any case.
+    """
 
     team: str | None = None
     criticality: ServiceCriticality | None = None
     discovered: bool | None = None
+    query: str | None = None
+    kind: ServiceKind | None = None
 
 
 class ServiceKey(NamedTuple):

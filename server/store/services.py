@@ -49,7 +49,15 @@ class ServiceRepository:
         """At most ``size`` services, newest first; an index range at any depth."""
         created_at, last_id = after or (None, None)
         records = await self._database.fetch(
-            _PAGE, created_at, last_id, chosen.team, chosen.criticality, chosen.discovered, size + 1
+            _PAGE,
+            created_at,
+            last_id,
+            chosen.team,
+            chosen.criticality,
+            chosen.discovered,
+            chosen.query,
+            chosen.kind,
+            size + 1,
         )
         services = [Service._make(record) for record in records]
         return cut_page(services, size, lambda service: PageKey(service.created_at, service.id))

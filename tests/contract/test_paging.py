@@ -12,7 +12,13 @@ from depgraph.v1 import analysis_service_pb2 as analyses
 from depgraph.v1 import catalog_service_pb2 as catalog
 from depgraph.v1 import dependency_service_pb2 as dependencies
 from depgraph.v1 import graph_service_pb2 as graph
-from depgraph.v1.types_pb2 import ALERT_STATUS_OPEN, CRITICALITY_LOW, Service
+from depgraph.v1.types_pb2 import (
+    ALERT_STATUS_OPEN,
+    CRITICALITY_LOW,
+    SERVICE_KIND_DATABASE,
+    SERVICE_KIND_SERVICE,
+    Service,
+)
 from server.config import DetectionSettings, Limits, Settings
 from tests.support.calls import FRESH, Stubs, pages
 from tests.support.failures import failure_of
@@ -107,6 +113,28 @@ async def test_filters_hold_for_every_page(stubs: Stubs) -> None:
     assert await listed(stubs, 1, discovered=True) == ["s2", "s1", "s0"]
     assert await listed(stubs, 1, discovered=False, team="odd") == ["s5", "s3"]
     assert await listed(stubs, 1, team="nobody") == []
+
+
+async def test_services_are_found_by_a_part_of_their_name_in_any_case(stubs: Stubs) -> None:
+    for name in ("Payments", "payments-db", "GrüneÄpfel", "100%_sure", "checkout"):
+        service = Service(service_id=name)
+        if name == "payments-db":
+            service.kind, service.team = SERVICE_KIND_DATABASE, "data"
+        await stubs.catalog.CreateService(catalog.CreateServiceRequest(service=service))
+    assert await listed(stubs, 1, query="PAY") == ["payments-db", "Payments"]
+    assert await listed(stubs, 1, query="pay", team="data") == ["payments-db"]
+    assert await listed(stubs, 1, query="pay", kind=SERVICE_KIND_SERVICE) == ["Payments"]
+    assert await listed(stubs, 1, kind=SERVICE_KIND_DATABASE) == ["payments-db"]
+    assert await listed(stubs, 1, query="GRÜNEä") == ["GrüneÄpfel"]
+    assert await listed(stubs, 1, query="%_") == ["100%_sure"]
+    assert await listed(stubs, 1, query="nothing like it") == []
+
+
+async def test_a_search_for_too_long_a_text_or_an_unknown_kind_names_the_field(stubs: Stubs) -> None:
+    request = catalog.ListServicesRequest(query="x" * 256, kind=99)  # type: ignore[arg-type]
+    failure = await failure_of(stubs.catalog.ListServices(request))
+    assert failure.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert set(failure.fields) == {"query", "kind"}
 
 
 async def test_writes_in_between_neither_repeat_nor_skip_rows(stubs: Stubs) -> None:

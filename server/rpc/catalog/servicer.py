@@ -19,7 +19,7 @@ from server.rpc.context import Context
 from server.rpc.paging import PageTokens, fitted_page, page_size
 from server.rpc.reading import convert
 from server.rpc.validate import Check
-from server.wire.words import CRITICALITY
+from server.wire.words import CRITICALITY, SERVICE_KIND
 
 
 class CatalogServicer(CatalogServiceServicer):
@@ -55,6 +55,8 @@ class CatalogServicer(CatalogServiceServicer):
             team=check.text("team", request.team) if request.HasField("team") else None,
             criticality=check.optional_word("criticality", request.criticality, CRITICALITY),
             discovered=request.discovered if request.HasField("discovered") else None,
+            query=check.text("query", request.query) if request.query else None,
+            kind=check.optional_word("kind", request.kind, SERVICE_KIND),
         )
         tokens = PageTokens("services", chosen)
         size, after = page_size(check, request.page_size), tokens.row(check, request.page_token)

@@ -6,7 +6,8 @@ WHERE service_id = $1::text
     OR id = $2::uuid;
 
 -- name: services_page
--- Newest first, after the key ($1, $2); NULL filters ($3 team, $4 criticality, $5 discovered) match all.
+-- Newest first, after the key ($1, $2). NULL filters match all: $3 team, $4 criticality, $5 discovered, $6 part of the
+-- name in any case, which reads every row that the others leave, $7 kind.
 -- The first page starts from infinity rather than dropping the condition, so that every page is one index range.
 SELECT {service_row}
 FROM public.services
@@ -17,8 +18,10 @@ WHERE (created_at, id) < (
     AND ($3::text IS NULL OR team = $3::text)
     AND ($4::text IS NULL OR criticality = $4::text)
     AND ($5::boolean IS NULL OR discovered = $5::boolean)
+    AND ($6::text IS NULL OR position(lower($6::text) IN lower(service_id)) > 0)
+    AND ($7::text IS NULL OR kind = $7::text)
 ORDER BY created_at DESC, id DESC
-LIMIT $6;
+LIMIT $8;
 
 -- name: service_create
 -- Add one service with the id $1; no row comes back when the name is taken.
