@@ -17,7 +17,7 @@ from bench.server_process import serving
 from bench.stage import Stage, connected, embedded_url, write_dependencies, write_services
 from graphcore import ChangeSet, DependencyGraph
 from graphcore.graph.flags import STALE
-from server.concurrency.component_search import SharedComponentSearch
+from server.concurrency import SharedComponentSearch
 from server.config import DetectionSettings
 from server.detection.causes import GraphEventLog
 from server.detection.detector import Detector

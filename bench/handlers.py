@@ -13,7 +13,7 @@ from bench.server_process import echoing
 from bench.stage import Stage
 from depgraph.v1 import graph_service_pb2 as pb
 from graphcore import DependencyGraph
-from server.concurrency.component_search import SharedComponentSearch
+from server.concurrency import SharedComponentSearch
 from server.config import Limits
 from server.domain.consistency import Freshness
 from server.rpc.answers import freshness_message

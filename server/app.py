@@ -11,11 +11,11 @@ from typing import Self
 from prometheus_client import CollectorRegistry
 
 from server import wire
-from server.concurrency.component_search import SharedComponentSearch
+from server.concurrency import SharedComponentSearch
 from server.config import Settings
 from server.domain.health import FeedHealth, Peers
 from server.feed import ChangeLogReader, Feed, MemoryAuditor, Vitals, prune_forever
-from server.lifecycle.database import bring_up_to_date, is_embedded, running_database
+from server.lifecycle.database import bring_up_to_date, is_embedded, running_database, seed
 from server.lifecycle.detection import Detection
 from server.lifecycle.kernels import compiled_kernels
 from server.lifecycle.monitoring import ProcessCollector, sync_health
@@ -27,7 +27,6 @@ from server.lifecycle.runtime import (
     give_back_memory,
     set_switch_interval,
 )
-from server.lifecycle.seeding import seed
 from server.lifecycle.stopping import ClosingTime, run_server
 from server.metrics import CallMetrics, metrics_endpoint
 from server.replica import Replica, Watches

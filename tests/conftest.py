@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, settings
 
 from server.config import TransportName
 from server.lifecycle.kernels import use_compiled_kernels
-from server.rpc.transport import choosing
+from server.rpc import transport as transports
 from server.store.embedded import EmbeddedPostgres
 from tests.support.command import CARRIED_BY
 from tests.support.folders import copy_with_owners, open_folder
@@ -82,7 +82,7 @@ def transport(request: pytest.FixtureRequest) -> Iterator[TransportName]:
     Servers of this process, and commands that a test starts, take it unless they are given another.
     """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(choosing, "is_reached_by_this_host_only", lambda _: request.param == "native")
+        patch.setattr(transports, "is_reached_by_this_host_only", lambda _: request.param == "native")
         patch.setenv(CARRIED_BY, request.param)
         yield request.param
 

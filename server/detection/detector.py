@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 import structlog
 
-from server.concurrency.component_search import SharedComponentSearch
+from server.concurrency import SharedComponentSearch
 from server.config import DetectionSettings
 from server.detection.causes import GraphEventLog
 from server.detection.component_view import View, ViewLimits, compare_with_alerts

@@ -1,19 +1,22 @@
-"""The database of the process: runs it if it is embedded, and migrates its schema."""
+"""The database of the process: runs it if embedded, migrates its schema, loads the sample."""
 
 import asyncio
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import structlog
 
-from server.config import Settings
+from server.config import Limits, Settings
 from server.domain.errors import DatabaseUnavailableError
+from server.domain.services import ServiceFilter
 from server.lifecycle.runtime import background
 from server.lifecycle.stopping import ClosingTime
 from server.postgres import DRIVER_ERRORS, Session, connect, remarks
+from server.postgres.causes import DISK_FULL
+from server.store.database import Database
 from server.store.embedded import EmbeddedPostgres, EmbeddedPostgresError, running_url
 from server.store.migrations import latest_revision
 from server.store.migrations.session import connected, current_revision, domain_errors
@@ -150,3 +153,40 @@ async def _migrate(url: str, report: Callable[[str], None], *, may_migrate: bool
             f"the database is at migration {status.current or 'none'} and this program needs {status.head}: "
             "run 'depgraph migrate up', or serve without --no-migrate"
         )
+
+
+async def seed(database: Database, path: Path, limits: Limits, report: Callable[[str], None]) -> None:
+    """
+    Load the sample of a file into a database without services; do nothing if it has any.
+
+    If the disk is full, report that and go on without the sample; raise any other failure. Report
+    when only a part was written: the next start does not load the rest.
+    """
+    # Most starts load no sample, and the modules for it are large.
+    from server.formats.batches import batches  # noqa: PLC0415
+    from server.formats.native import read_native  # noqa: PLC0415
+    from server.rpc.dependency import ingest_batch  # noqa: PLC0415
+    from server.store.dependencies import DependencyRepository  # noqa: PLC0415
+    from server.store.services import ServiceRepository  # noqa: PLC0415
+
+    if (await ServiceRepository(database).page(ServiceFilter(), 1, None)).rows:
+        return
+    dependencies = DependencyRepository(database)
+    reports = read_native(path.read_bytes())  # noqa: ASYNC240 - no call is served yet
+    requests = [batch for found in reports for batch in batches(found)]
+    for written, request in enumerate(requests):
+        try:
+            await dependencies.ingest(ingest_batch(request, limits, now=datetime.now(UTC)))
+        except DatabaseUnavailableError as error:
+            is_full = error.message == str(DISK_FULL)
+            if written:
+                report(
+                    f"warning: only {written} of {len(requests)} batches of {path} were loaded, "
+                    f"and the next start does not load the rest: {error.message}"
+                )
+            elif is_full:
+                report(f"warning: {path} was not loaded into the empty database: {error.message}")
+            if is_full:
+                return
+            raise
+    report(f"loaded {path} into the empty database")

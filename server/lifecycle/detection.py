@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import timedelta
 
-from server.concurrency.component_search import SharedComponentSearch
+from server.concurrency import SharedComponentSearch
 from server.config import DetectionSettings
 from server.detection.causes import GraphEventLog
 from server.detection.detector import Detector

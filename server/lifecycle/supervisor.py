@@ -9,12 +9,13 @@ from typing import Self
 from prometheus_client import CollectorRegistry
 
 from server.config import Settings
-from server.lifecycle.database import bring_up_to_date, running_database
+from server.lifecycle.database import bring_up_to_date, running_database, seed
 from server.lifecycle.stopping import ClosingTime, run_server
 from server.lifecycle.worker_control import Order
 from server.lifecycle.workforce import Workforce
 from server.metrics import WorkforceCollector, WorkforceMetrics, metrics_endpoint
 from server.rpc.listening import reserve
+from server.store.database import Database
 
 Report = Callable[[str], None]
 
@@ -70,7 +71,9 @@ class Supervisor:
         await self._serve_metrics(stack)
         self.address = stack.enter_context(reserve(settings.listen))
         await bring_up_to_date(url, self._report, may_migrate=settings.migrate)
-        await self._seed(url)
+        if settings.seed_file is not None:
+            async with await Database.open(url) as opened:
+                await seed(opened, settings.seed_file, settings.limits, self._report)
         await self._start_workers(stack, replace(settings, listen=self.address, database_url=url))
 
     async def _serve_metrics(self, stack: AsyncExitStack) -> None:
@@ -94,17 +97,6 @@ class Supervisor:
         self._workforce = Workforce(self._command, orders, self._gave_up)
         await stack.enter_async_context(self._workforce.running())
         await self._workforce.all_serve()
-
-    async def _seed(self, url: str) -> None:
-        settings = self._settings
-        if settings.seed_file is None:
-            return
-        # Most supervisors load no sample, and the modules for it are large.
-        from server.lifecycle.seeding import seed  # noqa: PLC0415
-        from server.store.database import Database  # noqa: PLC0415
-
-        async with await Database.open(url) as database:
-            await seed(database, settings.seed_file, settings.limits, self._report)
 
 
 def supervise(settings: Settings, report: Report, command: Sequence[str]) -> None:

@@ -7,7 +7,7 @@ from typing import TypeVar, cast
 from graphcore import ChangeSet, DependencyGraph, split_changes
 from graphcore.components.components import Components
 from graphcore.graph.index import TraversalIndex
-from server.concurrency.cooperative_yield import CooperativeYield
+from server.concurrency import CooperativeYield
 from server.domain.changes import HeldGraph
 
 T = TypeVar("T")

@@ -7,7 +7,7 @@ from typing import TypeVar, cast
 import numpy as np
 
 from graphcore import DependencyGraph, DependencyRecord, GraphBuilder, ServiceRecord
-from server.concurrency.cooperative_yield import CooperativeYield
+from server.concurrency import CooperativeYield
 from server.domain.changes import TableBatch
 from server.domain.records import DependencyBatch, RecordFormat, ServiceBatch
 from server.replica.records import BATCH_ROWS, BatchDecoder, can_be_edges, service_records

@@ -8,7 +8,7 @@ import numpy as np
 
 from graphcore import ChangeSet, DependencyGraph, DependencyRecord, ServiceRecord
 from graphcore.graph.flags import STALE
-from server.concurrency.cooperative_yield import CooperativeYield
+from server.concurrency import CooperativeYield
 from server.domain.changes import RowBatch, RowChanges
 from server.domain.dependencies import DependencyRow
 from server.domain.graph_events import GraphEvent, GraphEventKind

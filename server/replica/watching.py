@@ -7,7 +7,7 @@ from itertools import islice
 from typing import cast
 
 from graphcore import DependencyGraph, DependencyRecord, ServiceRecord
-from server.concurrency.cooperative_yield import CooperativeYield
+from server.concurrency import CooperativeYield
 from server.config import WatchSettings
 from server.domain.consistency import AtLeastAsFresh, Freshness, MinimizeLatency
 from server.domain.errors import RevisionUnknownError

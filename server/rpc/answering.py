@@ -13,11 +13,10 @@ import grpc
 
 from server.config import Limits
 from server.domain.errors import DomainError, LimitError, NotReadyError
-from server.rpc.admission import Admission, Slot
+from server.rpc.admission import UNCOUNTED_BYTES, Admission, Load, RequestBytes, Slot, UnsentAnswers
 from server.rpc.call_log import CallLog, CallObserver
 from server.rpc.context import Context, abort, abort_unimplemented, after_failed_write
 from server.rpc.errors import code_of, forget_frames
-from server.rpc.load import UNCOUNTED_BYTES, Load, RequestBytes, UnsentAnswers
 from server.rpc.methods import (
     STANDARD,
     Handler,

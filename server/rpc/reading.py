@@ -1,21 +1,191 @@
-"""Requests from bytes to messages, without harm to other calls whatever the bytes hold."""
+"""Requests from bytes to messages: bounds, checked before they are parsed, and reading in parts."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from typing import Any, ParamSpec, TypeVar
+from dataclasses import dataclass
+from typing import Any, Final, ParamSpec, TypeVar
 
-from google.protobuf.descriptor import Descriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.descriptor_pool import Default
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
+from google.protobuf.struct_pb2 import Struct
 
-from server.concurrency.cooperative_yield import CooperativeYield
-from server.config import Limits
-from server.domain.errors import InvalidInputError
+from server.concurrency import CooperativeYield
+from server.config import KIB, Limits, flag
+from server.domain.errors import FieldViolation, InvalidInputError, RequestTooLargeError, TooManyItemsError
+from server.rpc.admission import RequestBytes
 from server.rpc.errors import UNREADABLE
-from server.rpc.load import RequestBytes
-from server.rpc.request_bounds import SMALL_BYTES, RequestBounds
+from server.rpc.metadata import MAX_STRUCT_BYTES
+
+# A message takes up to 60 times the memory of its bytes, and parsing a tenth of a second for 3 MiB.
+# A request of this size does no harm, whatever it holds.
+SMALL_BYTES: Final = 64 * KIB
+_MAX_ITEM_BYTES = 64 * KIB
+_MAX_METADATA_ITEM_BYTES = MAX_STRUCT_BYTES + 64 * KIB
+# Fields of a request outside lists.
+_MOST_SINGLE_FIELDS = 1_000
+_MOST_BYTES_A_VARINT = 10
+_MORE_FOLLOW = 0x80
+_WIRE_VARINT, _WIRE_64, _WIRE_BYTES, _WIRE_GROUP, _WIRE_END_GROUP, _WIRE_32 = range(6)
+_FIXED = {_WIRE_64: 8, _WIRE_32: 4}
+_GROUPS = {_WIRE_GROUP: 1, _WIRE_END_GROUP: -1}
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    """A field whose values have a length: a list of ``most`` items, or a field written so often."""
+
+    number: int
+    name: str
+    is_list: bool
+    most: int
+    max_bytes: int
+
+
+class RequestBounds:
+    """
+    The bounds of one method's requests, derived from the fields of their message.
+
+    ``max_bytes`` is the size of a whole request. A list may have ``max_items``; an item, or a field
+    that is a message, may take 64 KiB, or what its free-form metadata may take.
+    """
+
+    def __init__(self, request: Descriptor, limits: Limits) -> None:
+        self._fields = {
+            field.number: _bounded(field, limits) for field in request.fields if _has_length(field)
+        }
+        lists = [field.most for field in self._fields.values() if field.is_list]
+        self._has_lists = bool(lists)
+        self._most_fields = _MOST_SINGLE_FIELDS + sum(lists)
+        if _holds_metadata(request):
+            self.max_bytes, self.limit = limits.max_metadata_request_bytes, "metadata_request_bytes"
+        elif lists:
+            self.max_bytes, self.limit = limits.max_request_bytes, "request_bytes"
+        else:
+            self.max_bytes, self.limit = limits.max_question_bytes, "question_bytes"
+
+    def check_size(self, request: bytes) -> None:
+        """Raise ``RequestTooLargeError`` for a request of more than ``max_bytes``."""
+        if len(request) > self.max_bytes:
+            instead = (
+                "send fewer items at a time" if self._has_lists else "no question of this kind is so long"
+            )
+            raise RequestTooLargeError(
+                f"the request takes {len(request):,} bytes; "
+                f"at most {self.max_bytes:,} fit a call of this method: {instead}, "
+                f"or have the server's {flag(self.limit)} raised",
+                limit=self.limit,
+                limit_bytes=str(self.max_bytes),
+            )
+
+    def parts(self, request: bytes, size: int) -> Iterator[bytes]:
+        """
+        Cut a request into parts of whole fields, about ``size`` bytes; merged they are the message.
+
+        Raises ``InvalidInputError`` with the field that has too many or too large items, before it
+        yields the part that holds them. A quarter of a microsecond a field.
+        """
+        whole = len(request)
+        fields, counts = self._fields, dict.fromkeys(self._fields, 0)
+        begin = at = groups = 0
+        for _ in range(self._most_fields + 1):
+            if at - begin >= size and not groups:
+                yield request[begin:at]
+                begin = at
+            if at >= whole:
+                break
+            tag = request[at]
+            at += 1
+            if tag >= _MORE_FOLLOW:
+                tag, at = _varint(request, at - 1)
+            kind = tag & 7
+            if kind == _WIRE_BYTES:
+                length, at = _varint(request, at)
+                at += length
+                if (field := fields.get(tag >> 3)) is not None and not groups:
+                    counts[field.number] += 1
+                    if counts[field.number] > field.most or length > field.max_bytes:
+                        _refuse(field, counts[field.number], length)
+            elif kind in _GROUPS:
+                groups += _GROUPS[kind]
+            else:
+                at = _after_number(request, at, kind)
+        else:
+            raise InvalidInputError(
+                f"the request has more than {self._most_fields:,} fields, most of them unknown to this server"
+            )
+        if at != whole or groups:
+            raise InvalidInputError(UNREADABLE)
+        yield request[begin:]
+
+
+def _refuse(field: _Field, count: int, length: int) -> None:
+    error = InvalidInputError
+    if count > field.most:
+        path, wrong = (
+            field.name,
+            f"has more than {field.most:,} items; at most {field.most:,} fit one call, so split it",
+        )
+        error = TooManyItemsError
+    else:
+        path = f"{field.name}[{count - 1}]" if field.is_list else field.name
+        wrong = f"takes {length:,} bytes; at most {field.max_bytes:,} are allowed"
+    raise error(f"{path}: {wrong}", violations=[FieldViolation(path, wrong)])
+
+
+def _varint(raw: bytes, at: int) -> tuple[int, int]:
+    """Read a number; returns it and the position after it."""
+    byte = raw[at] if at < len(raw) else _MORE_FOLLOW
+    if byte < _MORE_FOLLOW:
+        return byte, at + 1
+    value = shift = 0
+    for byte in raw[at : at + _MOST_BYTES_A_VARINT]:
+        at += 1
+        if byte < _MORE_FOLLOW:
+            return value | byte << shift, at
+        value |= (byte & _MORE_FOLLOW - 1) << shift
+        shift += 7
+    raise InvalidInputError(UNREADABLE)
+
+
+def _after_number(request: bytes, at: int, kind: int) -> int:
+    if kind == _WIRE_VARINT:
+        return _varint(request, at)[1]
+    if kind not in _FIXED:
+        raise InvalidInputError(UNREADABLE)
+    return at + _FIXED[kind]
+
+
+def _bounded(field: FieldDescriptor, limits: Limits) -> _Field:
+    message = field.message_type
+    return _Field(
+        field.number,
+        field.name,
+        is_list=field.is_repeated,
+        most=limits.max_items if field.is_repeated else _MOST_SINGLE_FIELDS,
+        max_bytes=_MAX_METADATA_ITEM_BYTES
+        if message is not None and _holds_metadata(message)
+        else _MAX_ITEM_BYTES,
+    )
+
+
+def _has_length(field: FieldDescriptor) -> bool:
+    """Whether its values are encoded with their length: all but single numbers."""
+    return field.is_repeated or field.type in {
+        FieldDescriptor.TYPE_MESSAGE,
+        FieldDescriptor.TYPE_STRING,
+        FieldDescriptor.TYPE_BYTES,
+    }
+
+
+def _holds_metadata(message: Descriptor) -> bool:
+    """Whether a ``Struct`` is anywhere in it, whose nesting has no end."""
+    return message.full_name == Struct.DESCRIPTOR.full_name or any(
+        _holds_metadata(field.message_type) for field in message.fields if field.message_type is not None
+    )
+
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")

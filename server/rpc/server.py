@@ -22,25 +22,24 @@ from depgraph.v1 import (
     graph_service_pb2,
     graph_service_pb2_grpc,
 )
-from server.concurrency.component_search import SharedComponentSearch
+from server.concurrency import SharedComponentSearch
 from server.config import Limits, TransportName
 from server.domain.detection import DetectionStatus
 from server.domain.health import FeedHealth, Peers
 from server.domain.live_graph import LiveGraph
 from server.domain.ports import AlertStore, DependencyStore, ServiceStore
-from server.rpc.admission import Admission
-from server.rpc.alert.servicer import AlertServicer
+from server.rpc.admission import Admission, Load
+from server.rpc.alert import AlertServicer
 from server.rpc.analysis.servicer import AnalysisServicer
 from server.rpc.answering import Answering
 from server.rpc.call_log import CallLog, CallObserver
-from server.rpc.catalog.servicer import CatalogServicer
-from server.rpc.dependency.servicer import DependencyServicer
+from server.rpc.catalog import CatalogServicer
+from server.rpc.dependency import DependencyServicer
 from server.rpc.graph.servicer import GraphServicer
 from server.rpc.graph.status import ServerStatus
 from server.rpc.graph.watch import WatchedGraph
 from server.rpc.health import HealthServicer
 from server.rpc.listening import bind
-from server.rpc.load import Load
 from server.rpc.methods import Registrar
 from server.rpc.running import RunningCalls
 from server.rpc.transport import make_transport

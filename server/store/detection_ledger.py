@@ -12,7 +12,7 @@ from uuid import UUID
 
 import asyncpg
 
-from server.concurrency.cooperative_yield import CooperativeYield
+from server.concurrency import CooperativeYield
 from server.domain.alerts import MOST_MEMBERS
 from server.domain.detection import (
     AlertChange,

@@ -11,7 +11,7 @@ import pytest
 from google.protobuf.json_format import ParseDict
 
 from depgraph.v1 import graph_service_pb2 as pb
-from server.concurrency.cooperative_yield import CooperativeYield
+from server.concurrency import CooperativeYield
 from server.config import Limits, Settings
 from server.domain.revision import Revision
 from server.rpc.graph import batch_traverse

@@ -20,7 +20,7 @@ from depgraph.v1 import graph_service_pb2 as graph
 from depgraph.v1.types_pb2 import COMMUNICATION_MODE_SYNC, Dependency, Service
 from server.config import KIB, MIB, Limits
 from server.domain.errors import InvalidInputError
-from server.rpc.request_bounds import RequestBounds
+from server.rpc.reading import RequestBounds
 from server.rpc.server import CONTRACT
 from tests.support.calls import Stubs, edges, raw_call
 from tests.support.channels import open_channel
@@ -219,7 +219,7 @@ async def test_a_refused_request_is_freed_without_garbage_collection(monkeypatch
         except ValueError:
             raise InvalidInputError("refused") from None
 
-    monkeypatch.setattr("server.rpc.catalog.servicer.CatalogServicer.GetService", fail)
+    monkeypatch.setattr("server.rpc.catalog.CatalogServicer.GetService", fail)
     async with running(HeldStore()) as server, open_channel(server.address) as channel:
         gc.collect()
         gc.disable()

@@ -13,8 +13,7 @@ from structlog.testing import capture_logs
 from depgraph.v1.graph_service_pb2 import GetStatusRequest
 from server.app import Application
 from server.config import Limits, Settings, TransportName
-from server.rpc.transport import make_transport
-from server.rpc.transport.choosing import Transport
+from server.rpc.transport import Transport, make_transport
 from tests.support.answering import answering
 from tests.support.calls import Stubs
 from tests.support.channels import open_channel

@@ -7,7 +7,7 @@ import pytest
 from server.config import Limits
 from server.domain.dependencies import IngestBatch
 from server.domain.errors import DatabaseUnavailableError
-from server.lifecycle import seeding
+from server.lifecycle.database import seed
 from server.postgres.causes import DISK_FULL
 from server.store.database import Database
 from server.store.dependencies import DependencyRepository
@@ -35,7 +35,7 @@ async def test_on_a_full_disk_the_start_goes_on_and_reports_how_much_of_the_samp
     failing_after(writes, str(DISK_FULL), monkeypatch)
     reported: list[str] = []
     async with await Database.open(database_url) as database:
-        await seeding.seed(database, SAMPLE, Limits(), reported.append)
+        await seed(database, SAMPLE, Limits(), reported.append)
     (sentence,) = reported
     assert said in sentence
     assert str(DISK_FULL) in sentence
@@ -49,6 +49,6 @@ async def test_any_other_failure_is_raised_and_a_partial_sample_reported(
     reported: list[str] = []
     async with await Database.open(database_url) as database:
         with pytest.raises(DatabaseUnavailableError, match="broke"):
-            await seeding.seed(database, SAMPLE, Limits(), reported.append)
+            await seed(database, SAMPLE, Limits(), reported.append)
     assert len(reported) == sentences
     assert all("only 1 of " in sentence for sentence in reported)

@@ -17,8 +17,8 @@ from server.domain.errors import ServiceNotFoundError
 from server.domain.revision import Revision
 from server.rpc.errors import status_of
 from server.rpc.graph.batch_traverse import batch_traverse
+from server.rpc.graph.parts import traverse_stream
 from server.rpc.graph.traverse import effective_answer, freshness_field, traverse_answer, traverse_question
-from server.rpc.graph.traverse_parts import traverse_stream
 from tests.support import effective, oracle
 from tests.support.answered import WholeTables, whole
 from tests.support.graphs import filters, tables

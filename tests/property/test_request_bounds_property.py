@@ -10,7 +10,7 @@ from depgraph.v1.dependency_service_pb2 import IngestGraphRequest, IngestNode
 from depgraph.v1.types_pb2 import Dependency
 from server.config import Limits
 from server.domain.errors import InvalidInputError, TooManyItemsError
-from server.rpc.request_bounds import RequestBounds
+from server.rpc.reading import RequestBounds
 
 MOST = 5
 BOUNDS = RequestBounds(CheckChangeRequest.DESCRIPTOR, Limits(max_items=MOST))

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import asyncpg
 
-from server.concurrency.component_search import SharedComponentSearch
+from server.concurrency import SharedComponentSearch
 from server.config import DetectionSettings, FeedSettings
 from server.domain.alerts import MOST_MEMBERS
 from server.domain.consistency import FullyConsistent

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from server.concurrency.cooperative_yield import CooperativeYield
+from server.concurrency import CooperativeYield
 
 
 class Rounds:

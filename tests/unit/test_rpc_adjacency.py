@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from depgraph.v1.graph_service_pb2 import GetAdjacencyListResponse
 from depgraph.v1.types_pb2 import Freshness
-from server.rpc.graph.adjacency import adjacency_messages
+from server.rpc.graph.parts import adjacency_messages
 
 FRESHNESS = Freshness(revision="revision")
 names = st.text(st.characters(blacklist_categories=["Cs"]), min_size=1, max_size=30)

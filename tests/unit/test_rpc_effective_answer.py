@@ -10,14 +10,14 @@ import pytest
 from depgraph.v1 import graph_service_pb2 as pb
 from graphcore import ChangeSet, DependencyGraph, DependencyRecord, ServiceRecord
 from server import wire
-from server.concurrency.cooperative_yield import CooperativeYield
+from server.concurrency import CooperativeYield
 from server.domain.consistency import Freshness
 from server.domain.dependencies import DependencyRow, DiscoverySource
 from server.domain.edge_flags import flags_of
 from server.domain.services import Service
-from server.rpc.graph import traverse, traverse_parts
+from server.rpc.graph import parts, traverse
+from server.rpc.graph.parts import traverse_stream
 from server.rpc.graph.traverse import effective_answer, freshness_field, traverse_question
-from server.rpc.graph.traverse_parts import traverse_stream
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 FRESHNESS = Freshness("revision", timedelta(milliseconds=3))
@@ -29,7 +29,7 @@ TARGETS = 40
 
 @pytest.fixture(autouse=True)
 def others_run_after_every_pair(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (traverse, traverse_parts):
+    for module in (traverse, parts):
         monkeypatch.setattr(module, "CooperativeYield", partial(CooperativeYield, length=0.0))
 
 

@@ -35,10 +35,10 @@ from server.domain.dependencies import (
 )
 from server.domain.ports import Upserted, Written
 from server.domain.services import SERVICE_CRITICALITIES, SERVICE_KINDS, Service
-from server.rpc.alert.servicer import alert_message, event_message
+from server.rpc.alert import alert_message, event_message
 from server.rpc.answers import freshness_message, timestamp
-from server.rpc.catalog.messages import service_draft, service_message
-from server.rpc.dependency.messages import dependency_draft, dependency_message, upserted_dependencies
+from server.rpc.catalog import service_draft, service_message
+from server.rpc.dependency import dependency_draft, dependency_message, upserted_dependencies
 from server.rpc.validate import Check
 from server.wire.metadata import retry_config
 

@@ -18,8 +18,8 @@ from server.config import Limits
 from server.domain.consistency import AtLeastAsFresh, FullyConsistent, MinimizeLatency
 from server.domain.errors import InvalidInputError, InvalidRevisionError
 from server.domain.revision import Revision
-from server.rpc.catalog.messages import service_change, service_drafts
-from server.rpc.dependency.messages import dependency_drafts, ingest_batch
+from server.rpc.catalog import service_change, service_drafts
+from server.rpc.dependency import dependency_drafts, ingest_batch
 from server.rpc.graph.traverse import traverse_question
 from server.rpc.questions import consistency
 from server.rpc.validate import Check

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from depgraph.v1.graph_service_pb2 import StreamTraverseResponse, TraverseResponse
 from depgraph.v1.types_pb2 import Dependency, Freshness, Service
-from server.rpc.graph.traverse_parts import Walked, traverse_parts
+from server.rpc.graph.parts import Walked, traverse_parts
 
 FRESHNESS = TraverseResponse(freshness=Freshness(revision="revision")).SerializeToString()
 TRUNCATED = TraverseResponse(truncated=True).SerializeToString()

@@ -6,7 +6,7 @@ import pytest
 
 from graphcore import DependencyGraph, DependencyRecord, ServiceRecord
 from graphcore.components.components import Components
-from server.concurrency.component_search import SharedComponentSearch
+from server.concurrency import SharedComponentSearch
 
 SIZE = 60
 

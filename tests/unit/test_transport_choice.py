@@ -7,7 +7,8 @@ import typer
 
 from server.cli.validation import checked_transport
 from server.config import TransportName
-from server.rpc.transport import TransportMissingError, choosing, transport_for
+from server.rpc import transport
+from server.rpc.transport import TransportMissingError, transport_for
 
 NATIVE = pytest.mark.skipif(
     find_spec("pygrpc_native") is None, reason="pygrpc-native has no wheel for this platform"
@@ -17,7 +18,7 @@ NATIVE = pytest.mark.skipif(
 @pytest.fixture
 def not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Play a platform without a wheel."""
-    monkeypatch.setattr(choosing, "find_spec", lambda _: None)
+    monkeypatch.setattr(transport, "find_spec", lambda _: None)
 
 
 @NATIVE

@@ -18,7 +18,7 @@ from server.domain.consistency import Consistency
 from server.domain.dependencies import DependencyDraft, DiscoverySource
 from server.domain.edge_flags import SOURCE_FLAGS, flags_of
 from server.domain.errors import DependencyNotFoundError, FieldViolation, ResponseTooLargeError
-from server.rpc.dependency.messages import drafts_in
+from server.rpc.dependency import drafts_in
 from server.rpc.questions import consistency
 from server.rpc.validate import Check, shown
 from server.wire.words import DISCOVERY_SOURCE

@@ -19,7 +19,7 @@ from depgraph.v1.types_pb2 import (
 from graphcore import DependencyGraph, EdgeFilter
 from graphcore.analysis.impact import impact_of
 from server import wire
-from server.concurrency.cooperative_yield import CooperativeYield
+from server.concurrency import CooperativeYield
 from server.domain.consistency import Consistency, Freshness
 from server.rpc.answers import freshness_message, tag
 from server.rpc.questions import consistency, edge_filter, edge_mask, require_services

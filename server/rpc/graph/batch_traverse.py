@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from depgraph.v1 import graph_service_pb2 as pb
 from graphcore import DependencyGraph
-from server.concurrency.cooperative_yield import CooperativeYield
+from server.concurrency import CooperativeYield
 from server.domain.consistency import AtLeastAsFresh, Consistency, Freshness, MinimizeLatency
 from server.domain.errors import DomainError, InvalidInputError, NotReadyError, ResponseTooLargeError
 from server.domain.live_graph import LiveGraph

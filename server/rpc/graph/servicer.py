@@ -6,24 +6,23 @@ from typing import TypeAlias
 
 from depgraph.v1 import graph_service_pb2 as pb
 from graphcore import DependencyGraph, adjacency
-from server.concurrency.component_search import SharedComponentSearch
+from server.concurrency import SharedComponentSearch
 from server.config import Limits
 from server.domain.consistency import Consistency, MinimizeLatency
 from server.domain.live_graph import LiveGraph
 from server.rpc.answers import freshness_message
 from server.rpc.context import Context, begin_answer, time_left
-from server.rpc.graph.adjacency import adjacency_messages
 from server.rpc.graph.batch_traverse import batch_traverse
-from server.rpc.graph.component_reader import ComponentReader
 from server.rpc.graph.components import (
+    ComponentReader,
     component_answer,
     component_question,
     components_answer,
     components_question,
 )
+from server.rpc.graph.parts import adjacency_messages, traverse_stream
 from server.rpc.graph.status import ServerStatus
 from server.rpc.graph.traverse import effective_answer, freshness_field, traverse_answer, traverse_question
-from server.rpc.graph.traverse_parts import traverse_stream
 from server.rpc.graph.watch import WatchedGraph, WatchParts, watched_since
 from server.rpc.methods import at_once
 from server.rpc.questions import FROM_MEMORY, consistency

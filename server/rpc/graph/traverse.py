@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeAlias
 from depgraph.v1 import graph_service_pb2 as pb
 from graphcore import DependencyGraph, Direction, EdgeFilter, Reach, UnknownServiceError, reach
 from graphcore.traversal.reach import effective_reach
-from server.concurrency.cooperative_yield import CooperativeYield
+from server.concurrency import CooperativeYield
 from server.domain.consistency import Consistency, Freshness
 from server.domain.errors import ResponseTooLargeError, ServiceNotFoundError
 from server.rpc.answers import VARINT, freshness_message, pair_records, tag

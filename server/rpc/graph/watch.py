@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 from depgraph.v1 import graph_service_pb2 as pb
 from graphcore import DependencyRecord, ServiceRecord
 from server import wire
-from server.concurrency.cooperative_yield import CooperativeYield
+from server.concurrency import CooperativeYield
 from server.domain.revision import Revision
 from server.domain.watching import WatchBatch, WatchEvent
 from server.rpc.answers import VARINT, freshness_message, tag

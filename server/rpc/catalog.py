@@ -1,4 +1,4 @@
-"""Services of requests as domain values, and stored services as messages."""
+"""CatalogService: services in the system of record."""
 
 from typing import Literal, Protocol
 
@@ -6,13 +6,106 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from depgraph.v1 import catalog_service_pb2 as pb
 from depgraph.v1 import types_pb2
+from depgraph.v1.catalog_service_pb2_grpc import CatalogServiceServicer
 from server import wire
 from server.config import Limits
-from server.domain.ports import Upserted, Written
-from server.domain.services import SETTABLE_COLUMNS, Service, ServiceChange, ServiceDraft, ServiceKey
+from server.domain.paging import PageKey
+from server.domain.ports import ServiceStore, Upserted, Written
+from server.domain.services import (
+    SETTABLE_COLUMNS,
+    Service,
+    ServiceChange,
+    ServiceDraft,
+    ServiceFilter,
+    ServiceKey,
+)
+from server.rpc.context import Context
 from server.rpc.metadata import json_of
+from server.rpc.paging import PageTokens, fitted_page, page_size
+from server.rpc.reading import convert
 from server.rpc.validate import Check, shown
 from server.wire.words import CRITICALITY, SERVICE_KIND
+
+
+class CatalogServicer(CatalogServiceServicer):
+    """Answers from the store. The wrapper around the handlers maps errors to gRPC statuses."""
+
+    def __init__(self, store: ServiceStore, limits: Limits) -> None:
+        self._store = store
+        self._limits = limits
+
+    async def CreateService(
+        self, request: pb.CreateServiceRequest, context: Context
+    ) -> pb.CreateServiceResponse:
+        """Add a service."""
+        check = Check()
+        draft = service_draft(check.within("service"), request.service)
+        check.done()
+        written = await self._store.create(draft)
+        return pb.CreateServiceResponse(service=service_message(written.value), revision=written.revision)
+
+    async def GetService(self, request: pb.GetServiceRequest, context: Context) -> pb.GetServiceResponse:
+        """Look a service up."""
+        check = Check()
+        key = service_key(check, request)
+        check.done()
+        return pb.GetServiceResponse(service=service_message(await self._store.get(key)))
+
+    async def ListServices(
+        self, request: pb.ListServicesRequest, context: Context
+    ) -> pb.ListServicesResponse:
+        """List services, newest first."""
+        check = Check()
+        chosen = ServiceFilter(
+            team=check.text("team", request.team) if request.HasField("team") else None,
+            criticality=check.optional_word("criticality", request.criticality, CRITICALITY),
+            discovered=request.discovered if request.HasField("discovered") else None,
+            query=check.text("query", request.query) if request.query else None,
+            kind=check.optional_word("kind", request.kind, SERVICE_KIND),
+        )
+        tokens = PageTokens("services", chosen)
+        size, after = page_size(check, request.page_size), tokens.row(check, request.page_token)
+        check.done()
+        page = await self._store.page(chosen, size, after)
+        services, following = fitted_page(
+            page.rows,
+            page.next,
+            service_message,
+            lambda row: PageKey(row.created_at, row.id),
+            self._limits.max_response_bytes,
+        )
+        return pb.ListServicesResponse(services=services, next_page_token=tokens.of_row(following))
+
+    async def UpdateService(
+        self, request: pb.UpdateServiceRequest, context: Context
+    ) -> pb.UpdateServiceResponse:
+        """Set some fields of a service."""
+        check = Check()
+        key = updated_key(check, request.service)
+        change = service_change(check, request.service, request.update_mask)
+        check.done()
+        written = await self._store.update(key, change)
+        return pb.UpdateServiceResponse(service=service_message(written.value), revision=written.revision)
+
+    async def DeleteService(
+        self, request: pb.DeleteServiceRequest, context: Context
+    ) -> pb.DeleteServiceResponse:
+        """Remove a service and its dependencies."""
+        check = Check()
+        key = service_key(check, request)
+        check.done()
+        written = await self._store.delete(key)
+        return pb.DeleteServiceResponse(revision=written.revision)
+
+    async def BatchUpsertServices(
+        self, request: pb.BatchUpsertServicesRequest, context: Context
+    ) -> pb.BatchUpsertServicesResponse:
+        """Create or replace services, all or none."""
+        count = len(request.services)
+        drafts = await convert(count, service_drafts, request, self._limits)
+        written = await self._store.upsert(drafts)
+        return await convert(count, upserted_services, written)
+
 
 _MOST_PATHS = 100
 
@@ -24,7 +117,7 @@ class KeyedRequest(Protocol):
     id: str
 
     # The name is protobuf's.
-    def WhichOneof(self, oneof_group: Literal["key"], /) -> Literal["service_id", "id"] | None:  # noqa: N802
+    def WhichOneof(self, oneof_group: Literal["key"], /) -> Literal["service_id", "id"] | None:
         """Return which key is set."""
 
 

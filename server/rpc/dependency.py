@@ -1,12 +1,13 @@
-"""Dependencies of requests as domain values, and stored dependencies as messages."""
+"""DependencyService: dependencies in the system of record."""
 
 import json
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 from depgraph.v1 import dependency_service_pb2 as pb
 from depgraph.v1 import types_pb2
+from depgraph.v1.dependency_service_pb2_grpc import DependencyServiceServicer
 from server import wire
 from server.config import Limits
 from server.domain.dependencies import (
@@ -14,13 +15,18 @@ from server.domain.dependencies import (
     BackoffStrategy,
     Dependency,
     DependencyDraft,
+    DependencyFilter,
     DiscoverySource,
     IngestBatch,
     IngestNode,
     IngestResult,
 )
-from server.domain.ports import Upserted, Written
+from server.domain.paging import PageKey
+from server.domain.ports import DependencyStore, Upserted, Written
+from server.rpc.context import Context
 from server.rpc.metadata import json_of
+from server.rpc.paging import PageTokens, fitted_page, page_size
+from server.rpc.reading import convert
 from server.rpc.validate import Check
 from server.wire.words import (
     BACKOFF_STRATEGY,
@@ -29,6 +35,89 @@ from server.wire.words import (
     DEPENDENCY_CRITICALITY,
     DISCOVERY_SOURCE,
 )
+
+
+class DependencyServicer(DependencyServiceServicer):
+    """Answers from the store. The wrapper around the handlers maps errors to gRPC statuses."""
+
+    def __init__(self, store: DependencyStore, limits: Limits) -> None:
+        self._store = store
+        self._limits = limits
+
+    async def GetDependency(
+        self, request: pb.GetDependencyRequest, context: Context
+    ) -> pb.GetDependencyResponse:
+        """Look a dependency up."""
+        check = Check()
+        key = check.uuid("id", request.id)
+        check.done()
+        return pb.GetDependencyResponse(dependency=dependency_message(await self._store.get(key)))
+
+    async def ListDependencies(
+        self, request: pb.ListDependenciesRequest, context: Context
+    ) -> pb.ListDependenciesResponse:
+        """List dependencies, newest first."""
+        check = Check()
+        source, target = request.source_service_id, request.target_service_id
+        chosen = DependencyFilter(
+            source_service_id=check.text("source_service_id", source) if source else None,
+            target_service_id=check.text("target_service_id", target) if target else None,
+            discovery_source=check.optional_word(
+                "discovery_source", request.discovery_source, DISCOVERY_SOURCE
+            ),
+            include_stale=request.include_stale,
+        )
+        tokens = PageTokens("dependencies", chosen)
+        size, after = page_size(check, request.page_size), tokens.row(check, request.page_token)
+        check.done()
+        page = await self._store.page(chosen, size, after)
+        dependencies, following = fitted_page(
+            page.rows,
+            page.next,
+            dependency_message,
+            lambda row: PageKey(row.created_at, row.id),
+            self._limits.max_response_bytes,
+        )
+        return pb.ListDependenciesResponse(
+            dependencies=dependencies, next_page_token=tokens.of_row(following)
+        )
+
+    async def BatchUpsertDependencies(  # type: ignore[override] # bytes of messages pass as they are
+        self, request: pb.BatchUpsertDependenciesRequest, context: Context
+    ) -> bytes:
+        """Create or replace dependencies, all or none."""
+        count = len(request.dependencies)
+        drafts = await convert(count, dependency_drafts, request, self._limits)
+        written = await self._store.upsert(drafts)
+        return await convert(count, upserted_dependencies, written)
+
+    async def DeleteDependency(
+        self, request: pb.DeleteDependencyRequest, context: Context
+    ) -> pb.DeleteDependencyResponse:
+        """Remove a dependency."""
+        check = Check()
+        key = check.uuid("id", request.id)
+        check.done()
+        written = await self._store.delete(key)
+        return pb.DeleteDependencyResponse(revision=written.revision)
+
+    async def MarkStale(self, request: pb.MarkStaleRequest, context: Context) -> pb.MarkStaleResponse:
+        """Mark the dependencies that were not observed for too long."""
+        check = Check()
+        if not request.HasField("observed_before"):
+            check.add("observed_before", "is required; give the time before which an observation is too old")
+        before = check.moment("observed_before", request.observed_before)
+        source = check.optional_word("discovery_source", request.discovery_source, DISCOVERY_SOURCE)
+        check.done()
+        written = await self._store.mark_stale(before, source)
+        return pb.MarkStaleResponse(marked_count=written.value, revision=written.revision)
+
+    async def IngestGraph(self, request: pb.IngestGraphRequest, context: Context) -> pb.IngestGraphResponse:
+        """Write the report of a discovery source."""
+        count = len(request.nodes) + len(request.edges)
+        batch = await convert(count, ingest_batch, request, self._limits, now=datetime.now(UTC))
+        return ingested(await self._store.ingest(batch))
+
 
 _DEFAULT_RETRIES = 3
 _MAX_RETRIES = 100

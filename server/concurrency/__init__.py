@@ -1,1 +1,0 @@
-"""How long work shares the event loop: it yields now and then, and callers share one search."""

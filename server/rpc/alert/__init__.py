@@ -1,1 +1,0 @@
-"""AlertService: circular-dependency alerts."""

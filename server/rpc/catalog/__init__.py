@@ -1,1 +1,0 @@
-"""CatalogService: services in the system of record."""

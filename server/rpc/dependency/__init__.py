@@ -1,1 +1,0 @@
-"""DependencyService: dependencies in the system of record."""
