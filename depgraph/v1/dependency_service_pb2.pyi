@@ -314,7 +314,7 @@ class IngestNode(_message.Message):
     TEAM_FIELD_NUMBER: _builtins.int
     CRITICALITY_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
-    """service_id is the business name, 1–255 characters."""
+    """service_id is the business name, under the rules of Service.service_id."""
     team: _builtins.str
     """team replaces that of a discovered service. Unset = not reported."""
     criticality: _types_pb2.Criticality.ValueType

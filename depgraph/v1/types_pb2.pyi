@@ -248,7 +248,11 @@ class Service(_message.Message):
     id: _builtins.str
     """id is the row's UUID as text. Output only: ignored on writes but as a key of UpdateService."""
     service_id: _builtins.str
-    """service_id is the business name that callers use everywhere: unique, 1–255 characters, no NUL."""
+    """service_id is the business name that callers use everywhere: unique, 1–255 characters. New
+    services are refused a name with control characters or line breaks, with white space at its
+    begin or end, or not in Unicode normal form C (NFC). Names of old services may have these, and
+    requests find them by exactly this name.
+    """
     criticality: Global___Criticality.ValueType
     """criticality of the service. Default MEDIUM."""
     team: _builtins.str

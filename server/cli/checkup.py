@@ -15,6 +15,7 @@ from server.cli.connection import connected
 from server.cli.database import reachable
 from server.cli.failures import CommandError
 from server.domain.errors import DatabaseUnavailableError
+from server.domain.services import name_problem
 from server.feed import checkup as feed_checkup
 from server.feed.checkup import Finding
 from server.feed.connection import FeedConnection
@@ -51,7 +52,8 @@ async def examine_database(
         if migrations.severity == "bad":
             return [], findings
         repaired = await _repair(connection) if repair else []
-        return repaired, [*findings, *[finding async for finding in feed_checkup.examine(connection)]]
+        findings += [finding async for finding in feed_checkup.examine(connection)]
+        return repaired, [*findings, *await _names(connection)]
 
 
 def examine_server(address: str, *, patience: float) -> list[Finding]:
@@ -122,6 +124,30 @@ async def _migrations(connection: asyncpg.Connection[asyncpg.Record]) -> Finding
     steps = ", ".join(step.revision for step in schema.pending)
     found = f"at {schema.current or 'none'}; {steps} did not run yet, so this program can't work with it"
     return Finding("migrations", "bad", found, "run 'depgraph migrate up', or start a server, which does")
+
+
+async def _names(connection: asyncpg.Connection[asyncpg.Record]) -> list[Finding]:
+    """List services whose names were given before the rule of ``name_problem``. O(services)."""
+    async with connection.transaction():
+        cursor = connection.cursor("SELECT service_id FROM public.services", prefetch=10_000)
+        found = [
+            f"{record['service_id']!a} {problem.split(';')[0]}"
+            async for record in cursor
+            if (problem := name_problem(record["service_id"]))
+        ]
+    if not found:
+        return []
+    more = (
+        f" and {len(found) - feed_checkup.MOST_SHOWN:,} more" if len(found) > feed_checkup.MOST_SHOWN else ""
+    )
+    return [
+        Finding(
+            "names",
+            "note",
+            f"new services may not have such a name: {', '.join(found[: feed_checkup.MOST_SHOWN])}{more}",
+            "they go on working; UPDATE services SET service_id = ... renames one and keeps its dependencies",
+        )
+    ]
 
 
 async def _repair(connection: asyncpg.Connection[asyncpg.Record]) -> list[str]:

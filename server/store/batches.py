@@ -1,9 +1,37 @@
-"""What writes of many rows share: ids for new rows, and the rule that no row comes twice."""
+"""What writes of many rows share: ids for new rows, and what is refused of any batch."""
 
 import os
 from collections.abc import Callable, Hashable, Iterable
 
 from server.domain.errors import FieldViolation, InvalidInputError
+from server.domain.services import name_problem
+from server.store import query
+from server.store.pool import Connection
+
+_KNOWN = query("services_known")
+
+
+async def reject_bad_names(connection: Connection, named: Iterable[tuple[str, str]]) -> None:
+    """
+    Raise ``InvalidInputError`` when a new name breaks the rule of ``name_problem``.
+
+    ``named`` pairs the path of a field with the name in it. Names that services have already pass;
+    the database is asked only if a name breaks the rule.
+    """
+    problems = [
+        (FieldViolation(path, problem), name)
+        for path, name in named
+        if (problem := name_problem(name)) is not None
+    ]
+    if not problems:
+        return
+    records = await connection.fetch(_KNOWN, [name for _, name in problems])
+    known = {record["service_id"] for record in records}
+    violations = [violation for violation, name in problems if name not in known]
+    if violations:
+        first = violations[0]
+        others = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
+        raise InvalidInputError(f"{first.field}: {first.description}{others}", violations=violations)
 
 
 def reject_repeats(keys: Iterable[Hashable], field: Callable[[int], str]) -> None:

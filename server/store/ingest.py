@@ -5,11 +5,11 @@ A discovery source may correct what discovery made. What a person wrote stays, a
 warning.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from server.domain.dependencies import DependencyDraft, IngestBatch, IngestNode, IngestResult
 from server.store import query
-from server.store.batches import random_uuids, reject_repeats
+from server.store.batches import random_uuids, reject_bad_names, reject_repeats
 from server.store.failures import collided
 from server.store.pool import Connection
 
@@ -39,6 +39,7 @@ async def ingest_batch(connection: Connection, batch: IngestBatch) -> IngestResu
     discovered one replaces what is stored. Its edges are seen again and no longer stale; those
     observed after the report's time stay as they are.
     """
+    await reject_bad_names(connection, _names(batch))
     services_created = await _create_services(connection, _all_nodes(batch))
     kept = await connection.fetch(_UPDATE_SERVICES, *_node_columns(batch.nodes)) if batch.nodes else []
     edges = await connection.fetchrow(
@@ -59,6 +60,18 @@ async def ingest_batch(connection: Connection, batch: IngestBatch) -> IngestResu
         edges_unchanged=edges["unchanged"],
         warnings=(*_curated([record["service_id"] for record in kept]), *_late(edges["late"])),
     )
+
+
+def _names(batch: IngestBatch) -> Iterator[tuple[str, str]]:
+    """Yield each name of the report once, with the path of the field that holds it."""
+    seen = {node.service_id for node in batch.nodes}
+    for place, node in enumerate(batch.nodes):
+        yield f"nodes[{place}].service_id", node.service_id
+    for place, edge in enumerate(batch.edges):
+        for end, name in (("source", edge.source_service_id), ("target", edge.target_service_id)):
+            if name not in seen:
+                seen.add(name)
+                yield f"edges[{place}].{end}_service_id", name
 
 
 async def _create_services(connection: Connection, nodes: Sequence[IngestNode]) -> int:

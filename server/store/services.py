@@ -21,7 +21,7 @@ from server.domain.services import (
     ServiceKey,
 )
 from server.store import query
-from server.store.batches import random_uuids, reject_repeats
+from server.store.batches import random_uuids, reject_bad_names, reject_repeats
 from server.store.database import Database
 from server.store.failures import collided
 from server.store.pool import Connection
@@ -66,6 +66,7 @@ class ServiceRepository:
         """Add one; ``ServiceAlreadyExistsError`` when the name is taken."""
 
         async def insert(connection: Connection) -> Service:
+            await reject_bad_names(connection, [("service.service_id", draft.service_id)])
             record = await connection.fetchrow(_CREATE, random_uuids(1), *_columns([draft]))
             if record is None:
                 raise ServiceAlreadyExistsError(
@@ -112,6 +113,10 @@ class ServiceRepository:
         reject_repeats((draft.service_id for draft in drafts), lambda place: f"services[{place}].service_id")
 
         async def upsert(connection: Connection) -> Upserted[Service]:
+            await reject_bad_names(
+                connection,
+                ((f"services[{place}].service_id", draft.service_id) for place, draft in enumerate(drafts)),
+            )
             records = await connection.fetch(_UPSERT, random_uuids(len(drafts)), *_columns(drafts))
             if len(records) != len(drafts):
                 raise collided()

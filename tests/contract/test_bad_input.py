@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from math import inf, nan
 from typing import Any
 
+import asyncpg
 import grpc
 import pytest
 
@@ -12,7 +13,7 @@ from depgraph.v1 import catalog_service_pb2 as catalog
 from depgraph.v1 import dependency_service_pb2 as dependencies
 from depgraph.v1 import graph_service_pb2 as graph
 from depgraph.v1.types_pb2 import DISCOVERY_SOURCE_MANUAL, Service
-from tests.support.calls import Stubs, edges, raw_call
+from tests.support.calls import FRESH, Stubs, edges, raw_call
 from tests.support.failures import Failure, failure_of
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
@@ -36,6 +37,72 @@ async def written(stubs: Stubs) -> tuple[int, int]:
         dependencies.ListDependenciesRequest(include_stale=True)
     )
     return len(services.services), len(found.dependencies)
+
+
+BAD_NAMES = {
+    "a\nb": "U+000A",
+    "a\x1b[31m": "U+001B",
+    "a\x85b": "U+0085",
+    "a\u2028b": "U+2028",
+    " ": "blank",
+    "\t\n": "blank",
+    " a": "white space",
+    "a\N{NO-BREAK SPACE}": "white space",
+    "Zoe\N{COMBINING DIAERESIS}": "NFC",
+}
+
+
+@pytest.mark.one_transport
+@pytest.mark.parametrize("name", BAD_NAMES, ids=ascii)
+async def test_no_call_creates_a_service_with_a_bad_name(stubs: Stubs, name: str) -> None:
+    good = Service(service_id="good")
+    calls: dict[str, Awaitable[Any]] = {
+        "service.service_id": stubs.catalog.CreateService(
+            catalog.CreateServiceRequest(service=Service(service_id=name))
+        ),
+        "services[1].service_id": stubs.catalog.BatchUpsertServices(
+            catalog.BatchUpsertServicesRequest(services=[good, Service(service_id=name)])
+        ),
+        "nodes[0].service_id": stubs.dependencies.IngestGraph(
+            dependencies.IngestGraphRequest(
+                discovery_source=DISCOVERY_SOURCE_MANUAL, nodes=[dependencies.IngestNode(service_id=name)]
+            )
+        ),
+        "edges[1].target_service_id": stubs.dependencies.IngestGraph(
+            dependencies.IngestGraphRequest(
+                discovery_source=DISCOVERY_SOURCE_MANUAL, edges=edges("a>b", f"a>{name}")
+            )
+        ),
+    }
+    for field, call in calls.items():
+        failure = await failure_of(call)
+        assert failure.code is INVALID
+        assert list(failure.fields) == [field]
+        assert BAD_NAMES[name] in failure.message
+    assert await written(stubs) == (0, 0)
+
+
+@pytest.mark.one_transport
+async def test_a_service_that_has_a_bad_name_already_goes_on_working(
+    stubs: Stubs, connection: asyncpg.Connection
+) -> None:
+    name = "old \n"
+    await connection.execute("INSERT INTO services (service_id) VALUES ($1), ('a')", name)
+    changed = await stubs.catalog.UpdateService(
+        catalog.UpdateServiceRequest(service=Service(service_id=name, team="shop"))
+    )
+    assert changed.service.team == "shop"
+    report = dependencies.IngestGraphRequest(
+        discovery_source=DISCOVERY_SOURCE_MANUAL, edges=edges(f"a>{name}")
+    )
+    assert (await stubs.dependencies.IngestGraph(report)).edges_created == 1
+    request = catalog.BatchUpsertServicesRequest(services=[Service(service_id=name)])
+    assert (await stubs.catalog.BatchUpsertServices(request)).updated_count == 1
+    answer = await stubs.graph.Traverse(
+        graph.TraverseRequest(service_id=name, direction=graph.DIRECTION_UPSTREAM, consistency=FRESH)
+    )
+    assert list(answer.service_ids) == ["a"]
+    await stubs.catalog.DeleteService(catalog.DeleteServiceRequest(service_id=name))
 
 
 NAMED: list[tuple[str, Callable[[Stubs, str], Awaitable[Any]]]] = [

@@ -88,6 +88,19 @@ async def test_a_healthy_database_passes_without_a_server(run: Run) -> None:
     assert f"note server: no answer from {UNUSED_ADDRESS}" in seen.stdout
 
 
+async def test_names_that_new_services_may_not_have_are_listed(run: Run, connection: Connection) -> None:
+    await connection.execute(
+        "INSERT INTO services (service_id) SELECT E'a\\n' || number FROM generate_series(1, 6) AS number"
+    )
+    seen = await run("doctor")
+    assert seen.returncode == 0, seen.stdout
+    assert "note names: new services may not have such a name: 'a\\n1' holds U+000A" in seen.stdout
+    assert "and 1 more" in seen.stdout
+    assert "UPDATE services SET service_id" in seen.stdout
+    await connection.execute("UPDATE services SET service_id = 'a' || id WHERE service_id LIKE E'a\\n%'")
+    assert "names:" not in (await run("doctor")).stdout
+
+
 async def test_doctor_prints_json(run: Run) -> None:
     answer = json.loads((await run("doctor", "--json")).stdout)
     assert answer["repaired"] == []

@@ -5,6 +5,12 @@ FROM public.services
 WHERE service_id = $1::text
     OR id = $2::uuid;
 
+-- name: services_known
+-- Those of the names $1 that services have.
+SELECT service_id
+FROM public.services
+WHERE service_id = ANY($1::text[]);
+
 -- name: services_page
 -- Newest first, after the key ($1, $2). NULL filters match all: $3 team, $4 criticality, $5 discovered, $6 part of the
 -- name in any case, which reads every row that the others leave, $7 kind.
