@@ -22,8 +22,8 @@ from server.config import DetectionSettings
 from server.detection.causes import GraphEventLog
 from server.detection.detector import Detector
 from server.detection.health import DetectionVitals
-from server.domain.consistency import Consistency, FeedState, Freshness, ReplicaStatus
 from server.domain.detection import AlertChange, CyclePath, KeptAlert, Membership
+from server.domain.live_graph import Consistency, FeedState, Freshness, ReplicaStatus
 from server.domain.revision import Revision
 
 PART = "detection"

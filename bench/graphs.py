@@ -14,7 +14,7 @@ from uuid import UUID
 from graphcore import DependencyGraph, DependencyRecord, EdgeFlag, ServiceRecord
 from server import wire
 from server.domain.dependencies import DependencyRow, DiscoverySource
-from server.domain.edge_flags import SOURCE_FLAGS
+from server.domain.records import SOURCE_FLAGS
 from server.domain.services import Service
 from server.formats.jaeger import read_jaeger
 

@@ -15,7 +15,7 @@ from depgraph.v1 import graph_service_pb2 as pb
 from graphcore import DependencyGraph
 from server.concurrency import SharedComponentSearch
 from server.config import Limits
-from server.domain.consistency import Freshness
+from server.domain.live_graph import Freshness
 from server.rpc.answers import freshness_message
 from server.rpc.graph.components import component_answer, component_question
 from server.rpc.graph.servicer import GraphServicer

@@ -19,7 +19,7 @@ from depgraph.v1.dependency_service_pb2 import IngestGraphRequest, IngestGraphRe
 from server.cli.connection import explain
 from server.cli.failures import CommandError
 from server.cli.render.text import counted
-from server.formats.batches import batches, count_items
+from server.formats.native import batches, count_items
 
 IN_FLIGHT = 2
 INTERRUPT_CHECK_SECONDS = 0.1

@@ -52,7 +52,7 @@ def checked_database_url(value: str | None) -> str | None:
     """Accept a URL that ``server.postgres`` reads; errors don't show it: it may hold a password."""
     if value is None:
         return None
-    from server.postgres.errors import DatabaseUrlError
+    from server.postgres.causes import DatabaseUrlError
     from server.postgres.url import parse_database_url
 
     try:

@@ -6,8 +6,16 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TypeAlias
 
-from server.domain.detection import CyclePath, KeptAlert, smallest_first
-from server.domain.graph_events import GAINS, LOSSES, GraphEvent, GraphEventKind, UnseenCause
+from server.domain.detection import (
+    GAINS,
+    LOSSES,
+    CyclePath,
+    GraphEvent,
+    GraphEventKind,
+    KeptAlert,
+    UnseenCause,
+    smallest_first,
+)
 
 MoveEvents: TypeAlias = Sequence[GraphEvent] | UnseenCause
 """The events of one move of the graph, or why they are not known."""

@@ -18,10 +18,8 @@ from server.detection.health import DetectionVitals
 from server.detection.plan import Plan
 from server.detection.tracked_alerts import TrackedAlerts
 from server.domain.alerts import MOST_MEMBERS
-from server.domain.consistency import FullyConsistent
-from server.domain.detection import AlertLedger, CyclePath, KeptAlert, LedgerConflictError
-from server.domain.graph_events import UnseenCause
-from server.domain.live_graph import LiveGraph
+from server.domain.detection import AlertLedger, CyclePath, KeptAlert, LedgerConflictError, UnseenCause
+from server.domain.live_graph import FullyConsistent, LiveGraph
 
 if TYPE_CHECKING:
     from graphcore.components.components import Components

@@ -2,11 +2,11 @@
 
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol, TypeAlias
 from uuid import UUID
 
-from server.domain.consistency import Ingestion
-from server.domain.dependencies import DependencyRow
+from server.domain.dependencies import DependencyRow, DiscoverySource
 from server.domain.records import DependencyBatch, ServiceBatch
 from server.domain.revision import Revision, Snapshot
 from server.domain.services import Service
@@ -32,6 +32,15 @@ class HeldGraph:
 
     services: HeldRecords
     dependencies: HeldRecords
+
+
+@dataclass(frozen=True, slots=True)
+class Ingestion:
+    """The last successful report of one discovery source. Times are aware, UTC."""
+
+    discovery_source: DiscoverySource
+    observed_at: datetime
+    ingested_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,60 @@
-"""The graph in memory as handlers and detection read it; ``server.replica`` provides it."""
+"""The graph in memory as handlers and detection read it, and how fresh it is."""
 
+import enum
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
 from graphcore import DependencyGraph
-from server.domain.changes import FeedPosition
-from server.domain.consistency import Consistency, Freshness, ReplicaStatus
+from server.domain.changes import FeedPosition, Ingestion
 from server.domain.revision import Revision
+
+
+@dataclass(frozen=True, slots=True)
+class MinimizeLatency:
+    """Answer from memory now."""
+
+
+@dataclass(frozen=True, slots=True)
+class AtLeastAsFresh:
+    """Wait until memory holds a revision."""
+
+    revision: Revision
+
+
+@dataclass(frozen=True, slots=True)
+class FullyConsistent:
+    """Wait for a read of the database begun after the request arrived."""
+
+
+Consistency = MinimizeLatency | AtLeastAsFresh | FullyConsistent
+
+
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """The token of the snapshot in memory, and the time since the replica was last caught up."""
+
+    revision: str
+    lag: timedelta
+
+
+class FeedState(enum.Enum):
+    """How the replica follows the database."""
+
+    WARMING = "warming"
+    FOLLOWING = "following"
+    RECONNECTING = "reconnecting"
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaStatus:
+    """How the replica is, beside the counts of the graph itself."""
+
+    feed_state: FeedState
+    warm_duration: timedelta
+    warm_count: int
+    ingestions: tuple[Ingestion, ...]
 
 
 class LiveGraph(Protocol):

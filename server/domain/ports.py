@@ -1,13 +1,9 @@
-"""
-What the RPC layer asks of the system of record.
+"""What ``server.rpc`` asks of the system of record; ``server.store`` implements it."""
 
-``server.store`` answers, ``server.app`` joins the two.
-"""
-
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 from uuid import UUID
 
 from server.domain.alerts import Alert, AlertFilter, EventKey, EventPage
@@ -19,8 +15,31 @@ from server.domain.dependencies import (
     IngestBatch,
     IngestResult,
 )
-from server.domain.paging import Page, PageKey
 from server.domain.services import Service, ServiceChange, ServiceDraft, ServiceFilter, ServiceKey
+
+Row = TypeVar("Row")
+
+
+class PageKey(NamedTuple):
+    """Where a newest-first list stands: the creation time (UTC) and id of the last row shown."""
+
+    created_at: datetime
+    id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[Row]):
+    """Some rows, and where the next page starts (None = no more)."""
+
+    rows: tuple[Row, ...]
+    next: PageKey | None
+
+
+def cut_page(rows: Sequence[Row], size: int, key: Callable[[Row], PageKey]) -> Page[Row]:
+    """Make a page of up to ``size + 1`` rows: one beyond ``size`` means that a page follows."""
+    kept = tuple(rows[:size])
+    return Page(kept, next=key(kept[-1]) if kept and len(rows) > size else None)
+
 
 T_co = TypeVar("T_co", covariant=True)
 

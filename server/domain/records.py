@@ -1,9 +1,8 @@
 """
-Encoded rows: bytes that answers are joined from.
+Rows as the graph holds them: encoded records, which answers are joined from, and flag bits.
 
-A record is a framed field of an answer. Keys are the 16 bytes of a row's id. ``server.wire`` makes
-records; ``app.py`` passes it where a ``RecordFormat`` is needed, because no other package knows
-protobuf.
+An encoded record is a framed field of an answer. Keys are the 16 bytes of a row's id.
+``server.wire`` makes them: no other package that handles rows knows protobuf.
 """
 
 from dataclasses import dataclass
@@ -15,7 +14,17 @@ if TYPE_CHECKING:
 
     from server.domain.dependencies import DependencyRow
     from server.domain.services import Service
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
+from graphcore import EdgeFlag
+from server.domain.dependencies import (
+    COMMUNICATION_MODES,
+    DEPENDENCY_CRITICALITIES,
+    DISCOVERY_SOURCES,
+    DependencyDraft,
+    DependencyRow,
+)
 
 Batch = TypeVar("Batch")
 
@@ -101,3 +110,30 @@ class RecordFormat(Protocol):
 
 class CopyFormatError(Exception):
     """A COPY stream is not what its query should give."""
+
+
+def _bits(words: Sequence[str]) -> Mapping[str, int]:
+    return MappingProxyType({word: int(EdgeFlag[word.upper()]) for word in words})
+
+
+MODE_FLAGS = _bits(COMMUNICATION_MODES)
+CRITICALITY_FLAGS = _bits(DEPENDENCY_CRITICALITIES)
+SOURCE_FLAGS = _bits(DISCOVERY_SOURCES)
+_STALE = int(EdgeFlag.STALE)
+
+
+def flags_of(row: DependencyRow | DependencyDraft) -> int | None:
+    """
+    Join the ``EdgeFlag`` bits of a row.
+
+    None for a word that has no meaning, which only a table without its CHECKs can hold.
+    """
+    try:
+        flags = (
+            MODE_FLAGS[row.communication_mode]
+            | CRITICALITY_FLAGS[row.criticality]
+            | SOURCE_FLAGS[row.discovery_source]
+        )
+    except KeyError:
+        return None
+    return flags | _STALE if row.is_stale else flags

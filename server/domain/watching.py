@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from graphcore import DependencyRecord, ServiceRecord
-from server.domain.consistency import Freshness
+from server.domain.live_graph import Freshness
 from server.domain.revision import Snapshot
 
 

@@ -12,9 +12,9 @@ from server.domain.errors import DatabaseUnavailableError, InvalidRevisionError
 from server.domain.revision import Revision, Snapshot, in_progress
 from server.domain.watching import ChangedKeys
 from server.feed import statements
-from server.feed.batches import SERVICES_TABLE
 from server.feed.connection import FeedConnection
 from server.feed.health import Vitals
+from server.feed.reader import SERVICES_TABLE
 from server.postgres import DRIVER_ERRORS, Session, connect, explain
 
 log = structlog.get_logger(__name__)

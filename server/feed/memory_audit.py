@@ -19,10 +19,10 @@ from server.domain.changes import GraphSink, HeldGraph, HeldRecords, TableBatch
 from server.domain.health import MemoryAudit
 from server.domain.records import RecordFormat, ServiceBatch
 from server.feed import statements
-from server.feed.batches import table_batches
 from server.feed.connection import FeedConnection
 from server.feed.follower import Feed
 from server.feed.health import Vitals
+from server.feed.reader import table_batches
 
 log = structlog.get_logger(__name__)
 

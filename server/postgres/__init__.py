@@ -5,14 +5,17 @@ The pool, the feed, single runners, migrations and commands all connect by ``con
 only what differs in a ``Session``.
 """
 
-from server.postgres.causes import DRIVER_ERRORS, Cause, cause_of, explain
-from server.postgres.connecting import connect
-from server.postgres.errors import (
+from server.postgres.causes import (
+    DRIVER_ERRORS,
+    Cause,
     DatabaseUrlError,
     PoolerFullError,
     SharedSessionsError,
     UnusableDatabaseError,
+    cause_of,
+    explain,
 )
+from server.postgres.connecting import connect
 from server.postgres.remarks import Remark, remarks
 from server.postgres.session import Session
 from server.postgres.url import DatabaseUrl, parse_database_url

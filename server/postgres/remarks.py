@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from server.postgres.pooler import is_pooled
+from server.postgres.connecting import is_pooled
 from server.postgres.session import query
 
 if TYPE_CHECKING:

@@ -12,9 +12,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from urllib.parse import quote, unquote_to_bytes, urlencode
 
-from server.postgres.errors import DatabaseUrlError
-from server.postgres.libpq_files import with_service
-from server.postgres.parameters import IGNORED, TLS, canonical, checked, default_port
+from server.postgres.causes import DatabaseUrlError
+from server.postgres.parameters import IGNORED, TLS, canonical, checked, default_port, with_service
 
 EXPECTED = "expected postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
 LARGEST_PORT = 65_535

@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 
 from graphcore import DependencyRecord, ServiceRecord
 from server.domain.dependencies import DependencyRow
-from server.domain.edge_flags import flags_of
-from server.domain.records import DependencyBatch, RecordFormat, ServiceBatch
+from server.domain.records import DependencyBatch, RecordFormat, ServiceBatch, flags_of
 from server.domain.services import Service
 
 # Records made between two checkpoints: half a millisecond's work.

@@ -7,11 +7,10 @@ from datetime import timedelta
 
 from graphcore import DependencyGraph, DuplicateNameError
 from server.domain.changes import ChangesDoNotFitError, FeedPosition, HeldGraph, RowBatch, TableBatch
-from server.domain.consistency import FeedState
-from server.domain.graph_events import GraphEvent, GraphEventObserver, UnseenCause
+from server.domain.detection import GraphEvent, GraphEventObserver, UnseenCause
+from server.domain.live_graph import FeedState
 from server.domain.records import RecordFormat
-from server.replica.background import changed_copy, dismantle, held_records, room_for, search_components
-from server.replica.load import Load
+from server.replica.load import Load, changed_copy, dismantle, held_records, room_for, search_components
 from server.replica.reading import ReadableGraph
 from server.replica.step import Step
 from server.replica.subscriptions import GraphDiff, Subscriptions

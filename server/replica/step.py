@@ -11,7 +11,7 @@ from graphcore.graph.flags import STALE
 from server.concurrency import CooperativeYield
 from server.domain.changes import RowBatch, RowChanges
 from server.domain.dependencies import DependencyRow
-from server.domain.graph_events import GraphEvent, GraphEventKind
+from server.domain.detection import GraphEvent, GraphEventKind
 from server.domain.records import DependencyBatch, RecordFormat, ServiceBatch
 from server.replica.records import (
     BATCH_ROWS,

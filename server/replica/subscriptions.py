@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from graphcore import DependencyRecord, ServiceRecord
-from server.domain.consistency import Freshness
 from server.domain.errors import WatcherTooSlowError
+from server.domain.live_graph import Freshness
 from server.domain.watching import WatchBatch, WatchEvent
 
 

@@ -9,8 +9,8 @@ from typing import cast
 from graphcore import DependencyGraph, DependencyRecord, ServiceRecord
 from server.concurrency import CooperativeYield
 from server.config import WatchSettings
-from server.domain.consistency import AtLeastAsFresh, Freshness, MinimizeLatency
 from server.domain.errors import RevisionUnknownError
+from server.domain.live_graph import AtLeastAsFresh, Freshness, MinimizeLatency
 from server.domain.revision import Revision, Snapshot
 from server.domain.watching import ChangedKeys, ChangeHistory, WatchBatch, WatchEvent
 from server.replica.replica import Replica

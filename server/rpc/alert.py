@@ -16,8 +16,7 @@ from server.domain.alerts import (
     AlertStatus,
     EventKey,
 )
-from server.domain.paging import PageKey
-from server.domain.ports import AlertStore
+from server.domain.ports import AlertStore, PageKey
 from server.rpc.answers import timestamp
 from server.rpc.context import Context
 from server.rpc.paging import PageTokens, fitted_page, page_size

@@ -20,7 +20,7 @@ from depgraph.v1 import types_pb2
 from graphcore import DependencyGraph, EdgeFilter
 from graphcore.analysis.edge_selection import parallel_edges
 from server import wire
-from server.domain.consistency import Freshness
+from server.domain.live_graph import Freshness
 from server.rpc.validate import EPOCH
 from server.wire.fields import field, varint
 

@@ -9,8 +9,7 @@ from depgraph.v1 import types_pb2
 from depgraph.v1.catalog_service_pb2_grpc import CatalogServiceServicer
 from server import wire
 from server.config import Limits
-from server.domain.paging import PageKey
-from server.domain.ports import ServiceStore, Upserted, Written
+from server.domain.ports import PageKey, ServiceStore, Upserted, Written
 from server.domain.services import (
     SETTABLE_COLUMNS,
     Service,

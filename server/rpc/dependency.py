@@ -21,8 +21,7 @@ from server.domain.dependencies import (
     IngestNode,
     IngestResult,
 )
-from server.domain.paging import PageKey
-from server.domain.ports import DependencyStore, Upserted, Written
+from server.domain.ports import DependencyStore, PageKey, Upserted, Written
 from server.rpc.context import Context
 from server.rpc.metadata import json_of
 from server.rpc.paging import PageTokens, fitted_page, page_size

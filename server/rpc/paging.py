@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 
 from server.domain.alerts import EventKey
 from server.domain.errors import InvalidPageTokenError, ResponseTooLargeError
-from server.domain.paging import PageKey
+from server.domain.ports import PageKey
 from server.rpc.validate import EPOCH, Check
 
 Item = TypeVar("Item")

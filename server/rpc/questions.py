@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from depgraph.v1 import graph_service_pb2, types_pb2
 from graphcore import DependencyGraph, EdgeFilter, EdgeFlag
 from graphcore.analysis.edge_selection import effective_edges, passing_edges
-from server.domain.consistency import AtLeastAsFresh, Consistency, FullyConsistent, MinimizeLatency
 from server.domain.errors import InvalidRevisionError, ServiceNotFoundError
+from server.domain.live_graph import AtLeastAsFresh, Consistency, FullyConsistent, MinimizeLatency
 from server.domain.revision import Revision
 from server.domain.services import NAME_MAX_LENGTH
 from server.rpc.validate import Check, shown

@@ -8,8 +8,7 @@ import asyncpg
 
 from server.domain.alerts import MOST_MEMBERS, Alert, AlertEvent, AlertFilter, EventKey, EventPage
 from server.domain.errors import AlertAlreadyExistsError, AlertNotFoundError, AlertResolvedError
-from server.domain.paging import Page, PageKey, cut_page
-from server.domain.ports import Written
+from server.domain.ports import Page, PageKey, Written, cut_page
 from server.store import query
 from server.store.database import Database
 from server.store.pool import Connection

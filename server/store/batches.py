@@ -1,11 +1,18 @@
-"""What writes of many rows share: ids for new rows, and what is refused of any batch."""
+"""
+Writes of many rows: ids for new rows, what is refused of any batch, and ingestion of reports.
+
+A discovery source may correct what discovery made. What a person wrote stays, and the report gets a
+warning.
+"""
 
 import os
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 
+from server.domain.dependencies import DependencyDraft, IngestBatch, IngestNode, IngestResult
 from server.domain.errors import FieldViolation, InvalidInputError
 from server.domain.services import name_problem
 from server.store import query
+from server.store.failures import collided
 from server.store.pool import Connection
 
 _KNOWN = query("services_known")
@@ -81,3 +88,121 @@ def random_uuids(count: int) -> list[str]:
     noise[_VARIANT_BYTE::_SIZE] = noise[_VARIANT_BYTE::_SIZE].translate(_VARIANTS)
     digits = noise.hex()
     return [digits[start : start + _DIGITS] for start in range(0, len(digits), _DIGITS)]
+
+
+_CREATE_SERVICES = query("ingest_create_services")
+_UPDATE_SERVICES = query("ingest_update_services")
+_EDGES = query("ingest_edges")
+_RECORD = query("ingest_record")
+_NAMES_IN_WARNING = 10
+
+
+def check_batch(batch: IngestBatch) -> None:
+    """
+    Raise ``InvalidInputError`` when a node or an edge comes twice.
+
+    The server does not guess which of the two counts.
+    """
+    reject_repeats((node.service_id for node in batch.nodes), lambda place: f"nodes[{place}].service_id")
+    pairs = ((edge.source_service_id, edge.target_service_id) for edge in batch.edges)
+    reject_repeats(pairs, lambda place: f"edges[{place}]")
+
+
+async def ingest_batch(connection: Connection, batch: IngestBatch) -> IngestResult:
+    """
+    Write one report inside the caller's transaction. O((nodes + edges) log stored).
+
+    Services that it names for the first time are created as discovered; what it knows of a
+    discovered one replaces what is stored. Its edges are seen again and no longer stale; those
+    observed after the report's time stay as they are.
+    """
+    await reject_bad_names(connection, _names(batch))
+    services_created = await _create_services(connection, _all_nodes(batch))
+    kept = await connection.fetch(_UPDATE_SERVICES, *_node_columns(batch.nodes)) if batch.nodes else []
+    edges = await connection.fetchrow(
+        _EDGES,
+        *_edge_columns(batch.edges),
+        batch.discovery_source,
+        batch.observed_at,
+        random_uuids(len(batch.edges)),
+    )
+    # A service that another writer deletes meanwhile takes its edges out of the statement's sight.
+    if edges is None or edges["found"] != len(batch.edges):
+        raise collided()
+    await connection.execute(_RECORD, batch.discovery_source, batch.observed_at)
+    return IngestResult(
+        services_created=services_created,
+        edges_created=edges["created"],
+        edges_updated=edges["found"] - edges["created"] - edges["unchanged"],
+        edges_unchanged=edges["unchanged"],
+        warnings=(*_curated([record["service_id"] for record in kept]), *_late(edges["late"])),
+    )
+
+
+def _names(batch: IngestBatch) -> Iterator[tuple[str, str]]:
+    """Yield each name of the report once, with the path of the field that holds it."""
+    seen = {node.service_id for node in batch.nodes}
+    for place, node in enumerate(batch.nodes):
+        yield f"nodes[{place}].service_id", node.service_id
+    for place, edge in enumerate(batch.edges):
+        for end, name in (("source", edge.source_service_id), ("target", edge.target_service_id)):
+            if name not in seen:
+                seen.add(name)
+                yield f"edges[{place}].{end}_service_id", name
+
+
+async def _create_services(connection: Connection, nodes: Sequence[IngestNode]) -> int:
+    created: int = await connection.fetchval(
+        _CREATE_SERVICES, *_node_columns(nodes), random_uuids(len(nodes))
+    )
+    return created
+
+
+def _all_nodes(batch: IngestBatch) -> list[IngestNode]:
+    """Return the nodes of the report, and one that says nothing for each other end of an edge."""
+    nodes = {node.service_id: node for node in batch.nodes}
+    for edge in batch.edges:
+        for name in (edge.source_service_id, edge.target_service_id):
+            if name not in nodes:
+                nodes[name] = IngestNode(service_id=name)
+    return list(nodes.values())
+
+
+def _node_columns(nodes: Sequence[IngestNode]) -> tuple[list[object], ...]:
+    return (
+        [node.service_id for node in nodes],
+        [node.metadata for node in nodes],
+        [node.criticality for node in nodes],
+        [node.team for node in nodes],
+    )
+
+
+def _edge_columns(edges: Sequence[DependencyDraft]) -> tuple[list[object], ...]:
+    return (
+        [edge.source_service_id for edge in edges],
+        [edge.target_service_id for edge in edges],
+        [edge.communication_mode for edge in edges],
+        [edge.criticality for edge in edges],
+        [edge.protocol for edge in edges],
+        [edge.timeout_ms for edge in edges],
+        [edge.retry_config for edge in edges],
+        [edge.confidence_score for edge in edges],
+    )
+
+
+def _curated(names: Sequence[str]) -> tuple[str, ...]:
+    if not names:
+        return ()
+    if len(names) == 1:
+        return (f"1 service was made by a person and keeps its values: {names[0]}",)
+    listed = ", ".join(names[:_NAMES_IN_WARNING])
+    rest = len(names) - _NAMES_IN_WARNING
+    more = f" and {rest} more" if rest > 0 else ""
+    return (f"{len(names)} services were made by a person and keep their values: {listed}{more}",)
+
+
+def _late(count: int) -> tuple[str, ...]:
+    if not count:
+        return ()
+    what = "1 dependency was" if count == 1 else f"{count} dependencies were"
+    return (f"{what} observed after the time of this report and left as before",)

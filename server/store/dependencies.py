@@ -15,13 +15,11 @@ from server.domain.dependencies import (
     IngestResult,
 )
 from server.domain.errors import DependencyNotFoundError, FieldViolation, ServiceNotFoundError
-from server.domain.paging import Page, PageKey, cut_page
-from server.domain.ports import Upserted, Written
+from server.domain.ports import Page, PageKey, Upserted, Written, cut_page
 from server.store import query
-from server.store.batches import random_uuids, reject_repeats
+from server.store.batches import check_batch, ingest_batch, random_uuids, reject_repeats
 from server.store.database import Database
 from server.store.failures import collided
-from server.store.ingest import check_batch, ingest_batch
 from server.store.pool import Connection
 
 _GET = query("dependency_get")

@@ -23,8 +23,7 @@ from server.domain.detection import (
     smallest_first,
 )
 from server.store import query
-from server.store.duties import DID
-from server.store.single_runner import DETECTION, RunnerConnection
+from server.store.single_runner import DETECTION, DID, RunnerConnection
 
 T = TypeVar("T")
 

@@ -18,8 +18,7 @@ import asyncpg
 
 from server.domain.errors import DatabaseUnavailableError, TooManyConnectionsError
 from server.postgres import Session, connect
-from server.postgres.causes import SCHEMA_ERRORS
-from server.postgres.errors import ReadOnlyAndEmptyError
+from server.postgres.causes import SCHEMA_ERRORS, ReadOnlyAndEmptyError
 from server.store import query
 from server.store.failures import DRIVER_ERRORS, is_lost_connection, translated
 

@@ -10,8 +10,7 @@ from server.domain.errors import (
     ServiceAlreadyExistsError,
     ServiceNotFoundError,
 )
-from server.domain.paging import Page, PageKey, cut_page
-from server.domain.ports import Upserted, Written
+from server.domain.ports import Page, PageKey, Upserted, Written, cut_page
 from server.domain.services import (
     SETTABLE_COLUMNS,
     Service,

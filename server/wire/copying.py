@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 import numpy as np
 
 from server.domain.dependencies import DependencyRow
-from server.domain.edge_flags import flags_of
-from server.domain.records import DependencyBatch, ServiceBatch
+from server.domain.records import DependencyBatch, ServiceBatch, flags_of
 from server.wire.copy_stream import CopyStream, dependency_at, service_at
 from server.wire.kernels.layout import (
     DEPENDENCY_COLUMNS,

@@ -8,8 +8,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from server.domain.consistency import AtLeastAsFresh, MinimizeLatency
 from server.domain.errors import NotReadyError, RevisionUnknownError
+from server.domain.live_graph import AtLeastAsFresh, MinimizeLatency
 from server.store import migrate
 from server.store.embedded import EmbeddedPostgres
 from tests.support.eventually import eventually

@@ -6,8 +6,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from server.domain.consistency import AtLeastAsFresh
 from server.domain.errors import RevisionUnknownError
+from server.domain.live_graph import AtLeastAsFresh
 from server.store.embedded import EmbeddedPostgres
 from tests.support.following import PATIENCE
 from tests.support.scene import Scene, connected

@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 
 from server.config import FeedSettings
-from server.domain.consistency import FeedState, FullyConsistent
+from server.domain.live_graph import FeedState, FullyConsistent
 from server.feed.change_log import prune
 from tests.support.following import PATIENCE, log_is_free, memory
 from tests.support.scene import QUICK, Record, Scene, connected

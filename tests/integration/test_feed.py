@@ -12,8 +12,8 @@ import pytest
 from graphcore import Direction, EdgeFilter
 from graphcore.graph.index import TraversalIndex
 from server.config import FeedSettings
-from server.domain.consistency import AtLeastAsFresh, FeedState, FullyConsistent, MinimizeLatency
 from server.domain.errors import NotReadyError, ReplicaBehindError, RevisionUnknownError
+from server.domain.live_graph import AtLeastAsFresh, FeedState, FullyConsistent, MinimizeLatency
 from server.domain.revision import Revision
 from server.feed.change_log import prune
 from server.replica import Replica

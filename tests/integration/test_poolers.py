@@ -10,7 +10,7 @@ import pytest
 from server.domain.errors import DatabaseUnavailableError
 from server.feed.connection import FeedConnection
 from server.postgres import PoolerFullError, Session, SharedSessionsError, cause_of, connect
-from server.postgres.pooler import is_pooled
+from server.postgres.connecting import is_pooled
 from server.store import migrate
 from server.store.database import Database
 from server.store.single_runner import SingleRunner

@@ -13,8 +13,8 @@ import asyncpg
 import pytest
 
 from server.config import FeedSettings
-from server.domain.consistency import AtLeastAsFresh, FullyConsistent
 from server.domain.errors import RevisionUnknownError
+from server.domain.live_graph import AtLeastAsFresh, FullyConsistent
 from server.domain.revision import Revision
 from server.feed import ChangeLogReader, Vitals
 from server.feed.change_log import prune

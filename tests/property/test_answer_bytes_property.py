@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from depgraph.v1 import graph_service_pb2 as pb
 from depgraph.v1 import types_pb2
 from graphcore import DependencyGraph
-from server.domain.consistency import Consistency, Freshness
 from server.domain.errors import ServiceNotFoundError
+from server.domain.live_graph import Consistency, Freshness
 from server.domain.revision import Revision
 from server.rpc.errors import status_of
 from server.rpc.graph.batch_traverse import batch_traverse

@@ -3,8 +3,7 @@
 import numpy as np
 
 from server.domain.dependencies import DependencyRow
-from server.domain.edge_flags import flags_of
-from server.domain.records import DependencyBatch, RecordFormat, ServiceBatch
+from server.domain.records import DependencyBatch, RecordFormat, ServiceBatch, flags_of
 from server.domain.services import Service
 
 

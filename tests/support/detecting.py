@@ -14,7 +14,7 @@ import asyncpg
 from server.concurrency import SharedComponentSearch
 from server.config import DetectionSettings, FeedSettings
 from server.domain.alerts import MOST_MEMBERS
-from server.domain.consistency import FullyConsistent
+from server.domain.live_graph import FullyConsistent
 from server.lifecycle.detection import Detection
 from server.replica import Replica
 from tests.support.eventually import PATIENCE_SECONDS

@@ -4,7 +4,7 @@ import asyncio
 import subprocess
 from pathlib import Path
 
-from server.store.embedded.binaries import programs
+from server.store.embedded.cluster import programs
 
 
 async def dump(url: str, file: Path) -> Path:

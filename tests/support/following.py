@@ -13,13 +13,13 @@ from depgraph.v1.graph_service_pb2 import TraverseResponse
 from graphcore import DependencyRecord, ServiceRecord
 from server import wire
 from server.config import FeedSettings
-from server.domain.consistency import FullyConsistent
 from server.domain.dependencies import (
     COMMUNICATION_MODES,
     DEPENDENCY_CRITICALITIES,
     DISCOVERY_SOURCES,
     DependencyRow,
 )
+from server.domain.live_graph import FullyConsistent
 from server.domain.services import Service
 from server.feed import Feed, Vitals
 from server.feed.connection import FeedConnection

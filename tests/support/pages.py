@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from server.domain.paging import Page, PageKey
+from server.domain.ports import Page, PageKey
 
 Row = TypeVar("Row")
 

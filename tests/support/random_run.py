@@ -13,7 +13,7 @@ import grpc
 
 from server.app import Application
 from server.config import FeedSettings, Settings
-from server.domain.consistency import FullyConsistent
+from server.domain.live_graph import FullyConsistent
 from server.feed.change_log import prune
 from server.replica import Replica
 from tests.support.channels import open_channel

@@ -12,8 +12,8 @@ from typing import Any
 import asyncpg
 
 from server.config import FeedSettings
-from server.domain.consistency import AtLeastAsFresh, FullyConsistent
 from server.domain.errors import ReplicaBehindError, RevisionUnknownError
+from server.domain.live_graph import AtLeastAsFresh, FullyConsistent
 from server.domain.revision import Revision
 from server.feed.connection import FeedConnection
 from server.replica import Replica

@@ -10,7 +10,7 @@ import asyncpg
 
 from server.store.embedded import EmbeddedPostgres
 from server.store.embedded.account import database_account, give
-from server.store.embedded.binaries import programs
+from server.store.embedded.cluster import programs
 from server.store.embedded.data_folder import CLUSTER
 from server.store.embedded.processes import GuardedProcess
 from tests.support.eventually import PATIENCE_SECONDS

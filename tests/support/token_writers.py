@@ -14,7 +14,7 @@ from depgraph.v1.catalog_service_pb2_grpc import CatalogServiceStub
 from depgraph.v1.dependency_service_pb2 import BatchUpsertDependenciesRequest
 from depgraph.v1.dependency_service_pb2_grpc import DependencyServiceStub
 from depgraph.v1.types_pb2 import COMMUNICATION_MODE_ASYNC, Dependency, Service
-from server.domain.consistency import AtLeastAsFresh
+from server.domain.live_graph import AtLeastAsFresh
 from server.domain.revision import Revision
 from server.replica import Replica
 from tests.support.following import PATIENCE, service_of

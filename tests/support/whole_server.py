@@ -17,8 +17,8 @@ from depgraph.v1 import graph_service_pb2 as graph
 from depgraph.v1.types_pb2 import Service
 from server.app import Application
 from server.config import Settings
-from server.domain.consistency import FullyConsistent
 from server.domain.errors import ReplicaBehindError
+from server.domain.live_graph import FullyConsistent
 from tests.support.calls import Stubs
 from tests.support.channels import open_channel
 from tests.support.eventually import PATIENCE_SECONDS, eventually

@@ -6,7 +6,7 @@ from typing import Any
 
 from server import wire
 from server.domain.dependencies import DependencyRow
-from server.domain.edge_flags import flags_of
+from server.domain.records import flags_of
 from server.domain.services import Service
 
 

@@ -8,8 +8,7 @@ import pytest
 
 from server.detection.causes import UNKNOWN, GraphEventLog, MoveEvents, causes_of
 from server.detection.health import DetectionVitals
-from server.domain.detection import KeptAlert
-from server.domain.graph_events import GraphEvent, GraphEventKind, UnseenCause
+from server.domain.detection import GraphEvent, GraphEventKind, KeptAlert, UnseenCause
 from tests.support.eventually import PATIENCE_SECONDS
 
 MEMBERS = tuple("abcdef")

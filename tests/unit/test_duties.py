@@ -4,7 +4,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from server.store.duties import DutyWatch
+from server.store.single_runner import DutyWatch
 
 TOLERANCE = timedelta(seconds=60)
 HOLDER = {

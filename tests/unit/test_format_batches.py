@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from depgraph.v1.dependency_service_pb2 import IngestGraphRequest, IngestNode
 from depgraph.v1.types_pb2 import DISCOVERY_SOURCE_SERVICE_MESH, Dependency
-from server.formats.batches import batches, count_items
+from server.formats.native import batches, count_items
 
 
 def report(nodes: list[str], edges: list[str]) -> IngestGraphRequest:

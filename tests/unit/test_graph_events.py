@@ -4,7 +4,7 @@ from collections.abc import Hashable
 
 from graphcore import DependencyGraph, DependencyRecord, ServiceRecord
 from graphcore.graph.flags import STALE
-from server.domain.graph_events import GraphEvent, GraphEventKind
+from server.domain.detection import GraphEvent, GraphEventKind
 from server.replica.step import graph_events
 
 A, B, C, D = (ServiceRecord(name.encode(), name) for name in "abcd")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from server.postgres.libpq_files import password_from_file
+from server.postgres.parameters import password_from_file
 
 FILE = r"""
 # db:5432:graph:ana:a comment

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from server.replica.synchronization import ReadLock
+from server.replica.reading import ReadLock
 
 
 class Story:

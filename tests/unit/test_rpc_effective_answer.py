@@ -11,9 +11,9 @@ from depgraph.v1 import graph_service_pb2 as pb
 from graphcore import ChangeSet, DependencyGraph, DependencyRecord, ServiceRecord
 from server import wire
 from server.concurrency import CooperativeYield
-from server.domain.consistency import Freshness
 from server.domain.dependencies import DependencyRow, DiscoverySource
-from server.domain.edge_flags import flags_of
+from server.domain.live_graph import Freshness
+from server.domain.records import flags_of
 from server.domain.services import Service
 from server.rpc.graph import parts, traverse
 from server.rpc.graph.parts import traverse_stream

@@ -16,7 +16,7 @@ from depgraph.v1.types_pb2 import (
     DEPENDENCY_CRITICALITY_SOFT,
     Service,
 )
-from server.domain.consistency import Freshness
+from server.domain.live_graph import Freshness
 from server.rpc.analysis.impact import MOST_TEAMS, Impacted, impact_parts
 from server.wire import service_brief
 

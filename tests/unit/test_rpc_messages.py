@@ -24,7 +24,6 @@ from server.domain.alerts import (
     AlertEventKind,
     AlertStatus,
 )
-from server.domain.consistency import Freshness
 from server.domain.dependencies import (
     BACKOFF_STRATEGIES,
     COMMUNICATION_MODES,
@@ -33,6 +32,7 @@ from server.domain.dependencies import (
     Dependency,
     DependencyRow,
 )
+from server.domain.live_graph import Freshness
 from server.domain.ports import Upserted, Written
 from server.domain.services import SERVICE_CRITICALITIES, SERVICE_KINDS, Service
 from server.rpc.alert import alert_message, event_message

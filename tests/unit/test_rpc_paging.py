@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from depgraph.v1.types_pb2 import Service
 from server.domain.errors import InvalidInputError, InvalidPageTokenError, ResponseTooLargeError
-from server.domain.paging import PageKey
+from server.domain.ports import PageKey
 from server.domain.services import ServiceFilter
 from server.rpc.paging import ComponentKey, PageTokens, fitted_page, page_size
 from server.rpc.validate import Check

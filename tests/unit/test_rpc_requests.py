@@ -15,8 +15,8 @@ from depgraph.v1 import graph_service_pb2 as graph
 from depgraph.v1 import types_pb2 as pb
 from graphcore import Direction, EdgeFilter
 from server.config import Limits
-from server.domain.consistency import AtLeastAsFresh, FullyConsistent, MinimizeLatency
 from server.domain.errors import InvalidInputError, InvalidRevisionError
+from server.domain.live_graph import AtLeastAsFresh, FullyConsistent, MinimizeLatency
 from server.domain.revision import Revision
 from server.rpc.catalog import service_change, service_drafts
 from server.rpc.dependency import dependency_drafts, ingest_batch

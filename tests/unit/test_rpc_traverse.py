@@ -14,8 +14,8 @@ from depgraph.v1.graph_service_pb2 import (
 )
 from depgraph.v1.types_pb2 import Dependency, Service
 from graphcore import DependencyGraph, DependencyRecord, ServiceRecord
-from server.domain.consistency import Freshness
 from server.domain.errors import InvalidInputError, ResponseTooLargeError, ServiceNotFoundError
+from server.domain.live_graph import Freshness
 from server.rpc.graph.traverse import traverse_answer, traverse_question
 
 FRESHNESS = Freshness("revision", timedelta(milliseconds=3))

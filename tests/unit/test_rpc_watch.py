@@ -9,7 +9,7 @@ from depgraph.v1 import graph_service_pb2 as pb
 from depgraph.v1.types_pb2 import DISCOVERY_SOURCE_MANUAL
 from graphcore import DependencyRecord, ServiceRecord
 from server import wire
-from server.domain.consistency import Freshness
+from server.domain.live_graph import Freshness
 from server.domain.watching import WatchBatch, WatchEvent
 from server.replica.records import service_record
 from server.rpc.graph.watch import WatchParts, encoded_parts

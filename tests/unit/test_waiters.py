@@ -3,7 +3,7 @@
 import asyncio
 from datetime import timedelta
 
-from server.replica.synchronization import Waiters
+from server.replica.reading import Waiters
 
 SOON = timedelta(milliseconds=20)
 LONG = timedelta(seconds=30)

@@ -6,8 +6,8 @@ from datetime import timedelta
 import pytest
 
 from graphcore import ServiceRecord
-from server.domain.consistency import Freshness
 from server.domain.errors import WatcherTooSlowError
+from server.domain.live_graph import Freshness
 from server.domain.watching import WatchBatch, WatchEvent
 from server.replica.subscriptions import Subscription, Subscriptions
 

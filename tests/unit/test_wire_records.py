@@ -12,7 +12,7 @@ from google.protobuf.json_format import MessageToDict
 from depgraph.v1.types_pb2 import DISCOVERY_SOURCE_MANUAL
 from server import wire
 from server.domain.dependencies import DependencyRow
-from server.domain.edge_flags import flags_of
+from server.domain.records import flags_of
 from server.domain.services import Service
 from server.wire.metadata import MAX_DEPTH, struct_bytes
 

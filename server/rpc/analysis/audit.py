@@ -12,8 +12,8 @@ from graphcore.analysis.path_audit import PathAudit, PathAuditQuestion, audit_pa
 from graphcore.analysis.retries import RetriedPath
 from graphcore.analysis.timeouts import GrownTimeout
 from server import wire
-from server.domain.consistency import Consistency
 from server.domain.errors import ResponseTooLargeError
+from server.domain.live_graph import Consistency
 from server.rpc.answers import pair_records, tag
 from server.rpc.questions import consistency, edge_filter, require_services
 from server.rpc.validate import Check

@@ -14,10 +14,10 @@ from graphcore.analysis.proposed_change import (
 )
 from graphcore.analysis.what_if import WhatIf, what_if
 from server.config import Limits
-from server.domain.consistency import Consistency
 from server.domain.dependencies import DependencyDraft, DiscoverySource
-from server.domain.edge_flags import SOURCE_FLAGS, flags_of
 from server.domain.errors import DependencyNotFoundError, FieldViolation, ResponseTooLargeError
+from server.domain.live_graph import Consistency
+from server.domain.records import SOURCE_FLAGS, flags_of
 from server.rpc.dependency import drafts_in
 from server.rpc.questions import consistency
 from server.rpc.validate import Check, shown

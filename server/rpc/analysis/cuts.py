@@ -7,8 +7,8 @@ from depgraph.v1 import analysis_service_pb2 as pb
 from graphcore import DependencyGraph
 from graphcore.analysis.cuts import Cut, SuggestedCuts, suggest_cuts
 from server import wire
-from server.domain.consistency import Consistency
 from server.domain.errors import ResponseTooLargeError
+from server.domain.live_graph import Consistency
 from server.rpc.answers import joined_within, tag
 from server.rpc.graph.components import component_record
 from server.rpc.questions import consistency, require_services

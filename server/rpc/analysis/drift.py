@@ -8,7 +8,7 @@ from depgraph.v1 import analysis_service_pb2 as pb
 from graphcore import DependencyGraph
 from graphcore.analysis.drift import DECLARED, OBSERVED, Drift, DriftQuestion, list_drift
 from server import wire
-from server.domain.consistency import Consistency
+from server.domain.live_graph import Consistency
 from server.rpc.answers import tag
 from server.rpc.paging import PageTokens, PairKey, fitted_page, page_size
 from server.rpc.questions import consistency, require_services

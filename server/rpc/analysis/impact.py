@@ -20,7 +20,7 @@ from graphcore import DependencyGraph, EdgeFilter
 from graphcore.analysis.impact import impact_of
 from server import wire
 from server.concurrency import CooperativeYield
-from server.domain.consistency import Consistency, Freshness
+from server.domain.live_graph import Consistency, Freshness
 from server.rpc.answers import freshness_message, tag
 from server.rpc.questions import consistency, edge_filter, edge_mask, require_services
 from server.rpc.validate import Check

@@ -12,8 +12,8 @@ from graphcore import DependencyGraph, EdgeFilter
 from graphcore.analysis.paths import ShortestPaths, shortest_paths
 from graphcore.graph.flags import SOURCES
 from server import wire
-from server.domain.consistency import Consistency
 from server.domain.errors import ResponseTooLargeError
+from server.domain.live_graph import Consistency
 from server.rpc.answers import joined_within, pair_records, tag
 from server.rpc.questions import consistency, edge_filter, edge_mask, require_services
 from server.rpc.validate import Check

@@ -8,8 +8,7 @@ from depgraph.v1 import analysis_service_pb2 as pb
 from depgraph.v1.analysis_service_pb2_grpc import AnalysisServiceServicer
 from graphcore import DependencyGraph
 from server.config import Limits
-from server.domain.consistency import Consistency, Freshness
-from server.domain.live_graph import LiveGraph
+from server.domain.live_graph import Consistency, Freshness, LiveGraph
 from server.rpc.analysis.audit import audit_answer, audit_question
 from server.rpc.analysis.change import change_answer, change_question
 from server.rpc.analysis.cuts import cuts_answer, cuts_question

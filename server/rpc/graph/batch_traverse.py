@@ -8,9 +8,8 @@ from typing import TypeAlias
 from depgraph.v1 import graph_service_pb2 as pb
 from graphcore import DependencyGraph
 from server.concurrency import CooperativeYield
-from server.domain.consistency import AtLeastAsFresh, Consistency, Freshness, MinimizeLatency
 from server.domain.errors import DomainError, InvalidInputError, NotReadyError, ResponseTooLargeError
-from server.domain.live_graph import LiveGraph
+from server.domain.live_graph import AtLeastAsFresh, Consistency, Freshness, LiveGraph, MinimizeLatency
 from server.rpc.answers import freshness_message, tag
 from server.rpc.context import TimeLeft
 from server.rpc.errors import status_of

@@ -11,9 +11,8 @@ from depgraph.v1 import graph_service_pb2 as pb
 from graphcore import Component, DependencyGraph
 from server.concurrency import SharedComponentSearch
 from server.domain.alerts import MOST_MEMBERS
-from server.domain.consistency import Consistency, Freshness
 from server.domain.errors import ResponseTooLargeError
-from server.domain.live_graph import LiveGraph
+from server.domain.live_graph import Consistency, Freshness, LiveGraph
 from server.rpc.answers import VARINT, tag
 from server.rpc.context import TimeLeft
 from server.rpc.paging import PAGE_OVERHEAD, ComponentKey, PageTokens, fitted_page, page_size

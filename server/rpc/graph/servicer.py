@@ -8,8 +8,7 @@ from depgraph.v1 import graph_service_pb2 as pb
 from graphcore import DependencyGraph, adjacency
 from server.concurrency import SharedComponentSearch
 from server.config import Limits
-from server.domain.consistency import Consistency, MinimizeLatency
-from server.domain.live_graph import LiveGraph
+from server.domain.live_graph import Consistency, LiveGraph, MinimizeLatency
 from server.rpc.answers import freshness_message
 from server.rpc.context import Context, begin_answer, time_left
 from server.rpc.graph.batch_traverse import batch_traverse

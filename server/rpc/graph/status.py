@@ -10,10 +10,11 @@ from google.protobuf.duration_pb2 import Duration
 from depgraph.v1 import graph_service_pb2 as pb
 from depgraph.v1 import types_pb2
 from graphcore import DependencyGraph
-from server.domain.consistency import FeedState, Freshness, Ingestion, ReplicaStatus
+from server.domain.changes import Ingestion
 from server.domain.detection import DetectionRole, DetectionStatus
 from server.domain.errors import NotReadyError
 from server.domain.health import FeedHealth, MemoryAudit, Peers
+from server.domain.live_graph import FeedState, Freshness, ReplicaStatus
 from server.rpc.answers import timestamp
 from server.wire.words import DISCOVERY_SOURCE, EnumWords
 

@@ -8,8 +8,8 @@ from depgraph.v1 import graph_service_pb2 as pb
 from graphcore import DependencyGraph, Direction, EdgeFilter, Reach, UnknownServiceError, reach
 from graphcore.traversal.reach import effective_reach
 from server.concurrency import CooperativeYield
-from server.domain.consistency import Consistency, Freshness
 from server.domain.errors import ResponseTooLargeError, ServiceNotFoundError
+from server.domain.live_graph import Consistency, Freshness
 from server.rpc.answers import VARINT, freshness_message, pair_records, tag
 from server.rpc.questions import FROM_MEMORY, consistency, edge_filter, is_name
 from server.rpc.validate import Check, shown

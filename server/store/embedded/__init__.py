@@ -8,7 +8,7 @@ give a database URL.
 
 from server.store.embedded.disk import disk_watch
 from server.store.embedded.launcher import EmbeddedPostgres
-from server.store.embedded.readiness import running_url
 from server.store.embedded.reporting import DataFolderInUseError, EmbeddedPostgresError
+from server.store.embedded.sockets import running_url
 
 __all__ = ["DataFolderInUseError", "EmbeddedPostgres", "EmbeddedPostgresError", "disk_watch", "running_url"]

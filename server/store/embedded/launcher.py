@@ -13,9 +13,15 @@ from server.store.embedded.cluster import Layout, find_home, make_ready, server_
 from server.store.embedded.data_folder import FolderLock, open_data_folder
 from server.store.embedded.disk import RESERVE, give_room, keep_room, short_of_room
 from server.store.embedded.processes import GuardedProcess
-from server.store.embedded.readiness import DATABASE, ensure_database, is_ready
 from server.store.embedded.reporting import DatabaseLog, DataFolderInUseError, EmbeddedPostgresError, Report
-from server.store.embedded.sockets import DEFAULT_PORT, database_url, leave_sockets
+from server.store.embedded.sockets import (
+    DATABASE,
+    DEFAULT_PORT,
+    database_url,
+    ensure_database,
+    is_ready,
+    leave_sockets,
+)
 
 READY_POLL_SECONDS = 0.01
 PATIENCE_SECONDS = 3.0

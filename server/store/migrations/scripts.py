@@ -1,10 +1,10 @@
-"""Runs the SQL scripts of migrations."""
+"""Runs the SQL scripts of migrations; only Alembic imports it, from within a migration."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from alembic import op
-from sqlalchemy import Connection
 
 if TYPE_CHECKING:
     from sqlalchemy.engine.interfaces import AdaptedConnection
@@ -12,22 +12,27 @@ if TYPE_CHECKING:
 SCRIPTS = Path(__file__).parent / "sql"
 
 
-def run_script(name: str) -> None:
-    """Run ``sql/<name>`` inside the migration's transaction, or write it out in offline mode."""
-    script = (SCRIPTS / name).read_text(encoding="utf-8")
+def steps_of(name: str) -> tuple[Callable[[], None], Callable[[], None]]:
+    """Return the functions that run ``sql/NAME.up.sql`` and ``sql/NAME.down.sql``."""
+
+    def upgrade() -> None:
+        _run(f"{name}.up.sql")
+
+    def downgrade() -> None:
+        _run(f"{name}.down.sql")
+
+    return upgrade, downgrade
+
+
+def _run(script_name: str) -> None:
+    """Run a script inside the migration's transaction, or write it out in offline mode."""
+    script = (SCRIPTS / script_name).read_text(encoding="utf-8")
     context = op.get_context()
-    # Pins name lookup, whatever the connection's own search_path is. It also has to come before the
-    # script: SQLAlchemy sends BEGIN only along with its first statement, and the script bypasses
-    # SQLAlchemy.
+    # SQLAlchemy sends BEGIN along with its first statement, and the script bypasses SQLAlchemy.
     context.execute("SET LOCAL search_path = pg_catalog, pg_temp")
     if context.as_sql:
         context.impl.static_output(script.rstrip())
     elif context.connection is not None:
-        _send(context.connection, script)
-
-
-def _send(connection: Connection, script: str) -> None:
-    # Prepared statements, all that SQLAlchemy sends here, hold one command; the driver's simple
-    # query holds many.
-    adapted = cast("AdaptedConnection", connection.connection.dbapi_connection)
-    adapted.run_async(lambda driver: driver.execute(script))
+        # The driver's simple query holds many commands; SQLAlchemy's prepared statements hold one.
+        adapted = cast("AdaptedConnection", context.connection.connection.dbapi_connection)
+        adapted.run_async(lambda driver: driver.execute(script))

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from graphcore.graph.flags import STALE
 from server.domain.columns import ColumnType
-from server.domain.edge_flags import CRITICALITY_FLAGS, MODE_FLAGS, SOURCE_FLAGS
+from server.domain.records import CRITICALITY_FLAGS, MODE_FLAGS, SOURCE_FLAGS
 from server.wire.columns import DEPENDENCY, SERVICE, WireColumn, position
 
 # The span: where to read, and how far it went.

@@ -1,16 +1,7 @@
 """The circular_dependency_alerts table."""
 
-from server.store.migrations.scripts import run_script
+from server.store.migrations.scripts import steps_of
 
 revision = "0003"
 down_revision = "0002"
-
-
-def upgrade() -> None:
-    """Create it."""
-    run_script("0003_circular_dependency_alerts.up.sql")
-
-
-def downgrade() -> None:
-    """Drop it."""
-    run_script("0003_circular_dependency_alerts.down.sql")
+upgrade, downgrade = steps_of("0003_circular_dependency_alerts")

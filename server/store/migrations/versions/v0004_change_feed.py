@@ -1,16 +1,7 @@
 """The change feed: log, triggers and the functions that readers use."""
 
-from server.store.migrations.scripts import run_script
+from server.store.migrations.scripts import steps_of
 
 revision = "0004"
 down_revision = "0003"
-
-
-def upgrade() -> None:
-    """Create it."""
-    run_script("0004_change_feed.up.sql")
-
-
-def downgrade() -> None:
-    """Drop it."""
-    run_script("0004_change_feed.down.sql")
+upgrade, downgrade = steps_of("0004_change_feed")
