@@ -1,10 +1,12 @@
 """
 Calls that Jaeger has observed: the answer of its ``/api/dependencies``.
 
-A list of ``{"parent", "child", "callCount"}``, by itself or under ``data``, as the API wraps it.
+A list of ``{"parent", "child", "callCount"}``, by itself or under ``data`` or ``dependencies``, as
+its APIs wrap it.
 """
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +17,26 @@ from depgraph.v1.types_pb2 import (
     Dependency,
     DiscoverySource,
 )
-from server.domain.services import NAME_MAX_LENGTH
-from server.formats.documents import FormatError, json_document
+from server.domain.services import name_problem
+from server.formats.documents import FormatError, json_document, kind_of
+
+_LISTS = ("data", "dependencies")
+_EXPECTED = 'expected a list of {"parent", "child", "callCount"}, by itself or under "data" or "dependencies"'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skipped:
+    """Entries that can't be used for the same reason; ``first`` is the position of one, from 0."""
+
+    reason: str
+    count: int
+    first: int
+
+    def __str__(self) -> str:
+        """Describe them in a line."""
+        if self.count == 1:
+            return f"entry {self.first} skipped: {self.reason}"
+        return f"{self.count:,} entries skipped, the first is entry {self.first}: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,12 +45,13 @@ class JaegerReport:
     The calls of a file: distinct pairs of caller and callee in the order of their first entry.
 
     ``self_calls`` entries were calls of a service to itself, which the graph does not hold;
-    ``merged`` entries repeated a pair.
+    ``merged`` entries repeated a pair; ``skipped`` ones can't be used.
     """
 
     calls: tuple[tuple[str, str], ...]
     self_calls: int
     merged: int
+    skipped: tuple[Skipped, ...] = ()
 
     def request(
         self, source: DiscoverySource.ValueType = DISCOVERY_SOURCE_OTEL_SERVICE_GRAPH
@@ -50,60 +71,78 @@ class JaegerReport:
 
 
 def read_jaeger(raw: bytes) -> JaegerReport:
-    """Read a file, plain or gzip; ``FormatError`` names the first wrong entry. O(size)."""
-    calls: dict[tuple[str, str], None] = {}
+    """
+    Read a file, plain or gzip. O(size).
+
+    Skips and counts entries that can't be used. ``FormatError`` when the file is something else or
+    has entries, but none to use.
+    """
     entries = _entries(json_document(raw))
+    problems = {place: problem for place, entry in enumerate(entries) if (problem := _problem(entry))}
+    if problems and len(problems) == len(entries):
+        raise FormatError(f"none of the {len(entries):,} entries can be used; entry 0: {problems[0]}")
+    calls: dict[tuple[str, str], None] = {}
     self_calls = 0
-    for index, entry in enumerate(entries):
-        caller, callee = _call(index, entry)
-        if caller == callee:
+    for place, entry in enumerate(entries):
+        if place in problems:
+            continue
+        if entry["parent"] == entry["child"]:
             self_calls += 1
         else:
-            calls[caller, callee] = None
+            calls[entry["parent"], entry["child"]] = None
     return JaegerReport(
-        calls=tuple(calls), self_calls=self_calls, merged=len(entries) - self_calls - len(calls)
+        calls=tuple(calls),
+        self_calls=self_calls,
+        merged=len(entries) - len(problems) - self_calls - len(calls),
+        skipped=tuple(_by_reason(problems.items())),
     )
 
 
+def _by_reason(problems: Iterable[tuple[int, str]]) -> Iterable[Skipped]:
+    problems = list(problems)
+    first = {reason: place for place, reason in reversed(problems)}
+    for reason, count in Counter(reason for _, reason in problems).items():
+        yield Skipped(reason=reason, count=count, first=first[reason])
+
+
 def _entries(document: Any) -> list[Any]:
-    if isinstance(document, dict) and "data" in document:
-        _refuse_errors(document)
-        document = document["data"]
+    if isinstance(document, dict):
+        if document.get("errors"):
+            raise FormatError("the file holds an answer of Jaeger that reports errors: fetch it again")
+        key = next((key for key in _LISTS if key in document), None)
+        if key is None:
+            hint = "; 'depgraph import json' reads files with nodes and edges" if "edges" in document else ""
+            raise FormatError(f"not Jaeger dependencies: {_EXPECTED}, found {kind_of(document)}{hint}")
+        document = document[key]
     if document is None:  # Jaeger's answer when it has seen no calls
         return []
     if not isinstance(document, list):
-        raise FormatError('not Jaeger dependencies: expected a list of {"parent", "child", "callCount"}')
+        raise FormatError(f"not Jaeger dependencies: {_EXPECTED}, found {kind_of(document)}")
     return document
 
 
-def _refuse_errors(answer: Mapping[str, Any]) -> None:
-    if answer.get("errors"):
-        raise FormatError("the file holds an answer of Jaeger that reports errors: fetch it again")
-
-
-def _call(index: int, entry: Any) -> tuple[str, str]:
+def _problem(entry: Any) -> str | None:
+    """Say why an entry can't be used; None = it can."""
     if not isinstance(entry, dict):
-        raise FormatError(f"entry {index}: expected an object with parent and child, not {_shown(entry)}")
-    count = entry.get("callCount", 0)
-    if isinstance(count, bool) or not isinstance(count, int) or count < 0:
-        raise FormatError(f"entry {index}: callCount is {_shown(count)}, not a whole number")
-    return _name(index, entry, "parent"), _name(index, entry, "child")
+        return f"expected an object with parent and child, found {kind_of(entry)}"
+    if not _is_count(entry.get("callCount", 0)):
+        return "callCount is not a whole number"
+    return _name_problem(entry, "parent") or _name_problem(entry, "child")
 
 
-def _name(index: int, entry: Mapping[str, Any], key: str) -> str:
-    name = entry.get(key)
+def _is_count(count: Any) -> bool:
+    """Whether it is a whole number, also as protobuf JSON (text) or JavaScript (12.0) write it."""
+    if isinstance(count, str):
+        return count.isascii() and count.isdigit()
+    is_number = isinstance(count, int | float) and not isinstance(count, bool)
+    return is_number and count >= 0 and (isinstance(count, int) or count.is_integer())
+
+
+def _name_problem(entry: Mapping[str, Any], key: str) -> str | None:
+    if key not in entry:
+        return f"{key} is missing"
+    name = entry[key]
     if not isinstance(name, str):
-        problem = "missing" if key not in entry else f"{_shown(name)}, not text"
-        raise FormatError(f"entry {index}: {key} is {problem}")
-    if not name:
-        raise FormatError(f"entry {index}: {key} is empty")
-    if len(name) > NAME_MAX_LENGTH:
-        raise FormatError(f"entry {index}: {key} has {len(name)} characters; the most is {NAME_MAX_LENGTH}")
-    if "\0" in name or any("\ud800" <= character <= "\udfff" for character in name):
-        raise FormatError(f"entry {index}: {key} is {_shown(name)}, which holds a character that no name may")
-    return name
-
-
-def _shown(value: Any) -> str:
-    text = ascii(value)
-    return text if len(text) <= 40 else f"{text[:37]}..."  # noqa: PLR2004 - what fits into a line
+        return f"{key} is {kind_of(name)}, not text"
+    problem = name_problem(name)
+    return f"{key} {problem}" if problem else None

@@ -9,16 +9,16 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Any, NamedTuple
 
-from google.protobuf.json_format import ParseDict, ParseError
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from depgraph.v1.analysis_service_pb2 import CheckChangeRequest, DependencyKey
 from depgraph.v1.dependency_service_pb2 import IngestGraphRequest, IngestNode
 from depgraph.v1.types_pb2 import DISCOVERY_SOURCE_MANUAL, Dependency
-from server.formats.documents import FormatError, json_document
+from server.formats.documents import FormatError, json_document, kind_of
+from server.formats.messages import read_message
 
-# ValueError: lone surrogates raise one (UnicodeEncodeError), and so do some well-known types.
-_NOT_A_MESSAGE = (ParseError, ValueError, RecursionError)
+_REPORT = "an object with discovery_source, nodes and edges"
+_EXPECTED = f"expected {_REPORT}, or a list of such reports"
 
 
 class Change(NamedTuple):
@@ -39,7 +39,7 @@ def read_native(raw: bytes) -> list[IngestGraphRequest]:
 
     ``FormatError`` names the first entry that is no report. The server checks the values.
     """
-    return [_report(where, entry) for where, entry in _entries(json_document(raw))]
+    return [read_message(where, entry, IngestGraphRequest) for where, entry in _entries(json_document(raw))]
 
 
 def read_change(raw: bytes) -> Change:
@@ -53,7 +53,7 @@ def read_change(raw: bytes) -> Change:
     for where, entry in _entries(json_document(raw)):
         rest = dict(entry)
         removed = rest.pop("removed", [])
-        change.reports.extend(_by_source(where, _report(where, rest)))
+        change.reports.extend(_by_source(where, read_message(where, rest, IngestGraphRequest)))
         change.removed.extend(_keys(where, removed))
     return change
 
@@ -63,37 +63,14 @@ def _entries(document: Any) -> list[tuple[str, dict[str, Any]]]:
     if isinstance(document, dict):
         return [("the report", document)]
     if not isinstance(document, list):
-        raise FormatError(
-            'not a graph: expected {"discovery_source", "nodes", "edges"} or a list of such reports'
-        )
+        raise FormatError(f"not a graph: {_EXPECTED}, found {kind_of(document)}")
     entries = [(f"report {index}", entry) for index, entry in enumerate(document)]
     for where, entry in entries:
         if not isinstance(entry, dict):
-            raise FormatError(f"{where}: expected an object with discovery_source, nodes and edges")
+            raise FormatError(f"{where}: expected {_REPORT}, found {kind_of(entry)}")
+        if "parent" in entry and "child" in entry:
+            raise FormatError("these are calls as Jaeger reports them: 'depgraph import jaeger' reads them")
     return entries
-
-
-def _report(where: str, entry: dict[str, Any]) -> IngestGraphRequest:
-    try:
-        return _parsed(entry)
-    except _NOT_A_MESSAGE as error:
-        raise FormatError(f"{where}{_place(entry)}: {error}") from None
-
-
-def _parsed(entry: dict[str, Any]) -> IngestGraphRequest:
-    return ParseDict(entry, IngestGraphRequest())
-
-
-def _place(entry: dict[str, Any]) -> str:
-    """Name the first unreadable node or edge, as protobuf does not; empty if there is none."""
-    for field in ("nodes", "edges"):
-        items = entry.get(field)
-        for index, item in enumerate(items if isinstance(items, list) else ()):
-            try:
-                _parsed({field: [item]})
-            except _NOT_A_MESSAGE:
-                return f", {field}[{index}]"
-    return ""
 
 
 def _by_source(where: str, report: IngestGraphRequest) -> list[IngestGraphRequest]:
@@ -132,10 +109,7 @@ def _keys(where: str, removed: Any) -> list[DependencyKey]:
 def _key(where: str, key: Any) -> DependencyKey:
     if not isinstance(key, dict):
         raise FormatError(f"{where}: expected an object with source_service_id and target_service_id")
-    try:
-        named = ParseDict(key, DependencyKey())
-    except _NOT_A_MESSAGE as error:
-        raise FormatError(f"{where}: {error}") from None
+    named = read_message(where, key, DependencyKey)
     # A list request takes an empty name for every service: all of them would be removed.
     if not named.source_service_id or not named.target_service_id:
         raise FormatError(f"{where}: source_service_id and target_service_id are both needed")

@@ -7,6 +7,7 @@ import re
 import subprocess
 from collections.abc import Awaitable, Callable
 
+import asyncpg
 import pytest
 
 from depgraph import AsyncClient
@@ -143,9 +144,10 @@ async def test_an_unknown_service_gets_similar_names(command: Command, shop: Non
 
 
 async def test_names_with_markup_and_control_characters_are_escaped(
-    command: Command, server_address: str
+    command: Command, server_address: str, connection: asyncpg.Connection
 ) -> None:
     nasty = '[bold]"a"[/bold]\n\x1b[31m\\'
+    await connection.execute("INSERT INTO services (service_id) VALUES ($1)", nasty)
     async with AsyncClient(server_address) as client:
         edge = Dependency(
             source_service_id="a", target_service_id=nasty, communication_mode=COMMUNICATION_MODE_SYNC
@@ -181,6 +183,23 @@ async def test_a_jaeger_file_is_read_from_a_pipe_and_self_calls_are_counted(
     assert answer["services_created"] == 3
     assert answer["edges_created"] == 2
     assert answer["self_calls_skipped"] == 1
+
+
+async def test_entries_of_jaeger_that_cannot_be_used_are_counted_and_do_not_refuse_the_file(
+    command: Command,
+) -> None:
+    calls = [("a", "b", "3"), ("", "b", 1), ("b", "c", 12.0), ("b\n", "c", 1), ("", "c", 1)]
+    entries = [{"parent": parent, "child": child, "callCount": count} for parent, child, count in calls]
+    document = json.dumps({"dependencies": entries}).encode()
+    finished = await command("import", "jaeger", "-", stdin=document)
+    assert finished.returncode == 0
+    assert "dependencies: 2 created" in finished.stdout
+    assert finished.stderr.splitlines() == [
+        "warning: 2 entries skipped, the first is entry 1: parent is empty; give 1 to 255 characters",
+        "warning: entry 3 skipped: parent holds U+000A, a control character or line break; leave it out",
+    ]
+    answer = json.loads((await command("import", "jaeger", "-", "--json", stdin=document)).stdout)
+    assert [(each["count"], each["first"]) for each in answer["entries_skipped"]] == [(2, 1), (1, 3)]
 
 
 async def test_the_source_option_sets_the_discovery_source(command: Command, server_address: str) -> None:

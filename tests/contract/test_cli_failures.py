@@ -102,9 +102,11 @@ def test_a_server_that_is_not_depgraph_is_recognized() -> None:
 @pytest.mark.parametrize(
     ("raw", "complaint"),
     [
-        (b"", "not JSON: line 1, column 1"),
+        (b"", "the file is empty; expected JSON"),
         (gzip.compress(b"[]" * 99, mtime=0)[:-9], "damaged gzip"),
-        (b'[{"parent": "a", "child": "b"}, {"parent": 7}]', "entry 1: parent is 7, not text"),
+        (b'[{"parent": 7}]', "none of the 1 entries can be used; entry 0: parent is a number, not text"),
+        (b"parent,child\na,b\n", "not JSON but what looks like CSV; expected JSON, plain or gzip"),
+        (b'{"edges": []}', "not Jaeger dependencies: expected a list of"),
     ],
 )
 def test_a_malformed_file_is_refused_before_anything_is_sent(raw: bytes, complaint: str) -> None:

@@ -58,35 +58,72 @@ def test_unknown_fields_are_ignored() -> None:
     assert read([{**call("a", "b"), "source": "spark"}]).calls == (("a", "b"),)
 
 
+@pytest.mark.parametrize("key", ["data", "dependencies"])
+def test_calls_may_stand_under_the_key_of_either_api(key: str) -> None:
+    assert read({key: [call("a", "b")], "total": 0}).calls == (("a", "b"),)
+
+
+@pytest.mark.parametrize("count", [0, 7, "7", "18446744073709551615", 12.0])
+def test_counts_may_be_text_or_whole_decimals(count: Any) -> None:
+    assert read([call("a", "b", count)]).calls == (("a", "b"),)
+
+
 @pytest.mark.parametrize(
-    ("entry", "complaint"),
+    ("entry", "reason"),
     [
-        ("a", "expected an object"),
-        (None, "expected an object"),
+        ("a", "expected an object with parent and child, found text"),
+        (None, "expected an object with parent and child, found null"),
         ({"child": "b"}, "parent is missing"),
-        (call("a", None), "child is None, not text"),
-        (call(7, "b"), "parent is 7, not text"),
+        (call("a", None), "child is null, not text"),
+        (call(7, "b"), "parent is a number, not text"),
         (call("a", ""), "child is empty"),
-        (call("a" * 256, "b"), "parent has 256 characters; the most is 255"),
-        (call("a\0", "b"), "holds a character that no name may"),
-        (call("a", "\ud800"), "holds a character that no name may"),
-        (call("a", "b", -1), "callCount is -1"),
-        (call("a", "b", 1.5), "callCount is 1.5"),
-        (call("a", "b", True), "callCount is True"),
-        (call("a", "b", "9" * 500), "callCount is '9999"),
+        (call("a", " "), "child is blank"),
+        (call("a ", "b"), "parent begins or ends with white space"),
+        (call("a" * 256, "b"), "parent has 256 characters; at most 255"),
+        (call("a\0", "b"), "parent holds U+0000"),
+        (call("a", "\ud800"), "child holds U+D800"),
+        (call("a", "b", -1), "callCount is not a whole number"),
+        (call("a", "b", 1.5), "callCount is not a whole number"),
+        (call("a", "b", True), "callCount is not a whole number"),
+        (call("a", "b", "many"), "callCount is not a whole number"),
+        (call("a", "b", None), "callCount is not a whole number"),
     ],
 )
-def test_a_bad_entry_is_refused_by_its_index(entry: Any, complaint: str) -> None:
-    with pytest.raises(FormatError) as refusal:
-        read([call("a", "b"), entry])
-    assert str(refusal.value).startswith("entry 1: ")
-    assert complaint in str(refusal.value)
-    assert len(str(refusal.value)) < 120
+def test_an_entry_that_cannot_be_used_is_skipped_with_a_reason(entry: Any, reason: str) -> None:
+    report = read([call("a", "b"), entry, call("b", "c"), entry])
+    assert report.calls == (("a", "b"), ("b", "c"))
+    assert (report.self_calls, report.merged) == (0, 0)
+    (skipped,) = report.skipped
+    assert skipped.reason.startswith(reason)
+    assert (skipped.count, skipped.first) == (2, 1)
+    assert len(str(skipped)) < 160
 
 
-@pytest.mark.parametrize("document", [7, "text", {"nodes": []}, {"data": {}}])
-def test_a_document_of_another_shape_is_refused(document: Any) -> None:
-    with pytest.raises(FormatError, match="expected a list"):
+def test_skipped_entries_are_counted_by_reason() -> None:
+    report = read([call("a", "b"), {}, call("a", ""), {}, call("a", "a")])
+    assert [str(each).split(";")[0] for each in report.skipped] == [
+        "2 entries skipped, the first is entry 1: parent is missing",
+        "entry 2 skipped: child is empty",
+    ]
+
+
+def test_a_file_without_any_usable_entry_is_refused() -> None:
+    with pytest.raises(FormatError, match="none of the 2 entries can be used; entry 0: parent is missing"):
+        read([{"name": "a"}, 7])
+
+
+@pytest.mark.parametrize(
+    ("document", "found"),
+    [
+        (7, "a number"),
+        ("text", "text"),
+        ({"data": {}}, "an object"),
+        ({"nodes": [], "edges": []}, "an object with 'nodes', 'edges'; 'depgraph import json' reads"),
+        ({"elements": {}}, "an object with 'elements'"),
+    ],
+)
+def test_a_document_of_another_shape_is_refused_with_what_was_found(document: Any, found: str) -> None:
+    with pytest.raises(FormatError, match=f"expected a list of .*, found {found}"):
         read(document)
 
 

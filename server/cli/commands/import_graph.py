@@ -1,5 +1,6 @@
 """``depgraph import``: sends the graph of a file to a running server."""
 
+from dataclasses import asdict
 from pathlib import Path
 from time import monotonic
 from typing import Annotated, Literal
@@ -15,7 +16,7 @@ from server.cli.ingest import Ingested, send
 from server.cli.options import DEFAULTS, Address, AsJson
 from server.cli.render.text import counted, print_json, printable
 from server.formats.documents import FormatError, read_file
-from server.formats.jaeger import read_jaeger
+from server.formats.jaeger import JaegerReport, read_jaeger
 from server.formats.native import read_native
 
 BATCH_SECONDS = 120.0
@@ -38,28 +39,29 @@ def import_graph(
     """
     Import services and dependencies from a file. Importing it again changes nothing.
 
-    jaeger is the answer of Jaeger's /api/dependencies: a list of {"parent", "child", "callCount"}.
+    jaeger is the answer of Jaeger's /api/dependencies: a list of {"parent", "child", "callCount"},
+    by itself or under "data" or "dependencies". Entries that can't be used are counted and skipped.
     json is IngestGraphRequest of the contract, one or a list. The whole file is read before
     anything is sent.
     """
     began = monotonic()
     try:
-        reports, self_calls = _reports(form, read_file(file))
+        reports, jaeger = _reports(form, read_file(file))
     except FormatError as error:
         raise CommandError(f"{file}: {error}") from error
     if source is not None:
         _attribute(reports, source)
     with connected(address, timeout=BATCH_SECONDS, attempts=5) as client:
         ingested = send(client, reports, address)
-    _print(ingested, self_calls, monotonic() - began, as_json=as_json)
+    _print(ingested, jaeger, monotonic() - began, as_json=as_json)
 
 
-def _reports(form: Format, raw: bytes) -> tuple[list[IngestGraphRequest], int]:
-    """Read a file; also returns how many calls of a service to itself were skipped."""
+def _reports(form: Format, raw: bytes) -> tuple[list[IngestGraphRequest], JaegerReport | None]:
+    """Read a file; for Jaeger's, also returns what was skipped."""
     if form == "json":
-        return read_native(raw), 0
+        return read_native(raw), None
     report = read_jaeger(raw)
-    return [report.request()], report.self_calls
+    return [report.request()], report
 
 
 def _attribute(reports: list[IngestGraphRequest], source: Source) -> None:
@@ -69,11 +71,19 @@ def _attribute(reports: list[IngestGraphRequest], source: Source) -> None:
             edge.discovery_source = DISCOVERY_SOURCE_UNSPECIFIED
 
 
-def _print(ingested: Ingested, self_calls: int, seconds: float, *, as_json: bool) -> None:
+def _print(ingested: Ingested, jaeger: JaegerReport | None, seconds: float, *, as_json: bool) -> None:
+    self_calls = jaeger.self_calls if jaeger else 0
+    skipped = jaeger.skipped if jaeger else ()
     if as_json:
-        answer = ingested.as_dict() | {"self_calls_skipped": self_calls, "seconds": round(seconds, 3)}
+        answer = ingested.as_dict() | {
+            "self_calls_skipped": self_calls,
+            "entries_skipped": [asdict(each) for each in skipped],
+            "seconds": round(seconds, 3),
+        }
         print_json(answer, only_ascii=True)
         return
+    for each in skipped:
+        typer.echo(f"warning: {printable(str(each))}", err=True)
     for warning in ingested.warnings[:MAX_WARNINGS]:
         typer.echo(f"warning: {printable(warning)}", err=True)
     if len(ingested.warnings) > MAX_WARNINGS:
