@@ -4,6 +4,7 @@ import json
 import subprocess
 from collections.abc import Awaitable, Callable
 
+import asyncpg
 import grpc
 import pytest
 
@@ -95,9 +96,10 @@ async def test_an_unknown_service_gets_similar_names(
 
 
 async def test_long_paths_are_shortened_and_control_characters_escaped(
-    quick_command: Command, channel: grpc.aio.Channel
+    quick_command: Command, channel: grpc.aio.Channel, connection: asyncpg.Connection
 ) -> None:
     stubs = Stubs(channel)
+    await connection.execute("INSERT INTO services (service_id) VALUES (E'a\\n')")
     await stubs.write_edges("a\n>s1", *(f"s{hop}>s{hop + 1}" for hop in range(1, 11)))
     # The command asks memory; this waits for it.
     await stubs.graph.ListComponents(ListComponentsRequest(consistency=FRESH))
