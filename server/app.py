@@ -189,7 +189,13 @@ class Application:
 
 def run(settings: Settings, report: Report) -> None:
     """Serve in this process until SIGTERM or SIGINT, see ``run_server``."""
-    run_server(lambda _: Application(settings, report), settings.limits.grace, report)
+    run_server(lambda _: _serving(settings, report), settings.limits.grace, report)
+
+
+@asynccontextmanager
+async def _serving(settings: Settings, report: Report) -> AsyncIterator[str]:
+    async with Application(settings, report) as application:
+        yield application.address
 
 
 @asynccontextmanager

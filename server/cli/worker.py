@@ -18,7 +18,7 @@ from server.cli.options import LogFormat, LogLevel
 from server.domain.health import Peers
 from server.lifecycle.runtime import background
 from server.lifecycle.stopping import CLOSING, StopSignal, run_to_the_end, serve_until_stopped
-from server.lifecycle.worker_control import Link, LinkClosedError, Order, Serving, follow_supervisor
+from server.lifecycle.worker_link import Link, LinkClosedError, Message, Order, follow_supervisor
 
 # Named, because the module's own name is __main__ when it runs.
 log = structlog.get_logger("server.cli.worker")
@@ -50,7 +50,7 @@ async def _serve(level: LogLevel, form: LogFormat, end: socket.socket) -> None:
     application = Application(order.settings, log.info, peers)
     async with background() as tasks:
         tasks(follow_supervisor(link, peers, lambda: list(application.registry.collect()), stop))
-        await serve_until_stopped(application, stop, lambda: link.send(Serving()), log.info)
+        await serve_until_stopped(application, stop, lambda _: link.send(Message.SERVING), log.info)
         await link.close()
 
 

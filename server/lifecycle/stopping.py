@@ -9,7 +9,9 @@ from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any, TypeVar
+
+Entered = TypeVar("Entered")
 
 CLOSING = timedelta(seconds=2)
 """The time after the grace period of calls: for connections, workers and the embedded database."""
@@ -94,15 +96,13 @@ class ClosingTime:
         return max(timedelta(), self._whole - timedelta(seconds=passed))
 
 
-class Server(AbstractAsyncContextManager[Any], Protocol):
-    """Serves at ``address`` while it is entered."""
-
-    address: str
-
-
-def run_server(make: Callable[[StopSignal], Server], grace: timedelta, report: Callable[[str], None]) -> None:
+def run_server(
+    make: Callable[[StopSignal], AbstractAsyncContextManager[str]],
+    grace: timedelta,
+    report: Callable[[str], None],
+) -> None:
     """
-    Make a server and serve until SIGTERM or SIGINT.
+    Make a server, which gives its address when it is entered, and serve until SIGTERM or SIGINT.
 
     Prints ``serving on ADDRESS`` on standard output once the server is entered. Calls that run when
     the signal comes may finish within ``grace``; ``CLOSING`` later the process has ended. A second
@@ -112,24 +112,25 @@ def run_server(make: Callable[[StopSignal], Server], grace: timedelta, report: C
     async def serve() -> None:
         stop = StopSignal(grace + CLOSING)
         stop.listen()
-        server = make(stop)
-
-        def opened() -> None:
-            print(f"serving on {server.address}", flush=True)  # noqa: T201 - programs wait for this line
-
-        await serve_until_stopped(server, stop, opened, report)
+        # Programs wait for this line.
+        await serve_until_stopped(
+            make(stop),
+            stop,
+            lambda address: print(f"serving on {address}", flush=True),  # noqa: T201
+            report,
+        )
 
     run_to_the_end(serve())
 
 
 async def serve_until_stopped(
-    server: AbstractAsyncContextManager[Any],
+    server: AbstractAsyncContextManager[Entered],
     stop: StopSignal,
-    opened: Callable[[], None],
+    opened: Callable[[Entered], None],
     report: Callable[[str], None],
 ) -> None:
     """
-    Enter the server, call ``opened``, wait for ``stop``, leave the server.
+    Enter the server, call ``opened`` with what that gives, wait for ``stop``, leave the server.
 
     A ``stop`` that comes first cancels the entering, and ``opened`` is not called.
     """
@@ -142,8 +143,7 @@ async def serve_until_stopped(
             await opening
         return
     asked.cancel()
-    await opening
-    opened()
+    opened(await opening)
     await stop.wait()
     report("stopping: running calls may finish")
     await server.__aexit__(None, None, None)

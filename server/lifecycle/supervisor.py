@@ -1,23 +1,32 @@
-"""The parent process of the workers: does what is needed only once, and serves no calls."""
+"""The parent process of the workers: keeps them running, and does once what is needed once."""
 
 import asyncio
-from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
-from dataclasses import replace
-from typing import Self
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
 
+import structlog
 from prometheus_client import CollectorRegistry
 
 from server.config import Settings
 from server.lifecycle.database import bring_up_to_date, running_database, seed
+from server.lifecycle.runtime import background
 from server.lifecycle.stopping import ClosingTime, run_server
-from server.lifecycle.worker_control import Order
-from server.lifecycle.workforce import Workforce
+from server.lifecycle.worker_link import Order, PeerCount
+from server.lifecycle.worker_process import WorkerProcess
 from server.metrics import WorkforceCollector, WorkforceMetrics, metrics_endpoint
 from server.rpc.listening import reserve
 from server.store.database import Database
 
-Report = Callable[[str], None]
+log = structlog.get_logger(__name__)
+
+# A worker that served for less than this ended at once.
+SOON = timedelta(seconds=10)
+FIRST_PAUSE_SECONDS = 0.1
+LONGEST_PAUSE_SECONDS = 30.0
+# After ending at once so many times in a row, another start is useless.
+HOPELESS = 5
 
 _DEFAULT_CONNECTIONS = 100
 # The feed's, the pruner's, the auditor's two, the sweeper's, detection's, and one to spare.
@@ -26,86 +35,176 @@ _BESIDE_THE_POOL = 7
 _OTHERS = 15
 
 
-class Supervisor:
-    """
-    A server of ``settings.workers`` processes; an async context manager.
+class WorkersKeepEndingError(Exception):
+    """Workers keep ending as soon as they are started; the message says how the last one ended."""
 
-    Entering waits until all workers serve.
+
+@dataclass(slots=True)
+class Restarts:
+    """
+    Counts the ends of one worker.
+
+    ``at_once`` counts the ends in a row that came before the worker served, or soon after.
+    """
+
+    count: int = 0
+    hangs: int = 0
+    at_once: int = 0
+
+    def ended(self, served_for: timedelta | None) -> float:
+        """
+        Count an end after that time of service, None = it never served.
+
+        Returns the pause before the next start in seconds: 0 after a long life, doubled with each
+        further end at once.
+        """
+        if served_for is not None and served_for >= SOON:
+            self.at_once = 0
+            return 0.0
+        self.at_once += 1
+        return min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0 ** min(self.at_once - 1, 16))
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether it ended at once too often."""
+        return self.at_once >= HOPELESS
+
+
+class Workforce:
+    """
+    Keeps a worker for each order running while ``running`` lasts.
+
+    It gives up when further starts are useless. Until all workers have served, that is when one of
+    them has ended at once ``HOPELESS`` times in a row. Afterwards it is when all of them have,
+    since fewer workers are better than none; then it calls ``gave_up``. ``failure`` says why.
+    """
+
+    def __init__(self, command: Sequence[str], orders: Sequence[Order], gave_up: Callable[[], None]) -> None:
+        self._command = command
+        self._orders = orders
+        self._gave_up = gave_up
+        self._workers: dict[int, WorkerProcess] = {}
+        self._restarts = {order.number: Restarts() for order in orders}
+        self._started = asyncio.Event()
+        self.failure: WorkersKeepEndingError | None = None
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Start all workers at once; at the end stop all of them and wait for that."""
+        async with background() as tasks:
+            for order in self._orders:
+                tasks(self._keep_running(order))
+            yield
+
+    async def all_serve(self) -> None:
+        """Wait until all workers serve; raises ``WorkersKeepEndingError``."""
+        await self._started.wait()
+        if self.failure is not None:
+            raise self.failure
+
+    async def metrics(self) -> WorkforceMetrics:
+        """Ask every worker for its metrics, all at the same time."""
+        asked = dict(self._workers)
+        answers = await asyncio.gather(*(worker.metrics() for worker in asked.values()))
+        return WorkforceMetrics(
+            count=len(self._orders),
+            serving=self._serving,
+            restarts={number: restarts.count for number, restarts in self._restarts.items()},
+            hangs={number: restarts.hangs for number, restarts in self._restarts.items()},
+            families=dict(zip(asked, answers, strict=True)),
+        )
+
+    async def _keep_running(self, order: Order) -> None:
+        restarts = self._restarts[order.number]
+        while True:
+            served_for = None
+            try:
+                async with WorkerProcess.running(self._command, order, self._count_serving) as worker:
+                    self._workers[order.number] = worker
+                    try:
+                        cause = await worker.ended()
+                    finally:
+                        del self._workers[order.number]
+                        self._count_serving()
+                served_for = worker.served_for
+                restarts.hangs += bool(worker.killed_after)
+            except OSError as error:
+                cause = str(error)
+            pause = restarts.ended(served_for)
+            log.error("a worker has ended", worker=order.number, ended_by=cause, next_start_in_seconds=pause)
+            self._give_up_if_hopeless(order.number, cause)
+            await asyncio.sleep(pause)
+            restarts.count += 1
+
+    def _give_up_if_hopeless(self, number: int, cause: str) -> None:
+        had_started = self._started.is_set()
+        judge = all if had_started else any
+        if self.failure is not None or not judge(each.is_hopeless for each in self._restarts.values()):
+            return
+        self.failure = WorkersKeepEndingError(
+            f"worker {number} of {len(self._orders)} ended {self._restarts[number].at_once} times in a row "
+            f"as soon as it was started (the last time: {cause}); the lines above say more"
+        )
+        if had_started:
+            self._gave_up()
+        self._started.set()
+
+    @property
+    def _serving(self) -> int:
+        return sum(worker.is_serving for worker in self._workers.values())
+
+    def _count_serving(self) -> None:
+        serving = self._serving
+        if serving == len(self._orders):
+            self._started.set()
+        for worker in self._workers.values():
+            worker.link.send(PeerCount(serving))
+
+
+@asynccontextmanager
+async def supervised(
+    settings: Settings, report: Callable[[str], None], command: Sequence[str], gave_up: Callable[[], None]
+) -> AsyncIterator[str]:
+    """
+    Run ``settings.workers`` processes, all of which serve, and give the address that they share.
 
     It runs the embedded database, migrates, loads the sample, reserves the address and serves the
-    metrics of all workers. ``command`` starts a worker (see ``WorkerProcess``). ``address`` is
-    where the workers listen, each once it is warm. Entering and leaving raise
-    ``WorkersKeepEndingError``; in between ``gave_up`` is called instead.
+    metrics of all workers. ``command`` starts a worker (see ``WorkerProcess``). Entering and
+    leaving raise ``WorkersKeepEndingError``; in between ``gave_up`` is called instead.
     """
-
-    def __init__(
-        self, settings: Settings, report: Report, command: Sequence[str], gave_up: Callable[[], None]
-    ) -> None:
-        self._settings = settings
-        self._report = report
-        self._command = command
-        self._gave_up = gave_up
-        self._workforce: Workforce | None = None
-        self._closing = ClosingTime(settings.limits.grace)
-        self._stack = AsyncExitStack()
-        self.address = ""
-
-    async def __aenter__(self) -> Self:
-        async with AsyncExitStack() as opening:
-            await self._open(opening)
-            self._stack = opening.pop_all()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._closing.begin()
-        await self._stack.aclose()
-        if self._workforce is not None and self._workforce.failure is not None:
-            raise self._workforce.failure
-
-    async def _open(self, stack: AsyncExitStack) -> None:
-        settings = self._settings
-        database = running_database(
-            settings, self._report, self._closing, max_connections=_connections(settings)
+    loop, closing = asyncio.get_running_loop(), ClosingTime(settings.limits.grace)
+    async with AsyncExitStack() as stack:
+        url = await stack.enter_async_context(
+            running_database(settings, report, closing, max_connections=_connections(settings))
         )
-        url = await stack.enter_async_context(database)
-        await self._serve_metrics(stack)
-        self.address = stack.enter_context(reserve(settings.listen))
-        await bring_up_to_date(url, self._report, may_migrate=settings.migrate)
-        if settings.seed_file is not None:
-            async with await Database.open(url) as opened:
-                await seed(opened, settings.seed_file, settings.limits, self._report)
-        await self._start_workers(stack, replace(settings, listen=self.address, database_url=url))
-
-    async def _serve_metrics(self, stack: AsyncExitStack) -> None:
+        address = stack.enter_context(reserve(settings.listen))
+        of_worker = replace(settings, listen=address, database_url=url)
+        orders = [Order(of_worker, number + 1, settings.workers) for number in range(settings.workers)]
+        workforce = Workforce(command, orders, gave_up)
         registry = CollectorRegistry()
-        loop = asyncio.get_running_loop()
         registry.register(
-            WorkforceCollector(lambda: asyncio.run_coroutine_threadsafe(self._metrics(), loop).result())
+            WorkforceCollector(lambda: asyncio.run_coroutine_threadsafe(workforce.metrics(), loop).result())
         )
-        await stack.enter_async_context(
-            metrics_endpoint(self._settings.metrics_listen, registry, self._report)
-        )
-
-    async def _metrics(self) -> WorkforceMetrics:
-        if self._workforce is None:
-            return WorkforceMetrics(count=self._settings.workers)
-        return await self._workforce.metrics()
-
-    async def _start_workers(self, stack: AsyncExitStack, settings: Settings) -> None:
-        count = settings.workers
-        orders = [Order(settings, number, count) for number in range(1, count + 1)]
-        self._workforce = Workforce(self._command, orders, self._gave_up)
-        await stack.enter_async_context(self._workforce.running())
-        await self._workforce.all_serve()
+        await stack.enter_async_context(metrics_endpoint(settings.metrics_listen, registry, report))
+        await bring_up_to_date(url, report, may_migrate=settings.migrate)
+        if settings.seed_file is not None:
+            async with await Database.open(url) as database:
+                await seed(database, settings.seed_file, settings.limits, report)
+        await stack.enter_async_context(workforce.running())
+        await workforce.all_serve()
+        stack.callback(closing.begin)
+        yield address
+    if workforce.failure is not None:
+        raise workforce.failure
 
 
-def supervise(settings: Settings, report: Report, command: Sequence[str]) -> None:
+def supervise(settings: Settings, report: Callable[[str], None], command: Sequence[str]) -> None:
     """
     Serve with several workers until SIGTERM or SIGINT, see ``run_server``.
 
     Raises ``WorkersKeepEndingError``.
     """
-    run_server(lambda stop: Supervisor(settings, report, command, stop.ask), settings.limits.grace, report)
+    run_server(lambda stop: supervised(settings, report, command, stop.ask), settings.limits.grace, report)
 
 
 def _connections(settings: Settings) -> int | None:

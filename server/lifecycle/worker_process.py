@@ -9,23 +9,14 @@ from asyncio.subprocess import DEVNULL, Process
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from typing import Self
 
 import structlog
 from prometheus_client.metrics_core import Metric
 
 from server.lifecycle.runtime import background
 from server.lifecycle.stopping import CLOSING
-from server.lifecycle.worker_control import (
-    Link,
-    LinkClosedError,
-    MetricsRequest,
-    Order,
-    PeerCount,
-    Ping,
-    Serving,
-    Stop,
-    WorkerMetrics,
-)
+from server.lifecycle.worker_link import Link, LinkClosedError, Message, Order, WorkerMetrics
 
 log = structlog.get_logger(__name__)
 
@@ -33,15 +24,10 @@ log = structlog.get_logger(__name__)
 TOLERATED_PINGS = 10
 # A worker that leaves so many pings in a row unanswered does not count as serving.
 SUSPICIOUS_PINGS = 5
+# The patience with a worker that does not serve yet. Imports from a slow disk may block its event
+# loop for long. No caller waits for it, and if it were killed for that, it would never start.
 STARTING = timedelta(seconds=60)
-"""
-The patience with a worker that does not serve yet.
-
-Imports from a slow disk may block its event loop for long. It does not listen yet, so no caller
-waits for it; and if it were killed for that, it would never start.
-"""
-# A worker closes within this after the grace period. The embedded database needs the rest of
-# ``CLOSING``.
+# A worker closes within this after the grace period. The embedded database needs the rest.
 _CLOSING_OF_WORKER = CLOSING / 2
 _METRICS_PATIENCE = timedelta(seconds=2)
 _STDERR = 2
@@ -52,20 +38,15 @@ class Heartbeat:
     Counts the pings in a row that a worker left unanswered until the next one was due.
 
     It reads no clock. A supervisor that was suspended, or got no processor time, sent no pings
-    meanwhile, so that time counts as one ping.
+    meanwhile, so that time counts as one ping. The owner sets ``serves``.
     """
 
     def __init__(self, worker_timeout: timedelta) -> None:
         self._timeout = worker_timeout
         self._answered = False
+        self.interval = worker_timeout / TOLERATED_PINGS
         self.unanswered = 0
         self.serves = False
-        """Whether the worker has said that it serves; the owner sets it."""
-
-    @property
-    def interval(self) -> timedelta:
-        """The time from one ping to the next."""
-        return self._timeout / TOLERATED_PINGS
 
     def heard(self) -> None:
         """Note that a message came, which only a running event loop sends."""
@@ -97,20 +78,20 @@ class WorkerProcess:
 
     def __init__(self, process: Process, link: Link, order: Order, changed: Callable[[], None]) -> None:
         self._process = process
-        self._link = link
         self._changed = changed
         self._heartbeat = Heartbeat(order.settings.worker_timeout)
-        self._serving_since: float | None = None
-        self._killed_after: timedelta | None = None
+        self._serving_since = 0.0
         self._metrics: asyncio.Future[Sequence[Metric]] | None = None
-        self._is_unlinked = False
         self._log = log.bind(worker=order.number, pid=process.pid)
+        self.link = link
+        self.killed_after = timedelta()
+        """How long it had not answered when it was killed for that; 0 = it was not."""
 
     @classmethod
     @asynccontextmanager
     async def running(
         cls, command: Sequence[str], order: Order, changed: Callable[[], None]
-    ) -> AsyncIterator["WorkerProcess"]:
+    ) -> AsyncIterator[Self]:
         """
         Run ``command FD`` while the context lasts, FD being the worker's end of the link.
 
@@ -132,104 +113,82 @@ class WorkerProcess:
                 await link.close()
 
     @property
-    def ended_by(self) -> str:
-        """What ended it, for the log."""
-        if self._killed_after is not None:
-            return f"killed: it did not answer for {self._killed_after.total_seconds():g} s"
-        code = self._process.returncode
-        return f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
-
-    @property
-    def has_hung(self) -> bool:
-        """Whether it was killed because it did not answer."""
-        return self._killed_after is not None
-
-    @property
     def is_serving(self) -> bool:
         """Whether it has said that it serves, and answers."""
-        return self._serving_since is not None and not self._heartbeat.is_suspicious
+        return self._heartbeat.serves and not self._heartbeat.is_suspicious
 
     @property
     def served_for(self) -> timedelta | None:
         """How long it has served, without the time in which it hung; None = never."""
-        if self._serving_since is None:
+        if not self._heartbeat.serves:
             return None
-        served = timedelta(seconds=asyncio.get_running_loop().time() - self._serving_since)
-        return served - (self._killed_after or timedelta())
+        elapsed = asyncio.get_running_loop().time() - self._serving_since
+        return timedelta(seconds=elapsed) - self.killed_after
 
-    async def ended(self) -> None:
-        """Wait until the process has ended."""
-        await self._process.wait()
-
-    def send_peer_count(self, serving: int) -> None:
-        """Send it how many workers serve."""
-        self._link.send(PeerCount(serving))
+    async def ended(self) -> str:
+        """Wait until the process has ended, and describe how."""
+        code = await self._process.wait()
+        if self.killed_after:
+            return f"killed: it did not answer for {self.killed_after.total_seconds():g} s"
+        return f"signal {-code}" if code < 0 else f"exit code {code}"
 
     async def metrics(self) -> Sequence[Metric]:
-        """Ask for its metrics; empty when it has ended or does not answer within two seconds."""
-        if self._is_unlinked:
-            return ()
-        if self._metrics is None or self._metrics.done():
-            self._metrics = asyncio.get_running_loop().create_future()
-            self._link.send(MetricsRequest())
+        """Ask for its metrics; empty when it does not answer within two seconds."""
         # Scrapes share an answer: also one that an earlier scrape no longer waits for.
-        await asyncio.wait([self._metrics], timeout=_METRICS_PATIENCE.total_seconds())
-        return self._metrics.result() if self._metrics.done() else ()
+        if self._metrics is None:
+            self._metrics = asyncio.get_running_loop().create_future()
+            self.link.send(Message.METRICS)
+        asked = self._metrics
+        await asyncio.wait([asked], timeout=_METRICS_PATIENCE.total_seconds())
+        return asked.result() if asked.done() else ()
 
     async def _listen(self) -> None:
-        with contextlib.suppress(LinkClosedError):
+        try:
             while True:
-                message = await self._link.receive()
+                message = await self.link.receive()
                 self._heartbeat.heard()
                 match message:
-                    case Serving():
-                        self._note_serving()
-                    case WorkerMetrics(families):
-                        self._answer_scrapes(families)
-        self._is_unlinked = True
-        self._answer_scrapes(())
-
-    def _note_serving(self) -> None:
-        self._log.info("a worker serves")
-        self._heartbeat.serves = True
-        self._serving_since = asyncio.get_running_loop().time()
-        self._changed()
-
-    def _answer_scrapes(self, families: Sequence[Metric]) -> None:
-        if self._metrics is not None and not self._metrics.done():
-            self._metrics.set_result(families)
+                    case Message.SERVING:
+                        self._log.info("a worker serves")
+                        self._heartbeat.serves = True
+                        self._serving_since = asyncio.get_running_loop().time()
+                        self._changed()
+                    case WorkerMetrics(families) if self._metrics is not None:
+                        self._metrics.set_result(families)
+                        self._metrics = None
+        except LinkClosedError:
+            # All scrapes from now on share this answer.
+            self._metrics = self._metrics or asyncio.get_running_loop().create_future()
+            self._metrics.set_result(())
 
     async def _kill_when_hung(self) -> None:
         heartbeat = self._heartbeat
         while not heartbeat.is_hung:
-            self._link.send(Ping())
+            self.link.send(Message.PING)
             await asyncio.sleep(heartbeat.interval.total_seconds())
             was_serving = self.is_serving
             heartbeat.ping_is_over()
             if self.is_serving is not was_serving:
-                self._note_suspicion()
-        self._killed_after = heartbeat.patience
+                if was_serving:
+                    self._log.warning("a worker does not answer")
+                else:
+                    self._log.info("a worker answers again")
+                self._changed()
+        self.killed_after = heartbeat.patience
         self._log.error(
             "a worker does not answer; killing it", silent_seconds=heartbeat.patience.total_seconds()
         )
         self._kill()
 
-    def _note_suspicion(self) -> None:
-        if self.is_serving:
-            self._log.info("a worker answers again")
-        else:
-            self._log.warning("a worker does not answer")
-        self._changed()
-
     async def _stop(self, patience: timedelta) -> None:
-        self._link.send(Stop())
+        self.link.send(Message.STOP)
         try:
             async with asyncio.timeout(patience.total_seconds()):
-                await self.ended()
+                await self._process.wait()
         except TimeoutError:
             self._log.error("a worker does not stop; killing it")
             self._kill()
-            await self.ended()
+            await self._process.wait()
 
     def _kill(self) -> None:
         with contextlib.suppress(ProcessLookupError):

@@ -19,10 +19,10 @@ from structlog.testing import capture_logs
 from depgraph.v1 import catalog_service_pb2 as catalog
 from depgraph.v1.types_pb2 import Service
 from server.config import Limits, Settings
-from server.lifecycle import workforce as workforce_module
-from server.lifecycle.worker_control import Order
+from server.lifecycle import supervisor
+from server.lifecycle.supervisor import WorkersKeepEndingError, Workforce
+from server.lifecycle.worker_link import Order
 from server.lifecycle.worker_process import WorkerProcess
-from server.lifecycle.workforce import WorkersKeepEndingError, Workforce
 from tests.support.calls import Stubs
 from tests.support.eventually import PATIENCE_SECONDS, eventually
 from tests.support.plain_sql import connected
@@ -176,7 +176,7 @@ async def test_workers_and_database_end_when_the_supervisor_is_killed_and_the_ne
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workforce_module, "FIRST_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(supervisor, "FIRST_PAUSE_SECONDS", 0.001)
 
 
 @pytest.mark.one_transport
@@ -197,7 +197,7 @@ async def test_a_worker_that_keeps_ending_does_not_end_a_worker_that_serves(impa
     async with workforce.running():
         await workforce.all_serve()
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while (metrics := await workforce.metrics()).restarts[2] <= workforce_module.HOPELESS:
+            while (metrics := await workforce.metrics()).restarts[2] <= supervisor.HOPELESS:
                 await asyncio.sleep(0.01)
         assert (metrics.serving >= 1, metrics.restarts[1]) == (True, 0)
         assert not given_up.is_set()
@@ -219,7 +219,7 @@ async def test_a_worker_whose_event_loop_is_stuck_is_killed_and_started_again() 
 async def test_the_failure_says_that_the_workers_hung(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(workforce_module, "HOPELESS", 1)
+    monkeypatch.setattr(supervisor, "HOPELESS", 1)
     given_up = asyncio.Event()
     settings = Settings(worker_timeout=timedelta(milliseconds=200))
     workforce = Workforce([*FAKE_WORKER, "hangs"], [Order(settings, 2, 1)], given_up.set)

@@ -10,15 +10,11 @@ import select
 import socket
 import sys
 
-from server.lifecycle.worker_control import (
+from server.lifecycle.worker_link import (
     Link,
     LinkClosedError,
-    MetricsRequest,
+    Message,
     Order,
-    Ping,
-    Pong,
-    Serving,
-    Stop,
     WorkerMetrics,
 )
 
@@ -28,7 +24,7 @@ async def main(behaviour: str, descriptor: str) -> None:
     link = await Link.over(end)
     try:
         order: Order = await link.receive()
-        link.send(Serving())
+        link.send(Message.SERVING)
         if order.number % 2:
             await answer(link)
         elif behaviour == "hangs":
@@ -44,11 +40,11 @@ async def main(behaviour: str, descriptor: str) -> None:
 async def answer(link: Link) -> None:
     while True:
         match await link.receive():
-            case Ping():
-                link.send(Pong())
-            case MetricsRequest():
+            case Message.PING:
+                link.send(Message.PONG)
+            case Message.METRICS:
                 link.send(WorkerMetrics(()))
-            case Stop():
+            case Message.STOP:
                 return
 
 

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from server.lifecycle.workforce import HOPELESS, LONGEST_PAUSE_SECONDS, SOON, Restarts
+from server.lifecycle.supervisor import HOPELESS, LONGEST_PAUSE_SECONDS, SOON, Restarts
 
 
 def test_a_worker_that_served_for_long_is_restarted_at_once() -> None:

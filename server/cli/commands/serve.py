@@ -124,7 +124,7 @@ def _report(sentence: str) -> None:
 def _failures() -> Iterator[None]:
     """Turn failures that the operator can mend into a ``CommandError``."""
     from server.lifecycle.database import SchemaBehindError
-    from server.lifecycle.workforce import WorkersKeepEndingError
+    from server.lifecycle.supervisor import WorkersKeepEndingError
 
     try:
         with database_failures():

@@ -7,7 +7,8 @@ import socket
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from enum import Enum, auto
+from typing import Any, NamedTuple, Self
 
 import structlog
 from prometheus_client.metrics_core import Metric
@@ -31,48 +32,33 @@ class Order:
     count: int
 
 
-@dataclass(frozen=True, slots=True)
-class Serving:
-    """From a worker: it is warm and listens."""
+class Message(Enum):
+    """
+    A message without content.
+
+    SERVING comes from a worker that is warm and listens. The event loop of a worker answers a PING
+    with a PONG, and METRICS with ``WorkerMetrics``. At STOP it lets running calls finish and ends:
+    no signal says that, since systemd signals every process itself, and a second signal would end
+    the worker at once.
+    """
+
+    SERVING = auto()
+    PING = auto()
+    PONG = auto()
+    METRICS = auto()
+    STOP = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Ping:
-    """To a worker, whose event loop answers with a ``Pong``."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pong:
-    """From a worker: its event loop runs."""
-
-
-@dataclass(frozen=True, slots=True)
-class PeerCount:
+class PeerCount(NamedTuple):
     """To every worker: how many workers serve now."""
 
     serving: int
 
 
-@dataclass(frozen=True, slots=True)
-class MetricsRequest:
-    """To a worker, which answers with ``WorkerMetrics``."""
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerMetrics:
+class WorkerMetrics(NamedTuple):
     """From a worker: its metrics, empty if they can't be collected."""
 
     families: Sequence[Metric]
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """
-    To a worker: let running calls finish, then end.
-
-    Not a signal: systemd signals every process itself, and a second signal would end the worker at
-    once.
-    """
 
 
 class LinkClosedError(Exception):
@@ -125,8 +111,8 @@ async def follow_supervisor(
     Do what the supervisor asks until the link closes, then stop.
 
     If the link closes while the worker stops already, the process ends at once: a second signal
-    ended the supervisor. ``collect`` runs on another thread, so a scrape does not hold up the event
-    loop.
+    ended the supervisor. ``collect`` runs on another thread, so that a scrape does not hold up the
+    event loop.
     """
     async with background() as tasks:
         try:
@@ -134,11 +120,11 @@ async def follow_supervisor(
                 match await link.receive():
                     case PeerCount(serving):
                         peers.serving = serving
-                    case Ping():
-                        link.send(Pong())
-                    case MetricsRequest():
+                    case Message.PING:
+                        link.send(Message.PONG)
+                    case Message.METRICS:
                         tasks(_send_metrics(link, collect))
-                    case Stop():
+                    case Message.STOP:
                         stop.ask()
         except LinkClosedError:
             stop.insist()
@@ -149,9 +135,9 @@ async def follow_supervisor(
 
 
 async def _send_metrics(link: Link, collect: Callable[[], Sequence[Metric]]) -> None:
+    families: Sequence[Metric] = ()
     try:
         families = await asyncio.to_thread(collect)
     except Exception:
         log.exception("metrics can't be collected")
-        families = ()
     link.send(WorkerMetrics(families))

@@ -13,13 +13,10 @@ from prometheus_client.metrics_core import Metric
 from server.domain.health import Peers
 from server.lifecycle import stopping
 from server.lifecycle.stopping import StopSignal
-from server.lifecycle.worker_control import (
+from server.lifecycle.worker_link import (
     Link,
-    MetricsRequest,
+    Message,
     PeerCount,
-    Ping,
-    Pong,
-    Stop,
     WorkerMetrics,
     follow_supervisor,
 )
@@ -74,7 +71,7 @@ async def worker(ends: list[signal.Signals]) -> AsyncIterator[FollowingWorker]:
 
 async def test_a_worker_sends_its_metrics_when_asked(worker: FollowingWorker) -> None:
     worker.metrics = [GaugeMetricFamily("answered", "Calls that were answered.", value=7)]
-    worker.link.send(MetricsRequest())
+    worker.link.send(Message.METRICS)
     answer = await worker.link.receive()
     assert isinstance(answer, WorkerMetrics)
     assert list(answer.families) == worker.metrics
@@ -84,18 +81,18 @@ async def test_a_worker_whose_metrics_can_not_be_collected_sends_none_and_still_
     worker: FollowingWorker,
 ) -> None:
     worker.metrics = None
-    worker.link.send(MetricsRequest())
+    worker.link.send(Message.METRICS)
     assert await worker.link.receive() == WorkerMetrics(())
-    worker.link.send(Stop())
+    worker.link.send(Message.STOP)
     assert await worker.stops()
 
 
 async def test_a_ping_is_answered_while_metrics_are_being_collected(worker: FollowingWorker) -> None:
     worker.may_collect.clear()
-    worker.link.send(MetricsRequest())
-    worker.link.send(Ping())
+    worker.link.send(Message.METRICS)
+    worker.link.send(Message.PING)
     try:
-        assert await worker.link.receive() == Pong()
+        assert await worker.link.receive() == Message.PONG
     finally:
         worker.may_collect.set()
     assert await worker.link.receive() == WorkerMetrics([])
@@ -103,7 +100,7 @@ async def test_a_ping_is_answered_while_metrics_are_being_collected(worker: Foll
 
 async def test_a_worker_knows_how_many_workers_serve(worker: FollowingWorker) -> None:
     worker.link.send(PeerCount(2))
-    worker.link.send(MetricsRequest())
+    worker.link.send(Message.METRICS)
     await worker.link.receive()
     assert worker.peers.serving == 2
     assert len(worker.peers.problems()) == 1
@@ -117,7 +114,7 @@ async def test_a_worker_stops_when_its_supervisor_is_gone(worker: FollowingWorke
 async def test_a_worker_that_stops_ends_at_once_when_its_supervisor_is_gone(
     worker: FollowingWorker, ends: list[signal.Signals]
 ) -> None:
-    worker.link.send(Stop())
+    worker.link.send(Message.STOP)
     assert await worker.stops()
     assert ends == []
     await worker.link.close()
