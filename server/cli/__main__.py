@@ -1,12 +1,18 @@
 """The console script ``depgraph``, which is also ``python -m server.cli``."""
 
+import json
 import sys
+from importlib import metadata
 
 OWN_PACKAGES = frozenset({"server", "graphcore", "depgraph"})
+FAILED = 1
 
 
 def main() -> int:
-    """Run the command line; returns the exit code. Says how to install the server extra."""
+    """Run the command line; returns the exit code. The base install can only print its version."""
+    if sys.argv[1:] == ["--version"]:
+        sys.stdout.write(f"depgraph {metadata.version('depgraph')}\n")
+        return 0
     try:
         from server.cli.main import run
 
@@ -17,9 +23,20 @@ def main() -> int:
             raise
         sys.stderr.write(
             f"depgraph: the command needs the server extra ({missing} is missing): "
-            "pip install 'depgraph[server]'\n"
+            f"pip install '{requirement('server')}'\n"
         )
-        return 1
+        return FAILED
+
+
+def requirement(extra: str) -> str:
+    """Name this package with an extra as pip takes it, from where it was installed (PEP 610)."""
+    origin = json.loads(metadata.distribution("depgraph").read_text("direct_url.json") or "{}")
+    if not origin:
+        return f"depgraph[{extra}]"
+    version_control = origin.get("vcs_info", {})
+    kind = f"{version_control['vcs']}+" if version_control else ""
+    commit = f"@{version_control['commit_id']}" if version_control else ""
+    return f"depgraph[{extra}] @ {kind}{origin['url']}{commit}"
 
 
 if __name__ == "__main__":

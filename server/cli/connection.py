@@ -13,7 +13,7 @@ from grpc_status import rpc_status
 
 from depgraph import Client
 from depgraph.v1.graph_service_pb2 import GetAdjacencyListRequest
-from server.cli.failures import CommandError
+from server.cli.failures import CommandError, InputError
 from server.cli.render.text import counted, visible
 
 SUGGESTION_SECONDS = 2.0
@@ -45,8 +45,9 @@ def connected(address: str, *, timeout: float, attempts: int = 1) -> Iterator[Cl
             yield client
         except grpc.RpcError as error:
             unknown = _unknown_service(error)
-            message = explain(error, address) if unknown is None else _suggestion(client, unknown)
-            raise CommandError(message) from error
+            if unknown is not None:
+                raise InputError(_suggestion(client, unknown)) from error
+            raise failure(error, address) from error
 
 
 def pages(call: Callable[[RequestT], PageT], request: RequestT) -> Iterator[PageT]:
@@ -57,6 +58,12 @@ def pages(call: Callable[[RequestT], PageT], request: RequestT) -> Iterator[Page
         request.page_token = page.next_page_token
         if not request.page_token:
             return
+
+
+def failure(error: grpc.RpcError, address: str, addition: str = "") -> CommandError:
+    """Return what a command raises for a failed call; ``addition`` goes on after the cause."""
+    is_input = error.code() in {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND}
+    return (InputError if is_input else CommandError)(explain(error, address) + addition)
 
 
 def explain(error: grpc.RpcError, address: str) -> str:

@@ -1,13 +1,21 @@
-"""What a failed command prints, one line, and the exit codes."""
+"""What a failed command prints, one line, and the exit codes (docs/commands.md)."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
 
 import typer
 
 from server.cli.render.text import printable
 from server.domain.errors import DomainError
-from server.formats.documents import FormatError
+from server.formats.documents import FormatError, read_file
+
+DocumentT = TypeVar("DocumentT")
 
 FAILED = 1
+"""No answer, or none that could be used; ``status`` and ``doctor``: there are problems."""
 MISUSED = 2
+"""The command line, a file, or a name or id in them is wrong."""
 FOUND = 3
 """``check`` refuses a change, or ``--exit-code`` asked for it and there are findings."""
 INTERRUPTED = 130
@@ -17,9 +25,24 @@ class CommandError(Exception):
     """A command could not do its work; the message is the line that it prints."""
 
 
+class InputError(CommandError):
+    """What the user gave is wrong: a file, a name, an id."""
+
+
 def exit_code(error: Exception) -> int:
-    """Return 2 for a wrong command line, 1 for everything else."""
-    return MISUSED if isinstance(error, typer.TyperException) else FAILED
+    """Return the exit code of a failure."""
+    is_input = isinstance(error, typer.TyperException | InputError | FormatError)
+    return MISUSED if is_input else FAILED
+
+
+def read_input(file: Path, read: Callable[[bytes], DocumentT]) -> DocumentT:
+    """Read a file that the user named, ``-`` = standard input; ``InputError`` if that fails."""
+    try:
+        return read(read_file(file))
+    except OSError as error:
+        raise InputError(f"{file}: {error.strerror or error}") from error
+    except FormatError as error:
+        raise InputError(f"{file}: {error}") from error
 
 
 def help_shown(error: Exception) -> str | None:

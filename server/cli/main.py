@@ -4,6 +4,7 @@ import io
 import os
 import pkgutil
 import sys
+import textwrap
 from collections.abc import Iterable, Sequence
 from importlib import metadata
 from typing import Annotated
@@ -38,25 +39,35 @@ COMMANDS = {
 
 def run(arguments: Sequence[str]) -> int:
     """
-    Run one command line; a failure prints one line on stderr.
+    Run one command line; a failure prints one line on stderr. Returns the exit code.
 
-    Returns 0 = done, 1 = failed, 2 = misused, 3 = a check failed, 130 = interrupted.
+    A reader that closes the pipe early, such as ``head``, is no failure.
     """
     _never_fail_to_print()
+    # Help texts then break between words only, never at the hyphens of --some-option.
+    textwrap.TextWrapper.wordsep_re = textwrap.TextWrapper.wordsep_simple_re
     try:
         app = _app(arguments[:1] if arguments and arguments[0] in COMMANDS else COMMANDS)
-        return int(app(list(arguments), prog_name="depgraph", standalone_mode=False) or 0)
-    except BrokenPipeError:
-        # The reader, such as `head`, has closed; Python would complain when it flushes at exit.
+        code = int(app(list(arguments), prog_name="depgraph", standalone_mode=False) or 0)
+        sys.stdout.flush()
+    except (SystemExit, BrokenPipeError) as end:
+        # Typer ends so after completion of a word in a shell, and when the pipe is closed.
+        if not isinstance(end, BrokenPipeError) and not isinstance(end.__context__, BrokenPipeError):
+            raise
+        # Python would complain about what is left in the buffer when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        return 0
     except ModuleNotFoundError:
         raise
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the last stop: people get a sentence, never a traceback
-        typer.echo(help_shown(error) or f"depgraph: {sentence(error)}", err=True)
+        if (text := help_shown(error)) is not None:
+            typer.echo(text)
+            return 0
+        typer.echo(f"depgraph: {sentence(error)}", err=True)
         return exit_code(error)
+    return code
 
 
 def _app(names: Iterable[str]) -> typer.Typer:
@@ -64,7 +75,6 @@ def _app(names: Iterable[str]) -> typer.Typer:
     app = typer.Typer(
         name="depgraph",
         no_args_is_help=True,
-        add_completion=False,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
         context_settings={"help_option_names": ["-h", "--help"]},

@@ -188,7 +188,7 @@ async def test_an_ambiguous_or_unknown_id_is_refused(
         ("c" * 36, "id: 'cccc"),
     ):
         failed = await command("show", wanted)
-        assert (failed.returncode, failed.stdout, failed.stderr.count("\n")) == (1, "", 1)
+        assert (failed.returncode, failed.stdout, failed.stderr.count("\n")) == (2, "", 1)
         assert failed.stderr.startswith(f"depgraph: {said}")
 
 
@@ -201,7 +201,7 @@ async def test_an_empty_name_or_note_is_refused(
 ) -> None:
     key = await create(stubs, "a", "b")
     failed = await command(arguments[0], key, *arguments[1:])
-    assert (failed.returncode, failed.stderr.count("\n")) == (1, 1)
+    assert (failed.returncode, failed.stderr.count("\n")) == (2, 1)
     assert field in failed.stderr
 
 

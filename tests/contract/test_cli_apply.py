@@ -76,6 +76,6 @@ async def test_a_removal_without_both_names_is_refused_and_changes_nothing(
 ) -> None:
     before = await calls_of(channel, "storefront")
     finished = await apply({"edges": [ADDED], "removed": [REMOVED | {missing: ""}]})
-    assert finished.returncode == 1
+    assert finished.returncode == 2
     assert "removed[0]: source_service_id and target_service_id are both needed" in finished.stderr
     assert await calls_of(channel, "storefront") == before

@@ -138,5 +138,5 @@ async def test_drift_prints_all_as_json(quick_command: Command, online_shop: Non
 async def test_an_unknown_service_gets_similar_names(quick_command: Command, online_shop: None) -> None:
     for command in ("audit", "drift"):
         finished = await quick_command(command, "chekout")
-        assert finished.returncode == 1
+        assert finished.returncode == 2
         assert finished.stderr == "depgraph: no service named 'chekout': did you mean 'checkout'?\n"

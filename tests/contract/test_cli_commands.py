@@ -139,7 +139,7 @@ async def test_show_prints_json(command: Command, shop: None) -> None:
 
 async def test_an_unknown_service_gets_similar_names(command: Command, shop: None) -> None:
     finished = await command("show", "chekout")
-    assert finished.returncode == 1
+    assert finished.returncode == 2
     assert finished.stderr == "depgraph: no service named 'chekout': did you mean 'checkout'?\n"
 
 
@@ -215,7 +215,7 @@ async def test_the_source_option_sets_the_discovery_source(command: Command, ser
 async def test_a_refused_import_names_the_bad_fields(command: Command) -> None:
     report = {"discovery_source": DISCOVERY_SOURCE_KUBERNETES, "edges": [{"source_service_id": "a"}]}
     finished = await command("import", "json", "-", stdin=json.dumps(report).encode())
-    assert finished.returncode == 1
+    assert finished.returncode == 2
     assert finished.stderr.count("\n") == 1
     assert "edges[0].target_service_id" in finished.stderr
     assert "edges[0].communication_mode" in finished.stderr

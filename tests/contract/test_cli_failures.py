@@ -2,7 +2,7 @@
 
 import gzip
 import json
-import os
+import re
 import signal
 import subprocess
 import sys
@@ -64,14 +64,6 @@ def test_a_wrong_command_line_is_refused_with_the_name_of_the_flag(
     assert complaint in only_line(finished)
 
 
-@pytest.mark.parametrize("group", [[], ["alerts"], ["migrate"]])
-def test_a_group_without_a_command_prints_its_help(group: list[str]) -> None:
-    finished = depgraph(*group)
-    assert (finished.returncode, finished.stdout) == (2, "")
-    assert finished.stderr.startswith(f"Usage: {' '.join(['depgraph', *group])} [OPTIONS] COMMAND")
-    assert len(finished.stderr.splitlines()) > 5
-
-
 def test_a_wrong_environment_variable_is_named() -> None:
     finished = depgraph("status", environment={"DEPGRAPH_ADDRESS": "nowhere"})
     assert finished.returncode == 2
@@ -113,14 +105,14 @@ def test_a_malformed_file_is_refused_before_anything_is_sent(raw: bytes, complai
     script = Script([])
     with fake_server(script) as address:
         finished = depgraph("import", "jaeger", "-", "--address", address, stdin=raw)
-    assert finished.returncode == 1
+    assert finished.returncode == 2
     assert only_line(finished).startswith(f"-: {complaint}")
     assert script.calls == []
 
 
 def test_a_missing_file_is_named() -> None:
     finished = depgraph("import", "json", "no-such-file", "--address", UNUSED_ADDRESS)
-    assert finished.returncode == 1
+    assert finished.returncode == 2
     assert only_line(finished) == "no-such-file: No such file or directory"
 
 
@@ -219,24 +211,6 @@ def test_an_interrupted_command_exits_with_130() -> None:
     assert b"Traceback" not in said
 
 
-def test_a_closed_output_pipe_prints_no_error() -> None:
-    reading, writing = os.pipe()
-    os.close(reading)
-    try:
-        finished = subprocess.run(
-            [sys.executable, "-m", "server.cli", "migrate", "up", "--sql"],
-            stdout=writing,
-            stderr=subprocess.PIPE,
-            cwd=ROOT,
-            env=clean_environment(),
-            timeout=60,
-            check=False,
-        )
-    finally:
-        os.close(writing)
-    assert finished.stderr == b""
-
-
 def test_without_the_server_extra_the_command_says_how_to_install_it() -> None:
     hide_typer = (
         "import sys; sys.modules['typer'] = None; from server.cli.__main__ import main; sys.exit(main())"
@@ -245,9 +219,10 @@ def test_without_the_server_extra_the_command_says_how_to_install_it() -> None:
         [sys.executable, "-c", hide_typer], capture_output=True, text=True, cwd=ROOT, timeout=60, check=False
     )
     assert finished.returncode == 1
-    assert (
-        only_line(finished)
-        == "the command needs the server extra (typer is missing): pip install 'depgraph[server]'"
+    assert re.fullmatch(
+        r"the command needs the server extra \(typer is missing\): "
+        rf"pip install 'depgraph\[server\] @ file://.*{ROOT.name}'",
+        only_line(finished),
     )
 
 

@@ -91,7 +91,7 @@ async def test_an_unknown_service_gets_similar_names(
     quick_command: Command, online_shop: None, arguments: list[str]
 ) -> None:
     finished = await quick_command(*arguments)
-    assert finished.returncode == 1
+    assert finished.returncode == 2
     assert finished.stderr == "depgraph: no service named 'chekout': did you mean 'checkout'?\n"
 
 

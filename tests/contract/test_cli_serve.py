@@ -20,7 +20,7 @@ def test_serve_seeds_a_new_data_folder_and_stops_cleanly(reachable_folder: Path)
 
 
 @pytest.mark.one_transport
-def test_a_data_folder_in_use_is_refused(reachable_folder: Path) -> None:
+def test_a_data_folder_in_use_can_be_read_and_not_migrated(reachable_folder: Path) -> None:
     folder = str(reachable_folder / "new")
     with serving("--data-dir", folder) as (address, process):
         for command in (["serve", "--listen", "127.0.0.1:0"], ["migrate", "up"]):
@@ -28,6 +28,9 @@ def test_a_data_folder_in_use_is_refused(reachable_folder: Path) -> None:
             assert second.returncode == 1
             assert f"is in use by process {process.pid}" in second.stderr
             assert "Traceback" not in second.stderr
+        schema = depgraph("migrate", "status", "--data-dir", folder)
+        assert (schema.returncode, schema.stderr) == (0, "")
+        assert schema.stdout.startswith("schema ")
         assert depgraph("status", "--address", address).returncode == 0
 
 

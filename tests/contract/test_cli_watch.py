@@ -143,18 +143,18 @@ async def test_watch_prints_a_json_batch_a_line(settings: Settings, connection: 
 
 
 @pytest.mark.parametrize(
-    ("arguments", "complaint"),
+    ("arguments", "code", "complaint"),
     [
-        (("--since", "nonsense"), "the revision is not one that this service gave"),
-        (("--address", "127.0.0.1:1"), "no answer from 127.0.0.1:1"),
+        (("--since", "nonsense"), 2, "the revision is not one that this service gave"),
+        (("--address", "127.0.0.1:1"), 1, "no answer from 127.0.0.1:1"),
     ],
 )
 async def test_a_watch_that_cannot_start_fails_at_once(
-    settings: Settings, arguments: tuple[str, ...], complaint: str
+    settings: Settings, arguments: tuple[str, ...], code: int, complaint: str
 ) -> None:
     async with serving(settings):
         finished = await asyncio.to_thread(depgraph, "watch", "--address", settings.listen, *arguments)
-    assert finished.returncode == 1
+    assert finished.returncode == code
     assert finished.stdout == ""
     assert complaint in finished.stderr
     assert finished.stderr.count("\n") == 1

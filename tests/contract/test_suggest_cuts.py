@@ -196,5 +196,5 @@ async def test_the_command_shows_costs_cuts_and_cycles(server_address: str, stub
     assert (returned["service_id"], returned["sync_only"]) == ("b", True)
     assert [cut["action"] for cut in returned["cuts"]] == ["CUT_ACTION_MAKE_ASYNC"]
     finished = await asyncio.to_thread(depgraph, "cuts", "bb", "--address", server_address)
-    assert finished.returncode == 1
+    assert finished.returncode == 2
     assert "no service named 'bb'" in finished.stderr

@@ -19,7 +19,7 @@ from depgraph.v1.alert_service_pb2 import (
 )
 from depgraph.v1.types_pb2 import ALERT_STATUS_ACKNOWLEDGED, AlertStatus, CircularDependencyAlert
 from server.cli.connection import connected, pages
-from server.cli.failures import CommandError
+from server.cli.failures import CommandError, InputError
 from server.cli.options import DEFAULTS, Address, AsJson
 from server.cli.render.labels import cycle_label, whole_cycle
 from server.cli.render.text import (
@@ -44,7 +44,7 @@ AlertId = Annotated[
     str, typer.Argument(help="Id of the alert, or the beginning of it if no other has that.", metavar="ID")
 ]
 
-app = typer.Typer(help="List, acknowledge and resolve circular dependencies.", no_args_is_help=True)
+app = typer.Typer(help="List, acknowledge and resolve cycles.", no_args_is_help=True)
 
 
 @app.command("list")
@@ -72,7 +72,7 @@ def list_alerts(
 
 @app.command()
 def show(alert_id: AlertId, *, as_json: AsJson = False, address: Address = DEFAULTS.listen) -> None:
-    """Show an alert with its members and its history."""
+    """Show an alert, its members and its history."""
     with connected(address, timeout=CALL_SECONDS) as client:
         alert = _found(client, alert_id)
         request = ListAlertEventsRequest(id=alert.id, page_size=PAGE_SIZE)
@@ -93,7 +93,11 @@ def ack(
     ] = None,
     address: Address = DEFAULTS.listen,
 ) -> None:
-    """Acknowledge an alert; acknowledge it again with another name to hand it over."""
+    """
+    Acknowledge an alert.
+
+    Acknowledge it again with another name to hand it over.
+    """
     name = _login_name() if by is None else by
     with connected(address, timeout=CALL_SECONDS) as client:
         request = AcknowledgeAlertRequest(id=_found(client, alert_id).id, acknowledged_by=name)
@@ -142,18 +146,18 @@ def _found(client: Client, wanted: str) -> CircularDependencyAlert:
     if len(wanted) >= UUID_LENGTH:
         return client.alerts.GetAlert(GetAlertRequest(id=wanted)).alert
     if not wanted:
-        raise CommandError("no id given: 'depgraph alerts list' shows them")
+        raise InputError("no id given: 'depgraph alerts list' shows them")
     found = [alert for alert in _alerts(client, "unspecified", "") if alert.id.startswith(wanted.lower())]
     if len(found) == 1:
         return found[0]
     if not found:
-        raise CommandError(
+        raise InputError(
             f"no alert has an id that begins with {wanted!r}: 'depgraph alerts list --status all' shows them"
         )
     ids = ", ".join(alert.id for alert in found[:MAX_AMBIGUOUS_IDS])
     rest = len(found) - MAX_AMBIGUOUS_IDS
     more = f" and {rest:,} more" if rest > 0 else ""
-    raise CommandError(f"{len(found):,} alerts have an id that begins with {wanted!r}: {ids}{more}")
+    raise InputError(f"{len(found):,} alerts have an id that begins with {wanted!r}: {ids}{more}")
 
 
 def _login_name() -> str:

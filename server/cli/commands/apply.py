@@ -8,12 +8,11 @@ import typer
 from depgraph import Client
 from depgraph.v1.analysis_service_pb2 import DependencyKey
 from depgraph.v1.dependency_service_pb2 import DeleteDependencyRequest, ListDependenciesRequest
-from server.cli.connection import connected, explain, pages
-from server.cli.failures import CommandError
+from server.cli.connection import connected, failure, pages
+from server.cli.failures import read_input
 from server.cli.ingest import Ingested, send
 from server.cli.options import DEFAULTS, Address, AsJson, ChangeFile
 from server.cli.render.text import counted, print_json, printable
-from server.formats.documents import FormatError, read_file
 from server.formats.native import read_change
 
 BATCH_SECONDS = 120.0
@@ -27,10 +26,7 @@ def apply(file: ChangeFile, *, as_json: AsJson = False, address: Address = DEFAU
     others are added in batches, so other clients may see a part of the change for a moment.
     Applying a file again is safe: what is gone stays gone.
     """
-    try:
-        change = read_change(read_file(file))
-    except FormatError as error:
-        raise CommandError(f"{file}: {error}") from error
+    change = read_input(file, read_change)
     with connected(address, timeout=BATCH_SECONDS, attempts=5) as client:
         removed = _remove(client, change.removed, address)
         ingested = send(client, change.reports, address) if change.reports else Ingested()
@@ -55,8 +51,7 @@ def _remove(client: Client, keys: Sequence[DependencyKey], address: str) -> int:
                 removed += _delete(client, found)
     except grpc.RpcError as error:
         done = f"{counted(removed, 'dependency', 'dependencies')} removed so far"
-        message = f"{explain(error, address)} ({done}; applying the file again is safe)"
-        raise CommandError(message) from error
+        raise failure(error, address, f" ({done}; applying the file again is safe)") from error
     return removed
 
 

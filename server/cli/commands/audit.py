@@ -58,10 +58,11 @@ def audit(
     address: Address = DEFAULTS.listen,
 ) -> None:
     """
-    Show timeouts that do not shrink and retries that multiply.
+    Find timeouts and retries that do not fit.
 
-    A timeout does not shrink along a path if a service waits for its callee at least as long as its
-    caller waits for it. Only synchronous dependencies count. The worst findings come first.
+    Timeouts do not fit if a service waits for its callee at least as long as its caller waits for
+    it. Retries along a path multiply. Only synchronous dependencies count. The worst findings come
+    first.
     """
     request = AuditPathsRequest(
         service_id=service,

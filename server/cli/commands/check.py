@@ -2,10 +2,8 @@
 
 import enum
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Annotated
 
-import grpc
 import typer
 
 from depgraph.v1.analysis_service_pb2 import (
@@ -16,13 +14,13 @@ from depgraph.v1.analysis_service_pb2 import (
     CycleChangeKind,
     ImpactChange,
 )
-from server.cli.connection import connected, explain
-from server.cli.failures import FOUND
+from server.cli.connection import connected
+from server.cli.failures import FOUND, read_input
 from server.cli.options import DEFAULTS, Address, AsJson, ChangeFile
 from server.cli.render.labels import call_label, cycle_label
 from server.cli.render.text import aligned, counted, enum_word, fields_of, print_json, print_lines, visible
 from server.config import Limits
-from server.formats.documents import FormatError, read_file
+from server.formats.documents import FormatError
 from server.formats.native import read_change
 
 CALL_SECONDS = 60.0
@@ -62,23 +60,18 @@ def check(
     address: Address = DEFAULTS.listen,
 ) -> None:
     """
-    Show what a change would do to cycles and blast radii.
+    Show how a change would affect cycles.
 
-    Nothing is changed. FILE has the json format of 'depgraph import', with dependencies to remove
-    beside those to add: {"discovery_source", "edges": [...], "removed": [{"source_service_id",
-    "target_service_id", "discovery_source"}]}. Exit codes: 0 = no cycle is added, or only such as
-    --allow names; 1 = the check failed, as when no server answers; 2 = wrong command line or file;
-    3 = the change would add cycles.
+    Also blast radii. Nothing is changed. FILE has the json format of 'depgraph import', with
+    dependencies to remove beside those to add: {"discovery_source", "edges": [...], "removed":
+    [{"source_service_id", "target_service_id", "discovery_source"}]}. Exit codes: 0 = no cycle is
+    added, or only such as --allow names; 1 = the check failed, as when no server answers; 2 = wrong
+    command line or file; 3 = the change would add cycles.
     """
-    request = _read(file)
+    request = read_input(file, _question)
     request.max_impacts = top
     with connected(address, timeout=CALL_SECONDS) as client:
-        try:
-            answer = client.analyses.CheckChange(request)
-        except grpc.RpcError as error:
-            if error.code() in {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND}:
-                raise _bad_file(file, explain(error, address)) from error
-            raise
+        answer = client.analyses.CheckChange(request)
     if as_json:
         print_json(fields_of(answer))
     else:
@@ -88,27 +81,16 @@ def check(
         raise typer.Exit(FOUND)
 
 
-def _read(file: Path) -> CheckChangeRequest:
-    try:
-        request = read_change(read_file(file)).as_question()
-    except OSError as error:
-        raise _bad_file(file, error.strerror or str(error)) from error
-    except FormatError as error:
-        raise _bad_file(file, str(error)) from error
+def _question(raw: bytes) -> CheckChangeRequest:
+    request = read_change(raw).as_question()
     limits = Limits()
     for name, count in (("added", len(request.added)), ("removed", len(request.removed))):
         if count > limits.max_items:
             most = f"{limits.max_items:,} can be checked at once, and a change can't be checked in parts"
-            raise _bad_file(file, f"{counted(count, f'{name} dependency', f'{name} dependencies')}: {most}")
+            raise FormatError(f"{counted(count, f'{name} dependency', f'{name} dependencies')}: {most}")
     if request.ByteSize() > limits.max_request_bytes:
-        raise _bad_file(
-            file, f"takes {request.ByteSize():,} bytes; a call carries {limits.max_request_bytes:,}"
-        )
+        raise FormatError(f"takes {request.ByteSize():,} bytes; a call carries {limits.max_request_bytes:,}")
     return request
-
-
-def _bad_file(file: Path, problem: str) -> typer.BadParameter:
-    return typer.BadParameter(f"{file}: {problem}", param_hint="FILE")
 
 
 def _lines(answer: CheckChangeResponse) -> Iterator[str]:

@@ -30,9 +30,10 @@ def cuts(
     address: Address = DEFAULTS.listen,
 ) -> None:
     """
-    Suggest dependencies to remove to break every cycle.
+    Suggest cuts that break every cycle.
 
-    The cycles are those of the component of SERVICE; the suggestion is the cheapest that was found.
+    A cut is a dependency to remove. The cycles are those of the component of SERVICE; the
+    suggestion is the cheapest that was found.
     """
     request = SuggestCutsRequest(service_id=service, sync_only=sync_only)
     with connected(address, timeout=CALL_SECONDS) as client:

@@ -34,10 +34,10 @@ def doctor(
     as_json: AsJson = False,
 ) -> None:
     """
-    Check the database and, if one answers, the server. Exit code 1 when something needs care.
+    Check the database and the server.
 
-    Changes nothing without --repair, which puts feed triggers back and makes every replica read
-    what it may have missed.
+    Exit code 1 when something needs care. Changes nothing without --repair, which puts feed
+    triggers back and makes every replica read what it may have missed.
     """
     from server.cli.checkup import examine_database, examine_server
 

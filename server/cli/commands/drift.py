@@ -41,7 +41,7 @@ def drift(
     address: Address = DEFAULTS.listen,
 ) -> None:
     """
-    Show dependencies declared but not observed, or the reverse.
+    Compare declared with observed dependencies.
 
     People and Kubernetes manifests declare; traces and service meshes observe.
     """

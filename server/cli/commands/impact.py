@@ -62,7 +62,7 @@ def impact(
     address: Address = DEFAULTS.listen,
 ) -> None:
     """
-    Show the services that the failure of a service reaches.
+    Show the services that a failure reaches.
 
     Those are the services that call it, directly or through others. WEAKEST is the weakest
     dependency on the strongest path: hard = the service fails too, degraded = it goes on with

@@ -10,12 +10,11 @@ import typer
 from depgraph.v1.dependency_service_pb2 import IngestGraphRequest
 from depgraph.v1.types_pb2 import DISCOVERY_SOURCE_UNSPECIFIED, DiscoverySource
 from server.cli.connection import connected
-from server.cli.failures import CommandError
+from server.cli.failures import read_input
 from server.cli.filters import Source
 from server.cli.ingest import Ingested, send
 from server.cli.options import DEFAULTS, Address, AsJson
 from server.cli.render.text import counted, print_json, printable
-from server.formats.documents import FormatError, read_file
 from server.formats.jaeger import JaegerReport, read_jaeger
 from server.formats.native import read_native
 
@@ -31,7 +30,11 @@ def import_graph(
     *,
     source: Annotated[
         Source | None,
-        typer.Option(help="Discovery source. Default: the one in the file, or that of the format."),
+        typer.Option(
+            metavar="SOURCE",
+            help="Discovery source: manual, otel_service_graph, kubernetes or service_mesh. "
+            "Default: the one in the file, or that of the format.",
+        ),
     ] = None,
     address: Address = DEFAULTS.listen,
     as_json: AsJson = False,
@@ -45,10 +48,7 @@ def import_graph(
     anything is sent.
     """
     began = monotonic()
-    try:
-        reports, jaeger = _reports(form, read_file(file))
-    except FormatError as error:
-        raise CommandError(f"{file}: {error}") from error
+    reports, jaeger = read_input(file, lambda raw: _reports(form, raw))
     if source is not None:
         _attribute(reports, source)
     with connected(address, timeout=BATCH_SECONDS, attempts=5) as client:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from server.cli.database import database_failures, refuse_new
+from server.cli.database import database_failures, reachable, refuse_new
 from server.cli.failures import CommandError
 from server.cli.options import DEFAULTS, AsJson, DatabaseUrl, DataDir
 from server.cli.render.text import print_json
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from server.store.migrate import Migration
 
-app = typer.Typer(help="Upgrade, downgrade or show the schema of the database.", no_args_is_help=True)
+app = typer.Typer(help="Upgrade, downgrade or show the schema.", no_args_is_help=True)
 
 Sql = Annotated[bool, typer.Option("--sql", help="Print the SQL instead of running it; needs no database.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
@@ -41,7 +41,7 @@ def up(
     if sql:
         typer.echo(asyncio.run(migrate.sql("upgrade", revision)), nl=False)
         return
-    ran = _with_database(database_url, data_dir, lambda url: migrate.upgrade(url, revision))
+    ran = _with_database(_alone(database_url, data_dir), lambda url: migrate.upgrade(url, revision))
     _print(ran, "ran", "the schema is up to date: nothing to do", as_json=as_json)
 
 
@@ -58,7 +58,7 @@ def down(
     as_json: AsJson = False,
 ) -> None:
     """
-    Undo migrations; removes their tables with all rows.
+    Undo migrations. Removes their tables with all rows.
 
     With --sql the revision is a range FROM:TO.
     """
@@ -70,7 +70,7 @@ def down(
     refuse_new(database_url, data_dir)
     if not yes:
         _ask(revision)
-    ran = _with_database(database_url, data_dir, lambda url: migrate.downgrade(url, revision))
+    ran = _with_database(_alone(database_url, data_dir), lambda url: migrate.downgrade(url, revision))
     _print(ran, "undid", "nothing to undo", as_json=as_json)
 
 
@@ -78,11 +78,11 @@ def down(
 def status(
     *, database_url: DatabaseUrl = None, data_dir: DataDir = DEFAULTS.data_dir, as_json: AsJson = False
 ) -> None:
-    """Show the revision of the schema and the migrations to run."""
+    """Show the revision and the migrations to run."""
     from server.store import migrate
 
-    refuse_new(database_url, data_dir)
-    schema = _with_database(database_url, data_dir, migrate.status)
+    # A server may run: its database can be read beside it, though not migrated.
+    schema = _with_database(reachable(database_url, data_dir, may_start=True), migrate.status)
     if as_json:
         pending = [step._asdict() for step in schema.pending]
         answer = {"current": schema.current, "head": schema.head, "pending": pending}
@@ -93,17 +93,17 @@ def status(
         typer.echo(f"to run: {step.revision} {step.title}")
 
 
-def _with_database(url: str | None, data_dir: Path, work: Callable[[str], Awaitable[Any]]) -> Any:
+def _with_database(database: AbstractAsyncContextManager[str], work: Callable[[str], Awaitable[Any]]) -> Any:
     async def run() -> Any:
-        async with _database(url, data_dir) as reachable:
-            return await work(reachable)
+        async with database as url:
+            return await work(url)
 
     with database_failures():
         return asyncio.run(run())
 
 
 @asynccontextmanager
-async def _database(url: str | None, data_dir: Path) -> AsyncIterator[str]:
+async def _alone(url: str | None, data_dir: Path) -> AsyncIterator[str]:
     """Yield the URL of the database; an embedded one must not be in use."""
     if url is not None:
         yield url

@@ -46,7 +46,7 @@ def paths(
     address: Address = DEFAULTS.listen,
 ) -> None:
     """
-    Show the shortest paths of calls from one service to another.
+    Show the shortest call paths of two services.
 
     The exit code is 0 also when there is none.
     """

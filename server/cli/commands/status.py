@@ -29,7 +29,7 @@ Live = Annotated[
 
 def status(*, address: Address = DEFAULTS.listen, as_json: AsJson = False, live: Live = False) -> None:
     """
-    Show server health, graph size, freshness and problems.
+    Show health, graph size and problems.
 
     The exit code is 0 only when the server serves without problems. With --live it is 0 while the
     server serves: a container should not be restarted for a problem that a restart does not cure.

@@ -12,9 +12,10 @@ from server.cli.options import DEFAULTS, DatabaseUrl, DataDir
 
 def token(*, database_url: DatabaseUrl = None, data_dir: DataDir = DEFAULTS.data_dir) -> None:
     """
-    Print a revision that covers everything committed until now.
+    Print the revision of the database now.
 
-    A call with it as at_least_as_fresh sees what you have just written with SQL.
+    It covers everything committed until now: a call with it as at_least_as_fresh sees what you have
+    just written with SQL.
     """
     with database_failures():
         typer.echo(asyncio.run(_token(database_url, data_dir)))

@@ -19,8 +19,7 @@ from depgraph.v1.graph_service_pb2 import (
     WatchResponse,
 )
 from depgraph.v1.types_pb2 import Criticality, Dependency, DiscoverySource, Service
-from server.cli.connection import explain
-from server.cli.failures import CommandError
+from server.cli.connection import explain, failure
 from server.cli.options import DEFAULTS, Address, AsJson
 from server.cli.render.labels import dependency_label
 from server.cli.render.text import counted, enum_word, visible
@@ -39,12 +38,12 @@ def watch(
     address: Address = DEFAULTS.listen,
 ) -> None:
     """
-    Print changes of the graph as they happen, until Ctrl-C.
+    Print changes of the graph as they happen.
 
-    A line begins with + for added or changed, - for removed, = for the whole graph anew. The
-    command survives restarts of the server. --json prints a batch a line as in the contract,
-    heartbeats included: each is a state of the database, and --since can continue after its
-    freshness.revision.
+    Ctrl-C ends it. A line begins with + for added or changed, - for removed, = for the whole graph
+    anew. The command survives restarts of the server. --json prints a batch a line as in the
+    contract, heartbeats included: each is a state of the database, and --since can continue after
+    its freshness.revision.
     """
     following = Following(address, since, lambda event: typer.echo(f"depgraph: {event}", err=True))
     try:
@@ -97,7 +96,7 @@ class Following:
     def _interrupted(self, error: grpc.RpcError) -> None:
         """Pause before the next attempt; half of the pause is random, to spread the watchers."""
         if not self._has_begun or error.code() not in _TRANSIENT:
-            raise CommandError(explain(error, self._address)) from error
+            raise failure(error, self._address) from error
         if not self._failures:
             self._report(f"interrupted, trying again: {explain(error, self._address)}")
         self._failures += 1
