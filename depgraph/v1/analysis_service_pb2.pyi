@@ -1171,6 +1171,9 @@ class AuditPathsResponse(_message.Message):
     RETRY_COUNT_FIELD_NUMBER: _builtins.int
     TRUNCATED_FIELD_NUMBER: _builtins.int
     FRESHNESS_FIELD_NUMBER: _builtins.int
+    DEPENDENCY_COUNT_FIELD_NUMBER: _builtins.int
+    WITH_TIMEOUT_COUNT_FIELD_NUMBER: _builtins.int
+    WITH_RETRY_COUNT_FIELD_NUMBER: _builtins.int
     timeout_count: _builtins.int
     """timeout_count of all such pairs of dependencies, listed or not."""
     retry_count: _builtins.int
@@ -1179,6 +1182,14 @@ class AuditPathsResponse(_message.Message):
     """truncated is true when the search of paths ended early: worse or shorter ones, and more
     services with one, may exist.
     """
+    dependency_count: _builtins.int
+    """dependency_count is how many synchronous dependencies were audited."""
+    with_timeout_count: _builtins.int
+    """with_timeout_count of these have a timeout; of the others no finding of timeouts can say
+    anything.
+    """
+    with_retry_count: _builtins.int
+    """with_retry_count of these have a retry configuration; the others count as one attempt."""
     @_builtins.property
     def timeouts(self) -> _containers.RepeatedCompositeFieldContainer[Global___TimeoutFinding]:
         """timeouts that do not shrink, largest excess first, then by the names of caller, service and
@@ -1205,10 +1216,13 @@ class AuditPathsResponse(_message.Message):
         retry_count: _builtins.int = ...,
         truncated: _builtins.bool = ...,
         freshness: _types_pb2.Freshness | None = ...,
+        dependency_count: _builtins.int = ...,
+        with_timeout_count: _builtins.int = ...,
+        with_retry_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["freshness", b"freshness"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["freshness", b"freshness", "retries", b"retries", "retry_count", b"retry_count", "timeout_count", b"timeout_count", "timeouts", b"timeouts", "truncated", b"truncated"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dependency_count", b"dependency_count", "freshness", b"freshness", "retries", b"retries", "retry_count", b"retry_count", "timeout_count", b"timeout_count", "timeouts", b"timeouts", "truncated", b"truncated", "with_retry_count", b"with_retry_count", "with_timeout_count", b"with_timeout_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1320,10 +1334,18 @@ class ListDriftResponse(_message.Message):
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     TOTAL_COUNT_FIELD_NUMBER: _builtins.int
     FRESHNESS_FIELD_NUMBER: _builtins.int
+    DECLARED_COUNT_FIELD_NUMBER: _builtins.int
+    OBSERVED_COUNT_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """next_page_token for the next page; empty = this was the last."""
     total_count: _builtins.int
     """total_count of pairs that drift, all pages together."""
+    declared_count: _builtins.int
+    """declared_count of dependencies in the whole graph, whatever service and kind were asked for,
+    without stale ones under ignore_stale. 0 = nothing is declared, so every observed call drifts.
+    """
+    observed_count: _builtins.int
+    """observed_count, likewise. 0 = nothing is observed, so every declared call drifts."""
     @_builtins.property
     def drifts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Drift]:
         """drifts by source, then target, sorted by code point."""
@@ -1339,10 +1361,12 @@ class ListDriftResponse(_message.Message):
         next_page_token: _builtins.str = ...,
         total_count: _builtins.int = ...,
         freshness: _types_pb2.Freshness | None = ...,
+        declared_count: _builtins.int = ...,
+        observed_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["freshness", b"freshness"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["drifts", b"drifts", "freshness", b"freshness", "next_page_token", b"next_page_token", "total_count", b"total_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["declared_count", b"declared_count", "drifts", b"drifts", "freshness", b"freshness", "next_page_token", b"next_page_token", "observed_count", b"observed_count", "total_count", b"total_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

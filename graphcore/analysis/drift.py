@@ -12,8 +12,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from graphcore.analysis.edge_selection import passing_edges
 from graphcore.graph.dependency_graph import DependencyGraph
-from graphcore.graph.flags import SOURCES, STALE
+from graphcore.graph.flags import ALL_FLAGS, SOURCES, STALE, EdgeFilter, EdgeFlag
 from graphcore.graph.name_order import NameOrder
 from graphcore.graph.records import DependencyRecord
 from graphcore.kernels import drift as kernels
@@ -22,6 +23,10 @@ from graphcore.kernels.layout import COUNT, FRESH, IN, OUT
 
 __all__ = ["DECLARED", "OBSERVED", "Drift", "DriftPage", "DriftQuestion", "list_drift"]
 
+_SOURCES_OF = {
+    DECLARED: int(EdgeFlag.MANUAL | EdgeFlag.KUBERNETES),
+    OBSERVED: int(EdgeFlag.OTEL_SERVICE_GRAPH | EdgeFlag.SERVICE_MESH),
+}
 _NO_PAIRS: NDArray[np.int32] = np.empty(0, np.int32)
 
 
@@ -63,11 +68,17 @@ class Drift(NamedTuple):
 
 
 class DriftPage(NamedTuple):
-    """Pairs sorted by names; ``total`` counts all pairs; ``more``: others come after these."""
+    """
+    Pairs sorted by names; ``total`` counts all pairs; ``more``: others come after these.
+
+    ``declared`` and ``observed`` count the dependencies of each side in the whole graph.
+    """
 
     drifts: list[Drift]
     total: int
     more: bool
+    declared: int
+    observed: int
 
 
 class _Pairs(NamedTuple):
@@ -93,7 +104,20 @@ def list_drift(graph: DependencyGraph, question: DriftQuestion) -> DriftPage:
         total = len(pairs.source)
     pairs = _after(graph, pairs, question.after, order)
     page = _first(pairs, question.most, order)
-    return DriftPage(_drifts(graph, page, question), total, len(pairs.source) > len(page.source))
+    return DriftPage(
+        _drifts(graph, page, question),
+        total,
+        len(pairs.source) > len(page.source),
+        declared=_count(graph, question, OBSERVED),
+        observed=_count(graph, question, DECLARED),
+    )
+
+
+def _count(graph: DependencyGraph, question: DriftQuestion, without: int) -> int:
+    """Count the dependencies of the graph, without those of one side."""
+    allowed = ALL_FLAGS & ~_SOURCES_OF[without]
+    wanted = EdgeFilter(allowed & ~STALE if question.ignore_stale else allowed)
+    return int(passing_edges(graph, wanted).sum(dtype=np.int64))
 
 
 def _all_pairs(graph: DependencyGraph, question: DriftQuestion, order: NameOrder) -> tuple[_Pairs, int]:

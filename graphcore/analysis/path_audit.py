@@ -47,10 +47,18 @@ class PathAuditQuestion:
 
 @dataclass(frozen=True, slots=True)
 class PathAudit:
-    """The findings of both kinds."""
+    """
+    The findings of both kinds.
+
+    ``dependencies`` synchronous ones were audited; of these, ``with_timeout`` have a timeout and
+    ``with_retries`` a retry configuration.
+    """
 
     timeouts: TimeoutReport
     retries: RetryReport
+    dependencies: int
+    with_timeout: int
+    with_retries: int
 
 
 def audit_paths(graph: DependencyGraph, question: PathAuditQuestion, policies: CallPolicies) -> PathAudit:
@@ -81,4 +89,7 @@ def audit_paths(graph: DependencyGraph, question: PathAuditQuestion, policies: C
             max_attempts=question.max_attempts,
             most=question.most,
         ),
+        dependencies=len(calls.edge),
+        with_timeout=int(np.count_nonzero(timeouts)),
+        with_retries=int(np.count_nonzero(attempts)),
     )

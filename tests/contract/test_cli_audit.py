@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 import grpc
 import pytest
 
+from depgraph.v1.dependency_service_pb2 import DeleteDependencyRequest
 from depgraph.v1.graph_service_pb2 import ListComponentsRequest
 from depgraph.v1.types_pb2 import DISCOVERY_SOURCE_SERVICE_MESH, RetryConfig
 from tests.support.calls import FRESH, Stubs
@@ -32,14 +33,47 @@ async def test_audit_lists_timeouts_and_retries(quick_command: Command, online_s
         "ATTEMPTS  FACTORS    PATH",
         "18        3 × 3 × 2  checkout → cart → catalog → inventory",  # noqa: RUF001 - as it is printed
         "18        3 × 3 × 2  storefront → cart → catalog → inventory",  # noqa: RUF001
+        "",
+        "audited: 24 synchronous dependencies, 20 with a timeout, 16 with retries",
     ]
+
+
+async def test_audit_and_drift_say_what_they_know_nothing_of(
+    quick_command: Command, channel: grpc.aio.Channel
+) -> None:
+    stubs = Stubs(channel)
+
+    async def printed(*arguments: str) -> list[str]:
+        # The command asks memory; this waits for it.
+        await stubs.graph.ListComponents(ListComponentsRequest(consistency=FRESH))
+        return (await quick_command(*arguments)).stdout.splitlines()
+
+    assert await printed("audit") == ["nothing to audit: no synchronous dependency passes"]
+    assert await printed("drift") == ["nothing is declared or observed: there is nothing to compare with"]
+    await stubs.write_edges("a>b")
+    assert await printed("audit") == [
+        "no dependency has a timeout: nothing is known of timeouts",
+        "",
+        "no dependency has a retry configuration: nothing is known of retries",
+        "",
+        "audited: 1 synchronous dependency, 0 with a timeout, 0 with retries",
+    ]
+    assert (await printed("drift"))[0] == "nothing is observed: there is nothing to compare with"
+    assert await printed("drift", "--kind", "not-declared") == [
+        "nothing is observed: there is nothing to compare with"
+    ]
+    await stubs.write_edges("a>b", discovery_source=DISCOVERY_SOURCE_SERVICE_MESH)
+    assert await printed("drift") == ["no drift"]
+    [declared] = await stubs.write_edges("a>b")
+    await stubs.dependencies.DeleteDependency(DeleteDependencyRequest(id=declared.id))
+    assert (await printed("drift", "b"))[0] == "nothing is declared: there is nothing to compare with"
 
 
 async def test_an_effective_audit_names_the_source_of_a_timeout(
     quick_command: Command, online_shop: None, channel: grpc.aio.Channel
 ) -> None:
     plain = (await quick_command("audit")).stdout.splitlines()
-    assert (await quick_command("audit", "--effective")).stdout.splitlines() == plain, (
+    assert (await quick_command("audit", "--effective")).stdout.splitlines()[:-1] == plain[:-1], (
         "one source knows of each"
     )
     stubs = Stubs(channel)
@@ -57,7 +91,10 @@ async def test_findings_exit_with_3_with_the_exit_code_option(
     assert (await quick_command("audit", "--exit-code")).returncode == 3
     clean = await quick_command("audit", "shipping", "--exit-code")
     assert (clean.returncode, clean.stderr) == (0, "")
-    assert clean.stdout.splitlines() == [
+    assert clean.stdout == "nothing to audit: no synchronous dependency passes\n"
+    clean = await quick_command("audit", "catalog", "--exit-code")
+    assert (clean.returncode, clean.stderr) == (0, "")
+    assert clean.stdout.splitlines()[:-2] == [
         "0 timeouts that do not shrink",
         "",
         "0 services from which one call may become more than 10 attempts",
@@ -70,7 +107,7 @@ async def test_audit_can_be_limited_to_a_service_and_a_filter(
     quick_command: Command, online_shop: None
 ) -> None:
     finished = await quick_command("audit", "checkout", "--max-hops", "2", "--max-attempts", "1")
-    assert finished.stdout.splitlines()[-1] == "9         3 × 3    checkout → cart → catalog"  # noqa: RUF001
+    assert finished.stdout.splitlines()[-3] == "9         3 × 3    checkout → cart → catalog"  # noqa: RUF001
     first = await quick_command("audit", "--top", "1", "--max-attempts", "17")
     assert "… and 1 more (--top lists up to 1,000)" in first.stdout
     soft = await quick_command(
@@ -96,6 +133,8 @@ async def test_the_source_of_a_timeout_is_named_unless_manual(
         "1 service from which one call may become more than 3 attempts",
         "ATTEMPTS  FACTORS  PATH",
         "4         4        a → b",
+        "",
+        "audited: 2 synchronous dependencies, 2 with a timeout, 1 with retries",
     ]
 
 

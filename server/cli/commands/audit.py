@@ -84,22 +84,37 @@ def audit(
 
 
 def _lines(answer: AuditPathsResponse, max_attempts: int) -> Iterator[str]:
-    does = "does" if answer.timeout_count == 1 else "do"
-    yield f"{counted(answer.timeout_count, 'timeout')} that {does} not shrink"
+    if not answer.dependency_count:
+        yield "nothing to audit: no synchronous dependency passes"
+        return
+    if answer.with_timeout_count:
+        does = "does" if answer.timeout_count == 1 else "do"
+        yield f"{counted(answer.timeout_count, 'timeout')} that {does} not shrink"
+    else:
+        yield "no dependency has a timeout: nothing is known of timeouts"
     if answer.timeouts:
         heads = ("EXCESS", "PATH", "CALLER WAITS", "SERVICE WAITS")
         yield from aligned([heads, *map(_timeout_row, answer.timeouts)])
     yield from _rest(answer.timeout_count - len(answer.timeouts))
     yield ""
-    yield (
-        f"{counted(answer.retry_count, 'service')} from which one call may become more than "
-        f"{counted(max_attempts, 'attempt')}"
-    )
+    if answer.with_retry_count:
+        yield (
+            f"{counted(answer.retry_count, 'service')} from which one call may become more than "
+            f"{counted(max_attempts, 'attempt')}"
+        )
+    else:
+        yield "no dependency has a retry configuration: nothing is known of retries"
     if answer.retries:
         yield from aligned([("ATTEMPTS", "FACTORS", "PATH"), *map(_retry_row, answer.retries)])
     yield from _rest(answer.retry_count - len(answer.retries))
     if answer.truncated:
         yield "the search took too long and stopped: there may be worse findings"
+    yield ""
+    audited = counted(answer.dependency_count, "synchronous dependency", "synchronous dependencies")
+    yield (
+        f"audited: {audited}, "
+        f"{answer.with_timeout_count:,} with a timeout, {answer.with_retry_count:,} with retries"
+    )
 
 
 def _timeout_row(found: TimeoutFinding) -> tuple[str, ...]:

@@ -68,6 +68,7 @@ def _listed(client: Client, request: ListDriftRequest, limit: int) -> ListDriftR
     for page in pages(client.analyses.ListDrift, request):
         whole.drifts.extend(page.drifts)
         whole.total_count = page.total_count
+        whole.declared_count, whole.observed_count = page.declared_count, page.observed_count
         whole.freshness.CopyFrom(page.freshness)
         if 0 < limit <= len(whole.drifts):
             del whole.drifts[limit:]
@@ -76,14 +77,25 @@ def _listed(client: Client, request: ListDriftRequest, limit: int) -> ListDriftR
 
 
 def _lines(answer: ListDriftResponse) -> Iterator[str]:
+    if missing := _missing(answer):
+        yield f"{missing}: there is nothing to compare with"
     if not answer.total_count:
-        yield "no drift"
+        if not missing:
+            yield "no drift"
         return
     yield f"{counted(answer.total_count, 'call')} declared but not observed, or observed but not declared"
     yield from aligned([("CALL", "DRIFT", "SINCE", "KNOWN AS"), *map(_row, answer.drifts)])
     rest = answer.total_count - len(answer.drifts)
     if rest > 0:
         yield f"… and {rest:,} more (--top 0 lists all)"
+
+
+def _missing(answer: ListDriftResponse) -> str:
+    if answer.declared_count and answer.observed_count:
+        return ""
+    if answer.declared_count or answer.observed_count:
+        return "nothing is observed" if answer.declared_count else "nothing is declared"
+    return "nothing is declared or observed"
 
 
 def _row(found: Drift) -> tuple[str, ...]:

@@ -64,6 +64,9 @@ def audit_answer(graph: DependencyGraph, question: PathAuditQuestion, limit: int
         timeout_count=found.timeouts.count,
         retry_count=found.retries.count,
         truncated=found.retries.truncated,
+        dependency_count=found.dependencies,
+        with_timeout_count=found.with_timeout,
+        with_retry_count=found.with_retries,
     )
     findings = _effective_findings(graph, found, question) if question.effective else _findings(found)
     answer = b"".join((*findings, counts.SerializeToString()))

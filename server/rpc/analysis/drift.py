@@ -59,7 +59,12 @@ def drift_answer(graph: DependencyGraph, wanted: DriftList, limit: int) -> bytes
     found = list_drift(graph, question)
     last = _key_of(found.drifts[-1]) if found.more else None
     records, following = fitted_page(found.drifts, last, _record, _key_of, limit)
-    rest = pb.ListDriftResponse(next_page_token=wanted.tokens.of_pair(following), total_count=found.total)
+    rest = pb.ListDriftResponse(
+        next_page_token=wanted.tokens.of_pair(following),
+        total_count=found.total,
+        declared_count=found.declared,
+        observed_count=found.observed,
+    )
     return b"".join((*records, rest.SerializeToString()))
 
 
