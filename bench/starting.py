@@ -17,7 +17,6 @@ from bench.server_process import ServerProcess, serving
 from bench.stage import Stage, connected, embedded_url, write_dependencies, write_services
 from depgraph import Client
 from depgraph.v1 import graph_service_pb2 as pb
-from server import wire
 from server.feed import statements
 from server.feed.connection import FeedConnection
 from server.feed.reader import SnapshotReader
@@ -51,8 +50,8 @@ async def _turns(url: str, pairs: int, warm_up: int) -> list[list[float]]:
         feed_id = (await feed.row(statements.OPEN))[0]
 
         async def read_anew(_: int) -> None:
-            replica = Replica(LIMIT, wire)
-            await SnapshotReader(feed, feed_id, replica, wire).advance(whole=True)
+            replica = Replica(LIMIT)
+            await SnapshotReader(feed, feed_id, replica).advance(whole=True)
 
         return await take_turns_async(read_anew, lambda _: _fetch(connection), pairs=pairs, warm_up=warm_up)
 

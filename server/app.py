@@ -10,7 +10,6 @@ from typing import Self
 
 from prometheus_client import CollectorRegistry
 
-from server import wire
 from server.concurrency import SharedComponentSearch
 from server.config import Settings
 from server.domain.health import FeedHealth, Peers
@@ -63,9 +62,7 @@ class Application:
         self._closing = ClosingTime(settings.limits.grace)
         self._stack = AsyncExitStack()
         self._rpc_server: RpcServer | None = None
-        self.replica = Replica(
-            settings.feed.longest_wait, wire, cycle_confidence=settings.detection.min_confidence
-        )
+        self.replica = Replica(settings.feed.longest_wait, cycle_confidence=settings.detection.min_confidence)
         # A garbage collection of the graph would stall all calls for half a second.
         self.replica.settled, self.replica.copied = freeze_garbage_collector, freeze_without_collection
         self.vitals = Vitals(settings.feed)
@@ -140,12 +137,12 @@ class Application:
 
     def _start_feed(self, url: str, rpc: RpcServer, tasks: Background) -> None:
         settings = self._settings
-        feed = Feed(url, self.replica, settings.feed, wire, vitals=self.vitals)
+        feed = Feed(url, self.replica, settings.feed, vitals=self.vitals)
         self.replica.ask = feed.wake
         tasks(feed.run())
         tasks(prune_forever(url, settings.feed, self.vitals))
         tasks(sync_health(self.vitals, rpc))
-        tasks(MemoryAuditor(url, feed, self.replica, settings.feed, records=wire, vitals=self.vitals).run())
+        tasks(MemoryAuditor(url, feed, self.replica, settings.feed, vitals=self.vitals).run())
 
     def _rpc(
         self,

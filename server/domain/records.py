@@ -5,17 +5,13 @@ An encoded record is a framed field of an answer. Keys are the 16 bytes of a row
 ``server.wire`` makes them: no other package that handles rows knows protobuf.
 """
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from server.domain.dependencies import DependencyRow
-    from server.domain.services import Service
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from graphcore import EdgeFlag
 from server.domain.dependencies import (
@@ -25,8 +21,6 @@ from server.domain.dependencies import (
     DependencyDraft,
     DependencyRow,
 )
-
-Batch = TypeVar("Batch")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +44,12 @@ class DependencyBatch:
     """
 
     keys: list[bytes]
-    sources: "NDArray[np.int32]"
-    targets: "NDArray[np.int32]"
-    flags: "NDArray[np.int32]"
-    confidences: "NDArray[np.float64]"
+    sources: NDArray[np.int32]
+    targets: NDArray[np.int32]
+    flags: NDArray[np.int32]
+    confidences: NDArray[np.float64]
     records: list[bytes]
-    strays: "dict[int, DependencyRow]"
+    strays: dict[int, DependencyRow]
 
 
 class DependencyEnds(NamedTuple):
@@ -64,48 +58,6 @@ class DependencyEnds(NamedTuple):
     source_name: str
     target_name: str
     discovery_source: int
-
-
-class CopyReader(Protocol[Batch]):
-    """Makes batches of the binary COPY stream of a table."""
-
-    def take(self, chunk: bytes) -> list[Batch]:
-        """Decode the next bytes, cut anywhere; returns what became complete, often nothing."""
-
-    def finish(self) -> list[Batch]:
-        """Return the rest; ``CopyFormatError`` when the stream has not come to its end."""
-
-
-class ServiceCopy(CopyReader[ServiceBatch], Protocol):
-    """Makes batches of the binary COPY stream of all services."""
-
-    def dependencies(self) -> CopyReader[DependencyBatch]:
-        """Return the reader for the dependencies between the services read so far."""
-
-
-class RecordFormat(Protocol):
-    """Encodes rows, and reads records. Equal rows give equal bytes, one by one or in bulk."""
-
-    def service_record(self, row: "Service") -> bytes:
-        """Write a service."""
-
-    def service_brief(self, name: str) -> bytes:
-        """Write what stands for a service in answers that hold no more than names."""
-
-    def dependency_record(self, row: "DependencyRow", source_name: str, target_name: str) -> bytes:
-        """Write a dependency whose ends are called so; "" = not known."""
-
-    def renamed(self, record: bytes, source_name: str, target_name: str) -> bytes:
-        """Return the record of the same dependency with its ends called otherwise."""
-
-    def service_name(self, record: bytes) -> str:
-        """Read the name in the record of a service."""
-
-    def dependency_ends(self, record: bytes) -> DependencyEnds:
-        """Read the ends in the record of a dependency."""
-
-    def service_copy(self) -> ServiceCopy:
-        """Return a reader for the services of a whole table, after which come its dependencies."""
 
 
 class CopyFormatError(Exception):

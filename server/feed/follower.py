@@ -14,7 +14,6 @@ import structlog
 
 from server.config import FeedSettings
 from server.domain.changes import GraphSink
-from server.domain.records import RecordFormat
 from server.domain.revision import in_progress
 from server.feed import statements
 from server.feed.connection import FeedConnection, Session
@@ -77,7 +76,6 @@ class Feed:
         url: str,
         sink: GraphSink,
         settings: FeedSettings,
-        records: RecordFormat,
         *,
         inspect: Inspection | None = None,
         vitals: Vitals | None = None,
@@ -85,7 +83,6 @@ class Feed:
         self._url = url
         self._sink = sink
         self._settings = settings
-        self._records = records
         self._inspect = inspect
         self._vitals = vitals if vitals is not None else Vitals(settings)
         self._snapshot_tasks: deque[SnapshotTask[Any]] = deque()
@@ -163,7 +160,6 @@ class Feed:
             connection,
             feed_id,
             self._sink,
-            self._records,
             self._within_every_step,
             old_writers=in_progress(changed_at),
         )

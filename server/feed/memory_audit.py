@@ -14,10 +14,11 @@ import asyncpg
 import numpy as np
 import structlog
 
+from server import wire
 from server.config import FeedSettings
 from server.domain.changes import GraphSink, HeldGraph, HeldRecords, TableBatch
 from server.domain.health import MemoryAudit
-from server.domain.records import RecordFormat, ServiceBatch
+from server.domain.records import ServiceBatch
 from server.feed import statements
 from server.feed.connection import FeedConnection
 from server.feed.follower import Feed
@@ -65,11 +66,9 @@ class MemoryAuditor:
         sink: GraphSink,
         settings: FeedSettings,
         *,
-        records: RecordFormat,
         vitals: Vitals,
     ) -> None:
         self._url = url
-        self._records = records
         self._feed = feed
         self._sink = sink
         self._settings = settings
@@ -106,8 +105,8 @@ class MemoryAuditor:
         limit = self._settings.step_timeout
         async with FeedConnection.open(self._url, limit, name="depgraph audit") as connection:
             held = await self._feed.within_step(lambda step: self._hand_over(step, connection))
-            comparison = _Comparison(held, self._records, self._vitals)
-            async with aclosing(table_batches(connection, self._records)) as batches:
+            comparison = _Comparison(held, self._vitals)
+            async with aclosing(table_batches(connection)) as batches:
                 async for batch in batches:
                     await comparison.compare(batch)
         found = comparison.differences()
@@ -142,9 +141,8 @@ class MemoryAuditor:
 class _Comparison:
     """Compares rows of the tables with the records that memory held."""
 
-    def __init__(self, held: HeldGraph, records: RecordFormat, vitals: Vitals) -> None:
+    def __init__(self, held: HeldGraph, vitals: Vitals) -> None:
         self._held = held
-        self._records = records
         self._vitals = vitals
         self._lock_waits = vitals.lock_waits
         self._found = Differences()
@@ -156,7 +154,7 @@ class _Comparison:
             return
         for place in np.flatnonzero((batch.sources == batch.targets) | (batch.flags < 0)).tolist():
             # Rows that can't be edges: memory holds their records without names.
-            batch.records[place] = self._records.renamed(batch.records[place], "", "")
+            batch.records[place] = wire.renamed(batch.records[place], "", "")
         await self._compare("dependency", self._held.dependencies, batch)
 
     def differences(self) -> Differences:

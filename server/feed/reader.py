@@ -12,6 +12,7 @@ from uuid import UUID
 import structlog
 
 from graphcore.compiling import budget
+from server import wire
 from server.domain.changes import (
     ChangesDoNotFitError,
     FeedPosition,
@@ -22,7 +23,6 @@ from server.domain.changes import (
     TableBatch,
 )
 from server.domain.dependencies import DependencyRow
-from server.domain.records import Batch, CopyReader, RecordFormat
 from server.domain.revision import Snapshot
 from server.domain.services import Service
 from server.feed import statements
@@ -60,7 +60,6 @@ class SnapshotReader:
         connection: FeedConnection,
         feed_id: str,
         sink: GraphSink,
-        records: RecordFormat,
         inspect: Inspection | None = None,
         *,
         old_writers: frozenset[int] = frozenset(),
@@ -68,7 +67,6 @@ class SnapshotReader:
         self._connection = connection
         self._feed_id = feed_id
         self._sink = sink
-        self._records = records
         self._inspect = inspect
         self._old_writers = old_writers
 
@@ -109,9 +107,7 @@ class SnapshotReader:
     async def _follow(self, before: Snapshot, head: Any, position: FeedPosition) -> int | None:
         """Apply what changed; returns how many rows, or None when everything must be read."""
         try:
-            changes = await changes_since(
-                before, head, connection=self._connection, records=self._records, sink=self._sink
-            )
+            changes = await changes_since(before, head, connection=self._connection, sink=self._sink)
             async with aclosing(changes.batches) as batches:
                 await self._sink.apply(batches, position)
         except ReloadNeededError:
@@ -147,7 +143,7 @@ class SnapshotReader:
     async def _load(self, position: FeedPosition) -> None:
         # Held until a later step has followed: changes made during the load must not be pruned.
         await self._connection.hold_log()
-        async with aclosing(table_batches(self._connection, self._records)) as batches:
+        async with aclosing(table_batches(self._connection)) as batches:
             await self._sink.load(batches, position)
 
 
@@ -191,11 +187,9 @@ class Changes(NamedTuple):
     batches: AsyncGenerator[RowBatch, None]
 
 
-async def table_batches(
-    connection: FeedConnection, records: RecordFormat
-) -> AsyncGenerator[TableBatch, None]:
+async def table_batches(connection: FeedConnection) -> AsyncGenerator[TableBatch, None]:
     """Yield all services, then all dependencies, as the open transaction sees them."""
-    services = records.service_copy()
+    services = wire.ServiceCopy()
     async with aclosing(_copied(connection, statements.SERVICES, services)) as service_batches:
         async for service_batch in service_batches:
             yield service_batch
@@ -206,7 +200,7 @@ async def table_batches(
 
 
 async def changes_since(
-    since: Snapshot, head: Any, *, connection: FeedConnection, records: RecordFormat, sink: GraphSink
+    since: Snapshot, head: Any, *, connection: FeedConnection, sink: GraphSink
 ) -> Changes:
     """
     Choose the cheapest way to read what changed since a snapshot.
@@ -222,18 +216,16 @@ async def changes_since(
     if any_row or count > max(RELOAD_AT_LEAST, sink.row_count // RELOAD_SHARE):
         raise ReloadNeededError
     if count >= max(STREAM_AT_LEAST, sink.service_count // STREAM_SHARE):
-        return Changes(count, _streamed(connection, records, since))
+        return Changes(count, _streamed(connection, since))
     return Changes(count, _looked_up(connection, since))
 
 
-async def _streamed(
-    connection: FeedConnection, records: RecordFormat, since: Snapshot
-) -> AsyncGenerator[RowBatch, None]:
+async def _streamed(connection: FeedConnection, since: Snapshot) -> AsyncGenerator[RowBatch, None]:
     """Yield all services, the keys of deleted rows, and the dependencies that changed."""
     # COPY takes no parameters.
     if not _SNAPSHOT_TEXT.fullmatch(since.text):
         raise ValueError(since.text)
-    services = records.service_copy()
+    services = wire.ServiceCopy()
     async with aclosing(_copied(connection, statements.SERVICES, services)) as service_batches:
         async for service_batch in service_batches:
             yield service_batch
@@ -274,8 +266,8 @@ async def _rows_by_key(
 
 
 async def _copied(
-    connection: FeedConnection, query: str, reader: CopyReader[Batch]
-) -> AsyncGenerator[Batch, None]:
+    connection: FeedConnection, query: str, reader: wire.CopyReader[wire.Batch]
+) -> AsyncGenerator[wire.Batch, None]:
     """Run a query by COPY and yield the batches that ``reader`` makes of the stream."""
     async with aclosing(connection.copy(query)) as pieces:
         async for piece in pieces:

@@ -11,7 +11,7 @@ from graphcore.components.components import Components
 from graphcore.graph.index import TraversalIndex
 from server.concurrency import CooperativeYield
 from server.domain.changes import HeldGraph, TableBatch
-from server.domain.records import DependencyBatch, RecordFormat, ServiceBatch
+from server.domain.records import DependencyBatch, ServiceBatch
 from server.replica.records import BATCH_ROWS, BatchDecoder, can_be_edges, service_records
 from server.replica.subscriptions import GraphDiff
 
@@ -30,7 +30,6 @@ class Load:
     def __init__(
         self,
         former: DependencyGraph | None,
-        records: RecordFormat,
         settled: Callable[[], None],
         *,
         cycle_confidence: float = 0.0,
@@ -38,7 +37,7 @@ class Load:
         self._former = former
         self._settled = settled
         self._builder = GraphBuilder(cycle_confidence=cycle_confidence)
-        self._decoder = BatchDecoder(records)
+        self._decoder = BatchDecoder()
         self._diff = GraphDiff()
 
     async def add(self, batch: TableBatch) -> None:

@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphcore import DependencyRecord, ServiceRecord
+from server import wire
 from server.domain.dependencies import DependencyRow
-from server.domain.records import DependencyBatch, RecordFormat, ServiceBatch, flags_of
+from server.domain.records import DependencyBatch, ServiceBatch, flags_of
 from server.domain.services import Service
 
 # Records made between two checkpoints: half a millisecond's work.
@@ -19,14 +20,14 @@ _NO_KEY = b""
 _CERTAIN = 1.0
 
 
-def service_record(records: RecordFormat, row: Service) -> ServiceRecord:
+def node_of(row: Service) -> ServiceRecord:
     """Return the node of a service."""
     name = row.service_id
-    return ServiceRecord(row.id.bytes, name, records.service_record(row), records.service_brief(name))
+    return ServiceRecord(row.id.bytes, name, wire.service_record(row), wire.service_brief(name))
 
 
-def dependency_record(
-    records: RecordFormat, row: DependencyRow, source: ServiceRecord | None, target: ServiceRecord | None
+def edge_of(
+    row: DependencyRow, source: ServiceRecord | None, target: ServiceRecord | None
 ) -> DependencyRecord:
     """
     Return the edge of a dependency between these services; None = the service does not exist.
@@ -37,17 +38,16 @@ def dependency_record(
     """
     key, flags = row.id.bytes, flags_of(row)
     if flags is None:
-        return DependencyRecord(key, _NO_KEY, _NO_KEY, payload=records.dependency_record(row, "", ""))
+        return DependencyRecord(key, _NO_KEY, _NO_KEY, payload=wire.dependency_record(row, "", ""))
     if source is None or target is None or source.key == target.key:
-        payload = records.dependency_record(row, "", "")
+        payload = wire.dependency_record(row, "", "")
         return DependencyRecord(key, row.source.bytes, row.target.bytes, flags, row.confidence_score, payload)
-    payload = records.dependency_record(row, source.name, target.name)
+    payload = wire.dependency_record(row, source.name, target.name)
     # Keys of services are shared, not copied: there are about ten dependencies a service.
     return DependencyRecord(key, source.key, target.key, flags, row.confidence_score, payload)
 
 
 def reencoded(
-    records: RecordFormat,
     record: DependencyRecord,
     source: ServiceRecord | None,
     target: ServiceRecord | None,
@@ -57,7 +57,7 @@ def reencoded(
         names = "", ""
     else:
         names = source.name, target.name
-    return record._replace(payload=records.renamed(cast("bytes", record.payload), *names))
+    return record._replace(payload=wire.renamed(cast("bytes", record.payload), *names))
 
 
 def service_records(batch: ServiceBatch) -> Iterator[list[ServiceRecord]]:
@@ -71,8 +71,7 @@ def service_records(batch: ServiceBatch) -> Iterator[list[ServiceRecord]]:
 class BatchDecoder:
     """Makes records of batches of dependencies, which point to services by position."""
 
-    def __init__(self, records: RecordFormat) -> None:
-        self._records = records
+    def __init__(self) -> None:
         self._keys: list[object] = []
         self._array: NDArray[np.object_] = np.empty(0, object)
 
@@ -96,14 +95,14 @@ class BatchDecoder:
         return list(map(DependencyRecord._make, zip(*columns, strict=True)))
 
     def waiting(self, batch: DependencyBatch, place: int) -> DependencyRecord:
-        """Make the record at a place that can't be an edge, as ``dependency_record`` makes it."""
+        """Make the record at a place that can't be an edge, as ``edge_of`` makes it."""
         row = batch.strays.get(place)
         if row is not None:
-            return dependency_record(self._records, row, None, None)
+            return edge_of(row, None, None)
         # A service that depends on itself.
         service = self._keys[int(batch.sources[place])]
         flags, confidence = int(batch.flags[place]), float(batch.confidences[place])
-        payload = self._records.renamed(batch.records[place], "", "")
+        payload = wire.renamed(batch.records[place], "", "")
         return DependencyRecord(batch.keys[place], service, service, flags, confidence, payload)
 
 

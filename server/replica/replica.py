@@ -9,7 +9,6 @@ from graphcore import DependencyGraph, DuplicateNameError
 from server.domain.changes import ChangesDoNotFitError, FeedPosition, HeldGraph, RowBatch, TableBatch
 from server.domain.detection import GraphEvent, GraphEventObserver, UnseenCause
 from server.domain.live_graph import FeedState
-from server.domain.records import RecordFormat
 from server.replica.load import Load, changed_copy, dismantle, held_records, room_for, search_components
 from server.replica.reading import ReadableGraph
 from server.replica.step import Step
@@ -36,7 +35,6 @@ class Replica(ReadableGraph):
     def __init__(
         self,
         longest_wait: timedelta,
-        records: RecordFormat,
         ask: Callable[[], None] = lambda: None,
         *,
         cycle_confidence: float = 0.0,
@@ -46,7 +44,6 @@ class Replica(ReadableGraph):
         self.copied: Callable[[], None] = lambda: None
         self.observer: GraphEventObserver | None = None
         self.subscriptions = Subscriptions()
-        self._records = records
         self._unsettled = 0
         self._dismantling: set[asyncio.Task[None]] = set()
 
@@ -77,7 +74,7 @@ class Replica(ReadableGraph):
         ``ChangesDoNotFitError`` or what reading ``batches`` raises; the graph has not moved then.
         O(changed records), + O(V + E) for a copy.
         """
-        step = Step(self._graph, self._records, self._made)
+        step = Step(self._graph, self._made)
         changes = await step.read(batches)
         events: Sequence[GraphEvent] | UnseenCause = UnseenCause.LARGE
         try:
@@ -101,7 +98,7 @@ class Replica(ReadableGraph):
         """Replace the graph by all rows of both tables. O(V + E)."""
         began = time.monotonic()
         former = self._graph if self.is_warm else None
-        load = Load(former, self._records, self.settled, cycle_confidence=self._cycle_confidence)
+        load = Load(former, self.settled, cycle_confidence=self._cycle_confidence)
         async for batch in batches:
             await load.add(batch)
         graph = await load.complete()

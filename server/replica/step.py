@@ -12,14 +12,14 @@ from server.concurrency import CooperativeYield
 from server.domain.changes import RowBatch, RowChanges
 from server.domain.dependencies import DependencyRow
 from server.domain.detection import GraphEvent, GraphEventKind
-from server.domain.records import DependencyBatch, RecordFormat, ServiceBatch
+from server.domain.records import DependencyBatch, ServiceBatch
 from server.replica.records import (
     BATCH_ROWS,
     BatchDecoder,
     can_be_edges,
-    dependency_record,
+    edge_of,
+    node_of,
     reencoded,
-    service_record,
     service_records,
 )
 from server.replica.subscriptions import GraphDiff
@@ -36,11 +36,10 @@ class Step:
     come, go or change their names), in slices of half a millisecond.
     """
 
-    def __init__(self, graph: DependencyGraph, records: RecordFormat, made: Callable[[int], None]) -> None:
+    def __init__(self, graph: DependencyGraph, made: Callable[[int], None]) -> None:
         self._graph = graph
         self._made = made
-        self._records = records
-        self._decoder = BatchDecoder(records)
+        self._decoder = BatchDecoder()
         self._services: dict[bytes, ServiceRecord | None] = {}
         self._dependencies: dict[bytes, DependencyRecord | None] = {}
         # Services that come, go or change their names: the encoded records of their dependencies
@@ -89,7 +88,7 @@ class Step:
     async def _add_changes(self, changes: RowChanges) -> None:
         yielding = CooperativeYield()
         for id_, service in changes.services.items():
-            record = None if service is None else service_record(self._records, service)
+            record = None if service is None else node_of(service)
             self._put_service(id_.bytes, self._graph.find_service(id_.bytes), record)
             await yielding.checkpoint()
         for id_, dependency in changes.dependencies.items():
@@ -132,7 +131,7 @@ class Step:
             ]:
                 if record.key not in self._dependencies:
                     ends = self._service_after(record.source), self._service_after(record.target)
-                    self._put_dependency(reencoded(self._records, record, *ends))
+                    self._put_dependency(reencoded(record, *ends))
                     await yielding.checkpoint()
 
     def _put_service(self, key: bytes, former: ServiceRecord | None, record: ServiceRecord | None) -> None:
@@ -148,7 +147,7 @@ class Step:
 
     def _dependency_record(self, row: DependencyRow) -> DependencyRecord:
         ends = self._service_after(row.source.bytes), self._service_after(row.target.bytes)
-        return dependency_record(self._records, row, *ends)
+        return edge_of(row, *ends)
 
     def _service_after(self, key: Hashable) -> ServiceRecord | None:
         """Return the service as it will be."""

@@ -9,18 +9,16 @@ field of an answer.
   other messages, ``renamed`` gives a dependency other names of its ends.
 - ``service_name``, ``dependency_ends``, ``service_of``, ``dependency_of`` read them back.
 - ``effective_record`` merges the records of a pair of services into ``effective_dependencies``.
-- ``service_copy()`` reads the binary COPY stream of all services, and its ``dependencies()`` that
+- ``ServiceCopy`` reads the binary COPY stream of all services, and its ``dependencies()`` that
   of all dependencies, as batches of columns. Compiled kernels do that; as plain Python they are
   right, and slower than row by row.
 
 Equal rows give equal bytes, whichever way they came: those that the generated code writes of the
-message, but for the order of the keys in metadata, which stays as it is here. This module as a
-whole is a ``server.domain.records.RecordFormat``: packages that may not know protobuf get it as
-that.
+message, but for the order of the keys in metadata, which stays as it is here.
 """
 
 from server.domain.records import CopyFormatError, DependencyBatch, DependencyEnds, ServiceBatch
-from server.wire.copying import BatchSize, DependencyCopy, ServiceCopy
+from server.wire.copying import Batch, BatchSize, CopyReader, DependencyCopy, ServiceCopy
 from server.wire.effective import effective_dependency, effective_of, effective_record
 from server.wire.records import (
     BRIEF_TAG,
@@ -41,8 +39,10 @@ __all__ = [
     "BRIEF_TAG",
     "DEPENDENCY_TAG",
     "SERVICE_TAG",
+    "Batch",
     "BatchSize",
     "CopyFormatError",
+    "CopyReader",
     "DependencyBatch",
     "DependencyCopy",
     "DependencyEnds",
@@ -57,13 +57,7 @@ __all__ = [
     "renamed",
     "retagged",
     "service_brief",
-    "service_copy",
     "service_name",
     "service_of",
     "service_record",
 ]
-
-
-def service_copy() -> ServiceCopy:
-    """Return a reader for the services of a whole table, after which come its dependencies."""
-    return ServiceCopy()

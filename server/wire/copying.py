@@ -59,7 +59,7 @@ class BatchSize(NamedTuple):
 DEFAULT_SIZE = BatchSize()
 
 
-class _Copy(ABC, Generic[Batch]):
+class CopyReader(ABC, Generic[Batch]):
     """A reader of a table: a kernel encodes the rows, and Python those that the kernel can't."""
 
     def __init__(self, columns: int, plan: "NDArray[np.int64]", size: BatchSize) -> None:
@@ -131,7 +131,7 @@ class _Copy(ABC, Generic[Batch]):
             yield row, int(self._columns[ROW, row])
 
 
-class ServiceCopy(_Copy[ServiceBatch]):
+class ServiceCopy(CopyReader[ServiceBatch]):
     """Reads the binary COPY stream of all services."""
 
     def __init__(self, size: BatchSize = DEFAULT_SIZE) -> None:
@@ -187,7 +187,7 @@ class ServiceCopy(_Copy[ServiceBatch]):
         return completed_service(message, cut, text)
 
 
-class DependencyCopy(_Copy[DependencyBatch]):
+class DependencyCopy(CopyReader[DependencyBatch]):
     """Reads the binary COPY stream of all dependencies, after the services."""
 
     def __init__(self, names: NameTable, size: BatchSize) -> None:

@@ -195,7 +195,7 @@ async def test_a_stream_of_another_query_is_refused(tables: asyncpg.Connection) 
         "INSERT INTO services VALUES (gen_random_uuid(), 'a', '{}', 'low', 'x', true, now(), now())"
     )
     for query in ("SELECT 1 FROM services", "SELECT id, id, id, id, id, id, id, id FROM services"):
-        copy = wire.service_copy()
+        copy = wire.ServiceCopy()
         copy.take(await stream_of(tables, query))
         with pytest.raises(CopyFormatError, match="other columns"):
             copy.finish()

@@ -9,7 +9,6 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server import wire
 from server.config import WatchSettings
 from server.domain.changes import RowChanges
 from server.domain.dependencies import DependencyRow
@@ -41,7 +40,7 @@ Step = tuple[list[Move], str]
 class World:
     """Tables, a replica that follows them, and the log of changes for watchers that resume."""
 
-    replica: Replica = field(default_factory=lambda: Replica(timedelta(seconds=1), wire))
+    replica: Replica = field(default_factory=lambda: Replica(timedelta(seconds=1)))
     services: dict[UUID, Service] = field(default_factory=dict)
     dependencies: dict[UUID, DependencyRow] = field(default_factory=dict)
     log: list[tuple[int, set[UUID], set[UUID]]] = field(default_factory=list)

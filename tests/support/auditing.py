@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
-from server import wire
 from server.config import FeedSettings
 from server.feed import Feed, MemoryAuditor, Vitals
 from server.replica import Replica
@@ -33,14 +32,14 @@ class Audited:
 @asynccontextmanager
 async def audited(url: str, settings: FeedSettings = WATCHFUL) -> AsyncIterator[Audited]:
     """Run a feed into a replica, warm when the context begins."""
-    replica, vitals = Replica(settings.longest_wait, wire), Vitals(settings)
-    feed = Feed(url, replica, settings, wire, vitals=vitals)
+    replica, vitals = Replica(settings.longest_wait), Vitals(settings)
+    feed = Feed(url, replica, settings, vitals=vitals)
     replica.ask = feed.wake
     task = asyncio.create_task(feed.run())
     try:
         async with asyncio.timeout(PATIENCE.total_seconds()):
             await replica.warmed()
-        auditor = MemoryAuditor(url, feed, replica, settings, records=wire, vitals=vitals)
+        auditor = MemoryAuditor(url, feed, replica, settings, vitals=vitals)
         yield Audited(replica, feed, vitals, auditor)
     finally:
         task.cancel()

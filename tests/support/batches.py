@@ -2,23 +2,24 @@
 
 import numpy as np
 
+from server import wire
 from server.domain.dependencies import DependencyRow
-from server.domain.records import DependencyBatch, RecordFormat, ServiceBatch, flags_of
+from server.domain.records import DependencyBatch, ServiceBatch, flags_of
 from server.domain.services import Service
 
 
-def service_batch(records: RecordFormat, rows: list[Service]) -> ServiceBatch:
+def service_batch(rows: list[Service]) -> ServiceBatch:
     """Make a batch of rows."""
     return ServiceBatch(
         keys=[row.id.bytes for row in rows],
         names=[row.service_id for row in rows],
-        records=[records.service_record(row) for row in rows],
-        briefs=[records.service_brief(row.service_id) for row in rows],
+        records=[wire.service_record(row) for row in rows],
+        briefs=[wire.service_brief(row.service_id) for row in rows],
     )
 
 
 def dependency_batch(
-    records: RecordFormat, rows: list[DependencyRow], names: list[str], places: dict[bytes, int]
+    rows: list[DependencyRow], names: list[str], places: dict[bytes, int]
 ) -> DependencyBatch:
     """Make a batch of rows; ``names`` are those of all services, ``places`` their places by key."""
     sources = [places.get(row.source.bytes, -1) for row in rows]
@@ -36,7 +37,7 @@ def dependency_batch(
         flags=np.array([-1 if place in strays else flag for place, flag in enumerate(flags)], np.int32),
         confidences=np.array([row.confidence_score for row in rows], np.float64),
         records=[
-            records.dependency_record(
+            wire.dependency_record(
                 row, "" if source < 0 else names[source], "" if target < 0 else names[target]
             )
             for row, source, target in zip(rows, sources, targets, strict=True)

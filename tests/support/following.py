@@ -11,7 +11,6 @@ from uuid import UUID
 from depgraph.v1 import types_pb2
 from depgraph.v1.graph_service_pb2 import TraverseResponse
 from graphcore import DependencyRecord, ServiceRecord
-from server import wire
 from server.config import FeedSettings
 from server.domain.dependencies import (
     COMMUNICATION_MODES,
@@ -64,13 +63,13 @@ async def feeding(
     vitals: Vitals | None = None,
 ) -> AsyncIterator[Replica]:
     """Run a feed into a replica; ``observe`` runs inside the snapshot of each step."""
-    replica = Replica(settings.longest_wait, wire, cycle_confidence=cycle_confidence)
+    replica = Replica(settings.longest_wait, cycle_confidence=cycle_confidence)
 
     async def inspect(connection: FeedConnection) -> None:
         if observe is not None:
             await observe(replica, connection)
 
-    feed = Feed(url, replica, settings, wire, inspect=inspect, vitals=vitals)
+    feed = Feed(url, replica, settings, inspect=inspect, vitals=vitals)
     replica.ask = feed.wake
     task = asyncio.create_task(feed.run())
     try:

@@ -7,7 +7,6 @@ from typing import TypeVar
 from uuid import UUID
 
 from depgraph.v1 import types_pb2
-from server import wire
 from server.domain.changes import FeedPosition, RowBatch, RowChanges, TableBatch
 from server.domain.dependencies import DependencyRow
 from server.domain.revision import Snapshot
@@ -81,11 +80,11 @@ async def step(replica: Replica, changed: RowChanges) -> None:
 async def reload(replica: Replica, *rows: Service | DependencyRow, page: int = 2) -> None:
     """Read everything anew, page by page."""
     services = [row for row in rows if isinstance(row, Service)]
-    batches: list[TableBatch] = [service_batch(wire, part) for part in _pages(services, page)]
+    batches: list[TableBatch] = [service_batch(part) for part in _pages(services, page)]
     names = [row.service_id for row in services]
     places = {row.id.bytes: place for place, row in enumerate(services)}
     dependencies = [row for row in rows if isinstance(row, DependencyRow)]
-    batches += [dependency_batch(wire, part, names, places) for part in _pages(dependencies, page)]
+    batches += [dependency_batch(part, names, places) for part in _pages(dependencies, page)]
     replica.snapshot_begins()
     await replica.load(as_batches(*batches), _next(replica))
 

@@ -6,7 +6,6 @@ from uuid import UUID
 
 import pytest
 
-from server import wire
 from server.replica import Replica
 from server.replica import replica as moving
 from tests.support.batches import dependency_batch, service_batch
@@ -30,11 +29,11 @@ if TYPE_CHECKING:
 
 
 async def test_a_load_calls_settled_after_each_batch_before_the_graph_answers() -> None:
-    replica = Replica(timedelta(seconds=1), wire)
+    replica = Replica(timedelta(seconds=1))
     seen: list[bool] = []
     replica.settled = lambda: seen.append(replica.is_warm)
-    batches: list[TableBatch] = [service_batch(wire, [service(number)]) for number in (1, 2)]
-    batches.append(dependency_batch(wire, [], [], {}))
+    batches: list[TableBatch] = [service_batch([service(number)]) for number in (1, 2)]
+    batches.append(dependency_batch([], [], {}))
     replica.snapshot_begins()
     await replica.load(as_batches(*batches), position(1))
     assert seen == [False, False, False]
@@ -42,7 +41,7 @@ async def test_a_load_calls_settled_after_each_batch_before_the_graph_answers() 
 
 
 async def test_a_reload_keeps_the_records_that_stay_as_they_were() -> None:
-    replica = Replica(timedelta(seconds=1), wire)
+    replica = Replica(timedelta(seconds=1))
     await reload(replica, service(1), service(2), dependency(12, 1, 2), dependency(21, 2, 1))
     former = replica.graph
     kept = former.find_service(UUID(int=1).bytes), former.find_dependency(UUID(int=12).bytes)
@@ -56,7 +55,7 @@ async def test_rows_that_cannot_be_edges_wait_without_names_however_they_came() 
     odd = dependency(14, 1, 2)._replace(criticality="grave")  # type: ignore[arg-type]
     rows: list[Service | DependencyRow] = [service(1), service(2)]
     rows += [dependency(13, 1, 3), dependency(11, 1, 1), odd]
-    loaded, stepped = Replica(timedelta(seconds=1), wire), Replica(timedelta(seconds=1), wire)
+    loaded, stepped = Replica(timedelta(seconds=1)), Replica(timedelta(seconds=1))
     await reload(loaded, *rows)
     await reload(stepped)
     await step(stepped, changes(*rows))
@@ -73,7 +72,7 @@ async def test_components_that_were_asked_for_stay_known(
 ) -> None:
     monkeypatch.setattr(moving, "IN_PLACE", in_place)
     rows: list[Service | DependencyRow] = [service(1), service(2), dependency(12, 1, 2)]
-    replica = Replica(timedelta(seconds=1), wire)
+    replica = Replica(timedelta(seconds=1))
 
     def known() -> list[bool]:
         return [replica.graph.components.is_known]
@@ -97,7 +96,7 @@ async def test_components_of_a_least_confidence_are_kept_by_every_way_of_moving_
     monkeypatch.setattr(moving, "IN_PLACE", in_place)
     sure, back = dependency(12, 1, 2), dependency(21, 2, 1)
     unsure = back._replace(confidence_score=0.4)
-    replica = Replica(timedelta(seconds=1), wire, cycle_confidence=0.5)
+    replica = Replica(timedelta(seconds=1), cycle_confidence=0.5)
 
     def members() -> list[tuple[str, ...]]:
         confident = replica.graph.confident_components

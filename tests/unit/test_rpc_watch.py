@@ -11,7 +11,7 @@ from graphcore import DependencyRecord, ServiceRecord
 from server import wire
 from server.domain.live_graph import Freshness
 from server.domain.watching import WatchBatch, WatchEvent
-from server.replica.records import service_record
+from server.replica.records import node_of
 from server.rpc.graph.watch import WatchParts, encoded_parts
 from tests.support.watched_rows import dependency, service
 
@@ -19,7 +19,7 @@ FRESHNESS = Freshness("r" * 80, timedelta(milliseconds=7))
 
 
 def a_service(number: int, team: str | None = None) -> ServiceRecord:
-    return service_record(wire, service(number, team=team))
+    return node_of(service(number, team=team))
 
 
 def a_dependency(number: int, source: str = "one", target: str = "two") -> DependencyRecord:
@@ -42,7 +42,7 @@ def changes(services: int = 1, dependencies: int = 1) -> WatchBatch:
         FRESHNESS,
         services=[a_service(number + 1) for number in range(services)],
         dependencies=[a_dependency(number + 1_000) for number in range(dependencies)],
-        removed_services={key(7): service_record(wire, service(7, "seven")), key(8): None},
+        removed_services={key(7): node_of(service(7, "seven")), key(8): None},
         removed_dependencies={key(77): a_dependency(77, "former two", "former one"), key(88): None},
     )
 

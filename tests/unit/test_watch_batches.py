@@ -9,7 +9,6 @@ from uuid import UUID
 import pytest
 
 from graphcore import DependencyRecord
-from server import wire
 from server.domain.changes import ChangesDoNotFitError, TableBatch
 from server.domain.dependencies import DependencyRow
 from server.domain.services import Service
@@ -27,7 +26,7 @@ Heard = Callable[[], WatchBatch]
 @pytest.fixture
 async def replica() -> Replica:
     """A replica that holds s1 → s2 → s3 as dependencies 12 and 23."""
-    warm = Replica(timedelta(seconds=1), wire)
+    warm = Replica(timedelta(seconds=1))
     await reload(warm, service(1), service(2), service(3), dependency(12, 1, 2), dependency(23, 2, 3))
     return warm
 
@@ -200,7 +199,7 @@ async def test_a_first_watcher_during_a_reload_gets_what_differs(replica: Replic
         opened = list[Subscription]()
 
         async def batches() -> AsyncIterator[TableBatch]:
-            yield service_batch(wire, [service(1), service(5)])
+            yield service_batch([service(1), service(5)])
             opened.append(await stack.enter_async_context(replica.subscriptions.opened(10)))
 
         replica.snapshot_begins()

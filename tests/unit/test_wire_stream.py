@@ -43,7 +43,7 @@ def dependency(number: int, source: int, target: int) -> DependencyRow:
 
 def test_a_stream_may_come_byte_by_byte() -> None:
     rows = [service(number) for number in range(5)]
-    copy = wire.service_copy()
+    copy = wire.ServiceCopy()
     taken = [copy.take(bytes((byte,))) for byte in copy_stream(rows)]
     assert not any(taken)
     assert read_services(copy.finish()) == service_columns(rows)
@@ -85,7 +85,7 @@ def test_a_record_that_was_handed_out_stays_as_it_is() -> None:
 
 @pytest.mark.parametrize("lost", [1, 2, 3, 30, 200])
 def test_a_stream_that_breaks_off_is_noticed(lost: int) -> None:
-    copy = wire.service_copy()
+    copy = wire.ServiceCopy()
     copy.take(copy_stream([service(1), service(2), service(3)])[:-lost])
     with pytest.raises(CopyFormatError, match="broke off"):
         copy.finish()
@@ -93,14 +93,14 @@ def test_a_stream_that_breaks_off_is_noticed(lost: int) -> None:
 
 @pytest.mark.parametrize("nothing", [b"", HEADER[:-1], HEADER])
 def test_a_stream_without_an_end_is_noticed(nothing: bytes) -> None:
-    copy = wire.service_copy()
+    copy = wire.ServiceCopy()
     copy.take(nothing)
     with pytest.raises(CopyFormatError, match="broke off"):
         copy.finish()
 
 
 def test_bytes_behind_the_end_are_noticed() -> None:
-    copy = wire.service_copy()
+    copy = wire.ServiceCopy()
     copy.take(copy_stream([service(1)]) + b"\0")
     with pytest.raises(CopyFormatError, match="broke off"):
         copy.finish()
@@ -108,7 +108,7 @@ def test_bytes_behind_the_end_are_noticed() -> None:
 
 def test_what_does_not_begin_like_a_stream_is_refused() -> None:
     with pytest.raises(CopyFormatError, match="does not begin"):
-        wire.service_copy().take(b"id,service_id,metadata\n")
+        wire.ServiceCopy().take(b"id,service_id,metadata\n")
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_what_does_not_begin_like_a_stream_is_refused() -> None:
     ],
 )
 def test_a_row_of_other_columns_is_refused(row: bytes) -> None:
-    copy = wire.service_copy()
+    copy = wire.ServiceCopy()
     copy.take(HEADER + row + TRAILER)
     with pytest.raises(CopyFormatError, match="other columns"):
         copy.finish()
@@ -130,7 +130,7 @@ def test_a_row_of_other_columns_is_refused(row: bytes) -> None:
 
 def test_a_time_behind_the_year_9999_is_refused_as_the_driver_refuses_it() -> None:
     written = pack(">q", (NOW - datetime(2000, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1))
-    copy = wire.service_copy()
+    copy = wire.ServiceCopy()
     copy.take(copy_stream([service(1)]).replace(written, pack(">q", 252_455_616_000_000_000)))
     with pytest.raises(OverflowError):
         copy.finish()
@@ -154,7 +154,7 @@ def test_usual_rows_are_written_by_kernels_alone(metadata: str, monkeypatch: pyt
 
     for name in ("completed_service", "completed_dependency", "service_record", "dependency_record"):
         monkeypatch.setattr(f"server.wire.copying.{name}", refused)
-    copy = wire.service_copy()
+    copy = wire.ServiceCopy()
     nodes = read_services([*copy.take(copy_stream(rows)), *copy.finish()])
     edge_copy = copy.dependencies()
     found = read_dependencies([*edge_copy.take(copy_stream(edges)), *edge_copy.finish()])
