@@ -19,9 +19,9 @@ Numbers = NDArray[np.int32]
 
 class Calls(NamedTuple):
     """
-    Calls between nodes numbered from 0: ``n`` calls ``target[start[n] : start[n + 1]]``.
+    Calls between numbered nodes, parallel ones included, with the edge of each in the graph.
 
-    Parallel calls are all there. ``edge``: the edge of each call in the graph.
+    Node ``n`` calls ``target[start[n] : start[n + 1]]``.
     """
 
     start: Numbers
@@ -29,21 +29,13 @@ class Calls(NamedTuple):
     edge: Numbers
 
 
-class Callers(NamedTuple):
-    """The reverse: ``n`` is called by ``caller[start[n] : start[n + 1]]``, smallest first."""
-
-    start: Numbers
-    caller: Numbers
-
-
 def calls_between(
     index: TraversalIndex, chosen: Numbers, *, min_confidence: float = 0.0, blocked: int = 0
 ) -> Calls:
     """
-    Copy the fresh edges between the ``chosen`` nodes that pass confidence and flags.
+    Copy the fresh edges between ``chosen`` nodes with ``min_confidence`` and no ``blocked`` flag.
 
-    They have ``min_confidence`` and no ``blocked`` flag. Nodes are numbered in the order of
-    ``chosen``. O(V + their edges).
+    Nodes are numbered in the order of ``chosen``. O(V + their edges).
     """
     number_of = np.full(len(index.nodes), -1, np.int32)
     number_of[chosen] = np.arange(len(chosen), dtype=np.int32)
@@ -51,25 +43,16 @@ def calls_between(
     start = np.empty(len(chosen) + 1, np.int32)
     target, edge = np.empty(room, np.int32), np.empty(room, np.int32)
     count = kernels.gather_edges.run(
-        index.nodes,
-        index.pool,
-        index.confidence,
-        min_confidence,
-        blocked,
-        chosen,
-        number_of,
-        start,
-        target,
-        edge,
+        *index.arrays, min_confidence, blocked, chosen, number_of, start, target, edge
     )
     return Calls(start, target[:count], edge[:count])
 
 
-def callers(start: Numbers, target: Numbers) -> Callers:
-    """Reverse calls. O(V + E)."""
-    back_start, call = np.empty_like(start), np.empty_like(target)
-    kernels.turn_round.run(start, target, back_start, call)
-    return Callers(back_start, sources(start)[call])
+def reversed_calls(start: Numbers, target: Numbers) -> tuple[Numbers, Numbers]:
+    """Return where the calls to each node begin, and their places, smallest first. O(V + E)."""
+    back_start, back = np.empty_like(start), np.empty_like(target)
+    kernels.turn_round.run(start, target, back_start, back)
+    return back_start, back
 
 
 def sources(start: Numbers) -> Numbers:
@@ -80,15 +63,9 @@ def sources(start: Numbers) -> Numbers:
 def component_around(
     index: TraversalIndex, node: int, *, min_confidence: float = 0.0, blocked: int = 0
 ) -> Numbers:
-    """
-    Find the strongly connected component of a node over the edges that ``calls_between`` copies.
-
-    In no particular order. O(V + E) at worst; doesn't use ``DependencyGraph.components``.
-    """
+    """List the component of a node over edges as of ``calls_between``. O(V + E)."""
     mark, queue = np.zeros(len(index.nodes), np.int32), np.empty(len(index.nodes), np.int32)
-    size = kernels.component_around.run(
-        index.nodes, index.pool, index.confidence, min_confidence, blocked, node, mark, queue
-    )
+    size = kernels.component_around.run(*index.arrays, min_confidence, blocked, node, mark, queue)
     return queue[:size].copy()
 
 
@@ -109,9 +86,7 @@ class CallRows:
         start = np.empty(len(numbering) + 1, np.int32)
         target = np.empty(int(index.nodes[nodes, OUT + FRESH].sum()), np.int32)
         places = numbering.number_by_node
-        count = full.gather_calls.run(
-            index.nodes, index.pool, index.confidence, floor, nodes, places, start, target
-        )
+        count = full.gather_calls.run(*index.arrays, floor, nodes, places, start, target)
         start[len(nodes) :] = count
         return cls(start, target[:count])
 
@@ -123,11 +98,7 @@ class CallRows:
         return CallRows(start, target[:count])
 
     def among(self, chosen: Numbers, number_of: Numbers) -> "CallRows":
-        """
-        Copy the calls between the chosen services.
-
-        ``number_of`` is scratch, all -1. O(their calls).
-        """
+        """Copy the calls between chosen services; ``number_of`` is scratch, all -1. O(calls)."""
         number_of[chosen] = np.arange(len(chosen), dtype=np.int32)
         start = np.empty(len(chosen) + 1, np.int32)
         target = np.empty(int((self.start[chosen + 1] - self.start[chosen]).sum()), np.int32)
@@ -146,16 +117,14 @@ class CallRows:
 
 @dataclass(frozen=True, slots=True)
 class StrongComponents:
-    """
-    The strongly connected components of calls, numbered so that none calls a later one.
-
-    ``group``: the component of each service. ``sequence``: all services by component; ``ends``:
-    where each component ends there.
-    """
+    """The strongly connected components of calls, numbered so that none calls a later one."""
 
     group: Numbers
+    """The component of each service."""
     sequence: Numbers
+    """All services by component."""
     ends: Numbers
+    """Where each component ends in ``sequence``."""
 
     @classmethod
     def of(cls, calls: CallRows) -> "StrongComponents":
@@ -213,13 +182,15 @@ class Cells:
     """
     Services grouped by their components before and after: those of a *cell* share both.
 
-    So what reaches one service of a cell reaches all. By service: its ``cell``. By cell: its
-    ``size``, and its components before and after, the rows of ``groups``.
+    So what reaches one service of a cell reaches all.
     """
 
     cell: Numbers
+    """The cell of each service."""
     size: Numbers
+    """The number of services of each cell."""
     groups: Numbers
+    """The component of each cell before (row 0) and after (row 1)."""
 
     @classmethod
     def of(cls, before: StrongComponents, after: StrongComponents) -> "Cells":

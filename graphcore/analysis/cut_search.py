@@ -1,52 +1,133 @@
-"""The search for cheap cuts of a component, on numbers alone."""
+"""The search for cheap cuts: pairs of services with their costs, and which of them to cut."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from graphcore.analysis.call_graph import Numbers
-from graphcore.analysis.cut_pairs import Pairs
+from graphcore.analysis.call_graph import Calls, Numbers, reversed_calls, sources
 from graphcore.compiling import budget
+from graphcore.graph.flags import ALL_FLAGS, EdgeFlag
+from graphcore.graph.index import TraversalIndex
 from graphcore.kernels.cuts import exact, exchange, greedy, improve, needed, proof, witness
 from graphcore.kernels.cuts.layout import CHANCE, COUNTERS, WORK
+from graphcore.kernels.layout import FLAGS, OUT_SLOT
+
+UNIT = 1_000_000
+"""Costs are integers in millionths, so that a sum does not depend on its order."""
+
+FACTORS: Mapping[EdgeFlag, float] = {
+    EdgeFlag.SYNC: 1.0,
+    EdgeFlag.ASYNC: 0.25,
+    EdgeFlag.HARD: 1.0,
+    EdgeFlag.DEGRADED: 0.5,
+    EdgeFlag.SOFT: 0.2,
+    EdgeFlag.MANUAL: 1.0,
+    EdgeFlag.KUBERNETES: 0.9,
+    EdgeFlag.SERVICE_MESH: 0.85,
+    EdgeFlag.OTEL_SERVICE_GRAPH: 0.8,
+}
+"""
+The factor of each property of a dependency in its cost.
+
+A message can wait, a call can't. A caller that works without its callee loses little. A declared
+dependency was intended; one that was only observed may be an accident.
+"""
+
+LEAST_CONFIDENT = 0.25
+"""The factor of confidence 0; it rises linearly to 1 for confidence 1."""
+
+
+def dependency_costs(flags: NDArray[np.int32], confidences: NDArray[np.float64]) -> NDArray[np.int64]:
+    """
+    Return the costs of dependencies in millionths: the products of their factors.
+
+    From 0.01 (asynchronous, soft, traced, no confidence) to 1. O(n).
+    """
+    costs = UNIT * (LEAST_CONFIDENT + (1.0 - LEAST_CONFIDENT) * confidences)
+    for flag, factor in FACTORS.items():
+        costs[flags & int(flag) != 0] *= factor
+    return np.rint(costs).astype(np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """
+    Pairs sorted by caller, then callee, as in ``graphcore.kernels.cuts.layout``; cost: millionths.
+
+    ``edges[first[pair] : first[pair + 1]]`` are the dependencies of a pair by discovery source.
+    """
+
+    start: Numbers
+    target: Numbers
+    source: Numbers
+    cost: NDArray[np.int64]
+    back_start: Numbers
+    back: Numbers
+    first: NDArray[np.int64]
+    edges: Numbers
+
+    @property
+    def count(self) -> int:
+        """Number of services."""
+        return len(self.start) - 1
+
+    @property
+    def costed(self) -> tuple[Numbers, Numbers, Numbers, NDArray[np.int64], Numbers, Numbers]:
+        """The arrays that kernels call PAIRS."""
+        return self.start, self.target, self.source, self.cost, self.back_start, self.back
+
+    @property
+    def ways(self) -> tuple[Numbers, Numbers, Numbers, Numbers, Numbers]:
+        """The arrays that kernels call WAYS."""
+        return self.start, self.target, self.source, self.back_start, self.back
+
+
+def pairs_of(calls: Calls, index: TraversalIndex) -> Pairs:
+    """Group parallel dependencies into pairs and sum their costs. O(E log E)."""
+    count = len(calls.start) - 1
+    flags = index.pool[FLAGS][index.edges[calls.edge, OUT_SLOT]] & ALL_FLAGS
+    keys = sources(calls.start).astype(np.int64) * count + calls.target
+    # Then by flags, so that the order of parallel edges is always the same.
+    order = np.lexsort((flags, keys))
+    keys = keys[order]
+    begins = np.ones(len(keys), np.bool_)
+    begins[1:] = keys[1:] != keys[:-1]
+    places = np.flatnonzero(begins)
+    edges = calls.edge[order]
+    costs = dependency_costs(flags[order], index.confidence[edges])
+    source, target = (part.astype(np.int32) for part in np.divmod(keys[places], max(count, 1)))
+    start = np.searchsorted(source, np.arange(count + 1)).astype(np.int32)
+    cost = np.add.reduceat(costs, places) if len(places) else np.empty(0, np.int64)
+    back = reversed_calls(start, target)
+    return Pairs(start, target, source, cost, *back, np.append(places, len(keys)), edges)
+
 
 EXACT_SIZE = 15
 """Up to this many services the cheapest cuts are found: half a million steps."""
 
-MOST_VISITS = 20_000_000
-"""
-Visits of pairs for each search: for better orders, for unneeded cuts, for ways back.
-
-About 0.25 s each. With more than ``MOST_AT_HAND`` pairs fewer, because each visit waits for memory.
-"""
-
-MOST_AT_HAND = 200_000
-
-TRIES = 2_000
-"""The search ends after this many disturbances in a row without improvement."""
-
-FIRST_SHARE = 4
-"""Share of the work, 1/n, before the first attempt to prove that the cuts are the cheapest."""
-
-MOST_STEPS = 2_000_000
-"""Total length of all ways back, in services."""
+# Visits of pairs for each search (better orders, unneeded cuts, ways back), about 0.25 s. With more
+# pairs than _MOST_AT_HAND fewer, because each visit waits for memory.
+_MOST_VISITS, _MOST_AT_HAND = 20_000_000, 200_000
+# The search ends after so many disturbances in a row without improvement.
+_TRIES = 2_000
+# Share of the work, 1/n, before the first attempt to prove that the cuts are the cheapest.
+_FIRST_SHARE = 4
+# Total length of all ways back, in services.
+_MOST_STEPS = 2_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Cutting:
-    """
-    The pairs to cut: those that lead backwards in an order of the services, so no cycle remains.
-
-    ``key[service]`` rises along that order. ``is_optimal``: no cheaper cuts exist; if false, they
-    may.
-    """
+    """The pairs to cut: those that lead backwards in an order of the services: no cycle remains."""
 
     pairs: Pairs
     cuts: NDArray[np.int64]
     key: NDArray[np.float64]
+    """A number for each service that rises along the order."""
     is_optimal: bool
+    """No cheaper cuts exist; if false, they may."""
 
     @property
     def cost(self) -> int:
@@ -63,7 +144,7 @@ class Cutting:
         kept = _kept(pairs, self.key)
         search, path = np.zeros((witness.SEARCH_ROWS, count), np.int32), np.empty(count, np.int32)
         counters = _counters(pairs)
-        steps = MOST_STEPS
+        steps = _MOST_STEPS
         for stamp, cut in enumerate(self.cuts.tolist(), 1):
             if counters[WORK] <= 0 or steps <= 0:
                 yield []
@@ -75,9 +156,7 @@ class Cutting:
 
 def cheap_cuts(pairs: Pairs) -> Cutting:
     """
-    Find cheap pairs whose removal breaks all cycles.
-
-    The cheapest for up to ``EXACT_SIZE`` services.
+    Find cheap pairs whose removal breaks all cycles, the cheapest up to ``EXACT_SIZE`` services.
 
     Deterministic; cheapest first, then by caller and callee. Each is needed, as far as the work
     allows to check that. Cuts of many services may also be proved to be the cheapest
@@ -86,13 +165,15 @@ def cheap_cuts(pairs: Pairs) -> Cutting:
     """
     if pairs.count <= EXACT_SIZE:
         return _cutting(pairs, _cheapest_order(pairs), is_cheapest=True)
-    order = _greedy_order(pairs)
-    if len(pairs.cost) <= MOST_AT_HAND:
+    order, value = np.empty(pairs.count, np.int32), np.empty(pairs.count, np.int64)
+    room = np.empty((greedy.ROOM_ROWS, pairs.count), np.int32)
+    greedy.order_greedily.run(*pairs.costed, room, value, order)
+    if len(pairs.cost) <= _MOST_AT_HAND:
         # Often this is enough to prove the result.
         found = _cutting(pairs, _improved(pairs, order, tries=0))
         if found.is_optimal:
             return found
-    return _cutting(pairs, _improved(pairs, order, tries=TRIES))
+    return _cutting(pairs, _improved(pairs, order, tries=_TRIES))
 
 
 def _cutting(pairs: Pairs, key: NDArray[np.float64], *, is_cheapest: bool = False) -> Cutting:
@@ -110,13 +191,6 @@ def _cheapest_order(pairs: Pairs) -> NDArray[np.float64]:
     return key
 
 
-def _greedy_order(pairs: Pairs) -> Numbers:
-    count = pairs.count
-    order, value = np.empty(count, np.int32), np.empty(count, np.int64)
-    greedy.order_greedily.run(*pairs.costed, np.empty((greedy.ROOM_ROWS, count), np.int32), value, order)
-    return order
-
-
 def _improved(pairs: Pairs, order: Numbers, *, tries: int) -> NDArray[np.float64]:
     """Improve ``order`` and put back cuts that are not needed; returns the keys of the services."""
     count, pair_count = pairs.count, len(pairs.cost)
@@ -124,7 +198,7 @@ def _improved(pairs: Pairs, order: Numbers, *, tries: int) -> NDArray[np.float64
     flow, search = np.empty(pair_count, np.int64), np.zeros((exchange.SEARCH_ROWS, count), np.int32)
     waiting, counters = np.zeros((2, count), np.int32), _counters(pairs)
     if not tries:
-        counters[WORK] //= FIRST_SHARE
+        counters[WORK] //= _FIRST_SHARE
     improve.improve.run(*pairs.costed, link, key, flow, search, waiting, counters, order, tries)
     cuts = np.flatnonzero(key[pairs.source] > key[pairs.target])
     dearest_first = cuts[np.argsort(-pairs.cost[cuts], kind="stable")].astype(np.int32)
@@ -135,13 +209,9 @@ def _improved(pairs: Pairs, order: Numbers, *, tries: int) -> NDArray[np.float64
 
 def _are_proved(pairs: Pairs, key: NDArray[np.float64], cuts: NDArray[np.int64]) -> bool:
     """Whether cuts can be proved to be the cheapest without trying others."""
-    flow, spare = np.empty(len(pairs.cost), np.int64), np.empty(len(pairs.cost), np.int64)
-    search, counters = (
-        np.empty((exchange.SEARCH_ROWS, pairs.count), np.int32),
-        _counters(pairs),
-    )
-    packed = proof.are_packed.run(*pairs.costed, key, flow, spare, search, counters, cuts.astype(np.int32))
-    return bool(packed)
+    flow, spare = np.empty((2, len(pairs.cost)), np.int64)
+    search, cuts = np.empty((exchange.SEARCH_ROWS, pairs.count), np.int32), cuts.astype(np.int32)
+    return bool(proof.are_packed.run(*pairs.costed, key, flow, spare, search, _counters(pairs), cuts))
 
 
 def _kept(pairs: Pairs, key: NDArray[np.float64]) -> NDArray[np.int8]:
@@ -151,6 +221,6 @@ def _kept(pairs: Pairs, key: NDArray[np.float64]) -> NDArray[np.int8]:
 def _counters(pairs: Pairs) -> NDArray[np.int64]:
     """Make the counters of a kernel, with the work that it may do."""
     counters: NDArray[np.int64] = np.zeros(COUNTERS, np.int64)
-    counters[WORK] = budget(MOST_VISITS) * MOST_AT_HAND // max(len(pairs.cost), MOST_AT_HAND)
+    counters[WORK] = budget(_MOST_VISITS) * _MOST_AT_HAND // max(len(pairs.cost), _MOST_AT_HAND)
     counters[CHANCE] = 1
     return counters

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from graphcore.analysis.call_graph import calls_between, component_around
-from graphcore.analysis.cut_pairs import UNIT, pairs_of
-from graphcore.analysis.cut_search import Cutting, cheap_cuts
+from graphcore.analysis.cut_search import UNIT, Cutting, cheap_cuts, pairs_of
 from graphcore.components.components import Component
 from graphcore.graph.dependency_graph import DependencyGraph
 from graphcore.graph.flags import EdgeFlag
@@ -29,34 +28,32 @@ class Cut:
     cycle_path: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
 class SuggestedCuts:
     """Cuts of a component. Call ``cuts`` before the graph changes."""
 
-    __slots__ = ("_cutting", "_graph", "component")
-
-    def __init__(self, graph: DependencyGraph, component: Component, cutting: Cutting) -> None:
-        self._graph = graph
-        self._cutting = cutting
-        self.component = component
-        """The component: its members, and the number of dependencies between them that count."""
+    graph: DependencyGraph
+    component: Component
+    """Its members, and the number of dependencies between them that count."""
+    cutting: Cutting
 
     def __len__(self) -> int:
-        return len(self._cutting.cuts)
+        return len(self.cutting.cuts)
 
     @property
     def total_cost(self) -> float:
         """Total cost of all cuts."""
-        return self._cutting.cost / UNIT
+        return self.cutting.cost / UNIT
 
     @property
     def is_optimal(self) -> bool:
         """Whether it is proved that no cheaper cuts exist."""
-        return self._cutting.is_optimal
+        return self.cutting.is_optimal
 
     def cuts(self) -> Iterator[Cut]:
         """Iterate over the cuts, cheapest first, then by names. O(E) each, to find its cycle."""
-        names, pairs, payloads = self.component.members, self._cutting.pairs, self._graph.dependency_payloads
-        for cut, way_back in zip(self._cutting.cuts.tolist(), self._cutting.ways_back(), strict=True):
+        names, pairs, payloads = self.component.members, self.cutting.pairs, self.graph.dependency_payloads
+        for cut, way_back in zip(self.cutting.cuts.tolist(), self.cutting.ways_back(), strict=True):
             edges = pairs.edges[pairs.first[cut] : pairs.first[cut + 1]]
             smallest = way_back.index(min(way_back)) if way_back else 0
             yield Cut(
@@ -72,12 +69,10 @@ def suggest_cuts(graph: DependencyGraph, name: str, *, sync_only: bool = False) 
     """
     Choose dependencies whose removal breaks all cycles of the component of a service, at low cost.
 
-    Stale dependencies don't count. ``sync_only``: asynchronous dependencies don't count either, so
-    a cut may also be made asynchronous. Parallel dependencies are cut together.
-
-    The cheapest cuts for up to 15 services, else cheap ones; deterministic. Raises
-    ``UnknownServiceError``. O(V + E) for the component, and see ``cheap_cuts``. May run beside
-    readers.
+    Stale dependencies don't count; with ``sync_only`` asynchronous ones don't either, so a cut may
+    also be made asynchronous. Parallel dependencies are cut together. The cheapest cuts for up to
+    15 services, else cheap ones; deterministic. Raises ``UnknownServiceError``. O(V + E) for the
+    component, and see ``cheap_cuts``. May run beside readers.
     """
     index = graph.index
     blocked = int(EdgeFlag.ASYNC) if sync_only else 0

@@ -51,11 +51,7 @@ class Cycle:
 
 @dataclass(frozen=True, slots=True)
 class ClosingPair:
-    """
-    A new pair within a component, and a shortest cycle through it.
-
-    Empty if there was no time to search.
-    """
+    """A new pair within a component, and a shortest cycle through it if there was time for it."""
 
     source: str
     target: str
@@ -64,16 +60,13 @@ class ClosingPair:
 
 @dataclass(frozen=True, slots=True)
 class CycleChange:
-    """
-    A change of cyclic components.
-
-    ``closing``: the first PAIRS of the pairs that close new cycles.
-    """
+    """A change of cyclic components."""
 
     kind: CycleChangeKind
     before: tuple[Cycle, ...]
     after: tuple[Cycle, ...]
     closing: tuple[ClosingPair, ...]
+    """The first PAIRS of the ``closing_count`` pairs that close new cycles."""
     closing_count: int
 
     @property
@@ -103,12 +96,12 @@ def cycle_changes(
         if kind is not None:
             found.append((kind, cluster, own))
     cycles = sum(len(cluster.before) + len(cluster.after) for _, cluster, _ in found)
-    named, closing_pairs = _CyclesByName(numbering, before, after, cycles), _ClosingPairs(numbering, after)
+    named, closing_pairs = _CyclesByName(numbering, cycles), _ClosingPairs(numbering, after)
     changes = [
         CycleChange(
             kind,
-            named.cycles(cluster, is_after=False),
-            named.cycles(cluster, is_after=True),
+            named.cycles(before, cluster.before),
+            named.cycles(after, cluster.after),
             closing_pairs.of(own),
             own.shape[1],
         )
@@ -133,7 +126,6 @@ class _Cluster:
     def kind(
         self, before: StrongComponents, after: StrongComponents, *, adds: bool
     ) -> CycleChangeKind | None:
-        """Classify the change; None if there is none."""
         was, will = _members(before, self.before), _members(after, self.after)
         both = len(np.intersect1d(was, will, assume_unique=True))
         gains, loses = len(will) > both, len(was) > both
@@ -173,19 +165,17 @@ def _clusters(
 
 
 class _CyclesByName:
-    """Describes cyclic components by name."""
+    """Describes ``count`` cyclic components by name."""
 
-    def __init__(self, numbering: Numbering, before: CallGraph, after: CallGraph, count: int) -> None:
+    def __init__(self, numbering: Numbering, count: int) -> None:
         self._numbering = numbering
-        self._graphs = (before, after)
         self._share = max(count // AT_FULL_BUDGET, 1)
-        self._number_of: Numbers = np.full(len(numbering), -1, np.int32)
+        self._number_of = np.full(len(numbering), -1, np.int32)
         self._sorted: dict[tuple[int, int], Numbers] = {}
 
-    def cycles(self, cluster: _Cluster, *, is_after: bool) -> tuple[Cycle, ...]:
-        """Describe the components of a cluster, largest first, then by first member."""
-        graph = self._graphs[is_after]
-        found = [self._cycle(graph, each) for each in (cluster.after if is_after else cluster.before)]
+    def cycles(self, graph: CallGraph, components: list[int]) -> tuple[Cycle, ...]:
+        """Describe components, largest first, then by first member."""
+        found = [self._cycle(graph, each) for each in components]
         return tuple(sorted(found, key=lambda each: (-each.size, each.members[0])))
 
     def _cycle(self, graph: CallGraph, component: int) -> Cycle:
@@ -221,7 +211,7 @@ class _ClosingPairs:
         if self._work < 0:
             return ()
         calls = self._after.calls
-        before, queue = np.empty(len(calls), np.int32), np.empty(len(calls), np.int32)
+        before, queue = np.empty((2, len(calls)), np.int32)
         found: NDArray[np.uint8] = np.zeros(len(calls), np.uint8)
         self._work -= len(calls) + rows.shortest_way.run(
             calls.start, calls.target, self._after.strong.group, target, source, before, found, queue

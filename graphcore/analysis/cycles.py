@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from graphcore.analysis.call_graph import Numbers, callers, calls_between
+from graphcore.analysis.call_graph import Numbers, calls_between, reversed_calls, sources
 from graphcore.compiling import budget
 from graphcore.graph.dependency_graph import DependencyGraph
-from graphcore.graph.name_order import places_by_name
+from graphcore.graph.name_order import name_order
 from graphcore.graph.records import UnknownServiceError
 from graphcore.kernels import cycles as kernels
 
@@ -43,7 +43,7 @@ def shortest_cycle_of_nodes(
 ) -> tuple[str, ...] | None:
     """Find the cycle of ``shortest_cycle`` by nodes: faster for many, lets other threads run."""
     names = [graph.digraph[node].name for node in nodes.tolist()]
-    return _shortest_of_sorted(graph, nodes[places_by_name(names)], min_confidence, shorter_than)
+    return _shortest_of_sorted(graph, nodes[name_order(names)], min_confidence, shorter_than)
 
 
 def _shortest_of_sorted(
@@ -57,24 +57,14 @@ def _shortest_of_sorted(
 def shortest_cycle_of(
     start: Numbers, target: Numbers, *, shorter_than: int | None = None, share: int = 1
 ) -> list[int] | None:
-    """
-    Find the cycle of ``shortest_cycle`` in rows as of ``Calls``, with nodes numbered by name.
-
-    ``share``: the number of searches that share a budget.
-    """
+    """Find that cycle in rows as of ``Calls``, by name; ``share`` searches share a budget."""
     count = len(start) - 1
     longest = count if shorter_than is None else min(count, shorter_than - 1)
-    back = callers(start, target)
-    cycle = np.empty(count, np.int32)
+    back_start, back = reversed_calls(start, target)
+    work, cycle = np.empty((kernels.WORK_ROWS, count), np.int32), np.empty(count, np.int32)
+    most_looks = budget(MOST_LOOKS) // share
     length = kernels.find_shortest_cycle.run(
-        start,
-        target,
-        back.start,
-        back.caller,
-        np.empty((kernels.WORK_ROWS, count), np.int32),
-        cycle,
-        longest,
-        budget(MOST_LOOKS) // share,
+        start, target, back_start, sources(start)[back], work, cycle, longest, most_looks
     )
     return cycle[:length].tolist() if length else None
 
@@ -83,8 +73,8 @@ def is_cycle(graph: DependencyGraph, path: Sequence[str], *, min_confidence: flo
     """
     Whether two or more distinct services form a cycle in this order.
 
-    Dependencies count as for ``shortest_cycle``. False if a name is unknown. O(the smaller degree
-    of each pair's ends).
+    Dependencies count as for ``shortest_cycle``. False if a name is unknown.
+    O(the smaller degree of each pair's ends).
     """
     if len(path) < kernels.SHORTEST or len(set(path)) != len(path):
         return False
@@ -92,5 +82,4 @@ def is_cycle(graph: DependencyGraph, path: Sequence[str], *, min_confidence: flo
         nodes = np.array([graph.node(name) for name in path], np.int32)
     except UnknownServiceError:
         return False
-    index = graph.index
-    return bool(kernels.closes.run(index.nodes, index.pool, index.confidence, min_confidence, nodes))
+    return bool(kernels.closes.run(*graph.index.arrays, min_confidence, nodes))

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from graphcore.analysis.call_graph import Numbers
 from graphcore.analysis.edge_selection import passing_edges
 from graphcore.graph.dependency_graph import DependencyGraph
 from graphcore.graph.flags import ALL_FLAGS, SOURCES, STALE, EdgeFilter, EdgeFlag
@@ -27,7 +28,6 @@ _SOURCES_OF = {
     DECLARED: int(EdgeFlag.MANUAL | EdgeFlag.KUBERNETES),
     OBSERVED: int(EdgeFlag.OTEL_SERVICE_GRAPH | EdgeFlag.SERVICE_MESH),
 }
-_NO_PAIRS: NDArray[np.int32] = np.empty(0, np.int32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +84,13 @@ class DriftPage(NamedTuple):
 class _Pairs(NamedTuple):
     """The nodes of pairs, and the side of each."""
 
-    source: NDArray[np.int32]
-    target: NDArray[np.int32]
+    source: Numbers
+    target: Numbers
     side: NDArray[np.uint8]
+
+    def at(self, places: NDArray[np.integer] | NDArray[np.bool_]) -> "_Pairs":
+        """Choose pairs."""
+        return _Pairs(self.source[places], self.target[places], self.side[places])
 
 
 def list_drift(graph: DependencyGraph, question: DriftQuestion) -> DriftPage:
@@ -102,8 +106,9 @@ def list_drift(graph: DependencyGraph, question: DriftQuestion) -> DriftPage:
     else:
         pairs = _pairs_of(graph, question, graph.node(question.service))
         total = len(pairs.source)
-    pairs = _after(graph, pairs, question.after, order)
-    page = _first(pairs, question.most, order)
+    if question.after is not None:
+        pairs = _after(graph, pairs, question.after, order)
+    page = pairs.at(np.lexsort((order.rank[pairs.target], order.rank[pairs.source]))[: question.most])
     return DriftPage(
         _drifts(graph, page, question),
         total,
@@ -123,7 +128,7 @@ def _count(graph: DependencyGraph, question: DriftQuestion, without: int) -> int
 def _all_pairs(graph: DependencyGraph, question: DriftQuestion, order: NameOrder) -> tuple[_Pairs, int]:
     """Gather the pairs of callers from ``after`` on, enough for a page; and count all pairs."""
     index = graph.index
-    counts: NDArray[np.int32] = np.empty(len(index.nodes), np.int32)
+    counts = np.empty(len(index.nodes), np.int32)
     sides: NDArray[np.uint8] = np.zeros(len(index.nodes), np.uint8)
     total = kernels.count_drift.run(index.nodes, index.pool, question.part, question.sides, sides, counts)
     begin = 0 if question.after is None else order.place(graph, question.after[0])
@@ -135,19 +140,11 @@ def _all_pairs(graph: DependencyGraph, question: DriftQuestion, order: NameOrder
 
 def _pairs_of(graph: DependencyGraph, question: DriftQuestion, node: int) -> _Pairs:
     """Gather the pairs of one service, as caller and as callee."""
-    alone = np.array([node], np.int32)
-    calls = _gathered(graph, question, alone, OUT)
-    called = _gathered(graph, question, alone, IN)
-    return _Pairs(
-        np.concatenate((calls.source, called.source)),
-        np.concatenate((calls.target, called.target)),
-        np.concatenate((calls.side, called.side)),
-    )
+    both = [_gathered(graph, question, np.array([node], np.int32), side) for side in (OUT, IN)]
+    return _Pairs(*map(np.concatenate, zip(*both, strict=True)))
 
 
-def _gathered(
-    graph: DependencyGraph, question: DriftQuestion, chosen: NDArray[np.int32], side: int
-) -> _Pairs:
+def _gathered(graph: DependencyGraph, question: DriftQuestion, chosen: Numbers, side: int) -> _Pairs:
     index = graph.index
     room = int(index.nodes[chosen, side + question.part].sum())
     near, far, drift = np.empty(room, np.int32), np.empty(room, np.int32), np.empty(room, np.uint8)
@@ -159,42 +156,24 @@ def _gathered(
     return _Pairs(source[:count], target[:count], drift[:count])
 
 
-def _after(graph: DependencyGraph, pairs: _Pairs, after: tuple[str, str] | None, order: NameOrder) -> _Pairs:
+def _after(graph: DependencyGraph, pairs: _Pairs, after: tuple[str, str], order: NameOrder) -> _Pairs:
     """Leave out the pairs up to ``after``, whose services may not exist any more."""
-    if after is None:
-        return pairs
-    source, target = (_behind(graph, order, name) for name in after)
     begins = order.place(graph, after[0])
+    # The ranks of the first services with greater names.
+    source, target = (order.place(graph, name) + graph.has_service(name) for name in after)
     ranks = order.rank[pairs.source]
-    kept = (ranks >= source) | ((ranks >= begins) & (order.rank[pairs.target] >= target))
-    return _Pairs(pairs.source[kept], pairs.target[kept], pairs.side[kept])
-
-
-def _behind(graph: DependencyGraph, order: NameOrder, name: str) -> int:
-    """Return the rank of the first service with a greater name."""
-    return order.place(graph, name) + graph.has_service(name)
-
-
-def _first(pairs: _Pairs, most: int, order: NameOrder) -> _Pairs:
-    """Sort pairs by name and cut them."""
-    chosen = np.lexsort((order.rank[pairs.target], order.rank[pairs.source]))[:most]
-    return _Pairs(pairs.source[chosen], pairs.target[chosen], pairs.side[chosen])
+    return pairs.at((ranks >= source) | ((ranks >= begins) & (order.rank[pairs.target] >= target)))
 
 
 def _drifts(graph: DependencyGraph, page: _Pairs, question: DriftQuestion) -> list[Drift]:
-    records = _records(graph, page, question)
-    digraph = graph.digraph
+    digraph, ignored = graph.digraph, STALE if question.ignore_stale else 0
     drifts = []
-    for source, target, side, found in zip(
-        page.source.tolist(), page.target.tolist(), page.side.tolist(), records, strict=True
-    ):
+    columns = page.source.tolist(), page.target.tolist(), page.side.tolist()
+    for source, target, side, found in zip(*columns, _records(graph, page, question), strict=True):
         found.sort(key=lambda record: record.flags & SOURCES)
-        present = [record for record in found if not (question.ignore_stale and record.flags & STALE)]
-        gone = [
-            record
-            for record in found
-            if question.ignore_stale and record.flags & STALE and kernels.side_of(record.flags) != side
-        ]
+        present = [record for record in found if not record.flags & ignored]
+        stale = [record for record in found if record.flags & ignored]
+        gone = [record for record in stale if kernels.side_of(record.flags) != side]
         drifts.append(Drift(side, digraph[source].name, digraph[target].name, present, gone))
     return drifts
 
@@ -216,12 +195,10 @@ def _records(graph: DependencyGraph, page: _Pairs, question: DriftQuestion) -> l
     return records
 
 
-def _edges(
-    graph: DependencyGraph, side: int, near: NDArray[np.int32], far: NDArray[np.int32]
-) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+def _edges(graph: DependencyGraph, side: int, near: Numbers, far: Numbers) -> tuple[Numbers, Numbers]:
     index = graph.index
     room = int(index.nodes[np.unique(near), side + COUNT].sum()) if len(near) else 0
     found, pair = np.empty(room, np.int32), np.empty(room, np.int32)
-    marks: NDArray[np.int32] = np.full(len(index.nodes), -1, np.int32)
+    marks = np.full(len(index.nodes), -1, np.int32)
     count = kernels.gather_edges.run(index.nodes, index.pool, side, near, far, marks, found, pair)
     return found[:count], pair[:count]

@@ -23,22 +23,10 @@ def passing_edges(graph: DependencyGraph, edge_filter: EdgeFilter) -> NDArray[np
 
     Valid until the graph changes. O(V + E); compiled, it lets other threads run.
     """
-    index = graph.index
-    mask: NDArray[np.uint8] = np.zeros(len(index.edges), np.uint8)
-    marking.mark_passing.run(
-        index.nodes,
-        index.pool,
-        index.confidence,
-        mask,
-        edge_filter.blocked,
-        edge_filter.reads_stale,
-        edge_filter.min_confidence,
-    )
+    mask: NDArray[np.uint8] = np.zeros(len(graph.index.edges), np.uint8)
+    wanted = edge_filter.blocked, edge_filter.reads_stale, edge_filter.min_confidence
+    marking.mark_passing.run(*graph.index.arrays, mask, *wanted)
     return mask
-
-
-# One for each discovery source; more only if the tables lack their constraints.
-_EDGES_A_PAIR = 4
 
 
 def effective_edges(graph: DependencyGraph, edge_filter: EdgeFilter) -> NDArray[np.uint8]:
@@ -48,28 +36,16 @@ def effective_edges(graph: DependencyGraph, edge_filter: EdgeFilter) -> NDArray[
     A walk over the marked edges crosses each pair once, if its effective dependency passes. Valid
     until the graph changes. O(V + E); compiled, it lets other threads run.
     """
-    index = graph.index
+    index, blocked = graph.index, edge_filter.blocked
     mask: NDArray[np.uint8] = np.zeros(len(index.edges), np.uint8)
-    marking.mark_effective.run(
-        index.nodes,
-        index.pool,
-        index.confidence,
-        np.zeros(len(index.nodes), np.int32),
-        mask,
-        edge_filter.blocked & SOURCES,
-        edge_filter.blocked & ~SOURCES,
-        edge_filter.reads_stale,
-        edge_filter.min_confidence,
-    )
+    leading = np.zeros(len(index.nodes), np.int32)
+    wanted = blocked & SOURCES, blocked & ~SOURCES, edge_filter.reads_stale, edge_filter.min_confidence
+    marking.mark_effective.run(*index.arrays, leading, mask, *wanted)
     return mask
 
 
 class ParallelEdges(NamedTuple):
-    """
-    Edges that take part.
-
-    Those of pair ``i`` are ``edges[starts[i]:starts[i + 1]]``, unordered.
-    """
+    """Edges that take part; those of pair ``i`` are ``edges[starts[i]:starts[i + 1]]``."""
 
     edges: NDArray[np.int32]
     starts: NDArray[np.int64]
@@ -81,28 +57,18 @@ def parallel_edges(
     """
     Gather all edges that take part in the pairs of the ``chosen`` edges, one edge a pair.
 
-    Fastest if edges of one service follow each other; else O(the smaller degree of each pair's
-    ends). Compiled, it lets other threads run.
+    O(the smaller degree of each pair's ends), less if edges of one service follow each other.
     """
     index = graph.index
     places: NDArray[np.int32] = np.zeros(len(index.nodes), np.int32)
-    starts: NDArray[np.int64] = np.empty(len(chosen) + 1, np.int64)
-    room = _EDGES_A_PAIR * len(chosen)
+    starts = np.empty(len(chosen) + 1, np.int64)
+    wanted = edge_filter.blocked & SOURCES, edge_filter.reads_stale, edge_filter.min_confidence
+    # One edge for each discovery source; more only if the tables lack their constraints.
+    count = 4 * len(chosen)
     while True:
-        found: NDArray[np.int32] = np.empty(room, np.int32)
+        found = np.empty(count, np.int32)
         count = effective.gather_parallel.run(
-            index.nodes,
-            index.pool,
-            index.edges,
-            index.confidence,
-            chosen,
-            places,
-            found,
-            starts,
-            edge_filter.blocked & SOURCES,
-            edge_filter.reads_stale,
-            edge_filter.min_confidence,
+            index.nodes, index.pool, index.edges, index.confidence, chosen, places, found, starts, *wanted
         )
-        if count <= room:
+        if count <= len(found):
             return ParallelEdges(found[:count], starts)
-        room = count

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from graphcore.analysis.call_graph import Numbers
 from graphcore.graph.dependency_graph import DependencyGraph
 from graphcore.graph.flags import EdgeFlag
 from graphcore.graph.name_order import NameOrder
@@ -39,12 +40,12 @@ class Impact:
     one whose next service has the smallest name, and so on.
     """
 
-    nodes: NDArray[np.int32]
-    hops: NDArray[np.int32]
-    hard_hops: NDArray[np.int32]
-    degraded_hops: NDArray[np.int32]
-    sync_hops: NDArray[np.int32]
-    steps: NDArray[np.int32]
+    nodes: Numbers
+    hops: Numbers
+    hard_hops: Numbers
+    degraded_hops: Numbers
+    sync_hops: Numbers
+    steps: Numbers
 
 
 def impact_of(
@@ -71,36 +72,29 @@ def impact_of(
 
 def _search(
     graph: DependencyGraph, mask: NDArray[np.uint8], wanted: int, start: int, max_hops: int
-) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+) -> tuple[Numbers, Numbers]:
     """Search upstream over edges with a wanted flag; returns hops by node, and the nodes found."""
-    index = graph.index
-    hops: NDArray[np.int32] = np.full(len(index.nodes), NOT_FOUND, np.int32)
-    queue: NDArray[np.int32] = np.empty(len(index.nodes), np.int32)
+    index, count = graph.index, len(graph.index.nodes)
+    hops, queue = np.full(count, NOT_FOUND, np.int32), np.empty(count, np.int32)
     found = upstream.search_callers.run(
         index.nodes, index.pool, mask, wanted, start, _NO_NODE, max_hops, hops, queue
     )
     return hops, queue[1:found]
 
 
-def _steps(
-    graph: DependencyGraph, mask: NDArray[np.uint8], hops: NDArray[np.int32], nodes: NDArray[np.int32]
-) -> NDArray[np.int32]:
+def _steps(graph: DependencyGraph, mask: NDArray[np.uint8], hops: Numbers, nodes: Numbers) -> Numbers:
     index = graph.index
-    place: NDArray[np.int32] = np.full(len(index.nodes), _NO_NODE, np.int32)
+    place = np.full(len(index.nodes), _NO_NODE, np.int32)
     place[nodes] = np.arange(len(nodes), dtype=np.int32)
-    steps: NDArray[np.int32] = np.empty(len(nodes), np.int32)
+    steps = np.empty(len(nodes), np.int32)
     upstream.choose_steps.run(index.nodes, index.pool, mask, hops, np.ascontiguousarray(nodes), place, steps)
     return steps
 
 
-def _by_hops_and_name(
-    graph: DependencyGraph, nodes: NDArray[np.int32], hops: NDArray[np.int32]
-) -> NDArray[np.int32]:
-    """Sort nodes by hops, and by name within each distance."""
+def _by_hops_and_name(graph: DependencyGraph, nodes: Numbers, hops: Numbers) -> Numbers:
     if len(nodes) <= _FEW:
         records = graph.digraph
-        names = sorted(nodes.tolist(), key=lambda node: records[node].name)
-        by_name = np.array(names, np.int32)
+        by_name = np.array(sorted(nodes.tolist(), key=lambda node: records[node].name), np.int32)
     else:
         by_name = nodes[np.argsort(NameOrder.of(graph).rank[nodes])]
     return by_name[np.argsort(hops[by_name], kind="stable")]

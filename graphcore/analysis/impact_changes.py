@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,8 +32,7 @@ class ImpactChange:
     """
     The size of a blast radius ``before`` and ``after``, without the service itself.
 
-    ``added`` and ``removed``: the first LISTED of ``added_count`` and ``removed_count`` names,
-    sorted.
+    ``added`` and ``removed`` are sorted names, at most LISTED of each.
     """
 
     name: str
@@ -46,25 +46,19 @@ class ImpactChange:
 
 @dataclass(frozen=True, slots=True)
 class ImpactChanges:
-    """
-    The services whose blast radius changes most.
-
-    ``count`` of all; ``truncated``: not all were examined.
-    """
+    """The services whose blast radius changes most; ``truncated``: not all were examined."""
 
     changes: tuple[ImpactChange, ...]
     count: int
     truncated: bool
 
 
-class Reachers:
+class _Reachers:
     """
     Finds the services that reach given cells before and after, BLOCK cells at a time.
 
     The services of a cell are reached by the same services, so it is enough to compare cells.
     """
-
-    __slots__ = ("_after", "_before", "cells")
 
     def __init__(self, before: CallGraph, after: CallGraph) -> None:
         self.cells = Cells.of(before.strong, after.strong)
@@ -78,16 +72,12 @@ class Reachers:
         return WORDS * (calls + len(self._before) + len(self._after) + 4 * len(self.cells.size))
 
     def masks(self, block: Numbers) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """
-        Mark by component, before and after, the cells of ``block`` that it reaches, a bit each.
-
-        O(V + E).
-        """
+        """Mark the cells of ``block`` that each component reaches before, and after: a bit each."""
         before, after = self.cells.groups[:, block]
         return _masks(self._before, before), _masks(self._after, after)
 
     def counts(self, block: Numbers) -> NDArray[np.int64]:
-        """Count the services that reach each cell: rows BEFORE, ADDED, REMOVED. O(V + E)."""
+        """Count the services that reach each cell: rows BEFORE, ADDED, REMOVED."""
         counts: NDArray[np.int64] = np.zeros((REMOVED + 1, BLOCK), np.int64)
         lanes: NDArray[np.int64] = np.zeros((REMOVED + 1, WORDS, BYTE + 1), np.int64)
         cells = self.cells
@@ -114,7 +104,7 @@ def impact_changes(
     affected = _affected(before, after, lost, gained)
     if not len(affected):
         return ImpactChanges((), 0, truncated=False)
-    reachers = Reachers(before, after)
+    reachers = _Reachers(before, after)
     cells = _distinct(reachers.cells.cell[affected])
     allowed = BLOCK * max(work // reachers.cost, 1)
     looked_at = cells[:allowed]
@@ -127,10 +117,7 @@ def impact_changes(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Listed:
-    """A service whose blast radius changes: its name, its cell, and the counts."""
-
+class _Listed(NamedTuple):
     name: str
     cell: int
     before: int
@@ -164,7 +151,6 @@ def _affected(before: CallGraph, after: CallGraph, lost: Numbers, gained: Number
 
 
 def _distinct(numbers: Numbers) -> Numbers:
-    """Remove duplicates and keep the order."""
     _, first = np.unique(numbers, return_index=True)
     return numbers[np.sort(first)]
 
@@ -184,11 +170,7 @@ def _masks(calls: CallRows, groups: Numbers) -> NDArray[np.int64]:
 def _most_changed(
     cells: Cells, changed: Numbers, counts: NDArray[np.int64], numbering: Numbering, most: int
 ) -> list[_Listed]:
-    """
-    List services by cell: most added first, then most removed, then by name.
-
-    At most ``most``.
-    """
+    """List at most ``most`` services: most added first, then most removed, then by name."""
     by_cell = np.argsort(cells.cell, kind="stable").astype(np.int32)
     ends = np.cumsum(cells.size)
     keys = list(zip((-counts[ADDED]).tolist(), (-counts[REMOVED]).tolist(), strict=True))
@@ -206,20 +188,18 @@ def _most_changed(
     return listed
 
 
-def _named(reachers: Reachers, listed: list[_Listed], numbering: Numbering) -> Iterator[ImpactChange]:
+def _named(reachers: _Reachers, listed: list[_Listed], numbering: Numbering) -> Iterator[ImpactChange]:
     cells = _distinct(np.array([each.cell for each in listed], np.int32))
     lists: dict[int, list[list[str]]] = {}
     for block in _blocks(cells):
         lists.update(zip(block.tolist(), _first_names(reachers, block, numbering), strict=True))
-    for each in listed:
-        added, removed = lists[each.cell]
-        after = each.before + each.added - each.removed
-        yield ImpactChange(
-            each.name, each.before, after, tuple(added), each.added, tuple(removed), each.removed
-        )
+    for name, cell, before, added_count, removed_count in listed:
+        added, removed = map(tuple, lists[cell])
+        after = before + added_count - removed_count
+        yield ImpactChange(name, before, after, added, added_count, removed, removed_count)
 
 
-def _first_names(reachers: Reachers, block: Numbers, numbering: Numbering) -> list[list[list[str]]]:
+def _first_names(reachers: _Reachers, block: Numbers, numbering: Numbering) -> list[list[list[str]]]:
     """List for each cell the first names that reach it only after, and only before."""
     cells, (before, after) = reachers.cells, reachers.masks(block)
     differ = (before[cells.groups[0]] != after[cells.groups[1]]).any(axis=1)

@@ -47,16 +47,13 @@ class ShortestPaths:
 
 
 class _Class(NamedTuple):
-    """
-    Paths that begin with ``path[: spur + 1]``, not followed by a closed node.
-
-    ``tries``: searches so far.
-    """
+    """Paths that begin with ``path[: spur + 1]``, not followed by a closed node."""
 
     path: _Nodes
     spur: int
     closed: _Nodes
     tries: int
+    """Searches so far."""
 
 
 class _Found(NamedTuple):
@@ -96,11 +93,12 @@ class _Search:
     def __init__(
         self, graph: DependencyGraph, source: int, target: int, mask: NDArray[np.uint8], max_hops: int
     ) -> None:
-        self._graph, self._index, self._mask = graph, graph.index, mask
+        self._graph, self._mask = graph, mask
+        self._edges = graph.index.nodes, graph.index.pool, mask
         self._source, self._target = source, target
-        count = len(self._index.nodes)
+        count = len(graph.index.nodes)
         self._max_hops = max_hops or count
-        self._bound: _Nodes = np.full(count, NOT_FOUND, np.int32)
+        self._bound = np.full(count, NOT_FOUND, np.int32)
         self._state: NDArray[np.int32] = np.zeros((STATE_ROWS, count), np.int32)
         self._ledger: NDArray[np.int64] = np.zeros(LEDGER, np.int64)
         self._tick = self._effort = self._serial = 0
@@ -128,11 +126,8 @@ class _Search:
     def _measure(self, *, stop_at_source: bool) -> None:
         """Find the distances to the target, of all nodes or only up to the source."""
         until = self._source if stop_at_source else NOT_FOUND
-        queue: _Nodes = np.empty(len(self._bound), np.int32)
-        index = self._index
-        upstream.search_callers.run(
-            index.nodes, index.pool, self._mask, 0, self._target, until, self._max_hops, self._bound, queue
-        )
+        queue = np.empty_like(self._bound)
+        upstream.search_callers.run(*self._edges, 0, self._target, until, self._max_hops, self._bound, queue)
 
     def _search(self, among: _Class, least: int) -> None:
         """
@@ -141,22 +136,11 @@ class _Search:
         The limit is ``least`` hops first: most classes have such a path, which is quick to find. It
         grows exponentially with each try, so that a long detour costs a few searches.
         """
-        limit = min(least + (1 << among.tries) - 1, self._max_hops)
+        limit = min(least + (1 << among.tries) - 1, self._max_hops) - among.spur
         given = np.ascontiguousarray(among.path[: among.spur + 1])
-        index, self._tick = self._index, self._tick + 1
-        hops = kernels.find_detour.run(
-            index.nodes,
-            index.pool,
-            self._mask,
-            self._bound,
-            self._state,
-            given,
-            among.closed,
-            self._target,
-            limit - among.spur,
-            self._tick,
-            self._ledger,
-        )
+        self._tick += 1
+        wanted = given, among.closed, self._target, limit, self._tick
+        hops = kernels.find_detour.run(*self._edges, self._bound, self._state, *wanted, self._ledger)
         self._effort += int(self._ledger[EFFORT]) + _CLASS_EFFORT
         beyond = int(self._ledger[BEYOND])
         if hops:
@@ -176,11 +160,9 @@ class _Search:
         """Of the shortest paths just marked, return the first by names."""
         path = np.empty(len(given) + hops, np.int32)
         path[: len(given)] = given
-        at, index = len(given) - 1, self._index
+        at = len(given) - 1
         while True:
-            at = kernels.follow.run(
-                index.nodes, index.pool, self._mask, self._state, path, at, len(path) - 1, self._tick
-            )
+            at = kernels.follow.run(*self._edges, self._state, path, at, len(path) - 1, self._tick)
             if at == len(path) - 1:
                 return path
             path[at + 1] = self._smallest_step(int(path[at]))
@@ -188,7 +170,8 @@ class _Search:
             at += 1
 
     def _smallest_step(self, node: int) -> int:
-        row, pool, state = self._index.nodes[node], self._index.pool, self._state
+        nodes, pool, _ = self._edges
+        row, state = nodes[node], self._state
         segment = slice(int(row[OUT + START]), int(row[OUT + START] + row[OUT + COUNT]))
         callees = pool[NEIGHBOUR, segment]
         fits = (
@@ -204,18 +187,9 @@ class _Search:
         """Queue the rest of a class: a class for each node where another path may branch off."""
         path, spur, among = found.path, found.of.spur, found.of
         least: _Nodes = np.zeros(len(path), np.int32)
-        index, self._tick = self._index, self._tick + 1
+        self._tick += 1
         self._effort += kernels.find_deviations.run(
-            index.nodes,
-            index.pool,
-            self._mask,
-            self._bound,
-            self._state,
-            path,
-            among.closed,
-            spur,
-            self._tick,
-            least,
+            *self._edges, self._bound, self._state, path, among.closed, spur, self._tick, least
         )
         for position in np.flatnonzero(least).tolist():
             closed = path[position + 1 : position + 2]

@@ -1,7 +1,7 @@
 """Proposed changes of dependencies, and the pairs of services that they affect."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -40,22 +40,14 @@ class DependencyKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ProposedChange:
-    """
-    A proposed change; removals come first.
-
-    Adds no dependency twice, and none of a service on itself.
-    """
+    """Removals, then additions: none of them twice, and none of a service on itself."""
 
     added: Sequence[ProposedDependency] = ()
     removed: Sequence[DependencyKey] = ()
 
 
 class UnknownDependenciesError(LookupError):
-    """
-    Dependencies to remove do not exist.
-
-    ``positions`` are indices in ``ProposedChange.removed``.
-    """
+    """The dependencies at these ``positions`` of ``ProposedChange.removed`` do not exist."""
 
     def __init__(self, positions: Sequence[int]) -> None:
         super().__init__(f"no such dependencies: removed {', '.join(map(str, positions))}")
@@ -75,25 +67,19 @@ class DependencyState(NamedTuple):
 
 
 Pair: TypeAlias = tuple[int, int]
+_Numbers: TypeAlias = NDArray[np.int32]
 
 
-@dataclass(slots=True)
 class Numbering:
-    """Numbers services: existing ones by node, then new ones in order of appearance."""
+    """Numbers services: existing ones by node, then new ones in order of appearance. O(V)."""
 
-    graph: DependencyGraph
-    nodes: NDArray[np.int32]
-    number_by_node: NDArray[np.int32]
-    new: dict[str, int] = field(default_factory=dict)
-    _order: NameOrder | None = None
-
-    @classmethod
-    def of(cls, graph: DependencyGraph) -> "Numbering":
-        """Assign numbers to the services of a graph. O(V)."""
-        nodes = np.array(graph.digraph.node_indices(), np.int32)
-        number_by_node: NDArray[np.int32] = np.full(len(graph.index.nodes), -1, np.int32)
-        number_by_node[nodes] = np.arange(len(nodes), dtype=np.int32)
-        return cls(graph, nodes, number_by_node)
+    def __init__(self, graph: DependencyGraph) -> None:
+        self.graph = graph
+        self.nodes: _Numbers = np.array(graph.digraph.node_indices(), np.int32)
+        self.number_by_node = np.full(len(graph.index.nodes), -1, np.int32)
+        self.number_by_node[self.nodes] = np.arange(len(self.nodes), dtype=np.int32)
+        self.new: dict[str, int] = {}
+        self._order: NameOrder | None = None
 
     def __len__(self) -> int:
         return len(self.nodes) + len(self.new)
@@ -104,13 +90,13 @@ class Numbering:
             return int(self.number_by_node[self.graph.node(name)])
         return self.new.setdefault(name, len(self))
 
-    def names(self, numbers: NDArray[np.int32] | Sequence[int]) -> list[str]:
+    def names(self, numbers: _Numbers | Sequence[int]) -> list[str]:
         """Look up names. O(1) each."""
         held, new, digraph, nodes = len(self.nodes), list(self.new), self.graph.digraph, self.nodes
         wanted = np.asarray(numbers).tolist()
         return [digraph[int(nodes[n])].name if n < held else new[n - held] for n in wanted]
 
-    def sorted(self, numbers: NDArray[np.int32]) -> NDArray[np.int32]:
+    def sorted(self, numbers: _Numbers) -> _Numbers:
         """Sort services by name. O(n log n), or O(V log V) once for many."""
         if len(numbers) <= max(_FEW, len(self) // _SHARE):
             names = self.names(numbers)
@@ -137,33 +123,30 @@ class PairStates:
     smaller degree of their ends).
     """
 
-    __slots__ = ("_after", "_before")
-
     def __init__(self, numbering: Numbering, change: ProposedChange) -> None:
-        self._before: dict[Pair, list[DependencyState]] = {}
-        self._after: dict[Pair, list[DependencyState]] = {}
-        graph, numbers = numbering.graph, numbering.number
-        known = [
-            key for key in change.removed if graph.has_service(key.source) and graph.has_service(key.target)
+        has, number = numbering.graph.has_service, numbering.number
+        removed: list[Pair | None] = [
+            (number(key.source), number(key.target)) if has(key.source) and has(key.target) else None
+            for key in change.removed
         ]
-        ends = [(numbers(key.source), numbers(key.target)) for key in known]
-        ends += [(numbers(each.source), numbers(each.target)) for each in change.added]
-        self._look_up(numbering, list(dict.fromkeys(ends)))
-        self._remove(numbering, change.removed)
-        for pair, each in zip(ends[len(known) :], change.added, strict=True):
+        added = [(number(each.source), number(each.target)) for each in change.added]
+        self._before = _states(numbering, dict.fromkeys([*filter(None, removed), *added]))
+        self._after = dict(self._before)
+        self._remove(removed, change.removed)
+        for pair, each in zip(added, change.added, strict=True):
             source = each.flags & SOURCES
             kept = [state for state in self._after[pair] if state.discovery_source != source]
             self._after[pair] = [*kept, DependencyState(source, bool(each.flags & STALE), each.confidence)]
 
-    def lost(self, floor: float) -> NDArray[np.int32]:
-        """List the pairs that call before and not after, sorted: row 0 sources, row 1 targets."""
-        return self._pairs(floor, was=True)
+    def changed(self, floor: float) -> tuple[_Numbers, _Numbers]:
+        """
+        List the pairs that call only before and those that call only after, each sorted.
 
-    def gained(self, floor: float) -> NDArray[np.int32]:
-        """List the pairs that call after and not before, as ``lost``."""
-        return self._pairs(floor, was=False)
+        A column each: row 0 sources, row 1 targets.
+        """
+        return self._pairs(floor, was=True), self._pairs(floor, was=False)
 
-    def _pairs(self, floor: float, *, was: bool) -> NDArray[np.int32]:
+    def _pairs(self, floor: float, *, was: bool) -> _Numbers:
         found = [
             pair
             for pair, states in self._before.items()
@@ -172,38 +155,36 @@ class PairStates:
         ]
         return np.ascontiguousarray(np.array(sorted(found), np.int32).reshape(-1, 2).T)
 
-    def _look_up(self, numbering: Numbering, pairs: list[Pair]) -> None:
-        held = len(numbering.nodes)
-        self._before = {pair: [] for pair in pairs}
-        there = [pair for pair in pairs if max(pair) < held]
-        index = numbering.graph.index
-        nodes = np.ascontiguousarray(numbering.nodes[np.array(there, np.int64).reshape(-1, 2).T])
-        found, ends = np.empty(2 * len(there), np.int32), np.empty(len(there), np.int32)
-        count = rows.edges_between.run(index.nodes, index.pool, nodes, found, ends)
-        if count > len(found):
-            found = np.empty(count, np.int32)
-            rows.edges_between.run(index.nodes, index.pool, nodes, found, ends)
-        edges = found[:count]
-        flags = index.pool[FLAGS, index.edges[edges, OUT_SLOT]].tolist()
-        confidences, begin = index.confidence[edges].tolist(), 0
-        for pair, end in zip(there, ends.tolist(), strict=True):
-            self._before[pair] = [
-                DependencyState(flags[at] & SOURCES, bool(flags[at] & STALE), confidences[at])
-                for at in range(begin, end)
-            ]
-            begin = end
-        self._after = dict(self._before)
-
-    def _remove(self, numbering: Numbering, removed: Sequence[DependencyKey]) -> None:
+    def _remove(self, pairs: Sequence[Pair | None], removed: Sequence[DependencyKey]) -> None:
         unknown = []
-        graph = numbering.graph
-        for position, key in enumerate(removed):
-            pair = (-1, -1)
-            if graph.has_service(key.source) and graph.has_service(key.target):
-                pair = (numbering.number(key.source), numbering.number(key.target))
-            if any(key.names(state) for state in self._before.get(pair, ())):
-                self._after[pair] = [state for state in self._after[pair] if not key.names(state)]
-            else:
+        for position, (pair, key) in enumerate(zip(pairs, removed, strict=True)):
+            if pair is None or not any(map(key.names, self._before[pair])):
                 unknown.append(position)
+            else:
+                self._after[pair] = [state for state in self._after[pair] if not key.names(state)]
         if unknown:
             raise UnknownDependenciesError(unknown)
+
+
+def _states(numbering: Numbering, pairs: Iterable[Pair]) -> dict[Pair, list[DependencyState]]:
+    """Look up the dependencies between pairs of services, of which some may be new."""
+    held = len(numbering.nodes)
+    states: dict[Pair, list[DependencyState]] = {pair: [] for pair in pairs}
+    there = [pair for pair in states if max(pair) < held]
+    index = numbering.graph.index
+    nodes = np.ascontiguousarray(numbering.nodes[np.array(there, np.int64).reshape(-1, 2).T])
+    found, ends = np.empty(2 * len(there), np.int32), np.empty(len(there), np.int32)
+    count = rows.edges_between.run(index.nodes, index.pool, nodes, found, ends)
+    if count > len(found):
+        found = np.empty(count, np.int32)
+        rows.edges_between.run(index.nodes, index.pool, nodes, found, ends)
+    edges = found[:count]
+    flags = index.pool[FLAGS, index.edges[edges, OUT_SLOT]].tolist()
+    confidences, begin = index.confidence[edges].tolist(), 0
+    for pair, end in zip(there, ends.tolist(), strict=True):
+        states[pair] = [
+            DependencyState(flags[at] & SOURCES, bool(flags[at] & STALE), confidences[at])
+            for at in range(begin, end)
+        ]
+        begin = end
+    return states

@@ -110,7 +110,6 @@ def _strongest(calls: SyncCalls, attempts: NDArray[np.int64], order: NameOrder) 
     return _Calls(start, calls.target[kept], attempts[kept], calls.edge[kept])
 
 
-@dataclass(slots=True, init=False)
 class _Search:
     """
     The candidates: nodes with an upper bound above ``max_attempts``, and columns by candidate.
@@ -119,50 +118,27 @@ class _Search:
     ``limits``: upper bounds.
     """
 
-    max_attempts: int
-    begins: NDArray[np.int32]
-    products: NDArray[np.int64]
-    limits: NDArray[np.int64]
-    paths: NDArray[np.int32]
-    lengths: NDArray[np.int32]
-    given_up: NDArray[np.uint8]
-    _rows: _Calls
-    _bounds: NDArray[np.int64]
-    _ways: NDArray[np.int32]
-    _ledger: NDArray[np.int64]
-    _stack: NDArray[np.int64]
-    _path: NDArray[np.int32]
-
     def __init__(self, rows: _Calls, max_hops: int, begin: int | None, max_attempts: int) -> None:
         count = len(rows.start) - 1
-        self.max_attempts = max_attempts
-        self._rows = rows
-        self._bounds = np.empty((max_hops + 1, count, 2), np.int64)
-        self._ways = np.empty((max_hops + 1, count, 3), np.int32)
-        kernels.bound_walks.run(rows.start, rows.target, rows.attempts, self._bounds, self._ways)
-        limits = self._bounds[max_hops, :, kernels.BEST]
+        bounds = np.empty((max_hops + 1, count, 2), np.int64)
+        ways = np.empty((max_hops + 1, count, 3), np.int32)
+        kernels.bound_walks.run(rows.start, rows.target, rows.attempts, bounds, ways)
+        limits = bounds[max_hops, :, kernels.BEST]
         begins = np.flatnonzero(limits > max_attempts) if begin is None else np.array([begin])
+        self.max_attempts = max_attempts
         self.begins = begins.astype(np.int32)
         self.limits = limits[begins]
         self.products = np.empty(len(begins), np.int64)
         self.paths = np.empty((len(begins), max_hops), np.int32)
         self.lengths = np.empty(len(begins), np.int32)
-        self.given_up = np.zeros(len(begins), np.uint8)
-        self._ledger = np.zeros(_LEDGER, np.int64)
-        self._ledger[retry_search.LEFT] = budget(MOST_STEPS)
-        self._stack = np.empty((_STACK, max_hops + 1), np.int64)
-        self._path = np.empty(max_hops, np.int32)
-        kernels.follow_walks.run(
-            rows.target,
-            rows.attempts,
-            self._bounds,
-            self._ways,
-            self.begins,
-            self._stack,
-            self.products,
-            self.paths,
-            self.lengths,
-        )
+        self.given_up: NDArray[np.uint8] = np.zeros(len(begins), np.uint8)
+        self._rows = rows
+        self._walks = rows.target, rows.attempts, bounds, ways, self.begins
+        ledger: NDArray[np.int64] = np.zeros(_LEDGER, np.int64)
+        ledger[retry_search.LEFT] = budget(MOST_STEPS)
+        stack = np.empty((_STACK, max_hops + 1), np.int64)
+        self._scratch = ledger, stack, np.empty(max_hops, np.int32)
+        kernels.follow_walks.run(*self._walks, stack, self.products, self.paths, self.lengths)
 
     @property
     def count(self) -> int:
@@ -194,36 +170,18 @@ class _Search:
 
     def shorten(self, chosen: NDArray[np.int64]) -> None:
         """Find the shortest path with the product of each candidate, then the first by names."""
-        rows = self._rows
+        found = self.products, self.paths, self.lengths, self.given_up
         retry_search.shorten_paths.run(
-            rows.start,
-            rows.target,
-            rows.attempts,
-            self._bounds,
-            self._ways,
-            self.begins,
-            chosen.astype(np.int32),
-            _SHARE,
-            self.products,
-            self.paths,
-            self.lengths,
-            self.given_up,
-            self._ledger,
-            self._stack,
-            self._path,
+            self._rows.start, *self._walks, chosen.astype(np.int32), _SHARE, *found, *self._scratch
         )
 
     def path(self, graph: DependencyGraph, number: int) -> RetriedPath:
         """Look up the path of a candidate."""
-        places = self.paths[number, : self.lengths[number]]
+        places, digraph = self.paths[number, : self.lengths[number]], graph.digraph
         nodes = [int(self.begins[number]), *self._rows.target[places].tolist()]
-        edges = self._rows.edge[places].tolist()
-        digraph = graph.digraph
-        return RetriedPath(
-            [digraph[node] for node in nodes],
-            [digraph.get_edge_data_by_index(edge) for edge in edges],
-            int(self.products[number]),
-        )
+        dependencies = map(digraph.get_edge_data_by_index, self._rows.edge[places].tolist())
+        services = [digraph[node] for node in nodes]
+        return RetriedPath(services, list(dependencies), int(self.products[number]))
 
     def _least(self, most: int) -> int:
         """Return the product of the last candidate that would be listed."""
@@ -232,23 +190,7 @@ class _Search:
         return int(np.partition(self.products, -most)[-most])
 
     def _improve(self, chosen: NDArray[np.int64], enough: int) -> None:
-        rows = self._rows
+        found = self.products, self.limits, self.paths, self.lengths, self.given_up
         retry_search.search_paths.run(
-            rows.start,
-            rows.target,
-            rows.attempts,
-            self._bounds,
-            self._ways,
-            self.begins,
-            chosen.astype(np.int32),
-            enough,
-            _SHARE,
-            self.products,
-            self.limits,
-            self.paths,
-            self.lengths,
-            self.given_up,
-            self._ledger,
-            self._stack,
-            self._path,
+            self._rows.start, *self._walks, chosen.astype(np.int32), enough, _SHARE, *found, *self._scratch
         )

@@ -18,7 +18,7 @@ _SOURCE_BITS = 15
 
 class SyncCalls(NamedTuple):
     """
-    Calls by caller: those of a node are at ``start[node]:start[node + 1]`` of the other columns.
+    Calls by caller; those of node n are at ``start[n] : start[n + 1]`` of the other columns.
 
     ``origin`` is the discovery source, as a number that rises in the order of sources.
     """
@@ -31,17 +31,10 @@ class SyncCalls(NamedTuple):
 
     @classmethod
     def of(cls, graph: DependencyGraph, mask: NDArray[np.uint8], begin: int | None, hops: int) -> "SyncCalls":
-        """
-        Gather the edges in ``mask``: all, or those on paths of up to ``hops`` calls from ``begin``.
-
-        O(V + E).
-        """
-        index = graph.index
-        count = len(index.nodes)
-        if begin is None:
-            chosen: NDArray[np.uint8] = np.ones(count, np.uint8)
-        else:
-            chosen = np.zeros(count, np.uint8)
+        """Gather the edges in ``mask``; with ``begin`` those within ``hops`` calls from it."""
+        index, count = graph.index, len(graph.index.nodes)
+        chosen: NDArray[np.uint8] = np.full(count, begin is None, np.uint8)
+        if begin is not None:
             queue = np.empty(count, np.int32)
             kernels.mark_within.run(index.nodes, index.pool, mask, begin, hops, chosen, queue)
         start = np.empty(count + 1, np.int32)
@@ -71,17 +64,16 @@ def merged_policies(
     graph: DependencyGraph, chosen: NDArray[np.int32], edge_filter: EdgeFilter, policies: CallPolicies
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """
-    Read timeout and attempts of each chosen edge's pair, from the first source that knows them.
+    Read timeout and attempts of each chosen edge's pair from the first source that knows them.
 
     0 if none does. O(E log E) for the edges that take part.
     """
-    parallel = parallel_edges(graph, chosen, edge_filter)
-    timeouts, attempts = policies(graph.dependency_payloads, parallel.edges)
-    pairs = np.repeat(np.arange(len(chosen)), np.diff(parallel.starts))
-    order = np.lexsort((_precedence(graph, parallel.edges), pairs))
-    return _first_known(timeouts[order], pairs[order], len(chosen)), _first_known(
-        attempts[order], pairs[order], len(chosen)
-    )
+    edges, starts = parallel_edges(graph, chosen, edge_filter)
+    timeouts, attempts = policies(graph.dependency_payloads, edges)
+    pairs = np.repeat(np.arange(len(chosen)), np.diff(starts))
+    order, count = np.lexsort((_precedence(graph, edges), pairs)), len(chosen)
+    pairs = pairs[order]
+    return _first_known(timeouts[order], pairs, count), _first_known(attempts[order], pairs, count)
 
 
 def _precedence(graph: DependencyGraph, edges: NDArray[np.int32]) -> NDArray[np.int64]:

@@ -40,22 +40,15 @@ def what_if(
     whose blast radius may change; ``work`` bounds these as in ``impact_changes``. May run beside
     readers.
     """
-    numbering = Numbering.of(graph)
+    numbering = Numbering(graph)
     states = PairStates(numbering, change)
-    lost, gained = states.lost(0.0), states.gained(0.0)
+    lost, gained = states.changed(0.0)
     before = CallGraph.of(CallRows.of(numbering, 0.0))
     after = before.changed(lost, gained)
-    impacts = impact_changes(
-        numbering,
-        before,
-        after,
-        lost,
-        gained,
-        most=most_impacts,
-        work=budget(MOST_WORDS) if work is None else work,
-    )
+    allowed = budget(MOST_WORDS) if work is None else work
+    impacts = impact_changes(numbering, before, after, lost, gained, most=most_impacts, work=allowed)
     if min_confidence > 0.0:
-        lost, gained = states.lost(min_confidence), states.gained(min_confidence)
+        lost, gained = states.changed(min_confidence)
         before = CallGraph.of(CallRows.of(numbering, min_confidence))
         after = before.changed(lost, gained)
     cycles = cycle_changes(numbering, before, after, lost, gained)

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 from graphcore.compiling import budget
 from graphcore.components.edits import ChangedLabels, ComponentEdits
 from graphcore.components.excerpts import ComponentExcerpts, Excerpt
-from graphcore.components.index import ComponentIndex
-from graphcore.components.search import ComponentSearch
+from graphcore.components.index import ComponentIndex, ComponentSearch
 from graphcore.graph.name_order import sorted_names
 from graphcore.graph.records import DependencyRecord, ServiceRecord
 
@@ -34,8 +33,7 @@ class Component:
     """
     Services that all reach each other over dependencies that are not stale.
 
-    ``members`` are sorted names. ``edge_count`` is the number of dependencies between them that are
-    not stale, including parallel ones.
+    ``members`` are sorted names; ``edge_count`` counts these dependencies, including parallel ones.
     """
 
     members: tuple[str, ...]
@@ -156,11 +154,7 @@ class Components:
         return [component for component in self._cycles if component.size >= min_size]
 
     def label(self, node: int) -> int:
-        """
-        Return the label of the component of a node, valid until it changes; it must be known.
-
-        O(1).
-        """
+        """Return the label of the component of a node, which must be known, until it changes."""
         return self._index.label(node)
 
     def cyclic(self, most: int) -> list[Excerpt]:
@@ -196,14 +190,11 @@ class Components:
         found = self._by_label.get(label)
         if found is not None:
             return found
-        if self._index.size(label) == 1:
-            return Component(self._names(label), 0)
-        made = Component(self._names(label), self._index.edge_count(label))
-        self._by_label[label] = made
+        names = sorted_names([self._digraph[node].name for node in self._index.members(label)])
+        if len(names) == 1:
+            return Component(tuple(names), 0)
+        made = self._by_label[label] = Component(tuple(names), self._index.edge_count(label))
         return made
-
-    def _names(self, label: int) -> tuple[str, ...]:
-        return tuple(sorted_names([self._digraph[node].name for node in self._index.members(label)]))
 
     def _forget(self, changed: ChangedLabels | None) -> None:
         """Drop what may have changed; None: everything."""

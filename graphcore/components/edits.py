@@ -33,15 +33,14 @@ class ComponentEdits:
         """Cancel edges that were both lost and gained."""
         if not len(self.lost) or not len(self.gained):
             return self
-        pairs = np.concatenate((_keys(self.lost), _keys(self.gained)))
+        pairs = np.concatenate((self.lost, self.gained)).astype(np.int64)
         changes = np.repeat((-1, 1), (len(self.lost), len(self.gained)))
-        distinct, place = np.unique(pairs, return_inverse=True)
-        balance = np.bincount(place, changes, len(distinct)).astype(np.int64)
-        lost, gained = (
-            np.repeat(distinct, np.maximum(-balance, 0)),
-            np.repeat(distinct, np.maximum(balance, 0)),
-        )
-        return ComponentEdits(_pairs(lost), _pairs(gained), self.present, self.absent)
+        # Sorting one number is several times faster than sorting two columns.
+        keys, place = np.unique(pairs[:, 0] << _NODE_BITS | pairs[:, 1], return_inverse=True)
+        balance = np.bincount(place, changes, len(keys)).astype(np.int64)
+        distinct = np.stack((keys >> _NODE_BITS, keys & (2**_NODE_BITS - 1)), axis=1).astype(np.int32)
+        lost, gained = (np.repeat(distinct, np.maximum(sign * balance, 0), axis=0) for sign in (-1, 1))
+        return ComponentEdits(lost, gained, self.present, self.absent)
 
 
 class ChangedLabels(NamedTuple):
@@ -68,11 +67,3 @@ def joined(several: Iterable[ComponentEdits]) -> ComponentEdits:
         [node for node, present in is_present.items() if present],
         [node for node, present in is_present.items() if not present],
     )
-
-
-def _keys(pairs: NDArray[np.int32]) -> NDArray[np.int64]:
-    return (pairs[:, 0].astype(np.int64) << _NODE_BITS) | pairs[:, 1]
-
-
-def _pairs(keys: NDArray[np.int64]) -> NDArray[np.int32]:
-    return np.stack((keys >> _NODE_BITS, keys & (2**_NODE_BITS - 1)), axis=1).astype(np.int32)

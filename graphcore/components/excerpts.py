@@ -135,25 +135,11 @@ class ComponentExcerpts:
         return excerpt.inside is not None and excerpt.epoch is self._epoch
 
     def is_same_member(self, excerpt: Excerpt, node: int) -> bool:
-        """
-        Whether the service at this node was a member of the excerpt, and not renamed since.
-
-        O(1).
-        """
-        inside = excerpt.inside
-        return (
-            inside is not None
-            and node < len(inside)
-            and bool(inside[node])
-            and bool(self._renewed[node] < excerpt.clock)
-        )
+        """Whether the service at this node was a member of the excerpt, and not renamed since."""
+        return self.was_member(excerpt, node) and bool(self._renewed[node] < excerpt.clock)
 
     def was_member(self, excerpt: Excerpt, node: int) -> bool:
-        """
-        Whether a service at this node, possibly another one, was a member of the excerpt.
-
-        O(1).
-        """
+        """Whether a service at this node, possibly another one, was a member of the excerpt."""
         inside = excerpt.inside
         return inside is not None and node < len(inside) and bool(inside[node])
 

@@ -79,11 +79,7 @@ class DanglingDependencies:
 
 
 def apply_changes(topology: Topology, dangling: DanglingDependencies, changes: ChangeSet) -> None:
-    """
-    Apply a change set as a whole by the rules of ``DependencyGraph.apply``.
-
-    Raises ``DuplicateNameError`` before anything changes.
-    """
+    """Apply a change set by the rules of ``DependencyGraph.apply``, which says what it raises."""
     services = {record.key: record for record in changes.upserted_services}
     _refuse_duplicate_names(topology, services, changes.removed_services)
     topology.unlink(changes.removed_dependencies)
@@ -129,11 +125,7 @@ def _upsert_services(topology: Topology, upserted: dict[Hashable, ServiceRecord]
 def _upsert_dependencies(
     topology: Topology, dangling: DanglingDependencies, records: Iterable[DependencyRecord]
 ) -> None:
-    """
-    Link or replace each record, or leave it dangling.
-
-    Of several with one key the last counts.
-    """
+    """Link or replace each record, or leave it dangling; of one key the last record counts."""
     latest = {record.key: record for record in records}
     arriving = topology.replace_dependencies(latest)
     for record in topology.link(arriving):

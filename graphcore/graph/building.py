@@ -1,7 +1,7 @@
 """Building a whole graph from columns, several times as fast as by change sets."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +11,6 @@ from graphcore.graph.flags import STALE
 from graphcore.graph.index import TraversalIndex
 from graphcore.graph.records import ChangeSet, DependencyRecord, DuplicateNameError, ServiceRecord
 from graphcore.graph.topology import Topology
-
-Number = TypeVar("Number", np.int32, np.float64)
 
 
 class GraphBuilder:
@@ -27,9 +25,10 @@ class GraphBuilder:
 
     def __init__(self, *, cycle_confidence: float = 0.0) -> None:
         self._topology = Topology(cycle_confidence)
-        self._ends: list[NDArray[np.int32]] = []
-        self._flags: list[NDArray[np.int32]] = []
-        self._confidences: list[NDArray[np.float64]] = []
+        # One of each, so that there is something to concatenate.
+        self._ends: list[NDArray[np.int32]] = [np.empty((0, 2), np.int32)]
+        self._flags: list[NDArray[np.int32]] = [np.empty(0, np.int32)]
+        self._confidences: list[NDArray[np.float64]] = [np.empty(0)]
         self._dangling: list[DependencyRecord] = []
 
     def add_services(self, records: Sequence[ServiceRecord]) -> None:
@@ -37,7 +36,8 @@ class GraphBuilder:
         topology = self._topology
         topology.add_services(records)
         if len(topology.node_by_name) < len(topology.node_by_service):
-            raise DuplicateNameError(_name_given_twice(topology))
+            names = Counter(record.name for record in topology.digraph.nodes())
+            raise DuplicateNameError(names.most_common(1)[0][0])
 
     def making_room(self, dependency_count: int) -> Iterator[None]:
         """Make room for more dependencies in short steps."""
@@ -51,11 +51,7 @@ class GraphBuilder:
         flags: NDArray[np.int32],
         confidences: NDArray[np.float64],
     ) -> None:
-        """
-        Add dependencies; ``ends`` has the nodes of source and target, which differ, a row each.
-
-        O(1) each.
-        """
+        """Add dependencies; ``ends`` has the nodes of source and target, a row each."""
         if not records:
             return
         topology = self._topology
@@ -74,12 +70,9 @@ class GraphBuilder:
 
     def build_index(self) -> None:
         """Build the traversal index. O(V + E); compiled, it lets other threads run."""
-        flags = _joined(self._flags, np.int32)
-        ends = np.concatenate(self._ends) if self._ends else np.empty((0, 2), np.int32)
-        topology = self._topology
-        topology.index = TraversalIndex.built(
-            topology.digraph.num_nodes(), ends, flags, _joined(self._confidences, np.float64)
-        )
+        topology, flags = self._topology, np.concatenate(self._flags)
+        ends, confidences = np.concatenate(self._ends), np.concatenate(self._confidences)
+        topology.index = TraversalIndex.built(topology.digraph.num_nodes(), ends, flags, confidences)
         topology.stale_count = int(np.count_nonzero(flags & STALE))
         self._ends, self._flags, self._confidences = [], [], []
 
@@ -90,16 +83,3 @@ class GraphBuilder:
         if self._dangling:
             graph.apply(ChangeSet(upserted_dependencies=self._dangling))
         return graph
-
-
-def _joined(columns: list[NDArray[Number]], kind: type[Number]) -> NDArray[Number]:
-    return np.concatenate(columns) if columns else np.empty(0, kind)
-
-
-def _name_given_twice(topology: Topology) -> str:
-    """Find a name that two services have."""
-    return next(
-        name
-        for record in topology.digraph.nodes()
-        if topology.node_by_service[record.key] != topology.node_by_name[(name := record.name)]
-    )

@@ -31,11 +31,7 @@ _NO_RECORD = cast("Any", None)
 
 
 def copying(topology: Topology, index: TraversalIndex) -> Generator[None, None, Topology]:
-    """
-    Copy everything but the index in short steps; nothing may change meanwhile. O(V + E).
-
-    ``index`` is a copy of the topology's index and becomes part of the copy.
-    """
+    """Copy everything but ``index``, which becomes part of the copy, in short steps. O(V + E)."""
     copy = Topology(topology.floor)
     copy.index = index
     copy.digraph = yield from _copying_digraph(topology.digraph, topology.index)
@@ -53,12 +49,9 @@ def copying(topology: Topology, index: TraversalIndex) -> Generator[None, None, 
 
 def _copying_digraph(digraph: Digraph, index: TraversalIndex) -> Generator[None, None, Digraph]:
     """
-    Copy a digraph with its indices and the gaps between them; nothing may change meanwhile.
+    Copy a digraph with its indices and the gaps between them, in short steps. O(V + E).
 
-    O(V + E).
-
-    ``PyDiGraph.copy`` blocks for 14 to 25 ms for a million edges. This takes a quarter of a second,
-    in steps.
+    ``PyDiGraph.copy`` blocks for 14 to 25 ms for a million edges; this takes a quarter of a second.
     """
     copy: Digraph = rx.PyDiGraph(multigraph=True)
     node_gaps = yield from _copy_nodes(digraph, copy)
@@ -114,7 +107,8 @@ def split_changes(graph: "DependencyGraph", changes: ChangeSet, size: int) -> It
     the next one takes long.
     """
     yield from _removals(graph, changes.removed_dependencies, size)
-    yield from (ChangeSet(removed_services=keys) for keys in _slices(changes.removed_services, size))
+    for keys in _slices(changes.removed_services, size):
+        yield ChangeSet(removed_services=keys)
     renamed: list[ServiceRecord] = []
     others: list[ServiceRecord] = []
     for record in changes.upserted_services:
@@ -122,10 +116,10 @@ def split_changes(graph: "DependencyGraph", changes: ChangeSet, size: int) -> It
         (others if former is None or former.name == record.name else renamed).append(record)
     if renamed:
         yield ChangeSet(upserted_services=renamed)
-    yield from (ChangeSet(upserted_services=records) for records in _slices(others, size))
-    yield from (
-        ChangeSet(upserted_dependencies=records) for records in _slices(changes.upserted_dependencies, size)
-    )
+    for services in _slices(others, size):
+        yield ChangeSet(upserted_services=services)
+    for dependencies in _slices(changes.upserted_dependencies, size):
+        yield ChangeSet(upserted_dependencies=dependencies)
 
 
 def _removals(graph: "DependencyGraph", keys: Sequence[Hashable], size: int) -> Iterator[ChangeSet]:
@@ -149,10 +143,7 @@ class PayloadTable:
     __slots__ = ("_column", "_dangling", "_places")
 
     def __init__(
-        self,
-        places: ShardedDict[Hashable, int],
-        column: ObjectColumn,
-        dangling: dict[Hashable, object],
+        self, places: ShardedDict[Hashable, int], column: ObjectColumn, dangling: dict[Hashable, object]
     ) -> None:
         self._places = places
         self._column = column
@@ -171,11 +162,7 @@ class PayloadTable:
 def payload_tables(
     topology: Topology, dangling: DanglingDependencies
 ) -> Generator[None, None, tuple[PayloadTable, PayloadTable]]:
-    """
-    List the payloads of services and of dependencies, dangling ones included, in short steps.
-
-    O(V + E).
-    """
+    """List the payloads of services and of dependencies, dangling ones included, in short steps."""
     services: ShardedDict[Hashable, int] = ShardedDict()
     services.update(topology.node_by_service.items())
     yield
@@ -198,7 +185,7 @@ def dismantle(topology: Topology, dangling: DanglingDependencies) -> Iterator[No
     for column in (topology.dependency_payloads, topology.service_payloads, topology.service_encoded_ids):
         yield from column.emptying()
     digraph, nothing = topology.digraph, repeat(_NO_RECORD)
-    for edge_by_dependency in topology.edge_by_dependency.shards():
+    for edge_by_dependency in topology.edge_by_dependency.shards:
         for edges in _steps(edge_by_dependency.values()):
             deque(map(digraph.update_edge_by_index, edges, nothing), maxlen=0)
             yield

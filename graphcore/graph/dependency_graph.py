@@ -159,19 +159,11 @@ class DependencyGraph:
         return [record for _, _, record in edges]
 
     def component_of(self, name: str) -> Component:
-        """
-        Return the component of a service.
-
-        Raises ``UnknownServiceError``. See ``Components.component``.
-        """
+        """Return the component of a service. Raises ``UnknownServiceError``."""
         return self.components.component(self.node(name))
 
     def nodes_by_name(self) -> dict[str, int]:
-        """
-        Return the node of each service by name, in no particular order.
-
-        O(V), 1 ms for 100,000.
-        """
+        """Return the node of each service by name. O(V), 1 ms for 100,000."""
         return self._topology.node_by_name.copy()
 
     def services(self) -> list[ServiceRecord]:
@@ -187,11 +179,7 @@ class DependencyGraph:
         return self._dangling.records()
 
     def dangling_dependencies_of(self, key: Hashable) -> list[DependencyRecord]:
-        """
-        List the dependencies to be linked when a service with this key appears.
-
-        O(their number).
-        """
+        """List the dependencies to be linked when a service with this key appears."""
         return self._dangling.lacking(key)
 
     def service_batches(self, size: int) -> Iterator[list[ServiceRecord]]:
@@ -224,20 +212,12 @@ class DependencyGraph:
             self.confident_components.update(deltas.removed.confident, deltas.added.confident, deltas.nodes)
 
     def making_room(self, dependency_count: int) -> Iterator[None]:
-        """
-        Make room for the payloads of more dependencies, in short steps.
-
-        ``index.roomier`` does the rest.
-        """
+        """Make room for payloads of more dependencies in short steps, as ``index.roomier``."""
         wanted = max(self.digraph.num_edges() + dependency_count, len(self.index.edges))
         return self._topology.dependency_payloads.growing(wanted)
 
     def payload_tables(self) -> Generator[None, None, tuple[PayloadTable, PayloadTable]]:
-        """
-        Copy the payloads of services and of dependencies by key, in short steps.
-
-        Nothing may change meanwhile.
-        """
+        """Copy the payloads by key in short steps; nothing may change meanwhile."""
         return payload_tables(self._topology, self._dangling)
 
     def copying(self, index: TraversalIndex) -> Generator[None, None, "DependencyGraph"]:
@@ -245,17 +225,14 @@ class DependencyGraph:
         Copy the graph in steps of about 1 ms; nothing may change meanwhile. O(V + E).
 
         ``index`` is a copy of the graph's own (``TraversalIndex.roomier``) and belongs to the copy
-        then. Records are shared. The dict of nodes is copied in one step, 3 ms for 100,000
-        services.
+        then. Records are shared. The dict of nodes takes one step, 3 ms for 100,000 services.
         """
         topology = yield from copying(self._topology, index)
         return DependencyGraph(topology, self._dangling.copy())
 
     def dismantle(self) -> Iterator[None]:
         """
-        Free the memory of a graph in steps of 1 to 2 ms.
-
-        The graph is unusable after the first step.
+        Free the memory in steps of 1 to 2 ms; the graph is unusable after the first one.
 
         To drop a graph of a million dependencies at once would take a third of a second.
         """

@@ -10,8 +10,7 @@ class EdgeFlag(enum.IntFlag):
     """
     One bit for each value of a dependency's enumerated columns, and one for staleness.
 
-    A ``DependencyRecord`` holds the sum as a plain ``int``, because arithmetic on ``IntFlag``
-    members builds enum objects, which is slow.
+    A ``DependencyRecord`` holds the sum as a plain ``int``: arithmetic on ``IntFlag`` is slow.
     """
 
     SYNC = enum.auto()
@@ -43,8 +42,7 @@ class EdgeFilter:
     """
     Selects the dependencies with no bit outside ``allowed`` and at least ``min_confidence``.
 
-    The default passes everything but stale dependencies. Raises ``ValueError`` if the confidence is
-    not between 0 and 1.
+    The default passes all but stale ones. ``ValueError`` for a confidence outside of 0 to 1.
     """
 
     allowed: int = ALL_FLAGS & ~STALE

@@ -8,25 +8,7 @@ from numpy.typing import NDArray
 
 from graphcore.graph.columns import grown
 from graphcore.kernels import adjacency, building
-from graphcore.kernels.layout import (
-    ANSWER,
-    BOTH,
-    CAPACITY,
-    COUNTS,
-    EDGE_COLUMNS,
-    GARBAGE,
-    IN,
-    NO_EDGE,
-    NODE_COLUMNS,
-    OUT,
-    OUT_SLOT,
-    POOL_ROWS,
-    QUEUE,
-    SCRATCH_ROWS,
-    SOURCE,
-    TICK,
-    USED,
-)
+from graphcore.kernels import layout as at
 
 
 class WalkScratch:
@@ -46,23 +28,20 @@ class WalkScratch:
 
     def cover_nodes(self, node_count: int) -> None:
         """Make room for so many nodes. Fast: zeroed memory is not touched before its first use."""
-        self.rows: NDArray[np.int32] = np.zeros((SCRATCH_ROWS, node_count + COUNTS + 1), np.int32)
-        self.queues = tuple(self.rows[QUEUE : QUEUE + BOTH + 1])
-        self.rows[ANSWER, TICK] = 1
+        self.rows: NDArray[np.int32] = np.zeros((at.SCRATCH_ROWS, node_count + at.COUNTS + 1), np.int32)
+        self.queues = tuple(self.rows[at.QUEUE : at.QUEUE + at.BOTH + 1])
+        self.rows[at.ANSWER, at.TICK] = 1
         # To read a few numbers from a memoryview takes half as long as from an array.
-        self.answer = memoryview(self.rows[ANSWER])
+        self.answer = memoryview(self.rows[at.ANSWER])
 
     def cover_edges(self, edge_count: int) -> None:
         """Make room for so many edges in an answer."""
         self.crossed: NDArray[np.int32] = np.empty(edge_count, np.int32)
 
-    @property
-    def memory_bytes(self) -> int:
-        """Size of the arrays in bytes."""
-        return self.rows.nbytes + self.crossed.nbytes
 
-
-Indices: TypeAlias = Sequence[int] | NDArray[np.int32] | NDArray[np.int64]
+Numbers: TypeAlias = NDArray[np.int32]
+Indices: TypeAlias = Sequence[int] | Numbers | NDArray[np.int64]
+Reals: TypeAlias = Sequence[float] | NDArray[np.float64]
 
 # Pool entries that an edge takes at most, but for hubs; these need less than a 2**_ROOM_SHIFT-th.
 _ROOM_AN_EDGE, _ROOM_SHIFT = 16, 4
@@ -83,20 +62,16 @@ class TraversalIndex:
     __slots__ = ("confidence", "edges", "ledger", "nodes", "pool", "walks")
 
     def __init__(self) -> None:
-        self.nodes: NDArray[np.int32] = np.zeros((_LEAST_NODES, NODE_COLUMNS), np.int32)
-        self.pool: NDArray[np.int32] = np.empty((POOL_ROWS, _LEAST_POOL), np.int32)
-        self.edges: NDArray[np.int32] = np.full((_LEAST_EDGES, EDGE_COLUMNS), NO_EDGE, np.int32)
+        self.nodes: NDArray[np.int32] = np.zeros((_LEAST_NODES, at.NODE_COLUMNS), np.int32)
+        self.pool: NDArray[np.int32] = np.empty((at.POOL_ROWS, _LEAST_POOL), np.int32)
+        self.edges: NDArray[np.int32] = np.full((_LEAST_EDGES, at.EDGE_COLUMNS), at.NO_EDGE, np.int32)
         self.confidence: NDArray[np.float64] = np.empty(_LEAST_EDGES, np.float64)
         self.ledger: NDArray[np.int64] = np.zeros(2, np.int64)
         self.walks = WalkScratch(_LEAST_NODES, _LEAST_EDGES)
 
     @classmethod
     def built(
-        cls,
-        node_count: int,
-        ends: NDArray[np.int32],
-        flags: NDArray[np.int32],
-        confidences: NDArray[np.float64],
+        cls, node_count: int, ends: Numbers, flags: Numbers, confidences: NDArray[np.float64]
     ) -> "TraversalIndex":
         """
         Build the index of a graph with edges 0, 1, …, whose ``ends`` are (source, target) rows.
@@ -106,20 +81,25 @@ class TraversalIndex:
         index, edge_count = cls(), len(flags)
         index.cover(node_count)
         index._cover_edges(edge_count)
-        index.edges[:edge_count, :OUT_SLOT] = ends
+        index.edges[:edge_count, : at.OUT_SLOT] = ends
         index.confidence[:edge_count] = confidences
         used = building.plan.run(index.nodes, index.edges, edge_count)
-        index.pool = np.empty((POOL_ROWS, _roomy(used, 0)), np.int32)
-        index.ledger[USED] = used
+        index.pool = np.empty((at.POOL_ROWS, _roomy(used, 0)), np.int32)
+        index.ledger[at.USED] = used
         building.fill.run(index.nodes, index.pool, index.edges, index.confidence, flags)
         return index
+
+    @property
+    def arrays(self) -> tuple[Numbers, Numbers, NDArray[np.float64]]:
+        """``nodes``, ``pool`` and ``confidence``, with which most kernels begin."""
+        return self.nodes, self.pool, self.confidence
 
     @property
     def edge_bound(self) -> int:
         """One more than the highest index of an edge. O(unused indices above it)."""
         for end in range(len(self.edges), 0, -_LOOK):
             start = max(end - _LOOK, 0)
-            used = np.flatnonzero(self.edges[start:end, SOURCE] != NO_EDGE)
+            used = np.flatnonzero(self.edges[start:end, at.SOURCE] != at.NO_EDGE)
             if len(used):
                 return start + int(used[-1]) + 1
         return 0
@@ -128,7 +108,7 @@ class TraversalIndex:
         """Whether ``more`` edges may make an array grow, which takes long if it is large."""
         length = self.pool.shape[1]
         wanted = max(_ROOM_AN_EDGE * more, length >> _ROOM_SHIFT)
-        return edge_count + more > len(self.edges) or int(self.ledger[USED]) + wanted > length
+        return edge_count + more > len(self.edges) or int(self.ledger[at.USED]) + wanted > length
 
     def roomier(self, edge_count: int, more: int) -> "TraversalIndex":
         """
@@ -137,14 +117,14 @@ class TraversalIndex:
         Nothing may change meanwhile. O(V + E); compiled, it lets other threads run.
         """
         copy = TraversalIndex()
-        live = int(self.ledger[USED] - self.ledger[GARBAGE])
+        live = int(self.ledger[at.USED] - self.ledger[at.GARBAGE])
         end = self.edge_bound
         copy.cover(len(self.nodes))
         copy._cover_edges(_with_spare(max(end, edge_count + more)))
         copy.nodes[: len(self.nodes)] = self.nodes
         copy.edges[:end] = self.edges[:end]
         copy.confidence[:end] = self.confidence[:end]
-        copy.pool = np.empty((POOL_ROWS, _roomy(live, more)), np.int32)
+        copy.pool = np.empty((at.POOL_ROWS, _roomy(live, more)), np.int32)
         copy.ledger[:] = self.ledger
         adjacency.compact.run(copy.nodes, self.pool, copy.edges, copy.ledger, copy.pool)
         return copy
@@ -153,12 +133,6 @@ class TraversalIndex:
         """Take over the arrays of a copy. O(1)."""
         for name in TraversalIndex.__slots__:
             setattr(self, name, getattr(roomier, name))
-
-    @property
-    def memory_bytes(self) -> int:
-        """Size of the arrays in bytes, including room to grow."""
-        columns = (self.nodes, self.pool, self.edges, self.confidence, self.ledger)
-        return sum(column.nbytes for column in columns) + self.walks.memory_bytes
 
     def cover(self, node_count: int) -> None:
         """Make room for nodes with indices below ``node_count``. Amortised O(1) a node."""
@@ -169,12 +143,7 @@ class TraversalIndex:
             self.walks.cover_nodes(len(self.nodes))
 
     def link(
-        self,
-        edges: Indices,
-        sources: Indices,
-        targets: Indices,
-        flags: Indices,
-        confidences: Sequence[float] | NDArray[np.float64],
+        self, edges: Indices, sources: Indices, targets: Indices, flags: Indices, confidences: Reals
     ) -> None:
         """Add edges; their indices must be free. Amortised O(1) each."""
         if not len(edges):
@@ -182,27 +151,17 @@ class TraversalIndex:
         batch = np.array((edges, sources, targets, flags), np.int32)
         batch_confidences = np.ascontiguousarray(confidences, np.float64)
         done = 0
-        while (
-            done := adjacency.link.run(
-                self.nodes,
-                self.pool,
-                self.edges,
-                self.confidence,
-                self.ledger,
-                batch,
-                batch_confidences,
-                done,
-            )
-        ) < len(edges):
-            self._make_room(batch)
+        while done < len(edges):
+            kept = self.nodes, self.pool, self.edges, self.confidence, self.ledger
+            done = adjacency.link.run(*kept, batch, batch_confidences, done)
+            if done < len(edges):
+                self._make_room(batch)
 
     def unlink(self, edges: Indices) -> None:
         """Remove edges, which must exist. O(1) each."""
         adjacency.unlink.run(self.nodes, self.pool, self.edges, np.ascontiguousarray(edges, np.int32))
 
-    def reflag(
-        self, edges: Indices, flags: Indices, confidences: Sequence[float] | NDArray[np.float64]
-    ) -> None:
+    def reflag(self, edges: Indices, flags: Indices, confidences: Reals) -> None:
         """Set the flags and confidences of edges. O(1) each."""
         batch = np.array((edges, flags), np.int32)
         batch_confidences = np.ascontiguousarray(confidences, np.float64)
@@ -211,15 +170,11 @@ class TraversalIndex:
     def forget_node(self, node: int) -> None:
         """Free the segments of a node without edges, so that its index can be reused. O(1)."""
         row = self.nodes[node]
-        self.ledger[GARBAGE] += row[OUT + CAPACITY] + row[IN + CAPACITY]
+        self.ledger[at.GARBAGE] += row[at.OUT + at.CAPACITY] + row[at.IN + at.CAPACITY]
         row[:] = 0
 
     def _make_room(self, batch: NDArray[np.int32]) -> None:
-        """
-        Lengthen the arrays that are too short to link a batch of edges.
-
-        Amortised O(1) an edge.
-        """
+        """Lengthen the arrays that are too short to link a batch of edges."""
         self.cover(int(batch[1:3].max()) + 1)
         edge_count = int(batch[0].max()) + 1
         if edge_count > len(self.edges):
@@ -232,19 +187,19 @@ class TraversalIndex:
         former = len(self.edges)
         if edge_count > former:
             self.edges = grown(self.edges, edge_count)
-            self.edges[former:, SOURCE] = NO_EDGE
+            self.edges[former:, at.SOURCE] = at.NO_EDGE
             self.confidence = grown(self.confidence, edge_count)
             self.walks.cover_edges(len(self.edges))
 
     def _make_pool_room(self) -> None:
         """Compact the pool if more than half of it is garbage, else double it. O(V + E)."""
         length = self.pool.shape[1]
-        if 2 * self.ledger[GARBAGE] > length:
+        if 2 * self.ledger[at.GARBAGE] > length:
             room = np.empty_like(self.pool)
             adjacency.compact.run(self.nodes, self.pool, self.edges, self.ledger, room)
         else:
-            used = int(self.ledger[USED])
-            room = np.empty((POOL_ROWS, 2 * length), np.int32)
+            used = int(self.ledger[at.USED])
+            room = np.empty((at.POOL_ROWS, 2 * length), np.int32)
             room[:, :used] = self.pool[:, :used]
         self.pool = room
 

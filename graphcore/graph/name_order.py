@@ -29,31 +29,14 @@ def sorted_names(names: list[str]) -> list[str]:
     return [names[place] for place in name_order(names).tolist()]
 
 
-def places_by_name(names: list[str]) -> NDArray[np.int32]:
-    """Return the positions of names in the order of ``sorted_names``. O(n log n)."""
+def name_order(names: list[str]) -> NDArray[np.int32]:
+    """Return the positions of names in that order; no name may contain NUL."""
     if len(names) < _WORTH_A_KERNEL:
         return np.array(sorted(range(len(names)), key=names.__getitem__), np.int32)
-    return name_order(names)
-
-
-def name_order(names: list[str]) -> NDArray[np.int32]:
-    """
-    Return the positions of names sorted by code point.
-
-    No name may contain NUL. O(n log n + bytes).
-    """
-    return _sorted(_joined(names))
-
-
-def _joined(names: list[str]) -> bytes:
-    """Join names, each followed by NUL; in batches, so that other threads can run."""
+    # Each name is followed by NUL; joined in batches, so that other threads can run.
     batches = (names[first : first + _BATCH] for first in range(0, len(names), _BATCH))
-    return b"".join([("\0".join(batch) + "\0").encode("utf-8", "surrogatepass") for batch in batches])
-
-
-def _sorted(names: bytes) -> NDArray[np.int32]:
-    """Sort joined names and return their positions in order."""
-    content = np.frombuffer(names, np.uint8)
+    joined = b"".join([("\0".join(batch) + "\0").encode("utf-8", "surrogatepass") for batch in batches])
+    content = np.frombuffer(joined, np.uint8)
     ends = np.flatnonzero(content == 0)
     starts = np.concatenate((np.zeros(1, np.int64), ends[:-1] + 1))
     order, words = np.empty(len(starts), np.int32), np.empty(len(starts), np.int64)
@@ -67,8 +50,7 @@ class NameOrder:
     """
     The services of a graph in the order of their names, valid until the graph changes.
 
-    ``nodes``: all services, sorted by name. ``rank``: the position of each node among them, -1 for
-    an unused index.
+    ``rank``: the position of each node in ``nodes``, -1 for an unused index.
     """
 
     nodes: NDArray[np.int32]
@@ -76,24 +58,14 @@ class NameOrder:
 
     @classmethod
     def of(cls, graph: "DependencyGraph") -> "NameOrder":
-        """
-        Sort the services of a graph. O(V log V + bytes of names).
-
-        Compiled, it lets other threads run most of the time.
-        """
+        """Sort the services of a graph. O(V log V + bytes of names); lets other threads run."""
         by_name = graph.nodes_by_name()
-        rank: NDArray[np.int32] = np.full(len(graph.index.nodes), -1, np.int32)
-        nodes = np.fromiter(by_name.values(), np.int32, len(by_name))
-        if by_name:
-            nodes = nodes[name_order(list(by_name))]
+        rank = np.full(len(graph.index.nodes), -1, np.int32)
+        nodes = np.fromiter(by_name.values(), np.int32, len(by_name))[name_order(list(by_name))]
         rank[nodes] = np.arange(len(nodes), dtype=np.int32)
         return cls(nodes, rank)
 
     def place(self, graph: "DependencyGraph", name: str) -> int:
-        """
-        Count the services whose names come before ``name``, which may be any string.
-
-        O(log V).
-        """
+        """Count the services with names before ``name``, which may be any string. O(log V)."""
         digraph = graph.digraph
         return bisect_left(self.nodes, name, key=lambda node: digraph[int(node)].name)

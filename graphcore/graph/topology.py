@@ -7,14 +7,57 @@ rustworkx allocates the indices and holds the records; walks and analyses read t
 from collections.abc import Hashable, Iterable, Sequence
 from itertools import compress, repeat
 from operator import eq
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import rustworkx as rx
+from numpy.typing import NDArray
 
 from graphcore.graph.columns import ObjectColumn, ShardedDict
-from graphcore.graph.edge_deltas import NO_ENDS, DeltaRecorder, EdgeDeltas, EdgeStatus
 from graphcore.graph.index import TraversalIndex
 from graphcore.graph.records import DependencyRecord, ServiceRecord
+from graphcore.kernels.layout import FLAGS, OUT_SLOT, STALE_BIT
+
+Pairs: TypeAlias = NDArray[np.int32]
+"""The source and target node of edges, a row each; parallel edges have a row each."""
+
+_NO_PAIRS: Pairs = np.empty((0, 2), np.int32)
+
+
+class EdgeEnds(NamedTuple):
+    """
+    Edges that are not stale, and those of them whose confidence reaches the graph's bound.
+
+    ``confident`` is empty if that bound, ``cycle_confidence``, is 0.
+    """
+
+    fresh: Pairs
+    confident: Pairs
+
+
+_NO_ENDS = EdgeEnds(_NO_PAIRS, _NO_PAIRS)
+
+
+class EdgeDeltas(NamedTuple):
+    """
+    Edges that were removed and added, and ``nodes`` of services that came, went or were renamed.
+
+    An edge that turns stale counts as removed, one that turns fresh as added; likewise a confident
+    edge whose confidence crosses the bound. Apply ``removed`` first: its node indices may belong to
+    services that are gone, and be reused in ``added``.
+    """
+
+    removed: EdgeEnds
+    added: EdgeEnds
+    nodes: NDArray[np.int32]
+
+
+class _EdgeStatus(NamedTuple):
+    """The ends of edges, and which of them are fresh and which confident."""
+
+    pairs: Pairs
+    fresh: NDArray[np.bool_]
+    confident: NDArray[np.bool_]
 
 
 class Topology:
@@ -25,20 +68,6 @@ class Topology:
     columns agree with the digraph. ``floor`` is the least confidence of edges that the deltas call
     confident.
     """
-
-    __slots__ = (
-        "_deltas",
-        "dependency_payloads",
-        "digraph",
-        "edge_by_dependency",
-        "floor",
-        "index",
-        "node_by_name",
-        "node_by_service",
-        "service_encoded_ids",
-        "service_payloads",
-        "stale_count",
-    )
 
     def __init__(self, floor: float = 0.0) -> None:
         self.floor = floor
@@ -51,11 +80,15 @@ class Topology:
         self.service_encoded_ids = ObjectColumn()
         self.dependency_payloads = ObjectColumn()
         self.stale_count = 0
-        self._deltas = DeltaRecorder()
+        self._deltas: list[tuple[EdgeEnds, EdgeEnds]] = []
+        self._renewed: list[int] = []
 
     def take_deltas(self) -> EdgeDeltas:
         """Return the edges and nodes removed and added since the last call. O(their number)."""
-        return self._deltas.take()
+        removed, added = ([delta[side] for delta in self._deltas] for side in (0, 1))
+        deltas = EdgeDeltas(_joined(removed), _joined(added), np.array(self._renewed, np.int32))
+        self._deltas, self._renewed = [], []
+        return deltas
 
     def add_services(self, records: Sequence[ServiceRecord]) -> None:
         """Add services whose keys and names are new. O(1) each."""
@@ -69,7 +102,7 @@ class Topology:
         self.index.cover(int(places.max()) + 1)
         self.service_payloads.put(places, payloads, len(self.index.nodes))
         self.service_encoded_ids.put(places, encoded_ids, len(self.index.nodes))
-        self._deltas.record_nodes(nodes)
+        self._renewed += nodes
 
     def detach_name(self, record: ServiceRecord) -> None:
         """Free the former name of a service that is about to be renamed. O(1)."""
@@ -89,7 +122,7 @@ class Topology:
         self.service_encoded_ids.values[node] = record.encoded_id
         if former.name != record.name:
             self.node_by_name[record.name] = node
-            self._deltas.record_nodes([node])
+            self._renewed.append(node)
 
     def remove_services(self, keys: Iterable[Hashable]) -> list[tuple[DependencyRecord, Hashable]]:
         """
@@ -116,8 +149,7 @@ class Topology:
         """
         Add edges whose keys are new. O(1) each.
 
-        Returns the dependencies that can't be edges: a service is missing, or both ends are the
-        same.
+        Returns the dependencies that can't be edges: of a service on itself, or a missing service.
         """
         if not records:
             return []
@@ -134,9 +166,9 @@ class Topology:
         places = np.array(edges, np.int32)
         self.index.link(places, sources, targets, flags, confidences)
         self.dependency_payloads.put(places, payloads, len(self.index.edges))
-        ends = EdgeStatus.of(self.index, places, self.floor).ends()
+        ends = self._ends(places)
         self.stale_count += len(places) - len(ends.fresh)
-        self._deltas.record_edges(NO_ENDS, ends)
+        self._deltas.append((_NO_ENDS, ends))
         return []
 
     def replace_dependencies(self, latest: dict[Hashable, DependencyRecord]) -> list[DependencyRecord]:
@@ -182,13 +214,13 @@ class Topology:
         if not edges:
             return
         places = np.array(edges, np.int32)
-        ends = EdgeStatus.of(self.index, places, self.floor).ends()
+        ends = self._ends(places)
         self.index.unlink(places)
         self.dependency_payloads.clear(places)
         for edge in edges:
             self.digraph.remove_edge_from_index(edge)
         self.stale_count -= len(edges) - len(ends.fresh)
-        self._deltas.record_edges(ends, NO_ENDS)
+        self._deltas.append((ends, _NO_ENDS))
 
     def _remove_nodes(self, nodes: list[int]) -> None:
         """Remove nodes that have no edges left."""
@@ -200,7 +232,7 @@ class Topology:
         places = np.array(nodes, np.int32)
         self.service_payloads.clear(places)
         self.service_encoded_ids.clear(places)
-        self._deltas.record_nodes(nodes)
+        self._renewed += nodes
 
     def _update_columns(
         self, payloads: dict[int, object], reflagged: Sequence[tuple[int, int, float]]
@@ -212,8 +244,34 @@ class Topology:
         if not reflagged:
             return
         places = np.array([edge for edge, _, _ in reflagged], np.int32)
-        before = EdgeStatus.of(self.index, places, self.floor)
+        pairs, was_fresh, was_confident = self._status(places)
         self.index.reflag(*zip(*reflagged, strict=True))
-        removed, added = before.difference(EdgeStatus.of(self.index, places, self.floor))
-        self._deltas.record_edges(removed, added)
+        _, fresh, confident = self._status(places)
+        removed = EdgeEnds(pairs[was_fresh & ~fresh], pairs[was_confident & ~confident])
+        added = EdgeEnds(pairs[fresh & ~was_fresh], pairs[confident & ~was_confident])
+        self._deltas.append((removed, added))
         self.stale_count += len(removed.fresh) - len(added.fresh)
+
+    def _ends(self, edges: NDArray[np.int32]) -> EdgeEnds:
+        pairs, fresh, confident = self._status(edges)
+        return EdgeEnds(pairs[fresh], pairs[confident])
+
+    def _status(self, edges: NDArray[np.int32]) -> _EdgeStatus:
+        index, floor = self.index, self.floor
+        rows = index.edges[edges]
+        fresh = index.pool[FLAGS].take(rows[:, OUT_SLOT]) & STALE_BIT == 0
+        confident = fresh & (index.confidence[edges] >= floor) if floor else np.zeros_like(fresh)
+        return _EdgeStatus(rows[:, :OUT_SLOT], fresh, confident)
+
+
+def _joined(several: list[EdgeEnds]) -> EdgeEnds:
+    return EdgeEnds(
+        _concatenated([ends.fresh for ends in several if len(ends.fresh)]),
+        _concatenated([ends.confident for ends in several if len(ends.confident)]),
+    )
+
+
+def _concatenated(several: list[Pairs]) -> Pairs:
+    if len(several) > 1:
+        return np.concatenate(several)
+    return several[0] if several else _NO_PAIRS

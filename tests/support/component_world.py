@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphcore.components.edits import ChangedLabels, ComponentEdits
-from graphcore.components.index import ComponentIndex
-from graphcore.components.search import ComponentSearch
+from graphcore.components.index import ComponentIndex, ComponentSearch
 from graphcore.graph.flags import STALE
 from graphcore.graph.index import TraversalIndex
 from graphcore.kernels.components.layout import LABEL

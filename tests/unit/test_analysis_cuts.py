@@ -9,7 +9,7 @@ import pytest
 
 from graphcore import DependencyGraph, DependencyRecord, EdgeFlag, ServiceRecord, UnknownServiceError
 from graphcore.analysis import cut_search as cutting
-from graphcore.analysis.cut_pairs import UNIT, dependency_costs
+from graphcore.analysis.cut_search import UNIT, dependency_costs
 from graphcore.analysis.cuts import Cut, suggest_cuts
 from graphcore.compiling import KERNELS
 
@@ -132,7 +132,7 @@ def test_cuts_break_all_cycles_without_any_work_allowed(work: int, monkeypatch: 
 
 
 def test_ways_back_stop_at_their_total_length(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cutting, "MOST_STEPS", 5)
+    monkeypatch.setattr(cutting, "_MOST_STEPS", 5)
     cuts = list(suggest_cuts(one_component(12, 60, seed=2), name_of(0)).cuts())
     has_path = [bool(cut.cycle_path) for cut in cuts]
     assert has_path[0]

@@ -211,7 +211,7 @@ def test_services_are_sorted_by_name_however_many_there_are(
     monkeypatch.setattr("graphcore.analysis.proposed_change._SHARE", 10**9)
     old = ["b", "b1", "d", "é", "z", "zz", "\N{CJK UNIFIED IDEOGRAPH-4E2D}", "\N{GRINNING FACE}"]
     new = ["zzz", "a", "c", "b0", "bb", "ba", "\N{LATIN SMALL LETTER Z WITH CARON}", "\N{PILE OF POO}"]
-    numbering = Numbering.of(graph_of(*(f"{name}>hub" for name in old)))
+    numbering = Numbering(graph_of(*(f"{name}>hub" for name in old)))
     numbers = np.array([numbering.number(name) for name in [*new, *reversed(old)]], np.int32)
     assert numbering.names(numbering.sorted(numbers)) == sorted(old + new)
     assert numbering.names(numbering.sorted(numbers[:1])) == ["zzz"]

@@ -8,9 +8,8 @@ import numpy as np
 from depgraph.v1 import analysis_service_pb2 as pb
 from depgraph.v1.types_pb2 import EffectiveDependency
 from graphcore import DependencyGraph
-from graphcore.analysis.path_audit import PathAudit, PathAuditQuestion, audit_paths
+from graphcore.analysis.path_audit import GrownTimeout, PathAudit, PathAuditQuestion, audit_paths
 from graphcore.analysis.retries import RetriedPath
-from graphcore.analysis.timeouts import GrownTimeout
 from server import wire
 from server.domain.errors import ResponseTooLargeError
 from server.domain.live_graph import Consistency
