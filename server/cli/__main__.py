@@ -4,6 +4,8 @@ import json
 import sys
 from importlib import metadata
 
+from server.cli import collect_garbage_rarely
+
 OWN_PACKAGES = frozenset({"server", "graphcore", "depgraph"})
 FAILED = 1
 
@@ -13,6 +15,7 @@ def main() -> int:
     if sys.argv[1:] == ["--version"]:
         sys.stdout.write(f"depgraph {metadata.version('depgraph')}\n")
         return 0
+    collect_garbage_rarely()
     try:
         from server.cli.main import run
 

@@ -11,7 +11,7 @@ from typing import cast
 
 import structlog
 
-from server.app import Application
+from server.cli import collect_garbage_as_usual, collect_garbage_rarely
 from server.cli.failures import FAILED, sentence
 from server.cli.logs import configure_logging
 from server.cli.options import LogFormat, LogLevel
@@ -26,6 +26,7 @@ log = structlog.get_logger("server.cli.worker")
 
 def main(level: str, form: str, descriptor: str) -> int:
     """Serve until the supervisor stops it; returns the exit code. A failure is logged."""
+    collect_garbage_rarely()
     try:
         run_to_the_end(
             _serve(cast("LogLevel", level), cast("LogFormat", form), socket.socket(fileno=int(descriptor)))
@@ -37,6 +38,9 @@ def main(level: str, form: str, descriptor: str) -> int:
 
 
 async def _serve(level: LogLevel, form: LogFormat, end: socket.socket) -> None:
+    from server.app import Application
+
+    collect_garbage_as_usual()
     stop = StopSignal()
     stop.listen()
     link = await Link.over(end)

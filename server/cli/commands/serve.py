@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import typer
 
-from server.cli import options
+from server.cli import collect_garbage_as_usual, options
 from server.cli.database import database_failures
 from server.cli.failures import CommandError
 from server.cli.options import DEFAULTS
@@ -109,6 +109,7 @@ def serve(
         if workers == 1:
             from server.app import run
 
+            collect_garbage_as_usual()
             run(settings, _report)
         else:
             from server.lifecycle.supervisor import supervise
