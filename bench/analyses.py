@@ -213,7 +213,7 @@ def drift(_: Stage) -> Iterator[Figure]:
 
 def _audits(name: str, graph: DependencyGraph) -> Iterator[Figure]:
     def call(**said: int | str) -> Callable[[int], bytes]:
-        question = audit_question(pb.AuditPathsRequest(**said)).question  # type: ignore[arg-type] # by the name of the field
+        question = audit_question(pb.AuditPathsRequest(**said))  # type: ignore[arg-type] # by the name of the field
         return lambda _: audit_answer(graph, question, LIMIT)
 
     found = pb.AuditPathsResponse.FromString(call()(0))

@@ -29,6 +29,7 @@ from server.lifecycle.runtime import (
 from server.lifecycle.stopping import ClosingTime, run_server
 from server.metrics import CallMetrics, metrics_endpoint
 from server.replica import Replica, Watches
+from server.rpc.graph.status import ServerStatus
 from server.rpc.server import RpcServer, Servicers
 from server.store.alerts import AlertRepository
 from server.store.database import Database
@@ -159,12 +160,14 @@ class Application:
             alerts=AlertRepository(database),
             live=self.replica,
             watched=Watches(self.replica, history, self._settings.watch),
-            started_at=datetime.now(UTC),
-            version=version("depgraph"),
-            health=health,
-            peers=self._peers or Peers(),
             component_search=searches,
-            detection=detection.status,
+            status=ServerStatus(
+                started_at=datetime.now(UTC),
+                version=version("depgraph"),
+                health=health,
+                peers=self._peers or Peers(),
+                detection=detection.status,
+            ),
         )
         settings = self._settings
         observer = CallMetrics(self.registry) if settings.metrics_listen else None

@@ -19,7 +19,7 @@ from server.domain.alerts import (
 from server.domain.ports import AlertStore, PageKey
 from server.rpc.answers import timestamp
 from server.rpc.context import Context
-from server.rpc.paging import PageTokens, fitted_page, page_size
+from server.rpc.paging import EVENTS, ROWS, PageTokens, fitted_page, page_size
 from server.rpc.validate import Check
 from server.wire.words import EnumWords
 
@@ -61,8 +61,8 @@ class AlertServicer(AlertServiceServicer):
             status=check.optional_word("status", request.status, _STATUS),
             service_id=check.text("service_id", request.service_id) if request.service_id else None,
         )
-        tokens = PageTokens("alerts", chosen)
-        size, after = page_size(check, request.page_size), tokens.row(check, request.page_token)
+        tokens = PageTokens("alerts", chosen, ROWS)
+        size, after = page_size(check, request.page_size), tokens.read(check, request.page_token)
         check.done()
         page = await self._store.page(chosen, size, after)
         alerts, following = fitted_page(
@@ -72,7 +72,7 @@ class AlertServicer(AlertServiceServicer):
             lambda row: PageKey(row.detected_at, row.id),
             self._limits.max_response_bytes,
         )
-        return pb.ListAlertsResponse(alerts=alerts, next_page_token=tokens.of_row(following))
+        return pb.ListAlertsResponse(alerts=alerts, next_page_token=tokens.write(following))
 
     async def ListAlertEvents(
         self, request: pb.ListAlertEventsRequest, context: Context
@@ -80,8 +80,8 @@ class AlertServicer(AlertServiceServicer):
         """List what happened to an alert, oldest first."""
         check = Check()
         key = check.uuid("id", request.id)
-        tokens = PageTokens("alert events", key)
-        size, after = page_size(check, request.page_size), tokens.event(check, request.page_token)
+        tokens = PageTokens("alert events", key, EVENTS)
+        size, after = page_size(check, request.page_size), tokens.read(check, request.page_token)
         check.done()
         page = await self._store.events(key, size, after)
         events, following = fitted_page(
@@ -91,7 +91,7 @@ class AlertServicer(AlertServiceServicer):
             lambda row: EventKey(row.id),
             self._limits.max_response_bytes,
         )
-        return pb.ListAlertEventsResponse(events=events, next_page_token=tokens.of_event(following))
+        return pb.ListAlertEventsResponse(events=events, next_page_token=tokens.write(following))
 
     async def AcknowledgeAlert(
         self, request: pb.AcknowledgeAlertRequest, context: Context

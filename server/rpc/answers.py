@@ -20,6 +20,7 @@ from depgraph.v1 import types_pb2
 from graphcore import DependencyGraph, EdgeFilter
 from graphcore.analysis.edge_selection import parallel_edges
 from server import wire
+from server.domain.errors import ResponseTooLargeError
 from server.domain.live_graph import Freshness
 from server.rpc.validate import EPOCH
 from server.wire.fields import field, varint
@@ -72,6 +73,14 @@ def joined_within(records: Iterable[bytes], limit: int) -> bytes | None:
             return None
         pieces.append(record)
     return b"".join(pieces)
+
+
+def too_large(content: str, limit: int, instead: str) -> ResponseTooLargeError:
+    """Make the error of an answer that does not fit; ``instead`` says what to ask for."""
+    return ResponseTooLargeError(
+        f"the answer holds {content}, more than fit the response limit of {limit:,} bytes: {instead}",
+        limit_bytes=str(limit),
+    )
 
 
 class PairRecords(NamedTuple):

@@ -20,7 +20,7 @@ from server.domain.services import (
 )
 from server.rpc.context import Context
 from server.rpc.metadata import json_of
-from server.rpc.paging import PageTokens, fitted_page, page_size
+from server.rpc.paging import ROWS, PageTokens, fitted_page, page_size
 from server.rpc.reading import convert
 from server.rpc.validate import Check, shown
 from server.wire.words import CRITICALITY, SERVICE_KIND
@@ -62,8 +62,8 @@ class CatalogServicer(CatalogServiceServicer):
             query=check.text("query", request.query) if request.query else None,
             kind=check.optional_word("kind", request.kind, SERVICE_KIND),
         )
-        tokens = PageTokens("services", chosen)
-        size, after = page_size(check, request.page_size), tokens.row(check, request.page_token)
+        tokens = PageTokens("services", chosen, ROWS)
+        size, after = page_size(check, request.page_size), tokens.read(check, request.page_token)
         check.done()
         page = await self._store.page(chosen, size, after)
         services, following = fitted_page(
@@ -73,7 +73,7 @@ class CatalogServicer(CatalogServiceServicer):
             lambda row: PageKey(row.created_at, row.id),
             self._limits.max_response_bytes,
         )
-        return pb.ListServicesResponse(services=services, next_page_token=tokens.of_row(following))
+        return pb.ListServicesResponse(services=services, next_page_token=tokens.write(following))
 
     async def UpdateService(
         self, request: pb.UpdateServiceRequest, context: Context

@@ -24,7 +24,7 @@ from server.domain.dependencies import (
 from server.domain.ports import DependencyStore, PageKey, Upserted, Written
 from server.rpc.context import Context
 from server.rpc.metadata import json_of
-from server.rpc.paging import PageTokens, fitted_page, page_size
+from server.rpc.paging import ROWS, PageTokens, fitted_page, page_size
 from server.rpc.reading import convert
 from server.rpc.validate import Check
 from server.wire.words import (
@@ -66,8 +66,8 @@ class DependencyServicer(DependencyServiceServicer):
             ),
             include_stale=request.include_stale,
         )
-        tokens = PageTokens("dependencies", chosen)
-        size, after = page_size(check, request.page_size), tokens.row(check, request.page_token)
+        tokens = PageTokens("dependencies", chosen, ROWS)
+        size, after = page_size(check, request.page_size), tokens.read(check, request.page_token)
         check.done()
         page = await self._store.page(chosen, size, after)
         dependencies, following = fitted_page(
@@ -77,9 +77,7 @@ class DependencyServicer(DependencyServiceServicer):
             lambda row: PageKey(row.created_at, row.id),
             self._limits.max_response_bytes,
         )
-        return pb.ListDependenciesResponse(
-            dependencies=dependencies, next_page_token=tokens.of_row(following)
-        )
+        return pb.ListDependenciesResponse(dependencies=dependencies, next_page_token=tokens.write(following))
 
     async def BatchUpsertDependencies(  # type: ignore[override] # bytes of messages pass as they are
         self, request: pb.BatchUpsertDependenciesRequest, context: Context

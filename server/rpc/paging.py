@@ -3,8 +3,9 @@
 import base64
 import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 from uuid import UUID
 
 from google.protobuf.message import Message
@@ -15,7 +16,7 @@ from server.domain.ports import PageKey
 from server.rpc.validate import EPOCH, Check
 
 Item = TypeVar("Item")
-Key = TypeVar("Key", bound=tuple[object, ...])
+Key = TypeVar("Key")
 Encoded = TypeVar("Encoded", bound=Message | bytes)
 
 DEFAULT_PAGE_SIZE = 100
@@ -42,7 +43,29 @@ class PairKey(NamedTuple):
     target: str
 
 
-class PageTokens:
+@dataclass(frozen=True)
+class Position(Generic[Key]):
+    """How a token holds the position in a list: as a number and a text."""
+
+    write: Callable[[Key], tuple[int, str]]
+    read: Callable[[int, str], Key]
+
+
+# Lists of rows are newest first; ``NAMES`` are texts in order.
+ROWS = Position[PageKey](
+    lambda key: ((key.created_at - EPOCH) // _MICROSECOND, key.id.hex),
+    lambda age, key: PageKey(EPOCH + age * _MICROSECOND, UUID(hex=key)),
+)
+COMPONENTS = Position[ComponentKey](lambda key: key, ComponentKey)
+NAMES = Position[str](lambda name: (0, name), lambda _, name: name)
+EVENTS = Position[EventKey](lambda key: (key.id, ""), lambda key, _: EventKey(key))
+PAIRS = Position[PairKey](
+    lambda key: (len(key.source), key.source + key.target),
+    lambda length, names: PairKey(names[:length], names[length:]),
+)
+
+
+class PageTokens(Generic[Key]):
     """
     Writes and reads the tokens of one list with certain filters.
 
@@ -51,61 +74,25 @@ class PageTokens:
     guards against mistakes; it is no secret.
     """
 
-    def __init__(self, list_name: str, filters: object) -> None:
+    def __init__(self, list_name: str, filters: object, position: Position[Key]) -> None:
         self._scope = f"{list_name}/{filters!r}/".encode()
+        self._position = position
 
-    def of_row(self, key: PageKey | None) -> str:
-        """Write the token of a newest-first list; empty when there is no next page."""
-        if key is None:
+    def write(self, key: Key | None) -> str:
+        """Write the token of a position; empty when there is no next page."""
+        if not key:
             return ""
-        return self._write((key.created_at - EPOCH) // _MICROSECOND, key.id.hex)
-
-    def row(self, check: Check, token: str) -> PageKey | None:
-        """Read such a token; None = from the start."""
-        return self._read(check, token, lambda age, key: PageKey(EPOCH + age * _MICROSECOND, UUID(hex=key)))
-
-    def of_component(self, key: ComponentKey | None) -> str:
-        """Write the token of a list of components; empty when there is no next page."""
-        return "" if key is None else self._write(*key)
-
-    def component(self, check: Check, token: str) -> ComponentKey | None:
-        """Read such a token; None = from the start."""
-        return self._read(check, token, ComponentKey)
-
-    def of_name(self, name: str) -> str:
-        """Write the token of a list of names in order; empty when there is no next page."""
-        return self._write(0, name) if name else ""
-
-    def name(self, check: Check, token: str) -> str:
-        """Read such a token; empty = from the start."""
-        return self._read(check, token, lambda _, name: name) or ""
-
-    def of_event(self, key: EventKey | None) -> str:
-        """Write the token of a history; empty when there is no next page."""
-        return "" if key is None else self._write(key.id, "")
-
-    def event(self, check: Check, token: str) -> EventKey | None:
-        """Read such a token; None = from the start."""
-        return self._read(check, token, lambda key, _: EventKey(key))
-
-    def of_pair(self, key: PairKey | None) -> str:
-        """Write the token of a list of pairs; empty when there is no next page."""
-        return "" if key is None else self._write(len(key.source), key.source + key.target)
-
-    def pair(self, check: Check, token: str) -> PairKey | None:
-        """Read such a token; None = from the start."""
-        return self._read(check, token, lambda length, names: PairKey(names[:length], names[length:]))
-
-    def _write(self, rank: int, key: str) -> str:
-        plain = f"{rank}/{key}".encode()
+        rank, text = self._position.write(key)
+        plain = f"{rank}/{text}".encode()
         return base64.urlsafe_b64encode(self._digest(plain) + plain).decode().rstrip("=")
 
-    def _read(self, check: Check, token: str, build: Callable[[int, str], Item]) -> Item | None:
+    def read(self, check: Check, token: str) -> Key | None:
+        """Read a token; None = from the start."""
         if not token:
             return None
         try:
-            rank, _, key = self._verified(token).decode().partition("/")
-            return build(int(rank), key)
+            rank, _, text = self._verified(token).decode().partition("/")
+            return self._position.read(int(rank), text)
         except (ValueError, OverflowError):
             check.add("page_token", "not a token of this list with these filters", InvalidPageTokenError)
             return None

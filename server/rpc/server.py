@@ -1,8 +1,7 @@
 """The gRPC server: the services of the contract, health and reflection, at one address."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from itertools import starmap
 from types import ModuleType
 from typing import Any, cast
@@ -24,8 +23,6 @@ from depgraph.v1 import (
 )
 from server.concurrency import SharedComponentSearch
 from server.config import Limits, TransportName
-from server.domain.detection import DetectionStatus
-from server.domain.health import FeedHealth, Peers
 from server.domain.live_graph import LiveGraph
 from server.domain.ports import AlertStore, DependencyStore, ServiceStore
 from server.rpc.admission import Admission, Load
@@ -62,19 +59,15 @@ _FLUSH = timedelta(seconds=0.5)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Servicers:
-    """What the services answer from, and what ``GetStatus`` reports of the process."""
+    """What the services answer from; the server sets ``status.transport``."""
 
     services: ServiceStore
     dependencies: DependencyStore
     alerts: AlertStore
     live: LiveGraph
     watched: WatchedGraph
-    started_at: datetime
-    version: str
-    health: Callable[[], FeedHealth] = FeedHealth
-    peers: Peers = field(default_factory=Peers)
+    status: ServerStatus
     component_search: SharedComponentSearch = field(default_factory=SharedComponentSearch)
-    detection: Callable[[], DetectionStatus] = DetectionStatus
 
 
 class RpcServer:
@@ -175,14 +168,7 @@ class RpcServer:
         dependency_service_pb2_grpc.add_DependencyServiceServicer_to_server(
             DependencyServicer(servicers.dependencies, limits), server
         )
-        status = ServerStatus(
-            started_at=servicers.started_at,
-            version=servicers.version,
-            transport=self._transport.name,
-            health=servicers.health,
-            peers=servicers.peers,
-            detection=servicers.detection,
-        )
+        status = replace(servicers.status, transport=self._transport.name)
         graph = GraphServicer(servicers.live, servicers.watched, limits, servicers.component_search, status)
         # It answers with the bytes of messages, which the generated types don't allow.
         graph_service_pb2_grpc.add_GraphServiceServicer_to_server(

@@ -11,6 +11,7 @@ from uuid import UUID
 from server.config import Limits
 from server.domain.services import Service, ServiceKey
 from server.rpc.call_log import CallObserver
+from server.rpc.graph.status import ServerStatus
 from server.rpc.server import RpcServer, Servicers
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -53,8 +54,7 @@ def rpc_server(
         alerts=nothing,
         live=nothing,
         watched=nothing,
-        started_at=NOW,
-        version="0",
+        status=ServerStatus(started_at=NOW, version="0"),
     )
     return RpcServer(listen, servicers, limits or Limits(), observer)
 

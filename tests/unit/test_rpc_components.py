@@ -17,7 +17,7 @@ from server.rpc.graph.components import (
     components_answer,
     listed_record,
 )
-from server.rpc.paging import ComponentKey, PageTokens
+from server.rpc.paging import COMPONENTS, ComponentKey, PageTokens
 from server.rpc.questions import FROM_MEMORY
 from server.rpc.validate import Check
 
@@ -52,14 +52,14 @@ def asked(service_id: str = "a", page_size: int = 0, after: str = "") -> Compone
 
 @given(st.lists(found, max_size=4), st.integers(1, 5))
 def test_a_list_has_the_bytes_of_the_generated_code(listed: list[Component], size: int) -> None:
-    tokens = PageTokens("components", 2)
+    tokens = PageTokens("components", 2, COMPONENTS)
     question = ComponentsQuestion(2, size, None, FROM_MEMORY, tokens)
     raw = components_answer(listed, question, FRESHNESS.SerializeToString(), LIMIT)
     page = listed[:size]
     last = ComponentKey(page[-1].size, page[-1].members[0]) if size < len(listed) else None
     message = ListComponentsResponse(
         components=map(message_of, page),
-        next_page_token=tokens.of_component(last),
+        next_page_token=tokens.write(last),
         total_count=len(listed),
         freshness=FRESHNESS,
     )
@@ -102,7 +102,7 @@ def test_pages_of_members_hold_each_member_once_in_order(
         members += answer.component.members
         assert answer.component.size == component.size
         check = Check()
-        after = question.tokens.name(check, answer.next_page_token)
+        after = question.tokens.read(check, answer.next_page_token) or ""
         check.done()
         if not after:
             break

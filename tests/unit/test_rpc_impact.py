@@ -16,6 +16,7 @@ from depgraph.v1.types_pb2 import (
     DEPENDENCY_CRITICALITY_SOFT,
     Service,
 )
+from graphcore.analysis.impact import Impact
 from server.domain.live_graph import Freshness
 from server.rpc.analysis.impact import MOST_TEAMS, Impacted, impact_parts
 from server.wire import service_brief
@@ -36,11 +37,14 @@ def chain(count: int, *, teams: int = 3, summary_only: bool = False) -> Impacted
         service_brief(FAILED),
         records([TraverseResponse(services=[service]).SerializeToString() for service in services]),
         records([service_brief(service.service_id) for service in services]),
-        hops,
-        np.where(kind == 0, hops, 0).astype(np.int32),
-        np.where(kind <= 1, hops, 0).astype(np.int32),
-        np.where(kind == 2, hops, 0).astype(np.int32),
-        np.arange(-1, count - 1, dtype=np.int32),
+        Impact(
+            np.arange(count, dtype=np.int32),
+            hops,
+            np.where(kind == 0, hops, 0).astype(np.int32),
+            np.where(kind <= 1, hops, 0).astype(np.int32),
+            np.where(kind == 2, hops, 0).astype(np.int32),
+            np.arange(-1, count - 1, dtype=np.int32),
+        ),
         summary_only,
     )
 

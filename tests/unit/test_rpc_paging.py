@@ -12,16 +12,16 @@ from depgraph.v1.types_pb2 import Service
 from server.domain.errors import InvalidInputError, InvalidPageTokenError, ResponseTooLargeError
 from server.domain.ports import PageKey
 from server.domain.services import ServiceFilter
-from server.rpc.paging import ComponentKey, PageTokens, fitted_page, page_size
+from server.rpc.paging import COMPONENTS, ROWS, ComponentKey, PageTokens, fitted_page, page_size
 from server.rpc.validate import Check
 
-TOKENS = PageTokens("services", ServiceFilter(team="shop"))
+TOKENS = PageTokens("services", ServiceFilter(team="shop"), ROWS)
 KEY = PageKey(datetime(2026, 2, 3, 4, 5, 6, 789, tzinfo=UTC), UUID(int=7))
 
 
-def read(tokens: PageTokens, token: str) -> PageKey | None:
+def read(tokens: PageTokens[PageKey], token: str) -> PageKey | None:
     check = Check()
-    key = tokens.row(check, token)
+    key = tokens.read(check, token)
     check.done()
     return key
 
@@ -29,19 +29,19 @@ def read(tokens: PageTokens, token: str) -> PageKey | None:
 @given(st.datetimes(timezones=st.just(UTC)), st.uuids())
 def test_a_row_key_survives_the_round_trip_through_a_token(created_at: datetime, row: UUID) -> None:
     key = PageKey(created_at, row)
-    assert read(TOKENS, TOKENS.of_row(key)) == key
+    assert read(TOKENS, TOKENS.write(key)) == key
 
 
 @given(st.integers(1, 10**6), st.text(min_size=1, max_size=255))
 def test_a_component_key_survives_the_round_trip_through_a_token(size: int, member: str) -> None:
-    tokens, check = PageTokens("components", 2), Check()
-    assert tokens.component(check, tokens.of_component(ComponentKey(size, member))) == (size, member)
+    tokens, check = PageTokens("components", 2, COMPONENTS), Check()
+    assert tokens.read(check, tokens.write(ComponentKey(size, member))) == (size, member)
     check.done()
 
 
 def test_without_a_key_the_token_is_empty() -> None:
-    assert TOKENS.of_row(None) == ""
-    assert TOKENS.of_component(None) == ""
+    assert TOKENS.write(None) == ""
+    assert PageTokens("components", 2, COMPONENTS).write(None) == ""
     assert read(TOKENS, "") is None
 
 
@@ -54,12 +54,12 @@ def test_without_a_key_the_token_is_empty() -> None:
         "AAAA",
         "=" * 8,
         "A" * 100_000,
-        TOKENS.of_row(KEY)[:-2],
-        TOKENS.of_row(KEY) + "AA",
-        TOKENS.of_row(KEY).swapcase(),
-        PageTokens("dependencies", ServiceFilter(team="shop")).of_row(KEY),
-        PageTokens("services", ServiceFilter(team="other")).of_row(KEY),
-        TOKENS.of_component(ComponentKey(2, "a")),
+        TOKENS.write(KEY)[:-2],
+        TOKENS.write(KEY) + "AA",
+        TOKENS.write(KEY).swapcase(),
+        PageTokens("dependencies", ServiceFilter(team="shop"), ROWS).write(KEY),
+        PageTokens("services", ServiceFilter(team="other"), ROWS).write(KEY),
+        PageTokens("services", ServiceFilter(team="shop"), COMPONENTS).write(ComponentKey(2, "a")),
     ],
 )
 def test_any_other_token_is_refused_with_its_own_reason(token: str) -> None:

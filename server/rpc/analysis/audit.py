@@ -11,9 +11,8 @@ from graphcore import DependencyGraph
 from graphcore.analysis.path_audit import GrownTimeout, PathAudit, PathAuditQuestion, audit_paths
 from graphcore.analysis.retries import RetriedPath
 from server import wire
-from server.domain.errors import ResponseTooLargeError
 from server.domain.live_graph import Consistency
-from server.rpc.answers import pair_records, tag
+from server.rpc.answers import pair_records, tag, too_large
 from server.rpc.questions import consistency, edge_filter, require_services
 from server.rpc.validate import Check
 from server.wire.fields import field
@@ -50,12 +49,13 @@ def audit_question(request: pb.AuditPathsRequest) -> PathsAudit:
     return PathsAudit(question, wanted)
 
 
-def audit_answer(graph: DependencyGraph, question: PathAuditQuestion, limit: int) -> bytes:
+def audit_answer(graph: DependencyGraph, wanted: PathsAudit, limit: int) -> bytes:
     """
     Encode an ``AuditPathsResponse`` without its freshness, of at most ``limit`` bytes.
 
     Raises ``ServiceNotFoundError`` and ``ResponseTooLargeError``. Takes as long as ``audit_paths``.
     """
+    question = wanted.question
     if question.service is not None:
         require_services(graph, question.service)
     found = audit_paths(graph, question, call_policies)
@@ -70,7 +70,11 @@ def audit_answer(graph: DependencyGraph, question: PathAuditQuestion, limit: int
     findings = _effective_findings(graph, found, question) if question.effective else _findings(found)
     answer = b"".join((*findings, counts.SerializeToString()))
     if len(answer) > limit:
-        raise _too_large(found, limit)
+        raise too_large(
+            f"{len(found.timeouts.worst):,} findings of timeouts and {len(found.retries.worst):,} of retries",
+            limit,
+            "ask for fewer (max_findings)",
+        )
     return answer
 
 
@@ -131,12 +135,3 @@ def _retry_finding(found: RetriedPath) -> bytes:
     number = pb.RetryFinding.DEPENDENCIES_FIELD_NUMBER
     records = [wire.retagged(cast("bytes", record.payload), number) for record in found.dependencies]
     return b"".join((finding.SerializeToString(), *records))
-
-
-def _too_large(found: PathAudit, limit: int) -> ResponseTooLargeError:
-    return ResponseTooLargeError(
-        f"the answer holds {len(found.timeouts.worst):,} findings of timeouts "
-        f"and {len(found.retries.worst):,} of retries, "
-        f"more than fit the response limit of {limit:,} bytes: ask for fewer (max_findings)",
-        limit_bytes=str(limit),
-    )

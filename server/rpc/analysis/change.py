@@ -15,9 +15,10 @@ from graphcore.analysis.proposed_change import (
 from graphcore.analysis.what_if import WhatIf, what_if
 from server.config import Limits
 from server.domain.dependencies import DependencyDraft, DiscoverySource
-from server.domain.errors import DependencyNotFoundError, FieldViolation, ResponseTooLargeError
+from server.domain.errors import DependencyNotFoundError, FieldViolation
 from server.domain.live_graph import Consistency
 from server.domain.records import SOURCE_FLAGS, flags_of
+from server.rpc.answers import too_large
 from server.rpc.dependency import drafts_in
 from server.rpc.questions import consistency
 from server.rpc.validate import Check, shown
@@ -76,12 +77,11 @@ def change_answer(graph: DependencyGraph, question: ChangeQuestion, limit: int) 
         raise _not_found([(at, question.removed[at]) for at in error.positions]) from None
     answer = _response(found).SerializeToString()
     if len(answer) > limit:
-        raise ResponseTooLargeError(
-            f"the answer holds {len(found.cycle_changes):,} changes of cycles "
-            f"and {len(found.impacts.changes):,} of blast radii, "
-            f"more than fit the response limit of {limit:,} bytes: "
+        raise too_large(
+            f"{len(found.cycle_changes):,} changes of cycles "
+            f"and {len(found.impacts.changes):,} of blast radii",
+            limit,
             "set max_impacts lower, or check fewer dependencies at a time",
-            limit_bytes=str(limit),
         )
     return answer
 

@@ -7,9 +7,8 @@ from depgraph.v1 import analysis_service_pb2 as pb
 from graphcore import DependencyGraph
 from graphcore.analysis.cuts import Cut, SuggestedCuts, suggest_cuts
 from server import wire
-from server.domain.errors import ResponseTooLargeError
 from server.domain.live_graph import Consistency
-from server.rpc.answers import joined_within, tag
+from server.rpc.answers import joined_within, tag, too_large
 from server.rpc.graph.components import component_record
 from server.rpc.questions import consistency, require_services
 from server.rpc.validate import Check
@@ -53,7 +52,11 @@ def cuts_answer(graph: DependencyGraph, question: CutsQuestion, limit: int) -> b
     fits = _LEAST_CUT_BYTES * len(found) <= limit
     joined = joined_within(_records(found, sync_only=question.sync_only), limit) if fits else None
     if joined is None:
-        raise _too_large(found, limit)
+        raise too_large(
+            f"{len(found):,} cuts of a component of {found.component.size:,} services",
+            limit,
+            "raise the limit, or look at a part of it first, such as synchronous calls (sync_only)",
+        )
     return joined
 
 
@@ -79,12 +82,3 @@ def _record(cut: Cut, action: pb.CutAction.ValueType) -> bytes:
     number = pb.Cut.DEPENDENCIES_FIELD_NUMBER
     dependencies = [wire.retagged(payload, number) for payload in cut.payloads if isinstance(payload, bytes)]
     return b"".join((message.SerializeToString(), *dependencies))
-
-
-def _too_large(found: SuggestedCuts, limit: int) -> ResponseTooLargeError:
-    return ResponseTooLargeError(
-        f"the answer holds {len(found):,} cuts of a component of {found.component.size:,} services, "
-        f"more than fit the response limit of {limit:,} bytes: "
-        "raise the limit, or look at a part of it first, such as synchronous calls (sync_only)",
-        limit_bytes=str(limit),
-    )

@@ -10,7 +10,7 @@ from graphcore.analysis.drift import DECLARED, OBSERVED, Drift, DriftQuestion, l
 from server import wire
 from server.domain.live_graph import Consistency
 from server.rpc.answers import tag
-from server.rpc.paging import PageTokens, PairKey, fitted_page, page_size
+from server.rpc.paging import PAIRS, PageTokens, PairKey, fitted_page, page_size
 from server.rpc.questions import consistency, require_services
 from server.rpc.validate import Check
 from server.wire.fields import field
@@ -27,18 +27,18 @@ class DriftList(NamedTuple):
 
     question: DriftQuestion
     consistency: Consistency
-    tokens: PageTokens
+    tokens: PageTokens[PairKey]
 
 
 def drift_question(request: pb.ListDriftRequest) -> DriftList:
     """Read a request; raises ``InvalidInputError`` with everything that is wrong with it."""
     check = Check()
-    tokens = PageTokens("drift", (request.kind, request.service_id, request.ignore_stale))
+    tokens = PageTokens("drift", (request.kind, request.service_id, request.ignore_stale), PAIRS)
     question = DriftQuestion(
         sides=_SIDES[check.optional_word("kind", request.kind, _KIND)],
         service=check.text("service_id", request.service_id) if request.service_id else None,
         ignore_stale=request.ignore_stale,
-        after=tokens.pair(check, request.page_token),
+        after=tokens.read(check, request.page_token),
         most=page_size(check, request.page_size),
     )
     wanted = consistency(check, request.consistency)
@@ -60,7 +60,7 @@ def drift_answer(graph: DependencyGraph, wanted: DriftList, limit: int) -> bytes
     last = _key_of(found.drifts[-1]) if found.more else None
     records, following = fitted_page(found.drifts, last, _record, _key_of, limit)
     rest = pb.ListDriftResponse(
-        next_page_token=wanted.tokens.of_pair(following),
+        next_page_token=wanted.tokens.write(following),
         total_count=found.total,
         declared_count=found.declared,
         observed_count=found.observed,

@@ -17,7 +17,7 @@ from depgraph.v1.types_pb2 import (
     DependencyCriticality,
 )
 from graphcore import DependencyGraph, EdgeFilter
-from graphcore.analysis.impact import impact_of
+from graphcore.analysis.impact import Impact, impact_of
 from server import wire
 from server.concurrency import CooperativeYield
 from server.domain.live_graph import Consistency, Freshness
@@ -66,19 +66,14 @@ class Impacted(NamedTuple):
     """
     The services reached, by hops and then by name (in no order for a summary).
 
-    ``services`` and ``briefs`` are records, ``failed`` is the brief of the service that fails; the
-    other arrays are those of ``graphcore.analysis.impact.Impact``. All stay as they are while the
-    graph changes.
+    ``services`` are their encoded records, ``ids`` their encoded ids, ``failed`` is the encoded id
+    of the service that fails. All but ``reach.nodes`` stay as they are while the graph changes.
     """
 
     failed: bytes
     services: NDArray[np.object_]
-    briefs: NDArray[np.object_]
-    hops: NDArray[np.int32]
-    hard_hops: NDArray[np.int32]
-    degraded_hops: NDArray[np.int32]
-    sync_hops: NDArray[np.int32]
-    steps: NDArray[np.int32]
+    ids: NDArray[np.object_]
+    reach: Impact
     summary_only: bool
 
 
@@ -86,16 +81,12 @@ def impacted(graph: DependencyGraph, question: ImpactQuestion) -> Impacted:
     """Find the services reached; raises ``ServiceNotFoundError``. O(V + E) and sorting names."""
     require_services(graph, question.service_id)
     mask = edge_mask(graph, question.edge_filter, effective=question.effective)
-    found = impact_of(graph, question.service_id, mask, question.max_hops, ordered=not question.summary_only)
+    reach = impact_of(graph, question.service_id, mask, question.max_hops, ordered=not question.summary_only)
     return Impacted(
         graph.service_encoded_ids[graph.node(question.service_id)],
-        graph.service_payloads[found.nodes],
-        graph.service_encoded_ids[found.nodes],
-        found.hops,
-        found.hard_hops,
-        found.degraded_hops,
-        found.sync_hops,
-        found.steps,
+        graph.service_payloads[reach.nodes],
+        graph.service_encoded_ids[reach.nodes],
+        reach,
         question.summary_only,
     )
 
@@ -115,7 +106,7 @@ async def impact_parts(found: Impacted, freshness: Freshness, max_bytes: int) ->
     one before, so that paths are never all in memory. Other calls run meanwhile.
     """
     owners, counts = await _owners(found)
-    head = pb.AnalyzeImpactResponse(summary=_summary(found, counts)).SerializeToString()
+    head = pb.AnalyzeImpactResponse(summary=_summary(found.reach, counts)).SerializeToString()
     pieces = [head + field(_FRESHNESS, freshness_message(freshness))]
     room = max_bytes - len(pieces[0])
     if not found.summary_only:
@@ -145,7 +136,8 @@ async def _owners(found: Impacted) -> "tuple[list[_Owner], Counter[_Owner]]":
 
 async def _services(found: Impacted, owners: list[_Owner]) -> AsyncIterator[bytes]:
     """Encode the services one after the other as ``AnalyzeImpactResponse.services``."""
-    columns = (found.hops, found.hard_hops, found.degraded_hops, found.sync_hops)
+    reach = found.reach
+    columns = (reach.hops, reach.hard_hops, reach.degraded_hops, reach.sync_hops)
     failed = wire.retagged(found.failed, _PATH_NUMBER)
     # Steps lead to services nearer to the one that fails. These come first: their names are here.
     names: list[bytes] = []
@@ -153,15 +145,15 @@ async def _services(found: Impacted, owners: list[_Owner]) -> AsyncIterator[byte
     yielding = CooperativeYield()
     for start in range(0, len(owners), _SERVICES_A_BATCH):
         batch = slice(start, start + _SERVICES_A_BATCH)
-        steps += found.steps[batch].tolist()
+        steps += reach.steps[batch].tolist()
         rows = zip(
-            found.briefs[batch].tolist(),
+            found.ids[batch].tolist(),
             owners[batch],
             *(column[batch].tolist() for column in columns),
             strict=True,
         )
-        for position, (brief, owner, hops, hard, degraded, sync) in enumerate(rows, start):
-            names.append(wire.retagged(brief, _PATH_NUMBER))
+        for position, (encoded_id, owner, hops, hard, degraded, sync) in enumerate(rows, start):
+            names.append(wire.retagged(encoded_id, _PATH_NUMBER))
             message = pb.ImpactedService(
                 hops=hops,
                 weakest_criticality=_weakest(hard, degraded),
@@ -172,7 +164,7 @@ async def _services(found: Impacted, owners: list[_Owner]) -> AsyncIterator[byte
                 team=owner.team,
             )
             path = _path(names, steps, position)
-            pieces = (wire.retagged(brief, _NAME_NUMBER), message.SerializeToString(), *path, failed)
+            pieces = (wire.retagged(encoded_id, _NAME_NUMBER), message.SerializeToString(), *path, failed)
             yield field(_SERVICE, b"".join(pieces))
             await yielding.checkpoint()
 
@@ -192,21 +184,21 @@ def _weakest(hard_hops: int, degraded_hops: int) -> DependencyCriticality.ValueT
     return DEPENDENCY_CRITICALITY_DEGRADED if degraded_hops else DEPENDENCY_CRITICALITY_SOFT
 
 
-def _summary(found: Impacted, owners: "Counter[_Owner]") -> pb.ImpactSummary:
+def _summary(reach: Impact, owners: "Counter[_Owner]") -> pb.ImpactSummary:
     """Sum up. O(distinct owners), and counting in numpy."""
-    count = len(found.hops)
+    count = len(reach.hops)
     teams: Counter[str | None] = Counter()
     criticalities: Counter[Criticality.ValueType] = Counter()
     for owner, times in owners.items():
         teams[owner.team] += times
         criticalities[owner.criticality] += times
     listed = nsmallest(MOST_TEAMS, teams.items(), key=lambda team: (-team[1], team[0] or ""))
-    hard, up_to_degraded = np.count_nonzero(found.hard_hops), np.count_nonzero(found.degraded_hops)
+    hard, up_to_degraded = np.count_nonzero(reach.hard_hops), np.count_nonzero(reach.degraded_hops)
     weakest = zip(_STRENGTHS, (hard, up_to_degraded - hard, count - up_to_degraded), strict=True)
     return pb.ImpactSummary(
         service_count=count,
-        sync_count=int(np.count_nonzero(found.sync_hops)),
-        max_hops=int(found.hops.max(initial=0)),
+        sync_count=int(np.count_nonzero(reach.sync_hops)),
+        max_hops=int(reach.hops.max(initial=0)),
         teams=[pb.TeamCount(team=team, service_count=times) for team, times in listed],
         team_count=len(teams),
         criticalities=[

@@ -12,9 +12,8 @@ from graphcore import DependencyGraph, EdgeFilter
 from graphcore.analysis.paths import ShortestPaths, shortest_paths
 from graphcore.graph.flags import SOURCES
 from server import wire
-from server.domain.errors import ResponseTooLargeError
 from server.domain.live_graph import Consistency
-from server.rpc.answers import joined_within, pair_records, tag
+from server.rpc.answers import joined_within, pair_records, tag, too_large
 from server.rpc.questions import consistency, edge_filter, edge_mask, require_services
 from server.rpc.validate import Check
 from server.wire.fields import field
@@ -80,10 +79,15 @@ def paths_answer(graph: DependencyGraph, question: PathsQuestion, limit: int) ->
         max_hops=question.max_hops,
     )
     # Paths of very many hops are refused before their records are looked up.
-    fits = _LEAST_HOP_BYTES * _hop_count(found) <= limit
+    hops = sum(len(path) - 1 for path in found.paths)
+    fits = _LEAST_HOP_BYTES * hops <= limit
     joined = joined_within(_records(graph, question, found, mask), limit) if fits else None
     if joined is None:
-        raise _too_large(found, limit)
+        raise too_large(
+            f"{len(found.paths):,} paths with {hops:,} hops",
+            limit,
+            "ask for fewer paths (max_paths), or for shorter ones (max_hops)",
+        )
     return joined
 
 
@@ -124,16 +128,3 @@ def _edges(graph: DependencyGraph, pair: _Pair, mask: NDArray[np.uint8]) -> list
     digraph = graph.digraph
     edges = [edge for edge in digraph.edge_indices_from_endpoints(*pair) if mask[edge]]
     return sorted(edges, key=lambda edge: digraph.get_edge_data_by_index(edge).flags & SOURCES)
-
-
-def _hop_count(found: ShortestPaths) -> int:
-    return sum(len(path) - 1 for path in found.paths)
-
-
-def _too_large(found: ShortestPaths, limit: int) -> ResponseTooLargeError:
-    return ResponseTooLargeError(
-        f"the answer holds {len(found.paths):,} paths with {_hop_count(found):,} hops, "
-        f"more than fit the response limit of {limit:,} bytes: "
-        "ask for fewer paths (max_paths), or for shorter ones (max_hops)",
-        limit_bytes=str(limit),
-    )

@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from typing import TypeVar
+from typing import Protocol, TypeVar
+
+from google.protobuf.message import Message
 
 from depgraph.v1 import analysis_service_pb2 as pb
 from depgraph.v1.analysis_service_pb2_grpc import AnalysisServiceServicer
@@ -22,18 +24,22 @@ from server.wire.fields import field
 
 Found = TypeVar("Found")
 
-_PATHS_FRESHNESS = tag(pb.FindPathsResponse, "freshness")
-_AUDIT_FRESHNESS = tag(pb.AuditPathsResponse, "freshness")
-_DRIFT_FRESHNESS = tag(pb.ListDriftResponse, "freshness")
-_CHANGE_FRESHNESS = tag(pb.CheckChangeResponse, "freshness")
-_CUTS_FRESHNESS = tag(pb.SuggestCutsResponse, "freshness")
+
+class AnalysisQuestion(Protocol):
+    """What a request asks for."""
+
+    @property
+    def consistency(self) -> Consistency:
+        """How fresh the answer must be."""
+
+
+Question = TypeVar("Question", bound=AnalysisQuestion)
 
 
 class AnalysisServicer(AnalysisServiceServicer):
     """Reads questions, runs analyses and writes answers; each call has a module of its own."""
 
     def __init__(self, live: LiveGraph, limits: Limits) -> None:
-        self._live = live
         self._analyses = Analyses(live)
         self._limits = limits
 
@@ -52,37 +58,19 @@ class AnalysisServicer(AnalysisServiceServicer):
         self, request: pb.FindPathsRequest, context: Context
     ) -> bytes:
         """Find the shortest paths of calls between two services."""
-        question = paths_question(request)
-        return await self._answer(
-            question.consistency,
-            context,
-            lambda graph: paths_answer(graph, question, self._limits.max_response_bytes),
-            _PATHS_FRESHNESS,
-        )
+        return await self._answer(context, paths_question(request), paths_answer, pb.FindPathsResponse)
 
     async def AuditPaths(  # type: ignore[override] # bytes of messages pass as they are
         self, request: pb.AuditPathsRequest, context: Context
     ) -> bytes:
         """Find timeouts that do not shrink along a path of calls, and retries that multiply."""
-        wanted = audit_question(request)
-        return await self._answer(
-            wanted.consistency,
-            context,
-            lambda graph: audit_answer(graph, wanted.question, self._limits.max_response_bytes),
-            _AUDIT_FRESHNESS,
-        )
+        return await self._answer(context, audit_question(request), audit_answer, pb.AuditPathsResponse)
 
     async def ListDrift(  # type: ignore[override] # bytes of messages pass as they are
         self, request: pb.ListDriftRequest, context: Context
     ) -> bytes:
         """List dependencies that are declared but not observed, or observed but not declared."""
-        wanted = drift_question(request)
-        return await self._answer(
-            wanted.consistency,
-            context,
-            lambda graph: drift_answer(graph, wanted, self._limits.max_response_bytes),
-            _DRIFT_FRESHNESS,
-        )
+        return await self._answer(context, drift_question(request), drift_answer, pb.ListDriftResponse)
 
     async def CheckChange(  # type: ignore[override] # bytes of messages pass as they are
         self, request: pb.CheckChangeRequest, context: Context
@@ -90,34 +78,27 @@ class AnalysisServicer(AnalysisServiceServicer):
         """Predict what a proposed change would do to cycles and blast radii."""
         count = len(request.added) + len(request.removed)
         question = await convert(count, change_question, request, self._limits)
-        return await self._answer(
-            question.consistency,
-            context,
-            lambda graph: change_answer(graph, question, self._limits.max_response_bytes),
-            _CHANGE_FRESHNESS,
-        )
+        return await self._answer(context, question, change_answer, pb.CheckChangeResponse)
 
     async def SuggestCuts(  # type: ignore[override] # bytes of messages pass as they are
         self, request: pb.SuggestCutsRequest, context: Context
     ) -> bytes:
         """Choose dependencies without which a component has no cycle."""
-        question = cuts_question(request)
-        return await self._answer(
-            question.consistency,
-            context,
-            lambda graph: cuts_answer(graph, question, self._limits.max_response_bytes),
-            _CUTS_FRESHNESS,
-        )
+        return await self._answer(context, cuts_question(request), cuts_answer, pb.SuggestCutsResponse)
 
     async def _answer(
         self,
-        wanted: Consistency,
         context: Context,
-        work: Callable[[DependencyGraph], bytes],
-        freshness_tag: bytes,
+        question: Question,
+        answer: Callable[[DependencyGraph, Question, int], bytes],
+        response: type[Message],
     ) -> bytes:
-        answer, freshness = await self._analyses.run(wanted, context, work)
-        return answer + field(freshness_tag, freshness_message(freshness))
+        """Run the analysis and append the freshness to the answer."""
+        limit = self._limits.max_response_bytes
+        found, freshness = await self._analyses.run(
+            question.consistency, context, lambda graph: answer(graph, question, limit)
+        )
+        return found + field(tag(response, "freshness"), freshness_message(freshness))
 
 
 class Analyses:

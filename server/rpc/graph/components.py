@@ -11,11 +11,18 @@ from depgraph.v1 import graph_service_pb2 as pb
 from graphcore import Component, DependencyGraph
 from server.concurrency import SharedComponentSearch
 from server.domain.alerts import MOST_MEMBERS
-from server.domain.errors import ResponseTooLargeError
 from server.domain.live_graph import Consistency, Freshness, LiveGraph
-from server.rpc.answers import VARINT, tag
+from server.rpc.answers import VARINT, tag, too_large
 from server.rpc.context import TimeLeft
-from server.rpc.paging import PAGE_OVERHEAD, ComponentKey, PageTokens, fitted_page, page_size
+from server.rpc.paging import (
+    COMPONENTS,
+    NAMES,
+    PAGE_OVERHEAD,
+    ComponentKey,
+    PageTokens,
+    fitted_page,
+    page_size,
+)
 from server.rpc.questions import FROM_MEMORY, consistency, is_name, require_services
 from server.rpc.validate import Check
 from server.wire.fields import field, varint
@@ -47,9 +54,9 @@ class ComponentQuestion(NamedTuple):
     after: str = ""
 
     @property
-    def tokens(self) -> PageTokens:
+    def tokens(self) -> PageTokens[str]:
         """The tokens of its pages."""
-        return PageTokens("members", self.service_id)
+        return PageTokens("members", self.service_id, NAMES)
 
 
 def component_question(request: pb.GetComponentRequest) -> ComponentQuestion:
@@ -61,7 +68,7 @@ def component_question(request: pb.GetComponentRequest) -> ComponentQuestion:
     check = Check()
     check.text("service_id", name)
     size = check.number("page_size", request.page_size, 0, _MAX_MEMBERS, "0 = all")
-    after = PageTokens("members", name).name(check, request.page_token)
+    after = PageTokens("members", name, NAMES).read(check, request.page_token) or ""
     wanted = consistency(check, request.consistency)
     check.done()
     return ComponentQuestion(name, wanted, size, after)
@@ -74,15 +81,15 @@ class ComponentsQuestion(NamedTuple):
     page_size: int
     after: ComponentKey | None
     consistency: Consistency
-    tokens: PageTokens
+    tokens: PageTokens[ComponentKey]
 
 
 def components_question(request: pb.ListComponentsRequest) -> ComponentsQuestion:
     """Read a request; raises ``InvalidInputError`` with everything that is wrong with it."""
     check = Check()
     min_size = check.at_least("min_size", request.min_size, 0) or _DEFAULT_MIN_SIZE
-    tokens = PageTokens("components", min_size)
-    size, after = page_size(check, request.page_size), tokens.component(check, request.page_token)
+    tokens = PageTokens("components", min_size, COMPONENTS)
+    size, after = page_size(check, request.page_size), tokens.read(check, request.page_token)
     wanted = consistency(check, request.consistency)
     check.done()
     return ComponentsQuestion(min_size, size, after, wanted, tokens)
@@ -99,18 +106,14 @@ def component_answer(
     if not question.page_size:
         return _whole_answer(component, freshness, max_bytes)
     record, last = component_page(component, question.page_size, question.after, max_bytes)
-    token = question.tokens.of_name(last)
+    token = question.tokens.write(last)
     return record + field(_FRESHNESS, freshness) + (field(_TOKEN, token.encode()) if token else b"")
 
 
 def _whole_answer(component: Component, freshness: bytes, max_bytes: int) -> bytes:
     record = component_record(component) if _may_fit(component, max_bytes) else None
     if record is None or len(record) + len(freshness) > max_bytes:
-        raise ResponseTooLargeError(
-            f"the {component.size:,} members take more than the response limit of {max_bytes:,} bytes: "
-            "ask for them page by page (page_size)",
-            limit_bytes=str(max_bytes),
-        )
+        raise too_large(f"{component.size:,} members", max_bytes, "ask for them page by page (page_size)")
     return record + field(_FRESHNESS, freshness)
 
 
@@ -142,7 +145,7 @@ def components_answer(
     records, following = fitted_page(
         page, following, lambda component: listed_record(component, max_bytes), _key_of, max_bytes
     )
-    token = question.tokens.of_component(following)
+    token = question.tokens.write(following)
     return b"".join(
         (
             *records,

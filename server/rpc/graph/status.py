@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from google.protobuf.duration_pb2 import Duration
@@ -32,10 +32,10 @@ class ServerStatus:
 
     started_at: datetime
     version: str
-    transport: str
-    health: Callable[[], FeedHealth]
-    peers: Peers
-    detection: Callable[[], DetectionStatus]
+    transport: str = ""
+    health: Callable[[], FeedHealth] = FeedHealth
+    peers: Peers = field(default_factory=Peers)
+    detection: Callable[[], DetectionStatus] = DetectionStatus
 
     @contextmanager
     def explaining(self) -> Iterator[None]:

@@ -10,7 +10,7 @@ from graphcore.traversal.reach import effective_reach
 from server.concurrency import CooperativeYield
 from server.domain.errors import ResponseTooLargeError, ServiceNotFoundError
 from server.domain.live_graph import Consistency, Freshness
-from server.rpc.answers import VARINT, freshness_message, pair_records, tag
+from server.rpc.answers import VARINT, freshness_message, pair_records, tag, too_large
 from server.rpc.questions import FROM_MEMORY, consistency, edge_filter, is_name
 from server.rpc.validate import Check, shown
 from server.wire.fields import field, varint
@@ -209,9 +209,8 @@ def freshness_field(freshness: Freshness) -> bytes:
 
 
 def _too_large(found: Reach, limit: int, *, full: bool) -> ResponseTooLargeError:
-    ways = ["stream it with StreamTraverse", "set max_services"] + ["ask for TRAVERSAL_VIEW_IDS"] * full
-    return ResponseTooLargeError(
-        f"the answer holds {len(found.nodes):,} services and {len(found.edges):,} dependencies, "
-        f"more than fit the response limit of {limit:,} bytes: {', or '.join(ways)}",
-        limit_bytes=str(limit),
+    return too_large(
+        f"{len(found.nodes):,} services and {len(found.edges):,} dependencies",
+        limit,
+        "stream it with StreamTraverse, or set max_services" + ", or ask for TRAVERSAL_VIEW_IDS" * full,
     )
