@@ -6,52 +6,44 @@ from datetime import timedelta
 
 from server.domain.errors import NotReadyError
 
+# Calls that may last as long as their client likes. The server waits for none of them: it ends
+# watches of the graph when draining begins, so that they continue at another replica, and the
+# streams of gRPC's own services (health, reflection) at the end.
+_WATCH = "/depgraph.v1.GraphService/Watch"
 _HEALTH = "/grpc.health."
 _STANDARD = "/grpc."
-# Streams of the contract that never end by themselves.
-_ENDLESS = frozenset({"/depgraph.v1.GraphService/Watch"})
 
 
 class RunningCalls:
     """
     Counts the calls of the contract and, once draining, refuses new ones.
 
-    The streams of gRPC's own services (watching health, reflection) stay open as long as a client
-    likes: the server does not wait for them but ends them by ``end_streams``. Only health is
-    answered to the end. Watches of the graph end when draining begins, so that they continue at
-    another replica.
+    Only health is answered to the end.
     """
 
     def __init__(self) -> None:
         self._count = 0
         self._idle = asyncio.Event()
         self._idle.set()
-        self._draining = False
-        self._streams: set[asyncio.Task[object]] = set()
-        self._health: set[asyncio.Task[object]] = set()
-        self._endless: set[asyncio.Task[object]] = set()
+        self._endless: dict[asyncio.Task[object], str] = {}
         self._ended: set[asyncio.Task[object]] = set()
+        self.is_draining = False
 
     def __len__(self) -> int:
         return self._count
 
-    @property
-    def is_draining(self) -> bool:
-        """Whether new calls are refused."""
-        return self._draining
-
     def enter(self, method: str) -> None:
         """Count a call that begins in this task."""
-        if (streams := self._streams_like(method)) is not None:
-            streams.add(_this_task())
+        if (kind := _endless_kind(method)) is not None:
+            self._endless[_this_task()] = kind
             return
         self._count += 1
         self._idle.clear()
 
     def leave(self, method: str) -> None:
         """Count a call out, after its status was sent."""
-        if (streams := self._streams_like(method)) is not None:
-            streams.discard(_this_task())
+        if _endless_kind(method) is not None:
+            self._endless.pop(_this_task(), None)
             return
         self._count -= 1
         if not self._count:
@@ -59,15 +51,15 @@ class RunningCalls:
 
     def admit(self, method: str) -> None:
         """Raise ``NotReadyError`` for a call that begins while draining."""
-        if self._draining and not method.startswith(_HEALTH):
+        if self.is_draining and not method.startswith(_HEALTH):
             raise NotReadyError(
                 "the server is shutting down: another replica, or this one in a moment, will answer"
             )
 
     def begin_drain(self) -> None:
-        """Refuse new calls, and end those that would never end by themselves."""
-        self._draining = True
-        self._end(self._endless)
+        """Refuse new calls, and end watches of the graph."""
+        self.is_draining = True
+        self._end(_WATCH)
 
     async def drained(self, within: timedelta) -> bool:
         """Wait until the running calls are over; returns False when that took too long."""
@@ -76,28 +68,32 @@ class RunningCalls:
         return self._idle.is_set()
 
     async def end_streams(self, within: timedelta) -> None:
-        """Interrupt streams; those of health get the time to report the last status."""
-        self._end(self._streams)
-        if self._health:
-            await asyncio.wait(self._health, timeout=within.total_seconds())
-        self._end(self._health)
+        """Interrupt gRPC's own streams; those of health get the time to report the last status."""
+        self._end(_STANDARD)
+        if health := self._of(_HEALTH):
+            await asyncio.wait(health, timeout=within.total_seconds())
+        self._end(_HEALTH)
 
     def is_ended(self) -> bool:
         """Whether it was ``end_streams`` or ``begin_drain`` that cancelled this task."""
         return _this_task() in self._ended
 
-    def _streams_like(self, method: str) -> set[asyncio.Task[object]] | None:
-        """Return the streams that a call belongs to; None = ``drained`` waits for it."""
-        if method in _ENDLESS:
-            return self._endless
-        if method.startswith(_HEALTH):
-            return self._health
-        return self._streams if method.startswith(_STANDARD) else None
+    def _of(self, kind: str) -> list[asyncio.Task[object]]:
+        return [task for task, of_task in self._endless.items() if of_task == kind]
 
-    def _end(self, streams: set[asyncio.Task[object]]) -> None:
-        self._ended |= streams
-        for stream in streams:
-            stream.cancel()
+    def _end(self, kind: str) -> None:
+        for task in self._of(kind):
+            self._ended.add(task)
+            task.cancel()
+
+
+def _endless_kind(method: str) -> str | None:
+    """Return how its method's name begins; None = ``drained`` waits for the call."""
+    if method == _WATCH:
+        return _WATCH
+    if method.startswith(_HEALTH):
+        return _HEALTH
+    return _STANDARD if method.startswith(_STANDARD) else None
 
 
 def _this_task() -> asyncio.Task[object]:

@@ -11,7 +11,7 @@ import pytest
 from depgraph.v1.catalog_service_pb2 import GetServiceRequest
 from server.config import Limits
 from server.rpc.transport.native import NativeTransport
-from server.rpc.transport.native_calls import NativeCall
+from server.rpc.transport.native_call import NativeCall
 from tests.support.answering import answering
 from tests.support.calls import Stubs
 from tests.support.channels import open_channel

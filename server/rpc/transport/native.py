@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import tempfile
+import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -13,7 +15,7 @@ from typing import Any
 
 import grpc
 import structlog
-from pygrpc_native import NativeGrpcFront
+from pygrpc_native import EVENT_CALL, NativeGrpcFront
 
 from server.config import Limits, TransportName
 from server.rpc.admission import BACKLOG_SECONDS, Slot
@@ -21,10 +23,12 @@ from server.rpc.answering import Answering
 from server.rpc.errors import status_and_metadata, unexpected_error
 from server.rpc.methods import Method
 from server.rpc.transport.grpcio import KEEPALIVE_TIME_MS, KEEPALIVE_TIMEOUT_MS, GrpcioTransport
-from server.rpc.transport.native_calls import CallQueue, NativeCall
+from server.rpc.transport.native_call import NativeCall
 
 log = structlog.get_logger(__name__)
 
+# Calls that begin in one iteration of the event loop.
+_BATCH = 64
 # One I/O thread keeps up with one event loop; more would take the processor from it.
 _IO_THREADS = 1
 _FLUSH_POLL_SECONDS = 0.002
@@ -42,7 +46,7 @@ class NativeTransport:
 
     # Made by ``listen``.
     _front: NativeGrpcFront
-    _queue: CallQueue
+    _queue: "CallQueue"
 
     def __init__(self, limits: Limits, *, share_port: bool = False) -> None:
         self._limits = limits
@@ -133,11 +137,16 @@ class NativeTransport:
         )
 
     def begin_iteration(self) -> None:
-        """See ``Receiver``."""
+        """Note that calls begin in this iteration of the event loop."""
         self._admission.begin_iteration()
 
     def begin(self, number: int, method_index: int, request: bytes, details: Any, received: float) -> None:
-        """See ``Receiver``."""
+        """
+        Begin a call of a method, given by its position in ``_methods``; never raises.
+
+        ``details`` are metadata, peer and the seconds that were left when it was ``received``
+        (``time.monotonic``).
+        """
         call = NativeCall(self._front, number, details[1], details[2], received)
         method = self._methods[method_index]
         try:
@@ -146,7 +155,7 @@ class NativeTransport:
             _end_broken(call, method, error)
 
     def cancel(self, number: int) -> bool:
-        """See ``Receiver``."""
+        """Cancel a call; False = no call of that number is in progress."""
         task = self._tasks.get(number)
         if task is None:
             return False
@@ -179,6 +188,77 @@ class NativeTransport:
             call.fail(*late if call.is_late else (grpc.StatusCode.CANCELLED, ""))
         elif (error := task.exception()) is not None:
             _end_broken(call, method, error)
+
+
+class CallQueue:
+    """
+    Hands calls to the event loop.
+
+    A thread takes a batch of calls, hands it over and waits until the calls have begun, so that the
+    two threads never compete for the interpreter.
+    """
+
+    def __init__(self, front: NativeGrpcFront, transport: NativeTransport) -> None:
+        self._front = front
+        self._transport = transport
+        # Batches that the thread has handed over, and when it took them.
+        self._handed: deque[tuple[Sequence[Any], float]] = deque()
+        # Calls cancelled before they began: they are in a batch that is not handed over yet.
+        self._cancelled: set[int] = set()
+        self._may_hand_over = threading.Semaphore(0)
+        self._thread = threading.Thread(target=self._hand_over, name="calls", daemon=True)
+
+    def start(self) -> None:
+        """Begin to hand calls to the running event loop."""
+        self._loop = asyncio.get_running_loop()
+        self._thread.start()
+
+    def begin_all(self, until: float) -> None:
+        """Begin all calls that wait or arrive until the given time (``time.monotonic``)."""
+        self.begin_handed_over()
+        while (now := time.monotonic()) < until and (events := self._front.recv_batch_details(_BATCH, 0)):
+            self._begin(events, now)
+
+    def begin_handed_over(self) -> None:
+        """Begin the calls that were handed over."""
+        while self._handed:
+            self._begin(*self._handed.popleft())
+
+    def close(self) -> None:
+        """Close the transport, and wait for the end of the thread."""
+        self._front.close()
+        self._may_hand_over.release()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def _hand_over(self) -> None:
+        while (events := self._front.recv_batch_details(_BATCH)) is not None:
+            self._handed.append((events, time.monotonic()))
+            # Otherwise this frame would keep the requests until the next batch.
+            del events
+            try:
+                self._loop.call_soon_threadsafe(self._take_over)
+            except RuntimeError:
+                # The loop is closed.
+                return
+            self._may_hand_over.acquire()
+
+    def _take_over(self) -> None:
+        try:
+            self.begin_handed_over()
+            self._cancelled.clear()
+        finally:
+            self._may_hand_over.release()
+
+    def _begin(self, events: Sequence[Any], received: float) -> None:
+        self._transport.begin_iteration()
+        for kind, number, method_index, request, _, details in events:
+            if kind == EVENT_CALL:
+                if number not in self._cancelled:
+                    self._transport.begin(number, method_index, request, details, received)
+            elif not self._transport.cancel(number):
+                # It is over, or in a batch of the thread, and ``begin_all`` was faster.
+                self._cancelled.add(number)
 
 
 def _end_broken(call: NativeCall, method: Method, error: BaseException) -> None:
