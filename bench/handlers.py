@@ -44,7 +44,7 @@ def measure(_: Stage) -> Iterator[Figure]:
 def _handler(graph: DependencyGraph, view: str, round_trip: Call) -> Iterator[Figure]:
     asked = questions(seed5k(), view)
 
-    handler = _servicer(graph).traversed_at_once
+    handler = _servicer(graph).Traverse_at_once
 
     def handle(number: int) -> bytes | None:
         return handler(pb.TraverseRequest.FromString(asked[number % len(asked)]))

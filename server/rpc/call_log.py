@@ -27,7 +27,7 @@ class CallObserver(Protocol):
     """Is notified of every call when it ends, gRPC's own services included."""
 
     def called(self, method: str, code: str, seconds: float, /) -> None:
-        """Note a call: full method name (``/package.Service/Method``), status code; be quick."""
+        """Note a call by its full method name and status code; be quick."""
 
     def refused(self, limit: str) -> None:
         """Note that a call was refused for a limit, by the limit's name."""
@@ -110,9 +110,8 @@ class CallLog:
     def _end_window(self) -> None:
         if self._window_end is not None:
             self._window_end.cancel()
-            self._window_end = None
-        ended, self._repeated = self._repeated, {}
-        self._error_ids = {}
+        ended = self._repeated
+        self._window_end, self._repeated, self._error_ids = None, {}, {}
         for (method, code), repeated in ended.items():
             if repeated.count:
                 log.log(

@@ -17,8 +17,8 @@ class HealthServicer(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # i
     """
     Holds whether each name is serving, and reports changes to watchers.
 
-    gRPC's own servicer has no List. It also holds a lock while it writes to a watcher, so that a
-    watcher that does not read keeps the status from changing and the server from stopping.
+    gRPC's own servicer has no List, and lets a watcher that does not read keep the status from
+    changing and the server from stopping.
     """
 
     def __init__(self) -> None:

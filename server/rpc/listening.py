@@ -51,17 +51,13 @@ def bind(listen: Callable[[str], int], address: str, *, reserved: bool = False) 
     ``AddressInUseError`` or ``ListenError``.
     """
     is_unix = is_socket_path(address)
-    # gRPC gives no reason when it can't bind, and takes a Unix socket away from another listener.
-    try:
+    with _explained(address):
+        # gRPC gives no reason when it can't bind, and takes a Unix socket from another listener.
         if is_unix:
             _try_unix(Path(address.removeprefix(_UNIX)))
         elif not reserved:
             _try_tcp(address)
         port = listen(address)
-    except OSError as error:
-        raise _explained(address, error) from None
-    except (ValueError, RuntimeError):
-        raise _no_address(address) from None
     return address if is_unix else f"{address.rpartition(':')[0]}:{port}"
 
 
@@ -73,30 +69,20 @@ def reserve(address: str) -> Iterator[str]:
     This alone does not listen: connections are refused meanwhile. Raises ``ListenError``, and
     ``AddressInUseError`` even if another depgraph of this user shares the port among its workers.
     """
-    try:
+    with _explained(address):
         family, kind, where = _resolved(address)
         if where[1]:  # the kernel shares no port that it chooses itself
             _try_tcp(address)
         keeper = socket.socket(family, kind)
-    except OSError as error:
-        raise _explained(address, error) from None
-    except ValueError:
-        raise _no_address(address) from None
     with keeper:
-        try:
-            _keep(keeper, where)
-        except OSError as error:
-            raise _explained(address, error) from None
+        with _explained(address):
+            keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            # Connections of a stopped server linger for a minute and must not prevent this ...
+            keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            keeper.bind(where)
+            # ... but another program that reuses addresses must not get this one meanwhile.
+            keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
         yield f"{address.rpartition(':')[0]}:{keeper.getsockname()[1]}"
-
-
-def _keep(keeper: socket.socket, where: _Where) -> None:
-    keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    # Connections of a stopped server linger for a minute and must not prevent this ...
-    keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    keeper.bind(where)
-    # ... but another program that reuses addresses must not get this one meanwhile.
-    keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
 
 
 def _try_unix(path: Path) -> None:
@@ -110,11 +96,7 @@ def _try_unix(path: Path) -> None:
 
 
 def _try_tcp(address: str) -> None:
-    """
-    Listen as gRPC will, for a moment.
-
-    Raises ``ValueError`` when it is no HOST:PORT, ``OSError`` when it can't be bound.
-    """
+    """Listen as gRPC will, for a moment; raises ``ValueError`` when it is no HOST:PORT."""
     family, kind, where = _resolved(address)
     with socket.socket(family, kind) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -133,14 +115,19 @@ def _resolved(address: str) -> tuple[socket.AddressFamily, socket.SocketKind, _W
     return family, kind, where
 
 
-def _explained(address: str, error: OSError) -> ListenError:
-    if error.errno == errno.EADDRINUSE:
-        return AddressInUseError(
-            f"{address} is in use by another program, perhaps another depgraph: "
-            "stop that one or choose another address"
-        )
-    return ListenError(f"can't listen on {address}: {error.strerror or error}")
-
-
-def _no_address(address: str) -> ListenError:
-    return ListenError(f"can't listen on {address}: give HOST:PORT, such as 127.0.0.1:50051, or unix:PATH")
+@contextmanager
+def _explained(address: str) -> Iterator[None]:
+    """Raise what goes wrong with an address as a ``ListenError``."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise AddressInUseError(
+                f"{address} is in use by another program, perhaps another depgraph: "
+                "stop that one or choose another address"
+            ) from None
+        raise ListenError(f"can't listen on {address}: {error.strerror or error}") from None
+    except (ValueError, RuntimeError):
+        raise ListenError(
+            f"can't listen on {address}: give HOST:PORT, such as 127.0.0.1:50051, or unix:PATH"
+        ) from None

@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 import grpc
 
@@ -11,12 +11,9 @@ from server.rpc.context import Context
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Behaviour: TypeAlias = Callable[[Any, Context], "Awaitable[Any] | AsyncGenerator[Any, None]"]
-Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 # How the names of gRPC's own methods begin: health, reflection.
 STANDARD = "/grpc."
-
-_AT_ONCE = "at_once"
 
 
 class Kind(Enum):
@@ -39,8 +36,8 @@ class Method:
     It returns the bytes of the answer, None for a stream, which it has written by then. It sends
     the status of a call that failed.
 
-    ``at_once`` passes an answer that needs no waiting to the function it is given.
-    False = nothing was done, call ``answer``.
+    ``at_once`` passes an answer that needs no waiting to the function it is given; the servicer's
+    method ``HANDLER_at_once`` makes it, or returns None. False = nothing was done, call ``answer``.
     """
 
     name: str
@@ -68,25 +65,10 @@ class Registrar:
 grpc.aio.Server.register(Registrar)
 
 
-def at_once(attempt: Callable[[Any, Any], "bytes | None"]) -> Callable[[Decorated], Decorated]:
-    """
-    Mark a handler whose answer can often be made without waiting.
-
-    ``attempt``, a method of the same class, takes the request and returns the bytes of the answer.
-    The handler is called when ``attempt`` returns None or raises.
-    """
-
-    def mark(behaviour: Decorated) -> Decorated:
-        setattr(behaviour, _AT_ONCE, attempt)
-        return behaviour
-
-    return mark
-
-
 def attempt_of(behaviour: Any) -> Callable[[Any], "bytes | None"] | None:
-    """Return the ``attempt`` that a handler was marked with, bound to its servicer."""
-    attempt = getattr(behaviour, _AT_ONCE, None)
-    return None if attempt is None else attempt.__get__(behaviour.__self__)
+    """Find the method ``HANDLER_at_once`` beside a handler: see ``Method.at_once``."""
+    servicer = getattr(behaviour, "__self__", None)
+    return getattr(servicer, f"{behaviour.__name__}_at_once", None)
 
 
 def behaviour_of(handler: Any) -> Behaviour:

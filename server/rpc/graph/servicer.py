@@ -23,7 +23,6 @@ from server.rpc.graph.parts import adjacency_messages, traverse_stream
 from server.rpc.graph.status import ServerStatus
 from server.rpc.graph.traverse import effective_answer, freshness_field, traverse_answer, traverse_question
 from server.rpc.graph.watch import WatchedGraph, WatchParts, watched_since
-from server.rpc.methods import at_once
 from server.rpc.questions import FROM_MEMORY, consistency
 from server.rpc.validate import Check
 
@@ -55,14 +54,13 @@ class GraphServicer:
         self._max_part = limits.max_part_bytes
         self._max_response = limits.max_response_bytes
 
-    def traversed_at_once(self, request: pb.TraverseRequest) -> Answer | None:
+    def Traverse_at_once(self, request: pb.TraverseRequest) -> Answer | None:
         """Answer ``Traverse`` without waiting; None = the question needs to wait."""
         question = traverse_question(request)
         if question.effective or question.consistency is not FROM_MEMORY:
             return None
         return traverse_answer(self._live.now(), question, self._live.freshness(), self._max_response)
 
-    @at_once(traversed_at_once)
     async def Traverse(self, request: pb.TraverseRequest, context: Context) -> Answer:
         """Walk from a service; the answer is one message."""
         question = traverse_question(request)
