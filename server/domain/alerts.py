@@ -1,16 +1,12 @@
-"""
-Circular-dependency alerts: one per cycle, open, then acknowledged, then resolved.
-
-And the history of each.
-"""
+"""Circular-dependency alerts, one per cycle, and their histories."""
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 from uuid import UUID
 
 AlertStatus = Literal["open", "acknowledged", "resolved"]
-ALERT_STATUSES: tuple[AlertStatus, ...] = ("open", "acknowledged", "resolved")
+ALERT_STATUSES: tuple[AlertStatus, ...] = get_args(AlertStatus)
 
 AlertEventKind = Literal[
     "opened",
@@ -25,37 +21,18 @@ AlertEventKind = Literal[
     "gone",
     "found",
 ]
-ALERT_EVENT_KINDS: tuple[AlertEventKind, ...] = (
-    "opened",
-    "acknowledged",
-    "resolved",
-    "reopened",
-    "grown",
-    "shrunk",
-    "merged",
-    "split",
-    "witness_changed",
-    "gone",
-    "found",
-)
-
+ALERT_EVENT_KINDS: tuple[AlertEventKind, ...] = get_args(AlertEventKind)
 
 MOST_MEMBERS = 1_000
-"""
-How many members of a component are kept with its alert, the first by code point.
-
-``size`` is how many there are.
-"""
+"""How many members of a component are kept with its alert, the first by code point."""
 
 
 class Alert(NamedTuple):
     """
     One row of ``circular_dependency_alerts``.
 
-    ``cycle_path`` in call order, the last calls the first.
-
-    ``size``, ``is_present`` and ``members`` are what detection saw last: the component that the
-    cycle stands for, whether it is in the graph, and the first of its members by code point.
+    ``cycle_path`` is in call order; the last service calls the first. ``size``, ``is_present`` and
+    ``members`` (the first by code point) describe the component as detection saw it last.
     """
 
     id: UUID
@@ -72,11 +49,7 @@ class Alert(NamedTuple):
 
 
 class AlertEvent(NamedTuple):
-    """
-    One thing that happened to an alert.
-
-    ``status``, ``cycle_path`` and ``size`` are those of the alert afterwards.
-    """
+    """Something that happened to an alert, with the alert's state afterwards."""
 
     id: int
     kind: AlertEventKind
@@ -90,18 +63,14 @@ class AlertEvent(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class AlertFilter:
-    """
-    Which alerts a list shows; None = all.
-
-    ``service_id`` is a member of the component, or on a cycle that has none known.
-    """
+    """Which alerts a list shows; None = all. ``service_id`` is a member of the component."""
 
     status: AlertStatus | None = None
     service_id: str | None = None
 
 
 class EventKey(NamedTuple):
-    """Where a history stands: the id of the last event shown."""
+    """Position in a history: the id of the last event shown."""
 
     id: int
 

@@ -13,10 +13,10 @@ from server.domain.services import Service
 
 
 class HeldRecords(Protocol):
-    """Records by key, taken out one by one as they are found in a table."""
+    """Encoded records by key, removed as they are found in a table."""
 
     def take(self, key: bytes) -> object:
-        """Take the record of a key; None = there is none. O(1)."""
+        """Remove and return the record of a key; None = there is none. O(1)."""
 
     def rest(self) -> Iterator[object]:
         """Yield the keys that were not taken."""
@@ -24,11 +24,7 @@ class HeldRecords(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class HeldGraph:
-    """
-    All records in memory at one moment, to be compared with the tables as they were at that moment.
-
-    Those of dependencies that wait for an end are included.
-    """
+    """All encoded records in memory at one moment, dangling dependencies included."""
 
     services: HeldRecords
     dependencies: HeldRecords
@@ -59,14 +55,14 @@ class FeedPosition:
 
 @dataclass(frozen=True, slots=True)
 class RowChanges:
-    """Keys whose rows may differ, with the rows of the new snapshot; None = no such row."""
+    """Changed keys with their rows in the new snapshot; None = deleted."""
 
     services: dict[UUID, Service | None] = field(default_factory=dict)
     dependencies: dict[UUID, DependencyRow | None] = field(default_factory=dict)
 
 
 class ChangesDoNotFitError(Exception):
-    """Memory differs from the snapshot that it should equal: everything must be read."""
+    """Memory differs from the snapshot that it should equal, so everything must be read again."""
 
 
 TableBatch: TypeAlias = ServiceBatch | DependencyBatch
@@ -79,13 +75,12 @@ class GraphSink(Protocol):
     """
     The live graph as the feed drives it.
 
-    Its methods let readers run while they prepare a move. The move itself happens between two
-    awaits, so no reader sees half of it.
+    Readers run while a method prepares a move. The move itself happens between two awaits.
     """
 
     @property
     def position(self) -> FeedPosition | None:
-        """Where memory stands; None = nothing was loaded yet."""
+        """The snapshot that memory equals; None = nothing was loaded yet."""
 
     @property
     def service_count(self) -> int:
@@ -106,15 +101,15 @@ class GraphSink(Protocol):
         """
         Move the graph on by what changed; services come before dependencies.
 
-        Raises ``ChangesDoNotFitError``, or what reading the batches raises: the graph has not
-        moved then.
+        If it raises ``ChangesDoNotFitError`` or what reading the batches raises, the graph has not
+        moved.
         """
 
     async def load(self, batches: AsyncIterator[TableBatch], position: FeedPosition) -> None:
         """Replace the graph by all rows of both tables; services come before dependencies."""
 
     async def held(self) -> HeldGraph:
-        """Return the records in memory, for the audit; it must not move meanwhile. O(rows)."""
+        """Return the records in memory, which must not move meanwhile. O(rows)."""
 
     def connection_lost(self) -> None:
-        """Say that the database is away."""
+        """Note that the database is away."""

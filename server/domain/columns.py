@@ -1,9 +1,8 @@
 """
-What a column of ``services`` or ``service_dependencies`` is.
+Definitions of the columns of ``services`` and ``service_dependencies``.
 
-Both tables are defined with it, beside their rows. From the definitions follow the lists in SQL
-(``server.postgres.queries``), and how rows become encoded records (``server.wire``).
-``docs/adding-a-column.md`` shows how to add one.
+Both tables are defined with them, beside their rows. The lists in SQL (``server.postgres.queries``)
+and the encoding of rows (``server.wire``) follow from them. See ``docs/adding-a-column.md``.
 """
 
 import enum

@@ -1,12 +1,8 @@
-"""
-Dependencies: the edges of the graph as the system of record holds them.
-
-The source calls the target.
-"""
+"""Dependencies, the edges of the graph, as the database holds them. The source calls the target."""
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 from uuid import UUID
 
 from server.domain.columns import GENERATED_TIMES, Column, ColumnType
@@ -16,25 +12,19 @@ DependencyCriticality = Literal["hard", "soft", "degraded"]
 DiscoverySource = Literal["manual", "otel_service_graph", "kubernetes", "service_mesh"]
 BackoffStrategy = Literal["exponential", "linear", "constant"]
 
-COMMUNICATION_MODES: tuple[CommunicationMode, ...] = ("sync", "async")
-DEPENDENCY_CRITICALITIES: tuple[DependencyCriticality, ...] = ("hard", "soft", "degraded")
-DISCOVERY_SOURCES: tuple[DiscoverySource, ...] = (
-    "manual",
-    "otel_service_graph",
-    "kubernetes",
-    "service_mesh",
-)
-BACKOFF_STRATEGIES: tuple[BackoffStrategy, ...] = ("exponential", "linear", "constant")
+COMMUNICATION_MODES: tuple[CommunicationMode, ...] = get_args(CommunicationMode)
+DEPENDENCY_CRITICALITIES: tuple[DependencyCriticality, ...] = get_args(DependencyCriticality)
+DISCOVERY_SOURCES: tuple[DiscoverySource, ...] = get_args(DiscoverySource)
+BACKOFF_STRATEGIES: tuple[BackoffStrategy, ...] = get_args(BackoffStrategy)
 PROTOCOL_MAX_LENGTH = 50
 
 
 class DependencyRow(NamedTuple):
     """
-    One row of ``service_dependencies``, columns in table order: its ends are row ids of services.
+    One row of ``service_dependencies``, in table order; its ends are row ids of services.
 
-    What the feed reads and memory holds; names are looked up when an answer is built, since a
-    service may be renamed without its dependencies changing. ``retry_config`` is JSON text; times
-    are aware, UTC.
+    Names are looked up when an answer is built, since a service may be renamed without its
+    dependencies changing. ``retry_config`` is JSON text; times are aware, UTC.
     """
 
     id: UUID
@@ -72,11 +62,7 @@ DEPENDENCY_COLUMNS = (
 
 
 class Dependency(NamedTuple):
-    """
-    The same row as callers see it: its ends are business names.
-
-    From the fourth field on like ``DependencyRow``.
-    """
+    """The same row as callers see it: its ends are names of services."""
 
     id: UUID
     source_service_id: str
@@ -96,12 +82,10 @@ class Dependency(NamedTuple):
 
 class DependencyDraft(NamedTuple):
     """
-    What a writer says of a dependency.
+    What a writer says of a dependency; ``last_observed_at`` None = now.
 
-    ``last_observed_at`` None = now, ``retry_config`` is JSON text.
-
-    A tuple because ten thousand come at a time: it is made four times as fast as a frozen
-    dataclass, and transposed into columns at once.
+    ``retry_config`` is JSON text. A tuple, because ten thousand come at a time: it is made four
+    times as fast as a frozen dataclass, and transposed into columns at once.
     """
 
     source_service_id: str
@@ -118,7 +102,7 @@ class DependencyDraft(NamedTuple):
 
     @property
     def key(self) -> tuple[str, str, DiscoverySource]:
-        """What makes it one dependency: source, target, and who discovered it."""
+        """What identifies a dependency: source, target, and discovery source."""
         return (self.source_service_id, self.target_service_id, self.discovery_source)
 
 

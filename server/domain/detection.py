@@ -30,10 +30,10 @@ class KeptAlert:
     """
     An alert with what detection keeps of it.
 
-    ``members`` are the names of the component's services when it was last seen, sorted: all but the
-    ``unlisted``, whose names come after these. ``is_present``: the component was there then.
-    ``detected`` False = a person created the alert, and detection has not met its cycle.
-    ``detected_at`` None = not written yet.
+    ``members`` are the sorted names of the component's services when it was last seen, without the
+    last ``unlisted`` ones. ``is_present``: the component was there then. ``detected`` False = a
+    person created the alert, and detection has not found its cycle. ``detected_at`` None = not
+    written yet.
     """
 
     id: UUID
@@ -60,13 +60,13 @@ class KeptAlert:
 
 
 def smallest_first(path: CyclePath) -> CyclePath:
-    """Write a cycle from its smallest name on."""
+    """Rotate a cycle so that its smallest name comes first."""
     start = path.index(min(path))
     return path[start:] + path[:start]
 
 
 class EventDraft(NamedTuple):
-    """Something that happened to an alert, to be written beside how the alert is afterwards."""
+    """An event to write with the state of its alert afterwards."""
 
     kind: EventKind
     note: str
@@ -74,7 +74,7 @@ class EventDraft(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class AlertChange:
-    """What is to be written of one alert; ``before`` None = it is new."""
+    """What to write of one alert; ``before`` None = it is new."""
 
     before: KeptAlert | None
     after: KeptAlert
@@ -82,11 +82,11 @@ class AlertChange:
 
 
 class LedgerConflictError(Exception):
-    """Another program wrote at the same time: the round has to begin again."""
+    """Another program wrote at the same time, so the round must begin again."""
 
 
 class LedgerRound(Protocol):
-    """One transaction of the ledger; what it returned stays as it is until the end."""
+    """One transaction of the ledger; alerts that it returned don't change until its end."""
 
     async def lock(self, alerts: Sequence[KeptAlert]) -> list[KeptAlert]:
         """Return those that still exist, as they are now, but with the given members."""
@@ -95,11 +95,9 @@ class LedgerRound(Protocol):
         self, cycles: Sequence[CyclePath], memberships: Sequence[Membership]
     ) -> list[KeptAlert]:
         """
-        Return the alerts of these cycles, in any status.
+        Return alerts of these cycles, and alerts that detection resolved with these members.
 
-        Alerts that detection resolved and that had just this membership are among them.
-
-        Of several with the same one the one that was written last.
+        Of several with the same cycle or members, the one that was written last counts.
         """
 
     async def write(self, changes: Sequence[AlertChange]) -> None:
@@ -107,32 +105,23 @@ class LedgerRound(Protocol):
 
 
 class AlertLedger(Protocol):
-    """Alerts in the system of record, on the connection that holds the lock of detection."""
+    """Stored alerts, on the connection that holds the lock of detection."""
 
     async def tracked(self) -> list[KeptAlert]:
         """
-        Read the alerts to track.
+        Read the alerts to track: those whose component is there, and those that are not resolved.
 
-        These are all whose component is there, and those that are not resolved. Alerts that people
-        created count only once detection has found their cycle.
+        Alerts that people created count only once detection has found their cycle.
         """
 
     def round(self) -> AbstractAsyncContextManager[LedgerRound]:
         """Begin a transaction, committed at the end unless an error leaves the context."""
 
     async def trim(self) -> bool:
-        """
-        Take away some of the members that are more than are kept, as former versions wrote them.
-
-        Returns whether there may be others.
-        """
+        """Remove some surplus members of former versions; returns whether more may remain."""
 
     async def note_caught_up(self) -> None:
-        """
-        Note that the alerts match the graph, for processes that only wait.
-
-        Has the connection answer, or fail.
-        """
+        """Note for waiting processes that the alerts match; raises if the connection is dead."""
 
 
 class DetectionRole(enum.Enum):
@@ -146,10 +135,10 @@ class DetectionRole(enum.Enum):
 @dataclass(frozen=True, slots=True)
 class DetectionStatus:
     """
-    How the alerts follow the graph.
+    How the alerts follow the graph. Only the writer knows more than ``role``.
 
-    Known of the writer only: ``revision``, the last one that they match; ``written_at``, when they
-    were last written (None = never); ``cycle_count``, the cyclic components in that revision.
+    ``revision`` is the last that the alerts match, ``written_at`` when they were last written (None
+    = never), ``cycle_count`` the number of cyclic components in that revision.
     """
 
     role: DetectionRole = DetectionRole.OFF
@@ -162,7 +151,7 @@ class GraphEventKind(enum.Enum):
     """
     How a dependency began or ceased to count for cycles, or what became of a service.
 
-    A dependency counts when it is fresh and confident enough.
+    A dependency counts if it is fresh and confident enough.
     """
 
     ADDED = "added"
@@ -186,7 +175,7 @@ class GraphEvent(NamedTuple):
     One event, in names of services: the ends of a dependency before a loss or after a gain.
 
     A removed service is the ``source``. A renamed one was called ``source`` and is called
-    ``target`` now.
+    ``target``.
     """
 
     kind: GraphEventKind

@@ -1,8 +1,8 @@
 """
-The errors that callers see.
+The errors that callers see; ``server.rpc.errors`` maps them to gRPC codes.
 
-Raised by any package, mapped to gRPC codes in ``server.rpc.errors``. A message says what
-was wrong, with which value, and what to do; it never holds SQL text, a DSN or a stack trace.
+A message says what was wrong, with which value, and what to do. It never holds SQL text, a URL or a
+stack trace.
 """
 
 from collections.abc import Sequence
@@ -19,11 +19,7 @@ class FieldViolation:
 
 
 class DomainError(Exception):
-    """
-    Base of the errors below.
-
-    ``reason`` is the name of an ``ErrorReason`` of the contract, without its prefix.
-    """
+    """Base of the errors below; ``reason`` is an ``ErrorReason`` of the contract, unprefixed."""
 
     reason = "INTERNAL"
 
@@ -35,11 +31,7 @@ class DomainError(Exception):
 
 
 class LimitError(DomainError):
-    """
-    Something that callers may take only so much of.
-
-    ``limit`` is its name, as metrics and programs have it.
-    """
+    """A limit was exceeded; ``limit`` is its name in metrics and error details."""
 
     limit = ""
 
@@ -49,7 +41,7 @@ class LimitError(DomainError):
 
 
 class InvalidInputError(DomainError):
-    """The request itself is wrong, whatever the database holds; names every bad field."""
+    """The request is wrong, whatever the database holds; ``violations`` names every bad field."""
 
     reason = "INVALID_FIELD"
 
@@ -105,13 +97,13 @@ class ServiceAlreadyExistsError(AlreadyExistsError):
 
 
 class AlertAlreadyExistsError(AlreadyExistsError):
-    """This cycle has an alert, possibly written from another of its services."""
+    """This cycle has an alert, perhaps written from another of its services."""
 
     reason = "ALERT_ALREADY_EXISTS"
 
 
 class AlertResolvedError(DomainError):
-    """The alert's life is over: it can't be acknowledged or resolved any more."""
+    """The alert is resolved, so it can't be acknowledged or resolved any more."""
 
     reason = "ALERT_RESOLVED"
 
@@ -157,7 +149,7 @@ class TooManyConnectionsError(RetryableError):
 
 
 class OverloadedError(RetryableError, LimitError):
-    """The server has as much to do as it may take on."""
+    """The server has as much work as it may accept."""
 
     reason = "OVERLOADED"
 
@@ -169,11 +161,7 @@ class UnreadAnswersError(RetryableError, LimitError):
 
 
 class WatcherTooSlowError(RetryableError):
-    """
-    A watcher reads more slowly than the graph changes.
-
-    It may resume after the last revision it has seen.
-    """
+    """A watcher reads too slowly; it may resume after the last revision that it has seen."""
 
     reason = "WATCHER_TOO_SLOW"
 

@@ -1,4 +1,4 @@
-"""How the feed and the workers of a server are."""
+"""Health of the feed and of a server's workers."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -7,10 +7,9 @@ from datetime import datetime, timedelta
 @dataclass(frozen=True, slots=True)
 class MemoryAudit:
     """
-    A comparison of memory with the tables, row by row, inside one snapshot.
+    A comparison of memory with the tables, row by row, in one snapshot. Times are aware, UTC.
 
-    ``began_at`` is aware, UTC. ``differing_rows`` counts rows that were missing, superfluous or
-    other than in the tables.
+    ``differing_rows`` counts rows that were missing, superfluous or different in memory.
     """
 
     began_at: datetime
@@ -21,11 +20,10 @@ class MemoryAudit:
 @dataclass(frozen=True, slots=True)
 class FeedHealth:
     """
-    How well the feed does its work.
+    Health of the feed; ``problems`` are sentences for people.
 
-    ``problems`` are sentences for people. ``trusted`` False = changes may go unseen, so what memory
-    holds may be wrong without any sign in its lag. ``change_log_rows`` is an estimate from when the
-    log was last pruned.
+    ``trusted`` False = changes may go unseen, so memory may be wrong without any sign in its lag.
+    ``change_log_rows`` is an estimate from when the log was last pruned.
     """
 
     problems: tuple[str, ...] = ()
@@ -39,8 +37,8 @@ class Peers:
     """
     The workers that share an address, as one of them sees it.
 
-    ``number`` is its own, from 1; ``serving`` is how many of ``count`` answer calls, as their
-    supervisor reported last. A process that has no supervisor is one of one.
+    ``number`` is its own, from 1. ``serving`` is how many of ``count`` answer calls, as the
+    supervisor reported last. A process without a supervisor is the only worker.
     """
 
     number: int = 1
@@ -48,7 +46,7 @@ class Peers:
     serving: int = 1
 
     def problems(self) -> tuple[str, ...]:
-        """Say in sentences for people what is wrong with them."""
+        """Describe for people what is wrong with them."""
         away = self.count - self.serving
         if not away:
             return ()

@@ -61,35 +61,30 @@ class LiveGraph(Protocol):
     """
     The graph in memory, which changes only while the caller awaits.
 
-    All that a handler reads from the graph between ``at`` and its next ``await`` comes from one
-    snapshot, which ``freshness`` names before that await, too. Payloads and briefs are encoded
-    records (``server.domain.records``).
+    All that a handler reads between ``at`` and its next ``await`` comes from one snapshot, which
+    ``freshness`` names before that await. The graph's records hold encoded rows (``server.wire``).
     """
 
     @property
     def position(self) -> FeedPosition | None:
-        """The snapshot that the graph equals; None before the first warm."""
+        """The snapshot that the graph equals; None before the first load."""
 
     def now(self) -> DependencyGraph:
-        """Return the graph as it is; raises ``NotReadyError`` before the first warm."""
+        """Return the graph as it is; raises ``NotReadyError`` before the first load."""
 
     def holds(self, revision: Revision) -> bool:
         """Whether memory has reached a revision."""
 
     def read_lock(self) -> AbstractAsyncContextManager[None]:
-        """
-        Keep the graph from changing while the context lasts, whatever is awaited.
-
-        Changes wait for its end, so hold it for computations only.
-        """
+        """Keep the graph from changing while the context lasts; for computations only."""
 
     async def at(self, wanted: Consistency, within: timedelta | None) -> DependencyGraph:
         """
         Return the graph once it is as fresh as wanted.
 
-        Raises ``NotReadyError`` before the first warm, ``ReplicaBehindError`` when ``within``
-        (None = the replica's own bound) passes first, ``RevisionUnknownError`` for a revision of
-        another database.
+        Raises ``NotReadyError`` before the first load, ``ReplicaBehindError`` when ``within``
+        passes first (None = the replica's own bound; never more than a minute),
+        ``RevisionUnknownError`` for a revision of another database.
         """
 
     def freshness(self) -> Freshness:

@@ -21,7 +21,7 @@ Row = TypeVar("Row")
 
 
 class PageKey(NamedTuple):
-    """Where a newest-first list stands: the creation time (UTC) and id of the last row shown."""
+    """Position in a newest-first list: creation time (UTC) and id of the last row shown."""
 
     created_at: datetime
     id: UUID
@@ -46,7 +46,7 @@ T_co = TypeVar("T_co", covariant=True)
 
 @dataclass(frozen=True, slots=True)
 class Written(Generic[T_co]):
-    """What a write leaves behind, and the revision token that makes a later read see it."""
+    """The result of a write, and the revision token with which a later read sees it."""
 
     value: T_co
     revision: str
@@ -54,11 +54,7 @@ class Written(Generic[T_co]):
 
 @dataclass(frozen=True, slots=True)
 class Upserted(Generic[T_co]):
-    """
-    Rows of a batch in the order of the request, and how many of them are new.
-
-    The rest existed before.
-    """
+    """Rows of a batch in the order of the request; ``created`` counts the new ones."""
 
     rows: tuple[T_co, ...]
     created: int
@@ -82,16 +78,16 @@ class ServiceStore(Protocol):
         """Add one; ``ServiceAlreadyExistsError`` when the name is taken."""
 
     async def update(self, key: ServiceKey, change: ServiceChange) -> Written[Service]:
-        """Set some columns; ``ServiceNotFoundError`` when there is none."""
+        """Set some columns, perhaps none; ``ServiceNotFoundError`` when there is none."""
 
     async def delete(self, key: ServiceKey) -> Written[None]:
         """Remove it with its dependencies; ``ServiceNotFoundError`` when there is none."""
 
     async def upsert(self, drafts: Sequence[ServiceDraft]) -> Written[Upserted[Service]]:
         """
-        Create or replace all in one statement.
+        Create or replace all in one statement; ``InvalidInputError`` names a name given twice.
 
-        A name given twice is an ``InvalidInputError`` that names it.
+        An existing service keeps its id and creation time. A draft equal to its row writes nothing.
         """
 
 
@@ -106,9 +102,11 @@ class DependencyStore(Protocol):
 
     async def upsert(self, drafts: Sequence[DependencyDraft]) -> Written[Upserted[Dependency]]:
         """
-        Create or replace all in one statement, keyed by ``DependencyDraft.key``.
+        Create or replace all in one transaction, by ``DependencyDraft.key``; rows keep their ids.
 
-        Unknown ends are all named at once.
+        A draft equal to its row writes nothing (without ``last_observed_at`` it says *seen now*).
+        ``InvalidInputError`` names keys given twice, ``ServiceNotFoundError`` all unknown ends;
+        then nothing is written.
         """
 
     async def delete(self, key: UUID) -> Written[None]:
@@ -118,7 +116,11 @@ class DependencyStore(Protocol):
         """Mark what was last observed before a time; returns how many were fresh until now."""
 
     async def ingest(self, batch: IngestBatch) -> Written[IngestResult]:
-        """Ingest a report of a discovery source in one transaction; creates unknown services."""
+        """
+        Ingest a report of a discovery source in one transaction; creates unknown services.
+
+        Repeating a report changes nothing. ``InvalidInputError`` names nodes and edges given twice.
+        """
 
 
 class AlertStore(Protocol):
@@ -128,27 +130,23 @@ class AlertStore(Protocol):
         """Return the alert, or ``AlertNotFoundError``."""
 
     async def page(self, chosen: AlertFilter, size: int, after: PageKey | None) -> Page[Alert]:
-        """At most ``size`` alerts, latest detected first."""
+        """At most ``size`` alerts, latest detected first; ``PageKey.created_at`` is that time."""
 
     async def events(self, key: UUID, size: int, after: EventKey | None) -> EventPage:
-        """
-        At most ``size`` events of an alert, oldest first.
-
-        ``AlertNotFoundError`` when there is none.
-        """
+        """At most ``size`` events, oldest first; ``AlertNotFoundError`` without such an alert."""
 
     async def create(self, cycle_path: Sequence[str]) -> Written[Alert]:
         """
-        Open one.
+        Open an alert; ``AlertAlreadyExistsError`` when the cycle has one, wherever it starts.
 
-        ``AlertAlreadyExistsError`` when the cycle has one, whichever service it is written from.
+        ``InvalidInputError`` unless the cycle names at least two services, none of them twice.
         """
 
     async def acknowledge(self, key: UUID, acknowledged_by: str) -> Written[Alert]:
-        """Say who looks after it; ``AlertResolvedError`` once resolved."""
+        """Acknowledge for the person who looks after it; ``AlertResolvedError`` once resolved."""
 
     async def resolve(self, key: UUID, resolution_notes: str) -> Written[Alert]:
-        """Close it; ``AlertResolvedError`` when that was done before."""
+        """Resolve; ``AlertResolvedError`` if it was resolved before."""
 
     async def find(self, cycle_path: Sequence[str]) -> Alert | None:
-        """Return the alert of a cycle, from whichever service it starts; None = there is none."""
+        """Return the alert of a cycle, whichever service it starts from; None = there is none."""

@@ -38,9 +38,9 @@ class DependencyBatch:
     """
     Some dependencies of a table, column by column, in the table's order.
 
-    ``sources`` and ``targets`` are positions of services in all batches of services before, -1 = no
-    such service. ``flags`` are sums of ``EdgeFlag`` bits. Rows that can't be edges, for want of an
-    end or because a word has no meaning, have -1 for flags and stand by position in ``strays``.
+    ``sources`` and ``targets`` are positions of services in all earlier batches, -1 = no such
+    service. ``flags`` are sums of ``EdgeFlag`` bits. Rows that can't be edges, because an end is
+    missing or a word is unknown, have flags -1 and stand by position in ``strays``.
     """
 
     keys: list[bytes]
@@ -53,7 +53,7 @@ class DependencyBatch:
 
 
 class DependencyEnds(NamedTuple):
-    """The ends in the record of a dependency, and its discovery source as the contract's number."""
+    """The ends in an encoded dependency, and its discovery source as the contract's number."""
 
     source_name: str
     target_name: str
@@ -78,7 +78,7 @@ def flags_of(row: DependencyRow | DependencyDraft) -> int | None:
     """
     Join the ``EdgeFlag`` bits of a row.
 
-    None for a word that has no meaning, which only a table without its CHECKs can hold.
+    None = a word is unknown, which only a table without its CHECKs can hold.
     """
     try:
         flags = (

@@ -1,10 +1,10 @@
 """
 Which snapshot of which database: the arithmetic behind freshness and revision tokens.
 
-A replica stands at a whole ``pg_snapshot``, not at a number, because transactions do not finish in
-the order in which they began. A *write's* revision is the id of its transaction; an *answer's*
-revision is the snapshot that it came from. A snapshot holds a write when it sees its transaction as
-finished, and another snapshot when it sees everything that one saw.
+A replica stands at a whole ``pg_snapshot``, not a number: transactions do not finish in the order
+in which they began. A *write's* revision is the id of its transaction, an *answer's* the snapshot
+that it came from. A snapshot holds a write if it sees its transaction as finished, and another
+snapshot if it sees everything that one saw.
 """
 
 import base64
@@ -23,13 +23,10 @@ _PLAIN = re.compile(r"(?P<feed>\d+:\d+:[0-9a-f-]{36})/(?P<position>\d+(?P<snapsh
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """
-    A ``pg_snapshot``.
+    A ``pg_snapshot``; ``text`` is PostgreSQL's own form, ``xmin:xmax:xip,…``.
 
     Transactions below ``xmin`` are finished, those from ``xmax`` on have not begun, and those in
-    ``in_progress`` lie between them.
-
-    ``text`` is PostgreSQL's own form, ``xmin:xmax:xip,…``, of 64-bit transaction ids, which never
-    wrap around.
+    ``in_progress`` lie between them. Ids have 64 bits and never wrap around.
     """
 
     text: str
@@ -52,28 +49,16 @@ class Snapshot:
         return xid < self.xmax and xid not in self.in_progress
 
     def shows_the_end_of_any(self, xids: Iterable[int], since: "Snapshot") -> bool:
-        """
-        Whether any of these transactions is seen as finished here and not in the earlier snapshot.
-
-        O(transactions).
-        """
+        """Whether any of these transactions is finished here and not in the earlier snapshot."""
         return any(self.sees(xid) and not since.sees(xid) for xid in xids)
 
     def covers(self, other: "Snapshot") -> bool:
-        """
-        Whether everything that ``other`` sees as finished is seen here too.
-
-        O(transactions in progress).
-        """
+        """Whether it sees everything that ``other`` sees. O(transactions in progress)."""
         return self.xmax >= other.xmax and not any(other.sees(xid) for xid in self.in_progress)
 
 
 def in_progress(snapshot: str | None) -> frozenset[int]:
-    """
-    Read which transactions were in progress in a snapshot in PostgreSQL's form.
-
-    None = no snapshot, so none.
-    """
+    """Read which transactions were in progress in a snapshot's text; None = no snapshot."""
     return frozenset() if snapshot is None else Snapshot.parse(snapshot).in_progress
 
 
@@ -91,7 +76,7 @@ class Revision:
     snapshot: Snapshot | None = None
 
     def held_by(self, snapshot: Snapshot) -> bool:
-        """Whether a replica of the same database at ``snapshot`` holds what this revision names."""
+        """Whether a replica of the same database at ``snapshot`` holds this revision."""
         if self.snapshot is not None:
             return snapshot.covers(self.snapshot)
         return self.xid is not None and snapshot.sees(self.xid)
@@ -108,7 +93,7 @@ class Revision:
         """
         Read a token, or the plain form that the database makes and people copy out of ``psql``.
 
-        ``InvalidRevisionError`` when no server and no database of ours can have made it.
+        ``InvalidRevisionError`` if no server or database of ours can have made it.
         """
         if not 0 < len(token) <= _MAX_TOKEN_LENGTH:
             raise _not_ours()
@@ -122,11 +107,7 @@ class Revision:
 
     @classmethod
     def of(cls, plain: str) -> "Revision":
-        """
-        Read the form that the database makes, ``feed id/xid`` or ``feed id/snapshot``.
-
-        ``ValueError`` otherwise.
-        """
+        """Read the plain form, ``feed id/xid`` or ``feed id/snapshot``; else ``ValueError``."""
         found = _PLAIN.fullmatch(plain)
         if found is None:
             raise ValueError(plain)

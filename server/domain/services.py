@@ -1,17 +1,17 @@
-"""Services: the nodes of the graph as the system of record holds them."""
+"""Services, the nodes of the graph, as the database holds them."""
 
 import unicodedata
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 from uuid import UUID
 
 from server.domain.columns import GENERATED_TIMES, Column, ColumnType
 
 ServiceCriticality = Literal["critical", "high", "medium", "low"]
-SERVICE_CRITICALITIES: tuple[ServiceCriticality, ...] = ("critical", "high", "medium", "low")
+SERVICE_CRITICALITIES: tuple[ServiceCriticality, ...] = get_args(ServiceCriticality)
 ServiceKind = Literal["service", "database", "queue", "gateway", "external"]
-SERVICE_KINDS: tuple[ServiceKind, ...] = ("service", "database", "queue", "gateway", "external")
+SERVICE_KINDS: tuple[ServiceKind, ...] = get_args(ServiceKind)
 NAME_MAX_LENGTH = 255
 _CONTROLS = frozenset(["Cc", "Cs", "Zl", "Zp"])
 """Unicode categories that no name may have: controls, lone surrogates, separators of lines."""
@@ -19,10 +19,9 @@ _CONTROLS = frozenset(["Cc", "Cs", "Zl", "Zp"])
 
 class Service(NamedTuple):
     """
-    One row of ``services``, columns in table order.
+    One row of ``services``, in table order. ``metadata`` is JSON text; times are aware, UTC.
 
     A tuple, because the feed makes hundreds of thousands of them straight from database records.
-    ``metadata`` is JSON text of an object; times are aware, UTC.
     """
 
     id: UUID
@@ -53,11 +52,7 @@ SETTABLE_COLUMNS = tuple(column.name for column in SERVICE_COLUMNS if column.rol
 
 
 class ServiceDraft(NamedTuple):
-    """
-    What a writer says of a service, columns as in ``Service``; the database adds id and times.
-
-    ``metadata`` is JSON text of an object.
-    """
+    """What a writer says of a service; ``metadata`` is JSON text of an object."""
 
     service_id: str
     metadata: str = "{}"
@@ -69,11 +64,7 @@ class ServiceDraft(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceChange:
-    """
-    A partial update: ``columns`` names what is set, of ``SETTABLE_COLUMNS``.
-
-    ``draft`` holds the values.
-    """
+    """A partial update: ``columns``, of ``SETTABLE_COLUMNS``, get the values of ``draft``."""
 
     columns: frozenset[str]
     draft: ServiceDraft
@@ -95,13 +86,12 @@ class ServiceFilter:
 
 
 class ServiceKey(NamedTuple):
-    """How a caller names a service: exactly one of business name and row id is set."""
+    """How a caller names a service: exactly one of name and row id is set."""
 
     service_id: str | None = None
     id: UUID | None = None
 
     def __str__(self) -> str:
-        """Return the part that is set, for messages."""
         return self.service_id if self.service_id is not None else str(self.id)
 
 

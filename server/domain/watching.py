@@ -22,14 +22,11 @@ class WatchEvent(enum.Enum):
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class WatchBatch:
     """
-    Everything that differs between the snapshot before and the one of ``freshness``.
+    Everything that differs between the snapshot before and ``freshness``; for RESET, the graph.
 
-    For RESET, the whole graph.
-
-    ``dependencies`` are those with both ends. Removed ones stand by key as they last were; None =
-    only the key is known. A key is upserted or removed, never both. Payloads are records of
-    ``server.domain.records``: the names of both ends are part of a dependency's, so it is upserted
-    too when one of them changes.
+    ``dependencies`` have both ends. Removed ones stand by key as they last were (None = unknown). A
+    key is upserted or removed, never both. A dependency is upserted too when one of its ends is
+    renamed, since its encoded record holds their names.
     """
 
     event: WatchEvent
@@ -56,15 +53,15 @@ class ChangedKeys:
 
 
 class ChangeHistory(Protocol):
-    """The log of changed keys in the database, for those who resume from a snapshot of the past."""
+    """The log of changed keys in the database, for watchers that resume from a snapshot."""
 
     async def changed(
         self, feed_id: str, since: Snapshot, until: Snapshot, at_most: int
     ) -> ChangedKeys | None:
         """
-        Return the keys that changed from one snapshot to another, which has to cover it.
+        Return the keys that changed from one snapshot to another, which must cover it.
 
-        None = that is not known any more (pruned, truncated, another run of the database), or
-        there are more than ``at_most``. Raises ``DatabaseUnavailableError``, and
-        ``InvalidRevisionError`` for a snapshot that makes no sense.
+        None = unknown (pruned, truncated, another run of the database), or more than ``at_most``.
+        Raises ``DatabaseUnavailableError``, and ``InvalidRevisionError`` for a snapshot that
+        PostgreSQL refuses. O(changes since then).
         """

@@ -1,4 +1,4 @@
-"""The change log: which keys changed between two snapshots, pruning, and the present revision."""
+"""The change log: which keys changed between two snapshots, and pruning."""
 
 import asyncio
 from datetime import timedelta
@@ -30,7 +30,7 @@ COMMAND_TIMEOUT = timedelta(minutes=1)
 
 class ChangeLogReader:
     """
-    Reads the log on connections of its own, at most ``MAX_READERS`` at a time.
+    ``domain.watching.ChangeHistory`` on connections of its own, at most ``MAX_READERS``.
 
     The feed's connection is busy, and those of the pool belong to writers.
     """
@@ -43,13 +43,7 @@ class ChangeLogReader:
     async def changed(
         self, feed_id: str, since: Snapshot, until: Snapshot, at_most: int
     ) -> ChangedKeys | None:
-        """
-        Return the keys that changed between two snapshots; ``until`` must cover ``since``.
-
-        None = the log no longer has them (pruned, truncated, another run of the database), or there
-        are more than ``at_most``. Raises ``DatabaseUnavailableError``, and ``InvalidRevisionError``
-        for a snapshot that PostgreSQL refuses. O(changes since then).
-        """
+        """See ``ChangeHistory.changed``."""
         try:
             async with (
                 self._readers,
@@ -92,10 +86,10 @@ async def _read(
 
 async def prune_forever(url: str, settings: FeedSettings, vitals: Vitals) -> None:
     """
-    Prune every ``prune_interval`` until cancelled; the database lets one replica prune at a time.
+    Prune every ``prune_interval`` until cancelled; the database lets one process prune at a time.
 
-    Each pruning opens a connection of its own: removing many rows must not hold up the feed. A
-    failure is logged and tried again at the next interval: all it costs is a longer log.
+    Each pruning has its own connection, so that removing many rows does not delay the feed. A
+    failure is logged; the next interval tries again, and meanwhile the log grows.
     """
     vitals.pruning()
     while True:
@@ -110,7 +104,7 @@ async def prune_forever(url: str, settings: FeedSettings, vitals: Vitals) -> Non
 
 async def prune(url: str, settings: FeedSettings, vitals: Vitals | None = None) -> int:
     """
-    Remove rows that no reader needs, ``BATCH`` at most in a transaction; returns how many.
+    Remove rows that no reader needs, ``BATCH`` in a transaction; returns how many.
 
     Does nothing while another process prunes or a replica reads everything. ``vitals`` get the
     count, how many rows are left, and when any process last pruned.

@@ -1,4 +1,4 @@
-"""Checks that a database is as the feed needs it, and repairs triggers; for ``depgraph doctor``."""
+"""Checks that a database meets the feed's needs, and repairs triggers; for ``depgraph doctor``."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ Severity = Literal["good", "note", "bad"]
 @dataclass(frozen=True, slots=True)
 class Finding:
     """
-    The result of one check: ``found`` says what is so and what it means, ``advice`` what to do.
+    The result of one check: ``found`` says what it found and means, ``advice`` what to do.
 
     A *bad* finding needs action; a *note* is worth knowing.
     """
@@ -55,7 +55,7 @@ async def examine(connection: Connection) -> AsyncIterator[Finding]:
 
 async def repair(connection: Connection) -> tuple[str, ...]:
     """
-    Put the feed triggers back, in one transaction; returns a sentence for each that was missing.
+    Reinstall the feed triggers, in one transaction; returns a sentence for each repair.
 
     Waits at most ten seconds for writers, then raises ``asyncpg.LockNotAvailableError``. Raises
     ``asyncpg.InsufficientPrivilegeError`` for all but the owner of the tables.

@@ -24,7 +24,7 @@ LOCK_TIMEOUT = timedelta(milliseconds=500)
 
 
 class Session(NamedTuple):
-    """A session of the server. Process ids are reused, so its beginning is part of its identity."""
+    """A session of the server. Process ids are reused, so its start is part of its identity."""
 
     pid: int
     began: datetime
@@ -32,10 +32,10 @@ class Session(NamedTuple):
 
 class FeedConnection:
     """
-    One connection of its own (a pool would drop its LISTEN), direct to the primary.
+    A connection of its own (a pool would drop its LISTEN), direct to the primary.
 
-    Every round trip has ``limit`` to finish; else the connection is cut, and the call raises as for
-    any lost connection. Cancelling an asyncpg call instead would wait again on a dead peer.
+    If a round trip takes longer than ``limit``, the connection is cut, and the call raises as for
+    any lost connection. Cancelling an asyncpg call would wait again on a dead peer.
     """
 
     def __init__(self, connection: asyncpg.Connection, limit: timedelta) -> None:
@@ -50,7 +50,7 @@ class FeedConnection:
     async def open(
         cls, url: str, limit: timedelta, wake: Callable[[], None] | None = None, name: str = "depgraph feed"
     ) -> AsyncIterator["FeedConnection"]:
-        """Connect; call ``wake`` on every notification; cut the connection at the end."""
+        """Connect, call ``wake`` on every notification, and cut the connection at the end."""
         connection = await connect(url, _session(name, limit))
         try:
             feed = cls(connection, limit)
@@ -67,11 +67,11 @@ class FeedConnection:
 
     async def take_over(self, before: Session | None) -> Session | None:
         """
-        End the former session ``before`` if the server still keeps it; returns this session.
+        End the session ``before`` if the server still keeps it; returns this session.
 
-        The server may keep a session, with its locks, whose connection was given up here; timeouts
-        don't end all such sessions. Returns None where a pooler keeps the
-        session, because it may serve another client later.
+        The server may keep a session whose connection was cut here, with its locks; its timeouts
+        don't end all such sessions. None where a pooler keeps the session, which may serve another
+        client later.
         """
         row = await self.row(statements.TAKE_OVER, *(before or (None, None)))
         own = Session(row["pid"], row["backend_start"])
@@ -79,7 +79,7 @@ class FeedConnection:
 
     async def hold_log(self) -> None:
         """
-        Keep the change log from being pruned until ``release_log``; repeating it has no effect.
+        Keep the change log from being pruned until ``release_log``; may be repeated.
 
         Waits for a running pruner; ``asyncpg.LockNotAvailableError`` after ``LOCK_TIMEOUT``.
         """
@@ -88,7 +88,7 @@ class FeedConnection:
             self.holds_log = True
 
     async def release_log(self) -> None:
-        """Let the change log be pruned again; no round trip when it is not held."""
+        """Allow pruning again; no round trip if the log is not held."""
         if self.holds_log:
             await self.row(statements.RELEASE_LOG)
             self.holds_log = False
@@ -129,11 +129,11 @@ class FeedConnection:
 
     async def copy(self, query: str) -> AsyncGenerator[bytes, None]:
         """
-        Run a query of any number of rows; yield its result in PostgreSQL's binary COPY format.
+        Run a query of any number of rows, inside a transaction; yield its binary COPY stream.
 
-        Only inside a transaction. Pieces end anywhere. Nothing more is read while the caller works
-        on a piece, and each piece has ``limit`` to arrive. Close the generator (``aclosing``): that
-        ends a copy whose rest is not wanted.
+        Pieces end anywhere. While the caller works on a piece, nothing more is read; each piece has
+        ``limit`` to arrive. Close the generator (``aclosing``) to end a copy whose rest is not
+        wanted.
         """
         pieces: asyncio.Queue[bytes | None] = asyncio.Queue()
 

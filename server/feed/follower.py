@@ -1,4 +1,4 @@
-"""Keeps the graph up to date: connects, takes steps, and connects again after any failure."""
+"""Keeps the graph up to date: connects, takes steps, and reconnects after any failure."""
 
 import asyncio
 import random
@@ -65,10 +65,10 @@ class SnapshotTask(Generic[Result]):
 
 class Feed:
     """
-    Follows one database for one graph. ``run`` it in a task; ``wake`` it when a reader can't wait.
+    Follows one database for one graph. ``run`` it in a task; ``wake`` it when a reader waits.
 
-    ``inspect`` is called inside the snapshot of every step; what it raises counts as a lost
-    connection. The feed keeps ``vitals`` up to date.
+    ``inspect`` is called inside the snapshot of every step; an error in it counts as a lost
+    connection.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class Feed:
         self._awake.set()
 
     def read_everything(self) -> None:
-        """Let the next step read both tables whole, because memory is known to be wrong."""
+        """Read both tables whole in the next step, because memory is known to be wrong."""
         self._whole = True
         self.wake()
 
@@ -106,7 +106,7 @@ class Feed:
         Run ``work`` inside the snapshot of a step begun from now on, and return its result.
 
         Memory equals that snapshot and does not move until the work is done. Waits as long as the
-        database is away. What ``work`` raises is raised here, and the feed goes on.
+        database is away. Errors of ``work`` are raised here, and the feed goes on.
         """
         task = SnapshotTask(work)
         self._snapshot_tasks.append(task)
@@ -115,11 +115,10 @@ class Feed:
 
     async def run(self) -> None:
         """
-        Follow until cancelled.
+        Follow until cancelled; after any error, pause and reconnect.
 
-        After any error it pauses and connects again. The longest pause doubles from 0.1 s to 5 s;
-        the actual pause is a random part of it (full jitter), so that replicas don't return all at
-        once. The graph does not move meanwhile.
+        The longest pause doubles from 0.1 s to 5 s, and the actual pause is a random part of it, so
+        that replicas don't return all at once. The graph does not move meanwhile.
         """
         while True:
             try:
@@ -147,11 +146,7 @@ class Feed:
                 feed_id = (await connection.row(statements.OPEN))[0]
 
     async def _follow_incarnation(self, connection: FeedConnection, feed_id: str) -> None:
-        """
-        Follow until the database or its tables, triggers or functions are replaced or altered.
-
-        Raises ``IncarnationChangedError`` then.
-        """
+        """Follow until tables, triggers or functions change; then ``IncarnationChangedError``."""
         faults = await self._faults(connection)
         if any(faults):
             self._vitals.saw_faults(*faults)
@@ -221,7 +216,7 @@ class Feed:
             return
 
     async def _faults(self, connection: FeedConnection) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Return missing triggers and faults of the tables; both are fixed for an incarnation."""
+        """Return missing triggers and faults of the tables, both constant within an incarnation."""
         triggers = await connection.rows(statements.MISSING_TRIGGERS)
         tables = await connection.rows(statements.TABLE_FAULTS)
         return (

@@ -1,4 +1,4 @@
-"""What the feed counts, and the problems that it knows of."""
+"""What the feed counts, and the problems that it detects."""
 
 import asyncio
 import time
@@ -82,7 +82,7 @@ def _seconds(length: timedelta) -> str:
 
 class Vitals:
     """
-    Counts and state of the feed, its pruner and its auditor, which write it on one event loop.
+    Counts and state of the feed, its pruner and its auditor, all on one event loop.
 
     The counts only grow. ``disconnects`` counts connections that were lost or could not be opened.
     """

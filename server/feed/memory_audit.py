@@ -39,7 +39,7 @@ class AuditYieldedError(Exception):
 
 @dataclass(slots=True)
 class Differences:
-    """How many rows differ, with a few examples."""
+    """How many rows differ, and a few examples."""
 
     count: int = 0
     examples: list[str] = field(default_factory=list)
@@ -55,8 +55,8 @@ class MemoryAuditor:
     """
     Checks from time to time that memory equals the tables.
 
-    They differ only after writes past the feed triggers (disabled, dropped, logical replication) or
-    because of a defect. Then everything is read again, and health reports it.
+    They differ only after writes that bypass the feed triggers (disabled, dropped, logical
+    replication) or because of a defect. Then everything is read again, and health reports it.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class MemoryAuditor:
         self._vitals = vitals
 
     async def run(self) -> None:
-        """Audit about every ``audit_interval`` until cancelled, with jitter; 0 = never."""
+        """Audit about every ``audit_interval``, with jitter, until cancelled; 0 = never."""
         interval = self._settings.audit_interval.total_seconds()
         while interval:
             await asyncio.sleep(interval * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, no secret
@@ -91,12 +91,11 @@ class MemoryAuditor:
 
     async def audit(self) -> MemoryAudit:
         """
-        Compare now, and have everything read again if a row differs.
+        Compare now; if a row differs, have everything read again.
 
-        The audit collects the records in memory at the snapshot of a step. Its own connection then
-        reads the tables in the same snapshot, while memory moves on. It compares encoded records,
-        since answers are made of these. O(rows), at most half of that time on the event
-        loop, a few milliseconds in one go.
+        The audit collects the encoded records in memory at the snapshot of a step. Its own
+        connection then reads the tables in the same snapshot, while memory moves on. O(rows), at
+        most half of that time on the event loop, a few milliseconds in one go.
 
         Raises ``AuditYieldedError`` or ``asyncpg.LockNotAvailableError`` when DDL or TRUNCATE wants
         a table meanwhile, and what a lost connection raises.
@@ -139,7 +138,7 @@ class MemoryAuditor:
 
 
 class _Comparison:
-    """Compares rows of the tables with the records that memory held."""
+    """Compares rows of the tables with the encoded records that memory held."""
 
     def __init__(self, held: HeldGraph, vitals: Vitals) -> None:
         self._held = held

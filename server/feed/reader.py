@@ -41,18 +41,18 @@ class IncarnationChangedError(Exception):
     """
     The database was promoted or restored, or its tables, triggers or functions were altered.
 
-    What has changed is unknown then.
+    So it is unknown what has changed.
     """
 
 
 class SnapshotReader:
     """
-    Moves a graph to the database's present snapshot, all or nothing.
+    Moves a graph to the database's present snapshot, completely or not at all.
 
-    ``inspect`` is called inside the transaction of every step, after the graph has moved to its
-    snapshot. ``old_writers`` are the transactions that were in progress when tables, triggers or
-    functions were found to have changed. They may have written past the log, by a function that was
-    replaced meanwhile, so a step that sees the end of one reads everything.
+    ``inspect`` is called inside the transaction of every step, after the graph has moved.
+    ``old_writers`` are the transactions in progress when tables, triggers or functions were found
+    to have changed. They may have bypassed the log, by a function that was replaced meanwhile, so a
+    step that sees the end of one reads everything.
     """
 
     def __init__(
@@ -75,11 +75,10 @@ class SnapshotReader:
         Take one step; returns how many rows were read by key, 0 when everything was read.
 
         O(changed rows). O(everything) for the first step, when the log no longer reaches back to
-        the graph's snapshot, and when ``whole`` is asked for.
+        the graph's snapshot, and when ``whole``.
 
         Raises ``asyncpg.LockNotAvailableError`` while DDL holds a table,
-        ``IncarnationChangedError``, or what a lost connection raises; the graph has
-        not moved then.
+        ``IncarnationChangedError``, or what a lost connection raises; then the graph has not moved.
         """
         before = self._sink.position
         if whole or (before is not None and before.feed_id != self._feed_id):
@@ -181,7 +180,7 @@ class ReloadNeededError(Exception):
 
 
 class Changes(NamedTuple):
-    """What changed between two snapshots: how many rows, and their batches, to be read once."""
+    """The number of changed rows, and their batches, to be read once."""
 
     row_count: int
     batches: AsyncGenerator[RowBatch, None]
@@ -285,7 +284,7 @@ def _by_table(pairs: Iterable[Iterable[Any]]) -> tuple[list[UUID], list[UUID]]:
     """
     Separate keys of services from keys of dependencies.
 
-    Raises ``ReloadNeededError`` where any row of a table may have changed (its key is NULL).
+    Raises ``ReloadNeededError`` for a key NULL: any row of the table may have changed.
     """
     keys: tuple[list[UUID], list[UUID]] = ([], [])
     for source, key in pairs:

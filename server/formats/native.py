@@ -22,7 +22,7 @@ _EXPECTED = f"expected {_REPORT}, or a list of such reports"
 
 
 class Change(NamedTuple):
-    """What each source would report, and which dependencies would be removed before."""
+    """The reports of each source, and the dependencies to remove before."""
 
     reports: list[IngestGraphRequest]
     removed: list[DependencyKey]
@@ -125,10 +125,10 @@ def batches(
     report: IngestGraphRequest, *, max_items: int = MAX_ITEMS, max_bytes: int = MAX_BYTES
 ) -> Iterator[IngestGraphRequest]:
     """
-    Split a report into batches of at most ``max_items`` items and about ``max_bytes``, nodes first.
+    Split a report into batches of at most ``max_items`` items and about ``max_bytes``.
 
-    All have the same ``observe_time``, the report's or now. An item larger than ``max_bytes`` is a
-    batch of its own. An empty report is one empty batch. O(size).
+    Nodes come first; all have the same ``observe_time``, the report's or now. A larger item is a
+    batch of its own, and an empty report one empty batch. O(size).
     """
     head = IngestGraphRequest(discovery_source=report.discovery_source, observe_time=_observed(report))
     batch, size, sent = _copy(head), 0, False

@@ -1,9 +1,4 @@
-"""
-Every connection to PostgreSQL: its URL, its session, poolers in between, and what a failure means.
-
-The pool, the feed, single runners, migrations and commands all connect by ``connect``; each states
-only what differs in a ``Session``.
-"""
+"""Connections to PostgreSQL: URLs, sessions, poolers in between, and what failures mean."""
 
 from server.postgres.causes import (
     DRIVER_ERRORS,

@@ -14,7 +14,7 @@ import asyncpg
 
 
 class UnusableDatabaseError(Exception):
-    """The database can't be used the way it was given; ``advice`` says what to do about it."""
+    """The database can't be used the way it was given; ``advice`` says what to do."""
 
     def __init__(self, found: str, advice: str) -> None:
         super().__init__(f"{found}: {advice}")
@@ -27,11 +27,7 @@ class DatabaseUrlError(UnusableDatabaseError, ValueError):
 
 
 class SharedSessionsError(UnusableDatabaseError):
-    """
-    A pooler gives the transactions of one connection different sessions.
-
-    LISTEN, locks and settings get lost then.
-    """
+    """A pooler gives each transaction another session: LISTEN, locks and settings get lost."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -254,7 +250,7 @@ _CAUSES: tuple[tuple[tuple[type[Exception], ...], Cause | Callable[[Exception], 
 
 
 def cause_of(error: BaseException) -> Cause | None:
-    """Look up what an error of the driver, the system or our own means; None = unknown."""
+    """Return what an error of the driver, the system or our own means; None = unknown."""
     for kinds, cause in _CAUSES:
         if isinstance(error, kinds):
             return cause if isinstance(cause, Cause) else cause(error)
@@ -262,7 +258,7 @@ def cause_of(error: BaseException) -> Cause | None:
 
 
 def explain(error: BaseException) -> Cause:
-    """Look the cause up; an unknown error is named by its class."""
+    """Return the cause; an unknown error is named by its class."""
     if isinstance(error, asyncpg.ObjectNotInPrerequisiteStateError):
         return _STANDBY
     return cause_of(error) or Cause(f"the database failed ({type(error).__name__})", "see the server's log")

@@ -37,8 +37,8 @@ async def connect(url: str, session: Session, kind: "type[Connection]" = asyncpg
     """
     Open a connection with the session's settings; the caller closes it.
 
-    Raises ``DatabaseUrlError``; ``SharedSessionsError`` behind a pooler that gives each transaction
-    another session; what the driver raises.
+    Raises ``DatabaseUrlError``, ``SharedSessionsError`` behind a pooler that gives each transaction
+    another session, and what the driver raises.
     """
     address = parse_database_url(url)
     connection = await _open(address, session, kind)
@@ -171,11 +171,7 @@ def _name(address: DatabaseUrl, session: Session) -> str:
 
 @contextlib.contextmanager
 def _cut_after(connection: Connection, seconds: float) -> Iterator[list[bool]]:
-    """
-    Cut the connection at the deadline.
-
-    Cancelling a call on a dead peer would wait again, for the cancellation.
-    """
+    """Cut the connection at the deadline: cancelling a call on a dead peer would wait again."""
     was_cut: list[bool] = []
 
     def cut() -> None:
@@ -194,7 +190,7 @@ _ROUNDS = 3
 
 
 async def is_pooled(connection: Connection) -> bool:
-    """Whether the session is not the one announced at its start, a number that poolers invent."""
+    """Whether the session is not the one announced at its start: poolers invent that number."""
     return await _session_of(connection) != connection.get_server_pid()
 
 
@@ -204,7 +200,7 @@ async def shares_sessions(first: Connection, second: Connection) -> bool:
 
     While the second connection has a transaction open, a pooler that shares has given it the
     session that the first used last, or gives the first another. Other clients may interfere, so
-    there are three rounds. A pooler that does not share is never found to.
+    there are three rounds. The answer is never wrongly yes.
     """
     if await _session_of(second) == await _session_of(first):
         return True

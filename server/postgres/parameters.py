@@ -45,7 +45,7 @@ Check = Callable[[str, str], None]
 
 
 def canonical(name: str, value: str) -> tuple[str, str]:
-    """Put a parameter in libpq's words: asyncpg, SQLAlchemy and JDBC have others for some."""
+    """Use libpq's name for a parameter: asyncpg, SQLAlchemy and JDBC have others for some."""
     if (name, value) == ("ssl", "true"):
         return "sslmode", "require"
     return _ALIASES.get(name, name), value
@@ -172,12 +172,12 @@ _ESCAPED = re.compile(r"\\(.)")
 
 def password_from_file(named: str | None, *, host: str, port: int, database: str, user: str) -> str | None:
     """
-    Look the password up, as libpq does; None = not there.
+    Look up the password as libpq does; None = not there.
 
     The file is that of the URL, else ``PGPASSFILE``, else ``~/.pgpass``. Its lines are
     ``HOST:PORT:DATABASE:USER:PASSWORD``; ``*`` = any, and a backslash escapes a colon or itself.
-    asyncpg leaves the escapes in, and knows no folder of a Unix socket. Source: "The Password File"
-    in libpq's documentation, and ``passwordFromFile`` in its code.
+    asyncpg leaves the escapes in, and does not look up a Unix socket's folder. Source: "The
+    Password File" in libpq's documentation, and ``passwordFromFile`` in its code.
     """
     wanted = (_host_names(host), (str(port),), (database,), (user,))
     for line in _lines(named or os.environ.get("PGPASSFILE")):

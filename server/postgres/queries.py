@@ -1,11 +1,9 @@
 """
 Named SQL: the statements of a package, each with a description, in its ``sql/*.sql``.
 
-Modules look their queries up when they are imported. So a name that is unknown, used twice or
-without a description stops the program before it serves.
-
-Lists of the columns of services and dependencies come from the definitions in ``server.domain``:
-``{service_row}``, or ``{kept.service_row}`` for columns of ``kept``; see ``column_lists``.
+Modules look their queries up when they are imported, so a bad name stops the program before it
+serves. ``{service_row}`` and the like are lists of columns, ``{kept.service_row}`` those of alias
+``kept``; see ``column_lists``.
 """
 
 import re
@@ -39,9 +37,7 @@ class QueryError(Exception):
 
 def column_lists(kind: str, columns: Sequence[Column]) -> dict[str, str]:
     """
-    Write the lists of columns that statements about a kind of row use.
-
-    ``@`` stands for the alias with its dot.
+    Write the lists of columns for statements about a kind of row; ``@`` is the alias.
 
     - ``KIND_row``: all columns as the server reads them.
     - ``KIND_attributes``: those that neither name the row nor its ends.
@@ -93,9 +89,8 @@ def parse_queries(text: str, origin: str) -> Iterator[tuple[str, str]]:
     """
     Split one file into pairs of name and statement; ``origin`` names the file in errors.
 
-    A query begins with ``-- name: services_page``, goes on with a comment that describes it, then
-    the statement. Raises ``QueryError`` on a bad name, a missing description, an empty statement or
-    an unknown list of columns.
+    A query is ``-- name: services_page``, a comment that describes it, and the statement. Raises
+    ``QueryError`` when one of them is missing or malformed, or a list of columns is unknown.
     """
     starts = list(_HEADER.finditer(text))
     ends = [start.start() for start in starts[1:]] + [len(text)]
@@ -133,9 +128,9 @@ def load_queries(texts: Mapping[str, str]) -> Mapping[str, str]:
 
 def queries_of(package: str) -> Callable[[str], str]:
     """
-    Read the queries in folder ``sql`` of a package; returns the function that gives one by name.
+    Read folder ``sql`` of a package; returns the function that gives a statement by name.
 
-    That returns the statement, its description included; ``QueryError`` when there is none.
+    That raises ``QueryError`` for an unknown name.
     """
     known = load_queries(_read_texts(package))
 

@@ -70,8 +70,7 @@ class Session:
     A kind of connection: its name in ``pg_stat_activity``, and how it differs from ``COMMON``.
 
     ``limit`` bounds connecting, and again the set-up of the session. ``command_timeout`` is
-    asyncpg's, None = no limit. ``probes`` False = do not check a pooler that was checked in the
-    last minute.
+    asyncpg's, None = no limit. ``probes`` False = do not check a pooler again within a minute.
     """
 
     name: str = "depgraph"

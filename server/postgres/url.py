@@ -1,9 +1,9 @@
 """
 Connection URLs, read as libpq reads them.
 
-asyncpg takes unknown parameters of a URL for settings of the server, which refuses them too late.
-So it gets arguments instead of our URL. Source: "Connection URIs" in
-libpq's documentation, and ``conninfo_uri_parse_options`` in its code.
+asyncpg takes unknown parameters for settings of the server, which refuses them too late, so it gets
+arguments instead. Source: "Connection URIs" in libpq's documentation, and
+``conninfo_uri_parse_options`` in its code.
 """
 
 import re
@@ -32,11 +32,10 @@ _SHORTEST_TIMEOUT = 2.0
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatabaseUrl:
     """
-    What a URL asks for; None and empty = the environment (``PGUSER`` …) or a default decides.
+    What a URL asks for; empty = the environment (``PGUSER`` …) or a default decides.
 
-    ``addresses`` are tried in order, or shuffled. ``tls`` is what asyncpg takes in a URL only.
-    ``connect_timeout`` is seconds for each address. ``ignored`` names parameters that make no
-    difference here.
+    ``addresses`` are tried in order, or ``shuffled``. ``tls`` is what asyncpg takes in a URL only.
+    ``connect_timeout`` is seconds for each address. ``ignored`` names parameters without effect.
     """
 
     addresses: tuple[tuple[str, int], ...] = ()
@@ -58,11 +57,7 @@ class DatabaseUrl:
 
 @lru_cache(maxsize=16)
 def parse_database_url(url: str) -> DatabaseUrl:
-    """
-    Read ``postgresql://…``, and SQLAlchemy's ``postgresql+DRIVER://…``.
-
-    Raises ``DatabaseUrlError`` for what can't be honoured.
-    """
+    """Read ``postgresql://…`` or SQLAlchemy's ``postgresql+DRIVER://…``; ``DatabaseUrlError``."""
     given = with_service(dict(canonical(*pair) for pair in _given(url).items() if pair[1]))
     for name, value in given.items():
         checked(name, value)

@@ -23,8 +23,7 @@ class Load:
     Builds a graph and compares it with the ``former`` one, which does not move meanwhile.
 
     Both graphs share equal records, so the second takes little memory. ``settled`` is called after
-    every batch: the records made until then are kept for long. O(everything), in slices of half a
-    millisecond.
+    every batch: its records are kept for long. O(everything), in slices of half a millisecond.
     """
 
     def __init__(
@@ -49,7 +48,7 @@ class Load:
         self._settled()
 
     async def complete(self) -> DependencyGraph:
-        """Finish the graph, and find what the former one has that this one has not."""
+        """Finish the graph, and find what only the former one has."""
         # In a thread: its kernels run without the interpreter's lock.
         await asyncio.to_thread(self._builder.build_index)
         graph = self._builder.graph()
@@ -138,8 +137,8 @@ async def changed_copy(
     """
     Return a copy of the graph with changes applied; raises ``DuplicateNameError``.
 
-    ``copied`` is called after each part, before other work runs. Both graphs share records.
-    O(V + E), about 0.1 s for a million dependencies, + O(changed records).
+    ``copied`` is called after each part, before other work runs. Both graphs share records. O(V +
+    E), about 0.1 s for a million dependencies, + O(changed records).
     """
     more = len(changes.upserted_dependencies)
     # In a thread: the kernel runs without the interpreter's lock.
@@ -160,9 +159,9 @@ async def held_records(graph: DependencyGraph) -> HeldGraph:
 
 async def search_components(former: Components, kept: Components) -> None:
     """
-    Find the components of a new graph if they are known of the former one. O(V + E).
+    Find the components of a new graph if those of the former are known. O(V + E).
 
-    The first caller after the swap need not wait then.
+    So the first caller after the swap need not wait.
     """
     if not former.is_known:
         return

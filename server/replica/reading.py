@@ -30,11 +30,10 @@ _LONGEST_OF_ALL = timedelta(minutes=1)
 
 class ReadableGraph:
     """
-    The graph in memory and its position, for readers; ``Replica`` moves it on.
+    The graph in memory and its position, for readers; implements ``LiveGraph``.
 
     ``ask`` is called when a reader needs the feed to look at the database now. ``behind_because``
-    returns why the feed can't follow at the moment, or an empty text. ``cycle_confidence`` is that
-    of ``DependencyGraph``.
+    returns why the feed can't follow, or "". ``cycle_confidence`` is that of ``DependencyGraph``.
     """
 
     def __init__(
@@ -76,7 +75,7 @@ class ReadableGraph:
             pass
 
     def now(self) -> DependencyGraph:
-        """Return the graph as it is; raises ``NotReadyError`` before the first load."""
+        """See ``LiveGraph.now``."""
         if self._position is None:
             because = self.behind_because() or (
                 "it is still being read from the database, try again in a moment"
@@ -85,7 +84,7 @@ class ReadableGraph:
         return self._graph
 
     def holds(self, revision: Revision) -> bool:
-        """Whether memory has reached a revision."""
+        """See ``LiveGraph.holds``."""
         position = self._position
         return (
             position is not None
@@ -94,17 +93,11 @@ class ReadableGraph:
         )
 
     def read_lock(self) -> AbstractAsyncContextManager[None]:
-        """Keep the graph from moving while the context lasts; for computations only."""
+        """See ``LiveGraph.read_lock``."""
         return self._read_lock.held()
 
     async def at(self, wanted: Consistency, within: timedelta | None) -> DependencyGraph:
-        """
-        Return the graph once it is as fresh as wanted.
-
-        Raises ``NotReadyError`` before the first load, ``ReplicaBehindError`` when ``within``
-        passes first (None = the replica's own bound; never more than a minute),
-        ``RevisionUnknownError`` for a revision of another database.
-        """
+        """See ``LiveGraph.at``."""
         self.now()
         # A waiting call takes one of the places for running calls.
         bound = self._longest_wait if within is None else min(within, _LONGEST_OF_ALL)
@@ -155,11 +148,11 @@ class ReadableGraph:
             )
 
     def freshness(self) -> Freshness:
-        """Return which snapshot memory holds now, and how long ago that was confirmed."""
+        """See ``LiveGraph.freshness``."""
         return Freshness(self._token, self._tickets.lag)
 
     def status(self) -> ReplicaStatus:
-        """Return how the replica follows the database."""
+        """See ``LiveGraph.status``."""
         ingestions = self._position.ingestions if self._position else ()
         return ReplicaStatus(self._state, self._warm_duration, self._warm_count, ingestions)
 
@@ -168,8 +161,8 @@ class ReadLock:
     """
     Readers hold it over several awaits; the writer waits until they are done.
 
-    A waiting writer goes before readers who come later, so neither side starves. A reader must not
-    wait for anything that the writer brings about: that would be a deadlock.
+    A waiting writer goes before later readers, so neither side starves. A reader must not wait for
+    the writer: that would be a deadlock.
     """
 
     def __init__(self) -> None:
@@ -242,7 +235,7 @@ class SnapshotTickets:
     """
     Numbers the snapshots of the database that memory is brought to.
 
-    A reader takes ``next`` and waits until it ``is_done``: its snapshot came after the request.
+    A reader that takes ``next`` and waits until it ``is_done`` gets a snapshot after its request.
     """
 
     def __init__(self) -> None:

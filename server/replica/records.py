@@ -33,8 +33,8 @@ def edge_of(
     Return the edge of a dependency between these services; None = the service does not exist.
 
     A row that can't be an edge (an end is missing, or both are the same) waits outside the graph,
-    and its encoded record holds no names. So does, for good, a row with an unknown word, which only
-    a table without its CHECKs can hold.
+    encoded without names. So does, for good, a row with an unknown word, which only a table without
+    its CHECKs can hold.
     """
     key, flags = row.id.bytes, flags_of(row)
     if flags is None:

@@ -23,13 +23,11 @@ UNSETTLED = 2_500
 
 class Replica(ReadableGraph):
     """
-    The graph in memory and its position. The feed writes it, handlers read it, on one event loop.
+    The graph in memory. The feed writes it, handlers read it, on one event loop.
 
     Invariant: between two awaits, graph and position equal the tables as one snapshot shows them.
-
-    ``ask`` is called when a reader needs the feed to look at the database now, ``settled`` whenever
-    many records were made that are kept for long, ``copied`` as soon as a part of a graph was
-    copied. ``observer`` is called at every move.
+    ``settled`` is called when many records were made that are kept for long, ``copied`` after each
+    part of a copied graph, ``observer`` at every move.
     """
 
     def __init__(
@@ -63,16 +61,14 @@ class Replica(ReadableGraph):
         return len(self._waiters) > 0
 
     def snapshot_begins(self) -> None:
-        """Note that a snapshot is about to be taken; ``apply`` or ``load`` brings memory to it."""
+        """See ``GraphSink.snapshot_begins``."""
         self._tickets.begin()
 
     async def apply(self, batches: AsyncIterator[RowBatch], position: FeedPosition) -> None:
         """
-        Move the graph on by what changed.
+        See ``GraphSink.apply``. O(changed records), + O(V + E) for a copy.
 
-        Few changes are applied in place; many go into a copy, which then replaces the graph. Raises
-        ``ChangesDoNotFitError`` or what reading ``batches`` raises; the graph has not moved then.
-        O(changed records), + O(V + E) for a copy.
+        Few changes are applied in place; many go into a copy, which then replaces the graph.
         """
         step = Step(self._graph, self._made)
         changes = await step.read(batches)
@@ -95,7 +91,7 @@ class Replica(ReadableGraph):
         self._publish(position, diff, events)
 
     async def load(self, batches: AsyncIterator[TableBatch], position: FeedPosition) -> None:
-        """Replace the graph by all rows of both tables. O(V + E)."""
+        """See ``GraphSink.load``. O(V + E)."""
         began = time.monotonic()
         former = self._graph if self.is_warm else None
         load = Load(former, self.settled, cycle_confidence=self._cycle_confidence)
@@ -110,11 +106,11 @@ class Replica(ReadableGraph):
         self._publish(position, diff, UnseenCause.RELOADED)
 
     async def held(self) -> HeldGraph:
-        """Return the records in memory; the graph must not move meanwhile. O(V + E)."""
+        """See ``GraphSink.held``. O(V + E)."""
         return await held_records(self._graph)
 
     def connection_lost(self) -> None:
-        """Note that the database is away; answers go on from the last snapshot."""
+        """See ``GraphSink.connection_lost``; answers go on from the last snapshot."""
         if self._position is not None:
             self._state = FeedState.RECONNECTING
 

@@ -33,7 +33,7 @@ class Step:
     What differs between a graph, which does not move meanwhile, and the rows of the next snapshot.
 
     ``made`` is called with the number of records made. O(changed rows + degrees of services that
-    come, go or change their names), in slices of half a millisecond.
+    come, go or are renamed), in slices of half a millisecond.
     """
 
     def __init__(self, graph: DependencyGraph, made: Callable[[int], None]) -> None:
@@ -182,7 +182,7 @@ async def graph_events(
     """
     Find what changed records mean for cycles, before they replace those of the graph.
 
-    ``service_after`` finds a service as it will be. A dependency counts when it is fresh and has at
+    ``service_after`` finds a service as it will be. A dependency counts if it is fresh and has at
     least ``least_confidence``. O(records), in slices of half a millisecond.
     """
     yielding, found = CooperativeYield(), list[GraphEvent]()

@@ -55,7 +55,7 @@ class Subscription:
         """
         Keep a batch until it is taken.
 
-        A RESET replaces all others and weighs nothing, as its rows are those of the graph.
+        A RESET replaces all others and weighs nothing, since its rows are those of the graph.
         """
         if self._is_lost:
             return
@@ -96,8 +96,8 @@ class Subscriptions:
     """
     All watchers of one replica.
 
-    Batches are shared, and all pending ones are the tail of those of the slowest watcher: together
-    they take no more memory than that one alone.
+    Batches are shared, and those that one watcher has yet to take are the tail of the slowest
+    watcher's: together they take no more memory than that one alone.
     """
 
     def __init__(self) -> None:
@@ -109,10 +109,10 @@ class Subscriptions:
     @asynccontextmanager
     async def opened(self, max_rows: int) -> AsyncIterator[Subscription]:
         """
-        Subscribe from this moment on, until the context ends.
+        Subscribe from now until the context ends.
 
         When the subscription overflows, ``WatcherTooSlowError`` is raised in what the body awaits,
-        also in a write that the client does not read.
+        even in a write that the client does not read.
         """
         loop = asyncio.get_running_loop()
         try:

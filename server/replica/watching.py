@@ -39,9 +39,9 @@ class Watches:
         """
         Watch while the context lasts; the batches never end, and the first comes at once.
 
-        The first batch leads from ``since`` to now, or is a RESET where that is impossible. The
-        revision of a *write* names no snapshot: the stream begins at the first snapshot here that
-        holds it, as it begins now for None, with the whole graph if ``include_state``.
+        The first batch leads from ``since`` to now, or is a RESET where that is impossible. For
+        None, and for the revision of a *write*, which names no snapshot, the stream begins now,
+        with the whole graph if ``include_state``.
 
         Raises ``NotReadyError``, ``ReplicaBehindError`` and ``DatabaseUnavailableError`` at the
         start, and ``WatcherTooSlowError`` at any time, whatever the body awaits.
@@ -125,9 +125,9 @@ class ResumedChanges:
     """
     Changed keys with their records in memory (None = deleted), for a watcher that resumes.
 
-    Make it when memory is at the snapshot up to which the keys will be read. Looking the keys up
-    takes several rounds of the event loop, while memory moves on. Overlay every batch published
-    meanwhile, in order: the result is then exactly what memory holds at the end.
+    Make it when memory is at the snapshot up to which the keys will be read. Looking them up takes
+    several rounds of the event loop, while memory moves on. Overlay every batch published
+    meanwhile, in order: then the result is what memory holds at the end.
     """
 
     def __init__(self, graph: DependencyGraph) -> None:

@@ -37,11 +37,9 @@ class AlertRepository:
 
     async def page(self, chosen: AlertFilter, size: int, after: PageKey | None) -> Page[Alert]:
         """
-        At most ``size`` alerts, latest detected first.
+        See ``AlertStore.page``.
 
-        The page key's ``created_at`` is the time of detection.
-
-        A page ends early once its alerts have enough members for an answer. So it costs O(100,000),
+        A page ends early once its alerts have enough members for an answer, so it costs O(100,000)
         even if many components are large.
         """
         detected_at, last_id = after or (None, None)
@@ -56,12 +54,10 @@ class AlertRepository:
 
     async def events(self, key: UUID, size: int, after: EventKey | None) -> EventPage:
         """
-        At most ``size`` events of an alert, oldest first.
+        See ``AlertStore.events``.
 
-        ``AlertNotFoundError`` when there is none.
-
-        A writer of events locks the row of their alert, so no event appears before one that was
-        already shown.
+        A writer of events locks the row of their alert, so no event appears before one already
+        shown.
         """
         records = await self._database.fetch(_EVENTS, key, 0 if after is None else after.id, size + 1)
         if not records:
@@ -70,11 +66,7 @@ class AlertRepository:
         return EventPage(events, EventKey(events[-1].id) if len(records) > size else None)
 
     async def find(self, cycle_path: Sequence[str]) -> Alert | None:
-        """
-        Return the alert of this cycle, whichever service it is written from, if there is one.
-
-        O(log alerts + cycle).
-        """
+        """See ``AlertStore.find``. O(log alerts + cycle)."""
         path = json.dumps(list(cycle_path))
 
         async def look(connection: Connection) -> Alert | None:
@@ -84,13 +76,7 @@ class AlertRepository:
         return await self._database.read(look)
 
     async def create(self, cycle_path: Sequence[str]) -> Written[Alert]:
-        """
-        Open an alert.
-
-        ``AlertAlreadyExistsError`` if the cycle has an alert, whichever service it is written from.
-
-        ``InvalidInputError`` unless the cycle names at least two services, none of them twice.
-        """
+        """See ``AlertStore.create``."""
 
         async def insert(connection: Connection) -> Alert:
             path = json.dumps(list(cycle_path))
@@ -102,19 +88,11 @@ class AlertRepository:
         return await self._database.write(insert)
 
     async def acknowledge(self, key: UUID, acknowledged_by: str) -> Written[Alert]:
-        """
-        Acknowledge an alert, in the name of a person who looks after it.
-
-        ``AlertResolvedError`` once resolved, ``AlertNotFoundError`` when there is none.
-        """
+        """See ``AlertStore.acknowledge``; ``AlertNotFoundError`` when there is none."""
         return await self._move(_ACKNOWLEDGE, key, acknowledged_by)
 
     async def resolve(self, key: UUID, resolution_notes: str) -> Written[Alert]:
-        """
-        Resolve an alert.
-
-        ``AlertResolvedError`` if it is resolved, ``AlertNotFoundError`` when there is none.
-        """
+        """See ``AlertStore.resolve``; ``AlertNotFoundError`` when there is none."""
         return await self._move(_RESOLVE, key, resolution_notes)
 
     async def _move(self, statement: str, key: UUID, remark: str) -> Written[Alert]:

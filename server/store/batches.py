@@ -43,12 +43,10 @@ async def reject_bad_names(connection: Connection, named: Iterable[tuple[str, st
 
 def reject_repeats(keys: Iterable[Hashable], field: Callable[[int], str]) -> None:
     """
-    Raise ``InvalidInputError`` when a key comes twice.
-
-    Each repetition is a violation that names the first.
+    Raise ``InvalidInputError`` that names each key given before, and where. O(items).
 
     ``field`` gives the path of an item by its position. One statement can't write a row twice, and
-    which of the two would win is not for the server to guess. O(items).
+    the server does not guess which of the two counts.
     """
     keys = list(keys)
     if len(set(keys)) == len(keys):
@@ -78,11 +76,7 @@ _VARIANTS = bytes(byte & 0x3F | 0x80 for byte in range(256))
 
 
 def random_uuids(count: int) -> list[str]:
-    """
-    Random UUIDs (version 4) as 32 hexadecimal digits each, from the system's randomness.
-
-    O(count), 0.1 µs each.
-    """
+    """Make random UUIDs (version 4) as 32 hexadecimal digits each. O(count), 0.1 µs each."""
     noise = bytearray(os.urandom(_SIZE * count))
     noise[_VERSION_BYTE::_SIZE] = noise[_VERSION_BYTE::_SIZE].translate(_VERSIONS)
     noise[_VARIANT_BYTE::_SIZE] = noise[_VARIANT_BYTE::_SIZE].translate(_VARIANTS)
@@ -98,11 +92,7 @@ _NAMES_IN_WARNING = 10
 
 
 def check_batch(batch: IngestBatch) -> None:
-    """
-    Raise ``InvalidInputError`` when a node or an edge comes twice.
-
-    The server does not guess which of the two counts.
-    """
+    """Raise ``InvalidInputError`` when a node or an edge comes twice."""
     reject_repeats((node.service_id for node in batch.nodes), lambda place: f"nodes[{place}].service_id")
     pairs = ((edge.source_service_id, edge.target_service_id) for edge in batch.edges)
     reject_repeats(pairs, lambda place: f"edges[{place}]")
@@ -110,7 +100,7 @@ def check_batch(batch: IngestBatch) -> None:
 
 async def ingest_batch(connection: Connection, batch: IngestBatch) -> IngestResult:
     """
-    Write one report inside the caller's transaction. O((nodes + edges) log stored).
+    Write one report, in four statements of the caller's transaction. O(items log stored).
 
     Services that it names for the first time are created as discovered; what it knows of a
     discovered one replaces what is stored. Its edges are seen again and no longer stale; those

@@ -1,9 +1,8 @@
 """
-Reads and writes of the system of record: which connection, how often, and as which error they end.
+Reads and writes: which connection runs them, how often, and which errors they raise.
 
-A read is tried again once when its connection turned out to be dead. So is a write, as long as its
-COMMIT was not sent: a transaction that lost its connection before that was rolled back by the
-server, and nothing was written.
+A read is repeated once on another connection when its connection turned out to be dead. So is a
+write whose COMMIT was not sent: the server rolled it back, and nothing was written.
 """
 
 import asyncio
@@ -37,7 +36,7 @@ _HEALTH_TIMEOUT = 2.0
 
 
 class Database:
-    """The system of record behind a pool; an async context manager. Built by ``open``."""
+    """The database behind a pool; an async context manager."""
 
     def __init__(self, pool: ConnectionPool, no_room: Callable[[], str | None]) -> None:
         self._pool = pool
@@ -58,14 +57,11 @@ class Database:
         no_room: Callable[[], str | None] = lambda: None,
     ) -> Self:
         """
-        Get ready.
+        Get ready, also while the database is away: connections are opened when they are needed.
 
-        Works while the database is away: connections are opened when they are needed.
-
-        At most ``pool_size + burst`` connections at once. What lies idle for ``idle_lifetime`` is
-        closed: a burst leaves nothing behind, and an idle server holds none at all. No statement
-        may take longer than ``command_timeout``. Writes are refused while ``no_room`` says that the
-        disk is full.
+        There are at most ``pool_size + burst``, and what lies idle for ``idle_lifetime`` is closed.
+        No statement may take longer than ``command_timeout``. Writes are refused while ``no_room``
+        says that the disk is full.
         """
         pool = ConnectionPool(
             url,
@@ -99,7 +95,7 @@ class Database:
         """
         Return all rows of one reading statement.
 
-        None when an argument is a text that the database's encoding has not.
+        No rows if an argument holds a character that the database's encoding does not have.
         """
         try:
             return await self.read(lambda connection: connection.fetch(statement, *arguments))
@@ -122,9 +118,9 @@ class Database:
         """
         Run ``work`` in one transaction and commit it; its revision is read before the commit.
 
-        ``work`` runs again from the start after a deadlock or another collision, up to three times
-        with growing, jittered pauses, then ``WriteConflictError``. Any error or cancellation before
-        the commit leaves nothing behind.
+        After a deadlock or another collision ``work`` runs again, up to three times with growing,
+        jittered pauses; then ``WriteConflictError``. An error or cancellation before the commit
+        leaves nothing behind.
         """
         if self._no_room() is not None:
             raise DatabaseUnavailableError(str(DISK_FULL))
@@ -136,7 +132,7 @@ class Database:
         return await self._write_once(work)
 
     async def healthy(self) -> bool:
-        """Whether a connection is to be had and answers, within about two seconds; never raises."""
+        """Whether a connection answers within about two seconds; never raises."""
         try:
             async with asyncio.timeout(_HEALTH_TIMEOUT):
                 await self.ping()
@@ -145,11 +141,11 @@ class Database:
         return True
 
     async def ping(self) -> None:
-        """Make one round trip over a connection of the pool; raises what keeps it from that."""
+        """Make one round trip over a connection of the pool."""
         await self.fetchrow(_PING)
 
     def problems(self) -> tuple[str, ...]:
-        """Report that the disk is full, or was at the last write; nothing = it is not."""
+        """Report that the disk is full, or was at the last write."""
         if (reason := self._no_room()) is not None:
             return (reason,)
         if self._full_since is not None:

@@ -63,25 +63,16 @@ class DependencyRepository:
 
     async def adjacency(self, *, include_stale: bool = False) -> list[tuple[str, tuple[str, ...]]]:
         """
-        Every service by name, with the distinct names of what it calls, both sorted by code point.
+        Return each service with the distinct services that it calls, sorted by code point.
 
-        One grouped query over the whole graph: O(services + dependencies), for comparison and for
+        One grouped query over the whole graph, O(services + dependencies): for comparison and
         operators.
         """
         records = await self._database.fetch(_ADJACENCY, include_stale)
         return [(record["service_id"], tuple(record["target_names"])) for record in records]
 
     async def upsert(self, drafts: Sequence[DependencyDraft]) -> Written[Upserted[Dependency]]:
-        """
-        Create or replace all in one transaction, keyed by ``DependencyDraft.key``.
-
-        An existing row keeps its id.
-
-        Idempotent: a draft equal to what is stored writes nothing (without ``last_observed_at`` it
-        says *seen now*, so that much changes). A key given twice is an ``InvalidInputError`` that
-        names ``dependencies[i]``; ends that don't exist are a ``ServiceNotFoundError`` that names
-        each. Either way nothing is written.
-        """
+        """See ``DependencyStore.upsert``."""
         reject_repeats((draft.key for draft in drafts), lambda place: f"dependencies[{place}]")
 
         return await self._database.write(lambda connection: _upsert(connection, drafts))
@@ -96,11 +87,7 @@ class DependencyRepository:
         return await self._database.write(delete)
 
     async def mark_stale(self, observed_before: datetime, source: DiscoverySource | None) -> Written[int]:
-        """
-        Mark what was last observed before a time.
-
-        Returns how many were fresh until now, so a repeat gives 0.
-        """
+        """See ``DependencyStore.mark_stale``."""
 
         async def mark(connection: Connection) -> int:
             count: int = await connection.fetchval(_MARK_STALE, observed_before, source)
@@ -109,12 +96,7 @@ class DependencyRepository:
         return await self._database.write(mark)
 
     async def ingest(self, batch: IngestBatch) -> Written[IngestResult]:
-        """
-        Take in one report of one discovery source in one transaction, creating unknown services.
-
-        Repeating a report changes nothing. A node or an edge given twice is an
-        ``InvalidInputError`` that names ``nodes[i].service_id`` or ``edges[i]``.
-        """
+        """See ``DependencyStore.ingest``."""
         check_batch(batch)
         return await self._database.write(lambda connection: ingest_batch(connection, batch))
 
@@ -135,11 +117,7 @@ def _columns(drafts: Sequence[DependencyDraft]) -> tuple[Sequence[object], ...]:
 
 
 async def _unchanged(connection: Connection, unwritten: Collection[asyncpg.Record]) -> list[Dependency]:
-    """
-    Read what stood there already.
-
-    The statement that found it may be too old to see it, so this is another one.
-    """
+    """Read the rows that were there already, which the upsert may be too old to see."""
     sources = [record["source_id"] for record in unwritten]
     targets = [record["target_id"] for record in unwritten]
     found = await connection.fetch(

@@ -52,7 +52,7 @@ _CONFLICTS = (asyncpg.UniqueViolationError, asyncpg.TransactionRollbackError, as
 
 class DetectionLedger:
     """
-    ``domain.detection.AlertLedger`` on PostgreSQL.
+    ``domain.detection.AlertLedger`` and ``LedgerRound`` on PostgreSQL.
 
     Of each alert the first ``most_members`` are kept.
     """
@@ -62,23 +62,14 @@ class DetectionLedger:
         self._most_members = most_members
 
     async def tracked(self) -> list[KeptAlert]:
-        """
-        Read the alerts to track.
-
-        These are all whose component is there, and those that are not resolved. Alerts that people
-        created count only once detection has found their cycle.
-        """
+        """See ``AlertLedger.tracked``."""
         async with self._connection.transaction(isolation="repeatable_read", readonly=True):
             found = [self._alert(row) async for row in self._connection.cursor(_TRACKED, prefetch=_BATCH)]
             return await self._with_members(found, _TRACKED_MEMBERS)
 
     @asynccontextmanager
     async def round(self) -> AsyncIterator["DetectionLedger"]:
-        """
-        Begin a transaction, committed at the end unless an error leaves the context.
-
-        ``LedgerConflictError`` on a collision.
-        """
+        """See ``AlertLedger.round``; ``LedgerConflictError`` on a collision."""
         try:
             async with self._connection.transaction():
                 await self._connection.execute(_EVENTS_WRITTEN)
@@ -87,23 +78,15 @@ class DetectionLedger:
             raise LedgerConflictError(type(error).__name__) from error
 
     async def trim(self) -> bool:
-        """
-        Remove some of the members beyond those that are kept.
-
-        Returns whether more may remain. O(5,000).
-        """
+        """See ``AlertLedger.trim``. O(5,000)."""
         return bool(await self._connection.fetchval(_TRIM_MEMBERS, self._most_members, _TRIM))
 
     async def note_caught_up(self) -> None:
-        """
-        Note that the alerts match the graph, for processes that only wait.
-
-        Raises if the connection is dead.
-        """
+        """See ``AlertLedger.note_caught_up``."""
         await self._connection.execute(DID, DETECTION)
 
     async def lock(self, alerts: Sequence[KeptAlert]) -> list[KeptAlert]:
-        """Return those that still exist, as they are now, but with the given members."""
+        """See ``LedgerRound.lock``."""
         known = {alert.id: alert for alert in alerts}
         return [
             replace(alert, members=known[alert.id].members, unlisted=known[alert.id].unlisted)
@@ -113,11 +96,7 @@ class DetectionLedger:
     async def candidates(
         self, cycles: Sequence[CyclePath], memberships: Sequence[Membership]
     ) -> list[KeptAlert]:
-        """
-        Return the alerts of these cycles, and those of exactly these memberships.
-
-        Of the latter only alerts that detection resolved.
-        """
+        """See ``LedgerRound.candidates``."""
         found: set[UUID] = set()
         for batch in _batches(cycles):
             found.update(
@@ -134,12 +113,7 @@ class DetectionLedger:
         return await self._with_members(await self._locked(sorted(found)), _MEMBERS, sorted(found))
 
     async def write(self, changes: Sequence[AlertChange]) -> None:
-        """
-        Write the changes.
-
-        ``round`` raises ``LedgerConflictError`` when one of the cycles got an alert at the same
-        time.
-        """
+        """See ``LedgerRound.write``; ``round`` raises its conflict."""
         for statement, columns in await asyncio.to_thread(_statements, changes):
             await self._connection.execute(statement, *columns)
 
@@ -213,7 +187,7 @@ def _set_aside(changes: Sequence[AlertChange]) -> list[UUID]:
 
 def _decided_otherwise(changes: Sequence[AlertChange]) -> list[UUID]:
     """
-    List the alerts that stay resolved because a person decided so on another alert.
+    List alerts that stay resolved by a person's decision on another alert.
 
     They have to be open in between.
     """

@@ -1,8 +1,8 @@
 """
-The one place where what the driver and the operating system raise becomes an error of the domain.
+Turns what the driver and the operating system raise into errors of the domain.
 
-Messages are our own: a driver's message may hold SQL text, values or an address. The original stays
-on as ``__cause__`` for the log.
+Messages are our own: a driver's may hold SQL text, values or an address. The original stays on as
+``__cause__`` for the log.
 """
 
 import re
@@ -81,11 +81,7 @@ _RULES = {
 
 
 class UnstorableTextError(InvalidInputError):
-    """
-    A text holds a character that the encoding of the database does not have.
-
-    No row can hold it, so no look-up finds any.
-    """
+    """A text holds a character that the database's encoding lacks, so no row can hold it."""
 
 
 @contextmanager
@@ -93,7 +89,7 @@ def translated(*, but: type[Exception] | tuple[type[Exception], ...] = ()) -> It
     """
     Turn what the driver raises in the block into a ``DomainError``.
 
-    What is unexpected passes through unchanged, and so does what is an instance of ``but``.
+    Unexpected errors pass through unchanged, and so do those of class ``but``.
     """
     try:
         yield
@@ -107,11 +103,7 @@ def translated(*, but: type[Exception] | tuple[type[Exception], ...] = ()) -> It
 
 
 def translate(error: Exception) -> DomainError | None:
-    """
-    Turn a driver's error into the error that callers see.
-
-    None = it is unexpected, so a bug to be logged.
-    """
+    """Return a driver's error as callers see it; None = unexpected, so a bug to be logged."""
     if isinstance(error, _CONFLICTS):
         return collided()
     if isinstance(error, _REFUSED_VALUES) or _is_unencodable(error):
@@ -121,7 +113,7 @@ def translate(error: Exception) -> DomainError | None:
 
 
 def collided() -> WriteConflictError:
-    """Build the error of a write whose rows changed meanwhile: ``Database.write`` repeats it."""
+    """Build the error of a write whose rows changed meanwhile; ``Database.write`` repeats it."""
     return WriteConflictError("the write collided with others that ran at the same time: try again")
 
 
@@ -166,7 +158,7 @@ def _holds_nul() -> InvalidInputError:
 
 
 def _unstorable(error: asyncpg.UntranslatableCharacterError) -> InvalidInputError:
-    """Tell NUL as an escape in JSON from a character that the encoding does not have."""
+    """Tell NUL, as an escape in JSON, from a character that the encoding does not have."""
     detail = f"{error.detail or ''}"
     if "\\u0000" in detail:
         return _holds_nul()

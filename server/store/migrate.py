@@ -1,9 +1,8 @@
 """
-Brings the schema up to date, takes it back, and reports where it stands.
+Upgrades and downgrades the schema, and reports its revision.
 
-Runs that meet wait for each other: a lock on the database is taken before its revision is read. It
-belongs to a session, so connect directly, not through a pooler that hands out a connection a
-transaction.
+Concurrent runs wait for each other, by a lock on the database that belongs to a session. So connect
+directly, not through a pooler that gives each transaction another session.
 """
 
 import io
@@ -59,11 +58,7 @@ class Migration(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class MigrationStatus:
-    """
-    Where a database stands: ``current`` None = nothing there yet.
-
-    ``pending`` in the order they will run.
-    """
+    """Where a database stands; ``current`` None = no schema yet, ``pending`` in order."""
 
     current: str | None
     head: str
@@ -83,7 +78,7 @@ async def status(url: str) -> MigrationStatus:
 
 
 async def status_on(connection: asyncpg.Connection) -> MigrationStatus:
-    """Do the same over a connection that is open already."""
+    """Do the same over an open connection."""
     with _domain_errors():
         return await _read(connection)
 
@@ -103,22 +98,19 @@ async def upgrade(
 
 async def downgrade(url: str, revision: str, *, patience: timedelta = LOCK_PATIENCE) -> tuple[Migration, ...]:
     """
-    Take back the steps after ``revision``; returns them in that order.
+    Undo the steps after ``revision``, dropping their tables, and return them in that order.
 
-    "base" = all of them, "-1" = the last.
-
-    Drops their tables with all rows. Nothing is left behind at "base". Waits and raises like
-    ``upgrade``.
+    "base" = all of them, "-1" = the last. Waits and raises like ``upgrade``.
     """
     return await _run(command.downgrade, url, revision, patience)
 
 
 async def sql(direction: Literal["upgrade", "downgrade"], revision: str) -> str:
     """
-    Write the same steps as a script for ``psql`` instead of running them; needs no database.
+    Write the same steps as a script for ``psql``; needs no database.
 
-    ``revision`` is a target or a range ``from:to``; a downgrade needs the range. ``MigrationError``
-    otherwise.
+    ``revision`` is a target or a range ``from:to``; a downgrade needs the range, else
+    ``MigrationError``.
     """
     script = io.StringIO()
     config = _config()
@@ -132,11 +124,7 @@ async def sql(direction: Literal["upgrade", "downgrade"], revision: str) -> str:
 
 @contextmanager
 def _domain_errors() -> Iterator[None]:
-    """
-    Turn the errors of Alembic, SQLAlchemy and the driver into domain errors.
-
-    Those are ``MigrationError`` and ``DatabaseUnavailableError``.
-    """
+    """Raise errors of Alembic, SQLAlchemy and the driver as domain errors."""
     try:
         with domain_errors():
             yield

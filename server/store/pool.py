@@ -1,10 +1,9 @@
 """
 Connections to PostgreSQL, lent one at a time and never dead ones.
 
-asyncpg's pool keeps the connections; what is added here is why a borrower can rely on them. The
-pool opens lazily, so it exists while the database is away. A connection that lay idle is asked
-whether it still answers before it is lent, one that is too old is replaced, and one that broke
-makes the pool distrust all that are as old.
+asyncpg's pool keeps them, and opens lazily, so it exists while the database is away. Here a
+connection that lay idle is probed before it is lent, one that is too old is replaced, and after one
+broke, all that are as old are replaced.
 """
 
 import asyncio
@@ -37,11 +36,7 @@ _CLOSE_TIMEOUT = 0.5
 
 
 class _AgeingConnection(_Base):
-    """
-    A connection that knows when it was opened and last used.
-
-    Both are seconds of the monotonic clock; None = never used.
-    """
+    """A connection with the monotonic times when it was opened and last used (None = never)."""
 
     __slots__ = ("opened_at", "used_at")
 
@@ -59,7 +54,7 @@ class ConnectionPool:
     """
     At most ``size`` connections.
 
-    Closed when idle for ``idle_lifetime``, replaced when older than ``recycle_after``.
+    They are closed when idle for ``idle_lifetime``, and replaced when older than ``recycle_after``.
     """
 
     def __init__(
@@ -97,8 +92,7 @@ class ConnectionPool:
         """
         Wait for what is lent, for half a second at most, then close every connection.
 
-        Calls that borrowed have ended by then: what is still lent is being rolled back, which the
-        server does by itself.
+        What is still lent then is being rolled back, which the server does by itself.
         """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_CLOSE_TIMEOUT):
@@ -116,7 +110,7 @@ class ConnectionPool:
 
         Raises ``TooManyConnectionsError`` when all stay busy for ``acquire_timeout``,
         ``DatabaseUnavailableError`` when none can be opened in that time. A statement still running
-        when the block is left is cancelled on the server.
+        at the end of the block is cancelled on the server.
         """
         connection = await self._borrow()
         # Taken now: a proxy lets go of its connection once that is closed.
@@ -193,11 +187,7 @@ def _is_read_only(connection: Connection) -> bool:
 
 
 def drop(connection: Connection) -> None:
-    """
-    Close a connection hard, which frees its place in the pool.
-
-    Nothing happens when it is closed already.
-    """
+    """Close a connection hard, which frees its place in the pool; no effect if it is closed."""
     with contextlib.suppress(asyncpg.InterfaceError):
         connection.terminate()
 
@@ -207,8 +197,7 @@ def cut_off(connection: Connection) -> Iterator[None]:
     """
     Close the connection hard if the block, which tidies it up, takes more than five seconds.
 
-    A peer that fell silent would otherwise keep a cancelled call waiting for its statement's
-    timeout.
+    A silent peer would otherwise keep a cancelled call waiting for its statement's timeout.
     """
     timer = asyncio.get_running_loop().call_later(_HAND_BACK_TIMEOUT, drop, connection)
     try:
@@ -218,8 +207,4 @@ def cut_off(connection: Connection) -> Iterator[None]:
 
 
 async def _keep_session(_connection: "asyncpg.Connection[asyncpg.Record]") -> None:
-    """
-    Skip the round trip that resets a session.
-
-    No statement here changes it for longer than a transaction.
-    """
+    """Skip the reset of a session: no statement changes it for longer than a transaction."""

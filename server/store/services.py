@@ -77,11 +77,7 @@ class ServiceRepository:
         return await self._database.write(insert)
 
     async def update(self, key: ServiceKey, change: ServiceChange) -> Written[Service]:
-        """
-        Set some columns; ``ServiceNotFoundError`` when there is none.
-
-        No columns = the service as it is.
-        """
+        """See ``ServiceStore.update``."""
         _check_columns(change.columns)
 
         async def update(connection: Connection) -> Service:
@@ -103,12 +99,7 @@ class ServiceRepository:
         return await self._database.write(delete)
 
     async def upsert(self, drafts: Sequence[ServiceDraft]) -> Written[Upserted[Service]]:
-        """
-        Create or replace all in one statement; an existing service keeps its id and creation time.
-
-        A draft equal to what is stored writes nothing. A name given twice is an
-        ``InvalidInputError`` whose violations name ``services[i].service_id``.
-        """
+        """See ``ServiceStore.upsert``."""
         reject_repeats((draft.service_id for draft in drafts), lambda place: f"services[{place}].service_id")
 
         async def upsert(connection: Connection) -> Upserted[Service]:

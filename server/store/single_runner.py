@@ -1,8 +1,8 @@
 """
 Work that one process at a time does: the process that holds the database's lock for it.
 
-When that process ends, another takes over. Processes that wait for the lock check in the database
-that the work is done.
+When that process ends, another takes over. Waiting processes check in the database that the work is
+done.
 """
 
 import asyncio
@@ -47,16 +47,14 @@ class SingleRunner:
     """
     Runs work while it holds an advisory lock, on the connection that holds it.
 
-    A process that has lost the lock can't write any more.
+    So a process that has lost the lock can't write any more. A waiting process asks for the lock
+    about every ``poll_interval``: a statement that waits would hold a snapshot, and keep the
+    database from cleaning up. When the holder ends, another takes over within about that time; when
+    its machine vanishes, within some ten seconds. No statement of the work may take longer than
+    ``limit``.
 
-    ``key`` names the lock. A process that waits for the lock asks for it about every
-    ``poll_interval``: a statement that waits would hold a snapshot, and keep the database from
-    cleaning up. No statement of the work may take longer than ``limit``. When the holder ends,
-    another process takes over within about ``poll_interval``; when its machine vanishes, within
-    some ten seconds.
-
-    The work calls ``did`` each time that it was done. Waiting processes check this note:
-    ``problems`` reports when the work was not done for ``tolerance``.
+    The work calls ``did`` whenever it was done; ``problems`` reports when that is ``tolerance``
+    ago.
     """
 
     def __init__(
@@ -89,16 +87,16 @@ class SingleRunner:
         return self._watch.problems()
 
     async def did(self, connection: RunnerConnection) -> None:
-        """Say that the work was done just now, for others to see."""
+        """Note for waiting processes that the work was done just now."""
         await connection.execute(DID, self._name)
 
     async def run_forever(self, work: Work) -> None:
         """
         Wait for the lock and run ``work(connection)``; begin again when it ends, until cancelled.
 
-        When the connection dies, the work is cancelled. A dead network is noticed by the next
-        statement of the work only, which should therefore have one every few seconds. After a
-        failure there is a pause that doubles from 0.1 s to 5 s, of which a random part is waited.
+        When the connection dies, the work is cancelled. Only a statement notices a dead network, so
+        the work should run one every few seconds. After a failure there is a pause that doubles
+        from 0.1 s to 5 s, of which a random part is waited.
         """
         while True:
             began, has_lock = time.monotonic(), False
@@ -196,11 +194,7 @@ async def _stop(working: "asyncio.Future[None]", connection: RunnerConnection) -
 
 
 def runner_session(name: str, limit: timedelta) -> Session:
-    """
-    Return the settings of a runner's session.
-
-    Its lock must be free soon after the machine of its holder vanished.
-    """
+    """Return a runner's settings, with which its lock is free soon after its machine vanished."""
     seconds = limit.total_seconds()
     return Session(
         name=f"depgraph {name}",
@@ -226,7 +220,7 @@ OURS = "depgraph "
 
 class DutyWatch:
     """
-    What a waiting process knows of the one that has the lock for a duty.
+    What a waiting process knows of the one that holds the lock for some work.
 
     ``what`` begins the problems: what is not done. ``tolerance`` is how long that is tolerated.
     """
@@ -242,17 +236,13 @@ class DutyWatch:
         self._blind_because = ""
 
     def could_not_ask(self, cause: str) -> None:
-        """
-        Note that this process can't ask for the lock, and why.
-
-        It neither does the work nor knows whether another process does.
-        """
+        """Note why this process can't ask for the lock, nor know whether another does the work."""
         if self._blind_since is None:
             self._blind_since = self._clock()
         self._blind_because = cause
 
     def asked(self) -> None:
-        """Note that the database answered; another process may have the lock."""
+        """Note that the database answered."""
         self._blind_since = None
 
     def stop_waiting(self) -> None:

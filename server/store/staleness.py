@@ -1,8 +1,4 @@
-"""
-Staleness: what is not observed any more becomes stale, and its confidence decays.
-
-``sweep`` does it once, ``Sweeper`` again and again.
-"""
+"""Staleness: what is not observed any more becomes stale, and its confidence decays."""
 
 import asyncio
 import random
@@ -53,8 +49,8 @@ class Swept:
     """
     How many dependencies a sweep changed.
 
-    ``marked`` became stale, ``decayed`` got a lower confidence, ``restored`` the reported one,
-    because it no longer decays.
+    ``marked`` became stale, ``decayed`` lost confidence, ``restored`` got the reported confidence
+    back because they no longer decay.
     """
 
     marked: int
@@ -72,13 +68,11 @@ async def sweep(
     connection: RunnerConnection, settings: StalenessSettings, at: datetime | None = None
 ) -> Swept:
     """
-    Bring all dependencies to what the settings say of them at a time.
+    Bring all dependencies to what the settings say of them at a time; None = now.
 
-    None = now, by the database's clock.
-
-    Writes only what is not so yet, hence nothing when repeated for the same time, in transactions
-    of ``BATCH`` rows. A row that another session writes meanwhile is left to the next sweep. Two at
-    once do no harm. O(dependencies observed too long ago) to look, whatever is written.
+    Writes only rows that differ, in transactions of ``BATCH`` rows, and leaves rows that another
+    session writes to the next sweep. Two sweeps at once do no harm. O(dependencies observed too
+    long ago) to look, whatever is written.
     """
     now: datetime = at or await connection.fetchval(_CLOCK)
     marked = decayed = 0
@@ -97,11 +91,7 @@ async def sweep(
 
 
 async def _write_all(connection: RunnerConnection, due: Sequence[Any], write: Sequence[Any]) -> int:
-    """
-    Write what is found until nothing is left, or all that is left is locked by others.
-
-    Returns how many rows.
-    """
+    """Write what is found until nothing is left, or others lock the rest; returns how many rows."""
     find, *criteria = due
     statement, *values = write
     total = 0
@@ -122,12 +112,9 @@ def _batches(keys: Sequence[UUID]) -> Iterator[Sequence[UUID]]:
 
 class Sweeper:
     """
-    Sweeps every ``settings.sweep_interval``, give or take a tenth.
+    Sweeps every ``settings.sweep_interval``, give or take a tenth, in one process at a time.
 
-    Only one process of the database does so at a time.
-
-    The counts grow from 0 when the process begins. ``swept_at`` is seconds since 1970, 0 = this
-    process has not swept yet.
+    The counts grow from 0 when the process begins. ``swept_at`` is seconds since 1970, 0 = never.
     """
 
     def __init__(self, url: str, settings: StalenessSettings) -> None:
@@ -145,7 +132,7 @@ class Sweeper:
 
     @property
     def is_running(self) -> bool:
-        """Whether this process is the one that sweeps."""
+        """Whether this process sweeps."""
         return self._runner.is_running
 
     def problems(self) -> Iterator[str]:

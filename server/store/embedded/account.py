@@ -1,8 +1,9 @@
 """
 Which user the database runs as, and giving files to it.
 
-PostgreSQL refuses root, so root gives the database a user id that has no account. ``nobody`` would
-not do: other programs run as that user too, and could connect, read the files and alter them.
+PostgreSQL refuses root, so root gives the database a user id without an account. The user
+``nobody`` would not do: other programs run as that user too, and could connect, read the files and
+alter them.
 """
 
 import hashlib
@@ -44,11 +45,11 @@ class Account:
 
 def database_account(cluster: Path) -> Account | None:
     """
-    Choose who runs the database; None = this process, which is no root.
+    Choose who runs the database; None = this process, which is not root.
 
     As root it is the owner of an existing cluster, since PostgreSQL insists on that. A new cluster,
-    or that of ``nobody``, gets a user id without account and process: the first free id from a
-    place in ``PRIVATE_IDS`` that depends on the path. Without these ids, in a user namespace, it is
+    or one of ``nobody``, gets a user id without account and process: the first free id from a place
+    in ``PRIVATE_IDS`` that depends on the path. In a user namespace without these ids it is
     ``nobody``.
     """
     if sys.platform == "win32" or os.geteuid() != 0:
@@ -64,7 +65,7 @@ def database_account(cluster: Path) -> Account | None:
 
 
 def nobody() -> Account:
-    """Look up the user without rights that every system has."""
+    """Return the user without rights that every system has."""
     if sys.platform != "win32":
         with suppress(KeyError):
             found = pwd.getpwnam("nobody")
@@ -81,7 +82,7 @@ def is_nobody(account: Account | None) -> bool:
 
 
 def uid_of_nobody() -> int | None:
-    """Look up which user id ``nobody`` has; None = there is no such user."""
+    """Return the user id of ``nobody``; None = there is no such user."""
     if sys.platform != "win32":
         with suppress(KeyError):
             return pwd.getpwnam("nobody").pw_uid
@@ -92,7 +93,7 @@ def first_closed_folder(path: Path, account: Account) -> Path | None:
     """
     Find the outermost part of an absolute path that the account may not enter; None = none.
 
-    Judged by mode bits, which is what a home folder is closed by; access lists are not looked at.
+    Mode bits decide, since a home folder is closed by them; access lists are not looked at.
     """
     for part in (*reversed(path.parents), path):
         if not _may_enter(part.stat(), account):
@@ -169,10 +170,10 @@ def give_all(folder: Path, account: Account) -> None:
 
 def take_over(cluster: Path, account: Account | None, report: Report) -> None:
     """
-    Make a cluster that belongs to ``nobody`` the account's. No process may work on it. O(files).
+    Give a cluster of ``nobody``, on which no process works, to the account. O(files).
 
     Raises ``EmbeddedPostgresError``, having changed nothing, when the link ``pg_wal`` leads to
-    something else than a log.
+    something other than a log.
     """
     if sys.platform == "win32" or account is None or is_nobody(account):
         return

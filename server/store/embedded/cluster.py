@@ -112,13 +112,13 @@ class Layout:
     account: Account | None
 
     def command(self, settings: Mapping[str, str]) -> list[str]:
-        """Give the command line of the server."""
+        """Build the command line of the server."""
         options = (f"--{name}={value}" for name, value in settings.items())
         return [str(self.programs / "postgres"), "-D", str(self.cluster), *options]
 
 
 def find_home(folder: Path, report: Report) -> Path:
-    """Find the folder of the cluster, chosen now if there is none; see ``data_folder``."""
+    """Find the folder of the cluster, or choose one; see ``data_folder``."""
     home = known_home(folder)
     if home is None:
         return new_home(folder, database_account(folder / CLUSTER), report)
@@ -127,7 +127,7 @@ def find_home(folder: Path, report: Report) -> Path:
 
 
 def make_ready(home: Path, log: DatabaseLog, report: Report, *, durable: bool) -> Layout:
-    """Prepare binaries, cluster and socket folder, and end leftovers. Blocks; locks are held."""
+    """Prepare programs, cluster and socket folder, and end leftovers. Blocks; locks are held."""
     cluster = home / CLUSTER
     account = database_account(cluster)
     if is_nobody(account):
@@ -163,7 +163,7 @@ def create_cluster(
     cluster: Path, programs: Path, account: Account | None, log: DatabaseLog, *, durable: bool
 ) -> None:
     """
-    Make a cluster that is there complete or not at all. Blocks for about a second.
+    Make a cluster completely or not at all. Blocks for about a second.
 
     Raises ``EmbeddedPostgresError`` with what ``initdb`` said.
     """
@@ -215,9 +215,9 @@ def _let_in(folder: Path, account: Account) -> None:
 
 def _maker(account: Account | None) -> Account | None:
     """
-    Say as whom ``initdb`` runs: it refuses a user without an account, unlike the server.
+    Choose who runs ``initdb``, which refuses a user without an account, unlike the server.
 
-    So it is ``nobody``, with the account's own group: other processes of ``nobody`` can't enter the
+    It is ``nobody`` with the account's own group: other processes of ``nobody`` can't enter the
     folder.
     """
     if account is None or is_nobody(account):

@@ -19,7 +19,7 @@ SYSTEM_STATE = Path("/var/lib/depgraph")
 
 
 def known_home(folder: Path) -> Path | None:
-    """Find where an earlier start put the cluster of this data folder; None = nowhere."""
+    """Return where an earlier start put the cluster of this data folder; None = nowhere."""
     if (folder / CLUSTER).exists():
         return folder
     if (pointer := folder / POINTER).exists():
@@ -28,7 +28,7 @@ def known_home(folder: Path) -> Path | None:
 
 
 def new_home(folder: Path, account: Account | None, report: Report) -> Path:
-    """Choose where the cluster of a new data folder goes; write that down if it is elsewhere."""
+    """Choose where the cluster of a new data folder goes; note the place if it is elsewhere."""
     if account is None or (closed := first_closed_folder(folder, account)) is None:
         return folder
     home = _new_place(folder)
@@ -45,7 +45,7 @@ def new_home(folder: Path, account: Account | None, report: Report) -> Path:
 
 
 def check_home(folder: Path, home: Path, account: Account | None) -> None:
-    """Raise when the user of a cluster can't reach it any more: a new one would hide its rows."""
+    """Raise if the user of a cluster can't reach it any more: a new one would hide its rows."""
     if account is None:
         return
     if (closed := first_closed_folder(home, account)) is not None:
@@ -66,12 +66,7 @@ def _read_pointer(pointer: Path) -> Path:
 
 
 def _new_place(folder: Path) -> Path:
-    """
-    Make a new folder.
-
-    An existing folder of that name belongs to a deleted data folder: its rows are neither reused
-    nor deleted.
-    """
+    """Make a new folder. Rows in an existing one, of a deleted data folder, stay untouched."""
     places = system_folder("clusters")
     name = hashlib.sha256(str(folder).encode()).hexdigest()[:16]
     for attempt in itertools.count(1):
@@ -87,13 +82,13 @@ def _new_place(folder: Path) -> Path:
 
 class FolderLock:
     """
-    Holds ``folder/lock`` until ``release``; the file names the holder's process.
+    Holds ``folder/lock``, which names the holder's process, until ``release``.
 
-    A user that can open the file, even for reading, can hold the lock. So only its owner can.
+    Whoever can open the file, even for reading, can hold the lock, so only its owner can open it.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Take the lock; raises ``DataFolderInUseError`` if any process, even this one, has it."""
+        """Take the lock; ``DataFolderInUseError`` if any process, even this one, has it."""
         self._descriptor = _open(folder / "lock")
         try:
             _lock(self._descriptor)
@@ -145,12 +140,7 @@ def system_folder(*parts: str) -> Path:
 
 
 def open_data_folder(folder: Path) -> None:
-    """
-    Make the data folder unless it exists.
-
-    Root lets others pass through but not look, since the database's user must get to its files;
-    others close it.
-    """
+    """Make the data folder unless it exists; only root's lets other users pass through."""
     if not folder.exists():
         folder.mkdir(parents=True)
         folder.chmod(0o711 if sys.platform != "win32" and os.geteuid() == 0 else 0o700)

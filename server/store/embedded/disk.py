@@ -1,8 +1,8 @@
 """
 Reserved room on the disk of the database files, for a start when the disk is full.
 
-PostgreSQL must write to start; then it answers reads on a full disk. So a file takes up room while
-there is plenty, and a start that finds no room deletes the file.
+PostgreSQL must write to start; then it answers reads on a full disk. So a file takes up room, and a
+start that finds too little deletes the file.
 """
 
 import contextlib
@@ -37,8 +37,8 @@ def disk_watch(data_dir: Path) -> Callable[[], str | None]:
     """
     Make a function that says why the database's disk is too full to write; None = it is not.
 
-    It takes microseconds. Writes stop before PostgreSQL has no room for its log, when it would end
-    and could not start. The room for a start must stay free, so more is needed without the reserve.
+    Calls take microseconds. Writes stop before PostgreSQL has no room for its log, because it would
+    end and could not start. Without the reserve, the room for a start must stay free too.
     """
     home = known_home(data_dir.expanduser().resolve()) or data_dir
 
@@ -56,11 +56,7 @@ def disk_watch(data_dir: Path) -> Callable[[], str | None]:
 
 
 def give_room(home: Path, report: Report) -> None:
-    """
-    Free the reserved room when the disk is full.
-
-    A reserve that takes up no room, an unfinished one or a copy, is deleted in any case.
-    """
+    """Free the reserved room when the disk is full; delete an unfinished reserve, or a copy."""
     reserve = home / RESERVE
     (home / _BEING_MADE).unlink(missing_ok=True)
     if not is_kept(home):
@@ -75,7 +71,7 @@ def give_room(home: Path, report: Report) -> None:
 
 
 def is_kept(home: Path) -> bool:
-    """Whether room is reserved, and not just a file of that name. Takes microseconds."""
+    """Whether room is reserved, and not just a file of that name there. Takes microseconds."""
     try:
         return (home / RESERVE).stat().st_blocks * 512 >= NEEDED_BYTES
     except OSError:

@@ -1,8 +1,8 @@
 """
 A script that gives up root's rights, ties its life to its parent's, and becomes PostgreSQL.
 
-A function in a forked child would do the same, but may deadlock in a program with threads.
-Arguments: our process id, uid and gid to become (``-`` = stay), then the command.
+A forked function would do the same, but may deadlock in a program with threads. Arguments: our
+process id, uid and gid to become (``-`` = stay), then the command.
 """
 
 import ctypes

@@ -1,4 +1,4 @@
-"""Start, stop and crash one embedded database without holding up the event loop."""
+"""Starts, stops and crashes one embedded database without blocking the event loop."""
 
 import asyncio
 import contextlib
@@ -41,12 +41,11 @@ class EmbeddedPostgres:
     """
     The PostgreSQL server of ``data_dir``; an async context manager, or ``start`` and ``stop``.
 
-    It listens on a Unix socket in a private folder only. ``durable=False`` is faster and not safe
-    against a crash of the machine. ``settings`` are PostgreSQL's, by name. ``report`` gets
-    sentences of progress, on the event loop.
-
-    The server ends with this process, even by ``kill -9`` (Linux). It may be started and stopped
-    from different event loops. A cold start takes a second, a warm start less than a tenth.
+    It listens on a Unix socket in a private folder only, and ends with this process, even by ``kill
+    -9`` (Linux). ``durable=False`` is faster and not safe against a crash of the machine.
+    ``settings`` are PostgreSQL's, by name. ``report`` gets sentences of progress, on the event
+    loop. A cold start takes a second, a warm start less than a tenth. Different event loops may
+    start and stop it.
     """
 
     def __init__(
@@ -92,9 +91,9 @@ class EmbeddedPostgres:
         """
         Wait until the database ``depgraph`` accepts connections; does nothing if it runs.
 
-        Raises ``DataFolderInUseError`` at once when another service has the folder,
+        Raises ``DataFolderInUseError`` at once when another service has the folder, and
         ``EmbeddedPostgresError`` with the end of the server's log when it does not start. Recovery
-        after a crash may take as long as PostgreSQL needs for it.
+        after a crash may take as long as PostgreSQL needs.
         """
         if self.pid is not None:
             return
@@ -116,7 +115,7 @@ class EmbeddedPostgres:
 
     async def stop(self, within: float | None = None) -> None:
         """
-        Shut down in order (``fast``: ends sessions) within 30 s, else at once. May be called twice.
+        Shut down in order (``fast``: ends sessions) within 30 s, else at once; may be repeated.
 
         ``within`` seconds bound all of it: a server that has not ended by then goes on ending by
         itself, and the next start waits for it.
@@ -218,7 +217,7 @@ def _has_ended(server: GuardedProcess, how: signal.Signals, within: float | None
 
 
 async def _in_thread(work: Callable[[], Value]) -> Value:
-    """Run blocking work in a thread. A cancelled caller waits for it too, as it needs our locks."""
+    """Run blocking work in a thread; a cancelled caller waits for it too, as it needs our locks."""
     task = asyncio.ensure_future(asyncio.to_thread(work))
     try:
         return await asyncio.shield(task)

@@ -28,7 +28,7 @@ class GuardedProcess:
     """
 
     def __init__(self, command: Sequence[str], account: Account | None, log: Path) -> None:
-        """Start it; raises ``OSError`` when that is impossible. Blocks for milliseconds."""
+        """Start it, or raise ``OSError``. Blocks for milliseconds."""
         self._command = guarded(command, account)
         self._log = log
         self._made: Future[subprocess.Popen[bytes]] = Future()
@@ -89,10 +89,9 @@ def _environment() -> dict[str, str]:
 
 def end_leftovers(cluster: Path, report: Report) -> None:
     """
-    Shut down a leftover postmaster and wait for the end of all processes of the cluster. Blocks.
+    Shut down a leftover postmaster and wait for all processes of the cluster. Blocks.
 
-    Raises ``EmbeddedPostgresError`` when some outlive even an immediate shutdown. One pass over
-    /proc if there are none.
+    Raises ``EmbeddedPostgresError`` when some outlive even an immediate shutdown.
     """
     if sys.platform != "linux":
         return

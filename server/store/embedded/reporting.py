@@ -1,4 +1,4 @@
-"""How the embedded database reports: errors fit for people, progress, and the server's log."""
+"""How the embedded database reports: errors for people, progress, and the server's log."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -25,7 +25,7 @@ PLAIN_PATH = re.compile(r"[\w./+-]+", re.ASCII)
 
 
 def socket_folder(home: Path, account: Account | None) -> Path:
-    """Make ``home/run``, or a folder of temporary files if that path is too long or not plain."""
+    """Make ``home/run``, or a temporary folder if that path is too long or not plain."""
     folder = home / INSIDE_HOME
     if not _fits(folder):
         return _temporary_folder(home, account)
@@ -42,7 +42,7 @@ def remove_stale_sockets(folder: Path) -> None:
 
 
 def leave_sockets(folder: Path) -> None:
-    """Remove the folder if it is in the shared folder of temporary files."""
+    """Remove the folder if it is a temporary one."""
     if folder.name != INSIDE_HOME:
         with contextlib.suppress(OSError):
             folder.rmdir()
@@ -102,7 +102,7 @@ def is_ready(cluster: Path, pid: int) -> bool:
 
 
 async def ensure_database(server_url: str) -> None:
-    """Create the service's database if need be; ``server_url`` leads to another one there."""
+    """Create the service's database if need be; ``server_url`` leads to another database."""
     connection = await connect(server_url, Session(name="depgraph start"))
     try:
         if not await connection.fetchval(
@@ -115,9 +115,9 @@ async def ensure_database(server_url: str) -> None:
 
 def running_url(data_dir: Path) -> str | None:
     """
-    Address the database that a service runs in a data folder; None = none does. A few small reads.
+    Return the URL of the database that a service runs in a data folder; None = none does.
 
-    Raises ``OSError`` when the folder may not be read.
+    A few small reads. Raises ``OSError`` when the folder may not be read.
     """
     home = known_home(data_dir.expanduser().resolve())
     if home is None:

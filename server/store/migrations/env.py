@@ -1,8 +1,4 @@
-"""
-What Alembic runs for every command.
-
-Migrates the connection that it gets, or writes the script (``--sql``).
-"""
+"""What Alembic runs for every command, on the connection that it gets or into a script."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -20,11 +16,7 @@ def after_step(
     heads: Collection[str],
     run_args: Mapping[str, Any],  # noqa: ARG001 - Alembic passes it by name
 ) -> None:
-    """
-    Note the step for the caller.
-
-    With the last migration the bookkeeping goes too, in the same transaction.
-    """
+    """Note the step for the caller; after the last downgrade drop the version table too."""
     context.config.attributes.setdefault("ran", []).append(step.up_revision)
     if not heads:
         ctx.execute(f"DROP TABLE {SCHEMA}.{VERSION_TABLE}")

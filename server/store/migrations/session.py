@@ -1,10 +1,7 @@
 """
-The connection of a migration run.
+The connection of a migration run, its lock against other runs, and its errors.
 
-It is opened, locked against other runs, and its errors become domain errors.
-
-Without Alembic, so that a process that only looks whether there is anything to do need not import
-it.
+Without Alembic, which a process that only looks for pending migrations need not import.
 """
 
 import asyncio
@@ -48,11 +45,7 @@ _UNAVAILABLE = (
 
 
 class MigrationError(DomainError):
-    """
-    The schema can't be brought to where it was asked to go, and trying again changes nothing.
-
-    Says why.
-    """
+    """The schema can't get to the revision asked for, and trying again changes nothing."""
 
 
 @asynccontextmanager
@@ -86,9 +79,7 @@ async def current_revision(connection: asyncpg.Connection) -> str | None:
 
 async def lock(connection: asyncpg.Connection, patience: timedelta) -> None:
     """
-    Take the migration lock of the database.
-
-    The end of the connection, by whatever cause, gives it back.
+    Take the migration lock of the database; the end of the connection releases it.
 
     ``DatabaseUnavailableError`` when another run holds it for longer than ``patience``.
     """
