@@ -12,15 +12,17 @@ RUN sh scripts/install_server.sh /opt/depgraph
 FROM python:3.13-slim
 RUN useradd --system --uid 10001 --home-dir /var/lib/depgraph --create-home depgraph
 COPY --from=build /opt/depgraph /opt/depgraph
+COPY --chmod=755 scripts/healthy.sh /opt/depgraph/bin/healthy
 ENV PATH=/opt/depgraph/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     DEPGRAPH_LISTEN=0.0.0.0:50051 \
     DEPGRAPH_ADDRESS=127.0.0.1:50051 \
-    DEPGRAPH_DATA_DIR=/var/lib/depgraph
+    DEPGRAPH_DATA_DIR=/var/lib/depgraph \
+    DEPGRAPH_METRICS_LISTEN=127.0.0.1:9464
 USER depgraph
 VOLUME /var/lib/depgraph
 EXPOSE 50051
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 CMD ["depgraph", "status", "--live"]
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 CMD ["/opt/depgraph/bin/healthy"]
 ENTRYPOINT ["depgraph"]
 CMD ["serve"]

@@ -124,7 +124,7 @@ class Application:
         """Serve metrics, listen and prepare the database, as a supervisor does for its workers."""
         settings = self._settings
         self.metrics_address = await stack.enter_async_context(
-            metrics_endpoint(settings.metrics_listen, self.registry, self._report)
+            metrics_endpoint(settings.metrics_listen, self.registry, self._report, lambda: rpc.is_serving)
         )
         await self._listen(stack, rpc)
         await bring_up_to_date(url, self._report, may_migrate=settings.migrate, waiting=self.vitals.waiting)

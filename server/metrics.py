@@ -1,18 +1,26 @@
-"""Metrics for Prometheus: of calls and of workers, and the HTTP endpoint that serves them."""
+"""Metrics for Prometheus, of calls and of workers; the HTTP endpoint for these and for health."""
 
 import asyncio
+import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
+from socketserver import ThreadingMixIn
+from threading import Thread
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Histogram, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Histogram, make_wsgi_app
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 # A read out of memory takes a fraction of a millisecond, a large batch seconds, and a watch as long
 # as it likes.
@@ -117,22 +125,71 @@ class MetricsListenError(OSError):
     """The metrics can't be served at the address in the settings."""
 
 
-class MetricsEndpoint:
-    """Serves a registry at ``http://HOST:PORT/metrics`` while entered; port 0 = any free port."""
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
 
-    def __init__(self, listen: str, registry: CollectorRegistry) -> None:
+    def handle_error(self, _request: object, client_address: object) -> None:
+        """Log a failure; the base class prints a traceback for every scraper that hangs up."""
+        error = sys.exception()
+        if not isinstance(error, ConnectionError):
+            log.error("a scrape failed", client=client_address, exc_info=error)
+
+
+class _ServerIPv6(_Server):
+    address_family = socket.AF_INET6
+
+
+class _SilentHandler(WSGIRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Log no line for each request."""
+
+
+def _application(registry: CollectorRegistry, is_serving: Callable[[], bool]) -> "WSGIApplication":
+    metrics = make_wsgi_app(registry)
+
+    def answer(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        body: Iterable[bytes]
+        if environ["PATH_INFO"] == "/metrics":
+            # It answers no HEAD.
+            body = metrics(environ | {"REQUEST_METHOD": "GET"}, start_response)
+        else:
+            status, text = HTTPStatus.NOT_FOUND, "there are /metrics and /healthz\n"
+            if environ["PATH_INFO"] == "/healthz" and is_serving():
+                status, text = HTTPStatus.OK, "SERVING\n"
+            elif environ["PATH_INFO"] == "/healthz":
+                status, text = HTTPStatus.SERVICE_UNAVAILABLE, "NOT_SERVING\n"
+            length = ("Content-Length", str(len(text)))
+            start_response(f"{status.value} {status.phrase}", [("Content-Type", "text/plain"), length])
+            body = [text.encode()]
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else body
+
+    return answer
+
+
+class MetricsEndpoint:
+    """
+    Serves a registry at ``http://HOST:PORT/metrics`` while entered; port 0 = any free port.
+
+    ``/healthz`` answers 200 while ``is_serving``, which is called on a thread, else 503.
+    """
+
+    def __init__(self, listen: str, registry: CollectorRegistry, is_serving: Callable[[], bool]) -> None:
         self._listen = listen
-        self._registry = registry
+        self._application = _application(registry, is_serving)
         self.address = ""
 
     async def __aenter__(self) -> Self:
         host, _, port = self._listen.rpartition(":")
+        kind = _ServerIPv6 if host.startswith("[") else _Server
         try:
-            self._server, self._thread = start_http_server(int(port), host.strip("[]"), self._registry)
+            self._server = make_server(
+                host.strip("[]"), int(port), self._application, kind, handler_class=_SilentHandler
+            )
         except OSError as error:
             reason = error.strerror or str(error)
             raise MetricsListenError(f"can't serve metrics on {self._listen}: {reason}") from None
-        self._server.handle_error = _log_failure  # type: ignore[assignment, method-assign]
+        self._thread = Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
         self.address = f"{host}:{self._server.server_port}"
         return self
 
@@ -147,21 +204,17 @@ class MetricsEndpoint:
         self._thread.join()
 
 
-def _log_failure(_request: object, client_address: object) -> None:
-    """Take the place of what prints a traceback for every scraper that hangs up."""
-    error = sys.exception()
-    if not isinstance(error, ConnectionError):
-        log.error("a scrape failed", client=client_address, exc_info=error)
-
-
 @asynccontextmanager
 async def metrics_endpoint(
-    listen: str | None, registry: CollectorRegistry, report: Callable[[str], None]
+    listen: str | None,
+    registry: CollectorRegistry,
+    report: Callable[[str], None],
+    is_serving: Callable[[], bool],
 ) -> AsyncIterator[str]:
-    """Serve a registry while the context lasts, and give the address; None = do not, ``""``."""
+    """Serve metrics and health while the context lasts; gives the address, empty without one."""
     if listen is None:
         yield ""
         return
-    async with MetricsEndpoint(listen, registry) as endpoint:
+    async with MetricsEndpoint(listen, registry, is_serving) as endpoint:
         report(f"metrics at http://{endpoint.address}/metrics")
         yield endpoint.address

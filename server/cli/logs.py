@@ -1,7 +1,10 @@
 """The log on stderr: records of structlog and of the standard library in the same form."""
 
 import logging
+import os
 import sys
+import threading
+from types import TracebackType
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -43,6 +46,31 @@ def configure_logging(level: LogLevel, form: LogFormat, worker: int | None = Non
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     # The command reports each migration itself.
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    _log_what_python_prints()
+    # gRPC's core has a log of its own, in another form. What fails raises an error here, too.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
+
+def _log_what_python_prints() -> None:
+    """Log warnings, and errors that no code catches, as everything else."""
+    log = structlog.get_logger("python")
+    logging.captureWarnings(capture=True)
+
+    def unexpected(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if issubclass(kind, KeyboardInterrupt):
+            sys.__excepthook__(kind, error, trace)
+        else:
+            log.critical("unexpected error", exc_info=(kind, error, trace))
+
+    def in_a_thread(failed: threading.ExceptHookArgs) -> None:
+        if failed.exc_value is not None and failed.exc_type is not SystemExit:
+            unexpected(failed.exc_type, failed.exc_value, failed.exc_traceback)
+
+    def unraisable(failed: "sys.UnraisableHookArgs") -> None:
+        if failed.exc_value is not None:
+            unexpected(failed.exc_type, failed.exc_value, failed.exc_traceback)
+
+    sys.excepthook, threading.excepthook, sys.unraisablehook = unexpected, in_a_thread, unraisable
 
 
 def _is_worth_a_line(record: logging.LogRecord) -> bool:

@@ -108,7 +108,7 @@ class Workforce:
         answers = await asyncio.gather(*(worker.metrics() for worker in asked.values()))
         return WorkforceMetrics(
             count=len(self._orders),
-            serving=self._serving,
+            serving=self.serving,
             restarts={number: restarts.count for number, restarts in self._restarts.items()},
             hangs={number: restarts.hangs for number, restarts in self._restarts.items()},
             families=dict(zip(asked, answers, strict=True)),
@@ -150,11 +150,12 @@ class Workforce:
         self._started.set()
 
     @property
-    def _serving(self) -> int:
+    def serving(self) -> int:
+        """Workers that answer calls."""
         return sum(worker.is_serving for worker in self._workers.values())
 
     def _count_serving(self) -> None:
-        serving = self._serving
+        serving = self.serving
         if serving == len(self._orders):
             self._started.set()
         for worker in self._workers.values():
@@ -185,7 +186,9 @@ async def supervised(
         registry.register(
             WorkforceCollector(lambda: asyncio.run_coroutine_threadsafe(workforce.metrics(), loop).result())
         )
-        await stack.enter_async_context(metrics_endpoint(settings.metrics_listen, registry, report))
+        await stack.enter_async_context(
+            metrics_endpoint(settings.metrics_listen, registry, report, lambda: workforce.serving > 0)
+        )
         await bring_up_to_date(url, report, may_migrate=settings.migrate)
         if settings.seed_file is not None:
             async with await Database.open(url) as database:

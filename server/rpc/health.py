@@ -32,6 +32,10 @@ class HealthServicer(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # i
             self._serving[name] = serving
             self._wake_watchers()
 
+    def is_serving(self, name: str) -> bool:
+        """Whether a service (empty name = the server) is serving; may run on any thread."""
+        return self._serving.get(name, False)
+
     def end(self) -> None:
         """Set every service to NOT_SERVING for good."""
         self._is_final = True

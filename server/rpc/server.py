@@ -114,6 +114,11 @@ class RpcServer:
         return self._address
 
     @property
+    def is_serving(self) -> bool:
+        """The health of the server as a whole; may be read on any thread."""
+        return self._health.is_serving(health.OVERALL_HEALTH)
+
+    @property
     def running_calls(self) -> int:
         """Calls of the contract in progress."""
         return len(self._calls)

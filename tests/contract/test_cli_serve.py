@@ -20,6 +20,21 @@ def test_serve_seeds_a_new_data_folder_and_stops_cleanly(reachable_folder: Path)
 
 
 @pytest.mark.one_transport
+@pytest.mark.parametrize("workers", [1, 2])
+def test_every_line_of_the_log_has_the_same_form(reachable_folder: Path, workers: int) -> None:
+    lines: list[str] = []
+    options = ("--data-dir", str(reachable_folder / "new"), "--seed-file", SHOP, "--workers", str(workers))
+    with serving(*options, "--metrics-listen", "127.0.0.1:0", said=lines) as (_, process):
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 0
+    events = [json.loads(line) for line in lines]
+    assert all({"event", "level", "logger", "timestamp"} <= event.keys() for event in events)
+    said = " ".join(event["event"] for event in events)
+    for progress in ("creating the database cluster", "migrated the database", "loaded ", "metrics at "):
+        assert progress in said
+
+
+@pytest.mark.one_transport
 def test_a_data_folder_in_use_can_be_read_and_not_migrated(reachable_folder: Path) -> None:
     folder = str(reachable_folder / "new")
     with serving("--data-dir", folder) as (address, process):
@@ -57,7 +72,9 @@ def test_no_migrate_refuses_a_schema_that_is_behind(empty_database_url: str) -> 
         "serve", "--no-migrate", "--listen", "127.0.0.1:0", "--database-url", empty_database_url
     )
     assert finished.returncode == 1
-    assert finished.stderr.splitlines()[-1].startswith("depgraph: the database is at migration none")
+    last = json.loads(finished.stderr.splitlines()[-1])
+    assert last["level"] == "error"
+    assert last["event"].startswith("the database is at migration none")
     assert "Traceback" not in finished.stderr
 
 

@@ -1,8 +1,14 @@
 """What Prometheus reads from a running server."""
 
 import asyncio
+import re
+import resource
 import socket
+import subprocess
 import threading
+from contextlib import closing
+from http.client import HTTPConnection
+from pathlib import Path
 from urllib.request import urlopen
 
 import grpc
@@ -18,6 +24,7 @@ from tests.support.chaos import reset
 from tests.support.eventually import PATIENCE_SECONDS, eventually
 from tests.support.failures import failure_of
 
+ROOT = Path(__file__).parents[2]
 Metrics = dict[tuple[str, tuple[str, ...]], float]
 
 
@@ -72,6 +79,63 @@ async def test_metrics_show_the_graph_and_how_it_follows_the_database(
     assert metrics["depgraph_problems", ()] == 0
     assert metrics["depgraph_pool_connections_in_use", ()] == 0
     assert 0 <= metrics["depgraph_lag_seconds", ()] < 60
+
+
+def ask(application: Application, method: str, path: str) -> tuple[int, bytes]:
+    """Send a request to the metrics port; returns the status and everything after the head."""
+    connection = HTTPConnection(application.metrics_address, timeout=PATIENCE_SECONDS)
+    with closing(connection):
+        connection.request(method, path, headers={"Connection": "close"})
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+
+
+async def test_healthz_follows_the_health_of_the_server(application: Application) -> None:
+    assert await asyncio.to_thread(ask, application, "GET", "/healthz") == (200, b"SERVING\n")
+    rpc = application._rpc_server
+    assert rpc is not None
+    rpc.set_serving(serving=False)
+    assert await asyncio.to_thread(ask, application, "GET", "/healthz") == (503, b"NOT_SERVING\n")
+    assert await asyncio.to_thread(ask, application, "HEAD", "/healthz") == (503, b"")
+
+
+@pytest.mark.parametrize(("path", "status"), [("/metrics", 200), ("/healthz", 200), ("/", 404)])
+async def test_head_answers_like_get_without_a_body(application: Application, path: str, status: int) -> None:
+    got, body = await asyncio.to_thread(ask, application, "GET", path)
+    assert (got, bool(body)) == (status, True)
+    assert await asyncio.to_thread(ask, application, "HEAD", path) == (status, b"")
+
+
+@pytest.mark.one_transport
+async def test_the_health_check_of_the_image_takes_less_than_a_percent_of_a_core(
+    application: Application,
+) -> None:
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    interval = re.search(r"HEALTHCHECK --interval=(\d+)s .* CMD \[.*healthy", dockerfile)
+    assert interval is not None
+
+    def run(address: str) -> tuple[int, float]:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        finished = subprocess.run(
+            ["/bin/bash", ROOT / "scripts/healthy.sh"],
+            env={"DEPGRAPH_METRICS_LISTEN": address},
+            stderr=subprocess.DEVNULL,
+            timeout=PATIENCE_SECONDS,
+            check=False,
+        )
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return finished.returncode, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    address = application.metrics_address
+    for listen in (address, address.replace("127.0.0.1", "0.0.0.0")):  # noqa: S104 - as in a container
+        code, seconds = await asyncio.to_thread(run, listen)
+        assert code == 0
+        assert seconds < int(interval[1]) / 100
+    rpc = application._rpc_server
+    assert rpc is not None
+    rpc.set_serving(serving=False)
+    assert (await asyncio.to_thread(run, address))[0] != 0
+    assert (await asyncio.to_thread(run, "127.0.0.1:1"))[0] != 0
 
 
 async def test_calls_are_counted_by_method_and_code(application: Application, stubs: Stubs) -> None:

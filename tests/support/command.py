@@ -37,8 +37,12 @@ def depgraph(
 
 
 @contextmanager
-def serving(*arguments: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """Run ``depgraph serve`` on a free port; yields its address once it is warm, and ends it."""
+def serving(*arguments: str, said: list[str] | None = None) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """
+    Run ``depgraph serve`` on a free port; yields its address once it is warm, and ends it.
+
+    ``said`` receives the lines of standard error.
+    """
     with subprocess.Popen(
         [sys.executable, "-m", "server.cli", "serve", "--listen", "127.0.0.1:0", *arguments],
         stdin=subprocess.DEVNULL,
@@ -48,7 +52,7 @@ def serving(*arguments: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
         cwd=ROOT,
         env=clean_environment(),
     ) as process:
-        said: list[str] = []
+        said = [] if said is None else said
         assert process.stdout is not None
         assert process.stderr is not None
         reader = Thread(target=_keep_reading, args=(process.stderr, said))

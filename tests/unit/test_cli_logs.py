@@ -64,3 +64,33 @@ def test_only_grpcs_error_about_a_caller_that_left_is_not_logged() -> None:
         'Failed "execute_batch": ours',
         "Failed without an exception",
     ]
+
+
+ODD = """
+import gc, sys, threading, warnings
+from server.cli.logs import configure_logging
+
+configure_logging("info", "json")
+warnings.warn("old")
+thread = threading.Thread(target=lambda: 1 / 0)
+thread.start()
+thread.join()
+
+class Odd:
+    def __del__(self):
+        raise OSError("in a finalizer")
+
+Odd()
+gc.collect()
+raise LookupError("at the end")
+"""
+
+
+def test_warnings_and_uncaught_errors_are_lines_of_the_same_form() -> None:
+    finished = subprocess.run([sys.executable, "-c", ODD], capture_output=True, text=True, check=False)
+    assert finished.returncode == 1
+    lines = [json.loads(line) for line in finished.stderr.splitlines()]
+    assert [line["level"] for line in lines] == ["warning", "critical", "critical", "critical"]
+    assert "old" in lines[0]["event"]
+    errors = [line["exception"][0]["exc_value"] for line in lines[1:]]
+    assert errors == ["division by zero", "in a finalizer", "at the end"]

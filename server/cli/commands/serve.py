@@ -5,16 +5,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
+import structlog
 import typer
 
 from server.cli import collect_garbage_as_usual, options
 from server.cli.database import database_failures
-from server.cli.failures import CommandError
+from server.cli.failures import FAILED, exit_code, sentence
 from server.cli.options import DEFAULTS
 from server.cli.validation import checked_staleness, checked_transport, checked_workers
 from server.config import DetectionSettings, FeedSettings, Limits, Settings
 
 LIMITS = DEFAULTS.limits
+log = structlog.get_logger("server")
 # -P: a worker imports from where this process does, never from the current folder.
 WORKER = (sys.executable, "-P", "-m", "server.cli.worker")
 
@@ -117,13 +119,14 @@ def serve(
             supervise(settings, _report, [*WORKER, log_level, log_format])
 
 
-def _report(sentence: str) -> None:
-    typer.echo(sentence, err=True)
+def _report(progress: str) -> None:
+    text = progress.removeprefix("warning: ")
+    (log.info if text == progress else log.warning)(text)
 
 
 @contextmanager
 def _failures() -> Iterator[None]:
-    """Turn failures that the operator can mend into a ``CommandError``."""
+    """Log a failure: from here on, everything on stderr is a line of the log."""
     from server.lifecycle.database import SchemaBehindError
     from server.lifecycle.supervisor import WorkersKeepEndingError
 
@@ -131,4 +134,8 @@ def _failures() -> Iterator[None]:
         with database_failures():
             yield
     except (SchemaBehindError, WorkersKeepEndingError) as error:
-        raise CommandError(str(error)) from error
+        log.error(str(error))  # noqa: TRY400 - no traceback for people
+        raise typer.Exit(FAILED) from error
+    except Exception as error:
+        log.error(sentence(error))  # noqa: TRY400
+        raise typer.Exit(exit_code(error)) from error
