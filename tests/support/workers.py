@@ -63,7 +63,8 @@ class ManyWorkers:
 
     async def metrics(self) -> Metrics:
         """Scrape the metrics."""
-        (url,) = (line.split()[-1] for line in self.said if line.startswith("metrics at "))
+        events = (json.loads(line)["event"] for line in self.said)
+        (url,) = (event.split()[-1] for event in events if event.startswith("metrics at "))
 
         def read() -> str:
             with urlopen(url) as answer:  # noqa: S310 - it is http, and ours

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
-import structlog
 import typer
 
 from server.cli import collect_garbage_as_usual, options
@@ -16,7 +15,6 @@ from server.cli.validation import checked_staleness, checked_transport, checked_
 from server.config import DetectionSettings, FeedSettings, Limits, Settings
 
 LIMITS = DEFAULTS.limits
-log = structlog.get_logger("server")
 # -P: a worker imports from where this process does, never from the current folder.
 WORKER = (sys.executable, "-P", "-m", "server.cli.worker")
 
@@ -120,6 +118,9 @@ def serve(
 
 
 def _report(progress: str) -> None:
+    import structlog
+
+    log = structlog.get_logger("server")
     text = progress.removeprefix("warning: ")
     (log.info if text == progress else log.warning)(text)
 
@@ -127,9 +128,12 @@ def _report(progress: str) -> None:
 @contextmanager
 def _failures() -> Iterator[None]:
     """Log a failure: from here on, everything on stderr is a line of the log."""
+    import structlog
+
     from server.lifecycle.database import SchemaBehindError
     from server.lifecycle.supervisor import WorkersKeepEndingError
 
+    log = structlog.get_logger("server")
     try:
         with database_failures():
             yield
