@@ -10,8 +10,8 @@ from graphcore import ChangeSet
 from tests.support.graphs import CONFIDENCES, change_set, plain_edges
 from tests.support.rows import PlainEdge, PlainService, Tables
 
-SERVICES = [UUID(int=number) for number in range(1, 8)]
-EDGES = [UUID(int=number) for number in range(101, 116)]
+SERVICES = tuple(UUID(int=number) for number in range(1, 8))
+EDGES = tuple(UUID(int=number) for number in range(101, 116))
 NAMES = [f"name-{number}" for number in range(8)]
 
 Edit: TypeAlias = Callable[[Tables], None]
@@ -58,7 +58,7 @@ def remove_edge(key: UUID) -> Edit:
 
 def populations() -> st.SearchStrategy[Tables]:
     """Tables to begin with: all services, and some edges between them."""
-    edges = st.lists(plain_edges(st.sampled_from(EDGES), st.sampled_from(SERVICES)), max_size=len(EDGES))
+    edges = st.lists(plain_edges(EDGES, SERVICES), max_size=len(EDGES))
     return edges.map(
         lambda rows: Tables(
             {key: PlainService(key, name) for key, name in zip(SERVICES, NAMES, strict=False)},
@@ -79,11 +79,11 @@ def alter_edge(key: UUID, confidence: float, stale: bool) -> Edit:
 
 def edits() -> st.SearchStrategy[Edit]:
     service, edge = st.sampled_from(SERVICES), st.sampled_from(EDGES)
-    edges = plain_edges(edge, service)
+    put = st.builds(put_edge, plain_edges(EDGES, SERVICES))
     return st.one_of(
         st.builds(put_service, service, st.sampled_from(NAMES)),
-        st.builds(put_edge, edges),
-        st.builds(put_edge, edges),
+        put,
+        put,
         st.builds(remove_service, service, st.booleans()),
         st.builds(remove_edge, edge),
         st.builds(alter_edge, edge, st.sampled_from(CONFIDENCES), st.booleans()),

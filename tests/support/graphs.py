@@ -1,6 +1,8 @@
 """Random tables, and the way from plain rows into a ``DependencyGraph``."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import cache
+from itertools import combinations, product
 from uuid import UUID
 
 from hypothesis import strategies as st
@@ -18,6 +20,7 @@ from tests.support.rows import (
 
 CONFIDENCES = (0.0, 0.25, 0.5, 0.75, 1.0)
 EDGE_KEYS_START = 1_000
+NO_KEY = UUID(int=0)
 
 
 def flags_of(edge: PlainEdge) -> int:
@@ -64,55 +67,73 @@ def edge_filter(chosen: PlainFilter) -> EdgeFilter:
     )
 
 
-def _services(count: int) -> dict[UUID, PlainService]:
-    keys = [UUID(int=number + 1) for number in range(count)]
-    return {key: PlainService(key, f"service-{key.int}") for key in keys}
-
-
-def plain_edges(key: st.SearchStrategy[UUID], end: st.SearchStrategy[UUID]) -> st.SearchStrategy[PlainEdge]:
-    """Edges of all sorts, self-loops among them; about a quarter are stale."""
-    return st.builds(
-        PlainEdge,
-        key=key,
-        source=end,
-        target=end,
-        mode=st.sampled_from(COMMUNICATION_MODES),
-        criticality=st.sampled_from(CRITICALITIES),
-        discovery=st.sampled_from(DISCOVERY_SOURCES),
-        confidence=st.sampled_from(CONFIDENCES),
-        stale=st.sampled_from((False, False, False, True)),
+# One draw for all of what an edge is like: draws are what these tests spend their time on.
+SORTS = st.sampled_from(
+    list(
+        product(
+            (False, False, False, True), CONFIDENCES, DISCOVERY_SOURCES, CRITICALITIES, COMMUNICATION_MODES
+        )
     )
+)
 
 
-@st.composite
-def tables(draw: st.DrawFn, max_services: int = 14, max_edges: int = 40) -> Tables:
+@cache
+def plain_edges(keys: tuple[UUID, ...], ends: tuple[UUID, ...]) -> st.SearchStrategy[PlainEdge]:
+    """Edges of all sorts, self-loops among them; a quarter are stale."""
+    pairs = st.sampled_from(list(product(ends, ends)))
+    return st.builds(_plain_edge, st.sampled_from(keys), pairs, SORTS)
+
+
+def _plain_edge(key: UUID, ends: tuple[UUID, UUID], sort: tuple[bool, float, str, str, str]) -> PlainEdge:
+    stale, confidence, discovery, criticality, mode = sort
+    return PlainEdge(key, *ends, mode, criticality, discovery, confidence, stale)
+
+
+def tables(max_services: int = 14, max_edges: int = 40) -> st.SearchStrategy[Tables]:
     """
     Tables as the database could hold them: cycles, parallel and stale edges, services without any.
 
     Half of them start from a ring through all services, so that deep walks find something to walk.
     """
-    services = _services(draw(st.integers(1, max_services)))
-    keys = list(services)
+    return st.integers(1, max_services).flatmap(lambda count: _tables(count, max_edges))
+
+
+@cache
+def _tables(count: int, max_edges: int) -> st.SearchStrategy[Tables]:
+    keys = [UUID(int=number + 1) for number in range(count)]
+    ring = [PlainEdge(NO_KEY, *ends) for ends in zip(keys, keys[1:] + keys[:1], strict=True)]
+    edges = st.lists(plain_edges((NO_KEY,), tuple(keys)), max_size=max_edges)
+    return st.builds(_tables_of, st.just(keys), st.sampled_from(([], ring)), edges)
+
+
+def _tables_of(keys: list[UUID], ring: list[PlainEdge], edges: list[PlainEdge]) -> Tables:
+    """Number the edges: one for each pair and source, none from a service to itself."""
     unique: dict[tuple[UUID, UUID, str], PlainEdge] = {}
-    if draw(st.booleans()):
-        for source, target in zip(keys, keys[1:] + keys[:1], strict=True):
-            if source != target:
-                unique[source, target, "manual"] = PlainEdge(UUID(int=0), source, target)
-    for edge in draw(st.lists(plain_edges(st.just(UUID(int=0)), st.sampled_from(keys)), max_size=max_edges)):
+    for edge in ring + edges:
         if edge.source != edge.target:
             unique.setdefault((edge.source, edge.target, edge.discovery), edge)
-    edges = [edge._replace(key=UUID(int=EDGE_KEYS_START + n)) for n, edge in enumerate(unique.values())]
-    return Tables(services, {edge.key: edge for edge in edges})
+    numbered = [edge._replace(key=UUID(int=EDGE_KEYS_START + n)) for n, edge in enumerate(unique.values())]
+    return Tables(
+        {key: PlainService(key, f"service-{key.int}") for key in keys},
+        {edge.key: edge for edge in numbered},
+    )
 
 
+@cache
 def filters() -> st.SearchStrategy[PlainFilter]:
     """Filters of which about half keep nothing but stale edges out."""
     some = st.builds(
         PlainFilter,
-        modes=st.frozensets(st.sampled_from(COMMUNICATION_MODES), min_size=1),
-        criticalities=st.frozensets(st.sampled_from(CRITICALITIES), min_size=1),
-        discoveries=st.frozensets(st.sampled_from(DISCOVERY_SOURCES), min_size=1),
+        modes=_some_of(COMMUNICATION_MODES),
+        criticalities=_some_of(CRITICALITIES),
+        discoveries=_some_of(DISCOVERY_SOURCES),
         min_confidence=st.sampled_from(CONFIDENCES),
         include_stale=st.booleans(),
     )
     return st.one_of(st.builds(PlainFilter, include_stale=st.booleans()), some)
+
+
+def _some_of(values: Sequence[str]) -> st.SearchStrategy[frozenset[str]]:
+    """Every set of these values but the empty one."""
+    sizes = range(1, len(values) + 1)
+    return st.sampled_from([frozenset(some) for size in sizes for some in combinations(values, size)])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from graphcore import EdgeFlag
 from graphcore.analysis.cycle_changes import Cycle, CycleChange
 from graphcore.analysis.proposed_change import DependencyKey, ProposedChange, ProposedDependency
-from tests.support.graphs import flags_of, plain_edges
+from tests.support.graphs import NO_KEY, flags_of, plain_edges
 from tests.support.rows import PlainEdge, PlainService, Tables
 
 NEW = [PlainService(UUID(int=number), f"new-{number}") for number in range(501, 504)]
@@ -35,7 +35,7 @@ def proposals(draw: st.DrawFn, rows: Tables, most: int = 8) -> tuple[ProposedCha
     services = {**rows.services, **{service.key: service for service in NEW}}
     drawn = draw(
         st.lists(
-            plain_edges(st.just(UUID(int=0)), st.sampled_from(list(services))),
+            plain_edges((NO_KEY,), tuple(services)),
             max_size=most,
             unique_by=lambda edge: (edge.source, edge.target, edge.discovery),
         )
