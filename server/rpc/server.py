@@ -7,7 +7,6 @@ from types import ModuleType
 from typing import Any, cast
 
 from grpc_health.v1 import health, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
 from depgraph.v1 import (
     alert_service_pb2,
@@ -25,6 +24,7 @@ from server.concurrency import SharedComponentSearch
 from server.config import Limits, TransportName
 from server.domain.live_graph import LiveGraph
 from server.domain.ports import AlertStore, DependencyStore, ServiceStore
+from server.rpc import reflection
 from server.rpc.admission import Admission, Load
 from server.rpc.alert import AlertServicer
 from server.rpc.analysis.servicer import AnalysisServicer
@@ -186,4 +186,4 @@ class RpcServer:
             AnalysisServicer(servicers.live, limits), server
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        reflection.enable_server_reflection((*CONTRACT, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+        reflection.register((*CONTRACT, health.SERVICE_NAME), server)
