@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import timedelta
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import asyncpg
 import structlog
@@ -35,34 +35,6 @@ Result = TypeVar("Result")
 Work: TypeAlias = Callable[[FeedConnection], Awaitable[Result]]
 
 
-class SnapshotTask(Generic[Result]):
-    """Work to do inside the snapshot of a step, and its result."""
-
-    def __init__(self, work: Work[Result]) -> None:
-        self._work = work
-        self._done: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-
-    async def result(self) -> Result:
-        """Wait for the result; raises what the work raised."""
-        return await self._done
-
-    async def run(self, connection: FeedConnection) -> None:
-        """Do the work unless its caller was cancelled; its errors are raised in ``result``."""
-        if self._done.done():
-            return
-        try:
-            result = await self._work(connection)
-        except Exception as error:  # noqa: BLE001 - handed on as it is
-            if not self._done.done():
-                self._done.set_exception(error)
-        except BaseException:
-            self._done.cancel()
-            raise
-        else:
-            if not self._done.done():
-                self._done.set_result(result)
-
-
 class Feed:
     """
     Follows one database for one graph. ``run`` it in a task; ``wake`` it when a reader waits.
@@ -85,7 +57,7 @@ class Feed:
         self._settings = settings
         self._inspect = inspect
         self._vitals = vitals if vitals is not None else Vitals(settings)
-        self._snapshot_tasks: deque[SnapshotTask[Any]] = deque()
+        self._snapshot_tasks: deque[tuple[Work[Any], asyncio.Future[Any]]] = deque()
         self._whole = False
         self._reread_at = 0.0
         self._awake = asyncio.Event()
@@ -108,10 +80,10 @@ class Feed:
         Memory equals that snapshot and does not move until the work is done. Waits as long as the
         database is away. Errors of ``work`` are raised here, and the feed goes on.
         """
-        task = SnapshotTask(work)
-        self._snapshot_tasks.append(task)
+        done: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._snapshot_tasks.append((work, done))
         self.wake()
-        return await task.result()
+        return await done
 
     async def run(self) -> None:
         """
@@ -140,7 +112,7 @@ class Feed:
             try:
                 await self._follow_incarnation(connection, feed_id)
             except (IncarnationChangedError, asyncpg.LockNotAvailableError):
-                await self._pause()
+                await asyncio.sleep(random.uniform(*LOCKED_PAUSE))  # noqa: S311 - jitter, no secret
             # Another replica may hold the locks of ``open`` now.
             with suppress(asyncpg.LockNotAvailableError):
                 feed_id = (await connection.row(statements.OPEN))[0]
@@ -166,7 +138,7 @@ class Feed:
             except asyncpg.LockNotAvailableError:
                 # DDL or TRUNCATE is under way: the graph is stale for a moment.
                 self._vitals.lock_waits += 1
-                await self._pause()
+                await asyncio.sleep(random.uniform(*LOCKED_PAUSE))  # noqa: S311 - jitter, no secret
                 continue
             self._failures = 0
             # The step has read every change that went unseen: memory is right again.
@@ -205,15 +177,15 @@ class Feed:
         if self._inspect is not None:
             await self._inspect(connection)
         while self._snapshot_tasks:
-            await self._snapshot_tasks.popleft().run(connection)
+            work, done = self._snapshot_tasks.popleft()
+            if not done.done():
+                await _settle(done, work(connection))
 
     async def _sleep(self) -> None:
         pause = WAITED_FOR_POLL if self._sink.is_waited_for else self._settings.poll_interval
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(pause.total_seconds()):
                 await self._awake.wait()
-        except TimeoutError:
-            return
 
     async def _faults(self, connection: FeedConnection) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Return missing triggers and faults of the tables, both constant within an incarnation."""
@@ -223,9 +195,6 @@ class Feed:
             tuple(f"{row['table_name']}.{row['trigger_name']}" for row in triggers),
             tuple(row["fault"] for row in tables),
         )
-
-    async def _pause(self) -> None:
-        await asyncio.sleep(random.uniform(*LOCKED_PAUSE))  # noqa: S311 - jitter, no secret
 
     async def _back_off(self, error: Exception) -> None:
         self._failures += 1
@@ -239,3 +208,18 @@ class Feed:
             retry_in_seconds=round(pause, 3),
         )
         await asyncio.sleep(pause)
+
+
+async def _settle(done: asyncio.Future[Result], work: Awaitable[Result]) -> None:
+    """Do work for a caller, who gets its result or error and may be cancelled meanwhile."""
+    try:
+        result = await work
+    except Exception as error:  # noqa: BLE001 - raised in the caller
+        if not done.done():
+            done.set_exception(error)
+    except BaseException:
+        done.cancel()
+        raise
+    else:
+        if not done.done():
+            done.set_result(result)

@@ -3,14 +3,13 @@
 import asyncio
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
 
 from server.config import FeedSettings
 from server.domain.health import FeedHealth, MemoryAudit
-from server.postgres import Cause, explain
+from server.postgres import explain
 
 log = structlog.get_logger(__name__)
 
@@ -19,65 +18,6 @@ TOLERATED_ABSENCE = timedelta(seconds=10)
 TOLERATED_PRUNING_PAUSE = timedelta(minutes=10)
 # With a long ``prune_interval``, so many prunings may be missed instead.
 _PRUNINGS_MISSED = 10
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Signs:
-    """What ``problems`` judges by; a duration is None while its problem does not exist."""
-
-    away_for: timedelta | None = None
-    away_because: Cause | None = None
-    has_stepped: bool = True
-    missing_triggers: tuple[str, ...] = ()
-    table_faults: tuple[str, ...] = ()
-    last_audit: MemoryAudit | None = None
-    examples: tuple[str, ...] = ()
-    unpruned_for: timedelta | None = None
-    max_unpruned: timedelta = TOLERATED_PRUNING_PAUSE
-
-
-def problems(signs: Signs) -> Iterator[str]:
-    """Describe what is wrong, the worst first."""
-    yield from away(signs)
-    if signs.missing_triggers:
-        names = ", ".join(signs.missing_triggers)
-        yield (
-            f"feed triggers are missing, not enabled ALWAYS or altered ({names}), so changes may go unseen "
-            "for seconds or more: run 'depgraph doctor --repair'"
-        )
-    if signs.table_faults:
-        yield (
-            f"changes may go unseen for seconds or more, or rows be hidden: {'; '.join(signs.table_faults)}. "
-            "The two tables must be ordinary ones, and the server's role must see all rows"
-        )
-    if signs.last_audit is not None and signs.last_audit.differing_rows:
-        audit = signs.last_audit
-        yield (
-            f"the audit of {audit.began_at:%Y-%m-%d %H:%M:%S} UTC found {audit.differing_rows:,} rows "
-            f"in memory that differed from the tables ({'; '.join(signs.examples)}), "
-            "and everything was read again: a program writes past the feed triggers"
-        )
-    if signs.unpruned_for is not None and signs.unpruned_for >= signs.max_unpruned:
-        pause = _seconds(signs.unpruned_for)
-        yield f"the change log has not been pruned for {pause} and grows: see this server's log"
-
-
-def away(signs: Signs) -> Iterator[str]:
-    """Describe why the feed can't follow: at once for a lasting cause, else after a while."""
-    cause, length = signs.away_because, signs.away_for
-    if cause is None or length is None:
-        return
-    if cause.is_lasting:
-        age = f"; answers have been getting old for {_seconds(length)}" if signs.has_stepped else ""
-        yield f"{cause}{age}"
-    elif length >= TOLERATED_ABSENCE and not signs.has_stepped:
-        yield f"the database has been away for {_seconds(length)}: {cause.found}"
-    elif length >= TOLERATED_ABSENCE:
-        yield f"the database has been away for {_seconds(length)}, and answers are as old: {cause.found}"
-
-
-def _seconds(length: timedelta) -> str:
-    return f"{length.total_seconds():,.0f} s"
 
 
 class Vitals:
@@ -123,7 +63,7 @@ class Vitals:
 
     def away_because(self) -> str:
         """Return what keeps the feed from the database now; empty = nothing known."""
-        return next(away(self._signs()), "")
+        return next(self._absence(), "")
 
     def pruning(self) -> None:
         """Note that pruning begins: from now on its first success can be overdue."""
@@ -165,28 +105,60 @@ class Vitals:
     def health(self) -> FeedHealth:
         """Return a summary. O(1)."""
         return FeedHealth(
-            problems=tuple(problems(self._signs())),
+            problems=tuple(self._problems()),
             trusted=self.trusted,
             last_audit=self.last_audit,
             change_log_rows=self.change_log_rows,
         )
 
-    def _signs(self) -> Signs:
-        because = self._away_because
-        return Signs(
-            away_for=self._since(self._away_since),
-            away_because=explain(because) if because is not None else None,
-            has_stepped=self.steps > 0,
-            missing_triggers=self.missing_triggers,
-            table_faults=self.table_faults,
-            last_audit=self.last_audit,
-            examples=self._examples,
-            unpruned_for=self._since(self._pruned_at),
-            max_unpruned=self._max_unpruned,
-        )
+    def _problems(self) -> Iterator[str]:
+        """Describe what is wrong, the worst first."""
+        yield from self._absence()
+        if self.missing_triggers:
+            names = ", ".join(self.missing_triggers)
+            yield (
+                f"feed triggers are missing, not enabled ALWAYS or altered ({names}), so changes may go "
+                "unseen for seconds or more: run 'depgraph doctor --repair'"
+            )
+        if self.table_faults:
+            yield (
+                f"changes may go unseen for seconds or more, or rows be hidden: "
+                f"{'; '.join(self.table_faults)}. "
+                "The two tables must be ordinary ones, and the server's role must see all rows"
+            )
+        audit = self.last_audit
+        if audit is not None and audit.differing_rows:
+            yield (
+                f"the audit of {audit.began_at:%Y-%m-%d %H:%M:%S} UTC found {audit.differing_rows:,} rows "
+                f"in memory that differed from the tables ({'; '.join(self._examples)}), "
+                "and everything was read again: a program writes past the feed triggers"
+            )
+        unpruned_for = self._since(self._pruned_at)
+        if unpruned_for >= self._max_unpruned:
+            yield (
+                f"the change log has not been pruned for {_seconds(unpruned_for)} and grows: "
+                "see this server's log"
+            )
 
-    def _since(self, moment: float | None) -> timedelta | None:
-        return None if moment is None else timedelta(seconds=self._clock() - moment)
+    def _absence(self) -> Iterator[str]:
+        """Describe why the feed can't follow: at once for a lasting cause, else after a while."""
+        if self._away_because is None:
+            return
+        cause, length = explain(self._away_because), self._since(self._away_since)
+        has_stepped = self.steps > 0
+        if cause.is_lasting:
+            age = f"; answers have been getting old for {_seconds(length)}" if has_stepped else ""
+            yield f"{cause}{age}"
+        elif length >= TOLERATED_ABSENCE:
+            age = ", and answers are as old" if has_stepped else ""
+            yield f"the database has been away for {_seconds(length)}{age}: {cause.found}"
+
+    def _since(self, moment: float | None) -> timedelta:
+        return timedelta(seconds=0.0 if moment is None else self._clock() - moment)
+
+
+def _seconds(length: timedelta) -> str:
+    return f"{length.total_seconds():,.0f} s"
 
 
 def _log_faults(missing_triggers: tuple[str, ...], table_faults: tuple[str, ...]) -> None:
