@@ -18,7 +18,7 @@ from pathlib import Path
 
 from server.store.embedded.reporting import EmbeddedPostgresError, Report
 
-if sys.platform != "win32":
+if sys.platform != "win32":  # where this package can be imported, but refuses to start
     import grp
     import pwd
 
@@ -52,7 +52,7 @@ def database_account(cluster: Path) -> Account | None:
     in ``PRIVATE_IDS`` that depends on the path. In a user namespace without these ids it is
     ``nobody``.
     """
-    if sys.platform == "win32" or os.geteuid() != 0:
+    if os.geteuid() != 0:
         return None
     if cluster.exists():
         owner = cluster.stat()
@@ -66,14 +66,14 @@ def database_account(cluster: Path) -> Account | None:
 
 def nobody() -> Account:
     """Return the user without rights that every system has."""
-    if sys.platform != "win32":
-        with suppress(KeyError):
-            found = pwd.getpwnam("nobody")
-            return Account(found.pw_name, found.pw_uid, found.pw_gid)
-    raise EmbeddedPostgresError(
-        "PostgreSQL does not run as root, and there is no user nobody to create the database: "
-        "start as an ordinary user"
-    )
+    try:
+        found = pwd.getpwnam("nobody")
+    except KeyError:
+        raise EmbeddedPostgresError(
+            "PostgreSQL does not run as root, and there is no user nobody to create the database: "
+            "start as an ordinary user"
+        ) from None
+    return Account(found.pw_name, found.pw_uid, found.pw_gid)
 
 
 def is_nobody(account: Account | None) -> bool:
@@ -83,10 +83,10 @@ def is_nobody(account: Account | None) -> bool:
 
 def uid_of_nobody() -> int | None:
     """Return the user id of ``nobody``; None = there is no such user."""
-    if sys.platform != "win32":
-        with suppress(KeyError):
-            return pwd.getpwnam("nobody").pw_uid
-    return None
+    try:
+        return pwd.getpwnam("nobody").pw_uid
+    except KeyError:
+        return None
 
 
 def first_closed_folder(path: Path, account: Account) -> Path | None:
@@ -126,14 +126,10 @@ def _is_mapped(number: int, id_map: Path) -> bool:
 
 def _is_free(number: int) -> bool:
     """Whether neither an account, a group nor a process has the id."""
-    if sys.platform == "win32":
-        return False
-    with suppress(KeyError):
-        pwd.getpwuid(number)
-        return False
-    with suppress(KeyError):
-        grp.getgrgid(number)
-        return False
+    for look_up in (pwd.getpwuid, grp.getgrgid):
+        with suppress(KeyError):
+            look_up(number)
+            return False
     return not any(number in _ids_of(process) for process in Path("/proc").glob("[0-9]*"))
 
 
@@ -148,17 +144,15 @@ def _ids_of(process: Path) -> set[int]:
 
 
 def _user_name(uid: int) -> str:
-    if sys.platform != "win32":
-        try:
-            return pwd.getpwuid(uid).pw_name
-        except KeyError:
-            pass
-    return f"uid {uid}"
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"
 
 
 def give(path: Path, account: Account | None) -> None:
     """Make the account the owner; None = do nothing."""
-    if sys.platform != "win32" and account is not None:
+    if account is not None:
         os.chown(path, account.uid, account.gid, follow_symlinks=False)
 
 
@@ -175,7 +169,7 @@ def take_over(cluster: Path, account: Account | None, report: Report) -> None:
     Raises ``EmbeddedPostgresError``, having changed nothing, when the link ``pg_wal`` leads to
     something other than a log.
     """
-    if sys.platform == "win32" or account is None or is_nobody(account):
+    if account is None or is_nobody(account):
         return
     cluster = cluster.resolve()  # it may be a link, and links are not followed from here on
     mark = cluster / MARK

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -173,7 +172,9 @@ def create_cluster(
     staging = closed / cluster.name
     staging.mkdir(mode=0o700)
     if account is not None:
-        _let_in(closed, account)
+        # Open to the account's group, which has no other member.
+        os.chown(closed, 0, account.gid)
+        closed.chmod(0o710)
     maker = _maker(account)
     give(staging, maker)
     command = [str(programs / "initdb"), f"--pgdata={staging}", *INITDB, *([] if durable else ["--no-sync"])]
@@ -207,12 +208,6 @@ def check_version(cluster: Path, binaries: str) -> None:
         )
 
 
-def _let_in(folder: Path, account: Account) -> None:
-    """Open a folder of root's to the account's group, which has no other member."""
-    os.chown(folder, 0, account.gid)
-    folder.chmod(0o710)
-
-
 def _maker(account: Account | None) -> Account | None:
     """
     Choose who runs ``initdb``, which refuses a user without an account, unlike the server.
@@ -227,8 +222,6 @@ def _maker(account: Account | None) -> Account | None:
 
 
 def _sync_folder(folder: Path) -> None:
-    if sys.platform == "win32":
-        return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

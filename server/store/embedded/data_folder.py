@@ -89,44 +89,29 @@ class FolderLock:
 
     def __init__(self, folder: Path) -> None:
         """Take the lock; ``DataFolderInUseError`` if any process, even this one, has it."""
-        self._descriptor = _open(folder / "lock")
+        # A link could lead to a file of another program, which would be overwritten.
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
+        self._descriptor = os.open(folder / "lock", flags, 0o600)
+        os.fchmod(self._descriptor, 0o600)  # earlier versions let all users read it
         try:
-            _lock(self._descriptor)
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            holder = _read_pid(self._descriptor)
+            holder = self._holder()
             os.close(self._descriptor)
             raise DataFolderInUseError(folder, holder) from None
-        _write_pid(self._descriptor)
+        # On a full disk the file stays empty, but the lock holds.
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+
+    def _holder(self) -> int | None:
+        with contextlib.suppress(OSError, ValueError):
+            return int(os.pread(self._descriptor, 32, 0))
+        return None
 
     def release(self) -> None:
         """Release the folder. The file stays: another process may have opened it."""
         os.close(self._descriptor)
-
-
-def _open(path: Path) -> int:
-    # A link could lead to a file of another program, which would be written over.
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
-    if sys.platform != "win32":
-        os.fchmod(descriptor, 0o600)  # earlier versions let all users read it
-    return descriptor
-
-
-def _lock(descriptor: int) -> None:
-    if sys.platform != "win32":
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-def _write_pid(descriptor: int) -> None:
-    # On a full disk the file stays empty, but the lock holds.
-    with contextlib.suppress(OSError):
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-
-
-def _read_pid(descriptor: int) -> int | None:
-    with contextlib.suppress(OSError, ValueError):
-        return int(os.pread(descriptor, 32, 0))
-    return None
 
 
 def system_folder(*parts: str) -> Path:
@@ -143,4 +128,4 @@ def open_data_folder(folder: Path) -> None:
     """Make the data folder unless it exists; only root's lets other users pass through."""
     if not folder.exists():
         folder.mkdir(parents=True)
-        folder.chmod(0o711 if sys.platform != "win32" and os.geteuid() == 0 else 0o700)
+        folder.chmod(0o711 if os.geteuid() == 0 else 0o700)

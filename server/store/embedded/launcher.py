@@ -33,10 +33,6 @@ USUAL_IMMEDIATE_SECONDS = 0.3
 Value = TypeVar("Value")
 
 
-def _say_nothing(_sentence: str) -> None:
-    """Ignore progress."""
-
-
 class EmbeddedPostgres:
     """
     The PostgreSQL server of ``data_dir``; an async context manager, or ``start`` and ``stop``.
@@ -54,7 +50,7 @@ class EmbeddedPostgres:
         *,
         durable: bool = True,
         settings: Mapping[str, str] = MappingProxyType({}),
-        report: Callable[[str], None] = _say_nothing,
+        report: Report = lambda _: None,
     ) -> None:
         self.data_dir = data_dir.expanduser().resolve()
         self._durable = durable
@@ -138,7 +134,11 @@ class EmbeddedPostgres:
             raise EmbeddedPostgresError(
                 "the embedded database does not run on Windows: give the URL of a database"
             )
-        report = self._report_from_thread(asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+
+        def report(sentence: str) -> None:
+            loop.call_soon_threadsafe(self._report, sentence)
+
         log, layout = await _in_thread(lambda: self._make_ready(report))
         self._held.callback(leave_sockets, layout.sockets)
         settings = server_settings(layout, self._settings, durable=self._durable)
@@ -191,12 +191,6 @@ class EmbeddedPostgres:
         finally:
             self._server = None
             self._held.close()
-
-    def _report_from_thread(self, loop: asyncio.AbstractEventLoop) -> Report:
-        def report(sentence: str) -> None:
-            loop.call_soon_threadsafe(self._report, sentence)
-
-        return report
 
 
 def _has_ended(server: GuardedProcess, how: signal.Signals, within: float | None) -> bool:
