@@ -1,7 +1,7 @@
 """The causes that alerts name: events of the graph since the last round of detection."""
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TypeAlias
@@ -45,30 +45,25 @@ class Causes:
     """
     Events since the last round, oldest first, in today's names.
 
-    ``renames`` map names of the last round to today's. ``unseen``: why events may be missing.
+    ``renames`` map names of the last round to today's. ``unseen`` says why events may be missing.
     """
 
     events: Sequence[GraphEvent] = ()
     renames: Mapping[str, str] = field(default_factory=dict)
     unseen: UnseenCause | None = None
 
-    def of_loss(self, members: Collection[str], path: CyclePath = ()) -> str:
-        """Explain why services no longer all reach each other; losses on ``path`` come first."""
+    def of_loss(self, members: Collection[str]) -> str:
+        """Explain why services no longer all reach each other."""
         inside = set(members)
         gone = {
             event.source
             for event in self.events
             if event.kind is GraphEventKind.SERVICE_REMOVED and event.source in inside
         }
+        left = inside - gone
         lost = [
-            event
-            for event in self.events
-            if event.kind in LOSSES
-            and {event.source, event.target} <= inside
-            and not gone & {event.source, event.target}
+            event for event in self.events if event.kind in LOSSES and {event.source, event.target} <= left
         ]
-        steps = _steps(path)
-        lost.sort(key=lambda event: ((event.source, event.target) not in steps, event.source, event.target))
         return self._explained([*(f"service {name} was removed" for name in sorted(gone)), *_phrases(lost)])
 
     def of_gain(
@@ -86,9 +81,7 @@ class Causes:
             for event in self.events
             if event.kind in GAINS and {event.source, event.target} <= inside and not _within(event, group)
         ]
-        steps = _steps(path)
-        gained.sort(key=lambda event: ((event.source, event.target) not in steps, event.source, event.target))
-        return self._explained(_phrases(gained))
+        return self._explained(_phrases(gained, path))
 
     def of_path(self, former: CyclePath, path: CyclePath) -> str:
         """Explain why an alert shows another cycle: losses on the former, gains on the new."""
@@ -99,7 +92,6 @@ class Causes:
             if (event.kind in LOSSES and (event.source, event.target) in was)
             or (event.kind in GAINS and (event.source, event.target) in now)
         ]
-        events.sort(key=lambda event: (event.source, event.target))
         called = {new: old for old, new in self.renames.items()}
         renames = [f"{called[name]} is called {name} now" for name in path if name in called]
         return self._explained([*_phrases(events), *renames])
@@ -132,8 +124,13 @@ def _steps(path: CyclePath) -> set[tuple[str, str]]:
     return set(zip(path, path[1:] + path[:1], strict=True)) if path else set()
 
 
-def _phrases(events: Sequence[GraphEvent]) -> list[str]:
-    return [_WORDS[event.kind].format(event.source, event.target) for event in events]
+def _phrases(events: Iterable[GraphEvent], path: CyclePath = ()) -> list[str]:
+    """Describe dependencies, those on ``path`` first."""
+    steps = _steps(path)
+    ordered = sorted(
+        events, key=lambda event: ((event.source, event.target) not in steps, event.source, event.target)
+    )
+    return [_WORDS[event.kind].format(event.source, event.target) for event in ordered]
 
 
 def _within(event: GraphEvent, group: Mapping[str, int]) -> bool:
@@ -220,15 +217,11 @@ def causes_of(steps: Sequence[MoveEvents]) -> Causes:
             event.source: event.target for event in step if event.kind is GraphEventKind.SERVICE_RENAMED
         }
         if renamed:
-            events = [
-                GraphEvent(event.kind, *_called(renamed, event.source, event.target)) for event in events
-            ]
+            events = [_called(renamed, event) for event in events]
             renames = _composed(renames, renamed)
         # Gains have the names after the move, all other events those before it.
         events += [
-            event
-            if event.kind in GAINS
-            else GraphEvent(event.kind, *_called(renamed, event.source, event.target))
+            event if event.kind in GAINS else _called(renamed, event)
             for event in step
             if event.kind is not GraphEventKind.SERVICE_RENAMED
         ]
@@ -239,8 +232,9 @@ def _weight(step: MoveEvents) -> int:
     return 0 if isinstance(step, UnseenCause) else len(step)
 
 
-def _called(renamed: Mapping[str, str], *names: str) -> list[str]:
-    return [renamed.get(name, name) for name in names]
+def _called(renamed: Mapping[str, str], event: GraphEvent) -> GraphEvent:
+    source, target = event.source, event.target
+    return GraphEvent(event.kind, renamed.get(source, source), renamed.get(target, target))
 
 
 def _composed(first: Mapping[str, str], then: Mapping[str, str]) -> dict[str, str]:

@@ -13,7 +13,7 @@ import structlog
 from server.concurrency import SharedComponentSearch
 from server.config import DetectionSettings
 from server.detection.causes import GraphEventLog
-from server.detection.component_view import View, ViewLimits, compare_with_alerts
+from server.detection.component_view import View, compare_with_alerts
 from server.detection.health import DetectionVitals
 from server.detection.plan import Plan
 from server.detection.tracked_alerts import TrackedAlerts
@@ -39,8 +39,8 @@ class Detector:
     """
     Follows one graph and writes through one ledger.
 
-    ``events`` must observe the graph. ``searches`` is shared with the handlers. Alerts list the
-    first ``most_members`` of each component; the cost of a round does not grow with the others.
+    ``events`` must observe the graph; ``searches`` is shared with the handlers. Alerts list the
+    first ``most_members`` of each component, and the cost of a round does not grow with the others.
     Threads search for cycles under the read lock, so the event loop stays free.
     """
 
@@ -59,7 +59,7 @@ class Detector:
         self._settings = settings
         self._vitals = vitals
         self._searches = searches
-        self._limits = ViewLimits(settings.min_confidence, most_members)
+        self._most_members = most_members
         self._tracked = TrackedAlerts()
         # The alerts match these components, except those touched since; None = unknown.
         self._caught_up_with: Components | None = None
@@ -71,11 +71,11 @@ class Detector:
 
     async def run(self, ledger: AlertLedger) -> None:
         """
-        Keep the alerts until cancelled or until an error; then another process takes over.
+        Keep the alerts until cancelled, or until an error; then another process takes over.
 
-        Compares all alerts with a graph read after the lock was taken. From then on it compares
-        what each move of the graph has touched, and everything again at every
-        ``reconcile_interval`` and when the graph comes from another database or a restored one.
+        Compares all alerts with a graph read after the lock was taken, then what each move of the
+        graph has touched. Compares everything again at every ``reconcile_interval``, and when the
+        graph comes from another database or a restored one.
         """
         if self._comparing is not None:
             # A thread of a former run, which was cancelled, may still read the graph.
@@ -174,7 +174,13 @@ class Detector:
                     kept.largest_first(2)
                 steps, _ = self._events.take(), kept.take_changed_labels()
                 return await asyncio.to_thread(
-                    compare_with_alerts, graph, self._tracked, steps, revision=revision, limits=self._limits
+                    compare_with_alerts,
+                    graph,
+                    self._tracked,
+                    steps,
+                    revision=revision,
+                    min_confidence=self._settings.min_confidence,
+                    most_members=self._most_members,
                 )
 
     async def _write(self, ledger: AlertLedger, view: View) -> bool:

@@ -1,4 +1,4 @@
-"""What detection counts, and the problems that it knows of."""
+"""What detection counts, and the problems that it detects."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -11,9 +11,9 @@ _RECENT_SECONDS = 60.0
 
 class DetectionVitals:
     """
-    Counts and state of the detector, which writes them on the event loop.
+    Counts and state of the detector, on the event loop. The counts only grow.
 
-    The counts only grow. ``caught_up_revision`` is the last revision that the alerts matched.
+    ``caught_up_revision`` is the last revision that the alerts matched.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

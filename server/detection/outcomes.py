@@ -21,8 +21,8 @@ class CyclicComponent:
     A component of two or more services, as the graph has it now.
 
     ``members`` are sorted names; ``unlisted`` counts the members left out, and ``others`` names
-    those of them that matter in this round. ``shortest`` is a shortest cycle, from its smallest
-    name on. ``confirmed`` are cycles of alerts that are also shortest cycles of the component.
+    those of them that matter in this round. ``shortest`` is a shortest cycle, smallest name first.
+    ``confirmed`` are cycles of alerts that are shortest cycles of the component too.
     """
 
     members: Members
@@ -51,7 +51,7 @@ class Outcome:
     names are known; None = it had none. ``alert`` differs from it if the cycle belongs to another
     alert. ``gained`` and ``lost``: whether the component gained or lost members. ``swallowed`` are
     alerts of former components that are part of this one. If the component of ``continued`` has
-    split, ``parts`` are the other components; ``split_from`` leads back from each of these.
+    split, ``parts`` are the other components, and their ``split_from`` leads back.
     """
 
     component: CyclicComponent

@@ -24,8 +24,8 @@ class Recollection:
     """
     What is known of an alert with unlisted members.
 
-    ``names`` are unlisted members that occur in events. ``shared`` counts the members that it has
-    in common with each component.
+    ``names`` are unlisted members that occur in events. ``shared`` counts its members in each
+    component.
     """
 
     names: frozenset[str] = frozenset()
@@ -36,7 +36,7 @@ class Match(NamedTuple):
     """
     Which component continues which alert, by their places in the sequences that were matched.
 
-    ``alert_of`` and ``component_of`` are each other's reverse. ``shared`` lists for each alert the
+    ``alert_of`` and ``component_of`` are each other's inverse. ``shared`` lists for each alert the
     components with at least two common members, largest overlap first.
     """
 
@@ -71,7 +71,7 @@ def match(
     Match alerts and components one to one; a pair has two or more members in common.
 
     Largest overlap first; then acknowledged, open, resolved alerts; then older ones; then by id and
-    by first member. O(pairs log pairs).
+    first member. O(pairs log pairs).
     """
     pairs = sorted(
         (
@@ -103,11 +103,10 @@ _NOTHING: Mapping[UUID, Recollection] = MappingProxyType({})
 
 class Plan:
     """
-    One round of detection.
+    One round of detection. O(names), + sorting of pairs.
 
     ``kept`` are tracked alerts. They and the components must be complete: no other shares two
-    members with any of them. ``recalled`` stands for unlisted members. O(names), + sorting of
-    pairs.
+    members with any of them. ``recalled`` stands for unlisted members.
     """
 
     def __init__(

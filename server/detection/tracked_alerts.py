@@ -1,8 +1,7 @@
 """The alerts that detection tracks, and their components, as last written or read."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 from uuid import UUID
 
 from graphcore.components.excerpts import Excerpt
@@ -10,21 +9,14 @@ from server.detection.causes import Causes
 from server.domain.detection import AlertChange, CyclePath, KeptAlert, Membership
 
 
-class Question(NamedTuple):
-    """A component, and cycles of alerts that may be its shortest cycle."""
-
-    component: Excerpt
-    hints: Collection[CyclePath]
-
-
 @dataclass(slots=True)
 class ComponentDiff:
     """
     How the components compare with the tracked alerts.
 
-    ``settled`` components have not changed; each comes with its alert. ``recounted`` components
-    have the same members, but perhaps other dependencies. ``others`` are components without an
-    alert of the same members, and ``orphaned`` are alerts without such a component.
+    ``settled`` components have not changed. ``recounted`` ones have the same members as an alert,
+    but perhaps other dependencies. ``others`` have no alert of the same members, and ``orphaned``
+    alerts no such component.
     """
 
     settled: list[tuple[Excerpt, UUID]] = field(default_factory=list)
@@ -32,19 +24,22 @@ class ComponentDiff:
     others: list[Excerpt] = field(default_factory=list)
     orphaned: list[KeptAlert] = field(default_factory=list)
 
-    def questions(self, causes: Causes, label_of: Callable[[str], int | None]) -> list[Question]:
+    def questions(
+        self, causes: Causes, label_of: Callable[[str], int | None]
+    ) -> list[tuple[Excerpt, list[CyclePath]]]:
         """
-        Return ``recounted`` and then ``others``, each with cycles of alerts that it may still have.
+        Return ``recounted`` and then ``others``, each with cycles that may still be its shortest.
 
-        ``label_of`` returns the label of a service's component now. O(components + alerts).
+        They are cycles of alerts; ``label_of`` returns the label of a service's component.
+        O(components + alerts).
         """
         hints: dict[int | None, list[CyclePath]] = {component.label: [] for component in self.others}
         for alert in self.orphaned:
             path = causes.renamed(alert).cycle_path
             hints.get(label_of(path[0]), []).append(path)
         return [
-            *(Question(component, [causes.renamed(alert).cycle_path]) for component, alert in self.recounted),
-            *(Question(component, hints[component.label]) for component in self.others),
+            *((component, [causes.renamed(alert).cycle_path]) for component, alert in self.recounted),
+            *((component, hints[component.label]) for component in self.others),
         ]
 
 
@@ -65,7 +60,7 @@ class TrackedAlerts:
 
     def read(self, alerts: Iterable[KeptAlert]) -> bool:
         """
-        Take over the alerts of the database; returns whether they differ from the tracked ones.
+        Replace the alerts by those of the database; returns whether any differ.
 
         A component stays settled if its alert has not changed.
         """
@@ -88,7 +83,7 @@ class TrackedAlerts:
         self, components: Sequence[Excerpt], causes: Causes, remembers: Callable[[Excerpt], bool]
     ) -> ComponentDiff:
         """
-        Compare with all cyclic components; ``remembers``: whether the former state of one is known.
+        Compare with all cyclic components; ``remembers``: whether one's former state is known.
 
         O(components), O(listed members) for those that are not tracked.
         """
@@ -127,7 +122,7 @@ class TrackedAlerts:
         others: Iterable[Excerpt],
         changes: Iterable[AlertChange],
     ) -> None:
-        """Take over what was written: the alerts of ``components``, and changes for ``others``."""
+        """Note what was written: the alerts of ``components``, and changes for ``others``."""
         for change in changes:
             after = change.after
             if after.is_live or after.is_present:

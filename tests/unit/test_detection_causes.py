@@ -26,11 +26,11 @@ def renamed(**names: str) -> list[GraphEvent]:
     return [GraphEvent(GraphEventKind.SERVICE_RENAMED, old, new) for old, new in names.items()]
 
 
-def test_a_loss_names_three_dependencies_at_most_those_of_the_cycle_first() -> None:
-    causes = causes_of([removed("ab", "cd", "da", "fa", "xa")])
+def test_a_cause_names_at_most_three_dependencies_those_of_the_cycle_first() -> None:
+    causes = causes_of([added("ab", "cd", "da", "fa", "xa")])
     assert (
-        causes.of_loss(MEMBERS, tuple("cd"))
-        == "c → d was removed, a → b was removed, d → a was removed and 1 more"
+        causes.of_gain(MEMBERS, path=tuple("cd"))
+        == "c → d was added, a → b was added, d → a was added and 1 more"
     )
 
 
