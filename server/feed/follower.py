@@ -19,12 +19,10 @@ from server.feed import statements
 from server.feed.connection import FeedConnection, Session
 from server.feed.health import Vitals
 from server.feed.reader import IncarnationChangedError, Inspection, SnapshotReader
-from server.postgres import explain
+from server.postgres import explain, reconnect_pause
 
 log = structlog.get_logger(__name__)
 
-FIRST_BACKOFF = timedelta(milliseconds=100)
-LONGEST_BACKOFF = timedelta(seconds=5)
 # The poll interval while a reader waits for a transaction whose notification may not come.
 WAITED_FOR_POLL = timedelta(milliseconds=20)
 LOCKED_PAUSE = (0.05, 0.2)
@@ -198,8 +196,7 @@ class Feed:
 
     async def _back_off(self, error: Exception) -> None:
         self._failures += 1
-        longest = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2 ** min(self._failures, 10))
-        pause = random.uniform(0, longest.total_seconds())  # noqa: S311 - jitter, no secret
+        pause = reconnect_pause(self._failures)
         log.warning(
             "the feed lost the database",
             error=f"{type(error).__name__}: {error}",

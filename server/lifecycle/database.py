@@ -1,7 +1,6 @@
 """The database of the process: runs it if embedded, migrates its schema, loads the sample."""
 
 import asyncio
-import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -14,7 +13,7 @@ from server.domain.errors import DatabaseUnavailableError
 from server.domain.services import ServiceFilter
 from server.lifecycle.runtime import background
 from server.lifecycle.stopping import ClosingTime
-from server.postgres import DRIVER_ERRORS, Session, connect, remarks
+from server.postgres import DRIVER_ERRORS, Session, connect, reconnect_pause, remarks
 from server.postgres.causes import DISK_FULL
 from server.store.database import Database
 from server.store.embedded import EmbeddedPostgres, EmbeddedPostgresError, running_url
@@ -25,7 +24,6 @@ log = structlog.get_logger(__name__)
 
 EMBEDDED_LOOK = timedelta(seconds=1)
 LONGEST_RESTART_PAUSE = timedelta(seconds=10)
-LONGEST_RETRY_PAUSE = timedelta(seconds=5)
 # The time that this process needs to end after the database; the interpreter takes most of it.
 _ENDING = timedelta(milliseconds=700)
 
@@ -108,10 +106,9 @@ async def bring_up_to_date(
             await _migrate(url, report, may_migrate=may_migrate)
         except DatabaseUnavailableError as error:
             failures += 1
-            longest = min(LONGEST_RETRY_PAUSE.total_seconds(), 0.1 * 2 ** min(failures, 10))
             waiting(error.__cause__ or error)
             report(f"waiting for the database: {error.message}")
-            await asyncio.sleep(random.uniform(0, longest))  # noqa: S311 - jitter, no secret
+            await asyncio.sleep(reconnect_pause(failures))
         else:
             waiting(None)
             await _warn(url, report)

@@ -10,7 +10,7 @@ from server.postgres.causes import (
     cause_of,
     explain,
 )
-from server.postgres.connecting import connect
+from server.postgres.connecting import connect, reconnect_pause
 from server.postgres.remarks import Remark, remarks
 from server.postgres.session import Session
 from server.postgres.url import DatabaseUrl, parse_database_url
@@ -29,5 +29,6 @@ __all__ = [
     "connect",
     "explain",
     "parse_database_url",
+    "reconnect_pause",
     "remarks",
 ]

@@ -29,6 +29,7 @@ _REFUSED_OPTIONS = (
 )
 _QUOTED = re.compile(r"""["'«„]([\w.]+)""")
 _VERDICT_SECONDS = 60.0
+LONGEST_PAUSE_SECONDS = 5.0
 # URLs whose pooler was found to pool by session, and when.
 _pools_by_session: dict[str, float] = {}
 
@@ -167,6 +168,11 @@ def _password(address: DatabaseUrl, host: tuple[str, int]) -> str | None:
 def _name(address: DatabaseUrl, session: Session) -> str:
     """Name the connection as the URL says, and keep what it is for."""
     return session.name.replace("depgraph", address.application_name or "depgraph", 1)
+
+
+def reconnect_pause(failures: int) -> float:
+    """Return seconds to wait after so many failures: a random part of 0.2, 0.4, … 5 s."""
+    return random.uniform(0, min(LONGEST_PAUSE_SECONDS, 0.1 * 2 ** min(failures, 10)))  # noqa: S311 - no secret
 
 
 @contextlib.contextmanager

@@ -9,14 +9,13 @@ import asyncio
 import math
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import structlog
 
-from server.postgres import DRIVER_ERRORS, Session, cause_of, connect, explain
+from server.postgres import DRIVER_ERRORS, Session, cause_of, connect, explain, reconnect_pause
 from server.store import query
 
 if TYPE_CHECKING:
@@ -36,8 +35,6 @@ Migrations use a key of 64 bits; those never collide with these.
 """
 
 _TRY = query("single_runner_try")
-_FIRST_BACKOFF = timedelta(milliseconds=100)
-_LONGEST_BACKOFF = timedelta(seconds=5)
 # After holding the lock for so long, a failure is followed by short pauses again.
 _WENT_WELL_SECONDS = 1.0
 _JITTER = (0.5, 1.5)
@@ -100,28 +97,24 @@ class SingleRunner:
         """
         while True:
             began, has_lock = time.monotonic(), False
+            error: Exception | None = None
+            connection: RunnerConnection | None = None
             try:
-                async with self._connected() as connection:
-                    await self._locked(connection)
-                    began, has_lock = time.monotonic(), True
-                    await self._hold(connection, work)
-                error: Exception | None = None
+                connection = await connect(self._url, runner_session(self._name, self._limit))
+                await self._locked(connection)
+                began, has_lock = time.monotonic(), True
+                await self._hold(connection, work)
             # No list of types: the work may raise anything, and the driver has no common base for
             # what it raises.
             except Exception as failure:  # noqa: BLE001
                 error = failure
                 if not has_lock:
                     self._watch.could_not_ask(str(explain(failure)))
+            finally:
+                if connection is not None:
+                    # Without goodbye: the server notices at once, rolls back and frees the lock.
+                    connection.terminate()
             await self._back_off(error, time.monotonic() - began)
-
-    @asynccontextmanager
-    async def _connected(self) -> AsyncIterator[RunnerConnection]:
-        connection = await connect(self._url, runner_session(self._name, self._limit))
-        try:
-            yield connection
-        finally:
-            # Without goodbye: the server notices at once, rolls back and frees the lock.
-            connection.terminate()
 
     async def _locked(self, connection: RunnerConnection) -> None:
         try:
@@ -162,8 +155,7 @@ class SingleRunner:
 
     async def _back_off(self, error: Exception | None, lasted_seconds: float) -> None:
         self._backoffs = 1 if lasted_seconds > _WENT_WELL_SECONDS else self._backoffs + 1
-        longest = min(_LONGEST_BACKOFF, _FIRST_BACKOFF * 2 ** min(self._backoffs, 10))
-        pause = random.uniform(0, longest.total_seconds())  # noqa: S311 - jitter, no secret
+        pause = reconnect_pause(self._backoffs)
         if error is not None:
             self.failures += 1
             self.last_failure = type(error).__name__
@@ -264,7 +256,7 @@ class DutyWatch:
             self._holder = ""
         elif not self._holder:
             holder = await connection.fetchrow(_HOLDER, key)
-            if undone_for is None and holder is not None and _may_be_older(holder):
+            if undone_for is None and holder is not None and holder["application_name"].startswith(OURS):
                 # A replica of the version before never notes what it did.
                 return
             self._holder = "no session has the lock" if holder is None else _described(holder)
@@ -283,10 +275,6 @@ class DutyWatch:
             return False
         # A process that has just begun to wait may come before the one that will do the work.
         return min(self._clock() - self._undone_since, self._clock() - self._waits_since) > self._tolerance
-
-
-def _may_be_older(holder: Any) -> bool:
-    return str(holder["application_name"]).startswith(OURS)
 
 
 def _described(holder: Any) -> str:

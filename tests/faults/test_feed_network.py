@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from server.feed import follower
 from server.feed.connection import FeedConnection
+from server.postgres import connecting
 from tests.support.eventually import eventually
 from tests.support.scene import Scene, connected
 
@@ -64,7 +64,7 @@ async def test_backends_terminated_three_times(scene: Scene) -> None:
 
 async def test_a_storm_of_terminated_backends(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     # A session that ends within its first step doubles the next pause: up to half a minute in all.
-    monkeypatch.setattr(follower, "LONGEST_BACKOFF", timedelta(milliseconds=400))
+    monkeypatch.setattr(connecting, "LONGEST_PAUSE_SECONDS", 0.4)
     await terminate(scene, 12)
     await scene.recovers("storm of 12 pg_terminate_backend")
 
