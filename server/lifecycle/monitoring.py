@@ -1,6 +1,6 @@
 """What operators see of a process: its metrics, each defined once, and the health of reads."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -16,8 +16,6 @@ from server.replica import Replica
 from server.rpc.server import RpcServer
 from server.store.database import Database
 from server.store.staleness import Sweeper
-
-_TRANSPORTS = ("grpcio", "native")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)  # a registry compares collectors by identity
@@ -41,7 +39,6 @@ class ProcessCollector(Collector):
         """Yield every metric."""
         yield from self._graph()
         yield from self._feed()
-        yield from self._change_log()
         yield from self._audits()
         yield from self._detection()
         yield from self._sweeps()
@@ -49,183 +46,108 @@ class ProcessCollector(Collector):
 
     def _graph(self) -> Iterator[Metric]:
         graph, status = self.replica.graph, self.replica.status()
-        lag = self.replica.freshness().lag.total_seconds()
-        yield _gauge("depgraph_lag_seconds", "Time since the replica last caught up with the database.", lag)
-        yield _gauge("depgraph_services", "Services in memory.", graph.service_count)
-        yield _gauge(
-            "depgraph_dependencies",
-            "Dependencies in memory, with stale ones and without waiting ones.",
-            graph.dependency_count,
+        lag, warm = self.replica.freshness().lag, status.warm_duration
+        yield from _gauges(
+            depgraph_lag_seconds=(lag.total_seconds(), "Time since the replica last caught up."),
+            depgraph_services=(graph.service_count, "Services in memory."),
+            depgraph_dependencies=(graph.dependency_count, "Dependencies in the graph, stale ones included."),
+            depgraph_stale_dependencies=(graph.stale_count, "Stale dependencies in the graph."),
+            depgraph_waiting_dependencies=(graph.dangling_count, "Dependencies that wait for a service."),
+            depgraph_warm_seconds=(warm.total_seconds(), "Duration of the last reading of the whole graph."),
+            depgraph_kernels_compiled=(
+                KERNELS.are_compiled,
+                "1 = kernels are machine code, 0 = plain Python.",
+            ),
         )
-        yield _gauge("depgraph_stale_dependencies", "Stale dependencies in memory.", graph.stale_count)
-        yield _gauge(
-            "depgraph_waiting_dependencies",
-            "Dependencies that lack an end and can't join the graph.",
-            graph.dangling_count,
-        )
-        yield _counter("depgraph_warms", "Readings of the whole graph.", status.warm_count)
-        yield _gauge(
-            "depgraph_warm_seconds",
-            "Duration of the last reading of the whole graph.",
-            status.warm_duration.total_seconds(),
-        )
-        yield _gauge(
-            "depgraph_kernels_compiled",
-            "1 when graph kernels run as machine code, 0 as plain Python.",
-            KERNELS.are_compiled,
-        )
+        yield from _counters(depgraph_warms=(status.warm_count, "Readings of the whole graph."))
 
     def _feed(self) -> Iterator[Metric]:
-        vitals, state = self.vitals, self.replica.status().feed_state.value
-        yield _state(
-            "depgraph_feed_state",
-            "1 for how the replica follows the database now.",
-            "state",
-            [each.value for each in FeedState],
-            state,
+        vitals, state, problems = self.vitals, self.replica.status().feed_state, self.health().problems
+        states = {each.value: each is state for each in FeedState}
+        yield _states("depgraph_feed_state", "1 for how the replica follows the database.", "state", states)
+        yield from _gauges(
+            depgraph_problems=(len(problems), "Problems to solve; GetStatus describes them."),
+            depgraph_feed_missing_triggers=(
+                len(vitals.missing_triggers),
+                "Triggers missing or not ALWAYS on.",
+            ),
+            depgraph_change_log_rows=(vitals.change_log_rows, "Estimated rows after the last pruning."),
         )
-        yield _gauge(
-            "depgraph_problems", "Problems to solve; GetStatus describes them.", len(self.health().problems)
-        )
-        yield _gauge(
-            "depgraph_feed_missing_triggers",
-            "Feed triggers missing or not enabled ALWAYS.",
-            len(vitals.missing_triggers),
-        )
-        yield _counter("depgraph_feed_steps", "Steps of the feed.", vitals.steps)
-        yield _counter(
-            "depgraph_feed_changed_rows", "Rows that steps read by key and applied.", vitals.changed_rows
-        )
-        yield _counter(
-            "depgraph_feed_reconnects", "Times that the feed lost or got no connection.", vitals.disconnects
-        )
-        yield _counter(
-            "depgraph_feed_lock_waits", "Times that the feed gave way to DDL or TRUNCATE.", vitals.lock_waits
-        )
-
-    def _change_log(self) -> Iterator[Metric]:
-        vitals = self.vitals
-        yield _gauge(
-            "depgraph_change_log_rows",
-            "Rows of the change log after the last pruning, an estimate.",
-            vitals.change_log_rows,
-        )
-        yield _counter(
-            "depgraph_change_log_pruned_rows",
-            "Rows that this replica removed from the change log.",
-            vitals.pruned_rows,
+        yield from _counters(
+            depgraph_feed_steps=(vitals.steps, "Steps of the feed."),
+            depgraph_feed_changed_rows=(vitals.changed_rows, "Rows that steps read by key and applied."),
+            depgraph_feed_reconnects=(vitals.disconnects, "Times that the feed lost or got no connection."),
+            depgraph_feed_lock_waits=(vitals.lock_waits, "Times that the feed gave way to DDL or TRUNCATE."),
+            depgraph_change_log_pruned_rows=(vitals.pruned_rows, "Rows that this replica removed."),
         )
 
     def _audits(self) -> Iterator[Metric]:
         vitals, last = self.vitals, self.vitals.last_audit
-        yield _counter("depgraph_audits", "Comparisons of memory with the tables.", vitals.audits)
-        yield _counter("depgraph_audits_failed", "Audits that could not be finished.", vitals.failed_audits)
-        yield _counter(
-            "depgraph_audit_differing_rows",
-            "Rows that audits found to differ; alert on any but 0.",
-            vitals.differing_rows,
-        )
-        yield _gauge(
-            "depgraph_audit_seconds",
-            "Duration of the last audit.",
-            last.duration.total_seconds() if last is not None else 0.0,
+        seconds = last.duration.total_seconds() if last is not None else 0.0
+        yield from _gauges(depgraph_audit_seconds=(seconds, "Duration of the last audit."))
+        yield from _counters(
+            depgraph_audits=(vitals.audits, "Comparisons of memory with the tables."),
+            depgraph_audits_failed=(vitals.failed_audits, "Audits that could not be finished."),
+            depgraph_audit_differing_rows=(vitals.differing_rows, "Rows that differed; alert on any but 0."),
         )
 
     def _detection(self) -> Iterator[Metric]:
+        """Yield what this process knows of the alerts; gauges are 0 unless it keeps them."""
         vitals, is_writer = self.detection.vitals, self.detection.is_writer
-        yield _gauge(
-            "depgraph_detection_writer", "1 when this process keeps the alerts, 0 otherwise.", is_writer
+        cycles = vitals.cycle_count if is_writer else 0
+        age = vitals.caught_up_age_seconds if is_writer else 0.0
+        yield from _gauges(
+            depgraph_detection_writer=(is_writer, "1 when this process keeps the alerts, 0 otherwise."),
+            depgraph_cyclic_components=(cycles, "Components of two or more services, in the writer."),
+            depgraph_detection_age_seconds=(age, "Time since the alerts matched the graph, in the writer."),
         )
-        yield _gauge(
-            "depgraph_cyclic_components",
-            "Components of two or more services; 0 unless this process keeps the alerts.",
-            vitals.cycle_count if is_writer else 0,
-        )
-        yield _gauge(
-            "depgraph_detection_age_seconds",
-            "Time since the alerts last matched the graph; 0 unless this process keeps them.",
-            vitals.caught_up_age_seconds if is_writer else 0.0,
-        )
-        yield _counter("depgraph_detection_rounds", "Times that this process wrote alerts.", vitals.rounds)
-        yield _counter(
-            "depgraph_detection_failures",
-            "Times that this process had to give up keeping the alerts.",
-            vitals.failures,
+        yield from _counters(
+            depgraph_detection_rounds=(vitals.rounds, "Times that this process wrote alerts."),
+            depgraph_detection_failures=(vitals.failures, "Times that it had to give up keeping the alerts."),
         )
 
     def _sweeps(self) -> Iterator[Metric]:
         sweeper = self.sweeper
-        yield _gauge(
-            "depgraph_sweeper",
-            "1 when this process sweeps dependencies that are not observed any more, 0 otherwise.",
-            sweeper.is_running,
+        yield from _gauges(
+            depgraph_sweeper=(sweeper.is_running, "1 when this process marks dependencies stale."),
+            depgraph_last_sweep_timestamp_seconds=(sweeper.swept_at, "Time of its last sweep; 0 = never."),
+            depgraph_sweep_seconds=(sweeper.took_seconds, "Duration of its last sweep."),
         )
-        yield _counter("depgraph_sweeps", "Sweeps of this process.", sweeper.sweeps)
-        yield _gauge(
-            "depgraph_last_sweep_timestamp_seconds",
-            "Time of the last sweep of this process; 0 = never.",
-            sweeper.swept_at,
-        )
-        yield _gauge("depgraph_sweep_seconds", "Duration of its last sweep.", sweeper.took_seconds)
-        yield _counter(
-            "depgraph_sweep_marked_stale", "Dependencies that sweeps marked stale.", sweeper.marked
-        )
-        yield _counter("depgraph_sweep_decayed", "Confidences that sweeps lowered.", sweeper.decayed)
-        yield _counter(
-            "depgraph_sweep_restored",
-            "Confidences that sweeps restored because they decay no more.",
-            sweeper.restored,
+        yield from _counters(
+            depgraph_sweeps=(sweeper.sweeps, "Sweeps of this process."),
+            depgraph_sweep_marked_stale=(sweeper.marked, "Dependencies that sweeps marked stale."),
+            depgraph_sweep_decayed=(sweeper.decayed, "Confidences that sweeps lowered."),
+            depgraph_sweep_restored=(sweeper.restored, "Confidences restored that decay no more."),
         )
 
     def _calls(self) -> Iterator[Metric]:
-        rpc, load = self.rpc, self.rpc.load
-        yield _state(
-            "depgraph_rpc_transport",
-            "1 for the transport that carries the calls.",
-            "transport",
-            _TRANSPORTS,
-            rpc.transport,
-        )
-        yield _gauge(
-            "depgraph_pool_connections_in_use",
-            "Database connections that calls hold now.",
-            self.database.connections_in_use,
-        )
-        yield _gauge(
-            "depgraph_rpc_running_calls",
-            "Calls of the contract that are being answered now.",
-            rpc.running_calls,
-        )
-        yield _gauge(
-            "depgraph_rpc_waiting_calls",
-            "Calls that wait while others are being answered.",
-            load.waiting_calls,
-        )
-        yield _gauge(
-            "depgraph_rpc_large_requests_bytes",
-            "Bytes of large requests that are being answered or wait for that.",
-            load.requests_bytes,
-        )
-        yield _gauge(
-            "depgraph_rpc_unsent_bytes",
-            "Bytes of answers that their callers have not read yet.",
-            load.unsent_bytes,
+        rpc, load, in_use = self.rpc, self.rpc.load, self.database.connections_in_use
+        transports = {each: each == rpc.transport for each in ("grpcio", "native")}
+        yield _states("depgraph_rpc_transport", "1 for what carries the calls.", "transport", transports)
+        yield from _gauges(
+            depgraph_pool_connections_in_use=(in_use, "Database connections that calls hold now."),
+            depgraph_rpc_running_calls=(rpc.running_calls, "Calls of the contract in progress."),
+            depgraph_rpc_waiting_calls=(load.waiting_calls, "Calls that wait while others are answered."),
+            depgraph_rpc_large_requests_bytes=(load.requests_bytes, "Bytes of large requests in progress."),
+            depgraph_rpc_unsent_bytes=(load.unsent_bytes, "Bytes of answers that callers have not read."),
         )
 
 
-def _gauge(name: str, documentation: str, value: float) -> Metric:
-    return GaugeMetricFamily(name, documentation, value=value)
+def _gauges(**metrics: tuple[float, str]) -> Iterator[Metric]:
+    for name, (value, documentation) in metrics.items():
+        yield GaugeMetricFamily(name, documentation, value=value)
 
 
-def _counter(name: str, documentation: str, value: float) -> Metric:
-    return CounterMetricFamily(name, documentation, value=value)
+def _counters(**metrics: tuple[float, str]) -> Iterator[Metric]:
+    for name, (value, documentation) in metrics.items():
+        yield CounterMetricFamily(name, documentation, value=value)
 
 
-def _state(name: str, documentation: str, label: str, known: Iterable[str], now: str) -> Metric:
+def _states(name: str, documentation: str, label: str, states: Mapping[str, bool]) -> Metric:
     """Make a gauge for each known state: 1 for the present one, 0 for the others."""
     family = GaugeMetricFamily(name, documentation, labels=(label,))
-    for state in known:
-        family.add_metric((state,), state == now)
+    for state, is_present in states.items():
+        family.add_metric((state,), is_present)
     return family
 
 

@@ -45,7 +45,7 @@ async def stream(walk: Walked, max_bytes: int) -> list[StreamTraverseResponse]:
 
 def whole(walk: Walked) -> TraverseResponse:
     """What the records say, all in one."""
-    everything = (*walk.services, *walk.briefs, *walk.dependencies, walk.truncated, FRESHNESS)
+    everything = (*walk.services, *walk.ids, *walk.dependencies, walk.truncated, FRESHNESS)
     answer = TraverseResponse.FromString(b"".join(everything))
     answer.depths.extend(walk.depths)
     return answer

@@ -1,7 +1,7 @@
 """BatchTraverse: many walks in one call, all over one snapshot."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import TypeAlias
 
@@ -16,8 +16,7 @@ from server.rpc.errors import status_of
 from server.rpc.graph.traverse import (
     TraverseQuestion,
     freshness_field,
-    joined_answer,
-    joined_effective,
+    joined,
     traverse_question,
     walk,
 )
@@ -47,14 +46,24 @@ async def batch_traverse(
     ``ResponseTooLargeError`` when not even the errors fit.
     """
     read = await _read(request)
-    wanted = {each.consistency for each in read if isinstance(each, TraverseQuestion)}
-    catching_up = _CatchingUp(live, wanted - {MinimizeLatency()})
+    wanted = {each.consistency for each in read if isinstance(each, TraverseQuestion)} - {MinimizeLatency()}
+    missing, failed = wanted, dict[Consistency, DomainError]()
     while True:
-        await catching_up.wait(time_left)
+        failed |= await _failures(live, missing, time_left)
         async with live.read_lock():
             # The replica may have loaded another database before the graph stopped changing.
-            if catching_up.is_done():
-                return await _answers(live.now(), live.freshness(), catching_up.outcomes(read), limit)
+            missing = {each for each in wanted - failed.keys() if _is_ahead(live, each)}
+            if not missing:
+                outcomes = [
+                    failed.get(each.consistency, each) if isinstance(each, TraverseQuestion) else each
+                    for each in read
+                ]
+                return await _answers(live.now(), live.freshness(), outcomes, limit)
+
+
+def _is_ahead(live: LiveGraph, wanted: Consistency) -> bool:
+    """Whether memory does not hold a revision that is wanted."""
+    return isinstance(wanted, AtLeastAsFresh) and not live.holds(wanted.revision)
 
 
 async def _read(request: pb.BatchTraverseRequest) -> list[_Read]:
@@ -75,46 +84,24 @@ async def _read(request: pb.BatchTraverseRequest) -> list[_Read]:
     return read
 
 
-class _CatchingUp:
-    """Waits until memory is as fresh as each request wants it, and keeps the errors."""
+async def _failures(
+    live: LiveGraph, wanted: set[Consistency], time_left: TimeLeft
+) -> dict[Consistency, DomainError]:
+    """
+    Wait until memory is as fresh as all of them want it; returns the errors of those that fail.
 
-    def __init__(self, live: LiveGraph, wanted: Iterable[Consistency]) -> None:
-        self._live = live
-        self._wanted = set(wanted)
-        self._missing = set(wanted)
-        self._failed: dict[Consistency, DomainError] = {}
-
-    async def wait(self, time_left: TimeLeft) -> None:
-        """Wait for all that is missing together, within the time left; raises ``NotReadyError``."""
-        missing = tuple(self._missing)
-        if not missing:
-            return
+    Raises ``NotReadyError``.
+    """
+    failed: dict[Consistency, DomainError] = {}
+    if wanted:
         within = time_left()
-        outcomes = await asyncio.gather(
-            *(self._live.at(wanted, within) for wanted in missing), return_exceptions=True
-        )
-        for wanted, outcome in zip(missing, outcomes, strict=True):
+        outcomes = await asyncio.gather(*(live.at(each, within) for each in wanted), return_exceptions=True)
+        for each, outcome in zip(wanted, outcomes, strict=True):
             if isinstance(outcome, DomainError) and not isinstance(outcome, NotReadyError):
-                self._failed[wanted] = outcome
+                failed[each] = outcome
             elif isinstance(outcome, BaseException):
                 raise outcome
-        self._missing.clear()
-
-    def is_done(self) -> bool:
-        """Whether memory holds now every revision that was waited for and did not fail."""
-        self._missing = {
-            wanted
-            for wanted in self._wanted - self._failed.keys()
-            if isinstance(wanted, AtLeastAsFresh) and not self._live.holds(wanted.revision)
-        }
-        return not self._missing
-
-    def outcomes(self, read: Sequence[_Read]) -> list[_Read]:
-        """Replace the requests whose consistency failed by their errors."""
-        return [
-            self._failed.get(each.consistency, each) if isinstance(each, TraverseQuestion) else each
-            for each in read
-        ]
+    return failed
 
 
 async def _answers(graph: DependencyGraph, freshness: Freshness, read: Sequence[_Read], limit: int) -> bytes:
@@ -147,11 +134,7 @@ async def _result(
     try:
         if isinstance(read, DomainError):
             raise read
-        found, limit = walk(graph, read), room - _RESULT_HEADER
-        if read.effective and read.full:
-            answer = await joined_effective(graph, found, read.edge_filter, freshness, limit)
-        else:
-            answer = joined_answer(graph, found, freshness, limit, full=read.full)
+        answer = await joined(graph, walk(graph, read), read, freshness, room - _RESULT_HEADER)
     except DomainError as error:
         result = _failed(error)
         return (result,) if len(result) <= room else None

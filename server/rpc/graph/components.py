@@ -60,7 +60,7 @@ class ComponentQuestion(NamedTuple):
 
 
 def component_question(request: pb.GetComponentRequest) -> ComponentQuestion:
-    """Read a request; raises ``InvalidInputError`` with everything that is wrong with it."""
+    """Read a request; raises ``InvalidInputError``."""
     name = request.service_id
     # Most requests are this plain, and this look costs a tenth of the full checks.
     if not (request.HasField("consistency") or request.page_size or request.page_token) and is_name(name):
@@ -85,7 +85,7 @@ class ComponentsQuestion(NamedTuple):
 
 
 def components_question(request: pb.ListComponentsRequest) -> ComponentsQuestion:
-    """Read a request; raises ``InvalidInputError`` with everything that is wrong with it."""
+    """Read a request; raises ``InvalidInputError``."""
     check = Check()
     min_size = check.at_least("min_size", request.min_size, 0) or _DEFAULT_MIN_SIZE
     tokens = PageTokens("components", min_size, COMPONENTS)
@@ -103,18 +103,15 @@ def component_answer(
 
     Raises ``ResponseTooLargeError`` when all members are wanted and do not fit ``max_bytes``.
     """
-    if not question.page_size:
-        return _whole_answer(component, freshness, max_bytes)
-    record, last = component_page(component, question.page_size, question.after, max_bytes)
-    token = question.tokens.write(last)
-    return record + field(_FRESHNESS, freshness) + (field(_TOKEN, token.encode()) if token else b"")
-
-
-def _whole_answer(component: Component, freshness: bytes, max_bytes: int) -> bytes:
-    record = component_record(component) if _may_fit(component, max_bytes) else None
-    if record is None or len(record) + len(freshness) > max_bytes:
-        raise too_large(f"{component.size:,} members", max_bytes, "ask for them page by page (page_size)")
-    return record + field(_FRESHNESS, freshness)
+    if question.page_size:
+        record, last = component_page(component, question.page_size, question.after, max_bytes)
+        token = question.tokens.write(last)
+        return record + field(_FRESHNESS, freshness) + (field(_TOKEN, token.encode()) if token else b"")
+    if _may_fit(component, max_bytes):
+        record = component_record(component)
+        if len(record) + len(freshness) <= max_bytes:
+            return record + field(_FRESHNESS, freshness)
+    raise too_large(f"{component.size:,} members", max_bytes, "ask for them page by page (page_size)")
 
 
 def component_page(component: Component, size: int, after: str, max_bytes: int) -> tuple[bytes, str]:
@@ -141,9 +138,18 @@ def components_answer(
 
     ``listed`` are all components, by falling size, then first member. O(log listed + page).
     """
-    page, following = _page(listed, question.page_size, question.after)
+    start = 0
+    if (after := question.after) is not None:
+        position = (-after.size, after.first_member)
+        start = bisect_right(listed, position, key=lambda component: (-component.size, component.members[0]))
+    end = start + question.page_size
+    page = listed[start:end]
     records, following = fitted_page(
-        page, following, lambda component: listed_record(component, max_bytes), _key_of, max_bytes
+        page,
+        _key_of(page[-1]) if end < len(listed) else None,
+        lambda component: listed_record(component, max_bytes),
+        _key_of,
+        max_bytes,
     )
     token = question.tokens.write(following)
     return b"".join(
@@ -154,19 +160,6 @@ def components_answer(
             field(_LIST_FRESHNESS, freshness),
         )
     )
-
-
-def _page(
-    listed: Sequence[Component], size: int, after: ComponentKey | None
-) -> tuple[Sequence[Component], ComponentKey | None]:
-    """Return the page after a key, and the key of its last component if more follow."""
-    start = 0
-    if after is not None:
-        position = (-after.size, after.first_member)
-        start = bisect_right(listed, position, key=lambda component: (-component.size, component.members[0]))
-    page = listed[start : start + size]
-    is_last = start + size >= len(listed)
-    return page, None if is_last else _key_of(page[-1])
 
 
 def _key_of(component: Component) -> ComponentKey:
@@ -182,24 +175,15 @@ def listed_record(component: Component, max_bytes: int) -> bytes:
 
 
 def component_record(component: Component) -> bytes:
-    """
-    Encode a component as a field of ``GetComponentResponse`` or ``ListComponentsResponse``.
-
-    O(members) once, then O(1).
-    """
+    """Encode a component as a field of the answers; O(members) once, then O(1)."""
     memo = component.memo
-    if isinstance(memo.whole, bytes):
-        return memo.whole
-    memo.whole = record = _record(component, _members(component))
-    return record
+    if not isinstance(memo.whole, bytes):
+        memo.whole = _record(component, _members(component))
+    return memo.whole
 
 
 def _may_fit(component: Component, max_bytes: int) -> bool:
-    """
-    Return False if the component can't fit, without encoding it: a character takes a byte or more.
-
-    O(1) for an encoded component.
-    """
+    """Return False if it can't fit, without encoding it: a character takes a byte or more."""
     if isinstance(component.memo.whole, bytes):
         return True
     least = component.size * _MEMBER_OVERHEAD_BYTES
@@ -223,11 +207,9 @@ def _record(component: Component, members: bytes) -> bytes:
 
 def _members(component: Component) -> bytes:
     memo = component.memo
-    if isinstance(memo.members, bytes):
-        return memo.members
-    members = b"".join([field(_MEMBER, name.encode()) for name in component.members])
-    memo.members = members
-    return members
+    if not isinstance(memo.members, bytes):
+        memo.members = b"".join([field(_MEMBER, name.encode()) for name in component.members])
+    return memo.members
 
 
 class ComponentReader:

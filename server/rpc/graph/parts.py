@@ -43,21 +43,17 @@ def traverse_stream(
 
 
 class Walked(NamedTuple):
-    """
-    The records that a walk found, and the packed depths; no ``services`` = names alone.
-
-    They stay as they are while the graph changes.
-    """
+    """What a walk found, as encoded records, and packed depths; no ``services`` = ids alone."""
 
     services: NDArray[np.object_]
-    briefs: NDArray[np.object_]
+    ids: NDArray[np.object_]
     depths: bytes
     dependencies: NDArray[np.object_]
     truncated: bytes
 
 
 def walked(graph: DependencyGraph, found: Reach, *, full: bool) -> Walked:
-    """Collect the records of a walk; the graph must be unchanged since. O(answer), no copies."""
+    """Collect them; the graph must be unchanged since the walk. O(answer), no copies of records."""
     return Walked(
         graph.service_payloads[found.nodes] if full else _NO_RECORDS,
         graph.service_encoded_ids[found.nodes],
@@ -86,12 +82,12 @@ async def traverse_parts(walked: Walked, freshness: bytes, max_bytes: int) -> As
 
 def _part(walked: Walked, first: int, last: int) -> bytes:
     """Join the records between two positions, counted over services, then dependencies."""
-    services = len(walked.briefs)
+    services = len(walked.ids)
     before, after = max(first - services, 0), max(last - services, 0)
     return b"".join(
         (
             *walked.services[first:last].tolist(),
-            *walked.briefs[first:last].tolist(),
+            *walked.ids[first:last].tolist(),
             depths_field(walked.depths[first:last]),
             *walked.dependencies[before:after].tolist(),
             walked.truncated,
@@ -100,14 +96,10 @@ def _part(walked: Walked, first: int, last: int) -> bytes:
 
 
 async def _sizes(walked: Walked) -> NDArray[np.int64]:
-    """
-    Measure the bytes of each service and each dependency.
-
-    A service's record, name and depth are in the same part.
-    """
-    briefs, dependencies = await _lengths(walked.briefs), await _lengths(walked.dependencies)
+    """Measure each service (its record, id and depth stay together) and each dependency."""
+    ids, dependencies = await _lengths(walked.ids), await _lengths(walked.dependencies)
     services = await _lengths(walked.services) if len(walked.services) else 0
-    return np.concatenate((briefs + services + 1, dependencies))
+    return np.concatenate((ids + services + 1, dependencies))
 
 
 async def _lengths(records: NDArray[np.object_]) -> NDArray[np.int64]:

@@ -88,14 +88,14 @@ def _checked_question(request: _Request) -> TraverseQuestion:
     freshness = consistency(check, request.consistency)
     check.done()
     return TraverseQuestion(
-        service_id=service_id,
-        direction=Direction(direction),
-        max_depth=depth or _DEFAULT_DEPTH,
-        edge_filter=passing,
-        full=view != "ids",
-        max_services=max_services,
-        consistency=freshness,
-        effective=request.effective,
+        service_id,
+        Direction(direction),
+        depth or _DEFAULT_DEPTH,
+        passing,
+        view != "ids",
+        max_services,
+        freshness,
+        request.effective,
     )
 
 
@@ -120,10 +120,10 @@ def traverse_answer(
     Raises ``ServiceNotFoundError`` and ``ResponseTooLargeError``. O(edges walked + answer).
     """
     found = walk(graph, question)
-    joined = joined_answer(graph, found, freshness_field(freshness), limit, full=question.full)
-    if joined is None:
+    answer = joined_answer(graph, found, freshness_field(freshness), limit, full=question.full)
+    if answer is None:
         raise _too_large(found, limit, full=question.full)
-    return joined
+    return answer
 
 
 async def effective_answer(
@@ -134,14 +134,11 @@ async def effective_answer(
 
     All that is needed of the graph is taken before the first await.
     """
-    found, encoded = walk(graph, question), freshness_field(freshness)
-    if question.full:
-        joined = await joined_effective(graph, found, question.edge_filter, encoded, limit)
-    else:
-        joined = joined_answer(graph, found, encoded, limit, full=False)
-    if joined is None:
+    found = walk(graph, question)
+    answer = await joined(graph, found, question, freshness_field(freshness), limit)
+    if answer is None:
         raise _too_large(found, limit, full=question.full)
-    return joined
+    return answer
 
 
 def joined_answer(
@@ -161,20 +158,22 @@ def joined_answer(
     records += (truncated_field(found), freshness)
     if len(records) > _MANY_RECORDS and sum(map(len, records)) > limit:
         return None
-    joined = b"".join(records)
-    return joined if len(joined) <= limit else None
+    answer = b"".join(records)
+    return answer if len(answer) <= limit else None
 
 
-async def joined_effective(
-    graph: DependencyGraph, found: Reach, edge_filter: EdgeFilter, freshness: bytes, limit: int
+async def joined(
+    graph: DependencyGraph, found: Reach, question: TraverseQuestion, freshness: bytes, limit: int
 ) -> bytes | None:
-    """Join a full answer over effective dependencies like ``joined_answer``, in slices."""
+    """Join any answer as ``joined_answer`` does, effective dependencies in slices."""
+    if not (question.effective and question.full):
+        return joined_answer(graph, found, freshness, limit, full=question.full)
     rest = joined_answer(graph, without_dependencies(found), freshness, limit, full=True)
     if rest is None:
         return None
     pieces, room = [rest], limit - len(rest)
     yielding = CooperativeYield()
-    for record in pair_records(graph, found.edges, edge_filter).merged():
+    for record in pair_records(graph, found.edges, question.edge_filter).merged():
         room -= len(record)
         if room < 0:
             return None
