@@ -204,7 +204,6 @@ async def _database(url: str, settings: Settings) -> AsyncIterator[Database]:
     async with await Database.open(
         url,
         pool_size=pool.size,
-        burst=pool.burst,
         recycle_after=pool.recycle_after,
         acquire_timeout=pool.acquire_timeout,
         no_room=disk_watch(settings.data_dir) if is_embedded(url, settings.data_dir) else lambda: None,

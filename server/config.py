@@ -18,8 +18,7 @@ TransportName = Literal["auto", "grpcio", "native"]
 class PoolSettings:
     """The connections of calls that write or list."""
 
-    size: int = 20
-    burst: int = 10
+    size: int = 30
     recycle_after: timedelta = timedelta(hours=1)
     acquire_timeout: timedelta = timedelta(seconds=2)
 

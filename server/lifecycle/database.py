@@ -127,16 +127,11 @@ async def _warn(url: str, report: Callable[[str], None]) -> None:
             connection.terminate()
 
 
-async def _is_current(url: str) -> bool:
-    """Whether the schema is that of this program."""
+async def _migrate(url: str, report: Callable[[str], None], *, may_migrate: bool) -> None:
     with domain_errors():
         async with connected(url) as connection:
-            return await current_revision(connection) == latest_revision()
-
-
-async def _migrate(url: str, report: Callable[[str], None], *, may_migrate: bool) -> None:
-    if await _is_current(url):
-        return
+            if await current_revision(connection) == latest_revision():
+                return
     # Most starts need no Alembic, which takes 30 MiB and a third of a second to import.
     from server.store import migrate  # noqa: PLC0415
 

@@ -212,6 +212,5 @@ def supervise(settings: Settings, report: Callable[[str], None], command: Sequen
 
 def _connections(settings: Settings) -> int | None:
     """Compute how many connections the workers may take; None = the default is enough."""
-    pool = settings.pool
-    busiest = settings.workers * (pool.size + pool.burst + _BESIDE_THE_POOL) + _OTHERS
+    busiest = settings.workers * (settings.pool.size + _BESIDE_THE_POOL) + _OTHERS
     return busiest if busiest > _DEFAULT_CONNECTIONS else None

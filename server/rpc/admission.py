@@ -152,7 +152,7 @@ class Admission:
         try:
             while self._waiting:
                 if time.perf_counter() >= next_backlog:
-                    await self._admit_backlog(self._count_arrived)
+                    await self._admit_backlog(lambda: self._arrived)
                     next_backlog = time.perf_counter() + BACKLOG_SECONDS
                 turn = self._next()
                 # The turn of a cancelled call is done already.
@@ -170,9 +170,6 @@ class Admission:
         if waiting:
             self._waiting[peer] = waiting
         return turn
-
-    def _count_arrived(self) -> int:
-        return self._arrived
 
 
 # gRPC keeps more than this for any call, so shorter answers and parts of streams are not counted.

@@ -1,7 +1,5 @@
 """CatalogService: services in the system of record."""
 
-from typing import Literal, Protocol
-
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from depgraph.v1 import catalog_service_pb2 as pb
@@ -24,6 +22,8 @@ from server.rpc.paging import ROWS, PageTokens, fitted_page, page_size
 from server.rpc.reading import convert
 from server.rpc.validate import Check, shown
 from server.wire.words import CRITICALITY, SERVICE_KIND
+
+_MOST_PATHS = 100
 
 
 class CatalogServicer(CatalogServiceServicer):
@@ -80,8 +80,12 @@ class CatalogServicer(CatalogServiceServicer):
     ) -> pb.UpdateServiceResponse:
         """Set some fields of a service."""
         check = Check()
-        key = updated_key(check, request.service)
-        change = service_change(check, request.service, request.update_mask)
+        service = request.service
+        if service.id:
+            key = ServiceKey(id=check.uuid("service.id", service.id))
+        else:
+            key = ServiceKey(service_id=check.text("service.service_id", service.service_id))
+        change = service_change(check, service, request.update_mask)
         check.done()
         written = await self._store.update(key, change)
         return pb.UpdateServiceResponse(service=service_message(written.value), revision=written.revision)
@@ -106,21 +110,7 @@ class CatalogServicer(CatalogServiceServicer):
         return await convert(count, upserted_services, written)
 
 
-_MOST_PATHS = 100
-
-
-class KeyedRequest(Protocol):
-    """A request that names a service by either of its keys."""
-
-    service_id: str
-    id: str
-
-    # The name is protobuf's.
-    def WhichOneof(self, oneof_group: Literal["key"], /) -> Literal["service_id", "id"] | None:
-        """Return which key is set."""
-
-
-def service_key(check: Check, request: KeyedRequest) -> ServiceKey:
+def service_key(check: Check, request: pb.GetServiceRequest | pb.DeleteServiceRequest) -> ServiceKey:
     """Read which service a request is about."""
     match request.WhichOneof("key"):
         case "id":
@@ -148,22 +138,15 @@ def service_drafts(request: pb.BatchUpsertServicesRequest, limits: Limits) -> li
     return drafts
 
 
-def updated_key(check: Check, service: types_pb2.Service) -> ServiceKey:
-    """Read which service an update is about: by id, or by name if the id is empty."""
-    if service.id:
-        return ServiceKey(id=check.uuid("service.id", service.id))
-    return ServiceKey(service_id=check.text("service.service_id", service.service_id))
-
-
 def service_change(check: Check, service: types_pb2.Service, mask: FieldMask) -> ServiceChange:
     """Read an update of the columns in the mask, or, if that is empty, of those that are set."""
     check.at_most("update_mask.paths", mask.paths, _MOST_PATHS, "make a mask")
-    if not mask.paths:
-        columns = _set_columns(service)
-    elif "*" in mask.paths:
+    if "*" in mask.paths:
         columns = frozenset(SETTABLE_COLUMNS)
-    else:
+    elif mask.paths:
         columns = frozenset(mask.paths)
+    else:
+        columns = frozenset(each.name for each, _ in service.ListFields()).intersection(SETTABLE_COLUMNS)
     for position, path in enumerate(mask.paths):
         if path != "*" and path not in SETTABLE_COLUMNS:
             check.add(
@@ -172,10 +155,6 @@ def service_change(check: Check, service: types_pb2.Service, mask: FieldMask) ->
             )
     draft = _service_columns(check.within("service"), service, columns)
     return ServiceChange(columns=columns, draft=draft)
-
-
-def _set_columns(service: types_pb2.Service) -> frozenset[str]:
-    return frozenset(field.name for field, _ in service.ListFields()).intersection(SETTABLE_COLUMNS)
 
 
 def _service_columns(check: Check, service: types_pb2.Service, columns: frozenset[str]) -> ServiceDraft:

@@ -35,6 +35,12 @@ from server.wire.words import (
     DISCOVERY_SOURCE,
 )
 
+_DEFAULT_RETRIES = 3
+_MAX_RETRIES = 100
+# No later report could follow one from the far future.
+_CLOCKS_DIFFER = timedelta(days=1)
+_UPSERTED = pb.BatchUpsertDependenciesResponse.DEPENDENCIES_FIELD_NUMBER
+
 
 class DependencyServicer(DependencyServiceServicer):
     """Answers from the store. The wrapper around the handlers maps errors to gRPC statuses."""
@@ -114,13 +120,6 @@ class DependencyServicer(DependencyServiceServicer):
         count = len(request.nodes) + len(request.edges)
         batch = await convert(count, ingest_batch, request, self._limits, now=datetime.now(UTC))
         return ingested(await self._store.ingest(batch))
-
-
-_DEFAULT_RETRIES = 3
-_MAX_RETRIES = 100
-# No later report could follow one from the far future.
-_CLOCKS_DIFFER = timedelta(days=1)
-_UPSERTED = pb.BatchUpsertDependenciesResponse.DEPENDENCIES_FIELD_NUMBER
 
 
 def dependency_draft(check: Check, dependency: types_pb2.Dependency) -> DependencyDraft:

@@ -48,8 +48,7 @@ class Database:
         cls,
         url: str,
         *,
-        pool_size: int = 20,
-        burst: int = 10,
+        pool_size: int = 30,
         recycle_after: timedelta = timedelta(hours=1),
         acquire_timeout: timedelta = timedelta(seconds=2),
         command_timeout: timedelta = timedelta(seconds=30),
@@ -59,13 +58,13 @@ class Database:
         """
         Get ready, also while the database is away: connections are opened when they are needed.
 
-        There are at most ``pool_size + burst``, and what lies idle for ``idle_lifetime`` is closed.
+        There are at most ``pool_size``, and what lies idle for ``idle_lifetime`` is closed.
         No statement may take longer than ``command_timeout``. Writes are refused while ``no_room``
         says that the disk is full.
         """
         pool = ConnectionPool(
             url,
-            size=pool_size + burst,
+            size=pool_size,
             recycle_after=recycle_after,
             idle_lifetime=idle_lifetime,
             acquire_timeout=acquire_timeout,

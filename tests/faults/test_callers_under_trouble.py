@@ -46,7 +46,7 @@ async def test_calls_that_expire_while_they_wait_for_a_lock_leave_nothing_runnin
     database_url: str, seed: int, record: Record
 ) -> None:
     dice = Random(seed)  # noqa: S311 - a game of dice, no secret
-    pool = PoolSettings(size=4, burst=4, acquire_timeout=timedelta(seconds=20))
+    pool = PoolSettings(size=8, acquire_timeout=timedelta(seconds=20))
     async with WholeServer.opened(database_url, record, pool=pool) as server:
         async with (
             connected(database_url) as holder,

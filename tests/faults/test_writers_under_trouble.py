@@ -22,7 +22,7 @@ from tests.support.whole_server import BATCH, FIRST, WholeServer, teams_in_table
 # Answers are the same on both transports, which only carry them.
 pytestmark = pytest.mark.one_transport
 
-SMALL_POOL = PoolSettings(size=2, burst=1, acquire_timeout=timedelta(seconds=1))
+SMALL_POOL = PoolSettings(size=3, acquire_timeout=timedelta(seconds=1))
 CONNECTIONS = 3
 WRITERS = 12
 MAX_CONNECTIONS = 12

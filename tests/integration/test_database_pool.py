@@ -101,10 +101,10 @@ async def test_a_closed_pool_is_not_healthy_and_refuses_work(database_url: str) 
         await database.fetch("SELECT 1")
 
 
-async def test_no_more_connections_than_size_and_burst_are_opened(
+async def test_no_more_connections_than_the_size_of_the_pool_are_opened(
     database_url: str, connection: asyncpg.Connection
 ) -> None:
-    async with await Database.open(database_url, pool_size=2, burst=1, acquire_timeout=PATIENT) as database:
+    async with await Database.open(database_url, pool_size=3, acquire_timeout=PATIENT) as database:
         await asyncio.gather(*(database.fetch("SELECT pg_sleep(0.01)") for _ in range(20)))
         assert len(await backends(connection)) == 3
 
@@ -112,7 +112,7 @@ async def test_no_more_connections_than_size_and_burst_are_opened(
 async def test_when_all_connections_are_busy_the_next_caller_is_told_and_later_ones_are_served(
     database_url: str, connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with await Database.open(database_url, pool_size=1, burst=1, acquire_timeout=PATIENT) as database:
+    async with await Database.open(database_url, pool_size=2, acquire_timeout=PATIENT) as database:
         busy = [asyncio.create_task(database.read(hold)) for _ in range(2)]
         await until_backends(connection, "query LIKE '%pg_sleep%'", 2)
 

@@ -1,15 +1,13 @@
 """AuditPaths: timeouts and retries along paths of calls."""
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple, cast
 
 import numpy as np
 
 from depgraph.v1 import analysis_service_pb2 as pb
-from depgraph.v1.types_pb2 import EffectiveDependency
-from graphcore import DependencyGraph
-from graphcore.analysis.path_audit import GrownTimeout, PathAudit, PathAuditQuestion, audit_paths
-from graphcore.analysis.retries import RetriedPath
+from graphcore import DependencyGraph, DependencyRecord
+from graphcore.analysis.path_audit import PathAudit, PathAuditQuestion, audit_paths
 from server import wire
 from server.domain.live_graph import Consistency
 from server.rpc.answers import pair_records, tag, too_large
@@ -67,8 +65,7 @@ def audit_answer(graph: DependencyGraph, wanted: PathsAudit, limit: int) -> byte
         with_timeout_count=found.with_timeout,
         with_retry_count=found.with_retries,
     )
-    findings = _effective_findings(graph, found, question) if question.effective else _findings(found)
-    answer = b"".join((*findings, counts.SerializeToString()))
+    answer = b"".join((*_findings(graph, found, question), counts.SerializeToString()))
     if len(answer) > limit:
         raise too_large(
             f"{len(found.timeouts.worst):,} findings of timeouts and {len(found.retries.worst):,} of retries",
@@ -78,60 +75,32 @@ def audit_answer(graph: DependencyGraph, wanted: PathsAudit, limit: int) -> byte
     return answer
 
 
-def _findings(found: PathAudit) -> Iterator[bytes]:
-    for timeout in found.timeouts.worst:
-        yield field(_TIMEOUT, _timeout_finding(timeout))
-    for retries in found.retries.worst:
-        yield field(_RETRY, _retry_finding(retries))
-
-
-def _effective_findings(
-    graph: DependencyGraph, found: PathAudit, question: PathAuditQuestion
-) -> Iterator[bytes]:
-    merged = _merged(graph, found, question)
-    for timeout in found.timeouts.worst:
-        finding = pb.TimeoutFinding(
-            caller_effective=merged[timeout.caller.key],
-            callee_effective=merged[timeout.callee.key],
-            excess_ms=timeout.excess,
+def _findings(graph: DependencyGraph, found: PathAudit, question: PathAuditQuestion) -> Iterator[bytes]:
+    """Encode the fields of the answer, from the records of dependencies or of pairs of services."""
+    timeout, retry = pb.TimeoutFinding, pb.RetryFinding
+    records = {each.key: cast("bytes", each.payload) for each in _dependencies(found)}
+    caller, callee = timeout.CALLER_DEPENDENCY_FIELD_NUMBER, timeout.CALLEE_DEPENDENCY_FIELD_NUMBER
+    dependency = retry.DEPENDENCIES_FIELD_NUMBER
+    if question.effective:
+        edges = np.array([graph.edge(key) for key in records], np.int32)
+        records = dict(zip(records, pair_records(graph, edges, question.of_sync_calls).merged(), strict=True))
+        caller, callee = timeout.CALLER_EFFECTIVE_FIELD_NUMBER, timeout.CALLEE_EFFECTIVE_FIELD_NUMBER
+        dependency = retry.EFFECTIVE_DEPENDENCIES_FIELD_NUMBER
+    for pair in found.timeouts.worst:
+        ends = (
+            wire.retagged(records[pair.caller.key], caller),
+            wire.retagged(records[pair.callee.key], callee),
         )
-        yield field(_TIMEOUT, finding.SerializeToString())
+        yield field(_TIMEOUT, b"".join((*ends, timeout(excess_ms=pair.excess).SerializeToString())))
     for path in found.retries.worst:
-        names = [service.name for service in path.services]
-        pairs = [merged[record.key] for record in path.dependencies]
-        retry = pb.RetryFinding(service_ids=names, attempts=path.attempts, effective_dependencies=pairs)
-        yield field(_RETRY, retry.SerializeToString())
+        message = retry(service_ids=[each.name for each in path.services], attempts=path.attempts)
+        calls = [wire.retagged(records[each.key], dependency) for each in path.dependencies]
+        yield field(_RETRY, b"".join((message.SerializeToString(), *calls)))
 
 
-def _merged(
-    graph: DependencyGraph, found: PathAudit, question: PathAuditQuestion
-) -> dict[Hashable, EffectiveDependency]:
-    """Merge each pair of services in the findings, by the key of its leading dependency."""
-    records = [record for pair in found.timeouts.worst for record in (pair.caller, pair.callee)]
-    records += [record for path in found.retries.worst for record in path.dependencies]
-    keys = list(dict.fromkeys(record.key for record in records))
-    edges = np.array([graph.edge(key) for key in keys], np.int32)
-    merged = pair_records(graph, edges, question.of_sync_calls).merged()
-    return dict(zip(keys, map(wire.effective_of, merged), strict=True))
-
-
-def _timeout_finding(found: GrownTimeout) -> bytes:
-    """Encode a ``TimeoutFinding`` from the records of its dependencies."""
-    caller, callee = (
-        wire.retagged(cast("bytes", record.payload), number)
-        for record, number in (
-            (found.caller, pb.TimeoutFinding.CALLER_DEPENDENCY_FIELD_NUMBER),
-            (found.callee, pb.TimeoutFinding.CALLEE_DEPENDENCY_FIELD_NUMBER),
-        )
-    )
-    return caller + callee + pb.TimeoutFinding(excess_ms=found.excess).SerializeToString()
-
-
-def _retry_finding(found: RetriedPath) -> bytes:
-    """Encode a ``RetryFinding`` from the records of its dependencies."""
-    finding = pb.RetryFinding(
-        service_ids=[service.name for service in found.services], attempts=found.attempts
-    )
-    number = pb.RetryFinding.DEPENDENCIES_FIELD_NUMBER
-    records = [wire.retagged(cast("bytes", record.payload), number) for record in found.dependencies]
-    return b"".join((finding.SerializeToString(), *records))
+def _dependencies(found: PathAudit) -> Iterator[DependencyRecord]:
+    """Yield the dependencies of the findings, some of them more than once."""
+    for pair in found.timeouts.worst:
+        yield from (pair.caller, pair.callee)
+    for path in found.retries.worst:
+        yield from path.dependencies

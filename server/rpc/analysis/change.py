@@ -12,7 +12,7 @@ from graphcore.analysis.proposed_change import (
     ProposedDependency,
     UnknownDependenciesError,
 )
-from graphcore.analysis.what_if import WhatIf, what_if
+from graphcore.analysis.what_if import what_if
 from server.config import Limits
 from server.domain.dependencies import DependencyDraft, DiscoverySource
 from server.domain.errors import DependencyNotFoundError, FieldViolation
@@ -75,7 +75,14 @@ def change_answer(graph: DependencyGraph, question: ChangeQuestion, limit: int) 
         )
     except UnknownDependenciesError as error:
         raise _not_found([(at, question.removed[at]) for at in error.positions]) from None
-    answer = _response(found).SerializeToString()
+    answer = pb.CheckChangeResponse(
+        adds_cycles=found.adds_cycles,
+        cycle_changes=map(_cycle_change, found.cycle_changes),
+        impact_changes=map(_impact_change, found.impacts.changes),
+        impact_change_count=found.impacts.count,
+        impacts_truncated=found.impacts.truncated,
+        created_service_ids=found.created,
+    ).SerializeToString()
     if len(answer) > limit:
         raise too_large(
             f"{len(found.cycle_changes):,} changes of cycles "
@@ -124,17 +131,6 @@ def _not_found(unknown: list[tuple[int, RemovedKey]]) -> DependencyNotFoundError
 def _missing(key: RemovedKey) -> str:
     source = f" of discovery source {key.discovery_source}" if key.discovery_source else ""
     return f"no dependency of {shown(key.source)} on {shown(key.target)}{source}"
-
-
-def _response(found: WhatIf) -> pb.CheckChangeResponse:
-    return pb.CheckChangeResponse(
-        adds_cycles=found.adds_cycles,
-        cycle_changes=map(_cycle_change, found.cycle_changes),
-        impact_changes=map(_impact_change, found.impacts.changes),
-        impact_change_count=found.impacts.count,
-        impacts_truncated=found.impacts.truncated,
-        created_service_ids=found.created,
-    )
 
 
 def _cycle_change(change: cycle_changes.CycleChange) -> pb.CycleChange:

@@ -52,18 +52,17 @@ async def batch_traverse(
         failed |= await _failures(live, missing, time_left)
         async with live.read_lock():
             # The replica may have loaded another database before the graph stopped changing.
-            missing = {each for each in wanted - failed.keys() if _is_ahead(live, each)}
+            missing = {
+                each
+                for each in wanted - failed.keys()
+                if isinstance(each, AtLeastAsFresh) and not live.holds(each.revision)
+            }
             if not missing:
                 outcomes = [
                     failed.get(each.consistency, each) if isinstance(each, TraverseQuestion) else each
                     for each in read
                 ]
                 return await _answers(live.now(), live.freshness(), outcomes, limit)
-
-
-def _is_ahead(live: LiveGraph, wanted: Consistency) -> bool:
-    """Whether memory does not hold a revision that is wanted."""
-    return isinstance(wanted, AtLeastAsFresh) and not live.holds(wanted.revision)
 
 
 async def _read(request: pb.BatchTraverseRequest) -> list[_Read]:
