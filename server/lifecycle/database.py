@@ -39,8 +39,8 @@ async def running_database(
     """
     Give the URL of the database; run the embedded PostgreSQL unless the settings have a URL.
 
-    The embedded database is restarted when it ends by itself, and shut down at the end within the
-    time for closing. ``max_connections`` is its setting; None = PostgreSQL's default.
+    The embedded database is restarted when it ends by itself, and shut down within the time for
+    closing. ``max_connections`` is its setting; None = PostgreSQL's default.
     """
     if settings.database_url is not None:
         yield settings.database_url
@@ -95,10 +95,9 @@ async def bring_up_to_date(
     waiting: Callable[[BaseException | None], None] = lambda _: None,
 ) -> None:
     """
-    Wait until the database can be reached, then run the migrations that it lacks.
+    Wait for the database, then run the migrations that it lacks; raises ``SchemaBehindError``.
 
-    ``waiting`` is called with the reason of each wait, and with None at the end. Raises
-    ``SchemaBehindError``.
+    ``waiting`` is called with the reason of each wait, and with None at the end.
     """
     failures = 0
     while True:

@@ -20,12 +20,7 @@ from server.store.staleness import Sweeper
 
 @dataclass(frozen=True, kw_only=True, eq=False)  # a registry compares collectors by identity
 class ProcessCollector(Collector):
-    """
-    Reads the metrics of one process at each scrape.
-
-    It runs on the thread of the scrape, so it only reads single numbers. Lengths of time are in
-    seconds.
-    """
+    """Reads single numbers of one process on the thread of each scrape; times are in seconds."""
 
     replica: Replica
     vitals: Vitals

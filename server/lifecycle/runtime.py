@@ -36,9 +36,8 @@ async def background(patience: timedelta | None = None) -> AsyncIterator[Backgro
     """
     Give a function that starts background tasks; at the end cancel them all and wait for them.
 
-    A task that does not end within ``patience`` is cancelled again, None = never. The first
-    cancellation may only end the wait for a database that does not answer, and begin the wait for
-    the cancellation of the statement there.
+    A task that does not end within ``patience`` is cancelled again, None = never: the first
+    cancellation may only end the wait for a database, and begin that for its own cancellation.
     """
     running: set[asyncio.Task[None]] = set()
 
@@ -69,9 +68,8 @@ def freeze_garbage_collector() -> None:
     """
     Exclude all objects that are alive from garbage collection, after one collection.
 
-    To look through a million records, a collection takes a quarter of a second, and none of them is
-    in a reference cycle. Reference counts still free them. The one collection costs O(objects made
-    since the last time).
+    Looking through a million records takes it a quarter of a second, and none is in a reference
+    cycle. Reference counts still free them.
     """
     gc.collect()
     gc.freeze()
@@ -86,8 +84,7 @@ async def give_back_memory() -> None:
     """
     Give free memory back to the system whenever there is much; runs until cancelled.
 
-    After a large batch, glibc would keep freed memory that lies between pieces in use forever.
-    Returns at once without glibc 2.33.
+    After a large batch, glibc would keep what lies between pieces in use. Needs glibc 2.33.
     """
     allocator = _Allocator.of_this_process()
     if allocator is None:

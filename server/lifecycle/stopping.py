@@ -22,10 +22,8 @@ class StopSignal:
     """
     The event that asks the process to stop; SIGTERM, SIGINT or ``ask`` set it.
 
-    Make it where the event loop runs.
-
-    Once it is set, the process has ``limit`` to end; None = no limit. When that time is over, the
-    process writes the stacks of its threads to stderr and ends at once with exit code 1.
+    Make it where the event loop runs. Once it is set, the process has ``limit`` to end, None = any
+    time. After that it writes the stacks of its threads to stderr and ends with exit code 1.
     """
 
     def __init__(self, limit: timedelta | None = None) -> None:
@@ -132,7 +130,7 @@ async def serve_until_stopped(
     """
     Enter the server, call ``opened`` with what that gives, wait for ``stop``, leave the server.
 
-    A ``stop`` that comes first cancels the entering, and ``opened`` is not called.
+    A ``stop`` that comes first cancels the entering.
     """
     opening = asyncio.ensure_future(server.__aenter__())
     asked = asyncio.ensure_future(stop.wait())

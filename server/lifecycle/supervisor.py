@@ -41,23 +41,14 @@ class WorkersKeepEndingError(Exception):
 
 @dataclass(slots=True)
 class Restarts:
-    """
-    Counts the ends of one worker.
-
-    ``at_once`` counts the ends in a row that came before the worker served, or soon after.
-    """
+    """Counts the ends of one worker, ``at_once`` those in a row without ``SOON`` of service."""
 
     count: int = 0
     hangs: int = 0
     at_once: int = 0
 
     def ended(self, served_for: timedelta | None) -> float:
-        """
-        Count an end after that time of service, None = it never served.
-
-        Returns the pause before the next start in seconds: 0 after a long life, doubled with each
-        further end at once.
-        """
+        """Count an end, None = it never served; returns the seconds to wait, doubled each time."""
         if served_for is not None and served_for >= SOON:
             self.at_once = 0
             return 0.0
@@ -202,11 +193,7 @@ async def supervised(
 
 
 def supervise(settings: Settings, report: Callable[[str], None], command: Sequence[str]) -> None:
-    """
-    Serve with several workers until SIGTERM or SIGINT, see ``run_server``.
-
-    Raises ``WorkersKeepEndingError``.
-    """
+    """Serve with workers until SIGTERM or SIGINT; raises ``WorkersKeepEndingError``."""
     run_server(lambda stop: supervised(settings, report, command, stop.ask), settings.limits.grace, report)
 
 

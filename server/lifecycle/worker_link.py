@@ -66,11 +66,7 @@ class LinkClosedError(Exception):
 
 
 class Link:
-    """
-    One end of a socket pair. Messages arrive whole and in order.
-
-    Both ends belong to one server, so each trusts the pickles of the other.
-    """
+    """One end of a socket pair between processes that trust each other; messages arrive whole."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader

@@ -229,11 +229,7 @@ class UnsentAnswers:
         self._check(peer, 0)
 
     def take(self, peer: str, size: int, *, owed: bool = False) -> None:
-        """
-        Count an answer to ``peer`` in; raises ``UnreadAnswersError`` if that is too much.
-
-        ``owed`` = it reports a write that is committed, so it is sent in any case.
-        """
+        """Count an answer in, or raise ``UnreadAnswersError``; what is ``owed`` is always sent."""
         if not owed:
             self._check(peer, size)
         self.total += size

@@ -37,11 +37,7 @@ _WRITES = ("Create", "Update", "Delete", "BatchUpsert", "MarkStale", "Ingest", "
 
 
 class Answering:
-    """
-    Turns handlers, of all four kinds of RPC, into methods that transports call.
-
-    A handler may answer with messages or with the bytes of messages.
-    """
+    """Turns handlers, which answer with messages or their bytes, into methods for transports."""
 
     def __init__(
         self,

@@ -85,10 +85,9 @@ def too_large(content: str, limit: int, instead: str) -> ResponseTooLargeError:
 
 class PairRecords(NamedTuple):
     """
-    The records that take part in effective dependencies, pair by pair.
+    The records of pairs of services; those of pair ``i`` begin at ``records[starts[i]]``.
 
-    Those of pair ``i`` are ``records[starts[i]:starts[i + 1]]``. They stay as they are while the
-    graph changes.
+    They stay as they are while the graph changes.
     """
 
     records: NDArray[np.object_]
@@ -104,10 +103,6 @@ class PairRecords(NamedTuple):
 
 
 def pair_records(graph: DependencyGraph, chosen: NDArray[np.int32], edge_filter: EdgeFilter) -> PairRecords:
-    """
-    Take the records of the pairs of ``chosen``, which has one edge of each (``effective_edges``).
-
-    O(the smaller degree of each pair's ends).
-    """
+    """Take the records of each pair in ``chosen``. O(the smaller degree of its ends)."""
     found = parallel_edges(graph, chosen, edge_filter)
     return PairRecords(graph.dependency_payloads.take(found.edges), found.starts)

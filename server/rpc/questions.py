@@ -81,11 +81,7 @@ def _flags(check: Check, field: str, numbers: Sequence[int], enum: EnumWords[Any
 
 
 def edge_mask(graph: DependencyGraph, edge_filter: EdgeFilter, *, effective: bool) -> NDArray[np.uint8]:
-    """
-    Mark the dependencies that pass a filter: 1 by edge. O(V + E).
-
-    ``effective`` = of each pair of services mark only the leading dependency, if that passes.
-    """
+    """Mark the edges that pass; ``effective`` = only the leading one of each pair. O(V + E)."""
     return (effective_edges if effective else passing_edges)(graph, edge_filter)
 
 

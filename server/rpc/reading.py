@@ -214,11 +214,7 @@ class RequestReader:
         self._in_work = asyncio.Semaphore(_AT_ONCE)
 
     def read(self, request: bytes) -> Any:
-        """
-        Parse a small request; None = it is a large one, for ``reading``.
-
-        Raises ``RequestTooLargeError`` and ``InvalidInputError``.
-        """
+        """Check the size, and parse a small request; None = it is large, for ``reading``."""
         self._bounds.check_size(request)
         if len(request) > SMALL_BYTES:
             return None
@@ -228,11 +224,7 @@ class RequestReader:
 
     @asynccontextmanager
     async def reading(self, request: bytes) -> AsyncIterator[Any]:
-        """
-        Parse a large request whose size ``read`` has checked, and count it until the context ends.
-
-        Raises ``OverloadedError`` and ``InvalidInputError``.
-        """
+        """Parse a large request that ``read`` has checked, and count it until the context ends."""
         size = len(request)
         self._large.take(size)
         try:
@@ -252,11 +244,7 @@ class RequestReader:
 async def convert(
     items: int, work: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs
 ) -> Result:
-    """
-    Convert a batch between messages and domain values: call ``work``, in a thread for many items.
-
-    10,000 rows take a tenth of a second, for which no other call should have to wait.
-    """
+    """Call ``work``, in a thread for many items: 10,000 rows take a tenth of a second."""
     if items < _MANY_ITEMS:
         return work(*args, **kwargs)
     return await asyncio.to_thread(work, *args, **kwargs)
@@ -270,7 +258,7 @@ def _merge(message: Message, part: Any) -> None:
 
 
 def _request_of(method: str) -> Descriptor:
-    """Look up the request message of a method by its full name ``/package.Service/Method``."""
+    """Look up a method's request message by its full name ``/package.Service/Method``."""
     service, name = method.removeprefix("/").split("/")
     request: Descriptor = Default().FindServiceByName(service).methods_by_name[name].input_type
     return request

@@ -154,11 +154,7 @@ class RpcServer:
             self._health.set(name, serving=self._serving and (self._trusted or name not in _FROM_MEMORY))
 
     async def stop(self, grace: timedelta) -> None:
-        """
-        Report NOT_SERVING, refuse new calls, wait ``grace`` for running ones, cancel the rest.
-
-        Streams of health and reflection are ended without waiting. Safe to call twice.
-        """
+        """Report NOT_SERVING, refuse new calls, wait ``grace`` for running ones, then cancel."""
         self._health.end()
         self._calls.begin_drain()
         finished = await self._calls.drained(grace)

@@ -64,11 +64,7 @@ class Check:
         return bool(self._violations)
 
     def each(self, field: str, items: Iterable[Item], read: Callable[["Check", Item], Value]) -> list[Value]:
-        """
-        Read the items of a repeated field, each with a check of its own fields.
-
-        An item that is wrong is read a second time, with its path: paths take longer.
-        """
+        """Read the items of a repeated field; only one that is wrong is read with its path, too."""
         check, values = Check(), []
         for position, item in enumerate(items):
             values.append(read(check, item))
@@ -144,11 +140,7 @@ class Check:
         return self.optional_word(field, number, enum) or stand_in
 
     def moment(self, field: str, value: Timestamp) -> datetime:
-        """
-        Check for a time of the years 1 to 9999, cut to microseconds.
-
-        The outermost two microseconds become their neighbours, because asyncpg can't store them.
-        """
+        """Check for a time of the years 1 to 9999; cut it to what asyncpg can store."""
         seconds, nanos = value.seconds, value.nanos
         if _FIRST_SECOND <= seconds <= _LAST_SECOND and 0 <= nanos < _NANOS:
             moment = EPOCH + timedelta(0, seconds, nanos // 1000)

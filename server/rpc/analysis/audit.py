@@ -30,7 +30,7 @@ class PathsAudit(NamedTuple):
 
 
 def audit_question(request: pb.AuditPathsRequest) -> PathsAudit:
-    """Read a request; raises ``InvalidInputError`` with everything that is wrong with it."""
+    """Read a request."""
     check = Check()
     question = PathAuditQuestion(
         service=check.text("service_id", request.service_id) if request.service_id else None,
@@ -48,11 +48,7 @@ def audit_question(request: pb.AuditPathsRequest) -> PathsAudit:
 
 
 def audit_answer(graph: DependencyGraph, wanted: PathsAudit, limit: int) -> bytes:
-    """
-    Encode an ``AuditPathsResponse`` without its freshness, of at most ``limit`` bytes.
-
-    Raises ``ServiceNotFoundError`` and ``ResponseTooLargeError``. Takes as long as ``audit_paths``.
-    """
+    """Find the paths and encode them."""
     question = wanted.question
     if question.service is not None:
         require_services(graph, question.service)
@@ -76,7 +72,7 @@ def audit_answer(graph: DependencyGraph, wanted: PathsAudit, limit: int) -> byte
 
 
 def _findings(graph: DependencyGraph, found: PathAudit, question: PathAuditQuestion) -> Iterator[bytes]:
-    """Encode the fields of the answer, from the records of dependencies or of pairs of services."""
+    """Encode the findings from the records of dependencies or of pairs of services."""
     timeout, retry = pb.TimeoutFinding, pb.RetryFinding
     records = {each.key: cast("bytes", each.payload) for each in _dependencies(found)}
     caller, callee = timeout.CALLER_DEPENDENCY_FIELD_NUMBER, timeout.CALLEE_DEPENDENCY_FIELD_NUMBER

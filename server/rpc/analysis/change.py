@@ -45,7 +45,7 @@ class ChangeQuestion(NamedTuple):
 
 
 def change_question(request: pb.CheckChangeRequest, limits: Limits) -> ChangeQuestion:
-    """Read a request; raises ``InvalidInputError`` with everything that is wrong in it."""
+    """Read a request."""
     check = Check()
     most = limits.max_items
     check.within_limit("removed", request.removed, most)
@@ -61,11 +61,7 @@ def change_question(request: pb.CheckChangeRequest, limits: Limits) -> ChangeQue
 
 
 def change_answer(graph: DependencyGraph, question: ChangeQuestion, limit: int) -> bytes:
-    """
-    Encode a ``CheckChangeResponse`` without its freshness, of at most ``limit`` bytes.
-
-    Raises ``DependencyNotFoundError`` and ``ResponseTooLargeError``. As much work as ``what_if``.
-    """
+    """Predict and encode; raises ``DependencyNotFoundError`` for what can't be removed."""
     try:
         found = what_if(
             graph,

@@ -28,7 +28,7 @@ class CutsQuestion(NamedTuple):
 
 
 def cuts_question(request: pb.SuggestCutsRequest) -> CutsQuestion:
-    """Read a request; raises ``InvalidInputError`` with everything that is wrong with it."""
+    """Read a request."""
     check = Check()
     question = CutsQuestion(
         service_id=check.text("service_id", request.service_id),
@@ -40,12 +40,7 @@ def cuts_question(request: pb.SuggestCutsRequest) -> CutsQuestion:
 
 
 def cuts_answer(graph: DependencyGraph, question: CutsQuestion, limit: int) -> bytes:
-    """
-    Encode a ``SuggestCutsResponse`` without its freshness, of at most ``limit`` bytes.
-
-    Raises ``ServiceNotFoundError`` and ``ResponseTooLargeError``. As much work as
-    ``suggest_cuts``, and O(answer).
-    """
+    """Choose cuts and encode them."""
     require_services(graph, question.service_id)
     found = suggest_cuts(graph, question.service_id, sync_only=question.sync_only)
     # Very many cuts are refused before they are encoded.

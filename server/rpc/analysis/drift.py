@@ -31,7 +31,7 @@ class DriftList(NamedTuple):
 
 
 def drift_question(request: pb.ListDriftRequest) -> DriftList:
-    """Read a request; raises ``InvalidInputError`` with everything that is wrong with it."""
+    """Read a request."""
     check = Check()
     tokens = PageTokens("drift", (request.kind, request.service_id, request.ignore_stale), PAIRS)
     question = DriftQuestion(
@@ -47,12 +47,7 @@ def drift_question(request: pb.ListDriftRequest) -> DriftList:
 
 
 def drift_answer(graph: DependencyGraph, wanted: DriftList, limit: int) -> bytes:
-    """
-    Encode a ``ListDriftResponse`` without its freshness, of at most ``limit`` bytes.
-
-    Raises ``ServiceNotFoundError`` and ``ResponseTooLargeError``. Takes as long as ``list_drift``,
-    and some microseconds a pair.
-    """
+    """List a page of drift, some microseconds a pair."""
     question = wanted.question
     if question.service is not None:
         require_services(graph, question.service)
@@ -73,7 +68,7 @@ def _key_of(drift: Drift) -> PairKey:
 
 
 def _record(drift: Drift) -> bytes:
-    """Encode a ``Drift`` as a field of the answer, from the records of its dependencies."""
+    """Encode a ``Drift`` from the records of its dependencies."""
     present = [cast("bytes", record.payload) for record in drift.present]
     gone = [cast("bytes", record.payload) for record in drift.gone]
     if gone:

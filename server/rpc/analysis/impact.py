@@ -48,7 +48,7 @@ class ImpactQuestion(NamedTuple):
 
 
 def impact_question(request: pb.AnalyzeImpactRequest) -> ImpactQuestion:
-    """Read a request; raises ``InvalidInputError`` with everything that is wrong with it."""
+    """Read a request."""
     check = Check()
     question = ImpactQuestion(
         service_id=check.text("service_id", request.service_id),
@@ -135,7 +135,6 @@ async def _owners(found: Impacted) -> "tuple[list[_Owner], Counter[_Owner]]":
 
 
 async def _services(found: Impacted, owners: list[_Owner]) -> AsyncIterator[bytes]:
-    """Encode the services one after the other as ``AnalyzeImpactResponse.services``."""
     reach = found.reach
     columns = (reach.hops, reach.hard_hops, reach.degraded_hops, reach.sync_hops)
     failed = wire.retagged(found.failed, _PATH_NUMBER)

@@ -42,7 +42,7 @@ class PathsQuestion(NamedTuple):
 
 
 def paths_question(request: pb.FindPathsRequest) -> PathsQuestion:
-    """Read a request; raises ``InvalidInputError`` with everything that is wrong with it."""
+    """Read a request."""
     check = Check()
     question = PathsQuestion(
         source=check.text("source_service_id", request.source_service_id),
@@ -62,12 +62,7 @@ def paths_question(request: pb.FindPathsRequest) -> PathsQuestion:
 
 
 def paths_answer(graph: DependencyGraph, question: PathsQuestion, limit: int) -> bytes:
-    """
-    Encode a ``FindPathsResponse`` without its freshness, of at most ``limit`` bytes.
-
-    Raises ``ServiceNotFoundError`` and ``ResponseTooLargeError``. O(V + E) and the search, which
-    ends early if it takes long.
-    """
+    """Find the paths and encode them."""
     require_services(graph, question.source, question.target)
     mask = edge_mask(graph, question.edge_filter, effective=question.effective)
     found = shortest_paths(
@@ -94,7 +89,6 @@ def paths_answer(graph: DependencyGraph, question: PathsQuestion, limit: int) ->
 def _records(
     graph: DependencyGraph, question: PathsQuestion, found: ShortestPaths, mask: NDArray[np.uint8]
 ) -> Iterator[bytes]:
-    """Encode the fields of the answer one after the other."""
     if found.truncated:
         yield _TRUNCATED
     hops: dict[_Pair, bytes] = {}

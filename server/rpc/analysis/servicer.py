@@ -118,11 +118,7 @@ class Analyses:
     async def run(
         self, wanted: Consistency, context: Context, work: Callable[[DependencyGraph], Found]
     ) -> tuple[Found, Freshness]:
-        """
-        Call ``work`` with the graph once that is as fresh as wanted; raises what ``work`` raises.
-
-        Returns the freshness of the snapshot, too.
-        """
+        """Call ``work`` with a graph as fresh as wanted; returns its freshness, too."""
         await self._live.at(wanted, time_left(context))
         running = asyncio.create_task(self._alone(work))
         # The event loop keeps no strong reference to a task.

@@ -86,11 +86,7 @@ async def _read(request: pb.BatchTraverseRequest) -> list[_Read]:
 async def _failures(
     live: LiveGraph, wanted: set[Consistency], time_left: TimeLeft
 ) -> dict[Consistency, DomainError]:
-    """
-    Wait until memory is as fresh as all of them want it; returns the errors of those that fail.
-
-    Raises ``NotReadyError``.
-    """
+    """Wait until memory is as fresh as wanted; returns errors other than ``NotReadyError``."""
     failed: dict[Consistency, DomainError] = {}
     if wanted:
         within = time_left()

@@ -98,11 +98,7 @@ def components_question(request: pb.ListComponentsRequest) -> ComponentsQuestion
 def component_answer(
     component: Component, question: ComponentQuestion, freshness: bytes, max_bytes: int
 ) -> bytes:
-    """
-    Encode a ``GetComponentResponse``; ``freshness`` is the encoded message.
-
-    Raises ``ResponseTooLargeError`` when all members are wanted and do not fit ``max_bytes``.
-    """
+    """Encode a ``GetComponentResponse``; raises ``ResponseTooLargeError`` for too many members."""
     if question.page_size:
         record, last = component_page(component, question.page_size, question.after, max_bytes)
         token = question.tokens.write(last)
@@ -134,9 +130,9 @@ def components_answer(
     listed: Sequence[Component], question: ComponentsQuestion, freshness: bytes, max_bytes: int
 ) -> bytes:
     """
-    Encode the ``ListComponentsResponse`` of a page; ``freshness`` is the encoded message.
+    Encode the ``ListComponentsResponse`` of a page. O(log listed + page).
 
-    ``listed`` are all components, by falling size, then first member. O(log listed + page).
+    ``listed`` are all components, by falling size, then first member.
     """
     start = 0
     if (after := question.after) is not None:
@@ -222,11 +218,7 @@ class ComponentReader:
     async def of(
         self, service_id: str, wanted: Consistency, time_left: TimeLeft
     ) -> tuple[Component, Freshness]:
-        """
-        Look up the component of a service; raises ``ServiceNotFoundError``.
-
-        O(1), and O(members log members) once after a change.
-        """
+        """Look up a service's component; O(members log members) once after a change."""
         graph = await self._searched(wanted, time_left)
         require_services(graph, service_id)
         if graph.components.is_named(graph.node(service_id)):

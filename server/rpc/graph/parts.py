@@ -65,9 +65,9 @@ def walked(graph: DependencyGraph, found: Reach, *, full: bool) -> Walked:
 
 async def traverse_parts(walked: Walked, freshness: bytes, max_bytes: int) -> AsyncIterator[bytes]:
     """
-    Cut an answer into parts of at most ``max_bytes``; a larger record comes alone.
+    Cut an answer into parts of at most ``max_bytes``, in slices; a larger record comes alone.
 
-    The first part holds the freshness, and comes even when nothing was found. Runs in slices.
+    The first part holds the freshness, and comes even when nothing was found.
     """
     ends = np.cumsum(await _sizes(walked))
     room = max_bytes - len(walked.truncated) - _PACKED_HEADER
@@ -139,11 +139,7 @@ _FRESHNESS = tag(pb.GetAdjacencyListResponse, "freshness")
 def adjacency_messages(
     services: Iterable[tuple[str, Sequence[str]]], freshness: bytes, max_bytes: int
 ) -> Iterator[bytes]:
-    """
-    Encode one message for each service, or several if its targets take more than ``max_bytes``.
-
-    The first message has the freshness, too.
-    """
+    """Encode a message for each service, or several; the first has the freshness."""
     once = field(_FRESHNESS, freshness)
     for name, targets in services:
         service = field(_SERVICE, name.encode())

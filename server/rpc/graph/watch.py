@@ -85,11 +85,7 @@ class WatchParts:
 
 
 async def encoded_parts(batch: WatchBatch, max_bytes: int) -> AsyncIterator[bytes]:
-    """
-    Encode a batch as ``WatchResponse`` messages of at most ``max_bytes``; a larger row comes alone.
-
-    Runs in slices.
-    """
+    """Encode a batch as messages of at most ``max_bytes``, in slices; a larger row comes alone."""
     event, freshness = _EVENTS[batch.event], field(_FRESHNESS, freshness_message(batch.freshness))
     whole_room = room = max_bytes - len(event) - max(len(freshness), len(_MORE))
     part, yielding = [event], CooperativeYield()

@@ -19,11 +19,7 @@ class TransportMissingError(Exception):
 
 
 class Transport(Protocol):
-    """
-    An HTTP/2 server for the methods of all services.
-
-    Made where the event loop runs. Call ``serve``, then ``listen``, then ``start``.
-    """
+    """An HTTP/2 server, made in the event loop. Call ``serve``, then ``listen``, then ``start``."""
 
     @property
     def name(self) -> TransportName:
@@ -40,11 +36,7 @@ class Transport(Protocol):
         """Set the methods to serve."""
 
     def listen(self, address: str, /) -> int:
-        """
-        Bind an address, ``HOST:PORT`` or ``unix:PATH``, and return the port.
-
-        Raises ``OSError``, ``RuntimeError``, ``ValueError``.
-        """
+        """Bind, return the port; raises ``OSError``, ``ValueError`` or ``RuntimeError``."""
 
     async def start(self) -> None:
         """Accept calls."""
@@ -55,11 +47,10 @@ class Transport(Protocol):
 
 def transport_for(wanted: TransportName, listen: str) -> TransportName:
     """
-    Choose between "grpcio" and "native".
+    Choose a transport; raises ``TransportMissingError`` for a native one that is not installed.
 
     "auto" is native where it is installed and only this host can connect, because native has no
-    limits for untrusted callers; grpcio otherwise. Raises ``TransportMissingError`` when native is
-    wanted by name and not installed.
+    limits for untrusted callers.
     """
     is_installed = find_spec(_NATIVE) is not None
     if wanted == "native" and not is_installed:

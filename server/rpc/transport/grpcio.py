@@ -93,11 +93,7 @@ class _Found(NamedTuple):
 
 
 class _ByName(grpc.GenericRpcHandler):
-    """
-    Finds the handler of a call.
-
-    A ``grpc.aio.ServerInterceptor`` could do the same, and would cost 20 µs a call.
-    """
+    """Finds the handler of a call; a ``ServerInterceptor`` would cost 20 µs a call."""
 
     def __init__(self, methods: Mapping[str, _Found], admission: Admission) -> None:
         self._methods = methods

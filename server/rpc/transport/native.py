@@ -58,11 +58,7 @@ class NativeTransport:
         self._folder = contextlib.ExitStack()
 
     async def admit_backlog(self, _: Callable[[], int]) -> None:
-        """
-        Begin all calls that wait, and let their tasks begin.
-
-        Refused callers may send more calls, so there is a time limit.
-        """
+        """Begin the calls that wait, for a limited time, since refused callers may send more."""
         self._queue.begin_all(time.monotonic() + BACKLOG_SECONDS)
         await asyncio.sleep(0)
 
@@ -142,10 +138,9 @@ class NativeTransport:
 
     def begin(self, number: int, method_index: int, request: bytes, details: Any, received: float) -> None:
         """
-        Begin a call of a method, given by its position in ``_methods``; never raises.
+        Begin a call of the method at a position in ``_methods``; never raises.
 
-        ``details`` are metadata, peer and the seconds that were left when it was ``received``
-        (``time.monotonic``).
+        ``details`` are metadata, peer and the seconds that were left when it was ``received``.
         """
         call = NativeCall(self._front, number, details[1], details[2], received)
         method = self._methods[method_index]

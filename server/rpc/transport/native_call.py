@@ -23,7 +23,7 @@ class NativeCall:
     """
     The part of ``grpc.aio.ServicerContext`` that handlers use.
 
-    ``seconds`` were left until the deadline (None = there is none) when the call was ``received``
+    ``seconds`` were left until the deadline, if there is one, when the call was ``received``
     (``time.monotonic``).
     """
 
@@ -118,9 +118,5 @@ class NativeCall:
 
 
 def _is_reserved(key: str) -> bool:
-    """
-    Whether the transport refuses to send this key: gRPC's own ones, except the details of a status.
-
-    That includes ``grpc-retry-pushback-ms``; callers find the same in the RetryInfo of the details.
-    """
+    """Whether the transport refuses to send this key; RetryInfo repeats what pushback says."""
     return key.startswith("grpc-") and key != _DETAILS
