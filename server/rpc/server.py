@@ -3,28 +3,19 @@
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from itertools import starmap
-from types import ModuleType
 from typing import Any, cast
 
 from grpc_health.v1 import health, health_pb2_grpc
 
-from depgraph.v1 import (
-    alert_service_pb2,
-    alert_service_pb2_grpc,
-    analysis_service_pb2,
-    analysis_service_pb2_grpc,
-    catalog_service_pb2,
-    catalog_service_pb2_grpc,
-    dependency_service_pb2,
-    dependency_service_pb2_grpc,
-    graph_service_pb2,
-    graph_service_pb2_grpc,
-)
+from depgraph.v1.alert_service_pb2_grpc import add_AlertServiceServicer_to_server
+from depgraph.v1.analysis_service_pb2_grpc import add_AnalysisServiceServicer_to_server
+from depgraph.v1.catalog_service_pb2_grpc import add_CatalogServiceServicer_to_server
+from depgraph.v1.dependency_service_pb2_grpc import add_DependencyServiceServicer_to_server
+from depgraph.v1.graph_service_pb2_grpc import add_GraphServiceServicer_to_server
 from server.concurrency import SharedComponentSearch
 from server.config import Limits, TransportName
 from server.domain.live_graph import LiveGraph
 from server.domain.ports import AlertStore, DependencyStore, ServiceStore
-from server.rpc import reflection
 from server.rpc.admission import Admission, Load
 from server.rpc.alert import AlertServicer
 from server.rpc.analysis.servicer import AnalysisServicer
@@ -35,23 +26,18 @@ from server.rpc.dependency import DependencyServicer
 from server.rpc.graph.servicer import GraphServicer
 from server.rpc.graph.status import ServerStatus
 from server.rpc.graph.watch import WatchedGraph
-from server.rpc.health import HealthServicer
 from server.rpc.listening import bind
 from server.rpc.methods import Registrar
 from server.rpc.running import RunningCalls
+from server.rpc.standard import HealthServicer, register_reflection
 from server.rpc.transport import make_transport
 
-
-def _services(*modules: ModuleType) -> tuple[str, ...]:
-    """List the full names of the services that generated modules define."""
-    return tuple(
-        service.full_name for module in modules for service in module.DESCRIPTOR.services_by_name.values()
-    )
-
-
-_FROM_MEMORY = _services(analysis_service_pb2, graph_service_pb2)
-CONTRACT = _services(
-    alert_service_pb2, analysis_service_pb2, catalog_service_pb2, dependency_service_pb2, graph_service_pb2
+_FROM_MEMORY = ("depgraph.v1.AnalysisService", "depgraph.v1.GraphService")
+CONTRACT = (
+    *_FROM_MEMORY,
+    "depgraph.v1.AlertService",
+    "depgraph.v1.CatalogService",
+    "depgraph.v1.DependencyService",
 )
 # The time in which answers may leave the process when it stops.
 _FLUSH = timedelta(seconds=0.5)
@@ -163,23 +149,13 @@ class RpcServer:
         self._call_log.close()
 
     def _register(self, servicers: Servicers, limits: Limits, server: Any) -> None:
-        catalog_service_pb2_grpc.add_CatalogServiceServicer_to_server(
-            CatalogServicer(servicers.services, limits), server
-        )
-        dependency_service_pb2_grpc.add_DependencyServiceServicer_to_server(
-            DependencyServicer(servicers.dependencies, limits), server
-        )
         status = replace(servicers.status, transport=self._transport.name)
         graph = GraphServicer(servicers.live, servicers.watched, limits, servicers.component_search, status)
-        # It answers with the bytes of messages, which the generated types don't allow.
-        graph_service_pb2_grpc.add_GraphServiceServicer_to_server(
-            cast("graph_service_pb2_grpc.GraphServiceServicer", graph), server
-        )
-        alert_service_pb2_grpc.add_AlertServiceServicer_to_server(
-            AlertServicer(servicers.alerts, limits), server
-        )
-        analysis_service_pb2_grpc.add_AnalysisServiceServicer_to_server(
-            AnalysisServicer(servicers.live, limits), server
-        )
+        # Answers with the bytes of messages, which the generated types don't allow.
+        add_GraphServiceServicer_to_server(cast("Any", graph), server)
+        add_AnalysisServiceServicer_to_server(AnalysisServicer(servicers.live, limits), server)
+        add_AlertServiceServicer_to_server(AlertServicer(servicers.alerts, limits), server)
+        add_CatalogServiceServicer_to_server(CatalogServicer(servicers.services, limits), server)
+        add_DependencyServiceServicer_to_server(DependencyServicer(servicers.dependencies, limits), server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        reflection.register((*CONTRACT, health.SERVICE_NAME), server)
+        register_reflection((*CONTRACT, health.SERVICE_NAME), server)

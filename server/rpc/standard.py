@@ -1,12 +1,17 @@
-"""Health of the server and its services, by the standard protocol ``grpc.health.v1``."""
+"""gRPC's own services: health (``grpc.health.v1``), and reflection under both of its names."""
 
 import asyncio
+from collections.abc import Iterable
 
 import grpc
+from google.protobuf import descriptor_pb2, descriptor_pool
+from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from server.domain.errors import NotReadyError
 from server.rpc.context import Context
+from server.rpc.methods import Registrar
 
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -81,3 +86,40 @@ class HealthServicer(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # i
     def _wake_watchers(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
+
+
+SERVICE_NAMES = ("grpc.reflection.v1.ServerReflection", reflection.SERVICE_NAME)
+# Clients look the messages of errors up by name, so they must be in the pool that is reflected.
+REFLECTED_ERRORS = (error_details_pb2.DESCRIPTOR, status_pb2.DESCRIPTOR)
+_V1_FILE = "grpc/reflection/v1/reflection.proto"
+
+
+def register_reflection(service_names: Iterable[str], registrar: Registrar) -> None:
+    """Register reflection of the named services, which lists itself too, under both names."""
+    _describe_v1()
+    reflection.enable_server_reflection((*service_names, *SERVICE_NAMES), registrar)
+    v1, v1alpha = SERVICE_NAMES
+    method = "ServerReflectionInfo"
+    registrar.add_registered_method_handlers(v1, {method: registrar.handlers[f"/{v1alpha}/{method}"]})
+
+
+def _describe_v1() -> None:
+    """Add v1 to protobuf's pool, once: the description of v1alpha with the other package."""
+    pool = descriptor_pool.Default()
+    try:
+        pool.FindFileByName(_V1_FILE)
+    except KeyError:
+        v1 = descriptor_pb2.FileDescriptorProto()
+        reflection_pb2.DESCRIPTOR.CopyToProto(v1)
+        v1.name, v1.package = _V1_FILE, "grpc.reflection.v1"
+        for message in v1.message_type:
+            for field in message.field:
+                if field.type_name:
+                    field.type_name = _in_v1(field.type_name)
+        for method in v1.service[0].method:
+            method.input_type, method.output_type = _in_v1(method.input_type), _in_v1(method.output_type)
+        pool.AddSerializedFile(v1.SerializeToString())
+
+
+def _in_v1(name: str) -> str:
+    return name.replace(".v1alpha.", ".v1.")
