@@ -1,7 +1,5 @@
 """What a client reads from responses: the revision of its latest write, the outcomes of a batch."""
 
-from threading import Lock
-
 from google.rpc.status_pb2 import Status
 
 from depgraph.v1.graph_service_pb2 import BatchTraverseResponse, TraverseResponse
@@ -31,17 +29,15 @@ class LatestRevision:
     """
 
     def __init__(self) -> None:
-        self._lock = Lock()
         self._token = ""
 
     def note(self, response: object) -> None:
         """Remember the revision of a write's response; other responses change nothing."""
         token = getattr(response, "revision", "")
         if isinstance(token, str) and token:
-            with self._lock:
-                self._token = token
+            self._token = token
 
     def consistency(self) -> Consistency:
         """Require that an answer holds the latest write; unset before the first write."""
-        with self._lock:
-            return Consistency(at_least_as_fresh=self._token) if self._token else Consistency()
+        token = self._token
+        return Consistency(at_least_as_fresh=token) if token else Consistency()

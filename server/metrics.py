@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from socketserver import ThreadingMixIn
 from threading import Thread
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import structlog
@@ -21,6 +20,8 @@ from prometheus_client.registry import Collector
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+log = structlog.get_logger(__name__)
 
 # A read out of memory takes a fraction of a millisecond, a large batch seconds, and a watch as long
 # as it likes.
@@ -118,9 +119,6 @@ def _merged(families: Mapping[int, Sequence[Metric]]) -> Iterator[Metric]:
     yield from merged.values()
 
 
-log = structlog.get_logger(__name__)
-
-
 class MetricsListenError(OSError):
     """The metrics can't be served at the address in the settings."""
 
@@ -166,44 +164,6 @@ def _application(registry: CollectorRegistry, is_serving: Callable[[], bool]) ->
     return answer
 
 
-class MetricsEndpoint:
-    """
-    Serves a registry at ``http://HOST:PORT/metrics`` while entered; port 0 = any free port.
-
-    ``/healthz`` answers 200 while ``is_serving``, which is called on a thread, else 503.
-    """
-
-    def __init__(self, listen: str, registry: CollectorRegistry, is_serving: Callable[[], bool]) -> None:
-        self._listen = listen
-        self._application = _application(registry, is_serving)
-        self.address = ""
-
-    async def __aenter__(self) -> Self:
-        host, _, port = self._listen.rpartition(":")
-        kind = _ServerIPv6 if host.startswith("[") else _Server
-        try:
-            self._server = make_server(
-                host.strip("[]"), int(port), self._application, kind, handler_class=_SilentHandler
-            )
-        except OSError as error:
-            reason = error.strerror or str(error)
-            raise MetricsListenError(f"can't serve metrics on {self._listen}: {reason}") from None
-        self._thread = Thread(target=self._server.serve_forever, daemon=True)
-        self._thread.start()
-        self.address = f"{host}:{self._server.server_port}"
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await asyncio.to_thread(self._close)
-
-    def _close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-
 @asynccontextmanager
 async def metrics_endpoint(
     listen: str | None,
@@ -211,10 +171,29 @@ async def metrics_endpoint(
     report: Callable[[str], None],
     is_serving: Callable[[], bool],
 ) -> AsyncIterator[str]:
-    """Serve metrics and health while the context lasts; gives the address, empty without one."""
+    """
+    Serve ``/metrics`` and ``/healthz`` while the context lasts; gives the address, empty for None.
+
+    Port 0 = any free port. ``/healthz`` answers 200 while ``is_serving``, which is called on a
+    thread, else 503. Raises ``MetricsListenError``.
+    """
     if listen is None:
         yield ""
         return
-    async with MetricsEndpoint(listen, registry, is_serving) as endpoint:
-        report(f"metrics at http://{endpoint.address}/metrics")
-        yield endpoint.address
+    host, _, port = listen.rpartition(":")
+    kind, application = _ServerIPv6 if host.startswith("[") else _Server, _application(registry, is_serving)
+    try:
+        server = make_server(host.strip("[]"), int(port), application, kind, handler_class=_SilentHandler)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise MetricsListenError(f"can't serve metrics on {listen}: {reason}") from None
+    thread = Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    address = f"{host}:{server.server_port}"
+    report(f"metrics at http://{address}/metrics")
+    try:
+        yield address
+    finally:
+        await asyncio.to_thread(server.shutdown)
+        server.server_close()
+        thread.join()
