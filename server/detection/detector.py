@@ -87,7 +87,9 @@ class Detector:
         try:
             while True:
                 await self._reconcile(ledger)
-                await self._follow(ledger, time.monotonic() + self._interval())
+                interval = self._settings.reconcile_interval.total_seconds()
+                interval *= random.uniform(*_JITTER)  # noqa: S311 - jitter, no secret
+                await self._follow(ledger, time.monotonic() + interval)
         except Exception as error:
             self._vitals.failed(error)
             raise
@@ -208,9 +210,6 @@ class Detector:
     def _feed_id(self) -> str | None:
         position = self._live.position
         return None if position is None else position.feed_id
-
-    def _interval(self) -> float:
-        return self._settings.reconcile_interval.total_seconds() * random.uniform(*_JITTER)  # noqa: S311 - no secret
 
 
 def _cycles(alerts: Iterable[KeptAlert]) -> dict[UUID, CyclePath]:

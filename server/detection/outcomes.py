@@ -120,7 +120,10 @@ def _with_status(outcome: Outcome) -> KeptAlert:
         return _opened(alert) if reopens else alert
     if not continued.is_live and not outcome.gained:
         # A person resolved this component; the other alert may have been reopened since.
-        return alert if alert.is_live else _decided_as(continued, alert)
+        if alert.is_live:
+            return alert
+        notes = continued.resolution_notes
+        return replace(alert, acknowledged_by=continued.acknowledged_by, resolution_notes=notes)
     # An alert written by SQL may be acknowledged without a name, which can't be passed on.
     is_acknowledged = continued.status == "acknowledged" and (continued.acknowledged_by or "").strip()
     if alert.status == "acknowledged" or not is_acknowledged:
@@ -132,10 +135,6 @@ def _with_status(outcome: Outcome) -> KeptAlert:
 
 def _opened(alert: KeptAlert) -> KeptAlert:
     return replace(alert, status="open", acknowledged_by=None, resolution_notes=None)
-
-
-def _decided_as(decided: KeptAlert, alert: KeptAlert) -> KeptAlert:
-    return replace(alert, acknowledged_by=decided.acknowledged_by, resolution_notes=decided.resolution_notes)
 
 
 def _return(outcome: Outcome, after: KeptAlert, causes: Causes) -> Iterator[EventDraft]:

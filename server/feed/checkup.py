@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import asyncpg
 
@@ -103,7 +103,7 @@ async def _notifications(connection: Connection) -> Iterable[Finding]:
 
 
 async def _log(connection: Connection) -> Iterable[Finding]:
-    row = await _one(connection, statements.LOG_STATE)
+    [row] = await connection.fetch(statements.LOG_STATE)
     count: int = await connection.fetchval(statements.LOG_ROWS)
     age = f", the oldest at least {_age(row['oldest'])} old" if row["oldest"] else ""
     found = f"about {count:,} changes in {row['bytes'] / 1e6:,.1f} MB{age}"
@@ -171,13 +171,6 @@ async def _orphans(connection: Connection) -> Iterable[Finding]:
 def _lack(row: Any) -> str:
     lacking = [end for end in ("source", "target") if row[f"lacks_{end}"]]
     return f"lacks its {' and '.join(lacking)}" if lacking else "calls itself"
-
-
-async def _one(connection: Connection, query: str) -> Any:
-    row = await connection.fetchrow(query)
-    if row is None:
-        raise LookupError(query)
-    return row
 
 
 def _age(length: timedelta) -> str:

@@ -88,7 +88,15 @@ class Vitals:
         faults = missing_triggers, table_faults
         if faults != (self.missing_triggers, self.table_faults):
             self.missing_triggers, self.table_faults = faults
-            _log_faults(*faults)
+            if missing_triggers or table_faults:
+                log.error(
+                    "changes may go unseen: feed triggers are missing or not as migrations made them, "
+                    "or the tables are altered; 'depgraph doctor --repair' puts triggers back",
+                    triggers=missing_triggers,
+                    tables=table_faults,
+                )
+            else:
+                log.info("every change is logged again, and everything has been read")
         if trusted != self.trusted:
             self._trust_changed.set()
 
@@ -159,15 +167,3 @@ class Vitals:
 
 def _seconds(length: timedelta) -> str:
     return f"{length.total_seconds():,.0f} s"
-
-
-def _log_faults(missing_triggers: tuple[str, ...], table_faults: tuple[str, ...]) -> None:
-    if missing_triggers or table_faults:
-        log.error(
-            "changes may go unseen: feed triggers are missing or not as migrations made them, "
-            "or the tables are altered; 'depgraph doctor --repair' puts triggers back",
-            triggers=missing_triggers,
-            tables=table_faults,
-        )
-    else:
-        log.info("every change is logged again, and everything has been read")

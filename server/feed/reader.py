@@ -4,7 +4,7 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from datetime import datetime
 from typing import Any, NamedTuple, TypeAlias
 from uuid import UUID
@@ -130,7 +130,8 @@ class SnapshotReader:
             yield
         except BaseException:
             # On a lost connection this fails too; the first error is the one to raise.
-            await _quietly(self._connection.execute(statements.ROLLBACK))
+            with suppress(Exception):
+                await self._connection.execute(statements.ROLLBACK)
             raise
         await self._connection.execute(statements.COMMIT)
 
@@ -151,13 +152,6 @@ def _ingestions(text: str) -> tuple[Ingestion, ...]:
         Ingestion(source, datetime.fromisoformat(observed), datetime.fromisoformat(ingested))
         for source, observed, ingested in json.loads(text)
     )
-
-
-async def _quietly(cleaning: Awaitable[None]) -> None:
-    try:
-        await cleaning
-    except Exception:  # noqa: BLE001 - asyncpg's errors on a dead connection have no common base below Exception
-        return
 
 
 # In the change log, ``source`` says which table a key is of: 1 = services, 2 = dependencies.

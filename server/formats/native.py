@@ -137,7 +137,10 @@ def batches(
         if len(batch.nodes) + len(batch.edges) == max_items or (size and size + weight > max_bytes):
             yield batch
             batch, size, sent = _copy(head), 0, True
-        _add(batch, item)
+        if isinstance(item, IngestNode):
+            batch.nodes.append(item)
+        else:
+            batch.edges.append(item)
         size += weight
     if size or not sent:
         yield batch
@@ -160,10 +163,3 @@ def _copy(head: IngestGraphRequest) -> IngestGraphRequest:
     batch = IngestGraphRequest()
     batch.CopyFrom(head)
     return batch
-
-
-def _add(batch: IngestGraphRequest, item: IngestNode | Dependency) -> None:
-    if isinstance(item, IngestNode):
-        batch.nodes.append(item)
-    else:
-        batch.edges.append(item)

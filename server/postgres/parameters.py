@@ -179,7 +179,9 @@ def password_from_file(named: str | None, *, host: str, port: int, database: str
     asyncpg leaves the escapes in, and does not look up a Unix socket's folder. Source: "The
     Password File" in libpq's documentation, and ``passwordFromFile`` in its code.
     """
-    wanted = (_host_names(host), (str(port),), (database,), (user,))
+    # libpq takes localhost for its default folder of sockets, wherever that is.
+    hosts = (host, "localhost") if host.startswith("/") else (host,)
+    wanted = (hosts, (str(port),), (database,), (user,))
     for line in _lines(named or os.environ.get("PGPASSFILE")):
         fields = _fields(line)
         if len(fields) > len(wanted) and all(
@@ -187,11 +189,6 @@ def password_from_file(named: str | None, *, host: str, port: int, database: str
         ):
             return _plain(fields[-1])
     return None
-
-
-def _host_names(host: str) -> tuple[str, ...]:
-    # libpq takes localhost for its default folder of sockets, wherever that is.
-    return (host, "localhost") if host.startswith("/") else (host,)
 
 
 def _lines(named: str | None) -> list[str]:

@@ -63,13 +63,14 @@ def parse_database_url(url: str) -> DatabaseUrl:
         checked(name, value)
     ports = _ports(given.get("port"))
     timeout = float(given.get("connect_timeout", 0))
+    tls = {name: given[name] for name in TLS if name in given}
     return DatabaseUrl(
         addresses=tuple(_addresses(given, ports)),
         port=ports[0] if ports else None,
         user=given.get("user"),
         password=given.get("password"),
         database=given.get("dbname"),
-        tls=_tls(given),
+        tls=f"postgresql:?{urlencode(tls, quote_via=quote)}" if tls else None,
         passfile=given.get("passfile"),
         target_session_attrs=given.get("target_session_attrs"),
         shuffled=given.get("load_balance_hosts") == "random",
@@ -195,11 +196,6 @@ def _hosts(given: Mapping[str, str]) -> list[str]:
                 f"{host!r} is an abstract Unix socket", "let the server listen in a folder or at a port"
             )
     return hosts
-
-
-def _tls(given: Mapping[str, str]) -> str | None:
-    wanted = {name: given[name] for name in TLS if name in given}
-    return f"postgresql:?{urlencode(wanted, quote_via=quote)}" if wanted else None
 
 
 def parse_options(text: str) -> tuple[tuple[str, str], ...]:

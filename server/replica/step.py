@@ -10,7 +10,6 @@ from graphcore import ChangeSet, DependencyGraph, DependencyRecord, ServiceRecor
 from graphcore.graph.flags import STALE
 from server.concurrency import CooperativeYield
 from server.domain.changes import RowBatch, RowChanges
-from server.domain.dependencies import DependencyRow
 from server.domain.detection import GraphEvent, GraphEventKind
 from server.domain.records import DependencyBatch, ServiceBatch
 from server.replica.records import (
@@ -95,7 +94,8 @@ class Step:
             if dependency is None:
                 self._dependencies[id_.bytes] = None
             else:
-                self._put_dependency(self._dependency_record(dependency))
+                ends = dependency.source.bytes, dependency.target.bytes
+                self._put_dependency(edge_of(dependency, *map(self._service_after, ends)))
             await yielding.checkpoint()
         self._made(len(changes.services) + len(changes.dependencies))
 
@@ -144,10 +144,6 @@ class Step:
     def _put_dependency(self, record: DependencyRecord) -> None:
         if record != self._graph.find_dependency(record.key):
             self._dependencies[cast("bytes", record.key)] = record
-
-    def _dependency_record(self, row: DependencyRow) -> DependencyRecord:
-        ends = self._service_after(row.source.bytes), self._service_after(row.target.bytes)
-        return edge_of(row, *ends)
 
     def _service_after(self, key: Hashable) -> ServiceRecord | None:
         """Return the service as it will be."""

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from itertools import islice
 from typing import cast
 
@@ -46,19 +46,14 @@ class Watches:
         Raises ``NotReadyError``, ``ReplicaBehindError`` and ``DatabaseUnavailableError`` at the
         start, and ``WatcherTooSlowError`` at any time, whatever the body awaits.
         """
-        await self._wait_for(since)
+        # A revision of another database, or of this one before a crash: the stream resets.
+        with suppress(RevisionUnknownError):
+            await self._replica.at(AtLeastAsFresh(since) if since else MinimizeLatency(), None)
         async with (
             self._replica.subscriptions.opened(self._settings.max_pending_rows) as subscription,
             aclosing(self._batches(subscription, since, include_state=include_state)) as batches,
         ):
             yield batches
-
-    async def _wait_for(self, since: Revision | None) -> None:
-        try:
-            await self._replica.at(AtLeastAsFresh(since) if since else MinimizeLatency(), None)
-        except RevisionUnknownError:
-            # It comes from another database, or from this one before a crash: the stream resets.
-            return
 
     async def _batches(
         self, subscription: Subscription, since: Revision | None, *, include_state: bool
@@ -132,17 +127,20 @@ class ResumedChanges:
 
     def __init__(self, graph: DependencyGraph) -> None:
         # Their rows may be deleted before they are looked up, and no batch would say so.
-        self._waiting = graph.dangling_dependencies()
+        self._dangling = graph.dangling_dependencies()
         self._services: dict[bytes, ServiceRecord | None] = {}
         self._dependencies: dict[bytes, DependencyRecord | None] = {}
 
     def to_look_up(self, keys: ChangedKeys) -> Iterator[ChangedKeys]:
         """Cut keys into parts for ``look_up``, services first."""
-        self._remove_waiting(set(keys.services) if self._waiting else set())
-        for services in _parts(keys.services):
-            yield ChangedKeys(services, ())
-        for dependencies in _parts(keys.dependencies):
-            yield ChangedKeys((), dependencies)
+        services = set(keys.services) if self._dangling else set()
+        for record in self._dangling:
+            if record.source in services or record.target in services:
+                self._dependencies[cast("bytes", record.key)] = None
+        for some in _parts(keys.services):
+            yield ChangedKeys(some, ())
+        for some in _parts(keys.dependencies):
+            yield ChangedKeys((), some)
 
     def look_up(self, graph: DependencyGraph, keys: ChangedKeys) -> None:
         """Add the records of some keys. O(keys + degrees of services)."""
@@ -173,12 +171,6 @@ class ResumedChanges:
             removed_services={key: None for key, record in self._services.items() if record is None},
             removed_dependencies={key: None for key, record in self._dependencies.items() if record is None},
         )
-
-    def _remove_waiting(self, services: set[bytes]) -> None:
-        """Report dependencies as removed that wait for one of these services."""
-        for record in self._waiting:
-            if record.source in services or record.target in services:
-                self._dependencies[cast("bytes", record.key)] = None
 
 
 def _parts(keys: Collection[bytes]) -> Iterator[list[bytes]]:

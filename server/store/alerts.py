@@ -62,7 +62,11 @@ class AlertRepository:
         records = await self._database.fetch(_EVENTS, key, 0 if after is None else after.id, size + 1)
         if not records:
             raise _missing(key)
-        events = tuple(_event(record) for record in records[:size] if record["id"] is not None)
+        events = tuple(
+            AlertEvent(*record)._replace(cycle_path=_path(record))
+            for record in records[:size]
+            if record["id"] is not None
+        )
         return EventPage(events, EventKey(events[-1].id) if len(records) > size else None)
 
     async def find(self, cycle_path: Sequence[str]) -> Alert | None:
@@ -118,10 +122,6 @@ async def _get(connection: Connection, key: UUID) -> Alert:
 
 def _alert(record: asyncpg.Record) -> Alert:
     return Alert(*record)._replace(cycle_path=_path(record), members=tuple(record["names"] or ()))
-
-
-def _event(record: asyncpg.Record) -> AlertEvent:
-    return AlertEvent(*record)._replace(cycle_path=_path(record))
 
 
 def _path(record: asyncpg.Record) -> tuple[str, ...]:

@@ -56,15 +56,10 @@ def reject_repeats(keys: Iterable[Hashable], field: Callable[[int], str]) -> Non
     for place, key in enumerate(keys):
         earlier = first.setdefault(key, place)
         if earlier != place:
-            violations.append(
-                FieldViolation(field(place), f"{_readable(key)} was given before, at {field(earlier)}")
-            )
+            named = " / ".join(key) if isinstance(key, tuple) else key
+            violations.append(FieldViolation(field(place), f"{named} was given before, at {field(earlier)}"))
     if violations:
         raise InvalidInputError("the batch holds something twice: give each item once", violations=violations)
-
-
-def _readable(key: Hashable) -> str:
-    return " / ".join(key) if isinstance(key, tuple) else str(key)
 
 
 _SIZE = 16
@@ -107,7 +102,8 @@ async def ingest_batch(connection: Connection, batch: IngestBatch) -> IngestResu
     observed after the report's time stay as they are.
     """
     await reject_bad_names(connection, _names(batch))
-    services_created = await _create_services(connection, _all_nodes(batch))
+    nodes = _all_nodes(batch)
+    created = await connection.fetchval(_CREATE_SERVICES, *_node_columns(nodes), random_uuids(len(nodes)))
     kept = await connection.fetch(_UPDATE_SERVICES, *_node_columns(batch.nodes)) if batch.nodes else []
     edges = await connection.fetchrow(
         _EDGES,
@@ -121,7 +117,7 @@ async def ingest_batch(connection: Connection, batch: IngestBatch) -> IngestResu
         raise collided()
     await connection.execute(_RECORD, batch.discovery_source, batch.observed_at)
     return IngestResult(
-        services_created=services_created,
+        services_created=created,
         edges_created=edges["created"],
         edges_updated=edges["found"] - edges["created"] - edges["unchanged"],
         edges_unchanged=edges["unchanged"],
@@ -139,13 +135,6 @@ def _names(batch: IngestBatch) -> Iterator[tuple[str, str]]:
             if name not in seen:
                 seen.add(name)
                 yield f"edges[{place}].{end}_service_id", name
-
-
-async def _create_services(connection: Connection, nodes: Sequence[IngestNode]) -> int:
-    created: int = await connection.fetchval(
-        _CREATE_SERVICES, *_node_columns(nodes), random_uuids(len(nodes))
-    )
-    return created
 
 
 def _all_nodes(batch: IngestBatch) -> list[IngestNode]:

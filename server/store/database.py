@@ -18,9 +18,10 @@ import structlog
 from server.domain.errors import DatabaseUnavailableError, WriteConflictError
 from server.domain.ports import Written
 from server.domain.revision import Revision
+from server.postgres import DRIVER_ERRORS
 from server.postgres.causes import DISK_FULL
 from server.store import query
-from server.store.failures import DRIVER_ERRORS, UnstorableTextError, is_lost_connection, translated
+from server.store.failures import UnstorableTextError, is_lost_connection, translated
 from server.store.pool import Connection, ConnectionPool, cut_off, drop
 
 log = structlog.get_logger(__name__)

@@ -1,6 +1,6 @@
 """Dependencies in the system of record."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -133,20 +133,18 @@ async def _unchanged(connection: Connection, unwritten: Collection[asyncpg.Recor
 
 def _check_ends(unwritten: Mapping[int, asyncpg.Record]) -> None:
     violations = [
-        violation for place, record in unwritten.items() for violation in _unknown_ends(place, record)
+        FieldViolation(
+            f"dependencies[{place}].{end}_service_id", f"no service is named {record[f'{end}_name']!r}"
+        )
+        for place, record in unwritten.items()
+        for end in ("source", "target")
+        if record[f"{end}_id"] is None
     ]
     if violations:
         raise ServiceNotFoundError(
             f"{len(violations)} ends of dependencies are services that don't exist: create these first",
             violations=violations,
         )
-
-
-def _unknown_ends(place: int, record: asyncpg.Record) -> Iterator[FieldViolation]:
-    for end in ("source", "target"):
-        if record[f"{end}_id"] is None:
-            name = record[f"{end}_name"]
-            yield FieldViolation(f"dependencies[{place}].{end}_service_id", f"no service is named {name!r}")
 
 
 def _missing(key: UUID) -> DependencyNotFoundError:

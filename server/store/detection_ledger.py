@@ -100,7 +100,7 @@ class DetectionLedger:
         found: set[UUID] = set()
         for batch in _batches(cycles):
             found.update(
-                row["id"] for row in await self._connection.fetch(_OF_CYCLES, list(map(_json, batch)))
+                row["id"] for row in await self._connection.fetch(_OF_CYCLES, list(map(json.dumps, batch)))
             )
         for some in _batches(memberships):
             columns = (
@@ -164,7 +164,7 @@ def _statements(changes: Sequence[AlertChange]) -> list[tuple[str, list[list[Any
 def _row(alert: KeptAlert) -> tuple[Any, ...]:
     return (
         alert.id,
-        _json(alert.cycle_path),
+        json.dumps(alert.cycle_path),
         alert.status,
         alert.acknowledged_by,
         alert.resolution_notes,
@@ -196,12 +196,9 @@ def _decided_otherwise(changes: Sequence[AlertChange]) -> list[UUID]:
         for change in changes
         if change.before is not None
         and not (change.before.is_live or change.after.is_live)
-        and _decision(change.before) != _decision(change.after)
+        and (change.before.acknowledged_by, change.before.resolution_notes)
+        != (change.after.acknowledged_by, change.after.resolution_notes)
     ]
-
-
-def _decision(alert: KeptAlert) -> tuple[str | None, str | None]:
-    return alert.acknowledged_by, alert.resolution_notes
 
 
 def _pairs(changes: Sequence[AlertChange], *, gone: bool) -> Iterator[tuple[UUID, str]]:
@@ -216,19 +213,15 @@ def _shrunk(changes: Sequence[AlertChange]) -> Iterator[tuple[UUID, str]]:
     """List the members of alerts that had too many: former versions may have written others."""
     for change in changes:
         if change.before is not None and change.before.unlisted and not change.after.unlisted:
-            yield change.after.id, _json(change.after.members)
+            yield change.after.id, json.dumps(change.after.members)
 
 
 def _events(changes: Sequence[AlertChange]) -> Iterator[tuple[Any, ...]]:
     for change in changes:
         after = change.after
-        path = _json(after.cycle_path)
+        path = json.dumps(after.cycle_path)
         for kind, note in change.events:
             yield after.id, kind, note, after.status, path, after.size
-
-
-def _json(path: CyclePath) -> str:
-    return json.dumps(path)
 
 
 async def _digests(memberships: Sequence[Membership]) -> list[bytes]:

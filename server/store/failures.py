@@ -22,15 +22,6 @@ from server.domain.errors import (
 from server.domain.services import SERVICE_COLUMNS
 from server.postgres.causes import DRIVER_ERRORS, LOST, cause_of
 
-__all__ = [
-    "DRIVER_ERRORS",
-    "UnstorableTextError",
-    "collided",
-    "is_lost_connection",
-    "translate",
-    "translated",
-]
-
 # A row that a reference or a unique rule needs was changed by another writer after the statement's
 # snapshot, or a migration went by: the same transaction begun anew sees what they did.
 _CONFLICTS = (

@@ -131,15 +131,10 @@ def _domain_errors() -> Iterator[None]:
     except CommandError as error:
         raise MigrationError(f"{first_line(error)}.") from error
     except DBAPIError as error:
-        cause = _of_driver(error)
+        # SQLAlchemy wraps its own translation of the driver's error, which has the SQLSTATE.
+        wrapped = error.orig or error
+        cause = wrapped.__cause__ or wrapped
         raise translated(cause) from cause
-
-
-def _of_driver(error: DBAPIError) -> BaseException:
-    # SQLAlchemy wraps its own translation of the driver's error, which is the one that knows the
-    # SQLSTATE.
-    wrapped = error.orig or error
-    return wrapped.__cause__ or wrapped
 
 
 async def _run(run: Command, url: str, revision: str, patience: timedelta) -> tuple[Migration, ...]:

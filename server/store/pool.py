@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 import asyncpg
 
 from server.domain.errors import DatabaseUnavailableError, TooManyConnectionsError
-from server.postgres import Session, connect
+from server.postgres import DRIVER_ERRORS, Session, connect
 from server.postgres.causes import SCHEMA_ERRORS, ReadOnlyAndEmptyError
 from server.store import query
-from server.store.failures import DRIVER_ERRORS, is_lost_connection, translated
+from server.store.failures import is_lost_connection, translated
 
 if TYPE_CHECKING:
     _Base = asyncpg.Connection[asyncpg.Record]
@@ -121,8 +121,11 @@ class ConnectionPool:
         except DRIVER_ERRORS as error:
             if is_lost_connection(error):
                 self._distrust(opened_at)
-            if isinstance(error, SCHEMA_ERRORS) and _is_read_only(connection):
-                raise ReadOnlyAndEmptyError from error
+            if isinstance(error, SCHEMA_ERRORS):
+                # What the server reported at the start.
+                reported = connection.get_settings()
+                if getattr(reported, "default_transaction_read_only", "off") == "on":
+                    raise ReadOnlyAndEmptyError from error
             raise
         finally:
             touch()
@@ -144,7 +147,13 @@ class ConnectionPool:
                 with translated(but=TimeoutError):
                     return await self._next_that_answers()
         except TimeoutError:
-            raise self._nothing_to_lend() from None
+            if self._pool.get_size() == (largest := self._pool.get_max_size()):
+                raise TooManyConnectionsError(
+                    f"all {largest} database connections are busy: try again later"
+                ) from None
+            raise DatabaseUnavailableError(
+                "the database does not accept connections in time: try again later"
+            ) from None
 
     async def _next_that_answers(self) -> Connection:
         while True:
@@ -173,17 +182,6 @@ class ConnectionPool:
         except DRIVER_ERRORS:
             return False
         return True
-
-    def _nothing_to_lend(self) -> TooManyConnectionsError | DatabaseUnavailableError:
-        largest = self._pool.get_max_size()
-        if self._pool.get_size() == largest:
-            return TooManyConnectionsError(f"all {largest} database connections are busy: try again later")
-        return DatabaseUnavailableError("the database does not accept connections in time: try again later")
-
-
-def _is_read_only(connection: Connection) -> bool:
-    """Whether transactions are read-only by default, as the server reported at the start."""
-    return getattr(connection.get_settings(), "default_transaction_read_only", "off") == "on"
 
 
 def drop(connection: Connection) -> None:

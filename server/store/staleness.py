@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 import structlog
 
@@ -98,16 +97,11 @@ async def _write_all(connection: RunnerConnection, due: Sequence[Any], write: Se
     while True:
         keys = [row["id"] for row in await connection.fetch(find, *criteria, _LOOK)]
         written = 0
-        for batch in _batches(keys):
-            written += await connection.fetchval(statement, batch, *values)
+        for start in range(0, len(keys), BATCH):
+            written += await connection.fetchval(statement, keys[start : start + BATCH], *values)
         total += written
         if len(keys) < _LOOK or not written:
             return total
-
-
-def _batches(keys: Sequence[UUID]) -> Iterator[Sequence[UUID]]:
-    starts = range(0, len(keys), BATCH)
-    return (keys[start : start + BATCH] for start in starts)
 
 
 class Sweeper:

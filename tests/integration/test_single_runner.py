@@ -12,7 +12,7 @@ from datetime import timedelta
 import asyncpg
 import pytest
 
-from server.store.failures import DRIVER_ERRORS
+from server.postgres import DRIVER_ERRORS
 from server.store.single_runner import DETECTION_KEY, SWEEPER_KEY, RunnerConnection, SingleRunner
 from tests.support.eventually import eventually
 from tests.support.postgres import DatabaseServer

