@@ -167,7 +167,7 @@ async def test_an_audit_gives_way_to_ddl(
     database_url: str, connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(memory_audit, "PORTION", 1)
-    await connection.execute(ROWS.replace("1200", "30000"))
+    await connection.execute(ROWS.replace("1200", "10000"))
     async with audited(database_url) as followed:
         auditing = asyncio.create_task(followed.auditor.audit())
         while not await connection.fetchval(

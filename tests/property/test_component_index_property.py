@@ -14,6 +14,9 @@ from tests.support.kernel_forms import given_in_both_forms
 Edit: TypeAlias = Callable[[ComponentWorld], None]
 
 NODES = range(9)
+CHOOSER = random.Random(1)  # noqa: S311 - the same each time
+# Some nodes in some order, drawn as one: hypothesis would draw each.
+ORDERS = [CHOOSER.sample(NODES, length) for length in range(2, 10) for _ in range(60)]
 
 
 def add_edges(ends: list[tuple[int, int]], confidence: float, stale: bool) -> Edit:
@@ -55,7 +58,7 @@ def add_node(node: int) -> Edit:
 def edits() -> st.SearchStrategy[Edit]:
     node, place = st.sampled_from(NODES), st.integers(0, 40)
     ends = st.lists(st.sampled_from(list(product(NODES, NODES))), min_size=1, max_size=6)
-    some = st.builds(lambda order, length: order[:length], st.permutations(NODES), st.integers(2, 9))
+    some = st.sampled_from(ORDERS)
     path = some.map(lambda order: list(pairwise(order)))
     ring = some.map(lambda order: list(pairwise([*order, order[0]])))
     both_ways = some.map(lambda order: [*pairwise(order), *pairwise(reversed(order))])
@@ -185,5 +188,5 @@ def test_components_of_larger_graphs_stay_right_over_long_sequences(
                 world.add_edges([random_edge(chooser, nodes, reach)])
         world.apply()
         world.catch_up()
-        if step % 4 == 0:
+        if step % 10 == 9:
             assert world.kept() == world.expected()

@@ -37,7 +37,7 @@ def policies_of(record: bytes) -> tuple[int, int]:
     return timeout, 1 + (retries.max_retries if retries.HasField("max_retries") else DEFAULT_RETRIES)
 
 
-@given_in_both_forms(150, st.lists(st.tuples(dependencies, names, names), min_size=1, max_size=12), st.data())
+@given_in_both_forms(150, st.lists(st.tuples(dependencies, names, names), min_size=1, max_size=5), st.data())
 def test_policies_are_those_that_the_generated_code_reads(
     rows: list[tuple[DependencyRow, str, str]], data: st.DataObject
 ) -> None:

@@ -39,7 +39,7 @@ def edge_keys(found: Traversal, rows: Tables) -> set[UUID]:
     return keys
 
 
-@given_in_both_forms(400, tables_and_start(), DIRECTIONS, DEPTHS, filters())
+@given_in_both_forms(250, tables_and_start(), DIRECTIONS, DEPTHS, filters())
 def test_a_walk_equals_a_plain_search_over_the_rows(
     rows_and_start: tuple[Tables, UUID],
     direction: Direction,

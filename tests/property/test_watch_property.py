@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import product
 from unittest.mock import patch
 from uuid import UUID
 
@@ -22,15 +23,13 @@ from tests.support.watched_rows import dependency, reload, service, shown, step,
 SERVICES, DEPENDENCIES = 5, 8
 ENDLESS = timedelta(hours=1)
 # Keys with what becomes of them: name and team of a service, ends of a dependency; None = deleted.
-SERVICE_MOVES = st.tuples(
-    st.integers(1, SERVICES),
-    st.none() | st.tuples(st.integers(1, SERVICES), st.sampled_from([None, "x"])),
-)
-DEPENDENCY_MOVES = st.tuples(
-    st.integers(11, 10 + DEPENDENCIES),
-    st.none() | st.tuples(st.integers(1, SERVICES), st.integers(1, SERVICES), st.integers(1, 2)),
-)
-MOVES = st.lists(SERVICE_MOVES | DEPENDENCY_MOVES, max_size=6)
+NUMBERS = range(1, SERVICES + 1)
+NAMED = list(product(NUMBERS, [None, "x"]))
+JOINED = list(product(NUMBERS, NUMBERS, [1, 2]))
+# Half of them are deletions.
+SERVICE_MOVES = list(product(NUMBERS, [*NAMED, *[None] * len(NAMED)]))
+DEPENDENCY_MOVES = list(product(range(11, 11 + DEPENDENCIES), [*JOINED, *[None] * len(JOINED)]))
+MOVES = st.lists(st.sampled_from(SERVICE_MOVES) | st.sampled_from(DEPENDENCY_MOVES), max_size=6)
 STEPS = st.lists(st.tuples(MOVES, st.sampled_from(["step", "step", "step", "copy", "reload"])), max_size=8)
 Move = tuple[int, tuple[int | str | None, ...] | None]
 Step = tuple[list[Move], str]

@@ -11,9 +11,9 @@ import gc
 import os
 import warnings
 from collections.abc import AsyncIterator, Coroutine, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
+from threading import Thread
 from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
@@ -26,14 +26,23 @@ from server.store.embedded import EmbeddedPostgres
 from tests.support.folders import open_folder
 
 Value = TypeVar("Value")
-FIRST_WITH_STRATEGY = 15
 
 
-@dataclass(frozen=True, slots=True)
 class DatabaseServer:
-    """A running PostgreSQL; ``url`` leads to a database of it from which others are created."""
+    """
+    A running PostgreSQL; ``url`` leads to a database of it from which others are created.
 
-    url: str
+    Databases are made and dropped over one connection, in a thread and on an event loop of its own,
+    apart from those of tests: connecting each time would cost as much as copying.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._connection: asyncpg.Connection[asyncpg.Record] | None = None
+        self._loop = asyncio.new_event_loop()
+        self._thread = Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self._one_at_a_time = asyncio.Lock()
 
     def url_of(self, database: str) -> str:
         """Address another database of the same server."""
@@ -42,65 +51,78 @@ class DatabaseServer:
     @asynccontextmanager
     async def new_database(self, template: str = "template1") -> AsyncIterator[str]:
         """Copy the template to a new database and give its URL; at the end drop it by force."""
-        name = await self._copy_of(template)
+        name = _new_name()
+        await asyncio.wrap_future(self._start(self._copy(template, name)))
         try:
             yield self.url_of(name)
         finally:
-            await self._execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+            await asyncio.wrap_future(self._start(self._drop(name)))
 
     @contextmanager
-    def shared_database(self, template: str) -> Iterator[str]:
+    def shared_database(self, template: str = "template1") -> Iterator[str]:
         """Do the same for a fixture that outlives the event loops of its tests."""
-        name = run_apart(self._copy_of(template))
+        name = _new_name()
+        self._start(self._copy(template, name)).result()
         try:
             yield self.url_of(name)
         finally:
-            run_apart(self._execute(f'DROP DATABASE "{name}" WITH (FORCE)'))
+            self._start(self._drop(name)).result()
 
     @contextmanager
     def migrated_template(self) -> Iterator[str]:
         """Create a template database with the whole schema, and give its name."""
-        name = f"depgraph_template_{uuid4().hex}"
-        run_apart(self._execute(f'CREATE DATABASE "{name}"'))
-        try:
-            run_apart(migrate.upgrade(self.url_of(name)))
-            yield name
-        finally:
-            run_apart(self._execute(f'DROP DATABASE "{name}" WITH (FORCE)'))
+        with self.shared_database() as url:
+            run_apart(migrate.upgrade(url))
+            yield urlsplit(url).path.removeprefix("/")
 
-    async def _copy_of(self, template: str) -> str:
-        name = f"test_{uuid4().hex}"
-        connection = await asyncpg.connect(self.url)
-        try:
-            await connection.execute(
-                f'CREATE DATABASE "{name}" TEMPLATE "{template}" {_strategy(connection)}'
-            )
-        finally:
-            await connection.close()
-        return name
+    def close(self) -> None:
+        """Disconnect; the databases stay."""
+        self._start(self._disconnect()).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> Future[None]:
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    async def _copy(self, template: str, name: str) -> None:
+        # Half the time of the default strategy.
+        await self._execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY FILE_COPY')
+
+    async def _drop(self, name: str) -> None:
+        await self._execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
     async def _execute(self, statement: str) -> None:
-        connection = await asyncpg.connect(self.url)
-        try:
-            await connection.execute(statement)
-        finally:
-            await connection.close()
+        async with self._one_at_a_time:
+            if self._connection is None or self._connection.is_closed():
+                self._connection = await asyncpg.connect(self.url)
+            await self._connection.execute(statement)
+
+    async def _disconnect(self) -> None:
+        if self._connection is not None:
+            await self._connection.close()
 
 
 @contextmanager
 def running_server() -> Iterator[DatabaseServer]:
     """Use the server that the environment offers, or run one for as long as the context lasts."""
+    with _server_url() as url, closing(DatabaseServer(url)) as server:
+        yield server
+
+
+@contextmanager
+def _server_url() -> Iterator[str]:
     if url := os.environ.get("TEST_DATABASE_URL"):
-        yield DatabaseServer(url)
+        yield url
     elif _docker_answers():
         with _container() as url:
-            yield DatabaseServer(url)
+            yield url
     else:
         with open_folder() as folder:
             embedded = EmbeddedPostgres(folder, durable=False)
             run_apart(embedded.start())
             try:
-                yield DatabaseServer(embedded.url)
+                yield embedded.url
             finally:
                 run_apart(embedded.stop())
 
@@ -111,9 +133,8 @@ def run_apart(work: Coroutine[Any, Any, Value]) -> Value:
         return thread.submit(asyncio.run, work).result()
 
 
-def _strategy(connection: "asyncpg.Connection[asyncpg.Record]") -> str:
-    # Half the time of the default, where the server knows the word.
-    return "STRATEGY FILE_COPY" if connection.get_server_version().major >= FIRST_WITH_STRATEGY else ""
+def _new_name() -> str:
+    return f"test_{uuid4().hex}"
 
 
 def _docker_answers() -> bool:

@@ -3,7 +3,8 @@
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from itertools import cycle
+from typing import Any, TypeVar
 from uuid import UUID
 
 from google.protobuf.struct_pb2 import Struct
@@ -13,6 +14,7 @@ from depgraph.v1 import types_pb2 as pb
 from server.domain.dependencies import DependencyRow
 from server.domain.services import Service
 
+Row = TypeVar("Row", Service, DependencyRow)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_INT32, MIN_INT32 = 2**31 - 1, -(2**31)
 
@@ -76,6 +78,18 @@ dependencies = st.builds(
     created_at=moments,
     updated_at=moments,
 )
+
+
+def in_turn(rows: st.SearchStrategy[Row], most: int, least: int = 0) -> st.SearchStrategy[list[Row]]:
+    """A list of a few different rows again and again, each with a key of its own."""
+    return st.builds(_in_turn, st.lists(rows, min_size=1, max_size=4), st.integers(least, most))
+
+
+def _in_turn(rows: list[Row], count: int) -> list[Row]:
+    return [
+        row._replace(id=UUID(int=row.id.int >> 8 << 8 | place))
+        for place, row in zip(range(count), cycle(rows), strict=False)
+    ]
 
 
 def service_message(row: Service) -> pb.Service:
