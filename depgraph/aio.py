@@ -25,26 +25,32 @@ from depgraph.v1.types_pb2 import Consistency
 class _UnaryCalls(aio.UnaryUnaryClientInterceptor):
     """Gives calls the default deadline and notes the revisions of their responses."""
 
-    def __init__(self, timeout: float | None, revisions: LatestRevision) -> None:
+    def __init__(
+        self, timeout: float | None, revisions: LatestRevision, *, wait_for_ready: bool | None
+    ) -> None:
         self._timeout = timeout
         self._revisions = revisions
+        self._wait_for_ready = wait_for_ready
+        self._has_answer = False
 
     async def intercept_unary_unary(
         self, continuation: Callable[..., Any], client_call_details: aio.ClientCallDetails, request: Any
     ) -> Any:
         """Make the call; a failed one raises here what it would raise for the caller."""
         asked = client_call_details
+        waits = self._has_answer if self._wait_for_ready is None else self._wait_for_ready
         call = await continuation(
             aio.ClientCallDetails(
                 asked.method,
                 self._timeout if asked.timeout is None else asked.timeout,
                 asked.metadata,
                 asked.credentials,
-                asked.wait_for_ready,
+                waits if asked.wait_for_ready is None else asked.wait_for_ready,
             ),
             request,
         )
         self._revisions.note(await call)
+        self._has_answer = True
         return call
 
 
@@ -64,10 +70,12 @@ class AsyncClient:
                 GetComponentRequest(service_id="checkout", consistency=client.read_your_writes())
             )
 
-    ``timeout`` is the deadline, in seconds, of unary calls that are made without one (None = none).
-    Until a server can be reached, unary calls wait within their deadline, unless ``wait_for_ready``
-    is false; streams have no default deadline and fail at once. While the server is UNAVAILABLE,
-    calls that may be repeated are tried up to ``attempts`` times (1 to 5).
+    ``timeout`` is the deadline, in seconds, of unary calls that are made without one (None = none);
+    streams have no default deadline. While no server can be reached, the first call fails with
+    UNAVAILABLE, the address and the cause; once there was an answer, unary calls wait within their
+    deadline for the server to come back. ``wait_for_ready`` true waits from the beginning, false
+    never; streams never wait. While the server is UNAVAILABLE, calls that may be repeated are tried
+    up to ``attempts`` times (1 to 5).
     Without ``credentials`` the connection is not encrypted.
     Failures are ``grpc.aio.AioRpcError``.
     """
@@ -78,12 +86,12 @@ class AsyncClient:
         *,
         credentials: grpc.ChannelCredentials | None = None,
         timeout: float | None = DEFAULT_TIMEOUT,
-        wait_for_ready: bool = True,
+        wait_for_ready: bool | None = None,
         attempts: int = DEFAULT_ATTEMPTS,
     ) -> None:
         self._revisions = LatestRevision()
-        calls = [_UnaryCalls(checked_timeout(timeout), self._revisions)]
-        options = channel_options(wait_for_ready=wait_for_ready, attempts=attempts)
+        calls = [_UnaryCalls(checked_timeout(timeout), self._revisions, wait_for_ready=wait_for_ready)]
+        options = channel_options(attempts=attempts)
         self.channel = (
             aio.insecure_channel(target, options, interceptors=calls)
             if credentials is None

@@ -45,26 +45,20 @@ def checked_timeout(seconds: float | None) -> float | None:
     return seconds
 
 
-def service_config(*, wait_for_ready: bool, attempts: int) -> dict[str, Any]:
+def service_config(*, attempts: int) -> dict[str, Any]:
     """
-    Build the gRPC service config: load balancing, waiting for a connection, retries.
+    Build the gRPC service config: load balancing and retries.
 
-    Calls go to every resolved address in turn. Streams never wait for a connection. ``attempts``
-    counts the first one, 1 to 5: 1 = no retries. Calls that fail with UNAVAILABLE are retried
+    Calls go to every resolved address in turn. ``attempts`` counts the first one, 1 to 5: 1 = no
+    retries. Calls that fail with UNAVAILABLE are retried
     after 0.1 s, then twice as long each time, with jitter; with RESOURCE_EXHAUSTED after as long
     as the server says. gRPC does not retry a stream after its first message.
     """
     if not 1 <= attempts <= DEFAULT_ATTEMPTS:
         raise ValueError(f"attempts must be 1 to {DEFAULT_ATTEMPTS}, not {attempts!r}")
-    retries = {"retryPolicy": _retry_policy(attempts)} if attempts > 1 else {}
-    return {
-        "loadBalancingConfig": [{"round_robin": {}}],
-        "methodConfig": [
-            {"name": _names(REPEATABLE_CALLS), "waitForReady": wait_for_ready} | retries,
-            {"name": _names(REPEATABLE_STREAMS), "waitForReady": False} | retries,
-            {"name": [{}], "waitForReady": wait_for_ready},
-        ],
-    }
+    names = _names(REPEATABLE_CALLS) + _names(REPEATABLE_STREAMS)
+    retries = [{"name": names, "retryPolicy": _retry_policy(attempts)}] if attempts > 1 else []
+    return {"loadBalancingConfig": [{"round_robin": {}}], "methodConfig": retries}
 
 
 def _names(calls: Mapping[str, Sequence[str]]) -> list[dict[str, str]]:
@@ -86,13 +80,10 @@ def _retry_policy(attempts: int) -> dict[str, Any]:
     }
 
 
-def channel_options(
-    *, wait_for_ready: bool = True, attempts: int = DEFAULT_ATTEMPTS
-) -> list[tuple[str, Any]]:
-    """Return the options of a gRPC channel; the arguments are those of ``service_config``."""
-    config = service_config(wait_for_ready=wait_for_ready, attempts=attempts)
+def channel_options(*, attempts: int = DEFAULT_ATTEMPTS) -> list[tuple[str, Any]]:
+    """Return the options of a gRPC channel; ``attempts`` as in ``service_config``."""
     return [
-        ("grpc.service_config", json.dumps(config)),
+        ("grpc.service_config", json.dumps(service_config(attempts=attempts))),
         ("grpc.enable_retries", 1),
         ("grpc.keepalive_time_ms", KEEPALIVE_TIME_MS),
         ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),

@@ -35,22 +35,27 @@ class _CallDetails(grpc.ClientCallDetails):
 class _UnaryCalls(grpc.UnaryUnaryClientInterceptor):
     """Gives calls the default deadline, and notes the revisions of their responses."""
 
-    def __init__(self, timeout: float | None, revisions: LatestRevision) -> None:
+    def __init__(
+        self, timeout: float | None, revisions: LatestRevision, *, wait_for_ready: bool | None
+    ) -> None:
         self._timeout = timeout
         self._revisions = revisions
+        self._wait_for_ready = wait_for_ready
+        self._has_answer = False
 
     def intercept_unary_unary(
         self, continuation: Callable[..., Any], client_call_details: grpc.ClientCallDetails, request: Any
     ) -> Any:
         """Make the call; a failed one is handed on as it is."""
         asked = client_call_details
+        waits = self._has_answer if self._wait_for_ready is None else self._wait_for_ready
         call = continuation(
             _CallDetails(
                 asked.method,
                 self._timeout if asked.timeout is None else asked.timeout,
                 asked.metadata,
                 asked.credentials,
-                asked.wait_for_ready,
+                waits if asked.wait_for_ready is None else asked.wait_for_ready,
                 asked.compression,
             ),
             request,
@@ -61,6 +66,7 @@ class _UnaryCalls(grpc.UnaryUnaryClientInterceptor):
 
     def _note(self, call: Any) -> None:
         if not call.cancelled() and call.exception() is None:
+            self._has_answer = True
             self._revisions.note(call.result())
 
 
@@ -78,10 +84,12 @@ class Client:
                 GetComponentRequest(service_id="checkout", consistency=client.read_your_writes())
             )
 
-    ``timeout`` is the deadline, in seconds, of unary calls that are made without one (None = none).
-    Until a server can be reached, unary calls wait within their deadline, unless ``wait_for_ready``
-    is false; streams have no default deadline and fail at once. While the server is UNAVAILABLE,
-    calls that may be repeated are tried up to ``attempts`` times (1 to 5).
+    ``timeout`` is the deadline, in seconds, of unary calls that are made without one (None = none);
+    streams have no default deadline. While no server can be reached, the first call fails with
+    UNAVAILABLE, the address and the cause; once there was an answer, unary calls wait within their
+    deadline for the server to come back. ``wait_for_ready`` true waits from the beginning, false
+    never; streams never wait. While the server is UNAVAILABLE, calls that may be repeated are tried
+    up to ``attempts`` times (1 to 5).
     Without ``credentials`` the connection is not encrypted.
     Failures are ``grpc.RpcError``.
     """
@@ -92,12 +100,12 @@ class Client:
         *,
         credentials: grpc.ChannelCredentials | None = None,
         timeout: float | None = DEFAULT_TIMEOUT,
-        wait_for_ready: bool = True,
+        wait_for_ready: bool | None = None,
         attempts: int = DEFAULT_ATTEMPTS,
     ) -> None:
         self._revisions = LatestRevision()
-        calls = _UnaryCalls(checked_timeout(timeout), self._revisions)
-        options = channel_options(wait_for_ready=wait_for_ready, attempts=attempts)
+        calls = _UnaryCalls(checked_timeout(timeout), self._revisions, wait_for_ready=wait_for_ready)
+        options = channel_options(attempts=attempts)
         plain = (
             grpc.insecure_channel(target, options)
             if credentials is None

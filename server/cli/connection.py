@@ -1,6 +1,6 @@
 """The connection of a command to a running server, and what failed calls mean in one line."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from itertools import chain
@@ -12,12 +12,20 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
 from grpc_status import rpc_status
 
 from depgraph import Client
-from depgraph.v1.graph_service_pb2 import GetAdjacencyListRequest
+from depgraph.v1.graph_service_pb2 import (
+    BatchTraverseRequest,
+    GetAdjacencyListRequest,
+    StreamTraverseRequest,
+    TraverseRequest,
+    TraverseResponse,
+)
 from server.cli.failures import CommandError, InputError
 from server.cli.render.text import counted, visible
 
 SUGGESTION_SECONDS = 2.0
 MAX_VIOLATIONS = 5
+MAX_SUGGESTIONS = 3
+WALKS_PER_BATCH = 500
 
 
 class _PageRequest(Protocol):
@@ -60,6 +68,30 @@ def pages(call: Callable[[RequestT], PageT], request: RequestT) -> Iterator[Page
             return
 
 
+def walk(client: Client, request: TraverseRequest, timeout: float) -> TraverseResponse:
+    """Join the parts of a streamed walk."""
+    whole = TraverseResponse()
+    same = StreamTraverseRequest.FromString(request.SerializeToString())
+    for part in client.graph.StreamTraverse(same, timeout=timeout):
+        # The contract: the parts' fields, appended in order, are those of the unary answer.
+        whole.MergeFromString(part.SerializeToString())
+    return whole
+
+
+def walk_all(client: Client, requests: Sequence[TraverseRequest], timeout: float) -> list[TraverseResponse]:
+    """Answer many requests, in their order. What a batch has no room for is streamed."""
+    if len(requests) == 1:
+        return [walk(client, requests[0], timeout)]
+    found = []
+    for start in range(0, len(requests), WALKS_PER_BATCH):
+        batch = requests[start : start + WALKS_PER_BATCH]
+        answer = client.graph.BatchTraverse(BatchTraverseRequest(requests=batch), timeout=timeout)
+        for request, result in zip(batch, answer.responses, strict=True):
+            is_whole = result.HasField("traversal")
+            found.append(result.traversal if is_whole else walk(client, request, timeout))
+    return found
+
+
 def failure(error: grpc.RpcError, address: str, addition: str = "") -> CommandError:
     """Return what a command raises for a failed call; ``addition`` goes on after the cause."""
     is_input = error.code() in {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND}
@@ -77,7 +109,7 @@ def explain(error: grpc.RpcError, address: str) -> str:
             f"start a server with 'depgraph serve', or name another with --address"
         )
     if not details and code is grpc.StatusCode.DEADLINE_EXCEEDED:
-        return f"{address} did not answer in time"
+        return f"{address} did not answer in time: --timeout sets how many seconds to wait"
     if code is grpc.StatusCode.UNIMPLEMENTED:
         return f"{address} is not a depgraph server, or one of another version: {message}"
     return _with_violations(message, details)
@@ -118,9 +150,19 @@ def _unknown_service(error: grpc.RpcError) -> str | None:
 
 
 def _suggestion(client: Client, name: str) -> str:
-    similar = [f"'{visible(close)}'" for close in get_close_matches(name, _names(client), cutoff=0.7)]
+    similar = [f"'{visible(each)}'" for each in similar_names(name, _names(client))]
     hint = f": did you mean {' or '.join(similar)}?" if similar else ""
     return f"no service named '{visible(name)}'{hint}"
+
+
+def similar_names(name: str, names: Sequence[str]) -> list[str]:
+    """Find up to three names that hold the name, shortest first, or else resemble it; any case."""
+    wanted = name.casefold()
+    containing = [each for each in names if wanted in each.casefold()]
+    if containing:
+        return sorted(containing, key=lambda each: (len(each), each))[:MAX_SUGGESTIONS]
+    by_folded = {each.casefold(): each for each in names}
+    return [by_folded[close] for close in get_close_matches(wanted, by_folded, MAX_SUGGESTIONS, cutoff=0.7)]
 
 
 def _names(client: Client) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from server.cli.failures import INTERRUPTED, exit_code, help_shown, sentence
+from server.cli.render.text import print_lines
 
 HELP = "A service-dependency graph: who calls whom, answered over gRPC."
 
@@ -19,6 +20,8 @@ COMMANDS = {
     "serve": "serve:serve",
     "migrate": "migrate:app",
     "import": "import_graph:import_graph",
+    "services": "services:services",
+    "components": "services:components",
     "show": "show:show",
     "alerts": "alerts:app",
     "check": "check:check",
@@ -32,6 +35,7 @@ COMMANDS = {
     "watch": "watch:watch",
     "doctor": "doctor:doctor",
     "token": "token:token",
+    "sql": "sql:sql",
     "compile": "compile_kernels:compile_kernels",
 }
 """Module of ``server.cli.commands``, and in it the function or the app of subcommands."""
@@ -65,7 +69,7 @@ def run(arguments: Sequence[str]) -> int:
         if (text := help_shown(error)) is not None:
             typer.echo(text)
             return 0
-        typer.echo(f"depgraph: {sentence(error)}", err=True)
+        print_lines([f"depgraph: {sentence(error)}"], err=True)
         return exit_code(error)
     return code
 

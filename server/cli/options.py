@@ -56,6 +56,18 @@ Address = Annotated[
     str,
     _setting("address", "Address of the server.", metavar="HOST:PORT|unix:PATH", callback=checked_address),
 ]
+Timeout = Annotated[
+    float,
+    _setting(
+        "timeout",
+        "Give up when the server has not answered a call after this long.",
+        metavar="SECONDS",
+        min=0.001,
+        max=_DAY,
+        callback=checked_seconds,
+        show_envvar=False,
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 ChangeFile = Annotated[
     Path, typer.Argument(metavar="FILE", help="The change, plain or gzip; - = standard input.")

@@ -88,6 +88,18 @@ def shows_secret(url: str) -> bool:
     return any(canonical(*pair)[0] in SECRETS for pair in _given(url).items() if pair[1])
 
 
+def conninfo(url: str) -> tuple[str, str | None]:
+    """
+    Write a URL as libpq's keywords, for programs such as psql, and take its password out.
+
+    Every user of a machine sees command lines; the password goes into the environment.
+    """
+    given = dict(canonical(*pair) for pair in _given(url).items() if pair[1])
+    password = given.pop("password", None)
+    escaped = {name: value.replace("\\", "\\\\").replace("'", "\\'") for name, value in given.items()}
+    return " ".join(f"{name}='{value}'" for name, value in escaped.items()), password
+
+
 def _given(url: str) -> dict[str, str]:
     """Split a URL into libpq's keywords; the query overrides what is before it."""
     scheme = _SCHEME.match(url)

@@ -78,36 +78,41 @@ async def test_show_draws_what_a_service_calls_and_who_calls_it(command: Command
     both_saw_it = "async hard kafka + async hard (otel service graph) confidence 0.8"
     finished = await command("show", "pricing", "--depth", "3")
     assert finished.stdout.splitlines() == [
-        "pricing",
-        "├── calls 2 services",
+        "pricing  high, team commerce, discovered",
+        "│   language: Rust",
+        "│   tier: core",
+        "├── calls 1 service, reaches 2 within 3 hops",
         "│   └── promotions  sync degraded grpc 150 ms",
         "│       └── loyalty  sync soft grpc 150 ms",
         "│           └── pricing  sync soft grpc 200 ms  ↺ cycle",
-        "└── called by 8 services",
-        "    ├── cart  sync degraded grpc 300 ms",
-        "    │   ├── checkout  sync hard grpc 500 ms  ↑ expanded elsewhere",
-        "    │   └── storefront  sync hard http 600 ms",
+        "└── called by 4 services, reached by 8 within 3 hops",
         "    ├── checkout  sync hard grpc 300 ms",
         "    │   └── storefront  sync hard http 3,000 ms + sync hard (otel service graph) confidence 0.98",
-        "    ├── loyalty  sync soft grpc 200 ms",
-        "    │   ├── orders  async soft kafka",
-        f"    │   │   ├── checkout  {both_saw_it}  ↑ expanded elsewhere",
-        "    │   │   └── payments  async soft kafka",
-        "    │   └── promotions  sync soft grpc 150 ms",
-        "    │       └── pricing  sync degraded grpc 150 ms  ↺ cycle",
-        "    └── search  sync hard (otel service graph) confidence 0.6",
-        "        └── storefront  sync degraded http 500 ms",
+        "    ├── search  sync hard (otel service graph) confidence 0.6",
+        "    │   └── storefront  sync degraded http 500 ms",
+        "    ├── cart  sync degraded grpc 300 ms",
+        "    │   ├── checkout  sync hard grpc 500 ms  ↑ expanded under pricing",
+        "    │   └── storefront  sync hard http 600 ms",
+        "    └── loyalty  sync soft grpc 200 ms",
+        "        ├── orders  async soft kafka",
+        f"        │   ├── checkout  {both_saw_it}  ↑ expanded under pricing",
+        "        │   └── payments  async soft kafka",
+        "        └── promotions  sync soft grpc 150 ms",
+        "            └── pricing  sync degraded grpc 150 ms  ↺ cycle",
     ]
 
 
 async def test_show_merges_the_sources_with_effective(command: Command, shop: None) -> None:
     finished = await command("show", "checkout", "--effective", "--depth", "1", "--direction", "upstream")
     assert finished.stdout.splitlines() == [
-        "checkout",
+        "checkout  critical, team purchase, discovered",
+        "│   language: Go",
+        "│   on_call: #purchase-alerts",
+        "│   tier: core",
         "└── called by 1 service",
         "    └── storefront  sync hard http 3,000 ms (manual, otel service graph)",
     ]
-    answer = json.loads((await command("show", "checkout", "--effective", "--format", "json")).stdout)
+    answer = json.loads((await command("show", "checkout", "--effective", "--json")).stdout)
     assert answer["dependencies"] == []
     assert all(each["provenance"] for each in answer["effective_dependencies"])
 
@@ -115,8 +120,8 @@ async def test_show_merges_the_sources_with_effective(command: Command, shop: No
 @pytest.mark.parametrize(
     ("form", "arrow"),
     [
-        ("mermaid", '-->|"sync degraded grpc 150 ms"|'),
-        ("dot", '[label="sync degraded grpc 150 ms", style=solid];'),
+        ("mermaid", '-->|"sync degraded"|'),
+        ("dot", '[label="sync degraded", tooltip="sync degraded grpc 150 ms", style=solid];'),
     ],
 )
 async def test_show_prints_mermaid_and_dot(command: Command, shop: None, form: str, arrow: str) -> None:
@@ -135,6 +140,7 @@ async def test_show_prints_json(command: Command, shop: None) -> None:
     assert [service["service_id"] for service in answer["services"]] == answer["service_ids"]
     assert len(answer["dependencies"]) == 3
     assert answer["freshness"]["revision"]
+    assert answer["service"]["team"] == "commerce"
 
 
 async def test_an_unknown_service_gets_similar_names(command: Command, shop: None) -> None:
@@ -229,4 +235,4 @@ async def test_a_real_jaeger_file_is_imported(command: Command, server_address: 
     answer = json.loads(finished.stdout)
     assert (answer["services_created"], answer["edges_created"]) == (8, 7)
     await in_memory(server_address, answer["revision"])
-    assert "called by 2 services" in (await command("show", "Service1")).stdout
+    assert "called by 1 service, reached by 2 within 2 hops" in (await command("show", "Service1")).stdout

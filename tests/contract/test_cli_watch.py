@@ -88,11 +88,11 @@ async def test_watch_prints_a_line_for_each_change(
             "+ payments  medium",
         ]
         await connection.execute(EDGE, "checkout", "payments")
-        assert await watch.line() == "+ checkout -> payments  sync hard 800 ms"
+        assert await watch.line() == "+ checkout → payments  sync hard 800 ms"
         await connection.execute("UPDATE services SET team = 'x\ny' WHERE service_id = 'payments'")
         assert await watch.line() == "+ payments  medium, team x\\ny"
         await connection.execute("DELETE FROM services WHERE service_id = 'payments'")
-        assert await watch.line() == "- checkout -> payments  manual"
+        assert await watch.line() == "- checkout → payments  manual"
         assert await watch.line() == "- payments"
 
 

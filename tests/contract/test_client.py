@@ -156,20 +156,48 @@ async def test_calls_without_a_deadline_get_the_default_deadline(serve: Serve) -
     assert all(remaining)
 
 
-def test_unary_calls_wait_for_a_server_within_their_deadline() -> None:
+def test_without_a_server_the_first_call_fails_with_the_address_and_the_cause() -> None:
     with (
-        Client("127.0.0.1:1", timeout=0.2) as client,
+        Client("127.0.0.1:1", timeout=60) as client,
+        pytest.raises(grpc.RpcError, match=r"127\.0\.0\.1:1.*Connection refused"),
+    ):
+        client.graph.GetStatus(GetStatusRequest())
+
+
+async def test_the_asynchronous_client_fails_with_the_address_and_the_cause() -> None:
+    async with AsyncClient("127.0.0.1:1", timeout=60) as client:
+        with pytest.raises(grpc.aio.AioRpcError, match=r"127\.0\.0\.1:1.*Connection refused"):
+            await client.graph.GetStatus(GetStatusRequest())
+
+
+def test_after_an_answer_unary_calls_wait_for_a_server_that_restarts() -> None:
+    with ExitStack() as running:
+        address = running.enter_context(fake_server(Script([])))
+        client = Client(address, timeout=60)
+        client.graph.GetStatus(GetStatusRequest())
+        running.close()
+        call = client.graph.GetStatus.future(GetStatusRequest())
+        running.enter_context(fake_server(Script([]), address))
+        assert call.result().service_count == 1
+        client.close()
+
+
+def test_with_wait_for_ready_unary_calls_wait_within_their_deadline() -> None:
+    with (
+        Client("127.0.0.1:1", timeout=0.2, wait_for_ready=True) as client,
         pytest.raises(grpc.RpcError, match="DEADLINE_EXCEEDED"),
     ):
         client.graph.GetStatus(GetStatusRequest())
 
 
-def test_without_wait_for_ready_calls_fail_at_once() -> None:
-    with (
-        Client("127.0.0.1:1", wait_for_ready=False, attempts=1) as client,
-        pytest.raises(grpc.RpcError, match="UNAVAILABLE"),
-    ):
-        client.graph.GetStatus(GetStatusRequest())
+def test_without_wait_for_ready_calls_never_wait() -> None:
+    with ExitStack() as running:
+        address = running.enter_context(fake_server(Script([])))
+        with Client(address, wait_for_ready=False, attempts=1) as client:
+            client.graph.GetStatus(GetStatusRequest())
+            running.close()
+            with pytest.raises(grpc.RpcError, match="UNAVAILABLE"):
+                client.graph.GetStatus(GetStatusRequest())
 
 
 @pytest.mark.parametrize("timeout", [0, -1, float("nan"), float("inf")])
@@ -181,10 +209,10 @@ def test_a_timeout_that_is_not_positive_and_finite_is_refused(timeout: float) ->
 @pytest.mark.parametrize("attempts", [0, 6])
 def test_attempts_outside_1_to_5_are_refused(attempts: int) -> None:
     with pytest.raises(ValueError, match="attempts must be 1 to 5"):
-        service_config(wait_for_ready=True, attempts=attempts)
+        service_config(attempts=attempts)
 
 
 def test_the_options_of_a_channel_carry_the_service_config() -> None:
     options: dict[str, Any] = dict(channel_options())
-    assert json.loads(options["grpc.service_config"]) == service_config(wait_for_ready=True, attempts=5)
+    assert json.loads(options["grpc.service_config"]) == service_config(attempts=5)
     assert options["grpc.keepalive_time_ms"] >= 30_000

@@ -188,6 +188,7 @@ async def test_the_command_shows_costs_cuts_and_cycles(server_address: str, stub
     assert (await command("b")).splitlines() == [
         "b is one of 3 services that reach each other by 3 dependencies.",
         "Remove this dependency to break every cycle. Total cost 0.20 (proven minimum).",
+        "A hard, synchronous, declared call costs 1; asynchronous, softer and less certain ones cost less.",
         "",
         "COST  CUT    DEPENDENCIES  CYCLE",
         "0.20  c → a  sync soft     a → b → c → a",

@@ -53,8 +53,8 @@ class Script:
 
 
 @contextmanager
-def fake_server(script: Script) -> Iterator[str]:
-    """Run the fake on a free port of the loopback; gives its address."""
+def fake_server(script: Script, address: str = "127.0.0.1:0") -> Iterator[str]:
+    """Run the fake, by default on a free port of the loopback; yields its address."""
     server = grpc.server(ThreadPoolExecutor(max_workers=4))
     server.add_generic_rpc_handlers(
         (
@@ -66,7 +66,7 @@ def fake_server(script: Script) -> Iterator[str]:
             _service("GraphService", _graph(script)),
         )
     )
-    port = server.add_insecure_port("127.0.0.1:0")
+    port = server.add_insecure_port(address)
     server.start()
     try:
         yield f"127.0.0.1:{port}"

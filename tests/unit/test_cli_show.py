@@ -1,25 +1,31 @@
 """No I/O: what ``depgraph show`` draws, whatever the names hold."""
 
 import re
+from collections.abc import Sequence
 from html import unescape
 from itertools import pairwise
 
+import networkx as nx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from depgraph.v1.graph_service_pb2 import TraverseResponse
 from depgraph.v1.types_pb2 import (
     COMMUNICATION_MODE_ASYNC,
     COMMUNICATION_MODE_SYNC,
+    CRITICALITY_CRITICAL,
     DEPENDENCY_CRITICALITY_HARD,
+    DEPENDENCY_CRITICALITY_SOFT,
     DISCOVERY_SOURCE_MANUAL,
     DISCOVERY_SOURCE_OTEL_SERVICE_GRAPH,
     Dependency,
     EffectiveDependency,
+    Service,
 )
 from server.cli.render.diagrams import dot_escaped, dot_lines, mermaid_escaped, mermaid_lines
 from server.cli.render.labels import dependency_label
-from server.cli.render.neighbourhood import Neighbourhood, downstream, tree_lines, upstream
+from server.cli.render.neighbourhood import Branch, Neighbourhood, explore, tree_lines
 from server.cli.render.text import counted, printable, visible
 
 NASTY = [
@@ -59,16 +65,45 @@ def path(*names: str) -> list[Dependency]:
     return [dependency(source, target) for source, target in pairwise(names)]
 
 
-def around(start: str, found: list[Dependency], depth: int = 3, fan: int = 0) -> Neighbourhood:
+def branch(
+    start: str, found: list[Dependency], end: str, *, depth: int, fan: int = 0, critical: Sequence[str] = ()
+) -> Branch:
+    """Explore a plain list of dependencies; ``end`` is the field that names the near service."""
+    pairs = [(each.source_service_id, each.target_service_id) for each in found]
+    graph = nx.DiGraph(pairs if end == "source_service_id" else [pair[::-1] for pair in pairs])
+    graph.add_node(start)
+
+    def fetch(names: Sequence[str]) -> list[TraverseResponse]:
+        rows = [Service(service_id=name, criticality=CRITICALITY_CRITICAL) for name in critical]
+        return [
+            TraverseResponse(
+                dependencies=[each for each in found if getattr(each, end) == name], services=rows
+            )
+            for name in names
+        ]
+
+    reach = len(nx.single_source_shortest_path_length(graph, start, cutoff=depth)) - 1
+    return explore(start, fetch, depth=depth, fan=fan, reach=reach)
+
+
+def around(
+    start: str, found: list[Dependency], depth: int = 3, fan: int = 0, critical: Sequence[str] = ()
+) -> Neighbourhood:
     return Neighbourhood(
         start=start,
-        calls=downstream(start, found, depth=depth, fan=fan),
-        called_by=upstream(start, found, depth=depth, fan=fan),
+        calls=branch(start, found, "source_service_id", depth=depth, fan=fan, critical=critical),
+        called_by=branch(start, found, "target_service_id", depth=depth, fan=fan, critical=critical),
     )
 
 
-def tree(start: str, found: list[Dependency], depth: int = 3, fan: int = 0) -> list[str]:
-    return [line.plain for line in tree_lines(around(start, found, depth, fan))]
+def drawn(neighbourhood: Neighbourhood, *about: str) -> list[str]:
+    return [line.prefix + line.text.plain for line in tree_lines(neighbourhood, about)]
+
+
+def tree(
+    start: str, found: list[Dependency], depth: int = 3, fan: int = 0, critical: Sequence[str] = ()
+) -> list[str]:
+    return drawn(around(start, found, depth, fan, critical))
 
 
 def test_a_tree_shows_what_a_service_calls_and_who_calls_it() -> None:
@@ -87,14 +122,40 @@ def test_a_service_without_neighbours_says_so() -> None:
 
 
 def test_one_direction_is_one_branch() -> None:
-    lines = tree_lines(Neighbourhood("a", downstream("a", path("a", "b"), depth=1, fan=0), None))
-    assert [line.plain for line in lines] == ["a", "└── calls 1 service", "    └── b  sync hard"]
+    lines = drawn(Neighbourhood("a", branch("a", path("a", "b"), "source_service_id", depth=1), None))
+    assert lines == ["a", "└── calls 1 service", "    └── b  sync hard"]
+
+
+def test_what_is_known_of_a_service_stands_beside_its_name_and_below() -> None:
+    lines = drawn(around("a", []), "critical, team web", "tier: 1")
+    assert lines[:3] == ["a  critical, team web", "│   tier: 1", "├── calls no service"]
+
+
+def test_services_further_away_are_reached_and_not_called() -> None:
+    lines = tree("b", [*path("x", "a", "b", "c", "d"), *path("b", "e")], depth=2)
+    assert [line for line in lines if "called" in line or "calls" in line] == [
+        "├── calls 2 services, reaches 3 within 2 hops",
+        "└── called by 1 service, reached by 2 within 2 hops",
+    ]
+
+
+def test_the_most_important_neighbours_come_first() -> None:
+    found = [dependency("a", name) for name in ("hard", "soft", "waits", "vital", "stale")]
+    found[1].criticality = DEPENDENCY_CRITICALITY_SOFT
+    found[2].communication_mode = COMMUNICATION_MODE_ASYNC
+    found[4].is_stale = True
+    lines = tree("a", found, depth=1, critical=["vital", "stale"])[2:7]
+    assert [line.split()[2] for line in lines] == ["vital", "hard", "waits", "soft", "stale"]
+    assert tree("a", found, depth=1, fan=2, critical=["vital"])[3:5] == [
+        "│   ├── hard  sync hard",
+        "│   └── … and 3 more",
+    ]
 
 
 def test_a_call_back_up_the_branch_is_marked_as_a_cycle() -> None:
     lines = tree("a", path("a", "b", "c", "a"))
     assert lines[1:5] == [
-        "├── calls 2 services",
+        "├── calls 1 service, reaches 2 within 3 hops",
         "│   └── b  sync hard",
         "│       └── c  sync hard",
         "│           └── a  sync hard  ↺ cycle",
@@ -105,14 +166,26 @@ def test_a_service_is_expanded_once_where_it_is_fewest_hops_away() -> None:
     lines = tree("a", [*path("a", "b", "x", "y"), *path("a", "x")])
     assert lines[2:6] == [
         "│   ├── b  sync hard",
-        "│   │   └── x  sync hard  ↑ expanded elsewhere",
+        "│   │   └── x  sync hard  ↓ expanded under a",
         "│   └── x  sync hard",
         "│       └── y  sync hard",
     ]
 
 
+def test_arrows_point_up_and_down_to_where_a_service_is_expanded() -> None:
+    lines = tree("a", [*path("a", "b", "x", "y"), *path("a", "c", "x"), *path("b", "c"), *path("c", "z")])
+    assert lines[2:8] == [
+        "│   ├── b  sync hard",
+        "│   │   ├── c  sync hard  ↓ expanded under a",
+        "│   │   └── x  sync hard",
+        "│   │       └── y  sync hard",
+        "│   └── c  sync hard",
+        "│       ├── x  sync hard  ↑ expanded under b",
+    ]
+
+
 def test_a_leaf_that_is_reached_twice_is_not_marked() -> None:
-    assert not [line for line in tree("a", [*path("a", "b", "x"), *path("a", "x")]) if "elsewhere" in line]
+    assert not [line for line in tree("a", [*path("a", "b", "x"), *path("a", "x")]) if "expanded" in line]
 
 
 def test_nothing_beyond_the_depth_is_drawn() -> None:
@@ -186,7 +259,7 @@ def test_only_unprintable_characters_are_escaped(text: str, shown: str) -> None:
 
 @given(any_name.filter(str.isprintable))
 def test_markup_in_a_name_is_shown_as_it_is(name: str) -> None:
-    assert next(tree_lines(around(name, []))).plain == visible(name)
+    assert tree(name, [])[0] == visible(name)
 
 
 @given(any_name)
@@ -208,17 +281,17 @@ def test_a_dot_label_reads_back_as_the_name(name: str) -> None:
 def test_drawings_have_one_line_a_service_and_one_a_pair(pairs: list[tuple[str, str]]) -> None:
     found = [dependency(source, target) for source, target in pairs]
     start = pairs[0][0] if pairs else "a"
-    drawn = around(start, found, depth=10)
-    reached = {name for source, link in drawn.edges for name in (source, link.service_id)} | {start}
-    chart, graph = list(mermaid_lines(drawn)), list(dot_lines(drawn))
+    picture = around(start, found, depth=10)
+    reached = {name for source, link in picture.edges for name in (source, link.service_id)} | {start}
+    chart, graph = list(mermaid_lines(picture)), list(dot_lines(picture))
     assert sum(line.endswith('"]') for line in chart) == len(reached)
-    assert sum('"| n' in line for line in chart) == len(drawn.edges)
-    assert sum("-> n" in line for line in graph) == len(drawn.edges)
+    assert sum('"| n' in line for line in chart) == len(picture.edges)
+    assert sum("-> n" in line for line in graph) == len(picture.edges)
 
 
 def test_arrows_point_from_the_caller_to_the_callee() -> None:
-    drawn = around("b", path("a", "b", "c"))
-    assert list(mermaid_lines(drawn)) == [
+    picture = around("b", path("a", "b", "c"))
+    assert list(mermaid_lines(picture)) == [
         "flowchart LR",
         '    n0["b"]',
         '    n1["a"]',
@@ -227,14 +300,27 @@ def test_arrows_point_from_the_caller_to_the_callee() -> None:
         '    n1 -->|"sync hard"| n0',
         '    n0 -->|"sync hard"| n2',
     ]
-    assert '    n1 -> n0 [label="sync hard", style=solid];' in dot_lines(drawn)
+    assert '    n1 -> n0 [label="sync hard", tooltip="sync hard", style=solid];' in dot_lines(picture)
 
 
 def test_a_cut_fan_is_a_node_of_its_own_in_drawings() -> None:
     callers = [dependency(f"s{number}", "hub") for number in range(5)]
-    drawn = around("hub", callers, fan=2)
-    assert '    n0_callers(["… and 3 more"])' in list(mermaid_lines(drawn))
-    assert "    n0_callers -> n0 [style=dotted, arrowhead=none];" in list(dot_lines(drawn))
+    picture = around("hub", callers, fan=2)
+    assert '    n0_callers(["… and 3 more"])' in list(mermaid_lines(picture))
+    assert "    n0_callers -> n0 [style=dotted, arrowhead=none];" in list(dot_lines(picture))
+
+
+def test_labels_of_drawings_are_short_and_the_rest_is_a_tooltip_in_dot() -> None:
+    declared, seen = dependency("a", "b"), dependency("a", "b")
+    declared.protocol, declared.timeout_ms = "grpc", 1_500
+    seen.discovery_source = DISCOVERY_SOURCE_OTEL_SERVICE_GRAPH
+    picture = around("a", [declared, seen])
+    assert '    n0 -->|"sync hard"| n1' in mermaid_lines(picture)
+    whole = "sync hard grpc 1,500 ms + sync hard (otel service graph)"
+    assert f'    n0 -> n1 [label="sync hard", tooltip="{whole}", style=solid];' in dot_lines(picture)
+    fonts = [line for line in dot_lines(picture) if "fontname" in line]
+    assert len(fonts) == 2
+    assert all('fontname="sans-serif"' in line for line in fonts)
 
 
 @pytest.mark.parametrize(

@@ -52,10 +52,10 @@ def test_removals_are_printed_before_additions() -> None:
         ],
     )
     assert lines(batch) == [
-        "- c -> a  otel service graph",
+        "- c → a  otel service graph",
         "- c",
         "+ a  high, team t, discovered",
-        "+ a -> b  async soft (otel service graph)",
+        "+ a → b  async soft (otel service graph)",
     ]
 
 
@@ -72,7 +72,7 @@ def test_the_whole_graph_is_listed_only_when_asked_for() -> None:
     assert lines(STATE) == ["= the whole graph: 1 service, 1 dependency"]
     assert lines(STATE, with_state=True)[1:] == [
         "+ a  high, team t, discovered",
-        "+ a -> b  async soft (otel service graph)",
+        "+ a → b  async soft (otel service graph)",
     ]
 
 

@@ -20,7 +20,7 @@ from depgraph.v1.alert_service_pb2 import (
 from depgraph.v1.types_pb2 import ALERT_STATUS_ACKNOWLEDGED, AlertStatus, CircularDependencyAlert
 from server.cli.connection import connected, pages
 from server.cli.failures import CommandError, InputError
-from server.cli.options import DEFAULTS, Address, AsJson
+from server.cli.options import DEFAULTS, Address, AsJson, Timeout
 from server.cli.render.labels import cycle_label, whole_cycle
 from server.cli.render.text import (
     aligned,
@@ -33,7 +33,6 @@ from server.cli.render.text import (
     visible,
 )
 
-CALL_SECONDS = 10.0
 PAGE_SIZE = 1_000
 UUID_LENGTH = 36
 SHORTEST_ID = 8
@@ -58,9 +57,10 @@ def list_alerts(
     ] = "",
     as_json: AsJson = False,
     address: Address = DEFAULTS.listen,
+    timeout: Timeout = 10.0,
 ) -> None:
     """List alerts, latest detected first."""
-    with connected(address, timeout=CALL_SECONDS) as client:
+    with connected(address, timeout=timeout) as client:
         alerts = _listed(client, status, service)
     if as_json:
         print_json({"alerts": [fields_of(alert) for alert in alerts]})
@@ -71,16 +71,25 @@ def list_alerts(
 
 
 @app.command()
-def show(alert_id: AlertId, *, as_json: AsJson = False, address: Address = DEFAULTS.listen) -> None:
+def show(
+    alert_id: AlertId,
+    *,
+    top: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Members listed, 0 = all; --json has all.")
+    ] = 50,
+    as_json: AsJson = False,
+    address: Address = DEFAULTS.listen,
+    timeout: Timeout = 10.0,
+) -> None:
     """Show an alert, its members and its history."""
-    with connected(address, timeout=CALL_SECONDS) as client:
+    with connected(address, timeout=timeout) as client:
         alert = _found(client, alert_id)
         request = ListAlertEventsRequest(id=alert.id, page_size=PAGE_SIZE)
         events = [event for page in pages(client.alerts.ListAlertEvents, request) for event in page.events]
     if as_json:
         print_json({"alert": fields_of(alert), "events": [fields_of(event) for event in events]})
     else:
-        print_lines(_details(alert, events))
+        print_lines(_details(alert, events, top))
 
 
 @app.command()
@@ -92,6 +101,7 @@ def ack(
         typer.Option("--by", metavar="NAME", help="Who takes the alert. Default: your login name."),
     ] = None,
     address: Address = DEFAULTS.listen,
+    timeout: Timeout = 10.0,
 ) -> None:
     """
     Acknowledge an alert.
@@ -99,10 +109,10 @@ def ack(
     Acknowledge it again with another name to hand it over.
     """
     name = _login_name() if by is None else by
-    with connected(address, timeout=CALL_SECONDS) as client:
+    with connected(address, timeout=timeout) as client:
         request = AcknowledgeAlertRequest(id=_found(client, alert_id).id, acknowledged_by=name)
         alert = client.alerts.AcknowledgeAlert(request).alert
-    typer.echo(_headline(alert))
+    print_lines([_headline(alert)])
 
 
 @app.command()
@@ -111,17 +121,16 @@ def resolve(
     *,
     notes: Annotated[str, typer.Option("--notes", metavar="TEXT", help="How it ended.")],
     address: Address = DEFAULTS.listen,
+    timeout: Timeout = 10.0,
 ) -> None:
     """Close an alert."""
-    with connected(address, timeout=CALL_SECONDS) as client:
+    with connected(address, timeout=timeout) as client:
         request = ResolveAlertRequest(id=_found(client, alert_id).id, resolution_notes=notes)
         alert = client.alerts.ResolveAlert(request).alert
-    typer.echo(_headline(alert))
+    print_lines([_headline(alert)])
     if alert.is_present:
-        typer.echo(
-            "the cycle is still in the graph: the alert stays resolved until the cycle grows, "
-            "or goes and comes back"
-        )
+        still = "the cycle is still in the graph: the alert stays resolved until the cycle grows, "
+        print_lines([still + "or goes and comes back"])
 
 
 def _listed(client: Client, status: StatusChoice, service: str) -> Sequence[CircularDependencyAlert]:
@@ -185,7 +194,7 @@ def _table(alerts: Sequence[CircularDependencyAlert]) -> list[str]:
     return aligned(rows)
 
 
-def _details(alert: CircularDependencyAlert, events: Sequence[AlertEvent]) -> list[str]:
+def _details(alert: CircularDependencyAlert, events: Sequence[AlertEvent], top: int) -> list[str]:
     rows = [
         ("id", alert.id),
         ("status", enum_word(AlertStatus, alert.status)),
@@ -193,7 +202,7 @@ def _details(alert: CircularDependencyAlert, events: Sequence[AlertEvent]) -> li
         *([("notes", printable(alert.resolution_notes))] if alert.resolution_notes else ()),
         ("cycle", whole_cycle(alert.cycle_path)),
         ("in the graph", _presence(alert)),
-        *([("members", _members(alert))] if alert.members else ()),
+        *([("members", _members(alert, top))] if alert.members else ()),
         ("since", f"{_second(alert.detect_time)} UTC"),
         ("changed", f"{_second(alert.update_time)} UTC"),
     ]
@@ -213,10 +222,11 @@ def _presence(alert: CircularDependencyAlert) -> str:
     return f"a component of {size}" if alert.is_present else f"no longer; it was a component of {size}"
 
 
-def _members(alert: CircularDependencyAlert) -> str:
-    rest = alert.size - len(alert.members)
-    names = ", ".join(visible(name) for name in alert.members)
-    return names + (f", and {rest:,} more" if rest > 0 else "")
+def _members(alert: CircularDependencyAlert, top: int) -> str:
+    shown = [visible(name) for name in alert.members[: top or None]]
+    rest = alert.size - len(shown)
+    advice = " (--top 0 lists them)" if len(shown) < len(alert.members) else ""
+    return ", ".join(shown) + (f", and {rest:,} more{advice}" if rest > 0 else "")
 
 
 def _event_line(event: AlertEvent) -> str:

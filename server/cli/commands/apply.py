@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import grpc
-import typer
 
 from depgraph import Client
 from depgraph.v1.analysis_service_pb2 import DependencyKey
@@ -11,14 +10,14 @@ from depgraph.v1.dependency_service_pb2 import DeleteDependencyRequest, ListDepe
 from server.cli.connection import connected, failure, pages
 from server.cli.failures import read_input
 from server.cli.ingest import Ingested, send
-from server.cli.options import DEFAULTS, Address, AsJson, ChangeFile
-from server.cli.render.text import counted, print_json, printable
+from server.cli.options import DEFAULTS, Address, AsJson, ChangeFile, Timeout
+from server.cli.render.text import counted, print_json, print_lines, printable
 from server.formats.native import read_change
 
-BATCH_SECONDS = 120.0
 
-
-def apply(file: ChangeFile, *, as_json: AsJson = False, address: Address = DEFAULTS.listen) -> None:
+def apply(
+    file: ChangeFile, *, as_json: AsJson = False, address: Address = DEFAULTS.listen, timeout: Timeout = 120.0
+) -> None:
     """
     Make the change that a file describes.
 
@@ -27,19 +26,19 @@ def apply(file: ChangeFile, *, as_json: AsJson = False, address: Address = DEFAU
     Applying a file again is safe: what is gone stays gone.
     """
     change = read_input(file, read_change)
-    with connected(address, timeout=BATCH_SECONDS, attempts=5) as client:
+    with connected(address, timeout=timeout, attempts=5) as client:
         removed = _remove(client, change.removed, address)
         ingested = send(client, change.reports, address) if change.reports else Ingested()
     if as_json:
         print_json({"edges_removed": removed} | ingested.as_dict(), only_ascii=True)
         return
-    for warning in ingested.warnings:
-        typer.echo(f"warning: {printable(warning)}", err=True)
-    typer.echo(
+    print_lines((f"warning: {printable(warning)}" for warning in ingested.warnings), err=True)
+    done = (
         f"dependencies: {removed:,} removed, {ingested.edges_created:,} created, "
         f"{ingested.edges_updated:,} updated, {ingested.edges_unchanged:,} unchanged; "
         f"{counted(ingested.services_created, 'service')} created"
     )
+    print_lines([done])
 
 
 def _remove(client: Client, keys: Sequence[DependencyKey], address: str) -> int:

@@ -23,11 +23,10 @@ from server.cli.filters import (
     Sources,
     edge_filter,
 )
-from server.cli.options import DEFAULTS, Address, AsJson
+from server.cli.options import DEFAULTS, Address, AsJson, Timeout
 from server.cli.render.labels import MANUAL, AnyDependency, path_label
 from server.cli.render.text import aligned, counted, enum_word, fields_of, print_json, print_lines
 
-CALL_SECONDS = 60.0
 MAX_HOPS, MAX_FINDINGS = 10, 1_000
 # Retries of a configuration that does not say how many.
 DEFAULT_RETRIES = 3
@@ -56,6 +55,7 @@ def audit(
     exit_code: ExitCode = False,
     as_json: AsJson = False,
     address: Address = DEFAULTS.listen,
+    timeout: Timeout = 60.0,
 ) -> None:
     """
     Find timeouts and retries that do not fit.
@@ -73,7 +73,7 @@ def audit(
         effective=effective,
         filter=edge_filter(None, criticalities, sources, min_confidence),
     )
-    with connected(address, timeout=CALL_SECONDS) as client:
+    with connected(address, timeout=timeout) as client:
         answer = client.analyses.AuditPaths(request)
     if as_json:
         print_json(fields_of(answer))

@@ -16,14 +16,13 @@ from depgraph.v1.analysis_service_pb2 import (
 )
 from server.cli.connection import connected
 from server.cli.failures import FOUND, read_input
-from server.cli.options import DEFAULTS, Address, AsJson, ChangeFile
+from server.cli.options import DEFAULTS, Address, AsJson, ChangeFile, Timeout
 from server.cli.render.labels import call_label, cycle_label
 from server.cli.render.text import aligned, counted, enum_word, fields_of, print_json, print_lines, visible
 from server.config import Limits
 from server.formats.documents import FormatError
 from server.formats.native import read_change
 
-CALL_SECONDS = 60.0
 MAX_IMPACTS = 1_000
 MAX_CYCLES, MAX_NAMES = 20, 4
 
@@ -58,6 +57,7 @@ def check(
     ] = 20,
     as_json: AsJson = False,
     address: Address = DEFAULTS.listen,
+    timeout: Timeout = 60.0,
 ) -> None:
     """
     Show how a change would affect cycles.
@@ -70,7 +70,7 @@ def check(
     """
     request = read_input(file, _question)
     request.max_impacts = top
-    with connected(address, timeout=CALL_SECONDS) as client:
+    with connected(address, timeout=timeout) as client:
         answer = client.analyses.CheckChange(request)
     if as_json:
         print_json(fields_of(answer))
@@ -137,7 +137,7 @@ def _impact_lines(answer: CheckChangeResponse) -> Iterator[str]:
         yield "blast radius: nothing would change"
         return
     heads = ("SERVICE", "NOW", "THEN", "ADDED", "REMOVED")
-    yield from (f"  {line}" for line in aligned([heads, *map(_impact_row, listed)]))
+    yield from aligned([heads, *map(_impact_row, listed)], indent="  ")
     if count > len(listed):
         yield f"  … and {count - len(listed):,} more (--top lists more)"
 

@@ -10,7 +10,7 @@ def compile_kernels(
     *, kernel_cache: KernelCache = DEFAULTS.kernel_cache, data_dir: DataDir = DEFAULTS.data_dir
 ) -> None:
     """
-    Compile graph kernels before the first start.
+    Compile kernels before the first start.
 
     Otherwise 'serve' compiles them while it serves.
     """

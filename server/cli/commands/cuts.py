@@ -7,11 +7,9 @@ import typer
 
 from depgraph.v1.analysis_service_pb2 import Cut, SuggestCutsRequest, SuggestCutsResponse
 from server.cli.connection import connected
-from server.cli.options import DEFAULTS, Address, AsJson
+from server.cli.options import DEFAULTS, Address, AsJson, Timeout
 from server.cli.render.labels import call_label, dependency_label, path_label
 from server.cli.render.text import aligned, counted, fields_of, print_json, print_lines, visible
-
-CALL_SECONDS = 30.0
 
 
 def cuts(
@@ -26,8 +24,10 @@ def cuts(
             help="Break cycles of synchronous calls only; making a call asynchronous cuts it, too.",
         ),
     ] = False,
+    top: Annotated[int, typer.Option(min=0, metavar="N", help="Cuts listed, 0 = all; --json has all.")] = 50,
     as_json: AsJson = False,
     address: Address = DEFAULTS.listen,
+    timeout: Timeout = 30.0,
 ) -> None:
     """
     Suggest cuts that break every cycle.
@@ -36,15 +36,15 @@ def cuts(
     suggestion is the cheapest that was found.
     """
     request = SuggestCutsRequest(service_id=service, sync_only=sync_only)
-    with connected(address, timeout=CALL_SECONDS) as client:
+    with connected(address, timeout=timeout) as client:
         answer = client.analyses.SuggestCuts(request)
     if as_json:
         print_json({"service_id": service, "sync_only": sync_only} | fields_of(answer))
     else:
-        print_lines(_lines(service, answer, sync_only=sync_only))
+        print_lines(_lines(service, answer, top, sync_only=sync_only))
 
 
-def _lines(service: str, answer: SuggestCutsResponse, *, sync_only: bool) -> Iterator[str]:
+def _lines(service: str, answer: SuggestCutsResponse, top: int, *, sync_only: bool) -> Iterator[str]:
     calls = "synchronous calls" if sync_only else "dependencies"
     if not answer.cuts:
         yield f"{visible(service)} is on no cycle of {calls}"
@@ -58,8 +58,12 @@ def _lines(service: str, answer: SuggestCutsResponse, *, sync_only: bool) -> Ite
     what = "this dependency" if len(answer.cuts) == 1 else f"these {len(answer.cuts):,} dependencies"
     cost = "proven minimum" if answer.is_optimal else "cheaper cuts may exist"
     yield f"{how} {what} to break every cycle. Total cost {answer.total_cost:.2f} ({cost})."
+    yield "A hard, synchronous, declared call costs 1; asynchronous, softer and less certain ones cost less."
     yield ""
-    yield from aligned([("COST", "CUT", "DEPENDENCIES", "CYCLE"), *map(_row, answer.cuts)])
+    listed = answer.cuts[: top or None]
+    yield from aligned([("COST", "CUT", "DEPENDENCIES", "CYCLE"), *map(_row, listed)])
+    if rest := len(answer.cuts) - len(listed):
+        yield f"… and {rest:,} more (--top 0 lists all)"
 
 
 def _row(cut: Cut) -> tuple[str, ...]:

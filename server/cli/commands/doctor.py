@@ -11,7 +11,7 @@ import typer
 from server.cli.database import database_failures
 from server.cli.failures import FAILED
 from server.cli.options import DEFAULTS, Address, AsJson, DatabaseUrl, DataDir
-from server.cli.render.text import print_json, printable
+from server.cli.render.text import print_json, print_lines, printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,9 +54,8 @@ def doctor(
 
 
 def _print(repaired: Sequence[str], findings: Sequence[Finding]) -> None:
-    for what in repaired:
-        typer.echo(f"repaired: {printable(what)}")
+    print_lines(f"repaired: {printable(what)}" for what in repaired)
     for finding in findings:
-        typer.echo(f"{_MARKS[finding.severity]:5}{finding.check}: {printable(finding.found)}")
+        print_lines([f"{_MARKS[finding.severity]:5}{finding.check}: {printable(finding.found)}"])
         if finding.advice:
-            typer.echo(f"     → {printable(finding.advice)}")
+            print_lines([f"     → {printable(finding.advice)}"])

@@ -10,11 +10,10 @@ from depgraph.v1.analysis_service_pb2 import Drift, DriftKind, ListDriftRequest,
 from server.cli.connection import connected, pages
 from server.cli.failures import FOUND
 from server.cli.filters import ExitCode
-from server.cli.options import DEFAULTS, Address, AsJson
+from server.cli.options import DEFAULTS, Address, AsJson, Timeout
 from server.cli.render.labels import call_label, dependency_label
 from server.cli.render.text import aligned, counted, enum_word, fields_of, print_json, print_lines
 
-CALL_SECONDS = 30.0
 PAGE_SIZE = 1_000
 
 Kind = Literal["both", "not-observed", "not-declared"]
@@ -39,9 +38,10 @@ def drift(
     exit_code: ExitCode = False,
     as_json: AsJson = False,
     address: Address = DEFAULTS.listen,
+    timeout: Timeout = 30.0,
 ) -> None:
     """
-    Compare declared with observed dependencies.
+    Compare what is declared and observed.
 
     People and Kubernetes manifests declare; traces and service meshes observe.
     """
@@ -49,7 +49,7 @@ def drift(
     request = ListDriftRequest(
         kind=DriftKind.Value(f"DRIFT_KIND_{wanted}"), service_id=service, ignore_stale=ignore_stale
     )
-    with connected(address, timeout=CALL_SECONDS) as client:
+    with connected(address, timeout=timeout) as client:
         answer = _listed(client, request, 0 if as_json else top)
     if as_json:
         found = fields_of(answer)

@@ -24,7 +24,7 @@ from server.cli.filters import (
     Sources,
     edge_filter,
 )
-from server.cli.options import DEFAULTS, Address, AsJson
+from server.cli.options import DEFAULTS, Address, AsJson, Timeout
 from server.cli.render.labels import path_label
 from server.cli.render.text import (
     aligned,
@@ -37,7 +37,6 @@ from server.cli.render.text import (
     visible,
 )
 
-CALL_SECONDS = 60.0
 MAX_TEAMS = 10
 
 
@@ -60,6 +59,7 @@ def impact(
     effective: Effective = False,
     as_json: AsJson = False,
     address: Address = DEFAULTS.listen,
+    timeout: Timeout = 60.0,
 ) -> None:
     """
     Show the services that a failure reaches.
@@ -75,18 +75,20 @@ def impact(
         filter=edge_filter(modes, criticalities, sources, min_confidence),
         effective=effective,
     )
-    with connected(address, timeout=CALL_SECONDS) as client:
-        answer = _answer(client, request, 0 if as_json else top)
+    with connected(address, timeout=timeout) as client:
+        answer = _answer(client, request, 0 if as_json else top, timeout)
     if as_json:
         print_json({"service_id": service} | fields_of(answer))
     else:
         print_lines(_lines(service, answer, top))
 
 
-def _answer(client: Client, request: AnalyzeImpactRequest, limit: int) -> AnalyzeImpactResponse:
+def _answer(
+    client: Client, request: AnalyzeImpactRequest, limit: int, timeout: float
+) -> AnalyzeImpactResponse:
     """Join the parts with the first ``limit`` services (0 = all), and cancel the rest."""
     whole = AnalyzeImpactResponse()
-    parts = client.analyses.AnalyzeImpact(request, timeout=CALL_SECONDS)
+    parts = client.analyses.AnalyzeImpact(request, timeout=timeout)
     for part in parts:
         whole.MergeFrom(part)
         if 0 < limit <= len(whole.services):
@@ -105,7 +107,7 @@ def _lines(service: str, answer: AnalyzeImpactResponse, top: int) -> Iterator[st
         f"{visible(service)}: {counted(summary.service_count, 'service')} reached, at most {hops} away, "
         f"{summary.sync_count:,} by synchronous calls alone"
     )
-    yield from (f"  {line}" for line in aligned(_counts(summary)))
+    yield from aligned(_counts(summary), indent="  ")
     yield ""
     yield from aligned([("HOPS", "SERVICE", "WEAKEST", "CRITICALITY", "TEAM", "PATH"), *map(_row, listed)])
     rest = summary.service_count - len(listed)

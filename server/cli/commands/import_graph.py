@@ -13,12 +13,11 @@ from server.cli.connection import connected
 from server.cli.failures import read_input
 from server.cli.filters import Source
 from server.cli.ingest import Ingested, send
-from server.cli.options import DEFAULTS, Address, AsJson
-from server.cli.render.text import counted, print_json, printable
+from server.cli.options import DEFAULTS, Address, AsJson, Timeout
+from server.cli.render.text import counted, print_json, print_lines, printable
 from server.formats.jaeger import JaegerReport, read_jaeger
 from server.formats.native import read_native
 
-BATCH_SECONDS = 120.0
 MAX_WARNINGS = 10
 
 Format = Literal["jaeger", "json"]
@@ -37,10 +36,13 @@ def import_graph(
         ),
     ] = None,
     address: Address = DEFAULTS.listen,
+    timeout: Timeout = 120.0,
     as_json: AsJson = False,
 ) -> None:
     """
-    Import services and dependencies from a file. Importing it again changes nothing.
+    Import services and dependencies.
+
+    Importing a file again changes nothing.
 
     jaeger is the answer of Jaeger's /api/dependencies: a list of {"parent", "child", "callCount"},
     by itself or under "data" or "dependencies". Entries that can't be used are counted and skipped.
@@ -51,7 +53,7 @@ def import_graph(
     reports, jaeger = read_input(file, lambda raw: _reports(form, raw))
     if source is not None:
         _attribute(reports, source)
-    with connected(address, timeout=BATCH_SECONDS, attempts=5) as client:
+    with connected(address, timeout=timeout, attempts=5) as client:
         ingested = send(client, reports, address)
     _print(ingested, jaeger, monotonic() - began, as_json=as_json)
 
@@ -82,16 +84,14 @@ def _print(ingested: Ingested, jaeger: JaegerReport | None, seconds: float, *, a
         }
         print_json(answer, only_ascii=True)
         return
-    for each in skipped:
-        typer.echo(f"warning: {printable(str(each))}", err=True)
-    for warning in ingested.warnings[:MAX_WARNINGS]:
-        typer.echo(f"warning: {printable(warning)}", err=True)
+    warnings = [*map(str, skipped), *ingested.warnings[:MAX_WARNINGS]]
     if len(ingested.warnings) > MAX_WARNINGS:
-        rest = counted(len(ingested.warnings) - MAX_WARNINGS, "more warning")
-        typer.echo(f"warning: and {rest}", err=True)
-    typer.echo(
+        warnings.append(f"and {counted(len(ingested.warnings) - MAX_WARNINGS, 'more warning')}")
+    print_lines((f"warning: {printable(warning)}" for warning in warnings), err=True)
+    done = (
         f"{counted(ingested.services_created, 'service')} created; "
         f"dependencies: {ingested.edges_created:,} created, "
         f"{ingested.edges_updated:,} updated, {ingested.edges_unchanged:,} unchanged; "
         f"{counted(self_calls, 'self-call')} skipped; {seconds:.1f} s"
     )
+    print_lines([done])

@@ -18,11 +18,10 @@ from server.cli.filters import (
     Sources,
     edge_filter,
 )
-from server.cli.options import DEFAULTS, Address, AsJson
+from server.cli.options import DEFAULTS, Address, AsJson, Timeout
 from server.cli.render.labels import AnyDependency, call_label, dependency_label
 from server.cli.render.text import aligned, counted, fields_of, print_json, print_lines, visible
 
-CALL_SECONDS = 30.0
 MAX_PATHS = 100
 
 
@@ -44,9 +43,10 @@ def paths(
     effective: Effective = False,
     as_json: AsJson = False,
     address: Address = DEFAULTS.listen,
+    timeout: Timeout = 30.0,
 ) -> None:
     """
-    Show the shortest call paths of two services.
+    Show the shortest paths of calls.
 
     The exit code is 0 also when there is none.
     """
@@ -59,7 +59,7 @@ def paths(
         filter=edge_filter(modes, criticalities, sources, min_confidence),
         effective=effective,
     )
-    with connected(address, timeout=CALL_SECONDS) as client:
+    with connected(address, timeout=timeout) as client:
         answer = client.analyses.FindPaths(request)
     if as_json:
         print_json({"source_service_id": source, "target_service_id": target} | fields_of(answer))
@@ -83,7 +83,7 @@ def _path_lines(path: Path) -> Iterator[str]:
         (call_label(near, far), dependency_label(_dependencies(hop)))
         for (near, far), hop in zip(pairwise(path.service_ids), path.hops, strict=True)
     ]
-    yield from (f"  {line}" for line in aligned(rows))
+    yield from aligned(rows, indent="  ")
 
 
 def _dependencies(hop: Hop) -> list[AnyDependency]:

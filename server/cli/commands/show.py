@@ -1,22 +1,27 @@
-"""``depgraph show``: what a service calls and who calls it."""
+"""``depgraph show``: a service, what it calls and who calls it."""
 
+import json
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Annotated, Literal
 
+import grpc
 import typer
-from rich.console import Console
+from google.protobuf.json_format import MessageToDict
 
 from depgraph import Client
-from depgraph.v1.graph_service_pb2 import Direction, StreamTraverseRequest, TraverseResponse
-from server.cli.connection import connected
+from depgraph.v1.catalog_service_pb2 import GetServiceRequest
+from depgraph.v1.graph_service_pb2 import TRAVERSAL_VIEW_IDS, Direction, TraverseRequest, TraverseResponse
+from depgraph.v1.types_pb2 import Service
+from server.cli.connection import connected, walk, walk_all
 from server.cli.filters import Effective, IncludeStale
-from server.cli.options import DEFAULTS, Address
+from server.cli.options import DEFAULTS, Address, AsJson, Timeout
 from server.cli.render.diagrams import dot_lines, mermaid_lines
-from server.cli.render.labels import AnyDependency
-from server.cli.render.neighbourhood import Neighbourhood, downstream, tree_lines, upstream
-from server.cli.render.text import fields_of, print_json, print_lines
+from server.cli.render.labels import service_label
+from server.cli.render.neighbourhood import Branch, Neighbourhood, explore, print_tree
+from server.cli.render.text import fields_of, print_json, print_lines, visible
 
-CALL_SECONDS = 10.0
-WALK_SECONDS = 60.0
+CATALOG_SECONDS = 2.0
 
 DirectionChoice = Literal["both", "downstream", "upstream"]
 Form = Literal["tree", "mermaid", "dot", "json"]
@@ -35,44 +40,65 @@ def show(
     ] = 25,
     include_stale: IncludeStale = False,
     effective: Effective = False,
+    as_json: AsJson = False,
     address: Address = DEFAULTS.listen,
+    timeout: Timeout = 60.0,
 ) -> None:
-    """Show what a service calls and who calls it."""
-    request = StreamTraverseRequest(
-        service_id=service,
-        direction=Direction.Value(f"DIRECTION_{direction.upper()}"),
-        max_depth=depth,
-        include_stale=include_stale,
-        effective=effective,
+    """
+    Show a service, its callees and callers.
+
+    The most important neighbours come first: critical services, then hard and synchronous
+    dependencies.
+    """
+    ask = partial(
+        TraverseRequest, service_id=service, max_depth=depth, include_stale=include_stale, effective=effective
     )
-    with connected(address, timeout=CALL_SECONDS) as client:
-        answer = _walk(client, request)
-    if form == "json":
-        asked = {"service_id": service, "direction": direction, "max_depth": depth}
-        print_json(asked | fields_of(answer))
+    with connected(address, timeout=timeout) as client:
+        if as_json or form == "json":
+            answer = walk(client, ask(direction=_value(direction)), timeout)
+            row = _row(client, service)
+            asked = {"service_id": service, "direction": direction, "max_depth": depth}
+            print_json(asked | {"service": None if row is None else fields_of(row)} | fields_of(answer))
+            return
+        both: Sequence[DirectionChoice] = ("downstream", "upstream")
+        ways = both if direction == "both" else (direction,)
+        branches = {way: _branch(client, partial(ask, direction=_value(way)), fan, timeout) for way in ways}
+        around = Neighbourhood(service, branches.get("downstream"), branches.get("upstream"))
+        if form == "tree":
+            print_tree(around, list(_about(_row(client, service))))
+        else:
+            print_lines(mermaid_lines(around) if form == "mermaid" else dot_lines(around))
+
+
+def _value(direction: DirectionChoice) -> Direction.ValueType:
+    return Direction.Value(f"DIRECTION_{direction.upper()}")
+
+
+def _branch(client: Client, ask: Callable[..., TraverseRequest], fan: int, timeout: float) -> Branch:
+    """Walk in one direction: names only to count all, whole rows of what is drawn."""
+    far = ask(view=TRAVERSAL_VIEW_IDS)
+
+    def fetch(names: Sequence[str]) -> Sequence[TraverseResponse]:
+        return walk_all(client, [ask(service_id=name, max_depth=1) for name in names], timeout)
+
+    reach = len(walk(client, far, timeout).service_ids)
+    return explore(far.service_id, fetch, depth=far.max_depth, fan=fan, reach=reach)
+
+
+def _row(client: Client, service: str) -> Service | None:
+    """Read the service's row from the database; None while that is away."""
+    try:
+        return client.catalog.GetService(
+            GetServiceRequest(service_id=service), timeout=CATALOG_SECONDS
+        ).service
+    except grpc.RpcError:
+        return None
+
+
+def _about(row: Service | None) -> Iterator[str]:
+    if row is None:
+        yield "(criticality and team are not known while the database is away)"
         return
-    found: list[AnyDependency] = [*answer.dependencies, *answer.effective_dependencies]
-    around = Neighbourhood(
-        start=service,
-        calls=None if direction == "upstream" else downstream(service, found, depth=depth, fan=fan),
-        called_by=None if direction == "downstream" else upstream(service, found, depth=depth, fan=fan),
-    )
-    _print(form, around)
-
-
-def _walk(client: Client, request: StreamTraverseRequest) -> TraverseResponse:
-    """Join the parts of a streamed walk."""
-    whole = TraverseResponse()
-    for part in client.graph.StreamTraverse(request, timeout=WALK_SECONDS):
-        # The contract: the parts' fields, appended in order, are those of the unary answer.
-        whole.MergeFromString(part.SerializeToString())
-    return whole
-
-
-def _print(form: Literal["tree", "mermaid", "dot"], around: Neighbourhood) -> None:
-    if form == "tree":
-        console = Console(highlight=False)
-        for line in tree_lines(around):
-            console.print(line, soft_wrap=True)
-    else:
-        print_lines(mermaid_lines(around) if form == "mermaid" else dot_lines(around))
+    yield service_label(row)
+    for name, value in sorted(MessageToDict(row.metadata).items()):
+        yield f"{visible(name)}: {visible(value if isinstance(value, str) else json.dumps(value))}"

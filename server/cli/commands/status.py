@@ -8,33 +8,42 @@ import typer
 from google.protobuf.timestamp_pb2 import Timestamp
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from depgraph import Client
 from depgraph.v1.graph_service_pb2 import DetectionRole, FeedState, GetStatusRequest, GetStatusResponse
 from depgraph.v1.types_pb2 import DiscoverySource
 from server.cli.connection import connected
 from server.cli.failures import FAILED
-from server.cli.options import DEFAULTS, Address, AsJson
-from server.cli.render.text import counted, enum_word, fields_of, print_json, printable
-
-CALL_SECONDS = 3.0
+from server.cli.options import DEFAULTS, Address, AsJson, Timeout
+from server.cli.render.text import (
+    aligned,
+    counted,
+    enum_word,
+    fields_of,
+    print_coloured,
+    print_json,
+    printable,
+)
 
 Live = Annotated[
     bool, typer.Option("--live", help="Exit with code 0 while the server serves, whatever its problems.")
 ]
 
 
-def status(*, address: Address = DEFAULTS.listen, as_json: AsJson = False, live: Live = False) -> None:
+def status(
+    *,
+    address: Address = DEFAULTS.listen,
+    as_json: AsJson = False,
+    live: Live = False,
+    timeout: Timeout = 3.0,
+) -> None:
     """
     Show health, graph size and problems.
 
     The exit code is 0 only when the server serves without problems. With --live it is 0 while the
     server serves: a container should not be restarted for a problem that a restart does not cure.
     """
-    with connected(address, timeout=CALL_SECONDS) as client:
+    with connected(address, timeout=timeout) as client:
         health = _health(client)
         graph = _graph(client)
     if as_json:
@@ -63,16 +72,13 @@ def _graph(client: Client) -> GetStatusResponse | str:
 
 
 def _print_table(address: str, health: str, graph: GetStatusResponse | str) -> None:
-    table = Table(show_header=False, box=None, pad_edge=False)
-    table.add_column(style="dim")
-    table.add_column(overflow="fold")
-    table.add_row("address", Text(printable(address)))
-    table.add_row("health", Text(health, style="green" if health == "SERVING" else "red"))
-    for name, value in [("reason", graph)] if isinstance(graph, str) else _rows(graph):
-        table.add_row(name, Text(printable(value)))
-    for problem in () if isinstance(graph, str) else graph.problems:
-        table.add_row("problem", Text(printable(problem), style="red"))
-    Console(highlight=False).print(table)
+    rows = [("address", address), ("health", health)]
+    rows += [("reason", graph)] if isinstance(graph, str) else _rows(graph)
+    for (name, value), text in zip(
+        rows, aligned([(name, printable(value)) for name, value in rows]), strict=True
+    ):
+        is_bad = name == "problem" or (name == "health" and value != "SERVING")
+        print_coloured(text, "red" if is_bad else "green" if name == "health" else None)
 
 
 def _rows(graph: GetStatusResponse) -> Iterator[tuple[str, str]]:
@@ -96,6 +102,8 @@ def _rows(graph: GetStatusResponse) -> Iterator[tuple[str, str]]:
     yield "version", graph.server_version
     for seen in graph.last_ingestions:
         yield f"last {enum_word(DiscoverySource, seen.discovery_source)}", _time(seen.ingest_time)
+    for problem in graph.problems:
+        yield "problem", problem
 
 
 def _alerts(graph: GetStatusResponse) -> str:

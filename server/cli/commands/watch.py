@@ -18,11 +18,11 @@ from depgraph.v1.graph_service_pb2 import (
     WatchRequest,
     WatchResponse,
 )
-from depgraph.v1.types_pb2 import Criticality, Dependency, DiscoverySource, Service
+from depgraph.v1.types_pb2 import Dependency, DiscoverySource, Service
 from server.cli.connection import explain, failure
 from server.cli.options import DEFAULTS, Address, AsJson
-from server.cli.render.labels import dependency_label
-from server.cli.render.text import counted, enum_word, visible
+from server.cli.render.labels import call_label, dependency_label, service_label
+from server.cli.render.text import counted, enum_word, print_lines, visible
 
 _TRANSIENT = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED})
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
@@ -48,8 +48,11 @@ def watch(
     following = Following(address, since, lambda event: typer.echo(f"depgraph: {event}", err=True))
     try:
         for batch in following.batches(include_state=state):
-            for line in _json_lines(batch) if as_json else change_lines(batch, with_state=state):
-                typer.echo(line)
+            if as_json:
+                fields = MessageToDict(batch, preserving_proto_field_name=True)
+                typer.echo(json.dumps(fields, ensure_ascii=False))
+            else:
+                print_lines(change_lines(batch, with_state=state))
     except KeyboardInterrupt:
         if following.revision:
             typer.echo(f"depgraph: continue later with --since {following.revision}", err=True)
@@ -134,21 +137,12 @@ def _whole(parts: Iterator[WatchResponse]) -> Iterator[WatchResponse]:
             batch = WatchResponse()
 
 
-def _json_lines(batch: WatchResponse) -> Iterator[str]:
-    yield json.dumps(MessageToDict(batch, preserving_proto_field_name=True), ensure_ascii=False)
-
-
 def _service(row: Service) -> str:
-    words = [enum_word(Criticality, row.criticality)]
-    if row.HasField("team"):
-        words.append(f"team {visible(row.team)}")
-    if row.discovered:
-        words.append("discovered")
-    return f"+ {visible(row.service_id)}  {', '.join(words)}"
+    return f"+ {visible(row.service_id)}  {service_label(row)}"
 
 
 def _dependency(row: Dependency) -> str:
-    return f"+ {_edge(row)}  {dependency_label([row])}"
+    return f"+ {call_label(row.source_service_id, row.target_service_id)}  {dependency_label([row])}"
 
 
 def _removed_service(row: RemovedService) -> str:
@@ -159,8 +153,5 @@ def _removed_service(row: RemovedService) -> str:
 def _removed_dependency(row: RemovedDependency) -> str:
     if not row.source_service_id:
         return f"- dependency {row.id}"
-    return f"- {_edge(row)}  {enum_word(DiscoverySource, row.discovery_source)}"
-
-
-def _edge(row: Dependency | RemovedDependency) -> str:
-    return f"{visible(row.source_service_id)} -> {visible(row.target_service_id)}"
+    source = enum_word(DiscoverySource, row.discovery_source)
+    return f"- {call_label(row.source_service_id, row.target_service_id)}  {source}"

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from server.cli.render.labels import AnyDependency, dependency_label, is_async, is_stale
+from server.cli.render.labels import AnyDependency, dependency_label, is_async, is_stale, short_label
 from server.cli.render.neighbourhood import Branch, Neighbourhood
 from server.cli.render.text import visible
 
@@ -50,19 +50,20 @@ class Diagram:
 
 
 def dot_lines(around: Neighbourhood) -> Iterator[str]:
-    """Draw callers left of callees; dashed = asynchronous, grey = stale."""
+    """Draw callers left of callees; dashed = asynchronous, grey = stale; all else as tooltips."""
     diagram = Diagram(around)
     yield "digraph depgraph {"
     yield "    rankdir=LR;"
-    yield '    node [shape=box, fontname="sans-serif"];'
+    yield '    node [shape=box, fontname="sans-serif", fontsize=12];'
+    yield '    edge [fontname="sans-serif", fontsize=10];'
     for name, node in diagram.nodes.items():
         start = ", penwidth=3" if name == around.start else ""
         yield f'    {node} [label="{dot_escaped(name)}"{start}];'
     for source, target, dependencies in diagram.edges:
         style = "dashed" if is_async(dependencies) else "solid"
         colour = ", color=grey" if is_stale(dependencies) else ""
-        label = dot_escaped(dependency_label(dependencies))
-        yield f'    {source} -> {target} [label="{label}", style={style}{colour}];'
+        label, tooltip = short_label(dependencies), dot_escaped(dependency_label(dependencies))
+        yield f'    {source} -> {target} [label="{label}", tooltip="{tooltip}", style={style}{colour}];'
     for source, target, ghost, hidden in diagram.cut_fans:
         yield f'    {ghost} [label="… and {hidden} more", shape=plaintext];'
         yield f"    {source} -> {target} [style=dotted, arrowhead=none];"
@@ -87,7 +88,7 @@ def mermaid_lines(around: Neighbourhood) -> Iterator[str]:
     yield f"    style {diagram.nodes[around.start]} stroke-width:3px"
     for source, target, dependencies in diagram.edges:
         arrow = "-.->" if is_async(dependencies) else "-->"
-        label = mermaid_escaped(dependency_label(dependencies))
+        label = mermaid_escaped(short_label(dependencies))
         yield f'    {source} {arrow}|"{label}"| {target}'
     for source, target, ghost, hidden in diagram.cut_fans:
         yield f'    {ghost}(["… and {hidden} more"])'

@@ -4,11 +4,17 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from depgraph.v1.types_pb2 import (
+    COMMUNICATION_MODE_ASYNC,
+    SERVICE_KIND_SERVICE,
+    SERVICE_KIND_UNSPECIFIED,
     CommunicationMode,
+    Criticality,
     Dependency,
     DependencyCriticality,
     DiscoverySource,
     EffectiveDependency,
+    Service,
+    ServiceKind,
 )
 from server.cli.render.text import counted, enum_word, visible
 
@@ -29,6 +35,11 @@ def dependency_label(dependencies: Sequence[AnyDependency]) -> str:
     return " + ".join(_one_label(each) for each in dependencies)
 
 
+def short_label(dependencies: Sequence[AnyDependency]) -> str:
+    """Say how a service depends on another in two words, for drawings: ``sync hard``."""
+    return " + ".join(dict.fromkeys(_kind(each) for each in dependencies))
+
+
 def sources(each: AnyDependency) -> list[DiscoverySource.ValueType]:
     """Return who reports a dependency, in the order of the message."""
     return list(each.discovery_sources) if isinstance(each, EffectiveDependency) else [each.discovery_source]
@@ -36,12 +47,24 @@ def sources(each: AnyDependency) -> list[DiscoverySource.ValueType]:
 
 def is_async(dependencies: Sequence[AnyDependency]) -> bool:
     """Whether no source reports that the caller waits for the callee."""
-    return all(each.communication_mode == CommunicationMode.COMMUNICATION_MODE_ASYNC for each in dependencies)
+    return all(each.communication_mode == COMMUNICATION_MODE_ASYNC for each in dependencies)
 
 
 def is_stale(dependencies: Sequence[AnyDependency]) -> bool:
     """Whether no source has observed it lately."""
     return all(each.is_stale for each in dependencies)
+
+
+def service_label(row: Service) -> str:
+    """Say what is known of a service: ``critical, team purchase``."""
+    words = [enum_word(Criticality, row.criticality)]
+    if row.kind not in {SERVICE_KIND_UNSPECIFIED, SERVICE_KIND_SERVICE}:
+        words.insert(0, enum_word(ServiceKind, row.kind))
+    if row.HasField("team"):
+        words.append(f"team {visible(row.team)}")
+    if row.discovered:
+        words.append("discovered")
+    return ", ".join(words)
 
 
 def call_label(source: str, target: str) -> str:
@@ -71,11 +94,13 @@ def whole_cycle(path: Sequence[str]) -> str:
     return " → ".join(visible(name) for name in [*path, *path[:1]])
 
 
+def _kind(each: AnyDependency) -> str:
+    mode = enum_word(CommunicationMode, each.communication_mode)
+    return f"{mode} {enum_word(DependencyCriticality, each.criticality)}"
+
+
 def _one_label(each: AnyDependency) -> str:
-    words = [
-        enum_word(CommunicationMode, each.communication_mode),
-        enum_word(DependencyCriticality, each.criticality),
-    ]
+    words = [_kind(each)]
     if each.protocol:
         words.append(visible(each.protocol))
     if each.HasField("timeout_ms"):

@@ -1,8 +1,15 @@
-"""Text on a terminal: names, counts, enum words, aligned columns; and JSON for programs."""
+"""
+What commands print: names, counts, enum words, aligned columns; and JSON for programs.
+
+On a terminal, lines break between words. In pipes and files nothing is wrapped.
+"""
 
 import json
+import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+import shutil
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
@@ -14,6 +21,10 @@ if TYPE_CHECKING:
     from google.protobuf.internal.enum_type_wrapper import _EnumTypeWrapper
 
 ValueT = TypeVar("ValueT", bound=int)
+
+GAP, HANGING = "  ", "    "
+NARROWEST = 24
+"""Characters that a last column needs to be worth wrapping where it stands."""
 
 
 def printable(text: str) -> str:
@@ -39,15 +50,55 @@ def enum_word(enum: "_EnumTypeWrapper[ValueT]", value: ValueT) -> str:
     return enum.Name(value).removeprefix(prefix).lower().replace("_", " ")
 
 
-def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Pad every column but the last to its widest cell, as wide as a terminal shows it."""
+def screen_width(*, err: bool = False) -> int:
+    """Return the columns of the terminal that output or errors go to; a pipe has no end."""
+    stream = sys.stderr if err else sys.stdout
+    return shutil.get_terminal_size().columns if stream.isatty() else sys.maxsize
+
+
+def aligned(rows: Sequence[Sequence[str]], indent: str = "") -> list[str]:
+    """
+    Align columns; returns a text for each row.
+
+    Columns that the terminal has no room for follow on lines of their own.
+    """
     widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
-    return [_line(row, widths) for row in rows]
+    width = screen_width()
+    parts = list(_parts(widths, width - len(indent)))
+    return ["\n".join(_row_lines(row, widths, parts, width, indent)) for row in rows]
 
 
-def print_lines(lines: Iterable[str]) -> None:
-    """Print lines at once."""
-    typer.echo("\n".join(lines))
+def wrapped(text: str, width: int, hanging: str = "") -> Iterator[str]:
+    """Break a line between words; all lines but the first begin with ``hanging``."""
+    if cell_len(text) <= width:
+        yield text
+        return
+    line, *words = text.split(" ")
+    for word in words:
+        if line.strip() and cell_len(line) + 1 + cell_len(word) > width:
+            yield line
+            line = hanging + word
+        else:
+            line += f" {word}"
+    yield line
+
+
+def print_lines(lines: Iterable[str], *, err: bool = False) -> None:
+    """Print lines at once, broken between words where the terminal ends."""
+    width = screen_width(err=err)
+    parts = [
+        part
+        for text in lines
+        for line in text.split("\n")
+        for part in wrapped(line, width, " " * (len(line) - len(line.lstrip(" "))) + HANGING)
+    ]
+    if parts:
+        typer.echo("\n".join(parts), err=err)
+
+
+def print_coloured(text: str, colour: str | None) -> None:
+    """Print a text; in colour only on a terminal, and without ``NO_COLOR`` in the environment."""
+    typer.secho(text, fg=colour, color=False if os.environ.get("NO_COLOR") else None)
 
 
 def print_json(answer: Mapping[str, Any], *, only_ascii: bool = False) -> None:
@@ -65,6 +116,29 @@ def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
 
 
-def _line(row: Sequence[str], widths: Sequence[int]) -> str:
-    cells = (value + " " * (width - cell_len(value)) for value, width in zip(row, widths, strict=True))
-    return "  ".join(cells).rstrip()
+def _parts(widths: Sequence[int], width: int) -> Iterator[range]:
+    """Divide columns between lines; the last one is wrapped beside others if it has room."""
+    first, used = 0, 0
+    for column, needed in enumerate(widths):
+        is_last = column == len(widths) - 1
+        too_wide = used + needed > width and not (is_last and width - used >= NARROWEST)
+        if column > first and too_wide:
+            yield range(first, column)
+            first, used = column, len(HANGING)
+        used += needed + len(GAP)
+    yield range(first, len(widths))
+
+
+def _row_lines(
+    row: Sequence[str], widths: Sequence[int], parts: Sequence[range], width: int, indent: str
+) -> Iterator[str]:
+    for part in parts:
+        *padded, last = part
+        line = indent + "".join(
+            row[each] + " " * (widths[each] - cell_len(row[each])) + GAP for each in padded
+        )
+        for cell_line in wrapped(row[last], width - cell_len(line)):
+            yield (line + cell_line).rstrip()
+            line = " " * cell_len(line)
+        if part is parts[0]:
+            indent += HANGING

@@ -1,0 +1,148 @@
+"""``depgraph services`` and ``depgraph components``: what there is, before a name is known."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Literal
+
+import typer
+
+from depgraph import Client
+from depgraph.v1.catalog_service_pb2 import ListServicesRequest
+from depgraph.v1.graph_service_pb2 import Component, GetAdjacencyListRequest, ListComponentsRequest
+from depgraph.v1.types_pb2 import Criticality, Service
+from server.cli.connection import connected, pages
+from server.cli.options import DEFAULTS, Address, AsJson, Timeout
+from server.cli.render.text import (
+    aligned,
+    counted,
+    enum_word,
+    fields_of,
+    print_json,
+    print_lines,
+    printable,
+    visible,
+)
+
+PAGE_SIZE = 1_000
+MAX_MEMBERS = 6
+
+CriticalityChoice = Literal["critical", "high", "medium", "low"]
+Top = Annotated[int, typer.Option(min=0, metavar="N", help="Rows listed, 0 = all; --json has all.")]
+
+
+def services(
+    pattern: Annotated[
+        str, typer.Argument(metavar="PATTERN", help="Only names that hold this text, in any case.")
+    ] = "",
+    *,
+    team: Annotated[str | None, typer.Option(metavar="TEAM", help="Only services of this team.")] = None,
+    criticality: Annotated[
+        CriticalityChoice | None, typer.Option(help="Only services of this criticality.")
+    ] = None,
+    top: Top = 50,
+    as_json: AsJson = False,
+    address: Address = DEFAULTS.listen,
+    timeout: Timeout = 30.0,
+) -> None:
+    """
+    List or search services.
+
+    The most critical come first. CALLS counts the services that a service calls directly, CALLED BY
+    those that call it.
+    """
+    request = ListServicesRequest(
+        page_size=PAGE_SIZE,
+        query=pattern,
+        team=team,
+        criticality=Criticality.Value(f"CRITICALITY_{(criticality or 'unspecified').upper()}"),
+    )
+    with connected(address, timeout=timeout) as client:
+        found = [row for page in pages(client.catalog.ListServices, request) for row in page.services]
+        found.sort(key=lambda row: (row.criticality, row.service_id))
+        callees, callers = _degrees(client, timeout) if found else (Counter[str](), Counter[str]())
+    if as_json:
+        degrees = [(callees[row.service_id], callers[row.service_id]) for row in found]
+        rows = [
+            fields_of(row) | {"callee_count": callee_count, "caller_count": caller_count}
+            for row, (callee_count, caller_count) in zip(found, degrees, strict=True)
+        ]
+        print_json({"services": rows})
+    elif found:
+        print_lines(_service_lines(found, top, callees, callers))
+    else:
+        typer.echo("no services" if not (pattern or team or criticality) else "no such services")
+
+
+def components(
+    *,
+    min_size: Annotated[int, typer.Option(min=1, metavar="N", help="Leave out smaller components.")] = 2,
+    top: Top = 50,
+    as_json: AsJson = False,
+    address: Address = DEFAULTS.listen,
+    timeout: Timeout = 30.0,
+) -> None:
+    """
+    List cyclic components, largest first.
+
+    The services of a component all reach each other. 'depgraph cuts SERVICE' says how to break its
+    cycles.
+    """
+    request = ListComponentsRequest(min_size=min_size, page_size=PAGE_SIZE)
+    found: list[Component] = []
+    with connected(address, timeout=timeout) as client:
+        for page in pages(client.graph.ListComponents, request):
+            found.extend(page.components)
+            if 0 < top <= len(found) and not as_json:
+                break
+    if as_json:
+        print_json({"components": [fields_of(each) for each in found], "total_count": page.total_count})
+    elif found:
+        print_lines(_component_lines(found[: top or None], page.total_count))
+    else:
+        typer.echo(f"no component of {counted(min_size, 'service')} or more")
+
+
+def _degrees(client: Client, timeout: float) -> tuple[Counter[str], Counter[str]]:
+    """Count the callees and the callers of every service. O(dependencies)."""
+    callees, callers = Counter[str](), Counter[str]()
+    for row in client.graph.GetAdjacencyList(GetAdjacencyListRequest(), timeout=timeout):
+        callees[row.service_id] += len(row.target_service_ids)
+        callers.update(row.target_service_ids)
+    return callees, callers
+
+
+def _service_lines(
+    found: Sequence[Service], top: int, callees: Counter[str], callers: Counter[str]
+) -> Iterator[str]:
+    listed = found[: top or None]
+    rows = [("SERVICE", "CRITICALITY", "TEAM", "CALLS", "CALLED BY")]
+    rows += [
+        (
+            visible(row.service_id),
+            enum_word(Criticality, row.criticality),
+            printable(row.team) or "-",
+            f"{callees[row.service_id]:,}",
+            f"{callers[row.service_id]:,}",
+        )
+        for row in listed
+    ]
+    yield from aligned(rows)
+    yield from _rest(len(found) - len(listed))
+
+
+def _component_lines(listed: Sequence[Component], total: int) -> Iterator[str]:
+    rows = [("SIZE", "DEPENDENCIES", "MEMBERS")]
+    rows += [(f"{each.size:,}", f"{each.edge_count:,}", _members(each)) for each in listed]
+    yield from aligned(rows)
+    yield from _rest(total - len(listed))
+
+
+def _members(component: Component) -> str:
+    shown = [visible(name) for name in component.members[:MAX_MEMBERS]]
+    rest = component.size - len(shown)
+    return ", ".join(shown) + (f", and {counted(rest, 'more service')}" if rest else "")
+
+
+def _rest(count: int) -> Iterator[str]:
+    if count:
+        yield f"… and {count:,} more (--top 0 lists all)"
