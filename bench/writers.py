@@ -153,7 +153,7 @@ class Repository:
     @classmethod
     @asynccontextmanager
     async def opened(cls, url: str) -> AsyncIterator["Repository"]:
-        async with await Database.open(url) as database:
+        async with Database.open(url) as database:
             yield cls(database)
 
     def ready(self, batch: Batch) -> Write:

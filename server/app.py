@@ -201,7 +201,7 @@ async def _serving(settings: Settings, report: Report) -> AsyncIterator[str]:
 @asynccontextmanager
 async def _database(url: str, settings: Settings) -> AsyncIterator[Database]:
     pool = settings.pool
-    async with await Database.open(
+    async with Database.open(
         url,
         pool_size=pool.size,
         recycle_after=pool.recycle_after,

@@ -17,9 +17,8 @@ from server.cli.failures import CommandError
 from server.domain.errors import DatabaseUnavailableError
 from server.domain.services import name_problem
 from server.feed import checkup as feed_checkup
-from server.feed.checkup import Finding
 from server.feed.connection import FeedConnection
-from server.postgres import DRIVER_ERRORS, connect, explain, parse_database_url, remarks
+from server.postgres import DRIVER_ERRORS, Finding, connect, explain, parse_database_url, remarks
 from server.store import migrate
 from server.store.database import Database
 from server.store.migrations.session import connected as database_connected
@@ -46,7 +45,7 @@ async def examine_database(
         findings = [
             *_ignored_parameters(address),
             *await _connections(address),
-            *await _remarks(connection),
+            *await remarks(connection),
             migrations := await _migrations(connection),
         ]
         if migrations.severity == "bad":
@@ -100,21 +99,13 @@ async def _as_feed(url: str) -> None:
 
 
 async def _as_pool(url: str) -> None:
-    async with await Database.open(url, acquire_timeout=CONNECT_TIMEOUT) as database:
+    async with Database.open(url, acquire_timeout=CONNECT_TIMEOUT) as database:
         await database.ping()
 
 
 async def _as_detection(url: str) -> None:
     connection = await connect(url, runner_session("detection", CONNECT_TIMEOUT))
     connection.terminate()
-
-
-async def _remarks(connection: asyncpg.Connection[asyncpg.Record]) -> list[Finding]:
-    """List what is unusual about the database and what it imposes on sessions."""
-    return [
-        Finding(remark.check, "bad" if remark.is_bad else "note", remark.found, remark.advice)
-        for remark in await remarks(connection)
-    ]
 
 
 async def _migrations(connection: asyncpg.Connection[asyncpg.Record]) -> Finding:

@@ -1,31 +1,14 @@
 """Checks that a database meets the feed's needs, and repairs triggers; for ``depgraph doctor``."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import asyncpg
 
 from server.config import FeedSettings
 from server.feed import statements
-
-Severity = Literal["good", "note", "bad"]
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """
-    The result of one check: ``found`` says what it found and means, ``advice`` what to do.
-
-    A *bad* finding needs action; a *note* is worth knowing.
-    """
-
-    check: str
-    severity: Severity
-    found: str
-    advice: str = ""
-
+from server.postgres import Finding
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Check: TypeAlias = Callable[[Connection], Awaitable[Iterable[Finding]]]

@@ -5,7 +5,6 @@ import random
 import re
 import time
 from contextlib import aclosing
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import cast
 from uuid import UUID
@@ -35,20 +34,6 @@ _SNAPSHOT_NAME = re.compile(r"[0-9A-F-]+", re.ASCII)
 
 class AuditYieldedError(Exception):
     """DDL or TRUNCATE waits for a table that the audit has locked."""
-
-
-@dataclass(slots=True)
-class Differences:
-    """How many rows differ, and a few examples."""
-
-    count: int = 0
-    examples: list[str] = field(default_factory=list)
-
-    def add(self, table: str, key: object, how: str) -> None:
-        """Note one row."""
-        self.count += 1
-        if len(self.examples) < MOST_EXAMPLES:
-            self.examples.append(f"{table} {UUID(bytes=cast('bytes', key))} {how}")
 
 
 class MemoryAuditor:
@@ -108,9 +93,9 @@ class MemoryAuditor:
             async with aclosing(table_batches(connection)) as batches:
                 async for batch in batches:
                     await comparison.compare(batch)
-        found = comparison.differences()
-        audit = MemoryAudit(began_at, timedelta(seconds=time.monotonic() - began), found.count)
-        self._conclude(audit, tuple(found.examples))
+        comparison.add_rows_in_memory_only()
+        audit = MemoryAudit(began_at, timedelta(seconds=time.monotonic() - began), comparison.differing_rows)
+        self._conclude(audit, tuple(comparison.examples))
         return audit
 
     async def _hand_over(self, step: FeedConnection, reader: FeedConnection) -> HeldGraph:
@@ -144,7 +129,8 @@ class _Comparison:
         self._held = held
         self._vitals = vitals
         self._lock_waits = vitals.lock_waits
-        self._found = Differences()
+        self.differing_rows = 0
+        self.examples: list[str] = []
 
     async def compare(self, batch: TableBatch) -> None:
         """Compare some rows."""
@@ -156,12 +142,16 @@ class _Comparison:
             batch.records[place] = wire.renamed(batch.records[place], "", "")
         await self._compare("dependency", self._held.dependencies, batch)
 
-    def differences(self) -> Differences:
-        """Return all differences, with the rows that only memory holds."""
+    def add_rows_in_memory_only(self) -> None:
+        """Add the rows that no table held."""
         for table, held in (("service", self._held.services), ("dependency", self._held.dependencies)):
             for key in held.rest():
-                self._found.add(table, key, "is in memory only")
-        return self._found
+                self._add(table, key, "is in memory only")
+
+    def _add(self, table: str, key: object, how: str) -> None:
+        self.differing_rows += 1
+        if len(self.examples) < MOST_EXAMPLES:
+            self.examples.append(f"{table} {UUID(bytes=cast('bytes', key))} {how}")
 
     async def _compare(self, table: str, held: HeldRecords, batch: TableBatch) -> None:
         keys, records = batch.keys, batch.records
@@ -174,6 +164,6 @@ class _Comparison:
                 known = held.take(key)
                 if known != record:
                     how = "is missing in memory" if known is None else "has other values in memory"
-                    self._found.add(table, key, how)
+                    self._add(table, key, how)
             # Leave the event loop to other work for the same time.
             await asyncio.sleep(time.monotonic() - began)

@@ -120,7 +120,7 @@ async def _warn(url: str, report: Callable[[str], None]) -> None:
         connection = await connect(url, Session(name="depgraph start"))
         try:
             for remark in await remarks(connection):
-                if remark.is_bad or remark.check == "encoding":
+                if remark.severity == "bad" or remark.check == "encoding":
                     report(f"warning: {remark.found}; {remark.advice}")
         finally:
             connection.terminate()

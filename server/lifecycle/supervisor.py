@@ -182,7 +182,7 @@ async def supervised(
         )
         await bring_up_to_date(url, report, may_migrate=settings.migrate)
         if settings.seed_file is not None:
-            async with await Database.open(url) as database:
+            async with Database.open(url) as database:
                 await seed(database, settings.seed_file, settings.limits, report)
         await stack.enter_async_context(workforce.running())
         await workforce.all_serve()

@@ -11,7 +11,7 @@ from server.postgres.causes import (
     explain,
 )
 from server.postgres.connecting import connect, reconnect_pause
-from server.postgres.remarks import Remark, remarks
+from server.postgres.remarks import Finding, remarks
 from server.postgres.session import Session
 from server.postgres.url import DatabaseUrl, parse_database_url
 
@@ -20,8 +20,8 @@ __all__ = [
     "Cause",
     "DatabaseUrl",
     "DatabaseUrlError",
+    "Finding",
     "PoolerFullError",
-    "Remark",
     "Session",
     "SharedSessionsError",
     "UnusableDatabaseError",

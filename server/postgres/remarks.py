@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from server.postgres.connecting import is_pooled
 from server.postgres.session import query
@@ -20,16 +20,20 @@ _HARMLESS = ("log_", "debug_print_", "depgraph.")
 
 
 @dataclass(frozen=True, slots=True)
-class Remark:
-    """A remark for operators; ``is_bad`` = something does not work because of it."""
+class Finding:
+    """
+    The result of one check: ``found`` says what it found and means, ``advice`` what to do.
+
+    A *bad* finding needs action; a *note* is worth knowing.
+    """
 
     check: str
+    severity: Literal["good", "note", "bad"]
     found: str
     advice: str = ""
-    is_bad: bool = False
 
 
-async def remarks(connection: Connection) -> tuple[Remark, ...]:
+async def remarks(connection: Connection) -> tuple[Finding, ...]:
     """Check version, encoding, imposed settings, row security and poolers. Three round trips."""
     imposed = {row["name"]: (row["setting"], row["source"]) for row in await connection.fetch(_IMPOSED)}
     hidden = [row["relname"] for row in await connection.fetch(_POLICIES)]
@@ -42,50 +46,55 @@ async def remarks(connection: Connection) -> tuple[Remark, ...]:
     )
 
 
-def _of_version(major: int) -> Iterator[Remark]:
+def _of_version(major: int) -> Iterator[Finding]:
     if major < OLDEST:
-        yield Remark("version", f"PostgreSQL {major} is too old", f"use {OLDEST} to {NEWEST}", is_bad=True)
+        yield Finding("version", "bad", f"PostgreSQL {major} is too old", f"use {OLDEST} to {NEWEST}")
     elif major > NEWEST:
-        yield Remark(
+        yield Finding(
             "version",
+            "note",
             f"PostgreSQL {major} is newer than what this program was tested with ({OLDEST} to {NEWEST})",
         )
 
 
-def _of_encoding(encoding: str) -> Iterator[Remark]:
+def _of_encoding(encoding: str) -> Iterator[Finding]:
     if encoding.upper() not in {"UTF8", "UTF-8", "UNICODE"}:
-        yield Remark(
+        yield Finding(
             "encoding",
+            "note",
             f"the encoding of the database is {encoding}, which can't hold every name: "
             "writes of others are refused",
             "create the database with ENCODING 'UTF8'",
         )
 
 
-def _of_pooler(*, pooled: bool) -> Iterator[Remark]:
+def _of_pooler(*, pooled: bool) -> Iterator[Finding]:
     if pooled:
-        yield Remark(
+        yield Finding(
             "pooler",
+            "note",
             "a connection pooler stands before the server and pools by session, which works",
             "let it open 40 sessions for each process of depgraph",
         )
 
 
-def _of_imposed(imposed: dict[str, tuple[str, str]]) -> Iterator[Remark]:
+def _of_imposed(imposed: dict[str, tuple[str, str]]) -> Iterator[Finding]:
     for name, (wanted, found) in _MATTERS.items():
         value, source = imposed.pop(name, (None, ""))
         if value == wanted:
-            yield Remark(
+            yield Finding(
                 "settings",
+                "note" if name == "synchronous_commit" else "bad",
                 f"{name} = {value}, imposed by the {source}: {found}",
                 f"ALTER ROLE … RESET {name}, or ALTER DATABASE …",
-                is_bad=name != "synchronous_commit",
             )
     kept = sorted(
         f"{name} = {value}" for name, (value, _) in imposed.items() if not name.startswith(_HARMLESS)
     )
     if kept:
-        yield Remark("settings", f"imposed by role or database, and left as it is: {', '.join(kept)}")
+        yield Finding(
+            "settings", "note", f"imposed by role or database, and left as it is: {', '.join(kept)}"
+        )
 
 
 _MATTERS = {
@@ -95,11 +104,11 @@ _MATTERS = {
 }
 
 
-def _of_row_security(tables: Iterable[str]) -> Iterator[Remark]:
+def _of_row_security(tables: Iterable[str]) -> Iterator[Finding]:
     if names := ", ".join(tables):
-        yield Remark(
+        yield Finding(
             "row security",
+            "bad",
             f"policies hide rows of {names} from this role, so the server refuses to read",
             "connect as the owner of the tables or a role with BYPASSRLS, or disable row security on them",
-            is_bad=True,
         )

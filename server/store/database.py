@@ -7,10 +7,10 @@ write whose COMMIT was not sent: the server rolled it back, and nothing was writ
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 import asyncpg
 import structlog
@@ -33,11 +33,10 @@ _PING = query("database_ping")
 _REVISION = query("database_revision")
 _RETRIES = 3
 _FIRST_PAUSE = 0.01
-_HEALTH_TIMEOUT = 2.0
 
 
 class Database:
-    """The database behind a pool; an async context manager."""
+    """The database behind a pool."""
 
     def __init__(self, pool: ConnectionPool, no_room: Callable[[], str | None]) -> None:
         self._pool = pool
@@ -45,51 +44,31 @@ class Database:
         self._full_since: datetime | None = None
 
     @classmethod
+    @asynccontextmanager
     async def open(
         cls,
         url: str,
         *,
         pool_size: int = 30,
-        recycle_after: timedelta = timedelta(hours=1),
-        acquire_timeout: timedelta = timedelta(seconds=2),
-        command_timeout: timedelta = timedelta(seconds=30),
-        idle_lifetime: timedelta = timedelta(minutes=1),
         no_room: Callable[[], str | None] = lambda: None,
-    ) -> Self:
+        **limits: timedelta,
+    ) -> AsyncIterator["Database"]:
         """
-        Get ready, also while the database is away: connections are opened when they are needed.
+        Get ready, also while the database is away, and close at the end; see ``ConnectionPool``.
 
-        There are at most ``pool_size``, and what lies idle for ``idle_lifetime`` is closed.
-        No statement may take longer than ``command_timeout``. Writes are refused while ``no_room``
-        says that the disk is full.
+        Writes are refused while ``no_room`` says that the disk is full.
         """
-        pool = ConnectionPool(
-            url,
-            size=pool_size,
-            recycle_after=recycle_after,
-            idle_lifetime=idle_lifetime,
-            acquire_timeout=acquire_timeout,
-            command_timeout=command_timeout,
-        )
+        pool = ConnectionPool(url, size=pool_size, **limits)
         await pool.open()
-        return cls(pool, no_room)
+        try:
+            yield cls(pool, no_room)
+        finally:
+            await pool.close()
 
     @property
     def connections_in_use(self) -> int:
         """How many connections of the pool are lent now."""
         return self._pool.lent
-
-    async def close(self) -> None:
-        """Let running work end, for half a second at most, and close every connection."""
-        await self._pool.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.close()
 
     async def fetch(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
         """
@@ -130,15 +109,6 @@ class Database:
             except WriteConflictError:
                 await asyncio.sleep(_FIRST_PAUSE * 2**retry * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
         return await self._write_once(work)
-
-    async def healthy(self) -> bool:
-        """Whether a connection answers within about two seconds; never raises."""
-        try:
-            async with asyncio.timeout(_HEALTH_TIMEOUT):
-                await self.ping()
-        except Exception:  # noqa: BLE001 - whatever went wrong, the answer is no
-            return False
-        return True
 
     async def ping(self) -> None:
         """Make one round trip over a connection of the pool."""

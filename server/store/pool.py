@@ -52,9 +52,10 @@ class _AgeingConnection(_Base):
 
 class ConnectionPool:
     """
-    At most ``size`` connections.
+    At most ``size`` connections, opened when they are needed.
 
     They are closed when idle for ``idle_lifetime``, and replaced when older than ``recycle_after``.
+    No statement may take longer than ``command_timeout``.
     """
 
     def __init__(
@@ -62,10 +63,10 @@ class ConnectionPool:
         url: str,
         *,
         size: int,
-        recycle_after: timedelta,
-        idle_lifetime: timedelta,
-        acquire_timeout: timedelta,
-        command_timeout: timedelta,
+        recycle_after: timedelta = timedelta(hours=1),
+        idle_lifetime: timedelta = timedelta(minutes=1),
+        acquire_timeout: timedelta = timedelta(seconds=2),
+        command_timeout: timedelta = timedelta(seconds=30),
     ) -> None:
         self._recycle_after = recycle_after.total_seconds()
         self._acquire_timeout = acquire_timeout.total_seconds()

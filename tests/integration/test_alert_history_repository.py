@@ -23,7 +23,7 @@ ALERTS = "circular_dependency_alerts"
 
 @pytest.fixture
 async def repository(database_url: str) -> AsyncIterator[AlertRepository]:
-    async with await Database.open(database_url) as database:
+    async with Database.open(database_url) as database:
         yield AlertRepository(database)
 
 

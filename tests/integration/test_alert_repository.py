@@ -24,7 +24,7 @@ NOBODY = UUID(int=7)
 
 @pytest.fixture
 async def repository(database_url: str) -> AsyncIterator[AlertRepository]:
-    async with await Database.open(database_url) as database:
+    async with Database.open(database_url) as database:
         yield AlertRepository(database)
 
 

@@ -29,9 +29,18 @@ RUNNING = "state <> 'idle'"
 PATIENT = timedelta(seconds=30)
 
 
+async def answers(database: Database) -> bool:
+    try:
+        async with asyncio.timeout(2):
+            await database.ping()
+    except Exception:  # noqa: BLE001 - whatever went wrong, the answer is no
+        return False
+    return True
+
+
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
-    async with await Database.open(database_url, acquire_timeout=PATIENT) as database:
+    async with Database.open(database_url, acquire_timeout=PATIENT) as database:
         yield database
 
 
@@ -53,9 +62,9 @@ async def hold(connection: Connection) -> None:
 
 
 async def test_with_the_database_away_it_opens_and_says_so_without_its_address(nobody_listens: str) -> None:
-    async with await Database.open(nobody_listens) as database:
+    async with Database.open(nobody_listens) as database:
         repository = ServiceRepository(database)
-        assert not await database.healthy()
+        assert not await answers(database)
         for call in (
             repository.get(ServiceKey(service_id="a")),
             repository.page(ServiceFilter(), 10, None),
@@ -76,27 +85,27 @@ async def test_a_server_that_accepts_and_says_nothing_is_given_up_in_time(databa
     mute = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
     port = mute.sockets[0].getsockname()[1]
     url = f"postgresql://someone@127.0.0.1:{port}/nothing"
-    async with mute, await Database.open(url, acquire_timeout=timedelta(milliseconds=50)) as database:
+    async with mute, Database.open(url, acquire_timeout=timedelta(milliseconds=50)) as database:
         with pytest.raises(DatabaseUnavailableError, match="in time"):
             await database.fetch("SELECT 1")
-        assert not await database.healthy()
+        assert not await answers(database)
 
 
 @pytest.mark.parametrize("url", ["postgresql://127.0.0.1:no-port/x", "not a url"])
 async def test_an_address_that_makes_no_sense_is_an_unavailable_database(url: str) -> None:
-    async with await Database.open(url) as database:
-        assert not await database.healthy()
+    async with Database.open(url) as database:
+        assert not await answers(database)
 
 
 async def test_a_database_that_answers_is_healthy(database: Database) -> None:
-    assert await database.healthy()
+    assert await answers(database)
 
 
 async def test_a_closed_pool_is_not_healthy_and_refuses_work(database_url: str) -> None:
-    async with await Database.open(database_url) as database:
-        assert await database.healthy()
+    async with Database.open(database_url) as database:
+        assert await answers(database)
 
-    assert not await database.healthy()
+    assert not await answers(database)
     with pytest.raises(DatabaseUnavailableError):
         await database.fetch("SELECT 1")
 
@@ -104,7 +113,7 @@ async def test_a_closed_pool_is_not_healthy_and_refuses_work(database_url: str) 
 async def test_no_more_connections_than_the_size_of_the_pool_are_opened(
     database_url: str, connection: asyncpg.Connection
 ) -> None:
-    async with await Database.open(database_url, pool_size=3, acquire_timeout=PATIENT) as database:
+    async with Database.open(database_url, pool_size=3, acquire_timeout=PATIENT) as database:
         await asyncio.gather(*(database.fetch("SELECT pg_sleep(0.01)") for _ in range(20)))
         assert len(await backends(connection)) == 3
 
@@ -112,7 +121,7 @@ async def test_no_more_connections_than_the_size_of_the_pool_are_opened(
 async def test_when_all_connections_are_busy_the_next_caller_is_told_and_later_ones_are_served(
     database_url: str, connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with await Database.open(database_url, pool_size=2, acquire_timeout=PATIENT) as database:
+    async with Database.open(database_url, pool_size=2, acquire_timeout=PATIENT) as database:
         busy = [asyncio.create_task(database.read(hold)) for _ in range(2)]
         await until_backends(connection, "query LIKE '%pg_sleep%'", 2)
 
@@ -132,17 +141,17 @@ async def test_connections_that_lie_idle_are_closed(
     database_url: str, connection: asyncpg.Connection
 ) -> None:
     short = timedelta(milliseconds=50)
-    async with await Database.open(database_url, idle_lifetime=short) as database:
+    async with Database.open(database_url, idle_lifetime=short) as database:
         await asyncio.gather(*(database.fetch("SELECT 1") for _ in range(5)))
         await until_backends(connection, "true", 0)
-        assert await database.healthy()
+        assert await answers(database)
 
 
 @pytest.mark.parametrize(("recycle_after", "connections"), [(timedelta(hours=1), 1), (timedelta(0), 3)])
 async def test_a_connection_is_replaced_once_it_is_too_old(
     database_url: str, recycle_after: timedelta, connections: int
 ) -> None:
-    async with await Database.open(database_url, recycle_after=recycle_after) as database:
+    async with Database.open(database_url, recycle_after=recycle_after) as database:
         assert len({await database.read(own_pid) for _ in range(3)}) == connections
 
 
@@ -200,7 +209,7 @@ async def test_an_idle_connection_that_fell_silent_is_replaced_before_it_is_lent
     monkeypatch.setattr(pool, "_PING_TIMEOUT", 0.05)
     async with (
         Relay(database_url).running() as relay,
-        await Database.open(relay.url, acquire_timeout=PATIENT) as database,
+        Database.open(relay.url, acquire_timeout=PATIENT) as database,
     ):
         first = await database.read(own_pid)
         relay.fall_silent()
@@ -224,7 +233,7 @@ async def test_a_cancelled_write_leaves_no_query_running_and_no_row(
 
     await until_backends(connection, RUNNING, 0)
     assert await connection.fetchval("SELECT count(*) FROM services") == 0
-    assert await database.healthy()
+    assert await answers(database)
 
 
 async def test_a_batch_cancelled_while_it_waits_for_a_lock_writes_nothing(
@@ -257,7 +266,7 @@ async def test_a_write_cancelled_at_any_moment_is_whole_or_not_there(
 
     await until_backends(connection, RUNNING, 0)
     assert await connection.fetchval("SELECT count(*) FROM services") in (0, 300)
-    assert await database.healthy()
+    assert await answers(database)
 
 
 async def test_a_statement_that_takes_too_long_is_cancelled_on_the_server(
@@ -265,7 +274,7 @@ async def test_a_statement_that_takes_too_long_is_cancelled_on_the_server(
 ) -> None:
     # What a connection says of itself at its beginning has as long, too.
     brief = timedelta(milliseconds=500)
-    async with await Database.open(database_url, command_timeout=brief, acquire_timeout=PATIENT) as database:
+    async with Database.open(database_url, command_timeout=brief, acquire_timeout=PATIENT) as database:
         with pytest.raises(DatabaseUnavailableError, match="too long"):
             await database.write(hold)
         await until_backends(connection, RUNNING, 0)

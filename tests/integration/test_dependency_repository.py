@@ -40,7 +40,7 @@ FULL = DependencyDraft(
 
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
-    async with await Database.open(database_url) as database:
+    async with Database.open(database_url) as database:
         yield database
 
 

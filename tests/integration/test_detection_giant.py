@@ -39,7 +39,7 @@ async def story(database_url: str, connection: asyncpg.Connection) -> AsyncItera
     async with AsyncExitStack() as stack:
         keeper = await stack.enter_async_context(detecting(database_url, most_members=MOST))
         await alerts_are_caught_up([keeper])
-        database = await stack.enter_async_context(await Database.open(database_url))
+        database = await stack.enter_async_context(Database.open(database_url))
         yield Story(keeper, connection, AlertRepository(database))
 
 
@@ -232,7 +232,7 @@ async def test_a_component_somewhat_above_what_is_kept(
     names = [f"s{number:04}" for number in range(MOST_MEMBERS + 50)]
     await add_services(connection, *names, "z")
     await ring(connection, *names)
-    async with await Database.open(database_url) as database, detecting(database_url) as keeper:
+    async with Database.open(database_url) as database, detecting(database_url) as keeper:
         await alerts_are_caught_up([keeper])
         await call(connection, names[-1], names[-2])
         await call(connection, names[-3], "z", names[3])

@@ -20,7 +20,7 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
-    async with await Database.open(database_url) as database:
+    async with Database.open(database_url) as database:
         yield database
 
 

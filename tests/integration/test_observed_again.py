@@ -32,7 +32,7 @@ async def repository(
     database_url: str, connection: asyncpg.Connection
 ) -> AsyncIterator[DependencyRepository]:
     """A stale dependency: confidence 0.8, last observed one half-life ago, so 0.4 is left."""
-    async with await Database.open(database_url) as database:
+    async with Database.open(database_url) as database:
         await ServiceRepository(database).upsert(services("a", "b"))
         repository = DependencyRepository(database)
         await repository.upsert([DRAFT])

@@ -96,7 +96,7 @@ async def test_the_feed_the_pool_and_migrations_refuse_shared_sessions(sharing: 
             pytest.fail("it was opened")
     with pytest.raises(DatabaseUnavailableError, match="another session"):
         await migrate.upgrade(sharing)
-    async with await Database.open(sharing, acquire_timeout=PATIENT.limit) as database:
+    async with Database.open(sharing, acquire_timeout=PATIENT.limit) as database:
         with pytest.raises(DatabaseUnavailableError, match="pool_mode=session"):
             await database.fetch("SELECT 1")
 

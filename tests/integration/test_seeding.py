@@ -34,7 +34,7 @@ async def test_on_a_full_disk_the_start_goes_on_and_reports_how_much_of_the_samp
 ) -> None:
     failing_after(writes, str(DISK_FULL), monkeypatch)
     reported: list[str] = []
-    async with await Database.open(database_url) as database:
+    async with Database.open(database_url) as database:
         await seed(database, SAMPLE, Limits(), reported.append)
     (sentence,) = reported
     assert said in sentence
@@ -47,7 +47,7 @@ async def test_any_other_failure_is_raised_and_a_partial_sample_reported(
 ) -> None:
     failing_after(writes, "the connection broke", monkeypatch)
     reported: list[str] = []
-    async with await Database.open(database_url) as database:
+    async with Database.open(database_url) as database:
         with pytest.raises(DatabaseUnavailableError, match="broke"):
             await seed(database, SAMPLE, Limits(), reported.append)
     assert len(reported) == sentences

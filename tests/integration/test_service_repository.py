@@ -27,7 +27,7 @@ FULL = ServiceDraft(
 
 @pytest.fixture
 async def repository(database_url: str) -> AsyncIterator[ServiceRepository]:
-    async with await Database.open(database_url) as database:
+    async with Database.open(database_url) as database:
         yield ServiceRepository(database)
 
 
@@ -170,7 +170,7 @@ async def test_a_deleted_service_takes_its_dependencies_along_and_is_gone_for_go
     repository: ServiceRepository, connection: asyncpg.Connection, database_url: str
 ) -> None:
     await repository.upsert(services("a", "b", "c"))
-    async with await Database.open(database_url) as database:
+    async with Database.open(database_url) as database:
         await DependencyRepository(database).upsert(dependencies("a>b", "b>c", "a>c"))
 
     await repository.delete(ServiceKey(service_id="b"))

@@ -35,7 +35,7 @@ TARGETS = [f"t{number:02}" for number in range(40)]
 @pytest.fixture
 async def repository(database_url: str) -> AsyncIterator[DependencyRepository]:
     """Services a and t00 to t39, and no dependency yet."""
-    async with await Database.open(database_url) as database:
+    async with Database.open(database_url) as database:
         await ServiceRepository(database).upsert(services("a", *TARGETS))
         yield DependencyRepository(database)
 

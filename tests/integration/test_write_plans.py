@@ -28,7 +28,7 @@ def drafts(source: str) -> list[DependencyDraft]:
 async def behind(database_url: str, connection: asyncpg.Connection) -> None:
     """Statistics from a time when all rows were manual; now as many come from kubernetes."""
     await connection.execute("ALTER TABLE service_dependencies SET (autovacuum_enabled = false)")
-    async with await Database.open(database_url) as database:
+    async with Database.open(database_url) as database:
         await ServiceRepository(database).upsert(services(*NAMES))
         repository = DependencyRepository(database)
         await repository.upsert(drafts("manual"))

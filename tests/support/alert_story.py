@@ -56,6 +56,6 @@ class Story:
 async def begun_story(url: str, connection: asyncpg.Connection) -> AsyncIterator[Story]:
     """Let a story begin with services and nothing else."""
     await add_services(connection, *NAMES)
-    async with await Database.open(url) as database, detecting(url) as keeper:
+    async with Database.open(url) as database, detecting(url) as keeper:
         await alerts_are_caught_up([keeper])
         yield Story(keeper, connection, AlertRepository(database))

@@ -63,7 +63,7 @@ class CycleWorld:
         """Connect, and let two replicas begin that list so many members of a component."""
         connection = await asyncpg.connect(url)
         stack.push_async_callback(connection.close)
-        people = AlertRepository(await stack.enter_async_context(await Database.open(url)))
+        people = AlertRepository(await stack.enter_async_context(Database.open(url)))
         world = cls(url, stack, connection, people, most_members)
         stack.push_async_callback(world.close)
         await world.join()

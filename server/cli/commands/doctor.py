@@ -16,7 +16,7 @@ from server.cli.render.text import print_json, print_lines, printable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from server.feed.checkup import Finding
+    from server.postgres import Finding
 
 REPAIR_SECONDS = 5.0
 """How long a server may take to notice that its problems are repaired."""
