@@ -19,6 +19,9 @@ from server.rpc.admission import RequestBytes
 from server.rpc.errors import UNREADABLE
 from server.rpc.metadata import MAX_STRUCT_BYTES
 
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
 # A message takes up to 60 times the memory of its bytes, and parsing a tenth of a second for 3 MiB.
 # A request of this size does no harm, whatever it holds.
 SMALL_BYTES: Final = 64 * KIB
@@ -31,6 +34,12 @@ _MORE_FOLLOW = 0x80
 _WIRE_VARINT, _WIRE_64, _WIRE_BYTES, _WIRE_GROUP, _WIRE_END_GROUP, _WIRE_32 = range(6)
 _FIXED = {_WIRE_64: 8, _WIRE_32: 4}
 _GROUPS = {_WIRE_GROUP: 1, _WIRE_END_GROUP: -1}
+# Large requests of one method in work at once. Others wait as bytes: a tenth of the memory.
+_AT_ONCE = 4
+# Parsed in two milliseconds at most.
+_PART_BYTES = SMALL_BYTES // 2
+# Items of a batch that take so long to convert that a thread is worth it.
+_MANY_ITEMS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,17 +194,6 @@ def _holds_metadata(message: Descriptor) -> bool:
     return message.full_name == Struct.DESCRIPTOR.full_name or any(
         _holds_metadata(field.message_type) for field in message.fields if field.message_type is not None
     )
-
-
-Arguments = ParamSpec("Arguments")
-Result = TypeVar("Result")
-
-# Large requests of one method in work at once. Others wait as bytes: a tenth of the memory.
-_AT_ONCE = 4
-# Parsed in two milliseconds at most.
-_PART_BYTES = SMALL_BYTES // 2
-# Items of a batch that take so long to convert that a thread is worth it.
-_MANY_ITEMS = 200
 
 
 class RequestReader:

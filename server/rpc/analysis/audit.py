@@ -22,14 +22,14 @@ _TIMEOUT = tag(pb.AuditPathsResponse, "timeouts")
 _RETRY = tag(pb.AuditPathsResponse, "retries")
 
 
-class PathsAudit(NamedTuple):
+class AuditQuestion(NamedTuple):
     """What to audit, and how fresh the answer must be."""
 
     question: PathAuditQuestion
     consistency: Consistency
 
 
-def audit_question(request: pb.AuditPathsRequest) -> PathsAudit:
+def audit_question(request: pb.AuditPathsRequest) -> AuditQuestion:
     """Read a request."""
     check = Check()
     question = PathAuditQuestion(
@@ -44,10 +44,10 @@ def audit_question(request: pb.AuditPathsRequest) -> PathsAudit:
     )
     wanted = consistency(check, request.consistency)
     check.done()
-    return PathsAudit(question, wanted)
+    return AuditQuestion(question, wanted)
 
 
-def audit_answer(graph: DependencyGraph, wanted: PathsAudit, limit: int) -> bytes:
+def audit_answer(graph: DependencyGraph, wanted: AuditQuestion, limit: int) -> bytes:
     """Find the paths and encode them."""
     question = wanted.question
     if question.service is not None:

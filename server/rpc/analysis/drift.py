@@ -22,7 +22,7 @@ _SIDES = {None: DECLARED | OBSERVED, "not_observed": DECLARED, "not_declared": O
 _KINDS = {DECLARED: pb.DRIFT_KIND_NOT_OBSERVED, OBSERVED: pb.DRIFT_KIND_NOT_DECLARED}
 
 
-class DriftList(NamedTuple):
+class DriftPage(NamedTuple):
     """A page of drift, how fresh it must be, and the tokens of its pages."""
 
     question: DriftQuestion
@@ -30,7 +30,7 @@ class DriftList(NamedTuple):
     tokens: PageTokens[PairKey]
 
 
-def drift_question(request: pb.ListDriftRequest) -> DriftList:
+def drift_question(request: pb.ListDriftRequest) -> DriftPage:
     """Read a request."""
     check = Check()
     tokens = PageTokens("drift", (request.kind, request.service_id, request.ignore_stale), PAIRS)
@@ -43,10 +43,10 @@ def drift_question(request: pb.ListDriftRequest) -> DriftList:
     )
     wanted = consistency(check, request.consistency)
     check.done()
-    return DriftList(question, wanted, tokens)
+    return DriftPage(question, wanted, tokens)
 
 
-def drift_answer(graph: DependencyGraph, wanted: DriftList, limit: int) -> bytes:
+def drift_answer(graph: DependencyGraph, wanted: DriftPage, limit: int) -> bytes:
     """List a page of drift, some microseconds a pair."""
     question = wanted.question
     if question.service is not None:

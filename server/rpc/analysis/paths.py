@@ -96,8 +96,8 @@ def _records(
         unknown = [pair for pair in pairwise(path) if pair not in hops]
         effective = question.edge_filter if question.effective else None
         hops.update(zip(unknown, _hops(graph, unknown, mask, effective), strict=True))
-        briefs = graph.service_encoded_ids[np.array(path, np.int32)].tolist()
-        names = [wire.retagged(brief, pb.Path.SERVICE_IDS_FIELD_NUMBER) for brief in briefs]
+        ids = graph.service_encoded_ids[np.array(path, np.int32)].tolist()
+        names = [wire.retagged(each, pb.Path.SERVICE_IDS_FIELD_NUMBER) for each in ids]
         yield field(_PATH, b"".join((*names, *(hops[pair] for pair in pairwise(path)))))
 
 

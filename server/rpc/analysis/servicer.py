@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from google.protobuf.message import Message
 
@@ -11,29 +11,19 @@ from depgraph.v1.analysis_service_pb2_grpc import AnalysisServiceServicer
 from graphcore import DependencyGraph
 from server.config import Limits
 from server.domain.live_graph import Consistency, Freshness, LiveGraph
-from server.rpc.analysis.audit import audit_answer, audit_question
-from server.rpc.analysis.change import change_answer, change_question
-from server.rpc.analysis.cuts import cuts_answer, cuts_question
-from server.rpc.analysis.drift import drift_answer, drift_question
+from server.rpc.analysis.audit import AuditQuestion, audit_answer, audit_question
+from server.rpc.analysis.change import ChangeQuestion, change_answer, change_question
+from server.rpc.analysis.cuts import CutsQuestion, cuts_answer, cuts_question
+from server.rpc.analysis.drift import DriftPage, drift_answer, drift_question
 from server.rpc.analysis.impact import impact_parts, impact_question, impacted
-from server.rpc.analysis.paths import paths_answer, paths_question
+from server.rpc.analysis.paths import PathsQuestion, paths_answer, paths_question
 from server.rpc.answers import freshness_message, tag
 from server.rpc.context import Context, time_left
 from server.rpc.reading import convert
 from server.wire.fields import field
 
 Found = TypeVar("Found")
-
-
-class AnalysisQuestion(Protocol):
-    """What a request asks for."""
-
-    @property
-    def consistency(self) -> Consistency:
-        """How fresh the answer must be."""
-
-
-Question = TypeVar("Question", bound=AnalysisQuestion)
+Question = TypeVar("Question", AuditQuestion, ChangeQuestion, CutsQuestion, DriftPage, PathsQuestion)
 
 
 class AnalysisServicer(AnalysisServiceServicer):

@@ -1,48 +1,22 @@
 """Transports: the HTTP/2 servers that receive calls and send answers."""
 
-from collections.abc import Callable, Sequence
-from datetime import timedelta
 from importlib.util import find_spec
-from typing import Protocol
+from typing import TYPE_CHECKING, TypeAlias
 
 from server.config import Limits, TransportName
-from server.rpc.answering import Answering
 from server.rpc.listening import is_reached_by_this_host_only
-from server.rpc.methods import Method
 from server.rpc.transport.grpcio import GrpcioTransport
+
+if TYPE_CHECKING:
+    from server.rpc.transport.native import NativeTransport
+
+Transport: TypeAlias = "GrpcioTransport | NativeTransport"
 
 _NATIVE = "pygrpc_native"
 
 
 class TransportMissingError(Exception):
     """The wanted transport is not installed; the message says what to do."""
-
-
-class Transport(Protocol):
-    """An HTTP/2 server, made in the event loop. Call ``serve``, then ``listen``, then ``start``."""
-
-    @property
-    def name(self) -> TransportName:
-        """Its name in settings, status and metrics."""
-
-    async def admit_backlog(self, count_arrived: Callable[[], int], /) -> None:
-        """
-        Let ``answering.admission`` admit or refuse the calls that wait here; takes a short time.
-
-        ``count_arrived`` returns how many calls that has happened to so far.
-        """
-
-    def serve(self, methods: Sequence[Method], answering: Answering) -> None:
-        """Set the methods to serve."""
-
-    def listen(self, address: str, /) -> int:
-        """Bind, return the port; raises ``OSError``, ``ValueError`` or ``RuntimeError``."""
-
-    async def start(self) -> None:
-        """Accept calls."""
-
-    async def stop(self, flush: timedelta | None) -> None:
-        """Close; answers have the time ``flush`` to leave the process, None = no time."""
 
 
 def transport_for(wanted: TransportName, listen: str) -> TransportName:

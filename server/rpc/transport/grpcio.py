@@ -32,7 +32,11 @@ _MAKE_HANDLER = {
 
 
 class GrpcioTransport:
-    """See ``Transport``. It does not use ``Method.at_once``."""
+    """
+    The HTTP/2 server of grpcio, made in the event loop. Call ``serve``, ``listen``, ``start``.
+
+    It does not use ``Method.at_once``.
+    """
 
     name: TransportName = "grpcio"
 
@@ -40,7 +44,12 @@ class GrpcioTransport:
         self._server = grpc.aio.server(options=server_options(limits, share_port=share_port))
 
     async def admit_backlog(self, count_arrived: Callable[[], int]) -> None:
-        """Let gRPC hand calls over until none arrives any more, or time is up."""
+        """
+        Let ``answering.admission`` admit or refuse the calls that wait in gRPC.
+
+        Ends when none arrives any more, or time is up. ``count_arrived`` returns how many have
+        arrived.
+        """
         quiet, ends = 0, time.perf_counter() + BACKLOG_SECONDS
         while quiet < _QUIET_GAPS and time.perf_counter() < ends:
             before = count_arrived()
@@ -74,7 +83,7 @@ class GrpcioTransport:
         self._server.add_generic_rpc_handlers((_ByName(by_name, answering.admission),))
 
     def listen(self, address: str) -> int:
-        """Bind an address."""
+        """Bind, return the port; raises ``OSError``, ``ValueError`` or ``RuntimeError``."""
         return self._server.add_insecure_port(address)
 
     async def start(self) -> None:
@@ -82,7 +91,7 @@ class GrpcioTransport:
         await self._server.start()
 
     async def stop(self, flush: timedelta | None) -> None:
-        """Close."""
+        """Close; answers have the time ``flush`` to leave the process, None = no time."""
         await self._server.stop(None if flush is None else flush.total_seconds())
 
 

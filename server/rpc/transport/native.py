@@ -36,7 +36,7 @@ _FLUSH_POLL_SECONDS = 0.002
 
 class NativeTransport:
     """
-    See ``Transport``.
+    Has the methods of ``GrpcioTransport``.
 
     Answers that can be made at once are made where the call begins, without a task. Methods that
     take a stream of requests (reflection) are served by grpcio behind it, through a Unix socket.
