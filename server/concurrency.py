@@ -10,6 +10,8 @@ from graphcore.components.components import Components
 # How long work may run between two checkpoints. A call passes the event loop about ten times, and
 # waits for the work that runs each time.
 SLICE_SECONDS = 0.0005
+# After so many searches that changes of the graph made void, callers search on the event loop.
+_TRIES = 3
 
 # Work that waits for its next slice, by the event loop that it runs on.
 _queues: WeakKeyDictionary[asyncio.AbstractEventLoop, "deque[asyncio.Future[None]]"] = WeakKeyDictionary()
@@ -61,10 +63,6 @@ def _resume_first(loop: asyncio.AbstractEventLoop, queue: "deque[asyncio.Future[
         queue.popleft().set_result(None)
     if queue:
         loop.call_soon(_resume_first, loop, queue)
-
-
-# After so many searches that changes of the graph made void, callers search on the event loop.
-_TRIES = 3
 
 
 class SharedComponentSearch:

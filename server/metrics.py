@@ -26,6 +26,7 @@ log = structlog.get_logger(__name__)
 # A read out of memory takes a fraction of a millisecond, a large batch seconds, and a watch as long
 # as it likes.
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+LABEL = "worker"
 
 
 class CallMetrics:
@@ -67,9 +68,6 @@ class CallMetrics:
     def refused(self, limit: str) -> None:
         """Note that a call met a limit."""
         self._refused.labels(limit).inc()
-
-
-LABEL = "worker"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -80,34 +80,6 @@ def freeze_without_collection() -> None:
     gc.freeze()
 
 
-async def give_back_memory() -> None:
-    """
-    Give free memory back to the system whenever there is much; runs until cancelled.
-
-    After a large batch, glibc would keep what lies between pieces in use. Needs glibc 2.33.
-    """
-    allocator = _Allocator.of_this_process()
-    if allocator is None:
-        return
-    least, most_used = resident_bytes(), allocator.used_bytes()
-    while True:
-        await asyncio.sleep(LOOK.total_seconds())
-        resident, used = resident_bytes(), allocator.used_bytes()
-        worth = max(WORTH_BYTES, least * WORTH_SHARE)
-        if resident < least + worth and used > most_used - worth:
-            least, most_used = min(least, resident), max(most_used, used)
-            continue
-        # A tenth of a millisecond for each MiB, without the interpreter lock.
-        await asyncio.to_thread(allocator.trim)
-        least, most_used = resident_bytes(), used
-        log.debug("gave memory back", resident_bytes_before=resident, resident_bytes=least)
-
-
-def resident_bytes() -> int:
-    """How much memory the process holds."""
-    return int(STATISTICS.read_text().split()[_RESIDENT]) * os.sysconf("SC_PAGE_SIZE")
-
-
 class _MallInfo(ctypes.Structure):
     """glibc's statistics of its memory, see mallinfo(3)."""
 
@@ -120,26 +92,31 @@ class _MallInfo(ctypes.Structure):
     ]
 
 
-class _Allocator:
-    """The allocator of the C library."""
+async def give_back_memory() -> None:
+    """
+    Give free memory back to the system whenever there is much; runs until cancelled.
 
-    def __init__(self, library: ctypes.CDLL) -> None:
-        self._library = library
-        self._info = library.mallinfo2
-        self._info.restype = _MallInfo
+    After a large batch, glibc would keep what lies between pieces in use. Needs glibc 2.33.
+    """
+    glibc = ctypes.CDLL(None)
+    if not (hasattr(glibc, "malloc_trim") and hasattr(glibc, "mallinfo2") and os.access(STATISTICS, os.R_OK)):
+        return
+    glibc.mallinfo2.restype = _MallInfo
+    least, most_used = resident_bytes(), 0
+    while True:
+        resident, info = resident_bytes(), glibc.mallinfo2()
+        used = info.uordblks + info.hblkhd
+        worth = max(WORTH_BYTES, least * WORTH_SHARE)
+        if resident < least + worth and used > most_used - worth:
+            least, most_used = min(least, resident), max(most_used, used)
+        else:
+            # A tenth of a millisecond for each MiB, without the interpreter lock.
+            await asyncio.to_thread(glibc.malloc_trim, 0)
+            least, most_used = resident_bytes(), used
+            log.debug("gave memory back", resident_bytes_before=resident, resident_bytes=least)
+        await asyncio.sleep(LOOK.total_seconds())
 
-    @classmethod
-    def of_this_process(cls) -> "_Allocator | None":
-        """Find it; None unless it is that of glibc 2.33 or later on Linux."""
-        library = ctypes.CDLL(None)
-        has_all = hasattr(library, "malloc_trim") and hasattr(library, "mallinfo2") and STATISTICS.exists()
-        return cls(library) if has_all else None
 
-    def used_bytes(self) -> int:
-        """Bytes in use; O(free pieces), a few milliseconds at most."""
-        info = self._info()
-        return int(info.uordblks + info.hblkhd)
-
-    def trim(self) -> None:
-        """Give whole free pages back."""
-        self._library.malloc_trim(0)
+def resident_bytes() -> int:
+    """How much memory the process holds."""
+    return int(STATISTICS.read_text().split()[_RESIDENT]) * os.sysconf("SC_PAGE_SIZE")

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from server.config import Limits, flag
 from server.domain.errors import OverloadedError, UnreadAnswersError
 from server.rpc.context import Context
+from server.rpc.listening import is_socket_path
 from server.rpc.methods import Kind
 
 # An iteration of the event loop that takes this much processor time for each call in it delays
@@ -19,6 +20,9 @@ _LONG_SECONDS = 0.001
 _CROWDED_SECONDS = 0.001
 # The backlog of the transport is admitted this often, for at most as long.
 BACKLOG_SECONDS = 0.004
+# gRPC keeps more than this for any call, so shorter answers and parts of streams are not counted.
+UNCOUNTED_BYTES = 4 * 1024
+_EXTRA_FOR_READERS = 4
 
 # Waits until the calls that wait in the transport are admitted or refused. Its argument returns how
 # many calls that has happened to so far.
@@ -172,12 +176,6 @@ class Admission:
         return turn
 
 
-# gRPC keeps more than this for any call, so shorter answers and parts of streams are not counted.
-UNCOUNTED_BYTES = 4 * 1024
-_UNIX = "unix:"
-_EXTRA_FOR_READERS = 4
-
-
 class Load(NamedTuple):
     """Calls that wait for their turn, bytes of large requests in work, bytes of unsent answers."""
 
@@ -236,7 +234,7 @@ class UnsentAnswers:
         self._of[peer] = self._of.get(peer, 0) + size
 
     def _check(self, peer: str, size: int) -> None:
-        of_peer = 0 if peer.startswith(_UNIX) else self._of.get(peer, 0)
+        of_peer = 0 if is_socket_path(peer) else self._of.get(peer, 0)
         if of_peer and of_peer + size > self._most_of_one:
             raise UnreadAnswersError(
                 f"{of_peer:,} bytes of answers wait to be read on this connection, "

@@ -24,6 +24,9 @@ from server.wire.fields import field
 _PACKED_HEADER = 6
 _RECORDS_A_TURN = 4_096
 _NO_RECORDS: NDArray[np.object_] = np.empty(0, object)
+_SERVICE = tag(pb.GetAdjacencyListResponse, "service_id")
+_TARGET = tag(pb.GetAdjacencyListResponse, "target_service_ids")
+_FRESHNESS = tag(pb.GetAdjacencyListResponse, "freshness")
 
 
 def traverse_stream(
@@ -129,11 +132,6 @@ async def _effective_parts(
         await yielding.checkpoint()
     if size:
         yield b"".join(pieces)
-
-
-_SERVICE = tag(pb.GetAdjacencyListResponse, "service_id")
-_TARGET = tag(pb.GetAdjacencyListResponse, "target_service_ids")
-_FRESHNESS = tag(pb.GetAdjacencyListResponse, "freshness")
 
 
 def adjacency_messages(
