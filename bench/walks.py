@@ -17,7 +17,7 @@ from graphcore import DependencyGraph, Direction, EdgeFilter, EdgeFlag
 from graphcore.analysis.edge_selection import effective_edges
 from graphcore.traversal.reach import effective_reach, reach
 from server.domain.dependencies import DiscoverySource
-from server.rpc.graph.traverse import effective_answer, traverse_answer, traverse_question, walk
+from server.rpc.graph.traverse import sliced_answer, traverse_answer, traverse_question, walk
 
 CORE = "core-traverse"
 WALKS = 1_000
@@ -157,7 +157,7 @@ def _effective_answers(graph: DependencyGraph) -> Iterator[Figure]:
     counts = [len(walk(graph, each).edges) for each in asked]
     with asyncio.Runner() as runner:
         effective, plain = take_turns(
-            lambda number: runner.run(effective_answer(graph, asked[number % len(asked)], FRESHNESS, LIMIT)),
+            lambda number: runner.run(sliced_answer(graph, asked[number % len(asked)], FRESHNESS, LIMIT)),
             lambda number: traverse_answer(graph, starts[number % len(starts)], FRESHNESS, LIMIT),
             pairs=WALKS,
         )

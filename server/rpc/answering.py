@@ -103,7 +103,7 @@ class Answering:
         return answer
 
     def _answer(self, method: str, kind: Kind | None, handler: Handler) -> Callable[..., Awaitable[Any]]:
-        answer = self._admit_first(kind, self._handle(method, handler))
+        answer = self._handle(method, handler)
 
         async def call(request: Any, context: Context, slot: Slot | None = None) -> Any:
             began = time.perf_counter()
@@ -111,7 +111,9 @@ class Answering:
             self._calls.enter(method)
             try:
                 self._calls.admit(method)
-                return await answer(request, context, slot)
+                if kind is None:
+                    return await answer(request, context)
+                return await self._in_turn(kind, answer, request, context, slot)
             except grpc.aio.AbortError:
                 code = context.code().name
                 raise
@@ -138,23 +140,17 @@ class Answering:
 
         return call
 
-    def _admit_first(
-        self, kind: Kind | None, answer: _Answer
-    ) -> Callable[[Any, Context, Slot | None], Awaitable[Any]]:
-        """Make a function that takes a slot, unless it has one, waits for a turn and answers."""
-
-        async def admit_and_answer(request: Any, context: Context, slot: Slot | None) -> Any:
-            if kind is None:
-                return await answer(request, context)
-            slot = slot or self.admission.enter(kind)
-            try:
-                await self.admission.turn(context, time.perf_counter())
-                _cancel_if_late(context)
-                return await answer(request, context)
-            finally:
-                slot.release()
-
-        return admit_and_answer
+    async def _in_turn(
+        self, kind: Kind, answer: _Answer, request: Any, context: Context, slot: Slot | None
+    ) -> Any:
+        """Answer when the turn of the call comes, which takes a slot unless it has one."""
+        slot = slot or self.admission.enter(kind)
+        try:
+            await self.admission.turn(context, time.perf_counter())
+            _cancel_if_late(context)
+            return await answer(request, context)
+        finally:
+            slot.release()
 
     def _note_end(self, method: str, code: str, began: float, context: Context) -> None:
         elapsed = time.perf_counter() - began

@@ -18,7 +18,7 @@ from server.domain.revision import Revision
 from server.rpc.errors import status_of
 from server.rpc.graph.batch_traverse import batch_traverse
 from server.rpc.graph.parts import traverse_stream
-from server.rpc.graph.traverse import effective_answer, freshness_field, traverse_answer, traverse_question
+from server.rpc.graph.traverse import freshness_field, sliced_answer, traverse_answer, traverse_question
 from tests.support import effective, oracle
 from tests.support.answered import WholeTables, whole
 from tests.support.graphs import filters, tables
@@ -188,7 +188,7 @@ async def test_an_answer_is_what_the_generated_code_would_have_built(
     asked = data.draw(questions(rows))
     graph, question = rows.graph(), traverse_question(asked.request())
     if asked.effective:
-        raw = await effective_answer(graph, question, freshness, LIMIT)
+        raw = await sliced_answer(graph, question, freshness, LIMIT)
     else:
         raw = traverse_answer(graph, question, freshness, LIMIT)
     returned = pb.TraverseResponse.FromString(raw)

@@ -17,7 +17,7 @@ from server.domain.records import flags_of
 from server.domain.services import Service
 from server.rpc.graph import parts, traverse
 from server.rpc.graph.parts import traverse_stream
-from server.rpc.graph.traverse import effective_answer, freshness_field, traverse_question
+from server.rpc.graph.traverse import freshness_field, sliced_answer, traverse_question
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 FRESHNESS = Freshness("revision", timedelta(milliseconds=3))
@@ -89,9 +89,9 @@ def emptied(graph: DependencyGraph) -> None:
 
 async def test_changes_made_while_an_answer_is_encoded_are_not_in_it() -> None:
     graph = fan()
-    expected = await effective_answer(graph, ASKED, FRESHNESS, 2**30)
+    expected = await sliced_answer(graph, ASKED, FRESHNESS, 2**30)
     assert len(pb.TraverseResponse.FromString(expected).effective_dependencies) == TARGETS
-    answering = asyncio.create_task(effective_answer(graph, ASKED, FRESHNESS, 2**30))
+    answering = asyncio.create_task(sliced_answer(graph, ASKED, FRESHNESS, 2**30))
     await asyncio.sleep(0)
     assert not answering.done()
     emptied(graph)

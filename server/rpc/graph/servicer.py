@@ -21,7 +21,7 @@ from server.rpc.graph.components import (
 )
 from server.rpc.graph.parts import adjacency_messages, traverse_stream
 from server.rpc.graph.status import ServerStatus
-from server.rpc.graph.traverse import effective_answer, freshness_field, traverse_answer, traverse_question
+from server.rpc.graph.traverse import freshness_field, sliced_answer, traverse_answer, traverse_question
 from server.rpc.graph.watch import WatchedGraph, WatchParts, watched_since
 from server.rpc.questions import FROM_MEMORY, consistency
 from server.rpc.validate import Check
@@ -65,10 +65,7 @@ class GraphServicer:
         """Walk from a service; the answer is one message."""
         question = traverse_question(request)
         graph = await self._graph(question.consistency, context)
-        freshness = self._live.freshness()
-        if question.effective:
-            return await effective_answer(graph, question, freshness, self._max_response)
-        return traverse_answer(graph, question, freshness, self._max_response)
+        return await sliced_answer(graph, question, self._live.freshness(), self._max_response)
 
     async def StreamTraverse(
         self, request: pb.StreamTraverseRequest, context: Context

@@ -126,11 +126,11 @@ def traverse_answer(
     return answer
 
 
-async def effective_answer(
+async def sliced_answer(
     graph: DependencyGraph, question: TraverseQuestion, freshness: Freshness, limit: int
 ) -> bytes:
     """
-    Answer a question about effective dependencies; otherwise as ``traverse_answer``.
+    Answer any question as ``traverse_answer`` does, effective dependencies in slices.
 
     All that is needed of the graph is taken before the first await.
     """
