@@ -3,7 +3,7 @@
 FROM python:3.13-slim AS build
 WORKDIR /src
 COPY pyproject.toml uv.lock README.md LICENSE ./
-COPY scripts/install_server.sh scripts/
+COPY scripts/install_server.sh scripts/environment.sh scripts/check_python.py scripts/
 COPY depgraph depgraph
 COPY graphcore graphcore
 COPY server server

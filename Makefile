@@ -1,12 +1,8 @@
 # Every target sets up what it needs. Only Python >= 3.11, make and a package index are needed.
-PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
-	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 STAMP := .venv/.synced
 KERNELS := .venv/.kernels
 PROTOS := $(wildcard proto/depgraph/v1/*.proto)
-LISTEN ?= 127.0.0.1:50051
-DATA_DIR ?= .depgraph
 SAMPLE := examples/online_shop.json
 SOAK_SECONDS ?= 600
 
@@ -19,11 +15,7 @@ help: ## what there is
 setup: $(KERNELS) ## make or refresh .venv with everything, kernels compiled
 
 $(STAMP): pyproject.toml uv.lock
-	@test -n "$(PYTHON)" || { echo "depgraph needs Python 3.11 or newer with venv; none found (set PYTHON=...)" >&2; exit 1; }
-	@echo "setting up .venv with $(PYTHON) ..."
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	@VIRTUAL_ENV= UV_PYTHON_DOWNLOADS=never $(BIN)/uv sync --locked --all-extras --compile-bytecode --python $(BIN)/python
+	@PYTHON="$(PYTHON)" sh scripts/setup.sh
 	@touch $@
 
 # Compiles what has changed: a minute of a core the first time. `run` does not wait for it: the server compiles while it serves.
@@ -31,8 +23,10 @@ $(KERNELS): $(STAMP) $(shell find graphcore server/wire server/domain depgraph -
 	@$(BIN)/depgraph compile
 	@touch $@
 
+# What is not given here comes from the environment: DEPGRAPH_LISTEN, DEPGRAPH_DATA_DIR and the other settings.
 run: $(STAMP) ## start the server with a sample topology (LISTEN=..., DATA_DIR=..., DATABASE_URL=...)
-	@exec $(BIN)/depgraph serve --listen $(LISTEN) --data-dir $(DATA_DIR) --seed-file $(SAMPLE)
+	@exec $(BIN)/depgraph serve $(if $(LISTEN),--listen $(LISTEN)) $(if $(DATA_DIR),--data-dir $(DATA_DIR)) \
+		$(if $(DEPGRAPH_SEED_FILE),,--seed-file $(SAMPLE))
 
 test: $(KERNELS) ## run every test (PYTEST_ARGS="tests/unit -k paging" runs some)
 	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal $(PYTEST_ARGS)

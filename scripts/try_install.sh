@@ -5,9 +5,10 @@ folder=$(mktemp -d)
 chmod 755 "$folder"
 trap 'kill "$server" 2>/dev/null || true; wait; rm -rf "$folder"' EXIT
 server=
-PYTHON=${PYTHON:-.venv/bin/python} sh scripts/install_server.sh "$folder/depgraph"
 # From elsewhere, so that what answers is what was installed and not this checkout.
+checkout=$PWD
 cd "$folder"
+PYTHON=${PYTHON:-$checkout/.venv/bin/python} sh "$checkout/scripts/install_server.sh" depgraph
 "$folder/depgraph/bin/depgraph" serve --listen "unix:$folder/socket" --data-dir "$folder/data" >"$folder/out" 2>"$folder/err" &
 server=$!
 for _ in $(seq 600); do

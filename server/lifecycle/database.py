@@ -135,8 +135,10 @@ async def _migrate(url: str, report: Callable[[str], None], *, may_migrate: bool
     from server.store import migrate  # noqa: PLC0415
 
     if may_migrate:
-        for step in await migrate.upgrade(url):
-            report(f"migrated the database to {step.revision}: {step.title}")
+        steps = await migrate.upgrade(url)
+        if steps:
+            count = "one migration" if len(steps) == 1 else f"{len(steps)} migrations"
+            report(f"migrated the database to {steps[-1].revision} ({count})")
         return
     status = await migrate.status(url)
     if status.pending:

@@ -1,0 +1,12 @@
+#!/bin/sh
+# Make or refresh .venv with everything that developing needs; `make` runs this. PYTHON names another Python.
+set -eu
+. "$(dirname "$0")/environment.sh"
+cd "$root"
+if ! test -x .venv/bin/python; then
+    python=$(find_python ${PYTHON:-python3 python3.14 python3.13 python3.12 python3.11})
+    echo "setting up .venv with $python ..."
+    "$python" -m venv .venv
+fi
+install_uv .venv
+sync .venv/bin/uv sync --locked --all-extras --compile-bytecode --python .venv/bin/python

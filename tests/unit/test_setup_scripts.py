@@ -1,0 +1,177 @@
+"""What ``make`` and its scripts do with the Python, the tools and the settings that they find."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+NAMES = ("python3", "python3.14", "python3.13", "python3.12", "python3.11")
+ANOTHER_VERSION = """#!/bin/sh
+exec {python} -c 'import runpy, sys
+sys.version_info = ({version}, 0, "final", 0)
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")' "$@"
+"""
+FAKE_UV = """#!/bin/sh
+test "$1" = --version && {{ echo "uv {version}"; exit; }}
+echo "certs=$UV_SYSTEM_CERTS $*" >>{calls}
+case $* in *--dry-run*) {dry_run} ;; esac
+"""
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """What ``make`` reads of the project, without what it makes."""
+    for name in ("Makefile", "pyproject.toml", "uv.lock"):
+        shutil.copy(ROOT / name, tmp_path)
+    shutil.copytree(ROOT / "scripts", tmp_path / "scripts")
+    return tmp_path
+
+
+def program(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o755)
+    return path
+
+
+def run(*command: str | Path, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env=kept | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def only_sentence(finished: subprocess.CompletedProcess[str]) -> str:
+    """What a failure of make printed, without make's own line about it."""
+    (line,) = [line for line in finished.stderr.splitlines() if not line.startswith(("make: ", "find: "))]
+    return line
+
+
+@pytest.mark.parametrize(
+    ("version", "word"), [("3, 10", "too old: Python 3.10"), ("3, 99", "too new: Python 3.99")]
+)
+def test_make_says_in_one_sentence_that_every_python_is_too_old_or_too_new(
+    checkout: Path, version: str, word: str
+) -> None:
+    for name in NAMES:
+        program(checkout / "bin" / name, ANOTHER_VERSION.format(python=sys.executable, version=version))
+    path = f"{checkout / 'bin'}:{os.environ['PATH']}"
+    finished = run("make", "run", folder=checkout, PATH=path)
+    assert finished.returncode != 0
+    sentence = only_sentence(finished)
+    assert sentence.startswith("depgraph needs Python 3.11 to 3.")
+    assert word in sentence
+    assert not (checkout / ".venv").exists()
+
+
+def test_a_python_named_to_make_that_does_not_exist_is_one_sentence(checkout: Path) -> None:
+    finished = run("make", "run", "PYTHON=no-such-python", folder=checkout)
+    assert only_sentence(finished).startswith(
+        "depgraph needs Python 3.11 or newer with venv, and none was found"
+    )
+
+
+def test_the_newest_python_is_one_for_which_what_is_locked_has_wheels(checkout: Path) -> None:
+    program(checkout / "bin/python3", ANOTHER_VERSION.format(python=sys.executable, version="3, 99"))
+    refused = run("make", "run", f"PYTHON={checkout / 'bin/python3'}", folder=checkout)
+    bounds = re.search(r"Python 3\.11 to 3\.(\d+),", refused.stderr)
+    assert bounds is not None
+    lock = tomllib.loads((ROOT / "uv.lock").read_text())
+    wheels = {
+        package["name"]: " ".join(wheel["url"] for wheel in package.get("wheels", ()))
+        for package in lock["package"]
+    }
+    for name in ("numba", "llvmlite", "asyncpg", "grpcio"):
+        assert f"-cp3{bounds[1]}-" in wheels[name], name
+
+
+def with_tools(checkout: Path, dry_run: str = ":") -> Path:
+    """Put a Python and a uv of the locked version into .venv; returns what uv is called with."""
+    lock = tomllib.loads((ROOT / "uv.lock").read_text())
+    version = next(package["version"] for package in lock["package"] if package["name"] == "uv")
+    calls = checkout / "calls"
+    program(checkout / ".venv/bin/python", "#!/bin/sh\nexit 1\n")
+    program(checkout / ".venv/bin/uv", FAKE_UV.format(version=version, calls=calls, dry_run=dry_run))
+    return calls
+
+
+def test_setup_is_silent_and_trusts_the_certificates_of_the_system(checkout: Path) -> None:
+    calls = with_tools(checkout)
+    finished = run("sh", "scripts/setup.sh", folder=checkout)
+    assert (finished.returncode, finished.stdout, finished.stderr) == (0, "", "")
+    checked, synced = calls.read_text().splitlines()
+    assert synced.startswith("certs=true sync --locked --all-extras")
+    assert synced.endswith(" --quiet")
+    assert "--no-build" in checked
+    run("sh", "scripts/setup.sh", folder=checkout, UV_SYSTEM_CERTS="false")
+    assert calls.read_text().splitlines()[-1].startswith("certs=false ")
+
+
+def test_setup_installs_the_uv_that_is_locked(checkout: Path) -> None:
+    with_tools(checkout)
+    calls = checkout / "pip"
+    program(checkout / ".venv/bin/python", f'#!/bin/sh\necho "$@" >{calls}\n')
+    program(checkout / ".venv/bin/uv", "#!/bin/sh\necho uv 0.0.1\n")
+    assert run("sh", "scripts/setup.sh", folder=checkout).returncode == 0
+    assert re.search(r" uv==\d+\.\d+\.\d+$", calls.read_text())
+
+
+def test_a_package_without_a_wheel_is_one_sentence(checkout: Path) -> None:
+    error = "error: Distribution `numba==0.68.0 @ registry+https://pypi.org/simple` marked as `--no-build`"
+    with_tools(checkout, dry_run=f"echo '{error}' >&2; exit 2")
+    finished = run("sh", "scripts/setup.sh", folder=checkout)
+    assert finished.returncode != 0
+    assert only_sentence(finished).startswith("there is no wheel of numba==0.68.0 for this Python")
+
+
+@pytest.mark.parametrize(
+    ("given", "environment", "arguments"),
+    [
+        ([], {}, "serve --seed-file examples/online_shop.json"),
+        (
+            [],
+            {"DEPGRAPH_LISTEN": "127.0.0.1:7", "DEPGRAPH_DATA_DIR": "elsewhere"},
+            "serve --seed-file examples/online_shop.json",
+        ),
+        (
+            ["LISTEN=127.0.0.1:8", "DATA_DIR=here"],
+            {"DEPGRAPH_LISTEN": "127.0.0.1:7"},
+            "serve --listen 127.0.0.1:8 --data-dir here --seed-file examples/online_shop.json",
+        ),
+        ([], {"DEPGRAPH_SEED_FILE": "mine.json"}, "serve"),
+    ],
+)
+def test_make_run_leaves_to_the_environment_what_it_is_not_given(
+    checkout: Path, given: list[str], environment: dict[str, str], arguments: str
+) -> None:
+    program(checkout / ".venv/bin/depgraph", '#!/bin/sh\necho "$@" "listen=$DEPGRAPH_LISTEN"\n')
+    (checkout / ".venv/.synced").touch()
+    finished = run("make", "run", *given, folder=checkout, **environment)
+    assert finished.stdout.split("\n")[0] == f"{arguments} listen={environment.get('DEPGRAPH_LISTEN', '')}"
+
+
+def test_an_installation_warns_when_its_python_lies_in_a_closed_folder(checkout: Path) -> None:
+    closed = checkout / "closed"
+    closed.mkdir(mode=0o700)
+    copy = program(closed / "python3", f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    code = (
+        "import runpy, sys; sys.executable = sys.argv[1]; sys.argv = ['check_python.py', '--shared']; "
+        "runpy.run_path('scripts/check_python.py', run_name='__main__')"
+    )
+    finished = run(sys.executable, "-c", code, copy, folder=checkout)
+    assert finished.returncode == 0
+    assert only_sentence(finished).startswith("warning: only its owner can run the installed server")
+    assert run(sys.executable, "scripts/check_python.py", folder=checkout).stderr == ""
