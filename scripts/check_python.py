@@ -1,7 +1,7 @@
 """
 Exit 0 if this Python can run depgraph, else say in one sentence why not.
 
-With ``--shared`` also warn if other users can't run this Python. Runs on old versions too, from 3.7.
+With ``--shared`` also warn if other users can't run this Python. Runs on Python 3.7, too.
 """
 
 from __future__ import annotations
