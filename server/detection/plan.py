@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import NamedTuple
 from uuid import UUID
 
 from server.detection.causes import Causes
@@ -32,72 +31,6 @@ class Recollection:
     shared: Overlap = field(default_factory=dict)
 
 
-class Match(NamedTuple):
-    """
-    Which component continues which alert, by their places in the sequences that were matched.
-
-    ``alert_of`` and ``component_of`` are each other's inverse. ``shared`` lists for each alert the
-    components with at least two common members, largest overlap first.
-    """
-
-    alert_of: Mapping[int, int]
-    component_of: Mapping[int, int]
-    shared: Sequence[Sequence[int]]
-
-
-def overlaps(
-    alerts: Sequence[KeptAlert],
-    components: Sequence[CyclicComponent],
-    recalled: Mapping[UUID, Recollection],
-) -> list[Overlap]:
-    """
-    Count the members, in today's names, that each alert shares with each component. O(names).
-
-    If an alert has unlisted members, the counts are those that were recalled.
-    """
-    place_of = {name: place for place, component in enumerate(components) for name in component.names}
-    return [
-        recalled[alert.id].shared
-        if alert.id in recalled
-        else Counter(place_of[name] for name in alert.members if name in place_of)
-        for alert in alerts
-    ]
-
-
-def match(
-    alerts: Sequence[KeptAlert], components: Sequence[CyclicComponent], common: Sequence[Overlap]
-) -> Match:
-    """
-    Match alerts and components one to one; a pair has two or more members in common.
-
-    Largest overlap first; then acknowledged, open, resolved alerts; then older ones; then by id and
-    first member. O(pairs log pairs).
-    """
-    pairs = sorted(
-        (
-            (-count, _precedence(alerts[alert]), components[place].members[0], alert, place)
-            for alert, found in enumerate(common)
-            for place, count in found.items()
-            if count >= LEAST_OVERLAP
-        )
-    )
-    alert_of: dict[int, int] = {}
-    component_of: dict[int, int] = {}
-    for _, _, _, alert, place in pairs:
-        if alert not in component_of and place not in alert_of:
-            alert_of[place], component_of[alert] = alert, place
-    shared: list[list[int]] = [[] for _ in alerts]
-    for _, _, _, alert, place in pairs:
-        shared[alert].append(place)
-    return Match(alert_of, component_of, shared)
-
-
-def _precedence(alert: KeptAlert) -> tuple[int, float, str]:
-    # Without a time it is newer than any other.
-    age = float("inf") if alert.detected_at is None else alert.detected_at.timestamp()
-    return _RANK[alert.status], age, alert.id.hex
-
-
 _NOTHING: Mapping[UUID, Recollection] = MappingProxyType({})
 
 
@@ -119,12 +52,16 @@ class Plan:
         self._kept = kept
         self._components = components
         self._causes = causes
-        # In the names that services have now.
         today = [causes.renamed(alert) for alert in kept]
-        self._common = overlaps(today, components, recalled)
-        self._match = match(today, components, self._common)
+        self._common = _overlaps(today, components, recalled)
+        # Which component continues which alert, by their places; each other's inverse.
+        self._alert_of: dict[int, int] = {}
+        self._component_of: dict[int, int] = {}
+        # For each alert the components with two or more common members, largest overlap first.
+        self._shared: list[list[int]] = [[] for _ in kept]
+        self._match(today)
+        # In the names that services have now, and with unlisted members whose names are known.
         self._today = [_completed(alert, recalled.get(alert.id)) for alert in today]
-        self._component_of = dict(self._match.component_of)
         self._place_of = {alert.id: place for place, alert in enumerate(kept)}
         self._taken = {kept[place].id for place in self._component_of}
         self._owners: list[dict[CyclePath, KeptAlert]] = []
@@ -141,7 +78,7 @@ class Plan:
         return [
             component.membership
             for place, component in enumerate(self._components)
-            if place not in self._match.alert_of
+            if place not in self._alert_of
         ]
 
     def changes(self, candidates: Sequence[KeptAlert], new_id: Callable[[], UUID]) -> list[AlertChange]:
@@ -152,7 +89,7 @@ class Plan:
         and former ones of ``newcomers``.
         """
         self._remember(candidates)
-        outcomes = {place: self._continuing(place) for place in self._match.alert_of}
+        outcomes = {place: self._continuing(place) for place in self._alert_of}
         self._give_cycles_to_their_owners(outcomes)
         for place in range(len(self._components)):
             if place not in outcomes:
@@ -163,6 +100,24 @@ class Plan:
         departures = [self._departure(place, outcomes) for place in left]
         changes = [alert_change(outcomes[place], self._causes) for place in range(len(self._components))]
         return [change for change in changes if change is not None] + departures
+
+    def _match(self, today: Sequence[KeptAlert]) -> None:
+        """
+        Match alerts and components one to one; a pair has two or more members in common.
+
+        Largest overlap first; then acknowledged, open, resolved alerts; then older ones; then by id
+        and first member. O(pairs log pairs).
+        """
+        pairs = sorted(
+            (-count, _precedence(today[alert]), self._components[place].members[0], alert, place)
+            for alert, found in enumerate(self._common)
+            for place, count in found.items()
+            if count >= LEAST_OVERLAP
+        )
+        for _, _, _, alert, place in pairs:
+            self._shared[alert].append(place)
+            if alert not in self._component_of and place not in self._alert_of:
+                self._alert_of[place], self._component_of[alert] = alert, place
 
     def _remember(self, candidates: Sequence[KeptAlert]) -> None:
         others = [alert for alert in candidates if alert.id not in self._place_of]
@@ -178,7 +133,7 @@ class Plan:
         }
 
     def _continuing(self, place: int) -> Outcome:
-        component, alert = self._components[place], self._match.alert_of[place]
+        component, alert = self._components[place], self._alert_of[place]
         today = self._today[alert]
         path = today.cycle_path if today.cycle_path in component.confirmed else component.shortest
         return self._outcome(place, path, self._kept[alert], alert)
@@ -237,7 +192,7 @@ class Plan:
         return None
 
     def _departure(self, place: int, outcomes: Mapping[int, Outcome]) -> AlertChange:
-        alert, shared = self._kept[place], self._match.shared[place]
+        alert, shared = self._kept[place], self._shared[place]
         component = self._component_of.get(place)
         if component is not None:
             return alert_end(alert, self._causes, goes_on=outcomes[component])
@@ -247,11 +202,11 @@ class Plan:
 
     def _note_parts(self, left: Sequence[int], outcomes: Mapping[int, Outcome]) -> None:
         for alert in left:
-            shared = self._match.shared[alert]
+            shared = self._shared[alert]
             if shared and alert not in self._component_of:
                 outcomes[shared[0]].swallowed.append(self._today[alert])
         for alert, place in self._component_of.items():
-            parts = [outcomes[part] for part in self._match.shared[alert] if part != place]
+            parts = [outcomes[part] for part in self._shared[alert] if part != place]
             outcomes[place].parts.extend(parts)
             for part in parts:
                 part.split_from = part.split_from or outcomes[place]
@@ -262,3 +217,24 @@ def _completed(alert: KeptAlert, recalled: Recollection | None) -> KeptAlert:
     if recalled is None or not recalled.names:
         return alert
     return replace(alert, members=tuple(sorted({*alert.members, *recalled.names})))
+
+
+def _overlaps(
+    alerts: Sequence[KeptAlert],
+    components: Sequence[CyclicComponent],
+    recalled: Mapping[UUID, Recollection],
+) -> list[Overlap]:
+    """Count the members that each alert shares with each component, or recall them. O(names)."""
+    place_of = {name: place for place, component in enumerate(components) for name in component.names}
+    return [
+        recalled[alert.id].shared
+        if alert.id in recalled
+        else Counter(place_of[name] for name in alert.members if name in place_of)
+        for alert in alerts
+    ]
+
+
+def _precedence(alert: KeptAlert) -> tuple[int, float, str]:
+    # Without a time it is newer than any other.
+    age = float("inf") if alert.detected_at is None else alert.detected_at.timestamp()
+    return _RANK[alert.status], age, alert.id.hex
