@@ -220,9 +220,7 @@ def _completed(alert: KeptAlert, recalled: Recollection | None) -> KeptAlert:
 
 
 def _overlaps(
-    alerts: Sequence[KeptAlert],
-    components: Sequence[CyclicComponent],
-    recalled: Mapping[UUID, Recollection],
+    alerts: Sequence[KeptAlert], components: Sequence[CyclicComponent], recalled: Mapping[UUID, Recollection]
 ) -> list[Overlap]:
     """Count the members that each alert shares with each component, or recall them. O(names)."""
     place_of = {name: place for place, component in enumerate(components) for name in component.names}

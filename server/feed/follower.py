@@ -122,11 +122,7 @@ class Feed:
             self._vitals.saw_faults(*faults)
         changed_at = (await connection.row(statements.CHANGED_AT))["changed_at"]
         reader = SnapshotReader(
-            connection,
-            feed_id,
-            self._sink,
-            self._within_every_step,
-            old_writers=in_progress(changed_at),
+            connection, feed_id, self._sink, self._within_every_step, old_writers=in_progress(changed_at)
         )
         self._warn_of_another_incarnation(feed_id)
         while True:

@@ -45,13 +45,7 @@ class MemoryAuditor:
     """
 
     def __init__(
-        self,
-        url: str,
-        feed: Feed,
-        sink: GraphSink,
-        settings: FeedSettings,
-        *,
-        vitals: Vitals,
+        self, url: str, feed: Feed, sink: GraphSink, settings: FeedSettings, *, vitals: Vitals
     ) -> None:
         self._url = url
         self._feed = feed

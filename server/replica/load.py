@@ -27,11 +27,7 @@ class Load:
     """
 
     def __init__(
-        self,
-        former: DependencyGraph | None,
-        settled: Callable[[], None],
-        *,
-        cycle_confidence: float = 0.0,
+        self, former: DependencyGraph | None, settled: Callable[[], None], *, cycle_confidence: float = 0.0
     ) -> None:
         self._former = former
         self._settled = settled

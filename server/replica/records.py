@@ -48,9 +48,7 @@ def edge_of(
 
 
 def reencoded(
-    record: DependencyRecord,
-    source: ServiceRecord | None,
-    target: ServiceRecord | None,
+    record: DependencyRecord, source: ServiceRecord | None, target: ServiceRecord | None
 ) -> DependencyRecord:
     """Return the same dependency, encoded with the names that its ends have now."""
     if source is None or target is None or source.key == target.key:
