@@ -1,6 +1,4 @@
-"""
-Dependencies in the system of record: methods in good, empty, missing and repeated cases.
-"""
+"""Dependencies in the system of record: methods in good, empty, missing and repeated cases."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -341,15 +339,6 @@ async def test_a_batch_of_ten_thousand_is_written_at_once(
     ]
 
 
-async def test_what_a_batch_sets_for_its_session_ends_with_it(database: Database) -> None:
-    await ServiceRepository(database).upsert(services("a", "b"))
-
-    await DependencyRepository(database).upsert(dependencies("a>b"))
-
-    mode = await database.read(lambda connection: connection.fetchval("SHOW plan_cache_mode"))
-    assert mode == "force_custom_plan"
-
-
 @pytest.mark.parametrize(
     ("source", "stale"),
     [(None, ["a>b", "b>c"]), ("kubernetes", ["b>c"]), ("service_mesh", [])],
@@ -370,12 +359,8 @@ async def test_what_was_last_observed_before_a_time_is_marked_stale_once(
     again = await repository.mark_stale(NOON, source)
 
     assert (first.value, again.value) == (len(stale), 0)
-    marked = [
-        row
-        for row in (await repository.page(DependencyFilter(include_stale=True), 9, None)).rows
-        if row.is_stale
-    ]
-    assert sorted(edges(marked)) == stale
+    page = await repository.page(DependencyFilter(include_stale=True), 9, None)
+    assert sorted(edges([row for row in page.rows if row.is_stale])) == stale
 
 
 async def test_marking_stale_at_once_counts_each_dependency_once(repository: DependencyRepository) -> None:
@@ -400,13 +385,9 @@ async def test_the_adjacency_list_names_every_service_and_its_distinct_targets_i
     repository: DependencyRepository, database: Database
 ) -> None:
     await ServiceRepository(database).upsert(services("B", "é"))
-    await repository.upsert(
-        [
-            *dependencies("a>b", "a>é", "a>B", "b>a"),
-            dependency("a>b")._replace(discovery_source="kubernetes"),
-            dependency("c>d")._replace(is_stale=True),
-        ]
-    )
+    reported = dependency("a>b")._replace(discovery_source="kubernetes")
+    stale = dependency("c>d")._replace(is_stale=True)
+    await repository.upsert([*dependencies("a>b", "a>é", "a>B", "b>a"), reported, stale])
 
     fresh = await repository.adjacency()
 

@@ -10,7 +10,7 @@ from server.store import query
 from server.store.database import Database
 from server.store.dependencies import DependencyRepository
 from server.store.services import ServiceRepository
-from tests.support.drafts import services
+from tests.support.drafts import dependencies, services
 
 NAMES = [f"s{number}" for number in range(200)]
 
@@ -74,3 +74,13 @@ async def test_unchanged_rows_of_a_source_that_seems_rare_are_looked_up_by_their
 
     assert "idx_deps_discovery_source" not in shown
     assert "Seq Scan on service_dependencies" not in shown
+
+
+async def test_what_a_batch_sets_for_its_session_ends_with_it(database_url: str) -> None:
+    async with Database.open(database_url) as database:
+        await ServiceRepository(database).upsert(services("a", "b"))
+
+        await DependencyRepository(database).upsert(dependencies("a>b"))
+
+        mode = await database.read(lambda connection: connection.fetchval("SHOW plan_cache_mode"))
+        assert mode == "force_custom_plan"
