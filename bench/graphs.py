@@ -133,7 +133,7 @@ def _key(chooser: random.Random) -> UUID:
 
 def _service(key: UUID, name: str) -> ServiceRecord:
     row = Service(key, name, "{}", "medium", None, discovered=True, created_at=_NOW, updated_at=_NOW)
-    return ServiceRecord(key.bytes, name, wire.service_record(row), wire.service_brief(name))
+    return ServiceRecord(key.bytes, name, wire.service_record(row), wire.encoded_id(name))
 
 
 def _dependency(

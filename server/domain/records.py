@@ -30,7 +30,7 @@ class ServiceBatch:
     keys: list[bytes]
     names: list[str]
     records: list[bytes]
-    briefs: list[bytes]
+    encoded_ids: list[bytes]
 
 
 @dataclass(frozen=True, slots=True)

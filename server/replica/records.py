@@ -23,7 +23,7 @@ _CERTAIN = 1.0
 def node_of(row: Service) -> ServiceRecord:
     """Return the node of a service."""
     name = row.service_id
-    return ServiceRecord(row.id.bytes, name, wire.service_record(row), wire.service_brief(name))
+    return ServiceRecord(row.id.bytes, name, wire.service_record(row), wire.encoded_id(name))
 
 
 def edge_of(
@@ -40,11 +40,11 @@ def edge_of(
     if flags is None:
         return DependencyRecord(key, _NO_KEY, _NO_KEY, payload=wire.dependency_record(row, "", ""))
     if source is None or target is None or source.key == target.key:
-        payload = wire.dependency_record(row, "", "")
-        return DependencyRecord(key, row.source.bytes, row.target.bytes, flags, row.confidence_score, payload)
-    payload = wire.dependency_record(row, source.name, target.name)
+        encoded = wire.dependency_record(row, "", "")
+        return DependencyRecord(key, row.source.bytes, row.target.bytes, flags, row.confidence_score, encoded)
+    encoded = wire.dependency_record(row, source.name, target.name)
     # Keys of services are shared, not copied: there are about ten dependencies a service.
-    return DependencyRecord(key, source.key, target.key, flags, row.confidence_score, payload)
+    return DependencyRecord(key, source.key, target.key, flags, row.confidence_score, encoded)
 
 
 def reencoded(
@@ -62,7 +62,7 @@ def service_records(batch: ServiceBatch) -> Iterator[list[ServiceRecord]]:
     """Make the records of a batch, ``BATCH_ROWS`` at a time."""
     for start in range(0, len(batch.keys), BATCH_ROWS):
         rows = slice(start, start + BATCH_ROWS)
-        columns = batch.keys[rows], batch.names[rows], batch.records[rows], batch.briefs[rows]
+        columns = batch.keys[rows], batch.names[rows], batch.records[rows], batch.encoded_ids[rows]
         yield list(map(ServiceRecord._make, zip(*columns, strict=True)))
 
 
@@ -100,8 +100,8 @@ class BatchDecoder:
         # A service that depends on itself.
         service = self._keys[int(batch.sources[place])]
         flags, confidence = int(batch.flags[place]), float(batch.confidences[place])
-        payload = wire.renamed(batch.records[place], "", "")
-        return DependencyRecord(batch.keys[place], service, service, flags, confidence, payload)
+        encoded = wire.renamed(batch.records[place], "", "")
+        return DependencyRecord(batch.keys[place], service, service, flags, confidence, encoded)
 
 
 def can_be_edges(batch: DependencyBatch) -> NDArray[np.bool_]:

@@ -4,7 +4,7 @@ Encoded rows: bytes that answers are joined from.
 A protobuf message is the concatenation of its fields, so ``b"".join`` of records makes the repeated
 field of an answer.
 
-- ``service_record``, ``service_brief`` and ``dependency_record`` write the fields ``services``,
+- ``service_record``, ``encoded_id`` and ``dependency_record`` write the fields ``services``,
   ``service_ids`` and ``dependencies`` of ``TraverseResponse``. ``retagged`` makes them fields of
   other messages, ``renamed`` gives a dependency other names of its ends.
 - ``service_name``, ``dependency_ends``, ``service_of``, ``dependency_of`` read them back.
@@ -21,23 +21,23 @@ from server.domain.records import CopyFormatError, DependencyBatch, DependencyEn
 from server.wire.copying import Batch, BatchSize, CopyReader, DependencyCopy, ServiceCopy
 from server.wire.effective import effective_dependency, effective_of, effective_record
 from server.wire.records import (
-    BRIEF_TAG,
     DEPENDENCY_TAG,
+    ENCODED_ID_TAG,
     SERVICE_TAG,
     dependency_ends,
     dependency_of,
     dependency_record,
+    encoded_id,
     renamed,
     retagged,
-    service_brief,
     service_name,
     service_of,
     service_record,
 )
 
 __all__ = [
-    "BRIEF_TAG",
     "DEPENDENCY_TAG",
+    "ENCODED_ID_TAG",
     "SERVICE_TAG",
     "Batch",
     "BatchSize",
@@ -54,9 +54,9 @@ __all__ = [
     "effective_dependency",
     "effective_of",
     "effective_record",
+    "encoded_id",
     "renamed",
     "retagged",
-    "service_brief",
     "service_name",
     "service_of",
     "service_record",

@@ -169,19 +169,21 @@ class ServiceCopy(CopyReader[ServiceBatch]):
         names.took(rows)
         keys = names.keys[first : names.count].astype(">u4").view(f"V{UUID_SIZE}")[:, 0].tolist()
         starts = names.starts[first : names.count + 1]
-        briefs, texts = self._cut_names(starts, self._columns[NAME, :rows])
-        return ServiceBatch(keys, texts, records, briefs)
+        encoded_ids, texts = self._cut_names(starts, self._columns[NAME, :rows])
+        return ServiceBatch(keys, texts, records, encoded_ids)
 
     def _cut_names(
         self, starts: "NDArray[np.int64]", texts: "NDArray[np.int64]"
     ) -> tuple[list[bytes], list[str]]:
-        """Return briefs, and the names in them."""
+        """Return the encoded ids, and the names in them."""
         base = int(starts[0])
         written = self._names.names[base : int(starts[-1])].tobytes()
         bounds = (starts - base).tolist()
-        briefs = [written[start:end] for start, end in pairwise(bounds)]
+        encoded_ids = [written[start:end] for start, end in pairwise(bounds)]
         heads = (texts - starts[:-1]).tolist()
-        return briefs, [brief[head:].decode() for brief, head in zip(briefs, heads, strict=True)]
+        return encoded_ids, [
+            encoded[head:].decode() for encoded, head in zip(encoded_ids, heads, strict=True)
+        ]
 
     def _completed(self, message: bytes, cut: int, text: str) -> bytes:
         return completed_service(message, cut, text)

@@ -24,7 +24,7 @@ from server.wire.metadata import retry_bytes, struct_bytes
 Encoder = Callable[[Any], bytes]
 
 # Tags of the fields of answers that records are.
-SERVICE_TAG, BRIEF_TAG, DEPENDENCY_TAG = (
+SERVICE_TAG, ENCODED_ID_TAG, DEPENDENCY_TAG = (
     varint(tag_of(TraverseResponse, name)) for name in ("services", "service_ids", "dependencies")
 )
 _UUID_LENGTH = 36
@@ -143,9 +143,9 @@ def service_record(row: Service) -> bytes:
     return field(SERVICE_TAG, b"".join(map(call, _SERVICE_ENCODERS, row)))
 
 
-def service_brief(name: str) -> bytes:
+def encoded_id(name: str) -> bytes:
     """Write the name of a service as ``TraverseResponse.service_ids``."""
-    return field(BRIEF_TAG, name.encode())
+    return field(ENCODED_ID_TAG, name.encode())
 
 
 def dependency_record(row: DependencyRow | Dependency, source_name: str, target_name: str) -> bytes:

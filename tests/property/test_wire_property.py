@@ -65,15 +65,15 @@ def test_the_record_of_a_dependency_says_what_the_row_says(
 
 
 @given(texts | names)
-def test_the_brief_of_a_service_is_its_name_in_an_answer(name: str) -> None:
-    assert wire.service_brief(name) == TraverseResponse(service_ids=[name]).SerializeToString()
+def test_the_encoded_id_of_a_service_is_its_name_in_an_answer(name: str) -> None:
+    assert wire.encoded_id(name) == TraverseResponse(service_ids=[name]).SerializeToString()
 
 
 @given(st.lists(services, max_size=3), st.lists(dependencies, max_size=3))
 def test_an_answer_is_its_records_joined(nodes: list[Service], edges: list[DependencyRow]) -> None:
     joined = b"".join(
         [wire.service_record(row) for row in nodes]
-        + [wire.service_brief(row.service_id) for row in nodes]
+        + [wire.encoded_id(row.service_id) for row in nodes]
         + [wire.dependency_record(row, "a", "b") for row in edges]
     )
     answer = TraverseResponse(

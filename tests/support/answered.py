@@ -31,7 +31,7 @@ class WholeTables:
         """Build the graph as a replica does, with records for payloads."""
         graph = DependencyGraph()
         services = [
-            ServiceRecord(row.id.bytes, name, wire.service_record(row), wire.service_brief(name))
+            ServiceRecord(row.id.bytes, name, wire.service_record(row), wire.encoded_id(name))
             for name, row in self.services.items()
         ]
         dependencies = [self._record(row) for row in self.dependencies.values()]

@@ -14,7 +14,7 @@ def service_batch(rows: list[Service]) -> ServiceBatch:
         keys=[row.id.bytes for row in rows],
         names=[row.service_id for row in rows],
         records=[wire.service_record(row) for row in rows],
-        briefs=[wire.service_brief(row.service_id) for row in rows],
+        encoded_ids=[wire.encoded_id(row.service_id) for row in rows],
     )
 
 

@@ -91,7 +91,7 @@ def memory(replica: Replica) -> Rows:
 
 
 def service_of(record: ServiceRecord) -> types_pb2.Service:
-    """Read what stands for a service in answers; brief and name must be its own."""
+    """Read what stands for a service in answers; encoded id and name must be its own."""
     [service] = _read(record.payload).services
     assert list(_read(record.encoded_id).service_ids) == [service.service_id] == [record.name]
     return service

@@ -13,7 +13,7 @@ from server.domain.services import Service
 def service_columns(rows: Iterable[Service]) -> list[tuple[Any, ...]]:
     """What batches of services hold, row by row."""
     return [
-        (row.id.bytes, row.service_id, wire.service_record(row), wire.service_brief(row.service_id))
+        (row.id.bytes, row.service_id, wire.service_record(row), wire.encoded_id(row.service_id))
         for row in rows
     ]
 
@@ -22,7 +22,7 @@ def read_services(batches: Iterable[wire.ServiceBatch]) -> list[tuple[Any, ...]]
     """What they do hold."""
     found: list[tuple[Any, ...]] = []
     for batch in batches:
-        found += zip(batch.keys, batch.names, batch.records, batch.briefs, strict=True)
+        found += zip(batch.keys, batch.names, batch.records, batch.encoded_ids, strict=True)
     return found
 
 

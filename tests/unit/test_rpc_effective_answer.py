@@ -51,9 +51,7 @@ def fan() -> DependencyGraph:
     sources: tuple[DiscoverySource, ...] = ("manual", "kubernetes")
     return DependencyGraph.from_records(
         [
-            ServiceRecord(
-                row.id, row.service_id, wire.service_record(row), wire.service_brief(row.service_id)
-            )
+            ServiceRecord(row.id, row.service_id, wire.service_record(row), wire.encoded_id(row.service_id))
             for row in services
         ],
         [dependency(place, source) for place in range(1, TARGETS + 1) for source in sources],

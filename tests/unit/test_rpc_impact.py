@@ -19,7 +19,7 @@ from depgraph.v1.types_pb2 import (
 from graphcore.analysis.impact import Impact
 from server.domain.live_graph import Freshness
 from server.rpc.analysis.impact import MOST_TEAMS, Impacted, impact_parts
-from server.wire import service_brief
+from server.wire import encoded_id
 
 FRESHNESS = Freshness("revision", timedelta(0))
 FAILED = "failed"
@@ -34,9 +34,9 @@ def chain(count: int, *, teams: int = 3, summary_only: bool = False) -> Impacted
     hops = np.arange(1, count + 1, dtype=np.int32)
     kind = np.arange(count) % 3
     return Impacted(
-        service_brief(FAILED),
+        encoded_id(FAILED),
         records([TraverseResponse(services=[service]).SerializeToString() for service in services]),
-        records([service_brief(service.service_id) for service in services]),
+        records([encoded_id(service.service_id) for service in services]),
         Impact(
             np.arange(count, dtype=np.int32),
             hops,
