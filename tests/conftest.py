@@ -27,6 +27,9 @@ from tests.support.transports import transports_of
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
+# Nothing that imports and collection make is garbage: see `pytest_collection_finish`.
+gc.disable()
+
 # A shell that runs pytest in the background makes it ignore Ctrl-C, and with it every command that
 # a test starts and interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -59,6 +62,7 @@ def pytest_sessionstart() -> None:
 def pytest_collection_finish() -> None:
     """Exclude modules and collected tests from garbage collection: half a million objects."""
     gc.freeze()
+    gc.enable()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -68,6 +72,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="usual",
         help="the transport of the calls of tests; usual = both, or one of them where a test is marked"
         " one_transport",
+    )
+    parser.addoption(
+        "--whole-inputs",
+        action="store_true",
+        help="import the whole of the largest real input (half a minute of a processor), not a part",
     )
 
 
