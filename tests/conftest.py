@@ -158,9 +158,15 @@ def data_folder_template() -> Iterator[Path]:
 
 
 @pytest.fixture
-async def own_postgres(reachable_folder: Path, data_folder_template: Path) -> AsyncIterator[EmbeddedPostgres]:
-    """A running server of the test's own, to stop, crash and start, with an empty ``depgraph``."""
+def data_folder(reachable_folder: Path, data_folder_template: Path) -> Path:
+    """A data folder of the test's own with an empty ``depgraph``; its server does not run."""
     folder = reachable_folder / "database"
     copy_with_owners(data_folder_template, folder)
-    async with EmbeddedPostgres(folder, durable=False) as server:
+    return folder
+
+
+@pytest.fixture
+async def own_postgres(data_folder: Path) -> AsyncIterator[EmbeddedPostgres]:
+    """A running server of the test's own, to stop, crash and start, with an empty ``depgraph``."""
+    async with EmbeddedPostgres(data_folder, durable=False) as server:
         yield server

@@ -92,14 +92,14 @@ async def test_text_is_ordered_alike_on_every_system(own_postgres: EmbeddedPostg
     assert await ask(own_postgres.url, query) == "b C.UTF-8"
 
 
-async def test_the_database_is_durable_by_default(reachable_folder: Path) -> None:
-    async with EmbeddedPostgres(reachable_folder / "database", settings={"work_mem": "5MB"}) as database:
+async def test_the_database_is_durable_by_default(data_folder: Path) -> None:
+    async with EmbeddedPostgres(data_folder, settings={"work_mem": "5MB"}) as database:
         assert await ask(database.url, "SHOW fsync") == "on"
         assert await ask(database.url, "SHOW synchronous_commit") == "on"
         assert await ask(database.url, "SHOW work_mem") == "5MB"
 
 
-@pytest.mark.parametrize("name", ["a" * 100, "with, comma", "with space", "mit ümlaut", "per%20cent"])
+@pytest.mark.parametrize("name", ["a" * 100, "with, comma and space, mit Ümlaut, per%20cent"])
 async def test_a_data_folder_may_have_any_path(reachable_folder: Path, name: str) -> None:
     database = EmbeddedPostgres(reachable_folder / name, durable=False)
     async with database:
@@ -157,11 +157,9 @@ async def test_a_server_that_does_not_start_is_explained_and_releases_the_folder
         assert await ask(database.url, "SELECT 1") == 1
 
 
-async def test_a_bounded_stop_does_not_wait_for_a_session_that_hangs(
-    reachable_folder: Path,
-) -> None:
-    folder, reported = reachable_folder / "database", list[str]()
-    database = EmbeddedPostgres(folder, durable=False, report=reported.append)
+async def test_a_bounded_stop_does_not_wait_for_a_session_that_hangs(data_folder: Path) -> None:
+    reported: list[str] = []
+    database = EmbeddedPostgres(data_folder, durable=False, report=reported.append)
     await database.start()
     session = await asyncpg.connect(database.url)
     hung = session.get_server_pid()
@@ -171,7 +169,7 @@ async def test_a_bounded_stop_does_not_wait_for_a_session_that_hangs(
     # PostgreSQL itself would kill it five seconds later.
     os.kill(hung, signal.SIGCONT)
     session.terminate()
-    async with EmbeddedPostgres(folder, durable=False) as again:
+    async with EmbeddedPostgres(data_folder, durable=False) as again:
         assert await ask(again.url, "SELECT 1") == 1
 
 

@@ -37,15 +37,12 @@ def sleeper() -> Iterator[subprocess.Popen[bytes]]:
         process.kill()
 
 
-async def test_a_second_service_learns_who_holds_the_folder_and_the_first_goes_on(
-    reachable_folder: Path,
-) -> None:
-    folder = reachable_folder / "database"
-    with owner(folder) as first:
+async def test_a_second_service_learns_who_holds_the_folder_and_the_first_goes_on(data_folder: Path) -> None:
+    with owner(data_folder) as first:
         with pytest.raises(DataFolderInUseError) as refusal:
-            await EmbeddedPostgres(folder).start()
+            await EmbeddedPostgres(data_folder).start()
         assert refusal.value.pid == first.process.pid
-        assert str(folder) in str(refusal.value)
+        assert str(data_folder) in str(refusal.value)
         assert str(first.process.pid) in str(refusal.value)
         assert await kept_rows(first.url) == ["committed"]
 
@@ -70,22 +67,20 @@ def test_a_lock_that_is_a_link_leaves_its_target_alone(tmp_path: Path) -> None:
 
 
 @linux_only
-async def test_the_database_of_a_killed_service_ends_and_loses_nothing(reachable_folder: Path) -> None:
-    folder = reachable_folder / "database"
-    with owner(folder) as killed:
+async def test_the_database_of_a_killed_service_ends_and_loses_nothing(data_folder: Path) -> None:
+    with owner(data_folder) as killed:
         kill_without_warning(killed)
         wait_until_gone(killed.server)
-    assert not database_processes(folder / "postgres")
-    async with EmbeddedPostgres(folder) as database:
+    assert not database_processes(data_folder / "postgres")
+    async with EmbeddedPostgres(data_folder) as database:
         assert await kept_rows(database.url) == ["committed"]
 
 
 @linux_only
-async def test_the_next_start_need_not_wait_for_the_killed_one(reachable_folder: Path) -> None:
-    folder = reachable_folder / "database"
-    with owner(folder) as killed:
+async def test_the_next_start_need_not_wait_for_the_killed_one(data_folder: Path) -> None:
+    with owner(data_folder) as killed:
         kill_without_warning(killed)
-        async with EmbeddedPostgres(folder) as database:
+        async with EmbeddedPostgres(data_folder) as database:
             assert database.url == killed.url
             assert await kept_rows(database.url) == ["committed"]
 

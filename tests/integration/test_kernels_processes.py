@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -90,14 +91,22 @@ def package(tmp_path: Path) -> Package:
     return Package(tmp_path)
 
 
-def test_another_process_runs_what_one_has_compiled(package: Package) -> None:
-    assert package.run(COMPILE) == "True"
-    assert package.run(USE) == "True 20 True"
-    assert package.run(COMPILE) == "False"
+@pytest.fixture(scope="module")
+def compiled_package() -> Iterator[Package]:
+    """A package that a process of this user has compiled."""
+    with open_folder() as folder:
+        compiled = Package(folder)
+        assert compiled.run(COMPILE) == "True"
+        yield compiled
 
 
-def test_a_changed_source_is_never_run_as_it_was_compiled_before(package: Package) -> None:
-    package.run(COMPILE)
+def test_another_process_runs_what_one_has_compiled(compiled_package: Package) -> None:
+    assert compiled_package.run(USE) == "True 20 True"
+    assert compiled_package.run(COMPILE) == "False"
+
+
+def test_a_changed_source_is_never_run_as_it_was_compiled_before(compiled_package: Package) -> None:
+    package = compiled_package
     before = set(package.kept.iterdir())
     package.write(SOURCE.replace("number + 1", "number + 2"))
     assert package.run(USE) == "False 30 False"
@@ -105,6 +114,7 @@ def test_a_changed_source_is_never_run_as_it_was_compiled_before(package: Packag
     assert package.run(COMPILE) == "True"
     assert package.run(USE) == "True 30 True"
     assert len(set(package.kept.glob("*.nbi")) - before) == 2  # the changed kernel and its caller
+    package.write(SOURCE)
 
 
 def test_two_processes_that_start_at_once_compile_once(package: Package) -> None:
@@ -127,11 +137,14 @@ def test_a_compiler_that_is_killed_leaves_nothing_that_counts(package: Package) 
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can be another user")
-def test_another_user_runs_what_root_has_compiled_and_root_not_what_others_have() -> None:
-    with open_folder() as folder:
-        package = Package(folder)
-        package.run(COMPILE)
-        assert package.run(USE, "65534") == "True 20 True"
-        for path in (package.kept, *package.kept.iterdir()):
-            os.chown(path, 65534, 65534)
-        assert package.run(USE) == "False 20 False"
+def test_another_user_runs_what_root_has_compiled_and_root_not_what_others_have(
+    compiled_package: Package,
+) -> None:
+    package = compiled_package
+    assert package.run(USE, "65534") == "True 20 True"
+    kept = (package.kept, *package.kept.iterdir())
+    for path in kept:
+        os.chown(path, 65534, 65534)
+    assert package.run(USE) == "False 20 False"
+    for path in kept:
+        os.chown(path, 0, 0)
