@@ -1,24 +1,18 @@
 """The real server: the application in this process, on a free port, with a database of its own."""
 
 import asyncio
-import json
 import subprocess
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import grpc
 import pytest
 from structlog.testing import capture_logs
 
-from depgraph.v1.graph_service_pb2 import ListComponentsRequest
-from depgraph.v1.graph_service_pb2_grpc import GraphServiceStub
-from depgraph.v1.types_pb2 import Consistency
 from server.app import Application
 from server.cli.main import run
 from server.config import Settings, TransportName
 from tests.support.channels import open_channel
-from tests.support.command import ROOT
-
-Command = Callable[..., Awaitable[subprocess.CompletedProcess[str]]]
+from tests.support.command import Command
 
 
 @pytest.fixture(autouse=True)
@@ -72,11 +66,3 @@ def quick_command(
 
     with capture_logs():
         yield call
-
-
-@pytest.fixture
-async def online_shop(quick_command: Command, channel: grpc.aio.Channel) -> None:
-    """The sample topology, taken in and in memory."""
-    finished = await quick_command("import", "json", str(ROOT / "examples/online_shop.json"), "--json")
-    fresh = Consistency(at_least_as_fresh=json.loads(finished.stdout)["revision"])
-    await GraphServiceStub(channel).ListComponents(ListComponentsRequest(consistency=fresh))

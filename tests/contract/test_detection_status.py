@@ -11,9 +11,9 @@ from depgraph.v1 import graph_service_pb2 as pb
 from server.app import Application
 from server.config import DetectionSettings, Settings
 from server.store.single_runner import DETECTION_KEY
-from tests.contract.conftest import Command
 from tests.support.calls import Stubs
 from tests.support.channels import open_channel
+from tests.support.command import Command
 from tests.support.eventually import PATIENCE_SECONDS
 
 # The report is made before any transport carries it.

@@ -1,8 +1,6 @@
 """Watchers that resume: after a cut, at another replica, after a restart, or too late."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 
@@ -13,12 +11,11 @@ import pytest
 from depgraph.v1 import catalog_service_pb2 as catalog
 from depgraph.v1.graph_service_pb2 import ListComponentsRequest
 from depgraph.v1.types_pb2 import Service
-from server.app import Application
 from server.config import FeedSettings, Settings, WatchSettings
 from server.domain.revision import Revision, Snapshot
 from server.feed.change_log import prune
 from tests.support.calls import FRESH, Stubs
-from tests.support.channels import open_channel
+from tests.support.channels import channel_to_new_server
 from tests.support.failures import failure_of
 from tests.support.following import log_is_free
 from tests.support.watching import CHANGES, HEARTBEAT, RESET, Mirror, Watcher, expected
@@ -34,16 +31,6 @@ def server_settings(database_url: str) -> Settings:
         database_url=database_url,
         watch=WatchSettings(heartbeat=timedelta(milliseconds=50)),
     )
-
-
-@asynccontextmanager
-async def replica(settings: Settings) -> AsyncIterator[grpc.aio.Channel]:
-    """Another server on the same database."""
-    async with (
-        Application(settings, report=lambda _: None) as running,
-        open_channel(running.address) as channel,
-    ):
-        yield channel
 
 
 async def add(connection: asyncpg.Connection, *names: str) -> None:
@@ -105,7 +92,7 @@ async def test_a_watcher_goes_on_at_another_replica(
     channel: grpc.aio.Channel, connection: asyncpg.Connection, server_settings: Settings
 ) -> None:
     mirror = await known_state(channel, connection)
-    async with replica(server_settings) as other:
+    async with channel_to_new_server(server_settings) as other:
         await change_much(connection)
         watcher = Watcher(other, mirror, revision=mirror.revision)
         while (mirror.services, mirror.dependencies) != await expected(connection):
@@ -121,10 +108,10 @@ async def test_a_watcher_goes_on_at_another_replica(
 async def test_a_watcher_goes_on_after_a_restart_of_the_server(
     connection: asyncpg.Connection, server_settings: Settings
 ) -> None:
-    async with replica(server_settings) as before:
+    async with channel_to_new_server(server_settings) as before:
         mirror = await known_state(before, connection)
     await change_much(connection)
-    async with replica(server_settings) as after:
+    async with channel_to_new_server(server_settings) as after:
         await Watcher(after, mirror, revision=mirror.revision).batch()
         assert (mirror.services, mirror.dependencies) == await expected(connection)
     assert mirror.resets == 1
@@ -217,7 +204,7 @@ async def test_a_revision_that_the_replica_does_not_reach_in_time_is_unavailable
     server_settings: Settings,
 ) -> None:
     impatient = replace(server_settings, feed=FeedSettings(longest_wait=timedelta(milliseconds=300)))
-    async with replica(impatient) as channel:
+    async with channel_to_new_server(impatient) as channel:
         first = await Watcher(channel).batch()
         now = Revision.parse(first.freshness.revision)
         assert now.snapshot is not None

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
@@ -12,6 +12,8 @@ from typing import IO
 ROOT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 60
 CARRIED_BY = "DEPGRAPH_TRANSPORT"
+# Runs a command, given its arguments.
+Command = Callable[..., Awaitable[subprocess.CompletedProcess[str]]]
 SETTINGS = ("DEPGRAPH_", "DATABASE_URL", "COLUMNS", "FORCE_COLOR", "NO_COLOR")
 
 

@@ -26,7 +26,7 @@ SELECT a.id, b.id, 'sync' FROM services AS a, services AS b WHERE a.service_id =
 """
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def server_settings(database_url: str) -> Settings:
     return Settings(
         listen="127.0.0.1:0",

@@ -26,10 +26,10 @@ from tests.support.failures import failure_of
 pytestmark = pytest.mark.one_transport
 
 LIMITS = Limits(max_response_bytes=40_000, max_part_bytes=8_000)
-DEBIAN = Path(__file__).parents[2].parent / "shared" / "data" / "debian12_depends.json.gz"
+DEBIAN = Path(__file__).parents[3].parent / "shared" / "data" / "debian12_depends.json.gz"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def server_settings(database_url: str) -> Settings:
     return Settings(listen="127.0.0.1:0", database_url=database_url, limits=LIMITS)
 
@@ -203,11 +203,8 @@ async def test_answers_just_below_the_limit_are_sent_and_never_larger(stubs: Stu
 class TestDebian:
     """The largest real graph: 21,808 packages that depend on libc6."""
 
-    @pytest.fixture
-    def server_settings(self, database_url: str) -> Settings:
-        return Settings(listen="127.0.0.1:0", database_url=database_url)
-
-    async def test_all_callers_of_a_hub_are_told(self, stubs: Stubs) -> None:
+    async def test_all_callers_of_a_hub_are_told(self, stubs_of_usual_server: Stubs) -> None:
+        stubs = stubs_of_usual_server
         calls = json.loads(gzip.decompress(DEBIAN.read_bytes()))
         callers = sorted({call["parent"] for call in calls if call["child"] == "libc6"} - {"libc6"})
         for start in range(0, len(callers), 10_000):

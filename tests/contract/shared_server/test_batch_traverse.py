@@ -26,7 +26,7 @@ LIMITS = Limits(max_response_bytes=40_000)
 METHOD = "/depgraph.v1.GraphService/BatchTraverse"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def server_settings(database_url: str) -> Settings:
     return Settings(listen="127.0.0.1:0", database_url=database_url, limits=LIMITS)
 
@@ -204,14 +204,10 @@ async def turn_around(connection: asyncpg.Connection) -> None:
             )
 
 
-class TestWithTheUsualLimit:
-    @pytest.fixture
-    def server_settings(self, database_url: str) -> Settings:
-        return Settings(listen="127.0.0.1:0", database_url=database_url)
-
-    async def test_a_thousand_fit_one_call(self, stubs: Stubs) -> None:
-        names = [f"service {number}" for number in range(100)]
-        await stubs.write_edges(*(f"{name}>hub" for name in names))
-        await level(stubs)
-        answer = await ask(stubs, *(by_ids(name) for name in names * 10))
-        assert [list(result.traversal.service_ids) for result in answer.responses] == [["hub"]] * 1_000
+async def test_a_thousand_fit_one_call_with_the_usual_limit(stubs_of_usual_server: Stubs) -> None:
+    stubs = stubs_of_usual_server
+    names = [f"service {number}" for number in range(100)]
+    await stubs.write_edges(*(f"{name}>hub" for name in names))
+    await level(stubs)
+    answer = await ask(stubs, *(by_ids(name) for name in names * 10))
+    assert [list(result.traversal.service_ids) for result in answer.responses] == [["hub"]] * 1_000

@@ -36,7 +36,7 @@ HARD, DEGRADED, SOFT = (
 )
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def server_settings(database_url: str) -> Settings:
     return Settings(listen="127.0.0.1:0", database_url=database_url, limits=LIMITS)
 

@@ -4,7 +4,6 @@ import asyncio
 import json
 import re
 import subprocess
-from collections.abc import Awaitable, Callable
 from functools import partial
 
 import asyncpg
@@ -13,13 +12,12 @@ import pytest
 
 from depgraph.v1 import alert_service_pb2 as pb
 from tests.support.calls import Stubs
-from tests.support.command import depgraph
+from tests.support.command import Command, depgraph
 from tests.support.eventually import PATIENCE_SECONDS
 
 # What the command prints does not depend on the transport.
 pytestmark = pytest.mark.one_transport
 
-Command = Callable[..., Awaitable[subprocess.CompletedProcess[str]]]
 LONG = [f"service-{number:03}" for number in range(350)]
 SHORTENED = "service-000 → service-001 → service-002 → service-003 → … → service-000 (350 services)"
 

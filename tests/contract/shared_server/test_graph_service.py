@@ -17,7 +17,7 @@ from tests.support.failures import failure_of
 pytestmark = pytest.mark.one_transport
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def server_settings(database_url: str) -> Settings:
     return Settings(listen="127.0.0.1:0", database_url=database_url, limits=Limits(max_part_bytes=4_000))
 

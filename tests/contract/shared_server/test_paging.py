@@ -29,7 +29,7 @@ pytestmark = pytest.mark.one_transport
 List = Callable[..., Awaitable[Any]]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def server_settings(database_url: str) -> Settings:
     limits = Limits(max_response_bytes=100_000)
     # Alerts are as the test writes them.

@@ -5,7 +5,6 @@ import gzip
 import json
 import re
 import subprocess
-from collections.abc import Awaitable, Callable
 
 import asyncpg
 import pytest
@@ -21,14 +20,13 @@ from depgraph.v1.types_pb2 import (
     Consistency,
     Dependency,
 )
-from tests.support.command import ROOT, depgraph
+from tests.support.command import ROOT, Command, depgraph
 
 # What the command prints does not depend on the transport.
 pytestmark = pytest.mark.one_transport
 
 SHOP = "examples/online_shop.json"
 REAL = ROOT / "../shared/data"
-Command = Callable[..., Awaitable[subprocess.CompletedProcess[str]]]
 
 
 @pytest.fixture

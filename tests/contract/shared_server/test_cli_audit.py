@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-from collections.abc import Awaitable, Callable
 
 import grpc
 import pytest
@@ -12,11 +10,11 @@ from depgraph.v1.dependency_service_pb2 import DeleteDependencyRequest
 from depgraph.v1.graph_service_pb2 import ListComponentsRequest
 from depgraph.v1.types_pb2 import DISCOVERY_SOURCE_SERVICE_MESH, RetryConfig
 from tests.support.calls import FRESH, Stubs
+from tests.support.command import Command
 
 # What the command prints does not depend on the transport.
 pytestmark = pytest.mark.one_transport
 
-Command = Callable[..., Awaitable[subprocess.CompletedProcess[str]]]
 TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d")
 
 

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.one_transport
 LIMITS = Limits(max_response_bytes=40_000, max_part_bytes=8_000)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def server_settings(database_url: str) -> Settings:
     return Settings(listen="127.0.0.1:0", database_url=database_url, limits=LIMITS)
 

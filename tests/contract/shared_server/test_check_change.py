@@ -1,6 +1,7 @@
 """CheckChange over a real channel: it predicts what the change by RPC does, and writes nothing."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -20,6 +21,7 @@ from depgraph.v1.types_pb2 import (
 )
 from server.config import DetectionSettings, Limits, Settings
 from tests.support.calls import FRESH, Stubs, edges
+from tests.support.channels import channel_to_new_server
 from tests.support.failures import Failure, failure_of
 
 # Answers are the same on both transports, which only carry them.
@@ -30,16 +32,9 @@ LIMITS = Limits(max_response_bytes=200_000, max_items=60)
 SOURCES = (DISCOVERY_SOURCE_MANUAL, DISCOVERY_SOURCE_KUBERNETES)
 
 
-@pytest.fixture
-def min_confidence() -> float:
-    """The least confidence of dependencies that make cycles, as the server is set."""
-    return 0.0
-
-
-@pytest.fixture
-def server_settings(database_url: str, min_confidence: float) -> Settings:
-    detection = DetectionSettings(min_confidence=min_confidence)
-    return Settings(listen="127.0.0.1:0", database_url=database_url, limits=LIMITS, detection=detection)
+@pytest.fixture(scope="module")
+def server_settings(database_url: str) -> Settings:
+    return Settings(listen="127.0.0.1:0", database_url=database_url, limits=LIMITS)
 
 
 @pytest.fixture
@@ -187,14 +182,14 @@ async def test_a_removal_without_a_source_means_the_dependencies_of_all(stubs: S
     assert (change.kind, change.adds_cycles) == (pb.CYCLE_CHANGE_KIND_BROKEN, False)
 
 
-@pytest.mark.parametrize("min_confidence", [0.5])
-async def test_what_the_server_is_not_certain_enough_of_makes_no_cycle(
-    stubs: Stubs, min_confidence: float
-) -> None:
-    await stubs.write_edges("a>b")
-    unsure = await check(stubs, edges("b>a", confidence_score=0.4))
-    assert (unsure.adds_cycles, [each.service_id for each in unsure.impact_changes]) == (False, ["a"])
-    assert (await check(stubs, edges("b>a", confidence_score=min_confidence))).adds_cycles
+async def test_what_the_server_is_not_certain_enough_of_makes_no_cycle(server_settings: Settings) -> None:
+    detection = DetectionSettings(min_confidence=0.5)
+    async with channel_to_new_server(replace(server_settings, detection=detection)) as channel:
+        stubs = Stubs(channel)
+        await stubs.write_edges("a>b")
+        unsure = await check(stubs, edges("b>a", confidence_score=0.4))
+        assert (unsure.adds_cycles, [each.service_id for each in unsure.impact_changes]) == (False, ["a"])
+        assert (await check(stubs, edges("b>a", confidence_score=0.5))).adds_cycles
 
 
 async def test_what_is_to_be_removed_must_be_there(stubs: Stubs) -> None:

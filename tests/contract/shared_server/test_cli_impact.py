@@ -1,8 +1,6 @@
 """``depgraph impact`` and ``depgraph paths`` against the real server."""
 
 import json
-import subprocess
-from collections.abc import Awaitable, Callable
 
 import asyncpg
 import grpc
@@ -10,11 +8,10 @@ import pytest
 
 from depgraph.v1.graph_service_pb2 import ListComponentsRequest
 from tests.support.calls import FRESH, Stubs
+from tests.support.command import Command
 
 # What the command prints does not depend on the transport.
 pytestmark = pytest.mark.one_transport
-
-Command = Callable[..., Awaitable[subprocess.CompletedProcess[str]]]
 
 
 async def test_impact_counts_what_is_reached_and_lists_it(quick_command: Command, online_shop: None) -> None:
