@@ -188,14 +188,14 @@ class Detector:
     async def _write(self, ledger: AlertLedger, view: View) -> bool:
         for _ in range(_TRIES):
             try:
-                async with ledger.round() as opened:
-                    alerts = await opened.lock(view.alerts)
+                async with ledger.round():
+                    alerts = await ledger.lock(view.alerts)
                     if _cycles(alerts) != _cycles(view.alerts):
                         return False
                     plan = await asyncio.to_thread(Plan, alerts, view.components, view.causes, view.recalled)
-                    candidates = await opened.candidates(plan.cycles, plan.newcomers)
+                    candidates = await ledger.candidates(plan.cycles, plan.newcomers)
                     changes = await asyncio.to_thread(plan.changes, candidates, uuid4)
-                    await opened.write(changes)
+                    await ledger.write(changes)
             except LedgerConflictError:
                 # The next try reads the alerts again.
                 await asyncio.sleep(random.uniform(0, _CONFLICT_PAUSE_SECONDS))  # noqa: S311 - jitter, no secret

@@ -85,8 +85,23 @@ class LedgerConflictError(Exception):
     """Another program wrote at the same time, so the round must begin again."""
 
 
-class LedgerRound(Protocol):
-    """One transaction of the ledger; alerts that it returned don't change until its end."""
+class AlertLedger(Protocol):
+    """Stored alerts, on the connection that holds the lock of detection."""
+
+    async def tracked(self) -> list[KeptAlert]:
+        """
+        Read the alerts to track: those whose component is there, and those that are not resolved.
+
+        Alerts that people created count only once detection has found their cycle.
+        """
+
+    def round(self) -> AbstractAsyncContextManager[None]:
+        """
+        Open a transaction for ``lock``, ``candidates`` and ``write``, committed at the end.
+
+        An error that leaves the context rolls back; a collision is a ``LedgerConflictError``.
+        Alerts that were returned don't change until the end.
+        """
 
     async def lock(self, alerts: Sequence[KeptAlert]) -> list[KeptAlert]:
         """Return those that still exist, as they are now, but with the given members."""
@@ -102,20 +117,6 @@ class LedgerRound(Protocol):
 
     async def write(self, changes: Sequence[AlertChange]) -> None:
         """Write; ``LedgerConflictError`` when one of the cycles got an alert meanwhile."""
-
-
-class AlertLedger(Protocol):
-    """Stored alerts, on the connection that holds the lock of detection."""
-
-    async def tracked(self) -> list[KeptAlert]:
-        """
-        Read the alerts to track: those whose component is there, and those that are not resolved.
-
-        Alerts that people created count only once detection has found their cycle.
-        """
-
-    def round(self) -> AbstractAsyncContextManager[LedgerRound]:
-        """Begin a transaction, committed at the end unless an error leaves the context."""
 
     async def trim(self) -> bool:
         """Remove some surplus members of former versions; returns whether more may remain."""

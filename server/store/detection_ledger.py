@@ -51,11 +51,7 @@ _CONFLICTS = (asyncpg.UniqueViolationError, asyncpg.TransactionRollbackError, as
 
 
 class DetectionLedger:
-    """
-    ``domain.detection.AlertLedger`` and ``LedgerRound`` on PostgreSQL.
-
-    Of each alert the first ``most_members`` are kept.
-    """
+    """``domain.detection.AlertLedger`` on PostgreSQL; keeps an alert's first ``most_members``."""
 
     def __init__(self, connection: RunnerConnection, most_members: int = MOST_MEMBERS) -> None:
         self._connection = connection
@@ -68,12 +64,12 @@ class DetectionLedger:
             return await self._with_members(found, _TRACKED_MEMBERS)
 
     @asynccontextmanager
-    async def round(self) -> AsyncIterator["DetectionLedger"]:
-        """See ``AlertLedger.round``; ``LedgerConflictError`` on a collision."""
+    async def round(self) -> AsyncIterator[None]:
+        """See ``AlertLedger.round``."""
         try:
             async with self._connection.transaction():
                 await self._connection.execute(_EVENTS_WRITTEN)
-                yield self
+                yield
         except _CONFLICTS as error:
             raise LedgerConflictError(type(error).__name__) from error
 
@@ -86,7 +82,7 @@ class DetectionLedger:
         await self._connection.execute(DID, DETECTION)
 
     async def lock(self, alerts: Sequence[KeptAlert]) -> list[KeptAlert]:
-        """See ``LedgerRound.lock``."""
+        """See ``AlertLedger.lock``."""
         known = {alert.id: alert for alert in alerts}
         return [
             replace(alert, members=known[alert.id].members, unlisted=known[alert.id].unlisted)
@@ -96,7 +92,7 @@ class DetectionLedger:
     async def candidates(
         self, cycles: Sequence[CyclePath], memberships: Sequence[Membership]
     ) -> list[KeptAlert]:
-        """See ``LedgerRound.candidates``."""
+        """See ``AlertLedger.candidates``."""
         found: set[UUID] = set()
         for batch in _batches(cycles):
             found.update(
@@ -113,7 +109,7 @@ class DetectionLedger:
         return await self._with_members(await self._locked(sorted(found)), _MEMBERS, sorted(found))
 
     async def write(self, changes: Sequence[AlertChange]) -> None:
-        """See ``LedgerRound.write``; ``round`` raises its conflict."""
+        """See ``AlertLedger.write``."""
         for statement, columns in await asyncio.to_thread(_statements, changes):
             await self._connection.execute(statement, *columns)
 

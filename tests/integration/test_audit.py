@@ -93,7 +93,7 @@ async def followed(database_url: str, connection: Connection) -> AsyncIterator[A
         yield running
 
 
-async def test_memory_that_equals_the_tables_is_found_so(followed: Audited) -> None:
+async def test_an_audit_finds_no_difference_when_memory_equals_the_tables(followed: Audited) -> None:
     found = await followed.auditor.audit()
     assert found.differing_rows == 0
     assert followed.vitals.health().last_audit == found
@@ -190,7 +190,7 @@ async def test_audits_go_on_by_themselves(database_url: str) -> None:
         auditing.cancel()
 
 
-async def test_an_interval_of_nothing_means_never(database_url: str) -> None:
+async def test_an_audit_interval_of_zero_means_never(database_url: str) -> None:
     settings = replace(WATCHFUL, audit_interval=timedelta(0))
     async with audited(database_url, settings) as followed:
         await followed.auditor.run()

@@ -35,7 +35,7 @@ async def add(connection: asyncpg.Connection, name: str) -> UUID:
     return key
 
 
-async def test_only_what_changed_between_the_two_is_told(
+async def test_only_keys_changed_between_two_snapshots_are_returned(
     history: ChangeLogReader, connection: asyncpg.Connection
 ) -> None:
     feed = await feed_id(connection)
@@ -58,7 +58,7 @@ async def test_only_what_changed_between_the_two_is_told(
     assert await history.changed(feed, until, until, MANY) == ChangedKeys([], [])
 
 
-async def test_a_transaction_that_was_open_at_the_first_is_told_once_it_ended(
+async def test_a_transaction_open_at_the_first_snapshot_is_returned_once_it_ended(
     history: ChangeLogReader, connection: asyncpg.Connection, database_url: str
 ) -> None:
     feed = await feed_id(connection)
@@ -76,7 +76,7 @@ async def test_a_transaction_that_was_open_at_the_first_is_told_once_it_ended(
     assert await history.changed(feed, since, await now(connection), MANY) == ChangedKeys([late.bytes], [])
 
 
-async def test_what_was_pruned_cannot_be_told(
+async def test_none_is_returned_for_a_pruned_log(
     history: ChangeLogReader, connection: asyncpg.Connection, database_url: str
 ) -> None:
     feed, since = await feed_id(connection), await now(connection)
@@ -89,7 +89,7 @@ async def test_what_was_pruned_cannot_be_told(
     assert await history.changed(feed, level, await now(connection), MANY) == ChangedKeys([], [])
 
 
-async def test_a_truncated_table_cannot_be_told_row_by_row(
+async def test_none_is_returned_for_a_truncated_table(
     history: ChangeLogReader, connection: asyncpg.Connection
 ) -> None:
     feed, since = await feed_id(connection), await now(connection)
@@ -97,7 +97,7 @@ async def test_a_truncated_table_cannot_be_told_row_by_row(
     assert await history.changed(feed, since, await now(connection), MANY) is None
 
 
-async def test_another_run_of_the_database_cannot_be_told(
+async def test_none_is_returned_for_another_run_of_the_database(
     history: ChangeLogReader, connection: asyncpg.Connection
 ) -> None:
     feed, since = await feed_id(connection), await now(connection)
@@ -105,7 +105,7 @@ async def test_another_run_of_the_database_cannot_be_told(
     assert await history.changed(feed, since, await now(connection), MANY) is None
 
 
-async def test_more_than_is_wanted_is_not_told(
+async def test_none_is_returned_for_more_keys_than_asked_for(
     history: ChangeLogReader, connection: asyncpg.Connection
 ) -> None:
     feed, since = await feed_id(connection), await now(connection)
@@ -124,7 +124,7 @@ async def test_a_snapshot_that_makes_no_sense_is_refused(
         await history.changed(await feed_id(connection), nonsense, await now(connection), MANY)
 
 
-async def test_a_database_that_is_away_is_told_to_come_back_for() -> None:
+async def test_an_unavailable_database_is_a_retryable_error() -> None:
     nowhere = ChangeLogReader("postgresql://127.0.0.1:1/nowhere", SETTINGS)
     snapshot = Snapshot.parse("5:5:")
     with pytest.raises(DatabaseUnavailableError) as caught:

@@ -61,7 +61,9 @@ async def hold(connection: Connection) -> None:
     await connection.execute("SELECT pg_sleep(60)")
 
 
-async def test_with_the_database_away_it_opens_and_says_so_without_its_address(nobody_listens: str) -> None:
+async def test_the_pool_opens_while_the_database_is_away_and_errors_hide_its_address(
+    nobody_listens: str,
+) -> None:
     async with Database.open(nobody_listens) as database:
         repository = ServiceRepository(database)
         assert not await answers(database)
@@ -118,7 +120,7 @@ async def test_no_more_connections_than_the_size_of_the_pool_are_opened(
         assert len(await backends(connection)) == 3
 
 
-async def test_when_all_connections_are_busy_the_next_caller_is_told_and_later_ones_are_served(
+async def test_a_busy_pool_refuses_the_next_caller_and_serves_later_ones(
     database_url: str, connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with Database.open(database_url, pool_size=2, acquire_timeout=PATIENT) as database:

@@ -71,7 +71,7 @@ async def test_a_dependency_is_stored_as_drafted_and_found_by_its_id(
     assert await repository.get(stored.id) == stored
 
 
-async def test_a_draft_that_says_little_gets_the_documented_defaults(
+async def test_a_minimal_draft_gets_the_documented_defaults(
     repository: DependencyRepository,
 ) -> None:
     before = datetime.now(UTC) - timedelta(hours=1)
@@ -132,7 +132,7 @@ async def test_pages_show_every_dependency_once_newest_first(
         (DependencyFilter(target_service_id="nobody", include_stale=True), []),
     ],
 )
-async def test_a_filter_shows_what_meets_all_of_it(
+async def test_a_filter_shows_dependencies_that_meet_all_of_it(
     repository: DependencyRepository, chosen: DependencyFilter, found: list[str]
 ) -> None:
     await repository.upsert(dependencies("a>b"))
@@ -186,7 +186,7 @@ async def test_a_repeated_upsert_writes_no_row_again(
     assert await connection.fetch("SELECT id, xmin::text FROM service_dependencies ORDER BY id") == versions
 
 
-async def test_a_batch_of_what_is_new_changed_and_unchanged_comes_back_in_its_order(
+async def test_a_batch_of_new_changed_and_unchanged_dependencies_returns_in_its_order(
     repository: DependencyRepository,
 ) -> None:
     drafts = [draft._replace(last_observed_at=NOON) for draft in dependencies("a>b", "b>c", "c>d", "d>a")]
@@ -203,7 +203,7 @@ async def test_a_batch_of_what_is_new_changed_and_unchanged_comes_back_in_its_or
 
 
 @pytest.mark.parametrize(("their_timeout", "is_written"), [(250, False), (None, True)])
-async def test_a_dependency_that_another_writer_adds_meanwhile_is_theirs_and_written_only_if_it_differs(
+async def test_a_dependency_added_by_another_writer_meanwhile_is_written_only_if_it_differs(
     repository: DependencyRepository,
     connection: asyncpg.Connection,
     their_timeout: int | None,

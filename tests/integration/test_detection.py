@@ -63,7 +63,7 @@ async def test_the_history_says_which_dependency_made_a_cycle_and_which_broke_it
         ),
     ],
 )
-async def test_what_comes_back_is_reopened_with_its_history(
+async def test_an_alert_whose_cycle_comes_back_is_reopened_with_its_history(
     database_url: str, connection: asyncpg.Connection, away: str, back: str, notes: tuple[str, str]
 ) -> None:
     await add_services(connection, *NAMES)
@@ -86,7 +86,7 @@ async def test_what_comes_back_is_reopened_with_its_history(
     )
 
 
-async def test_of_components_that_merge_the_larger_goes_on_and_the_other_says_where_it_went(
+async def test_the_larger_of_merging_components_keeps_its_alert_and_the_other_names_it(
     story: Story,
 ) -> None:
     await ring(story.connection, "a", "b")
@@ -140,7 +140,7 @@ async def test_the_largest_part_of_a_component_that_splits_keeps_the_alert(story
     assert notes[small.id] == ("opened", f"split off alert {large.id}: c → d was removed")
 
 
-async def test_an_alert_whose_cycle_goes_with_a_smaller_part_goes_with_it_where_a_former_alert_has_the_larger(
+async def test_an_alert_follows_its_cycle_to_a_smaller_part_if_a_former_alert_has_the_larger(
     story: Story,
 ) -> None:
     await ring(story.connection, "a", "b", "c")

@@ -211,7 +211,7 @@ async def test_an_alert_is_known_again_by_its_witness_when_all_that_is_listed_we
     assert (await stored_events(connection))[-1].kind == "shrunk"
 
 
-async def test_members_that_a_former_version_wrote_are_taken_away_without_an_event(
+async def test_surplus_members_of_a_former_version_are_removed_without_an_event(
     database_url: str, connection: asyncpg.Connection
 ) -> None:
     await add_services(connection, *RING)
@@ -226,7 +226,7 @@ async def test_members_that_a_former_version_wrote_are_taken_away_without_an_eve
     assert len(await stored_events(connection)) == 1
 
 
-async def test_a_component_somewhat_above_what_is_kept(
+async def test_a_component_slightly_larger_than_its_member_list(
     database_url: str, connection: asyncpg.Connection
 ) -> None:
     names = [f"s{number:04}" for number in range(MOST_MEMBERS + 50)]

@@ -34,8 +34,8 @@ def alert(*path: str) -> KeptAlert:
 
 async def write(ledger: DetectionLedger, *changes: AlertChange) -> list[KeptAlert]:
     """Write a round; returns what is tracked afterwards."""
-    async with ledger.round() as opened:
-        await opened.write(changes)
+    async with ledger.round():
+        await ledger.write(changes)
     return await ledger.tracked()
 
 
@@ -51,7 +51,7 @@ def undated(alerts: Sequence[KeptAlert]) -> list[KeptAlert]:
     return sorted((replace(alert, detected_at=None) for alert in alerts), key=lambda alert: alert.id)
 
 
-async def test_what_was_written_is_read_again_and_has_one_event_each(
+async def test_written_alerts_are_read_back_with_one_event_each(
     ledger: DetectionLedger, connection: asyncpg.Connection
 ) -> None:
     alerts = [alert(f"a{number}", f"b{number}", f"c{number}") for number in range(MANY)]
@@ -84,22 +84,22 @@ async def test_a_cycle_written_meanwhile_is_a_conflict_and_nothing_is_written(
     ledger: DetectionLedger, connection: asyncpg.Connection
 ) -> None:
     async def too_late() -> None:
-        async with ledger.round() as round_:
-            assert await round_.candidates([("a", "b")], []) == []
+        async with ledger.round():
+            assert await ledger.candidates([("a", "b")], []) == []
             await connection.execute(
                 'INSERT INTO circular_dependency_alerts (cycle_path) VALUES (\'["b", "a"]\')'
             )
-            await round_.write([opened(alert("c", "d")), opened(alert("a", "b"))])
+            await ledger.write([opened(alert("c", "d")), opened(alert("a", "b"))])
 
     with pytest.raises(LedgerConflictError):
         await too_late()
     assert await ledger.tracked() == []
-    async with ledger.round() as round_:
-        (found,) = await round_.candidates([("a", "b")], [])
+    async with ledger.round():
+        (found,) = await ledger.candidates([("a", "b")], [])
     assert (found.cycle_path, found.detected) == (("b", "a"), False)
 
 
-async def test_what_people_did_since_is_seen_when_alerts_are_locked(
+async def test_locking_alerts_reads_what_people_changed_since(
     ledger: DetectionLedger, connection: asyncpg.Connection
 ) -> None:
     kept, removed = await write(ledger, opened(alert("a", "b")), opened(alert("c", "d")))
@@ -109,13 +109,13 @@ async def test_what_people_did_since_is_seen_when_alerts_are_locked(
         kept.id,
     )
     await connection.execute("DELETE FROM circular_dependency_alerts WHERE id = $1", removed.id)
-    async with ledger.round() as round_:
-        assert await round_.lock([removed, kept]) == [
+    async with ledger.round():
+        assert await ledger.lock([removed, kept]) == [
             replace(kept, status="acknowledged", acknowledged_by="ann")
         ]
 
 
-async def test_an_alert_of_exactly_these_members_is_found_when_it_is_over(
+async def test_a_resolved_alert_is_found_by_exactly_its_members(
     ledger: DetectionLedger, connection: asyncpg.Connection
 ) -> None:
     over, present, larger = (
@@ -124,8 +124,8 @@ async def test_an_alert_of_exactly_these_members_is_found_when_it_is_over(
         replace(alert("a", "b", "ü", "c"), status="resolved", resolution_notes="gone", is_present=False),
     )
     await write(ledger, *map(opened, (over, present, larger)))
-    async with ledger.round() as round_:
-        found = await round_.candidates([], [over.membership, Membership(2, ("x", "y"))])
+    async with ledger.round():
+        found = await ledger.candidates([], [over.membership, Membership(2, ("x", "y"))])
     assert undated(found) == [over]
     assert len(await stored_alerts(connection)) == 3
 
@@ -141,7 +141,7 @@ async def test_a_persons_decision_passes_to_another_alert(
     assert [event.kind for event in await stored_events(connection)] == ["opened", "found"]
 
 
-async def test_only_the_first_members_are_read_and_the_others_taken_away(
+async def test_only_the_first_members_are_read_and_the_others_are_removed(
     ledger: DetectionLedger, database_url: str, connection: asyncpg.Connection
 ) -> None:
     large, small = alert(*"abcdefgh"), alert("x", "y")
@@ -171,14 +171,14 @@ async def test_members_that_were_not_listed_go_when_the_component_has_few(
     assert [each.members for each in await stored_alerts(connection)] == [("c", "z")]
 
 
-async def test_an_alert_of_as_many_members_of_which_the_first_are_the_same_is_found_when_it_is_over(
+async def test_a_resolved_alert_is_found_by_its_size_and_first_members(
     ledger: DetectionLedger, database_url: str
 ) -> None:
     over = replace(alert(*"abcdefgh"), status="resolved", resolution_notes="gone", is_present=False)
     await write(ledger, opened(over))
     async with connected(database_url) as other:
         short = DetectionLedger(other, most_members=3)
-        async with short.round() as round_:
+        async with short.round():
             wanted = [Membership(8, ("a", "b", "c")), Membership(7, ("a", "b", "c"))]
-            (found,) = await round_.candidates([], wanted)
+            (found,) = await short.candidates([], wanted)
             assert (found.id, found.membership) == (over.id, wanted[0])

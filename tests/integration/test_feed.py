@@ -65,7 +65,7 @@ def downstream(replica: Replica, start: str) -> list[str]:
     return [service.name for service in found.services]
 
 
-async def test_what_was_there_before_is_warm(database_url: str, connection: Connection) -> None:
+async def test_rows_from_before_the_start_are_loaded(database_url: str, connection: Connection) -> None:
     await connection.execute(CHAIN)
     async with following(database_url) as replica:
         assert downstream(replica, "s1") == ["s2", "s3", "s4", "s5", "s6"]

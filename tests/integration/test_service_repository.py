@@ -118,7 +118,7 @@ async def test_a_service_added_between_two_pages_moves_nothing(repository: Servi
         (ServiceFilter(team="nobody"), []),
     ],
 )
-async def test_a_filter_shows_what_meets_all_of_it(
+async def test_a_filter_shows_dependencies_that_meet_all_of_it(
     repository: ServiceRepository, chosen: ServiceFilter, names: list[str]
 ) -> None:
     await repository.create(ServiceDraft(service_id="a", team="shop"))

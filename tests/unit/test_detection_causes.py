@@ -54,7 +54,7 @@ def test_what_lies_inside_a_former_component_did_not_make_a_larger_one() -> None
         ([UnseenCause.RELOADED, removed("ab")], "a → b was removed"),
     ],
 )
-def test_what_was_not_seen_is_said_not_to_have_been_seen(steps: Sequence[MoveEvents], explained: str) -> None:
+def test_unseen_events_are_reported_as_an_unknown_cause(steps: Sequence[MoveEvents], explained: str) -> None:
     assert causes_of(steps).of_loss(MEMBERS) == explained
 
 

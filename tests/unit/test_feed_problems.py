@@ -36,13 +36,13 @@ def problems(vitals: Vitals) -> tuple[str, ...]:
     return vitals.health().problems
 
 
-def test_a_feed_that_has_not_begun_has_none(vitals: Vitals) -> None:
+def test_a_feed_that_has_not_begun_has_no_problems(vitals: Vitals) -> None:
     assert problems(vitals) == ()
     assert vitals.health().trusted
     assert vitals.health().last_audit is None
 
 
-def test_a_short_absence_of_the_database_is_none_and_a_long_one_is(vitals: Vitals, clock: Clock) -> None:
+def test_only_a_long_absence_of_the_database_is_a_problem(vitals: Vitals, clock: Clock) -> None:
     vitals.stepped(0)
     vitals.disconnected(ConnectionRefusedError("to secret@host"))
     clock.now += 9
@@ -57,7 +57,7 @@ def test_a_short_absence_of_the_database_is_none_and_a_long_one_is(vitals: Vital
     assert vitals.disconnects == 2
 
 
-def test_what_does_not_pass_by_itself_is_named_at_once_with_what_to_do(vitals: Vitals, clock: Clock) -> None:
+def test_a_lasting_cause_is_a_problem_at_once_with_advice(vitals: Vitals, clock: Clock) -> None:
     vitals.stepped(0)
     vitals.disconnected(asyncpg.UndefinedFunctionError("depgraph_feed.open()"))
     clock.now += 5
@@ -91,7 +91,7 @@ def test_a_standby_is_named_at_once(vitals: Vitals) -> None:
     assert "primary" in problem
 
 
-def test_missing_triggers_are_listed_and_take_the_trust_away(vitals: Vitals) -> None:
+def test_missing_triggers_are_listed_and_memory_is_not_trusted(vitals: Vitals) -> None:
     vitals.saw_faults(("services.depgraph_feed_insert",))
     [problem] = problems(vitals)
     assert "services.depgraph_feed_insert" in problem

@@ -39,7 +39,7 @@ def test_a_query_that_is_not_well_formed_is_an_error(text: str, complaint: str) 
         load_queries({"bad.sql": text})
 
 
-def test_an_unknown_name_is_an_error_that_tells_the_known_ones() -> None:
+def test_an_unknown_name_is_an_error_that_lists_the_known_ones() -> None:
     with pytest.raises(QueryError, match=r"no query is named 'services_pgae': known are .*services_page"):
         query("services_pgae")
 

@@ -68,7 +68,7 @@ def test_what_the_database_prints_is_read_like_a_token(position: str) -> None:
 
 
 @pytest.mark.parametrize("plain", ["a:b", f"{FEED}/", f"{FEED}/x", f" {FEED}/5", f"{FEED}/5 "])
-def test_what_only_looks_like_it_is_refused(plain: str) -> None:
+def test_text_that_only_resembles_a_revision_is_refused(plain: str) -> None:
     with pytest.raises(InvalidRevisionError):
         Revision.parse(plain)
 

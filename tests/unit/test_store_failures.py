@@ -88,7 +88,7 @@ def test_a_database_that_is_away_or_refuses_is_unavailable(error: Exception, sai
     assert said in failure.message
 
 
-def test_an_error_that_nobody_foresaw_passes_through_as_it_is() -> None:
+def test_an_unexpected_error_passes_through_unchanged() -> None:
     with pytest.raises(asyncpg.PostgresSyntaxError), translated():
         raise asyncpg.PostgresSyntaxError("x")
 

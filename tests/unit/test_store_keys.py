@@ -8,7 +8,7 @@ from server.store.batches import random_uuids
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 1_000])
-def test_as_many_random_uuids_are_made_as_asked_for_and_none_is_like_another(count: int) -> None:
+def test_random_uuids_are_distinct_and_as_many_as_asked_for(count: int) -> None:
     keys = [UUID(key) for key in random_uuids(count)]
     assert {(key.version, key.variant) for key in keys} <= {(4, RFC_4122)}
     assert len(set(keys)) == len(keys) == count

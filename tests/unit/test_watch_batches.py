@@ -86,7 +86,7 @@ async def test_a_changed_row_is_upserted_alone(replica: Replica, heard: Heard) -
     assert (services(batch), dependencies(batch)) == ([], [("s1", "s2")])
 
 
-async def test_a_key_whose_row_is_as_it_was_says_nothing(
+async def test_a_key_with_an_unchanged_row_publishes_nothing(
     replica: Replica, subscription: Subscription
 ) -> None:
     await step(replica, changes(service(2), dependency(12, 1, 2), gone=(99,)))
@@ -146,7 +146,9 @@ async def test_a_dependency_that_moves_to_another_end_is_upserted(replica: Repli
     assert (lost(batch), dependencies(batch)) == ([], [("s3", "s1")])
 
 
-async def test_a_step_that_does_not_fit_says_nothing(replica: Replica, subscription: Subscription) -> None:
+async def test_a_step_that_does_not_fit_publishes_nothing(
+    replica: Replica, subscription: Subscription
+) -> None:
     with pytest.raises(ChangesDoNotFitError):
         await step(replica, changes(service(4, "s1")))
     assert subscription.take_all() == []
@@ -161,7 +163,9 @@ SAME: tuple[Service | DependencyRow, ...] = (
 )
 
 
-async def test_reading_the_same_again_says_nothing(replica: Replica, subscription: Subscription) -> None:
+async def test_reading_the_same_rows_again_publishes_nothing(
+    replica: Replica, subscription: Subscription
+) -> None:
     await reload(replica, *SAME)
     assert subscription.take_all() == []
 
@@ -224,7 +228,7 @@ async def test_a_first_watcher_while_a_step_waits_for_readers_gets_the_step(
     assert services(batch) == ["s2"]
 
 
-async def test_a_step_too_large_to_be_taken_in_place_says_the_same(
+async def test_a_step_applied_to_a_copy_publishes_the_same(
     replica: Replica, heard: Heard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(moving, "IN_PLACE", 0)
