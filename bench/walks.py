@@ -15,7 +15,7 @@ from bench.measuring import Call, Figure, ratio, take_turns, typical
 from bench.stage import Stage
 from graphcore import DependencyGraph, Direction, EdgeFilter, EdgeFlag
 from graphcore.analysis.edge_selection import effective_edges
-from graphcore.traversal.reach import effective_reach, reach
+from graphcore.traversal.reach import reach
 from server.domain.dependencies import DiscoverySource
 from server.rpc.graph.traverse import sliced_answer, traverse_answer, traverse_question, walk
 
@@ -134,8 +134,9 @@ def _effective_walks(what: str, graph: DependencyGraph, edges: Edges) -> Iterato
     names = [f"s{number}" for number in edges.starts()]
 
     def call(passing: EdgeFilter, *, effective: bool) -> Call:
-        walker = effective_reach if effective else reach
-        return lambda number: walker(graph, names[number % len(names)], Direction.DOWNSTREAM, HOPS, passing)
+        return lambda number: reach(
+            graph, names[number % len(names)], Direction.DOWNSTREAM, HOPS, passing, effective=effective
+        )
 
     plain, pairs, filtered, filtered_pairs = take_turns(
         call(EdgeFilter(), effective=False),

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphcore.graph.dependency_graph import DependencyGraph
-from graphcore.graph.flags import SOURCES, EdgeFilter
+from graphcore.graph.flags import EdgeFilter
 from graphcore.kernels import effective, marking
+from graphcore.kernels.layout import LEADS
 
 
 def passing_edges(graph: DependencyGraph, edge_filter: EdgeFilter) -> NDArray[np.uint8]:
@@ -36,10 +37,10 @@ def effective_edges(graph: DependencyGraph, edge_filter: EdgeFilter) -> NDArray[
     A walk over the marked edges crosses each pair once, if its effective dependency passes. Valid
     until the graph changes. O(V + E); compiled, it lets other threads run.
     """
-    index, blocked = graph.index, edge_filter.blocked
+    index = graph.index
     mask: NDArray[np.uint8] = np.zeros(len(index.edges), np.uint8)
-    leading = np.zeros(len(index.nodes), np.int32)
-    wanted = blocked & SOURCES, blocked & ~SOURCES, edge_filter.reads_stale, edge_filter.min_confidence
+    leading = np.zeros((LEADS + 1, len(index.nodes)), np.int32)
+    wanted = edge_filter.blocked, edge_filter.reads_stale, edge_filter.min_confidence
     marking.mark_effective.run(*index.arrays, leading, mask, *wanted)
     return mask
 
@@ -62,7 +63,7 @@ def parallel_edges(
     index = graph.index
     places: NDArray[np.int32] = np.zeros(len(index.nodes), np.int32)
     starts = np.empty(len(chosen) + 1, np.int64)
-    wanted = edge_filter.blocked & SOURCES, edge_filter.reads_stale, edge_filter.min_confidence
+    wanted = edge_filter.blocked, edge_filter.reads_stale, edge_filter.min_confidence
     # One edge for each discovery source; more only if the tables lack their constraints.
     count = 4 * len(chosen)
     while True:

@@ -10,33 +10,34 @@ from graphcore.graph.columns import grown
 from graphcore.kernels import adjacency, building
 from graphcore.kernels import layout as at
 
+# Nodes of answers that share a queue: few allocations, and an answer that is kept keeps 256 KB.
+_ANSWERS = 1 << 16
+
 
 class WalkScratch:
     """
     Arrays that walks use and leave their answer in, so that none has to allocate and clear them.
 
-    ``graphcore.kernels.walking`` describes the layout of ``rows``; ``queues`` are its QUEUE rows,
-    ``answer`` its ANSWER row; ``crossed`` holds edges. Only one walk may run at a time; copy its
-    answer before the next.
+    ``graphcore.kernels.walking`` describes ``rows`` and ``queue``; ``answer`` is the ANSWER row.
+    Only one walk may run at a time. The nodes that it found stay in ``queue``, where answers refer
+    to them: the next walk begins at ``used``, behind them. If that is more than ``last``, call
+    ``renew`` first.
     """
 
-    __slots__ = ("answer", "crossed", "queues", "rows")
+    __slots__ = ("answer", "last", "queue", "rows", "used")
 
-    def __init__(self, node_count: int, edge_count: int) -> None:
-        self.cover_nodes(node_count)
-        self.cover_edges(edge_count)
-
-    def cover_nodes(self, node_count: int) -> None:
-        """Make room for so many nodes. Fast: zeroed memory is not touched before its first use."""
+    def __init__(self, node_count: int) -> None:
+        # Fast: zeroed memory is not touched before its first use.
         self.rows: NDArray[np.int32] = np.zeros((at.SCRATCH_ROWS, node_count + at.COUNTS + 1), np.int32)
-        self.queues = tuple(self.rows[at.QUEUE : at.QUEUE + at.BOTH + 1])
-        self.rows[at.ANSWER, at.TICK] = 1
         # To read a few numbers from a memoryview takes half as long as from an array.
         self.answer = memoryview(self.rows[at.ANSWER])
+        self.last = _ANSWERS
+        self.renew()
 
-    def cover_edges(self, edge_count: int) -> None:
-        """Make room for so many edges in an answer."""
-        self.crossed: NDArray[np.int32] = np.empty(edge_count, np.int32)
+    def renew(self) -> None:
+        """Begin a new queue; behind ``last`` is room for one walk both ways."""
+        self.queue: NDArray[np.int32] = np.empty(self.last + 3 * self.rows.shape[1], np.int32)
+        self.used = 0
 
 
 Numbers: TypeAlias = NDArray[np.int32]
@@ -67,7 +68,7 @@ class TraversalIndex:
         self.edges: NDArray[np.int32] = np.full((_LEAST_EDGES, at.EDGE_COLUMNS), at.NO_EDGE, np.int32)
         self.confidence: NDArray[np.float64] = np.empty(_LEAST_EDGES, np.float64)
         self.ledger: NDArray[np.int64] = np.zeros(2, np.int64)
-        self.walks = WalkScratch(_LEAST_NODES, _LEAST_EDGES)
+        self.walks = WalkScratch(_LEAST_NODES)
 
     @classmethod
     def built(
@@ -134,13 +135,27 @@ class TraversalIndex:
         for name in TraversalIndex.__slots__:
             setattr(self, name, getattr(roomier, name))
 
+    @property
+    def memory_bytes(self) -> int:
+        """Size of the arrays in bytes, including room to grow."""
+        arrays = (
+            self.nodes,
+            self.pool,
+            self.edges,
+            self.confidence,
+            self.ledger,
+            self.walks.rows,
+            self.walks.queue,
+        )
+        return sum(array.nbytes for array in arrays)
+
     def cover(self, node_count: int) -> None:
         """Make room for nodes with indices below ``node_count``. Amortised O(1) a node."""
         if node_count > len(self.nodes):
             former = len(self.nodes)
             self.nodes = grown(self.nodes, node_count)
             self.nodes[former:] = 0
-            self.walks.cover_nodes(len(self.nodes))
+            self.walks = WalkScratch(len(self.nodes))
 
     def link(
         self, edges: Indices, sources: Indices, targets: Indices, flags: Indices, confidences: Reals
@@ -189,7 +204,6 @@ class TraversalIndex:
             self.edges = grown(self.edges, edge_count)
             self.edges[former:, at.SOURCE] = at.NO_EDGE
             self.confidence = grown(self.confidence, edge_count)
-            self.walks.cover_edges(len(self.edges))
 
     def _make_pool_room(self) -> None:
         """Compact the pool if more than half of it is garbage, else double it. O(V + E)."""

@@ -7,7 +7,7 @@ Kernels that gather, for given edges, every edge of the same pair that takes par
 from typing import Any
 
 from graphcore.compiling import kernel
-from graphcore.kernels.filtering import level_of, passes
+from graphcore.kernels.filtering import EDGES_ASKED, edges_asked, passes
 from graphcore.kernels.layout import COUNT, EDGE, FRESH, IN, NEIGHBOUR, OUT, SOURCE, START, TARGET
 
 SLOTS_AN_EDGE = 16
@@ -26,7 +26,7 @@ def run_end(edges: Any, chosen: Any, begin: int, column: int) -> int:
 
 @kernel(
     "int64(int32[:, ::1], int32[:, ::1], int32[:, ::1], float64[::1], int32[::1], int32[::1], "
-    "int32[::1], int64[::1], int64, int64, int64, int64, boolean, int64, float64)"
+    f"int32[::1], int64[::1], int64, int64, int64, boolean, {EDGES_ASKED})"
 )
 def gather_segment(
     nodes: Any,
@@ -40,10 +40,8 @@ def gather_segment(
     begin: int,
     end: int,
     side: int,
-    blocked: int,
     whole: bool,
-    level: int,
-    floor: float,
+    asked: tuple[int, int, float],
 ) -> int:
     """
     Gather the edges beside ``chosen[begin:end]``, all of one node, out of its segment.
@@ -62,7 +60,7 @@ def gather_segment(
         starts[pair + 1] = 0
     for slot in range(first, last):
         place = places[pool[NEIGHBOUR, slot]]
-        if place > 0 and passes(pool, confidence, slot, blocked, level, floor):
+        if place > 0 and passes(pool, confidence, slot, asked):
             starts[place] += 1
     for pair in range(begin, end):
         places[edges[chosen[pair], far]] = starts[pair] + 1
@@ -70,7 +68,7 @@ def gather_segment(
     for slot in range(first, last):
         neighbour = pool[NEIGHBOUR, slot]
         place = places[neighbour]
-        if place > 0 and passes(pool, confidence, slot, blocked, level, floor):
+        if place > 0 and passes(pool, confidence, slot, asked):
             places[neighbour] = place + 1
             if place <= len(found):
                 found[place - 1] = pool[EDGE, slot]
@@ -108,7 +106,7 @@ def gather_parallel(
     segments that hold it. So a hub of many services makes nothing slow.
     """
     part = COUNT if whole else FRESH
-    level = level_of(floor)
+    asked = edges_asked(blocked, True, floor)
     begin = 0
     starts[0] = 0
     while begin < len(chosen):
@@ -128,10 +126,8 @@ def gather_parallel(
                 begin,
                 end,
                 side,
-                blocked,
                 whole,
-                level,
-                floor,
+                asked,
             )
             begin = end
         while begin < end:
@@ -150,10 +146,8 @@ def gather_parallel(
                 begin,
                 begin + 1,
                 side,
-                blocked,
                 whole,
-                level,
-                floor,
+                asked,
             )
             begin += 1
     return int(starts[len(chosen)])

@@ -13,18 +13,30 @@ higher confidence, then by lower index (the database has one edge for each pair 
 the last two decide nothing there). ``unwanted`` are the flags that keep a *leading* edge out: what
 the filter says of modes and criticalities.
 
-``leads[node]`` is the slot of the leading edge between the node at hand and this one, + 1. It is
-all zero between any two segments: ``choose`` fills it for one, ``take_lead`` clears the entry when
-the slot's turn comes. So every edge is looked at twice and nothing else has to be cleared.
+``scratch[LEADS, node]`` is the slot, + 1, of the leading edge between the node at hand and this
+one. It is all zero between any two segments: ``choose`` fills it for one, ``take_lead`` clears the
+entry when the slot's turn comes. So every edge is looked at twice and nothing has to be cleared.
 """
 
 from typing import Any
 
 from graphcore.compiling import kernel
-from graphcore.kernels.layout import EDGE, FLAGS, LEVEL_SHIFT, LEVELS, NEIGHBOUR, STALE_BIT
+from graphcore.kernels.layout import EDGE, FLAGS, LEADS, LEVEL_SHIFT, LEVELS, NEIGHBOUR, STALE_BIT
 
-MANUAL_BIT, OTEL_BIT, MESH_BIT = 32, 64, 256
-"""``EdgeFlag.MANUAL``, ``OTEL_SERVICE_GRAPH`` and ``SERVICE_MESH`` as plain numbers."""
+EDGES_ASKED = "Tuple((int64, int64, float64))"
+"""Type of ``(blocked, level, floor)``, a question about edges, for signatures."""
+
+MANUAL_BIT, OTEL_BIT, MESH_BIT, SOURCE_BITS = 32, 64, 256, 480
+"""
+``EdgeFlag.MANUAL``, ``OTEL_SERVICE_GRAPH`` and ``SERVICE_MESH``, and ``flags.SOURCES``, as plain
+numbers.
+"""
+
+
+@kernel(f"{EDGES_ASKED}(int64, boolean, float64)", nogil=False)
+def edges_asked(blocked: int, by_pair: bool, floor: float) -> tuple[int, int, float]:
+    """Return the question about edges; which of these lead a pair depends on sources only."""
+    return blocked & SOURCE_BITS if by_pair else blocked, level_of(floor), floor
 
 
 @kernel("int64(float64)", nogil=False)
@@ -34,9 +46,10 @@ def level_of(floor: float) -> int:
     return level + 1 if level < floor * LEVELS else level
 
 
-@kernel("boolean(int32[:, ::1], float64[::1], int64, int64, int64, float64)", nogil=False)
-def passes(pool: Any, confidence: Any, slot: int, blocked: int, level: int, floor: float) -> bool:
-    """Return whether the edge at a slot passes ``blocked`` and ``floor``; stale ones may, too."""
+@kernel(f"boolean(int32[:, ::1], float64[::1], int64, {EDGES_ASKED})", nogil=False)
+def passes(pool: Any, confidence: Any, slot: int, asked: tuple[int, int, float]) -> bool:
+    """Return whether the edge at a slot passes a question about edges; stale ones may, too."""
+    blocked, level, floor = asked
     flags = pool[FLAGS, slot]
     if flags & blocked:
         return False
@@ -70,24 +83,24 @@ def precedes(pool: Any, confidence: Any, slot: int, other: int) -> bool:
     return bool(edge < its_edge)
 
 
-@kernel("void(int32[:, ::1], float64[::1], int32[::1], int64, int64, int64, int64, float64)", nogil=False)
+@kernel(f"void(int32[:, ::1], float64[::1], int32[:, ::1], int64, int64, {EDGES_ASKED})", nogil=False)
 def choose(
-    pool: Any, confidence: Any, leads: Any, first: int, last: int, blocked: int, level: int, floor: float
+    pool: Any, confidence: Any, scratch: Any, first: int, last: int, asked: tuple[int, int, float]
 ) -> None:
     """Note the leading edge to each neighbour in ``pool[:, first:last]``, in one segment."""
     for slot in range(first, last):
-        if not passes(pool, confidence, slot, blocked, level, floor):
+        if not passes(pool, confidence, slot, asked):
             continue
         neighbour = pool[NEIGHBOUR, slot]
-        lead = leads[neighbour] - 1
+        lead = scratch[LEADS, neighbour] - 1
         if lead < 0 or precedes(pool, confidence, slot, lead):
-            leads[neighbour] = slot + 1
+            scratch[LEADS, neighbour] = slot + 1
 
 
-@kernel("boolean(int32[::1], int64, int64)", nogil=False)
-def take_lead(leads: Any, neighbour: int, slot: int) -> bool:
+@kernel("boolean(int32[:, ::1], int64, int64)", nogil=False)
+def take_lead(scratch: Any, neighbour: int, slot: int) -> bool:
     """Return whether the edge at a slot leads its pair; clears the pair's entry if so."""
-    if leads[neighbour] != slot + 1:
+    if scratch[LEADS, neighbour] != slot + 1:
         return False
-    leads[neighbour] = 0
+    scratch[LEADS, neighbour] = 0
     return True

@@ -35,19 +35,15 @@ LEAST_CAPACITY = 4
 
 # The walks, and their rows of the scratch array: ``scratch[MARKS + walk, node]`` and so on.
 DOWN, UP, BOTH = 0, 1, 2
-MARKS, QUEUE, ENDS, ANSWER = 0, 3, 6, 9
-LEADS = 10
-"""
-The row of the slot, + 1, of the edge that speaks for a pair of services.
+LEADS, MARKS, ENDS, ANSWER = 0, 1, 4, 7
+SCRATCH_ROWS = 8
 
-See ``graphcore.kernels.filtering``. All zero between kernels.
-"""
-SCRATCH_ROWS = 11
-
-FETCHED, TICK, EDGE_COUNT, TRUNCATED, COUNTS = 0, 1, 2, 3, 4
+FETCHED, TICK, DEPTHS, EXPANDED, NODE_COUNT, EDGE_BOUND, TRUNCATED, COUNTS = 0, 1, 2, 4, 6, 7, 8, 9
 """
 Columns of ``scratch[ANSWER]``.
 
-A number of no meaning, the tick of the next walk, then what the last one found; from COUNTS on,
-how many services are at depth 1, 2, …
+A number of no meaning; then of the last walk: its tick; how deep it went down and up, and the edges
+of how many nodes it may have crossed either way; how many nodes it found, the start included; how
+many edges it may have crossed at most; whether a limit left any nodes out. From COUNTS on, how many
+nodes are at depth 1, 2, …
 """

@@ -3,7 +3,7 @@
 from typing import Any
 
 from graphcore.compiling import kernel
-from graphcore.kernels.filtering import choose, level_of, passes, take_lead
+from graphcore.kernels.filtering import choose, edges_asked, passes, take_lead
 from graphcore.kernels.layout import COUNT, EDGE, FLAGS, FRESH, NEIGHBOUR, OUT, START
 
 
@@ -18,13 +18,13 @@ def mark_passing(
     order in which it lies.
     """
     part = COUNT if whole else FRESH
-    level = level_of(floor)
-    checked = blocked != 0 or level > 0
+    asked = edges_asked(blocked, False, floor)
+    checked = asked[0] != 0 or asked[1] > 0
     count = 0
     for node in range(len(nodes)):
         first = nodes[node, OUT + START]
         for slot in range(first, first + nodes[node, OUT + part]):
-            if checked and not passes(pool, confidence, slot, blocked, level, floor):
+            if checked and not passes(pool, confidence, slot, asked):
                 continue
             mask[pool[EDGE, slot]] = 1
             count += 1
@@ -32,34 +32,33 @@ def mark_passing(
 
 
 @kernel(
-    "int64(int32[:, ::1], int32[:, ::1], float64[::1], int32[::1], uint8[::1], int64, int64, boolean, "
-    "float64)"
+    "int64(int32[:, ::1], int32[:, ::1], float64[::1], int32[:, ::1], uint8[::1], int64, boolean, float64)"
 )
 def mark_effective(
     nodes: Any,
     pool: Any,
     confidence: Any,
-    leads: Any,
+    scratch: Any,
     mask: Any,
     blocked: int,
-    unwanted: int,
     whole: bool,
     floor: float,
 ) -> int:
     """
     Set ``mask[edge]`` to 1 for the leading edge of every pair, unless it is unwanted.
 
-    Returns how many. ``leads`` must be all zero, and is afterwards.
+    Returns how many. Uses the row LEADS of ``scratch``.
     """
     part = COUNT if whole else FRESH
-    level = level_of(floor)
+    asked = edges_asked(blocked, True, floor)
+    unwanted = blocked - asked[0]
     count = 0
     for node in range(len(nodes)):
         first = nodes[node, OUT + START]
         last = first + nodes[node, OUT + part]
-        choose(pool, confidence, leads, first, last, blocked, level, floor)
+        choose(pool, confidence, scratch, first, last, asked)
         for slot in range(first, last):
-            if take_lead(leads, pool[NEIGHBOUR, slot], slot) and not pool[FLAGS, slot] & unwanted:
+            if take_lead(scratch, pool[NEIGHBOUR, slot], slot) and not pool[FLAGS, slot] & unwanted:
                 mask[pool[EDGE, slot]] = 1
                 count += 1
     return count

@@ -1,5 +1,5 @@
 """
-Kernels that answer one traversal: over all edges, or over pairs of services.
+The kernels that answer one traversal: over all edges, or over pairs of services.
 
 ``filtering`` defines both questions. A walk over pairs crosses each pair once, by its leading edge.
 
@@ -8,11 +8,12 @@ The scratch array has a column for every node and some more. A walk takes these 
 - ``MARKS``: the tick of the walk + the node's depth; whatever is below the tick was left by former
   walks and means "not found". So nothing has to be cleared between walks; when the ticks run out of
   31 bits, the marks are cleared once and ticks begin anew.
-- ``QUEUE``: the nodes in the order in which they were found, the start first.
-- ``ENDS``: how many of these lie at most 0, 1, 2, … hops from the start.
+- ``ENDS``: how many nodes lie at most 0, 1, 2, … hops from the start.
 
-Walking both ways makes two walks, ``DOWN`` and ``UP``, and joins their queues in the rows of
-``BOTH``; its marks say which nodes a limit keeps. ``scratch[LEADS]`` is ``leads`` of ``filtering``.
+``queue[base:]`` are the nodes in the order in which they were found, the start first. Walking both
+ways makes two walks, ``DOWN`` and ``UP``, whose queues follow behind room for every node, and joins
+them at ``base``; the marks of ``BOTH`` say which nodes a limit keeps. ``filtering`` uses the row
+``LEADS``.
 
 Where nothing but staleness keeps an edge out, neither flags nor confidences are read: stale edges
 have a part of the segment to themselves.
@@ -21,233 +22,147 @@ have a part of the segment to themselves.
 from typing import Any
 
 from graphcore.compiling import kernel
-from graphcore.kernels.filtering import level_of
-from graphcore.kernels.layout import ANSWER, BOTH, DOWN, EDGE_COUNT, ENDS, MARKS, TICK, TRUNCATED, UP
-from graphcore.kernels.walk_steps import GRAPH, QUESTION, collect, cut, join, search
+from graphcore.kernels.filtering import edges_asked
+from graphcore.kernels.layout import ANSWER, BOTH, DEPTHS, DOWN, EDGE_BOUND, MARKS, TICK, UP
+from graphcore.kernels.walk_steps import GRAPH, collect_one_way, cut, expand, join, search
 
 LAST_TICK = 2**30
 
-WALK = "int32[::1], int64, int64, int64, int64, boolean"
-"""Types of crossed, start, walk, max_depth, limit and with_edges, for signatures."""
+
+@kernel("void(int32[:, ::1])", nogil=False)
+def begin(scratch: Any) -> None:
+    """Choose a tick above all marks that former walks left."""
+    tick = scratch[ANSWER, TICK] + max(scratch[ANSWER, DEPTHS + DOWN], scratch[ANSWER, DEPTHS + UP]) + 1
+    if tick > LAST_TICK:
+        for row in range(MARKS, MARKS + BOTH + 1):
+            for column in range(scratch.shape[1]):
+                scratch[row, column] = 0
+        tick = 1
+    scratch[ANSWER, TICK] = tick
 
 
-@kernel(f"int64({GRAPH}, int64, int64, int64, int64, {QUESTION})", nogil=False)
-def search_one_way(
+@kernel("int64(int64, int64, int64, int64)", nogil=False)
+def base_of(base: int, walk: int, way: int, everything: int) -> int:
+    """Return where the queue of one way of a walk begins."""
+    return base if walk == way else base + (way + 1) * everything
+
+
+@kernel(
+    f"int64({GRAPH}, int64, int64, int64, int64, int64, boolean, int64, boolean, boolean, float64)",
+    nogil=False,
+    checked=False,
+)
+def find(
     nodes: Any,
     pool: Any,
     confidence: Any,
     scratch: Any,
-    walk: int,
-    start: int,
-    max_depth: int,
-    enough: int,
-    blocked: int,
-    unwanted: int,
-    by_pair: bool,
-    whole: bool,
-    level: int,
-    floor: float,
-) -> int:
-    """
-    Search one way, by pair only where a leading edge may be unwanted.
-
-    Else any edge that takes part crosses its pair, and it does not matter which one leads.
-    """
-    # Each branch has a search of its own, in which ``by_pair`` is a constant.
-    if by_pair and unwanted:
-        depth = search(
-            nodes,
-            pool,
-            confidence,
-            scratch,
-            walk,
-            start,
-            max_depth,
-            enough,
-            blocked,
-            unwanted,
-            True,
-            whole,
-            level,
-            floor,
-        )
-    else:
-        depth = search(
-            nodes,
-            pool,
-            confidence,
-            scratch,
-            walk,
-            start,
-            max_depth,
-            enough,
-            blocked,
-            0,
-            False,
-            whole,
-            level,
-            floor,
-        )
-    return int(depth)
-
-
-@kernel(f"int64({GRAPH}, {WALK}, int64, int64, boolean, boolean, float64)", nogil=False)
-def answer_walk(
-    nodes: Any,
-    pool: Any,
-    confidence: Any,
-    scratch: Any,
-    crossed: Any,
+    queue: Any,
+    base: int,
     start: int,
     walk: int,
     max_depth: int,
     limit: int,
     with_edges: bool,
     blocked: int,
-    unwanted: int,
     by_pair: bool,
     whole: bool,
     floor: float,
 ) -> int:
     """
-    Answer one traversal.
+    Find the nodes of one traversal; returns the greatest depth at which there are any.
 
-    Nodes are in ``scratch[QUEUE + walk]`` behind the start, edges in ``crossed``, counts in
-    ``scratch[ANSWER]``. ``limit`` 0 = none. Returns the greatest depth at which there are nodes.
+    They are in ``queue`` behind the start at ``base``, counts in ``scratch[ANSWER]``. ``limit``
+    0 = none. ``with_edges``: ``collect`` follows, which needs both ways of a walk whole.
     """
-    answer = scratch[ANSWER]
-    level = level_of(floor)
+    begin(scratch)
+    asked = edges_asked(blocked, by_pair, floor)
+    unwanted = blocked - asked[0]
     everything = len(nodes) + 1
     enough = limit + 1 if 0 < limit < everything and not (with_edges and walk == BOTH) else everything
     max_depth = min(max_depth, everything)
-    down_depth, up_depth = 0, 0
+    # Unless a leading edge may be unwanted, any edge that takes part crosses its pair, and it does
+    # not matter which one leads.
+    by_pair = unwanted != 0
     for way in range(DOWN, BOTH):
-        if walk not in (way, BOTH):
-            continue
-        found = search_one_way(
-            nodes,
-            pool,
-            confidence,
-            scratch,
-            way,
-            start,
-            max_depth,
-            enough,
-            blocked,
-            unwanted,
-            by_pair,
-            whole,
-            level,
-            floor,
-        )
-        if way == DOWN:
-            down_depth = found
-        else:
-            up_depth = found
-    deepest = join(scratch, down_depth, up_depth) if walk == BOTH else max(down_depth, up_depth)
-    next_tick = answer[TICK] + max(down_depth, up_depth) + 1
-
-    depth = cut(scratch, walk, deepest, limit)
+        depth = 0
+        if walk in (way, BOTH):
+            its_base = base_of(base, walk, way, everything)
+            depth = search(
+                nodes,
+                pool,
+                confidence,
+                scratch,
+                queue,
+                its_base,
+                way,
+                start,
+                max_depth,
+                enough,
+                whole,
+                asked,
+                by_pair,
+                unwanted,
+            )
+        scratch[ANSWER, DEPTHS + way] = depth
+    if walk == BOTH:
+        join(scratch, queue, base, everything)
+    deepest = cut(scratch, queue, base, walk, limit)
+    bound = 0
     for way in range(DOWN, BOTH):
-        if not with_edges or walk not in (way, BOTH):
-            continue
-        # A limit makes a single walk shorter; two walks were whole.
-        found = depth if walk == way else (down_depth if way == DOWN else up_depth)
-        answer[EDGE_COUNT] = collect(
-            nodes,
-            pool,
-            confidence,
-            scratch,
-            crossed,
-            way,
-            scratch[ENDS + way, min(found, max_depth - 1)],
-            max_depth if way == UP and walk == BOTH else 0,
-            answer[TRUNCATED] != 0,
-            blocked,
-            unwanted,
-            by_pair,
-            whole,
-            level,
-            floor,
-        )
-
-    if next_tick > LAST_TICK:
-        scratch[MARKS : MARKS + BOTH + 1] = 0
-        next_tick = 1
-    answer[TICK] = next_tick
-    return int(depth)
+        if with_edges and walk in (way, BOTH):
+            # A limit makes a single walk shorter; two walks were whole.
+            depth = deepest if walk == way else scratch[ANSWER, DEPTHS + way]
+            its_base = base_of(base, walk, way, everything)
+            bound += expand(nodes, scratch, queue, its_base, way, min(depth, max_depth - 1), whole)
+    scratch[ANSWER, EDGE_BOUND] = bound
+    return int(deepest)
 
 
-@kernel(f"int64({GRAPH}, {WALK}, int64, boolean, float64)", nogil=False, checked=False)
-def reach(
+@kernel(
+    f"int64({GRAPH}, int64, int32[::1], int64, int64, int64, boolean, boolean, float64)",
+    nogil=False,
+    checked=False,
+)
+def collect(
     nodes: Any,
     pool: Any,
     confidence: Any,
     scratch: Any,
+    queue: Any,
+    base: int,
     crossed: Any,
-    start: int,
     walk: int,
     max_depth: int,
-    limit: int,
-    with_edges: bool,
     blocked: int,
+    by_pair: bool,
     whole: bool,
     floor: float,
 ) -> int:
-    """Answer one traversal over all edges, as ``answer_walk`` describes."""
-    depth = answer_walk(
-        nodes,
-        pool,
-        confidence,
-        scratch,
-        crossed,
-        start,
-        walk,
-        max_depth,
-        limit,
-        with_edges,
-        blocked,
-        0,
-        False,
-        whole,
-        floor,
-    )
-    return int(depth)
+    """
+    Write the edges that the walk before crossed to ``crossed``, which has room for EDGE_BOUND.
 
-
-@kernel(f"int64({GRAPH}, {WALK}, int64, int64, boolean, float64)", nogil=False, checked=False)
-def reach_pairs(
-    nodes: Any,
-    pool: Any,
-    confidence: Any,
-    scratch: Any,
-    crossed: Any,
-    start: int,
-    walk: int,
-    max_depth: int,
-    limit: int,
-    with_edges: bool,
-    blocked: int,
-    unwanted: int,
-    whole: bool,
-    floor: float,
-) -> int:
-    """Answer one traversal over pairs; the edges are the leading ones of the pairs crossed."""
-    depth = answer_walk(
-        nodes,
-        pool,
-        confidence,
-        scratch,
-        crossed,
-        start,
-        walk,
-        max_depth,
-        limit,
-        with_edges,
-        blocked,
-        unwanted,
-        True,
-        whole,
-        floor,
-    )
-    return int(depth)
+    Takes the arguments of ``find``, called with ``with_edges``. Returns how many there are.
+    """
+    asked = edges_asked(blocked, by_pair, floor)
+    count = 0
+    for way in range(DOWN, BOTH):
+        if walk in (way, BOTH):
+            also_down = min(max_depth, len(nodes) + 1) if way == UP and walk == BOTH else 0
+            count = collect_one_way(
+                nodes,
+                pool,
+                confidence,
+                scratch,
+                queue,
+                base_of(base, walk, way, len(nodes) + 1),
+                crossed,
+                count,
+                way,
+                also_down,
+                whole,
+                asked,
+                by_pair,
+                blocked - asked[0],
+            )
+    return int(count)

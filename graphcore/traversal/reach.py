@@ -16,10 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphcore.graph.dependency_graph import DependencyGraph
-from graphcore.graph.flags import SOURCES, EdgeFilter
-from graphcore.graph.index import WalkScratch
+from graphcore.graph.flags import EdgeFilter
 from graphcore.kernels import walking
-from graphcore.kernels.layout import BOTH, COUNTS, DOWN, EDGE_COUNT, TRUNCATED, UP
+from graphcore.kernels.layout import BOTH, COUNTS, DOWN, EDGE_BOUND, NODE_COUNT, TRUNCATED, UP
 
 FRESH = EdgeFilter()
 """The filter that passes everything but stale dependencies."""
@@ -65,6 +64,7 @@ def reach(
     *,
     max_services: int = 0,
     with_dependencies: bool = True,
+    effective: bool = False,
 ) -> Reach:
     """
     Walk breadth-first from the service named ``start`` over the dependencies that pass the filter.
@@ -73,80 +73,60 @@ def reach(
     services found, and the dependencies between them and the start. Services of one depth come in
     no particular order, but always the same until the graph changes.
 
+    An ``effective`` walk crosses a pair of services if its leading edge passes, which
+    ``graphcore.analysis.edge_selection`` defines; ``edges`` are leading edges. It takes about twice
+    the time.
+
     Raises ``UnknownServiceError``, and ``ValueError`` for a bound out of range. O(edges of the
     services walked over). With ``max_services`` the walk ends when that is exceeded, except in both
     directions with dependencies, which needs whole walks.
     """
-    _check_bounds(max_depth, max_services)
+    if max_depth < 1 or max_services < 0:
+        raise ValueError(
+            f"max_depth must be at least 1, max_services at least 0, not {max_depth}, {max_services}"
+        )
     index, walk = graph.index, direction.walk
     walks = index.walks
-    deepest = walking.reach.run(
+    if walks.used > walks.last:
+        walks.renew()
+    queue, base, answer = walks.queue, walks.used, walks.answer
+    deepest = walking.find.run(
         index.nodes,
         index.pool,
         index.confidence,
         walks.rows,
-        walks.crossed,
+        queue,
+        base,
         graph.node(start),
         walk,
         max_depth,
         max_services,
         with_dependencies,
         edge_filter.blocked,
+        effective,
         edge_filter.reads_stale,
         edge_filter.min_confidence,
     )
-    return _answer(walks, walk, deepest, with_dependencies=with_dependencies)
-
-
-def effective_reach(
-    graph: DependencyGraph,
-    start: str,
-    direction: Direction,
-    max_depth: int,
-    edge_filter: EdgeFilter = FRESH,
-    *,
-    max_services: int = 0,
-    with_dependencies: bool = True,
-) -> Reach:
-    """
-    Walk as ``reach`` does over effective dependencies; ``edges`` are their leading edges.
-
-    ``graphcore.analysis.edge_selection`` defines the leading edge of a pair. The walk crosses a
-    pair if its leading edge passes. Takes about twice the time of ``reach``.
-    """
-    _check_bounds(max_depth, max_services)
-    index, walk = graph.index, direction.walk
-    walks = index.walks
-    deepest = walking.reach_pairs.run(
-        index.nodes,
-        index.pool,
-        index.confidence,
-        walks.rows,
-        walks.crossed,
-        graph.node(start),
-        walk,
-        max_depth,
-        max_services,
-        with_dependencies,
-        edge_filter.blocked & SOURCES,
-        edge_filter.blocked & ~SOURCES,
-        edge_filter.reads_stale,
-        edge_filter.min_confidence,
-    )
-    return _answer(walks, walk, deepest, with_dependencies=with_dependencies)
-
-
-def _check_bounds(max_depth: int, max_services: int) -> None:
-    if max_depth < 1 or max_services < 0:
-        raise ValueError(
-            f"max_depth must be at least 1, max_services at least 0, not {max_depth}, {max_services}"
-        )
-
-
-def _answer(walks: WalkScratch, walk: int, deepest: int, *, with_dependencies: bool) -> Reach:
-    """Copy the answer of a walk out of its scratch arrays."""
-    answer = walks.answer
+    walks.used = end = base + answer[NODE_COUNT]
+    nodes = queue[base + 1 : end]
     counts = tuple(answer[COUNTS : COUNTS + deepest].tolist())
-    nodes = walks.queues[walk][1 : sum(counts) + 1].copy()
-    edges = walks.crossed[: answer[EDGE_COUNT]].copy() if with_dependencies else _NO_EDGES
-    return Reach(nodes, counts, edges, answer[TRUNCATED] == 1)
+    truncated, edges = answer[TRUNCATED] == 1, _NO_EDGES
+    if with_dependencies:
+        edges = np.empty(answer[EDGE_BOUND], np.int32)
+        count = walking.collect.run(
+            index.nodes,
+            index.pool,
+            index.confidence,
+            walks.rows,
+            queue,
+            base,
+            edges,
+            walk,
+            max_depth,
+            edge_filter.blocked,
+            effective,
+            edge_filter.reads_stale,
+            edge_filter.min_confidence,
+        )
+        edges = edges[:count]
+    return Reach(nodes, counts, edges, truncated)

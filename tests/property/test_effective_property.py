@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from graphcore import DependencyGraph, Direction, Reach
 from graphcore.analysis.edge_selection import effective_edges, parallel_edges
 from graphcore.kernels.layout import LEADS
-from graphcore.traversal.reach import effective_reach
+from graphcore.traversal.reach import reach
 from tests.support import effective, oracle
 from tests.support.graphs import edge_filter, filters, graph_of, tables
 from tests.support.kernel_forms import given_in_both_forms
@@ -52,13 +52,19 @@ def test_a_walk_finds_what_a_plain_search_over_leading_edges_finds(
 ) -> None:
     rows, start = rows_and_start
     graph = graph_of(rows)
-    found = effective_reach(graph, rows.name(start), direction, max_depth, edge_filter(chosen))
+    found = reach(graph, rows.name(start), direction, max_depth, edge_filter(chosen), effective=True)
     expected = effective.reached(rows, start, direction.value, max_depth, chosen)
     assert depths_by_name(graph, found) == expected.depths
     assert keys(graph, found.edges) == expected.edges
     assert not found.truncated
-    bare = effective_reach(
-        graph, rows.name(start), direction, max_depth, edge_filter(chosen), with_dependencies=False
+    bare = reach(
+        graph,
+        rows.name(start),
+        direction,
+        max_depth,
+        edge_filter(chosen),
+        with_dependencies=False,
+        effective=True,
     )
     assert (bare.nodes.tolist(), bare.depth_counts) == (found.nodes.tolist(), found.depth_counts)
     assert not len(bare.edges)
@@ -70,8 +76,8 @@ def test_a_limit_keeps_the_head_of_the_order_and_the_pairs_within(
 ) -> None:
     rows, start = rows_and_start
     graph, name, passing = graph_of(rows), rows.name(start), edge_filter(chosen)
-    whole = effective_reach(graph, name, direction, max_depth, passing)
-    cut = effective_reach(graph, name, direction, max_depth, passing, max_services=limit)
+    whole = reach(graph, name, direction, max_depth, passing, effective=True)
+    cut = reach(graph, name, direction, max_depth, passing, max_services=limit, effective=True)
     assert cut.nodes.tolist() == whole.nodes.tolist()[:limit]
     assert cut.truncated is (len(whole.nodes) > limit)
     expected = effective.reached(rows, start, direction.value, max_depth, chosen)
@@ -104,10 +110,10 @@ def test_plain_walks_are_right_after_effective_walks(
     rows, start = rows_and_start
     graph, name, passing = graph_of(rows), rows.name(start), edge_filter(chosen)
     for max_depth in (1, 3):
-        first = effective_reach(graph, name, direction, max_depth, passing, max_services=3)
+        first = reach(graph, name, direction, max_depth, passing, max_services=3, effective=True)
         assert not graph.index.walks.rows[LEADS].any()
         plain = traverse(graph, name, direction, max_depth, passing)
         expected = oracle.reached(rows, start, direction.value, max_depth, chosen)
         assert {service.name for service in plain.services} == expected.depths.keys()
-        again = effective_reach(graph, name, direction, max_depth, passing, max_services=3)
+        again = reach(graph, name, direction, max_depth, passing, max_services=3, effective=True)
         assert (again.nodes.tolist(), again.edges.tolist()) == (first.nodes.tolist(), first.edges.tolist())

@@ -21,7 +21,7 @@ from graphcore import (
 from graphcore.analysis.edge_selection import effective_edges, parallel_edges
 from graphcore.kernels.layout import ANSWER, TICK
 from graphcore.kernels.walking import LAST_TICK
-from graphcore.traversal.reach import effective_reach
+from graphcore.traversal.reach import reach
 from tests.support.kernel_forms import FORMS, kernels_in_form
 
 IN_ORDER = (EdgeFlag.MANUAL, EdgeFlag.SERVICE_MESH, EdgeFlag.OTEL_SERVICE_GRAPH, EdgeFlag.KUBERNETES)
@@ -80,14 +80,14 @@ def test_parallel_edges_of_hubs_are_found(shuffled: bool, share: float) -> None:
 def test_an_effective_walk_crosses_each_pair_of_a_hub_once() -> None:
     graph = stars(150)
     for start, direction in (("0", Direction.UPSTREAM), ("1", Direction.DOWNSTREAM)):
-        found = effective_reach(graph, start, direction, 1)
+        found = reach(graph, start, direction, 1, effective=True)
         assert (len(found.nodes), len(found.edges)) == (150, 150)
 
 
 def test_a_pair_with_more_edges_than_sources_is_gathered_whole() -> None:
     # Only where the tables have lost their constraints.
     graph = graph_of([(1, 2, EdgeFlag.KUBERNETES)] * 9 + [(1, 2, EdgeFlag.MANUAL)] * 2)
-    found = effective_reach(graph, "1", Direction.DOWNSTREAM, 1)
+    found = reach(graph, "1", Direction.DOWNSTREAM, 1, effective=True)
     assert graph.dependency_payloads[found.edges].tolist() == [(1, 2, EdgeFlag.MANUAL)]
     assert len(parallel_edges(graph, found.edges, EdgeFilter()).edges) == 11
     only = EdgeFilter.of(discovery_sources=[EdgeFlag.KUBERNETES])
@@ -107,7 +107,7 @@ def test_walks_are_right_after_the_tick_wraps() -> None:
     questions = [(direction, chosen) for direction in Direction for chosen in (EdgeFilter(), passing)]
 
     def answers() -> list[tuple[list[int], list[int]]]:
-        found = [effective_reach(graph, "5", direction, 6, chosen) for direction, chosen in questions]
+        found = [reach(graph, "5", direction, 6, chosen, effective=True) for direction, chosen in questions]
         return [(each.nodes.tolist(), each.edges.tolist()) for each in found]
 
     expected, rows = answers(), graph.index.walks.rows
@@ -123,6 +123,6 @@ def test_walks_are_right_after_the_tick_wraps() -> None:
 def test_effective_walks_refuse_bad_bounds_and_unknown_starts() -> None:
     graph = graph_of([(1, 2, EdgeFlag.MANUAL)])
     with pytest.raises(ValueError, match="max_depth"):
-        effective_reach(graph, "1", Direction.BOTH, 0)
+        reach(graph, "1", Direction.BOTH, 0, effective=True)
     with pytest.raises(UnknownServiceError):
-        effective_reach(graph, "3", Direction.BOTH, 1)
+        reach(graph, "3", Direction.BOTH, 1, effective=True)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 import networkx as nx
+import numpy as np
 import pytest
 
 from graphcore import ChangeSet, DependencyGraph, DependencyRecord, Direction, ServiceRecord, reach
@@ -69,14 +70,20 @@ def test_a_walk_without_dependencies_has_none() -> None:
     assert len(found.edges) == 0
 
 
-def test_the_answer_of_a_walk_survives_the_next_walk() -> None:
-    graph = graph_of("ab", "bc", "xy")
-    found = reach(graph, "a", Direction.DOWNSTREAM, 2)
-    before = (found.nodes.tolist(), found.edges.tolist())
-    reach(graph, "x", Direction.DOWNSTREAM, 2)
-    assert (found.nodes.tolist(), found.edges.tolist()) == before
-    assert found.nodes.base is None
-    assert found.edges.base is None
+def test_answers_survive_later_walks_until_the_queue_is_renewed_and_after() -> None:
+    graph = random_graph(30, 90)
+    graph.index.walks.last, queue = 500, graph.index.walks.queue
+    starts = [record.name for record in graph.services()]
+    walks = [(start, direction, limit) for start in starts for direction in Direction for limit in (0, 9)]
+    found = [reach(graph, start, direction, 9, max_services=limit) for start, direction, limit in walks]
+    assert graph.index.walks.queue is not queue
+    before = [(each.nodes.tolist(), each.edges.tolist()) for each in found]
+    for (start, direction, limit), (nodes, edges) in zip(walks, before, strict=True):
+        again = reach(graph, start, direction, 9, max_services=limit)
+        assert (again.nodes.tolist(), again.edges.tolist()) == (nodes, edges)
+    assert [(each.nodes.tolist(), each.edges.tolist()) for each in found] == before
+    arrays = [array for each in found for array in (each.nodes, each.edges) if len(array)]
+    assert not any(np.shares_memory(one, other) for one, other in pairwise(arrays))
 
 
 def test_a_walk_over_many_blocks_of_segments_is_complete() -> None:

@@ -6,7 +6,6 @@ from typing import NamedTuple, TypeAlias
 
 from depgraph.v1 import graph_service_pb2 as pb
 from graphcore import DependencyGraph, Direction, EdgeFilter, Reach, UnknownServiceError, reach
-from graphcore.traversal.reach import effective_reach
 from server.concurrency import CooperativeYield
 from server.domain.errors import ResponseTooLargeError, ServiceNotFoundError
 from server.domain.live_graph import Consistency, Freshness
@@ -102,10 +101,16 @@ def _checked_question(request: _Request) -> TraverseQuestion:
 def walk(graph: DependencyGraph, question: TraverseQuestion) -> Reach:
     """Walk; raises ``ServiceNotFoundError``."""
     name, direction, depth, passing, full, max_services, _, effective = question
-    walker = effective_reach if effective else reach
     try:
-        return walker(
-            graph, name, direction, depth, passing, max_services=max_services, with_dependencies=full
+        return reach(
+            graph,
+            name,
+            direction,
+            depth,
+            passing,
+            max_services=max_services,
+            with_dependencies=full,
+            effective=effective,
         )
     except UnknownServiceError:
         raise ServiceNotFoundError(f"no service named {shown(name)}", service_id=name) from None
