@@ -1,4 +1,4 @@
-"""Failures of the command, as a child process: one line on stderr, an exit code, no traceback."""
+"""Failures of the command: one line on stderr, an exit code, no traceback."""
 
 import gzip
 import json
@@ -14,8 +14,7 @@ import grpc
 import pytest
 
 from depgraph.v1.dependency_service_pb2 import IngestGraphRequest, IngestGraphResponse
-from server.cli.main import run
-from tests.support.command import ROOT, clean_environment, depgraph
+from tests.support.command import ROOT, clean_environment, depgraph, depgraph_here
 from tests.support.fake_server import Script, fake_server
 
 # What the command prints does not depend on the transport.
@@ -55,11 +54,9 @@ def only_line(finished: subprocess.CompletedProcess[str]) -> str:
     ],
 )
 def test_a_wrong_command_line_is_refused_with_the_name_of_the_flag(
-    arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], complaint: str
 ) -> None:
-    code = run(arguments)
-    printed = capsys.readouterr()
-    finished = subprocess.CompletedProcess(arguments, code, printed.out, printed.err)
+    finished = depgraph_here(*arguments)
     assert finished.returncode == 2
     assert complaint in only_line(finished)
 
@@ -78,7 +75,7 @@ def test_a_bad_database_url_of_the_environment_is_named_and_not_shown() -> None:
 
 @pytest.mark.parametrize("command", [["status"], ["show", "a"], ["import", "jaeger", "-"]])
 def test_an_address_without_a_server_is_named(command: list[str]) -> None:
-    finished = depgraph(*command, "--address", UNUSED_ADDRESS, stdin=b"[]")
+    finished = depgraph_here(*command, "--address", UNUSED_ADDRESS, stdin=b"[]")
     assert finished.returncode == 1
     assert f"no answer from {UNUSED_ADDRESS} (Connection refused)" in only_line(finished)
     assert "depgraph serve" in finished.stderr
@@ -86,7 +83,7 @@ def test_an_address_without_a_server_is_named(command: list[str]) -> None:
 
 def test_a_server_that_is_not_depgraph_is_recognized() -> None:
     with fake_server(Script([])) as address:
-        finished = depgraph("show", "a", "--address", address)
+        finished = depgraph_here("show", "a", "--address", address)
     assert finished.returncode == 1
     assert f"{address} is not a depgraph server" in only_line(finished)
 
@@ -104,14 +101,14 @@ def test_a_server_that_is_not_depgraph_is_recognized() -> None:
 def test_a_malformed_file_is_refused_before_anything_is_sent(raw: bytes, complaint: str) -> None:
     script = Script([])
     with fake_server(script) as address:
-        finished = depgraph("import", "jaeger", "-", "--address", address, stdin=raw)
+        finished = depgraph_here("import", "jaeger", "-", "--address", address, stdin=raw)
     assert finished.returncode == 2
     assert only_line(finished).startswith(f"-: {complaint}")
     assert script.calls == []
 
 
 def test_a_missing_file_is_named() -> None:
-    finished = depgraph("import", "json", "no-such-file", "--address", UNUSED_ADDRESS)
+    finished = depgraph_here("import", "json", "no-such-file", "--address", UNUSED_ADDRESS)
     assert finished.returncode == 2
     assert only_line(finished) == "no-such-file: No such file or directory"
 
@@ -119,7 +116,7 @@ def test_a_missing_file_is_named() -> None:
 def test_an_import_that_fails_midway_says_how_much_was_imported() -> None:
     script = Script([grpc.StatusCode.ABORTED], grace=1)
     with fake_server(script) as address:
-        finished = depgraph("import", "jaeger", "-", "--address", address, stdin=CALLS)
+        finished = depgraph_here("import", "jaeger", "-", "--address", address, stdin=CALLS)
     assert finished.returncode == 1
     line = only_line(finished)
     assert "asked to fail with ABORTED" in line
@@ -129,7 +126,7 @@ def test_an_import_that_fails_midway_says_how_much_was_imported() -> None:
 def test_an_import_goes_on_when_the_server_is_unavailable_for_a_moment() -> None:
     script = Script([grpc.StatusCode.UNAVAILABLE], grace=1)
     with fake_server(script) as address:
-        finished = depgraph("import", "jaeger", "-", "--address", address, stdin=CALLS)
+        finished = depgraph_here("import", "jaeger", "-", "--address", address, stdin=CALLS)
     assert finished.returncode == 0, finished.stderr
     assert finished.stderr == ""
     assert [len(batch.edges) for batch in script.ingested] == [10_000, 10_000, 5_000]
@@ -181,14 +178,14 @@ def test_an_interrupted_import_says_how_much_was_imported(tmp_path: Path) -> Non
 
 
 def test_migrate_down_without_a_terminal_needs_yes(tmp_path: Path) -> None:
-    finished = depgraph("migrate", "down", "base", "--data-dir", str(tmp_path))
+    finished = depgraph_here("migrate", "down", "base", "--data-dir", str(tmp_path))
     assert finished.returncode == 1
     assert "--yes" in only_line(finished)
 
 
 @pytest.mark.parametrize("command", [["status"], ["down", "base", "--yes"]])
 def test_migrate_status_and_down_create_no_database(tmp_path: Path, command: list[str]) -> None:
-    finished = depgraph("migrate", *command, "--data-dir", str(tmp_path / "new"))
+    finished = depgraph_here("migrate", *command, "--data-dir", str(tmp_path / "new"))
     assert finished.returncode == 1
     assert "there is no database in" in only_line(finished)
     assert not (tmp_path / "new").exists()

@@ -1,4 +1,4 @@
-"""``depgraph serve`` and ``migrate`` as child processes, on an embedded and on a given database."""
+"""``depgraph serve`` as a child process, and ``migrate``, on the embedded and on a given database."""
 
 import json
 import signal
@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.command import depgraph, serving
+from tests.support.command import depgraph, depgraph_here, serving
 
 SHOP = "examples/online_shop.json"
 
 
 def test_serve_seeds_a_new_data_folder_and_stops_cleanly(reachable_folder: Path) -> None:
     with serving("--data-dir", str(reachable_folder / "new"), "--seed-file", SHOP) as (address, process):
-        assert depgraph("status", "--address", address).returncode == 0
-        assert "checkout" in depgraph("show", "payments", "--address", address).stdout
+        assert depgraph_here("status", "--address", address).returncode == 0
+        assert "checkout" in depgraph_here("show", "payments", "--address", address).stdout
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=60) == 0
 
@@ -46,23 +46,23 @@ def test_a_data_folder_in_use_can_be_read_and_not_migrated(reachable_folder: Pat
         schema = depgraph("migrate", "status", "--data-dir", folder)
         assert (schema.returncode, schema.stderr) == (0, "")
         assert schema.stdout.startswith("schema ")
-        assert depgraph("status", "--address", address).returncode == 0
+        assert depgraph_here("status", "--address", address).returncode == 0
 
 
 @pytest.mark.one_transport
 def test_migrate_upgrades_downgrades_and_shows_the_schema(empty_database_url: str) -> None:
     there = ("--database-url", empty_database_url)
-    before = json.loads(depgraph("migrate", "status", *there, "--json").stdout)
+    before = json.loads(depgraph_here("migrate", "status", *there, "--json").stdout)
     assert before["current"] is None
 
     went_up = json.loads(depgraph("migrate", "up", *there, "--json").stdout)
     assert went_up["steps"] == before["pending"]
-    assert depgraph("migrate", "up", *there).stdout == "the schema is up to date: nothing to do\n"
+    assert depgraph_here("migrate", "up", *there).stdout == "the schema is up to date: nothing to do\n"
 
-    after = json.loads(depgraph("migrate", "status", *there, "--json").stdout)
+    after = json.loads(depgraph_here("migrate", "status", *there, "--json").stdout)
     assert (after["current"], after["pending"]) == (before["head"], [])
 
-    went_down = json.loads(depgraph("migrate", "down", "base", "--yes", *there, "--json").stdout)
+    went_down = json.loads(depgraph_here("migrate", "down", "base", "--yes", *there, "--json").stdout)
     assert went_down["steps"] == went_up["steps"][::-1]
 
 
@@ -88,7 +88,7 @@ def test_an_address_in_use_is_named(database_url: str, empty_database_url: str) 
 
 @pytest.mark.one_transport
 def test_the_sql_of_migrations_needs_no_database() -> None:
-    up = depgraph("migrate", "up", "--sql")
+    up = depgraph_here("migrate", "up", "--sql")
     assert "CREATE TABLE" in up.stdout
-    down = depgraph("migrate", "down", "head:base", "--sql")
+    down = depgraph_here("migrate", "down", "head:base", "--sql")
     assert "DROP TABLE" in down.stdout

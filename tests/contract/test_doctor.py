@@ -19,7 +19,7 @@ from server.cli.main import run as run_here
 from server.config import FeedSettings, Settings
 from server.store import migrate
 from tests.support.calls import Stubs
-from tests.support.command import depgraph
+from tests.support.command import depgraph, depgraph_here
 from tests.support.command import serving as serving_process
 from tests.support.pgbouncer import pgbouncer
 from tests.support.plain_sql import connected
@@ -224,7 +224,7 @@ async def test_an_unreachable_database_is_one_finding(run: Run) -> None:
 @pytest.mark.parametrize("command", ["doctor", "token"])
 async def test_a_folder_without_a_database_is_not_changed(command: str, tmp_path: Path) -> None:
     nowhere = tmp_path / "nowhere"
-    seen = await asyncio.to_thread(depgraph, command, "--data-dir", str(nowhere))
+    seen = await asyncio.to_thread(depgraph_here, command, "--data-dir", str(nowhere))
     assert seen.returncode == 1
     assert f"there is no database in {nowhere}" in seen.stderr
     assert not nowhere.exists()
@@ -261,6 +261,6 @@ def test_doctor_and_token_use_the_embedded_database_of_a_running_server(reachabl
         assert seen.returncode == 0, seen.stdout
         assert f"ok   server: {address} holds 0 services" in seen.stdout
         assert depgraph("token", *there).stdout.strip()
-    ended = depgraph("token", *there)
+    ended = depgraph_here("token", *there)
     assert (ended.returncode, "no database running" in ended.stderr) == (1, True)
-    assert depgraph("doctor", *there, "--address", address).returncode == 0
+    assert depgraph_here("doctor", *there, "--address", address).returncode == 0
