@@ -1,4 +1,4 @@
-"""``depgraph serve`` as a child process, and ``migrate``, on the embedded and on a given database."""
+"""``depgraph serve`` as a child process, and ``migrate``, on an embedded and a given database."""
 
 import json
 import signal
