@@ -138,7 +138,7 @@ class Application:
 
     def _start_feed(self, url: str, rpc: RpcServer, tasks: Background) -> None:
         settings = self._settings
-        feed = Feed(url, self.replica, settings.feed, vitals=self.vitals)
+        feed = Feed(url, self.replica, settings.feed, self.vitals)
         self.replica.ask = feed.wake
         tasks(feed.run())
         tasks(prune_forever(url, settings.feed, self.vitals))

@@ -159,10 +159,10 @@ class Detector:
     async def _compare(self) -> View:
         """Compare the components with the alerts."""
         # A thread can't be interrupted: hold the read lock until it is done, cancelled or not.
-        self._comparing = asyncio.create_task(self._compare_aside())
+        self._comparing = asyncio.create_task(self._compare_in_thread())
         return await asyncio.shield(self._comparing)
 
-    async def _compare_aside(self) -> View:
+    async def _compare_in_thread(self) -> View:
         while True:
             await self._searches.finish(self._live.now().confident_components)
             async with self._live.read_lock():

@@ -135,11 +135,7 @@ class RequestTooLargeError(LimitError):
 class RetryableError(DomainError):
     """Nothing is wrong with the request: try again after ``retry_after``."""
 
-    def __init__(
-        self, message: str, *, retry_after: timedelta = timedelta(seconds=1), **metadata: str
-    ) -> None:
-        super().__init__(message, violations=(), **metadata)
-        self.retry_after = retry_after
+    retry_after = timedelta(seconds=1)
 
 
 class TooManyConnectionsError(RetryableError):

@@ -113,16 +113,14 @@ class FeedConnection:
         with self._round_trip():
             return await statement.fetch(*arguments)
 
-    async def pages(
-        self, query: str, *arguments: Any, size: int = PAGE
-    ) -> AsyncIterator[list[asyncpg.Record]]:
-        """Run a query of any number of rows, ``size`` at a time; inside a transaction only."""
+    async def pages(self, query: str, *arguments: Any) -> AsyncIterator[list[asyncpg.Record]]:
+        """Run a query of any number of rows, ``PAGE`` at a time; inside a transaction only."""
         statement = await self._statement(query)
         with self._round_trip():
             cursor = await statement.cursor(*arguments)
         while True:
             with self._round_trip():
-                page = await cursor.fetch(size)
+                page = await cursor.fetch(PAGE)
             if not page:
                 return
             yield page

@@ -18,7 +18,7 @@ from server.domain.revision import in_progress
 from server.feed import statements
 from server.feed.connection import FeedConnection, Session
 from server.feed.health import Vitals
-from server.feed.reader import IncarnationChangedError, Inspection, SnapshotReader
+from server.feed.reader import IncarnationChangedError, SnapshotReader
 from server.postgres import explain, reconnect_pause
 
 log = structlog.get_logger(__name__)
@@ -34,27 +34,13 @@ Work: TypeAlias = Callable[[FeedConnection], Awaitable[Result]]
 
 
 class Feed:
-    """
-    Follows one database for one graph. ``run`` it in a task; ``wake`` it when a reader waits.
+    """Follows one database for one graph. ``run`` it in a task; ``wake`` it when a reader waits."""
 
-    ``inspect`` is called inside the snapshot of every step; an error in it counts as a lost
-    connection.
-    """
-
-    def __init__(
-        self,
-        url: str,
-        sink: GraphSink,
-        settings: FeedSettings,
-        *,
-        inspect: Inspection | None = None,
-        vitals: Vitals | None = None,
-    ) -> None:
+    def __init__(self, url: str, sink: GraphSink, settings: FeedSettings, vitals: Vitals) -> None:
         self._url = url
         self._sink = sink
         self._settings = settings
-        self._inspect = inspect
-        self._vitals = vitals if vitals is not None else Vitals(settings)
+        self._vitals = vitals
         self._snapshot_tasks: deque[tuple[Work[Any], asyncio.Future[Any]]] = deque()
         self._whole = False
         self._reread_at = 0.0
@@ -122,7 +108,7 @@ class Feed:
             self._vitals.saw_faults(*faults)
         changed_at = (await connection.row(statements.CHANGED_AT))["changed_at"]
         reader = SnapshotReader(
-            connection, feed_id, self._sink, self._within_every_step, old_writers=in_progress(changed_at)
+            connection, feed_id, self._sink, self._run_tasks, old_writers=in_progress(changed_at)
         )
         self._warn_of_another_incarnation(feed_id)
         while True:
@@ -167,9 +153,7 @@ class Feed:
         """Whether changes may go unseen, and everything was read too long ago."""
         return not self._vitals.trusted and now >= self._reread_at
 
-    async def _within_every_step(self, connection: FeedConnection) -> None:
-        if self._inspect is not None:
-            await self._inspect(connection)
+    async def _run_tasks(self, connection: FeedConnection) -> None:
         while self._snapshot_tasks:
             work, done = self._snapshot_tasks.popleft()
             if not done.done():

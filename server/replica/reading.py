@@ -36,10 +36,8 @@ class ReadableGraph:
     returns why the feed can't follow, or "". ``cycle_confidence`` is that of ``DependencyGraph``.
     """
 
-    def __init__(
-        self, longest_wait: timedelta, ask: Callable[[], None], *, cycle_confidence: float = 0.0
-    ) -> None:
-        self.ask = ask
+    def __init__(self, longest_wait: timedelta, *, cycle_confidence: float = 0.0) -> None:
+        self.ask: Callable[[], None] = lambda: None
         self.behind_because: Callable[[], str] = str
         self._longest_wait = longest_wait
         self._cycle_confidence = cycle_confidence

@@ -30,14 +30,8 @@ class Replica(ReadableGraph):
     part of a copied graph, ``observer`` at every move.
     """
 
-    def __init__(
-        self,
-        longest_wait: timedelta,
-        ask: Callable[[], None] = lambda: None,
-        *,
-        cycle_confidence: float = 0.0,
-    ) -> None:
-        super().__init__(longest_wait, ask, cycle_confidence=cycle_confidence)
+    def __init__(self, longest_wait: timedelta, *, cycle_confidence: float = 0.0) -> None:
+        super().__init__(longest_wait, cycle_confidence=cycle_confidence)
         self.settled: Callable[[], None] = lambda: None
         self.copied: Callable[[], None] = lambda: None
         self.observer: GraphEventObserver | None = None

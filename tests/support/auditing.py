@@ -33,7 +33,7 @@ class Audited:
 async def audited(url: str, settings: FeedSettings = WATCHFUL) -> AsyncIterator[Audited]:
     """Run a feed into a replica, warm when the context begins."""
     replica, vitals = Replica(settings.longest_wait), Vitals(settings)
-    feed = Feed(url, replica, settings, vitals=vitals)
+    feed = Feed(url, replica, settings, vitals)
     replica.ask = feed.wake
     task = asyncio.create_task(feed.run())
     try:

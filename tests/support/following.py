@@ -65,11 +65,13 @@ async def feeding(
     """Run a feed into a replica; ``observe`` runs inside the snapshot of each step."""
     replica = Replica(settings.longest_wait, cycle_confidence=cycle_confidence)
 
-    async def inspect(connection: FeedConnection) -> None:
-        if observe is not None:
-            await observe(replica, connection)
+    class ObservedFeed(Feed):
+        async def _run_tasks(self, connection: FeedConnection) -> None:
+            if observe is not None:
+                await observe(replica, connection)
+            await super()._run_tasks(connection)
 
-    feed = Feed(url, replica, settings, inspect=inspect, vitals=vitals)
+    feed = ObservedFeed(url, replica, settings, vitals or Vitals(settings))
     replica.ask = feed.wake
     task = asyncio.create_task(feed.run())
     try:

@@ -76,7 +76,9 @@ def test_a_status_has_domain_reason_and_metadata() -> None:
 
 
 def test_a_retryable_error_has_a_retry_delay() -> None:
-    status = status_of(errors.NotReadyError("warming", retry_after=timedelta(milliseconds=1500)))
+    error = errors.NotReadyError("warming")
+    error.retry_after = timedelta(milliseconds=1500)
+    status = status_of(error)
     retry = error_details_pb2.RetryInfo()
     assert status.details[1].Unpack(retry)
     assert retry.retry_delay.ToTimedelta() == timedelta(milliseconds=1500)
