@@ -36,16 +36,7 @@ class Watches:
     async def watch(
         self, since: Revision | None, *, include_state: bool
     ) -> AsyncIterator[AsyncIterator[WatchBatch]]:
-        """
-        Watch while the context lasts; the batches never end, and the first comes at once.
-
-        The first batch leads from ``since`` to now, or is a RESET where that is impossible. For
-        None, and for the revision of a *write*, which names no snapshot, the stream begins now,
-        with the whole graph if ``include_state``.
-
-        Raises ``NotReadyError``, ``ReplicaBehindError`` and ``DatabaseUnavailableError`` at the
-        start, and ``WatcherTooSlowError`` at any time, whatever the body awaits.
-        """
+        """See ``server.rpc.graph.watch.WatchedGraph``."""
         # A revision of another database, or of this one before a crash: the stream resets.
         with suppress(RevisionUnknownError):
             await self._replica.at(AtLeastAsFresh(since) if since else MinimizeLatency(), None)

@@ -51,12 +51,12 @@ class WatchedGraph(Protocol):
         """
         Watch while the context lasts; the batches never end, and the first comes at once.
 
-        The first batch leads from ``since`` to now, or resets where that is impossible. The
-        revision of a *write* is no snapshot: batches begin at the first snapshot here that holds
-        the write, as they begin now for None, with the whole graph if ``include_state``.
+        The first batch leads from ``since`` to now, or is a RESET where that is impossible. For
+        None, and for the revision of a *write*, which names no snapshot, the stream begins now,
+        with the whole graph if ``include_state``.
 
         Raises ``NotReadyError``, ``ReplicaBehindError`` and ``DatabaseUnavailableError`` at the
-        start, and ``WatcherTooSlowError`` at any time, whatever the body is waiting for.
+        start, and ``WatcherTooSlowError`` at any time, whatever the body awaits.
         """
 
 
