@@ -5,7 +5,7 @@ A message is its fields in a row, and a repeated field its items in a row. So an
 joined from records that were encoded when rows changed (``server.wire``) and a few more fields.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from datetime import datetime
 from functools import lru_cache
 from itertools import pairwise
@@ -20,6 +20,7 @@ from depgraph.v1 import types_pb2
 from graphcore import DependencyGraph, EdgeFilter
 from graphcore.analysis.edge_selection import parallel_edges
 from server import wire
+from server.concurrency import CooperativeYield
 from server.domain.errors import ResponseTooLargeError
 from server.domain.live_graph import Freshness
 from server.rpc.validate import EPOCH
@@ -73,6 +74,39 @@ def joined_within(records: Iterable[bytes], limit: int) -> bytes | None:
             return None
         pieces.append(record)
     return b"".join(pieces)
+
+
+async def joined_parts(
+    records: Iterable[bytes],
+    max_bytes: int,
+    *,
+    each: bytes = b"",
+    first: bytes = b"",
+    more: bytes = b"",
+    last: bytes = b"",
+) -> AsyncIterator[bytes]:
+    """
+    Join records to parts of at most ``max_bytes``, in slices; a larger record has its own part.
+
+    A part begins with ``each``, the first one with ``first`` if that is given. It ends with
+    ``more`` if another part follows, else with ``last``. Without records there is a part only if
+    ``first`` or ``last`` is given.
+    """
+    room = whole_room = max_bytes - len(each) - max(len(more), len(last))
+    part, is_empty = [first or each], not first
+    if first:
+        room = max_bytes - len(first)
+    yielding = CooperativeYield()
+    for record in records:
+        if len(record) > room and not is_empty:
+            yield b"".join((*part, more))
+            part, room = [each], whole_room
+        part.append(record)
+        room -= len(record)
+        is_empty = False
+        await yielding.checkpoint()
+    if last or not is_empty:
+        yield b"".join((*part, last))
 
 
 def too_large(content: str, limit: int, instead: str) -> ResponseTooLargeError:

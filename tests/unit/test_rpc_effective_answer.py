@@ -15,6 +15,7 @@ from server.domain.dependencies import DependencyRow, DiscoverySource
 from server.domain.live_graph import Freshness
 from server.domain.records import flags_of
 from server.domain.services import Service
+from server.rpc import answers
 from server.rpc.graph import parts, traverse
 from server.rpc.graph.parts import traverse_stream
 from server.rpc.graph.traverse import freshness_field, sliced_answer, traverse_question
@@ -29,7 +30,7 @@ TARGETS = 40
 
 @pytest.fixture(autouse=True)
 def others_run_after_every_pair(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (traverse, parts):
+    for module in (answers, traverse, parts):
         monkeypatch.setattr(module, "CooperativeYield", partial(CooperativeYield, length=0.0))
 
 

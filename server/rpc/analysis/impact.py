@@ -1,7 +1,7 @@
 """AnalyzeImpact: the services that the failure of a service reaches, in parts of bounded size."""
 
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, Iterator
 from heapq import nsmallest
 from typing import NamedTuple
 
@@ -21,7 +21,7 @@ from graphcore.analysis.impact import Impact, impact_of
 from server import wire
 from server.concurrency import CooperativeYield
 from server.domain.live_graph import Consistency, Freshness
-from server.rpc.answers import freshness_message, tag
+from server.rpc.answers import freshness_message, joined_parts, tag
 from server.rpc.questions import consistency, edge_filter, edge_mask, require_services
 from server.rpc.validate import Check
 from server.wire.fields import field
@@ -107,17 +107,10 @@ async def impact_parts(found: Impacted, freshness: Freshness, max_bytes: int) ->
     """
     owners, counts = await _owners(found)
     head = pb.AnalyzeImpactResponse(summary=_summary(found.reach, counts)).SerializeToString()
-    pieces = [head + field(_FRESHNESS, freshness_message(freshness))]
-    room = max_bytes - len(pieces[0])
-    if not found.summary_only:
-        async for record in _services(found, owners):
-            if len(record) > room and pieces:
-                yield b"".join(pieces)
-                pieces, room = [], max_bytes
-            pieces.append(record)
-            room -= len(record)
-    if pieces:
-        yield b"".join(pieces)
+    first = head + field(_FRESHNESS, freshness_message(freshness))
+    services = () if found.summary_only else _services(found, owners)
+    async for part in joined_parts(services, max_bytes, first=first):
+        yield part
 
 
 async def _owners(found: Impacted) -> "tuple[list[_Owner], Counter[_Owner]]":
@@ -134,14 +127,13 @@ async def _owners(found: Impacted) -> "tuple[list[_Owner], Counter[_Owner]]":
     return owners, counts
 
 
-async def _services(found: Impacted, owners: list[_Owner]) -> AsyncIterator[bytes]:
+def _services(found: Impacted, owners: list[_Owner]) -> Iterator[bytes]:
     reach = found.reach
     columns = (reach.hops, reach.hard_hops, reach.degraded_hops, reach.sync_hops)
     failed = wire.retagged(found.failed, _PATH_NUMBER)
     # Steps lead to services nearer to the one that fails. These come first: their names are here.
     names: list[bytes] = []
     steps: list[int] = []
-    yielding = CooperativeYield()
     for start in range(0, len(owners), _SERVICES_A_BATCH):
         batch = slice(start, start + _SERVICES_A_BATCH)
         steps += reach.steps[batch].tolist()
@@ -165,7 +157,6 @@ async def _services(found: Impacted, owners: list[_Owner]) -> AsyncIterator[byte
             path = _path(names, steps, position)
             pieces = (wire.retagged(encoded_id, _NAME_NUMBER), message.SerializeToString(), *path, failed)
             yield field(_SERVICE, b"".join(pieces))
-            await yielding.checkpoint()
 
 
 def _path(names: list[bytes], steps: list[int], position: int) -> list[bytes]:

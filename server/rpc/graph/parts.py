@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from depgraph.v1 import graph_service_pb2 as pb
 from graphcore import DependencyGraph, Reach
 from server.concurrency import CooperativeYield
-from server.rpc.answers import PairRecords, pair_records, tag
+from server.rpc.answers import PairRecords, joined_parts, pair_records, tag
 from server.rpc.graph.traverse import (
     TraverseQuestion,
     depths_field,
@@ -120,18 +120,8 @@ async def _effective_parts(
 ) -> AsyncIterator[bytes]:
     async for part in traverse_parts(services, freshness, max_bytes):
         yield part
-    room = max_bytes - len(services.truncated)
-    pieces, size = [services.truncated], 0
-    yielding = CooperativeYield()
-    for record in pairs.merged():
-        if size and size + len(record) > room:
-            yield b"".join(pieces)
-            pieces, size = [services.truncated], 0
-        pieces.append(record)
-        size += len(record)
-        await yielding.checkpoint()
-    if size:
-        yield b"".join(pieces)
+    async for part in joined_parts(pairs.merged(), max_bytes, each=services.truncated):
+        yield part
 
 
 def adjacency_messages(

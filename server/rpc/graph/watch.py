@@ -10,10 +10,9 @@ from weakref import WeakKeyDictionary
 from depgraph.v1 import graph_service_pb2 as pb
 from graphcore import DependencyRecord, ServiceRecord
 from server import wire
-from server.concurrency import CooperativeYield
 from server.domain.revision import Revision
 from server.domain.watching import WatchBatch, WatchEvent
-from server.rpc.answers import VARINT, freshness_message, tag
+from server.rpc.answers import VARINT, freshness_message, joined_parts, tag
 from server.rpc.questions import revision_of
 from server.rpc.validate import Check
 from server.wire.fields import field, varint
@@ -84,19 +83,10 @@ class WatchParts:
         return [part async for part in encoded_parts(batch, self._max_bytes)]
 
 
-async def encoded_parts(batch: WatchBatch, max_bytes: int) -> AsyncIterator[bytes]:
+def encoded_parts(batch: WatchBatch, max_bytes: int) -> AsyncIterator[bytes]:
     """Encode a batch as messages of at most ``max_bytes``, in slices; a larger row comes alone."""
     event, freshness = _EVENTS[batch.event], field(_FRESHNESS, freshness_message(batch.freshness))
-    whole_room = room = max_bytes - len(event) - max(len(freshness), len(_MORE))
-    part, yielding = [event], CooperativeYield()
-    for row in _rows(batch):
-        if len(row) > room and room < whole_room:
-            yield b"".join((*part, _MORE))
-            part, room = [event], whole_room
-        part.append(row)
-        room -= len(row)
-        await yielding.checkpoint()
-    yield b"".join((*part, freshness))
+    return joined_parts(_rows(batch), max_bytes, each=event, more=_MORE, last=freshness)
 
 
 def _rows(batch: WatchBatch) -> Iterator[bytes]:
