@@ -4,8 +4,10 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 # What a proxy with certificates of its own needs. pip uses the system's certificates anyway.
 export UV_SYSTEM_CERTS="${UV_SYSTEM_CERTS:-true}" UV_PYTHON_DOWNLOADS=never VIRTUAL_ENV=
 
-# Print the first Python that can run depgraph, or fail with the reason.
+# Print $PYTHON or the first Python that can run depgraph, or fail with the reason.
 find_python() {
+    set -- python3 python3.14 python3.13 python3.12 python3.11
+    test -z "${PYTHON:-}" || set -- "$PYTHON"
     for candidate in "$@"; do
         if reason=$("$candidate" "$root/scripts/check_python.py" 2>&1); then
             echo "$candidate"

@@ -6,7 +6,7 @@
 set -eu
 test $# = 1 || { echo "usage: install_server.sh FOLDER" >&2; exit 2; }
 . "$(dirname "$0")/environment.sh"
-python=$(find_python ${PYTHON:-python3 python3.14 python3.13 python3.12 python3.11})
+python=$(find_python)
 "$python" "$root/scripts/check_python.py" --shared
 "$python" -m venv "$1"
 target=$(cd "$1" && pwd)

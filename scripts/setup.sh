@@ -4,7 +4,7 @@ set -eu
 . "$(dirname "$0")/environment.sh"
 cd "$root"
 if ! test -x .venv/bin/python; then
-    python=$(find_python ${PYTHON:-python3 python3.14 python3.13 python3.12 python3.11})
+    python=$(find_python)
     echo "setting up .venv with $python ..."
     "$python" -m venv .venv
 fi
