@@ -1,7 +1,7 @@
 """The connection of a command to a running server, and what failed calls mean in one line."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from itertools import chain
 from typing import Protocol, TypeVar
@@ -12,6 +12,7 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
 from grpc_status import rpc_status
 
 from depgraph import Client
+from depgraph.v1.catalog_service_pb2 import ListServicesRequest
 from depgraph.v1.graph_service_pb2 import (
     BatchTraverseRequest,
     GetAdjacencyListRequest,
@@ -24,7 +25,7 @@ from server.cli.render.text import counted, visible
 
 SUGGESTION_SECONDS = 2.0
 MAX_VIOLATIONS = 5
-MAX_SUGGESTIONS = 3
+MAX_CANDIDATES, MAX_SUGGESTIONS = 1_000, 3
 WALKS_PER_BATCH = 500
 
 
@@ -150,28 +151,30 @@ def _unknown_service(error: grpc.RpcError) -> str | None:
 
 
 def _suggestion(client: Client, name: str) -> str:
-    similar = [f"'{visible(each)}'" for each in similar_names(name, _names(client))]
+    similar = [f"'{visible(each)}'" for each in _similar_names(client, name)]
     hint = f": did you mean {' or '.join(similar)}?" if similar else ""
     return f"no service named '{visible(name)}'{hint}"
 
 
-def similar_names(name: str, names: Sequence[str]) -> list[str]:
+def _similar_names(client: Client, name: str) -> list[str]:
     """Find up to three names that hold the name, shortest first, or else resemble it; any case."""
-    wanted = name.casefold()
-    containing = [each for each in names if wanted in each.casefold()]
+    containing: list[str] = []
+    with suppress(grpc.RpcError):  # a hint is not worth a second failure
+        request = ListServicesRequest(query=name, page_size=MAX_CANDIDATES)
+        page = client.catalog.ListServices(request, timeout=SUGGESTION_SECONDS)
+        containing.extend(row.service_id for row in page.services)
     if containing:
         return sorted(containing, key=lambda each: (len(each), each))[:MAX_SUGGESTIONS]
-    by_folded = {each.casefold(): each for each in names}
-    return [by_folded[close] for close in get_close_matches(wanted, by_folded, MAX_SUGGESTIONS, cutoff=0.7)]
+    by_folded = {each.casefold(): each for each in _names(client)}
+    close = get_close_matches(name.casefold(), by_folded, MAX_SUGGESTIONS, cutoff=0.7)
+    return [by_folded[each] for each in close]
 
 
 def _names(client: Client) -> list[str]:
     """Read the names of all services, as far as they arrive within two seconds."""
     names: set[str] = set()
     request = GetAdjacencyListRequest(include_stale=True)
-    try:
+    with suppress(grpc.RpcError):
         for row in client.graph.GetAdjacencyList(request, timeout=SUGGESTION_SECONDS):
             names.update(chain((row.service_id,), row.target_service_ids))
-    except grpc.RpcError:
-        pass  # a hint is not worth a second failure
     return sorted(names)

@@ -23,6 +23,7 @@ from depgraph.v1.dependency_service_pb2 import BatchUpsertDependenciesRequest
 from depgraph.v1.types_pb2 import ALERT_STATUS_OPEN, ALERT_STATUS_RESOLVED, CircularDependencyAlert
 from tests.support.command import ROOT, depgraph, serving
 from tests.support.eventually import PATIENCE_SECONDS
+from tests.support.terminal import on_terminal
 
 INPUTS = ROOT.parent / "shared" / "data"
 JAEGER = INPUTS / "jaeger_dependencies_small.json"
@@ -132,6 +133,18 @@ def debian(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return part
 
 
+def people_see_all_of_debian(address: str) -> None:
+    there = ("--address", address)
+    hub = on_terminal("show", "libc6", *there, columns=60)
+    assert hub.code == 0
+    assert max(map(len, hub.lines)) <= 60
+    assert "called by 21,808 services" in " ".join(hub.text.split())
+    assert "… and 21,783 more" in hub.text
+    assert len(depgraph("components", *there).stdout.splitlines()) == 1 + 50 + 1
+    assert "\nlibreoffice-writer " in depgraph("services", "LIBREOFFICE-W", *there).stdout
+    assert "did you mean 'firefox-esr'" in depgraph("show", "FireFox-ES", *there).stderr
+
+
 @pytest.mark.timeout(300)
 def test_the_packages_of_debian(address: str, debian: Path) -> None:
     returned = imported(debian, address)
@@ -153,6 +166,7 @@ def test_the_packages_of_debian(address: str, debian: Path) -> None:
                 pb.StreamTraverseRequest(service_id="libc6", direction=pb.DIRECTION_UPSTREAM, max_depth=1)
             )
         )
+        people_see_all_of_debian(address)
         freed_of_cycles(client, found)
     services = [service.service_id for part in parts for service in part.services]
     assert len(ids.service_ids) == len(set(ids.service_ids)) == 21_808

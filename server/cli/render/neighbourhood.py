@@ -1,5 +1,6 @@
 """What ``depgraph show`` draws: important neighbours first, large fans cut; and the tree."""
 
+import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -110,7 +111,7 @@ def explore(start: str, fetch: Fetch, *, depth: int, fan: int, reach: int) -> Br
 
 def print_tree(around: Neighbourhood, about: Sequence[str]) -> None:
     """Print ``tree_lines``, broken between words on a terminal."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, color_system=None if os.environ.get("NO_COLOR") else "auto")
     width = screen_width()
     for line in tree_lines(around, about):
         prefix = line.prefix
