@@ -5,7 +5,6 @@ import inspect
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
-from functools import partial
 from types import CoroutineType
 from typing import Any
 
@@ -78,7 +77,7 @@ class Answering:
     def _at_once(
         self, method: str, kind: Kind | None, attempt: Callable[[Any], "bytes | None"]
     ) -> Callable[[bytes, Context, Callable[[bytes], None]], bool]:
-        reader = self._reader(method)
+        reader = RequestReader(method, self._limits, self._large_requests)
 
         def answer(request: bytes, context: Context, send: Callable[[bytes], None]) -> bool:
             began = time.perf_counter()
@@ -123,7 +122,8 @@ class Answering:
                     await abort(context, NotReadyError("the server is shutting down"))
                 raise
             except Exception as error:  # noqa: BLE001 - whatever a handler raises, the caller gets a status
-                if _is_unimplemented(error, context):
+                # A generated method without a handler raises this, and sets the code itself.
+                if isinstance(error, NotImplementedError) and context.code() is grpc.StatusCode.UNIMPLEMENTED:
                     code = "UNIMPLEMENTED"
                     await abort_unimplemented(context)
                 known = error if isinstance(error, DomainError) else self._log.failed(method, error)
@@ -193,7 +193,7 @@ class Answering:
 
     def _read_first(self, method: str, handler: Handler, answer: _Answer) -> _Answer:
         """Make a function that reads a request and passes it to ``answer``."""
-        reader = self._reader(method)
+        reader = RequestReader(method, self._limits, self._large_requests)
         is_standard = method.startswith(STANDARD)
 
         async def read_and_answer(request: bytes, context: Context) -> Any:
@@ -211,21 +211,15 @@ class Answering:
 
         return read_and_answer
 
-    def _reader(self, method: str) -> RequestReader:
-        return RequestReader(method, self._limits, self._large_requests)
-
     def _count_until_sent(self, answer: bytes, context: Context, *, owed: bool) -> bytes:
         """Count an answer that the transport sends after the handler has returned."""
         size = len(answer)
         if size > UNCOUNTED_BYTES:
             peer = context.peer()
             self._unsent.take(peer, size, owed=owed)
-            # A partial has no parameter names.
-            context.add_done_callback(partial(self._note_sent, peer, size))  # type: ignore[arg-type]
+            # gRPC passes the context by position, whatever the name.
+            context.add_done_callback(lambda _: self._unsent.give_back(peer, size))  # type: ignore[arg-type]
         return answer
-
-    def _note_sent(self, peer: str, size: int, _: Any) -> None:
-        self._unsent.give_back(peer, size)
 
     async def _write(self, part: bytes, context: Context) -> None:
         """Send a part of a stream, which takes as long as its reader lets it."""
@@ -265,8 +259,3 @@ def _cancel_if_late(context: Context) -> None:
     remaining: float | None = context.time_remaining()
     if remaining is not None and remaining <= 0:
         raise asyncio.CancelledError("the deadline had passed when the call's turn came")
-
-
-def _is_unimplemented(error: Exception, context: Context) -> bool:
-    """Whether a generated method without a handler raised it, which sets the code itself."""
-    return isinstance(error, NotImplementedError) and context.code() is grpc.StatusCode.UNIMPLEMENTED

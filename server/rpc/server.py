@@ -83,7 +83,8 @@ class RpcServer:
         self._call_log = CallLog()
         self._health = HealthServicer()
         self._transport = make_transport(transport, listen, limits, share_port=reserved)
-        self._address = ""
+        self.address = ""
+        """Where it listens, once started: ``HOST:PORT`` with the actual port, or ``unix:PATH``."""
         self._serving = False
         self._trusted = True
         admission = Admission(limits, self._transport.admit_backlog)
@@ -93,11 +94,6 @@ class RpcServer:
         self._transport.serve(
             list(starmap(self._answering.method, registrar.handlers.items())), self._answering
         )
-
-    @property
-    def address(self) -> str:
-        """The address, once started: ``HOST:PORT`` with the actual port, or ``unix:PATH``."""
-        return self._address
 
     @property
     def is_serving(self) -> bool:
@@ -122,7 +118,7 @@ class RpcServer:
     async def start(self) -> None:
         """Listen, not serving yet; raises ``ListenError``, for example ``AddressInUseError``."""
         self.set_serving(serving=False)
-        self._address = bind(self._transport.listen, self._listen, reserved=self._reserved)
+        self.address = bind(self._transport.listen, self._listen, reserved=self._reserved)
         await self._transport.start()
 
     def set_serving(self, *, serving: bool) -> None:
