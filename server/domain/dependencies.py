@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple, get_args
 from uuid import UUID
 
 from server.domain.columns import GENERATED_TIMES, Column, ColumnType
+from server.domain.services import ServiceCriticality
 
 CommunicationMode = Literal["sync", "async"]
 DependencyCriticality = Literal["hard", "soft", "degraded"]
@@ -116,14 +117,13 @@ class DependencyFilter:
     include_stale: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IngestNode:
+class IngestNode(NamedTuple):
     """A service as a discovery source reports it; None = the source does not know."""
 
     service_id: str
     metadata: str | None = None
+    criticality: ServiceCriticality | None = None
     team: str | None = None
-    criticality: Literal["critical", "high", "medium", "low"] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

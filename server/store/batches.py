@@ -7,6 +7,7 @@ warning.
 
 import os
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from typing import Any
 
 from server.domain.dependencies import DependencyDraft, IngestBatch, IngestNode, IngestResult
 from server.domain.errors import FieldViolation, InvalidInputError
@@ -62,6 +63,11 @@ def reject_repeats(keys: Iterable[Hashable], field: Callable[[int], str]) -> Non
         raise InvalidInputError("the batch holds something twice: give each item once", violations=violations)
 
 
+def columns(rows: Sequence[tuple[Any, ...]], kind: type[Any]) -> tuple[Sequence[Any], ...]:
+    """Transpose named tuples of a kind, perhaps none, into a sequence for each field."""
+    return tuple(zip(*rows, strict=True)) or ((),) * len(kind._fields)
+
+
 _SIZE = 16
 _DIGITS = 2 * _SIZE
 _VERSION_BYTE, _VARIANT_BYTE = 6, 8
@@ -101,17 +107,20 @@ async def ingest_batch(connection: Connection, batch: IngestBatch) -> IngestResu
     discovered one replaces what is stored. Its edges are seen again and no longer stale; those
     observed after the report's time stay as they are.
     """
-    await reject_bad_names(connection, _names(batch))
-    nodes = _all_nodes(batch)
-    created = await connection.fetchval(_CREATE_SERVICES, *_node_columns(nodes), random_uuids(len(nodes)))
-    kept = await connection.fetch(_UPDATE_SERVICES, *_node_columns(batch.nodes)) if batch.nodes else []
-    edges = await connection.fetchrow(
-        _EDGES,
-        *_edge_columns(batch.edges),
-        batch.discovery_source,
-        batch.observed_at,
-        random_uuids(len(batch.edges)),
+    named = list(_names(batch))
+    await reject_bad_names(connection, named)
+    # Nothing is known of an end of an edge that is no node of the report.
+    nodes = [*batch.nodes, *(IngestNode(name) for _, name in named[len(batch.nodes) :])]
+    created = await connection.fetchval(
+        _CREATE_SERVICES, *columns(nodes, IngestNode), random_uuids(len(nodes))
     )
+    kept = []
+    if batch.nodes:
+        kept = await connection.fetch(_UPDATE_SERVICES, *columns(batch.nodes, IngestNode))
+    # Up to retry_config, and the confidence: the report itself says the rest.
+    given = columns(batch.edges, DependencyDraft)
+    about = batch.discovery_source, batch.observed_at, random_uuids(len(batch.edges))
+    edges = await connection.fetchrow(_EDGES, *given[:7], given[8], *about)
     # A service that another writer deletes meanwhile takes its edges out of the statement's sight.
     if edges is None or edges["found"] != len(batch.edges):
         raise collided()
@@ -135,38 +144,6 @@ def _names(batch: IngestBatch) -> Iterator[tuple[str, str]]:
             if name not in seen:
                 seen.add(name)
                 yield f"edges[{place}].{end}_service_id", name
-
-
-def _all_nodes(batch: IngestBatch) -> list[IngestNode]:
-    """Return the nodes of the report, and one that says nothing for each other end of an edge."""
-    nodes = {node.service_id: node for node in batch.nodes}
-    for edge in batch.edges:
-        for name in (edge.source_service_id, edge.target_service_id):
-            if name not in nodes:
-                nodes[name] = IngestNode(service_id=name)
-    return list(nodes.values())
-
-
-def _node_columns(nodes: Sequence[IngestNode]) -> tuple[list[object], ...]:
-    return (
-        [node.service_id for node in nodes],
-        [node.metadata for node in nodes],
-        [node.criticality for node in nodes],
-        [node.team for node in nodes],
-    )
-
-
-def _edge_columns(edges: Sequence[DependencyDraft]) -> tuple[list[object], ...]:
-    return (
-        [edge.source_service_id for edge in edges],
-        [edge.target_service_id for edge in edges],
-        [edge.communication_mode for edge in edges],
-        [edge.criticality for edge in edges],
-        [edge.protocol for edge in edges],
-        [edge.timeout_ms for edge in edges],
-        [edge.retry_config for edge in edges],
-        [edge.confidence_score for edge in edges],
-    )
 
 
 def _curated(names: Sequence[str]) -> tuple[str, ...]:

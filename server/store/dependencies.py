@@ -17,7 +17,7 @@ from server.domain.dependencies import (
 from server.domain.errors import DependencyNotFoundError, FieldViolation, ServiceNotFoundError
 from server.domain.ports import Page, PageKey, Upserted, Written, cut_page
 from server.store import query
-from server.store.batches import check_batch, ingest_batch, random_uuids, reject_repeats
+from server.store.batches import check_batch, columns, ingest_batch, random_uuids, reject_repeats
 from server.store.database import Database
 from server.store.failures import collided
 from server.store.pool import Connection
@@ -102,7 +102,7 @@ class DependencyRepository:
 
 
 async def _upsert(connection: Connection, drafts: Sequence[DependencyDraft]) -> Upserted[Dependency]:
-    records = await connection.fetch(_UPSERT, random_uuids(len(drafts)), *_columns(drafts))
+    records = await connection.fetch(_UPSERT, random_uuids(len(drafts)), *columns(drafts, DependencyDraft))
     rows = [Dependency._make(record[:_WIDTH]) for record in records]
     if unwritten := {place: record for place, record in enumerate(records) if record["id"] is None}:
         _check_ends(unwritten)
@@ -110,10 +110,6 @@ async def _upsert(connection: Connection, drafts: Sequence[DependencyDraft]) -> 
         for place, row in zip(unwritten, unchanged, strict=True):
             rows[place] = row
     return Upserted(tuple(rows), created=sum(1 for record in records if record["created"]))
-
-
-def _columns(drafts: Sequence[DependencyDraft]) -> tuple[Sequence[object], ...]:
-    return tuple(zip(*drafts, strict=True)) or ((),) * len(DependencyDraft._fields)
 
 
 async def _unchanged(connection: Connection, unwritten: Collection[asyncpg.Record]) -> list[Dependency]:

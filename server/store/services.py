@@ -20,7 +20,7 @@ from server.domain.services import (
     ServiceKey,
 )
 from server.store import query
-from server.store.batches import random_uuids, reject_bad_names, reject_repeats
+from server.store.batches import columns, random_uuids, reject_bad_names, reject_repeats
 from server.store.database import Database
 from server.store.failures import collided
 from server.store.pool import Connection
@@ -66,7 +66,7 @@ class ServiceRepository:
 
         async def insert(connection: Connection) -> Service:
             await reject_bad_names(connection, [("service.service_id", draft.service_id)])
-            record = await connection.fetchrow(_CREATE, random_uuids(1), *_columns([draft]))
+            record = await connection.fetchrow(_CREATE, random_uuids(1), *columns([draft], ServiceDraft))
             if record is None:
                 raise ServiceAlreadyExistsError(
                     f"a service named {draft.service_id!r} exists already: update it, or choose another name",
@@ -107,17 +107,15 @@ class ServiceRepository:
                 connection,
                 ((f"services[{place}].service_id", draft.service_id) for place, draft in enumerate(drafts)),
             )
-            records = await connection.fetch(_UPSERT, random_uuids(len(drafts)), *_columns(drafts))
+            records = await connection.fetch(
+                _UPSERT, random_uuids(len(drafts)), *columns(drafts, ServiceDraft)
+            )
             if len(records) != len(drafts):
                 raise collided()
             rows = tuple(Service._make(record[:-1]) for record in records)
             return Upserted(rows, created=sum(record[-1] for record in records))
 
         return await self._database.write(upsert)
-
-
-def _columns(drafts: Sequence[ServiceDraft]) -> tuple[Sequence[object], ...]:
-    return tuple(zip(*drafts, strict=True)) or ((),) * len(ServiceDraft._fields)
 
 
 def _check_columns(columns: frozenset[str]) -> None:
