@@ -47,9 +47,8 @@ class Kernel:
     """
     A kernel: ``run`` is its fastest form at the moment, ``plain`` the function as written.
 
-    Callers look ``run`` up at every call: it is replaced once the compiled form is available.
-    ``nogil`` says that the compiled form lets other threads run meanwhile, ``checked`` that it
-    refuses arguments that don't fit its signature.
+    Look ``run`` up at every call: it is replaced once the compiled form is available. ``nogil``:
+    the compiled form lets other threads run; ``checked``: it refuses arguments that don't fit.
     """
 
     __slots__ = ("checked", "nogil", "plain", "run", "signature")
@@ -80,15 +79,10 @@ class Kernel:
         return {name: value for name, value in self.globals_used().items() if isinstance(value, Kernel)}
 
 
-class Kernels:
+class Kernels(list[Kernel]):
     """Kernels that are compiled together, in the order of their declaration."""
 
-    def __init__(self) -> None:
-        self._by_name: dict[str, Kernel] = {}
-        self.are_compiled = False  # also when a single one stays plain, since budgets rest on it
-
-    def __iter__(self) -> Iterator[Kernel]:
-        return iter(tuple(self._by_name.values()))
+    are_compiled = False  # also when a single one stays plain, since budgets rest on it
 
     def declare(
         self, signature: str, *, nogil: bool = True, checked: bool = True
@@ -97,11 +91,11 @@ class Kernels:
         Declare a kernel with numba's signature, such as ``"int64(int32[:, ::1], int64)"``.
 
         It may call other kernels by their names, never in a cycle, and sees the values that globals
-        had when it was compiled. ``nogil`` lets other threads run meanwhile, at 0.05 µs a call; a
-        thread that calls short kernels without a pause and competes with others that run Python
-        gets about a third less done than one that keeps the lock. ``checked=False`` saves 0.5 µs a
-        call of ten arguments: only for kernels of microseconds whose caller passes arrays that are
-        always of the right type, since one of another type is read as if it were.
+        had when it was compiled. ``nogil`` costs 0.05 µs a call; a thread that calls short kernels
+        without a pause, beside others that run Python, gets a third less done than one that keeps
+        the lock. ``checked=False`` saves 0.5 µs a call of ten arguments: only for kernels of
+        microseconds whose caller passes arrays that are always of the right type, since one of
+        another type is read as if it were.
         """
 
         def declare(plain: Callable[..., Any]) -> Kernel:
@@ -110,7 +104,7 @@ class Kernels:
                     f"{plain!r} can't be a kernel: it has a closure or defaults, or is no function"
                 )
             kernel = Kernel(signature, plain, nogil=nogil, checked=checked)
-            self._by_name[kernel.name] = kernel
+            self.append(kernel)
             return kernel
 
         return declare
@@ -119,7 +113,7 @@ class Kernels:
         """
         Let kernels run compiled from their next call on, as ``compile_kernels`` left them there.
 
-        Imports numba, which takes a second. Raises what that raises.
+        Imports numba, which takes a second and may fail.
         """
         _numba()
         keys = kernel_keys(kernels)
@@ -205,9 +199,8 @@ def compile_kernels(kernels: Sequence[Kernel], folder: Path, processes: int = _M
     Compile into a folder what it lacks; return whether anything was missing.
 
     Takes 0.3 s of a core for each kernel that is new or has changed, or whose files are broken or
-    not trusted. Loads the others, which shows whether they are. Of several processes that are
-    asked for this at once one compiles and the others wait. Changes the umask of this process,
-    which should be there for compiling only. Raises ``KernelError``.
+    not trusted, and loads the others. Of several processes that are asked for this at once one
+    compiles and the others wait. Changes the umask of this process. Raises ``KernelError``.
     """
     os.umask(0o022)  # files that others can write don't count
     with _only_process(folder):
@@ -266,26 +259,23 @@ def _compile(kernels: Iterable[Kernel], folder: Path) -> int:
 
 def _compile_one(kernel: Kernel, folder: Path, forms: dict[str, Any]) -> Any:
     """Load a kernel from the folder, else compile it, and before that those that it calls."""
-    if kernel.name not in forms:
-        callees = {name: _compile_one(each, folder, forms) for name, each in kernel.callees().items()}
-        place = CachePlace(folder, kernel_keys([kernel])[kernel.name], is_writable=True)
+    if kernel.name in forms:
+        return forms[kernel.name]
+    callees = {name: _compile_one(each, folder, forms) for name, each in kernel.callees().items()}
+    place = CachePlace(folder, kernel_keys([kernel])[kernel.name], is_writable=True)
+    try:
         try:
             place.check()
             form = _njit(kernel, place, callees)
         except Exception:  # noqa: BLE001 - whatever is wrong with its files, others can be made
             place.remove()
-            form = _compile_anew(kernel, place, callees)
-        forms[kernel.name] = form
-    return forms[kernel.name]
-
-
-def _compile_anew(kernel: Kernel, place: CachePlace, callees: Mapping[str, Any]) -> Any:
-    try:
-        return _njit(kernel, place, callees)
+            form = _njit(kernel, place, callees)
     except Exception as error:
         # numba's first line says at which step, the next ones what is wrong, many more where.
         words = " ".join(str(error).split("\n\n")[0].split())
         raise KernelError(f"{kernel.name} can't be compiled: {type(error).__name__}: {words}") from error
+    forms[kernel.name] = form
+    return form
 
 
 @contextlib.contextmanager

@@ -41,8 +41,8 @@ def kernel_keys(kernels: Iterable["Kernel"]) -> dict[str, str]:
 
     A key stands for the kernel's signature and bytecode, the globals that it uses, the keys of the
     kernels that it calls, the versions of Python, numba, llvmlite and numpy, and the platform.
-    ``ValueError`` when kernels call each other in a cycle, ``TypeError`` when a kernel uses a
-    global whose value may change unnoticed.
+    Raises ``ValueError`` when kernels call each other in a cycle, ``TypeError`` for a global whose
+    value may change unnoticed.
     """
     keys: dict[str, str] = {}
     for each in kernels:
@@ -79,7 +79,6 @@ def _add_key(kernel: "Kernel", keys: dict[str, str], callers: tuple[str, ...]) -
 
 
 def _described(value: Any, names: Sequence[str]) -> Any:
-    """Describe a global so that another value has another description."""
     if isinstance(value, ModuleType):
         found = {name: getattr(value, name, None) for name in names}
         return value.__name__, [pair for pair in found.items() if isinstance(pair[1], (int, float))]

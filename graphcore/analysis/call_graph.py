@@ -82,11 +82,10 @@ class CallRows:
     @classmethod
     def of(cls, numbering: Numbering, floor: float) -> "CallRows":
         """Copy the fresh dependencies with at least this confidence. O(V + E)."""
-        index, nodes = numbering.graph.index, numbering.nodes
+        index, nodes = numbering.graph.index, np.arange(numbering.held, dtype=np.int32)
         start = np.empty(len(numbering) + 1, np.int32)
-        target = np.empty(int(index.nodes[nodes, OUT + FRESH].sum()), np.int32)
-        places = numbering.number_by_node
-        count = full.gather_calls.run(*index.arrays, floor, nodes, places, start, target)
+        target = np.empty(int(index.nodes[:, OUT + FRESH].sum()), np.int32)
+        count = full.gather_calls.run(*index.arrays, floor, nodes, nodes, start, target)
         start[len(nodes) :] = count
         return cls(start, target[:count])
 
@@ -180,7 +179,7 @@ class CallGraph:
 @dataclass(frozen=True, slots=True)
 class Cells:
     """
-    Services grouped by their components before and after: those of a *cell* share both.
+    Services grouped by components: those of a *cell* share theirs before and after a change.
 
     So what reaches one service of a cell reaches all.
     """

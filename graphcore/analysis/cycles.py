@@ -34,8 +34,8 @@ def shortest_cycle(
     returned, still deterministic; with ``shorter_than``, None then means not found. May run beside
     readers.
     """
-    nodes = np.array([graph.node(name) for name in sorted(members)], np.int32)
-    return _shortest_of_sorted(graph, nodes, min_confidence, shorter_than)
+    nodes = np.array([graph.node(name) for name in members], np.int32)
+    return shortest_cycle_of_nodes(graph, nodes, min_confidence=min_confidence, shorter_than=shorter_than)
 
 
 def shortest_cycle_of_nodes(
@@ -43,15 +43,10 @@ def shortest_cycle_of_nodes(
 ) -> tuple[str, ...] | None:
     """Find the cycle of ``shortest_cycle`` by nodes: faster for many, lets other threads run."""
     names = [graph.digraph[node].name for node in nodes.tolist()]
-    return _shortest_of_sorted(graph, nodes[name_order(names)], min_confidence, shorter_than)
-
-
-def _shortest_of_sorted(
-    graph: DependencyGraph, nodes: Numbers, min_confidence: float, shorter_than: int | None
-) -> tuple[str, ...] | None:
-    calls = calls_between(graph.index, nodes, min_confidence=min_confidence)
+    order = name_order(names)
+    calls = calls_between(graph.index, nodes[order], min_confidence=min_confidence)
     found = shortest_cycle_of(calls.start, calls.target, shorter_than=shorter_than)
-    return None if found is None else tuple([graph.digraph[int(nodes[number])].name for number in found])
+    return None if found is None else tuple([names[order[number]] for number in found])
 
 
 def shortest_cycle_of(

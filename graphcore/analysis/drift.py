@@ -89,7 +89,6 @@ class _Pairs(NamedTuple):
     side: NDArray[np.uint8]
 
     def at(self, places: NDArray[np.integer] | NDArray[np.bool_]) -> "_Pairs":
-        """Choose pairs."""
         return _Pairs(self.source[places], self.target[places], self.side[places])
 
 

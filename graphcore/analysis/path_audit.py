@@ -16,9 +16,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from graphcore.analysis.edge_selection import effective_edges, passing_edges
+from graphcore.analysis.edge_selection import (
+    CallPolicies,
+    SyncCalls,
+    effective_edges,
+    merged_policies,
+    passing_edges,
+)
 from graphcore.analysis.retries import RetryReport, worst_retries
-from graphcore.analysis.sync_calls import CallPolicies, SyncCalls, merged_policies
 from graphcore.graph.dependency_graph import DependencyGraph
 from graphcore.graph.flags import EdgeFilter, EdgeFlag
 from graphcore.graph.name_order import NameOrder

@@ -57,8 +57,6 @@ class _Class(NamedTuple):
 
 
 class _Found(NamedTuple):
-    """The first path of a class."""
-
     path: _Nodes
     of: _Class
 

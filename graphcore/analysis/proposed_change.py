@@ -71,30 +71,27 @@ _Numbers: TypeAlias = NDArray[np.int32]
 
 
 class Numbering:
-    """Numbers services: existing ones by node, then new ones in order of appearance. O(V)."""
+    """Numbers services: existing ones are their nodes, new ones follow in order of appearance."""
 
     def __init__(self, graph: DependencyGraph) -> None:
         self.graph = graph
-        self.nodes: _Numbers = np.array(graph.digraph.node_indices(), np.int32)
-        self.number_by_node = np.full(len(graph.index.nodes), -1, np.int32)
-        self.number_by_node[self.nodes] = np.arange(len(self.nodes), dtype=np.int32)
+        self.held = len(graph.index.nodes)
         self.new: dict[str, int] = {}
         self._order: NameOrder | None = None
 
     def __len__(self) -> int:
-        return len(self.nodes) + len(self.new)
+        return self.held + len(self.new)
 
     def number(self, name: str) -> int:
         """Return the number of a service; an unknown one becomes a new service."""
         if self.graph.has_service(name):
-            return int(self.number_by_node[self.graph.node(name)])
+            return self.graph.node(name)
         return self.new.setdefault(name, len(self))
 
     def names(self, numbers: _Numbers | Sequence[int]) -> list[str]:
         """Look up names. O(1) each."""
-        held, new, digraph, nodes = len(self.nodes), list(self.new), self.graph.digraph, self.nodes
-        wanted = np.asarray(numbers).tolist()
-        return [digraph[int(nodes[n])].name if n < held else new[n - held] for n in wanted]
+        held, new, digraph = self.held, list(self.new), self.graph.digraph
+        return [digraph[n].name if n < held else new[n - held] for n in np.asarray(numbers).tolist()]
 
     def sorted(self, numbers: _Numbers) -> _Numbers:
         """Sort services by name. O(n log n), or O(V log V) once for many."""
@@ -104,9 +101,9 @@ class Numbering:
         if self._order is None:
             self._order = NameOrder.of(self.graph)
         # A new service ranks before the one at its place; several at one place are sorted by name.
-        held, order, ranks = len(self.nodes), self._order, np.empty((2, len(numbers)), np.int64)
+        held, order, ranks = self.held, self._order, np.empty((2, len(numbers)), np.int64)
         old = numbers < held
-        ranks[0, old], ranks[1, old] = order.rank[self.nodes[numbers[old]]], len(self.new)
+        ranks[0, old], ranks[1, old] = order.rank[numbers[old]], len(self.new)
         if self.new:
             new = sorted(self.new)
             places = np.array([[order.place(self.graph, name) for name in new], range(len(new))])
@@ -168,11 +165,10 @@ class PairStates:
 
 def _states(numbering: Numbering, pairs: Iterable[Pair]) -> dict[Pair, list[DependencyState]]:
     """Look up the dependencies between pairs of services, of which some may be new."""
-    held = len(numbering.nodes)
     states: dict[Pair, list[DependencyState]] = {pair: [] for pair in pairs}
-    there = [pair for pair in states if max(pair) < held]
+    there = [pair for pair in states if max(pair) < numbering.held]
     index = numbering.graph.index
-    nodes = np.ascontiguousarray(numbering.nodes[np.array(there, np.int64).reshape(-1, 2).T])
+    nodes = np.ascontiguousarray(np.array(there, np.int32).reshape(-1, 2).T)
     found, ends = np.empty(2 * len(there), np.int32), np.empty(len(there), np.int32)
     count = rows.edges_between.run(index.nodes, index.pool, nodes, found, ends)
     if count > len(found):

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from graphcore.analysis.sync_calls import SyncCalls
+from graphcore.analysis.edge_selection import SyncCalls
 from graphcore.compiling import budget
 from graphcore.graph.dependency_graph import DependencyGraph
 from graphcore.graph.name_order import NameOrder
@@ -57,7 +57,7 @@ class RetryReport:
 
 
 class _Calls(NamedTuple):
-    """The call with most attempts of each pair, by caller, sorted by the names of the callees."""
+    """The call with most attempts of each pair, by caller, then by the names of the callees."""
 
     start: NDArray[np.int32]
     target: NDArray[np.int32]
@@ -176,7 +176,6 @@ class _Search:
         )
 
     def path(self, graph: DependencyGraph, number: int) -> RetriedPath:
-        """Look up the path of a candidate."""
         places, digraph = self.paths[number, : self.lengths[number]], graph.digraph
         nodes = [int(self.begins[number]), *self._rows.target[places].tolist()]
         dependencies = map(digraph.get_edge_data_by_index, self._rows.edge[places].tolist())

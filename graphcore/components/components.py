@@ -104,8 +104,8 @@ class Components:
         """
         Follow a change set that the graph already has. O(what it affects).
 
-        ``lost`` and ``gained``: edges removed and added that count, as (source, target) rows.
-        ``nodes``: services that came, went, or have a new name or key.
+        ``lost`` and ``gained``: (source, target) rows of edges. ``nodes``: services that came, went
+        or have a new name or key.
         """
         if not self._index.needs_edits:
             return
@@ -165,15 +165,10 @@ class Components:
         more, or what ``ComponentExcerpts`` says if they are larger than ``most``. May run in a
         thread while the graph does not change.
         """
-        return [self._excerpt(label, most) for label in self._index.labels(2)]
+        return [self.excerpts.of(label, most, self._members) for label in self._index.labels(2)]
 
-    def _excerpt(self, label: int, most: int) -> Excerpt:
-        found = self.excerpts.find(label)
-        if found is not None:
-            return found
-        if self._index.size(label) > most:
-            return self.excerpts.keep_cut(label, most)
-        return self.excerpts.keep_whole(label, self._component(label).members)
+    def _members(self, label: int) -> tuple[str, ...]:
+        return self._component(label).members
 
     def finish(self) -> None:
         """Search now if components are not known; see ``is_ready``."""

@@ -1,5 +1,6 @@
 """Excerpts of components: size and first members, cheap to keep for components of any size."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from heapq import nsmallest
 from typing import TypeAlias
@@ -103,27 +104,24 @@ class ComponentExcerpts:
             if former is not None:
                 self._current[label] = replace(former)
 
-    def find(self, label: int) -> Excerpt | None:
-        """Return the excerpt of a component if it is up to date."""
-        return self._current.get(label)
+    def of(self, label: int, most: int, members: Callable[[int], tuple[str, ...]]) -> Excerpt:
+        """Return the excerpt of a component, with all ``members`` if there are at most ``most``."""
+        if label not in self._current:
+            if self._index.size(label) > most:
+                self._current[label] = self._cut(label, most)
+            else:
+                self._selections.pop(label, None)
+                self._current[label] = Excerpt(label, self._index.size(label), members(label))
+        return self._current[label]
 
-    def keep_whole(self, label: int, members: tuple[str, ...]) -> Excerpt:
-        """Make the excerpt of a component and list all its members."""
-        self._selections.pop(label, None)
-        made = self._current[label] = Excerpt(label, len(members), members)
-        return made
-
-    def keep_cut(self, label: int, most: int) -> Excerpt:
-        """Make the excerpt of a component and list its first ``most`` members."""
+    def _cut(self, label: int, most: int) -> Excerpt:
         inside = self._index.inside(label)
         self._cover(len(inside))
         self._clock += 1
         selection = self._updated_selection(label, inside, most) or self._new_selection(inside, most)
         self._selections[label] = selection
         names = tuple([name for name, _ in selection.first[:most]])
-        made = Excerpt(label, self._index.size(label), names, inside, self._clock, self._epoch)
-        self._current[label] = made
-        return made
+        return Excerpt(label, self._index.size(label), names, inside, self._clock, self._epoch)
 
     def nodes(self, excerpt: Excerpt) -> NDArray[np.int32]:
         """List the nodes of an up-to-date excerpt. O(V)."""

@@ -94,7 +94,6 @@ def apply_changes(topology: Topology, dangling: DanglingDependencies, changes: C
 def _refuse_duplicate_names(
     topology: Topology, upserted: dict[Hashable, ServiceRecord], removed: Iterable[Hashable]
 ) -> None:
-    """Raise ``DuplicateNameError`` if two services would have one name afterwards."""
     node_by_name = topology.node_by_name
     claimed = {record.name for record in upserted.values()}
     if len(claimed) == len(upserted) and node_by_name.keys().isdisjoint(claimed):

@@ -224,5 +224,4 @@ def _roomy(live: int, more: int) -> int:
 
 
 def _with_spare(length: int) -> int:
-    """Add a quarter."""
     return length + length // 4

@@ -26,9 +26,9 @@ _NO_PAIRS: Pairs = np.empty((0, 2), np.int32)
 
 class EdgeEnds(NamedTuple):
     """
-    Edges that are not stale, and those of them whose confidence reaches the graph's bound.
+    Edges that are not stale, and those of them with the graph's ``cycle_confidence``.
 
-    ``confident`` is empty if that bound, ``cycle_confidence``, is 0.
+    ``confident`` is empty if that is 0.
     """
 
     fresh: Pairs
@@ -146,11 +146,7 @@ class Topology:
         return list(orphans.values())
 
     def link(self, records: Sequence[DependencyRecord]) -> list[DependencyRecord]:
-        """
-        Add edges whose keys are new. O(1) each.
-
-        Returns the dependencies that can't be edges: of a service on itself, or a missing service.
-        """
+        """Add edges whose keys are new; return the dependencies that can't be edges. O(1) each."""
         if not records:
             return []
         keys, source_keys, target_keys, flags, confidences, payloads = zip(*records, strict=True)
