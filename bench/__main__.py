@@ -13,13 +13,10 @@ from rich.table import Table
 from bench import (
     alerts,
     analyses,
-    bulk,
     calls,
     cycles,
-    detection,
     feed,
     giant,
-    handlers,
     hostile,
     overload,
     peers,
@@ -36,14 +33,14 @@ from server.lifecycle.kernels import use_compiled_kernels
 PARTS: dict[str, Callable[[Stage], Iterator[Figure]]] = {
     "core-traverse": walks.traverse,
     "core-vs-cte": peers.recursive_query,
-    "handler": handlers.measure,
+    "handler": walks.handlers,
     "wire": wire.measure,
     "rtt": calls.rtt,
     "batch": calls.batch,
     "component": cycles.component,
     "cuts": cycles.cuts,
     "check": cycles.check,
-    "detection": detection.measure,
+    "detection": alerts.detection,
     "giant": giant.measure,
     "backlog": feed.backlog,
     "effective": walks.effective_walks,
@@ -55,12 +52,12 @@ PARTS: dict[str, Callable[[Stage], Iterator[Figure]]] = {
     "memory": starting.memory,
     "step": feed.step,
     "fresh": feed.fresh,
-    "bulk": bulk.measure,
+    "bulk": calls.bulk,
     "upsert": writes.upsert,
     "triggers": writes.triggers,
     "sweep": writes.sweeps,
     "growth": walks.growth,
-    "alerts": alerts.measure,
+    "alerts": alerts.reads,
     "sizes": calls.sizes,
     "peers": peers.libraries,
     "hostile": hostile.measure,
@@ -89,7 +86,7 @@ def main() -> int:
     with Stage.set_up(options.graph, options.giant_services) as stage:
         for name in options.only or PARTS:
             print(f"measuring {name} ...", file=sys.stderr)
-            figures += PARTS[name](stage)
+            figures += (dataclasses.replace(each, part=each.part or name) for each in PARTS[name](stage))
             _keep(figures, options.json)
     Console(width=160).print(_table(figures))
     return 1 if any(figure.failed for figure in figures) else 0

@@ -10,9 +10,8 @@ import networkx as nx
 import numpy as np
 import rustworkx as rx
 
-from bench.graphs import Edges, Policy, big100k, debian, live_graph, seed5k
-from bench.handlers import FRESHNESS
-from bench.measuring import Call, Figure, ratio, take_turns, typical
+from bench.graphs import FRESHNESS, Edges, Policy, big100k, live_graph, seed5k
+from bench.measuring import Call, Figure, over, ratio, take_turns, typical
 from bench.stage import Stage
 from depgraph.v1 import analysis_service_pb2 as pb
 from graphcore import DependencyGraph, EdgeFilter
@@ -28,7 +27,6 @@ from server.rpc.analysis.drift import drift_answer, drift_question
 from server.rpc.analysis.impact import impact_parts, impact_question, impacted
 from server.wire.policies import call_policies
 
-IMPACT, PATHS = "impact", "paths"
 PART_BYTES = 1024 * 1024
 # Of calls that take long there are too few for ratios.
 PAIRS, FEW, LARGE = 200, 20, 10_000
@@ -36,22 +34,17 @@ PAIRS, FEW, LARGE = 200, 20, 10_000
 
 def impact(stage: Stage) -> Iterator[Figure]:
     """What the failure of the service with most callers reaches."""
-    for edges in (seed5k(), big100k(), debian(stage.given)):
-        if edges is not None:
-            yield from _against_rustworkx(edges)
-    yield from _against_networkx(seed5k())
-    for edges in (big100k(), debian(stage.given)):
-        if edges is not None:
-            yield from _answers(edges)
+    small, *large = stage.graphs()
+    for edges in (small, *large):
+        yield from _against_rustworkx(edges)
+    yield from _against_networkx(small)
+    for edges in large:
+        yield from _answers(edges)
 
 
 def _against_rustworkx(edges: Edges) -> Iterator[Figure]:
-    """
-    Rustworkx finds the upstream services.
-
-    Ours finds their hops as well, along four kinds of paths, and then sorts them and names paths.
-    """
-    graph, hub = edges.graph(), _hub(edges)
+    """Rustworkx finds upstream services; ours their hops, then sorts them and names paths."""
+    graph, hub = edges.graph(), edges.hub()
     counts, whole, theirs = take_turns(
         lambda _: _found(graph, hub, ordered=False),
         lambda _: _found(graph, hub, ordered=True),
@@ -61,14 +54,14 @@ def _against_rustworkx(edges: Edges) -> Iterator[Figure]:
     )
     what = f"{edges.name}, all {len(_found(graph, hub, ordered=False).nodes):,} callers of s{hub}"
     if len(counts) >= PAIRS:
-        yield ratio(IMPACT, f"{what}: hops along four kinds of paths / rustworkx ancestors", counts, theirs)
-    yield typical(IMPACT, f"{what}: hops along four kinds of paths", counts, "ms")
-    yield typical(IMPACT, "  with order and paths", whole, "ms")
-    yield typical(IMPACT, "  rustworkx ancestors", theirs, "ms")
+        yield ratio(f"{what}: hops along four kinds of paths / rustworkx ancestors", counts, theirs)
+    yield typical(f"{what}: hops along four kinds of paths", counts, "ms")
+    yield typical("  with order and paths", whole, "ms")
+    yield typical("  rustworkx ancestors", theirs, "ms")
 
 
 def _against_networkx(edges: Edges) -> Iterator[Figure]:
-    graph, hub = edges.graph(), _hub(edges)
+    graph, hub = edges.graph(), edges.hub()
     callers: nx.DiGraph[int] = nx.DiGraph((target, source) for source, target in edges.pairs)
     ours, theirs = take_turns(
         lambda _: _found(graph, hub, ordered=True),
@@ -77,12 +70,12 @@ def _against_networkx(edges: Edges) -> Iterator[Figure]:
         warm_up=2,
     )
     what = f"{edges.name}, callers of s{hub} with paths"
-    yield ratio(IMPACT, f"{what}: ours / networkx single_source_shortest_path", ours, theirs)
+    yield ratio(f"{what}: ours / networkx single_source_shortest_path", ours, theirs)
 
 
 def _answers(edges: Edges) -> Iterator[Figure]:
     """The whole answer: found while the graph stands still, then written part by part."""
-    graph, name = live_graph(edges), f"s{_hub(edges)}"
+    graph, name = live_graph(edges), f"s{edges.hub()}"
     question = impact_question(pb.AnalyzeImpactRequest(service_id=name))
     found = impacted(graph, question)
 
@@ -101,9 +94,9 @@ def _answers(edges: Edges) -> Iterator[Figure]:
     )
     sizes = asyncio.run(written())
     what = f"{edges.name}, {len(found.services):,} services, {sum(sizes):,} bytes in {len(sizes)} parts"
-    yield typical(IMPACT, f"AnalyzeImpact, {what}: search, while changes wait", search, "ms")
-    yield typical(IMPACT, "  then until the first part", head, "ms")
-    yield typical(IMPACT, "  then until the last", parts, "ms")
+    yield typical(f"AnalyzeImpact, {what}: search, while changes wait", search, "ms")
+    yield typical("  then until the first part", head, "ms")
+    yield typical("  then until the last", parts, "ms")
 
 
 def paths(_: Stage) -> Iterator[Figure]:
@@ -112,7 +105,7 @@ def paths(_: Stage) -> Iterator[Figure]:
         graph, ends = edges.graph(), _ends(edges)
         for most in (1, 10, 100):
             [taken] = take_turns(_ours(graph, ends, most), pairs=PAIRS, warm_up=5)
-            yield typical(PATHS, f"{edges.name}, first {most} of the shortest", taken, "ms")
+            yield typical(f"{edges.name}, first {most} of the shortest", taken, "ms")
     yield from _against_libraries(seed5k(), 10)
 
 
@@ -121,39 +114,33 @@ def _against_libraries(edges: Edges, most: int) -> Iterator[Figure]:
 
     ends, calls = _ends(edges), nx.DiGraph(edges.pairs)
     peer = igraph.Graph(edges.nodes, edges.pairs, directed=True)
-    peers: dict[str, Call] = {
-        "igraph get_k_shortest_paths": lambda n: peer.get_k_shortest_paths(*ends[n % len(ends)], k=most),
-        "networkx shortest_simple_paths": lambda n: list(
-            islice(nx.shortest_simple_paths(calls, *ends[n % len(ends)]), most)
+    peers = {
+        "igraph get_k_shortest_paths": lambda pair: peer.get_k_shortest_paths(*pair, k=most),
+        "networkx shortest_simple_paths": lambda pair: list(
+            islice(nx.shortest_simple_paths(calls, *pair), most)
         ),
     }
     for name, theirs in peers.items():
-        fast, slow = take_turns(_ours(edges.graph(), ends, most), theirs, pairs=PAIRS, warm_up=5)
-        yield ratio(PATHS, f"{edges.name}, first {most} of the shortest: ours / {name}", fast, slow)
-        yield typical(PATHS, f"  {name}", slow, "ms")
+        ours = _ours(edges.graph(), ends, most)
+        fast, slow = take_turns(ours, over(ends, theirs), pairs=PAIRS, warm_up=5)
+        yield ratio(f"{edges.name}, first {most} of the shortest: ours / {name}", fast, slow)
+        yield typical(f"  {name}", slow, "ms")
 
 
 def _ours(graph: DependencyGraph, ends: list[tuple[int, int]], most: int) -> Call:
     """As ``FindPaths`` does it: which edges count is looked at each time."""
 
-    def call(number: int) -> None:
-        source, target = ends[number % len(ends)]
+    def find(ends: tuple[int, int]) -> None:
+        source, target = ends
         mask = passing_edges(graph, EdgeFilter())
         found = shortest_paths(graph, f"s{source}", f"s{target}", mask, max_paths=most)
         assert not found.truncated
 
-    return call
+    return over(ends, find)
 
 
 def _found(graph: DependencyGraph, hub: int, *, ordered: bool) -> Impact:
     return impact_of(graph, f"s{hub}", passing_edges(graph, EdgeFilter()), ordered=ordered)
-
-
-def _hub(edges: Edges) -> int:
-    callers = [0] * edges.nodes
-    for _, target in edges.pairs:
-        callers[target] += 1
-    return max(range(edges.nodes), key=callers.__getitem__)
 
 
 def _ends(edges: Edges) -> list[tuple[int, int]]:
@@ -164,10 +151,7 @@ def _ends(edges: Edges) -> list[tuple[int, int]]:
     return [(source, target) for source, target in (chooser.sample(largest, 2) for _ in range(PAIRS))]
 
 
-AUDIT, DRIFT = "audit", "drift"
 LIMIT = 4 * 1024 * 1024
-# Of calls that take long there are too few for ratios.
-PAIRS, FEW = 200, 20
 POLICIES: tuple[Policy, ...] = (
     (None, None),
     (100, '{"max_retries": 1}'),
@@ -192,8 +176,8 @@ def audit(_: Stage) -> Iterator[Figure]:
         warm_up=2,
     )
     what = "seed5k, timeouts and retries of all dependencies"
-    yield ratio(AUDIT, f"{what}: kernel / generated code", kernel, parsed)
-    yield typical(AUDIT, "  kernel", kernel, "ms")
+    yield ratio(f"{what}: kernel / generated code", kernel, parsed)
+    yield typical("  kernel", kernel, "ms")
     yield from _audits("seed5k", small)
     yield from _audits("big100k", live_graph(big100k(), policies=POLICIES))
 
@@ -206,7 +190,7 @@ def drift(_: Stage) -> Iterator[Figure]:
     page, whole = take_turns(
         lambda _: list_drift(small, question), lambda _: _by_dictionary(small), pairs=PAIRS, warm_up=2
     )
-    yield ratio(DRIFT, "seed5k, first page of 100 / a dictionary of all pairs", page, whole)
+    yield ratio("seed5k, first page of 100 / a dictionary of all pairs", page, whole)
     yield from _pages("seed5k", small)
     yield from _pages("big100k", live_graph(big100k(), SHARES))
 
@@ -219,9 +203,9 @@ def _audits(name: str, graph: DependencyGraph) -> Iterator[Figure]:
     found = pb.AuditPathsResponse.FromString(call()(0))
     five, ten, one = take_turns(call(), call(max_hops=10), call(service_id="s0"), pairs=FEW, warm_up=2)
     what = f"{name}, {found.timeout_count:,} timeouts, {found.retry_count:,} services with retries"
-    yield typical(AUDIT, f"{what}: whole answer, 5 hops", five, "ms")
-    yield typical(AUDIT, "  10 hops", ten, "ms")
-    yield typical(AUDIT, "  one service", one, "ms")
+    yield typical(f"{what}: whole answer, 5 hops", five, "ms")
+    yield typical("  10 hops", ten, "ms")
+    yield typical("  one service", one, "ms")
 
 
 def _pages(name: str, graph: DependencyGraph) -> Iterator[Figure]:
@@ -237,9 +221,9 @@ def _pages(name: str, graph: DependencyGraph) -> Iterator[Figure]:
         pairs=FEW,
         warm_up=2,
     )
-    yield typical(DRIFT, f"{name}, {first.total_count:,} pairs: page of 100", hundred, "ms")
-    yield typical(DRIFT, "  page of 1,000", thousand, "ms")
-    yield typical(DRIFT, "  one service", one, "ms")
+    yield typical(f"{name}, {first.total_count:,} pairs: page of 100", hundred, "ms")
+    yield typical("  page of 1,000", thousand, "ms")
+    yield typical("  one service", one, "ms")
 
 
 def _policy(record: bytes) -> tuple[int, int]:

@@ -4,10 +4,9 @@ The attacks on a server of 20,000 services ``s0``, ``s1``, ….
 Requests stand on both sides of each limit. Attacks that write come last.
 """
 
-import asyncio
 from collections.abc import Callable
 
-from bench.attacks import KIB, Outcome, Request, asked, crowd, idle, unfinished, unread
+from bench.attacks import KIB, Request, asked, crowd, idle, unfinished, unread
 from bench.calls import TRAVERSE, question
 from depgraph.v1 import catalog_service_pb2 as catalog_pb
 
@@ -98,137 +97,103 @@ _BOMB = 7_000_000
 _UPSERT = f"{CATALOG}/BatchUpsertServices"
 
 BOMBS = (
-    asked("7 M empty services, 8 in turn", Request(_UPSERT, _empties(1, _BOMB)), in_turn=8),
-    asked("7 M empty services, 8 at once", Request(_UPSERT, _empties(1, _BOMB)), at_once=8),
-    asked("7 M added, 8 at once", Request(f"{ANALYSES}/CheckChange", _empties(1, _BOMB)), at_once=8),
-    asked("7 M removed, 8 at once", Request(f"{ANALYSES}/CheckChange", _empties(2, _BOMB)), at_once=8),
-    asked("7 M requests", Request(f"{GRAPH}/BatchTraverse", _empties(1, _BOMB)), at_once=2),
-    asked("7 M nodes", Request(f"{DEPENDENCIES}/IngestGraph", _empties(3, _BOMB)), at_once=2),
-    asked("7 M edges", Request(f"{DEPENDENCIES}/IngestGraph", _empties(4, _BOMB)), at_once=2),
-    asked(
-        "7 M dependencies",
-        Request(f"{DEPENDENCIES}/BatchUpsertDependencies", _empties(1, _BOMB)),
-        at_once=2,
-    ),
-    asked("7 M names", Request(f"{ALERTS}/CreateAlert", _empties(1, _BOMB)), at_once=2),
-    asked("7 M names", Request(f"{ALERTS}/CheckCycle", _empties(1, _BOMB)), at_once=2),
+    asked("7 M empty services, 8 in turn", _UPSERT, _empties(1, _BOMB), in_turn=8),
+    asked("7 M empty services, 8 at once", _UPSERT, _empties(1, _BOMB), at_once=8),
+    asked("7 M added, 8 at once", f"{ANALYSES}/CheckChange", _empties(1, _BOMB), at_once=8),
+    asked("7 M removed, 8 at once", f"{ANALYSES}/CheckChange", _empties(2, _BOMB), at_once=8),
+    asked("7 M requests", f"{GRAPH}/BatchTraverse", _empties(1, _BOMB), at_once=2),
+    asked("7 M nodes", f"{DEPENDENCIES}/IngestGraph", _empties(3, _BOMB), at_once=2),
+    asked("7 M edges", f"{DEPENDENCIES}/IngestGraph", _empties(4, _BOMB), at_once=2),
+    asked("7 M dependencies", f"{DEPENDENCIES}/BatchUpsertDependencies", _empties(1, _BOMB), at_once=2),
+    asked("7 M names", f"{ALERTS}/CreateAlert", _empties(1, _BOMB), at_once=2),
+    asked("7 M names", f"{ALERTS}/CheckCycle", _empties(1, _BOMB), at_once=2),
     asked(
         "8 M modes in one filter",
-        Request(f"{GRAPH}/BatchTraverse", lambda: _tagged(1, _filtered(8_000_000))),
+        f"{GRAPH}/BatchTraverse",
+        lambda: _tagged(1, _filtered(8_000_000)),
         at_once=2,
     ),
-    asked("8 M modes", Request(TRAVERSE, lambda: _filtered(8_000_000)), at_once=2),
-    asked("8 M modes", Request(f"{GRAPH}/StreamTraverse", lambda: _filtered(8_000_000)), at_once=2),
-    asked("8 M modes", Request(f"{ANALYSES}/FindPaths", lambda: _tagged(6, _tagged(1, b"\x01" * 8_000_000)))),
-    asked("metadata of 14 MiB", Request(f"{CATALOG}/CreateService", lambda: _service(14 * MIB))),
-    asked("1 M paths", Request(f"{CATALOG}/UpdateService", lambda: _masked(1_000_000)), at_once=2),
-    asked("7 M paths", Request(f"{CATALOG}/UpdateService", lambda: _masked(_BOMB)), at_once=2),
-    asked("64 MB of zeros", Request(_UPSERT, lambda: bytes(64_000_000))),
-    asked("655 MB of zeros", Request(_UPSERT, lambda: bytes(655_000_000))),
-    asked("655 MB of zeros, 8 at once", Request(_UPSERT, lambda: bytes(655_000_000)), at_once=8),
-    asked(
-        "15 MB unknown", Request("/grpc.health.v1.Health/Check", lambda: _filled(b"", 15_000_000)), at_once=8
-    ),
-    asked(
-        "15 MB unknown", Request("/depgraph.v1.GraphService/Nothing", lambda: bytes(15_000_000)), at_once=8
-    ),
+    asked("8 M modes", TRAVERSE, lambda: _filtered(8_000_000), at_once=2),
+    asked("8 M modes", f"{GRAPH}/StreamTraverse", lambda: _filtered(8_000_000), at_once=2),
+    asked("8 M modes", f"{ANALYSES}/FindPaths", lambda: _tagged(6, _tagged(1, b"\x01" * 8_000_000))),
+    asked("metadata of 14 MiB", f"{CATALOG}/CreateService", lambda: _service(14 * MIB)),
+    asked("1 M paths", f"{CATALOG}/UpdateService", lambda: _masked(1_000_000), at_once=2),
+    asked("7 M paths", f"{CATALOG}/UpdateService", lambda: _masked(_BOMB), at_once=2),
+    asked("64 MB of zeros", _UPSERT, lambda: bytes(64_000_000)),
+    asked("655 MB of zeros", _UPSERT, lambda: bytes(655_000_000)),
+    asked("655 MB of zeros, 8 at once", _UPSERT, lambda: bytes(655_000_000), at_once=8),
+    asked("15 MB unknown", "/grpc.health.v1.Health/Check", lambda: _filled(b"", 15_000_000), at_once=8),
+    asked("15 MB unknown", "/depgraph.v1.GraphService/Nothing", lambda: bytes(15_000_000), at_once=8),
 )
 SIDES = (
-    asked("10,000 empty", Request(_UPSERT, _empties(1, 10_000)), at_once=8),
-    asked("10,001 empty", Request(_UPSERT, _empties(1, 10_001)), at_once=8),
-    asked("10,000 empty added", Request(f"{ANALYSES}/CheckChange", _empties(1, 10_000)), at_once=8),
-    asked("10,001 empty added", Request(f"{ANALYSES}/CheckChange", _empties(1, 10_001)), at_once=8),
+    asked("10,000 empty", _UPSERT, _empties(1, 10_000), at_once=8),
+    asked("10,001 empty", _UPSERT, _empties(1, 10_001), at_once=8),
+    asked("10,000 empty added", f"{ANALYSES}/CheckChange", _empties(1, 10_000), at_once=8),
+    asked("10,001 empty added", f"{ANALYSES}/CheckChange", _empties(1, 10_001), at_once=8),
+    asked("filter of 64 KiB", TRAVERSE, lambda: _filled(_filtered(64 * KIB - 9), 64 * KIB), at_once=8),
     asked(
-        "filter of 64 KiB", Request(TRAVERSE, lambda: _filled(_filtered(64 * KIB - 9), 64 * KIB)), at_once=8
+        "filter of 64 KiB + 1", TRAVERSE, lambda: _filled(_filtered(64 * KIB - 9), 64 * KIB + 1), at_once=8
     ),
-    asked(
-        "filter of 64 KiB + 1",
-        Request(TRAVERSE, lambda: _filled(_filtered(64 * KIB - 9), 64 * KIB + 1)),
-        at_once=8,
-    ),
-    asked("filter of 4 MiB", Request(f"{GRAPH}/BatchTraverse", lambda: _batch(4 * MIB)), at_once=2),
-    asked("filter of 4 MiB + 1", Request(f"{GRAPH}/BatchTraverse", lambda: _batch(4 * MIB + 1)), at_once=2),
-    asked(
-        "metadata of 2 MiB + 1", Request(f"{CATALOG}/UpdateService", lambda: _service(2 * MIB + 1)), at_once=8
-    ),
+    asked("filter of 4 MiB", f"{GRAPH}/BatchTraverse", lambda: _batch(4 * MIB), at_once=2),
+    asked("filter of 4 MiB + 1", f"{GRAPH}/BatchTraverse", lambda: _batch(4 * MIB + 1), at_once=2),
+    asked("metadata of 2 MiB + 1", f"{CATALOG}/UpdateService", lambda: _service(2 * MIB + 1), at_once=8),
     # From here on they write.
-    asked("metadata of 2 MiB", Request(f"{CATALOG}/CreateService", lambda: _service(2 * MIB)), at_once=8),
-    asked("metadata of 2 MiB", Request(_UPSERT, lambda: _service(2 * MIB)), at_once=8),
-    asked(
-        "10,000 that are valid, 2 MiB", Request(_UPSERT, lambda: _known_services(10_000, 2 * MIB)), at_once=4
-    ),
-    asked("metadata of 2 MiB + 1", Request(_UPSERT, lambda: _service(2 * MIB + 1)), at_once=8),
-    asked("10,000 that are valid, 2 MiB + 1", Request(_UPSERT, lambda: _known_services(10_000, 2 * MIB + 1))),
+    asked("metadata of 2 MiB", f"{CATALOG}/CreateService", lambda: _service(2 * MIB), at_once=8),
+    asked("metadata of 2 MiB", _UPSERT, lambda: _service(2 * MIB), at_once=8),
+    asked("10,000 that are valid, 2 MiB", _UPSERT, lambda: _known_services(10_000, 2 * MIB), at_once=4),
+    asked("metadata of 2 MiB + 1", _UPSERT, lambda: _service(2 * MIB + 1), at_once=8),
+    asked("10,000 that are valid, 2 MiB + 1", _UPSERT, lambda: _known_services(10_000, 2 * MIB + 1)),
 )
 UNREAD = (
-    unread("100 answers of 1.7 MB unread", LARGE_ANSWER, connections=1, calls=100),
-    unread("1,000 answers of 1.7 MB unread", LARGE_ANSWER, connections=1, calls=1_000, held=LONG_SECONDS),
+    unread("100 answers of 1.7 MB unread", LARGE_ANSWER, 1, 100),
+    unread("1,000 answers of 1.7 MB unread", LARGE_ANSWER, 1, 1_000, held=LONG_SECONDS),
     unread(
         "1,000 answers of 1.7 MB unread, by a client that keeps to the limit of streams",
         LARGE_ANSWER,
-        connections=1,
-        calls=1_000,
+        1,
+        1_000,
         polite=True,
         held=LONG_SECONDS,
     ),
     unread(
         "40 connections, each 100 answers of 1.7 MB unread",
         LARGE_ANSWER,
-        connections=40,
-        calls=100,
+        40,
+        100,
         polite=True,
         held=LONG_SECONDS,
     ),
-    unread(
-        "40 connections, each 100 answers of 30 kB unread",
-        MIDDLING_ANSWER,
-        connections=40,
-        calls=100,
-        polite=True,
-    ),
+    unread("40 connections, each 100 answers of 30 kB unread", MIDDLING_ANSWER, 40, 100, polite=True),
     unread(
         "4 connections, each 25 adjacency lists unread",
         Request(f"{GRAPH}/GetAdjacencyList", bytes, compressed=False),
-        connections=4,
-        calls=25,
+        4,
+        25,
         polite=True,
     ),
     unread(
         "4 connections, each 25 watchers of everything unread",
         Request(f"{GRAPH}/Watch", lambda: b"\x10\x01", compressed=False),
-        connections=4,
-        calls=25,
+        4,
+        25,
         polite=True,
     ),
 )
 CROWDS = (
-    unfinished(
-        "1,500 half-sent requests of 60 KiB",
-        TRAVERSE,
-        connections=15,
-        calls=100,
-        declared=60 * KIB,
-        sent=30 * KIB,
-    ),
-    unfinished(
-        "40 connections, each an unfinished message of 16 MiB",
-        _UPSERT,
-        connections=40,
-        calls=1,
-        declared=16 * MIB,
-    ),
+    unfinished("1,500 half-sent requests of 60 KiB", TRAVERSE, 15, 100, declared=60 * KIB, sent=30 * KIB),
+    unfinished("40 connections, each an unfinished message of 16 MiB", _UPSERT, 40, 1, declared=16 * MIB),
     unfinished(
         "40 connections, each an unfinished message of 4 MiB",
         f"{GRAPH}/BatchTraverse",
-        connections=40,
-        calls=1,
+        40,
+        1,
         declared=4 * MIB,
     ),
     unfinished(
         "40 connections, each 10 unfinished messages of 4 MiB",
         f"{GRAPH}/BatchTraverse",
-        connections=40,
-        calls=10,
+        40,
+        10,
         declared=4 * MIB,
     ),
     idle("3,000 idle connections", 3_000),
@@ -236,7 +201,3 @@ CROWDS = (
     crowd("5,000 calls at once of one client, answers of 30 kB", MIDDLING_ANSWER, 5_000),
 )
 ATTACKS = {attack.name: attack for attack in (*UNREAD, *CROWDS, *BOMBS, *SIDES)}
-
-
-def run_attack(address: str, name: str) -> Outcome:
-    return asyncio.run(ATTACKS[name].do(address))

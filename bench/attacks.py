@@ -55,33 +55,36 @@ class Request:
         )
 
 
-def asked(name: str, request: Request, *, at_once: int = 1, in_turn: int = 1) -> Attack:
+def asked(name: str, method: str, body: Callable[[], bytes], *, at_once: int = 1, in_turn: int = 1) -> Attack:
     """So many calls at once on one connection, and that so often."""
+    request = Request(method, body)
 
     async def do(address: str) -> Outcome:
         headers, body = request.sent()
         connection, outcome = await connect(address), Outcome()
         for _ in range(in_turn):
-            outcome += await _answers([connection.call(headers, body) for _ in range(at_once)])
+            calls = [connection.call(headers, body) for _ in range(at_once)]
+            await asyncio.wait(calls, timeout=PATIENCE_SECONDS)
+            outcome += _tally(calls)
         connection.close()
         return outcome
 
-    return Attack(f"{name}: {request.method.rpartition('/')[2]}", do)
+    return Attack(f"{name}: {method.rpartition('/')[2]}", do)
 
 
 def unread(
     name: str,
     request: Request,
-    *,
     connections: int,
     calls: int,
+    *,
     polite: bool = False,
     held: float = HELD_SECONDS,
 ) -> Attack:
     """
     Make calls on connections whose client grants no byte for answers.
 
-    ``polite`` = no more calls than the server's settings allow.
+    ``polite`` = no more calls at once than the server's settings allow.
     """
 
     async def do(address: str) -> Outcome:
@@ -97,7 +100,7 @@ def unread(
 
 
 def unfinished(
-    name: str, method: str, *, connections: int, calls: int, declared: int, sent: int | None = None
+    name: str, method: str, connections: int, calls: int, *, declared: int, sent: int | None = None
 ) -> Attack:
     """Send ``sent`` bytes of each declared message; by default all but the last byte."""
 
@@ -135,7 +138,9 @@ def crowd(name: str, request: Request, calls: int) -> Attack:
                     return Answer(error.code().name, error.details() or "")
                 return Answer("OK")
 
-            return _tally(await asyncio.gather(*(ask() for _ in range(calls))))
+            tasks = [asyncio.ensure_future(ask()) for _ in range(calls)]
+            await asyncio.wait(tasks)
+            return _tally(tasks)
 
     return Attack(name, do, lasts=True)
 
@@ -147,13 +152,10 @@ async def _connections(
     if soft < number + KIB:
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, number + KIB), hard))
     opened: list[Connection] = []
-    for _ in range(number):
-        try:
-            opened.append(
-                await asyncio.wait_for(connect(address, window=window, polite=polite), HELD_SECONDS)
-            )
-        except (OSError, TimeoutError):
-            break
+    with suppress(OSError, TimeoutError):
+        for _ in range(number):
+            async with asyncio.timeout(HELD_SECONDS):
+                opened.append(await connect(address, window=window, polite=polite))
     return opened
 
 
@@ -162,21 +164,14 @@ async def _held(
 ) -> Outcome:
     """Hold the connections for a while, then drop them; what is answered by then counts."""
     await asyncio.sleep(held)
-    done = [call.result() if call.done() else Answer("UNANSWERED") for call in pending]
-    alive = sum(not connection.is_lost for connection in opened)
+    outcome = _tally(pending)
+    outcome["connections held to the end"] = sum(not connection.is_lost for connection in opened)
     for connection in opened:
         connection.close()
     await asyncio.sleep(0)
-    return _tally(done) + Outcome({"connections held to the end": alive})
+    return outcome
 
 
-async def _answers(pending: Sequence["asyncio.Future[Answer]"]) -> Outcome:
-    with suppress(TimeoutError):
-        await asyncio.wait_for(asyncio.gather(*pending), PATIENCE_SECONDS)
-    return _tally(
-        [call.result() if call.done() and not call.cancelled() else Answer("UNANSWERED") for call in pending]
-    )
-
-
-def _tally(answers: Sequence[Answer]) -> Outcome:
+def _tally(calls: Sequence["asyncio.Future[Answer]"]) -> Outcome:
+    answers = [call.result() if call.done() else Answer("UNANSWERED") for call in calls]
     return Outcome(f"{answer.code} {answer.message[:60]}".strip() for answer in answers)

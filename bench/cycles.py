@@ -2,14 +2,13 @@
 
 import random
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from itertools import pairwise
 from statistics import fmean
 from time import process_time
+from unittest.mock import patch
 
 import rustworkx as rx
 
-from bench.graphs import Edges, big100k, debian, seed5k
+from bench.graphs import FLAGS, Edges, big100k, debian, ring
 from bench.measuring import Figure, quantile, quantile_figure, ratio, take_turns, typical
 from bench.stage import Stage
 from graphcore import ChangeSet, DependencyGraph, DependencyRecord, EdgeFlag, ServiceRecord
@@ -19,7 +18,6 @@ from graphcore.analysis.cycles import shortest_cycle
 from graphcore.analysis.proposed_change import DependencyKey, ProposedChange, ProposedDependency
 from graphcore.analysis.what_if import what_if
 
-COMPONENT = "component"
 COMPONENT_PAIRS = 500
 
 
@@ -27,7 +25,7 @@ def component(_: Stage) -> Iterator[Figure]:
     edges = big100k()
     graph, chooser = edges.graph(), random.Random(4)
     graph.components.finish()
-    removed: list[DependencyRecord] = []
+    to_remove = chooser.sample(graph.dependencies(), COMPONENT_PAIRS * 2)
 
     def add(number: int) -> None:
         source, target = chooser.sample(range(edges.nodes), 2)
@@ -36,31 +34,22 @@ def component(_: Stage) -> Iterator[Figure]:
         graph.components.finish()
 
     def remove(_: int) -> None:
-        record = removed.pop()
-        graph.apply(ChangeSet(removed_dependencies=[record.key]))
+        graph.apply(ChangeSet(removed_dependencies=[to_remove.pop().key]))
         graph.components.finish()
 
-    everything = graph.dependencies()
-    removed.extend(chooser.sample(everything, COMPONENT_PAIRS * 2))
-    added, taken_away, whole = take_turns(
-        add, remove, lambda _: _recompute(graph), pairs=COMPONENT_PAIRS, warm_up=20
-    )
-    yield ratio(COMPONENT, "big100k, one edge added / full recomputation", added, whole, at_most=0.02)
-    yield ratio(COMPONENT, "big100k, one edge removed / full recomputation", taken_away, whole, at_most=0.02)
-    yield typical(COMPONENT, "  added", added)
-    yield quantile_figure(COMPONENT, "  added, p99", added, 0.99, unit="µs")
-    yield typical(COMPONENT, "  removed", taken_away)
-    yield quantile_figure(COMPONENT, "  removed, p99", taken_away, 0.99, unit="µs")
-    yield typical(COMPONENT, "  full recomputation", whole, "ms")
+    def recompute(_: int) -> None:
+        search = graph.components.begin()
+        search.run()
+        assert graph.components.adopt(search)
+
+    added, removed, whole = take_turns(add, remove, recompute, pairs=COMPONENT_PAIRS, warm_up=20)
+    for what, taken in (("added", added), ("removed", removed)):
+        yield ratio(f"big100k, one edge {what} / full recomputation", taken, whole, at_most=0.02)
+        yield typical(f"  {what}", taken)
+        yield quantile_figure(f"  {what}, p99", taken, 0.99, unit="µs")
+    yield typical("  full recomputation", whole, "ms")
 
 
-def _recompute(graph: DependencyGraph) -> None:
-    search = graph.components.begin()
-    search.run()
-    assert graph.components.adopt(search)
-
-
-CUTS = "cuts"
 MODES = (EdgeFlag.SYNC, EdgeFlag.ASYNC)
 CRITICALITIES = (EdgeFlag.HARD, EdgeFlag.SOFT, EdgeFlag.DEGRADED)
 SOURCES = (EdgeFlag.MANUAL, EdgeFlag.OTEL_SERVICE_GRAPH, EdgeFlag.KUBERNETES, EdgeFlag.SERVICE_MESH)
@@ -72,24 +61,18 @@ def cuts(stage: Stage) -> Iterator[Figure]:
     for services, pairs in ((15, 60), (350, 4_000), (500, 4_000)):
         graph = one_component(services, pairs, seed=services)
         yield from _timed(graph, "s0", f"{services} services, {pairs:,} dependencies", FEW)
-    packages = debian(stage.given)
-    if packages is not None:
+    if packages := debian(stage.given):
         graph = packages.graph()
-        largest = graph.components.largest_first()[:1]
-        for component in largest:
+        for component in graph.components.largest_first()[:1]:
             yield from _timed(graph, component.members[0], f"{packages.name}'s largest component", MANY)
     yield from _timed(big100k().graph(), "s0", "big100k", FEW, whole=False)
     yield from _quality()
 
 
 def one_component(services: int, pairs: int, seed: int) -> DependencyGraph:
-    """A ring through all services in random order, and random pairs; dependencies of all kinds."""
+    """A ring through all services, and random pairs; dependencies of all kinds."""
     chooser = random.Random(seed)
-    order = chooser.sample(range(services), services)
-    chosen = dict.fromkeys(pairwise([*order, order[0]]))
-    while len(chosen) < pairs:
-        source, target = chooser.sample(range(services), 2)
-        chosen[source, target] = None
+    chosen = ring(chooser, services, pairs).pairs
     kinds = [tuple(map(chooser.choice, (MODES, CRITICALITIES, SOURCES))) for _ in chosen]
     return DependencyGraph.from_records(
         [ServiceRecord(number, f"s{number}") for number in range(services)],
@@ -103,11 +86,7 @@ def one_component(services: int, pairs: int, seed: int) -> DependencyGraph:
 def _timed(
     graph: DependencyGraph, name: str, what: str, times: int, *, whole: bool = True
 ) -> Iterator[Figure]:
-    """
-    Time the witness of a component and its cuts.
-
-    Cuts of a huge component are counted without their details, which fit no answer.
-    """
+    """Time witness and cuts of a component; the details of a huge one's cuts fit no answer."""
     found = suggest_cuts(graph, name)
     members = found.component.members
 
@@ -116,11 +95,11 @@ def _timed(
         if whole:
             assert sum(1 for _ in suggested.cuts()) == len(found)
 
-    yield typical(CUTS, f"{what}: cuts, time of a core", _of_a_core(cut, times), "ms")
+    yield typical(f"{what}: cuts, time of a core", _of_a_core(cut, times), "ms")
     witnessed = _of_a_core(lambda: shortest_cycle(graph, members), times)
-    yield typical(CUTS, "  a shortest cycle, time of a core", witnessed, "ms")
-    yield Figure(CUTS, "  services", len(members), "services")
-    yield Figure(CUTS, "  pairs to cut", len(found), "cuts")
+    yield typical("  a shortest cycle, time of a core", witnessed, "ms")
+    yield Figure("  services", len(members), "services")
+    yield Figure("  pairs to cut", len(found), "cuts")
 
 
 def _of_a_core(call: Callable[[], object], times: int) -> list[float]:
@@ -143,39 +122,27 @@ def _quality() -> Iterator[Figure]:
         most = min(services * (services - 1), 5 * services)
         graph = one_component(services, chooser.randrange(services, most + 1), seed)
         least = suggest_cuts(graph, "s0").total_cost
-        with _heuristic_alone():
+        with patch.object(cutting, "EXACT_SIZE", 1):
             shares.append(suggest_cuts(graph, "s0").total_cost / least)
     what = f"heuristic alone / least cost, components of 4 to {cutting.EXACT_SIZE} services"
-    yield Figure(CUTS, f"{what}: mean", fmean(shares), "x", at_most=1.01, calls=SMALL_ONES)
-    yield Figure(CUTS, "  the worst of them", quantile(shares, 1.0), "x", calls=SMALL_ONES)
+    yield Figure(f"{what}: mean", fmean(shares), "x", at_most=1.01, calls=SMALL_ONES)
+    yield Figure("  the worst of them", quantile(shares, 1.0), "x", calls=SMALL_ONES)
     optimal = sum(share < 1 + 1e-9 for share in shares)
-    yield Figure(CUTS, "  as cheap as can be", 100 * optimal / len(shares), "%", calls=SMALL_ONES)
+    yield Figure("  as cheap as can be", 100 * optimal / len(shares), "%", calls=SMALL_ONES)
 
 
-@contextmanager
-def _heuristic_alone() -> Iterator[None]:
-    exact, cutting.EXACT_SIZE = cutting.EXACT_SIZE, 1
-    try:
-        yield
-    finally:
-        cutting.EXACT_SIZE = exact
-
-
-CHECK = "check"
 CHECK_PAIRS = 200
-_FLAGS = int(EdgeFlag.SYNC | EdgeFlag.HARD | EdgeFlag.MANUAL)
 
 
 def check(stage: Stage) -> Iterator[Figure]:
-    for edges in (seed5k(), big100k(), debian(stage.given)):
-        if edges is not None:
-            yield from _on(edges)
+    for edges in stage.graphs():
+        yield from _check(edges)
 
 
-def _on(edges: Edges) -> Iterator[Figure]:
+def _check(edges: Edges) -> Iterator[Figure]:
     graph, chooser = edges.graph(), random.Random(6)
     ends = [chooser.sample(range(edges.nodes), 2) for _ in range(CHECK_PAIRS)]
-    changes = [ProposedChange([ProposedDependency(f"s{a}", f"s{b}", _FLAGS)]) for a, b in ends]
+    changes = [ProposedChange([ProposedDependency(f"s{a}", f"s{b}", FLAGS)]) for a, b in ends]
     gone = [chooser.choice(edges.pairs) for _ in range(CHECK_PAIRS)]
     removals = [ProposedChange(removed=[DependencyKey(f"s{a}", f"s{b}")]) for a, b in gone]
     added, removed, components = take_turns(
@@ -186,9 +153,7 @@ def _on(edges: Edges) -> Iterator[Figure]:
         warm_up=5,
     )
     for what, taken in (("added", added), ("removed", removed)):
-        yield ratio(
-            CHECK, f"{edges.name}, one dependency {what} / all components, rustworkx", taken, components
-        )
-        yield typical(CHECK, f"  {what}", taken, "ms")
-        yield quantile_figure(CHECK, f"  {what}, p99", taken, 0.99)
-    yield typical(CHECK, "  all components, rustworkx", components, "ms")
+        yield ratio(f"{edges.name}, one dependency {what} / all components, rustworkx", taken, components)
+        yield typical(f"  {what}", taken, "ms")
+        yield quantile_figure(f"  {what}, p99", taken, 0.99)
+    yield typical("  all components, rustworkx", components, "ms")

@@ -36,13 +36,15 @@ async def answers(requests: AsyncIterator[bytes], _: Any) -> AsyncIterator[bytes
         yield _bytes(request)
 
 
+HANDLERS: dict[str, Any] = {
+    "Answer": grpc.unary_unary_rpc_method_handler(answer),
+    "Answers": grpc.stream_stream_rpc_method_handler(answers),
+}
+
+
 async def aio(listen: str, options: list[tuple[str, Any]]) -> None:
     server = grpc.aio.server(options=options)
-    handlers: dict[str, Any] = {
-        "Answer": grpc.unary_unary_rpc_method_handler(answer),
-        "Answers": grpc.stream_stream_rpc_method_handler(answers),
-    }
-    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("bench.Echo", handlers)])
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("bench.Echo", HANDLERS)])
     await _serve(server, listen)
 
 
@@ -51,8 +53,7 @@ async def native(listen: str, options: list[tuple[str, Any]]) -> None:
 
     server = native_server(options=[option for option in options if option[0] not in _NOT_NATIVE])
     # Generic handlers would be served by a grpcio server behind it.
-    handlers: dict[str, Any] = {"Answer": grpc.unary_unary_rpc_method_handler(answer)}
-    server.add_registered_method_handlers("bench.Echo", handlers)
+    server.add_registered_method_handlers("bench.Echo", {"Answer": HANDLERS["Answer"]})
     await _serve(server, listen)
 
 

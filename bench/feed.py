@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING
 import asyncpg
 import grpc
 
-from bench.giant import CAUGHT_UP_BAR_SECONDS, PER_SERVICE, fill, is_caught_up, peak_mib, until
+from bench.giant import CAUGHT_UP_BAR_SECONDS, PER_SERVICE, fill, until_caught_up
 from bench.graphs import big100k
 from bench.measuring import Figure, quantile_figure, ratio, stopwatch, take_turns_async, typical
-from bench.server_process import ServerProcess, serving
-from bench.stage import Stage, connected, embedded_url
+from bench.stage import CONNECT, ServerProcess, Stage, connected, embedded_url, serving
 from depgraph.v1 import graph_service_pb2 as pb
 from depgraph.v1.graph_service_pb2_grpc import GraphServiceStub
 from depgraph.v1.types_pb2 import Consistency
@@ -32,17 +31,11 @@ if TYPE_CHECKING:
     from depgraph.v1.graph_service_pb2_grpc import GraphServiceAsyncStub
 
 
-FRESH = "fresh"
 WRITES_A_SECOND = 100
 # One write in four is waited for, the others are load.
 SAMPLE_EVERY = 4
 FRESH_SAMPLES, FRESH_WARM_UP = 300, 25
-PROBE = """
-INSERT INTO services (service_id, team) VALUES ('prober', '0'), ('probe', '0');
-INSERT INTO service_dependencies (source_service_id, target_service_id, communication_mode)
-SELECT a.id, b.id, 'sync' FROM services AS a, services AS b
-WHERE a.service_id = 'prober' AND b.service_id = 'probe';
-"""
+PROBE = "INSERT INTO services (service_id, team) VALUES ('prober', '0'), ('probe', '0')"
 SET_TEAM = "UPDATE services SET team = $2 WHERE service_id = $1"
 
 
@@ -53,21 +46,20 @@ def fresh(stage: Stage) -> Iterator[Figure]:
 
 
 async def _fresh(address: str, url: str) -> list[Figure]:
-    connection = await asyncpg.connect(url)
-    await connection.execute(PROBE)
-    async with grpc.aio.insecure_channel(address) as channel:
+    async with connected(url) as connection, grpc.aio.insecure_channel(address) as channel:
         seen = Seen(channel)
+        await connection.execute(PROBE)
+        await connection.execute(CONNECT, "prober", "probe")
         await seen.first()
         waits, seconds = await _write_and_watch(connection, seen)
-    await connection.close()
     kept, looks = waits[FRESH_WARM_UP:], seen.looks
     what = f"big100k, {WRITES_A_SECOND} writes a second: commit to visible in Traverse"
     return [
-        quantile_figure(FRESH, f"{what}, p50", kept, 0.5, at_most=5),
-        quantile_figure(FRESH, f"{what}, p99", kept, 0.99, at_most=25),
-        Figure(FRESH, "  writes a second meanwhile", len(waits) * SAMPLE_EVERY / seconds, ""),
-        quantile_figure(FRESH, "  Traverse itself, p50: how finely was looked", looks, 0.5),
-        quantile_figure(FRESH, "  Traverse itself, p99: how quiet the machine was", looks, 0.99),
+        quantile_figure(f"{what}, p50", kept, 0.5, at_most=5),
+        quantile_figure(f"{what}, p99", kept, 0.99, at_most=25),
+        Figure("  writes a second meanwhile", len(waits) * SAMPLE_EVERY / seconds, ""),
+        quantile_figure("  Traverse itself, p50: how finely was looked", looks, 0.5),
+        quantile_figure("  Traverse itself, p99: how quiet the machine was", looks, 0.99),
     ]
 
 
@@ -112,7 +104,6 @@ class Seen:
                 return time.perf_counter()
 
 
-STEP = "step"
 STEP_PAIRS, STEP_WARM_UP = 2_000, 200
 STEP_LIMIT = timedelta(seconds=10)
 STEP_FILL = "INSERT INTO services (service_id) SELECT 's' || n FROM generate_series(1, 100000) AS n"
@@ -146,9 +137,9 @@ async def _step(folder: Path) -> list[Figure]:
 
 
 def _step_figures(when: str, now: list[float], former: list[float]) -> Iterator[Figure]:
-    yield ratio(STEP, f"a step {when} / without a look at the identity", now, former, at_most=1.03)
-    yield typical(STEP, f"  with it, {when}", now)
-    yield typical(STEP, f"  without it, {when}", former)
+    yield ratio(f"a step {when} / without a look at the identity", now, former, at_most=1.03)
+    yield typical(f"  with it, {when}", now)
+    yield typical(f"  without it, {when}", former)
 
 
 def _former_step() -> str:
@@ -184,7 +175,6 @@ async def _step_seconds(
     )
 
 
-BACKLOG = "backlog"
 MAX_LOG_ROWS = 2_000_000
 # So that several prunings fall into the time that is watched.
 WATCHED_SECONDS, PAUSE_SECONDS = 100, 0.05
@@ -197,10 +187,7 @@ def backlog(stage: Stage) -> Iterator[Figure]:
 
     Measures the start, the first write, and how soon writes are seen while the log is pruned.
     """
-    folder = stage.folder / BACKLOG
-    with serving(folder):
-        # It makes the tables.
-        pass
+    folder = stage.folder / "backlog"
     asyncio.run(fill(folder, stage.giant_services, logged=True))
     rows = stage.giant_services * (PER_SERVICE + 1)
     with serving(folder, "--max-log-rows", str(min(MAX_LOG_ROWS, rows // 3))) as server:
@@ -216,24 +203,23 @@ async def _backlog(server: ServerProcess, url: str, services: int) -> list[Figur
         caught_up = asyncio.create_task(_caught_up_after(stub, began))
         committed = time.perf_counter()
         await connection.execute(PROBE)
+        await connection.execute(CONNECT, "prober", "probe")
         await seen.first()
         first = time.perf_counter() - committed
         waits = await _waits_until(began + WATCHED_SECONDS, connection, seen)
         left = await connection.fetchval(LOG_ROWS)
         warms = (await stub.GetStatus(pb.GetStatusRequest())).warm_count
         return [
-            Figure(BACKLOG, f"{shape}: rows of the log at the start", logged, "rows"),
-            Figure(BACKLOG, "start of the server", server.start_seconds, "s"),
-            Figure(BACKLOG, "first write: commit to visible", first * 1e3, "ms"),
-            quantile_figure(BACKLOG, "commit to visible, p50", waits, 0.5),
-            quantile_figure(BACKLOG, "the same, p99", waits, 0.99, at_most=25),
-            Figure(BACKLOG, "the same, longest", max(waits) * 1e3, "ms"),
-            Figure(BACKLOG, "times that everything was read", warms, "", at_most=1),
-            Figure(
-                BACKLOG, "serving to alerts caught up", await caught_up, "s", at_most=CAUGHT_UP_BAR_SECONDS
-            ),
-            Figure(BACKLOG, f"rows of the log after {WATCHED_SECONDS} s", left, "rows"),
-            Figure(BACKLOG, "resident, at most", peak_mib(server.pid), "MiB"),
+            Figure(f"{shape}: rows of the log at the start", logged, "rows"),
+            Figure("start of the server", server.start_seconds, "s"),
+            Figure("first write: commit to visible", first * 1e3, "ms"),
+            quantile_figure("commit to visible, p50", waits, 0.5),
+            quantile_figure("the same, p99", waits, 0.99, at_most=25),
+            Figure("the same, longest", max(waits) * 1e3, "ms"),
+            Figure("times that everything was read", warms, "", at_most=1),
+            Figure("serving to alerts caught up", await caught_up, "s", at_most=CAUGHT_UP_BAR_SECONDS),
+            Figure(f"rows of the log after {WATCHED_SECONDS} s", left, "rows"),
+            Figure("resident, at most", server.memory_mib("VmHWM"), "MiB"),
         ]
 
 
@@ -256,5 +242,5 @@ async def _until_seen(connection: asyncpg.Connection, seen: "Seen", number: int)
 
 
 async def _caught_up_after(stub: "GraphServiceAsyncStub", began: float) -> float:
-    await until(lambda: is_caught_up(stub))
+    await until_caught_up(stub)
     return time.perf_counter() - began

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,8 +13,18 @@ import asyncpg
 import grpc
 
 from bench.measuring import Figure, quantile_figure
-from bench.server_process import ServerProcess, serving
-from bench.stage import Stage, connected, embedded_url
+from bench.stage import (
+    CONNECT,
+    DISCONNECT,
+    LATEST_EVENT,
+    PATIENCE_SECONDS,
+    ServerProcess,
+    Stage,
+    connected,
+    embedded_url,
+    seconds_to_event,
+    serving,
+)
 from depgraph.v1 import graph_service_pb2 as pb
 from depgraph.v1.graph_service_pb2_grpc import GraphServiceStub
 from server.store.embedded import EmbeddedPostgres
@@ -22,11 +32,9 @@ from server.store.embedded import EmbeddedPostgres
 if TYPE_CHECKING:
     from depgraph.v1.graph_service_pb2_grpc import GraphServiceAsyncStub
 
-PART = "giant"
 PER_SERVICE = 10
 CAUGHT_UP_BAR_SECONDS = 60
 CHANGES = 12
-PATIENCE_SECONDS = 1_800
 _AT_ONCE = 500_000
 _QUICK = {"shared_buffers": "1GB", "max_wal_size": "8GB"}
 _PROBE_SECONDS = 0.005
@@ -45,27 +53,13 @@ FROM pg_trigger
 WHERE tgrelid IN ('services'::regclass, 'service_dependencies'::regclass) AND NOT tgisinternal
 """
 _MEMBERS = "SELECT count(*) FROM circular_dependency_alert_members"
-_SEEN = "SELECT COALESCE(max(id), 0) FROM circular_dependency_alert_events"
 _LARGEST = "SELECT max(size) FROM circular_dependency_alerts"
 _NEW = "INSERT INTO services (service_id) VALUES ('new'), ('one'), ('other')"
-_CALL = """
-INSERT INTO service_dependencies (source_service_id, target_service_id, communication_mode)
-SELECT source.id, target.id, 'sync' FROM services AS source, services AS target
-WHERE source.service_id = $1 AND target.service_id = $2
-"""
-_CUT = """
-DELETE FROM service_dependencies
-WHERE source_service_id = (SELECT id FROM services WHERE service_id = $1)
-    AND target_service_id = (SELECT id FROM services WHERE service_id = $2)
-"""
 
 
 def measure(stage: Stage) -> Iterator[Figure]:
     """A server on such a graph: from serving to alerts caught up, then changes one by one."""
-    folder = stage.folder / PART
-    with serving(folder):
-        # It makes the tables.
-        pass
+    folder = stage.folder / "giant"
     asyncio.run(fill(folder, stage.giant_services))
     with serving(folder) as server:
         yield from asyncio.run(_measured(server, embedded_url(folder), stage.giant_services))
@@ -74,7 +68,10 @@ def measure(stage: Stage) -> Iterator[Figure]:
 
 
 async def fill(folder: Path, services: int, *, logged: bool = False) -> None:
-    """Fill the database of a stopped server; unless ``logged``, without its change log."""
+    """Make the database of a server; unless ``logged``, without its change log."""
+    with serving(folder):
+        # It makes the tables.
+        pass
     async with (
         EmbeddedPostgres(folder, durable=False, settings=_QUICK) as database,
         connected(database.url) as connection,
@@ -110,25 +107,20 @@ def _pairs(services: int) -> Iterator[tuple[int, int]]:
 async def _measured(server: ServerProcess, url: str, services: int) -> list[Figure]:
     shape = f"{services:,} services, {PER_SERVICE * services:,} dependencies"
     began, used = time.perf_counter(), server.cpu_seconds()
-    figures = [Figure(PART, f"{shape}: start of the server", server.start_seconds, "s")]
+    figures = [Figure(f"{shape}: start of the server", server.start_seconds, "s")]
     async with _probed(server.address) as (stub, waits), connected(url) as connection:
-        await until(lambda: is_caught_up(stub))
+        await until_caught_up(stub)
+        waited = time.perf_counter() - began
         figures += [
-            Figure(
-                PART,
-                "serving to alerts caught up",
-                time.perf_counter() - began,
-                "s",
-                at_most=CAUGHT_UP_BAR_SECONDS,
-            ),
-            Figure(PART, "  processor time", server.cpu_seconds() - used, "s"),
-            Figure(PART, "  longest answer of GetStatus meanwhile", max(waits) * 1e3, "ms"),
-            Figure(PART, "largest component", await connection.fetchval(_LARGEST), "services"),
-            Figure(PART, "rows of members", await connection.fetchval(_MEMBERS), "rows"),
+            Figure("serving to alerts caught up", waited, "s", at_most=CAUGHT_UP_BAR_SECONDS),
+            Figure("  processor time", server.cpu_seconds() - used, "s"),
+            Figure("  longest answer of GetStatus meanwhile", max(waits) * 1e3, "ms"),
+            Figure("largest component", await connection.fetchval(_LARGEST), "services"),
+            Figure("rows of members", await connection.fetchval(_MEMBERS), "rows"),
         ]
         figures += await _change_by_change(server, connection, stub, waits)
-        await until(lambda: is_caught_up(stub))
-        figures.append(Figure(PART, "resident, at most", peak_mib(server.pid), "MiB"))
+        await until_caught_up(stub)
+        figures.append(Figure("resident, at most", server.memory_mib("VmHWM"), "MiB"))
     return figures
 
 
@@ -140,64 +132,52 @@ async def _change_by_change(
 ) -> list[Figure]:
     figures: list[Figure] = []
     await connection.execute(_NEW)
-    await until(lambda: is_caught_up(stub))
-    await connection.execute(_CALL, "s0", "new")
-    await connection.execute(_CALL, "one", "other")
-    await until(lambda: is_caught_up(stub))
+    await until_caught_up(stub)
+    await connection.execute(CONNECT, "s0", "new")
+    await connection.execute(CONNECT, "one", "other")
+    await until_caught_up(stub)
     for what, source, target in (
         ("a service joins or leaves it", "new", "s0"),
         ("a cycle of two made or broken beside it", "other", "one"),
     ):
         waits.clear()
         figures += await _changes(server, connection, what, (source, target))
-        figures.append(Figure(PART, "  longest answer of GetStatus", max(waits) * 1e3, "ms"))
+        figures.append(Figure("  longest answer of GetStatus", max(waits) * 1e3, "ms"))
     return figures
 
 
 async def _changes(
     server: ServerProcess, connection: asyncpg.Connection, what: str, edge: tuple[str, str]
 ) -> list[Figure]:
-    used, taken = server.cpu_seconds(), list[float]()
-    for number in range(CHANGES):
-        before = await connection.fetchval(_SEEN)
-        await connection.execute(_CUT if number % 2 else _CALL, *edge)
-        committed = time.perf_counter()
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while await connection.fetchval(_SEEN) == before:  # noqa: ASYNC110 - an event of the server
-                await asyncio.sleep(0.001)
-        taken.append(time.perf_counter() - committed)
+    used = server.cpu_seconds()
+    edits = [DISCONNECT if number % 2 else CONNECT for number in range(CHANGES)]
+    taken = [await seconds_to_event(connection, connection.execute(edit, *edge), 0.001) for edit in edits]
     return [
-        quantile_figure(PART, f"{what}: commit to alert, p50", taken, 0.5),
-        Figure(PART, "  the same, longest", max(taken) * 1e3, "ms", calls=len(taken)),
-        Figure(PART, "  processor time a change", (server.cpu_seconds() - used) / CHANGES * 1e3, "ms"),
+        quantile_figure(f"{what}: commit to alert, p50", taken, 0.5),
+        Figure("  the same, longest", max(taken) * 1e3, "ms", calls=len(taken)),
+        Figure("  processor time a change", (server.cpu_seconds() - used) / CHANGES * 1e3, "ms"),
     ]
 
 
 async def _caught_up_again(server: ServerProcess, url: str) -> list[Figure]:
     began, used = time.perf_counter(), server.cpu_seconds()
     async with _probed(server.address) as (stub, _), connected(url) as connection:
-        before = await connection.fetchval(_SEEN)
-        await until(lambda: is_caught_up(stub))
+        before = await connection.fetchval(LATEST_EVENT)
+        await until_caught_up(stub)
+        waited = time.perf_counter() - began
         return [
-            Figure(
-                PART,
-                "another process takes over: serving to alerts caught up",
-                time.perf_counter() - began,
-                "s",
-            ),
-            Figure(PART, "  processor time", server.cpu_seconds() - used, "s"),
-            Figure(PART, "  events written", await connection.fetchval(_SEEN) - before, "rows", at_most=0),
+            Figure("another process takes over: serving to alerts caught up", waited, "s"),
+            Figure("  processor time", server.cpu_seconds() - used, "s"),
+            Figure("  events written", await connection.fetchval(LATEST_EVENT) - before, "rows", at_most=0),
         ]
 
 
-async def is_caught_up(stub: "GraphServiceAsyncStub") -> bool:
-    status = await stub.GetStatus(pb.GetStatusRequest())
-    return bool(status.detection.revision) and status.detection.revision == status.freshness.revision
-
-
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+async def until_caught_up(stub: "GraphServiceAsyncStub") -> None:
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while not await condition():  # noqa: ASYNC110 - it is another process
+        while True:
+            status = await stub.GetStatus(pb.GetStatusRequest())
+            if status.detection.revision and status.detection.revision == status.freshness.revision:
+                return
             await asyncio.sleep(0.02)
 
 
@@ -222,8 +202,3 @@ async def _probed(address: str) -> AsyncIterator[tuple["GraphServiceAsyncStub", 
             probing.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await probing
-
-
-def peak_mib(pid: int) -> float:
-    line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if "VmHWM" in line)
-    return int(line.split()[1]) / 1024

@@ -2,11 +2,13 @@
 
 import json
 import random
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
-from itertools import cycle
+from itertools import cycle, pairwise
 from pathlib import Path
 from typing import TypeAlias
 from uuid import UUID
@@ -14,12 +16,15 @@ from uuid import UUID
 from graphcore import DependencyGraph, DependencyRecord, EdgeFlag, ServiceRecord
 from server import wire
 from server.domain.dependencies import DependencyRow, DiscoverySource
+from server.domain.live_graph import Consistency, FeedState, Freshness, ReplicaStatus
 from server.domain.records import SOURCE_FLAGS
+from server.domain.revision import Revision
 from server.domain.services import Service
 from server.formats.jaeger import read_jaeger
 
 DEBIAN = Path(__file__).parents[2] / "shared" / "data" / "debian12_depends.json.gz"
-_FLAGS = int(EdgeFlag.SYNC | EdgeFlag.HARD | EdgeFlag.MANUAL)
+
+FLAGS = int(EdgeFlag.SYNC | EdgeFlag.HARD | EdgeFlag.MANUAL)
 
 
 @dataclass(frozen=True)
@@ -34,10 +39,14 @@ class Edges:
         """The same as a graph of ours: service ``s0``, ``s1``, …; node indices are the numbers."""
         services = [ServiceRecord(number, f"s{number}") for number in range(self.nodes)]
         dependencies = [
-            DependencyRecord(("d", number), source, target, _FLAGS)
+            DependencyRecord(("d", number), source, target, FLAGS)
             for number, (source, target) in enumerate(self.pairs)
         ]
         return DependencyGraph.from_records(services, dependencies)
+
+    def hub(self) -> int:
+        """The service with most callers."""
+        return Counter(target for _, target in self.pairs).most_common(1)[0][0]
 
     def starts(self, count: int = 1_000) -> list[int]:
         """Services to start from: any, drawn anew with the same luck each time."""
@@ -69,6 +78,16 @@ def debian(given: Path | None = None) -> Edges | None:
     return Edges(path.name.partition("_")[0], len(number), pairs)
 
 
+def ring(chooser: random.Random, nodes: int, pairs: int) -> Edges:
+    """A cycle through all nodes in random order, and random pairs."""
+    order = chooser.sample(range(nodes), nodes)
+    chosen = dict.fromkeys(pairwise([*order, order[0]]))
+    while len(chosen) < pairs:
+        source, target = chooser.sample(range(nodes), 2)
+        chosen[source, target] = None
+    return Edges("component", nodes, list(chosen))
+
+
 @cache
 def random_edges(name: str, nodes: int, edges: int) -> Edges:
     """Distinct edges, sources uniform, targets with hubs: the square of a uniform number."""
@@ -91,6 +110,36 @@ def jaeger_file(given: Path | None, folder: Path) -> Path:
     pairs = random_edges("random", 58_000, 244_000).pairs
     path.write_text(json.dumps([{"parent": f"s{s}", "child": f"s{t}", "callCount": 1} for s, t in pairs]))
     return path
+
+
+FRESHNESS = Freshness("1:2:3:4:5:" + "x" * 40, timedelta(milliseconds=1.5))
+
+
+@dataclass(frozen=True)
+class StillGraph:
+    """A live graph that nothing but the bench changes."""
+
+    graph: DependencyGraph
+    position: None = None
+
+    def now(self) -> DependencyGraph:
+        return self.graph
+
+    @asynccontextmanager
+    async def read_lock(self) -> AsyncIterator[None]:
+        yield
+
+    async def at(self, _wanted: Consistency, _within: timedelta | None) -> DependencyGraph:
+        return self.graph
+
+    def freshness(self) -> Freshness:
+        return FRESHNESS
+
+    def holds(self, _revision: Revision) -> bool:
+        return True
+
+    def status(self) -> ReplicaStatus:
+        return ReplicaStatus(FeedState.FOLLOWING, timedelta(), 0, ())
 
 
 _NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, UTC)

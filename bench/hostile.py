@@ -9,23 +9,21 @@ the machine's processors with the server. The bar binds on grpcio. The native tr
 trusted callers; its figures are shown without a bar.
 """
 
-import multiprocessing
+import asyncio
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import grpc
 
-from bench.attack_list import ATTACKS, run_attack
+from bench.attack_list import ATTACKS
 from bench.attacks import Attack, Outcome
 from bench.calls import TRAVERSE, question
 from bench.graphs import Edges, random_edges
-from bench.measuring import Figure, quantile
-from bench.server_process import GRPCIO, MemoryWatch, transports
-from bench.stage import Stage
+from bench.measuring import Figure, elsewhere, quantile, stopwatch
+from bench.stage import GRPCIO, MemoryWatch, Stage, transports
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -62,37 +60,17 @@ class Waits:
         return quantile(due, 0.99)
 
 
-class Bystander:
-    def __init__(self, pipe: "Connection[str, Waits]") -> None:
-        self._pipe = pipe
-
-    def begin(self) -> None:
-        """Count from now on."""
-        self._asked()
-
-    def waits(self) -> Waits:
-        """Those since ``begin``; the call that waits now is waited for."""
-        return self._asked()
-
-    def _asked(self) -> Waits:
-        self._pipe.send("report")
-        return self._pipe.recv()
+Bystander: TypeAlias = "Connection[None, Waits]"
+"""Another caller of the server, in a process of its own."""
 
 
-@contextmanager
-def bystander(address: str) -> Iterator[Bystander]:
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_ask, args=(address, theirs), daemon=True)
-    process.start()
-    try:
-        yield Bystander(ours)
-    finally:
-        ours.send("end")
-        process.join()
+def waits_of(bystander: Bystander) -> Waits:
+    """Those since the last time; the call that waits now is waited for."""
+    bystander.send(None)
+    return bystander.recv()
 
 
-def _ask(address: str, pipe: "Connection[Waits, str]") -> None:
+def _ask(address: str, pipe: "Connection[Waits, None]") -> None:
     request = question("s3", "IDS", hops=2).SerializeToString()
     with grpc.insecure_channel(address) as channel:
         call: Any = channel.unary_unary(TRAVERSE)
@@ -102,8 +80,7 @@ def _ask(address: str, pipe: "Connection[Waits, str]") -> None:
         due = time.perf_counter()
         while True:
             if pipe.poll():
-                if pipe.recv() == "end":
-                    return
+                pipe.recv()
                 pipe.send(waits)
                 waits = Waits()
             began = time.perf_counter()
@@ -116,7 +93,6 @@ def _ask(address: str, pipe: "Connection[Waits, str]") -> None:
             time.sleep(max(0.0, due - time.perf_counter()))
 
 
-PART = "hostile"
 # An attack that takes the server beyond this is stopped, to spare the machine.
 CEILING_MIB = 6_144
 # A server that keeps more is replaced.
@@ -140,8 +116,8 @@ def _on(stage: Stage, transport: str, attacks: Sequence[Attack]) -> Iterator[Fig
     waiting = list(attacks)
     while waiting:
         started = stage.server(graph(), transport=transport)
-        with started as (server, _), bystander(server.address) as other:
-            memory = MemoryWatch(server.pid)
+        with started as (server, _), elsewhere(_ask, server.address) as other:
+            memory = MemoryWatch(server)
             if len(waiting) == len(attacks):
                 yield from _at_rest(memory, other)
             while waiting and memory.above_rest() < KEPT_MIB:
@@ -150,7 +126,7 @@ def _on(stage: Stage, transport: str, attacks: Sequence[Attack]) -> Iterator[Fig
                 errors += suffered.waits.errors
                 yield from _figures(attack.name, suffered)
     bar = 0 if transport == GRPCIO else None
-    yield Figure(PART, f"errors of the other caller {dict(errors) or ''}", errors.total(), "calls", bar)
+    yield Figure(f"errors of the other caller {dict(errors) or ''}", errors.total(), "calls", bar)
 
 
 def _named(transport: str, what: str) -> str:
@@ -170,59 +146,51 @@ class _Suffered:
 
 
 def _at_rest(memory: MemoryWatch, other: Bystander) -> Iterator[Figure]:
-    other.begin()
+    waits_of(other)
     time.sleep(QUIET_SECONDS)
-    waits = other.waits()
-    yield Figure(PART, "at rest: resident", memory.rest, "MiB")
-    yield Figure(PART, "  worst wait of another caller", waits.worst * 1e3, "ms", calls=len(waits.seconds))
-    yield Figure(PART, "  its p99", waits.p99 * 1e3, "ms")
+    waits = waits_of(other)
+    yield Figure("at rest: resident", memory.rest, "MiB")
+    yield Figure("  worst wait of another caller", waits.worst * 1e3, "ms", calls=len(waits.seconds))
+    yield Figure("  its p99", waits.p99 * 1e3, "ms")
 
 
 def _attacked(address: str, memory: MemoryWatch, other: Bystander, attack: Attack) -> _Suffered:
     memory.begin()
-    other.begin()
-    began = time.perf_counter()
-    outcome = _outcome(address, attack, memory)
-    taken = time.perf_counter() - began
-    waits = other.waits()
+    waits_of(other)
+    with stopwatch() as attacking:
+        outcome = _outcome(address, attack, memory)
+    waits = waits_of(other)
     peak = memory.peak()
     remaining = []
     for pause in (SOON_SECONDS, LATER_SECONDS - SOON_SECONDS)[: 2 if attack.lasts else 1]:
         time.sleep(pause)
         remaining.append(memory.above_rest())
-    return _Suffered(outcome, taken, peak, remaining, waits)
+    return _Suffered(outcome, attacking.seconds, peak, remaining, waits)
 
 
 def _outcome(address: str, attack: Attack, memory: MemoryWatch) -> Outcome:
     """Run an attack in a process of its own; stop it before it exhausts the machine."""
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_attack, args=(address, attack.name, theirs), daemon=True)
-    process.start()
-    try:
-        while not ours.poll(SAMPLE_SECONDS):
+    with elsewhere(_attack, address, attack.name) as pipe:
+        while not pipe.poll(SAMPLE_SECONDS):
             if memory.above_rest() > CEILING_MIB:
                 return Outcome({f"stopped when the server took {CEILING_MIB:,} MiB": 1})
-        outcome: Outcome = ours.recv()
+        outcome: Outcome = pipe.recv()
         return outcome
-    finally:
-        process.kill()
-        process.join()
 
 
 def _attack(address: str, name: str, pipe: "Connection[Outcome, str]") -> None:
-    pipe.send(run_attack(address, name))
+    pipe.send(asyncio.run(ATTACKS[name].do(address)))
 
 
 def _figures(name: str, suffered: _Suffered) -> Iterator[Figure]:
-    yield Figure(PART, f"{name}: memory above rest, at most", suffered.peak, "MiB")
+    yield Figure(f"{name}: memory above rest, at most", suffered.peak, "MiB")
     for after, remaining in zip((SOON_SECONDS, LATER_SECONDS), suffered.remaining, strict=False):
-        yield Figure(PART, f"  {after} s later", remaining, "MiB")
+        yield Figure(f"  {after} s later", remaining, "MiB")
     waits = suffered.waits
-    yield Figure(PART, "  worst wait of another caller", waits.worst * 1e3, "ms", calls=len(waits.seconds))
-    yield Figure(PART, "  its p99", waits.p99 * 1e3, "ms")
+    yield Figure("  worst wait of another caller", waits.worst * 1e3, "ms", calls=len(waits.seconds))
+    yield Figure("  its p99", waits.p99 * 1e3, "ms")
     for code, times in waits.errors.items():
-        yield Figure(PART, f"  its errors: {code}", times, "calls")
-    yield Figure(PART, "  the attack took", suffered.seconds, "s")
+        yield Figure(f"  its errors: {code}", times, "calls")
+    yield Figure("  the attack took", suffered.seconds, "s")
     for what, times in suffered.outcome.most_common(4):
-        yield Figure(PART, f"  {what}", times, "x")
+        yield Figure(f"  {what}", times, "x")

@@ -1,28 +1,28 @@
 """
 Clients of one server, many calls at a time: with the C core of grpcio, or ``h2load`` of nghttp2.
 
-``python -m bench.load_clients ADDRESS METHOD`` runs those of grpcio in a process of their own. It
-reads ``CALLS REQUEST`` from standard input, the request in hexadecimal digits, makes so many
-calls, and prints the seconds and the answer bytes of all. A call that fails ends it. ``h2load``
-is written in C and costs the machine little beside the server.
+Those of grpcio are in a process of their own, which a call that fails ends. ``h2load`` is written
+in C and costs the machine little beside the server.
 """
 
-import argparse
 import asyncio
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from tempfile import NamedTemporaryFile
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import grpc
 
 from bench.http2 import PREFIX_BYTES, message
+from bench.measuring import elsewhere
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
 
 # Without it, the channels of one process to one address share a connection.
 _OPTIONS = [("grpc.use_local_subchannel_pool", 1)]
@@ -53,55 +53,48 @@ class ClientsFailedError(Exception):
     """Calls were not answered as they should have been, so that their times mean nothing."""
 
 
+@dataclass(frozen=True)
 class CoreClients:
-    def __init__(self, address: str, method: str, shape: Shape, *, stream: bool) -> None:
-        self._shape = shape
-        sizes = ["--connections", str(shape.connections), "--each", str(shape.each)]
-        command = [sys.executable, "-m", "bench.load_clients", address, method, *sizes]
-        command += ["--stream"] if stream else []
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    shape: Shape
+    pipe: "Connection[tuple[bytes, int], Answered]"
 
     def ask(self, request: bytes, calls: int) -> Answered:
         """All of the calls, a multiple of ``shape.at_once``, so many of them at a time."""
-        assert calls % self._shape.at_once == 0
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        # An empty word would not be seen.
-        self._process.stdin.write(f"{calls} 0x{request.hex()}\n")
-        self._process.stdin.flush()
-        line = self._process.stdout.readline()
-        if not line:
-            raise ClientsFailedError("the clients have ended")
-        seconds, answer_bytes = line.split()
-        return Answered(float(seconds), int(answer_bytes))
-
-    def close(self) -> None:
-        self._process.communicate()
-        assert self._process.returncode == 0
+        assert calls % self.shape.at_once == 0
+        self.pipe.send((request, calls))
+        try:
+            return self.pipe.recv()
+        except EOFError:
+            raise ClientsFailedError("the clients have ended") from None
 
 
 @contextmanager
 def core_clients(address: str, method: str, shape: Shape, *, stream: bool = False) -> Iterator[CoreClients]:
-    asking = CoreClients(address, method, shape, stream=stream)
-    try:
-        yield asking
-    finally:
-        asking.close()
+    with elsewhere(_run, address, method, shape, _streaming if stream else _unary) as pipe:
+        yield CoreClients(shape, pipe)
 
 
-async def _run(address: str, method: str, shape: Shape, *, stream: bool) -> None:
-    open_call = _streaming if stream else _unary
+def _run(*arguments: Any) -> None:
+    asyncio.run(_answer(*arguments))
+
+
+async def _answer(
+    address: str,
+    method: str,
+    shape: Shape,
+    open_call: Callable[[grpc.aio.Channel, str], AsyncCall],
+    pipe: "Connection[Answered, tuple[bytes, int]]",
+) -> None:
     async with AsyncExitStack() as stack:
         calls: list[AsyncCall] = []
         for _ in range(shape.connections):
             channel = await stack.enter_async_context(grpc.aio.insecure_channel(address, options=_OPTIONS))
             calls += [open_call(channel, method) for _ in range(shape.each)]
-        while order := await asyncio.to_thread(sys.stdin.readline):
-            number, request = order.split()
-            body, times = bytes.fromhex(request.removeprefix("0x")), int(number) // len(calls)
+        while True:
+            request, number = await asyncio.to_thread(pipe.recv)
             began = perf_counter()
-            lengths = await asyncio.gather(*(_repeat(call, times, body) for call in calls))
-            print(perf_counter() - began, sum(lengths), flush=True)
+            lengths = await asyncio.gather(*(_repeat(call, number // len(calls), request) for call in calls))
+            pipe.send(Answered(perf_counter() - began, sum(lengths)))
 
 
 async def _repeat(call: AsyncCall, times: int, request: bytes) -> int:
@@ -191,15 +184,3 @@ class H2load:
         headers = ["--header=te: trailers", "--header=content-type: application/grpc"]
         url = f"http://{self.address}{self.method}"
         return ["h2load", *sizes, *headers, f"--requests={calls}", f"--data={body}", url]
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser()
-    parser.add_argument("address")
-    parser.add_argument("method")
-    parser.add_argument("--connections", type=int, default=1)
-    parser.add_argument("--each", type=int, default=1)
-    parser.add_argument("--stream", action="store_true")
-    chosen = parser.parse_args()
-    shape = Shape(chosen.connections, chosen.each)
-    asyncio.run(_run(chosen.address, chosen.method, shape, stream=chosen.stream))

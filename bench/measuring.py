@@ -6,19 +6,24 @@ machine down slows both down, and the ratio of their medians stays. Every other 
 backwards, because a call depends on the one before it: a thing measured against itself gives 1.
 """
 
-import time
+import multiprocessing
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import median
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
 
 PAIRS, WARM_UP = 300, 30
 BURST = 20
 
+Item = TypeVar("Item")
 Call = Callable[[int], Any]
 """Makes one call; the argument is the number of the turn, so that each turn can differ."""
+AsyncCall = Callable[[int], Awaitable[Any]]
 
 
 def take_turns(*calls: Call, pairs: int = PAIRS, warm_up: int = WARM_UP) -> list[list[float]]:
@@ -35,7 +40,7 @@ def take_turns(*calls: Call, pairs: int = PAIRS, warm_up: int = WARM_UP) -> list
 
 
 async def take_turns_async(
-    *calls: Callable[[int], Awaitable[Any]], pairs: int = PAIRS, warm_up: int = WARM_UP
+    *calls: AsyncCall, pairs: int = PAIRS, warm_up: int = WARM_UP
 ) -> list[list[float]]:
     """``take_turns`` for coroutines; one at a time."""
     taken: list[list[float]] = [[] for _ in calls]
@@ -47,6 +52,12 @@ async def take_turns_async(
         if number >= 0:
             taken[which].append(seconds)
     return taken
+
+
+def over(items: Sequence[Item], call: Callable[[Item], Any]) -> Call:
+    """Call with one item after the other, and begin again."""
+    count = len(items)
+    return lambda number: call(items[number % count])
 
 
 def in_bursts(call: Call, size: int = BURST) -> Call:
@@ -78,10 +89,10 @@ class Figure:
     ``at_most`` or ``at_least`` is the bar that ``value`` has to meet. A bar that is not ``binding``
     is shown, and missing it is no failure. ``calls`` is the number of calls behind a median.
 
-    ``curve`` and ``x`` are its place in a plot: which line, and where along it.
+    ``curve`` and ``x`` are its place in a plot: which line, and where along it. ``part`` is by
+    default the one that yields it.
     """
 
-    part: str
     what: str
     value: float
     unit: str
@@ -91,6 +102,7 @@ class Figure:
     curve: str = ""
     x: float = 0.0
     binding: bool = True
+    part: str = ""
 
     @property
     def bar(self) -> str:
@@ -113,31 +125,31 @@ class TooFewCallsError(Exception):
 
 
 def ratio(
-    part: str,
     what: str,
     above: Seconds,
     below: Seconds,
     *,
     at_most: float | None = None,
     at_least: float | None = None,
+    part: str = "",
 ) -> Figure:
     """Divide the median of one thing by that of another, both measured in turns in one run."""
     calls = min(len(above), len(below))
     if calls < LEAST_CALLS:
         raise TooFewCallsError(f"{what}: {calls} calls are too few for a ratio, {LEAST_CALLS} are the least")
-    return Figure(part, what, median(above) / median(below), "x", at_most, at_least, calls)
+    return Figure(what, median(above) / median(below), "x", at_most, at_least, calls, part=part)
 
 
 def typical(
-    part: str, what: str, taken: Seconds, unit: str = "µs", *, curve: str = "", x: float = 0.0
+    what: str, taken: Seconds, unit: str = "µs", *, curve: str = "", x: float = 0.0, part: str = ""
 ) -> Figure:
-    return Figure(part, what, median(taken) * UNITS[unit], unit, calls=len(taken), curve=curve, x=x)
+    return Figure(what, median(taken) * UNITS[unit], unit, calls=len(taken), curve=curve, x=x, part=part)
 
 
 def quantile_figure(
-    part: str, what: str, taken: Seconds, share: float, *, unit: str = "ms", at_most: float | None = None
+    what: str, taken: Seconds, share: float, *, unit: str = "ms", at_most: float | None = None
 ) -> Figure:
-    return Figure(part, what, quantile(taken, share) * UNITS[unit], unit, at_most, calls=len(taken))
+    return Figure(what, quantile(taken, share) * UNITS[unit], unit, at_most, calls=len(taken))
 
 
 def quantile(taken: Seconds, share: float) -> float:
@@ -151,8 +163,24 @@ class Stopwatch:
 
 @contextmanager
 def stopwatch() -> Iterator[Stopwatch]:
-    watch, began = Stopwatch(), time.perf_counter()
+    watch, began = Stopwatch(), perf_counter()
     try:
         yield watch
     finally:
-        watch.seconds = time.perf_counter() - began
+        watch.seconds = perf_counter() - began
+
+
+@contextmanager
+def elsewhere(function: Callable[..., None], *arguments: Any) -> Iterator["Connection[Any, Any]"]:
+    """Run a function in a process of its own; its last argument is a pipe, yields the other end."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=function, args=(*arguments, theirs), daemon=True)
+    process.start()
+    # So that reading ends when the process does.
+    theirs.close()
+    try:
+        yield ours
+    finally:
+        process.kill()
+        process.join()

@@ -8,7 +8,6 @@ for want of a processor, counts apart from the waits.
 
 import asyncio
 import gc
-import multiprocessing
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine
@@ -17,6 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from bench.http2 import call_headers, message
+from bench.measuring import elsewhere
 from bench.raw_http2 import Answer, Connection, connect
 
 if TYPE_CHECKING:
@@ -60,10 +60,15 @@ class Callers:
     body: bytes
 
     def closed(self, at_once: int, seconds: float) -> Load:
-        return _elsewhere(self, partial(_closed, at_once=at_once, seconds=seconds))
+        return self._load(partial(_closed, at_once=at_once, seconds=seconds))
 
     def open(self, rate: float, seconds: float) -> Load:
-        return _elsewhere(self, partial(_open, rate=rate, seconds=seconds))
+        return self._load(partial(_open, rate=rate, seconds=seconds))
+
+    def _load(self, loading: "_Loading") -> Load:
+        with elsewhere(_run, self, loading) as pipe:
+            load: Load = pipe.recv()
+            return load
 
 
 class _Asking:
@@ -115,20 +120,6 @@ async def _open(asking: _Asking, *, rate: float, seconds: float) -> Load:
 
 
 _Loading = Callable[[_Asking], Coroutine[Any, Any, Load]]
-
-
-def _elsewhere(callers: Callers, loading: _Loading) -> Load:
-    """Do it in a process of its own."""
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_run, args=(callers, loading, theirs), daemon=True)
-    process.start()
-    try:
-        load: Load = ours.recv()
-        return load
-    finally:
-        process.kill()
-        process.join()
 
 
 def _run(callers: Callers, loading: _Loading, pipe: "Pipe[Load, None]") -> None:

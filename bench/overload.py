@@ -26,10 +26,8 @@ from bench.graphs import Edges, random_edges
 from bench.hostile import graph
 from bench.measuring import Figure, quantile
 from bench.open_loop import ANSWERED, PATIENCE_SECONDS, REFUSED, Callers, Load
-from bench.server_process import GRPCIO, NATIVE, MemoryWatch, ServerProcess, transports
-from bench.stage import Stage
+from bench.stage import GRPCIO, NATIVE, MemoryWatch, ServerProcess, Stage, transports
 
-PART = "overload"
 ADMITTED = 8
 CLOSED_LOOPS = (2, 4, 8)
 SECONDS, PAUSE_SECONDS = 1.0, 0.2
@@ -79,14 +77,12 @@ def _case(stage: Stage, case: _Case) -> Iterator[Figure]:
 def _overloaded(server: ServerProcess, callers: Callers, answers: str, count: int) -> Iterator[Figure]:
     closed = {at_once: callers.closed(at_once, SECONDS) for at_once in CLOSED_LOOPS}
     for at_once, load in closed.items():
-        yield Figure(PART, f"{answers}: closed loop, {at_once} at once: answered", load.rate, "calls/s")
+        yield Figure(f"{answers}: closed loop, {at_once} at once: answered", load.rate, "calls/s")
     best = max(closed, key=lambda at_once: closed[at_once].rate)
-    memory, probes = MemoryWatch(server.pid), _Probes()
+    memory, probes = MemoryWatch(server), _Probes()
     used = server.cpu_seconds()
     calls = callers.closed(1, SECONDS).codes.total()
-    yield Figure(
-        PART, "  server CPU of an answer", (server.cpu_seconds() - used) / calls * 1e3, "ms", calls=calls
-    )
+    yield Figure("  server CPU of an answer", (server.cpu_seconds() - used) / calls * 1e3, "ms", calls=calls)
     rounds = [_round(callers, memory, probes, best) for _ in range(count)]
     for what in OFFERED:
         yield from _offered(f"{answers}, {what}", [one.offered[what] for one in rounds])
@@ -141,18 +137,18 @@ def _p99(load: Load, code: str) -> float:
 
 
 def _offered(what: str, loads: Sequence[Load]) -> Iterator[Figure]:
-    yield Figure(PART, f"{what}, open loop: offered", median(load.offered for load in loads), "calls/s")
-    yield Figure(PART, "  answered", median(load.rate for load in loads), "calls/s")
+    yield Figure(f"{what}, open loop: offered", median(load.offered for load in loads), "calls/s")
+    yield Figure("  answered", median(load.rate for load in loads), "calls/s")
     for code in sorted({code for load in loads for code in load.waits}):
         waits = [load.waits[code] for load in loads if code in load.waits]
         calls = sum(len(some) for some in waits)
         for name, share in (("p50", 0.5), ("p99", 0.99)):
             usual = median(quantile(some, share) for some in waits)
-            yield Figure(PART, f"  {code}, {name}", usual * 1e3, "ms", calls=calls)
-        yield Figure(PART, f"  {code}, worst of all", max(map(max, waits)) * 1e3, "ms")
-    yield Figure(PART, "  unanswered", sum(load.unanswered for load in loads), "calls")
+            yield Figure(f"  {code}, {name}", usual * 1e3, "ms", calls=calls)
+        yield Figure(f"  {code}, worst of all", max(map(max, waits)) * 1e3, "ms")
+    yield Figure("  unanswered", sum(load.unanswered for load in loads), "calls")
     late = median(quantile(load.late, 0.99) for load in loads)
-    yield Figure(PART, "  the client was late, p99", late * 1e3, "ms")
+    yield Figure("  the client was late, p99", late * 1e3, "ms")
 
 
 def _bars(what: str, rounds: Sequence[_Round], probes: "_Probes") -> Iterator[Figure]:
@@ -160,17 +156,15 @@ def _bars(what: str, rounds: Sequence[_Round], probes: "_Probes") -> Iterator[Fi
     others = sum(
         load.codes.total() - load.codes[ANSWERED] - load.codes[REFUSED] + load.unanswered for load in most
     )
-    yield Figure(PART, f"{what}: answered / peak", median(one.answered for one in rounds), "x", at_least=0.8)
-    yield Figure(PART, f"{what}: neither answered nor {REFUSED}", others, "calls", at_most=0)
+    yield Figure(f"{what}: answered / peak", median(one.answered for one in rounds), "x", at_least=0.8)
+    yield Figure(f"{what}: neither answered nor {REFUSED}", others, "calls", at_most=0)
     if refused := [_p99(load, REFUSED) for load in most if REFUSED in load.waits]:
-        yield Figure(PART, f"{what}: refused within, p99", median(refused) * 1e3, "ms", at_most=10)
+        yield Figure(f"{what}: refused within, p99", median(refused) * 1e3, "ms", at_most=10)
     slower = median(one.slower for one in rounds)
-    yield Figure(PART, f"{what}: p99 of the answered / at half load", slower, "x", at_most=10)
-    yield Figure(PART, f"{what}: memory above rest", max(one.memory for one in rounds), "MiB", at_most=100)
+    yield Figure(f"{what}: p99 of the answered / at half load", slower, "x", at_most=10)
+    yield Figure(f"{what}: memory above rest", max(one.memory for one in rounds), "MiB", at_most=100)
     share = probes.with_retry_info / probes.refused if probes.refused else 0.0
-    yield Figure(
-        PART, f"{what}: share of refusals with RetryInfo", share, "", at_least=1, calls=probes.refused
-    )
+    yield Figure(f"{what}: share of refusals with RetryInfo", share, "", at_least=1, calls=probes.refused)
 
 
 class _Probes:

@@ -3,29 +3,36 @@
 import asyncio
 import csv
 import tempfile
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import asyncpg
 import grpc
 import networkx as nx
 import rustworkx as rx
 
+from bench.calls import question
 from bench.graphs import Edges, big100k, seed5k
-from bench.measuring import Call, Figure, in_bursts, ratio, take_turns, take_turns_async, typical
-from bench.server_process import ServerProcess
-from bench.stage import Stage, connected
+from bench.measuring import (
+    AsyncCall,
+    Call,
+    Figure,
+    in_bursts,
+    over,
+    ratio,
+    take_turns,
+    take_turns_async,
+    typical,
+)
+from bench.stage import ServerProcess, Stage, connected
 from bench.walks import ids
-from depgraph.v1 import graph_service_pb2 as pb
 from depgraph.v1.graph_service_pb2_grpc import GraphServiceStub
 from graphcore import Direction, EdgeFilter
 
 if TYPE_CHECKING:
     from asyncpg.prepared_stmt import PreparedStatement
 
-IN_PROCESS = "peers"
 HOPS = (3, 10)
 Peer = Callable[[Edges, list[int], int], Call]
 
@@ -34,48 +41,48 @@ def libraries(_: Stage) -> Iterator[Figure]:
     edges = seed5k()
     graph, starts = edges.graph(), edges.starts()
     for hops in HOPS:
-        ours = _listed(ids(graph, Direction.DOWNSTREAM, hops, EdgeFilter(), starts))
+        walk = ids(graph, Direction.DOWNSTREAM, hops, EdgeFilter(), starts)
+
+        def ours(number: int, walk: Call = walk) -> Any:
+            """With the answer as a Python list, as the peers give it."""
+            return walk(number).tolist()
+
         for name, peer in PEERS.items():
             try:
                 theirs = peer(edges, starts, hops)
             except ImportError:
                 continue
             slow, fast = take_turns(theirs, ours, pairs=200, warm_up=5)
-            yield ratio(IN_PROCESS, f"{edges.name}, {hops} hops: {name} / ids", slow, fast)
-            yield typical(IN_PROCESS, f"  {name}", slow)
-        yield typical(IN_PROCESS, "  ids", fast)
+            yield ratio(f"{edges.name}, {hops} hops: {name} / ids", slow, fast)
+            yield typical(f"  {name}", slow)
+        yield typical("  ids", fast)
     yield from _components(big100k())
-
-
-def _listed(walk: Callable[[int], Any]) -> Call:
-    """With the answer as a Python list, as the peers give it."""
-    return lambda number: walk(number).tolist()
 
 
 def _igraph(edges: Edges, starts: list[int], hops: int) -> Call:
     import igraph  # noqa: PLC0415
 
     graph = igraph.Graph(edges.nodes, edges.pairs, directed=True)
-    return lambda number: graph.neighborhood(starts[number % len(starts)], order=hops, mode="out")
+    return over(starts, lambda start: graph.neighborhood(start, order=hops, mode="out"))
 
 
 def _networkx(edges: Edges, starts: list[int], hops: int) -> Call:
     graph = nx.DiGraph(edges.pairs)
     graph.add_nodes_from(range(edges.nodes))
-    return lambda number: nx.single_source_shortest_path_length(graph, starts[number % len(starts)], hops)
+    return over(starts, lambda start: nx.single_source_shortest_path_length(graph, start, hops))
 
 
 def _rustworkx(edges: Edges, starts: list[int], hops: int) -> Call:
     graph = _digraph(edges)
 
-    def call(number: int) -> set[int]:
-        found = frontier = {starts[number % len(starts)]}
+    def walk(start: int) -> set[int]:
+        found = frontier = {start}
         for _ in range(hops):
             frontier = {other for node in frontier for other in graph.successor_indices(node)} - found
             found = found | frontier
         return found
 
-    return call
+    return over(starts, walk)
 
 
 def _ladybug(edges: Edges, starts: list[int], hops: int) -> Call:
@@ -89,7 +96,7 @@ def _ladybug(edges: Edges, starts: list[int], hops: int) -> Call:
     _load(database, "Calls", folder / "calls.csv", [list(pair) for pair in edges.pairs])
     query = f"MATCH (a:Service {{number: $start}})-[:Calls* SHORTEST 1..{hops}]->(b:Service) RETURN b.number"
     rows: Any = database.execute
-    return lambda number: rows(query, {"start": starts[number % len(starts)]}).get_all()
+    return over(starts, lambda start: rows(query, {"start": start}).get_all())
 
 
 def _load(database: Any, table: str, path: Path, rows: list[list[int]]) -> None:
@@ -122,7 +129,7 @@ def _components(edges: Edges) -> Iterator[Figure]:
     }
     taken = take_turns(*ways.values(), pairs=30, warm_up=2)
     for name, times in zip(ways, taken, strict=True):
-        yield typical(IN_PROCESS, f"{edges.name}, components from scratch: {name}", times, "ms")
+        yield typical(f"{edges.name}, components from scratch: {name}", times, "ms")
 
 
 def _digraph(edges: Edges) -> "rx.PyDiGraph[None, None]":
@@ -132,7 +139,6 @@ def _digraph(edges: Edges) -> "rx.PyDiGraph[None, None]":
     return digraph
 
 
-CTE = "core-vs-cte"
 # Queries and calls displace our data in the processor's caches. So the first walk after one of
 # them takes as long as in a program that does other work in between.
 CTE_BURST = 200
@@ -156,10 +162,10 @@ GROUP BY s.service_id
 def recursive_query(stage: Stage) -> Iterator[Figure]:
     edges = seed5k()
     with stage.servers(edges) as (servers, url):
-        yield from asyncio.run(_compare(edges, servers, url, 3, in_process=300, over_grpc=None))
-        yield from asyncio.run(_compare(edges, servers, url, 5, in_process=None, over_grpc=5))
+        yield from asyncio.run(_compare(edges, servers, url, 3, in_process=300))
+        yield from asyncio.run(_compare(edges, servers, url, 5, over_grpc=5))
     with stage.servers(big100k()) as (servers, url):
-        yield from asyncio.run(_compare(big100k(), servers, url, 3, in_process=None, over_grpc=2))
+        yield from asyncio.run(_compare(big100k(), servers, url, 3, over_grpc=2))
 
 
 class _Taken(NamedTuple):
@@ -178,25 +184,25 @@ async def _compare(
     url: str,
     hops: int,
     *,
-    in_process: float | None,
-    over_grpc: float | None,
+    in_process: float | None = None,
+    over_grpc: float | None = None,
 ) -> list[Figure]:
     taken = await _take_turns(edges, servers, url, hops)
     what = f"{edges.name}, {hops} hops: recursive query"
-    figures = [ratio(CTE, f"{what} / ids in memory", taken.query, taken.in_memory, at_least=in_process)]
+    figures = [ratio(f"{what} / ids in memory", taken.query, taken.in_memory, at_least=in_process)]
     for transport, call in zip(servers, taken.over_grpc, strict=True):
         over = f"Traverse over gRPC, {transport}"
         figures += [
-            ratio(CTE, f"{what} / {over}", taken.query, call, at_least=over_grpc),
-            ratio(CTE, f"{what} without repetitions / {over}", taken.thrifty_query, call),
-            typical(CTE, f"  {over}, view IDS", call, "ms"),
+            ratio(f"{what} / {over}", taken.query, call, at_least=over_grpc),
+            ratio(f"{what} without repetitions / {over}", taken.thrifty_query, call),
+            typical(f"  {over}, view IDS", call, "ms"),
         ]
     return [
         *figures,
-        typical(CTE, "  recursive query over asyncpg", taken.query, "ms"),
-        typical(CTE, "  the same without repetitions", taken.thrifty_query, "ms"),
-        typical(CTE, "  ids in memory", taken.in_memory),
-        typical(CTE, "  ids in memory, one question after a call", taken.in_memory_after_query),
+        typical("  recursive query over asyncpg", taken.query, "ms"),
+        typical("  the same without repetitions", taken.thrifty_query, "ms"),
+        typical("  ids in memory", taken.in_memory),
+        typical("  ids in memory, one question after a call", taken.in_memory_after_query),
     ]
 
 
@@ -205,11 +211,11 @@ async def _take_turns(edges: Edges, servers: Mapping[str, ServerProcess], url: s
     walk = ids(edges.graph(), Direction.DOWNSTREAM, hops, EdgeFilter(), starts)
     with ExitStack() as stack:
         channels = [stack.enter_context(grpc.insecure_channel(server.address)) for server in servers.values()]
-        calls = [_traverse(GraphServiceStub(channel), starts, hops) for channel in channels]
+        calls = [_traverse(channel, starts, hops) for channel in channels]
         async with connected(url) as connection:
             query = _fetch(await connection.prepare(WALK.format(every="ALL")), starts, hops)
             thrifty = _fetch(await connection.prepare(WALK.format(every="")), starts, hops)
-            once, many = _in_memory(walk), _in_memory(in_bursts(walk, CTE_BURST))
+            once, many = _at_once(walk), _at_once(in_bursts(walk, CTE_BURST))
             # ``once`` comes after a query, forwards and backwards. The last of the list comes after
             # itself when the turns go back, which no call may: the last query does not count.
             in_turn = (query, once, thrifty, many, *calls, thrifty)
@@ -218,33 +224,18 @@ async def _take_turns(edges: Edges, servers: Mapping[str, ServerProcess], url: s
     return _Taken(queries, thrifties, [seconds / CTE_BURST for seconds in bursts], onces, called)
 
 
-def _fetch(
-    query: "PreparedStatement", starts: list[int], hops: int
-) -> Callable[[int], Awaitable[list[asyncpg.Record]]]:
-    return lambda number: query.fetch(f"s{starts[number % len(starts)]}", hops)
+def _fetch(query: "PreparedStatement", starts: list[int], hops: int) -> Call:
+    return over(starts, lambda start: query.fetch(f"s{start}", hops))
 
 
-def _in_memory(call: Call) -> Callable[[int], Awaitable[None]]:
+def _at_once(call: Call) -> AsyncCall:
     async def answer(number: int) -> None:
         call(number)
 
     return answer
 
 
-def _traverse(
-    stub: GraphServiceStub, starts: list[int], hops: int
-) -> Callable[[int], Awaitable[pb.TraverseResponse]]:
-    async def call(number: int) -> pb.TraverseResponse:
-        # The synchronous client is the faster one, and nothing else runs meanwhile.
-        return stub.Traverse(_question(starts[number % len(starts)], hops))
-
-    return call
-
-
-def _question(start: int, hops: int) -> pb.TraverseRequest:
-    return pb.TraverseRequest(
-        service_id=f"s{start}",
-        direction=pb.DIRECTION_DOWNSTREAM,
-        max_depth=hops,
-        view=pb.TRAVERSAL_VIEW_IDS,
-    )
+def _traverse(channel: grpc.Channel, starts: list[int], hops: int) -> AsyncCall:
+    """The synchronous client is the faster one, and nothing else runs meanwhile."""
+    stub = GraphServiceStub(channel)
+    return _at_once(over(starts, lambda start: stub.Traverse(question(f"s{start}", "IDS", hops))))

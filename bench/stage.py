@@ -1,15 +1,114 @@
-"""What several measurements share in one run: databases that hold a graph, filled once."""
+"""Servers as users start them, and what measurements share: databases that hold a graph."""
 
 import asyncio
+import os
+import signal
+import subprocess
+import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
+from importlib.util import find_spec
 from pathlib import Path
+from time import perf_counter
 
 import asyncpg
 
-from bench.graphs import Edges
-from bench.server_process import GRPCIO, ServerProcess, serving, transports
+from bench.graphs import Edges, big100k, debian, seed5k
+from bench.measuring import stopwatch
+
+GRPCIO, NATIVE = "grpcio", "native"
+# The server that does nothing, on the transport of the same name.
+ECHO_OPTIONS = {GRPCIO: ("--kind", "aio"), NATIVE: ("--kind", "native")}
+
+
+def transports() -> tuple[str, ...]:
+    """Those that are installed here."""
+    return (GRPCIO, NATIVE) if find_spec("pygrpc_native") else (GRPCIO,)
+
+
+class ServerProcess:
+    """A Python module that says ``serving on ADDRESS`` when it is ready."""
+
+    def __init__(self, module: str, *options: str) -> None:
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by stop
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", module, *options], stdout=subprocess.PIPE, stderr=self._log, text=True
+        )
+        assert self._process.stdout is not None
+        with stopwatch() as starting:
+            line = self._process.stdout.readline()
+        self.start_seconds, self.pid = starting.seconds, self._process.pid
+        if not line.startswith("serving on "):
+            raise RuntimeError(self.log())
+        self.address = line.removeprefix("serving on ").strip()
+
+    def log(self) -> str:
+        self._log.seek(0)
+        return self._log.read().decode()
+
+    def memory_mib(self, kind: str = "VmRSS") -> float:
+        """Resident memory, or what else Linux reports: ``VmHWM`` is the most so far."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        line = next(line for line in status.splitlines() if line.startswith(f"{kind}:"))
+        return int(line.split()[1]) / 1024
+
+    def cpu_seconds(self) -> float:
+        """Processor time of all its threads, in programs and kernel, to a hundredth of a second."""
+        # The name may hold anything and ends with the last parenthesis; utime and stime follow as
+        # fields 12 and 13.
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def stop(self) -> None:
+        self._process.send_signal(signal.SIGTERM)
+        assert self._process.wait() == 0
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+        self._log.close()
+
+
+@contextmanager
+def _running(module: str, *options: str) -> Iterator[ServerProcess]:
+    server = ServerProcess(module, *options)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@contextmanager
+def serving(data_dir: Path, *options: str, transport: str = GRPCIO) -> Iterator[ServerProcess]:
+    """The server itself; by default on grpcio, by which bars are set."""
+    chosen = ["--listen", "127.0.0.1:0", "--data-dir", str(data_dir), "--transport", transport]
+    with _running("server.cli", "serve", *chosen, *options) as server:
+        yield server
+
+
+@contextmanager
+def echoing(*options: str) -> Iterator[ServerProcess]:
+    """The server that does nothing but answer."""
+    with _running("bench.echo_server", *options) as server:
+        yield server
+
+
+class MemoryWatch:
+    """Sizes are MiB, and count from what the process takes when the watch is made."""
+
+    def __init__(self, server: ServerProcess) -> None:
+        self._server = server
+        self.rest = server.memory_mib()
+
+    def begin(self) -> None:
+        """Forget the peak so far: Linux reports the next one exactly, however short it is."""
+        Path(f"/proc/{self._server.pid}/clear_refs").write_text("5")
+
+    def above_rest(self) -> float:
+        return self._server.memory_mib() - self.rest
+
+    def peak(self) -> float:
+        return self._server.memory_mib("VmHWM") - self.rest
+
 
 _SERVICES = "INSERT INTO services (service_id) SELECT unnest($1::text[])"
 _DEPENDENCIES = """
@@ -20,6 +119,7 @@ JOIN services AS source ON source.service_id = call.parent
 JOIN services AS target ON target.service_id = call.child
 """
 _AT_ONCE = 100_000
+PATIENCE_SECONDS = 1_800
 
 
 async def write_services(connection: asyncpg.Connection, edges: Edges) -> None:
@@ -35,6 +135,32 @@ async def write_dependencies(connection: asyncpg.Connection, edges: Edges) -> No
         parents, children = [f"s{source}" for source, _ in some], [f"s{target}" for _, target in some]
         await connection.execute(_DEPENDENCIES, parents, children, timeout=600)
     await connection.execute("ANALYZE service_dependencies", timeout=600)
+
+
+CONNECT = """
+INSERT INTO service_dependencies (source_service_id, target_service_id, communication_mode)
+SELECT source.id, target.id, 'sync' FROM services AS source, services AS target
+WHERE source.service_id = $1 AND target.service_id = $2
+"""
+DISCONNECT = """
+DELETE FROM service_dependencies
+WHERE source_service_id = (SELECT id FROM services WHERE service_id = $1)
+    AND target_service_id = (SELECT id FROM services WHERE service_id = $2)
+"""
+LATEST_EVENT = "SELECT COALESCE(max(id), 0) FROM circular_dependency_alert_events"
+
+
+async def seconds_to_event(
+    connection: asyncpg.Connection, edit: Awaitable[object], pause: float = 0.0
+) -> float:
+    """Make an edit; returns the seconds from its commit until alerts have an event more."""
+    before = await connection.fetchval(LATEST_EVENT)
+    await edit
+    committed = perf_counter()
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while await connection.fetchval(LATEST_EVENT) == before:  # noqa: ASYNC110 - an event of the server
+            await asyncio.sleep(pause)
+    return perf_counter() - committed
 
 
 class Stage:
@@ -57,20 +183,19 @@ class Stage:
             folder.chmod(0o755)
             yield cls(folder, given, giant_services)
 
-    def filled(self, edges: Edges) -> Path:
-        """The data folder whose database holds the graph; filled the first time."""
-        data_dir = self.folder / edges.name
-        if not data_dir.exists():
-            with serving(data_dir):
-                asyncio.run(_fill(embedded_url(data_dir), edges))
-        return data_dir
+    def graphs(self) -> list[Edges]:
+        """A small, a large and a real graph, unless the real one is missing."""
+        return [edges for edges in (seed5k(), big100k(), debian(self.given)) if edges]
 
     @contextmanager
     def server(
         self, edges: Edges, *options: str, transport: str = GRPCIO
     ) -> Iterator[tuple[ServerProcess, str]]:
-        """A server on that graph, and the URL of its database."""
-        data_dir = self.filled(edges)
+        """A server on that graph, and the URL of its database, which is filled the first time."""
+        data_dir = self.folder / edges.name
+        if not data_dir.exists():
+            with serving(data_dir):
+                asyncio.run(fill(embedded_url(data_dir), edges, write_services, write_dependencies))
         with serving(data_dir, *options, transport=transport) as server:
             yield server, embedded_url(data_dir)
 
@@ -93,15 +218,17 @@ def embedded_url(data_dir: Path) -> str:
 
 
 @asynccontextmanager
-async def connected(url: str) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(url)
+async def connected(url: str, **settings: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(url, server_settings=settings)
     try:
         yield connection
     finally:
         await connection.close()
 
 
-async def _fill(url: str, edges: Edges) -> None:
+async def fill(
+    url: str, edges: Edges, *writes: Callable[[asyncpg.Connection, Edges], Awaitable[None]]
+) -> None:
     async with connected(url) as connection:
-        await write_services(connection, edges)
-        await write_dependencies(connection, edges)
+        for write in writes:
+            await write(connection, edges)

@@ -9,12 +9,18 @@ from datetime import timedelta
 from pathlib import Path
 from statistics import median
 
-import asyncpg
-
 from bench.graphs import big100k, jaeger_file, seed5k
-from bench.measuring import Figure, ratio, stopwatch, take_turns_async, typical
-from bench.server_process import ServerProcess, serving
-from bench.stage import Stage, connected, embedded_url, write_dependencies, write_services
+from bench.measuring import Figure, ratio, stopwatch, take_turns, take_turns_async, typical
+from bench.stage import (
+    ServerProcess,
+    Stage,
+    connected,
+    embedded_url,
+    fill,
+    serving,
+    write_dependencies,
+    write_services,
+)
 from depgraph import Client
 from depgraph.v1 import graph_service_pb2 as pb
 from server.feed import statements
@@ -23,7 +29,6 @@ from server.feed.reader import SnapshotReader
 from server.formats.jaeger import read_jaeger
 from server.replica import Replica
 
-WARM = "warm"
 BAR = 1.5
 ROUNDS = 3
 LIMIT = timedelta(seconds=60)
@@ -38,11 +43,11 @@ def warm(stage: Stage) -> Iterator[Figure]:
     """
     with stage.server(seed5k()) as (_, url):
         ours, theirs = asyncio.run(_turns(url, pairs=200, warm_up=5))
-        yield ratio(WARM, "seed5k: warm / fetching the same rows", ours, theirs, at_most=BAR)
+        yield ratio("seed5k: warm / fetching the same rows", ours, theirs, at_most=BAR)
     with stage.server(big100k()) as (_, url):
         ours, theirs = asyncio.run(_turns(url, pairs=ROUNDS, warm_up=1))
-        yield typical(WARM, "big100k: fetching all rows and doing nothing", theirs, "s")
-        yield Figure(WARM, "big100k: warm", median(ours), "s", at_most=BAR * median(theirs), calls=ROUNDS)
+        yield typical("big100k: fetching all rows and doing nothing", theirs, "s")
+        yield Figure("big100k: warm", median(ours), "s", at_most=BAR * median(theirs), calls=ROUNDS)
 
 
 async def _turns(url: str, pairs: int, warm_up: int) -> list[list[float]]:
@@ -50,15 +55,13 @@ async def _turns(url: str, pairs: int, warm_up: int) -> list[list[float]]:
         feed_id = (await feed.row(statements.OPEN))[0]
 
         async def read_anew(_: int) -> None:
-            replica = Replica(LIMIT)
-            await SnapshotReader(feed, feed_id, replica).advance(whole=True)
+            await SnapshotReader(feed, feed_id, Replica(LIMIT)).advance(whole=True)
 
-        return await take_turns_async(read_anew, lambda _: _fetch(connection), pairs=pairs, warm_up=warm_up)
+        async def fetch(_: int) -> None:
+            await connection.fetch(statements.SERVICES, timeout=600)
+            await connection.fetch(statements.DEPENDENCIES, timeout=600)
 
-
-async def _fetch(connection: asyncpg.Connection) -> None:
-    await connection.fetch(statements.SERVICES, timeout=600)
-    await connection.fetch(statements.DEPENDENCIES, timeout=600)
+        return await take_turns_async(read_anew, fetch, pairs=pairs, warm_up=warm_up)
 
 
 def memory(stage: Stage) -> Iterator[Figure]:
@@ -68,63 +71,55 @@ def memory(stage: Stage) -> Iterator[Figure]:
     with serving(data_dir):
         pass
     with serving(data_dir) as server:
-        empty = server.resident_mib()
-        asyncio.run(_write(embedded_url(data_dir), dependencies=False))
+        empty = server.memory_mib()
+        asyncio.run(fill(embedded_url(data_dir), edges, write_services))
     with serving(data_dir) as server:
-        services = server.resident_mib()
-        asyncio.run(_write(embedded_url(data_dir), dependencies=True))
+        services = server.memory_mib()
+        asyncio.run(fill(embedded_url(data_dir), edges, write_dependencies))
     with serving(data_dir) as server:
-        whole = server.resident_mib()
-        seconds = server.start_seconds
-    yield Figure("memory", "server, empty", empty, "MiB")
-    yield Figure("memory", "server with big100k, resident", whole, "MiB", at_most=MEMORY_BAR_MIB)
-    yield Figure("memory", "a service", (services - empty) * 2**20 / edges.nodes, "bytes")
-    yield Figure("memory", "a dependency", (whole - services) * 2**20 / len(edges.pairs), "bytes")
-    yield Figure("memory", "start of a server with big100k", seconds, "s")
+        whole, seconds = server.memory_mib(), server.start_seconds
+    yield Figure("server, empty", empty, "MiB")
+    yield Figure("server with big100k, resident", whole, "MiB", at_most=MEMORY_BAR_MIB)
+    yield Figure("a service", (services - empty) * 2**20 / edges.nodes, "bytes")
+    yield Figure("a dependency", (whole - services) * 2**20 / len(edges.pairs), "bytes")
+    yield Figure("start of a server with big100k", seconds, "s")
 
 
-async def _write(url: str, *, dependencies: bool) -> None:
-    async with connected(url) as connection:
-        await (write_dependencies if dependencies else write_services)(connection, big100k())
-
-
-FIRST_DAY = "first-day"
 CALLS = 20
 
 
 def first_day(stage: Stage) -> Iterator[Figure]:
     path, data_dir = jaeger_file(stage.given, stage.folder), stage.folder / "first-day"
     with serving(data_dir) as server:
-        yield Figure(FIRST_DAY, "first start, database created", server.start_seconds, "s")
-        yield Figure(FIRST_DAY, "memory of the server, empty", server.resident_mib(), "MiB")
+        yield Figure("first start, database created", server.start_seconds, "s")
+        yield Figure("memory of the server, empty", server.memory_mib(), "MiB")
         yield from _import(server, path)
     with serving(data_dir) as server:
-        yield Figure(FIRST_DAY, "start with that graph", server.start_seconds, "s")
-        yield Figure(FIRST_DAY, "memory of the server after that start", server.resident_mib(), "MiB")
+        yield Figure("start with that graph", server.start_seconds, "s")
+        yield Figure("memory of the server after that start", server.memory_mib(), "MiB")
         with Client(server.address) as client:
             yield from _status(client)
-            yield from _answers(client, _hub(path))
+            callers = Counter(callee for _, callee in read_jaeger(path.read_bytes()).calls)
+            yield from _answers(client, callers.most_common(1)[0][0])
 
 
 def _import(server: ServerProcess, path: Path) -> Iterator[Figure]:
     with stopwatch() as parsing:
         read_jaeger(path.read_bytes())
+    command = [sys.executable, "-m", "server.cli", "import", "jaeger", str(path)]
     with stopwatch() as whole:
-        subprocess.run(
-            [sys.executable, "-m", "server.cli", "import", "jaeger", str(path), "--address", server.address],
-            check=True,
-            stdout=subprocess.DEVNULL,
-        )
-    yield Figure(FIRST_DAY, f"depgraph import jaeger {path.name}", whole.seconds, "s")
-    yield Figure(FIRST_DAY, "  of which reading the file", parsing.seconds, "s")
-    yield Figure(FIRST_DAY, "memory of the server after the import", server.resident_mib(), "MiB")
+        subprocess.run([*command, "--address", server.address], check=True, stdout=subprocess.DEVNULL)
+    yield Figure(f"depgraph import jaeger {path.name}", whole.seconds, "s")
+    yield Figure("  of which reading the file", parsing.seconds, "s")
+    yield Figure("memory of the server after the import", server.memory_mib(), "MiB")
 
 
 def _status(client: Client) -> Iterator[Figure]:
     status = client.graph.GetStatus(pb.GetStatusRequest())
-    yield Figure(FIRST_DAY, "  services in memory", status.service_count, "")
-    yield Figure(FIRST_DAY, "  dependencies in memory", status.dependency_count, "")
-    yield Figure(FIRST_DAY, "  of which reading the graph", _seconds(status.warm_duration.ToTimedelta()), "s")
+    yield Figure("  services in memory", status.service_count, "")
+    yield Figure("  dependencies in memory", status.dependency_count, "")
+    warming = status.warm_duration.ToTimedelta().total_seconds()
+    yield Figure("  of which reading the graph", warming, "s")
 
 
 def _answers(client: Client, hub: str) -> Iterator[Figure]:
@@ -134,34 +129,14 @@ def _answers(client: Client, hub: str) -> Iterator[Figure]:
     full = pb.StreamTraverseRequest(service_id=hub, direction=pb.DIRECTION_UPSTREAM, max_depth=1)
     near = pb.TraverseRequest(service_id=hub, direction=pb.DIRECTION_DOWNSTREAM, max_depth=3)
     found = len(client.graph.Traverse(ids).service_ids)
-    yield Figure(FIRST_DAY, f"services one hop upstream of {hub}", found, "")
-    yield Figure(FIRST_DAY, "  Traverse, view IDS", _typical(lambda: client.graph.Traverse(ids)), "ms")
-    yield Figure(
-        FIRST_DAY,
-        "  StreamTraverse, view FULL",
-        _typical(lambda: list(client.graph.StreamTraverse(full))),
-        "ms",
-    )
-    yield Figure(
-        FIRST_DAY, f"Traverse 3 hops downstream of {hub}", _typical(lambda: client.graph.Traverse(near)), "ms"
-    )
+    yield Figure(f"services one hop upstream of {hub}", found, "")
+    yield _timed("  Traverse, view IDS", lambda: client.graph.Traverse(ids))
+    yield _timed("  StreamTraverse, view FULL", lambda: list(client.graph.StreamTraverse(full)))
+    yield _timed(f"Traverse 3 hops downstream of {hub}", lambda: client.graph.Traverse(near))
     components = client.graph.ListComponents(pb.ListComponentsRequest())
-    yield Figure(FIRST_DAY, "components of two or more", components.total_count, "")
+    yield Figure("components of two or more", components.total_count, "")
 
 
-def _typical(call: Callable[[], object]) -> float:
-    times = []
-    for _ in range(CALLS):
-        with stopwatch() as one:
-            call()
-        times.append(one.seconds)
-    return median(times) * 1000
-
-
-def _hub(path: Path) -> str:
-    callers = Counter(callee for _, callee in read_jaeger(path.read_bytes()).calls)
-    return callers.most_common(1)[0][0]
-
-
-def _seconds(duration: timedelta) -> float:
-    return duration.total_seconds()
+def _timed(what: str, call: Callable[[], object]) -> Figure:
+    [taken] = take_turns(lambda _: call(), pairs=CALLS, warm_up=0)
+    return typical(what, taken, "ms")

@@ -20,10 +20,8 @@ from bench.calls import RawCall, raw
 from bench.echo_server import STREAM, UNARY
 from bench.load_clients import CoreClients, Shape, core_clients
 from bench.measuring import Figure, Seconds, ratio, take_turns, typical
-from bench.server_process import ServerProcess, echoing
-from bench.stage import Stage
+from bench.stage import ServerProcess, Stage, echoing
 
-PART = "transport"
 SIZES = {"empty": 0, "40 kB": 40_000}
 CALLS = 600
 # Loads of so many calls, which are the turns of the clients that ask many at a time.
@@ -34,11 +32,7 @@ ROUNDS = 3
 
 @dataclass(frozen=True)
 class Way:
-    """
-    How a server is started.
-
-    Also says whether clients use one long stream instead of calls, and which package it needs.
-    """
+    """How a server is started; ``stream``: clients use one long stream instead of calls."""
 
     options: tuple[str, ...] = ()
     stream: bool = False
@@ -137,12 +131,12 @@ class _Compared:
     def figures(self, what: str) -> Iterator[Figure]:
         latency, loads, cpu = self._latency, self._loads, self._cpu
         calls = len(loads[0]) * CALLS_A_LOAD
-        yield ratio(PART, f"{what}: latency by the plain way", latency[1], latency[0])
-        yield ratio(PART, f"{what}: calls a second by the plain way", loads[0], loads[1])
-        yield Figure(PART, f"{what}: server CPU per call by the plain way", cpu[1] / cpu[0], "x", calls=calls)
-        yield typical(PART, "  plain: latency", latency[0])
-        yield typical(PART, "  plain: time per call, of many at a time", _each(loads[0]))
-        yield Figure(PART, "  plain: server CPU per call", cpu[0] / calls * 1e6, "µs", calls=calls)
+        yield ratio(f"{what}: latency by the plain way", latency[1], latency[0])
+        yield ratio(f"{what}: calls a second by the plain way", loads[0], loads[1])
+        yield Figure(f"{what}: server CPU per call by the plain way", cpu[1] / cpu[0], "x", calls=calls)
+        yield typical("  plain: latency", latency[0])
+        yield typical("  plain: time per call, of many at a time", _each(loads[0]))
+        yield Figure("  plain: server CPU per call", cpu[0] / calls * 1e6, "µs", calls=calls)
 
 
 def _each(loads: Seconds) -> list[float]:

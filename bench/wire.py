@@ -8,30 +8,27 @@ All servers run at once and loads take turns, each round with another question. 
 server does: bars of calls a second and of single calls mean nothing then.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from statistics import median
-from typing import Protocol
 
 import grpc
 
 from bench.calls import ECHO, HOPS, TRAVERSE, question, raw
 from bench.graphs import Edges, debian, seed5k
 from bench.load_clients import (
-    Answered,
     ClientsFailedError,
+    CoreClients,
     H2load,
     Shape,
     core_clients,
     has_h2load,
 )
 from bench.measuring import Figure, turns
-from bench.server_process import NATIVE, ServerProcess, echoing
-from bench.stage import Stage
+from bench.stage import NATIVE, ServerProcess, Stage, echoing
 from depgraph.v1 import graph_service_pb2 as pb
 
-PART = "wire"
 MANY, ONE = Shape(8, 8), Shape(1, 1)
 # Two processes that do the same may differ for as long as they run: new ones come every few rounds.
 PROCESSES, ROUNDS = 6, 8
@@ -57,8 +54,9 @@ def measure(stage: Stage) -> Iterator[Figure]:
             for number, which in turns(len(targets), ROUNDS, warm_up=0):
                 taken.setdefault(targets[which].name, []).append(targets[which].turn(of_round[number]))
     empty = taken.pop(EMPTY)
+    client = f"{'h2load' if has_h2load() else 'clients in Python'} {MANY.connections} x {MANY.each}"
     for transport, ours in taken.items():
-        what = f"{edges.name}, {HOPS} hops, IDS, {transport}, {_client()}"
+        what = f"{edges.name}, {HOPS} hops, IDS, {transport}, {client}"
         yield from _by_empty(what, ours, empty, has_bars=transport == NATIVE)
         yield from _absolute("Traverse", ours)
     yield from _absolute(EMPTY, empty)
@@ -68,6 +66,9 @@ def measure(stage: Stage) -> Iterator[Figure]:
 class _Question:
     request: bytes
     reached: frozenset[str]
+
+
+NOTHING = _Question(b"", frozenset())
 
 
 def _questions(edges: Edges) -> list[_Question]:
@@ -86,22 +87,10 @@ def _questions(edges: Edges) -> list[_Question]:
     return asked[: PROCESSES * ROUNDS]
 
 
-class _Client(Protocol):
-    def ask(self, request: bytes, calls: int) -> Answered: ...
-
-
-def _client() -> str:
-    client = "h2load" if has_h2load() else "clients in Python"
-    return f"{client} {MANY.connections} x {MANY.each}"
-
-
-@contextmanager
-def _clients(address: str, method: str, shape: Shape) -> Iterator[_Client]:
+def _clients(address: str, method: str, shape: Shape) -> AbstractContextManager[H2load | CoreClients]:
     if has_h2load():
-        yield H2load(address, method, shape)
-    else:
-        with core_clients(address, method, shape) as clients:
-            yield clients
+        return nullcontext(H2load(address, method, shape))
+    return core_clients(address, method, shape)
 
 
 @dataclass(frozen=True)
@@ -121,10 +110,8 @@ class _Target:
     name: str
     server: ServerProcess
     method: str
-    many: _Client
-    one: _Client
-    request: Callable[[_Question], bytes]
-    is_right: Callable[[_Question, bytes], bool]
+    many: H2load | CoreClients
+    one: H2load | CoreClients
     calls_of_many: int = WARM_UP
     calls_of_one: int = WARM_UP
 
@@ -137,21 +124,23 @@ class _Target:
         self.calls_of_one = max(1, round(ONE_SECONDS / turn.of_one))
 
     def turn(self, asked: _Question) -> _Turn:
-        request = self.request(asked)
-        length = self._right_length(asked, request)
+        if self.method == ECHO:
+            asked = NOTHING
+        length = self._right_length(asked)
         before = self.server.cpu_seconds()
-        many = self.many.ask(request, self.calls_of_many)
+        many = self.many.ask(asked.request, self.calls_of_many)
         cpu = self.server.cpu_seconds() - before
-        one = self.one.ask(request, self.calls_of_one)
+        one = self.one.ask(asked.request, self.calls_of_one)
         for answered, calls in ((many, self.calls_of_many), (one, self.calls_of_one)):
             self._check(answered.answer_bytes / calls, length)
         calls = self.calls_of_many
         return _Turn(many.seconds / calls, cpu / calls, one.seconds / self.calls_of_one, calls)
 
-    def _right_length(self, asked: _Question, request: bytes) -> int:
+    def _right_length(self, asked: _Question) -> int:
         with grpc.insecure_channel(self.server.address) as channel:
-            answer = raw(channel, self.method)(request)
-        if not self.is_right(asked, answer):
+            answer = raw(channel, self.method)(asked.request)
+        found = pb.TraverseResponse.FromString(answer).service_ids
+        if len(found) != len(asked.reached) or not asked.reached.issuperset(found):
             raise ClientsFailedError(f"{self.name}: a wrong answer of {len(answer)} bytes")
         return len(answer)
 
@@ -165,65 +154,35 @@ def _targets(stage: Stage, edges: Edges) -> Iterator[list[_Target]]:
     with ExitStack() as stack:
         echo = stack.enter_context(echoing())
         servers, _ = stack.enter_context(stage.servers(edges))
-
-        def target(
-            name: str,
-            server: ServerProcess,
-            method: str,
-            request: Callable[[_Question], bytes],
-            is_right: Callable[[_Question, bytes], bool],
-        ) -> _Target:
+        targets = []
+        for name, server in {EMPTY: echo, **servers}.items():
+            method = ECHO if server is echo else TRAVERSE
             many, one = (
                 stack.enter_context(_clients(server.address, method, shape)) for shape in (MANY, ONE)
             )
-            return _Target(name, server, method, many, one, request, is_right)
-
-        yield [
-            target(EMPTY, echo, ECHO, lambda _: b"", lambda _, answer: not answer),
-            *(
-                target(name, server, TRAVERSE, lambda asked: asked.request, _is_right)
-                for name, server in servers.items()
-            ),
-        ]
-
-
-def _is_right(asked: _Question, answer: bytes) -> bool:
-    found = pb.TraverseResponse.FromString(answer).service_ids
-    return len(found) == len(asked.reached) and asked.reached.issuperset(found)
+            targets.append(_Target(name, server, method, many, one))
+        yield targets
 
 
 def _by_empty(what: str, ours: list[_Turn], empty: list[_Turn], *, has_bars: bool) -> Iterator[Figure]:
     pairs = list(zip(ours, empty, strict=True))
     calls = sum(turn.calls for turn in ours)
     of_clients = has_bars and has_h2load()
-
-    yield Figure(
-        PART,
-        f"{what}: calls a second by {EMPTY}",
-        median(its.of_many / our.of_many for our, its in pairs),
-        "x",
-        at_least=4.5 if of_clients else None,
-        calls=calls,
+    least, most, longest = (
+        4.5 if of_clients else None,
+        0.22 if has_bars else None,
+        0.7 if of_clients else None,
     )
-    yield Figure(
-        PART,
-        f"{what}: server CPU a call by {EMPTY}",
-        median(our.cpu / its.cpu for our, its in pairs),
-        "x",
-        at_most=0.22 if has_bars else None,
-        calls=calls,
-    )
-    yield Figure(
-        PART,
-        f"{what}: one call at a time by {EMPTY}",
-        median(our.of_one / its.of_one for our, its in pairs),
-        "x",
-        at_most=0.7 if of_clients else None,
-    )
+    rate = median(its.of_many / our.of_many for our, its in pairs)
+    cpu = median(our.cpu / its.cpu for our, its in pairs)
+    alone = median(our.of_one / its.of_one for our, its in pairs)
+    yield Figure(f"{what}: calls a second by {EMPTY}", rate, "x", at_least=least, calls=calls)
+    yield Figure(f"{what}: server CPU a call by {EMPTY}", cpu, "x", at_most=most, calls=calls)
+    yield Figure(f"{what}: one call at a time by {EMPTY}", alone, "x", at_most=longest)
 
 
 def _absolute(what: str, taken: list[_Turn]) -> Iterator[Figure]:
     rate = 1 / median(turn.of_many for turn in taken)
-    yield Figure(PART, f"  {what}: calls a second", rate, "calls/s", calls=sum(turn.calls for turn in taken))
-    yield Figure(PART, f"  {what}: server CPU a call", median(turn.cpu for turn in taken) * 1e6, "µs")
-    yield Figure(PART, f"  {what}: one call at a time", median(turn.of_one for turn in taken) * 1e6, "µs")
+    yield Figure(f"  {what}: calls a second", rate, "calls/s", calls=sum(turn.calls for turn in taken))
+    yield Figure(f"  {what}: server CPU a call", median(turn.cpu for turn in taken) * 1e6, "µs")
+    yield Figure(f"  {what}: one call at a time", median(turn.of_one for turn in taken) * 1e6, "µs")

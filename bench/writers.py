@@ -4,17 +4,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
 from uuid import UUID
 
 import asyncpg
 import grpc
 
-from bench.calls import RawCall, raw
+from bench.calls import RawCall, question, raw
 from bench.graphs import random_edges
 from bench.stage import connected
 from depgraph.v1 import dependency_service_pb2 as pb
-from depgraph.v1 import graph_service_pb2, types_pb2
+from depgraph.v1 import types_pb2
 from depgraph.v1.graph_service_pb2_grpc import GraphServiceStub
 from server.domain.dependencies import DependencyDraft
 from server.store import migrate
@@ -84,7 +83,6 @@ def _message(draft: DependencyDraft) -> types_pb2.Dependency:
 
 UPSERT = "/depgraph.v1.DependencyService/BatchUpsertDependencies"
 FILL = "INSERT INTO services (service_id) SELECT 's' || number FROM generate_series(0, $1::int - 1) AS number"
-EMPTY = "TRUNCATE service_dependencies"
 BARE = """
 INSERT INTO service_dependencies (
     source_service_id, target_service_id, communication_mode, criticality, protocol, timeout_ms, retry_config,
@@ -104,22 +102,27 @@ ON CONFLICT (source_service_id, target_service_id, discovery_source) DO UPDATE S
 Write = Callable[[], Awaitable[object]]
 
 
-class Writer(Protocol):
+class Writer:
+    def __init__(self, connection: asyncpg.Connection) -> None:
+        self._connection = connection
+
     def ready(self, batch: Batch) -> Write:
         """What writes the batch, with everything made beforehand that is not part of it."""
+        raise NotImplementedError
 
     async def rest(self, batch: Batch) -> None:
         """Make sure that the batch was written, and wait until all that this set off is over."""
 
     async def empty(self) -> None:
         """Remove all dependencies."""
+        await self._connection.execute("TRUNCATE service_dependencies")
 
 
-class Bare:
+class Bare(Writer):
     """One INSERT … ON CONFLICT of all columns, into a table without triggers but foreign keys."""
 
     def __init__(self, connection: asyncpg.Connection, ids: dict[str, UUID]) -> None:
-        self._connection = connection
+        super().__init__(connection)
         self._ids = ids
 
     @classmethod
@@ -136,50 +139,38 @@ class Bare:
         proposed = random_uuids(len(batch.drafts))
         return lambda: self._connection.execute(BARE, *ends, *others, proposed)
 
-    async def rest(self, batch: Batch) -> None:
-        pass
 
-    async def empty(self) -> None:
-        await self._connection.execute(EMPTY)
-
-
-class Repository:
+class Repository(Writer):
     """The server's own, in this process."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._repository = DependencyRepository(database)
+    def __init__(self, connection: asyncpg.Connection, repository: DependencyRepository) -> None:
+        super().__init__(connection)
+        self._repository = repository
 
     @classmethod
     @asynccontextmanager
     async def opened(cls, url: str) -> AsyncIterator["Repository"]:
-        async with Database.open(url) as database:
-            yield cls(database)
+        async with connected(url) as connection, Database.open(url) as database:
+            yield cls(connection, DependencyRepository(database))
 
     def ready(self, batch: Batch) -> Write:
         return lambda: self._repository.upsert(batch.drafts)
 
-    async def rest(self, batch: Batch) -> None:
-        pass
 
-    async def empty(self) -> None:
-        await self._database.write(lambda connection: connection.execute(EMPTY))
-
-
-class Rpc:
+class Rpc(Writer):
     """A call of the server in bytes; its memory catches up before the next measurement."""
 
     def __init__(self, channel: grpc.Channel, connection: asyncpg.Connection) -> None:
+        super().__init__(connection)
         self._upsert: RawCall = raw(channel, UPSERT)
         self._graph = GraphServiceStub(channel)
-        self._connection = connection
         self._answer = b""
 
     @classmethod
     @asynccontextmanager
     async def opened(cls, address: str, url: str) -> AsyncIterator["Rpc"]:
-        async with connected(url) as connection:
-            with grpc.insecure_channel(address) as channel:
+        with grpc.insecure_channel(address) as channel:
+            async with connected(url) as connection:
                 yield cls(channel, connection)
 
     def ready(self, batch: Batch) -> Write:
@@ -195,17 +186,9 @@ class Rpc:
         answer = pb.BatchUpsertDependenciesResponse.FromString(self._answer)
         new = len(batch.drafts) if batch.kind == "new" else 0
         assert (len(answer.dependencies), answer.created_count) == (len(batch.drafts), new)
-        self._graph.Traverse(
-            graph_service_pb2.TraverseRequest(
-                service_id="s0",
-                direction=graph_service_pb2.DIRECTION_DOWNSTREAM,
-                max_depth=1,
-                consistency=types_pb2.Consistency(at_least_as_fresh=answer.revision),
-            )
-        )
-
-    async def empty(self) -> None:
-        await self._connection.execute(EMPTY)
+        seeing = question("s0", "IDS", hops=1)
+        seeing.consistency.at_least_as_fresh = answer.revision
+        self._graph.Traverse(seeing)
 
 
 async def database(url: str, name: str) -> str:

@@ -7,18 +7,17 @@ triggers, with PostgreSQL's own settings. Both take turns, each on its own datab
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from uuid import UUID
 
 import asyncpg
 
 from bench.graphs import Edges, big100k, seed5k
-from bench.measuring import Figure, Seconds, ratio, stopwatch, typical
-from bench.server_process import serving
-from bench.stage import Stage, connected, embedded_url, write_dependencies, write_services
-from bench.writers import Bare, Batch, Repository, Rpc, Writer, batches, database, fill
+from bench.measuring import Figure, Seconds, ratio, stopwatch, take_turns_async, typical
+from bench.stage import Stage, connected, embedded_url, serving, write_dependencies, write_services
+from bench.writers import Bare, Repository, Rpc, Writer, batches, database, fill
 from server.config import StalenessSettings
 from server.store.staleness import Swept, sweep
 
@@ -84,12 +83,11 @@ async def _triggers(url: str) -> list[Figure]:
 def _compared(
     what: str, ours: tuple[str, Seconds], theirs: tuple[str, Seconds], *, at_most: float | None = None
 ) -> Iterator[Figure]:
-    """A ratio and what it is made of; ``what`` begins with the name of the part."""
-    part = what.partition(" ")[0]
+    """A ratio and what it is made of."""
     (above, taken), (below, least) = ours, theirs
-    yield ratio(part, f"{what}: {above} / {below}", taken, least, at_most=at_most)
-    yield typical(part, f"  {above}", taken, "ms")
-    yield typical(part, f"  {below}", least, "ms")
+    yield ratio(f"{what}: {above} / {below}", taken, least, at_most=at_most)
+    yield typical(f"  {above}", taken, "ms")
+    yield typical(f"  {below}", least, "ms")
 
 
 async def _take_turns(writers: Sequence[Writer], rows: int) -> Taken:
@@ -107,21 +105,15 @@ async def _take_turns(writers: Sequence[Writer], rows: int) -> Taken:
         for batch in batches(rows, number % FILL, number):
             times = taken.setdefault(batch.kind, [[] for _ in writers])
             for which in reversed(places) if number % 2 else places:
-                seconds = await _seconds(writers[which], batch)
+                write = writers[which].ready(batch)
+                with stopwatch() as watch:
+                    await write()
+                await writers[which].rest(batch)
                 if number >= 0:
-                    times[which].append(seconds)
+                    times[which].append(watch.seconds)
     return taken
 
 
-async def _seconds(writer: Writer, batch: Batch) -> float:
-    write = writer.ready(batch)
-    with stopwatch() as watch:
-        await write()
-    await writer.rest(batch)
-    return watch.seconds
-
-
-SWEEP = "sweep"
 LOOKS, ROUNDS, SOME, MANY = 20, 5, 10_000, 100_000
 SETTINGS = StalenessSettings(
     stale_after={"manual": timedelta(days=7)}, half_life={"manual": timedelta(days=3)}
@@ -140,7 +132,8 @@ def sweeps(stage: Stage) -> Iterator[Figure]:
 
 
 async def _sweeps(url: str, edges: Edges) -> list[Figure]:
-    async with _sweeper_connection(url) as connection:
+    # As the sweeper is connected.
+    async with connected(url, jit="off", plan_cache_mode="force_custom_plan", timezone="UTC") as connection:
         await write_services(connection, edges)
         await write_dependencies(connection, edges)
         await connection.execute("VACUUM ANALYZE service_dependencies", timeout=600)
@@ -151,19 +144,17 @@ async def _sweeps(url: str, edges: Edges) -> list[Figure]:
         await connection.execute("VACUUM ANALYZE service_dependencies", timeout=600)
         stale = await _looks(connection)
     return [
-        typical(SWEEP, f"{edges.name}: nothing to do, all observed just now", fresh, "ms"),
-        typical(SWEEP, f"{edges.name}: nothing to do, {many:,} stale and decayed", stale, "ms"),
-        typical(SWEEP, f"{edges.name}: {SOME:,} to mark stale and to decay", rows, "ms"),
+        typical(f"{edges.name}: nothing to do, all observed just now", fresh, "ms"),
+        typical(f"{edges.name}: nothing to do, {many:,} stale and decayed", stale, "ms"),
+        typical(f"{edges.name}: {SOME:,} to mark stale and to decay", rows, "ms"),
     ]
 
 
 async def _looks(connection: asyncpg.Connection) -> Seconds:
-    taken = []
-    for _ in range(LOOKS):
-        with stopwatch() as watch:
-            swept = await sweep(connection, SETTINGS)
-        assert not swept
-        taken.append(watch.seconds)
+    async def look(_: int) -> None:
+        assert not await sweep(connection, SETTINGS)
+
+    [taken] = await take_turns_async(look, pairs=LOOKS, warm_up=0)
     return taken
 
 
@@ -180,17 +171,5 @@ async def _writes(connection: asyncpg.Connection) -> Seconds:
 
 
 async def _some(connection: asyncpg.Connection, count: int) -> list[UUID]:
-    return [
-        row["id"] for row in await connection.fetch("SELECT id FROM service_dependencies LIMIT $1", count)
-    ]
-
-
-@asynccontextmanager
-async def _sweeper_connection(url: str) -> AsyncIterator[asyncpg.Connection]:
-    """As the sweeper is connected."""
-    settings = {"jit": "off", "plan_cache_mode": "force_custom_plan", "timezone": "UTC"}
-    connection = await asyncpg.connect(url, server_settings=settings)
-    try:
-        yield connection
-    finally:
-        await connection.close()
+    rows = await connection.fetch("SELECT id FROM service_dependencies LIMIT $1", count)
+    return [row["id"] for row in rows]
