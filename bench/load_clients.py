@@ -61,10 +61,10 @@ class CoreClients:
     def ask(self, request: bytes, calls: int) -> Answered:
         """All of the calls, a multiple of ``shape.at_once``, so many of them at a time."""
         assert calls % self.shape.at_once == 0
-        self.pipe.send((request, calls))
         try:
+            self.pipe.send((request, calls))
             return self.pipe.recv()
-        except EOFError:
+        except (EOFError, OSError):
             raise ClientsFailedError("the clients have ended") from None
 
 
