@@ -10,7 +10,7 @@ from graphcore.graph.columns import grown
 from graphcore.kernels import adjacency, building
 from graphcore.kernels import layout as at
 
-# Nodes of answers that share a queue: few allocations, and an answer that is kept keeps 256 KB.
+# Nodes and edges of answers that share a queue: few allocations, and one answer keeps 256 KB.
 _ANSWERS = 1 << 16
 
 
@@ -19,24 +19,26 @@ class WalkScratch:
     Arrays that walks use and leave their answer in, so that none has to allocate and clear them.
 
     ``graphcore.kernels.walking`` describes ``rows`` and ``queue``; ``answer`` is the ANSWER row.
-    Only one walk may run at a time. The nodes that it found stay in ``queue``, where answers refer
-    to them: the next walk begins at ``used``, behind them. If that is more than ``last``, call
+    Only one walk may run at a time. What it found stays in ``queue``, where its answer refers to
+    it: the next walk begins at ``used``, behind that. If ``used`` is more than ``last``, call
     ``renew`` first.
     """
 
-    __slots__ = ("answer", "last", "queue", "rows", "used")
+    __slots__ = ("_edge_count", "answer", "last", "queue", "rows", "used")
 
-    def __init__(self, node_count: int) -> None:
+    def __init__(self, node_count: int, edge_count: int) -> None:
         # Fast: zeroed memory is not touched before its first use.
         self.rows: NDArray[np.int32] = np.zeros((at.SCRATCH_ROWS, node_count + at.COUNTS + 1), np.int32)
         # To read a few numbers from a memoryview takes half as long as from an array.
         self.answer = memoryview(self.rows[at.ANSWER])
         self.last = _ANSWERS
+        self._edge_count = edge_count
         self.renew()
 
     def renew(self) -> None:
-        """Begin a new queue; behind ``last`` is room for one walk both ways."""
-        self.queue: NDArray[np.int32] = np.empty(self.last + 3 * self.rows.shape[1], np.int32)
+        """Begin a new queue; behind ``last`` is room for all nodes, thrice, and all edges."""
+        length = self.last + 3 * self.rows.shape[1] + self._edge_count
+        self.queue: NDArray[np.int32] = np.empty(length, np.int32)
         self.used = 0
 
 
@@ -68,7 +70,7 @@ class TraversalIndex:
         self.edges: NDArray[np.int32] = np.full((_LEAST_EDGES, at.EDGE_COLUMNS), at.NO_EDGE, np.int32)
         self.confidence: NDArray[np.float64] = np.empty(_LEAST_EDGES, np.float64)
         self.ledger: NDArray[np.int64] = np.zeros(2, np.int64)
-        self.walks = WalkScratch(_LEAST_NODES)
+        self.walks = WalkScratch(_LEAST_NODES, _LEAST_EDGES)
 
     @classmethod
     def built(
@@ -155,7 +157,7 @@ class TraversalIndex:
             former = len(self.nodes)
             self.nodes = grown(self.nodes, node_count)
             self.nodes[former:] = 0
-            self.walks = WalkScratch(len(self.nodes))
+            self.walks = WalkScratch(len(self.nodes), len(self.edges))
 
     def link(
         self, edges: Indices, sources: Indices, targets: Indices, flags: Indices, confidences: Reals
@@ -204,6 +206,7 @@ class TraversalIndex:
             self.edges = grown(self.edges, edge_count)
             self.edges[former:, at.SOURCE] = at.NO_EDGE
             self.confidence = grown(self.confidence, edge_count)
+            self.walks = WalkScratch(len(self.nodes), len(self.edges))
 
     def _make_pool_room(self) -> None:
         """Compact the pool if more than half of it is garbage, else double it. O(V + E)."""

@@ -38,12 +38,11 @@ DOWN, UP, BOTH = 0, 1, 2
 LEADS, MARKS, ENDS, ANSWER = 0, 1, 4, 7
 SCRATCH_ROWS = 8
 
-FETCHED, TICK, DEPTHS, EXPANDED, NODE_COUNT, EDGE_BOUND, TRUNCATED, COUNTS = 0, 1, 2, 4, 6, 7, 8, 9
+FETCHED, TICK, DEPTHS, NODE_COUNT, EDGE_COUNT, TRUNCATED, COUNTS = 0, 1, 2, 4, 5, 6, 7
 """
 Columns of ``scratch[ANSWER]``.
 
-A number of no meaning; then of the last walk: its tick; how deep it went down and up, and the edges
-of how many nodes it may have crossed either way; how many nodes it found, the start included; how
-many edges it may have crossed at most; whether a limit left any nodes out. From COUNTS on, how many
-nodes are at depth 1, 2, …
+A number of no meaning; then of the last walk: its tick; how deep it went down and up; how many
+nodes it found, the start included; how many edges it crossed; whether a limit left any nodes out.
+From COUNTS on, how many nodes are at depth 1, 2, …
 """

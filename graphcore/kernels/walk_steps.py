@@ -19,7 +19,6 @@ from graphcore.kernels.layout import (
     DOWN,
     EDGE,
     ENDS,
-    EXPANDED,
     FETCHED,
     FLAGS,
     FRESH,
@@ -126,17 +125,17 @@ def search(  # noqa: C901 - one search for both questions
     return depth
 
 
-@kernel(f"int64({GRAPH}, int64, int32[::1], int64, int64, int64, {ASKED})", nogil=False)
-def collect_one_way(  # noqa: C901 - for both questions, too
+@kernel(f"int64({GRAPH}, int64, int64, int64, int64, int64, {ASKED})", nogil=False)
+def collect(  # noqa: C901 - for both questions, too
     nodes: Any,
     pool: Any,
     confidence: Any,
     scratch: Any,
     queue: Any,
     base: int,
-    crossed: Any,
     tail: int,
     walk: int,
+    expanded: int,
     also_down: int,
     whole: bool,
     asked: tuple[int, int, float],
@@ -144,7 +143,7 @@ def collect_one_way(  # noqa: C901 - for both questions, too
     unwanted: int,
 ) -> int:
     """
-    Write the edges that pass of the nodes that a walk expanded to ``crossed[tail:]``.
+    Write the edges that pass of the first ``expanded`` nodes of a walk to ``queue[tail:]``.
 
     Returns where they end. By pair, these are the leading edges. If the answer is truncated, only
     those between nodes that are kept. ``also_down`` is for an upward walk after a downward one: how
@@ -154,7 +153,6 @@ def collect_one_way(  # noqa: C901 - for both questions, too
     part = COUNT if whole else FRESH
     tick = scratch[ANSWER, TICK]
     truncated = scratch[ANSWER, TRUNCATED] != 0
-    expanded = scratch[ANSWER, EXPANDED + walk]
     checked = not by_pair and (asked[0] != 0 or asked[1] > 0)
     for place in range(expanded):
         if place % BLOCK == 0:
@@ -171,7 +169,7 @@ def collect_one_way(  # noqa: C901 - for both questions, too
             choose(pool, confidence, scratch, first, last, asked)
         elif not (truncated or checked or also_down):
             for slot in range(first, last):
-                crossed[tail + slot - first] = pool[EDGE, slot]
+                queue[tail + slot - first] = pool[EDGE, slot]
             tail += last - first
             continue
         for slot in range(first, last):
@@ -184,7 +182,7 @@ def collect_one_way(  # noqa: C901 - for both questions, too
                 continue
             if checked and not passes(pool, confidence, slot, asked):
                 continue
-            crossed[tail] = pool[EDGE, slot]
+            queue[tail] = pool[EDGE, slot]
             tail += 1
     return tail
 
@@ -233,15 +231,3 @@ def cut(scratch: Any, queue: Any, base: int, walk: int, limit: int) -> int:
         scratch[ANSWER, COUNTS + depth] = scratch[ends, depth + 1] - scratch[ends, depth]
     scratch[ANSWER, NODE_COUNT] = kept
     return int(deepest)
-
-
-@kernel("int64(int32[:, ::1], int32[:, ::1], int32[::1], int64, int64, int64, boolean)", nogil=False)
-def expand(nodes: Any, scratch: Any, queue: Any, base: int, walk: int, depth: int, whole: bool) -> int:
-    """Note that a walk expanded its nodes up to a depth; returns how many edges these have."""
-    side = OUT if walk == DOWN else IN
-    part = COUNT if whole else FRESH
-    scratch[ANSWER, EXPANDED + walk] = scratch[ENDS + walk, depth]
-    edges = 0
-    for place in range(base, base + scratch[ENDS + walk, depth]):
-        edges += nodes[queue[place], side + part]
-    return edges

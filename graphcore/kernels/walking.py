@@ -1,5 +1,5 @@
 """
-The kernels that answer one traversal: over all edges, or over pairs of services.
+The kernel that answers one traversal: over all edges, or over pairs of services.
 
 ``filtering`` defines both questions. A walk over pairs crosses each pair once, by its leading edge.
 
@@ -10,10 +10,10 @@ The scratch array has a column for every node and some more. A walk takes these 
   31 bits, the marks are cleared once and ticks begin anew.
 - ``ENDS``: how many nodes lie at most 0, 1, 2, … hops from the start.
 
-``queue[base:]`` are the nodes in the order in which they were found, the start first. Walking both
-ways makes two walks, ``DOWN`` and ``UP``, whose queues follow behind room for every node, and joins
-them at ``base``; the marks of ``BOTH`` say which nodes a limit keeps. ``filtering`` uses the row
-``LEADS``.
+``queue[base:]`` are the nodes in the order in which they were found, the start first, then edges.
+Walking both ways makes two walks, ``DOWN`` and ``UP``, whose queues follow behind room for every
+node, and joins them at ``base``; the marks of ``BOTH`` say which nodes a limit keeps. ``filtering``
+uses the row ``LEADS``.
 
 Where nothing but staleness keeps an edge out, neither flags nor confidences are read: stale edges
 have a part of the segment to themselves.
@@ -23,8 +23,8 @@ from typing import Any
 
 from graphcore.compiling import kernel
 from graphcore.kernels.filtering import edges_asked
-from graphcore.kernels.layout import ANSWER, BOTH, DEPTHS, DOWN, EDGE_BOUND, MARKS, TICK, UP
-from graphcore.kernels.walk_steps import GRAPH, collect_one_way, cut, expand, join, search
+from graphcore.kernels.layout import ANSWER, BOTH, DEPTHS, DOWN, EDGE_COUNT, ENDS, MARKS, NODE_COUNT, TICK, UP
+from graphcore.kernels.walk_steps import GRAPH, collect, cut, join, search
 
 LAST_TICK = 2**30
 
@@ -52,7 +52,7 @@ def base_of(base: int, walk: int, way: int, everything: int) -> int:
     nogil=False,
     checked=False,
 )
-def find(
+def reach(
     nodes: Any,
     pool: Any,
     confidence: Any,
@@ -70,10 +70,10 @@ def find(
     floor: float,
 ) -> int:
     """
-    Find the nodes of one traversal; returns the greatest depth at which there are any.
+    Answer one traversal; returns the greatest depth at which there are nodes.
 
-    They are in ``queue`` behind the start at ``base``, counts in ``scratch[ANSWER]``. ``limit``
-    0 = none. ``with_edges``: ``collect`` follows, which needs both ways of a walk whole.
+    Those are in ``queue`` behind the start at ``base``, then edges; counts in ``scratch[ANSWER]``.
+    ``limit`` 0 = none.
     """
     begin(scratch)
     asked = edges_asked(blocked, by_pair, floor)
@@ -83,7 +83,7 @@ def find(
     max_depth = min(max_depth, everything)
     # Unless a leading edge may be unwanted, any edge that takes part crosses its pair, and it does
     # not matter which one leads.
-    by_pair = unwanted != 0
+    may_block = unwanted != 0
     for way in range(DOWN, BOTH):
         depth = 0
         if walk in (way, BOTH):
@@ -101,68 +101,38 @@ def find(
                 enough,
                 whole,
                 asked,
-                by_pair,
+                may_block,
                 unwanted,
             )
         scratch[ANSWER, DEPTHS + way] = depth
     if walk == BOTH:
         join(scratch, queue, base, everything)
     deepest = cut(scratch, queue, base, walk, limit)
-    bound = 0
-    for way in range(DOWN, BOTH):
-        if with_edges and walk in (way, BOTH):
-            # A limit makes a single walk shorter; two walks were whole.
-            depth = deepest if walk == way else scratch[ANSWER, DEPTHS + way]
-            its_base = base_of(base, walk, way, everything)
-            bound += expand(nodes, scratch, queue, its_base, way, min(depth, max_depth - 1), whole)
-    scratch[ANSWER, EDGE_BOUND] = bound
+    scratch[ANSWER, EDGE_COUNT] = 0
+    if with_edges:
+        end = base + scratch[ANSWER, NODE_COUNT]
+        tail = first = base + 3 * everything if walk == BOTH else end
+        for way in range(DOWN, BOTH):
+            if walk in (way, BOTH):
+                # A limit makes a single walk shorter; two walks were whole.
+                depth = deepest if walk == way else scratch[ANSWER, DEPTHS + way]
+                tail = collect(
+                    nodes,
+                    pool,
+                    confidence,
+                    scratch,
+                    queue,
+                    base_of(base, walk, way, everything),
+                    tail,
+                    way,
+                    scratch[ENDS + way, min(depth, max_depth - 1)],
+                    max_depth if way == UP and walk == BOTH else 0,
+                    whole,
+                    asked,
+                    by_pair,
+                    unwanted,
+                )
+        for place in range(tail - first):
+            queue[end + place] = queue[first + place]
+        scratch[ANSWER, EDGE_COUNT] = tail - first
     return int(deepest)
-
-
-@kernel(
-    f"int64({GRAPH}, int64, int32[::1], int64, int64, int64, boolean, boolean, float64)",
-    nogil=False,
-    checked=False,
-)
-def collect(
-    nodes: Any,
-    pool: Any,
-    confidence: Any,
-    scratch: Any,
-    queue: Any,
-    base: int,
-    crossed: Any,
-    walk: int,
-    max_depth: int,
-    blocked: int,
-    by_pair: bool,
-    whole: bool,
-    floor: float,
-) -> int:
-    """
-    Write the edges that the walk before crossed to ``crossed``, which has room for EDGE_BOUND.
-
-    Takes the arguments of ``find``, called with ``with_edges``. Returns how many there are.
-    """
-    asked = edges_asked(blocked, by_pair, floor)
-    count = 0
-    for way in range(DOWN, BOTH):
-        if walk in (way, BOTH):
-            also_down = min(max_depth, len(nodes) + 1) if way == UP and walk == BOTH else 0
-            count = collect_one_way(
-                nodes,
-                pool,
-                confidence,
-                scratch,
-                queue,
-                base_of(base, walk, way, len(nodes) + 1),
-                crossed,
-                count,
-                way,
-                also_down,
-                whole,
-                asked,
-                by_pair,
-                blocked - asked[0],
-            )
-    return int(count)

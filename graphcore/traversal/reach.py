@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from graphcore.graph.dependency_graph import DependencyGraph
 from graphcore.graph.flags import EdgeFilter
 from graphcore.kernels import walking
-from graphcore.kernels.layout import BOTH, COUNTS, DOWN, EDGE_BOUND, NODE_COUNT, TRUNCATED, UP
+from graphcore.kernels.layout import BOTH, COUNTS, DOWN, EDGE_COUNT, NODE_COUNT, TRUNCATED, UP
 
 FRESH = EdgeFilter()
 """The filter that passes everything but stale dependencies."""
@@ -90,7 +90,7 @@ def reach(
     if walks.used > walks.last:
         walks.renew()
     queue, base, answer = walks.queue, walks.used, walks.answer
-    deepest = walking.find.run(
+    deepest = walking.reach.run(
         index.nodes,
         index.pool,
         index.confidence,
@@ -107,26 +107,8 @@ def reach(
         edge_filter.reads_stale,
         edge_filter.min_confidence,
     )
-    walks.used = end = base + answer[NODE_COUNT]
-    nodes = queue[base + 1 : end]
+    nodes_end = base + answer[NODE_COUNT]
+    walks.used = edges_end = nodes_end + answer[EDGE_COUNT]
     counts = tuple(answer[COUNTS : COUNTS + deepest].tolist())
-    truncated, edges = answer[TRUNCATED] == 1, _NO_EDGES
-    if with_dependencies:
-        edges = np.empty(answer[EDGE_BOUND], np.int32)
-        count = walking.collect.run(
-            index.nodes,
-            index.pool,
-            index.confidence,
-            walks.rows,
-            queue,
-            base,
-            edges,
-            walk,
-            max_depth,
-            edge_filter.blocked,
-            effective,
-            edge_filter.reads_stale,
-            edge_filter.min_confidence,
-        )
-        edges = edges[:count]
-    return Reach(nodes, counts, edges, truncated)
+    edges = queue[nodes_end:edges_end] if with_dependencies else _NO_EDGES
+    return Reach(queue[base + 1 : nodes_end], counts, edges, answer[TRUNCATED] == 1)
