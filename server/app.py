@@ -1,5 +1,7 @@
 """Builds the application: opens its parts in order, and closes them in reverse order."""
 
+import gc
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -19,12 +21,11 @@ from server.lifecycle.detection import Detection
 from server.lifecycle.kernels import compiled_kernels
 from server.lifecycle.monitoring import ProcessCollector, sync_health
 from server.lifecycle.runtime import (
+    SWITCH_INTERVAL_SECONDS,
     Background,
     background,
     freeze_garbage_collector,
-    freeze_without_collection,
     give_back_memory,
-    set_switch_interval,
 )
 from server.lifecycle.stopping import ClosingTime, run_server
 from server.metrics import CallMetrics, metrics_endpoint
@@ -65,7 +66,7 @@ class Application:
         self._rpc_server: RpcServer | None = None
         self.replica = Replica(settings.feed.longest_wait, cycle_confidence=settings.detection.min_confidence)
         # A garbage collection of the graph would stall all calls for half a second.
-        self.replica.settled, self.replica.copied = freeze_garbage_collector, freeze_without_collection
+        self.replica.settled, self.replica.copied = freeze_garbage_collector, gc.freeze
         self.vitals = Vitals(settings.feed)
         self.replica.behind_because = self.vitals.away_because
         self.address = self.metrics_address = ""
@@ -88,7 +89,7 @@ class Application:
 
     async def _open(self, stack: AsyncExitStack) -> None:
         settings = self._settings
-        set_switch_interval()
+        sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
         kernels_loaded = await stack.enter_async_context(compiled_kernels(settings))
         url = await stack.enter_async_context(running_database(settings, self._report, self._closing))
         database = await stack.enter_async_context(_database(url, settings))

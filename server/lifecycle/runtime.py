@@ -4,7 +4,6 @@ import asyncio
 import ctypes
 import gc
 import os
-import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -59,11 +58,6 @@ async def background(patience: timedelta | None = None) -> AsyncIterator[Backgro
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def set_switch_interval() -> None:
-    """Let the event loop have the interpreter soon while other threads run Python."""
-    sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
-
-
 def freeze_garbage_collector() -> None:
     """
     Exclude all objects that are alive from garbage collection, after one collection.
@@ -72,11 +66,6 @@ def freeze_garbage_collector() -> None:
     cycle. Reference counts still free them.
     """
     gc.collect()
-    gc.freeze()
-
-
-def freeze_without_collection() -> None:
-    """Exclude them without a collection first, after something large was made."""
     gc.freeze()
 
 

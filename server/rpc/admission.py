@@ -222,18 +222,15 @@ class UnsentAnswers:
         self._most_of_one = limits.max_unsent_bytes_per_connection
         self._of: dict[str, int] = {}
 
-    def check(self, peer: str) -> None:
-        """Raise ``UnreadAnswersError`` if ``peer`` may get no further answer."""
-        self._check(peer, 0)
-
     def take(self, peer: str, size: int, *, owed: bool = False) -> None:
         """Count an answer in, or raise ``UnreadAnswersError``; what is ``owed`` is always sent."""
         if not owed:
-            self._check(peer, size)
+            self.check(peer, size)
         self.total += size
         self._of[peer] = self._of.get(peer, 0) + size
 
-    def _check(self, peer: str, size: int) -> None:
+    def check(self, peer: str, size: int = 0) -> None:
+        """Raise ``UnreadAnswersError`` if ``peer`` may get no further answer of that size."""
         of_peer = 0 if is_socket_path(peer) else self._of.get(peer, 0)
         if of_peer and of_peer + size > self._most_of_one:
             raise UnreadAnswersError(

@@ -64,7 +64,7 @@ class NativeTransport:
 
     def serve(self, methods: Sequence[Method], answering: Answering) -> None:
         """Set the methods to serve."""
-        self._answering, self._admission = answering, answering.admission
+        self._answering, self.admission = answering, answering.admission
         self._methods = [method for method in methods if not method.handler.request_streaming]
         self._behind.serve([method for method in methods if method.handler.request_streaming], answering)
 
@@ -132,10 +132,6 @@ class NativeTransport:
             for counts in of_methods
         )
 
-    def begin_iteration(self) -> None:
-        """Note that calls begin in this iteration of the event loop."""
-        self._admission.begin_iteration()
-
     def begin(self, number: int, method_index: int, request: bytes, details: Any, received: float) -> None:
         """
         Begin a call of the method at a position in ``_methods``; never raises.
@@ -163,10 +159,10 @@ class NativeTransport:
             return
         slot = None
         if method.kind is not None:
-            if self._admission.is_full(method.kind):
+            if self.admission.is_full(method.kind):
                 call.fail(*status_and_metadata(self._answering.refuse(method, call)))
                 return
-            slot = self._admission.enter(method.kind)
+            slot = self.admission.enter(method.kind)
         task = asyncio.create_task(_answer(method, request, call, slot))
         self._tasks[call.number] = task
         task.add_done_callback(partial(self._end, call, method, slot))
@@ -246,7 +242,7 @@ class CallQueue:
             self._may_hand_over.release()
 
     def _begin(self, events: Sequence[Any], received: float) -> None:
-        self._transport.begin_iteration()
+        self._transport.admission.begin_iteration()
         for kind, number, method_index, request, _, details in events:
             if kind == EVENT_CALL:
                 if number not in self._cancelled:
