@@ -136,7 +136,9 @@ class Detector:
             self._events.take()
             self._vitals.caught_up(self._live.freshness().revision)
             return True
-        view = await self._compare()
+        # A thread can't be interrupted: hold the read lock until it is done, cancelled or not.
+        self._comparing = asyncio.create_task(self._compare())
+        view = await asyncio.shield(self._comparing)
         if not (view.alerts or view.components):
             self._tracked.settle(view.settled, (), ())
         elif not await self._write(ledger, view):
@@ -157,12 +159,7 @@ class Detector:
         return False
 
     async def _compare(self) -> View:
-        """Compare the components with the alerts."""
-        # A thread can't be interrupted: hold the read lock until it is done, cancelled or not.
-        self._comparing = asyncio.create_task(self._compare_in_thread())
-        return await asyncio.shield(self._comparing)
-
-    async def _compare_in_thread(self) -> View:
+        """Compare the components with the alerts, in a thread."""
         while True:
             await self._searches.finish(self._live.now().confident_components)
             async with self._live.read_lock():

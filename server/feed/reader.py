@@ -35,6 +35,19 @@ Inspection: TypeAlias = Callable[[FeedConnection], Awaitable[None]]
 
 # The row that fixes the snapshot carries at most this many changes, which saves a round trip.
 INLINE_CHANGES = 1_000
+# In the change log, ``source`` says which table a key is of: 1 = services, 2 = dependencies.
+SERVICES_TABLE = 1
+# Reading more than half of all rows by key takes longer than reading both tables whole; fewer than
+# RELOAD_AT_LEAST rows never do.
+RELOAD_AT_LEAST = 50_000
+RELOAD_SHARE = 2
+# A row out of a COPY stream takes a fifth of the time of a row by key, but a stream of changed
+# dependencies needs a stream of all services first.
+STREAM_AT_LEAST = 5_000
+STREAM_SHARE = 4
+# Bytes decoded between two awaits; a piece of a COPY stream may be several times as long.
+_DECODED_AT_ONCE = 64 * 1024
+_SNAPSHOT_TEXT = re.compile(r"[\d:,]+", re.ASCII)
 
 
 class IncarnationChangedError(Exception):
@@ -152,21 +165,6 @@ def _ingestions(text: str) -> tuple[Ingestion, ...]:
         Ingestion(source, datetime.fromisoformat(observed), datetime.fromisoformat(ingested))
         for source, observed, ingested in json.loads(text)
     )
-
-
-# In the change log, ``source`` says which table a key is of: 1 = services, 2 = dependencies.
-SERVICES_TABLE = 1
-# Reading more than half of all rows by key takes longer than reading both tables whole; fewer than
-# RELOAD_AT_LEAST rows never do.
-RELOAD_AT_LEAST = 50_000
-RELOAD_SHARE = 2
-# A row out of a COPY stream takes a fifth of the time of a row by key, but a stream of changed
-# dependencies needs a stream of all services first.
-STREAM_AT_LEAST = 5_000
-STREAM_SHARE = 4
-# Bytes decoded between two awaits; a piece of a COPY stream may be several times as long.
-_DECODED_AT_ONCE = 64 * 1024
-_SNAPSHOT_TEXT = re.compile(r"[\d:,]+", re.ASCII)
 
 
 class ReloadNeededError(Exception):

@@ -19,6 +19,9 @@ from server.formats.messages import read_message
 
 _REPORT = "an object with discovery_source, nodes and edges"
 _EXPECTED = f"expected {_REPORT}, or a list of such reports"
+# By default a server takes 10,000 items and 2 MiB a call; half of that is left for other fields.
+MAX_ITEMS = 10_000
+MAX_BYTES = 1024 * 1024
 
 
 class Change(NamedTuple):
@@ -114,11 +117,6 @@ def _key(where: str, key: Any) -> DependencyKey:
     if not named.source_service_id or not named.target_service_id:
         raise FormatError(f"{where}: source_service_id and target_service_id are both needed")
     return named
-
-
-# By default a server takes 10,000 items and 2 MiB a call; half of that is left for other fields.
-MAX_ITEMS = 10_000
-MAX_BYTES = 1024 * 1024
 
 
 def batches(

@@ -32,6 +32,8 @@ _VERDICT_SECONDS = 60.0
 LONGEST_PAUSE_SECONDS = 5.0
 # URLs whose pooler was found to pool by session, and when.
 _pools_by_session: dict[str, float] = {}
+_BACKEND_PID = query("backend_pid")
+_ROUNDS = 3
 
 
 async def connect(url: str, session: Session, kind: "type[Connection]" = asyncpg.Connection) -> Connection:
@@ -189,10 +191,6 @@ def _cut_after(connection: Connection, seconds: float) -> Iterator[list[bool]]:
         yield was_cut
     finally:
         timer.cancel()
-
-
-_BACKEND_PID = query("backend_pid")
-_ROUNDS = 3
 
 
 async def is_pooled(connection: Connection) -> bool:

@@ -42,6 +42,8 @@ _ALIASES = {"database": "dbname", "ssl": "sslmode"}
 _TLS_VERSIONS = ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
 
 Check = Callable[[str, str], None]
+_COLON = re.compile(r"(?<!\\)((?:\\\\)*):")
+_ESCAPED = re.compile(r"\\(.)")
 
 
 def canonical(name: str, value: str) -> tuple[str, str]:
@@ -164,10 +166,6 @@ _CHECKS: Mapping[str, Check] = {
     "min_protocol_version": _only("3.0", reason="the driver speaks version 3.0"),
     "max_protocol_version": _only("3.0", "latest", reason="the driver speaks version 3.0"),
 }
-
-
-_COLON = re.compile(r"(?<!\\)((?:\\\\)*):")
-_ESCAPED = re.compile(r"\\(.)")
 
 
 def password_from_file(named: str | None, *, host: str, port: int, database: str, user: str) -> str | None:

@@ -16,6 +16,9 @@ from server.replica.records import BATCH_ROWS, BatchDecoder, can_be_edges, servi
 from server.replica.subscriptions import GraphDiff
 
 Record = TypeVar("Record", ServiceRecord, DependencyRecord)
+T = TypeVar("T")
+# Dependencies applied between two checkpoints.
+_PART = 200
 
 
 class Load:
@@ -103,12 +106,6 @@ def _share(loaded: list[Record], find_former: Callable[[Hashable], Record | None
         else:
             new.append(record)
     return new
-
-
-T = TypeVar("T")
-
-# Dependencies applied between two checkpoints.
-_PART = 200
 
 
 async def room_for(graph: DependencyGraph, dependency_count: int) -> TraversalIndex | None:

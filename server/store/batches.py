@@ -17,6 +17,17 @@ from server.store.failures import collided
 from server.store.pool import Connection
 
 _KNOWN = query("services_known")
+_SIZE = 16
+_DIGITS = 2 * _SIZE
+_VERSION_BYTE, _VARIANT_BYTE = 6, 8
+# What stays of the bytes that hold version 4 and the variant of RFC 9562.
+_VERSIONS = bytes(byte & 0x0F | 0x40 for byte in range(256))
+_VARIANTS = bytes(byte & 0x3F | 0x80 for byte in range(256))
+_CREATE_SERVICES = query("ingest_create_services")
+_UPDATE_SERVICES = query("ingest_update_services")
+_EDGES = query("ingest_edges")
+_RECORD = query("ingest_record")
+_NAMES_IN_WARNING = 10
 
 
 async def reject_bad_names(connection: Connection, named: Iterable[tuple[str, str]]) -> None:
@@ -68,14 +79,6 @@ def columns(rows: Sequence[tuple[Any, ...]], kind: type[Any]) -> tuple[Sequence[
     return tuple(zip(*rows, strict=True)) or ((),) * len(kind._fields)
 
 
-_SIZE = 16
-_DIGITS = 2 * _SIZE
-_VERSION_BYTE, _VARIANT_BYTE = 6, 8
-# What stays of the bytes that hold version 4 and the variant of RFC 9562.
-_VERSIONS = bytes(byte & 0x0F | 0x40 for byte in range(256))
-_VARIANTS = bytes(byte & 0x3F | 0x80 for byte in range(256))
-
-
 def random_uuids(count: int) -> list[str]:
     """Make random UUIDs (version 4) as 32 hexadecimal digits each. O(count), 0.1 µs each."""
     noise = bytearray(os.urandom(_SIZE * count))
@@ -83,13 +86,6 @@ def random_uuids(count: int) -> list[str]:
     noise[_VARIANT_BYTE::_SIZE] = noise[_VARIANT_BYTE::_SIZE].translate(_VARIANTS)
     digits = noise.hex()
     return [digits[start : start + _DIGITS] for start in range(0, len(digits), _DIGITS)]
-
-
-_CREATE_SERVICES = query("ingest_create_services")
-_UPDATE_SERVICES = query("ingest_update_services")
-_EDGES = query("ingest_edges")
-_RECORD = query("ingest_record")
-_NAMES_IN_WARNING = 10
 
 
 def check_batch(batch: IngestBatch) -> None:

@@ -38,6 +38,10 @@ _TRY = query("single_runner_try")
 # After holding the lock for so long, a failure is followed by short pauses again.
 _WENT_WELL_SECONDS = 1.0
 _JITTER = (0.5, 1.5)
+DID = query("single_runner_did")
+_HOLDER = query("single_runner_holder")
+# The names of our sessions, unless the URL names them otherwise.
+OURS = "depgraph "
 
 
 class SingleRunner:
@@ -202,12 +206,6 @@ def runner_session(name: str, limit: timedelta) -> Session:
             "tcp_user_timeout": str(math.ceil(seconds) * 1000),
         },
     )
-
-
-DID = query("single_runner_did")
-_HOLDER = query("single_runner_holder")
-# The names of our sessions, unless the URL names them otherwise.
-OURS = "depgraph "
 
 
 class DutyWatch:

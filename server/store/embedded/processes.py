@@ -117,13 +117,6 @@ def database_processes(cluster: Path) -> set[int]:
     }
 
 
-def postmaster_pid(cluster: Path) -> int | None:
-    """Read the process id in the cluster's pid file; None = no such file, or half of it."""
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        return int((cluster / "postmaster.pid").read_text().splitlines()[0])
-    return None
-
-
 def _works_in(process: Path, folder: Path) -> bool:
     try:
         program = (process / "exe").readlink().name.removesuffix(" (deleted)")  # after the wheel was replaced
@@ -134,8 +127,10 @@ def _works_in(process: Path, folder: Path) -> bool:
 
 def _shut_down(cluster: Path, how: signal.Signals, seconds: float) -> None:
     deadline = time.monotonic() + seconds
-    if (pid := postmaster_pid(cluster)) in database_processes(cluster) and pid is not None:
-        with contextlib.suppress(ProcessLookupError):
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        # There may be no such file, or half of it.
+        pid = int((cluster / "postmaster.pid").read_text().splitlines()[0])
+        if pid in database_processes(cluster):
             os.kill(pid, how)
     while database_processes(cluster) and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)

@@ -22,6 +22,9 @@ LONGEST_SOCKET_PATH = 103 if sys.platform == "darwin" else 107
 # A comma or colon in a host means a list of hosts to drivers, and a blank would need quotes in the
 # settings.
 PLAIN_PATH = re.compile(r"[\w./+-]+", re.ASCII)
+DATABASE = "depgraph"
+STATUS_LINE = 7
+PORT_LINE, SOCKET_LINE = 3, 4
 
 
 def socket_folder(home: Path, account: Account | None) -> Path:
@@ -86,11 +89,6 @@ def _private_folder(folder: Path, uid: int, account: Account | None) -> Path:
     else:
         give(folder, account)
     return folder
-
-
-DATABASE = "depgraph"
-STATUS_LINE = 7
-PORT_LINE, SOCKET_LINE = 3, 4
 
 
 def is_ready(cluster: Path, pid: int) -> bool:
