@@ -5,7 +5,7 @@ It needs grpcio, protobuf and googleapis-common-protos (for ``google.rpc.Status`
 """
 
 from depgraph.aio import AsyncClient
+from depgraph.calls import outcomes
 from depgraph.client import Client
-from depgraph.responses import outcomes
 
 __all__ = ["AsyncClient", "Client", "outcomes"]

@@ -6,14 +6,13 @@ from typing import Any, Self
 import grpc
 from grpc import aio
 
+from depgraph.calls import UnaryCalls
 from depgraph.channel import (
     DEFAULT_ATTEMPTS,
     DEFAULT_TARGET,
     DEFAULT_TIMEOUT,
     channel_options,
-    checked_timeout,
 )
-from depgraph.responses import LatestRevision
 from depgraph.v1.alert_service_pb2_grpc import AlertServiceStub
 from depgraph.v1.analysis_service_pb2_grpc import AnalysisServiceStub
 from depgraph.v1.catalog_service_pb2_grpc import CatalogServiceStub
@@ -22,35 +21,19 @@ from depgraph.v1.graph_service_pb2_grpc import GraphServiceStub
 from depgraph.v1.types_pb2 import Consistency
 
 
-class _UnaryCalls(aio.UnaryUnaryClientInterceptor):
+class _Interceptor(aio.UnaryUnaryClientInterceptor):
     """Gives calls the default deadline and notes the revisions of their responses."""
 
-    def __init__(
-        self, timeout: float | None, revisions: LatestRevision, *, wait_for_ready: bool | None
-    ) -> None:
-        self._timeout = timeout
-        self._revisions = revisions
-        self._wait_for_ready = wait_for_ready
-        self._has_answer = False
+    def __init__(self, calls: UnaryCalls) -> None:
+        self._calls = calls
 
     async def intercept_unary_unary(
         self, continuation: Callable[..., Any], client_call_details: aio.ClientCallDetails, request: Any
     ) -> Any:
         """Make the call; a failed one raises here what it would raise for the caller."""
-        asked = client_call_details
-        waits = self._has_answer if self._wait_for_ready is None else self._wait_for_ready
-        call = await continuation(
-            aio.ClientCallDetails(
-                asked.method,
-                self._timeout if asked.timeout is None else asked.timeout,
-                asked.metadata,
-                asked.credentials,
-                waits if asked.wait_for_ready is None else asked.wait_for_ready,
-            ),
-            request,
-        )
-        self._revisions.note(await call)
-        self._has_answer = True
+        details = aio.ClientCallDetails(*self._calls.details(client_call_details))
+        call = await continuation(details, request)
+        self._calls.note(await call)
         return call
 
 
@@ -70,13 +53,7 @@ class AsyncClient:
                 GetComponentRequest(service_id="checkout", consistency=client.read_your_writes())
             )
 
-    ``timeout`` is the deadline, in seconds, of unary calls that are made without one (None = none);
-    streams have no default deadline. While no server can be reached, the first call fails with
-    UNAVAILABLE, the address and the cause; once there was an answer, unary calls wait within their
-    deadline for the server to come back. ``wait_for_ready`` true waits from the beginning, false
-    never; streams never wait. While the server is UNAVAILABLE, calls that may be repeated are tried
-    up to ``attempts`` times (1 to 5).
-    Without ``credentials`` the connection is not encrypted.
+    The arguments are those of ``Client``.
     Failures are ``grpc.aio.AioRpcError``.
     """
 
@@ -89,13 +66,13 @@ class AsyncClient:
         wait_for_ready: bool | None = None,
         attempts: int = DEFAULT_ATTEMPTS,
     ) -> None:
-        self._revisions = LatestRevision()
-        calls = [_UnaryCalls(checked_timeout(timeout), self._revisions, wait_for_ready=wait_for_ready)]
+        self._calls = UnaryCalls(timeout, wait_for_ready=wait_for_ready)
+        interceptors = [_Interceptor(self._calls)]
         options = channel_options(attempts=attempts)
         self.channel = (
-            aio.insecure_channel(target, options, interceptors=calls)
+            aio.insecure_channel(target, options, interceptors=interceptors)
             if credentials is None
-            else aio.secure_channel(target, credentials, options, interceptors=calls)
+            else aio.secure_channel(target, credentials, options, interceptors=interceptors)
         )
         self.catalog = CatalogServiceStub(self.channel)
         self.dependencies = DependencyServiceStub(self.channel)
@@ -105,7 +82,7 @@ class AsyncClient:
 
     def read_your_writes(self) -> Consistency:
         """Return the consistency with which a read sees the latest write; unset before it."""
-        return self._revisions.consistency()
+        return self._calls.read_your_writes()
 
     async def close(self) -> None:
         """Close the connection; calls that are running are cancelled."""

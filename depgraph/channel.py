@@ -1,7 +1,6 @@
 """How a client talks to its servers: keepalive, retries, load balancing, message sizes."""
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -36,13 +35,6 @@ REPEATABLE_STREAMS = {
     "depgraph.v1.AnalysisService": ("AnalyzeImpact",),
     "depgraph.v1.GraphService": ("StreamTraverse", "GetAdjacencyList", "Watch"),
 }
-
-
-def checked_timeout(seconds: float | None) -> float | None:
-    """Accept a deadline in seconds, or None; ``ValueError`` if it is not a positive number."""
-    if seconds is not None and not (seconds > 0 and math.isfinite(seconds)):
-        raise ValueError(f"timeout must be a positive number of seconds or None, not {seconds!r}")
-    return seconds
 
 
 def service_config(*, attempts: int) -> dict[str, Any]:

@@ -6,14 +6,13 @@ from typing import Any, Self
 
 import grpc
 
+from depgraph.calls import UnaryCalls
 from depgraph.channel import (
     DEFAULT_ATTEMPTS,
     DEFAULT_TARGET,
     DEFAULT_TIMEOUT,
     channel_options,
-    checked_timeout,
 )
-from depgraph.responses import LatestRevision
 from depgraph.v1.alert_service_pb2_grpc import AlertServiceStub
 from depgraph.v1.analysis_service_pb2_grpc import AnalysisServiceStub
 from depgraph.v1.catalog_service_pb2_grpc import CatalogServiceStub
@@ -32,42 +31,25 @@ class _CallDetails(grpc.ClientCallDetails):
     compression: grpc.Compression | None
 
 
-class _UnaryCalls(grpc.UnaryUnaryClientInterceptor):
+class _Interceptor(grpc.UnaryUnaryClientInterceptor):
     """Gives calls the default deadline, and notes the revisions of their responses."""
 
-    def __init__(
-        self, timeout: float | None, revisions: LatestRevision, *, wait_for_ready: bool | None
-    ) -> None:
-        self._timeout = timeout
-        self._revisions = revisions
-        self._wait_for_ready = wait_for_ready
-        self._has_answer = False
+    def __init__(self, calls: UnaryCalls) -> None:
+        self._calls = calls
 
     def intercept_unary_unary(
         self, continuation: Callable[..., Any], client_call_details: grpc.ClientCallDetails, request: Any
     ) -> Any:
         """Make the call; a failed one is handed on as it is."""
-        asked = client_call_details
-        waits = self._has_answer if self._wait_for_ready is None else self._wait_for_ready
-        call = continuation(
-            _CallDetails(
-                asked.method,
-                self._timeout if asked.timeout is None else asked.timeout,
-                asked.metadata,
-                asked.credentials,
-                waits if asked.wait_for_ready is None else asked.wait_for_ready,
-                asked.compression,
-            ),
-            request,
-        )
+        details = _CallDetails(*self._calls.details(client_call_details), client_call_details.compression)
+        call = continuation(details, request)
         # A blocking call has its response by now; one made with `.future()` notes it later.
         call.add_done_callback(self._note)
         return call
 
     def _note(self, call: Any) -> None:
         if not call.cancelled() and call.exception() is None:
-            self._has_answer = True
-            self._revisions.note(call.result())
+            self._calls.note(call.result())
 
 
 class Client:
@@ -103,15 +85,14 @@ class Client:
         wait_for_ready: bool | None = None,
         attempts: int = DEFAULT_ATTEMPTS,
     ) -> None:
-        self._revisions = LatestRevision()
-        calls = _UnaryCalls(checked_timeout(timeout), self._revisions, wait_for_ready=wait_for_ready)
+        self._calls = UnaryCalls(timeout, wait_for_ready=wait_for_ready)
         options = channel_options(attempts=attempts)
         plain = (
             grpc.insecure_channel(target, options)
             if credentials is None
             else grpc.secure_channel(target, credentials, options)
         )
-        self.channel = grpc.intercept_channel(plain, calls)
+        self.channel = grpc.intercept_channel(plain, _Interceptor(self._calls))
         self.catalog = CatalogServiceStub(self.channel)
         self.dependencies = DependencyServiceStub(self.channel)
         self.graph = GraphServiceStub(self.channel)
@@ -120,7 +101,7 @@ class Client:
 
     def read_your_writes(self) -> Consistency:
         """Return the consistency with which a read sees the latest write; unset before it."""
-        return self._revisions.consistency()
+        return self._calls.read_your_writes()
 
     def close(self) -> None:
         """Close the connection; calls that are running are cancelled."""
