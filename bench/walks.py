@@ -16,7 +16,7 @@ from bench.stage import Stage, echoing
 from depgraph.v1 import graph_service_pb2 as pb
 from graphcore import DependencyGraph, Direction, EdgeFilter, EdgeFlag
 from graphcore.analysis.edge_selection import effective_edges
-from graphcore.traversal.reach import reach
+from graphcore.traversal import reach
 from server.concurrency import SharedComponentSearch
 from server.config import Limits
 from server.domain.dependencies import DiscoverySource

@@ -26,8 +26,7 @@ from graphcore.graph.records import (
     ServiceRecord,
     UnknownServiceError,
 )
-from graphcore.traversal.adjacency_list import adjacency
-from graphcore.traversal.reach import Direction, Reach, reach
+from graphcore.traversal import Direction, Reach, adjacency, reach
 
 __all__ = [
     "ChangeSet",

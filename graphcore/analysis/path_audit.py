@@ -29,7 +29,7 @@ from graphcore.graph.flags import EdgeFilter, EdgeFlag
 from graphcore.graph.name_order import NameOrder
 from graphcore.graph.records import DependencyRecord
 from graphcore.kernels import audits as kernels
-from graphcore.traversal.reach import FRESH
+from graphcore.traversal import FRESH
 
 _LEAST_HOPS = 2
 _Longs = NDArray[np.int64]

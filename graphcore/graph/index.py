@@ -137,20 +137,6 @@ class TraversalIndex:
         for name in TraversalIndex.__slots__:
             setattr(self, name, getattr(roomier, name))
 
-    @property
-    def memory_bytes(self) -> int:
-        """Size of the arrays in bytes, including room to grow."""
-        arrays = (
-            self.nodes,
-            self.pool,
-            self.edges,
-            self.confidence,
-            self.ledger,
-            self.walks.rows,
-            self.walks.queue,
-        )
-        return sum(array.nbytes for array in arrays)
-
     def cover(self, node_count: int) -> None:
         """Make room for nodes with indices below ``node_count``. Amortised O(1) a node."""
         if node_count > len(self.nodes):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from graphcore.graph.dependency_graph import DependencyGraph
 from graphcore.graph.flags import EdgeFilter
 from graphcore.graph.records import ServiceRecord
-from graphcore.traversal.reach import FRESH, Direction, Reach, reach
+from graphcore.traversal import FRESH, Direction, Reach, reach
 
 
 class TraversedDependency(NamedTuple):

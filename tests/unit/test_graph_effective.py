@@ -21,7 +21,7 @@ from graphcore import (
 from graphcore.analysis.edge_selection import effective_edges, parallel_edges
 from graphcore.kernels.layout import ANSWER, TICK
 from graphcore.kernels.walking import LAST_TICK
-from graphcore.traversal.reach import reach
+from graphcore.traversal import reach
 from tests.support.kernel_forms import FORMS, kernels_in_form
 
 IN_ORDER = (EdgeFlag.MANUAL, EdgeFlag.SERVICE_MESH, EdgeFlag.OTEL_SERVICE_GRAPH, EdgeFlag.KUBERNETES)

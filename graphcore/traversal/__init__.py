@@ -1,1 +1,0 @@
-"""Breadth-first walks over a graph, and its adjacency list."""
