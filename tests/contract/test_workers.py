@@ -82,6 +82,7 @@ async def test_metrics_log_and_status_cover_all_workers(two_workers: ManyWorkers
     )
     assert metrics["depgraph_workers", frozenset()] == 2
     assert metrics["depgraph_workers_serving", frozenset()] == 2
+    assert await two_workers.healthz() == b"SERVING\n"
     for number in channels:
         assert (
             metrics["depgraph_feed_state", frozenset({("worker", str(number)), ("state", "following")})] == 1

@@ -61,16 +61,24 @@ class ManyWorkers:
         pids = self.pids.values()
         await eventually(lambda: not any(is_running(pid) for pid in pids))
 
-    async def metrics(self) -> Metrics:
-        """Scrape the metrics."""
+    async def healthz(self) -> bytes:
+        """Ask for the health of the workers together."""
+        return await self._get("/healthz")
+
+    async def _get(self, path: str) -> bytes:
         events = (json.loads(line)["event"] for line in self.said)
         (url,) = (event.split()[-1] for event in events if event.startswith("metrics at "))
 
-        def read() -> str:
-            with urlopen(url) as answer:  # noqa: S310 - it is http, and ours
-                return str(answer.read().decode())
+        def read() -> bytes:
+            with urlopen(url.replace("/metrics", path)) as answer:  # noqa: S310 - it is http, and ours
+                return bytes(answer.read())
 
-        families = text_string_to_metric_families(await asyncio.to_thread(read))
+        return await asyncio.to_thread(read)
+
+    async def metrics(self) -> Metrics:
+        """Scrape the metrics."""
+        text = await self._get("/metrics")
+        families = text_string_to_metric_families(text.decode())
         return {
             (sample.name, frozenset(sample.labels.items())): sample.value
             for family in families
