@@ -147,9 +147,9 @@ class RpcServer:
     def _register(self, servicers: Servicers, limits: Limits, server: Any) -> None:
         status = replace(servicers.status, transport=self._transport.name)
         graph = GraphServicer(servicers.live, servicers.watched, limits, servicers.component_search, status)
-        # Answers with the bytes of messages, which the generated types don't allow.
+        # They answer with the bytes of messages, which the generated types don't allow.
         add_GraphServiceServicer_to_server(cast("Any", graph), server)
-        add_AnalysisServiceServicer_to_server(AnalysisServicer(servicers.live, limits), server)
+        add_AnalysisServiceServicer_to_server(cast("Any", AnalysisServicer(servicers.live, limits)), server)
         add_AlertServiceServicer_to_server(AlertServicer(servicers.alerts, limits), server)
         add_CatalogServiceServicer_to_server(CatalogServicer(servicers.services, limits), server)
         add_DependencyServiceServicer_to_server(DependencyServicer(servicers.dependencies, limits), server)

@@ -7,7 +7,6 @@ from typing import TypeVar
 from google.protobuf.message import Message
 
 from depgraph.v1 import analysis_service_pb2 as pb
-from depgraph.v1.analysis_service_pb2_grpc import AnalysisServiceServicer
 from graphcore import DependencyGraph
 from server.config import Limits
 from server.domain.live_graph import Consistency, Freshness, LiveGraph
@@ -26,16 +25,14 @@ Found = TypeVar("Found")
 Question = TypeVar("Question", AuditQuestion, ChangeQuestion, CutsQuestion, DriftPage, PathsQuestion)
 
 
-class AnalysisServicer(AnalysisServiceServicer):
-    """Reads questions, runs analyses and writes answers; each call has a module of its own."""
+class AnalysisServicer:
+    """Reads questions, runs analyses and answers with the bytes of messages."""
 
     def __init__(self, live: LiveGraph, limits: Limits) -> None:
         self._analyses = Analyses(live)
         self._limits = limits
 
-    async def AnalyzeImpact(  # type: ignore[override] # bytes of messages pass as they are
-        self, request: pb.AnalyzeImpactRequest, context: Context
-    ) -> AsyncIterator[bytes]:
+    async def AnalyzeImpact(self, request: pb.AnalyzeImpactRequest, context: Context) -> AsyncIterator[bytes]:
         """Find the services that the failure of a service reaches; the answer comes in parts."""
         question = impact_question(request)
         found, freshness = await self._analyses.run(
@@ -44,35 +41,25 @@ class AnalysisServicer(AnalysisServiceServicer):
         async for part in impact_parts(found, freshness, self._limits.max_part_bytes):
             yield part
 
-    async def FindPaths(  # type: ignore[override] # bytes of messages pass as they are
-        self, request: pb.FindPathsRequest, context: Context
-    ) -> bytes:
+    async def FindPaths(self, request: pb.FindPathsRequest, context: Context) -> bytes:
         """Find the shortest paths of calls between two services."""
         return await self._answer(context, paths_question(request), paths_answer, pb.FindPathsResponse)
 
-    async def AuditPaths(  # type: ignore[override] # bytes of messages pass as they are
-        self, request: pb.AuditPathsRequest, context: Context
-    ) -> bytes:
+    async def AuditPaths(self, request: pb.AuditPathsRequest, context: Context) -> bytes:
         """Find timeouts that do not shrink along a path of calls, and retries that multiply."""
         return await self._answer(context, audit_question(request), audit_answer, pb.AuditPathsResponse)
 
-    async def ListDrift(  # type: ignore[override] # bytes of messages pass as they are
-        self, request: pb.ListDriftRequest, context: Context
-    ) -> bytes:
+    async def ListDrift(self, request: pb.ListDriftRequest, context: Context) -> bytes:
         """List dependencies that are declared but not observed, or observed but not declared."""
         return await self._answer(context, drift_question(request), drift_answer, pb.ListDriftResponse)
 
-    async def CheckChange(  # type: ignore[override] # bytes of messages pass as they are
-        self, request: pb.CheckChangeRequest, context: Context
-    ) -> bytes:
+    async def CheckChange(self, request: pb.CheckChangeRequest, context: Context) -> bytes:
         """Predict what a proposed change would do to cycles and blast radii."""
         count = len(request.added) + len(request.removed)
         question = await convert(count, change_question, request, self._limits)
         return await self._answer(context, question, change_answer, pb.CheckChangeResponse)
 
-    async def SuggestCuts(  # type: ignore[override] # bytes of messages pass as they are
-        self, request: pb.SuggestCutsRequest, context: Context
-    ) -> bytes:
+    async def SuggestCuts(self, request: pb.SuggestCutsRequest, context: Context) -> bytes:
         """Choose dependencies without which a component has no cycle."""
         return await self._answer(context, cuts_question(request), cuts_answer, pb.SuggestCutsResponse)
 
