@@ -11,6 +11,7 @@ from tests.support.command import depgraph, depgraph_here, serving
 SHOP = "examples/online_shop.json"
 
 
+@pytest.mark.one_transport
 def test_serve_seeds_a_new_data_folder_and_stops_cleanly(reachable_folder: Path) -> None:
     with serving("--data-dir", str(reachable_folder / "new"), "--seed-file", SHOP) as (address, process):
         assert depgraph_here("status", "--address", address).returncode == 0
@@ -35,8 +36,8 @@ def test_every_line_of_the_log_has_the_same_form(reachable_folder: Path, workers
 
 
 @pytest.mark.one_transport
-def test_a_data_folder_in_use_can_be_read_and_not_migrated(reachable_folder: Path) -> None:
-    folder = str(reachable_folder / "new")
+def test_a_data_folder_in_use_can_be_read_and_not_migrated(data_folder: Path) -> None:
+    folder = str(data_folder)
     with serving("--data-dir", folder) as (address, process):
         for command in (["serve", "--listen", "127.0.0.1:0"], ["migrate", "up"]):
             second = depgraph(*command, "--data-dir", folder)

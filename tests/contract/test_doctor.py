@@ -254,8 +254,8 @@ async def test_token_without_the_schema_says_what_to_run(run: Run, empty_databas
     assert "depgraph migrate up" in seen.stderr
 
 
-def test_doctor_and_token_use_the_embedded_database_of_a_running_server(reachable_folder: Path) -> None:
-    there = ("--data-dir", str(reachable_folder / "data"))
+def test_doctor_and_token_use_the_embedded_database_of_a_running_server(data_folder: Path) -> None:
+    there = ("--data-dir", str(data_folder))
     with serving_process(*there) as (address, _):
         seen = depgraph("doctor", *there, "--address", address)
         assert seen.returncode == 0, seen.stdout

@@ -12,7 +12,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from depgraph.v1 import graph_service_pb2 as pb
 from server.config import FeedSettings, Settings
 from tests.support.calls import Stubs
-from tests.support.command import depgraph
+from tests.support.command import Command
 from tests.support.failures import failure_of
 from tests.support.following import PATIENCE
 
@@ -82,7 +82,7 @@ async def test_status_reports_audits_and_the_length_of_the_log(stubs: Stubs) -> 
 
 @pytest.mark.parametrize("breakage", BREAKAGES.values(), ids=BREAKAGES.keys())
 async def test_missing_triggers_make_the_graph_untrusted_until_they_are_back_and_everything_was_read(
-    stubs: Stubs, channel: grpc.aio.Channel, connection: Connection, server_address: str, breakage: str
+    stubs: Stubs, channel: grpc.aio.Channel, connection: Connection, quick_command: Command, breakage: str
 ) -> None:
     await stubs.write_edges("a>b")
     await connection.execute(breakage)
@@ -91,10 +91,9 @@ async def test_missing_triggers_make_the_graph_untrusted_until_they_are_back_and
     assert await health(channel, "depgraph.v1.CatalogService") == SERVING
     [problem] = (await status(stubs)).problems
     assert "services.depgraph_feed_update" in problem
-    returned = await asyncio.to_thread(depgraph, "status", "--address", server_address)
+    returned = await quick_command("status")
     assert (returned.returncode, "depgraph doctor" in returned.stdout) == (1, True)
-    live = await asyncio.to_thread(depgraph, "status", "--live", "--address", server_address)
-    assert live.returncode == 0
+    assert (await quick_command("status", "--live")).returncode == 0
 
 
 async def test_what_was_written_while_a_trigger_was_off_is_in_memory_when_it_is_back(

@@ -30,7 +30,7 @@ import sys
 from pathlib import Path
 import server.lifecycle.kernels as kernels
 from server.cli.main import run
-kernels.KERNEL_PACKAGES = ("graphcore.kernels.walking",)
+kernels.KERNEL_PACKAGES = ("graphcore.kernels.names",)
 kernels.kernel_folders = lambda *_: [Path(sys.argv[1])]
 raise SystemExit(run(["serve", "--listen", "127.0.0.1:0", "--log-format", "json", *sys.argv[2:]]))
 """

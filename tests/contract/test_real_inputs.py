@@ -41,9 +41,9 @@ pytestmark = [
 
 
 @pytest.fixture
-def address(reachable_folder: Path) -> Iterator[str]:
+def address(data_folder: Path) -> Iterator[str]:
     """Where a server with an embedded database of its own listens."""
-    with serving("--data-dir", str(reachable_folder / "data")) as (address, _):
+    with serving("--data-dir", str(data_folder)) as (address, _):
         yield address
 
 

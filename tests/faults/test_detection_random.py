@@ -140,7 +140,7 @@ class Detected(RuleBasedStateMachine):
             assert {alert.id for alert in self.world.present()} == before
 
 
-@pytest.mark.parametrize(("most_members", "stories"), [(MOST_MEMBERS, 12), (3, 6)])
+@pytest.mark.parametrize(("most_members", "stories"), [(MOST_MEMBERS, 8), (3, 4)])
 def test_alerts_are_the_cyclic_components_whatever_happens(
     postgres: DatabaseServer, migrated_template: str, most_members: int, stories: int
 ) -> None:

@@ -62,9 +62,9 @@ def is_running(pid: int) -> bool:
 
 @pytest.mark.one_transport
 async def test_a_second_service_on_a_data_folder_is_refused_and_the_first_goes_on(
-    reachable_folder: Path,
+    data_folder: Path,
 ) -> None:
-    folder = str(reachable_folder / "data")
+    folder = str(data_folder)
     async with serving("--data-dir", folder) as first:
         second = await start("--data-dir", folder)
         out, err = await second.communicate()
@@ -80,17 +80,16 @@ async def test_a_second_service_on_a_data_folder_is_refused_and_the_first_goes_o
 
 @pytest.mark.one_transport
 async def test_after_kill_9_the_next_start_works_and_nothing_committed_is_lost(
-    reachable_folder: Path,
+    data_folder: Path,
 ) -> None:
-    folder = reachable_folder / "data"
-    async with serving("--data-dir", str(folder)) as first:
-        database = postmaster(folder)
+    async with serving("--data-dir", str(data_folder)) as first:
+        database = postmaster(data_folder)
         async with open_channel(first.address) as channel:
             for number in range(20):
                 await CatalogServiceStub(channel).CreateService(create(f"s{number}"))
         await first.stop(signal.SIGKILL)
-    async with serving("--data-dir", str(folder)) as second:
-        assert postmaster(folder) != database
+    async with serving("--data-dir", str(data_folder)) as second:
+        assert postmaster(data_folder) != database
         async with open_channel(second.address) as channel:
             assert [await is_known(channel, f"s{number}") for number in range(20)] == [True] * 20
         assert await second.stop() == 0
@@ -98,16 +97,15 @@ async def test_after_kill_9_the_next_start_works_and_nothing_committed_is_lost(
 
 
 async def test_sigterm_lets_a_running_call_finish_reports_not_serving_and_ends_postgres(
-    reachable_folder: Path,
+    data_folder: Path,
 ) -> None:
-    folder = reachable_folder / "data"
-    async with serving("--data-dir", str(folder)) as served, open_channel(served.address) as channel:
-        database = postmaster(folder)
+    async with serving("--data-dir", str(data_folder)) as served, open_channel(served.address) as channel:
+        database = postmaster(data_folder)
         assert await health(channel) == SERVING
-        lock = await asyncpg.connect(embedded_url(folder))
+        lock = await asyncpg.connect(embedded_url(data_folder))
         await lock.execute("BEGIN; LOCK TABLE services IN ACCESS EXCLUSIVE MODE")
         running = asyncio.ensure_future(CatalogServiceStub(channel).CreateService(create("in the middle")))
-        observer = await asyncpg.connect(embedded_url(folder))
+        observer = await asyncpg.connect(embedded_url(data_folder))
         await blocked_by(observer, lock)
         served.process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(30):
@@ -160,17 +158,16 @@ async def test_ctrl_c_stops_the_server_in_order(database_url: str) -> None:
 
 
 @pytest.mark.one_transport
-async def test_an_embedded_database_that_is_killed_is_started_again(reachable_folder: Path) -> None:
-    folder = reachable_folder / "data"
-    async with serving("--data-dir", str(folder)) as served, open_channel(served.address) as channel:
+async def test_an_embedded_database_that_is_killed_is_started_again(data_folder: Path) -> None:
+    async with serving("--data-dir", str(data_folder)) as served, open_channel(served.address) as channel:
         catalog_stub = CatalogServiceStub(channel)
         await catalog_stub.CreateService(create("before"))
         assert await is_known(channel, "before", FULLY)
-        killed = postmaster(folder)
+        killed = postmaster(data_folder)
         os.kill(killed, signal.SIGKILL)
         assert await is_known(channel, "before")
         async with asyncio.timeout(60):
-            while not is_replaced(folder, killed):  # sessions of a killed server live on for a moment
+            while not is_replaced(data_folder, killed):  # sessions of a killed server live on for a moment
                 await asyncio.sleep(0.05)
             while not await try_create(catalog_stub, "after"):
                 await asyncio.sleep(0.05)

@@ -16,7 +16,7 @@ from tests.support.scene import Record
 # Answers are the same on both transports, which only carry them.
 pytestmark = pytest.mark.one_transport
 
-SHORT_SECONDS = 6.0
+SHORT_SECONDS = 3.0
 
 
 def has_seen_enough(run: RandomRun) -> bool:

@@ -24,7 +24,7 @@ from tests.support.serving import serving
 from tests.support.soundness import assert_sound
 
 SHORT_SECONDS = 8.0
-ENOUGH = 2_000
+ENOUGH = 1_000
 FEW = 100
 RPC_WRITERS, SQL_WRITERS = 8, 3
 LOAD = """

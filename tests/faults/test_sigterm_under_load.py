@@ -12,9 +12,10 @@ import grpc
 
 from depgraph.v1 import catalog_service_pb2 as catalog
 from depgraph.v1.types_pb2 import Service
+from server.config import Settings
 from tests.support.backends import until_backends
 from tests.support.calls import FRESH, Stubs
-from tests.support.channels import open_channel
+from tests.support.channels import channel_to_new_server, open_channel
 from tests.support.eventually import eventually
 from tests.support.scene import Record
 from tests.support.serving import serving
@@ -86,7 +87,7 @@ async def test_whatever_was_acknowledged_before_a_sigterm_is_in_the_database(
     assert load.acknowledged <= written
     assert written <= load.asked
     await until_backends(connection, AT_WORK, 0)
-    async with serving("--database-url", database_url) as again, open_channel(again.address) as channel:
+    async with channel_to_new_server(Settings(listen="127.0.0.1:0", database_url=database_url)) as channel:
         await assert_sound(channel, database_url)
     record(
         {

@@ -9,8 +9,8 @@ import pytest
 from tests.support.random_watch import RandomWatch, WatchRun
 from tests.support.scene import Record
 
-SHORT_SECONDS = 3.6
-ROUND_SECONDS = 1.2
+SHORT_SECONDS = 2.4
+ROUND_SECONDS = 0.8
 
 
 def has_seen_enough(run: WatchRun) -> bool:

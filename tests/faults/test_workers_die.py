@@ -41,6 +41,7 @@ SERVING = ("depgraph_workers_serving", frozenset[tuple[str, str]]())
 FAKE_WORKER = (sys.executable, "-m", "tests.support.fake_worker")
 
 
+@pytest.mark.one_transport
 async def test_a_killed_worker_is_restarted_and_the_others_go_on(database_url: str) -> None:
     async with many_workers("--database-url", database_url) as server, one_channel_each(server) as channels:
         (number,) = await keeps_alerts(server)
@@ -126,6 +127,7 @@ def control_c(server: ManyWorkers) -> None:
     os.killpg(server.process.pid, signal.SIGINT)
 
 
+@pytest.mark.one_transport
 @pytest.mark.parametrize("stop", [sigterm, sigterm_to_every_process, control_c])
 async def test_running_calls_of_every_worker_may_finish_when_the_server_stops(
     database_url: str, stop: Callable[[ManyWorkers], None]
@@ -157,21 +159,20 @@ async def test_a_second_signal_ends_everything_at_once(database_url: str) -> Non
 
 @pytest.mark.one_transport
 async def test_workers_and_database_end_when_the_supervisor_is_killed_and_the_next_start_works(
-    reachable_folder: Path,
+    data_folder: Path,
 ) -> None:
-    folder = reachable_folder / "data"
-    async with many_workers("--data-dir", str(folder)) as server, one_channel_each(server) as channels:
-        database = postmaster(folder)
+    async with many_workers("--data-dir", str(data_folder)) as server, one_channel_each(server) as channels:
+        database = postmaster(data_folder)
         await Stubs(channels[1]).catalog.CreateService(create("kept"))
         server.signal(signal.SIGKILL)
         await server.all_gone()
         await eventually(lambda: not is_running(database))
-    async with many_workers("--data-dir", str(folder)) as server, one_channel_each(server) as channels:
+    async with many_workers("--data-dir", str(data_folder)) as server, one_channel_each(server) as channels:
         assert [(await status(channel)).service_count for channel in channels.values()] == [1, 1]
         server.signal(signal.SIGTERM)
         assert await server.exit_code() == 0
         await server.all_gone()
-    assert not (folder / "postgres" / "postmaster.pid").exists()
+    assert not (data_folder / "postgres" / "postmaster.pid").exists()
 
 
 @pytest.fixture

@@ -26,7 +26,8 @@ from tests.support.eventually import PATIENCE_SECONDS
 
 EACH = 3
 AT_A_TIME = 10
-ENOUGH = 20
+# Each kind of call ends in each of the three ways.
+ENOUGH = 12
 DOWN = graph.DIRECTION_DOWNSTREAM
 
 
