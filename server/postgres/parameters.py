@@ -5,10 +5,9 @@ import os
 import re
 import stat
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import NoReturn
 
 from server.postgres.causes import DatabaseUrlError
 
@@ -40,8 +39,43 @@ IGNORED = frozenset(
 )
 _ALIASES = {"database": "dbname", "ssl": "sslmode"}
 _TLS_VERSIONS = ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
-
-Check = Callable[[str, str], None]
+# The server, or the rest of the parser, judges their values.
+_PASSED_ON = frozenset(
+    (
+        *("host", "hostaddr", "port", "user", "password", "passfile", "dbname", "application_name"),
+        *("options", "krbsrvname", "sslpassword", "service", "servicefile"),
+    )
+)
+_FILES = frozenset(["sslrootcert", "sslcert", "sslkey", "sslcrl"])
+_CHOICES: Mapping[str, tuple[str, ...]] = {
+    "sslmode": ("disable", "allow", "prefer", "require", "verify-ca", "verify-full"),
+    "sslnegotiation": ("postgres", "direct"),
+    "ssl_min_protocol_version": _TLS_VERSIONS,
+    "ssl_max_protocol_version": _TLS_VERSIONS,
+    "target_session_attrs": ("any", "primary", "standby", "prefer-standby", "read-write", "read-only"),
+    "load_balance_hosts": ("disable", "random"),
+    "gsslib": ("gssapi", "sspi"),
+}
+_LEAVE_OUT = "leave it out"
+# The values that change nothing, why no others can be honoured, and what to do.
+_FIXED: Mapping[str, tuple[tuple[str, ...], str, str]] = {
+    "channel_binding": (("disable", "prefer"), "the driver can't bind channels", _LEAVE_OUT),
+    "gssencmode": (("disable", "prefer"), "the driver can't encrypt by GSSAPI", "use sslmode"),
+    "gssdelegation": (("0",), "the driver can't delegate credentials", _LEAVE_OUT),
+    "replication": (("false", "off", "no", "0"), "depgraph runs queries", _LEAVE_OUT),
+    "sslsni": (("1",), "the driver always names the host to the server", _LEAVE_OUT),
+    "sslcertmode": (("allow",), "the driver sends a certificate when it is asked for one", _LEAVE_OUT),
+    "sslcrldir": ((), "the driver reads no folder of revocation lists", "name one file: sslcrl"),
+    "sslkeylogfile": ((), "keys are not written to files", _LEAVE_OUT),
+    "requirepeer": ((), "the driver can't find out who owns a socket", _LEAVE_OUT),
+    "require_auth": (
+        (),
+        "the driver can't choose how to authenticate",
+        "allow one method only in pg_hba.conf",
+    ),
+    "min_protocol_version": (("3.0",), "the driver speaks version 3.0", _LEAVE_OUT),
+    "max_protocol_version": (("3.0", "latest"), "the driver speaks version 3.0", _LEAVE_OUT),
+}
 _COLON = re.compile(r"(?<!\\)((?:\\\\)*):")
 _ESCAPED = re.compile(r"\\(.)")
 
@@ -55,68 +89,42 @@ def canonical(name: str, value: str) -> tuple[str, str]:
 
 def checked(name: str, value: str) -> None:
     """Raise ``DatabaseUrlError`` unless the parameter is honoured or without effect."""
-    if name in IGNORED:
+    if name in IGNORED or name in _PASSED_ON:
         return
-    check = _CHECKS.get(name)
-    if check is None:
+    if name in _FILES:
+        _check_file(name, value)
+    elif name in {"connect_timeout", "client_encoding"}:
+        _check_form(name, value)
+    elif name in _CHOICES:
+        if value not in _CHOICES[name]:
+            raise DatabaseUrlError(f"{name}={value} makes no sense", f"it may be {', '.join(_CHOICES[name])}")
+    elif name in _FIXED:
+        allowed, reason, advice = _FIXED[name]
+        if value not in allowed:
+            raise _refused(name, value, reason, advice)
+    else:
         raise DatabaseUrlError(
             f"the parameter {name!r} is not known",
             f"leave it out; a setting of the server is written options=-c%20{name}%3DVALUE",
         )
-    check(name, value)
 
 
-def default_port() -> int:
-    """Return ``PGPORT``, or 5432."""
-    port = os.environ.get("PGPORT", "")
-    return int(port) if port.isascii() and port.isdigit() else DEFAULT_PORT
+def _refused(name: str, value: str, reason: str, advice: str) -> DatabaseUrlError:
+    return DatabaseUrlError(f"{name}={value} can't be honoured ({reason})", advice)
 
 
-def _any(name: str, value: str) -> None:
-    """Accept every value: the server, or the rest of the parser, judges it."""
+def _check_form(name: str, value: str) -> None:
+    if name == "connect_timeout" and not re.fullmatch(r"\s*[+-]?\d+\s*", value):
+        raise DatabaseUrlError(f"{name}={value} is no number", "give whole seconds, 0 = no limit")
+    encodings = {"auto", "utf8", "unicode"}
+    if name == "client_encoding" and value.lower().replace("-", "").replace("_", "") not in encodings:
+        raise _refused(name, value, "depgraph speaks UTF8", "leave it out: the server converts")
 
 
-def _refuse(name: str, value: str, reason: str, advice: str) -> NoReturn:
-    raise DatabaseUrlError(f"{name}={value} can't be honoured ({reason})", advice)
-
-
-def _one_of(*allowed: str) -> Check:
-    def check(name: str, value: str) -> None:
-        if value not in allowed:
-            raise DatabaseUrlError(f"{name}={value} makes no sense", f"it may be {', '.join(allowed)}")
-
-    return check
-
-
-def _only(*allowed: str, reason: str, advice: str = "leave it out") -> Check:
-    """Accept what we do anyway."""
-
-    def check(name: str, value: str) -> None:
-        if value not in allowed:
-            _refuse(name, value, reason, advice)
-
-    return check
-
-
-def _never(reason: str, advice: str = "leave it out") -> Check:
-    return _only(reason=reason, advice=advice)
-
-
-def _seconds(name: str, value: str) -> None:
-    try:
-        int(value)
-    except ValueError:
-        raise DatabaseUrlError(f"{name}={value} is no number", "give whole seconds, 0 = no limit") from None
-
-
-def _file(name: str, value: str) -> None:
+def _check_file(name: str, value: str) -> None:
     if name == "sslrootcert" and value == "system":
-        _refuse(
-            name,
-            value,
-            "the driver knows no system store",
-            "name its file: /etc/ssl/certs/ca-certificates.crt",
-        )
+        advice = "name its file: /etc/ssl/certs/ca-certificates.crt"
+        raise _refused(name, value, "the driver knows no system store", advice)
     try:
         with Path(value).open("rb"):
             pass
@@ -127,45 +135,10 @@ def _file(name: str, value: str) -> None:
         ) from None
 
 
-def _encoding(name: str, value: str) -> None:
-    if value.lower().replace("-", "").replace("_", "") not in {"auto", "utf8", "unicode"}:
-        _refuse(name, value, "depgraph speaks UTF8", "leave it out: the server converts")
-
-
-_CHECKS: Mapping[str, Check] = {
-    **dict.fromkeys(
-        (
-            *("host", "hostaddr", "port", "user", "password", "passfile", "dbname"),
-            *("application_name", "options", "krbsrvname", "sslpassword", "service", "servicefile"),
-        ),
-        _any,
-    ),
-    "connect_timeout": _seconds,
-    "client_encoding": _encoding,
-    "sslmode": _one_of("disable", "allow", "prefer", "require", "verify-ca", "verify-full"),
-    "sslnegotiation": _one_of("postgres", "direct"),
-    **dict.fromkeys(("sslrootcert", "sslcert", "sslkey", "sslcrl"), _file),
-    **dict.fromkeys(("ssl_min_protocol_version", "ssl_max_protocol_version"), _one_of(*_TLS_VERSIONS)),
-    "target_session_attrs": _one_of("any", "primary", "standby", "prefer-standby", "read-write", "read-only"),
-    "load_balance_hosts": _one_of("disable", "random"),
-    "gsslib": _one_of("gssapi", "sspi"),
-    "channel_binding": _only("disable", "prefer", reason="the driver can't bind channels"),
-    "gssencmode": _only(
-        "disable", "prefer", reason="the driver can't encrypt by GSSAPI", advice="use sslmode"
-    ),
-    "gssdelegation": _only("0", reason="the driver can't delegate credentials"),
-    "replication": _only("false", "off", "no", "0", reason="depgraph runs queries"),
-    "sslsni": _only("1", reason="the driver always names the host to the server"),
-    "sslcertmode": _only("allow", reason="the driver sends a certificate when it is asked for one"),
-    "sslcrldir": _never("the driver reads no folder of revocation lists", "name one file: sslcrl"),
-    "sslkeylogfile": _never("keys are not written to files"),
-    "requirepeer": _never("the driver can't tell who owns a socket"),
-    "require_auth": _never(
-        "the driver can't choose how to authenticate", "allow one method only in pg_hba.conf"
-    ),
-    "min_protocol_version": _only("3.0", reason="the driver speaks version 3.0"),
-    "max_protocol_version": _only("3.0", "latest", reason="the driver speaks version 3.0"),
-}
+def default_port() -> int:
+    """Return ``PGPORT``, or 5432."""
+    port = os.environ.get("PGPORT", "")
+    return int(port) if port.isascii() and port.isdigit() else DEFAULT_PORT
 
 
 def password_from_file(named: str | None, *, host: str, port: int, database: str, user: str) -> str | None:
