@@ -2,6 +2,7 @@
 
 import json
 import random
+import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Annotated
@@ -47,7 +48,9 @@ def watch(
     """
     following = Following(address, since, lambda event: typer.echo(f"depgraph: {event}", err=True))
     try:
-        for batch in following.batches(include_state=state):
+        for number, batch in enumerate(following.batches(include_state=state)):
+            if number == 0 and sys.stderr.isatty():
+                typer.echo("depgraph: watching for changes; Ctrl-C ends", err=True)
             if as_json:
                 fields = MessageToDict(batch, preserving_proto_field_name=True)
                 typer.echo(json.dumps(fields, ensure_ascii=False))
