@@ -10,6 +10,7 @@ import networkx as nx
 import numpy as np
 import rustworkx as rx
 
+from bench.calls import LIMIT
 from bench.graphs import FRESHNESS, Edges, Policy, big100k, live_graph, seed5k
 from bench.measuring import Call, Figure, over, ratio, take_turns, typical
 from bench.stage import Stage
@@ -151,7 +152,6 @@ def _ends(edges: Edges) -> list[tuple[int, int]]:
     return [(source, target) for source, target in (chooser.sample(largest, 2) for _ in range(PAIRS))]
 
 
-LIMIT = 4 * 1024 * 1024
 POLICIES: tuple[Policy, ...] = (
     (None, None),
     (100, '{"max_retries": 1}'),

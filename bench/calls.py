@@ -19,6 +19,7 @@ TRAVERSE = "/depgraph.v1.GraphService/Traverse"
 BATCH_TRAVERSE = "/depgraph.v1.GraphService/BatchTraverse"
 ECHO = "/bench.Echo/Answer"
 HOPS = 3
+LIMIT = 4 * 1024 * 1024
 BATCH = 100
 VIEWS = {"FULL": pb.TRAVERSAL_VIEW_FULL, "IDS": pb.TRAVERSAL_VIEW_IDS}
 

@@ -9,7 +9,7 @@ import grpc
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.calls import ECHO, HOPS, VIEWS, question, questions, raw
+from bench.calls import ECHO, HOPS, LIMIT, VIEWS, question, questions, raw
 from bench.graphs import FRESHNESS, Edges, StillGraph, big100k, live_graph, random_edges, seed5k
 from bench.measuring import BURST, Call, Figure, in_bursts, over, ratio, stopwatch, take_turns, typical
 from bench.stage import Stage, echoing
@@ -163,7 +163,6 @@ def _effective_answers(graph: DependencyGraph) -> Iterator[Figure]:
     yield typical("  effective, for each pair in the answer", each)
 
 
-LIMIT = 4 * 1024 * 1024
 BARS = {"FULL": 0.1, "IDS": 0.03}
 CALLS = 1_000
 # A turn is this many questions, all different: a handler takes microseconds, and the first call

@@ -1,6 +1,8 @@
 """
 The edges that an analysis uses: all that pass a filter, or the leading one of each pair.
 
+``SyncCalls`` are the synchronous ones among them in rows, with the timeouts and retries of callers.
+
 Several discovery sources may report one pair. Edges *take part* if they pass the filter's discovery
 sources, confidence and staleness. The *leading* edge of a pair is the first of these in this order:
 fresh before stale; manual, service mesh, OpenTelemetry, Kubernetes; higher confidence. The filter's

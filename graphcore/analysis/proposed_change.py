@@ -75,6 +75,7 @@ class Numbering:
 
     def __init__(self, graph: DependencyGraph) -> None:
         self.graph = graph
+        # Unused nodes have numbers, too: services without calls, which nothing asks for.
         self.held = len(graph.index.nodes)
         self.new: dict[str, int] = {}
         self._order: NameOrder | None = None

@@ -1,12 +1,13 @@
 """Columns and dicts of nodes and edges that grow and are copied without long pauses."""
 
 from collections.abc import Generator, Hashable, Iterable, Iterator, Mapping, Sequence
-from itertools import chain
+from itertools import chain, islice
 from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+Item = TypeVar("Item")
 Element = TypeVar("Element", bound=np.generic)
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
@@ -16,6 +17,13 @@ SHARDS = 32
 _LEAST_LENGTH = 64
 # Objects copied at a time: half a millisecond, most of it to count references all over memory.
 _BLOCK = 32_768
+
+
+def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Iterate over lists of ``size`` items; nothing may change meanwhile."""
+    remaining = iter(items)
+    while batch := list(islice(remaining, size)):
+        yield batch
 
 
 def grown(column: NDArray[Element], length: int) -> NDArray[Element]:

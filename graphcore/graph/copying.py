@@ -1,15 +1,15 @@
 """Operations on a whole graph in short steps: copy it, list its payloads, free it, change much."""
 
 from collections import defaultdict, deque
-from collections.abc import Generator, Hashable, Iterable, Iterator, Sequence
-from itertools import chain, islice, repeat
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
+from collections.abc import Generator, Hashable, Iterator, Sequence
+from itertools import chain, repeat
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 import rustworkx as rx
 
 from graphcore.graph.applying import DanglingDependencies
-from graphcore.graph.columns import ObjectColumn, ShardedDict
+from graphcore.graph.columns import ObjectColumn, ShardedDict, batches
 from graphcore.graph.index import TraversalIndex
 from graphcore.graph.records import ChangeSet, DependencyRecord, ServiceRecord
 from graphcore.graph.topology import Topology
@@ -18,7 +18,6 @@ from graphcore.kernels.layout import NO_EDGE, OUT_SLOT, SOURCE
 if TYPE_CHECKING:
     from graphcore.graph.dependency_graph import DependencyGraph
 
-Item = TypeVar("Item")
 Digraph: TypeAlias = rx.PyDiGraph[ServiceRecord, DependencyRecord]
 Copying: TypeAlias = Generator[None, None, list[int]]
 """Copies a batch a step; returns the unused indices below the highest used one, lowest first."""
@@ -107,7 +106,7 @@ def split_changes(graph: "DependencyGraph", changes: ChangeSet, size: int) -> It
     the next one takes long.
     """
     yield from _removals(graph, changes.removed_dependencies, size)
-    for keys in _slices(changes.removed_services, size):
+    for keys in batches(changes.removed_services, size):
         yield ChangeSet(removed_services=keys)
     renamed: list[ServiceRecord] = []
     others: list[ServiceRecord] = []
@@ -116,25 +115,21 @@ def split_changes(graph: "DependencyGraph", changes: ChangeSet, size: int) -> It
         (others if former is None or former.name == record.name else renamed).append(record)
     if renamed:
         yield ChangeSet(upserted_services=renamed)
-    for services in _slices(others, size):
+    for services in batches(others, size):
         yield ChangeSet(upserted_services=services)
-    for dependencies in _slices(changes.upserted_dependencies, size):
+    for dependencies in batches(changes.upserted_dependencies, size):
         yield ChangeSet(upserted_dependencies=dependencies)
 
 
 def _removals(graph: "DependencyGraph", keys: Sequence[Hashable], size: int) -> Iterator[ChangeSet]:
     """Remove the newest first, for ``Topology.unlink``, without sorting all in one step."""
     by_age: defaultdict[int, list[Hashable]] = defaultdict(list)
-    for some in _slices(keys, size):
+    for some in batches(keys, size):
         for key in some:
             by_age[(graph.edge(key) or 0) >> _AGE_BITS].append(key)
         yield ChangeSet()
     for age in sorted(by_age, reverse=True):
         yield ChangeSet(removed_dependencies=by_age[age])
-
-
-def _slices(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
-    return (items[start : start + size] for start in range(0, len(items), size))
 
 
 class PayloadTable:
@@ -186,11 +181,11 @@ def dismantle(topology: Topology, dangling: DanglingDependencies) -> Iterator[No
         yield from column.emptying()
     digraph, nothing = topology.digraph, repeat(_NO_RECORD)
     for edge_by_dependency in topology.edge_by_dependency.shards:
-        for edges in _steps(edge_by_dependency.values()):
+        for edges in batches(edge_by_dependency.values(), _STEP):
             deque(map(digraph.update_edge_by_index, edges, nothing), maxlen=0)
             yield
         edge_by_dependency.clear()
-    for nodes in _steps(topology.node_by_service.values()):
+    for nodes in batches(topology.node_by_service.values(), _STEP):
         deque(map(digraph.__setitem__, nodes, nothing), maxlen=0)
         yield
     topology.node_by_service.clear()
@@ -200,9 +195,3 @@ def dismantle(topology: Topology, dangling: DanglingDependencies) -> Iterator[No
     while dangling:
         dangling.discard_newest(_STEP)
         yield
-
-
-def _steps(indices: Iterable[int]) -> Iterator[list[int]]:
-    remaining = iter(indices)
-    while some := list(islice(remaining, _STEP)):
-        yield some

@@ -1,7 +1,7 @@
 """The dependency graph in memory: a pure function of the rows of the two tables."""
 
 from collections.abc import Generator, Hashable, Iterator, KeysView, Sequence
-from itertools import chain, islice
+from itertools import chain
 from typing import Self
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from graphcore.components.components import Component, Components
 from graphcore.components.index import ComponentIndex
 from graphcore.graph.applying import DanglingDependencies, apply_changes
+from graphcore.graph.columns import batches
 from graphcore.graph.copying import PayloadTable, copying, dismantle, payload_tables
 from graphcore.graph.index import TraversalIndex
 from graphcore.graph.records import ChangeSet, DependencyRecord, ServiceRecord, UnknownServiceError
@@ -184,14 +185,12 @@ class DependencyGraph:
 
     def service_batches(self, size: int) -> Iterator[list[ServiceRecord]]:
         """Iterate over all services, ``size`` at a time; nothing may change meanwhile. O(V)."""
-        nodes = iter(self._topology.node_by_service.values())
-        while batch := list(islice(nodes, size)):
+        for batch in batches(self._topology.node_by_service.values(), size):
             yield [self.digraph[node] for node in batch]
 
     def dependency_batches(self, size: int) -> Iterator[list[DependencyRecord]]:
         """Iterate over all edges, ``size`` at a time; nothing may change meanwhile. O(E)."""
-        edges = iter(self._topology.edge_by_dependency.values())
-        while batch := list(islice(edges, size)):
+        for batch in batches(self._topology.edge_by_dependency.values(), size):
             yield list(map(self.digraph.get_edge_data_by_index, batch))
 
     def apply(self, changes: ChangeSet) -> None:
