@@ -22,6 +22,7 @@ from depgraph.v1.graph_service_pb2 import (
 )
 from server.cli.failures import CommandError, InputError
 from server.cli.render.text import counted, visible
+from server.domain.services import form_hint
 
 SUGGESTION_SECONDS = 2.0
 MAX_VIOLATIONS = 5
@@ -153,7 +154,7 @@ def _unknown_service(error: grpc.RpcError) -> str | None:
 def _suggestion(client: Client, name: str) -> str:
     similar = [f"'{visible(each)}'" for each in _similar_names(client, name)]
     hint = f": did you mean {' or '.join(similar)}?" if similar else ""
-    return f"no service named '{visible(name)}'{hint}"
+    return f"no service named '{visible(name)}'{form_hint(name)}{hint}"
 
 
 def _similar_names(client: Client, name: str) -> list[str]:

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from server.domain.services import form_hint
+
 
 @dataclass(frozen=True, slots=True)
 class FieldViolation:
@@ -72,6 +74,10 @@ class ServiceNotFoundError(NotFoundError):
     """No service has this name or id."""
 
     reason = "SERVICE_NOT_FOUND"
+
+    def __init__(self, message: str, *, violations: Sequence[FieldViolation] = (), **metadata: str) -> None:
+        hint = form_hint(metadata.get("service_id", ""))
+        super().__init__(message + hint, violations=violations, **metadata)
 
 
 class DependencyNotFoundError(NotFoundError):

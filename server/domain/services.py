@@ -121,5 +121,11 @@ def name_problem(name: str) -> str | None:
     return problem
 
 
+def form_hint(name: str) -> str:
+    """Go on after "no service named …" if the name may only look like another one, else empty."""
+    is_usual = unicodedata.is_normalized("NFC", name)
+    return "" if is_usual else " (not in Unicode normal form C, as names of new services are)"
+
+
 def _is_control(character: str) -> bool:
     return unicodedata.category(character) in _CONTROLS

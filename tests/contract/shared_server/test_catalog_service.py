@@ -10,6 +10,7 @@ from google.protobuf.json_format import MessageToDict, ParseDict
 from google.protobuf.struct_pb2 import Struct
 
 from depgraph.v1 import catalog_service_pb2 as pb
+from depgraph.v1.graph_service_pb2 import DIRECTION_BOTH, GetComponentRequest, TraverseRequest
 from depgraph.v1.types_pb2 import (
     CRITICALITY_HIGH,
     CRITICALITY_LOW,
@@ -106,6 +107,19 @@ async def test_an_unknown_service_is_not_found(stubs: Stubs) -> None:
         assert (failure.code, failure.reason) == (grpc.StatusCode.NOT_FOUND, "SERVICE_NOT_FOUND")
     assert "chekout" in by_name.message
     assert missing in by_id.message
+
+
+async def test_a_name_in_another_unicode_form_is_another_name_and_the_error_says_so(stubs: Stubs) -> None:
+    await create(stubs, "Zo\N{LATIN SMALL LETTER E WITH DIAERESIS}")
+    other = "Zoe\N{COMBINING DIAERESIS}"
+    for call in (
+        stubs.catalog.GetService(pb.GetServiceRequest(service_id=other)),
+        stubs.graph.Traverse(TraverseRequest(service_id=other, direction=DIRECTION_BOTH)),
+        stubs.graph.GetComponent(GetComponentRequest(service_id=other)),
+    ):
+        failure = await failure_of(call)
+        assert failure.reason == "SERVICE_NOT_FOUND"
+        assert failure.message.endswith("(not in Unicode normal form C, as names of new services are)")
 
 
 async def test_a_request_that_names_no_service_is_refused(stubs: Stubs) -> None:
