@@ -24,7 +24,7 @@ from tests.support.watching import CHANGES, HEARTBEAT, RESET, Mirror, Watcher, e
 pytestmark = pytest.mark.one_transport
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def server_settings(database_url: str) -> Settings:
     return Settings(
         listen="127.0.0.1:0",

@@ -20,7 +20,7 @@ LIMIT = 100_000
 Returned = tuple[str, str | None, str, str]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def server_settings(database_url: str) -> Settings:
     limits = Limits(max_response_bytes=LIMIT)
     # Alerts are as the test writes them.
