@@ -18,15 +18,12 @@ from server.store.single_runner import SWEEPER_KEY, RunnerConnection, SingleRunn
 log = structlog.get_logger(__name__)
 
 STEP = 0.01
-"""
-The least change of a confidence that is written: at most a hundred writes a dependency.
-"""
+"""The least change of a confidence that is written: at most a hundred writes a dependency."""
 BATCH = 2_000
 """Rows in a transaction."""
 
-_LOOK = (
-    50_000  # rows found at a time: looking costs a pass over the old ones, so it is not done for every batch
-)
+# Rows found at a time: looking costs a pass over the old ones, so not every batch does it.
+_LOOK = 50_000
 # A confidence of 1 loses a step after 0.0145 half-lives, any other later.
 _FIRST_STEP = 0.0144
 _JITTER = (0.9, 1.1)
@@ -57,10 +54,7 @@ class Swept:
     restored: int
 
     def __bool__(self) -> bool:
-        return self != _NOTHING
-
-
-_NOTHING = Swept(0, 0, 0)
+        return any((self.marked, self.decayed, self.restored))
 
 
 async def sweep(
@@ -141,14 +135,13 @@ class Sweeper:
     async def _sweep_forever(self, connection: RunnerConnection) -> None:
         await connection.execute(_SESSION)
         while True:
-            await self.sweep_once(connection)
+            await self._sweep(connection)
             await self._runner.did(connection)
             await self._pause(connection)
 
-    async def sweep_once(self, connection: RunnerConnection, at: datetime | None = None) -> Swept:
-        """Sweep, count it, and log it if it did anything."""
+    async def _sweep(self, connection: RunnerConnection) -> None:
         began = time.monotonic()
-        swept = await sweep(connection, self._settings, at)
+        swept = await sweep(connection, self._settings)
         self.took_seconds = time.monotonic() - began
         self.swept_at = time.time()
         self.sweeps += 1
@@ -163,7 +156,6 @@ class Sweeper:
                 restored=swept.restored,
                 seconds=round(self.took_seconds, 3),
             )
-        return swept
 
     async def _pause(self, connection: RunnerConnection) -> None:
         """Wait for the next sweep; a dead connection, whose lock is gone, raises meanwhile."""
