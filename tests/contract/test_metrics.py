@@ -142,7 +142,7 @@ async def test_calls_are_counted_by_method_and_code(application: Application, st
     method = "/depgraph.v1.GraphService/GetComponent"
     await stubs.write_edges("a>b")
     await stubs.graph.GetComponent(pb.GetComponentRequest(service_id="a", consistency=FRESH))
-    await failure_of(stubs.graph.GetComponent(pb.GetComponentRequest(service_id="nobody")))
+    await failure_of(stubs.graph.GetComponent(pb.GetComponentRequest(service_id="missing")))
     metrics = await scrape_until(
         application,
         {

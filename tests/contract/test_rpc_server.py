@@ -290,7 +290,7 @@ async def test_a_missing_method_is_unimplemented_and_logged_as_no_error(
 
 
 def calls_in(lines: Sequence[EventDict]) -> list[EventDict]:
-    """The lines of a log that tell of calls which are over."""
+    """The lines of a log about calls that have ended."""
     return [line for line in lines if line["event"] == "call"]
 
 

@@ -18,7 +18,7 @@ from tests.support.serving import Program
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("faults", "fault tests (known when tests/faults is named on the command line)")
-    group.addoption("--seed", type=int, help="dice of the random test; a failed run tells its own")
+    group.addoption("--seed", type=int, help="seed of the random test; a failed run prints its own")
     group.addoption("--soak-seconds", type=float, help="let random tests and soaks run for so long each")
     group.addoption(
         "--fault-report", type=Path, help="append what was measured to a file, a JSON object a line"
@@ -62,7 +62,7 @@ def record(request: pytest.FixtureRequest) -> Record:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Tell the seed of a test that failed."""
+    """Print the seed of a test that failed."""
     report = yield
     arguments: dict[str, Any] = getattr(item, "funcargs", {})
     if report.failed and "seed" in arguments:

@@ -96,7 +96,7 @@ async def test_a_token_of_another_database_is_unknown(
 ) -> None:
     async with WholeServer.opened(database_url, record) as server:
         async with postgres.new_database(migrated_template) as other, connected(other) as connection:
-            token = await write_by_sql(connection, "nobody's")
+            token = await write_by_sql(connection, "unread")
         failure = await failure_of(teams(server, at(token)))
         assert (failure.code, failure.reason) == (
             grpc.StatusCode.FAILED_PRECONDITION,

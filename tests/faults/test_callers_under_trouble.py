@@ -175,7 +175,7 @@ async def test_a_flood_of_clients_is_answered(
 
 
 async def client(address: str, number: int) -> list[grpc.StatusCode]:
-    """Open a channel, make some calls on it at once, and tell how they ended."""
+    """Open a channel, make some calls on it at once, and return their codes."""
     async with open_channel(address) as channel:
         stubs = Stubs(channel)
         calls = (

@@ -25,7 +25,7 @@ def has_seen_enough(run: RandomRun) -> bool:
 
 @pytest.mark.timeout(0)  # as long as the soak
 @pytest.mark.parametrize("how", [nullcontext, large_steps])
-async def test_whatever_many_writers_do_memory_equals_the_tables_in_every_step(
+async def test_memory_equals_the_tables_in_every_step_under_many_writers(
     how: Callable[[], AbstractContextManager[None]],
     database_url: str,
     seed: int,

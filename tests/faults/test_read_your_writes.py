@@ -77,7 +77,7 @@ def over_after(seconds: float, few: Callable[[], bool], enough: Callable[[], boo
 
 @pytest.mark.timeout(0)  # as long as the soak
 @pytest.mark.one_transport
-async def test_whoever_reads_with_the_token_of_a_write_sees_it_on_every_replica(
+async def test_a_read_with_the_token_of_a_write_sees_it_on_every_replica(
     database_url: str, connection: asyncpg.Connection, soak_seconds: float | None, record: Record
 ) -> None:
     await add_writers(connection, RPC_WRITERS + SQL_WRITERS)

@@ -157,7 +157,7 @@ async def migrate_up(url: str) -> None:
 
 
 async def assert_goes_on(stubs: Stubs) -> None:
-    """A replica still reads the database; a failure tells whether it says itself that it can't."""
+    """A replica still reads the database; a failure says whether the replica reports a problem."""
     try:
         request = graph.ListComponentsRequest(consistency=FRESH)
         await stubs.graph.ListComponents(request, timeout=PATIENCE_SECONDS)

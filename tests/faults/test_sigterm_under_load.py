@@ -65,7 +65,7 @@ class Load:
         return code
 
 
-async def test_whatever_was_acknowledged_before_a_sigterm_is_in_the_database(
+async def test_writes_acknowledged_before_a_sigterm_are_in_the_database(
     database_url: str, connection: asyncpg.Connection, record: Record
 ) -> None:
     await fill(connection)

@@ -51,7 +51,7 @@ async def level(server: WholeServer) -> graph.GetStatusResponse:
     return await server.stubs.graph.GetStatus(graph.GetStatusRequest())
 
 
-async def test_a_slow_reader_of_a_walk_gets_one_snapshot_and_holds_up_nobody(
+async def test_a_slow_reader_of_a_walk_gets_one_snapshot_and_delays_no_other_caller(
     server: WholeServer, connection: asyncpg.Connection
 ) -> None:
     async with open_channel(server.application.address, *HOLDS_LITTLE) as slow:
@@ -73,7 +73,7 @@ async def test_a_slow_reader_of_a_walk_gets_one_snapshot_and_holds_up_nobody(
     await server.recovers("slow reader of StreamTraverse", parts=len(parts))
 
 
-async def test_a_slow_reader_of_the_adjacency_list_gets_one_snapshot_and_holds_up_nobody(
+async def test_a_slow_reader_of_the_adjacency_list_gets_one_snapshot_and_delays_no_other_caller(
     server: WholeServer, connection: asyncpg.Connection
 ) -> None:
     async with open_channel(server.application.address, *HOLDS_LITTLE) as slow:

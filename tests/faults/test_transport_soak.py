@@ -105,7 +105,7 @@ def gauge(figures: Metrics, name: str) -> float:
 
 
 @pytest.mark.timeout(0)  # as long as the soak
-async def test_whatever_fast_callers_do_answers_are_right_and_nothing_is_left_of_them(
+async def test_fast_callers_get_right_answers_and_leave_nothing_behind(
     transport: TransportName, database_url: str, seed: int, soak_seconds: float | None, record: Record
 ) -> None:
     seconds, rounds, clients = (SHORT_SECONDS, 2, 1) if soak_seconds is None else (soak_seconds, 6, 2)

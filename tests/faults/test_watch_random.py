@@ -23,7 +23,7 @@ def has_seen_enough(run: WatchRun) -> bool:
 
 
 @pytest.mark.timeout(0)  # as long as the soak
-async def test_watchers_who_come_and_go_rebuild_exactly_the_tables(
+async def test_reconnecting_watchers_rebuild_exactly_the_tables(
     database_url: str, seed: int, soak_seconds: float | None, record: Record
 ) -> None:
     seconds = soak_seconds or SHORT_SECONDS

@@ -38,7 +38,7 @@ async def narrow_postgres(reachable_folder: Path) -> AsyncIterator[EmbeddedPostg
         yield server
 
 
-async def test_more_writers_than_connections_are_told_to_come_back_and_reads_go_on(
+async def test_more_writers_than_connections_are_asked_to_retry_and_reads_go_on(
     database_url: str, record: Record
 ) -> None:
     async with WholeServer.opened(database_url, record, pool=SMALL_POOL) as server:

@@ -109,7 +109,7 @@ def plain_retries(
 
 
 def plain_drift(calls: list[Call], *, ignore_stale: bool) -> dict[tuple[str, str], str]:
-    """What side tells of each pair that drifts."""
+    """Which side reports each pair that drifts."""
     sides: dict[tuple[str, str], set[str]] = defaultdict(set)
     for call in calls:
         if not (call.is_stale and ignore_stale):

@@ -1,4 +1,4 @@
-"""What the sessions of a database are doing, as the server itself tells."""
+"""What the sessions of a database are doing, out of ``pg_stat_activity``."""
 
 import asyncio
 
@@ -11,7 +11,7 @@ _OTHERS = "datname = current_database() AND pid <> pg_backend_pid() AND backend_
 
 async def backends(connection: asyncpg.Connection, condition: str = "true") -> list[int]:
     """List the process ids of other sessions that meet a condition on ``pg_stat_activity``."""
-    # Inside a transaction the server would tell the same as the first time.
+    # Inside a transaction the server would return what it returned the first time.
     await connection.execute("SELECT pg_stat_clear_snapshot()")
     rows = await connection.fetch(
         f"SELECT pid FROM pg_stat_activity WHERE {_OTHERS} AND {condition} ORDER BY pid"

@@ -43,7 +43,7 @@ class Script:
             context.abort(code, f"asked to fail with {code.name}")
 
     def create_service(self, request: CreateServiceRequest) -> CreateServiceResponse:
-        """Answer with a revision that tells which write it is."""
+        """Answer with a revision that names the write."""
         return CreateServiceResponse(service=request.service, revision=f"made {request.service.service_id}")
 
     def ingest(self, request: IngestGraphRequest) -> IngestGraphResponse:

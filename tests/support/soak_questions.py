@@ -97,7 +97,7 @@ def _traversal(model: StillModel, start: str, hops: int, dice: Random) -> Questi
 def traversal(
     model: StillModel, start: str, hops: int, *, downstream: bool, full: bool
 ) -> tuple[graph.TraverseRequest, Callable[[graph.TraverseResponse], bool]]:
-    """Make the request of a walk, and what tells whether an answer is right."""
+    """Make the request of a walk, and the check of its answer."""
     depths = model.depths(start, hops, downstream=downstream)
     crossed = model.crossed(depths, hops, downstream=downstream)
     del depths[start]

@@ -1,4 +1,4 @@
-"""Looking a server over after a fault, with what a caller and the database can tell."""
+"""Checks of a server after a fault, by calls and in the database."""
 
 from uuid import uuid4
 

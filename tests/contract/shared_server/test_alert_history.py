@@ -72,7 +72,7 @@ async def history(stubs: Stubs, key: str, size: int = 0) -> list[Returned]:
 
 
 @pytest.mark.parametrize("size", [0, 1, 2, 3, 4, 1_000])
-async def test_a_life_is_told_oldest_first_in_pages_of_any_size(stubs: Stubs, size: int) -> None:
+async def test_events_are_listed_oldest_first_in_pages_of_any_size(stubs: Stubs, size: int) -> None:
     key = await create(stubs, "a", "b")
     await acknowledge(stubs, key, "ann")
     await acknowledge(stubs, key, "ben")
@@ -85,7 +85,7 @@ async def test_a_life_is_told_oldest_first_in_pages_of_any_size(stubs: Stubs, si
     ]
 
 
-async def test_an_event_tells_when_it_was_written_and_of_which_cycle(stubs: Stubs) -> None:
+async def test_an_event_has_its_time_and_its_cycle(stubs: Stubs) -> None:
     key = await create(stubs, "b", "c", "a")
     alert = (await stubs.alerts.GetAlert(pb.GetAlertRequest(id=key))).alert
     (event,) = await events(stubs, key)
@@ -146,7 +146,7 @@ async def test_an_alert_opened_again_goes_on_with_its_history(
     assert (await history(stubs, key))[2] == ("reopened", None, "", "open")
 
 
-async def test_callers_that_meet_leave_one_event_each_at_most(stubs: Stubs) -> None:
+async def test_concurrent_callers_leave_at_most_an_event_each(stubs: Stubs) -> None:
     key = await create(stubs, "a", "b")
     names = [f"name {number}" for number in range(5)]
     outcomes = await asyncio.gather(

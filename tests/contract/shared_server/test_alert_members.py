@@ -45,7 +45,7 @@ async def test_alerts_are_listed_by_service(stubs: Stubs, connection: asyncpg.Co
     assert await listed(stubs, service_id="z") == ["ab"]
     assert await listed(stubs, service_id="b", status=ALERT_STATUS_OPEN) == ["bc"]
     assert await listed(stubs, service_id="z", status=ALERT_STATUS_OPEN) == []
-    assert await listed(stubs, service_id="nobody") == []
+    assert await listed(stubs, service_id="missing") == []
     page = await stubs.alerts.ListAlerts(pb.ListAlertsRequest(service_id="b", page_size=1))
     assert await listed(stubs, service_id="b", page_token=page.next_page_token) == ["ab"]
     failure = await failure_of(listed(stubs, service_id="z", page_token=page.next_page_token))

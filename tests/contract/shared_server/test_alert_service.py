@@ -132,7 +132,7 @@ async def test_what_is_no_cycle_is_refused(stubs: Stubs) -> None:
 
 
 @pytest.mark.parametrize("blank", ["", " ", "\t\n", "x" * 256])
-async def test_an_alert_is_acknowledged_by_somebody_with_a_name(stubs: Stubs, blank: str) -> None:
+async def test_acknowledging_an_alert_needs_a_name(stubs: Stubs, blank: str) -> None:
     opened = await create(stubs, "a", "b")
     failure = await failure_of(acknowledge(stubs, opened.id, blank))
     assert list(failure.fields) == ["acknowledged_by"]

@@ -63,7 +63,7 @@ async def own(stubs: Stubs, criticality: Criticality.ValueType, **teams: str | N
     await stubs.catalog.BatchUpsertServices(catalog.BatchUpsertServicesRequest(services=services))
 
 
-async def test_everything_upstream_is_told_with_its_path(stubs: Stubs) -> None:
+async def test_all_upstream_services_are_returned_with_their_paths(stubs: Stubs) -> None:
     await stubs.write_edges("shop>cart", "cart>db", "shop>db", "batch>cart", "db>disk")
     [part] = await parts(stubs, "db")
     assert [(found.service_id, found.hops, list(found.path)) for found in part.services] == [
@@ -75,7 +75,7 @@ async def test_everything_upstream_is_told_with_its_path(stubs: Stubs) -> None:
     assert (part.summary.service_count, part.summary.max_hops) == (3, 2)
 
 
-async def test_a_service_on_a_cycle_is_not_told_of_itself(stubs: Stubs) -> None:
+async def test_a_service_on_a_cycle_is_not_in_its_own_impact(stubs: Stubs) -> None:
     await stubs.write_edges("a>b", "b>c", "c>a")
     assert {name: found.hops for name, found in (await impact(stubs, "a")).items()} == {"c": 1, "b": 2}
 
@@ -155,7 +155,7 @@ async def test_a_large_answer_comes_in_parts(stubs: Stubs) -> None:
     assert names == [f"caller {number:03}" for number in range(200)]
 
 
-async def test_nobody_upstream_is_an_answer(stubs: Stubs) -> None:
+async def test_no_upstream_service_is_an_empty_answer(stubs: Stubs) -> None:
     await stubs.write_services("lonely")
     [part] = await parts(stubs, "lonely")
     assert part.HasField("summary")

@@ -44,7 +44,7 @@ def retrying(times: int) -> dict[str, Any]:
     return {"retry_config": RetryConfig(max_retries=times)}
 
 
-async def test_a_timeout_that_does_not_shrink_is_told_with_both_dependencies(stubs: Stubs) -> None:
+async def test_a_timeout_that_does_not_shrink_is_reported_with_both_dependencies(stubs: Stubs) -> None:
     [outer] = await stubs.write_edges("a>b", timeout_ms=500)
     [inner] = await stubs.write_edges("b>c", timeout_ms=800)
     [equal] = await stubs.write_edges("c>b", timeout_ms=800)
@@ -63,7 +63,7 @@ async def test_a_timeout_that_does_not_shrink_is_told_with_both_dependencies(stu
     assert answer.freshness.revision
 
 
-async def test_the_worst_path_of_each_service_is_told_with_its_dependencies(stubs: Stubs) -> None:
+async def test_the_worst_path_of_each_service_is_reported_with_its_dependencies(stubs: Stubs) -> None:
     [first] = await stubs.write_edges("a>b", **retrying(2))
     await stubs.write_edges("a>b", discovery_source=DISCOVERY_SOURCE_KUBERNETES, **retrying(1))
     [seen] = await stubs.write_edges("b>c", discovery_source=DISCOVERY_SOURCE_SERVICE_MESH, **retrying(4))
@@ -133,7 +133,7 @@ async def test_findings_beyond_the_most_wanted_are_counted(stubs: Stubs) -> None
 
 
 async def test_an_unknown_service_is_not_found(stubs: Stubs) -> None:
-    failure = await failure_of(audit(stubs, service_id="nobody"))
+    failure = await failure_of(audit(stubs, service_id="missing"))
     assert (failure.code, failure.reason) == (grpc.StatusCode.NOT_FOUND, "SERVICE_NOT_FOUND")
 
 

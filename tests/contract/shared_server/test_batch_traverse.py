@@ -76,19 +76,19 @@ async def test_answers_are_those_of_single_calls_in_the_order_of_the_requests(st
         assert result.traversal == single
 
 
-async def test_every_answer_tells_the_one_snapshot_of_them_all(stubs: Stubs) -> None:
+async def test_every_answer_of_a_batch_names_the_same_snapshot(stubs: Stubs) -> None:
     await stubs.write_edges("a>b")
     await level(stubs)
-    answer = await ask(stubs, walk("a"), walk("nobody"), by_ids("b"))
+    answer = await ask(stubs, walk("a"), walk("missing"), by_ids("b"))
     assert answer.freshness.revision
     assert answer.responses[0].traversal.freshness == answer.freshness
     assert answer.responses[2].traversal.freshness == answer.freshness
 
 
-async def test_what_is_wrong_with_one_request_is_told_in_its_place(stubs: Stubs) -> None:
+async def test_an_error_of_a_request_is_returned_in_its_place(stubs: Stubs) -> None:
     await stubs.write_edges("a>b")
     await level(stubs)
-    wrong = [walk("nobody"), walk("", max_depth=11), pb.TraverseRequest(service_id="a")]
+    wrong = [walk("missing"), walk("", max_depth=11), pb.TraverseRequest(service_id="a")]
     answer = await ask(stubs, walk("a"), *wrong, by_ids("a"))
     assert kinds(answer) == ["traversal", "error", "error", "error", "traversal"]
     for request, result in zip(wrong, answer.responses[1:4], strict=True):
@@ -109,7 +109,7 @@ async def test_a_batch_that_is_no_message_is_refused(channel: grpc.aio.Channel) 
     assert failure.code is grpc.StatusCode.INVALID_ARGUMENT
 
 
-async def test_what_does_not_fit_any_more_is_told_in_its_place_and_smaller_answers_go_on(
+async def test_an_answer_that_does_not_fit_is_an_error_in_its_place_and_smaller_ones_follow(
     stubs: Stubs,
 ) -> None:
     await stubs.write_edges(*(f"hub>target {number:03}" for number in range(100)))
@@ -137,7 +137,7 @@ async def test_an_answer_keeps_to_the_limit_however_much_is_asked_for(stubs: Stu
 
 
 async def test_a_batch_of_which_not_even_the_errors_fit_is_refused(stubs: Stubs) -> None:
-    failure = await failure_of(ask(stubs, *[walk("nobody")] * 1_000))
+    failure = await failure_of(ask(stubs, *[walk("missing")] * 1_000))
     assert (failure.code, failure.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "RESPONSE_TOO_LARGE")
     assert "ask for fewer" in failure.message
 
@@ -146,7 +146,7 @@ async def test_the_strongest_consistency_holds_for_all(stubs: Stubs) -> None:
     for number in range(20):
         created = await stubs.write_edges(f"start {number}>end")
         assert created
-        fresh = walk("nobody", consistency={"fully_consistent": True})
+        fresh = walk("missing", consistency={"fully_consistent": True})
         answer = await ask(stubs, walk(f"start {number}"), fresh)
         assert list(answer.responses[0].traversal.service_ids) == ["end"]
 

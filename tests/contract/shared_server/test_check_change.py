@@ -121,7 +121,7 @@ def impacts(answer: pb.CheckChangeResponse) -> dict[str, tuple[int, int, set[str
 
 
 @pytest.mark.parametrize("seed", range(4))
-async def test_it_tells_what_doing_it_brings_about(stubs: Stubs, seed: int) -> None:
+async def test_a_check_predicts_what_applying_the_change_does(stubs: Stubs, seed: int) -> None:
     dice = Random(seed)  # noqa: S311 - a game of dice, no secret
     await make(stubs, drawn(dice, 22), [])
     there = dice.sample(await everything(stubs), 5)
@@ -158,7 +158,7 @@ async def test_it_tells_what_doing_it_brings_about(stubs: Stubs, seed: int) -> N
     )
 
 
-async def test_a_cycle_is_told_with_its_witness_and_the_pair_that_closes_it(stubs: Stubs) -> None:
+async def test_a_cycle_is_reported_with_its_witness_and_the_closing_pair(stubs: Stubs) -> None:
     await stubs.write_edges("a>b", "b>c")
     answer = await check(stubs, edges("c>a", "new>a"))
     [change] = answer.cycle_changes
@@ -195,7 +195,7 @@ async def test_what_the_server_is_not_certain_enough_of_makes_no_cycle(server_se
 async def test_what_is_to_be_removed_must_be_there(stubs: Stubs) -> None:
     await stubs.write_edges("a>b")
     wrong = [
-        *keys("a>b", "b>a", "a>nobody"),
+        *keys("a>b", "b>a", "a>missing"),
         *keys("a>b", discovery_source=DISCOVERY_SOURCE_SERVICE_MESH),
     ]
     returned = await failure(stubs, (), wrong)
@@ -204,7 +204,7 @@ async def test_what_is_to_be_removed_must_be_there(stubs: Stubs) -> None:
     assert returned.fields["removed[3]"] == "no dependency of 'a' on 'b' of discovery source service_mesh"
 
 
-async def test_what_is_wrong_is_told_all_at_once(stubs: Stubs) -> None:
+async def test_all_errors_of_a_request_are_reported_together(stubs: Stubs) -> None:
     added = [*edges("a>b", "a>a", "a>b"), Dependency(source_service_id="a", target_service_id="x")]
     removed = [*keys("a>b", "a>b"), pb.DependencyKey(source_service_id="a")]
     returned = await failure(stubs, added, removed, max_impacts=1_001)
@@ -227,7 +227,7 @@ async def test_a_change_of_nothing_and_one_of_too_much_are_refused(stubs: Stubs)
     assert list((await failure(stubs, (), keys(*many))).fields) == ["removed"]
 
 
-async def test_as_many_blast_radii_are_told_as_asked_for_and_all_are_counted(stubs: Stubs) -> None:
+async def test_the_requested_number_of_blast_radii_is_returned_and_all_are_counted(stubs: Stubs) -> None:
     await stubs.write_edges(*(f"s{number}>s{number + 1}" for number in range(9)))
     answer = await check(stubs, edges("new>s0"), max_impacts=3)
     assert [each.service_id for each in answer.impact_changes] == ["s0", "s1", "s2"]

@@ -69,7 +69,7 @@ async def test_list_prints_a_line_for_each_live_alert(command: Command, stubs: S
     ]
     assert len(lines(await command("list", "--status", "all"))) == 1 + 4
     assert len(lines(await command("list", "--service", "service-349"))) == 1 + 1
-    assert lines(await command("list", "--service", "nobody")) == ["no live alerts"]
+    assert lines(await command("list", "--service", "missing")) == ["no live alerts"]
 
 
 async def test_list_works_as_a_child_process(stubs: Stubs, server_address: str) -> None:

@@ -154,7 +154,7 @@ async def test_a_list_is_filtered_by_its_ends_and_source(stubs: Stubs) -> None:
         "c>a",
         "c>b",
     }
-    assert await listed(stubs, pb.ListDependenciesRequest(source_service_id="nobody")) == set()
+    assert await listed(stubs, pb.ListDependenciesRequest(source_service_id="missing")) == set()
 
 
 async def test_what_was_observed_before_a_time_becomes_stale_once(stubs: Stubs) -> None:

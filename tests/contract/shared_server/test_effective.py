@@ -91,7 +91,7 @@ async def report(stubs: Stubs) -> list[Dependency]:
     ]
 
 
-async def test_several_sources_are_told_as_one_dependency_with_the_origin_of_each_field(stubs: Stubs) -> None:
+async def test_sources_are_merged_into_a_dependency_with_the_origin_of_each_field(stubs: Stubs) -> None:
     rows = await report(stubs)
     answer = await walk(stubs, "a", max_depth=1)
     [returned] = answer.effective_dependencies
@@ -163,7 +163,7 @@ async def write_hub(stubs: Stubs, callers: int) -> None:
     await stubs.write_edges(*named[::2], discovery_source=DISCOVERY_SOURCE_KUBERNETES)
 
 
-async def test_streams_and_batches_tell_the_same(stubs: Stubs) -> None:
+async def test_streams_and_batches_return_the_same(stubs: Stubs) -> None:
     await write_hub(stubs, 50)
     said = {"direction": "DIRECTION_UPSTREAM", "max_services": 30}
     answer = await walk(stubs, "hub", **said)

@@ -81,7 +81,7 @@ async def test_components_are_listed_largest_first_then_by_first_member(stubs: S
     assert (answer.total_count, answer.next_page_token) == (3, "")
 
 
-async def test_components_of_one_are_listed_when_asked_for(stubs: Stubs) -> None:
+async def test_components_of_a_single_service_are_listed_on_request(stubs: Stubs) -> None:
     await stubs.write_edges("a>b", "b>a", "a>c")
     for min_size, expected in ((1, ["ab", "c"]), (2, ["ab"]), (3, [])):
         request = pb.ListComponentsRequest(min_size=min_size, consistency=FRESH)
@@ -135,7 +135,7 @@ async def test_a_token_of_members_belongs_to_its_service(stubs: Stubs) -> None:
 
 
 async def test_the_component_of_an_unknown_service_is_not_found(stubs: Stubs) -> None:
-    failure = await failure_of(component(stubs, "nobody"))
+    failure = await failure_of(component(stubs, "missing"))
     assert (failure.code, failure.reason) == (grpc.StatusCode.NOT_FOUND, "SERVICE_NOT_FOUND")
 
 
@@ -151,7 +151,7 @@ async def test_status_counts_what_is_in_memory(stubs: Stubs) -> None:
     assert returned.freshness.revision
 
 
-async def test_status_tells_the_last_report_of_each_source(stubs: Stubs) -> None:
+async def test_status_returns_the_last_report_of_each_source(stubs: Stubs) -> None:
     report = dependencies.IngestGraphRequest(discovery_source=DISCOVERY_SOURCE_KUBERNETES, edges=edges("a>b"))
     report.observe_time.FromJsonString("2026-01-01T00:00:00Z")
     await stubs.dependencies.IngestGraph(report)

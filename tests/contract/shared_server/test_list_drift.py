@@ -91,7 +91,7 @@ async def test_drift_is_what_sql_finds(
         assert since == [row["since"] for row in rows]
 
 
-async def test_all_dependencies_of_a_pair_are_told_by_source(stubs: Stubs) -> None:
+async def test_all_dependencies_of_a_pair_are_returned_by_source(stubs: Stubs) -> None:
     [cluster] = await stubs.write_edges("a>b", discovery_source=DISCOVERY_SOURCE_KUBERNETES)
     [declared] = await stubs.write_edges("a>b", is_stale=True)
     answer = await drift(stubs)
@@ -148,7 +148,7 @@ async def test_writes_between_pages_neither_repeat_nor_skip_pairs(stubs: Stubs) 
 
 
 async def test_an_unknown_service_is_not_found(stubs: Stubs) -> None:
-    failure = await failure_of(drift(stubs, service_id="nobody"))
+    failure = await failure_of(drift(stubs, service_id="missing"))
     assert (failure.code, failure.reason) == (grpc.StatusCode.NOT_FOUND, "SERVICE_NOT_FOUND")
 
 

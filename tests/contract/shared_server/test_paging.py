@@ -112,7 +112,7 @@ async def test_filters_hold_for_every_page(stubs: Stubs) -> None:
     assert await listed(stubs, 1, criticality=CRITICALITY_LOW) == ["s5", "s3", "s1"]
     assert await listed(stubs, 1, discovered=True) == ["s2", "s1", "s0"]
     assert await listed(stubs, 1, discovered=False, team="odd") == ["s5", "s3"]
-    assert await listed(stubs, 1, team="nobody") == []
+    assert await listed(stubs, 1, team="missing") == []
 
 
 async def test_services_are_found_by_a_part_of_their_name_in_any_case(stubs: Stubs) -> None:

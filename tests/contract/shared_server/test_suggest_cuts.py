@@ -123,8 +123,8 @@ async def test_wrong_questions_are_refused(stubs: Stubs) -> None:
     failure = await failure_of(suggest(stubs, ""))
     assert failure.code is grpc.StatusCode.INVALID_ARGUMENT
     assert list(failure.fields) == ["service_id"]
-    failure = await failure_of(suggest(stubs, "nobody"))
-    assert (failure.code, failure.metadata["service_id"]) == (grpc.StatusCode.NOT_FOUND, "nobody")
+    failure = await failure_of(suggest(stubs, "missing"))
+    assert (failure.code, failure.metadata["service_id"]) == (grpc.StatusCode.NOT_FOUND, "missing")
 
 
 def dense(services: int, count: int, seed: int, prefix: str = "s") -> list[str]:

@@ -85,14 +85,14 @@ async def test_an_answer_holds_the_stored_rows(stubs: Stubs) -> None:
     assert list(answer.dependencies) == [edge]
 
 
-async def test_directions_tell_callees_callers_or_both(stubs: Stubs) -> None:
+async def test_a_direction_selects_callees_callers_or_both(stubs: Stubs) -> None:
     await stubs.write_edges("a>b", "b>c", "c>d", "x>c")
     assert await found(stubs, "c") == {"d": 1}
     assert await found(stubs, "c", direction="DIRECTION_UPSTREAM") == {"b": 1, "x": 1, "a": 2}
     assert await found(stubs, "c", direction="DIRECTION_BOTH") == {"b": 1, "x": 1, "d": 1, "a": 2}
 
 
-async def test_a_walk_goes_three_hops_unless_told(stubs: Stubs) -> None:
+async def test_a_walk_without_a_depth_goes_three_hops(stubs: Stubs) -> None:
     await stubs.write_edges(*(f"{hop}>{hop + 1}" for hop in range(12)))
     assert len(await found(stubs, "0")) == 3
     assert len(await found(stubs, "0", max_depth=1)) == 1
@@ -130,7 +130,7 @@ async def test_a_limit_cuts_off_and_says_so(stubs: Stubs) -> None:
     assert (len(whole.service_ids), whole.truncated) == (3, False)
 
 
-async def test_the_ids_view_tells_ids_and_depths_alone(stubs: Stubs) -> None:
+async def test_the_ids_view_returns_only_ids_and_depths(stubs: Stubs) -> None:
     await stubs.write_edges("a>b", "b>c")
     answer = await walk(stubs, "a", view="TRAVERSAL_VIEW_IDS")
     assert (list(answer.service_ids), list(answer.depths)) == (["b", "c"], [1, 2])
@@ -203,7 +203,7 @@ async def test_answers_just_below_the_limit_are_sent_and_never_larger(stubs: Stu
 class TestDebian:
     """The largest real graph: 21,808 packages that depend on libc6."""
 
-    async def test_all_callers_of_a_hub_are_told(self, stubs_of_usual_server: Stubs) -> None:
+    async def test_all_callers_of_a_hub_are_returned(self, stubs_of_usual_server: Stubs) -> None:
         stubs = stubs_of_usual_server
         calls = json.loads(gzip.decompress(DEBIAN.read_bytes()))
         callers = sorted({call["parent"] for call in calls if call["child"] == "libc6"} - {"libc6"})
