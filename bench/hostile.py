@@ -41,23 +41,17 @@ class Waits:
     seconds: list[float] = field(default_factory=list)
     errors: Counter[str] = field(default_factory=Counter)
 
-    @property
-    def worst(self) -> float:
-        return max(self.seconds, default=0.0)
-
-    @property
-    def p99(self) -> float:
-        """
-        The 99th percentile of all calls that were due.
-
-        Calls that could not be sent because an earlier one waited have waited, too.
-        """
+    def figures(self) -> Iterator[Figure]:
+        """The worst, and the 99th percentile of all calls that were due."""
+        # Calls that could not be sent because an earlier one waited have waited, too.
         due = [
             wait - EVERY_SECONDS * missed
             for wait in self.seconds
             for missed in range(int(wait / EVERY_SECONDS) + 1)
         ]
-        return quantile(due, 0.99)
+        worst = max(self.seconds, default=0.0)
+        yield Figure("  worst wait of another caller", worst * 1e3, "ms", calls=len(self.seconds))
+        yield Figure("  its p99", quantile(due, 0.99) * 1e3, "ms")
 
 
 Bystander: TypeAlias = "Connection[None, Waits]"
@@ -148,10 +142,8 @@ class _Suffered:
 def _at_rest(memory: MemoryWatch, other: Bystander) -> Iterator[Figure]:
     waits_of(other)
     time.sleep(QUIET_SECONDS)
-    waits = waits_of(other)
     yield Figure("at rest: resident", memory.rest, "MiB")
-    yield Figure("  worst wait of another caller", waits.worst * 1e3, "ms", calls=len(waits.seconds))
-    yield Figure("  its p99", waits.p99 * 1e3, "ms")
+    yield from waits_of(other).figures()
 
 
 def _attacked(address: str, memory: MemoryWatch, other: Bystander, attack: Attack) -> _Suffered:
@@ -186,10 +178,8 @@ def _figures(name: str, suffered: _Suffered) -> Iterator[Figure]:
     yield Figure(f"{name}: memory above rest, at most", suffered.peak, "MiB")
     for after, remaining in zip((SOON_SECONDS, LATER_SECONDS), suffered.remaining, strict=False):
         yield Figure(f"  {after} s later", remaining, "MiB")
-    waits = suffered.waits
-    yield Figure("  worst wait of another caller", waits.worst * 1e3, "ms", calls=len(waits.seconds))
-    yield Figure("  its p99", waits.p99 * 1e3, "ms")
-    for code, times in waits.errors.items():
+    yield from suffered.waits.figures()
+    for code, times in suffered.waits.errors.items():
         yield Figure(f"  its errors: {code}", times, "calls")
     yield Figure("  the attack took", suffered.seconds, "s")
     for what, times in suffered.outcome.most_common(4):

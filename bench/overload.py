@@ -101,25 +101,13 @@ class _Round:
     offered: dict[str, Load]
     memory: float
 
-    @property
-    def answered(self) -> float:
-        return self.most.rate / self.peak
-
-    @property
-    def slower(self) -> float:
-        return _p99(self.most, ANSWERED) / _p99(self.offered[HALF], ANSWERED)
-
-    @property
-    def most(self) -> Load:
-        return self.offered[MOST]
-
 
 def _round(callers: Callers, memory: MemoryWatch, probes: "_Probes", at_once: int) -> _Round:
     offered: dict[str, Load] = {}
 
     def offer(what: str) -> None:
         time.sleep(PAUSE_SECONDS)
-        with _probing(callers, probes):
+        with probes.beside(callers):
             offered[what] = callers.open(OFFERED[what] * before, SECONDS)
 
     before = callers.closed(at_once, SECONDS).rate
@@ -152,15 +140,16 @@ def _offered(what: str, loads: Sequence[Load]) -> Iterator[Figure]:
 
 
 def _bars(what: str, rounds: Sequence[_Round], probes: "_Probes") -> Iterator[Figure]:
-    most = [one.most for one in rounds]
+    most = [one.offered[MOST] for one in rounds]
     others = sum(
         load.codes.total() - load.codes[ANSWERED] - load.codes[REFUSED] + load.unanswered for load in most
     )
-    yield Figure(f"{what}: answered / peak", median(one.answered for one in rounds), "x", at_least=0.8)
+    answered = median(one.offered[MOST].rate / one.peak for one in rounds)
+    yield Figure(f"{what}: answered / peak", answered, "x", at_least=0.8)
     yield Figure(f"{what}: neither answered nor {REFUSED}", others, "calls", at_most=0)
     if refused := [_p99(load, REFUSED) for load in most if REFUSED in load.waits]:
         yield Figure(f"{what}: refused within, p99", median(refused) * 1e3, "ms", at_most=10)
-    slower = median(one.slower for one in rounds)
+    slower = median(_p99(one.offered[MOST], ANSWERED) / _p99(one.offered[HALF], ANSWERED) for one in rounds)
     yield Figure(f"{what}: p99 of the answered / at half load", slower, "x", at_most=10)
     yield Figure(f"{what}: memory above rest", max(one.memory for one in rounds), "MiB", at_most=100)
     share = probes.with_retry_info / probes.refused if probes.refused else 0.0
@@ -173,35 +162,30 @@ class _Probes:
     refused = 0
     with_retry_info = 0
 
-    def ask(self, call: Any, body: bytes) -> None:
+    @contextmanager
+    def beside(self, callers: Callers) -> Iterator[None]:
+        """Ask what they ask, until the end of the context."""
+        over = threading.Event()
+        thread = threading.Thread(target=self._ask, args=(callers, over))
+        thread.start()
         try:
-            call(body, timeout=PATIENCE_SECONDS)
-        except grpc.RpcError as error:
-            self._count(error)
+            yield
+        finally:
+            over.set()
+            thread.join()
 
-    def _count(self, error: Any) -> None:
-        if error.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED:
-            return
-        self.refused += 1
-        status = rpc_status.from_call(error)
-        details = status.details if status else ()
-        self.with_retry_info += any(detail.Is(RetryInfo.DESCRIPTOR) for detail in details)
-
-
-@contextmanager
-def _probing(callers: Callers, probes: _Probes) -> Iterator[None]:
-    over = threading.Event()
-
-    def probe() -> None:
+    def _ask(self, callers: Callers, over: threading.Event) -> None:
         with grpc.insecure_channel(callers.address) as channel:
             call: Any = channel.unary_unary(callers.method)
             while not over.wait(PROBE_SECONDS):
-                probes.ask(call, callers.body)
+                try:
+                    call(callers.body, timeout=PATIENCE_SECONDS)
+                except grpc.RpcError as error:
+                    self._count(error)
 
-    thread = threading.Thread(target=probe)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
+    def _count(self, error: Any) -> None:
+        if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
+            self.refused += 1
+            status = rpc_status.from_call(error)
+            details = status.details if status else ()
+            self.with_retry_info += any(detail.Is(RetryInfo.DESCRIPTOR) for detail in details)
