@@ -17,7 +17,7 @@ import pytest
 from depgraph import Client
 from depgraph.v1.alert_service_pb2 import ListAlertsRequest
 from server.cli.main import run
-from tests.support.command import depgraph, serving
+from tests.support.command import depgraph, depgraph_here, serving
 from tests.support.eventually import PATIENCE_SECONDS
 from tests.support.folders import open_folder
 from tests.support.large_company import CALLERS, COMPONENT, CUTS, HUB, SERVICES, company, member
@@ -39,7 +39,7 @@ def folder() -> Iterator[Path]:
 def address(folder: Path) -> Iterator[str]:
     with serving("--data-dir", str(folder)) as (listening, _):
         for stdin in (Path(SHOP).read_bytes(), json.dumps(company()).encode()):
-            assert depgraph("import", "json", "-", "--address", listening, stdin=stdin).returncode == 0
+            assert depgraph_here("import", "json", "-", "--address", listening, stdin=stdin).returncode == 0
         with Client(listening) as client:
             wait_for_alerts(client, 2)
         yield listening
@@ -53,7 +53,7 @@ def wait_for_alerts(client: Client, count: int) -> None:
 
 
 def alert_of(name: str, address: str) -> str:
-    listed = depgraph("alerts", "list", "--service", name, "--json", "--address", address)
+    listed = depgraph_here("alerts", "list", "--service", name, "--json", "--address", address)
     return str(json.loads(listed.stdout)["alerts"][0]["id"])
 
 
@@ -123,18 +123,18 @@ def test_an_alert_of_358_members_lists_50_and_wraps(address: str, columns: int) 
     text = " ".join(seen.text.split())
     assert f"in the graph a component of {COMPONENT} services" in text
     assert f"and {COMPONENT - 50} more (--top 0 lists them)" in text
-    whole = depgraph("alerts", "show", alert_of(member(0), address), "--top", "0", "--address", address)
+    whole = depgraph_here("alerts", "show", alert_of(member(0), address), "--top", "0", "--address", address)
     (line,) = (line for line in whole.stdout.splitlines() if line.startswith("members"))
     assert line.count(", ") == COMPONENT - 1
 
 
 def test_cuts_list_as_many_rows_as_asked_for_and_say_what_a_cost_is(address: str) -> None:
-    lines = depgraph("cuts", member(0), "--top", "3", "--address", address).stdout.splitlines()
+    lines = depgraph_here("cuts", member(0), "--top", "3", "--address", address).stdout.splitlines()
     assert f"Remove these {CUTS} dependencies" in lines[1]
     assert lines[2].startswith("A hard, synchronous, declared call costs 1;")
     assert len(lines) == 5 + 3 + 1
     assert lines[-1] == f"… and {CUTS - 3} more (--top 0 lists all)"
-    everything = depgraph("cuts", member(0), "--top", "0", "--address", address).stdout.splitlines()
+    everything = depgraph_here("cuts", member(0), "--top", "0", "--address", address).stdout.splitlines()
     assert len(everything) == 5 + CUTS
 
 
@@ -169,33 +169,33 @@ def test_a_hub_as_dot_has_short_labels_in_one_font(address: str) -> None:
 def test_an_unknown_name_gets_names_in_any_case_and_by_a_part(
     name: str, suggested: str, address: str
 ) -> None:
-    finished = depgraph("show", name, "--address", address)
+    finished = depgraph_here("show", name, "--address", address)
     assert finished.returncode == 2
     assert finished.stderr == f"depgraph: no service named '{name}': did you mean {suggested}?\n"
 
 
 def test_services_are_found_by_a_part_of_the_name_the_team_and_the_criticality(address: str) -> None:
     def found(*arguments: str) -> list[str]:
-        listed = depgraph("services", *arguments, "--json", "--address", address)
+        listed = depgraph_here("services", *arguments, "--json", "--address", address)
         return [row["service_id"] for row in json.loads(listed.stdout)["services"]]
 
     assert found("PAY") == ["payments"]
     assert found("--criticality", "critical", "o") == ["accounts", "checkout", "orders", "storefront"]
     assert len(found("--team", "back office")) == SERVICES - COMPONENT - 1
-    table = depgraph("services", "configuration", "--address", address).stdout.splitlines()
+    table = depgraph_here("services", "configuration", "--address", address).stdout.splitlines()
     assert table[0].split("  ")[0] == "SERVICE"
     assert table[1].split() == [HUB, "medium", "-", "0", f"{CALLERS}"]
-    assert depgraph("services", "nothing-like-it", "--address", address).stdout == "no such services\n"
+    assert depgraph_here("services", "nothing-like-it", "--address", address).stdout == "no such services\n"
 
 
 def test_components_are_listed_largest_first(address: str) -> None:
-    lines = depgraph("components", "--address", address).stdout.splitlines()
+    lines = depgraph_here("components", "--address", address).stdout.splitlines()
     assert [line.split()[:2] for line in lines[1:]] == [
         [f"{COMPONENT}", f"{COMPONENT - 1 + CUTS}"],
         ["3", "3"],
     ]
     assert lines[1].endswith(f"and {COMPONENT - 6} more services")
-    asked = depgraph("components", "--json", "--min-size", "4", "--address", address)
+    asked = depgraph_here("components", "--json", "--min-size", "4", "--address", address)
     answer = json.loads(asked.stdout)
     assert (answer["total_count"], answer["components"][0]["size"]) == (1, COMPONENT)
 
@@ -244,10 +244,10 @@ def test_sql_says_so_when_there_is_no_psql(
 
 def test_show_of_a_hub_of_20_000_takes_less_than_a_second(address: str) -> None:
     calls = [{"parent": f"caller-{number:05}", "child": "hub", "callCount": 1} for number in range(20_000)]
-    imported = depgraph("import", "jaeger", "-", "--address", address, stdin=json.dumps(calls).encode())
+    imported = depgraph_here("import", "jaeger", "-", "--address", address, stdin=json.dumps(calls).encode())
     assert imported.returncode == 0
     shown = ("show", "hub", "--address", address)
-    while "called by 20,000 services" not in depgraph(*shown).stdout:
+    while "called by 20,000 services" not in depgraph_here(*shown).stdout:
         pass
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     lines = depgraph(*shown).stdout.splitlines()

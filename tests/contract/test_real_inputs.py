@@ -8,12 +8,14 @@ that the questions are about, unless ``--whole-inputs`` is given.
 import gzip
 import json
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import networkx as nx
 import pytest
+import rustworkx as rx
 
 from depgraph import Client
 from depgraph.v1 import graph_service_pb2 as pb
@@ -114,11 +116,15 @@ def freed_of_cycles(client: Client, found: pb.ListComponentsResponse) -> None:
 
 def asked_about(calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Choose what depends on the C library, and what lies on a cycle."""
-    graph = nx.DiGraph((call["parent"], call["child"]) for call in calls)
-    components = enumerate(nx.strongly_connected_components(graph))
-    place = {name: number for number, members in components for name in members}
+    number: defaultdict[str, int] = defaultdict(lambda: len(number))
+    graph = rx.PyDiGraph()
+    graph.extend_from_edge_list([(number[call["parent"]], number[call["child"]]) for call in calls])
+    components = enumerate(rx.strongly_connected_components(graph))
+    place = {node: label for label, members in components for node in members}
     return [
-        call for call in calls if call["child"] == "libc6" or place[call["parent"]] == place[call["child"]]
+        call
+        for call in calls
+        if call["child"] == "libc6" or place[number[call["parent"]]] == place[number[call["child"]]]
     ]
 
 
