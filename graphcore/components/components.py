@@ -68,8 +68,6 @@ class Components:
     the first search, updates cost nothing.
     """
 
-    __slots__ = ("_by_label", "_changed", "_cycles", "_digraph", "_index", "excerpts")
-
     def __init__(self, digraph: rx.PyDiGraph[ServiceRecord, DependencyRecord], index: ComponentIndex) -> None:
         self._digraph = digraph
         self._index = index

@@ -71,8 +71,6 @@ class ComponentExcerpts:
     Python: it doesn't read the names of all members again.
     """
 
-    __slots__ = ("_clock", "_current", "_digraph", "_epoch", "_index", "_renewed", "_selections")
-
     def __init__(self, digraph: rx.PyDiGraph[ServiceRecord, DependencyRecord], index: ComponentIndex) -> None:
         self._digraph = digraph
         self._index = index

@@ -29,8 +29,6 @@ class ComponentSearch:
     it once, from any thread.
     """
 
-    __slots__ = ("_confidence", "_floor", "_nodes", "_places", "_pool", "counters", "order", "state")
-
     def __init__(self, adjacency: TraversalIndex, nodes: NDArray[np.int32], floor: float) -> None:
         rows = (EDGE if floor > 0.0 else NEIGHBOUR) + 1
         self._places = nodes
@@ -72,19 +70,6 @@ class ComponentIndex:
     Edges count if they are not stale and have a confidence of at least ``floor``. Change the index
     from one thread only. A label is valid until ``update`` or ``adopt`` changes its component.
     """
-
-    __slots__ = (
-        "_adjacency",
-        "_counters",
-        "_floor",
-        "_lists",
-        "_order",
-        "_pending_edits",
-        "_search",
-        "_state",
-        "_work",
-        "is_ready",
-    )
 
     def __init__(self, adjacency: TraversalIndex, *, floor: float = 0.0, work: int | None = None) -> None:
         self.is_ready = False

@@ -15,8 +15,6 @@ class DanglingDependencies:
     linked; if its other end is missing too, it is filed again under that key.
     """
 
-    __slots__ = ("_keys_by_missing", "_places")
-
     def __init__(self) -> None:
         self._places: dict[Hashable, tuple[DependencyRecord, Hashable | None]] = {}
         # The inner dict is an ordered set, so that a replay links edges in the same order.

@@ -21,8 +21,6 @@ class GraphBuilder:
     ``cycle_confidence`` is that of the ``DependencyGraph``.
     """
 
-    __slots__ = ("_confidences", "_dangling", "_ends", "_flags", "_topology")
-
     def __init__(self, *, cycle_confidence: float = 0.0) -> None:
         self._topology = Topology(cycle_confidence)
         # One of each, so that there is something to concatenate.

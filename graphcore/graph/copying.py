@@ -135,8 +135,6 @@ def _removals(graph: "DependencyGraph", keys: Sequence[Hashable], size: int) -> 
 class PayloadTable:
     """The payloads of all services, or of all dependencies, by key; each can be taken once."""
 
-    __slots__ = ("_column", "_dangling", "_places")
-
     def __init__(
         self, places: ShardedDict[Hashable, int], column: ObjectColumn, dangling: dict[Hashable, object]
     ) -> None:
