@@ -103,9 +103,9 @@ def transport(request: pytest.FixtureRequest) -> Iterator[TransportName]:
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[DatabaseServer]:
+def postgres(request: pytest.FixtureRequest) -> Iterator[DatabaseServer]:
     """A PostgreSQL server for this whole run, one for each worker."""
-    with running_server() as server:
+    with running_server(lambda: request.getfixturevalue("data_folder_template")) as server:
         yield server
 
 

@@ -10,9 +10,10 @@ import asyncio
 import gc
 import os
 import warnings
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing, contextmanager, suppress
+from pathlib import Path
 from threading import Thread
 from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
@@ -23,7 +24,7 @@ import docker  # type: ignore[import-untyped]  # it ships no types
 
 from server.store import migrate
 from server.store.embedded import EmbeddedPostgres
-from tests.support.folders import open_folder
+from tests.support.folders import copy_with_owners, open_folder
 
 Value = TypeVar("Value")
 
@@ -104,14 +105,14 @@ class DatabaseServer:
 
 
 @contextmanager
-def running_server() -> Iterator[DatabaseServer]:
-    """Use the server that the environment offers, or run one for as long as the context lasts."""
-    with _server_url() as url, closing(DatabaseServer(url)) as server:
+def running_server(data_folder: Callable[[], Path]) -> Iterator[DatabaseServer]:
+    """Use the server that the environment offers, or run one on a copy of this data folder."""
+    with _server_url(data_folder) as url, closing(DatabaseServer(url)) as server:
         yield server
 
 
 @contextmanager
-def _server_url() -> Iterator[str]:
+def _server_url(data_folder: Callable[[], Path]) -> Iterator[str]:
     if url := os.environ.get("TEST_DATABASE_URL"):
         yield url
     elif _docker_answers():
@@ -119,7 +120,8 @@ def _server_url() -> Iterator[str]:
             yield url
     else:
         with open_folder() as folder:
-            embedded = EmbeddedPostgres(folder, durable=False)
+            copy_with_owners(data_folder(), folder / "database")
+            embedded = EmbeddedPostgres(folder / "database", durable=False)
             run_apart(embedded.start())
             try:
                 yield embedded.url
