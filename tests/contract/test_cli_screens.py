@@ -16,6 +16,7 @@ import pytest
 
 from depgraph import Client
 from depgraph.v1.alert_service_pb2 import ListAlertsRequest
+from server.cli.commands.show import _about
 from server.cli.main import run
 from tests.support.command import depgraph, depgraph_here, serving
 from tests.support.eventually import PATIENCE_SECONDS
@@ -194,7 +195,7 @@ def test_components_are_listed_largest_first(address: str) -> None:
         [f"{COMPONENT}", f"{COMPONENT - 1 + CUTS}"],
         ["3", "3"],
     ]
-    assert lines[1].endswith(f"and {COMPONENT - 6} more services")
+    assert lines[1].endswith(f"and {COMPONENT - 6} more")
     asked = depgraph_here("components", "--json", "--min-size", "4", "--address", address)
     answer = json.loads(asked.stdout)
     assert (answer["total_count"], answer["components"][0]["size"]) == (1, COMPONENT)
@@ -224,11 +225,29 @@ def test_sql_opens_psql_on_the_embedded_database(
     assert "syntax error" in refused.stderr
 
 
-def test_sql_takes_a_database_url_and_keeps_its_password_off_the_command_line(
-    database_url: str, tmp_path: Path
-) -> None:
+def test_sql_takes_a_database_url(database_url: str) -> None:
     opened = depgraph("sql", "--", "-Atc", "SELECT 1", environment={"DATABASE_URL": database_url})
     assert (opened.returncode, opened.stdout) == (0, "1\n")
+
+
+def test_sql_keeps_the_password_off_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    psql = tmp_path / "psql"
+    psql.write_text('#!/bin/sh\necho "$@"\necho "$PGPASSWORD"\nexit 3\n')
+    psql.chmod(0o700)
+    monkeypatch.setattr("server.cli.commands.sql._program", lambda: str(psql))
+    monkeypatch.setenv("DATABASE_URL", "postgresql://ann:it%27s secret@db.test/graph?sslmode=require")
+    assert run(["sql", "--", "-c", "SELECT 1"]) == 3
+    assert capfd.readouterr().out.splitlines() == [
+        "--dbname=user='ann' dbname='graph' host='db.test' sslmode='require' -c SELECT 1",
+        "it's secret",
+    ]
+
+
+def test_show_without_a_database_says_what_it_does_not_know() -> None:
+    (line,) = _about(None)
+    assert line == "(criticality and team are not known while the database is away)"
 
 
 def test_sql_says_so_when_there_is_no_psql(

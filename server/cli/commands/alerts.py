@@ -21,7 +21,7 @@ from depgraph.v1.types_pb2 import ALERT_STATUS_ACKNOWLEDGED, AlertStatus, Circul
 from server.cli.connection import connected, pages
 from server.cli.failures import CommandError, InputError
 from server.cli.options import DEFAULTS, Address, AsJson, Timeout
-from server.cli.render.labels import cycle_label, whole_cycle
+from server.cli.render.labels import cycle_label, some_names, whole_cycle
 from server.cli.render.text import (
     aligned,
     counted,
@@ -30,7 +30,6 @@ from server.cli.render.text import (
     print_json,
     print_lines,
     printable,
-    visible,
 )
 
 PAGE_SIZE = 1_000
@@ -223,10 +222,8 @@ def _presence(alert: CircularDependencyAlert) -> str:
 
 
 def _members(alert: CircularDependencyAlert, top: int) -> str:
-    shown = [visible(name) for name in alert.members[: top or None]]
-    rest = alert.size - len(shown)
-    advice = " (--top 0 lists them)" if len(shown) < len(alert.members) else ""
-    return ", ".join(shown) + (f", and {rest:,} more{advice}" if rest > 0 else "")
+    advice = " (--top 0 lists them)" if 0 < top < len(alert.members) else ""
+    return some_names(alert.members, alert.size, top) + advice
 
 
 def _event_line(event: AlertEvent) -> str:

@@ -17,7 +17,7 @@ from depgraph.v1.analysis_service_pb2 import (
 from server.cli.connection import connected
 from server.cli.failures import FOUND, read_input
 from server.cli.options import DEFAULTS, Address, AsJson, ChangeFile, Timeout
-from server.cli.render.labels import call_label, cycle_label
+from server.cli.render.labels import call_label, cycle_label, some_names
 from server.cli.render.text import aligned, counted, enum_word, fields_of, print_json, print_lines, visible
 from server.config import Limits
 from server.formats.documents import FormatError
@@ -105,7 +105,7 @@ def _lines(answer: CheckChangeResponse) -> Iterator[str]:
         yield f"… and {counted(rest, 'more change')} of cycles (--json lists all)"
     yield from _impact_lines(answer)
     if created := answer.created_service_ids:
-        yield f"{counted(len(created), 'new service')}: {_names(created)}"
+        yield f"{counted(len(created), 'new service')}: {some_names(created, len(created), MAX_NAMES)}"
 
 
 def _cycle_lines(change: CycleChange) -> Iterator[str]:
@@ -153,10 +153,4 @@ def _impact_row(change: ImpactChange) -> tuple[str, ...]:
 
 
 def _difference(names: Sequence[str], count: int) -> str:
-    return f"{count:,}: {_names(names, count)}" if count else "-"
-
-
-def _names(names: Sequence[str], count: int | None = None) -> str:
-    shown = [visible(name) for name in names[:MAX_NAMES]]
-    more = (len(names) if count is None else count) - len(shown)
-    return ", ".join([*shown, f"and {more:,} more"] if more else shown)
+    return f"{count:,}: {some_names(names, count, MAX_NAMES)}" if count else "-"

@@ -9,7 +9,7 @@ from depgraph.v1.analysis_service_pb2 import Cut, SuggestCutsRequest, SuggestCut
 from server.cli.connection import connected
 from server.cli.options import DEFAULTS, Address, AsJson, Timeout
 from server.cli.render.labels import call_label, dependency_label, path_label
-from server.cli.render.text import aligned, counted, fields_of, print_json, print_lines, visible
+from server.cli.render.text import counted, fields_of, listing, print_json, print_lines, visible
 
 
 def cuts(
@@ -60,10 +60,8 @@ def _lines(service: str, answer: SuggestCutsResponse, top: int, *, sync_only: bo
     yield f"{how} {what} to break every cycle. Total cost {answer.total_cost:.2f} ({cost})."
     yield "A hard, synchronous, declared call costs 1; asynchronous, softer and less certain ones cost less."
     yield ""
-    listed = answer.cuts[: top or None]
-    yield from aligned([("COST", "CUT", "DEPENDENCIES", "CYCLE"), *map(_row, listed)])
-    if rest := len(answer.cuts) - len(listed):
-        yield f"… and {rest:,} more (--top 0 lists all)"
+    rows = [_row(cut) for cut in answer.cuts[: top or None]]
+    yield from listing(("COST", "CUT", "DEPENDENCIES", "CYCLE"), rows, len(answer.cuts))
 
 
 def _row(cut: Cut) -> tuple[str, ...]:

@@ -56,6 +56,7 @@ def doctor(
 def _print(repaired: Sequence[str], findings: Sequence[Finding]) -> None:
     print_lines(f"repaired: {printable(what)}" for what in repaired)
     for finding in findings:
-        print_lines([f"{_MARKS[finding.severity]:5}{finding.check}: {printable(finding.found)}"])
+        found = f"{_MARKS[finding.severity]:5}{finding.check}: {printable(finding.found)}"
+        print_lines([found], hanging=" " * 5)
         if finding.advice:
             print_lines([f"     → {printable(finding.advice)}"])

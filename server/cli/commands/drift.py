@@ -12,7 +12,7 @@ from server.cli.failures import FOUND
 from server.cli.filters import ExitCode
 from server.cli.options import DEFAULTS, Address, AsJson, Timeout
 from server.cli.render.labels import call_label, dependency_label
-from server.cli.render.text import aligned, counted, enum_word, fields_of, print_json, print_lines
+from server.cli.render.text import counted, enum_word, fields_of, listing, print_json, print_lines
 
 PAGE_SIZE = 1_000
 
@@ -84,10 +84,8 @@ def _lines(answer: ListDriftResponse) -> Iterator[str]:
             yield "no drift"
         return
     yield f"{counted(answer.total_count, 'call')} declared but not observed, or observed but not declared"
-    yield from aligned([("CALL", "DRIFT", "SINCE", "KNOWN AS"), *map(_row, answer.drifts)])
-    rest = answer.total_count - len(answer.drifts)
-    if rest > 0:
-        yield f"… and {rest:,} more (--top 0 lists all)"
+    rows = [_row(each) for each in answer.drifts]
+    yield from listing(("CALL", "DRIFT", "SINCE (UTC)", "KNOWN AS"), rows, answer.total_count)
 
 
 def _missing(answer: ListDriftResponse) -> str:

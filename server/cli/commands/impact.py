@@ -31,6 +31,7 @@ from server.cli.render.text import (
     counted,
     enum_word,
     fields_of,
+    listing,
     print_json,
     print_lines,
     printable,
@@ -98,7 +99,7 @@ def _answer(
 
 
 def _lines(service: str, answer: AnalyzeImpactResponse, top: int) -> Iterator[str]:
-    summary, listed = answer.summary, answer.services[: top or None]
+    summary = answer.summary
     if not summary.service_count:
         yield f"{visible(service)}: no other service is reached"
         return
@@ -109,10 +110,8 @@ def _lines(service: str, answer: AnalyzeImpactResponse, top: int) -> Iterator[st
     )
     yield from aligned(_counts(summary), indent="  ")
     yield ""
-    yield from aligned([("HOPS", "SERVICE", "WEAKEST", "CRITICALITY", "TEAM", "PATH"), *map(_row, listed)])
-    rest = summary.service_count - len(listed)
-    if rest:
-        yield f"… and {rest:,} more (--top 0 lists all)"
+    heads = ("HOPS", "SERVICE", "WEAKEST", "CRITICALITY", "TEAM", "PATH")
+    yield from listing(heads, [_row(each) for each in answer.services[: top or None]], summary.service_count)
 
 
 def _row(found: ImpactedService) -> tuple[str, ...]:

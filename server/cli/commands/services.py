@@ -12,11 +12,12 @@ from depgraph.v1.graph_service_pb2 import Component, GetAdjacencyListRequest, Li
 from depgraph.v1.types_pb2 import Criticality, Service
 from server.cli.connection import connected, pages
 from server.cli.options import DEFAULTS, Address, AsJson, Timeout
+from server.cli.render.labels import some_names
 from server.cli.render.text import (
-    aligned,
     counted,
     enum_word,
     fields_of,
+    listing,
     print_json,
     print_lines,
     printable,
@@ -97,7 +98,8 @@ def components(
     if as_json:
         print_json({"components": [fields_of(each) for each in found], "total_count": page.total_count})
     elif found:
-        print_lines(_component_lines(found[: top or None], page.total_count))
+        rows = [_component_row(each) for each in found[: top or None]]
+        print_lines(listing(("SIZE", "DEPENDENCIES", "MEMBERS"), rows, page.total_count))
     else:
         typer.echo(f"no component of {counted(min_size, 'service')} or more")
 
@@ -114,9 +116,7 @@ def _degrees(client: Client, timeout: float) -> tuple[Counter[str], Counter[str]
 def _service_lines(
     found: Sequence[Service], top: int, callees: Counter[str], callers: Counter[str]
 ) -> Iterator[str]:
-    listed = found[: top or None]
-    rows = [("SERVICE", "CRITICALITY", "TEAM", "CALLS", "CALLED BY")]
-    rows += [
+    rows = [
         (
             visible(row.service_id),
             enum_word(Criticality, row.criticality),
@@ -124,25 +124,11 @@ def _service_lines(
             f"{callees[row.service_id]:,}",
             f"{callers[row.service_id]:,}",
         )
-        for row in listed
+        for row in found[: top or None]
     ]
-    yield from aligned(rows)
-    yield from _rest(len(found) - len(listed))
+    return listing(("SERVICE", "CRITICALITY", "TEAM", "CALLS", "CALLED BY"), rows, len(found))
 
 
-def _component_lines(listed: Sequence[Component], total: int) -> Iterator[str]:
-    rows = [("SIZE", "DEPENDENCIES", "MEMBERS")]
-    rows += [(f"{each.size:,}", f"{each.edge_count:,}", _members(each)) for each in listed]
-    yield from aligned(rows)
-    yield from _rest(total - len(listed))
-
-
-def _members(component: Component) -> str:
-    shown = [visible(name) for name in component.members[:MAX_MEMBERS]]
-    rest = component.size - len(shown)
-    return ", ".join(shown) + (f", and {counted(rest, 'more service')}" if rest else "")
-
-
-def _rest(count: int) -> Iterator[str]:
-    if count:
-        yield f"… and {count:,} more (--top 0 lists all)"
+def _component_row(component: Component) -> tuple[str, ...]:
+    names = some_names(component.members, component.size, MAX_MEMBERS)
+    return f"{component.size:,}", f"{component.edge_count:,}", names

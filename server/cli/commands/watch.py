@@ -23,7 +23,7 @@ from depgraph.v1.types_pb2 import Dependency, DiscoverySource, Service
 from server.cli.connection import explain, failure
 from server.cli.options import DEFAULTS, Address, AsJson
 from server.cli.render.labels import call_label, dependency_label, service_label
-from server.cli.render.text import counted, enum_word, print_lines, visible
+from server.cli.render.text import HANGING, counted, enum_word, print_lines, visible
 
 _TRANSIENT = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED})
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
@@ -55,7 +55,7 @@ def watch(
                 fields = MessageToDict(batch, preserving_proto_field_name=True)
                 typer.echo(json.dumps(fields, ensure_ascii=False))
             else:
-                print_lines(change_lines(batch, with_state=state))
+                print_lines(change_lines(batch, with_state=state), hanging=HANGING)
     except KeyboardInterrupt:
         if following.revision:
             typer.echo(f"depgraph: continue later with --since {following.revision}", err=True)

@@ -89,6 +89,13 @@ def cycle_label(path: Sequence[str]) -> str:
     return " → ".join([*shown, "…", shown[0]]) + f" ({counted(len(path), 'service')})"
 
 
+def some_names(names: Sequence[str], total: int, most: int) -> str:
+    """Write at most ``most`` names, 0 = all, and how many of ``total`` are left out."""
+    shown = [visible(name) for name in names[: most or None]]
+    rest = total - len(shown)
+    return ", ".join([*shown, f"and {rest:,} more"] if rest > 0 else shown)
+
+
 def whole_cycle(path: Sequence[str]) -> str:
     """Write every service of a cycle, and its first one again."""
     return " → ".join(visible(name) for name in [*path, *path[:1]])

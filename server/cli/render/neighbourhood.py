@@ -116,6 +116,7 @@ def print_tree(around: Neighbourhood, about: Sequence[str]) -> None:
     for line in tree_lines(around, about):
         prefix = line.prefix
         for part in line.text.wrap(console, max(1, width - len(prefix))) or [line.text]:
+            part.rstrip()
             console.print(Text(prefix) + part, soft_wrap=True)
             prefix = line.hanging
 

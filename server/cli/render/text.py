@@ -68,6 +68,13 @@ def aligned(rows: Sequence[Sequence[str]], indent: str = "") -> list[str]:
     return ["\n".join(_row_lines(row, widths, parts, width, indent)) for row in rows]
 
 
+def listing(heads: Sequence[str], rows: Sequence[Sequence[str]], total: int) -> Iterator[str]:
+    """Align rows below their heads, and say how many of ``total`` are left out."""
+    yield from aligned([heads, *rows])
+    if total > len(rows):
+        yield f"… and {total - len(rows):,} more (--top 0 lists all)"
+
+
 def wrapped(text: str, width: int, hanging: str = "") -> Iterator[str]:
     """Break a line between words; all lines but the first begin with ``hanging``."""
     if cell_len(text) <= width:
@@ -83,14 +90,18 @@ def wrapped(text: str, width: int, hanging: str = "") -> Iterator[str]:
     yield line
 
 
-def print_lines(lines: Iterable[str], *, err: bool = False) -> None:
-    """Print lines at once, broken between words where the terminal ends."""
+def print_lines(lines: Iterable[str], *, err: bool = False, hanging: str = "") -> None:
+    """
+    Print lines at once, broken between words where the terminal ends.
+
+    The rest of a broken line begins with ``hanging``, or deeper than a line that is indented.
+    """
     width = screen_width(err=err)
     parts = [
         part
         for text in lines
         for line in text.split("\n")
-        for part in wrapped(line, width, " " * (len(line) - len(line.lstrip(" "))) + HANGING)
+        for part in wrapped(line, width, _deeper(line) if line.startswith(" ") else hanging)
     ]
     if parts:
         typer.echo("\n".join(parts), err=err)
@@ -114,6 +125,10 @@ def fields_of(message: Message) -> dict[str, Any]:
 def _escaped(character: str) -> str:
     # Lone surrogates have no UTF-8; "unicode_escape" leaves nothing else to encode.
     return character.encode("unicode_escape").decode("ascii")
+
+
+def _deeper(line: str) -> str:
+    return " " * (len(line) - len(line.lstrip(" "))) + HANGING
 
 
 def _parts(widths: Sequence[int], width: int) -> Iterator[range]:

@@ -148,7 +148,7 @@ async def test_drift_is_listed_by_name(quick_command: Command, online_shop: None
     assert (finished.returncode, finished.stderr) == (0, "")
     assert TIME.sub("<time>", finished.stdout).splitlines() == [
         "3 calls declared but not observed, or observed but not declared",
-        "CALL                 DRIFT         SINCE             KNOWN AS",
+        "CALL                 DRIFT         SINCE (UTC)       KNOWN AS",
         "search → catalog     not observed  <time>  async degraded kafka",
         "search → pricing     not declared  <time>  sync hard (otel service graph) confidence 0.6",
         "storefront → search  not observed  <time>  sync degraded http 500 ms",
