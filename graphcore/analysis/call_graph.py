@@ -12,7 +12,7 @@ from graphcore.kernels import calls as kernels
 from graphcore.kernels.components import full
 from graphcore.kernels.components.layout import ENDS, GROUP, SEQUENCE, WORK_ROWS
 from graphcore.kernels.layout import FRESH, OUT
-from graphcore.kernels.what_if import condensation, rows
+from graphcore.kernels.what_if import rows
 
 Numbers = NDArray[np.int32]
 
@@ -170,7 +170,7 @@ class CallGraph:
         calls, strong = self.calls, self.strong
         start = np.empty(len(strong) + 1, np.int32)
         target, mark = np.empty(len(calls.target), np.int32), np.full(len(strong), -1, np.int32)
-        count = condensation.condense.run(
+        count = rows.condense.run(
             calls.start, calls.target, strong.group, strong.sequence, strong.ends, start, target, mark
         )
         return CallRows(start, target[:count])
@@ -198,7 +198,5 @@ class Cells:
         cell, size = np.empty(count, np.int32), np.empty(count, np.int32)
         groups = np.empty((2, count), np.int32)
         mark, latest = np.full(len(after), -1, np.int32), np.empty(len(after), np.int32)
-        found = condensation.cross.run(
-            before.sequence, before.ends, after.group, cell, size, groups, mark, latest
-        )
+        found = rows.cross.run(before.sequence, before.ends, after.group, cell, size, groups, mark, latest)
         return cls(cell, size[:found], np.ascontiguousarray(groups[:, :found]))

@@ -10,7 +10,7 @@ from graphcore.analysis.call_graph import Calls, Numbers, reversed_calls, source
 from graphcore.compiling import budget
 from graphcore.graph.flags import ALL_FLAGS, EdgeFlag
 from graphcore.graph.index import TraversalIndex
-from graphcore.kernels.cuts import exact, exchange, greedy, improve, needed, proof, witness
+from graphcore.kernels.cuts import exact, exchange, greedy, improve, needed
 from graphcore.kernels.cuts.layout import CHANCE, COUNTERS, WORK
 from graphcore.kernels.layout import FLAGS, OUT_SLOT
 
@@ -142,14 +142,14 @@ class Cutting:
         """
         pairs, count = self.pairs, self.pairs.count
         kept = _kept(pairs, self.key)
-        search, path = np.zeros((witness.SEARCH_ROWS, count), np.int32), np.empty(count, np.int32)
+        search, path = np.zeros((needed.SEARCH_ROWS, count), np.int32), np.empty(count, np.int32)
         counters = _counters(pairs)
         steps = _MOST_STEPS
         for stamp, cut in enumerate(self.cuts.tolist(), 1):
             if counters[WORK] <= 0 or steps <= 0:
                 yield []
                 continue
-            length = witness.way_back.run(*pairs.ways, kept, self.key, search, counters, stamp, cut, path)
+            length = needed.way_back.run(*pairs.ways, kept, self.key, search, counters, stamp, cut, path)
             steps -= length
             yield path[:length].tolist()
 
@@ -160,7 +160,7 @@ def cheap_cuts(pairs: Pairs) -> Cutting:
 
     Deterministic; cheapest first, then by caller and callee. Each is needed, as far as the work
     allows to check that. Cuts of many services may also be proved to be the cheapest
-    (``graphcore.kernels.cuts.proof``). O(2^V V) for few services, else O(E log V) and a bounded
+    (``graphcore.kernels.cuts.exchange``). O(2^V V) for few services, else O(E log V) and a bounded
     number of steps. Compiled, it lets other threads run.
     """
     if pairs.count <= EXACT_SIZE:
@@ -211,7 +211,7 @@ def _are_proved(pairs: Pairs, key: NDArray[np.float64], cuts: NDArray[np.int64])
     """Whether cuts can be proved to be the cheapest without trying others."""
     flow, spare = np.empty((2, len(pairs.cost)), np.int64)
     search, cuts = np.empty((exchange.SEARCH_ROWS, pairs.count), np.int32), cuts.astype(np.int32)
-    return bool(proof.are_packed.run(*pairs.costed, key, flow, spare, search, _counters(pairs), cuts))
+    return bool(exchange.are_packed.run(*pairs.costed, key, flow, spare, search, _counters(pairs), cuts))
 
 
 def _kept(pairs: Pairs, key: NDArray[np.float64]) -> NDArray[np.int8]:

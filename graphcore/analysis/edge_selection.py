@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from graphcore.graph.dependency_graph import DependencyGraph
 from graphcore.graph.flags import STALE, EdgeFilter, EdgeFlag
-from graphcore.kernels import audits, effective, marking
+from graphcore.kernels import audits, effective, filtering
 from graphcore.kernels.layout import EDGE, FLAGS, LEADS, NEIGHBOUR, OUT_SLOT
 
 _FIRST_SOURCE = 5
@@ -32,7 +32,7 @@ def passing_edges(graph: DependencyGraph, edge_filter: EdgeFilter) -> NDArray[np
     """
     mask: NDArray[np.uint8] = np.zeros(len(graph.index.edges), np.uint8)
     wanted = edge_filter.blocked, edge_filter.reads_stale, edge_filter.min_confidence
-    marking.mark_passing.run(*graph.index.arrays, mask, *wanted)
+    filtering.mark_passing.run(*graph.index.arrays, mask, *wanted)
     return mask
 
 
@@ -47,7 +47,7 @@ def effective_edges(graph: DependencyGraph, edge_filter: EdgeFilter) -> NDArray[
     mask: NDArray[np.uint8] = np.zeros(len(index.edges), np.uint8)
     leading = np.zeros((LEADS + 1, len(index.nodes)), np.int32)
     wanted = edge_filter.blocked, edge_filter.reads_stale, edge_filter.min_confidence
-    marking.mark_effective.run(*index.arrays, leading, mask, *wanted)
+    filtering.mark_effective.run(*index.arrays, leading, mask, *wanted)
     return mask
 
 

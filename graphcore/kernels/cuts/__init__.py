@@ -9,7 +9,7 @@ Without these pairs there is no cycle, and some order has the cheapest set of cu
 
 ``exact`` finds that order for few services. For many, ``greedy`` makes an order, ``descent`` moves
 single services, ``exchange`` moves several, ``improve`` repeats both after random moves, and
-``needed`` keeps the pairs that need not be cut.
-``proof`` says whether the cuts are known to be the cheapest, and ``witness`` finds for each cut a
-cycle that it alone breaks. ``sequence`` is the order as a list.
+``needed`` keeps the pairs that need not be cut. ``exchange`` also says whether the cuts are known
+to be the cheapest, and ``needed`` finds for each a cycle that it alone breaks. ``sequence`` is the
+order as a list.
 """

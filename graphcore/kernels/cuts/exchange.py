@@ -1,5 +1,5 @@
 """
-Exchanges a cut for cheaper ones.
+Flows between the ends of a cut: they exchange it for cheaper ones, or prove it the cheapest.
 
 A cut from a to b breaks the paths from b to a. The cheapest pairs that break all these paths are a
 minimum cut between b and a, over pairs that lead forward. If they cost less than the cut from a to
@@ -9,6 +9,12 @@ nothing.
 
 Source: L. Ford and D. Fulkerson, "Maximal flow through a network", 1956, by shortest paths (J.
 Edmonds and R. Karp, 1972). The search ends as soon as the flow costs as much as the cut.
+
+The same flows can prove that cuts are the cheapest. For each cut, find a flow from its callee back
+to its caller of as much as the cut costs; all flows together may send through a pair at most what
+the pair costs. If all flows exist, they are a *packing of cycles*, each of which goes through one
+cut. Any set of cuts that breaks all these cycles costs at least as much as these cuts. Cuts may be
+the cheapest although no packing proves it.
 """
 
 from typing import Any
@@ -174,3 +180,57 @@ def exchange(
         for position in range(found):
             wait(waiting, counters, search[QUEUE, position])
     return saved
+
+
+@kernel(f"boolean({PAIRS}, float64[::1], int64[::1], int64[::1], int32[:, ::1], int64[::1], int32[::1])")
+def are_packed(
+    start: Any,
+    target: Any,
+    source: Any,
+    cost: Any,
+    back_start: Any,
+    back: Any,
+    key: Any,
+    flow: Any,
+    spare: Any,
+    search: Any,
+    counters: Any,
+    cuts: Any,
+) -> bool:
+    """
+    Whether a packing is found for all of ``cuts``, the pairs that lead back.
+
+    False also when WORK is used up.
+    """
+    stamp = 0
+    for place in range(len(cost)):
+        spare[place] = cost[place]
+    for node in range(len(key)):
+        search[MARK, node] = 0
+    for cut in cuts:
+        first, last, wanted = target[cut], source[cut], cost[cut]
+        flow[:] = 0
+        counters[WORK] -= len(flow) // CLEARED_AT_ONCE
+        while wanted > 0:
+            stamp += 1
+            search_residue(
+                start,
+                target,
+                source,
+                spare,
+                back_start,
+                back,
+                key,
+                flow,
+                search,
+                counters,
+                stamp,
+                first,
+                last,
+            )
+            if search[MARK, last] != stamp or counters[WORK] <= 0:
+                return False
+            wanted -= let_flow(target, source, spare, flow, search, first, last, wanted)
+        for place in range(len(flow)):
+            spare[place] -= flow[place]
+    return True

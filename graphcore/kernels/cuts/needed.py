@@ -6,6 +6,9 @@ leads back. It closes a cycle if b reaches a, and such a path uses only services
 Two searches, from b forward and from a backward, alternate until they meet. If one of them runs out
 of services instead, what it found moves past the other end, and the pair leads forward. That is the
 incremental topological order of D. Pearce and P. Kelly, 2006.
+
+``way_back`` finds for a cut a shortest cycle that it alone breaks: the cut, and a shortest path
+from its callee to its caller over pairs that are kept.
 """
 
 from typing import Any
@@ -21,6 +24,12 @@ SEARCH_ROWS = 3
 """
 Rows of ``search``: the queues of both sides, and marks (the stamp of a search for its forward
 side, one less for the other).
+"""
+
+QUEUE, HOPS = 0, 1
+"""
+The same for a search backward from a caller, whose marks are its stamp; HOPS: how far a service is
+from the caller.
 """
 
 REACHES, RAN_DRY = 0, 1
@@ -136,3 +145,55 @@ def put_back(
             shift(link, key, search[side, : found[side]], place)
         kept[cuts[number]] = 1
     return len(cuts)
+
+
+@kernel(f"int64({WAYS}, int8[::1], float64[::1], int32[:, ::1], int64[::1], int64, int64, int32[::1])")
+def way_back(
+    start: Any,
+    target: Any,
+    source: Any,
+    back_start: Any,
+    back: Any,
+    kept: Any,
+    key: Any,
+    search: Any,
+    counters: Any,
+    stamp: int,
+    cut: int,
+    path: Any,
+) -> int:
+    """
+    Fill ``path`` with a shortest path from the callee of a cut to its caller; returns its length.
+
+    Of several, it is the one with the smallest numbers. 0 = there is none.
+
+    The search runs breadth-first backward from the caller, over services behind the callee.
+    Marks in ``search`` below ``stamp`` are of former searches.
+    """
+    caller, callee = source[cut], target[cut]
+    queue, mark, hops, low = search[QUEUE], search[MARK], search[HOPS], key[callee]
+    queue[0], mark[caller], hops[caller] = caller, stamp, 0
+    head, tail = 0, 1
+    while head < tail and mark[callee] != stamp:
+        node = queue[head]
+        head += 1
+        counters[WORK] -= 1 + back_start[node + 1] - back_start[node]
+        for position in range(back_start[node], back_start[node + 1]):
+            other = source[back[position]]
+            if kept[back[position]] != 0 and mark[other] != stamp and key[other] >= low:
+                mark[other], hops[other], queue[tail] = stamp, hops[node] + 1, other
+                tail += 1
+    if mark[callee] != stamp:
+        return 0
+    length, node = hops[callee] + 1, callee
+    path[0] = callee
+    for position in range(1, length):
+        nearest = -1
+        for place in range(start[node], start[node + 1]):
+            other = target[place]
+            is_next = kept[place] != 0 and mark[other] == stamp and hops[other] == length - 1 - position
+            if is_next and nearest < 0:
+                nearest = other
+        path[position] = nearest
+        node = nearest
+    return int(length)

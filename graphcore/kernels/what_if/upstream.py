@@ -74,7 +74,7 @@ def count_changes(before: Any, after: Any, size: Any, groups: Any, lanes: Any, c
     """
     Count for each bit the nodes that reach it BEFORE, those ADDED and those REMOVED afterwards.
 
-    Cells as ``condensation.cross`` has them.
+    Cells as ``rows.cross`` has them.
 
     ``lanes`` (a row for each count, WORDS, BYTE + 1) is zero, and room to work in.
     """
