@@ -113,41 +113,14 @@ def gather_parallel(
         side, column, end = OUT, SOURCE, run_end(edges, chosen, begin, SOURCE)
         if end == begin + 1:
             side, column, end = IN, TARGET, run_end(edges, chosen, begin, TARGET)
-        if nodes[edges[chosen[begin], column], side + part] <= SLOTS_AN_EDGE * (end - begin):
-            gather_segment(
-                nodes,
-                pool,
-                edges,
-                confidence,
-                chosen,
-                places,
-                found,
-                starts,
-                begin,
-                end,
-                side,
-                whole,
-                asked,
-            )
-            begin = end
+        is_shared = nodes[edges[chosen[begin], column], side + part] <= SLOTS_AN_EDGE * (end - begin)
         while begin < end:
-            edge = chosen[begin]
-            outwards = nodes[edges[edge, SOURCE], OUT + part] <= nodes[edges[edge, TARGET], IN + part]
-            side = OUT if outwards else IN
+            last = end if is_shared else begin + 1
+            if not is_shared:
+                source, target = edges[chosen[begin], SOURCE], edges[chosen[begin], TARGET]
+                side = OUT if nodes[source, OUT + part] <= nodes[target, IN + part] else IN
             gather_segment(
-                nodes,
-                pool,
-                edges,
-                confidence,
-                chosen,
-                places,
-                found,
-                starts,
-                begin,
-                begin + 1,
-                side,
-                whole,
-                asked,
+                nodes, pool, edges, confidence, chosen, places, found, starts, begin, last, side, whole, asked
             )
-            begin += 1
+            begin = last
     return int(starts[len(chosen)])
