@@ -7,7 +7,7 @@ from typing import TypeVar
 import typer
 
 from server.cli.render.text import printable
-from server.domain.errors import DomainError
+from server.domain.errors import DomainError, InvalidInputError
 from server.formats.documents import FormatError, read_file
 
 DocumentT = TypeVar("DocumentT")
@@ -31,7 +31,7 @@ class InputError(CommandError):
 
 def exit_code(error: Exception) -> int:
     """Return the exit code of a failure."""
-    is_input = isinstance(error, typer.TyperException | InputError | FormatError)
+    is_input = isinstance(error, typer.TyperException | InputError | InvalidInputError | FormatError)
     return MISUSED if is_input else FAILED
 
 

@@ -24,6 +24,7 @@ from sqlalchemy.pool import NullPool
 
 from server.store.migrations.session import (
     MigrationError,
+    UnknownRevisionError,
     alone_in_process,
     connected,
     current_revision,
@@ -129,7 +130,7 @@ def _domain_errors() -> Iterator[None]:
         with domain_errors():
             yield
     except CommandError as error:
-        raise MigrationError(f"{first_line(error)}.") from error
+        raise UnknownRevisionError(f"{first_line(error)}.") from error
     except DBAPIError as error:
         # SQLAlchemy wraps its own translation of the driver's error, which has the SQLSTATE.
         wrapped = error.orig or error

@@ -177,6 +177,12 @@ def test_an_interrupted_import_says_how_much_was_imported(tmp_path: Path) -> Non
     }
 
 
+def test_migrate_to_a_revision_that_does_not_exist_is_a_wrong_command_line() -> None:
+    finished = depgraph("migrate", "up", "nosuch", "--sql")
+    assert finished.returncode == 2
+    assert only_line(finished) == "Can't locate revision identified by 'nosuch'."
+
+
 def test_migrate_down_without_a_terminal_needs_yes(tmp_path: Path) -> None:
     finished = depgraph_here("migrate", "down", "base", "--data-dir", str(tmp_path))
     assert finished.returncode == 1

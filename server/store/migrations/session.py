@@ -48,6 +48,10 @@ class MigrationError(DomainError):
     """The schema can't get to the revision asked for, and trying again changes nothing."""
 
 
+class UnknownRevisionError(MigrationError, InvalidInputError):
+    """There is no such revision or range of revisions."""
+
+
 @asynccontextmanager
 async def connected(url: str) -> AsyncIterator[asyncpg.Connection]:
     """
