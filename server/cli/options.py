@@ -58,15 +58,7 @@ Address = Annotated[
 ]
 Timeout = Annotated[
     float,
-    _setting(
-        "timeout",
-        "Give up when the server has not answered a call after this long.",
-        metavar="SECONDS",
-        min=0.001,
-        max=_DAY,
-        callback=checked_seconds,
-        show_envvar=False,
-    ),
+    _seconds("timeout", "Give up when the server has not answered a call after this long.", 0.001, _DAY),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 ChangeFile = Annotated[

@@ -154,6 +154,8 @@ def test_a_hub_as_dot_has_short_labels_in_one_font(address: str) -> None:
     labels = re.findall(r'-> n\d+ \[label="([^"]*)"', drawn)
     assert len(labels) >= 25
     assert set(labels) == {"sync hard"}
+    seen = on_terminal("show", HUB, "--format", "dot", "--address", address, columns=60)
+    assert seen.text == drawn, "lines for programs are not broken, not even on a terminal"
     assert set(re.findall(r'fontname="([^"]*)"', drawn)) == {"sans-serif"}
     assert f'label="… and {CALLERS - 25} more"' in drawn
 

@@ -19,7 +19,7 @@ from server.cli.options import DEFAULTS, Address, AsJson, Timeout
 from server.cli.render.diagrams import dot_lines, mermaid_lines
 from server.cli.render.labels import service_label
 from server.cli.render.neighbourhood import Branch, Neighbourhood, explore, print_tree
-from server.cli.render.text import fields_of, print_json, print_lines, visible
+from server.cli.render.text import fields_of, print_json, visible
 
 CATALOG_SECONDS = 2.0
 
@@ -67,7 +67,8 @@ def show(
         if form == "tree":
             print_tree(around, list(_about(_row(client, service))))
         else:
-            print_lines(mermaid_lines(around) if form == "mermaid" else dot_lines(around))
+            # A program reads these lines, even those copied from a terminal: none may be broken.
+            typer.echo("\n".join(mermaid_lines(around) if form == "mermaid" else dot_lines(around)))
 
 
 def _value(direction: DirectionChoice) -> Direction.ValueType:
