@@ -143,21 +143,30 @@ class _SilentHandler(WSGIRequestHandler):
 def _application(registry: CollectorRegistry, is_serving: Callable[[], bool]) -> "WSGIApplication":
     metrics = make_wsgi_app(registry)
 
+    def text_of(path: str) -> tuple[HTTPStatus, str]:
+        if path != "/healthz":
+            return HTTPStatus.NOT_FOUND, "there are /metrics and /healthz\n"
+        return (
+            (HTTPStatus.OK, "SERVING\n")
+            if is_serving()
+            else (HTTPStatus.SERVICE_UNAVAILABLE, "NOT_SERVING\n")
+        )
+
     def answer(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        body: Iterable[bytes]
-        if environ["PATH_INFO"] == "/metrics":
-            # It answers no HEAD.
-            body = metrics(environ | {"REQUEST_METHOD": "GET"}, start_response)
-        else:
-            status, text = HTTPStatus.NOT_FOUND, "there are /metrics and /healthz\n"
-            if environ["PATH_INFO"] == "/healthz" and is_serving():
-                status, text = HTTPStatus.OK, "SERVING\n"
-            elif environ["PATH_INFO"] == "/healthz":
-                status, text = HTTPStatus.SERVICE_UNAVAILABLE, "NOT_SERVING\n"
-            length = ("Content-Length", str(len(text)))
-            start_response(f"{status.value} {status.phrase}", [("Content-Type", "text/plain"), length])
-            body = [text.encode()]
-        return [] if environ["REQUEST_METHOD"] == "HEAD" else body
+        path, is_head = environ["PATH_INFO"], environ["REQUEST_METHOD"] == "HEAD"
+        try:
+            if path == "/metrics":
+                # It answers no HEAD.
+                body = metrics(environ | {"REQUEST_METHOD": "GET"}, start_response)
+                return [] if is_head else body
+            status, text = text_of(path)
+        # Otherwise wsgiref would print a traceback, which is no line of the log.
+        except Exception:
+            log.exception("a scrape failed", path=path)
+            status, text = HTTPStatus.INTERNAL_SERVER_ERROR, "the server's log says what failed\n"
+        length = ("Content-Length", str(len(text)))
+        start_response(f"{status.value} {status.phrase}", [("Content-Type", "text/plain"), length])
+        return [] if is_head else [text.encode()]
 
     return answer
 

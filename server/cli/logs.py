@@ -11,6 +11,8 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from server.cli.options import LogFormat, LogLevel
 
+# People need no microseconds.
+_SECONDS = "%Y-%m-%d %H:%M:%SZ"
 # How gRPC's message begins when it could not send.
 _NOT_SENT = 'Failed "execute_batch"'
 
@@ -28,7 +30,7 @@ def configure_logging(level: LogLevel, form: LogFormat, worker: int | None = Non
         structlog.stdlib.add_log_level,
         structlog.stdlib.PositionalArgumentsFormatter(),
         structlog.stdlib.ExtraAdder(),
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.TimeStamper(fmt=_SECONDS if as_text else "iso", utc=True),
         structlog.processors.StackInfoRenderer(),
         *([] if worker is None else [_naming(worker)]),
     ]
@@ -103,7 +105,9 @@ def _rendering(*, as_text: bool) -> list[Processor]:
     drop_internals = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     if as_text:
         console = structlog.dev.ConsoleRenderer(
-            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+            pad_event_to=0,
+            colors=sys.stderr.isatty() and not os.environ.get("NO_COLOR"),
+            exception_formatter=structlog.dev.plain_traceback,
         )
         return [drop_internals, console]
     return [

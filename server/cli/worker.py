@@ -27,10 +27,10 @@ log = structlog.get_logger("server.cli.worker")
 def main(level: str, form: str, descriptor: str) -> int:
     """Serve until the supervisor stops it; returns the exit code. A failure is logged."""
     collect_garbage_rarely()
+    log_level, log_format = cast("LogLevel", level), cast("LogFormat", form)
+    configure_logging(log_level, log_format)
     try:
-        run_to_the_end(
-            _serve(cast("LogLevel", level), cast("LogFormat", form), socket.socket(fileno=int(descriptor)))
-        )
+        run_to_the_end(_serve(log_level, log_format, socket.socket(fileno=int(descriptor))))
     except Exception as error:  # noqa: BLE001 - the supervisor sees the exit code, people the line
         log.error("the worker can't go on", error=sentence(error))  # noqa: TRY400 - no traceback for people
         return FAILED

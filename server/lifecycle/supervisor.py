@@ -142,8 +142,8 @@ class Workforce:
 
     @property
     def serving(self) -> int:
-        """Workers that answer calls."""
-        return sum(worker.is_serving for worker in self._workers.values())
+        """Workers that answer calls; may be read on any thread."""
+        return sum(worker.is_serving for worker in tuple(self._workers.values()))
 
     def _count_serving(self) -> None:
         serving = self.serving

@@ -143,7 +143,7 @@ class SingleRunner:
 
         connection.add_termination_listener(end)
         self.is_running = True
-        log.info("took over", work=self._name)
+        log.info("this process took over the work", work=self._name)
         working = asyncio.ensure_future(work(connection))
         try:
             if connection.is_closed():

@@ -14,6 +14,7 @@ from urllib.request import urlopen
 import grpc
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from structlog.testing import capture_logs
 
 from depgraph.v1 import graph_service_pb2 as pb
 from server.app import Application
@@ -191,4 +192,17 @@ async def test_a_scraper_that_disconnects_prints_no_traceback(
         reset(writer)
         await eventually(lambda: not is_read_from())
     assert "Traceback" not in capfd.readouterr().err
+    assert (await scrape(application))["depgraph_services", ()] == 0
+
+
+async def test_a_scrape_that_fails_is_logged_and_prints_no_traceback(
+    application: Application, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(application.vitals, "last_audit", "no audit")
+    with capture_logs() as lines:
+        status, body = await asyncio.to_thread(ask, application, "GET", "/metrics")
+    assert (status, body) == (500, b"the server's log says what failed\n")
+    assert [line["event"] for line in lines if line["log_level"] == "error"] == ["a scrape failed"]
+    assert "Traceback" not in capfd.readouterr().err
+    monkeypatch.undo()
     assert (await scrape(application))["depgraph_services", ()] == 0

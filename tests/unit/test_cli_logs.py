@@ -1,10 +1,13 @@
 """What the log shows of an error; in a process of its own, for logging is set once a process."""
 
 import json
+import re
 import subprocess
 import sys
 
 import pytest
+
+from tests.support.terminal import on_terminal
 
 FAILING = """
 import structlog
@@ -94,3 +97,23 @@ def test_warnings_and_uncaught_errors_are_lines_of_the_same_form() -> None:
     assert "old" in lines[0]["event"]
     errors = [line["exception"][0]["exc_value"] for line in lines[1:]]
     assert errors == ["division by zero", "in a finalizer", "at the end"]
+
+
+def test_a_worker_that_has_no_settings_yet_logs_its_failure_in_the_form_asked_for() -> None:
+    worker = [sys.executable, "-m", "server.cli.worker", "info", "json", "99"]
+    (line,) = subprocess.run(worker, capture_output=True, text=True, check=False).stderr.splitlines()
+    assert json.loads(line)["error"] == "Bad file descriptor"
+
+
+@pytest.mark.parametrize(("environment", "is_coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
+def test_a_line_on_a_terminal_is_short_and_in_colour_without_no_color(
+    environment: dict[str, str], is_coloured: bool
+) -> None:
+    nowhere = ("--database-url", "postgresql://127.0.0.1:1/none", "--listen", "192.0.2.1:50051")
+    lines = on_terminal("serve", *nowhere, columns=120, environment=environment).raw.splitlines()
+    assert ("\x1b[" in lines[-1]) is is_coloured
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", lines[-1])
+    assert re.fullmatch(
+        r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ \[error    \] can't listen on 192\.0\.2\.1:50051: .* \[server\]",
+        plain,
+    )
