@@ -51,6 +51,12 @@ def help_shown(error: Exception) -> str | None:
     return _usage(error) if type(error).__name__ == "NoArgsIsHelpError" else None
 
 
+def is_unexpected(error: Exception) -> bool:
+    """Whether it is a mistake of this program, whose traceback belongs into the log of a server."""
+    expected = typer.TyperException | CommandError | DomainError | FormatError | OSError
+    return not isinstance(error, expected)
+
+
 def sentence(error: Exception) -> str:
     """Say in one line what went wrong."""
     if isinstance(error, typer.TyperException):

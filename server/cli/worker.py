@@ -12,7 +12,7 @@ from typing import cast
 import structlog
 
 from server.cli import collect_garbage_as_usual, collect_garbage_rarely
-from server.cli.failures import FAILED, sentence
+from server.cli.failures import FAILED, is_unexpected, sentence
 from server.cli.logs import configure_logging
 from server.cli.options import LogFormat, LogLevel
 from server.domain.health import Peers
@@ -31,8 +31,10 @@ def main(level: str, form: str, descriptor: str) -> int:
     configure_logging(log_level, log_format)
     try:
         run_to_the_end(_serve(log_level, log_format, socket.socket(fileno=int(descriptor))))
-    except Exception as error:  # noqa: BLE001 - the supervisor sees the exit code, people the line
-        log.error("the worker can't go on", error=sentence(error))  # noqa: TRY400 - no traceback for people
+    # The supervisor sees the exit code, people the line.
+    except Exception as error:
+        # A traceback is for mistakes of this program, not for people.
+        log.error("the worker can't go on", error=sentence(error), exc_info=is_unexpected(error))  # noqa: TRY400
         return FAILED
     return 0
 

@@ -102,7 +102,29 @@ def test_warnings_and_uncaught_errors_are_lines_of_the_same_form() -> None:
 def test_a_worker_that_has_no_settings_yet_logs_its_failure_in_the_form_asked_for() -> None:
     worker = [sys.executable, "-m", "server.cli.worker", "info", "json", "99"]
     (line,) = subprocess.run(worker, capture_output=True, text=True, check=False).stderr.splitlines()
-    assert json.loads(line)["error"] == "Bad file descriptor"
+    logged = json.loads(line)
+    assert (logged["error"], "exception" in logged) == ("Bad file descriptor", False)
+
+
+BROKEN = """
+import sys
+from server import app
+from server.cli.main import run
+
+def fail(*_):
+    raise KeyError("ours")
+
+app.run = fail
+sys.exit(run(["serve", "--log-format", "json"]))
+"""
+
+
+def test_a_mistake_of_the_program_ends_the_server_with_its_traceback_in_the_log() -> None:
+    finished = subprocess.run([sys.executable, "-c", BROKEN], capture_output=True, text=True, check=False)
+    (line,) = finished.stderr.splitlines()
+    logged = json.loads(line)
+    assert (finished.returncode, logged["event"]) == (1, "unexpected KeyError: 'ours'")
+    assert logged["exception"][0]["frames"][-1]["name"] == "fail"
 
 
 @pytest.mark.parametrize(("environment", "is_coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])

@@ -9,7 +9,7 @@ import typer
 
 from server.cli import collect_garbage_as_usual, options
 from server.cli.database import database_failures
-from server.cli.failures import FAILED, exit_code, sentence
+from server.cli.failures import FAILED, exit_code, is_unexpected, sentence
 from server.cli.options import DEFAULTS
 from server.cli.validation import checked_staleness, checked_transport, checked_workers
 from server.config import DetectionSettings, FeedSettings, Limits, Settings
@@ -141,5 +141,5 @@ def _failures() -> Iterator[None]:
         log.error(str(error))  # noqa: TRY400 - no traceback for people
         raise typer.Exit(FAILED) from error
     except Exception as error:
-        log.error(sentence(error))  # noqa: TRY400
+        log.error(sentence(error), exc_info=is_unexpected(error))  # noqa: TRY400
         raise typer.Exit(exit_code(error)) from error
