@@ -167,7 +167,7 @@ def cheap_cuts(pairs: Pairs) -> Cutting:
         return _cutting(pairs, _cheapest_order(pairs), is_cheapest=True)
     order, value = np.empty(pairs.count, np.int32), np.empty(pairs.count, np.int64)
     room = np.empty((greedy.ROOM_ROWS, pairs.count), np.int32)
-    greedy.order_greedily.run(*pairs.costed, room, value, order)
+    greedy.order_greedily.run(pairs.costed, room, value, order)
     if len(pairs.cost) <= _MOST_AT_HAND:
         # Often this is enough to prove the result.
         found = _cutting(pairs, _improved(pairs, order, tries=0))
@@ -199,7 +199,7 @@ def _improved(pairs: Pairs, order: Numbers, *, tries: int) -> NDArray[np.float64
     waiting, counters = np.zeros((2, count), np.int32), _counters(pairs)
     if not tries:
         counters[WORK] //= _FIRST_SHARE
-    improve.improve.run(*pairs.costed, link, key, flow, search, waiting, counters, order, tries)
+    improve.improve.run(pairs.costed, link, key, flow, search, waiting, counters, order, tries)
     cuts = np.flatnonzero(key[pairs.source] > key[pairs.target])
     dearest_first = cuts[np.argsort(-pairs.cost[cuts], kind="stable")].astype(np.int32)
     search, counters = np.zeros((needed.SEARCH_ROWS, count), np.int32), _counters(pairs)
@@ -211,7 +211,7 @@ def _are_proved(pairs: Pairs, key: NDArray[np.float64], cuts: NDArray[np.int64])
     """Whether cuts can be proved to be the cheapest without trying others."""
     flow, spare = np.empty((2, len(pairs.cost)), np.int64)
     search, cuts = np.empty((exchange.SEARCH_ROWS, pairs.count), np.int32), cuts.astype(np.int32)
-    return bool(exchange.are_packed.run(*pairs.costed, key, flow, spare, search, _counters(pairs), cuts))
+    return bool(exchange.are_packed.run(pairs.costed, key, flow, spare, search, _counters(pairs), cuts))
 
 
 def _kept(pairs: Pairs, key: NDArray[np.float64]) -> NDArray[np.int8]:

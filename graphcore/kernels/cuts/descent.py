@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from graphcore.compiling import kernel
-from graphcore.kernels.cuts.layout import HEAD, HELD, ORDER, PAIRS, PREVIOUS, QUEUE, QUEUED, WAYS, WORK
+from graphcore.kernels.cuts.layout import HEAD, HELD, ORDER, PAIRS, PREVIOUS, QUEUE, QUEUED, WORK
 from graphcore.kernels.cuts.sequence import move_behind
 
 
@@ -23,29 +23,20 @@ def wait(waiting: Any, counters: Any, node: int) -> None:
         counters[HELD] += 1
 
 
-@kernel(f"void({WAYS}, int64, int32[:, ::1], int64[::1])")
-def wait_around(
-    start: Any,
-    target: Any,
-    source: Any,
-    back_start: Any,
-    back: Any,
-    node: int,
-    waiting: Any,
-    counters: Any,
-) -> None:
+@kernel(f"void({PAIRS}, int64, int32[:, ::1], int64[::1])")
+def wait_around(pairs: Any, node: int, waiting: Any, counters: Any) -> None:
     """Put the neighbours of a service into the queue."""
+    start, target, source, _, back_start, back = pairs
     for place in range(start[node], start[node + 1]):
         wait(waiting, counters, target[place])
     for position in range(back_start[node], back_start[node + 1]):
         wait(waiting, counters, source[back[position]])
 
 
-@kernel(f"int64({WAYS}, int64, int64)")
-def neighbour(
-    start: Any, target: Any, source: Any, back_start: Any, back: Any, node: int, number: int
-) -> int:
+@kernel(f"int64({PAIRS}, int64, int64)")
+def neighbour(pairs: Any, node: int, number: int) -> int:
     """Return a neighbour of a service by number: first its callees, then its callers."""
+    start, target, source, _, back_start, back = pairs
     calls = start[node + 1] - start[node]
     if number < calls:
         return int(target[start[node] + number])
@@ -53,10 +44,9 @@ def neighbour(
 
 
 @kernel(f"int64({PAIRS}, float64[::1], int64)")
-def cost_at(
-    start: Any, target: Any, source: Any, cost: Any, back_start: Any, back: Any, key: Any, node: int
-) -> int:
+def cost_at(pairs: Any, key: Any, node: int) -> int:
     """Sum up the costs of a service's pairs that lead back in the present order."""
+    start, target, source, cost, back_start, back = pairs
     total = 0
     for place in range(start[node], start[node + 1]):
         if key[target[place]] < key[node]:
@@ -68,18 +58,7 @@ def cost_at(
 
 
 @kernel(f"int64({PAIRS}, {ORDER}, int64, int32[::1])")
-def best_place(
-    start: Any,
-    target: Any,
-    source: Any,
-    cost: Any,
-    back_start: Any,
-    back: Any,
-    link: Any,
-    key: Any,
-    node: int,
-    goal: Any,
-) -> int:
+def best_place(pairs: Any, link: Any, key: Any, node: int, goal: Any) -> int:
     """
     Find the place where a service costs least: right behind ``goal[0]``.
 
@@ -88,6 +67,7 @@ def best_place(
     The service is moved in thought from the front past one neighbour after the other: behind a
     callee its call leads back, and behind a caller the call to it no longer does.
     """
+    start, target, source, cost, back_start, back = pairs
     calls, callers = start[node + 1] - start[node], back_start[node + 1] - back_start[node]
     keys = np.empty(calls + callers, np.float64)
     here = 0
@@ -109,29 +89,19 @@ def best_place(
         is_passed = position + 1 == len(along) or keys[along[position + 1]] > keys[number]
         if is_passed and here < best:
             best, nearest = here, number
-    saved = cost_at(start, target, source, cost, back_start, back, key, node) - best
+    saved = cost_at(pairs, key, node) - best
     if saved <= 0 or len(along) == 0:
         return 0
     number = nearest if nearest >= 0 else along[0]
-    beside = neighbour(start, target, source, back_start, back, node, number)
+    beside = neighbour(pairs, node, number)
     goal[0] = beside if nearest >= 0 else link[PREVIOUS, beside]
     return int(saved)
 
 
 @kernel(f"int64({PAIRS}, {ORDER}, int32[:, ::1], int64[::1])")
-def descend(
-    start: Any,
-    target: Any,
-    source: Any,
-    cost: Any,
-    back_start: Any,
-    back: Any,
-    link: Any,
-    key: Any,
-    waiting: Any,
-    counters: Any,
-) -> int:
+def descend(pairs: Any, link: Any, key: Any, waiting: Any, counters: Any) -> int:
     """Look at the waiting services until none waits or WORK is used up; returns what is saved."""
+    start, _, _, _, back_start, _ = pairs
     saved, moving, goal = 0, np.empty(1, np.int32), np.empty(1, np.int32)
     while counters[HELD] > 0:
         node = waiting[QUEUE, counters[HEAD]]
@@ -141,10 +111,10 @@ def descend(
         if counters[WORK] <= 0:
             continue
         counters[WORK] -= 2 + start[node + 1] - start[node] + back_start[node + 1] - back_start[node]
-        less = best_place(start, target, source, cost, back_start, back, link, key, node, goal)
+        less = best_place(pairs, link, key, node, goal)
         if less > 0:
             saved += less
             moving[0] = node
             move_behind(link, key, moving, goal[0])
-            wait_around(start, target, source, back_start, back, node, waiting, counters)
+            wait_around(pairs, node, waiting, counters)
     return saved

@@ -39,25 +39,14 @@ CLEARED_AT_ONCE = 16
 
 @kernel(f"int64({PAIRS}, float64[::1], int64[::1], int32[:, ::1], int64[::1], int64, int64, int64)")
 def search_residue(
-    start: Any,
-    target: Any,
-    source: Any,
-    cost: Any,
-    back_start: Any,
-    back: Any,
-    key: Any,
-    flow: Any,
-    search: Any,
-    counters: Any,
-    stamp: int,
-    first: int,
-    last: int,
+    pairs: Any, key: Any, flow: Any, search: Any, counters: Any, stamp: int, first: int, last: int
 ) -> int:
     """
     Look for a path from one service to a later one on which more can flow.
 
     Returns how many services were found; the later one is among them only if there is a path.
     """
+    start, target, source, cost, back_start, back = pairs
     queue, mark, via = search[QUEUE], search[MARK], search[VIA]
     high = key[last]
     queue[0], mark[first] = first, stamp
@@ -101,20 +90,9 @@ def let_flow(
 
 
 @kernel(f"int64({PAIRS}, float64[::1], int32[:, ::1], int64, int64, int64)")
-def saved_by_moving(
-    start: Any,
-    target: Any,
-    source: Any,
-    cost: Any,
-    back_start: Any,
-    back: Any,
-    key: Any,
-    search: Any,
-    found: int,
-    stamp: int,
-    last: int,
-) -> int:
+def saved_by_moving(pairs: Any, key: Any, search: Any, found: int, stamp: int, last: int) -> int:
     """Return what is saved by moving the services found behind a later one."""
+    start, target, source, cost, back_start, back = pairs
     mark, high, saved = search[MARK], key[last], 0
     for position in range(found):
         node = search[QUEUE, position]
@@ -130,25 +108,14 @@ def saved_by_moving(
 
 @kernel(f"int64({PAIRS}, {ORDER}, int64[::1], int32[:, ::1], int32[:, ::1], int64[::1], int64)")
 def exchange(
-    start: Any,
-    target: Any,
-    source: Any,
-    cost: Any,
-    back_start: Any,
-    back: Any,
-    link: Any,
-    key: Any,
-    flow: Any,
-    search: Any,
-    waiting: Any,
-    counters: Any,
-    spare: int,
+    pairs: Any, link: Any, key: Any, flow: Any, search: Any, waiting: Any, counters: Any, spare: int
 ) -> int:
     """
     Try to exchange each cut once, until no more than ``spare`` is left of WORK.
 
     Returns what is saved. Puts services that moved into the queue ``waiting``.
     """
+    _, target, source, cost, _, _ = pairs
     saved, stamp = 0, 0
     for place in range(len(key)):
         search[MARK, place] = 0
@@ -163,9 +130,7 @@ def exchange(
         left = cost[pair]
         while True:
             stamp += 1
-            found = search_residue(
-                start, target, source, cost, back_start, back, key, flow, search, counters, stamp, first, last
-            )
+            found = search_residue(pairs, key, flow, search, counters, stamp, first, last)
             if search[MARK, last] != stamp:
                 break
             left -= let_flow(target, source, cost, flow, search, first, last, left)
@@ -173,9 +138,7 @@ def exchange(
                 break
         if left == 0:
             continue
-        saved += saved_by_moving(
-            start, target, source, cost, back_start, back, key, search, found, stamp, last
-        )
+        saved += saved_by_moving(pairs, key, search, found, stamp, last)
         shift(link, key, search[QUEUE, :found], last)
         for position in range(found):
             wait(waiting, counters, search[QUEUE, position])
@@ -183,25 +146,13 @@ def exchange(
 
 
 @kernel(f"boolean({PAIRS}, float64[::1], int64[::1], int64[::1], int32[:, ::1], int64[::1], int32[::1])")
-def are_packed(
-    start: Any,
-    target: Any,
-    source: Any,
-    cost: Any,
-    back_start: Any,
-    back: Any,
-    key: Any,
-    flow: Any,
-    spare: Any,
-    search: Any,
-    counters: Any,
-    cuts: Any,
-) -> bool:
+def are_packed(pairs: Any, key: Any, flow: Any, spare: Any, search: Any, counters: Any, cuts: Any) -> bool:
     """
     Whether a packing is found for all of ``cuts``, the pairs that lead back.
 
     False also when WORK is used up.
     """
+    start, target, source, cost, back_start, back = pairs
     stamp = 0
     for place in range(len(cost)):
         spare[place] = cost[place]
@@ -214,12 +165,7 @@ def are_packed(
         while wanted > 0:
             stamp += 1
             search_residue(
-                start,
-                target,
-                source,
-                spare,
-                back_start,
-                back,
+                (start, target, source, spare, back_start, back),
                 key,
                 flow,
                 search,

@@ -77,20 +77,9 @@ def note_end(room: Any, node: int, ends: int) -> int:
 
 
 @kernel(f"int64({PAIRS}, int64, int32[:, ::1], int64[::1], int64, int64)")
-def take_away(
-    start: Any,
-    target: Any,
-    source: Any,
-    cost: Any,
-    back_start: Any,
-    back: Any,
-    node: int,
-    room: Any,
-    value: Any,
-    size: int,
-    ends: int,
-) -> int:
+def take_away(pairs: Any, node: int, room: Any, value: Any, size: int, ends: int) -> int:
     """Update the neighbours of a service that was placed; returns the new height of the stack."""
+    start, target, source, cost, back_start, back = pairs
     slot_of = room[SLOT]
     # Placed services stay in the heap, with an unchanged value, until they come to its top.
     for place in range(start[node], start[node + 1]):
@@ -111,18 +100,9 @@ def take_away(
 
 
 @kernel(f"void({PAIRS}, int32[:, ::1], int64[::1], int32[::1])")
-def order_greedily(
-    start: Any,
-    target: Any,
-    source: Any,
-    cost: Any,
-    back_start: Any,
-    back: Any,
-    room: Any,
-    value: Any,
-    order: Any,
-) -> None:
+def order_greedily(pairs: Any, room: Any, value: Any, order: Any) -> None:
     """Fill ``order``; of equal services the one with the smallest number comes first."""
+    start, target, source, cost, back_start, _ = pairs
     count = len(start) - 1
     size, ends, front, end = count, 0, 0, count - 1
     for node in range(count):
@@ -158,4 +138,4 @@ def order_greedily(
         else:
             order[front] = node
             front += 1
-        ends = take_away(start, target, source, cost, back_start, back, node, room, value, size, ends)
+        ends = take_away(pairs, node, room, value, size, ends)

@@ -13,15 +13,7 @@ import numpy as np
 from graphcore.compiling import kernel
 from graphcore.kernels.cuts.descent import cost_at, descend, neighbour, wait, wait_around
 from graphcore.kernels.cuts.exchange import exchange
-from graphcore.kernels.cuts.layout import (
-    CHANCE,
-    CHANCE_FACTOR,
-    CHANCE_MODULUS,
-    ORDER,
-    PAIRS,
-    PREVIOUS,
-    WORK,
-)
+from graphcore.kernels.cuts.layout import CHANCE, CHANCE_FACTOR, CHANCE_MODULUS, ORDER, PAIRS, PREVIOUS, WORK
 from graphcore.kernels.cuts.sequence import arrange, move_behind, write_down
 
 FEWEST_MOVED, MORE_MOVED = 2, 6
@@ -46,57 +38,35 @@ def below(counters: Any, bound: int) -> int:
 
 
 @kernel(f"int64({PAIRS}, {ORDER}, int32[:, ::1], int64[::1])")
-def disturb(
-    start: Any,
-    target: Any,
-    source: Any,
-    cost: Any,
-    back_start: Any,
-    back: Any,
-    link: Any,
-    key: Any,
-    waiting: Any,
-    counters: Any,
-) -> int:
+def disturb(pairs: Any, link: Any, key: Any, waiting: Any, counters: Any) -> int:
     """
     Move a few services at random, each behind a neighbour or before it.
 
     Returns the added cost.
     """
+    start, _, _, _, back_start, _ = pairs
     more, moving, count = 0, np.empty(1, np.int32), len(key)
     for _ in range(FEWEST_MOVED + below(counters, MORE_MOVED + 1)):
         node = below(counters, count)
         calls, callers = start[node + 1] - start[node], back_start[node + 1] - back_start[node]
         number = below(counters, calls + callers)
-        beside = neighbour(start, target, source, back_start, back, node, number)
+        beside = neighbour(pairs, node, number)
         place = beside if below(counters, 2) == 0 else link[PREVIOUS, beside]
         if place == node:
             continue
-        more -= cost_at(start, target, source, cost, back_start, back, key, node)
+        more -= cost_at(pairs, key, node)
         moving[0] = node
         move_behind(link, key, moving, place)
-        more += cost_at(start, target, source, cost, back_start, back, key, node)
+        more += cost_at(pairs, key, node)
         counters[WORK] -= calls + callers
         wait(waiting, counters, node)
-        wait_around(start, target, source, back_start, back, node, waiting, counters)
+        wait_around(pairs, node, waiting, counters)
     return more
 
 
 @kernel(f"int64({PAIRS}, {ORDER}, int64[::1], int32[:, ::1], int32[:, ::1], int64[::1], int64)")
 def settle(
-    start: Any,
-    target: Any,
-    source: Any,
-    cost: Any,
-    back_start: Any,
-    back: Any,
-    link: Any,
-    key: Any,
-    flow: Any,
-    search: Any,
-    waiting: Any,
-    counters: Any,
-    spare: int,
+    pairs: Any, link: Any, key: Any, flow: Any, search: Any, waiting: Any, counters: Any, spare: int
 ) -> int:
     """
     Exchange cuts and descend in turn while that saves anything and leaves ``spare`` of WORK.
@@ -105,22 +75,15 @@ def settle(
     """
     saved, less = 0, 1
     while less > 0 and counters[WORK] > spare:
-        less = exchange(
-            start, target, source, cost, back_start, back, link, key, flow, search, waiting, counters, spare
-        )
-        less += descend(start, target, source, cost, back_start, back, link, key, waiting, counters)
+        less = exchange(pairs, link, key, flow, search, waiting, counters, spare)
+        less += descend(pairs, link, key, waiting, counters)
         saved += less
     return saved
 
 
 @kernel(f"int64({PAIRS}, {ORDER}, int64[::1], int32[:, ::1], int32[:, ::1], int64[::1], int32[::1], int64)")
 def improve(
-    start: Any,
-    target: Any,
-    source: Any,
-    cost: Any,
-    back_start: Any,
-    back: Any,
+    pairs: Any,
     link: Any,
     key: Any,
     flow: Any,
@@ -138,6 +101,7 @@ def improve(
     Ends when WORK is used up, or after ``tries`` disturbances in a row without gain. The last
     quarter of the work is left for exchanges at the end.
     """
+    _, target, source, cost, _, _ = pairs
     count, total, work = len(key), 0, counters[WORK]
     pause = max(LEAST_PAUSE, len(target) // PAIRS_A_TRY)
     arrange(link, key, order)
@@ -146,34 +110,18 @@ def improve(
             total += cost[place]
     for position in range(count):
         wait(waiting, counters, order[position])
-    total -= descend(start, target, source, cost, back_start, back, link, key, waiting, counters)
-    total -= settle(
-        start, target, source, cost, back_start, back, link, key, flow, search, waiting, counters, work // 2
-    )
+    total -= descend(pairs, link, key, waiting, counters)
+    total -= settle(pairs, link, key, flow, search, waiting, counters, work // 2)
     write_down(link, key, order)
     best, current, failed = total, total, 0
     here = order.copy()
     while counters[WORK] > work // 4 and failed < tries and best > 0:
         counters[WORK] -= count
-        total += disturb(start, target, source, cost, back_start, back, link, key, waiting, counters)
-        total -= descend(start, target, source, cost, back_start, back, link, key, waiting, counters)
+        total += disturb(pairs, link, key, waiting, counters)
+        total -= descend(pairs, link, key, waiting, counters)
         failed += 1
         if failed % pause == 0:
-            total -= settle(
-                start,
-                target,
-                source,
-                cost,
-                back_start,
-                back,
-                link,
-                key,
-                flow,
-                search,
-                waiting,
-                counters,
-                work // 4,
-            )
+            total -= settle(pairs, link, key, flow, search, waiting, counters, work // 4)
         if total < best:
             best, failed = total, 0
             write_down(link, key, order)
@@ -184,8 +132,6 @@ def improve(
             total = current
             arrange(link, key, here)
     arrange(link, key, order)
-    best -= settle(
-        start, target, source, cost, back_start, back, link, key, flow, search, waiting, counters, 0
-    )
+    best -= settle(pairs, link, key, flow, search, waiting, counters, 0)
     write_down(link, key, order)
     return int(best)

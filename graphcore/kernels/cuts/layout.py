@@ -7,11 +7,11 @@ pairs of callee ``n`` are ``back[back_start[n] : back_start[n + 1]]``. Costs are
 that sums are the same in any order.
 """
 
-PAIRS = "int32[::1], int32[::1], int32[::1], int64[::1], int32[::1], int32[::1]"
-"""Types of start, target, source, cost, back_start and back, for signatures."""
+PAIRS = "Tuple((int32[::1], int32[::1], int32[::1], int64[::1], int32[::1], int32[::1]))"
+"""Type of ``pairs``: start, target, source, cost, back_start and back, for signatures."""
 
 WAYS = "int32[::1], int32[::1], int32[::1], int32[::1], int32[::1]"
-"""The same without cost."""
+"""Types of the same without cost, one by one."""
 
 ORDER = "int32[:, ::1], float64[::1]"
 """Types of link and key, for signatures."""
