@@ -78,11 +78,6 @@ class Pairs:
         """The arrays that kernels call PAIRS."""
         return self.start, self.target, self.source, self.cost, self.back_start, self.back
 
-    @property
-    def ways(self) -> tuple[Numbers, Numbers, Numbers, Numbers, Numbers]:
-        """The arrays that kernels call WAYS."""
-        return self.start, self.target, self.source, self.back_start, self.back
-
 
 def pairs_of(calls: Calls, index: TraversalIndex) -> Pairs:
     """Group parallel dependencies into pairs and sum their costs. O(E log E)."""
@@ -149,7 +144,7 @@ class Cutting:
             if counters[WORK] <= 0 or steps <= 0:
                 yield []
                 continue
-            length = needed.way_back.run(*pairs.ways, kept, self.key, search, counters, stamp, cut, path)
+            length = needed.way_back.run(pairs.costed, kept, self.key, search, counters, stamp, cut, path)
             steps -= length
             yield path[:length].tolist()
 
@@ -203,7 +198,7 @@ def _improved(pairs: Pairs, order: Numbers, *, tries: int) -> NDArray[np.float64
     cuts = np.flatnonzero(key[pairs.source] > key[pairs.target])
     dearest_first = cuts[np.argsort(-pairs.cost[cuts], kind="stable")].astype(np.int32)
     search, counters = np.zeros((needed.SEARCH_ROWS, count), np.int32), _counters(pairs)
-    needed.put_back.run(*pairs.ways, _kept(pairs, key), link, key, search, counters, dearest_first)
+    needed.put_back.run(pairs.costed, _kept(pairs, key), link, key, search, counters, dearest_first)
     return key
 
 

@@ -10,9 +10,6 @@ that sums are the same in any order.
 PAIRS = "Tuple((int32[::1], int32[::1], int32[::1], int64[::1], int32[::1], int32[::1]))"
 """Type of ``pairs``: start, target, source, cost, back_start and back, for signatures."""
 
-WAYS = "int32[::1], int32[::1], int32[::1], int32[::1], int32[::1]"
-"""Types of the same without cost, one by one."""
-
 ORDER = "int32[:, ::1], float64[::1]"
 """Types of link and key, for signatures."""
 

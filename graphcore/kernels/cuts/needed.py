@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from graphcore.compiling import kernel
-from graphcore.kernels.cuts.layout import ORDER, PREVIOUS, WAYS, WORK
+from graphcore.kernels.cuts.layout import ORDER, PAIRS, PREVIOUS, WORK
 from graphcore.kernels.cuts.sequence import shift
 
 FORWARD, BACKWARD, MARK = 0, 1, 2
@@ -36,27 +36,18 @@ REACHES, RAN_DRY = 0, 1
 """What ``reaches`` returns: yes; no is RAN_DRY + the side whose search ended."""
 
 
-@kernel(f"int64({WAYS}, int8[::1], float64[::1], int32[:, ::1], int64[::1], int64, int64, int64, int64[::1])")
+@kernel(
+    f"int64({PAIRS}, int8[::1], float64[::1], int32[:, ::1], int64[::1], int64, int64, int64, int64[::1])"
+)
 def reaches(  # noqa: C901 - two searches that take turns
-    start: Any,
-    target: Any,
-    source: Any,
-    back_start: Any,
-    back: Any,
-    kept: Any,
-    key: Any,
-    search: Any,
-    counters: Any,
-    stamp: int,
-    first: int,
-    last: int,
-    found: Any,
+    pairs: Any, kept: Any, key: Any, search: Any, counters: Any, stamp: int, first: int, last: int, found: Any
 ) -> int:
     """
     Whether one service reaches a later one over pairs that are kept.
 
     ``found`` holds how many each side found.
     """
+    start, target, source, _, back_start, back = pairs
     mark, low, high = search[MARK], key[first], key[last]
     search[FORWARD, 0], search[BACKWARD, 0] = first, last
     mark[first], mark[last] = stamp, stamp - 1
@@ -97,46 +88,21 @@ def reaches(  # noqa: C901 - two searches that take turns
                 found[BACKWARD] += 1
 
 
-@kernel(f"int64({WAYS}, int8[::1], {ORDER}, int32[:, ::1], int64[::1], int32[::1])")
-def put_back(
-    start: Any,
-    target: Any,
-    source: Any,
-    back_start: Any,
-    back: Any,
-    kept: Any,
-    link: Any,
-    key: Any,
-    search: Any,
-    counters: Any,
-    cuts: Any,
-) -> int:
+@kernel(f"int64({PAIRS}, int8[::1], {ORDER}, int32[:, ::1], int64[::1], int32[::1])")
+def put_back(pairs: Any, kept: Any, link: Any, key: Any, search: Any, counters: Any, cuts: Any) -> int:
     """
     Keep each of ``cuts``, one after the other, that closes no cycle.
 
     Returns how many were looked at before WORK was used up.
     """
+    _, target, source, _, _, _ = pairs
     found = np.zeros(2, np.int64)
     for number in range(len(cuts)):
         if counters[WORK] <= 0:
             return number
         caller, callee = source[cuts[number]], target[cuts[number]]
         if key[caller] > key[callee]:
-            answer = reaches(
-                start,
-                target,
-                source,
-                back_start,
-                back,
-                kept,
-                key,
-                search,
-                counters,
-                2 * number + 2,
-                callee,
-                caller,
-                found,
-            )
+            answer = reaches(pairs, kept, key, search, counters, 2 * number + 2, callee, caller, found)
             if answer == REACHES:
                 continue
             side = answer - RAN_DRY
@@ -147,20 +113,9 @@ def put_back(
     return len(cuts)
 
 
-@kernel(f"int64({WAYS}, int8[::1], float64[::1], int32[:, ::1], int64[::1], int64, int64, int32[::1])")
+@kernel(f"int64({PAIRS}, int8[::1], float64[::1], int32[:, ::1], int64[::1], int64, int64, int32[::1])")
 def way_back(
-    start: Any,
-    target: Any,
-    source: Any,
-    back_start: Any,
-    back: Any,
-    kept: Any,
-    key: Any,
-    search: Any,
-    counters: Any,
-    stamp: int,
-    cut: int,
-    path: Any,
+    pairs: Any, kept: Any, key: Any, search: Any, counters: Any, stamp: int, cut: int, path: Any
 ) -> int:
     """
     Fill ``path`` with a shortest path from the callee of a cut to its caller; returns its length.
@@ -170,6 +125,7 @@ def way_back(
     The search runs breadth-first backward from the caller, over services behind the callee.
     Marks in ``search`` below ``stamp`` are of former searches.
     """
+    start, target, source, _, back_start, back = pairs
     caller, callee = source[cut], target[cut]
     queue, mark, hops, low = search[QUEUE], search[MARK], search[HOPS], key[callee]
     queue[0], mark[caller], hops[caller] = caller, stamp, 0
