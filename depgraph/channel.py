@@ -42,9 +42,9 @@ def service_config(*, attempts: int) -> dict[str, Any]:
     Build the gRPC service config: load balancing and retries.
 
     Calls go to every resolved address in turn. ``attempts`` counts the first one, 1 to 5: 1 = no
-    retries. Calls that fail with UNAVAILABLE are retried
-    after 0.1 s, then twice as long each time, with jitter; with RESOURCE_EXHAUSTED after as long
-    as the server says. gRPC does not retry a stream after its first message.
+    retries. Calls that fail with UNAVAILABLE are retried after 0.1 s, then twice as long each time,
+    with jitter; with RESOURCE_EXHAUSTED after as long as the server says. gRPC does not retry a
+    stream after its first message.
     """
     if not 1 <= attempts <= DEFAULT_ATTEMPTS:
         raise ValueError(f"attempts must be 1 to {DEFAULT_ATTEMPTS}, not {attempts!r}")

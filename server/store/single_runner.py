@@ -164,7 +164,7 @@ class SingleRunner:
             self.failures += 1
             self.last_failure = type(error).__name__
             log.warning(
-                "work that one process does failed",
+                "this process can't do the work now",
                 work=self._name,
                 error=f"{type(error).__name__}: {error}",
                 cause=str(cause_of(error) or ""),
