@@ -260,3 +260,21 @@ async def test_a_dump_of_the_schema_before_can_be_restored_and_migrated(
         assert names(replica) == {"kept"}
         # Readers are woken a moment before the step is over.
         await eventually(partial(is_healthy, vitals))
+
+
+async def test_an_incarnation_that_lost_its_key_in_a_restore_of_the_schema_before_gets_it_back(
+    database_url: str, connection: Connection, tmp_path: Path
+) -> None:
+    await add(connection, "kept")
+    await migrate.downgrade(database_url, "0007")
+    saved = await dump(database_url, tmp_path / "dump")
+    await migrate.upgrade(database_url)
+    assert not await restored(saved, database_url)
+    # As if readers had opened the feed while the restore had made the table but not yet its key.
+    await connection.execute("ALTER TABLE depgraph_feed.incarnation DROP CONSTRAINT incarnation_pkey")
+    await connection.execute("INSERT INTO depgraph_feed.incarnation SELECT FROM generate_series(1, 2)")
+    await migrate.upgrade(database_url)
+    async with following(database_url, QUICK) as replica:
+        await assert_caught_up(replica, connection)
+        assert names(replica) == {"kept"}
+    assert await connection.fetchval("SELECT count(*) FROM depgraph_feed.incarnation") == 1

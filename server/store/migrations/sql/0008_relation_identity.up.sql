@@ -12,6 +12,21 @@ ALTER TABLE depgraph_feed.incarnation
     ADD COLUMN IF NOT EXISTS origin text,
     ADD COLUMN IF NOT EXISTS changed_at pg_snapshot;
 
+-- The function open() of the version before takes a table without a key. If a reader calls it while such a restore has made the table but
+-- not yet its key, a second row appears, and the key can't be made. No row is worth keeping: after a restore the incarnation is a new one.
+DO $$
+BEGIN
+    IF NOT EXISTS (
+        SELECT
+        FROM pg_constraint AS c
+        WHERE c.conrelid = to_regclass('depgraph_feed.incarnation') AND c.contype = 'p'
+    ) THEN
+        DELETE FROM depgraph_feed.incarnation;
+        ALTER TABLE depgraph_feed.incarnation ADD CONSTRAINT incarnation_pkey PRIMARY KEY (only_row);
+    END IF;
+END
+$$;
+
 -- When somebody last did a duty that one process at a time does. UNLOGGED: written every few seconds, worthless after a crash.
 CREATE UNLOGGED TABLE IF NOT EXISTS depgraph_feed.duties (
     duty text PRIMARY KEY,
