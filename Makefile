@@ -31,10 +31,10 @@ run: $(STAMP) ## start the server with a sample topology (LISTEN=..., DATA_DIR=.
 test: $(KERNELS) ## run every test (PYTEST_ARGS="tests/unit -k paging" runs some)
 	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal $(PYTEST_ARGS)
 
-soak: $(KERNELS) ## random writers against the feed, fast callers against the transports, ten minutes each; all of Debian (SOAK_SECONDS=600, SEED=...)
+soak: $(KERNELS) ## random writers against the feed, fast callers against the transports, ten minutes each (SOAK_SECONDS=600, SEED=...)
 	@$(BIN)/python -m pytest -s -q -o timeout=0 tests/faults/test_random_writers.py tests/faults/test_transport_soak.py --soak-seconds $(SOAK_SECONDS) $(if $(SEED),--seed $(SEED))
-	@$(BIN)/python -m pytest -q tests/contract/test_real_inputs.py --whole-inputs
 
+check: PYTEST_ARGS += --whole-inputs
 check: lint types imports buf breaking proto-fresh package test ## everything CI does
 
 format: $(STAMP) ## rewrite code into the project's format

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -75,6 +76,11 @@ def _running(module: str, *options: str) -> Iterator[ServerProcess]:
         yield server
     finally:
         server.stop()
+
+
+def free_address() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return "127.0.0.1:" + str(listening.getsockname()[1])
 
 
 @contextmanager
