@@ -107,7 +107,7 @@ def explain(error: grpc.RpcError, address: str) -> str:
     details = _details(error)
     if not details and code is grpc.StatusCode.UNAVAILABLE:
         return (
-            f"no answer from {address} ({_last_cause(message)}): "
+            f"no answer from {address} ({last_cause(message)}): "
             f"start a server with 'depgraph serve', or name another with --address"
         )
     if not details and code is grpc.StatusCode.DEADLINE_EXCEEDED:
@@ -117,9 +117,12 @@ def explain(error: grpc.RpcError, address: str) -> str:
     return _with_violations(message, details)
 
 
-def _last_cause(message: str) -> str:
+def last_cause(message: str) -> str:
     """Pick "Connection refused" out of what gRPC core says of all the addresses that it tried."""
-    return message.rpartition(": ")[2].strip(" ()[]") or message
+    cause = message.rpartition(": ")[2].strip(" []")
+    if cause.count("(") != cause.count(")"):
+        cause = cause.strip("()")
+    return cause or message
 
 
 def _details(error: grpc.RpcError) -> list[any_pb2.Any] | None:

@@ -49,8 +49,6 @@ def configure_logging(level: LogLevel, form: LogFormat, worker: int | None = Non
     # The command reports each migration itself.
     logging.getLogger("alembic").setLevel(logging.WARNING)
     _log_what_python_prints()
-    # gRPC's core has a log of its own, in another form. What fails raises an error here, too.
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 
 def _log_what_python_prints() -> None:

@@ -48,6 +48,8 @@ def run(arguments: Sequence[str]) -> int:
     A reader that closes the pipe early, such as ``head``, is no failure.
     """
     _never_fail_to_print()
+    # gRPC's core prints lines of its own. What fails raises an error here, too.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     # Help texts then break between words only, never at the hyphens of --some-option.
     textwrap.TextWrapper.wordsep_re = textwrap.TextWrapper.wordsep_simple_re
     try:

@@ -6,15 +6,18 @@ import re
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
-from threading import Event
+from threading import Event, Timer
 
 import grpc
 import pytest
 
 from depgraph.v1.dependency_service_pb2 import IngestGraphRequest, IngestGraphResponse
+from server.cli.connection import last_cause
 from tests.support.command import ROOT, clean_environment, depgraph, depgraph_here
+from tests.support.eventually import PATIENCE_SECONDS
 from tests.support.fake_server import Script, fake_server
 
 # What the command prints does not depend on the transport.
@@ -24,6 +27,8 @@ UNUSED_ADDRESS = "127.0.0.1:1"
 CALLS = json.dumps(
     [{"parent": f"s{number}", "child": "hub", "callCount": 1} for number in range(25_000)]
 ).encode()
+
+ONE_CALL = b'[{"parent": "a", "child": "b", "callCount": 1}]'
 
 
 def only_line(finished: subprocess.CompletedProcess[str]) -> str:
@@ -79,6 +84,36 @@ def test_an_address_without_a_server_is_named(command: list[str]) -> None:
     assert finished.returncode == 1
     assert f"no answer from {UNUSED_ADDRESS} (Connection refused)" in only_line(finished)
     assert "depgraph serve" in finished.stderr
+
+
+def test_a_server_that_cancels_a_running_call_leaves_one_line() -> None:
+    asked, gone = Event(), Event()
+
+    class Holding(Script):
+        def ingest(self, request: IngestGraphRequest) -> IngestGraphResponse:
+            asked.set()
+            gone.wait(PATIENCE_SECONDS)
+            return super().ingest(request)
+
+    with ThreadPoolExecutor() as pool:
+        with fake_server(Holding([])) as address:
+            running = pool.submit(depgraph, "import", "jaeger", "-", "--address", address, stdin=ONE_CALL)
+            assert asked.wait(PATIENCE_SECONDS)
+            Timer(0.5, gone.set).start()
+        assert f"no answer from {address}" in only_line(running.result())
+
+
+@pytest.mark.parametrize(
+    ("details", "cause"),
+    [
+        ("failed to connect to all addresses; last error: UNKNOWN: ipv4:[::1]:1: Refused", "Refused"),
+        ("errors: [UNKNOWN: (ipv4:127.0.0.1:1: Refused)]", "Refused"),
+        ("Stream removed (Socket closed)", "Stream removed (Socket closed)"),
+        ("Stream removed (GOAWAY received; Debug Text: )", "Stream removed (GOAWAY received; Debug Text: )"),
+    ],
+)
+def test_the_cause_of_a_missing_answer_has_its_brackets_in_pairs(details: str, cause: str) -> None:
+    assert last_cause(details) == cause
 
 
 def test_a_server_that_is_not_depgraph_is_recognized() -> None:
