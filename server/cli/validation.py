@@ -65,14 +65,18 @@ def checked_database_url(value: str | None) -> str | None:
 def checked_private_database_url(
     context: typer.Context, parameter: typer.CallbackParam, value: str | None
 ) -> str | None:
-    """Check the URL, and warn when the command line shows its password to all users."""
+    """Check the URL; warn, or note in ``meta``, if all users see a password on the command line."""
     url = checked_database_url(value)
     source = context.get_parameter_source(parameter.name or "")
     if url is not None and source is not None and source.name == "COMMANDLINE":
         from server.postgres.url import shows_secret
 
         if shows_secret(url):
-            typer.echo(EXPOSED_URL_WARNING, err=True)
+            # The server logs it: whatever it prints is a line of the log.
+            if context.info_name == "serve":
+                context.meta[EXPOSED_URL_WARNING] = True
+            else:
+                typer.echo(EXPOSED_URL_WARNING, err=True)
     return url
 
 

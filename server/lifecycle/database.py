@@ -106,7 +106,7 @@ async def bring_up_to_date(
         except DatabaseUnavailableError as error:
             failures += 1
             waiting(error.__cause__ or error)
-            report(f"waiting for the database: {error.message}")
+            report(f"warning: waiting for the database: {error.message}")
             await asyncio.sleep(reconnect_pause(failures))
         else:
             waiting(None)

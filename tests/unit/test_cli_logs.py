@@ -115,16 +115,20 @@ def fail(*_):
     raise KeyError("ours")
 
 app.run = fail
-sys.exit(run(["serve", "--log-format", "json"]))
+sys.exit(run(["serve", "--log-format", "json", "--database-url", "postgresql://me:hunter2@localhost/graph"]))
 """
 
 
-def test_a_mistake_of_the_program_ends_the_server_with_its_traceback_in_the_log() -> None:
+def test_a_visible_password_and_a_mistake_of_the_program_are_lines_of_the_servers_log() -> None:
     finished = subprocess.run([sys.executable, "-c", BROKEN], capture_output=True, text=True, check=False)
-    (line,) = finished.stderr.splitlines()
-    logged = json.loads(line)
+    warning, logged = map(json.loads, finished.stderr.splitlines())
+    assert (warning["level"], warning["event"].partition(" can see ")[0]) == (
+        "warning",
+        "every user of this machine",
+    )
     assert (finished.returncode, logged["event"]) == (1, "unexpected KeyError: 'ours'")
     assert logged["exception"][0]["frames"][-1]["name"] == "fail"
+    assert "hunter2" not in finished.stderr
 
 
 @pytest.mark.parametrize(("environment", "is_coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])

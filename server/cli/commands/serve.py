@@ -11,7 +11,7 @@ from server.cli import collect_garbage_as_usual, options
 from server.cli.database import database_failures
 from server.cli.failures import FAILED, exit_code, is_unexpected, sentence
 from server.cli.options import DEFAULTS
-from server.cli.validation import checked_staleness, checked_transport, checked_workers
+from server.cli.validation import EXPOSED_URL_WARNING, checked_staleness, checked_transport, checked_workers
 from server.config import DetectionSettings, FeedSettings, Limits, Settings
 
 LIMITS = DEFAULTS.limits
@@ -20,6 +20,7 @@ WORKER = (sys.executable, "-P", "-m", "server.cli.worker")
 
 
 def serve(
+    context: typer.Context,
     *,
     listen: options.Listen = DEFAULTS.listen,
     transport: options.Transport = DEFAULTS.transport,
@@ -68,6 +69,8 @@ def serve(
     from server.cli.logs import configure_logging
 
     configure_logging(log_level, log_format)
+    if EXPOSED_URL_WARNING in context.meta:
+        _report(EXPOSED_URL_WARNING)
     settings = Settings(
         listen=listen,
         transport=checked_transport(transport, listen),
