@@ -3,7 +3,9 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from difflib import get_close_matches
+from functools import partial
 from itertools import chain
+from time import monotonic
 from typing import Protocol, TypeVar
 
 import grpc
@@ -26,7 +28,7 @@ from server.domain.services import form_hint
 
 SUGGESTION_SECONDS = 2.0
 MAX_VIOLATIONS = 5
-MAX_CANDIDATES, MAX_SUGGESTIONS = 1_000, 3
+PAGE_SIZE, MAX_CANDIDATES, MAX_SUGGESTIONS = 1_000, 20_000, 3
 WALKS_PER_BATCH = 500
 
 
@@ -163,10 +165,13 @@ def _suggestion(client: Client, name: str) -> str:
 def _similar_names(client: Client, name: str) -> list[str]:
     """Find up to three names that hold the name, shortest first, or else resemble it; any case."""
     containing: list[str] = []
+    request = ListServicesRequest(query=name, page_size=PAGE_SIZE)
+    end = monotonic() + SUGGESTION_SECONDS
     with suppress(grpc.RpcError):  # a hint is not worth a second failure
-        request = ListServicesRequest(query=name, page_size=MAX_CANDIDATES)
-        page = client.catalog.ListServices(request, timeout=SUGGESTION_SECONDS)
-        containing.extend(row.service_id for row in page.services)
+        for page in pages(partial(client.catalog.ListServices, timeout=SUGGESTION_SECONDS), request):
+            containing.extend(row.service_id for row in page.services)
+            if len(containing) >= MAX_CANDIDATES or monotonic() > end:
+                break
     if containing:
         return sorted(containing, key=lambda each: (len(each), each))[:MAX_SUGGESTIONS]
     by_folded = {each.casefold(): each for each in _names(client)}

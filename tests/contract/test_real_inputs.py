@@ -148,6 +148,7 @@ def people_see_all_of_debian(address: str) -> None:
     assert "… and 21,783 more" in hub.text
     assert len(depgraph("components", *there).stdout.splitlines()) == 1 + 50 + 1
     assert "\nlibreoffice-writer " in depgraph("services", "LIBREOFFICE-W", *there).stdout
+    assert "did you mean 'libc6'" in depgraph("show", "LIBC", *there).stderr
     assert "did you mean 'firefox-esr'" in depgraph("show", "FireFox-ES", *there).stderr
 
 
