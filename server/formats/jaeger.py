@@ -21,6 +21,7 @@ from server.domain.services import name_problem
 from server.formats.documents import FormatError, json_document, kind_of
 
 _LISTS = ("data", "dependencies")
+_JSON_HINT = "; 'depgraph import json' reads files with nodes and edges"
 _EXPECTED = 'expected a list of {"parent", "child", "callCount"}, by itself or under "data" or "dependencies"'
 
 
@@ -80,7 +81,8 @@ def read_jaeger(raw: bytes) -> JaegerReport:
     entries = _entries(json_document(raw))
     problems = {place: problem for place, entry in enumerate(entries) if (problem := _problem(entry))}
     if problems and len(problems) == len(entries):
-        raise FormatError(f"none of the {len(entries):,} entries can be used; entry 0: {problems[0]}")
+        hint = _hint(entries[0])
+        raise FormatError(f"none of the {len(entries):,} entries can be used; entry 0: {problems[0]}{hint}")
     calls: dict[tuple[str, str], None] = {}
     self_calls = 0
     for place, entry in enumerate(entries):
@@ -111,14 +113,20 @@ def _entries(document: Any) -> list[Any]:
             raise FormatError("the file holds an answer of Jaeger that reports errors: fetch it again")
         key = next((key for key in _LISTS if key in document), None)
         if key is None:
-            hint = "; 'depgraph import json' reads files with nodes and edges" if "edges" in document else ""
-            raise FormatError(f"not Jaeger dependencies: {_EXPECTED}, found {kind_of(document)}{hint}")
+            found = f"{kind_of(document)}{_hint(document)}"
+            raise FormatError(f"not Jaeger dependencies: {_EXPECTED}, found {found}")
         document = document[key]
     if document is None:  # Jaeger's answer when it has seen no calls
         return []
     if not isinstance(document, list):
         raise FormatError(f"not Jaeger dependencies: {_EXPECTED}, found {kind_of(document)}")
     return document
+
+
+def _hint(document: Any) -> str:
+    """Name the command that reads the project's own format, if this is a report in it."""
+    is_report = isinstance(document, dict) and not {"nodes", "edges"}.isdisjoint(document)
+    return _JSON_HINT if is_report else ""
 
 
 def _problem(entry: Any) -> str | None:

@@ -112,6 +112,11 @@ def test_a_file_without_any_usable_entry_is_refused() -> None:
         read([{"name": "a"}, 7])
 
 
+def test_reports_of_the_own_format_are_refused_with_the_command_that_reads_them() -> None:
+    with pytest.raises(FormatError, match="parent is missing; 'depgraph import json' reads files"):
+        read([{"discovery_source": "DISCOVERY_SOURCE_MANUAL", "nodes": []}])
+
+
 @pytest.mark.parametrize(
     ("document", "found"),
     [
