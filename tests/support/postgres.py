@@ -27,6 +27,7 @@ from server.store.embedded import EmbeddedPostgres
 from tests.support.folders import copy_with_owners, open_folder
 
 Value = TypeVar("Value")
+_PATIENCE_SECONDS = 60.0
 
 
 class DatabaseServer:
@@ -97,7 +98,13 @@ class DatabaseServer:
         async with self._one_at_a_time:
             if self._connection is None or self._connection.is_closed():
                 self._connection = await asyncpg.connect(self.url)
-            await self._connection.execute(statement)
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                while True:
+                    # PostgreSQL waits five seconds for sessions that are ending, such as an
+                    # autovacuum of the template; on a crowded machine they take longer.
+                    with suppress(asyncpg.ObjectInUseError):
+                        await self._connection.execute(statement)
+                        return
 
     async def _disconnect(self) -> None:
         if self._connection is not None:
