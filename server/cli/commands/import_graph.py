@@ -84,9 +84,9 @@ def _print(ingested: Ingested, jaeger: JaegerReport | None, seconds: float, *, a
         }
         print_json(answer, only_ascii=True)
         return
-    warnings = [*map(str, skipped), *ingested.warnings[:MAX_WARNINGS]]
-    if len(ingested.warnings) > MAX_WARNINGS:
-        warnings.append(f"and {counted(len(ingested.warnings) - MAX_WARNINGS, 'more warning')}")
+    warnings = [*map(str, skipped), *ingested.warnings]
+    if (more := len(warnings) - MAX_WARNINGS) > 0:
+        warnings[MAX_WARNINGS:] = [f"and {counted(more, 'more warning')}"]
     print_lines((f"warning: {printable(warning)}" for warning in warnings), err=True)
     done = (
         f"{counted(ingested.services_created, 'service')} created; "

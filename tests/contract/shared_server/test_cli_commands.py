@@ -206,6 +206,16 @@ async def test_entries_of_jaeger_that_cannot_be_used_are_counted_and_do_not_refu
     assert [(each["count"], each["first"]) for each in answer["entries_skipped"]] == [(2, 1), (1, 3)]
 
 
+async def test_an_import_prints_at_most_ten_reasons_for_skipped_entries(command: Command) -> None:
+    names = ["a", *("x" * length for length in range(256, 268))]
+    entries = [{"parent": name, "child": "b", "callCount": 1} for name in names]
+    finished = await command("import", "jaeger", "-", stdin=json.dumps(entries).encode())
+    assert finished.returncode == 0
+    warnings = finished.stderr.splitlines()
+    assert warnings[0].startswith("warning: entry 1 skipped: parent has 256 characters")
+    assert (len(warnings), warnings[-1]) == (11, "warning: and 2 more warnings")
+
+
 async def test_the_source_option_sets_the_discovery_source(command: Command, server_address: str) -> None:
     finished = await command("import", "json", SHOP, "--source", "service_mesh", "--json")
     assert finished.returncode == 0, finished.stderr
