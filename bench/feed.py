@@ -25,7 +25,7 @@ from server.feed.connection import FeedConnection
 from server.feed.reader import INLINE_CHANGES
 from server.store import migrate
 from server.store.embedded import EmbeddedPostgres
-from server.store.migrations.scripts import SCRIPTS
+from server.store.migrations.versions import SCRIPTS
 
 if TYPE_CHECKING:
     from depgraph.v1.graph_service_pb2_grpc import GraphServiceAsyncStub

@@ -6,11 +6,11 @@ from typing import Any, Self
 import grpc
 from grpc import aio
 
-from depgraph.calls import UnaryCalls
-from depgraph.channel import (
+from depgraph.calls import (
     DEFAULT_ATTEMPTS,
     DEFAULT_TARGET,
     DEFAULT_TIMEOUT,
+    UnaryCalls,
     channel_options,
 )
 from depgraph.v1.alert_service_pb2_grpc import AlertServiceStub

@@ -1,12 +1,50 @@
-"""What the calls of clients share, and what clients read from responses."""
+"""
+Calls of clients: what both clients share of them, and the channel that carries them.
 
+The channel determines keepalive, retries, load balancing and message sizes.
+"""
+
+import json
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from google.rpc.status_pb2 import Status
 
 from depgraph.v1.graph_service_pb2 import BatchTraverseResponse, TraverseResponse
 from depgraph.v1.types_pb2 import Consistency
+
+DEFAULT_TARGET = "127.0.0.1:50051"
+DEFAULT_TIMEOUT = 30.0
+DEFAULT_ATTEMPTS = 5
+MAX_RESPONSE_BYTES = 64 * 1024 * 1024
+
+# Servers close connections that ping too often; a depgraph server allows a ping in ten seconds.
+KEEPALIVE_TIME_MS = 30_000
+KEEPALIVE_TIMEOUT_MS = 10_000
+
+# gRPC core doubles the wait between connection attempts up to two minutes: too long for a restart.
+MAX_RECONNECT_WAIT_MS = 10_000
+
+# Calls that have the same effect when they are made twice. A repetition of the others would report
+# a failure for its own success (CreateService, DeleteService, ResolveAlert), miscount (MarkStale)
+# or undo the later write of another client (UpdateService).
+REPEATABLE_CALLS = {
+    "depgraph.v1.CatalogService": ("GetService", "ListServices", "BatchUpsertServices"),
+    "depgraph.v1.DependencyService": (
+        "GetDependency",
+        "ListDependencies",
+        "BatchUpsertDependencies",
+        "IngestGraph",
+    ),
+    "depgraph.v1.GraphService": ("Traverse", "BatchTraverse", "ListComponents", "GetComponent", "GetStatus"),
+    "depgraph.v1.AlertService": ("GetAlert", "ListAlerts", "ListAlertEvents", "CheckCycle"),
+    "depgraph.v1.AnalysisService": ("CheckChange", "SuggestCuts", "FindPaths", "AuditPaths", "ListDrift"),
+}
+REPEATABLE_STREAMS = {
+    "depgraph.v1.AnalysisService": ("AnalyzeImpact",),
+    "depgraph.v1.GraphService": ("StreamTraverse", "GetAdjacencyList", "Watch"),
+}
 
 
 def outcomes(answer: BatchTraverseResponse) -> list[TraverseResponse | Status]:
@@ -61,3 +99,51 @@ class UnaryCalls:
         """Return the consistency with which a read sees the latest write; unset before it."""
         revision = self._revision
         return Consistency(at_least_as_fresh=revision) if revision else Consistency()
+
+
+def service_config(*, attempts: int) -> dict[str, Any]:
+    """
+    Build the gRPC service config: load balancing and retries.
+
+    Calls go to every resolved address in turn. ``attempts`` counts the first one, 1 to 5: 1 = no
+    retries. Calls that fail with UNAVAILABLE are retried after 0.1 s, then twice as long each time,
+    with jitter; with RESOURCE_EXHAUSTED after as long as the server says. gRPC does not retry a
+    stream after its first message.
+    """
+    if not 1 <= attempts <= DEFAULT_ATTEMPTS:
+        raise ValueError(f"attempts must be 1 to {DEFAULT_ATTEMPTS}, not {attempts!r}")
+    names = _names(REPEATABLE_CALLS) + _names(REPEATABLE_STREAMS)
+    retries = [{"name": names, "retryPolicy": _retry_policy(attempts)}] if attempts > 1 else []
+    return {"loadBalancingConfig": [{"round_robin": {}}], "methodConfig": retries}
+
+
+def _names(calls: Mapping[str, Sequence[str]]) -> list[dict[str, str]]:
+    return [
+        {"service": service, "method": method} for service, methods in calls.items() for method in methods
+    ]
+
+
+def _retry_policy(attempts: int) -> dict[str, Any]:
+    return {
+        "maxAttempts": attempts,
+        "initialBackoff": "0.1s",
+        "maxBackoff": "2s",
+        "backoffMultiplier": 2,
+        # With RESOURCE_EXHAUSTED a server says when to try again, or not to
+        # ("grpc-retry-pushback-ms"). Older servers, and gRPC itself when a message is too large,
+        # don't: such calls are repeated in vain.
+        "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"],
+    }
+
+
+def channel_options(*, attempts: int = DEFAULT_ATTEMPTS) -> list[tuple[str, Any]]:
+    """Return the options of a gRPC channel; ``attempts`` as in ``service_config``."""
+    return [
+        ("grpc.service_config", json.dumps(service_config(attempts=attempts))),
+        ("grpc.enable_retries", 1),
+        ("grpc.keepalive_time_ms", KEEPALIVE_TIME_MS),
+        ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.max_reconnect_backoff_ms", MAX_RECONNECT_WAIT_MS),
+        ("grpc.max_receive_message_length", MAX_RESPONSE_BYTES),
+    ]

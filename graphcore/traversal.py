@@ -17,11 +17,10 @@ from heapq import heapify, heappop
 import numpy as np
 from numpy.typing import NDArray
 
+from graphcore import kernels as at
 from graphcore.graph.dependency_graph import DependencyGraph
 from graphcore.graph.flags import EdgeFilter
-from graphcore.kernels import layout as at
-from graphcore.kernels import walking
-from graphcore.kernels.layout import BOTH, COUNTS, DOWN, EDGE_COUNT, NODE_COUNT, TRUNCATED, UP
+from graphcore.kernels import BOTH, COUNTS, DOWN, EDGE_COUNT, NODE_COUNT, TRUNCATED, UP, walking
 
 FRESH = EdgeFilter()
 """The filter that passes everything but stale dependencies."""

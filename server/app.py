@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from server.concurrency import SharedComponentSearch
 from server.config import Settings
-from server.domain.health import FeedHealth, Peers
+from server.domain.live_graph import FeedHealth, Peers
 from server.feed import ChangeLogReader, Feed, MemoryAuditor, Vitals, prune_forever
 from server.lifecycle.database import bring_up_to_date, is_embedded, running_database, seed
 from server.lifecycle.detection import Detection

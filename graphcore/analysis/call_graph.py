@@ -8,10 +8,9 @@ from numpy.typing import NDArray
 
 from graphcore.analysis.proposed_change import Numbering
 from graphcore.graph.index import TraversalIndex
+from graphcore.kernels import FRESH, OUT
 from graphcore.kernels import calls as kernels
-from graphcore.kernels.components import full
-from graphcore.kernels.components.layout import ENDS, GROUP, SEQUENCE, WORK_ROWS
-from graphcore.kernels.layout import FRESH, OUT
+from graphcore.kernels.components import ENDS, GROUP, SEQUENCE, WORK_ROWS, full
 from graphcore.kernels.what_if import rows
 
 Numbers = NDArray[np.int32]

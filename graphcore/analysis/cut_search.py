@@ -10,9 +10,8 @@ from graphcore.analysis.call_graph import Calls, Numbers, reversed_calls, source
 from graphcore.compiling import budget
 from graphcore.graph.flags import ALL_FLAGS, EdgeFlag
 from graphcore.graph.index import TraversalIndex
-from graphcore.kernels.cuts import exact, exchange, greedy, improve, needed
-from graphcore.kernels.cuts.layout import CHANCE, COUNTERS, WORK
-from graphcore.kernels.layout import FLAGS, OUT_SLOT
+from graphcore.kernels import FLAGS, OUT_SLOT
+from graphcore.kernels.cuts import CHANCE, COUNTERS, WORK, exchange, improve, needed, ordering
 
 UNIT = 1_000_000
 """Costs are integers in millionths, so that a sum does not depend on its order."""
@@ -54,7 +53,7 @@ def dependency_costs(flags: NDArray[np.int32], confidences: NDArray[np.float64])
 @dataclass(frozen=True, slots=True)
 class Pairs:
     """
-    Pairs sorted by caller, then callee, as in ``graphcore.kernels.cuts.layout``; cost: millionths.
+    Pairs sorted by caller, then callee, as in ``graphcore.kernels.cuts``; cost: millionths.
 
     ``edges[first[pair] : first[pair + 1]]`` are the dependencies of a pair by discovery source.
     """
@@ -161,8 +160,8 @@ def cheap_cuts(pairs: Pairs) -> Cutting:
     if pairs.count <= EXACT_SIZE:
         return _cutting(pairs, _cheapest_order(pairs), is_cheapest=True)
     order, value = np.empty(pairs.count, np.int32), np.empty(pairs.count, np.int64)
-    room = np.empty((greedy.ROOM_ROWS, pairs.count), np.int32)
-    greedy.order_greedily.run(pairs.costed, room, value, order)
+    room = np.empty((ordering.ROOM_ROWS, pairs.count), np.int32)
+    ordering.order_greedily.run(pairs.costed, room, value, order)
     if len(pairs.cost) <= _MOST_AT_HAND:
         # Often this is enough to prove the result.
         found = _cutting(pairs, _improved(pairs, order, tries=0))
@@ -181,7 +180,7 @@ def _cheapest_order(pairs: Pairs) -> NDArray[np.float64]:
     count = pairs.count
     order, key = np.empty(count, np.int32), np.empty(count, np.float64)
     toward, least = np.empty((count, 1 << count), np.int64), np.empty(1 << count, np.int64)
-    exact.order_exactly.run(pairs.start, pairs.target, pairs.cost, toward, least, order)
+    ordering.order_exactly.run(pairs.start, pairs.target, pairs.cost, toward, least, order)
     key[order] = np.arange(count)
     return key
 

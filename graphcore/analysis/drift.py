@@ -18,9 +18,9 @@ from graphcore.graph.dependency_graph import DependencyGraph
 from graphcore.graph.flags import ALL_FLAGS, SOURCES, STALE, EdgeFilter, EdgeFlag
 from graphcore.graph.name_order import NameOrder
 from graphcore.graph.records import DependencyRecord
+from graphcore.kernels import COUNT, FRESH, IN, OUT
 from graphcore.kernels import drift as kernels
 from graphcore.kernels.drift import DECLARED, OBSERVED
-from graphcore.kernels.layout import COUNT, FRESH, IN, OUT
 
 __all__ = ["DECLARED", "OBSERVED", "Drift", "DriftPage", "DriftQuestion", "list_drift"]
 

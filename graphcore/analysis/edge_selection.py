@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 
 from graphcore.graph.dependency_graph import DependencyGraph
 from graphcore.graph.flags import STALE, EdgeFilter, EdgeFlag
-from graphcore.kernels import audits, effective, filtering
-from graphcore.kernels.layout import EDGE, FLAGS, LEADS, NEIGHBOUR, OUT_SLOT
+from graphcore.kernels import EDGE, FLAGS, LEADS, NEIGHBOUR, OUT_SLOT, audits, effective, filtering
 
 _FIRST_SOURCE = 5
 _SOURCE_BITS = 15

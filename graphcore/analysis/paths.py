@@ -19,9 +19,8 @@ from numpy.typing import NDArray
 
 from graphcore.compiling import budget
 from graphcore.graph.dependency_graph import DependencyGraph
+from graphcore.kernels import COUNT, EDGE, NEIGHBOUR, OUT, START, upstream
 from graphcore.kernels import paths as kernels
-from graphcore.kernels import upstream
-from graphcore.kernels.layout import COUNT, EDGE, NEIGHBOUR, OUT, START
 from graphcore.kernels.paths import BEYOND, EFFORT, HOP, LEDGER, ON, STATE_ROWS
 from graphcore.kernels.upstream import NOT_FOUND
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from graphcore.graph.dependency_graph import DependencyGraph
 from graphcore.graph.flags import SOURCES, STALE
 from graphcore.graph.name_order import NameOrder
-from graphcore.kernels.layout import FLAGS, OUT_SLOT
+from graphcore.kernels import FLAGS, OUT_SLOT
 from graphcore.kernels.what_if import rows
 
 # For more names than both limits, ``NameOrder`` is used, which lets other threads run.

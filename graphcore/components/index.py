@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from graphcore.compiling import budget
 from graphcore.components.edits import ChangedLabels, ComponentEdits, joined
 from graphcore.graph.index import TraversalIndex
+from graphcore.kernels import EDGE, FRESH, NEIGHBOUR, USED
+from graphcore.kernels import components as at
 from graphcore.kernels.components import full, update
-from graphcore.kernels.components import layout as at
-from graphcore.kernels.layout import EDGE, FRESH, NEIGHBOUR, USED
 
 MOST_VISITS = 50_000
 """Visits of nodes and edges in one update: 1 to 2 ms."""

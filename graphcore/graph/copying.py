@@ -13,7 +13,7 @@ from graphcore.graph.columns import ObjectColumn, ShardedDict, batches
 from graphcore.graph.index import TraversalIndex
 from graphcore.graph.records import ChangeSet, DependencyRecord, ServiceRecord
 from graphcore.graph.topology import Topology
-from graphcore.kernels.layout import NO_EDGE, OUT_SLOT, SOURCE
+from graphcore.kernels import NO_EDGE, OUT_SLOT, SOURCE
 
 if TYPE_CHECKING:
     from graphcore.graph.dependency_graph import DependencyGraph

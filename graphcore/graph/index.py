@@ -6,9 +6,9 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from graphcore import kernels as at
 from graphcore.graph.columns import grown
-from graphcore.kernels import adjacency, building
-from graphcore.kernels import layout as at
+from graphcore.kernels import adjacency
 
 # Nodes and edges of answers that share a queue: few allocations, and one answer keeps 256 KB.
 _ANSWERS = 1 << 16
@@ -57,7 +57,7 @@ class TraversalIndex:
     """
     The adjacency of a rustworkx digraph in both directions, by its indices.
 
-    ``graphcore.kernels.layout`` describes the arrays, ``graphcore.kernels.adjacency`` their
+    ``graphcore.kernels`` describes the arrays, its ``adjacency`` their
     invariants. All are C-contiguous. They are replaced when they grow, so look them up at every
     call. Trusts its caller that indices, ends and flags fit. Change it from one thread only.
     """
@@ -86,10 +86,10 @@ class TraversalIndex:
         index._cover_edges(edge_count)
         index.edges[:edge_count, : at.OUT_SLOT] = ends
         index.confidence[:edge_count] = confidences
-        used = building.plan.run(index.nodes, index.edges, edge_count)
+        used = adjacency.plan.run(index.nodes, index.edges, edge_count)
         index.pool = np.empty((at.POOL_ROWS, _roomy(used, 0)), np.int32)
         index.ledger[at.USED] = used
-        building.fill.run(index.nodes, index.pool, index.edges, index.confidence, flags)
+        adjacency.fill.run(index.nodes, index.pool, index.edges, index.confidence, flags)
         return index
 
     @property

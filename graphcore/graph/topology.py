@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from graphcore.graph.columns import ObjectColumn, ShardedDict
 from graphcore.graph.index import TraversalIndex
 from graphcore.graph.records import DependencyRecord, ServiceRecord
-from graphcore.kernels.layout import FLAGS, OUT_SLOT, STALE_BIT
+from graphcore.kernels import FLAGS, OUT_SLOT, STALE_BIT
 
 Pairs: TypeAlias = NDArray[np.int32]
 """The source and target node of edges, a row each; parallel edges have a row each."""

@@ -8,7 +8,7 @@ beside.
 from typing import Any
 
 from graphcore.compiling import kernel
-from graphcore.kernels.layout import COUNT, EDGE, NEIGHBOUR, OUT, START
+from graphcore.kernels import COUNT, EDGE, NEIGHBOUR, OUT, START
 
 
 @kernel("int64(int32[:, ::1], int32[:, ::1], uint8[::1], int64, int64, uint8[::1], int32[::1])")

@@ -10,7 +10,7 @@ rows that it changes.
 from typing import Any
 
 from graphcore.compiling import kernel
-from graphcore.kernels.layout import EDGE, FLAGS, FRESH, IN, NEIGHBOUR, OUT, START
+from graphcore.kernels import EDGE, FLAGS, FRESH, IN, NEIGHBOUR, OUT, START
 
 
 @kernel(

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from graphcore.compiling import kernel
-from graphcore.kernels.layout import EDGE, FRESH, IN, NEIGHBOUR, OUT, START
+from graphcore.kernels import EDGE, FRESH, IN, NEIGHBOUR, OUT, START
 
 SEEN, HOPS, CALLED, QUEUE, CALLS_LEFT, CALLERS_LEFT, GONE = 0, 1, 2, 3, 4, 5, 6
 WORK_ROWS = 7

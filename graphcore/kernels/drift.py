@@ -9,7 +9,7 @@ stale edges, COUNT with them. ``sides`` is scratch, a byte for each node, zero b
 from typing import Any
 
 from graphcore.compiling import kernel
-from graphcore.kernels.layout import COUNT, EDGE, FLAGS, NEIGHBOUR, OUT, START
+from graphcore.kernels import COUNT, EDGE, FLAGS, NEIGHBOUR, OUT, START
 
 DECLARED, OBSERVED = 1, 2
 _DECLARING = 32 | 128

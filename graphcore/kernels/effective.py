@@ -7,8 +7,8 @@ Kernels that gather, for given edges, every edge of the same pair that takes par
 from typing import Any
 
 from graphcore.compiling import kernel
+from graphcore.kernels import COUNT, EDGE, FRESH, IN, NEIGHBOUR, OUT, SOURCE, START, TARGET
 from graphcore.kernels.filtering import EDGES_ASKED, edges_asked, passes
-from graphcore.kernels.layout import COUNT, EDGE, FRESH, IN, NEIGHBOUR, OUT, SOURCE, START, TARGET
 
 SLOTS_AN_EDGE = 16
 """How many slots of a segment may be looked at for each edge that is looked for in it."""

@@ -21,7 +21,7 @@ entry when the slot's turn comes. So every edge is looked at twice and nothing h
 from typing import Any
 
 from graphcore.compiling import kernel
-from graphcore.kernels.layout import (
+from graphcore.kernels import (
     COUNT,
     EDGE,
     FLAGS,

@@ -17,7 +17,7 @@ node and these rows; in those with stamps the number of the present search means
 from typing import Any
 
 from graphcore.compiling import kernel
-from graphcore.kernels.layout import COUNT, EDGE, IN, NEIGHBOUR, OUT, START
+from graphcore.kernels import COUNT, EDGE, IN, NEIGHBOUR, OUT, START
 from graphcore.kernels.upstream import NOT_FOUND
 
 MARK, HOP, CLOSED, ON, QUEUE = 0, 1, 2, 3, 4

@@ -11,7 +11,7 @@ holds the nodes found, in the order of their hops, the start first.
 from typing import Any
 
 from graphcore.compiling import kernel
-from graphcore.kernels.layout import COUNT, EDGE, FLAGS, IN, NEIGHBOUR, OUT, START
+from graphcore.kernels import COUNT, EDGE, FLAGS, IN, NEIGHBOUR, OUT, START
 
 NOT_FOUND = -1
 

@@ -9,8 +9,7 @@ longer than many a walk.
 from typing import Any
 
 from graphcore.compiling import kernel
-from graphcore.kernels.filtering import EDGES_ASKED, choose, passes, take_lead
-from graphcore.kernels.layout import (
+from graphcore.kernels import (
     ANSWER,
     BOTH,
     COUNT,
@@ -32,6 +31,7 @@ from graphcore.kernels.layout import (
     TRUNCATED,
     UP,
 )
+from graphcore.kernels.filtering import EDGES_ASKED, choose, passes, take_lead
 
 BLOCK = 256
 """Segments fetched ahead: all must still be in the cache when the walk reads them."""

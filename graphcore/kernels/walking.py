@@ -22,8 +22,8 @@ have a part of the segment to themselves.
 from typing import Any
 
 from graphcore.compiling import kernel
+from graphcore.kernels import ANSWER, BOTH, DEPTHS, DOWN, EDGE_COUNT, ENDS, MARKS, NODE_COUNT, TICK, UP
 from graphcore.kernels.filtering import edges_asked
-from graphcore.kernels.layout import ANSWER, BOTH, DEPTHS, DOWN, EDGE_COUNT, ENDS, MARKS, NODE_COUNT, TICK, UP
 from graphcore.kernels.walk_steps import GRAPH, collect, cut, join, search
 
 LAST_TICK = 2**30

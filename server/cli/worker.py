@@ -15,7 +15,7 @@ from server.cli import collect_garbage_as_usual, collect_garbage_rarely
 from server.cli.failures import FAILED, is_unexpected, sentence
 from server.cli.logs import configure_logging
 from server.cli.options import LogFormat, LogLevel
-from server.domain.health import Peers
+from server.domain.live_graph import Peers
 from server.lifecycle.runtime import background
 from server.lifecycle.stopping import CLOSING, StopSignal, run_to_the_end, serve_until_stopped
 from server.lifecycle.worker_link import Link, LinkClosedError, Message, Order, follow_supervisor

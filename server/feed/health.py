@@ -8,7 +8,7 @@ from datetime import timedelta
 import structlog
 
 from server.config import FeedSettings
-from server.domain.health import FeedHealth, MemoryAudit
+from server.domain.live_graph import FeedHealth, MemoryAudit
 from server.postgres import explain
 
 log = structlog.get_logger(__name__)

@@ -16,7 +16,7 @@ import structlog
 from server import wire
 from server.config import FeedSettings
 from server.domain.changes import GraphSink, HeldGraph, HeldRecords, TableBatch
-from server.domain.health import MemoryAudit
+from server.domain.live_graph import MemoryAudit
 from server.domain.records import ServiceBatch
 from server.feed import statements
 from server.feed.connection import FeedConnection

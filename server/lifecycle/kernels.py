@@ -30,7 +30,6 @@ KERNEL_PACKAGES = ("graphcore.kernels", "server.wire")
 # What walks, components and records call. Analyses load theirs at their first call.
 LOADED_AT_START = (
     "graphcore.kernels.adjacency.",
-    "graphcore.kernels.building.",
     "graphcore.kernels.components.",
     "graphcore.kernels.names.",
     "graphcore.kernels.walking.",

@@ -8,8 +8,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from graphcore.compiling import KERNELS
-from server.domain.health import FeedHealth
-from server.domain.live_graph import FeedState
+from server.domain.live_graph import FeedHealth, FeedState
 from server.feed import Vitals
 from server.lifecycle.detection import Detection
 from server.replica import Replica

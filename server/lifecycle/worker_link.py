@@ -14,7 +14,7 @@ import structlog
 from prometheus_client.metrics_core import Metric
 
 from server.config import Settings
-from server.domain.health import Peers
+from server.domain.live_graph import Peers
 from server.lifecycle.runtime import background
 from server.lifecycle.stopping import StopSignal
 

@@ -21,7 +21,7 @@ from server.rpc.answers import timestamp
 from server.rpc.context import Context
 from server.rpc.paging import EVENTS, ROWS, PageTokens, fitted_page, page_size
 from server.rpc.validate import Check
-from server.wire.words import EnumWords
+from server.wire.columns import EnumWords
 
 _LONGEST_NOTES = 10_000
 _LONGEST_NAME = 255

@@ -21,7 +21,7 @@ from server.rpc.metadata import json_of
 from server.rpc.paging import ROWS, PageTokens, fitted_page, page_size
 from server.rpc.reading import convert
 from server.rpc.validate import Check, shown
-from server.wire.words import CRITICALITY, SERVICE_KIND
+from server.wire.columns import CRITICALITY, SERVICE_KIND
 
 _MOST_PATHS = 100
 

@@ -27,7 +27,7 @@ from server.rpc.metadata import json_of
 from server.rpc.paging import ROWS, PageTokens, fitted_page, page_size
 from server.rpc.reading import convert
 from server.rpc.validate import Check
-from server.wire.words import (
+from server.wire.columns import (
     BACKOFF_STRATEGY,
     COMMUNICATION_MODE,
     CRITICALITY,

@@ -14,7 +14,7 @@ from server.domain.live_graph import AtLeastAsFresh, Consistency, FullyConsisten
 from server.domain.revision import Revision
 from server.domain.services import NAME_MAX_LENGTH
 from server.rpc.validate import Check, shown
-from server.wire.words import COMMUNICATION_MODE, DEPENDENCY_CRITICALITY, DISCOVERY_SOURCE, EnumWords
+from server.wire.columns import COMMUNICATION_MODE, DEPENDENCY_CRITICALITY, DISCOVERY_SOURCE, EnumWords
 
 _MOST_FLAGS = 100
 

@@ -10,7 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from server.domain.errors import FieldViolation, InvalidInputError, TooManyItemsError
 from server.domain.services import NAME_MAX_LENGTH
-from server.wire.words import EnumWords
+from server.wire.columns import EnumWords
 
 Word = TypeVar("Word", bound=str)
 Item = TypeVar("Item")

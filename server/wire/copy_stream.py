@@ -16,7 +16,7 @@ from server.domain.columns import Column, ColumnType
 from server.domain.dependencies import DEPENDENCY_COLUMNS, DependencyRow
 from server.domain.records import CopyFormatError
 from server.domain.services import SERVICE_COLUMNS, Service
-from server.wire.kernels.layout import AT, END, FINISHED, FREE, MALFORMED, SPAN, STATE
+from server.wire.kernels import AT, END, FINISHED, FREE, MALFORMED, SPAN, STATE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -10,7 +10,7 @@ import numpy as np
 from server.domain.dependencies import DependencyRow
 from server.domain.records import DependencyBatch, ServiceBatch, flags_of
 from server.wire.copy_stream import CopyStream, dependency_at, service_at
-from server.wire.kernels.layout import (
+from server.wire.kernels import (
     DEPENDENCY_COLUMNS,
     DEPENDENCY_PLAN,
     DOUBLE_SIZE,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 from google.protobuf.struct_pb2 import Struct, Value
 
 from depgraph.v1 import types_pb2
-from server.wire import words
+from server.wire.columns import BACKOFF_STRATEGY
 from server.wire.fields import double, field, tag_of, varint
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def retry_config(text: str) -> types_pb2.RetryConfig:
         config.max_retries = int(retries)
     strategy = stored.get("backoff_strategy")
     if isinstance(strategy, str):
-        config.backoff_strategy = words.BACKOFF_STRATEGY.number[cast("BackoffStrategy", strategy)]
+        config.backoff_strategy = BACKOFF_STRATEGY.number[cast("BackoffStrategy", strategy)]
     return config
 
 

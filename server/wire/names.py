@@ -13,7 +13,7 @@ import numpy as np
 
 from graphcore.compiling import kernel
 from server.wire.fields import field_length
-from server.wire.kernels.layout import FIXED
+from server.wire.kernels import FIXED
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -14,7 +14,7 @@ import depgraph.v1.catalog_service_pb2 as catalog
 import depgraph.v1.dependency_service_pb2 as dependencies
 import depgraph.v1.graph_service_pb2 as graph
 from depgraph import AsyncClient, Client
-from depgraph.channel import REPEATABLE_CALLS, REPEATABLE_STREAMS, channel_options, service_config
+from depgraph.calls import REPEATABLE_CALLS, REPEATABLE_STREAMS, channel_options, service_config
 from depgraph.v1.catalog_service_pb2 import CreateServiceRequest
 from depgraph.v1.graph_service_pb2 import GetAdjacencyListRequest, GetComponentRequest, GetStatusRequest
 from depgraph.v1.types_pb2 import Consistency, Service

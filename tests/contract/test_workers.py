@@ -16,7 +16,7 @@ from depgraph.v1 import graph_service_pb2 as pb
 from depgraph.v1.types_pb2 import Consistency, Service
 from server.app import Application
 from server.config import Settings, TransportName
-from server.domain.health import Peers
+from server.domain.live_graph import Peers
 from server.rpc.listening import AddressInUseError, reserve
 from tests.support.calls import Stubs
 from tests.support.channels import open_channel

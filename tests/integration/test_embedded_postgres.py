@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from server.store.embedded import DataFolderInUseError, EmbeddedPostgres, EmbeddedPostgresError, disk
+from server.store.embedded import DataFolderInUseError, EmbeddedPostgres, EmbeddedPostgresError, data_folder
 from server.store.embedded.processes import database_processes
 from tests.support.owners import kept_rows
 
@@ -213,23 +213,23 @@ def test_room_for_a_start_is_kept_while_there_is_plenty_and_used_when_there_is_n
         monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
 
     reported: list[str] = []
-    reserve = tmp_path / disk.RESERVE
+    reserve = tmp_path / data_folder.RESERVE
     free(100)
-    disk.keep_room(tmp_path)
+    data_folder.keep_room(tmp_path)
     assert not reserve.exists()
     free(200)
     reserve.touch()  # by a version before that was killed while it made it
-    assert not disk.is_kept(tmp_path)
-    disk.give_room(tmp_path, reported.append)
-    disk.keep_room(tmp_path)
-    assert disk.is_kept(tmp_path)
-    assert (reserve.stat().st_size, stat.S_IMODE(reserve.stat().st_mode)) == (disk.NEEDED_BYTES, 0o600)
-    disk.give_room(tmp_path, reported.append)
+    assert not data_folder.is_kept(tmp_path)
+    data_folder.give_room(tmp_path, reported.append)
+    data_folder.keep_room(tmp_path)
+    assert data_folder.is_kept(tmp_path)
+    assert (reserve.stat().st_size, stat.S_IMODE(reserve.stat().st_mode)) == (data_folder.NEEDED_BYTES, 0o600)
+    data_folder.give_room(tmp_path, reported.append)
     assert reserve.exists()
     free(31)
     (tmp_path / "reserve.new").touch()
     for _ in range(2):
-        disk.give_room(tmp_path, reported.append)
+        data_folder.give_room(tmp_path, reported.append)
         assert not reserve.exists()
     assert not list(tmp_path.iterdir())
     assert len(reported) == 1

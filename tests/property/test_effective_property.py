@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from graphcore import DependencyGraph, Direction, Reach
 from graphcore.analysis.edge_selection import effective_edges, parallel_edges
-from graphcore.kernels.layout import LEADS
+from graphcore.kernels import LEADS
 from graphcore.traversal import reach
 from tests.support import effective, oracle
 from tests.support.graphs import edge_filter, filters, graph_of, tables

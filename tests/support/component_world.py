@@ -11,7 +11,7 @@ from graphcore.components.edits import ChangedLabels, ComponentEdits
 from graphcore.components.index import ComponentIndex, ComponentSearch
 from graphcore.graph.flags import STALE
 from graphcore.graph.index import TraversalIndex
-from graphcore.kernels.components.layout import LABEL
+from graphcore.kernels.components import LABEL
 
 
 @dataclass

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from graphcore import DependencyGraph
 from graphcore.graph.flags import STALE
 from graphcore.graph.index import TraversalIndex
-from graphcore.kernels.layout import (
+from graphcore.kernels import (
     CAPACITY,
     COUNT,
     EDGE,

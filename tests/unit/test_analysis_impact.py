@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from graphcore import DependencyGraph, DependencyRecord, EdgeFilter, ServiceRecord, UnknownServiceError
 from graphcore.analysis.edge_selection import passing_edges
 from graphcore.analysis.impact import impact_of
-from graphcore.kernels.layout import ANSWER, TICK
+from graphcore.kernels import ANSWER, TICK
 from tests.support.kernel_forms import FORMS, kernels_in_form
 
 

@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 
 from server.config import FeedSettings
-from server.domain.health import MemoryAudit
+from server.domain.live_graph import MemoryAudit
 from server.feed import Vitals
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)

@@ -19,7 +19,7 @@ from graphcore import (
     UnknownServiceError,
 )
 from graphcore.analysis.edge_selection import effective_edges, parallel_edges
-from graphcore.kernels.layout import ANSWER, TICK
+from graphcore.kernels import ANSWER, TICK
 from graphcore.kernels.walking import LAST_TICK
 from graphcore.traversal import reach
 from tests.support.kernel_forms import FORMS, kernels_in_form

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from graphcore.graph.index import TraversalIndex
-from graphcore.kernels.layout import GARBAGE, USED
+from graphcore.kernels import GARBAGE, USED
 from tests.support.index_checks import Link, check_index
 from tests.support.kernel_forms import FORMS, kernels_in_form
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from graphcore import ChangeSet, DependencyGraph, DependencyRecord, Direction, ServiceRecord, reach
-from graphcore.kernels.layout import ANSWER, TICK
+from graphcore.kernels import ANSWER, TICK
 from graphcore.kernels.walking import LAST_TICK
 from tests.support.kernel_forms import FORMS, kernels_in_form
 from tests.support.traversal import traverse

@@ -10,7 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from server.domain.errors import InvalidInputError, InvalidPageTokenError, InvalidRevisionError
 from server.rpc.validate import Check, shown
-from server.wire.words import COMMUNICATION_MODE
+from server.wire.columns import COMMUNICATION_MODE
 
 
 def violations(apply: Callable[[Check], object]) -> list[tuple[str, str]]:

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
-from server.domain.health import Peers
+from server.domain.live_graph import Peers
 from server.lifecycle import stopping
 from server.lifecycle.stopping import StopSignal
 from server.lifecycle.worker_link import (

@@ -7,7 +7,8 @@ The *chain* is the list of their labels; all of them are marked in CHAINED.
 from typing import Any
 
 from graphcore.compiling import kernel
-from graphcore.kernels.components.layout import (
+from graphcore.kernels import EDGE, FRESH, NEIGHBOUR, START
+from graphcore.kernels.components import (
     BACKWARD,
     CHAIN,
     CHAINED,
@@ -31,7 +32,6 @@ from graphcore.kernels.components.layout import (
     STAMP,
     WORK,
 )
-from graphcore.kernels.layout import EDGE, FRESH, NEIGHBOUR, START
 
 
 @kernel(f"int64({GRAPH}, int32[:, ::1], int64[::1], int64, int64)", nogil=False)

@@ -13,7 +13,8 @@ components", 2016. O(V + E), no recursion.
 from typing import Any
 
 from graphcore.compiling import kernel
-from graphcore.kernels.components.layout import (
+from graphcore.kernels import EDGE, FRESH, NEIGHBOUR, OUT, START
+from graphcore.kernels.components import (
     CURSOR,
     EDGES,
     ENDS,
@@ -30,7 +31,6 @@ from graphcore.kernels.components.layout import (
     SEQUENCE,
     SIZE,
 )
-from graphcore.kernels.layout import EDGE, FRESH, NEIGHBOUR, OUT, START
 
 
 @kernel(

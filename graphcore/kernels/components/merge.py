@@ -29,8 +29,8 @@ from typing import Any
 import numpy as np
 
 from graphcore.compiling import kernel
-from graphcore.kernels.components.chain import close_chain, merge_chain
-from graphcore.kernels.components.layout import (
+from graphcore.kernels import EDGE, FRESH, NEIGHBOUR, START
+from graphcore.kernels.components import (
     BACKWARD,
     CHAIN,
     CHAINED,
@@ -56,8 +56,8 @@ from graphcore.kernels.components.layout import (
     TAKEN,
     WORK,
 )
+from graphcore.kernels.components.chain import close_chain, merge_chain
 from graphcore.kernels.components.orders import move_between
-from graphcore.kernels.layout import EDGE, FRESH, NEIGHBOUR, START
 
 
 @kernel(f"int64({GRAPH}, {KEPT}, int64)", nogil=False)

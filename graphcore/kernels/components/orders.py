@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from graphcore.compiling import kernel
-from graphcore.kernels.components.layout import DONE, FORWARD, OVER
+from graphcore.kernels.components import DONE, FORWARD, OVER
 
 NARROW = 32
 """

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from graphcore.compiling import kernel
-from graphcore.kernels.components.full import gather_calls, measure_groups, strong_components
-from graphcore.kernels.components.layout import (
+from graphcore.kernels import EDGE, FRESH, NEIGHBOUR, OUT, START
+from graphcore.kernels.components import (
     BACKWARD,
     DONE,
     EDGES,
@@ -42,8 +42,8 @@ from graphcore.kernels.components.layout import (
     SIZE,
     WORK,
 )
+from graphcore.kernels.components.full import gather_calls, measure_groups, strong_components
 from graphcore.kernels.components.orders import orders_fit, part_order
-from graphcore.kernels.layout import EDGE, FRESH, NEIGHBOUR, OUT, START
 
 
 @kernel("int64(int32[:, ::1], int64[::1], int32[:, ::1], int32[::1], int64)", nogil=False)

@@ -9,7 +9,8 @@ one. They meet, or one of them *runs dry*: it has no node left to visit.
 from typing import Any
 
 from graphcore.compiling import kernel
-from graphcore.kernels.components.layout import (
+from graphcore.kernels import EDGE, FRESH, NEIGHBOUR, START
+from graphcore.kernels.components import (
     BACKWARD,
     FORWARD,
     GRAPH,
@@ -24,7 +25,6 @@ from graphcore.kernels.components.layout import (
     TAKEN,
     WORK,
 )
-from graphcore.kernels.layout import EDGE, FRESH, NEIGHBOUR, START
 
 REACHES, GAVE_UP, RAN_DRY = 0, 1, 2
 """

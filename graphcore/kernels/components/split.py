@@ -18,7 +18,8 @@ contradict the order. Neighbours on the wrong side come from such edges and set 
 from typing import Any
 
 from graphcore.compiling import kernel
-from graphcore.kernels.components.layout import (
+from graphcore.kernels import EDGE, FRESH, NEIGHBOUR, START
+from graphcore.kernels.components import (
     BACKWARD,
     CHAINED,
     DONE,
@@ -43,7 +44,6 @@ from graphcore.kernels.components.layout import (
     WORK,
 )
 from graphcore.kernels.components.parts import bound_beyond, regroup
-from graphcore.kernels.layout import EDGE, FRESH, NEIGHBOUR, START
 
 
 @kernel("int64(int64[::1], int32[:, ::1], int64, int64)", nogil=False)

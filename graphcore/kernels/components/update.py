@@ -10,7 +10,7 @@ through several old components contains such edges, and is found at the last of 
 from typing import Any
 
 from graphcore.compiling import kernel
-from graphcore.kernels.components.layout import (
+from graphcore.kernels.components import (
     DONE,
     EDGES,
     FORWARD,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from graphcore.compiling import kernel
-from graphcore.kernels.cuts.layout import HEAD, HELD, ORDER, PAIRS, PREVIOUS, QUEUE, QUEUED, WORK
+from graphcore.kernels.cuts import HEAD, HELD, ORDER, PAIRS, PREVIOUS, QUEUE, QUEUED, WORK
 from graphcore.kernels.cuts.sequence import move_behind
 
 

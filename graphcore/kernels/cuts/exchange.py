@@ -20,8 +20,8 @@ the cheapest although no packing proves it.
 from typing import Any
 
 from graphcore.compiling import kernel
+from graphcore.kernels.cuts import ORDER, PAIRS, WORK
 from graphcore.kernels.cuts.descent import wait
-from graphcore.kernels.cuts.layout import ORDER, PAIRS, WORK
 from graphcore.kernels.cuts.sequence import shift
 
 QUEUE, MARK, VIA = 0, 1, 2

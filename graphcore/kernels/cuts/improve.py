@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from graphcore.compiling import kernel
+from graphcore.kernels.cuts import CHANCE, CHANCE_FACTOR, CHANCE_MODULUS, ORDER, PAIRS, PREVIOUS, WORK
 from graphcore.kernels.cuts.descent import cost_at, descend, neighbour, wait, wait_around
 from graphcore.kernels.cuts.exchange import exchange
-from graphcore.kernels.cuts.layout import CHANCE, CHANCE_FACTOR, CHANCE_MODULUS, ORDER, PAIRS, PREVIOUS, WORK
 from graphcore.kernels.cuts.sequence import arrange, move_behind, write_down
 
 FEWEST_MOVED, MORE_MOVED = 2, 6

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from graphcore.compiling import kernel
-from graphcore.kernels.cuts.layout import ORDER, PAIRS, PREVIOUS, WORK
+from graphcore.kernels.cuts import ORDER, PAIRS, PREVIOUS, WORK
 from graphcore.kernels.cuts.sequence import shift
 
 FORWARD, BACKWARD, MARK = 0, 1, 2

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from graphcore.compiling import kernel
-from graphcore.kernels.cuts.layout import NEXT, ORDER, PREVIOUS
+from graphcore.kernels.cuts import NEXT, ORDER, PREVIOUS
 
 
 @kernel(f"void({ORDER})")

@@ -7,7 +7,7 @@ Edges of given pairs, rows that are edited, searches along them, and their compo
 from typing import Any
 
 from graphcore.compiling import kernel
-from graphcore.kernels.layout import COUNT, EDGE, IN, NEIGHBOUR, OUT, START
+from graphcore.kernels import COUNT, EDGE, IN, NEIGHBOUR, OUT, START
 
 
 @kernel("int64(int32[:, ::1], int32[:, ::1], int32[:, ::1], int32[::1], int32[::1])")

@@ -22,7 +22,7 @@ from server.rpc.answers import too_large
 from server.rpc.dependency import drafts_in
 from server.rpc.questions import consistency
 from server.rpc.validate import Check, shown
-from server.wire.words import DISCOVERY_SOURCE
+from server.wire.columns import DISCOVERY_SOURCE
 
 DEFAULT_IMPACTS, MAX_IMPACTS = 100, 1_000
 

@@ -13,8 +13,8 @@ from server.rpc.answers import tag
 from server.rpc.paging import PAIRS, PageTokens, PairKey, fitted_page, page_size
 from server.rpc.questions import consistency, require_services
 from server.rpc.validate import Check
+from server.wire.columns import EnumWords
 from server.wire.fields import field
-from server.wire.words import EnumWords
 
 _DRIFT = tag(pb.ListDriftResponse, "drifts")
 _KIND: EnumWords[str, pb.DriftKind.ValueType] = EnumWords(pb.DriftKind, ["not_observed", "not_declared"])

@@ -13,10 +13,9 @@ from graphcore import DependencyGraph
 from server.domain.changes import Ingestion
 from server.domain.detection import DetectionRole, DetectionStatus
 from server.domain.errors import NotReadyError
-from server.domain.health import FeedHealth, MemoryAudit, Peers
-from server.domain.live_graph import FeedState, Freshness, ReplicaStatus
+from server.domain.live_graph import FeedHealth, FeedState, Freshness, MemoryAudit, Peers, ReplicaStatus
 from server.rpc.answers import timestamp
-from server.wire.words import DISCOVERY_SOURCE, EnumWords
+from server.wire.columns import DISCOVERY_SOURCE, EnumWords
 
 _FEED_STATE: EnumWords[str, pb.FeedState.ValueType] = EnumWords(
     pb.FeedState, [state.value for state in FeedState]

@@ -12,8 +12,8 @@ from server.domain.live_graph import Consistency, Freshness
 from server.rpc.answers import VARINT, freshness_message, pair_records, tag, too_large
 from server.rpc.questions import FROM_MEMORY, consistency, edge_filter, is_name
 from server.rpc.validate import Check, shown
+from server.wire.columns import EnumWords
 from server.wire.fields import field, varint
-from server.wire.words import EnumWords
 
 _DEFAULT_DEPTH, _MAX_DEPTH = 3, 10
 _DIRECTION: EnumWords[str, pb.Direction.ValueType] = EnumWords(

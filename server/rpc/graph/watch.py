@@ -15,8 +15,8 @@ from server.domain.watching import WatchBatch, WatchEvent
 from server.rpc.answers import VARINT, freshness_message, joined_parts, tag
 from server.rpc.questions import revision_of
 from server.rpc.validate import Check
+from server.wire.columns import EnumWords
 from server.wire.fields import field, varint
-from server.wire.words import EnumWords
 
 if TYPE_CHECKING:
     from depgraph.v1.types_pb2 import DiscoverySource

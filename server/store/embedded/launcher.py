@@ -10,8 +10,14 @@ from types import MappingProxyType, TracebackType
 from typing import Self, TypeVar
 
 from server.store.embedded.cluster import Layout, find_home, make_ready, server_settings
-from server.store.embedded.data_folder import FolderLock, open_data_folder
-from server.store.embedded.disk import RESERVE, give_room, keep_room, short_of_room
+from server.store.embedded.data_folder import (
+    RESERVE,
+    FolderLock,
+    give_room,
+    keep_room,
+    open_data_folder,
+    short_of_room,
+)
 from server.store.embedded.processes import GuardedProcess
 from server.store.embedded.reporting import DatabaseLog, DataFolderInUseError, EmbeddedPostgresError, Report
 from server.store.embedded.sockets import (
@@ -105,7 +111,7 @@ class EmbeddedPostgres:
             raise
 
     async def keep_room(self) -> None:
-        """Reserve room for a start on a full disk, see ``disk``."""
+        """Reserve room for a start on a full disk, see ``data_folder``."""
         home = self._home
         if self._durable and home is not None and not (home / RESERVE).exists():
             await _in_thread(lambda: keep_room(home))

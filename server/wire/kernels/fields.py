@@ -11,7 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from graphcore.compiling import kernel
 from server.wire.fields import tag_of
-from server.wire.kernels.layout import (
+from server.wire.kernels import (
     BEGIN,
     CHARACTERS,
     FINISHED,

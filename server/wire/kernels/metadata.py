@@ -14,8 +14,7 @@ from google.protobuf.struct_pb2 import Struct, Value
 
 from graphcore.compiling import kernel
 from server.wire.fields import tag_of
-from server.wire.kernels.fields import put_varint, varint_size
-from server.wire.kernels.layout import (
+from server.wire.kernels import (
     CONTAINER,
     ENTRY,
     IS_OBJECT,
@@ -25,6 +24,7 @@ from server.wire.kernels.layout import (
     VALUE,
     WRITE,
 )
+from server.wire.kernels.fields import put_varint, varint_size
 
 # Fields of a Value; an entry of a Struct and an item of a ListValue have the same one.
 _NUMBER_VALUE, _STRING_VALUE, _BOOL_VALUE, _NULL_VALUE, _STRUCT_VALUE, _LIST_VALUE = (

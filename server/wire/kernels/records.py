@@ -3,18 +3,7 @@
 from typing import Any
 
 from graphcore.compiling import kernel
-from server.wire.kernels.fields import (
-    find_word,
-    int32_at,
-    is_moment,
-    put_bytes,
-    put_head,
-    put_id,
-    put_moment,
-    put_text,
-    put_varint,
-)
-from server.wire.kernels.layout import (
+from server.wire.kernels import (
     BEGIN,
     BOOLEAN,
     DOUBLE,
@@ -48,6 +37,17 @@ from server.wire.kernels.layout import (
     WORD_FLAGS,
     WORDS,
     WRITES_EMPTY,
+)
+from server.wire.kernels.fields import (
+    find_word,
+    int32_at,
+    is_moment,
+    put_bytes,
+    put_head,
+    put_id,
+    put_moment,
+    put_text,
+    put_varint,
 )
 from server.wire.kernels.metadata import put_struct
 

@@ -5,13 +5,7 @@ from typing import Any
 from depgraph.v1.graph_service_pb2 import TraverseResponse
 from graphcore.compiling import kernel
 from server.wire.fields import tag_of
-from server.wire.kernels.fields import (
-    put_bytes,
-    put_varint,
-    split_row,
-    word_at,
-)
-from server.wire.kernels.layout import (
+from server.wire.kernels import (
     AT,
     BEGIN,
     CONFIDENCE_FIELD,
@@ -37,6 +31,12 @@ from server.wire.kernels.layout import (
     TARGET,
     TARGET_FIELD,
     UUID_SIZE,
+)
+from server.wire.kernels.fields import (
+    put_bytes,
+    put_varint,
+    split_row,
+    word_at,
 )
 from server.wire.kernels.records import put_record
 from server.wire.names import EMPTY, find_node

@@ -1,6 +1,6 @@
 """The services table."""
 
-from server.store.migrations.scripts import steps_of
+from server.store.migrations.versions import steps_of
 
 revision = "0001"
 down_revision: str | None = None

@@ -1,6 +1,6 @@
 """The service_dependencies table."""
 
-from server.store.migrations.scripts import steps_of
+from server.store.migrations.versions import steps_of
 
 revision = "0002"
 down_revision = "0001"

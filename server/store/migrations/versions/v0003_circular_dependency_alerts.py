@@ -1,6 +1,6 @@
 """The circular_dependency_alerts table."""
 
-from server.store.migrations.scripts import steps_of
+from server.store.migrations.versions import steps_of
 
 revision = "0003"
 down_revision = "0002"

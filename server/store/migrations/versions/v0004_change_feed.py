@@ -1,6 +1,6 @@
 """The change feed: log, triggers and the functions that readers use."""
 
-from server.store.migrations.scripts import steps_of
+from server.store.migrations.versions import steps_of
 
 revision = "0004"
 down_revision = "0003"

@@ -1,6 +1,6 @@
 """A function that puts feed triggers back."""
 
-from server.store.migrations.scripts import steps_of
+from server.store.migrations.versions import steps_of
 
 revision = "0005"
 down_revision = "0004"

@@ -1,6 +1,6 @@
 """The history of alerts, and what detection knows of them."""
 
-from server.store.migrations.scripts import steps_of
+from server.store.migrations.versions import steps_of
 
 revision = "0006"
 down_revision = "0005"

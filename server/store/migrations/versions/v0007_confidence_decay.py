@@ -1,6 +1,6 @@
 """Confidence that decays; the one reported is kept beside it."""
 
-from server.store.migrations.scripts import steps_of
+from server.store.migrations.versions import steps_of
 
 revision = "0007"
 down_revision = "0006"

@@ -1,6 +1,6 @@
 """Services have a kind."""
 
-from server.store.migrations.scripts import steps_of
+from server.store.migrations.versions import steps_of
 
 revision = "0009"
 down_revision = "0008"
