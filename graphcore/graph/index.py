@@ -10,7 +10,8 @@ from graphcore import kernels as at
 from graphcore.graph.columns import grown
 from graphcore.kernels import adjacency
 
-# Nodes and edges of answers that share a queue: few allocations, and one answer keeps 256 KB.
+# Nodes and edges of answers that share a queue, so that there are few allocations: 256 KB. The last
+# answer may be longer, and each of them keeps the whole queue alive.
 _ANSWERS = 1 << 16
 
 

@@ -1,6 +1,7 @@
 """Answers with effective dependencies yield to other tasks, and come from one snapshot."""
 
 import asyncio
+import weakref
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from uuid import UUID
@@ -95,6 +96,17 @@ async def test_changes_made_while_an_answer_is_encoded_are_not_in_it() -> None:
     assert not answering.done()
     emptied(graph)
     assert await answering == expected
+
+
+async def test_an_answer_that_is_being_encoded_does_not_keep_the_queue_of_walks_alive() -> None:
+    graph = fan()
+    queue = weakref.ref(graph.index.walks.queue)
+    answering = asyncio.create_task(sliced_answer(graph, ASKED, FRESHNESS, 2**30))
+    await asyncio.sleep(0)
+    graph.index.walks.renew()
+    assert not answering.done()
+    assert queue() is None
+    await answering
 
 
 async def test_a_stream_continues_over_the_snapshot_it_began_with() -> None:

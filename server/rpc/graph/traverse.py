@@ -102,7 +102,7 @@ def walk(graph: DependencyGraph, question: TraverseQuestion) -> Reach:
     """Walk; raises ``ServiceNotFoundError``."""
     name, direction, depth, passing, full, max_services, _, effective = question
     try:
-        return reach(
+        found = reach(
             graph,
             name,
             direction,
@@ -114,6 +114,11 @@ def walk(graph: DependencyGraph, question: TraverseQuestion) -> Reach:
         )
     except UnknownServiceError:
         raise ServiceNotFoundError(f"no service named {shown(name)}", service_id=name) from None
+    if effective and full:
+        # Joining these takes many slices: without a copy each call would keep a queue of walks
+        # alive meanwhile, megabytes of a large graph.
+        found.nodes, found.edges = found.nodes.copy(), found.edges.copy()
+    return found
 
 
 def traverse_answer(
