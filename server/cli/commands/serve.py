@@ -117,6 +117,7 @@ def serve(
         else:
             from server.lifecycle.supervisor import supervise
 
+            collect_garbage_as_usual()
             supervise(settings, _report, [*WORKER, log_level, log_format])
 
 
