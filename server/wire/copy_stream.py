@@ -123,11 +123,7 @@ def _uuid(content: bytes) -> UUID:
 
 
 def _time(content: bytes) -> datetime:
-    """
-    Read a time.
-
-    Infinity becomes what the driver makes of it: the outermost moments, without a zone.
-    """
+    """Read a time; infinity becomes what the driver makes of it."""
     (microseconds,) = _LONG.unpack(content)
     return _INFINITE.get(microseconds) or _EPOCH + timedelta(microseconds=microseconds)
 

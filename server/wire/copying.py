@@ -1,11 +1,13 @@
 """Whole tables out of binary COPY streams, as columns of records."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from math import nan
-from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from server.domain.dependencies import DependencyRow
 from server.domain.records import DependencyBatch, ServiceBatch, flags_of
@@ -37,20 +39,11 @@ from server.wire.kernels.rows import encode_dependencies, encode_services
 from server.wire.names import NameTable
 from server.wire.records import completed_dependency, completed_service, dependency_record, service_record
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from numpy.typing import NDArray
-
 Batch = TypeVar("Batch", ServiceBatch, DependencyBatch)
 
 
 class BatchSize(NamedTuple):
-    """
-    How much makes a batch: the bytes that are waited for, and the most rows.
-
-    The default takes less than a millisecond.
-    """
+    """How much makes a batch: bytes to wait for, and the most rows. The default: below 1 ms."""
 
     content: int = 64 * 1024
     rows: int = 4_096
@@ -62,8 +55,16 @@ DEFAULT_SIZE = BatchSize()
 class CopyReader(ABC, Generic[Batch]):
     """A reader of a table: a kernel encodes the rows, and Python those that the kernel can't."""
 
-    def __init__(self, columns: int, plan: "NDArray[np.int64]", size: BatchSize) -> None:
+    def __init__(
+        self,
+        columns: int,
+        plan: NDArray[np.int64],
+        complete: Callable[[bytes, int, str], bytes],
+        size: BatchSize,
+    ) -> None:
+        """``complete`` makes the record of a message, where it lacks its JSON, and that text."""
         self._size = size
+        self._complete = complete
         self._stream = CopyStream()
         self._plan = plan
         self._fields = np.zeros((len(plan), FIELD_COLUMNS), np.int64)
@@ -94,10 +95,6 @@ class CopyReader(ABC, Generic[Batch]):
     def _batch(self, rows: int) -> Batch:
         """Make a batch of what the kernel wrote."""
 
-    @abstractmethod
-    def _completed(self, message: bytes, cut: int, text: str) -> bytes:
-        """Return the record of a message with what belongs at ``cut``."""
-
     def _batches(self) -> list[Batch]:
         batches: list[Batch] = []
         while len(self._stream):
@@ -122,10 +119,10 @@ class CopyReader(ABC, Generic[Batch]):
         for row in np.flatnonzero(cuts >= 0).tolist():
             begin, length = int(self._columns[TEXT, row]), int(self._columns[LENGTH, row])
             text = str(view[begin : begin + length], "utf-8")
-            records[row] = self._completed(records[row], int(cuts[row]) - starts[row], text)
+            records[row] = self._complete(records[row], int(cuts[row]) - starts[row], text)
         return records
 
-    def _odd_rows(self, rows: int) -> "Iterator[tuple[int, int]]":
+    def _odd_rows(self, rows: int) -> Iterator[tuple[int, int]]:
         """Go through the odd rows of a batch, with where they begin in the stream."""
         for row in np.flatnonzero(self._columns[SPLIT, :rows] == ODD).tolist():
             yield row, int(self._columns[ROW, row])
@@ -135,7 +132,7 @@ class ServiceCopy(CopyReader[ServiceBatch]):
     """Reads the binary COPY stream of all services."""
 
     def __init__(self, size: BatchSize = DEFAULT_SIZE) -> None:
-        super().__init__(SERVICE_COLUMNS, SERVICE_PLAN, size)
+        super().__init__(SERVICE_COLUMNS, SERVICE_PLAN, completed_service, size)
         self._names = NameTable()
 
     def dependencies(self) -> "DependencyCopy":
@@ -169,31 +166,18 @@ class ServiceCopy(CopyReader[ServiceBatch]):
         names.took(rows)
         keys = names.keys[first : names.count].astype(">u4").view(f"V{UUID_SIZE}")[:, 0].tolist()
         starts = names.starts[first : names.count + 1]
-        encoded_ids, texts = self._cut_names(starts, self._columns[NAME, :rows])
+        written = names.names[starts[0] : starts[-1]].tobytes()
+        encoded_ids = [written[start:end] for start, end in pairwise((starts - starts[0]).tolist())]
+        heads = (self._columns[NAME, :rows] - starts[:-1]).tolist()
+        texts = [encoded[head:].decode() for encoded, head in zip(encoded_ids, heads, strict=True)]
         return ServiceBatch(keys, texts, records, encoded_ids)
-
-    def _cut_names(
-        self, starts: "NDArray[np.int64]", texts: "NDArray[np.int64]"
-    ) -> tuple[list[bytes], list[str]]:
-        """Return the encoded ids, and the names in them."""
-        base = int(starts[0])
-        written = self._names.names[base : int(starts[-1])].tobytes()
-        bounds = (starts - base).tolist()
-        encoded_ids = [written[start:end] for start, end in pairwise(bounds)]
-        heads = (texts - starts[:-1]).tolist()
-        return encoded_ids, [
-            encoded[head:].decode() for encoded, head in zip(encoded_ids, heads, strict=True)
-        ]
-
-    def _completed(self, message: bytes, cut: int, text: str) -> bytes:
-        return completed_service(message, cut, text)
 
 
 class DependencyCopy(CopyReader[DependencyBatch]):
     """Reads the binary COPY stream of all dependencies, after the services."""
 
     def __init__(self, names: NameTable, size: BatchSize) -> None:
-        super().__init__(DEPENDENCY_COLUMNS, DEPENDENCY_PLAN, size)
+        super().__init__(DEPENDENCY_COLUMNS, DEPENDENCY_PLAN, completed_dependency, size)
         self._names = names
         self._keys = np.zeros(size.rows * UUID_SIZE, np.uint8)
         self._scores = np.zeros(size.rows * DOUBLE_SIZE, np.uint8)
@@ -242,6 +226,3 @@ class DependencyCopy(CopyReader[DependencyBatch]):
             batch.strays[position] = row
         else:
             batch.flags[position] = flags
-
-    def _completed(self, message: bytes, cut: int, text: str) -> bytes:
-        return completed_dependency(message, cut, text)

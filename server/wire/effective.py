@@ -1,9 +1,8 @@
 """
 What several discovery sources say of one pair of services, merged into one record.
 
-Works on the fields of records as they lie there, since an answer may hold thousands of pairs: a
-field that won is copied under another tag, and what is said of its origin is a head made at import
-and the id of the dependency.
+Works on the bytes of records, since an answer may hold thousands of pairs: a field that won is
+copied under another tag; its provenance is a head made at import and the id of the dependency.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,43 +14,42 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from depgraph.v1 import graph_service_pb2, types_pb2
-from server.wire.fields import field, field_length, varint
+from server.wire.fields import LENGTH_DELIMITED, VARINT, field, field_length, tag_of, varint
 
 _MORE = 0x80
 _WIRE_TYPE = 7
-_VARINT, _EIGHT_BYTES, _LENGTH_DELIMITED = 0, 1, 2
 _DOUBLE = Packing("<d")
 
 
-def _tag(message: type[Message], name: str, wire_type: int = _LENGTH_DELIMITED) -> int:
-    """Return the tag of a field; all that this module has to do with take a single byte."""
-    return message.DESCRIPTOR.fields_by_name[name].number << 3 | wire_type
+def _tag(message: type[Message], name: str) -> bytes:
+    """Write the tag of a field; all tags of this module take a single byte."""
+    return bytes((tag_of(message, name),))
 
 
-_WIRE_TYPES = {
-    "source_service_id": _LENGTH_DELIMITED,
-    "target_service_id": _LENGTH_DELIMITED,
-    "communication_mode": _VARINT,
-    "criticality": _VARINT,
-    "protocol": _LENGTH_DELIMITED,
-    "timeout_ms": _VARINT,
-    "retry_config": _LENGTH_DELIMITED,
-    "confidence_score": _EIGHT_BYTES,
-    "last_observed_time": _LENGTH_DELIMITED,
-    "is_stale": _VARINT,
-}
+_FIELDS = (
+    "source_service_id",
+    "target_service_id",
+    "communication_mode",
+    "criticality",
+    "protocol",
+    "timeout_ms",
+    "retry_config",
+    "confidence_score",
+    "last_observed_time",
+    "is_stale",
+)
 # The tag that a field has in a Dependency, and the one in an EffectiveDependency, in the order of
 # the latter.
 _COPIED = tuple(
-    (_tag(types_pb2.Dependency, name, kind), bytes((_tag(types_pb2.EffectiveDependency, name, kind),)))
-    for name, kind in _WIRE_TYPES.items()
+    (tag_of(types_pb2.Dependency, name), _tag(types_pb2.EffectiveDependency, name)) for name in _FIELDS
 )
 _WITHOUT_PROVENANCE = {"source_service_id", "target_service_id", "is_stale"}
-_PROVENANCE = bytes((_tag(types_pb2.EffectiveDependency, "provenance"),))
-_PROVENANCE_SOURCE = bytes((_tag(types_pb2.FieldProvenance, "discovery_source", _VARINT),))
-_PROVENANCE_ID = bytes((_tag(types_pb2.FieldProvenance, "dependency_id"),))
-_SOURCES = bytes((_tag(types_pb2.EffectiveDependency, "discovery_sources"),))
-_RECORD = bytes((_tag(graph_service_pb2.TraverseResponse, "effective_dependencies"),))
+_PROVENANCE = _tag(types_pb2.EffectiveDependency, "provenance")
+_PROVENANCE_SOURCE = _tag(types_pb2.FieldProvenance, "discovery_source")
+_PROVENANCE_ID = _tag(types_pb2.FieldProvenance, "dependency_id")
+# Packed: all numbers are one field.
+_SOURCES = bytes((tag_of(types_pb2.EffectiveDependency, "discovery_sources") | LENGTH_DELIMITED,))
+_RECORD = _tag(graph_service_pb2.TraverseResponse, "effective_dependencies")
 
 # A known source, and a UUID as text.
 _USUAL_ORIGIN = 2 + 2 + 36
@@ -59,22 +57,21 @@ _USUAL_ORIGIN = 2 + 2 + 36
 
 def _provenance_heads(name: str) -> tuple[bytes, bytes]:
     """Write the beginning of a provenance, up to the usual origin; and without tag and length."""
-    named = field(bytes((_tag(types_pb2.FieldProvenance, "field"),)), name.encode())
+    named = field(_tag(types_pb2.FieldProvenance, "field"), name.encode())
     return _PROVENANCE + varint(len(named) + _USUAL_ORIGIN) + named, named
 
 
 # By the tag of the field in a Dependency.
 _PROVENANCES = {
-    _tag(types_pb2.Dependency, name, kind): _provenance_heads(name)
-    for name, kind in _WIRE_TYPES.items()
+    tag_of(types_pb2.Dependency, name): _provenance_heads(name)
+    for name in _FIELDS
     if name not in _WITHOUT_PROVENANCE
 }
 
-_ID = _tag(types_pb2.Dependency, "id")
-_DISCOVERY_SOURCE = _tag(types_pb2.Dependency, "discovery_source", _VARINT)
-_CONFIDENCE = _tag(types_pb2.Dependency, "confidence_score", _EIGHT_BYTES)
-_OBSERVED = _tag(types_pb2.Dependency, "last_observed_time")
-_STALE = _tag(types_pb2.Dependency, "is_stale", _VARINT)
+_ID, _DISCOVERY_SOURCE, _CONFIDENCE, _OBSERVED, _STALE = (
+    tag_of(types_pb2.Dependency, name)
+    for name in ("id", "discovery_source", "confidence_score", "last_observed_time", "is_stale")
+)
 
 _PRIORITY = {
     varint(source): place
@@ -110,9 +107,7 @@ class _Said(NamedTuple):
 
 def effective_record(records: Sequence[bytes]) -> bytes:
     """
-    Merge the records of a pair into ``TraverseResponse.effective_dependencies``.
-
-    There is at least one record.
+    Merge the records of a pair, at least one, into ``TraverseResponse.effective_dependencies``.
 
     The rules are those of ``EffectiveDependency``. O(size), some microseconds a dependency.
     """
@@ -167,13 +162,13 @@ def _said(record: bytes, at: int) -> _Said:
     while at < end:
         tag, first = record[at], record[at + 1]
         kind, stop = tag & _WIRE_TYPE, at + 2
-        if kind == _LENGTH_DELIMITED:
+        if kind == LENGTH_DELIMITED:
             if first < _MORE:
                 stop += first
             else:
                 length, stop = field_length(record, at + 1)
                 stop += length
-        elif kind == _VARINT:
+        elif kind == VARINT:
             while first >= _MORE:
                 first = record[stop]
                 stop += 1
@@ -196,11 +191,7 @@ def _put_in_order(sources: list[_Said]) -> None:
 
 
 def _tie(said: _Said) -> tuple[float, tuple[int, int], bytes]:
-    """
-    Decide between equal places: by confidence, then by the time.
-
-    Then by the id, so that there is one answer.
-    """
+    """Decide between equal places: by confidence, by the time, by the id."""
     [confidence] = _DOUBLE.unpack(said.fields.get(_CONFIDENCE, _NO_CONFIDENCE))
     seconds, nanos = _observed(said)
     return -confidence, (-seconds, -nanos), said.origin

@@ -50,11 +50,7 @@ def struct_bytes(text: str) -> bytes:
 
 
 def retry_config(text: str) -> types_pb2.RetryConfig:
-    """
-    Read the JSON text of a retry configuration.
-
-    SQL may have stored anything: what makes no sense is left unset.
-    """
+    """Read the JSON text of a retry configuration; what makes no sense is left unset."""
     config = types_pb2.RetryConfig()
     stored = _stored_json(text)
     if not isinstance(stored, dict):
@@ -122,9 +118,7 @@ def _nested(item: dict[str, Json] | list[Json], levels: int) -> bytes:
 
 def _stored_json(text: str) -> Json:
     """
-    Read JSON text as SQL stored it: no number is infinite.
-
-    None for what no parser here goes deep enough.
+    Read JSON text as SQL stored it: no number is infinite; None = nested too deeply to read.
 
     PostgreSQL takes numbers of 100,000 digits and thousands of levels, and one such row must not
     fail every answer it is part of.

@@ -7,16 +7,14 @@ of two. Source: Knuth, The Art of Computer Programming 3, 6.4: multiplicative ha
 probing.
 """
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from graphcore.compiling import kernel
 from server.wire.fields import field_length
 from server.wire.kernels import FIXED
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
@@ -68,10 +66,8 @@ class NameTable:
     """
     Names of services by position, and a hash table from keys to positions.
 
-    The names lie one behind the other as ``TraverseResponse.service_ids``.
-
-    Kernels write into its arrays; ``grow`` before, ``took`` afterwards. O(1) amortised for each
-    service.
+    The names lie one behind the other as ``TraverseResponse.service_ids``. Kernels write into the
+    arrays; ``grow`` before, ``took`` afterwards. O(1) amortised for each service.
     """
 
     def __init__(self) -> None:
@@ -109,7 +105,7 @@ class NameTable:
         add_keys.run(self.slots, self.keys, first, self.count)
 
 
-def _longer(array: "NDArray[Scalar]", length: int) -> "NDArray[Scalar]":
+def _longer(array: NDArray[Scalar], length: int) -> NDArray[Scalar]:
     longer = np.empty((length, *array.shape[1:]), array.dtype)
     longer[: len(array)] = array
     return longer

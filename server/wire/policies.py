@@ -88,10 +88,8 @@ def read_policies(records: Any, timeouts: Any, attempts: Any, first: int) -> int
     """
     Read records of dependencies, one behind the other, into columns from ``first`` on.
 
-    Returns the place behind the last one.
-
-    Fields stand in the order of their numbers, so those behind the retries are skipped. No timeout
-    = 0, no retries = 0.
+    Returns the place behind the last one. Fields stand in the order of their numbers, so those
+    behind the retries are skipped. No timeout = 0, no retries = 0.
     """
     at, number = 0, first
     while at < len(records):

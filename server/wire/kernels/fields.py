@@ -110,14 +110,14 @@ def find_word(stream: Any, at: int, length: int, first: int, last: int) -> int:
 
 @kernel("boolean(uint8[::1], int64)")
 def is_moment(stream: Any, at: int) -> bool:
-    """Tell whether a time is one that a Timestamp can hold."""
+    """Whether a Timestamp can hold a time."""
     time = int64_at(stream, at)
     return bool(_FIRST_MOMENT <= time <= _LAST_MOMENT)
 
 
 @kernel("int64(int64)")
 def varint_size(number: int) -> int:
-    """Tell how many bytes a number takes that is not negative."""
+    """Return how many bytes a number takes that is not negative."""
     size = 1
     while number > _LAST_OF_VARINT:
         number >>= 7

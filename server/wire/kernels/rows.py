@@ -86,9 +86,7 @@ def encode_services(
     levels: Any,
 ) -> int:
     """
-    Write the records of the rows in a span of the stream; returns how many.
-
-    It writes as many as there are columns and bytes for.
+    Write records of rows of a span, as many as there are columns and bytes for; returns how many.
 
     ``node`` is the position of the first; ``keys`` and ``starts`` have room for as many rows as
     columns have, ``names`` for all the bytes of the span and more; ``levels`` are scratch. The span
@@ -133,9 +131,7 @@ def encode_dependencies(
     levels: Any,
 ) -> int:
     """
-    Write the records of the rows in a span of the stream; returns how many.
-
-    It writes as many as there are columns and bytes for.
+    Write records of rows of a span, as many as there are columns and bytes for; returns how many.
 
     ``ids`` get the keys and ``scores`` the confidences, little-endian; the arguments behind them
     are the names of services, and scratch. The span then begins behind the last row, and STATE says
