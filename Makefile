@@ -1,4 +1,4 @@
-# Every target sets up what it needs. Only Python >= 3.11, make and a package index are needed.
+# Every target sets up what it needs. Only Python, make and a package index are needed.
 BIN := .venv/bin
 STAMP := .venv/.synced
 KERNELS := .venv/.kernels

@@ -6,7 +6,9 @@ export UV_SYSTEM_CERTS="${UV_SYSTEM_CERTS:-true}" UV_PYTHON_DOWNLOADS=never VIRT
 
 # Print $PYTHON or the first Python that can run depgraph, or fail with the reason.
 find_python() {
-    set -- python3 python3.14 python3.13 python3.12 python3.11
+    minors=$(sed -n 's/.*"Programming Language :: Python :: 3\.\([0-9]*\)".*/\1/p' "$root/pyproject.toml" | sort -rn)
+    set -- python3
+    for minor in $minors; do set -- "$@" "python3.$minor"; done
     test -z "${PYTHON:-}" || set -- "$PYTHON"
     for candidate in "$@"; do
         if reason=$("$candidate" "$root/scripts/check_python.py" 2>&1); then
@@ -16,7 +18,9 @@ find_python() {
         # A reason of the first that runs at all says more than that another does not exist.
         case $reason in depgraph*) said=${said:-$reason} ;; esac
     done
-    echo "${said:-"depgraph needs Python 3.11 or newer with venv, and none was found"} (PYTHON=... names another)" >&2
+    needed="depgraph needs Python 3.$(echo "$minors" | tail -n 1) to 3.$(echo "$minors" | head -n 1) with venv"
+    absent=${PYTHON:+"$PYTHON does not run"}
+    echo "${said:-"$needed, and ${absent:-none was found}"} (PYTHON=... names another)" >&2
     return 1
 }
 
