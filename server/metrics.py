@@ -140,12 +140,18 @@ class _SilentHandler(WSGIRequestHandler):
         """Log no line for each request."""
 
 
+_PATHS = ("/metrics", "/healthz")
+_METHODS = ("GET", "HEAD")
+
+
 def _application(registry: CollectorRegistry, is_serving: Callable[[], bool]) -> "WSGIApplication":
     metrics = make_wsgi_app(registry)
 
-    def text_of(path: str) -> tuple[HTTPStatus, str]:
-        if path != "/healthz":
+    def text_of(path: str, method: str) -> tuple[HTTPStatus, str]:
+        if path not in _PATHS:
             return HTTPStatus.NOT_FOUND, "there are /metrics and /healthz\n"
+        if method not in _METHODS:
+            return HTTPStatus.METHOD_NOT_ALLOWED, f"{path} answers {' and '.join(_METHODS)}\n"
         return (
             (HTTPStatus.OK, "SERVING\n")
             if is_serving()
@@ -153,19 +159,22 @@ def _application(registry: CollectorRegistry, is_serving: Callable[[], bool]) ->
         )
 
     def answer(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        path, is_head = environ["PATH_INFO"], environ["REQUEST_METHOD"] == "HEAD"
+        path, method = environ["PATH_INFO"], environ["REQUEST_METHOD"]
+        is_head = method == "HEAD"
         try:
-            if path == "/metrics":
+            if path == "/metrics" and method in _METHODS:
                 # It answers no HEAD.
                 body = metrics(environ | {"REQUEST_METHOD": "GET"}, start_response)
                 return [] if is_head else body
-            status, text = text_of(path)
+            status, text = text_of(path, method)
         # Otherwise wsgiref would print a traceback, which is no line of the log.
         except Exception:
             log.exception("a scrape failed", path=path)
             status, text = HTTPStatus.INTERNAL_SERVER_ERROR, "the server's log says what failed\n"
-        length = ("Content-Length", str(len(text)))
-        start_response(f"{status.value} {status.phrase}", [("Content-Type", "text/plain"), length])
+        headers = [("Content-Type", "text/plain"), ("Content-Length", str(len(text)))]
+        if status == HTTPStatus.METHOD_NOT_ALLOWED:
+            headers.append(("Allow", ", ".join(_METHODS)))
+        start_response(f"{status.value} {status.phrase}", headers)
         return [] if is_head else [text.encode()]
 
     return answer

@@ -97,16 +97,20 @@ async def bring_up_to_date(
     """
     Wait for the database, then run the migrations that it lacks; raises ``SchemaBehindError``.
 
-    ``waiting`` is called with the reason of each wait, and with None at the end.
+    ``waiting`` is called with the reason of each wait, and with None at the end. ``report`` has a
+    reason once, until it changes.
     """
     failures = 0
+    reported = ""
     while True:
         try:
             await _migrate(url, report, may_migrate=may_migrate)
         except DatabaseUnavailableError as error:
             failures += 1
             waiting(error.__cause__ or error)
-            report(f"warning: waiting for the database: {error.message}")
+            if error.message != reported:
+                report(f"warning: waiting for the database: {error.message}")
+                reported = error.message
             await asyncio.sleep(reconnect_pause(failures))
         else:
             waiting(None)

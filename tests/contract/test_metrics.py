@@ -104,6 +104,19 @@ async def test_head_answers_like_get_without_a_body(application: Application, pa
     assert await asyncio.to_thread(ask, application, "HEAD", path) == (status, b"")
 
 
+@pytest.mark.parametrize("path", ["/metrics", "/healthz"])
+async def test_another_method_than_get_and_head_is_refused(application: Application, path: str) -> None:
+    def post() -> tuple[int, str | None]:
+        connection = HTTPConnection(application.metrics_address, timeout=PATIENCE_SECONDS)
+        with closing(connection):
+            connection.request("POST", path)
+            answer = connection.getresponse()
+            return answer.status, answer.getheader("Allow")
+
+    assert await asyncio.to_thread(post) == (405, "GET, HEAD")
+    assert (await asyncio.to_thread(ask, application, "POST", "/"))[0] == 404
+
+
 @pytest.mark.one_transport
 async def test_the_health_check_of_the_image_passes_while_the_server_serves(application: Application) -> None:
     async def code(address: str) -> int:

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import stat
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import parse_qs, urlsplit
@@ -188,8 +189,19 @@ async def test_a_cluster_of_another_major_version_is_refused(own_postgres: Embed
 async def test_a_data_folder_that_is_a_file_is_refused(reachable_folder: Path) -> None:
     taken = reachable_folder / "file"
     taken.touch()
-    with pytest.raises(EmbeddedPostgresError, match="can't be used"):
+    with pytest.raises(EmbeddedPostgresError, match=f"the data folder {taken} is not a folder"):
         await EmbeddedPostgres(taken).start()
+    with pytest.raises(EmbeddedPostgresError, match=r"/file/x can't be made: its path leads through a file"):
+        await EmbeddedPostgres(taken / "x").start()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /proc")
+async def test_a_data_folder_that_can_not_be_made_is_refused_in_plain_words() -> None:
+    with pytest.raises(EmbeddedPostgresError) as refused:
+        await EmbeddedPostgres(Path("/proc/x")).start()
+    assert str(refused.value) == (
+        "the data folder /proc/x can't be made: its file system takes no new folders; choose another folder"
+    )
 
 
 async def test_a_second_launcher_in_the_same_process_is_refused(own_postgres: EmbeddedPostgres) -> None:

@@ -6,6 +6,7 @@ start that finds too little deletes the file.
 """
 
 import contextlib
+import errno
 import hashlib
 import itertools
 import os
@@ -29,6 +30,13 @@ _BEING_MADE = "reserve.new"
 # A segment of the write-ahead log takes half of it.
 NEEDED_BYTES = 32 * 2**20
 PLENTY_BYTES = 4 * NEEDED_BYTES
+_WHY_NO_FOLDER = {
+    errno.EACCES: "this user may not write there",
+    errno.ENOENT: "its file system takes no new folders",  # as in /proc
+    errno.ENOSPC: "the disk is full",
+    errno.ENOTDIR: "its path leads through a file",
+    errno.EROFS: "the disk is read-only",
+}
 
 
 def known_home(folder: Path) -> Path | None:
@@ -139,9 +147,17 @@ def system_folder(*parts: str) -> Path:
 
 def open_data_folder(folder: Path) -> None:
     """Make the data folder unless it exists; only root's lets other users pass through."""
-    if not folder.exists():
-        folder.mkdir(parents=True)
-        folder.chmod(0o711 if os.geteuid() == 0 else 0o700)
+    try:
+        if not folder.exists():
+            folder.mkdir(parents=True)
+            folder.chmod(0o711 if os.geteuid() == 0 else 0o700)
+    except OSError as error:
+        cause = _WHY_NO_FOLDER.get(error.errno or 0) or error.strerror or str(error)
+        raise EmbeddedPostgresError(
+            f"the data folder {folder} can't be made: {cause}; choose another folder"
+        ) from None
+    if not folder.is_dir():
+        raise EmbeddedPostgresError(f"the data folder {folder} is not a folder: choose another one")
 
 
 def short_of_room(folder: Path) -> str | None:

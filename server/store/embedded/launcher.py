@@ -105,7 +105,9 @@ class EmbeddedPostgres:
         except BaseException as error:
             await self._end(signal.SIGQUIT)
             if isinstance(error, OSError):
-                raise self._explained(f"the data folder {self.data_dir} can't be used: {error}") from None
+                where = f"{error.filename}: " if error.filename else ""
+                cause = f"{where}{error.strerror or error}"
+                raise self._explained(f"the data folder {self.data_dir} can't be used: {cause}") from None
             if isinstance(error, EmbeddedPostgresError) and not isinstance(error, DataFolderInUseError):
                 raise self._explained(str(error)) from None
             raise
