@@ -133,17 +133,22 @@ def _problem(entry: Any) -> str | None:
     """Say why an entry can't be used; None = it can."""
     if not isinstance(entry, dict):
         return f"expected an object with parent and child, found {kind_of(entry)}"
-    if not _is_count(entry.get("callCount", 0)):
-        return "callCount is not a whole number"
-    return _name_problem(entry, "parent") or _name_problem(entry, "child")
+    problem = _count_problem(entry.get("callCount", 0))
+    return problem or _name_problem(entry, "parent") or _name_problem(entry, "child")
 
 
-def _is_count(count: Any) -> bool:
-    """Whether it is a whole number, also as protobuf JSON (text) or JavaScript (12.0) write it."""
+def _count_problem(count: Any) -> str | None:
+    """Check a count, which protobuf JSON writes as text, and JavaScript as 12.0."""
     if isinstance(count, str):
-        return count.isascii() and count.isdigit()
-    is_number = isinstance(count, int | float) and not isinstance(count, bool)
-    return is_number and count >= 0 and (isinstance(count, int) or count.is_integer())
+        digits = count.removeprefix("-")
+        is_whole, is_negative = digits.isascii() and digits.isdigit(), digits != count
+    else:
+        is_number = isinstance(count, int | float) and not isinstance(count, bool)
+        is_whole = is_number and (isinstance(count, int) or count.is_integer())
+        is_negative = is_number and count < 0
+    if not is_whole:
+        return "callCount is not a whole number"
+    return "callCount is negative" if is_negative else None
 
 
 def _name_problem(entry: Mapping[str, Any], key: str) -> str | None:

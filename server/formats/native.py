@@ -25,15 +25,21 @@ MAX_BYTES = 1024 * 1024
 
 
 class Change(NamedTuple):
-    """The reports of each source, and the dependencies to remove before."""
+    """
+    The reports of each source, and the dependencies to remove before.
+
+    ``added`` has the edges of all reports as the file has them, and ``places`` where each of them
+    is: ``edges[3]``, or ``report 1, edges[3]`` if the file is a list.
+    """
 
     reports: list[IngestGraphRequest]
     removed: list[DependencyKey]
+    added: list[Dependency]
+    places: list[str]
 
     def as_question(self) -> CheckChangeRequest:
         """Return what to ask ``CheckChange``, to which nodes do not matter."""
-        added = [edge for report in self.reports for edge in report.edges]
-        return CheckChangeRequest(added=added, removed=self.removed)
+        return CheckChangeRequest(added=self.added, removed=self.removed)
 
 
 def read_native(raw: bytes) -> list[IngestGraphRequest]:
@@ -52,12 +58,17 @@ def read_change(raw: bytes) -> Change:
     ``edges`` are added, each by its own ``discovery_source``, else the report's, else manual.
     ``removed`` has ``DependencyKey`` entries; without a discovery source they mean every source.
     """
-    change = Change([], [])
-    for where, entry in _entries(json_document(raw)):
+    change = Change([], [], [], [])
+    document = json_document(raw)
+    for where, entry in _entries(document):
         rest = dict(entry)
         removed = rest.pop("removed", [])
-        change.reports.extend(_by_source(where, read_message(where, rest, IngestGraphRequest)))
+        report = read_message(where, rest, IngestGraphRequest)
+        change.reports.extend(_by_source(where, report))
         change.removed.extend(_keys(where, removed))
+        change.added.extend(report.edges)
+        prefix = f"{where}, " if isinstance(document, list) else ""
+        change.places.extend(f"{prefix}edges[{index}]" for index in range(len(report.edges)))
     return change
 
 

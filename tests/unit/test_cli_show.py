@@ -25,8 +25,8 @@ from depgraph.v1.types_pb2 import (
 )
 from server.cli.render.diagrams import dot_escaped, dot_lines, mermaid_escaped, mermaid_lines
 from server.cli.render.labels import dependency_label
-from server.cli.render.neighbourhood import Branch, Neighbourhood, explore, tree_lines
-from server.cli.render.text import counted, printable, visible
+from server.cli.render.neighbourhood import Branch, Neighbourhood, explore, print_tree, tree_lines
+from server.cli.render.text import counted, printable, visible, wrapped
 
 NASTY = [
     'say "hi"',
@@ -308,6 +308,29 @@ def test_a_cut_fan_is_a_node_of_its_own_in_drawings() -> None:
     picture = around("hub", callers, fan=2)
     assert '    n0_callers(["… and 3 more"])' in list(mermaid_lines(picture))
     assert "    n0_callers -> n0 [style=dotted, arrowhead=none];" in list(dot_lines(picture))
+
+
+def test_the_number_of_a_cut_fan_has_thousands_separators() -> None:
+    picture = around("hub", [dependency(f"s{number}", "hub") for number in range(1_234)], fan=2)
+    assert '    n0_callers(["… and 1,232 more"])' in list(mermaid_lines(picture))
+    assert '    n0_callers [label="… and 1,232 more", shape=plaintext];' in list(dot_lines(picture))
+
+
+def test_no_line_of_a_narrow_tree_ends_with_a_blank_or_is_too_long(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("server.cli.render.neighbourhood.screen_width", lambda: 60)
+    name = "x" * (60 - len("│         "))
+    print_tree(around("a", path("a", name, "y")), ["critical", "purpose: " + "z" * 60])
+    lines = capsys.readouterr().out.splitlines()
+    assert f"│   └── {name}" in lines
+    assert [line for line in lines if line != line.rstrip() or len(line) > 60] == []
+
+
+@pytest.mark.parametrize("text", ["one  two", "one   two", "one two"])
+def test_a_line_that_is_broken_at_several_blanks_ends_with_none(text: str) -> None:
+    assert [part.strip() for part in wrapped(text, 5)] == ["one", "two"]
+    assert next(wrapped(text, 5)) == "one"
 
 
 def test_labels_of_drawings_are_short_and_the_rest_is_a_tooltip_in_dot() -> None:

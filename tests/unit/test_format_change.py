@@ -51,6 +51,15 @@ def test_several_reports_are_one_change_in_their_order() -> None:
     assert len(change.removed) == 1
 
 
+def test_every_edge_knows_its_place_in_the_file() -> None:
+    seen = {**EDGE, "discovery_source": "DISCOVERY_SOURCE_SERVICE_MESH"}
+    report = {"edges": [EDGE, seen, {**EDGE, "target_service_id": "c"}]}
+    change = read_change(json.dumps(report).encode())
+    assert [edge.target_service_id for edge in change.added] == ["b", "b", "c"]
+    assert change.places == ["edges[0]", "edges[1]", "edges[2]"]
+    assert read_change(json.dumps([{}, report]).encode()).places[0] == "report 1, edges[0]"
+
+
 def test_gzip_is_read_too() -> None:
     document = {"edges": [EDGE]}
     packed = gzip.compress(json.dumps(document).encode())

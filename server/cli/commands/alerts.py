@@ -99,6 +99,7 @@ def ack(
         str | None,
         typer.Option("--by", metavar="NAME", help="Who takes the alert. Default: your login name."),
     ] = None,
+    as_json: AsJson = False,
     address: Address = DEFAULTS.listen,
     timeout: Timeout = 10.0,
 ) -> None:
@@ -111,7 +112,7 @@ def ack(
     with connected(address, timeout=timeout) as client:
         request = AcknowledgeAlertRequest(id=_found(client, alert_id).id, acknowledged_by=name)
         alert = client.alerts.AcknowledgeAlert(request).alert
-    print_lines([_headline(alert)])
+    _print_changed(alert, as_json=as_json)
 
 
 @app.command()
@@ -119,6 +120,7 @@ def resolve(
     alert_id: AlertId,
     *,
     notes: Annotated[str, typer.Option("--notes", metavar="TEXT", help="How it ended.")],
+    as_json: AsJson = False,
     address: Address = DEFAULTS.listen,
     timeout: Timeout = 10.0,
 ) -> None:
@@ -126,8 +128,8 @@ def resolve(
     with connected(address, timeout=timeout) as client:
         request = ResolveAlertRequest(id=_found(client, alert_id).id, resolution_notes=notes)
         alert = client.alerts.ResolveAlert(request).alert
-    print_lines([_headline(alert)])
-    if alert.is_present:
+    _print_changed(alert, as_json=as_json)
+    if alert.is_present and not as_json:
         still = "the cycle is still in the graph: the alert stays resolved until the cycle grows, "
         print_lines([still + "or goes and comes back"])
 
@@ -206,6 +208,13 @@ def _details(alert: CircularDependencyAlert, events: Sequence[AlertEvent], top: 
         ("changed", f"{_second(alert.update_time)} UTC"),
     ]
     return [*aligned(rows), "history", *map(_event_line, events)]
+
+
+def _print_changed(alert: CircularDependencyAlert, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"alert": fields_of(alert)})
+    else:
+        print_lines([_headline(alert)])
 
 
 def _headline(alert: CircularDependencyAlert) -> str:

@@ -1,6 +1,7 @@
 """``depgraph check``: what a change would do to cycles and blast radii."""
 
 import enum
+import re
 from collections.abc import Iterator, Sequence
 from typing import Annotated
 
@@ -15,7 +16,7 @@ from depgraph.v1.analysis_service_pb2 import (
     ImpactChange,
 )
 from server.cli.connection import connected
-from server.cli.failures import FOUND, read_input
+from server.cli.failures import FOUND, InputError, read_input
 from server.cli.options import DEFAULTS, Address, AsJson, ChangeFile, Timeout
 from server.cli.render.labels import call_label, cycle_label, some_names
 from server.cli.render.text import aligned, counted, enum_word, fields_of, print_json, print_lines, visible
@@ -68,10 +69,13 @@ def check(
     added, or only such as --allow names; 1 = the check failed, as when no server answers; 2 = wrong
     command line or file; 3 = the change would add cycles.
     """
-    request = read_input(file, _question)
+    request, places = read_input(file, _question)
     request.max_impacts = top
-    with connected(address, timeout=timeout) as client:
-        answer = client.analyses.CheckChange(request)
+    try:
+        with connected(address, timeout=timeout) as client:
+            answer = client.analyses.CheckChange(request)
+    except InputError as error:
+        raise InputError(_as_in_file(str(error), places)) from error
     if as_json:
         print_json(fields_of(answer))
     else:
@@ -81,8 +85,10 @@ def check(
         raise typer.Exit(FOUND)
 
 
-def _question(raw: bytes) -> CheckChangeRequest:
-    request = read_change(raw).as_question()
+def _question(raw: bytes) -> tuple[CheckChangeRequest, list[str]]:
+    """Read what to ask, and where in the file each added dependency is."""
+    change = read_change(raw)
+    request = change.as_question()
     limits = Limits()
     for name, count in (("added", len(request.added)), ("removed", len(request.removed))):
         if count > limits.max_items:
@@ -90,7 +96,13 @@ def _question(raw: bytes) -> CheckChangeRequest:
             raise FormatError(f"{counted(count, f'{name} dependency', f'{name} dependencies')}: {most}")
     if request.ByteSize() > limits.max_request_bytes:
         raise FormatError(f"takes {request.ByteSize():,} bytes; a call carries {limits.max_request_bytes:,}")
-    return request
+    return request, change.places
+
+
+def _as_in_file(message: str, places: Sequence[str]) -> str:
+    """Name added dependencies as the file does, not as the request does."""
+    message = re.sub(r"\badded\[(\d+)\]", lambda found: places[int(found[1])], message)
+    return re.sub(r"\badded(?=: is empty)", "edges", message)
 
 
 def _lines(answer: CheckChangeResponse) -> Iterator[str]:

@@ -65,7 +65,7 @@ def dot_lines(around: Neighbourhood) -> Iterator[str]:
         label, tooltip = short_label(dependencies), dot_escaped(dependency_label(dependencies))
         yield f'    {source} -> {target} [label="{label}", tooltip="{tooltip}", style={style}{colour}];'
     for source, target, ghost, hidden in diagram.cut_fans:
-        yield f'    {ghost} [label="… and {hidden} more", shape=plaintext];'
+        yield f'    {ghost} [label="… and {hidden:,} more", shape=plaintext];'
         yield f"    {source} -> {target} [style=dotted, arrowhead=none];"
     yield "}"
 
@@ -91,7 +91,7 @@ def mermaid_lines(around: Neighbourhood) -> Iterator[str]:
         label = mermaid_escaped(short_label(dependencies))
         yield f'    {source} {arrow}|"{label}"| {target}'
     for source, target, ghost, hidden in diagram.cut_fans:
-        yield f'    {ghost}(["… and {hidden} more"])'
+        yield f'    {ghost}(["… and {hidden:,} more"])'
         yield f"    {source} -.- {target}"
 
 

@@ -115,7 +115,10 @@ def print_tree(around: Neighbourhood, about: Sequence[str]) -> None:
     width = screen_width()
     for line in tree_lines(around, about):
         prefix = line.prefix
-        for part in line.text.wrap(console, max(1, width - len(prefix))) or [line.text]:
+        fits = line.text.cell_len <= width - len(prefix)
+        parts = [line.text] if fits else line.text.wrap(console, max(1, width - len(line.hanging)))
+        # A blank part comes after a word that fills the whole width.
+        for part in [part for part in parts if part.plain.strip()] or [line.text]:
             part.rstrip()
             console.print(Text(prefix) + part, soft_wrap=True)
             prefix = line.hanging

@@ -83,7 +83,7 @@ def wrapped(text: str, width: int, hanging: str = "") -> Iterator[str]:
     line, *words = text.split(" ")
     for word in words:
         if line.strip() and cell_len(line) + 1 + cell_len(word) > width:
-            yield line
+            yield line.rstrip()
             line = hanging + word
         else:
             line += f" {word}"

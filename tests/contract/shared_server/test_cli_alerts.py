@@ -120,6 +120,15 @@ async def test_an_alert_is_acknowledged_handed_over_and_resolved(command: Comman
     assert again.stderr == f"depgraph: the alert {key} is resolved and can't be changed any more\n"
 
 
+async def test_ack_and_resolve_print_the_alert_as_json(command: Command, stubs: Stubs) -> None:
+    key = await create(stubs, "a", "b")
+    taken = json.loads((await command("ack", key, "--json")).stdout)["alert"]
+    assert (taken["id"], taken["status"]) == (key, "ALERT_STATUS_ACKNOWLEDGED")
+    assert taken["acknowledged_by"] == "ann"
+    closed = json.loads((await command("resolve", key, "--notes", "cut", "--json")).stdout)["alert"]
+    assert (closed["status"], closed["resolution_notes"]) == ("ALERT_STATUS_RESOLVED", "cut")
+
+
 async def test_an_alert_is_shown_with_members_and_history(
     command: Command, stubs: Stubs, connection: asyncpg.Connection
 ) -> None:

@@ -101,9 +101,13 @@ async def test_check_prints_json(check: Check, online_shop: None) -> None:
     ("document", "complaint"),
     [
         ("{", "not JSON"),
-        ({"edges": [edge("a", "a")]}, "added[0].target_service_id: is the source too"),
+        ({"edges": [edge("a", "a")]}, "edges[0].target_service_id: is the source too"),
         ({"removed": [key("checkout", "storefront")]}, "removed[0]: no dependency of 'checkout'"),
-        ({"edges": []}, "added: is empty, and so is removed"),
+        ({"edges": []}, "edges: is empty, and so is removed"),
+        (
+            [{"edges": [edge("a", "b")]}, {"edges": [edge("a", "c"), edge("a", "")]}],
+            "report 1, edges[1].target_service_id: is empty",
+        ),
         (
             {"removed": [key("a", f"b{number}") for number in range(10_001)]},
             "10,001 removed dependencies: 10,000 can be checked at once",
