@@ -10,6 +10,7 @@ from typing import Protocol, TypeVar
 
 import grpc
 from google.protobuf import any_pb2
+from google.rpc import code_pb2
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
 from grpc_status import rpc_status
 
@@ -82,16 +83,23 @@ def walk(client: Client, request: TraverseRequest, timeout: float) -> TraverseRe
     return whole
 
 
-def walk_all(client: Client, requests: Sequence[TraverseRequest], timeout: float) -> list[TraverseResponse]:
-    """Answer many requests, in their order. What a batch has no room for is streamed."""
-    if len(requests) == 1:
+def walk_all(
+    client: Client, requests: Sequence[TraverseRequest], timeout: float, *, skip_unknown: bool = False
+) -> list[TraverseResponse]:
+    """
+    Answer many requests, in their order. What a batch has no room for is streamed.
+
+    ``skip_unknown`` gives an empty answer for a service that the server does not know.
+    """
+    if len(requests) == 1 and not skip_unknown:
         return [walk(client, requests[0], timeout)]
     found = []
     for start in range(0, len(requests), WALKS_PER_BATCH):
         batch = requests[start : start + WALKS_PER_BATCH]
         answer = client.graph.BatchTraverse(BatchTraverseRequest(requests=batch), timeout=timeout)
         for request, result in zip(batch, answer.responses, strict=True):
-            is_whole = result.HasField("traversal")
+            is_skipped = skip_unknown and result.error.code == code_pb2.NOT_FOUND
+            is_whole = is_skipped or result.HasField("traversal")
             found.append(result.traversal if is_whole else walk(client, request, timeout))
     return found
 

@@ -8,6 +8,7 @@ import io
 import json
 import re
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,8 @@ import pytest
 
 from depgraph import Client
 from depgraph.v1.alert_service_pb2 import ListAlertsRequest
+from depgraph.v1.graph_service_pb2 import GetAdjacencyListRequest
+from server.cli.commands.services import _degrees
 from server.cli.commands.show import _about
 from server.cli.main import run
 from tests.support.command import depgraph, depgraph_here, serving
@@ -188,6 +191,32 @@ def test_services_are_found_by_a_part_of_the_name_the_team_and_the_criticality(a
     assert table[0].split("  ")[0] == "SERVICE"
     assert table[1].split() == [HUB, "medium", "-", "0", f"{CALLERS}"]
     assert depgraph_here("services", "nothing-like-it", "--address", address).stdout == "no such services\n"
+
+
+@pytest.mark.parametrize("arguments", [[], ["o"], ["configuration"]], ids=" ".join)
+def test_services_count_the_neighbours_that_the_adjacency_list_has(
+    arguments: list[str], address: str
+) -> None:
+    callees, callers = Counter[str](), Counter[str]()
+    with Client(address) as client:
+        for row in client.graph.GetAdjacencyList(GetAdjacencyListRequest()):
+            callees[row.service_id] = len(row.target_service_ids)
+            callers.update(row.target_service_ids)
+    listed = depgraph_here("services", *arguments, "--json", "--address", address)
+    rows = json.loads(listed.stdout)["services"]
+    assert rows
+    for row in rows:
+        name = row["service_id"]
+        assert (row["callee_count"], row["caller_count"]) == (callees[name], callers[name])
+    table = depgraph_here("services", *arguments, "--top", "7", "--address", address).stdout.splitlines()
+    for row, line in zip(rows[:7], table[1:], strict=False):
+        assert line.split()[-2:] == [f"{row['callee_count']:,}", f"{row['caller_count']:,}"]
+
+
+def test_a_service_that_is_not_in_memory_counts_no_neighbours(address: str) -> None:
+    with Client(address) as client:
+        callees, callers = _degrees(client, ["unknown", HUB], 10.0)
+    assert (callees["unknown"], callers["unknown"], callers[HUB]) == (0, 0, CALLERS)
 
 
 def test_components_are_listed_largest_first(address: str) -> None:

@@ -8,9 +8,16 @@ import typer
 
 from depgraph import Client
 from depgraph.v1.catalog_service_pb2 import ListServicesRequest
-from depgraph.v1.graph_service_pb2 import Component, GetAdjacencyListRequest, ListComponentsRequest
+from depgraph.v1.graph_service_pb2 import (
+    DIRECTION_DOWNSTREAM,
+    DIRECTION_UPSTREAM,
+    TRAVERSAL_VIEW_IDS,
+    Component,
+    ListComponentsRequest,
+    TraverseRequest,
+)
 from depgraph.v1.types_pb2 import Criticality, Service
-from server.cli.connection import connected, pages
+from server.cli.connection import connected, pages, walk_all
 from server.cli.options import DEFAULTS, Address, AsJson, Timeout
 from server.cli.render.labels import some_names
 from server.cli.render.text import (
@@ -60,7 +67,8 @@ def services(
     with connected(address, timeout=timeout) as client:
         found = [row for page in pages(client.catalog.ListServices, request) for row in page.services]
         found.sort(key=lambda row: (row.criticality, row.service_id))
-        callees, callers = _degrees(client, timeout) if found else (Counter[str](), Counter[str]())
+        names = [row.service_id for row in (found if as_json else found[: top or None])]
+        callees, callers = _degrees(client, names, timeout)
     if as_json:
         degrees = [(callees[row.service_id], callers[row.service_id]) for row in found]
         rows = [
@@ -104,13 +112,25 @@ def components(
         typer.echo(f"no component of {counted(min_size, 'service')} or more")
 
 
-def _degrees(client: Client, timeout: float) -> tuple[Counter[str], Counter[str]]:
-    """Count the callees and the callers of every service. O(dependencies)."""
-    callees, callers = Counter[str](), Counter[str]()
-    for row in client.graph.GetAdjacencyList(GetAdjacencyListRequest(), timeout=timeout):
-        callees[row.service_id] += len(row.target_service_ids)
-        callers.update(row.target_service_ids)
-    return callees, callers
+def _degrees(client: Client, names: Sequence[str], timeout: float) -> tuple[Counter[str], Counter[str]]:
+    """
+    Count the callees and the callers of the named services, those not in memory yet as 0.
+
+    O(their dependencies). Cheaper than the adjacency list even for all services of a graph.
+    """
+    callees, callers = (
+        [
+            TraverseRequest(service_id=name, direction=way, max_depth=1, view=TRAVERSAL_VIEW_IDS)
+            for name in names
+        ]
+        for way in (DIRECTION_DOWNSTREAM, DIRECTION_UPSTREAM)
+    )
+    answers = walk_all(client, callees + callers, timeout, skip_unknown=True)
+    counts = [len(answer.service_ids) for answer in answers]
+    return (
+        Counter(dict(zip(names, counts[: len(names)], strict=True))),
+        Counter(dict(zip(names, counts[len(names) :], strict=True))),
+    )
 
 
 def _service_lines(
