@@ -1,8 +1,14 @@
 # Sourced by what installs: checks Python and gives uv, of the version in uv.lock.
 root=$(cd "$(dirname "$0")/.." && pwd)
 
-# What a proxy with certificates of its own needs. pip uses the system's certificates anyway.
 export UV_SYSTEM_CERTS="${UV_SYSTEM_CERTS:-true}" UV_PYTHON_DOWNLOADS=never VIRTUAL_ENV=
+
+# A proxy may have certificates of its own, which the system or SSL_CERT_FILE knows; pip before 24.2 asks neither.
+for bundle in "${SSL_CERT_FILE:-}" /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem; do
+    if test -z "${PIP_CERT:-}" && test -r "$bundle"; then
+        export PIP_CERT="$bundle"
+    fi
+done
 
 # Print $PYTHON or the first Python that can run depgraph, or fail with the reason.
 find_python() {

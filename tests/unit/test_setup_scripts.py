@@ -226,3 +226,20 @@ def test_an_installation_warns_when_its_python_lies_in_a_closed_folder(checkout:
     assert finished.returncode == 0
     assert only_sentence(finished).startswith("warning: only its owner can run the installed server")
     assert run(sys.executable, "scripts/check_python.py", folder=checkout).stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("given", "used"),
+    [
+        ({"SSL_CERT_FILE": "own.pem"}, "own.pem"),
+        ({"SSL_CERT_FILE": "own.pem", "PIP_CERT": "pips.pem"}, "pips.pem"),
+        ({"SSL_CERT_FILE": "absent.pem", "PIP_CERT": "pips.pem"}, "pips.pem"),
+    ],
+)
+def test_an_old_pip_trusts_the_certificates_that_the_environment_names(
+    checkout: Path, given: dict[str, str], used: str
+) -> None:
+    (checkout / "own.pem").touch()
+    script = '. "$0"; echo "$PIP_CERT $UV_SYSTEM_CERTS"'
+    finished = run("sh", "-euc", script, checkout / "scripts/environment.sh", folder=checkout, **given)
+    assert finished.stdout == f"{used} true\n", finished.stderr
