@@ -13,6 +13,7 @@ from depgraph.calls import (
     UnaryCalls,
     channel_options,
 )
+from depgraph.v1.access_service_pb2_grpc import AccessServiceStub
 from depgraph.v1.alert_service_pb2_grpc import AlertServiceStub
 from depgraph.v1.analysis_service_pb2_grpc import AnalysisServiceStub
 from depgraph.v1.catalog_service_pb2_grpc import CatalogServiceStub
@@ -79,6 +80,7 @@ class AsyncClient:
         self.graph = GraphServiceStub(self.channel)
         self.analyses = AnalysisServiceStub(self.channel)
         self.alerts = AlertServiceStub(self.channel)
+        self.access = AccessServiceStub(self.channel)
 
     def read_your_writes(self) -> Consistency:
         """Return the consistency with which a read sees the latest write; unset before it."""

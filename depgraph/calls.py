@@ -30,6 +30,7 @@ MAX_RECONNECT_WAIT_MS = 10_000
 # a failure for its own success (CreateService, DeleteService, ResolveAlert), miscount (MarkStale)
 # or undo the later write of another client (UpdateService).
 REPEATABLE_CALLS = {
+    "depgraph.v1.AccessService": ("WhoAmI", "ListWrites"),
     "depgraph.v1.CatalogService": ("GetService", "ListServices", "BatchUpsertServices"),
     "depgraph.v1.DependencyService": (
         "GetDependency",

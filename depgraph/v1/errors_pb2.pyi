@@ -122,6 +122,16 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     be read. Code RESOURCE_EXHAUSTED with RetryInfo; what a write did stays done. Example: a
     thousand large traversals at once on a connection that is not read.
     """
+    ERROR_REASON_UNAUTHENTICATED: _ErrorReason.ValueType  # 22
+    """ERROR_REASON_UNAUTHENTICATED: the call carries no identity that the server accepts; the message
+    says what was missing or wrong with it. Code UNAUTHENTICATED. Example: an expired JWT; get a new
+    one.
+    """
+    ERROR_REASON_PERMISSION_DENIED: _ErrorReason.ValueType  # 23
+    """ERROR_REASON_PERMISSION_DENIED: the caller is known and lacks a role for this method, or for
+    this discovery source. Code PERMISSION_DENIED; the metadata `role` names the role that would
+    do. Example: DeleteService by a reader.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason lists every `reason` of the google.rpc.ErrorInfo (domain "depgraph") in the details
@@ -228,5 +238,15 @@ ERROR_REASON_UNREAD_ANSWERS: ErrorReason.ValueType  # 21
 """ERROR_REASON_UNREAD_ANSWERS: too many bytes of answers, of this connection or of all, wait to
 be read. Code RESOURCE_EXHAUSTED with RetryInfo; what a write did stays done. Example: a
 thousand large traversals at once on a connection that is not read.
+"""
+ERROR_REASON_UNAUTHENTICATED: ErrorReason.ValueType  # 22
+"""ERROR_REASON_UNAUTHENTICATED: the call carries no identity that the server accepts; the message
+says what was missing or wrong with it. Code UNAUTHENTICATED. Example: an expired JWT; get a new
+one.
+"""
+ERROR_REASON_PERMISSION_DENIED: ErrorReason.ValueType  # 23
+"""ERROR_REASON_PERMISSION_DENIED: the caller is known and lacks a role for this method, or for
+this discovery source. Code PERMISSION_DENIED; the metadata `role` names the role that would
+do. Example: DeleteService by a reader.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

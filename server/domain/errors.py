@@ -184,3 +184,15 @@ class NotReadyError(RetryableError):
     """The graph is not in memory yet, or the server is shutting down."""
 
     reason = "NOT_READY"
+
+
+class UnauthenticatedError(DomainError):
+    """The call carries no identity that the server accepts."""
+
+    reason = "UNAUTHENTICATED"
+
+
+class PermissionDeniedError(DomainError):
+    """The caller lacks a role for the method, or may not report for a discovery source."""
+
+    reason = "PERMISSION_DENIED"

@@ -6,11 +6,12 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from types import CoroutineType
-from typing import Any
+from typing import Any, Protocol
 
 import grpc
 
 from server.config import Limits
+from server.domain.caller import Caller, acting_as
 from server.domain.errors import DomainError, LimitError, NotReadyError
 from server.rpc.admission import UNCOUNTED_BYTES, Admission, Load, RequestBytes, Slot, UnsentAnswers
 from server.rpc.call_log import CallLog, CallObserver
@@ -35,8 +36,23 @@ _Answer = Callable[[Any, Context], Awaitable[Any]]
 _WRITES = ("Create", "Update", "Delete", "BatchUpsert", "MarkStale", "Ingest", "Acknowledge", "Resolve")
 
 
+class Access(Protocol):
+    """Decides who may call what."""
+
+    def admit(self, method: str, context: Context) -> Caller:
+        """
+        Identify the caller of a method, by its full name.
+
+        Raises ``UnauthenticatedError`` or ``PermissionDeniedError``. Health is for everybody.
+        """
+
+
 class Answering:
-    """Turns handlers, which answer with messages or their bytes, into methods for transports."""
+    """
+    Turns handlers, which answer with messages or their bytes, into methods for transports.
+
+    ``access`` None = every caller is ``ANYONE``.
+    """
 
     def __init__(
         self,
@@ -45,8 +61,11 @@ class Answering:
         admission: Admission,
         observer: CallObserver | None = None,
         call_log: CallLog | None = None,
+        *,
+        access: Access | None = None,
     ) -> None:
         self.admission = admission
+        self._access = access
         self._calls = calls
         self._limits = limits
         self._observer = observer
@@ -86,6 +105,8 @@ class Answering:
             ):
                 return False
             try:
+                if self._access is not None:
+                    self._access.admit(method, context)
                 small = reader.read(request)
                 made = None if small is None else attempt(small)
             # ``_answer`` gets the same error again and reports it.
@@ -110,9 +131,10 @@ class Answering:
             self._calls.enter(method)
             try:
                 self._calls.admit(method)
-                if kind is None:
-                    return await answer(request, context)
-                return await self._in_turn(kind, answer, request, context, slot)
+                if self._access is None:
+                    return await self._admitted(kind, answer, request, context, slot)
+                with acting_as(self._access.admit(method, context)):
+                    return await self._admitted(kind, answer, request, context, slot)
             except grpc.aio.AbortError:
                 code = context.code().name
                 raise
@@ -139,6 +161,14 @@ class Answering:
                 del request, context
 
         return call
+
+    def _admitted(
+        self, kind: Kind | None, answer: _Answer, request: Any, context: Context, slot: Slot | None
+    ) -> Awaitable[Any]:
+        """Answer a call of an admitted caller; calls without a kind need no turn."""
+        if kind is None:
+            return answer(request, context)
+        return self._in_turn(kind, answer, request, context, slot)
 
     async def _in_turn(
         self, kind: Kind, answer: _Answer, request: Any, context: Context, slot: Slot | None

@@ -40,6 +40,8 @@ _CODES: dict[type[DomainError], grpc.StatusCode] = {
     errors.TooManyConnectionsError: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.WatcherTooSlowError: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.RetryableError: grpc.StatusCode.UNAVAILABLE,
+    errors.UnauthenticatedError: grpc.StatusCode.UNAUTHENTICATED,
+    errors.PermissionDeniedError: grpc.StatusCode.PERMISSION_DENIED,
     DomainError: grpc.StatusCode.INTERNAL,
 }
 

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from grpc_health.v1 import health, health_pb2_grpc
 
+from depgraph.v1.access_service_pb2_grpc import add_AccessServiceServicer_to_server
 from depgraph.v1.alert_service_pb2_grpc import add_AlertServiceServicer_to_server
 from depgraph.v1.analysis_service_pb2_grpc import add_AnalysisServiceServicer_to_server
 from depgraph.v1.catalog_service_pb2_grpc import add_CatalogServiceServicer_to_server
@@ -16,10 +17,11 @@ from server.concurrency import SharedComponentSearch
 from server.config import Limits, TransportName
 from server.domain.live_graph import LiveGraph
 from server.domain.ports import AlertStore, DependencyStore, ServiceStore
+from server.rpc.access import AccessServicer
 from server.rpc.admission import Admission, Load
 from server.rpc.alert import AlertServicer
 from server.rpc.analysis.servicer import AnalysisServicer
-from server.rpc.answering import Answering
+from server.rpc.answering import Access, Answering
 from server.rpc.call_log import CallLog, CallObserver
 from server.rpc.catalog import CatalogServicer
 from server.rpc.dependency import DependencyServicer
@@ -35,6 +37,7 @@ from server.rpc.transport import make_transport
 _FROM_MEMORY = ("depgraph.v1.AnalysisService", "depgraph.v1.GraphService")
 CONTRACT = (
     *_FROM_MEMORY,
+    "depgraph.v1.AccessService",
     "depgraph.v1.AlertService",
     "depgraph.v1.CatalogService",
     "depgraph.v1.DependencyService",
@@ -63,8 +66,9 @@ class RpcServer:
     From ``start`` on it listens with health NOT_SERVING, until ``set_serving(serving=True)``.
     Health covers the server as a whole (empty name) and each service; GraphService and
     AnalysisService are SERVING only while memory is trusted. ``observer`` is notified of every
-    call. ``reserved`` = the server shares ``listen`` with others, for which
-    ``listening.reserve`` holds it.
+    call. ``access`` decides who may call what; None = all callers may call everything.
+    ``reserved`` = the server shares ``listen`` with others, for which ``listening.reserve`` holds
+    it.
     """
 
     def __init__(
@@ -76,6 +80,7 @@ class RpcServer:
         *,
         transport: TransportName = "auto",
         reserved: bool = False,
+        access: Access | None = None,
     ) -> None:
         self._listen = listen
         self._reserved = reserved
@@ -88,7 +93,7 @@ class RpcServer:
         self._serving = False
         self._trusted = True
         admission = Admission(limits, self._transport.admit_backlog)
-        self._answering = Answering(self._calls, limits, admission, observer, self._call_log)
+        self._answering = Answering(self._calls, limits, admission, observer, self._call_log, access=access)
         registrar = Registrar()
         self._register(servicers, limits, registrar)
         self._transport.serve(
@@ -150,6 +155,7 @@ class RpcServer:
         # They answer with the bytes of messages, which the generated types don't allow.
         add_GraphServiceServicer_to_server(cast("Any", graph), server)
         add_AnalysisServiceServicer_to_server(cast("Any", AnalysisServicer(servicers.live, limits)), server)
+        add_AccessServiceServicer_to_server(AccessServicer(), server)
         add_AlertServiceServicer_to_server(AlertServicer(servicers.alerts, limits), server)
         add_CatalogServiceServicer_to_server(CatalogServicer(servicers.services, limits), server)
         add_DependencyServiceServicer_to_server(DependencyServicer(servicers.dependencies, limits), server)

@@ -26,7 +26,14 @@ from tests.support.failures import failure_of
 BUF = Path(sys.executable).with_name("buf")
 CONTRACT = [
     "depgraph.v1." + name
-    for name in ("AlertService", "AnalysisService", "CatalogService", "DependencyService", "GraphService")
+    for name in (
+        "AccessService",
+        "AlertService",
+        "AnalysisService",
+        "CatalogService",
+        "DependencyService",
+        "GraphService",
+    )
 ]
 
 
