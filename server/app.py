@@ -10,7 +10,7 @@ from functools import partial
 from importlib.metadata import version
 from typing import Self
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, ProcessCollector
 
 from server.concurrency import SharedComponentSearch
 from server.config import Settings
@@ -19,7 +19,7 @@ from server.feed import ChangeLogReader, Feed, MemoryAuditor, Vitals, prune_fore
 from server.lifecycle.database import bring_up_to_date, is_embedded, running_database, seed
 from server.lifecycle.detection import Detection
 from server.lifecycle.kernels import compiled_kernels
-from server.lifecycle.monitoring import ProcessCollector, sync_health
+from server.lifecycle.monitoring import ServerCollector, sync_health
 from server.lifecycle.runtime import (
     SWITCH_INTERVAL_SECONDS,
     Background,
@@ -28,7 +28,7 @@ from server.lifecycle.runtime import (
     give_back_memory,
 )
 from server.lifecycle.stopping import ClosingTime, run_server
-from server.metrics import CallMetrics, metrics_endpoint
+from server.metrics import metrics_endpoint
 from server.replica import Replica, Watches
 from server.rpc.graph.status import ServerStatus
 from server.rpc.server import RpcServer, Servicers
@@ -99,7 +99,7 @@ class Application:
         sweeper = Sweeper(url, settings.staleness)
         health = partial(self._health, database, detection, sweeper)
         self._rpc_server = rpc = self._rpc(database, url, detection, searches, health)
-        collector = ProcessCollector(
+        collector = ServerCollector(
             replica=self.replica,
             vitals=self.vitals,
             database=database,
@@ -109,6 +109,7 @@ class Application:
             health=health,
         )
         self.registry.register(collector)
+        ProcessCollector(registry=self.registry)
         if self._peers is None:
             await self._start_alone(stack, url, database, rpc)
         await kernels_loaded()
@@ -171,12 +172,10 @@ class Application:
             ),
         )
         settings = self._settings
-        observer = CallMetrics(self.registry) if settings.metrics_listen else None
         return RpcServer(
             settings.listen,
             servicers,
             settings.limits,
-            observer,
             transport=settings.transport,
             reserved=self._peers is not None,
         )

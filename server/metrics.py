@@ -1,4 +1,4 @@
-"""Metrics for Prometheus, of calls and of workers; the HTTP endpoint for these and for health."""
+"""Metrics of workers, for Prometheus; the HTTP endpoint for all metrics and for health."""
 
 import asyncio
 import socket
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Histogram, make_wsgi_app
+from prometheus_client import CollectorRegistry, ProcessCollector, make_wsgi_app
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
@@ -23,51 +23,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-# A read out of memory takes a fraction of a millisecond, a large batch seconds, and a watch as long
-# as it likes.
-SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 LABEL = "worker"
-
-
-class CallMetrics:
-    """Counts calls in the given registry."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._calls = Counter(
-            "depgraph_rpc_calls",
-            "Calls that are over, by full method name and status code.",
-            ("method", "code"),
-            registry=registry,
-        )
-        self._seconds = Histogram(
-            "depgraph_rpc_duration_seconds",
-            "Duration of calls, from the first byte of the request to the status.",
-            ("method",),
-            buckets=SECONDS,
-            registry=registry,
-        )
-        self._refused = Counter(
-            "depgraph_rpc_refused",
-            "Calls that met a limit, by its name: --max-request-bytes sets request_bytes.",
-            ("limit",),
-            registry=registry,
-        )
-        # Looking them up by their labels takes several times as long as counting.
-        self._known: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
-
-    def called(self, method: str, code: str, seconds: float) -> None:
-        """Note a call. A microsecond or two."""
-        known = self._known.get((method, code))
-        if known is None:
-            known = self._calls.labels(method, code), self._seconds.labels(method)
-            self._known[method, code] = known
-        count, duration = known
-        count.inc()
-        duration.observe(seconds)
-
-    def refused(self, limit: str) -> None:
-        """Note that a call met a limit."""
-        self._refused.labels(limit).inc()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,10 +38,15 @@ class WorkforceMetrics:
 
 
 class WorkforceCollector(Collector):
-    """Calls ``read`` once a scrape, on the thread of the scrape."""
+    """
+    Calls ``read`` once a scrape, on the thread of the scrape.
+
+    The figures of this process itself have no label, those of a worker have its number.
+    """
 
     def __init__(self, read: Callable[[], WorkforceMetrics]) -> None:
         self._read = read
+        self._process = ProcessCollector(registry=None)
 
     def collect(self) -> Iterator[Metric]:
         """Yield all metrics; those of a worker that does not answer are missing."""
@@ -96,7 +57,7 @@ class WorkforceCollector(Collector):
         yield _by_worker(
             "depgraph_worker_hangs", "Times that a worker was killed because it did not answer.", known.hangs
         )
-        yield from _merged(known.families)
+        yield from _merged(self._process.collect(), known.families)
 
 
 def _by_worker(name: str, documentation: str, counts: Mapping[int, int]) -> Metric:
@@ -106,9 +67,9 @@ def _by_worker(name: str, documentation: str, counts: Mapping[int, int]) -> Metr
     return family
 
 
-def _merged(families: Mapping[int, Sequence[Metric]]) -> Iterator[Metric]:
+def _merged(own: Iterable[Metric], families: Mapping[int, Sequence[Metric]]) -> Iterator[Metric]:
     """Join families of the same name, as the exposition format requires."""
-    merged: dict[str, Metric] = {}
+    merged = {family.name: family for family in own}
     for number, of_worker in families.items():
         for family in of_worker:
             whole = merged.setdefault(family.name, Metric(family.name, family.documentation, family.type))

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+import grpc
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
@@ -12,13 +14,21 @@ from server.domain.live_graph import FeedHealth, FeedState
 from server.feed import Vitals
 from server.lifecycle.detection import Detection
 from server.replica import Replica
+from server.rpc.call_counts import SECONDS
 from server.rpc.server import RpcServer
 from server.store.database import Database
 from server.store.staleness import Sweeper
 
+# How the libraries for Go write them, and so the dashboards.
+_CODES = {code.name: code.name.title().replace("_", "") for code in grpc.StatusCode} | {
+    "OK": "OK",
+    "CANCELLED": "Canceled",
+}
+_BOUNDS = (*(f"{bound:g}" for bound in SECONDS), "+Inf")
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)  # a registry compares collectors by identity
-class ProcessCollector(Collector):
+class ServerCollector(Collector):
     """Reads single numbers of one process on the thread of each scrape; times are in seconds."""
 
     replica: Replica
@@ -37,6 +47,7 @@ class ProcessCollector(Collector):
         yield from self._detection()
         yield from self._sweeps()
         yield from self._calls()
+        yield from self._load()
 
     def _graph(self) -> Iterator[Metric]:
         graph, status = self.replica.graph, self.replica.status()
@@ -115,6 +126,34 @@ class ProcessCollector(Collector):
         )
 
     def _calls(self) -> Iterator[Metric]:
+        """Yield what stock dashboards of gRPC servers show, by its usual names and labels."""
+        labels = ("grpc_type", "grpc_service", "grpc_method")
+        started = CounterMetricFamily("grpc_server_started", "Calls that have begun.", labels=labels)
+        handled = CounterMetricFamily(
+            "grpc_server_handled", "Calls that are over, by status code.", labels=(*labels, "grpc_code")
+        )
+        seconds = HistogramMetricFamily(
+            "grpc_server_handling_seconds", "Duration of calls that are over.", labels=labels
+        )
+        for calls in self.rpc.counts:
+            of_method = (calls.call_type, calls.service, calls.method)
+            # Ends first: a call that begins and ends meanwhile must not have ended only.
+            for code, count in tuple(calls.ended.items()):
+                handled.add_metric((*of_method, _CODES[code]), count)
+            buckets, total = tuple(accumulate(calls.buckets)), calls.total_seconds
+            if buckets[-1]:
+                seconds.add_metric(of_method, tuple(zip(_BOUNDS, buckets, strict=True)), total)
+            started.add_metric(of_method, calls.started)
+        refused = CounterMetricFamily(
+            "depgraph_rpc_refused",
+            "Calls that met a limit, by its name: --max-request-bytes sets request_bytes.",
+            labels=("limit",),
+        )
+        for limit, count in tuple(self.rpc.counts.refused.items()):
+            refused.add_metric((limit,), count)
+        yield from (started, handled, seconds, refused)
+
+    def _load(self) -> Iterator[Metric]:
         rpc, load, in_use = self.rpc, self.rpc.load, self.database.connections_in_use
         transports = {each: each == rpc.transport for each in ("grpcio", "native")}
         yield _states("depgraph_rpc_transport", "1 for what carries the calls.", "transport", transports)

@@ -14,7 +14,8 @@ from server.config import Limits
 from server.domain.caller import Caller, acting_as
 from server.domain.errors import DomainError, LimitError, NotReadyError
 from server.rpc.admission import UNCOUNTED_BYTES, Admission, Load, RequestBytes, Slot, UnsentAnswers
-from server.rpc.call_log import CallLog, CallObserver
+from server.rpc.call_counts import CallCounts
+from server.rpc.call_log import CallLog
 from server.rpc.context import Context, abort, abort_unimplemented, after_failed_write
 from server.rpc.errors import code_of, forget_frames
 from server.rpc.methods import (
@@ -59,7 +60,6 @@ class Answering:
         calls: RunningCalls,
         limits: Limits,
         admission: Admission,
-        observer: CallObserver | None = None,
         call_log: CallLog | None = None,
         *,
         access: Access | None = None,
@@ -68,7 +68,7 @@ class Answering:
         self._access = access
         self._calls = calls
         self._limits = limits
-        self._observer = observer
+        self.counts = CallCounts()
         self._log = call_log or CallLog()
         self._large_requests = RequestBytes(limits.max_requests_bytes)
         self._unsent = UnsentAnswers(limits)
@@ -80,6 +80,9 @@ class Answering:
 
     def method(self, name: str, handler: Handler) -> Method:
         """Make the method of a handler, by its full name."""
+        self.counts.know(
+            name, request_streaming=handler.request_streaming, response_streaming=handler.response_streaming
+        )
         kind = kind_of(name, handler)
         attempt = attempt_of(behaviour_of(handler))
         at_once = None if attempt is None else self._at_once(name, kind, attempt)
@@ -89,6 +92,7 @@ class Answering:
         """Note a call beyond the limits, and return its error."""
         assert method.kind is not None  # noqa: S101 - calls without a kind are never refused
         error = self.admission.refusal(method.kind)
+        self.counts.start(method.name)
         self._note_refusal(error)
         self._note_end(method.name, code_of(error).name, time.perf_counter(), context)
         return error
@@ -117,6 +121,7 @@ class Answering:
             # The caller need not wait for the rest.
             send(made)
             self.admission.answered_at_once(began)
+            self.counts.start(method)
             self._note_end(method, "OK", began, context)
             return True
 
@@ -128,6 +133,7 @@ class Answering:
         async def call(request: Any, context: Context, slot: Slot | None = None) -> Any:
             began = time.perf_counter()
             code = "OK"
+            self.counts.start(method)
             self._calls.enter(method)
             try:
                 self._calls.admit(method)
@@ -185,12 +191,11 @@ class Answering:
     def _note_end(self, method: str, code: str, began: float, context: Context) -> None:
         elapsed = time.perf_counter() - began
         self._log.ended(method, code, elapsed, context)
-        if self._observer is not None:
-            self._observer.called(method, code, elapsed)
+        self.counts.end(method, code, elapsed)
 
     def _note_refusal(self, error: DomainError) -> None:
-        if isinstance(error, LimitError) and self._observer is not None:
-            self._observer.refused(error.limit)
+        if isinstance(error, LimitError):
+            self.counts.refused[error.limit] += 1
 
     def _handle(self, method: str, handler: Handler) -> _Answer:
         """Make a function that calls the handler and counts its answer until it is sent."""

@@ -1,4 +1,4 @@
-"""Records of calls: a log that stays readable however many calls fail, and an observer."""
+"""The log of calls, which stays readable however many calls fail."""
 
 import asyncio
 import logging
@@ -6,7 +6,7 @@ import traceback
 from dataclasses import dataclass
 from datetime import timedelta
 from types import CodeType
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
 import structlog
 
@@ -21,16 +21,6 @@ WINDOW = timedelta(seconds=10)
 _SERVER_FAULTS = frozenset({"INTERNAL", "UNKNOWN", "UNAVAILABLE", "DATA_LOSS"})
 # The class of an error and the lines that it passed through, as a set: a recursion adds no causes.
 _Cause: TypeAlias = tuple[type[BaseException], frozenset[tuple[CodeType, int | None]]]
-
-
-class CallObserver(Protocol):
-    """Is notified of every call when it ends, gRPC's own services included."""
-
-    def called(self, method: str, code: str, seconds: float, /) -> None:
-        """Note a call by its full method name and status code; be quick."""
-
-    def refused(self, limit: str) -> None:
-        """Note that a call was refused for a limit, by the limit's name."""
 
 
 @dataclass(slots=True)

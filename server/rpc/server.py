@@ -22,7 +22,8 @@ from server.rpc.admission import Admission, Load
 from server.rpc.alert import AlertServicer
 from server.rpc.analysis.servicer import AnalysisServicer
 from server.rpc.answering import Access, Answering
-from server.rpc.call_log import CallLog, CallObserver
+from server.rpc.call_counts import CallCounts
+from server.rpc.call_log import CallLog
 from server.rpc.catalog import CatalogServicer
 from server.rpc.dependency import DependencyServicer
 from server.rpc.graph.servicer import GraphServicer
@@ -65,10 +66,9 @@ class RpcServer:
 
     From ``start`` on it listens with health NOT_SERVING, until ``set_serving(serving=True)``.
     Health covers the server as a whole (empty name) and each service; GraphService and
-    AnalysisService are SERVING only while memory is trusted. ``observer`` is notified of every
-    call. ``access`` decides who may call what; None = all callers may call everything.
-    ``reserved`` = the server shares ``listen`` with others, for which ``listening.reserve`` holds
-    it.
+    AnalysisService are SERVING only while memory is trusted. ``access`` decides who may call what;
+    None = all callers may call everything. ``reserved`` = the server shares ``listen`` with others,
+    for which ``listening.reserve`` holds it.
     """
 
     def __init__(
@@ -76,7 +76,6 @@ class RpcServer:
         listen: str,
         servicers: Servicers,
         limits: Limits,
-        observer: CallObserver | None = None,
         *,
         transport: TransportName = "auto",
         reserved: bool = False,
@@ -93,7 +92,7 @@ class RpcServer:
         self._serving = False
         self._trusted = True
         admission = Admission(limits, self._transport.admit_backlog)
-        self._answering = Answering(self._calls, limits, admission, observer, self._call_log, access=access)
+        self._answering = Answering(self._calls, limits, admission, self._call_log, access=access)
         registrar = Registrar()
         self._register(servicers, limits, registrar)
         self._transport.serve(
@@ -114,6 +113,11 @@ class RpcServer:
     def load(self) -> Load:
         """The load that callers put on this process now."""
         return self._answering.load
+
+    @property
+    def counts(self) -> CallCounts:
+        """The calls until now."""
+        return self._answering.counts
 
     @property
     def transport(self) -> TransportName:

@@ -17,7 +17,7 @@ from tests.support.calls import Stubs
 from tests.support.channels import open_channel
 from tests.support.eventually import eventually
 from tests.support.failures import failure_of, read_failure
-from tests.support.fake_stores import Counted, HeldStore, running
+from tests.support.fake_stores import HeldStore, codes, running
 
 EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED
 ASKED = GetServiceRequest(service_id="a")
@@ -34,14 +34,9 @@ def store() -> HeldStore:
     return HeldStore()
 
 
-@pytest.fixture
-def counted() -> Counted:
-    return Counted()
-
-
-async def test_a_call_beyond_the_limit_is_refused_at_once(store: HeldStore, counted: Counted) -> None:
+async def test_a_call_beyond_the_limit_is_refused_at_once(store: HeldStore) -> None:
     async with (
-        running(store, limits=Limits(max_concurrent_calls=3), observer=counted) as server,
+        running(store, limits=Limits(max_concurrent_calls=3)) as server,
         open_channel(server.address) as channel,
     ):
         stubs = Stubs(channel)
@@ -57,20 +52,21 @@ async def test_a_call_beyond_the_limit_is_refused_at_once(store: HeldStore, coun
         store.let_go.set()
         await asyncio.gather(*held)
         await stubs.catalog.GetService(ASKED)
-        await eventually(lambda: counted.codes == {"OK": 5, "RESOURCE_EXHAUSTED": 1})
-        assert counted.limits == {"concurrent_calls": 1}
+        await eventually(lambda: codes(server) == {"OK": 5, "RESOURCE_EXHAUSTED": 1})
+        assert sum(calls.started for calls in server.counts) == 6
+        assert server.counts.refused == {"concurrent_calls": 1}
 
 
-async def test_the_client_retries_after_a_refused_call(store: HeldStore, counted: Counted) -> None:
+async def test_the_client_retries_after_a_refused_call(store: HeldStore) -> None:
     async with (
-        running(store, limits=Limits(max_concurrent_calls=1), observer=counted) as server,
+        running(store, limits=Limits(max_concurrent_calls=1)) as server,
         open_channel(server.address) as channel,
         aio.AsyncClient(server.address) as client,
     ):
         held = asyncio.ensure_future(Stubs(channel).catalog.GetService(ASKED))
         await store.asked.wait()
         refused = asyncio.ensure_future(client.catalog.GetService(ASKED))
-        await eventually(lambda: counted.limits["concurrent_calls"] >= 1)
+        await eventually(lambda: server.counts.refused["concurrent_calls"] >= 1)
         store.let_go.set()
         await asyncio.gather(held, refused)
 
@@ -90,16 +86,16 @@ async def test_a_cancelled_call_frees_its_slot(store: HeldStore) -> None:
         await stubs.catalog.GetService(ASKED)
 
 
-async def test_calls_are_answered_however_many_come_at_once(store: HeldStore, counted: Counted) -> None:
+async def test_calls_are_answered_however_many_come_at_once(store: HeldStore) -> None:
     store.let_go.set()
     limits = Limits(max_concurrent_calls=5_000, max_streams_per_connection=5_000)
     async with (
-        running(store, limits=limits, observer=counted) as server,
+        running(store, limits=limits) as server,
         open_channel(server.address) as channel,
     ):
         calls = [Stubs(channel).catalog.GetService(ASKED) for _ in range(2_000)]
         await asyncio.gather(*calls)
-        await eventually(lambda: counted.codes == {"OK": 2_000})
+        await eventually(lambda: codes(server) == {"OK": 2_000})
 
 
 async def test_a_stream_beyond_the_limit_is_refused_and_others_continue(

@@ -26,7 +26,7 @@ from tests.support.calls import Stubs, edges, raw_call
 from tests.support.channels import open_channel
 from tests.support.eventually import eventually
 from tests.support.failures import Failure, failure_of
-from tests.support.fake_stores import Counted, HeldStore, running
+from tests.support.fake_stores import HeldStore, running
 
 INVALID, EXHAUSTED = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.RESOURCE_EXHAUSTED
 MANY = 10_000
@@ -180,10 +180,10 @@ async def test_lists_within_a_question_have_limits(channel: grpc.aio.Channel, st
 
 
 async def test_large_requests_in_work_have_a_common_limit() -> None:
-    counted, store = Counted(), HeldStore()
+    store = HeldStore()
     limits = Limits(max_requests_bytes=250_000, max_question_bytes=MIB)
     async with (
-        running(store, limits=limits, observer=counted) as server,
+        running(store, limits=limits) as server,
         open_channel(server.address) as channel,
     ):
         asked = catalog.GetServiceRequest(service_id="a").SerializeToString()
@@ -194,7 +194,7 @@ async def test_large_requests_in_work_have_a_common_limit() -> None:
         failure = await failure_of(get(large))
         assert (failure.code, failure.reason) == (EXHAUSTED, "OVERLOADED")
         assert failure.metadata == {"limit": "requests_bytes"}
-        assert counted.limits == {"requests_bytes": 1}
+        assert server.counts.refused == {"requests_bytes": 1}
         # A small one is none of them.
         small = asyncio.ensure_future(get(asked))
         await eventually(lambda: server.running_calls == 3)

@@ -4,26 +4,50 @@ import asyncio
 import socket
 import threading
 from contextlib import closing
+from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
 from urllib.request import urlopen
 
 import grpc
 import pytest
+from google.protobuf import descriptor_pool
 from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import capture_logs
 
 from depgraph.v1 import graph_service_pb2 as pb
 from server.app import Application
-from server.config import Settings
+from server.config import KIB, Settings
 from server.metrics import MetricsListenError
+from server.rpc.server import CONTRACT
+from server.rpc.standard import SERVICE_NAMES
 from tests.support.calls import FRESH, Stubs
 from tests.support.chaos import reset
 from tests.support.eventually import PATIENCE_SECONDS, eventually
 from tests.support.failures import failure_of
 
 ROOT = Path(__file__).parents[2]
-Metrics = dict[tuple[str, tuple[str, ...]], float]
+MAX_QUESTION = 64 * KIB
+Sample = tuple[str, frozenset[tuple[str, str]]]
+Metrics = dict[Sample, float]
+
+
+def of(name: str, /, **labels: str) -> Sample:
+    """One value of a metric."""
+    return name, frozenset(labels.items())
+
+
+def of_method(name: str, kind: str, service: str, method: str, **labels: str) -> Sample:
+    """One value of a metric of a method."""
+    return of(name, grpc_type=kind, grpc_service=service, grpc_method=method, **labels)
+
+
+started = partial(of_method, "grpc_server_started_total")
+seconds = partial(of_method, "grpc_server_handling_seconds_count")
+
+
+def handled(kind: str, service: str, method: str, code: str) -> Sample:
+    return of_method("grpc_server_handled_total", kind, service, method, grpc_code=code)
 
 
 @pytest.fixture
@@ -43,7 +67,7 @@ async def scrape(application: Application) -> Metrics:
 
     families = text_string_to_metric_families(await asyncio.to_thread(read))
     return {
-        (sample.name, tuple(sample.labels.values())): sample.value
+        (sample.name, frozenset(sample.labels.items())): sample.value
         for family in families
         for sample in family.samples
     }
@@ -66,17 +90,17 @@ async def test_metrics_show_the_graph_and_how_it_follows_the_database(
 ) -> None:
     await stubs.write_edges("a>b", "b>c")
     await stubs.graph.ListComponents(pb.ListComponentsRequest(consistency=FRESH))
-    metrics = await scrape_until(application, {("depgraph_feed_changed_rows_total", ()): 5})
-    assert metrics["depgraph_services", ()] == 3
-    assert metrics["depgraph_dependencies", ()] == 2
-    assert metrics["depgraph_waiting_dependencies", ()] == 0
-    assert metrics["depgraph_feed_state", ("following",)] == 1
-    assert metrics["depgraph_feed_state", ("reconnecting",)] == 0
-    assert metrics["depgraph_warms_total", ()] == 1
-    assert metrics["depgraph_feed_steps_total", ()] >= 2
-    assert metrics["depgraph_problems", ()] == 0
-    assert metrics["depgraph_pool_connections_in_use", ()] == 0
-    assert 0 <= metrics["depgraph_lag_seconds", ()] < 60
+    metrics = await scrape_until(application, {of("depgraph_feed_changed_rows_total"): 5})
+    assert metrics[of("depgraph_services")] == 3
+    assert metrics[of("depgraph_dependencies")] == 2
+    assert metrics[of("depgraph_waiting_dependencies")] == 0
+    assert metrics[of("depgraph_feed_state", state="following")] == 1
+    assert metrics[of("depgraph_feed_state", state="reconnecting")] == 0
+    assert metrics[of("depgraph_warms_total")] == 1
+    assert metrics[of("depgraph_feed_steps_total")] >= 2
+    assert metrics[of("depgraph_problems")] == 0
+    assert metrics[of("depgraph_pool_connections_in_use")] == 0
+    assert 0 <= metrics[of("depgraph_lag_seconds")] < 60
 
 
 def ask(application: Application, method: str, path: str) -> tuple[int, bytes]:
@@ -138,20 +162,52 @@ async def test_the_health_check_of_the_image_passes_while_the_server_serves(appl
     assert await code("127.0.0.1:1") != 0
 
 
+GET_COMPONENT = ("unary", "depgraph.v1.GraphService", "GetComponent")
+
+
 async def test_calls_are_counted_by_method_and_code(application: Application, stubs: Stubs) -> None:
-    method = "/depgraph.v1.GraphService/GetComponent"
     await stubs.write_edges("a>b")
     await stubs.graph.GetComponent(pb.GetComponentRequest(service_id="a", consistency=FRESH))
     await failure_of(stubs.graph.GetComponent(pb.GetComponentRequest(service_id="missing")))
     metrics = await scrape_until(
         application,
         {
-            ("depgraph_rpc_calls_total", ("OK", method)): 1,
-            ("depgraph_rpc_calls_total", ("NOT_FOUND", method)): 1,
-            ("depgraph_rpc_duration_seconds_count", (method,)): 2,
+            started(*GET_COMPONENT): 2,
+            handled(*GET_COMPONENT, "OK"): 1,
+            handled(*GET_COMPONENT, "NotFound"): 1,
+            seconds(*GET_COMPONENT): 2,
+            of_method("grpc_server_handling_seconds_bucket", *GET_COMPONENT, le="+Inf"): 2,
         },
     )
-    assert metrics["depgraph_rpc_duration_seconds_sum", (method,)] > 0
+    assert metrics[of_method("grpc_server_handling_seconds_sum", *GET_COMPONENT)] > 0
+    assert metrics[of("process_resident_memory_bytes")] > 0
+
+
+async def test_every_method_is_counted_from_the_start(application: Application) -> None:
+    metrics = await scrape(application)
+    for name in CONTRACT:
+        service = descriptor_pool.Default().FindServiceByName(name)
+        for method in service.methods:
+            kind = "server_stream" if method.server_streaming else "unary"
+            assert metrics[started(kind, name, method.name)] == 0
+            assert metrics[handled(kind, name, method.name, "OK")] == 0
+    assert started("bidi_stream", *SERVICE_NAMES[:1], "ServerReflectionInfo") in metrics
+
+
+async def test_a_call_that_was_cancelled_and_one_that_was_refused_have_begun_and_ended(
+    application: Application, stubs: Stubs
+) -> None:
+    watch = stubs.graph.Watch(pb.WatchRequest(include_state=True))
+    await watch.read()
+    watching = ("server_stream", "depgraph.v1.GraphService", "Watch")
+    await scrape_until(application, {started(*watching): 1, handled(*watching, "OK"): 0})
+    watch.cancel()
+    await scrape_until(application, {handled(*watching, "Canceled"): 1})
+    for _ in range(3):
+        await failure_of(stubs.graph.GetComponent(pb.GetComponentRequest(service_id="x" * MAX_QUESTION)))
+    refused = of("depgraph_rpc_refused_total", limit="question_bytes")
+    metrics = await scrape_until(application, {started(*GET_COMPONENT): 3, refused: 3})
+    assert metrics[handled(*GET_COMPONENT, "ResourceExhausted")] == 3
 
 
 async def test_a_metrics_address_in_use_is_named_in_the_error(database_url: str) -> None:
@@ -191,7 +247,7 @@ async def test_a_scraper_that_disconnects_prints_no_traceback(
         reset(writer)
         await eventually(lambda: not is_read_from())
     assert "Traceback" not in capfd.readouterr().err
-    assert (await scrape(application))["depgraph_services", ()] == 0
+    assert (await scrape(application))[of("depgraph_services")] == 0
 
 
 async def test_a_scrape_that_fails_is_logged_and_prints_no_traceback(
@@ -204,4 +260,4 @@ async def test_a_scrape_that_fails_is_logged_and_prints_no_traceback(
     assert [line["event"] for line in lines if line["log_level"] == "error"] == ["a scrape failed"]
     assert "Traceback" not in capfd.readouterr().err
     monkeypatch.undo()
-    assert (await scrape(application))["depgraph_services", ()] == 0
+    assert (await scrape(application))[of("depgraph_services")] == 0

@@ -23,7 +23,7 @@ from tests.support.calls import FRESH, Stubs
 from tests.support.channels import HOLDS_LITTLE, open_channel
 from tests.support.eventually import PATIENCE_SECONDS, eventually
 from tests.support.failures import Failure, failure_of, read_failure
-from tests.support.fake_stores import Counted, HeldStore, running
+from tests.support.fake_stores import HeldStore, codes, running
 
 EXHAUSTED = "RESOURCE_EXHAUSTED"
 ANSWER_BYTES = 50_000
@@ -33,28 +33,23 @@ ASKED = message(GetServiceRequest(service_id="a").SerializeToString())
 
 
 @pytest.fixture
-def counted() -> Counted:
-    return Counted()
-
-
-@pytest.fixture
-async def server(counted: Counted) -> AsyncIterator[RpcServer]:
+async def server() -> AsyncIterator[RpcServer]:
     store = HeldStore()
     store.metadata = f'{{"note": "{"x" * (ANSWER_BYTES - 1_000)}"}}'
     store.let_go.set()
-    async with running(store, limits=LIMITS, observer=counted) as serving:
+    async with running(store, limits=LIMITS) as serving:
         yield serving
 
 
 @pytest.mark.grpcio_only
 async def test_answers_unread_on_one_connection_are_bounded_and_given_back(
-    server: RpcServer, counted: Counted
+    server: RpcServer,
 ) -> None:
     connection = await connect(server.address, window=0)
     pending = [connection.call(HEADERS, ASKED) for _ in range(20)]
-    await eventually(lambda: counted.codes.total() == 20)
-    assert counted.codes == {"OK": 4, EXHAUSTED: 16}
-    assert counted.limits == {"unsent_bytes_per_connection": 16}
+    await eventually(lambda: codes(server).total() == 20)
+    assert codes(server) == {"OK": 4, EXHAUSTED: 16}
+    assert server.counts.refused == {"unsent_bytes_per_connection": 16}
     assert 3 * ANSWER_BYTES < server.load.unsent_bytes <= 4 * ANSWER_BYTES
     await eventually(lambda: sum(call.done() for call in pending) == 16)
     answers = [call.result() for call in pending if call.done()]
@@ -68,14 +63,14 @@ async def test_answers_unread_on_one_connection_are_bounded_and_given_back(
 
 @pytest.mark.grpcio_only
 async def test_answers_unread_on_all_connections_are_bounded_and_the_error_says_what_to_do(
-    server: RpcServer, counted: Counted
+    server: RpcServer,
 ) -> None:
     connections = [await connect(server.address, window=0) for _ in range(4)]
     for connection in connections:
         for _ in range(3):
             connection.call(HEADERS, ASKED)
-    await eventually(lambda: counted.codes.total() == 12)
-    assert counted.limits["unsent_bytes"] >= 1
+    await eventually(lambda: codes(server).total() == 12)
+    assert server.counts.refused["unsent_bytes"] >= 1
     assert server.load.unsent_bytes <= LIMITS.max_unsent_bytes
     async with open_channel(server.address) as channel:
         # One that reads is let go a quarter beyond, until others who don't have taken that as well.
@@ -83,7 +78,7 @@ async def test_answers_unread_on_all_connections_are_bounded_and_the_error_says_
         connections += [await connect(server.address, window=0) for _ in range(4)]
         for connection in connections[4:]:
             connection.call(HEADERS, ASKED)
-        await eventually(lambda: counted.codes.total() == 17)
+        await eventually(lambda: codes(server).total() == 17)
         failure = await failure_of(Stubs(channel).catalog.GetService(GetServiceRequest(service_id="a")))
         assert (failure.code.name, failure.reason) == (EXHAUSTED, "UNREAD_ANSWERS")
         assert failure.metadata == {"limit": "unsent_bytes"}

@@ -64,6 +64,9 @@ async def test_every_worker_answers_and_sees_a_change_with_its_token(two_workers
                 )
 
 
+RESIDENT = "process_resident_memory_bytes"
+
+
 @with_two_workers
 async def test_metrics_log_and_status_cover_all_workers(two_workers: ManyWorkers) -> None:
     async with one_channel_each(two_workers) as channels:
@@ -72,11 +75,11 @@ async def test_metrics_log_and_status_cover_all_workers(two_workers: ManyWorkers
                 await Stubs(channel).graph.ListComponents(pb.ListComponentsRequest())
             answer = await status_with(channel, problem_count=0)
             assert (answer.worker, answer.worker_count) == (number, 2)
-    calls = "depgraph_rpc_calls_total"
-    method = ("method", "/depgraph.v1.GraphService/ListComponents")
+    method = ("grpc_service", "depgraph.v1.GraphService"), ("grpc_method", "ListComponents")
+    calls = "grpc_server_handled_total", {("grpc_type", "unary"), ("grpc_code", "OK"), *method}
     metrics = await two_workers.metrics_until(
         lambda seen: all(
-            seen.get((calls, frozenset({("worker", str(number)), ("code", "OK"), method}))) == number
+            seen.get((calls[0], frozenset({("worker", str(number)), *calls[1]}))) == number
             for number in channels
         )
     )
@@ -88,6 +91,8 @@ async def test_metrics_log_and_status_cover_all_workers(two_workers: ManyWorkers
             metrics["depgraph_feed_state", frozenset({("worker", str(number)), ("state", "following")})] == 1
         )
         assert metrics["depgraph_worker_restarts_total", frozenset({("worker", str(number))})] == 0
+        assert metrics[RESIDENT, frozenset({("worker", str(number))})] > 0
+    assert metrics[RESIDENT, frozenset()] > 0
     of_workers = [record for record in two_workers.records if record["logger"] != "server"]
     assert of_workers
     assert all(record["worker"] in channels for record in of_workers)

@@ -52,7 +52,7 @@ KINDS = (
     *("official in time: OK", "official cancelled: CANCELLED", "channels closed", "crowd: OK"),
 )
 MOST_MORE_ROUNDS = 60
-UNEXPECTED = {"INTERNAL", "UNKNOWN", "DATA_LOSS"}
+UNEXPECTED = {"Internal", "Unknown", "DataLoss"}
 # A thread for slow work starts at first need, which may be late, while callers come and go by the
 # thousand.
 MOST_LATER_THREADS = min(32, (os.cpu_count() or 1) + 4)
@@ -158,7 +158,7 @@ async def assert_takes_no_more(soak: Soak, start: ProcessFigures, end: ProcessFi
 
 def codes(figures: Metrics) -> set[str]:
     """The codes that any call ended with, as the server counts them."""
-    return {dict(labels)["code"] for name, labels in figures if name == "depgraph_rpc_calls_total"}
+    return {dict(labels)["grpc_code"] for name, labels in figures if name == "grpc_server_handled_total"}
 
 
 def errors_in(server: ManyWorkers) -> list[Any]:

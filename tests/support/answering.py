@@ -5,7 +5,6 @@ import asyncio
 from server.config import Limits
 from server.rpc.admission import Admission
 from server.rpc.answering import Answering
-from server.rpc.call_log import CallObserver
 from server.rpc.running import RunningCalls
 
 
@@ -19,6 +18,6 @@ def admission(limits: Limits | None = None) -> Admission:
     return Admission(limits or Limits(), no_backlog)
 
 
-def answering(observer: CallObserver | None = None, calls: RunningCalls | None = None) -> Answering:
+def answering(calls: RunningCalls | None = None) -> Answering:
     """Make an answering without a transport."""
-    return Answering(calls or RunningCalls(), Limits(), admission(), observer)
+    return Answering(calls or RunningCalls(), Limits(), admission())

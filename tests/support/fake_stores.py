@@ -10,7 +10,6 @@ from uuid import UUID
 
 from server.config import Limits
 from server.domain.services import Service, ServiceKey
-from server.rpc.call_log import CallObserver
 from server.rpc.graph.status import ServerStatus
 from server.rpc.server import RpcServer, Servicers
 
@@ -44,7 +43,6 @@ def rpc_server(
     store: HeldStore,
     listen: str = ANY_PORT,
     limits: Limits | None = None,
-    observer: CallObserver | None = None,
 ) -> RpcServer:
     """Make a server that has nothing but services."""
     nothing = cast("Any", None)
@@ -56,23 +54,15 @@ def rpc_server(
         watched=nothing,
         status=ServerStatus(started_at=NOW, version="0"),
     )
-    return RpcServer(listen, servicers, limits or Limits(), observer)
+    return RpcServer(listen, servicers, limits or Limits())
 
 
-class Counted:
-    """An observer that counts."""
-
-    def __init__(self) -> None:
-        self.codes: Counter[str] = Counter()
-        self.limits: Counter[str] = Counter()
-
-    def called(self, _method: str, code: str, _seconds: float, /) -> None:
-        """Count a call by its code."""
-        self.codes[code] += 1
-
-    def refused(self, limit: str) -> None:
-        """Count a refusal by its limit."""
-        self.limits[limit] += 1
+def codes(server: RpcServer) -> Counter[str]:
+    """Count the calls that are over by their codes."""
+    total: Counter[str] = Counter()
+    for calls in server.counts:
+        total.update(calls.ended)
+    return +total
 
 
 @asynccontextmanager
@@ -80,10 +70,9 @@ async def running(
     store: HeldStore,
     listen: str = ANY_PORT,
     limits: Limits | None = None,
-    observer: CallObserver | None = None,
 ) -> AsyncIterator[RpcServer]:
     """Run such a server, serving."""
-    server = rpc_server(store, listen, limits, observer)
+    server = rpc_server(store, listen, limits)
     await server.start()
     server.set_serving(serving=True)
     try:

@@ -17,6 +17,7 @@ from server.rpc.context import begin_answer, time_left
 from tests.support.answering import answering
 
 if TYPE_CHECKING:
+    from server.rpc.answering import Answering
     from server.rpc.methods import Handler
 
 METHOD = "/depgraph.v1.GraphService/StreamTraverse"
@@ -54,25 +55,19 @@ class Leaving:
         raise grpc.aio.InternalError('Failed "execute_batch"')
 
 
-class Codes:
-    """Hears with which codes calls ended."""
-
-    def __init__(self) -> None:
-        self.heard: list[str] = []
-
-    def called(self, _method: str, code: str, _seconds: float) -> None:
-        self.heard.append(code)
-
-    def refused(self, _limit: str) -> None:
-        """No limit is met here."""
-
-
-def begun(context: Leaving, codes: Codes, behaviour: Callable[..., Any]) -> "asyncio.Future[Any]":
+def begun(context: Leaving, answers: "Answering", behaviour: Callable[..., Any]) -> "asyncio.Future[Any]":
     """Begin a call, wrapped as the server does."""
     found: Handler = grpc.unary_stream_rpc_method_handler(behaviour, response_serializer=str.encode)
-    method = answering(codes).method(METHOD, found)
+    method = answers.method(METHOD, found)
     running: asyncio.Future[Any] = asyncio.ensure_future(method.answer(b"", context))
     return running
+
+
+def codes(answers: "Answering") -> dict[str, int]:
+    """How many calls ended with which code."""
+    [calls] = answers.counts
+    assert calls.started == sum(calls.ended.values())
+    return {code: count for code, count in calls.ended.items() if count}
 
 
 async def one_part(request: Any, context: Any) -> AsyncIterator[str]:
@@ -91,14 +86,14 @@ async def missing(request: Any, context: Any) -> None:
 async def test_a_write_that_fails_before_the_cancellation_comes_counts_as_cancelled(
     behaviour: Callable[..., Any],
 ) -> None:
-    context, codes = Leaving(), Codes()
+    context, answers = Leaving(), answering()
     with capture_logs() as lines:
-        call = begun(context, codes, behaviour)
+        call = begun(context, answers, behaviour)
         await context.tried.wait()
         call.get_loop().call_soon(call.cancel)
         with pytest.raises(asyncio.CancelledError):
             await call
-    assert codes.heard == ["CANCELLED"]
+    assert codes(answers) == {"CANCELLED": 1}
     assert [line["log_level"] for line in lines] == ["info"]
 
 
@@ -106,20 +101,20 @@ async def test_a_failed_write_without_a_cancellation_is_an_internal_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(context_module, "_CANCELLED_WITHIN_SECONDS", 0)
-    context, codes = Leaving(), Codes()
+    context, answers = Leaving(), answering()
     with capture_logs() as lines, pytest.raises(asyncio.CancelledError):
-        await begun(context, codes, one_part)
-    assert codes.heard == ["INTERNAL"]
+        await begun(context, answers, one_part)
+    assert codes(answers) == {"INTERNAL": 1}
     assert context.code is grpc.StatusCode.INTERNAL
     [logged] = [line for line in lines if line["log_level"] == "error"]
     assert isinstance(logged["exc_info"], grpc.aio.InternalError)
 
 
 async def test_a_status_that_can_not_be_sent_cancels_the_call() -> None:
-    context, codes = Leaving(), Codes()
+    context, answers = Leaving(), answering()
     with pytest.raises(asyncio.CancelledError):
-        await begun(context, codes, missing)
-    assert codes.heard == ["NOT_FOUND"]
+        await begun(context, answers, missing)
+    assert codes(answers) == {"NOT_FOUND": 1}
 
 
 @pytest.mark.parametrize("times", [1, 2])
