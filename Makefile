@@ -7,7 +7,8 @@ SAMPLE := examples/online_shop.json
 SOAK_SECONDS ?= 600
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test soak check proto proto-fresh format lint types imports buf breaking package bench lock clean
+.NOTPARALLEL: # `check` installs tools before it tests
+.PHONY: help setup run test soak check tools proto proto-fresh format lint types imports buf breaking package bench lock clean
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,8 +35,13 @@ test: $(KERNELS) ## run every test (PYTEST_ARGS="tests/unit -k paging" runs some
 soak: $(KERNELS) ## random writers against the feed, fast callers against the transports, ten minutes each (SOAK_SECONDS=600, SEED=...)
 	@$(BIN)/python -m pytest -s -q -o timeout=0 tests/faults/test_random_writers.py tests/faults/test_transport_soak.py --soak-seconds $(SOAK_SECONDS) $(if $(SEED),--seed $(SEED))
 
+# Tests find what they need then, or fail: a skip would pass for a check. REQUIRE_REAL=1 asks for programs of the system, too.
+check: export REQUIRE_REAL ?= packages
 check: PYTEST_ARGS += --whole-inputs
-check: lint types imports buf breaking proto-fresh package test ## everything CI does
+check: tools lint types imports buf breaking proto-fresh package test ## everything CI does
+
+tools: $(STAMP)
+	@PYTHON="$(PYTHON)" sh scripts/setup.sh --inexact --group deploy
 
 format: $(STAMP) ## rewrite code into the project's format
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix . && $(BIN)/buf format -w
@@ -67,7 +73,7 @@ package: $(STAMP) ## install as the Dockerfile does, into a folder that is throw
 	@sh scripts/try_install.sh
 
 bench: $(KERNELS) ## measure; prints a table (BENCH_ARGS="--only NAME --json FILE")
-	@VIRTUAL_ENV= $(BIN)/uv sync --quiet --locked --all-extras --group bench --python $(BIN)/python
+	@VIRTUAL_ENV= $(BIN)/uv sync --quiet --locked --inexact --all-extras --group bench --python $(BIN)/python
 	@$(BIN)/python -m bench $(BENCH_ARGS)
 
 lock: $(STAMP) ## renew uv.lock within the bounds of pyproject.toml

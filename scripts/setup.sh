@@ -1,5 +1,6 @@
 #!/bin/sh
 # Make or refresh .venv with everything that developing needs; `make` runs this. PYTHON names another Python.
+# Options go to `uv sync`: --group deploy adds that group.
 set -eu
 . "$(dirname "$0")/environment.sh"
 cd "$root"
@@ -9,4 +10,4 @@ if ! test -x .venv/bin/python; then
     "$python" -m venv .venv
 fi
 install_uv .venv
-sync .venv/bin/uv sync --locked --all-extras --compile-bytecode --python .venv/bin/python
+sync .venv/bin/uv sync --locked --all-extras --compile-bytecode --python .venv/bin/python "$@"

@@ -1,8 +1,6 @@
 """The same URLs given to libpq and to us lead to the same place, or are refused by both."""
 
 import asyncio
-import os
-import shutil
 import subprocess
 from datetime import timedelta
 from pathlib import Path
@@ -13,6 +11,7 @@ import pytest
 
 from server.postgres import DatabaseUrl, Session, connect, parse_database_url
 from server.store.embedded import EmbeddedPostgres
+from tests.support.required import required_program
 
 QUESTION = (
     "SELECT concat_ws(' ', current_user, current_database(), "
@@ -84,9 +83,7 @@ async def _lets_in(url: str) -> bool:
 
 def psql(url: str) -> subprocess.CompletedProcess[str]:
     """Ask through the real libpq; without it skip, or fail with ``REQUIRE_REAL=1``."""
-    program = shutil.which("psql")
-    if program is None:
-        (pytest.fail if os.environ.get("REQUIRE_REAL") == "1" else pytest.skip)("psql is not installed")
+    program = required_program("psql")
     return subprocess.run([program, "-wXAtc", QUESTION, url], capture_output=True, text=True, check=False)
 
 

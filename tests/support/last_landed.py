@@ -1,6 +1,5 @@
 """The version before this one, to run beside it: sources from git, packages of this environment."""
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -8,10 +7,9 @@ from contextlib import contextmanager
 from io import BytesIO
 from zipfile import ZipFile
 
-import pytest
-
 from tests.support.command import ROOT, clean_environment
 from tests.support.folders import open_folder
+from tests.support.required import lacking
 from tests.support.serving import Program
 
 # A version with a new migration moves this on to the version landed before it: docs/upgrade.md.
@@ -51,11 +49,5 @@ def _sources() -> bytes:
         archived = subprocess.run(command, capture_output=True, check=True)
     except (OSError, subprocess.CalledProcessError) as error:
         said = getattr(error, "stderr", b"").decode().strip() or error
-        _give_up(f"version {LAST_LANDED[:7]} is not to be had from git (a shallow clone?): {said}")
+        lacking(f"version {LAST_LANDED[:7]} is not to be had from git (a shallow clone?): {said}")
     return archived.stdout
-
-
-def _give_up(reason: str) -> None:
-    if os.environ.get("REQUIRE_REAL"):
-        pytest.fail(reason)
-    pytest.skip(reason)

@@ -1,8 +1,6 @@
 """A real PgBouncer in front of a database, reached by a Unix socket in a folder of its own."""
 
 import asyncio
-import os
-import shutil
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,33 +9,21 @@ from typing import Any
 from urllib.parse import urlencode
 
 import asyncpg
-import pytest
 
 from server.postgres import parse_database_url
 from server.store.embedded.account import database_account, give
 from tests.support.eventually import PATIENCE_SECONDS
 from tests.support.folders import open_folder
+from tests.support.required import required_program
 
 # The name of a file only, since nothing listens at a port.
 PORT = 6432
-_PATH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"))
-
-
-def pgbouncer_program() -> str:
-    """Find PgBouncer; without it skip the test, or fail with ``REQUIRE_REAL=1``."""
-    program = shutil.which("pgbouncer", path=_PATH)
-    if program is not None:
-        return program
-    reason = "PgBouncer is not installed"
-    if os.environ.get("REQUIRE_REAL") == "1":
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 @asynccontextmanager
 async def pgbouncer(url: str, mode: str, **settings: str) -> AsyncIterator[str]:
     """Run PgBouncer with a ``pool_mode`` before a database; gives the URL through it."""
-    program = pgbouncer_program()
+    program = required_program("pgbouncer")
     with open_folder() as folder:
         [(host, _)] = parse_database_url(url).addresses
         # Only who owns the database's socket may open it.

@@ -108,12 +108,12 @@ def test_the_documents_name_the_pythons_that_make_accepts(name: str) -> None:
 
 
 def wheels_of_setup(version: str) -> dict[str, list[str]]:
-    """File names of the wheels of each locked package that ``make setup`` installs on Linux."""
+    """File names of the wheels of each locked package that ``make setup`` or ``make check`` installs on Linux."""
     locked = tomllib.loads((ROOT / "uv.lock").read_text())["package"]
     (project,) = [package for package in locked if package["name"] == "depgraph"]
     place = {"sys_platform": "linux", "python_version": version, "python_full_version": f"{version}.0"}
     waiting = project["dependencies"] + project["optional-dependencies"]["server"]
-    waiting += project["dev-dependencies"]["dev"]
+    waiting += project["dev-dependencies"]["dev"] + project["dev-dependencies"]["deploy"]
     wheels: dict[str, list[str]] = {}
     while waiting:
         wanted = waiting.pop()
