@@ -108,7 +108,7 @@ def test_the_documents_name_the_pythons_that_make_accepts(name: str) -> None:
 
 
 def wheels_of_setup(version: str) -> dict[str, list[str]]:
-    """File names of the wheels of each locked package that ``make setup`` or ``make check`` installs on Linux."""
+    """File names of the wheels of each locked package that ``make`` installs on Linux."""
     locked = tomllib.loads((ROOT / "uv.lock").read_text())["package"]
     (project,) = [package for package in locked if package["name"] == "depgraph"]
     place = {"sys_platform": "linux", "python_version": version, "python_full_version": f"{version}.0"}
