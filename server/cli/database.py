@@ -1,5 +1,6 @@
 """The database of a command: the one that ``--database-url`` names, or the embedded one."""
 
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -44,3 +45,18 @@ def refuse_new(url: str | None, data_dir: Path) -> None:
     """Raise ``CommandError`` rather than create a database only to look at it."""
     if url is None and not data_dir.exists():
         raise CommandError(f"there is no database in {data_dir}: {ADVICE}")
+
+
+def postgres_program(name: str) -> str:
+    """Find a program of the embedded PostgreSQL, or another one; ``CommandError`` without any."""
+    from server.store.embedded import EmbeddedPostgresError
+    from server.store.embedded.cluster import programs
+
+    try:
+        found = shutil.which(programs(None, lambda _: None) / name)
+    except EmbeddedPostgresError:
+        found = None
+    found = found or shutil.which(name)
+    if found is None:
+        raise CommandError(f"there is no {name}: install PostgreSQL's client, or depgraph[server]")
+    return found

@@ -36,6 +36,8 @@ COMMANDS = {
     "doctor": "doctor:doctor",
     "token": "token:token",
     "sql": "sql:sql",
+    "backup": "backup:backup",
+    "restore": "backup:restore",
     "compile": "compile_kernels:compile_kernels",
 }
 """Module of ``server.cli.commands``, and in it the function or the app of subcommands."""

@@ -60,6 +60,7 @@ Timeout = Annotated[
     float,
     _seconds("timeout", "Give up when the server has not answered a call after this long.", 0.001, _DAY),
 ]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 ChangeFile = Annotated[
     Path, typer.Argument(metavar="FILE", help="The change, plain or gzip; - = standard input.")

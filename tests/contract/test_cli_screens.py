@@ -266,7 +266,7 @@ def test_sql_keeps_the_password_off_the_command_line(
     psql = tmp_path / "psql"
     psql.write_text('#!/bin/sh\necho "$@"\necho "$PGPASSWORD"\nexit 3\n')
     psql.chmod(0o700)
-    monkeypatch.setattr("server.cli.commands.sql._program", lambda: str(psql))
+    monkeypatch.setattr("server.cli.commands.sql.postgres_program", lambda _: str(psql))
     monkeypatch.setenv("DATABASE_URL", "postgresql://ann:it%27s secret@db.test/graph?sslmode=require")
     assert run(["sql", "--", "-c", "SELECT 1"]) == 3
     assert capfd.readouterr().out.splitlines() == [

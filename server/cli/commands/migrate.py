@@ -12,7 +12,7 @@ import typer
 
 from server.cli.database import database_failures, reachable, refuse_new
 from server.cli.failures import CommandError
-from server.cli.options import DEFAULTS, AsJson, DatabaseUrl, DataDir
+from server.cli.options import DEFAULTS, AsJson, DatabaseUrl, DataDir, Yes
 from server.cli.render.text import print_json
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Upgrade, downgrade or show the schema.", no_args_is_help=True)
 
 Sql = Annotated[bool, typer.Option("--sql", help="Print the SQL instead of running it; needs no database.")]
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 
 @app.command()

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -10,8 +9,7 @@ from typing import Annotated
 
 import typer
 
-from server.cli.database import database_failures, reachable
-from server.cli.failures import CommandError
+from server.cli.database import database_failures, postgres_program, reachable
 from server.cli.options import DEFAULTS, DatabaseUrl, DataDir
 
 
@@ -37,7 +35,7 @@ def sql(
 async def _psql(url: str | None, data_dir: Path, arguments: list[str]) -> int:
     from server.postgres.url import conninfo
 
-    program = _program()
+    program = postgres_program("psql")
     async with reachable(url, data_dir, may_start=True) as address:
         where, password = conninfo(address)
         secret = {} if password is None else {"PGPASSWORD": password}
@@ -48,19 +46,3 @@ async def _psql(url: str | None, data_dir: Path, arguments: list[str]) -> int:
             return subprocess.run(command, env=os.environ | secret, check=False).returncode  # noqa: ASYNC221, S603 - nothing else runs meanwhile
         finally:
             signal.signal(signal.SIGINT, before)
-
-
-def _program() -> str:
-    """Find the psql of the embedded PostgreSQL, or another one."""
-    from server.store.embedded import EmbeddedPostgresError
-    from server.store.embedded.cluster import programs
-
-    try:
-        found = shutil.which(programs(None, lambda _: None) / "psql")
-    except EmbeddedPostgresError:
-        found = None
-    if found is None:
-        found = shutil.which("psql")
-    if found is None:
-        raise CommandError("there is no psql: install PostgreSQL's client, or depgraph[server]")
-    return found
