@@ -31,7 +31,7 @@ def backup(
     """
     Dump the database into a file.
 
-    The database is the one that --database-url names, or the embedded one, whether a server runs or not.
+    That is the one that --database-url names, or the embedded one, whether a server runs or not.
     Servers go on meanwhile. The file has pg_dump's custom format.
     """
     is_output = str(file) == "-"
@@ -52,8 +52,9 @@ def restore(
     """
     Replace the database by a dump.
 
-    All of it is replaced or nothing. The database is the one that --database-url names, or the embedded one, which is created if
-    there is none. Servers may run: they read everything again, and refuse earlier revisions.
+    All of it is replaced, or nothing. It is the one that --database-url names, or the embedded one,
+    which is created if there is none. Servers may run: they read everything again, and refuse
+    earlier revisions.
     """
     with database_failures():
         revision, head = asyncio.run(_restore(database_url, data_dir, file, options or [], yes=yes))
