@@ -12,8 +12,10 @@ from typing import Self
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 
+from server.access.certificates import TlsFiles
+from server.access.reloading import keep_looking
 from server.concurrency import SharedComponentSearch
-from server.config import Settings
+from server.config import Addresses, Settings
 from server.domain.live_graph import FeedHealth, Peers
 from server.feed import ChangeLogReader, Feed, MemoryAuditor, Vitals, prune_forever
 from server.lifecycle.database import bring_up_to_date, is_embedded, running_database, seed
@@ -49,12 +51,12 @@ class Application:
     """
     A running server; an async context manager that is SERVING once entered.
 
-    Entering waits for the database. Leaving lets running calls finish. ``address`` and
+    Entering waits for the database. Leaving lets running calls finish. ``addresses`` and
     ``metrics_address`` are known before it is entered; the latter is empty without metrics.
 
     With ``peers`` it is one of several workers. It listens only once it is warm, since the kernel
     deals connections to all workers that listen. The supervisor does the rest: it prepares the
-    database, reserves ``settings.listen`` and serves the metrics in ``registry``.
+    database, reserves the addresses and serves the metrics in ``registry``.
     """
 
     def __init__(self, settings: Settings, report: Report, peers: Peers | None = None) -> None:
@@ -64,13 +66,21 @@ class Application:
         self._closing = ClosingTime(settings.limits.grace)
         self._stack = AsyncExitStack()
         self._rpc_server: RpcServer | None = None
+        files = settings.tls
+        self._tls = None if files is None else TlsFiles(files.cert, files.key, files.client_ca)
         self.replica = Replica(settings.feed.longest_wait, cycle_confidence=settings.detection.min_confidence)
         # A garbage collection of the graph would stall all calls for half a second.
         self.replica.settled, self.replica.copied = freeze_garbage_collector, gc.freeze
         self.vitals = Vitals(settings.feed)
         self.replica.behind_because = self.vitals.away_because
-        self.address = self.metrics_address = ""
+        self.metrics_address = ""
+        self.addresses = Addresses()
         self.registry = CollectorRegistry()
+
+    @property
+    def address(self) -> str:
+        """Where it answers calls in plaintext."""
+        return self.addresses.plain
 
     @property
     def running_calls(self) -> int:
@@ -116,6 +126,8 @@ class Application:
         self._start_feed(url, rpc, tasks)
         tasks(sweeper.run())
         tasks(give_back_memory())
+        if self._tls is not None:
+            tasks(keep_looking(self._tls.files))
         await self.replica.warmed()
         tasks(detection.run())
         if self._peers is not None:
@@ -136,7 +148,7 @@ class Application:
     async def _listen(self, stack: AsyncExitStack, rpc: RpcServer) -> None:
         await rpc.start()
         stack.push_async_callback(rpc.stop, self._settings.limits.grace)
-        self.address = rpc.address
+        self.addresses = rpc.addresses
 
     def _start_feed(self, url: str, rpc: RpcServer, tasks: Background) -> None:
         settings = self._settings
@@ -173,17 +185,19 @@ class Application:
         )
         settings = self._settings
         return RpcServer(
-            settings.listen,
+            settings.addresses,
             servicers,
             settings.limits,
             transport=settings.transport,
+            tls=self._tls,
             reserved=self._peers is not None,
         )
 
     def _health(self, database: Database, detection: Detection, sweeper: Sweeper) -> FeedHealth:
         health = self.vitals.health()
         workers = () if self._peers is None else self._peers.problems()
-        others = (*database.problems(), *detection.problems(), *sweeper.problems(), *workers)
+        tls = () if self._tls is None else self._tls.problems()
+        others = (*database.problems(), *detection.problems(), *sweeper.problems(), *workers, *tls)
         return replace(health, problems=(*health.problems, *others))
 
 
@@ -195,7 +209,7 @@ def run(settings: Settings, report: Report) -> None:
 @asynccontextmanager
 async def _serving(settings: Settings, report: Report) -> AsyncIterator[str]:
     async with Application(settings, report) as application:
-        yield application.address
+        yield str(application.addresses)
 
 
 @asynccontextmanager

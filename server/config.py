@@ -1,7 +1,7 @@
 """Settings of the server; ``server.cli.options`` reads them from flags and environment."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Literal
@@ -139,13 +139,46 @@ def flag(limit: str) -> str:
     return f"--max-{limit.replace('_', '-')}"
 
 
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """
+    Where a server listens, ``HOST:PORT`` or ``unix:PATH``; empty = nowhere.
+
+    - ``plain``: for calls in plaintext.
+    - ``tls``: for calls with TLS.
+    - ``health``: for probes, which ask nothing but health, in plaintext.
+    """
+
+    plain: str = ""
+    tls: str = ""
+    health: str = ""
+
+    def __str__(self) -> str:
+        named = (self.plain, self.tls and f"{self.tls} (TLS)", self.health and f"{self.health} (health)")
+        return ", ".join(filter(None, named))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsSettings:
+    """
+    The files of the address with TLS, in PEM form; they are read again when they change.
+
+    - ``client_ca``: authorities of which clients need a certificate; None = they need none.
+    """
+
+    cert: Path
+    key: Path
+    client_ca: Path | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """
     Everything that ``depgraph serve`` can be configured with.
 
     - ``database_url``: None = the embedded PostgreSQL in ``data_dir``.
-    - ``transport``: what carries calls; docs/transport.md has the choice.
+    - ``listen``, ``tls_listen``, ``health_listen``: see ``Addresses``; ``tls`` has the files.
+    - ``transport``: what carries calls in plaintext; docs/transport.md has the choice.
     - ``metrics_listen``: None = no metrics.
     - ``workers``: more than 1 = so many processes share ``listen``, each with a replica of its own,
       under a supervisor. A worker that does not answer for ``worker_timeout`` is restarted.
@@ -153,6 +186,9 @@ class Settings:
     """
 
     listen: str = "127.0.0.1:50051"
+    tls_listen: str = ""
+    tls: TlsSettings | None = None
+    health_listen: str = ""
     transport: TransportName = "auto"
     database_url: str | None = None
     data_dir: Path = Path(".depgraph")
@@ -168,3 +204,12 @@ class Settings:
     staleness: StalenessSettings = field(default_factory=StalenessSettings)
     detection: DetectionSettings = field(default_factory=DetectionSettings)
     limits: Limits = field(default_factory=Limits)
+
+    @property
+    def addresses(self) -> Addresses:
+        """Where the server listens."""
+        return Addresses(self.listen, self.tls_listen, self.health_listen)
+
+    def at(self, addresses: Addresses) -> "Settings":
+        """Return the same settings with other addresses."""
+        return replace(self, listen=addresses.plain, tls_listen=addresses.tls, health_listen=addresses.health)

@@ -8,12 +8,11 @@ import typer
 from server.cli.validation import (
     checked_address,
     checked_confidence,
-    checked_listen,
-    checked_metrics_listen,
+    checked_host_port,
     checked_private_database_url,
     checked_seconds,
 )
-from server.config import Settings, TransportName
+from server.config import Settings
 
 DEFAULTS = Settings()
 GRACE = DEFAULTS.limits.grace.total_seconds()
@@ -33,28 +32,28 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["auto", "text", "json"]
 
 
-def _setting(name: str, help_text: str, **details: Any) -> Any:
+def setting(name: str, help_text: str, **details: Any) -> Any:
     """Define ``--some-name``, which ``DEPGRAPH_SOME_NAME`` in the environment sets too."""
     variable = f"DEPGRAPH_{name.replace('-', '_').upper()}"
     return typer.Option(f"--{name}", envvar=variable, help=help_text, **details)
 
 
 def _seconds(name: str, help_text: str, least: float, most: float | None = None) -> Any:
-    return _setting(name, help_text, metavar="SECONDS", min=least, max=most, callback=checked_seconds)
+    return setting(name, help_text, metavar="SECONDS", min=least, max=most, callback=checked_seconds)
 
 
 def _bytes(name: str, help_text: str, least: int = 1) -> Any:
-    return _setting(name, help_text, metavar="BYTES", min=least, max=_MAX_BYTES)
+    return setting(name, help_text, metavar="BYTES", min=least, max=_MAX_BYTES)
 
 
 def _count(name: str, help_text: str) -> Any:
-    return _setting(name, help_text, metavar="N", min=1, max=_MAX_COUNT)
+    return setting(name, help_text, metavar="N", min=1, max=_MAX_COUNT)
 
 
 # Shared by several commands.
 Address = Annotated[
     str,
-    _setting("address", "Address of the server.", metavar="HOST:PORT|unix:PATH", callback=checked_address),
+    setting("address", "Address of the server.", metavar="HOST:PORT|unix:PATH", callback=checked_address),
 ]
 Timeout = Annotated[
     float,
@@ -78,11 +77,11 @@ DatabaseUrl = Annotated[
     ),
 ]
 DataDir = Annotated[
-    Path, _setting("data-dir", "Folder of the embedded PostgreSQL.", metavar="DIR", file_okay=False)
+    Path, setting("data-dir", "Folder of the embedded PostgreSQL.", metavar="DIR", file_okay=False)
 ]
 KernelCache = Annotated[
     Path | None,
-    _setting(
+    setting(
         "kernel-cache",
         "Folder of compiled kernels. Default: beside the program, or in the user's cache.",
         metavar="DIR",
@@ -91,28 +90,9 @@ KernelCache = Annotated[
 ]
 
 # The process.
-Listen = Annotated[
-    str,
-    _setting(
-        "listen",
-        "Address to listen on; port 0 = any free one.",
-        metavar="HOST:PORT|unix:PATH",
-        callback=checked_listen,
-    ),
-]
-Transport = Annotated[
-    TransportName,
-    _setting(
-        "transport",
-        "What carries calls: native is several times faster, and for trusted callers only "
-        "(docs/transport.md); grpcio is for all. auto: native where only this host can connect "
-        "(loopback, Unix socket), grpcio elsewhere.",
-        show_envvar=True,
-    ),
-]
 SeedFile = Annotated[
     Path | None,
-    _setting(
+    setting(
         "seed-file",
         "Graph to import when the database is empty, in the json format of 'depgraph import'.",
         metavar="FILE",
@@ -129,16 +109,16 @@ Migrate = Annotated[
 ]
 MetricsListen = Annotated[
     str | None,
-    _setting(
+    setting(
         "metrics-listen",
         "Address that serves Prometheus metrics, at /metrics; port 0 = any free one. Default: none.",
         metavar="HOST:PORT",
-        callback=checked_metrics_listen,
+        callback=checked_host_port,
     ),
 ]
 Workers = Annotated[
     int,
-    _setting(
+    setting(
         "workers",
         "Number of server processes on one HOST:PORT, each with the whole graph in memory.",
         metavar="N",
@@ -163,10 +143,10 @@ Grace = Annotated[
         _DAY,
     ),
 ]
-LogLevelOption = Annotated[LogLevel, _setting("log-level", "Lowest level that is logged.")]
+LogLevelOption = Annotated[LogLevel, setting("log-level", "Lowest level that is logged.")]
 LogFormatOption = Annotated[
     LogFormat,
-    _setting("log-format", "Format of the log on stderr; auto = text on a terminal, json otherwise."),
+    setting("log-format", "Format of the log on stderr; auto = text on a terminal, json otherwise."),
 ]
 
 # The feed.
@@ -183,7 +163,7 @@ KeepLog = Annotated[
 ]
 MaxLogRows = Annotated[
     int,
-    _setting(
+    setting(
         "max-log-rows",
         "Prune changes earlier when the change log holds more rows than this.",
         metavar="ROWS",
@@ -195,7 +175,7 @@ PruneInterval = Annotated[float, _seconds("prune-interval", "How often to prune 
 # Staleness and detection.
 StaleAfter = Annotated[
     list[str] | None,
-    _setting(
+    setting(
         "stale-after",
         "Mark dependencies of a discovery source stale when not observed for this long, "
         "such as otel_service_graph=7d; repeatable. Default: never.",
@@ -204,7 +184,7 @@ StaleAfter = Annotated[
 ]
 ConfidenceHalfLife = Annotated[
     list[str] | None,
-    _setting(
+    setting(
         "confidence-half-life",
         "Time in which the confidence of unobserved dependencies halves, such as service_mesh=3d; "
         "repeatable. SOURCE=none restores decayed confidence. Default: no decay.",
@@ -213,7 +193,7 @@ ConfidenceHalfLife = Annotated[
 ]
 SweepInterval = Annotated[
     str,
-    _setting(
+    setting(
         "sweep-interval",
         "How often to mark dependencies stale and let confidence decay.",
         metavar="DURATION",
@@ -229,7 +209,7 @@ Detect = Annotated[
 ]
 MinCycleConfidence = Annotated[
     float,
-    _setting(
+    setting(
         "min-cycle-confidence",
         "Ignore dependencies of less confidence when detecting circular dependencies; "
         "give all processes on one database the same.",

@@ -7,12 +7,13 @@ from datetime import timedelta
 
 import typer
 
-from server.config import StalenessSettings, TransportName
+from server.config import StalenessSettings
 from server.domain.dependencies import DISCOVERY_SOURCES, DiscoverySource
 
 # Linux holds 107 bytes of a socket's path, macOS 103.
 MAX_SOCKET_PATH_BYTES = 103
 MAX_PORT = 65_535
+NOWHERE = "none"
 MAX_DURATION = timedelta(days=36_500)
 
 EXPOSED_URL_WARNING = (
@@ -34,8 +35,8 @@ _NEVER = "none"
 
 
 def checked_listen(value: str) -> str:
-    """Accept ``HOST:PORT`` (port 0 = any free one), ``[IPV6]:PORT`` or ``unix:PATH``."""
-    return _checked_host_port_or_socket(value, lowest_port=0)
+    """Accept ``HOST:PORT`` (port 0 = any free one), ``[IPV6]:PORT``, ``unix:PATH`` or "none"."""
+    return value if value == NOWHERE else _checked_host_port_or_socket(value, lowest_port=0)
 
 
 def checked_address(value: str) -> str:
@@ -43,7 +44,7 @@ def checked_address(value: str) -> str:
     return _checked_host_port_or_socket(value, lowest_port=1)
 
 
-def checked_metrics_listen(value: str | None) -> str | None:
+def checked_host_port(value: str | None) -> str | None:
     """Accept ``HOST:PORT`` (port 0 = any free one) or ``[IPV6]:PORT``."""
     return None if value is None else _checked_host_port(value, lowest_port=0)
 
@@ -109,16 +110,6 @@ def checked_workers(workers: int, listen: str) -> int:
             param_hint="--workers",
         )
     return workers
-
-
-def checked_transport(wanted: TransportName, listen: str) -> TransportName:
-    """Accept a transport that is installed; replaces "auto" by the one that suits the address."""
-    from server.rpc.transport import TransportMissingError, transport_for
-
-    try:
-        return transport_for(wanted, listen)
-    except TransportMissingError as error:
-        raise typer.BadParameter(str(error), param_hint="--transport") from None
 
 
 def checked_staleness(

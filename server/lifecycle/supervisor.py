@@ -16,7 +16,7 @@ from server.lifecycle.stopping import ClosingTime, run_server
 from server.lifecycle.worker_link import Order, PeerCount
 from server.lifecycle.worker_process import WorkerProcess
 from server.metrics import WorkforceCollector, WorkforceMetrics, metrics_endpoint
-from server.rpc.listening import reserve
+from server.rpc.listeners import reserved
 from server.store.database import Database
 
 log = structlog.get_logger(__name__)
@@ -158,9 +158,9 @@ async def supervised(
     settings: Settings, report: Callable[[str], None], command: Sequence[str], gave_up: Callable[[], None]
 ) -> AsyncIterator[str]:
     """
-    Run ``settings.workers`` processes, all of which serve, and give the address that they share.
+    Run ``settings.workers`` processes, all of which serve, and give the addresses that they share.
 
-    It runs the embedded database, migrates, loads the sample, reserves the address and serves the
+    It runs the embedded database, migrates, loads the sample, reserves addresses and serves the
     metrics of all workers. ``command`` starts a worker (see ``WorkerProcess``). Entering and
     leaving raise ``WorkersKeepEndingError``; in between ``gave_up`` is called instead.
     """
@@ -169,8 +169,8 @@ async def supervised(
         url = await stack.enter_async_context(
             running_database(settings, report, closing, max_connections=_connections(settings))
         )
-        address = stack.enter_context(reserve(settings.listen))
-        of_worker = replace(settings, listen=address, database_url=url)
+        addresses = stack.enter_context(reserved(settings.addresses))
+        of_worker = replace(settings.at(addresses), database_url=url)
         orders = [Order(of_worker, number + 1, settings.workers) for number in range(settings.workers)]
         workforce = Workforce(command, orders, gave_up)
         registry = CollectorRegistry()
@@ -187,7 +187,7 @@ async def supervised(
         await stack.enter_async_context(workforce.running())
         await workforce.all_serve()
         stack.callback(closing.begin)
-        yield address
+        yield str(addresses)
     if workforce.failure is not None:
         raise workforce.failure
 

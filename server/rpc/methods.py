@@ -14,6 +14,7 @@ Behaviour: TypeAlias = Callable[[Any, Context], "Awaitable[Any] | AsyncGenerator
 
 # How the names of gRPC's own methods begin: health, reflection.
 STANDARD = "/grpc."
+HEALTH = "/grpc.health."
 
 
 class Kind(Enum):

@@ -5,13 +5,12 @@ import contextlib
 from datetime import timedelta
 
 from server.domain.errors import NotReadyError
+from server.rpc.methods import HEALTH, STANDARD
 
 # Calls that may last as long as their client likes. The server waits for none of them: it ends
 # watches of the graph when draining begins, so that they continue at another replica, and the
 # streams of gRPC's own services (health, reflection) at the end.
 _WATCH = "/depgraph.v1.GraphService/Watch"
-_HEALTH = "/grpc.health."
-_STANDARD = "/grpc."
 
 
 class RunningCalls:
@@ -51,7 +50,7 @@ class RunningCalls:
 
     def admit(self, method: str) -> None:
         """Raise ``NotReadyError`` for a call that begins while draining."""
-        if self.is_draining and not method.startswith(_HEALTH):
+        if self.is_draining and not method.startswith(HEALTH):
             raise NotReadyError(
                 "the server is shutting down: another replica, or this one in a moment, will answer"
             )
@@ -69,10 +68,10 @@ class RunningCalls:
 
     async def end_streams(self, within: timedelta) -> None:
         """Interrupt gRPC's own streams; those of health get the time to report the last status."""
-        self._end(_STANDARD)
-        if health := self._of(_HEALTH):
+        self._end(STANDARD)
+        if health := self._of(HEALTH):
             await asyncio.wait(health, timeout=within.total_seconds())
-        self._end(_HEALTH)
+        self._end(HEALTH)
 
     def is_ended(self) -> bool:
         """Whether it was ``end_streams`` or ``begin_drain`` that cancelled this task."""
@@ -91,9 +90,9 @@ def _endless_kind(method: str) -> str | None:
     """Return how its method's name begins; None = ``drained`` waits for the call."""
     if method == _WATCH:
         return _WATCH
-    if method.startswith(_HEALTH):
-        return _HEALTH
-    return _STANDARD if method.startswith(_STANDARD) else None
+    if method.startswith(HEALTH):
+        return HEALTH
+    return STANDARD if method.startswith(STANDARD) else None
 
 
 def _this_task() -> asyncio.Task[object]:

@@ -1,4 +1,4 @@
-"""The gRPC server: the services of the contract, health and reflection, at one address."""
+"""The gRPC server: the services of the contract, health and reflection."""
 
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -13,8 +13,9 @@ from depgraph.v1.analysis_service_pb2_grpc import add_AnalysisServiceServicer_to
 from depgraph.v1.catalog_service_pb2_grpc import add_CatalogServiceServicer_to_server
 from depgraph.v1.dependency_service_pb2_grpc import add_DependencyServiceServicer_to_server
 from depgraph.v1.graph_service_pb2_grpc import add_GraphServiceServicer_to_server
+from server.access.certificates import TlsFiles
 from server.concurrency import SharedComponentSearch
-from server.config import Limits, TransportName
+from server.config import Addresses, Limits, TransportName
 from server.domain.live_graph import LiveGraph
 from server.domain.ports import AlertStore, DependencyStore, ServiceStore
 from server.rpc.access import AccessServicer
@@ -29,11 +30,10 @@ from server.rpc.dependency import DependencyServicer
 from server.rpc.graph.servicer import GraphServicer
 from server.rpc.graph.status import ServerStatus
 from server.rpc.graph.watch import WatchedGraph
-from server.rpc.listening import bind
+from server.rpc.listeners import Listeners
 from server.rpc.methods import Registrar
 from server.rpc.running import RunningCalls
 from server.rpc.standard import HealthServicer, register_reflection
-from server.rpc.transport import make_transport
 
 _FROM_MEMORY = ("depgraph.v1.AnalysisService", "depgraph.v1.GraphService")
 CONTRACT = (
@@ -62,33 +62,32 @@ class Servicers:
 
 class RpcServer:
     """
-    One server over one transport; make it where the event loop runs.
+    One server at one or several addresses; make it where the event loop runs.
 
     From ``start`` on it listens with health NOT_SERVING, until ``set_serving(serving=True)``.
     Health covers the server as a whole (empty name) and each service; GraphService and
     AnalysisService are SERVING only while memory is trusted. ``access`` decides who may call what;
-    None = all callers may call everything. ``reserved`` = the server shares ``listen`` with others,
-    for which ``listening.reserve`` holds it.
+    None = all callers may call everything. ``tls`` is needed for an address with TLS. ``reserved``
+    = the server shares its addresses with others, for which ``listening.reserve`` holds them.
     """
 
     def __init__(
         self,
-        listen: str,
+        listen: Addresses,
         servicers: Servicers,
         limits: Limits,
         *,
         transport: TransportName = "auto",
+        tls: TlsFiles | None = None,
         reserved: bool = False,
         access: Access | None = None,
     ) -> None:
-        self._listen = listen
-        self._reserved = reserved
         self._calls = RunningCalls()
         self._call_log = CallLog()
         self._health = HealthServicer()
-        self._transport = make_transport(transport, listen, limits, share_port=reserved)
-        self.address = ""
-        """Where it listens, once started: ``HOST:PORT`` with the actual port, or ``unix:PATH``."""
+        self._transport = Listeners(listen, limits, transport=transport, tls=tls, reserved=reserved)
+        self.addresses = Addresses()
+        """Where it listens, once started: with the actual ports."""
         self._serving = False
         self._trusted = True
         admission = Admission(limits, self._transport.admit_backlog)
@@ -98,6 +97,11 @@ class RpcServer:
         self._transport.serve(
             list(starmap(self._answering.method, registrar.handlers.items())), self._answering
         )
+
+    @property
+    def address(self) -> str:
+        """Where it answers calls in plaintext."""
+        return self.addresses.plain
 
     @property
     def is_serving(self) -> bool:
@@ -121,14 +125,13 @@ class RpcServer:
 
     @property
     def transport(self) -> TransportName:
-        """The transport of calls: "grpcio" or "native"."""
+        """The transport of calls in plaintext, if there are any: "grpcio" or "native"."""
         return self._transport.name
 
     async def start(self) -> None:
         """Listen, not serving yet; raises ``ListenError``, for example ``AddressInUseError``."""
         self.set_serving(serving=False)
-        self.address = bind(self._transport.listen, self._listen, reserved=self._reserved)
-        await self._transport.start()
+        self.addresses = await self._transport.start()
 
     def set_serving(self, *, serving: bool) -> None:
         """Report through health whether calls are answered; ignored once stopping."""

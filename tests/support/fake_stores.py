@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 from uuid import UUID
 
-from server.config import Limits
+from server.access.certificates import TlsFiles
+from server.config import Addresses, Limits
 from server.domain.services import Service, ServiceKey
 from server.rpc.graph.status import ServerStatus
 from server.rpc.server import RpcServer, Servicers
@@ -43,8 +44,15 @@ def rpc_server(
     store: HeldStore,
     listen: str = ANY_PORT,
     limits: Limits | None = None,
+    *,
+    tls: TlsFiles | None = None,
+    health: bool = False,
 ) -> RpcServer:
-    """Make a server that has nothing but services."""
+    """
+    Make a server that has nothing but services.
+
+    It listens with TLS too if it has files for that, and for probes of its health if wanted.
+    """
     nothing = cast("Any", None)
     servicers = Servicers(
         services=cast("Any", store),
@@ -54,7 +62,8 @@ def rpc_server(
         watched=nothing,
         status=ServerStatus(started_at=NOW, version="0"),
     )
-    return RpcServer(listen, servicers, limits or Limits())
+    addresses = Addresses(listen, ANY_PORT if tls is not None else "", ANY_PORT if health else "")
+    return RpcServer(addresses, servicers, limits or Limits(), tls=tls)
 
 
 def codes(server: RpcServer) -> Counter[str]:
@@ -70,9 +79,12 @@ async def running(
     store: HeldStore,
     listen: str = ANY_PORT,
     limits: Limits | None = None,
+    *,
+    tls: TlsFiles | None = None,
+    health: bool = False,
 ) -> AsyncIterator[RpcServer]:
     """Run such a server, serving."""
-    server = rpc_server(store, listen, limits)
+    server = rpc_server(store, listen, limits, tls=tls, health=health)
     await server.start()
     server.set_serving(serving=True)
     try:

@@ -5,7 +5,7 @@ from importlib.util import find_spec
 import pytest
 import typer
 
-from server.cli.validation import checked_transport
+from server.cli.addresses import checked_transport
 from server.config import TransportName
 from server.rpc import transport
 from server.rpc.transport import TransportMissingError, transport_for

@@ -7,11 +7,11 @@ from datetime import timedelta
 
 import typer
 
-from server.cli import collect_garbage_as_usual, options
+from server.cli import addresses, collect_garbage_as_usual, options
 from server.cli.database import database_failures
 from server.cli.failures import FAILED, exit_code, is_unexpected, sentence
 from server.cli.options import DEFAULTS
-from server.cli.validation import EXPOSED_URL_WARNING, checked_staleness, checked_transport, checked_workers
+from server.cli.validation import EXPOSED_URL_WARNING, checked_staleness, checked_workers
 from server.config import DetectionSettings, FeedSettings, Limits, Settings
 
 LIMITS = DEFAULTS.limits
@@ -22,8 +22,14 @@ WORKER = (sys.executable, "-P", "-m", "server.cli.worker")
 def serve(
     context: typer.Context,
     *,
-    listen: options.Listen = DEFAULTS.listen,
-    transport: options.Transport = DEFAULTS.transport,
+    listen: addresses.Listen = DEFAULTS.listen,
+    allow_plaintext: addresses.AllowPlaintext = False,
+    tls_listen: addresses.TlsListen = None,
+    tls_cert: addresses.TlsCert = None,
+    tls_key: addresses.TlsKey = None,
+    tls_client_ca: addresses.TlsClientCa = None,
+    health_listen: addresses.HealthListen = None,
+    transport: addresses.Transport = DEFAULTS.transport,
     database_url: options.DatabaseUrl = DEFAULTS.database_url,
     data_dir: options.DataDir = DEFAULTS.data_dir,
     seed_file: options.SeedFile = DEFAULTS.seed_file,
@@ -71,15 +77,20 @@ def serve(
     configure_logging(log_level, log_format)
     if EXPOSED_URL_WARNING in context.meta:
         _report(EXPOSED_URL_WARNING)
+    tls = addresses.checked_tls(tls_listen, tls_cert, tls_key, tls_client_ca)
+    at = addresses.checked_addresses(listen, tls_listen, health_listen, allow_plaintext=allow_plaintext)
     settings = Settings(
-        listen=listen,
-        transport=checked_transport(transport, listen),
+        listen=at.plain,
+        tls_listen=at.tls,
+        tls=tls,
+        health_listen=at.health,
+        transport=addresses.checked_transport(transport, at.plain),
         database_url=database_url,
         data_dir=data_dir,
         seed_file=seed_file,
         migrate=migrate,
         metrics_listen=metrics_listen,
-        workers=checked_workers(workers, listen),
+        workers=checked_workers(workers, at.plain),
         worker_timeout=timedelta(seconds=worker_timeout),
         kernel_cache=kernel_cache,
         feed=FeedSettings(

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, cast
 
 import grpc
 
+from server.access.certificates import CertificatePair, TlsFiles
 from server.config import Limits, TransportName
 from server.rpc.admission import BACKLOG_SECONDS, Admission
 from server.rpc.answering import Answering
@@ -82,9 +83,15 @@ class GrpcioTransport:
             self._server.add_registered_method_handlers(service, handlers)
         self._server.add_generic_rpc_handlers((_ByName(by_name, answering.admission),))
 
-    def listen(self, address: str) -> int:
-        """Bind, return the port; raises ``OSError``, ``ValueError`` or ``RuntimeError``."""
-        return self._server.add_insecure_port(address)
+    def listen(self, address: str, credentials: grpc.ServerCredentials | None = None) -> int:
+        """
+        Bind, return the port; raises ``OSError``, ``ValueError`` or ``RuntimeError``.
+
+        With ``credentials``, which are used up, the port speaks TLS.
+        """
+        if credentials is None:
+            return self._server.add_insecure_port(address)
+        return self._server.add_secure_port(address, credentials)
 
     async def start(self) -> None:
         """Accept calls."""
@@ -139,6 +146,34 @@ def _refusing(method: Method, answering: Answering) -> Handler:
 
     # A handler of streamed requests need not wait for the request.
     return grpc.stream_unary_rpc_method_handler(cast("Any", refuse))
+
+
+def tls_credentials(files: TlsFiles) -> grpc.ServerCredentials:
+    """
+    Make the credentials of one port: TLS 1.2 or later, with what the files hold at each handshake.
+
+    gRPC calls ``renewed`` on its own threads, one at a time.
+    """
+    given = files.pair, files.client_ca
+
+    def renewed() -> grpc.ServerCertificateConfiguration | None:
+        nonlocal given
+        files.look()
+        now = files.pair, files.client_ca
+        if all(new is old for new, old in zip(now, given, strict=True)):
+            return None
+        given = now
+        return _configuration(*given)
+
+    return grpc.dynamic_ssl_server_credentials(
+        _configuration(*given),
+        cast("Any", renewed),
+        require_client_authentication=files.client_ca is not None,
+    )
+
+
+def _configuration(pair: CertificatePair, client_ca: bytes | None) -> grpc.ServerCertificateConfiguration:
+    return grpc.ssl_server_certificate_configuration([(pair.key, pair.chain)], root_certificates=client_ca)
 
 
 def server_options(limits: Limits, *, share_port: bool = False) -> list[tuple[str, int]]:

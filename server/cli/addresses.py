@@ -1,0 +1,138 @@
+"""Where ``depgraph serve`` listens: the options, and what of them goes together."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from server.cli.options import setting
+from server.cli.validation import NOWHERE, checked_host_port, checked_listen
+from server.config import Addresses, TlsSettings, TransportName
+
+
+def _file(name: str, help_text: str) -> Any:
+    return setting(name, f"{help_text} It is read again when it changes.", metavar="FILE")
+
+
+Listen = Annotated[
+    str,
+    setting(
+        "listen",
+        "Address for calls in plaintext; port 0 = any free one; none = TLS only. Other addresses "
+        "than loopback and Unix sockets need --allow-plaintext.",
+        metavar="HOST:PORT|unix:PATH|none",
+        callback=checked_listen,
+    ),
+]
+AllowPlaintext = Annotated[
+    bool,
+    setting(
+        "allow-plaintext",
+        "Let --listen be reached by other hosts: in a mesh, or behind a proxy, that encrypts.",
+    ),
+]
+TlsListen = Annotated[
+    str | None,
+    setting(
+        "tls-listen",
+        "Address for calls with TLS, 1.2 or later; port 0 = any free one. Default: none.",
+        metavar="HOST:PORT",
+        callback=checked_host_port,
+    ),
+]
+TlsCert = Annotated[Path | None, _file("tls-cert", "Certificate of the server, with its chain, in PEM form.")]
+TlsKey = Annotated[Path | None, _file("tls-key", "Private key of --tls-cert, in PEM form, not encrypted.")]
+TlsClientCa = Annotated[
+    Path | None,
+    _file(
+        "tls-client-ca",
+        "Certificates of authorities, in PEM form: clients need a certificate of one of them.",
+    ),
+]
+HealthListen = Annotated[
+    str | None,
+    setting(
+        "health-listen",
+        "Address that answers grpc.health.v1 and nothing else, in plaintext, for probes; port 0 = any "
+        "free one. Default: none.",
+        metavar="HOST:PORT",
+        callback=checked_host_port,
+    ),
+]
+Transport = Annotated[
+    TransportName,
+    setting(
+        "transport",
+        "What carries calls: native is several times faster, and for trusted callers only "
+        "(docs/transport.md); grpcio is for all. auto: native where only this host can connect "
+        "(loopback, Unix socket), grpcio elsewhere.",
+        show_envvar=True,
+    ),
+]
+
+
+def checked_addresses(
+    listen: str, tls_listen: str | None, health_listen: str | None, *, allow_plaintext: bool
+) -> Addresses:
+    """Accept addresses where plaintext stays on this host, or was allowed."""
+    from server.rpc.listening import is_reached_by_this_host_only
+
+    plain = "" if listen == NOWHERE else listen
+    if not plain and tls_listen is None:
+        raise typer.BadParameter(
+            "'none' leaves no address for calls: give --tls-listen HOST:PORT, --tls-cert and --tls-key, "
+            "or an address",
+            param_hint="--listen",
+        )
+    if plain and not allow_plaintext and not is_reached_by_this_host_only(plain):
+        raise typer.BadParameter(
+            f"other hosts reach {plain}, and the network between could read and forge plaintext: serve "
+            "TLS there (--tls-listen, --tls-cert and --tls-key, with --listen none), or give "
+            "--allow-plaintext if a mesh or a proxy encrypts",
+            param_hint="--listen",
+        )
+    return Addresses(plain, tls_listen or "", health_listen or "")
+
+
+def checked_tls(
+    listen: str | None, cert: Path | None, key: Path | None, client_ca: Path | None
+) -> TlsSettings | None:
+    """Accept TLS with all that it needs, and files that can be used."""
+    if listen is None:
+        for flag, file in (("--tls-cert", cert), ("--tls-key", key), ("--tls-client-ca", client_ca)):
+            if file is not None:
+                raise typer.BadParameter("is for TLS: give --tls-listen HOST:PORT, too", param_hint=flag)
+        return None
+    if cert is None or key is None:
+        raise typer.BadParameter(
+            "TLS needs a certificate and its key: give --tls-cert FILE and --tls-key FILE",
+            param_hint="--tls-listen",
+        )
+    from server.access.certificates import TlsFiles
+    from server.access.reloading import UnusableFileError
+
+    try:
+        TlsFiles(cert, key, client_ca)
+    except UnusableFileError as error:
+        raise typer.BadParameter(str(error)) from None
+    return TlsSettings(cert=cert, key=key, client_ca=client_ca)
+
+
+def checked_transport(wanted: TransportName, listen: str) -> TransportName:
+    """
+    Accept a transport that is installed; replaces "auto" by the one that suits the address.
+
+    An empty address = there is no plaintext.
+    """
+    from server.rpc.transport import TransportMissingError, transport_for
+
+    if not listen:
+        if wanted == "native":
+            raise typer.BadParameter(
+                "native has no TLS: give grpcio or auto, or a --listen address", param_hint="--transport"
+            )
+        return "grpcio"
+    try:
+        return transport_for(wanted, listen)
+    except TransportMissingError as error:
+        raise typer.BadParameter(str(error), param_hint="--transport") from None

@@ -1,0 +1,109 @@
+"""The addresses of a server, each with a transport of its own, as if they were one transport."""
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import astuple, dataclass
+from datetime import timedelta
+from functools import partial
+
+from server.access.certificates import TlsFiles
+from server.config import KIB, Addresses, Limits, TransportName
+from server.rpc.answering import Answering
+from server.rpc.listening import bind, reserve
+from server.rpc.methods import HEALTH, Method
+from server.rpc.transport import Transport, make_transport
+from server.rpc.transport.grpcio import GrpcioTransport, tls_credentials
+
+# A probe is a connection with one call. Streams share a limit with those of the other addresses,
+# which must have room left.
+HEALTH_LIMITS = Limits(
+    max_connections=100,
+    max_streams_per_connection=4,
+    max_question_bytes=4 * KIB,
+    max_metadata_request_bytes=4 * KIB,
+    max_request_bytes=4 * KIB,
+    connection_idle_timeout=timedelta(minutes=1),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Listener:
+    """A transport, the name of its address in ``Addresses``, and what binds it."""
+
+    kind: str
+    transport: Transport
+    listen: Callable[[str], int]
+
+
+class Listeners:
+    """
+    Has the methods of a transport; ``wanted`` has at least one address for calls.
+
+    ``tls`` is needed for the address with TLS, which grpcio serves, as it does the one for probes.
+    """
+
+    def __init__(
+        self,
+        wanted: Addresses,
+        limits: Limits,
+        *,
+        transport: TransportName = "auto",
+        tls: TlsFiles | None = None,
+        reserved: bool = False,
+    ) -> None:
+        self._wanted = wanted
+        self._reserved = reserved
+        self._listeners: list[_Listener] = []
+        self.name: TransportName = "grpcio"
+        if wanted.plain:
+            plain = make_transport(transport, wanted.plain, limits, share_port=reserved)
+            self.name = plain.name
+            self._listeners.append(_Listener("plain", plain, plain.listen))
+        if wanted.tls:
+            if tls is None:
+                raise ValueError("an address with TLS needs files")
+            secure = GrpcioTransport(limits, share_port=reserved)
+            listen = partial(secure.listen, credentials=tls_credentials(tls))
+            self._listeners.append(_Listener("tls", secure, listen))
+        if wanted.health:
+            probed = GrpcioTransport(HEALTH_LIMITS, share_port=reserved)
+            self._listeners.append(_Listener("health", probed, probed.listen))
+        # All transports of a kind have one backlog: the event loop's.
+        self._backlogs = {each.transport.name: each.transport for each in self._listeners}
+
+    async def admit_backlog(self, count_arrived: Callable[[], int]) -> None:
+        """Admit or refuse the calls that wait in any of the transports."""
+        for transport in self._backlogs.values():
+            await transport.admit_backlog(count_arrived)
+
+    def serve(self, methods: Sequence[Method], answering: Answering) -> None:
+        """Set the methods to serve; only those of health are served for probes."""
+        health = [method for method in methods if method.name.startswith(HEALTH)]
+        for each in self._listeners:
+            each.transport.serve(health if each.kind == "health" else methods, answering)
+
+    async def start(self) -> Addresses:
+        """
+        Accept calls; returns the actual addresses.
+
+        Raises ``ListenError``, for example ``AddressInUseError``, before any address is served.
+        """
+        bound = {}
+        for each in self._listeners:
+            wanted = getattr(self._wanted, each.kind)
+            bound[each.kind] = bind(each.listen, wanted, reserved=self._reserved)
+        for each in self._listeners:
+            await each.transport.start()
+        return Addresses(**bound)
+
+    async def stop(self, flush: timedelta | None) -> None:
+        """Close all; answers have the time ``flush`` to leave the process, None = no time."""
+        await asyncio.gather(*(each.transport.stop(flush) for each in self._listeners))
+
+
+@contextmanager
+def reserved(wanted: Addresses) -> Iterator[Addresses]:
+    """Hold addresses for servers that share them, see ``listening.reserve``; gives actual ones."""
+    with ExitStack() as stack:
+        yield Addresses(*(address and stack.enter_context(reserve(address)) for address in astuple(wanted)))
