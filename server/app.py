@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from importlib.metadata import version
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 
@@ -30,6 +30,7 @@ from server.lifecycle.runtime import (
     give_back_memory,
 )
 from server.lifecycle.stopping import ClosingTime, run_server
+from server.lifecycle.tracing import call_tracer
 from server.metrics import metrics_endpoint
 from server.replica import Replica, Watches
 from server.rpc.graph.status import ServerStatus
@@ -40,6 +41,9 @@ from server.store.dependencies import DependencyRepository
 from server.store.embedded import disk_watch
 from server.store.services import ServiceRepository
 from server.store.staleness import Sweeper
+
+if TYPE_CHECKING:
+    from server.rpc.tracing import CallTracer
 
 Report = Callable[[str], None]
 
@@ -108,7 +112,11 @@ class Application:
         detection = Detection(url, self.replica, settings.detection, searches)
         sweeper = Sweeper(url, settings.staleness)
         health = partial(self._health, database, detection, sweeper)
-        self._rpc_server = rpc = self._rpc(database, url, detection, searches, health)
+        worker = None if self._peers is None else self._peers.number
+        tracer = await stack.enter_async_context(
+            call_tracer(self._closing, enabled=settings.tracing, worker=worker)
+        )
+        self._rpc_server = rpc = self._rpc(database, url, detection, searches, health, tracer=tracer)
         collector = ServerCollector(
             replica=self.replica,
             vitals=self.vitals,
@@ -166,6 +174,8 @@ class Application:
         detection: Detection,
         searches: SharedComponentSearch,
         health: Callable[[], FeedHealth],
+        *,
+        tracer: "CallTracer | None",
     ) -> RpcServer:
         history = ChangeLogReader(url, self._settings.feed)
         servicers = Servicers(
@@ -191,6 +201,7 @@ class Application:
             transport=settings.transport,
             tls=self._tls,
             reserved=self._peers is not None,
+            tracer=tracer,
         )
 
     def _health(self, database: Database, detection: Detection, sweeper: Sweeper) -> FeedHealth:

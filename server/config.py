@@ -180,6 +180,7 @@ class Settings:
     - ``listen``, ``tls_listen``, ``health_listen``: see ``Addresses``; ``tls`` has the files.
     - ``transport``: what carries calls in plaintext; docs/transport.md has the choice.
     - ``metrics_listen``: None = no metrics.
+    - ``tracing``: a span of each call goes where OpenTelemetry's environment variables say.
     - ``workers``: more than 1 = so many processes share ``listen``, each with a replica of its own,
       under a supervisor. A worker that does not answer for ``worker_timeout`` is restarted.
     - ``kernel_cache``: the first folder for compiled kernels; None = the usual folders.
@@ -195,6 +196,7 @@ class Settings:
     seed_file: Path | None = None
     migrate: bool = True
     metrics_listen: str | None = None
+    tracing: bool = False
     workers: int = 1
     worker_timeout: timedelta = timedelta(seconds=5)
     kernel_cache: Path | None = None

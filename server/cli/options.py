@@ -116,6 +116,15 @@ MetricsListen = Annotated[
         callback=checked_host_port,
     ),
 ]
+Tracing = Annotated[
+    bool,
+    typer.Option(
+        "--tracing/--no-tracing",
+        envvar="DEPGRAPH_TRACING",
+        help="Send a span of each call to an OTLP receiver, over gRPC, as the variables OTEL_* say. "
+        "Needs the extra 'tracing'.",
+    ),
+]
 Workers = Annotated[
     int,
     setting(

@@ -112,6 +112,18 @@ def checked_workers(workers: int, listen: str) -> int:
     return workers
 
 
+def checked_tracing(*, wanted: bool) -> bool:
+    """Accept tracing where it is installed."""
+    from server.lifecycle.tracing import TracingError, check_tracing
+
+    try:
+        if wanted:
+            check_tracing()
+    except TracingError as error:
+        raise typer.BadParameter(str(error), param_hint="--tracing") from None
+    return wanted
+
+
 def checked_staleness(
     stale_after: Sequence[str] | None, half_life: Sequence[str] | None, sweep_interval: str
 ) -> StalenessSettings:

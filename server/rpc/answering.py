@@ -6,14 +6,15 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from types import CoroutineType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import grpc
 
 from server.config import Limits
-from server.domain.caller import Caller, acting_as
+from server.domain.caller import ANYONE, Caller, acting_as
 from server.domain.errors import DomainError, LimitError, NotReadyError
 from server.rpc.admission import UNCOUNTED_BYTES, Admission, Load, RequestBytes, Slot, UnsentAnswers
+from server.rpc.answers import answered_revision, noting_revision
 from server.rpc.call_counts import CallCounts
 from server.rpc.call_log import CallLog
 from server.rpc.context import Context, abort, abort_unimplemented, after_failed_write
@@ -30,6 +31,9 @@ from server.rpc.methods import (
 )
 from server.rpc.reading import RequestReader
 from server.rpc.running import RunningCalls
+
+if TYPE_CHECKING:
+    from server.rpc.tracing import CallTracer
 
 _Answer = Callable[[Any, Context], Awaitable[Any]]
 
@@ -52,7 +56,7 @@ class Answering:
     """
     Turns handlers, which answer with messages or their bytes, into methods for transports.
 
-    ``access`` None = every caller is ``ANYONE``.
+    ``access`` None = every caller is ``ANYONE``; ``tracer`` None = calls have no spans.
     """
 
     def __init__(
@@ -63,9 +67,11 @@ class Answering:
         call_log: CallLog | None = None,
         *,
         access: Access | None = None,
+        tracer: "CallTracer | None" = None,
     ) -> None:
         self.admission = admission
         self._access = access
+        self._tracer = tracer
         self._calls = calls
         self._limits = limits
         self.counts = CallCounts()
@@ -94,6 +100,7 @@ class Answering:
         error = self.admission.refusal(method.kind)
         self.counts.start(method.name)
         self._note_refusal(error)
+        self._forget_revision()
         self._note_end(method.name, code_of(error).name, time.perf_counter(), context)
         return error
 
@@ -108,9 +115,11 @@ class Answering:
                 kind is not None and not self.admission.may_answer_at_once(kind, began)
             ):
                 return False
+            self._forget_revision()
+            caller = ANYONE
             try:
                 if self._access is not None:
-                    self._access.admit(method, context)
+                    caller = self._access.admit(method, context)
                 small = reader.read(request)
                 made = None if small is None else attempt(small)
             # ``_answer`` gets the same error again and reports it.
@@ -122,7 +131,7 @@ class Answering:
             send(made)
             self.admission.answered_at_once(began)
             self.counts.start(method)
-            self._note_end(method, "OK", began, context)
+            self._note_end(method, "OK", began, context, caller)
             return True
 
         return answer
@@ -132,14 +141,16 @@ class Answering:
 
         async def call(request: Any, context: Context, slot: Slot | None = None) -> Any:
             began = time.perf_counter()
-            code = "OK"
+            code, caller = "OK", ANYONE
+            self._forget_revision()
             self.counts.start(method)
             self._calls.enter(method)
             try:
                 self._calls.admit(method)
                 if self._access is None:
                     return await self._admitted(kind, answer, request, context, slot)
-                with acting_as(self._access.admit(method, context)):
+                caller = self._access.admit(method, context)
+                with acting_as(caller):
                     return await self._admitted(kind, answer, request, context, slot)
             except grpc.aio.AbortError:
                 code = context.code().name
@@ -162,7 +173,7 @@ class Answering:
             finally:
                 self._calls.leave(method)
                 # Not later: after the end of a call, grpc.aio crashes if asked for its peer.
-                self._note_end(method, code, began, context)
+                self._note_end(method, code, began, context, caller)
                 # As in ``abort``.
                 del request, context
 
@@ -188,10 +199,19 @@ class Answering:
         finally:
             slot.release()
 
-    def _note_end(self, method: str, code: str, began: float, context: Context) -> None:
+    def _forget_revision(self) -> None:
+        """Keep the revision of an earlier answer out of the span of the call that begins."""
+        if self._tracer is not None:
+            answered_revision.set("")
+
+    def _note_end(
+        self, method: str, code: str, began: float, context: Context, caller: Caller = ANYONE
+    ) -> None:
         elapsed = time.perf_counter() - began
         self._log.ended(method, code, elapsed, context)
         self.counts.end(method, code, elapsed)
+        if self._tracer is not None:
+            self._tracer.record(method, code, elapsed, context, caller.principal)
 
     def _note_refusal(self, error: DomainError) -> None:
         if isinstance(error, LimitError):
@@ -201,6 +221,8 @@ class Answering:
         """Make a function that calls the handler and counts its answer until it is sent."""
         behaviour = behaviour_of(handler)
         serialize = serializer_of(handler)
+        if self._tracer is not None:
+            serialize = noting_revision(serialize)
         is_owed = method.rpartition("/")[2].startswith(_WRITES)
 
         async def write(part: Any, context: Context) -> None:

@@ -5,11 +5,12 @@ A message is its fields in a row, and a repeated field its items in a row. So an
 joined from records that were encoded when rows changed (``server.wire``) and a few more fields.
 """
 
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextvars import ContextVar
 from datetime import datetime
 from functools import lru_cache
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from google.protobuf.message import Message
@@ -31,6 +32,23 @@ _SECONDS_A_DAY = 86_400
 _PAIRS_A_BATCH = 256
 
 
+answered_revision: ContextVar[str] = ContextVar("answered_revision", default="")
+"""The revision in the last answer of the call in progress, for its span."""
+
+
+def noting_revision(serialize: Callable[[Any], bytes]) -> Callable[[Any], bytes]:
+    """Make a function that serializes, and sets ``answered_revision`` by messages that have one."""
+
+    def note_and_serialize(answer: Any) -> bytes:
+        # Bytes were joined here, which has set it.
+        revision = getattr(getattr(answer, "freshness", answer), "revision", "")
+        if revision:
+            answered_revision.set(revision)
+        return serialize(answer)
+
+    return note_and_serialize
+
+
 def timestamp(moment: datetime) -> Timestamp:
     """Write a time; twice as fast as ``Timestamp.FromDatetime``."""
     age = moment - EPOCH
@@ -50,7 +68,8 @@ _LAG_OF_LENGTH = tuple(_LAG + varint(length) for length in range(32))
 
 
 def freshness_message(freshness: Freshness) -> bytes:
-    """Encode a ``Freshness``."""
+    """Encode the ``Freshness`` of an answer."""
+    answered_revision.set(freshness.revision)
     lag = freshness.lag
     seconds, micros = lag.days * _SECONDS_A_DAY + lag.seconds, lag.microseconds
     duration = _NANOS + varint(micros * 1000) if micros else b""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from itertools import starmap
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from grpc_health.v1 import health, health_pb2_grpc
 
@@ -34,6 +34,9 @@ from server.rpc.listeners import Listeners
 from server.rpc.methods import Registrar
 from server.rpc.running import RunningCalls
 from server.rpc.standard import HealthServicer, register_reflection
+
+if TYPE_CHECKING:
+    from server.rpc.tracing import CallTracer
 
 _FROM_MEMORY = ("depgraph.v1.AnalysisService", "depgraph.v1.GraphService")
 CONTRACT = (
@@ -67,8 +70,9 @@ class RpcServer:
     From ``start`` on it listens with health NOT_SERVING, until ``set_serving(serving=True)``.
     Health covers the server as a whole (empty name) and each service; GraphService and
     AnalysisService are SERVING only while memory is trusted. ``access`` decides who may call what;
-    None = all callers may call everything. ``tls`` is needed for an address with TLS. ``reserved``
-    = the server shares its addresses with others, for which ``listening.reserve`` holds them.
+    None = all callers may call everything. ``tls`` is needed for an address with TLS. ``tracer``
+    makes the spans of calls. ``reserved`` = the server shares its addresses with others, for which
+    ``listening.reserve`` holds them.
     """
 
     def __init__(
@@ -81,6 +85,7 @@ class RpcServer:
         tls: TlsFiles | None = None,
         reserved: bool = False,
         access: Access | None = None,
+        tracer: "CallTracer | None" = None,
     ) -> None:
         self._calls = RunningCalls()
         self._call_log = CallLog()
@@ -91,7 +96,9 @@ class RpcServer:
         self._serving = False
         self._trusted = True
         admission = Admission(limits, self._transport.admit_backlog)
-        self._answering = Answering(self._calls, limits, admission, self._call_log, access=access)
+        self._answering = Answering(
+            self._calls, limits, admission, self._call_log, access=access, tracer=tracer
+        )
         registrar = Registrar()
         self._register(servicers, limits, registrar)
         self._transport.serve(

@@ -47,9 +47,10 @@ def rpc_server(
     *,
     tls: TlsFiles | None = None,
     health: bool = False,
+    **parts: Any,
 ) -> RpcServer:
     """
-    Make a server that has nothing but services.
+    Make a server that has nothing but services; ``parts`` are arguments of ``RpcServer``.
 
     It listens with TLS too if it has files for that, and for probes of its health if wanted.
     """
@@ -63,7 +64,7 @@ def rpc_server(
         status=ServerStatus(started_at=NOW, version="0"),
     )
     addresses = Addresses(listen, ANY_PORT if tls is not None else "", ANY_PORT if health else "")
-    return RpcServer(addresses, servicers, limits or Limits(), tls=tls)
+    return RpcServer(addresses, servicers, limits or Limits(), tls=tls, **parts)
 
 
 def codes(server: RpcServer) -> Counter[str]:
@@ -82,9 +83,10 @@ async def running(
     *,
     tls: TlsFiles | None = None,
     health: bool = False,
+    **parts: Any,
 ) -> AsyncIterator[RpcServer]:
     """Run such a server, serving."""
-    server = rpc_server(store, listen, limits, tls=tls, health=health)
+    server = rpc_server(store, listen, limits, tls=tls, health=health, **parts)
     await server.start()
     server.set_serving(serving=True)
     try:

@@ -11,7 +11,7 @@ from server.cli import addresses, collect_garbage_as_usual, options
 from server.cli.database import database_failures
 from server.cli.failures import FAILED, exit_code, is_unexpected, sentence
 from server.cli.options import DEFAULTS
-from server.cli.validation import EXPOSED_URL_WARNING, checked_staleness, checked_workers
+from server.cli.validation import EXPOSED_URL_WARNING, checked_staleness, checked_tracing, checked_workers
 from server.config import DetectionSettings, FeedSettings, Limits, Settings
 
 LIMITS = DEFAULTS.limits
@@ -35,6 +35,7 @@ def serve(
     seed_file: options.SeedFile = DEFAULTS.seed_file,
     migrate: options.Migrate = DEFAULTS.migrate,
     metrics_listen: options.MetricsListen = DEFAULTS.metrics_listen,
+    tracing: options.Tracing = DEFAULTS.tracing,
     workers: options.Workers = DEFAULTS.workers,
     worker_timeout: options.WorkerTimeout = options.WORKER_TIMEOUT,
     grace: options.Grace = options.GRACE,
@@ -90,6 +91,7 @@ def serve(
         seed_file=seed_file,
         migrate=migrate,
         metrics_listen=metrics_listen,
+        tracing=checked_tracing(wanted=tracing),
         workers=checked_workers(workers, at.plain),
         worker_timeout=timedelta(seconds=worker_timeout),
         kernel_cache=kernel_cache,
@@ -147,12 +149,13 @@ def _failures() -> Iterator[None]:
 
     from server.lifecycle.database import SchemaBehindError
     from server.lifecycle.supervisor import WorkersKeepEndingError
+    from server.lifecycle.tracing import TracingError
 
     log = structlog.get_logger("server")
     try:
         with database_failures():
             yield
-    except (SchemaBehindError, WorkersKeepEndingError) as error:
+    except (SchemaBehindError, TracingError, WorkersKeepEndingError) as error:
         log.error(str(error))  # noqa: TRY400 - no traceback for people
         raise typer.Exit(FAILED) from error
     except Exception as error:

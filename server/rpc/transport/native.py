@@ -136,9 +136,9 @@ class NativeTransport:
         """
         Begin a call of the method at a position in ``_methods``; never raises.
 
-        ``details`` are metadata, peer and the seconds that were left when it was ``received``.
+        ``details`` and ``received`` are those of a ``NativeCall``.
         """
-        call = NativeCall(self._front, number, details[1], details[2], received)
+        call = NativeCall(self._front, number, details, received)
         method = self._methods[method_index]
         try:
             self._begin(call, method, request)

@@ -23,19 +23,22 @@ class NativeCall:
     """
     The part of ``grpc.aio.ServicerContext`` that handlers use.
 
-    ``seconds`` were left until the deadline, if there is one, when the call was ``received``
-    (``time.monotonic``).
+    ``details`` are the caller's metadata, its address, and the seconds that were left until the
+    deadline, if there is one, when the call was ``received`` (``time.monotonic``).
     """
 
-    __slots__ = ("_callbacks", "_code", "_front", "_peer", "_received", "_seconds", "number")
+    __slots__ = ("_callbacks", "_code", "_front", "_metadata", "_peer", "_received", "_seconds", "number")
 
     def __init__(
-        self, front: NativeGrpcFront, number: int, peer: str, seconds: float | None, received: float
+        self,
+        front: NativeGrpcFront,
+        number: int,
+        details: "tuple[Metadata, str, float | None]",
+        received: float,
     ) -> None:
         self._front = front
         self.number = number
-        self._peer = peer
-        self._seconds = seconds
+        self._metadata, self._peer, self._seconds = details
         self._received = received
         self._code: grpc.StatusCode | None = None
         self._callbacks: list[Callable[[Any], None]] | None = None
@@ -48,6 +51,10 @@ class NativeCall:
     def peer(self) -> str:
         """Return the address of the caller's end of the connection."""
         return self._peer
+
+    def invocation_metadata(self) -> "Metadata":
+        """Return the metadata that the caller sent."""
+        return self._metadata
 
     def time_remaining(self) -> float | None:
         """Return the seconds until the call's deadline; None = it has none."""
