@@ -14,8 +14,9 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from server.access.reloading import NamedFile, Reloaded
 
-# What gRPC's TLS serves; it would not say why it leaves out a certificate with another key.
-_CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
+# The keys that gRPC's TLS can use at both ends; with others it fails and gives no reason.
+_CURVES = (ec.SECP256R1, ec.SECP384R1)
+_LEAST_RSA_BITS = 2_048
 # With less of its lifetime left, a certificate should have been renewed: the usual tools do that
 # when a third or half is left.
 _RENEWED_BY = 10
@@ -91,10 +92,13 @@ def _pair(cert: NamedFile, key: NamedFile, chain: bytes, secret: bytes) -> Certi
         raise key.unusable("the key is encrypted: give one without a password") from None
     except (ValueError, UnsupportedAlgorithm):
         raise key.unusable("no private key in PEM form is in it") from None
-    if not isinstance(private, rsa.RSAPrivateKey) and not (
-        isinstance(private, ec.EllipticCurvePrivateKey) and isinstance(private.curve, _CURVES)
-    ):
-        raise key.unusable("the key is neither RSA nor ECDSA on P-256, P-384 or P-521")
+    match private:
+        case rsa.RSAPrivateKey(key_size=bits) if bits >= _LEAST_RSA_BITS:
+            pass
+        case ec.EllipticCurvePrivateKey(curve=curve) if isinstance(curve, _CURVES):
+            pass
+        case _:
+            raise key.unusable("the key is neither ECDSA on P-256 or P-384 nor RSA of 2,048 bits or more")
     if leaf.public_key() != private.public_key():
         raise key.unusable(f"the key does not belong to the first certificate of {cert}")
     return CertificatePair(chain, secret, leaf.not_valid_before_utc, leaf.not_valid_after_utc)

@@ -49,6 +49,13 @@ def only_line(finished: subprocess.CompletedProcess[str]) -> str:
         (["show", "a", "--max", "-1"], "'--max'"),
         (["status", "--address", "nowhere"], "'--address'"),
         (["serve", "--listen", "127.0.0.1"], "'--listen'"),
+        (["serve", "--listen", "0.0.0.0:0"], "--listen"),
+        (["serve", "--tls-listen", "127.0.0.1:0"], "--tls-listen"),
+        (
+            ["serve", "--tls-listen", "127.0.0.1:0", "--tls-cert", "no-such-file", "--tls-key", "README.md"],
+            "--tls-cert no-such-file: No such file or directory",
+        ),
+        (["serve", "--health-listen", "unix:health"], "'--health-listen'"),
         (["serve", "--database-url", "mysql://localhost"], "'--database-url'"),
         (["serve", "--data-dir", "README.md"], "'--data-dir'"),
         (["serve", "--seed-file", "no-such-file"], "'--seed-file'"),

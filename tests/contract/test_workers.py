@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import grpc
 import pytest
 import pytest_asyncio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from depgraph.v1 import catalog_service_pb2 as catalog
 from depgraph.v1 import graph_service_pb2 as pb
@@ -19,9 +20,10 @@ from server.config import Settings, TransportName
 from server.domain.live_graph import Peers
 from server.rpc.listening import AddressInUseError, reserve
 from tests.support.calls import Stubs
+from tests.support.certificates import Authority, CertificateFiles, secure_channel
 from tests.support.channels import open_channel
 from tests.support.command import depgraph
-from tests.support.eventually import eventually
+from tests.support.eventually import PATIENCE_SECONDS, eventually
 from tests.support.postgres import DatabaseServer
 from tests.support.workers import ManyWorkers, many_workers, one_channel_each, status, status_with
 
@@ -31,19 +33,47 @@ if TYPE_CHECKING:
 ANY_PORT = "127.0.0.1:0"
 
 
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> CertificateFiles:
+    return CertificateFiles(tmp_path_factory.mktemp("certificates"), Authority())
+
+
 # One for all tests of a transport, since each process takes a second or two to start.
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def two_workers(
-    postgres: DatabaseServer, migrated_template: str, transport: TransportName
+    postgres: DatabaseServer,
+    migrated_template: str,
+    transport: TransportName,
+    certificates: CertificateFiles,
 ) -> AsyncIterator[ManyWorkers]:
+    tls = ("--tls-listen", ANY_PORT, "--tls-cert", str(certificates.cert), "--tls-key", str(certificates.key))
     async with (
         postgres.new_database(migrated_template) as url,
-        many_workers("--database-url", url, "--transport", transport) as running,
+        many_workers(
+            "--database-url", url, "--transport", transport, "--health-listen", ANY_PORT, *tls
+        ) as running,
     ):
         yield running
 
 
 with_two_workers = pytest.mark.asyncio(loop_scope="module")
+
+
+@with_two_workers
+async def test_workers_share_the_addresses_for_tls_and_for_probes(
+    two_workers: ManyWorkers, certificates: CertificateFiles
+) -> None:
+    tls, health = two_workers.others
+    assert (tls.partition(" ")[2], health.partition(" ")[2]) == ("(TLS)", "(health)")
+    seen: set[int] = set()
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        # The kernel deals connections.
+        while seen != {1, 2}:
+            async with secure_channel(tls.partition(" ")[0], certificates.authority) as channel:
+                seen.add((await status(channel)).worker)
+    async with open_channel(health.partition(" ")[0]) as channel:
+        answer = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
+    assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
 
 @with_two_workers

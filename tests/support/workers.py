@@ -31,6 +31,8 @@ class ManyWorkers:
     def __init__(self, process: Process) -> None:
         self.process = process
         self.address = ""
+        # With what they are for: "127.0.0.1:50443 (TLS)".
+        self.others: list[str] = []
         self.said: list[str] = []
 
     @property
@@ -120,7 +122,7 @@ async def many_workers(*arguments: str, count: int = 2) -> AsyncIterator[ManyWor
         async with asyncio.timeout(START_SECONDS):
             line = (await process.stdout.readline()).decode()
         assert line.startswith("serving on "), running.said
-        running.address = line.removeprefix("serving on ").strip()
+        running.address, *running.others = line.removeprefix("serving on ").strip().split(", ")
         yield running
     finally:
         with contextlib.suppress(ProcessLookupError):

@@ -73,13 +73,13 @@ def serve(
 
     It prints 'serving on ADDRESS' when the graph is in memory. SIGTERM or Ctrl-C stops it.
     """
+    tls = addresses.checked_tls(tls_listen, tls_cert, tls_key, tls_client_ca)
+    at = addresses.checked_addresses(listen, tls_listen, health_listen, allow_plaintext=allow_plaintext)
     from server.cli.logs import configure_logging
 
     configure_logging(log_level, log_format)
     if EXPOSED_URL_WARNING in context.meta:
         _report(EXPOSED_URL_WARNING)
-    tls = addresses.checked_tls(tls_listen, tls_cert, tls_key, tls_client_ca)
-    at = addresses.checked_addresses(listen, tls_listen, health_listen, allow_plaintext=allow_plaintext)
     settings = Settings(
         listen=at.plain,
         tls_listen=at.tls,

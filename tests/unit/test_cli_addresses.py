@@ -1,0 +1,103 @@
+"""Where ``depgraph serve`` may listen, and that a refusal says what to do."""
+
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from server.cli.addresses import checked_addresses, checked_tls, checked_transport
+from server.config import Addresses, TlsSettings
+from tests.support.certificates import Authority, CertificateFiles
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> CertificateFiles:
+    authority = Authority()
+    return CertificateFiles(tmp_path_factory.mktemp("certificates"), authority, authority)
+
+
+def checked(listen: str, tls: str | None = None, *, allowed: bool = False) -> Addresses:
+    return checked_addresses(listen, tls, None, allow_plaintext=allowed)
+
+
+@pytest.mark.parametrize(
+    "listen", ["127.0.0.1:0", "127.1.2.3:50051", "[::1]:0", "localhost:0", "unix:/run/a"]
+)
+def test_plaintext_needs_no_permission_where_only_this_host_connects(listen: str) -> None:
+    assert checked(listen) == Addresses(listen)
+
+
+@pytest.mark.parametrize("listen", ["0.0.0.0:0", "[::]:0", "192.0.2.7:50051", "no-such-host.invalid:0"])
+def test_plaintext_elsewhere_is_refused_with_both_ways_out_unless_it_is_allowed(listen: str) -> None:
+    with pytest.raises(typer.BadParameter) as refused:
+        checked(listen)
+    assert refused.value.param_hint == "--listen"
+    assert listen in str(refused.value)
+    for way in ("--tls-listen", "--tls-cert", "--tls-key", "--listen none", "--allow-plaintext"):
+        assert way in str(refused.value)
+    assert checked(listen, allowed=True) == Addresses(listen)
+
+
+def test_tls_elsewhere_does_not_allow_plaintext_there() -> None:
+    with pytest.raises(typer.BadParameter, match="--allow-plaintext"):
+        checked("0.0.0.0:50051", "0.0.0.0:50443")
+
+
+@pytest.mark.parametrize(
+    ("found", "is_refused"), [(["127.0.0.1", "127.0.0.2"], False), (["127.0.0.1", "192.0.2.7"], True)]
+)
+def test_a_name_counts_as_loopback_if_all_of_its_addresses_do(
+    monkeypatch: pytest.MonkeyPatch, found: list[str], is_refused: bool
+) -> None:
+    def resolved(*_: Any, **__: Any) -> list[Any]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 0)) for address in found]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolved)
+    if is_refused:
+        with pytest.raises(typer.BadParameter, match="--allow-plaintext"):
+            checked("name:0")
+    else:
+        assert checked("name:0") == Addresses("name:0")
+
+
+def test_no_plaintext_needs_an_address_with_tls() -> None:
+    assert checked("none", "0.0.0.0:50443") == Addresses("", "0.0.0.0:50443")
+    with pytest.raises(typer.BadParameter, match="give --tls-listen HOST:PORT, --tls-cert and --tls-key"):
+        checked("none")
+
+
+def test_probes_are_answered_anywhere() -> None:
+    found = checked_addresses("127.0.0.1:0", None, "0.0.0.0:50052", allow_plaintext=False)
+    assert found == Addresses("127.0.0.1:0", health="0.0.0.0:50052")
+
+
+def test_tls_needs_a_certificate_and_its_key(files: CertificateFiles) -> None:
+    for cert, key in ((files.cert, None), (None, files.key), (None, None)):
+        with pytest.raises(typer.BadParameter, match="--tls-cert FILE and --tls-key FILE") as refused:
+            checked_tls("127.0.0.1:0", cert, key, None)
+        assert refused.value.param_hint == "--tls-listen"
+    settings = TlsSettings(cert=files.cert, key=files.key, client_ca=files.client_ca)
+    assert checked_tls("127.0.0.1:0", files.cert, files.key, files.client_ca) == settings
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_a_file_for_tls_without_an_address_with_tls_is_refused(number: int) -> None:
+    given: list[Path | None] = [None, None, None]
+    given[number] = Path("file")
+    with pytest.raises(typer.BadParameter, match="--tls-listen HOST:PORT") as refused:
+        checked_tls(None, *given)
+    assert refused.value.param_hint == ["--tls-cert", "--tls-key", "--tls-client-ca"][number]
+    assert checked_tls(None, None, None, None) is None
+
+
+def test_a_file_that_can_t_be_used_is_refused_with_its_flag(files: CertificateFiles, tmp_path: Path) -> None:
+    with pytest.raises(typer.BadParameter, match=f"--tls-key {tmp_path}/key: No such file"):
+        checked_tls("127.0.0.1:0", files.cert, tmp_path / "key", None)
+
+
+def test_native_is_refused_where_there_is_tls_only() -> None:
+    with pytest.raises(typer.BadParameter, match="native has no TLS"):
+        checked_transport("native", "")
+    assert checked_transport("auto", "") == "grpcio"
