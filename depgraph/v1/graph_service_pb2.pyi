@@ -1140,7 +1140,9 @@ class GetStatusResponse(_message.Message):
     worker_count: _builtins.int
     """worker_count of processes that share the address; 1 unless the server was started with more."""
     transport: _builtins.str
-    """transport that carries the calls of this worker: `native` or `grpcio`."""
+    """transport that carries the calls in plaintext of this worker: `native` or `grpcio`. Calls with
+    TLS are carried by grpcio.
+    """
     @_builtins.property
     def warm_duration(self) -> _duration_pb2.Duration:
         """warm_duration of the last reading of the whole graph."""
