@@ -18,6 +18,14 @@ _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 _UNKNOWN = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
 
 
+LIVENESS = "liveness"
+"""
+The name that is always SERVING: the process answers, whatever its database does.
+
+For probes that restart the process, which a database that is away must not cause.
+"""
+
+
 class HealthServicer(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # it has no types
     """
     Holds whether each name is serving, and reports changes to watchers.
@@ -27,7 +35,7 @@ class HealthServicer(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # i
     """
 
     def __init__(self) -> None:
-        self._serving: dict[str, bool] = {}
+        self._serving: dict[str, bool] = {LIVENESS: True}
         self._changed = asyncio.Event()
         self._is_final = False
 
@@ -42,9 +50,9 @@ class HealthServicer(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # i
         return self._serving.get(name, False)
 
     def end(self) -> None:
-        """Set every service to NOT_SERVING for good."""
+        """Set every service to NOT_SERVING for good; the process still lives."""
         self._is_final = True
-        self._serving = dict.fromkeys(self._serving, False)
+        self._serving = dict.fromkeys(self._serving, False) | {LIVENESS: True}
         self._wake_watchers()
 
     async def Check(

@@ -23,6 +23,7 @@ from server.rpc.context import Context
 from server.rpc.listening import AddressInUseError, ListenError
 from server.rpc.methods import Registrar
 from server.rpc.server import RpcServer
+from server.rpc.standard import LIVENESS
 from server.rpc.transport import make_transport
 from tests.support.answering import answering
 from tests.support.calls import Stubs
@@ -60,8 +61,8 @@ async def get(channel: grpc.aio.Channel) -> GetServiceResponse:
     return await Stubs(channel).catalog.GetService(GetServiceRequest(service_id="a"))
 
 
-async def health(channel: grpc.aio.Channel) -> int:
-    answer = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
+async def health(channel: grpc.aio.Channel, service: str = "") -> int:
+    answer = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service=service))
     status: int = answer.status
     return status
 
@@ -75,6 +76,14 @@ async def test_health_is_not_serving_until_it_is_set(store: HeldStore) -> None:
         assert await health(channel) == SERVING
         server.set_serving(serving=False)
         assert await health(channel) == NOT_SERVING
+    await server.stop(ENDLESS)
+
+
+async def test_a_server_that_does_not_serve_is_alive_so_that_no_probe_restarts_it(store: HeldStore) -> None:
+    server = rpc_server(store)
+    await server.start()
+    async with open_channel(server.address) as channel:
+        assert (await health(channel), await health(channel, LIVENESS)) == (NOT_SERVING, SERVING)
     await server.stop(ENDLESS)
 
 

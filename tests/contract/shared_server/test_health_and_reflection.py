@@ -19,6 +19,7 @@ from grpc_status import rpc_status
 from structlog.testing import capture_logs
 
 from depgraph.v1.graph_service_pb2 import TraverseRequest
+from server.rpc.standard import LIVENESS
 from tests.support.calls import Stubs
 from tests.support.eventually import PATIENCE_SECONDS
 from tests.support.failures import failure_of
@@ -150,7 +151,7 @@ async def test_the_health_of_an_unknown_service_is_not_found(channel: grpc.aio.C
 async def test_health_lists_the_server_and_each_service(channel: grpc.aio.Channel) -> None:
     answer = await health_pb2_grpc.HealthStub(channel).List(health_pb2.HealthListRequest())
     assert {name: health.status for name, health in answer.statuses.items()} == dict.fromkeys(
-        ["", *CONTRACT], health_pb2.HealthCheckResponse.SERVING
+        ["", LIVENESS, *CONTRACT], health_pb2.HealthCheckResponse.SERVING
     )
 
 
