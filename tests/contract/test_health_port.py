@@ -13,6 +13,7 @@ from depgraph.v1.catalog_service_pb2 import GetServiceRequest
 from depgraph.v1.graph_service_pb2 import GetStatusRequest
 from server.rpc.listeners import HEALTH_LIMITS
 from server.rpc.server import CONTRACT, RpcServer
+from server.rpc.standard import LIVENESS
 from tests.support.calls import Stubs
 from tests.support.channels import open_channel
 from tests.support.failures import failure_of
@@ -43,11 +44,10 @@ async def check(channel: grpc.aio.Channel, service: str = "") -> int:
 
 
 async def test_check_and_list_answer_for_every_service(channel: grpc.aio.Channel) -> None:
-    assert {name: await check(channel, name) for name in ("", *CONTRACT)} == dict.fromkeys(
-        ("", *CONTRACT), SERVING
-    )
+    names = {"", LIVENESS, *CONTRACT}
+    assert {await check(channel, name) for name in names} == {SERVING}
     listed = await health_pb2_grpc.HealthStub(channel).List(health_pb2.HealthListRequest())
-    assert set(listed.statuses) == {"", *CONTRACT}
+    assert set(listed.statuses) == names
 
 
 async def test_a_server_that_is_not_warm_is_not_serving_and_a_watcher_sees_it_become_so() -> None:
