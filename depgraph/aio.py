@@ -1,7 +1,7 @@
 """The client for asyncio."""
 
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 import grpc
 from grpc import aio
@@ -10,9 +10,10 @@ from depgraph.calls import (
     DEFAULT_ATTEMPTS,
     DEFAULT_TARGET,
     DEFAULT_TIMEOUT,
-    UnaryCalls,
+    Calls,
     channel_options,
 )
+from depgraph.security import Security, secured
 from depgraph.v1.access_service_pb2_grpc import AccessServiceStub
 from depgraph.v1.alert_service_pb2_grpc import AlertServiceStub
 from depgraph.v1.analysis_service_pb2_grpc import AnalysisServiceStub
@@ -25,7 +26,7 @@ from depgraph.v1.types_pb2 import Consistency
 class _Interceptor(aio.UnaryUnaryClientInterceptor):
     """Gives calls the default deadline and notes the revisions of their responses."""
 
-    def __init__(self, calls: UnaryCalls) -> None:
+    def __init__(self, calls: Calls) -> None:
         self._calls = calls
 
     async def intercept_unary_unary(
@@ -36,6 +37,24 @@ class _Interceptor(aio.UnaryUnaryClientInterceptor):
         call = await continuation(details, request)
         self._calls.note(await call)
         return call
+
+
+class _StreamInterceptor(aio.UnaryStreamClientInterceptor):
+    """Gives the token to calls that are answered by a stream."""
+
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+
+    async def intercept_unary_stream(
+        self, continuation: Callable[..., Any], client_call_details: aio.ClientCallDetails, request: Any
+    ) -> Any:
+        """Make the call."""
+        asked = client_call_details
+        metadata = self._calls.metadata(asked.metadata)
+        details = aio.ClientCallDetails(
+            asked.method, asked.timeout, metadata, asked.credentials, asked.wait_for_ready
+        )
+        return await continuation(details, request)
 
 
 class AsyncClient:
@@ -66,10 +85,14 @@ class AsyncClient:
         timeout: float | None = DEFAULT_TIMEOUT,
         wait_for_ready: bool | None = None,
         attempts: int = DEFAULT_ATTEMPTS,
+        **security: Unpack[Security],
     ) -> None:
-        self._calls = UnaryCalls(timeout, wait_for_ready=wait_for_ready)
-        interceptors = [_Interceptor(self._calls)]
-        options = channel_options(attempts=attempts)
+        credentials, token, security_options = secured(target, credentials, security)
+        self._calls = Calls(timeout, wait_for_ready=wait_for_ready, token=token)
+        interceptors: list[aio.ClientInterceptor] = [_Interceptor(self._calls)]
+        if token is not None:
+            interceptors.append(_StreamInterceptor(self._calls))
+        options = channel_options(attempts=attempts) + security_options
         self.channel = (
             aio.insecure_channel(target, options, interceptors=interceptors)
             if credentials is None

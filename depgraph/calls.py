@@ -6,11 +6,12 @@ The channel determines keepalive, retries, load balancing and message sizes.
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from google.rpc.status_pb2 import Status
 
+from depgraph.security import GetToken
 from depgraph.v1.graph_service_pb2 import BatchTraverseResponse, TraverseResponse
 from depgraph.v1.types_pb2 import Consistency
 
@@ -25,6 +26,8 @@ KEEPALIVE_TIMEOUT_MS = 10_000
 
 # gRPC core doubles the wait between connection attempts up to two minutes: too long for a restart.
 MAX_RECONNECT_WAIT_MS = 10_000
+# It gives a connection twenty seconds to be made: too long to say nothing about a silent address.
+CONNECT_TIMEOUT_MS = 5_000
 
 # Calls that have the same effect when they are made twice. A repetition of the others would report
 # a failure for its own success (CreateService, DeleteService, ResolveAlert), miscount (MarkStale)
@@ -62,29 +65,39 @@ def outcomes(answer: BatchTraverseResponse) -> list[TraverseResponse | Status]:
     return [result.traversal if result.HasField("traversal") else result.error for result in answer.responses]
 
 
-class UnaryCalls:
+class Calls:
     """
-    What the unary calls of a client share: deadline, waiting, the revision of the latest write.
+    What the calls of a client share: the token, and for unary ones deadline, waiting and revision.
 
     Threads may share it. Concurrent writes have revisions of their own, and only the one answered
     last is kept: to read several concurrent writes, read with the ``revision`` of each response.
     """
 
-    def __init__(self, timeout: float | None, *, wait_for_ready: bool | None) -> None:
+    def __init__(self, timeout: float | None, *, wait_for_ready: bool | None, token: GetToken | None) -> None:
         if timeout is not None and not (timeout > 0 and math.isfinite(timeout)):
             raise ValueError(f"timeout must be a positive number of seconds or None, not {timeout!r}")
         self._timeout = timeout
         self._wait_for_ready = wait_for_ready
+        self._token = token
         self._has_answer = False
         self._revision = ""
 
+    def metadata(self, given: Iterable[tuple[str, str | bytes]] | None) -> Any:
+        """Return the metadata of a call with the token, unless it has one of its own."""
+        if self._token is None:
+            return given
+        pairs = list(given or ())
+        if any(name.lower() == "authorization" for name, _ in pairs):
+            return given
+        return [*pairs, ("authorization", f"Bearer {self._token()}")]
+
     def details(self, asked: Any) -> tuple[str, float | None, Any, Any, bool]:
-        """Return method, timeout, metadata, credentials and wait_for_ready of a call."""
+        """Return method, timeout, metadata, credentials and wait_for_ready of a unary call."""
         waits = self._has_answer if self._wait_for_ready is None else self._wait_for_ready
         return (
             asked.method,
             self._timeout if asked.timeout is None else asked.timeout,
-            asked.metadata,
+            self.metadata(asked.metadata),
             asked.credentials,
             waits if asked.wait_for_ready is None else asked.wait_for_ready,
         )
@@ -146,5 +159,7 @@ def channel_options(*, attempts: int = DEFAULT_ATTEMPTS) -> list[tuple[str, Any]
         ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.max_reconnect_backoff_ms", MAX_RECONNECT_WAIT_MS),
+        # By this name core also knows how long an attempt may take.
+        ("grpc.min_reconnect_backoff_ms", CONNECT_TIMEOUT_MS),
         ("grpc.max_receive_message_length", MAX_RESPONSE_BYTES),
     ]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 import grpc
 
@@ -10,9 +10,10 @@ from depgraph.calls import (
     DEFAULT_ATTEMPTS,
     DEFAULT_TARGET,
     DEFAULT_TIMEOUT,
-    UnaryCalls,
+    Calls,
     channel_options,
 )
+from depgraph.security import Security, secured
 from depgraph.v1.access_service_pb2_grpc import AccessServiceStub
 from depgraph.v1.alert_service_pb2_grpc import AlertServiceStub
 from depgraph.v1.analysis_service_pb2_grpc import AnalysisServiceStub
@@ -35,7 +36,7 @@ class _CallDetails(grpc.ClientCallDetails):
 class _Interceptor(grpc.UnaryUnaryClientInterceptor):
     """Gives calls the default deadline, and notes the revisions of their responses."""
 
-    def __init__(self, calls: UnaryCalls) -> None:
+    def __init__(self, calls: Calls) -> None:
         self._calls = calls
 
     def intercept_unary_unary(
@@ -51,6 +52,24 @@ class _Interceptor(grpc.UnaryUnaryClientInterceptor):
     def _note(self, call: Any) -> None:
         if not call.cancelled() and call.exception() is None:
             self._calls.note(call.result())
+
+
+class _StreamInterceptor(grpc.UnaryStreamClientInterceptor):
+    """Gives the token to calls that are answered by a stream."""
+
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+
+    def intercept_unary_stream(
+        self, continuation: Callable[..., Any], client_call_details: grpc.ClientCallDetails, request: Any
+    ) -> Any:
+        """Make the call."""
+        asked = client_call_details
+        metadata = self._calls.metadata(asked.metadata)
+        details = _CallDetails(
+            asked.method, asked.timeout, metadata, asked.credentials, asked.wait_for_ready, asked.compression
+        )
+        return continuation(details, request)
 
 
 class Client:
@@ -73,8 +92,11 @@ class Client:
     deadline for the server to come back. ``wait_for_ready`` true waits from the beginning, false
     never; streams never wait. While the server is UNAVAILABLE, calls that may be repeated are tried
     up to ``attempts`` times (1 to 5).
-    Without ``credentials`` the connection is not encrypted.
-    Failures are ``grpc.RpcError``.
+
+    TLS and identity: the arguments of ``Security``, such as ``Client("graph.test:443", tls=True,
+    token_file="/run/token")``; or ``credentials`` instead of the files. Without them the connection
+    is not encrypted. What can't be used raises ``OSError`` or ``ValueError`` here.
+    Failures of calls are ``grpc.RpcError``.
     """
 
     def __init__(
@@ -85,15 +107,18 @@ class Client:
         timeout: float | None = DEFAULT_TIMEOUT,
         wait_for_ready: bool | None = None,
         attempts: int = DEFAULT_ATTEMPTS,
+        **security: Unpack[Security],
     ) -> None:
-        self._calls = UnaryCalls(timeout, wait_for_ready=wait_for_ready)
-        options = channel_options(attempts=attempts)
+        credentials, token, security_options = secured(target, credentials, security)
+        self._calls = Calls(timeout, wait_for_ready=wait_for_ready, token=token)
+        options = channel_options(attempts=attempts) + security_options
         plain = (
             grpc.insecure_channel(target, options)
             if credentials is None
             else grpc.secure_channel(target, credentials, options)
         )
-        self.channel = grpc.intercept_channel(plain, _Interceptor(self._calls))
+        interceptors = [_Interceptor(self._calls), *([_StreamInterceptor(self._calls)] if token else ())]
+        self.channel = grpc.intercept_channel(plain, *interceptors)
         self.catalog = CatalogServiceStub(self.channel)
         self.dependencies = DependencyServiceStub(self.channel)
         self.graph = GraphServiceStub(self.channel)

@@ -11,6 +11,7 @@ from pathlib import Path
 import asyncpg
 
 from depgraph.v1.graph_service_pb2 import GetStatusRequest, GetStatusResponse
+from server.cli.asked import AskedServer
 from server.cli.connection import connected
 from server.cli.database import reachable
 from server.cli.failures import CommandError
@@ -25,7 +26,6 @@ from server.store.migrations.session import connected as database_connected
 from server.store.single_runner import runner_session
 
 CONNECT_TIMEOUT = timedelta(seconds=10)
-CALL_SECONDS = 3.0
 
 
 async def examine_database(
@@ -55,15 +55,16 @@ async def examine_database(
         return repaired, [*findings, *await _names(connection)]
 
 
-def examine_server(address: str, *, patience: float) -> list[Finding]:
+def examine_server(server: AskedServer, *, patience: float) -> list[Finding]:
     """Ask the server for its problems, for ``patience`` seconds or until it has none."""
     try:
-        status = _status(address, patience)
+        status = _status(server, patience)
     except CommandError as error:
         advice = "only the database was checked; --address names a server"
         return [Finding("server", "note", str(error), advice)]
     lag = status.freshness.lag.ToTimedelta().total_seconds()
-    held = f"{address} holds {status.service_count:,} services and {status.dependency_count:,} dependencies"
+    rows = f"{status.service_count:,} services and {status.dependency_count:,} dependencies"
+    held = f"{server.address} holds {rows}"
     return [
         Finding("server", "good", f"{held}, confirmed {lag:.1f} s ago"),
         *(Finding("server", "bad", problem, "see above, or the server's log") for problem in status.problems),
@@ -150,9 +151,9 @@ async def _repair(connection: asyncpg.Connection[asyncpg.Record]) -> list[str]:
         raise CommandError(f"the database refused the repair: {error}") from None
 
 
-def _status(address: str, patience: float) -> GetStatusResponse:
+def _status(server: AskedServer, patience: float) -> GetStatusResponse:
     deadline = time.monotonic() + patience
-    with connected(address, timeout=CALL_SECONDS) as client:
+    with connected(server) as client:
         while True:
             status = client.graph.GetStatus(GetStatusRequest())
             if not status.problems or time.monotonic() >= deadline:

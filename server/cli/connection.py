@@ -1,6 +1,7 @@
 """The connection of a command to a running server, and what failed calls mean in one line."""
 
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from functools import partial
@@ -15,6 +16,7 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
 from grpc_status import rpc_status
 
 from depgraph import Client
+from depgraph.security import Security
 from depgraph.v1.catalog_service_pb2 import ListServicesRequest
 from depgraph.v1.graph_service_pb2 import (
     BatchTraverseRequest,
@@ -23,7 +25,8 @@ from depgraph.v1.graph_service_pb2 import (
     TraverseRequest,
     TraverseResponse,
 )
-from server.cli.failures import CommandError, InputError
+from server.cli.asked import AskedServer
+from server.cli.failures import CommandError, InputError, RefusedError
 from server.cli.render.text import counted, visible
 from server.domain.services import form_hint
 
@@ -31,6 +34,14 @@ SUGGESTION_SECONDS = 2.0
 MAX_VIOLATIONS = 5
 PAGE_SIZE, MAX_CANDIDATES, MAX_SUGGESTIONS = 1_000, 20_000, 3
 WALKS_PER_BATCH = 500
+
+
+_KINDS: Mapping[grpc.StatusCode, type[CommandError]] = {
+    grpc.StatusCode.INVALID_ARGUMENT: InputError,
+    grpc.StatusCode.NOT_FOUND: InputError,
+    grpc.StatusCode.UNAUTHENTICATED: RefusedError,
+    grpc.StatusCode.PERMISSION_DENIED: RefusedError,
+}
 
 
 class _PageRequest(Protocol):
@@ -46,21 +57,33 @@ PageT = TypeVar("PageT", bound=_Page)
 
 
 @contextmanager
-def connected(address: str, *, timeout: float, attempts: int = 1) -> Iterator[Client]:
+def connected(server: AskedServer, *, attempts: int = 1) -> Iterator[Client]:
     """
     Connect, without waiting for a server to appear; a failed call becomes a ``CommandError``.
 
-    ``timeout`` is the deadline of a unary call in seconds; ``attempts`` as in ``Client``. When the
-    server does not know a service, the error suggests similar names.
+    ``attempts`` as in ``Client``. When the server does not know a service, the error suggests
+    similar names.
     """
-    with Client(address, timeout=timeout, wait_for_ready=False, attempts=attempts) as client:
+    with opened(server, timeout=server.timeout, attempts=attempts) as client:
         try:
             yield client
         except grpc.RpcError as error:
             unknown = _unknown_service(error)
             if unknown is not None:
                 raise InputError(_suggestion(client, unknown)) from error
-            raise failure(error, address) from error
+            raise failure(error, server) from error
+
+
+def opened(server: AskedServer, *, timeout: float | None, attempts: int = 1) -> Client:
+    """Make the client; a certificate or token that it can't use is an ``InputError``."""
+    try:
+        return Client(
+            server.address, timeout=timeout, wait_for_ready=False, attempts=attempts, **server.security
+        )
+    except ValueError as error:
+        # The client names its arguments; people gave options.
+        named = re.sub(r"`(\w+)`", lambda found: f"--{found[1].replace('_', '-')}", str(error))
+        raise InputError(named) from None
 
 
 def pages(call: Callable[[RequestT], PageT], request: RequestT) -> Iterator[PageT]:
@@ -104,27 +127,51 @@ def walk_all(
     return found
 
 
-def failure(error: grpc.RpcError, address: str, addition: str = "") -> CommandError:
+def failure(error: grpc.RpcError, server: AskedServer, addition: str = "") -> CommandError:
     """Return what a command raises for a failed call; ``addition`` goes on after the cause."""
-    is_input = error.code() in {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND}
-    return (InputError if is_input else CommandError)(explain(error, address) + addition)
+    kind = _KINDS.get(error.code(), CommandError)
+    return kind(explain(error, server) + addition)
 
 
-def explain(error: grpc.RpcError, address: str) -> str:
+def explain(error: grpc.RpcError, server: AskedServer) -> str:
     """Say in one line why a call failed: what the server said, with every bad field."""
     code = error.code()
     message = error.details() or code.name
     details = _details(error)
-    if not details and code is grpc.StatusCode.UNAVAILABLE:
-        return (
-            f"no answer from {address} ({last_cause(message)}): "
-            f"start a server with 'depgraph serve', or name another with --address"
-        )
-    if not details and code is grpc.StatusCode.DEADLINE_EXCEEDED:
-        return f"{address} did not answer in time: --timeout sets how many seconds to wait"
+    if not details and (unanswered := _unanswered(code, message, server)):
+        return unanswered
+    if code is grpc.StatusCode.UNAUTHENTICATED:
+        return f"{server.address} does not know who you are ({message}): {_identity_hint(server.security)}"
+    if code is grpc.StatusCode.PERMISSION_DENIED:
+        return f"{message}: 'depgraph whoami' shows what you may do"
     if code is grpc.StatusCode.UNIMPLEMENTED:
-        return f"{address} is not a depgraph server, or one of another version: {message}"
+        return f"{server.address} is not a depgraph server, or one of another version: {message}"
     return _with_violations(message, details)
+
+
+def _unanswered(code: grpc.StatusCode, message: str, server: AskedServer) -> str | None:
+    """Say why there was no answer, if the code is one that gRPC itself gives then."""
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return f"{server.address} did not answer in time: --timeout sets how many seconds to wait"
+    if code is not grpc.StatusCode.UNAVAILABLE:
+        return None
+    from server.cli.diagnosis import connection_problem
+
+    if problem := connection_problem(server):
+        return f"no connection to {server.address}: {problem}"
+    return (
+        f"no answer from {server.address} ({last_cause(message)}): "
+        f"start a server with 'depgraph serve', or name another with --address"
+    )
+
+
+def _identity_hint(security: Security) -> str:
+    """Say which option gives an identity, or which one gave the identity that was refused."""
+    for name in ("token_file", "token", "client_cert"):
+        if value := security.get(name):
+            shown = "" if name == "token" else f" {value}"
+            return f"see whether --{name.replace('_', '-')}{shown} is still good"
+    return "give a token with --token-file, or a certificate with --client-cert and --client-key"
 
 
 def last_cause(message: str) -> str:

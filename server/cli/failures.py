@@ -18,6 +18,8 @@ MISUSED = 2
 """The command line, a file, or a name or id in them is wrong."""
 FOUND = 3
 """``check`` refuses a change, or ``--exit-code`` asked for it and there are findings."""
+REFUSED = 4
+"""The server does not know who asks, or does not let them."""
 INTERRUPTED = 130
 
 
@@ -29,8 +31,14 @@ class InputError(CommandError):
     """What the user gave is wrong: a file, a name, an id."""
 
 
+class RefusedError(CommandError):
+    """The server refuses the caller: it has no accepted identity, or lacks a role."""
+
+
 def exit_code(error: Exception) -> int:
     """Return the exit code of a failure."""
+    if isinstance(error, RefusedError):
+        return REFUSED
     is_input = isinstance(error, typer.TyperException | InputError | InvalidInputError | FormatError)
     return MISUSED if is_input else FAILED
 

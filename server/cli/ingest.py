@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from depgraph import Client
 from depgraph.v1.dependency_service_pb2 import IngestGraphRequest, IngestGraphResponse
+from server.cli.asked import AskedServer
 from server.cli.connection import failure
 from server.cli.render.text import counted
 from server.formats.native import batches, count_items
@@ -67,7 +68,7 @@ class Ingested:
         }
 
 
-def send(client: Client, reports: Sequence[IngestGraphRequest], address: str) -> Ingested:
+def send(client: Client, reports: Sequence[IngestGraphRequest], server: AskedServer) -> Ingested:
     """
     Send the reports in batches, each one transaction of the server.
 
@@ -93,7 +94,7 @@ def send(client: Client, reports: Sequence[IngestGraphRequest], address: str) ->
                 progress.update(task, completed=ingested.items)
     except grpc.RpcError as error:
         _add_the_rest(ingested, in_flight)
-        raise failure(error, address, f" ({_so_far(ingested, total)})") from error
+        raise failure(error, server, f" ({_so_far(ingested, total)})") from error
     except KeyboardInterrupt:
         _cancel_the_rest(ingested, in_flight)
         typer.echo(f"depgraph: interrupted ({_so_far(ingested, total)})", err=True)

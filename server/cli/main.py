@@ -33,6 +33,8 @@ COMMANDS = {
     "drift": "drift:drift",
     "status": "status:status",
     "watch": "watch:watch",
+    "whoami": "access:whoami",
+    "writes": "access:writes",
     "doctor": "doctor:doctor",
     "token": "token:token",
     "sql": "sql:sql",

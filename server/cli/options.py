@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal
 import typer
 
 from server.cli.validation import (
-    checked_address,
     checked_confidence,
     checked_host_port,
     checked_private_database_url,
@@ -51,14 +50,6 @@ def _count(name: str, help_text: str) -> Any:
 
 
 # Shared by several commands.
-Address = Annotated[
-    str,
-    setting("address", "Address of the server.", metavar="HOST:PORT|unix:PATH", callback=checked_address),
-]
-Timeout = Annotated[
-    float,
-    _seconds("timeout", "Give up when the server has not answered a call after this long.", 0.001, _DAY),
-]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 ChangeFile = Annotated[

@@ -81,6 +81,20 @@ def checked_private_database_url(
     return url
 
 
+def checked_private_token(
+    context: typer.Context, parameter: typer.CallbackParam, value: str | None
+) -> str | None:
+    """Warn if all users see the token on the command line."""
+    source = context.get_parameter_source(parameter.name or "")
+    if value is not None and source is not None and source.name == "COMMANDLINE":
+        typer.echo(
+            "warning: every user of this machine can see --token (ps): give a file (--token-file), or the "
+            "environment variable DEPGRAPH_TOKEN",
+            err=True,
+        )
+    return value
+
+
 def checked_seconds(value: float) -> float:
     """Accept a number; the range of an option lets NaN pass."""
     if math.isnan(value):

@@ -8,7 +8,16 @@ from typing import Any
 
 import grpc
 from google.protobuf.message import Message
+from grpc_health.v1.health import HealthServicer
+from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 
+from depgraph.v1.access_service_pb2 import (
+    ListWritesRequest,
+    ListWritesResponse,
+    WhoAmIRequest,
+    WhoAmIResponse,
+    Write,
+)
 from depgraph.v1.catalog_service_pb2 import CreateServiceRequest, CreateServiceResponse
 from depgraph.v1.dependency_service_pb2 import IngestGraphRequest, IngestGraphResponse
 from depgraph.v1.graph_service_pb2 import (
@@ -18,6 +27,8 @@ from depgraph.v1.graph_service_pb2 import (
     GetComponentResponse,
     GetStatusRequest,
     GetStatusResponse,
+    ListComponentsRequest,
+    ListComponentsResponse,
 )
 from depgraph.v1.types_pb2 import Freshness
 
@@ -28,6 +39,9 @@ class Script:
     def __init__(self, failures: list[grpc.StatusCode], grace: int = 0) -> None:
         self.calls: list[str] = []
         self.deadlines: list[float | None] = []
+        self.authorizations: list[str | bytes | None] = []
+        self.caller = WhoAmIResponse()
+        self.writes: list[Write] = []
         self.ingested: list[IngestGraphRequest] = []
         self._failures = failures
         self._grace = grace
@@ -38,6 +52,7 @@ class Script:
         with self._one_at_a_time:
             self.calls.append(call)
             self.deadlines.append(context.time_remaining())
+            self.authorizations.append(dict(context.invocation_metadata()).get("authorization"))
             code = self._failures.pop(0) if len(self.calls) > self._grace and self._failures else None
         if code is not None:
             context.abort(code, f"asked to fail with {code.name}")
@@ -46,6 +61,13 @@ class Script:
         """Answer with a revision that names the write."""
         return CreateServiceResponse(service=request.service, revision=f"made {request.service.service_id}")
 
+    def list_writes(self, request: ListWritesRequest) -> ListWritesResponse:
+        """Answer with two writes a page at most."""
+        start = int(request.page_token or 0)
+        end = start + min(request.page_size or 100, 2)
+        more = str(end) if end < len(self.writes) else ""
+        return ListWritesResponse(writes=self.writes[start:end], next_page_token=more)
+
     def ingest(self, request: IngestGraphRequest) -> IngestGraphResponse:
         """Keep the report; every edge counts as new."""
         self.ingested.append(request)
@@ -53,9 +75,12 @@ class Script:
 
 
 @contextmanager
-def fake_server(script: Script, address: str = "127.0.0.1:0") -> Iterator[str]:
-    """Run the fake, by default on a free port of the loopback; yields its address."""
+def fake_server(
+    script: Script, address: str = "127.0.0.1:0", credentials: grpc.ServerCredentials | None = None
+) -> Iterator[str]:
+    """Run the fake, by default on a free port of the loopback, in plaintext; yields its address."""
     server = grpc.server(ThreadPoolExecutor(max_workers=4))
+    add_HealthServicer_to_server(HealthServicer(), server)
     server.add_generic_rpc_handlers(
         (
             _service(
@@ -64,12 +89,22 @@ def fake_server(script: Script, address: str = "127.0.0.1:0") -> Iterator[str]:
             ),
             _service("DependencyService", {"IngestGraph": _unary(script, script.ingest, IngestGraphRequest)}),
             _service("GraphService", _graph(script)),
+            _service(
+                "AccessService",
+                {
+                    "WhoAmI": _unary(script, lambda _: script.caller, WhoAmIRequest),
+                    "ListWrites": _unary(script, script.list_writes, ListWritesRequest),
+                },
+            ),
         )
     )
-    port = server.add_insecure_port(address)
+    if credentials is None:
+        port = server.add_insecure_port(address)
+    else:
+        port = server.add_secure_port(address, credentials)
     server.start()
     try:
-        yield f"127.0.0.1:{port}"
+        yield address if address.startswith("unix:") else f"127.0.0.1:{port}"
     finally:
         server.stop(grace=None).wait()
 
@@ -86,6 +121,7 @@ def _graph(script: Script) -> dict[str, Any]:
             lambda _: GetComponentResponse(freshness=Freshness(revision="a snapshot")),
             GetComponentRequest,
         ),
+        "ListComponents": _unary(script, lambda _: ListComponentsResponse(), ListComponentsRequest),
         "GetAdjacencyList": grpc.unary_stream_rpc_method_handler(
             rows,
             request_deserializer=GetAdjacencyListRequest.FromString,

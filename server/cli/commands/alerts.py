@@ -4,10 +4,12 @@ import getpass
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 
+import grpc
 import typer
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from depgraph import Client
+from depgraph.v1.access_service_pb2 import WhoAmIRequest
 from depgraph.v1.alert_service_pb2 import (
     AcknowledgeAlertRequest,
     AlertEvent,
@@ -18,9 +20,10 @@ from depgraph.v1.alert_service_pb2 import (
     ResolveAlertRequest,
 )
 from depgraph.v1.types_pb2 import ALERT_STATUS_ACKNOWLEDGED, AlertStatus, CircularDependencyAlert
+from server.cli.asked import AskedServer, asks_server
 from server.cli.connection import connected, pages
 from server.cli.failures import CommandError, InputError
-from server.cli.options import DEFAULTS, Address, AsJson, Timeout
+from server.cli.options import AsJson
 from server.cli.render.labels import cycle_label, some_names, whole_cycle
 from server.cli.render.text import (
     aligned,
@@ -46,6 +49,7 @@ app = typer.Typer(help="List, acknowledge and resolve cycles.", no_args_is_help=
 
 
 @app.command("list")
+@asks_server(timeout=10.0)
 def list_alerts(
     *,
     status: Annotated[
@@ -55,11 +59,10 @@ def list_alerts(
         str, typer.Option("--service", metavar="SERVICE", help="Only alerts with this service in the cycle.")
     ] = "",
     as_json: AsJson = False,
-    address: Address = DEFAULTS.listen,
-    timeout: Timeout = 10.0,
+    server: AskedServer,
 ) -> None:
     """List alerts, latest detected first."""
-    with connected(address, timeout=timeout) as client:
+    with connected(server) as client:
         alerts = _listed(client, status, service)
     if as_json:
         print_json({"alerts": [fields_of(alert) for alert in alerts]})
@@ -70,6 +73,7 @@ def list_alerts(
 
 
 @app.command()
+@asks_server(timeout=10.0)
 def show(
     alert_id: AlertId,
     *,
@@ -77,11 +81,10 @@ def show(
         int, typer.Option(min=0, metavar="N", help="Members listed, 0 = all; --json has all.")
     ] = 50,
     as_json: AsJson = False,
-    address: Address = DEFAULTS.listen,
-    timeout: Timeout = 10.0,
+    server: AskedServer,
 ) -> None:
     """Show an alert, its members and its history."""
-    with connected(address, timeout=timeout) as client:
+    with connected(server) as client:
         alert = _found(client, alert_id)
         request = ListAlertEventsRequest(id=alert.id, page_size=PAGE_SIZE)
         events = [event for page in pages(client.alerts.ListAlertEvents, request) for event in page.events]
@@ -92,40 +95,44 @@ def show(
 
 
 @app.command()
+@asks_server(timeout=10.0)
 def ack(
     alert_id: AlertId,
     *,
     by: Annotated[
         str | None,
-        typer.Option("--by", metavar="NAME", help="Who takes the alert. Default: your login name."),
+        typer.Option(
+            "--by",
+            metavar="NAME",
+            help="Who takes the alert. Default: your name as the server knows it, else your login name.",
+        ),
     ] = None,
     as_json: AsJson = False,
-    address: Address = DEFAULTS.listen,
-    timeout: Timeout = 10.0,
+    server: AskedServer,
 ) -> None:
     """
     Acknowledge an alert.
 
     Acknowledge it again with another name to hand it over.
     """
-    name = _login_name() if by is None else by
-    with connected(address, timeout=timeout) as client:
+    with connected(server) as client:
+        name = _own_name(client) if by is None else by
         request = AcknowledgeAlertRequest(id=_found(client, alert_id).id, acknowledged_by=name)
         alert = client.alerts.AcknowledgeAlert(request).alert
     _print_changed(alert, as_json=as_json)
 
 
 @app.command()
+@asks_server(timeout=10.0)
 def resolve(
     alert_id: AlertId,
     *,
     notes: Annotated[str, typer.Option("--notes", metavar="TEXT", help="How it ended.")],
     as_json: AsJson = False,
-    address: Address = DEFAULTS.listen,
-    timeout: Timeout = 10.0,
+    server: AskedServer,
 ) -> None:
     """Close an alert."""
-    with connected(address, timeout=timeout) as client:
+    with connected(server) as client:
         request = ResolveAlertRequest(id=_found(client, alert_id).id, resolution_notes=notes)
         alert = client.alerts.ResolveAlert(request).alert
     _print_changed(alert, as_json=as_json)
@@ -170,7 +177,16 @@ def _found(client: Client, wanted: str) -> CircularDependencyAlert:
     raise InputError(f"{len(found):,} alerts have an id that begins with {wanted!r}: {ids}{more}")
 
 
-def _login_name() -> str:
+def _own_name(client: Client) -> str:
+    """Return the name that the server knows the caller by; if none, the login name."""
+    try:
+        principal = client.access.WhoAmI(WhoAmIRequest()).principal
+    except grpc.RpcError as error:
+        if error.code() is not grpc.StatusCode.UNIMPLEMENTED:  # servers of an earlier version
+            raise
+        principal = ""
+    if principal:
+        return principal
     try:
         return getpass.getuser()
     except (KeyError, OSError, ImportError):

@@ -7,17 +7,17 @@ import grpc
 from depgraph import Client
 from depgraph.v1.analysis_service_pb2 import DependencyKey
 from depgraph.v1.dependency_service_pb2 import DeleteDependencyRequest, ListDependenciesRequest
+from server.cli.asked import AskedServer, asks_server
 from server.cli.connection import connected, failure, pages
 from server.cli.failures import read_input
 from server.cli.ingest import Ingested, send
-from server.cli.options import DEFAULTS, Address, AsJson, ChangeFile, Timeout
+from server.cli.options import AsJson, ChangeFile
 from server.cli.render.text import counted, print_json, print_lines, printable
 from server.formats.native import read_change
 
 
-def apply(
-    file: ChangeFile, *, as_json: AsJson = False, address: Address = DEFAULTS.listen, timeout: Timeout = 120.0
-) -> None:
+@asks_server(timeout=120.0)
+def apply(file: ChangeFile, *, as_json: AsJson = False, server: AskedServer) -> None:
     """
     Make the change that a file describes.
 
@@ -26,9 +26,9 @@ def apply(
     Applying a file again is safe: what is gone stays gone.
     """
     change = read_input(file, read_change)
-    with connected(address, timeout=timeout, attempts=5) as client:
-        removed = _remove(client, change.removed, address)
-        ingested = send(client, change.reports, address) if change.reports else Ingested()
+    with connected(server, attempts=5) as client:
+        removed = _remove(client, change.removed, server)
+        ingested = send(client, change.reports, server) if change.reports else Ingested()
     if as_json:
         print_json({"edges_removed": removed} | ingested.as_dict(), only_ascii=True)
         return
@@ -41,7 +41,7 @@ def apply(
     print_lines([done])
 
 
-def _remove(client: Client, keys: Sequence[DependencyKey], address: str) -> int:
+def _remove(client: Client, keys: Sequence[DependencyKey], server: AskedServer) -> int:
     """Remove the dependencies that the keys name; returns their number."""
     removed = 0
     try:
@@ -50,7 +50,7 @@ def _remove(client: Client, keys: Sequence[DependencyKey], address: str) -> int:
                 removed += _delete(client, found)
     except grpc.RpcError as error:
         done = f"{counted(removed, 'dependency', 'dependencies')} removed so far"
-        raise failure(error, address, f" ({done}; applying the file again is safe)") from error
+        raise failure(error, server, f" ({done}; applying the file again is safe)") from error
     return removed
 
 

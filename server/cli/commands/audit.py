@@ -12,6 +12,7 @@ from depgraph.v1.analysis_service_pb2 import (
     TimeoutFinding,
 )
 from depgraph.v1.types_pb2 import Dependency, DiscoverySource
+from server.cli.asked import AskedServer, asks_server
 from server.cli.connection import connected
 from server.cli.failures import FOUND
 from server.cli.filters import (
@@ -23,7 +24,7 @@ from server.cli.filters import (
     Sources,
     edge_filter,
 )
-from server.cli.options import DEFAULTS, Address, AsJson, Timeout
+from server.cli.options import AsJson
 from server.cli.render.labels import MANUAL, AnyDependency, path_label
 from server.cli.render.text import aligned, counted, enum_word, fields_of, print_json, print_lines
 
@@ -32,6 +33,7 @@ MAX_HOPS, MAX_FINDINGS = 10, 1_000
 DEFAULT_RETRIES = 3
 
 
+@asks_server(timeout=60.0)
 def audit(
     service: Annotated[
         str, typer.Argument(help="Only paths that begin at this service.", metavar="SERVICE")
@@ -54,8 +56,7 @@ def audit(
     effective: Effective = False,
     exit_code: ExitCode = False,
     as_json: AsJson = False,
-    address: Address = DEFAULTS.listen,
-    timeout: Timeout = 60.0,
+    server: AskedServer,
 ) -> None:
     """
     Find timeouts and retries that do not fit.
@@ -73,7 +74,7 @@ def audit(
         effective=effective,
         filter=edge_filter(None, criticalities, sources, min_confidence),
     )
-    with connected(address, timeout=timeout) as client:
+    with connected(server) as client:
         answer = client.analyses.AuditPaths(request)
     if as_json:
         print_json(fields_of(answer))

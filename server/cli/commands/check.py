@@ -15,9 +15,10 @@ from depgraph.v1.analysis_service_pb2 import (
     CycleChangeKind,
     ImpactChange,
 )
+from server.cli.asked import AskedServer, asks_server
 from server.cli.connection import connected
 from server.cli.failures import FOUND, InputError, read_input
-from server.cli.options import DEFAULTS, Address, AsJson, ChangeFile, Timeout
+from server.cli.options import AsJson, ChangeFile
 from server.cli.render.labels import call_label, cycle_label, some_names
 from server.cli.render.text import aligned, counted, enum_word, fields_of, print_json, print_lines, visible
 from server.config import Limits
@@ -41,6 +42,7 @@ class Kind(enum.StrEnum):
     REARRANGED = "rearranged"
 
 
+@asks_server(timeout=60.0)
 def check(
     file: ChangeFile,
     *,
@@ -57,8 +59,7 @@ def check(
         int, typer.Option(min=1, max=MAX_IMPACTS, metavar="N", help="Changed blast radii listed.")
     ] = 20,
     as_json: AsJson = False,
-    address: Address = DEFAULTS.listen,
-    timeout: Timeout = 60.0,
+    server: AskedServer,
 ) -> None:
     """
     Show how a change would affect cycles.
@@ -72,7 +73,7 @@ def check(
     request, places = read_input(file, _question)
     request.max_impacts = top
     try:
-        with connected(address, timeout=timeout) as client:
+        with connected(server) as client:
             answer = client.analyses.CheckChange(request)
     except InputError as error:
         raise InputError(_as_in_file(str(error), places)) from error

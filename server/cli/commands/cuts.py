@@ -6,12 +6,14 @@ from typing import Annotated
 import typer
 
 from depgraph.v1.analysis_service_pb2 import Cut, SuggestCutsRequest, SuggestCutsResponse
+from server.cli.asked import AskedServer, asks_server
 from server.cli.connection import connected
-from server.cli.options import DEFAULTS, Address, AsJson, Timeout
+from server.cli.options import AsJson
 from server.cli.render.labels import call_label, dependency_label, path_label
 from server.cli.render.text import counted, fields_of, listing, print_json, print_lines, visible
 
 
+@asks_server(timeout=30.0)
 def cuts(
     service: Annotated[
         str, typer.Argument(help="Business name of any service of the component.", metavar="SERVICE")
@@ -26,8 +28,7 @@ def cuts(
     ] = False,
     top: Annotated[int, typer.Option(min=0, metavar="N", help="Cuts listed, 0 = all; --json has all.")] = 50,
     as_json: AsJson = False,
-    address: Address = DEFAULTS.listen,
-    timeout: Timeout = 30.0,
+    server: AskedServer,
 ) -> None:
     """
     Suggest cuts that break every cycle.
@@ -36,7 +37,7 @@ def cuts(
     suggestion is the cheapest that was found.
     """
     request = SuggestCutsRequest(service_id=service, sync_only=sync_only)
-    with connected(address, timeout=timeout) as client:
+    with connected(server) as client:
         answer = client.analyses.SuggestCuts(request)
     if as_json:
         print_json({"service_id": service, "sync_only": sync_only} | fields_of(answer))

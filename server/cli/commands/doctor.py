@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from server.cli.asked import AskedServer, asks_server
 from server.cli.database import database_failures
 from server.cli.failures import FAILED
-from server.cli.options import DEFAULTS, Address, AsJson, DatabaseUrl, DataDir
+from server.cli.options import DEFAULTS, AsJson, DatabaseUrl, DataDir
 from server.cli.render.text import print_json, print_lines, printable
 
 if TYPE_CHECKING:
@@ -25,12 +26,13 @@ _MARKS = {"good": "ok", "note": "note", "bad": "BAD"}
 Repair = Annotated[bool, typer.Option("--repair", help="Put missing or disabled feed triggers back.")]
 
 
+@asks_server(timeout=3.0)
 def doctor(
     *,
     repair: Repair = False,
     database_url: DatabaseUrl = None,
     data_dir: DataDir = DEFAULTS.data_dir,
-    address: Address = DEFAULTS.listen,
+    server: AskedServer,
     as_json: AsJson = False,
 ) -> None:
     """
@@ -43,7 +45,7 @@ def doctor(
 
     with database_failures():
         repaired, findings = asyncio.run(examine_database(database_url, data_dir, repair=repair))
-    findings = [*findings, *examine_server(address, patience=REPAIR_SECONDS if repaired else 0)]
+    findings = [*findings, *examine_server(server, patience=REPAIR_SECONDS if repaired else 0)]
     if as_json:
         answer = {"repaired": repaired, "findings": [asdict(finding) for finding in findings]}
         print_json(answer, only_ascii=True)

@@ -7,10 +7,11 @@ import typer
 
 from depgraph import Client
 from depgraph.v1.analysis_service_pb2 import Drift, DriftKind, ListDriftRequest, ListDriftResponse
+from server.cli.asked import AskedServer, asks_server
 from server.cli.connection import connected, pages
 from server.cli.failures import FOUND
 from server.cli.filters import ExitCode
-from server.cli.options import DEFAULTS, Address, AsJson, Timeout
+from server.cli.options import AsJson
 from server.cli.render.labels import call_label, dependency_label
 from server.cli.render.text import counted, enum_word, fields_of, listing, print_json, print_lines
 
@@ -19,6 +20,7 @@ PAGE_SIZE = 1_000
 Kind = Literal["both", "not-observed", "not-declared"]
 
 
+@asks_server(timeout=30.0)
 def drift(
     service: Annotated[
         str, typer.Argument(help="Only calls from or to this service.", metavar="SERVICE")
@@ -37,8 +39,7 @@ def drift(
     top: Annotated[int, typer.Option(min=0, metavar="N", help="Calls listed, 0 = all; --json has all.")] = 50,
     exit_code: ExitCode = False,
     as_json: AsJson = False,
-    address: Address = DEFAULTS.listen,
-    timeout: Timeout = 30.0,
+    server: AskedServer,
 ) -> None:
     """
     Compare what is declared and observed.
@@ -49,7 +50,7 @@ def drift(
     request = ListDriftRequest(
         kind=DriftKind.Value(f"DRIFT_KIND_{wanted}"), service_id=service, ignore_stale=ignore_stale
     )
-    with connected(address, timeout=timeout) as client:
+    with connected(server) as client:
         answer = _listed(client, request, 0 if as_json else top)
     if as_json:
         found = fields_of(answer)

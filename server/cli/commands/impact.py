@@ -13,6 +13,7 @@ from depgraph.v1.analysis_service_pb2 import (
     ImpactSummary,
 )
 from depgraph.v1.types_pb2 import Criticality, DependencyCriticality
+from server.cli.asked import AskedServer, asks_server
 from server.cli.connection import connected
 from server.cli.filters import (
     MAX_HOPS,
@@ -24,7 +25,7 @@ from server.cli.filters import (
     Sources,
     edge_filter,
 )
-from server.cli.options import DEFAULTS, Address, AsJson, Timeout
+from server.cli.options import AsJson
 from server.cli.render.labels import path_label
 from server.cli.render.text import (
     aligned,
@@ -41,6 +42,7 @@ from server.cli.render.text import (
 MAX_TEAMS = 10
 
 
+@asks_server(timeout=60.0)
 def impact(
     service: Annotated[
         str, typer.Argument(help="Business name of the service that fails.", metavar="SERVICE")
@@ -59,8 +61,7 @@ def impact(
     include_stale: IncludeStale = False,
     effective: Effective = False,
     as_json: AsJson = False,
-    address: Address = DEFAULTS.listen,
-    timeout: Timeout = 60.0,
+    server: AskedServer,
 ) -> None:
     """
     Show the services that a failure reaches.
@@ -76,8 +77,8 @@ def impact(
         filter=edge_filter(modes, criticalities, sources, min_confidence),
         effective=effective,
     )
-    with connected(address, timeout=timeout) as client:
-        answer = _answer(client, request, 0 if as_json else top, timeout)
+    with connected(server) as client:
+        answer = _answer(client, request, 0 if as_json else top, server.timeout)
     if as_json:
         print_json({"service_id": service} | fields_of(answer))
     else:

@@ -9,11 +9,12 @@ import typer
 
 from depgraph.v1.dependency_service_pb2 import IngestGraphRequest
 from depgraph.v1.types_pb2 import DISCOVERY_SOURCE_UNSPECIFIED, DiscoverySource
+from server.cli.asked import AskedServer, asks_server
 from server.cli.connection import connected
 from server.cli.failures import read_input
 from server.cli.filters import Source
 from server.cli.ingest import Ingested, send
-from server.cli.options import DEFAULTS, Address, AsJson, Timeout
+from server.cli.options import AsJson
 from server.cli.render.text import counted, print_json, print_lines, printable
 from server.formats.jaeger import JaegerReport, read_jaeger
 from server.formats.native import read_native
@@ -23,6 +24,7 @@ MAX_WARNINGS = 10
 Format = Literal["jaeger", "json"]
 
 
+@asks_server(timeout=120.0)
 def import_graph(
     form: Annotated[Format, typer.Argument(metavar="FORMAT", help="jaeger or json.")],
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Plain or gzip; - = standard input.")],
@@ -35,8 +37,7 @@ def import_graph(
             "Default: the one in the file, or that of the format.",
         ),
     ] = None,
-    address: Address = DEFAULTS.listen,
-    timeout: Timeout = 120.0,
+    server: AskedServer,
     as_json: AsJson = False,
 ) -> None:
     """
@@ -53,8 +54,8 @@ def import_graph(
     reports, jaeger = read_input(file, lambda raw: _reports(form, raw))
     if source is not None:
         _attribute(reports, source)
-    with connected(address, timeout=timeout, attempts=5) as client:
-        ingested = send(client, reports, address)
+    with connected(server, attempts=5) as client:
+        ingested = send(client, reports, server)
     _print(ingested, jaeger, monotonic() - began, as_json=as_json)
 
 

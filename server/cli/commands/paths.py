@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from depgraph.v1.analysis_service_pb2 import FindPathsRequest, FindPathsResponse, Hop, Path
+from server.cli.asked import AskedServer, asks_server
 from server.cli.connection import connected
 from server.cli.filters import (
     MAX_HOPS,
@@ -18,13 +19,14 @@ from server.cli.filters import (
     Sources,
     edge_filter,
 )
-from server.cli.options import DEFAULTS, Address, AsJson, Timeout
+from server.cli.options import AsJson
 from server.cli.render.labels import AnyDependency, call_label, dependency_label
 from server.cli.render.text import aligned, counted, fields_of, print_json, print_lines, visible
 
 MAX_PATHS = 100
 
 
+@asks_server(timeout=30.0)
 def paths(
     source: Annotated[str, typer.Argument(help="Business name of the first caller.", metavar="SOURCE")],
     target: Annotated[str, typer.Argument(help="Business name of the last callee.", metavar="TARGET")],
@@ -42,8 +44,7 @@ def paths(
     include_stale: IncludeStale = False,
     effective: Effective = False,
     as_json: AsJson = False,
-    address: Address = DEFAULTS.listen,
-    timeout: Timeout = 30.0,
+    server: AskedServer,
 ) -> None:
     """
     Show the shortest paths of calls.
@@ -59,7 +60,7 @@ def paths(
         filter=edge_filter(modes, criticalities, sources, min_confidence),
         effective=effective,
     )
-    with connected(address, timeout=timeout) as client:
+    with connected(server) as client:
         answer = client.analyses.FindPaths(request)
     if as_json:
         print_json({"source_service_id": source, "target_service_id": target} | fields_of(answer))

@@ -17,8 +17,9 @@ from depgraph.v1.graph_service_pb2 import (
     TraverseRequest,
 )
 from depgraph.v1.types_pb2 import Criticality, Service
+from server.cli.asked import AskedServer, asks_server
 from server.cli.connection import connected, pages, walk_all
-from server.cli.options import DEFAULTS, Address, AsJson, Timeout
+from server.cli.options import AsJson
 from server.cli.render.labels import some_names
 from server.cli.render.text import (
     counted,
@@ -38,6 +39,7 @@ CriticalityChoice = Literal["critical", "high", "medium", "low"]
 Top = Annotated[int, typer.Option(min=0, metavar="N", help="Rows listed, 0 = all; --json has all.")]
 
 
+@asks_server(timeout=30.0)
 def services(
     pattern: Annotated[
         str, typer.Argument(metavar="PATTERN", help="Only names that hold this text, in any case.")
@@ -49,8 +51,7 @@ def services(
     ] = None,
     top: Top = 50,
     as_json: AsJson = False,
-    address: Address = DEFAULTS.listen,
-    timeout: Timeout = 30.0,
+    server: AskedServer,
 ) -> None:
     """
     List or search services.
@@ -64,11 +65,11 @@ def services(
         team=team,
         criticality=Criticality.Value(f"CRITICALITY_{(criticality or 'unspecified').upper()}"),
     )
-    with connected(address, timeout=timeout) as client:
+    with connected(server) as client:
         found = [row for page in pages(client.catalog.ListServices, request) for row in page.services]
         found.sort(key=lambda row: (row.criticality, row.service_id))
         names = [row.service_id for row in (found if as_json else found[: top or None])]
-        callees, callers = _degrees(client, names, timeout)
+        callees, callers = _degrees(client, names, server.timeout)
     if as_json:
         degrees = [(callees[row.service_id], callers[row.service_id]) for row in found]
         rows = [
@@ -82,13 +83,13 @@ def services(
         typer.echo("no services" if not (pattern or team or criticality) else "no such services")
 
 
+@asks_server(timeout=30.0)
 def components(
     *,
     min_size: Annotated[int, typer.Option(min=1, metavar="N", help="Leave out smaller components.")] = 2,
     top: Top = 50,
     as_json: AsJson = False,
-    address: Address = DEFAULTS.listen,
-    timeout: Timeout = 30.0,
+    server: AskedServer,
 ) -> None:
     """
     List cyclic components, largest first.
@@ -98,7 +99,7 @@ def components(
     """
     request = ListComponentsRequest(min_size=min_size, page_size=PAGE_SIZE)
     found: list[Component] = []
-    with connected(address, timeout=timeout) as client:
+    with connected(server) as client:
         for page in pages(client.graph.ListComponents, request):
             found.extend(page.components)
             if 0 < top <= len(found) and not as_json:

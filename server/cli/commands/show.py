@@ -13,9 +13,10 @@ from depgraph import Client
 from depgraph.v1.catalog_service_pb2 import GetServiceRequest
 from depgraph.v1.graph_service_pb2 import TRAVERSAL_VIEW_IDS, Direction, TraverseRequest, TraverseResponse
 from depgraph.v1.types_pb2 import Service
+from server.cli.asked import AskedServer, asks_server
 from server.cli.connection import connected, walk, walk_all
 from server.cli.filters import Effective, IncludeStale
-from server.cli.options import DEFAULTS, Address, AsJson, Timeout
+from server.cli.options import AsJson
 from server.cli.render.diagrams import dot_lines, mermaid_lines
 from server.cli.render.labels import service_label
 from server.cli.render.neighbourhood import Branch, Neighbourhood, explore, print_tree
@@ -27,6 +28,7 @@ DirectionChoice = Literal["both", "downstream", "upstream"]
 Form = Literal["tree", "mermaid", "dot", "json"]
 
 
+@asks_server(timeout=60.0)
 def show(
     service: Annotated[str, typer.Argument(help="Business name of the service.", metavar="SERVICE")],
     *,
@@ -41,8 +43,7 @@ def show(
     include_stale: IncludeStale = False,
     effective: Effective = False,
     as_json: AsJson = False,
-    address: Address = DEFAULTS.listen,
-    timeout: Timeout = 60.0,
+    server: AskedServer,
 ) -> None:
     """
     Show a service, its callees and callers.
@@ -53,16 +54,18 @@ def show(
     ask = partial(
         TraverseRequest, service_id=service, max_depth=depth, include_stale=include_stale, effective=effective
     )
-    with connected(address, timeout=timeout) as client:
+    with connected(server) as client:
         if as_json or form == "json":
-            answer = walk(client, ask(direction=_value(direction)), timeout)
+            answer = walk(client, ask(direction=_value(direction)), server.timeout)
             row = _row(client, service)
             asked = {"service_id": service, "direction": direction, "max_depth": depth}
             print_json(asked | {"service": None if row is None else fields_of(row)} | fields_of(answer))
             return
         both: Sequence[DirectionChoice] = ("downstream", "upstream")
         ways = both if direction == "both" else (direction,)
-        branches = {way: _branch(client, partial(ask, direction=_value(way)), fan, timeout) for way in ways}
+        branches = {
+            way: _branch(client, partial(ask, direction=_value(way)), fan, server.timeout) for way in ways
+        }
         around = Neighbourhood(service, branches.get("downstream"), branches.get("upstream"))
         if form == "tree":
             print_tree(around, list(_about(_row(client, service))))

@@ -12,9 +12,10 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 from depgraph import Client
 from depgraph.v1.graph_service_pb2 import DetectionRole, FeedState, GetStatusRequest, GetStatusResponse
 from depgraph.v1.types_pb2 import DiscoverySource
-from server.cli.connection import connected
+from server.cli.asked import AskedServer, asks_server
+from server.cli.connection import connected, explain
 from server.cli.failures import FAILED
-from server.cli.options import DEFAULTS, Address, AsJson, Timeout
+from server.cli.options import AsJson
 from server.cli.render.text import (
     aligned,
     counted,
@@ -25,17 +26,21 @@ from server.cli.render.text import (
     printable,
 )
 
+_NOT_FOR_ME = frozenset(
+    {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNIMPLEMENTED}
+)
+
 Live = Annotated[
     bool, typer.Option("--live", help="Exit with code 0 while the server serves, whatever its problems.")
 ]
 
 
+@asks_server(timeout=3.0)
 def status(
     *,
-    address: Address = DEFAULTS.listen,
+    server: AskedServer,
     as_json: AsJson = False,
     live: Live = False,
-    timeout: Timeout = 3.0,
 ) -> None:
     """
     Show health, graph size and problems.
@@ -43,14 +48,14 @@ def status(
     The exit code is 0 only when the server serves without problems. With --live it is 0 while the
     server serves: a container should not be restarted for a problem that a restart does not cure.
     """
-    with connected(address, timeout=timeout) as client:
+    with connected(server) as client:
         health = _health(client)
-        graph = _graph(client)
+        graph = _graph(client, server, live=live)
     if as_json:
         found = None if isinstance(graph, str) else fields_of(graph)
-        print_json({"address": address, "health": health, "status": found}, only_ascii=True)
+        print_json({"address": server.address, "health": health, "status": found}, only_ascii=True)
     else:
-        _print_table(address, health, graph)
+        _print_table(server.address, health, graph)
     has_problems = isinstance(graph, str) or bool(graph.problems)
     if health != "SERVING" or (has_problems and not live):
         raise typer.Exit(FAILED)
@@ -61,13 +66,20 @@ def _health(client: Client) -> str:
     return str(HealthCheckResponse.ServingStatus.Name(answer.status))
 
 
-def _graph(client: Client) -> GetStatusResponse | str:
-    """Ask for the status of the graph; while it is not in memory, the reason."""
+def _graph(client: Client, server: AskedServer, *, live: bool) -> GetStatusResponse | str:
+    """
+    Ask for the status of the graph; while it is not in memory, the reason.
+
+    Who asks only whether the server is ``live`` need not be allowed to see the status, and may ask
+    a port that answers for health alone.
+    """
     try:
         return client.graph.GetStatus(GetStatusRequest())
     except grpc.RpcError as error:
         if error.code() is grpc.StatusCode.UNAVAILABLE:
             return error.details() or error.code().name
+        if live and error.code() in _NOT_FOR_ME:
+            return explain(error, server)
         raise
 
 

@@ -11,7 +11,6 @@ import grpc
 import typer
 from google.protobuf.json_format import MessageToDict
 
-from depgraph import Client
 from depgraph.v1.graph_service_pb2 import (
     WATCH_EVENT_RESET,
     RemovedDependency,
@@ -20,8 +19,9 @@ from depgraph.v1.graph_service_pb2 import (
     WatchResponse,
 )
 from depgraph.v1.types_pb2 import Dependency, DiscoverySource, Service
-from server.cli.connection import explain, failure
-from server.cli.options import DEFAULTS, Address, AsJson
+from server.cli.asked import AskedServer, asks_server
+from server.cli.connection import explain, failure, opened
+from server.cli.options import AsJson
 from server.cli.render.labels import call_label, dependency_label, service_label
 from server.cli.render.text import HANGING, counted, enum_word, print_lines, visible
 
@@ -29,6 +29,7 @@ _TRANSIENT = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EX
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 
 
+@asks_server(timeout=None)
 def watch(
     *,
     since: Annotated[
@@ -36,7 +37,7 @@ def watch(
     ] = "",
     state: Annotated[bool, typer.Option("--state", help="Begin with the whole graph.")] = False,
     as_json: AsJson = False,
-    address: Address = DEFAULTS.listen,
+    server: AskedServer,
 ) -> None:
     """
     Print changes of the graph as they happen.
@@ -46,7 +47,7 @@ def watch(
     contract, heartbeats included: each is a state of the database, and --since can continue after
     its freshness.revision.
     """
-    following = Following(address, since, lambda event: typer.echo(f"depgraph: {event}", err=True))
+    following = Following(server, since, lambda event: typer.echo(f"depgraph: {event}", err=True))
     try:
         for number, batch in enumerate(following.batches(include_state=state)):
             if number == 0 and sys.stderr.isatty():
@@ -69,9 +70,9 @@ class Following:
     ``revision`` is that of the last batch; ``report`` gets a line about each interruption.
     """
 
-    def __init__(self, address: str, revision: str, report: Callable[[str], None]) -> None:
+    def __init__(self, server: AskedServer, revision: str, report: Callable[[str], None]) -> None:
         self.revision = revision
-        self._address = address
+        self._server = server
         self._report = report
         self._failures = 0
         self._has_begun = False
@@ -82,7 +83,7 @@ class Following:
 
         ``CommandError`` when the first attempt can't reach the server, or the server refuses.
         """
-        with Client(self._address, timeout=None, wait_for_ready=False, attempts=1) as client:
+        with opened(self._server, timeout=None) as client:
             while True:
                 request = WatchRequest(revision=self.revision, include_state=include_state)
                 try:
@@ -102,9 +103,9 @@ class Following:
     def _interrupted(self, error: grpc.RpcError) -> None:
         """Pause before the next attempt; half of the pause is random, to spread the watchers."""
         if not self._has_begun or error.code() not in _TRANSIENT:
-            raise failure(error, self._address) from error
+            raise failure(error, self._server) from error
         if not self._failures:
-            self._report(f"interrupted, trying again: {explain(error, self._address)}")
+            self._report(f"interrupted, trying again: {explain(error, self._server)}")
         self._failures += 1
         pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(self._failures, 10))
         time.sleep(random.uniform(pause / 2, pause))  # noqa: S311 - jitter, no secret

@@ -1,0 +1,220 @@
+"""The command by TLS and with tokens: its options, and the one line when they don't fit."""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from unittest.mock import patch
+
+import grpc
+import pytest
+
+from server.cli.main import COMMANDS
+from tests.support.client_tls import Authority
+from tests.support.command import depgraph, depgraph_here
+from tests.support.fake_server import Script, fake_server
+
+pytestmark = pytest.mark.one_transport
+
+LOCAL = {"serve", "migrate", "token", "sql", "compile", "backup", "restore"}
+"""Commands that ask no server."""
+OPTIONS = {
+    "--address",
+    "--ca-cert",
+    "--tls",
+    "--server-name",
+    "--client-cert",
+    "--client-key",
+    "--token-file",
+    "--token",
+    "--plaintext-token",
+}
+Serve = Callable[..., str]
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("certificates"), "own")
+
+
+@pytest.fixture
+def script() -> Script:
+    return Script([])
+
+
+@pytest.fixture
+def serve(script: Script) -> Iterator[Serve]:
+    with ExitStack() as running:
+        yield lambda credentials=None: running.enter_context(fake_server(script, credentials=credentials))
+
+
+@pytest.fixture
+def token_file(tmp_path: Path) -> Path:
+    file = tmp_path / "token"
+    file.write_text("secret\n")
+    return file
+
+
+def complaint(*arguments: str, code: int = 1) -> str:
+    """Run ``components``, which must fail; returns the one line on standard error."""
+    finished = depgraph_here("components", *arguments)
+    assert (finished.returncode, finished.stdout) == (code, "")
+    (line,) = finished.stderr.splitlines()
+    return line.removeprefix("depgraph: ")
+
+
+@pytest.mark.parametrize(
+    "command", [*sorted(COMMANDS.keys() - LOCAL - {"alerts"}), "alerts list", "alerts ack"]
+)
+def test_every_command_that_asks_a_server_takes_the_options(command: str) -> None:
+    offered = set(depgraph_here(*command.split(), "--help").stdout.split())
+    assert offered >= OPTIONS
+
+
+def test_a_command_connects_by_tls_with_a_certificate_and_a_token(
+    serve: Serve, script: Script, authority: Authority, token_file: Path
+) -> None:
+    address = serve(authority.good.server_for(authority.ca))
+    mine = authority.for_another
+    options = ["--ca-cert", str(authority.ca), "--client-cert", str(mine.cert), "--client-key", str(mine.key)]
+    asked = depgraph_here(
+        "components", "--json", "--address", address, *options, "--token-file", str(token_file)
+    )
+    assert (asked.returncode, json.loads(asked.stdout)) == (0, {"components": [], "total_count": 0})
+    assert script.authorizations == ["Bearer secret"]
+
+
+def test_the_environment_sets_them_too(
+    serve: Serve, script: Script, authority: Authority, token_file: Path
+) -> None:
+    environment = {
+        "DEPGRAPH_ADDRESS": serve(authority.for_another.server_for(authority.ca)),
+        "DEPGRAPH_CA_CERT": str(authority.ca),
+        "DEPGRAPH_CLIENT_CERT": str(authority.good.cert),
+        "DEPGRAPH_CLIENT_KEY": str(authority.good.key),
+        "DEPGRAPH_SERVER_NAME": "graph.test",
+        "DEPGRAPH_TOKEN_FILE": str(token_file),
+    }
+    asked = depgraph("components", environment=environment)
+    assert (asked.returncode, asked.stderr) == (0, "")
+    assert script.authorizations == ["Bearer secret"]
+
+
+def test_a_token_on_the_command_line_is_used_with_a_warning_and_in_the_variable_without(
+    serve: Serve, script: Script
+) -> None:
+    address = serve()
+    warned = depgraph_here("components", "--address", address, "--token", "secret")
+    assert warned.returncode == 0
+    assert warned.stderr.startswith("warning: every user of this machine can see --token (ps)")
+    with patch("tests.support.command.clean_environment", lambda: os.environ | {"DEPGRAPH_TOKEN": "hunter2"}):
+        quiet = depgraph_here("components", "--address", address)
+        shown = depgraph_here("components", "--help")
+    assert (quiet.returncode, quiet.stderr) == (0, "")
+    assert script.authorizations == ["Bearer secret", "Bearer hunter2"]
+    assert "hunter2" not in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--ca-cert", "no-such-file"], "Invalid value for '--ca-cert'"),
+        (["--token-file", "no-such-file"], "Invalid value for '--token-file'"),
+        (["--ca-cert", "README.md"], "--ca-cert README.md: holds no PEM certificate"),
+        (["--client-cert", "README.md"], "--client-cert and --client-key go together: give both"),
+        (["--token-file", "README.md"], "--token-file README.md is not a bearer token"),
+        (
+            ["--address", "graph.test:50051", "--token-file", "TOKEN"],
+            "in plaintext: use TLS (--ca-cert, --tls), or --plaintext-token where the network encrypts",
+        ),
+    ],
+)
+def test_options_that_can_not_be_used_are_a_wrong_command_line(
+    options: list[str], expected: str, token_file: Path
+) -> None:
+    given = [str(token_file) if each == "TOKEN" else each for each in options]
+    assert expected in complaint(*given, code=2)
+
+
+def test_a_server_that_speaks_tls_is_recognized(serve: Serve, authority: Authority) -> None:
+    address = serve(authority.good.server)
+    assert complaint("--address", address) == (
+        f"no connection to {address}: it speaks TLS: name its authorities with --ca-cert, "
+        "or take those of the system (--tls)"
+    )
+
+
+def test_a_server_that_speaks_plaintext_is_recognized(serve: Serve, authority: Authority) -> None:
+    address = serve()
+    assert complaint("--address", address, "--ca-cert", str(authority.ca)) == (
+        f"no connection to {address}: it does not speak TLS: leave --ca-cert, --tls and --client-cert out"
+    )
+
+
+def test_what_is_wrong_with_a_certificate_is_said(serve: Serve, authority: Authority, tmp_path: Path) -> None:
+    trusting = ("--ca-cert", str(authority.ca))
+    stranger = Authority(tmp_path, "stranger")
+    expired, another, own = (
+        serve(each.server) for each in (authority.expired, authority.for_another, authority.good)
+    )
+    assert complaint("--address", expired, *trusting).endswith("certificate has expired")
+    assert "certificate is not valid for '127.0.0.1' (--server-name expects another name)" in complaint(
+        "--address", another, *trusting
+    )
+    assert f"its certificate was not accepted, with --ca-cert {stranger.ca}: unable to get local issuer" in (
+        complaint("--address", own, "--ca-cert", str(stranger.ca))
+    )
+    # A name with several addresses: gRPC reports the last one, where nothing listens.
+    by_name = own.replace("127.0.0.1", "localhost")
+    assert "its certificate was not accepted, with the system's authorities" in complaint(
+        "--address", by_name, "--tls"
+    )
+
+
+def test_a_client_certificate_that_is_missing_or_not_accepted_is_said(
+    serve: Serve, authority: Authority, tmp_path: Path
+) -> None:
+    address = serve(authority.good.server_for(authority.ca))
+    here = ("--address", address, "--ca-cert", str(authority.ca))
+    other = Authority(tmp_path, "stranger").good
+    assert "as a server that asks for --client-cert and --client-key does" in complaint(*here)
+    assert "see whether it trusts --client-cert" in complaint(
+        *here, "--client-cert", str(other.cert), "--client-key", str(other.key)
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "hint"),
+    [
+        ([], "give a token with --token-file, or a certificate with --client-cert and --client-key"),
+        (["--token-file", "TOKEN"], "see whether --token-file TOKEN is still good"),
+    ],
+)
+def test_a_caller_that_the_server_does_not_know_learns_which_option_names_him(
+    options: list[str], hint: str, token_file: Path
+) -> None:
+    given = [str(token_file) if each == "TOKEN" else each for each in options]
+    with fake_server(Script([grpc.StatusCode.UNAUTHENTICATED])) as address:
+        said = complaint("--address", address, *given, code=4)
+    assert said == (
+        f"{address} does not know who you are (asked to fail with UNAUTHENTICATED): "
+        f"{hint.replace('TOKEN', str(token_file))}"
+    )
+
+
+def test_a_caller_that_may_not_do_it_is_sent_to_whoami() -> None:
+    with fake_server(Script([grpc.StatusCode.PERMISSION_DENIED])) as address:
+        said = complaint("--address", address, code=4)
+    assert said == "asked to fail with PERMISSION_DENIED: 'depgraph whoami' shows what you may do"
+
+
+@pytest.mark.parametrize("code", ["UNAUTHENTICATED", "PERMISSION_DENIED", "UNIMPLEMENTED"])
+def test_status_live_needs_no_more_than_health(code: str) -> None:
+    with fake_server(Script([grpc.StatusCode[code]] * 2)) as address:
+        live = depgraph_here("status", "--live", "--address", address)
+        full = depgraph_here("status", "--address", address)
+    assert live.returncode == 0
+    assert "health   SERVING" in live.stdout
+    assert f"asked to fail with {code}" in live.stdout
+    assert (full.returncode, full.stdout) == (1 if code == "UNIMPLEMENTED" else 4, "")
