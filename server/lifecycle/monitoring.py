@@ -158,6 +158,7 @@ class ServerCollector(Collector):
         transports = {each: each == rpc.transport for each in ("grpcio", "native")}
         yield _states("depgraph_rpc_transport", "1 for what carries the calls.", "transport", transports)
         yield from _gauges(
+            depgraph_serving=(rpc.is_serving, "1 while calls are answered, as the health check says."),
             depgraph_pool_connections_in_use=(in_use, "Database connections that calls hold now."),
             depgraph_rpc_running_calls=(rpc.running_calls, "Calls of the contract in progress."),
             depgraph_rpc_waiting_calls=(load.waiting_calls, "Calls that wait while others are answered."),
