@@ -20,14 +20,13 @@ from server.config import Addresses, Limits, Settings, TlsSettings, TransportNam
 from server.rpc.listeners import Listeners
 from server.rpc.listening import AddressInUseError
 from server.rpc.server import RpcServer
+from server.rpc.transport import grpcio
 from tests.support.calls import Stubs
 from tests.support.certificates import Authority, CertificateFiles, Pair, handshake, replace, secure_channel
 from tests.support.channels import open_channel
 from tests.support.eventually import PATIENCE_SECONDS
 from tests.support.failures import failure_of
 from tests.support.fake_stores import ANY_PORT, HeldStore, rpc_server, running
-
-pytestmark = pytest.mark.one_transport
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +99,19 @@ async def test_a_client_that_trusts_another_authority_does_not_connect(server: R
     assert not await connects(server.addresses.tls, Authority())
 
 
+@pytest.mark.one_transport
+async def test_a_connection_that_does_not_begin_is_closed(
+    store: HeldStore, files: CertificateFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grpcio, "HANDSHAKE_TIMEOUT_MS", 100)
+    async with running(store, tls=files.open(), limits=Limits(max_connections=1)) as server:
+        host, _, port = server.addresses.tls.rpartition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        assert await asyncio.wait_for(reader.read(), PATIENCE_SECONDS) == b""
+        writer.close()
+
+
+@pytest.mark.one_transport
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
 async def test_versions_before_tls_1_2_are_refused(server: RpcServer, authority: Authority) -> None:
     with pytest.raises((ssl.SSLError, ConnectionError)):
@@ -148,6 +160,7 @@ async def test_calls_go_on_while_the_certificate_is_replaced_and_new_connections
     await asyncio.gather(*callers)
 
 
+@pytest.mark.one_transport
 async def test_a_broken_or_half_replaced_pair_leaves_the_old_one_in_use_until_it_is_right_again(
     store: HeldStore, files: CertificateFiles, authority: Authority
 ) -> None:
@@ -172,6 +185,7 @@ async def test_a_broken_or_half_replaced_pair_leaves_the_old_one_in_use_until_it
         assert tls.problems() == ()
 
 
+@pytest.mark.one_transport
 async def test_new_connections_need_a_certificate_of_the_authority_that_was_replaced_last(
     store: HeldStore, tmp_path: Path, authority: Authority, of_clients: Authority
 ) -> None:
@@ -189,6 +203,7 @@ async def test_new_connections_need_a_certificate_of_the_authority_that_was_repl
         assert tls.problems() == ()
 
 
+@pytest.mark.one_transport
 async def test_get_status_shows_a_broken_certificate_without_any_connection_until_it_is_mended(
     database_url: str, files: CertificateFiles, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -258,6 +273,7 @@ async def test_a_stop_waits_for_calls_over_tls(files: CertificateFiles, authorit
             await asyncio.open_connection(host, int(port))
 
 
+@pytest.mark.one_transport
 async def test_connections_are_limited_with_tls_as_in_plaintext(
     files: CertificateFiles, authority: Authority, store: HeldStore
 ) -> None:
@@ -269,6 +285,7 @@ async def test_connections_are_limited_with_tls_as_in_plaintext(
         assert not await connects(server.addresses.tls, authority)
 
 
+@pytest.mark.one_transport
 async def test_the_backlog_of_each_kind_of_transport_is_admitted(files: CertificateFiles) -> None:
     addresses = Addresses(ANY_PORT, ANY_PORT, ANY_PORT)
     expected: dict[TransportName, set[str]] = {"native": {"native", "grpcio"}, "grpcio": {"grpcio"}}

@@ -22,6 +22,9 @@ from server.rpc.methods import STANDARD, Handler, Method, serializer_of
 _GAP_SECONDS, _ITERATIONS_A_GAP, _QUIET_GAPS = 0.00001, 8, 2
 _SECOND_MS = 1000
 KEEPALIVE_TIME_MS, KEEPALIVE_TIMEOUT_MS = 60 * _SECOND_MS, 20 * _SECOND_MS
+# For TLS and the first frames of HTTP/2; gRPC's own two minutes would let connections that say
+# nothing keep others out.
+HANDSHAKE_TIMEOUT_MS = 20 * _SECOND_MS
 _NO_LIMIT = 2**31 - 1
 _ENDED_STREAMS = 10
 _MAKE_HANDLER = {
@@ -198,6 +201,7 @@ def server_options(limits: Limits, *, share_port: bool = False) -> list[tuple[st
         # the limit would be refused sometimes, above all after calls ran out of time together.
         ("grpc.http2.max_deallocating_streams", _ENDED_STREAMS * limits.max_streams_per_connection),
         ("grpc.max_allowed_incoming_connections", limits.max_connections),
+        ("grpc.server_handshake_timeout_ms", HANDSHAKE_TIMEOUT_MS),
         ("grpc.max_connection_idle_ms", _milliseconds(limits.connection_idle_timeout)),
         # Otherwise gRPC would cancel calls of the backlog without a reason. Connections and streams
         # bound their number, and Admission decides about them.
