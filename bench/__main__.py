@@ -21,6 +21,7 @@ from bench import (
     overload,
     peers,
     starting,
+    tracing,
     transport,
     walks,
     wire,
@@ -63,6 +64,7 @@ PARTS: dict[str, Callable[[Stage], Iterator[Figure]]] = {
     "hostile": hostile.measure,
     "overload": overload.measure,
     "transport": transport.measure,
+    "tracing": tracing.measure,
     "first-day": starting.first_day,
 }
 
