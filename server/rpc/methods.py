@@ -7,7 +7,6 @@ from typing import Any, TypeAlias
 
 import grpc
 
-from server.domain.caller import Caller
 from server.rpc.context import Context
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
@@ -16,18 +15,13 @@ Behaviour: TypeAlias = Callable[[Any, Context], "Awaitable[Any] | AsyncGenerator
 # How the names of gRPC's own methods begin: health, reflection.
 STANDARD = "/grpc."
 HEALTH = "/grpc.health."
-WATCH = "/depgraph.v1.GraphService/Watch"
-_ANALYSES = "/depgraph.v1.AnalysisService/"
 
 
 class Kind(Enum):
-    """Kinds of calls, by the limits on how many are in progress; the last is gRPC's own streams."""
+    """Kinds of calls that have limits of their own; the last one is gRPC's own streams."""
 
     UNARY = auto()
-    ANALYSIS = auto()
     STREAMING = auto()
-    STREAMING_ANALYSIS = auto()
-    WATCH = auto()
     STANDARD_STREAMING = auto()
 
 
@@ -39,20 +33,19 @@ class Method:
     ``kind`` None = calls are always admitted: supervisors ask them whether the process lives.
 
     ``answer`` takes the bytes of the request (an iterator where requests are streamed), the context
-    and, if the transport has admitted the call already, what that gave: it releases the slot.
+    and, if the transport has admitted the call already, its ``Slot``, which ``answer`` releases.
     It returns the bytes of the answer, None for a stream, which it has written by then. It sends
     the status of a call that failed.
 
-    ``at_once`` passes an answer that needs no waiting to the function it is given, for a caller
-    that was admitted; the servicer's method ``HANDLER_at_once`` makes it, or returns None. False =
-    nothing was done, call ``answer``.
+    ``at_once`` passes an answer that needs no waiting to the function it is given; the servicer's
+    method ``HANDLER_at_once`` makes it, or returns None. False = nothing was done, call ``answer``.
     """
 
     name: str
     kind: Kind | None
     handler: Handler
     answer: Callable[..., Awaitable["bytes | None"]]
-    at_once: Callable[[bytes, Context, Callable[[bytes], None], Caller], bool] | None = None
+    at_once: Callable[[bytes, Context, Callable[[bytes], None]], bool] | None = None
 
 
 class Registrar:
@@ -101,8 +94,4 @@ def kind_of(name: str, handler: Handler) -> Kind | None:
     """Return the kind of a method's calls; see ``Method``."""
     if name.startswith(STANDARD):
         return Kind.STANDARD_STREAMING if handler.response_streaming else None
-    if name == WATCH:
-        return Kind.WATCH
-    if name.startswith(_ANALYSES):
-        return Kind.STREAMING_ANALYSIS if handler.response_streaming else Kind.ANALYSIS
     return Kind.STREAMING if handler.response_streaming else Kind.UNARY

@@ -15,13 +15,17 @@ def settings_of(arguments: Sequence[str], environment: Mapping[str, str] | None 
     """
     Read a command line as ``depgraph`` does, and return the values of its options.
 
-    Raises ``click.UsageError`` for what the command would refuse.
+    Raises ``TyperException`` for what the command would refuse. A variable that no option reads
+    is an error here, which the command would ignore.
     """
-    with patch.dict("os.environ", clean_environment() | dict(environment or {}), clear=True):
+    given = dict(environment or {})
+    with patch.dict("os.environ", clean_environment() | given, clear=True):
         command: Any = get_command(_app(COMMANDS))
         rest = list(arguments)
         while hasattr(command, "commands"):
             command = command.commands[rest.pop(0)]
+        read = {variable for option in command.params for variable in _variables(option)}
+        assert {name for name in given if name.startswith("DEPGRAPH_")} <= read, given
         values: dict[str, Any] = command.make_context("depgraph", rest).params
     return values
 
@@ -39,3 +43,8 @@ def moved(arguments: Sequence[str], folders: Sequence[str], to: Path) -> list[st
             value = str(file)
         changed.append(f"{flag}{equals}{value}")
     return changed
+
+
+def _variables(option: Any) -> list[str]:
+    named = getattr(option, "envvar", None) or []
+    return [named] if isinstance(named, str) else list(named)

@@ -11,13 +11,7 @@ from server.cli import addresses, collect_garbage_as_usual, options
 from server.cli.database import database_failures
 from server.cli.failures import FAILED, exit_code, is_unexpected, sentence
 from server.cli.options import DEFAULTS
-from server.cli.validation import (
-    EXPOSED_URL_WARNING,
-    checked_burst,
-    checked_staleness,
-    checked_tracing,
-    checked_workers,
-)
+from server.cli.validation import EXPOSED_URL_WARNING, checked_staleness, checked_tracing, checked_workers
 from server.config import DetectionSettings, FeedSettings, Limits, Settings
 
 LIMITS = DEFAULTS.limits
@@ -68,11 +62,6 @@ def serve(
     ),
     max_concurrent_calls: options.MaxConcurrentCalls = LIMITS.max_concurrent_calls,
     max_streaming_calls: options.MaxStreamingCalls = LIMITS.max_streaming_calls,
-    max_concurrent_analyses: options.MaxConcurrentAnalyses = LIMITS.max_concurrent_analyses,
-    max_watches: options.MaxWatches = LIMITS.max_watches,
-    max_streams_per_principal: options.MaxStreamsPerPrincipal = LIMITS.max_streams_per_principal,
-    rate_limit: options.RateLimit = LIMITS.rate_limit,
-    rate_burst: options.RateBurst = LIMITS.rate_burst,
     max_streams_per_connection: options.MaxStreamsPerConnection = LIMITS.max_streams_per_connection,
     max_connections: options.MaxConnections = LIMITS.max_connections,
     connection_idle_timeout: options.ConnectionIdleTimeout = options.CONNECTION_IDLE_TIMEOUT,
@@ -126,11 +115,6 @@ def serve(
             max_unsent_bytes_per_connection=max_unsent_bytes_per_connection,
             max_concurrent_calls=max_concurrent_calls,
             max_streaming_calls=max_streaming_calls,
-            max_concurrent_analyses=max_concurrent_analyses,
-            max_watches=max_watches,
-            max_streams_per_principal=max_streams_per_principal,
-            rate_limit=rate_limit,
-            rate_burst=checked_burst(rate_burst, rate_limit),
             max_streams_per_connection=max_streams_per_connection,
             max_connections=max_connections,
             connection_idle_timeout=timedelta(seconds=connection_idle_timeout),
