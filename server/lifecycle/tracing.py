@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 # The longest wait for the receiver when the process stops, and its part of the time that is left.
-_FLUSH, _FLUSH_SHARE = timedelta(seconds=5), 4
+_FLUSH, _FLUSH_SHARE = timedelta(seconds=2), 4
 _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,7 @@ from tests.support.certificates import Authority, CertificateFiles, secure_chann
 from tests.support.channels import open_channel
 from tests.support.command import depgraph
 from tests.support.eventually import PATIENCE_SECONDS, eventually
+from tests.support.otlp import Parent, Receiver, receiving
 from tests.support.postgres import DatabaseServer
 from tests.support.workers import ManyWorkers, many_workers, one_channel_each, status, status_with
 
@@ -38,6 +39,12 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> CertificateFiles:
     return CertificateFiles(tmp_path_factory.mktemp("certificates"), Authority())
 
 
+@pytest.fixture(scope="module")
+def receiver() -> Iterator[Receiver]:
+    with receiving() as receiver:
+        yield receiver
+
+
 # One for all tests of a transport, since each process takes a second or two to start.
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def two_workers(
@@ -45,12 +52,24 @@ async def two_workers(
     migrated_template: str,
     transport: TransportName,
     certificates: CertificateFiles,
+    receiver: Receiver,
 ) -> AsyncIterator[ManyWorkers]:
     tls = ("--tls-listen", ANY_PORT, "--tls-cert", str(certificates.cert), "--tls-key", str(certificates.key))
     async with (
         postgres.new_database(migrated_template) as url,
         many_workers(
-            "--database-url", url, "--transport", transport, "--health-listen", ANY_PORT, *tls
+            *(
+                "--database-url",
+                url,
+                "--transport",
+                transport,
+                "--health-listen",
+                ANY_PORT,
+                "--tracing",
+                *tls,
+            ),
+            OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint,
+            OTEL_BSP_SCHEDULE_DELAY="20",
         ) as running,
     ):
         yield running
@@ -129,6 +148,17 @@ async def test_metrics_log_and_status_cover_all_workers(two_workers: ManyWorkers
     command_status = await asyncio.to_thread(depgraph, "status", "--address", two_workers.address)
     assert command_status.returncode == 0
     assert "of 2" in command_status.stdout
+
+
+@with_two_workers
+async def test_each_worker_sends_the_spans_of_its_calls(two_workers: ManyWorkers, receiver: Receiver) -> None:
+    async with one_channel_each(two_workers) as channels:
+        for number, channel in channels.items():
+            parent = Parent()
+            request = pb.ListComponentsRequest()
+            await Stubs(channel).graph.ListComponents(request, metadata=parent.metadata)
+            span = await receiver.span(parent.trace_id)
+            assert receiver.resource(span)["depgraph.worker"] == str(number)
 
 
 @with_two_workers

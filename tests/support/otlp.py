@@ -1,5 +1,6 @@
 """A real receiver of spans: OTLP over gRPC."""
 
+import secrets
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -16,6 +17,14 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from tests.support.eventually import eventually
 
 Values = dict[str, str]
+
+
+class Parent:
+    """The span of a caller."""
+
+    def __init__(self, *, sampled: bool = True) -> None:
+        self.trace_id, self.span_id = secrets.token_hex(16), secrets.token_hex(8)
+        self.metadata = (("traceparent", f"00-{self.trace_id}-{self.span_id}-0{int(sampled)}"),)
 
 
 class Receiver(TraceServiceServicer):
@@ -41,6 +50,11 @@ class Receiver(TraceServiceServicer):
         await eventually(lambda: bool(self.spans(trace_id)))
         [span] = self.spans(trace_id)
         return span
+
+    def resource(self, of_span: Span) -> Values:
+        """What sent the span."""
+        [resource] = [resource for span, resource in self.received if span is of_span]
+        return resource
 
 
 def values(attributes: Any) -> Values:

@@ -102,8 +102,12 @@ class ManyWorkers:
 
 
 @asynccontextmanager
-async def many_workers(*arguments: str, count: int = 2) -> AsyncIterator[ManyWorkers]:
-    """Run a supervisor in a process group of its own, and wait until all workers serve."""
+async def many_workers(*arguments: str, count: int = 2, **variables: str) -> AsyncIterator[ManyWorkers]:
+    """
+    Run a supervisor in a process group of its own, and wait until all workers serve.
+
+    ``variables`` are added to its environment.
+    """
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "server.cli", "serve", "--workers", str(count), "--listen", "127.0.0.1:0"),
@@ -112,7 +116,7 @@ async def many_workers(*arguments: str, count: int = 2) -> AsyncIterator[ManyWor
         stdout=PIPE,
         stderr=PIPE,
         cwd=ROOT,
-        env=clean_environment(),
+        env=clean_environment() | variables,
         process_group=0,
     )
     running = ManyWorkers(process)

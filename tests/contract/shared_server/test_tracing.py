@@ -1,6 +1,5 @@
 """The spans of calls, as a real OTLP receiver gets them."""
 
-import secrets
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -28,7 +27,7 @@ from tests.support.channels import open_channel
 from tests.support.eventually import eventually
 from tests.support.failures import failure_of
 from tests.support.fake_stores import HeldStore, running
-from tests.support.otlp import Receiver, receiving, values
+from tests.support.otlp import Parent, Receiver, receiving, values
 
 CLOSING = timedelta(seconds=30)
 DOWNSTREAM = pb.DIRECTION_DOWNSTREAM
@@ -55,14 +54,6 @@ def stubs(channel: grpc.aio.Channel) -> Stubs:
     return Stubs(channel)
 
 
-class Parent:
-    """The span of a caller."""
-
-    def __init__(self, *, sampled: bool = True) -> None:
-        self.trace_id, self.span_id = secrets.token_hex(16), secrets.token_hex(8)
-        self.metadata = (("traceparent", f"00-{self.trace_id}-{self.span_id}-0{int(sampled)}"),)
-
-
 async def test_the_span_of_a_call_answered_from_memory_says_what_was_called_and_from_which_snapshot(
     stubs: Stubs, receiver: Receiver
 ) -> None:
@@ -85,9 +76,8 @@ async def test_the_span_of_a_call_answered_from_memory_says_what_was_called_and_
     }
     assert span.status.code == Status.STATUS_CODE_UNSET
     assert 0 < span.start_time_unix_nano <= span.end_time_unix_nano
-    [resource] = [resource for one, resource in receiver.received if one is span]
-    assert resource["service.name"] == "our graph"
-    assert resource["service.instance.id"]
+    assert receiver.resource(span)["service.name"] == "our graph"
+    assert receiver.resource(span)["service.instance.id"]
 
 
 async def test_the_span_of_a_write_has_the_revision_of_the_write(stubs: Stubs, receiver: Receiver) -> None:
@@ -218,8 +208,7 @@ async def test_the_span_names_the_caller_and_the_last_spans_are_sent_at_the_end(
     assert attributes["error.type"] == attributes["rpc.response.status_code"] == "INTERNAL"
     assert of_known.status.code == Status.STATUS_CODE_ERROR
     assert "depgraph.principal" not in values(of_unknown.attributes)
-    [resource] = [resource for span, resource in receiver.received if span is of_known]
-    assert resource["depgraph.worker"] == "3"
+    assert receiver.resource(of_known)["depgraph.worker"] == "3"
 
 
 @pytest.mark.one_transport
