@@ -1,14 +1,14 @@
-"""Certificates for clients and for the fake server, made anew by an authority of the test's own."""
+"""Certificates in files, as clients take them, and the credentials of servers of gRPC's own."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 
 import grpc
-import trustme
 
 from depgraph.security import Security
+from tests.support import certificates
 
 
 @dataclass(frozen=True)
@@ -38,31 +38,30 @@ class Authority:
     """An authority of its own, with its certificate in a file."""
 
     def __init__(self, folder: Path, name: str) -> None:
-        self._folder = folder
-        self._name = name
-        self._authority = trustme.CA()
-        self.ca = folder / f"{name}.pem"
-        self._authority.cert_pem.write_to_path(self.ca)
+        self._authority = certificates.Authority()
+        self._prefix = folder / name
+        self.ca = self._file("ca", self._authority.pem)
 
     @cached_property
     def good(self) -> Issued:
         """A certificate for this host."""
-        return self._issue("good", "127.0.0.1", "localhost")
+        return self._issued("good", self._authority.issue())
 
     @cached_property
     def expired(self) -> Issued:
         """A certificate for this host that has expired."""
-        return self._issue("expired", "127.0.0.1", not_after=datetime(2024, 1, 1, tzinfo=UTC))
+        days = timedelta(days=1)
+        return self._issued("expired", self._authority.issue(age=2 * days, valid=days))
 
     @cached_property
     def for_another(self) -> Issued:
         """A certificate for another host."""
-        return self._issue("another", "graph.test")
+        return self._issued("another", self._authority.issue("graph.test"))
 
-    def _issue(self, name: str, *hosts: str, not_after: datetime | None = None) -> Issued:
-        leaf = self._authority.issue_cert(*hosts, not_after=not_after)
-        issued = Issued(self._folder / f"{self._name}-{name}.pem", self._folder / f"{self._name}-{name}.key")
-        leaf.private_key_pem.write_to_path(issued.key)
-        for blob in leaf.cert_chain_pems:
-            blob.write_to_path(issued.cert, append=True)
-        return issued
+    def _issued(self, name: str, pair: certificates.Pair) -> Issued:
+        return Issued(self._file(name, pair.chain), self._file(f"{name}-key", pair.key))
+
+    def _file(self, name: str, contents: bytes) -> Path:
+        file = self._prefix.with_name(f"{self._prefix.name}-{name}.pem")
+        file.write_bytes(contents)
+        return file
