@@ -37,7 +37,7 @@ soak: $(KERNELS) ## random writers against the feed, fast callers against the tr
 
 # Tests find what they need then, or fail: a skip would pass for a check. REQUIRE_REAL=1 asks for programs of the system, too.
 check: export REQUIRE_REAL ?= packages
-check: PYTEST_ARGS += --whole-inputs
+check: PYTEST_ARGS += --full
 check: tools lint types imports buf breaking proto-fresh package test ## everything CI does
 
 tools: $(STAMP)

@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, settings
 from server.config import TransportName
 from server.lifecycle.kernels import use_compiled_kernels
 from server.rpc import transport as transports
+from server.store import migrate
 from server.store.embedded import EmbeddedPostgres
 from tests.support.command import CARRIED_BY
 from tests.support.folders import copy_with_owners, open_folder
@@ -74,9 +75,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         " one_transport",
     )
     parser.addoption(
-        "--whole-inputs",
+        "--full",
         action="store_true",
-        help="import the whole of the largest real input (half a minute of a processor), not a part",
+        help="import the whole of the largest real input, not a part, and let random tests go on for longer"
+        " (a minute of a processor)",
     )
 
 
@@ -149,17 +151,18 @@ def reachable_folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def data_folder_template() -> Iterator[Path]:
-    """The data folder of a stopped server with an empty database, to be copied instead of made."""
+    """The data folder of a stopped server with the whole schema and no rows, to be copied."""
     with open_folder() as folder:
         server = EmbeddedPostgres(folder / "database", durable=False)
         run_apart(server.start())
+        run_apart(migrate.upgrade(server.url))
         run_apart(server.stop())
         yield folder / "database"
 
 
 @pytest.fixture
 def data_folder(reachable_folder: Path, data_folder_template: Path) -> Path:
-    """A data folder of the test's own with an empty ``depgraph``; its server does not run."""
+    """A data folder of the test's own, with the schema and no rows; its server does not run."""
     folder = reachable_folder / "database"
     copy_with_owners(data_folder_template, folder)
     return folder
@@ -167,6 +170,6 @@ def data_folder(reachable_folder: Path, data_folder_template: Path) -> Path:
 
 @pytest.fixture
 async def own_postgres(data_folder: Path) -> AsyncIterator[EmbeddedPostgres]:
-    """A running server of the test's own, to stop, crash and start, with an empty ``depgraph``."""
+    """A running server of the test's own, to stop, crash and start, with the schema and no rows."""
     async with EmbeddedPostgres(data_folder, durable=False) as server:
         yield server

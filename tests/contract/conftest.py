@@ -1,8 +1,11 @@
 """The real server: the application in this process, on a free port, with a database of its own."""
 
 import asyncio
+import io
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
+from unittest.mock import patch
 
 import grpc
 import pytest
@@ -58,9 +61,10 @@ def quick_command(
     """
     monkeypatch.setenv("DEPGRAPH_ADDRESS", server_address)
 
-    async def call(*arguments: str) -> subprocess.CompletedProcess[str]:
+    async def call(*arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[str]:
         capsys.readouterr()
-        code = await asyncio.to_thread(run, arguments)
+        with patch.object(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin), encoding="utf-8")):
+            code = await asyncio.to_thread(run, arguments)
         printed = capsys.readouterr()
         return subprocess.CompletedProcess(arguments, code, printed.out, printed.err)
 

@@ -1,5 +1,6 @@
 """``depgraph serve`` as a child process, and ``migrate``, on an embedded and a given database."""
 
+import asyncio
 import json
 import signal
 from pathlib import Path
@@ -12,20 +13,15 @@ SHOP = "examples/online_shop.json"
 
 
 @pytest.mark.one_transport
-def test_serve_seeds_a_new_data_folder_and_stops_cleanly(reachable_folder: Path) -> None:
-    with serving("--data-dir", str(reachable_folder / "new"), "--seed-file", SHOP) as (address, process):
-        assert depgraph_here("status", "--address", address).returncode == 0
-        assert "checkout" in depgraph_here("show", "payments", "--address", address).stdout
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=60) == 0
-
-
-@pytest.mark.one_transport
 @pytest.mark.parametrize("workers", [1, 2])
-def test_every_line_of_the_log_has_the_same_form(reachable_folder: Path, workers: int) -> None:
+def test_serve_seeds_a_new_data_folder_stops_cleanly_and_logs_lines_of_one_form(
+    reachable_folder: Path, workers: int
+) -> None:
     lines: list[str] = []
     options = ("--data-dir", str(reachable_folder / "new"), "--seed-file", SHOP, "--workers", str(workers))
-    with serving(*options, "--metrics-listen", "127.0.0.1:0", said=lines) as (_, process):
+    with serving(*options, "--metrics-listen", "127.0.0.1:0", said=lines) as (address, process):
+        assert depgraph_here("status", "--address", address).returncode == 0
+        assert "checkout" in depgraph_here("show", "payments", "--address", address).stdout
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=60) == 0
     events = [json.loads(line) for line in lines]
@@ -39,12 +35,15 @@ def test_every_line_of_the_log_has_the_same_form(reachable_folder: Path, workers
 def test_a_data_folder_in_use_can_be_read_and_not_migrated(data_folder: Path) -> None:
     folder = str(data_folder)
     with serving("--data-dir", folder) as (address, process):
-        for command in (["serve", "--listen", "127.0.0.1:0"], ["migrate", "up"]):
-            second = depgraph(*command, "--data-dir", folder)
+        for run, command in (
+            (depgraph, ("serve", "--listen", "127.0.0.1:0")),
+            (depgraph_here, ("migrate", "up")),
+        ):
+            second = run(*command, "--data-dir", folder)
             assert second.returncode == 1
             assert f"is in use by process {process.pid}" in second.stderr
             assert "Traceback" not in second.stderr
-        schema = depgraph("migrate", "status", "--data-dir", folder)
+        schema = depgraph_here("migrate", "status", "--data-dir", folder)
         assert (schema.returncode, schema.stderr) == (0, "")
         assert schema.stdout.startswith("schema ")
         assert depgraph_here("status", "--address", address).returncode == 0
@@ -79,11 +78,11 @@ def test_no_migrate_refuses_a_schema_that_is_behind(empty_database_url: str) -> 
     assert "Traceback" not in finished.stderr
 
 
-def test_an_address_in_use_is_named(database_url: str, empty_database_url: str) -> None:
-    with serving("--database-url", database_url) as (address, _):
-        finished = depgraph("serve", "--listen", address, "--database-url", empty_database_url)
+async def test_an_address_in_use_is_named(server_address: str, empty_database_url: str) -> None:
+    there = ("--listen", server_address, "--database-url", empty_database_url)
+    finished = await asyncio.to_thread(depgraph, "serve", *there)
     assert finished.returncode == 1
-    assert address in finished.stderr
+    assert server_address in finished.stderr
     assert "Traceback" not in finished.stderr
 
 

@@ -19,7 +19,7 @@ from server.cli.main import run as run_here
 from server.config import FeedSettings, Settings
 from server.store import migrate
 from tests.support.calls import Stubs
-from tests.support.command import depgraph, depgraph_here
+from tests.support.command import depgraph_here
 from tests.support.command import serving as serving_process
 from tests.support.pgbouncer import pgbouncer
 from tests.support.plain_sql import connected
@@ -257,10 +257,10 @@ async def test_token_without_the_schema_says_what_to_run(run: Run, empty_databas
 def test_doctor_and_token_use_the_embedded_database_of_a_running_server(data_folder: Path) -> None:
     there = ("--data-dir", str(data_folder))
     with serving_process(*there) as (address, _):
-        seen = depgraph("doctor", *there, "--address", address)
+        seen = depgraph_here("doctor", *there, "--address", address)
         assert seen.returncode == 0, seen.stdout
         assert f"ok   server: {address} holds 0 services" in seen.stdout
-        assert depgraph("token", *there).stdout.strip()
+        assert depgraph_here("token", *there).stdout.strip()
     ended = depgraph_here("token", *there)
     assert (ended.returncode, "no database running" in ended.stderr) == (1, True)
     assert depgraph_here("doctor", *there, "--address", address).returncode == 0

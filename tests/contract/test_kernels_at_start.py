@@ -16,7 +16,7 @@ from threading import Thread
 
 import pytest
 
-from tests.support.command import ROOT, clean_environment, depgraph
+from tests.support.command import ROOT, clean_environment, depgraph_here
 
 # Answers are the same on both transports, which only carry them.
 pytestmark = pytest.mark.one_transport
@@ -109,16 +109,16 @@ def test_a_server_serves_while_its_kernels_are_compiled(tmp_path: Path, database
 
     with serving_with(kept, *there) as first:
         address = first.address()
-        before = depgraph("show", "payments", "--address", address).stdout
+        before = depgraph_here("show", "payments", "--address", address).stdout
         assert "checkout" in before
         assert first.reported("kernels: compiling aside; answers are slower until then")
         assert first.reported("kernels: compiled in ")
-        assert depgraph("show", "payments", "--address", address).stdout == before
+        assert depgraph_here("show", "payments", "--address", address).stdout == before
 
     with serving_with(kept, *there) as second:
         address = second.address()
         assert str(kept) in second.reported("kernels: loaded from ")
-        assert depgraph("show", "payments", "--address", address).stdout == before
+        assert depgraph_here("show", "payments", "--address", address).stdout == before
 
 
 def test_a_server_that_stops_takes_the_compiler_along(tmp_path: Path, database_url: str) -> None:

@@ -2,7 +2,7 @@
 Files written by other systems, imported by the command and queried over a channel.
 
 Skipped where the files are not available. Of Debian's 244,451 dependencies the part is imported
-that the questions are about, unless ``--whole-inputs`` is given.
+that the questions are about, unless ``--full`` is given.
 """
 
 import gzip
@@ -23,7 +23,7 @@ from depgraph.v1.alert_service_pb2 import ListAlertsRequest
 from depgraph.v1.analysis_service_pb2 import SuggestCutsRequest
 from depgraph.v1.dependency_service_pb2 import BatchUpsertDependenciesRequest
 from depgraph.v1.types_pb2 import ALERT_STATUS_OPEN, ALERT_STATUS_RESOLVED, CircularDependencyAlert
-from tests.support.command import ROOT, depgraph, serving
+from tests.support.command import ROOT, depgraph_here, serving
 from tests.support.eventually import PATIENCE_SECONDS
 from tests.support.terminal import on_terminal
 
@@ -31,8 +31,6 @@ INPUTS = ROOT.parent / "shared" / "data"
 JAEGER = INPUTS / "jaeger_dependencies_small.json"
 DEBIAN = INPUTS / "debian12_depends.json.gz"
 MIB = 1024 * 1024
-# Three hundred thousand items, where others have the processors too.
-IMPORT_SECONDS = 240
 # Services and dependencies.
 WHOLE, PART = (57_819, 244_451), (21_905, 21_975)
 
@@ -50,9 +48,7 @@ def address(data_folder: Path) -> Iterator[str]:
 
 
 def imported(path: Path, address: str) -> dict[str, object]:
-    finished = depgraph(
-        "import", "jaeger", str(path), "--address", address, "--json", patience=IMPORT_SECONDS
-    )
+    finished = depgraph_here("import", "jaeger", str(path), "--address", address, "--json")
     assert finished.returncode == 0, finished.stderr
     returned: dict[str, object] = json.loads(finished.stdout)
     return returned
@@ -131,7 +127,7 @@ def asked_about(calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
 @pytest.fixture(scope="module")
 def debian(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The whole file, or one with the part that the test asks about."""
-    if request.config.getoption("--whole-inputs"):
+    if request.config.getoption("--full"):
         return DEBIAN
     part = tmp_path_factory.mktemp("debian") / "part.json.gz"
     with gzip.open(DEBIAN, "rt") as whole, gzip.open(part, "wt", compresslevel=1) as file:
@@ -146,10 +142,10 @@ def people_see_all_of_debian(address: str) -> None:
     assert max(map(len, hub.lines)) <= 60
     assert "called by 21,808 services" in " ".join(hub.text.split())
     assert "… and 21,783 more" in hub.text
-    assert len(depgraph("components", *there).stdout.splitlines()) == 1 + 50 + 1
-    assert "\nlibreoffice-writer " in depgraph("services", "LIBREOFFICE-W", *there).stdout
-    assert "did you mean 'libc6'" in depgraph("show", "LIBC", *there).stderr
-    assert "did you mean 'firefox-esr'" in depgraph("show", "FireFox-ES", *there).stderr
+    assert len(depgraph_here("components", *there).stdout.splitlines()) == 1 + 50 + 1
+    assert "\nlibreoffice-writer " in depgraph_here("services", "LIBREOFFICE-W", *there).stdout
+    assert "did you mean 'libc6'" in depgraph_here("show", "LIBC", *there).stderr
+    assert "did you mean 'firefox-esr'" in depgraph_here("show", "FireFox-ES", *there).stderr
 
 
 @pytest.mark.timeout(300)

@@ -13,7 +13,7 @@ from depgraph import Client
 from depgraph.v1.graph_service_pb2 import DIRECTION_DOWNSTREAM, TraverseRequest
 from depgraph.v1.types_pb2 import Consistency
 from server.store.embedded.cluster import programs
-from tests.support.command import ROOT, depgraph, serving
+from tests.support.command import ROOT, depgraph_here, serving
 
 # What carries calls makes no difference to the tables.
 pytestmark = pytest.mark.one_transport
@@ -31,11 +31,10 @@ def page() -> str:
 
 
 @pytest.fixture
-def server(reachable_folder: Path) -> Iterator[tuple[str, Path]]:
+def server(data_folder: Path) -> Iterator[tuple[str, Path]]:
     """The address and the data folder of a server with an embedded database."""
-    folder = reachable_folder / "new"
-    with serving("--data-dir", str(folder)) as (address, _):
-        yield address, folder
+    with serving("--data-dir", str(data_folder)) as (address, _):
+        yield address, data_folder
 
 
 def block(page: str, language: str) -> str:
@@ -56,7 +55,7 @@ def test_psql_writes_rows_that_the_server_shows(page: str, server: tuple[str, Pa
         check=False,
     )
     assert written.returncode == 0, written.stderr
-    revision = depgraph("token", "--data-dir", str(folder)).stdout.strip()
+    revision = depgraph_here("token", "--data-dir", str(folder)).stdout.strip()
     request = TraverseRequest(
         service_id="web",
         direction=DIRECTION_DOWNSTREAM,

@@ -122,11 +122,11 @@ def read_lines(terminal: int, count: int) -> list[str]:
     return text.decode().replace("\r\n", "\n").splitlines()
 
 
-def test_the_tutorial_prints_what_it_says(reachable_folder: Path, tmp_path: Path) -> None:
+def test_the_tutorial_prints_what_it_says(data_folder: Path, tmp_path: Path) -> None:
     assert shutil.which("depgraph", path=str(Path(sys.executable).parent)), "the package is installed"
     page = list(steps())
     assert [step.command for step in page[:3]] == DONE_BY_THE_TEST
-    with serving("--data-dir", str(reachable_folder / "data")) as (address, _):
+    with serving("--data-dir", str(data_folder)) as (address, _):
         assert matches(page[2].lines, [f"serving on {address}"])
         shell = Shell(tmp_path, address)
         for place, step in enumerate(page[3:], start=3):

@@ -22,7 +22,7 @@ from server.rpc.listening import AddressInUseError, reserve
 from tests.support.calls import Stubs
 from tests.support.certificates import Authority, CertificateFiles, secure_channel
 from tests.support.channels import open_channel
-from tests.support.command import depgraph
+from tests.support.command import depgraph, depgraph_here
 from tests.support.eventually import PATIENCE_SECONDS, eventually
 from tests.support.otlp import Parent, Receiver, receiving
 from tests.support.postgres import DatabaseServer
@@ -145,7 +145,7 @@ async def test_metrics_log_and_status_cover_all_workers(two_workers: ManyWorkers
     of_workers = [record for record in two_workers.records if record["logger"] != "server"]
     assert of_workers
     assert all(record["worker"] in channels for record in of_workers)
-    command_status = await asyncio.to_thread(depgraph, "status", "--address", two_workers.address)
+    command_status = await asyncio.to_thread(depgraph_here, "status", "--address", two_workers.address)
     assert command_status.returncode == 0
     assert "of 2" in command_status.stdout
 

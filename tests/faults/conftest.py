@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from server.config import TransportName
-from server.store import migrate
 from server.store.embedded import EmbeddedPostgres
 from tests.support.last_landed import last_landed
 from tests.support.scene import Record, Scene
@@ -43,6 +42,12 @@ def soak_seconds(request: pytest.FixtureRequest) -> float | None:
     """How long to go on; None = a short run."""
     wanted: float | None = request.config.getoption("--soak-seconds", None)
     return wanted
+
+
+@pytest.fixture
+def effort(request: pytest.FixtureRequest) -> int:
+    """How many times as long as at least needed random tests go on: 1, or 3 with ``--full``."""
+    return 3 if request.config.getoption("--full") else 1
 
 
 @pytest.fixture
@@ -80,7 +85,6 @@ async def scene(database_url: str, seed: int, record: Record) -> AsyncIterator[S
 @pytest.fixture
 async def own_scene(own_postgres: EmbeddedPostgres, seed: int, record: Record) -> AsyncIterator[Scene]:
     """A scene on ``own_postgres``, to stop, crash and start."""
-    await migrate.upgrade(own_postgres.url)
     async with Scene.opened(own_postgres.url, seed, record) as opened:
         yield opened
 

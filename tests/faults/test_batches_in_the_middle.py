@@ -14,7 +14,6 @@ import pytest
 
 from depgraph.v1 import dependency_service_pb2 as dependencies
 from depgraph.v1.types_pb2 import DISCOVERY_SOURCE_KUBERNETES
-from server.store import migrate
 from server.store.embedded import EmbeddedPostgres
 from tests.support.backends import backends, until_backends
 from tests.support.calls import edges
@@ -147,7 +146,6 @@ async def test_a_batch_whose_backend_is_terminated_once_is_made_anew_as_a_whole(
 async def test_a_crash_of_the_database_in_the_middle_of_a_batch_leaves_nothing(
     own_postgres: EmbeddedPostgres, record: Record
 ) -> None:
-    await migrate.upgrade(own_postgres.url)
     async with WholeServer.opened(own_postgres.url, record) as server:
         async with in_the_middle(server) as (call, _):
             await own_postgres.crash()

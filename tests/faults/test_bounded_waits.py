@@ -10,7 +10,6 @@ import pytest
 from depgraph.v1.types_pb2 import Consistency
 from server.config import FeedSettings
 from server.domain.revision import Revision
-from server.store import migrate
 from server.store.embedded import EmbeddedPostgres
 from tests.support.calls import FRESH
 from tests.support.chaos import ChaosProxy
@@ -113,7 +112,6 @@ async def until_fresh(server: WholeServer) -> set[str]:
 async def test_a_token_from_before_a_crash_is_unknown_after_it(
     own_postgres: EmbeddedPostgres, record: Record
 ) -> None:
-    await migrate.upgrade(own_postgres.url)
     async with WholeServer.opened(own_postgres.url, record) as server:
         token = (await server.write_batch("second")).revision
         assert await teams(server, at(token)) == {"second"}

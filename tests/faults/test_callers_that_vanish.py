@@ -13,11 +13,13 @@ from tests.support.vanishing import vanishing_client
 from tests.support.workers import ManyWorkers, Metrics, many_workers
 
 LARGE = "large"
-MANY = 3_000
-# Long names, so that no buffer on the way holds a whole answer.
+MANY = 1_000
+# Long names and notes, so that no buffer on the way holds a whole answer.
 GRAPH = f"""
 INSERT INTO services (service_id) VALUES ('{LARGE}'), ('under-{LARGE}');
-INSERT INTO services (service_id) SELECT repeat('x', 200) || number FROM generate_series(1, {MANY}) AS number;
+INSERT INTO services (service_id, metadata)
+SELECT repeat('x', 200) || number, jsonb_build_object('note', repeat('y', 1000))
+FROM generate_series(1, {MANY}) AS number;
 INSERT INTO service_dependencies (source_service_id, target_service_id, communication_mode)
 SELECT one.id, other.id, 'sync' FROM services AS one, services AS other
 WHERE one.service_id = '{LARGE}' AND other.service_id LIKE 'xxx%'

@@ -13,6 +13,7 @@ from depgraph.v1.catalog_service_pb2_grpc import CatalogServiceStub
 from depgraph.v1.graph_service_pb2_grpc import GraphServiceStub
 from server.app import Application
 from server.config import Settings
+from server.store import migrate
 from server.store.embedded import EmbeddedPostgres
 from tests.support.channels import open_channel
 
@@ -87,6 +88,7 @@ async def test_reads_go_on_while_the_database_is_away_and_catch_up_when_it_is_ba
 
 
 async def test_a_service_that_starts_before_its_database_waits_for_it(own_postgres: EmbeddedPostgres) -> None:
+    await migrate.downgrade(own_postgres.url, "base")
     await own_postgres.stop()
     settings = Settings(listen="127.0.0.1:0", database_url=own_postgres.url)
     application = Application(settings, report=lambda _: None)

@@ -140,16 +140,16 @@ class Detected(RuleBasedStateMachine):
             assert {alert.id for alert in self.world.present()} == before
 
 
-@pytest.mark.parametrize(("most_members", "stories"), [(MOST_MEMBERS, 8), (3, 4)])
+@pytest.mark.parametrize(("most_members", "stories"), [(MOST_MEMBERS, 3), (3, 2)])
 def test_alerts_are_the_cyclic_components_whatever_happens(
-    postgres: DatabaseServer, migrated_template: str, most_members: int, stories: int
+    postgres: DatabaseServer, migrated_template: str, most_members: int, stories: int, effort: int
 ) -> None:
     Detected.server, Detected.template = postgres, migrated_template
     Detected.most_members = most_members
     run_state_machine_as_test(
         Detected,
         settings=settings(
-            max_examples=stories,
+            max_examples=stories * effort,
             stateful_step_count=20,
             suppress_health_check=list(HealthCheck),
         ),

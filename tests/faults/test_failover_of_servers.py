@@ -20,7 +20,6 @@ from depgraph.v1.types_pb2 import Consistency
 from server.app import Application
 from server.config import Settings
 from server.domain.revision import Revision
-from server.store import migrate
 from server.store.embedded import EmbeddedPostgres
 from tests.support.calls import Stubs
 from tests.support.channels import open_channel
@@ -54,7 +53,6 @@ class Server:
 async def test_servers_go_on_at_the_promoted_standby_that_their_url_names(
     own_postgres: EmbeddedPostgres, reachable_folder: Path, seed: int, record: Record
 ) -> None:
-    await migrate.upgrade(own_postgres.url)
     async with connected(own_postgres.url) as connection:
         await populate(connection)
     async with standby_of(own_postgres.url, reachable_folder / "standby") as standby:

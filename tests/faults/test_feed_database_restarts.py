@@ -92,7 +92,6 @@ async def test_a_transaction_id_reused_after_a_crash_is_harmless(
 async def test_a_replica_started_before_its_database_becomes_warm_when_it_comes(
     own_postgres: EmbeddedPostgres, record: Record
 ) -> None:
-    await migrate.upgrade(own_postgres.url)
     await write_services(own_postgres.url, 3)
     await own_postgres.stop()
     async with feeding(own_postgres.url, QUICK) as replica:

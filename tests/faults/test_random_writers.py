@@ -16,7 +16,7 @@ from tests.support.scene import Record
 # Answers are the same on both transports, which only carry them.
 pytestmark = pytest.mark.one_transport
 
-SHORT_SECONDS = 3.0
+SHORT_SECONDS = 1.0
 
 
 def has_seen_enough(run: RandomRun) -> bool:
@@ -26,14 +26,16 @@ def has_seen_enough(run: RandomRun) -> bool:
 @pytest.mark.timeout(0)  # as long as the soak
 @pytest.mark.parametrize("how", [nullcontext, large_steps])
 async def test_memory_equals_the_tables_in_every_step_under_many_writers(
+    *,
     how: Callable[[], AbstractContextManager[None]],
     database_url: str,
     seed: int,
     soak_seconds: float | None,
+    effort: int,
     record: Record,
 ) -> None:
     with how():
-        run = await random_run(database_url, seed, soak_seconds or SHORT_SECONDS, has_seen_enough)
+        run = await random_run(database_url, seed, soak_seconds or SHORT_SECONDS * effort, has_seen_enough)
     record({"random run": run.figures(), "steps": how.__name__, "seed": seed})
     assert run.witness.mismatches == 0, run.witness.first_difference
     assert run.torn == 0

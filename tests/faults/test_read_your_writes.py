@@ -23,8 +23,8 @@ from tests.support.scene import Record
 from tests.support.serving import serving
 from tests.support.soundness import assert_sound
 
-SHORT_SECONDS = 8.0
-ENOUGH = 1_000
+SHORT_SECONDS = 3.0
+ENOUGH = 350
 FEW = 100
 RPC_WRITERS, SQL_WRITERS = 8, 3
 LOAD = """
@@ -78,7 +78,11 @@ def over_after(seconds: float, few: Callable[[], bool], enough: Callable[[], boo
 @pytest.mark.timeout(0)  # as long as the soak
 @pytest.mark.one_transport
 async def test_a_read_with_the_token_of_a_write_sees_it_on_every_replica(
-    database_url: str, connection: asyncpg.Connection, soak_seconds: float | None, record: Record
+    database_url: str,
+    connection: asyncpg.Connection,
+    soak_seconds: float | None,
+    effort: int,
+    record: Record,
 ) -> None:
     await add_writers(connection, RPC_WRITERS + SQL_WRITERS)
     async with (
@@ -90,9 +94,9 @@ async def test_a_read_with_the_token_of_a_write_sees_it_on_every_replica(
         replicas = [Stubs(to_one), Stubs(to_other)]
         reads = OwnReads(replicas)
         done = over_after(
-            soak_seconds or SHORT_SECONDS,
+            soak_seconds or SHORT_SECONDS * effort,
             lambda: len(reads.waits) > FEW,
-            lambda: soak_seconds is None and len(reads.waits) >= ENOUGH,
+            lambda: soak_seconds is None and len(reads.waits) >= ENOUGH * effort,
         )
         async with under_load(database_url, replicas):
             rpc = (write_by_rpc(replicas[0], number, reads, done) for number in range(RPC_WRITERS))

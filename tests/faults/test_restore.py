@@ -216,7 +216,7 @@ async def test_marks_of_another_cluster_are_forgotten(
     await add(connection, "kept too")
     await connection.execute("TRUNCATE service_dependencies")
     saved = await dump(database_url, tmp_path / "dump")
-    await restore(saved, own_postgres.url, clean=False)
+    await restore(saved, own_postgres.url)
     async with connected(own_postgres.url) as reader:
         # The mark, the bound, and two rows of the log.
         assert await reader.fetchval(FROM_THE_FUTURE) == 4

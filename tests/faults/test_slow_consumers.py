@@ -7,6 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from depgraph.v1 import graph_service_pb2 as graph
+from server.replica.replica import IN_PLACE
 from tests.support.calls import FRESH, Stubs
 from tests.support.channels import HOLDS_LITTLE, open_channel
 from tests.support.chaos import ChaosProxy
@@ -14,14 +15,16 @@ from tests.support.eventually import eventually
 from tests.support.scene import Record
 from tests.support.whole_server import FIRST, WholeServer
 
-MANY = 6_000
+# So many changes at once are made in a copy of the graph.
+MANY = IN_PLACE + 100
 READERS = 3
 LARGE = "large"
-# Long names, so that no buffer on the way holds the whole answer.
+# Long names and notes, so that no buffer on the way holds the whole answer.
 PEOPLE = f"""
 INSERT INTO services (service_id, team) SELECT '{LARGE}', '{FIRST}';
-INSERT INTO services (service_id, team)
-SELECT repeat('x', 200) || number, '{FIRST}' FROM generate_series(1, {MANY}) AS number;
+INSERT INTO services (service_id, team, metadata)
+SELECT repeat('x', 200) || number, '{FIRST}', jsonb_build_object('note', repeat('y', 1000))
+FROM generate_series(1, {MANY}) AS number;
 INSERT INTO service_dependencies (source_service_id, target_service_id, communication_mode)
 SELECT large.id, other.id, 'sync' FROM services AS large, services AS other
 WHERE large.service_id = '{LARGE}' AND other.service_id LIKE 'xxx%';

@@ -9,7 +9,7 @@ import pytest
 from tests.support.random_watch import RandomWatch, WatchRun
 from tests.support.scene import Record
 
-SHORT_SECONDS = 2.4
+SHORT_SECONDS = 0.8
 ROUND_SECONDS = 0.8
 
 
@@ -24,12 +24,12 @@ def has_seen_enough(run: WatchRun) -> bool:
 
 @pytest.mark.timeout(0)  # as long as the soak
 async def test_reconnecting_watchers_rebuild_exactly_the_tables(
-    database_url: str, seed: int, soak_seconds: float | None, record: Record
+    database_url: str, seed: int, soak_seconds: float | None, effort: int, record: Record
 ) -> None:
-    seconds = soak_seconds or SHORT_SECONDS
+    seconds = soak_seconds or SHORT_SECONDS * effort
     watch = RandomWatch(database_url, seed)
     run = await watch.play(seconds, round(seconds / ROUND_SECONDS), has_seen_enough)
     record({"random watch": run.figures(), "seed": seed})
     assert run.wrong == 0
-    assert run.comparisons >= 3 * len(run.mirrors)
+    assert run.comparisons >= len(run.mirrors)
     assert has_seen_enough(run)

@@ -142,6 +142,7 @@ async def test_running_calls_of_every_worker_may_finish_when_the_server_stops(
         await server.all_gone()
 
 
+@pytest.mark.one_transport
 async def test_a_second_signal_ends_everything_at_once(database_url: str) -> None:
     async with (
         many_workers("--database-url", database_url) as server,
@@ -190,7 +191,10 @@ async def test_workers_that_end_as_soon_as_they_are_started_are_given_up(impatie
 
 
 @pytest.mark.one_transport
-async def test_a_worker_that_keeps_ending_does_not_end_a_worker_that_serves(impatient: None) -> None:
+async def test_a_worker_that_keeps_ending_does_not_end_a_worker_that_serves(
+    impatient: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "HOPELESS", 2)
     given_up = asyncio.Event()
     orders = [Order(Settings(workers=2), number, 2) for number in (1, 2)]
     command = [*FAKE_WORKER, "ends"]

@@ -3,11 +3,13 @@
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from itertools import cycle
 from typing import Any, TypeVar
 from uuid import UUID
 
 from google.protobuf.struct_pb2 import Struct
+from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import strategies as st
 
 from depgraph.v1 import types_pb2 as pb
@@ -100,8 +102,8 @@ def service_message(row: Service) -> pb.Service:
     message.criticality = _number(pb.Criticality, "CRITICALITY_", row.criticality)
     message.kind = _number(pb.ServiceKind, "SERVICE_KIND_", row.kind)
     message.metadata.CopyFrom(_struct(row.metadata))
-    message.create_time.FromDatetime(row.created_at)
-    message.update_time.FromDatetime(row.updated_at)
+    message.create_time.CopyFrom(_timestamp(row.created_at))
+    message.update_time.CopyFrom(_timestamp(row.updated_at))
     return message
 
 
@@ -121,16 +123,27 @@ def dependency_message(row: DependencyRow, source: str, target: str) -> pb.Depen
     message.discovery_source = _number(pb.DiscoverySource, "DISCOVERY_SOURCE_", row.discovery_source)
     if row.retry_config is not None:
         message.retry_config.CopyFrom(_retries(row.retry_config))
-    message.last_observed_time.FromDatetime(row.last_observed_at)
-    message.create_time.FromDatetime(row.created_at)
-    message.update_time.FromDatetime(row.updated_at)
+    message.last_observed_time.CopyFrom(_timestamp(row.last_observed_at))
+    message.create_time.CopyFrom(_timestamp(row.created_at))
+    message.update_time.CopyFrom(_timestamp(row.updated_at))
     return message
 
 
+# Thousands of rows have the same words and were written at the same moments. What is given out is
+# only read.
+@lru_cache(10_000)
 def _number(enum: Any, prefix: str, word: str) -> Any:
     return dict(enum.items()).get(prefix + word.upper(), 0)
 
 
+@lru_cache(10_000)
+def _timestamp(moment: datetime) -> Timestamp:
+    message = Timestamp()
+    message.FromDatetime(moment)
+    return message
+
+
+@lru_cache(1_000)
 def _struct(text: str) -> Struct:
     message = Struct()
     message.update(json.loads(text))

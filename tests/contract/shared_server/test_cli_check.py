@@ -130,11 +130,9 @@ async def test_a_missing_file_exits_with_2(quick_command: Command, tmp_path: Pat
     assert "nowhere.json" in finished.stderr
 
 
-async def test_without_a_server_check_exits_with_1() -> None:
+async def test_without_a_server_check_exits_with_1(quick_command: Command) -> None:
     change = json.dumps({"edges": [edge("a", "b")]}).encode()
-    finished = await asyncio.to_thread(
-        depgraph, "check", "-", stdin=change, environment={"DEPGRAPH_ADDRESS": "127.0.0.1:1"}
-    )
+    finished = await quick_command("check", "-", "--address", "127.0.0.1:1", stdin=change)
     assert (finished.returncode, finished.stdout) == (1, "")
     assert "no answer from 127.0.0.1:1" in finished.stderr
 

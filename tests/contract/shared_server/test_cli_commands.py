@@ -1,4 +1,4 @@
-"""The real command as a child process, against the real server."""
+"""The command against the real server; some of the time as a child process."""
 
 import asyncio
 import gzip
@@ -31,7 +31,7 @@ REAL = ROOT / "../shared/data"
 
 @pytest.fixture
 def command(server_address: str) -> Command:
-    """Run a command against the test's server, which lives in this event loop."""
+    """Run a command in a process of its own against the test's server."""
 
     async def run(*arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[str]:
         return await asyncio.to_thread(
@@ -65,16 +65,16 @@ async def test_status_of_a_serving_server_exits_with_0(
     assert re.search(r"dependencies +32 \(0 stale\)", finished.stdout)
 
 
-async def test_status_prints_json(command: Command, shop: None) -> None:
-    answer = json.loads((await command("status", "--json")).stdout)
+async def test_status_prints_json(quick_command: Command, shop: None) -> None:
+    answer = json.loads((await quick_command("status", "--json")).stdout)
     assert answer["health"] == "SERVING"
     assert answer["status"]["service_count"] == "15"
     assert answer["status"]["feed_state"] == "FEED_STATE_FOLLOWING"
 
 
-async def test_show_draws_what_a_service_calls_and_who_calls_it(command: Command, shop: None) -> None:
+async def test_show_draws_what_a_service_calls_and_who_calls_it(quick_command: Command, shop: None) -> None:
     both_saw_it = "async hard kafka + async hard (otel service graph) confidence 0.8"
-    finished = await command("show", "pricing", "--depth", "3")
+    finished = await quick_command("show", "pricing", "--depth", "3")
     assert finished.stdout.splitlines() == [
         "pricing  high, team commerce, discovered",
         "│   language: Rust",
@@ -100,8 +100,10 @@ async def test_show_draws_what_a_service_calls_and_who_calls_it(command: Command
     ]
 
 
-async def test_show_merges_the_sources_with_effective(command: Command, shop: None) -> None:
-    finished = await command("show", "checkout", "--effective", "--depth", "1", "--direction", "upstream")
+async def test_show_merges_the_sources_with_effective(quick_command: Command, shop: None) -> None:
+    finished = await quick_command(
+        "show", "checkout", "--effective", "--depth", "1", "--direction", "upstream"
+    )
     assert finished.stdout.splitlines() == [
         "checkout  critical, team purchase, discovered",
         "│   language: Go",
@@ -110,7 +112,7 @@ async def test_show_merges_the_sources_with_effective(command: Command, shop: No
         "└── called by 1 service",
         "    └── storefront  sync hard http 3,000 ms (manual, otel service graph)",
     ]
-    answer = json.loads((await command("show", "checkout", "--effective", "--json")).stdout)
+    answer = json.loads((await quick_command("show", "checkout", "--effective", "--json")).stdout)
     assert answer["dependencies"] == []
     assert all(each["provenance"] for each in answer["effective_dependencies"])
 
@@ -122,14 +124,14 @@ async def test_show_merges_the_sources_with_effective(command: Command, shop: No
         ("dot", '[label="sync degraded", tooltip="sync degraded grpc 150 ms", style=solid];'),
     ],
 )
-async def test_show_prints_mermaid_and_dot(command: Command, shop: None, form: str, arrow: str) -> None:
-    finished = await command("show", "pricing", "--format", form, "--direction", "downstream")
+async def test_show_prints_mermaid_and_dot(quick_command: Command, shop: None, form: str, arrow: str) -> None:
+    finished = await quick_command("show", "pricing", "--format", form, "--direction", "downstream")
     assert finished.returncode == 0
     assert arrow in finished.stdout
 
 
-async def test_show_prints_json(command: Command, shop: None) -> None:
-    finished = await command(
+async def test_show_prints_json(quick_command: Command, shop: None) -> None:
+    finished = await quick_command(
         "show", "pricing", "--format", "json", "--direction", "downstream", "--depth", "3"
     )
     answer = json.loads(finished.stdout)
@@ -148,7 +150,7 @@ async def test_an_unknown_service_gets_similar_names(command: Command, shop: Non
 
 
 async def test_names_with_markup_and_control_characters_are_escaped(
-    command: Command, server_address: str, connection: asyncpg.Connection
+    quick_command: Command, server_address: str, connection: asyncpg.Connection
 ) -> None:
     nasty = '[bold]"a"[/bold]\n\x1b[31m\\'
     await connection.execute("INSERT INTO services (service_id) VALUES ($1)", nasty)
@@ -160,13 +162,13 @@ async def test_names_with_markup_and_control_characters_are_escaped(
             IngestGraphRequest(discovery_source=DISCOVERY_SOURCE_MANUAL, edges=[edge])
         )
     await in_memory(server_address, written.revision)
-    tree = (await command("show", "a")).stdout
+    tree = (await quick_command("show", "a")).stdout
     assert r'[bold]"a"[/bold]\n\x1b[31m\\' in tree
     assert "\x1b" not in tree
 
 
-async def test_importing_again_changes_nothing(command: Command, shop: None) -> None:
-    finished = await command("import", "json", SHOP)
+async def test_importing_again_changes_nothing(quick_command: Command, shop: None) -> None:
+    finished = await quick_command("import", "json", SHOP)
     assert finished.stderr == ""
     assert re.fullmatch(
         r"0 services created; dependencies: 0 created, 0 updated, 32 unchanged; "
@@ -190,34 +192,36 @@ async def test_a_jaeger_file_is_read_from_a_pipe_and_self_calls_are_counted(
 
 
 async def test_entries_of_jaeger_that_cannot_be_used_are_counted_and_do_not_refuse_the_file(
-    command: Command,
+    quick_command: Command,
 ) -> None:
     calls = [("a", "b", "3"), ("", "b", 1), ("b", "c", 12.0), ("b\n", "c", 1), ("", "c", 1)]
     entries = [{"parent": parent, "child": child, "callCount": count} for parent, child, count in calls]
     document = json.dumps({"dependencies": entries}).encode()
-    finished = await command("import", "jaeger", "-", stdin=document)
+    finished = await quick_command("import", "jaeger", "-", stdin=document)
     assert finished.returncode == 0
     assert "dependencies: 2 created" in finished.stdout
     assert finished.stderr.splitlines() == [
         "warning: 2 entries skipped, the first is entry 1: parent is empty; give 1 to 255 characters",
         "warning: entry 3 skipped: parent holds U+000A, a control character or line break; leave it out",
     ]
-    answer = json.loads((await command("import", "jaeger", "-", "--json", stdin=document)).stdout)
+    answer = json.loads((await quick_command("import", "jaeger", "-", "--json", stdin=document)).stdout)
     assert [(each["count"], each["first"]) for each in answer["entries_skipped"]] == [(2, 1), (1, 3)]
 
 
-async def test_an_import_prints_at_most_ten_reasons_for_skipped_entries(command: Command) -> None:
+async def test_an_import_prints_at_most_ten_reasons_for_skipped_entries(quick_command: Command) -> None:
     names = ["a", *("x" * length for length in range(256, 268))]
     entries = [{"parent": name, "child": "b", "callCount": 1} for name in names]
-    finished = await command("import", "jaeger", "-", stdin=json.dumps(entries).encode())
+    finished = await quick_command("import", "jaeger", "-", stdin=json.dumps(entries).encode())
     assert finished.returncode == 0
     warnings = finished.stderr.splitlines()
     assert warnings[0].startswith("warning: entry 1 skipped: parent has 256 characters")
     assert (len(warnings), warnings[-1]) == (11, "warning: and 2 more warnings")
 
 
-async def test_the_source_option_sets_the_discovery_source(command: Command, server_address: str) -> None:
-    finished = await command("import", "json", SHOP, "--source", "service_mesh", "--json")
+async def test_the_source_option_sets_the_discovery_source(
+    quick_command: Command, server_address: str
+) -> None:
+    finished = await quick_command("import", "json", SHOP, "--source", "service_mesh", "--json")
     assert finished.returncode == 0, finished.stderr
     await in_memory(server_address, json.loads(finished.stdout)["revision"])
     async with AsyncClient(server_address) as client:
@@ -237,10 +241,12 @@ async def test_a_refused_import_names_the_bad_fields(command: Command) -> None:
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the real inputs are not beside this checkout")
-async def test_a_real_jaeger_file_is_imported(command: Command, server_address: str) -> None:
+async def test_a_real_jaeger_file_is_imported(quick_command: Command, server_address: str) -> None:
     path = REAL / "jaeger_dependencies_small.json"
-    finished = await command("import", "jaeger", str(path), "--json")
+    finished = await quick_command("import", "jaeger", str(path), "--json")
     answer = json.loads(finished.stdout)
     assert (answer["services_created"], answer["edges_created"]) == (8, 7)
     await in_memory(server_address, answer["revision"])
-    assert "called by 1 service, reached by 2 within 2 hops" in (await command("show", "Service1")).stdout
+    assert (
+        "called by 1 service, reached by 2 within 2 hops" in (await quick_command("show", "Service1")).stdout
+    )

@@ -4,7 +4,6 @@ SuggestCuts over a real channel, and its command: the shape of the answer, and t
 Other tests prove which cuts are cheapest.
 """
 
-import asyncio
 import json
 import random
 from typing import Any
@@ -25,7 +24,7 @@ from depgraph.v1.types_pb2 import (
 )
 from server.config import Limits, Settings
 from tests.support.calls import FRESH, Stubs
-from tests.support.command import depgraph
+from tests.support.command import Command
 from tests.support.failures import failure_of
 
 # Answers are the same on both transports, which only carry them.
@@ -176,9 +175,9 @@ async def test_cuts_that_fit_no_answer_are_refused_with_advice(stubs: Stubs) -> 
     assert "sync_only" in failure.message
 
 
-async def test_the_command_shows_costs_cuts_and_cycles(server_address: str, stubs: Stubs) -> None:
+async def test_the_command_shows_costs_cuts_and_cycles(quick_command: Command, stubs: Stubs) -> None:
     async def command(*arguments: str) -> str:
-        finished = await asyncio.to_thread(depgraph, "cuts", *arguments, "--address", server_address)
+        finished = await quick_command("cuts", *arguments)
         assert finished.returncode == 0, finished.stderr
         return finished.stdout
 
@@ -196,6 +195,6 @@ async def test_the_command_shows_costs_cuts_and_cycles(server_address: str, stub
     returned = json.loads(await command("b", "--sync-only", "--json"))
     assert (returned["service_id"], returned["sync_only"]) == ("b", True)
     assert [cut["action"] for cut in returned["cuts"]] == ["CUT_ACTION_MAKE_ASYNC"]
-    finished = await asyncio.to_thread(depgraph, "cuts", "bb", "--address", server_address)
+    finished = await quick_command("cuts", "bb")
     assert finished.returncode == 2
     assert "no service named 'bb'" in finished.stderr
