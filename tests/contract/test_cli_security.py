@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from unittest.mock import patch
@@ -10,6 +10,11 @@ from unittest.mock import patch
 import grpc
 import pytest
 
+from depgraph.security import Security
+from depgraph.v1.graph_service_pb2 import WatchResponse
+from server.cli.asked import AskedServer
+from server.cli.commands.watch import Following
+from server.cli.failures import RefusedError
 from server.cli.main import COMMANDS
 from tests.support.client_tls import Authority
 from tests.support.command import depgraph, depgraph_here
@@ -218,3 +223,29 @@ def test_status_live_needs_no_more_than_health(code: str) -> None:
     assert "health   SERVING" in live.stdout
     assert f"asked to fail with {code}" in live.stdout
     assert (full.returncode, full.stdout) == (1 if code == "UNIMPLEMENTED" else 4, "")
+
+
+def following(address: str, token_file: Path, said: list[str]) -> Generator[WatchResponse]:
+    server = AskedServer(address, 10.0, Security(token_file=token_file))
+    return Following(server, "", said.append).batches(include_state=False)
+
+
+def test_a_watch_goes_on_with_the_new_token_when_the_old_one_has_expired(token_file: Path) -> None:
+    script, said = Script([grpc.StatusCode.UNAUTHENTICATED], grace=1), list[str]()
+    with fake_server(script) as address:
+        batches = following(address, token_file, said)
+        next(batches)
+        token_file.write_text("renewed")
+        next(batches)
+        batches.close()
+    assert script.authorizations[0] == "Bearer secret"
+    assert script.authorizations[-1] == "Bearer renewed"
+    assert said[0].startswith(f"interrupted, trying again: {address} does not know who you are")
+
+
+def test_a_watch_ends_when_the_token_that_is_there_is_refused(token_file: Path) -> None:
+    with fake_server(Script([grpc.StatusCode.UNAUTHENTICATED] * 2, grace=1)) as address:
+        batches = following(address, token_file, [])
+        next(batches)
+        with pytest.raises(RefusedError, match=f"see whether --token-file {token_file} is still good"):
+            next(batches)

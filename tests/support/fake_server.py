@@ -29,6 +29,8 @@ from depgraph.v1.graph_service_pb2 import (
     GetStatusResponse,
     ListComponentsRequest,
     ListComponentsResponse,
+    WatchRequest,
+    WatchResponse,
 )
 from depgraph.v1.types_pb2 import Freshness
 
@@ -114,7 +116,17 @@ def _graph(script: Script) -> dict[str, Any]:
         script.step("GetAdjacencyListRequest", context)
         yield GetAdjacencyListResponse(service_id="a", target_service_ids=["b"])
 
+    def changes(_: WatchRequest, context: grpc.ServicerContext) -> Iterator[WatchResponse]:
+        script.step("WatchRequest", context)
+        yield WatchResponse(freshness=Freshness(revision=f"after {len(script.calls)} calls"))
+        script.step("the rest", context)
+
     return {
+        "Watch": grpc.unary_stream_rpc_method_handler(
+            changes,
+            request_deserializer=WatchRequest.FromString,
+            response_serializer=WatchResponse.SerializeToString,
+        ),
         "GetStatus": _unary(script, lambda _: GetStatusResponse(service_count=1), GetStatusRequest),
         "GetComponent": _unary(
             script,

@@ -4,7 +4,7 @@ import json
 import random
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Annotated
 
 import grpc
@@ -77,7 +77,7 @@ class Following:
         self._failures = 0
         self._has_begun = False
 
-    def batches(self, *, include_state: bool) -> Iterator[WatchResponse]:
+    def batches(self, *, include_state: bool) -> Generator[WatchResponse]:
         """
         Yield whole batches forever; a batch that an interruption cut is yielded once, after it.
 
@@ -102,13 +102,18 @@ class Following:
 
     def _interrupted(self, error: grpc.RpcError) -> None:
         """Pause before the next attempt; half of the pause is random, to spread the watchers."""
-        if not self._has_begun or error.code() not in _TRANSIENT:
+        if not self._has_begun or not self._may_pass(error.code()):
             raise failure(error, self._server) from error
         if not self._failures:
             self._report(f"interrupted, trying again: {explain(error, self._server)}")
         self._failures += 1
         pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(self._failures, 10))
         time.sleep(random.uniform(pause / 2, pause))  # noqa: S311 - jitter, no secret
+
+    def _may_pass(self, code: grpc.StatusCode) -> bool:
+        """Whether another attempt may succeed; a token that expired may have a successor by now."""
+        expired = code is grpc.StatusCode.UNAUTHENTICATED and not self._failures
+        return code in _TRANSIENT or expired
 
 
 def change_lines(batch: WatchResponse, *, with_state: bool) -> Iterator[str]:
