@@ -1,6 +1,7 @@
 """Where the spans of calls go: an OTLP receiver, as OpenTelemetry's variables say."""
 
 import asyncio
+import logging
 import os
 import uuid
 from collections.abc import AsyncIterator, Callable
@@ -81,6 +82,8 @@ async def call_tracer(
     except Exception as error:
         raise TracingError(f"tracing can't start, check the variables OTEL_*: {error}") from error
     provider.add_span_processor(processor)
+    # It warns of headers that it can't read, and so would let any caller fill the log.
+    logging.getLogger("opentelemetry.trace").setLevel(logging.ERROR)
     try:
         yield CallTracer(provider.get_tracer("depgraph", release))
     finally:

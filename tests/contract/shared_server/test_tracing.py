@@ -161,7 +161,7 @@ async def test_a_caller_that_does_not_sample_gets_no_span_and_health_has_none(
 
 
 async def test_a_call_without_a_parent_begins_a_trace_and_so_does_one_with_a_broken_header(
-    stubs: Stubs, receiver: Receiver
+    stubs: Stubs, receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
     before = len(receiver.received)
     await stubs.catalog.ListServices(catalog.ListServicesRequest())
@@ -172,6 +172,12 @@ async def test_a_call_without_a_parent_begins_a_trace_and_so_does_one_with_a_bro
     spans = [span for span, _ in receiver.received[before:]]
     assert [span.parent_span_id for span in spans] == [b"", b""]
     assert len({span.trace_id for span in spans}) == 2
+    parent = Parent()
+    state = ("tracestate", "no state at all")
+    await stubs.catalog.ListServices(catalog.ListServicesRequest(), metadata=(*parent.metadata, state))
+    await receiver.span(parent.trace_id)
+    # Callers could fill the log otherwise.
+    assert caplog.records == []
 
 
 class Known:
