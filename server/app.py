@@ -41,6 +41,7 @@ from server.store.dependencies import DependencyRepository
 from server.store.embedded import disk_watch
 from server.store.services import ServiceRepository
 from server.store.staleness import Sweeper
+from server.store.writes import WriteRepository
 
 if TYPE_CHECKING:
     from server.rpc.tracing import CallTracer
@@ -136,6 +137,7 @@ class Application:
         tasks(give_back_memory())
         if self._tls is not None:
             tasks(keep_looking(self._tls.files))
+        tasks(WriteRepository(database).prune_forever(settings.keep_writes))
         await self.replica.warmed()
         tasks(detection.run())
         if self._peers is not None:
@@ -182,6 +184,7 @@ class Application:
             services=ServiceRepository(database),
             dependencies=DependencyRepository(database),
             alerts=AlertRepository(database),
+            writes=WriteRepository(database),
             live=self.replica,
             watched=Watches(self.replica, history, self._settings.watch),
             component_search=searches,
@@ -231,6 +234,7 @@ async def _database(url: str, settings: Settings) -> AsyncIterator[Database]:
         pool_size=pool.size,
         recycle_after=pool.recycle_after,
         acquire_timeout=pool.acquire_timeout,
+        keeps_writes=bool(settings.keep_writes),
         no_room=disk_watch(settings.data_dir) if is_embedded(url, settings.data_dir) else lambda: None,
     ) as database:
         yield database

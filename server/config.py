@@ -183,6 +183,7 @@ class Settings:
     - ``tracing``: a span of each call goes where OpenTelemetry's environment variables say.
     - ``workers``: more than 1 = so many processes share ``listen``, each with a replica of its own,
       under a supervisor. A worker that does not answer for ``worker_timeout`` is restarted.
+    - ``keep_writes``: how long the account of writes keeps them (0 = none is kept).
     - ``kernel_cache``: the first folder for compiled kernels; None = the usual folders.
     """
 
@@ -199,6 +200,7 @@ class Settings:
     tracing: bool = False
     workers: int = 1
     worker_timeout: timedelta = timedelta(seconds=5)
+    keep_writes: timedelta = timedelta(days=90)
     kernel_cache: Path | None = None
     pool: PoolSettings = field(default_factory=PoolSettings)
     feed: FeedSettings = field(default_factory=FeedSettings)

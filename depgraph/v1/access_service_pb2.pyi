@@ -215,8 +215,9 @@ Global___Write: _TypeAlias = Write  # noqa: Y015
 
 @_typing.final
 class WriteCounts(_message.Message):
-    """WriteCounts says how many rows a call changed. Rows that are written again as they were count as
-    updated; what the database removes along with a service does not count.
+    """WriteCounts says how many rows a call changed, as its response does: rows that an upsert writes
+    again as they were count as updated, those that a report of a discovery source does not change do
+    not. What the database removes along with a service does not count.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -232,14 +233,16 @@ class WriteCounts(_message.Message):
     services_created: _builtins.int
     """services_created is the number of new services."""
     services_updated: _builtins.int
-    """services_updated is the number of services that existed before."""
+    """services_updated is the number of services that existed before; of a report, those that it
+    changed.
+    """
     services_deleted: _builtins.int
     """services_deleted is the number of services removed."""
     dependencies_created: _builtins.int
     """dependencies_created is the number of new dependencies."""
     dependencies_updated: _builtins.int
     """dependencies_updated is the number of dependencies that existed before, those marked stale
-    included.
+    included; of a report, those that it changed in more than last_observed_time.
     """
     dependencies_deleted: _builtins.int
     """dependencies_deleted is the number of dependencies removed."""

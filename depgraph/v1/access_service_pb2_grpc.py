@@ -63,7 +63,9 @@ class AccessServiceServicer:
 
     def ListWrites(self, request, context):
         """ListWrites returns the calls that wrote through the server, newest first, page by page. Changes
-        by plain SQL are not among them. The server keeps them for a time that it is configured with.
+        by plain SQL are not among them, nor what the server writes by itself. A call that failed is not
+        there; one that wrote rows just as they were is. The server keeps them for a time that it is
+        configured with.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

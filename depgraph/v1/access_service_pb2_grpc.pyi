@@ -41,7 +41,9 @@ class AccessServiceStub:
     """
     ListWrites: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.ListWritesRequest, _access_service_pb2.ListWritesResponse]
     """ListWrites returns the calls that wrote through the server, newest first, page by page. Changes
-    by plain SQL are not among them. The server keeps them for a time that it is configured with.
+    by plain SQL are not among them, nor what the server writes by itself. A call that failed is not
+    there; one that wrote rows just as they were is. The server keeps them for a time that it is
+    configured with.
     """
 
 @_typing.type_check_only
@@ -57,7 +59,9 @@ class AccessServiceAsyncStub(AccessServiceStub):
     """
     ListWrites: _aio.UnaryUnaryMultiCallable[_access_service_pb2.ListWritesRequest, _access_service_pb2.ListWritesResponse]  # type: ignore[assignment]
     """ListWrites returns the calls that wrote through the server, newest first, page by page. Changes
-    by plain SQL are not among them. The server keeps them for a time that it is configured with.
+    by plain SQL are not among them, nor what the server writes by itself. A call that failed is not
+    there; one that wrote rows just as they were is. The server keeps them for a time that it is
+    configured with.
     """
 
 class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -82,7 +86,9 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_access_service_pb2.ListWritesResponse, _abc.Awaitable[_access_service_pb2.ListWritesResponse]]:
         """ListWrites returns the calls that wrote through the server, newest first, page by page. Changes
-        by plain SQL are not among them. The server keeps them for a time that it is configured with.
+        by plain SQL are not among them, nor what the server writes by itself. A call that failed is not
+        there; one that wrote rows just as they were is. The server keeps them for a time that it is
+        configured with.
         """
 
 def add_AccessServiceServicer_to_server(servicer: AccessServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -284,7 +284,10 @@ class AcknowledgeAlertRequest(_message.Message):
     id: _builtins.str
     """id is the UUID as text."""
     acknowledged_by: _builtins.str
-    """acknowledged_by is 1–255 characters, not blank."""
+    """acknowledged_by is 1–255 characters, not blank. Empty = the caller's principal, as WhoAmI has
+    it, cut to 255 characters; a caller without an identity must give a name. Only an admin may
+    give another name than its own.
+    """
     def __init__(
         self,
         *,
@@ -449,9 +452,13 @@ class AlertEvent(_message.Message):
     kind: Global___AlertEventKind.ValueType
     """kind of event."""
     actor: _builtins.str
-    """actor: who acknowledged; "detection" for what detection did. Unset when not known."""
+    """actor: who did it, which is the caller's principal, or for a caller without an identity and for
+    plain SQL the name in acknowledged_by; "detection" for what detection did. Unset when not known.
+    """
     note: _builtins.str
-    """note: resolution notes, or which change of the graph did it."""
+    """note: resolution notes; which change of the graph did it; "for NAME" when the actor acknowledged
+    in another's name.
+    """
     status: _types_pb2.AlertStatus.ValueType
     """status of the alert afterwards."""
     size: _builtins.int

@@ -115,7 +115,8 @@ class AlertServiceServicer:
 
     def AcknowledgeAlert(self, request, context):
         """AcknowledgeAlert says who looks after it; again with another name hands it over.
-        FAILED_PRECONDITION once resolved.
+        FAILED_PRECONDITION once resolved. PERMISSION_DENIED when a caller with an identity that is not
+        admin gives another's name.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

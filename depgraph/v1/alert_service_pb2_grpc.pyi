@@ -50,7 +50,8 @@ class AlertServiceStub:
     """ListAlerts returns them latest detected first, page by page."""
     AcknowledgeAlert: _grpc.UnaryUnaryMultiCallable[_alert_service_pb2.AcknowledgeAlertRequest, _alert_service_pb2.AcknowledgeAlertResponse]
     """AcknowledgeAlert says who looks after it; again with another name hands it over.
-    FAILED_PRECONDITION once resolved.
+    FAILED_PRECONDITION once resolved. PERMISSION_DENIED when a caller with an identity that is not
+    admin gives another's name.
     """
     ResolveAlert: _grpc.UnaryUnaryMultiCallable[_alert_service_pb2.ResolveAlertRequest, _alert_service_pb2.ResolveAlertResponse]
     """ResolveAlert closes it. FAILED_PRECONDITION when that was done before."""
@@ -83,7 +84,8 @@ class AlertServiceAsyncStub(AlertServiceStub):
     """ListAlerts returns them latest detected first, page by page."""
     AcknowledgeAlert: _aio.UnaryUnaryMultiCallable[_alert_service_pb2.AcknowledgeAlertRequest, _alert_service_pb2.AcknowledgeAlertResponse]  # type: ignore[assignment]
     """AcknowledgeAlert says who looks after it; again with another name hands it over.
-    FAILED_PRECONDITION once resolved.
+    FAILED_PRECONDITION once resolved. PERMISSION_DENIED when a caller with an identity that is not
+    admin gives another's name.
     """
     ResolveAlert: _aio.UnaryUnaryMultiCallable[_alert_service_pb2.ResolveAlertRequest, _alert_service_pb2.ResolveAlertResponse]  # type: ignore[assignment]
     """ResolveAlert closes it. FAILED_PRECONDITION when that was done before."""
@@ -137,7 +139,8 @@ class AlertServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_alert_service_pb2.AcknowledgeAlertResponse, _abc.Awaitable[_alert_service_pb2.AcknowledgeAlertResponse]]:
         """AcknowledgeAlert says who looks after it; again with another name hands it over.
-        FAILED_PRECONDITION once resolved.
+        FAILED_PRECONDITION once resolved. PERMISSION_DENIED when a caller with an identity that is not
+        admin gives another's name.
         """
 
     @_abc_1.abstractmethod

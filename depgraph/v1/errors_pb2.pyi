@@ -128,9 +128,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     one.
     """
     ERROR_REASON_PERMISSION_DENIED: _ErrorReason.ValueType  # 23
-    """ERROR_REASON_PERMISSION_DENIED: the caller is known and lacks a role for this method, or for
-    this discovery source. Code PERMISSION_DENIED; the metadata `role` names the role that would
-    do. Example: DeleteService by a reader.
+    """ERROR_REASON_PERMISSION_DENIED: the caller is known and lacks a role for this method, for this
+    discovery source, or for another's name in acknowledged_by. Code PERMISSION_DENIED; the metadata
+    `role` names the role that would do. Example: DeleteService by a reader.
     """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
@@ -245,8 +245,8 @@ says what was missing or wrong with it. Code UNAUTHENTICATED. Example: an expire
 one.
 """
 ERROR_REASON_PERMISSION_DENIED: ErrorReason.ValueType  # 23
-"""ERROR_REASON_PERMISSION_DENIED: the caller is known and lacks a role for this method, or for
-this discovery source. Code PERMISSION_DENIED; the metadata `role` names the role that would
-do. Example: DeleteService by a reader.
+"""ERROR_REASON_PERMISSION_DENIED: the caller is known and lacks a role for this method, for this
+discovery source, or for another's name in acknowledged_by. Code PERMISSION_DENIED; the metadata
+`role` names the role that would do. Example: DeleteService by a reader.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -22,6 +22,7 @@ KEEP_LOG = DEFAULTS.feed.keep_log.total_seconds()
 PRUNE_INTERVAL = DEFAULTS.feed.prune_interval.total_seconds()
 CONNECTION_IDLE_TIMEOUT = DEFAULTS.limits.connection_idle_timeout.total_seconds()
 SWEEP_INTERVAL = "1m"
+KEEP_WRITES = "90d"
 
 # gRPC doubles a size, and multiplies a number of streams by ten, in 32 bits.
 _MAX_BYTES, _MAX_COUNT = 2**30 - 1, 100_000_000
@@ -171,6 +172,14 @@ MaxLogRows = Annotated[
     ),
 ]
 PruneInterval = Annotated[float, _seconds("prune-interval", "How often to prune the change log.", 0.1)]
+KeepWrites = Annotated[
+    str,
+    setting(
+        "keep-writes",
+        "How long the account of who wrote what keeps a call that wrote; 0 = keep none.",
+        metavar="DURATION",
+    ),
+]
 
 # Staleness and detection.
 StaleAfter = Annotated[

@@ -149,6 +149,11 @@ def checked_staleness(
     )
 
 
+def checked_keep_writes(text: str) -> timedelta:
+    """Read ``--keep-writes``: a duration, or 0."""
+    return timedelta(0) if text == "0" else _duration(text, "--keep-writes", ", or 0 to keep none")
+
+
 def _checked_host_port_or_socket(value: str, lowest_port: int) -> str:
     if not value.startswith("unix:"):
         return _checked_host_port(value, lowest_port)

@@ -141,6 +141,7 @@ class IngestResult:
     """What one report changed."""
 
     services_created: int
+    services_updated: int
     edges_created: int
     edges_updated: int
     edges_unchanged: int

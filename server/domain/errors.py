@@ -193,6 +193,6 @@ class UnauthenticatedError(DomainError):
 
 
 class PermissionDeniedError(DomainError):
-    """The caller lacks a role for the method, or may not report for a discovery source."""
+    """The caller lacks a role for what it asks, or may not report for a discovery source."""
 
     reason = "PERMISSION_DENIED"

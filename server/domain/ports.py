@@ -16,6 +16,7 @@ from server.domain.dependencies import (
     IngestResult,
 )
 from server.domain.services import Service, ServiceChange, ServiceDraft, ServiceFilter, ServiceKey
+from server.domain.writes import WriteKey, WritePage
 
 Row = TypeVar("Row")
 
@@ -150,3 +151,15 @@ class AlertStore(Protocol):
 
     async def find(self, cycle_path: Sequence[str]) -> Alert | None:
         """Return the alert of a cycle, whichever service it starts from; None = there is none."""
+
+
+class WriteStore(Protocol):
+    """The account of writes in the system of record."""
+
+    async def page(self, size: int, after: WriteKey | None) -> WritePage:
+        """
+        At most ``size`` writes, newest first.
+
+        Pages give each write that was committed before the first of them once, unless it was pruned
+        meanwhile.
+        """

@@ -16,11 +16,13 @@ from server.domain.alerts import (
     AlertStatus,
     EventKey,
 )
+from server.domain.caller import current_caller
+from server.domain.errors import FieldViolation, PermissionDeniedError
 from server.domain.ports import AlertStore, PageKey
 from server.rpc.answers import timestamp
 from server.rpc.context import Context
 from server.rpc.paging import EVENTS, ROWS, PageTokens, fitted_page, page_size
-from server.rpc.validate import Check
+from server.rpc.validate import Check, shown
 from server.wire.columns import EnumWords
 
 _LONGEST_NOTES = 10_000
@@ -96,11 +98,15 @@ class AlertServicer(AlertServiceServicer):
     async def AcknowledgeAlert(
         self, request: pb.AcknowledgeAlertRequest, context: Context
     ) -> pb.AcknowledgeAlertResponse:
-        """Record who looks after an alert."""
+        """Record who looks after an alert: the caller, unless it may name another."""
         check = Check()
         key = check.uuid("id", request.id)
-        name = check.words("acknowledged_by", request.acknowledged_by, _LONGEST_NAME)
+        caller = current_caller()
+        own = caller.principal[:_LONGEST_NAME]
+        name = check.words("acknowledged_by", request.acknowledged_by or own, _LONGEST_NAME)
         check.done()
+        if name != own and not caller.is_admin:
+            raise _in_anothers_name(name, own)
         written = await self._store.acknowledge(key, name)
         return pb.AcknowledgeAlertResponse(alert=alert_message(written.value), revision=written.revision)
 
@@ -134,6 +140,15 @@ def _cycle_of(path: Sequence[str]) -> Sequence[str]:
     check.distinct("cycle_path[{}]", path, "this service")
     check.done()
     return tuple(path)
+
+
+def _in_anothers_name(name: str, own: str) -> PermissionDeniedError:
+    description = f"{shown(name)} is another's name; leave it out, or give your own, {shown(own)}"
+    return PermissionDeniedError(
+        f"acknowledged_by: {description}",
+        violations=[FieldViolation("acknowledged_by", description)],
+        role="admin",
+    )
 
 
 def alert_message(row: Alert) -> types_pb2.CircularDependencyAlert:

@@ -26,7 +26,9 @@ from server.rpc.methods import (
     Method,
     attempt_of,
     behaviour_of,
+    does_write,
     kind_of,
+    noting_call,
     serializer_of,
 )
 from server.rpc.reading import RequestReader
@@ -36,9 +38,6 @@ if TYPE_CHECKING:
     from server.rpc.tracing import CallTracer
 
 _Answer = Callable[[Any, Context], Awaitable[Any]]
-
-# The names of methods that write begin with these; the caller must learn what was written.
-_WRITES = ("Create", "Update", "Delete", "BatchUpsert", "MarkStale", "Ingest", "Acknowledge", "Resolve")
 
 
 class Access(Protocol):
@@ -223,7 +222,10 @@ class Answering:
         serialize = serializer_of(handler)
         if self._tracer is not None:
             serialize = noting_revision(serialize)
-        is_owed = method.rpartition("/")[2].startswith(_WRITES)
+        # The caller of a method that writes must learn what was written.
+        is_owed = does_write(method)
+        if is_owed:
+            behaviour = noting_call(method, behaviour)
 
         async def write(part: Any, context: Context) -> None:
             await self._write(serialize(part), context)

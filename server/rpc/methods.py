@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 import grpc
 
+from server.domain.writes import WritingCall, writing_for
 from server.rpc.context import Context
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
@@ -15,6 +16,8 @@ Behaviour: TypeAlias = Callable[[Any, Context], "Awaitable[Any] | AsyncGenerator
 # How the names of gRPC's own methods begin: health, reflection.
 STANDARD = "/grpc."
 HEALTH = "/grpc.health."
+# How the names of methods that write begin.
+_WRITES = ("Create", "Update", "Delete", "BatchUpsert", "MarkStale", "Ingest", "Acknowledge", "Resolve")
 
 
 class Kind(Enum):
@@ -95,3 +98,19 @@ def kind_of(name: str, handler: Handler) -> Kind | None:
     if name.startswith(STANDARD):
         return Kind.STANDARD_STREAMING if handler.response_streaming else None
     return Kind.STREAMING if handler.response_streaming else Kind.UNARY
+
+
+def does_write(method: str) -> bool:
+    """Whether a method writes, by its full name."""
+    return method.rpartition("/")[2].startswith(_WRITES)
+
+
+def noting_call(method: str, behaviour: Any) -> Behaviour:
+    """Make a handler of a method that writes let the store know which call it writes for."""
+    name = method.removeprefix("/")
+
+    async def answer(request: Any, context: Context) -> Any:
+        with writing_for(WritingCall(name, context.peer())):
+            return await behaviour(request, context)
+
+    return answer

@@ -13,6 +13,7 @@ from google.protobuf.message import Message
 from server.domain.alerts import EventKey
 from server.domain.errors import InvalidPageTokenError, ResponseTooLargeError
 from server.domain.ports import PageKey
+from server.domain.writes import WriteKey
 from server.rpc.validate import EPOCH, Check
 
 Item = TypeVar("Item")
@@ -59,6 +60,10 @@ ROWS = Position[PageKey](
 COMPONENTS = Position[ComponentKey](lambda key: key, ComponentKey)
 NAMES = Position[str](lambda name: (0, name), lambda _, name: name)
 EVENTS = Position[EventKey](lambda key: (key.id, ""), lambda key, _: EventKey(key))
+WRITES = Position[WriteKey](
+    lambda key: ((key.written_at - EPOCH) // _MICROSECOND, str(key.id)),
+    lambda age, key: WriteKey(EPOCH + age * _MICROSECOND, int(key)),
+)
 PAIRS = Position[PairKey](
     lambda key: (len(key.source), key.source + key.target),
     lambda length, names: PairKey(names[:length], names[length:]),

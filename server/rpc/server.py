@@ -17,7 +17,7 @@ from server.access.certificates import TlsFiles
 from server.concurrency import SharedComponentSearch
 from server.config import Addresses, Limits, TransportName
 from server.domain.live_graph import LiveGraph
-from server.domain.ports import AlertStore, DependencyStore, ServiceStore
+from server.domain.ports import AlertStore, DependencyStore, ServiceStore, WriteStore
 from server.rpc.access import AccessServicer
 from server.rpc.admission import Admission, Load
 from server.rpc.alert import AlertServicer
@@ -57,6 +57,7 @@ class Servicers:
     services: ServiceStore
     dependencies: DependencyStore
     alerts: AlertStore
+    writes: WriteStore
     live: LiveGraph
     watched: WatchedGraph
     status: ServerStatus
@@ -169,7 +170,7 @@ class RpcServer:
         # They answer with the bytes of messages, which the generated types don't allow.
         add_GraphServiceServicer_to_server(cast("Any", graph), server)
         add_AnalysisServiceServicer_to_server(cast("Any", AnalysisServicer(servicers.live, limits)), server)
-        add_AccessServiceServicer_to_server(AccessServicer(), server)
+        add_AccessServiceServicer_to_server(AccessServicer(servicers.writes, limits), server)
         add_AlertServiceServicer_to_server(AlertServicer(servicers.alerts, limits), server)
         add_CatalogServiceServicer_to_server(CatalogServicer(servicers.services, limits), server)
         add_DependencyServiceServicer_to_server(DependencyServicer(servicers.dependencies, limits), server)

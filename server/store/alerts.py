@@ -9,6 +9,7 @@ import asyncpg
 from server.domain.alerts import MOST_MEMBERS, Alert, AlertEvent, AlertFilter, EventKey, EventPage
 from server.domain.errors import AlertAlreadyExistsError, AlertNotFoundError, AlertResolvedError
 from server.domain.ports import Page, PageKey, Written, cut_page
+from server.domain.writes import WriteCounts
 from server.store import query
 from server.store.database import Database
 from server.store.pool import Connection
@@ -89,7 +90,7 @@ class AlertRepository:
                 raise _exists(await connection.fetchval(_FIND, path))
             return await _get(connection, key)
 
-        return await self._database.write(insert)
+        return await self._database.write(insert, lambda _: WriteCounts(alerts_created=1))
 
     async def acknowledge(self, key: UUID, acknowledged_by: str) -> Written[Alert]:
         """See ``AlertStore.acknowledge``; ``AlertNotFoundError`` when there is none."""
@@ -110,7 +111,7 @@ class AlertRepository:
                 )
             return alert
 
-        return await self._database.write(move)
+        return await self._database.write(move, lambda _: WriteCounts(alerts_updated=1))
 
 
 async def _get(connection: Connection, key: UUID) -> Alert:

@@ -110,9 +110,10 @@ async def ingest_batch(connection: Connection, batch: IngestBatch) -> IngestResu
     created = await connection.fetchval(
         _CREATE_SERVICES, *columns(nodes, IngestNode), random_uuids(len(nodes))
     )
-    kept = []
+    differing = []
     if batch.nodes:
-        kept = await connection.fetch(_UPDATE_SERVICES, *columns(batch.nodes, IngestNode))
+        differing = await connection.fetch(_UPDATE_SERVICES, *columns(batch.nodes, IngestNode))
+    kept = [record["service_id"] for record in differing if not record["discovered"]]
     # Up to retry_config, and the confidence: the report itself says the rest.
     given = columns(batch.edges, DependencyDraft)
     about = batch.discovery_source, batch.observed_at, random_uuids(len(batch.edges))
@@ -123,10 +124,11 @@ async def ingest_batch(connection: Connection, batch: IngestBatch) -> IngestResu
     await connection.execute(_RECORD, batch.discovery_source, batch.observed_at)
     return IngestResult(
         services_created=created,
+        services_updated=len(differing) - len(kept),
         edges_created=edges["created"],
         edges_updated=edges["found"] - edges["created"] - edges["unchanged"],
         edges_unchanged=edges["unchanged"],
-        warnings=(*_curated([record["service_id"] for record in kept]), *_late(edges["late"])),
+        warnings=(*_curated(kept), *_late(edges["late"])),
     )
 
 

@@ -3,10 +3,13 @@ Reads and writes: which connection runs them, how often, and which errors they r
 
 A read is repeated once on another connection when its connection turned out to be dead. So is a
 write whose COMMIT was not sent: the server rolled it back, and nothing was written.
+
+A write that a call makes is noted in the account of writes, by the same transaction, and logged.
 """
 
 import asyncio
 import random
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -15,32 +18,43 @@ from typing import Any, TypeVar
 import asyncpg
 import structlog
 
-from server.domain.errors import DatabaseUnavailableError, WriteConflictError
+from server.domain.caller import current_caller
+from server.domain.errors import DatabaseUnavailableError, InvalidInputError, WriteConflictError
 from server.domain.ports import Written
 from server.domain.revision import Revision
+from server.domain.writes import WriteCounts, writing_call
 from server.postgres import DRIVER_ERRORS
 from server.postgres.causes import DISK_FULL
 from server.store import query
 from server.store.failures import UnstorableTextError, is_lost_connection, translated
 from server.store.pool import Connection, ConnectionPool, cut_off, drop
+from server.store.write_log import WriteLog
 
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 Work = Callable[[Connection], Awaitable[T]]
+Count = Callable[[T], WriteCounts]
 
 _PING = query("database_ping")
 _REVISION = query("database_revision")
+_RECORD = query("write_record")
 _RETRIES = 3
 _FIRST_PAUSE = 0.01
+# NUL, and halves of surrogate pairs, which no encoding has.
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 class Database:
     """The database behind a pool."""
 
-    def __init__(self, pool: ConnectionPool, no_room: Callable[[], str | None]) -> None:
+    def __init__(
+        self, pool: ConnectionPool, no_room: Callable[[], str | None], *, keeps_writes: bool = True
+    ) -> None:
         self._pool = pool
         self._no_room = no_room
+        self._keeps_writes = keeps_writes
+        self._log = WriteLog()
         self._full_since: datetime | None = None
 
     @classmethod
@@ -51,18 +65,22 @@ class Database:
         *,
         pool_size: int = 30,
         no_room: Callable[[], str | None] = lambda: None,
+        keeps_writes: bool = True,
         **limits: timedelta,
     ) -> AsyncIterator["Database"]:
         """
         Get ready, also while the database is away, and close at the end; see ``ConnectionPool``.
 
-        Writes are refused while ``no_room`` says that the disk is full.
+        Writes are refused while ``no_room`` says that the disk is full. ``keeps_writes`` False =
+        they are logged, but not in the account.
         """
         pool = ConnectionPool(url, size=pool_size, **limits)
         await pool.open()
+        database = cls(pool, no_room, keeps_writes=keeps_writes)
         try:
-            yield cls(pool, no_room)
+            yield database
         finally:
+            database._log.close()
             await pool.close()
 
     @property
@@ -89,13 +107,16 @@ class Database:
             return None
 
     async def read(self, work: Work[T]) -> T:
-        """Run statements that change nothing; ``work`` may run twice."""
+        """Run statements that change nothing, or may be repeated; ``work`` may run twice."""
         with translated():
             return await self._on_live_connection(work)
 
-    async def write(self, work: Work[T]) -> Written[T]:
+    async def write(self, work: Work[T], counted: Count[T]) -> Written[T]:
         """
         Run ``work`` in one transaction and commit it; its revision is read before the commit.
+
+        If it is for a call, the account of writes gets what ``counted`` makes of the result, and
+        triggers can read the caller's principal in ``depgraph.principal``.
 
         After a deadlock or another collision ``work`` runs again, up to three times with growing,
         jittered pauses; then ``WriteConflictError``. An error or cancellation before the commit
@@ -105,10 +126,10 @@ class Database:
             raise DatabaseUnavailableError(str(DISK_FULL))
         for retry in range(_RETRIES):
             try:
-                return await self._write_once(work)
+                return await self._write_once(work, counted)
             except WriteConflictError:
                 await asyncio.sleep(_FIRST_PAUSE * 2**retry * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
-        return await self._write_once(work)
+        return await self._write_once(work, counted)
 
     async def ping(self) -> None:
         """Make one round trip over a connection of the pool."""
@@ -122,16 +143,32 @@ class Database:
             return (f"writes have failed since {self._full_since:%Y-%m-%d %H:%M:%S} UTC: {DISK_FULL}",)
         return ()
 
-    async def _write_once(self, work: Work[T]) -> Written[T]:
+    async def _write_once(self, work: Work[T], counted: Count[T]) -> Written[T]:
+        principal, call = current_caller().principal, writing_call()
+
+        async def noted(connection: Connection) -> tuple[Written[T], WriteCounts]:
+            value = await work(connection)
+            counts = counted(value)
+            if call is None or not self._keeps_writes:
+                plain = await connection.fetchval(_REVISION)
+            else:
+                plain = await connection.fetchval(_RECORD, principal, call.method, *counts)
+            return Written(value, Revision.of(plain).token), counts
+
+        begin = _begin_as(principal)
         try:
             with translated():
-                written = await self._on_live_connection(lambda connection: _transact(connection, work))
+                written, counts = await self._on_live_connection(
+                    lambda connection: _transact(connection, begin, noted)
+                )
         except DatabaseUnavailableError as error:
             if isinstance(error.__cause__, asyncpg.DiskFullError) and self._full_since is None:
                 self._full_since = datetime.now(UTC)
                 log.error("writes fail", cause=str(DISK_FULL))  # noqa: TRY400 - the cause says it all
             raise
         self._full_since = None
+        if call is not None:
+            self._log.written(principal, call, counts, written.revision)
         return written
 
     async def _on_live_connection(self, work: Work[T]) -> T:
@@ -145,31 +182,44 @@ class Database:
             return await work(connection)
 
 
-async def _transact(connection: Connection, work: Work[T]) -> Written[T]:
-    transaction = connection.transaction()
+async def _transact(connection: Connection, begin: str, work: Work[T]) -> T:
     try:
-        await transaction.start()
+        await connection.execute(begin)
         value = await work(connection)
-        revision = Revision.of(await connection.fetchval(_REVISION))
     except BaseException:
-        await _abandon(connection, transaction)
+        await _abandon(connection)
         raise
     try:
-        await transaction.commit()
+        await connection.execute("COMMIT")
     except DRIVER_ERRORS as error:
         if is_lost_connection(error) or isinstance(error, TimeoutError):
             raise DatabaseUnavailableError(
                 "the connection broke during the commit: the write was made as a whole or not at all"
             ) from error
         raise
-    return Written(value, revision.token)
+    return value
 
 
-async def _abandon(connection: Connection, transaction: asyncpg.transaction.Transaction) -> None:
+def _begin_as(principal: str) -> str:
+    """
+    Write the command that begins a transaction which triggers see as the principal's.
+
+    Both in one message, which takes no parameters. In an E'' literal, quotes and backslashes mean
+    the same whatever the session's settings.
+    """
+    if not principal:
+        return "BEGIN"
+    if _UNSTORABLE.search(principal):
+        raise InvalidInputError("the caller's name holds a character that can't be stored")
+    literal = principal.replace("\\", "\\\\").replace("'", "''")
+    return f"BEGIN; SET LOCAL depgraph.principal = E'{literal}'"
+
+
+async def _abandon(connection: Connection) -> None:
     """Roll back, or else drop the connection, upon which the server does so."""
     try:
         with cut_off(connection):
-            await transaction.rollback()
+            await connection.execute("ROLLBACK")
     except BaseException as error:
         drop(connection)
         if not isinstance(error, DRIVER_ERRORS):

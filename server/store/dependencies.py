@@ -16,6 +16,7 @@ from server.domain.dependencies import (
 )
 from server.domain.errors import DependencyNotFoundError, FieldViolation, ServiceNotFoundError
 from server.domain.ports import Page, PageKey, Upserted, Written, cut_page
+from server.domain.writes import WriteCounts
 from server.store import query
 from server.store.batches import check_batch, columns, ingest_batch, random_uuids, reject_repeats
 from server.store.database import Database
@@ -75,7 +76,12 @@ class DependencyRepository:
         """See ``DependencyStore.upsert``."""
         reject_repeats((draft.key for draft in drafts), lambda place: f"dependencies[{place}]")
 
-        return await self._database.write(lambda connection: _upsert(connection, drafts))
+        return await self._database.write(
+            lambda connection: _upsert(connection, drafts),
+            lambda upserted: WriteCounts(
+                dependencies_created=upserted.created, dependencies_updated=upserted.updated
+            ),
+        )
 
     async def delete(self, key: UUID) -> Written[None]:
         """Remove it; ``DependencyNotFoundError`` when there is none."""
@@ -84,7 +90,7 @@ class DependencyRepository:
             if await connection.fetchval(_DELETE, key) is None:
                 raise _missing(key)
 
-        return await self._database.write(delete)
+        return await self._database.write(delete, lambda _: WriteCounts(dependencies_deleted=1))
 
     async def mark_stale(self, observed_before: datetime, source: DiscoverySource | None) -> Written[int]:
         """See ``DependencyStore.mark_stale``."""
@@ -93,12 +99,20 @@ class DependencyRepository:
             count: int = await connection.fetchval(_MARK_STALE, observed_before, source)
             return count
 
-        return await self._database.write(mark)
+        return await self._database.write(mark, lambda count: WriteCounts(dependencies_updated=count))
 
     async def ingest(self, batch: IngestBatch) -> Written[IngestResult]:
         """See ``DependencyStore.ingest``."""
         check_batch(batch)
-        return await self._database.write(lambda connection: ingest_batch(connection, batch))
+        return await self._database.write(
+            lambda connection: ingest_batch(connection, batch),
+            lambda result: WriteCounts(
+                services_created=result.services_created,
+                services_updated=result.services_updated,
+                dependencies_created=result.edges_created,
+                dependencies_updated=result.edges_updated,
+            ),
+        )
 
 
 async def _upsert(connection: Connection, drafts: Sequence[DependencyDraft]) -> Upserted[Dependency]:

@@ -19,6 +19,7 @@ from server.domain.services import (
     ServiceFilter,
     ServiceKey,
 )
+from server.domain.writes import WriteCounts
 from server.store import query
 from server.store.batches import columns, random_uuids, reject_bad_names, reject_repeats
 from server.store.database import Database
@@ -74,7 +75,7 @@ class ServiceRepository:
                 )
             return Service._make(record)
 
-        return await self._database.write(insert)
+        return await self._database.write(insert, lambda _: WriteCounts(services_created=1))
 
     async def update(self, key: ServiceKey, change: ServiceChange) -> Written[Service]:
         """See ``ServiceStore.update``."""
@@ -87,7 +88,7 @@ class ServiceRepository:
             )
             return _found(record, key)
 
-        return await self._database.write(update)
+        return await self._database.write(update, lambda _: WriteCounts(services_updated=1))
 
     async def delete(self, key: ServiceKey) -> Written[None]:
         """Remove it with its dependencies; ``ServiceNotFoundError`` when there is none."""
@@ -96,7 +97,7 @@ class ServiceRepository:
             if await connection.fetchval(_DELETE, key.service_id, key.id) is None:
                 raise _missing(key)
 
-        return await self._database.write(delete)
+        return await self._database.write(delete, lambda _: WriteCounts(services_deleted=1))
 
     async def upsert(self, drafts: Sequence[ServiceDraft]) -> Written[Upserted[Service]]:
         """See ``ServiceStore.upsert``."""
@@ -115,7 +116,12 @@ class ServiceRepository:
             rows = tuple(Service._make(record[:-1]) for record in records)
             return Upserted(rows, created=sum(record[-1] for record in records))
 
-        return await self._database.write(upsert)
+        return await self._database.write(
+            upsert,
+            lambda upserted: WriteCounts(
+                services_created=upserted.created, services_updated=upserted.updated
+            ),
+        )
 
 
 def _check_columns(columns: frozenset[str]) -> None:

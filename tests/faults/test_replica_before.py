@@ -35,7 +35,7 @@ from tests.support.world import FREE, free, populate
 pytestmark = pytest.mark.one_transport
 
 if TYPE_CHECKING:  # a class of annotations only
-    from depgraph.v1.types_pb2 import Dependency, Service
+    from depgraph.v1.types_pb2 import Dependency
 
 ENOUGH = 40
 # Everything that the feed asks of its functions happens during the test: steps, pruning, audits.
@@ -76,14 +76,14 @@ async def test_a_replica_of_the_version_before_goes_on_beside_the_new_schema(
             replicas = [old, new]
             async with writing(url, replicas, seed + 1) as beside:
                 await until_enough(beside)
-            await assert_exact(old, as_before(await expected(connection)))
+            await assert_exact(old, await expected(connection))
             await assert_exact(new, await expected(connection))
             reads = await read_own_writes(url, connection, replicas)
             await assert_sound(to_old, url)
             await assert_sound(to_new, url)
             await assert_caught_up(application.replica, connection)
-            await assert_exact(old, as_before(await expected(connection)))
-        rows = as_before(await expected(connection))
+            await assert_exact(old, await expected(connection))
+        rows = await expected(connection)
         await eventually(lambda: watcher.mirror.rows == rows or watching.done())
         watching.cancel()
         await assert_begins_with(Watcher(to_old, include_state=True), rows)
@@ -191,17 +191,6 @@ async def read_own_writes(url: str, connection: asyncpg.Connection, replicas: Se
     )
     assert reads.stale == 0
     return reads
-
-
-def as_before(rows: Rows) -> Rows:
-    """Return rows as the previous version sends them, without the fields since LAST_LANDED."""
-    services, dependencies = rows
-    known: dict[str, Service] = {}
-    for key, service in services.items():
-        known[key] = type(service)()
-        known[key].CopyFrom(service)
-        known[key].ClearField("kind")
-    return known, dependencies
 
 
 async def assert_exact(stubs: Stubs, rows: Rows) -> None:

@@ -16,6 +16,7 @@ from server.domain.errors import (
     WriteConflictError,
 )
 from server.domain.services import ServiceDraft, ServiceFilter, ServiceKey
+from server.domain.writes import WriteCounts
 from server.store import pool
 from server.store.database import Database
 from server.store.pool import Connection
@@ -55,6 +56,10 @@ def nobody_listens() -> Iterator[str]:
 async def own_pid(connection: Connection) -> int:
     pid: int = await connection.fetchval("SELECT pg_backend_pid()")
     return pid
+
+
+def uncounted(_: object) -> WriteCounts:
+    return WriteCounts()
 
 
 async def hold(connection: Connection) -> None:
@@ -185,7 +190,7 @@ async def test_a_write_whose_connection_breaks_before_its_commit_is_made_once(
             await connection.execute("SELECT pg_terminate_backend($1)", attempts[0])
             await own.execute("SELECT 1")
 
-    await database.write(break_the_first_time)
+    await database.write(break_the_first_time, uncounted)
 
     assert len(set(attempts)) == 2
     assert await connection.fetchval("SELECT count(*) FROM services") == 1
@@ -200,7 +205,7 @@ async def test_a_write_whose_connections_keep_breaking_is_given_up_and_leaves_no
         await own.execute("SELECT 1")
 
     with pytest.raises(DatabaseUnavailableError):
-        await database.write(always_break)
+        await database.write(always_break, uncounted)
 
     assert await connection.fetchval("SELECT count(*) FROM services") == 0
 
@@ -227,7 +232,7 @@ async def test_a_cancelled_write_leaves_no_query_running_and_no_row(
         await own.execute("INSERT INTO services (service_id) VALUES ('half')")
         await hold(own)
 
-    write = asyncio.create_task(database.write(write_and_wait))
+    write = asyncio.create_task(database.write(write_and_wait, uncounted))
     await until_backends(connection, "query LIKE '%pg_sleep%'", 1)
     write.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -278,7 +283,7 @@ async def test_a_statement_that_takes_too_long_is_cancelled_on_the_server(
     brief = timedelta(milliseconds=500)
     async with Database.open(database_url, command_timeout=brief, acquire_timeout=PATIENT) as database:
         with pytest.raises(DatabaseUnavailableError, match="too long"):
-            await database.write(hold)
+            await database.write(hold, uncounted)
         await until_backends(connection, RUNNING, 0)
 
 
@@ -297,7 +302,8 @@ async def test_of_two_writes_that_block_each_other_both_succeed(
         await own.execute("UPDATE services SET team = $1 WHERE service_id = $2", first, second)
 
     await asyncio.gather(
-        database.write(lambda own: touch(own, "a", "b")), database.write(lambda own: touch(own, "b", "a"))
+        database.write(lambda own: touch(own, "a", "b"), uncounted),
+        database.write(lambda own: touch(own, "b", "a"), uncounted),
     )
 
     assert len(attempts) == 3
@@ -316,7 +322,7 @@ async def test_a_write_that_keeps_colliding_is_given_up_after_three_more_attempt
         await own.execute("DO $$ BEGIN RAISE serialization_failure; END $$")
 
     with pytest.raises(WriteConflictError):
-        await database.write(collide)
+        await database.write(collide, uncounted)
 
     assert len(attempts) == 4
     assert await connection.fetchval("SELECT count(*) FROM services") == 0
@@ -333,7 +339,7 @@ async def test_an_error_of_the_domain_ends_a_write_at_once_and_rolls_it_back(
         raise ServiceAlreadyExistsError("no")
 
     with pytest.raises(ServiceAlreadyExistsError):
-        await database.write(change_my_mind)
+        await database.write(change_my_mind, uncounted)
 
     assert len(attempts) == 1
     assert await connection.fetchval("SELECT count(*) FROM services") == 0

@@ -41,10 +41,16 @@ def report(*edges: str, nodes: tuple[IngestNode, ...] = (), observed_at: datetim
 
 
 def result(
-    services_created: int = 0, created: int = 0, updated: int = 0, unchanged: int = 0, *warnings: str
+    services_created: int = 0,
+    created: int = 0,
+    updated: int = 0,
+    unchanged: int = 0,
+    *warnings: str,
+    services_updated: int = 0,
 ) -> IngestResult:
     return IngestResult(
         services_created=services_created,
+        services_updated=services_updated,
         edges_created=created,
         edges_updated=updated,
         edges_unchanged=unchanged,
@@ -184,7 +190,7 @@ async def test_a_report_corrects_what_it_knows_of_a_discovered_service(
 
     written = await repository.ingest(report(nodes=(IngestNode(service_id="a", team="shop"),)))
 
-    assert written.value == result()
+    assert written.value == result(services_updated=1)
     after = await named(catalog, "a")
     assert after[:6] == (before.id, "a", '{"v": 1}', "low", "shop", True)
 

@@ -6,6 +6,7 @@ from typing import Any, Protocol, TypeVar
 import grpc
 
 from depgraph.v1 import (
+    access_service_pb2_grpc,
     alert_service_pb2_grpc,
     analysis_service_pb2_grpc,
     catalog_service_pb2_grpc,
@@ -23,6 +24,7 @@ class Stubs:
     """The services of the contract over one channel."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
+        self.access = access_service_pb2_grpc.AccessServiceStub(channel)
         self.catalog = catalog_service_pb2_grpc.CatalogServiceStub(channel)
         self.dependencies = dependency_service_pb2_grpc.DependencyServiceStub(channel)
         self.graph = graph_grpc.GraphServiceStub(channel)

@@ -59,6 +59,7 @@ def rpc_server(
         services=cast("Any", store),
         dependencies=nothing,
         alerts=nothing,
+        writes=nothing,
         live=nothing,
         watched=nothing,
         status=ServerStatus(started_at=NOW, version="0"),

@@ -15,6 +15,7 @@ from server.cli.validation import (
     EXPOSED_URL_WARNING,
     checked_address,
     checked_database_url,
+    checked_keep_writes,
     checked_listen,
     checked_seconds,
     checked_staleness,
@@ -217,6 +218,22 @@ def test_an_invalid_sweep_interval_is_refused(interval: str) -> None:
         checked_staleness(None, None, interval)
 
     assert refused.value.param_hint == "--sweep-interval"
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"), [("0", timedelta(0)), ("1s", timedelta(seconds=1)), ("90d", timedelta(days=90))]
+)
+def test_writes_are_kept_for_a_duration_or_not_at_all(text: str, kept: timedelta) -> None:
+    assert checked_keep_writes(text) == kept
+
+
+@pytest.mark.parametrize("text", ["", "0d", "90", "none", "-1d"])
+def test_an_invalid_time_to_keep_writes_is_refused(text: str) -> None:
+    with pytest.raises(typer.BadParameter) as refused:
+        checked_keep_writes(text)
+
+    assert refused.value.param_hint == "--keep-writes"
+    assert "or 0 to keep none" in refused.value.message
 
 
 def test_settings_survive_pickling() -> None:

@@ -11,7 +11,13 @@ from server.cli import addresses, collect_garbage_as_usual, options
 from server.cli.database import database_failures
 from server.cli.failures import FAILED, exit_code, is_unexpected, sentence
 from server.cli.options import DEFAULTS
-from server.cli.validation import EXPOSED_URL_WARNING, checked_staleness, checked_tracing, checked_workers
+from server.cli.validation import (
+    EXPOSED_URL_WARNING,
+    checked_keep_writes,
+    checked_staleness,
+    checked_tracing,
+    checked_workers,
+)
 from server.config import DetectionSettings, FeedSettings, Limits, Settings
 
 LIMITS = DEFAULTS.limits
@@ -45,6 +51,7 @@ def serve(
     keep_log: options.KeepLog = options.KEEP_LOG,
     max_log_rows: options.MaxLogRows = DEFAULTS.feed.max_log_rows,
     prune_interval: options.PruneInterval = options.PRUNE_INTERVAL,
+    keep_writes: options.KeepWrites = options.KEEP_WRITES,
     stale_after: options.StaleAfter = None,
     confidence_half_life: options.ConfidenceHalfLife = None,
     sweep_interval: options.SweepInterval = options.SWEEP_INTERVAL,
@@ -95,6 +102,7 @@ def serve(
         workers=checked_workers(workers, at.plain),
         worker_timeout=timedelta(seconds=worker_timeout),
         kernel_cache=kernel_cache,
+        keep_writes=checked_keep_writes(keep_writes),
         feed=FeedSettings(
             poll_interval=timedelta(seconds=poll_interval),
             audit_interval=timedelta(seconds=audit_interval),

@@ -18,7 +18,7 @@ WITH created AS (
 SELECT count(*) FROM created;
 
 -- name: ingest_update_services
--- Set what a report says of discovered services; returns the names of services made by a person that it would change.
+-- Set what a report says of discovered services; returns the names of those, and of services made by a person that it would change.
 WITH differing AS MATERIALIZED (
     SELECT
         service.id,
@@ -47,9 +47,8 @@ updated AS (
     WHERE service.id = differing.id
         AND differing.discovered
 )
-SELECT differing.service_id
+SELECT differing.service_id, differing.discovered
 FROM differing
-WHERE NOT differing.discovered
 ORDER BY differing.service_id COLLATE "C";
 
 -- name: ingest_edges

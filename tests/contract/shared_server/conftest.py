@@ -32,6 +32,7 @@ DELETE FROM service_dependencies;
 DELETE FROM services;
 DELETE FROM circular_dependency_alerts;
 DELETE FROM depgraph_feed.ingestions;
+DELETE FROM writes;
 """
 
 
