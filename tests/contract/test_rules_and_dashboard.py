@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
@@ -28,6 +29,9 @@ DASHBOARD = ROOT / "deploy/grafana/depgraph.json"
 # Prometheus itself adds these to what it scrapes.
 SCRAPED = {"job", "instance"}
 UP = {"up": SCRAPED}
+# Read from /proc, which only Linux has.
+PROCESS = ("cpu_seconds_total", "resident_memory_bytes", "open_fds", "max_fds")
+OF_PROCESS = {f"process_{name}": SCRAPED | {"worker"} for name in PROCESS if sys.platform != "linux"}
 WIDTH = 24
 
 Known = dict[str, set[str]]
@@ -45,7 +49,9 @@ async def known(application: Application, channel: grpc.aio.Channel) -> Known:
     families = {1: list(application.registry.collect())}
     workforce = WorkforceMetrics(count=1, restarts=counts, hangs=counts, families=families)
     collected = WorkforceCollector(lambda: workforce).collect()
-    return UP | {name: labels | SCRAPED for family in collected for name, labels in samples(family)}
+    return (
+        UP | OF_PROCESS | {name: labels | SCRAPED for family in collected for name, labels in samples(family)}
+    )
 
 
 def samples(family: Metric) -> Iterator[tuple[str, set[str]]]:
@@ -96,6 +102,12 @@ async def test_rules_ask_for_metrics_and_labels_that_there_are(known: Known) -> 
         assert unknown(query, known) == [], rule
         if "record" in rule:
             known[rule["record"]] = grouped(query) - {"le"}
+
+
+def test_the_documentation_names_every_metric(known: Known) -> None:
+    written = "".join((ROOT / "docs" / name).read_text() for name in ("operations.md", "staleness.md"))
+    names = {re.sub("(_bucket|_sum|_count)$", "", name) for name in known.keys() - UP.keys()}
+    assert [name for name in sorted(names) if not re.search(rf"`[^`]*{name}\b[^`]*`", written)] == []
 
 
 def test_a_metric_or_label_that_there_is_not_is_found() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -114,6 +115,7 @@ async def test_every_worker_answers_and_sees_a_change_with_its_token(two_workers
 
 
 RESIDENT = "process_resident_memory_bytes"
+HAS_PROC = sys.platform == "linux"
 
 
 @with_two_workers
@@ -140,8 +142,8 @@ async def test_metrics_log_and_status_cover_all_workers(two_workers: ManyWorkers
             metrics["depgraph_feed_state", frozenset({("worker", str(number)), ("state", "following")})] == 1
         )
         assert metrics["depgraph_worker_restarts_total", frozenset({("worker", str(number))})] == 0
-        assert metrics[RESIDENT, frozenset({("worker", str(number))})] > 0
-    assert metrics[RESIDENT, frozenset()] > 0
+        assert not HAS_PROC or metrics[RESIDENT, frozenset({("worker", str(number))})] > 0
+    assert not HAS_PROC or metrics[RESIDENT, frozenset()] > 0
     of_workers = [record for record in two_workers.records if record["logger"] != "server"]
     assert of_workers
     assert all(record["worker"] in channels for record in of_workers)
