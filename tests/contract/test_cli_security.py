@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Unpack
 from unittest.mock import patch
 
 import grpc
@@ -225,15 +226,17 @@ def test_status_live_needs_no_more_than_health(code: str) -> None:
     assert (full.returncode, full.stdout) == (1 if code == "UNIMPLEMENTED" else 4, "")
 
 
-def following(address: str, token_file: Path, said: list[str]) -> Generator[WatchResponse]:
-    server = AskedServer(address, 10.0, Security(token_file=token_file))
-    return Following(server, "", said.append).batches(include_state=False)
+def following(
+    address: str, report: Callable[[str], None], **security: Unpack[Security]
+) -> Generator[WatchResponse]:
+    server = AskedServer(address, 10.0, security)
+    return Following(server, "", report).batches(include_state=False)
 
 
 def test_a_watch_goes_on_with_the_new_token_when_the_old_one_has_expired(token_file: Path) -> None:
     script, said = Script([grpc.StatusCode.UNAUTHENTICATED], grace=1), list[str]()
     with fake_server(script) as address:
-        batches = following(address, token_file, said)
+        batches = following(address, said.append, token_file=token_file)
         next(batches)
         token_file.write_text("renewed")
         next(batches)
@@ -245,7 +248,38 @@ def test_a_watch_goes_on_with_the_new_token_when_the_old_one_has_expired(token_f
 
 def test_a_watch_ends_when_the_token_that_is_there_is_refused(token_file: Path) -> None:
     with fake_server(Script([grpc.StatusCode.UNAUTHENTICATED] * 2, grace=1)) as address:
-        batches = following(address, token_file, [])
+        batches = following(address, print, token_file=token_file)
         next(batches)
         with pytest.raises(RefusedError, match=f"see whether --token-file {token_file} is still good"):
             next(batches)
+
+
+def test_a_watch_goes_on_with_a_certificate_that_was_replaced_under_it(
+    authority: Authority, tmp_path: Path
+) -> None:
+    other = Authority(tmp_path, "other")
+    mine, said = authority.for_another, list[str]()
+
+    def replace_the_key_too(line: str) -> None:
+        said.append(line)
+        key.write_bytes(other.good.key.read_bytes())
+
+    cert, key = tmp_path / "mine.pem", tmp_path / "mine.key"
+    cert.write_bytes(mine.cert.read_bytes())
+    key.write_bytes(mine.key.read_bytes())
+    with ExitStack() as running:
+        address = running.enter_context(
+            fake_server(Script([]), credentials=authority.good.server_for(authority.ca))
+        )
+        batches = following(
+            address, replace_the_key_too, ca_cert=authority.ca, client_cert=cert, client_key=key
+        )
+        next(batches)
+        running.close()
+        cert.write_bytes(other.good.cert.read_bytes())
+        running.enter_context(
+            fake_server(Script([]), address, credentials=authority.good.server_for(other.ca))
+        )
+        next(batches)
+        batches.close()
+    assert said[0].startswith("interrupted, trying again: ")

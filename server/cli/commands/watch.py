@@ -21,6 +21,7 @@ from depgraph.v1.graph_service_pb2 import (
 from depgraph.v1.types_pb2 import Dependency, DiscoverySource, Service
 from server.cli.asked import AskedServer, asks_server
 from server.cli.connection import explain, failure, opened
+from server.cli.failures import InputError, sentence
 from server.cli.options import AsJson
 from server.cli.render.labels import call_label, dependency_label, service_label
 from server.cli.render.text import HANGING, counted, enum_word, print_lines, visible
@@ -83,15 +84,23 @@ class Following:
 
         ``CommandError`` when the first attempt can't reach the server, or the server refuses.
         """
-        with opened(self._server, timeout=None) as client:
-            while True:
-                request = WatchRequest(revision=self.revision, include_state=include_state)
-                try:
+        while True:
+            request = WatchRequest(revision=self.revision, include_state=include_state)
+            try:
+                # A client for each attempt: certificates may have been replaced.
+                with opened(self._server, timeout=None) as client:
                     for batch in _whole(client.graph.Watch(request)):
                         yield batch
                         self._arrived(batch)
-                except grpc.RpcError as error:
-                    self._interrupted(error)
+            except grpc.RpcError as error:
+                if not self._has_begun or not self._may_pass(error.code()):
+                    raise failure(error, self._server) from error
+                self._interrupted(explain(error, self._server))
+            except (InputError, OSError) as error:
+                # Of a certificate and its key, one may have been replaced.
+                if not self._has_begun:
+                    raise
+                self._interrupted(sentence(error))
 
     def _arrived(self, batch: WatchResponse) -> None:
         if self._failures:
@@ -100,12 +109,10 @@ class Following:
         self._has_begun = True
         self.revision = batch.freshness.revision
 
-    def _interrupted(self, error: grpc.RpcError) -> None:
+    def _interrupted(self, cause: str) -> None:
         """Pause before the next attempt; half of the pause is random, to spread the watchers."""
-        if not self._has_begun or not self._may_pass(error.code()):
-            raise failure(error, self._server) from error
         if not self._failures:
-            self._report(f"interrupted, trying again: {explain(error, self._server)}")
+            self._report(f"interrupted, trying again: {cause}")
         self._failures += 1
         pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(self._failures, 10))
         time.sleep(random.uniform(pause / 2, pause))  # noqa: S311 - jitter, no secret
