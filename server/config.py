@@ -114,6 +114,11 @@ class Limits:
     - ``max_unsent_bytes``: all answers that are made and not sent.
     - ``max_concurrent_calls``: calls with one answer, from their start until the answer is made.
     - ``max_streaming_calls``: calls with a stream of answers.
+    - ``max_concurrent_analyses``: calls of AnalysisService, which count as calls or streams, too.
+    - ``max_watches``: watches of the graph, which count as streams, too.
+    - ``max_streams_per_principal``: streams of one caller.
+    - ``rate_limit``: calls a second of one caller; None = any number.
+    - ``rate_burst``: calls of one caller at once after a rest; None = those of a second.
     - ``grace``: the time that running calls get at shutdown.
     """
 
@@ -128,6 +133,11 @@ class Limits:
     max_unsent_bytes_per_connection: int = 64 * MIB
     max_concurrent_calls: int = 1_000
     max_streaming_calls: int = 1_000
+    max_concurrent_analyses: int = 16
+    max_watches: int = 500
+    max_streams_per_principal: int = 100
+    rate_limit: float | None = None
+    rate_burst: int | None = None
     max_streams_per_connection: int = 100
     max_connections: int = 1_000
     connection_idle_timeout: timedelta = timedelta(minutes=10)

@@ -132,6 +132,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     discovery source, or for another's name in acknowledged_by. Code PERMISSION_DENIED; the metadata
     `role` names the role that would do. Example: DeleteService by a reader.
     """
+    ERROR_REASON_RATE_LIMITED: _ErrorReason.ValueType  # 24
+    """ERROR_REASON_RATE_LIMITED: this caller calls more often than each may, whatever the server has
+    to do. Code RESOURCE_EXHAUSTED with RetryInfo: the time until it may call again. Example: a
+    script that asks for every service in a loop; send fewer calls, or batches.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason lists every `reason` of the google.rpc.ErrorInfo (domain "depgraph") in the details
@@ -248,5 +253,10 @@ ERROR_REASON_PERMISSION_DENIED: ErrorReason.ValueType  # 23
 """ERROR_REASON_PERMISSION_DENIED: the caller is known and lacks a role for this method, for this
 discovery source, or for another's name in acknowledged_by. Code PERMISSION_DENIED; the metadata
 `role` names the role that would do. Example: DeleteService by a reader.
+"""
+ERROR_REASON_RATE_LIMITED: ErrorReason.ValueType  # 24
+"""ERROR_REASON_RATE_LIMITED: this caller calls more often than each may, whatever the server has
+to do. Code RESOURCE_EXHAUSTED with RetryInfo: the time until it may call again. Example: a
+script that asks for every service in a loop; send fewer calls, or batches.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

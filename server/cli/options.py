@@ -9,6 +9,7 @@ from server.cli.validation import (
     checked_confidence,
     checked_host_port,
     checked_private_database_url,
+    checked_rate,
     checked_seconds,
 )
 from server.config import Settings
@@ -27,6 +28,8 @@ KEEP_WRITES = "90d"
 # gRPC doubles a size, and multiplies a number of streams by ten, in 32 bits.
 _MAX_BYTES, _MAX_COUNT = 2**30 - 1, 100_000_000
 _DAY = 86_400.0
+# The least is one call in a quarter of an hour.
+_MIN_RATE, _MAX_RATE = 0.001, 1_000_000
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["auto", "text", "json"]
@@ -255,6 +258,39 @@ MaxUnsentBytesPerConnection = Annotated[
 MaxConcurrentCalls = Annotated[int, _count("max-concurrent-calls", "Calls in progress at once.")]
 MaxStreamingCalls = Annotated[
     int, _count("max-streaming-calls", "Streaming calls open at once, watches included.")
+]
+MaxConcurrentAnalyses = Annotated[
+    int,
+    _count("max-concurrent-analyses", "Calls of AnalysisService in progress at once; others have theirs."),
+]
+MaxWatches = Annotated[int, _count("max-watches", "Watches of the graph open at once.")]
+MaxStreamsPerPrincipal = Annotated[
+    int,
+    _count(
+        "max-streams-per-principal",
+        "Streaming calls of one caller open at once; without an identity, of one address.",
+    ),
+]
+RateLimit = Annotated[
+    float | None,
+    setting(
+        "rate-limit",
+        "Calls a second of one caller; without an identity, of one address. Default: any number.",
+        metavar="CALLS_PER_SECOND",
+        min=_MIN_RATE,
+        max=_MAX_RATE,
+        callback=checked_rate,
+    ),
+]
+RateBurst = Annotated[
+    int | None,
+    setting(
+        "rate-burst",
+        "Calls that one caller may make at once after a rest. Default: those of a second.",
+        metavar="CALLS",
+        min=1,
+        max=_MAX_COUNT,
+    ),
 ]
 MaxStreamsPerConnection = Annotated[
     int,

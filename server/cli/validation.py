@@ -102,6 +102,22 @@ def checked_seconds(value: float) -> float:
     return value
 
 
+def checked_rate(value: float | None) -> float | None:
+    """Accept a number; the range of an option lets NaN pass."""
+    if value is not None and math.isnan(value):
+        raise typer.BadParameter("'nan' is no number of calls a second")
+    return value
+
+
+def checked_burst(burst: int | None, rate: float | None) -> int | None:
+    """Accept a burst only where there is a rate."""
+    if burst is not None and rate is None:
+        raise typer.BadParameter(
+            "there is no rate to exceed: give --rate-limit too", param_hint="--rate-burst"
+        )
+    return burst
+
+
 def checked_confidence(value: float) -> float:
     """Accept a number from 0 to 1."""
     if not 0 <= value <= 1:

@@ -156,6 +156,17 @@ class OverloadedError(RetryableError, LimitError):
     reason = "OVERLOADED"
 
 
+class RateLimitedError(OverloadedError):
+    """A caller calls more often than each may; ``wait`` = the seconds until it may again."""
+
+    reason = "RATE_LIMITED"
+    limit = "rate_limit"
+
+    def __init__(self, message: str, *, wait: float) -> None:
+        super().__init__(message)
+        self.retry_after = timedelta(seconds=wait)
+
+
 class UnreadAnswersError(RetryableError, LimitError):
     """Callers do not read the answers that they asked for."""
 

@@ -1,16 +1,18 @@
-"""Admission of calls: limits on calls and bytes in progress, and turns between connections."""
+"""Admission of calls: limits on calls and bytes in progress, and turns between callers."""
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from server.config import Limits, flag
+from server.domain.caller import current_caller
 from server.domain.errors import OverloadedError, UnreadAnswersError
 from server.rpc.context import Context
 from server.rpc.listening import is_socket_path
 from server.rpc.methods import Kind
+from server.rpc.places import Limit, LimitOfEach, Slot
+from server.rpc.shares import Turns, share_of
 
 # An iteration of the event loop that takes this much processor time for each call in it delays
 # calls that arrive meanwhile. Elapsed time alone does not count: on a busy machine other programs
@@ -29,38 +31,6 @@ _EXTRA_FOR_READERS = 4
 AdmitBacklog = Callable[[Callable[[], int]], Awaitable[None]]
 
 
-class _Limit:
-    """The calls of one kind in progress, and the error for calls beyond their limit."""
-
-    __slots__ = ("full", "in_progress", "most")
-
-    def __init__(self, most: int, what: str, limit: str) -> None:
-        self.most = most
-        self.in_progress = 0
-        # Made once: it is needed most when there is least time.
-        self.full = OverloadedError(
-            f"the server answers {most:,} {what} at once, as many as it may: "
-            f"try again, ask another replica, or have its {flag(limit)} raised",
-            limit=limit,
-        )
-
-
-class Slot:
-    """Counts one call in progress."""
-
-    __slots__ = ("_limit",)
-
-    def __init__(self, limit: _Limit) -> None:
-        self._limit: _Limit | None = limit
-        limit.in_progress += 1
-
-    def release(self) -> None:
-        """Count the call out; further calls do nothing."""
-        if self._limit is not None:
-            self._limit.in_progress -= 1
-            self._limit = None
-
-
 class Admission:
     """
     Admits calls.
@@ -73,15 +43,21 @@ class Admission:
 
     def __init__(self, limits: Limits, admit_backlog: AdmitBacklog) -> None:
         self._admit_backlog = admit_backlog
-        self._limits = {
-            Kind.UNARY: _Limit(limits.max_concurrent_calls, "calls", "concurrent_calls"),
-            Kind.STREAMING: _Limit(limits.max_streaming_calls, "streams", "streaming_calls"),
-            Kind.STANDARD_STREAMING: _Limit(
-                limits.max_streaming_calls, "streams of gRPC's own services", "streaming_calls"
-            ),
+        calls = Limit(limits.max_concurrent_calls, "calls", "concurrent_calls")
+        analyses = Limit(limits.max_concurrent_analyses, "analyses", "concurrent_analyses")
+        streams = Limit(limits.max_streaming_calls, "streams", "streaming_calls")
+        watches = Limit(limits.max_watches, "watches", "watches")
+        standard = Limit(limits.max_streaming_calls, "streams of gRPC's own services", "streaming_calls")
+        of_each = LimitOfEach(limits.max_streams_per_principal, "streams", "streams_per_principal")
+        self._limits: dict[Kind, tuple[Limit | LimitOfEach, ...]] = {
+            Kind.UNARY: (calls,),
+            Kind.ANALYSIS: (analyses, calls),
+            Kind.STREAMING: (of_each, streams),
+            Kind.STREAMING_ANALYSIS: (of_each, analyses, streams),
+            Kind.WATCH: (of_each, watches, streams),
+            Kind.STANDARD_STREAMING: (standard,),
         }
-        # By peer; the peer whose last turn is the longest ago comes first.
-        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
+        self._waiting = Turns()
         self._giving_turns: asyncio.Task[None] | None = None
         self._crowded_until = 0.0
         self._arrived = 0
@@ -94,19 +70,22 @@ class Admission:
     @property
     def waiting(self) -> int:
         """Admitted calls that wait for their turn."""
-        return sum(map(len, tuple(self._waiting.values())))
+        return len(self._waiting)
 
-    def enter(self, kind: Kind) -> Slot:
-        """Count a call in; raises ``OverloadedError`` beyond the limit."""
-        if self.is_full(kind):
-            raise self.refusal(kind)
+    def enter(self, kind: Kind, share: Callable[[], str]) -> Slot:
+        """
+        Count a call in; raises ``OverloadedError`` beyond a limit.
+
+        ``share`` returns who calls; it is not called while it does not matter.
+        """
         self._arrived += 1
-        return Slot(self._limits[kind])
+        slot = Slot()
+        slot.take(self._limits[kind], share)
+        return slot
 
     def is_full(self, kind: Kind) -> bool:
-        """Whether ``enter`` would refuse a call now."""
-        limit = self._limits[kind]
-        return limit.in_progress >= limit.most
+        """Whether ``enter`` would refuse a call of some callers now."""
+        return any(limit.is_full for limit in self._limits[kind])
 
     def may_answer_at_once(self, kind: Kind, now: float) -> bool:
         """Whether a call may be answered without a turn: no call waits, and no limit is reached."""
@@ -120,17 +99,19 @@ class Admission:
         """Note a call that was answered without a turn."""
         self._note_duration(began, self._used_at_once, _LONG_SECONDS)
 
-    def refusal(self, kind: Kind) -> OverloadedError:
-        """Count a call that is refused, and return its error."""
-        self._arrived += 1
-        return self._limits[kind].full
+    def refusal(self, kind: Kind, share: str) -> OverloadedError | None:
+        """Count a call that ``enter`` would refuse, and return its error; None = it would not."""
+        for limit in self._limits[kind]:
+            if not limit.has_room_for(share):
+                self._arrived += 1
+                return limit.full
+        return None
 
     async def turn(self, context: Context, began: float) -> None:
-        """Wait for the turn of a call that just began; connections take turns, one call each."""
+        """Wait for the turn of a call that just began; callers take turns, one call each."""
         loop = asyncio.get_running_loop()
         if began < self._crowded_until or self._waiting:
-            turn = loop.create_future()
-            self._waiting.setdefault(context.peer(), deque()).append(turn)
+            turn = self._waiting.add(share_of(current_caller(), context), context.peer())
             if self._giving_turns is None:
                 self._giving_turns = asyncio.create_task(self._give_turns())
             await turn
@@ -151,14 +132,14 @@ class Admission:
             self._crowded_until = now + _CROWDED_SECONDS
 
     async def _give_turns(self) -> None:
-        """Give turns while calls wait: one call of each connection, then the next of each."""
+        """Give turns while calls wait."""
         next_backlog = 0.0
         try:
             while self._waiting:
                 if time.perf_counter() >= next_backlog:
                     await self._admit_backlog(lambda: self._arrived)
                     next_backlog = time.perf_counter() + BACKLOG_SECONDS
-                turn = self._next()
+                turn = self._waiting.next()
                 # The turn of a cancelled call is done already.
                 if not turn.done():
                     turn.set_result(None)
@@ -166,14 +147,6 @@ class Admission:
         finally:
             # After an unexpected error the next call that waits starts a new task.
             self._giving_turns = None
-
-    def _next(self) -> asyncio.Future[None]:
-        peer, waiting = next(iter(self._waiting.items()))
-        del self._waiting[peer]
-        turn = waiting.popleft()
-        if waiting:
-            self._waiting[peer] = waiting
-        return turn
 
 
 class Load(NamedTuple):

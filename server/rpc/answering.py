@@ -5,15 +5,16 @@ import inspect
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
+from functools import partial
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import grpc
 
 from server.config import Limits
 from server.domain.caller import ANYONE, Caller, acting_as
 from server.domain.errors import DomainError, LimitError, NotReadyError
-from server.rpc.admission import UNCOUNTED_BYTES, Admission, Load, RequestBytes, Slot, UnsentAnswers
+from server.rpc.admission import UNCOUNTED_BYTES, Admission, Load, RequestBytes, UnsentAnswers
 from server.rpc.answers import answered_revision, noting_revision
 from server.rpc.call_counts import CallCounts
 from server.rpc.call_log import CallLog
@@ -31,8 +32,10 @@ from server.rpc.methods import (
     noting_call,
     serializer_of,
 )
+from server.rpc.places import Slot
 from server.rpc.reading import RequestReader
 from server.rpc.running import RunningCalls
+from server.rpc.shares import Rates, share_of
 
 if TYPE_CHECKING:
     from server.rpc.tracing import CallTracer
@@ -49,6 +52,13 @@ class Access(Protocol):
 
         Raises ``UnauthenticatedError`` or ``PermissionDeniedError``. Health is for everybody.
         """
+
+
+class Admitted(NamedTuple):
+    """A call that may be answered: whose it is, and its places (None = it needs none)."""
+
+    caller: Caller
+    slot: Slot | None
 
 
 class Answering:
@@ -75,6 +85,7 @@ class Answering:
         self._limits = limits
         self.counts = CallCounts()
         self._log = call_log or CallLog()
+        self._rates = Rates.of(limits)
         self._large_requests = RequestBytes(limits.max_requests_bytes)
         self._unsent = UnsentAnswers(limits)
 
@@ -93,32 +104,54 @@ class Answering:
         at_once = None if attempt is None else self._at_once(name, kind, attempt)
         return Method(name, kind, handler, self._answer(name, kind, handler), at_once)
 
-    def refuse(self, method: Method, context: Context) -> DomainError:
-        """Note a call beyond the limits, and return its error."""
-        assert method.kind is not None  # noqa: S101 - calls without a kind are never refused
-        error = self.admission.refusal(method.kind)
+    def admit(self, method: str, context: Context) -> Caller:
+        """Identify the caller of a method, and count the call; raises ``DomainError``."""
+        if self._access is None and self._rates is None:
+            return ANYONE
+        caller = self._caller(method, context)
+        if self._rates is not None and not method.startswith(STANDARD):
+            self._rates.take(share_of(caller, context))
+        return caller
+
+    def enter(self, kind: Kind | None, caller: Caller, context: Context) -> Admitted:
+        """Count in a call that was admitted; raises ``OverloadedError`` beyond a limit."""
+        if kind is None:
+            return Admitted(caller, None)
+        return Admitted(caller, self.admission.enter(kind, partial(share_of, caller, context)))
+
+    def refusal(self, method: Method, context: Context) -> DomainError | None:
+        """Decide about a call that comes while a limit is reached; None = its caller may go on."""
+        assert method.kind is not None  # noqa: S101 - calls without a kind have no limit
+        try:
+            caller = self._caller(method.name, context)
+        except DomainError as error:
+            return error
+        return self.admission.refusal(method.kind, share_of(caller, context))
+
+    def note_refused(self, method: Method, context: Context, error: DomainError) -> None:
+        """Note a call that is refused before ``method.answer``."""
+        forget_frames(error)
         self.counts.start(method.name)
         self._note_refusal(error)
         self._forget_revision()
         self._note_end(method.name, code_of(error).name, time.perf_counter(), context)
-        return error
+
+    def _caller(self, method: str, context: Context) -> Caller:
+        return ANYONE if self._access is None else self._access.admit(method, context)
 
     def _at_once(
         self, method: str, kind: Kind | None, attempt: Callable[[Any], "bytes | None"]
-    ) -> Callable[[bytes, Context, Callable[[bytes], None]], bool]:
+    ) -> Callable[[bytes, Context, Callable[[bytes], None], Caller], bool]:
         reader = RequestReader(method, self._limits, self._large_requests)
 
-        def answer(request: bytes, context: Context, send: Callable[[bytes], None]) -> bool:
+        def answer(request: bytes, context: Context, send: Callable[[bytes], None], caller: Caller) -> bool:
             began = time.perf_counter()
             if self._calls.is_draining or (
                 kind is not None and not self.admission.may_answer_at_once(kind, began)
             ):
                 return False
             self._forget_revision()
-            caller = ANYONE
             try:
-                if self._access is not None:
-                    caller = self._access.admit(method, context)
                 small = reader.read(request)
                 made = None if small is None else attempt(small)
             # ``_answer`` gets the same error again and reports it.
@@ -138,19 +171,22 @@ class Answering:
     def _answer(self, method: str, kind: Kind | None, handler: Handler) -> Callable[..., Awaitable[Any]]:
         answer = self._handle(method, handler)
 
-        async def call(request: Any, context: Context, slot: Slot | None = None) -> Any:
+        async def call(request: Any, context: Context, admitted: Admitted | None = None) -> Any:
             began = time.perf_counter()
             code, caller = "OK", ANYONE
             self._forget_revision()
             self.counts.start(method)
             self._calls.enter(method)
+            slot = None if admitted is None else admitted.slot
             try:
                 self._calls.admit(method)
+                if admitted is None:
+                    admitted = self.enter(kind, self.admit(method, context), context)
+                caller, slot = admitted
                 if self._access is None:
-                    return await self._admitted(kind, answer, request, context, slot)
-                caller = self._access.admit(method, context)
+                    return await self._in_turn(slot, answer, request, context)
                 with acting_as(caller):
-                    return await self._admitted(kind, answer, request, context, slot)
+                    return await self._in_turn(slot, answer, request, context)
             except grpc.aio.AbortError:
                 code = context.code().name
                 raise
@@ -170,6 +206,8 @@ class Answering:
                 forget_frames(error)
                 await abort(context, known)
             finally:
+                if slot is not None:
+                    slot.release()
                 self._calls.leave(method)
                 # Not later: after the end of a call, grpc.aio crashes if asked for its peer.
                 self._note_end(method, code, began, context, caller)
@@ -178,25 +216,12 @@ class Answering:
 
         return call
 
-    def _admitted(
-        self, kind: Kind | None, answer: _Answer, request: Any, context: Context, slot: Slot | None
-    ) -> Awaitable[Any]:
-        """Answer a call of an admitted caller; calls without a kind need no turn."""
-        if kind is None:
-            return answer(request, context)
-        return self._in_turn(kind, answer, request, context, slot)
-
-    async def _in_turn(
-        self, kind: Kind, answer: _Answer, request: Any, context: Context, slot: Slot | None
-    ) -> Any:
-        """Answer when the turn of the call comes, which takes a slot unless it has one."""
-        slot = slot or self.admission.enter(kind)
-        try:
+    async def _in_turn(self, slot: Slot | None, answer: _Answer, request: Any, context: Context) -> Any:
+        """Answer when the turn of the call comes; calls without places need none."""
+        if slot is not None:
             await self.admission.turn(context, time.perf_counter())
             _cancel_if_late(context)
-            return await answer(request, context)
-        finally:
-            slot.release()
+        return await answer(request, context)
 
     def _forget_revision(self) -> None:
         """Keep the revision of an earlier answer out of the span of the call that begins."""

@@ -1,5 +1,6 @@
 """The mapping of errors to gRPC statuses: code, message, and details for programs."""
 
+import math
 import random
 from collections.abc import Sequence
 from functools import lru_cache
@@ -85,7 +86,7 @@ def _grpc_status(error: DomainError) -> grpc.Status:
 
 
 # An overloaded server sends many of them, nearly all of the same few errors.
-_kept_grpc_status = lru_cache(8)(_grpc_status)
+_kept_grpc_status = lru_cache(32)(_grpc_status)
 
 
 def pushback(error: DomainError) -> Sequence[tuple[str, str]]:
@@ -93,14 +94,16 @@ def pushback(error: DomainError) -> Sequence[tuple[str, str]]:
     Write as trailing metadata when gRPC clients shall retry: milliseconds, -1 = never.
 
     Only RESOURCE_EXHAUSTED needs it: a retry helps against some of these errors, not against all.
-    The delay is random, so that callers that were refused together do not retry together.
+    The delay is random, so that callers that were refused together do not retry together. A caller
+    beyond its rate would be refused again before the time.
     """
     if code_of(error) is not grpc.StatusCode.RESOURCE_EXHAUSTED:
         return ()
     if not isinstance(error, errors.RetryableError):
         return ((_PUSHBACK, "-1"),)
     delay = error.retry_after.total_seconds() * 1000
-    return ((_PUSHBACK, str(round(random.uniform(delay / 2, delay)))),)  # noqa: S311 - no secret
+    least, most = (delay, 2 * delay) if isinstance(error, errors.RateLimitedError) else (delay / 2, delay)
+    return ((_PUSHBACK, str(math.ceil(random.uniform(least, most)))),)  # noqa: S311 - no secret
 
 
 def shortened(text: str, longest: int) -> str:

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 import grpc
 
 from server.domain.writes import WritingCall, writing_for
+from server.domain.caller import Caller
 from server.rpc.context import Context
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
@@ -18,13 +19,18 @@ STANDARD = "/grpc."
 HEALTH = "/grpc.health."
 # How the names of methods that write begin.
 _WRITES = ("Create", "Update", "Delete", "BatchUpsert", "MarkStale", "Ingest", "Acknowledge", "Resolve")
+WATCH = "/depgraph.v1.GraphService/Watch"
+_ANALYSES = "/depgraph.v1.AnalysisService/"
 
 
 class Kind(Enum):
-    """Kinds of calls that have limits of their own; the last one is gRPC's own streams."""
+    """Kinds of calls, by the limits on how many are in progress; the last is gRPC's own streams."""
 
     UNARY = auto()
+    ANALYSIS = auto()
     STREAMING = auto()
+    STREAMING_ANALYSIS = auto()
+    WATCH = auto()
     STANDARD_STREAMING = auto()
 
 
@@ -36,19 +42,20 @@ class Method:
     ``kind`` None = calls are always admitted: supervisors ask them whether the process lives.
 
     ``answer`` takes the bytes of the request (an iterator where requests are streamed), the context
-    and, if the transport has admitted the call already, its ``Slot``, which ``answer`` releases.
+    and, if the transport has admitted the call already, what that gave: it releases the slot.
     It returns the bytes of the answer, None for a stream, which it has written by then. It sends
     the status of a call that failed.
 
-    ``at_once`` passes an answer that needs no waiting to the function it is given; the servicer's
-    method ``HANDLER_at_once`` makes it, or returns None. False = nothing was done, call ``answer``.
+    ``at_once`` passes an answer that needs no waiting to the function it is given, for a caller
+    that was admitted; the servicer's method ``HANDLER_at_once`` makes it, or returns None. False =
+    nothing was done, call ``answer``.
     """
 
     name: str
     kind: Kind | None
     handler: Handler
     answer: Callable[..., Awaitable["bytes | None"]]
-    at_once: Callable[[bytes, Context, Callable[[bytes], None]], bool] | None = None
+    at_once: Callable[[bytes, Context, Callable[[bytes], None], Caller], bool] | None = None
 
 
 class Registrar:
@@ -97,6 +104,10 @@ def kind_of(name: str, handler: Handler) -> Kind | None:
     """Return the kind of a method's calls; see ``Method``."""
     if name.startswith(STANDARD):
         return Kind.STANDARD_STREAMING if handler.response_streaming else None
+    if name == WATCH:
+        return Kind.WATCH
+    if name.startswith(_ANALYSES):
+        return Kind.STREAMING_ANALYSIS if handler.response_streaming else Kind.ANALYSIS
     return Kind.STREAMING if handler.response_streaming else Kind.UNARY
 
 

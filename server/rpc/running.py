@@ -5,12 +5,7 @@ import contextlib
 from datetime import timedelta
 
 from server.domain.errors import NotReadyError
-from server.rpc.methods import HEALTH, STANDARD
-
-# Calls that may last as long as their client likes. The server waits for none of them: it ends
-# watches of the graph when draining begins, so that they continue at another replica, and the
-# streams of gRPC's own services (health, reflection) at the end.
-_WATCH = "/depgraph.v1.GraphService/Watch"
+from server.rpc.methods import HEALTH, STANDARD, WATCH
 
 
 class RunningCalls:
@@ -58,7 +53,7 @@ class RunningCalls:
     def begin_drain(self) -> None:
         """Refuse new calls, and end watches of the graph."""
         self.is_draining = True
-        self._end(_WATCH)
+        self._end(WATCH)
 
     async def drained(self, within: timedelta) -> bool:
         """Wait until the running calls are over; returns False when that took too long."""
@@ -86,10 +81,13 @@ class RunningCalls:
             task.cancel()
 
 
+# Calls that may last as long as their client likes. The server waits for none of them: it ends
+# watches of the graph when draining begins, so that they continue at another replica, and the
+# streams of gRPC's own services (health, reflection) at the end.
 def _endless_kind(method: str) -> str | None:
     """Return how its method's name begins; None = ``drained`` waits for the call."""
-    if method == _WATCH:
-        return _WATCH
+    if method == WATCH:
+        return WATCH
     if method.startswith(HEALTH):
         return HEALTH
     return STANDARD if method.startswith(STANDARD) else None

@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 from depgraph.v1.graph_service_pb2 import GetStatusRequest
 from server.app import Application
 from server.config import Limits, Settings, TransportName
+from server.domain.caller import Caller
 from server.rpc.transport import Transport, make_transport
 from tests.support.answering import answering
 from tests.support.calls import Stubs
@@ -96,7 +97,7 @@ async def test_an_error_while_a_call_begins_is_reported_and_harms_no_other_call(
 
 @pytest.mark.native_only
 async def test_a_call_that_was_answered_at_once_does_not_reach_the_handler() -> None:
-    def back(request: bytes, _: Any, send: Callable[[bytes], None]) -> bool:
+    def back(request: bytes, _: Any, send: Callable[[bytes], None], _caller: Caller) -> bool:
         if request:
             send(request)
         return bool(request)

@@ -14,9 +14,11 @@ from server.cli.options import DatabaseUrl
 from server.cli.validation import (
     EXPOSED_URL_WARNING,
     checked_address,
+    checked_burst,
     checked_database_url,
     checked_keep_writes,
     checked_listen,
+    checked_rate,
     checked_seconds,
     checked_staleness,
 )
@@ -240,3 +242,18 @@ def test_settings_survive_pickling() -> None:
     settings = Settings(staleness=checked_staleness(["manual=7d"], ["service_mesh=3d"], "5m"))
 
     assert pickle.loads(pickle.dumps(settings)) == settings  # noqa: S301 - our own
+
+
+def test_a_rate_that_is_no_number_is_refused() -> None:
+    assert checked_rate(None) is None
+    assert checked_rate(2.5) == 2.5
+    with pytest.raises(typer.BadParameter, match="nan"):
+        checked_rate(math.nan)
+
+
+def test_a_burst_without_a_rate_is_refused() -> None:
+    assert checked_burst(None, None) is None
+    assert checked_burst(10, 2.5) == 10
+    with pytest.raises(typer.BadParameter, match="--rate-limit") as refusal:
+        checked_burst(10, None)
+    assert refusal.value.param_hint == "--rate-burst"

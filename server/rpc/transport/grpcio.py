@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterable, Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple, cast
 
@@ -11,6 +11,7 @@ import grpc
 
 from server.access.certificates import CertificatePair, TlsFiles
 from server.config import Limits, TransportName
+from server.domain.errors import InvalidInputError
 from server.rpc.admission import BACKLOG_SECONDS, Admission
 from server.rpc.answering import Answering
 from server.rpc.context import Context, abort
@@ -140,15 +141,27 @@ def _handler_of(method: Method) -> Handler:
 
 
 def _refusing(method: Method, answering: Answering) -> Handler:
-    async def refuse(_: Any, context: Context) -> None:
+    """
+    Make the handler of calls that come while a limit is reached.
+
+    It refuses before the request is read, or goes on if the caller has less than its share.
+    """
+
+    async def refuse(requests: AsyncIterable[bytes], context: Context) -> "bytes | None":
         try:
-            await abort(context, answering.refuse(method, context))
+            if (error := answering.refusal(method, context)) is not None:
+                answering.note_refused(method, context, error)
+                await abort(context, error)
+            async for request in requests:
+                return await method.answer(request, context)
+            await abort(context, InvalidInputError("the call has no request"))
         finally:
             # As in ``abort``.
             del context
 
     # A handler of streamed requests need not wait for the request.
-    return grpc.stream_unary_rpc_method_handler(cast("Any", refuse))
+    make = _MAKE_HANDLER[True, method.handler.response_streaming]
+    return make(cast("Any", refuse), response_serializer=serializer_of(method.handler))
 
 
 def tls_credentials(files: TlsFiles) -> grpc.ServerCredentials:

@@ -18,10 +18,12 @@ import structlog
 from pygrpc_native import EVENT_CALL, NativeGrpcFront
 
 from server.config import Limits, TransportName
-from server.rpc.admission import BACKLOG_SECONDS, Slot
-from server.rpc.answering import Answering
+from server.domain.errors import DomainError
+from server.rpc.admission import BACKLOG_SECONDS
+from server.rpc.answering import Admitted, Answering
 from server.rpc.errors import status_and_metadata, unexpected_error
 from server.rpc.methods import Method
+from server.rpc.places import Slot
 from server.rpc.transport.grpcio import KEEPALIVE_TIME_MS, KEEPALIVE_TIMEOUT_MS, GrpcioTransport
 from server.rpc.transport.native_call import NativeCall
 
@@ -154,18 +156,23 @@ class NativeTransport:
         return True
 
     def _begin(self, call: Any, method: Method, request: bytes) -> None:
-        # A late call is not worth an answer.
-        if method.at_once is not None and not call.is_late and method.at_once(request, call, call.succeed):
-            return
-        slot = None
-        if method.kind is not None:
-            if self.admission.is_full(method.kind):
-                call.fail(*status_and_metadata(self._answering.refuse(method, call)))
+        try:
+            caller = self._answering.admit(method.name, call)
+            # A late call is not worth an answer.
+            if (
+                method.at_once is not None
+                and not call.is_late
+                and method.at_once(request, call, call.succeed, caller)
+            ):
                 return
-            slot = self.admission.enter(method.kind)
-        task = asyncio.create_task(_answer(method, request, call, slot))
+            admitted = self._answering.enter(method.kind, caller, call)
+        except DomainError as error:
+            self._answering.note_refused(method, call, error)
+            call.fail(*status_and_metadata(error))
+            return
+        task = asyncio.create_task(_answer(method, request, call, admitted))
         self._tasks[call.number] = task
-        task.add_done_callback(partial(self._end, call, method, slot))
+        task.add_done_callback(partial(self._end, call, method, admitted.slot))
 
     def _end(self, call: NativeCall, method: Method, slot: Slot | None, task: "asyncio.Task[None]") -> None:
         # A task that was cancelled before it began has not released its slot.
@@ -261,9 +268,9 @@ def _end_broken(call: NativeCall, method: Method, error: BaseException) -> None:
     call.fail(*status_and_metadata(sent))
 
 
-async def _answer(method: Method, request: bytes, call: Any, slot: Slot | None) -> None:
+async def _answer(method: Method, request: bytes, call: Any, admitted: Admitted) -> None:
     try:
-        answer = await method.answer(request, call, slot)
+        answer = await method.answer(request, call, admitted)
     except grpc.aio.AbortError:
         return
     if method.handler.response_streaming:
