@@ -1,5 +1,6 @@
 """Builds the application: opens its parts in order, and closes them in reverse order."""
 
+import asyncio
 import gc
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Self
 from prometheus_client import CollectorRegistry, ProcessCollector
 
 from server.access.certificates import TlsFiles
+from server.access.identification import Identification
 from server.access.reloading import keep_looking
 from server.concurrency import SharedComponentSearch
 from server.config import Addresses, Settings
@@ -33,6 +35,7 @@ from server.lifecycle.stopping import ClosingTime, run_server
 from server.lifecycle.tracing import call_tracer
 from server.metrics import metrics_endpoint
 from server.replica import Replica, Watches
+from server.rpc.callers import CallAccess, TrustedProxies
 from server.rpc.graph.status import ServerStatus
 from server.rpc.server import RpcServer, Servicers
 from server.store.alerts import AlertRepository
@@ -73,6 +76,7 @@ class Application:
         self._rpc_server: RpcServer | None = None
         files = settings.tls
         self._tls = None if files is None else TlsFiles(files.cert, files.key, files.client_ca)
+        self._identification: Identification | None = None
         self.replica = Replica(settings.feed.longest_wait, cycle_confidence=settings.detection.min_confidence)
         # A garbage collection of the graph would stall all calls for half a second.
         self.replica.settled, self.replica.copied = freeze_garbage_collector, gc.freeze
@@ -105,6 +109,9 @@ class Application:
     async def _open(self, stack: AsyncExitStack) -> None:
         settings = self._settings
         sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
+        if _identifies_callers(settings):
+            # On another thread, because the keys of issuers may have to be fetched.
+            self._identification = await asyncio.to_thread(Identification, settings.access.auth_file)
         kernels_loaded = await stack.enter_async_context(compiled_kernels(settings))
         url = await stack.enter_async_context(running_database(settings, self._report, self._closing))
         database = await stack.enter_async_context(_database(url, settings))
@@ -138,6 +145,8 @@ class Application:
         if self._tls is not None:
             tasks(keep_looking(self._tls.files))
         tasks(WriteRepository(database).prune_forever(settings.keep_writes))
+        if self._identification is not None:
+            tasks(self._identification.follow(rpc.end_refused_streams))
         await self.replica.warmed()
         tasks(detection.run())
         if self._peers is not None:
@@ -204,15 +213,29 @@ class Application:
             transport=settings.transport,
             tls=self._tls,
             reserved=self._peers is not None,
+            access=self._access(),
+            reflection=settings.access.reflection,
             tracer=tracer,
         )
+
+    def _access(self) -> CallAccess | None:
+        if self._identification is None:
+            return None
+        return CallAccess(self._identification, TrustedProxies(self._settings.access.trusted_proxies))
 
     def _health(self, database: Database, detection: Detection, sweeper: Sweeper) -> FeedHealth:
         health = self.vitals.health()
         workers = () if self._peers is None else self._peers.problems()
         tls = () if self._tls is None else self._tls.problems()
-        others = (*database.problems(), *detection.problems(), *sweeper.problems(), *workers, *tls)
+        access = () if self._identification is None else self._identification.problems()
+        others = (*database.problems(), *detection.problems(), *sweeper.problems(), *workers, *tls, *access)
         return replace(health, problems=(*health.problems, *others))
+
+
+def _identifies_callers(settings: Settings) -> bool:
+    """Whether any setting gives callers an identity; calls cost nothing more otherwise."""
+    has_client_ca = settings.tls is not None and settings.tls.client_ca is not None
+    return settings.access.auth_file is not None or bool(settings.access.trusted_proxies) or has_client_ca
 
 
 def run(settings: Settings, report: Report) -> None:

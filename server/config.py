@@ -182,6 +182,21 @@ class TlsSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AccessSettings:
+    """
+    Who may do what; docs/security.md describes it.
+
+    - ``auth_file``: None = every caller may do everything.
+    - ``trusted_proxies``: addresses, networks or ``unix``, whose word for clients counts.
+    - ``reflection``: whether callers may ask for the contract, without a credential.
+    """
+
+    auth_file: Path | None = None
+    trusted_proxies: tuple[str, ...] = ()
+    reflection: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """
     Everything that ``depgraph serve`` can be configured with.
@@ -201,6 +216,7 @@ class Settings:
     tls_listen: str = ""
     tls: TlsSettings | None = None
     health_listen: str = ""
+    access: AccessSettings = field(default_factory=AccessSettings)
     transport: TransportName = "auto"
     database_url: str | None = None
     data_dir: Path = Path(".depgraph")

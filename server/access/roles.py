@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from server.domain.caller import ROLES, Role
+from server.domain.caller import ROLES, Caller, Role
+from server.domain.dependencies import DiscoverySource
 from server.domain.errors import PermissionDeniedError
 
 _READ: frozenset[Role] = frozenset({"reader", "editor", "operator", "admin"})
@@ -10,6 +11,8 @@ _EDIT: frozenset[Role] = frozenset({"editor", "admin"})
 _OPERATE: frozenset[Role] = frozenset({"operator", "admin"})
 _INGEST: frozenset[Role] = frozenset({"ingester", "admin"})
 _ANY: frozenset[Role] = frozenset(ROLES)
+# Whoever is known may ask what it may do, even if that is nothing.
+_NEEDS_NO_ROLE = frozenset({"/depgraph.v1.AccessService/WhoAmI"})
 
 ROLES_OF_METHODS: Mapping[str, frozenset[Role]] = {
     "/depgraph.v1.AccessService/ListWrites": _READ,
@@ -52,7 +55,17 @@ ROLES_OF_METHODS: Mapping[str, frozenset[Role]] = {
 
 def check_roles(method: str, roles: frozenset[Role]) -> None:
     """Raise ``PermissionDeniedError`` unless one of the roles may call the method, by full name."""
+    if method in _NEEDS_NO_ROLE:
+        return
     allowed = ROLES_OF_METHODS.get(method, frozenset())
     if not roles & allowed:
         needed = next((role for role in ROLES if role in allowed), "admin")
         raise PermissionDeniedError(f"{method.removeprefix('/')} needs the role {needed}", role=needed)
+
+
+def check_source(caller: Caller, source: DiscoverySource) -> None:
+    """Raise ``PermissionDeniedError`` unless the caller may report for a discovery source."""
+    if source not in caller.discovery_sources:
+        raise PermissionDeniedError(
+            f"the caller may not report for the discovery source {source}", discovery_source=source
+        )

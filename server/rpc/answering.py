@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import grpc
 
+from server.access.grants import UnknownKeyError
 from server.config import Limits
 from server.domain.caller import ANYONE, Caller, acting_as
 from server.domain.errors import DomainError, LimitError, NotReadyError
@@ -50,8 +51,12 @@ class Access(Protocol):
         """
         Identify the caller of a method, by its full name.
 
-        Raises ``UnauthenticatedError`` or ``PermissionDeniedError``. Health is for everybody.
+        Raises ``UnauthenticatedError`` or ``PermissionDeniedError``. Health is for everybody. A
+        long stream is admitted again from time to time.
         """
+
+    async def renew(self, error: UnknownKeyError) -> None:
+        """Look for newer keys, since ``admit`` did not know one."""
 
 
 class Admitted(NamedTuple):
@@ -105,13 +110,27 @@ class Answering:
         return Method(name, kind, handler, self._answer(name, kind, handler), at_once)
 
     def admit(self, method: str, context: Context) -> Caller:
-        """Identify the caller of a method, and count the call; raises ``DomainError``."""
+        """
+        Identify the caller of a method, and count the call; raises ``DomainError``.
+
+        ``method.answer`` may admit a call that ``UnknownKeyError`` refuses here.
+        """
         if self._access is None and self._rates is None:
             return ANYONE
         caller = self._caller(method, context)
         if self._rates is not None and not method.startswith(STANDARD):
             self._rates.take(share_of(caller, context))
         return caller
+
+    async def _admitted(self, kind: Kind | None, method: str, context: Context) -> Admitted:
+        """Admit and enter; a caller whose key is not known waits until newer ones were looked for."""
+        try:
+            caller = self.admit(method, context)
+        except UnknownKeyError as error:
+            if self._access is not None:
+                await self._access.renew(error)
+            caller = self.admit(method, context)
+        return self.enter(kind, caller, context)
 
     def enter(self, kind: Kind | None, caller: Caller, context: Context) -> Admitted:
         """Count in a call that was admitted; raises ``OverloadedError`` beyond a limit."""
@@ -124,6 +143,8 @@ class Answering:
         assert method.kind is not None  # noqa: S101 - calls without a kind have no limit
         try:
             caller = self._caller(method.name, context)
+        except UnknownKeyError:
+            return None
         except DomainError as error:
             return error
         return self.admission.refusal(method.kind, share_of(caller, context))
@@ -180,11 +201,11 @@ class Answering:
             slot = None if admitted is None else admitted.slot
             try:
                 self._calls.admit(method)
-                if admitted is None:
-                    admitted = self.enter(kind, self.admit(method, context), context)
-                caller, slot = admitted
+                caller, slot = admitted or await self._admitted(kind, method, context)
                 if self._access is None:
                     return await self._in_turn(slot, answer, request, context)
+                if handler.response_streaming:
+                    self._calls.keep_admitted(partial(self._access.admit, method, context))
                 with acting_as(caller):
                     return await self._in_turn(slot, answer, request, context)
             except grpc.aio.AbortError:
@@ -192,8 +213,9 @@ class Answering:
                 raise
             except asyncio.CancelledError:
                 code = "CANCELLED"
-                if self._calls.is_ended():
-                    await abort(context, NotReadyError("the server is shutting down"))
+                if (ended := self._calls.why_ended()) is not None:
+                    code = _code_of_ended(ended)
+                    await abort(context, ended)
                 raise
             except Exception as error:  # noqa: BLE001 - whatever a handler raises, the caller gets a status
                 # A generated method without a handler raises this, and sets the code itself.
@@ -331,6 +353,12 @@ class _WritingContext:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._context, name)
+
+
+def _code_of_ended(error: DomainError) -> str:
+    """Return the code to note for a stream that the server ended with an error."""
+    # The caller gets another, but that the server stops is nothing to warn of.
+    return "CANCELLED" if isinstance(error, NotReadyError) else code_of(error).name
 
 
 def _cancel_if_late(context: Context) -> None:

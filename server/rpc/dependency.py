@@ -9,7 +9,9 @@ from depgraph.v1 import dependency_service_pb2 as pb
 from depgraph.v1 import types_pb2
 from depgraph.v1.dependency_service_pb2_grpc import DependencyServiceServicer
 from server import wire
+from server.access.roles import check_source
 from server.config import Limits
+from server.domain.caller import current_caller
 from server.domain.dependencies import (
     PROTOCOL_MAX_LENGTH,
     BackoffStrategy,
@@ -116,7 +118,10 @@ class DependencyServicer(DependencyServiceServicer):
         return pb.MarkStaleResponse(marked_count=written.value, revision=written.revision)
 
     async def IngestGraph(self, request: pb.IngestGraphRequest, context: Context) -> pb.IngestGraphResponse:
-        """Write the report of a discovery source."""
+        """Write the report of a discovery source, which must be one of the caller's."""
+        # First: nothing else is said about a report that is not the caller's.
+        if (source := DISCOVERY_SOURCE.word.get(request.discovery_source)) is not None:
+            check_source(current_caller(), source)
         count = len(request.nodes) + len(request.edges)
         batch = await convert(count, ingest_batch, request, self._limits, now=datetime.now(UTC))
         return ingested(await self._store.ingest(batch))

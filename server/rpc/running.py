@@ -2,9 +2,10 @@
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from datetime import timedelta
 
-from server.domain.errors import NotReadyError
+from server.domain.errors import DomainError, NotReadyError
 from server.rpc.methods import HEALTH, STANDARD, WATCH
 
 
@@ -20,7 +21,9 @@ class RunningCalls:
         self._idle = asyncio.Event()
         self._idle.set()
         self._endless: dict[asyncio.Task[object], str] = {}
-        self._ended: set[asyncio.Task[object]] = set()
+        self._ended: dict[asyncio.Task[object], DomainError] = {}
+        # Of streams: admits the caller once more, or raises.
+        self._admissions: dict[asyncio.Task[object], Callable[[], object]] = {}
         self.is_draining = False
 
     def __len__(self) -> int:
@@ -36,6 +39,9 @@ class RunningCalls:
 
     def leave(self, method: str) -> None:
         """Count a call out, after its status was sent."""
+        if self._ended or self._admissions:
+            self._ended.pop(_this_task(), None)
+            self._admissions.pop(_this_task(), None)
         if _endless_kind(method) is not None:
             self._endless.pop(_this_task(), None)
             return
@@ -49,6 +55,21 @@ class RunningCalls:
             raise NotReadyError(
                 "the server is shutting down: another replica, or this one in a moment, will answer"
             )
+
+    def keep_admitted(self, admit: Callable[[], object]) -> None:
+        """Let ``end_refused`` end this task, a stream, once ``admit`` raises an error."""
+        self._admissions[_this_task()] = admit
+
+    async def end_refused(self) -> None:
+        """End the streams whose callers would not be admitted any more, each with the reason."""
+        for task in tuple(self._admissions):
+            try:
+                if (admit := self._admissions.get(task)) is not None:
+                    admit()
+            except DomainError as error:
+                self.end(task, error)
+            # Signatures may have to be checked again, 0.1 ms each.
+            await asyncio.sleep(0)
 
     def begin_drain(self) -> None:
         """Refuse new calls, and end watches of the graph."""
@@ -68,17 +89,21 @@ class RunningCalls:
             await asyncio.wait(health, timeout=within.total_seconds())
         self._end(HEALTH)
 
-    def is_ended(self) -> bool:
-        """Whether it was ``end_streams`` or ``begin_drain`` that cancelled this task."""
-        return _this_task() in self._ended
+    def end(self, task: asyncio.Task[object], error: DomainError) -> None:
+        """Cancel the task of a stream, which ends with the error; the first one counts."""
+        self._ended.setdefault(task, error)
+        task.cancel()
+
+    def why_ended(self) -> DomainError | None:
+        """Return the error with which ``end`` cancelled this task; None = it did not."""
+        return self._ended.get(_this_task())
 
     def _of(self, kind: str) -> list[asyncio.Task[object]]:
         return [task for task, of_task in self._endless.items() if of_task == kind]
 
     def _end(self, kind: str) -> None:
         for task in self._of(kind):
-            self._ended.add(task)
-            task.cancel()
+            self.end(task, NotReadyError("the server is shutting down"))
 
 
 # Calls that may last as long as their client likes. The server waits for none of them: it ends

@@ -86,6 +86,7 @@ class RpcServer:
         tls: TlsFiles | None = None,
         reserved: bool = False,
         access: Access | None = None,
+        reflection: bool = True,
         tracer: "CallTracer | None" = None,
     ) -> None:
         self._calls = RunningCalls()
@@ -102,6 +103,8 @@ class RpcServer:
         )
         registrar = Registrar()
         self._register(servicers, limits, registrar)
+        if reflection:
+            register_reflection((*CONTRACT, health.SERVICE_NAME), registrar)
         self._transport.serve(
             list(starmap(self._answering.method, registrar.handlers.items())), self._answering
         )
@@ -155,6 +158,10 @@ class RpcServer:
         for name in (health.OVERALL_HEALTH, *CONTRACT):
             self._health.set(name, serving=self._serving and (self._trusted or name not in _FROM_MEMORY))
 
+    async def end_refused_streams(self) -> None:
+        """End the streams whose callers' credentials have expired, or were revoked."""
+        await self._calls.end_refused()
+
     async def stop(self, grace: timedelta) -> None:
         """Report NOT_SERVING, refuse new calls, wait ``grace`` for running ones, then cancel."""
         self._health.end()
@@ -175,4 +182,3 @@ class RpcServer:
         add_CatalogServiceServicer_to_server(CatalogServicer(servicers.services, limits), server)
         add_DependencyServiceServicer_to_server(DependencyServicer(servicers.dependencies, limits), server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        register_reflection((*CONTRACT, health.SERVICE_NAME), server)

@@ -67,14 +67,14 @@ async def test_streams_that_the_server_ended_know_it() -> None:
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
-            return calls.is_ended()
+            return calls.why_ended() is not None
         return False
 
     stream = asyncio.ensure_future(watch())
     await entered.wait()
     await calls.end_streams(timedelta(0))
     assert await stream is True
-    assert calls.is_ended() is False
+    assert calls.why_ended() is None
 
 
 async def test_draining_ends_watches_of_the_graph_but_not_of_health() -> None:
@@ -85,7 +85,7 @@ async def test_draining_ends_watches_of_the_graph_but_not_of_health() -> None:
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
-            return calls.is_ended()
+            return calls.why_ended() is not None
         finally:
             calls.leave(method)
         return False

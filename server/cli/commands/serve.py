@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import typer
 
-from server.cli import addresses, collect_garbage_as_usual, options
+from server.cli import access, addresses, collect_garbage_as_usual, options
 from server.cli.database import database_failures
 from server.cli.failures import FAILED, exit_code, is_unexpected, sentence
 from server.cli.options import DEFAULTS
@@ -36,6 +36,9 @@ def serve(
     tls_key: addresses.TlsKey = None,
     tls_client_ca: addresses.TlsClientCa = None,
     health_listen: addresses.HealthListen = None,
+    auth_file: access.AuthFile = None,
+    trust_proxy: access.TrustProxy = None,
+    reflection: access.Reflection = None,
     transport: addresses.Transport = DEFAULTS.transport,
     database_url: options.DatabaseUrl = DEFAULTS.database_url,
     data_dir: options.DataDir = DEFAULTS.data_dir,
@@ -98,6 +101,7 @@ def serve(
         tls_listen=at.tls,
         tls=tls,
         health_listen=at.health,
+        access=access.checked_access(auth_file, trust_proxy, reflection=reflection),
         transport=addresses.checked_transport(transport, at.plain),
         database_url=database_url,
         data_dir=data_dir,

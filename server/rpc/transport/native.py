@@ -17,6 +17,7 @@ import grpc
 import structlog
 from pygrpc_native import EVENT_CALL, NativeGrpcFront
 
+from server.access.grants import UnknownKeyError
 from server.config import Limits, TransportName
 from server.domain.errors import DomainError
 from server.rpc.admission import BACKLOG_SECONDS
@@ -156,6 +157,7 @@ class NativeTransport:
         return True
 
     def _begin(self, call: Any, method: Method, request: bytes) -> None:
+        admitted: Admitted | None = None
         try:
             caller = self._answering.admit(method.name, call)
             # A late call is not worth an answer.
@@ -166,13 +168,17 @@ class NativeTransport:
             ):
                 return
             admitted = self._answering.enter(method.kind, caller, call)
+        except UnknownKeyError:
+            # The task admits the call, or not, when newer keys are there.
+            pass
         except DomainError as error:
             self._answering.note_refused(method, call, error)
             call.fail(*status_and_metadata(error))
             return
         task = asyncio.create_task(_answer(method, request, call, admitted))
         self._tasks[call.number] = task
-        task.add_done_callback(partial(self._end, call, method, admitted.slot))
+        slot = None if admitted is None else admitted.slot
+        task.add_done_callback(partial(self._end, call, method, slot))
 
     def _end(self, call: NativeCall, method: Method, slot: Slot | None, task: "asyncio.Task[None]") -> None:
         # A task that was cancelled before it began has not released its slot.
@@ -268,7 +274,7 @@ def _end_broken(call: NativeCall, method: Method, error: BaseException) -> None:
     call.fail(*status_and_metadata(sent))
 
 
-async def _answer(method: Method, request: bytes, call: Any, admitted: Admitted) -> None:
+async def _answer(method: Method, request: bytes, call: Any, admitted: Admitted | None) -> None:
     try:
         answer = await method.answer(request, call, admitted)
     except grpc.aio.AbortError:

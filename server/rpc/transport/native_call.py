@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import grpc
@@ -55,6 +55,10 @@ class NativeCall:
     def invocation_metadata(self) -> "Metadata":
         """Return the metadata that the caller sent."""
         return self._metadata
+
+    def auth_context(self) -> Mapping[str, Any]:
+        """Return nothing: the transport has no TLS."""
+        return {}
 
     def time_remaining(self) -> float | None:
         """Return the seconds until the call's deadline; None = it has none."""
