@@ -123,7 +123,7 @@ class Answering:
         return caller
 
     async def _admitted(self, kind: Kind | None, method: str, context: Context) -> Admitted:
-        """Admit and enter; a caller whose key is not known waits until newer ones were looked for."""
+        """Admit and enter; a caller whose key is unknown waits until newer ones were looked for."""
         try:
             caller = self.admit(method, context)
         except UnknownKeyError as error:

@@ -7,8 +7,8 @@ from typing import Any, TypeAlias
 
 import grpc
 
-from server.domain.writes import WritingCall, writing_for
 from server.domain.caller import Caller
+from server.domain.writes import WritingCall, writing_for
 from server.rpc.context import Context
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"

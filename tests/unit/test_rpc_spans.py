@@ -7,7 +7,6 @@ import grpc
 
 from server.config import Limits
 from server.domain.caller import ANYONE, Caller
-from server.domain.errors import PermissionDeniedError
 from server.rpc.answering import Answering
 from server.rpc.answers import answered_revision
 from server.rpc.running import RunningCalls
@@ -41,31 +40,17 @@ class Servicer:
         return b"answer"
 
 
-class Ana:
-    """Lets Ana in, and only until it is told otherwise."""
-
-    admits = True
-
-    def admit(self, _method: str, _context: Any) -> Caller:
-        if not self.admits:
-            raise PermissionDeniedError("not now")
-        return Caller("ana", ANYONE.roles)
-
-
 async def test_a_call_answered_at_once_is_recorded_with_its_caller_and_its_own_revision() -> None:
     recorded: Any = Recorded()
-    servicer, access = Servicer(), Ana()
-    answers = Answering(RunningCalls(), Limits(), admission(), access=access, tracer=recorded)
+    servicer, ana = Servicer(), Caller("ana", ANYONE.roles)
+    answers = Answering(RunningCalls(), Limits(), admission(), tracer=recorded)
     handler: Any = grpc.unary_unary_rpc_method_handler(servicer.Traverse, response_serializer=bytes)
     at_once = answers.method(METHOD, handler).at_once
     assert at_once is not None
     sent: list[bytes] = []
-    assert at_once(b"", CONTEXT, sent.append)
+    assert at_once(b"", CONTEXT, sent.append, ana)
     servicer.revision = ""
-    assert at_once(b"", CONTEXT, sent.append)
-    # Nothing is recorded twice: the call is answered, or refused, on the other path.
-    access.admits = False
-    assert not at_once(b"", CONTEXT, sent.append)
+    assert at_once(b"", CONTEXT, sent.append, ana)
     assert sent == [b"answer", b"answer"]
     assert recorded.calls == [(METHOD, "OK", "r1", "ana"), (METHOD, "OK", "", "ana")]
     [counted] = answers.counts

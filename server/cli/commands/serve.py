@@ -13,8 +13,8 @@ from server.cli.failures import FAILED, exit_code, is_unexpected, sentence
 from server.cli.options import DEFAULTS
 from server.cli.validation import (
     EXPOSED_URL_WARNING,
-    checked_keep_writes,
     checked_burst,
+    checked_keep_writes,
     checked_staleness,
     checked_tracing,
     checked_workers,
