@@ -69,13 +69,18 @@ class Listeners:
         if wanted.health:
             probed = GrpcioTransport(HEALTH_LIMITS, share_port=reserved)
             self._listeners.append(_Listener("health", probed, probed.listen))
-        # All transports of a kind have one backlog: the event loop's.
-        self._backlogs = {each.transport.name: each.transport for each in self._listeners}
+        of_calls = [each.transport for each in self._listeners if each.kind != "health"]
+        # All of these hand calls over through the one event loop.
+        self._grpcio = [each for each in of_calls if isinstance(each, GrpcioTransport)]
+        self._native = [each for each in of_calls if not isinstance(each, GrpcioTransport)]
 
     async def admit_backlog(self, count_arrived: Callable[[], int]) -> None:
         """Admit or refuse the calls that wait in any of the transports."""
-        for transport in self._backlogs.values():
-            await transport.admit_backlog(count_arrived)
+        for native in self._native:
+            await native.admit_backlog(count_arrived)
+        # Otherwise a flood at the other transport would look like a backlog of these.
+        if self._grpcio:
+            await self._grpcio[0].admit_backlog(lambda: sum(each.arrived for each in self._grpcio))
 
     def serve(self, methods: Sequence[Method], answering: Answering) -> None:
         """Set the methods to serve; only those of health are served for probes."""

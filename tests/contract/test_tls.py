@@ -2,11 +2,12 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace as with_other
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any, cast
 
 import grpc
 import pytest
@@ -16,7 +17,7 @@ from depgraph.v1.graph_service_pb2 import GetStatusRequest
 from server import app
 from server.access.reloading import keep_looking
 from server.app import Application
-from server.config import Addresses, Limits, Settings, TlsSettings, TransportName
+from server.config import Addresses, Limits, Settings, TlsSettings
 from server.rpc.listeners import Listeners
 from server.rpc.listening import AddressInUseError
 from server.rpc.server import RpcServer
@@ -285,13 +286,29 @@ async def test_connections_are_limited_with_tls_as_in_plaintext(
         assert not await connects(server.addresses.tls, authority)
 
 
+class Backlog:
+    """A transport that takes down by which count it admitted its backlog."""
+
+    def __init__(self, arrived: int) -> None:
+        self.arrived = arrived
+        self.counted: list[int] = []
+
+    async def admit_backlog(self, count_arrived: Callable[[], int]) -> None:
+        self.counted.append(count_arrived())
+
+
 @pytest.mark.one_transport
-async def test_the_backlog_of_each_kind_of_transport_is_admitted(files: CertificateFiles) -> None:
+async def test_the_backlog_of_grpcio_is_admitted_once_and_by_the_calls_of_its_addresses_alone(
+    files: CertificateFiles,
+) -> None:
     addresses = Addresses(ANY_PORT, ANY_PORT, ANY_PORT)
-    expected: dict[TransportName, set[str]] = {"native": {"native", "grpcio"}, "grpcio": {"grpcio"}}
-    for transport, kinds in expected.items():
-        listeners = Listeners(addresses, Limits(), transport=transport, tls=files.open())
-        assert set(listeners._backlogs) == kinds
+    for transport, kinds in {"native": (1, 1), "grpcio": (0, 2)}.items():
+        listeners: Any = Listeners(addresses, Limits(), transport=cast("Any", transport), tls=files.open())
+        assert (len(listeners._native), len(listeners._grpcio)) == kinds
+        listeners._native, listeners._grpcio = [Backlog(100)], [Backlog(1), Backlog(2)]
+        await listeners.admit_backlog(lambda: 1_000)
+        counted = [each.counted for each in (*listeners._native, *listeners._grpcio)]
+        assert counted == [[1_000], [3], []]
 
 
 async def test_an_address_in_use_is_named_and_no_other_is_served(

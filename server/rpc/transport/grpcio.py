@@ -85,7 +85,13 @@ class GrpcioTransport:
                 by_name[method.name] = _Found(method, _handler_of(method), _refusing(method, answering))
         for service, handlers in registered.items():
             self._server.add_registered_method_handlers(service, handlers)
-        self._server.add_generic_rpc_handlers((_ByName(by_name, answering.admission),))
+        self._found = _ByName(by_name, answering.admission)
+        self._server.add_generic_rpc_handlers((self._found,))
+
+    @property
+    def arrived(self) -> int:
+        """How many calls of the contract gRPC has handed over."""
+        return self._found.arrived
 
     def listen(self, address: str, credentials: grpc.ServerCredentials | None = None) -> int:
         """
@@ -118,9 +124,11 @@ class _ByName(grpc.GenericRpcHandler):
     def __init__(self, methods: Mapping[str, _Found], admission: Admission) -> None:
         self._methods = methods
         self._admission = admission
+        self.arrived = 0
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> "Handler | None":
         """Look a method up by its full name."""
+        self.arrived += 1
         found = self._methods.get(handler_call_details.method)
         if found is None:
             return None
