@@ -62,7 +62,8 @@ def server(chart: Any, values: dict[str, Any]) -> dict[str, Any]:
 def test_what_is_rendered_is_valid_for_the_oldest_and_the_newest_kubernetes(chart: Any, example: str) -> None:
     kubernetes = required_package("kubernetes_validate")
     rendered = objects(chart, values_of(example))
-    rendered.pop("ServiceMonitor", None)
+    for custom in ("ServiceMonitor", "PrometheusRule"):
+        rendered.pop(custom, None)
     assert {
         "Deployment",
         "Service",
@@ -246,6 +247,14 @@ def test_a_service_monitor_selects_the_port_that_has_metrics(chart: Any) -> None
     wanted = monitor["spec"]["selector"]["matchLabels"].items()
     selected = [each for each in rendered["Service"] if wanted <= each["metadata"]["labels"].items()]
     assert [[port["name"] for port in each["spec"]["ports"]] for each in selected] == [["metrics"]]
+
+
+def test_the_rules_of_the_chart_are_those_that_are_tested(chart: Any) -> None:
+    rule = only(chart, values_of("everything"), "PrometheusRule")
+    assert rule["apiVersion"] == "monitoring.coreos.com/v1"
+    tested = required_package("yaml").safe_load((ROOT / "deploy/prometheus/depgraph.rules.yaml").read_text())
+    assert rule["spec"] == tested
+    assert "PrometheusRule" not in objects(chart, MESH)
 
 
 def test_the_policy_of_the_network_names_who_may_call_and_who_may_read_metrics(chart: Any) -> None:
