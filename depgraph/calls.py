@@ -120,9 +120,9 @@ def service_config(*, attempts: int) -> dict[str, Any]:
     Build the gRPC service config: load balancing and retries.
 
     Calls go to every resolved address in turn. ``attempts`` counts the first one, 1 to 5: 1 = no
-    retries. Calls that fail with UNAVAILABLE are retried after 0.1 s, then twice as long each time,
-    with jitter; with RESOURCE_EXHAUSTED after as long as the server says. gRPC does not retry a
-    stream after its first message.
+    retries. Calls that fail with UNAVAILABLE or CANCELLED are retried after 0.1 s, then twice as
+    long each time, with jitter; with RESOURCE_EXHAUSTED after as long as the server says. gRPC does
+    not retry a stream after its first message.
     """
     if not 1 <= attempts <= DEFAULT_ATTEMPTS:
         raise ValueError(f"attempts must be 1 to {DEFAULT_ATTEMPTS}, not {attempts!r}")
@@ -143,10 +143,12 @@ def _retry_policy(attempts: int) -> dict[str, Any]:
         "initialBackoff": "0.1s",
         "maxBackoff": "2s",
         "backoffMultiplier": 2,
+        # CANCELLED: gRPC cancels calls that reach a server right after it stopped. A call that its
+        # own caller cancels is not repeated.
         # With RESOURCE_EXHAUSTED a server says when to try again, or not to
         # ("grpc-retry-pushback-ms"). Older servers, and gRPC itself when a message is too large,
         # don't: such calls are repeated in vain.
-        "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"],
+        "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED", "CANCELLED"],
     }
 
 

@@ -99,6 +99,13 @@ def test_a_read_is_retried_while_the_server_is_unavailable(serve: Serve, failure
     assert script.calls == ["GetStatusRequest"] * (failures + 1)
 
 
+def test_a_read_is_retried_that_a_stopping_server_cancels(serve: Serve) -> None:
+    script = Script([grpc.StatusCode.CANCELLED])
+    with Client(serve(script)) as client:
+        assert client.graph.GetStatus(GetStatusRequest()).service_count == 1
+    assert len(script.calls) == 2
+
+
 async def test_the_asynchronous_client_retries_reads(serve: Serve) -> None:
     script = Script([UNAVAILABLE])
     async with AsyncClient(serve(script)) as client:
@@ -113,7 +120,7 @@ def test_a_stream_is_retried_before_its_first_message(serve: Serve) -> None:
     assert len(script.calls) == 2
 
 
-@pytest.mark.parametrize("code", [UNAVAILABLE, grpc.StatusCode.ABORTED])
+@pytest.mark.parametrize("code", [UNAVAILABLE, grpc.StatusCode.ABORTED, grpc.StatusCode.CANCELLED])
 def test_a_write_that_is_not_repeatable_is_tried_once(serve: Serve, code: grpc.StatusCode) -> None:
     script = Script([code])
     with Client(serve(script)) as client, pytest.raises(grpc.RpcError, match=code.name):
