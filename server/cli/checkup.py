@@ -14,7 +14,7 @@ from depgraph.v1.graph_service_pb2 import GetStatusRequest, GetStatusResponse
 from server.cli.asked import AskedServer
 from server.cli.connection import connected
 from server.cli.database import reachable
-from server.cli.failures import CommandError
+from server.cli.failures import CommandError, RefusedError
 from server.domain.errors import DatabaseUnavailableError
 from server.domain.services import name_problem
 from server.feed import checkup as feed_checkup
@@ -60,7 +60,9 @@ def examine_server(server: AskedServer, *, patience: float) -> list[Finding]:
     try:
         status = _status(server, patience)
     except CommandError as error:
-        advice = "only the database was checked; --address names a server"
+        advice = "only the database was checked"
+        if not isinstance(error, RefusedError):
+            advice += "; --address names a server"
         return [Finding("server", "note", str(error), advice)]
     lag = status.freshness.lag.ToTimedelta().total_seconds()
     rows = f"{status.service_count:,} services and {status.dependency_count:,} dependencies"

@@ -141,7 +141,7 @@ def explain(error: grpc.RpcError, server: AskedServer) -> str:
     if not details and (unanswered := _unanswered(code, message, server)):
         return unanswered
     if code is grpc.StatusCode.UNAUTHENTICATED:
-        return f"{server.address} does not know who you are ({message}): {_identity_hint(server.security)}"
+        return f"{server.address} does not know who you are {_identity_hint(server.security, message)}"
     if code is grpc.StatusCode.PERMISSION_DENIED:
         return f"{message}: 'depgraph whoami' shows what you may do"
     if code is grpc.StatusCode.UNIMPLEMENTED:
@@ -165,13 +165,15 @@ def _unanswered(code: grpc.StatusCode, message: str, server: AskedServer) -> str
     )
 
 
-def _identity_hint(security: Security) -> str:
-    """Say which option gives an identity, or which one gave the identity that was refused."""
+def _identity_hint(security: Security, message: str) -> str:
+    """Give the cause, and the option that gives an identity or gave the one that was refused."""
     for name in ("token_file", "token", "client_cert"):
         if value := security.get(name):
-            shown = "" if name == "token" else f" {value}"
-            return f"see whether --{name.replace('_', '-')}{shown} is still good"
-    return "give a token with --token-file, or a certificate with --client-cert and --client-key"
+            shown = "(DEPGRAPH_TOKEN)" if name == "token" else str(value)
+            return f"({message}): see whether --{name.replace('_', '-')} {shown} is still good"
+    # What follows in the message is for programs: the header that they should send.
+    cause = message.partition(": ")[0]
+    return f"({cause}): give a token with --token-file, or a certificate with --client-cert and --client-key"
 
 
 def last_cause(message: str) -> str:
