@@ -66,6 +66,7 @@ PARTS: dict[str, Callable[[Stage], Iterator[Figure]]] = {
     "transport": transport.measure,
     "tracing": tracing.measure,
     "first-day": starting.first_day,
+    "capacity": starting.capacity,
 }
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -10,7 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from statistics import median
 
-from bench.graphs import big100k, jaeger_file, seed5k
+from bench.graphs import big100k, jaeger_file, random_edges, seed5k
 from bench.measuring import Figure, ratio, stopwatch, take_turns, take_turns_async, typical
 from bench.stage import (
     ServerProcess,
@@ -85,6 +86,38 @@ def memory(stage: Stage) -> Iterator[Figure]:
     yield Figure("a service", (services - empty) * 2**20 / edges.nodes, "bytes")
     yield Figure("a dependency", (whole - services) * 2**20 / len(edges.pairs), "bytes")
     yield Figure("start of a server with big100k", seconds, "s")
+
+
+SIZES = ((1_000, 5_000), (10_000, 50_000), (100_000, 500_000), (100_000, 1_000_000), (300_000, 3_000_000))
+
+
+def capacity(stage: Stage) -> Iterator[Figure]:
+    """What a server and its embedded database need for graphs of several sizes."""
+    for nodes, pairs in SIZES:
+        data_dir = stage.folder / f"capacity-{nodes}-{pairs}"
+        edges = random_edges("capacity", nodes, pairs)
+        with serving(data_dir):
+            url = embedded_url(data_dir)
+            asyncio.run(fill(url, edges, write_services, write_dependencies))
+            database = asyncio.run(_database_mib(url))
+        with serving(data_dir) as server:
+            of = f"{nodes:,} services, {pairs:,} dependencies: "
+            yield Figure(f"{of}memory of the server", server.memory_mib(), "MiB")
+            yield Figure(f"{of}the same, most during the start", server.memory_mib("VmHWM"), "MiB")
+            yield Figure(f"{of}start", server.start_seconds, "s")
+            yield Figure(f"{of}size of the database", database, "MiB")
+        folder = sum(file.stat().st_blocks for file in data_dir.rglob("*") if not file.is_symlink()) / 2048
+        yield Figure(f"{of}size of the data folder", folder, "MiB")
+        shutil.rmtree(data_dir)
+
+
+async def _database_mib(url: str) -> float:
+    """Size of the tables and indexes of the graph, after a vacuum, without the change log."""
+    tables = ("services", "service_dependencies")
+    async with connected(url) as connection:
+        await connection.execute("VACUUM", timeout=600)
+        sizes = [await connection.fetchval(f"SELECT pg_total_relation_size('{table}')") for table in tables]
+    return float(sum(sizes)) / 2**20
 
 
 CALLS = 20
