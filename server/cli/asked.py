@@ -3,7 +3,7 @@
 import functools
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,7 +20,7 @@ class AskedServer:
 
     address: str
     timeout: float
-    security: Security
+    security: Security = field(repr=False)
 
 
 def _file(name: str, help_text: str) -> Any:

@@ -26,8 +26,7 @@ def connection_problem(server: AskedServer) -> str | None:
         with _connected(server.address) as connection:
             if asks_for_tls(server.security):
                 return _tls_problem(connection, server.security, host)
-            connection.sendall(_GREETING)
-            answer = connection.recv(1)
+            answer = _answer(connection)
         # Alerts of TLS begin with 21, settings of HTTP/2 with their length.
         if answer in {b"", b"\x15"} and _speaks_tls(server.address):
             return "it speaks TLS: name its authorities with --ca-cert, or take those of the system (--tls)"
@@ -58,18 +57,19 @@ def _tls_problem(connection: socket.socket, security: Security, host: str) -> st
             return "it does not speak TLS: leave --ca-cert, --tls and --client-cert out"
         return f"the TLS handshake failed: {error.reason or error}"
     with secured:
-        return None if _greets(secured) else _refusal(has_certificate=certificate is not None)
+        # By then the server has seen the certificate.
+        return None if _answer(secured) != b"" else _refusal(has_certificate=certificate is not None)
 
 
-def _greets(secured: ssl.SSLSocket) -> bool:
-    """Whether the server goes on after the handshake; by then it has seen the certificate."""
+def _answer(connection: socket.socket) -> bytes | None:
+    """Greet the server; returns its first byte, empty = it closed the connection, None = silence."""
     try:
-        secured.sendall(_GREETING)
-        return bool(secured.recv(1))
+        connection.sendall(_GREETING)
+        return connection.recv(1)
     except TimeoutError:
-        return True
+        return None
     except OSError:
-        return False
+        return b""
 
 
 def _refusal(*, has_certificate: bool) -> str:
