@@ -62,7 +62,7 @@ def _tls_problem(connection: socket.socket, security: Security, host: str) -> st
 
 
 def _answer(connection: socket.socket) -> bytes | None:
-    """Greet the server; returns its first byte, empty = it closed the connection, None = silence."""
+    """Greet the server; returns the first byte: empty = it hung up, None = silence."""
     try:
         connection.sendall(_GREETING)
         return connection.recv(1)
