@@ -167,14 +167,14 @@ def test_envoy_repeats_exactly_the_calls_that_clients_may_repeat() -> None:
 
 
 async def test_a_caller_with_a_certificate_of_the_authority_gets_through(stage: Stage) -> None:
-    certificate = stage.credentials.authority.issue_cert("shop.example.com")
+    certificate = stage.credentials.certificate("shop.example.com")
     async with stage.credentials.caller(stage.front.address, certificate) as channel:
         answer = await Stubs(channel).graph.Traverse(QUESTION)
     assert [service.service_id for service in answer.services] == ["payments", "ledger"]
 
 
 async def test_a_caller_with_a_certificate_of_another_authority_does_not_get_through(stage: Stage) -> None:
-    certificate = trustme.CA().issue_cert("shop.example.com")
+    certificate = stage.credentials.certificate("shop.example.com", trustme.CA())
     async with stage.credentials.caller(stage.front.address, certificate) as channel:
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await Stubs(channel).graph.Traverse(QUESTION)

@@ -6,12 +6,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import grpc
 import trustme
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 AUDIENCE, ISSUER = "depgraph", "https://login.example.com/"
 
@@ -56,16 +57,50 @@ class Credentials:
         signature = (key or self.key).sign(content.encode(), padding.PKCS1v15(), hashes.SHA256())
         return f"{content}.{encoded(signature)}"
 
+    def certificate(self, name: str, authority: trustme.CA | None = None) -> "Certificate":
+        """Issue a certificate for a DNS name or a URI."""
+        authority = authority or self.authority
+        if "://" not in name:
+            leaf = authority.issue_cert(name)
+            return Certificate(leaf.private_key_pem.bytes(), leaf.cert_chain_pems[0].bytes())
+        return of_uri(name, authority)
+
     @asynccontextmanager
     async def caller(
-        self, address: str, certificate: trustme.LeafCert | None = None
+        self, address: str, certificate: "Certificate | None" = None
     ) -> AsyncIterator[grpc.aio.Channel]:
         """Open a channel with TLS, of a caller that may have a certificate."""
-        key = chain = None
-        if certificate is not None:
-            key = certificate.private_key_pem.bytes()
-            chain = certificate.cert_chain_pems[0].bytes()
+        key, chain = certificate or (None, None)
         options = [("grpc.use_local_subchannel_pool", 1)]
         credentials = grpc.ssl_channel_credentials(self.root, key, chain)
         async with grpc.aio.secure_channel(address, credentials, options=options) as channel:
             yield channel
+
+
+class Certificate(NamedTuple):
+    """A private key and a certificate, in PEM."""
+
+    key: bytes
+    chain: bytes
+
+
+def of_uri(uri: str, authority: trustme.CA) -> Certificate:
+    """Issue a certificate for a URI, as SPIFFE does, which trustme does not."""
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    issuer = x509.load_pem_x509_certificate(authority.cert_pem.bytes())
+    signer = serialization.load_pem_private_key(authority.private_key_pem.bytes(), None)
+    assert isinstance(signer, ec.EllipticCurvePrivateKey)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([]))
+        .issuer_name(issuer.subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.UniformResourceIdentifier(uri)]), critical=True)
+        .sign(signer, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    written = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return Certificate(written, certificate.public_bytes(pem))

@@ -29,7 +29,7 @@ def required_package(module: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        reason = f"{error}: uv sync --all-extras --group deploy"
+        reason = f"{error}: `make check` installs it"
         lacking(reason, required=HAS_WHEELS and _wanted() in {"1", "packages"})
 
 
