@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,9 @@ from depgraph.v1.catalog_service_pb2 import CreateServiceRequest
 from depgraph.v1.graph_service_pb2 import GetComponentRequest, WatchRequest
 from depgraph.v1.types_pb2 import Service
 from server.app import Application
+from server.cli.failures import REFUSED
 from server.cli.main import run
-from server.config import Settings, TlsSettings
+from server.config import AccessSettings, Settings, TlsSettings
 from tests.support.client_tls import Authority
 from tests.support.eventually import PATIENCE_SECONDS
 from tests.support.fake_stores import ANY_PORT
@@ -31,10 +33,28 @@ def authority(tmp_path: Path) -> Authority:
 
 
 @pytest.fixture
-def settings(database_url: str, authority: Authority) -> Settings:
-    files = TlsSettings(cert=authority.good.cert, key=authority.good.key, client_ca=authority.ca)
+def settings(database_url: str, authority: Authority, tmp_path: Path) -> Settings:
+    """Who has the certificate is an admin; who has the token "ann" besides edits only."""
+    auth_file = tmp_path / "auth.toml"
+    auth_file.write_text(
+        f"""
+        [[grant]]
+        dns_name = "graph.test"
+        roles = ["admin"]
+
+        [[token]]
+        name = "ann"
+        sha256 = "{sha256(b"of-ann").hexdigest()}"
+        roles = ["reader", "editor"]
+        """
+    )
     return Settings(
-        listen="", tls_listen=ANY_PORT, health_listen=ANY_PORT, tls=files, database_url=database_url
+        listen="",
+        tls_listen=ANY_PORT,
+        health_listen=ANY_PORT,
+        tls=TlsSettings(cert=authority.good.cert, key=authority.good.key, client_ca=authority.ca),
+        access=AccessSettings(auth_file=auth_file),
+        database_url=database_url,
     )
 
 
@@ -49,7 +69,7 @@ def security(authority: Authority) -> Security:
     return Security(ca_cert=authority.ca, **authority.for_another.client)
 
 
-async def test_commands_work_by_mtls_and_probes_without_a_certificate(
+async def test_commands_work_by_mtls_and_with_a_token_and_probes_without(
     application: Application,
     security: Security,
     monkeypatch: pytest.MonkeyPatch,
@@ -69,7 +89,14 @@ async def test_commands_work_by_mtls_and_probes_without_a_certificate(
         assert "payments" in await command("services", "pay")
         assert re.search(r"health +SERVING", await command("status"))
         assert "ok   server: " in await command("doctor", "--database-url", database_url)
-        assert "admin" in json.dumps(await command("whoami"))
+        assert json.loads(await command("whoami", "--json"))["principal"] == "graph.test"
+        (written, *_) = json.loads(await command("writes", "--json"))["writes"]
+        assert (written["principal"], written["method"].split("/")[1]) == ("graph.test", "IngestGraph")
+        monkeypatch.setenv("DEPGRAPH_TOKEN", "of-ann")
+        assert json.loads(await command("whoami", "--json"))["roles"] == ["ROLE_READER", "ROLE_EDITOR"]
+        assert await asyncio.to_thread(run, ["import", "json", "examples/online_shop.json"]) == REFUSED
+        assert "needs the role ingester: 'depgraph whoami' shows" in capsys.readouterr().err
+        monkeypatch.delenv("DEPGRAPH_TOKEN")
         for name in ("CA_CERT", "CLIENT_CERT", "CLIENT_KEY"):
             monkeypatch.delenv(f"DEPGRAPH_{name}")
         live = await command("status", "--live", "--address", application.addresses.health)
@@ -80,8 +107,7 @@ async def test_clients_write_read_and_watch_by_mtls_and_go_on_after_a_restart(
     application: Application, settings: Settings, security: Security
 ) -> None:
     address = application.addresses.tls
-    # A server without an auth file looks at no token.
-    security["token"] = "any"
+    security["token"] = "of-ann"
     async with asyncio.timeout(PATIENCE_SECONDS), AsyncClient(address, **security) as client:
         watch = client.graph.Watch(WatchRequest())
         await client.catalog.CreateService(CreateServiceRequest(service=Service(service_id="a")))
