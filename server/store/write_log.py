@@ -28,6 +28,12 @@ class _Repeated:
     revision: str = ""
     peer: str = ""
 
+    def add(self, call: WritingCall, counts: WriteCounts, revision: str) -> None:
+        """Add a write that has no line of its own."""
+        self.count += 1
+        self.counts = WriteCounts(*map(add, self.counts, counts))
+        self.revision, self.peer = revision, call.peer
+
 
 class WriteLog:
     """
@@ -46,12 +52,9 @@ class WriteLog:
     def written(self, principal: str, call: WritingCall, counts: WriteCounts, revision: str) -> None:
         """Note a write that is committed."""
         if not (self._is_closed or log.is_enabled_for(logging.DEBUG)):
-            seen = self._repeated.setdefault((principal, call.method), _Repeated())
-            self._begin_window()
+            seen = self._seen(principal, call.method)
             if seen.lines >= LINES:
-                seen.count += 1
-                seen.counts = WriteCounts(*map(add, seen.counts, counts))
-                seen.revision, seen.peer = revision, call.peer
+                seen.add(call, counts, revision)
                 return
             seen.lines += 1
         log.info(
@@ -68,10 +71,15 @@ class WriteLog:
         self._is_closed = True
         self._end_window()
 
-    def _begin_window(self) -> None:
-        if self._window_end is None:
-            loop = asyncio.get_running_loop()
-            self._window_end = loop.call_later(self._window_seconds, self._end_window)
+    def _seen(self, principal: str, method: str) -> _Repeated:
+        """Find what the current window, which begins if there is none, has of such writes."""
+        seen = self._repeated.get((principal, method))
+        if seen is None:
+            seen = self._repeated[principal, method] = _Repeated()
+            if self._window_end is None:
+                loop = asyncio.get_running_loop()
+                self._window_end = loop.call_later(self._window_seconds, self._end_window)
+        return seen
 
     def _end_window(self) -> None:
         if self._window_end is not None:
