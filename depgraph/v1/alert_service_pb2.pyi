@@ -285,8 +285,8 @@ class AcknowledgeAlertRequest(_message.Message):
     """id is the UUID as text."""
     acknowledged_by: _builtins.str
     """acknowledged_by is 1–255 characters, not blank. Empty = the caller's principal, as WhoAmI has
-    it, cut to 255 characters; a caller without an identity must give a name. Only an admin may
-    give another name than its own.
+    it; a caller without an identity must give a name. Only an admin may give another name than its
+    own.
     """
     def __init__(
         self,

@@ -102,11 +102,10 @@ class AlertServicer(AlertServiceServicer):
         check = Check()
         key = check.uuid("id", request.id)
         caller = current_caller()
-        own = caller.principal[:_LONGEST_NAME]
-        name = check.words("acknowledged_by", request.acknowledged_by or own, _LONGEST_NAME)
+        name = check.words("acknowledged_by", request.acknowledged_by or caller.principal, _LONGEST_NAME)
         check.done()
-        if name != own and not caller.is_admin:
-            raise _in_anothers_name(name, own)
+        if name != caller.principal and not caller.is_admin:
+            raise _in_anothers_name(name, caller.principal)
         written = await self._store.acknowledge(key, name)
         return pb.AcknowledgeAlertResponse(alert=alert_message(written.value), revision=written.revision)
 

@@ -7,7 +7,6 @@ from datetime import timedelta
 import asyncpg
 import structlog
 
-from server.domain.errors import DomainError
 from server.domain.revision import Revision
 from server.domain.writes import Write, WriteCounts, WriteKey, WritePage
 from server.store import query
@@ -61,8 +60,8 @@ class WriteRepository:
             await asyncio.sleep(_INTERVAL_SECONDS * random.uniform(*_JITTER))  # noqa: S311 - jitter, no secret
             try:
                 removed = await self.prune(keep)
-            except DomainError as error:
-                log.warning("pruning the account of writes failed", error=error.message)
+            except Exception as error:  # noqa: BLE001 - asyncpg's errors have no common base below Exception
+                log.warning("pruning the account of writes failed", error=f"{type(error).__name__}: {error}")
             else:
                 log.debug("pruned the account of writes", rows=removed)
 

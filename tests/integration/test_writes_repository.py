@@ -8,6 +8,7 @@ from random import Random
 
 import asyncpg
 import pytest
+from structlog.testing import capture_logs
 
 from server.domain.caller import Caller, acting_as
 from server.domain.dependencies import IngestBatch, IngestNode
@@ -30,6 +31,7 @@ from server.store.services import ServiceRepository
 from server.store.writes import WriteRepository
 from tests.support.backends import terminate_backends
 from tests.support.drafts import dependencies, services
+from tests.support.eventually import PATIENCE_SECONDS, eventually
 
 METHOD = "depgraph.v1.CatalogService/CreateService"
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -385,3 +387,20 @@ async def test_one_process_prunes_at_a_time(account: WriteRepository, connection
         await connection.execute("SELECT pg_advisory_xact_lock(7203411, 5)")
         assert await account.prune(timedelta(0)) == 0
     assert await account.prune(timedelta(0)) == 2
+
+
+async def test_pruning_goes_on_after_a_failure(
+    account: WriteRepository, connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writes, "_INTERVAL_SECONDS", 0.001)
+    await connection.execute("ALTER TABLE writes RENAME TO away")
+    with capture_logs() as lines:
+        pruning = asyncio.create_task(account.prune_forever(timedelta(0)))
+        await eventually(lambda: bool(lines))
+        await connection.execute("ALTER TABLE away RENAME TO writes")
+        await fill(connection, [1])
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while await kept(connection):
+                await asyncio.sleep(0.005)
+        pruning.cancel()
+    assert lines[0]["event"] == "pruning the account of writes failed"

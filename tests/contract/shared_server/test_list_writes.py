@@ -153,3 +153,14 @@ async def test_an_import_by_the_command_is_in_the_account_and_in_the_log(
         assert (line["principal"], line["method"]) == (write.principal, write.method)
         assert {name: line[name] for name in counts(write)} == counts(write)
         assert line["peer"]
+
+
+async def test_the_sql_of_the_documentation_lists_the_account(
+    stubs: Stubs, connection: asyncpg.Connection
+) -> None:
+    section = (ROOT / "docs/security.md").read_text().partition("## Who wrote what")[2]
+    statement = section.partition("```sql")[2].partition("```")[0]
+    await stubs.write_edges("a>b")
+    rows = await connection.fetch(statement)
+    assert [row["method"] for row in rows] == [write.method for write in await listed(stubs)]
+    assert [row["services_created"] for row in rows] == [0, 2]
