@@ -18,7 +18,8 @@ from server.lifecycle.kernels import use_compiled_kernels
 from server.rpc import transport as transports
 from server.store import migrate
 from server.store.embedded import EmbeddedPostgres
-from tests.support.command import CARRIED_BY
+from tests.support.command import CARRIED_BY, ROOT
+from tests.support.examples import USUAL
 from tests.support.folders import copy_with_owners, open_folder
 from tests.support.postgres import DatabaseServer, run_apart, running_server
 from tests.support.transports import transports_of
@@ -43,9 +44,16 @@ settings.register_profile(
     deadline=None,  # the machine is shared: time says nothing about the code
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow],
+    max_examples=USUAL // 2,
 )
-settings.register_profile("thorough", settings.get_profile("default"), max_examples=2_000)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+settings.register_profile("full", settings.get_profile("default"), max_examples=USUAL)
+settings.register_profile("thorough", settings.get_profile("default"), max_examples=20 * USUAL)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose how many examples tests get, before any of their modules is imported."""
+    usual = "full" if config.getoption("--full") else "default"
+    settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", usual))
 
 
 def pytest_sessionstart() -> None:
@@ -77,8 +85,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--full",
         action="store_true",
-        help="import the whole of the largest real input, not a part, and let random tests go on for longer"
-        " (a minute of a processor)",
+        help="import the whole of the largest real input, not a part, and let random tests go on for longer",
     )
 
 
@@ -102,6 +109,18 @@ def transport(request: pytest.FixtureRequest) -> Iterator[TransportName]:
         patch.setattr(transports, "is_reached_by_this_host_only", lambda _: request.param == "native")
         patch.setenv(CARRIED_BY, request.param)
         yield request.param
+
+
+@pytest.fixture(scope="module")
+def servers_without_numba() -> Iterator[None]:
+    """
+    Let servers that tests start as processes keep their kernels plain.
+
+    They start in half the time of a processor, and on few rows nothing else differs.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(ROOT / "tests/support/without_numba"), prepend=os.pathsep)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import pytest
 
 from server.cli.__main__ import requirement
 from server.cli.main import COMMANDS, run
-from tests.support.command import ROOT, clean_environment, depgraph
+from tests.support.command import ROOT, clean_environment, depgraph, depgraph_here
 from tests.support.terminal import on_terminal
 
 pytestmark = pytest.mark.one_transport
@@ -19,7 +19,7 @@ GROUPS = pytest.mark.parametrize("group", [[], ["alerts"], ["migrate"]], ids=["b
 
 @GROUPS
 def test_a_group_without_a_command_prints_its_help_to_a_pipe(group: list[str]) -> None:
-    finished = depgraph(*group)
+    finished = depgraph_here(*group)
     assert (finished.returncode, finished.stderr) == (0, "")
     assert finished.stdout.startswith(f"Usage: {' '.join(['depgraph', *group])} [OPTIONS] COMMAND")
     assert len(finished.stdout.splitlines()) > 5
@@ -92,7 +92,7 @@ def test_bash_completes_commands_and_options(words: str, offered: str) -> None:
 def test_completion_can_be_shown_and_installed() -> None:
     finished = depgraph("--show-completion", "bash")
     assert "_DEPGRAPH_COMPLETE=complete_bash" in finished.stdout
-    assert "--install-completion" in depgraph("--help").stdout
+    assert "--install-completion" in depgraph_here("--help").stdout
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["migrate", "up", "--sql"]], ids=["short", "long"])

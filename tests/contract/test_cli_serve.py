@@ -9,6 +9,8 @@ import pytest
 
 from tests.support.command import depgraph, depgraph_here, serving
 
+pytestmark = pytest.mark.usefixtures("servers_without_numba")
+
 SHOP = "examples/online_shop.json"
 
 

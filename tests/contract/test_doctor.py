@@ -27,7 +27,7 @@ from tests.support.postgres import DatabaseServer
 from tests.support.roles import role_of, role_with_database
 
 # What the command prints does not depend on the transport.
-pytestmark = pytest.mark.one_transport
+pytestmark = [pytest.mark.one_transport, pytest.mark.usefixtures("servers_without_numba")]
 
 Connection = asyncpg.Connection
 Run = Callable[..., Awaitable[subprocess.CompletedProcess[str]]]

@@ -16,7 +16,7 @@ from server.store.embedded.cluster import programs
 from tests.support.command import ROOT, depgraph_here, serving
 
 # What carries calls makes no difference to the tables.
-pytestmark = pytest.mark.one_transport
+pytestmark = [pytest.mark.one_transport, pytest.mark.usefixtures("servers_without_numba")]
 
 PSQL = programs(None, lambda _: None) / "psql"
 

@@ -17,7 +17,7 @@ import pytest
 from tests.support.command import ROOT, clean_environment, serving
 from tests.support.eventually import PATIENCE_SECONDS
 
-pytestmark = pytest.mark.one_transport
+pytestmark = [pytest.mark.one_transport, pytest.mark.usefixtures("servers_without_numba")]
 
 PAGE = ROOT / "docs" / "tutorial.md"
 DONE_BY_THE_TEST = ["make setup", 'export PATH="$PWD/.venv/bin:$PATH"', "depgraph serve"]

@@ -32,6 +32,8 @@ from tests.support.workers import ManyWorkers, many_workers, one_channel_each, s
 if TYPE_CHECKING:
     import asyncpg
 
+pytestmark = pytest.mark.usefixtures("servers_without_numba")
+
 ANY_PORT = "127.0.0.1:0"
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import asyncpg
 import grpc
+import pytest
 
 from depgraph.v1 import catalog_service_pb2 as catalog
 from depgraph.v1.types_pb2 import Service
@@ -21,6 +22,8 @@ from tests.support.scene import Record
 from tests.support.serving import serving
 from tests.support.soundness import AT_WORK, assert_sound
 from tests.support.whole_server import fill, whole_batch
+
+pytestmark = pytest.mark.usefixtures("servers_without_numba")
 
 CLIENTS = 6
 ENOUGH = 60

@@ -9,6 +9,8 @@ import pytest
 from tests.support.random_watch import RandomWatch, WatchRun
 from tests.support.scene import Record
 
+pytestmark = pytest.mark.usefixtures("servers_without_numba")
+
 SHORT_SECONDS = 0.8
 ROUND_SECONDS = 0.8
 

@@ -10,15 +10,17 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 import asyncpg
 import grpc
 import pytest
+import pytest_asyncio
 from structlog.testing import capture_logs
 
 from depgraph.v1 import catalog_service_pb2 as catalog
 from depgraph.v1.types_pb2 import Service
-from server.config import Limits, Settings
+from server.config import Limits, Settings, TransportName
 from server.lifecycle import supervisor
 from server.lifecycle.supervisor import WorkersKeepEndingError, Workforce
 from server.lifecycle.worker_link import Order
@@ -26,6 +28,7 @@ from server.lifecycle.worker_process import WorkerProcess
 from tests.support.calls import Stubs
 from tests.support.eventually import PATIENCE_SECONDS, eventually
 from tests.support.plain_sql import connected
+from tests.support.postgres import DatabaseServer
 from tests.support.serving import postmaster
 from tests.support.workers import (
     ManyWorkers,
@@ -37,16 +40,42 @@ from tests.support.workers import (
     status_with,
 )
 
+pytestmark = pytest.mark.usefixtures("servers_without_numba")
+
 SERVING = ("depgraph_workers_serving", frozenset[tuple[str, str]]())
 FAKE_WORKER = (sys.executable, "-m", "tests.support.fake_worker")
 
 
+# For so long no machine, however busy, stalls a worker.
+WORKER_TIMEOUT = "6"
+
+
+class TwoWorkers(NamedTuple):
+    """A server that restarts what is killed, and its database."""
+
+    server: ManyWorkers
+    url: str
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def two_workers(
+    postgres: DatabaseServer, migrated_template: str, transport: TransportName
+) -> AsyncIterator[TwoWorkers]:
+    async with (
+        postgres.new_database(migrated_template) as url,
+        many_workers("--database-url", url, "--worker-timeout", WORKER_TIMEOUT) as server,
+    ):
+        yield TwoWorkers(server, url)
+
+
 @pytest.mark.one_transport
-async def test_a_killed_worker_is_restarted_and_the_others_go_on(database_url: str) -> None:
-    async with many_workers("--database-url", database_url) as server, one_channel_each(server) as channels:
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_killed_worker_is_restarted_and_the_others_go_on(two_workers: TwoWorkers) -> None:
+    server, url = two_workers
+    async with one_channel_each(server) as channels:
         (number,) = await keeps_alerts(server)
         other, killed = 3 - number, server.pids[number]
-        async with connected(database_url) as lock, lock.transaction():
+        async with connected(url) as lock, lock.transaction():
             # So that the new one is not warm before the other was looked at.
             await lock.execute("LOCK TABLE services IN ACCESS EXCLUSIVE MODE")
             os.kill(killed, signal.SIGKILL)
@@ -62,17 +91,17 @@ async def test_a_killed_worker_is_restarted_and_the_others_go_on(database_url: s
                 await status(again[number])
             ).start_time.ToNanoseconds() > answer.start_time.ToNanoseconds()
             assert (await status(again[other])).start_time == answer.start_time
-        (ended,) = (record for record in server.records if record["event"] == "a worker has ended")
+        ended = [record for record in server.records if record["event"] == "a worker has ended"][-1]
         assert (ended["worker"], ended["ended_by"]) == (number, "signal 9")
 
 
 @pytest.mark.one_transport
-async def test_a_hung_worker_is_killed_and_replaced(database_url: str) -> None:
-    # For so long no machine, however busy, stalls the other worker.
-    arguments = ("--database-url", database_url, "--worker-timeout", "6")
-    async with many_workers(*arguments) as server, one_channel_each(server) as channels:
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_hung_worker_is_killed_and_replaced(two_workers: TwoWorkers) -> None:
+    server, url = two_workers
+    async with one_channel_each(server) as channels:
         hung = server.pids[1]
-        async with connected(database_url) as lock, lock.transaction():
+        async with connected(url) as lock, lock.transaction():
             # So that the new one is not warm before the other was looked at.
             await lock.execute("LOCK TABLE services IN ACCESS EXCLUSIVE MODE")
             os.kill(hung, signal.SIGSTOP)
@@ -85,7 +114,7 @@ async def test_a_hung_worker_is_killed_and_replaced(database_url: str) -> None:
         logged = {record["event"]: record for record in server.records}
         killed, ended = logged["a worker does not answer; killing it"], logged["a worker has ended"]
         assert (killed["worker"], killed["pid"]) == (ended["worker"], hung) == (1, hung)
-        assert ended["ended_by"] == "killed: it did not answer for 6 s"
+        assert ended["ended_by"] == f"killed: it did not answer for {WORKER_TIMEOUT} s"
 
 
 @pytest.mark.one_transport

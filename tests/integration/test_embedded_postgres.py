@@ -145,16 +145,15 @@ async def test_a_cancelled_start_leaves_no_process_and_frees_the_folder(reachabl
 
 
 async def test_a_server_that_does_not_start_is_explained_and_releases_the_folder(
-    reachable_folder: Path,
+    data_folder: Path,
 ) -> None:
-    folder = reachable_folder / "database"
-    wrong = EmbeddedPostgres(folder, durable=False, settings={"shared_buffers": "lots"})
+    wrong = EmbeddedPostgres(data_folder, durable=False, settings={"shared_buffers": "lots"})
     with pytest.raises(
         EmbeddedPostgresError, match='invalid value for parameter "shared_buffers": "lots"'
     ) as failure:
         await wrong.start()
-    assert str(folder) in str(failure.value)
-    async with EmbeddedPostgres(folder, durable=False) as database:
+    assert str(data_folder) in str(failure.value)
+    async with EmbeddedPostgres(data_folder, durable=False) as database:
         assert await ask(database.url, "SELECT 1") == 1
 
 

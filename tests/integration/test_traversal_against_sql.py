@@ -4,11 +4,12 @@ import asyncio
 from uuid import UUID
 
 import asyncpg
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from graphcore import Direction
 from tests.support import traversal_sql
+from tests.support.examples import examples
 from tests.support.graphs import edge_filter, filters, graph_of, tables
 from tests.support.oracle import Reached
 from tests.support.rows import PlainFilter, Tables
@@ -57,7 +58,7 @@ def test_a_traversal_finds_what_a_recursive_query_finds(database_url: str) -> No
     with asyncio.Runner() as runner:
         connection = runner.run(asyncpg.connect(database_url))
 
-        @settings(max_examples=EXAMPLES)
+        @examples(EXAMPLES)
         @given(questions())
         def check(question: tuple[Tables, UUID, int, PlainFilter]) -> None:
             expected = runner.run(answers_of_sql(connection, question))

@@ -77,7 +77,7 @@ INSERT INTO service_dependencies (source_service_id, target_service_id, communic
     protocol, timeout_ms, retry_config, discovery_source, confidence_score, last_observed_at, is_stale,
     created_at, updated_at)
 SELECT a.id, b.id, odd.*
-FROM services AS a, services AS b, (VALUES
+FROM services AS a, (SELECT id FROM services ORDER BY service_id LIMIT 3) AS b, (VALUES
     ('sync', 'hard', 'grpc', 250, NULL::jsonb, 'manual', 1.0, now(), false, now(), now()),
     ('async', 'soft', NULL, NULL, '{"max_retries": 5, "backoff_strategy": "linear"}', 'kubernetes', 0,
         now(), true, now(), now()),

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from depgraph.v1 import graph_service_pb2 as pb
@@ -21,6 +21,7 @@ from server.rpc.graph.parts import traverse_stream
 from server.rpc.graph.traverse import freshness_field, sliced_answer, traverse_answer, traverse_question
 from tests.support import effective, oracle
 from tests.support.answered import WholeTables, whole
+from tests.support.examples import examples
 from tests.support.graphs import filters, tables
 from tests.support.rows import PlainFilter, PlainService, Tables
 from tests.support.wire_rows import dependencies, services, texts
@@ -180,7 +181,7 @@ def freshness_message_of(freshness: Freshness) -> types_pb2.Freshness:
     return message
 
 
-@settings(max_examples=150)
+@examples(150)
 @given(st.data(), whole_tables(), freshness_values)
 async def test_an_answer_is_what_the_generated_code_would_have_built(
     data: st.DataObject, rows: WholeTables, freshness: Freshness
@@ -198,7 +199,7 @@ async def test_an_answer_is_what_the_generated_code_would_have_built(
     assert len(raw) == message.ByteSize()
 
 
-@settings(max_examples=80)
+@examples(80)
 @given(st.data(), whole_tables(), freshness_values, st.integers(200, 2_000))
 async def test_the_parts_of_a_stream_are_the_answer_cut_up(
     data: st.DataObject, rows: WholeTables, freshness: Freshness, max_bytes: int
@@ -217,7 +218,7 @@ async def test_the_parts_of_a_stream_are_the_answer_cut_up(
         assert part.truncated == message.truncated
 
 
-@settings(max_examples=80)
+@examples(80)
 @given(st.data(), whole_tables(), freshness_values)
 async def test_a_batch_is_its_answers_side_by_side(
     data: st.DataObject, rows: WholeTables, freshness: Freshness

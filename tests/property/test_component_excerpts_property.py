@@ -3,13 +3,14 @@
 from typing import NamedTuple
 from uuid import UUID
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from graphcore import DependencyGraph
 from graphcore.components.excerpts import Excerpt
 from tests.property.test_confident_components_property import expected
 from tests.support.edits import difference
+from tests.support.examples import examples
 from tests.support.graphs import tables
 from tests.support.rows import PlainEdge, PlainService, Tables
 
@@ -85,7 +86,7 @@ def check_memory(graph: DependencyGraph, rows: Tables, former: Known, now: list[
         assert count == len(names.items() & former.names.items())
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(drifting() | STATES, st.integers(2, 5))
 def test_excerpts_list_the_first_members_and_know_the_others(states: list[Tables], most: int) -> None:
     graph, held, former = DependencyGraph(), Tables({}, {}), list[Known]()
@@ -99,7 +100,7 @@ def test_excerpts_list_the_first_members_and_know_the_others(states: list[Tables
         former = now
 
 
-@settings(max_examples=50)
+@examples(50)
 @given(STATES, st.integers(2, 5))
 def test_an_excerpt_is_the_same_object_until_its_component_changes(states: list[Tables], most: int) -> None:
     graph, held = DependencyGraph(), Tables({}, {})

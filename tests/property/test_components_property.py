@@ -3,10 +3,11 @@
 from itertools import pairwise
 
 import networkx as nx
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from graphcore import ChangeSet, DependencyGraph, adjacency
+from tests.support.examples import examples
 from tests.support.graphs import change_set, graph_of, tables
 from tests.support.rows import PlainEdge, Tables
 
@@ -40,13 +41,13 @@ def assert_right(graph: DependencyGraph, rows: Tables) -> None:
         assert all(graph.component_of(name) == component for name in component.members)
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(tables())
 def test_components_are_those_of_networkx(rows: Tables) -> None:
     assert_right(graph_of(rows), rows)
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(tables(), st.integers(0, 5))
 def test_components_come_largest_first_and_at_least_of_min_size(rows: Tables, min_size: int) -> None:
     listed = graph_of(rows).components.largest_first(min_size)
@@ -67,7 +68,7 @@ def difference(before: Tables, after: Tables) -> ChangeSet:
     )
 
 
-@settings(max_examples=150)
+@examples(150)
 @given(st.lists(tables(max_services=8, max_edges=20), min_size=2, max_size=6), st.booleans())
 def test_components_updated_with_the_graph_are_those_of_networkx(
     states: list[Tables], one_by_one: bool
@@ -88,7 +89,7 @@ def test_components_updated_with_the_graph_are_those_of_networkx(
             assert_right(graph, step)
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(st.lists(tables(max_services=8, max_edges=20), min_size=3, max_size=6))
 def test_components_searched_while_the_graph_changed_are_right(
     states: list[Tables],
@@ -104,7 +105,7 @@ def test_components_searched_while_the_graph_changed_are_right(
         held = meanwhile
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(tables(), st.data())
 def test_components_are_right_after_services_are_removed(rows: Tables, data: st.DataObject) -> None:
     graph = graph_of(rows)
@@ -115,7 +116,7 @@ def test_components_are_right_after_services_are_removed(rows: Tables, data: st.
     assert_right(graph, left)
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(tables(), st.booleans())
 def test_the_adjacency_list_has_each_service_with_its_distinct_targets(
     rows: Tables, include_stale: bool

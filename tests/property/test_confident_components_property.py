@@ -4,11 +4,12 @@ from itertools import pairwise
 
 import networkx as nx
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from graphcore import DependencyGraph, GraphBuilder, split_changes
 from tests.support.edits import difference
+from tests.support.examples import examples
 from tests.support.graphs import CONFIDENCES, tables
 from tests.support.rows import Tables
 
@@ -52,7 +53,7 @@ def copied(graph: DependencyGraph) -> DependencyGraph:
             return copy
 
 
-@settings(max_examples=80)
+@examples(80)
 @given(STATES, FLOORS, st.booleans())
 def test_confident_components_are_those_of_networkx_after_every_change_set(
     states: list[Tables], floor: float, one_by_one: bool
@@ -68,7 +69,7 @@ def test_confident_components_are_those_of_networkx_after_every_change_set(
         assert all_kept(graph) == expected(rows, 0.0)
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(STATES, FLOORS)
 def test_a_copy_has_the_cycle_confidence_of_its_original(states: list[Tables], floor: float) -> None:
     graph = DependencyGraph(cycle_confidence=floor)

@@ -12,7 +12,7 @@ from itertools import count
 from typing import cast
 from uuid import UUID
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from server.detection.causes import Causes
@@ -20,6 +20,7 @@ from server.detection.outcomes import CyclicComponent
 from server.detection.plan import Plan, Recollection
 from server.domain.alerts import ALERT_STATUSES
 from server.domain.detection import AlertChange, CyclePath, KeptAlert, Members, Membership
+from tests.support.examples import examples
 
 NAMES = tuple("abcdefgh")
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -188,7 +189,7 @@ def overlap(alert: KeptAlert, members: Iterable[str]) -> int:
     return len(set(alert.members) & set(members))
 
 
-@settings(max_examples=25)
+@examples(25)
 @given(situations())
 def test_each_component_has_exactly_one_alert_and_no_other_alert_stands_for_anything(
     situation: Situation,
@@ -203,7 +204,7 @@ def test_each_component_has_exactly_one_alert_and_no_other_alert_stands_for_anyt
             assert alert.size == alert.membership.size
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(situations())
 def test_no_two_alerts_have_the_same_cycle_and_each_cycle_is_one_of_its_component(
     situation: Situation,
@@ -216,7 +217,7 @@ def test_no_two_alerts_have_the_same_cycle_and_each_cycle_is_one_of_its_componen
         assert alert.cycle_path in {component.shortest} | component.confirmed
 
 
-@settings(max_examples=25)
+@examples(25)
 @given(situations())
 def test_an_alert_lives_on_with_its_status_and_with_its_cycle_as_long_as_that_is_a_shortest_one(
     situation: Situation,
@@ -244,7 +245,7 @@ def test_an_alert_lives_on_with_its_status_and_with_its_cycle_as_long_as_that_is
             assert not freed.is_present or freed.cycle_path == normal(before.cycle_path)
 
 
-@settings(max_examples=25)
+@examples(25)
 @given(situations())
 def test_a_component_on_which_none_lives_on_gets_an_alert_of_former_times_or_a_new_one(
     situation: Situation,
@@ -281,7 +282,7 @@ def test_a_component_on_which_none_lives_on_gets_an_alert_of_former_times_or_a_n
             assert alert.status == "open"
 
 
-@settings(max_examples=25)
+@examples(25)
 @given(situations())
 def test_an_alert_that_is_left_over_is_resolved_with_a_note_that_says_whether_it_was_merged(
     situation: Situation,
@@ -307,7 +308,7 @@ def test_an_alert_that_is_left_over_is_resolved_with_a_note_that_says_whether_it
             assert note.startswith("the cycle is gone")
 
 
-@settings(max_examples=25)
+@examples(25)
 @given(situations())
 def test_what_was_planned_once_is_not_planned_again(situation: Situation) -> None:
     after = situation.afterwards()
@@ -336,7 +337,7 @@ def test_what_was_planned_once_is_not_planned_again(situation: Situation) -> Non
     assert Plan(tracked, situation.cut_components(settled), Causes(), same).changes(others, ids(2_000)) == []
 
 
-@settings(max_examples=25)
+@examples(25)
 @given(situations())
 def test_every_change_is_an_event_and_keeps_to_the_life_cycle(situation: Situation) -> None:
     for change in situation.planned():

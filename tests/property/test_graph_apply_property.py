@@ -1,11 +1,12 @@
 """Any way of changing the graph ends where a build from the final rows ends. No I/O."""
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from graphcore import DependencyGraph, Direction, EdgeFilter, adjacency
 from tests.support import oracle
 from tests.support.edits import Edit, difference, edits, populations, snapshot
+from tests.support.examples import examples
 from tests.support.graphs import graph_of
 from tests.support.rows import PlainFilter, Tables
 from tests.support.traversal import traverse
@@ -39,7 +40,7 @@ def observed(graph: DependencyGraph) -> dict[str, object]:
     }
 
 
-@settings(max_examples=150)
+@examples(150)
 @given(populations(), st.lists(st.tuples(st.lists(edits(), max_size=12), st.booleans()), max_size=8))
 def test_change_sets_in_any_grouping_equal_a_build_from_the_final_rows(
     rows: Tables, groups: list[tuple[list[Edit], bool]]
@@ -56,7 +57,7 @@ def test_change_sets_in_any_grouping_equal_a_build_from_the_final_rows(
     assert observed(graph) == observed(graph_of(rows))
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(populations(), st.lists(edits(), max_size=60))
 def test_a_graph_changed_edit_by_edit_answers_from_the_final_rows(rows: Tables, steps: list[Edit]) -> None:
     graph = graph_of(rows)
@@ -75,7 +76,7 @@ def test_a_graph_changed_edit_by_edit_answers_from_the_final_rows(rows: Tables, 
     assert graph.components.largest_first(1) == graph_of(rows).components.largest_first(1)
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(populations(), st.lists(edits(), max_size=40))
 def test_applying_the_final_rows_again_changes_nothing(rows: Tables, steps: list[Edit]) -> None:
     for edit in steps:

@@ -5,11 +5,12 @@ from typing import TypeVar, cast
 from uuid import UUID
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from graphcore import DependencyGraph, GraphBuilder, split_changes
 from tests.support.edits import EDGES, SERVICES, Edit, difference, edits, snapshot
+from tests.support.examples import examples
 from tests.support.graphs import dependency_record, flags_of, graph_of, service_record, tables
 from tests.support.index_checks import check_graph
 from tests.support.rows import Tables
@@ -85,7 +86,7 @@ def test_a_built_graph_equals_an_applied_one_and_changes_alike(
     assert content(graph) == content(graph_of(after))
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(STEPS, STEPS, STEPS, st.integers(0, 50))
 def test_a_copy_is_equal_and_independent(
     before: list[Edit], here: list[Edit], there: list[Edit], more: int
@@ -103,7 +104,7 @@ def test_a_copy_is_equal_and_independent(
         assert content(changed) == content(graph_of(tables_now))
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(STEPS, STEPS, st.lists(st.sampled_from([*SERVICES, *EDGES])))
 def test_payload_tables_do_not_change_with_the_graph(
     before: list[Edit], later: list[Edit], asked: list[UUID]
@@ -123,7 +124,7 @@ def test_payload_tables_do_not_change_with_the_graph(
         assert {key: table.take(key) for key in list(table.rest())} == held
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(STEPS, STEPS, st.integers(1, 5), st.booleans())
 def test_split_changes_have_the_same_effect(
     before: list[Edit], later: list[Edit], size: int, unchanged_too: bool
@@ -137,7 +138,7 @@ def test_split_changes_have_the_same_effect(
     assert content(graph) == content(graph_of(after))
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(STEPS, STEPS, st.integers(1, 40))
 def test_making_room_changes_nothing(before: list[Edit], later: list[Edit], more: int) -> None:
     rows = edited(before, Tables({}, {}))

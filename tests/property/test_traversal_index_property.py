@@ -22,6 +22,7 @@ from graphcore import DependencyGraph
 from graphcore.graph.flags import STALE
 from graphcore.graph.index import TraversalIndex
 from tests.support.edits import Edit, difference, edits, populations, snapshot
+from tests.support.examples import examples
 from tests.support.graphs import graph_of
 from tests.support.index_checks import Link, check_graph, check_index
 from tests.support.kernel_forms import FORMS, given_in_both_forms, kernels_in_form
@@ -105,7 +106,7 @@ class IndexMachine(RuleBasedStateMachine):
 
 @pytest.mark.usefixtures("form")
 def test_index_invariants_hold_after_any_edits() -> None:
-    run_state_machine_as_test(IndexMachine, settings=settings(max_examples=30, stateful_step_count=25))
+    run_state_machine_as_test(IndexMachine, settings=settings(examples(30), stateful_step_count=25))
 
 
 @given_in_both_forms(

@@ -5,7 +5,7 @@ from typing import Any
 import networkx as nx
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from graphcore import DependencyGraph
@@ -13,6 +13,7 @@ from graphcore.analysis.impact_changes import ImpactChange
 from graphcore.analysis.proposed_change import ProposedChange
 from graphcore.analysis.what_if import WhatIf, what_if
 from graphcore.graph.flags import STALE
+from tests.support.examples import examples
 from tests.support.graphs import CONFIDENCES, change_set, graph_of, tables
 from tests.support.kernel_forms import given_in_both_forms
 from tests.support.proposals import (
@@ -110,7 +111,7 @@ def test_a_what_if_equals_applying_the_change(
         assert_equal_to_doing_it(found, graph, rows, after, floor)
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(data=st.data(), rows=tables())
 def test_a_what_if_does_not_change_the_graph(data: st.DataObject, rows: Tables) -> None:
     change, _ = data.draw(proposals(rows))
@@ -135,7 +136,7 @@ def test_a_what_if_does_not_change_the_graph(data: st.DataObject, rows: Tables) 
     assert set(calls_of(graph, 0.0).edges) == set(calls_in(rows).edges)
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(data=st.data(), rows=tables(), most=st.integers(1, 5))
 def test_the_blast_radii_that_change_most_are_listed(data: st.DataObject, rows: Tables, most: int) -> None:
     change, _ = data.draw(proposals(rows))
@@ -146,7 +147,7 @@ def test_the_blast_radii_that_change_most_are_listed(data: st.DataObject, rows: 
     assert some.count == everything.count
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(rows=tables())
 def test_an_empty_change_has_no_effects(rows: Tables) -> None:
     found = what_if(graph_of(rows), ProposedChange())

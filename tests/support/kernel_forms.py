@@ -5,10 +5,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from graphcore.compiling import KERNELS
+from tests.support.examples import examples
 
 FORMS = ("plain", "compiled")
 # One example in so many runs the plain form of kernels.
@@ -54,7 +55,7 @@ def given_in_both_forms(
         in_some_form.__module__, in_some_form.__doc__ = check.__module__, check.__doc__
         count = compiled_examples * PLAIN_SHARE // (PLAIN_SHARE - 1)
         form = st.integers(1, PLAIN_SHARE).map(_form)
-        return settings(max_examples=count)(given(form, st.tuples(*strategies))(in_some_form))
+        return examples(count)(given(form, st.tuples(*strategies))(in_some_form))
 
     return decorate
 

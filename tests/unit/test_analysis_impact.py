@@ -3,13 +3,14 @@
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from graphcore import DependencyGraph, DependencyRecord, EdgeFilter, ServiceRecord, UnknownServiceError
 from graphcore.analysis.edge_selection import passing_edges
 from graphcore.analysis.impact import impact_of
 from graphcore.kernels import ANSWER, TICK
+from tests.support.examples import examples
 from tests.support.kernel_forms import FORMS, kernels_in_form
 
 
@@ -26,7 +27,7 @@ def callers_of_hub(names: list[str]) -> DependencyGraph:
     )
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(st.sets(st.text(st.characters(exclude_characters="\0"), min_size=1, max_size=6), max_size=30))
 def test_unusual_names_are_sorted_by_code_point(names: set[str]) -> None:
     graph = callers_of_hub(sorted(names - {"hub"}, reverse=True))

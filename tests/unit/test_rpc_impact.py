@@ -4,7 +4,7 @@ import asyncio
 from datetime import timedelta
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from depgraph.v1 import analysis_service_pb2 as pb
@@ -20,6 +20,7 @@ from graphcore.analysis.impact import Impact
 from server.domain.live_graph import Freshness
 from server.rpc.analysis.impact import MOST_TEAMS, Impacted, impact_parts
 from server.wire import encoded_id
+from tests.support.examples import examples
 
 FRESHNESS = Freshness("revision", timedelta(0))
 FAILED = "failed"
@@ -65,7 +66,7 @@ async def stream(found: Impacted, max_bytes: int) -> list[pb.AnalyzeImpactRespon
     ]
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(st.integers(0, 40), st.integers(100, 3_000))
 async def test_joined_parts_are_the_whole_answer(count: int, max_bytes: int) -> None:
     parts = await stream(chain(count), max_bytes)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from depgraph.v1.graph_service_pb2 import TraverseResponse
@@ -27,6 +27,7 @@ from graphcore.kernels import filtering as kernels
 from server import wire
 from server.wire import effective_dependency
 from tests.support.effective import PRIORITY, effective_of
+from tests.support.examples import examples
 from tests.support.wire_rows import dependencies, dependency_message
 
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
@@ -137,7 +138,7 @@ rows = st.lists(dependencies, min_size=1, max_size=5).map(
 )
 
 
-@settings(max_examples=150)
+@examples(150)
 @given(rows)
 def test_merging_is_what_dictionaries_say(drawn: list[Dependency]) -> None:
     expected = effective_of(drawn)
