@@ -64,16 +64,20 @@ class Call:
     data_bytes: int = 0
 
 
-async def connect(address: str, *, window: int = LARGEST_WINDOW, polite: bool = True) -> "Connection":
+async def connect(
+    address: str, *, window: int = LARGEST_WINDOW, polite: bool = True, source: str | None = None
+) -> "Connection":
     """
     A connection that has the server's settings.
 
     The server may send ``window`` bytes on each stream. ``polite`` = calls wait while as many
-    streams are open as the server allows.
+    streams are open as the server allows. ``source`` is the address to call from.
     """
     host, _, port = address.rpartition(":")
     loop = asyncio.get_running_loop()
-    _, connection = await loop.create_connection(lambda: Connection(window, polite=polite), host, int(port))
+    _, connection = await loop.create_connection(
+        lambda: Connection(window, polite=polite), host, int(port), local_addr=(source, 0) if source else None
+    )
     await connection.ready
     return connection
 

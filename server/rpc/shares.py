@@ -17,6 +17,7 @@ _IPV6_PREFIX = 64
 # Callers whose rates are kept. Those that come while so many call share one rate.
 _MOST_CALLERS = 10_000
 _PARTS_OF_A_WAIT = 16
+_NEW_IN_A_ROW = 4
 _CLOCK_SECONDS = 1e-8
 
 
@@ -47,38 +48,77 @@ class Turns:
     """
     The order of those who wait: one turn for each caller, and of a caller for each connection.
 
-    So a caller with many connections gets no more turns than one with a single one.
+    So a caller with many connections gets no more turns than one with a single one. Callers that
+    wait for no other turn come first, four in a row at most: who asks now and then waits for the
+    call in work, and not for a turn of those who ask all the time.
     """
 
     def __init__(self) -> None:
         # By share and by connection; those whose last turn is the longest ago come first.
-        self._waiting: dict[str, dict[str, deque[asyncio.Future[None]]]] = {}
+        self._new: dict[str, dict[str, deque[asyncio.Future[None]]]] = {}
+        self._old: dict[str, dict[str, deque[asyncio.Future[None]]]] = {}
+        self._new_in_a_row = 0
 
     def __bool__(self) -> bool:
-        return bool(self._waiting)
+        return bool(self._new or self._old)
 
     def __len__(self) -> int:
-        shares = tuple(self._waiting.values())
+        shares = (*tuple(self._new.values()), *tuple(self._old.values()))
         return sum(len(calls) for connections in shares for calls in tuple(connections.values()))
 
     def add(self, share: str, connection: str) -> "asyncio.Future[None]":
         """Have a call wait; its turn has come when the future is done."""
         turn = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(share, {}).setdefault(connection, deque()).append(turn)
+        group = self._old if share in self._old else self._new
+        group.setdefault(share, {}).setdefault(connection, deque()).append(turn)
         return turn
 
     def next(self) -> "asyncio.Future[None]":
         """Take out the next one; it is done already if its call was cancelled."""
-        share, connections = next(iter(self._waiting.items()))
-        del self._waiting[share]
+        is_new = bool(self._new) and (self._new_in_a_row < _NEW_IN_A_ROW or not self._old)
+        self._new_in_a_row = self._new_in_a_row + 1 if is_new else 0
+        group = self._new if is_new else self._old
+        share, connections = next(iter(group.items()))
+        del group[share]
         connection, calls = next(iter(connections.items()))
         del connections[connection]
         turn = calls.popleft()
         if calls:
             connections[connection] = calls
         if connections:
-            self._waiting[share] = connections
+            self._old[share] = connections
         return turn
+
+
+class FairLock:
+    """A lock that those who wait get by turns."""
+
+    def __init__(self) -> None:
+        self._turns = Turns()
+        self._is_held = False
+
+    async def acquire(self, share: str, connection: str) -> None:
+        """Wait for the lock; who is cancelled while waiting does not get it."""
+        if not self._is_held:
+            self._is_held = True
+            return
+        turn = self._turns.add(share, connection)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            # It may have got the lock in the same iteration of the event loop.
+            if not turn.cancelled():
+                self.release()
+            raise
+
+    def release(self) -> None:
+        """Give the lock to the next one that still waits."""
+        while self._turns:
+            turn = self._turns.next()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._is_held = False
 
 
 class Rates:

@@ -1,6 +1,7 @@
 """Rates and places of callers: beyond them one caller is refused, and others are answered."""
 
 import asyncio
+import threading
 from datetime import timedelta
 from typing import Any, NoReturn
 
@@ -21,7 +22,9 @@ from server.app import Application
 from server.config import Limits, Settings
 from server.domain.caller import ANYONE, Caller
 from server.domain.errors import NotReadyError
+from server.rpc.analysis.paths import paths_answer
 from server.rpc.analysis.servicer import Analyses
+from server.rpc.shares import FairLock
 from tests.support.calls import FRESH, Stubs
 from tests.support.channels import open_channel
 from tests.support.eventually import eventually
@@ -197,3 +200,44 @@ async def test_a_caller_that_takes_every_place_does_not_keep_another_out(store: 
         await eventually(lambda: server.running_calls == 5)
         store.let_go.set()
         await asyncio.gather(*held, answered)
+
+
+async def test_an_analysis_whose_caller_is_gone_before_its_turn_does_not_run(
+    channel: grpc.aio.Channel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stubs = Stubs(channel)
+    await stubs.write_services("a", "b")
+    asked = FindPathsRequest(source_service_id="a", target_service_id="b", consistency=FRESH)
+    known = FindPathsRequest(source_service_id="a", target_service_id="b")
+    begun, go_on = threading.Semaphore(0), threading.Event()
+    waits, gone = asyncio.Event(), asyncio.Event()
+    acquire, runs = FairLock.acquire, 0
+
+    def held(*arguments: Any) -> bytes:
+        nonlocal runs
+        runs += 1
+        begun.release()
+        go_on.wait(30)
+        return paths_answer(*arguments)
+
+    async def noting(*arguments: Any) -> None:
+        if runs:
+            waits.set()
+        try:
+            await acquire(*arguments)
+        except asyncio.CancelledError:
+            gone.set()
+            raise
+
+    monkeypatch.setattr("server.rpc.analysis.servicer.paths_answer", held)
+    monkeypatch.setattr(FairLock, "acquire", noting)
+    first = asyncio.ensure_future(stubs.analyses.FindPaths(asked))
+    await asyncio.to_thread(begun.acquire)
+    given_up = stubs.analyses.FindPaths(known)
+    await waits.wait()
+    given_up.cancel()
+    await gone.wait()
+    go_on.set()
+    await first
+    await stubs.analyses.FindPaths(known)
+    assert runs == 2

@@ -1,5 +1,6 @@
-"""Who counts as one caller, and rates of calls."""
+"""Who counts as one caller, turns, and rates of calls."""
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from server.config import Limits
 from server.domain.caller import ANYONE, Caller
 from server.domain.errors import RateLimitedError
-from server.rpc.shares import Rates, share_of
+from server.rpc.shares import FairLock, Rates, Turns, share_of
 
 
 @pytest.fixture
@@ -17,6 +18,60 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Any:
     stopped = SimpleNamespace(now=1_000.0)
     monkeypatch.setattr("server.rpc.shares.time.perf_counter", lambda: stopped.now)
     return stopped
+
+
+def order(turns: Turns, waiting: "dict[asyncio.Future[None], str]", count: int) -> str:
+    """Give so many turns; returns whose they were."""
+    return "".join(waiting[turns.next()] for _ in range(count))
+
+
+async def test_callers_have_one_turn_after_the_other_and_so_have_their_connections() -> None:
+    turns = Turns()
+    waiting = {
+        turns.add(name, connection): connection for name, connection in ("aA", "aA", "aB", "aC", "bD", "bD")
+    }
+    assert len(turns) == 6
+    assert order(turns, waiting, 6) == "ADBDCA"
+    assert not turns
+
+
+async def test_a_caller_that_waits_for_no_other_turn_comes_first_four_times_in_a_row() -> None:
+    turns = Turns()
+    waiting = {turns.add("greedy", "x"): "x" for _ in range(4)}
+    assert order(turns, waiting, 1) == "x"
+    waiting |= {turns.add(name, name): name for name in "abcdef"}
+    assert order(turns, waiting, 9) == "abcxdefxx"
+
+
+async def test_who_waits_for_a_lock_gets_it_by_turns() -> None:
+    lock, got = FairLock(), list[str]()
+
+    async def work(name: str) -> None:
+        await lock.acquire(name, name)
+        got.append(name)
+        await asyncio.sleep(0)
+        lock.release()
+
+    await asyncio.gather(*(work(name) for name in "aaab"))
+    assert "".join(got) == "aaba"
+    await work("c")
+
+
+async def test_who_is_cancelled_while_waiting_for_a_lock_passes_it_on() -> None:
+    lock = FairLock()
+    await lock.acquire("a", "a")
+    waiting = [asyncio.create_task(lock.acquire("a", "a")) for _ in range(3)]
+    await asyncio.sleep(0)
+    waiting[0].cancel()
+    await asyncio.sleep(0)
+    lock.release()
+    # It has the lock by now, and does not know it.
+    waiting[1].cancel()
+    await waiting[2]
+    assert waiting[0].cancelled()
+    assert waiting[1].cancelled()
+    lock.release()
+    await lock.acquire("a", "a")
 
 
 def share(peer: str, caller: Caller = ANYONE) -> str:

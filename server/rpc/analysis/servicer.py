@@ -9,6 +9,7 @@ from google.protobuf.message import Message
 from depgraph.v1 import analysis_service_pb2 as pb
 from graphcore import DependencyGraph
 from server.config import Limits
+from server.domain.caller import current_caller
 from server.domain.live_graph import Consistency, Freshness, LiveGraph
 from server.rpc.analysis.audit import AuditQuestion, audit_answer, audit_question
 from server.rpc.analysis.change import ChangeQuestion, change_answer, change_question
@@ -19,6 +20,7 @@ from server.rpc.analysis.paths import PathsQuestion, paths_answer, paths_questio
 from server.rpc.answers import freshness_message, tag
 from server.rpc.context import Context, time_left
 from server.rpc.reading import convert
+from server.rpc.shares import FairLock, share_of
 from server.wire.fields import field
 
 Found = TypeVar("Found")
@@ -80,7 +82,7 @@ class AnalysisServicer:
 
 class Analyses:
     """
-    Runs analyses in a thread, one at a time, under the read lock of the graph.
+    Runs analyses in a thread, one at a time by turns, under the read lock of the graph.
 
     Changes wait for the end of an analysis, so it has to be bounded to about a second, whatever the
     graph. Other calls read the graph at the same time: the work must not change it, nor use its
@@ -89,7 +91,7 @@ class Analyses:
 
     def __init__(self, live: LiveGraph) -> None:
         self._live = live
-        self._turn = asyncio.Lock()
+        self._turn = FairLock()
         self._running: set[asyncio.Task[object]] = set()
 
     async def run(
@@ -97,6 +99,8 @@ class Analyses:
     ) -> tuple[Found, Freshness]:
         """Call ``work`` with a graph as fresh as wanted; returns its freshness, too."""
         await self._live.at(wanted, time_left(context))
+        # A caller that is gone by then gets no turn.
+        await self._turn.acquire(share_of(current_caller(), context), context.peer())
         running = asyncio.create_task(self._alone(work))
         # The event loop keeps no strong reference to a task.
         self._running.add(running)
@@ -105,11 +109,12 @@ class Analyses:
         return await asyncio.shield(running)
 
     async def _alone(self, work: Callable[[DependencyGraph], Found]) -> tuple[Found, Freshness]:
-        async with self._turn, self._live.read_lock():
+        async with self._live.read_lock():
             graph, freshness = self._live.now(), self._live.freshness()
             return await asyncio.to_thread(work, graph), freshness
 
     def _discard(self, running: asyncio.Task[object]) -> None:
+        self._turn.release()
         self._running.discard(running)
         # Retrieves the error, which asyncio would log otherwise if the caller is gone.
         if not running.cancelled():
