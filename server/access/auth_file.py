@@ -29,9 +29,7 @@ from server.domain.dependencies import DISCOVERY_SOURCES, DiscoverySource
 T = TypeVar("T")
 
 # Asymmetric ones only: whoever can check a token of the others can make one.
-ALGORITHMS = frozenset(
-    {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
-)
+ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
 _EMPTY = sha256(b"").digest()
 _CERTIFICATE_KINDS: tuple[IdentityKind, ...] = ("spiffe_id", "dns_name", "common_name")
@@ -92,9 +90,9 @@ class _Table:
             raise self.wrong(key, f"is empty: give {what}")
         return value
 
-    def words(self, key: str, known: tuple[str, ...] | frozenset[str]) -> list[str]:
+    def words(self, key: str, known: tuple[str, ...]) -> list[str]:
         """Take a list of distinct words, at least one."""
-        what = f"a list of {', '.join(sorted(known) if isinstance(known, frozenset) else known)}"
+        what = f"a list of {', '.join(known)}"
         words: list[Any] = self.take(key, list, what)
         for word in words:
             if word not in known:

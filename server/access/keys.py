@@ -2,10 +2,8 @@
 
 import json
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
-from http.client import HTTPException
 from typing import Any, NamedTuple, TypeAlias
 
 import structlog
@@ -79,7 +77,7 @@ def _key(jwk: Any) -> Key | None:
         algorithms = _algorithms(public)
         if "alg" in jwk:
             algorithms &= {jwk["alg"]}
-    except (PyJWTError, ValueError, TypeError, KeyError):
+    except (PyJWTError, ValueError, TypeError, KeyError, NotImplementedError):
         return None
     return Key(public, algorithms) if algorithms else None
 
@@ -131,7 +129,8 @@ class FetchedKeys:
             if document != self._document:
                 self.value = read_keys(document)
                 self._document = document
-        except (OSError, HTTPException, ValueError) as error:
+        # Whatever is wrong with an answer, the next one may be better.
+        except Exception as error:  # noqa: BLE001
             reason = getattr(error, "reason", None) or error
             problem = f"the keys at {self._url} can't be read: {reason}"
             if problem != self.problem:
