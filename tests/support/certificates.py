@@ -5,10 +5,19 @@ import socket
 import ssl
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import grpc
 import trustme
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from server.access.certificates import TlsFiles
 
@@ -29,6 +38,23 @@ class Authority:
         begin = datetime.now(UTC) - age
         leaf = self._ca.issue_cert(*(names or (NAME, "127.0.0.1")), not_before=begin, not_after=begin + valid)
         return Pair(b"".join(each.bytes() for each in leaf.cert_chain_pems), leaf.private_key_pem.bytes())
+
+    def issue_for(self, *alternatives: x509.GeneralName, valid: timedelta = timedelta(days=90)) -> "Pair":
+        """Issue a certificate with names of any type, as they are."""
+        ca = x509.load_pem_x509_certificate(self.pem)
+        signer: Any = load_pem_private_key(self._ca.private_key_pem.bytes(), None)
+        key = ec.generate_private_key(ec.SECP256R1())
+        begin = datetime.now(UTC) - timedelta(minutes=1)
+        names = x509.SubjectAlternativeName(alternatives)
+        certificate = (
+            x509.CertificateBuilder(ca.subject, x509.Name([]), key.public_key(), x509.random_serial_number())
+            .not_valid_before(begin)
+            .not_valid_after(datetime.now(UTC) + valid)
+            .add_extension(names, critical=True)
+            .sign(signer, hashes.SHA256())
+        )
+        secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        return Pair(certificate.public_bytes(Encoding.PEM), secret)
 
 
 class Pair:
