@@ -134,6 +134,24 @@ def test_no_password_stands_in_the_file_for_compose() -> None:
     assert "deploy/secrets/" in ignored
 
 
+def test_the_password_of_compose_reaches_the_server_by_its_environment(tmp_path: Path) -> None:
+    server = compose()["services"]["server"]
+    (tmp_path / "database-password").write_text("secret\n")
+    program = tmp_path / "depgraph"
+    program.write_text('#!/bin/sh\necho "$PGPASSWORD: $*"\n')
+    program.chmod(0o755)
+    # Compose reads $$ as $.
+    line = [each.replace("$$", "$") for each in [*server["entrypoint"], *server["command"]]]
+    started = subprocess.run(
+        [each.replace("/run/secrets", str(tmp_path)) for each in line],
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert started.stdout == "secret: serve\n"
+
+
 def test_compose_waits_longer_than_the_server_takes_to_stop() -> None:
     server = compose()["services"]["server"]
     patience = int(server["stop_grace_period"].removesuffix("s"))
