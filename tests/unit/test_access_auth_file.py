@@ -7,6 +7,7 @@ import pytest
 from server.access.auth_file import read_auth_file, warning_about
 from server.access.grants import AuthFile, Identity
 from server.access.reloading import NamedFile, UnusableFileError
+from tests.support.command import ROOT
 from tests.support.issuer import NAME, grant, issuer_table, static_token, subject
 
 FILE = NamedFile("--auth-file", Path("/etc/depgraph/auth.toml"))
@@ -197,3 +198,12 @@ def test_a_file_that_everybody_may_write_is_warned_of(tmp_path: Path) -> None:
     assert warning_about(path) is None
     path.chmod(0o602)
     assert str(path) in (warning_about(path) or "")
+
+
+def test_the_example_of_the_documentation_can_be_used() -> None:
+    example = NamedFile("--auth-file", ROOT / "deploy/auth.toml")
+    file = read_auth_file(example.path.read_bytes(), example)
+    issuer = "https://login.example.com/"
+    assert roles(file, Identity("subject", "bob", issuer=issuer)) == {"reader"}
+    team = Identity("subject", "eve", issuer=issuer, claims={"groups": ["platform"]})
+    assert roles(file, team) == {"reader", "editor", "operator"}

@@ -1,0 +1,90 @@
+"""docs/security.md: a server whose database role may write rows and change no table."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from urllib.parse import urlsplit, urlunsplit
+from uuid import uuid4
+
+import asyncpg
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from depgraph.v1 import access_service_pb2 as access
+from depgraph.v1 import alert_service_pb2 as alerts
+from depgraph.v1 import catalog_service_pb2 as catalog
+from depgraph.v1 import dependency_service_pb2 as dependencies
+from depgraph.v1 import graph_service_pb2 as graph
+from depgraph.v1 import types_pb2 as types
+from depgraph.v1.access_service_pb2_grpc import AccessServiceStub
+from server.config import Settings
+from tests.support.calls import FRESH, Stubs
+from tests.support.channels import channel_to_new_server
+from tests.support.command import ROOT
+from tests.support.eventually import PATIENCE_SECONDS
+from tests.support.plain_sql import connected
+
+pytestmark = pytest.mark.one_transport
+
+
+@pytest.fixture
+async def restricted_url(database_url: str) -> AsyncIterator[str]:
+    """The URL for a role with the rights that the page lists."""
+    page = (ROOT / "docs/security.md").read_text()
+    found = re.search(r"^### Least privilege.*?```sql\n(.*?)```", page, re.MULTILINE | re.DOTALL)
+    assert found is not None
+    role = f"test_{uuid4().hex}"
+    parts = urlsplit(database_url)
+    async with connected(database_url) as owner:
+        await owner.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'word'")
+        try:
+            await owner.execute(found[1].replace("depgraph_server", role))
+            yield urlunsplit(parts._replace(netloc=f"{role}:word@{parts.netloc.rpartition('@')[2]}"))
+        finally:
+            await owner.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
+
+
+async def test_a_server_that_owns_no_table_does_all_of_its_work(restricted_url: str) -> None:
+    settings = Settings(listen="127.0.0.1:0", database_url=restricted_url, migrate=False)
+    async with channel_to_new_server(settings) as channel:
+        stubs = Stubs(channel)
+        await stubs.write_edges("a>b", "b>a")
+        report = dependencies.IngestGraphRequest(
+            discovery_source=types.DISCOVERY_SOURCE_KUBERNETES,
+            nodes=[dependencies.IngestNode(service_id="c")],
+        )
+        assert (await stubs.dependencies.IngestGraph(report)).services_created == 1
+        await stubs.catalog.DeleteService(catalog.DeleteServiceRequest(service_id="c"))
+        await stubs.graph.Traverse(
+            graph.TraverseRequest(service_id="a", direction=graph.DIRECTION_DOWNSTREAM, consistency=FRESH)
+        )
+        request = alerts.AcknowledgeAlertRequest(id=await detected(stubs), acknowledged_by="ann")
+        await stubs.alerts.AcknowledgeAlert(request)
+        before = Timestamp()
+        before.GetCurrentTime()
+        stale = await stubs.dependencies.MarkStale(dependencies.MarkStaleRequest(observed_before=before))
+        assert stale.marked_count == 2
+        writes = await AccessServiceStub(channel).ListWrites(access.ListWritesRequest())
+        assert len(writes.writes) == 6
+        assert not (await stubs.graph.GetStatus(graph.GetStatusRequest())).problems
+
+
+async def detected(stubs: Stubs) -> str:
+    """Wait for the alert of detection; returns its id."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not (found := (await stubs.alerts.ListAlerts(alerts.ListAlertsRequest())).alerts):
+            await asyncio.sleep(0.01)
+    return found[0].id
+
+
+async def test_its_role_can_change_no_table(restricted_url: str) -> None:
+    async with connected(restricted_url) as connection:
+        for statement in (
+            "ALTER TABLE services DROP COLUMN team",
+            "ALTER TABLE services DISABLE TRIGGER ALL",
+            "TRUNCATE services CASCADE",
+            "CREATE TABLE public.mine ()",
+            "CREATE TABLE depgraph_feed.mine ()",
+        ):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await connection.execute(statement)
