@@ -198,28 +198,24 @@ async def test_the_account_equals_a_model_of_random_calls(
     ] == expected
 
 
-@pytest.mark.parametrize("setting", ["on", "off"])
-async def test_triggers_read_the_principal_until_the_transaction_ends(
-    database_url: str, setting: str
-) -> None:
-    options = f"options=-c%20standard_conforming_strings%3D{setting}"
-    url = f"{database_url}{'&' if '?' in database_url else '?'}{options}"
-    async with Database.open(url, pool_size=1) as database:
-        for principal in ODD_NAMES:
-            with calling(principal):
-                assert (await database.write(principal_in, uncounted)).value == principal
-                [write] = (await WriteRepository(database).page(1, None)).writes
-                assert write.principal == principal
-            assert (await database.write(principal_in, uncounted)).value == ""
-            assert await database.read(principal_in) == ""
+async def test_triggers_read_the_principal_until_the_transaction_ends(database_url: str) -> None:
+    for setting in ("on", "off"):
+        options = f"options=-c%20standard_conforming_strings%3D{setting}"
+        url = f"{database_url}{'&' if '?' in database_url else '?'}{options}"
+        async with Database.open(url, pool_size=1) as database:
+            for principal in ODD_NAMES:
+                with calling(principal):
+                    assert (await database.write(principal_in, uncounted)).value == principal
+                    [write] = (await WriteRepository(database).page(1, None)).writes
+                    assert write.principal == principal
+                assert (await database.write(principal_in, uncounted)).value == ""
+                assert await database.read(principal_in) == ""
 
 
-@pytest.mark.parametrize("principal", ["a\0b", "a\ud800b"])
-async def test_a_name_that_no_text_of_the_database_can_hold_is_refused(
-    database: Database, principal: str
-) -> None:
-    with calling(principal), pytest.raises(InvalidInputError, match="caller's name"):
-        await ServiceRepository(database).create(ServiceDraft(service_id="a"))
+async def test_a_name_that_no_text_of_the_database_can_hold_is_refused(database: Database) -> None:
+    for principal in ("a\0b", "a\ud800b"):
+        with calling(principal), pytest.raises(InvalidInputError, match="caller's name"):
+            await ServiceRepository(database).create(ServiceDraft(service_id="a"))
 
 
 async def test_a_call_that_failed_or_was_cancelled_is_not_in_the_account(
@@ -356,29 +352,22 @@ async def kept(connection: asyncpg.Connection) -> list[str]:
     return [row["principal"] for row in await connection.fetch("SELECT principal FROM writes ORDER BY id")]
 
 
-@pytest.mark.parametrize(
-    ("keep", "most", "left"),
-    [
+async def test_pruning_leaves_what_is_neither_too_old_nor_too_much(
+    account: WriteRepository, connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writes, "BATCH", 2)
+    for keep, most, left in (
         (timedelta(days=4, hours=1), 100, "43210"),
         (CENTURY, 100, "9876543210"),
         (CENTURY, 3, "210"),
         (timedelta(days=1, hours=1), 3, "10"),
         (timedelta(0), 100, ""),
-    ],
-)
-async def test_pruning_leaves_what_is_neither_too_old_nor_too_much(  # noqa: PLR0917 - three are the case
-    account: WriteRepository,
-    connection: asyncpg.Connection,
-    monkeypatch: pytest.MonkeyPatch,
-    keep: timedelta,
-    most: int,
-    left: str,
-) -> None:
-    monkeypatch.setattr(writes, "BATCH", 2)
-    await fill(connection, [9, 8, 7, 6, 5, 4, 3, 2, 1, 0])
-    assert await account.prune(keep, most) == 10 - len(left)
-    assert await kept(connection) == list(left)
-    assert await account.prune(keep, most) == 0
+    ):
+        await connection.execute("TRUNCATE writes")
+        await fill(connection, [9, 8, 7, 6, 5, 4, 3, 2, 1, 0])
+        assert await account.prune(keep, most) == 10 - len(left)
+        assert await kept(connection) == list(left)
+        assert await account.prune(keep, most) == 0
 
 
 async def test_one_process_prunes_at_a_time(account: WriteRepository, connection: asyncpg.Connection) -> None:
