@@ -26,6 +26,10 @@ HEALTH_LIMITS = Limits(
     connection_idle_timeout=timedelta(minutes=1),
 )
 
+# A client that has replaced its certificate shows the new one when it connects again, which is
+# long before the old one expires: workloads' certificates live for an hour or more.
+CONNECTION_AGE = timedelta(minutes=10)
+
 
 @dataclass(frozen=True, slots=True)
 class _Listener:
@@ -63,7 +67,8 @@ class Listeners:
         if wanted.tls:
             if tls is None:
                 raise ValueError("an address with TLS needs files")
-            secure = GrpcioTransport(limits, share_port=reserved)
+            age = None if tls.client_ca is None else CONNECTION_AGE
+            secure = GrpcioTransport(limits, share_port=reserved, connection_age=age)
             listen = partial(secure.listen, credentials=tls_credentials(tls))
             self._listeners.append(_Listener("tls", secure, listen))
         if wanted.health:

@@ -14,7 +14,9 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from depgraph.v1.access_service_pb2 import ROLE_ADMIN, ROLE_READER, WhoAmIRequest, WhoAmIResponse
 from depgraph.v1.access_service_pb2_grpc import AccessServiceStub
+from server.access.certificates import TlsFiles
 from server.access.identification import Identification
+from server.rpc import listeners
 from server.rpc.callers import CallAccess, TrustedProxies
 from server.rpc.server import RpcServer
 from tests.support.certificates import Authority, CertificateFiles, Pair, secure_channel
@@ -184,6 +186,31 @@ async def test_without_an_auth_file_a_certificate_names_an_admin(
         answer = await who(secure, ("authorization", "Basic YTpi"))
         assert (answer.principal, list(answer.roles)) == (SHOP, [ROLE_ADMIN])
         assert (await who(plain)).principal == ""
+
+
+@pytest.mark.grpcio_only
+async def test_clients_with_certificates_connect_again_after_a_while_and_no_call_fails(
+    tmp_path: Path, authority: Authority, of_clients: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handshakes = 0
+    look = TlsFiles.look
+
+    def counted(files: TlsFiles) -> None:
+        nonlocal handshakes
+        handshakes += 1
+        look(files)
+
+    monkeypatch.setattr(TlsFiles, "look", counted)
+    monkeypatch.setattr(listeners, "CONNECTION_AGE", timedelta(milliseconds=50))
+    client = certificate(of_clients, x509.UniformResourceIdentifier(SHOP))
+    async with (
+        mutual(tmp_path, authority, of_clients) as serving,
+        secure_channel(serving.addresses.tls, authority, client) as channel,
+        asyncio.timeout(PATIENCE_SECONDS),
+    ):
+        while handshakes < 4:
+            answers = await asyncio.gather(*(who(channel) for _ in range(4)))
+            assert {answer.principal for answer in answers} == {SHOP}
 
 
 @pytest.mark.grpcio_only

@@ -40,13 +40,19 @@ class GrpcioTransport:
     """
     The HTTP/2 server of grpcio, made in the event loop. Call ``serve``, ``listen``, ``start``.
 
-    It does not use ``Method.at_once``.
+    It does not use ``Method.at_once``. Clients connect again when their connection has reached
+    ``connection_age``; calls do not notice, and streams stay on the old one.
     """
 
     name: TransportName = "grpcio"
 
-    def __init__(self, limits: Limits, *, share_port: bool = False) -> None:
-        self._server = grpc.aio.server(options=server_options(limits, share_port=share_port))
+    def __init__(
+        self, limits: Limits, *, share_port: bool = False, connection_age: timedelta | None = None
+    ) -> None:
+        options = server_options(limits, share_port=share_port)
+        if connection_age is not None:
+            options.append(("grpc.max_connection_age_ms", _milliseconds(connection_age)))
+        self._server = grpc.aio.server(options=options)
 
     async def admit_backlog(self, count_arrived: Callable[[], int]) -> None:
         """
