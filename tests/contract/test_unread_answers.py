@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import asyncpg
 import grpc
 import pytest
 
@@ -127,15 +128,28 @@ async def ended(stream: Any) -> Failure | None:
     return None
 
 
+# More than the client, the network and the transport hold together.
+LARGE = """
+INSERT INTO services (service_id) VALUES ('hub');
+INSERT INTO services (service_id, metadata)
+SELECT 'under-' || number, jsonb_build_object('note', repeat('x', 5000))
+FROM generate_series(1, 900) AS number;
+INSERT INTO service_dependencies (source_service_id, target_service_id, communication_mode)
+SELECT hub.id, other.id, 'sync' FROM services AS hub, services AS other
+WHERE hub.service_id = 'hub' AND other.service_id LIKE 'under-%';
+"""
+
+
 @pytest.mark.parametrize("ask", [traversal, watch])
-async def test_unread_streams_count_too(application: Application, ask: Callable[[Stubs], Any]) -> None:
+async def test_unread_streams_count_too(
+    application: Application, connection: asyncpg.Connection, ask: Callable[[Stubs], Any]
+) -> None:
+    await connection.execute(LARGE)
     async with (
-        open_channel(application.address) as writing,
+        open_channel(application.address) as reading_all,
         open_channel(application.address, *HOLDS_LITTLE) as channel,
     ):
-        # More than the client, the network and the transport hold together.
-        await Stubs(writing).write_edges(*(f"hub>{'x' * 200}{number}" for number in range(9_000)))
-        await Stubs(writing).graph.GetAdjacencyList(GetAdjacencyListRequest(consistency=FRESH)).read()
+        await Stubs(reading_all).graph.GetAdjacencyList(GetAdjacencyListRequest(consistency=FRESH)).read()
         streams = [ask(Stubs(channel)) for _ in range(4)]
         # Each has a part that waits; there is room for one.
         await asyncio.gather(*(stream.read() for stream in streams), return_exceptions=True)

@@ -37,7 +37,7 @@ pytestmark = pytest.mark.one_transport
 if TYPE_CHECKING:  # a class of annotations only
     from depgraph.v1.types_pb2 import Dependency
 
-ENOUGH = 40
+ENOUGH = 20
 # Everything that the feed asks of its functions happens during the test: steps, pruning, audits.
 BUSY = FeedSettings(
     poll_interval=timedelta(seconds=0.2),

@@ -35,6 +35,7 @@ class Witness:
         self.first_difference = ""
         self._comparing = False
         self._held: Rows = ({}, {})
+        self._records: list[object] = []
         self._position: FeedPosition | None = None
         self._last_look = (0, timedelta(0))
 
@@ -42,6 +43,7 @@ class Witness:
         """Compare memory with the tables, inside the transaction of a step."""
         self.steps += 1
         self._held, self._position = memory(replica), replica.position
+        self._records = _records(replica)
         self._comparing = True
         try:
             expected = await fetched_tables(connection.rows)
@@ -62,13 +64,20 @@ class Witness:
             assert replica.position is None
             return
         assert replica.position is self._position, "memory moved without a step"
-        assert memory(replica) == self._held, "rows changed without a step"
+        # The same records say the same; to read them takes ten times as long.
+        are_the_same = _records(replica) == self._records or memory(replica) == self._held
+        assert are_the_same, "rows changed without a step"
         lag = replica.freshness().lag
         steps, lag_before = self._last_look
         assert steps != self.steps or lag > lag_before, "the lag shrank without a step"
         self._last_look = (self.steps, lag)
         self.looks += 1
         self.largest_lag = max(self.largest_lag, lag)
+
+
+def _records(replica: Replica) -> list[object]:
+    graph = replica.graph
+    return [*graph.services(), *graph.dependencies(), *graph.dangling_dependencies()]
 
 
 def _differing(held: Rows, expected: Rows) -> list[tuple[object, object]]:
