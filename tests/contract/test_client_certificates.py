@@ -11,6 +11,8 @@ import pytest
 from cryptography import x509
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
+from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
+from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 
 from depgraph.v1.access_service_pb2 import ROLE_ADMIN, ROLE_READER, WhoAmIRequest, WhoAmIResponse
 from depgraph.v1.access_service_pb2_grpc import AccessServiceStub
@@ -125,6 +127,22 @@ async def test_health_answers_callers_without_a_credential(tmp_path: Path) -> No
     async with server(tmp_path) as serving, open_channel(serving.address) as channel:
         checked = await HealthStub(channel).Check(HealthCheckRequest(), metadata=bearer("unknown"))
         assert checked.status == HealthCheckResponse.SERVING
+
+
+@pytest.mark.parametrize("served", [True, False])
+async def test_reflection_is_for_everybody_or_for_nobody(tmp_path: Path, served: bool) -> None:
+    access = CallAccess(Identification(auth_file(tmp_path, *TABLES)), TrustedProxies(()))
+    async with (
+        running(HeldStore(), access=access, reflection=served) as serving,
+        open_channel(serving.address) as channel,
+    ):
+        stub = ServerReflectionStub(channel)
+        call = stub.ServerReflectionInfo(iter([ServerReflectionRequest(list_services="")]))
+        if served:
+            assert (await call.read()).list_services_response.service
+        else:
+            failure = await failure_of(call.read())
+            assert failure.code is grpc.StatusCode.UNIMPLEMENTED
 
 
 @pytest.mark.grpcio_only

@@ -13,6 +13,7 @@ from server.domain.caller import ANYONE
 from server.domain.errors import UnauthenticatedError
 from server.rpc.callers import TrustedProxies
 from tests.support.certificates import Authority, replace
+from tests.support.eventually import eventually
 from tests.support.issuer import (
     auth_file,
     ec_key,
@@ -23,6 +24,7 @@ from tests.support.issuer import (
     subject,
     token,
 )
+from tests.support.publisher import published
 
 JWKS = issuer_table('jwks_file = "jwks.json"')
 
@@ -133,6 +135,40 @@ async def test_keys_that_are_broken_keep_the_old_and_are_a_problem(tmp_path: Pat
     assert callers.by_authorization(f"Bearer {token()}").principal == "alice"
     [problem] = callers.problems()
     assert "jwks.json" in problem
+
+
+async def test_keys_at_a_url_are_there_from_the_start_and_stay_while_the_file_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(identification, "LOOK_EVERY", timedelta(milliseconds=5))
+    looks = 0
+
+    async def looked() -> None:
+        nonlocal looks
+        looks += 1
+
+    with published() as publisher:
+        url = issuer_table(f'jwks_url = "{publisher.url}"')
+        callers = known(tmp_path, url)
+        assert callers.by_authorization(f"Bearer {token()}").roles == frozenset()
+        following = asyncio.create_task(callers.follow(looked))
+        replace(tmp_path / "auth.toml", f"{url}{grant(subject('alice'), 'reader')}".encode())
+        await eventually(lambda: bool(callers.by_authorization(f"Bearer {token()}").roles))
+        assert publisher.asked == 1
+    seen = looks
+    await eventually(lambda: looks > seen)
+    following.cancel()
+    assert callers.problems() == ()
+
+
+def test_keys_at_a_url_that_does_not_answer_do_not_keep_the_server_from_starting(tmp_path: Path) -> None:
+    with published() as publisher:
+        url = publisher.url
+    callers = known(tmp_path, issuer_table(f'jwks_url = "{url}"'), static_token("ci", "reader"))
+    assert callers.by_authorization("Bearer ci").principal == "ci"
+    with pytest.raises(UnknownKeyError):
+        callers.by_authorization(f"Bearer {token()}")
+    assert url in callers.problems()[0]
 
 
 def test_keys_that_are_broken_at_the_start_name_their_file(tmp_path: Path) -> None:
