@@ -1,6 +1,5 @@
 """Builds the application: opens its parts in order, and closes them in reverse order."""
 
-import asyncio
 import gc
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -110,8 +109,7 @@ class Application:
         settings = self._settings
         sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
         if _identifies_callers(settings):
-            # On another thread, because the keys of issuers may have to be fetched.
-            self._identification = await asyncio.to_thread(Identification, settings.access.auth_file)
+            self._identification = Identification(settings.access.auth_file)
         kernels_loaded = await stack.enter_async_context(compiled_kernels(settings))
         url = await stack.enter_async_context(running_database(settings, self._report, self._closing))
         database = await stack.enter_async_context(_database(url, settings))

@@ -1,6 +1,8 @@
 """Who calls: from a credential to a caller, as the auth file says at the time."""
 
 import asyncio
+import contextlib
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -8,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from operator import is_not
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 import structlog
 
@@ -22,6 +24,7 @@ from server.domain.errors import UnauthenticatedError
 log = structlog.get_logger(__name__)
 
 _T = TypeVar("_T")
+_Credential: TypeAlias = tuple[bytes, bytes]
 
 FLAG: Final = "--auth-file"
 _BEARER = "bearer "
@@ -38,12 +41,12 @@ class _Version:
 
 
 class _KnownCallers:
-    """The callers of the credentials that were used last, by a digest or a text of each."""
+    """The callers of the credentials that were used last, by kind and SHA-256 of each."""
 
     def __init__(self) -> None:
-        self._callers: OrderedDict[bytes | str, Caller] = OrderedDict()
+        self._callers: OrderedDict[_Credential, Caller] = OrderedDict()
 
-    def get(self, credential: bytes | str) -> Caller | None:
+    def get(self, credential: _Credential) -> Caller | None:
         """Look a caller up; raises ``UnauthenticatedError`` if its credential has expired."""
         caller = self._callers.get(credential)
         if caller is not None:
@@ -51,7 +54,7 @@ class _KnownCallers:
             self._callers.move_to_end(credential)
         return caller
 
-    def add(self, credential: bytes | str, caller: Caller) -> Caller:
+    def add(self, credential: _Credential, caller: Caller) -> Caller:
         """Keep a caller; raises ``UnauthenticatedError`` if its credential has expired."""
         refuse_expired(caller, time.time())
         self._callers[credential] = caller
@@ -64,9 +67,9 @@ class Identification:
     """
     Tells callers by their credentials; belongs to one event loop, which runs ``follow``.
 
-    Reads the auth file and the keys it names: raises ``UnusableFileError``, and may block for
-    seconds where keys are fetched. Without an auth file every caller is admin, and only
-    certificates give a name.
+    Reads the auth file and the files of keys that it names: raises ``UnusableFileError``. Keys at a
+    URL are fetched by ``follow``, and by ``renew`` for a call that needs one earlier. Without an
+    auth file every caller is admin, and only certificates give a name.
 
     A verified credential is remembered until it expires, or the file or any key changes.
     """
@@ -80,7 +83,7 @@ class Identification:
         self._version = _Version(AuthFile())
         self._seen: Sequence[object] = ()
         self._known = _KnownCallers()
-        self._renewals: dict[int, asyncio.Task[None]] = {}
+        self._looks: dict[Callable[[], None], asyncio.Task[None]] = {}
         self._adopt()
 
     @property
@@ -95,17 +98,20 @@ class Identification:
             raise UnauthenticatedError("the header authorization must be: Bearer TOKEN")
         if len(token) > _MAX_TOKEN_LENGTH or not token.isascii():
             raise UnauthenticatedError("the token is no ASCII text of at most 16 KiB")
-        digest = sha256(token.encode()).digest()
         # Time may tell about digests here, which are of no use to guess a token.
-        return self._known.get(digest) or self._known.add(digest, self._of_token(token, digest))
+        digest = sha256(token.encode()).digest()
+        known = b"token", digest
+        return self._known.get(known) or self._known.add(known, self._of_token(token, digest))
 
     def by_certificate(self, pem: bytes) -> Caller:
         """Tell the caller by the certificate of its connection."""
-        return self._known.get(pem) or self._known.add(pem, self._of(certificate_identity, pem))
+        known = b"certificate", sha256(pem).digest()
+        return self._known.get(known) or self._known.add(known, self._of(certificate_identity, pem))
 
     def by_forwarded(self, header: str) -> Caller:
         """Tell the caller by what a trusted proxy says of its certificate."""
-        return self._known.get(header) or self._known.add(header, self._of(forwarded_identity, header))
+        known = b"forwarded", sha256(header.encode()).digest()
+        return self._known.get(known) or self._known.add(known, self._of(forwarded_identity, header))
 
     def without_credential(self) -> Caller:
         """Tell the caller that shows nothing: anyone, or ``UnauthenticatedError``."""
@@ -118,19 +124,19 @@ class Identification:
 
     async def renew(self, keys: KeySource) -> None:
         """Look for newer keys of an issuer; calls that wait for the same share one look."""
-        task = self._renewals.get(id(keys))
-        if task is None:
-            task = self._renewals[id(keys)] = asyncio.create_task(self._renew(keys))
-            task.add_done_callback(lambda _: self._renewals.pop(id(keys)))
-        await asyncio.shield(task)
+        # Fetched keys are not due yet; a look at a file is always real.
+        await asyncio.shield(self._looking(getattr(keys, "look_again", keys.look)))
 
     async def follow(self, looked: Callable[[], Awaitable[None]]) -> None:
         """Look for changes again and again, and call ``looked`` each time; runs until cancelled."""
         while True:
+            try:
+                await self._look()
+                await looked()
+            except Exception:
+                # Without further looks nothing could be revoked any more.
+                log.exception("a look at the auth file failed")
             await asyncio.sleep(LOOK_EVERY.total_seconds())
-            await asyncio.to_thread(self._look)
-            self._adopt()
-            await looked()
 
     def problems(self) -> tuple[str, ...]:
         """Say what is wrong with the file, its keys and its tokens, for operators."""
@@ -168,15 +174,24 @@ class Identification:
         self._keys = {at: self._keys.get(at) or _open_keys(each, named) for at, each in wanted.items()}
         return _Version(file, self._keys)
 
-    def _look(self) -> None:
+    async def _look(self) -> None:
         if self._reloaded is not None:
-            self._reloaded.look()
-            for keys in self._reloaded.value.keys.values():
-                keys.look()
+            await _aside(self._reloaded.look)
+        self._adopt()
+        # Not awaited: a web server that does not answer must not delay the next look.
+        for keys in self._version.keys.values():
+            self._looking(keys.look)
 
-    async def _renew(self, keys: KeySource) -> None:
-        # Fetched keys are not due yet; a look at a file is always real.
-        await asyncio.to_thread(getattr(keys, "look_again", keys.look))
+    def _looking(self, look: Callable[[], None]) -> asyncio.Task[None]:
+        """Begin a look, or join the same one that is in progress."""
+        task = self._looks.get(look)
+        if task is None:
+            task = self._looks[look] = asyncio.create_task(self._look_at(look))
+            task.add_done_callback(lambda _: self._looks.pop(look))
+        return task
+
+    async def _look_at(self, look: Callable[[], None]) -> None:
+        await _aside(look)
         self._adopt()
 
     def _adopt(self) -> None:
@@ -189,15 +204,30 @@ class Identification:
             self._version, self._seen, self._known = version, seen, _KnownCallers()
 
 
+async def _aside(work: Callable[[], None]) -> None:
+    """Do work on a thread that does not keep the process from ending, whatever it waits for."""
+    loop = asyncio.get_running_loop()
+    done = asyncio.Event()
+
+    def run() -> None:
+        try:
+            work()
+        finally:
+            # The loop may be closed by then.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(done.set)
+
+    threading.Thread(target=run, name="look", daemon=True).start()
+    await done.wait()
+
+
 def _open_keys(issuer: Issuer, named: NamedFile) -> KeySource:
-    """Read or fetch the keys of an issuer; raises ``UnusableFileError`` for a file."""
+    """Read the keys of an issuer, or raise ``UnusableFileError``; at a URL there are none yet."""
     # Imported late: it takes longer than reading a file without issuers of JWTs.
     from server.access.keys import BadKeysError, FetchedKeys, Keys, read_keys  # noqa: PLC0415
 
     if issuer.has_url:
-        fetched = FetchedKeys(issuer.keys_at)
-        fetched.look()
-        return fetched
+        return FetchedKeys(issuer.keys_at)
     file = NamedFile(f"{named}: jwks_file", Path(issuer.keys_at))
 
     def parse(content: bytes) -> Keys:

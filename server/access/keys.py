@@ -1,6 +1,7 @@
 """The public keys of JWT issuers, out of a JWKS document (RFC 7517) in a file or at a URL."""
 
 import json
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Mapping
@@ -104,6 +105,7 @@ class FetchedKeys:
     def __init__(self, url: str, fetch: Callable[[str], bytes] | None = None) -> None:
         self._url = url
         self._fetch = fetch or _fetched
+        self._looking = threading.Lock()
         self._document = b""
         self._tried_at = float("-inf")
         self._due_at = float("-inf")
@@ -112,13 +114,15 @@ class FetchedKeys:
 
     def look(self) -> None:
         """Fetch the keys if it is time."""
-        if time.monotonic() >= self._due_at:
-            self._refresh()
+        with self._looking:
+            if time.monotonic() >= self._due_at:
+                self._refresh()
 
     def look_again(self) -> None:
         """Fetch the keys, since one is missing, unless that was tried a moment ago."""
-        if time.monotonic() >= self._tried_at + _RETRY_SECONDS:
-            self._refresh()
+        with self._looking:
+            if time.monotonic() >= self._tried_at + _RETRY_SECONDS:
+                self._refresh()
 
     def _refresh(self) -> None:
         self._tried_at = time.monotonic()

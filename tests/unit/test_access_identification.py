@@ -137,7 +137,7 @@ async def test_keys_that_are_broken_keep_the_old_and_are_a_problem(tmp_path: Pat
     assert "jwks.json" in problem
 
 
-async def test_keys_at_a_url_are_there_from_the_start_and_stay_while_the_file_changes(
+async def test_keys_at_a_url_are_fetched_and_stay_while_the_file_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(identification, "LOOK_EVERY", timedelta(milliseconds=5))
@@ -150,10 +150,15 @@ async def test_keys_at_a_url_are_there_from_the_start_and_stay_while_the_file_ch
     with published() as publisher:
         url = issuer_table(f'jwks_url = "{publisher.url}"')
         callers = known(tmp_path, url)
-        assert callers.by_authorization(f"Bearer {token()}").roles == frozenset()
+        header = f"Bearer {token()}"
+        # A call need not wait for the next look.
+        with pytest.raises(UnknownKeyError) as caught:
+            callers.by_authorization(header)
+        await callers.renew(caught.value.keys)
+        assert callers.by_authorization(header).roles == frozenset()
         following = asyncio.create_task(callers.follow(looked))
         replace(tmp_path / "auth.toml", f"{url}{grant(subject('alice'), 'reader')}".encode())
-        await eventually(lambda: bool(callers.by_authorization(f"Bearer {token()}").roles))
+        await eventually(lambda: bool(callers.by_authorization(header).roles))
         assert publisher.asked == 1
     seen = looks
     await eventually(lambda: looks > seen)
@@ -161,14 +166,29 @@ async def test_keys_at_a_url_are_there_from_the_start_and_stay_while_the_file_ch
     assert callers.problems() == ()
 
 
-def test_keys_at_a_url_that_does_not_answer_do_not_keep_the_server_from_starting(tmp_path: Path) -> None:
+async def test_keys_at_a_url_that_does_not_answer_keep_nobody_else_out(tmp_path: Path) -> None:
     with published() as publisher:
         url = publisher.url
     callers = known(tmp_path, issuer_table(f'jwks_url = "{url}"'), static_token("ci", "reader"))
     assert callers.by_authorization("Bearer ci").principal == "ci"
-    with pytest.raises(UnknownKeyError):
-        callers.by_authorization(f"Bearer {token()}")
+    for _ in range(2):
+        with pytest.raises(UnknownKeyError) as caught:
+            callers.by_authorization(f"Bearer {token()}")
+        await callers.renew(caught.value.keys)
     assert url in callers.problems()[0]
+
+
+def test_what_is_remembered_of_one_kind_of_credential_is_no_other_kind(tmp_path: Path) -> None:
+    header = "URI=spiffe://example.org/admin"
+    chain = Authority().issue("shop.example").chain
+    callers = known(tmp_path, JWKS, grant('spiffe_id = "spiffe://example.org/admin"', "admin"))
+    assert callers.by_forwarded(header).is_admin
+    assert callers.by_certificate(chain).principal == "shop.example"
+    for text in (header, chain.decode()):
+        with pytest.raises(UnauthenticatedError):
+            callers.by_authorization(f"Bearer {text}")
+    with pytest.raises(UnauthenticatedError):
+        callers.by_forwarded(chain.decode())
 
 
 def test_keys_that_are_broken_at_the_start_name_their_file(tmp_path: Path) -> None:
