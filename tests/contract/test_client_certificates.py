@@ -23,9 +23,9 @@ from server.rpc.callers import CallAccess, TrustedProxies
 from server.rpc.server import RpcServer
 from tests.support.certificates import Authority, CertificateFiles, Pair, secure_channel
 from tests.support.channels import open_channel
-from tests.support.eventually import PATIENCE_SECONDS
+from tests.support.eventually import PATIENCE_SECONDS, eventually
 from tests.support.failures import failure_of
-from tests.support.fake_stores import HeldStore, running
+from tests.support.fake_stores import HeldStore, codes, running
 from tests.support.issuer import auth_file, bearer, grant, static_token
 
 UNAUTHENTICATED = grpc.StatusCode.UNAUTHENTICATED
@@ -90,6 +90,7 @@ async def test_the_header_of_any_other_peer_is_ignored(tmp_path: Path) -> None:
     async with server(tmp_path, "10.0.0.0/8", "unix") as serving, open_channel(serving.address) as channel:
         failure = await failure_of(who(channel, forwarded(f"Hash=1;URI={ADMIN}")))
         assert (failure.code, "carries no credential" in failure.message) == (UNAUTHENTICATED, True)
+        await eventually(lambda: codes(serving)["UNAUTHENTICATED"] == 1)
         answer = await who(channel, forwarded(f"Hash=1;URI={ADMIN}"), *bearer("ci"))
         assert answer.principal == "ci"
 

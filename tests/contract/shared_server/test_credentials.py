@@ -301,6 +301,25 @@ async def test_keys_are_replaced_under_load_and_no_call_fails(
         await asyncio.gather(*callers)
 
 
+async def test_the_auth_file_is_replaced_under_load_and_no_call_fails(
+    access: "AccessServiceAsyncStub", folder: Path
+) -> None:
+    replaced = asyncio.Event()
+
+    async def call_on(text: str, principal: str) -> None:
+        while not replaced.is_set():
+            assert (await who(access, text)).principal == principal
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(3):
+            group.create_task(call_on(token(), "alice"))
+            group.create_task(call_on("admin", "admin"))
+        for name in ("first", "second", "third"):
+            write(folder, *TABLES, static_token(name, "reader"))
+            await becomes(access, name, grpc.StatusCode.OK)
+        replaced.set()
+
+
 async def test_a_key_that_its_issuer_takes_back_is_good_no_longer(
     access: "AccessServiceAsyncStub", folder: Path
 ) -> None:
