@@ -33,7 +33,7 @@ test: $(KERNELS) ## run every test (PYTEST_ARGS="tests/unit -k paging" runs some
 	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal $(PYTEST_ARGS)
 
 soak: $(KERNELS) ## random writers against the feed, fast callers against the transports, ten minutes each (SOAK_SECONDS=600, SEED=...)
-	@$(BIN)/python -m pytest -s -q -o timeout=0 tests/faults/test_random_writers.py tests/faults/test_transport_soak.py --soak-seconds $(SOAK_SECONDS) $(if $(SEED),--seed $(SEED))
+	@$(BIN)/python -m pytest -s -q --full -o timeout=0 tests/faults/test_random_writers.py tests/faults/test_transport_soak.py --soak-seconds $(SOAK_SECONDS) $(if $(SEED),--seed $(SEED))
 
 # Tests find what they need then, or fail: a skip would pass for a check. REQUIRE_REAL=1 asks for programs of the system, too.
 check: export REQUIRE_REAL ?= packages

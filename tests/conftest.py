@@ -80,7 +80,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         choices=("usual", "both", "grpcio", "native"),
         default="usual",
         help="the transport of the calls of tests; usual = both, or one of them where a test is marked"
-        " one_transport",
+        " one_transport, or costly without --full",
     )
     parser.addoption(
         "--full",
@@ -92,9 +92,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run what makes calls on the transports that it is to be run on."""
     if "transport" in metafunc.fixturenames:
-        wanted = metafunc.config.getoption("--transport")
+        wanted, full = (metafunc.config.getoption(option) for option in ("--transport", "--full"))
         metafunc.parametrize(
-            "transport", transports_of(metafunc.definition, wanted), indirect=True, scope="module"
+            "transport", transports_of(metafunc.definition, wanted, full=full), indirect=True, scope="module"
         )
 
 

@@ -140,6 +140,7 @@ WHERE hub.service_id = 'hub' AND other.service_id LIKE 'under-%';
 """
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize("ask", [traversal, watch])
 async def test_unread_streams_count_too(
     application: Application, connection: asyncpg.Connection, ask: Callable[[Stubs], Any]

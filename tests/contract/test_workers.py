@@ -32,7 +32,7 @@ from tests.support.workers import ManyWorkers, many_workers, one_channel_each, s
 if TYPE_CHECKING:
     import asyncpg
 
-pytestmark = pytest.mark.usefixtures("servers_without_numba")
+pytestmark = [pytest.mark.costly, pytest.mark.usefixtures("servers_without_numba")]
 
 ANY_PORT = "127.0.0.1:0"
 

@@ -12,6 +12,8 @@ from tests.support.late_calls import half_a_request
 from tests.support.vanishing import vanishing_client
 from tests.support.workers import ManyWorkers, Metrics, many_workers
 
+pytestmark = pytest.mark.costly
+
 LARGE = "large"
 MANY = 1_000
 # Long names and notes, so that no buffer on the way holds a whole answer.

@@ -28,7 +28,7 @@ from tests.support.serving import Served, serving
 from tests.support.soundness import AT_WORK, assert_sound
 from tests.support.whole_server import FIRST, HUB, WholeServer, fill, teams_in_tables, whole_batch
 
-pytestmark = pytest.mark.usefixtures("servers_without_numba")
+pytestmark = [pytest.mark.costly, pytest.mark.usefixtures("servers_without_numba")]
 
 LOCK = "BEGIN; LOCK TABLE services IN SHARE ROW EXCLUSIVE MODE"
 WAITS = f"{AT_WORK} AND wait_event_type = 'Lock'"

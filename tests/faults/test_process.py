@@ -25,7 +25,7 @@ from tests.support.serving import embedded_url, postmaster, serving, start
 if TYPE_CHECKING:  # a class of the stubs only
     from depgraph.v1.catalog_service_pb2_grpc import CatalogServiceAsyncStub
 
-pytestmark = pytest.mark.usefixtures("servers_without_numba")
+pytestmark = [pytest.mark.costly, pytest.mark.usefixtures("servers_without_numba")]
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING

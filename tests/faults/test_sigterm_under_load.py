@@ -23,7 +23,7 @@ from tests.support.serving import serving
 from tests.support.soundness import AT_WORK, assert_sound
 from tests.support.whole_server import fill, whole_batch
 
-pytestmark = pytest.mark.usefixtures("servers_without_numba")
+pytestmark = [pytest.mark.costly, pytest.mark.usefixtures("servers_without_numba")]
 
 CLIENTS = 6
 ENOUGH = 60

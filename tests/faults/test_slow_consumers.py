@@ -15,6 +15,8 @@ from tests.support.eventually import eventually
 from tests.support.scene import Record
 from tests.support.whole_server import FIRST, WholeServer
 
+pytestmark = pytest.mark.costly
+
 # So many changes at once are made in a copy of the graph.
 MANY = IN_PLACE + 100
 READERS = 3

@@ -33,6 +33,8 @@ from tests.support.soak_questions import TRAVERSE, WATCH
 from tests.support.soak_round import OK, described, is_for_want_of_room
 from tests.support.workers import ManyWorkers, Metrics, many_workers
 
+pytestmark = pytest.mark.costly
+
 SHORT_SECONDS = 1.0
 # A connection takes so many calls at once.
 CALLS_A_CONNECTION = 100

@@ -9,7 +9,7 @@ import pytest
 from tests.support.random_watch import RandomWatch, WatchRun
 from tests.support.scene import Record
 
-pytestmark = pytest.mark.usefixtures("servers_without_numba")
+pytestmark = [pytest.mark.costly, pytest.mark.usefixtures("servers_without_numba")]
 
 SHORT_SECONDS = 0.8
 ROUND_SECONDS = 0.8

@@ -9,16 +9,17 @@ KNOWN = ("grpcio", "native")
 INSTALLED = KNOWN if find_spec("pygrpc_native") else ("grpcio",)
 
 
-def transports_of(item: pytest.Item, wanted: str) -> tuple[str, ...]:
+def transports_of(item: pytest.Item, wanted: str, *, full: bool) -> tuple[str, ...]:
     """
     Choose the transports of a test.
 
     ``grpcio_only`` marks what native does not promise, ``native_only`` what only native has.
     ``one_transport`` marks files that no transport can change: each runs on one of them, always
-    the same, half of the files on either.
+    the same, half of the files on either. ``costly`` marks what does so unless the run is ``full``.
     """
     possible = tuple(one for one in INSTALLED if not _is_only_of_another(item, one))
-    if wanted == "usual" and item.get_closest_marker("one_transport") is not None:
+    on_one = ("one_transport",) if full else ("one_transport", "costly")
+    if wanted == "usual" and any(item.get_closest_marker(mark) for mark in on_one):
         return (possible[crc32(item.path.name.encode()) % len(possible)],)
     return tuple(one for one in possible if wanted in ("usual", "both", one))
 
