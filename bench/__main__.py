@@ -14,6 +14,7 @@ from bench import (
     alerts,
     analyses,
     calls,
+    credentials,
     cycles,
     fairness,
     feed,
@@ -67,6 +68,7 @@ PARTS: dict[str, Callable[[Stage], Iterator[Figure]]] = {
     "fairness": fairness.measure,
     "transport": transport.measure,
     "tracing": tracing.measure,
+    "credentials": credentials.measure,
     "first-day": starting.first_day,
     "capacity": starting.capacity,
 }
