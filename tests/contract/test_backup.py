@@ -44,7 +44,7 @@ async def content(url: str) -> tuple[Any, ...]:
 
 
 async def command(*arguments: str) -> tuple[int, str, str]:
-    finished = await asyncio.to_thread(depgraph, *arguments)
+    finished = await asyncio.to_thread(depgraph_here, *arguments)
     return finished.returncode, finished.stdout, finished.stderr
 
 
@@ -133,12 +133,13 @@ def test_a_backup_that_fails_leaves_no_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_embedded_database_moves_to_another_folder_by_a_backup(reachable_folder: Path) -> None:
-    old, new, file = (str(reachable_folder / name) for name in ("old", "new", "graph.dump"))
-    assert depgraph("migrate", "up", "--data-dir", old).returncode == 0
+def test_the_embedded_database_moves_to_another_folder_by_a_backup(
+    data_folder: Path, reachable_folder: Path
+) -> None:
+    old, new, file = str(data_folder), str(reachable_folder / "new"), str(reachable_folder / "graph.dump")
     added = depgraph("sql", "--data-dir", old, "--", "-c", "INSERT INTO services (service_id) VALUES ('web')")
     assert added.returncode == 0
     assert depgraph("backup", file, "--data-dir", old).returncode == 0
-    assert depgraph("restore", file, "--data-dir", new).returncode == 0
+    assert depgraph_here("restore", file, "--data-dir", new).returncode == 0
     read = depgraph("sql", "--data-dir", new, "--", "-Atc", "SELECT service_id FROM services")
     assert read.stdout == "web\n"
