@@ -1,12 +1,9 @@
 """The path of every call, whichever transport it came by: limits, errors, log and metrics."""
 
 import asyncio
-import inspect
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import aclosing
 from functools import partial
-from types import CoroutineType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import grpc
@@ -15,12 +12,13 @@ from server.access.grants import UnknownKeyError
 from server.config import Limits
 from server.domain.caller import ANYONE, Caller, acting_as
 from server.domain.errors import DomainError, LimitError, NotReadyError
-from server.rpc.admission import UNCOUNTED_BYTES, Admission, Load, RequestBytes, UnsentAnswers
-from server.rpc.answers import answered_revision, noting_revision
+from server.rpc.admission import Admission, Load
+from server.rpc.answers import answered_revision
 from server.rpc.call_counts import CallCounts
 from server.rpc.call_log import CallLog
-from server.rpc.context import Context, abort, abort_unimplemented, after_failed_write
+from server.rpc.context import Context, abort, abort_unimplemented
 from server.rpc.errors import code_of, forget_frames
+from server.rpc.handling import Answer, Handling, cancel_if_late
 from server.rpc.methods import (
     STANDARD,
     Handler,
@@ -28,20 +26,14 @@ from server.rpc.methods import (
     Method,
     attempt_of,
     behaviour_of,
-    does_write,
     kind_of,
-    noting_call,
-    serializer_of,
 )
 from server.rpc.places import Slot
-from server.rpc.reading import RequestReader
 from server.rpc.running import RunningCalls
 from server.rpc.shares import Rates, share_of
 
 if TYPE_CHECKING:
     from server.rpc.tracing import CallTracer
-
-_Answer = Callable[[Any, Context], Awaitable[Any]]
 
 
 class Access(Protocol):
@@ -87,17 +79,15 @@ class Answering:
         self._access = access
         self._tracer = tracer
         self._calls = calls
-        self._limits = limits
         self.counts = CallCounts()
         self._log = call_log or CallLog()
         self._rates = Rates.of(limits)
-        self._large_requests = RequestBytes(limits.max_requests_bytes)
-        self._unsent = UnsentAnswers(limits)
+        self._handling = Handling(limits, notes_revision=tracer is not None)
 
     @property
     def load(self) -> Load:
         """The load that callers put on this process now."""
-        return Load(self.admission.waiting, self._large_requests.held, self._unsent.total)
+        return Load(self.admission.waiting, self._handling.held_bytes, self._handling.unsent_bytes)
 
     def method(self, name: str, handler: Handler) -> Method:
         """Make the method of a handler, by its full name."""
@@ -163,7 +153,7 @@ class Answering:
     def _at_once(
         self, method: str, kind: Kind | None, attempt: Callable[[Any], "bytes | None"]
     ) -> Callable[[bytes, Context, Callable[[bytes], None], Caller], bool]:
-        reader = RequestReader(method, self._limits, self._large_requests)
+        reader = self._handling.reader(method)
 
         def answer(request: bytes, context: Context, send: Callable[[bytes], None], caller: Caller) -> bool:
             began = time.perf_counter()
@@ -190,7 +180,7 @@ class Answering:
         return answer
 
     def _answer(self, method: str, kind: Kind | None, handler: Handler) -> Callable[..., Awaitable[Any]]:
-        answer = self._handle(method, handler)
+        answer = self._handling.answer(method, handler)
 
         async def call(request: Any, context: Context, admitted: Admitted | None = None) -> Any:
             began = time.perf_counter()
@@ -238,11 +228,11 @@ class Answering:
 
         return call
 
-    async def _in_turn(self, slot: Slot | None, answer: _Answer, request: Any, context: Context) -> Any:
+    async def _in_turn(self, slot: Slot | None, answer: Answer, request: Any, context: Context) -> Any:
         """Answer when the turn of the call comes; calls without places need none."""
         if slot is not None:
             await self.admission.turn(context, time.perf_counter())
-            _cancel_if_late(context)
+            cancel_if_late(context)
         return await answer(request, context)
 
     def _forget_revision(self) -> None:
@@ -263,111 +253,8 @@ class Answering:
         if isinstance(error, LimitError):
             self.counts.refused[error.limit] += 1
 
-    def _handle(self, method: str, handler: Handler) -> _Answer:
-        """Make a function that calls the handler and counts its answer until it is sent."""
-        behaviour = behaviour_of(handler)
-        serialize = serializer_of(handler)
-        if self._tracer is not None:
-            serialize = noting_revision(serialize)
-        # The caller of a method that writes must learn what was written.
-        is_owed = does_write(method)
-        if is_owed:
-            behaviour = noting_call(method, behaviour)
-
-        async def write(part: Any, context: Context) -> None:
-            await self._write(serialize(part), context)
-
-        async def answer(request: Any, context: Context) -> Any:
-            given: Any = _WritingContext(context, write) if handler.response_streaming else context
-            try:
-                result = behaviour(request, given)
-                # Nearly all handlers return coroutines; checking for any awaitable takes longer.
-                if isinstance(result, CoroutineType) or inspect.isawaitable(result):
-                    message = await result
-                    if message is None:
-                        return None
-                    return self._count_until_sent(serialize(message), context, owed=is_owed)
-                async with aclosing(result) as messages:
-                    async for message in messages:
-                        await write(message, context)
-            except grpc.aio.InternalError:
-                await after_failed_write()
-                raise
-            return None
-
-        return answer if handler.request_streaming else self._read_first(method, handler, answer)
-
-    def _read_first(self, method: str, handler: Handler, answer: _Answer) -> _Answer:
-        """Make a function that reads a request and passes it to ``answer``."""
-        reader = RequestReader(method, self._limits, self._large_requests)
-        is_standard = method.startswith(STANDARD)
-
-        async def read_and_answer(request: bytes, context: Context) -> Any:
-            if self._unsent.total and not is_standard:
-                self._unsent.check(context.peer())
-            small = reader.read(request)
-            if small is not None:
-                return await answer(small, context)
-            async with reader.reading(request) as large:
-                _cancel_if_late(context)
-                if not handler.response_streaming:
-                    return await answer(large, context)
-            # A stream may last for ever, so its request is counted out before.
-            return await answer(large, context)
-
-        return read_and_answer
-
-    def _count_until_sent(self, answer: bytes, context: Context, *, owed: bool) -> bytes:
-        """Count an answer that the transport sends after the handler has returned."""
-        size = len(answer)
-        if size > UNCOUNTED_BYTES:
-            peer = context.peer()
-            self._unsent.take(peer, size, owed=owed)
-            # gRPC passes the context by position, whatever the name.
-            context.add_done_callback(lambda _: self._unsent.give_back(peer, size))  # type: ignore[arg-type]
-        return answer
-
-    async def _write(self, part: bytes, context: Context) -> None:
-        """Send a part of a stream, which takes as long as its reader lets it."""
-        size = len(part)
-        if size <= UNCOUNTED_BYTES:
-            await context.write(part)
-            return
-        peer = context.peer()
-        self._unsent.take(peer, size)
-        try:
-            await context.write(part)
-        finally:
-            self._unsent.give_back(peer, size)
-
-
-class _WritingContext:
-    """The context of a handler that writes its answers itself: serializes and counts them."""
-
-    def __init__(self, context: Context, write: Callable[[Any, Context], Awaitable[None]]) -> None:
-        self._context = context
-        self._write = write
-
-    async def write(self, part: Any) -> None:
-        await self._write(part, self._context)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._context, name)
-
 
 def _code_of_ended(error: DomainError) -> str:
     """Return the code to note for a stream that the server ended with an error."""
     # The caller gets another, but that the server stops is nothing to warn of.
     return "CANCELLED" if isinstance(error, NotReadyError) else code_of(error).name
-
-
-def _cancel_if_late(context: Context) -> None:
-    """
-    Raise ``CancelledError`` if the deadline passed while the call waited for its turn.
-
-    Transports cancel such a call too, but only after they handed it over: by then a quick write
-    would be committed. The caller no longer waits for a status.
-    """
-    remaining: float | None = context.time_remaining()
-    if remaining is not None and remaining <= 0:
-        raise asyncio.CancelledError("the deadline had passed when the call's turn came")
