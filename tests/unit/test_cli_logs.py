@@ -135,7 +135,13 @@ def test_a_visible_password_and_a_mistake_of_the_program_are_lines_of_the_server
 def test_a_line_on_a_terminal_is_short_and_in_colour_without_no_color(
     environment: dict[str, str], is_coloured: bool
 ) -> None:
-    nowhere = ("--database-url", "postgresql://127.0.0.1:1/none", "--listen", "192.0.2.1:50051")
+    nowhere = (
+        "--database-url",
+        "postgresql://127.0.0.1:1/none",
+        "--listen",
+        "192.0.2.1:50051",
+        "--allow-plaintext",
+    )
     lines = on_terminal("serve", *nowhere, columns=120, environment=environment).raw.splitlines()
     assert ("\x1b[" in lines[-1]) is is_coloured
     plain = re.sub(r"\x1b\[[0-9;]*m", "", lines[-1])
