@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Self
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 
-from server.access.certificates import TlsFiles
 from server.access.identification import Identification
 from server.access.reloading import keep_looking
 from server.concurrency import SharedComponentSearch
-from server.config import Addresses, Settings
+from server.config import Addresses, Settings, TlsSettings
 from server.domain.live_graph import FeedHealth, Peers
 from server.feed import ChangeLogReader, Feed, MemoryAuditor, Vitals, prune_forever
 from server.lifecycle.database import bring_up_to_date, is_embedded, running_database, seed
@@ -46,6 +45,7 @@ from server.store.staleness import Sweeper
 from server.store.writes import WriteRepository
 
 if TYPE_CHECKING:
+    from server.access.certificates import TlsFiles
     from server.rpc.tracing import CallTracer
 
 Report = Callable[[str], None]
@@ -73,8 +73,7 @@ class Application:
         self._closing = ClosingTime(settings.limits.grace)
         self._stack = AsyncExitStack()
         self._rpc_server: RpcServer | None = None
-        files = settings.tls
-        self._tls = None if files is None else TlsFiles(files.cert, files.key, files.client_ca)
+        self._tls = None if settings.tls is None else _opened(settings.tls)
         self._identification: Identification | None = None
         self.replica = Replica(settings.feed.longest_wait, cycle_confidence=settings.detection.min_confidence)
         # A garbage collection of the graph would stall all calls for half a second.
@@ -234,6 +233,13 @@ def _identifies_callers(settings: Settings) -> bool:
     """Whether any setting gives callers an identity; calls cost nothing more otherwise."""
     has_client_ca = settings.tls is not None and settings.tls.client_ca is not None
     return settings.access.auth_file is not None or bool(settings.access.trusted_proxies) or has_client_ca
+
+
+def _opened(files: TlsSettings) -> "TlsFiles":
+    # Imported late: cryptography takes a tenth of a second, and most servers have no TLS.
+    from server.access.certificates import TlsFiles  # noqa: PLC0415
+
+    return TlsFiles(files.cert, files.key, files.client_ca)
 
 
 def run(settings: Settings, report: Report) -> None:

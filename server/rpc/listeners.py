@@ -6,14 +6,17 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import astuple, dataclass
 from datetime import timedelta
 from functools import partial
+from typing import TYPE_CHECKING
 
-from server.access.certificates import TlsFiles
 from server.config import KIB, Addresses, Limits, TransportName
 from server.rpc.answering import Answering
 from server.rpc.listening import bind, reserve
 from server.rpc.methods import HEALTH, Method
 from server.rpc.transport import Transport, make_transport
 from server.rpc.transport.grpcio import GrpcioTransport, tls_credentials
+
+if TYPE_CHECKING:
+    from server.access.certificates import TlsFiles
 
 # A probe is a connection with one call. Streams share a limit with those of the other addresses,
 # which must have room left.
@@ -53,7 +56,7 @@ class Listeners:
         limits: Limits,
         *,
         transport: TransportName = "auto",
-        tls: TlsFiles | None = None,
+        tls: "TlsFiles | None" = None,
         reserved: bool = False,
     ) -> None:
         self._wanted = wanted

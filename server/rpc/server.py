@@ -13,7 +13,6 @@ from depgraph.v1.analysis_service_pb2_grpc import add_AnalysisServiceServicer_to
 from depgraph.v1.catalog_service_pb2_grpc import add_CatalogServiceServicer_to_server
 from depgraph.v1.dependency_service_pb2_grpc import add_DependencyServiceServicer_to_server
 from depgraph.v1.graph_service_pb2_grpc import add_GraphServiceServicer_to_server
-from server.access.certificates import TlsFiles
 from server.concurrency import SharedComponentSearch
 from server.config import Addresses, Limits, TransportName
 from server.domain.live_graph import LiveGraph
@@ -36,6 +35,7 @@ from server.rpc.running import RunningCalls
 from server.rpc.standard import HealthServicer, register_reflection
 
 if TYPE_CHECKING:
+    from server.access.certificates import TlsFiles
     from server.rpc.tracing import CallTracer
 
 _FROM_MEMORY = ("depgraph.v1.AnalysisService", "depgraph.v1.GraphService")
@@ -83,7 +83,7 @@ class RpcServer:
         limits: Limits,
         *,
         transport: TransportName = "auto",
-        tls: TlsFiles | None = None,
+        tls: "TlsFiles | None" = None,
         reserved: bool = False,
         access: Access | None = None,
         reflection: bool = True,

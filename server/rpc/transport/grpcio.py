@@ -5,17 +5,19 @@ import time
 from collections import defaultdict
 from collections.abc import AsyncIterable, Callable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import grpc
 
-from server.access.certificates import CertificatePair, TlsFiles
 from server.config import Limits, TransportName
 from server.domain.errors import InvalidInputError
 from server.rpc.admission import BACKLOG_SECONDS, Admission
 from server.rpc.answering import Answering
 from server.rpc.context import Context, abort
 from server.rpc.methods import STANDARD, Handler, Method, serializer_of
+
+if TYPE_CHECKING:
+    from server.access.certificates import CertificatePair, TlsFiles
 
 # gRPC's own thread needs the interpreter lock to hand a call over, and gets it soon only while
 # this thread sleeps: the shortest sleep, a tenth of a millisecond. Then it takes some iterations
@@ -178,7 +180,7 @@ def _refusing(method: Method, answering: Answering) -> Handler:
     return make(cast("Any", refuse), response_serializer=serializer_of(method.handler))
 
 
-def tls_credentials(files: TlsFiles) -> grpc.ServerCredentials:
+def tls_credentials(files: "TlsFiles") -> grpc.ServerCredentials:
     """
     Make the credentials of one port: TLS 1.2 or later, with what the files hold at each handshake.
 
@@ -202,7 +204,7 @@ def tls_credentials(files: TlsFiles) -> grpc.ServerCredentials:
     )
 
 
-def _configuration(pair: CertificatePair, client_ca: bytes | None) -> grpc.ServerCertificateConfiguration:
+def _configuration(pair: "CertificatePair", client_ca: bytes | None) -> grpc.ServerCertificateConfiguration:
     return grpc.ssl_server_certificate_configuration([(pair.key, pair.chain)], root_certificates=client_ca)
 
 
