@@ -30,6 +30,8 @@ FLAG: Final = "--auth-file"
 _BEARER = "bearer "
 _MAX_TOKEN_LENGTH = 16 * 1024
 _MAX_KNOWN = 10_000
+# Calls that wait for keys, and for how long: some more than it takes to fetch them.
+_MOST_WAITING, _LONGEST_WAIT_SECONDS = 100, 6.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,7 @@ class Identification:
         self._seen: Sequence[object] = ()
         self._known = _KnownCallers()
         self._looks: dict[Callable[[], None], asyncio.Task[None]] = {}
+        self._waiting = 0
         self._adopt()
 
     @property
@@ -123,9 +126,21 @@ class Identification:
         )
 
     async def renew(self, keys: KeySource) -> None:
-        """Look for newer keys of an issuer; calls that wait for the same share one look."""
+        """
+        Look for newer keys of an issuer; calls that wait for the same share one look.
+
+        Returns without them if that takes long, and at once while many calls wait: anybody can send
+        such calls, and each keeps its request.
+        """
         # Fetched keys are not due yet; a look at a file is always real.
-        await asyncio.shield(self._looking(getattr(keys, "look_again", keys.look)))
+        task = self._looking(getattr(keys, "look_again", keys.look))
+        if self._waiting >= _MOST_WAITING:
+            return
+        self._waiting += 1
+        try:
+            await asyncio.wait((task,), timeout=_LONGEST_WAIT_SECONDS)
+        finally:
+            self._waiting -= 1
 
     async def follow(self, looked: Callable[[], Awaitable[None]]) -> None:
         """Look for changes again and again, and call ``looked`` each time; runs until cancelled."""

@@ -156,8 +156,13 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 def _fetched(url: str) -> bytes:
     # The scheme was checked when the auth file was read.
     opener = urllib.request.build_opener(_NoRedirect)
+    document, ends = bytearray(), time.monotonic() + _TIMEOUT_SECONDS
     with opener.open(url, timeout=_TIMEOUT_SECONDS) as answer:
-        document: bytes = answer.read(_MAX_BYTES + 1)
-    if len(document) > _MAX_BYTES:
-        raise BadKeysError(f"the document has more than {_MAX_BYTES:,} bytes")
-    return document
+        # The timeout holds for each part, and there may be a part for every byte.
+        while part := answer.read1(_MAX_BYTES):
+            document += part
+            if len(document) > _MAX_BYTES:
+                raise BadKeysError(f"the document has more than {_MAX_BYTES:,} bytes")
+            if time.monotonic() > ends:
+                raise TimeoutError(f"the document takes longer than {_TIMEOUT_SECONDS:g} s")
+    return bytes(document)

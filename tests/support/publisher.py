@@ -1,5 +1,6 @@
 """A web server with the keys of an issuer."""
 
+import contextlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -16,6 +17,7 @@ class Publisher:
     def __init__(self) -> None:
         self.document, self.status, self.asked = jwks({"1": rsa_key()}), 200, 0
         self.url = ""
+        self.is_endless = False
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -29,6 +31,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Location", f"{self._publisher.url}/elsewhere")
         self.end_headers()
         self.wfile.write(self._publisher.document)
+        with contextlib.suppress(OSError):
+            while self._publisher.is_endless:
+                self.wfile.write(b" ")
 
     def log_message(self, *_: Any) -> None:
         pass

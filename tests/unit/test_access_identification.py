@@ -1,7 +1,11 @@
 import asyncio
+import subprocess
+import sys
+import threading
 from datetime import timedelta
 from pathlib import Path
 from time import time
+from typing import Any
 
 import pytest
 
@@ -176,6 +180,42 @@ async def test_keys_at_a_url_that_does_not_answer_keep_nobody_else_out(tmp_path:
             callers.by_authorization(f"Bearer {token()}")
         await callers.renew(caught.value.keys)
     assert url in callers.problems()[0]
+
+
+class SlowKeys:
+    """Keys that are looked for until the test lets the look end."""
+
+    def __init__(self) -> None:
+        self.value, self.problem, self.may_end = dict[str, Any](), "", threading.Event()
+
+    def look(self) -> None:
+        self.may_end.wait()
+
+
+async def test_few_calls_wait_for_keys_that_take_their_time_and_not_for_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    callers, keys = known(tmp_path), SlowKeys()
+    monkeypatch.setattr(identification, "_MOST_WAITING", 2)
+    waiting = [asyncio.create_task(callers.renew(keys)) for _ in range(2)]
+    await asyncio.sleep(0)
+    await callers.renew(keys)
+    assert not any(task.done() for task in waiting)
+    keys.may_end.set()
+    await asyncio.gather(*waiting)
+    keys.may_end.clear()
+    monkeypatch.setattr(identification, "_LONGEST_WAIT_SECONDS", 0)
+    await callers.renew(keys)
+    keys.may_end.set()
+
+
+def test_a_server_without_tls_and_auth_file_imports_no_cryptography() -> None:
+    program = (
+        "import sys, server.app, server.access.identification as i; i.Identification(); "
+        "print({name.partition('.')[0] for name in sys.modules} & {'cryptography', 'jwt'})"
+    )
+    finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert finished.stdout == "set()\n"
 
 
 def test_what_is_remembered_of_one_kind_of_credential_is_no_other_kind(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 import json
 import time
 from collections.abc import Iterator
+from itertools import count
 from typing import Any
 
 import pytest
@@ -142,6 +143,17 @@ def test_what_can_not_be_fetched_keeps_the_old_keys_and_is_a_problem_until_it_ca
     clock[0] += 11
     keys.look()
     assert (set(keys.value), keys.problem) == ({"3"}, "")
+
+
+def test_a_document_that_comes_a_byte_at_a_time_is_given_up(
+    publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Each look at the clock takes a second.
+    monkeypatch.setattr("server.access.keys.time.monotonic", count().__next__)
+    publisher.is_endless = True
+    keys = FetchedKeys(publisher.url)
+    keys.look()
+    assert keys.problem.endswith("the document takes longer than 5 s")
 
 
 def test_keys_of_a_publisher_that_is_away_are_a_problem() -> None:

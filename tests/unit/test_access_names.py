@@ -18,7 +18,9 @@ URI, DNS, MAIL = x509.UniformResourceIdentifier, x509.DNSName, x509.RFC822Name
 
 
 @lru_cache
-def certificate(common_names: Sequence[str], alternatives: Sequence[x509.GeneralName]) -> bytes:
+def certificate(
+    common_names: Sequence[str], alternatives: Sequence[x509.GeneralName], encoded: bytes = b""
+) -> bytes:
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, each) for each in common_names])
     builder = (
         x509.CertificateBuilder(name, name, ec_key().public_key(), 1)
@@ -27,6 +29,9 @@ def certificate(common_names: Sequence[str], alternatives: Sequence[x509.General
     )
     if alternatives:
         builder = builder.add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
+    if encoded:
+        names = x509.UnrecognizedExtension(x509.SubjectAlternativeName.oid, encoded)
+        builder = builder.add_extension(names, critical=False)
     return builder.sign(ec_key(), hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
 
@@ -71,6 +76,12 @@ def test_a_name_that_only_looks_right_is_refused_and_no_weaker_one_takes_its_pla
 ) -> None:
     with pytest.raises(UnauthenticatedError):
         identity(common_names, *alternatives)
+
+
+@pytest.mark.parametrize("encoded", ["ff", "3004a3020500", "3004a5020500"], ids=["broken", "x400", "edi"])
+def test_names_of_a_kind_that_can_not_be_read_make_the_certificate_unusable(encoded: str) -> None:
+    with pytest.raises(UnauthenticatedError, match="can't be read"):
+        certificate_identity(certificate(("cn",), (), bytes.fromhex(encoded)))
 
 
 def test_what_is_no_certificate_is_refused() -> None:
