@@ -150,7 +150,10 @@ def _issuer(table: _Table, folder: Path) -> Issuer:
 
 
 def _checked_url(table: _Table, url: str) -> str:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise table.wrong("jwks_url", f"is no URL: {error}") from None
     if parts.scheme not in {"https", "http"} or not parts.hostname or parts.username or parts.fragment:
         raise table.wrong("jwks_url", "must be https://HOST/PATH without a user")
     if parts.scheme == "http" and not _is_loopback(parts.hostname):

@@ -166,6 +166,7 @@ def test_no_digest_of_a_token_is_shown() -> None:
         (issuer_table('jwks_url = "http://idp.example/keys"'), "jwks_url: must begin with https://"),
         (issuer_table('jwks_url = "http://127.0.0.1.example/keys"'), "jwks_url: must begin with https://"),
         (issuer_table('jwks_url = "file:///etc/passwd"'), "jwks_url: must be https://"),
+        (issuer_table('jwks_url = "https://[::1"'), "jwks_url: is no URL: Invalid IPv6 URL"),
         (issuer_table('jwks_url = "https://user:word@idp.example"'), "jwks_url: must be https://"),
         (issuer_table(URL + "\nleeway = 3"), "leeway: is not known here"),
         (grant("", "reader"), "[[grant]] number 1: give one of spiffe_id, dns_name, common_name, or issuer"),
