@@ -43,7 +43,9 @@ async def reachable(url: str | None, data_dir: Path, *, may_start: bool) -> Asyn
 
 def refuse_new(url: str | None, data_dir: Path) -> None:
     """Raise ``CommandError`` rather than create a database only to look at it."""
-    if url is None and not data_dir.exists():
+    from server.store.embedded.data_folder import known_home
+
+    if url is None and known_home(data_dir.expanduser().resolve()) is None:
         raise CommandError(f"there is no database in {data_dir}: {ADVICE}")
 
 

@@ -116,6 +116,47 @@ async def test_a_backup_of_another_database_changes_nothing(
     assert await content(database_url) == before
 
 
+async def test_a_backup_of_a_newer_schema_changes_nothing(
+    database_url: str, empty_database_url: str, tmp_path: Path
+) -> None:
+    file, newer = str(tmp_path / "graph.dump"), ("--database-url", empty_database_url)
+    assert (await command("migrate", "up", *newer))[0] == 0
+    await execute(empty_database_url, "UPDATE alembic_version SET version_num = '9999'")
+    assert (await command("backup", file, *newer))[0] == 0
+    await execute(database_url, ROWS)
+    before = await content(database_url)
+    code, _, said = await command("restore", file, "--database-url", database_url, "--yes")
+    assert code == 1
+    assert said.startswith("depgraph: nothing was changed: ERROR:  the schema of the dump has revision 9999")
+    assert await content(database_url) == before
+
+
+async def test_a_backup_is_never_written_into_a_file_of_another_user(
+    database_url: str, tmp_path: Path
+) -> None:
+    file, victim = tmp_path / "graph.dump", tmp_path / "victim"
+    (tmp_path / "graph.dump.part").symlink_to(victim)
+    assert (await command("backup", str(file), "--database-url", database_url))[0] == 0
+    assert not file.is_symlink()
+    assert not victim.exists()
+
+
+async def test_an_option_that_pg_dump_does_not_know_is_named(database_url: str, tmp_path: Path) -> None:
+    file = str(tmp_path / "graph.dump")
+    code, _, said = await command("backup", file, "--database-url", database_url, "--", "--bogus")
+    assert code == 1
+    assert "unrecognized option '--bogus'" in said
+
+
+def test_a_folder_without_a_database_is_not_backed_up(tmp_path: Path) -> None:
+    folder, file = tmp_path / "not-mounted", tmp_path / "graph.dump"
+    folder.mkdir()
+    finished = depgraph_here("backup", str(file), "--data-dir", str(folder))
+    assert finished.returncode == 1
+    assert f"there is no database in {folder}" in finished.stderr
+    assert list(tmp_path.rglob("*")) == [folder]
+
+
 def test_a_backup_overwrites_no_file(tmp_path: Path) -> None:
     file = tmp_path / "graph.dump"
     file.write_text("a backup of last week")

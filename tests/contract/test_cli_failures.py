@@ -226,6 +226,7 @@ def test_migrate_to_a_revision_that_does_not_exist_is_a_wrong_command_line() -> 
 
 
 def test_migrate_down_without_a_terminal_needs_yes(tmp_path: Path) -> None:
+    (tmp_path / "postgres").mkdir()  # as if there were a database
     finished = depgraph_here("migrate", "down", "base", "--data-dir", str(tmp_path))
     assert finished.returncode == 1
     assert "--yes" in only_line(finished)

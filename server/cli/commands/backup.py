@@ -20,6 +20,19 @@ MoreOptions = Annotated[
     list[str] | None, typer.Argument(metavar="OPTION", help="More options of PostgreSQL's program, after --.")
 ]
 
+_CHECK = """
+DO $$
+DECLARE
+    found text COLLATE "C" := (SELECT version_num FROM public.alembic_version);
+BEGIN
+    IF found IS NULL OR found > '{head}' THEN
+        RAISE EXCEPTION 'the schema of the dump has revision %, which this program does not know (its latest '
+            'is {head}): restore it with the depgraph that made it', COALESCE(found, 'none');
+    END IF;
+END
+$$
+"""
+
 
 def backup(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The new file; - = standard output.")],
@@ -74,17 +87,17 @@ async def _back_up(url: str | None, data_dir: Path, file: Path | None, options: 
 
 def _write(file: Path, command: list[str], address: str) -> None:
     """Run a program with its output in a new file; an interrupted one does not look whole."""
-    part = file.with_name(f"{file.name}.part")
-    output = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    # A name that no other user can take before, and a mode that no other user can read.
+    output, part = tempfile.mkstemp(prefix=f"{file.name}.", suffix=".part", dir=file.parent)
     try:
         _run(command, address, output)
         os.fsync(output)
     except BaseException:
-        part.unlink()
+        Path(part).unlink()
         raise
     finally:
         os.close(output)
-    part.replace(file)
+    Path(part).replace(file)
 
 
 async def _restore(
@@ -102,13 +115,13 @@ async def _restore(
     if schema.current is not None and not yes:
         _ask()
     removal = await _removal(schema.current)
-    _replace(known, removal, file, options)
+    _replace(known, removal, file, options, schema.head)
     restored = (await migrate.status(known)).current
     return str(restored), schema.head
 
 
-def _replace(url: str, removal: str, file: Path, options: list[str]) -> None:
-    """Run ``removal``, then the dump, in one transaction."""
+def _replace(url: str, removal: str, file: Path, options: list[str], head: str) -> None:
+    """Run ``removal``, then the dump, in one transaction, unless its schema is newer than ``head``."""
     to_script, psql = postgres_program("pg_restore"), postgres_program("psql")
     with tempfile.TemporaryDirectory(prefix="depgraph-") as folder:
         first, then = Path(folder, "removal.sql"), Path(folder, "content.sql")
@@ -116,8 +129,7 @@ def _replace(url: str, removal: str, file: Path, options: list[str]) -> None:
         _run([to_script, "--no-owner", f"--file={then}", *options, str(file)])
         silent = ["--no-psqlrc", "--quiet", f"--output={os.devnull}"]
         whole = ["--single-transaction", "--set=ON_ERROR_STOP=1", f"--file={first}", f"--file={then}"]
-        is_ours = "--command=SELECT version_num FROM public.alembic_version"
-        _run([psql, *silent, *whole, is_ours], url)
+        _run([psql, *silent, *whole, f"--command={_CHECK.format(head=head)}"], url)
 
 
 async def _removal(revision: str | None) -> str:
@@ -146,7 +158,8 @@ def _run(command: list[str], database: str | None = None, output: int | None = N
         check=False,
     )
     if done.returncode:
-        errors = [line for line in done.stderr.splitlines() if "error: " in line.lower()]
+        said = [line for line in done.stderr.splitlines() if line.strip()]
+        errors = [line for line in said if "error: " in line.lower()] or said
         cause = errors[0] if errors else f"{command[0]} exited with {done.returncode}"
         raise CommandError(cause if output is not None else f"nothing was changed: {cause}")
 
