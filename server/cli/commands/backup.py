@@ -121,7 +121,7 @@ async def _restore(
 
 
 def _replace(url: str, removal: str, file: Path, options: list[str], head: str) -> None:
-    """Run ``removal``, then the dump, in one transaction, unless its schema is newer than ``head``."""
+    """Run ``removal``, then the dump, in one transaction; refuses a schema newer than ``head``."""
     to_script, psql = postgres_program("pg_restore"), postgres_program("psql")
     with tempfile.TemporaryDirectory(prefix="depgraph-") as folder:
         first, then = Path(folder, "removal.sql"), Path(folder, "content.sql")
