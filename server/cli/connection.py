@@ -143,9 +143,14 @@ def explain(error: grpc.RpcError, server: AskedServer) -> str:
     if code is grpc.StatusCode.UNAUTHENTICATED:
         return f"{server.address} does not know who you are {_identity_hint(server.security, message)}"
     if code is grpc.StatusCode.PERMISSION_DENIED:
-        return f"{message}: 'depgraph whoami' shows what you may do"
+        # A depgraph server sends details; a proxy before it does not, and knows no roles.
+        hint = "'depgraph whoami' shows what you may do" if details else "a proxy before the server says so"
+        return f"{message}: {hint}"
     if code is grpc.StatusCode.UNIMPLEMENTED:
-        return f"{server.address} is not a depgraph server, or one of another version: {message}"
+        return (
+            f"{server.address} does not know this call: it answers probes only (--health-listen), "
+            f"has another version, or is not a depgraph server ({message})"
+        )
     return _with_violations(message, details)
 
 

@@ -127,7 +127,7 @@ def test_a_server_that_is_not_depgraph_is_recognized() -> None:
     with fake_server(Script([])) as address:
         finished = depgraph_here("show", "a", "--address", address)
     assert finished.returncode == 1
-    assert f"{address} is not a depgraph server" in only_line(finished)
+    assert f"{address} does not know this call" in only_line(finished)
 
 
 @pytest.mark.parametrize(

@@ -209,10 +209,10 @@ def test_a_caller_that_the_server_does_not_know_learns_which_option_names_him(
     )
 
 
-def test_a_caller_that_may_not_do_it_is_sent_to_whoami() -> None:
+def test_a_refusal_without_the_details_of_a_depgraph_server_is_ascribed_to_a_proxy() -> None:
     with fake_server(Script([grpc.StatusCode.PERMISSION_DENIED])) as address:
         said = complaint("--address", address, code=4)
-    assert said == "asked to fail with PERMISSION_DENIED: 'depgraph whoami' shows what you may do"
+    assert said == "asked to fail with PERMISSION_DENIED: a proxy before the server says so"
 
 
 @pytest.mark.parametrize("code", ["UNAUTHENTICATED", "PERMISSION_DENIED", "UNIMPLEMENTED"])
