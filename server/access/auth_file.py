@@ -3,7 +3,8 @@
 import re
 import stat
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime
 from hashlib import sha256
 from ipaddress import ip_address
@@ -47,13 +48,13 @@ def read_auth_file(content: bytes, file: NamedFile) -> AuthFile:
         raise file.unusable(str(error)) from None
 
 
-def warning_about(path: Path) -> str | None:
-    """Say what is wrong with the permissions of the file; None = nothing."""
-    try:
-        mode = path.stat().st_mode
-    except OSError:
-        return None
-    return f"every user of this machine may write to {path}: chmod o-w" if mode & stat.S_IWOTH else None
+def warnings_about(content: AuthFile, file: NamedFile) -> Iterator[str]:
+    """Say what is probably wrong with a file that can be used."""
+    if not content.tokens and not content.grants:
+        yield f"{file} grants nothing: all calls but those of health are refused"
+    with suppress(OSError):
+        if file.path.stat().st_mode & stat.S_IWOTH:
+            yield f"{file}: every user of this machine may write to it: chmod o-w"
 
 
 class _WrongError(ValueError):

@@ -14,7 +14,7 @@ from typing import Final, TypeAlias, TypeVar
 
 import structlog
 
-from server.access.auth_file import read_auth_file, warning_about
+from server.access.auth_file import read_auth_file, warnings_about
 from server.access.grants import AuthFile, Identity, Issuer, KeySource, refuse_expired
 from server.access.names import certificate_identity, forwarded_identity
 from server.access.reloading import LOOK_EVERY, NamedFile, Reloaded
@@ -183,10 +183,9 @@ class Identification:
     def _load(self, content: bytes, named: NamedFile) -> _Version:
         """Make a version of the file; keys that the one before has read stay."""
         file = read_auth_file(content, named)
-        if (warning := warning_about(named.path)) is not None:
+        for warning in warnings_about(file, named):
             log.warning(warning)
-        wanted = {issuer.keys_at: issuer for issuer in file.issuers.values()}
-        self._keys = {at: self._keys.get(at) or _open_keys(each, named) for at, each in wanted.items()}
+        self._keys = _keys_of(file, named, self._keys)
         return _Version(file, self._keys)
 
     async def _look(self) -> None:
@@ -234,6 +233,18 @@ async def _aside(work: Callable[[], None]) -> None:
 
     threading.Thread(target=run, name="look", daemon=True).start()
     await done.wait()
+
+
+def check_auth_file(auth_file: Path) -> None:
+    """Read the auth file and the files of keys that it names; raises ``UnusableFileError``."""
+    named = NamedFile(FLAG, auth_file)
+    Reloaded(lambda content: _keys_of(read_auth_file(content, named), named, {}), named)
+
+
+def _keys_of(file: AuthFile, named: NamedFile, known: Mapping[str, KeySource]) -> Mapping[str, KeySource]:
+    """Open the keys of all issuers, but those that are ``known``; by ``Issuer.keys_at``."""
+    wanted = {issuer.keys_at: issuer for issuer in file.issuers.values()}
+    return {at: known.get(at) or _open_keys(issuer, named) for at, issuer in wanted.items()}
 
 
 def _open_keys(issuer: Issuer, named: NamedFile) -> KeySource:

@@ -84,4 +84,5 @@ def _why(error: Exception) -> str:
     for kind, words in _WORDS:
         if isinstance(error, kind):
             return words
-    return "it is no JWT" if isinstance(error, DecodeError) else "a claim is not usable"
+    is_other = isinstance(error, DecodeError)
+    return "it is no JWT, and no static token that is known" if is_other else "a claim is not usable"

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from server.cli.options import setting
+from server.cli.validation import checked_guarding_file
 from server.config import AccessSettings
 
 AuthFile = Annotated[
@@ -15,6 +16,7 @@ AuthFile = Annotated[
         "TOML file that says who may do what (docs/security.md). It is read again when it changes. "
         "Default: every caller may do everything.",
         metavar="FILE",
+        callback=checked_guarding_file,
     ),
 ]
 TrustProxy = Annotated[
@@ -40,12 +42,9 @@ Reflection = Annotated[
 def checked_access(
     auth_file: Path | None, proxies: list[str] | None, *, reflection: bool | None
 ) -> AccessSettings:
-    """Accept an auth file that can be used, apart from keys that it names, and proxies."""
-    from functools import partial
-
-    from server.access.auth_file import read_auth_file
-    from server.access.identification import FLAG
-    from server.access.reloading import NamedFile, Reloaded, UnusableFileError
+    """Accept an auth file that can be used, with the files of keys that it names, and proxies."""
+    from server.access.identification import check_auth_file
+    from server.access.reloading import UnusableFileError
     from server.rpc.callers import TrustedProxies
 
     try:
@@ -53,9 +52,8 @@ def checked_access(
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--trust-proxy") from None
     if auth_file is not None:
-        named = NamedFile(FLAG, auth_file)
         try:
-            Reloaded(partial(read_auth_file, file=named), named)
+            check_auth_file(auth_file)
         except UnusableFileError as error:
             raise typer.BadParameter(str(error)) from None
     return AccessSettings(

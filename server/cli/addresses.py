@@ -6,12 +6,12 @@ from typing import Annotated, Any
 import typer
 
 from server.cli.options import setting
-from server.cli.validation import NOWHERE, checked_host_port, checked_listen
+from server.cli.validation import NOWHERE, checked_guarding_file, checked_host_port, checked_listen
 from server.config import Addresses, TlsSettings, TransportName
 
 
-def _file(name: str, help_text: str) -> Any:
-    return setting(name, f"{help_text} It is read again when it changes.", metavar="FILE")
+def _file(name: str, help_text: str, **details: Any) -> Any:
+    return setting(name, f"{help_text} It is read again when it changes.", metavar="FILE", **details)
 
 
 Listen = Annotated[
@@ -47,6 +47,7 @@ TlsClientCa = Annotated[
     _file(
         "tls-client-ca",
         "Certificates of authorities, in PEM form: clients need a certificate of one of them.",
+        callback=checked_guarding_file,
     ),
 ]
 HealthListen = Annotated[

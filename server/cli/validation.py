@@ -1,9 +1,11 @@
 """Checks of option values; each ``checked_…`` raises ``BadParameter`` for a wrong one."""
 
 import math
+import os
 import re
 from collections.abc import Sequence
 from datetime import timedelta
+from pathlib import Path
 
 import typer
 
@@ -92,6 +94,13 @@ def checked_private_token(
             "environment variable DEPGRAPH_TOKEN",
             err=True,
         )
+    return value
+
+
+def checked_guarding_file(parameter: typer.CallbackParam, value: Path | None) -> Path | None:
+    """Refuse a variable that is set but empty: without its file the server would be open."""
+    if value is None and os.environ.get(str(parameter.envvar)) == "":
+        raise typer.BadParameter(f"the variable {parameter.envvar} is empty: give a file, or unset it")
     return value
 
 

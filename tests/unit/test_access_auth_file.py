@@ -4,8 +4,8 @@ from time import time
 
 import pytest
 
-from server.access.auth_file import read_auth_file, warning_about
-from server.access.grants import AuthFile, Identity
+from server.access.auth_file import read_auth_file, warnings_about
+from server.access.grants import AuthFile, Identity, Permissions, StaticToken
 from server.access.reloading import NamedFile, UnusableFileError
 from tests.support.command import ROOT
 from tests.support.issuer import NAME, grant, issuer_table, static_token, subject
@@ -194,11 +194,18 @@ def test_what_is_wrong_is_named_by_file_table_and_key(text: str, said: str) -> N
 
 
 def test_a_file_that_everybody_may_write_is_warned_of(tmp_path: Path) -> None:
-    path = tmp_path / "auth.toml"
-    path.touch(0o600)
-    assert warning_about(path) is None
-    path.chmod(0o602)
-    assert str(path) in (warning_about(path) or "")
+    file = NamedFile("--auth-file", tmp_path / "auth.toml")
+    content = AuthFile(tokens=[StaticToken("ci", b"", Permissions())])
+    file.path.touch(0o600)
+    assert not list(warnings_about(content, file))
+    file.path.chmod(0o602)
+    [warning] = warnings_about(content, file)
+    assert warning.startswith(f"{file}: every user")
+
+
+def test_a_file_that_grants_nothing_is_warned_of() -> None:
+    [warning] = warnings_about(read_auth_file(b"", FILE), FILE)
+    assert warning == f"{FILE} grants nothing: all calls but those of health are refused"
 
 
 def test_the_example_of_the_documentation_can_be_used() -> None:

@@ -4,6 +4,7 @@ import pytest
 import typer
 
 from server.cli.access import checked_access
+from server.cli.main import run
 from server.config import AccessSettings
 from tests.support.issuer import auth_file, issuer_table, static_token
 
@@ -27,6 +28,22 @@ def test_an_auth_file_that_is_wrong_is_refused_with_its_name_and_its_mistake(tmp
         checked_access(path, None, reflection=None)
     with pytest.raises(typer.BadParameter, match=r"--auth-file .*missing: No such file"):
         checked_access(tmp_path / "missing", None, reflection=None)
+
+
+def test_keys_that_can_not_be_used_are_an_error_of_the_command_line(tmp_path: Path) -> None:
+    path = auth_file(tmp_path, issuer_table('jwks_file = "other.json"'))
+    with pytest.raises(typer.BadParameter, match=r"auth\.toml: jwks_file .*other\.json: No such file"):
+        checked_access(path, None, reflection=None)
+
+
+@pytest.mark.parametrize("variable", ["DEPGRAPH_AUTH_FILE", "DEPGRAPH_TLS_CLIENT_CA"])
+def test_an_empty_variable_of_a_file_that_guards_the_server_does_not_open_it(
+    variable: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(variable, "")
+    # A certificate without an address keeps a server from starting in any case.
+    assert run(["serve", "--tls-cert", __file__]) == 2
+    assert f"the variable {variable} is empty: give a file, or unset it" in capsys.readouterr().err
 
 
 def test_a_proxy_that_is_no_address_is_refused_with_the_name_of_the_flag() -> None:
