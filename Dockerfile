@@ -1,7 +1,8 @@
 # The server with its embedded PostgreSQL; give DATABASE_URL to use a PostgreSQL of your own.
 #   docker build -t depgraph .
 #   docker run -p 127.0.0.1:50051:50051 -e DEPGRAPH_ALLOW_PLAINTEXT=true -v depgraph:/var/lib/depgraph depgraph
-# Other hosts get TLS instead (docs/security.md), with certificates in the folder `certificates`:
+# Other hosts get TLS instead (docs/security.md), with certificates in the folder `certificates`,
+# which the user 10001 can read:
 #   docker run -p 50443:50443 -v "$PWD/certificates:/certificates:ro" -v depgraph:/var/lib/depgraph \
 #     -e DEPGRAPH_LISTEN=127.0.0.1:50051 -e DEPGRAPH_TLS_LISTEN=0.0.0.0:50443 \
 #     -e DEPGRAPH_TLS_CERT=/certificates/tls.crt -e DEPGRAPH_TLS_KEY=/certificates/tls.key depgraph

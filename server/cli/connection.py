@@ -219,8 +219,11 @@ def _unknown_service(error: grpc.RpcError) -> str | None:
 
 
 def _suggestion(client: Client, name: str) -> str:
-    similar = [f"'{visible(each)}'" for each in _similar_names(client, name)]
-    hint = f": did you mean {' or '.join(similar)}?" if similar else ""
+    similar = _similar_names(client, name)
+    if name in similar:  # the database has it: the feed is behind, or misses writes
+        return f"'{visible(name)}' is in the database, but not in the graph: see 'depgraph status'"
+    shown = " or ".join(f"'{visible(each)}'" for each in similar)
+    hint = f": did you mean {shown}?" if similar else ""
     return f"no service named '{visible(name)}'{form_hint(name)}{hint}"
 
 

@@ -10,12 +10,16 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
 from threading import Event, Timer
+from types import SimpleNamespace
+from typing import Any
 
 import grpc
 import pytest
 
+from depgraph.v1.catalog_service_pb2 import ListServicesResponse
 from depgraph.v1.dependency_service_pb2 import IngestGraphRequest, IngestGraphResponse
-from server.cli.connection import last_cause
+from depgraph.v1.types_pb2 import Service
+from server.cli.connection import _suggestion, last_cause
 from tests.support.command import ROOT, clean_environment, depgraph, depgraph_here
 from tests.support.eventually import PATIENCE_SECONDS
 from tests.support.fake_server import Script, fake_server
@@ -121,6 +125,17 @@ def test_a_server_that_cancels_a_running_call_leaves_one_line() -> None:
 )
 def test_the_cause_of_a_missing_answer_has_its_brackets_in_pairs(details: str, cause: str) -> None:
     assert last_cause(details) == cause
+
+
+def test_a_name_that_the_database_has_and_the_graph_has_not_is_no_suggestion_for_itself() -> None:
+    listed = ListServicesResponse(
+        services=[Service(service_id="checkout"), Service(service_id="checkout-ui")]
+    )
+    client: Any = SimpleNamespace(catalog=SimpleNamespace(ListServices=lambda *_, **__: listed))
+    assert _suggestion(client, "checkout") == (
+        "'checkout' is in the database, but not in the graph: see 'depgraph status'"
+    )
+    assert _suggestion(client, "check").endswith("did you mean 'checkout' or 'checkout-ui'?")
 
 
 def test_a_server_that_is_not_depgraph_is_recognized() -> None:
