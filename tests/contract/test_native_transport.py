@@ -63,6 +63,13 @@ async def test_a_late_call_gets_deadline_exceeded_from_the_server(
     assert failure.code is grpc.StatusCode.DEADLINE_EXCEEDED
 
 
+async def test_no_method_of_the_contract_is_served_where_peers_are_not_known() -> None:
+    answers = answering()
+    handler: Any = grpc.stream_unary_rpc_method_handler(cast("Any", print))
+    with pytest.raises(ValueError, match="stream of requests"):
+        NativeTransport(Limits()).serve([answers.method("/depgraph.v1.A/Report", handler)], answers)
+
+
 async def test_a_stream_that_is_cancelled_before_it_begins_ends() -> None:
     inside = 0
 
