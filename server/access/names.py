@@ -1,7 +1,8 @@
 """The names in client certificates, and in the header by which proxies pass them on."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 from server.access.grants import Identity
@@ -38,11 +39,11 @@ def is_plain_name(name: str) -> bool:
 
 
 class _Names(NamedTuple):
-    """What a certificate calls its owner; the first DNS name counts."""
+    """What a certificate calls its owner; the first DNS name counts, common names only without."""
 
     uris: Sequence[str]
     dns_names: Sequence[str]
-    common_names: Sequence[str]
+    common_names: Iterable[str]
 
 
 def certificate_identity(pem: bytes) -> Identity:
@@ -93,7 +94,7 @@ def forwarded_identity(header: str) -> Identity:
         _Names(
             [value for key, value in last if key == "uri" and value],
             [value for key, value in last if key == "dns" and value],
-            [name for subject in subjects for name in _common_names(subject)],
+            chain.from_iterable(map(_common_names, subjects)),
         ),
         None,
     )
@@ -141,9 +142,10 @@ def _identity(names: _Names, expires_at: float | None) -> Identity:
                 "the client certificate's first DNS name must be in lower case, no wildcard, no final dot"
             )
         return Identity("dns_name", names.dns_names[0], expires_at)
-    if len(names.common_names) != 1:
+    common_names = list(names.common_names)
+    if len(common_names) != 1:
         raise UnauthenticatedError("the client certificate has no SPIFFE ID, DNS name or single common name")
-    (name,) = names.common_names
+    (name,) = common_names
     if not is_plain_name(name) or ":" in name:
         raise UnauthenticatedError("the common name of the client certificate is not usable")
     return Identity("common_name", name, expires_at)

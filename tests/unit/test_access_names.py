@@ -143,6 +143,9 @@ FORWARDED = f'By=spiffe://example.org/proxy;Hash=ab12;Subject="O=Shop,CN=cn";URI
         (f"hash=1;uri={SHOP}", "spiffe_id", SHOP),
         ("Hash=1;URI=;DNS=shop.example;DNS=other.example", "dns_name", "shop.example"),
         ('Hash=1;Subject="CN=cn,O=Shop";URI=', "common_name", "cn"),
+        # Escapes are of no harm in a Subject that names nobody.
+        (f'Hash=1;Subject="O=Shop\\, Inc.,CN=cn";URI={SHOP}', "spiffe_id", SHOP),
+        ('Hash=1;Subject="O=a\\,CN=admin";DNS=shop', "dns_name", "shop"),
     ],
 )
 def test_the_last_element_of_a_forwarded_header_counts(header: str, kind: str, name: str) -> None:
