@@ -68,10 +68,22 @@ def checked_database_url(value: str | None) -> str | None:
 def checked_private_database_url(
     context: typer.Context, parameter: typer.CallbackParam, value: str | None
 ) -> str | None:
-    """Check the URL; warn, or note in ``meta``, if all users see a password on the command line."""
+    """
+    Check the URL; warn, or note in ``meta``, if all users see a password on the command line.
+
+    ``serve`` keeps more in its data folder than a database. For other commands a folder on the
+    command line names the database, which a URL in the environment must not replace unseen.
+    """
     url = checked_database_url(value)
-    source = context.get_parameter_source(parameter.name or "")
-    if url is not None and source is not None and source.name == "COMMANDLINE":
+    if url is None:
+        return None
+    is_given = _is_on_command_line(context, parameter.name or "")
+    if not is_given and context.info_name != "serve" and _is_on_command_line(context, "data_dir"):
+        raise typer.BadParameter(
+            "the variable DATABASE_URL names another database: unset it, or leave --data-dir out",
+            param_hint="--data-dir",
+        )
+    if is_given:
         from server.postgres.url import shows_secret
 
         if shows_secret(url):
@@ -87,8 +99,7 @@ def checked_private_token(
     context: typer.Context, parameter: typer.CallbackParam, value: str | None
 ) -> str | None:
     """Warn if all users see the token on the command line."""
-    source = context.get_parameter_source(parameter.name or "")
-    if value is not None and source is not None and source.name == "COMMANDLINE":
+    if value is not None and _is_on_command_line(context, parameter.name or ""):
         typer.echo(
             "warning: every user of this machine can see --token (ps): give a file (--token-file), or the "
             "environment variable DEPGRAPH_TOKEN",
@@ -102,6 +113,11 @@ def checked_guarding_file(parameter: typer.CallbackParam, value: Path | None) ->
     if value is None and os.environ.get(str(parameter.envvar)) == "":
         raise typer.BadParameter(f"the variable {parameter.envvar} is empty: give a file, or unset it")
     return value
+
+
+def _is_on_command_line(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def checked_seconds(value: float) -> float:

@@ -3,6 +3,7 @@
 import math
 import pickle
 from datetime import timedelta
+from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -10,7 +11,7 @@ import typer
 from typer.testing import CliRunner
 
 from server.cli.failures import sentence
-from server.cli.options import DatabaseUrl
+from server.cli.options import DatabaseUrl, DataDir
 from server.cli.validation import (
     EXPOSED_URL_WARNING,
     checked_address,
@@ -148,6 +149,32 @@ def test_a_password_on_the_command_line_prints_a_warning_without_it(
     assert ran.exit_code == 0
     assert ran.stderr.splitlines() == ([EXPOSED_URL_WARNING] if warned else [])
     assert "hunter2" not in EXPOSED_URL_WARNING
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "environment", "code"),
+    [
+        ("restore", ["--data-dir", "trial"], {"DATABASE_URL": "postgresql://u:hunter2@db/graph"}, 2),
+        ("restore", ["--data-dir", "trial"], {"DATABASE_URL": ""}, 0),
+        ("restore", ["--data-dir", "trial", "--database-url", "postgresql://db/graph"], {}, 0),
+        ("restore", [], {"DATABASE_URL": "postgresql://db/graph", "DEPGRAPH_DATA_DIR": "trial"}, 0),
+        ("serve", ["--data-dir", "kernels"], {"DATABASE_URL": "postgresql://db/graph"}, 0),
+    ],
+)
+def test_a_url_in_the_environment_does_not_replace_the_folder_of_the_command_line(
+    command: str, arguments: list[str], environment: dict[str, str], code: int
+) -> None:
+    app = typer.Typer()
+    app.callback()(lambda: None)
+
+    @app.command(command)
+    def run(database_url: DatabaseUrl = None, data_dir: DataDir = Path()) -> None:
+        """Do nothing."""
+
+    ran = CliRunner().invoke(app, [command, *arguments], env={"DATABASE_URL": None, **environment})
+    assert ran.exit_code == code
+    assert ("DATABASE_URL" in ran.stderr) == (code == 2)
+    assert "hunter2" not in ran.stderr
 
 
 @pytest.mark.parametrize(
