@@ -204,6 +204,11 @@ class UnauthenticatedError(DomainError):
 
 
 class PermissionDeniedError(DomainError):
-    """The caller lacks a role for what it asks, or may not report for a discovery source."""
+    """
+    The caller lacks a role for what it asks, or may not report for a discovery source.
+
+    ``principal`` is set where the caller is not admitted, for the log.
+    """
 
     reason = "PERMISSION_DENIED"
+    principal = ""

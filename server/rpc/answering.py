@@ -11,7 +11,7 @@ import grpc
 from server.access.grants import UnknownKeyError
 from server.config import Limits
 from server.domain.caller import ANYONE, Caller, acting_as
-from server.domain.errors import DomainError, LimitError, NotReadyError
+from server.domain.errors import DomainError, LimitError, NotReadyError, PermissionDeniedError
 from server.rpc.admission import Admission, Load
 from server.rpc.answers import answered_revision
 from server.rpc.call_counts import CallCounts
@@ -145,7 +145,7 @@ class Answering:
         self.counts.start(method.name)
         self._note_refusal(error)
         self._forget_revision()
-        self._note_end(method.name, code_of(error).name, time.perf_counter(), context)
+        self._note_end(method.name, code_of(error).name, time.perf_counter(), context, _denied(error))
 
     def _caller(self, method: str, context: Context) -> Caller:
         return ANYONE if self._access is None else self._access.admit(method, context)
@@ -174,7 +174,7 @@ class Answering:
             send(made)
             self.admission.answered_at_once(began)
             self.counts.start(method)
-            self._note_end(method, "OK", began, context, caller)
+            self._note_end(method, "OK", began, context, caller.principal)
             return True
 
         return answer
@@ -184,7 +184,7 @@ class Answering:
 
         async def call(request: Any, context: Context, admitted: Admitted | None = None) -> Any:
             began = time.perf_counter()
-            code, caller = "OK", ANYONE
+            code, principal = "OK", ""
             self._forget_revision()
             self.counts.start(method)
             self._calls.enter(method)
@@ -192,6 +192,7 @@ class Answering:
             try:
                 self._calls.admit(method)
                 caller, slot = admitted or await self._admitted(kind, method, context)
+                principal = caller.principal
                 if self._access is None:
                     return await self._in_turn(slot, answer, request, context)
                 if handler.response_streaming:
@@ -213,7 +214,7 @@ class Answering:
                     code = "UNIMPLEMENTED"
                     await abort_unimplemented(context)
                 known = error if isinstance(error, DomainError) else self._log.failed(method, error)
-                code = code_of(known).name
+                code, principal = code_of(known).name, principal or _denied(known)
                 self._note_refusal(known)
                 forget_frames(error)
                 await abort(context, known)
@@ -222,7 +223,7 @@ class Answering:
                     slot.release()
                 self._calls.leave(method)
                 # Not later: after the end of a call, grpc.aio crashes if asked for its peer.
-                self._note_end(method, code, began, context, caller)
+                self._note_end(method, code, began, context, principal)
                 # As in ``abort``.
                 del request, context
 
@@ -240,18 +241,21 @@ class Answering:
         if self._tracer is not None:
             answered_revision.set("")
 
-    def _note_end(
-        self, method: str, code: str, began: float, context: Context, caller: Caller = ANYONE
-    ) -> None:
+    def _note_end(self, method: str, code: str, began: float, context: Context, principal: str) -> None:
         elapsed = time.perf_counter() - began
-        self._log.ended(method, code, elapsed, context)
+        self._log.ended(method, code, elapsed, context, principal)
         self.counts.end(method, code, elapsed)
         if self._tracer is not None:
-            self._tracer.record(method, code, elapsed, context, caller.principal)
+            self._tracer.record(method, code, elapsed, context, principal)
 
     def _note_refusal(self, error: DomainError) -> None:
         if isinstance(error, LimitError):
             self.counts.refused[error.limit] += 1
+
+
+def _denied(error: DomainError) -> str:
+    """Return the principal of a caller that was known and not admitted; empty = there is none."""
+    return error.principal if isinstance(error, PermissionDeniedError) else ""
 
 
 def _code_of_ended(error: DomainError) -> str:

@@ -55,7 +55,7 @@ class CallLog:
         self._window_end: asyncio.TimerHandle | None = None
         self._is_closed = False
 
-    def ended(self, method: str, code: str, seconds: float, context: Context) -> None:
+    def ended(self, method: str, code: str, seconds: float, context: Context, principal: str = "") -> None:
         """Note a call that ended; less than a microsecond for a successful one."""
         level = _level_of(code)
         if not log.is_enabled_for(level):
@@ -67,8 +67,15 @@ class CallLog:
                 return
             self._repeated[method, code] = _Repeated()
             self._begin_window()
+        caller = {"principal": principal} if principal else {}
         log.log(
-            level, "call", method=method, code=code, duration_ms=_milliseconds(seconds), peer=context.peer()
+            level,
+            "call",
+            method=method,
+            code=code,
+            duration_ms=_milliseconds(seconds),
+            peer=context.peer(),
+            **caller,
         )
 
     def failed(self, method: str, error: Exception) -> DomainError:

@@ -10,7 +10,7 @@ from server.access.grants import UnknownKeyError
 from server.access.identification import Identification
 from server.access.roles import check_roles
 from server.domain.caller import ANYONE, Caller
-from server.domain.errors import UnauthenticatedError
+from server.domain.errors import PermissionDeniedError, UnauthenticatedError
 from server.rpc.context import Context
 from server.rpc.methods import STANDARD
 
@@ -75,7 +75,11 @@ class CallAccess:
         if method.startswith(STANDARD):
             return ANYONE
         caller = self._caller(context)
-        check_roles(method, caller.roles)
+        try:
+            check_roles(method, caller.roles)
+        except PermissionDeniedError as error:
+            error.principal = caller.principal
+            raise
         return caller
 
     async def renew(self, error: UnknownKeyError) -> None:

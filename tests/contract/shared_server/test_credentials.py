@@ -15,10 +15,12 @@ import jwt
 import pytest
 import pytest_asyncio
 from cryptography.hazmat.primitives import serialization
+from structlog.testing import capture_logs
 
 from depgraph.v1 import access_service_pb2 as pb
 from depgraph.v1 import dependency_service_pb2, types_pb2
 from depgraph.v1.access_service_pb2_grpc import AccessServiceStub
+from depgraph.v1.alert_service_pb2 import ResolveAlertRequest
 from depgraph.v1.catalog_service_pb2 import CreateServiceRequest, GetServiceRequest
 from depgraph.v1.graph_service_pb2 import GetStatusRequest, WatchRequest, WatchResponse
 from server.access import identification
@@ -26,7 +28,7 @@ from server.app import Application
 from server.config import AccessSettings, Settings
 from tests.support.calls import Stubs
 from tests.support.certificates import replace
-from tests.support.eventually import PATIENCE_SECONDS
+from tests.support.eventually import PATIENCE_SECONDS, eventually
 from tests.support.failures import Failure, failure_of
 from tests.support.issuer import (
     auth_file,
@@ -237,6 +239,15 @@ async def test_an_ingester_writes_for_its_own_sources_only(channel: grpc.aio.Cha
     failure = await failure_of(stub.IngestGraph(foreign, metadata=bearer("reporter")))
     assert (failure.code, failure.metadata) == (DENIED, {"discovery_source": "manual"})
     assert "manual" in failure.message
+
+
+async def test_the_log_names_a_caller_that_is_denied(channel: grpc.aio.Channel) -> None:
+    request = ResolveAlertRequest()
+    with capture_logs() as lines:
+        failure = await failure_of(Stubs(channel).alerts.ResolveAlert(request, metadata=bearer(token())))
+        await eventually(lambda: any(line["event"] == "call" for line in lines))
+    assert failure.code is DENIED
+    assert [line["principal"] for line in lines if line["event"] == "call"] == ["alice"]
 
 
 async def test_errors_do_not_tell_whether_a_name_exists(channel: grpc.aio.Channel) -> None:
