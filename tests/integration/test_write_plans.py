@@ -82,5 +82,8 @@ async def test_what_a_batch_sets_for_its_session_ends_with_it(database_url: str)
 
         await DependencyRepository(database).upsert(dependencies("a>b"))
 
-        mode = await database.read(lambda connection: connection.fetchval("SHOW plan_cache_mode"))
-        assert mode == "force_custom_plan"
+        settings = await database.fetchrow(
+            "SELECT current_setting('plan_cache_mode'), current_setting('enable_seqscan')"
+        )
+        assert settings is not None
+        assert tuple(settings) == ("force_custom_plan", "on")

@@ -80,20 +80,19 @@ WITH outdated AS (
 marked AS (
     UPDATE public.service_dependencies AS dependency
     SET is_stale = TRUE
-    FROM outdated
-    WHERE dependency.id = outdated.id
+    WHERE dependency.id = ANY (ARRAY(SELECT outdated.id FROM outdated))
     RETURNING dependency.id
 )
 SELECT count(*) FROM marked;
 
 -- name: dependencies_upsert
--- Create or replace many dependencies; a row for each one given, in order: as stored if it was written, NULL if it was
--- there already just as given (now locked, to be read by dependencies_by_keys). $1 proposes ids: a row is new exactly
--- when it carries the one proposed. The given ends and discovery source come with it; source_id and target_id where
--- nothing was written, NULL for ends that don't exist: nothing at all is written then. Written in key order, against
--- deadlocks; compared as in services_upsert. Setting plan_cache_mode is for the foreign keys, checked when all is
--- written: this statement is planned for its own number of rows, but to plan their queries anew for every row takes as
--- long as the rest. depgraph.staleness: is_stale and confidence_score count as given, see freshen_when_observed.
+-- Create or replace many dependencies; a row for each one given, in order: as stored if it was written, NULL if it was there already just
+-- as given (now locked, to be read by dependencies_by_keys). $1 proposes ids: a row is new exactly when it carries the one proposed; ends
+-- are looked up as in dependencies_by_keys. The given ends and discovery source come with it; source_id and target_id where nothing was
+-- written, NULL for ends that don't exist: nothing at all is written then. Written in key order, against deadlocks; compared as in
+-- services_upsert. Setting plan_cache_mode is for the foreign keys, checked when all is written: this statement is planned for its own
+-- number of rows, but to plan their queries anew for every row takes as long as the rest. depgraph.staleness: is_stale and
+-- confidence_score count as given, see freshen_when_observed.
 WITH given AS MATERIALIZED (
     SELECT
         draft.*,
@@ -101,8 +100,12 @@ WITH given AS MATERIALIZED (
         target.id AS target_id
     FROM unnest($1::uuid[], {dependency_arrays})
         WITH ORDINALITY AS draft (id, {dependency_given}, place)
-    LEFT JOIN public.services AS source ON source.service_id = draft.source_service_id
-    LEFT JOIN public.services AS target ON target.service_id = draft.target_service_id
+    LEFT JOIN LATERAL (
+        SELECT id FROM public.services WHERE service_id = draft.source_service_id LIMIT 1
+    ) AS source ON TRUE
+    LEFT JOIN LATERAL (
+        SELECT id FROM public.services WHERE service_id = draft.target_service_id LIMIT 1
+    ) AS target ON TRUE
 ),
 written AS (
     INSERT INTO public.service_dependencies AS dependency (
@@ -137,7 +140,8 @@ ORDER BY given.place;
 -- name: dependencies_by_keys
 -- The dependencies with these row ids of source and target and these discovery sources, in order, without the names of
 -- their ends. LIMIT and || '' leave the planner nothing but to look each row up by its ends: while statistics lag behind
--- a bulk load it takes a discovery source for rare, and would read all its rows for each one wanted, or the whole table.
+-- a bulk load it takes a discovery source for rare, or a table for empty, and would read all those rows for each one wanted.
+-- For the same reason an UPDATE finds its rows by = ANY (ARRAY(...)), not by a join.
 SELECT found.id, {found.dependency_attributes}
 FROM unnest($1::uuid[], $2::uuid[], $3::text[])
     WITH ORDINALITY AS wanted (source_id, target_id, discovery_source, place)

@@ -19,6 +19,7 @@ SELECT count(*) FROM created;
 
 -- name: ingest_update_services
 -- Set what a report says of discovered services; returns the names of those, and of services made by a person that it would change.
+-- Looked up as in dependencies_by_keys; written by ON CONFLICT, which finds each row by its name: all exist, and are locked.
 WITH differing AS MATERIALIZED (
     SELECT
         service.id,
@@ -27,35 +28,44 @@ WITH differing AS MATERIALIZED (
         COALESCE(node.metadata::jsonb, service.metadata) AS metadata,
         COALESCE(node.criticality, service.criticality) AS criticality,
         COALESCE(node.team, service.team) AS team
-    FROM public.services AS service
-    INNER JOIN unnest($1::text[], $2::text[], $3::text[], $4::text[])
-        AS node (service_id, metadata, criticality, team)
-        ON service.service_id = node.service_id
-    WHERE node.metadata::jsonb::text <> service.metadata::text
-        OR node.criticality <> service.criticality
-        OR (node.team IS NOT NULL AND node.team IS DISTINCT FROM service.team)
-    ORDER BY service.service_id COLLATE "C"
-    FOR NO KEY UPDATE OF service
+    FROM (
+        SELECT *
+        FROM unnest($1::text[], $2::text[], $3::text[], $4::text[])
+            AS given (service_id, metadata, criticality, team)
+        ORDER BY service_id COLLATE "C"
+    ) AS node
+    CROSS JOIN LATERAL (
+        SELECT known.*
+        FROM public.services AS known
+        WHERE known.service_id = node.service_id
+            AND (
+                node.metadata::jsonb::text <> known.metadata::text
+                OR node.criticality <> known.criticality
+                OR (node.team IS NOT NULL AND node.team IS DISTINCT FROM known.team)
+            )
+        LIMIT 1
+        FOR NO KEY UPDATE
+    ) AS service
 ),
 updated AS (
-    UPDATE public.services AS service
-    SET
-        metadata = differing.metadata,
-        criticality = differing.criticality,
-        team = differing.team
+    INSERT INTO public.services (id, service_id, metadata, criticality, team)
+    SELECT id, service_id, metadata, criticality, team
     FROM differing
-    WHERE service.id = differing.id
-        AND differing.discovered
+    WHERE discovered
+    ON CONFLICT (service_id) DO UPDATE SET
+        metadata = excluded.metadata,
+        criticality = excluded.criticality,
+        team = excluded.team
 )
 SELECT differing.service_id, differing.discovered
 FROM differing
 ORDER BY differing.service_id COLLATE "C";
 
 -- name: ingest_edges
--- Take in the edges of a report of source $9, observed at $10; counts those found, created, unchanged but for the time, and
--- reported late. Seen again means not stale any more. A report that comes late says nothing about an edge that was observed after it.
--- $11 proposes ids: a row is new exactly when it carries the one proposed. `kept` locks what exists and reads its newest version, in
--- key order against deadlocks: the counts need what was there before. Comparisons and settings as in dependencies_upsert, looked up as in
+-- Take in the edges of a report of source $9, observed at $10; counts those found, created, unchanged but for the time, and reported
+-- late. Seen again means not stale any more. A report that comes late says nothing about an edge that was observed after it. $11 proposes
+-- ids: a row is new exactly when it carries the one proposed. `kept` locks what exists and reads its newest version, in key order against
+-- deadlocks: the counts need what was there before. Comparisons and settings as in dependencies_upsert, all looked up as in
 -- dependencies_by_keys.
 WITH given AS MATERIALIZED (
     SELECT
@@ -75,8 +85,8 @@ WITH given AS MATERIALIZED (
         source_name, target_name, communication_mode, criticality, protocol, timeout_ms, retry_config, confidence_score,
         id
     )
-    INNER JOIN public.services AS source ON source.service_id = edge.source_name
-    INNER JOIN public.services AS target ON target.service_id = edge.target_name
+    CROSS JOIN LATERAL (SELECT id FROM public.services WHERE service_id = edge.source_name LIMIT 1) AS source
+    CROSS JOIN LATERAL (SELECT id FROM public.services WHERE service_id = edge.target_name LIMIT 1) AS target
 ),
 kept AS MATERIALIZED (
     SELECT found.*

@@ -53,21 +53,29 @@ WHERE service_id = $1::text
 RETURNING id;
 
 -- name: services_upsert
--- Create or replace many services; rows in the order given, each with whether it is new.
--- A row is new exactly when it carries the id proposed for it ($1). `kept` locks what exists and reads its newest
--- version, in key order against deadlocks; rows that would not change are not written again. JSON is compared as text,
--- like in the trigger that keeps updated_at: 1 and 1.0 are equal as jsonb, yet not the same to a reader.
+-- Create or replace many services; rows in the order given, each with whether it is new. A row is new exactly when it carries the id
+-- proposed for it ($1). `kept` locks what exists and reads its newest version, in key order against deadlocks, looked up as in
+-- dependencies_by_keys; rows that would not change are not written again. JSON is compared as text, like in the trigger that keeps
+-- updated_at: 1 and 1.0 are equal as jsonb, yet not the same to a reader.
 WITH given AS MATERIALIZED (
     SELECT draft.*
     FROM unnest($1::uuid[], {service_arrays})
         WITH ORDINALITY AS draft (id, {service_given}, place)
 ),
 kept AS MATERIALIZED (
-    SELECT services.*
-    FROM public.services
-    INNER JOIN given ON services.service_id = given.service_id
-    ORDER BY services.service_id COLLATE "C"
-    FOR NO KEY UPDATE OF services
+    SELECT found.*
+    FROM (
+        SELECT service_id
+        FROM given
+        ORDER BY service_id COLLATE "C"
+    ) AS wanted
+    CROSS JOIN LATERAL (
+        SELECT service.*
+        FROM public.services AS service
+        WHERE service.service_id = wanted.service_id
+        LIMIT 1
+        FOR NO KEY UPDATE
+    ) AS found
 ),
 compared AS MATERIALIZED (
     SELECT

@@ -31,8 +31,7 @@ WITH due AS MATERIALIZED (
 marked AS (
     UPDATE public.service_dependencies AS dependency
     SET is_stale = TRUE
-    FROM due
-    WHERE dependency.id = due.id
+    WHERE dependency.id = ANY (ARRAY(SELECT due.id FROM due))
     RETURNING dependency.id
 )
 SELECT count(*) FROM marked;
@@ -62,12 +61,7 @@ LIMIT $6;
 -- Write what is left of the confidence of those of $1 that are still due, see staleness_due_decay ($2 source, $3 time, $4 half-life,
 -- $5 the least difference that counts); returns how many. Where all of it is left, the dependency is whole again.
 WITH due AS MATERIALIZED (
-    SELECT
-        id,
-        COALESCE(reported_confidence, confidence_score) AS reported,
-        public.decayed_confidence(
-            COALESCE(reported_confidence, confidence_score), $3::timestamptz - last_observed_at, $4::interval
-        ) AS decayed
+    SELECT id
     FROM public.service_dependencies
     WHERE id = ANY ($1::uuid[])
         AND discovery_source = $2
@@ -82,10 +76,16 @@ WITH due AS MATERIALIZED (
 written AS (
     UPDATE public.service_dependencies AS dependency
     SET
-        confidence_score = due.decayed,
-        reported_confidence = CASE WHEN due.decayed < due.reported THEN due.reported END
-    FROM due
-    WHERE dependency.id = due.id
+        confidence_score = public.decayed_confidence(
+            COALESCE(reported_confidence, confidence_score), $3::timestamptz - last_observed_at, $4::interval
+        ),
+        reported_confidence = NULLIF(
+            COALESCE(reported_confidence, confidence_score),
+            public.decayed_confidence(
+                COALESCE(reported_confidence, confidence_score), $3::timestamptz - last_observed_at, $4::interval
+            )
+        )
+    WHERE dependency.id = ANY (ARRAY(SELECT due.id FROM due))
         AND (SELECT set_config('depgraph.staleness', 'swept', TRUE)) = 'swept'
     RETURNING dependency.id
 )
@@ -102,7 +102,7 @@ LIMIT $2;
 -- name: staleness_restore
 -- Give those of $1 that are still decayed, of sources $2, the confidence reported; returns how many.
 WITH due AS MATERIALIZED (
-    SELECT id, reported_confidence
+    SELECT id
     FROM public.service_dependencies
     WHERE id = ANY ($1::uuid[])
         AND discovery_source = ANY ($2::text[])
@@ -112,10 +112,9 @@ WITH due AS MATERIALIZED (
 written AS (
     UPDATE public.service_dependencies AS dependency
     SET
-        confidence_score = due.reported_confidence,
+        confidence_score = reported_confidence,
         reported_confidence = NULL
-    FROM due
-    WHERE dependency.id = due.id
+    WHERE dependency.id = ANY (ARRAY(SELECT due.id FROM due))
     RETURNING dependency.id
 )
 SELECT count(*) FROM written;
