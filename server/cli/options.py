@@ -1,4 +1,4 @@
-"""The options of ``depgraph serve``, those that several commands share, and their variables."""
+"""Options of ``depgraph serve``, those that several commands share, and their variables."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -9,7 +9,6 @@ from server.cli.validation import (
     checked_confidence,
     checked_host_port,
     checked_private_database_url,
-    checked_rate,
     checked_seconds,
 )
 from server.config import Settings
@@ -21,15 +20,10 @@ POLL_INTERVAL = DEFAULTS.feed.poll_interval.total_seconds()
 AUDIT_INTERVAL = DEFAULTS.feed.audit_interval.total_seconds()
 KEEP_LOG = DEFAULTS.feed.keep_log.total_seconds()
 PRUNE_INTERVAL = DEFAULTS.feed.prune_interval.total_seconds()
-CONNECTION_IDLE_TIMEOUT = DEFAULTS.limits.connection_idle_timeout.total_seconds()
 SWEEP_INTERVAL = "1m"
 KEEP_WRITES = "90d"
 
-# gRPC doubles a size, and multiplies a number of streams by ten, in 32 bits.
-_MAX_BYTES, _MAX_COUNT = 2**30 - 1, 100_000_000
-_DAY = 86_400.0
-# The least is one call in a quarter of an hour.
-_MIN_RATE, _MAX_RATE = 0.001, 1_000_000
+DAY = 86_400.0
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["auto", "text", "json"]
@@ -41,16 +35,9 @@ def setting(name: str, help_text: str, **details: Any) -> Any:
     return typer.Option(f"--{name}", envvar=variable, help=help_text, **details)
 
 
-def _seconds(name: str, help_text: str, least: float, most: float | None = None) -> Any:
+def seconds(name: str, help_text: str, least: float, most: float | None = None) -> Any:
+    """Define a setting in seconds."""
     return setting(name, help_text, metavar="SECONDS", min=least, max=most, callback=checked_seconds)
-
-
-def _bytes(name: str, help_text: str, least: int = 1) -> Any:
-    return setting(name, help_text, metavar="BYTES", min=least, max=_MAX_BYTES)
-
-
-def _count(name: str, help_text: str) -> Any:
-    return setting(name, help_text, metavar="N", min=1, max=_MAX_COUNT)
 
 
 # Shared by several commands.
@@ -131,20 +118,20 @@ Workers = Annotated[
 ]
 WorkerTimeout = Annotated[
     float,
-    _seconds(
+    seconds(
         "worker-timeout",
         "Kill and restart a worker that does not answer the supervisor for this long.",
         1,
-        _DAY,
+        DAY,
     ),
 ]
 Grace = Annotated[
     float,
-    _seconds(
+    seconds(
         "grace",
         "How long running calls may go on when the server stops. It exits at most 2 s later.",
         0,
-        _DAY,
+        DAY,
     ),
 ]
 LogLevelOption = Annotated[LogLevel, setting("log-level", "Lowest level that is logged.")]
@@ -155,15 +142,15 @@ LogFormatOption = Annotated[
 
 # The feed.
 PollInterval = Annotated[
-    float, _seconds("poll-interval", "How often to poll for changes, besides notifications.", 0.01)
+    float, seconds("poll-interval", "How often to poll for changes, besides notifications.", 0.01)
 ]
 AuditInterval = Annotated[
     float,
-    _seconds("audit-interval", "How often to compare memory with the tables, on average; 0 = never.", 0),
+    seconds("audit-interval", "How often to compare memory with the tables, on average; 0 = never.", 0),
 ]
 KeepLog = Annotated[
     float,
-    _seconds("keep-log", "How long the change log keeps changes for replicas and watchers that are away.", 0),
+    seconds("keep-log", "How long the change log keeps changes for replicas and watchers that are away.", 0),
 ]
 MaxLogRows = Annotated[
     int,
@@ -174,7 +161,7 @@ MaxLogRows = Annotated[
         min=1,
     ),
 ]
-PruneInterval = Annotated[float, _seconds("prune-interval", "How often to prune the change log.", 0.1)]
+PruneInterval = Annotated[float, seconds("prune-interval", "How often to prune the change log.", 0.1)]
 KeepWrites = Annotated[
     str,
     setting(
@@ -227,86 +214,5 @@ MinCycleConfidence = Annotated[
         "give all processes on one database the same.",
         metavar="NUMBER",
         callback=checked_confidence,
-    ),
-]
-
-# Limits on callers; docs/operations.md gives the reasons.
-MaxQuestionBytes = Annotated[
-    int, _bytes("max-question-bytes", "Longest request of a method that takes neither lists nor metadata.")
-]
-MaxMetadataRequestBytes = Annotated[
-    int, _bytes("max-metadata-request-bytes", "Longest request of a method that takes free-form metadata.")
-]
-MaxRequestBytes = Annotated[
-    int, _bytes("max-request-bytes", "Longest request of a method that takes lists without metadata.")
-]
-MaxRequestsBytes = Annotated[
-    int, _bytes("max-requests-bytes", "Total size of the large requests in progress at once.")
-]
-MaxItems = Annotated[int, _count("max-items", "Longest list in a request.")]
-MaxResponseBytes = Annotated[int, _bytes("max-response-bytes", "Longest response message.", 4_096)]
-MaxUnsentBytes = Annotated[
-    int, _bytes("max-unsent-bytes", "Total size of responses that wait to be read (transport grpcio).")
-]
-MaxUnsentBytesPerConnection = Annotated[
-    int,
-    _bytes(
-        "max-unsent-bytes-per-connection",
-        "Size of responses that wait to be read on one connection (transport grpcio).",
-    ),
-]
-MaxConcurrentCalls = Annotated[int, _count("max-concurrent-calls", "Calls in progress at once.")]
-MaxStreamingCalls = Annotated[
-    int, _count("max-streaming-calls", "Streaming calls open at once, watches included.")
-]
-MaxConcurrentAnalyses = Annotated[
-    int,
-    _count("max-concurrent-analyses", "Calls of AnalysisService in progress at once; others have theirs."),
-]
-MaxWatches = Annotated[int, _count("max-watches", "Watches of the graph open at once.")]
-MaxStreamsPerPrincipal = Annotated[
-    int,
-    _count(
-        "max-streams-per-principal",
-        "Streaming calls of one caller open at once; without an identity, of one address.",
-    ),
-]
-RateLimit = Annotated[
-    float | None,
-    setting(
-        "rate-limit",
-        "Calls a second of one caller; without an identity, of one address. Default: any number.",
-        metavar="CALLS_PER_SECOND",
-        min=_MIN_RATE,
-        max=_MAX_RATE,
-        callback=checked_rate,
-    ),
-]
-RateBurst = Annotated[
-    int | None,
-    setting(
-        "rate-burst",
-        "Calls that one caller may make at once after a rest. Default: those of a second.",
-        metavar="CALLS",
-        min=1,
-        max=_MAX_COUNT,
-    ),
-]
-MaxStreamsPerConnection = Annotated[
-    int,
-    _count("max-streams-per-connection", "Calls open at once on one connection; clients hold others back."),
-]
-MaxConnections = Annotated[
-    int,
-    _count("max-connections", "Client connections; further ones are closed at once (transport grpcio)."),
-]
-ConnectionIdleTimeout = Annotated[
-    float,
-    _seconds(
-        "connection-idle-timeout",
-        "Close a connection without calls after this long; clients reconnect when they need to "
-        "(transport grpcio).",
-        1,
-        _DAY,
     ),
 ]

@@ -7,9 +7,10 @@ from datetime import timedelta
 
 import typer
 
-from server.cli import access, addresses, collect_garbage_as_usual, options
+from server.cli import access, addresses, collect_garbage_as_usual, limits, options
 from server.cli.database import database_failures
 from server.cli.failures import FAILED, exit_code, is_unexpected, sentence
+from server.cli.limits import LIMITS
 from server.cli.options import DEFAULTS
 from server.cli.validation import (
     EXPOSED_URL_WARNING,
@@ -21,7 +22,6 @@ from server.cli.validation import (
 )
 from server.config import DetectionSettings, FeedSettings, Limits, Settings
 
-LIMITS = DEFAULTS.limits
 # -P: a worker imports from where this process does, never from the current folder.
 WORKER = (sys.executable, "-P", "-m", "server.cli.worker")
 
@@ -61,26 +61,26 @@ def serve(
     sweep_interval: options.SweepInterval = options.SWEEP_INTERVAL,
     detect: options.Detect = DEFAULTS.detection.enabled,
     min_cycle_confidence: options.MinCycleConfidence = DEFAULTS.detection.min_confidence,
-    max_question_bytes: options.MaxQuestionBytes = LIMITS.max_question_bytes,
-    max_metadata_request_bytes: options.MaxMetadataRequestBytes = LIMITS.max_metadata_request_bytes,
-    max_request_bytes: options.MaxRequestBytes = LIMITS.max_request_bytes,
-    max_requests_bytes: options.MaxRequestsBytes = LIMITS.max_requests_bytes,
-    max_items: options.MaxItems = LIMITS.max_items,
-    max_response_bytes: options.MaxResponseBytes = LIMITS.max_response_bytes,
-    max_unsent_bytes: options.MaxUnsentBytes = LIMITS.max_unsent_bytes,
-    max_unsent_bytes_per_connection: options.MaxUnsentBytesPerConnection = (
+    max_question_bytes: limits.MaxQuestionBytes = LIMITS.max_question_bytes,
+    max_metadata_request_bytes: limits.MaxMetadataRequestBytes = LIMITS.max_metadata_request_bytes,
+    max_request_bytes: limits.MaxRequestBytes = LIMITS.max_request_bytes,
+    max_requests_bytes: limits.MaxRequestsBytes = LIMITS.max_requests_bytes,
+    max_items: limits.MaxItems = LIMITS.max_items,
+    max_response_bytes: limits.MaxResponseBytes = LIMITS.max_response_bytes,
+    max_unsent_bytes: limits.MaxUnsentBytes = LIMITS.max_unsent_bytes,
+    max_unsent_bytes_per_connection: limits.MaxUnsentBytesPerConnection = (
         LIMITS.max_unsent_bytes_per_connection
     ),
-    max_concurrent_calls: options.MaxConcurrentCalls = LIMITS.max_concurrent_calls,
-    max_streaming_calls: options.MaxStreamingCalls = LIMITS.max_streaming_calls,
-    max_concurrent_analyses: options.MaxConcurrentAnalyses = LIMITS.max_concurrent_analyses,
-    max_watches: options.MaxWatches = LIMITS.max_watches,
-    max_streams_per_principal: options.MaxStreamsPerPrincipal = LIMITS.max_streams_per_principal,
-    rate_limit: options.RateLimit = LIMITS.rate_limit,
-    rate_burst: options.RateBurst = LIMITS.rate_burst,
-    max_streams_per_connection: options.MaxStreamsPerConnection = LIMITS.max_streams_per_connection,
-    max_connections: options.MaxConnections = LIMITS.max_connections,
-    connection_idle_timeout: options.ConnectionIdleTimeout = options.CONNECTION_IDLE_TIMEOUT,
+    max_concurrent_calls: limits.MaxConcurrentCalls = LIMITS.max_concurrent_calls,
+    max_streaming_calls: limits.MaxStreamingCalls = LIMITS.max_streaming_calls,
+    max_concurrent_analyses: limits.MaxConcurrentAnalyses = LIMITS.max_concurrent_analyses,
+    max_watches: limits.MaxWatches = LIMITS.max_watches,
+    max_streams_per_principal: limits.MaxStreamsPerPrincipal = LIMITS.max_streams_per_principal,
+    rate_limit: limits.RateLimit = LIMITS.rate_limit,
+    rate_burst: limits.RateBurst = LIMITS.rate_burst,
+    max_streams_per_connection: limits.MaxStreamsPerConnection = LIMITS.max_streams_per_connection,
+    max_connections: limits.MaxConnections = LIMITS.max_connections,
+    connection_idle_timeout: limits.ConnectionIdleTimeout = limits.CONNECTION_IDLE_TIMEOUT,
     log_level: options.LogLevelOption = "info",
     log_format: options.LogFormatOption = "auto",
 ) -> None:
