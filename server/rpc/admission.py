@@ -26,9 +26,8 @@ BACKLOG_SECONDS = 0.004
 UNCOUNTED_BYTES = 4 * 1024
 _EXTRA_FOR_READERS = 4
 
-# Waits until the calls that wait in the transport are admitted or refused. Its argument returns how
-# many calls that has happened to so far.
-AdmitBacklog = Callable[[Callable[[], int]], Awaitable[None]]
+# Waits until the calls that wait in the transport are admitted or refused.
+AdmitBacklog = Callable[[], Awaitable[None]]
 
 
 class Admission:
@@ -60,7 +59,6 @@ class Admission:
         self._waiting = Turns()
         self._giving_turns: asyncio.Task[None] | None = None
         self._crowded_until = 0.0
-        self._arrived = 0
         # The iteration of the event loop in which calls have turns; 0 = none of this iteration has.
         self._began = 0.0
         self._calls = 0
@@ -78,7 +76,6 @@ class Admission:
 
         ``share`` returns who calls; it is not called while it does not matter.
         """
-        self._arrived += 1
         slot = Slot()
         slot.take(self._limits[kind], share)
         return slot
@@ -100,10 +97,9 @@ class Admission:
         self._note_duration(began, self._used_at_once, _LONG_SECONDS)
 
     def refusal(self, kind: Kind, share: str) -> OverloadedError | None:
-        """Count a call that ``enter`` would refuse, and return its error; None = it would not."""
+        """Return the error with which ``enter`` would refuse a call now; None = it would not."""
         for limit in self._limits[kind]:
             if not limit.has_room_for(share):
-                self._arrived += 1
                 return limit.full
         return None
 
@@ -137,7 +133,7 @@ class Admission:
         try:
             while self._waiting:
                 if time.perf_counter() >= next_backlog:
-                    await self._admit_backlog(lambda: self._arrived)
+                    await self._admit_backlog()
                     next_backlog = time.perf_counter() + BACKLOG_SECONDS
                 turn = self._waiting.next()
                 # The turn of a cancelled call is done already.

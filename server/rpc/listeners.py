@@ -82,10 +82,10 @@ class Listeners:
         self._grpcio = [each for each in of_calls if isinstance(each, GrpcioTransport)]
         self._native = [each for each in of_calls if not isinstance(each, GrpcioTransport)]
 
-    async def admit_backlog(self, count_arrived: Callable[[], int]) -> None:
+    async def admit_backlog(self) -> None:
         """Admit or refuse the calls that wait in any of the transports."""
         for native in self._native:
-            await native.admit_backlog(count_arrived)
+            await native.admit_backlog()
         # Otherwise a flood at the other transport would look like a backlog of these.
         if self._grpcio:
             await self._grpcio[0].admit_backlog(lambda: sum(each.arrived for each in self._grpcio))

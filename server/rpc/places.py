@@ -109,11 +109,11 @@ class Slot:
         self._taken: list[tuple[Limit | LimitOfEach, str | None]] = []
 
     def take(self, limits: Sequence[Limit | LimitOfEach], share: Callable[[], str]) -> None:
-        """Take a place of each limit; raises ``OverloadedError``, then it has none."""
+        """Take a place of each limit; raises ``OverloadedError``, and has none after any error."""
         try:
             for limit in limits:
                 self._taken.append((limit, limit.take(share)))
-        except OverloadedError:
+        except Exception:
             self.release()
             raise
 

@@ -154,21 +154,12 @@ class Rates:
     def __len__(self) -> int:
         return len(self._full_at)
 
-    def try_take(self, share: str) -> bool:
-        """Take a token if there is one."""
-        return self._missing(share) <= 0
-
     def take(self, share: str) -> None:
         """Take a token; raises ``RateLimitedError`` if there is none."""
         missing = self._missing(share)
         if missing > 0:
             parts = math.ceil(missing / self._interval * _PARTS_OF_A_WAIT)
             raise self._errors[min(parts, _PARTS_OF_A_WAIT) - 1]
-
-    def give_back(self, share: str) -> None:
-        """Put back the token that was taken last, which was not used."""
-        if share in self._full_at:
-            self._full_at[share] -= self._interval
 
     def _missing(self, share: str) -> float:
         """Return the seconds until there is a token; takes one and returns 0 if there is."""

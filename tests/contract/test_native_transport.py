@@ -93,7 +93,7 @@ async def test_a_stream_that_is_cancelled_before_it_begins_ends() -> None:
             caller.start()
             # The loop is blocked: the call is handed over but not begun; its end is in the queue.
             caller.join()
-            await transport.admit_backlog(lambda: 0)
+            await transport.admit_backlog()
         await eventually(lambda: not inside)
     finally:
         await transport.stop(None)

@@ -8,7 +8,7 @@ from server.rpc.answering import Answering
 from server.rpc.running import RunningCalls
 
 
-async def no_backlog(_: object) -> None:
+async def no_backlog() -> None:
     """Admit the backlog of a transport that has none."""
     await asyncio.sleep(0)
 

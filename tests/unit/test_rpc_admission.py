@@ -181,6 +181,18 @@ def test_while_half_of_the_places_are_free_it_does_not_matter_who_calls() -> Non
         admission.enter(Kind.UNARY, unknown)
 
 
+def test_a_call_that_fails_between_two_limits_takes_no_place() -> None:
+    admission = admission_of(Limits(max_concurrent_analyses=2, max_concurrent_calls=1))
+
+    def unknown() -> str:
+        raise AssertionError
+
+    for _ in range(3):
+        with pytest.raises(AssertionError):
+            admission.enter(Kind.ANALYSIS, unknown)
+    assert not admission.is_full(Kind.ANALYSIS)
+
+
 def test_streams_of_one_principal_leave_those_of_another() -> None:
     admission = admission_of(Limits(max_streams_per_principal=1))
     admission.enter(Kind.WATCH, lambda: "a")

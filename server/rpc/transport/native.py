@@ -6,7 +6,7 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -60,7 +60,7 @@ class NativeTransport:
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._folder = contextlib.ExitStack()
 
-    async def admit_backlog(self, _: Callable[[], int]) -> None:
+    async def admit_backlog(self) -> None:
         """Begin the calls that wait, for a limited time, since refused callers may send more."""
         self._queue.begin_all(time.monotonic() + BACKLOG_SECONDS)
         await asyncio.sleep(0)
