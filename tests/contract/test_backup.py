@@ -67,8 +67,8 @@ async def test_a_backup_restores_into_an_empty_database_and_over_other_rows(
     assert code == 1
     assert "confirm with --yes" in said
     assert (await content(empty_database_url))[0] != before[0]
-    code, *_ = await command("restore", str(file), "--database-url", empty_database_url, "--yes")
-    assert code == 0
+    whole = ("restore", "-", "--database-url", empty_database_url, "--yes")
+    assert (await asyncio.to_thread(depgraph, *whole, stdin=file.read_bytes())).returncode == 0
     assert await content(empty_database_url) == before
 
 
@@ -146,6 +146,13 @@ async def test_an_option_that_pg_dump_does_not_know_is_named(database_url: str, 
     code, _, said = await command("backup", file, "--database-url", database_url, "--", "--bogus")
     assert code == 1
     assert "unrecognized option '--bogus'" in said
+
+
+def test_a_file_that_is_not_there_is_no_backup(tmp_path: Path) -> None:
+    file = tmp_path / "graph.dump"
+    finished = depgraph_here("restore", str(file), "--data-dir", str(tmp_path))
+    assert (finished.returncode, finished.stderr) == (2, f"depgraph: {file} is no file\n")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_without_a_database_is_not_backed_up(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def backup(
 
 
 def restore(
-    file: Annotated[Path, typer.Argument(metavar="FILE", exists=True, dir_okay=False, help="The dump.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The dump; - = standard input, with --yes.")],
     options: MoreOptions = None,
     *,
     database_url: DatabaseUrl = None,
@@ -69,6 +69,8 @@ def restore(
     which is created if there is none. Servers may run: they read everything again, and refuse
     earlier revisions.
     """
+    if str(file) != "-" and not file.is_file():
+        raise InputError(f"{file} is no file")
     with database_failures():
         revision, head = asyncio.run(_restore(database_url, data_dir, file, options or [], yes=yes))
     typer.echo(f"restored schema {revision}")
@@ -126,7 +128,8 @@ def _replace(url: str, removal: str, file: Path, options: list[str], head: str) 
     with tempfile.TemporaryDirectory(prefix="depgraph-") as folder:
         first, then = Path(folder, "removal.sql"), Path(folder, "content.sql")
         first.write_text(removal, encoding="utf-8")
-        _run([to_script, "--no-owner", f"--file={then}", *options, str(file)])
+        dump = [] if str(file) == "-" else [str(file)]
+        _run([to_script, "--no-owner", f"--file={then}", *options, *dump])
         silent = ["--no-psqlrc", "--quiet", f"--output={os.devnull}"]
         whole = ["--single-transaction", "--set=ON_ERROR_STOP=1", f"--file={first}", f"--file={then}"]
         _run([psql, *silent, *whole, f"--command={_CHECK.format(head=head)}"], url)
