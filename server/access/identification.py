@@ -189,12 +189,15 @@ class Identification:
         return _Version(file, self._keys)
 
     async def _look(self) -> None:
+        known = set(self._version.keys)
         if self._reloaded is not None:
             await _aside(self._reloaded.look)
         self._adopt()
-        # Not awaited: a web server that does not answer must not delay the next look.
-        for keys in self._version.keys.values():
-            self._looking(keys.look)
+        # Not awaited: a web server that does not answer must not delay the next look ...
+        looks = {at: self._looking(keys.look) for at, keys in self._version.keys.items()}
+        # ... but the first one at a URL: streams must not end because their issuer's keys moved.
+        if first := [look for at, look in looks.items() if at not in known]:
+            await asyncio.wait(first, timeout=_LONGEST_WAIT_SECONDS)
 
     def _looking(self, look: Callable[[], None]) -> asyncio.Task[None]:
         """Begin a look, or join the same one that is in progress."""

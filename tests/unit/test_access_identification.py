@@ -8,6 +8,7 @@ from time import time
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from server.access import identification
 from server.access.grants import UnknownKeyError
@@ -180,6 +181,34 @@ async def test_keys_at_a_url_that_does_not_answer_keep_nobody_else_out(tmp_path:
             callers.by_authorization(f"Bearer {token()}")
         await callers.renew(caught.value.keys)
     assert url in callers.problems()[0]
+
+
+async def test_callers_of_an_issuer_whose_keys_move_to_another_url_stay_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(identification, "LOOK_EVERY", timedelta(milliseconds=5))
+    header, seen = f"Bearer {token()}", list[str]()
+
+    async def looked() -> None:
+        # As for open streams.
+        seen.append(callers.by_authorization(header).principal)
+
+    with published() as first, published() as second:
+        callers = known(tmp_path, issuer_table(f'jwks_url = "{first.url}"'))
+        with pytest.raises(UnknownKeyError) as caught:
+            callers.by_authorization(header)
+        await callers.renew(caught.value.keys)
+        following = asyncio.create_task(callers.follow(looked))
+        await eventually(lambda: bool(seen))
+        with capture_logs() as lines:
+            replace(tmp_path / "auth.toml", issuer_table(f'jwks_url = "{second.url}"').encode())
+            await eventually(lambda: second.asked == 1)
+            before = len(seen)
+            await eventually(lambda: len(seen) > before)
+    following.cancel()
+    events = [line["event"] for line in lines]
+    assert "read changed files" in events
+    assert "a look at the auth file failed" not in events
 
 
 class SlowKeys:
