@@ -5,6 +5,8 @@ import random
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
+from functools import partial
+from pathlib import Path
 from typing import Any, cast
 
 import grpc
@@ -23,14 +25,16 @@ from depgraph.v1.graph_service_pb2 import (
 from depgraph.v1.types_pb2 import Service
 from server.access.grants import UnknownKeyError
 from server.app import Application
-from server.config import Limits, Settings
+from server.config import Limits, Settings, TlsSettings
 from server.domain.caller import ANYONE, Caller
 from server.domain.errors import UnauthenticatedError
 from server.rpc.server import RpcServer
 from tests.support.calls import FRESH, Stubs, raw_call
+from tests.support.certificates import Authority, CertificateFiles, secure_channel
 from tests.support.channels import open_channel
 from tests.support.chaos import reset
 from tests.support.eventually import eventually
+from tests.support.fake_stores import ANY_PORT
 from tests.support.late_calls import half_a_request
 
 CALLERS, CALLS_AT_ONCE, ROUNDS = 6, 4, 12
@@ -89,13 +93,34 @@ def chance() -> random.Random:
 
 
 @pytest.fixture
-async def guarded(database_url: str, chance: random.Random) -> AsyncIterator[Guarded]:
-    """A server of few places."""
-    settings = Settings(listen="127.0.0.1:0", database_url=database_url, limits=TIGHT)
+def authority() -> Authority:
+    return Authority()
+
+
+@pytest.fixture
+async def guarded(
+    database_url: str, chance: random.Random, tmp_path: Path, authority: Authority
+) -> AsyncIterator[Guarded]:
+    """A server of few places, whose callers come by two addresses."""
+    files = CertificateFiles(tmp_path, authority)
+    settings = Settings(
+        listen=ANY_PORT,
+        tls_listen=ANY_PORT,
+        tls=TlsSettings(cert=files.cert, key=files.key),
+        database_url=database_url,
+        limits=TIGHT,
+    )
     server = Guarded(settings, report=lambda _: None)
     server.access = Doubtful(chance)
     async with server:
         yield server
+
+
+def channel_to(server: Guarded, authority: Authority, number: int) -> Any:
+    """Open a channel, every third one with TLS."""
+    if number % 3:
+        return open_channel(server.address)
+    return secure_channel(server.addresses.tls, authority)
 
 
 async def first_of(stream: Any) -> None:
@@ -190,11 +215,11 @@ def unsettled(server: RpcServer) -> dict[str, Any]:
 
 
 async def test_after_a_storm_of_calls_every_one_is_counted_out_and_so_are_those_that_the_stop_ends(
-    guarded: Guarded, chance: random.Random
+    guarded: Guarded, chance: random.Random, authority: Authority
 ) -> None:
-    server = guarded.rpc
+    server, channel = guarded.rpc, partial(channel_to, guarded, authority)
     async with AsyncExitStack() as stack:
-        channels = [await stack.enter_async_context(open_channel(guarded.address)) for _ in range(CALLERS)]
+        channels = [await stack.enter_async_context(channel(number)) for number in range(CALLERS)]
         await Stubs(channels[0]).write_edges("a>b", "b>c")
         peers: list[str] = []
         guarded.access.admit = noting(guarded.access.admit, peers)
@@ -215,9 +240,7 @@ async def test_after_a_storm_of_calls_every_one_is_counted_out_and_so_are_those_
         # The storm was one: calls were answered, and others were not.
         assert {"OK", "CANCELLED"} <= set(+ended)
         # All places are there again, and what is open when the server stops is counted out, too.
-        channels = [
-            await stack.enter_async_context(open_channel(guarded.address)) for _ in range(TIGHT.max_watches)
-        ]
+        channels = [await stack.enter_async_context(channel(number)) for number in range(TIGHT.max_watches)]
         watches = [Stubs(channel).graph.Watch(WatchRequest()) for channel in channels]
         for watch in watches:
             await watch.read()
