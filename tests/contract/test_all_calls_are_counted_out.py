@@ -5,6 +5,7 @@ import random
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -34,7 +35,7 @@ from tests.support.certificates import Authority, CertificateFiles, secure_chann
 from tests.support.channels import open_channel
 from tests.support.chaos import reset
 from tests.support.eventually import eventually
-from tests.support.fake_stores import ANY_PORT
+from tests.support.fake_stores import ANY_PORT, HeldStore, codes, running
 from tests.support.late_calls import half_a_request
 
 CALLERS, CALLS_AT_ONCE, ROUNDS = 6, 4, 12
@@ -248,6 +249,21 @@ async def test_after_a_storm_of_calls_every_one_is_counted_out_and_so_are_those_
         await health.read()
         await guarded.__aexit__(None)
         assert unsettled(server) == {}
+
+
+async def test_calls_that_the_stop_cancels_are_counted_out() -> None:
+    store = HeldStore()
+    async with running(store) as server, open_channel(server.address) as channel:
+        catalog = Stubs(channel).catalog
+        held = [
+            asyncio.ensure_future(catalog.GetService(GetServiceRequest(service_id="a"))) for _ in range(3)
+        ]
+        await eventually(lambda: server.running_calls == 3)
+        await server.stop(timedelta(0))
+        assert codes(server) == {"CANCELLED": 3}
+        assert unsettled(server) == {}
+        for failure in await asyncio.gather(*held, return_exceptions=True):
+            assert isinstance(failure, grpc.aio.AioRpcError)
 
 
 def noting(admit: Callable[[str, Any], Caller], peers: list[str]) -> Callable[[str, Any], Caller]:
