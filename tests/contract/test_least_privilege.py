@@ -88,3 +88,14 @@ async def test_its_role_can_change_no_table(restricted_url: str) -> None:
         ):
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 await connection.execute(statement)
+
+
+async def test_its_role_has_rights_on_what_the_owner_makes_later(
+    restricted_url: str, database_url: str
+) -> None:
+    name = f"later_{uuid4().hex}"
+    async with connected(database_url) as owner, connected(restricted_url) as server:
+        for schema in ("public", "depgraph_feed"):
+            await owner.execute(f"CREATE TABLE {schema}.{name} (id bigserial)")
+            await server.execute(f"INSERT INTO {schema}.{name} DEFAULT VALUES")
+            await owner.execute(f"DROP TABLE {schema}.{name}")
