@@ -118,8 +118,8 @@ def _common_names(subject: str) -> Iterator[str]:
     """
     Find the common names in a subject as RFC 2253 writes it.
 
-    It may have no escapes: the proxy's and RFC 2253's can't be told apart, so that an escaped comma
-    could pass for one that begins a common name.
+    It may have no escapes: the proxy's and RFC 2253's look alike, so that an escaped comma could
+    pass for one that begins a common name.
     """
     if "\\" in subject:
         raise _malformed("has a Subject with escaped characters")
