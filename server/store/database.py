@@ -159,11 +159,16 @@ class Database:
                 plain = await connection.fetchval(_RECORD, principal, call.method, *counts)
             return Written(value, Revision.of(plain).token), counts
 
+        def log_write(made: tuple[Written[T], WriteCounts], *, is_certain: bool) -> None:
+            if call is not None:
+                written, counts = made
+                self._log.written(principal, call, counts, written.revision, is_certain=is_certain)
+
         begin = _begin_as(principal)
         try:
             with translated():
-                written, counts = await self._on_live_connection(
-                    lambda connection: _transact(connection, begin, noted)
+                written, _ = await self._on_live_connection(
+                    lambda connection: _transact(connection, begin, noted, log_write)
                 )
         except DatabaseUnavailableError as error:
             if isinstance(error.__cause__, asyncpg.DiskFullError) and self._full_since is None:
@@ -171,8 +176,6 @@ class Database:
                 log.error("writes fail", cause=str(DISK_FULL))  # noqa: TRY400 - the cause says it all
             raise
         self._full_since = None
-        if call is not None:
-            self._log.written(principal, call, counts, written.revision)
         return written
 
     async def _on_live_connection(self, work: Work[T]) -> T:
@@ -186,7 +189,13 @@ class Database:
             return await work(connection)
 
 
-async def _transact(connection: Connection, begin: str, work: Work[T]) -> T:
+async def _transact(connection: Connection, begin: str, work: Work[T], committed: Callable[..., None]) -> T:
+    """
+    Run ``work`` in a transaction and commit it; ``committed`` gets the result, and ``is_certain``.
+
+    A caller that leaves while COMMIT is under way, or a connection that breaks, keeps us from
+    knowing whether the write was made.
+    """
     try:
         await connection.execute(begin)
         value = await work(connection)
@@ -196,11 +205,17 @@ async def _transact(connection: Connection, begin: str, work: Work[T]) -> T:
     try:
         await connection.execute("COMMIT")
     except DRIVER_ERRORS as error:
-        if is_lost_connection(error) or isinstance(error, TimeoutError):
-            raise DatabaseUnavailableError(
-                "the connection broke during the commit: the write was made as a whole or not at all"
-            ) from error
+        if not (is_lost_connection(error) or isinstance(error, TimeoutError)):
+            raise
+        committed(value, is_certain=False)
+        raise DatabaseUnavailableError(
+            "the connection broke during the commit: the write was made as a whole or not at all"
+        ) from error
+    except asyncio.CancelledError:
+        committed(value, is_certain=False)
         raise
+    # At once: handing the connection back may be cancelled, too.
+    committed(value, is_certain=True)
     return value
 
 

@@ -40,19 +40,28 @@ class WriteLog:
     Logs each write; beyond ``LINES`` of one principal and method in a window, a sum of the others.
 
     So the log neither loses a write nor grows with a flood: the account of writes has each with its
-    revision. At level ``debug`` every write has a line.
+    revision. At level ``debug`` every write has a line. Writes that may not have been made have
+    lines of their own, with ``outcome``.
     """
 
     def __init__(self, window: timedelta = WINDOW) -> None:
         self._window_seconds = window.total_seconds()
         self._window_end: asyncio.TimerHandle | None = None
-        self._repeated: dict[tuple[str, str], _Repeated] = {}
+        self._repeated: dict[tuple[str, str, bool], _Repeated] = {}
         self._is_closed = False
 
-    def written(self, principal: str, call: WritingCall, counts: WriteCounts, revision: str) -> None:
-        """Note a write that is committed."""
+    def written(
+        self,
+        principal: str,
+        call: WritingCall,
+        counts: WriteCounts,
+        revision: str,
+        *,
+        is_certain: bool = True,
+    ) -> None:
+        """Note a write that is committed; not ``is_certain`` = it may be."""
         if not (self._is_closed or log.is_enabled_for(logging.DEBUG)):
-            seen = self._seen(principal, call.method)
+            seen = self._seen((principal, call.method, is_certain))
             if seen.lines >= LINES:
                 seen.add(call, counts, revision)
                 return
@@ -62,6 +71,7 @@ class WriteLog:
             principal=principal,
             method=call.method,
             **_changed(counts),
+            **_outcome(is_certain=is_certain),
             revision=revision,
             peer=call.peer,
         )
@@ -71,11 +81,11 @@ class WriteLog:
         self._is_closed = True
         self._end_window()
 
-    def _seen(self, principal: str, method: str) -> _Repeated:
+    def _seen(self, kind: tuple[str, str, bool]) -> _Repeated:
         """Find what the current window, which begins if there is none, has of such writes."""
-        seen = self._repeated.get((principal, method))
+        seen = self._repeated.get(kind)
         if seen is None:
-            seen = self._repeated[principal, method] = _Repeated()
+            seen = self._repeated[kind] = _Repeated()
             if self._window_end is None:
                 loop = asyncio.get_running_loop()
                 self._window_end = loop.call_later(self._window_seconds, self._end_window)
@@ -86,7 +96,7 @@ class WriteLog:
             self._window_end.cancel()
         ended = self._repeated
         self._window_end, self._repeated = None, {}
-        for (principal, method), repeated in ended.items():
+        for (principal, method, is_certain), repeated in ended.items():
             if repeated.count:
                 log.info(
                     "more such writes",
@@ -94,6 +104,7 @@ class WriteLog:
                     method=method,
                     count=repeated.count,
                     **_changed(repeated.counts),
+                    **_outcome(is_certain=is_certain),
                     last_revision=repeated.revision,
                     last_peer=repeated.peer,
                 )
@@ -101,3 +112,7 @@ class WriteLog:
 
 def _changed(counts: WriteCounts) -> dict[str, Any]:
     return {name: count for name, count in counts._asdict().items() if count}
+
+
+def _outcome(*, is_certain: bool) -> dict[str, str]:
+    return {} if is_certain else {"outcome": "unknown"}

@@ -72,6 +72,17 @@ async def test_principals_and_methods_are_summed_apart(write_log: WriteLog, logg
     ]
 
 
+async def test_writes_that_may_not_have_been_made_are_marked_and_summed_apart(
+    write_log: WriteLog, logged: list[EventDict]
+) -> None:
+    for _ in range(LINES + 2):
+        write_log.written("ann", CALL, ONE, "r", is_certain=False)
+    write_log.written("ann", CALL, ONE, "r")
+    write_log.close()
+    assert [line.get("outcome") for line in logged] == ["unknown"] * LINES + [None, "unknown"]
+    assert logged[-1]["count"] == 2
+
+
 async def test_a_window_that_ends_writes_its_sums_and_begins_anew(logged: list[EventDict]) -> None:
     write_log = WriteLog(timedelta(milliseconds=1))
     for _ in range(LINES + 5):
