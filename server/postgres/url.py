@@ -92,9 +92,10 @@ def conninfo(url: str) -> tuple[str, str | None]:
     """
     Write a URL as libpq's keywords, for programs such as psql, and take its password out.
 
-    Every user of a machine sees command lines; the password goes into the environment.
+    Every user of a machine sees command lines; the password goes into the environment. A service is
+    read here: libpq does not take the name of its file everywhere that we do.
     """
-    given = dict(canonical(*pair) for pair in _given(url).items() if pair[1])
+    given = with_service(dict(canonical(*pair) for pair in _given(url).items() if pair[1]))
     password = given.pop("password", None)
     escaped = {name: value.replace("\\", "\\\\").replace("'", "\\'") for name, value in given.items()}
     return " ".join(f"{name}='{value}'" for name, value in escaped.items()), password

@@ -6,6 +6,7 @@ import pytest
 
 from server.postgres import DatabaseUrl, DatabaseUrlError, parse_database_url
 from server.postgres.session import Session, set_up_script
+from server.postgres.url import conninfo
 
 UNDERSTOOD = {
     "postgresql://": DatabaseUrl(),
@@ -152,3 +153,14 @@ def test_option_values_are_quoted_and_session_settings_win() -> None:
     assert "set_config(E'a.b', E'it''s \\\\ quoted', false)" in script
     assert "(E'jit', E'off')" in script
     assert "E'on', false" not in script
+
+
+def test_programs_of_postgresql_get_what_a_service_says_and_not_its_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("PGSERVICE", raising=False)
+    file = tmp_path / "services"
+    file.write_text("[shop]\nhost=h\npassword=hunter2\ndbname=d\n")
+    where, password = conninfo(f"postgresql://u@/?service=shop&servicefile={file}")
+    assert sorted(where.split()) == ["dbname='d'", "host='h'", "user='u'"]
+    assert password == "hunter2"
