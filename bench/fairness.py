@@ -9,6 +9,7 @@ flood in turns, since machines change their speed within seconds; quantiles are 
 
 import asyncio
 import gc
+import os
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
@@ -34,6 +35,7 @@ CONNECTIONS, TIMES_THE_PEAK, ANALYSES_A_SECOND = 32, 3.0, 20
 ROUNDS, SECONDS, WARM_UP_SECONDS = 8, 1.0, 0.3
 SHARE_OF_PEAK = 0.5
 QUIET_SHARE, PAUSE_SECONDS = 0.3, 0.3
+LESS_URGENT = 15
 WALK = question("s7", "IDS", hops=10).SerializeToString()
 FIND_PATHS = "/depgraph.v1.AnalysisService/FindPaths"
 PATHS = FindPathsRequest(source_service_id="s7", target_service_id="s11", max_paths=100).SerializeToString()
@@ -131,7 +133,13 @@ async def _ask_now_and_then(address: str, rate: float, orders: "_Orders") -> Non
 
 
 async def _flood(address: str, rate: float, orders: "_Orders") -> None:
-    """Send walks at a rate, and analyses, whether or not others are answered; then hang up."""
+    """
+    Send walks at a rate, and analyses, whether or not others are answered; then hang up.
+
+    A real flood comes from other machines: here its process yields to the server, and to the caller
+    whose waits are measured.
+    """
+    os.nice(LESS_URGENT)
     async for seconds, waits in orders:
         connections = [await connect(address, source=FLOOD) for _ in range(CONNECTIONS)]
         calls = await _sent(connections, rate, seconds)
