@@ -34,12 +34,20 @@ CONNECT_TIMEOUT_MS = 5_000
 # or undo the later write of another client (UpdateService).
 REPEATABLE_CALLS = {
     "depgraph.v1.AccessService": ("WhoAmI", "ListWrites"),
-    "depgraph.v1.CatalogService": ("GetService", "ListServices", "BatchUpsertServices"),
+    "depgraph.v1.CatalogService": (
+        "GetService",
+        "ListServices",
+        "BatchUpsertServices",
+        "AddAlias",
+        "ListAliases",
+        "SuggestAliases",
+    ),
     "depgraph.v1.DependencyService": (
         "GetDependency",
         "ListDependencies",
         "BatchUpsertDependencies",
         "IngestGraph",
+        "ListSources",
     ),
     "depgraph.v1.GraphService": ("Traverse", "BatchTraverse", "ListComponents", "GetComponent", "GetStatus"),
     "depgraph.v1.AlertService": ("GetAlert", "ListAlerts", "ListAlertEvents", "CheckCycle"),

@@ -390,6 +390,7 @@ class CheckChangeResponse(_message.Message):
     IMPACTS_TRUNCATED_FIELD_NUMBER: _builtins.int
     CREATED_SERVICE_IDS_FIELD_NUMBER: _builtins.int
     FRESHNESS_FIELD_NUMBER: _builtins.int
+    RESOLVED_ALIASES_FIELD_NUMBER: _builtins.int
     adds_cycles: _builtins.bool
     """adds_cycles is true when a cycle would come into being that is not there now."""
     impact_change_count: _builtins.int
@@ -414,6 +415,10 @@ class CheckChangeResponse(_message.Message):
     def freshness(self) -> _types_pb2.Freshness:
         """freshness of the answer."""
 
+    @_builtins.property
+    def resolved_aliases(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.ResolvedAlias]:
+        """resolved_aliases that the request asked for; empty when it gave names of services."""
+
     def __init__(
         self,
         *,
@@ -424,10 +429,11 @@ class CheckChangeResponse(_message.Message):
         impacts_truncated: _builtins.bool = ...,
         created_service_ids: _abc.Iterable[_builtins.str] | None = ...,
         freshness: _types_pb2.Freshness | None = ...,
+        resolved_aliases: _abc.Iterable[_types_pb2.ResolvedAlias] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["freshness", b"freshness"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["adds_cycles", b"adds_cycles", "created_service_ids", b"created_service_ids", "cycle_changes", b"cycle_changes", "freshness", b"freshness", "impact_change_count", b"impact_change_count", "impact_changes", b"impact_changes", "impacts_truncated", b"impacts_truncated"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adds_cycles", b"adds_cycles", "created_service_ids", b"created_service_ids", "cycle_changes", b"cycle_changes", "freshness", b"freshness", "impact_change_count", b"impact_change_count", "impact_changes", b"impact_changes", "impacts_truncated", b"impacts_truncated", "resolved_aliases", b"resolved_aliases"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -528,6 +534,7 @@ class SuggestCutsResponse(_message.Message):
     TOTAL_COST_FIELD_NUMBER: _builtins.int
     IS_OPTIMAL_FIELD_NUMBER: _builtins.int
     FRESHNESS_FIELD_NUMBER: _builtins.int
+    RESOLVED_ALIASES_FIELD_NUMBER: _builtins.int
     total_cost: _builtins.float
     """total_cost of all cuts."""
     is_optimal: _builtins.bool
@@ -549,6 +556,10 @@ class SuggestCutsResponse(_message.Message):
     def freshness(self) -> _types_pb2.Freshness:
         """freshness of the answer."""
 
+    @_builtins.property
+    def resolved_aliases(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.ResolvedAlias]:
+        """resolved_aliases that the request asked for; empty when it gave names of services."""
+
     def __init__(
         self,
         *,
@@ -557,10 +568,11 @@ class SuggestCutsResponse(_message.Message):
         total_cost: _builtins.float = ...,
         is_optimal: _builtins.bool = ...,
         freshness: _types_pb2.Freshness | None = ...,
+        resolved_aliases: _abc.Iterable[_types_pb2.ResolvedAlias] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["component", b"component", "freshness", b"freshness"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["component", b"component", "cuts", b"cuts", "freshness", b"freshness", "is_optimal", b"is_optimal", "total_cost", b"total_cost"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["component", b"component", "cuts", b"cuts", "freshness", b"freshness", "is_optimal", b"is_optimal", "resolved_aliases", b"resolved_aliases", "total_cost", b"total_cost"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -822,6 +834,7 @@ class AnalyzeImpactResponse(_message.Message):
     SUMMARY_FIELD_NUMBER: _builtins.int
     SERVICES_FIELD_NUMBER: _builtins.int
     FRESHNESS_FIELD_NUMBER: _builtins.int
+    RESOLVED_ALIASES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def summary(self) -> Global___ImpactSummary:
         """summary of all services reached; in the first part only."""
@@ -834,16 +847,23 @@ class AnalyzeImpactResponse(_message.Message):
     def freshness(self) -> _types_pb2.Freshness:
         """freshness of the answer; in the first part only."""
 
+    @_builtins.property
+    def resolved_aliases(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.ResolvedAlias]:
+        """resolved_aliases that the request asked for; empty when it gave names of services. In
+        the first part only.
+        """
+
     def __init__(
         self,
         *,
         summary: Global___ImpactSummary | None = ...,
         services: _abc.Iterable[Global___ImpactedService] | None = ...,
         freshness: _types_pb2.Freshness | None = ...,
+        resolved_aliases: _abc.Iterable[_types_pb2.ResolvedAlias] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["freshness", b"freshness", "summary", b"summary"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["freshness", b"freshness", "services", b"services", "summary", b"summary"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["freshness", b"freshness", "resolved_aliases", b"resolved_aliases", "services", b"services", "summary", b"summary"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -976,6 +996,7 @@ class FindPathsResponse(_message.Message):
     PATHS_FIELD_NUMBER: _builtins.int
     TRUNCATED_FIELD_NUMBER: _builtins.int
     FRESHNESS_FIELD_NUMBER: _builtins.int
+    RESOLVED_ALIASES_FIELD_NUMBER: _builtins.int
     truncated: _builtins.bool
     """truncated is true when the search ended early: further paths of those asked for may exist.
     Those returned are the first ones all the same.
@@ -990,16 +1011,21 @@ class FindPathsResponse(_message.Message):
     def freshness(self) -> _types_pb2.Freshness:
         """freshness of the answer."""
 
+    @_builtins.property
+    def resolved_aliases(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.ResolvedAlias]:
+        """resolved_aliases that the request asked for; empty when it gave names of services."""
+
     def __init__(
         self,
         *,
         paths: _abc.Iterable[Global___Path] | None = ...,
         truncated: _builtins.bool = ...,
         freshness: _types_pb2.Freshness | None = ...,
+        resolved_aliases: _abc.Iterable[_types_pb2.ResolvedAlias] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["freshness", b"freshness"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["freshness", b"freshness", "paths", b"paths", "truncated", b"truncated"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["freshness", b"freshness", "paths", b"paths", "resolved_aliases", b"resolved_aliases", "truncated", b"truncated"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1174,6 +1200,7 @@ class AuditPathsResponse(_message.Message):
     DEPENDENCY_COUNT_FIELD_NUMBER: _builtins.int
     WITH_TIMEOUT_COUNT_FIELD_NUMBER: _builtins.int
     WITH_RETRY_COUNT_FIELD_NUMBER: _builtins.int
+    RESOLVED_ALIASES_FIELD_NUMBER: _builtins.int
     timeout_count: _builtins.int
     """timeout_count of all such pairs of dependencies, listed or not."""
     retry_count: _builtins.int
@@ -1207,6 +1234,10 @@ class AuditPathsResponse(_message.Message):
     def freshness(self) -> _types_pb2.Freshness:
         """freshness of the answer."""
 
+    @_builtins.property
+    def resolved_aliases(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.ResolvedAlias]:
+        """resolved_aliases that the request asked for; empty when it gave names of services."""
+
     def __init__(
         self,
         *,
@@ -1219,10 +1250,11 @@ class AuditPathsResponse(_message.Message):
         dependency_count: _builtins.int = ...,
         with_timeout_count: _builtins.int = ...,
         with_retry_count: _builtins.int = ...,
+        resolved_aliases: _abc.Iterable[_types_pb2.ResolvedAlias] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["freshness", b"freshness"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dependency_count", b"dependency_count", "freshness", b"freshness", "retries", b"retries", "retry_count", b"retry_count", "timeout_count", b"timeout_count", "timeouts", b"timeouts", "truncated", b"truncated", "with_retry_count", b"with_retry_count", "with_timeout_count", b"with_timeout_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dependency_count", b"dependency_count", "freshness", b"freshness", "resolved_aliases", b"resolved_aliases", "retries", b"retries", "retry_count", b"retry_count", "timeout_count", b"timeout_count", "timeouts", b"timeouts", "truncated", b"truncated", "with_retry_count", b"with_retry_count", "with_timeout_count", b"with_timeout_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1336,6 +1368,7 @@ class ListDriftResponse(_message.Message):
     FRESHNESS_FIELD_NUMBER: _builtins.int
     DECLARED_COUNT_FIELD_NUMBER: _builtins.int
     OBSERVED_COUNT_FIELD_NUMBER: _builtins.int
+    RESOLVED_ALIASES_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """next_page_token for the next page; empty = this was the last."""
     total_count: _builtins.int
@@ -1354,6 +1387,10 @@ class ListDriftResponse(_message.Message):
     def freshness(self) -> _types_pb2.Freshness:
         """freshness of the answer."""
 
+    @_builtins.property
+    def resolved_aliases(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.ResolvedAlias]:
+        """resolved_aliases that the request asked for; empty when it gave names of services."""
+
     def __init__(
         self,
         *,
@@ -1363,10 +1400,11 @@ class ListDriftResponse(_message.Message):
         freshness: _types_pb2.Freshness | None = ...,
         declared_count: _builtins.int = ...,
         observed_count: _builtins.int = ...,
+        resolved_aliases: _abc.Iterable[_types_pb2.ResolvedAlias] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["freshness", b"freshness"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["declared_count", b"declared_count", "drifts", b"drifts", "freshness", b"freshness", "next_page_token", b"next_page_token", "observed_count", b"observed_count", "total_count", b"total_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["declared_count", b"declared_count", "drifts", b"drifts", "freshness", b"freshness", "next_page_token", b"next_page_token", "observed_count", b"observed_count", "resolved_aliases", b"resolved_aliases", "total_count", b"total_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -26,7 +26,7 @@ from depgraph.v1 import types_pb2 as depgraph_dot_v1_dot_types__pb2
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!depgraph/v1/catalog_service.proto\x12\x0b\x64\x65pgraph.v1\x1a\x17\x64\x65pgraph/v1/types.proto\x1a google/protobuf/field_mask.proto\"=\n\x14\x43reateServiceRequest\x12%\n\x07service\x18\x01 \x01(\x0b\x32\x14.depgraph.v1.Service\"P\n\x15\x43reateServiceResponse\x12%\n\x07service\x18\x01 \x01(\x0b\x32\x14.depgraph.v1.Service\x12\x10\n\x08revision\x18\x02 \x01(\t\">\n\x11GetServiceRequest\x12\x14\n\nservice_id\x18\x01 \x01(\tH\x00\x12\x0c\n\x02id\x18\x02 \x01(\tH\x00\x42\x05\n\x03key\";\n\x12GetServiceResponse\x12%\n\x07service\x18\x01 \x01(\x0b\x32\x14.depgraph.v1.Service\"\xe6\x01\n\x13ListServicesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x11\n\x04team\x18\x03 \x01(\tH\x00\x88\x01\x01\x12-\n\x0b\x63riticality\x18\x04 \x01(\x0e\x32\x18.depgraph.v1.Criticality\x12\x17\n\ndiscovered\x18\x05 \x01(\x08H\x01\x88\x01\x01\x12\r\n\x05query\x18\x06 \x01(\t\x12&\n\x04kind\x18\x07 \x01(\x0e\x32\x18.depgraph.v1.ServiceKindB\x07\n\x05_teamB\r\n\x0b_discovered\"W\n\x14ListServicesResponse\x12&\n\x08services\x18\x01 \x03(\x0b\x32\x14.depgraph.v1.Service\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"n\n\x14UpdateServiceRequest\x12%\n\x07service\x18\x01 \x01(\x0b\x32\x14.depgraph.v1.Service\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"P\n\x15UpdateServiceResponse\x12%\n\x07service\x18\x01 \x01(\x0b\x32\x14.depgraph.v1.Service\x12\x10\n\x08revision\x18\x02 \x01(\t\"A\n\x14\x44\x65leteServiceRequest\x12\x14\n\nservice_id\x18\x01 \x01(\tH\x00\x12\x0c\n\x02id\x18\x02 \x01(\tH\x00\x42\x05\n\x03key\")\n\x15\x44\x65leteServiceResponse\x12\x10\n\x08revision\x18\x01 \x01(\t\"D\n\x1a\x42\x61tchUpsertServicesRequest\x12&\n\x08services\x18\x01 \x03(\x0b\x32\x14.depgraph.v1.Service\"\x85\x01\n\x1b\x42\x61tchUpsertServicesResponse\x12&\n\x08services\x18\x01 \x03(\x0b\x32\x14.depgraph.v1.Service\x12\x15\n\rcreated_count\x18\x02 \x01(\x05\x12\x15\n\rupdated_count\x18\x03 \x01(\x05\x12\x10\n\x08revision\x18\x04 \x01(\t2\xa6\x04\n\x0e\x43\x61talogService\x12V\n\rCreateService\x12!.depgraph.v1.CreateServiceRequest\x1a\".depgraph.v1.CreateServiceResponse\x12M\n\nGetService\x12\x1e.depgraph.v1.GetServiceRequest\x1a\x1f.depgraph.v1.GetServiceResponse\x12S\n\x0cListServices\x12 .depgraph.v1.ListServicesRequest\x1a!.depgraph.v1.ListServicesResponse\x12V\n\rUpdateService\x12!.depgraph.v1.UpdateServiceRequest\x1a\".depgraph.v1.UpdateServiceResponse\x12V\n\rDeleteService\x12!.depgraph.v1.DeleteServiceRequest\x1a\".depgraph.v1.DeleteServiceResponse\x12h\n\x13\x42\x61tchUpsertServices\x12\'.depgraph.v1.BatchUpsertServicesRequest\x1a(.depgraph.v1.BatchUpsertServicesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!depgraph/v1/catalog_service.proto\x12\x0b\x64\x65pgraph.v1\x1a\x17\x64\x65pgraph/v1/types.proto\x1a google/protobuf/field_mask.proto\"=\n\x14\x43reateServiceRequest\x12%\n\x07service\x18\x01 \x01(\x0b\x32\x14.depgraph.v1.Service\"P\n\x15\x43reateServiceResponse\x12%\n\x07service\x18\x01 \x01(\x0b\x32\x14.depgraph.v1.Service\x12\x10\n\x08revision\x18\x02 \x01(\t\">\n\x11GetServiceRequest\x12\x14\n\nservice_id\x18\x01 \x01(\tH\x00\x12\x0c\n\x02id\x18\x02 \x01(\tH\x00\x42\x05\n\x03key\"q\n\x12GetServiceResponse\x12%\n\x07service\x18\x01 \x01(\x0b\x32\x14.depgraph.v1.Service\x12\x34\n\x10resolved_aliases\x18\x02 \x03(\x0b\x32\x1a.depgraph.v1.ResolvedAlias\"\xe6\x01\n\x13ListServicesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x11\n\x04team\x18\x03 \x01(\tH\x00\x88\x01\x01\x12-\n\x0b\x63riticality\x18\x04 \x01(\x0e\x32\x18.depgraph.v1.Criticality\x12\x17\n\ndiscovered\x18\x05 \x01(\x08H\x01\x88\x01\x01\x12\r\n\x05query\x18\x06 \x01(\t\x12&\n\x04kind\x18\x07 \x01(\x0e\x32\x18.depgraph.v1.ServiceKindB\x07\n\x05_teamB\r\n\x0b_discovered\"W\n\x14ListServicesResponse\x12&\n\x08services\x18\x01 \x03(\x0b\x32\x14.depgraph.v1.Service\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"n\n\x14UpdateServiceRequest\x12%\n\x07service\x18\x01 \x01(\x0b\x32\x14.depgraph.v1.Service\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"P\n\x15UpdateServiceResponse\x12%\n\x07service\x18\x01 \x01(\x0b\x32\x14.depgraph.v1.Service\x12\x10\n\x08revision\x18\x02 \x01(\t\"A\n\x14\x44\x65leteServiceRequest\x12\x14\n\nservice_id\x18\x01 \x01(\tH\x00\x12\x0c\n\x02id\x18\x02 \x01(\tH\x00\x42\x05\n\x03key\")\n\x15\x44\x65leteServiceResponse\x12\x10\n\x08revision\x18\x01 \x01(\t\"D\n\x1a\x42\x61tchUpsertServicesRequest\x12&\n\x08services\x18\x01 \x03(\x0b\x32\x14.depgraph.v1.Service\"\x85\x01\n\x1b\x42\x61tchUpsertServicesResponse\x12&\n\x08services\x18\x01 \x03(\x0b\x32\x14.depgraph.v1.Service\x12\x15\n\rcreated_count\x18\x02 \x01(\x05\x12\x15\n\rupdated_count\x18\x03 \x01(\x05\x12\x10\n\x08revision\x18\x04 \x01(\t\"4\n\x0f\x41\x64\x64\x41liasRequest\x12\r\n\x05\x61lias\x18\x01 \x01(\t\x12\x12\n\nservice_id\x18\x02 \x01(\t\"N\n\x10\x41\x64\x64\x41liasResponse\x12(\n\x05\x61lias\x18\x01 \x01(\x0b\x32\x19.depgraph.v1.ServiceAlias\x12\x10\n\x08revision\x18\x02 \x01(\t\"#\n\x12RemoveAliasRequest\x12\r\n\x05\x61lias\x18\x01 \x01(\t\"\'\n\x13RemoveAliasResponse\x12\x10\n\x08revision\x18\x01 \x01(\t\"O\n\x12ListAliasesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x12\n\nservice_id\x18\x03 \x01(\t\"Z\n\x13ListAliasesResponse\x12*\n\x07\x61liases\x18\x01 \x03(\x0b\x32\x19.depgraph.v1.ServiceAlias\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"_\n\x14MergeServicesRequest\x12\x17\n\x0f\x66rom_service_id\x18\x01 \x01(\t\x12\x17\n\x0finto_service_id\x18\x02 \x01(\t\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\"\xbc\x01\n\x15MergeServicesResponse\x12%\n\x07service\x18\x01 \x01(\x0b\x32\x14.depgraph.v1.Service\x12\x1a\n\x12\x64\x65pendencies_moved\x18\x02 \x01(\x05\x12\x1b\n\x13\x64\x65pendencies_merged\x18\x03 \x01(\x05\x12\x1a\n\x12self_calls_dropped\x18\x04 \x01(\x05\x12\x15\n\raliases_moved\x18\x05 \x01(\x05\x12\x10\n\x08revision\x18\x06 \x01(\t\"\xa7\x01\n\x15SuggestAliasesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x12\n\nservice_id\x18\x03 \x01(\t\x12\x16\n\tmin_score\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12-\n\x0b\x63onsistency\x18\x05 \x01(\x0b\x32\x18.depgraph.v1.ConsistencyB\x0c\n\n_min_score\"^\n\x0f\x41liasSuggestion\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\x18\n\x10other_service_id\x18\x02 \x01(\t\x12\r\n\x05score\x18\x03 \x01(\x01\x12\x0e\n\x06reason\x18\x04 \x01(\t\"\x8f\x01\n\x16SuggestAliasesResponse\x12\x31\n\x0bsuggestions\x18\x01 \x03(\x0b\x32\x1c.depgraph.v1.AliasSuggestion\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12)\n\tfreshness\x18\x03 \x01(\x0b\x32\x16.depgraph.v1.Freshness2\xc6\x07\n\x0e\x43\x61talogService\x12V\n\rCreateService\x12!.depgraph.v1.CreateServiceRequest\x1a\".depgraph.v1.CreateServiceResponse\x12M\n\nGetService\x12\x1e.depgraph.v1.GetServiceRequest\x1a\x1f.depgraph.v1.GetServiceResponse\x12S\n\x0cListServices\x12 .depgraph.v1.ListServicesRequest\x1a!.depgraph.v1.ListServicesResponse\x12V\n\rUpdateService\x12!.depgraph.v1.UpdateServiceRequest\x1a\".depgraph.v1.UpdateServiceResponse\x12V\n\rDeleteService\x12!.depgraph.v1.DeleteServiceRequest\x1a\".depgraph.v1.DeleteServiceResponse\x12h\n\x13\x42\x61tchUpsertServices\x12\'.depgraph.v1.BatchUpsertServicesRequest\x1a(.depgraph.v1.BatchUpsertServicesResponse\x12G\n\x08\x41\x64\x64\x41lias\x12\x1c.depgraph.v1.AddAliasRequest\x1a\x1d.depgraph.v1.AddAliasResponse\x12P\n\x0bRemoveAlias\x12\x1f.depgraph.v1.RemoveAliasRequest\x1a .depgraph.v1.RemoveAliasResponse\x12P\n\x0bListAliases\x12\x1f.depgraph.v1.ListAliasesRequest\x1a .depgraph.v1.ListAliasesResponse\x12V\n\rMergeServices\x12!.depgraph.v1.MergeServicesRequest\x1a\".depgraph.v1.MergeServicesResponse\x12Y\n\x0eSuggestAliases\x12\".depgraph.v1.SuggestAliasesRequest\x1a#.depgraph.v1.SuggestAliasesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,23 +40,45 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETSERVICEREQUEST']._serialized_start=254
   _globals['_GETSERVICEREQUEST']._serialized_end=316
   _globals['_GETSERVICERESPONSE']._serialized_start=318
-  _globals['_GETSERVICERESPONSE']._serialized_end=377
-  _globals['_LISTSERVICESREQUEST']._serialized_start=380
-  _globals['_LISTSERVICESREQUEST']._serialized_end=610
-  _globals['_LISTSERVICESRESPONSE']._serialized_start=612
-  _globals['_LISTSERVICESRESPONSE']._serialized_end=699
-  _globals['_UPDATESERVICEREQUEST']._serialized_start=701
-  _globals['_UPDATESERVICEREQUEST']._serialized_end=811
-  _globals['_UPDATESERVICERESPONSE']._serialized_start=813
-  _globals['_UPDATESERVICERESPONSE']._serialized_end=893
-  _globals['_DELETESERVICEREQUEST']._serialized_start=895
-  _globals['_DELETESERVICEREQUEST']._serialized_end=960
-  _globals['_DELETESERVICERESPONSE']._serialized_start=962
-  _globals['_DELETESERVICERESPONSE']._serialized_end=1003
-  _globals['_BATCHUPSERTSERVICESREQUEST']._serialized_start=1005
-  _globals['_BATCHUPSERTSERVICESREQUEST']._serialized_end=1073
-  _globals['_BATCHUPSERTSERVICESRESPONSE']._serialized_start=1076
-  _globals['_BATCHUPSERTSERVICESRESPONSE']._serialized_end=1209
-  _globals['_CATALOGSERVICE']._serialized_start=1212
-  _globals['_CATALOGSERVICE']._serialized_end=1762
+  _globals['_GETSERVICERESPONSE']._serialized_end=431
+  _globals['_LISTSERVICESREQUEST']._serialized_start=434
+  _globals['_LISTSERVICESREQUEST']._serialized_end=664
+  _globals['_LISTSERVICESRESPONSE']._serialized_start=666
+  _globals['_LISTSERVICESRESPONSE']._serialized_end=753
+  _globals['_UPDATESERVICEREQUEST']._serialized_start=755
+  _globals['_UPDATESERVICEREQUEST']._serialized_end=865
+  _globals['_UPDATESERVICERESPONSE']._serialized_start=867
+  _globals['_UPDATESERVICERESPONSE']._serialized_end=947
+  _globals['_DELETESERVICEREQUEST']._serialized_start=949
+  _globals['_DELETESERVICEREQUEST']._serialized_end=1014
+  _globals['_DELETESERVICERESPONSE']._serialized_start=1016
+  _globals['_DELETESERVICERESPONSE']._serialized_end=1057
+  _globals['_BATCHUPSERTSERVICESREQUEST']._serialized_start=1059
+  _globals['_BATCHUPSERTSERVICESREQUEST']._serialized_end=1127
+  _globals['_BATCHUPSERTSERVICESRESPONSE']._serialized_start=1130
+  _globals['_BATCHUPSERTSERVICESRESPONSE']._serialized_end=1263
+  _globals['_ADDALIASREQUEST']._serialized_start=1265
+  _globals['_ADDALIASREQUEST']._serialized_end=1317
+  _globals['_ADDALIASRESPONSE']._serialized_start=1319
+  _globals['_ADDALIASRESPONSE']._serialized_end=1397
+  _globals['_REMOVEALIASREQUEST']._serialized_start=1399
+  _globals['_REMOVEALIASREQUEST']._serialized_end=1434
+  _globals['_REMOVEALIASRESPONSE']._serialized_start=1436
+  _globals['_REMOVEALIASRESPONSE']._serialized_end=1475
+  _globals['_LISTALIASESREQUEST']._serialized_start=1477
+  _globals['_LISTALIASESREQUEST']._serialized_end=1556
+  _globals['_LISTALIASESRESPONSE']._serialized_start=1558
+  _globals['_LISTALIASESRESPONSE']._serialized_end=1648
+  _globals['_MERGESERVICESREQUEST']._serialized_start=1650
+  _globals['_MERGESERVICESREQUEST']._serialized_end=1745
+  _globals['_MERGESERVICESRESPONSE']._serialized_start=1748
+  _globals['_MERGESERVICESRESPONSE']._serialized_end=1936
+  _globals['_SUGGESTALIASESREQUEST']._serialized_start=1939
+  _globals['_SUGGESTALIASESREQUEST']._serialized_end=2106
+  _globals['_ALIASSUGGESTION']._serialized_start=2108
+  _globals['_ALIASSUGGESTION']._serialized_end=2202
+  _globals['_SUGGESTALIASESRESPONSE']._serialized_start=2205
+  _globals['_SUGGESTALIASESRESPONSE']._serialized_end=2348
+  _globals['_CATALOGSERVICE']._serialized_start=2351
+  _globals['_CATALOGSERVICE']._serialized_end=3317
 # @@protoc_insertion_point(module_scope)

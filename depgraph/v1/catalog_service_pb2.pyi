@@ -107,18 +107,24 @@ class GetServiceResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SERVICE_FIELD_NUMBER: _builtins.int
+    RESOLVED_ALIASES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def service(self) -> _types_pb2.Service:
         """service as stored."""
+
+    @_builtins.property
+    def resolved_aliases(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.ResolvedAlias]:
+        """resolved_aliases that the request asked for; empty when it gave names of services."""
 
     def __init__(
         self,
         *,
         service: _types_pb2.Service | None = ...,
+        resolved_aliases: _abc.Iterable[_types_pb2.ResolvedAlias] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["service", b"service"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["service", b"service"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["resolved_aliases", b"resolved_aliases", "service", b"service"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -152,8 +158,8 @@ class ListServicesRequest(_message.Message):
     discovered: _builtins.bool
     """discovered keeps what ingestion made (true) or people made (false). Unset = all."""
     query: _builtins.str
-    """query keeps the services whose name holds this text, in any case. At most 255 characters.
-    Empty = all.
+    """query keeps the services whose name or alias holds this text, in any case. At most 255
+    characters. Empty = all.
     """
     kind: _types_pb2.ServiceKind.ValueType
     """kind keeps the services of one kind. UNSPECIFIED = all."""
@@ -383,3 +389,356 @@ class BatchUpsertServicesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___BatchUpsertServicesResponse: _TypeAlias = BatchUpsertServicesResponse  # noqa: Y015
+
+@_typing.final
+class AddAliasRequest(_message.Message):
+    """AddAliasRequest holds the alias and its service."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALIAS_FIELD_NUMBER: _builtins.int
+    SERVICE_ID_FIELD_NUMBER: _builtins.int
+    alias: _builtins.str
+    """alias to add, under the rules of Service.service_id."""
+    service_id: _builtins.str
+    """service_id is the business name of the service. Required."""
+    def __init__(
+        self,
+        *,
+        alias: _builtins.str = ...,
+        service_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alias", b"alias", "service_id", b"service_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AddAliasRequest: _TypeAlias = AddAliasRequest  # noqa: Y015
+
+@_typing.final
+class AddAliasResponse(_message.Message):
+    """AddAliasResponse holds the alias as stored."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALIAS_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    revision: _builtins.str
+    """revision of the write."""
+    @_builtins.property
+    def alias(self) -> _types_pb2.ServiceAlias:
+        """alias as stored."""
+
+    def __init__(
+        self,
+        *,
+        alias: _types_pb2.ServiceAlias | None = ...,
+        revision: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["alias", b"alias"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alias", b"alias", "revision", b"revision"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AddAliasResponse: _TypeAlias = AddAliasResponse  # noqa: Y015
+
+@_typing.final
+class RemoveAliasRequest(_message.Message):
+    """RemoveAliasRequest names an alias."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALIAS_FIELD_NUMBER: _builtins.int
+    alias: _builtins.str
+    """alias to remove. Required."""
+    def __init__(
+        self,
+        *,
+        alias: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alias", b"alias"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RemoveAliasRequest: _TypeAlias = RemoveAliasRequest  # noqa: Y015
+
+@_typing.final
+class RemoveAliasResponse(_message.Message):
+    """RemoveAliasResponse confirms that the alias is gone."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REVISION_FIELD_NUMBER: _builtins.int
+    revision: _builtins.str
+    """revision of the write."""
+    def __init__(
+        self,
+        *,
+        revision: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["revision", b"revision"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RemoveAliasResponse: _TypeAlias = RemoveAliasResponse  # noqa: Y015
+
+@_typing.final
+class ListAliasesRequest(_message.Message):
+    """ListAliasesRequest says which aliases, and which page of them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    SERVICE_ID_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """page_size is the most aliases to return, 0–1,000; 0 = 100. A page may hold fewer and still not
+    be the last.
+    """
+    page_token: _builtins.str
+    """page_token of the page before; empty = the first. service_id must be that of the call that gave
+    it.
+    """
+    service_id: _builtins.str
+    """service_id keeps the aliases of one service, by business name. Empty = all."""
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        service_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "service_id", b"service_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAliasesRequest: _TypeAlias = ListAliasesRequest  # noqa: Y015
+
+@_typing.final
+class ListAliasesResponse(_message.Message):
+    """ListAliasesResponse is a page of aliases."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALIASES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """next_page_token for the next page; empty = this was the last."""
+    @_builtins.property
+    def aliases(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.ServiceAlias]:
+        """aliases, sorted by code point."""
+
+    def __init__(
+        self,
+        *,
+        aliases: _abc.Iterable[_types_pb2.ServiceAlias] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aliases", b"aliases", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAliasesResponse: _TypeAlias = ListAliasesResponse  # noqa: Y015
+
+@_typing.final
+class MergeServicesRequest(_message.Message):
+    """MergeServicesRequest names the two services."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FROM_SERVICE_ID_FIELD_NUMBER: _builtins.int
+    INTO_SERVICE_ID_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    from_service_id: _builtins.str
+    """from_service_id is the business name of the service that goes. Required."""
+    into_service_id: _builtins.str
+    """into_service_id is the business name of the service that stays, another one. Required."""
+    validate_only: _builtins.bool
+    """validate_only says what the merge would do, and does nothing. Default false."""
+    def __init__(
+        self,
+        *,
+        from_service_id: _builtins.str = ...,
+        into_service_id: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_service_id", b"from_service_id", "into_service_id", b"into_service_id", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MergeServicesRequest: _TypeAlias = MergeServicesRequest  # noqa: Y015
+
+@_typing.final
+class MergeServicesResponse(_message.Message):
+    """MergeServicesResponse says what the merge did, or would do."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVICE_FIELD_NUMBER: _builtins.int
+    DEPENDENCIES_MOVED_FIELD_NUMBER: _builtins.int
+    DEPENDENCIES_MERGED_FIELD_NUMBER: _builtins.int
+    SELF_CALLS_DROPPED_FIELD_NUMBER: _builtins.int
+    ALIASES_MOVED_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    dependencies_moved: _builtins.int
+    """dependencies_moved is how many went over to it."""
+    dependencies_merged: _builtins.int
+    """dependencies_merged is how many were merged into one that it has, of the same other end,
+    direction and discovery source: for each field, the value that the merge of sources would
+    prefer (known before unknown, fresh before stale, higher confidence, observed later).
+    """
+    self_calls_dropped: _builtins.int
+    """self_calls_dropped is how many went from one of the two to the other, and would be calls of the
+    service to itself.
+    """
+    aliases_moved: _builtins.int
+    """aliases_moved is how many aliases went over; the old name, which became one, does not count."""
+    revision: _builtins.str
+    """revision of the write; empty with validate_only."""
+    @_builtins.property
+    def service(self) -> _types_pb2.Service:
+        """service that stays, as stored."""
+
+    def __init__(
+        self,
+        *,
+        service: _types_pb2.Service | None = ...,
+        dependencies_moved: _builtins.int = ...,
+        dependencies_merged: _builtins.int = ...,
+        self_calls_dropped: _builtins.int = ...,
+        aliases_moved: _builtins.int = ...,
+        revision: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["service", b"service"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aliases_moved", b"aliases_moved", "dependencies_merged", b"dependencies_merged", "dependencies_moved", b"dependencies_moved", "revision", b"revision", "self_calls_dropped", b"self_calls_dropped", "service", b"service"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MergeServicesResponse: _TypeAlias = MergeServicesResponse  # noqa: Y015
+
+@_typing.final
+class SuggestAliasesRequest(_message.Message):
+    """SuggestAliasesRequest says which pairs, and which page of them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    SERVICE_ID_FIELD_NUMBER: _builtins.int
+    MIN_SCORE_FIELD_NUMBER: _builtins.int
+    CONSISTENCY_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """page_size is the most pairs to return, 0–1,000; 0 = 100."""
+    page_token: _builtins.str
+    """page_token of the page before; empty = the first. The other fields must be those of the call
+    that gave it.
+    """
+    service_id: _builtins.str
+    """service_id keeps the pairs of one service, by business name. Empty = all."""
+    min_score: _builtins.float
+    """min_score leaves out pairs that are less alike, 0–1. Default 0.5."""
+    @_builtins.property
+    def consistency(self) -> _types_pb2.Consistency:
+        """consistency of the answer. Default minimize_latency."""
+
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        service_id: _builtins.str = ...,
+        min_score: _builtins.float | None = ...,
+        consistency: _types_pb2.Consistency | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_min_score", b"_min_score", "consistency", b"consistency", "min_score", b"min_score"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_min_score", b"_min_score", "consistency", b"consistency", "min_score", b"min_score", "page_size", b"page_size", "page_token", b"page_token", "service_id", b"service_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__min_score: _TypeAlias = _typing.Literal["min_score"]  # noqa: Y015
+    _WhichOneofArgType__min_score: _TypeAlias = _typing.Literal["_min_score", b"_min_score"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__min_score) -> _WhichOneofReturnType__min_score | None: ...
+
+Global___SuggestAliasesRequest: _TypeAlias = SuggestAliasesRequest  # noqa: Y015
+
+@_typing.final
+class AliasSuggestion(_message.Message):
+    """AliasSuggestion is a pair of services that look like one."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVICE_ID_FIELD_NUMBER: _builtins.int
+    OTHER_SERVICE_ID_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    service_id: _builtins.str
+    """service_id is the business name of the one that would stay: the one that a person made, else
+    the one with more dependencies, else the smaller name.
+    """
+    other_service_id: _builtins.str
+    """other_service_id is the business name of the other."""
+    score: _builtins.float
+    """score, 0–1: how alike they are."""
+    reason: _builtins.str
+    """reason in words."""
+    def __init__(
+        self,
+        *,
+        service_id: _builtins.str = ...,
+        other_service_id: _builtins.str = ...,
+        score: _builtins.float = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["other_service_id", b"other_service_id", "reason", b"reason", "score", b"score", "service_id", b"service_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AliasSuggestion: _TypeAlias = AliasSuggestion  # noqa: Y015
+
+@_typing.final
+class SuggestAliasesResponse(_message.Message):
+    """SuggestAliasesResponse is a page of pairs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUGGESTIONS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    FRESHNESS_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """next_page_token for the next page; empty = this was the last."""
+    @_builtins.property
+    def suggestions(self) -> _containers.RepeatedCompositeFieldContainer[Global___AliasSuggestion]:
+        """suggestions, highest score first, then by names."""
+
+    @_builtins.property
+    def freshness(self) -> _types_pb2.Freshness:
+        """freshness of the answer."""
+
+    def __init__(
+        self,
+        *,
+        suggestions: _abc.Iterable[Global___AliasSuggestion] | None = ...,
+        next_page_token: _builtins.str = ...,
+        freshness: _types_pb2.Freshness | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["freshness", b"freshness"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["freshness", b"freshness", "next_page_token", b"next_page_token", "suggestions", b"suggestions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SuggestAliasesResponse: _TypeAlias = SuggestAliasesResponse  # noqa: Y015

@@ -66,6 +66,31 @@ class CatalogServiceStub:
                 request_serializer=depgraph_dot_v1_dot_catalog__service__pb2.BatchUpsertServicesRequest.SerializeToString,
                 response_deserializer=depgraph_dot_v1_dot_catalog__service__pb2.BatchUpsertServicesResponse.FromString,
                 _registered_method=True)
+        self.AddAlias = channel.unary_unary(
+                '/depgraph.v1.CatalogService/AddAlias',
+                request_serializer=depgraph_dot_v1_dot_catalog__service__pb2.AddAliasRequest.SerializeToString,
+                response_deserializer=depgraph_dot_v1_dot_catalog__service__pb2.AddAliasResponse.FromString,
+                _registered_method=True)
+        self.RemoveAlias = channel.unary_unary(
+                '/depgraph.v1.CatalogService/RemoveAlias',
+                request_serializer=depgraph_dot_v1_dot_catalog__service__pb2.RemoveAliasRequest.SerializeToString,
+                response_deserializer=depgraph_dot_v1_dot_catalog__service__pb2.RemoveAliasResponse.FromString,
+                _registered_method=True)
+        self.ListAliases = channel.unary_unary(
+                '/depgraph.v1.CatalogService/ListAliases',
+                request_serializer=depgraph_dot_v1_dot_catalog__service__pb2.ListAliasesRequest.SerializeToString,
+                response_deserializer=depgraph_dot_v1_dot_catalog__service__pb2.ListAliasesResponse.FromString,
+                _registered_method=True)
+        self.MergeServices = channel.unary_unary(
+                '/depgraph.v1.CatalogService/MergeServices',
+                request_serializer=depgraph_dot_v1_dot_catalog__service__pb2.MergeServicesRequest.SerializeToString,
+                response_deserializer=depgraph_dot_v1_dot_catalog__service__pb2.MergeServicesResponse.FromString,
+                _registered_method=True)
+        self.SuggestAliases = channel.unary_unary(
+                '/depgraph.v1.CatalogService/SuggestAliases',
+                request_serializer=depgraph_dot_v1_dot_catalog__service__pb2.SuggestAliasesRequest.SerializeToString,
+                response_deserializer=depgraph_dot_v1_dot_catalog__service__pb2.SuggestAliasesResponse.FromString,
+                _registered_method=True)
 
 
 class CatalogServiceServicer:
@@ -117,6 +142,44 @@ class CatalogServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AddAlias(self, request, context):
+        """AddAlias gives a service another name. NOT_FOUND when there is no such service; ALREADY_EXISTS
+        when a service has the name, or another service has the alias. Idempotent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveAlias(self, request, context):
+        """RemoveAlias takes an alias away. NOT_FOUND when there is none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAliases(self, request, context):
+        """ListAliases returns the aliases in their order, page by page.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def MergeServices(self, request, context):
+        """MergeServices makes two services one: the dependencies of the one go over to the other, and its
+        name becomes an alias. One transaction. NOT_FOUND when one of them does not exist.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SuggestAliases(self, request, context):
+        """SuggestAliases returns pairs of services that look like one, the most alike first. It answers
+        from memory.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_CatalogServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -149,6 +212,31 @@ def add_CatalogServiceServicer_to_server(servicer, server):
                     servicer.BatchUpsertServices,
                     request_deserializer=depgraph_dot_v1_dot_catalog__service__pb2.BatchUpsertServicesRequest.FromString,
                     response_serializer=depgraph_dot_v1_dot_catalog__service__pb2.BatchUpsertServicesResponse.SerializeToString,
+            ),
+            'AddAlias': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddAlias,
+                    request_deserializer=depgraph_dot_v1_dot_catalog__service__pb2.AddAliasRequest.FromString,
+                    response_serializer=depgraph_dot_v1_dot_catalog__service__pb2.AddAliasResponse.SerializeToString,
+            ),
+            'RemoveAlias': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveAlias,
+                    request_deserializer=depgraph_dot_v1_dot_catalog__service__pb2.RemoveAliasRequest.FromString,
+                    response_serializer=depgraph_dot_v1_dot_catalog__service__pb2.RemoveAliasResponse.SerializeToString,
+            ),
+            'ListAliases': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAliases,
+                    request_deserializer=depgraph_dot_v1_dot_catalog__service__pb2.ListAliasesRequest.FromString,
+                    response_serializer=depgraph_dot_v1_dot_catalog__service__pb2.ListAliasesResponse.SerializeToString,
+            ),
+            'MergeServices': grpc.unary_unary_rpc_method_handler(
+                    servicer.MergeServices,
+                    request_deserializer=depgraph_dot_v1_dot_catalog__service__pb2.MergeServicesRequest.FromString,
+                    response_serializer=depgraph_dot_v1_dot_catalog__service__pb2.MergeServicesResponse.SerializeToString,
+            ),
+            'SuggestAliases': grpc.unary_unary_rpc_method_handler(
+                    servicer.SuggestAliases,
+                    request_deserializer=depgraph_dot_v1_dot_catalog__service__pb2.SuggestAliasesRequest.FromString,
+                    response_serializer=depgraph_dot_v1_dot_catalog__service__pb2.SuggestAliasesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -315,6 +403,141 @@ class CatalogService:
             '/depgraph.v1.CatalogService/BatchUpsertServices',
             depgraph_dot_v1_dot_catalog__service__pb2.BatchUpsertServicesRequest.SerializeToString,
             depgraph_dot_v1_dot_catalog__service__pb2.BatchUpsertServicesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddAlias(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/depgraph.v1.CatalogService/AddAlias',
+            depgraph_dot_v1_dot_catalog__service__pb2.AddAliasRequest.SerializeToString,
+            depgraph_dot_v1_dot_catalog__service__pb2.AddAliasResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveAlias(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/depgraph.v1.CatalogService/RemoveAlias',
+            depgraph_dot_v1_dot_catalog__service__pb2.RemoveAliasRequest.SerializeToString,
+            depgraph_dot_v1_dot_catalog__service__pb2.RemoveAliasResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAliases(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/depgraph.v1.CatalogService/ListAliases',
+            depgraph_dot_v1_dot_catalog__service__pb2.ListAliasesRequest.SerializeToString,
+            depgraph_dot_v1_dot_catalog__service__pb2.ListAliasesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MergeServices(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/depgraph.v1.CatalogService/MergeServices',
+            depgraph_dot_v1_dot_catalog__service__pb2.MergeServicesRequest.SerializeToString,
+            depgraph_dot_v1_dot_catalog__service__pb2.MergeServicesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SuggestAliases(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/depgraph.v1.CatalogService/SuggestAliases',
+            depgraph_dot_v1_dot_catalog__service__pb2.SuggestAliasesRequest.SerializeToString,
+            depgraph_dot_v1_dot_catalog__service__pb2.SuggestAliasesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -51,6 +51,22 @@ class CatalogServiceStub:
     """BatchUpsertServices creates or replaces services by name, all or none. Idempotent: the same
     call again changes nothing.
     """
+    AddAlias: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.AddAliasRequest, _catalog_service_pb2.AddAliasResponse]
+    """AddAlias gives a service another name. NOT_FOUND when there is no such service; ALREADY_EXISTS
+    when a service has the name, or another service has the alias. Idempotent.
+    """
+    RemoveAlias: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.RemoveAliasRequest, _catalog_service_pb2.RemoveAliasResponse]
+    """RemoveAlias takes an alias away. NOT_FOUND when there is none."""
+    ListAliases: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.ListAliasesRequest, _catalog_service_pb2.ListAliasesResponse]
+    """ListAliases returns the aliases in their order, page by page."""
+    MergeServices: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.MergeServicesRequest, _catalog_service_pb2.MergeServicesResponse]
+    """MergeServices makes two services one: the dependencies of the one go over to the other, and its
+    name becomes an alias. One transaction. NOT_FOUND when one of them does not exist.
+    """
+    SuggestAliases: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.SuggestAliasesRequest, _catalog_service_pb2.SuggestAliasesResponse]
+    """SuggestAliases returns pairs of services that look like one, the most alike first. It answers
+    from memory.
+    """
 
 @_typing.type_check_only
 class CatalogServiceAsyncStub(CatalogServiceStub):
@@ -74,6 +90,22 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
     BatchUpsertServices: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.BatchUpsertServicesRequest, _catalog_service_pb2.BatchUpsertServicesResponse]  # type: ignore[assignment]
     """BatchUpsertServices creates or replaces services by name, all or none. Idempotent: the same
     call again changes nothing.
+    """
+    AddAlias: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.AddAliasRequest, _catalog_service_pb2.AddAliasResponse]  # type: ignore[assignment]
+    """AddAlias gives a service another name. NOT_FOUND when there is no such service; ALREADY_EXISTS
+    when a service has the name, or another service has the alias. Idempotent.
+    """
+    RemoveAlias: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.RemoveAliasRequest, _catalog_service_pb2.RemoveAliasResponse]  # type: ignore[assignment]
+    """RemoveAlias takes an alias away. NOT_FOUND when there is none."""
+    ListAliases: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.ListAliasesRequest, _catalog_service_pb2.ListAliasesResponse]  # type: ignore[assignment]
+    """ListAliases returns the aliases in their order, page by page."""
+    MergeServices: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.MergeServicesRequest, _catalog_service_pb2.MergeServicesResponse]  # type: ignore[assignment]
+    """MergeServices makes two services one: the dependencies of the one go over to the other, and its
+    name becomes an alias. One transaction. NOT_FOUND when one of them does not exist.
+    """
+    SuggestAliases: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.SuggestAliasesRequest, _catalog_service_pb2.SuggestAliasesResponse]  # type: ignore[assignment]
+    """SuggestAliases returns pairs of services that look like one, the most alike first. It answers
+    from memory.
     """
 
 class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -131,6 +163,52 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_catalog_service_pb2.BatchUpsertServicesResponse, _abc.Awaitable[_catalog_service_pb2.BatchUpsertServicesResponse]]:
         """BatchUpsertServices creates or replaces services by name, all or none. Idempotent: the same
         call again changes nothing.
+        """
+
+    @_abc_1.abstractmethod
+    def AddAlias(
+        self,
+        request: _catalog_service_pb2.AddAliasRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalog_service_pb2.AddAliasResponse, _abc.Awaitable[_catalog_service_pb2.AddAliasResponse]]:
+        """AddAlias gives a service another name. NOT_FOUND when there is no such service; ALREADY_EXISTS
+        when a service has the name, or another service has the alias. Idempotent.
+        """
+
+    @_abc_1.abstractmethod
+    def RemoveAlias(
+        self,
+        request: _catalog_service_pb2.RemoveAliasRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalog_service_pb2.RemoveAliasResponse, _abc.Awaitable[_catalog_service_pb2.RemoveAliasResponse]]:
+        """RemoveAlias takes an alias away. NOT_FOUND when there is none."""
+
+    @_abc_1.abstractmethod
+    def ListAliases(
+        self,
+        request: _catalog_service_pb2.ListAliasesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalog_service_pb2.ListAliasesResponse, _abc.Awaitable[_catalog_service_pb2.ListAliasesResponse]]:
+        """ListAliases returns the aliases in their order, page by page."""
+
+    @_abc_1.abstractmethod
+    def MergeServices(
+        self,
+        request: _catalog_service_pb2.MergeServicesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalog_service_pb2.MergeServicesResponse, _abc.Awaitable[_catalog_service_pb2.MergeServicesResponse]]:
+        """MergeServices makes two services one: the dependencies of the one go over to the other, and its
+        name becomes an alias. One transaction. NOT_FOUND when one of them does not exist.
+        """
+
+    @_abc_1.abstractmethod
+    def SuggestAliases(
+        self,
+        request: _catalog_service_pb2.SuggestAliasesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalog_service_pb2.SuggestAliasesResponse, _abc.Awaitable[_catalog_service_pb2.SuggestAliasesResponse]]:
+        """SuggestAliases returns pairs of services that look like one, the most alike first. It answers
+        from memory.
         """
 
 def add_CatalogServiceServicer_to_server(servicer: CatalogServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

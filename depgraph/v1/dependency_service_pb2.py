@@ -23,43 +23,54 @@ _sym_db = _symbol_database.Default()
 
 
 from depgraph.v1 import types_pb2 as depgraph_dot_v1_dot_types__pb2
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$depgraph/v1/dependency_service.proto\x12\x0b\x64\x65pgraph.v1\x1a\x17\x64\x65pgraph/v1/types.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\"\n\x14GetDependencyRequest\x12\n\n\x02id\x18\x01 \x01(\t\"D\n\x15GetDependencyResponse\x12+\n\ndependency\x18\x01 \x01(\x0b\x32\x17.depgraph.v1.Dependency\"\xc5\x01\n\x17ListDependenciesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x19\n\x11source_service_id\x18\x03 \x01(\t\x12\x19\n\x11target_service_id\x18\x04 \x01(\t\x12\x36\n\x10\x64iscovery_source\x18\x05 \x01(\x0e\x32\x1c.depgraph.v1.DiscoverySource\x12\x15\n\rinclude_stale\x18\x06 \x01(\x08\"b\n\x18ListDependenciesResponse\x12-\n\x0c\x64\x65pendencies\x18\x01 \x03(\x0b\x32\x17.depgraph.v1.Dependency\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"O\n\x1e\x42\x61tchUpsertDependenciesRequest\x12-\n\x0c\x64\x65pendencies\x18\x01 \x03(\x0b\x32\x17.depgraph.v1.Dependency\"\x90\x01\n\x1f\x42\x61tchUpsertDependenciesResponse\x12-\n\x0c\x64\x65pendencies\x18\x01 \x03(\x0b\x32\x17.depgraph.v1.Dependency\x12\x15\n\rcreated_count\x18\x02 \x01(\x05\x12\x15\n\rupdated_count\x18\x03 \x01(\x05\x12\x10\n\x08revision\x18\x04 \x01(\t\"%\n\x17\x44\x65leteDependencyRequest\x12\n\n\x02id\x18\x01 \x01(\t\",\n\x18\x44\x65leteDependencyResponse\x12\x10\n\x08revision\x18\x01 \x01(\t\"\x7f\n\x10MarkStaleRequest\x12\x33\n\x0fobserved_before\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x36\n\x10\x64iscovery_source\x18\x02 \x01(\x0e\x32\x1c.depgraph.v1.DiscoverySource\";\n\x11MarkStaleResponse\x12\x14\n\x0cmarked_count\x18\x01 \x01(\x05\x12\x10\n\x08revision\x18\x02 \x01(\t\"\x96\x01\n\nIngestNode\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12)\n\x08metadata\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x11\n\x04team\x18\x03 \x01(\tH\x00\x88\x01\x01\x12-\n\x0b\x63riticality\x18\x04 \x01(\x0e\x32\x18.depgraph.v1.CriticalityB\x07\n\x05_team\"\xce\x01\n\x12IngestGraphRequest\x12\x36\n\x10\x64iscovery_source\x18\x01 \x01(\x0e\x32\x1c.depgraph.v1.DiscoverySource\x12\x30\n\x0cobserve_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x05nodes\x18\x03 \x03(\x0b\x32\x17.depgraph.v1.IngestNode\x12&\n\x05\x65\x64ges\x18\x04 \x03(\x0b\x32\x17.depgraph.v1.Dependency\"\x9a\x01\n\x13IngestGraphResponse\x12\x18\n\x10services_created\x18\x01 \x01(\x05\x12\x15\n\redges_created\x18\x02 \x01(\x05\x12\x15\n\redges_updated\x18\x03 \x01(\x05\x12\x17\n\x0f\x65\x64ges_unchanged\x18\x04 \x01(\x05\x12\x10\n\x08warnings\x18\x05 \x03(\t\x12\x10\n\x08revision\x18\x06 \x01(\t2\xc1\x04\n\x11\x44\x65pendencyService\x12V\n\rGetDependency\x12!.depgraph.v1.GetDependencyRequest\x1a\".depgraph.v1.GetDependencyResponse\x12_\n\x10ListDependencies\x12$.depgraph.v1.ListDependenciesRequest\x1a%.depgraph.v1.ListDependenciesResponse\x12t\n\x17\x42\x61tchUpsertDependencies\x12+.depgraph.v1.BatchUpsertDependenciesRequest\x1a,.depgraph.v1.BatchUpsertDependenciesResponse\x12_\n\x10\x44\x65leteDependency\x12$.depgraph.v1.DeleteDependencyRequest\x1a%.depgraph.v1.DeleteDependencyResponse\x12J\n\tMarkStale\x12\x1d.depgraph.v1.MarkStaleRequest\x1a\x1e.depgraph.v1.MarkStaleResponse\x12P\n\x0bIngestGraph\x12\x1f.depgraph.v1.IngestGraphRequest\x1a .depgraph.v1.IngestGraphResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$depgraph/v1/dependency_service.proto\x12\x0b\x64\x65pgraph.v1\x1a\x17\x64\x65pgraph/v1/types.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\"\n\x14GetDependencyRequest\x12\n\n\x02id\x18\x01 \x01(\t\"D\n\x15GetDependencyResponse\x12+\n\ndependency\x18\x01 \x01(\x0b\x32\x17.depgraph.v1.Dependency\"\xc5\x01\n\x17ListDependenciesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x19\n\x11source_service_id\x18\x03 \x01(\t\x12\x19\n\x11target_service_id\x18\x04 \x01(\t\x12\x36\n\x10\x64iscovery_source\x18\x05 \x01(\x0e\x32\x1c.depgraph.v1.DiscoverySource\x12\x15\n\rinclude_stale\x18\x06 \x01(\x08\"\x98\x01\n\x18ListDependenciesResponse\x12-\n\x0c\x64\x65pendencies\x18\x01 \x03(\x0b\x32\x17.depgraph.v1.Dependency\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x34\n\x10resolved_aliases\x18\x03 \x03(\x0b\x32\x1a.depgraph.v1.ResolvedAlias\"O\n\x1e\x42\x61tchUpsertDependenciesRequest\x12-\n\x0c\x64\x65pendencies\x18\x01 \x03(\x0b\x32\x17.depgraph.v1.Dependency\"\x90\x01\n\x1f\x42\x61tchUpsertDependenciesResponse\x12-\n\x0c\x64\x65pendencies\x18\x01 \x03(\x0b\x32\x17.depgraph.v1.Dependency\x12\x15\n\rcreated_count\x18\x02 \x01(\x05\x12\x15\n\rupdated_count\x18\x03 \x01(\x05\x12\x10\n\x08revision\x18\x04 \x01(\t\"%\n\x17\x44\x65leteDependencyRequest\x12\n\n\x02id\x18\x01 \x01(\t\",\n\x18\x44\x65leteDependencyResponse\x12\x10\n\x08revision\x18\x01 \x01(\t\"\x7f\n\x10MarkStaleRequest\x12\x33\n\x0fobserved_before\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x36\n\x10\x64iscovery_source\x18\x02 \x01(\x0e\x32\x1c.depgraph.v1.DiscoverySource\";\n\x11MarkStaleResponse\x12\x14\n\x0cmarked_count\x18\x01 \x01(\x05\x12\x10\n\x08revision\x18\x02 \x01(\t\"\xbe\x01\n\nIngestNode\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12)\n\x08metadata\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x11\n\x04team\x18\x03 \x01(\tH\x00\x88\x01\x01\x12-\n\x0b\x63riticality\x18\x04 \x01(\x0e\x32\x18.depgraph.v1.Criticality\x12&\n\x04kind\x18\x05 \x01(\x0e\x32\x18.depgraph.v1.ServiceKindB\x07\n\x05_team\"\xc9\x02\n\x12IngestGraphRequest\x12\x36\n\x10\x64iscovery_source\x18\x01 \x01(\x0e\x32\x1c.depgraph.v1.DiscoverySource\x12\x30\n\x0cobserve_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x05nodes\x18\x03 \x03(\x0b\x32\x17.depgraph.v1.IngestNode\x12&\n\x05\x65\x64ges\x18\x04 \x03(\x0b\x32\x17.depgraph.v1.Dependency\x12\x10\n\x08reporter\x18\x05 \x01(\t\x12:\n\x17observation_granularity\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12+\n\x07\x64\x65tails\x18\x07 \x01(\x0b\x32\x1a.depgraph.v1.ReportDetails\"\xda\x01\n\rReportDetails\x12+\n\x08interval\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x15\n\relement_count\x18\x02 \x01(\x03\x12\x38\n\x07skipped\x18\x03 \x03(\x0b\x32\'.depgraph.v1.ReportDetails.SkippedEntry\x12\r\n\x05\x65rror\x18\x04 \x01(\t\x12\x0c\n\x04more\x18\x05 \x01(\x08\x1a.\n\x0cSkippedEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"\xb8\x01\n\x13IngestGraphResponse\x12\x18\n\x10services_created\x18\x01 \x01(\x05\x12\x15\n\redges_created\x18\x02 \x01(\x05\x12\x15\n\redges_updated\x18\x03 \x01(\x05\x12\x17\n\x0f\x65\x64ges_unchanged\x18\x04 \x01(\x05\x12\x10\n\x08warnings\x18\x05 \x03(\t\x12\x10\n\x08revision\x18\x06 \x01(\t\x12\x1c\n\x14observations_renewed\x18\x07 \x01(\x05\"\x14\n\x12ListSourcesRequest\";\n\x13ListSourcesResponse\x12$\n\x07sources\x18\x01 \x03(\x0b\x32\x13.depgraph.v1.Source2\x93\x05\n\x11\x44\x65pendencyService\x12V\n\rGetDependency\x12!.depgraph.v1.GetDependencyRequest\x1a\".depgraph.v1.GetDependencyResponse\x12_\n\x10ListDependencies\x12$.depgraph.v1.ListDependenciesRequest\x1a%.depgraph.v1.ListDependenciesResponse\x12t\n\x17\x42\x61tchUpsertDependencies\x12+.depgraph.v1.BatchUpsertDependenciesRequest\x1a,.depgraph.v1.BatchUpsertDependenciesResponse\x12_\n\x10\x44\x65leteDependency\x12$.depgraph.v1.DeleteDependencyRequest\x1a%.depgraph.v1.DeleteDependencyResponse\x12J\n\tMarkStale\x12\x1d.depgraph.v1.MarkStaleRequest\x1a\x1e.depgraph.v1.MarkStaleResponse\x12P\n\x0bIngestGraph\x12\x1f.depgraph.v1.IngestGraphRequest\x1a .depgraph.v1.IngestGraphResponse\x12P\n\x0bListSources\x12\x1f.depgraph.v1.ListSourcesRequest\x1a .depgraph.v1.ListSourcesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'depgraph.v1.dependency_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_GETDEPENDENCYREQUEST']._serialized_start=141
-  _globals['_GETDEPENDENCYREQUEST']._serialized_end=175
-  _globals['_GETDEPENDENCYRESPONSE']._serialized_start=177
-  _globals['_GETDEPENDENCYRESPONSE']._serialized_end=245
-  _globals['_LISTDEPENDENCIESREQUEST']._serialized_start=248
-  _globals['_LISTDEPENDENCIESREQUEST']._serialized_end=445
-  _globals['_LISTDEPENDENCIESRESPONSE']._serialized_start=447
-  _globals['_LISTDEPENDENCIESRESPONSE']._serialized_end=545
-  _globals['_BATCHUPSERTDEPENDENCIESREQUEST']._serialized_start=547
-  _globals['_BATCHUPSERTDEPENDENCIESREQUEST']._serialized_end=626
-  _globals['_BATCHUPSERTDEPENDENCIESRESPONSE']._serialized_start=629
-  _globals['_BATCHUPSERTDEPENDENCIESRESPONSE']._serialized_end=773
-  _globals['_DELETEDEPENDENCYREQUEST']._serialized_start=775
-  _globals['_DELETEDEPENDENCYREQUEST']._serialized_end=812
-  _globals['_DELETEDEPENDENCYRESPONSE']._serialized_start=814
-  _globals['_DELETEDEPENDENCYRESPONSE']._serialized_end=858
-  _globals['_MARKSTALEREQUEST']._serialized_start=860
-  _globals['_MARKSTALEREQUEST']._serialized_end=987
-  _globals['_MARKSTALERESPONSE']._serialized_start=989
-  _globals['_MARKSTALERESPONSE']._serialized_end=1048
-  _globals['_INGESTNODE']._serialized_start=1051
-  _globals['_INGESTNODE']._serialized_end=1201
-  _globals['_INGESTGRAPHREQUEST']._serialized_start=1204
-  _globals['_INGESTGRAPHREQUEST']._serialized_end=1410
-  _globals['_INGESTGRAPHRESPONSE']._serialized_start=1413
-  _globals['_INGESTGRAPHRESPONSE']._serialized_end=1567
-  _globals['_DEPENDENCYSERVICE']._serialized_start=1570
-  _globals['_DEPENDENCYSERVICE']._serialized_end=2147
+  _globals['_REPORTDETAILS_SKIPPEDENTRY']._loaded_options = None
+  _globals['_REPORTDETAILS_SKIPPEDENTRY']._serialized_options = b'8\001'
+  _globals['_GETDEPENDENCYREQUEST']._serialized_start=173
+  _globals['_GETDEPENDENCYREQUEST']._serialized_end=207
+  _globals['_GETDEPENDENCYRESPONSE']._serialized_start=209
+  _globals['_GETDEPENDENCYRESPONSE']._serialized_end=277
+  _globals['_LISTDEPENDENCIESREQUEST']._serialized_start=280
+  _globals['_LISTDEPENDENCIESREQUEST']._serialized_end=477
+  _globals['_LISTDEPENDENCIESRESPONSE']._serialized_start=480
+  _globals['_LISTDEPENDENCIESRESPONSE']._serialized_end=632
+  _globals['_BATCHUPSERTDEPENDENCIESREQUEST']._serialized_start=634
+  _globals['_BATCHUPSERTDEPENDENCIESREQUEST']._serialized_end=713
+  _globals['_BATCHUPSERTDEPENDENCIESRESPONSE']._serialized_start=716
+  _globals['_BATCHUPSERTDEPENDENCIESRESPONSE']._serialized_end=860
+  _globals['_DELETEDEPENDENCYREQUEST']._serialized_start=862
+  _globals['_DELETEDEPENDENCYREQUEST']._serialized_end=899
+  _globals['_DELETEDEPENDENCYRESPONSE']._serialized_start=901
+  _globals['_DELETEDEPENDENCYRESPONSE']._serialized_end=945
+  _globals['_MARKSTALEREQUEST']._serialized_start=947
+  _globals['_MARKSTALEREQUEST']._serialized_end=1074
+  _globals['_MARKSTALERESPONSE']._serialized_start=1076
+  _globals['_MARKSTALERESPONSE']._serialized_end=1135
+  _globals['_INGESTNODE']._serialized_start=1138
+  _globals['_INGESTNODE']._serialized_end=1328
+  _globals['_INGESTGRAPHREQUEST']._serialized_start=1331
+  _globals['_INGESTGRAPHREQUEST']._serialized_end=1660
+  _globals['_REPORTDETAILS']._serialized_start=1663
+  _globals['_REPORTDETAILS']._serialized_end=1881
+  _globals['_REPORTDETAILS_SKIPPEDENTRY']._serialized_start=1835
+  _globals['_REPORTDETAILS_SKIPPEDENTRY']._serialized_end=1881
+  _globals['_INGESTGRAPHRESPONSE']._serialized_start=1884
+  _globals['_INGESTGRAPHRESPONSE']._serialized_end=2068
+  _globals['_LISTSOURCESREQUEST']._serialized_start=2070
+  _globals['_LISTSOURCESREQUEST']._serialized_end=2090
+  _globals['_LISTSOURCESRESPONSE']._serialized_start=2092
+  _globals['_LISTSOURCESRESPONSE']._serialized_end=2151
+  _globals['_DEPENDENCYSERVICE']._serialized_start=2154
+  _globals['_DEPENDENCYSERVICE']._serialized_end=2813
 # @@protoc_insertion_point(module_scope)

@@ -6,6 +6,7 @@ Dependencies in the system of record."""
 from collections import abc as _abc
 from depgraph.v1 import types_pb2 as _types_pb2
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
@@ -121,21 +122,27 @@ class ListDependenciesResponse(_message.Message):
 
     DEPENDENCIES_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    RESOLVED_ALIASES_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """next_page_token for the next page; empty = this was the last."""
     @_builtins.property
     def dependencies(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Dependency]:
         """dependencies, newest first."""
 
+    @_builtins.property
+    def resolved_aliases(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.ResolvedAlias]:
+        """resolved_aliases that the request asked for; empty when it gave names of services."""
+
     def __init__(
         self,
         *,
         dependencies: _abc.Iterable[_types_pb2.Dependency] | None = ...,
         next_page_token: _builtins.str = ...,
+        resolved_aliases: _abc.Iterable[_types_pb2.ResolvedAlias] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dependencies", b"dependencies", "next_page_token", b"next_page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dependencies", b"dependencies", "next_page_token", b"next_page_token", "resolved_aliases", b"resolved_aliases"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -313,12 +320,17 @@ class IngestNode(_message.Message):
     METADATA_FIELD_NUMBER: _builtins.int
     TEAM_FIELD_NUMBER: _builtins.int
     CRITICALITY_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
     """service_id is the business name, under the rules of Service.service_id."""
     team: _builtins.str
     """team replaces that of a discovered service. Unset = not reported."""
     criticality: _types_pb2.Criticality.ValueType
-    """criticality replaces that of a discovered service. UNSPECIFIED = not reported."""
+    """criticality replaces that of a discovered service. UNSPECIFIED = not reported: a new service
+    gets MEDIUM. UNKNOWN = the source doesn't know: a new service gets UNKNOWN.
+    """
+    kind: _types_pb2.ServiceKind.ValueType
+    """kind replaces that of a discovered service. UNSPECIFIED = not reported."""
     @_builtins.property
     def metadata(self) -> _struct_pb2.Struct:
         """metadata replaces that of a discovered service. Unset = not reported."""
@@ -330,10 +342,11 @@ class IngestNode(_message.Message):
         metadata: _struct_pb2.Struct | None = ...,
         team: _builtins.str | None = ...,
         criticality: _types_pb2.Criticality.ValueType = ...,
+        kind: _types_pb2.ServiceKind.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_team", b"_team", "metadata", b"metadata", "team", b"team"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_team", b"_team", "criticality", b"criticality", "metadata", b"metadata", "service_id", b"service_id", "team", b"team"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_team", b"_team", "criticality", b"criticality", "kind", b"kind", "metadata", b"metadata", "service_id", b"service_id", "team", b"team"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__team: _TypeAlias = _typing.Literal["team"]  # noqa: Y015
     _WhichOneofArgType__team: _TypeAlias = _typing.Literal["_team", b"_team"]  # noqa: Y015
@@ -351,8 +364,15 @@ class IngestGraphRequest(_message.Message):
     OBSERVE_TIME_FIELD_NUMBER: _builtins.int
     NODES_FIELD_NUMBER: _builtins.int
     EDGES_FIELD_NUMBER: _builtins.int
+    REPORTER_FIELD_NUMBER: _builtins.int
+    OBSERVATION_GRANULARITY_FIELD_NUMBER: _builtins.int
+    DETAILS_FIELD_NUMBER: _builtins.int
     discovery_source: _types_pb2.DiscoverySource.ValueType
     """discovery_source that reports. Required."""
+    reporter: _builtins.str
+    """reporter is the name of who reports: one of perhaps several for the discovery source. At most
+    255 characters. Default: empty.
+    """
     @_builtins.property
     def observe_time(self) -> _timestamp_pb2.Timestamp:
         """observe_time is when the report was true; becomes last_observed_time of its edges. An edge that
@@ -372,6 +392,17 @@ class IngestGraphRequest(_message.Message):
         ignored: what was just seen is fresh.
         """
 
+    @_builtins.property
+    def observation_granularity(self) -> _duration_pb2.Duration:
+        """observation_granularity: an edge that the report changes in nothing but last_observed_time is
+        left alone unless that moves on by so much or more. At most a day; less where the server's
+        settings of staleness need it. Default 0: each observation counts.
+        """
+
+    @_builtins.property
+    def details(self) -> Global___ReportDetails:
+        """details of the report for ListSources. Unset = the report stands for itself."""
+
     def __init__(
         self,
         *,
@@ -379,14 +410,85 @@ class IngestGraphRequest(_message.Message):
         observe_time: _timestamp_pb2.Timestamp | None = ...,
         nodes: _abc.Iterable[Global___IngestNode] | None = ...,
         edges: _abc.Iterable[_types_pb2.Dependency] | None = ...,
+        reporter: _builtins.str = ...,
+        observation_granularity: _duration_pb2.Duration | None = ...,
+        details: Global___ReportDetails | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["observe_time", b"observe_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["details", b"details", "observation_granularity", b"observation_granularity", "observe_time", b"observe_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["discovery_source", b"discovery_source", "edges", b"edges", "nodes", b"nodes", "observe_time", b"observe_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["details", b"details", "discovery_source", b"discovery_source", "edges", b"edges", "nodes", b"nodes", "observation_granularity", b"observation_granularity", "observe_time", b"observe_time", "reporter", b"reporter"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___IngestGraphRequest: _TypeAlias = IngestGraphRequest  # noqa: Y015
+
+@_typing.final
+class ReportDetails(_message.Message):
+    """ReportDetails says how a report came about, for ListSources and GetStatus."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class SkippedEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    INTERVAL_FIELD_NUMBER: _builtins.int
+    ELEMENT_COUNT_FIELD_NUMBER: _builtins.int
+    SKIPPED_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    MORE_FIELD_NUMBER: _builtins.int
+    element_count: _builtins.int
+    """element_count is how many elements the report was made of, the skipped ones included, ≥ 0."""
+    error: _builtins.str
+    """error says why there is no report: then nodes and edges are empty, and nothing but the record of
+    the attempt is written. At most 1,000 characters; more is cut off.
+    """
+    more: _builtins.bool
+    """more is true when the report goes on in another request: its counts are added up."""
+    @_builtins.property
+    def interval(self) -> _duration_pb2.Duration:
+        """interval at which the reporter means to report: it is silent when its last success is three
+        intervals ago. At most a year. Unset = no interval.
+        """
+
+    @_builtins.property
+    def skipped(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """skipped counts the elements that could not be used, by reason; at most 100 reasons of at most
+        255 characters.
+        """
+
+    def __init__(
+        self,
+        *,
+        interval: _duration_pb2.Duration | None = ...,
+        element_count: _builtins.int = ...,
+        skipped: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        error: _builtins.str = ...,
+        more: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["interval", b"interval"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["element_count", b"element_count", "error", b"error", "interval", b"interval", "more", b"more", "skipped", b"skipped"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportDetails: _TypeAlias = ReportDetails  # noqa: Y015
 
 @_typing.final
 class IngestGraphResponse(_message.Message):
@@ -400,6 +502,7 @@ class IngestGraphResponse(_message.Message):
     EDGES_UNCHANGED_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
+    OBSERVATIONS_RENEWED_FIELD_NUMBER: _builtins.int
     services_created: _builtins.int
     """services_created is how many services were unknown."""
     edges_created: _builtins.int
@@ -410,6 +513,8 @@ class IngestGraphResponse(_message.Message):
     """edges_unchanged is how many were just seen again, or observed after this report's time."""
     revision: _builtins.str
     """revision of the write."""
+    observations_renewed: _builtins.int
+    """observations_renewed is how many of edges_unchanged have a later last_observed_time."""
     @_builtins.property
     def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """warnings for people: what was left as it is, and why."""
@@ -423,11 +528,53 @@ class IngestGraphResponse(_message.Message):
         edges_unchanged: _builtins.int = ...,
         warnings: _abc.Iterable[_builtins.str] | None = ...,
         revision: _builtins.str = ...,
+        observations_renewed: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["edges_created", b"edges_created", "edges_unchanged", b"edges_unchanged", "edges_updated", b"edges_updated", "revision", b"revision", "services_created", b"services_created", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["edges_created", b"edges_created", "edges_unchanged", b"edges_unchanged", "edges_updated", b"edges_updated", "observations_renewed", b"observations_renewed", "revision", b"revision", "services_created", b"services_created", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___IngestGraphResponse: _TypeAlias = IngestGraphResponse  # noqa: Y015
+
+@_typing.final
+class ListSourcesRequest(_message.Message):
+    """ListSourcesRequest is empty: there are few reporters."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSourcesRequest: _TypeAlias = ListSourcesRequest  # noqa: Y015
+
+@_typing.final
+class ListSourcesResponse(_message.Message):
+    """ListSourcesResponse holds the reporters."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def sources(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Source]:
+        """sources by reporter, then discovery source."""
+
+    def __init__(
+        self,
+        *,
+        sources: _abc.Iterable[_types_pb2.Source] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["sources", b"sources"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSourcesResponse: _TypeAlias = ListSourcesResponse  # noqa: Y015

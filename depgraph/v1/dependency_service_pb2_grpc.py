@@ -66,6 +66,11 @@ class DependencyServiceStub:
                 request_serializer=depgraph_dot_v1_dot_dependency__service__pb2.IngestGraphRequest.SerializeToString,
                 response_deserializer=depgraph_dot_v1_dot_dependency__service__pb2.IngestGraphResponse.FromString,
                 _registered_method=True)
+        self.ListSources = channel.unary_unary(
+                '/depgraph.v1.DependencyService/ListSources',
+                request_serializer=depgraph_dot_v1_dot_dependency__service__pb2.ListSourcesRequest.SerializeToString,
+                response_deserializer=depgraph_dot_v1_dot_dependency__service__pb2.ListSourcesResponse.FromString,
+                _registered_method=True)
 
 
 class DependencyServiceServicer:
@@ -120,6 +125,13 @@ class DependencyServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListSources(self, request, context):
+        """ListSources returns who reports, by reporter and discovery source, and how the reports went.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_DependencyServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -152,6 +164,11 @@ def add_DependencyServiceServicer_to_server(servicer, server):
                     servicer.IngestGraph,
                     request_deserializer=depgraph_dot_v1_dot_dependency__service__pb2.IngestGraphRequest.FromString,
                     response_serializer=depgraph_dot_v1_dot_dependency__service__pb2.IngestGraphResponse.SerializeToString,
+            ),
+            'ListSources': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSources,
+                    request_deserializer=depgraph_dot_v1_dot_dependency__service__pb2.ListSourcesRequest.FromString,
+                    response_serializer=depgraph_dot_v1_dot_dependency__service__pb2.ListSourcesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -318,6 +335,33 @@ class DependencyService:
             '/depgraph.v1.DependencyService/IngestGraph',
             depgraph_dot_v1_dot_dependency__service__pb2.IngestGraphRequest.SerializeToString,
             depgraph_dot_v1_dot_dependency__service__pb2.IngestGraphResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSources(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/depgraph.v1.DependencyService/ListSources',
+            depgraph_dot_v1_dot_dependency__service__pb2.ListSourcesRequest.SerializeToString,
+            depgraph_dot_v1_dot_dependency__service__pb2.ListSourcesResponse.FromString,
             options,
             channel_credentials,
             insecure,

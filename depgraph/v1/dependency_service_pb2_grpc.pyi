@@ -55,6 +55,8 @@ class DependencyServiceStub:
     are created with discovered = true; what a person wrote about a service is kept; an edge seen
     again is fresh again. Idempotent.
     """
+    ListSources: _grpc.UnaryUnaryMultiCallable[_dependency_service_pb2.ListSourcesRequest, _dependency_service_pb2.ListSourcesResponse]
+    """ListSources returns who reports, by reporter and discovery source, and how the reports went."""
 
 @_typing.type_check_only
 class DependencyServiceAsyncStub(DependencyServiceStub):
@@ -83,6 +85,8 @@ class DependencyServiceAsyncStub(DependencyServiceStub):
     are created with discovered = true; what a person wrote about a service is kept; an edge seen
     again is fresh again. Idempotent.
     """
+    ListSources: _aio.UnaryUnaryMultiCallable[_dependency_service_pb2.ListSourcesRequest, _dependency_service_pb2.ListSourcesResponse]  # type: ignore[assignment]
+    """ListSources returns who reports, by reporter and discovery source, and how the reports went."""
 
 class DependencyServiceServicer(metaclass=_abc_1.ABCMeta):
     """DependencyService keeps the dependencies, the edges of the graph. Every write answers with the
@@ -144,5 +148,13 @@ class DependencyServiceServicer(metaclass=_abc_1.ABCMeta):
         are created with discovered = true; what a person wrote about a service is kept; an edge seen
         again is fresh again. Idempotent.
         """
+
+    @_abc_1.abstractmethod
+    def ListSources(
+        self,
+        request: _dependency_service_pb2.ListSourcesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dependency_service_pb2.ListSourcesResponse, _abc.Awaitable[_dependency_service_pb2.ListSourcesResponse]]:
+        """ListSources returns who reports, by reporter and discovery source, and how the reports went."""
 
 def add_DependencyServiceServicer_to_server(servicer: DependencyServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -137,6 +137,15 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     to do. Code RESOURCE_EXHAUSTED with RetryInfo: the time until it may call again. Example: a
     script that asks for every service in a loop; send fewer calls, or batches.
     """
+    ERROR_REASON_ALIAS_NOT_FOUND: _ErrorReason.ValueType  # 25
+    """ERROR_REASON_ALIAS_NOT_FOUND: no service has this alias. Code NOT_FOUND. Example: RemoveAlias
+    "chekout-v1".
+    """
+    ERROR_REASON_ALIAS_ALREADY_EXISTS: _ErrorReason.ValueType  # 26
+    """ERROR_REASON_ALIAS_ALREADY_EXISTS: the name is an alias of another service. Code ALREADY_EXISTS;
+    the metadata `service_id` names that one. Example: CreateService "web" while "web" is an alias
+    of "web-shop".
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason lists every `reason` of the google.rpc.ErrorInfo (domain "depgraph") in the details
@@ -258,5 +267,14 @@ ERROR_REASON_RATE_LIMITED: ErrorReason.ValueType  # 24
 """ERROR_REASON_RATE_LIMITED: this caller calls more often than each may, whatever the server has
 to do. Code RESOURCE_EXHAUSTED with RetryInfo: the time until it may call again. Example: a
 script that asks for every service in a loop; send fewer calls, or batches.
+"""
+ERROR_REASON_ALIAS_NOT_FOUND: ErrorReason.ValueType  # 25
+"""ERROR_REASON_ALIAS_NOT_FOUND: no service has this alias. Code NOT_FOUND. Example: RemoveAlias
+"chekout-v1".
+"""
+ERROR_REASON_ALIAS_ALREADY_EXISTS: ErrorReason.ValueType  # 26
+"""ERROR_REASON_ALIAS_ALREADY_EXISTS: the name is an alias of another service. Code ALREADY_EXISTS;
+the metadata `service_id` names that one. Example: CreateService "web" while "web" is an alias
+of "web-shop".
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

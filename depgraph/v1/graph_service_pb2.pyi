@@ -189,6 +189,7 @@ class EdgeFilter(_message.Message):
     CRITICALITIES_FIELD_NUMBER: _builtins.int
     DISCOVERY_SOURCES_FIELD_NUMBER: _builtins.int
     MIN_CONFIDENCE_FIELD_NUMBER: _builtins.int
+    EXCLUDE_KINDS_FIELD_NUMBER: _builtins.int
     min_confidence: _builtins.float
     """min_confidence: dependencies with a lower confidence_score do not pass. 0–1, default 0."""
     @_builtins.property
@@ -203,6 +204,12 @@ class EdgeFilter(_message.Message):
     def discovery_sources(self) -> _containers.RepeatedScalarFieldContainer[_types_pb2.DiscoverySource.ValueType]:
         """discovery_sources that pass."""
 
+    @_builtins.property
+    def exclude_kinds(self) -> _containers.RepeatedScalarFieldContainer[_types_pb2.ServiceKind.ValueType]:
+        """exclude_kinds of services: these are neither reached nor walked through. The service that a
+        question starts from may be of such a kind.
+        """
+
     def __init__(
         self,
         *,
@@ -210,10 +217,11 @@ class EdgeFilter(_message.Message):
         criticalities: _abc.Iterable[_types_pb2.DependencyCriticality.ValueType] | None = ...,
         discovery_sources: _abc.Iterable[_types_pb2.DiscoverySource.ValueType] | None = ...,
         min_confidence: _builtins.float = ...,
+        exclude_kinds: _abc.Iterable[_types_pb2.ServiceKind.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["communication_modes", b"communication_modes", "criticalities", b"criticalities", "discovery_sources", b"discovery_sources", "min_confidence", b"min_confidence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["communication_modes", b"communication_modes", "criticalities", b"criticalities", "discovery_sources", b"discovery_sources", "exclude_kinds", b"exclude_kinds", "min_confidence", b"min_confidence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -293,6 +301,7 @@ class TraverseResponse(_message.Message):
     TRUNCATED_FIELD_NUMBER: _builtins.int
     FRESHNESS_FIELD_NUMBER: _builtins.int
     EFFECTIVE_DEPENDENCIES_FIELD_NUMBER: _builtins.int
+    RESOLVED_ALIASES_FIELD_NUMBER: _builtins.int
     truncated: _builtins.bool
     """truncated is true exactly when max_services cut something off."""
     @_builtins.property
@@ -322,6 +331,10 @@ class TraverseResponse(_message.Message):
     def effective_dependencies(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.EffectiveDependency]:
         """effective_dependencies instead of dependencies, when asked for."""
 
+    @_builtins.property
+    def resolved_aliases(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.ResolvedAlias]:
+        """resolved_aliases that the request asked for; empty when it gave names of services."""
+
     def __init__(
         self,
         *,
@@ -332,10 +345,11 @@ class TraverseResponse(_message.Message):
         truncated: _builtins.bool = ...,
         freshness: _types_pb2.Freshness | None = ...,
         effective_dependencies: _abc.Iterable[_types_pb2.EffectiveDependency] | None = ...,
+        resolved_aliases: _abc.Iterable[_types_pb2.ResolvedAlias] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["freshness", b"freshness"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dependencies", b"dependencies", "depths", b"depths", "effective_dependencies", b"effective_dependencies", "freshness", b"freshness", "service_ids", b"service_ids", "services", b"services", "truncated", b"truncated"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dependencies", b"dependencies", "depths", b"depths", "effective_dependencies", b"effective_dependencies", "freshness", b"freshness", "resolved_aliases", b"resolved_aliases", "service_ids", b"service_ids", "services", b"services", "truncated", b"truncated"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -418,6 +432,7 @@ class StreamTraverseResponse(_message.Message):
     TRUNCATED_FIELD_NUMBER: _builtins.int
     FRESHNESS_FIELD_NUMBER: _builtins.int
     EFFECTIVE_DEPENDENCIES_FIELD_NUMBER: _builtins.int
+    RESOLVED_ALIASES_FIELD_NUMBER: _builtins.int
     truncated: _builtins.bool
     """truncated is true exactly when max_services cut something off; the same in all parts."""
     @_builtins.property
@@ -444,6 +459,12 @@ class StreamTraverseResponse(_message.Message):
     def effective_dependencies(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.EffectiveDependency]:
         """effective_dependencies instead of dependencies, when asked for."""
 
+    @_builtins.property
+    def resolved_aliases(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.ResolvedAlias]:
+        """resolved_aliases that the request asked for; empty when it gave names of services. In
+        the first part only.
+        """
+
     def __init__(
         self,
         *,
@@ -454,10 +475,11 @@ class StreamTraverseResponse(_message.Message):
         truncated: _builtins.bool = ...,
         freshness: _types_pb2.Freshness | None = ...,
         effective_dependencies: _abc.Iterable[_types_pb2.EffectiveDependency] | None = ...,
+        resolved_aliases: _abc.Iterable[_types_pb2.ResolvedAlias] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["freshness", b"freshness"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dependencies", b"dependencies", "depths", b"depths", "effective_dependencies", b"effective_dependencies", "freshness", b"freshness", "service_ids", b"service_ids", "services", b"services", "truncated", b"truncated"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dependencies", b"dependencies", "depths", b"depths", "effective_dependencies", b"effective_dependencies", "freshness", b"freshness", "resolved_aliases", b"resolved_aliases", "service_ids", b"service_ids", "services", b"services", "truncated", b"truncated"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -785,6 +807,7 @@ class GetComponentResponse(_message.Message):
     COMPONENT_FIELD_NUMBER: _builtins.int
     FRESHNESS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    RESOLVED_ALIASES_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """next_page_token for the next members; empty = these were the last."""
     @_builtins.property
@@ -797,16 +820,21 @@ class GetComponentResponse(_message.Message):
     def freshness(self) -> _types_pb2.Freshness:
         """freshness of the answer."""
 
+    @_builtins.property
+    def resolved_aliases(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.ResolvedAlias]:
+        """resolved_aliases that the request asked for; empty when it gave names of services."""
+
     def __init__(
         self,
         *,
         component: Global___Component | None = ...,
         freshness: _types_pb2.Freshness | None = ...,
         next_page_token: _builtins.str = ...,
+        resolved_aliases: _abc.Iterable[_types_pb2.ResolvedAlias] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["component", b"component", "freshness", b"freshness"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["component", b"component", "freshness", b"freshness", "next_page_token", b"next_page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["component", b"component", "freshness", b"freshness", "next_page_token", b"next_page_token", "resolved_aliases", b"resolved_aliases"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1114,6 +1142,7 @@ class GetStatusResponse(_message.Message):
     WORKER_COUNT_FIELD_NUMBER: _builtins.int
     DETECTION_FIELD_NUMBER: _builtins.int
     TRANSPORT_FIELD_NUMBER: _builtins.int
+    SOURCES_FIELD_NUMBER: _builtins.int
     service_count: _builtins.int
     """service_count in memory."""
     dependency_count: _builtins.int
@@ -1173,6 +1202,12 @@ class GetStatusResponse(_message.Message):
     def detection(self) -> Global___Detection:
         """detection of cycles: how the alerts follow the graph."""
 
+    @_builtins.property
+    def sources(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Source]:
+        """sources that report, by reporter and discovery source, as this process last read them, every few
+        seconds. Those that are silent are among the problems.
+        """
+
     def __init__(
         self,
         *,
@@ -1194,10 +1229,11 @@ class GetStatusResponse(_message.Message):
         worker_count: _builtins.int = ...,
         detection: Global___Detection | None = ...,
         transport: _builtins.str = ...,
+        sources: _abc.Iterable[_types_pb2.Source] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["detection", b"detection", "freshness", b"freshness", "last_audit", b"last_audit", "start_time", b"start_time", "warm_duration", b"warm_duration"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["change_log_rows", b"change_log_rows", "dependency_count", b"dependency_count", "detection", b"detection", "feed_state", b"feed_state", "freshness", b"freshness", "last_audit", b"last_audit", "last_ingestions", b"last_ingestions", "problems", b"problems", "server_version", b"server_version", "service_count", b"service_count", "stale_dependency_count", b"stale_dependency_count", "start_time", b"start_time", "transport", b"transport", "waiting_dependency_count", b"waiting_dependency_count", "warm_count", b"warm_count", "warm_duration", b"warm_duration", "worker", b"worker", "worker_count", b"worker_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change_log_rows", b"change_log_rows", "dependency_count", b"dependency_count", "detection", b"detection", "feed_state", b"feed_state", "freshness", b"freshness", "last_audit", b"last_audit", "last_ingestions", b"last_ingestions", "problems", b"problems", "server_version", b"server_version", "service_count", b"service_count", "sources", b"sources", "stale_dependency_count", b"stale_dependency_count", "start_time", b"start_time", "transport", b"transport", "waiting_dependency_count", b"waiting_dependency_count", "warm_count", b"warm_count", "warm_duration", b"warm_duration", "worker", b"worker", "worker_count", b"worker_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -38,6 +38,8 @@ class _CriticalityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Criticali
     """CRITICALITY_MEDIUM is the default."""
     CRITICALITY_LOW: _Criticality.ValueType  # 4
     """CRITICALITY_LOW: its failure can wait."""
+    CRITICALITY_UNKNOWN: _Criticality.ValueType  # 5
+    """CRITICALITY_UNKNOWN: no source knows. Sources that report no criticality write it."""
 
 class Criticality(_Criticality, metaclass=_CriticalityEnumTypeWrapper):
     """Criticality says how much the company depends on a service."""
@@ -52,6 +54,8 @@ CRITICALITY_MEDIUM: Criticality.ValueType  # 3
 """CRITICALITY_MEDIUM is the default."""
 CRITICALITY_LOW: Criticality.ValueType  # 4
 """CRITICALITY_LOW: its failure can wait."""
+CRITICALITY_UNKNOWN: Criticality.ValueType  # 5
+"""CRITICALITY_UNKNOWN: no source knows. Sources that report no criticality write it."""
 Global___Criticality: _TypeAlias = Criticality  # noqa: Y015
 
 class _ServiceKind:
@@ -104,6 +108,8 @@ class _DependencyCriticalityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[
     """DEPENDENCY_CRITICALITY_SOFT: the caller goes on without the callee."""
     DEPENDENCY_CRITICALITY_DEGRADED: _DependencyCriticality.ValueType  # 3
     """DEPENDENCY_CRITICALITY_DEGRADED: the caller goes on with less."""
+    DEPENDENCY_CRITICALITY_UNKNOWN: _DependencyCriticality.ValueType  # 4
+    """DEPENDENCY_CRITICALITY_UNKNOWN: no source knows. Traces and meshes don't show it."""
 
 class DependencyCriticality(_DependencyCriticality, metaclass=_DependencyCriticalityEnumTypeWrapper):
     """DependencyCriticality says what a caller does when the callee fails."""
@@ -116,6 +122,8 @@ DEPENDENCY_CRITICALITY_SOFT: DependencyCriticality.ValueType  # 2
 """DEPENDENCY_CRITICALITY_SOFT: the caller goes on without the callee."""
 DEPENDENCY_CRITICALITY_DEGRADED: DependencyCriticality.ValueType  # 3
 """DEPENDENCY_CRITICALITY_DEGRADED: the caller goes on with less."""
+DEPENDENCY_CRITICALITY_UNKNOWN: DependencyCriticality.ValueType  # 4
+"""DEPENDENCY_CRITICALITY_UNKNOWN: no source knows. Traces and meshes don't show it."""
 Global___DependencyCriticality: _TypeAlias = DependencyCriticality  # noqa: Y015
 
 class _CommunicationMode:
@@ -130,6 +138,8 @@ class _CommunicationModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Com
     """COMMUNICATION_MODE_SYNC: request and response."""
     COMMUNICATION_MODE_ASYNC: _CommunicationMode.ValueType  # 2
     """COMMUNICATION_MODE_ASYNC: messages, events, queues."""
+    COMMUNICATION_MODE_UNKNOWN: _CommunicationMode.ValueType  # 3
+    """COMMUNICATION_MODE_UNKNOWN: no source knows whether the caller waits."""
 
 class CommunicationMode(_CommunicationMode, metaclass=_CommunicationModeEnumTypeWrapper):
     """CommunicationMode says whether a caller waits for the callee."""
@@ -140,6 +150,8 @@ COMMUNICATION_MODE_SYNC: CommunicationMode.ValueType  # 1
 """COMMUNICATION_MODE_SYNC: request and response."""
 COMMUNICATION_MODE_ASYNC: CommunicationMode.ValueType  # 2
 """COMMUNICATION_MODE_ASYNC: messages, events, queues."""
+COMMUNICATION_MODE_UNKNOWN: CommunicationMode.ValueType  # 3
+"""COMMUNICATION_MODE_UNKNOWN: no source knows whether the caller waits."""
 Global___CommunicationMode: _TypeAlias = CommunicationMode  # noqa: Y015
 
 class _DiscoverySource:
@@ -158,6 +170,8 @@ class _DiscoverySourceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Disco
     """DISCOVERY_SOURCE_KUBERNETES: derived from manifests."""
     DISCOVERY_SOURCE_SERVICE_MESH: _DiscoverySource.ValueType  # 4
     """DISCOVERY_SOURCE_SERVICE_MESH: seen by sidecars."""
+    DISCOVERY_SOURCE_CATALOG: _DiscoverySource.ValueType  # 5
+    """DISCOVERY_SOURCE_CATALOG: declared in a catalogue, such as Backstage."""
 
 class DiscoverySource(_DiscoverySource, metaclass=_DiscoverySourceEnumTypeWrapper):
     """DiscoverySource says who reported a dependency."""
@@ -172,6 +186,8 @@ DISCOVERY_SOURCE_KUBERNETES: DiscoverySource.ValueType  # 3
 """DISCOVERY_SOURCE_KUBERNETES: derived from manifests."""
 DISCOVERY_SOURCE_SERVICE_MESH: DiscoverySource.ValueType  # 4
 """DISCOVERY_SOURCE_SERVICE_MESH: seen by sidecars."""
+DISCOVERY_SOURCE_CATALOG: DiscoverySource.ValueType  # 5
+"""DISCOVERY_SOURCE_CATALOG: declared in a catalogue, such as Backstage."""
 Global___DiscoverySource: _TypeAlias = DiscoverySource  # noqa: Y015
 
 class _BackoffStrategy:
@@ -536,8 +552,8 @@ Global___FieldProvenance: _TypeAlias = FieldProvenance  # noqa: Y015
 @_typing.final
 class EffectiveDependency(_message.Message):
     """EffectiveDependency is what all sources together say about a pair of services: for each field,
-    the word of the first source that has one, in the order MANUAL, SERVICE_MESH, OTEL_SERVICE_GRAPH,
-    KUBERNETES; of equal ones that of higher confidence, then that observed last. A stale dependency
+    the word of the first source that has one, in the order MANUAL, CATALOG, SERVICE_MESH,
+    OTEL_SERVICE_GRAPH, KUBERNETES; UNKNOWN is the word of a source only where no source knows; of equal ones that of higher confidence, then that observed last. A stale dependency
     comes after every fresh one, and counts only where stale ones were asked for.
     """
 
@@ -619,6 +635,170 @@ class EffectiveDependency(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__timeout_ms) -> _WhichOneofReturnType__timeout_ms | None: ...
 
 Global___EffectiveDependency: _TypeAlias = EffectiveDependency  # noqa: Y015
+
+@_typing.final
+class ServiceAlias(_message.Message):
+    """ServiceAlias is another name of a service, by which it may be written and asked for."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALIAS_FIELD_NUMBER: _builtins.int
+    SERVICE_ID_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    alias: _builtins.str
+    """alias is unique among aliases and names of services, under the rules of Service.service_id."""
+    service_id: _builtins.str
+    """service_id is the business name of the service."""
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """create_time is when the alias was added. Output only."""
+
+    def __init__(
+        self,
+        *,
+        alias: _builtins.str = ...,
+        service_id: _builtins.str = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alias", b"alias", "create_time", b"create_time", "service_id", b"service_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ServiceAlias: _TypeAlias = ServiceAlias  # noqa: Y015
+
+@_typing.final
+class ResolvedAlias(_message.Message):
+    """ResolvedAlias says that a request asked for a service by an alias. The answer names the service
+    by its own name.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALIAS_FIELD_NUMBER: _builtins.int
+    SERVICE_ID_FIELD_NUMBER: _builtins.int
+    alias: _builtins.str
+    """alias that was asked for."""
+    service_id: _builtins.str
+    """service_id is the business name of the service."""
+    def __init__(
+        self,
+        *,
+        alias: _builtins.str = ...,
+        service_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alias", b"alias", "service_id", b"service_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResolvedAlias: _TypeAlias = ResolvedAlias  # noqa: Y015
+
+@_typing.final
+class Source(_message.Message):
+    """Source is a reporter of one discovery source, and how its reports went."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class SkippedEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    REPORTER_FIELD_NUMBER: _builtins.int
+    DISCOVERY_SOURCE_FIELD_NUMBER: _builtins.int
+    LAST_SUCCESS_TIME_FIELD_NUMBER: _builtins.int
+    LAST_ATTEMPT_TIME_FIELD_NUMBER: _builtins.int
+    LAST_ERROR_FIELD_NUMBER: _builtins.int
+    INTERVAL_FIELD_NUMBER: _builtins.int
+    IS_SILENT_FIELD_NUMBER: _builtins.int
+    ELEMENT_COUNT_FIELD_NUMBER: _builtins.int
+    SKIPPED_FIELD_NUMBER: _builtins.int
+    SERVICES_CREATED_FIELD_NUMBER: _builtins.int
+    EDGES_CREATED_FIELD_NUMBER: _builtins.int
+    EDGES_UPDATED_FIELD_NUMBER: _builtins.int
+    EDGES_UNCHANGED_FIELD_NUMBER: _builtins.int
+    OBSERVATIONS_RENEWED_FIELD_NUMBER: _builtins.int
+    reporter: _builtins.str
+    """reporter is the name that reports carry; empty = reports without one."""
+    discovery_source: Global___DiscoverySource.ValueType
+    """discovery_source that it reports for."""
+    last_error: _builtins.str
+    """last_error says why the last attempt failed; empty = it did not."""
+    is_silent: _builtins.bool
+    """is_silent is true when its last success is three intervals ago or longer."""
+    element_count: _builtins.int
+    """element_count is how many elements (series, points, entries) its last report was made of, the
+    skipped ones included.
+    """
+    services_created: _builtins.int
+    """services_created by its last report."""
+    edges_created: _builtins.int
+    """edges_created by its last report."""
+    edges_updated: _builtins.int
+    """edges_updated by its last report."""
+    edges_unchanged: _builtins.int
+    """edges_unchanged by its last report."""
+    observations_renewed: _builtins.int
+    """observations_renewed by its last report."""
+    @_builtins.property
+    def last_success_time(self) -> _timestamp_pb2.Timestamp:
+        """last_success_time is when its last report was taken in. Unset = never."""
+
+    @_builtins.property
+    def last_attempt_time(self) -> _timestamp_pb2.Timestamp:
+        """last_attempt_time is when it last tried to report."""
+
+    @_builtins.property
+    def interval(self) -> _duration_pb2.Duration:
+        """interval between its reports, as it said. Unset = not known."""
+
+    @_builtins.property
+    def skipped(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """skipped counts the elements of its last report that could not be used, by reason."""
+
+    def __init__(
+        self,
+        *,
+        reporter: _builtins.str = ...,
+        discovery_source: Global___DiscoverySource.ValueType = ...,
+        last_success_time: _timestamp_pb2.Timestamp | None = ...,
+        last_attempt_time: _timestamp_pb2.Timestamp | None = ...,
+        last_error: _builtins.str = ...,
+        interval: _duration_pb2.Duration | None = ...,
+        is_silent: _builtins.bool = ...,
+        element_count: _builtins.int = ...,
+        skipped: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        services_created: _builtins.int = ...,
+        edges_created: _builtins.int = ...,
+        edges_updated: _builtins.int = ...,
+        edges_unchanged: _builtins.int = ...,
+        observations_renewed: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["interval", b"interval", "last_attempt_time", b"last_attempt_time", "last_success_time", b"last_success_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["discovery_source", b"discovery_source", "edges_created", b"edges_created", "edges_unchanged", b"edges_unchanged", "edges_updated", b"edges_updated", "element_count", b"element_count", "interval", b"interval", "is_silent", b"is_silent", "last_attempt_time", b"last_attempt_time", "last_error", b"last_error", "last_success_time", b"last_success_time", "observations_renewed", b"observations_renewed", "reporter", b"reporter", "services_created", b"services_created", "skipped", b"skipped"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Source: _TypeAlias = Source  # noqa: Y015
 
 @_typing.final
 class Consistency(_message.Message):

@@ -25,7 +25,7 @@ from graphcore.kernels.drift import DECLARED, OBSERVED
 __all__ = ["DECLARED", "OBSERVED", "Drift", "DriftPage", "DriftQuestion", "list_drift"]
 
 _SOURCES_OF = {
-    DECLARED: int(EdgeFlag.MANUAL | EdgeFlag.KUBERNETES),
+    DECLARED: int(EdgeFlag.MANUAL | EdgeFlag.KUBERNETES | EdgeFlag.CATALOG),
     OBSERVED: int(EdgeFlag.OTEL_SERVICE_GRAPH | EdgeFlag.SERVICE_MESH),
 }
 

@@ -20,7 +20,7 @@ from graphcore.graph.flags import STALE, EdgeFilter, EdgeFlag
 from graphcore.kernels import EDGE, FLAGS, LEADS, NEIGHBOUR, OUT_SLOT, audits, effective, filtering
 
 _FIRST_SOURCE = 5
-_SOURCE_BITS = 15
+_SOURCE_BITS = 31
 
 
 def passing_edges(graph: DependencyGraph, edge_filter: EdgeFilter) -> NDArray[np.uint8]:
@@ -120,8 +120,13 @@ CallPolicies: TypeAlias = Callable[
 """Reads the timeouts (ms) and attempts in the payloads of some edges; 0: unknown."""
 
 # Sources after MANUAL, in order; stale dependencies come after all fresh ones.
-_BEHIND_MANUAL = (EdgeFlag.SERVICE_MESH, EdgeFlag.OTEL_SERVICE_GRAPH, EdgeFlag.KUBERNETES)
-_BEHIND_FRESH = 4
+_BEHIND_MANUAL = (
+    EdgeFlag.CATALOG,
+    EdgeFlag.SERVICE_MESH,
+    EdgeFlag.OTEL_SERVICE_GRAPH,
+    EdgeFlag.KUBERNETES,
+)
+_BEHIND_FRESH = 5
 
 
 def merged_policies(

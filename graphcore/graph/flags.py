@@ -22,16 +22,23 @@ class EdgeFlag(enum.IntFlag):
     OTEL_SERVICE_GRAPH = enum.auto()
     KUBERNETES = enum.auto()
     SERVICE_MESH = enum.auto()
+    CATALOG = enum.auto()
     STALE = enum.auto()
+    UNKNOWN_MODE = enum.auto()
+    UNKNOWN_CRITICALITY = enum.auto()
 
 
 STALE = int(EdgeFlag.STALE)
 ALL_FLAGS = sum(int(flag) for flag in EdgeFlag)
 
-_COMMUNICATION_MODES = EdgeFlag.SYNC | EdgeFlag.ASYNC
-_CRITICALITIES = EdgeFlag.HARD | EdgeFlag.SOFT | EdgeFlag.DEGRADED
+_COMMUNICATION_MODES = EdgeFlag.SYNC | EdgeFlag.ASYNC | EdgeFlag.UNKNOWN_MODE
+_CRITICALITIES = EdgeFlag.HARD | EdgeFlag.SOFT | EdgeFlag.DEGRADED | EdgeFlag.UNKNOWN_CRITICALITY
 _DISCOVERY_SOURCES = (
-    EdgeFlag.MANUAL | EdgeFlag.OTEL_SERVICE_GRAPH | EdgeFlag.KUBERNETES | EdgeFlag.SERVICE_MESH
+    EdgeFlag.MANUAL
+    | EdgeFlag.CATALOG
+    | EdgeFlag.OTEL_SERVICE_GRAPH
+    | EdgeFlag.KUBERNETES
+    | EdgeFlag.SERVICE_MESH
 )
 SOURCES = int(_DISCOVERY_SOURCES)
 """The bits of all discovery sources."""

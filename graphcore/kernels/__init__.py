@@ -22,7 +22,7 @@ EDGE_COLUMNS = 4
 NO_EDGE = -1
 """The SOURCE of an index that no edge has."""
 
-STALE_BIT = 512
+STALE_BIT = 1024
 """``EdgeFlag.STALE`` as a plain number, which is what kernels can read."""
 
 LEVEL_SHIFT = 14

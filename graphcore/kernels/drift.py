@@ -12,8 +12,8 @@ from graphcore.compiling import kernel
 from graphcore.kernels import COUNT, EDGE, FLAGS, NEIGHBOUR, OUT, START
 
 DECLARED, OBSERVED = 1, 2
-_DECLARING = 32 | 128
-"""``EdgeFlag.MANUAL | EdgeFlag.KUBERNETES`` as a plain number."""
+_DECLARING = 32 | 128 | 512
+"""``EdgeFlag.MANUAL | EdgeFlag.KUBERNETES | EdgeFlag.CATALOG`` as a plain number."""
 _OBSERVING = 64 | 256
 """``EdgeFlag.OTEL_SERVICE_GRAPH | EdgeFlag.SERVICE_MESH``."""
 

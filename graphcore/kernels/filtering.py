@@ -38,10 +38,10 @@ from graphcore.kernels import (
 EDGES_ASKED = "Tuple((int64, int64, float64))"
 """Type of ``(blocked, level, floor)``, a question about edges, for signatures."""
 
-MANUAL_BIT, OTEL_BIT, MESH_BIT, SOURCE_BITS = 32, 64, 256, 480
+MANUAL_BIT, OTEL_BIT, MESH_BIT, CATALOG_BIT, SOURCE_BITS = 32, 64, 256, 512, 992
 """
-``EdgeFlag.MANUAL``, ``OTEL_SERVICE_GRAPH`` and ``SERVICE_MESH``, and ``flags.SOURCES``, as plain
-numbers.
+``EdgeFlag.MANUAL``, ``OTEL_SERVICE_GRAPH``, ``SERVICE_MESH`` and ``CATALOG``, and
+``flags.SOURCES``, as plain numbers.
 """
 
 
@@ -73,14 +73,16 @@ def passes(pool: Any, confidence: Any, slot: int, asked: tuple[int, int, float])
 @kernel("int64(int64)", nogil=False)
 def precedence(flags: int) -> int:
     """Return the place of an edge with these flags in the order: lower ones come first."""
-    place = 3
+    place = 4
     if flags & MANUAL_BIT:
         place = 0
-    elif flags & MESH_BIT:
+    elif flags & CATALOG_BIT:
         place = 1
-    elif flags & OTEL_BIT:
+    elif flags & MESH_BIT:
         place = 2
-    return place + 4 if flags & STALE_BIT else place
+    elif flags & OTEL_BIT:
+        place = 3
+    return place + 5 if flags & STALE_BIT else place
 
 
 @kernel("boolean(int32[:, ::1], float64[::1], int64, int64)", nogil=False)

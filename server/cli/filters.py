@@ -20,12 +20,14 @@ class Mode(enum.StrEnum):
 
     SYNC = "sync"
     ASYNC = "async"
+    UNKNOWN = "unknown"
 
 
 class DependencyCriticality(enum.StrEnum):
     """What a caller does when the callee fails, strongest first."""
 
     HARD = "hard"
+    UNKNOWN = "unknown"
     DEGRADED = "degraded"
     SOFT = "soft"
 
@@ -37,17 +39,18 @@ class Source(enum.StrEnum):
     OTEL_SERVICE_GRAPH = "otel_service_graph"
     KUBERNETES = "kubernetes"
     SERVICE_MESH = "service_mesh"
+    CATALOG = "catalog"
 
 
 Modes = Annotated[
     list[Mode] | None,
-    typer.Option("--mode", metavar="sync|async", help="Only dependencies of this mode; repeatable."),
+    typer.Option("--mode", metavar="sync|async|unknown", help="Only dependencies of this mode; repeatable."),
 ]
 Criticalities = Annotated[
     list[DependencyCriticality] | None,
     typer.Option(
         "--criticality",
-        metavar="hard|degraded|soft",
+        metavar="hard|unknown|degraded|soft",
         help="Only dependencies of this criticality; repeatable.",
     ),
 ]
@@ -56,8 +59,8 @@ Sources = Annotated[
     typer.Option(
         "--source",
         metavar="SOURCE",
-        help="Only dependencies of this discovery source: manual, otel_service_graph, kubernetes or "
-        "service_mesh; repeatable.",
+        help="Only dependencies of this discovery source: manual, otel_service_graph, kubernetes, "
+        "service_mesh or catalog; repeatable.",
     ),
 ]
 MinConfidence = Annotated[

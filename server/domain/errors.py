@@ -102,6 +102,18 @@ class ServiceAlreadyExistsError(AlreadyExistsError):
     reason = "SERVICE_ALREADY_EXISTS"
 
 
+class AliasNotFoundError(NotFoundError):
+    """No service has this alias."""
+
+    reason = "ALIAS_NOT_FOUND"
+
+
+class AliasAlreadyExistsError(AlreadyExistsError):
+    """The name is an alias of another service, which the metadata ``service_id`` names."""
+
+    reason = "ALIAS_ALREADY_EXISTS"
+
+
 class AlertAlreadyExistsError(AlreadyExistsError):
     """This cycle has an alert, perhaps written from another of its services."""
 

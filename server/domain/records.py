@@ -64,12 +64,14 @@ class CopyFormatError(Exception):
     """A COPY stream is not what its query should give."""
 
 
-def _bits(words: Sequence[str]) -> Mapping[str, int]:
-    return MappingProxyType({word: int(EdgeFlag[word.upper()]) for word in words})
+def _bits(words: Sequence[str], unknown: EdgeFlag | None = None) -> Mapping[str, int]:
+    return MappingProxyType(
+        {word: int(unknown if unknown and word == "unknown" else EdgeFlag[word.upper()]) for word in words}
+    )
 
 
-MODE_FLAGS = _bits(COMMUNICATION_MODES)
-CRITICALITY_FLAGS = _bits(DEPENDENCY_CRITICALITIES)
+MODE_FLAGS = _bits(COMMUNICATION_MODES, EdgeFlag.UNKNOWN_MODE)
+CRITICALITY_FLAGS = _bits(DEPENDENCY_CRITICALITIES, EdgeFlag.UNKNOWN_CRITICALITY)
 SOURCE_FLAGS = _bits(DISCOVERY_SOURCES)
 _STALE = int(EdgeFlag.STALE)
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from server.domain.columns import GENERATED_TIMES, Column, ColumnType
 
-ServiceCriticality = Literal["critical", "high", "medium", "low"]
+ServiceCriticality = Literal["critical", "high", "medium", "low", "unknown"]
 SERVICE_CRITICALITIES: tuple[ServiceCriticality, ...] = get_args(ServiceCriticality)
 ServiceKind = Literal["service", "database", "queue", "gateway", "external"]
 SERVICE_KINDS: tuple[ServiceKind, ...] = get_args(ServiceKind)

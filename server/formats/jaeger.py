@@ -19,25 +19,11 @@ from depgraph.v1.types_pb2 import (
 )
 from server.domain.services import name_problem
 from server.formats.documents import FormatError, json_document, kind_of
+from server.formats.reading import Skipped
 
 _LISTS = ("data", "dependencies")
 _JSON_HINT = "; 'depgraph import json' reads files with nodes and edges"
 _EXPECTED = 'expected a list of {"parent", "child", "callCount"}, by itself or under "data" or "dependencies"'
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Skipped:
-    """Entries that can't be used for the same reason; ``first`` is the position of one, from 0."""
-
-    reason: str
-    count: int
-    first: int
-
-    def __str__(self) -> str:
-        """Describe them in a line."""
-        if self.count == 1:
-            return f"entry {self.first} skipped: {self.reason}"
-        return f"{self.count:,} entries skipped, the first is entry {self.first}: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

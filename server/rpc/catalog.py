@@ -100,6 +100,30 @@ class CatalogServicer(CatalogServiceServicer):
         written = await self._store.delete(key)
         return pb.DeleteServiceResponse(revision=written.revision)
 
+    async def AddAlias(self, request: pb.AddAliasRequest, context: Context) -> pb.AddAliasResponse:
+        """Give a service another name."""
+        raise NotImplementedError
+
+    async def RemoveAlias(self, request: pb.RemoveAliasRequest, context: Context) -> pb.RemoveAliasResponse:
+        """Take an alias away."""
+        raise NotImplementedError
+
+    async def ListAliases(self, request: pb.ListAliasesRequest, context: Context) -> pb.ListAliasesResponse:
+        """List aliases."""
+        raise NotImplementedError
+
+    async def MergeServices(
+        self, request: pb.MergeServicesRequest, context: Context
+    ) -> pb.MergeServicesResponse:
+        """Make two services one."""
+        raise NotImplementedError
+
+    async def SuggestAliases(
+        self, request: pb.SuggestAliasesRequest, context: Context
+    ) -> pb.SuggestAliasesResponse:
+        """List pairs that look like one service."""
+        raise NotImplementedError
+
     async def BatchUpsertServices(
         self, request: pb.BatchUpsertServicesRequest, context: Context
     ) -> pb.BatchUpsertServicesResponse:

@@ -126,6 +126,10 @@ class DependencyServicer(DependencyServiceServicer):
         batch = await convert(count, ingest_batch, request, self._limits, now=datetime.now(UTC))
         return ingested(await self._store.ingest(batch))
 
+    async def ListSources(self, request: pb.ListSourcesRequest, context: Context) -> pb.ListSourcesResponse:
+        """List who reports."""
+        raise NotImplementedError
+
 
 def dependency_draft(check: Check, dependency: types_pb2.Dependency) -> DependencyDraft:
     """Read a dependency to write; ``check`` checks its fields. Output-only fields are ignored."""

@@ -18,7 +18,10 @@ Behaviour: TypeAlias = Callable[[Any, Context], "Awaitable[Any] | AsyncGenerator
 STANDARD = "/grpc."
 HEALTH = "/grpc.health."
 # How the names of methods that write begin.
-_WRITES = ("Create", "Update", "Delete", "BatchUpsert", "MarkStale", "Ingest", "Acknowledge", "Resolve")
+_WRITES = (
+    *("Create", "Update", "Delete", "BatchUpsert", "MarkStale", "Ingest", "Acknowledge", "Resolve"),
+    *("AddAlias", "RemoveAlias", "MergeServices"),
+)
 WATCH = "/depgraph.v1.GraphService/Watch"
 _ANALYSES = "/depgraph.v1.AnalysisService/"
 

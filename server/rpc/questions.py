@@ -1,6 +1,6 @@
 """What questions about the graph have in common: consistency, filters, services that must exist."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from graphcore import DependencyGraph, EdgeFilter, EdgeFlag
 from graphcore.analysis.edge_selection import effective_edges, passing_edges
 from server.domain.errors import InvalidRevisionError, ServiceNotFoundError
 from server.domain.live_graph import AtLeastAsFresh, Consistency, FullyConsistent, MinimizeLatency
+from server.domain.records import CRITICALITY_FLAGS, MODE_FLAGS, SOURCE_FLAGS
 from server.domain.revision import Revision
 from server.domain.services import NAME_MAX_LENGTH
 from server.rpc.validate import Check, shown
@@ -62,22 +63,29 @@ def edge_filter(check: Check, wanted: graph_service_pb2.EdgeFilter, *, include_s
     """Read which dependencies count; unset = all but stale ones."""
     return EdgeFilter.of(
         communication_modes=_flags(
-            check, "communication_modes", wanted.communication_modes, COMMUNICATION_MODE
+            check, "communication_modes", wanted.communication_modes, COMMUNICATION_MODE, MODE_FLAGS
         ),
-        criticalities=_flags(check, "criticalities", wanted.criticalities, DEPENDENCY_CRITICALITY),
-        discovery_sources=_flags(check, "discovery_sources", wanted.discovery_sources, DISCOVERY_SOURCE),
+        criticalities=_flags(
+            check, "criticalities", wanted.criticalities, DEPENDENCY_CRITICALITY, CRITICALITY_FLAGS
+        ),
+        discovery_sources=_flags(
+            check, "discovery_sources", wanted.discovery_sources, DISCOVERY_SOURCE, SOURCE_FLAGS
+        ),
         min_confidence=check.share("filter.min_confidence", wanted.min_confidence),
         include_stale=include_stale,
     )
 
 
-def _flags(check: Check, field: str, numbers: Sequence[int], enum: EnumWords[Any, Any]) -> list[EdgeFlag]:
+def _flags(
+    check: Check, field: str, numbers: Sequence[int], enum: EnumWords[Any, Any], bits: Mapping[str, int]
+) -> list[EdgeFlag]:
     check.at_most(f"filter.{field}", numbers, _MOST_FLAGS, "make a filter")
     stand_in = next(iter(enum.number))
-    return [
-        EdgeFlag[check.word(f"filter.{field}[{position}]", number, enum, stand_in).upper()]
+    words = [
+        check.word(f"filter.{field}[{position}]", number, enum, stand_in)
         for position, number in enumerate(numbers)
     ]
+    return [EdgeFlag(bits[word]) for word in words]
 
 
 def edge_mask(graph: DependencyGraph, edge_filter: EdgeFilter, *, effective: bool) -> NDArray[np.uint8]:

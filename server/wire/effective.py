@@ -78,6 +78,7 @@ _PRIORITY = {
     for place, source in enumerate(
         (
             types_pb2.DISCOVERY_SOURCE_MANUAL,
+            types_pb2.DISCOVERY_SOURCE_CATALOG,
             types_pb2.DISCOVERY_SOURCE_SERVICE_MESH,
             types_pb2.DISCOVERY_SOURCE_OTEL_SERVICE_GRAPH,
             types_pb2.DISCOVERY_SOURCE_KUBERNETES,

@@ -13,7 +13,7 @@ from tests.support.required import lacking
 from tests.support.serving import Program
 
 # A version with a new migration moves this on to the version landed before it: docs/upgrade.md.
-LAST_LANDED = "f07f00ae5ce596503dbc908a1249da600074602c"
+LAST_LANDED = "319a834f627047ef8d909211a0f7889d1e4d4a1f"
 PACKAGES = ("depgraph", "graphcore", "server")
 # The old program proves that it is the old one: this folder's packages are installed as well.
 # Without numba its kernels stay plain Python: a test must not wait for a minute of compiling.

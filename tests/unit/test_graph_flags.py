@@ -12,7 +12,7 @@ STALE = FRESH | int(EdgeFlag.STALE)
 
 def test_every_flag_is_a_different_bit() -> None:
     bits = [int(flag) for flag in EdgeFlag]
-    assert len(bits) == 10
+    assert len(bits) == 13
     assert all(bit.bit_count() == 1 for bit in bits)
     assert len(set(bits)) == len(bits)
 

@@ -45,6 +45,8 @@ def test_the_domain_and_the_contract_have_the_same_error_reasons() -> None:
         (errors.DependencyNotFoundError, grpc.StatusCode.NOT_FOUND),
         (errors.AlertNotFoundError, grpc.StatusCode.NOT_FOUND),
         (errors.ServiceAlreadyExistsError, grpc.StatusCode.ALREADY_EXISTS),
+        (errors.AliasAlreadyExistsError, grpc.StatusCode.ALREADY_EXISTS),
+        (errors.AliasNotFoundError, grpc.StatusCode.NOT_FOUND),
         (errors.AlertAlreadyExistsError, grpc.StatusCode.ALREADY_EXISTS),
         (errors.AlertResolvedError, grpc.StatusCode.FAILED_PRECONDITION),
         (errors.RevisionUnknownError, grpc.StatusCode.FAILED_PRECONDITION),

@@ -53,7 +53,7 @@ def test_every_wrong_field_of_a_dependency_is_named() -> None:
         protocol="",
         timeout_ms=0,
         retry_config=pb.RetryConfig(max_retries=101, backoff_strategy=7),  # type: ignore[arg-type] # no known number
-        discovery_source=5,  # type: ignore[arg-type] # no known number
+        discovery_source=9,  # type: ignore[arg-type] # no known number
         confidence_score=nan,
     )
     wrong.last_observed_time.seconds = 2**62

@@ -164,8 +164,14 @@ def test_retries_are_copied_whole() -> None:
 
 
 def test_kernels_and_merging_agree_about_the_order_of_sources() -> None:
-    in_order = [EdgeFlag.MANUAL, EdgeFlag.SERVICE_MESH, EdgeFlag.OTEL_SERVICE_GRAPH, EdgeFlag.KUBERNETES]
+    in_order = [
+        EdgeFlag.MANUAL,
+        EdgeFlag.CATALOG,
+        EdgeFlag.SERVICE_MESH,
+        EdgeFlag.OTEL_SERVICE_GRAPH,
+        EdgeFlag.KUBERNETES,
+    ]
     flags = [int(flag) for flag in in_order] + [int(flag | EdgeFlag.STALE) for flag in in_order]
     assert sorted(flags, key=kernels.precedence.plain) == flags
-    assert [kernels.precedence.plain(each) for each in flags] == list(range(8))
-    assert sum(flags[:4]) == SOURCES
+    assert [kernels.precedence.plain(each) for each in flags] == list(range(10))
+    assert sum(flags[:5]) == SOURCES

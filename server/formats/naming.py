@@ -1,0 +1,45 @@
+"""Rules that turn what a source calls a workload into the name of a service."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class NameRules:
+    """
+    A template, then rewrites in order.
+
+    - ``template``: such as ``{namespace}/{workload}``; each word in braces is an attribute that the
+      source gives of a workload. An attribute that is missing or empty is left out, with the
+      separator next to it.
+    - ``rewrites``: pattern and replacement (``re.sub``), each applied to the outcome of the former.
+    """
+
+    template: str = "{service}"
+    rewrites: tuple[tuple[re.Pattern[str], str], ...] = ()
+
+    def name_of(self, attributes: Mapping[str, str]) -> str:
+        """Return the name of a workload; empty = the attributes don't name it. O(rules)."""
+        name = _filled(self.template, attributes)
+        for pattern, replacement in self.rewrites:
+            name = pattern.sub(replacement, name)
+        return name
+
+
+_PLACE = re.compile(r"\{(\w+)\}")
+_SEPARATORS = "/.-_:"
+
+
+def _filled(template: str, attributes: Mapping[str, str]) -> str:
+    """Fill the places of a template, from left to right."""
+    filled, at = "", 0
+    for place in _PLACE.finditer(template):
+        between, at = template[at : place.start()], place.end()
+        value = attributes.get(place[1], "")
+        if not value:
+            between = between.rstrip(_SEPARATORS)
+        elif not filled:
+            between = between.lstrip(_SEPARATORS)
+        filled += between + value
+    return filled + template[at:]

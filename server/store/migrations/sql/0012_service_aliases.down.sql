@@ -1,0 +1,1 @@
+DROP TABLE public.service_aliases;
