@@ -312,7 +312,9 @@ Global___MarkStaleResponse: _TypeAlias = MarkStaleResponse  # noqa: Y015
 
 @_typing.final
 class IngestNode(_message.Message):
-    """IngestNode is a service as a discovery source reports it."""
+    """IngestNode is a service as a discovery source reports it. Of two reports, the one that is taken in
+    last counts.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -327,7 +329,8 @@ class IngestNode(_message.Message):
     """team replaces that of a discovered service. Unset = not reported."""
     criticality: _types_pb2.Criticality.ValueType
     """criticality replaces that of a discovered service. UNSPECIFIED = not reported: a new service
-    gets MEDIUM. UNKNOWN = the source doesn't know: a new service gets UNKNOWN.
+    gets MEDIUM. UNKNOWN = the source doesn't know: a new service gets UNKNOWN, any other keeps what
+    it has.
     """
     kind: _types_pb2.ServiceKind.ValueType
     """kind replaces that of a discovered service. UNSPECIFIED = not reported."""
@@ -355,6 +358,60 @@ class IngestNode(_message.Message):
 Global___IngestNode: _TypeAlias = IngestNode  # noqa: Y015
 
 @_typing.final
+class CalleePolicy(_message.Message):
+    """CalleePolicy says how callers treat a service: the timeout and the retries of calls to it, as a
+    mesh or a gateway sets them. The report's discovery source says it of each pair that another
+    discovery source reports, and that is not stale: with a dependency of its own, whose
+    communication_mode and criticality are UNKNOWN if it is new. A pair that only the report's own
+    source knows gets the values, and is not seen again by them. No pair is created.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TARGET_SERVICE_ID_FIELD_NUMBER: _builtins.int
+    SOURCE_SERVICE_ID_FIELD_NUMBER: _builtins.int
+    TIMEOUT_MS_FIELD_NUMBER: _builtins.int
+    RETRY_CONFIG_FIELD_NUMBER: _builtins.int
+    CONFIDENCE_SCORE_FIELD_NUMBER: _builtins.int
+    target_service_id: _builtins.str
+    """target_service_id names the callee."""
+    source_service_id: _builtins.str
+    """source_service_id limits the policy to one caller, for which it counts instead of the policy
+    for all. Empty = all callers.
+    """
+    timeout_ms: _builtins.int
+    """timeout_ms of a call, ≥ 1. Unset = not known. It or retry_config is set."""
+    confidence_score: _builtins.float
+    """confidence_score, 0–1. Unset = keep what the dependency has; 1 for a new one."""
+    @_builtins.property
+    def retry_config(self) -> _types_pb2.RetryConfig:
+        """retry_config of a call. Unset = not known."""
+
+    def __init__(
+        self,
+        *,
+        target_service_id: _builtins.str = ...,
+        source_service_id: _builtins.str = ...,
+        timeout_ms: _builtins.int | None = ...,
+        retry_config: _types_pb2.RetryConfig | None = ...,
+        confidence_score: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_confidence_score", b"_confidence_score", "_timeout_ms", b"_timeout_ms", "confidence_score", b"confidence_score", "retry_config", b"retry_config", "timeout_ms", b"timeout_ms"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_confidence_score", b"_confidence_score", "_timeout_ms", b"_timeout_ms", "confidence_score", b"confidence_score", "retry_config", b"retry_config", "source_service_id", b"source_service_id", "target_service_id", b"target_service_id", "timeout_ms", b"timeout_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__confidence_score: _TypeAlias = _typing.Literal["confidence_score"]  # noqa: Y015
+    _WhichOneofArgType__confidence_score: _TypeAlias = _typing.Literal["_confidence_score", b"_confidence_score"]  # noqa: Y015
+    _WhichOneofReturnType__timeout_ms: _TypeAlias = _typing.Literal["timeout_ms"]  # noqa: Y015
+    _WhichOneofArgType__timeout_ms: _TypeAlias = _typing.Literal["_timeout_ms", b"_timeout_ms"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__confidence_score) -> _WhichOneofReturnType__confidence_score | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__timeout_ms) -> _WhichOneofReturnType__timeout_ms | None: ...
+
+Global___CalleePolicy: _TypeAlias = CalleePolicy  # noqa: Y015
+
+@_typing.final
 class IngestGraphRequest(_message.Message):
     """IngestGraphRequest is one report of one discovery source."""
 
@@ -367,16 +424,19 @@ class IngestGraphRequest(_message.Message):
     REPORTER_FIELD_NUMBER: _builtins.int
     OBSERVATION_GRANULARITY_FIELD_NUMBER: _builtins.int
     DETAILS_FIELD_NUMBER: _builtins.int
+    POLICIES_FIELD_NUMBER: _builtins.int
     discovery_source: _types_pb2.DiscoverySource.ValueType
     """discovery_source that reports. Required."""
     reporter: _builtins.str
-    """reporter is the name of who reports: one of perhaps several for the discovery source. At most
-    255 characters. Default: empty.
+    """reporter is the name of who reports: one of perhaps several for the discovery source, under the
+    rules of Service.service_id. It is for people; whoever may report for the source may give any
+    name. Default: empty.
     """
     @_builtins.property
     def observe_time(self) -> _timestamp_pb2.Timestamp:
-        """observe_time is when the report was true; becomes last_observed_time of its edges. An edge that
-        was observed after it stays as it is. At most a day ahead of the server's clock. Default: now.
+        """observe_time is when the report was true; becomes last_observed_time of its edges. Of an edge
+        that was observed after it, the report sets only what is unknown or unset. At most a day ahead
+        of the server's clock. Default: now.
         """
 
     @_builtins.property
@@ -389,19 +449,26 @@ class IngestGraphRequest(_message.Message):
     def edges(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Dependency]:
         """edges seen, at most 10,000, no pair twice. Their discovery_source is the report's (or
         unspecified), their last_observed_time unset: observe_time speaks for all. Their is_stale is
-        ignored: what was just seen is fresh.
+        ignored: what was just seen is fresh. What else is unset, UNSPECIFIED or UNKNOWN keeps the
+        stored value; a new edge gets the default of Dependency. communication_mode is required, and may
+        be UNKNOWN. confidence_score unset = as last reported, however much of it has decayed.
         """
 
     @_builtins.property
     def observation_granularity(self) -> _duration_pb2.Duration:
         """observation_granularity: an edge that the report changes in nothing but last_observed_time is
-        left alone unless that moves on by so much or more. At most a day; less where the server's
-        settings of staleness need it. Default 0: each observation counts.
+        left alone unless that moves on by so much or more, or the edge is stale. At most a day; the
+        server takes a quarter of the source's stale_after, or a tenth of its half-life, if that is
+        less. Default 0: each observation counts.
         """
 
     @_builtins.property
     def details(self) -> Global___ReportDetails:
         """details of the report for ListSources. Unset = the report stands for itself."""
+
+    @_builtins.property
+    def policies(self) -> _containers.RepeatedCompositeFieldContainer[Global___CalleePolicy]:
+        """policies of callees, at most 10,000, no callee and caller twice. They count after the edges."""
 
     def __init__(
         self,
@@ -413,10 +480,11 @@ class IngestGraphRequest(_message.Message):
         reporter: _builtins.str = ...,
         observation_granularity: _duration_pb2.Duration | None = ...,
         details: Global___ReportDetails | None = ...,
+        policies: _abc.Iterable[Global___CalleePolicy] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["details", b"details", "observation_granularity", b"observation_granularity", "observe_time", b"observe_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["details", b"details", "discovery_source", b"discovery_source", "edges", b"edges", "nodes", b"nodes", "observation_granularity", b"observation_granularity", "observe_time", b"observe_time", "reporter", b"reporter"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["details", b"details", "discovery_source", b"discovery_source", "edges", b"edges", "nodes", b"nodes", "observation_granularity", b"observation_granularity", "observe_time", b"observe_time", "policies", b"policies", "reporter", b"reporter"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -456,11 +524,13 @@ class ReportDetails(_message.Message):
     element_count: _builtins.int
     """element_count is how many elements the report was made of, the skipped ones included, ≥ 0."""
     error: _builtins.str
-    """error says why there is no report: then nodes and edges are empty, and nothing but the record of
-    the attempt is written. At most 1,000 characters; more is cut off.
+    """error says why there is no report: then nodes, edges and policies are empty, and nothing but the
+    record of the attempt is written. At most 1,000 characters; more is cut off.
     """
     more: _builtins.bool
-    """more is true when the report goes on in another request: its counts are added up."""
+    """more is true when the report goes on in another request, of the same observe_time: the counts of
+    all are added up, and the report is a success when the last one is taken in.
+    """
     @_builtins.property
     def interval(self) -> _duration_pb2.Duration:
         """interval at which the reporter means to report: it is silent when its last success is three
@@ -510,7 +580,9 @@ class IngestGraphResponse(_message.Message):
     edges_updated: _builtins.int
     """edges_updated is how many changed in more than last_observed_time."""
     edges_unchanged: _builtins.int
-    """edges_unchanged is how many were just seen again, or observed after this report's time."""
+    """edges_unchanged is how many were just seen again, or observed after this report's time. The
+    dependencies of policies count in these three, too.
+    """
     revision: _builtins.str
     """revision of the write."""
     observations_renewed: _builtins.int

@@ -119,7 +119,8 @@ class DependencyServiceServicer:
     def IngestGraph(self, request, context):
         """IngestGraph takes in one report of one discovery source in one transaction. Unknown services
         are created with discovered = true; what a person wrote about a service is kept; an edge seen
-        again is fresh again. Idempotent.
+        again is fresh again. A field that the report leaves out, or says to be UNKNOWN, keeps the value
+        it has: so reporters that know different things may report for one discovery source. Idempotent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -53,7 +53,8 @@ class DependencyServiceStub:
     IngestGraph: _grpc.UnaryUnaryMultiCallable[_dependency_service_pb2.IngestGraphRequest, _dependency_service_pb2.IngestGraphResponse]
     """IngestGraph takes in one report of one discovery source in one transaction. Unknown services
     are created with discovered = true; what a person wrote about a service is kept; an edge seen
-    again is fresh again. Idempotent.
+    again is fresh again. A field that the report leaves out, or says to be UNKNOWN, keeps the value
+    it has: so reporters that know different things may report for one discovery source. Idempotent.
     """
     ListSources: _grpc.UnaryUnaryMultiCallable[_dependency_service_pb2.ListSourcesRequest, _dependency_service_pb2.ListSourcesResponse]
     """ListSources returns who reports, by reporter and discovery source, and how the reports went."""
@@ -83,7 +84,8 @@ class DependencyServiceAsyncStub(DependencyServiceStub):
     IngestGraph: _aio.UnaryUnaryMultiCallable[_dependency_service_pb2.IngestGraphRequest, _dependency_service_pb2.IngestGraphResponse]  # type: ignore[assignment]
     """IngestGraph takes in one report of one discovery source in one transaction. Unknown services
     are created with discovered = true; what a person wrote about a service is kept; an edge seen
-    again is fresh again. Idempotent.
+    again is fresh again. A field that the report leaves out, or says to be UNKNOWN, keeps the value
+    it has: so reporters that know different things may report for one discovery source. Idempotent.
     """
     ListSources: _aio.UnaryUnaryMultiCallable[_dependency_service_pb2.ListSourcesRequest, _dependency_service_pb2.ListSourcesResponse]  # type: ignore[assignment]
     """ListSources returns who reports, by reporter and discovery source, and how the reports went."""
@@ -146,7 +148,8 @@ class DependencyServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_dependency_service_pb2.IngestGraphResponse, _abc.Awaitable[_dependency_service_pb2.IngestGraphResponse]]:
         """IngestGraph takes in one report of one discovery source in one transaction. Unknown services
         are created with discovered = true; what a person wrote about a service is kept; an edge seen
-        again is fresh again. Idempotent.
+        again is fresh again. A field that the report leaves out, or says to be UNKNOWN, keeps the value
+        it has: so reporters that know different things may report for one discovery source. Idempotent.
         """
 
     @_abc_1.abstractmethod

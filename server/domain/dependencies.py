@@ -1,13 +1,11 @@
 """Dependencies, the edges of the graph, as the database holds them. The source calls the target."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal, NamedTuple, get_args
 from uuid import UUID
 
 from server.domain.columns import GENERATED_TIMES, Column, ColumnType
-from server.domain.services import ServiceCriticality, ServiceKind
 
 CommunicationMode = Literal["sync", "async", "unknown"]
 DependencyCriticality = Literal["hard", "soft", "degraded", "unknown"]
@@ -116,63 +114,3 @@ class DependencyFilter:
     target_service_id: str | None = None
     discovery_source: DiscoverySource | None = None
     include_stale: bool = False
-
-
-class IngestNode(NamedTuple):
-    """A service as a discovery source reports it; None = not reported."""
-
-    service_id: str
-    metadata: str | None = None
-    criticality: ServiceCriticality | None = None
-    team: str | None = None
-    kind: ServiceKind | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReportDetails:
-    """
-    How a report came about, for the record of its reporter.
-
-    - ``interval``: how often the reporter means to report; None = not known.
-    - ``element_count``: the elements that the report was made of, the skipped ones included.
-    - ``skipped``: elements that could not be used, by reason.
-    - ``error``: why there is no report, which is empty then; empty = there is one.
-    - ``more``: the report goes on in another batch.
-    """
-
-    interval: timedelta | None = None
-    element_count: int = 0
-    skipped: Mapping[str, int] = field(default_factory=dict)
-    error: str = ""
-    more: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IngestBatch:
-    """
-    One report of one discovery source: every edge carries that source and ``observed_at``.
-
-    ``granularity``: an edge of which nothing but the time would change is left alone unless its
-    time moves on by so much or more.
-    """
-
-    discovery_source: DiscoverySource
-    observed_at: datetime
-    nodes: tuple[IngestNode, ...]
-    edges: tuple[DependencyDraft, ...]
-    reporter: str = ""
-    granularity: timedelta = timedelta(0)
-    details: ReportDetails = field(default_factory=ReportDetails)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IngestResult:
-    """What one report changed."""
-
-    services_created: int
-    services_updated: int
-    edges_created: int
-    edges_updated: int
-    edges_unchanged: int
-    warnings: tuple[str, ...]
-    observations_renewed: int = 0

@@ -12,9 +12,8 @@ from server.domain.dependencies import (
     DependencyDraft,
     DependencyFilter,
     DiscoverySource,
-    IngestBatch,
-    IngestResult,
 )
+from server.domain.reports import IngestBatch, IngestResult
 from server.domain.services import Service, ServiceChange, ServiceDraft, ServiceFilter, ServiceKey
 from server.domain.writes import WriteKey, WritePage
 

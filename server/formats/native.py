@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from depgraph.v1.analysis_service_pb2 import CheckChangeRequest, DependencyKey
-from depgraph.v1.dependency_service_pb2 import IngestGraphRequest, IngestNode
+from depgraph.v1.dependency_service_pb2 import CalleePolicy, IngestGraphRequest, IngestNode
 from depgraph.v1.types_pb2 import DISCOVERY_SOURCE_MANUAL, Dependency
 from server.formats.documents import FormatError, json_document, kind_of
 from server.formats.messages import read_message
@@ -99,15 +99,14 @@ def _by_source(where: str, report: IngestGraphRequest) -> list[IngestGraphReques
     reports: list[IngestGraphRequest] = []
     for source, reported in edges.items():
         nodes = report.nodes if not reports else ()
-        if reported or nodes:
-            reports.append(
-                IngestGraphRequest(
-                    discovery_source=source,  # type: ignore[arg-type]
-                    observe_time=report.observe_time if report.HasField("observe_time") else None,
-                    nodes=nodes,
-                    edges=reported,
-                )
-            )
+        if reported or nodes or (source == own and report.policies):
+            part = _head(report)
+            part.discovery_source = source  # type: ignore[assignment]
+            part.nodes.extend(nodes)
+            part.edges.extend(reported)
+            if source == own:
+                part.policies.extend(report.policies)
+            reports.append(part)
     return reports
 
 
@@ -136,28 +135,49 @@ def batches(
     """
     Split a report into batches of at most ``max_items`` items and about ``max_bytes``.
 
-    Nodes come first; all have the same ``observe_time``, the report's or now. A larger item is a
-    batch of its own, and an empty report one empty batch. O(size).
+    Nodes come first, policies last; all have the same ``observe_time``, the report's or now. The
+    last one has the report's details, the others say that more follows. A larger item is a batch of
+    its own, and an empty report one empty batch. O(size).
     """
-    head = IngestGraphRequest(discovery_source=report.discovery_source, observe_time=_observed(report))
-    batch, size, sent = _copy(head), 0, False
-    for item in chain[IngestNode | Dependency](report.nodes, report.edges):
+    head = _head(report)
+    head.observe_time.CopyFrom(_observed(report))
+    batch, size = _copy(head), 0
+    for item in chain[IngestNode | Dependency | CalleePolicy](report.nodes, report.edges, report.policies):
         weight = item.ByteSize()
-        if len(batch.nodes) + len(batch.edges) == max_items or (size and size + weight > max_bytes):
+        if count_items([batch]) == max_items or (size and size + weight > max_bytes):
+            batch.details.Clear()
+            batch.details.more = True
+            if report.details.HasField("interval"):
+                batch.details.interval.CopyFrom(report.details.interval)
             yield batch
-            batch, size, sent = _copy(head), 0, True
+            batch, size = _copy(head), 0
         if isinstance(item, IngestNode):
             batch.nodes.append(item)
+        elif isinstance(item, CalleePolicy):
+            batch.policies.append(item)
         else:
             batch.edges.append(item)
         size += weight
-    if size or not sent:
-        yield batch
+    yield batch
 
 
 def count_items(reports: Iterable[IngestGraphRequest]) -> int:
-    """Count nodes and edges together."""
-    return sum(len(report.nodes) + len(report.edges) for report in reports)
+    """Count nodes, edges and policies together."""
+    return sum(len(report.nodes) + len(report.edges) + len(report.policies) for report in reports)
+
+
+def _head(report: IngestGraphRequest) -> IngestGraphRequest:
+    """Copy what a report says of itself, without what it is made of."""
+    head = IngestGraphRequest(
+        discovery_source=report.discovery_source,
+        observe_time=report.observe_time if report.HasField("observe_time") else None,
+        reporter=report.reporter,
+    )
+    if report.HasField("observation_granularity"):
+        head.observation_granularity.CopyFrom(report.observation_granularity)
+    if report.HasField("details"):
+        head.details.CopyFrom(report.details)
+    return head
 
 
 def _observed(report: IngestGraphRequest) -> Timestamp:

@@ -161,7 +161,7 @@ async def seed(database: Database, path: Path, limits: Limits, report: Callable[
     """
     # Most starts load no sample, and the modules for it are large.
     from server.formats.native import batches, read_native  # noqa: PLC0415
-    from server.rpc.dependency import ingest_batch  # noqa: PLC0415
+    from server.rpc.dependency.reports import ingest_batch  # noqa: PLC0415
     from server.store.dependencies import DependencyRepository  # noqa: PLC0415
     from server.store.services import ServiceRepository  # noqa: PLC0415
 

@@ -25,7 +25,7 @@ from server.rpc.answering import Access, Answering
 from server.rpc.call_counts import CallCounts
 from server.rpc.call_log import CallLog
 from server.rpc.catalog import CatalogServicer
-from server.rpc.dependency import DependencyServicer
+from server.rpc.dependency.servicer import DependencyServicer
 from server.rpc.graph.servicer import GraphServicer
 from server.rpc.graph.status import ServerStatus
 from server.rpc.graph.watch import WatchedGraph

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from server.domain.errors import FieldViolation, InvalidInputError, TooManyItemsError
@@ -20,6 +21,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST_SECOND = -62_135_596_800  # 0001-01-01T00:00:00Z
 _LAST_SECOND = 253_402_300_799  # 9999-12-31T23:59:59Z
 _NANOS = 1_000_000_000
+_MICROSECOND = timedelta(microseconds=1)
 # asyncpg sends the first and the last moment that a datetime can hold as -infinity and infinity.
 _FIRST_MOMENT = datetime.min.replace(tzinfo=UTC) + timedelta(microseconds=1)
 _LAST_MOMENT = datetime.max.replace(tzinfo=UTC) - timedelta(microseconds=1)
@@ -149,6 +151,14 @@ class Check:
             return min(max(moment, _FIRST_MOMENT), _LAST_MOMENT)
         self.add(field, "is not a valid time of the years 1 to 9999")
         return EPOCH
+
+    def span(self, field: str, value: Duration, most: timedelta) -> timedelta:
+        """Check for a time from 0 to ``most``, which is less than a thousand years."""
+        nanos = value.seconds * _NANOS + value.nanos
+        if abs(value.nanos) >= _NANOS or not 0 <= nanos <= most // _MICROSECOND * 1000:
+            self.add(field, f"is not a time of 0 to {most.total_seconds():,.0f} seconds")
+            return timedelta(0)
+        return timedelta(microseconds=nanos // 1000)
 
     def at_most(
         self,

@@ -9,8 +9,8 @@ import os
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import Any
 
-from server.domain.dependencies import DependencyDraft, IngestBatch, IngestNode, IngestResult
 from server.domain.errors import FieldViolation, InvalidInputError
+from server.domain.reports import IngestBatch, IngestNode, IngestResult, ReportedEdge
 from server.domain.services import name_problem
 from server.store import query
 from server.store.failures import collided
@@ -114,10 +114,9 @@ async def ingest_batch(connection: Connection, batch: IngestBatch) -> IngestResu
     if batch.nodes:
         differing = await connection.fetch(_UPDATE_SERVICES, *columns(batch.nodes, IngestNode))
     kept = [record["service_id"] for record in differing if not record["discovered"]]
-    # Up to retry_config, and the confidence: the report itself says the rest.
-    given = columns(batch.edges, DependencyDraft)
+    given = columns(batch.edges, ReportedEdge)
     about = batch.discovery_source, batch.observed_at, random_uuids(len(batch.edges))
-    edges = await connection.fetchrow(_EDGES, *given[:7], given[8], *about)
+    edges = await connection.fetchrow(_EDGES, *given, *about)
     # A service that another writer deletes meanwhile takes its edges out of the statement's sight.
     if edges is None or edges["found"] != len(batch.edges):
         raise collided()

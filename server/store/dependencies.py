@@ -11,11 +11,10 @@ from server.domain.dependencies import (
     DependencyDraft,
     DependencyFilter,
     DiscoverySource,
-    IngestBatch,
-    IngestResult,
 )
 from server.domain.errors import DependencyNotFoundError, FieldViolation, ServiceNotFoundError
 from server.domain.ports import Page, PageKey, Upserted, Written, cut_page
+from server.domain.reports import IngestBatch, IngestResult
 from server.domain.writes import WriteCounts
 from server.store import query
 from server.store.batches import check_batch, columns, ingest_batch, random_uuids, reject_repeats

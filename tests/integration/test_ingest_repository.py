@@ -7,13 +7,14 @@ from datetime import UTC, datetime, timedelta
 import asyncpg
 import pytest
 
-from server.domain.dependencies import Dependency, DependencyFilter, IngestBatch, IngestNode, IngestResult
+from server.domain.dependencies import Dependency, DependencyFilter
 from server.domain.errors import InvalidInputError
+from server.domain.reports import IngestBatch, IngestNode, IngestResult
 from server.domain.services import Service, ServiceDraft, ServiceFilter, ServiceKey
 from server.store.database import Database
 from server.store.dependencies import DependencyRepository
 from server.store.services import ServiceRepository
-from tests.support.drafts import dependencies, dependency, services
+from tests.support.drafts import reported, services
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -36,7 +37,7 @@ def catalog(database: Database) -> ServiceRepository:
 
 def report(*edges: str, nodes: tuple[IngestNode, ...] = (), observed_at: datetime = NOON) -> IngestBatch:
     return IngestBatch(
-        discovery_source="kubernetes", observed_at=observed_at, nodes=nodes, edges=tuple(dependencies(*edges))
+        discovery_source="kubernetes", observed_at=observed_at, nodes=nodes, edges=reported(*edges)
     )
 
 
@@ -128,7 +129,7 @@ async def test_a_report_that_comes_late_changes_nothing_that_was_observed_after_
     await repository.mark_stale(NOON + timedelta(1), None)
     before = await only_edge(repository)
     late = report("a>b", "a>c", observed_at=NOON - timedelta(hours=1))
-    changed = replace(late, edges=(dependency("a>b")._replace(timeout_ms=9), *late.edges[1:]))
+    changed = replace(late, edges=(reported("a>b")[0]._replace(timeout_ms=9), *late.edges[1:]))
 
     written = (await repository.ingest(changed)).value
 
@@ -158,7 +159,7 @@ async def test_a_stale_dependency_seen_again_is_fresh_and_counts_as_updated(
 
 async def test_a_changed_edge_counts_as_updated_and_is_replaced(repository: DependencyRepository) -> None:
     await repository.ingest(report("a>b"))
-    edge = dependency("a>b")._replace(
+    edge = reported("a>b")[0]._replace(
         protocol="grpc", retry_config='{"max_retries": 1}', confidence_score=0.25
     )
 

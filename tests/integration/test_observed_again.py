@@ -12,12 +12,13 @@ from typing import Final
 import asyncpg
 import pytest
 
-from server.domain.dependencies import Dependency, DependencyDraft, DependencyFilter, IngestBatch
+from server.domain.dependencies import Dependency, DependencyDraft, DependencyFilter
+from server.domain.reports import IngestBatch
 from server.store.database import Database
 from server.store.dependencies import DependencyRepository
 from server.store.services import ServiceRepository
 from server.store.staleness import sweep
-from tests.support.drafts import dependency, services
+from tests.support.drafts import reported, services
 from tests.support.observations import AT, DAY, Standing, half_life, seen, stale_after, standings, versions
 
 OTEL: Final = "otel_service_graph"
@@ -42,7 +43,7 @@ async def repository(
 
 
 def report(ago: timedelta, confidence: float = 0.8) -> IngestBatch:
-    edge = dependency("a>b")._replace(confidence_score=confidence)
+    edge = reported("a>b")[0]._replace(confidence_score=confidence)
     return IngestBatch(discovery_source=OTEL, observed_at=AT - ago, nodes=(), edges=(edge,))
 
 

@@ -12,7 +12,8 @@ import asyncpg
 import pytest
 
 from server.config import StalenessSettings
-from server.domain.dependencies import DependencyDraft, IngestBatch, IngestNode
+from server.domain.dependencies import DependencyDraft
+from server.domain.reports import IngestBatch, IngestNode, ReportedEdge
 from server.domain.writes import WriteCounts
 from server.store.batches import ingest_batch
 from server.store.database import Database
@@ -33,10 +34,7 @@ LATER = AT + timedelta(days=1)
 
 def report(prefix: str, count: int = ROWS, metadata: str | None = None) -> IngestBatch:
     """So many services call one, each said to be a node if there is metadata."""
-    edges = [
-        DependencyDraft(f"{prefix}{number}", "hub", "sync", discovery_source="kubernetes")
-        for number in range(count)
-    ]
+    edges = [ReportedEdge(f"{prefix}{number}", "hub", "sync") for number in range(count)]
     nodes = [IngestNode(edge.source_service_id, metadata) for edge in edges] if metadata else []
     return IngestBatch(discovery_source="kubernetes", observed_at=AT, nodes=tuple(nodes), edges=tuple(edges))
 

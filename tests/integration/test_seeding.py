@@ -5,8 +5,8 @@ from itertools import chain, repeat
 import pytest
 
 from server.config import Limits
-from server.domain.dependencies import IngestBatch
 from server.domain.errors import DatabaseUnavailableError
+from server.domain.reports import IngestBatch
 from server.lifecycle.database import seed
 from server.postgres.causes import DISK_FULL
 from server.store.database import Database

@@ -11,7 +11,6 @@ import pytest
 from structlog.testing import capture_logs
 
 from server.domain.caller import Caller, acting_as
-from server.domain.dependencies import IngestBatch, IngestNode
 from server.domain.errors import (
     DomainError,
     InvalidInputError,
@@ -19,6 +18,7 @@ from server.domain.errors import (
     ServiceNotFoundError,
     WriteConflictError,
 )
+from server.domain.reports import IngestBatch, IngestNode
 from server.domain.revision import Revision
 from server.domain.services import ServiceChange, ServiceDraft, ServiceKey
 from server.domain.writes import Write, WriteCounts, WriteKey, WritingCall, writing_for
@@ -30,7 +30,7 @@ from server.store.pool import Connection
 from server.store.services import ServiceRepository
 from server.store.writes import WriteRepository
 from tests.support.backends import terminate_backends
-from tests.support.drafts import dependencies, services
+from tests.support.drafts import dependencies, reported, services
 from tests.support.eventually import PATIENCE_SECONDS, eventually
 
 METHOD = "depgraph.v1.CatalogService/CreateService"
@@ -101,7 +101,7 @@ async def test_each_method_counts_what_it_changed(database: Database, account: W
             discovery_source="kubernetes",
             observed_at=NOON,
             nodes=(IngestNode("d", team=team),),
-            edges=tuple(dependencies("a>d")),
+            edges=reported("a>d"),
         )
         for team in ("shop", "infra")
     )

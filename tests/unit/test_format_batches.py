@@ -4,7 +4,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from depgraph.v1.dependency_service_pb2 import IngestGraphRequest, IngestNode
+from depgraph.v1.dependency_service_pb2 import CalleePolicy, IngestGraphRequest, IngestNode
 from depgraph.v1.types_pb2 import DISCOVERY_SOURCE_SERVICE_MESH, Dependency
 from server.formats.native import batches, count_items
 
@@ -41,6 +41,23 @@ def test_no_batch_is_larger_than_allowed(
         items = [*batch.nodes, *batch.edges]
         assert len(items) <= max_items
         assert len(items) <= 1 or sum(item.ByteSize() for item in items) <= max_bytes
+
+
+def test_every_batch_but_the_last_says_that_more_follows_and_the_last_has_the_details() -> None:
+    whole = report(["a"], ["b"])
+    whole.policies.append(CalleePolicy(target_service_id="b", timeout_ms=9))
+    whole.reporter = "prometheus-eu"
+    whole.observation_granularity.seconds = 300
+    whole.details.element_count = 7
+    whole.details.interval.seconds = 60
+    cut = list(batches(whole, max_items=1))
+    assert [batch.details.more for batch in cut] == [True, True, False]
+    assert [batch.details.element_count for batch in cut] == [0, 0, 7]
+    assert {batch.details.interval.seconds for batch in cut} == {60}
+    assert {(batch.reporter, batch.observation_granularity.seconds) for batch in cut} == {
+        ("prometheus-eu", 300)
+    }
+    assert [len(batch.policies) for batch in cut] == [0, 0, 1]
 
 
 def test_a_report_without_a_time_gets_one_for_all_its_batches() -> None:

@@ -38,7 +38,7 @@ from server.domain.services import SERVICE_CRITICALITIES, SERVICE_KINDS, Service
 from server.rpc.alert import alert_message, event_message
 from server.rpc.answers import freshness_message, timestamp
 from server.rpc.catalog import service_draft, service_message
-from server.rpc.dependency import dependency_draft, dependency_message, upserted_dependencies
+from server.rpc.dependency.drafts import dependency_draft, dependency_message, upserted_dependencies
 from server.rpc.validate import Check
 from server.wire.metadata import retry_config
 

@@ -1,6 +1,6 @@
 """Requests as domain values, and all violations with their paths."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from math import nan
 from typing import Any, TypeVar
 
@@ -15,11 +15,13 @@ from depgraph.v1 import graph_service_pb2 as graph
 from depgraph.v1 import types_pb2 as pb
 from graphcore import Direction, EdgeFilter
 from server.config import Limits
-from server.domain.errors import InvalidInputError, InvalidRevisionError
+from server.domain.errors import InvalidInputError, InvalidRevisionError, TooManyItemsError
 from server.domain.live_graph import AtLeastAsFresh, FullyConsistent, MinimizeLatency
+from server.domain.reports import CalleePolicy, IngestNode, ReportDetails, ReportedEdge
 from server.domain.revision import Revision
 from server.rpc.catalog import service_change, service_drafts
-from server.rpc.dependency import dependency_drafts, ingest_batch
+from server.rpc.dependency.drafts import dependency_drafts
+from server.rpc.dependency.reports import ingest_batch
 from server.rpc.graph.traverse import traverse_question
 from server.rpc.questions import consistency
 from server.rpc.validate import Check
@@ -107,7 +109,7 @@ def test_the_edges_of_a_report_take_its_discovery_source() -> None:
     batch = ingest_batch(report(edges=edges), LIMITS, now=NOW)
     assert batch.discovery_source == "kubernetes"
     assert batch.observed_at == NOW
-    assert {(edge.discovery_source, edge.last_observed_at) for edge in batch.edges} == {("kubernetes", None)}
+    assert [edge.target_service_id for edge in batch.edges] == ["b", "c"]
 
 
 def test_unset_fields_of_a_node_stay_unset() -> None:
@@ -139,6 +141,80 @@ def test_everything_wrong_with_a_report_is_named() -> None:
         "nodes[1].team",
         "observe_time",
     ]
+
+
+def test_what_a_report_leaves_out_or_does_not_know_is_left_out() -> None:
+    unknown = EDGE | {"target_service_id": "c", "communication_mode": "COMMUNICATION_MODE_UNKNOWN"}
+    known = {"criticality": "DEPENDENCY_CRITICALITY_UNKNOWN", "confidence_score": 0.5, "timeout_ms": 7}
+    batch = ingest_batch(report(edges=[EDGE, unknown | known]), LIMITS, now=NOW)
+    assert batch.edges == (
+        ReportedEdge("a", "b", "sync"),
+        ReportedEdge("a", "c", None, "unknown", timeout_ms=7, confidence_score=0.5),
+    )
+
+
+def test_a_report_says_who_reports_and_how_it_came_about() -> None:
+    request = report(
+        reporter="prometheus-eu",
+        observation_granularity="300s",
+        nodes=[{"service_id": "q", "kind": "SERVICE_KIND_QUEUE"}],
+        policies=[
+            {"target_service_id": "a", "timeout_ms": 9},
+            {"target_service_id": "a", "source_service_id": "b", "retry_config": {}, "confidence_score": 0.5},
+        ],
+        details={"interval": "60s", "element_count": 3, "skipped": {"a raw\naddress": 2}, "more": True},
+    )
+    batch = ingest_batch(request, LIMITS, now=NOW)
+    assert (batch.reporter, batch.granularity) == ("prometheus-eu", timedelta(minutes=5))
+    assert batch.nodes == (IngestNode("q", kind="queue"),)
+    retries = '{"max_retries": 3, "backoff_strategy": "exponential"}'
+    assert batch.policies == (CalleePolicy("a", timeout_ms=9), CalleePolicy("a", "b", None, retries, 0.5))
+    assert batch.details == ReportDetails(
+        interval=timedelta(minutes=1), element_count=3, skipped={"a raw address": 2}, more=True
+    )
+
+
+def test_everything_wrong_with_what_a_report_says_of_itself_is_named() -> None:
+    request = report(
+        reporter="two\nlines",
+        observation_granularity="86401s",
+        policies=[
+            {"target_service_id": "a"},
+            {"target_service_id": "a", "source_service_id": "a", "timeout_ms": 0, "confidence_score": 2},
+            {"target_service_id": "a", "retry_config": {"max_retries": 101}},
+        ],
+        details={"interval": "-1s", "element_count": -1, "skipped": {" ": 1, "x": -1}, "error": "refused"},
+    )
+    with pytest.raises(InvalidInputError) as caught:
+        ingest_batch(request, LIMITS, now=NOW)
+    assert sorted(fields_of(caught.value)) == [
+        "details.element_count",
+        "details.error",
+        "details.interval",
+        "details.interval",
+        "details.skipped[' ']",
+        "details.skipped['x']",
+        "observation_granularity",
+        "policies[0].timeout_ms",
+        "policies[1].confidence_score",
+        "policies[1].source_service_id",
+        "policies[1].timeout_ms",
+        "policies[2]",
+        "policies[2].retry_config.max_retries",
+        "reporter",
+    ]
+
+
+@pytest.mark.parametrize("field", ["nodes", "edges", "policies"])
+def test_a_report_with_too_many_items_is_refused(field: str) -> None:
+    with pytest.raises(TooManyItemsError, match=f"{field}: has 4 items; at most 3"):
+        ingest_batch(report(**{field: [{}] * 4}), LIMITS, now=NOW)
+
+
+def test_a_long_error_is_cut_and_stands_in_one_line() -> None:
+    error = ingest_batch(report(details={"error": "no\nanswer" * 200}), LIMITS, now=NOW).details.error
+    assert len(error) == 1_000
+    assert error.startswith("no answerno")
 
 
 def test_a_report_without_a_discovery_source_is_refused() -> None:

@@ -19,7 +19,7 @@ from server.domain.errors import DependencyNotFoundError, FieldViolation
 from server.domain.live_graph import Consistency
 from server.domain.records import SOURCE_FLAGS, flags_of
 from server.rpc.answers import too_large
-from server.rpc.dependency import drafts_in
+from server.rpc.dependency.drafts import drafts_in
 from server.rpc.questions import consistency
 from server.rpc.validate import Check, shown
 from server.wire.columns import DISCOVERY_SOURCE

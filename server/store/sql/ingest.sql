@@ -1,16 +1,17 @@
 -- name: ingest_create_services
--- Add the services of a report that are not there yet, as discovered, with the ids $5; returns how many.
+-- Add the services of a report that are not there yet, as discovered, with the ids $6; returns how many.
 WITH created AS (
-    INSERT INTO public.services (id, service_id, metadata, criticality, team, discovered)
+    INSERT INTO public.services (id, service_id, metadata, criticality, team, kind, discovered)
     SELECT
         node.id,
         node.service_id,
         COALESCE(node.metadata::jsonb, '{}'),
         COALESCE(node.criticality, 'medium'),
         node.team,
+        COALESCE(node.kind, 'service'),
         TRUE
-    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::uuid[])
-        AS node (service_id, metadata, criticality, team, id)
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::uuid[])
+        AS node (service_id, metadata, criticality, team, kind, id)
     ORDER BY node.service_id COLLATE "C"
     ON CONFLICT (service_id) DO NOTHING
     RETURNING id
@@ -18,7 +19,7 @@ WITH created AS (
 SELECT count(*) FROM created;
 
 -- name: ingest_update_services
--- Set what a report says of discovered services; returns the names of those, and of services made by a person that it would change.
+-- Set what a report knows of discovered services; returns the names of those, and of services made by a person that it would change.
 -- Looked up as in dependencies_by_keys; written by ON CONFLICT, which finds each row by its name: all exist, and are locked.
 WITH differing AS MATERIALIZED (
     SELECT
@@ -27,11 +28,17 @@ WITH differing AS MATERIALIZED (
         service.discovered,
         COALESCE(node.metadata::jsonb, service.metadata) AS metadata,
         COALESCE(node.criticality, service.criticality) AS criticality,
-        COALESCE(node.team, service.team) AS team
+        COALESCE(node.team, service.team) AS team,
+        COALESCE(node.kind, service.kind) AS kind
     FROM (
-        SELECT *
-        FROM unnest($1::text[], $2::text[], $3::text[], $4::text[])
-            AS given (service_id, metadata, criticality, team)
+        SELECT
+            service_id,
+            metadata,
+            NULLIF(criticality, 'unknown') AS criticality,
+            team,
+            kind
+        FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
+            AS given (service_id, metadata, criticality, team, kind)
         ORDER BY service_id COLLATE "C"
     ) AS node
     CROSS JOIN LATERAL (
@@ -42,20 +49,22 @@ WITH differing AS MATERIALIZED (
                 node.metadata::jsonb::text <> known.metadata::text
                 OR node.criticality <> known.criticality
                 OR (node.team IS NOT NULL AND node.team IS DISTINCT FROM known.team)
+                OR node.kind <> known.kind
             )
         LIMIT 1
         FOR NO KEY UPDATE
     ) AS service
 ),
 updated AS (
-    INSERT INTO public.services (id, service_id, metadata, criticality, team)
-    SELECT id, service_id, metadata, criticality, team
+    INSERT INTO public.services (id, service_id, metadata, criticality, team, kind)
+    SELECT id, service_id, metadata, criticality, team, kind
     FROM differing
     WHERE discovered
     ON CONFLICT (service_id) DO UPDATE SET
         metadata = excluded.metadata,
         criticality = excluded.criticality,
-        team = excluded.team
+        team = excluded.team,
+        kind = excluded.kind
 )
 SELECT differing.service_id, differing.discovered
 FROM differing
@@ -72,12 +81,12 @@ WITH given AS MATERIALIZED (
         edge.id,
         source.id AS source_id,
         target.id AS target_id,
-        edge.communication_mode,
-        edge.criticality,
+        COALESCE(edge.communication_mode, 'unknown') AS communication_mode,
+        COALESCE(edge.criticality, 'hard') AS criticality,
         edge.protocol,
         edge.timeout_ms,
         edge.retry_config::jsonb AS retry_config,
-        edge.confidence_score
+        COALESCE(edge.confidence_score, 1) AS confidence_score
     FROM unnest(
         $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::integer[], $7::text[], $8::double precision[],
         $11::uuid[]

@@ -1,0 +1,1 @@
+"""DependencyService: dependencies in the system of record, and the reports that they come from."""
