@@ -23,6 +23,8 @@ SELF_CALL = "a service that calls itself"
 MAX_REASONS = 100
 _MAX_REASON_LENGTH = 255
 _OTHER_REASONS = "other reasons"
+# What others run over: a mesh sees it of calls into which it can't look.
+_WEAK_PROTOCOLS = ("", "tcp")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +139,9 @@ class Draft:
             self.node(link.target)
         elif link != known:
             mode = link.mode if known.mode == COMMUNICATION_MODE_UNKNOWN else known.mode
-            self._links[link[:2]] = Link(link.source, link.target, mode, known.protocol or link.protocol)
+            protocol = known.protocol if known.protocol not in _WEAK_PROTOCOLS else ""
+            protocol = protocol or link.protocol or known.protocol
+            self._links[link[:2]] = Link(link.source, link.target, mode, protocol)
 
     def node(
         self,

@@ -76,3 +76,11 @@ def test_metadata_that_no_service_may_have_is_left_out() -> None:
     (node,) = drawn.reading().report.nodes
     assert not node.HasField("team")
     assert dict(node.metadata) == {"system": "shop"}
+
+
+def test_tcp_gives_way_to_a_protocol_that_says_more() -> None:
+    for protocols in (("tcp", "http"), ("http", "tcp"), ("tcp", "", "http"), ("tcp", "http", "grpc")):
+        drawn = draft()
+        for protocol in protocols:
+            drawn.take(Call((Link("a", "b", protocol=protocol),)))
+        assert drawn.reading().report.edges[0].protocol == "http"
