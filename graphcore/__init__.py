@@ -20,6 +20,7 @@ from graphcore.graph.copying import split_changes
 from graphcore.graph.dependency_graph import DependencyGraph
 from graphcore.graph.flags import EdgeFilter, EdgeFlag
 from graphcore.graph.records import (
+    AliasRecord,
     ChangeSet,
     DependencyRecord,
     DuplicateNameError,
@@ -29,6 +30,7 @@ from graphcore.graph.records import (
 from graphcore.traversal import Direction, Reach, adjacency, reach
 
 __all__ = [
+    "AliasRecord",
     "ChangeSet",
     "Component",
     "Components",

@@ -3,6 +3,7 @@
 from collections.abc import Hashable, Iterable
 from itertools import chain, islice
 
+from graphcore.graph.aliases import Aliases
 from graphcore.graph.records import ChangeSet, DependencyRecord, DuplicateNameError, ServiceRecord
 from graphcore.graph.topology import Topology
 
@@ -76,10 +77,13 @@ class DanglingDependencies:
         return [self._places.pop(key)[0] for key in keys]
 
 
-def apply_changes(topology: Topology, dangling: DanglingDependencies, changes: ChangeSet) -> None:
+def apply_changes(
+    topology: Topology, dangling: DanglingDependencies, aliases: Aliases, changes: ChangeSet
+) -> None:
     """Apply a change set by the rules of ``DependencyGraph.apply``, which says what it raises."""
     services = {record.key: record for record in changes.upserted_services}
     _refuse_duplicate_names(topology, services, changes.removed_services)
+    aliases.refuse_duplicates(changes.upserted_aliases, changes.removed_aliases)
     topology.unlink(changes.removed_dependencies)
     dangling.discard_all(changes.removed_dependencies)
     for orphan, missing in topology.remove_services(changes.removed_services):
@@ -87,6 +91,7 @@ def apply_changes(topology: Topology, dangling: DanglingDependencies, changes: C
     appeared = _upsert_services(topology, services)
     released = dangling.release(appeared)
     _upsert_dependencies(topology, dangling, chain(released, changes.upserted_dependencies))
+    aliases.apply(changes.upserted_aliases, changes.removed_aliases)
 
 
 def _refuse_duplicate_names(

@@ -6,16 +6,25 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from graphcore.graph.aliases import Aliases
 from graphcore.graph.dependency_graph import DependencyGraph
 from graphcore.graph.flags import STALE
 from graphcore.graph.index import TraversalIndex
-from graphcore.graph.records import ChangeSet, DependencyRecord, DuplicateNameError, ServiceRecord
+from graphcore.graph.records import (
+    AliasRecord,
+    ChangeSet,
+    DependencyRecord,
+    DuplicateNameError,
+    ServiceRecord,
+)
 from graphcore.graph.topology import Topology
 
 
 class GraphBuilder:
     """
     Builds a graph: add all services, then all dependencies, call ``build_index``, then ``graph``.
+
+    Aliases may be added at any time before.
 
     Trusts its caller that keys are unique, and that flags and confidences are those of the records.
     ``cycle_confidence`` is that of the ``DependencyGraph``.
@@ -28,6 +37,7 @@ class GraphBuilder:
         self._flags: list[NDArray[np.int32]] = [np.empty(0, np.int32)]
         self._confidences: list[NDArray[np.float64]] = [np.empty(0)]
         self._dangling: list[DependencyRecord] = []
+        self._aliases = Aliases()
 
     def add_services(self, records: Sequence[ServiceRecord]) -> None:
         """Add services as nodes 0, 1, … in this order. Raises ``DuplicateNameError``. O(1) each."""
@@ -66,6 +76,11 @@ class GraphBuilder:
         """Add dependencies that can't be edges because a service is missing. O(1) each."""
         self._dangling += records
 
+    def add_aliases(self, records: Sequence[AliasRecord]) -> None:
+        """Add aliases, whose services may be missing. Raises ``DuplicateNameError``. O(1) each."""
+        self._aliases.refuse_duplicates(records, ())
+        self._aliases.apply(records, ())
+
     def build_index(self) -> None:
         """Build the traversal index. O(V + E); compiled, it lets other threads run."""
         topology, flags = self._topology, np.concatenate(self._flags)
@@ -77,7 +92,7 @@ class GraphBuilder:
     def graph(self) -> DependencyGraph:
         """Return the graph; the builder must not be used any more."""
         self._topology.take_deltas()
-        graph = DependencyGraph(self._topology)
+        graph = DependencyGraph(self._topology, aliases=self._aliases)
         if self._dangling:
             graph.apply(ChangeSet(upserted_dependencies=self._dangling))
         return graph

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 import numpy as np
 import rustworkx as rx
 
+from graphcore.graph.aliases import Aliases
 from graphcore.graph.applying import DanglingDependencies
 from graphcore.graph.columns import ObjectColumn, ShardedDict, batches
 from graphcore.graph.index import TraversalIndex
-from graphcore.graph.records import ChangeSet, DependencyRecord, ServiceRecord
+from graphcore.graph.records import AliasRecord, ChangeSet, DependencyRecord, ServiceRecord
 from graphcore.graph.topology import Topology
 from graphcore.kernels import NO_EDGE, OUT_SLOT, SOURCE
 
@@ -102,12 +103,14 @@ def split_changes(graph: "DependencyGraph", changes: ChangeSet, size: int) -> It
     """
     Split a change set into sets of at most ``size`` records that have the same effect in sequence.
 
-    Renamed services stay together, because they may swap names. A set may be empty, where finding
-    the next one takes long.
+    Renamed services stay together, because they may swap names, and so do renamed aliases. A set
+    may be empty, where finding the next one takes long.
     """
     yield from _removals(graph, changes.removed_dependencies, size)
     for keys in batches(changes.removed_services, size):
         yield ChangeSet(removed_services=keys)
+    for keys in batches(changes.removed_aliases, size):
+        yield ChangeSet(removed_aliases=keys)
     renamed: list[ServiceRecord] = []
     others: list[ServiceRecord] = []
     for record in changes.upserted_services:
@@ -119,6 +122,21 @@ def split_changes(graph: "DependencyGraph", changes: ChangeSet, size: int) -> It
         yield ChangeSet(upserted_services=services)
     for dependencies in batches(changes.upserted_dependencies, size):
         yield ChangeSet(upserted_dependencies=dependencies)
+    yield from _alias_upserts(graph, changes.upserted_aliases, size)
+
+
+def _alias_upserts(
+    graph: "DependencyGraph", records: Sequence[AliasRecord], size: int
+) -> Iterator[ChangeSet]:
+    renamed: list[AliasRecord] = []
+    others: list[AliasRecord] = []
+    for record in records:
+        former = graph.find_alias(record.key)
+        (others if former is None or former.name == record.name else renamed).append(record)
+    if renamed:
+        yield ChangeSet(upserted_aliases=renamed)
+    for aliases in batches(others, size):
+        yield ChangeSet(upserted_aliases=aliases)
 
 
 def _removals(graph: "DependencyGraph", keys: Sequence[Hashable], size: int) -> Iterator[ChangeSet]:
@@ -133,7 +151,7 @@ def _removals(graph: "DependencyGraph", keys: Sequence[Hashable], size: int) -> 
 
 
 class PayloadTable:
-    """The payloads of all services, or of all dependencies, by key; each can be taken once."""
+    """What is held of each service, dependency or alias, by key; each can be taken once."""
 
     def __init__(
         self, places: ShardedDict[Hashable, int], column: ObjectColumn, dangling: dict[Hashable, object]
@@ -143,7 +161,7 @@ class PayloadTable:
         self._dangling = dangling
 
     def take(self, key: Hashable) -> object:
-        """Remove a key and return its payload; None if it is absent. O(1)."""
+        """Remove a key and return what is held of it; None if it is absent. O(1)."""
         place = self._places.pop(key)
         return self._dangling.pop(key, None) if place is None else self._column.values[place]
 
@@ -153,9 +171,13 @@ class PayloadTable:
 
 
 def payload_tables(
-    topology: Topology, dangling: DanglingDependencies
-) -> Generator[None, None, tuple[PayloadTable, PayloadTable]]:
-    """List the payloads of services and of dependencies, dangling ones included, in short steps."""
+    topology: Topology, dangling: DanglingDependencies, aliases: Aliases
+) -> Generator[None, None, tuple[PayloadTable, PayloadTable, PayloadTable]]:
+    """
+    List the payloads of services and of dependencies, and whole records of aliases.
+
+    In short steps; what waits for a service is included.
+    """
     services: ShardedDict[Hashable, int] = ShardedDict()
     services.update(topology.node_by_service.items())
     yield
@@ -164,10 +186,14 @@ def payload_tables(
     yield from topology.service_payloads.copy_into(columns[0], len(topology.service_payloads.values))
     yield from topology.dependency_payloads.copy_into(columns[1], len(topology.dependency_payloads.values))
     others = {record.key: record.payload for record in dangling.records()}
-    return PayloadTable(services, columns[0], {}), PayloadTable(dependencies, columns[1], others)
+    return (
+        PayloadTable(services, columns[0], {}),
+        PayloadTable(dependencies, columns[1], others),
+        PayloadTable(ShardedDict(), ObjectColumn(), cast("dict[Hashable, object]", aliases.records())),
+    )
 
 
-def dismantle(topology: Topology, dangling: DanglingDependencies) -> Iterator[None]:
+def dismantle(topology: Topology, dangling: DanglingDependencies, aliases: Aliases) -> Iterator[None]:
     """
     Free the memory of a graph, about a thousand records a step.
 
@@ -193,3 +219,4 @@ def dismantle(topology: Topology, dangling: DanglingDependencies) -> Iterator[No
     while dangling:
         dangling.discard_newest(_STEP)
         yield
+    yield from aliases.emptying()

@@ -1,4 +1,4 @@
-"""The dependency graph in memory: a pure function of the rows of the two tables."""
+"""The dependency graph in memory: a pure function of the rows of the three tables."""
 
 from collections.abc import Generator, Hashable, Iterator, KeysView, Sequence
 from itertools import chain
@@ -10,23 +10,31 @@ from numpy.typing import NDArray
 
 from graphcore.components.components import Component, Components
 from graphcore.components.index import ComponentIndex
+from graphcore.graph.aliases import Aliases
 from graphcore.graph.applying import DanglingDependencies, apply_changes
 from graphcore.graph.columns import batches
 from graphcore.graph.copying import PayloadTable, copying, dismantle, payload_tables
 from graphcore.graph.index import TraversalIndex
-from graphcore.graph.records import ChangeSet, DependencyRecord, ServiceRecord, UnknownServiceError
+from graphcore.graph.records import (
+    AliasRecord,
+    ChangeSet,
+    DependencyRecord,
+    ServiceRecord,
+    UnknownServiceError,
+)
 from graphcore.graph.topology import Topology
 
 
 class DependencyGraph:
     """
-    Services and the dependencies between them, changed only by ``apply``.
+    Services, their aliases and the dependencies between them, changed only by ``apply``.
 
     The content depends on the final rows only, not on how changes were grouped or ordered. The
     order of a service's edges, and so of services with the same depth, does depend on it.
 
     A dependency of which a service is missing *dangles*: it is counted and listed, but is no edge,
-    until that service appears. A dependency of a service on itself dangles forever.
+    until that service appears. A dependency of a service on itself dangles forever. An alias of
+    which the service is missing is counted, but resolves to nothing until then.
 
     Not thread-safe: change it and read it from one thread. Records are immutable.
 
@@ -34,17 +42,19 @@ class DependencyGraph:
     is ignored if a topology is given, which has its own.
     """
 
-    __slots__ = ("_dangling", "_topology", "components", "confident_components", "index")
+    __slots__ = ("_aliases", "_dangling", "_topology", "components", "confident_components", "index")
 
     def __init__(
         self,
         topology: Topology | None = None,
         dangling: DanglingDependencies | None = None,
+        aliases: Aliases | None = None,
         *,
         cycle_confidence: float = 0.0,
     ) -> None:
         self._topology = Topology(cycle_confidence) if topology is None else topology
         self._dangling = DanglingDependencies() if dangling is None else dangling
+        self._aliases = Aliases() if aliases is None else aliases
         self.index = self._topology.index
         """The adjacency of ``digraph`` as arrays, for kernels. Read-only."""
         self.components = Components(self.digraph, ComponentIndex(self.index))
@@ -60,11 +70,18 @@ class DependencyGraph:
 
     @classmethod
     def from_records(
-        cls, services: Sequence[ServiceRecord], dependencies: Sequence[DependencyRecord] = ()
+        cls,
+        services: Sequence[ServiceRecord],
+        dependencies: Sequence[DependencyRecord] = (),
+        aliases: Sequence[AliasRecord] = (),
     ) -> Self:
         """Build a graph of these rows. Raises ``DuplicateNameError``. O(V + E)."""
         graph = cls()
-        graph.apply(ChangeSet(upserted_services=services, upserted_dependencies=dependencies))
+        graph.apply(
+            ChangeSet(
+                upserted_services=services, upserted_dependencies=dependencies, upserted_aliases=aliases
+            )
+        )
         return graph
 
     @property
@@ -91,6 +108,11 @@ class DependencyGraph:
     def dangling_count(self) -> int:
         """Number of dangling dependencies."""
         return len(self._dangling)
+
+    @property
+    def alias_count(self) -> int:
+        """Number of aliases, those of missing services included."""
+        return len(self._aliases)
 
     @property
     def digraph(self) -> rx.PyDiGraph[ServiceRecord, DependencyRecord]:
@@ -132,6 +154,30 @@ class DependencyGraph:
             return self._topology.node_by_name[name]
         except KeyError:
             raise UnknownServiceError(name) from None
+
+    def resolve(self, name: str) -> str | None:
+        """
+        Return the own name of the service that has this name or alias; None = there is none. O(1).
+
+        Should the tables hold the name of a service as an alias too, the service goes before.
+        """
+        if name in self._topology.node_by_name:
+            return name
+        alias = self._aliases.named(name)
+        service = None if alias is None else self.find_service(alias.service)
+        return None if service is None else service.name
+
+    def aliases_of(self, name: str) -> list[str]:
+        """
+        List the aliases of the service with this own name, sorted. O(n log n) of their number.
+
+        Raises ``UnknownServiceError``.
+        """
+        return sorted(alias.name for alias in self._aliases.of_service(self.service(name).key))
+
+    def find_alias(self, key: Hashable) -> AliasRecord | None:
+        """Look up an alias by key; None if it is not here. O(1)."""
+        return self._aliases.find(key)
 
     def edge(self, key: Hashable) -> int | None:
         """Return the edge of a dependency; None if it is not here, or dangles. O(1)."""
@@ -200,11 +246,11 @@ class DependencyGraph:
         Removals come first, and names are freed before they are given out: in one set, services may
         swap names, a name may move to another key, and a dependency may change its ends. Removing
         an unknown key does nothing. Removing a service without its dependencies leaves them
-        dangling.
+        dangling, and its aliases without a service.
 
         Raises ``DuplicateNameError`` before anything changes.
         """
-        apply_changes(self._topology, self._dangling, changes)
+        apply_changes(self._topology, self._dangling, self._aliases, changes)
         deltas = self._topology.take_deltas()
         self.components.update(deltas.removed.fresh, deltas.added.fresh, deltas.nodes)
         if self.confident_components is not self.components:
@@ -215,9 +261,13 @@ class DependencyGraph:
         wanted = max(self.digraph.num_edges() + dependency_count, len(self.index.edges))
         return self._topology.dependency_payloads.growing(wanted)
 
-    def payload_tables(self) -> Generator[None, None, tuple[PayloadTable, PayloadTable]]:
-        """Copy the payloads by key in short steps; nothing may change meanwhile."""
-        return payload_tables(self._topology, self._dangling)
+    def payload_tables(self) -> Generator[None, None, tuple[PayloadTable, PayloadTable, PayloadTable]]:
+        """
+        Copy the payloads of services and dependencies, and the records of aliases, by key.
+
+        In short steps; nothing may change meanwhile.
+        """
+        return payload_tables(self._topology, self._dangling, self._aliases)
 
     def copying(self, index: TraversalIndex) -> Generator[None, None, "DependencyGraph"]:
         """
@@ -227,7 +277,8 @@ class DependencyGraph:
         then. Records are shared. The dict of nodes takes one step, 3 ms for 100,000 services.
         """
         topology = yield from copying(self._topology, index)
-        return DependencyGraph(topology, self._dangling.copy())
+        aliases = yield from self._aliases.copying()
+        return DependencyGraph(topology, self._dangling.copy(), aliases)
 
     def dismantle(self) -> Iterator[None]:
         """
@@ -235,4 +286,4 @@ class DependencyGraph:
 
         To drop a graph of a million dependencies at once would take a third of a second.
         """
-        return dismantle(self._topology, self._dangling)
+        return dismantle(self._topology, self._dangling, self._aliases)

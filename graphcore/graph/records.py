@@ -1,5 +1,5 @@
 """
-What goes into a graph: rows of the two tables and sets of changes to them.
+What goes into a graph: rows of the three tables and sets of changes to them.
 
 And the errors that graphs raise.
 """
@@ -39,6 +39,19 @@ class DependencyRecord(NamedTuple):
     payload: object = None
 
 
+class AliasRecord(NamedTuple):
+    """
+    Another name of the service with key ``service``, unique among aliases.
+
+    ``payload`` is opaque.
+    """
+
+    key: Hashable
+    name: str
+    service: Hashable
+    payload: object = None
+
+
 @dataclass(frozen=True, slots=True)
 class ChangeSet:
     """
@@ -52,6 +65,8 @@ class ChangeSet:
     removed_services: Sequence[Hashable] = ()
     upserted_dependencies: Sequence[DependencyRecord] = ()
     removed_dependencies: Sequence[Hashable] = ()
+    upserted_aliases: Sequence[AliasRecord] = ()
+    removed_aliases: Sequence[Hashable] = ()
 
 
 class UnknownServiceError(LookupError):
@@ -63,10 +78,10 @@ class UnknownServiceError(LookupError):
 
 
 class DuplicateNameError(ValueError):
-    """A change set would leave two services with one name. The graph has not changed."""
+    """A change set would leave two services, or two aliases, with one name; nothing has changed."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, of: str = "services") -> None:
         super().__init__(
-            f"two services would be called {name!r}; names are unique, so rename or remove one of them"
+            f"two {of} would be called {name!r}; names are unique, so rename or remove one of them"
         )
         self.name = name

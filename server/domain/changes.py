@@ -28,6 +28,7 @@ class HeldGraph:
 
     services: HeldRecords
     dependencies: HeldRecords
+    aliases: HeldRecords
 
 
 @dataclass(frozen=True, slots=True)

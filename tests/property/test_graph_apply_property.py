@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from graphcore import DependencyGraph, Direction, EdgeFilter, adjacency
 from tests.support import oracle
-from tests.support.edits import Edit, difference, edits, populations, snapshot
+from tests.support.edits import ALIASES, NAMES, OTHER_NAMES, Edit, difference, edits, populations, snapshot
 from tests.support.examples import examples
 from tests.support.graphs import graph_of
 from tests.support.rows import PlainFilter, Tables
@@ -31,6 +31,9 @@ def observed(graph: DependencyGraph) -> dict[str, object]:
         "dependencies": sorted(graph.dependencies()),
         "waiting": sorted(graph.dangling_dependencies()),
         "counts": (graph.service_count, graph.dependency_count, graph.dangling_count, graph.stale_count),
+        "aliases": [graph.find_alias(key) for key in ALIASES],
+        "resolved": [graph.resolve(name) for name in OTHER_NAMES],
+        "aliases of": [graph.aliases_of(name) for name in names],
         "adjacency": (list(adjacency(graph)), list(adjacency(graph, include_stale=True))),
         "components": graph.components.largest_first(1),
         "walks": {
@@ -38,6 +41,16 @@ def observed(graph: DependencyGraph) -> dict[str, object]:
             for asked, found in walks.items()
         },
     }
+
+
+def assert_resolves(graph: DependencyGraph, rows: Tables) -> None:
+    """Compare names and aliases with the rows."""
+    assert graph.alias_count == len(rows.aliases)
+    for name in [*NAMES, *OTHER_NAMES, "none"]:
+        assert graph.resolve(name) == rows.resolve(name)
+    for key, service in rows.services.items():
+        others = sorted(alias.name for alias in rows.aliases.values() if alias.service == key)
+        assert graph.aliases_of(service.name) == others
 
 
 @examples(150)
@@ -54,6 +67,7 @@ def test_change_sets_in_any_grouping_equal_a_build_from_the_final_rows(
         assert graph.service_count == len(rows.services)
         assert graph.dependency_count == len(rows.joined_edges())
         assert graph.dangling_count == len(rows.edges) - len(rows.joined_edges())
+        assert_resolves(graph, rows)
     assert observed(graph) == observed(graph_of(rows))
 
 

@@ -1,7 +1,7 @@
 """Built, copied and partly changed graphs equal those that change sets make. No I/O."""
 
 from collections.abc import Generator, Hashable
-from typing import TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 from uuid import UUID
 
 import numpy as np
@@ -9,11 +9,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graphcore import DependencyGraph, GraphBuilder, split_changes
-from tests.support.edits import EDGES, SERVICES, Edit, difference, edits, snapshot
+from tests.support.edits import ALIASES, EDGES, OTHER_NAMES, SERVICES, Edit, difference, edits, snapshot
 from tests.support.examples import examples
-from tests.support.graphs import dependency_record, flags_of, graph_of, service_record, tables
+from tests.support.graphs import (
+    alias_record,
+    dependency_record,
+    flags_of,
+    graph_of,
+    service_record,
+    tables,
+)
 from tests.support.index_checks import check_graph
 from tests.support.rows import Tables
+
+if TYPE_CHECKING:
+    from graphcore.graph.copying import PayloadTable
 
 T = TypeVar("T")
 
@@ -27,6 +37,10 @@ def content(graph: DependencyGraph) -> tuple[object, ...]:
         sorted(graph.dependencies()),
         sorted(graph.dangling_dependencies()),
         (graph.service_count, graph.dependency_count, graph.dangling_count, graph.stale_count),
+        graph.alias_count,
+        [graph.find_alias(key) for key in ALIASES],
+        [graph.resolve(name) for name in OTHER_NAMES],
+        [graph.aliases_of(service.name) for service in sorted(graph.services())],
         sorted(record for batch in graph.service_batches(3) for record in batch),
         sorted(record for batch in graph.dependency_batches(3) for record in batch),
     )
@@ -50,6 +64,9 @@ def built(rows: Tables, size: int) -> DependencyGraph:
         )
     waiting = [edge for edge in rows.edges.values() if edge not in joined]
     builder.add_dangling([dependency_record(edge) for edge in waiting])
+    aliases = list(rows.aliases.values())
+    for start in range(0, len(aliases), size):
+        builder.add_aliases([alias_record(alias) for alias in aliases[start : start + size]])
     builder.build_index()
     return builder.graph()
 
@@ -73,10 +90,11 @@ def edited(steps: list[Edit], rows: Tables) -> Tables:
     return after
 
 
-@given(tables(), st.integers(1, 7), STEPS)
+@given(tables(), STEPS, st.integers(1, 7), STEPS)
 def test_a_built_graph_equals_an_applied_one_and_changes_alike(
-    rows: Tables, size: int, later: list[Edit]
+    first: Tables, steps: list[Edit], size: int, later: list[Edit]
 ) -> None:
+    rows = edited(steps, first)
     graph = built(rows, size)
     check_graph(graph)
     assert content(graph) == content(graph_of(rows))
@@ -105,19 +123,20 @@ def test_a_copy_is_equal_and_independent(
 
 
 @examples(100)
-@given(STEPS, STEPS, st.lists(st.sampled_from([*SERVICES, *EDGES])))
+@given(STEPS, STEPS, st.lists(st.sampled_from([*SERVICES, *EDGES, *ALIASES])))
 def test_payload_tables_do_not_change_with_the_graph(
     before: list[Edit], later: list[Edit], asked: list[UUID]
 ) -> None:
     rows = edited(before, Tables({}, {}))
     graph = graph_of(rows)
-    services, dependencies = exhausted(graph.payload_tables())
+    services, dependencies, aliases = exhausted(graph.payload_tables())
     graph.apply(difference(rows, edited(later, rows), unchanged_too=False))
-    for table, records in (
-        (services, [service_record(row) for row in rows.services.values()]),
-        (dependencies, [dependency_record(row) for row in rows.edges.values()]),
-    ):
-        held: dict[Hashable, object] = {record.key: record.payload for record in records}
+    payloads: list[tuple[PayloadTable, dict[Hashable, object]]] = [
+        (services, {row.key: service_record(row).payload for row in rows.services.values()}),
+        (dependencies, {row.key: dependency_record(row).payload for row in rows.edges.values()}),
+        (aliases, {row.key: alias_record(row) for row in rows.aliases.values()}),
+    ]
+    for table, held in payloads:
         for key in asked:
             assert table.take(key) == held.pop(key, None)
         assert set(table.rest()) == set(held)

@@ -7,11 +7,20 @@ from uuid import UUID
 
 from hypothesis import strategies as st
 
-from graphcore import ChangeSet, DependencyGraph, DependencyRecord, EdgeFilter, EdgeFlag, ServiceRecord
+from graphcore import (
+    AliasRecord,
+    ChangeSet,
+    DependencyGraph,
+    DependencyRecord,
+    EdgeFilter,
+    EdgeFlag,
+    ServiceRecord,
+)
 from tests.support.rows import (
     COMMUNICATION_MODES,
     CRITICALITIES,
     DISCOVERY_SOURCES,
+    PlainAlias,
     PlainEdge,
     PlainFilter,
     PlainService,
@@ -37,23 +46,32 @@ def dependency_record(edge: PlainEdge) -> DependencyRecord:
     return DependencyRecord(edge.key, edge.source, edge.target, flags_of(edge), edge.confidence, edge.key)
 
 
+def alias_record(alias: PlainAlias) -> AliasRecord:
+    return AliasRecord(alias.key, alias.name, alias.service, f"payload of {alias.name}")
+
+
 def change_set(
     services: Iterable[PlainService] = (),
     edges: Iterable[PlainEdge] = (),
     removed_services: Iterable[UUID] = (),
     removed_edges: Iterable[UUID] = (),
+    *,
+    aliases: Iterable[PlainAlias] = (),
+    removed_aliases: Iterable[UUID] = (),
 ) -> ChangeSet:
     return ChangeSet(
         [service_record(service) for service in services],
         list(removed_services),
         [dependency_record(edge) for edge in edges],
         list(removed_edges),
+        [alias_record(alias) for alias in aliases],
+        list(removed_aliases),
     )
 
 
 def graph_of(tables: Tables) -> DependencyGraph:
     graph = DependencyGraph()
-    graph.apply(change_set(tables.services.values(), tables.edges.values()))
+    graph.apply(change_set(tables.services.values(), tables.edges.values(), aliases=tables.aliases.values()))
     return graph
 
 

@@ -1,7 +1,9 @@
-"""Rows of the two tables as plain values, shared by oracles; free of the graph's code."""
+"""Rows of the three tables as plain values, shared by oracles; free of the graph's code."""
 
+from collections.abc import MutableMapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import NamedTuple, cast
 from uuid import UUID
 
 COMMUNICATION_MODES = ("sync", "async")
@@ -29,15 +31,30 @@ class PlainEdge(NamedTuple):
     stale: bool = False
 
 
+class PlainAlias(NamedTuple):
+    """What the oracles need of a row of ``service_aliases``."""
+
+    key: UUID
+    name: str
+    service: UUID
+
+
 class Tables(NamedTuple):
-    """The rows of both tables by key."""
+    """The rows of the tables by key."""
 
     services: dict[UUID, PlainService]
     edges: dict[UUID, PlainEdge]
+    aliases: MutableMapping[UUID, PlainAlias] = cast("dict[UUID, PlainAlias]", MappingProxyType({}))
 
     def name(self, key: UUID) -> str:
         """Look up what the service with this key is called."""
         return self.services[key].name
+
+    def resolve(self, name: str) -> str | None:
+        """Look a name up among services, then among aliases."""
+        own = [service.name for service in self.services.values() if service.name == name]
+        meant = [alias.service for alias in self.aliases.values() if alias.name == name]
+        return next(iter(own + [self.name(key) for key in meant if key in self.services]), None)
 
     def joined_edges(self) -> list[PlainEdge]:
         """The edges between two different services that are there."""

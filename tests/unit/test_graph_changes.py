@@ -3,12 +3,14 @@
 import pytest
 
 from graphcore import (
+    AliasRecord,
     ChangeSet,
     DependencyGraph,
     DependencyRecord,
     Direction,
     DuplicateNameError,
     EdgeFlag,
+    GraphBuilder,
     ServiceRecord,
     UnknownServiceError,
     adjacency,
@@ -181,3 +183,76 @@ def test_stale_count_follows_stale_dependencies() -> None:
         graph.apply(changes)
         counts.append(graph.stale_count)
     assert counts == [1, 0, 1, 0, 1, 0]
+
+
+TILL, BASKET = AliasRecord("t", "till", 1), AliasRecord("b", "basket", 2)
+
+
+def aliased() -> DependencyGraph:
+    return DependencyGraph.from_records([WEB, CART], [WEB_CART], [TILL, BASKET])
+
+
+def test_an_alias_resolves_to_the_name_that_its_service_has_now() -> None:
+    graph = aliased()
+    assert [graph.resolve(name) for name in ("till", "web", "none")] == ["web", "web", None]
+    graph.apply(ChangeSet(upserted_services=[WEB._replace(name="site")]))
+    assert [graph.resolve(name) for name in ("till", "web", "site")] == ["site", None, "site"]
+    assert graph.aliases_of("site") == ["till"]
+    with pytest.raises(UnknownServiceError):
+        graph.aliases_of("till")
+
+
+def test_an_alias_of_a_missing_service_waits_for_it() -> None:
+    graph = aliased()
+    graph.apply(ChangeSet(removed_services=[2]))
+    assert (graph.alias_count, graph.resolve("basket")) == (2, None)
+    graph.apply(ChangeSet(upserted_services=[CART._replace(name="trolley")]))
+    assert (graph.alias_count, graph.resolve("basket")) == (2, "trolley")
+
+
+def test_the_name_of_a_service_goes_before_an_alias() -> None:
+    graph = aliased()
+    graph.apply(ChangeSet(upserted_aliases=[TILL._replace(name="cart")]))
+    assert graph.resolve("cart") == "cart"
+    graph.apply(ChangeSet(removed_services=[2]))
+    assert graph.resolve("cart") == "web"
+
+
+def test_two_aliases_swap_their_names_in_one_change_set() -> None:
+    graph = aliased()
+    graph.apply(ChangeSet(upserted_aliases=[TILL._replace(name="basket"), BASKET._replace(name="till")]))
+    assert (graph.resolve("basket"), graph.resolve("till")) == ("web", "cart")
+
+
+@pytest.mark.parametrize(
+    "aliases",
+    [
+        [AliasRecord("n", "till", 2)],
+        [BASKET._replace(name="till")],
+        [AliasRecord("n", "new", 1), AliasRecord("m", "new", 1)],
+    ],
+)
+def test_a_change_set_that_would_give_an_alias_twice_changes_nothing(aliases: list[AliasRecord]) -> None:
+    graph = aliased()
+    with pytest.raises(DuplicateNameError, match="two aliases"):
+        graph.apply(ChangeSet(upserted_aliases=aliases, removed_services=[1]))
+    assert content(graph) == content(aliased())
+    assert (graph.resolve("till"), graph.resolve("basket"), graph.alias_count) == ("web", "cart", 2)
+
+
+def test_a_builder_refuses_an_alias_that_it_has() -> None:
+    builder = GraphBuilder()
+    builder.add_aliases([TILL, BASKET])
+    with pytest.raises(DuplicateNameError, match="two aliases would be called 'till'"):
+        builder.add_aliases([TILL._replace(key="other")])
+
+
+def test_an_alias_both_removed_and_upserted_is_upserted_and_the_later_record_counts() -> None:
+    graph = aliased()
+    graph.apply(
+        ChangeSet(
+            upserted_aliases=[TILL._replace(name="desk"), TILL._replace(service=2)], removed_aliases=["t"]
+        )
+    )
+    assert graph.aliases_of("cart") == ["basket", "till"]
+    assert (graph.resolve("desk"), graph.aliases_of("web")) == (None, [])

@@ -6,6 +6,7 @@ from itertools import pairwise
 import pytest
 
 from graphcore import (
+    AliasRecord,
     DependencyGraph,
     DependencyRecord,
     Direction,
@@ -15,7 +16,7 @@ from graphcore import (
 )
 from tests.support.traversal import traverse
 
-SERVICES, DEPENDENCIES, DANGLING = 3_000, 5_000, 2_500
+SERVICES, DEPENDENCIES, DANGLING, ALIASES = 3_000, 5_000, 2_500, 3_000
 
 
 class Payload:
@@ -23,7 +24,7 @@ class Payload:
 
 
 def test_dismantling_frees_all_records_in_small_steps() -> None:
-    payloads = [Payload() for _ in range(2 * SERVICES + DEPENDENCIES + DANGLING)]
+    payloads = [Payload() for _ in range(2 * SERVICES + DEPENDENCIES + DANGLING + ALIASES)]
     living = weakref.WeakSet(payloads)
     graph = DependencyGraph.from_records(
         [ServiceRecord(n, str(n), payloads.pop(), payloads.pop()) for n in range(SERVICES)],
@@ -32,13 +33,19 @@ def test_dismantling_frees_all_records_in_small_steps() -> None:
             for n in range(DEPENDENCIES)
         ]
         + [DependencyRecord(-1 - n, n % SERVICES, -1, payload=payloads.pop()) for n in range(DANGLING)],
+        [AliasRecord(n, f"alias {n}", n, payloads.pop()) for n in range(ALIASES)],
     )
-    assert len(living) == 2 * SERVICES + DEPENDENCIES + DANGLING
+    assert len(living) == 2 * SERVICES + DEPENDENCIES + DANGLING + ALIASES
     counts = [len(living), *(len(living) for _ in graph.dismantle())]
     assert counts == sorted(counts, reverse=True)
     assert max(before - after for before, after in pairwise(counts)) <= 4_000
     assert len(living) == 0
-    assert (graph.service_count, graph.dependency_count, graph.dangling_count) == (0, 0, 0)
+    assert (graph.service_count, graph.dependency_count, graph.dangling_count, graph.alias_count) == (
+        0,
+        0,
+        0,
+        0,
+    )
 
 
 def test_an_answer_outlives_a_dismantled_graph() -> None:
