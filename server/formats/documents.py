@@ -46,7 +46,7 @@ def read_file(path: Path) -> bytes:
 
 def json_document(raw: bytes) -> Any:
     """Read JSON, plain or gzip, which its first bytes show; ``FormatError`` otherwise. O(size)."""
-    text = _unpacked(raw)
+    text = unpacked(raw)
     if not text.strip():
         raise FormatError("the file is empty; expected JSON, plain or gzip")
     try:
@@ -54,7 +54,7 @@ def json_document(raw: bytes) -> Any:
     except UnicodeDecodeError as error:
         raise FormatError(f"{_not_json(text)}: byte {error.start} is not UTF-8") from None
     except json.JSONDecodeError as error:
-        raise FormatError(f"{_not_json(text)}: {_place(error)}") from None
+        raise FormatError(f"{_not_json(text)}: {json_problem(error)}") from None
     except RecursionError:
         raise FormatError("not a graph: JSON nested too deeply") from None
     except ValueError:
@@ -87,7 +87,8 @@ def _not_json(text: bytes) -> str:
     return f"not JSON but what looks like {looks}; expected JSON, plain or gzip" if looks else "not JSON"
 
 
-def _place(error: json.JSONDecodeError) -> str:
+def json_problem(error: json.JSONDecodeError) -> str:
+    """Say where JSON stops being JSON, and what is found there."""
     where = f"line {error.lineno}, column {error.colno}"
     problem = _PROBLEMS.get(error.msg)
     if problem is None:
@@ -100,7 +101,8 @@ def _place(error: json.JSONDecodeError) -> str:
     return f"{where}: found {ascii(found[:_MAX_FOUND]) if found else 'the end of the file'} {problem}"
 
 
-def _unpacked(raw: bytes) -> bytes:
+def unpacked(raw: bytes) -> bytes:
+    """Unpack a file that is gzip, up to a bound; ``FormatError`` if it is damaged or too large."""
     if not raw.startswith(GZIP_MAGIC):
         return raw
     try:
