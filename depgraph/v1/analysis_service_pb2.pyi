@@ -112,7 +112,7 @@ class _DriftKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DriftKind.V
     """DRIFT_KIND_NOT_DECLARED: observed, and not declared."""
 
 class DriftKind(_DriftKind, metaclass=_DriftKindEnumTypeWrapper):
-    """DriftKind says which side is missing. MANUAL and KUBERNETES declare what should be;
+    """DriftKind says which side is missing. MANUAL, CATALOG and KUBERNETES declare what should be;
     OTEL_SERVICE_GRAPH and SERVICE_MESH observe what is.
     """
 
@@ -645,25 +645,35 @@ class ImpactedService(_message.Message):
     SYNC_HOPS_FIELD_NUMBER: _builtins.int
     CRITICALITY_FIELD_NUMBER: _builtins.int
     TEAM_FIELD_NUMBER: _builtins.int
+    UNKNOWN_HOPS_FIELD_NUMBER: _builtins.int
+    MAYBE_SYNC_HOPS_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
     """service_id by business name."""
     hops: _builtins.int
     """hops of the shortest path of calls to the service that fails."""
     weakest_criticality: _types_pb2.DependencyCriticality.ValueType
     """weakest_criticality of the best path: of all paths, of any length up to max_hops, the one whose
-    weakest dependency is strongest (HARD, then DEGRADED, then SOFT). HARD: it fails too; DEGRADED:
-    it goes on with less; SOFT: it goes on.
+    weakest dependency is strongest (HARD, then UNKNOWN, then DEGRADED, then SOFT). HARD: it fails
+    too; UNKNOWN: no source knows whether it does; DEGRADED: it goes on with less; SOFT: it goes on.
     """
     hard_hops: _builtins.int
     """hard_hops of the shortest path of HARD dependencies only; 0 = there is none."""
     degraded_hops: _builtins.int
-    """degraded_hops of the shortest path of HARD and DEGRADED dependencies only; 0 = there is none."""
+    """degraded_hops of the shortest path of HARD, UNKNOWN and DEGRADED dependencies only; 0 = there is
+    none.
+    """
     sync_hops: _builtins.int
     """sync_hops of the shortest path of synchronous dependencies only; 0 = there is none."""
     criticality: _types_pb2.Criticality.ValueType
     """criticality of the service."""
     team: _builtins.str
     """team that owns it. Unset = not known."""
+    unknown_hops: _builtins.int
+    """unknown_hops of the shortest path of HARD and UNKNOWN dependencies only; 0 = there is none."""
+    maybe_sync_hops: _builtins.int
+    """maybe_sync_hops of the shortest path of dependencies that are synchronous or of unknown mode; 0 =
+    there is none.
+    """
     @_builtins.property
     def path(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """path: a shortest path of calls, from this service to the one that fails, both included. Of
@@ -682,10 +692,12 @@ class ImpactedService(_message.Message):
         sync_hops: _builtins.int = ...,
         criticality: _types_pb2.Criticality.ValueType = ...,
         team: _builtins.str | None = ...,
+        unknown_hops: _builtins.int = ...,
+        maybe_sync_hops: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_team", b"_team", "team", b"team"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_team", b"_team", "criticality", b"criticality", "degraded_hops", b"degraded_hops", "hard_hops", b"hard_hops", "hops", b"hops", "path", b"path", "service_id", b"service_id", "sync_hops", b"sync_hops", "team", b"team", "weakest_criticality", b"weakest_criticality"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_team", b"_team", "criticality", b"criticality", "degraded_hops", b"degraded_hops", "hard_hops", b"hard_hops", "hops", b"hops", "maybe_sync_hops", b"maybe_sync_hops", "path", b"path", "service_id", b"service_id", "sync_hops", b"sync_hops", "team", b"team", "unknown_hops", b"unknown_hops", "weakest_criticality", b"weakest_criticality"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__team: _TypeAlias = _typing.Literal["team"]  # noqa: Y015
     _WhichOneofArgType__team: _TypeAlias = _typing.Literal["_team", b"_team"]  # noqa: Y015
@@ -786,6 +798,7 @@ class ImpactSummary(_message.Message):
     CRITICALITIES_FIELD_NUMBER: _builtins.int
     WEAKEST_CRITICALITIES_FIELD_NUMBER: _builtins.int
     TEAM_COUNT_FIELD_NUMBER: _builtins.int
+    MAYBE_SYNC_COUNT_FIELD_NUMBER: _builtins.int
     service_count: _builtins.int
     """service_count of all services reached."""
     sync_count: _builtins.int
@@ -794,13 +807,17 @@ class ImpactSummary(_message.Message):
     """max_hops of the farthest service reached."""
     team_count: _builtins.int
     """team_count of all teams, listed or not; services without a team count as one team."""
+    maybe_sync_count: _builtins.int
+    """maybe_sync_count of those that sync_count leaves out, and that are reached by a path of
+    dependencies that are synchronous or of unknown mode.
+    """
     @_builtins.property
     def teams(self) -> _containers.RepeatedCompositeFieldContainer[Global___TeamCount]:
         """teams, largest count first, then by name; the first 1,000 of them."""
 
     @_builtins.property
     def criticalities(self) -> _containers.RepeatedCompositeFieldContainer[Global___CriticalityCount]:
-        """criticalities that occur, most critical first."""
+        """criticalities that occur, most critical first, UNKNOWN last."""
 
     @_builtins.property
     def weakest_criticalities(self) -> _containers.RepeatedCompositeFieldContainer[Global___WeakestCount]:
@@ -816,10 +833,11 @@ class ImpactSummary(_message.Message):
         criticalities: _abc.Iterable[Global___CriticalityCount] | None = ...,
         weakest_criticalities: _abc.Iterable[Global___WeakestCount] | None = ...,
         team_count: _builtins.int = ...,
+        maybe_sync_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["criticalities", b"criticalities", "max_hops", b"max_hops", "service_count", b"service_count", "sync_count", b"sync_count", "team_count", b"team_count", "teams", b"teams", "weakest_criticalities", b"weakest_criticalities"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["criticalities", b"criticalities", "max_hops", b"max_hops", "maybe_sync_count", b"maybe_sync_count", "service_count", b"service_count", "sync_count", b"sync_count", "team_count", b"team_count", "teams", b"teams", "weakest_criticalities", b"weakest_criticalities"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1034,7 +1052,7 @@ Global___FindPathsResponse: _TypeAlias = FindPathsResponse  # noqa: Y015
 @_typing.final
 class AuditPathsRequest(_message.Message):
     """AuditPathsRequest says which paths to look at, and what is too much. Only synchronous
-    dependencies count: a caller waits for no others.
+    dependencies count: a caller waits for no others. Those of unknown mode are counted apart.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -1200,6 +1218,7 @@ class AuditPathsResponse(_message.Message):
     DEPENDENCY_COUNT_FIELD_NUMBER: _builtins.int
     WITH_TIMEOUT_COUNT_FIELD_NUMBER: _builtins.int
     WITH_RETRY_COUNT_FIELD_NUMBER: _builtins.int
+    UNKNOWN_MODE_COUNT_FIELD_NUMBER: _builtins.int
     RESOLVED_ALIASES_FIELD_NUMBER: _builtins.int
     timeout_count: _builtins.int
     """timeout_count of all such pairs of dependencies, listed or not."""
@@ -1217,6 +1236,10 @@ class AuditPathsResponse(_message.Message):
     """
     with_retry_count: _builtins.int
     """with_retry_count of these have a retry configuration; the others count as one attempt."""
+    unknown_mode_count: _builtins.int
+    """unknown_mode_count of dependencies that were not audited, and would have been if their mode were
+    SYNC instead of UNKNOWN.
+    """
     @_builtins.property
     def timeouts(self) -> _containers.RepeatedCompositeFieldContainer[Global___TimeoutFinding]:
         """timeouts that do not shrink, largest excess first, then by the names of caller, service and
@@ -1250,11 +1273,12 @@ class AuditPathsResponse(_message.Message):
         dependency_count: _builtins.int = ...,
         with_timeout_count: _builtins.int = ...,
         with_retry_count: _builtins.int = ...,
+        unknown_mode_count: _builtins.int = ...,
         resolved_aliases: _abc.Iterable[_types_pb2.ResolvedAlias] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["freshness", b"freshness"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dependency_count", b"dependency_count", "freshness", b"freshness", "resolved_aliases", b"resolved_aliases", "retries", b"retries", "retry_count", b"retry_count", "timeout_count", b"timeout_count", "timeouts", b"timeouts", "truncated", b"truncated", "with_retry_count", b"with_retry_count", "with_timeout_count", b"with_timeout_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dependency_count", b"dependency_count", "freshness", b"freshness", "resolved_aliases", b"resolved_aliases", "retries", b"retries", "retry_count", b"retry_count", "timeout_count", b"timeout_count", "timeouts", b"timeouts", "truncated", b"truncated", "unknown_mode_count", b"unknown_mode_count", "with_retry_count", b"with_retry_count", "with_timeout_count", b"with_timeout_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1368,6 +1392,8 @@ class ListDriftResponse(_message.Message):
     FRESHNESS_FIELD_NUMBER: _builtins.int
     DECLARED_COUNT_FIELD_NUMBER: _builtins.int
     OBSERVED_COUNT_FIELD_NUMBER: _builtins.int
+    UNKNOWN_MODE_COUNT_FIELD_NUMBER: _builtins.int
+    UNKNOWN_CRITICALITY_COUNT_FIELD_NUMBER: _builtins.int
     RESOLVED_ALIASES_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """next_page_token for the next page; empty = this was the last."""
@@ -1379,6 +1405,12 @@ class ListDriftResponse(_message.Message):
     """
     observed_count: _builtins.int
     """observed_count, likewise. 0 = nothing is observed, so every declared call drifts."""
+    unknown_mode_count: _builtins.int
+    """unknown_mode_count of pairs of services in the whole graph of whose dependencies no source knows
+    the mode, without stale ones under ignore_stale.
+    """
+    unknown_criticality_count: _builtins.int
+    """unknown_criticality_count, likewise."""
     @_builtins.property
     def drifts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Drift]:
         """drifts by source, then target, sorted by code point."""
@@ -1400,11 +1432,13 @@ class ListDriftResponse(_message.Message):
         freshness: _types_pb2.Freshness | None = ...,
         declared_count: _builtins.int = ...,
         observed_count: _builtins.int = ...,
+        unknown_mode_count: _builtins.int = ...,
+        unknown_criticality_count: _builtins.int = ...,
         resolved_aliases: _abc.Iterable[_types_pb2.ResolvedAlias] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["freshness", b"freshness"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["declared_count", b"declared_count", "drifts", b"drifts", "freshness", b"freshness", "next_page_token", b"next_page_token", "observed_count", b"observed_count", "resolved_aliases", b"resolved_aliases", "total_count", b"total_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["declared_count", b"declared_count", "drifts", b"drifts", "freshness", b"freshness", "next_page_token", b"next_page_token", "observed_count", b"observed_count", "resolved_aliases", b"resolved_aliases", "total_count", b"total_count", "unknown_criticality_count", b"unknown_criticality_count", "unknown_mode_count", b"unknown_mode_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -553,7 +553,8 @@ Global___FieldProvenance: _TypeAlias = FieldProvenance  # noqa: Y015
 class EffectiveDependency(_message.Message):
     """EffectiveDependency is what all sources together say about a pair of services: for each field,
     the word of the first source that has one, in the order MANUAL, CATALOG, SERVICE_MESH,
-    OTEL_SERVICE_GRAPH, KUBERNETES; UNKNOWN is the word of a source only where no source knows; of equal ones that of higher confidence, then that observed last. A stale dependency
+    OTEL_SERVICE_GRAPH, KUBERNETES; of equal ones that of higher confidence, then that observed last.
+    UNKNOWN is no such word: a field is UNKNOWN only where no source knows it. A stale dependency
     comes after every fresh one, and counts only where stale ones were asked for.
     """
 

@@ -19,10 +19,13 @@ UNIT = 1_000_000
 FACTORS: Mapping[EdgeFlag, float] = {
     EdgeFlag.SYNC: 1.0,
     EdgeFlag.ASYNC: 0.25,
+    EdgeFlag.UNKNOWN_MODE: 1.0,
     EdgeFlag.HARD: 1.0,
     EdgeFlag.DEGRADED: 0.5,
     EdgeFlag.SOFT: 0.2,
+    EdgeFlag.UNKNOWN_CRITICALITY: 1.0,
     EdgeFlag.MANUAL: 1.0,
+    EdgeFlag.CATALOG: 0.95,
     EdgeFlag.KUBERNETES: 0.9,
     EdgeFlag.SERVICE_MESH: 0.85,
     EdgeFlag.OTEL_SERVICE_GRAPH: 0.8,
@@ -31,7 +34,8 @@ FACTORS: Mapping[EdgeFlag, float] = {
 The factor of each property of a dependency in its cost.
 
 A message can wait, a call can't. A caller that works without its callee loses little. A declared
-dependency was intended; one that was only observed may be an accident.
+dependency was intended; one that was only observed may be an accident. What is unknown costs as the
+defaults do, synchronous and hard: a cut that may hurt is no cheap one.
 """
 
 LEAST_CONFIDENT = 0.25

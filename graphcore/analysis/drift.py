@@ -1,9 +1,9 @@
 """
 Drift: dependencies that are declared but not observed, or observed but not declared.
 
-Manual entries and Kubernetes manifests declare; traces and service meshes observe. A pair of
-services drifts if all dependencies from the one to the other are on one side. Dangling ones don't
-count.
+Manual entries, catalogues and Kubernetes manifests declare; traces and service meshes observe. A
+pair of services drifts if all dependencies from the one to the other are on one side. Dangling ones
+don't count.
 """
 
 from dataclasses import dataclass
@@ -13,12 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphcore.analysis.call_graph import Numbers
-from graphcore.analysis.edge_selection import passing_edges
+from graphcore.analysis.edge_selection import effective_edges, passing_edges
 from graphcore.graph.dependency_graph import DependencyGraph
 from graphcore.graph.flags import ALL_FLAGS, SOURCES, STALE, EdgeFilter, EdgeFlag
 from graphcore.graph.name_order import NameOrder
 from graphcore.graph.records import DependencyRecord
-from graphcore.kernels import COUNT, FRESH, IN, OUT
+from graphcore.kernels import (
+    COUNT,
+    FRESH,
+    IN,
+    OUT,
+    UNKNOWN_BITS,
+    UNKNOWN_CRITICALITY_BIT,
+    UNKNOWN_MODE_BIT,
+)
 from graphcore.kernels import drift as kernels
 from graphcore.kernels.drift import DECLARED, OBSERVED
 
@@ -71,7 +79,8 @@ class DriftPage(NamedTuple):
     """
     Pairs sorted by names; ``total`` counts all pairs; ``more``: others come after these.
 
-    ``declared`` and ``observed`` count the dependencies of each side in the whole graph.
+    ``declared`` and ``observed`` count the dependencies of each side in the whole graph, the others
+    the pairs in it of which no source knows the mode, or the criticality.
     """
 
     drifts: list[Drift]
@@ -79,6 +88,8 @@ class DriftPage(NamedTuple):
     more: bool
     declared: int
     observed: int
+    of_unknown_mode: int
+    of_unknown_criticality: int
 
 
 class _Pairs(NamedTuple):
@@ -112,16 +123,23 @@ def list_drift(graph: DependencyGraph, question: DriftQuestion) -> DriftPage:
         _drifts(graph, page, question),
         total,
         len(pairs.source) > len(page.source),
-        declared=_count(graph, question, OBSERVED),
-        observed=_count(graph, question, DECLARED),
+        **_counts(graph, question),
     )
 
 
-def _count(graph: DependencyGraph, question: DriftQuestion, without: int) -> int:
-    """Count the dependencies of the graph, without those of one side."""
-    allowed = ALL_FLAGS & ~_SOURCES_OF[without]
-    wanted = EdgeFilter(allowed & ~STALE if question.ignore_stale else allowed)
-    return int(passing_edges(graph, wanted).sum(dtype=np.int64))
+def _counts(graph: DependencyGraph, question: DriftQuestion) -> dict[str, int]:
+    """Count in the whole graph. O(V + E)."""
+    allowed = ALL_FLAGS & ~STALE if question.ignore_stale else ALL_FLAGS
+    declared = passing_edges(graph, EdgeFilter(allowed & ~_SOURCES_OF[OBSERVED]))
+    observed = passing_edges(graph, EdgeFilter(allowed & ~_SOURCES_OF[DECLARED]))
+    counts = {"declared": int(np.count_nonzero(declared)), "observed": int(np.count_nonzero(observed))}
+    pairs = declared | observed
+    # Where no edge says so, no pair has to be merged.
+    if np.bitwise_or.reduce(pairs, initial=0) & UNKNOWN_BITS:
+        pairs = effective_edges(graph, EdgeFilter(allowed))
+    counts["of_unknown_mode"] = int(np.count_nonzero(pairs & UNKNOWN_MODE_BIT))
+    counts["of_unknown_criticality"] = int(np.count_nonzero(pairs & UNKNOWN_CRITICALITY_BIT))
+    return counts
 
 
 def _all_pairs(graph: DependencyGraph, question: DriftQuestion, order: NameOrder) -> tuple[_Pairs, int]:

@@ -1,12 +1,16 @@
 """
 The edges that an analysis uses: all that pass a filter, or the leading one of each pair.
 
-``SyncCalls`` are the synchronous ones among them in rows, with the timeouts and retries of callers.
+A mask has a byte for each edge: 0 if it does not count, else ``COUNTS_BIT`` and its *words*, the
+flags of its mode and its criticality; of a leading edge, those of its pair.
+
+``SyncCalls`` are some of them in rows, with the timeouts and retries of callers.
 
 Several discovery sources may report one pair. Edges *take part* if they pass the filter's discovery
 sources, confidence and staleness. The *leading* edge of a pair is the first of these in this order:
-fresh before stale; manual, service mesh, OpenTelemetry, Kubernetes; higher confidence. The filter's
-communication modes and criticalities apply to the leading edge only.
+fresh before stale; manual, catalogue, service mesh, OpenTelemetry, Kubernetes; higher confidence.
+The mode of a pair is that of the first edge in this order that knows it, and so is its criticality:
+unknown if none knows. The filter's communication modes and criticalities apply to these.
 """
 
 from collections.abc import Callable
@@ -17,15 +21,24 @@ from numpy.typing import NDArray
 
 from graphcore.graph.dependency_graph import DependencyGraph
 from graphcore.graph.flags import STALE, EdgeFilter, EdgeFlag
-from graphcore.kernels import EDGE, FLAGS, LEADS, NEIGHBOUR, OUT_SLOT, audits, effective, filtering
+from graphcore.kernels import (
+    CRITICALITIES,
+    EDGE,
+    FLAGS,
+    NEIGHBOUR,
+    OUT_SLOT,
+    audits,
+    effective,
+    filtering,
+)
 
-_FIRST_SOURCE = 5
+_FIRST_SOURCE = 7
 _SOURCE_BITS = 31
 
 
 def passing_edges(graph: DependencyGraph, edge_filter: EdgeFilter) -> NDArray[np.uint8]:
     """
-    Mark the edges that pass a filter: a new array by edge, 1 if it passes, 0 if not or unused.
+    Mark the edges that pass a filter: a new mask, 0 for unused edges, too.
 
     Valid until the graph changes. O(V + E); compiled, it lets other threads run.
     """
@@ -37,14 +50,14 @@ def passing_edges(graph: DependencyGraph, edge_filter: EdgeFilter) -> NDArray[np
 
 def effective_edges(graph: DependencyGraph, edge_filter: EdgeFilter) -> NDArray[np.uint8]:
     """
-    Mark the leading edges that pass the filter: a new array by edge, 1 for such an edge, else 0.
+    Mark the leading edges of the pairs that pass the filter: a new mask.
 
     A walk over the marked edges crosses each pair once, if its effective dependency passes. Valid
     until the graph changes. O(V + E); compiled, it lets other threads run.
     """
     index = graph.index
     mask: NDArray[np.uint8] = np.zeros(len(index.edges), np.uint8)
-    leading = np.zeros((LEADS + 1, len(index.nodes)), np.int32)
+    leading = np.zeros((CRITICALITIES + 1, len(index.nodes)), np.int32)
     wanted = edge_filter.blocked, edge_filter.reads_stale, edge_filter.min_confidence
     filtering.mark_effective.run(*index.arrays, leading, mask, *wanted)
     return mask

@@ -2,9 +2,9 @@
 Blast radius: the services that the failure of one service reaches upstream.
 
 A service is reached if a path of calls leads from it to the failed one; its hops are those of a
-shortest path. A path is as strong as its weakest dependency (HARD > DEGRADED > SOFT). The strength
-of the best path is HARD if a path of hard dependencies exists, and so on; hence one search for each
-strength, and one along synchronous dependencies.
+shortest path. A path is as strong as its weakest dependency (HARD > unknown > DEGRADED > SOFT). The
+strength of the best path is HARD if a path of hard dependencies exists, and so on; hence one search
+for each strength; and one along synchronous dependencies, one along those that may be synchronous.
 """
 
 from dataclasses import dataclass
@@ -16,13 +16,14 @@ from graphcore.analysis.call_graph import Numbers
 from graphcore.graph.dependency_graph import DependencyGraph
 from graphcore.graph.flags import EdgeFlag
 from graphcore.graph.name_order import NameOrder
-from graphcore.kernels import upstream
+from graphcore.kernels import COUNTS_BIT, UNKNOWN_CRITICALITY_BIT, UNKNOWN_MODE_BIT, upstream
 from graphcore.kernels.upstream import NOT_FOUND
 
 HARD = int(EdgeFlag.HARD)
-DEGRADED = int(EdgeFlag.HARD | EdgeFlag.DEGRADED)
+UNKNOWN = HARD | int(EdgeFlag.UNKNOWN_CRITICALITY)
+DEGRADED = UNKNOWN | int(EdgeFlag.DEGRADED)
 SYNC = int(EdgeFlag.SYNC)
-_ANY = 0
+MAYBE_SYNC = SYNC | int(EdgeFlag.UNKNOWN_MODE)
 _NO_NODE = -1
 # To sort this many names takes 1 ms; for more, ``NameOrder`` lets other threads run.
 _FEW = 4_096
@@ -33,9 +34,11 @@ class Impact:
     """
     The services that a failure reaches, by hops and then by name; all arrays are in that order.
 
-    ``nodes`` are valid until the graph changes. ``hops`` are those of a shortest path;
-    ``hard_hops``, ``degraded_hops`` and ``sync_hops`` those of a shortest path over hard, over hard
-    and degraded, and over synchronous dependencies, 0 if there is none. ``steps``: the position of
+    ``nodes`` are valid until the graph changes. ``hops`` are those of a shortest path; the other
+    hops those of a shortest path over certain dependencies only, 0 if there is none: ``hard_hops``
+    over hard ones, ``unknown_hops`` over hard ones and those of unknown criticality,
+    ``degraded_hops`` over these and degraded ones, ``sync_hops`` over synchronous ones,
+    ``maybe_sync_hops`` over synchronous ones and those of unknown mode. ``steps``: the position of
     the next service on a shortest path, -1 for the failed service. Of several shortest paths, the
     one whose next service has the smallest name, and so on.
     """
@@ -43,8 +46,10 @@ class Impact:
     nodes: Numbers
     hops: Numbers
     hard_hops: Numbers
+    unknown_hops: Numbers
     degraded_hops: Numbers
     sync_hops: Numbers
+    maybe_sync_hops: Numbers
     steps: Numbers
 
 
@@ -62,18 +67,25 @@ def impact_of(
     if max_hops < 0:
         raise ValueError(f"max_hops must be at least 0, not {max_hops}")
     start, bound = graph.node(name), max_hops or len(graph.index.nodes)
-    hops, found = _search(graph, mask, _ANY, start, bound)
+    hops, found = _search(graph, mask, COUNTS_BIT, start, bound)
     nodes = _by_hops_and_name(graph, found, hops) if ordered else found
-    variants = [_search(graph, mask, wanted, start, bound)[0][nodes] for wanted in (HARD, DEGRADED, SYNC)]
-    hard, degraded, sync = (np.maximum(variant, 0) for variant in variants)
+
+    def over(wanted: int) -> Numbers:
+        return np.maximum(_search(graph, mask, wanted, start, bound)[0][nodes], 0)
+
+    hard, degraded, sync = over(HARD), over(DEGRADED), over(SYNC)
+    # Where everything is known, a search less for each.
+    words = int(np.bitwise_or.reduce(mask, initial=0))
+    unknown = over(UNKNOWN) if words & UNKNOWN_CRITICALITY_BIT else hard
+    maybe_sync = over(MAYBE_SYNC) if words & UNKNOWN_MODE_BIT else sync
     steps = _steps(graph, mask, hops, nodes) if ordered else np.empty(0, np.int32)
-    return Impact(nodes, hops[nodes], hard, degraded, sync, steps)
+    return Impact(nodes, hops[nodes], hard, unknown, degraded, sync, maybe_sync, steps)
 
 
 def _search(
     graph: DependencyGraph, mask: NDArray[np.uint8], wanted: int, start: int, max_hops: int
 ) -> tuple[Numbers, Numbers]:
-    """Search upstream over edges with a wanted flag; returns hops by node, and the nodes found."""
+    """Search upstream over edges with a wanted word; returns hops by node, and the nodes found."""
     index, count = graph.index, len(graph.index.nodes)
     hops, queue = np.full(count, NOT_FOUND, np.int32), np.empty(count, np.int32)
     found = upstream.search_callers.run(

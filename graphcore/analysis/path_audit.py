@@ -2,7 +2,7 @@
 Audits of call paths: timeouts that do not shrink, and retries that multiply.
 
 The caller reads timeouts and retries out of the payloads (``CallPolicies``). Only synchronous
-dependencies count, because only their callers wait.
+dependencies count, because only their callers wait; those of unknown mode are counted apart.
 
 A service that waits for its callee at least as long as its own caller waits keeps working after the
 caller gave up. Each two dependencies a → b and b → c form a pair, including a → b and b → a. A hub
@@ -28,10 +28,12 @@ from graphcore.graph.dependency_graph import DependencyGraph
 from graphcore.graph.flags import EdgeFilter, EdgeFlag
 from graphcore.graph.name_order import NameOrder
 from graphcore.graph.records import DependencyRecord
+from graphcore.kernels import UNKNOWN_MODE_BIT
 from graphcore.kernels import audits as kernels
 from graphcore.traversal import FRESH
 
 _LEAST_HOPS = 2
+_SYNC = int(EdgeFlag.SYNC)
 _Longs = NDArray[np.int64]
 
 
@@ -55,7 +57,7 @@ class PathAuditQuestion:
 
     @property
     def of_sync_calls(self) -> EdgeFilter:
-        """The filter, restricted to synchronous dependencies."""
+        """The filter, restricted to dependencies that are synchronous or of unknown mode."""
         return EdgeFilter(self.edge_filter.allowed & ~int(EdgeFlag.ASYNC), self.edge_filter.min_confidence)
 
 
@@ -81,7 +83,8 @@ class PathAudit:
     The findings of both kinds.
 
     ``dependencies`` synchronous ones were audited; of these, ``with_timeout`` have a timeout and
-    ``with_retries`` a retry configuration.
+    ``with_retries`` a retry configuration. ``of_unknown_mode`` more would be if they were
+    synchronous.
     """
 
     timeouts: TimeoutReport
@@ -89,6 +92,7 @@ class PathAudit:
     dependencies: int
     with_timeout: int
     with_retries: int
+    of_unknown_mode: int
 
 
 def audit_paths(graph: DependencyGraph, question: PathAuditQuestion, policies: CallPolicies) -> PathAudit:
@@ -101,7 +105,10 @@ def audit_paths(graph: DependencyGraph, question: PathAuditQuestion, policies: C
     begin = None if question.service is None else graph.node(question.service)
     wanted = question.of_sync_calls
     mask = (effective_edges if question.effective else passing_edges)(graph, wanted)
-    calls = SyncCalls.of(graph, mask, begin, max(question.max_hops, _LEAST_HOPS))
+    hops = max(question.max_hops, _LEAST_HOPS)
+    of_unknown_mode = _count_unknown(graph, mask, begin, hops)
+    mask[mask & _SYNC == 0] = 0
+    calls = SyncCalls.of(graph, mask, begin, hops)
     if question.effective:
         timeouts, attempts = merged_policies(graph, calls.edge, wanted, policies)
     else:
@@ -122,7 +129,16 @@ def audit_paths(graph: DependencyGraph, question: PathAuditQuestion, policies: C
         dependencies=len(calls.edge),
         with_timeout=int(np.count_nonzero(timeouts)),
         with_retries=int(np.count_nonzero(attempts)),
+        of_unknown_mode=of_unknown_mode,
     )
+
+
+def _count_unknown(graph: DependencyGraph, mask: NDArray[np.uint8], begin: int | None, hops: int) -> int:
+    """Count the edges of unknown mode in ``mask``; with ``begin`` those within ``hops`` from it."""
+    unknown = mask & UNKNOWN_MODE_BIT
+    if begin is not None and unknown.any():
+        unknown = unknown[SyncCalls.of(graph, mask, begin, hops).edge]
+    return int(np.count_nonzero(unknown))
 
 
 class _Rows(NamedTuple):

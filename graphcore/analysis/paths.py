@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from graphcore.compiling import budget
 from graphcore.graph.dependency_graph import DependencyGraph
-from graphcore.kernels import COUNT, EDGE, NEIGHBOUR, OUT, START, upstream
+from graphcore.kernels import COUNT, COUNTS_BIT, EDGE, NEIGHBOUR, OUT, START, upstream
 from graphcore.kernels import paths as kernels
 from graphcore.kernels.paths import BEYOND, EFFORT, HOP, LEDGER, ON, STATE_ROWS
 from graphcore.kernels.upstream import NOT_FOUND
@@ -124,7 +124,8 @@ class _Search:
         """Find the distances to the target, of all nodes or only up to the source."""
         until = self._source if stop_at_source else NOT_FOUND
         queue = np.empty_like(self._bound)
-        upstream.search_callers.run(*self._edges, 0, self._target, until, self._max_hops, self._bound, queue)
+        wanted = COUNTS_BIT, self._target, until, self._max_hops
+        upstream.search_callers.run(*self._edges, *wanted, self._bound, queue)
 
     def _search(self, among: _Class, least: int) -> None:
         """

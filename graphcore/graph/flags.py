@@ -15,17 +15,17 @@ class EdgeFlag(enum.IntFlag):
 
     SYNC = enum.auto()
     ASYNC = enum.auto()
+    UNKNOWN_MODE = enum.auto()
     HARD = enum.auto()
     SOFT = enum.auto()
     DEGRADED = enum.auto()
+    UNKNOWN_CRITICALITY = enum.auto()
     MANUAL = enum.auto()
     OTEL_SERVICE_GRAPH = enum.auto()
     KUBERNETES = enum.auto()
     SERVICE_MESH = enum.auto()
     CATALOG = enum.auto()
     STALE = enum.auto()
-    UNKNOWN_MODE = enum.auto()
-    UNKNOWN_CRITICALITY = enum.auto()
 
 
 STALE = int(EdgeFlag.STALE)

@@ -22,8 +22,16 @@ EDGE_COLUMNS = 4
 NO_EDGE = -1
 """The SOURCE of an index that no edge has."""
 
-STALE_BIT = 1024
+STALE_BIT = 4096
 """``EdgeFlag.STALE`` as a plain number, which is what kernels can read."""
+
+MODE_BITS, UNKNOWN_MODE_BIT = 7, 4
+CRITICALITY_BITS, UNKNOWN_CRITICALITY_BIT = 120, 64
+WORD_BITS, UNKNOWN_BITS = 127, 68
+"""``EdgeFlag`` of modes, of criticalities, and of both: the *words* of an edge or a pair."""
+
+COUNTS_BIT = 128
+"""In the byte that a mask has for an edge: the edge counts; its words stand beside."""
 
 LEVEL_SHIFT = 14
 LEVELS = 1 << 16
@@ -39,8 +47,8 @@ LEAST_CAPACITY = 4
 
 # The walks, and their rows of the scratch array: ``scratch[MARKS + walk, node]`` and so on.
 DOWN, UP, BOTH = 0, 1, 2
-LEADS, MARKS, ENDS, ANSWER = 0, 1, 4, 7
-SCRATCH_ROWS = 8
+LEADS, MODES, CRITICALITIES, MARKS, ENDS, ANSWER = 0, 1, 2, 3, 6, 9
+SCRATCH_ROWS = 10
 
 FETCHED, TICK, DEPTHS, NODE_COUNT, EDGE_COUNT, TRUNCATED, COUNTS = 0, 1, 2, 4, 5, 6, 7
 """

@@ -12,9 +12,9 @@ from graphcore.compiling import kernel
 from graphcore.kernels import COUNT, EDGE, FLAGS, NEIGHBOUR, OUT, START
 
 DECLARED, OBSERVED = 1, 2
-_DECLARING = 32 | 128 | 512
+_DECLARING = 128 | 512 | 2048
 """``EdgeFlag.MANUAL | EdgeFlag.KUBERNETES | EdgeFlag.CATALOG`` as a plain number."""
-_OBSERVING = 64 | 256
+_OBSERVING = 256 | 1024
 """``EdgeFlag.OTEL_SERVICE_GRAPH | EdgeFlag.SERVICE_MESH``."""
 
 

@@ -10,12 +10,17 @@ that take part. Several edges between two services come from several discovery s
 takes part when it passes the question about edges; there ``blocked`` holds the flags of the sources
 that don't count. The leading edge comes first of these: fresh before stale, then by source, then by
 higher confidence, then by lower index (the database has one edge for each pair and source, so that
-the last two decide nothing there). ``unwanted`` are the flags that keep a *leading* edge out: what
-the filter says of modes and criticalities.
+the last two decide nothing there).
+
+The *words* of a pair are its mode and its criticality: each is that of the first edge in this order
+that knows it, and unknown if none does. ``unwanted`` are the words that keep a pair out: what the
+filter says of modes and criticalities.
 
 ``scratch[LEADS, node]`` is the slot, + 1, of the leading edge between the node at hand and this
-one. It is all zero between any two segments: ``choose`` fills it for one, ``take_lead`` clears the
-entry when the slot's turn comes. So every edge is looked at twice and nothing has to be cleared.
+one. Where that edge does not know the mode, ``scratch[MODES, node]`` is the slot, + 1, of the first
+one that does, 0 if there is none; so is ``scratch[CRITICALITIES, node]``. The rows are all zero
+between any two segments: ``choose`` fills them for one, ``take_lead`` clears the entries when the
+slot's turn comes. So every edge is looked at twice and nothing has to be cleared.
 """
 
 from typing import Any
@@ -23,22 +28,31 @@ from typing import Any
 from graphcore.compiling import kernel
 from graphcore.kernels import (
     COUNT,
+    COUNTS_BIT,
+    CRITICALITIES,
+    CRITICALITY_BITS,
     EDGE,
     FLAGS,
     FRESH,
     LEADS,
     LEVEL_SHIFT,
     LEVELS,
+    MODE_BITS,
+    MODES,
     NEIGHBOUR,
     OUT,
     STALE_BIT,
     START,
+    UNKNOWN_BITS,
+    UNKNOWN_CRITICALITY_BIT,
+    UNKNOWN_MODE_BIT,
+    WORD_BITS,
 )
 
 EDGES_ASKED = "Tuple((int64, int64, float64))"
 """Type of ``(blocked, level, floor)``, a question about edges, for signatures."""
 
-MANUAL_BIT, OTEL_BIT, MESH_BIT, CATALOG_BIT, SOURCE_BITS = 32, 64, 256, 512, 992
+MANUAL_BIT, OTEL_BIT, MESH_BIT, CATALOG_BIT, SOURCE_BITS = 128, 256, 1024, 2048, 3968
 """
 ``EdgeFlag.MANUAL``, ``OTEL_SERVICE_GRAPH``, ``SERVICE_MESH`` and ``CATALOG``, and
 ``flags.SOURCES``, as plain numbers.
@@ -97,6 +111,18 @@ def precedes(pool: Any, confidence: Any, slot: int, other: int) -> bool:
     return bool(edge < its_edge)
 
 
+@kernel("void(int32[:, ::1], float64[::1], int32[:, ::1], int64, int64, int64)", nogil=False)
+def note_words(pool: Any, confidence: Any, scratch: Any, neighbour: int, lead: int, behind: int) -> None:
+    """Note which edge of a pair knows what the leading one does not; ``behind``: another one."""
+    for row, unknown in ((MODES, UNKNOWN_MODE_BIT), (CRITICALITIES, UNKNOWN_CRITICALITY_BIT)):
+        if not pool[FLAGS, lead] & unknown:
+            scratch[row, neighbour] = 0
+        elif not pool[FLAGS, behind] & unknown:
+            noted = scratch[row, neighbour] - 1
+            if noted < 0 or precedes(pool, confidence, behind, noted):
+                scratch[row, neighbour] = behind + 1
+
+
 @kernel(f"void(int32[:, ::1], float64[::1], int32[:, ::1], int64, int64, {EDGES_ASKED})", nogil=False)
 def choose(
     pool: Any, confidence: Any, scratch: Any, first: int, last: int, asked: tuple[int, int, float]
@@ -106,18 +132,33 @@ def choose(
         if not passes(pool, confidence, slot, asked):
             continue
         neighbour = pool[NEIGHBOUR, slot]
-        lead = scratch[LEADS, neighbour] - 1
+        lead, behind = scratch[LEADS, neighbour] - 1, slot
         if lead < 0 or precedes(pool, confidence, slot, lead):
             scratch[LEADS, neighbour] = slot + 1
+            lead, behind = slot, lead
+        if behind >= 0 and (pool[FLAGS, lead] | pool[FLAGS, behind]) & UNKNOWN_BITS:
+            note_words(pool, confidence, scratch, neighbour, lead, behind)
 
 
-@kernel("boolean(int32[:, ::1], int64, int64)", nogil=False)
-def take_lead(scratch: Any, neighbour: int, slot: int) -> bool:
-    """Return whether the edge at a slot leads its pair; clears the pair's entry if so."""
+@kernel("int64(int32[:, ::1], int32[:, ::1], int64, int64)", nogil=False)
+def take_lead(pool: Any, scratch: Any, neighbour: int, slot: int) -> int:
+    """
+    Return the words of the pair that the edge at a slot leads; -1 if it leads none.
+
+    Clears the pair's entries if it leads.
+    """
     if scratch[LEADS, neighbour] != slot + 1:
-        return False
+        return -1
     scratch[LEADS, neighbour] = 0
-    return True
+    words = pool[FLAGS, slot] & WORD_BITS
+    if words & UNKNOWN_MODE_BIT and scratch[MODES, neighbour] > 0:
+        words = words & ~MODE_BITS | pool[FLAGS, scratch[MODES, neighbour] - 1] & MODE_BITS
+        scratch[MODES, neighbour] = 0
+    if words & UNKNOWN_CRITICALITY_BIT and scratch[CRITICALITIES, neighbour] > 0:
+        knows = pool[FLAGS, scratch[CRITICALITIES, neighbour] - 1]
+        words = words & ~CRITICALITY_BITS | knows & CRITICALITY_BITS
+        scratch[CRITICALITIES, neighbour] = 0
+    return int(words)
 
 
 @kernel("int64(int32[:, ::1], int32[:, ::1], float64[::1], uint8[::1], int64, boolean, float64)")
@@ -125,7 +166,9 @@ def mark_passing(
     nodes: Any, pool: Any, confidence: Any, mask: Any, blocked: int, whole: bool, floor: float
 ) -> int:
     """
-    Set ``mask[edge]`` to 1 for every edge that passes the filter; returns how many do.
+    Set ``mask[edge]`` for every edge that passes the filter; returns how many do.
+
+    To its words and COUNTS_BIT.
 
     Each edge stands once in a segment of its source, so that going over these reads the pool in the
     order in which it lies.
@@ -139,7 +182,7 @@ def mark_passing(
         for slot in range(first, first + nodes[node, OUT + part]):
             if checked and not passes(pool, confidence, slot, asked):
                 continue
-            mask[pool[EDGE, slot]] = 1
+            mask[pool[EDGE, slot]] = pool[FLAGS, slot] & WORD_BITS | COUNTS_BIT
             count += 1
     return count
 
@@ -158,9 +201,10 @@ def mark_effective(
     floor: float,
 ) -> int:
     """
-    Set ``mask[edge]`` to 1 for the leading edge of every pair, unless it is unwanted.
+    Set ``mask[edge]`` for the leading edge of every pair, unless the pair is unwanted.
 
-    Returns how many. Uses the row LEADS of ``scratch``.
+    To the words of the pair and COUNTS_BIT. Returns how many. Uses the rows LEADS, MODES and
+    CRITICALITIES of ``scratch``.
     """
     part = COUNT if whole else FRESH
     asked = edges_asked(blocked, True, floor)
@@ -171,7 +215,8 @@ def mark_effective(
         last = first + nodes[node, OUT + part]
         choose(pool, confidence, scratch, first, last, asked)
         for slot in range(first, last):
-            if take_lead(scratch, pool[NEIGHBOUR, slot], slot) and not pool[FLAGS, slot] & unwanted:
-                mask[pool[EDGE, slot]] = 1
+            words = take_lead(pool, scratch, pool[NEIGHBOUR, slot], slot)
+            if words >= 0 and not words & unwanted:
+                mask[pool[EDGE, slot]] = words | COUNTS_BIT
                 count += 1
     return count

@@ -11,7 +11,7 @@ holds the nodes found, in the order of their hops, the start first.
 from typing import Any
 
 from graphcore.compiling import kernel
-from graphcore.kernels import COUNT, EDGE, FLAGS, IN, NEIGHBOUR, OUT, START
+from graphcore.kernels import COUNT, EDGE, IN, NEIGHBOUR, OUT, START
 
 NOT_FOUND = -1
 
@@ -33,11 +33,11 @@ def search_callers(
 
     Returns how many nodes there are in the queue.
 
-    ``hops`` must be NOT_FOUND everywhere. ``wanted`` are flags of which an edge must have one, 0 =
-    none. The search ends once all nodes are found that are as near as the node ``until`` (negative
-    = none). O(V + E).
+    ``hops`` must be NOT_FOUND everywhere. ``wanted`` are bits of which an edge must have one in the
+    mask: COUNTS_BIT, or words. The search ends once all nodes are found that are as near as the
+    node ``until`` (negative = none). O(V + E).
     """
-    neighbours, edges, flags = pool[NEIGHBOUR], pool[EDGE], pool[FLAGS]
+    neighbours, edges = pool[NEIGHBOUR], pool[EDGE]
     hops[start] = 0
     queue[0] = start
     head, tail, depth = 0, 1, 0
@@ -51,9 +51,7 @@ def search_callers(
             first = nodes[node, IN + START]
             for slot in range(first, first + nodes[node, IN + COUNT]):
                 caller = neighbours[slot]
-                if hops[caller] != NOT_FOUND or mask[edges[slot]] == 0:
-                    continue
-                if wanted != 0 and flags[slot] & wanted == 0:
+                if hops[caller] != NOT_FOUND or mask[edges[slot]] & wanted == 0:
                     continue
                 hops[caller] = depth
                 queue[tail] = caller

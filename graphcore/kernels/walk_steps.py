@@ -107,12 +107,13 @@ def search(  # noqa: C901 - one search for both questions
                     choose(pool, confidence, scratch, first, last, asked)
                 for slot in range(first, last):
                     neighbour = pool[NEIGHBOUR, slot]
-                    if by_pair and not take_lead(scratch, neighbour, slot):
+                    words = take_lead(pool, scratch, neighbour, slot) if by_pair else 0
+                    if words < 0:
                         continue
                     if scratch[marks, neighbour] >= tick:
                         continue
                     if by_pair:
-                        if pool[FLAGS, slot] & unwanted:
+                        if words & unwanted:
                             continue
                     elif checked and not passes(pool, confidence, slot, asked):
                         continue
@@ -174,7 +175,8 @@ def collect(  # noqa: C901 - for both questions, too
             continue
         for slot in range(first, last):
             neighbour = pool[NEIGHBOUR, slot]
-            if by_pair and (not take_lead(scratch, neighbour, slot) or pool[FLAGS, slot] & unwanted):
+            words = take_lead(pool, scratch, neighbour, slot) if by_pair else 0
+            if words < 0 or words & unwanted:
                 continue
             if also_down and tick <= scratch[MARKS + DOWN, neighbour] < tick + also_down:
                 continue

@@ -13,7 +13,7 @@ The scratch array has a column for every node and some more. A walk takes these 
 ``queue[base:]`` are the nodes in the order in which they were found, the start first, then edges.
 Walking both ways makes two walks, ``DOWN`` and ``UP``, whose queues follow behind room for every
 node, and joins them at ``base``; the marks of ``BOTH`` say which nodes a limit keeps. ``filtering``
-uses the row ``LEADS``.
+uses the rows ``LEADS``, ``MODES`` and ``CRITICALITIES``.
 
 Where nothing but staleness keeps an edge out, neither flags nor confidences are read: stale edges
 have a part of the segment to themselves.
@@ -81,8 +81,8 @@ def reach(
     everything = len(nodes) + 1
     enough = limit + 1 if 0 < limit < everything and not (with_edges and walk == BOTH) else everything
     max_depth = min(max_depth, everything)
-    # Unless a leading edge may be unwanted, any edge that takes part crosses its pair, and it does
-    # not matter which one leads.
+    # Unless a pair may be unwanted, any edge that takes part crosses it, and it does not matter
+    # which one leads.
     may_block = unwanted != 0
     for way in range(DOWN, BOTH):
         depth = 0

@@ -68,6 +68,15 @@ _PROVENANCES = {
     if name not in _WITHOUT_PROVENANCE
 }
 
+# What counts as not said while another source says something else, by the tag of the field.
+_UNSAID: dict[int, tuple[bytes | None, ...]] = dict.fromkeys(_PROVENANCES, (None,)) | {
+    tag_of(types_pb2.Dependency, name): (None, varint(unknown))
+    for name, unknown in (
+        ("communication_mode", types_pb2.COMMUNICATION_MODE_UNKNOWN),
+        ("criticality", types_pb2.DEPENDENCY_CRITICALITY_UNKNOWN),
+    )
+}
+
 _ID, _DISCOVERY_SOURCE, _CONFIDENCE, _OBSERVED, _STALE = (
     tag_of(types_pb2.Dependency, name)
     for name in ("id", "discovery_source", "confidence_score", "last_observed_time", "is_stale")
@@ -135,9 +144,9 @@ def _merged(sources: list[_Said]) -> bytes:
         _put_in_order(sources)
         fields, origin, _ = sources[0]
         fields = fields.copy()
-        for tag in [tag for tag in _PROVENANCES if tag not in fields]:
+        for tag in [tag for tag in _PROVENANCES if fields.get(tag) in _UNSAID[tag]]:
             for each in sources:
-                if tag in each.fields:
+                if each.fields.get(tag) not in _UNSAID[tag]:
                     fields[tag], origins[tag] = each.fields[tag], each.origin
                     break
         latest = _latest(sources)

@@ -14,6 +14,7 @@ from tests.support.audits import (
     plain_drift,
     plain_retries,
     plain_timeouts,
+    plain_unknown,
     policies,
     some_calls,
 )
@@ -35,7 +36,11 @@ def retries_of(audit: PathAudit) -> list[tuple[int, list[str]]]:
 
 
 def passing(calls: list[Call], *, include_stale: bool) -> list[Call]:
-    return [call for call in calls if call.is_sync and (include_stale or not call.is_stale)]
+    return [call for call in fresh(calls, include_stale=include_stale) if call.mode == "SYNC"]
+
+
+def fresh(calls: list[Call], *, include_stale: bool) -> list[Call]:
+    return [call for call in calls if include_stale or not call.is_stale]
 
 
 @given_in_both_forms(100, some_calls(), st.integers(1, 12), st.booleans(), st.sampled_from((None, "a", "b")))
@@ -72,7 +77,7 @@ def test_effective_audits_equal_audits_of_merged_sources(
     calls: list[Call], max_hops: int, include_stale: bool
 ) -> None:
     graph, passes = graph_of(calls, "a", "b"), EdgeFilter.of(include_stale=include_stale)
-    merged = [call for call in merged_calls(calls, include_stale=include_stale) if call.is_sync]
+    merged = [call for call in merged_calls(calls, include_stale=include_stale) if call.mode == "SYNC"]
     question = PathAuditQuestion(None, max_hops, 3, 1_000, passes, effective=True)
     audit = audit_paths(graph, question, policies)
     assert (
@@ -83,6 +88,33 @@ def test_effective_audits_equal_audits_of_merged_sources(
         == [(excess, first[:2], second[:2]) for excess, first, second in plain_timeouts(merged)]
     )
     assert retries_of(audit) == plain_retries(merged, max_hops, 3)
+
+
+@given_in_both_forms(
+    100, some_calls(), st.integers(1, 4), st.booleans(), st.booleans(), st.sampled_from((None, "a", "b"))
+)
+def test_calls_of_unknown_mode_are_counted_apart(
+    calls: list[Call], max_hops: int, include_stale: bool, effective: bool, begin: str | None
+) -> None:
+    passes = EdgeFilter.of(include_stale=include_stale)
+    question = PathAuditQuestion(begin, max_hops, edge_filter=passes, effective=effective)
+    audit = audit_paths(graph_of(calls, "a", "b"), question, policies)
+    counting = (
+        merged_calls(calls, include_stale=include_stale)
+        if effective
+        else fresh(calls, include_stale=include_stale)
+    )
+    assert audit.of_unknown_mode == plain_unknown(counting, begin, max_hops)
+
+
+@given_in_both_forms(100, some_calls(), st.booleans())
+def test_drift_counts_the_pairs_of_which_no_source_knows_the_mode(
+    calls: list[Call], ignore_stale: bool
+) -> None:
+    page = list_drift(graph_of(calls, "a"), DriftQuestion(ignore_stale=ignore_stale))
+    merged = merged_calls(calls, include_stale=not ignore_stale)
+    assert page.of_unknown_mode == sum(call.mode == "UNKNOWN_MODE" for call in merged)
+    assert page.of_unknown_criticality == 0
 
 
 @given_in_both_forms(

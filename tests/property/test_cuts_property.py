@@ -17,9 +17,9 @@ from tests.support.kernel_forms import given_in_both_forms
 from tests.support.rows import PlainEdge, Tables
 
 # Written down once more, as the page on cuts has it.
-MODE = {"sync": 1.0, "async": 0.25}
-CRITICALITY = {"hard": 1.0, "degraded": 0.5, "soft": 0.2}
-SOURCE = {"manual": 1.0, "kubernetes": 0.9, "service_mesh": 0.85, "otel_service_graph": 0.8}
+MODE = {"sync": 1.0, "async": 0.25, "unknown": 1.0}
+CRITICALITY = {"hard": 1.0, "degraded": 0.5, "soft": 0.2, "unknown": 1.0}
+SOURCE = {"manual": 1.0, "catalog": 0.95, "kubernetes": 0.9, "service_mesh": 0.85, "otel_service_graph": 0.8}
 
 
 @pytest.fixture

@@ -6,14 +6,15 @@ import networkx as nx
 from hypothesis import strategies as st
 
 from graphcore import DependencyGraph
-from graphcore.analysis.edge_selection import passing_edges
+from graphcore.analysis.edge_selection import effective_edges, passing_edges
 from graphcore.analysis.impact import Impact, impact_of
+from tests.support.effective import leading
 from tests.support.graphs import edge_filter, filters, graph_of, tables
 from tests.support.kernel_forms import given_in_both_forms
 from tests.support.plain_graphs import counting, digraph
 from tests.support.rows import PlainFilter, Tables
 
-STRENGTH = {"soft": 1, "degraded": 2, "hard": 3}
+STRENGTH = {"soft": 1, "degraded": 2, "unknown": 3, "hard": 4}
 BOUNDS = st.sampled_from([0, 0, 1, 2, 3])
 
 
@@ -23,8 +24,11 @@ def questions(draw: st.DrawFn) -> tuple[Tables, str, PlainFilter]:
     return rows, rows.name(draw(st.sampled_from(list(rows.services)))), draw(filters())
 
 
-def impact(graph: DependencyGraph, start: str, chosen: PlainFilter, max_hops: int) -> Impact:
-    return impact_of(graph, start, passing_edges(graph, edge_filter(chosen)), max_hops)
+def impact(
+    graph: DependencyGraph, start: str, chosen: PlainFilter, max_hops: int, *, effective: bool = False
+) -> Impact:
+    mask = (effective_edges if effective else passing_edges)(graph, edge_filter(chosen))
+    return impact_of(graph, start, mask, max_hops)
 
 
 def names_of(graph: DependencyGraph, found: Impact) -> list[str]:
@@ -38,19 +42,22 @@ def distances(callers: "nx.DiGraph[str]", start: str, max_hops: int) -> dict[str
     return found
 
 
-@given_in_both_forms(70, questions(), BOUNDS)
+@given_in_both_forms(120, questions(), BOUNDS, st.booleans())
 def test_impact_equals_a_plain_upstream_search_for_each_strength(
-    question: tuple[Tables, str, PlainFilter], max_hops: int
+    question: tuple[Tables, str, PlainFilter], max_hops: int, effective: bool
 ) -> None:
     rows, start, chosen = question
     graph = graph_of(rows)
-    found = impact(graph, start, chosen, max_hops)
-    names, edges = names_of(graph, found), counting(rows, chosen)
+    found = impact(graph, start, chosen, max_hops, effective=effective)
+    names = names_of(graph, found)
+    edges = list(leading(rows, chosen).values()) if effective else counting(rows, chosen)
     for hops, kept in (
         (found.hops, edges),
         (found.hard_hops, [edge for edge in edges if edge.criticality == "hard"]),
+        (found.unknown_hops, [edge for edge in edges if edge.criticality in {"hard", "unknown"}]),
         (found.degraded_hops, [edge for edge in edges if edge.criticality != "soft"]),
         (found.sync_hops, [edge for edge in edges if edge.mode == "sync"]),
+        (found.maybe_sync_hops, [edge for edge in edges if edge.mode != "async"]),
     ):
         expected = distances(digraph(rows, kept), start, max_hops)
         assert {name: far for name, far in zip(names, hops.tolist(), strict=True) if far} == expected
@@ -94,8 +101,8 @@ def test_the_best_path_is_as_strong_as_its_weakest_dependency(
             min(best[pair] for pair in pairwise(path))
             for path in nx.all_simple_paths(calls, name, start, cutoff=max_hops or None)
         )
-        strength = 3 if found.hard_hops[position] else 2 if found.degraded_hops[position] else 1
-        assert strength == expected
+        hops = (found.degraded_hops, found.unknown_hops, found.hard_hops)
+        assert 1 + sum(bool(column[position]) for column in hops) == expected
 
 
 @given_in_both_forms(20, questions(), BOUNDS)
@@ -108,7 +115,7 @@ def test_unordered_impact_finds_the_same_services(
     whole = impact_of(graph, start, mask, max_hops)
     bare = impact_of(graph, start, mask, max_hops, ordered=False)
     assert len(bare.steps) == 0
-    columns = ("nodes", "hops", "hard_hops", "degraded_hops", "sync_hops")
+    columns = ("nodes", "hops", "hard_hops", "unknown_hops", "degraded_hops", "sync_hops", "maybe_sync_hops")
     rows_of = [
         sorted(zip(*(getattr(found, column).tolist() for column in columns), strict=True))
         for found in (whole, bare)

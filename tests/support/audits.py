@@ -13,24 +13,29 @@ from numpy.typing import NDArray
 from graphcore import DependencyGraph, DependencyRecord, EdgeFlag, ServiceRecord
 
 MOST = 2**63 - 1
-SOURCES = ("MANUAL", "OTEL_SERVICE_GRAPH", "KUBERNETES", "SERVICE_MESH")
-DECLARING = {"MANUAL", "KUBERNETES"}
+SOURCES = ("MANUAL", "OTEL_SERVICE_GRAPH", "KUBERNETES", "SERVICE_MESH", "CATALOG")
+DECLARING = {"MANUAL", "CATALOG", "KUBERNETES"}
+MODES = ("SYNC", "ASYNC", "UNKNOWN_MODE")
 
 
 class Call(NamedTuple):
-    """A dependency between two names; ``timeout`` 0 = none, ``discovery`` is a place in SOURCES."""
+    """
+    A dependency between two names.
+
+    ``timeout`` 0 = none; ``discovery`` is a place in SOURCES, ``mode`` one of MODES.
+    """
 
     source: str
     target: str
     timeout: int = 0
     attempts: int = 1
     discovery: int = 0
-    is_sync: bool = True
+    mode: str = "SYNC"
     is_stale: bool = False
 
     @property
     def flags(self) -> int:
-        flags = EdgeFlag[SOURCES[self.discovery]] | (EdgeFlag.SYNC if self.is_sync else EdgeFlag.ASYNC)
+        flags = EdgeFlag[SOURCES[self.discovery]] | EdgeFlag[self.mode]
         return int(flags | EdgeFlag.STALE if self.is_stale else flags)
 
 
@@ -61,15 +66,15 @@ def policies(
 
 def merged_calls(calls: list[Call], *, include_stale: bool) -> list[Call]:
     """Merge all sources of a pair: each value from the first that has one, fresh before stale."""
-    order = [
-        SOURCES.index(source) for source in ("MANUAL", "SERVICE_MESH", "OTEL_SERVICE_GRAPH", "KUBERNETES")
-    ]
+    in_order = ("MANUAL", "CATALOG", "SERVICE_MESH", "OTEL_SERVICE_GRAPH", "KUBERNETES")
+    order = [SOURCES.index(source) for source in in_order]
     pairs: dict[tuple[str, str], list[Call]] = defaultdict(list)
     for call in sorted(calls, key=lambda call: (call.is_stale, order.index(call.discovery))):
         if include_stale or not call.is_stale:
             pairs[call[:2]].append(call)
     return [
         said[0]._replace(
+            mode=next((call.mode for call in said if call.mode != "UNKNOWN_MODE"), "UNKNOWN_MODE"),
             timeout=next((call.timeout for call in said if call.timeout), 0),
             attempts=next((call.attempts for call in said if call.attempts), 1),
         )
@@ -108,6 +113,14 @@ def plain_retries(
     return sorted(found, key=lambda one: (-one[0], one[1]))
 
 
+def plain_unknown(calls: list[Call], begin: str | None, max_hops: int) -> int:
+    """How many calls of unknown mode paths of synchronous or unknown ones from ``begin`` hold."""
+    reached = {call.source for call in calls} if begin is None else {begin}
+    for _ in range(max(max_hops, 2) - 1):
+        reached |= {call.target for call in calls if call.source in reached and call.mode != "ASYNC"}
+    return sum(call.mode == "UNKNOWN_MODE" for call in calls if call.source in reached)
+
+
 def plain_drift(calls: list[Call], *, ignore_stale: bool) -> dict[tuple[str, str], str]:
     """Which side reports each pair that drifts."""
     sides: dict[tuple[str, str], set[str]] = defaultdict(set)
@@ -139,14 +152,14 @@ def some_calls(
     ends = st.sampled_from(list(product(names, names)))
     timeouts, sources = (0, 100, 200, 300), range(len(SOURCES))
     policy = st.sampled_from(
-        list(product((False, False, False, True), (True, True, True, False), sources, attempts, timeouts))
+        list(product((False, False, False, True), ("SYNC", *MODES), sources, attempts, timeouts))
     )
     return st.lists(st.builds(_call, ends, policy), max_size=most).map(_unique_calls)
 
 
-def _call(ends: tuple[str, str], policy: tuple[bool, bool, int, int, int]) -> Call:
-    is_stale, is_sync, discovery, attempts, timeout = policy
-    return Call(*ends, timeout, attempts, discovery, is_sync, is_stale)
+def _call(ends: tuple[str, str], policy: tuple[bool, str, int, int, int]) -> Call:
+    is_stale, mode, discovery, attempts, timeout = policy
+    return Call(*ends, timeout, attempts, discovery, mode, is_stale)
 
 
 def _unique_calls(calls: list[Call]) -> list[Call]:

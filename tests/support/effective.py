@@ -4,11 +4,18 @@ from collections import defaultdict
 from collections.abc import Sequence
 from uuid import UUID
 
-from depgraph.v1.types_pb2 import Dependency, DiscoverySource, EffectiveDependency, FieldProvenance
+from depgraph.v1.types_pb2 import (
+    COMMUNICATION_MODE_UNKNOWN,
+    DEPENDENCY_CRITICALITY_UNKNOWN,
+    Dependency,
+    DiscoverySource,
+    EffectiveDependency,
+    FieldProvenance,
+)
 from tests.support import oracle
 from tests.support.rows import PlainEdge, PlainFilter, Tables
 
-PRIORITY = ("manual", "service_mesh", "otel_service_graph", "kubernetes")
+PRIORITY = ("manual", "catalog", "service_mesh", "otel_service_graph", "kubernetes")
 EVERYTHING = PlainFilter(include_stale=True)
 
 
@@ -25,13 +32,23 @@ def taking_part(rows: Tables, chosen: PlainFilter) -> dict[tuple[UUID, UUID], li
 
 
 def leading(rows: Tables, chosen: PlainFilter) -> dict[UUID, PlainEdge]:
-    """The leading edges that pass, by key."""
-    leads = [edges[0] for edges in taking_part(rows, chosen).values()]
+    """The leading edges of the pairs that pass, by key, with the words of their pairs."""
+    leads = [
+        edges[0]._replace(
+            mode=_first_known([edge.mode for edge in edges]),
+            criticality=_first_known([edge.criticality for edge in edges]),
+        )
+        for edges in taking_part(rows, chosen).values()
+    ]
     return {
         edge.key: edge
         for edge in leads
         if edge.mode in chosen.modes and edge.criticality in chosen.criticalities
     }
+
+
+def _first_known(words: list[str]) -> str:
+    return next((word for word in words if word != "unknown"), "unknown")
 
 
 def reached(rows: Tables, start: UUID, direction: str, max_depth: int, chosen: PlainFilter) -> oracle.Reached:
@@ -59,7 +76,9 @@ def effective_of(rows: Sequence[Dependency]) -> EffectiveDependency:
         "retry_config",
         "confidence_score",
     ):
-        winner = next((row for row in ordered if _is_set(row, field)), None)
+        said = [row for row in ordered if _is_set(row, field)]
+        # UNKNOWN wins only where no source knows.
+        winner = next((row for row in said if not _is_unknown(row, field)), said[0] if said else None)
         if winner is not None:
             winners[field] = winner
     winners["last_observed_time"] = max(ordered, key=lambda row: row.last_observed_time.ToNanoseconds())
@@ -78,6 +97,12 @@ def _place(row: Dependency) -> tuple[bool, int, float, int, str]:
     source = DiscoverySource.Name(row.discovery_source).removeprefix("DISCOVERY_SOURCE_").lower()
     observed = row.last_observed_time.ToNanoseconds()
     return row.is_stale, PRIORITY.index(source), -row.confidence_score, -observed, row.id
+
+
+def _is_unknown(row: Dependency, field: str) -> bool:
+    if field == "communication_mode":
+        return row.communication_mode == COMMUNICATION_MODE_UNKNOWN
+    return field == "criticality" and row.criticality == DEPENDENCY_CRITICALITY_UNKNOWN
 
 
 def _is_set(row: Dependency, field: str) -> bool:

@@ -32,9 +32,18 @@ EDGE_KEYS_START = 1_000
 NO_KEY = UUID(int=0)
 
 
+MODES = {"sync": EdgeFlag.SYNC, "async": EdgeFlag.ASYNC, "unknown": EdgeFlag.UNKNOWN_MODE}
+STRENGTHS = {
+    "hard": EdgeFlag.HARD,
+    "soft": EdgeFlag.SOFT,
+    "degraded": EdgeFlag.DEGRADED,
+    "unknown": EdgeFlag.UNKNOWN_CRITICALITY,
+}
+
+
 def flags_of(edge: PlainEdge) -> int:
-    values = [edge.mode, edge.criticality, edge.discovery, *(["stale"] if edge.stale else [])]
-    return sum(int(EdgeFlag[value.upper()]) for value in values)
+    flags = MODES[edge.mode] | STRENGTHS[edge.criticality] | EdgeFlag[edge.discovery.upper()]
+    return int(flags | EdgeFlag.STALE if edge.stale else flags)
 
 
 def service_record(service: PlainService) -> ServiceRecord:
@@ -77,8 +86,8 @@ def graph_of(tables: Tables) -> DependencyGraph:
 
 def edge_filter(chosen: PlainFilter) -> EdgeFilter:
     return EdgeFilter.of(
-        communication_modes=[EdgeFlag[mode.upper()] for mode in chosen.modes],
-        criticalities=[EdgeFlag[criticality.upper()] for criticality in chosen.criticalities],
+        communication_modes=[MODES[mode] for mode in chosen.modes],
+        criticalities=[STRENGTHS[criticality] for criticality in chosen.criticalities],
         discovery_sources=[EdgeFlag[discovery.upper()] for discovery in chosen.discoveries],
         min_confidence=chosen.min_confidence,
         include_stale=chosen.include_stale,

@@ -6,9 +6,9 @@ from types import MappingProxyType
 from typing import NamedTuple, cast
 from uuid import UUID
 
-COMMUNICATION_MODES = ("sync", "async")
-CRITICALITIES = ("hard", "soft", "degraded")
-DISCOVERY_SOURCES = ("manual", "otel_service_graph", "kubernetes", "service_mesh")
+COMMUNICATION_MODES = ("sync", "async", "unknown")
+CRITICALITIES = ("hard", "soft", "degraded", "unknown")
+DISCOVERY_SOURCES = ("manual", "otel_service_graph", "kubernetes", "service_mesh", "catalog")
 
 
 class PlainService(NamedTuple):

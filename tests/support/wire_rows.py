@@ -56,7 +56,7 @@ services = st.builds(
     id=st.uuids(),
     service_id=names,
     metadata=st.just("{}") | objects,
-    criticality=st.sampled_from(["critical", "high", "medium", "low", "odd", "", "lоw"]),  # noqa: RUF001 - a wrong o
+    criticality=st.sampled_from(["critical", "high", "medium", "low", "unknown", "odd", "", "lоw"]),  # noqa: RUF001 - a wrong o
     team=st.none() | texts | long_texts,
     discovered=st.booleans(),
     created_at=moments,
@@ -68,12 +68,14 @@ dependencies = st.builds(
     id=st.uuids(),
     source=st.uuids(),
     target=st.uuids(),
-    communication_mode=st.sampled_from(["sync", "async", "odd", ""]),
-    criticality=st.sampled_from(["hard", "soft", "degraded", "sync", "odd"]),
+    communication_mode=st.sampled_from(["sync", "async", "unknown", "odd", ""]),
+    criticality=st.sampled_from(["hard", "soft", "degraded", "unknown", "sync", "odd"]),
     protocol=st.none() | texts | st.just("x" * 128),
     timeout_ms=st.none() | st.integers(MIN_INT32, MAX_INT32) | st.sampled_from([0, 127, 128, MAX_INT32]),
     retry_config=st.none() | retries | objects | st.sampled_from(["null", "[]", "3"]),
-    discovery_source=st.sampled_from(["manual", "otel_service_graph", "kubernetes", "service_mesh", "odd"]),
+    discovery_source=st.sampled_from(
+        ["manual", "otel_service_graph", "kubernetes", "service_mesh", "catalog", "odd"]
+    ),
     confidence_score=confidences,
     last_observed_at=moments,
     is_stale=st.booleans(),

@@ -123,7 +123,7 @@ def test_a_search_that_ends_early_is_truncated_and_lists_real_paths(monkeypatch:
 def test_an_empty_graph_has_no_findings() -> None:
     found = audit([], PathAuditQuestion())
     assert (found.timeouts.count, found.retries.count) == (0, 0)
-    assert list_drift(graph_of([]), DriftQuestion()) == ([], 0, False, 0, 0)
+    assert list_drift(graph_of([]), DriftQuestion()) == ([], 0, False, 0, 0, 0, 0)
 
 
 def test_a_service_that_is_not_there_is_refused() -> None:

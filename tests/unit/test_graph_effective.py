@@ -3,7 +3,7 @@
 import random
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from itertools import pairwise
+from itertools import pairwise, permutations
 from typing import cast
 
 import numpy as np
@@ -24,7 +24,13 @@ from graphcore.kernels.walking import LAST_TICK
 from graphcore.traversal import reach
 from tests.support.kernel_forms import FORMS, kernels_in_form
 
-IN_ORDER = (EdgeFlag.MANUAL, EdgeFlag.SERVICE_MESH, EdgeFlag.OTEL_SERVICE_GRAPH, EdgeFlag.KUBERNETES)
+IN_ORDER = (
+    EdgeFlag.MANUAL,
+    EdgeFlag.CATALOG,
+    EdgeFlag.SERVICE_MESH,
+    EdgeFlag.OTEL_SERVICE_GRAPH,
+    EdgeFlag.KUBERNETES,
+)
 
 
 @pytest.fixture(scope="module", params=FORMS, autouse=True)
@@ -92,6 +98,28 @@ def test_a_pair_with_more_edges_than_sources_is_gathered_whole() -> None:
     assert len(parallel_edges(graph, found.edges, EdgeFilter()).edges) == 11
     only = EdgeFilter.of(discovery_sources=[EdgeFlag.KUBERNETES])
     assert len(parallel_edges(graph, found.edges, only).edges) == 9
+
+
+def test_of_many_edges_of_a_pair_the_first_that_knows_says_the_mode() -> None:
+    # Only where the tables have lost their constraints.
+    names = [ServiceRecord(name, name) for name in "ab"]
+    kinds = [
+        (EdgeFlag.KUBERNETES, EdgeFlag.SYNC),
+        (EdgeFlag.SERVICE_MESH, EdgeFlag.UNKNOWN_MODE),
+        (EdgeFlag.OTEL_SERVICE_GRAPH, EdgeFlag.SYNC),
+        (EdgeFlag.MANUAL, EdgeFlag.UNKNOWN_MODE),
+        (EdgeFlag.SERVICE_MESH, EdgeFlag.ASYNC),
+    ]
+    wanted, unwanted = (EdgeFilter.of(communication_modes=[mode]) for mode in (EdgeFlag.ASYNC, EdgeFlag.SYNC))
+    for order in permutations(range(len(kinds))):
+        rows = [
+            DependencyRecord(key, "a", "b", int(source | mode), payload=key)
+            for key, (source, mode) in enumerate(kinds)
+        ]
+        graph = DependencyGraph.from_records(names, [rows[place] for place in order])
+        found = reach(graph, "a", Direction.DOWNSTREAM, 1, wanted, effective=True)
+        assert graph.dependency_payloads[found.edges].tolist() == [3]
+        assert not len(reach(graph, "a", Direction.DOWNSTREAM, 1, unwanted, effective=True).nodes)
 
 
 def test_no_chosen_edges_have_no_parallel_edges() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from graphcore.graph.flags import STALE
 from graphcore.graph.index import TraversalIndex
 from graphcore.kernels import GARBAGE, USED
 from tests.support.index_checks import Link, check_index
@@ -94,7 +95,7 @@ def test_edges_added_and_removed_repeatedly_take_no_more_memory() -> None:
     index = TraversalIndex()
     sizes = []
     for round_ in range(60):
-        links = linked(index, [link._replace(flags=round_ % 2 * 512) for link in random_links(300, 50)])
+        links = linked(index, [link._replace(flags=round_ % 2 * STALE) for link in random_links(300, 50)])
         index.unlink(list(links))
         for node in range(50):
             index.forget_node(node)

@@ -14,6 +14,7 @@ from depgraph.v1.types_pb2 import (
     DEPENDENCY_CRITICALITY_DEGRADED,
     DEPENDENCY_CRITICALITY_HARD,
     DEPENDENCY_CRITICALITY_SOFT,
+    DEPENDENCY_CRITICALITY_UNKNOWN,
     Service,
 )
 from graphcore.analysis.impact import Impact
@@ -24,6 +25,12 @@ from tests.support.examples import examples
 
 FRESHNESS = Freshness("revision", timedelta(0))
 FAILED = "failed"
+STRENGTHS = (
+    DEPENDENCY_CRITICALITY_HARD,
+    DEPENDENCY_CRITICALITY_UNKNOWN,
+    DEPENDENCY_CRITICALITY_DEGRADED,
+    DEPENDENCY_CRITICALITY_SOFT,
+)
 
 
 def chain(count: int, *, teams: int = 3, summary_only: bool = False) -> Impacted:
@@ -33,7 +40,7 @@ def chain(count: int, *, teams: int = 3, summary_only: bool = False) -> Impacted
         for place in range(count)
     ]
     hops = np.arange(1, count + 1, dtype=np.int32)
-    kind = np.arange(count) % 3
+    kind = np.arange(count) % len(STRENGTHS)
     return Impacted(
         encoded_id(FAILED),
         records([TraverseResponse(services=[service]).SerializeToString() for service in services]),
@@ -41,9 +48,11 @@ def chain(count: int, *, teams: int = 3, summary_only: bool = False) -> Impacted
         Impact(
             np.arange(count, dtype=np.int32),
             hops,
-            np.where(kind == 0, hops, 0).astype(np.int32),
+            np.where(kind <= 0, hops, 0).astype(np.int32),
             np.where(kind <= 1, hops, 0).astype(np.int32),
-            np.where(kind == 2, hops, 0).astype(np.int32),
+            np.where(kind <= 2, hops, 0).astype(np.int32),
+            np.where(kind >= 3, hops, 0).astype(np.int32),
+            np.where(kind >= 2, hops, 0).astype(np.int32),
             np.arange(-1, count - 1, dtype=np.int32),
         ),
         summary_only,
@@ -76,19 +85,11 @@ async def test_joined_parts_are_the_whole_answer(count: int, max_bytes: int) -> 
         assert list(service.path) == [*(name(step) for step in range(place, -1, -1)), FAILED]
         far = place + 1
         assert service.hops == far
-        assert (service.hard_hops, service.degraded_hops, service.sync_hops) == (
-            (far, far, 0),
-            (0, far, 0),
-            (0, 0, far),
-        )[place % 3]
-        assert (
-            service.weakest_criticality
-            == (
-                DEPENDENCY_CRITICALITY_HARD,
-                DEPENDENCY_CRITICALITY_DEGRADED,
-                DEPENDENCY_CRITICALITY_SOFT,
-            )[place % 3]
-        )
+        kind = place % len(STRENGTHS)
+        hops = (service.hard_hops, service.unknown_hops, service.degraded_hops)
+        assert hops == tuple(far if kind <= strength else 0 for strength in range(3))
+        assert (service.sync_hops, service.maybe_sync_hops) == (far * (kind == 3), far * (kind >= 2))
+        assert service.weakest_criticality == STRENGTHS[kind]
         assert (service.team, service.criticality) == (f"team {place % 3}", CRITICALITY_HIGH)
     for place, part in enumerate(parts):
         assert part.HasField("summary") == part.HasField("freshness") == (place == 0)

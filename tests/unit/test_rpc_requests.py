@@ -13,7 +13,7 @@ from depgraph.v1 import catalog_service_pb2 as catalog
 from depgraph.v1 import dependency_service_pb2 as dependencies
 from depgraph.v1 import graph_service_pb2 as graph
 from depgraph.v1 import types_pb2 as pb
-from graphcore import Direction, EdgeFilter
+from graphcore import Direction, EdgeFilter, EdgeFlag
 from server.config import Limits
 from server.domain.errors import InvalidInputError, InvalidRevisionError, TooManyItemsError
 from server.domain.live_graph import AtLeastAsFresh, FullyConsistent, MinimizeLatency
@@ -287,10 +287,10 @@ def test_a_filter_selects_the_flags_it_names() -> None:
             include_stale=True,
         )
     )
-    assert asked.edge_filter.passes(flags=2, confidence=0.5)
-    assert not asked.edge_filter.passes(flags=1, confidence=0.5)
-    assert not asked.edge_filter.passes(flags=2, confidence=0.4)
-    assert asked.edge_filter.passes(flags=2 | 512, confidence=1)
+    assert asked.edge_filter.passes(EdgeFlag.ASYNC, confidence=0.5)
+    assert not asked.edge_filter.passes(EdgeFlag.SYNC, confidence=0.5)
+    assert not asked.edge_filter.passes(EdgeFlag.ASYNC, confidence=0.4)
+    assert asked.edge_filter.passes(EdgeFlag.ASYNC | EdgeFlag.STALE, confidence=1)
 
 
 def test_everything_wrong_with_a_question_is_named() -> None:

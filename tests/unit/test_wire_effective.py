@@ -12,8 +12,11 @@ from depgraph.v1.types_pb2 import (
     BACKOFF_STRATEGY_LINEAR,
     COMMUNICATION_MODE_ASYNC,
     COMMUNICATION_MODE_SYNC,
+    COMMUNICATION_MODE_UNKNOWN,
     DEPENDENCY_CRITICALITY_HARD,
     DEPENDENCY_CRITICALITY_SOFT,
+    DEPENDENCY_CRITICALITY_UNKNOWN,
+    DISCOVERY_SOURCE_CATALOG,
     DISCOVERY_SOURCE_KUBERNETES,
     DISCOVERY_SOURCE_MANUAL,
     DISCOVERY_SOURCE_OTEL_SERVICE_GRAPH,
@@ -33,6 +36,7 @@ from tests.support.wire_rows import dependencies, dependency_message
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 SOURCES_IN_ORDER = [
     DISCOVERY_SOURCE_MANUAL,
+    DISCOVERY_SOURCE_CATALOG,
     DISCOVERY_SOURCE_SERVICE_MESH,
     DISCOVERY_SOURCE_OTEL_SERVICE_GRAPH,
     DISCOVERY_SOURCE_KUBERNETES,
@@ -80,7 +84,11 @@ def test_each_field_comes_from_the_first_source_that_has_it() -> None:
     )
     assert (merged.retry_config.max_retries, merged.confidence_score) == (2, 1.0)
     assert merged.last_observed_time == traces.last_observed_time
-    assert list(merged.discovery_sources) == SOURCES_IN_ORDER[:3]
+    assert list(merged.discovery_sources) == [
+        DISCOVERY_SOURCE_MANUAL,
+        DISCOVERY_SOURCE_SERVICE_MESH,
+        DISCOVERY_SOURCE_OTEL_SERVICE_GRAPH,
+    ]
     assert origins(traces, mesh, manual) == {
         "communication_mode": DISCOVERY_SOURCE_MANUAL,
         "criticality": DISCOVERY_SOURCE_MANUAL,
@@ -92,7 +100,26 @@ def test_each_field_comes_from_the_first_source_that_has_it() -> None:
     }
 
 
-@pytest.mark.parametrize("place", range(3))
+def test_unknown_never_wins_against_a_source_that_knows() -> None:
+    unknown = {
+        "communication_mode": COMMUNICATION_MODE_UNKNOWN,
+        "criticality": DEPENDENCY_CRITICALITY_UNKNOWN,
+    }
+    manual = said(DISCOVERY_SOURCE_MANUAL, **unknown | {"criticality": DEPENDENCY_CRITICALITY_SOFT})
+    mesh = said(DISCOVERY_SOURCE_SERVICE_MESH, **unknown)
+    traces = said(DISCOVERY_SOURCE_OTEL_SERVICE_GRAPH, communication_mode=COMMUNICATION_MODE_ASYNC)
+    merged = effective_dependency([traces, mesh, manual])
+    assert merged.communication_mode == COMMUNICATION_MODE_ASYNC
+    assert merged.criticality == DEPENDENCY_CRITICALITY_SOFT
+    found = origins(traces, mesh, manual)
+    assert found["communication_mode"] == DISCOVERY_SOURCE_OTEL_SERVICE_GRAPH
+    assert found["criticality"] == DISCOVERY_SOURCE_MANUAL
+    merged = effective_dependency([mesh])
+    assert merged.communication_mode == COMMUNICATION_MODE_UNKNOWN
+    assert origins(mesh)["communication_mode"] == DISCOVERY_SOURCE_SERVICE_MESH
+
+
+@pytest.mark.parametrize("place", range(4))
 def test_sources_have_an_order(place: int) -> None:
     first, second = SOURCES_IN_ORDER[place : place + 2]
     rows = [said(second, timeout_ms=2), said(first, timeout_ms=1)]

@@ -60,6 +60,7 @@ def audit_answer(graph: DependencyGraph, wanted: AuditQuestion, limit: int) -> b
         dependency_count=found.dependencies,
         with_timeout_count=found.with_timeout,
         with_retry_count=found.with_retries,
+        unknown_mode_count=found.of_unknown_mode,
     )
     answer = b"".join((*_findings(graph, found, question), counts.SerializeToString()))
     if len(answer) > limit:

@@ -59,6 +59,8 @@ def drift_answer(graph: DependencyGraph, wanted: DriftPage, limit: int) -> bytes
         total_count=found.total,
         declared_count=found.declared,
         observed_count=found.observed,
+        unknown_mode_count=found.of_unknown_mode,
+        unknown_criticality_count=found.of_unknown_criticality,
     )
     return b"".join((*records, rest.SerializeToString()))
 

@@ -13,6 +13,7 @@ from depgraph.v1.types_pb2 import (
     DEPENDENCY_CRITICALITY_DEGRADED,
     DEPENDENCY_CRITICALITY_HARD,
     DEPENDENCY_CRITICALITY_SOFT,
+    DEPENDENCY_CRITICALITY_UNKNOWN,
     Criticality,
     DependencyCriticality,
 )
@@ -33,7 +34,12 @@ _FRESHNESS = tag(pb.AnalyzeImpactResponse, "freshness")
 _NAME_NUMBER = pb.ImpactedService.SERVICE_ID_FIELD_NUMBER
 _PATH_NUMBER = pb.ImpactedService.PATH_FIELD_NUMBER
 # The strongest first.
-_STRENGTHS = (DEPENDENCY_CRITICALITY_HARD, DEPENDENCY_CRITICALITY_DEGRADED, DEPENDENCY_CRITICALITY_SOFT)
+_STRENGTHS = (
+    DEPENDENCY_CRITICALITY_HARD,
+    DEPENDENCY_CRITICALITY_UNKNOWN,
+    DEPENDENCY_CRITICALITY_DEGRADED,
+    DEPENDENCY_CRITICALITY_SOFT,
+)
 
 
 class ImpactQuestion(NamedTuple):
@@ -129,7 +135,14 @@ async def _owners(found: Impacted) -> "tuple[list[_Owner], Counter[_Owner]]":
 
 def _services(found: Impacted, owners: list[_Owner]) -> Iterator[bytes]:
     reach = found.reach
-    columns = (reach.hops, reach.hard_hops, reach.degraded_hops, reach.sync_hops)
+    columns = (
+        reach.hops,
+        reach.hard_hops,
+        reach.unknown_hops,
+        reach.degraded_hops,
+        reach.sync_hops,
+        reach.maybe_sync_hops,
+    )
     failed = wire.retagged(found.failed, _PATH_NUMBER)
     # Steps lead to services nearer to the one that fails. These come first: their names are here.
     names: list[bytes] = []
@@ -143,14 +156,17 @@ def _services(found: Impacted, owners: list[_Owner]) -> Iterator[bytes]:
             *(column[batch].tolist() for column in columns),
             strict=True,
         )
-        for position, (encoded_id, owner, hops, hard, degraded, sync) in enumerate(rows, start):
+        for position, (encoded_id, owner, *found_hops) in enumerate(rows, start):
+            hops, hard, unknown, degraded, sync, maybe_sync = found_hops
             names.append(wire.retagged(encoded_id, _PATH_NUMBER))
             message = pb.ImpactedService(
                 hops=hops,
-                weakest_criticality=_weakest(hard, degraded),
+                weakest_criticality=_weakest(hard, unknown, degraded),
                 hard_hops=hard,
+                unknown_hops=unknown,
                 degraded_hops=degraded,
                 sync_hops=sync,
+                maybe_sync_hops=maybe_sync,
                 criticality=owner.criticality,
                 team=owner.team,
             )
@@ -168,10 +184,9 @@ def _path(names: list[bytes], steps: list[int], position: int) -> list[bytes]:
     return path
 
 
-def _weakest(hard_hops: int, degraded_hops: int) -> DependencyCriticality.ValueType:
-    if hard_hops:
-        return DEPENDENCY_CRITICALITY_HARD
-    return DEPENDENCY_CRITICALITY_DEGRADED if degraded_hops else DEPENDENCY_CRITICALITY_SOFT
+def _weakest(*hops: int) -> DependencyCriticality.ValueType:
+    """Return the strongest criticality of which there are hops; SOFT if of none."""
+    return next((strength for strength, far in zip(_STRENGTHS, hops, strict=False) if far), _STRENGTHS[-1])
 
 
 def _summary(reach: Impact, owners: "Counter[_Owner]") -> pb.ImpactSummary:
@@ -183,11 +198,13 @@ def _summary(reach: Impact, owners: "Counter[_Owner]") -> pb.ImpactSummary:
         teams[owner.team] += times
         criticalities[owner.criticality] += times
     listed = nsmallest(MOST_TEAMS, teams.items(), key=lambda team: (-team[1], team[0] or ""))
-    hard, up_to_degraded = np.count_nonzero(reach.hard_hops), np.count_nonzero(reach.degraded_hops)
-    weakest = zip(_STRENGTHS, (hard, up_to_degraded - hard, count - up_to_degraded), strict=True)
+    at_least = [np.count_nonzero(hops) for hops in (reach.hard_hops, reach.unknown_hops, reach.degraded_hops)]
+    weakest = zip(_STRENGTHS, np.diff([0, *at_least, count]).tolist(), strict=True)
+    sync_count = int(np.count_nonzero(reach.sync_hops))
     return pb.ImpactSummary(
         service_count=count,
-        sync_count=int(np.count_nonzero(reach.sync_hops)),
+        sync_count=sync_count,
+        maybe_sync_count=int(np.count_nonzero(reach.maybe_sync_hops)) - sync_count,
         max_hops=int(reach.hops.max(initial=0)),
         teams=[pb.TeamCount(team=team, service_count=times) for team, times in listed],
         team_count=len(teams),
@@ -196,7 +213,7 @@ def _summary(reach: Impact, owners: "Counter[_Owner]") -> pb.ImpactSummary:
             for criticality, times in sorted(criticalities.items())
         ],
         weakest_criticalities=[
-            pb.WeakestCount(weakest_criticality=strength, service_count=int(times))
+            pb.WeakestCount(weakest_criticality=strength, service_count=times)
             for strength, times in weakest
             if times
         ],
