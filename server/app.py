@@ -37,6 +37,7 @@ from server.rpc.callers import CallAccess, TrustedProxies
 from server.rpc.graph.status import ServerStatus
 from server.rpc.server import RpcServer, Servicers
 from server.store.alerts import AlertRepository
+from server.store.aliases import AliasRepository
 from server.store.database import Database
 from server.store.dependencies import DependencyRepository
 from server.store.embedded import disk_watch
@@ -188,6 +189,7 @@ class Application:
         history = ChangeLogReader(url, self._settings.feed)
         servicers = Servicers(
             services=ServiceRepository(database),
+            aliases=AliasRepository(database),
             dependencies=DependencyRepository(database),
             alerts=AlertRepository(database),
             writes=WriteRepository(database),

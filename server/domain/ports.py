@@ -7,6 +7,7 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 from uuid import UUID
 
 from server.domain.alerts import Alert, AlertFilter, EventKey, EventPage
+from server.domain.aliases import Alias, AliasPage, Merged
 from server.domain.dependencies import (
     Dependency,
     DependencyDraft,
@@ -69,25 +70,71 @@ class ServiceStore(Protocol):
     """Services in the system of record."""
 
     async def get(self, key: ServiceKey) -> Service:
-        """Return the service, or ``ServiceNotFoundError``."""
+        """Return the service, by its name or an alias, or ``ServiceNotFoundError``."""
 
     async def page(self, chosen: ServiceFilter, size: int, after: PageKey | None) -> Page[Service]:
         """At most ``size`` services, newest first."""
 
     async def create(self, draft: ServiceDraft) -> Written[Service]:
-        """Add one; ``ServiceAlreadyExistsError`` when the name is taken."""
+        """
+        Add one.
+
+        ``ServiceAlreadyExistsError`` or ``AliasAlreadyExistsError`` when the name is taken.
+        """
 
     async def update(self, key: ServiceKey, change: ServiceChange) -> Written[Service]:
-        """Set some columns, perhaps none; ``ServiceNotFoundError`` when there is none."""
+        """
+        Set some columns, perhaps none, of a service by its name or an alias.
+
+        ``ServiceNotFoundError`` when there is none.
+        """
 
     async def delete(self, key: ServiceKey) -> Written[None]:
-        """Remove it with its dependencies; ``ServiceNotFoundError`` when there is none."""
+        """
+        Remove it with its dependencies and aliases; ``ServiceNotFoundError`` when there is none.
+
+        ``InvalidInputError`` for an alias: an old name must not remove the service that it became.
+        """
 
     async def upsert(self, drafts: Sequence[ServiceDraft]) -> Written[Upserted[Service]]:
         """
         Create or replace all in one statement; ``InvalidInputError`` names a name given twice.
 
         An existing service keeps its id and creation time. A draft equal to its row writes nothing.
+        Aliases stand for their services, so two names may be of one service: that is refused, too.
+        """
+
+
+class AliasStore(Protocol):
+    """Aliases of services in the system of record."""
+
+    async def page(self, service_id: str | None, size: int, after: str | None) -> AliasPage:
+        """At most ``size`` aliases, sorted by code point; those of one service, None = all."""
+
+    async def own_names(self, names: Sequence[str]) -> dict[str, str]:
+        """Map those of the names that are aliases to the own names of their services."""
+
+    async def add(self, alias: str, service_id: str) -> Written[Alias]:
+        """
+        Give an alias to a service; changes nothing if that has it.
+
+        ``ServiceNotFoundError``; ``ServiceAlreadyExistsError`` or ``AliasAlreadyExistsError`` when
+        a service or another service's alias has the name; ``InvalidInputError`` when no new service
+        might have it.
+        """
+
+    async def remove(self, alias: str) -> Written[None]:
+        """Take an alias away; ``AliasNotFoundError`` when there is none."""
+
+    async def merge(
+        self, from_service_id: str, into_service_id: str, *, validate_only: bool
+    ) -> Written[Merged]:
+        """
+        Make two services one, named as the second; the first one's name becomes an alias.
+
+        ``validate_only`` = do the same, and roll it back; the revision is empty then.
+        ``ServiceNotFoundError``; ``InvalidInputError`` when both names are of one service, or the
+        first is an alias.
         """
 
 
@@ -106,7 +153,7 @@ class DependencyStore(Protocol):
 
         A draft equal to its row writes nothing (without ``last_observed_at`` it says *seen now*).
         ``InvalidInputError`` names keys given twice, ``ServiceNotFoundError`` all unknown ends;
-        then nothing is written.
+        then nothing is written. Aliases stand for their services.
         """
 
     async def delete(self, key: UUID) -> Written[None]:

@@ -7,7 +7,7 @@ from depgraph.v1 import types_pb2
 from depgraph.v1.catalog_service_pb2_grpc import CatalogServiceServicer
 from server import wire
 from server.config import Limits
-from server.domain.ports import PageKey, ServiceStore, Upserted, Written
+from server.domain.ports import AliasStore, PageKey, ServiceStore, Upserted, Written
 from server.domain.services import (
     SETTABLE_COLUMNS,
     Service,
@@ -15,6 +15,13 @@ from server.domain.services import (
     ServiceDraft,
     ServiceFilter,
     ServiceKey,
+)
+from server.rpc.aliases import (
+    alias_message,
+    aliases_question,
+    merge_question,
+    merged_message,
+    resolved_alias,
 )
 from server.rpc.context import Context
 from server.rpc.metadata import json_of
@@ -27,10 +34,11 @@ _MOST_PATHS = 100
 
 
 class CatalogServicer(CatalogServiceServicer):
-    """Answers from the store. The wrapper around the handlers maps errors to gRPC statuses."""
+    """Answers from the stores. The wrapper around the handlers maps errors to gRPC statuses."""
 
-    def __init__(self, store: ServiceStore, limits: Limits) -> None:
+    def __init__(self, store: ServiceStore, aliases: AliasStore, limits: Limits) -> None:
         self._store = store
+        self._aliases = aliases
         self._limits = limits
 
     async def CreateService(
@@ -48,7 +56,11 @@ class CatalogServicer(CatalogServiceServicer):
         check = Check()
         key = service_key(check, request)
         check.done()
-        return pb.GetServiceResponse(service=service_message(await self._store.get(key)))
+        found = await self._store.get(key)
+        return pb.GetServiceResponse(
+            service=service_message(found),
+            resolved_aliases=resolved_alias(key.service_id, found.service_id),
+        )
 
     async def ListServices(
         self, request: pb.ListServicesRequest, context: Context
@@ -102,21 +114,35 @@ class CatalogServicer(CatalogServiceServicer):
 
     async def AddAlias(self, request: pb.AddAliasRequest, context: Context) -> pb.AddAliasResponse:
         """Give a service another name."""
-        raise NotImplementedError
+        check = Check()
+        alias, service_id = request.alias, check.text("service_id", request.service_id)
+        check.text("alias", alias)
+        check.done()
+        written = await self._aliases.add(alias, service_id)
+        return pb.AddAliasResponse(alias=alias_message(written.value), revision=written.revision)
 
     async def RemoveAlias(self, request: pb.RemoveAliasRequest, context: Context) -> pb.RemoveAliasResponse:
         """Take an alias away."""
-        raise NotImplementedError
+        check = Check()
+        alias = check.text("alias", request.alias)
+        check.done()
+        return pb.RemoveAliasResponse(revision=(await self._aliases.remove(alias)).revision)
 
     async def ListAliases(self, request: pb.ListAliasesRequest, context: Context) -> pb.ListAliasesResponse:
         """List aliases."""
-        raise NotImplementedError
+        question = aliases_question(request)
+        page = await self._aliases.page(question.service_id, question.page_size, question.after)
+        aliases, following = fitted_page(
+            page.aliases, page.next, alias_message, lambda each: each.alias, self._limits.max_response_bytes
+        )
+        return pb.ListAliasesResponse(aliases=aliases, next_page_token=question.tokens.write(following))
 
     async def MergeServices(
         self, request: pb.MergeServicesRequest, context: Context
     ) -> pb.MergeServicesResponse:
         """Make two services one."""
-        raise NotImplementedError
+        going, staying = merge_question(request)
+        return merged_message(await self._aliases.merge(going, staying, validate_only=request.validate_only))
 
     async def SuggestAliases(
         self, request: pb.SuggestAliasesRequest, context: Context

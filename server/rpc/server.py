@@ -16,7 +16,7 @@ from depgraph.v1.graph_service_pb2_grpc import add_GraphServiceServicer_to_serve
 from server.concurrency import SharedComponentSearch
 from server.config import Addresses, Limits, TransportName
 from server.domain.live_graph import LiveGraph
-from server.domain.ports import AlertStore, DependencyStore, ServiceStore, WriteStore
+from server.domain.ports import AlertStore, AliasStore, DependencyStore, ServiceStore, WriteStore
 from server.rpc.access import AccessServicer
 from server.rpc.admission import Admission, Load
 from server.rpc.alert import AlertServicer
@@ -55,6 +55,7 @@ class Servicers:
     """What the services answer from; the server sets ``status.transport``."""
 
     services: ServiceStore
+    aliases: AliasStore
     dependencies: DependencyStore
     alerts: AlertStore
     writes: WriteStore
@@ -179,6 +180,7 @@ class RpcServer:
         add_AnalysisServiceServicer_to_server(cast("Any", AnalysisServicer(servicers.live, limits)), server)
         add_AccessServiceServicer_to_server(AccessServicer(servicers.writes, limits), server)
         add_AlertServiceServicer_to_server(AlertServicer(servicers.alerts, limits), server)
-        add_CatalogServiceServicer_to_server(CatalogServicer(servicers.services, limits), server)
+        catalog = CatalogServicer(servicers.services, servicers.aliases, limits)
+        add_CatalogServiceServicer_to_server(catalog, server)
         add_DependencyServiceServicer_to_server(DependencyServicer(servicers.dependencies, limits), server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)

@@ -20,6 +20,7 @@ from server.store import query
 from server.store.batches import check_batch, columns, ingest_batch, random_uuids, reject_repeats
 from server.store.database import Database
 from server.store.failures import collided
+from server.store.names import repeat_if_known, resolved_dependencies
 from server.store.pool import Connection
 
 _GET = query("dependency_get")
@@ -115,10 +116,11 @@ class DependencyRepository:
 
 
 async def _upsert(connection: Connection, drafts: Sequence[DependencyDraft]) -> Upserted[Dependency]:
+    drafts = await resolved_dependencies(connection, drafts)
     records = await connection.fetch(_UPSERT, random_uuids(len(drafts)), *columns(drafts, DependencyDraft))
     rows = [Dependency._make(record[:_WIDTH]) for record in records]
     if unwritten := {place: record for place, record in enumerate(records) if record["id"] is None}:
-        _check_ends(unwritten)
+        await _check_ends(connection, unwritten)
         unchanged = await _unchanged(connection, unwritten.values())
         for place, row in zip(unwritten, unchanged, strict=True):
             rows[place] = row
@@ -140,20 +142,25 @@ async def _unchanged(connection: Connection, unwritten: Collection[asyncpg.Recor
     ]
 
 
-def _check_ends(unwritten: Mapping[int, asyncpg.Record]) -> None:
-    violations = [
-        FieldViolation(
-            f"dependencies[{place}].{end}_service_id", f"no service is named {record[f'{end}_name']!r}"
-        )
+async def _check_ends(connection: Connection, unwritten: Mapping[int, asyncpg.Record]) -> None:
+    missing = [
+        (place, end, record[f"{end}_name"])
         for place, record in unwritten.items()
         for end in ("source", "target")
         if record[f"{end}_id"] is None
     ]
-    if violations:
-        raise ServiceNotFoundError(
-            f"{len(violations)} ends of dependencies are services that don't exist: create these first",
-            violations=violations,
-        )
+    if not missing:
+        return
+    # A service may just have become an alias, by a merge.
+    await repeat_if_known(connection, [name for *_, name in missing])
+    violations = [
+        FieldViolation(f"dependencies[{place}].{end}_service_id", f"no service is named {name!r}")
+        for place, end, name in missing
+    ]
+    raise ServiceNotFoundError(
+        f"{len(violations)} ends of dependencies are services that don't exist: create these first",
+        violations=violations,
+    )
 
 
 def _missing(key: UUID) -> DependencyNotFoundError:

@@ -7,7 +7,6 @@ import asyncpg
 from server.domain.errors import (
     FieldViolation,
     InvalidInputError,
-    ServiceAlreadyExistsError,
     ServiceNotFoundError,
 )
 from server.domain.ports import Page, PageKey, Upserted, Written, cut_page
@@ -24,6 +23,7 @@ from server.store import query
 from server.store.batches import columns, random_uuids, reject_bad_names, reject_repeats
 from server.store.database import Database
 from server.store.failures import collided
+from server.store.names import name_taken, reject_alias, repeat_if_known, resolved_services
 from server.store.pool import Connection
 
 _GET = query("service_get")
@@ -41,7 +41,7 @@ class ServiceRepository:
         self._database = database
 
     async def get(self, key: ServiceKey) -> Service:
-        """Return the service, or raise ``ServiceNotFoundError``. O(log services)."""
+        """See ``ServiceStore.get``. O(log services)."""
         record = await self._database.fetchrow(_GET, key.service_id, key.id)
         return _found(record, key)
 
@@ -63,16 +63,13 @@ class ServiceRepository:
         return cut_page(services, size, lambda service: PageKey(service.created_at, service.id))
 
     async def create(self, draft: ServiceDraft) -> Written[Service]:
-        """Add one; ``ServiceAlreadyExistsError`` when the name is taken."""
+        """See ``ServiceStore.create``."""
 
         async def insert(connection: Connection) -> Service:
             await reject_bad_names(connection, [("service.service_id", draft.service_id)])
             record = await connection.fetchrow(_CREATE, random_uuids(1), *columns([draft], ServiceDraft))
             if record is None:
-                raise ServiceAlreadyExistsError(
-                    f"a service named {draft.service_id!r} exists already: update it, or choose another name",
-                    service_id=draft.service_id,
-                )
+                raise await name_taken(connection, draft.service_id, "update it, or choose another name")
             return Service._make(record)
 
         return await self._database.write(insert, lambda _: WriteCounts(services_created=1))
@@ -86,15 +83,21 @@ class ServiceRepository:
             record = await connection.fetchrow(
                 _UPDATE, key.service_id, key.id, sorted(change.columns), *values
             )
+            if record is None and key.service_id is not None:
+                # It may just have become an alias, by a merge.
+                await repeat_if_known(connection, [key.service_id])
             return _found(record, key)
 
         return await self._database.write(update, lambda _: WriteCounts(services_updated=1))
 
     async def delete(self, key: ServiceKey) -> Written[None]:
-        """Remove it with its dependencies; ``ServiceNotFoundError`` when there is none."""
+        """See ``ServiceStore.delete``."""
 
         async def delete(connection: Connection) -> None:
             if await connection.fetchval(_DELETE, key.service_id, key.id) is None:
+                if key.service_id is not None:
+                    remedy = "delete that one by its own name, or remove the alias"
+                    await reject_alias(connection, "service_id", key.service_id, remedy)
                 raise _missing(key)
 
         return await self._database.write(delete, lambda _: WriteCounts(services_deleted=1))
@@ -108,9 +111,8 @@ class ServiceRepository:
                 connection,
                 ((f"services[{place}].service_id", draft.service_id) for place, draft in enumerate(drafts)),
             )
-            records = await connection.fetch(
-                _UPSERT, random_uuids(len(drafts)), *columns(drafts, ServiceDraft)
-            )
+            own = await resolved_services(connection, drafts)
+            records = await connection.fetch(_UPSERT, random_uuids(len(own)), *columns(own, ServiceDraft))
             if len(records) != len(drafts):
                 raise collided()
             rows = tuple(Service._make(record[:-1]) for record in records)

@@ -57,6 +57,7 @@ def rpc_server(
     nothing = cast("Any", None)
     servicers = Servicers(
         services=cast("Any", store),
+        aliases=nothing,
         dependencies=nothing,
         alerts=nothing,
         writes=nothing,

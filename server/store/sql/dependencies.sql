@@ -23,11 +23,17 @@ WITH page AS (
         )
         AND (
             $3::text IS NULL
-            OR source_service_id = (SELECT source.id FROM public.services AS source WHERE source.service_id = $3::text)
+            OR source_service_id = COALESCE(
+                (SELECT source.id FROM public.services AS source WHERE source.service_id = $3::text),
+                (SELECT alias.service_id FROM public.service_aliases AS alias WHERE alias.alias = $3::text)
+            )
         )
         AND (
             $4::text IS NULL
-            OR target_service_id = (SELECT target.id FROM public.services AS target WHERE target.service_id = $4::text)
+            OR target_service_id = COALESCE(
+                (SELECT target.id FROM public.services AS target WHERE target.service_id = $4::text),
+                (SELECT alias.service_id FROM public.service_aliases AS alias WHERE alias.alias = $4::text)
+            )
         )
         AND ($5::text IS NULL OR discovery_source = $5::text)
         AND ($6::boolean OR NOT is_stale)

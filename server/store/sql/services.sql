@@ -1,19 +1,26 @@
 -- name: service_get
--- One service by name ($1) or row id ($2); the other is NULL.
+-- One service by name or alias ($1) or row id ($2); the other is NULL.
 SELECT {service_row}
 FROM public.services
-WHERE service_id = $1::text
-    OR id = $2::uuid;
+WHERE id = COALESCE(
+        $2::uuid,
+        (SELECT named.id FROM public.services AS named WHERE named.service_id = $1::text),
+        (SELECT alias.service_id FROM public.service_aliases AS alias WHERE alias.alias = $1::text)
+    );
 
 -- name: services_known
--- Those of the names $1 that services have.
+-- Those of the names $1 that services or aliases have.
 SELECT service_id
 FROM public.services
-WHERE service_id = ANY($1::text[]);
+WHERE service_id = ANY($1::text[])
+UNION ALL
+SELECT alias
+FROM public.service_aliases
+WHERE alias = ANY($1::text[]);
 
 -- name: services_page
 -- Newest first, after the key ($1, $2). NULL filters match all: $3 team, $4 criticality, $5 discovered, $6 part of the
--- name in any case, which reads every row that the others leave, $7 kind.
+-- name or an alias in any case, which reads every row that the others leave, $7 kind.
 -- The first page starts from infinity rather than dropping the condition, so that every page is one index range.
 SELECT {service_row}
 FROM public.services
@@ -24,25 +31,37 @@ WHERE (created_at, id) < (
     AND ($3::text IS NULL OR team = $3::text)
     AND ($4::text IS NULL OR criticality = $4::text)
     AND ($5::boolean IS NULL OR discovered = $5::boolean)
-    AND ($6::text IS NULL OR position(lower($6::text) IN lower(service_id)) > 0)
+    AND (
+        $6::text IS NULL
+        OR position(lower($6::text) IN lower(service_id)) > 0
+        OR id IN (
+            SELECT alias.service_id
+            FROM public.service_aliases AS alias
+            WHERE position(lower($6::text) IN lower(alias.alias)) > 0
+        )
+    )
     AND ($7::text IS NULL OR kind = $7::text)
 ORDER BY created_at DESC, id DESC
 LIMIT $8;
 
 -- name: service_create
--- Add one service with the id $1; no row comes back when the name is taken.
+-- Add one service with the id $1; no row comes back when a service or an alias has the name.
 INSERT INTO public.services (id, {service_given})
 SELECT given.*
-FROM unnest($1::uuid[], {service_arrays}) AS given
+FROM unnest($1::uuid[], {service_arrays}) AS given (id, {service_given})
+WHERE NOT EXISTS (SELECT FROM public.service_aliases AS alias WHERE alias.alias = given.service_id)
 ON CONFLICT (service_id) DO NOTHING
 RETURNING {service_row};
 
 -- name: service_update
--- Set the columns named in $3 of the service with name $1 or row id $2; no row comes back when there is none.
+-- Set the columns named in $3 of the service with name or alias $1 or row id $2; no row comes back when there is none.
 UPDATE public.services
 SET {service_changed}
-WHERE service_id = $1::text
-    OR id = $2::uuid
+WHERE id = COALESCE(
+        $2::uuid,
+        (SELECT named.id FROM public.services AS named WHERE named.service_id = $1::text),
+        (SELECT alias.service_id FROM public.service_aliases AS alias WHERE alias.alias = $1::text)
+    )
 RETURNING {service_row};
 
 -- name: service_delete

@@ -1,0 +1,146 @@
+"""
+The names that writers give, and what they stand for: a service, or an alias of one.
+
+Whoever writes by names asks first, in the transaction that writes, which of them are aliases. What
+another writer does meanwhile is found out by the statements that follow: the database refuses a
+service with the name of an alias, and a service that is gone has no row. Then the transaction is
+repeated, and ends as if one writer had come after the other.
+"""
+
+from collections.abc import Callable, Hashable, Iterable, Sequence
+
+from server.domain.aliases import Alias
+from server.domain.dependencies import DependencyDraft
+from server.domain.errors import (
+    AliasAlreadyExistsError,
+    AlreadyExistsError,
+    FieldViolation,
+    InvalidInputError,
+    ServiceAlreadyExistsError,
+)
+from server.domain.services import ServiceDraft
+from server.store import query
+from server.store.failures import collided
+from server.store.pool import Connection
+
+_ALIAS = query("alias_get")
+_RESOLVE = query("aliases_resolve_for_write")
+_KNOWN = query("services_known")
+
+
+async def own_names(connection: Connection, names: Iterable[str]) -> dict[str, str]:
+    """
+    Map those of the names that are aliases to the own names of their services.
+
+    They stay aliases of these services until the transaction ends. O(names), a fraction of a
+    microsecond each while there are no aliases.
+    """
+    records = await connection.fetch(_RESOLVE, list(names))
+    return {record["alias"]: record["service_id"] for record in records}
+
+
+async def resolved_services(connection: Connection, drafts: Sequence[ServiceDraft]) -> Sequence[ServiceDraft]:
+    """Give drafts the own names; raises ``InvalidInputError`` if two of them are of one service."""
+    own = await own_names(connection, [draft.service_id for draft in drafts])
+    if not own:
+        return drafts
+    resolved = [
+        draft._replace(service_id=own[draft.service_id]) if draft.service_id in own else draft
+        for draft in drafts
+    ]
+    _reject_same(
+        (draft.service_id for draft in resolved), "services[{}].service_id", lambda key: f"names {key!r}"
+    )
+    return resolved
+
+
+async def resolved_dependencies(
+    connection: Connection, drafts: Sequence[DependencyDraft]
+) -> Sequence[DependencyDraft]:
+    """
+    Give drafts the own names of their ends.
+
+    Raises ``InvalidInputError`` for two of the same ends and discovery source, and for calls of a
+    service to itself.
+    """
+    names = {name for draft in drafts for name in draft[:2]}
+    own = await own_names(connection, names)
+    if not own:
+        return drafts
+    resolved = [
+        draft._replace(
+            source_service_id=own.get(draft.source_service_id, draft.source_service_id),
+            target_service_id=own.get(draft.target_service_id, draft.target_service_id),
+        )
+        for draft in drafts
+    ]
+    _reject_self_calls(resolved, "dependencies")
+    _reject_same((draft.key for draft in resolved), "dependencies[{}]", lambda key: f"is {' / '.join(key)}")
+    return resolved
+
+
+def _reject_self_calls(drafts: Sequence[DependencyDraft], field: str) -> None:
+    violations = [
+        FieldViolation(
+            f"{field}[{place}].target_service_id",
+            f"names {draft.target_service_id!r}, as source_service_id does: a service can't depend on itself",
+        )
+        for place, draft in enumerate(drafts)
+        if draft.source_service_id == draft.target_service_id
+    ]
+    if violations:
+        first = violations[0]
+        raise InvalidInputError(f"{first.field}: {first.description}", violations=violations)
+
+
+def _reject_same(keys: Iterable[Hashable], field: str, what: Callable[..., str]) -> None:
+    first: dict[Hashable, int] = {}
+    violations = []
+    for place, key in enumerate(keys):
+        earlier = first.setdefault(key, place)
+        if earlier != place:
+            description = f"{what(key)}, as {field.format(earlier)} does: one of the names is an alias"
+            violations.append(FieldViolation(field.format(place), description))
+    if violations:
+        raise InvalidInputError("the batch holds something twice: give each item once", violations=violations)
+
+
+async def reject_alias(connection: Connection, field: str, name: str, remedy: str) -> None:
+    """Raise ``InvalidInputError`` if the name is an alias; the metadata have the service's own."""
+    record = await connection.fetchrow(_ALIAS, name)
+    if record is not None:
+        found = Alias._make(record)
+        description = f"{name!r} is an alias of the service {found.service_id!r}: {remedy}"
+        raise InvalidInputError(
+            f"{field}: {description}",
+            violations=[FieldViolation(field, description)],
+            service_id=found.service_id,
+        )
+
+
+async def repeat_if_known(connection: Connection, names: Sequence[str]) -> None:
+    """Have the transaction repeated if a service or an alias has one of the names by now."""
+    if await connection.fetch(_KNOWN, names):
+        raise collided()
+
+
+async def name_taken(connection: Connection, name: str, remedy: str) -> AlreadyExistsError:
+    """
+    Make the error of a name that a service or an alias has already; ``remedy`` says what to do.
+
+    Raises ``WriteConflictError`` if neither has it any more.
+    """
+    if (record := await connection.fetchrow(_ALIAS, name)) is not None:
+        return alias_taken(Alias._make(record))
+    if not await connection.fetch(_KNOWN, [name]):
+        raise collided()
+    return ServiceAlreadyExistsError(f"a service named {name!r} exists already: {remedy}", service_id=name)
+
+
+def alias_taken(found: Alias) -> AliasAlreadyExistsError:
+    """Make the error of a name that is an alias of another service."""
+    return AliasAlreadyExistsError(
+        f"{found.alias!r} is an alias of the service {found.service_id!r}: use that one, or remove the alias",
+        service_id=found.service_id,
+        alias=found.alias,
+    )

@@ -1,0 +1,213 @@
+"""Aliases in the system of record: adding, removing, listing; what writers make of them."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from server.domain.dependencies import DependencyFilter
+from server.domain.errors import (
+    AliasAlreadyExistsError,
+    AliasNotFoundError,
+    DomainError,
+    InvalidInputError,
+    ServiceAlreadyExistsError,
+    ServiceNotFoundError,
+)
+from server.domain.services import ServiceChange, ServiceDraft, ServiceFilter, ServiceKey
+from server.store.aliases import AliasRepository
+from server.store.database import Database
+from server.store.dependencies import DependencyRepository
+from server.store.services import ServiceRepository
+from tests.support.drafts import dependencies, services
+
+EVERY = DependencyFilter()
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    async with Database.open(database_url) as database:
+        yield database
+
+
+@pytest.fixture
+async def aliases(database: Database) -> AliasRepository:
+    """Aliases of the services `web-shop` and `db`, of which the first has the alias `web`."""
+    await ServiceRepository(database).upsert(services("web-shop", "db"))
+    repository = AliasRepository(database)
+    await repository.add("web", "web-shop")
+    return repository
+
+
+@pytest.fixture
+def catalog(database: Database) -> ServiceRepository:
+    return ServiceRepository(database)
+
+
+@pytest.fixture
+def edges(database: Database) -> DependencyRepository:
+    return DependencyRepository(database)
+
+
+async def names(catalog: ServiceRepository, query: str | None = None) -> list[str]:
+    page = await catalog.page(ServiceFilter(query=query), 100, None)
+    return sorted(row.service_id for row in page.rows)
+
+
+async def pairs(edges: DependencyRepository, chosen: DependencyFilter = EVERY) -> list[str]:
+    page = await edges.page(chosen, 100, None)
+    return sorted(f"{row.source_service_id}>{row.target_service_id}" for row in page.rows)
+
+
+async def test_an_alias_that_a_service_has_is_added_again_without_a_change(aliases: AliasRepository) -> None:
+    [first] = (await aliases.page(None, 10, None)).aliases
+    assert (first.alias, first.service_id) == ("web", "web-shop")
+
+    assert (await aliases.add("web", "web-shop")).value == first
+    assert (await aliases.add("web", "web")).value == first, "a service may be named by an alias"
+
+
+async def test_a_name_that_a_service_or_another_alias_has_is_refused(aliases: AliasRepository) -> None:
+    with pytest.raises(AliasAlreadyExistsError, match="'web' is an alias of the service 'web-shop'") as error:
+        await aliases.add("web", "db")
+    assert error.value.metadata == {"service_id": "web-shop", "alias": "web"}
+    for name in ("db", "web-shop"):
+        with pytest.raises(ServiceAlreadyExistsError, match=f"'{name}' exists already: merge it"):
+            await aliases.add(name, "web-shop")
+    with pytest.raises(ServiceNotFoundError, match="'nobody'"):
+        await aliases.add("x", "nobody")
+    for name in ("", " x", "a\nb", "e\N{COMBINING ACUTE ACCENT}"):
+        with pytest.raises(InvalidInputError, match="alias: "):
+            await aliases.add(name, "db")
+
+
+async def test_a_removed_alias_is_a_name_like_any_other(
+    aliases: AliasRepository, catalog: ServiceRepository
+) -> None:
+    await aliases.remove("web")
+
+    with pytest.raises(AliasNotFoundError, match="'web'"):
+        await aliases.remove("web")
+    await catalog.create(ServiceDraft("web"))
+    assert await names(catalog) == ["db", "web", "web-shop"]
+
+
+async def test_pages_show_every_alias_once_by_code_point(aliases: AliasRepository) -> None:
+    for name in ("b", "B", "a", "ä", "Z", "_"):
+        await aliases.add(name, "db")
+
+    shown, after = [], None
+    while True:
+        page = await aliases.page(None, 2, after)
+        shown += [alias.alias for alias in page.aliases]
+        if (after := page.next) is None:
+            break
+
+    assert shown == ["B", "Z", "_", "a", "b", "web", "ä"]
+    assert [each.alias for each in (await aliases.page("web-shop", 9, None)).aliases] == ["web"]
+    assert [each.alias for each in (await aliases.page("web", 9, None)).aliases] == ["web"]
+    assert (await aliases.page("nobody", 9, None)).aliases == ()
+
+
+async def test_aliases_go_with_their_service(aliases: AliasRepository, catalog: ServiceRepository) -> None:
+    await catalog.delete(ServiceKey("web-shop"))
+
+    assert (await aliases.page(None, 10, None)).aliases == ()
+
+
+async def test_a_service_is_found_and_updated_by_an_alias(
+    aliases: AliasRepository, catalog: ServiceRepository
+) -> None:
+    found = await catalog.get(ServiceKey("web"))
+    assert found.service_id == "web-shop"
+
+    change = ServiceChange(columns=frozenset({"team"}), draft=ServiceDraft("web", team="shop"))
+    updated = (await catalog.update(ServiceKey("web"), change)).value
+
+    assert (updated.id, updated.service_id, updated.team) == (found.id, "web-shop", "shop")
+    assert await names(catalog, "EB") == ["web-shop"]
+    assert await names(catalog, "web-s") == ["web-shop"]
+    assert await names(catalog, "b") == ["db", "web-shop"]
+
+
+async def test_no_service_is_created_under_an_alias(
+    aliases: AliasRepository, catalog: ServiceRepository
+) -> None:
+    with pytest.raises(AliasAlreadyExistsError) as error:
+        await catalog.create(ServiceDraft("web"))
+
+    assert error.value.metadata["service_id"] == "web-shop"
+    assert await names(catalog) == ["db", "web-shop"]
+
+
+async def test_a_service_is_not_deleted_by_an_alias(
+    aliases: AliasRepository, catalog: ServiceRepository
+) -> None:
+    with pytest.raises(InvalidInputError, match="'web' is an alias of the service 'web-shop'") as error:
+        await catalog.delete(ServiceKey("web"))
+
+    assert error.value.metadata == {"service_id": "web-shop"}
+    assert await names(catalog) == ["db", "web-shop"]
+
+
+async def test_services_are_upserted_under_their_own_names(
+    aliases: AliasRepository, catalog: ServiceRepository
+) -> None:
+    written = (await catalog.upsert([ServiceDraft("new"), ServiceDraft("web", team="shop")])).value
+
+    assert [(row.service_id, row.team) for row in written.rows] == [("new", None), ("web-shop", "shop")]
+    assert (written.created, written.updated) == (1, 1)
+
+
+async def test_a_service_that_comes_twice_by_two_names_is_refused(
+    aliases: AliasRepository, catalog: ServiceRepository
+) -> None:
+    with pytest.raises(InvalidInputError) as error:
+        await catalog.upsert(services("web-shop", "x", "web"))
+
+    [violation] = error.value.violations
+    assert violation.field == "services[2].service_id"
+    assert violation.description.startswith("names 'web-shop', as services[0].service_id does")
+    assert await names(catalog) == ["db", "web-shop"]
+
+
+async def test_dependencies_are_upserted_between_services_by_their_own_names(
+    aliases: AliasRepository, edges: DependencyRepository
+) -> None:
+    written = (await edges.upsert(dependencies("web>db"))).value
+
+    assert [(row.source_service_id, row.target_service_id) for row in written.rows] == [("web-shop", "db")]
+    assert await pairs(edges, DependencyFilter(source_service_id="web")) == ["web-shop>db"]
+    assert await pairs(edges, DependencyFilter(target_service_id="web")) == []
+
+
+async def test_dependencies_that_are_one_by_their_own_names_are_refused(
+    aliases: AliasRepository, edges: DependencyRepository
+) -> None:
+    with pytest.raises(InvalidInputError) as error:
+        await edges.upsert(dependencies("db>web", "web-shop>db", "web>db"))
+    [violation] = error.value.violations
+    assert violation.field == "dependencies[2]"
+    assert violation.description.startswith("is web-shop / db / manual, as dependencies[1] does")
+
+    with pytest.raises(InvalidInputError) as error:
+        await edges.upsert(dependencies("db>web", "web-shop>web"))
+    assert [each.field for each in error.value.violations] == ["dependencies[1].target_service_id"]
+    assert await pairs(edges) == []
+
+
+@pytest.mark.parametrize("_round", range(4))
+async def test_of_an_alias_and_a_service_that_get_a_name_at_once_one_succeeds(
+    aliases: AliasRepository, catalog: ServiceRepository, _round: int
+) -> None:
+    outcomes = await asyncio.gather(
+        *(aliases.add(f"n{number}", "db") for number in range(10)),
+        *(catalog.create(ServiceDraft(f"n{number}")) for number in range(10)),
+        return_exceptions=True,
+    )
+
+    for added, created in zip(outcomes[:10], outcomes[10:], strict=True):
+        failed = [each for each in (added, created) if isinstance(each, BaseException)]
+        assert len(failed) == 1, outcomes
+        assert isinstance(failed[0], ServiceAlreadyExistsError | AliasAlreadyExistsError), failed
+        assert isinstance(failed[0], DomainError)
