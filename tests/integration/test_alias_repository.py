@@ -1,6 +1,5 @@
 """Aliases in the system of record: adding, removing, listing; what writers make of them."""
 
-import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -9,7 +8,6 @@ from server.domain.dependencies import DependencyFilter
 from server.domain.errors import (
     AliasAlreadyExistsError,
     AliasNotFoundError,
-    DomainError,
     InvalidInputError,
     ServiceAlreadyExistsError,
     ServiceNotFoundError,
@@ -194,20 +192,3 @@ async def test_dependencies_that_are_one_by_their_own_names_are_refused(
         await edges.upsert(dependencies("db>web", "web-shop>web"))
     assert [each.field for each in error.value.violations] == ["dependencies[1].target_service_id"]
     assert await pairs(edges) == []
-
-
-@pytest.mark.parametrize("_round", range(4))
-async def test_of_an_alias_and_a_service_that_get_a_name_at_once_one_succeeds(
-    aliases: AliasRepository, catalog: ServiceRepository, _round: int
-) -> None:
-    outcomes = await asyncio.gather(
-        *(aliases.add(f"n{number}", "db") for number in range(10)),
-        *(catalog.create(ServiceDraft(f"n{number}")) for number in range(10)),
-        return_exceptions=True,
-    )
-
-    for added, created in zip(outcomes[:10], outcomes[10:], strict=True):
-        failed = [each for each in (added, created) if isinstance(each, BaseException)]
-        assert len(failed) == 1, outcomes
-        assert isinstance(failed[0], ServiceAlreadyExistsError | AliasAlreadyExistsError), failed
-        assert isinstance(failed[0], DomainError)

@@ -2,6 +2,7 @@
 
 import grpc
 import pytest
+import pytest_asyncio
 
 from depgraph.v1 import catalog_service_pb2 as pb
 from depgraph.v1 import dependency_service_pb2 as dependencies
@@ -13,9 +14,9 @@ from tests.support.failures import failure_of
 pytestmark = pytest.mark.one_transport
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def stubs(channel: grpc.aio.Channel) -> Stubs:
-    """Stubs of a server with `a>web-shop` and `web-shop>db`, where `web` is an alias of `web-shop`."""
+    """A server with `a>web-shop` and `web-shop>db`, where `web` is an alias of `web-shop`."""
     stubs = Stubs(channel)
     await stubs.write_edges("a>web-shop", "web-shop>db")
     await add(stubs, "web", "web-shop")
