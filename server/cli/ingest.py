@@ -81,7 +81,7 @@ def send(client: Client, reports: Sequence[IngestGraphRequest], server: AskedSer
     unsent = deque(batch for report in reports for batch in batches(report))
     in_flight: deque[_Sent] = deque()
     try:
-        with _progress() as progress, deferred_interrupts() as check_interrupt:
+        with progress_bar() as progress, deferred_interrupts() as check_interrupt:
             task = progress.add_task("importing", total=total)
             while unsent or in_flight:
                 while unsent and _may_send(unsent, in_flight):
@@ -167,7 +167,8 @@ def _so_far(ingested: Ingested, total: int) -> str:
     return f"{ingested.items:,} of {counted(total, 'item')} are in; importing the file again is safe"
 
 
-def _progress() -> Progress:
+def progress_bar() -> Progress:
+    """Make a bar on stderr, which is drawn on a terminal only."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),

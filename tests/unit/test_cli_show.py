@@ -23,7 +23,7 @@ from depgraph.v1.types_pb2 import (
     EffectiveDependency,
     Service,
 )
-from server.cli.render.diagrams import dot_escaped, dot_lines, mermaid_escaped, mermaid_lines
+from server.cli.render.diagrams import Diagram, dot_escaped, dot_lines, mermaid_escaped, mermaid_lines
 from server.cli.render.labels import dependency_label
 from server.cli.render.neighbourhood import Branch, Neighbourhood, explore, print_tree, tree_lines
 from server.cli.render.text import counted, printable, visible, wrapped
@@ -283,7 +283,7 @@ def test_drawings_have_one_line_a_service_and_one_a_pair(pairs: list[tuple[str, 
     start = pairs[0][0] if pairs else "a"
     picture = around(start, found, depth=10)
     reached = {name for source, link in picture.edges for name in (source, link.service_id)} | {start}
-    chart, graph = list(mermaid_lines(picture)), list(dot_lines(picture))
+    chart, graph = list(mermaid_lines(Diagram.around(picture))), list(dot_lines(Diagram.around(picture)))
     assert sum(line.endswith('"]') for line in chart) == len(reached)
     assert sum('"| n' in line for line in chart) == len(picture.edges)
     assert sum("-> n" in line for line in graph) == len(picture.edges)
@@ -291,7 +291,7 @@ def test_drawings_have_one_line_a_service_and_one_a_pair(pairs: list[tuple[str, 
 
 def test_arrows_point_from_the_caller_to_the_callee() -> None:
     picture = around("b", path("a", "b", "c"))
-    assert list(mermaid_lines(picture)) == [
+    assert list(mermaid_lines(Diagram.around(picture))) == [
         "flowchart LR",
         '    n0["b"]',
         '    n1["a"]',
@@ -300,20 +300,24 @@ def test_arrows_point_from_the_caller_to_the_callee() -> None:
         '    n1 -->|"sync hard"| n0',
         '    n0 -->|"sync hard"| n2',
     ]
-    assert '    n1 -> n0 [label="sync hard", tooltip="sync hard", style=solid];' in dot_lines(picture)
+    assert '    n1 -> n0 [label="sync hard", tooltip="sync hard", style=solid];' in dot_lines(
+        Diagram.around(picture)
+    )
 
 
 def test_a_cut_fan_is_a_node_of_its_own_in_drawings() -> None:
     callers = [dependency(f"s{number}", "hub") for number in range(5)]
     picture = around("hub", callers, fan=2)
-    assert '    n0_callers(["… and 3 more"])' in list(mermaid_lines(picture))
-    assert "    n0_callers -> n0 [style=dotted, arrowhead=none];" in list(dot_lines(picture))
+    assert '    n0_callers(["… and 3 more"])' in list(mermaid_lines(Diagram.around(picture)))
+    assert "    n0_callers -> n0 [style=dotted, arrowhead=none];" in list(dot_lines(Diagram.around(picture)))
 
 
 def test_the_number_of_a_cut_fan_has_thousands_separators() -> None:
     picture = around("hub", [dependency(f"s{number}", "hub") for number in range(1_234)], fan=2)
-    assert '    n0_callers(["… and 1,232 more"])' in list(mermaid_lines(picture))
-    assert '    n0_callers [label="… and 1,232 more", shape=plaintext];' in list(dot_lines(picture))
+    assert '    n0_callers(["… and 1,232 more"])' in list(mermaid_lines(Diagram.around(picture)))
+    assert '    n0_callers [label="… and 1,232 more", shape=plaintext];' in list(
+        dot_lines(Diagram.around(picture))
+    )
 
 
 def test_no_line_of_a_narrow_tree_ends_with_a_blank_or_is_too_long(
@@ -338,10 +342,12 @@ def test_labels_of_drawings_are_short_and_the_rest_is_a_tooltip_in_dot() -> None
     declared.protocol, declared.timeout_ms = "grpc", 1_500
     seen.discovery_source = DISCOVERY_SOURCE_OTEL_SERVICE_GRAPH
     picture = around("a", [declared, seen])
-    assert '    n0 -->|"sync hard"| n1' in mermaid_lines(picture)
+    assert '    n0 -->|"sync hard"| n1' in mermaid_lines(Diagram.around(picture))
     whole = "sync hard grpc 1,500 ms + sync hard (otel service graph)"
-    assert f'    n0 -> n1 [label="sync hard", tooltip="{whole}", style=solid];' in dot_lines(picture)
-    fonts = [line for line in dot_lines(picture) if "fontname" in line]
+    assert f'    n0 -> n1 [label="sync hard", tooltip="{whole}", style=solid];' in dot_lines(
+        Diagram.around(picture)
+    )
+    fonts = [line for line in dot_lines(Diagram.around(picture)) if "fontname" in line]
     assert len(fonts) == 2
     assert all('fontname="sans-serif"' in line for line in fonts)
 

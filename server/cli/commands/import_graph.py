@@ -11,11 +11,14 @@ from depgraph.v1.dependency_service_pb2 import IngestGraphRequest
 from depgraph.v1.types_pb2 import DISCOVERY_SOURCE_UNSPECIFIED, DiscoverySource
 from server.cli.asked import AskedServer, asks_server
 from server.cli.connection import connected
-from server.cli.failures import read_input
+from server.cli.failures import InputError, read_input
 from server.cli.filters import Source
 from server.cli.ingest import Ingested, send
 from server.cli.options import AsJson
 from server.cli.render.text import counted, print_json, print_lines, printable
+from server.cli.rows import WrittenRows, write_rows
+from server.formats.documents import json_document
+from server.formats.exported import GraphRows, is_exported, read_exported
 from server.formats.jaeger import JaegerReport, read_jaeger
 from server.formats.native import read_native
 
@@ -47,16 +50,29 @@ def import_graph(
 
     jaeger is the answer of Jaeger's /api/dependencies: a list of {"parent", "child", "callCount"},
     by itself or under "data" or "dependencies". Entries that can't be used are counted and skipped.
-    json is IngestGraphRequest of the contract, one or a list. The whole file is read before
-    anything is sent.
+    json is IngestGraphRequest of the contract, one or a list; or what 'depgraph export json' wrote,
+    whose rows replace those of the same names. The whole file is read before anything is sent.
     """
     began = monotonic()
-    reports, jaeger = read_input(file, lambda raw: _reports(form, raw))
+    content = read_input(file, lambda raw: _content(form, raw))
+    if isinstance(content, GraphRows):
+        if source is not None:
+            raise InputError("--source: an exported graph says the source of each dependency")
+        with connected(server, attempts=5) as client:
+            _print_rows(write_rows(client, content, server), monotonic() - began, as_json=as_json)
+        return
+    reports, jaeger = content
     if source is not None:
         _attribute(reports, source)
     with connected(server, attempts=5) as client:
         ingested = send(client, reports, server)
     _print(ingested, jaeger, monotonic() - began, as_json=as_json)
+
+
+def _content(form: Format, raw: bytes) -> GraphRows | tuple[list[IngestGraphRequest], JaegerReport | None]:
+    if form == "json" and is_exported(json_document(raw)):
+        return read_exported(raw)
+    return _reports(form, raw)
 
 
 def _reports(form: Format, raw: bytes) -> tuple[list[IngestGraphRequest], JaegerReport | None]:
@@ -72,6 +88,18 @@ def _attribute(reports: list[IngestGraphRequest], source: Source) -> None:
         report.discovery_source = DiscoverySource.Value(f"DISCOVERY_SOURCE_{source.name}")
         for edge in report.edges:
             edge.discovery_source = DISCOVERY_SOURCE_UNSPECIFIED
+
+
+def _print_rows(written: WrittenRows, seconds: float, *, as_json: bool) -> None:
+    if as_json:
+        print_json(written._asdict() | {"seconds": round(seconds, 3)})
+        return
+    done = (
+        f"services: {written.services_created:,} created, {written.services_updated:,} set; "
+        f"dependencies: {written.dependencies_created:,} created, {written.dependencies_updated:,} set; "
+        f"{counted(written.aliases, 'alias', 'aliases')}; {seconds:.1f} s"
+    )
+    print_lines([done])
 
 
 def _print(ingested: Ingested, jaeger: JaegerReport | None, seconds: float, *, as_json: bool) -> None:

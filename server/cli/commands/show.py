@@ -17,7 +17,7 @@ from server.cli.asked import AskedServer, asks_server
 from server.cli.connection import connected, walk, walk_all
 from server.cli.filters import Effective, IncludeStale
 from server.cli.options import AsJson
-from server.cli.render.diagrams import dot_lines, mermaid_lines
+from server.cli.render.diagrams import Diagram, dot_lines, mermaid_lines
 from server.cli.render.labels import service_label
 from server.cli.render.neighbourhood import Branch, Neighbourhood, explore, print_tree
 from server.cli.render.text import fields_of, print_json, visible
@@ -71,7 +71,8 @@ def show(
             print_tree(around, list(_about(_row(client, service))))
         else:
             # A program reads these lines, even those copied from a terminal: none may be broken.
-            typer.echo("\n".join(mermaid_lines(around) if form == "mermaid" else dot_lines(around)))
+            diagram = Diagram.around(around)
+            typer.echo("\n".join(mermaid_lines(diagram) if form == "mermaid" else dot_lines(diagram)))
 
 
 def _value(direction: DirectionChoice) -> Direction.ValueType:

@@ -1,8 +1,10 @@
-"""A neighbourhood in the DOT language of Graphviz, and as a Mermaid flowchart."""
+"""A neighbourhood or a whole graph in the DOT language of Graphviz, and as a Mermaid flowchart."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Self
 
+from depgraph.v1.types_pb2 import Dependency
 from server.cli.render.labels import AnyDependency, dependency_label, is_async, is_stale, short_label
 from server.cli.render.neighbourhood import Branch, Neighbourhood
 from server.cli.render.text import visible
@@ -19,45 +21,64 @@ class CutFan(NamedTuple):
     hidden: int
 
 
+@dataclass(frozen=True, slots=True)
 class Diagram:
     """
     Nodes, arrows and fans that were cut, in a stable order.
 
-    Nodes are called ``n0``, ``n1`` …, so that names of services stand in labels only.
+    Nodes are called ``n0``, ``n1`` …, so that names of services stand in labels only. ``start`` is
+    the service to stand out; empty = none.
     """
 
+    start: str
     nodes: Mapping[str, str]
     edges: Sequence[tuple[str, str, tuple[AnyDependency, ...]]]
-    cut_fans: Sequence[CutFan]
+    cut_fans: Sequence[CutFan] = ()
 
-    def __init__(self, around: Neighbourhood) -> None:
+    @classmethod
+    def around(cls, around: Neighbourhood) -> Self:
+        """Draw what ``depgraph show`` prints."""
         links = around.edges
         names = {name for source, link in links for name in (source, link.service_id)} - {around.start}
-        nodes = {name: f"n{position}" for position, name in enumerate([around.start, *sorted(names)])}
-        self.nodes = nodes
-        self.edges = [(nodes[source], nodes[link.service_id], link.dependencies) for source, link in links]
-        self.cut_fans = [
-            *self._cut(around.calls, "callees", outwards=True),
-            *self._cut(around.called_by, "callers", outwards=False),
+        nodes = _numbered([around.start, *sorted(names)])
+        edges = [(nodes[source], nodes[link.service_id], link.dependencies) for source, link in links]
+        cut_fans = [
+            *_cut(nodes, around.calls, "callees", outwards=True),
+            *_cut(nodes, around.called_by, "callers", outwards=False),
         ]
+        return cls(around.start, nodes, edges, cut_fans)
 
-    def _cut(self, branch: Branch | None, kind: str, *, outwards: bool) -> Iterator[CutFan]:
-        for near, hidden in sorted(branch.hidden.items()) if branch is not None else ():
-            node = self.nodes[near]
-            ghost = f"{node}_{kind}"
-            source, target = (node, ghost) if outwards else (ghost, node)
-            yield CutFan(source, target, ghost, hidden)
+    @classmethod
+    def of_rows(cls, names: Sequence[str], dependencies: Iterable[Dependency], start: str = "") -> Self:
+        """Draw all rows: an arrow for each pair of services. O(rows)."""
+        nodes = _numbered(names)
+        pairs: dict[tuple[str, str], list[AnyDependency]] = {}
+        for each in dependencies:
+            pairs.setdefault((each.source_service_id, each.target_service_id), []).append(each)
+        edges = [(nodes[source], nodes[target], tuple(found)) for (source, target), found in pairs.items()]
+        return cls(start, nodes, edges)
 
 
-def dot_lines(around: Neighbourhood) -> Iterator[str]:
+def _numbered(names: Sequence[str]) -> dict[str, str]:
+    return {name: f"n{position}" for position, name in enumerate(names)}
+
+
+def _cut(nodes: Mapping[str, str], branch: Branch | None, kind: str, *, outwards: bool) -> Iterator[CutFan]:
+    for near, hidden in sorted(branch.hidden.items()) if branch is not None else ():
+        node = nodes[near]
+        ghost = f"{node}_{kind}"
+        source, target = (node, ghost) if outwards else (ghost, node)
+        yield CutFan(source, target, ghost, hidden)
+
+
+def dot_lines(diagram: Diagram) -> Iterator[str]:
     """Draw callers left of callees; dashed = asynchronous, grey = stale; all else as tooltips."""
-    diagram = Diagram(around)
     yield "digraph depgraph {"
     yield "    rankdir=LR;"
     yield '    node [shape=box, fontname="sans-serif", fontsize=12];'
     yield '    edge [fontname="sans-serif", fontsize=10];'
     for name, node in diagram.nodes.items():
-        start = ", penwidth=3" if name == around.start else ""
+        start = ", penwidth=3" if name == diagram.start else ""
         yield f'    {node} [label="{dot_escaped(name)}"{start}];'
     for source, target, dependencies in diagram.edges:
         style = "dashed" if is_async(dependencies) else "solid"
@@ -79,13 +100,13 @@ def dot_escaped(text: str) -> str:
     return visible(text).replace("\\", "\\\\").replace('"', '\\"').replace("&", "&amp;")
 
 
-def mermaid_lines(around: Neighbourhood) -> Iterator[str]:
+def mermaid_lines(diagram: Diagram) -> Iterator[str]:
     """Draw callers left of callees; a dotted arrow is asynchronous."""
-    diagram = Diagram(around)
     yield "flowchart LR"
     for name, node in diagram.nodes.items():
         yield f'    {node}["{mermaid_escaped(name)}"]'
-    yield f"    style {diagram.nodes[around.start]} stroke-width:3px"
+    if diagram.start:
+        yield f"    style {diagram.nodes[diagram.start]} stroke-width:3px"
     for source, target, dependencies in diagram.edges:
         arrow = "-.->" if is_async(dependencies) else "-->"
         label = mermaid_escaped(short_label(dependencies))
