@@ -110,9 +110,9 @@ def delete(
     server: AskedServer,
 ) -> None:
     """
-    Delete the dependencies of a pair, stale ones too.
+    Delete the dependencies of a pair.
 
-    A source that still sees the call will report it again.
+    Stale ones go, too. A source that still sees the call will report it again.
     """
     with connected(server) as client:
         found = _of_pair(client, caller, callee, source)

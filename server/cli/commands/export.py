@@ -64,9 +64,7 @@ def export(
     pairs = {(each.source_service_id, each.target_service_id) for each in rows.dependencies}
     if form == "mermaid" and len(pairs) > MERMAID_EDGES:
         hint = f"set maxEdges to {len(pairs)}, or export what is around a service"
-        print_lines(
-            [f"warning: Mermaid draws {MERMAID_EDGES} arrows unless told otherwise: {hint}"], err=True
-        )
+        print_lines([f"warning: Mermaid draws {MERMAID_EDGES} arrows by default: {hint}"], err=True)
 
 
 def _lines(form: Form, rows: GraphRows, table: str, start: str) -> Iterator[str]:
