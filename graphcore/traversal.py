@@ -76,6 +76,9 @@ def reach(
     services found, and the dependencies between them and the start. Services of one depth come in
     no particular order, but always the same until the graph changes.
 
+    Services of the filter's ``excluded_kinds`` are neither reached nor walked through, the start
+    aside; to find them costs O(V).
+
     An ``effective`` walk crosses a pair of services if its leading edge passes, which
     ``graphcore.analysis.edge_selection`` defines; ``edges`` are leading edges. It takes about twice
     the time.
@@ -88,10 +91,12 @@ def reach(
         raise ValueError(
             f"max_depth must be at least 1, max_services at least 0, not {max_depth}, {max_services}"
         )
-    index, walk = graph.index, direction.walk
-    walks = index.walks
+    index, walk, node = graph.index, direction.walk, graph.node(start)
+    walks, excluded = index.walks, edge_filter.excluded_kinds
     if walks.used > walks.last:
         walks.renew()
+    if excluded:
+        walks.shut(nodes := graph.nodes_of_kinds(excluded), node)
     queue, base, answer = walks.queue, walks.used, walks.answer
     deepest = walking.reach.run(
         index.nodes,
@@ -100,7 +105,7 @@ def reach(
         walks.rows,
         queue,
         base,
-        graph.node(start),
+        node,
         walk,
         max_depth,
         max_services,
@@ -110,6 +115,8 @@ def reach(
         edge_filter.reads_stale,
         edge_filter.min_confidence,
     )
+    if excluded:
+        walks.open(nodes)
     nodes_end = base + answer[NODE_COUNT]
     walks.used = edges_end = nodes_end + answer[EDGE_COUNT]
     counts = tuple(answer[COUNTS : COUNTS + deepest].tolist())

@@ -1296,6 +1296,7 @@ class ListDriftRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     CONSISTENCY_FIELD_NUMBER: _builtins.int
+    EXCLUDE_KINDS_FIELD_NUMBER: _builtins.int
     kind: Global___DriftKind.ValueType
     """kind to return; UNSPECIFIED = both."""
     service_id: _builtins.str
@@ -1316,6 +1317,12 @@ class ListDriftRequest(_message.Message):
     def consistency(self) -> _types_pb2.Consistency:
         """consistency of the answer. Default minimize_latency."""
 
+    @_builtins.property
+    def exclude_kinds(self) -> _containers.RepeatedScalarFieldContainer[_types_pb2.ServiceKind.ValueType]:
+        """exclude_kinds of services: pairs with a service of such a kind are left out, except that the
+        one that service_id names may be of such a kind.
+        """
+
     def __init__(
         self,
         *,
@@ -1325,10 +1332,11 @@ class ListDriftRequest(_message.Message):
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
         consistency: _types_pb2.Consistency | None = ...,
+        exclude_kinds: _abc.Iterable[_types_pb2.ServiceKind.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "ignore_stale", b"ignore_stale", "kind", b"kind", "page_size", b"page_size", "page_token", b"page_token", "service_id", b"service_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "exclude_kinds", b"exclude_kinds", "ignore_stale", b"ignore_stale", "kind", b"kind", "page_size", b"page_size", "page_token", b"page_token", "service_id", b"service_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

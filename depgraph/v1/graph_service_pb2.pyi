@@ -206,8 +206,9 @@ class EdgeFilter(_message.Message):
 
     @_builtins.property
     def exclude_kinds(self) -> _containers.RepeatedScalarFieldContainer[_types_pb2.ServiceKind.ValueType]:
-        """exclude_kinds of services: these are neither reached nor walked through. The service that a
-        question starts from may be of such a kind.
+        """exclude_kinds of services: these are neither reached nor walked through, and no dependency from
+        or to one passes. Services that a question names (its start, both ends of a path) may be of such
+        a kind.
         """
 
     def __init__(

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphcore.analysis.call_graph import Numbers
-from graphcore.analysis.edge_selection import effective_edges, passing_edges
+from graphcore.analysis.edge_selection import effective_edges, passing_edges, shut_nodes
 from graphcore.graph.dependency_graph import DependencyGraph
 from graphcore.graph.flags import ALL_FLAGS, SOURCES, STALE, EdgeFilter, EdgeFlag
 from graphcore.graph.name_order import NameOrder
@@ -45,7 +45,8 @@ class DriftQuestion:
 
     ``sides``: DECLARED for declared but not observed, OBSERVED for the opposite, their sum for
     both. ``service``: only pairs with this service. ``ignore_stale``: stale dependencies don't
-    count. ``most`` pairs are listed, from the first after ``after``, the names of a pair.
+    count. Pairs with another service of ``excluded_kinds`` are left out. ``most`` pairs are listed,
+    from the first after ``after``, the names of a pair.
     """
 
     sides: int = DECLARED | OBSERVED
@@ -53,11 +54,17 @@ class DriftQuestion:
     ignore_stale: bool = False
     after: tuple[str, str] | None = None
     most: int = 100
+    excluded_kinds: int = 0
 
     @property
     def part(self) -> int:
         """The part of a segment to read."""
         return FRESH if self.ignore_stale else COUNT
+
+    def shut(self, graph: DependencyGraph) -> NDArray[np.uint8]:
+        """Mark the services that are left out, by node."""
+        named = () if self.service is None else (graph.node(self.service),)
+        return shut_nodes(graph, self.excluded_kinds, named)
 
 
 class Drift(NamedTuple):
@@ -147,7 +154,8 @@ def _all_pairs(graph: DependencyGraph, question: DriftQuestion, order: NameOrder
     index = graph.index
     counts = np.empty(len(index.nodes), np.int32)
     sides: NDArray[np.uint8] = np.zeros(len(index.nodes), np.uint8)
-    total = kernels.count_drift.run(index.nodes, index.pool, question.part, question.sides, sides, counts)
+    wanted = question.part, question.sides, question.shut(graph)
+    total = kernels.count_drift.run(index.nodes, index.pool, *wanted, sides, counts)
     begin = 0 if question.after is None else order.place(graph, question.after[0])
     callers = order.nodes[begin:]
     # The first may have no pair after ``after``; one more pair shows that there is another page.
@@ -166,9 +174,8 @@ def _gathered(graph: DependencyGraph, question: DriftQuestion, chosen: Numbers, 
     room = int(index.nodes[chosen, side + question.part].sum())
     near, far, drift = np.empty(room, np.int32), np.empty(room, np.int32), np.empty(room, np.uint8)
     sides: NDArray[np.uint8] = np.zeros(len(index.nodes), np.uint8)
-    count = kernels.gather_drift.run(
-        index.nodes, index.pool, chosen, side, question.part, question.sides, sides, near, far, drift
-    )
+    wanted = side, question.part, question.sides, question.shut(graph)
+    count = kernels.gather_drift.run(index.nodes, index.pool, chosen, *wanted, sides, near, far, drift)
     source, target = (near, far) if side == OUT else (far, near)
     return _Pairs(source[:count], target[:count], drift[:count])
 

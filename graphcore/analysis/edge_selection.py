@@ -10,10 +10,12 @@ Several discovery sources may report one pair. Edges *take part* if they pass th
 sources, confidence and staleness. The *leading* edge of a pair is the first of these in this order:
 fresh before stale; manual, catalogue, service mesh, OpenTelemetry, Kubernetes; higher confidence.
 The mode of a pair is that of the first edge in this order that knows it, and so is its criticality:
-unknown if none knows. The filter's communication modes and criticalities apply to these.
+unknown if none knows. The filter's communication modes and criticalities apply to these. Edges
+from or to a service of the filter's ``excluded_kinds`` pass no filter, but for services that the
+question names.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -36,31 +38,55 @@ _FIRST_SOURCE = 7
 _SOURCE_BITS = 31
 
 
-def passing_edges(graph: DependencyGraph, edge_filter: EdgeFilter) -> NDArray[np.uint8]:
+def passing_edges(
+    graph: DependencyGraph, edge_filter: EdgeFilter, named: Sequence[int] = ()
+) -> NDArray[np.uint8]:
     """
     Mark the edges that pass a filter: a new mask, 0 for unused edges, too.
 
-    Valid until the graph changes. O(V + E); compiled, it lets other threads run.
+    ``named``: the nodes that the question names, which may be of an excluded kind. Valid until the
+    graph changes. O(V + E); compiled, it lets other threads run.
     """
     mask: NDArray[np.uint8] = np.zeros(len(graph.index.edges), np.uint8)
     wanted = edge_filter.blocked, edge_filter.reads_stale, edge_filter.min_confidence
     filtering.mark_passing.run(*graph.index.arrays, mask, *wanted)
+    _leave_out_kinds(graph, mask, edge_filter, named)
     return mask
 
 
-def effective_edges(graph: DependencyGraph, edge_filter: EdgeFilter) -> NDArray[np.uint8]:
+def effective_edges(
+    graph: DependencyGraph, edge_filter: EdgeFilter, named: Sequence[int] = ()
+) -> NDArray[np.uint8]:
     """
     Mark the leading edges of the pairs that pass the filter: a new mask.
 
-    A walk over the marked edges crosses each pair once, if its effective dependency passes. Valid
-    until the graph changes. O(V + E); compiled, it lets other threads run.
+    A walk over the marked edges crosses each pair once, if its effective dependency passes.
+    ``named`` as of ``passing_edges``. Valid until the graph changes. O(V + E); compiled, it lets
+    other threads run.
     """
     index = graph.index
     mask: NDArray[np.uint8] = np.zeros(len(index.edges), np.uint8)
     leading = np.zeros((CRITICALITIES + 1, len(index.nodes)), np.int32)
     wanted = edge_filter.blocked, edge_filter.reads_stale, edge_filter.min_confidence
     filtering.mark_effective.run(*index.arrays, leading, mask, *wanted)
+    _leave_out_kinds(graph, mask, edge_filter, named)
     return mask
+
+
+def shut_nodes(graph: DependencyGraph, kinds: int, named: Sequence[int] = ()) -> NDArray[np.uint8]:
+    """Mark the services of some kinds, by node, but those that the question names. O(V)."""
+    shut: NDArray[np.uint8] = np.zeros(len(graph.index.nodes), np.uint8)
+    shut[graph.nodes_of_kinds(kinds)] = 1
+    shut[list(named)] = 0
+    return shut
+
+
+def _leave_out_kinds(
+    graph: DependencyGraph, mask: NDArray[np.uint8], edge_filter: EdgeFilter, named: Sequence[int]
+) -> None:
+    if edge_filter.excluded_kinds:
+        shut = shut_nodes(graph, edge_filter.excluded_kinds, named)
+        filtering.leave_out.run(graph.index.edges, mask, shut)
 
 
 class ParallelEdges(NamedTuple):

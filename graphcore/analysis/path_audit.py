@@ -10,7 +10,7 @@ has as many pairs as the product of its degrees, so pairs are counted in sorted 
 that are listed are built.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -58,7 +58,7 @@ class PathAuditQuestion:
     @property
     def of_sync_calls(self) -> EdgeFilter:
         """The filter, restricted to dependencies that are synchronous or of unknown mode."""
-        return EdgeFilter(self.edge_filter.allowed & ~int(EdgeFlag.ASYNC), self.edge_filter.min_confidence)
+        return replace(self.edge_filter, allowed=self.edge_filter.allowed & ~int(EdgeFlag.ASYNC))
 
 
 class GrownTimeout(NamedTuple):
@@ -104,7 +104,8 @@ def audit_paths(graph: DependencyGraph, question: PathAuditQuestion, policies: C
     """
     begin = None if question.service is None else graph.node(question.service)
     wanted = question.of_sync_calls
-    mask = (effective_edges if question.effective else passing_edges)(graph, wanted)
+    named = () if begin is None else (begin,)
+    mask = (effective_edges if question.effective else passing_edges)(graph, wanted, named)
     hops = max(question.max_hops, _LEAST_HOPS)
     of_unknown_mode = _count_unknown(graph, mask, begin, hops)
     mask[mask & _SYNC == 0] = 0

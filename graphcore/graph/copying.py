@@ -43,6 +43,7 @@ def copying(topology: Topology, index: TraversalIndex) -> Generator[None, None, 
     yield from topology.service_payloads.copy_into(copy.service_payloads, len(index.nodes))
     yield from topology.service_encoded_ids.copy_into(copy.service_encoded_ids, len(index.nodes))
     yield from topology.dependency_payloads.copy_into(copy.dependency_payloads, len(index.edges))
+    copy.service_kinds = topology.service_kinds.copy()
     copy.stale_count = topology.stale_count
     return copy
 

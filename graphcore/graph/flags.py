@@ -49,11 +49,14 @@ class EdgeFilter:
     """
     Selects the dependencies with no bit outside ``allowed`` and at least ``min_confidence``.
 
-    The default passes all but stale ones. ``ValueError`` for a confidence outside of 0 to 1.
+    ``excluded_kinds`` are bits of kinds of services: no dependency from or to such a service
+    passes, but for services that the question names. The default passes all but stale ones.
+    ``ValueError`` for a confidence outside of 0 to 1.
     """
 
     allowed: int = ALL_FLAGS & ~STALE
     min_confidence: float = 0.0
+    excluded_kinds: int = 0
     reads_stale: bool = field(init=False, repr=False, compare=False)
     """Whether stale dependencies pass."""
     blocked: int = field(init=False, repr=False, compare=False)
@@ -74,6 +77,7 @@ class EdgeFilter:
         discovery_sources: Iterable[EdgeFlag] = (),
         min_confidence: float = 0.0,
         include_stale: bool = False,
+        excluded_kinds: int = 0,
     ) -> Self:
         """
         Build a filter from the wanted values of each dimension; empty means all of its values.
@@ -86,10 +90,10 @@ class EdgeFilter:
             | _union(discovery_sources, _DISCOVERY_SOURCES)
             | (STALE if include_stale else 0)
         )
-        return cls(allowed, min_confidence)
+        return cls(allowed, min_confidence, excluded_kinds)
 
     def passes(self, flags: int, confidence: float) -> bool:
-        """Whether a dependency with these flags and this confidence passes."""
+        """Whether a dependency with these flags and this confidence passes, kinds aside."""
         return not flags & ~self.allowed and confidence >= self.min_confidence
 
 

@@ -10,6 +10,7 @@ from graphcore import kernels as at
 from graphcore.graph.columns import grown
 from graphcore.kernels import adjacency
 
+Nodes: TypeAlias = NDArray[np.int64]
 # Nodes and edges of answers that share a queue, so that there are few allocations: 256 KB. The last
 # answer may be longer, and each of them keeps the whole queue alive.
 _ANSWERS = 1 << 16
@@ -35,6 +36,17 @@ class WalkScratch:
         self.last = _ANSWERS
         self._edge_count = edge_count
         self.renew()
+
+    def shut(self, nodes: Nodes, start: int) -> None:
+        """Let the next walk, from ``start``, reach none of these nodes. O(their number)."""
+        self.rows[at.MARKS + at.DOWN, nodes] = self.rows[at.MARKS + at.UP, nodes] = at.SHUT
+        self.rows[at.MARKS + at.DOWN, start] = self.rows[at.MARKS + at.UP, start] = 0
+        self.answer[at.SHUTS] = 1
+
+    def open(self, nodes: Nodes) -> None:
+        """Let walks reach these nodes again, the start of the last one, too."""
+        self.rows[at.MARKS + at.DOWN, nodes] = self.rows[at.MARKS + at.UP, nodes] = 0
+        self.answer[at.SHUTS] = 0
 
     def renew(self) -> None:
         """Begin a new queue; behind ``last`` is room for all nodes, thrice, and all edges."""

@@ -14,13 +14,15 @@ class ServiceRecord(NamedTuple):
     A service: ``key`` is its permanent identity (a row id), ``name`` is unique but may change.
 
     ``payload`` and ``encoded_id`` are opaque: the graph keeps them, compares them with ``==`` and
-    hands them back. A server puts its encoded record and its encoded id there.
+    hands them back. A server puts its encoded record and its encoded id there. ``kind`` is opaque,
+    too: one of 8 bits, by which filters leave services out, or 0.
     """
 
     key: Hashable
     name: str
     payload: object = None
     encoded_id: object = None
+    kind: int = 0
 
 
 class DependencyRecord(NamedTuple):

@@ -78,6 +78,7 @@ class Topology:
         self.index = TraversalIndex()
         self.service_payloads = ObjectColumn()
         self.service_encoded_ids = ObjectColumn()
+        self.service_kinds: NDArray[np.uint8] = np.zeros(0, np.uint8)
         self.dependency_payloads = ObjectColumn()
         self.stale_count = 0
         self._deltas: list[tuple[EdgeEnds, EdgeEnds]] = []
@@ -94,7 +95,7 @@ class Topology:
         """Add services whose keys and names are new. O(1) each."""
         if not records:
             return
-        keys, names, payloads, encoded_ids = zip(*records, strict=True)
+        keys, names, payloads, encoded_ids, kinds = zip(*records, strict=True)
         nodes = list(self.digraph.add_nodes_from(records))
         self.node_by_service.update(zip(keys, nodes, strict=True))
         self.node_by_name.update(zip(names, nodes, strict=True))
@@ -102,6 +103,7 @@ class Topology:
         self.index.cover(int(places.max()) + 1)
         self.service_payloads.put(places, payloads, len(self.index.nodes))
         self.service_encoded_ids.put(places, encoded_ids, len(self.index.nodes))
+        self._put_kinds(places, kinds)
         self._renewed += nodes
 
     def detach_name(self, record: ServiceRecord) -> None:
@@ -120,6 +122,7 @@ class Topology:
         self.digraph[node] = record
         self.service_payloads.values[node] = record.payload
         self.service_encoded_ids.values[node] = record.encoded_id
+        self.service_kinds[node] = record.kind
         if former.name != record.name:
             self.node_by_name[record.name] = node
             self._renewed.append(node)
@@ -228,7 +231,16 @@ class Topology:
         places = np.array(nodes, np.int32)
         self.service_payloads.clear(places)
         self.service_encoded_ids.clear(places)
+        self.service_kinds[places] = 0
         self._renewed += nodes
+
+    def _put_kinds(self, places: NDArray[np.int32], kinds: Sequence[int]) -> None:
+        """Note the kinds of services; there is one for each node of the index, 0 if unused."""
+        room, former = len(self.index.nodes), self.service_kinds
+        if room > len(former):
+            self.service_kinds = np.zeros(room, np.uint8)
+            self.service_kinds[: len(former)] = former
+        self.service_kinds[places] = kinds
 
     def _update_columns(
         self, payloads: dict[int, object], reflagged: Sequence[tuple[int, int, float]]

@@ -50,11 +50,15 @@ DOWN, UP, BOTH = 0, 1, 2
 LEADS, MODES, CRITICALITIES, MARKS, ENDS, ANSWER = 0, 1, 2, 3, 6, 9
 SCRATCH_ROWS = 10
 
-FETCHED, TICK, DEPTHS, NODE_COUNT, EDGE_COUNT, TRUNCATED, COUNTS = 0, 1, 2, 4, 5, 6, 7
+SHUT = 2**31 - 1
+"""In the MARKS of a node: no walk reaches it. The caller sets it before a walk, and clears it."""
+
+FETCHED, TICK, DEPTHS, NODE_COUNT, EDGE_COUNT, TRUNCATED, SHUTS, COUNTS = 0, 1, 2, 4, 5, 6, 7, 8
 """
 Columns of ``scratch[ANSWER]``.
 
 A number of no meaning; then of the last walk: its tick; how deep it went down and up; how many
-nodes it found, the start included; how many edges it crossed; whether a limit left any nodes out.
+nodes it found, the start included; how many edges it crossed; whether a limit left any nodes out;
+whether any marks are SHUT, which the caller says.
 From COUNTS on, how many nodes are at depth 1, 2, …
 """

@@ -3,7 +3,8 @@ Kernels that compare, for each pair of services, which sides report a call betwe
 
 A side is DECLARED or OBSERVED. The sides of a pair are the bits of all its edges that count; a pair
 that drifts has exactly one of the two bits. ``part`` is what counts of a segment: FRESH without
-stale edges, COUNT with them. ``sides`` is scratch, a byte for each node, zero between calls.
+stale edges, COUNT with them. ``sides`` is scratch, a byte for each node, zero between calls. Pairs
+with a node whose ``shut`` is not 0 don't count.
 """
 
 from typing import Any
@@ -37,8 +38,8 @@ def join_sides(nodes: Any, pool: Any, node: int, side: int, part: int, sides: An
         sides[pool[NEIGHBOUR, slot]] |= side_of(pool[FLAGS, slot])
 
 
-@kernel("int64(int32[:, ::1], int32[:, ::1], int64, int64, uint8[::1], int32[::1])")
-def count_drift(nodes: Any, pool: Any, part: int, wanted: int, sides: Any, counts: Any) -> int:
+@kernel("int64(int32[:, ::1], int32[:, ::1], int64, int64, uint8[::1], uint8[::1], int32[::1])")
+def count_drift(nodes: Any, pool: Any, part: int, wanted: int, shut: Any, sides: Any, counts: Any) -> int:
     """
     Count for each node the callees with which it drifts to a side of ``wanted``; returns the sum.
 
@@ -46,13 +47,16 @@ def count_drift(nodes: Any, pool: Any, part: int, wanted: int, sides: Any, count
     """
     total = 0
     for node in range(len(nodes)):
+        counts[node] = 0
+        if shut[node] != 0:
+            continue
         join_sides(nodes, pool, node, OUT, part, sides)
         count = 0
         first = nodes[node, OUT + START]
         for slot in range(first, first + nodes[node, OUT + part]):
             found = sides[pool[NEIGHBOUR, slot]]
             sides[pool[NEIGHBOUR, slot]] = 0
-            if found & wanted and found != DECLARED | OBSERVED:
+            if found & wanted and found != DECLARED | OBSERVED and shut[pool[NEIGHBOUR, slot]] == 0:
                 count += 1
         counts[node] = count
         total += count
@@ -60,8 +64,8 @@ def count_drift(nodes: Any, pool: Any, part: int, wanted: int, sides: Any, count
 
 
 @kernel(
-    "int64(int32[:, ::1], int32[:, ::1], int32[::1], int64, int64, int64, uint8[::1], int32[::1], "
-    "int32[::1], uint8[::1])"
+    "int64(int32[:, ::1], int32[:, ::1], int32[::1], int64, int64, int64, uint8[::1], uint8[::1], "
+    "int32[::1], int32[::1], uint8[::1])"
 )
 def gather_drift(
     nodes: Any,
@@ -70,6 +74,7 @@ def gather_drift(
     side: int,
     part: int,
     wanted: int,
+    shut: Any,
     sides: Any,
     near: Any,
     far: Any,
@@ -89,7 +94,7 @@ def gather_drift(
             neighbour = pool[NEIGHBOUR, slot]
             found = sides[neighbour]
             sides[neighbour] = 0
-            if found & wanted and found != DECLARED | OBSERVED:
+            if found & wanted and found != DECLARED | OBSERVED and shut[neighbour] == 0:
                 near[count], far[count], drift[count] = node, neighbour, found
                 count += 1
     return count

@@ -41,8 +41,10 @@ from graphcore.kernels import (
     MODES,
     NEIGHBOUR,
     OUT,
+    SOURCE,
     STALE_BIT,
     START,
+    TARGET,
     UNKNOWN_BITS,
     UNKNOWN_CRITICALITY_BIT,
     UNKNOWN_MODE_BIT,
@@ -220,3 +222,11 @@ def mark_effective(
                 mask[pool[EDGE, slot]] = words | COUNTS_BIT
                 count += 1
     return count
+
+
+@kernel("void(int32[:, ::1], uint8[::1], uint8[::1])")
+def leave_out(edges: Any, mask: Any, shut: Any) -> None:
+    """Set ``mask[edge]`` to 0 for every edge from or to a node whose ``shut`` is not 0. O(E)."""
+    for edge in range(len(mask)):
+        if mask[edge] != 0 and shut[edges[edge, SOURCE]] | shut[edges[edge, TARGET]] != 0:
+            mask[edge] = 0

@@ -26,6 +26,8 @@ from graphcore.kernels import (
     NEIGHBOUR,
     NODE_COUNT,
     OUT,
+    SHUT,
+    SHUTS,
     START,
     TICK,
     TRUNCATED,
@@ -147,13 +149,13 @@ def collect(  # noqa: C901 - for both questions, too
     Write the edges that pass of the first ``expanded`` nodes of a walk to ``queue[tail:]``.
 
     Returns where they end. By pair, these are the leading edges. If the answer is truncated, only
-    those between nodes that are kept. ``also_down`` is for an upward walk after a downward one: how
-    far that one went; the edges it went over are there already.
+    those between nodes that are kept, and never those to SHUT ones. ``also_down`` is for an upward
+    walk after a downward one: how far that one went; the edges it went over are there already.
     """
     side = OUT if walk == DOWN else IN
     part = COUNT if whole else FRESH
     tick = scratch[ANSWER, TICK]
-    truncated = scratch[ANSWER, TRUNCATED] != 0
+    truncated, shuts = scratch[ANSWER, TRUNCATED] != 0, scratch[ANSWER, SHUTS] != 0
     checked = not by_pair and (asked[0] != 0 or asked[1] > 0)
     for place in range(expanded):
         if place % BLOCK == 0:
@@ -168,7 +170,7 @@ def collect(  # noqa: C901 - for both questions, too
         last = first + nodes[node, side + part]
         if by_pair:
             choose(pool, confidence, scratch, first, last, asked)
-        elif not (truncated or checked or also_down):
+        elif not (truncated or checked or also_down or shuts):
             for slot in range(first, last):
                 queue[tail + slot - first] = pool[EDGE, slot]
             tail += last - first
@@ -178,7 +180,9 @@ def collect(  # noqa: C901 - for both questions, too
             words = take_lead(pool, scratch, neighbour, slot) if by_pair else 0
             if words < 0 or words & unwanted:
                 continue
-            if also_down and tick <= scratch[MARKS + DOWN, neighbour] < tick + also_down:
+            if (shuts and scratch[MARKS + walk, neighbour] == SHUT) or (
+                also_down and tick <= scratch[MARKS + DOWN, neighbour] < tick + also_down
+            ):
                 continue
             if truncated and scratch[MARKS + BOTH, neighbour] != tick:
                 continue

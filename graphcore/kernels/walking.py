@@ -7,7 +7,8 @@ The scratch array has a column for every node and some more. A walk takes these 
 
 - ``MARKS``: the tick of the walk + the node's depth; whatever is below the tick was left by former
   walks and means "not found". So nothing has to be cleared between walks; when the ticks run out of
-  31 bits, the marks are cleared once and ticks begin anew.
+  31 bits, the marks are cleared once and ticks begin anew. A SHUT mark is above all ticks: to a
+  search, the node has been found before.
 - ``ENDS``: how many nodes lie at most 0, 1, 2, … hops from the start.
 
 ``queue[base:]`` are the nodes in the order in which they were found, the start first, then edges.
@@ -22,7 +23,7 @@ have a part of the segment to themselves.
 from typing import Any
 
 from graphcore.compiling import kernel
-from graphcore.kernels import ANSWER, BOTH, DEPTHS, DOWN, EDGE_COUNT, ENDS, MARKS, NODE_COUNT, TICK, UP
+from graphcore.kernels import ANSWER, BOTH, DEPTHS, DOWN, EDGE_COUNT, ENDS, MARKS, NODE_COUNT, SHUT, TICK, UP
 from graphcore.kernels.filtering import edges_asked
 from graphcore.kernels.walk_steps import GRAPH, collect, cut, join, search
 
@@ -36,7 +37,8 @@ def begin(scratch: Any) -> None:
     if tick > LAST_TICK:
         for row in range(MARKS, MARKS + BOTH + 1):
             for column in range(scratch.shape[1]):
-                scratch[row, column] = 0
+                if scratch[row, column] != SHUT:
+                    scratch[row, column] = 0
         tick = 1
     scratch[ANSWER, TICK] = tick
 

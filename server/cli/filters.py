@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from depgraph.v1.graph_service_pb2 import EdgeFilter
-from depgraph.v1.types_pb2 import CommunicationMode, DiscoverySource
+from depgraph.v1.types_pb2 import CommunicationMode, DiscoverySource, ServiceKind
 from depgraph.v1.types_pb2 import DependencyCriticality as DependencyCriticalityEnum
 
 MAX_HOPS = 1_000_000
@@ -42,6 +42,16 @@ class Source(enum.StrEnum):
     CATALOG = "catalog"
 
 
+class Kind(enum.StrEnum):
+    """What stands behind the name of a service."""
+
+    SERVICE = "service"
+    DATABASE = "database"
+    QUEUE = "queue"
+    GATEWAY = "gateway"
+    EXTERNAL = "external"
+
+
 Modes = Annotated[
     list[Mode] | None,
     typer.Option("--mode", metavar="sync|async|unknown", help="Only dependencies of this mode; repeatable."),
@@ -61,6 +71,15 @@ Sources = Annotated[
         metavar="SOURCE",
         help="Only dependencies of this discovery source: manual, otel_service_graph, kubernetes, "
         "service_mesh or catalog; repeatable.",
+    ),
+]
+ExcludedKinds = Annotated[
+    list[Kind] | None,
+    typer.Option(
+        "--exclude-kind",
+        metavar="KIND",
+        help="Leave out services of this kind, and what is reached only through them: service, "
+        "database, queue, gateway or external; repeatable.",
     ),
 ]
 MinConfidence = Annotated[
@@ -88,6 +107,7 @@ def edge_filter(
     criticalities: Sequence[DependencyCriticality] | None = None,
     sources: Sequence[Source] | None = None,
     min_confidence: float = 0.0,
+    excluded_kinds: Sequence[Kind] | None = None,
 ) -> EdgeFilter:
     """Write the options as the contract does; staleness is a field of each request."""
     return EdgeFilter(
@@ -100,4 +120,10 @@ def edge_filter(
         ],
         discovery_sources=[DiscoverySource.Value(f"DISCOVERY_SOURCE_{each.name}") for each in sources or ()],
         min_confidence=min_confidence,
+        exclude_kinds=kind_numbers(excluded_kinds),
     )
+
+
+def kind_numbers(kinds: Sequence[Kind] | None) -> list[ServiceKind.ValueType]:
+    """Write kinds of services as the contract does."""
+    return [ServiceKind.Value(f"SERVICE_KIND_{each.name}") for each in kinds or ()]

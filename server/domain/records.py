@@ -21,16 +21,22 @@ from server.domain.dependencies import (
     DependencyDraft,
     DependencyRow,
 )
+from server.domain.services import SERVICE_KINDS
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceBatch:
-    """Some services of a table, column by column, in the table's order."""
+    """
+    Some services of a table, column by column, in the table's order.
+
+    ``kinds`` are of ``KIND_BITS``, 0 for a word that only a table without its CHECKs can hold.
+    """
 
     keys: list[bytes]
     names: list[str]
     records: list[bytes]
     encoded_ids: list[bytes]
+    kinds: list[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +79,10 @@ def _bits(words: Sequence[str], unknown: EdgeFlag | None = None) -> Mapping[str,
 MODE_FLAGS = _bits(COMMUNICATION_MODES, EdgeFlag.UNKNOWN_MODE)
 CRITICALITY_FLAGS = _bits(DEPENDENCY_CRITICALITIES, EdgeFlag.UNKNOWN_CRITICALITY)
 SOURCE_FLAGS = _bits(DISCOVERY_SOURCES)
+KIND_BITS: Mapping[str, int] = MappingProxyType(
+    {kind: 1 << place for place, kind in enumerate(SERVICE_KINDS)}
+)
+"""The kinds of services as the graph knows them."""
 _STALE = int(EdgeFlag.STALE)
 
 

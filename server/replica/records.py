@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from graphcore import DependencyRecord, ServiceRecord
 from server import wire
 from server.domain.dependencies import DependencyRow
-from server.domain.records import DependencyBatch, ServiceBatch, flags_of
+from server.domain.records import KIND_BITS, DependencyBatch, ServiceBatch, flags_of
 from server.domain.services import Service
 
 # Records made between two checkpoints: half a millisecond's work.
@@ -23,7 +23,8 @@ _CERTAIN = 1.0
 def node_of(row: Service) -> ServiceRecord:
     """Return the node of a service."""
     name = row.service_id
-    return ServiceRecord(row.id.bytes, name, wire.service_record(row), wire.encoded_id(name))
+    kind = KIND_BITS.get(row.kind, 0)
+    return ServiceRecord(row.id.bytes, name, wire.service_record(row), wire.encoded_id(name), kind)
 
 
 def edge_of(
@@ -62,8 +63,9 @@ def service_records(batch: ServiceBatch) -> Iterator[list[ServiceRecord]]:
     """Make the records of a batch, ``BATCH_ROWS`` at a time."""
     for start in range(0, len(batch.keys), BATCH_ROWS):
         rows = slice(start, start + BATCH_ROWS)
-        columns = batch.keys[rows], batch.names[rows], batch.records[rows], batch.encoded_ids[rows]
-        yield list(map(ServiceRecord._make, zip(*columns, strict=True)))
+        columns = (batch.keys, batch.names, batch.records, batch.encoded_ids, batch.kinds)
+        some = (column[rows] for column in columns)
+        yield list(map(ServiceRecord._make, zip(*some, strict=True)))
 
 
 class BatchDecoder:

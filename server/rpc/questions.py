@@ -11,11 +11,17 @@ from graphcore import DependencyGraph, EdgeFilter, EdgeFlag
 from graphcore.analysis.edge_selection import effective_edges, passing_edges
 from server.domain.errors import InvalidRevisionError, ServiceNotFoundError
 from server.domain.live_graph import AtLeastAsFresh, Consistency, FullyConsistent, MinimizeLatency
-from server.domain.records import CRITICALITY_FLAGS, MODE_FLAGS, SOURCE_FLAGS
+from server.domain.records import CRITICALITY_FLAGS, KIND_BITS, MODE_FLAGS, SOURCE_FLAGS
 from server.domain.revision import Revision
 from server.domain.services import NAME_MAX_LENGTH
 from server.rpc.validate import Check, shown
-from server.wire.columns import COMMUNICATION_MODE, DEPENDENCY_CRITICALITY, DISCOVERY_SOURCE, EnumWords
+from server.wire.columns import (
+    COMMUNICATION_MODE,
+    DEPENDENCY_CRITICALITY,
+    DISCOVERY_SOURCE,
+    SERVICE_KIND,
+    EnumWords,
+)
 
 _MOST_FLAGS = 100
 
@@ -73,7 +79,18 @@ def edge_filter(check: Check, wanted: graph_service_pb2.EdgeFilter, *, include_s
         ),
         min_confidence=check.share("filter.min_confidence", wanted.min_confidence),
         include_stale=include_stale,
+        excluded_kinds=excluded_kinds(check, "filter.exclude_kinds", wanted.exclude_kinds),
     )
+
+
+def excluded_kinds(check: Check, field: str, numbers: Sequence[int]) -> int:
+    """Read kinds of services as the bits that the graph knows them by."""
+    check.at_most(field, numbers, _MOST_FLAGS, "make a filter")
+    words = [
+        check.word(f"{field}[{position}]", number, SERVICE_KIND, "service")
+        for position, number in enumerate(numbers)
+    ]
+    return sum({KIND_BITS[word] for word in words})
 
 
 def _flags(
@@ -88,9 +105,16 @@ def _flags(
     return [EdgeFlag(bits[word]) for word in words]
 
 
-def edge_mask(graph: DependencyGraph, edge_filter: EdgeFilter, *, effective: bool) -> NDArray[np.uint8]:
-    """Mark the edges that pass; ``effective`` = only the leading one of each pair. O(V + E)."""
-    return (effective_edges if effective else passing_edges)(graph, edge_filter)
+def edge_mask(
+    graph: DependencyGraph, edge_filter: EdgeFilter, *named: str, effective: bool
+) -> NDArray[np.uint8]:
+    """
+    Mark the edges that pass; ``effective`` = only the leading one of each pair. O(V + E).
+
+    ``named`` are the services that the question names: they may be of an excluded kind.
+    """
+    nodes = [graph.node(name) for name in named]
+    return (effective_edges if effective else passing_edges)(graph, edge_filter, nodes)
 
 
 def require_services(graph: DependencyGraph, *names: str) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from server.domain.dependencies import DependencyRow
-from server.domain.records import DependencyBatch, ServiceBatch, flags_of
+from server.domain.records import KIND_BITS, DependencyBatch, ServiceBatch, flags_of
 from server.wire.copy_stream import CopyStream, dependency_at, service_at
 from server.wire.kernels import (
     DEPENDENCY_COLUMNS,
@@ -20,6 +20,7 @@ from server.wire.kernels import (
     FIELD_COLUMNS,
     FLAGS,
     FULL,
+    KIND,
     LENGTH,
     LEVEL_COLUMNS,
     LEVELS,
@@ -159,8 +160,10 @@ class ServiceCopy(CopyReader[ServiceBatch]):
 
     def _batch(self, rows: int) -> ServiceBatch:
         records = self._records(rows)
+        kinds = self._columns[KIND, :rows].tolist()
         for row, at in self._odd_rows(rows):
-            records[row] = service_record(service_at(self._stream.content.data, at))
+            service = service_at(self._stream.content.data, at)
+            records[row], kinds[row] = service_record(service), KIND_BITS.get(service.kind, 0)
         names = self._names
         first = names.count
         names.took(rows)
@@ -170,7 +173,7 @@ class ServiceCopy(CopyReader[ServiceBatch]):
         encoded_ids = [written[start:end] for start, end in pairwise((starts - starts[0]).tolist())]
         heads = (self._columns[NAME, :rows] - starts[:-1]).tolist()
         texts = [encoded[head:].decode() for encoded, head in zip(encoded_ids, heads, strict=True)]
-        return ServiceBatch(keys, texts, records, encoded_ids)
+        return ServiceBatch(keys, texts, records, encoded_ids, kinds)
 
 
 class DependencyCopy(CopyReader[DependencyBatch]):

@@ -7,7 +7,7 @@ from graphcore import DependencyGraph, Direction, EdgeFilter, adjacency
 from tests.support import oracle
 from tests.support.edits import ALIASES, NAMES, OTHER_NAMES, Edit, difference, edits, populations, snapshot
 from tests.support.examples import examples
-from tests.support.graphs import graph_of
+from tests.support.graphs import graph_of, kinds_of
 from tests.support.rows import PlainFilter, Tables
 from tests.support.traversal import traverse
 
@@ -30,6 +30,7 @@ def observed(graph: DependencyGraph) -> dict[str, object]:
         "by key": [graph.find_service(record.key) for record in sorted(graph.services())],
         "dependencies": sorted(graph.dependencies()),
         "waiting": sorted(graph.dangling_dependencies()),
+        "kinds": kinds_of(graph),
         "counts": (graph.service_count, graph.dependency_count, graph.dangling_count, graph.stale_count),
         "aliases": [graph.find_alias(key) for key in ALIASES],
         "resolved": [graph.resolve(name) for name in OTHER_NAMES],

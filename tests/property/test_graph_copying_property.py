@@ -16,6 +16,7 @@ from tests.support.graphs import (
     dependency_record,
     flags_of,
     graph_of,
+    kinds_of,
     service_record,
     tables,
 )
@@ -36,6 +37,7 @@ def content(graph: DependencyGraph) -> tuple[object, ...]:
         sorted(graph.services()),
         sorted(graph.dependencies()),
         sorted(graph.dangling_dependencies()),
+        kinds_of(graph),
         (graph.service_count, graph.dependency_count, graph.dangling_count, graph.stale_count),
         graph.alias_count,
         [graph.find_alias(key) for key in ALIASES],

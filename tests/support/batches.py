@@ -4,7 +4,7 @@ import numpy as np
 
 from server import wire
 from server.domain.dependencies import DependencyRow
-from server.domain.records import DependencyBatch, ServiceBatch, flags_of
+from server.domain.records import KIND_BITS, DependencyBatch, ServiceBatch, flags_of
 from server.domain.services import Service
 
 
@@ -15,6 +15,7 @@ def service_batch(rows: list[Service]) -> ServiceBatch:
         names=[row.service_id for row in rows],
         records=[wire.service_record(row) for row in rows],
         encoded_ids=[wire.encoded_id(row.service_id) for row in rows],
+        kinds=[KIND_BITS.get(row.kind, 0) for row in rows],
     )
 
 

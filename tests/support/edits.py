@@ -7,7 +7,7 @@ from uuid import UUID
 from hypothesis import strategies as st
 
 from graphcore import ChangeSet
-from tests.support.graphs import CONFIDENCES, change_set, plain_edges
+from tests.support.graphs import CONFIDENCES, KINDS, change_set, plain_edges
 from tests.support.rows import PlainAlias, PlainEdge, PlainService, Tables
 
 SERVICES = tuple(UUID(int=number) for number in range(1, 8))
@@ -20,8 +20,8 @@ OTHER_NAMES = [*(f"alias-{number}" for number in range(5)), *NAMES[-2:]]
 Edit: TypeAlias = Callable[[Tables], None]
 
 
-def put_service(key: UUID, name: str) -> Edit:
-    """Create or rename a service; the holder of that name gets the old one, or is deleted."""
+def put_service(key: UUID, name: str, kind: int) -> Edit:
+    """Create or replace a service; the holder of that name gets the old one, or is deleted."""
 
     def edit(rows: Tables) -> None:
         former = rows.services.get(key)
@@ -30,7 +30,7 @@ def put_service(key: UUID, name: str) -> Edit:
                 del rows.services[other.key]
             else:
                 rows.services[other.key] = other._replace(name=former.name)
-        rows.services[key] = PlainService(key, name)
+        rows.services[key] = PlainService(key, name, kind)
 
     return edit
 
@@ -108,7 +108,7 @@ def edits() -> st.SearchStrategy[Edit]:
     alias = st.sampled_from(ALIASES)
     put = st.builds(put_edge, plain_edges(EDGES, SERVICES))
     return st.one_of(
-        st.builds(put_service, service, st.sampled_from(NAMES)),
+        st.builds(put_service, service, st.sampled_from(NAMES), st.sampled_from(KINDS)),
         put,
         put,
         st.builds(remove_service, service, st.booleans()),

@@ -28,6 +28,7 @@ from tests.support.rows import (
 )
 
 CONFIDENCES = (0.0, 0.25, 0.5, 0.75, 1.0)
+KINDS = (0, 1, 2, 1, 128)
 EDGE_KEYS_START = 1_000
 NO_KEY = UUID(int=0)
 
@@ -47,7 +48,8 @@ def flags_of(edge: PlainEdge) -> int:
 
 
 def service_record(service: PlainService) -> ServiceRecord:
-    return ServiceRecord(service.key, service.name, f"payload of {service.name}", f"id of {service.name}")
+    key, name, kind = service
+    return ServiceRecord(key, name, f"payload of {name}", f"id of {name}", kind)
 
 
 def dependency_record(edge: PlainEdge) -> DependencyRecord:
@@ -82,6 +84,12 @@ def graph_of(tables: Tables) -> DependencyGraph:
     graph = DependencyGraph()
     graph.apply(change_set(tables.services.values(), tables.edges.values(), aliases=tables.aliases.values()))
     return graph
+
+
+def kinds_of(graph: DependencyGraph) -> dict[int, list[str]]:
+    """The names of the services of each kind, as filters find them."""
+    nodes = {kind: graph.nodes_of_kinds(kind).tolist() for kind in KINDS if kind}
+    return {kind: sorted(graph.digraph[node].name for node in some) for kind, some in nodes.items()}
 
 
 def edge_filter(chosen: PlainFilter) -> EdgeFilter:
@@ -141,7 +149,7 @@ def _tables_of(keys: list[UUID], ring: list[PlainEdge], edges: list[PlainEdge]) 
             unique.setdefault((edge.source, edge.target, edge.discovery), edge)
     numbered = [edge._replace(key=UUID(int=EDGE_KEYS_START + n)) for n, edge in enumerate(unique.values())]
     return Tables(
-        {key: PlainService(key, f"service-{key.int}") for key in keys},
+        {key: PlainService(key, f"service-{key.int}", KINDS[key.int % len(KINDS)]) for key in keys},
         {edge.key: edge for edge in numbered},
     )
 

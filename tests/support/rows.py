@@ -16,6 +16,7 @@ class PlainService(NamedTuple):
 
     key: UUID
     name: str
+    kind: int = 0
 
 
 class PlainEdge(NamedTuple):

@@ -40,6 +40,7 @@ def traverse(
     *,
     max_services: int = 0,
     with_dependencies: bool = True,
+    effective: bool = False,
 ) -> Traversal:
     """Call ``reach`` and look up the records."""
     found = reach(
@@ -50,6 +51,7 @@ def traverse(
         edge_filter,
         max_services=max_services,
         with_dependencies=with_dependencies,
+        effective=effective,
     )
     services = [graph.digraph[node] for node in found.nodes.tolist()]
     depths = [depth for depth, count in enumerate(found.depth_counts, 1) for _ in range(count)]

@@ -18,6 +18,7 @@ from server.cli.failures import FOUND
 from server.cli.filters import (
     Criticalities,
     Effective,
+    ExcludedKinds,
     ExitCode,
     IncludeStale,
     MinConfidence,
@@ -52,6 +53,7 @@ def audit(
     criticalities: Criticalities = None,
     sources: Sources = None,
     min_confidence: MinConfidence = 0.0,
+    excluded_kinds: ExcludedKinds = None,
     include_stale: IncludeStale = False,
     effective: Effective = False,
     exit_code: ExitCode = False,
@@ -72,7 +74,7 @@ def audit(
         max_findings=top,
         include_stale=include_stale,
         effective=effective,
-        filter=edge_filter(None, criticalities, sources, min_confidence),
+        filter=edge_filter(None, criticalities, sources, min_confidence, excluded_kinds),
     )
     with connected(server) as client:
         answer = client.analyses.AuditPaths(request)

@@ -10,7 +10,7 @@ from depgraph.v1.analysis_service_pb2 import Drift, DriftKind, ListDriftRequest,
 from server.cli.asked import AskedServer, asks_server
 from server.cli.connection import connected, pages
 from server.cli.failures import FOUND
-from server.cli.filters import ExitCode
+from server.cli.filters import ExcludedKinds, ExitCode, kind_numbers
 from server.cli.options import AsJson
 from server.cli.render.labels import call_label, dependency_label
 from server.cli.render.text import counted, enum_word, fields_of, listing, print_json, print_lines
@@ -36,6 +36,7 @@ def drift(
             help="Ignore stale dependencies: what is declared and no longer observed is drift, too.",
         ),
     ] = False,
+    excluded_kinds: ExcludedKinds = None,
     top: Annotated[int, typer.Option(min=0, metavar="N", help="Calls listed, 0 = all; --json has all.")] = 50,
     exit_code: ExitCode = False,
     as_json: AsJson = False,
@@ -48,7 +49,10 @@ def drift(
     """
     wanted = "UNSPECIFIED" if kind == "both" else kind.upper().replace("-", "_")
     request = ListDriftRequest(
-        kind=DriftKind.Value(f"DRIFT_KIND_{wanted}"), service_id=service, ignore_stale=ignore_stale
+        kind=DriftKind.Value(f"DRIFT_KIND_{wanted}"),
+        service_id=service,
+        ignore_stale=ignore_stale,
+        exclude_kinds=kind_numbers(excluded_kinds),
     )
     with connected(server) as client:
         answer = _listed(client, request, 0 if as_json else top)

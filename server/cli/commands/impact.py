@@ -19,6 +19,7 @@ from server.cli.filters import (
     MAX_HOPS,
     Criticalities,
     Effective,
+    ExcludedKinds,
     IncludeStale,
     MinConfidence,
     Modes,
@@ -58,6 +59,7 @@ def impact(
     criticalities: Criticalities = None,
     sources: Sources = None,
     min_confidence: MinConfidence = 0.0,
+    excluded_kinds: ExcludedKinds = None,
     include_stale: IncludeStale = False,
     effective: Effective = False,
     as_json: AsJson = False,
@@ -74,7 +76,7 @@ def impact(
         service_id=service,
         max_hops=max_hops,
         include_stale=include_stale,
-        filter=edge_filter(modes, criticalities, sources, min_confidence),
+        filter=edge_filter(modes, criticalities, sources, min_confidence, excluded_kinds),
         effective=effective,
     )
     with connected(server) as client:

@@ -13,6 +13,7 @@ from server.cli.filters import (
     MAX_HOPS,
     Criticalities,
     Effective,
+    ExcludedKinds,
     IncludeStale,
     MinConfidence,
     Modes,
@@ -41,6 +42,7 @@ def paths(
     criticalities: Criticalities = None,
     sources: Sources = None,
     min_confidence: MinConfidence = 0.0,
+    excluded_kinds: ExcludedKinds = None,
     include_stale: IncludeStale = False,
     effective: Effective = False,
     as_json: AsJson = False,
@@ -57,7 +59,7 @@ def paths(
         max_paths=max_paths,
         max_hops=max_hops,
         include_stale=include_stale,
-        filter=edge_filter(modes, criticalities, sources, min_confidence),
+        filter=edge_filter(modes, criticalities, sources, min_confidence, excluded_kinds),
         effective=effective,
     )
     with connected(server) as client:

@@ -11,7 +11,7 @@ from server import wire
 from server.domain.live_graph import Consistency
 from server.rpc.answers import tag
 from server.rpc.paging import PAIRS, PageTokens, PairKey, fitted_page, page_size
-from server.rpc.questions import consistency, require_services
+from server.rpc.questions import consistency, excluded_kinds, require_services
 from server.rpc.validate import Check
 from server.wire.columns import EnumWords
 from server.wire.fields import field
@@ -33,11 +33,14 @@ class DriftPage(NamedTuple):
 def drift_question(request: pb.ListDriftRequest) -> DriftPage:
     """Read a request."""
     check = Check()
-    tokens = PageTokens("drift", (request.kind, request.service_id, request.ignore_stale), PAIRS)
+    kinds = sorted(set(request.exclude_kinds))
+    filters = (request.kind, request.service_id, request.ignore_stale, *kinds)
+    tokens = PageTokens("drift", filters, PAIRS)
     question = DriftQuestion(
         sides=_SIDES[check.optional_word("kind", request.kind, _KIND)],
         service=check.text("service_id", request.service_id) if request.service_id else None,
         ignore_stale=request.ignore_stale,
+        excluded_kinds=excluded_kinds(check, "exclude_kinds", request.exclude_kinds),
         after=tokens.read(check, request.page_token),
         most=page_size(check, request.page_size),
     )

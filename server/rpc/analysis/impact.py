@@ -86,7 +86,7 @@ class Impacted(NamedTuple):
 def impacted(graph: DependencyGraph, question: ImpactQuestion) -> Impacted:
     """Find the services reached; raises ``ServiceNotFoundError``. O(V + E) and sorting names."""
     require_services(graph, question.service_id)
-    mask = edge_mask(graph, question.edge_filter, effective=question.effective)
+    mask = edge_mask(graph, question.edge_filter, question.service_id, effective=question.effective)
     reach = impact_of(graph, question.service_id, mask, question.max_hops, ordered=not question.summary_only)
     return Impacted(
         graph.service_encoded_ids[graph.node(question.service_id)],

@@ -64,7 +64,8 @@ def paths_question(request: pb.FindPathsRequest) -> PathsQuestion:
 def paths_answer(graph: DependencyGraph, question: PathsQuestion, limit: int) -> bytes:
     """Find the paths and encode them."""
     require_services(graph, question.source, question.target)
-    mask = edge_mask(graph, question.edge_filter, effective=question.effective)
+    ends = question.source, question.target
+    mask = edge_mask(graph, question.edge_filter, *ends, effective=question.effective)
     found = shortest_paths(
         graph,
         question.source,

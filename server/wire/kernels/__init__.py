@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from graphcore.graph.flags import STALE
 from server.domain.columns import ColumnType
-from server.domain.records import CRITICALITY_FLAGS, MODE_FLAGS, SOURCE_FLAGS
+from server.domain.records import CRITICALITY_FLAGS, KIND_BITS, MODE_FLAGS, SOURCE_FLAGS
 from server.wire.columns import DEPENDENCY, SERVICE, WireColumn, position
 
 # The span: where to read, and how far it went.
@@ -26,8 +26,8 @@ INCOMPLETE, FINISHED, MALFORMED, FULL = -1, -2, -3, -4
 # the message without its head when SPLIT is not negative: the JSON column belongs there, whose text
 # the kernel can't write; it is at TEXT, LENGTH bytes long.
 ROW, START, SPLIT, END_, TEXT, LENGTH = range(6)
-NAME = 6
-SERVICE_COLUMNS = 7
+NAME, KIND = 6, 7
+SERVICE_COLUMNS = 8
 SOURCE, TARGET, FLAGS = 6, 7, 8
 DEPENDENCY_COLUMNS = 9
 # In SPLIT: all is written; nothing is, since the row is odd in another way.
@@ -118,7 +118,7 @@ def _plan(
     return np.array(rows, np.int64)
 
 
-SERVICE_PLAN = _plan(SERVICE, {}, {})
+SERVICE_PLAN = _plan(SERVICE, {"kind": KIND_BITS}, {})
 DEPENDENCY_PLAN = _plan(
     DEPENDENCY,
     {"communication_mode": MODE_FLAGS, "criticality": CRITICALITY_FLAGS, "discovery_source": SOURCE_FLAGS},

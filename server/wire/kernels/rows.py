@@ -19,6 +19,7 @@ from server.wire.kernels import (
     FULL,
     ID_FIELD,
     INFLATION,
+    KIND,
     MALFORMED,
     METADATA_FIELD,
     NAME,
@@ -103,7 +104,9 @@ def encode_services(
             break
         columns[ROW, row] = at
         columns[NAME, row] = put_name(stream, fields, keys, node + row, starts, names)
-        put_record(stream, fields, plan, out, columns, row, free, starts, names, levels, _SERVICE_TAG)
+        columns[KIND, row] = put_record(
+            stream, fields, plan, out, columns, row, free, starts, names, levels, _SERVICE_TAG
+        )
         free = columns[END_, row]
         at = following
         row += 1
