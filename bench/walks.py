@@ -150,7 +150,7 @@ def _effective_answers(graph: DependencyGraph) -> Iterator[Figure]:
     """Whole answers without the wire; merging is measured by what a pair takes."""
     starts = [traverse_question(question(f"s{number}", "FULL")) for number in seed5k().starts()]
     asked = [each._replace(effective=True) for each in starts]
-    counts = [len(walk(graph, each).edges) for each in asked]
+    counts = [len(walk(graph, each)[0].edges) for each in asked]
     with asyncio.Runner() as runner:
         effective, plain = take_turns(
             over(asked, lambda each: runner.run(sliced_answer(graph, each, FRESHNESS, LIMIT))),
@@ -227,7 +227,7 @@ def _layers(graph: DependencyGraph, view: str, channel: grpc.Channel) -> Iterato
     asked = questions(seed5k(), view)
     decoded = [traverse_question(pb.TraverseRequest.FromString(request)) for request in asked]
     lengths = [str(len(traverse_answer(graph, each, FRESHNESS, LIMIT))).encode() for each in decoded]
-    found, is_full = [walk(graph, question) for question in decoded], view == "FULL"
+    found, is_full = [walk(graph, question)[0] for question in decoded], view == "FULL"
     freshness = freshness_field(FRESHNESS)
     ours = {
         "decode": over(asked, lambda each: traverse_question(pb.TraverseRequest.FromString(each))),

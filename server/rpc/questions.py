@@ -1,9 +1,10 @@
-"""What questions about the graph have in common: consistency, filters, services that must exist."""
+"""What questions about the graph have in common: consistency, filters, names of services."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from google.protobuf.message import Message
 from numpy.typing import NDArray
 
 from depgraph.v1 import graph_service_pb2, types_pb2
@@ -14,6 +15,7 @@ from server.domain.live_graph import AtLeastAsFresh, Consistency, FullyConsisten
 from server.domain.records import CRITICALITY_FLAGS, KIND_BITS, MODE_FLAGS, SOURCE_FLAGS
 from server.domain.revision import Revision
 from server.domain.services import NAME_MAX_LENGTH
+from server.rpc.answers import tag
 from server.rpc.validate import Check, shown
 from server.wire.columns import (
     COMMUNICATION_MODE,
@@ -22,6 +24,7 @@ from server.wire.columns import (
     SERVICE_KIND,
     EnumWords,
 )
+from server.wire.fields import field
 
 _MOST_FLAGS = 100
 
@@ -117,11 +120,29 @@ def edge_mask(
     return (effective_edges if effective else passing_edges)(graph, edge_filter, nodes)
 
 
-def require_services(graph: DependencyGraph, *names: str) -> None:
-    """Raise ``ServiceNotFoundError`` that lists the names that no service has."""
-    missing = [name for name in names if not graph.has_service(name)]
+def own_names(graph: DependencyGraph, *names: str) -> list[str]:
+    """
+    Look up the own names of services, which may be named by aliases.
+
+    Raises ``ServiceNotFoundError`` that lists the names that are neither.
+    """
+    own = [graph.resolve(name) for name in names]
+    missing = [name for name, found in zip(names, own, strict=True) if found is None]
     if missing:
         listed = " and ".join(map(shown, missing))
         raise ServiceNotFoundError(
             f"no service{'s' * (len(missing) > 1)} named {listed}", service_id=missing[0]
         )
+    return [found for found in own if found is not None]
+
+
+def resolved_field(response: type[Message], asked: Iterable[str], own: Iterable[str]) -> bytes:
+    """Encode ``resolved_aliases`` of an answer: those of the names asked for that are aliases."""
+    return b"".join(
+        field(
+            tag(response, "resolved_aliases"),
+            types_pb2.ResolvedAlias(alias=name, service_id=service_id).SerializeToString(),
+        )
+        for name, service_id in zip(asked, own, strict=True)
+        if name != service_id
+    )

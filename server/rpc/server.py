@@ -182,5 +182,6 @@ class RpcServer:
         add_AlertServiceServicer_to_server(AlertServicer(servicers.alerts, limits), server)
         catalog = CatalogServicer(servicers.services, servicers.aliases, limits)
         add_CatalogServiceServicer_to_server(catalog, server)
-        add_DependencyServiceServicer_to_server(DependencyServicer(servicers.dependencies, limits), server)
+        dependencies = DependencyServicer(servicers.dependencies, servicers.aliases, limits)
+        add_DependencyServiceServicer_to_server(dependencies, server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)

@@ -103,7 +103,7 @@ async def ingest_batch(connection: Connection, batch: IngestBatch) -> IngestResu
     discovered one replaces what is stored. Its edges are seen again and no longer stale; those
     observed after the report's time stay as they are.
     """
-    named = list(_names(batch))
+    named = list(names_in(batch))
     await reject_bad_names(connection, named)
     # Nothing is known of an end of an edge that is no node of the report.
     nodes = [*batch.nodes, *(IngestNode(name) for _, name in named[len(batch.nodes) :])]
@@ -131,7 +131,7 @@ async def ingest_batch(connection: Connection, batch: IngestBatch) -> IngestResu
     )
 
 
-def _names(batch: IngestBatch) -> Iterator[tuple[str, str]]:
+def names_in(batch: IngestBatch) -> Iterator[tuple[str, str]]:
     """Yield each name of the report once, with the path of the field that holds it."""
     seen = {node.service_id for node in batch.nodes}
     for place, node in enumerate(batch.nodes):

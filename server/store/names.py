@@ -7,7 +7,9 @@ service with the name of an alias, and a service that is gone has no row. Then t
 repeated, and ends as if one writer had come after the other.
 """
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
 
 from server.domain.aliases import Alias
 from server.domain.dependencies import DependencyDraft
@@ -18,6 +20,7 @@ from server.domain.errors import (
     InvalidInputError,
     ServiceAlreadyExistsError,
 )
+from server.domain.reports import CalleePolicy, IngestBatch, IngestNode, ReportedEdge
 from server.domain.services import ServiceDraft
 from server.store import query
 from server.store.failures import collided
@@ -26,6 +29,10 @@ from server.store.pool import Connection
 _ALIAS = query("alias_get")
 _RESOLVE = query("aliases_resolve_for_write")
 _KNOWN = query("services_known")
+# Fields that say with a word that nothing is known.
+_UNKNOWN = {"communication_mode": "unknown", "criticality": "unknown"}
+
+Item = TypeVar("Item", IngestNode, ReportedEdge, CalleePolicy)
 
 
 async def own_names(connection: Connection, names: Iterable[str]) -> dict[str, str]:
@@ -77,6 +84,73 @@ async def resolved_dependencies(
     _reject_self_calls(resolved, "dependencies")
     _reject_same((draft.key for draft in resolved), "dependencies[{}]", lambda key: f"is {' / '.join(key)}")
     return resolved
+
+
+def resolved_report(batch: IngestBatch, own: Mapping[str, str]) -> tuple[IngestBatch, tuple[str, ...]]:
+    """
+    Give the items of a report own names, and say in warnings what that changed. O(items).
+
+    Of items that are of one service or pair by then, a later one replaces what it knows better, as
+    if it were a later report. Calls of a service to itself are left out.
+    """
+    nodes = [node._replace(service_id=own.get(node.service_id, node.service_id)) for node in batch.nodes]
+    edges = [
+        edge._replace(
+            source_service_id=own.get(edge.source_service_id, edge.source_service_id),
+            target_service_id=own.get(edge.target_service_id, edge.target_service_id),
+        )
+        for edge in batch.edges
+    ]
+    policies = [
+        policy._replace(
+            target_service_id=own.get(policy.target_service_id, policy.target_service_id),
+            source_service_id=own.get(policy.source_service_id or "", policy.source_service_id),
+        )
+        for policy in batch.policies
+    ]
+    calls = [edge for edge in edges if edge.source_service_id != edge.target_service_id]
+    resolved = replace(
+        batch,
+        nodes=_together(nodes, key_fields=1),
+        edges=_together(calls, key_fields=2),
+        policies=_together(policies, key_fields=2),
+    )
+    merged = len(nodes) - len(resolved.nodes) + len(calls) - len(resolved.edges)
+    return resolved, (*_merged_by_alias(merged), *_self_calls(len(edges) - len(calls)))
+
+
+def _together(items: Iterable[Item], *, key_fields: int) -> tuple[Item, ...]:
+    """Make those items one that agree in their first fields."""
+    found: dict[tuple[object, ...], Item] = {}
+    for item in items:
+        key = item[:key_fields]
+        earlier = found.get(key)
+        found[key] = item if earlier is None else _later(earlier, item)
+    return tuple(found.values())
+
+
+def _later(earlier: Item, later: Item) -> Item:
+    """Keep what the later item does not know."""
+    kept: dict[str, Any] = {
+        name: before
+        for name, before, after in zip(earlier._fields, earlier, later, strict=True)
+        if before is not None and (after is None or after == _UNKNOWN.get(name))
+    }
+    return later._replace(**kept)
+
+
+def _merged_by_alias(count: int) -> tuple[str, ...]:
+    if not count:
+        return ()
+    what = "1 node or edge was" if count == 1 else f"{count} nodes or edges were"
+    return (f"{what} of the same services as another one, by an alias, and made one with it",)
+
+
+def _self_calls(count: int) -> tuple[str, ...]:
+    if not count:
+        return ()
+    what = "1 edge was a call" if count == 1 else f"{count} edges were calls"
+    return (f"{what} of a service to itself, by an alias, and left out",)
 
 
 def _reject_self_calls(drafts: Sequence[DependencyDraft], field: str) -> None:

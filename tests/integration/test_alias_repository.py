@@ -1,6 +1,7 @@
 """Aliases in the system of record: adding, removing, listing; what writers make of them."""
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 
 import pytest
 
@@ -12,6 +13,7 @@ from server.domain.errors import (
     ServiceAlreadyExistsError,
     ServiceNotFoundError,
 )
+from server.domain.reports import IngestBatch, IngestNode, ReportedEdge
 from server.domain.services import ServiceChange, ServiceDraft, ServiceFilter, ServiceKey
 from server.store.aliases import AliasRepository
 from server.store.database import Database
@@ -20,6 +22,7 @@ from server.store.services import ServiceRepository
 from tests.support.drafts import dependencies, services
 
 EVERY = DependencyFilter()
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -191,4 +194,52 @@ async def test_dependencies_that_are_one_by_their_own_names_are_refused(
     with pytest.raises(InvalidInputError) as error:
         await edges.upsert(dependencies("db>web", "web-shop>web"))
     assert [each.field for each in error.value.violations] == ["dependencies[1].target_service_id"]
+    assert await pairs(edges) == []
+
+
+def report(*edges: ReportedEdge, nodes: tuple[IngestNode, ...] = ()) -> IngestBatch:
+    return IngestBatch(discovery_source="kubernetes", observed_at=NOON, nodes=nodes, edges=edges)
+
+
+async def test_a_report_is_taken_in_under_the_own_names(
+    aliases: AliasRepository, catalog: ServiceRepository, edges: DependencyRepository
+) -> None:
+    nodes = (IngestNode("web", team="shop"),)
+    written = await edges.ingest(report(ReportedEdge("web", "db"), ReportedEdge("new", "web"), nodes=nodes))
+
+    assert (written.value.services_created, written.value.edges_created) == (1, 2)
+    assert await pairs(edges) == ["new>web-shop", "web-shop>db"]
+    assert await names(catalog) == ["db", "new", "web-shop"]
+
+
+async def test_items_of_a_report_that_are_one_by_an_alias_are_merged_and_self_calls_dropped(
+    aliases: AliasRepository, edges: DependencyRepository
+) -> None:
+    written = await edges.ingest(
+        report(
+            ReportedEdge("web", "db", "sync", "soft", protocol="http"),
+            ReportedEdge("web-shop", "db", "unknown", "unknown", timeout_ms=9),
+            ReportedEdge("web", "web-shop", "sync"),
+            nodes=(IngestNode("web"), IngestNode("web-shop")),
+        )
+    )
+
+    assert written.value.warnings == (
+        "2 nodes or edges were of the same services as another one, by an alias, and made one with it",
+        "1 edge was a call of a service to itself, by an alias, and left out",
+    )
+    [row] = (await edges.page(EVERY, 9, None)).rows
+    assert (row.source_service_id, row.communication_mode, row.criticality) == ("web-shop", "sync", "soft")
+    assert (row.protocol, row.timeout_ms) == ("http", 9)
+
+
+async def test_a_bad_name_in_a_report_with_aliases_is_named_where_it_was_given(
+    aliases: AliasRepository, edges: DependencyRepository
+) -> None:
+    with pytest.raises(InvalidInputError) as error:
+        await edges.ingest(
+            report(ReportedEdge("web", "db"), ReportedEdge("web-shop", "db"), ReportedEdge("db", " x"))
+        )
+
+    assert [each.field for each in error.value.violations] == ["edges[2].target_service_id"]
     assert await pairs(edges) == []

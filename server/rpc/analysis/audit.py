@@ -1,6 +1,7 @@
 """AuditPaths: timeouts and retries along paths of calls."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -11,7 +12,7 @@ from graphcore.analysis.path_audit import PathAudit, PathAuditQuestion, audit_pa
 from server import wire
 from server.domain.live_graph import Consistency
 from server.rpc.answers import pair_records, tag, too_large
-from server.rpc.questions import consistency, edge_filter, require_services
+from server.rpc.questions import consistency, edge_filter, own_names, resolved_field
 from server.rpc.validate import Check
 from server.wire.fields import field
 from server.wire.policies import call_policies
@@ -49,9 +50,11 @@ def audit_question(request: pb.AuditPathsRequest) -> AuditQuestion:
 
 def audit_answer(graph: DependencyGraph, wanted: AuditQuestion, limit: int) -> bytes:
     """Find the paths and encode them."""
-    question = wanted.question
-    if question.service is not None:
-        require_services(graph, question.service)
+    question, resolved = wanted.question, b""
+    if (asked := question.service) is not None:
+        [own] = own_names(graph, asked)
+        question = replace(question, service=own)
+        resolved = resolved_field(pb.AuditPathsResponse, [asked], [own])
     found = audit_paths(graph, question, call_policies)
     counts = pb.AuditPathsResponse(
         timeout_count=found.timeouts.count,
@@ -62,7 +65,7 @@ def audit_answer(graph: DependencyGraph, wanted: AuditQuestion, limit: int) -> b
         with_retry_count=found.with_retries,
         unknown_mode_count=found.of_unknown_mode,
     )
-    answer = b"".join((*_findings(graph, found, question), counts.SerializeToString()))
+    answer = b"".join((*_findings(graph, found, question), counts.SerializeToString(), resolved))
     if len(answer) > limit:
         raise too_large(
             f"{len(found.timeouts.worst):,} findings of timeouts and {len(found.retries.worst):,} of retries",

@@ -20,7 +20,7 @@ from server.domain.live_graph import Consistency
 from server.domain.records import SOURCE_FLAGS, flags_of
 from server.rpc.answers import too_large
 from server.rpc.dependency.drafts import drafts_in
-from server.rpc.questions import consistency
+from server.rpc.questions import consistency, resolved_field
 from server.rpc.validate import Check, shown
 from server.wire.columns import DISCOVERY_SOURCE
 
@@ -62,6 +62,7 @@ def change_question(request: pb.CheckChangeRequest, limits: Limits) -> ChangeQue
 
 def change_answer(graph: DependencyGraph, question: ChangeQuestion, limit: int) -> bytes:
     """Predict and encode; raises ``DependencyNotFoundError`` for what can't be removed."""
+    question, resolved = _under_own_names(graph, question)
     try:
         found = what_if(
             graph,
@@ -79,6 +80,7 @@ def change_answer(graph: DependencyGraph, question: ChangeQuestion, limit: int) 
         impacts_truncated=found.impacts.truncated,
         created_service_ids=found.created,
     ).SerializeToString()
+    answer += resolved
     if len(answer) > limit:
         raise too_large(
             f"{len(found.cycle_changes):,} changes of cycles "
@@ -95,6 +97,45 @@ def _removed_key(check: Check, key: pb.DependencyKey) -> RemovedKey:
         check.text("target_service_id", key.target_service_id),
         check.optional_word("discovery_source", key.discovery_source, DISCOVERY_SOURCE),
     )
+
+
+def _under_own_names(graph: DependencyGraph, question: ChangeQuestion) -> tuple[ChangeQuestion, bytes]:
+    """
+    Replace aliases by the own names of services; returns the encoded ``resolved_aliases``, too.
+
+    Raises ``InvalidInputError`` for what a write would refuse by then: a call of a service to
+    itself, or a dependency that comes twice.
+    """
+    names = {name for draft in question.added for name in draft[:2]}
+    names |= {name for key in question.removed for name in key[:2]}
+    own = {
+        name: service_id
+        for name in sorted(names)
+        if (service_id := graph.resolve(name)) is not None and service_id != name
+    }
+    if not own:
+        return question, b""
+    added = [
+        draft._replace(
+            source_service_id=own.get(draft.source_service_id, draft.source_service_id),
+            target_service_id=own.get(draft.target_service_id, draft.target_service_id),
+        )
+        for draft in question.added
+    ]
+    removed = [
+        key._replace(source=own.get(key.source, key.source), target=own.get(key.target, key.target))
+        for key in question.removed
+    ]
+    check = Check()
+    for place, draft in enumerate(added):
+        if draft.source_service_id == draft.target_service_id:
+            check.add(f"added[{place}].target_service_id", "is the source too, by an alias")
+    what = "this source, target and discovery source, by an alias,"
+    check.distinct("added[{}]", (draft.key for draft in added), what)
+    check.distinct("removed[{}]", removed, what)
+    check.done()
+    resolved = resolved_field(pb.CheckChangeResponse, own.keys(), own.values())
+    return question._replace(added=added, removed=removed), resolved
 
 
 def _proposed(question: ChangeQuestion) -> ProposedChange:

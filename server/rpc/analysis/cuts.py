@@ -10,7 +10,7 @@ from server import wire
 from server.domain.live_graph import Consistency
 from server.rpc.answers import joined_within, tag, too_large
 from server.rpc.graph.components import component_record
-from server.rpc.questions import consistency, require_services
+from server.rpc.questions import consistency, own_names, resolved_field
 from server.rpc.validate import Check
 from server.wire.fields import field
 
@@ -41,8 +41,9 @@ def cuts_question(request: pb.SuggestCutsRequest) -> CutsQuestion:
 
 def cuts_answer(graph: DependencyGraph, question: CutsQuestion, limit: int) -> bytes:
     """Choose cuts and encode them."""
-    require_services(graph, question.service_id)
-    found = suggest_cuts(graph, question.service_id, sync_only=question.sync_only)
+    asked = question.service_id
+    [own] = own_names(graph, asked)
+    found = suggest_cuts(graph, own, sync_only=question.sync_only)
     # Very many cuts are refused before they are encoded.
     fits = _LEAST_CUT_BYTES * len(found) <= limit
     joined = joined_within(_records(found, sync_only=question.sync_only), limit) if fits else None
@@ -52,7 +53,7 @@ def cuts_answer(graph: DependencyGraph, question: CutsQuestion, limit: int) -> b
             limit,
             "raise the limit, or look at a part of it first, such as synchronous calls (sync_only)",
         )
-    return joined
+    return joined + resolved_field(pb.SuggestCutsResponse, [asked], [own])
 
 
 def _records(found: SuggestedCuts, *, sync_only: bool) -> Iterator[bytes]:

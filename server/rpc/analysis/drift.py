@@ -1,5 +1,6 @@
 """ListDrift: dependencies that are declared but not observed, or observed but not declared."""
 
+from dataclasses import replace
 from typing import NamedTuple, cast
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -11,7 +12,7 @@ from server import wire
 from server.domain.live_graph import Consistency
 from server.rpc.answers import tag
 from server.rpc.paging import PAIRS, PageTokens, PairKey, fitted_page, page_size
-from server.rpc.questions import consistency, excluded_kinds, require_services
+from server.rpc.questions import consistency, excluded_kinds, own_names, resolved_field
 from server.rpc.validate import Check
 from server.wire.columns import EnumWords
 from server.wire.fields import field
@@ -51,9 +52,11 @@ def drift_question(request: pb.ListDriftRequest) -> DriftPage:
 
 def drift_answer(graph: DependencyGraph, wanted: DriftPage, limit: int) -> bytes:
     """List a page of drift, some microseconds a pair."""
-    question = wanted.question
-    if question.service is not None:
-        require_services(graph, question.service)
+    question, resolved = wanted.question, b""
+    if (asked := question.service) is not None:
+        [own] = own_names(graph, asked)
+        question = replace(question, service=own)
+        resolved = resolved_field(pb.ListDriftResponse, [asked], [own])
     found = list_drift(graph, question)
     last = _key_of(found.drifts[-1]) if found.more else None
     records, following = fitted_page(found.drifts, last, _record, _key_of, limit)
@@ -65,7 +68,7 @@ def drift_answer(graph: DependencyGraph, wanted: DriftPage, limit: int) -> bytes
         unknown_mode_count=found.of_unknown_mode,
         unknown_criticality_count=found.of_unknown_criticality,
     )
-    return b"".join((*records, rest.SerializeToString()))
+    return b"".join((*records, rest.SerializeToString(), resolved))
 
 
 def _key_of(drift: Drift) -> PairKey:

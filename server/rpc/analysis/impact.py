@@ -23,7 +23,7 @@ from server import wire
 from server.concurrency import CooperativeYield
 from server.domain.live_graph import Consistency, Freshness
 from server.rpc.answers import freshness_message, joined_parts, tag
-from server.rpc.questions import consistency, edge_filter, edge_mask, require_services
+from server.rpc.questions import consistency, edge_filter, edge_mask, own_names, resolved_field
 from server.rpc.validate import Check
 from server.wire.fields import field
 
@@ -73,7 +73,8 @@ class Impacted(NamedTuple):
     The services reached, by hops and then by name (in no order for a summary).
 
     ``services`` are their encoded records, ``ids`` their encoded ids, ``failed`` is the encoded id
-    of the service that fails. All but ``reach.nodes`` stay as they are while the graph changes.
+    of the service that fails, ``resolved`` the encoded ``resolved_aliases``. All but
+    ``reach.nodes`` stay as they are while the graph changes.
     """
 
     failed: bytes
@@ -81,19 +82,22 @@ class Impacted(NamedTuple):
     ids: NDArray[np.object_]
     reach: Impact
     summary_only: bool
+    resolved: bytes = b""
 
 
 def impacted(graph: DependencyGraph, question: ImpactQuestion) -> Impacted:
     """Find the services reached; raises ``ServiceNotFoundError``. O(V + E) and sorting names."""
-    require_services(graph, question.service_id)
-    mask = edge_mask(graph, question.edge_filter, question.service_id, effective=question.effective)
-    reach = impact_of(graph, question.service_id, mask, question.max_hops, ordered=not question.summary_only)
+    asked = question.service_id
+    [own] = own_names(graph, asked)
+    mask = edge_mask(graph, question.edge_filter, own, effective=question.effective)
+    reach = impact_of(graph, own, mask, question.max_hops, ordered=not question.summary_only)
     return Impacted(
-        graph.service_encoded_ids[graph.node(question.service_id)],
+        graph.service_encoded_ids[graph.node(own)],
         graph.service_payloads[reach.nodes],
         graph.service_encoded_ids[reach.nodes],
         reach,
         question.summary_only,
+        resolved_field(pb.AnalyzeImpactResponse, [asked], [own]),
     )
 
 
@@ -113,7 +117,7 @@ async def impact_parts(found: Impacted, freshness: Freshness, max_bytes: int) ->
     """
     owners, counts = await _owners(found)
     head = pb.AnalyzeImpactResponse(summary=_summary(found.reach, counts)).SerializeToString()
-    first = head + field(_FRESHNESS, freshness_message(freshness))
+    first = head + field(_FRESHNESS, freshness_message(freshness)) + found.resolved
     services = () if found.summary_only else _services(found, owners)
     async for part in joined_parts(services, max_bytes, first=first):
         yield part

@@ -14,7 +14,7 @@ from graphcore.graph.flags import SOURCES
 from server import wire
 from server.domain.live_graph import Consistency
 from server.rpc.answers import joined_within, pair_records, tag, too_large
-from server.rpc.questions import consistency, edge_filter, edge_mask, require_services
+from server.rpc.questions import consistency, edge_filter, edge_mask, own_names, resolved_field
 from server.rpc.validate import Check
 from server.wire.fields import field
 
@@ -54,18 +54,20 @@ def paths_question(request: pb.FindPathsRequest) -> PathsQuestion:
         effective=request.effective,
         consistency=consistency(check, request.consistency),
     )
-    if question.source and question.source == question.target:
-        check.add("source_service_id", "is the target, too; a path leads from one service to another")
-        check.add("target_service_id", "is the source, too; a path leads from one service to another")
+    _check_ends(check, question)
     check.done()
     return question
 
 
 def paths_answer(graph: DependencyGraph, question: PathsQuestion, limit: int) -> bytes:
     """Find the paths and encode them."""
-    require_services(graph, question.source, question.target)
-    ends = question.source, question.target
-    mask = edge_mask(graph, question.edge_filter, *ends, effective=question.effective)
+    asked = (question.source, question.target)
+    own = own_names(graph, *asked)
+    question = question._replace(source=own[0], target=own[1])
+    check = Check()
+    _check_ends(check, question)
+    check.done()
+    mask = edge_mask(graph, question.edge_filter, *own, effective=question.effective)
     found = shortest_paths(
         graph,
         question.source,
@@ -84,7 +86,14 @@ def paths_answer(graph: DependencyGraph, question: PathsQuestion, limit: int) ->
             limit,
             "ask for fewer paths (max_paths), or for shorter ones (max_hops)",
         )
-    return joined
+    return joined + resolved_field(pb.FindPathsResponse, asked, own)
+
+
+def _check_ends(check: Check, question: PathsQuestion) -> None:
+    """Check that they are two services: as they were given, and by their own names."""
+    if question.source and question.source == question.target:
+        check.add("source_service_id", "is the target, too; a path leads from one service to another")
+        check.add("target_service_id", "is the source, too; a path leads from one service to another")
 
 
 def _records(

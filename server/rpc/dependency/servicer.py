@@ -4,13 +4,14 @@ from datetime import UTC, datetime
 
 from depgraph.v1 import dependency_service_pb2 as pb
 from depgraph.v1.dependency_service_pb2_grpc import DependencyServiceServicer
+from depgraph.v1.types_pb2 import ResolvedAlias
 from server.access.roles import check_source
 from server.config import Limits
 from server.domain.caller import current_caller
 from server.domain.dependencies import (
     DependencyFilter,
 )
-from server.domain.ports import DependencyStore, PageKey
+from server.domain.ports import AliasStore, DependencyStore, PageKey
 from server.rpc.context import Context
 from server.rpc.dependency.drafts import dependency_drafts, dependency_message, upserted_dependencies
 from server.rpc.dependency.reports import ingest_batch, ingested
@@ -23,10 +24,11 @@ from server.wire.columns import (
 
 
 class DependencyServicer(DependencyServiceServicer):
-    """Answers from the store. The wrapper around the handlers maps errors to gRPC statuses."""
+    """Answers from the stores. The wrapper around the handlers maps errors to gRPC statuses."""
 
-    def __init__(self, store: DependencyStore, limits: Limits) -> None:
+    def __init__(self, store: DependencyStore, aliases: AliasStore, limits: Limits) -> None:
         self._store = store
+        self._aliases = aliases
         self._limits = limits
 
     async def GetDependency(
@@ -55,6 +57,8 @@ class DependencyServicer(DependencyServiceServicer):
         tokens = PageTokens("dependencies", chosen, ROWS)
         size, after = page_size(check, request.page_size), tokens.read(check, request.page_token)
         check.done()
+        ends = {name for name in (source, target) if name}
+        own = await self._aliases.own_names(sorted(ends)) if ends else {}
         page = await self._store.page(chosen, size, after)
         dependencies, following = fitted_page(
             page.rows,
@@ -63,7 +67,11 @@ class DependencyServicer(DependencyServiceServicer):
             lambda row: PageKey(row.created_at, row.id),
             self._limits.max_response_bytes,
         )
-        return pb.ListDependenciesResponse(dependencies=dependencies, next_page_token=tokens.write(following))
+        return pb.ListDependenciesResponse(
+            dependencies=dependencies,
+            next_page_token=tokens.write(following),
+            resolved_aliases=[ResolvedAlias(alias=name, service_id=own[name]) for name in own],
+        )
 
     async def BatchUpsertDependencies(  # type: ignore[override] # bytes of messages pass as they are
         self, request: pb.BatchUpsertDependenciesRequest, context: Context

@@ -129,7 +129,8 @@ async def _result(
     try:
         if isinstance(read, DomainError):
             raise read
-        answer = await joined(graph, walk(graph, read), read, freshness, room - _RESULT_HEADER)
+        found, resolved = walk(graph, read)
+        answer = await joined(graph, found, read, freshness + resolved, room - _RESULT_HEADER)
     except DomainError as error:
         result = _failed(error)
         return (result,) if len(result) <= room else None

@@ -23,7 +23,7 @@ from server.rpc.paging import (
     fitted_page,
     page_size,
 )
-from server.rpc.questions import FROM_MEMORY, consistency, is_name, require_services
+from server.rpc.questions import FROM_MEMORY, consistency, is_name, own_names
 from server.rpc.validate import Check
 from server.wire.fields import field, varint
 
@@ -217,16 +217,20 @@ class ComponentReader:
 
     async def of(
         self, service_id: str, wanted: Consistency, time_left: TimeLeft
-    ) -> tuple[Component, Freshness]:
-        """Look up a service's component; O(members log members) once after a change."""
+    ) -> tuple[Component, str, Freshness]:
+        """
+        Look up a service's component, and its own name.
+
+        O(members log members) once after a change.
+        """
         graph = await self._searched(wanted, time_left)
-        require_services(graph, service_id)
-        if graph.components.is_named(graph.node(service_id)):
-            return graph.component_of(service_id), self._live.freshness()
+        [own] = own_names(graph, service_id)
+        if graph.components.is_named(graph.node(own)):
+            return graph.component_of(own), own, self._live.freshness()
         async with self._locked(wanted, time_left) as locked:
-            require_services(locked, service_id)
-            found = await asyncio.to_thread(locked.component_of, service_id)
-            return found, self._live.freshness()
+            [own] = own_names(locked, service_id)
+            found = await asyncio.to_thread(locked.component_of, own)
+            return found, own, self._live.freshness()
 
     async def largest_first(
         self, min_size: int, wanted: Consistency, time_left: TimeLeft

@@ -35,9 +35,11 @@ def traverse_stream(
     """
     Walk, and cut the answer into parts of at most ``max_bytes``; a larger record comes alone.
 
-    All that is needed of the graph is taken at once. Raises ``ServiceNotFoundError``.
+    ``freshness`` is the encoded field, for the first part. All that is needed of the graph is taken
+    at once. Raises ``ServiceNotFoundError``.
     """
-    found = walk(graph, question)
+    found, resolved = walk(graph, question)
+    freshness += resolved
     if not (question.effective and question.full):
         return traverse_parts(walked(graph, found, full=question.full), freshness, max_bytes)
     pairs = pair_records(graph, found.edges, question.edge_filter)

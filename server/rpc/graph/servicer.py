@@ -23,7 +23,7 @@ from server.rpc.graph.parts import adjacency_messages, traverse_stream
 from server.rpc.graph.status import ServerStatus
 from server.rpc.graph.traverse import freshness_field, sliced_answer, traverse_answer, traverse_question
 from server.rpc.graph.watch import WatchedGraph, WatchParts, watched_since
-from server.rpc.questions import FROM_MEMORY, consistency
+from server.rpc.questions import FROM_MEMORY, consistency, resolved_field
 from server.rpc.validate import Check
 
 # The bytes of a message.
@@ -104,10 +104,12 @@ class GraphServicer:
     async def GetComponent(self, request: pb.GetComponentRequest, context: Context) -> Answer:
         """Return the component of a service, with all members or page by page."""
         question = component_question(request)
-        found, freshness = await self._components.of(
-            question.service_id, question.consistency, partial(time_left, context)
+        asked = question.service_id
+        found, own, freshness = await self._components.of(
+            asked, question.consistency, partial(time_left, context)
         )
-        return component_answer(found, question, freshness_message(freshness), self._max_response)
+        answer = component_answer(found, question, freshness_message(freshness), self._max_response)
+        return answer + resolved_field(pb.GetComponentResponse, [asked], [own])
 
     # Writes by itself: the watch has to interrupt a write to a watcher that does not read.
     async def Watch(self, request: pb.WatchRequest, context: Context) -> None:

@@ -7,11 +7,18 @@ from typing import NamedTuple, TypeAlias
 from depgraph.v1 import graph_service_pb2 as pb
 from graphcore import DependencyGraph, Direction, EdgeFilter, Reach, UnknownServiceError, reach
 from server.concurrency import CooperativeYield
-from server.domain.errors import ResponseTooLargeError, ServiceNotFoundError
+from server.domain.errors import ResponseTooLargeError
 from server.domain.live_graph import Consistency, Freshness
 from server.rpc.answers import VARINT, freshness_message, pair_records, tag, too_large
-from server.rpc.questions import FROM_MEMORY, consistency, edge_filter, is_name
-from server.rpc.validate import Check, shown
+from server.rpc.questions import (
+    FROM_MEMORY,
+    consistency,
+    edge_filter,
+    is_name,
+    own_names,
+    resolved_field,
+)
+from server.rpc.validate import Check
 from server.wire.columns import EnumWords
 from server.wire.fields import field, varint
 
@@ -98,8 +105,12 @@ def _checked_question(request: _Request) -> TraverseQuestion:
     )
 
 
-def walk(graph: DependencyGraph, question: TraverseQuestion) -> Reach:
-    """Walk; raises ``ServiceNotFoundError``."""
+def walk(graph: DependencyGraph, question: TraverseQuestion) -> tuple[Reach, bytes]:
+    """
+    Walk; returns the encoded ``TraverseResponse.resolved_aliases``, too.
+
+    Raises ``ServiceNotFoundError``.
+    """
     name, direction, depth, passing, full, max_services, _, effective = question
     try:
         found = reach(
@@ -113,12 +124,15 @@ def walk(graph: DependencyGraph, question: TraverseQuestion) -> Reach:
             effective=effective,
         )
     except UnknownServiceError:
-        raise ServiceNotFoundError(f"no service named {shown(name)}", service_id=name) from None
+        # Looked up only now: nearly all questions name a service by its own name.
+        [own] = own_names(graph, name)
+        found, _ = walk(graph, question._replace(service_id=own))
+        return found, resolved_field(pb.TraverseResponse, [name], [own])
     if effective and full:
         # Joining these takes many slices: without a copy each call would keep a queue of walks
         # alive meanwhile, megabytes of a large graph.
         found.nodes, found.edges = found.nodes.copy(), found.edges.copy()
-    return found
+    return found, b""
 
 
 def traverse_answer(
@@ -129,8 +143,9 @@ def traverse_answer(
 
     Raises ``ServiceNotFoundError`` and ``ResponseTooLargeError``. O(edges walked + answer).
     """
-    found = walk(graph, question)
-    answer = joined_answer(graph, found, freshness_field(freshness), limit, full=question.full)
+    found, resolved = walk(graph, question)
+    head = freshness_field(freshness) + resolved
+    answer = joined_answer(graph, found, head, limit, full=question.full)
     if answer is None:
         raise _too_large(found, limit, full=question.full)
     return answer
@@ -144,20 +159,21 @@ async def sliced_answer(
 
     All that is needed of the graph is taken before the first await.
     """
-    found = walk(graph, question)
-    answer = await joined(graph, found, question, freshness_field(freshness), limit)
+    found, resolved = walk(graph, question)
+    answer = await joined(graph, found, question, freshness_field(freshness) + resolved, limit)
     if answer is None:
         raise _too_large(found, limit, full=question.full)
     return answer
 
 
 def joined_answer(
-    graph: DependencyGraph, found: Reach, freshness: bytes, limit: int, *, full: bool
+    graph: DependencyGraph, found: Reach, head: bytes, limit: int, *, full: bool
 ) -> bytes | None:
     """
     Join the answer from the records of what was found; the graph must be unchanged since the walk.
 
-    ``freshness`` is the encoded field. None = it takes more than ``limit`` bytes. O(answer).
+    ``head`` are the encoded fields of the freshness and of resolved aliases. None = it takes more
+    than ``limit`` bytes. O(answer).
     """
     nodes = found.nodes
     records: list[bytes] = graph.service_encoded_ids.take(nodes).tolist()
@@ -165,7 +181,7 @@ def joined_answer(
     if full:
         records = graph.service_payloads.take(nodes).tolist() + records
         records += graph.dependency_payloads.take(found.edges).tolist()
-    records += (truncated_field(found), freshness)
+    records += (truncated_field(found), head)
     if len(records) > _MANY_RECORDS and sum(map(len, records)) > limit:
         return None
     answer = b"".join(records)
@@ -173,12 +189,12 @@ def joined_answer(
 
 
 async def joined(
-    graph: DependencyGraph, found: Reach, question: TraverseQuestion, freshness: bytes, limit: int
+    graph: DependencyGraph, found: Reach, question: TraverseQuestion, head: bytes, limit: int
 ) -> bytes | None:
     """Join any answer as ``joined_answer`` does, effective dependencies in slices."""
     if not (question.effective and question.full):
-        return joined_answer(graph, found, freshness, limit, full=question.full)
-    rest = joined_answer(graph, without_dependencies(found), freshness, limit, full=True)
+        return joined_answer(graph, found, head, limit, full=question.full)
+    rest = joined_answer(graph, without_dependencies(found), head, limit, full=True)
     if rest is None:
         return None
     pieces, room = [rest], limit - len(rest)

@@ -48,8 +48,8 @@ LIMIT $8;
 -- Add one service with the id $1; no row comes back when a service or an alias has the name.
 INSERT INTO public.services (id, {service_given})
 SELECT given.*
-FROM unnest($1::uuid[], {service_arrays}) AS given (id, {service_given})
-WHERE NOT EXISTS (SELECT FROM public.service_aliases AS alias WHERE alias.alias = given.service_id)
+FROM unnest($1::uuid[], {service_arrays}) AS given
+WHERE NOT EXISTS (SELECT FROM public.service_aliases AS alias WHERE alias.alias = ($2::text[])[1])
 ON CONFLICT (service_id) DO NOTHING
 RETURNING {service_row};
 
