@@ -70,7 +70,8 @@ def debian(given: Path | None = None) -> Edges | None:
     path = given or DEBIAN
     if not path.exists():
         return None
-    calls = read_jaeger(path.read_bytes()).calls
+    edges = read_jaeger(path.read_bytes()).report.edges
+    calls = [(edge.source_service_id, edge.target_service_id) for edge in edges]
     number: dict[str, int] = {}
     for name in (name for call in calls for name in call):
         number.setdefault(name, len(number))

@@ -135,7 +135,8 @@ def first_day(stage: Stage) -> Iterator[Figure]:
         yield Figure("memory of the server after that start", server.memory_mib(), "MiB")
         with Client(server.address) as client:
             yield from _status(client)
-            callers = Counter(callee for _, callee in read_jaeger(path.read_bytes()).calls)
+            edges = read_jaeger(path.read_bytes()).report.edges
+            callers = Counter(edge.target_service_id for edge in edges)
             [(hub, _)] = callers.most_common(1)
             yield from _answers(client, hub)
         show = [sys.executable, "-m", "server.cli", "show", hub, "--address", server.address]

@@ -35,6 +35,8 @@ from server.metrics import metrics_endpoint
 from server.replica import Replica, Watches
 from server.rpc.callers import CallAccess, TrustedProxies
 from server.rpc.graph.status import ServerStatus
+from server.rpc.otlp.receiver import OtlpReceiver
+from server.rpc.otlp.reports import GRANULARITY, OtlpRules
 from server.rpc.server import RpcServer, Servicers
 from server.store.alerts import AlertRepository
 from server.store.aliases import AliasRepository
@@ -122,12 +124,21 @@ class Application:
         tracer = await stack.enter_async_context(
             call_tracer(self._closing, enabled=settings.tracing, worker=worker)
         )
-        self._rpc_server = rpc = self._rpc(database, url, detection, searches, health, tracer=tracer)
+        granularity = settings.staleness.granularity("otel_service_graph", GRANULARITY)
+        otlp = OtlpReceiver(
+            DependencyRepository(database), settings.limits, OtlpRules(granularity=granularity)
+        )
+        # Calls end before: what the last ones brought is written, too.
+        stack.push_async_callback(otlp.close)
+        self._rpc_server = rpc = self._rpc(
+            database, url, detection, searches, health, otlp=otlp, tracer=tracer
+        )
         collector = ServerCollector(
             replica=self.replica,
             vitals=self.vitals,
             database=database,
             rpc=rpc,
+            otlp=otlp,
             sweeper=sweeper,
             detection=detection,
             health=health,
@@ -147,6 +158,7 @@ class Application:
             tasks(self._identification.follow(rpc.end_refused_streams))
         await self.replica.warmed()
         tasks(detection.run())
+        tasks(otlp.run())
         if self._peers is not None:
             await self._listen(stack, rpc)
         rpc.set_serving(serving=True)
@@ -184,6 +196,7 @@ class Application:
         searches: SharedComponentSearch,
         health: Callable[[], FeedHealth],
         *,
+        otlp: OtlpReceiver,
         tracer: "CallTracer | None",
     ) -> RpcServer:
         history = ChangeLogReader(url, self._settings.feed)
@@ -195,6 +208,7 @@ class Application:
             writes=WriteRepository(database),
             live=self.replica,
             watched=Watches(self.replica, history, self._settings.watch),
+            otlp=otlp,
             component_search=searches,
             status=ServerStatus(
                 started_at=datetime.now(UTC),

@@ -79,6 +79,17 @@ class StalenessSettings:
     half_life: Mapping[DiscoverySource, timedelta | None] = field(default_factory=dict)
     sweep_interval: timedelta = timedelta(minutes=1)
 
+    def granularity(self, source: DiscoverySource, wanted: timedelta) -> timedelta:
+        """
+        Return how exactly observations of a source are kept, at most as coarsely as ``wanted``.
+
+        It is a quarter of ``stale_after`` and a tenth of ``half_life`` at the most: dependencies in
+        use then never become stale, or lose confidence, for want of a renewal.
+        """
+        stale_after, half_life = self.stale_after.get(source), self.half_life.get(source)
+        bounds = (wanted, stale_after and stale_after / 4, half_life and half_life / 10)
+        return min(bound for bound in bounds if bound is not None)
+
     @property
     def is_active(self) -> bool:
         """Whether any source has a setting, even None."""
@@ -110,6 +121,8 @@ class Limits:
     - ``max_question_bytes``: the size of a request without lists and free-form metadata.
     - ``max_metadata_request_bytes``: the size of a request with free-form metadata.
     - ``max_request_bytes``: the size of a request with lists.
+    - ``max_otlp_request_bytes``: the size of a request with metrics of OTLP.
+    - ``max_otlp_series``: the series of OTLP whose last value is kept.
     - ``max_requests_bytes``: all large requests together that wait or are being answered.
     - ``max_unsent_bytes``: all answers that are made and not sent.
     - ``max_concurrent_calls``: calls with one answer, from their start until the answer is made.
@@ -125,6 +138,8 @@ class Limits:
     max_question_bytes: int = 64 * KIB
     max_metadata_request_bytes: int = 2 * MIB
     max_request_bytes: int = 4 * MIB
+    max_otlp_request_bytes: int = 16 * MIB
+    max_otlp_series: int = 250_000
     max_requests_bytes: int = 64 * MIB
     max_items: int = 10_000
     max_response_bytes: int = 4 * MIB

@@ -31,6 +31,10 @@ MaxMetadataRequestBytes = Annotated[
 MaxRequestBytes = Annotated[
     int, _bytes("max-request-bytes", "Longest request of a method that takes lists without metadata.")
 ]
+MaxOtlpRequestBytes = Annotated[int, _bytes("max-otlp-request-bytes", "Longest export of metrics by OTLP.")]
+MaxOtlpSeries = Annotated[
+    int, _count("max-otlp-series", "Series of OTLP whose last value is kept; further ones are skipped.")
+]
 MaxRequestsBytes = Annotated[
     int, _bytes("max-requests-bytes", "Total size of the large requests in progress at once.")
 ]

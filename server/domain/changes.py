@@ -7,13 +7,13 @@ from typing import Protocol, TypeAlias
 from uuid import UUID
 
 from server.domain.dependencies import DependencyRow, DiscoverySource
-from server.domain.records import AliasBatch, DependencyBatch, ServiceBatch
+from server.domain.records import DependencyBatch, ServiceBatch
 from server.domain.revision import Revision, Snapshot
-from server.domain.services import Service, ServiceAlias
+from server.domain.services import Service
 
 
 class HeldRecords(Protocol):
-    """Records by key, removed as they are found in a table."""
+    """Encoded records by key, removed as they are found in a table."""
 
     def take(self, key: bytes) -> object:
         """Remove and return the record of a key; None = there is none. O(1)."""
@@ -24,12 +24,7 @@ class HeldRecords(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class HeldGraph:
-    """
-    All records in memory at one moment, dangling dependencies included.
-
-    Those of services and dependencies are encoded, those of aliases are as ``alias_record`` makes
-    them.
-    """
+    """All encoded records in memory at one moment, dangling dependencies included."""
 
     services: HeldRecords
     dependencies: HeldRecords
@@ -65,14 +60,13 @@ class RowChanges:
 
     services: dict[UUID, Service | None] = field(default_factory=dict)
     dependencies: dict[UUID, DependencyRow | None] = field(default_factory=dict)
-    aliases: dict[UUID, ServiceAlias | None] = field(default_factory=dict)
 
 
 class ChangesDoNotFitError(Exception):
     """Memory differs from the snapshot that it should equal, so everything must be read again."""
 
 
-TableBatch: TypeAlias = ServiceBatch | DependencyBatch | AliasBatch
+TableBatch: TypeAlias = ServiceBatch | DependencyBatch
 """Rows of a table. A ``DependencyBatch`` points to the services of earlier batches by position."""
 RowBatch: TypeAlias = RowChanges | TableBatch
 """Rows by key, or rows of a table, changed or not."""
@@ -95,7 +89,7 @@ class GraphSink(Protocol):
 
     @property
     def row_count(self) -> int:
-        """Rows in memory, of all three tables."""
+        """Rows in memory, of both tables."""
 
     @property
     def is_waited_for(self) -> bool:
@@ -113,7 +107,7 @@ class GraphSink(Protocol):
         """
 
     async def load(self, batches: AsyncIterator[TableBatch], position: FeedPosition) -> None:
-        """Replace the graph by all rows of the tables; services come before dependencies."""
+        """Replace the graph by all rows of both tables; services come before dependencies."""
 
     async def held(self) -> HeldGraph:
         """Return the records in memory, which must not move meanwhile. O(rows)."""

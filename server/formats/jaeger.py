@@ -1,96 +1,53 @@
 """
-Calls that Jaeger has observed: the answer of its ``/api/dependencies``.
+Calls that Jaeger has observed, the answer of its ``/api/dependencies``, or Zipkin.
 
 A list of ``{"parent", "child", "callCount"}``, by itself or under ``data`` or ``dependencies``, as
-its APIs wrap it.
+Jaeger's APIs wrap it. Zipkin's ``/api/v2/dependencies`` has the same list. How many calls there
+were has no place in the graph.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
-from depgraph.v1.dependency_service_pb2 import IngestGraphRequest
-from depgraph.v1.types_pb2 import (
-    COMMUNICATION_MODE_SYNC,
-    DISCOVERY_SOURCE_OTEL_SERVICE_GRAPH,
-    Dependency,
-    DiscoverySource,
-)
+from depgraph.v1.types_pb2 import DISCOVERY_SOURCE_OTEL_SERVICE_GRAPH
 from server.domain.services import name_problem
 from server.formats.documents import FormatError, json_document, kind_of
-from server.formats.reading import Skipped
+from server.formats.naming import NameRules
+from server.formats.reading import Call, Draft, Link, Reading, link_problem
+from server.formats.servicegraph import DEFAULT_NAMES
 
 _LISTS = ("data", "dependencies")
-_JSON_HINT = "; 'depgraph import json' reads files with nodes and edges"
 _EXPECTED = 'expected a list of {"parent", "child", "callCount"}, by itself or under "data" or "dependencies"'
+NO_CALLS = (
+    "Jaeger reports no calls. With Cassandra, Elasticsearch or OpenSearch it knows none until the "
+    "Spark job (jaeger-spark-dependencies) has run; ask for a longer lookback too."
+)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JaegerReport:
+def read_jaeger(raw: bytes, names: NameRules = DEFAULT_NAMES) -> Reading:
     """
-    The calls of a file: distinct pairs of caller and callee in the order of their first entry.
-
-    ``self_calls`` entries were calls of a service to itself, which the graph does not hold;
-    ``merged`` entries repeated a pair; ``skipped`` ones can't be used.
-    """
-
-    calls: tuple[tuple[str, str], ...]
-    self_calls: int
-    merged: int
-    skipped: tuple[Skipped, ...] = ()
-
-    def request(
-        self, source: DiscoverySource.ValueType = DISCOVERY_SOURCE_OTEL_SERVICE_GRAPH
-    ) -> IngestGraphRequest:
-        """Return one report, of any size; traces show calls whose callers wait. O(calls)."""
-        return IngestGraphRequest(
-            discovery_source=source,
-            edges=[
-                Dependency(
-                    source_service_id=caller,
-                    target_service_id=callee,
-                    communication_mode=COMMUNICATION_MODE_SYNC,
-                )
-                for caller, callee in self.calls
-            ],
-        )
-
-
-def read_jaeger(raw: bytes) -> JaegerReport:
-    """
-    Read a file, plain or gzip. O(size).
+    Read a file, plain or gzip; names may use ``{service}``. O(size).
 
     Skips and counts entries that can't be used. ``FormatError`` when the file is something else or
-    has entries, but none to use.
+    has entries, but none of this shape.
     """
     entries = _entries(json_document(raw))
-    problems = {place: problem for place, entry in enumerate(entries) if (problem := _problem(entry))}
-    if problems and len(problems) == len(entries):
-        hint = _hint(entries[0])
-        raise FormatError(f"none of the {len(entries):,} entries can be used; entry 0: {problems[0]}{hint}")
-    calls: dict[tuple[str, str], None] = {}
-    self_calls = 0
-    for place, entry in enumerate(entries):
-        if place in problems:
-            continue
-        if entry["parent"] == entry["child"]:
-            self_calls += 1
+    draft = Draft(DISCOVERY_SOURCE_OTEL_SERVICE_GRAPH)
+    first, problem_count = "", 0
+    for entry in entries:
+        if problem := _problem(entry):
+            first, problem_count = first or problem, problem_count + 1
+            draft.skip(problem)
         else:
-            calls[entry["parent"], entry["child"]] = None
-    return JaegerReport(
-        calls=tuple(calls),
-        self_calls=self_calls,
-        merged=len(entries) - len(problems) - self_calls - len(calls),
-        skipped=tuple(_by_reason(problems.items())),
-    )
+            draft.take(_call(entry, names))
+    if entries and problem_count == len(entries):
+        raise FormatError(f"none of the {len(entries):,} entries can be used; entry 0: {first}")
+    return draft.reading() if entries else draft.reading(NO_CALLS)
 
 
-def _by_reason(problems: Iterable[tuple[int, str]]) -> Iterable[Skipped]:
-    problems = list(problems)
-    first = {reason: place for place, reason in reversed(problems)}
-    for reason, count in Counter(reason for _, reason in problems).items():
-        yield Skipped(reason=reason, count=count, first=first[reason])
+def _call(entry: Mapping[str, str], names: NameRules) -> Call | str:
+    source, target = (names.name_of({"service": entry[key]}) for key in ("parent", "child"))
+    return link_problem(source, target) or Call((Link(source, target),))
 
 
 def _entries(document: Any) -> list[Any]:
@@ -99,20 +56,13 @@ def _entries(document: Any) -> list[Any]:
             raise FormatError("the file holds an answer of Jaeger that reports errors: fetch it again")
         key = next((key for key in _LISTS if key in document), None)
         if key is None:
-            found = f"{kind_of(document)}{_hint(document)}"
-            raise FormatError(f"not Jaeger dependencies: {_EXPECTED}, found {found}")
+            raise FormatError(f"not Jaeger dependencies: {_EXPECTED}, found {kind_of(document)}")
         document = document[key]
     if document is None:  # Jaeger's answer when it has seen no calls
         return []
     if not isinstance(document, list):
         raise FormatError(f"not Jaeger dependencies: {_EXPECTED}, found {kind_of(document)}")
     return document
-
-
-def _hint(document: Any) -> str:
-    """Name the command that reads the project's own format, if this is a report in it."""
-    is_report = isinstance(document, dict) and not {"nodes", "edges"}.isdisjoint(document)
-    return _JSON_HINT if is_report else ""
 
 
 def _problem(entry: Any) -> str | None:

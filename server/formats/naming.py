@@ -4,6 +4,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+_PLAIN = "{service}"
+
 
 @dataclass(frozen=True, slots=True)
 class NameRules:
@@ -16,12 +18,13 @@ class NameRules:
     - ``rewrites``: pattern and replacement (``re.sub``), each applied to the outcome of the former.
     """
 
-    template: str = "{service}"
+    template: str = _PLAIN
     rewrites: tuple[tuple[re.Pattern[str], str], ...] = ()
 
     def name_of(self, attributes: Mapping[str, str]) -> str:
         """Return the name of a workload; empty = the attributes don't name it. O(rules)."""
-        name = _filled(self.template, attributes)
+        is_plain = self.template == _PLAIN  # the usual one, and nothing to fill
+        name = attributes.get("service", "") if is_plain else _filled(self.template, attributes)
         for pattern, replacement in self.rewrites:
             name = pattern.sub(replacement, name)
         return name

@@ -160,11 +160,17 @@ def _attributes(role: str, labels: Mapping[str, str]) -> dict[str, str]:
 def _service_problem(role: str, service: str) -> str | None:
     if not service:
         return f"the {role} is 'unknown'"
-    if service.startswith(_NO_SERVICES):
-        return f"the {role} is a cluster of the proxy (PassthroughCluster, BlackHoleCluster)"
     if service == _WAYPOINT or service.endswith(f"-{_WAYPOINT}"):
         return f"the {role} is a waypoint, which reports the calls that it passes on"
-    return f"the {role} is an address without a name" if is_address(service) else None
+    problem = is_no_service(service)
+    return f"the {role} is {problem}" if problem else None
+
+
+def is_no_service(name: str) -> str | None:
+    """Say what a name of a mesh is if it is no service; None = it may be one."""
+    if name.startswith(_NO_SERVICES):
+        return "a cluster of the proxy (PassthroughCluster, BlackHoleCluster)"
+    return "an address without a name" if is_address(name) else None
 
 
 def is_address(host: str) -> bool:

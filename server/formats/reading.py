@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import NamedTuple
 
 from google.protobuf.duration_pb2 import Duration
 
-from depgraph.v1.dependency_service_pb2 import IngestGraphRequest, IngestNode, ReportDetails
+from depgraph.v1.dependency_service_pb2 import CalleePolicy, IngestGraphRequest, IngestNode, ReportDetails
 from depgraph.v1.types_pb2 import (
     COMMUNICATION_MODE_UNKNOWN,
     CRITICALITY_UNKNOWN,
@@ -21,6 +22,8 @@ from server.domain.services import name_problem
 
 SELF_CALL = "a service that calls itself"
 MAX_REASONS = 100
+OBSERVATION_GRANULARITY = timedelta(minutes=5)
+"""How much later files and sources must have seen a dependency for that alone to be written."""
 _MAX_REASON_LENGTH = 255
 _OTHER_REASONS = "other reasons"
 # What others run over: a mesh sees it of calls into which it can't look.
@@ -52,11 +55,13 @@ class Reading:
     - ``element_count``: the elements (entries, series, objects) that were looked at, skipped ones
       included.
     - ``skipped``: those that could not be used, by reason.
+    - ``remark``: what a person should know of all of it; empty = nothing.
     """
 
     report: IngestGraphRequest
     element_count: int
     skipped: tuple[Skipped, ...] = ()
+    remark: str = ""
 
     def details(self, interval: Duration | None = None) -> ReportDetails:
         """Return the counts as the contract has them; reasons beyond its bound are joined."""
@@ -111,6 +116,7 @@ class Draft:
     _links: dict[tuple[str, str], Link] = field(default_factory=dict)
     _nodes: dict[str, IngestNode] = field(default_factory=dict)
     _skipped: dict[str, tuple[int, int]] = field(default_factory=dict)
+    _policies: dict[tuple[str, str], CalleePolicy] = field(default_factory=dict)
     _elements: int = 0
 
     def take(self, outcome: Call | str) -> None:
@@ -135,13 +141,32 @@ class Draft:
         known = self._links.get(link[:2])
         if known is None:
             self._links[link[:2]] = link
-            self.node(link.source)
-            self.node(link.target)
+            for end in link[:2]:
+                if end not in self._nodes:
+                    self.node(end)
         elif link != known:
             mode = link.mode if known.mode == COMMUNICATION_MODE_UNKNOWN else known.mode
             protocol = known.protocol if known.protocol not in _WEAK_PROTOCOLS else ""
             protocol = protocol or link.protocol or known.protocol
             self._links[link[:2]] = Link(link.source, link.target, mode, protocol)
+
+    def policy(self, outcome: CalleePolicy | str) -> None:
+        """
+        Count an element, and add the policy that it comes to, or the reason why it is skipped.
+
+        Of several for the same callee and caller, the longest timeout and the most retries count.
+        """
+        if isinstance(outcome, str):
+            self.skip(outcome)
+            return
+        self._elements += 1
+        known = self._policies.setdefault((outcome.target_service_id, outcome.source_service_id), outcome)
+        if outcome.HasField("timeout_ms"):
+            known.timeout_ms = max(known.timeout_ms, outcome.timeout_ms)
+        if outcome.HasField("retry_config") and (
+            outcome.retry_config.max_retries >= known.retry_config.max_retries
+        ):
+            known.retry_config.CopyFrom(outcome.retry_config)
 
     def node(
         self,
@@ -163,9 +188,11 @@ class Draft:
             if key not in node.metadata and value.isprintable():
                 node.metadata[key] = value
 
-    def reading(self) -> Reading:
+    def reading(self, remark: str = "") -> Reading:
         """Return all of it: services and dependencies in the order in which they came."""
-        report = IngestGraphRequest(discovery_source=self.source, nodes=self._nodes.values())
+        report = IngestGraphRequest(
+            discovery_source=self.source, nodes=self._nodes.values(), policies=self._policies.values()
+        )
         for link in self._links.values():
             report.edges.add(
                 source_service_id=link.source,
@@ -178,4 +205,4 @@ class Draft:
             Skipped(reason=reason, count=count, first=first)
             for reason, (count, first) in self._skipped.items()
         )
-        return Reading(report=report, element_count=self._elements, skipped=tuple(skipped))
+        return Reading(report=report, element_count=self._elements, skipped=tuple(skipped), remark=remark)

@@ -28,6 +28,12 @@ _NAMELESS = "unknown_service"
 _PEERS = ("peer_service", "service_peer_name")
 _SIDES = ("client_", "server_")
 _NAMESPACES = ("service_namespace", "k8s_namespace_name", "namespace")
+_COUNTERS = ("traces_service_graph_request_total", "traces_service_graph_connection_info")
+
+
+def counts_calls(metric: str) -> bool:
+    """Tell whether a metric has a series for each call; exporters may put a prefix before it."""
+    return metric.endswith(_COUNTERS)
 
 
 def call_of(labels: Mapping[str, str], names: NameRules = DEFAULT_NAMES) -> Call | str:

@@ -15,6 +15,7 @@ from server.feed import Vitals
 from server.lifecycle.detection import Detection
 from server.replica import Replica
 from server.rpc.call_counts import SECONDS
+from server.rpc.otlp.receiver import OtlpReceiver
 from server.rpc.server import RpcServer
 from server.store.database import Database
 from server.store.staleness import Sweeper
@@ -35,6 +36,7 @@ class ServerCollector(Collector):
     vitals: Vitals
     database: Database
     rpc: RpcServer
+    otlp: OtlpReceiver
     sweeper: Sweeper
     detection: Detection
     health: Callable[[], FeedHealth]
@@ -48,6 +50,7 @@ class ServerCollector(Collector):
         yield from self._sweeps()
         yield from self._calls()
         yield from self._load()
+        yield from self._otlp()
 
     def _graph(self) -> Iterator[Metric]:
         graph, status = self.replica.graph, self.replica.status()
@@ -164,6 +167,27 @@ class ServerCollector(Collector):
             depgraph_rpc_waiting_calls=(load.waiting_calls, "Calls that wait while others are answered."),
             depgraph_rpc_large_requests_bytes=(load.requests_bytes, "Bytes of large requests in progress."),
             depgraph_rpc_unsent_bytes=(load.unsent_bytes, "Bytes of answers that callers have not read."),
+        )
+
+    def _otlp(self) -> Iterator[Metric]:
+        tally = self.otlp.tally
+        skipped, rejected = tally.skipped.total(), tally.rejected.total()
+        points = CounterMetricFamily(
+            "depgraph_otlp_points",
+            "Points of OTLP: observed ones show that a dependency was used, unchanged ones do not.",
+            labels=("outcome",),
+        )
+        points.add_metric(("observed",), tally.observed)
+        points.add_metric(("unchanged",), tally.points - tally.observed - skipped - rejected)
+        points.add_metric(("skipped",), skipped)
+        points.add_metric(("rejected",), rejected)
+        yield points
+        yield from _gauges(
+            depgraph_otlp_series=(self.otlp.series_kept, "Series of OTLP whose last value is kept."),
+            depgraph_otlp_waiting_calls=(
+                self.otlp.waiting,
+                "Calls that OTLP showed and that wait to be written.",
+            ),
         )
 
 

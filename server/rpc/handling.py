@@ -13,8 +13,16 @@ from server.config import Limits
 from server.rpc.admission import UNCOUNTED_BYTES, RequestBytes, UnsentAnswers
 from server.rpc.answers import noting_revision
 from server.rpc.context import Context, after_failed_write
-from server.rpc.methods import STANDARD, Handler, behaviour_of, does_write, noting_call, serializer_of
-from server.rpc.reading import RequestReader
+from server.rpc.methods import (
+    EXPORT,
+    STANDARD,
+    Handler,
+    behaviour_of,
+    does_write,
+    noting_call,
+    serializer_of,
+)
+from server.rpc.reading import RequestReader, UnparsedReader
 
 Answer = Callable[[Any, Context], Awaitable[Any]]
 
@@ -38,8 +46,10 @@ class Handling:
         """The bytes of answers that wait to be sent."""
         return self._unsent.total
 
-    def reader(self, method: str) -> RequestReader:
+    def reader(self, method: str) -> RequestReader | UnparsedReader:
         """Make what reads the requests of a method."""
+        if method == EXPORT:
+            return UnparsedReader(self._limits, self._large_requests)
         return RequestReader(method, self._limits, self._large_requests)
 
     def answer(self, method: str, handler: Handler) -> Answer:

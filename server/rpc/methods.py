@@ -22,6 +22,8 @@ _WRITES = (
     *("Create", "Update", "Delete", "BatchUpsert", "MarkStale", "Ingest", "Acknowledge", "Resolve"),
     *("AddAlias", "RemoveAlias", "MergeServices"),
 )
+# Exporters of OTLP call it. Its handler takes the bytes of requests.
+EXPORT = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export"
 WATCH = "/depgraph.v1.GraphService/Watch"
 _ANALYSES = "/depgraph.v1.AnalysisService/"
 

@@ -31,13 +31,14 @@ _MAX_METADATA_ITEM_BYTES = MAX_STRUCT_BYTES + 64 * KIB
 _MOST_SINGLE_FIELDS = 1_000
 _MOST_BYTES_A_VARINT = 10
 _MORE_FOLLOW = 0x80
-_WIRE_VARINT, _WIRE_64, _WIRE_BYTES, _WIRE_GROUP, _WIRE_END_GROUP, _WIRE_32 = range(6)
+_WIRE_VARINT, _WIRE_64, WIRE_BYTES, _WIRE_GROUP, _WIRE_END_GROUP, _WIRE_32 = range(6)
 _FIXED = {_WIRE_64: 8, _WIRE_32: 4}
 _GROUPS = {_WIRE_GROUP: 1, _WIRE_END_GROUP: -1}
 # Large requests of one method in work at once. Others wait as bytes: a tenth of the memory.
 _AT_ONCE = 4
 # Parsed in two milliseconds at most.
 _PART_BYTES = SMALL_BYTES // 2
+_OTLP_LIMIT = "otlp_request_bytes"
 # Items of a batch that take so long to convert that a thread is worth it.
 _MANY_ITEMS = 200
 
@@ -108,10 +109,10 @@ class RequestBounds:
             tag = request[at]
             at += 1
             if tag >= _MORE_FOLLOW:
-                tag, at = _varint(request, at - 1)
+                tag, at = varint(request, at - 1)
             kind = tag & 7
-            if kind == _WIRE_BYTES:
-                length, at = _varint(request, at)
+            if kind == WIRE_BYTES:
+                length, at = varint(request, at)
                 at += length
                 if (field := fields.get(tag >> 3)) is not None and not groups:
                     counts[field.number] += 1
@@ -120,7 +121,7 @@ class RequestBounds:
             elif kind in _GROUPS:
                 groups += _GROUPS[kind]
             else:
-                at = _after_number(request, at, kind)
+                at = after_number(request, at, kind)
         else:
             raise InvalidInputError(
                 f"the request has more than {self._most_fields:,} fields, most of them unknown to this server"
@@ -144,7 +145,7 @@ def _refuse(field: _Field, count: int, length: int) -> None:
     raise error(f"{path}: {wrong}", violations=[FieldViolation(path, wrong)])
 
 
-def _varint(raw: bytes, at: int) -> tuple[int, int]:
+def varint(raw: bytes, at: int) -> tuple[int, int]:
     """Read a number; returns it and the position after it."""
     byte = raw[at] if at < len(raw) else _MORE_FOLLOW
     if byte < _MORE_FOLLOW:
@@ -159,9 +160,10 @@ def _varint(raw: bytes, at: int) -> tuple[int, int]:
     raise InvalidInputError(UNREADABLE)
 
 
-def _after_number(request: bytes, at: int, kind: int) -> int:
+def after_number(request: bytes, at: int, kind: int) -> int:
+    """Return the position after a value that is a number; ``kind`` is its wire type."""
     if kind == _WIRE_VARINT:
-        return _varint(request, at)[1]
+        return varint(request, at)[1]
     if kind not in _FIXED:
         raise InvalidInputError(UNREADABLE)
     return at + _FIXED[kind]
@@ -237,6 +239,42 @@ class RequestReader:
             _merge(message, part)
             await yielding.checkpoint()
         return message
+
+
+class UnparsedReader:
+    """
+    Passes requests on as bytes, to a handler that parses them by itself, part by part.
+
+    Otherwise it is a ``RequestReader``.
+    """
+
+    def __init__(self, limits: Limits, large: RequestBytes) -> None:
+        self._most = limits.max_otlp_request_bytes
+        self._large = large
+        self._in_work = asyncio.Semaphore(_AT_ONCE)
+
+    def read(self, request: bytes) -> bytes | None:
+        """Check the size; None = the request is large, for ``reading``."""
+        if len(request) > self._most:
+            raise RequestTooLargeError(
+                f"the request takes {len(request):,} bytes; at most {self._most:,} fit an export: "
+                "have the exporter send smaller batches (send_batch_max_size), "
+                f"or the server's {flag(_OTLP_LIMIT)} raised",
+                limit=_OTLP_LIMIT,
+                limit_bytes=str(self._most),
+            )
+        return None if len(request) > SMALL_BYTES else request
+
+    @asynccontextmanager
+    async def reading(self, request: bytes) -> AsyncIterator[bytes]:
+        """Count a large request until the context ends; few are in work at a time."""
+        size = len(request)
+        self._large.take(size)
+        try:
+            async with self._in_work:
+                yield request
+        finally:
+            self._large.give_back(size)
 
 
 async def convert(

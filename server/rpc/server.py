@@ -30,7 +30,9 @@ from server.rpc.graph.servicer import GraphServicer
 from server.rpc.graph.status import ServerStatus
 from server.rpc.graph.watch import WatchedGraph
 from server.rpc.listeners import Listeners
-from server.rpc.methods import Registrar
+from server.rpc.methods import EXPORT, Registrar
+from server.rpc.otlp.receiver import OtlpReceiver
+from server.rpc.otlp.servicer import MetricsServicer
 from server.rpc.running import RunningCalls
 from server.rpc.standard import HealthServicer, register_reflection
 
@@ -45,6 +47,7 @@ CONTRACT = (
     "depgraph.v1.AlertService",
     "depgraph.v1.CatalogService",
     "depgraph.v1.DependencyService",
+    EXPORT.removeprefix("/").partition("/")[0],
 )
 # The time in which answers may leave the process when it stops.
 _FLUSH = timedelta(seconds=0.5)
@@ -61,6 +64,7 @@ class Servicers:
     writes: WriteStore
     live: LiveGraph
     watched: WatchedGraph
+    otlp: OtlpReceiver
     status: ServerStatus
     component_search: SharedComponentSearch = field(default_factory=SharedComponentSearch)
 
@@ -184,4 +188,5 @@ class RpcServer:
         add_CatalogServiceServicer_to_server(catalog, server)
         dependencies = DependencyServicer(servicers.dependencies, servicers.aliases, limits)
         add_DependencyServiceServicer_to_server(dependencies, server)
+        MetricsServicer(servicers.otlp).register(server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)

@@ -64,7 +64,12 @@ def only_line(finished: subprocess.CompletedProcess[str]) -> str:
         (["serve", "--data-dir", "README.md"], "'--data-dir'"),
         (["serve", "--seed-file", "no-such-file"], "'--seed-file'"),
         (["serve", "--log-level", "loud"], "'--log-level'"),
-        (["import"], "Choose from: jaeger, json"),
+        (["import"], "[FORMAT] FILE|URL"),
+        (["import", "kiali"], "a file or URL is missing after kiali"),
+        (["import", "json", "a", "b"], "give at most a format and one file or URL"),
+        (["import", "a.json", "--name-template", "x"], "'--name-template': names no attribute in braces"),
+        (["import", "a.json", "--rewrite", "(=x"], "'--rewrite': '(=x': "),
+        (["import", "a.json", "--rewrite", "x"], "'--rewrite': 'x': give PATTERN=REPLACEMENT"),
         (["import", "yaml", "README.md"], "yaml"),
         (["import", "jaeger", "README.md", "--source", "rumour"], "'--source'"),
     ],
@@ -177,7 +182,8 @@ def test_an_import_that_fails_midway_says_how_much_was_imported() -> None:
     assert finished.returncode == 1
     line = only_line(finished)
     assert "asked to fail with ABORTED" in line
-    assert "10,000 of 25,000 items are in; importing the file again is safe" in line
+    # Another batch was in flight, which may have succeeded.
+    assert re.search(r"\([12]0,000 of 50,001 items are in; importing the file again is safe\)", line)
 
 
 def test_an_import_goes_on_when_the_server_is_unavailable_for_a_moment() -> None:
@@ -186,7 +192,9 @@ def test_an_import_goes_on_when_the_server_is_unavailable_for_a_moment() -> None
         finished = depgraph_here("import", "jaeger", "-", "--address", address, stdin=CALLS)
     assert finished.returncode == 0, finished.stderr
     assert finished.stderr == ""
-    assert [len(batch.edges) for batch in script.ingested] == [10_000, 10_000, 5_000]
+    sizes = sorted((len(batch.nodes), len(batch.edges)) for batch in script.ingested)
+    assert sizes == [(0, 1), (0, 10_000), (0, 10_000), (5_001, 4_999), (10_000, 0), (10_000, 0)]
+    assert [batch.details.more for batch in script.ingested] == [True] * 5 + [False]
     assert len({batch.observe_time.ToNanoseconds() for batch in script.ingested}) == 1
 
 
@@ -229,7 +237,7 @@ def test_an_interrupted_import_says_how_much_was_imported(tmp_path: Path) -> Non
     assert process.returncode == 130
     # Two batches are in flight when the second is held; the first may be answered by then.
     assert said in {
-        "depgraph: interrupted (10,000 of 25,000 items are in; importing the file again is safe)\n",
+        "depgraph: interrupted (10,000 of 50,001 items are in; importing the file again is safe)\n",
         "depgraph: interrupted (nothing was imported)\n",
     }
 

@@ -63,6 +63,7 @@ def rpc_server(
         writes=nothing,
         live=nothing,
         watched=nothing,
+        otlp=nothing,
         status=ServerStatus(started_at=NOW, version="0"),
     )
     addresses = Addresses(listen, ANY_PORT if tls is not None else "", ANY_PORT if health else "")

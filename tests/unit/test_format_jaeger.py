@@ -8,12 +8,16 @@ from typing import Any
 import pytest
 
 from depgraph.v1.types_pb2 import (
-    COMMUNICATION_MODE_SYNC,
+    COMMUNICATION_MODE_UNKNOWN,
+    DEPENDENCY_CRITICALITY_UNKNOWN,
     DISCOVERY_SOURCE_OTEL_SERVICE_GRAPH,
     DISCOVERY_SOURCE_UNSPECIFIED,
 )
 from server.formats.documents import FormatError
-from server.formats.jaeger import JaegerReport, read_jaeger
+from server.formats.jaeger import NO_CALLS, read_jaeger
+from server.formats.naming import NameRules
+from server.formats.reading import SELF_CALL, Reading
+from tests.support.readings import skipped_of
 
 REAL = Path(__file__).parents[2] / "../shared/data"
 
@@ -22,31 +26,36 @@ def call(parent: Any, child: Any, count: Any = 1) -> dict[str, Any]:
     return {"parent": parent, "child": child, "callCount": count}
 
 
-def read(document: Any) -> JaegerReport:
+def read(document: Any) -> Reading:
     return read_jaeger(json.dumps(document).encode())
 
 
+def calls_of(reading: Reading) -> tuple[tuple[str, str], ...]:
+    return tuple((edge.source_service_id, edge.target_service_id) for edge in reading.report.edges)
+
+
 def test_calls_keep_the_order_of_the_file() -> None:
-    assert read([call("b", "a"), call("a", "c")]).calls == (("b", "a"), ("a", "c"))
+    assert calls_of(read([call("b", "a"), call("a", "c")])) == (("b", "a"), ("a", "c"))
 
 
 def test_calls_of_a_service_to_itself_are_counted_and_skipped() -> None:
-    report = read([call("a", "a"), call("a", "b"), call("a", "a")])
-    assert (report.calls, report.self_calls, report.merged) == ((("a", "b"),), 2, 0)
+    reading = read([call("a", "a"), call("a", "b"), call("a", "a")])
+    assert (calls_of(reading), skipped_of(reading)) == ((("a", "b"),), {SELF_CALL: 2})
 
 
 def test_a_repeated_pair_is_merged() -> None:
-    report = read([call("a", "b", 3), call("b", "a"), call("a", "b", 4)])
-    assert (report.calls, report.self_calls, report.merged) == ((("a", "b"), ("b", "a")), 0, 1)
+    reading = read([call("a", "b", 3), call("b", "a"), call("a", "b", 4)])
+    assert calls_of(reading) == (("a", "b"), ("b", "a"))
+    assert (reading.element_count, reading.skipped) == (3, ())
 
 
 @pytest.mark.parametrize("nothing", [[], {"data": []}, {"data": None, "errors": None}])
 def test_a_file_without_calls_is_an_empty_report(nothing: Any) -> None:
-    assert read(nothing).calls == ()
+    assert calls_of(read(nothing)) == ()
 
 
 def test_the_answer_of_the_http_api_is_unwrapped() -> None:
-    assert read({"data": [call("a", "b")], "total": 0, "errors": None}).calls == (("a", "b"),)
+    assert calls_of(read({"data": [call("a", "b")], "total": 0, "errors": None})) == (("a", "b"),)
 
 
 def test_an_answer_that_reports_errors_is_refused() -> None:
@@ -55,17 +64,17 @@ def test_an_answer_that_reports_errors_is_refused() -> None:
 
 
 def test_unknown_fields_are_ignored() -> None:
-    assert read([{**call("a", "b"), "source": "spark"}]).calls == (("a", "b"),)
+    assert calls_of(read([{**call("a", "b"), "source": "spark"}])) == (("a", "b"),)
 
 
 @pytest.mark.parametrize("key", ["data", "dependencies"])
 def test_calls_may_stand_under_the_key_of_either_api(key: str) -> None:
-    assert read({key: [call("a", "b")], "total": 0}).calls == (("a", "b"),)
+    assert calls_of(read({key: [call("a", "b")], "total": 0})) == (("a", "b"),)
 
 
 @pytest.mark.parametrize("count", [0, 7, "7", "18446744073709551615", 12.0])
 def test_counts_may_be_text_or_whole_decimals(count: Any) -> None:
-    assert read([call("a", "b", count)]).calls == (("a", "b"),)
+    assert calls_of(read([call("a", "b", count)])) == (("a", "b"),)
 
 
 @pytest.mark.parametrize(
@@ -95,8 +104,7 @@ def test_counts_may_be_text_or_whole_decimals(count: Any) -> None:
 )
 def test_an_entry_that_cannot_be_used_is_skipped_with_a_reason(entry: Any, reason: str) -> None:
     report = read([call("a", "b"), entry, call("b", "c"), entry])
-    assert report.calls == (("a", "b"), ("b", "c"))
-    assert (report.self_calls, report.merged) == (0, 0)
+    assert calls_of(report) == (("a", "b"), ("b", "c"))
     (skipped,) = report.skipped
     assert skipped.reason.startswith(reason)
     assert (skipped.count, skipped.first) == (2, 1)
@@ -108,6 +116,7 @@ def test_skipped_entries_are_counted_by_reason() -> None:
     assert [str(each).split(";")[0] for each in report.skipped] == [
         "2 entries skipped, the first is entry 1: parent is missing",
         "entry 2 skipped: child is empty",
+        f"entry 4 skipped: {SELF_CALL}",
     ]
 
 
@@ -116,18 +125,13 @@ def test_a_file_without_any_usable_entry_is_refused() -> None:
         read([{"name": "a"}, 7])
 
 
-def test_reports_of_the_own_format_are_refused_with_the_command_that_reads_them() -> None:
-    with pytest.raises(FormatError, match="parent is missing; 'depgraph import json' reads files"):
-        read([{"discovery_source": "DISCOVERY_SOURCE_MANUAL", "nodes": []}])
-
-
 @pytest.mark.parametrize(
     ("document", "found"),
     [
         (7, "a number"),
         ("text", "text"),
         ({"data": {}}, "an object"),
-        ({"nodes": [], "edges": []}, "an object with 'nodes', 'edges'; 'depgraph import json' reads"),
+        ({"nodes": [], "edges": []}, "an object with 'nodes', 'edges'"),
         ({"elements": {}}, "an object with 'elements'"),
     ],
 )
@@ -136,15 +140,28 @@ def test_a_document_of_another_shape_is_refused_with_what_was_found(document: An
         read(document)
 
 
-def test_the_report_has_synchronous_calls_of_the_otel_source() -> None:
-    request = read([call("a", "b"), call("b", "c")]).request()
-    assert request.discovery_source == DISCOVERY_SOURCE_OTEL_SERVICE_GRAPH
-    assert [(edge.source_service_id, edge.target_service_id) for edge in request.edges] == [
-        ("a", "b"),
-        ("b", "c"),
-    ]
-    assert {edge.communication_mode for edge in request.edges} == {COMMUNICATION_MODE_SYNC}
-    assert {edge.discovery_source for edge in request.edges} == {DISCOVERY_SOURCE_UNSPECIFIED}
+def test_the_report_claims_no_mode_and_no_criticality() -> None:
+    report = read([call("a", "b"), call("b", "c")]).report
+    assert report.discovery_source == DISCOVERY_SOURCE_OTEL_SERVICE_GRAPH
+    assert {edge.communication_mode for edge in report.edges} == {COMMUNICATION_MODE_UNKNOWN}
+    assert {edge.criticality for edge in report.edges} == {DEPENDENCY_CRITICALITY_UNKNOWN}
+    assert {edge.discovery_source for edge in report.edges} == {DISCOVERY_SOURCE_UNSPECIFIED}
+
+
+def test_names_follow_the_rules() -> None:
+    raw = json.dumps([call("shop-v1", "cart")]).encode()
+    assert calls_of(read_jaeger(raw, NameRules("eu/{service}"))) == (("eu/shop-v1", "eu/cart"),)
+
+
+def test_an_empty_answer_says_why_that_may_be() -> None:
+    assert read([]).remark == NO_CALLS
+    assert "Spark job" in NO_CALLS
+    assert not read([call("a", "b")]).remark
+
+
+def test_dependencies_of_zipkin_have_the_same_shape() -> None:
+    raw = json.dumps([{**call("a", "b", 9), "errorCount": 2}, {**call("b", "c"), "errorCount": 0}])
+    assert calls_of(read_jaeger(raw.encode())) == (("a", "b"), ("b", "c"))
 
 
 def test_plain_and_gzip_give_the_same_report() -> None:
@@ -159,5 +176,6 @@ def test_plain_and_gzip_give_the_same_report() -> None:
 )
 def test_real_files_are_read_whole(name: str, services: int, calls: int) -> None:
     report = read_jaeger((REAL / name).read_bytes())
-    assert len({service for pair in report.calls for service in pair}) == services
-    assert (len(report.calls), report.self_calls, report.merged) == (calls, 0, 0)
+    assert len({service for pair in calls_of(report) for service in pair}) == services
+    assert len(report.report.nodes) == services
+    assert (len(report.report.edges), report.element_count, report.skipped) == (calls, calls, ())

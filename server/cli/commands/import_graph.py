@@ -1,43 +1,66 @@
-"""``depgraph import``: sends the graph of a file to a running server."""
+"""``depgraph import``: sends the graph of a file or URL to a running server."""
 
 from dataclasses import asdict
-from pathlib import Path
 from time import monotonic
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from depgraph.v1.dependency_service_pb2 import IngestGraphRequest
 from depgraph.v1.types_pb2 import DISCOVERY_SOURCE_UNSPECIFIED, DiscoverySource
 from server.cli.asked import AskedServer, asks_server
 from server.cli.connection import connected
-from server.cli.failures import InputError, read_input
+from server.cli.failures import InputError
 from server.cli.filters import Source
+from server.cli.graph_file import Reports, attribute, name_rules, named, read_graph
 from server.cli.ingest import Ingested, send
 from server.cli.options import AsJson
 from server.cli.render.text import counted, print_json, print_lines, printable
 from server.cli.rows import WrittenRows, write_rows
-from server.formats.documents import json_document
-from server.formats.exported import GraphRows, is_exported, read_exported
-from server.formats.jaeger import JaegerReport, read_jaeger
-from server.formats.native import read_native
+from server.formats.exported import GraphRows
+from server.formats.reading import SELF_CALL
 
 MAX_WARNINGS = 10
-
-Format = Literal["jaeger", "json"]
 
 
 @asks_server(timeout=120.0)
 def import_graph(
-    form: Annotated[Format, typer.Argument(metavar="FORMAT", help="jaeger or json.")],
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Plain or gzip; - = standard input.")],
+    given: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[FORMAT] FILE|URL",
+            help="A file, plain or gzip (- = standard input), or http:// or https://, in one of the formats "
+            "backstage, jaeger, json, kiali, kubernetes, otlp, prometheus and zipkin. Default: the one that "
+            "its content shows.",
+        ),
+    ],
     *,
     source: Annotated[
         Source | None,
         typer.Option(
             metavar="SOURCE",
-            help="Discovery source: manual, otel_service_graph, kubernetes or service_mesh. "
+            help="Discovery source: manual, catalog, otel_service_graph, kubernetes or service_mesh. "
             "Default: the one in the file, or that of the format.",
+        ),
+    ] = None,
+    reporter: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Who reports, for 'depgraph sources'. Default: the format and the name of the file or host.",
+        ),
+    ] = None,
+    name_template: Annotated[
+        str,
+        typer.Option(
+            metavar="TEMPLATE",
+            help="Names of services, of attributes that the format gives, such as {namespace}/{service}.",
+        ),
+    ] = "{service}",
+    rewrite: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATTERN=REPLACEMENT",
+            help="Regular expression to replace in names; repeatable, in order.",
         ),
     ] = None,
     server: AskedServer,
@@ -46,45 +69,35 @@ def import_graph(
     """
     Import services and dependencies.
 
-    Importing a file again changes nothing.
+    Importing a file again within five minutes changes nothing, and later only when the
+    dependencies were last seen.
 
-    jaeger is the answer of Jaeger's /api/dependencies: a list of {"parent", "child", "callCount"},
-    by itself or under "data" or "dependencies". Entries that can't be used are counted and skipped.
+    What can't be used of a file is counted by reason and skipped. The whole file is read before
+    anything is sent.
+
     json is IngestGraphRequest of the contract, one or a list; or what 'depgraph export json' wrote,
-    whose rows replace those of the same names. The whole file is read before anything is sent.
+    whose rows replace those of the same names.
     """
     began = monotonic()
-    content = read_input(file, lambda raw: _content(form, raw))
+    form, place = named(given)
+    names = name_rules(name_template, rewrite or ())
+    content = read_graph(form, place, names)
     if isinstance(content, GraphRows):
         if source is not None:
             raise InputError("--source: an exported graph says the source of each dependency")
         with connected(server, attempts=5) as client:
             _print_rows(write_rows(client, content, server), monotonic() - began, as_json=as_json)
         return
-    reports, jaeger = content
+    attribute(content, place, reporter)
     if source is not None:
-        _attribute(reports, source)
+        _set_source(content, source)
     with connected(server, attempts=5) as client:
-        ingested = send(client, reports, server)
-    _print(ingested, jaeger, monotonic() - began, as_json=as_json)
+        ingested = send(client, content.reports, server)
+    _print(ingested, content, monotonic() - began, as_json=as_json)
 
 
-def _content(form: Format, raw: bytes) -> GraphRows | tuple[list[IngestGraphRequest], JaegerReport | None]:
-    if form == "json" and is_exported(json_document(raw)):
-        return read_exported(raw)
-    return _reports(form, raw)
-
-
-def _reports(form: Format, raw: bytes) -> tuple[list[IngestGraphRequest], JaegerReport | None]:
-    """Read a file; for Jaeger's, also returns what was skipped."""
-    if form == "json":
-        return read_native(raw), None
-    report = read_jaeger(raw)
-    return [report.request()], report
-
-
-def _attribute(reports: list[IngestGraphRequest], source: Source) -> None:
-    for report in reports:
+def _set_source(content: Reports, source: Source) -> None:
+    for report in content.reports:
         report.discovery_source = DiscoverySource.Value(f"DISCOVERY_SOURCE_{source.name}")
         for edge in report.edges:
             edge.discovery_source = DISCOVERY_SOURCE_UNSPECIFIED
@@ -102,18 +115,21 @@ def _print_rows(written: WrittenRows, seconds: float, *, as_json: bool) -> None:
     print_lines([done])
 
 
-def _print(ingested: Ingested, jaeger: JaegerReport | None, seconds: float, *, as_json: bool) -> None:
-    self_calls = jaeger.self_calls if jaeger else 0
-    skipped = jaeger.skipped if jaeger else ()
+def _print(ingested: Ingested, content: Reports, seconds: float, *, as_json: bool) -> None:
+    self_calls = sum(each.count for each in content.skipped if each.reason == SELF_CALL)
+    skipped = [each for each in content.skipped if each.reason != SELF_CALL]
     if as_json:
         answer = ingested.as_dict() | {
+            "format": content.form,
+            "elements": content.element_count,
             "self_calls_skipped": self_calls,
             "entries_skipped": [asdict(each) for each in skipped],
+            "remark": content.remark,
             "seconds": round(seconds, 3),
         }
         print_json(answer, only_ascii=True)
         return
-    warnings = [*map(str, skipped), *ingested.warnings]
+    warnings = [*([content.remark] if content.remark else []), *map(str, skipped), *ingested.warnings]
     if (more := len(warnings) - MAX_WARNINGS) > 0:
         warnings[MAX_WARNINGS:] = [f"and {counted(more, 'more warning')}"]
     print_lines((f"warning: {printable(warning)}" for warning in warnings), err=True)

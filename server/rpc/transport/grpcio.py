@@ -215,15 +215,16 @@ def server_options(limits: Limits, *, share_port: bool = False) -> list[tuple[st
     Answers have no limit here: traversals and pages keep to ``max_response_bytes`` by themselves,
     with a helpful error, and a batch that was written must be answered. A request may be twice as
     long, compressed or not, as the longest one allowed: those in between are refused with a
-    helpful error, too. Clients may send a ping every ten seconds, with or without calls. The
-    server pings a silent client once a minute, so that streams to machines that are gone end.
+    helpful error, too. An export of OTLP may be as long as its own limit. Clients may send a ping
+    every ten seconds, with or without calls. The server pings a silent client once a minute, so
+    that streams to machines that are gone end.
     """
     longest_request = max(
         limits.max_request_bytes, limits.max_metadata_request_bytes, limits.max_question_bytes
     )
     return [
         ("grpc.so_reuseport", int(share_port)),
-        ("grpc.max_receive_message_length", 2 * longest_request),
+        ("grpc.max_receive_message_length", max(2 * longest_request, limits.max_otlp_request_bytes)),
         ("grpc.max_send_message_length", -1),
         ("grpc.max_concurrent_streams", limits.max_streams_per_connection),
         # Streams that have ended but are not deallocated yet. With fewer, a client that keeps to

@@ -36,6 +36,7 @@ CONTRACT = [
         "GraphService",
     )
 ]
+SERVICES = [*CONTRACT, "opentelemetry.proto.collector.metrics.v1.MetricsService"]
 
 
 async def reflect(
@@ -62,13 +63,14 @@ async def test_reflection_lists_every_service(channel: grpc.aio.Channel) -> None
         "grpc.health.v1.Health",
         "grpc.reflection.v1.ServerReflection",
         "grpc.reflection.v1alpha.ServerReflection",
+        SERVICES[-1],
     ]
 
 
 @pytest.mark.parametrize(
     "symbol",
     [
-        *CONTRACT,
+        *SERVICES,
         "depgraph.v1.TraverseRequest",
         "google.rpc.Status",
         "google.rpc.BadRequest",
@@ -133,7 +135,7 @@ async def test_details_of_an_error_can_be_read_with_reflection_alone(
     assert [each["field"] for each in bad_request["fieldViolations"]] == ["service_id", "direction"]  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("service", ["", *CONTRACT])
+@pytest.mark.parametrize("service", ["", *SERVICES])
 async def test_health_is_serving_for_the_server_and_each_service(
     channel: grpc.aio.Channel, service: str
 ) -> None:
@@ -151,7 +153,7 @@ async def test_the_health_of_an_unknown_service_is_not_found(channel: grpc.aio.C
 async def test_health_lists_the_server_and_each_service(channel: grpc.aio.Channel) -> None:
     answer = await health_pb2_grpc.HealthStub(channel).List(health_pb2.HealthListRequest())
     assert {name: health.status for name, health in answer.statuses.items()} == dict.fromkeys(
-        ["", LIVENESS, *CONTRACT], health_pb2.HealthCheckResponse.SERVING
+        ["", LIVENESS, *SERVICES], health_pb2.HealthCheckResponse.SERVING
     )
 
 
