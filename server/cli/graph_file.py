@@ -12,6 +12,7 @@ import typer
 
 from depgraph.v1.dependency_service_pb2 import IngestGraphRequest
 from server.cli.failures import CommandError, InputError, read_input
+from server.domain.services import name_problem
 from server.formats.documents import FormatError, json_document
 from server.formats.exported import GraphRows, is_exported, read_exported
 from server.formats.naming import NameRules
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 MAX_BYTES = 256 * 1024 * 1024
 """The most that a URL may answer, unpacked from what HTTP packs it in."""
 FETCH_SECONDS = 60.0
-_MAX_REPORTER = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +90,13 @@ def read_graph(form: Format | None, place: str, names: NameRules) -> GraphRows |
 
 def attribute(content: Reports, place: str, reporter: str | None) -> None:
     """Name the reporter of each report that names none, and the granularity of observations."""
-    whence = Path(place).name if "://" not in place else urlsplit(place).hostname or ""
-    default = f"{content.form} {whence}" if place != "-" else content.form
+    whence = (urlsplit(place).hostname or "") if "://" in place else Path(place).name
+    default = f"{content.form} {whence}"
+    if place == "-" or name_problem(default):
+        default = content.form
     for report in content.reports:
         if reporter is not None or not report.reporter:
-            report.reporter = (default[:_MAX_REPORTER]) if reporter is None else reporter
+            report.reporter = default if reporter is None else reporter
         if not report.HasField("observation_granularity"):
             report.observation_granularity.FromTimedelta(OBSERVATION_GRANULARITY)
 

@@ -81,7 +81,7 @@ def _first(raw: bytes) -> Any:
         return json_document(raw)  # whose error says what the file looks like
     if document is None:
         raise FormatError("the file holds nothing")
-    return document
+    return document if isinstance(document, dict | list) else json_document(raw)
 
 
 def _recognised(document: Any) -> Format | None:

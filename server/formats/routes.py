@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from depgraph.v1.dependency_service_pb2 import CalleePolicy
 from depgraph.v1.types_pb2 import RetryConfig
 from server.domain.services import name_problem
+from server.formats.reading import SELF_CALL
 from server.formats.yaml_documents import as_text
 
 ROUTES = ("VirtualService", "HTTPRoute", "GRPCRoute")
@@ -85,6 +86,8 @@ def _gateway_api(rule: dict[str, Any], namespace: str, named: Named) -> Iterator
 def _policy(said: _Rule, callee: str, caller: str) -> CalleePolicy | str:
     if problem := name_problem(callee) or (name_problem(caller) if caller else None):
         return f"a route to a name that {problem}"
+    if callee == caller:
+        return SELF_CALL
     try:
         timeout, try_timeout = milliseconds(said.timeout), milliseconds(said.try_timeout)
     except ValueError:
