@@ -22,6 +22,7 @@ from server.lifecycle.database import bring_up_to_date, is_embedded, running_dat
 from server.lifecycle.detection import Detection
 from server.lifecycle.kernels import compiled_kernels
 from server.lifecycle.monitoring import ServerCollector, sync_health
+from server.lifecycle.pulling import Pulling
 from server.lifecycle.runtime import (
     SWITCH_INTERVAL_SECONDS,
     Background,
@@ -119,7 +120,8 @@ class Application:
         searches = SharedComponentSearch()
         detection = Detection(url, self.replica, settings.detection, searches)
         sweeper = Sweeper(url, settings.staleness)
-        health = partial(self._health, database, detection, sweeper)
+        pulling = Pulling(url, DependencyRepository(database), settings.sources, settings.limits)
+        health = partial(self._health, database, detection, sweeper, pulling)
         worker = None if self._peers is None else self._peers.number
         tracer = await stack.enter_async_context(
             call_tracer(self._closing, enabled=settings.tracing, worker=worker)
@@ -159,6 +161,7 @@ class Application:
         await self.replica.warmed()
         tasks(detection.run())
         tasks(otlp.run())
+        tasks(pulling.run())
         if self._peers is not None:
             await self._listen(stack, rpc)
         rpc.set_serving(serving=True)
@@ -236,12 +239,15 @@ class Application:
             return None
         return CallAccess(self._identification, TrustedProxies(self._settings.access.trusted_proxies))
 
-    def _health(self, database: Database, detection: Detection, sweeper: Sweeper) -> FeedHealth:
+    def _health(
+        self, database: Database, detection: Detection, sweeper: Sweeper, pulling: Pulling
+    ) -> FeedHealth:
         health = self.vitals.health()
         workers = () if self._peers is None else self._peers.problems()
         tls = () if self._tls is None else self._tls.problems()
         access = () if self._identification is None else self._identification.problems()
-        others = (*database.problems(), *detection.problems(), *sweeper.problems(), *workers, *tls, *access)
+        parts = (database, detection, sweeper, pulling)
+        others = (*(problem for part in parts for problem in part.problems()), *workers, *tls, *access)
         return replace(health, problems=(*health.problems, *others))
 
 

@@ -224,6 +224,7 @@ class Settings:
     - ``workers``: more than 1 = so many processes share ``listen``, each with a replica of its own,
       under a supervisor. A worker that does not answer for ``worker_timeout`` is restarted.
     - ``keep_writes``: how long the account of writes keeps them (0 = none is kept).
+    - ``sources``: the file that says what to pull from where; None = nothing.
     - ``kernel_cache``: the first folder for compiled kernels; None = the usual folders.
     """
 
@@ -242,6 +243,7 @@ class Settings:
     workers: int = 1
     worker_timeout: timedelta = timedelta(seconds=5)
     keep_writes: timedelta = timedelta(days=90)
+    sources: Path | None = None
     kernel_cache: Path | None = None
     pool: PoolSettings = field(default_factory=PoolSettings)
     feed: FeedSettings = field(default_factory=FeedSettings)

@@ -9,7 +9,7 @@ from datetime import datetime
 from hashlib import sha256
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from server.access.grants import (
@@ -26,8 +26,7 @@ from server.access.names import MAX_NAME_LENGTH, is_dns_name, is_plain_name, is_
 from server.access.reloading import NamedFile
 from server.domain.caller import ROLES, Role
 from server.domain.dependencies import DISCOVERY_SOURCES, DiscoverySource
-
-T = TypeVar("T")
+from server.domain.tables import Table, WrongError
 
 # Asymmetric ones only: whoever can check a token of the others can make one.
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
@@ -43,8 +42,8 @@ def read_auth_file(content: bytes, file: NamedFile) -> AuthFile:
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise file.unusable(f"this is no TOML: {error}") from None
     try:
-        return _read(_Table("", document), file.path.parent)
-    except _WrongError as error:
+        return _read(Table("", document), file.path.parent)
+    except WrongError as error:
         raise file.unusable(str(error)) from None
 
 
@@ -57,65 +56,7 @@ def warnings_about(content: AuthFile, file: NamedFile) -> Iterator[str]:
             yield f"{file}: every user of this machine may write to it: chmod o-w"
 
 
-class _WrongError(ValueError):
-    """Something in the file is wrong; the message names table and key."""
-
-
-class _Table:
-    """A table of the file, of which each key is taken once; ``done`` refuses the others."""
-
-    def __init__(self, where: str, content: Mapping[str, Any]) -> None:
-        self._where = where
-        self._left = dict(content)
-
-    def wrong(self, key: str, why: str) -> _WrongError:
-        """Make the error for a key."""
-        return _WrongError(": ".join(filter(None, (self._where, key, why))))
-
-    def has(self, key: str) -> bool:
-        """Whether a key is left."""
-        return key in self._left
-
-    def take(self, key: str, kind: type[T], what: str) -> T:
-        """Take the value of a key, which must be there and of a type."""
-        if key not in self._left:
-            raise self.wrong(key, f"is missing: give {what}")
-        value = self._left.pop(key)
-        if type(value) is not kind:
-            raise self.wrong(key, f"must be {what}")
-        return value
-
-    def text(self, key: str, what: str) -> str:
-        """Take a text that is not empty."""
-        if not (value := self.take(key, str, what)):
-            raise self.wrong(key, f"is empty: give {what}")
-        return value
-
-    def words(self, key: str, known: tuple[str, ...]) -> list[str]:
-        """Take a list of distinct words, at least one."""
-        what = f"a list of {', '.join(known)}"
-        words: list[Any] = self.take(key, list, what)
-        for word in words:
-            if word not in known:
-                raise self.wrong(key, f"{word!r} is not known: give {what}")
-        if not words or len(set(words)) < len(words):
-            raise self.wrong(key, "is empty" if not words else "repeats a word")
-        return words
-
-    def tables(self, key: str) -> list["_Table"]:
-        """Take an array of tables, which may be missing."""
-        content = self._left.pop(key, [])
-        if not isinstance(content, list) or not all(isinstance(each, dict) for each in content):
-            raise self.wrong(key, f"must be tables, each under [[{key}]]")
-        return [_Table(f"[[{key}]] number {number}", each) for number, each in enumerate(content, 1)]
-
-    def done(self) -> None:
-        """Refuse the keys that were not taken."""
-        if self._left:
-            raise self.wrong(min(self._left), "is not known here")
-
-
-def _read(document: _Table, folder: Path) -> AuthFile:
+def _read(document: Table, folder: Path) -> AuthFile:
     issuers: dict[str, Issuer] = {}
     for table in document.tables("jwt"):
         issuer = _issuer(table, folder)
@@ -135,7 +76,7 @@ def _read(document: _Table, folder: Path) -> AuthFile:
     return AuthFile(issuers, tuple(tokens), tuple(grants))
 
 
-def _issuer(table: _Table, folder: Path) -> Issuer:
+def _issuer(table: Table, folder: Path) -> Issuer:
     name = table.text("issuer", "the text of the claim iss")
     audience = table.text("audience", "the text that the claim aud holds")
     algorithms = tuple(table.words("algorithms", ALGORITHMS))
@@ -150,7 +91,7 @@ def _issuer(table: _Table, folder: Path) -> Issuer:
     return Issuer(name, audience, algorithms, keys_at, claim)
 
 
-def _checked_url(table: _Table, url: str) -> str:
+def _checked_url(table: Table, url: str) -> str:
     try:
         parts = urlsplit(url)
     except ValueError as error:
@@ -169,7 +110,7 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _token(table: _Table) -> StaticToken:
+def _token(table: Table) -> StaticToken:
     name = table.text("name", "the name of its bearer")
     if not is_plain_name(name):
         raise table.wrong("name", f"must be printable, at most {MAX_NAME_LENGTH} characters")
@@ -189,7 +130,7 @@ def _token(table: _Table) -> StaticToken:
     return StaticToken(name, bytes.fromhex(digest), permissions, expires_at)
 
 
-def _grant(table: _Table, issuers: Mapping[str, Issuer]) -> Grant:
+def _grant(table: Table, issuers: Mapping[str, Issuer]) -> Grant:
     kinds = [kind for kind in _CERTIFICATE_KINDS if table.has(kind)]
     if len(kinds) + table.has("issuer") != 1:
         raise table.wrong("", f"give one of {', '.join(_CERTIFICATE_KINDS)}, or issuer")
@@ -204,7 +145,7 @@ def _grant(table: _Table, issuers: Mapping[str, Issuer]) -> Grant:
     return Grant(permissions, kind, name)
 
 
-def _jwt_grant(table: _Table, issuers: Mapping[str, Issuer]) -> Grant:
+def _jwt_grant(table: Table, issuers: Mapping[str, Issuer]) -> Grant:
     issuer = table.text("issuer", "the issuer of a [[jwt]]")
     if issuer not in issuers:
         raise table.wrong("issuer", f"{issuer!r} is the issuer of no [[jwt]]")
@@ -221,7 +162,7 @@ def _jwt_grant(table: _Table, issuers: Mapping[str, Issuer]) -> Grant:
     return Grant(permissions, "subject", name, issuer, claims)
 
 
-def _check_claims(table: _Table, claims: Mapping[str, Any]) -> None:
+def _check_claims(table: Table, claims: Mapping[str, Any]) -> None:
     if not claims:
         raise table.wrong("claim", "is empty, which would hold for every token")
     for name, value in claims.items():
@@ -231,7 +172,7 @@ def _check_claims(table: _Table, claims: Mapping[str, Any]) -> None:
             raise table.wrong("claim", f"{name!r} must be a text, a whole number, true or false")
 
 
-def _permissions(table: _Table) -> Permissions:
+def _permissions(table: Table) -> Permissions:
     roles = cast("list[Role]", table.words("roles", ROLES))
     sources: list[DiscoverySource] = []
     if "ingester" in roles:

@@ -15,7 +15,7 @@ from google.rpc import code_pb2
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
 from grpc_status import rpc_status
 
-from depgraph import Client
+from depgraph import AsyncClient, Client
 from depgraph.security import Security
 from depgraph.v1.catalog_service_pb2 import ListServicesRequest
 from depgraph.v1.graph_service_pb2 import (
@@ -76,10 +76,28 @@ def connected(server: AskedServer, *, attempts: int = 1) -> Iterator[Client]:
 
 def opened(server: AskedServer, *, timeout: float | None, attempts: int = 1) -> Client:
     """Make the client; a certificate or token that it can't use is an ``InputError``."""
-    try:
+    with _named_by_options():
         return Client(
             server.address, timeout=timeout, wait_for_ready=False, attempts=attempts, **server.security
         )
+
+
+def opened_async(server: AskedServer, *, attempts: int) -> AsyncClient:
+    """Make the client for asyncio; errors as for ``opened``."""
+    with _named_by_options():
+        return AsyncClient(
+            server.address,
+            timeout=server.timeout,
+            wait_for_ready=False,
+            attempts=attempts,
+            **server.security,
+        )
+
+
+@contextmanager
+def _named_by_options() -> Iterator[None]:
+    try:
+        yield
     except ValueError as error:
         # The client names its arguments; people gave options.
         named = re.sub(r"`(\w+)`", lambda found: f"--{found[1].replace('_', '-')}", str(error))

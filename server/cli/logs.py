@@ -48,6 +48,8 @@ def configure_logging(level: LogLevel, form: LogFormat, worker: int | None = Non
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     # The command reports each migration itself.
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    # A line for each request, with its address.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     _log_what_python_prints()
 
 

@@ -21,6 +21,7 @@ COMMANDS = {
     "migrate": "migrate:app",
     "import": "import_graph:import_graph",
     "export": "export:export",
+    "sync": "sync:sync",
     "services": "services:services",
     "service": "service:app",
     "dependency": "dependency:app",

@@ -10,6 +10,7 @@ from server.cli.validation import (
     checked_host_port,
     checked_private_database_url,
     checked_seconds,
+    checked_sources,
 )
 from server.config import Settings
 
@@ -81,6 +82,15 @@ SeedFile = Annotated[
         exists=True,
         dir_okay=False,
         readable=True,
+    ),
+]
+Sources = Annotated[
+    Path | None,
+    setting(
+        "sources",
+        "TOML file of sources to pull dependencies from (docs/connect.md). Default: none.",
+        metavar="FILE",
+        callback=checked_sources,
     ),
 ]
 Migrate = Annotated[

@@ -115,6 +115,18 @@ def checked_guarding_file(parameter: typer.CallbackParam, value: Path | None) ->
     return value
 
 
+def checked_sources(value: Path | None) -> Path | None:
+    """Refuse a sources file that can't be used."""
+    if value is not None:
+        from server.sources.config import SourcesFileError, load_sources
+
+        try:
+            load_sources(value)
+        except SourcesFileError as error:
+            raise typer.BadParameter(str(error)) from None
+    return value
+
+
 def _is_on_command_line(context: typer.Context, name: str) -> bool:
     source = context.get_parameter_source(name)
     return source is not None and source.name == "COMMANDLINE"

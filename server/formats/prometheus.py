@@ -6,7 +6,7 @@ of counters, so a series counts as observed if its value is above 0.
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any, NamedTuple
@@ -41,7 +41,7 @@ class Sample(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The samples of an answer; with ``warnings`` it may be partial."""
+    """The samples of an answer; with ``warnings``, or what it calls infos, it may be partial."""
 
     samples: tuple[Sample, ...]
     warnings: tuple[str, ...] = ()
@@ -73,8 +73,15 @@ def answer_of(raw: bytes) -> Answer:
             f"found {ascii(kind) if isinstance(kind, str) else kind_of(answered)}"
         )
     samples = tuple(_sample(place, entry) for place, entry in enumerate(answered["result"]))
-    warnings = document.get("warnings") or []
-    return Answer(samples, tuple(map(str, warnings if isinstance(warnings, list) else [warnings])))
+    return Answer(samples, tuple(_warnings(document)))
+
+
+def _warnings(document: Mapping[str, Any]) -> Iterator[str]:
+    for key in ("warnings", "infos"):
+        remarks = document.get(key) or []
+        yield from map(str, remarks if isinstance(remarks, list) else [remarks])
+    if document.get("isPartial"):  # of VictoriaMetrics
+        yield "the server says that it is partial"
 
 
 def servicegraph_calls(samples: Iterable[Sample], names: NameRules = DEFAULT_NAMES) -> Reading:

@@ -29,8 +29,9 @@ LONGEST_PAUSE_SECONDS = 30.0
 HOPELESS = 5
 
 _DEFAULT_CONNECTIONS = 100
-# The feed's, the pruner's, the auditor's two, the sweeper's, detection's, and one to spare.
-_BESIDE_THE_POOL = 7
+# The feed's, the pruner's, the auditor's two, the sweeper's, detection's, that of sources, and one
+# to spare.
+_BESIDE_THE_POOL = 8
 # For the supervisor, people and PostgreSQL's own reserve.
 _OTHERS = 15
 

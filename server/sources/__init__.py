@@ -1,0 +1,1 @@
+"""Pulls from systems that know who calls whom: configuration, HTTP, pulls, schedule."""

@@ -1,0 +1,122 @@
+"""``serve --sources``: replicas that share sources pull each of them once."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from depgraph.v1.access_service_pb2 import ListWritesRequest
+from depgraph.v1.dependency_service_pb2 import ListDependenciesRequest
+from depgraph.v1.graph_service_pb2 import GetStatusRequest
+from server.app import Application
+from server.config import Settings
+from tests.support.calls import Stubs
+from tests.support.channels import open_channel
+from tests.support.command import depgraph_here
+from tests.support.eventually import eventually
+from tests.support.replay import Answer, Replay, prometheus, replaying
+from tests.support.sources import sources_file
+
+pytestmark = pytest.mark.one_transport
+
+PATH = "/api/v1/query"
+CALLS = {("shop", "cart"), ("cart", "orders")}
+
+
+@pytest.fixture
+def replay() -> Iterator[Replay]:
+    with replaying() as running:
+        running.answers[PATH] = prometheus(("shop", "cart"), ("cart", "orders"))
+        yield running
+
+
+def file_of(folder: Path, replay: Replay, name: str) -> Path:
+    """Write the file of a replica, which its requests name."""
+    own = folder / name
+    own.mkdir()
+    return sources_file(
+        own,
+        f'name = "prom"\nkind = "prometheus"\nurl = "{replay.url}"\nevery = "1s"\n'
+        f'window = "5m"\nheaders = {{X-Replica = "{name}"}}',
+    )
+
+
+@asynccontextmanager
+async def replica(url: str, file: Path) -> AsyncIterator[Application]:
+    settings = Settings(listen="127.0.0.1:0", database_url=url, sources=file)
+    async with Application(settings, report=lambda _: None) as running:
+        yield running
+
+
+def pulls(replay: Replay) -> dict[str, int]:
+    """Count the pulls of each replica, by a query that each pull makes once."""
+    counted = [asked for asked in replay.asked if asked.query["query"].startswith("count(")]
+    names = [asked.headers["x-replica"] for asked in counted]
+    return {name: names.count(name) for name in names}
+
+
+async def edges(application: Application) -> set[tuple[str, str]]:
+    async with open_channel(application.address) as channel:
+        page = await Stubs(channel).dependencies.ListDependencies(ListDependenciesRequest())
+    return {(each.source_service_id, each.target_service_id) for each in page.dependencies}
+
+
+async def test_one_replica_pulls_and_another_takes_over(
+    database_url: str, replay: Replay, tmp_path: Path
+) -> None:
+    first, second = file_of(tmp_path, replay, "first"), file_of(tmp_path, replay, "second")
+    async with AsyncExitStack() as stack:
+        one = await stack.enter_async_context(replica(database_url, first))
+        await eventually(lambda: pulls(replay).get("first", 0) > 0)
+        async with replica(database_url, second) as other:
+            enough = pulls(replay)["first"] + 3
+            # The other asks for the lock about every second.
+            await eventually(lambda: pulls(replay)["first"] >= enough)
+            assert set(pulls(replay)) == {"first"}
+            assert await edges(one) == CALLS
+            await stack.aclose()
+            await eventually(lambda: pulls(replay).get("second", 0) > 0)
+            assert await edges(other) == CALLS
+
+
+async def test_a_source_has_a_principal_in_the_account_of_writes(
+    database_url: str, replay: Replay, tmp_path: Path
+) -> None:
+    async with (
+        replica(database_url, file_of(tmp_path, replay, "first")) as running,
+        open_channel(running.address) as channel,
+    ):
+        stubs = Stubs(channel)
+        await eventually(lambda: pulls(replay).get("first", 0) > 1)
+        written = (await stubs.access.ListWrites(ListWritesRequest())).writes[-1]
+        assert (written.principal, written.counts.dependencies_created) == ("source prom", 2)
+        assert written.method == "depgraph.v1.DependencyService/IngestGraph"
+
+
+async def test_a_partial_answer_changes_nothing(database_url: str, replay: Replay, tmp_path: Path) -> None:
+    replay.answers[PATH] = prometheus(("shop", "cart"), warnings=["a store did not answer"])
+    async with replica(database_url, file_of(tmp_path, replay, "first")) as running:
+        await eventually(lambda: len(replay.asked) > 1)
+        replay.answers[PATH] = Answer(b"away", 503)
+        await eventually(lambda: len(replay.asked) > 3)
+        assert await edges(running) == set()
+
+
+async def test_a_file_that_broke_since_is_a_problem_of_the_server(
+    database_url: str, replay: Replay, tmp_path: Path
+) -> None:
+    file = file_of(tmp_path, replay, "first")
+    file.write_text("[[source]]\nnome = 1")
+    async with replica(database_url, file) as running, open_channel(running.address) as channel:
+        status = await Stubs(channel).graph.GetStatus(GetStatusRequest())
+    (problem,) = (each for each in status.problems if "sources" in each)
+    assert problem.startswith(f"sources are not pulled by this process: {file}: [[source]] number 1: name")
+
+
+def test_a_server_does_not_start_with_a_file_that_can_not_be_used(tmp_path: Path) -> None:
+    file = tmp_path / "sources.toml"
+    file.write_text("[[source]]\nname = 'a'\nkind = 'prometeus'")
+    finished = depgraph_here("serve", "--sources", str(file))
+    assert finished.returncode == 2
+    assert "source 'a': kind: 'prometeus' is not known (did you mean prometheus?)" in finished.stderr
