@@ -1,7 +1,6 @@
 """Dependencies in the system of record."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
@@ -18,18 +17,11 @@ from server.domain.ports import Page, PageKey, Upserted, Written, cut_page
 from server.domain.reports import IngestBatch, IngestResult
 from server.domain.writes import WriteCounts
 from server.store import query
-from server.store.batches import (
-    check_batch,
-    columns,
-    ingest_batch,
-    names_in,
-    random_uuids,
-    reject_bad_names,
-    reject_repeats,
-)
+from server.store.batches import columns, random_uuids, reject_repeats
 from server.store.database import Database
 from server.store.failures import collided
-from server.store.names import own_names, repeat_if_known, resolved_dependencies, resolved_report
+from server.store.ingestion import check_batch, ingest_report
+from server.store.names import repeat_if_known, resolved_dependencies
 from server.store.pool import Connection
 
 _GET = query("dependency_get")
@@ -114,7 +106,7 @@ class DependencyRepository:
         """See ``DependencyStore.ingest``."""
         check_batch(batch)
         return await self._database.write(
-            lambda connection: _ingest(connection, batch),
+            lambda connection: ingest_report(connection, batch),
             lambda result: WriteCounts(
                 services_created=result.services_created,
                 services_updated=result.services_updated,
@@ -122,20 +114,6 @@ class DependencyRepository:
                 dependencies_updated=result.edges_updated,
             ),
         )
-
-
-async def _ingest(connection: Connection, batch: IngestBatch) -> IngestResult:
-    names = {node.service_id for node in batch.nodes}
-    names.update(name for edge in batch.edges for name in edge[:2])
-    names.update(name for policy in batch.policies for name in policy[:2] if name is not None)
-    own = await own_names(connection, names)
-    if not own:
-        return await ingest_batch(connection, batch)
-    # With the fields as given: merging moves items to other places.
-    await reject_bad_names(connection, names_in(batch))
-    resolved, warnings = resolved_report(batch, own)
-    result = await ingest_batch(connection, resolved)
-    return replace(result, warnings=(*result.warnings, *warnings))
 
 
 async def _upsert(connection: Connection, drafts: Sequence[DependencyDraft]) -> Upserted[Dependency]:

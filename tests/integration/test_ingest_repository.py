@@ -9,7 +9,7 @@ import pytest
 
 from server.domain.dependencies import Dependency, DependencyFilter
 from server.domain.errors import InvalidInputError
-from server.domain.reports import IngestBatch, IngestNode, IngestResult
+from server.domain.reports import IngestBatch, IngestNode, IngestResult, ReportedEdge
 from server.domain.services import Service, ServiceDraft, ServiceFilter, ServiceKey
 from server.store.database import Database
 from server.store.dependencies import DependencyRepository
@@ -48,6 +48,7 @@ def result(
     unchanged: int = 0,
     *warnings: str,
     services_updated: int = 0,
+    renewed: int = 0,
 ) -> IngestResult:
     return IngestResult(
         services_created=services_created,
@@ -56,6 +57,7 @@ def result(
         edges_updated=updated,
         edges_unchanged=unchanged,
         warnings=warnings,
+        observations_renewed=renewed,
     )
 
 
@@ -118,18 +120,20 @@ async def test_a_later_report_moves_the_time_and_counts_as_unchanged(
 
     written = await repository.ingest(report("a>b", observed_at=later))
 
-    assert written.value == result(unchanged=1)
+    assert written.value == result(unchanged=1, renewed=1)
     assert (await only_edge(repository)).last_observed_at == later
 
 
 async def test_a_report_that_comes_late_changes_nothing_that_was_observed_after_it(
     repository: DependencyRepository, connection: asyncpg.Connection
 ) -> None:
-    await repository.ingest(report("a>b"))
+    known = reported("a>b")[0]._replace(criticality="soft", timeout_ms=5)
+    await repository.ingest(replace(report(), edges=(known,)))
     await repository.mark_stale(NOON + timedelta(1), None)
     before = await only_edge(repository)
     late = report("a>b", "a>c", observed_at=NOON - timedelta(hours=1))
-    changed = replace(late, edges=(reported("a>b")[0]._replace(timeout_ms=9), *late.edges[1:]))
+    other = known._replace(communication_mode="async", criticality="hard", timeout_ms=9)
+    changed = replace(late, edges=(other, *late.edges[1:]))
 
     written = (await repository.ingest(changed)).value
 
@@ -141,6 +145,49 @@ async def test_a_report_that_comes_late_changes_nothing_that_was_observed_after_
     assert found["b"] == before
     assert found["c"].last_observed_at == late.observed_at
     assert await connection.fetchval("SELECT observed_at FROM depgraph_feed.ingestions") == NOON
+
+
+async def test_a_report_that_comes_late_tells_what_was_unknown(repository: DependencyRepository) -> None:
+    await repository.ingest(replace(report(), edges=(ReportedEdge("a", "b", criticality="unknown"),)))
+    before = await only_edge(repository)
+    assert (before.communication_mode, before.criticality) == ("unknown", "unknown")
+    late = reported("a>b")[0]._replace(criticality="soft", protocol="grpc", confidence_score=0.5)
+
+    written = await repository.ingest(replace(report(), observed_at=NOON - timedelta(hours=1), edges=(late,)))
+
+    assert written.value == result(updated=1)
+    after = await only_edge(repository)
+    told = {"communication_mode": "sync", "criticality": "soft", "protocol": "grpc"}
+    assert after == before._replace(**told, updated_at=after.updated_at)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("later", "renewed"), [(299, 0), (300, 1)])
+async def test_an_observation_counts_from_the_granularity_on(
+    repository: DependencyRepository, later: int, renewed: int
+) -> None:
+    await repository.ingest(report("a>b"))
+    before = await only_edge(repository)
+    again = replace(
+        report("a>b", observed_at=NOON + timedelta(seconds=later)), granularity=timedelta(minutes=5)
+    )
+
+    written = await repository.ingest(again)
+
+    assert written.value == result(unchanged=1, renewed=renewed)
+    assert (await only_edge(repository) == before) == (not renewed)
+
+
+async def test_nothing_that_a_report_saw_is_marked_stale_before_its_time(
+    repository: DependencyRepository,
+) -> None:
+    await repository.ingest(report("a>b", "a>c"))
+    later = NOON + timedelta(seconds=1)
+    await repository.ingest(report("a>b", observed_at=later))
+
+    marked = await repository.mark_stale(later, None)
+
+    assert marked.value == 1
+    assert (await repository.page(DependencyFilter(), 2, None)).rows[0].target_service_id == "b"
 
 
 async def test_a_stale_dependency_seen_again_is_fresh_and_counts_as_updated(

@@ -95,6 +95,28 @@ async def test_a_report_of_just_the_confidence_that_is_left_is_a_report_of_that(
     assert await standing(connection) == FRESH._replace(confidence=0.4)
 
 
+async def test_a_report_of_its_time_with_the_confidence_that_is_left_is_a_report_of_that(
+    repository: DependencyRepository, connection: asyncpg.Connection
+) -> None:
+    await connection.execute("UPDATE service_dependencies SET is_stale = false")
+
+    written = (await repository.ingest(report(2 * DAY, confidence=0.4))).value
+
+    assert (written.edges_updated, written.edges_unchanged) == (1, 0)
+    assert await standing(connection) == FRESH._replace(confidence=0.4)
+
+
+async def test_a_report_of_its_time_with_the_confidence_reported_then_leaves_what_is_left(
+    repository: DependencyRepository, connection: asyncpg.Connection
+) -> None:
+    await connection.execute("UPDATE service_dependencies SET is_stale = false")
+    before = await versions(connection)
+
+    await repository.ingest(report(2 * DAY))
+
+    assert await versions(connection) == before
+
+
 @pytest.mark.parametrize("draft", [DRAFT, DRAFT._replace(last_observed_at=None)])
 async def test_an_upsert_writes_it_as_given_and_answers_with_that(
     repository: DependencyRepository, connection: asyncpg.Connection, draft: DependencyDraft

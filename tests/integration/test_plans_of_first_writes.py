@@ -15,9 +15,9 @@ from server.config import StalenessSettings
 from server.domain.dependencies import DependencyDraft
 from server.domain.reports import IngestBatch, IngestNode, ReportedEdge
 from server.domain.writes import WriteCounts
-from server.store.batches import ingest_batch
 from server.store.database import Database
 from server.store.dependencies import DependencyRepository
+from server.store.ingestion import ingest_batch
 from server.store.pool import Connection
 from server.store.services import ServiceRepository
 from server.store.staleness import sweep

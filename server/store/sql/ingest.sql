@@ -71,22 +71,41 @@ FROM differing
 ORDER BY differing.service_id COLLATE "C";
 
 -- name: ingest_edges
--- Take in the edges of a report of source $9, observed at $10; counts those found, created, unchanged but for the time, and reported
--- late. Seen again means not stale any more. A report that comes late says nothing about an edge that was observed after it. $11 proposes
--- ids: a row is new exactly when it carries the one proposed. `kept` locks what exists and reads its newest version, in key order against
--- deadlocks: the counts need what was there before. Comparisons and settings as in dependencies_upsert, all looked up as in
--- dependencies_by_keys.
+-- Take in the edges of a report of source $9, observed at $10, with granularity $12. Counts those found, created, updated (in more than
+-- the time), renewed (in nothing but the time), left alone because they were observed after $10, and missed: made or deleted by others
+-- meanwhile, so that all has to be repeated. What a report leaves out is NULL; `unknown` is left out, too, except for a new row. $11
+-- proposes ids for new rows. `given` looks at what is stored without a lock: mostly there is nothing to do. `kept` locks what seems due
+-- and reads its newest version, in key order against deadlocks. Of a row that was observed after the report, only what is unknown is
+-- set. A confidence that is left out, or is what was reported before, is whole again once the row is observed later. Looked up and set
+-- as in dependencies_by_keys and dependencies_upsert.
 WITH given AS MATERIALIZED (
     SELECT
-        edge.id,
+        COALESCE(seen.id, edge.id) AS id,
         source.id AS source_id,
         target.id AS target_id,
-        COALESCE(edge.communication_mode, 'unknown') AS communication_mode,
-        COALESCE(edge.criticality, 'hard') AS criticality,
+        edge.communication_mode,
+        edge.criticality,
         edge.protocol,
         edge.timeout_ms,
         edge.retry_config::jsonb AS retry_config,
-        COALESCE(edge.confidence_score, 1) AS confidence_score
+        edge.confidence_score,
+        seen.id IS NULL AS is_new,
+        COALESCE(seen.last_observed_at > $10, FALSE) AS is_late,
+        seen.id IS NOT NULL AND (
+            seen.last_observed_at <= $10 AND seen.is_stale
+            OR seen.last_observed_at < $10 AND seen.last_observed_at + $12::interval <= $10
+            OR (
+                COALESCE(edge.communication_mode, seen.communication_mode),
+                COALESCE(NULLIF(edge.criticality, 'unknown'), seen.criticality),
+                COALESCE(edge.protocol, seen.protocol),
+                COALESCE(edge.timeout_ms, seen.timeout_ms),
+                COALESCE(edge.retry_config::jsonb, seen.retry_config)::text,
+                COALESCE(edge.confidence_score, seen.reported_confidence, seen.confidence_score)
+            ) IS DISTINCT FROM (
+                seen.communication_mode, seen.criticality, seen.protocol, seen.timeout_ms, seen.retry_config::text,
+                COALESCE(seen.reported_confidence, seen.confidence_score)
+            )
+        ) AS is_due
     FROM unnest(
         $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::integer[], $7::text[], $8::double precision[],
         $11::uuid[]
@@ -96,53 +115,97 @@ WITH given AS MATERIALIZED (
     )
     CROSS JOIN LATERAL (SELECT id FROM public.services WHERE service_id = edge.source_name LIMIT 1) AS source
     CROSS JOIN LATERAL (SELECT id FROM public.services WHERE service_id = edge.target_name LIMIT 1) AS target
+    LEFT JOIN LATERAL (
+        SELECT dependency.*
+        FROM public.service_dependencies AS dependency
+        WHERE dependency.source_service_id = source.id
+            AND dependency.target_service_id = target.id
+            AND dependency.discovery_source || '' = $9
+        LIMIT 1
+    ) AS seen ON TRUE
 ),
 kept AS MATERIALIZED (
-    SELECT found.*
+    SELECT
+        found.*,
+        found.last_observed_at > $10 AS is_late,
+        found.last_observed_at > $10 OR found.last_observed_at = $10 AND COALESCE(
+            wanted.confidence_score = COALESCE(found.reported_confidence, found.confidence_score), TRUE
+        ) AS keeps_confidence
     FROM (
-        SELECT source_id, target_id
+        SELECT id, confidence_score
         FROM given
+        WHERE is_due
         ORDER BY source_id, target_id
     ) AS wanted
     CROSS JOIN LATERAL (
         SELECT dependency.*
         FROM public.service_dependencies AS dependency
-        WHERE dependency.source_service_id = wanted.source_id
-            AND dependency.target_service_id = wanted.target_id
-            AND dependency.discovery_source || '' = $9
+        WHERE dependency.id = wanted.id
         LIMIT 1
         FOR NO KEY UPDATE
     ) AS found
 ),
 compared AS MATERIALIZED (
     SELECT
-        given.*,
-        kept.id IS NOT NULL AND (
+        given.id,
+        given.source_id,
+        given.target_id,
+        given.is_new,
+        merged.*,
+        kept.id AS kept_id,
+        COALESCE(kept.is_late, FALSE) AS is_late,
+        NOT given.is_new AND (
+            merged.communication_mode, merged.criticality, merged.protocol, merged.timeout_ms,
+            merged.retry_config::text, merged.confidence_score, merged.reported_confidence, merged.is_stale
+        ) IS DISTINCT FROM (
             kept.communication_mode, kept.criticality, kept.protocol, kept.timeout_ms,
-            kept.retry_config::text, kept.confidence_score, kept.is_stale
-        ) IS NOT DISTINCT FROM (
-            given.communication_mode, given.criticality, given.protocol, given.timeout_ms,
-            given.retry_config::text, given.confidence_score, FALSE
-        ) AS unchanged,
-        COALESCE(kept.last_observed_at >= $10, FALSE) AS is_known,
-        COALESCE(kept.last_observed_at > $10, FALSE) AS is_late
+            kept.retry_config::text, kept.confidence_score, kept.reported_confidence, kept.is_stale
+        ) AS is_changed,
+        COALESCE(kept.last_observed_at < $10 AND kept.last_observed_at + $12::interval <= $10, FALSE) AS is_renewed
     FROM given
-    LEFT JOIN kept
-        ON kept.source_service_id = given.source_id
-        AND kept.target_service_id = given.target_id
+    LEFT JOIN kept ON kept.id = given.id
+    CROSS JOIN LATERAL (
+        SELECT
+            COALESCE(
+                CASE WHEN kept.is_late THEN NULLIF(kept.communication_mode, 'unknown') END,
+                given.communication_mode,
+                kept.communication_mode,
+                'unknown'
+            ) AS communication_mode,
+            COALESCE(
+                CASE WHEN kept.is_late THEN NULLIF(kept.criticality, 'unknown') END,
+                NULLIF(given.criticality, 'unknown'),
+                kept.criticality,
+                given.criticality,
+                'hard'
+            ) AS criticality,
+            COALESCE(CASE WHEN kept.is_late THEN kept.protocol END, given.protocol, kept.protocol) AS protocol,
+            COALESCE(CASE WHEN kept.is_late THEN kept.timeout_ms END, given.timeout_ms, kept.timeout_ms) AS timeout_ms,
+            COALESCE(
+                CASE WHEN kept.is_late THEN kept.retry_config END, given.retry_config, kept.retry_config
+            ) AS retry_config,
+            CASE
+                WHEN kept.keeps_confidence THEN kept.confidence_score
+                ELSE COALESCE(given.confidence_score, kept.reported_confidence, kept.confidence_score, 1)
+            END AS confidence_score,
+            CASE WHEN kept.keeps_confidence THEN kept.reported_confidence END AS reported_confidence,
+            greatest(kept.last_observed_at, $10::timestamptz) AS last_observed_at,
+            COALESCE(kept.is_late AND kept.is_stale, FALSE) AS is_stale
+    ) AS merged
+    WHERE given.is_new OR given.is_due
 ),
 written AS (
     INSERT INTO public.service_dependencies AS dependency (
         id, source_service_id, target_service_id, communication_mode, criticality, protocol, timeout_ms,
-        retry_config, discovery_source, confidence_score, last_observed_at, is_stale
+        retry_config, discovery_source, confidence_score, reported_confidence, last_observed_at, is_stale
     )
     SELECT
         id, source_id, target_id, communication_mode, criticality, protocol, timeout_ms,
-        retry_config, $9, confidence_score, $10::timestamptz, FALSE
+        retry_config, $9, confidence_score, reported_confidence, last_observed_at, is_stale
     FROM compared
     WHERE (SELECT set_config('plan_cache_mode', 'auto', TRUE)) = 'auto'
         AND (SELECT set_config('depgraph.staleness', 'given', TRUE)) = 'given'
-        AND NOT (is_late OR unchanged AND is_known)
+        AND (is_new OR kept_id IS NOT NULL AND (is_changed OR is_renewed))
     ORDER BY source_id, target_id
     ON CONFLICT (source_service_id, target_service_id, discovery_source) DO UPDATE SET
         communication_mode = excluded.communication_mode,
@@ -151,18 +214,76 @@ written AS (
         timeout_ms = excluded.timeout_ms,
         retry_config = excluded.retry_config,
         confidence_score = excluded.confidence_score,
+        reported_confidence = excluded.reported_confidence,
         last_observed_at = excluded.last_observed_at,
-        is_stale = FALSE
-    WHERE dependency.last_observed_at <= excluded.last_observed_at
+        is_stale = excluded.is_stale
+    WHERE dependency.id = excluded.id
     RETURNING dependency.id
 )
 SELECT
     count(*) AS found,
-    count(written.id) AS created,
-    count(*) FILTER (WHERE compared.unchanged OR compared.is_late) AS unchanged,
-    count(*) FILTER (WHERE compared.is_late) AS late
-FROM compared
-LEFT JOIN written ON written.id = compared.id;
+    count(*) FILTER (WHERE given.is_new) AS created,
+    count(*) FILTER (WHERE compared.is_changed) AS updated,
+    count(*) FILTER (WHERE compared.is_renewed AND NOT compared.is_changed) AS renewed,
+    count(*) FILTER (
+        WHERE COALESCE(compared.is_late, given.is_late) AND NOT COALESCE(compared.is_changed, FALSE)
+    ) AS late,
+    count(*) FILTER (
+        WHERE given.is_new AND written.id IS NULL OR given.is_due AND compared.kept_id IS NULL
+    ) AS missed
+FROM given
+LEFT JOIN compared ON compared.id = given.id
+LEFT JOIN written ON written.id = given.id;
+
+-- name: ingest_policy_pairs
+-- The pairs that policies of callees apply to, each once, with the values of the policy and its place: pairs that are not stale and that
+-- another discovery source than $6 reports, or that $6 has seen at $7, give or take less than the granularity $8. A policy for a caller
+-- ($2) goes before one for all. Two searches, so that each can use an index.
+WITH policy AS MATERIALIZED (
+    SELECT
+        given.*,
+        target.id AS target_id,
+        caller.id AS caller_id
+    FROM unnest($1::text[], $2::text[], $3::integer[], $4::text[], $5::double precision[])
+        WITH ORDINALITY AS given (target_name, source_name, timeout_ms, retry_config, confidence_score, place)
+    CROSS JOIN LATERAL (SELECT id FROM public.services WHERE service_id = given.target_name LIMIT 1) AS target
+    LEFT JOIN LATERAL (SELECT id FROM public.services WHERE service_id = given.source_name LIMIT 1) AS caller ON TRUE
+),
+pair AS (
+    SELECT
+        policy.*,
+        dependency.source_service_id AS source_id,
+        dependency.discovery_source,
+        dependency.last_observed_at
+    FROM policy
+    INNER JOIN public.service_dependencies AS dependency ON dependency.target_service_id = policy.target_id
+    WHERE policy.source_name IS NULL
+        AND NOT dependency.is_stale
+    UNION ALL
+    SELECT
+        policy.*,
+        dependency.source_service_id AS source_id,
+        dependency.discovery_source,
+        dependency.last_observed_at
+    FROM policy
+    INNER JOIN public.service_dependencies AS dependency
+        ON dependency.source_service_id = policy.caller_id
+        AND dependency.target_service_id = policy.target_id
+    WHERE NOT dependency.is_stale
+)
+SELECT DISTINCT ON (pair.target_id, pair.source_id)
+    source.service_id AS source_name,
+    pair.target_name,
+    pair.timeout_ms,
+    pair.retry_config,
+    pair.confidence_score,
+    pair.place
+FROM pair
+INNER JOIN public.services AS source ON source.id = pair.source_id
+WHERE pair.discovery_source <> $6
+    OR pair.last_observed_at >= $7
+    OR pair.last_observed_at > $7::timestamptz - $8::interval
+ORDER BY pair.target_id, pair.source_id, pair.source_name IS NULL;
 
 -- name: ingest_record
 -- Remember when a discovery source last reported; a report that comes late does not move its observation time back.
