@@ -175,6 +175,10 @@ class DependencyGraph:
         """
         return sorted(alias.name for alias in self._aliases.of_service(self.service(name).key))
 
+    def aliases(self) -> list[AliasRecord]:
+        """List all aliases, in no particular order. O(their number)."""
+        return list(self._aliases.records().values())
+
     def find_alias(self, key: Hashable) -> AliasRecord | None:
         """Look up an alias by key; None if it is not here. O(1)."""
         return self._aliases.find(key)

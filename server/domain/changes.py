@@ -7,13 +7,13 @@ from typing import Protocol, TypeAlias
 from uuid import UUID
 
 from server.domain.dependencies import DependencyRow, DiscoverySource
-from server.domain.records import DependencyBatch, ServiceBatch
+from server.domain.records import AliasBatch, DependencyBatch, ServiceBatch
 from server.domain.revision import Revision, Snapshot
-from server.domain.services import Service
+from server.domain.services import Service, ServiceAlias
 
 
 class HeldRecords(Protocol):
-    """Encoded records by key, removed as they are found in a table."""
+    """Records by key, removed as they are found in a table."""
 
     def take(self, key: bytes) -> object:
         """Remove and return the record of a key; None = there is none. O(1)."""
@@ -24,7 +24,12 @@ class HeldRecords(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class HeldGraph:
-    """All encoded records in memory at one moment, dangling dependencies included."""
+    """
+    All records in memory at one moment, dangling dependencies included.
+
+    Those of services and dependencies are encoded, those of aliases are as ``alias_record`` makes
+    them.
+    """
 
     services: HeldRecords
     dependencies: HeldRecords
@@ -60,13 +65,14 @@ class RowChanges:
 
     services: dict[UUID, Service | None] = field(default_factory=dict)
     dependencies: dict[UUID, DependencyRow | None] = field(default_factory=dict)
+    aliases: dict[UUID, ServiceAlias | None] = field(default_factory=dict)
 
 
 class ChangesDoNotFitError(Exception):
     """Memory differs from the snapshot that it should equal, so everything must be read again."""
 
 
-TableBatch: TypeAlias = ServiceBatch | DependencyBatch
+TableBatch: TypeAlias = ServiceBatch | DependencyBatch | AliasBatch
 """Rows of a table. A ``DependencyBatch`` points to the services of earlier batches by position."""
 RowBatch: TypeAlias = RowChanges | TableBatch
 """Rows by key, or rows of a table, changed or not."""
@@ -89,7 +95,7 @@ class GraphSink(Protocol):
 
     @property
     def row_count(self) -> int:
-        """Rows in memory, of both tables."""
+        """Rows in memory, of all three tables."""
 
     @property
     def is_waited_for(self) -> bool:
@@ -107,7 +113,7 @@ class GraphSink(Protocol):
         """
 
     async def load(self, batches: AsyncIterator[TableBatch], position: FeedPosition) -> None:
-        """Replace the graph by all rows of both tables; services come before dependencies."""
+        """Replace the graph by all rows of the tables; services come before dependencies."""
 
     async def held(self) -> HeldGraph:
         """Return the records in memory, which must not move meanwhile. O(rows)."""

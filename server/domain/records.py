@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from graphcore import EdgeFlag
+from graphcore import AliasRecord, EdgeFlag
 from server.domain.dependencies import (
     COMMUNICATION_MODES,
     DEPENDENCY_CRITICALITIES,
@@ -21,7 +21,7 @@ from server.domain.dependencies import (
     DependencyDraft,
     DependencyRow,
 )
-from server.domain.services import SERVICE_KINDS
+from server.domain.services import SERVICE_KINDS, ServiceAlias
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,14 @@ class DependencyBatch:
     strays: dict[int, DependencyRow]
 
 
+@dataclass(frozen=True, slots=True)
+class AliasBatch:
+    """Some aliases of the table; a record holds the whole row."""
+
+    keys: list[bytes]
+    records: list[AliasRecord]
+
+
 class DependencyEnds(NamedTuple):
     """The ends in an encoded dependency, and its discovery source as the contract's number."""
 
@@ -84,6 +92,11 @@ KIND_BITS: Mapping[str, int] = MappingProxyType(
 )
 """The kinds of services as the graph knows them."""
 _STALE = int(EdgeFlag.STALE)
+
+
+def alias_record(row: ServiceAlias) -> AliasRecord:
+    """Return an alias as the graph holds it; the payload is the time of its creation."""
+    return AliasRecord(row.id.bytes, row.alias, row.service_id.bytes, row.created_at)
 
 
 def flags_of(row: DependencyRow | DependencyDraft) -> int | None:

@@ -51,6 +51,19 @@ SETTABLE_COLUMNS = tuple(column.name for column in SERVICE_COLUMNS if column.rol
 """The columns that an update may set."""
 
 
+class ServiceAlias(NamedTuple):
+    """
+    One row of ``service_aliases``, in table order: another name of a service.
+
+    ``service_id`` is the row id of the service, ``created_at`` an aware time in UTC.
+    """
+
+    id: UUID
+    alias: str
+    service_id: UUID
+    created_at: datetime
+
+
 class ServiceDraft(NamedTuple):
     """What a writer says of a service; ``metadata`` is JSON text of an object."""
 

@@ -14,7 +14,7 @@ from server.domain.watching import ChangedKeys
 from server.feed import statements
 from server.feed.connection import FeedConnection
 from server.feed.health import Vitals
-from server.feed.reader import SERVICES_TABLE
+from server.feed.rows import SERVICES_TABLE
 from server.postgres import DRIVER_ERRORS, Session, connect, explain
 
 log = structlog.get_logger(__name__)

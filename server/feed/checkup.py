@@ -151,6 +151,19 @@ async def _orphans(connection: Connection) -> Iterable[Finding]:
     ]
 
 
+async def _aliases(connection: Connection) -> Iterable[Finding]:
+    rows = await connection.fetch(statements.ALIAS_FAULTS, MOST_SHOWN)
+    if not rows:
+        return [Finding("aliases", "good", "each stands for a service, and none is the name of one")]
+    shown = "; ".join(
+        f"{row['alias']!r} {'lacks its service' if row['lacks_service'] else 'is the name of a service'}"
+        for row in rows
+    )
+    found = f"{rows[0]['total']:,} aliases mean nothing: {shown}"
+    advice = "a program wrote past the triggers depgraph_names_...: delete these from service_aliases"
+    return [Finding("aliases", "bad", found, advice)]
+
+
 def _lack(row: Any) -> str:
     lacking = [end for end in ("source", "target") if row[f"lacks_{end}"]]
     return f"lacks its {' and '.join(lacking)}" if lacking else "calls itself"
@@ -173,4 +186,5 @@ _CHECKS: dict[str, Check] = {
     "transactions": _open_transactions,
     "two-phase commit": _prepared,
     "orphans": _orphans,
+    "aliases": _aliases,
 }

@@ -17,12 +17,12 @@ from server import wire
 from server.config import FeedSettings
 from server.domain.changes import GraphSink, HeldGraph, HeldRecords, TableBatch
 from server.domain.live_graph import MemoryAudit
-from server.domain.records import ServiceBatch
+from server.domain.records import AliasBatch, ServiceBatch
 from server.feed import statements
 from server.feed.connection import FeedConnection
 from server.feed.follower import Feed
 from server.feed.health import Vitals
-from server.feed.reader import table_batches
+from server.feed.rows import table_batches
 
 log = structlog.get_logger(__name__)
 
@@ -72,7 +72,7 @@ class MemoryAuditor:
         """
         Compare now; if a row differs, have everything read again.
 
-        The audit collects the encoded records in memory at the snapshot of a step. Its own
+        The audit collects the records in memory at the snapshot of a step. Its own
         connection then reads the tables in the same snapshot, while memory moves on. O(rows), at
         most half of that time on the event loop, a few milliseconds in one go.
 
@@ -117,7 +117,7 @@ class MemoryAuditor:
 
 
 class _Comparison:
-    """Compares rows of the tables with the encoded records that memory held."""
+    """Compares rows of the tables with the records that memory held."""
 
     def __init__(self, held: HeldGraph, vitals: Vitals) -> None:
         self._held = held
@@ -131,6 +131,9 @@ class _Comparison:
         if isinstance(batch, ServiceBatch):
             await self._compare("service", self._held.services, batch)
             return
+        if isinstance(batch, AliasBatch):
+            await self._compare("alias", self._held.aliases, batch)
+            return
         for place in np.flatnonzero((batch.sources == batch.targets) | (batch.flags < 0)).tolist():
             # Rows that can't be edges: memory holds their records without names.
             batch.records[place] = wire.renamed(batch.records[place], "", "")
@@ -138,7 +141,11 @@ class _Comparison:
 
     def add_rows_in_memory_only(self) -> None:
         """Add the rows that no table held."""
-        for table, held in (("service", self._held.services), ("dependency", self._held.dependencies)):
+        for table, held in (
+            ("service", self._held.services),
+            ("dependency", self._held.dependencies),
+            ("alias", self._held.aliases),
+        ):
             for key in held.rest():
                 self._add(table, key, "is in memory only")
 

@@ -1,4 +1,4 @@
-"""The feed's SQL by name; migrations 0004 and 0008 define the functions that it calls."""
+"""The feed's SQL by name; migrations 0004, 0008 and 0012 define the functions that it calls."""
 
 from server.postgres.queries import queries_of
 
@@ -21,6 +21,9 @@ SERVICES = _query("services")
 SERVICES_BY_ID = _query("services_by_id")
 DEPENDENCIES = _query("dependencies")
 DEPENDENCIES_BY_ID = _query("dependencies_by_id")
+ALIASES = _query("aliases")
+ALIASES_BY_ID = _query("aliases_by_id")
+ALIASES_CHANGED = _query("aliases_changed")
 BEGIN_HISTORY = _query("begin_history")
 HISTORY = _query("history")
 CHANGES_UNTIL = _query("changes_until")
@@ -39,4 +42,5 @@ LOG_STATE = _query("log_state")
 LONG_TRANSACTIONS = _query("long_transactions")
 PREPARED_TRANSACTIONS = _query("prepared_transactions")
 ORPHANS = _query("orphans")
+ALIAS_FAULTS = _query("alias_faults")
 REVISION = _query("revision")

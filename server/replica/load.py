@@ -6,16 +6,24 @@ from typing import TypeVar, cast
 
 import numpy as np
 
-from graphcore import ChangeSet, DependencyGraph, DependencyRecord, GraphBuilder, ServiceRecord, split_changes
+from graphcore import (
+    AliasRecord,
+    ChangeSet,
+    DependencyGraph,
+    DependencyRecord,
+    GraphBuilder,
+    ServiceRecord,
+    split_changes,
+)
 from graphcore.components.components import Components
 from graphcore.graph.index import TraversalIndex
 from server.concurrency import CooperativeYield
 from server.domain.changes import HeldGraph, TableBatch
-from server.domain.records import DependencyBatch, ServiceBatch
+from server.domain.records import AliasBatch, DependencyBatch, ServiceBatch
 from server.replica.records import BATCH_ROWS, BatchDecoder, can_be_edges, service_records
 from server.replica.subscriptions import GraphDiff
 
-Record = TypeVar("Record", ServiceRecord, DependencyRecord)
+Record = TypeVar("Record", ServiceRecord, DependencyRecord, AliasRecord)
 T = TypeVar("T")
 # Dependencies applied between two checkpoints.
 _PART = 200
@@ -42,6 +50,8 @@ class Load:
         """Add some rows, services before dependencies; raises ``DuplicateNameError``."""
         if isinstance(batch, ServiceBatch):
             await self._add_services(batch)
+        elif isinstance(batch, AliasBatch):
+            self._add_aliases(batch)
         else:
             await self._add_dependencies(batch)
         self._settled()
@@ -83,6 +93,12 @@ class Load:
         self._builder.add_dangling(
             [self._decoder.waiting(batch, place) for place in np.flatnonzero(~fits).tolist()]
         )
+
+    def _add_aliases(self, batch: AliasBatch) -> None:
+        # Watchers see no aliases. A batch is a page of the feed: less than a millisecond.
+        if self._former is not None:
+            _share(batch.records, self._former.find_alias)
+        self._builder.add_aliases(batch.records)
 
     async def _find_removed(self, former: DependencyGraph, graph: DependencyGraph) -> None:
         yielding = CooperativeYield()

@@ -46,8 +46,9 @@ class Replica(ReadableGraph):
 
     @property
     def row_count(self) -> int:
-        """Rows in memory, of both tables."""
-        return self._graph.service_count + self._graph.dependency_count + self._graph.dangling_count
+        """Rows in memory, of all three tables."""
+        graph = self._graph
+        return graph.service_count + graph.dependency_count + graph.dangling_count + graph.alias_count
 
     @property
     def is_waited_for(self) -> bool:

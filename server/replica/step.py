@@ -6,12 +6,12 @@ from typing import NamedTuple, TypeVar, cast
 
 import numpy as np
 
-from graphcore import ChangeSet, DependencyGraph, DependencyRecord, ServiceRecord
+from graphcore import AliasRecord, ChangeSet, DependencyGraph, DependencyRecord, ServiceRecord
 from graphcore.graph.flags import STALE
 from server.concurrency import CooperativeYield
 from server.domain.changes import RowBatch, RowChanges
 from server.domain.detection import GraphEvent, GraphEventKind
-from server.domain.records import DependencyBatch, ServiceBatch
+from server.domain.records import AliasBatch, DependencyBatch, ServiceBatch, alias_record
 from server.replica.records import (
     BATCH_ROWS,
     BatchDecoder,
@@ -24,7 +24,7 @@ from server.replica.records import (
 from server.replica.subscriptions import GraphDiff
 
 Find = Callable[[Hashable], ServiceRecord | None]
-Record = TypeVar("Record", ServiceRecord, DependencyRecord)
+Record = TypeVar("Record", ServiceRecord, DependencyRecord, AliasRecord)
 
 
 class Step:
@@ -41,13 +41,14 @@ class Step:
         self._decoder = BatchDecoder()
         self._services: dict[bytes, ServiceRecord | None] = {}
         self._dependencies: dict[bytes, DependencyRecord | None] = {}
+        self._aliases: dict[bytes, AliasRecord | None] = {}
         # Services that come, go or change their names: the encoded records of their dependencies
         # change then, although the rows may not.
         self._reshaped: list[bytes] = []
 
     def __len__(self) -> int:
-        """Nodes and edges that differ, as far as is known yet."""
-        return len(self._services) + len(self._dependencies)
+        """Nodes, edges and aliases that differ, as far as is known yet."""
+        return len(self._services) + len(self._dependencies) + len(self._aliases)
 
     async def read(self, batches: AsyncIterator[RowBatch]) -> ChangeSet:
         """Read all batches, services before dependencies; returns what to apply to the graph."""
@@ -56,10 +57,17 @@ class Step:
                 await self._add_changes(batch)
             elif isinstance(batch, ServiceBatch):
                 await self._add_services(batch)
+            elif isinstance(batch, AliasBatch):
+                for record in batch.records:
+                    self._put_alias(cast("bytes", record.key), record)
             else:
                 await self._add_dependencies(batch)
         await self._reencode_dependencies()
-        return ChangeSet(*await _separated(self._services), *await _separated(self._dependencies))
+        return ChangeSet(
+            *await _separated(self._services),
+            *await _separated(self._dependencies),
+            *await _separated(self._aliases),
+        )
 
     async def diff(self) -> GraphDiff:
         """Return what watchers see of it, after ``read`` and before the graph moves."""
@@ -97,7 +105,10 @@ class Step:
                 ends = dependency.source.bytes, dependency.target.bytes
                 self._put_dependency(edge_of(dependency, *map(self._service_after, ends)))
             await yielding.checkpoint()
-        self._made(len(changes.services) + len(changes.dependencies))
+        for id_, alias in changes.aliases.items():
+            self._put_alias(id_.bytes, None if alias is None else alias_record(alias))
+            await yielding.checkpoint()
+        self._made(len(changes.services) + len(changes.dependencies) + len(changes.aliases))
 
     async def _add_services(self, batch: ServiceBatch) -> None:
         yielding = CooperativeYield()
@@ -144,6 +155,10 @@ class Step:
     def _put_dependency(self, record: DependencyRecord) -> None:
         if record != self._graph.find_dependency(record.key):
             self._dependencies[cast("bytes", record.key)] = record
+
+    def _put_alias(self, key: bytes, record: AliasRecord | None) -> None:
+        if record != self._graph.find_alias(key):
+            self._aliases[key] = record
 
     def _service_after(self, key: Hashable) -> ServiceRecord | None:
         """Return the service as it will be."""

@@ -20,7 +20,7 @@ SHORT_SECONDS = 1.0
 
 
 def has_seen_enough(run: RandomRun) -> bool:
-    return run.witness.comparisons > 20 and run.reads.count > 20 and run.pruned > 0
+    return run.witness.comparisons > 20 and run.reads.count > 20 and run.pruned > 0 and run.aliased > 0
 
 
 @pytest.mark.timeout(0)  # as long as the soak
@@ -38,6 +38,7 @@ async def test_memory_equals_the_tables_in_every_step_under_many_writers(
         run = await random_run(database_url, seed, soak_seconds or SHORT_SECONDS * effort, has_seen_enough)
     record({"random run": run.figures(), "steps": how.__name__, "seed": seed})
     assert run.witness.mismatches == 0, run.witness.first_difference
+    assert run.witness.broken_names == 0
     assert run.torn == 0
     assert run.reads.stale == 0
     assert run.wrong_at_the_end == 0

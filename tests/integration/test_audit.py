@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from copy import copy
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from random import Random
 from uuid import uuid4
 
@@ -13,7 +13,7 @@ import asyncpg
 import pytest
 
 from depgraph.v1.graph_service_pb2 import TraverseResponse
-from graphcore import ChangeSet, DependencyRecord, ServiceRecord
+from graphcore import AliasRecord, ChangeSet, DependencyRecord, ServiceRecord
 from server import wire
 from server.feed import memory_audit
 from server.feed.memory_audit import AuditYieldedError
@@ -34,6 +34,7 @@ INSERT INTO service_dependencies (source_service_id, target_service_id, communic
 SELECT a.id, b.id, 'sync'
 FROM services AS a
 JOIN services AS b ON substr(b.service_id, 2)::int = substr(a.service_id, 2)::int + 1;
+INSERT INTO service_aliases (alias, service_id) SELECT 'alias of ' || service_id, id FROM services;
 """
 
 
@@ -86,6 +87,30 @@ def invent_a_service(replica: Replica) -> None:
     replica.graph.apply(ChangeSet(upserted_services=[invented]))
 
 
+def an_alias(replica: Replica) -> AliasRecord:
+    return replica.graph.aliases()[0]
+
+
+def lose_an_alias(replica: Replica) -> None:
+    replica.graph.apply(ChangeSet(removed_aliases=[an_alias(replica).key]))
+
+
+def invent_an_alias(replica: Replica) -> None:
+    invented = an_alias(replica)._replace(key=uuid4().bytes, name="invented")
+    replica.graph.apply(ChangeSet(upserted_aliases=[invented]))
+
+
+def let_an_alias_mean_another(replica: Replica) -> None:
+    alias = an_alias(replica)
+    other = next(service for service in replica.graph.services() if service.key != alias.service)
+    replica.graph.apply(ChangeSet(upserted_aliases=[alias._replace(service=other.key)]))
+
+
+def alter_an_alias(replica: Replica) -> None:
+    altered = an_alias(replica)._replace(payload=datetime(2020, 1, 1, tzinfo=UTC))
+    replica.graph.apply(ChangeSet(upserted_aliases=[altered]))
+
+
 @pytest.fixture
 async def followed(database_url: str, connection: Connection) -> AsyncIterator[Audited]:
     await connection.execute(ROWS)
@@ -110,6 +135,10 @@ async def test_an_audit_finds_no_difference_when_memory_equals_the_tables(follow
         alter_a_dependency,
         misname_an_end,
         invent_a_service,
+        lose_an_alias,
+        invent_an_alias,
+        let_an_alias_mean_another,
+        alter_an_alias,
     ],
 )
 async def test_a_wrong_row_in_memory_is_found_and_everything_is_read_again(
@@ -131,13 +160,17 @@ async def test_a_wrong_row_in_memory_is_found_and_everything_is_read_again(
         "UPDATE service_dependencies SET is_stale = true WHERE source_service_id < target_service_id",
         "DELETE FROM service_dependencies",
         "INSERT INTO services (service_id) VALUES ('unseen')",
+        "UPDATE service_aliases SET alias = 'unseen ' || alias",
     ],
 )
 async def test_writes_past_the_triggers_are_found(
     followed: Audited, connection: Connection, written: str
 ) -> None:
     # As logical replication would: nothing is logged, and no trigger was touched.
-    forget = "DELETE FROM depgraph_feed.change_log WHERE xid = pg_current_xact_id()"
+    forget = "; ".join(
+        f"DELETE FROM depgraph_feed.{log} WHERE xid = pg_current_xact_id()"
+        for log in ("change_log", "alias_log")
+    )
     await connection.execute(f"BEGIN; {written}; {forget}; COMMIT")
     assert (await followed.auditor.audit()).differing_rows > 0
     await assert_caught_up(followed.replica, connection)

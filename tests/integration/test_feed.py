@@ -38,6 +38,7 @@ INSERT INTO service_dependencies (source_service_id, target_service_id, communic
 SELECT a.id, b.id, 'sync'
 FROM services AS a
 JOIN services AS b ON substr(b.service_id, 2)::int = substr(a.service_id, 2)::int + 1;
+INSERT INTO service_aliases (alias, service_id) SELECT 'alias', id FROM services WHERE service_id = 's1';
 """
 
 
@@ -45,6 +46,8 @@ NO_SENSE = """
 ALTER TABLE service_dependencies DROP CONSTRAINT ck_dependency_criticality;
 ALTER TABLE service_dependencies DROP CONSTRAINT ck_no_self_loops;
 SET session_replication_role = replica;
+INSERT INTO service_aliases (alias, service_id) SELECT 's5', id FROM services WHERE service_id = 's6';
+INSERT INTO service_aliases (alias, service_id) VALUES ('of none', gen_random_uuid());
 UPDATE service_dependencies SET criticality = 'grave'
 WHERE source_service_id = (SELECT id FROM services WHERE service_id = 's1');
 UPDATE service_dependencies SET target_service_id = source_service_id
@@ -80,7 +83,7 @@ async def test_rows_from_before_the_start_are_loaded(database_url: str, connecti
         "UPDATE services SET criticality = 'critical', metadata = '{\"tier\": 1}' WHERE service_id = 's2'",
         "UPDATE services SET service_id = 's1b' WHERE service_id = 's1'",
         """DELETE FROM service_dependencies;
-        UPDATE services SET id = gen_random_uuid() WHERE service_id = 's1'""",
+        UPDATE services SET id = gen_random_uuid() WHERE service_id = 's2'""",
         "UPDATE service_dependencies SET is_stale = true, timeout_ms = 5",
         "UPDATE service_dependencies SET id = gen_random_uuid()",
         "UPDATE service_dependencies SET last_observed_at = last_observed_at + interval '1 s'",
@@ -100,6 +103,15 @@ async def test_rows_from_before_the_start_are_loaded(database_url: str, connecti
         "DELETE FROM services WHERE service_id = 's3'; INSERT INTO services (service_id) VALUES ('s3')",
         "SET session_replication_role = replica; UPDATE services SET team = 'replicated'",
         "SET session_replication_role = replica; DELETE FROM services WHERE service_id = 's5'",
+        """UPDATE services SET service_id = 's1b' WHERE service_id = 's1';
+        UPDATE service_aliases SET alias = 's1'""",
+        "UPDATE service_aliases SET id = gen_random_uuid(), created_at = created_at - interval '1 s'",
+        "UPDATE service_aliases SET service_id = (SELECT id FROM services WHERE service_id = 's6')",
+        "DELETE FROM service_aliases",
+        "TRUNCATE service_aliases",
+        """DELETE FROM service_aliases;
+        INSERT INTO service_aliases (alias, service_id) SELECT 'again ' || service_id, id FROM services""",
+        "SET session_replication_role = replica; UPDATE service_aliases SET service_id = gen_random_uuid()",
     ],
 )
 @pytest.mark.parametrize("how", [nullcontext, large_steps])
@@ -117,6 +129,35 @@ async def test_plain_sql_shows_in_memory(
             await assert_caught_up(replica, connection)
 
 
+async def test_a_change_of_aliases_alone_wakes_the_replica_and_is_covered_by_a_revision(
+    database_url: str, connection: Connection
+) -> None:
+    await connection.execute(CHAIN)
+    async with following(database_url) as replica:
+        assert replica.graph.resolve("alias") == "s1"
+        await connection.execute("UPDATE service_aliases SET alias = 'other'")
+        await eventually(lambda: replica.graph.resolve("other") == "s1")
+        await connection.execute("DELETE FROM service_aliases")
+        await seen(replica, connection)
+        assert replica.graph.resolve("other") is None
+
+
+async def test_two_aliases_swap_names_in_one_transaction(database_url: str, connection: Connection) -> None:
+    await connection.execute(CHAIN)
+    await connection.execute(
+        "INSERT INTO service_aliases (alias, service_id) SELECT 'b', id FROM services LIMIT 1"
+    )
+    async with following(database_url) as replica:
+        await connection.execute(
+            "BEGIN; UPDATE service_aliases SET alias = 'x' WHERE alias = 'alias';"
+            "UPDATE service_aliases SET alias = 'alias' WHERE alias = 'b';"
+            "UPDATE service_aliases SET alias = 'b' WHERE alias = 'x'; COMMIT"
+        )
+        await seen(replica, connection)
+        await assert_caught_up(replica, connection)
+        assert replica.graph.resolve("b") == "s1"
+
+
 async def test_rows_that_make_no_sense_are_the_same_however_they_are_read(
     database_url: str, connection: Connection
 ) -> None:
@@ -126,6 +167,7 @@ async def test_rows_that_make_no_sense_are_the_same_however_they_are_read(
             await connection.execute(NO_SENSE)
             await assert_caught_up(replica, connection)
             assert replica.graph.dangling_count == 3
+            assert [replica.graph.resolve(name) for name in ("s5", "of none")] == ["s5", None]
         async with following(database_url) as reread:
             await assert_caught_up(reread, connection)
             assert reread.graph.dangling_count == 3
@@ -248,7 +290,7 @@ async def test_a_reader_behind_the_pruned_log_reads_everything_again(
         # DDL holds a table, so the replica can't follow while the log is pruned past it.
         await blocker.execute("BEGIN; LOCK TABLE services IN ACCESS EXCLUSIVE MODE")
         await connection.execute("UPDATE service_dependencies SET timeout_ms = 7")
-        assert await prune(database_url, FeedSettings(keep_log=timedelta(0))) == 16
+        assert await prune(database_url, FeedSettings(keep_log=timedelta(0))) == 17
         await blocker.execute("COMMIT")
         await assert_caught_up(replica, connection)
         assert replica.status().warm_count == 2
@@ -275,7 +317,7 @@ async def test_a_bound_on_rows_prunes_what_every_reader_has_passed(
     await open_one.execute("BEGIN; INSERT INTO services (service_id) VALUES ('still open')")
     # The bound is the end of the log at the pruning before: readers may be milliseconds behind.
     assert await prune(database_url, FeedSettings(max_log_rows=3)) == 0
-    assert await prune(database_url, FeedSettings(max_log_rows=3)) == 11
+    assert await prune(database_url, FeedSettings(max_log_rows=3)) == 12
     async with following(database_url) as replica:
         await open_one.execute("COMMIT")
         await assert_caught_up(replica, connection)
@@ -327,7 +369,7 @@ async def test_rows_come_through_a_large_change_whole(database_url: str, connect
             "INSERT INTO services (service_id) SELECT 'b' || n FROM generate_series(1, 12000) AS n"
         )
         await seen(replica, connection)
-        services, _ = memory(replica)
+        services, _, _ = memory(replica)
         assert len(services) == 12_000
         await connection.execute("UPDATE services SET team = 'all'")
         await assert_caught_up(replica, connection)

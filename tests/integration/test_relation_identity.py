@@ -39,7 +39,9 @@ INSERT INTO service_dependencies (source_service_id, target_service_id, communic
 SELECT a.id, b.id, 'sync'
 FROM services AS a
 JOIN services AS b ON substr(b.service_id, 2)::int = substr(a.service_id, 2)::int + 1;
+INSERT INTO service_aliases (alias, service_id) SELECT 'alias', id FROM services WHERE service_id = 's1';
 """
+UNSEEN_ALIAS = "UPDATE service_aliases SET alias = 'unseen'"
 UNSEEN = "UPDATE services SET team = 'unseen'"
 
 
@@ -146,6 +148,30 @@ SWAPS = {
         ),
         changes_rows=False,
     ),
+    "another table of aliases": Swap(
+        (
+            "CREATE TABLE other (LIKE service_aliases INCLUDING ALL)",
+            "ALTER TABLE service_aliases RENAME TO former",
+            "ALTER TABLE other RENAME TO service_aliases",
+        ),
+        fault="service_aliases.depgraph_feed_insert",
+    ),
+    "triggers of aliases off and on again": Swap(
+        (
+            "ALTER TABLE service_aliases DISABLE TRIGGER depgraph_feed_update",
+            UNSEEN_ALIAS,
+            "ALTER TABLE service_aliases ENABLE ALWAYS TRIGGER depgraph_feed_update",
+        )
+    ),
+    "the function of the triggers of aliases swapped": Swap(
+        (
+            """CREATE OR REPLACE FUNCTION depgraph_feed.log_alias() RETURNS trigger
+            LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'""",
+            UNSEEN_ALIAS,
+        ),
+        fault="service_aliases.depgraph_feed_update",
+    ),
+    "the log of aliases truncated": Swap((UNSEEN_ALIAS, "TRUNCATE depgraph_feed.alias_log")),
     "a table that others inherit from": Swap(
         (
             "CREATE TABLE child () INHERITS (services)",
@@ -237,6 +263,8 @@ async def test_a_swap_goes_unseen_where_nobody_looks_at_the_identity(
         "GRANT SELECT ON services TO PUBLIC",
         "CREATE TRIGGER of_others AFTER INSERT ON services EXECUTE FUNCTION depgraph_feed.log_truncate(1)",
         "TRUNCATE service_dependencies",
+        "VACUUM FULL service_aliases",
+        "TRUNCATE service_aliases",
     ],
 )
 async def test_what_changes_no_row_past_the_log_refuses_no_revision(
@@ -306,7 +334,7 @@ async def test_nobody_prunes_what_changes_while_everything_is_read(
     assert await following_slowly == 1
     await log_is_free(connection)
     removed = [await prune(database_url, greedy) for _ in range(3)]
-    assert sum(removed) == 6 + 5 + 6
+    assert sum(removed) == 6 + 5 + 1 + 6
 
 
 async def _changes_seen(url: str, connection: Connection, hold_up: object) -> int:

@@ -15,14 +15,15 @@ Connection = asyncpg.Connection
 INSTALL = "SELECT table_name, trigger_name, deed FROM depgraph_feed.install_triggers()"
 TRIGGERS = [
     (table, f"depgraph_feed_{event}")
-    for table in ("services", "service_dependencies")
+    for table in ("services", "service_dependencies", "service_aliases")
     for event in ("insert", "update", "delete", "truncate")
 ]
 
 
 async def test_where_all_are_in_place_nothing_is_done(connection: Connection) -> None:
     assert await connection.fetch(INSTALL) == []
-    assert await connection.fetchval("SELECT count(*) FROM depgraph_feed.change_log") == 0
+    for log in ("change_log", "alias_log"):
+        assert await connection.fetchval(f"SELECT count(*) FROM depgraph_feed.{log}") == 0
 
 
 async def test_dropped_triggers_are_created_just_as_the_migration_made_them(
@@ -49,10 +50,20 @@ async def test_triggers_that_do_not_always_fire_are_enabled(
     assert await schema_of(database_url) == before
 
 
-async def test_a_replica_reads_what_it_missed(connection: Connection, database_url: str) -> None:
+@pytest.mark.parametrize(
+    ("table", "unseen"),
+    [
+        ("services", "UPDATE services SET team = 'unseen'"),
+        ("service_aliases", "UPDATE service_aliases SET alias = 'unseen'"),
+    ],
+)
+async def test_a_replica_reads_what_it_missed(
+    connection: Connection, database_url: str, table: str, unseen: str
+) -> None:
     await connection.execute("INSERT INTO services (service_id) VALUES ('a')")
+    await connection.execute("INSERT INTO service_aliases (alias, service_id) SELECT 'b', id FROM services")
     async with audited(database_url) as followed:
-        await connection.execute("DROP TRIGGER depgraph_feed_update ON services")
-        await connection.execute("UPDATE services SET team = 'unseen'")
+        await connection.execute(f"DROP TRIGGER depgraph_feed_update ON {table}")
+        await connection.execute(unseen)
         await connection.execute(INSTALL)
         await assert_caught_up(followed.replica, connection)

@@ -3,14 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Container
 from contextlib import asynccontextmanager, suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 from depgraph.v1 import types_pb2
 from depgraph.v1.graph_service_pb2 import TraverseResponse
-from graphcore import DependencyRecord, ServiceRecord
+from graphcore import AliasRecord, DependencyRecord, ServiceRecord
 from server.config import FeedSettings
 from server.domain.dependencies import (
     COMMUNICATION_MODES,
@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 SETTINGS = FeedSettings(poll_interval=timedelta(seconds=30), step_timeout=timedelta(seconds=5))
 PATIENCE = timedelta(seconds=30)
 
-Rows = tuple[dict[UUID, types_pb2.Service], dict[UUID, types_pb2.Dependency]]
+Alias = tuple[str, UUID, datetime]
+"""An alias, the row id of its service, and when it was created."""
+Rows = tuple[dict[UUID, types_pb2.Service], dict[UUID, types_pb2.Dependency], dict[UUID, Alias]]
 Observer = Callable[[Replica, FeedConnection], Awaitable[None]]
 Fetch = Callable[[str], "Awaitable[list[asyncpg.Record]]"]
 
@@ -89,7 +91,15 @@ def memory(replica: Replica) -> Rows:
     return (
         {_key(record): service_of(record) for record in graph.services()},
         {_key(record): dependency_of(record) for record in dependencies},
+        {_key(record): _alias_of(record) for record in graph.aliases()},
     )
+
+
+def broken_names(rows: Rows) -> int:
+    """Count the aliases that are names of services, or whose services are missing."""
+    services, _, aliases = rows
+    names = {service.service_id for service in services.values()}
+    return sum(alias in names or service not in services for alias, service, _ in aliases.values())
 
 
 def service_of(record: ServiceRecord) -> types_pb2.Service:
@@ -127,10 +137,12 @@ async def fetched_tables(fetch: Fetch) -> Rows:
             created_at, updated_at
         FROM public.service_dependencies"""
     )
+    aliases = await fetch("SELECT id, alias, service_id, created_at FROM public.service_aliases")
     names = {row.id: row.service_id for row in services}
     return (
         {row.id: service_message(row) for row in services},
         {row["id"]: _joined(DependencyRow(*row), names) for row in dependencies},
+        {row["id"]: (row["alias"], row["service_id"], row["created_at"]) for row in aliases},
     )
 
 
@@ -163,7 +175,13 @@ def _read(record: object) -> TraverseResponse:
     return TraverseResponse.FromString(record)
 
 
-def _key(record: ServiceRecord | DependencyRecord) -> UUID:
+def _alias_of(record: AliasRecord) -> Alias:
+    assert isinstance(record.service, bytes)
+    assert isinstance(record.payload, datetime)
+    return record.name, UUID(bytes=record.service), record.payload
+
+
+def _key(record: ServiceRecord | DependencyRecord | AliasRecord) -> UUID:
     assert isinstance(record.key, bytes)
     return UUID(bytes=record.key)
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from unittest.mock import patch
 
-from server.feed import reader
+from server.feed import reader, rows
 from server.replica import replica
 
 
@@ -13,8 +13,8 @@ def large_steps() -> Iterator[None]:
     """Take every step so, as long as the context lasts."""
     with (
         patch.object(reader, "INLINE_CHANGES", 0),
-        patch.object(reader, "STREAM_AT_LEAST", 1),
-        patch.object(reader, "STREAM_SHARE", 1_000_000),
+        patch.object(rows, "STREAM_AT_LEAST", 1),
+        patch.object(rows, "STREAM_SHARE", 1_000_000),
         patch.object(replica, "IN_PLACE", 0),
     ):
         yield

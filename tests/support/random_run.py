@@ -19,6 +19,7 @@ from server.replica import Replica
 from tests.support.channels import open_channel
 from tests.support.eventually import eventually
 from tests.support.following import PATIENCE, following, memory, tables
+from tests.support.random_statements import ALIAS_STATEMENTS
 from tests.support.random_writer import RandomWriter
 from tests.support.token_writers import TokenReads, write_by_rpc, write_by_sql
 from tests.support.witness import Witness, wrong_rows
@@ -43,6 +44,11 @@ class RandomRun:
     warms: int = 0
     wrong_at_the_end: int = 0
 
+    @property
+    def aliased(self) -> int:
+        """Statements that wrote aliases."""
+        return sum(self.reads.counts[statement.__name__] for statement in ALIAS_STATEMENTS)
+
     def __str__(self) -> str:
         """All figures, a line each."""
         return "\n".join(f"{name}: {value}" for name, value in self.figures().items())
@@ -54,6 +60,7 @@ class RandomRun:
             "steps": witness.steps,
             "comparisons": witness.comparisons,
             "mismatches": witness.mismatches,
+            "aliases that break a rule": witness.broken_names,
             "looks between steps": witness.looks,
             "torn pairs seen": self.torn,
             "warms": self.warms,

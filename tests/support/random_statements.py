@@ -205,6 +205,52 @@ async def ninety_subtransactions(session: Session) -> None:
     )
 
 
+async def add_alias(session: Session) -> None:
+    """Or move it, if another service has it."""
+    await session.connection.execute(
+        """INSERT INTO service_aliases (alias, service_id)
+        SELECT 'alias-' || $2, id FROM services WHERE service_id = $1
+        ON CONFLICT (alias) DO UPDATE SET service_id = excluded.service_id""",
+        session.free(),
+        str(session.dice.randrange(FREE)),
+    )
+
+
+async def merge_services(session: Session) -> None:
+    """One service goes, and its name becomes an alias of another."""
+    gone, kept = session.free(), session.free()
+    await session.connection.execute("DELETE FROM services WHERE service_id = $1", gone)
+    await session.hold(0.02)
+    await session.connection.execute(
+        "INSERT INTO service_aliases (alias, service_id) SELECT $2, id FROM services WHERE service_id = $1",
+        kept,
+        gone,
+    )
+
+
+async def part_services(session: Session) -> None:
+    """A name that is an alias becomes that of a service again."""
+    name = session.free()
+    await session.connection.execute("DELETE FROM service_aliases WHERE alias = $1", name)
+    await session.hold(0.02)
+    await session.connection.execute(
+        "INSERT INTO services (service_id) VALUES ($1) ON CONFLICT (service_id) DO NOTHING", name
+    )
+
+
+async def change_aliases(session: Session) -> None:
+    await session.connection.execute(
+        """UPDATE service_aliases SET alias = 'alias-' || $1, id = gen_random_uuid()
+        WHERE alias = 'alias-' || $2""",
+        str(session.dice.randrange(FREE)),
+        str(session.dice.randrange(FREE)),
+    )
+
+
+async def truncate_aliases(session: Session) -> None:
+    await session.connection.execute("TRUNCATE service_aliases")
+
+
 async def truncate(session: Session) -> None:
     await session.connection.execute("TRUNCATE service_dependencies")
 
@@ -227,4 +273,10 @@ WEIGHTS: dict[Statement, int] = {
     swap_names: 6,
     ninety_subtransactions: 2,
     truncate: 1,
+    add_alias: 12,
+    merge_services: 6,
+    part_services: 12,
+    change_aliases: 6,
+    truncate_aliases: 1,
 }
+ALIAS_STATEMENTS = (add_alias, merge_services, part_services, change_aliases)

@@ -150,7 +150,7 @@ def shown(rows: Iterable[Service | DependencyRow]) -> RowMirror:
 
 def visible(replica: Replica) -> RowMirror:
     """Return what a watcher of this replica should know now, from the graph alone."""
-    services, dependencies = memory(replica)
+    services, dependencies, _ = memory(replica)
     edges = {UUID(bytes=key) for key in replica.graph.dependency_keys if isinstance(key, bytes)}
     return RowMirror(services, {key: row for key, row in dependencies.items() if key in edges})
 

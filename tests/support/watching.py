@@ -144,7 +144,7 @@ class Watcher:
 
 async def expected(connection: "asyncpg.Connection[asyncpg.Record]") -> Rows:
     """Return the tables as watchers see them: dependencies with both ends, by names of ends."""
-    services, dependencies = await tables(connection)
+    services, dependencies, _ = await tables(connection)
     return (
         {str(key): service for key, service in services.items()},
         {str(key): dependency for key, dependency in dependencies.items() if dependency.source_service_id},

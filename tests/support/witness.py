@@ -8,7 +8,7 @@ from uuid import UUID
 from server.feed.connection import FeedConnection
 from server.replica import Replica
 from tests.support.eventually import eventually
-from tests.support.following import Rows, fetched_tables, memory
+from tests.support.following import Rows, broken_names, fetched_tables, memory
 
 if TYPE_CHECKING:
     from server.domain.changes import FeedPosition
@@ -30,11 +30,12 @@ class Witness:
         self.steps = 0
         self.comparisons = 0
         self.mismatches = 0
+        self.broken_names = 0
         self.looks = 0
         self.largest_lag = timedelta(0)
         self.first_difference = ""
         self._comparing = False
-        self._held: Rows = ({}, {})
+        self._held: Rows = ({}, {}, {})
         self._records: list[object] = []
         self._position: FeedPosition | None = None
         self._last_look = (0, timedelta(0))
@@ -50,6 +51,7 @@ class Witness:
         finally:
             self._comparing = False
         self.comparisons += 1
+        self.broken_names += broken_names(expected)
         if self._held != expected:
             self.mismatches += 1
             self.first_difference = self.first_difference or _describe(self._held, expected)
@@ -77,12 +79,12 @@ class Witness:
 
 def _records(replica: Replica) -> list[object]:
     graph = replica.graph
-    return [*graph.services(), *graph.dependencies(), *graph.dangling_dependencies()]
+    return [*graph.services(), *graph.dependencies(), *graph.dangling_dependencies(), *graph.aliases()]
 
 
 def _differing(held: Rows, expected: Rows) -> list[tuple[object, object]]:
-    both = [*_pairs(held[0], expected[0]), *_pairs(held[1], expected[1])]
-    return [(here, there) for here, there in both if here != there]
+    every = [pair for table in range(len(held)) for pair in _pairs(held[table], expected[table])]
+    return [(here, there) for here, there in every if here != there]
 
 
 def _pairs(here: Mapping[UUID, object], there: Mapping[UUID, object]) -> Iterator[tuple[object, object]]:

@@ -23,10 +23,10 @@ WHERE 'depgraph.notify=off' = ANY (s.setconfig)
     AND s.setdatabase IN (0, (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database()));
 
 -- name: log_state
--- The size of the change log in bytes, the least age of its oldest row (NULL = younger than every
+-- The size of the change logs in bytes, the least age of its oldest row (NULL = younger than every
 -- pruning), and the time since any replica last pruned (NULL = never).
 SELECT
-    pg_total_relation_size('depgraph_feed.change_log') AS bytes,
+    pg_total_relation_size('depgraph_feed.change_log') + pg_total_relation_size('depgraph_feed.alias_log') AS bytes,
     (
         SELECT now() - min(m.at)
         FROM depgraph_feed.prune_mark AS m
@@ -56,6 +56,16 @@ FROM public.service_dependencies AS d
 LEFT JOIN public.services AS s ON s.id = d.source_service_id
 LEFT JOIN public.services AS t ON t.id = d.target_service_id
 WHERE s.id IS NULL OR t.id IS NULL OR d.source_service_id = d.target_service_id
+LIMIT $1;
+
+-- name: alias_faults
+-- Some of the aliases whose service is missing, or that a service has as its own name, and the number of all.
+SELECT a.alias, s.id IS NULL AS lacks_service, count(*) OVER () AS total
+FROM public.service_aliases AS a
+LEFT JOIN public.services AS s ON s.id = a.service_id
+LEFT JOIN public.services AS namesake ON namesake.service_id = a.alias
+WHERE s.id IS NULL OR namesake.id IS NOT NULL
+ORDER BY a.alias
 LIMIT $1;
 
 -- name: revision

@@ -3,7 +3,8 @@
 -- A TRUNCATE that commits between snapshot and SELECT would show an empty table, or an empty log.
 -- ACCESS SHARE conflicts only with TRUNCATE and DDL.
 BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
-LOCK TABLE public.services, public.service_dependencies, depgraph_feed.change_log IN ACCESS SHARE MODE;
+LOCK TABLE public.services, public.service_dependencies, public.service_aliases, depgraph_feed.change_log, depgraph_feed.alias_log
+    IN ACCESS SHARE MODE;
 
 -- name: commit
 -- End a step.
@@ -35,7 +36,7 @@ WHERE own.pid = pg_backend_pid();
 -- name: step
 -- Fix the snapshot of a step, and return what is new since the last one.
 SELECT snapshot, incarnation, usable, sources, ids, ingestions
-FROM depgraph_feed.next_step($1::text::pg_snapshot, $2);
+FROM depgraph_feed.whole_step($1::text::pg_snapshot, $2);
 
 -- name: hold_log
 -- Keep the log from being pruned until this session releases it or ends.
@@ -48,26 +49,27 @@ SELECT pg_advisory_unlock_shared(7203411, 4);
 -- name: change_count
 -- How many keys have changed since a snapshot, and whether a table may have changed in any row.
 SELECT count(*) AS rows, COALESCE(bool_or(id IS NULL), false) AS any_row
-FROM depgraph_feed.changes($1::text::pg_snapshot);
+FROM depgraph_feed.all_changes($1::text::pg_snapshot);
 
 -- name: changes
 -- The keys that have changed since a snapshot.
 SELECT source, id
-FROM depgraph_feed.changes($1::text::pg_snapshot);
+FROM depgraph_feed.all_changes($1::text::pg_snapshot);
 
 -- name: changes_gone
 -- The changed keys whose rows no longer exist.
 SELECT changed.source, changed.id
-FROM depgraph_feed.changes($1::text::pg_snapshot) AS changed
+FROM depgraph_feed.all_changes($1::text::pg_snapshot) AS changed
 WHERE
     NOT EXISTS (SELECT FROM public.services AS s WHERE s.id = changed.id AND changed.source = 1)
     AND NOT EXISTS (SELECT FROM public.service_dependencies AS d WHERE d.id = changed.id AND changed.source = 2)
+    AND NOT EXISTS (SELECT FROM public.service_aliases AS a WHERE a.id = changed.id AND changed.source = 3)
 ORDER BY changed.source;
 
 -- name: dependencies_changed
 -- The changed dependencies that exist, for COPY, which takes no parameters.
 SELECT {d.dependency_row}
-FROM depgraph_feed.changes('{since}'::pg_snapshot) AS changed
+FROM depgraph_feed.all_changes('{since}'::pg_snapshot) AS changed
 JOIN public.service_dependencies AS d ON d.id = changed.id
 WHERE changed.source = 2;
 
@@ -93,8 +95,26 @@ SELECT {dependency_row}
 FROM public.service_dependencies
 WHERE id = ANY ($1::uuid[]);
 
+-- name: aliases
+-- All aliases.
+SELECT id, alias, service_id, created_at
+FROM public.service_aliases;
+
+-- name: aliases_by_id
+-- Those aliases of these ids that exist.
+SELECT id, alias, service_id, created_at
+FROM public.service_aliases
+WHERE id = ANY ($1::uuid[]);
+
+-- name: aliases_changed
+-- The changed aliases that exist.
+SELECT a.id, a.alias, a.service_id, a.created_at
+FROM depgraph_feed.all_changes($1::text::pg_snapshot) AS changed
+JOIN public.service_aliases AS a ON a.id = changed.id
+WHERE changed.source = 3;
+
 -- name: begin_history
--- Begin to read the log alone, in one snapshot. The lock keeps TRUNCATE away until it is read.
+-- Begin to read the log alone, in one snapshot; watchers see no aliases. The lock keeps TRUNCATE away until it is read.
 BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
 LOCK TABLE depgraph_feed.change_log IN ACCESS SHARE MODE;
 
@@ -122,9 +142,9 @@ SELECT table_name, trigger_name
 FROM depgraph_feed.missing_triggers();
 
 -- name: table_faults
--- Faults of the two tables that hide rows, or let rows change without firing the triggers.
+-- Faults of the three tables that hide rows, or let rows change without firing the triggers.
 SELECT format('public.%s %s', wanted.name, fault.description) AS fault
-FROM (VALUES ('services'), ('service_dependencies')) AS wanted (name)
+FROM (VALUES ('services'), ('service_dependencies'), ('service_aliases')) AS wanted (name)
 INNER JOIN pg_class AS c ON c.oid = to_regclass('public.' || wanted.name)
 CROSS JOIN LATERAL (
     VALUES
@@ -145,16 +165,19 @@ SELECT depgraph_feed.prune($1, $2, $3);
 SELECT depgraph_feed.undone_for('pruning');
 
 -- name: log_rows
--- How many rows the change log holds: counted while they are few, then as the planner estimates.
+-- How many rows the change logs hold: counted while they are few, then as the planner estimates.
 SELECT CASE
     WHEN counted.few <= 10000 THEN counted.few
     ELSE (
-        SELECT greatest(c.reltuples::bigint, counted.few)
+        SELECT greatest(sum(c.reltuples::bigint), counted.few)::bigint
         FROM pg_class AS c
-        WHERE c.oid = 'depgraph_feed.change_log'::regclass
+        WHERE c.oid IN ('depgraph_feed.change_log'::regclass, 'depgraph_feed.alias_log'::regclass)
     )
 END
-FROM (SELECT count(*) AS few FROM (SELECT FROM depgraph_feed.change_log LIMIT 10001) AS first_rows) AS counted;
+FROM (
+    SELECT count(*) AS few
+    FROM (SELECT 1 FROM depgraph_feed.change_log UNION ALL SELECT 1 FROM depgraph_feed.alias_log LIMIT 10001) AS first_rows
+) AS counted;
 
 -- name: export_snapshot
 -- Let another connection see what this transaction sees, for as long as it is open.
@@ -165,4 +188,4 @@ SELECT pg_export_snapshot();
 -- feed waits for this session, so to queue behind a session that waits for the feed is a deadlock.
 BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
 SET TRANSACTION SNAPSHOT '{snapshot}';
-LOCK TABLE public.services, public.service_dependencies IN ACCESS SHARE MODE NOWAIT;
+LOCK TABLE public.services, public.service_dependencies, public.service_aliases IN ACCESS SHARE MODE NOWAIT;
