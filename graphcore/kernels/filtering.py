@@ -17,10 +17,12 @@ that knows it, and unknown if none does. ``unwanted`` are the words that keep a 
 filter says of modes and criticalities.
 
 ``scratch[LEADS, node]`` is the slot, + 1, of the leading edge between the node at hand and this
-one. Where that edge does not know the mode, ``scratch[MODES, node]`` is the slot, + 1, of the first
-one that does, 0 if there is none; so is ``scratch[CRITICALITIES, node]``. The rows are all zero
-between any two segments: ``choose`` fills them for one, ``take_lead`` clears the entries when the
-slot's turn comes. So every edge is looked at twice and nothing has to be cleared.
+one. It is all zero between any two segments: ``choose`` fills it for one, ``take_lead`` clears the
+entry when the slot's turn comes. So every edge is looked at twice and nothing has to be cleared.
+Where a pair has several edges and one of them does not know a word, the entry is negative, and the
+words are in ``scratch[MODES, node]`` and ``scratch[CRITICALITIES, node]``, which mean nothing
+elsewhere. They hold *claims*: a word below the place of the edge that says it, so that the smallest
+claim is right.
 """
 
 from typing import Any
@@ -59,6 +61,12 @@ MANUAL_BIT, OTEL_BIT, MESH_BIT, CATALOG_BIT, SOURCE_BITS = 128, 256, 1024, 2048,
 ``EdgeFlag.MANUAL``, ``OTEL_SERVICE_GRAPH``, ``SERVICE_MESH`` and ``CATALOG``, and
 ``flags.SOURCES``, as plain numbers.
 """
+
+CLAIM_SHIFT, NO_CLAIM = 8, 1 << 20
+"""Where the place stands in a claim, and that of an edge that does not know the word."""
+
+NO_LEAD, LEADS_ALONE, LEADS_WITH_CLAIMS = 0, 1, 2
+"""What ``take_lead`` finds; alone: the words of the pair are those of the edge."""
 
 
 @kernel(f"{EDGES_ASKED}(int64, boolean, float64)", nogil=False)
@@ -113,16 +121,23 @@ def precedes(pool: Any, confidence: Any, slot: int, other: int) -> bool:
     return bool(edge < its_edge)
 
 
-@kernel("void(int32[:, ::1], float64[::1], int32[:, ::1], int64, int64, int64)", nogil=False)
-def note_words(pool: Any, confidence: Any, scratch: Any, neighbour: int, lead: int, behind: int) -> None:
-    """Note which edge of a pair knows what the leading one does not; ``behind``: another one."""
-    for row, unknown in ((MODES, UNKNOWN_MODE_BIT), (CRITICALITIES, UNKNOWN_CRITICALITY_BIT)):
-        if not pool[FLAGS, lead] & unknown:
-            scratch[row, neighbour] = 0
-        elif not pool[FLAGS, behind] & unknown:
-            noted = scratch[row, neighbour] - 1
-            if noted < 0 or precedes(pool, confidence, behind, noted):
-                scratch[row, neighbour] = behind + 1
+@kernel("int32(int64, int64, int64)", nogil=False)
+def claim_of(flags: int, bits: int, unknown: int) -> int:
+    """Return the claim of an edge with these flags: one of ``bits`` below its place."""
+    place = NO_CLAIM if flags & unknown else precedence(flags) << CLAIM_SHIFT
+    return place | (flags & bits)
+
+
+@kernel("void(int32[:, ::1], int64, int64, int64, boolean)", nogil=False)
+def note_claims(scratch: Any, neighbour: int, flags: int, its_flags: int, is_noted: bool) -> None:
+    """Note the claims of an edge with ``flags``; and those of ``its_flags``, if none are noted."""
+    if not is_noted:
+        scratch[MODES, neighbour] = claim_of(its_flags, MODE_BITS, UNKNOWN_MODE_BIT)
+        scratch[CRITICALITIES, neighbour] = claim_of(its_flags, CRITICALITY_BITS, UNKNOWN_CRITICALITY_BIT)
+    mode = claim_of(flags, MODE_BITS, UNKNOWN_MODE_BIT)
+    criticality = claim_of(flags, CRITICALITY_BITS, UNKNOWN_CRITICALITY_BIT)
+    scratch[MODES, neighbour] = min(mode, scratch[MODES, neighbour])
+    scratch[CRITICALITIES, neighbour] = min(criticality, scratch[CRITICALITIES, neighbour])
 
 
 @kernel(f"void(int32[:, ::1], float64[::1], int32[:, ::1], int64, int64, {EDGES_ASKED})", nogil=False)
@@ -134,33 +149,39 @@ def choose(
         if not passes(pool, confidence, slot, asked):
             continue
         neighbour = pool[NEIGHBOUR, slot]
-        lead, behind = scratch[LEADS, neighbour] - 1, slot
-        if lead < 0 or precedes(pool, confidence, slot, lead):
+        noted = scratch[LEADS, neighbour]
+        if noted == 0:
             scratch[LEADS, neighbour] = slot + 1
-            lead, behind = slot, lead
-        if behind >= 0 and (pool[FLAGS, lead] | pool[FLAGS, behind]) & UNKNOWN_BITS:
-            note_words(pool, confidence, scratch, neighbour, lead, behind)
+            continue
+        lead = abs(noted) - 1
+        flags, its_flags = pool[FLAGS, slot], pool[FLAGS, lead]
+        has_claims = noted < 0 or (flags | its_flags) & UNKNOWN_BITS != 0
+        if has_claims:
+            note_claims(scratch, neighbour, flags, its_flags, noted < 0)
+        if precedes(pool, confidence, slot, lead):
+            lead = slot
+        scratch[LEADS, neighbour] = -lead - 1 if has_claims else lead + 1
 
 
-@kernel("int64(int32[:, ::1], int32[:, ::1], int64, int64)", nogil=False)
-def take_lead(pool: Any, scratch: Any, neighbour: int, slot: int) -> int:
-    """
-    Return the words of the pair that the edge at a slot leads; -1 if it leads none.
+@kernel("int64(int32[:, ::1], int64, int64)", nogil=False)
+def take_lead(scratch: Any, neighbour: int, slot: int) -> int:
+    """Return how the edge at a slot leads its pair; clears the pair's entry if it does."""
+    noted = scratch[LEADS, neighbour]
+    if noted == slot + 1:
+        scratch[LEADS, neighbour] = 0
+        return LEADS_ALONE
+    if noted == -slot - 1:
+        scratch[LEADS, neighbour] = 0
+        return LEADS_WITH_CLAIMS
+    return NO_LEAD
 
-    Clears the pair's entries if it leads.
-    """
-    if scratch[LEADS, neighbour] != slot + 1:
-        return -1
-    scratch[LEADS, neighbour] = 0
-    words = pool[FLAGS, slot] & WORD_BITS
-    if words & UNKNOWN_MODE_BIT and scratch[MODES, neighbour] > 0:
-        words = words & ~MODE_BITS | pool[FLAGS, scratch[MODES, neighbour] - 1] & MODE_BITS
-        scratch[MODES, neighbour] = 0
-    if words & UNKNOWN_CRITICALITY_BIT and scratch[CRITICALITIES, neighbour] > 0:
-        knows = pool[FLAGS, scratch[CRITICALITIES, neighbour] - 1]
-        words = words & ~CRITICALITY_BITS | knows & CRITICALITY_BITS
-        scratch[CRITICALITIES, neighbour] = 0
-    return int(words)
+
+@kernel("int64(int32[:, ::1], int32[:, ::1], int64, int64, int64)", nogil=False)
+def words_of(pool: Any, scratch: Any, neighbour: int, slot: int, taken: int) -> int:
+    """Return the words of the pair that the edge at a slot leads, as ``take_lead`` found."""
+    if taken == LEADS_ALONE:
+        return int(pool[FLAGS, slot] & WORD_BITS)
+    return int(scratch[MODES, neighbour] & MODE_BITS | scratch[CRITICALITIES, neighbour] & CRITICALITY_BITS)
 
 
 @kernel("int64(int32[:, ::1], int32[:, ::1], float64[::1], uint8[::1], int64, boolean, float64)")
@@ -217,10 +238,13 @@ def mark_effective(
         last = first + nodes[node, OUT + part]
         choose(pool, confidence, scratch, first, last, asked)
         for slot in range(first, last):
-            words = take_lead(pool, scratch, pool[NEIGHBOUR, slot], slot)
-            if words >= 0 and not words & unwanted:
-                mask[pool[EDGE, slot]] = words | COUNTS_BIT
-                count += 1
+            neighbour = pool[NEIGHBOUR, slot]
+            taken = take_lead(scratch, neighbour, slot)
+            if taken != NO_LEAD:
+                words = words_of(pool, scratch, neighbour, slot, taken)
+                if not words & unwanted:
+                    mask[pool[EDGE, slot]] = words | COUNTS_BIT
+                    count += 1
     return count
 
 

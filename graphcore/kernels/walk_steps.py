@@ -33,7 +33,7 @@ from graphcore.kernels import (
     TRUNCATED,
     UP,
 )
-from graphcore.kernels.filtering import EDGES_ASKED, choose, passes, take_lead
+from graphcore.kernels.filtering import EDGES_ASKED, LEADS_ALONE, NO_LEAD, choose, passes, take_lead, words_of
 
 BLOCK = 256
 """Segments fetched ahead: all must still be in the cache when the walk reads them."""
@@ -109,13 +109,13 @@ def search(  # noqa: C901 - one search for both questions
                     choose(pool, confidence, scratch, first, last, asked)
                 for slot in range(first, last):
                     neighbour = pool[NEIGHBOUR, slot]
-                    words = take_lead(pool, scratch, neighbour, slot) if by_pair else 0
-                    if words < 0:
+                    taken = take_lead(scratch, neighbour, slot) if by_pair else LEADS_ALONE
+                    if taken == NO_LEAD:
                         continue
                     if scratch[marks, neighbour] >= tick:
                         continue
                     if by_pair:
-                        if words & unwanted:
+                        if words_of(pool, scratch, neighbour, slot, taken) & unwanted:
                             continue
                     elif checked and not passes(pool, confidence, slot, asked):
                         continue
@@ -129,7 +129,7 @@ def search(  # noqa: C901 - one search for both questions
 
 
 @kernel(f"int64({GRAPH}, int64, int64, int64, int64, int64, {ASKED})", nogil=False)
-def collect(  # noqa: C901 - for both questions, too
+def collect(  # noqa: C901, PLR0912 - for both questions, too
     nodes: Any,
     pool: Any,
     confidence: Any,
@@ -177,9 +177,10 @@ def collect(  # noqa: C901 - for both questions, too
             continue
         for slot in range(first, last):
             neighbour = pool[NEIGHBOUR, slot]
-            words = take_lead(pool, scratch, neighbour, slot) if by_pair else 0
-            if words < 0 or words & unwanted:
-                continue
+            if by_pair:
+                taken = take_lead(scratch, neighbour, slot)
+                if taken == NO_LEAD or words_of(pool, scratch, neighbour, slot, taken) & unwanted:
+                    continue
             if (shuts and scratch[MARKS + walk, neighbour] == SHUT) or (
                 also_down and tick <= scratch[MARKS + DOWN, neighbour] < tick + also_down
             ):

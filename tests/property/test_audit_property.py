@@ -8,6 +8,8 @@ from graphcore.analysis.drift import DriftPage, DriftQuestion, list_drift
 from graphcore.analysis.path_audit import PathAudit, PathAuditQuestion, audit_paths
 from graphcore.graph.name_order import NameOrder
 from tests.support.audits import (
+    DECLARING,
+    SOURCES,
     Call,
     graph_of,
     merged_calls,
@@ -161,7 +163,7 @@ def test_drift_equals_that_of_a_dictionary_of_pairs(
 
 
 def same_side(call: Call, side: int) -> bool:
-    return (call.discovery in (0, 2)) == (side == drift.DECLARED)
+    return (SOURCES[call.discovery] in DECLARING) == (side == drift.DECLARED)
 
 
 @given_in_both_forms(100, st.lists(NAMES, unique=True, max_size=120), NAMES)
