@@ -1,0 +1,99 @@
+"""``depgraph import``: files of every format, whose format their content shows."""
+
+import json
+from pathlib import Path
+from typing import TypeAlias
+
+import asyncpg
+import grpc
+import pytest
+
+from depgraph.v1.dependency_service_pb2 import ListDependenciesRequest, ListSourcesRequest
+from depgraph.v1.dependency_service_pb2_grpc import DependencyServiceStub
+from depgraph.v1.types_pb2 import DISCOVERY_SOURCE_CATALOG, DISCOVERY_SOURCE_KUBERNETES
+from tests.support.command import Command
+
+SHOP = Path(__file__).parents[2] / "data/shop"
+REAL = Path(__file__).parents[3] / "../shared/data"
+CALLS = json.dumps([{"parent": "web-v1", "child": "cart-v2", "callCount": 1}]).encode()
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+
+async def log_rows(connection: Connection) -> int:
+    return int(await connection.fetchval("SELECT count(*) FROM depgraph_feed.change_log"))
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in SHOP.iterdir()))
+async def test_importing_again_changes_nothing(
+    quick_command: Command, connection: Connection, name: str
+) -> None:
+    before = await log_rows(connection)
+    first = await quick_command("import", str(SHOP / name), "--json")
+    assert first.returncode == 0, first.stderr
+    answer = json.loads(first.stdout)
+    created = await log_rows(connection)
+    assert answer["edges_created"] > 0
+    assert created - before == answer["edges_created"] + answer["services_created"]
+    again = json.loads((await quick_command("import", str(SHOP / name), "--json")).stdout)
+    assert (again["services_created"], again["edges_created"], again["edges_updated"]) == (0, 0, 0)
+    assert again["edges_unchanged"] == answer["edges_created"]
+    assert await log_rows(connection) == created
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="the real inputs are not beside this checkout")
+async def test_importing_real_files_again_changes_nothing(
+    quick_command: Command, connection: Connection
+) -> None:
+    names = [path for path in sorted(REAL.iterdir()) if path.suffix in (".yaml", ".json")]
+    for path in names:
+        assert (await quick_command("import", str(path))).returncode == 0
+    before = await log_rows(connection)
+    for path in names:
+        assert "0 created, 0 updated" in (await quick_command("import", str(path))).stdout
+    assert await log_rows(connection) == before
+
+
+async def test_skipped_elements_are_printed_by_reason_and_kept_with_the_reporter(
+    quick_command: Command, channel: grpc.aio.Channel
+) -> None:
+    finished = await quick_command("import", str(SHOP / "kubernetes.yaml"))
+    assert finished.returncode == 0
+    assert "warning: 2 entries skipped, the first is entry 19: a host without a Service" in finished.stderr
+    assert finished.stdout.startswith("6 services created; dependencies: 6 created")
+    assert "1 self-call skipped" in finished.stdout
+    (source,) = (await DependencyServiceStub(channel).ListSources(ListSourcesRequest())).sources
+    assert source.reporter == "kubernetes kubernetes.yaml"
+    assert source.discovery_source == DISCOVERY_SOURCE_KUBERNETES
+    assert source.element_count == 35
+    assert source.skipped["a host without a Service"] == 2
+    assert sum(source.skipped.values()) == 10
+
+
+async def test_names_and_reporter_follow_the_options(
+    quick_command: Command, channel: grpc.aio.Channel
+) -> None:
+    options = ("--name-template", "eu/{service}", "--rewrite", "-v[0-9]+$=", "--reporter", "mine")
+    finished = await quick_command("import", "-", *options, "--source", "catalog", stdin=CALLS)
+    assert finished.returncode == 0, finished.stderr
+    stub = DependencyServiceStub(channel)
+    (source,) = (await stub.ListSources(ListSourcesRequest())).sources
+    assert (source.reporter, source.discovery_source) == ("mine", DISCOVERY_SOURCE_CATALOG)
+    (edge,) = (await stub.ListDependencies(ListDependenciesRequest())).dependencies
+    assert (edge.source_service_id, edge.target_service_id) == ("eu/web", "eu/cart")
+
+
+async def test_a_format_that_the_file_does_not_have_is_answered_with_the_one_that_it_has(
+    quick_command: Command,
+) -> None:
+    finished = await quick_command("import", "jaeger", str(SHOP / "kiali.json"))
+    assert finished.returncode == 2
+    assert "; this looks like a graph of Kiali: depgraph import kiali FILE" in finished.stderr
+    finished = await quick_command("import", "-", stdin=b"a: b\n")
+    assert "this is none of the formats backstage, jaeger, json," in finished.stderr
+
+
+async def test_an_answer_without_calls_says_why_that_may_be(quick_command: Command) -> None:
+    finished = await quick_command("import", "-", stdin=b'{"data": [], "total": 0}')
+    assert finished.returncode == 0
+    assert "warning: Jaeger reports no calls." in finished.stderr
