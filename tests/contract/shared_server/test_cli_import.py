@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import TypeAlias
 
 import asyncpg
 import grpc
@@ -13,20 +12,20 @@ from depgraph.v1.dependency_service_pb2_grpc import DependencyServiceStub
 from depgraph.v1.types_pb2 import DISCOVERY_SOURCE_CATALOG, DISCOVERY_SOURCE_KUBERNETES
 from tests.support.command import Command
 
+pytestmark = pytest.mark.one_transport
+
 SHOP = Path(__file__).parents[2] / "data/shop"
 REAL = Path(__file__).parents[3] / "../shared/data"
 CALLS = json.dumps([{"parent": "web-v1", "child": "cart-v2", "callCount": 1}]).encode()
 
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
-
-async def log_rows(connection: Connection) -> int:
+async def log_rows(connection: "asyncpg.Connection[asyncpg.Record]") -> int:
     return int(await connection.fetchval("SELECT count(*) FROM depgraph_feed.change_log"))
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in SHOP.iterdir()))
 async def test_importing_again_changes_nothing(
-    quick_command: Command, connection: Connection, name: str
+    quick_command: Command, connection: "asyncpg.Connection[asyncpg.Record]", name: str
 ) -> None:
     before = await log_rows(connection)
     first = await quick_command("import", str(SHOP / name), "--json")
@@ -43,7 +42,7 @@ async def test_importing_again_changes_nothing(
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the real inputs are not beside this checkout")
 async def test_importing_real_files_again_changes_nothing(
-    quick_command: Command, connection: Connection
+    quick_command: Command, connection: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
     names = [path for path in sorted(REAL.iterdir()) if path.suffix in (".yaml", ".json")]
     for path in names:
