@@ -15,6 +15,7 @@ from server.store.pool import Connection
 
 _GET = query("alias_get")
 _PAGE = query("aliases_page")
+_LOCK = query("aliases_lock")
 _ADD = query("alias_add")
 _REMOVE = query("alias_remove")
 _RESOLVE = query("aliases_resolve")
@@ -42,6 +43,7 @@ class AliasRepository:
 
         async def add(connection: Connection) -> tuple[Alias, bool]:
             await reject_bad_names(connection, [("alias", alias)])
+            await connection.execute(_LOCK)
             record = await connection.fetchrow(_ADD, alias, service_id)
             if record is None:
                 raise ServiceNotFoundError(f"no service is named {service_id!r}", service_id=service_id)

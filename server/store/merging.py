@@ -1,9 +1,9 @@
 """
 Two services become one, in one transaction.
 
-Rows are locked in the order in which other writers lock them: aliases, services, dependencies. A
-writer that refers to the service that goes, by a new dependency or alias, either ends before the
-merge looks for the last time, or waits, finds the service gone and is repeated.
+It locks in the order in which other writers do: aliases, names, services, dependencies. A writer
+that refers to the service that goes, by a new dependency, either ends before the merge looks for
+the last time, or waits, finds the service gone and is repeated.
 """
 
 from collections import Counter
@@ -20,6 +20,7 @@ from server.store.names import own_names, reject_alias, repeat_if_known
 from server.store.pool import Connection
 
 _LOCK_ALIASES = query("merge_lock_aliases")
+_LOCK_NAMES = query("aliases_lock")
 _LOCK_SERVICES = query("merge_lock_services")
 _CLOSE = query("merge_close")
 _LOCK_DEPENDENCIES = query("merge_lock_dependencies")
@@ -68,6 +69,7 @@ def _counts(merged: Merged) -> WriteCounts:
 
 async def _merge(connection: Connection, from_service_id: str, into_service_id: str) -> Merged:
     await connection.execute(_LOCK_ALIASES, from_service_id)
+    await connection.execute(_LOCK_NAMES)
     going, staying = await _locked(connection, from_service_id, into_service_id)
     counts = await _move_dependencies(connection, going, staying)
     await connection.execute(_CLOSE, going)

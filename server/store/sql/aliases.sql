@@ -29,6 +29,11 @@ WHERE ($1::text IS NULL OR alias.alias COLLATE "C" > $1::text COLLATE "C")
 ORDER BY alias.alias COLLATE "C"
 LIMIT $3;
 
+-- name: aliases_lock
+-- Take the lock under which the database's triggers compare new aliases with names of services, before any row: who creates services
+-- holds it, shared, until its transaction ends.
+SELECT pg_advisory_xact_lock(7203411, 8);
+
 -- name: alias_add
 -- Give the alias $1 to the service of the name or alias $2; a row with the name of the service, if there is one, and the new alias, NULL
 -- when the name is taken.
