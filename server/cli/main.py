@@ -25,6 +25,7 @@ COMMANDS = {
     "services": "services:services",
     "service": "service:app",
     "dependency": "dependency:app",
+    "alias": "alias:app",
     "components": "services:components",
     "show": "show:show",
     "alerts": "alerts:app",

@@ -79,7 +79,9 @@ def set_service(
     if as_json:
         print_json({"service": fields_of(stored), "created": created})
     else:
-        print_lines([f"{'created' if created else 'set'} {visible(service)}: {service_label(stored)}"])
+        print_lines(
+            [f"{'created' if created else 'set'} {visible(stored.service_id)}: {service_label(stored)}"]
+        )
 
 
 @app.command()

@@ -10,19 +10,26 @@ import typer
 from google.protobuf.json_format import MessageToDict
 
 from depgraph import Client
-from depgraph.v1.catalog_service_pb2 import GetServiceRequest
-from depgraph.v1.graph_service_pb2 import TRAVERSAL_VIEW_IDS, Direction, TraverseRequest, TraverseResponse
+from depgraph.v1.catalog_service_pb2 import GetServiceRequest, ListAliasesRequest
+from depgraph.v1.graph_service_pb2 import (
+    DIRECTION_DOWNSTREAM,
+    TRAVERSAL_VIEW_IDS,
+    Direction,
+    TraverseRequest,
+    TraverseResponse,
+)
 from depgraph.v1.types_pb2 import Service
 from server.cli.asked import AskedServer, asks_server
-from server.cli.connection import connected, walk, walk_all
+from server.cli.connection import connected, pages, walk, walk_all
 from server.cli.filters import Effective, IncludeStale
 from server.cli.options import AsJson
 from server.cli.render.diagrams import Diagram, dot_lines, mermaid_lines
-from server.cli.render.labels import service_label
+from server.cli.render.labels import service_label, some_names
 from server.cli.render.neighbourhood import Branch, Neighbourhood, explore, print_tree
 from server.cli.render.text import fields_of, print_json, visible
 
 CATALOG_SECONDS = 2.0
+PAGE_SIZE, MAX_ALIASES = 1_000, 10
 
 DirectionChoice = Literal["both", "downstream", "upstream"]
 Form = Literal["tree", "mermaid", "dot", "json"]
@@ -49,16 +56,18 @@ def show(
     Show a service, its callees and callers.
 
     The most important neighbours come first: critical services, then hard and synchronous
-    dependencies.
+    dependencies. An alias shows the service that it stands for.
     """
-    ask = partial(
-        TraverseRequest, service_id=service, max_depth=depth, include_stale=include_stale, effective=effective
-    )
     with connected(server) as client:
+        own = _own_name(client, service, server.timeout)
+        ask = partial(
+            TraverseRequest, service_id=own, max_depth=depth, include_stale=include_stale, effective=effective
+        )
         if as_json or form == "json":
-            answer = walk(client, ask(direction=_value(direction)), server.timeout)
-            row = _row(client, service)
-            asked = {"service_id": service, "direction": direction, "max_depth": depth}
+            request = ask(service_id=service, direction=_value(direction))
+            answer = walk(client, request, server.timeout)
+            row, aliases = _row(client, own), _aliases(client, own)
+            asked = {"service_id": own, "direction": direction, "max_depth": depth, "aliases": aliases}
             print_json(asked | {"service": None if row is None else fields_of(row)} | fields_of(answer))
             return
         both: Sequence[DirectionChoice] = ("downstream", "upstream")
@@ -66,9 +75,10 @@ def show(
         branches = {
             way: _branch(client, partial(ask, direction=_value(way)), fan, server.timeout) for way in ways
         }
-        around = Neighbourhood(service, branches.get("downstream"), branches.get("upstream"))
+        around = Neighbourhood(own, branches.get("downstream"), branches.get("upstream"))
         if form == "tree":
-            print_tree(around, list(_about(_row(client, service))))
+            named = _named(service, own, _aliases(client, own))
+            print_tree(around, [*_about(_row(client, own)), *named])
         else:
             # A program reads these lines, even those copied from a terminal: none may be broken.
             diagram = Diagram.around(around)
@@ -77,6 +87,19 @@ def show(
 
 def _value(direction: DirectionChoice) -> Direction.ValueType:
     return Direction.Value(f"DIRECTION_{direction.upper()}")
+
+
+def _own_name(client: Client, service: str, timeout: float) -> str:
+    """Return the own name of a service that may be named by an alias."""
+    request = TraverseRequest(
+        service_id=service,
+        direction=DIRECTION_DOWNSTREAM,
+        max_depth=1,
+        max_services=1,
+        view=TRAVERSAL_VIEW_IDS,
+    )
+    resolved = client.graph.Traverse(request, timeout=timeout).resolved_aliases
+    return resolved[0].service_id if resolved else service
 
 
 def _branch(client: Client, ask: Callable[..., TraverseRequest], fan: int, timeout: float) -> Branch:
@@ -98,6 +121,23 @@ def _row(client: Client, service: str) -> Service | None:
         ).service
     except grpc.RpcError:
         return None
+
+
+def _aliases(client: Client, service: str) -> list[str]:
+    """Read the service's aliases from the database; empty while that is away."""
+    ask = partial(client.catalog.ListAliases, timeout=CATALOG_SECONDS)
+    try:
+        found = pages(ask, ListAliasesRequest(service_id=service, page_size=PAGE_SIZE))
+        return [each.alias for page in found for each in page.aliases]
+    except grpc.RpcError:
+        return []
+
+
+def _named(asked: str, own: str, aliases: Sequence[str]) -> Iterator[str]:
+    if asked != own:
+        yield f"(asked for by the alias {visible(asked)})"
+    if aliases:
+        yield f"aliases: {some_names(aliases, len(aliases), MAX_ALIASES)}"
 
 
 def _about(row: Service | None) -> Iterator[str]:
