@@ -47,6 +47,7 @@ __all__ = [
 ]
 
 LOCK_PATIENCE = timedelta(minutes=1)
+_TRIES = 5
 Command = Callable[[Config, str], None]
 
 
@@ -90,9 +91,9 @@ async def upgrade(
     """
     Run the steps up to ``revision`` and return them; none when the database is there already.
 
-    Each step is one transaction, so what is returned before a failure stays. Waits up to
-    ``patience`` for another run. Raises like ``status``; ``MigrationError`` also when ``revision``
-    is unknown or the database refuses a step.
+    Each step is one transaction, so what is returned before a failure stays. A step that meets a
+    deadlock with writers runs again. Waits up to ``patience`` for another run. Raises like
+    ``status``; ``MigrationError`` also when ``revision`` is unknown or the database refuses a step.
     """
     return await _run(command.upgrade, url, revision, patience)
 
@@ -139,19 +140,36 @@ def _domain_errors() -> Iterator[None]:
 
 
 async def _run(run: Command, url: str, revision: str, patience: timedelta) -> tuple[Migration, ...]:
-    with _domain_errors():
-        async with connected(url) as connection:
-            await lock(connection, patience)
-            before = await _read(connection)
-            if before.current is None and run is command.downgrade:
-                return ()
-            async with alone_in_process():
-                return await _alembic(run, connection, revision)
-
-
-async def _alembic(run: Command, connection: asyncpg.Connection, revision: str) -> tuple[Migration, ...]:
-    """Run an Alembic command on an open connection, and close that."""
     config = _config()
+    for retries_left in reversed(range(_TRIES)):
+        with _domain_errors():
+            try:
+                return await _run_once(run, config, url, revision, patience)
+            except asyncpg.DeadlockDetectedError:
+                # A step that locks several tables waits for writers who may wait for it. It was
+                # undone. After others, "-1" would mean another step than before.
+                is_relative = revision[0] in "+-" and bool(config.attributes.get("ran"))
+                if is_relative or not retries_left:
+                    raise
+    raise AssertionError
+
+
+async def _run_once(
+    run: Command, config: Config, url: str, revision: str, patience: timedelta
+) -> tuple[Migration, ...]:
+    async with connected(url) as connection:
+        await lock(connection, patience)
+        before = await _read(connection)
+        if before.current is None and run is command.downgrade:
+            return ()
+        async with alone_in_process():
+            return await _alembic(run, config, connection, revision)
+
+
+async def _alembic(
+    run: Command, config: Config, connection: asyncpg.Connection, revision: str
+) -> tuple[Migration, ...]:
+    """Run an Alembic command on an open connection, and close that; returns all steps that ran."""
 
     def on(sync_connection: Connection) -> None:
         config.attributes["connection"] = sync_connection

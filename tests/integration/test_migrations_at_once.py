@@ -13,6 +13,7 @@ from alembic.config import Config
 
 from server.domain.errors import DatabaseUnavailableError
 from server.store import migrate
+from server.store.migrations import latest_revision
 from server.store.migrations.session import LOCK_KEY
 from tests.support.catalog import schema_of
 from tests.support.plain_sql import connected
@@ -105,3 +106,23 @@ async def test_databases_of_one_process_can_be_migrated_at_once(
     )
 
     assert up == down[::-1] != ()
+
+
+async def test_a_step_that_meets_a_deadlock_with_a_writer_runs_again(database_url: str) -> None:
+    await migrate.downgrade(database_url, "0010")
+    async with connected(database_url) as writer, asyncio.timeout(60):
+        # The migration notices first, and is the one that gives way.
+        await writer.execute("SET deadlock_timeout = '1min'")
+        await writer.execute("BEGIN; LOCK TABLE service_dependencies IN ROW EXCLUSIVE MODE")
+        migrating = asyncio.create_task(migrate.upgrade(database_url))
+        while not await writer.fetchval(
+            """SELECT count(*) FROM pg_locks
+            WHERE relation = 'service_dependencies'::regclass
+                AND mode = 'AccessExclusiveLock' AND NOT granted"""
+        ):
+            await asyncio.sleep(0.01)
+        await writer.execute("LOCK TABLE services IN ROW EXCLUSIVE MODE; COMMIT")
+        steps = await migrating
+
+    assert next(step.revision for step in steps) == "0011"
+    assert steps[-1].revision == latest_revision()
