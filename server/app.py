@@ -22,7 +22,7 @@ from server.lifecycle.database import bring_up_to_date, is_embedded, running_dat
 from server.lifecycle.detection import Detection
 from server.lifecycle.kernels import compiled_kernels
 from server.lifecycle.monitoring import ServerCollector, sync_health
-from server.lifecycle.pulling import Pulling
+from server.lifecycle.pulling import Pulling, receiver_rules
 from server.lifecycle.runtime import (
     SWITCH_INTERVAL_SECONDS,
     Background,
@@ -37,7 +37,6 @@ from server.replica import Replica, Watches
 from server.rpc.callers import CallAccess, TrustedProxies
 from server.rpc.graph.status import ServerStatus
 from server.rpc.otlp.receiver import OtlpReceiver
-from server.rpc.otlp.reports import GRANULARITY, OtlpRules
 from server.rpc.server import RpcServer, Servicers
 from server.store.alerts import AlertRepository
 from server.store.aliases import AliasRepository
@@ -126,10 +125,7 @@ class Application:
         tracer = await stack.enter_async_context(
             call_tracer(self._closing, enabled=settings.tracing, worker=worker)
         )
-        granularity = settings.staleness.granularity("otel_service_graph", GRANULARITY)
-        otlp = OtlpReceiver(
-            DependencyRepository(database), settings.limits, OtlpRules(granularity=granularity)
-        )
+        otlp = OtlpReceiver(DependencyRepository(database), settings.limits, receiver_rules(settings))
         # Calls end before: what the last ones brought is written, too.
         stack.push_async_callback(otlp.close)
         self._rpc_server = rpc = self._rpc(

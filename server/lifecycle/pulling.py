@@ -9,14 +9,15 @@ from typing import NoReturn
 import structlog
 
 from depgraph.v1.dependency_service_pb2 import IngestGraphRequest, IngestGraphResponse
-from server.config import Limits
+from server.config import Limits, Settings
 from server.domain.caller import Caller, acting_as
 from server.domain.errors import DomainError
 from server.domain.ports import DependencyStore
 from server.domain.writes import WritingCall, writing_for
 from server.rpc.dependency.reports import ingest_batch, ingested
+from server.rpc.otlp.reports import GRANULARITY, OtlpRules
 from server.rpc.reading import convert
-from server.sources.config import SourcesFileError, load_sources
+from server.sources.config import SourcesFileError, load_receiver, load_sources
 from server.sources.schedule import Pulled, Schedule, SendError
 from server.sources.source import Source
 from server.store.single_runner import SOURCES_KEY, RunnerConnection, SingleRunner
@@ -27,6 +28,21 @@ TOLERANCE = timedelta(minutes=1)
 _CALL = WritingCall("depgraph.v1.DependencyService/IngestGraph", "sources")
 # A statement on the connection that holds the lock shows when it is lost.
 _DID_EVERY_SECONDS = 2.0
+
+
+def receiver_rules(settings: Settings) -> OtlpRules | None:
+    """Return the rules for what exporters of OTLP send; None = the sources file can't be used."""
+    granularity = settings.staleness.granularity("otel_service_graph", GRANULARITY)
+    try:
+        source = None if settings.sources is None else load_receiver(settings.sources)
+    except SourcesFileError:
+        # ``Pulling`` reports it.
+        return None
+    if source is None:
+        return OtlpRules(granularity=granularity)
+    return OtlpRules(
+        reporter=source.name, names=source.names, confidence=source.confidence, granularity=granularity
+    )
 
 
 class Pulling:
@@ -56,7 +72,8 @@ class Pulling:
             self._unusable = f"sources are not pulled by this process: {error}"
             log.error("sources are not pulled", cause=str(error))  # noqa: TRY400 - no traceback for people
             return
-        await self._runner.run_forever(self._pull)
+        if self._sources:
+            await self._runner.run_forever(self._pull)
 
     @property
     def is_running(self) -> bool:

@@ -38,6 +38,13 @@ _EVERY_OTHER = 5 * _MINUTE
 _LONG_WINDOW = timedelta(days=1)
 _SHORT_WINDOW = 5 * _MINUTE
 
+# What exporters send comes when they like.
+_RECEIVED: Mapping[str, Any] = {
+    "discovery_source": "otel_service_graph",
+    "every": timedelta(0),
+    "window": timedelta(0),
+}
+
 _METRIC = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*", re.ASCII)
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", re.ASCII)
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
@@ -50,7 +57,16 @@ class SourcesFileError(ValueError):
 
 
 def load_sources(path: Path) -> tuple[Source, ...]:
-    """Read and check a sources file; raises ``SourcesFileError``."""
+    """Read and check a sources file; returns what is pulled. Raises ``SourcesFileError``."""
+    return tuple(source for source in _load(path) if source.kind != "otlp")
+
+
+def load_receiver(path: Path) -> Source | None:
+    """Read and check a sources file; returns the source of kind ``otlp``, if there is one."""
+    return next((source for source in _load(path) if source.kind == "otlp"), None)
+
+
+def _load(path: Path) -> tuple[Source, ...]:
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -77,10 +93,14 @@ def _sources(document: Mapping[str, Any], folder: Path) -> Iterator[Source]:
     if not tables:
         raise WrongError("has no source: give each as a table under [[source]]")
     names: set[str] = set()
+    receives = False
     for table in tables:
         source = _source(table, folder)
         if source.name in names:
             raise table.wrong("name", "another source has it, too")
+        if source.kind == "otlp" and receives:
+            raise table.wrong("kind", "another source is of kind otlp, too: there is one receiver")
+        receives = receives or source.kind == "otlp"
         names.add(source.name)
         yield source
 
@@ -91,13 +111,15 @@ def _source(table: Table, folder: Path) -> Source:
         raise table.wrong("name", problem)
     table.where = f"source {name!r}"
     kind = cast("SourceKind", table.word("kind", KINDS))
-    every = table.duration("every", _EVERY.get(kind, _EVERY_OTHER))
-    read = _read_files if kind in {"kubernetes", "file"} or not table.has("url") else _read_url
-    own = read(table, kind, folder, every)
+    if kind == "otlp":
+        own = _RECEIVED
+    else:
+        every = table.duration("every", _EVERY.get(kind, _EVERY_OTHER))
+        read = _read_files if kind in {"kubernetes", "file"} or not table.has("url") else _read_url
+        own = {"every": every, **read(table, kind, folder, every)}
     source = Source(
         name=name,
         kind=kind,
-        every=every,
         names=_names(table),
         confidence=_confidence(table),
         **own,

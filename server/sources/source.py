@@ -10,7 +10,7 @@ from typing import Literal, get_args
 from server.domain.dependencies import DiscoverySource
 from server.formats.naming import NameRules
 
-SourceKind = Literal["prometheus", "jaeger", "zipkin", "kiali", "backstage", "kubernetes", "file"]
+SourceKind = Literal["prometheus", "jaeger", "zipkin", "kiali", "backstage", "kubernetes", "file", "otlp"]
 Profile = Literal["servicegraph", "istio"]
 KINDS: tuple[SourceKind, ...] = get_args(SourceKind)
 PROFILES: tuple[Profile, ...] = get_args(Profile)
@@ -57,6 +57,7 @@ class Source:
     One table of the file.
 
     - ``name``: the reporter.
+    - ``kind``: of all but ``otlp``, which sends by itself, there are pulls.
     - ``url``: without a slash at its end; empty for those that read files.
     - ``paths``: files, or patterns of files, from the folder of the sources file.
     - ``window``: a pull tells what was observed within it; those that read files have none.

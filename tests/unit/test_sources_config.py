@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from server.sources.config import SourcesFileError, load_sources, read_sources
+from server.sources.config import SourcesFileError, load_receiver, load_sources, read_sources
 from server.sources.source import Source
 
 PROMETHEUS = 'name = "prom"\nkind = "prometheus"\nurl = "https://prometheus.example"\n'
@@ -52,6 +52,26 @@ def test_files_are_found_from_the_folder_of_the_sources_file(tmp_path: Path) -> 
     assert prometheus.credentials is not None
     assert prometheus.credentials.file == tmp_path / "token"
     assert kubernetes.paths == (str(tmp_path / "deploy/**/*.yaml"),)
+
+
+def test_a_receiver_of_otlp_has_a_name_and_rules_and_is_not_pulled(tmp_path: Path) -> None:
+    path = tmp_path / "sources.toml"
+    otlp = '[[source]]\nname = "collectors"\nkind = "otlp"\nconfidence = 0.5\n'
+    rules = '[source.names]\nrewrites = [["-v[0-9]+$", ""]]\n'
+    path.write_text(f"[[source]]\n{PROMETHEUS}")
+    assert load_receiver(path) is None
+    path.write_text(f"[[source]]\n{PROMETHEUS}{otlp}{rules}")
+    receiver = load_receiver(path)
+    assert receiver is not None
+    assert (receiver.name, receiver.confidence) == ("collectors", 0.5)
+    assert receiver.names.name_of({"service": "cart-v2"}) == "cart"
+    assert [source.kind for source in load_sources(path)] == ["prometheus"]
+
+
+def test_there_is_one_receiver_of_otlp_without_an_interval(tmp_path: Path) -> None:
+    one, other = ('name = "one"\nkind = "otlp"\n', 'name = "other"\nkind = "otlp"\n')
+    assert "there is one receiver" in problem(tmp_path, one, other)
+    assert "every" in problem(tmp_path, one + 'every = "1m"')
 
 
 def test_rules_for_names_are_a_template_and_rewrites(tmp_path: Path) -> None:

@@ -43,6 +43,8 @@ def sync(
         sources = load_sources(file)
     except SourcesFileError as error:
         raise InputError(str(error)) from None
+    if not sources:
+        raise InputError(f"{file}: there is nothing to pull: the exporters of OTLP send by themselves")
     succeeded = asyncio.run(_run(sources, server, once=once, dry_run=dry_run))
     if not succeeded:
         raise typer.Exit(FAILED)

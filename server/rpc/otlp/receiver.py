@@ -19,7 +19,7 @@ from depgraph.v1.dependency_service_pb2 import ReportDetails
 from server.concurrency import CooperativeYield
 from server.config import Limits, flag
 from server.domain.caller import Caller, acting_as
-from server.domain.errors import OverloadedError, RetryableError, WriteConflictError
+from server.domain.errors import NotReadyError, OverloadedError, RetryableError, WriteConflictError
 from server.domain.ports import DependencyStore
 from server.domain.writes import WritingCall, writing_for
 from server.formats.reading import Call
@@ -73,11 +73,16 @@ class _Account:
 
 
 class OtlpReceiver:
-    """Takes points in, and writes the dependencies that they show; all on one event loop."""
+    """
+    Takes points in, and writes the dependencies that they show; all on one event loop.
 
-    def __init__(self, store: DependencyStore, limits: Limits, rules: OtlpRules | None = None) -> None:
+    ``rules`` None = they are not known: nothing is taken in, since services would get wrong names.
+    """
+
+    def __init__(self, store: DependencyStore, limits: Limits, rules: OtlpRules | None) -> None:
         self._store = store
         self._most = limits.max_otlp_series
+        self._is_ready = rules is not None
         self._rules = rules or OtlpRules()
         self._granularity = int(self._rules.granularity.total_seconds() * NANOS)
         self._book = SeriesBook(self._rules.names, self._most, self._rules.granularity)
@@ -106,6 +111,8 @@ class OtlpReceiver:
         Raises ``OverloadedError`` while too much waits, ``InvalidInputError`` at the place where
         the request is no such message: the points before it count.
         """
+        if not self._is_ready:
+            raise NotReadyError("the server's sources file, with rules for names, can't be used")
         if self.waiting >= self._most:
             raise OverloadedError(
                 "as many dependencies wait to be written as may: try again, "
@@ -156,7 +163,6 @@ class OtlpReceiver:
                 await self._write(account)
                 if account.is_recorded and not account.waiting:
                     del self._accounts[principal]
-            self._forget()
 
     def _account(self, caller: Caller, peer: str) -> _Account:
         account = self._accounts.get(caller.principal)
@@ -218,11 +224,7 @@ class OtlpReceiver:
             self._written.move_to_end(call)
             if (again := account.waiting.get(call)) is not None and self._is_fresh(call, again):
                 del account.waiting[call]
-
-    def _forget(self) -> None:
-        """Forget observations after which any other is to be written."""
-        oldest = time.time_ns() - self._granularity
-        while self._written and next(iter(self._written.values())) < oldest:
+        while len(self._written) > self._most:
             self._written.popitem(last=False)
 
 
