@@ -10,7 +10,10 @@ import pytest
 
 from depgraph.v1.dependency_service_pb2 import ListDependenciesRequest
 from depgraph.v1.dependency_service_pb2_grpc import DependencyServiceStub
-from tests.support.command import Command
+from depgraph.v1.graph_service_pb2 import ListComponentsRequest
+from depgraph.v1.graph_service_pb2_grpc import GraphServiceStub
+from depgraph.v1.types_pb2 import COMMUNICATION_MODE_SYNC, Consistency
+from tests.support.command import ROOT, Command
 
 if TYPE_CHECKING:
     import asyncpg
@@ -89,3 +92,52 @@ async def test_an_answer_without_calls_says_why_that_may_be(quick_command: Comma
     finished = await quick_command("import", "-", stdin=b'{"data": [], "total": 0}')
     assert finished.returncode == 0
     assert "warning: Jaeger reports no calls." in finished.stderr
+
+
+DECLARED = {
+    "discovery_source": "DISCOVERY_SOURCE_MANUAL",
+    "edges": [
+        {
+            "source_service_id": source,
+            "target_service_id": target,
+            "communication_mode": COMMUNICATION_MODE_SYNC,
+        }
+        for source, target in (("web", "cart"), ("cart", "pricing"))
+    ],
+}
+ROUTES = b"""
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: cart, namespace: shop}
+spec:
+  hosts: [cart]
+  http: [{timeout: 500ms, retries: {attempts: 2}, route: [{destination: {host: cart}}]}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: GRPCRoute
+metadata: {name: pricing, namespace: shop}
+spec:
+  rules:
+    - timeouts: {request: 750ms}
+      retry: {attempts: 3}
+      backendRefs: [{name: pricing}, {name: stock}]
+"""
+
+
+async def test_timeouts_and_retries_of_routes_feed_the_audit_and_make_no_dependency(
+    quick_command: Command, channel: grpc.aio.Channel
+) -> None:
+    assert (await quick_command("import", "-", stdin=json.dumps(DECLARED).encode())).returncode == 0
+    imported = await quick_command("import", "-", "--json", stdin=ROUTES)
+    assert imported.returncode == 0, imported.stderr
+    fresh = Consistency(at_least_as_fresh=json.loads(imported.stdout)["revision"])
+    await GraphServiceStub(channel).ListComponents(ListComponentsRequest(consistency=fresh))
+    audit = (await quick_command("audit", "--effective")).stdout
+    assert audit in (ROOT / "docs/audit.md").read_text()
+    assert "250 ms  web → cart → pricing  500 ms (kubernetes)  750 ms (kubernetes)" in audit
+    rows = (await DependencyServiceStub(channel).ListDependencies(ListDependenciesRequest())).dependencies
+    assert {(row.source_service_id, row.target_service_id) for row in rows} == {
+        ("web", "cart"),
+        ("cart", "pricing"),
+    }
+    assert len(rows) == 4
