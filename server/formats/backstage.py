@@ -74,9 +74,15 @@ def read_backstage(raw: bytes, names: NameRules = DEFAULT_NAMES) -> Reading:
 
     ``FormatError`` when the file has another shape, or no entity at all.
     """
+    entities, has_more = entities_of(documents(raw))
+    return backstage_reading(entities, names, PAGE_OF_MORE if has_more else "")
+
+
+def entities_of(found: Iterable[Any]) -> tuple[list[Any], bool]:
+    """Return the entities of documents, and whether a page has a next one; see above."""
     entities: list[Any] = []
     has_more = False
-    for document in documents(raw):
+    for document in found:
         if isinstance(document, dict) and isinstance(document.get("items"), list):
             entities.extend(document["items"])
             page = document.get("pageInfo")
@@ -86,9 +92,9 @@ def read_backstage(raw: bytes, names: NameRules = DEFAULT_NAMES) -> Reading:
         else:
             entities.append(document)
     if not any(_ref_of(entity) for entity in entities):
-        found = kind_of(entities[0]) if entities else "an empty list"
-        raise FormatError(f"no entity of Backstage: expected kind and metadata.name, found {found}")
-    return backstage_reading(entities, names, PAGE_OF_MORE if has_more else "")
+        what = kind_of(entities[0]) if entities else "an empty list"
+        raise FormatError(f"no entity of Backstage: expected kind and metadata.name, found {what}")
+    return entities, has_more
 
 
 def backstage_reading(entities: Iterable[Any], names: NameRules = DEFAULT_NAMES, remark: str = "") -> Reading:

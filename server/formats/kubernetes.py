@@ -7,7 +7,7 @@ callee. Secrets are not read.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -75,10 +75,15 @@ def read_kubernetes(raw: bytes, names: NameRules = DEFAULT_NAMES) -> Reading:
     Service, else the workload), ``{namespace}``, ``{workload}`` and ``{app}``. ``FormatError`` when
     no document is an object of Kubernetes.
     """
+    return kubernetes_reading(documents(raw), names)
+
+
+def kubernetes_reading(read: Iterable[Any], names: NameRules = DEFAULT_NAMES) -> Reading:
+    """Return what documents of one cluster come to, of whatever files; see ``read_kubernetes``."""
     cluster, draft = _Cluster(names), Draft(DISCOVERY_SOURCE_KUBERNETES)
     first: Any = None
     object_count = 0
-    for document in documents(raw):
+    for document in read:
         first = document if first is None else first
         for fields in _objects(document):
             found = _object(fields)

@@ -1,5 +1,6 @@
 """The sources file: TOML that says what to pull from where. docs/connect.md describes it."""
 
+import glob
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -136,7 +137,7 @@ def _read_files(table: Table, kind: SourceKind, folder: Path, every: timedelta) 
     if not paths:
         raise table.wrong("path" if kind != "backstage" else "", "is missing: give a path of files")
     source = _DISCOVERY.get(kind) or table.word("discovery_source", DISCOVERY_SOURCES)
-    absolute = tuple(str(folder / path) for path in paths)
+    absolute = tuple(str(Path(glob.escape(str(folder))) / path) for path in paths)
     return {"paths": absolute, "discovery_source": source, "window": every}
 
 

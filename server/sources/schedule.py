@@ -5,7 +5,6 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import NoReturn, TypeAlias
 
 import structlog
@@ -15,13 +14,11 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from depgraph.v1.dependency_service_pb2 import IngestGraphRequest, IngestGraphResponse, ReportDetails
 from depgraph.v1.types_pb2 import DiscoverySource
 from server.formats.native import batches
-from server.formats.reading import Reading
+from server.formats.reading import OBSERVATION_GRANULARITY, Reading
 from server.sources.source import PullError, Source
 
 log = structlog.get_logger(__name__)
 
-GRANULARITY = timedelta(minutes=5)
-"""An observation that is renewed by less is not worth a write."""
 AT_ONCE = 4
 """Pulls that run at a time: each holds whole answers in memory."""
 
@@ -139,7 +136,7 @@ def reports_of(source: Source, reading: Reading, at: Timestamp) -> Iterator[Inge
             if not edge.HasField("confidence_score"):
                 edge.confidence_score = source.confidence
     whole.reporter = source.name
-    whole.observation_granularity.FromTimedelta(GRANULARITY)
+    whole.observation_granularity.FromTimedelta(OBSERVATION_GRANULARITY)
     whole.details.CopyFrom(reading.details(_interval(source)))
     yield from batches(whole)
 
