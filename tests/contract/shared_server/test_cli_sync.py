@@ -1,0 +1,165 @@
+"""``depgraph sync`` against the real server and replayed sources."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+
+from depgraph.v1.catalog_service_pb2 import AddAliasRequest
+from depgraph.v1.dependency_service_pb2 import ListDependenciesRequest
+from depgraph.v1.graph_service_pb2 import GetAdjacencyListRequest
+from depgraph.v1.types_pb2 import COMMUNICATION_MODE_UNKNOWN, DEPENDENCY_CRITICALITY_UNKNOWN
+from tests.support.calls import FRESH, Stubs
+from tests.support.command import ROOT, Command, clean_environment
+from tests.support.eventually import PATIENCE_SECONDS
+from tests.support.replay import Answer, Replay, prometheus, replaying
+from tests.support.sources import sources_file
+
+# What the command prints does not depend on the transport.
+pytestmark = pytest.mark.one_transport
+
+PATH = "/api/v1/query"
+NOWHERE = "127.0.0.1:1"
+CALLS = {("shop", "cart"), ("cart", "orders")}
+
+
+@pytest.fixture
+def replay() -> Iterator[Replay]:
+    with replaying() as running:
+        running.answers[PATH] = prometheus(("shop-v1", "cart"), ("cart", "orders"), total=3)
+        yield running
+
+
+@pytest.fixture
+def file(replay: Replay, tmp_path: Path) -> Path:
+    rules = '[source.names]\nrewrites = [["-v[0-9]+$", ""]]'
+    return sources_file(tmp_path, f'name = "prom"\nkind = "prometheus"\nurl = "{replay.url}"\n{rules}')
+
+
+async def calls(channel: grpc.aio.Channel) -> set[tuple[str, str]]:
+    page = await Stubs(channel).dependencies.ListDependencies(ListDependenciesRequest())
+    unknown = (COMMUNICATION_MODE_UNKNOWN, DEPENDENCY_CRITICALITY_UNKNOWN)
+    assert {(each.communication_mode, each.criticality) for each in page.dependencies} <= {unknown}
+    return {(each.source_service_id, each.target_service_id) for each in page.dependencies}
+
+
+async def test_a_pull_is_sent_and_printed_and_a_second_one_changes_nothing(
+    quick_command: Command, channel: grpc.aio.Channel, file: Path
+) -> None:
+    first = await quick_command("sync", str(file), "--once")
+    assert (first.returncode, first.stderr) == (0, "")
+    assert " ".join(first.stdout.split()) == (
+        "prom: 3 elements, 1 not used; 3 services created; dependencies: 2 created, 0 updated, 0 unchanged"
+    )
+    assert await calls(channel) == CALLS
+    second = await quick_command("sync", str(file), "--once")
+    assert "0 created, 0 updated, 2 unchanged" in " ".join(second.stdout.split())
+
+
+async def test_once_fails_when_one_source_fails_and_sends_the_others(
+    quick_command: Command, channel: grpc.aio.Channel, replay: Replay, tmp_path: Path
+) -> None:
+    replay.answers["/api/dependencies"] = Answer(b"", 503)
+    file = sources_file(
+        tmp_path,
+        f'name = "prom"\nkind = "prometheus"\nurl = "{replay.url}"',
+        f'name = "jaeger"\nkind = "jaeger"\nurl = "{replay.url}"',
+    )
+    finished = await quick_command("sync", str(file), "--once")
+    assert finished.returncode == 1
+    assert finished.stderr.startswith(f"jaeger: failed: {replay.url}/api/dependencies: HTTP 503")
+    assert await calls(channel) == {("shop-v1", "cart"), ("cart", "orders")}
+
+
+async def test_a_partial_answer_changes_nothing(
+    quick_command: Command, channel: grpc.aio.Channel, replay: Replay, file: Path
+) -> None:
+    await quick_command("sync", str(file), "--once")
+    replay.answers[PATH] = prometheus(("shop", "new"), warnings=["a store did not answer"])
+    finished = await quick_command("sync", str(file), "--once")
+    assert finished.returncode == 1
+    assert "the answer may be partial: a store did not answer" in " ".join(finished.stderr.split())
+    assert await calls(channel) == CALLS
+
+
+async def test_a_dry_run_shows_names_and_news_and_writes_nothing(
+    quick_command: Command, channel: grpc.aio.Channel, file: Path
+) -> None:
+    stubs = Stubs(channel)
+    await stubs.write_services("shop", "order-store")
+    await stubs.catalog.AddAlias(AddAliasRequest(alias="orders", service_id="order-store"))
+    asked = GetAdjacencyListRequest(consistency=FRESH)
+    assert len([row async for row in stubs.graph.GetAdjacencyList(asked)]) == 2
+    finished = await quick_command("sync", str(file), "--dry-run")
+    assert (finished.returncode, finished.stderr) == (0, "")
+    assert finished.stdout.splitlines() == [
+        "prom: 3 elements",
+        "  names",
+        "    cart is cart",
+        "    orders is orders",
+        "    shop-v1 is shop",
+        "  not used",
+        "    1: a counter that did not rise",
+        "  new services",
+        "    cart",
+        "  new dependencies",
+        "    cart → order-store",
+        "    shop → cart",
+    ]
+    assert await calls(channel) == set()
+
+
+async def test_a_dry_run_after_a_pull_finds_nothing_new(
+    quick_command: Command, channel: grpc.aio.Channel, file: Path
+) -> None:
+    await quick_command("sync", str(file), "--once")
+    asked = GetAdjacencyListRequest(consistency=FRESH)
+    assert len([row async for row in Stubs(channel).graph.GetAdjacencyList(asked)]) == 3
+    finished = await quick_command("sync", str(file), "--dry-run")
+    assert finished.stdout.splitlines()[-1] == "  nothing new"
+
+
+async def test_a_dry_run_without_a_server_shows_the_names_and_fails(
+    quick_command: Command, file: Path
+) -> None:
+    finished = await quick_command("sync", str(file), "--dry-run", "--address", NOWHERE)
+    assert finished.returncode == 1
+    assert "    shop-v1 is shop" in finished.stdout.splitlines()
+    said = " ".join(finished.stderr.split())
+    assert said.startswith(f"what would be new is not known: no answer from {NOWHERE}")
+
+
+async def test_a_pull_without_a_server_fails_with_the_cause(quick_command: Command, file: Path) -> None:
+    finished = await quick_command("sync", str(file), "--once", "--address", NOWHERE)
+    assert finished.returncode == 1
+    assert finished.stderr.startswith(f"prom: failed: no answer from {NOWHERE} (Connection refused)")
+
+
+async def test_ctrl_c_ends_it(server_address: str, replay: Replay, file: Path) -> None:
+    with subprocess.Popen(  # noqa: ASYNC220 - its pipes are read in threads
+        [sys.executable, "-m", "server.cli", "sync", str(file), "--address", server_address],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env=clean_environment(),
+    ) as process:
+        assert process.stdout is not None
+        assert (await asyncio.to_thread(process.stdout.readline)).startswith("prom: 3 elements")
+        os.kill(process.pid, signal.SIGINT)
+        out, err = await asyncio.to_thread(process.communicate, timeout=PATIENCE_SECONDS)
+    assert (process.returncode, err) == (130, "")
+    assert "Traceback" not in out
+
+
+async def test_a_file_that_can_not_be_used_is_named(quick_command: Command, tmp_path: Path) -> None:
+    (tmp_path / "sources.toml").write_text("[[source]]\nname = 'a'")
+    finished = await quick_command("sync", str(tmp_path / "sources.toml"))
+    assert finished.returncode == 2
+    assert "source 'a': kind: is missing" in " ".join(finished.stderr.split())
