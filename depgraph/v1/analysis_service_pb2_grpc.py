@@ -28,7 +28,8 @@ if _version_not_supported:
 class AnalysisServiceStub:
     """AnalysisService answers what a dependency graph is kept for, from memory; `freshness` says which
     snapshot of the database an answer came from. Nothing here writes. A search that would take too
-    long ends early and says so.
+    long ends early and says so. Wherever a request names a service, an alias of it will do; answers
+    have its own name.
     """
 
     def __init__(self, channel):
@@ -72,7 +73,8 @@ class AnalysisServiceStub:
 class AnalysisServiceServicer:
     """AnalysisService answers what a dependency graph is kept for, from memory; `freshness` says which
     snapshot of the database an answer came from. Nothing here writes. A search that would take too
-    long ends early and says so.
+    long ends early and says so. Wherever a request names a service, an alias of it will do; answers
+    have its own name.
     """
 
     def CheckChange(self, request, context):
@@ -168,7 +170,8 @@ def add_AnalysisServiceServicer_to_server(servicer, server):
 class AnalysisService:
     """AnalysisService answers what a dependency graph is kept for, from memory; `freshness` says which
     snapshot of the database an answer came from. Nothing here writes. A search that would take too
-    long ends early and says so.
+    long ends early and says so. Wherever a request names a service, an alias of it will do; answers
+    have its own name.
     """
 
     @staticmethod

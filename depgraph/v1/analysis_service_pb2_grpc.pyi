@@ -29,7 +29,8 @@ GRPC_VERSION: str
 class AnalysisServiceStub:
     """AnalysisService answers what a dependency graph is kept for, from memory; `freshness` says which
     snapshot of the database an answer came from. Nothing here writes. A search that would take too
-    long ends early and says so.
+    long ends early and says so. Wherever a request names a service, an alias of it will do; answers
+    have its own name.
     """
 
     @_typing.overload
@@ -66,7 +67,8 @@ class AnalysisServiceStub:
 class AnalysisServiceAsyncStub(AnalysisServiceStub):
     """AnalysisService answers what a dependency graph is kept for, from memory; `freshness` says which
     snapshot of the database an answer came from. Nothing here writes. A search that would take too
-    long ends early and says so.
+    long ends early and says so. Wherever a request names a service, an alias of it will do; answers
+    have its own name.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -99,7 +101,8 @@ class AnalysisServiceAsyncStub(AnalysisServiceStub):
 class AnalysisServiceServicer(metaclass=_abc_1.ABCMeta):
     """AnalysisService answers what a dependency graph is kept for, from memory; `freshness` says which
     snapshot of the database an answer came from. Nothing here writes. A search that would take too
-    long ends early and says so.
+    long ends early and says so. Wherever a request names a service, an alias of it will do; answers
+    have its own name.
     """
 
     @_abc_1.abstractmethod

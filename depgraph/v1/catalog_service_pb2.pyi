@@ -337,7 +337,7 @@ class BatchUpsertServicesRequest(_message.Message):
     SERVICES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def services(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Service]:
-        """services to create or replace, at most 10,000, no name twice."""
+        """services to create or replace, at most 10,000, no service twice, by an alias either."""
 
     def __init__(
         self,
@@ -560,7 +560,7 @@ class MergeServicesRequest(_message.Message):
     INTO_SERVICE_ID_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     from_service_id: _builtins.str
-    """from_service_id is the business name of the service that goes. Required."""
+    """from_service_id is the business name of the service that goes; no alias. Required."""
     into_service_id: _builtins.str
     """into_service_id is the business name of the service that stays, another one. Required."""
     validate_only: _builtins.bool

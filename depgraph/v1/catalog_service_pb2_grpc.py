@@ -27,7 +27,8 @@ if _version_not_supported:
 
 class CatalogServiceStub:
     """CatalogService keeps the services, the nodes of the graph. Every write answers with the revision
-    that makes a later at_least_as_fresh read see it.
+    that makes a later at_least_as_fresh read see it. Wherever a request names a service, an alias of
+    it will do, unless said otherwise; answers have its own name.
     """
 
     def __init__(self, channel):
@@ -95,11 +96,12 @@ class CatalogServiceStub:
 
 class CatalogServiceServicer:
     """CatalogService keeps the services, the nodes of the graph. Every write answers with the revision
-    that makes a later at_least_as_fresh read see it.
+    that makes a later at_least_as_fresh read see it. Wherever a request names a service, an alias of
+    it will do, unless said otherwise; answers have its own name.
     """
 
     def CreateService(self, request, context):
-        """CreateService adds one. ALREADY_EXISTS when the name is taken.
+        """CreateService adds one. ALREADY_EXISTS when a service or an alias has the name.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -128,7 +130,8 @@ class CatalogServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteService(self, request, context):
-        """DeleteService removes one; its dependencies go too. NOT_FOUND when there is none.
+        """DeleteService removes one; its dependencies and aliases go too. NOT_FOUND when there is none;
+        INVALID_ARGUMENT for an alias: an old name must not delete the service that it became part of.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -166,7 +169,10 @@ class CatalogServiceServicer:
 
     def MergeServices(self, request, context):
         """MergeServices makes two services one: the dependencies of the one go over to the other, and its
-        name becomes an alias. One transaction. NOT_FOUND when one of them does not exist.
+        name becomes an alias. One transaction. The service that stays keeps its values, and takes those
+        that it doesn't know: team, criticality, a kind other than SERVICE, keys of metadata. If a person
+        made the other and it was only discovered, the other's values go first, and it is no longer
+        discovered. NOT_FOUND when one of them does not exist.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -248,7 +254,8 @@ def add_CatalogServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class CatalogService:
     """CatalogService keeps the services, the nodes of the graph. Every write answers with the revision
-    that makes a later at_least_as_fresh read see it.
+    that makes a later at_least_as_fresh read see it. Wherever a request names a service, an alias of
+    it will do, unless said otherwise; answers have its own name.
     """
 
     @staticmethod

@@ -28,7 +28,8 @@ GRPC_VERSION: str
 
 class CatalogServiceStub:
     """CatalogService keeps the services, the nodes of the graph. Every write answers with the revision
-    that makes a later at_least_as_fresh read see it.
+    that makes a later at_least_as_fresh read see it. Wherever a request names a service, an alias of
+    it will do, unless said otherwise; answers have its own name.
     """
 
     @_typing.overload
@@ -36,7 +37,7 @@ class CatalogServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> CatalogServiceAsyncStub: ...
     CreateService: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.CreateServiceRequest, _catalog_service_pb2.CreateServiceResponse]
-    """CreateService adds one. ALREADY_EXISTS when the name is taken."""
+    """CreateService adds one. ALREADY_EXISTS when a service or an alias has the name."""
     GetService: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.GetServiceRequest, _catalog_service_pb2.GetServiceResponse]
     """GetService returns one by name or id. NOT_FOUND when there is none."""
     ListServices: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.ListServicesRequest, _catalog_service_pb2.ListServicesResponse]
@@ -46,7 +47,9 @@ class CatalogServiceStub:
     UpdateService: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.UpdateServiceRequest, _catalog_service_pb2.UpdateServiceResponse]
     """UpdateService sets the fields that the mask names. NOT_FOUND when there is none."""
     DeleteService: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.DeleteServiceRequest, _catalog_service_pb2.DeleteServiceResponse]
-    """DeleteService removes one; its dependencies go too. NOT_FOUND when there is none."""
+    """DeleteService removes one; its dependencies and aliases go too. NOT_FOUND when there is none;
+    INVALID_ARGUMENT for an alias: an old name must not delete the service that it became part of.
+    """
     BatchUpsertServices: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.BatchUpsertServicesRequest, _catalog_service_pb2.BatchUpsertServicesResponse]
     """BatchUpsertServices creates or replaces services by name, all or none. Idempotent: the same
     call again changes nothing.
@@ -61,7 +64,10 @@ class CatalogServiceStub:
     """ListAliases returns the aliases in their order, page by page."""
     MergeServices: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.MergeServicesRequest, _catalog_service_pb2.MergeServicesResponse]
     """MergeServices makes two services one: the dependencies of the one go over to the other, and its
-    name becomes an alias. One transaction. NOT_FOUND when one of them does not exist.
+    name becomes an alias. One transaction. The service that stays keeps its values, and takes those
+    that it doesn't know: team, criticality, a kind other than SERVICE, keys of metadata. If a person
+    made the other and it was only discovered, the other's values go first, and it is no longer
+    discovered. NOT_FOUND when one of them does not exist.
     """
     SuggestAliases: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.SuggestAliasesRequest, _catalog_service_pb2.SuggestAliasesResponse]
     """SuggestAliases returns pairs of services that look like one, the most alike first. It answers
@@ -71,12 +77,13 @@ class CatalogServiceStub:
 @_typing.type_check_only
 class CatalogServiceAsyncStub(CatalogServiceStub):
     """CatalogService keeps the services, the nodes of the graph. Every write answers with the revision
-    that makes a later at_least_as_fresh read see it.
+    that makes a later at_least_as_fresh read see it. Wherever a request names a service, an alias of
+    it will do, unless said otherwise; answers have its own name.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateService: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.CreateServiceRequest, _catalog_service_pb2.CreateServiceResponse]  # type: ignore[assignment]
-    """CreateService adds one. ALREADY_EXISTS when the name is taken."""
+    """CreateService adds one. ALREADY_EXISTS when a service or an alias has the name."""
     GetService: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.GetServiceRequest, _catalog_service_pb2.GetServiceResponse]  # type: ignore[assignment]
     """GetService returns one by name or id. NOT_FOUND when there is none."""
     ListServices: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.ListServicesRequest, _catalog_service_pb2.ListServicesResponse]  # type: ignore[assignment]
@@ -86,7 +93,9 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
     UpdateService: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.UpdateServiceRequest, _catalog_service_pb2.UpdateServiceResponse]  # type: ignore[assignment]
     """UpdateService sets the fields that the mask names. NOT_FOUND when there is none."""
     DeleteService: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.DeleteServiceRequest, _catalog_service_pb2.DeleteServiceResponse]  # type: ignore[assignment]
-    """DeleteService removes one; its dependencies go too. NOT_FOUND when there is none."""
+    """DeleteService removes one; its dependencies and aliases go too. NOT_FOUND when there is none;
+    INVALID_ARGUMENT for an alias: an old name must not delete the service that it became part of.
+    """
     BatchUpsertServices: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.BatchUpsertServicesRequest, _catalog_service_pb2.BatchUpsertServicesResponse]  # type: ignore[assignment]
     """BatchUpsertServices creates or replaces services by name, all or none. Idempotent: the same
     call again changes nothing.
@@ -101,7 +110,10 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
     """ListAliases returns the aliases in their order, page by page."""
     MergeServices: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.MergeServicesRequest, _catalog_service_pb2.MergeServicesResponse]  # type: ignore[assignment]
     """MergeServices makes two services one: the dependencies of the one go over to the other, and its
-    name becomes an alias. One transaction. NOT_FOUND when one of them does not exist.
+    name becomes an alias. One transaction. The service that stays keeps its values, and takes those
+    that it doesn't know: team, criticality, a kind other than SERVICE, keys of metadata. If a person
+    made the other and it was only discovered, the other's values go first, and it is no longer
+    discovered. NOT_FOUND when one of them does not exist.
     """
     SuggestAliases: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.SuggestAliasesRequest, _catalog_service_pb2.SuggestAliasesResponse]  # type: ignore[assignment]
     """SuggestAliases returns pairs of services that look like one, the most alike first. It answers
@@ -110,7 +122,8 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
 
 class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
     """CatalogService keeps the services, the nodes of the graph. Every write answers with the revision
-    that makes a later at_least_as_fresh read see it.
+    that makes a later at_least_as_fresh read see it. Wherever a request names a service, an alias of
+    it will do, unless said otherwise; answers have its own name.
     """
 
     @_abc_1.abstractmethod
@@ -119,7 +132,7 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_service_pb2.CreateServiceRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_service_pb2.CreateServiceResponse, _abc.Awaitable[_catalog_service_pb2.CreateServiceResponse]]:
-        """CreateService adds one. ALREADY_EXISTS when the name is taken."""
+        """CreateService adds one. ALREADY_EXISTS when a service or an alias has the name."""
 
     @_abc_1.abstractmethod
     def GetService(
@@ -153,7 +166,9 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_service_pb2.DeleteServiceRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_service_pb2.DeleteServiceResponse, _abc.Awaitable[_catalog_service_pb2.DeleteServiceResponse]]:
-        """DeleteService removes one; its dependencies go too. NOT_FOUND when there is none."""
+        """DeleteService removes one; its dependencies and aliases go too. NOT_FOUND when there is none;
+        INVALID_ARGUMENT for an alias: an old name must not delete the service that it became part of.
+        """
 
     @_abc_1.abstractmethod
     def BatchUpsertServices(
@@ -198,7 +213,10 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_service_pb2.MergeServicesResponse, _abc.Awaitable[_catalog_service_pb2.MergeServicesResponse]]:
         """MergeServices makes two services one: the dependencies of the one go over to the other, and its
-        name becomes an alias. One transaction. NOT_FOUND when one of them does not exist.
+        name becomes an alias. One transaction. The service that stays keeps its values, and takes those
+        that it doesn't know: team, criticality, a kind other than SERVICE, keys of metadata. If a person
+        made the other and it was only discovered, the other's values go first, and it is no longer
+        discovered. NOT_FOUND when one of them does not exist.
         """
 
     @_abc_1.abstractmethod

@@ -158,7 +158,7 @@ class BatchUpsertDependenciesRequest(_message.Message):
     @_builtins.property
     def dependencies(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Dependency]:
         """dependencies to create or replace, at most 10,000, no key (source, target, discovery source)
-        twice.
+        twice, by an alias either.
         """
 
     def __init__(
@@ -447,11 +447,13 @@ class IngestGraphRequest(_message.Message):
 
     @_builtins.property
     def edges(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Dependency]:
-        """edges seen, at most 10,000, no pair twice. Their discovery_source is the report's (or
-        unspecified), their last_observed_time unset: observe_time speaks for all. Their is_stale is
-        ignored: what was just seen is fresh. What else is unset, UNSPECIFIED or UNKNOWN keeps the
-        stored value; a new edge gets the default of Dependency. communication_mode is required, and may
-        be UNKNOWN. confidence_score unset = as last reported, however much of it has decayed.
+        """edges seen, at most 10,000, no pair twice; pairs that are one by an alias are made one, a later
+        edge over an earlier one, and calls of a service to itself are left out: warnings count both.
+        Their discovery_source is the report's (or unspecified), their last_observed_time unset:
+        observe_time speaks for all. Their is_stale is ignored: what was just seen is fresh. What else
+        is unset, UNSPECIFIED or UNKNOWN keeps the stored value; a new edge gets the default of
+        Dependency. communication_mode is required, and may be UNKNOWN. confidence_score unset = as
+        last reported, however much of it has decayed.
         """
 
     @_builtins.property

@@ -27,7 +27,8 @@ if _version_not_supported:
 
 class DependencyServiceStub:
     """DependencyService keeps the dependencies, the edges of the graph. Every write answers with the
-    revision that makes a later at_least_as_fresh read see it.
+    revision that makes a later at_least_as_fresh read see it. Wherever a request names a service, an
+    alias of it will do; answers have its own name.
     """
 
     def __init__(self, channel):
@@ -75,7 +76,8 @@ class DependencyServiceStub:
 
 class DependencyServiceServicer:
     """DependencyService keeps the dependencies, the edges of the graph. Every write answers with the
-    revision that makes a later at_least_as_fresh read see it.
+    revision that makes a later at_least_as_fresh read see it. Wherever a request names a service, an
+    alias of it will do; answers have its own name.
     """
 
     def GetDependency(self, request, context):
@@ -181,7 +183,8 @@ def add_DependencyServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class DependencyService:
     """DependencyService keeps the dependencies, the edges of the graph. Every write answers with the
-    revision that makes a later at_least_as_fresh read see it.
+    revision that makes a later at_least_as_fresh read see it. Wherever a request names a service, an
+    alias of it will do; answers have its own name.
     """
 
     @staticmethod

@@ -28,7 +28,8 @@ GRPC_VERSION: str
 
 class DependencyServiceStub:
     """DependencyService keeps the dependencies, the edges of the graph. Every write answers with the
-    revision that makes a later at_least_as_fresh read see it.
+    revision that makes a later at_least_as_fresh read see it. Wherever a request names a service, an
+    alias of it will do; answers have its own name.
     """
 
     @_typing.overload
@@ -62,7 +63,8 @@ class DependencyServiceStub:
 @_typing.type_check_only
 class DependencyServiceAsyncStub(DependencyServiceStub):
     """DependencyService keeps the dependencies, the edges of the graph. Every write answers with the
-    revision that makes a later at_least_as_fresh read see it.
+    revision that makes a later at_least_as_fresh read see it. Wherever a request names a service, an
+    alias of it will do; answers have its own name.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -92,7 +94,8 @@ class DependencyServiceAsyncStub(DependencyServiceStub):
 
 class DependencyServiceServicer(metaclass=_abc_1.ABCMeta):
     """DependencyService keeps the dependencies, the edges of the graph. Every write answers with the
-    revision that makes a later at_least_as_fresh read see it.
+    revision that makes a later at_least_as_fresh read see it. Wherever a request names a service, an
+    alias of it will do; answers have its own name.
     """
 
     @_abc_1.abstractmethod

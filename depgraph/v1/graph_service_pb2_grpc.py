@@ -28,7 +28,7 @@ if _version_not_supported:
 class GraphServiceStub:
     """GraphService answers from the graph in memory, and says in `freshness` which snapshot of the
     database the answer came from. With minimize_latency (the default) no call waits for the
-    database.
+    database. Wherever a request names a service, an alias of it will do; answers have its own name.
     """
 
     def __init__(self, channel):
@@ -82,7 +82,7 @@ class GraphServiceStub:
 class GraphServiceServicer:
     """GraphService answers from the graph in memory, and says in `freshness` which snapshot of the
     database the answer came from. With minimize_latency (the default) no call waits for the
-    database.
+    database. Wherever a request names a service, an alias of it will do; answers have its own name.
     """
 
     def Traverse(self, request, context):
@@ -207,7 +207,7 @@ def add_GraphServiceServicer_to_server(servicer, server):
 class GraphService:
     """GraphService answers from the graph in memory, and says in `freshness` which snapshot of the
     database the answer came from. With minimize_latency (the default) no call waits for the
-    database.
+    database. Wherever a request names a service, an alias of it will do; answers have its own name.
     """
 
     @staticmethod

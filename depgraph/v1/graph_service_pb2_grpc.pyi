@@ -29,7 +29,7 @@ GRPC_VERSION: str
 class GraphServiceStub:
     """GraphService answers from the graph in memory, and says in `freshness` which snapshot of the
     database the answer came from. With minimize_latency (the default) no call waits for the
-    database.
+    database. Wherever a request names a service, an alias of it will do; answers have its own name.
     """
 
     @_typing.overload
@@ -76,7 +76,7 @@ class GraphServiceStub:
 class GraphServiceAsyncStub(GraphServiceStub):
     """GraphService answers from the graph in memory, and says in `freshness` which snapshot of the
     database the answer came from. With minimize_latency (the default) no call waits for the
-    database.
+    database. Wherever a request names a service, an alias of it will do; answers have its own name.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -119,7 +119,7 @@ class GraphServiceAsyncStub(GraphServiceStub):
 class GraphServiceServicer(metaclass=_abc_1.ABCMeta):
     """GraphService answers from the graph in memory, and says in `freshness` which snapshot of the
     database the answer came from. With minimize_latency (the default) no call waits for the
-    database.
+    database. Wherever a request names a service, an alias of it will do; answers have its own name.
     """
 
     @_abc_1.abstractmethod
