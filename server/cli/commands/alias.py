@@ -134,7 +134,7 @@ def _would(going: str, answer: MergeServicesResponse) -> list[str]:
 def _counts(answer: MergeServicesResponse) -> str:
     parts = [
         f"{counted(answer.dependencies_moved, 'dependency', 'dependencies')} moved",
-        f"{answer.dependencies_merged:,} merged with another",
+        f"{answer.dependencies_merged:,} merged with parallel ones",
         f"{counted(answer.self_calls_dropped, 'call')} between the two dropped",
         f"{counted(answer.aliases_moved, 'alias', 'aliases')} moved",
     ]

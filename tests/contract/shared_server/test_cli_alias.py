@@ -70,7 +70,7 @@ async def test_what_is_wrong_with_an_alias_is_said_in_one_line(quick_command: Co
 
 async def test_a_merge_says_what_it_would_do_and_asks_first(quick_command: Command, stubs: Stubs) -> None:
     would = (
-        "would merge shop into web-shop: 1 dependency moved, 1 merged with another, "
+        "would merge shop into web-shop: 1 dependency moved, 1 merged with parallel ones, "
         "1 call between the two dropped, 0 aliases moved\nshop would be an alias\n"
     )
     tried = await quick_command("alias", "merge", "shop", "web-shop", "--dry-run")
