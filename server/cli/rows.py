@@ -13,9 +13,21 @@ from depgraph.v1.catalog_service_pb2 import (
     ListAliasesRequest,
     ListServicesRequest,
 )
-from depgraph.v1.dependency_service_pb2 import BatchUpsertDependenciesRequest, ListDependenciesRequest
+from depgraph.v1.dependency_service_pb2 import (
+    BatchUpsertDependenciesRequest,
+    IngestGraphRequest,
+    ListDependenciesRequest,
+)
 from depgraph.v1.graph_service_pb2 import Direction, TraverseRequest
-from depgraph.v1.types_pb2 import Dependency, Service, ServiceAlias
+from depgraph.v1.types_pb2 import (
+    COMMUNICATION_MODE_SYNC,
+    COMMUNICATION_MODE_UNKNOWN,
+    DEPENDENCY_CRITICALITY_HARD,
+    DEPENDENCY_CRITICALITY_UNKNOWN,
+    Dependency,
+    Service,
+    ServiceAlias,
+)
 from server.cli.asked import AskedServer
 from server.cli.connection import failure, pages, walk
 from server.cli.ingest import progress_bar
@@ -66,6 +78,41 @@ def graph_around(client: Client, request: TraverseRequest, timeout: float) -> Gr
 def direction_value(direction: str) -> Direction.ValueType:
     """Return the direction of a word such as ``both``."""
     return Direction.Value(f"DIRECTION_{direction.upper()}")
+
+
+def forget_guesses(client: Client, report: IngestGraphRequest, server: AskedServer) -> int:
+    """
+    Make mode and criticality unknown of those dependencies of a report that look guessed.
+
+    Imports of Jaeger's calls once wrote *sync* and *hard*, which Jaeger does not know, and nothing
+    else. Rows that say more were written by others, and stay. Returns how many there were.
+    """
+    listed = pages(client.catalog.ListAliases, ListAliasesRequest(page_size=PAGE_SIZE))
+    names = {row.alias: row.service_id for page in listed for row in page.aliases}
+    ends = ((edge.source_service_id, edge.target_service_id) for edge in report.edges)
+    reported = {(names.get(source, source), names.get(target, target)) for source, target in ends}
+    request = ListDependenciesRequest(
+        page_size=PAGE_SIZE, include_stale=True, discovery_source=report.discovery_source
+    )
+    guessed = [
+        row
+        for page in pages(client.dependencies.ListDependencies, request)
+        for row in page.dependencies
+        if (row.source_service_id, row.target_service_id) in reported and _is_guessed(row)
+    ]
+    for row in guessed:
+        row.communication_mode = COMMUNICATION_MODE_UNKNOWN
+        row.criticality = DEPENDENCY_CRITICALITY_UNKNOWN
+        for generated in ("id", "create_time", "update_time"):
+            row.ClearField(generated)
+    write_rows(client, GraphRows([], guessed, []), server)
+    return len(guessed)
+
+
+def _is_guessed(row: Dependency) -> bool:
+    says_more = any(row.HasField(name) for name in ("protocol", "timeout_ms", "retry_config"))
+    is_default = row.communication_mode == COMMUNICATION_MODE_SYNC
+    return is_default and row.criticality == DEPENDENCY_CRITICALITY_HARD and not says_more
 
 
 def write_rows(client: Client, rows: GraphRows, server: AskedServer) -> WrittenRows:

@@ -16,10 +16,12 @@ from server.cli.ingest import Ingested, send
 from server.cli.options import AsJson
 from server.cli.render.text import counted, print_json, print_lines, printable
 from server.cli.rows import WrittenRows, write_rows
+from server.cli.rows import forget_guesses as forget
 from server.formats.exported import GraphRows
 from server.formats.reading import SELF_CALL
 
 MAX_WARNINGS = 10
+_GUESSED = ("jaeger", "zipkin")
 
 
 @asks_server(timeout=120.0)
@@ -63,6 +65,14 @@ def import_graph(
             help="Regular expression to replace in names; repeatable, in order.",
         ),
     ] = None,
+    forget_guesses: Annotated[
+        bool,
+        typer.Option(
+            "--forget-guesses",
+            help="Jaeger and Zipkin: make unknown what earlier versions guessed, sync and hard, of those "
+            "dependencies of the file that say nothing else.",
+        ),
+    ] = False,
     server: AskedServer,
     as_json: AsJson = False,
 ) -> None:
@@ -91,9 +101,14 @@ def import_graph(
     attribute(content, place, reporter)
     if source is not None:
         _set_source(content, source)
+    if forget_guesses and content.form not in _GUESSED:
+        raise InputError(f"--forget-guesses is for jaeger and zipkin; of {content.form} nothing was guessed")
     with connected(server, attempts=5) as client:
+        forgotten = sum(forget(client, each, server) for each in content.reports) if forget_guesses else 0
         ingested = send(client, content.reports, server)
-    _print(ingested, content, monotonic() - began, as_json=as_json)
+    if forget_guesses and not as_json:
+        print_lines([f"{counted(forgotten, 'guess', 'guesses')} made unknown"])
+    _print(ingested, content, forgotten, monotonic() - began, as_json=as_json)
 
 
 def _set_source(content: Reports, source: Source) -> None:
@@ -115,7 +130,7 @@ def _print_rows(written: WrittenRows, seconds: float, *, as_json: bool) -> None:
     print_lines([done])
 
 
-def _print(ingested: Ingested, content: Reports, seconds: float, *, as_json: bool) -> None:
+def _print(ingested: Ingested, content: Reports, forgotten: int, seconds: float, *, as_json: bool) -> None:
     self_calls = sum(each.count for each in content.skipped if each.reason == SELF_CALL)
     skipped = [each for each in content.skipped if each.reason != SELF_CALL]
     if as_json:
@@ -125,6 +140,7 @@ def _print(ingested: Ingested, content: Reports, seconds: float, *, as_json: boo
             "self_calls_skipped": self_calls,
             "entries_skipped": [asdict(each) for each in skipped],
             "remark": content.remark,
+            "guesses_forgotten": forgotten,
             "seconds": round(seconds, 3),
         }
         print_json(answer, only_ascii=True)

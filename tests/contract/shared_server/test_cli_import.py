@@ -141,3 +141,47 @@ async def test_timeouts_and_retries_of_routes_feed_the_audit_and_make_no_depende
         ("cart", "pricing"),
     }
     assert len(rows) == 4
+
+
+async def test_what_imports_once_guessed_is_forgotten_where_nothing_else_is_said(
+    quick_command: Command, connection: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    await connection.execute(
+        """
+        INSERT INTO services (service_id) SELECT unnest(ARRAY['web-v1', 'cart', 'stock', 'mailer', 'odd']);
+        INSERT INTO service_dependencies (source_service_id, target_service_id, communication_mode,
+            criticality, discovery_source, protocol, is_stale)
+        SELECT s.id, t.id, mode, word, source, protocol, target = 'stock'
+        FROM (VALUES
+            ('cart', 'sync', 'hard', 'otel_service_graph', NULL),
+            ('stock', 'sync', 'hard', 'otel_service_graph', NULL),
+            ('mailer', 'async', 'hard', 'otel_service_graph', NULL),
+            ('odd', 'sync', 'hard', 'otel_service_graph', 'grpc'),
+            ('odd', 'sync', 'hard', 'manual', NULL)
+        ) AS row (target, mode, word, source, protocol)
+        JOIN services AS s ON s.service_id = 'web-v1'
+        JOIN services AS t ON t.service_id = target
+        """
+    )
+    calls = [{"parent": "web-v1", "child": child} for child in ("cart", "mailer", "odd")]
+    again = ("import", "-", "--forget-guesses")
+    finished = await quick_command(*again, stdin=json.dumps(calls).encode())
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout.startswith("1 guess made unknown\n")
+    rows = await connection.fetch(
+        """
+        SELECT t.service_id, d.discovery_source, d.communication_mode, d.criticality
+        FROM service_dependencies AS d JOIN services AS t ON t.id = d.target_service_id
+        """
+    )
+    assert {tuple(row) for row in rows} == {
+        ("cart", "otel_service_graph", "unknown", "unknown"),
+        ("stock", "otel_service_graph", "sync", "hard"),
+        ("mailer", "otel_service_graph", "async", "hard"),
+        ("odd", "otel_service_graph", "sync", "hard"),
+        ("odd", "manual", "sync", "hard"),
+    }
+    finished = await quick_command(*again, stdin=json.dumps(calls).encode())
+    assert finished.stdout.startswith("0 guesses made unknown\n")
+    finished = await quick_command("import", str(SHOP / "kiali.json"), "--forget-guesses")
+    assert (finished.returncode, "of kiali nothing was guessed" in finished.stderr) == (2, True)
