@@ -10,7 +10,6 @@ from server.cli.validation import (
     checked_host_port,
     checked_private_database_url,
     checked_seconds,
-    checked_sources,
 )
 from server.config import Settings
 
@@ -90,7 +89,9 @@ Sources = Annotated[
         "sources",
         "TOML file of sources to pull dependencies from (docs/connect.md). Default: none.",
         metavar="FILE",
-        callback=checked_sources,
+        exists=True,
+        dir_okay=False,
+        readable=True,
     ),
 ]
 Migrate = Annotated[

@@ -116,15 +116,16 @@ def checked_guarding_file(parameter: typer.CallbackParam, value: Path | None) ->
 
 
 def checked_sources(value: Path | None) -> Path | None:
-    """Refuse a sources file that can't be used."""
-    if value is not None:
-        from server.sources.config import SourcesFileError, load_sources
+    """Accept a sources file that can be used."""
+    if value is None:
+        return None
+    from server.sources.config import SourcesFileError, load_sources
 
-        try:
-            load_sources(value)
-        except SourcesFileError as error:
-            raise typer.BadParameter(str(error)) from None
-    return value
+    try:
+        load_sources(value)
+    except SourcesFileError as error:
+        raise typer.BadParameter(str(error)) from None
+    return value.absolute()
 
 
 def _is_on_command_line(context: typer.Context, name: str) -> bool:

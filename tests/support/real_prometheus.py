@@ -37,7 +37,8 @@ class History:
         self, metric: str, labels: Mapping[str, str], values: Mapping[float, float] | list[float]
     ) -> None:
         """Add values by how many minutes ago they were; a list ends with the newest."""
-        by_age = values if isinstance(values, Mapping) else dict(enumerate(reversed(values)))
+        newest_first = enumerate(reversed(values)) if isinstance(values, list) else values.items()
+        by_age = {float(age): value for age, value in newest_first}
         text = ",".join(f'{name}="{value}"' for name, value in labels.items())
         lines = self._samples.setdefault(metric, [])
         for age in sorted(by_age, reverse=True):
