@@ -14,8 +14,9 @@ from server.domain.caller import Caller, acting_as
 from server.domain.errors import DomainError
 from server.domain.ports import DependencyStore
 from server.domain.writes import WritingCall, writing_for
+from server.formats.reading import OBSERVATION_GRANULARITY
 from server.rpc.dependency.reports import ingest_batch, ingested
-from server.rpc.otlp.reports import GRANULARITY, OtlpRules
+from server.rpc.otlp.reports import OtlpRules
 from server.rpc.reading import convert
 from server.sources.config import SourcesFileError, load_receiver, load_sources
 from server.sources.schedule import Pulled, Schedule, SendError
@@ -32,7 +33,7 @@ _DID_EVERY_SECONDS = 2.0
 
 def receiver_rules(settings: Settings) -> OtlpRules | None:
     """Return the rules for what exporters of OTLP send; None = the sources file can't be used."""
-    granularity = settings.staleness.granularity("otel_service_graph", GRANULARITY)
+    granularity = settings.staleness.granularity("otel_service_graph", OBSERVATION_GRANULARITY)
     try:
         source = None if settings.sources is None else load_receiver(settings.sources)
     except SourcesFileError:

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
-from typing import Final
 
 from depgraph.v1.dependency_service_pb2 import IngestGraphRequest, ReportDetails
 from depgraph.v1.types_pb2 import DISCOVERY_SOURCE_OTEL_SERVICE_GRAPH
@@ -12,11 +11,9 @@ from server.config import Limits
 from server.domain.reports import IngestBatch
 from server.domain.services import name_problem
 from server.formats.naming import NameRules
-from server.formats.reading import Call, Draft, Reading, Skipped
+from server.formats.reading import OBSERVATION_GRANULARITY, Call, Draft, Reading, Skipped
 from server.rpc.dependency.reports import ingest_batch
 from server.rpc.otlp.series import NANOS, Tally
-
-GRANULARITY: Final = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +30,7 @@ class OtlpRules:
     reporter: str = "otlp"
     names: NameRules = NameRules()  # noqa: RUF009 - it is frozen
     confidence: float | None = None
-    granularity: timedelta = GRANULARITY
+    granularity: timedelta = OBSERVATION_GRANULARITY
 
     def reporter_of(self, principal: str) -> str:
         """Name the record of a caller's reports; empty = it has no identity."""
