@@ -43,6 +43,7 @@ from server.store.aliases import AliasRepository
 from server.store.database import Database
 from server.store.dependencies import DependencyRepository
 from server.store.embedded import disk_watch
+from server.store.reporters import KnownReporters
 from server.store.services import ServiceRepository
 from server.store.staleness import Sweeper
 from server.store.writes import WriteRepository
@@ -119,17 +120,19 @@ class Application:
         searches = SharedComponentSearch()
         detection = Detection(url, self.replica, settings.detection, searches)
         sweeper = Sweeper(url, settings.staleness)
-        pulling = Pulling(url, DependencyRepository(database), settings.sources, settings.limits)
-        health = partial(self._health, database, detection, sweeper, pulling)
+        dependencies = DependencyRepository(database, settings.staleness)
+        pulling = Pulling(url, dependencies, settings.sources, settings.limits)
+        reporters = KnownReporters(database)
+        health = partial(self._health, database, detection, sweeper, pulling, reporters)
         worker = None if self._peers is None else self._peers.number
         tracer = await stack.enter_async_context(
             call_tracer(self._closing, enabled=settings.tracing, worker=worker)
         )
-        otlp = OtlpReceiver(DependencyRepository(database), settings.limits, receiver_rules(settings))
+        otlp = OtlpReceiver(dependencies, settings.limits, receiver_rules(settings))
         # Calls end before: what the last ones brought is written, too.
         stack.push_async_callback(otlp.close)
         self._rpc_server = rpc = self._rpc(
-            database, url, detection, searches, health, otlp=otlp, tracer=tracer
+            database, url, detection, searches, health, otlp=otlp, reporters=reporters, tracer=tracer
         )
         collector = ServerCollector(
             replica=self.replica,
@@ -139,6 +142,7 @@ class Application:
             otlp=otlp,
             sweeper=sweeper,
             detection=detection,
+            reporters=reporters.now,
             health=health,
         )
         self.registry.register(collector)
@@ -158,6 +162,7 @@ class Application:
         tasks(detection.run())
         tasks(otlp.run())
         tasks(pulling.run())
+        tasks(reporters.run())
         if self._peers is not None:
             await self._listen(stack, rpc)
         rpc.set_serving(serving=True)
@@ -196,13 +201,14 @@ class Application:
         health: Callable[[], FeedHealth],
         *,
         otlp: OtlpReceiver,
+        reporters: KnownReporters,
         tracer: "CallTracer | None",
     ) -> RpcServer:
         history = ChangeLogReader(url, self._settings.feed)
         servicers = Servicers(
             services=ServiceRepository(database),
             aliases=AliasRepository(database),
-            dependencies=DependencyRepository(database),
+            dependencies=DependencyRepository(database, self._settings.staleness),
             alerts=AlertRepository(database),
             writes=WriteRepository(database),
             live=self.replica,
@@ -215,6 +221,7 @@ class Application:
                 health=health,
                 peers=self._peers or Peers(),
                 detection=detection.status,
+                reporters=reporters.now,
             ),
         )
         settings = self._settings
@@ -236,13 +243,18 @@ class Application:
         return CallAccess(self._identification, TrustedProxies(self._settings.access.trusted_proxies))
 
     def _health(
-        self, database: Database, detection: Detection, sweeper: Sweeper, pulling: Pulling
+        self,
+        database: Database,
+        detection: Detection,
+        sweeper: Sweeper,
+        pulling: Pulling,
+        reporters: KnownReporters,
     ) -> FeedHealth:
         health = self.vitals.health()
         workers = () if self._peers is None else self._peers.problems()
         tls = () if self._tls is None else self._tls.problems()
         access = () if self._identification is None else self._identification.problems()
-        parts = (database, detection, sweeper, pulling)
+        parts = (database, detection, sweeper, pulling, reporters)
         others = (*(problem for part in parts for problem in part.problems()), *workers, *tls, *access)
         return replace(health, problems=(*health.problems, *others))
 

@@ -744,7 +744,9 @@ class Source(_message.Message):
     last_error: _builtins.str
     """last_error says why the last attempt failed; empty = it did not."""
     is_silent: _builtins.bool
-    """is_silent is true when its last success is three intervals ago or longer."""
+    """is_silent is true when it has an interval, and its last success is three of them ago or longer,
+    or never was.
+    """
     element_count: _builtins.int
     """element_count is how many elements (series, points, entries) its last report was made of, the
     skipped ones included.

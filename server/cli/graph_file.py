@@ -12,12 +12,13 @@ import typer
 
 from depgraph.v1.dependency_service_pb2 import IngestGraphRequest
 from server.cli.failures import CommandError, InputError, read_input
+from server.domain.reports import OBSERVATION_GRANULARITY
 from server.domain.services import name_problem
 from server.formats.documents import FormatError, json_document
 from server.formats.exported import GraphRows, is_exported, read_exported
 from server.formats.naming import NameRules
 from server.formats.native import read_native
-from server.formats.reading import OBSERVATION_GRANULARITY, Skipped
+from server.formats.reading import Skipped
 from server.formats.recognition import FORMATS, Format, format_of, read, with_hint
 
 if TYPE_CHECKING:

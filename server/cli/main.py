@@ -22,6 +22,7 @@ COMMANDS = {
     "import": "import_graph:import_graph",
     "export": "export:export",
     "sync": "sync:sync",
+    "sources": "sources:sources",
     "services": "services:services",
     "service": "service:app",
     "dependency": "dependency:app",

@@ -14,7 +14,7 @@ from server.domain.dependencies import (
     DependencyFilter,
     DiscoverySource,
 )
-from server.domain.reports import IngestBatch, IngestResult
+from server.domain.reports import IngestBatch, IngestResult, Reporter
 from server.domain.services import Service, ServiceChange, ServiceDraft, ServiceFilter, ServiceKey
 from server.domain.writes import WriteKey, WritePage
 
@@ -167,7 +167,11 @@ class DependencyStore(Protocol):
         Ingest a report of a discovery source in one transaction; creates unknown services.
 
         Repeating a report changes nothing. ``InvalidInputError`` names nodes and edges given twice.
+        Of a report that failed, only that is noted.
         """
+
+    async def reporters(self) -> tuple[Reporter, ...]:
+        """Return who reports, by reporter and discovery source; at most a thousand, the latest."""
 
 
 class AlertStore(Protocol):

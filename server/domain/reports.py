@@ -8,6 +8,11 @@ from typing import NamedTuple
 from server.domain.dependencies import CommunicationMode, DependencyCriticality, DiscoverySource
 from server.domain.services import ServiceCriticality, ServiceKind
 
+OBSERVATION_GRANULARITY = timedelta(minutes=5)
+"""What sources, imports and OTLP ask for: an observation that renews one by less is not written."""
+
+_INTERVALS_MISSED = 3
+
 
 class IngestNode(NamedTuple):
     """A service as a discovery source reports it; None = not reported."""
@@ -90,13 +95,52 @@ class IngestBatch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class IngestResult:
-    """What one report changed."""
+class Reporter:
+    """
+    Who reports for a discovery source, and how the last report went. Times are aware, UTC.
 
+    ``success_age`` is the time since the last report was taken in; None = there was none.
+    """
+
+    reporter: str
+    discovery_source: DiscoverySource
+    succeeded_at: datetime | None
+    attempted_at: datetime
+    success_age: timedelta | None
+    last_error: str
+    interval: timedelta | None
+    element_count: int
+    skipped: Mapping[str, int]
     services_created: int
-    services_updated: int
     edges_created: int
     edges_updated: int
     edges_unchanged: int
-    warnings: tuple[str, ...]
+    observations_renewed: int
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether it has an interval, and its last success is three of them ago, or never was."""
+        if self.interval is None:
+            return False
+        return self.success_age is None or self.success_age >= _INTERVALS_MISSED * self.interval
+
+    @property
+    def skipped_count(self) -> int:
+        """How many elements of the last report could not be used."""
+        return sum(self.skipped.values())
+
+    def __str__(self) -> str:
+        return f"{self.reporter or 'without a name'} ({self.discovery_source})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngestResult:
+    """What one report changed."""
+
+    services_created: int = 0
+    services_updated: int = 0
+    edges_created: int = 0
+    edges_updated: int = 0
+    edges_unchanged: int = 0
+    warnings: tuple[str, ...] = ()
     observations_renewed: int = 0

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import NamedTuple
 
 from google.protobuf.duration_pb2 import Duration
@@ -22,8 +21,6 @@ from server.domain.services import name_problem
 
 SELF_CALL = "a service that calls itself"
 MAX_REASONS = 100
-OBSERVATION_GRANULARITY = timedelta(minutes=5)
-"""How much later files and sources must have seen a dependency for that alone to be written."""
 _MAX_REASON_LENGTH = 255
 _OTHER_REASONS = "other reasons"
 # What others run over: a mesh sees it of calls into which it can't look.

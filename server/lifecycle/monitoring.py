@@ -1,6 +1,6 @@
 """What operators see of a process: its metrics, each defined once, and the health of reads."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 
 from graphcore.compiling import KERNELS
 from server.domain.live_graph import FeedHealth, FeedState
+from server.domain.reports import Reporter
 from server.feed import Vitals
 from server.lifecycle.detection import Detection
 from server.replica import Replica
@@ -39,6 +40,7 @@ class ServerCollector(Collector):
     otlp: OtlpReceiver
     sweeper: Sweeper
     detection: Detection
+    reporters: Callable[[], Sequence[Reporter]]
     health: Callable[[], FeedHealth]
 
     def collect(self) -> Iterator[Metric]:
@@ -51,6 +53,7 @@ class ServerCollector(Collector):
         yield from self._calls()
         yield from self._load()
         yield from self._otlp()
+        yield from self._reporters()
 
     def _graph(self) -> Iterator[Metric]:
         graph, status = self.replica.graph, self.replica.status()
@@ -127,6 +130,36 @@ class ServerCollector(Collector):
             depgraph_sweep_decayed=(sweeper.decayed, "Confidences that sweeps lowered."),
             depgraph_sweep_restored=(sweeper.restored, "Confidences restored that decay no more."),
         )
+
+    def _reporters(self) -> Iterator[Metric]:
+        """Yield how each reporter's last report went; many processes say the same of them."""
+        labels = ("reporter", "discovery_source")
+        age = GaugeMetricFamily(
+            "depgraph_source_last_success_age_seconds",
+            "Time since the last report of a reporter was taken in; missing = there was none.",
+            labels=labels,
+        )
+        silent = GaugeMetricFamily(
+            "depgraph_source_silent", "1 when three intervals have passed without a report.", labels=labels
+        )
+        failing = GaugeMetricFamily(
+            "depgraph_source_failing", "1 when the last attempt to report failed.", labels=labels
+        )
+        elements = GaugeMetricFamily(
+            "depgraph_source_elements", "Elements that the last report was made of.", labels=labels
+        )
+        skipped = GaugeMetricFamily(
+            "depgraph_source_skipped_elements", "Those of them that could not be used.", labels=labels
+        )
+        for each in self.reporters():
+            named = (each.reporter, each.discovery_source)
+            if each.success_age is not None:
+                age.add_metric(named, each.success_age.total_seconds())
+            silent.add_metric(named, each.is_silent)
+            failing.add_metric(named, bool(each.last_error))
+            elements.add_metric(named, each.element_count)
+            skipped.add_metric(named, each.skipped_count)
+        yield from (age, silent, failing, elements, skipped)
 
     def _calls(self) -> Iterator[Metric]:
         """Yield what stock dashboards of gRPC servers show, by its usual names and labels."""

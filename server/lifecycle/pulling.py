@@ -13,6 +13,7 @@ from server.config import Limits, Settings
 from server.domain.caller import Caller, acting_as
 from server.domain.errors import DomainError
 from server.domain.ports import DependencyStore
+from server.domain.reports import OBSERVATION_GRANULARITY
 from server.domain.writes import WritingCall, writing_for
 from server.formats.reading import OBSERVATION_GRANULARITY
 from server.rpc.dependency.reports import ingest_batch, ingested

@@ -13,8 +13,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from depgraph.v1.dependency_service_pb2 import IngestGraphRequest, IngestGraphResponse, ReportDetails
 from depgraph.v1.types_pb2 import DiscoverySource
+from server.domain.reports import OBSERVATION_GRANULARITY
 from server.formats.native import batches
-from server.formats.reading import OBSERVATION_GRANULARITY, Reading
+from server.formats.reading import Reading
 from server.sources.source import PullError, Source
 
 log = structlog.get_logger(__name__)

@@ -1,11 +1,13 @@
 """Dependencies in the system of record."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
 import asyncpg
 
+from server.config import StalenessSettings
 from server.domain.dependencies import (
     Dependency,
     DependencyDraft,
@@ -14,7 +16,7 @@ from server.domain.dependencies import (
 )
 from server.domain.errors import DependencyNotFoundError, FieldViolation, ServiceNotFoundError
 from server.domain.ports import Page, PageKey, Upserted, Written, cut_page
-from server.domain.reports import IngestBatch, IngestResult
+from server.domain.reports import IngestBatch, IngestResult, Reporter
 from server.domain.writes import WriteCounts
 from server.store import query
 from server.store.batches import columns, random_uuids, reject_repeats
@@ -23,6 +25,7 @@ from server.store.failures import collided
 from server.store.ingestion import check_batch, ingest_report
 from server.store.names import repeat_if_known, resolved_dependencies
 from server.store.pool import Connection
+from server.store.reporters import list_reporters
 
 _GET = query("dependency_get")
 _PAGE = query("dependencies_page")
@@ -32,13 +35,19 @@ _MARK_STALE = query("dependencies_mark_stale")
 _UPSERT = query("dependencies_upsert")
 _BY_KEYS = query("dependencies_by_keys")
 _WIDTH = len(Dependency._fields)
+_NEVER_STALE = StalenessSettings()
 
 
 class DependencyRepository:
-    """``ports.DependencyStore`` on PostgreSQL; ``RetryableError`` when it is away or busy."""
+    """
+    ``ports.DependencyStore`` on PostgreSQL; ``RetryableError`` when it is away or busy.
 
-    def __init__(self, database: Database) -> None:
+    ``staleness`` bounds the granularity of reports.
+    """
+
+    def __init__(self, database: Database, staleness: StalenessSettings = _NEVER_STALE) -> None:
         self._database = database
+        self._staleness = staleness
 
     async def get(self, key: UUID) -> Dependency:
         """Return the dependency, or raise ``DependencyNotFoundError``. O(log dependencies)."""
@@ -105,6 +114,8 @@ class DependencyRepository:
     async def ingest(self, batch: IngestBatch) -> Written[IngestResult]:
         """See ``DependencyStore.ingest``."""
         check_batch(batch)
+        granularity = self._staleness.granularity(batch.discovery_source, batch.granularity)
+        batch = replace(batch, granularity=granularity)
         return await self._database.write(
             lambda connection: ingest_report(connection, batch),
             lambda result: WriteCounts(
@@ -114,6 +125,10 @@ class DependencyRepository:
                 dependencies_updated=result.edges_updated,
             ),
         )
+
+    async def reporters(self) -> tuple[Reporter, ...]:
+        """See ``DependencyStore.reporters``."""
+        return await list_reporters(self._database)
 
 
 async def _upsert(connection: Connection, drafts: Sequence[DependencyDraft]) -> Upserted[Dependency]:

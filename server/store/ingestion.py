@@ -16,6 +16,7 @@ from server.store.batches import columns, random_uuids, reject_bad_names, reject
 from server.store.failures import collided
 from server.store.names import own_names, resolved_report
 from server.store.pool import Connection
+from server.store.reporters import note_failure, note_report
 
 _CREATE_SERVICES = query("ingest_create_services")
 _UPDATE_SERVICES = query("ingest_update_services")
@@ -43,7 +44,20 @@ def check_batch(batch: IngestBatch) -> None:
 
 
 async def ingest_report(connection: Connection, batch: IngestBatch) -> IngestResult:
-    """Write one report as ``ingest_batch`` does, with own names in place of aliases."""
+    """
+    Write one report as ``ingest_batch`` does, with own names in place of aliases, and note it.
+
+    Of a report that failed, only that is noted.
+    """
+    if batch.details.error:
+        await note_failure(connection, batch)
+        return IngestResult()
+    result = await _ingest_named(connection, batch)
+    await note_report(connection, batch, result)
+    return result
+
+
+async def _ingest_named(connection: Connection, batch: IngestBatch) -> IngestResult:
     names = {node.service_id for node in batch.nodes}
     names.update(name for edge in batch.edges for name in edge[:2])
     names.update(name for policy in batch.policies for name in policy[:2] if name is not None)

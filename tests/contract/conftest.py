@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from unittest.mock import patch
 
+import asyncpg
 import grpc
 import pytest
 from structlog.testing import capture_logs
@@ -28,6 +29,22 @@ def carried(transport: TransportName) -> TransportName:
 def server_settings(database_url: str) -> Settings:
     """Settings of the test's server; a module that needs other limits overrides this fixture."""
     return Settings(listen="127.0.0.1:0", database_url=database_url)
+
+
+@pytest.fixture
+async def mesh_reporter(database_url: str) -> str:
+    """The name of a reporter that is silent, noted before the server starts."""
+    connection = await asyncpg.connect(database_url)
+    await connection.execute(
+        """INSERT INTO reporters (
+            reporter, discovery_source, succeeded_at, last_error, report_interval, element_count, skipped
+        ) VALUES (
+            'mesh-eu', 'service_mesh', now() - interval '1 hour', 'HTTP 503', interval '1 minute', 9,
+            '{"a raw address": 4}'
+        )"""
+    )
+    await connection.close()
+    return "mesh-eu"
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from server.app import Application
 from server.metrics import WorkforceCollector, WorkforceMetrics
 from tests.support.calls import Stubs
 from tests.support.command import ROOT
+from tests.support.eventually import eventually
 from tests.support.failures import failure_of
 from tests.support.required import required_program
 
@@ -38,13 +39,14 @@ Known = dict[str, set[str]]
 
 
 @pytest.fixture
-async def known(application: Application, channel: grpc.aio.Channel) -> Known:
+async def known(mesh_reporter: str, application: Application, channel: grpc.aio.Channel) -> Known:
     """The labels of every metric of a supervisor with a worker, by the metric's name."""
     # One call that goes well, one that does not, and one that meets a limit.
     stubs = Stubs(channel)
     await stubs.graph.ListComponents(pb.ListComponentsRequest())
     await failure_of(stubs.graph.GetComponent(pb.GetComponentRequest(service_id="missing")))
     await failure_of(stubs.graph.GetComponent(pb.GetComponentRequest(service_id="x" * 100_000)))
+    await eventually(lambda: mesh_reporter in str(list(application.registry.collect())))
     counts = {1: 0}
     families = {1: list(application.registry.collect())}
     workforce = WorkforceMetrics(count=1, restarts=counts, hangs=counts, families=families)

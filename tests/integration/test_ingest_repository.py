@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import asyncpg
 import pytest
 
+from server.config import StalenessSettings
 from server.domain.dependencies import Dependency, DependencyFilter
 from server.domain.errors import InvalidInputError
 from server.domain.reports import IngestBatch, IngestNode, IngestResult, ReportedEdge
@@ -175,6 +176,25 @@ async def test_an_observation_counts_from_the_granularity_on(
 
     assert written.value == result(unchanged=1, renewed=renewed)
     assert (await only_edge(repository) == before) == (not renewed)
+
+
+async def test_the_granularity_is_no_more_than_staleness_allows(database: Database) -> None:
+    settings = StalenessSettings(
+        stale_after={"kubernetes": timedelta(minutes=8), "service_mesh": None},
+        half_life={"kubernetes": timedelta(minutes=10), "otel_service_graph": timedelta(hours=1)},
+    )
+    five = timedelta(minutes=5)
+    assert settings.granularity("kubernetes", five) == timedelta(minutes=1)
+    assert settings.granularity("kubernetes", timedelta(0)) == timedelta(0)
+    assert settings.granularity("service_mesh", five) == five
+    assert settings.granularity("otel_service_graph", 2 * five) == timedelta(minutes=6)
+    repository = DependencyRepository(database, settings)
+    await repository.ingest(report("a>b"))
+
+    again = report("a>b", observed_at=NOON + timedelta(minutes=1))
+    written = await repository.ingest(replace(again, granularity=five))
+
+    assert written.value == result(unchanged=1, renewed=1)
 
 
 async def test_nothing_that_a_report_saw_is_marked_stale_before_its_time(

@@ -11,8 +11,8 @@ import pytest
 from server.cli import graph_file
 from server.cli.failures import CommandError, InputError
 from server.cli.graph_file import Reports, attribute, fetched, read_graph
+from server.domain.reports import OBSERVATION_GRANULARITY
 from server.formats.naming import NameRules
-from server.formats.reading import OBSERVATION_GRANULARITY
 
 CALLS = json.dumps([{"parent": "a", "child": "b", "callCount": 1}]).encode()
 

@@ -13,6 +13,7 @@ from depgraph import Client
 from depgraph.v1.graph_service_pb2 import DetectionRole, FeedState, GetStatusRequest, GetStatusResponse
 from depgraph.v1.types_pb2 import DiscoverySource
 from server.cli.asked import AskedServer, asks_server
+from server.cli.commands.sources import last_success, name_of, state_of
 from server.cli.connection import connected, explain
 from server.cli.failures import FAILED
 from server.cli.options import AsJson
@@ -114,6 +115,10 @@ def _rows(graph: GetStatusResponse) -> Iterator[tuple[str, str]]:
     yield "version", graph.server_version
     for seen in graph.last_ingestions:
         yield f"last {enum_word(DiscoverySource, seen.discovery_source)}", _time(seen.ingest_time)
+    for source in graph.sources:
+        kind = enum_word(DiscoverySource, source.discovery_source)
+        said = f"{state_of(source)}, {kind}, last success {last_success(source)}"
+        yield f"reporter {name_of(source)}", said
     for problem in graph.problems:
         yield "problem", problem
 

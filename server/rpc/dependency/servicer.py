@@ -12,6 +12,7 @@ from server.domain.dependencies import (
     DependencyFilter,
 )
 from server.domain.ports import AliasStore, DependencyStore, PageKey
+from server.rpc.answers import source_message
 from server.rpc.context import Context
 from server.rpc.dependency.drafts import dependency_drafts, dependency_message, upserted_dependencies
 from server.rpc.dependency.reports import ingest_batch, ingested
@@ -114,4 +115,4 @@ class DependencyServicer(DependencyServiceServicer):
 
     async def ListSources(self, request: pb.ListSourcesRequest, context: Context) -> pb.ListSourcesResponse:
         """List who reports."""
-        raise NotImplementedError
+        return pb.ListSourcesResponse(sources=map(source_message, await self._store.reporters()))

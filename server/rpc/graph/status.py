@@ -1,11 +1,9 @@
 """GetStatus: size and freshness of the graph, health of the server."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-
-from google.protobuf.duration_pb2 import Duration
+from datetime import datetime
 
 from depgraph.v1 import graph_service_pb2 as pb
 from depgraph.v1 import types_pb2
@@ -14,7 +12,8 @@ from server.domain.changes import Ingestion
 from server.domain.detection import DetectionRole, DetectionStatus
 from server.domain.errors import NotReadyError
 from server.domain.live_graph import FeedHealth, FeedState, Freshness, MemoryAudit, Peers, ReplicaStatus
-from server.rpc.answers import timestamp
+from server.domain.reports import Reporter
+from server.rpc.answers import duration, source_message, timestamp
 from server.wire.columns import DISCOVERY_SOURCE, EnumWords
 
 _FEED_STATE: EnumWords[str, pb.FeedState.ValueType] = EnumWords(
@@ -35,6 +34,7 @@ class ServerStatus:
     health: Callable[[], FeedHealth] = FeedHealth
     peers: Peers = field(default_factory=Peers)
     detection: Callable[[], DetectionStatus] = DetectionStatus
+    reporters: Callable[[], Sequence[Reporter]] = tuple
 
     @contextmanager
     def explaining(self) -> Iterator[None]:
@@ -56,19 +56,20 @@ class ServerStatus:
             stale_dependency_count=graph.stale_count,
             waiting_dependency_count=graph.dangling_count,
             feed_state=_FEED_STATE.number[replica.feed_state.value],
-            warm_duration=_duration(replica.warm_duration),
+            warm_duration=duration(replica.warm_duration),
             warm_count=replica.warm_count,
             last_ingestions=map(_ingestion, replica.ingestions),
             server_version=self.version,
             transport=self.transport,
             start_time=timestamp(self.started_at),
-            freshness=types_pb2.Freshness(revision=freshness.revision, lag=_duration(freshness.lag)),
+            freshness=types_pb2.Freshness(revision=freshness.revision, lag=duration(freshness.lag)),
             problems=health.problems,
             last_audit=None if health.last_audit is None else _audit(health.last_audit),
             change_log_rows=health.change_log_rows,
             worker=self.peers.number,
             worker_count=self.peers.count,
             detection=_detection(self.detection()),
+            sources=map(source_message, self.reporters()),
         )
 
 
@@ -83,7 +84,7 @@ def _ingestion(value: Ingestion) -> pb.Ingestion:
 def _audit(value: MemoryAudit) -> pb.Audit:
     return pb.Audit(
         audit_time=timestamp(value.began_at),
-        duration=_duration(value.duration),
+        duration=duration(value.duration),
         differing_rows=value.differing_rows,
     )
 
@@ -95,9 +96,3 @@ def _detection(value: DetectionStatus) -> pb.Detection:
         write_time=None if value.written_at is None else timestamp(value.written_at),
         cycle_count=value.cycle_count,
     )
-
-
-def _duration(length: timedelta) -> Duration:
-    message = Duration()
-    message.FromTimedelta(length)
-    return message

@@ -8,7 +8,7 @@ from itertools import groupby
 from depgraph.v1.dependency_service_pb2 import IngestGraphRequest, ReportDetails
 from depgraph.v1.types_pb2 import DISCOVERY_SOURCE_OTEL_SERVICE_GRAPH
 from server.config import Limits
-from server.domain.reports import IngestBatch
+from server.domain.reports import OBSERVATION_GRANULARITY, IngestBatch
 from server.domain.services import name_problem
 from server.formats.naming import NameRules
 from server.formats.reading import OBSERVATION_GRANULARITY, Call, Draft, Reading, Skipped

@@ -33,6 +33,7 @@ DELETE FROM services;
 DELETE FROM circular_dependency_alerts;
 DELETE FROM depgraph_feed.ingestions;
 DELETE FROM writes;
+DELETE FROM reporters;
 """
 
 

@@ -6,6 +6,7 @@ CREATE TABLE IF NOT EXISTS public.reporters (
     succeeded_at timestamptz,
     attempted_at timestamptz NOT NULL DEFAULT now(),
     last_error text NOT NULL DEFAULT '',
+    observed_at timestamptz,
     report_interval interval,
     is_complete boolean NOT NULL DEFAULT true,
     element_count bigint NOT NULL DEFAULT 0,
@@ -23,6 +24,7 @@ CREATE TABLE IF NOT EXISTS public.reporters (
 );
 
 COMMENT ON TABLE public.reporters IS 'Who reports for a discovery source, and how the last report went.';
+COMMENT ON COLUMN public.reporters.observed_at IS 'The time that the last report speaks of: all its requests have the same.';
 COMMENT ON COLUMN public.reporters.is_complete IS
     'Whether the last report is whole; while it goes on in another request, its counts are added up.';
 COMMENT ON COLUMN public.reporters.skipped IS 'Elements of the last report that could not be used, by reason.';
