@@ -15,7 +15,6 @@ from server.domain.errors import DomainError
 from server.domain.ports import DependencyStore
 from server.domain.reports import OBSERVATION_GRANULARITY
 from server.domain.writes import WritingCall, writing_for
-from server.formats.reading import OBSERVATION_GRANULARITY
 from server.rpc.dependency.reports import ingest_batch, ingested
 from server.rpc.otlp.reports import OtlpRules
 from server.rpc.reading import convert

@@ -11,7 +11,7 @@ from server.config import Limits
 from server.domain.reports import OBSERVATION_GRANULARITY, IngestBatch
 from server.domain.services import name_problem
 from server.formats.naming import NameRules
-from server.formats.reading import OBSERVATION_GRANULARITY, Call, Draft, Reading, Skipped
+from server.formats.reading import Call, Draft, Reading, Skipped
 from server.rpc.dependency.reports import ingest_batch
 from server.rpc.otlp.series import NANOS, Tally
 
