@@ -53,7 +53,7 @@ class Feed:
         self._awake.set()
 
     def read_everything(self) -> None:
-        """Read both tables whole in the next step, because memory is known to be wrong."""
+        """Read all tables whole in the next step, because memory is known to be wrong."""
         self._whole = True
         self.wake()
 

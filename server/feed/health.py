@@ -132,7 +132,7 @@ class Vitals:
             yield (
                 f"changes may go unseen for seconds or more, or rows be hidden: "
                 f"{'; '.join(self.table_faults)}. "
-                "The two tables must be ordinary ones, and the server's role must see all rows"
+                "The three tables must be ordinary ones, and the server's role must see all rows"
             )
         audit = self.last_audit
         if audit is not None and audit.differing_rows:

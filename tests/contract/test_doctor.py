@@ -157,6 +157,22 @@ async def test_dangling_dependencies_are_listed(run: Run, connection: Connection
     )
 
 
+async def test_aliases_that_mean_nothing_are_listed(run: Run, connection: Connection) -> None:
+    await connection.execute("INSERT INTO services (service_id) VALUES ('web'), ('db')")
+    await connection.execute(
+        """SET session_replication_role = replica;
+        INSERT INTO service_aliases (alias, service_id)
+        SELECT alias, id FROM services, unnest(ARRAY['db', 'shop']) AS alias WHERE service_id = 'web';
+        INSERT INTO service_aliases (alias, service_id) VALUES ('gone', gen_random_uuid())"""
+    )
+    seen = await run("doctor")
+    assert seen.returncode == 1
+    assert (
+        "BAD  aliases: 2 aliases mean nothing: 'db' is the name of a service; 'gone' lacks its service"
+        in seen.stdout
+    )
+
+
 async def test_disabled_notifications_are_noted(run: Run, connection: Connection) -> None:
     name = await connection.fetchval("SELECT current_database()")
     await connection.execute(f"ALTER DATABASE \"{name}\" SET depgraph.notify = 'off'")

@@ -93,6 +93,14 @@ async def add(connection: Connection, name: str) -> Revision:
     return Revision.of(await connection.fetchval("SELECT depgraph_feed.revision()"))
 
 
+async def alias(connection: Connection, service: str, name: str) -> None:
+    await connection.execute(
+        "INSERT INTO service_aliases (alias, service_id) SELECT $2, id FROM services WHERE service_id = $1",
+        service,
+        name,
+    )
+
+
 def names(replica: Replica) -> set[str]:
     return {service.name for service in replica.graph.services()}
 
@@ -107,14 +115,18 @@ async def test_after_a_restore_memory_equals_the_tables(
 ) -> None:
     async with following(database_url) as one, following(database_url) as other:
         await add(connection, "kept")
+        await alias(connection, "kept", "alias")
         saved = await dump(database_url, tmp_path / "dump")
+        await connection.execute("DELETE FROM service_aliases")
         later = await add(connection, "later")
+        await alias(connection, "later", "alias")
         for replica in (one, other):
             await replica.at(AtLeastAsFresh(later), PATIENCE)
         await restore(saved, database_url, single_transaction=single_transaction)
         for replica in (one, other):
             await assert_caught_up(replica, connection)
             assert names(replica) == {"kept"}
+            assert replica.graph.resolve("alias") == "kept"
             with pytest.raises(RevisionUnknownError):
                 await replica.at(AtLeastAsFresh(later), PATIENCE)
         after = await add(connection, "after")
@@ -251,6 +263,10 @@ async def test_a_dump_of_the_schema_before_can_be_restored_and_migrated(
     async with following(database_url, QUICK, vitals=vitals) as replica:
         await assert_caught_up(replica, connection)
         await add(connection, "later")
+        # The dump knows no aliases: these must neither keep it from replacing services, nor stay.
+        await alias(connection, "later", "alias")
+        await connection.execute("UPDATE services SET service_id = 'renamed' WHERE service_id = 'kept'")
+        await alias(connection, "renamed", "kept")
         # It can't drop the schema of the feed, in which the dump doesn't know everything.
         assert not await restored(saved, database_url)
         disconnects = vitals.disconnects
@@ -258,6 +274,7 @@ async def test_a_dump_of_the_schema_before_can_be_restored_and_migrated(
         await migrate.upgrade(database_url)
         await assert_caught_up(replica, connection)
         assert names(replica) == {"kept"}
+        assert replica.graph.alias_count == 0
         # Readers are woken a moment before the step is over.
         await eventually(partial(is_healthy, vitals))
 

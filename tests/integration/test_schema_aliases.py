@@ -9,6 +9,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
+from server.store import migrate
 from tests.support.following import broken_names, tables
 from tests.support.random_writer import connect
 
@@ -134,6 +135,23 @@ async def test_who_may_only_write_services_needs_no_right_on_aliases(
         await shop.execute(f"RESET ROLE; DROP OWNED BY {role}; DROP ROLE {role}")
 
 
+async def test_who_could_write_services_and_read_the_log_before_may_do_so_with_aliases(
+    shop: Connection, database_url: str
+) -> None:
+    role = f"test_{uuid4().hex}"
+    await migrate.downgrade(database_url, "0011")
+    await shop.execute(
+        f"CREATE ROLE {role}; GRANT INSERT ON services TO {role};"
+        f"GRANT SELECT ON depgraph_feed.change_log TO {role}"
+    )
+    try:
+        await migrate.upgrade(database_url)
+        for table, right in (("public.service_aliases", "INSERT"), ("depgraph_feed.alias_log", "SELECT")):
+            assert await shop.fetchval("SELECT has_table_privilege($1, $2, $3)", role, table, right)
+    finally:
+        await shop.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
+
+
 NAME = "contended"
 NAMED = {
     "create": f"INSERT INTO services (service_id) VALUES ('{NAME}')",
@@ -226,6 +244,20 @@ async def test_no_alias_is_left_of_a_service_that_is_deleted_meanwhile(
         await early.execute("COMMIT")
         await waiting
         assert broken_names(await tables(shop)) == 0
+
+
+async def test_an_alias_gives_up_waiting_so_that_others_can_create_services(
+    shop: Connection, database_url: str
+) -> None:
+    # Three seconds in earnest.
+    await shop.execute("ALTER FUNCTION depgraph_feed.check_new_aliases() SET lock_timeout = '50ms'")
+    async with two_sessions(database_url) as (slow, other):
+        await slow.execute("BEGIN; INSERT INTO services (service_id) VALUES ('slow')")
+        with pytest.raises(asyncpg.LockNotAvailableError):
+            await other.execute(ALIASED["add"])
+        await other.execute("INSERT INTO services (service_id) VALUES ('quick')")
+        await slow.execute("COMMIT")
+        await other.execute(ALIASED["add"])
 
 
 async def refused(session: Connection, statement: str) -> bool:

@@ -131,12 +131,14 @@ BEGIN
 END
 $$;
 
--- Services are locked first, as who deletes one locks it and then looks for its aliases.
+-- Services are locked first, as who deletes one locks it and then looks for its aliases. Nobody waits for long: while this waits for a
+-- transaction that has created services, all others that create some wait behind it.
 CREATE OR REPLACE FUNCTION depgraph_feed.check_new_aliases() RETURNS trigger
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
+SET lock_timeout = '3s'
 AS $$
 DECLARE
     missing uuid;
