@@ -15,7 +15,6 @@ from server.domain.aliases import Alias
 from server.domain.dependencies import DependencyDraft
 from server.domain.errors import (
     AliasAlreadyExistsError,
-    AlreadyExistsError,
     FieldViolation,
     InvalidInputError,
     ServiceAlreadyExistsError,
@@ -192,20 +191,25 @@ async def reject_alias(connection: Connection, field: str, name: str, remedy: st
         )
 
 
+async def reject_alias_name(connection: Connection, name: str) -> None:
+    """Raise ``AliasAlreadyExistsError`` if the name, which is to be a service's, is an alias."""
+    if (record := await connection.fetchrow(_ALIAS, name)) is not None:
+        raise alias_taken(Alias._make(record))
+
+
 async def repeat_if_known(connection: Connection, names: Sequence[str]) -> None:
     """Have the transaction repeated if a service or an alias has one of the names by now."""
     if await connection.fetch(_KNOWN, names):
         raise collided()
 
 
-async def name_taken(connection: Connection, name: str, remedy: str) -> AlreadyExistsError:
+async def name_taken(connection: Connection, name: str, remedy: str) -> ServiceAlreadyExistsError:
     """
-    Make the error of a name that a service or an alias has already; ``remedy`` says what to do.
+    Make the error of a name that a service has already; ``remedy`` says what to do.
 
-    Raises ``WriteConflictError`` if neither has it any more.
+    Raises ``AliasAlreadyExistsError`` if it is an alias by now, ``WriteConflictError`` if neither.
     """
-    if (record := await connection.fetchrow(_ALIAS, name)) is not None:
-        return alias_taken(Alias._make(record))
+    await reject_alias_name(connection, name)
     if not await connection.fetch(_KNOWN, [name]):
         raise collided()
     return ServiceAlreadyExistsError(f"a service named {name!r} exists already: {remedy}", service_id=name)

@@ -23,7 +23,7 @@ from server.store import query
 from server.store.batches import columns, random_uuids, reject_bad_names, reject_repeats
 from server.store.database import Database
 from server.store.failures import collided
-from server.store.names import name_taken, reject_alias, repeat_if_known, resolved_services
+from server.store.names import name_taken, reject_alias, reject_alias_name, repeat_if_known, resolved_services
 from server.store.pool import Connection
 
 _GET = query("service_get")
@@ -64,8 +64,14 @@ class ServiceRepository:
 
     async def create(self, draft: ServiceDraft) -> Written[Service]:
         """See ``ServiceStore.create``."""
+        is_repeated = False
 
         async def insert(connection: Connection) -> Service:
+            nonlocal is_repeated
+            if is_repeated:
+                # Perhaps the database refused the name of an alias: to look before costs each call.
+                await reject_alias_name(connection, draft.service_id)
+            is_repeated = True
             await reject_bad_names(connection, [("service.service_id", draft.service_id)])
             record = await connection.fetchrow(_CREATE, random_uuids(1), *columns([draft], ServiceDraft))
             if record is None:

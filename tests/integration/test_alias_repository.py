@@ -1,6 +1,7 @@
 """Aliases in the system of record: adding, removing, listing; what writers make of them."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -13,7 +14,7 @@ from server.domain.errors import (
     ServiceAlreadyExistsError,
     ServiceNotFoundError,
 )
-from server.domain.reports import IngestBatch, IngestNode, ReportedEdge
+from server.domain.reports import CalleePolicy, IngestBatch, IngestNode, ReportedEdge
 from server.domain.services import ServiceChange, ServiceDraft, ServiceFilter, ServiceKey
 from server.store.aliases import AliasRepository
 from server.store.database import Database
@@ -243,3 +244,16 @@ async def test_a_bad_name_in_a_report_with_aliases_is_named_where_it_was_given(
 
     assert [each.field for each in error.value.violations] == ["edges[2].target_service_id"]
     assert await pairs(edges) == []
+
+
+async def test_policies_are_for_the_own_names(aliases: AliasRepository, edges: DependencyRepository) -> None:
+    await edges.upsert(dependencies("db>web-shop"))
+    policies = (
+        CalleePolicy("web", timeout_ms=5),
+        CalleePolicy("web-shop", retry_config='{"max_retries": 1}'),
+        CalleePolicy("web", "db", timeout_ms=7),
+    )
+    await edges.ingest(replace(report(), policies=policies))
+
+    [row] = (await edges.page(DependencyFilter(discovery_source="kubernetes"), 9, None)).rows
+    assert (row.source_service_id, row.target_service_id, row.timeout_ms) == ("db", "web-shop", 7)

@@ -45,11 +45,10 @@ ORDER BY created_at DESC, id DESC
 LIMIT $8;
 
 -- name: service_create
--- Add one service with the id $1; no row comes back when a service or an alias has the name.
+-- Add one service with the id $1; no row comes back when a service has the name. A trigger refuses that of an alias.
 INSERT INTO public.services (id, {service_given})
 SELECT given.*
 FROM unnest($1::uuid[], {service_arrays}) AS given
-WHERE NOT EXISTS (SELECT FROM public.service_aliases AS alias WHERE alias.alias = ($2::text[])[1])
 ON CONFLICT (service_id) DO NOTHING
 RETURNING {service_row};
 

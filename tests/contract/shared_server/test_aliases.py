@@ -6,6 +6,7 @@ import pytest_asyncio
 
 from depgraph.v1 import catalog_service_pb2 as pb
 from depgraph.v1 import dependency_service_pb2 as dependencies
+from depgraph.v1.access_service_pb2 import ListWritesRequest
 from depgraph.v1.types_pb2 import Service, ServiceAlias
 from tests.support.calls import Stubs
 from tests.support.failures import failure_of
@@ -128,3 +129,20 @@ async def test_a_merge_names_two_services_that_exist(stubs: Stubs) -> None:
     for pair in (("", "db"), ("db", ""), ("db", "db"), ("web-shop", "web"), ("web", "db")):
         assert (await refused(*pair))[0] is grpc.StatusCode.INVALID_ARGUMENT, pair
     assert "'web' is an alias of the service 'web-shop'" in (await refused("web", "db"))[1]
+
+
+async def test_the_account_of_writes_counts_what_aliases_and_merges_change(stubs: Stubs) -> None:
+    await stubs.write_edges("shop>db", "shop>web-shop", "shop>cache")
+    request = pb.MergeServicesRequest(from_service_id="shop", into_service_id="web-shop", validate_only=True)
+    await stubs.catalog.MergeServices(request)
+    request.validate_only = False
+    await stubs.catalog.MergeServices(request)
+    await add(stubs, "shop", "web-shop")
+
+    listed = await stubs.access.ListWrites(ListWritesRequest(page_size=2))
+
+    added, merged = listed.writes
+    assert (added.method, added.services_updated) == ("depgraph.v1.CatalogService/AddAlias", 0)
+    assert merged.method == "depgraph.v1.CatalogService/MergeServices"
+    assert (merged.services_updated, merged.services_deleted) == (1, 1)
+    assert (merged.dependencies_updated, merged.dependencies_deleted) == (2, 2)
