@@ -142,7 +142,7 @@ async def test_the_account_of_writes_counts_what_aliases_and_merges_change(stubs
     listed = await stubs.access.ListWrites(ListWritesRequest(page_size=2))
 
     added, merged = listed.writes
-    assert (added.method, added.services_updated) == ("depgraph.v1.CatalogService/AddAlias", 0)
+    assert (added.method, added.counts.services_updated) == ("depgraph.v1.CatalogService/AddAlias", 0)
     assert merged.method == "depgraph.v1.CatalogService/MergeServices"
-    assert (merged.services_updated, merged.services_deleted) == (1, 1)
-    assert (merged.dependencies_updated, merged.dependencies_deleted) == (2, 2)
+    assert (merged.counts.services_updated, merged.counts.services_deleted) == (1, 1)
+    assert (merged.counts.dependencies_updated, merged.counts.dependencies_deleted) == (2, 2)
