@@ -7,6 +7,7 @@ from depgraph.v1 import types_pb2
 from depgraph.v1.catalog_service_pb2_grpc import CatalogServiceServicer
 from server import wire
 from server.config import Limits
+from server.domain.live_graph import LiveGraph
 from server.domain.ports import AliasStore, PageKey, ServiceStore, Upserted, Written
 from server.domain.services import (
     SETTABLE_COLUMNS,
@@ -16,6 +17,7 @@ from server.domain.services import (
     ServiceFilter,
     ServiceKey,
 )
+from server.rpc.alias_suggestions import AliasSuggester, suggestions_question
 from server.rpc.aliases import (
     alias_message,
     aliases_question,
@@ -34,11 +36,16 @@ _MOST_PATHS = 100
 
 
 class CatalogServicer(CatalogServiceServicer):
-    """Answers from the stores. The wrapper around the handlers maps errors to gRPC statuses."""
+    """
+    Answers from the stores, and suggests from memory.
 
-    def __init__(self, store: ServiceStore, aliases: AliasStore, limits: Limits) -> None:
+    The wrapper around the handlers maps errors to gRPC statuses.
+    """
+
+    def __init__(self, store: ServiceStore, aliases: AliasStore, live: LiveGraph, limits: Limits) -> None:
         self._store = store
         self._aliases = aliases
+        self._suggester = AliasSuggester(live, limits.max_response_bytes)
         self._limits = limits
 
     async def CreateService(
@@ -148,7 +155,7 @@ class CatalogServicer(CatalogServiceServicer):
         self, request: pb.SuggestAliasesRequest, context: Context
     ) -> pb.SuggestAliasesResponse:
         """List pairs that look like one service."""
-        raise NotImplementedError
+        return await self._suggester.answer(suggestions_question(request), context)
 
     async def BatchUpsertServices(
         self, request: pb.BatchUpsertServicesRequest, context: Context

@@ -25,7 +25,7 @@ _WRITES = (
 # Exporters of OTLP call it. Its handler takes the bytes of requests.
 EXPORT = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export"
 WATCH = "/depgraph.v1.GraphService/Watch"
-_ANALYSES = "/depgraph.v1.AnalysisService/"
+_ANALYSES = ("/depgraph.v1.AnalysisService/", "/depgraph.v1.CatalogService/SuggestAliases")
 
 
 class Kind(Enum):

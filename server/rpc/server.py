@@ -184,7 +184,7 @@ class RpcServer:
         add_AnalysisServiceServicer_to_server(cast("Any", AnalysisServicer(servicers.live, limits)), server)
         add_AccessServiceServicer_to_server(AccessServicer(servicers.writes, limits), server)
         add_AlertServiceServicer_to_server(AlertServicer(servicers.alerts, limits), server)
-        catalog = CatalogServicer(servicers.services, servicers.aliases, limits)
+        catalog = CatalogServicer(servicers.services, servicers.aliases, servicers.live, limits)
         add_CatalogServiceServicer_to_server(catalog, server)
         dependencies = DependencyServicer(servicers.dependencies, servicers.aliases, limits)
         add_DependencyServiceServicer_to_server(dependencies, server)

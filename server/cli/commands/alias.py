@@ -1,21 +1,24 @@
 """``depgraph alias``: other names of services, and services that are one under two names."""
 
+import shlex
 from typing import Annotated
 
 import typer
 
 from depgraph.v1.catalog_service_pb2 import (
     AddAliasRequest,
+    AliasSuggestion,
     GetServiceRequest,
     ListAliasesRequest,
     MergeServicesRequest,
     MergeServicesResponse,
     RemoveAliasRequest,
+    SuggestAliasesRequest,
 )
 from server.cli.asked import AskedServer, asks_server
 from server.cli.connection import connected, pages
 from server.cli.options import AsJson, Yes
-from server.cli.render.text import aligned, counted, fields_of, print_json, print_lines, visible
+from server.cli.render.text import aligned, counted, fields_of, listing, print_json, print_lines, visible
 
 PAGE_SIZE = 1_000
 
@@ -121,6 +124,46 @@ def merge(
         print_json(fields_of(answer))
     elif not dry_run:
         print_lines([f"merged {visible(going)} into {visible(answer.service.service_id)}: {_counts(answer)}"])
+
+
+@app.command()
+@asks_server(timeout=60.0)
+def suggest(
+    service: Annotated[
+        str, typer.Argument(metavar="SERVICE", help="Only pairs with this service. Default: all.")
+    ] = "",
+    *,
+    min_score: Annotated[
+        float, typer.Option(metavar="SCORE", min=0.0, max=1.0, help="Only pairs at least so much alike.")
+    ] = 0.5,
+    top: Annotated[int, typer.Option(min=0, metavar="N", help="Pairs listed, 0 = all; --json has all.")] = 50,
+    as_json: AsJson = False,
+    server: AskedServer,
+) -> None:
+    """
+    List pairs of services that look like one.
+
+    Their names are equal but for case, separators, namespaces and versions, or they have nearly the
+    same callers and callees. Look at a pair with 'depgraph show' before you merge it.
+    """
+    request = SuggestAliasesRequest(page_size=PAGE_SIZE, service_id=service, min_score=min_score)
+    with connected(server) as client:
+        found = [each for page in pages(client.catalog.SuggestAliases, request) for each in page.suggestions]
+    if as_json:
+        print_json({"suggestions": [fields_of(each) for each in found]})
+    elif found:
+        rows = [_suggested(each) for each in found[: top or None]]
+        heads = ("SCORE", "SERVICE", "OTHER NAME", "WHY", "TO MERGE THEM")
+        print_lines(listing(heads, rows, len(found)))
+    else:
+        print_lines(["no two services look like one"])
+
+
+def _suggested(pair: AliasSuggestion) -> tuple[str, ...]:
+    names = [visible(pair.service_id), visible(pair.other_service_id)]
+    end = ["--"] if any(name.startswith("-") for name in names) else []
+    command = shlex.join(["depgraph", "alias", "merge", *end, *reversed(names)])
+    return f"{pair.score:.2f}", *names, visible(pair.reason), command
 
 
 def _would(going: str, answer: MergeServicesResponse) -> list[str]:
