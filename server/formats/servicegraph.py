@@ -46,19 +46,17 @@ def call_of(labels: Mapping[str, str], names: NameRules = DEFAULT_NAMES) -> Call
       ``unknown`` stand for peers without a name: no service.
     """
     labels = {name.replace(".", "_"): value for name, value in labels.items()}
-    client, server = labels.get("client", ""), labels.get("server", "")
-    connection = labels.get("connection_type", "")
-    is_virtual = connection == "virtual_node"
-    is_client_virtual = is_virtual and (client == _UNTRACED_CLIENT or labels.get("virtual_node") == "client")
-    if is_virtual and client == _UNTRACED_CLIENT:
-        client = _first(labels, "server_", _PEERS) or client
-        if client == _UNTRACED_CLIENT:
-            return "the client is 'user', a caller without traces"
-    if server == _UNKNOWN:
-        server = _first(labels, "client_", _PEERS) or server
+    client, server = _ends(labels)
     for side, name in (("client", client), ("server", server)):
         if name == _UNKNOWN or name.startswith(_NAMELESS):
             return f"the {side} is '{_UNKNOWN}'"
+    connection = labels.get("connection_type")
+    is_virtual = connection == "virtual_node"
+    if is_virtual and client == _UNTRACED_CLIENT:
+        return "the client is 'user', a caller without traces"
+    is_client_virtual = is_virtual and (
+        client != labels.get("client") or labels.get("virtual_node") == "client"
+    )
     source = names.name_of(_attributes("client_", client, labels))
     target = names.name_of(_attributes("server_", server, labels))
     if problem := link_problem(source, target):
@@ -68,6 +66,16 @@ def call_of(labels: Mapping[str, str], names: NameRules = DEFAULT_NAMES) -> Call
         return _message(source, target, labels, names, is_queue=is_queue)
     virtual = source if is_client_virtual else target if is_virtual else ""
     return _request(source, target, labels, virtual)
+
+
+def _ends(labels: Mapping[str, str]) -> tuple[str, str]:
+    """Return client and server; the other one may know the name of one that has no spans."""
+    client, server = labels.get("client", ""), labels.get("server", "")
+    if client == _UNTRACED_CLIENT and labels.get("connection_type") == "virtual_node":
+        client = _first(labels, "server_", _PEERS) or client
+    if server == _UNKNOWN:
+        server = _first(labels, "client_", _PEERS) or server
+    return client, server
 
 
 def _message(

@@ -8,11 +8,16 @@ from typing import TYPE_CHECKING
 import grpc
 import pytest
 
-from depgraph.v1.dependency_service_pb2 import ListDependenciesRequest
+from depgraph.v1.dependency_service_pb2 import ListDependenciesRequest, ListSourcesRequest
 from depgraph.v1.dependency_service_pb2_grpc import DependencyServiceStub
 from depgraph.v1.graph_service_pb2 import ListComponentsRequest
 from depgraph.v1.graph_service_pb2_grpc import GraphServiceStub
-from depgraph.v1.types_pb2 import COMMUNICATION_MODE_SYNC, Consistency
+from depgraph.v1.types_pb2 import (
+    COMMUNICATION_MODE_SYNC,
+    DISCOVERY_SOURCE_CATALOG,
+    DISCOVERY_SOURCE_KUBERNETES,
+    Consistency,
+)
 from tests.support.command import ROOT, Command
 
 if TYPE_CHECKING:
@@ -60,7 +65,9 @@ async def test_importing_real_files_again_changes_nothing(
     assert await log_rows(connection) == before
 
 
-async def test_skipped_elements_are_printed_by_reason(quick_command: Command) -> None:
+async def test_skipped_elements_are_printed_by_reason_and_kept_with_the_reporter(
+    quick_command: Command, channel: grpc.aio.Channel
+) -> None:
     finished = await quick_command("import", str(SHOP / "kubernetes.yaml"))
     assert finished.returncode == 0
     assert re.search(
@@ -68,12 +75,22 @@ async def test_skipped_elements_are_printed_by_reason(quick_command: Command) ->
     )
     assert finished.stdout.startswith("6 services created; dependencies: 6 created")
     assert "1 self-call skipped" in finished.stdout
+    (source,) = (await DependencyServiceStub(channel).ListSources(ListSourcesRequest())).sources
+    assert source.reporter == "kubernetes kubernetes.yaml"
+    assert source.discovery_source == DISCOVERY_SOURCE_KUBERNETES
+    assert source.element_count == 35
+    assert source.skipped["a host without a Service"] == 2
+    assert sum(source.skipped.values()) == 10
 
 
-async def test_names_and_source_follow_the_options(quick_command: Command, channel: grpc.aio.Channel) -> None:
+async def test_names_source_and_reporter_follow_the_options(
+    quick_command: Command, channel: grpc.aio.Channel
+) -> None:
     options = ("--name-template", "eu/{service}", "--rewrite", "-v[0-9]+$=", "--reporter", "mine")
     finished = await quick_command("import", "-", *options, "--source", "catalog", stdin=CALLS)
     assert finished.returncode == 0, finished.stderr
+    (source,) = (await DependencyServiceStub(channel).ListSources(ListSourcesRequest())).sources
+    assert (source.reporter, source.discovery_source) == ("mine", DISCOVERY_SOURCE_CATALOG)
     (edge,) = (await DependencyServiceStub(channel).ListDependencies(ListDependenciesRequest())).dependencies
     assert (edge.source_service_id, edge.target_service_id) == ("eu/web", "eu/cart")
 
