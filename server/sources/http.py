@@ -22,7 +22,7 @@ class Http:
     """
     Asks one source, within one pull.
 
-    Redirects are not followed: credentials and headers would go where nobody meant them to.
+    Redirects are not followed: credentials and headers are for the address in the file.
     Nothing is repeated: the next pull is the repetition.
     """
 

@@ -35,6 +35,7 @@ _TOLERANCE = timedelta(minutes=1)
 _SESSION = query("staleness_session")
 _CLOCK = query("staleness_clock")
 _PING = query("database_ping")
+_UNHEARD = query("staleness_unheard")
 _DUE_STALE, _MARK = query("staleness_due_stale"), query("staleness_mark")
 _DUE_DECAY, _DECAY = query("staleness_due_decay"), query("staleness_decay")
 _DUE_RESTORE, _RESTORE = query("staleness_due_restore"), query("staleness_restore")
@@ -64,19 +65,23 @@ async def sweep(
     Bring all dependencies to what the settings say of them at a time; None = now.
 
     Writes only rows that differ, in transactions of ``BATCH`` rows, and leaves rows that another
-    session writes to the next sweep. Two sweeps at once do no harm. O(dependencies observed too
-    long ago) to look, whatever is written.
+    session writes to the next sweep. While a reporter fails, time stands still for its discovery
+    source: what could not be asked for is not taken for gone. Two sweeps at once do no harm.
+    O(dependencies observed too long ago) to look, whatever is written.
     """
     now: datetime = at or await connection.fetchval(_CLOCK)
+    rows = await connection.fetch(_UNHEARD, now)
+    unheard: dict[str, datetime] = {row["discovery_source"]: row["heard_at"] for row in rows}
     marked = decayed = 0
     for source, age in settings.stale_after.items():
         if age is not None:
-            old = (source, now - age)
+            old = (source, min(now, unheard.get(source, now)) - age)
             marked += await _write_all(connection, (_DUE_STALE, *old), (_MARK, *old))
     for source, half_life in settings.half_life.items():
         if half_life is not None:
-            chosen = (source, now, half_life)
-            due = (_DUE_DECAY, *chosen, now - half_life * _FIRST_STEP, STEP)
+            heard_at = min(now, unheard.get(source, now))
+            chosen = (source, heard_at, half_life)
+            due = (_DUE_DECAY, *chosen, heard_at - half_life * _FIRST_STEP, STEP)
             decayed += await _write_all(connection, due, (_DECAY, *chosen, STEP))
     whole = [source for source in DISCOVERY_SOURCES if settings.half_life.get(source) is None]
     restored = await _write_all(connection, (_DUE_RESTORE, whole), (_RESTORE, whole))

@@ -1,20 +1,23 @@
 """``serve --sources``: replicas that share sources pull each of them once."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
+import grpc
 import pytest
 
 from depgraph.v1.access_service_pb2 import ListWritesRequest
-from depgraph.v1.dependency_service_pb2 import ListDependenciesRequest
+from depgraph.v1.dependency_service_pb2 import ListDependenciesRequest, ListSourcesRequest
 from depgraph.v1.graph_service_pb2 import GetStatusRequest
+from depgraph.v1.types_pb2 import Source
 from server.app import Application
 from server.config import Settings
 from tests.support.calls import Stubs
 from tests.support.channels import open_channel
 from tests.support.command import depgraph_here
-from tests.support.eventually import eventually
+from tests.support.eventually import PATIENCE_SECONDS, eventually
 from tests.support.replay import Answer, Replay, prometheus, replaying
 from tests.support.sources import sources_file
 
@@ -56,6 +59,26 @@ def pulls(replay: Replay) -> dict[str, int]:
     return {name: names.count(name) for name in names}
 
 
+async def record(channel: grpc.aio.Channel, error: str) -> Source:
+    """Wait until the reporter's last error, empty = none, is this one."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            listed = (await Stubs(channel).dependencies.ListSources(ListSourcesRequest())).sources
+            if listed and error in listed[0].last_error and bool(error) == bool(listed[0].last_error):
+                return listed[0]
+            await asyncio.sleep(0.02)
+
+
+async def has_problem(channel: grpc.aio.Channel, begin: str) -> None:
+    """Wait until the server reports a problem that begins so."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            status = await Stubs(channel).graph.GetStatus(GetStatusRequest())
+            if any(problem.startswith(begin) for problem in status.problems):
+                return
+            await asyncio.sleep(0.05)
+
+
 async def edges(application: Application) -> set[tuple[str, str]]:
     async with open_channel(application.address) as channel:
         page = await Stubs(channel).dependencies.ListDependencies(ListDependenciesRequest())
@@ -94,13 +117,26 @@ async def test_a_source_has_a_principal_in_the_account_of_writes(
         assert written.method == "depgraph.v1.DependencyService/IngestGraph"
 
 
-async def test_a_partial_answer_changes_nothing(database_url: str, replay: Replay, tmp_path: Path) -> None:
-    replay.answers[PATH] = prometheus(("shop", "cart"), warnings=["a store did not answer"])
-    async with replica(database_url, file_of(tmp_path, replay, "first")) as running:
-        await eventually(lambda: len(replay.asked) > 1)
-        replay.answers[PATH] = Answer(b"away", 503)
-        await eventually(lambda: len(replay.asked) > 3)
-        assert await edges(running) == set()
+async def test_a_pull_that_is_partial_or_fails_changes_nothing_but_the_record_of_its_reporter(
+    database_url: str, replay: Replay, tmp_path: Path
+) -> None:
+    async with (
+        replica(database_url, file_of(tmp_path, replay, "first")) as running,
+        open_channel(running.address) as channel,
+    ):
+        await eventually(lambda: pulls(replay).get("first", 0) > 1)
+        succeeded = (await record(channel, "")).last_success_time
+        replay.answers[PATH] = prometheus(("shop", "new"), warnings=["a store did not answer"])
+        partial = await record(channel, "the answer may be partial: a store did not answer")
+        replay.answers[PATH] = Answer(b"try later", 503)
+        away = await record(channel, "HTTP 503: try later")
+        for found in (partial, away):
+            assert found.last_success_time.ToDatetime() >= succeeded.ToDatetime()
+            assert (found.element_count, found.interval.seconds) == (2, 1)
+        assert partial.last_success_time == away.last_success_time
+        # Its last success is three intervals of a second ago.
+        await has_problem(channel, "the reporter prom (otel_service_graph) has not reported for")
+        assert await edges(running) == CALLS
 
 
 async def test_a_file_that_broke_since_is_a_problem_of_the_server(

@@ -51,7 +51,7 @@ async def test_what_a_source_did_not_observe_for_its_time_becomes_stale(
 
     stale = {draft.discovery_source: draft.discovery_source == OTEL for draft in drafts}
     found = await standings(connection)
-    assert [found[f"a>t0{place}"].is_stale for place in range(4)] == [*stale.values()]
+    assert [found[f"a>t0{place}"].is_stale for place in range(len(drafts))] == [*stale.values()]
 
 
 async def test_a_dependency_is_stale_beyond_the_age_and_not_at_it(
@@ -267,3 +267,69 @@ async def test_taking_the_migration_back_gives_the_confidence_reported_back(
     assert [row[0] for row in confidences] == [0.8]
     await migrate.upgrade(database_url)
     assert (await standings(connection))["a>t00"] == Standing(is_stale=False, confidence=0.8, reported=None)
+
+
+async def tried(
+    connection: asyncpg.Connection,
+    name: str,
+    *,
+    succeeded: timedelta | None,
+    attempted: timedelta = timedelta(0),
+    error: str = "away",
+    interval: timedelta | None = DAY / 24,
+) -> None:
+    """Note how long before ``AT`` a reporter of traces succeeded and tried last."""
+    await connection.execute(
+        """INSERT INTO reporters
+        (reporter, discovery_source, succeeded_at, attempted_at, last_error, report_interval)
+        VALUES ($1, 'otel_service_graph', $2, $3, $4, $5)""",
+        name,
+        None if succeeded is None else AT - succeeded,
+        AT - attempted,
+        error,
+        interval,
+    )
+
+
+async def test_nothing_becomes_stale_or_decays_while_a_reporter_fails(
+    repository: DependencyRepository, connection: asyncpg.Connection
+) -> None:
+    settings = replace(stale_after(DAY, OTEL, MESH), half_life={OTEL: DAY})
+    await repository.upsert([seen("a>t00", 3 * DAY), seen("a>t01", 5 * DAY), seen("a>t02", 3 * DAY, MESH)])
+    await tried(connection, "prometheus", succeeded=3 * DAY)
+    await tried(connection, "jaeger", succeeded=timedelta(0), error="")
+
+    await sweep(connection, settings, AT)
+
+    found = await standings(connection)
+    # Of the time when the reporter could be heard last, not of now.
+    assert [found[f"a>t0{place}"].is_stale for place in range(3)] == [False, True, True]
+    assert found["a>t00"].confidence == 1.0
+    assert found["a>t01"].confidence == pytest.approx(0.25)
+
+
+async def test_what_was_not_seen_is_stale_once_the_reporter_succeeds_again(
+    repository: DependencyRepository, connection: asyncpg.Connection
+) -> None:
+    await repository.upsert([seen("a>t00", 3 * DAY)])
+    await tried(connection, "prometheus", succeeded=timedelta(0), error="")
+
+    assert await sweep(connection, stale_after(DAY, OTEL), AT) == Swept(1, 0, 0)
+
+
+@pytest.mark.parametrize(
+    "reporter",
+    [
+        {"succeeded": None},
+        {"succeeded": 3 * DAY, "attempted": DAY},
+        {"succeeded": 3 * DAY, "interval": None},
+    ],
+    ids=["never succeeded", "does not try any more", "has no interval"],
+)
+async def test_no_reporter_is_waited_for_that(
+    repository: DependencyRepository, connection: asyncpg.Connection, reporter: dict[str, timedelta | None]
+) -> None:
+    await repository.upsert([seen("a>t00", 3 * DAY)])
+    await tried(connection, "prometheus", **reporter)  # type: ignore[arg-type]
+
+    assert await sweep(connection, stale_after(DAY, OTEL), AT) == Swept(1, 0, 0)

@@ -6,6 +6,18 @@ SET max_parallel_workers_per_gather = 0;
 -- The database's time, which decides how old an observation is.
 SELECT clock_timestamp();
 
+-- name: staleness_unheard
+-- The discovery sources of which a reporter fails at the time $1, and since when: its last success. A reporter that does not even try, or
+-- never succeeded, is not waited for.
+SELECT
+    discovery_source,
+    min(succeeded_at) AS heard_at
+FROM public.reporters
+WHERE last_error <> ''
+    AND succeeded_at IS NOT NULL
+    AND attempted_at > $1::timestamptz - 3 * report_interval
+GROUP BY discovery_source;
+
 -- name: staleness_due_stale
 -- Some fresh dependencies of source $1 that were last observed before $2. || '' keeps the planner from reading all rows of a source that
 -- it takes for rare.
