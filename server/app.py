@@ -119,7 +119,7 @@ class Application:
         tasks = await stack.enter_async_context(background(_PATIENCE))
         searches = SharedComponentSearch()
         detection = Detection(url, self.replica, settings.detection, searches)
-        sweeper = Sweeper(url, settings.staleness)
+        sweeper = Sweeper(url, settings.staleness, keeps_writes=bool(settings.keep_writes))
         dependencies = DependencyRepository(database, settings.staleness)
         pulling = Pulling(url, dependencies, settings.sources, settings.limits)
         reporters = KnownReporters(database)

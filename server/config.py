@@ -70,13 +70,16 @@ class StalenessSettings:
 
     - ``stale_after``: the age of the last observation from which on a dependency is stale.
     - ``half_life``: the time in which its confidence halves.
+    - ``remove_after``: the age of the last observation from which on a stale one is removed.
     - ``sweep_interval``: how often a process looks for such dependencies.
 
-    Dependencies of a source that is missing or None keep their confidence and are never stale.
+    Dependencies of a source that is missing or None keep their confidence, are never stale, and
+    stay.
     """
 
     stale_after: Mapping[DiscoverySource, timedelta | None] = field(default_factory=dict)
     half_life: Mapping[DiscoverySource, timedelta | None] = field(default_factory=dict)
+    remove_after: Mapping[DiscoverySource, timedelta | None] = field(default_factory=dict)
     sweep_interval: timedelta = timedelta(minutes=1)
 
     def granularity(self, source: DiscoverySource, wanted: timedelta) -> timedelta:
@@ -93,7 +96,7 @@ class StalenessSettings:
     @property
     def is_active(self) -> bool:
         """Whether any source has a setting, even None."""
-        return bool(self.stale_after or self.half_life)
+        return bool(self.stale_after or self.half_life or self.remove_after)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

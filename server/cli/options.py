@@ -201,11 +201,20 @@ ConfidenceHalfLife = Annotated[
         metavar="SOURCE=DURATION",
     ),
 ]
+RemoveAfter = Annotated[
+    list[str] | None,
+    setting(
+        "remove-after",
+        "Remove stale dependencies of a discovery source when not observed for this long, such as "
+        "otel_service_graph=90d, and discovered services that are left alone; repeatable. Default: never.",
+        metavar="SOURCE=DURATION",
+    ),
+]
 SweepInterval = Annotated[
     str,
     setting(
         "sweep-interval",
-        "How often to mark dependencies stale and let confidence decay.",
+        "How often to mark dependencies stale, let confidence decay, and remove.",
         metavar="DURATION",
     ),
 ]

@@ -193,12 +193,21 @@ def checked_tracing(*, wanted: bool) -> bool:
 
 
 def checked_staleness(
-    stale_after: Sequence[str] | None, half_life: Sequence[str] | None, sweep_interval: str
+    stale_after: Sequence[str] | None,
+    half_life: Sequence[str] | None,
+    sweep_interval: str,
+    remove_after: Sequence[str] | None = None,
 ) -> StalenessSettings:
-    """Read ``--stale-after``, ``--confidence-half-life`` and ``--sweep-interval``."""
+    """Read the flags of staleness, each by its name."""
+    removed = _durations_by_source(remove_after or (), "--remove-after")
+    if removed.get("manual") is not None:
+        raise typer.BadParameter(
+            "manual dependencies belong to people, and are never removed", param_hint="--remove-after"
+        )
     return StalenessSettings(
         stale_after=_durations_by_source(stale_after or (), "--stale-after"),
         half_life=_durations_by_source(half_life or (), "--confidence-half-life"),
+        remove_after=removed,
         sweep_interval=_duration(sweep_interval, "--sweep-interval"),
     )
 

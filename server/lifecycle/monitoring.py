@@ -129,6 +129,11 @@ class ServerCollector(Collector):
             depgraph_sweep_marked_stale=(sweeper.marked, "Dependencies that sweeps marked stale."),
             depgraph_sweep_decayed=(sweeper.decayed, "Confidences that sweeps lowered."),
             depgraph_sweep_restored=(sweeper.restored, "Confidences restored that decay no more."),
+            depgraph_sweep_removed_dependencies=(sweeper.removed, "Stale dependencies removed."),
+            depgraph_sweep_removed_services=(
+                sweeper.removed_services,
+                "Discovered services removed that had no dependency.",
+            ),
         )
 
     def _reporters(self) -> Iterator[Metric]:

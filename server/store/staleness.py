@@ -1,4 +1,4 @@
-"""Staleness: what is not observed any more becomes stale, and its confidence decays."""
+"""Staleness: what is not observed any more becomes stale, loses confidence, and goes away."""
 
 import asyncio
 import random
@@ -13,14 +13,13 @@ import structlog
 from server.config import StalenessSettings
 from server.domain.dependencies import DISCOVERY_SOURCES
 from server.store import query
+from server.store.removal import BATCH, remove_unobserved
 from server.store.single_runner import SWEEPER_KEY, RunnerConnection, SingleRunner
 
 log = structlog.get_logger(__name__)
 
 STEP = 0.01
 """The least change of a confidence that is written: at most a hundred writes a dependency."""
-BATCH = 2_000
-"""Rows in a transaction."""
 
 # Rows found at a time: looking costs a pass over the old ones, so not every batch does it.
 _LOOK = 50_000
@@ -47,22 +46,30 @@ class Swept:
     How many dependencies a sweep changed.
 
     ``marked`` became stale, ``decayed`` lost confidence, ``restored`` got the reported confidence
-    back because they no longer decay.
+    back because they no longer decay, ``removed`` are gone, as are ``removed_services``.
     """
 
     marked: int
     decayed: int
     restored: int
+    removed: int = 0
+    removed_services: int = 0
 
     def __bool__(self) -> bool:
-        return any((self.marked, self.decayed, self.restored))
+        return any((self.marked, self.decayed, self.restored, self.removed, self.removed_services))
 
 
 async def sweep(
-    connection: RunnerConnection, settings: StalenessSettings, at: datetime | None = None
+    connection: RunnerConnection,
+    settings: StalenessSettings,
+    at: datetime | None = None,
+    *,
+    keeps_writes: bool = True,
 ) -> Swept:
     """
     Bring all dependencies to what the settings say of them at a time; None = now.
+
+    Removals are in the account of writes, unless ``keeps_writes`` is False.
 
     Writes only rows that differ, in transactions of ``BATCH`` rows, and leaves rows that another
     session writes to the next sweep. While a reporter fails, time stands still for its discovery
@@ -85,7 +92,8 @@ async def sweep(
             decayed += await _write_all(connection, due, (_DECAY, *chosen, STEP))
     whole = [source for source in DISCOVERY_SOURCES if settings.half_life.get(source) is None]
     restored = await _write_all(connection, (_DUE_RESTORE, whole), (_RESTORE, whole))
-    return Swept(marked, decayed, restored)
+    removed = await remove_unobserved(connection, settings.remove_after, now, keeps_writes=keeps_writes)
+    return Swept(marked, decayed, restored, *removed)
 
 
 async def _write_all(connection: RunnerConnection, due: Sequence[Any], write: Sequence[Any]) -> int:
@@ -110,8 +118,9 @@ class Sweeper:
     The counts grow from 0 when the process begins. ``swept_at`` is seconds since 1970, 0 = never.
     """
 
-    def __init__(self, url: str, settings: StalenessSettings) -> None:
+    def __init__(self, url: str, settings: StalenessSettings, *, keeps_writes: bool = True) -> None:
         self._settings = settings
+        self._keeps_writes = keeps_writes
         self._runner = SingleRunner(
             url,
             "sweeper",
@@ -121,6 +130,7 @@ class Sweeper:
             tolerance=settings.sweep_interval * _SWEEPS_MISSED + _TOLERANCE,
         )
         self.sweeps = self.marked = self.decayed = self.restored = 0
+        self.removed = self.removed_services = 0
         self.swept_at = self.took_seconds = 0.0
 
     @property
@@ -146,19 +156,23 @@ class Sweeper:
 
     async def _sweep(self, connection: RunnerConnection) -> None:
         began = time.monotonic()
-        swept = await sweep(connection, self._settings)
+        swept = await sweep(connection, self._settings, keeps_writes=self._keeps_writes)
         self.took_seconds = time.monotonic() - began
         self.swept_at = time.time()
         self.sweeps += 1
         self.marked += swept.marked
         self.decayed += swept.decayed
         self.restored += swept.restored
+        self.removed += swept.removed
+        self.removed_services += swept.removed_services
         if swept:
             log.info(
                 "swept",
                 marked_stale=swept.marked,
                 decayed=swept.decayed,
                 restored=swept.restored,
+                removed=swept.removed,
+                removed_services=swept.removed_services,
                 seconds=round(self.took_seconds, 3),
             )
 

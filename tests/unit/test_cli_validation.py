@@ -204,12 +204,23 @@ def test_each_source_has_its_own_duration_and_none_means_never() -> None:
     assert settings.is_active
 
 
+def test_what_a_source_discovered_is_removed_after_a_duration_but_not_what_is_manual() -> None:
+    settings = checked_staleness(None, None, "1m", ["kubernetes=90d", "manual=none"])
+    assert settings.remove_after == {"kubernetes": timedelta(days=90), "manual": None}
+    assert settings.is_active
+
+    with pytest.raises(typer.BadParameter, match="belong to people") as refused:
+        checked_staleness(None, None, "1m", ["manual=90d"])
+
+    assert refused.value.param_hint == "--remove-after"
+
+
 def test_without_flags_staleness_is_inactive() -> None:
     assert checked_staleness(None, None, "1m") == StalenessSettings()
     assert not StalenessSettings().is_active
 
 
-@pytest.mark.parametrize("flag", ["--stale-after", "--confidence-half-life"])
+@pytest.mark.parametrize("flag", ["--stale-after", "--confidence-half-life", "--remove-after"])
 @pytest.mark.parametrize(
     ("values", "complaint"),
     [
@@ -232,10 +243,13 @@ def test_without_flags_staleness_is_inactive() -> None:
 def test_an_invalid_duration_is_refused_with_the_name_of_the_flag(
     flag: str, values: list[str], complaint: str
 ) -> None:
-    is_age = flag == "--stale-after"
+    stale_after, half_life, remove_after = (
+        values if flag == each else None
+        for each in ("--stale-after", "--confidence-half-life", "--remove-after")
+    )
 
     with pytest.raises(typer.BadParameter) as refused:
-        checked_staleness(values if is_age else None, None if is_age else values, "1m")
+        checked_staleness(stale_after, half_life, "1m", remove_after)
 
     assert complaint in refused.value.message
     assert refused.value.param_hint == flag
@@ -266,7 +280,9 @@ def test_an_invalid_time_to_keep_writes_is_refused(text: str) -> None:
 
 
 def test_settings_survive_pickling() -> None:
-    settings = Settings(staleness=checked_staleness(["manual=7d"], ["service_mesh=3d"], "5m"))
+    settings = Settings(
+        staleness=checked_staleness(["manual=7d"], ["service_mesh=3d"], "5m", ["kubernetes=90d"])
+    )
 
     assert pickle.loads(pickle.dumps(settings)) == settings  # noqa: S301 - our own
 

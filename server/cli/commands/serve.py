@@ -60,6 +60,7 @@ def serve(
     keep_writes: options.KeepWrites = options.KEEP_WRITES,
     stale_after: options.StaleAfter = None,
     confidence_half_life: options.ConfidenceHalfLife = None,
+    remove_after: options.RemoveAfter = None,
     sweep_interval: options.SweepInterval = options.SWEEP_INTERVAL,
     detect: options.Detect = DEFAULTS.detection.enabled,
     min_cycle_confidence: options.MinCycleConfidence = DEFAULTS.detection.min_confidence,
@@ -126,7 +127,7 @@ def serve(
             prune_interval=timedelta(seconds=prune_interval),
         ),
         detection=DetectionSettings(enabled=detect, min_confidence=min_cycle_confidence),
-        staleness=checked_staleness(stale_after, confidence_half_life, sweep_interval),
+        staleness=checked_staleness(stale_after, confidence_half_life, sweep_interval, remove_after),
         limits=Limits(
             max_question_bytes=max_question_bytes,
             max_metadata_request_bytes=max_metadata_request_bytes,
