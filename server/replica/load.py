@@ -51,7 +51,7 @@ class Load:
         if isinstance(batch, ServiceBatch):
             await self._add_services(batch)
         elif isinstance(batch, AliasBatch):
-            self._add_aliases(batch)
+            await self._add_aliases(batch)
         else:
             await self._add_dependencies(batch)
         self._settled()
@@ -94,11 +94,15 @@ class Load:
             [self._decoder.waiting(batch, place) for place in np.flatnonzero(~fits).tolist()]
         )
 
-    def _add_aliases(self, batch: AliasBatch) -> None:
-        # Watchers see no aliases. A batch is a page of the feed: less than a millisecond.
-        if self._former is not None:
-            _share(batch.records, self._former.find_alias)
-        self._builder.add_aliases(batch.records)
+    async def _add_aliases(self, batch: AliasBatch) -> None:
+        yielding = CooperativeYield()
+        for start in range(0, len(batch.records), BATCH_ROWS):
+            aliases = batch.records[start : start + BATCH_ROWS]
+            # Watchers see no aliases, so only the records matter.
+            if self._former is not None:
+                _share(aliases, self._former.find_alias)
+            self._builder.add_aliases(aliases)
+            await yielding.checkpoint()
 
     async def _find_removed(self, former: DependencyGraph, graph: DependencyGraph) -> None:
         yielding = CooperativeYield()

@@ -9,7 +9,12 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
+from server.domain.errors import AlreadyExistsError
+from server.domain.services import ServiceDraft
 from server.store import migrate
+from server.store.aliases import AliasRepository
+from server.store.database import Database
+from server.store.services import ServiceRepository
 from tests.support.following import broken_names, tables
 from tests.support.random_writer import connect
 
@@ -244,6 +249,26 @@ async def test_no_alias_is_left_of_a_service_that_is_deleted_meanwhile(
         await early.execute("COMMIT")
         await waiting
         assert broken_names(await tables(shop)) == 0
+
+
+async def test_of_calls_that_take_a_name_at_once_one_succeeds_and_the_others_say_who_has_it(
+    shop: Connection, database_url: str
+) -> None:
+    async with Database.open(database_url) as database:
+        services, aliases_of = ServiceRepository(database), AliasRepository(database)
+        for number in range(20):
+            name = f"{NAME}-{number}"
+            answers = await asyncio.gather(
+                services.create(ServiceDraft(name)),
+                services.create(ServiceDraft(name)),
+                aliases_of.add(name, "web"),
+                aliases_of.add(name, "db"),
+                return_exceptions=True,
+            )
+            refusals = [answer for answer in answers if isinstance(answer, Exception)]
+            assert all(isinstance(error, AlreadyExistsError) for error in refusals), refusals
+            assert len(refusals) == 3
+    assert broken_names(await tables(shop)) == 0
 
 
 async def test_an_alias_gives_up_waiting_so_that_others_can_create_services(

@@ -8,7 +8,7 @@ from random import Random
 
 import asyncpg
 
-from tests.support.world import FREE, PAIRED, free, paired
+from tests.support.world import FREE, PAIRED, TWINS, free, paired, twin
 
 FIRST_WITH_MERGE = 15
 
@@ -38,6 +38,10 @@ class Session:
     def free(self) -> str:
         """Name any free service."""
         return free(self.dice.randrange(FREE))
+
+    def twin(self) -> str:
+        """Name any twin."""
+        return twin(self.dice.randrange(TWINS))
 
     def number(self) -> int:
         """Choose a value to write."""
@@ -218,7 +222,7 @@ async def add_alias(session: Session) -> None:
 
 async def merge_services(session: Session) -> None:
     """One service goes, and its name becomes an alias of another."""
-    gone, kept = session.free(), session.free()
+    gone, kept = session.twin(), session.free()
     await session.connection.execute("DELETE FROM services WHERE service_id = $1", gone)
     await session.hold(0.02)
     await session.connection.execute(
@@ -230,7 +234,7 @@ async def merge_services(session: Session) -> None:
 
 async def part_services(session: Session) -> None:
     """A name that is an alias becomes that of a service again."""
-    name = session.free()
+    name = session.twin()
     await session.connection.execute("DELETE FROM service_aliases WHERE alias = $1", name)
     await session.hold(0.02)
     await session.connection.execute(

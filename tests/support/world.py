@@ -3,7 +3,7 @@ The services that random writers play with.
 
 *Paired* ones stay, and so do their ids. Two of them have dependencies both ways with one timeout,
 or none. *Free* ones may be deleted, renamed and connected in any way. *Own* ones have one writer
-each.
+each. *Twins* are now services, now aliases of free ones; calls name none of them.
 """
 
 from uuid import UUID
@@ -13,7 +13,7 @@ import asyncpg
 from server.replica import Replica
 from tests.support.following import dependency_of
 
-PAIRED, FREE, OWN = 24, 40, 8
+PAIRED, FREE, OWN, TWINS = 24, 40, 8, 8
 _FIRST_PAIRED_ID = 1_000
 
 
@@ -30,6 +30,11 @@ def free(number: int) -> str:
 def own(number: int) -> str:
     """Name the service of one writer, 0 to ``OWN`` - 1."""
     return f"own-{number}"
+
+
+def twin(number: int) -> str:
+    """Name a service or alias, 0 to ``TWINS`` - 1."""
+    return f"twin-{number}"
 
 
 async def populate(connection: asyncpg.Connection) -> None:
