@@ -64,8 +64,8 @@ def audit(
     Find timeouts and retries that do not fit.
 
     Timeouts do not fit if a service waits for its callee at least as long as its caller waits for
-    it. Retries along a path multiply. Only synchronous dependencies count. The worst findings come
-    first.
+    it. Retries along a path multiply. Only synchronous dependencies count; those of unknown mode
+    are counted apart. The worst findings come first.
     """
     request = AuditPathsRequest(
         service_id=service,
@@ -88,7 +88,7 @@ def audit(
 
 def _lines(answer: AuditPathsResponse, max_attempts: int) -> Iterator[str]:
     if not answer.dependency_count:
-        yield "nothing to audit: no synchronous dependency passes"
+        yield f"nothing to audit: no synchronous dependency passes{_left_out(answer)}"
         return
     if answer.with_timeout_count:
         does = "does" if answer.timeout_count == 1 else "do"
@@ -117,7 +117,13 @@ def _lines(answer: AuditPathsResponse, max_attempts: int) -> Iterator[str]:
     yield (
         f"audited: {audited}, "
         f"{answer.with_timeout_count:,} with a timeout, {answer.with_retry_count:,} with retries"
+        f"{_left_out(answer)}"
     )
+
+
+def _left_out(answer: AuditPathsResponse) -> str:
+    count = answer.unknown_mode_count
+    return f"; {count:,} of unknown mode left out: they may be synchronous" if count else ""
 
 
 def _timeout_row(found: TimeoutFinding) -> tuple[str, ...]:

@@ -45,7 +45,7 @@ def drift(
     """
     Compare what is declared and observed.
 
-    People and Kubernetes manifests declare; traces and service meshes observe.
+    People, catalogues and Kubernetes manifests declare; traces and service meshes observe.
     """
     wanted = "UNSPECIFIED" if kind == "both" else kind.upper().replace("-", "_")
     request = ListDriftRequest(
@@ -74,6 +74,8 @@ def _listed(client: Client, request: ListDriftRequest, limit: int) -> ListDriftR
         whole.drifts.extend(page.drifts)
         whole.total_count = page.total_count
         whole.declared_count, whole.observed_count = page.declared_count, page.observed_count
+        whole.unknown_mode_count = page.unknown_mode_count
+        whole.unknown_criticality_count = page.unknown_criticality_count
         whole.freshness.CopyFrom(page.freshness)
         if 0 < limit <= len(whole.drifts):
             del whole.drifts[limit:]
@@ -84,13 +86,20 @@ def _listed(client: Client, request: ListDriftRequest, limit: int) -> ListDriftR
 def _lines(answer: ListDriftResponse) -> Iterator[str]:
     if missing := _missing(answer):
         yield f"{missing}: there is nothing to compare with"
-    if not answer.total_count:
-        if not missing:
-            yield "no drift"
-        return
-    yield f"{counted(answer.total_count, 'call')} declared but not observed, or observed but not declared"
-    rows = [_row(each) for each in answer.drifts]
-    yield from listing(("CALL", "DRIFT", "SINCE (UTC)", "KNOWN AS"), rows, answer.total_count)
+    if answer.total_count:
+        yield f"{counted(answer.total_count, 'call')} declared but not observed, or observed but not declared"
+        rows = [_row(each) for each in answer.drifts]
+        yield from listing(("CALL", "DRIFT", "SINCE (UTC)", "KNOWN AS"), rows, answer.total_count)
+    elif not missing:
+        yield "no drift"
+    yield from _unknown(answer)
+
+
+def _unknown(answer: ListDriftResponse) -> Iterator[str]:
+    counts = {"mode": answer.unknown_mode_count, "criticality": answer.unknown_criticality_count}
+    said = [f"the {word} of {counted(count, 'call')}" for word, count in counts.items() if count]
+    if said:
+        yield f"no source knows {' and '.join(said)} of the whole graph"
 
 
 def _missing(answer: ListDriftResponse) -> str:

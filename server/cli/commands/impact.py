@@ -69,8 +69,8 @@ def impact(
     Show the services that a failure reaches.
 
     Those are the services that call it, directly or through others. WEAKEST is the weakest
-    dependency on the strongest path: hard = the service fails too, degraded = it goes on with
-    less, soft = it goes on. PATH is a shortest path.
+    dependency on the strongest path: hard = the service fails too, unknown = no source knows
+    whether it does, degraded = it goes on with less, soft = it goes on. PATH is a shortest path.
     """
     request = AnalyzeImpactRequest(
         service_id=service,
@@ -107,9 +107,14 @@ def _lines(service: str, answer: AnalyzeImpactResponse, top: int) -> Iterator[st
         yield f"{visible(service)}: no other service is reached"
         return
     hops = counted(summary.max_hops, "hop")
+    maybe = (
+        f", {summary.maybe_sync_count:,} more if those of unknown mode are synchronous"
+        if summary.maybe_sync_count
+        else ""
+    )
     yield (
         f"{visible(service)}: {counted(summary.service_count, 'service')} reached, at most {hops} away, "
-        f"{summary.sync_count:,} by synchronous calls alone"
+        f"{summary.sync_count:,} by synchronous calls alone{maybe}"
     )
     yield from aligned(_counts(summary), indent="  ")
     yield ""

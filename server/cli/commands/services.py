@@ -35,7 +35,7 @@ from server.cli.render.text import (
 PAGE_SIZE = 1_000
 MAX_MEMBERS = 6
 
-CriticalityChoice = Literal["critical", "high", "medium", "low"]
+CriticalityChoice = Literal["critical", "high", "medium", "low", "unknown"]
 Top = Annotated[int, typer.Option(min=0, metavar="N", help="Rows listed, 0 = all; --json has all.")]
 
 

@@ -5,6 +5,9 @@ from typing import TypeAlias
 
 from depgraph.v1.types_pb2 import (
     COMMUNICATION_MODE_ASYNC,
+    COMMUNICATION_MODE_UNKNOWN,
+    CRITICALITY_UNKNOWN,
+    DEPENDENCY_CRITICALITY_UNKNOWN,
     SERVICE_KIND_SERVICE,
     SERVICE_KIND_UNSPECIFIED,
     CommunicationMode,
@@ -36,7 +39,7 @@ def dependency_label(dependencies: Sequence[AnyDependency]) -> str:
 
 
 def short_label(dependencies: Sequence[AnyDependency]) -> str:
-    """Say how a service depends on another in two words, for drawings: ``sync hard``."""
+    """Say how a service depends on another in few words, for drawings: ``sync hard``."""
     return " + ".join(dict.fromkeys(_kind(each) for each in dependencies))
 
 
@@ -46,7 +49,7 @@ def sources(each: AnyDependency) -> list[DiscoverySource.ValueType]:
 
 
 def is_async(dependencies: Sequence[AnyDependency]) -> bool:
-    """Whether no source reports that the caller waits for the callee."""
+    """Whether all sources report that the caller does not wait for the callee."""
     return all(each.communication_mode == COMMUNICATION_MODE_ASYNC for each in dependencies)
 
 
@@ -57,7 +60,8 @@ def is_stale(dependencies: Sequence[AnyDependency]) -> bool:
 
 def service_label(row: Service) -> str:
     """Say what is known of a service: ``critical, team purchase``."""
-    words = [enum_word(Criticality, row.criticality)]
+    is_known = row.criticality != CRITICALITY_UNKNOWN
+    words = [enum_word(Criticality, row.criticality) if is_known else "criticality unknown"]
     if row.kind not in {SERVICE_KIND_UNSPECIFIED, SERVICE_KIND_SERVICE}:
         words.insert(0, enum_word(ServiceKind, row.kind))
     if row.HasField("team"):
@@ -102,8 +106,15 @@ def whole_cycle(path: Sequence[str]) -> str:
 
 
 def _kind(each: AnyDependency) -> str:
+    """Say mode and criticality: ``sync hard``, ``unknown``, ``sync of unknown criticality``."""
     mode = enum_word(CommunicationMode, each.communication_mode)
-    return f"{mode} {enum_word(DependencyCriticality, each.criticality)}"
+    criticality = enum_word(DependencyCriticality, each.criticality)
+    if each.criticality == DEPENDENCY_CRITICALITY_UNKNOWN:
+        is_known = each.communication_mode != COMMUNICATION_MODE_UNKNOWN
+        return f"{mode} of unknown criticality" if is_known else "unknown"
+    if each.communication_mode == COMMUNICATION_MODE_UNKNOWN:
+        return f"{criticality} of unknown mode"
+    return f"{mode} {criticality}"
 
 
 def _one_label(each: AnyDependency) -> str:

@@ -14,6 +14,7 @@ from depgraph.v1.types_pb2 import (
     DEPENDENCY_CRITICALITY_DEGRADED,
     DEPENDENCY_CRITICALITY_HARD,
     DEPENDENCY_CRITICALITY_SOFT,
+    DEPENDENCY_CRITICALITY_UNKNOWN,
 )
 from server.cli.render.labels import AnyDependency, dependency_label, is_async, is_stale, sources
 from server.cli.render.text import counted, screen_width, visible
@@ -21,11 +22,12 @@ from server.cli.render.text import counted, screen_width, visible
 NAME, EDGE, STALE, MARK = "bold", "cyan", "dim", "magenta"
 STRENGTH = {
     DEPENDENCY_CRITICALITY_HARD: 0,
-    DEPENDENCY_CRITICALITY_DEGRADED: 1,
-    DEPENDENCY_CRITICALITY_SOFT: 2,
+    DEPENDENCY_CRITICALITY_UNKNOWN: 1,
+    DEPENDENCY_CRITICALITY_DEGRADED: 2,
+    DEPENDENCY_CRITICALITY_SOFT: 3,
 }
 LAST = 9
-"""The place of an unknown criticality."""
+"""The place of a criticality that is missing or new."""
 
 Fetch = Callable[[Sequence[str]], Sequence[TraverseResponse]]
 """Answers walks of one hop in one direction, from each of the named services."""
