@@ -45,7 +45,13 @@ def counted(number: int, thing: str, things: str | None = None) -> str:
 
 
 def enum_word(enum: "_EnumTypeWrapper[ValueT]", value: ValueT) -> str:
-    """Write a value of an enum in words: ``DISCOVERY_SOURCE_SERVICE_MESH`` as ``service mesh``."""
+    """
+    Write a value of an enum in words: ``DISCOVERY_SOURCE_SERVICE_MESH`` as ``service mesh``.
+
+    One that a newer server knows and this program does not is written as its number.
+    """
+    if value not in enum.values():
+        return str(value)
     prefix = re.sub(r"\B(?=[A-Z])", "_", enum.DESCRIPTOR.name).upper() + "_"
     return enum.Name(value).removeprefix(prefix).lower().replace("_", " ")
 
