@@ -53,10 +53,16 @@ class WritePage:
 
 
 class WritingCall(NamedTuple):
-    """The call of a method that writes: the method's full name, and the peer's address."""
+    """
+    The call of a method that writes: the method's full name, and the peer's address.
+
+    ``is_periodic``: it comes again and again by itself, so it counts as a write only if it changed
+    a row in more than the time of an observation.
+    """
 
     method: str
     peer: str
+    is_periodic: bool = False
 
 
 _current: ContextVar[WritingCall | None] = ContextVar("writing call", default=None)

@@ -26,7 +26,7 @@ from server.store.single_runner import SOURCES_KEY, RunnerConnection, SingleRunn
 log = structlog.get_logger(__name__)
 
 TOLERANCE = timedelta(minutes=1)
-_CALL = WritingCall("depgraph.v1.DependencyService/IngestGraph", "sources")
+_CALL = WritingCall("depgraph.v1.DependencyService/IngestGraph", "sources", is_periodic=True)
 # A statement on the connection that holds the lock shows when it is lost.
 _DID_EVERY_SECONDS = 2.0
 

@@ -153,15 +153,15 @@ class Database:
         async def noted(connection: Connection) -> tuple[Written[T], WriteCounts]:
             value = await work(connection)
             counts = counted(value)
-            if call is None or not self._keeps_writes:
+            if call is None or not self._keeps_writes or (call.is_periodic and not any(counts)):
                 plain = await connection.fetchval(_REVISION)
             else:
                 plain = await connection.fetchval(_RECORD, principal, call.method, *counts)
             return Written(value, Revision.of(plain).token), counts
 
         def log_write(made: tuple[Written[T], WriteCounts], *, is_certain: bool) -> None:
-            if call is not None:
-                written, counts = made
+            written, counts = made
+            if call is not None and (any(counts) or not call.is_periodic):
                 self._log.written(principal, call, counts, written.revision, is_certain=is_certain)
 
         begin = _begin_as(principal)

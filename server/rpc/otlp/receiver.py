@@ -234,5 +234,7 @@ def _as_exporter(account: _Account, *, writes: bool) -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(acting_as(account.caller))
         if writes:
-            stack.enter_context(writing_for(WritingCall(EXPORT.removeprefix("/"), account.peer)))
+            stack.enter_context(
+                writing_for(WritingCall(EXPORT.removeprefix("/"), account.peer, is_periodic=True))
+            )
         yield
