@@ -112,8 +112,8 @@ STEP_CHANGE = "UPDATE services SET team = $1 WHERE service_id = 's1'"
 # As the migration before had them, under another name.
 FORMER_SCRIPT = "0008_relation_identity.down.sql"
 FORMER_STEP = re.compile(r"CREATE OR REPLACE FUNCTION depgraph_feed\.step\(.*?\n\$\$;", re.DOTALL)
-FORMER_BEGIN = statements.BEGIN.replace(", depgraph_feed.change_log", "")
-FORMER = statements.STEP.replace("depgraph_feed.next_step", "depgraph_feed.former_step")
+FORMER_BEGIN = statements.BEGIN.replace(", depgraph_feed.change_log, depgraph_feed.alias_log", "")
+FORMER = statements.STEP.replace("depgraph_feed.whole_step", "depgraph_feed.former_step")
 
 Change = Callable[[], Awaitable[None]]
 
