@@ -20,6 +20,7 @@ from bench import (
     feed,
     giant,
     hostile,
+    otlp,
     overload,
     peers,
     starting,
@@ -69,6 +70,7 @@ PARTS: dict[str, Callable[[Stage], Iterator[Figure]]] = {
     "transport": transport.measure,
     "tracing": tracing.measure,
     "credentials": credentials.measure,
+    "otlp": otlp.measure,
     "first-day": starting.first_day,
     "capacity": starting.capacity,
 }

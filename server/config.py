@@ -141,7 +141,7 @@ class Limits:
     max_question_bytes: int = 64 * KIB
     max_metadata_request_bytes: int = 2 * MIB
     max_request_bytes: int = 4 * MIB
-    max_otlp_request_bytes: int = 16 * MIB
+    max_otlp_request_bytes: int = 12 * MIB
     max_otlp_series: int = 250_000
     max_requests_bytes: int = 64 * MIB
     max_items: int = 10_000

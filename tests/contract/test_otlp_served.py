@@ -104,7 +104,7 @@ async def test_a_restarted_server_does_not_bring_dead_calls_back(
     assert set(await rows(database_url)) == {"web>cart"}
 
 
-async def test_the_sources_file_has_rules_for_names_and_without_them_nothing_is_taken_in(
+async def test_the_sources_file_has_the_reporter_and_rules_without_which_nothing_is_taken_in(
     server_settings: Settings, database_url: str, tmp_path: Path
 ) -> None:
     file = tmp_path / "sources.toml"
@@ -117,6 +117,11 @@ async def test_the_sources_file_has_rules_for_names_and_without_them_nothing_is_
         await export(running.address, Connector().request({"web-v2>cart-v1": 1}))
     edges = await rows(database_url)
     assert {edge: row["confidence_score"] for edge, row in edges.items()} == {"web>cart": 0.5}
+    connection = await asyncpg.connect(database_url)
+    [record] = await connection.fetch("SELECT * FROM reporters")
+    await connection.close()
+    assert (record["reporter"], record["discovery_source"]) == ("collectors", "otel_service_graph")
+    assert (record["element_count"], record["edges_created"]) == (4, 1)
     file.write_text("[[source]]")
     async with (
         Application(settings, report=lambda _: None) as running,

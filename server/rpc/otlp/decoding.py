@@ -34,7 +34,7 @@ Read = TypeVar("Read", bound=Message)
 
 # The counter of calls, as exporters write it: with a prefix, with dots, without "total".
 _CALLS = re.compile(rb"(?:.*[._:/])?traces[._]service[._]graph[._]request(?:[._]total)?", re.DOTALL)
-_PART_BYTES = 16 * 1024
+_PART_BYTES = 8 * 1024
 _MAX_BYTES = 64 * 1024
 # Exporters spend more than this on a field: a longer request is made to be walked, not to be read.
 _BYTES_A_FIELD, _SOME_FIELDS = 6, 1_000
