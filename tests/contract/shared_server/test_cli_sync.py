@@ -8,10 +8,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import asyncpg
 import grpc
 import pytest
 
-from depgraph.v1.catalog_service_pb2 import AddAliasRequest
+from depgraph.v1.catalog_service_pb2 import AddAliasRequest, ListServicesRequest
 from depgraph.v1.dependency_service_pb2 import ListDependenciesRequest
 from depgraph.v1.graph_service_pb2 import GetAdjacencyListRequest
 from depgraph.v1.types_pb2 import COMMUNICATION_MODE_UNKNOWN, DEPENDENCY_CRITICALITY_UNKNOWN
@@ -50,7 +51,7 @@ async def calls(channel: grpc.aio.Channel) -> set[tuple[str, str]]:
 
 
 async def test_a_pull_is_sent_and_printed_and_a_second_one_changes_nothing(
-    quick_command: Command, channel: grpc.aio.Channel, file: Path
+    quick_command: Command, channel: grpc.aio.Channel, connection: asyncpg.Connection, file: Path
 ) -> None:
     first = await quick_command("sync", str(file), "--once")
     assert (first.returncode, first.stderr) == (0, "")
@@ -58,8 +59,38 @@ async def test_a_pull_is_sent_and_printed_and_a_second_one_changes_nothing(
         "prom: 3 elements, 1 not used; 3 services created; dependencies: 2 created, 0 updated, 0 unchanged"
     )
     assert await calls(channel) == CALLS
+    versions = "SELECT id, xmin::text FROM services UNION ALL SELECT id, xmin::text FROM service_dependencies"
+    before = set(await connection.fetch(versions))
     second = await quick_command("sync", str(file), "--once")
     assert "0 created, 0 updated, 2 unchanged" in " ".join(second.stdout.split())
+    assert set(await connection.fetch(versions)) == before
+    assert len(before) == 5
+
+
+async def test_one_shop_under_the_names_of_three_sources_is_one_graph(
+    quick_command: Command, channel: grpc.aio.Channel, replay: Replay, tmp_path: Path
+) -> None:
+    replay.answers[PATH] = prometheus(("web-v2", "cart-v1"), ("cart-v1", "orders-v1"))
+    replay.answers["/api/dependencies"] = Answer(
+        [{"parent": "shop.web", "child": "shop.cart", "callCount": 1}]
+    )
+    replay.answers["/api/v2/dependencies"] = Answer(
+        [{"parent": "storefront", "child": "cart", "callCount": 1}]
+    )
+    url = f'url = "{replay.url}"'
+    file = sources_file(
+        tmp_path,
+        f'name = "a"\nkind = "prometheus"\n{url}\nnames = {{rewrites = [["-v[0-9]+$", ""]]}}',
+        f'name = "b"\nkind = "jaeger"\n{url}\nnames = {{rewrites = [["^shop[.]", ""]]}}',
+        f'name = "c"\nkind = "zipkin"\n{url}',
+    )
+    stubs = Stubs(channel)
+    await stubs.write_services("web")
+    await stubs.catalog.AddAlias(AddAliasRequest(alias="storefront", service_id="web"))
+    assert (await quick_command("sync", str(file), "--once")).returncode == 0
+    assert await calls(channel) == {("web", "cart"), ("cart", "orders")}
+    listed = (await stubs.catalog.ListServices(ListServicesRequest())).services
+    assert {each.service_id for each in listed} == {"web", "cart", "orders"}
 
 
 async def test_once_fails_when_one_source_fails_and_sends_the_others(
