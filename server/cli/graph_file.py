@@ -17,7 +17,7 @@ from server.domain.services import name_problem
 from server.formats.documents import FormatError, json_document
 from server.formats.exported import GraphRows, is_exported, read_exported
 from server.formats.naming import NameRules
-from server.formats.native import read_native
+from server.formats.native import count_items, read_native
 from server.formats.reading import Skipped
 from server.formats.recognition import FORMATS, Format, format_of, read, with_hint
 
@@ -106,8 +106,10 @@ def _read(form: Format | None, raw: bytes, names: NameRules) -> GraphRows | Repo
     form = format_of(raw) if form is None else form
     if form == "json":
         try:
-            exported = is_exported(json_document(raw))
-            return read_exported(raw) if exported else Reports(form, read_native(raw))
+            if is_exported(json_document(raw)):
+                return read_exported(raw)
+            reports = read_native(raw)
+            return Reports(form, reports, count_items(reports))
         except FormatError as error:
             raise with_hint(error, form, raw) from None
     reading = read(form, raw, names)
