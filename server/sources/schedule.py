@@ -5,9 +5,8 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import NoReturn, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
-import structlog
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -17,8 +16,6 @@ from server.domain.reports import OBSERVATION_GRANULARITY
 from server.formats.native import batches
 from server.formats.reading import Reading
 from server.sources.source import PullError, Source
-
-log = structlog.get_logger(__name__)
 
 AT_ONCE = 4
 """Pulls that run at a time: each holds whole answers in memory."""
@@ -110,6 +107,7 @@ class Schedule:
             pulled.error = str(error)
         except Exception as error:
             # One source must not end the others.
+            log = _log()
             log.exception("a source could not be pulled", source=source.name)
             pulled.error = f"unexpected {type(error).__name__}: {error}"
         if pulled.error:
@@ -120,7 +118,7 @@ class Schedule:
         try:
             await self._send(source, failure_report(source, error))
         except SendError as unnoted:
-            log.warning(
+            _log().warning(
                 "the failure of a source could not be recorded", source=source.name, cause=str(unnoted)
             )
 
@@ -162,3 +160,10 @@ def _interval(source: Source) -> Duration:
     interval = Duration()
     interval.FromTimedelta(source.every)
     return interval
+
+
+def _log() -> Any:
+    # Not at the top: the help of all commands loads this module, and no server libraries.
+    import structlog  # noqa: PLC0415
+
+    return structlog.get_logger(__name__)
