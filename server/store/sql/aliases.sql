@@ -31,8 +31,9 @@ LIMIT $3;
 
 -- name: aliases_lock
 -- Take the lock under which the database's triggers compare new aliases with names of services, before any row: who creates services
--- holds it, shared, until its transaction ends.
-SELECT pg_advisory_xact_lock(7203411, 8);
+-- holds it, shared, until its transaction ends. As in those triggers, nobody waits for long, as others wait behind.
+SELECT pg_advisory_xact_lock(7203411, 8)
+WHERE (SELECT set_config('lock_timeout', '3s', TRUE)) = '3s';
 
 -- name: alias_add
 -- Give the alias $1 to the service of the name or alias $2; a row with the name of the service, if there is one, and the new alias, NULL
