@@ -1,6 +1,8 @@
 """``depgraph sync``: pulls the sources of a file and sends what they hold to a running server."""
 
 import asyncio
+import signal
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -45,7 +47,11 @@ def sync(
         raise InputError(str(error)) from None
     if not sources:
         raise InputError(f"{file}: there is nothing to pull: the exporters of OTLP send by themselves")
-    succeeded = asyncio.run(_run(sources, server, once=once, dry_run=dry_run))
+    try:
+        succeeded = asyncio.run(_run(sources, server, once=once, dry_run=dry_run))
+    except asyncio.CancelledError:
+        # By SIGTERM, as supervisors end what runs for ever.
+        return
     if not succeeded:
         raise typer.Exit(FAILED)
 
@@ -58,8 +64,17 @@ async def _run(sources: tuple[Source, ...], server: AskedServer, *, once: bool, 
         syncing = _Syncing(client, server, reports_all=once)
         schedule = Schedule(pull, syncing.send, syncing.report)
         if not once:
+            _end_at_sigterm()
             await schedule.forever(sources)
         return not any(pulled.error for pulled in await schedule.all_once(sources))
+
+
+def _end_at_sigterm() -> None:
+    """Cancel this task at SIGTERM, which a first process of a container would not notice."""
+    # Other threads than the main one can't have it.
+    with suppress(ValueError, RuntimeError):
+        if (task := asyncio.current_task()) is not None:
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
 
 
 @dataclass(slots=True)

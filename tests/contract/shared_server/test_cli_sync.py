@@ -172,7 +172,10 @@ async def test_a_pull_without_a_server_fails_with_the_cause(quick_command: Comma
     assert finished.stderr.startswith(f"prom: failed: no answer from {NOWHERE} (Connection refused)")
 
 
-async def test_ctrl_c_ends_it(server_address: str, replay: Replay, file: Path) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
+async def test_a_signal_ends_it(
+    server_address: str, replay: Replay, file: Path, number: signal.Signals, code: int
+) -> None:
     with subprocess.Popen(  # noqa: ASYNC220 - its pipes are read in threads
         [sys.executable, "-m", "server.cli", "sync", str(file), "--address", server_address],
         stdout=subprocess.PIPE,
@@ -183,9 +186,9 @@ async def test_ctrl_c_ends_it(server_address: str, replay: Replay, file: Path) -
     ) as process:
         assert process.stdout is not None
         assert (await asyncio.to_thread(process.stdout.readline)).startswith("prom: 3 elements")
-        os.kill(process.pid, signal.SIGINT)
+        os.kill(process.pid, number)
         out, err = await asyncio.to_thread(process.communicate, timeout=PATIENCE_SECONDS)
-    assert (process.returncode, err) == (130, "")
+    assert (process.returncode, err) == (code, "")
     assert "Traceback" not in out
 
 
