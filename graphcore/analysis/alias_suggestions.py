@@ -11,17 +11,19 @@ them: callers and callees decide which, or none.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
-from itertools import combinations
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain, combinations
 from typing import NamedTuple
 
 import numpy as np
 
 from graphcore.analysis.name_forms import NameForm, NameForms, words_of
 from graphcore.analysis.neighbourhoods import Likeness, Longs, NamedCalls, Neighbourhoods
+from graphcore.graph.columns import batches
 
 _Pair = tuple[int, int]
 
+_BATCH = 4_096
 # Services of one core: up to so many are compared each with each, more only with the plainest name.
 _MOST_TOGETHER = 12
 # A neighbourhood that more services have is a pattern, such as replicas.
@@ -77,8 +79,7 @@ def suggest_aliases(calls: NamedCalls, min_score: float = 0.5) -> list[AliasSugg
 
     O(V + E log E) and the pairs compared, of which there are at most a few for each service.
     """
-    forms = NameForms(calls.names)
-    named = _pairs_by_name([forms.of(name) for name in calls.names])
+    named = _pairs_by_name(calls.names)
     around = Neighbourhoods(calls, _meanings(len(calls.names), named))
     compared = {pair: around.likeness(*pair) for pair in named}
     found = [
@@ -103,13 +104,9 @@ def _suggestion(
     return AliasSuggestion(first, second, round(score, 3), reason)
 
 
-def _pairs_by_name(forms: list[tuple[NameForm, ...]]) -> dict[_Pair, _Named]:
-    cores: defaultdict[str, list[tuple[int, NameForm]]] = defaultdict(list)
-    for service, ways in enumerate(forms):
-        for form in ways:
-            cores[form.key].append((service, form))
+def _pairs_by_name(names: list[str]) -> dict[_Pair, _Named]:
     pairs: dict[_Pair, _Named] = {}
-    for members in cores.values():
+    for members in _by_shared_core(names):
         some_have_namespaces = any(form.qualifiers for _, form in members)
         for one, other in _proposed(members):
             if one[0] == other[0]:
@@ -122,6 +119,28 @@ def _pairs_by_name(forms: list[tuple[NameForm, ...]]) -> dict[_Pair, _Named]:
 
 
 _Member = tuple[int, NameForm]
+
+
+def _by_shared_core(names: list[str]) -> Iterable[list[_Member]]:
+    """
+    Group the services by cores that several have.
+
+    Names are read again for that: to keep all forms would make the garbage collector of a large
+    graph stop everything for a tenth of a second.
+    """
+    forms = NameForms(names)
+    keys = [tuple(form.key for form in forms.of(name)) for name in names]
+    counts: Counter[str] = Counter()
+    for batch in batches(keys, _BATCH):
+        # Other threads wait for the end of an update.
+        counts.update(chain.from_iterable(batch))
+    cores: defaultdict[str, list[_Member]] = defaultdict(list)
+    for service, some in enumerate(keys):
+        if any(counts[key] > 1 for key in some):
+            for form in forms.of(names[service]):
+                if counts[form.key] > 1:
+                    cores[form.key].append((service, form))
+    return cores.values()
 
 
 def _proposed(members: list[_Member]) -> Iterator[tuple[_Member, _Member]]:
