@@ -452,7 +452,8 @@ class SuggestCutsRequest(_message.Message):
     """service_id of any member, by business name. Required."""
     sync_only: _builtins.bool
     """sync_only leaves asynchronous dependencies out of account: cycles of synchronous calls are
-    broken, and a cut may then also be made by turning a call asynchronous. Default false.
+    broken, and a cut may then also be made by turning a call asynchronous. Calls of unknown mode
+    count as synchronous. Default false.
     """
     @_builtins.property
     def consistency(self) -> _types_pb2.Consistency:
@@ -493,7 +494,8 @@ class Cut(_message.Message):
     """action that makes the cut."""
     cost: _builtins.float
     """cost of the cut: the sum over its dependencies, each from 0.01 (asynchronous, soft, seen in
-    traces, of no confidence) to 1 (a certain, hard, synchronous call that a person declared).
+    traces, of no confidence) to 1 (a certain, hard, synchronous call that a person declared). UNKNOWN
+    costs as SYNC or HARD.
     """
     @_builtins.property
     def dependencies(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Dependency]:
