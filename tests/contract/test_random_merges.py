@@ -25,7 +25,7 @@ from tests.support.examples import examples
 # The transport only carries the calls.
 pytestmark = pytest.mark.one_transport
 
-EXAMPLES = 60
+EXAMPLES = 40
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 NAMES = ("a", "b", "c", "d", "unknown")
 GOING, STAYING = "a", "b"

@@ -18,7 +18,7 @@ from tests.support.drafts import dependencies, services
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 NUMBERS = range(10)
-ROUNDS = range(4)
+ROUNDS = range(3)
 
 
 @pytest.fixture
