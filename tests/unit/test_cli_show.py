@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from html import unescape
 from itertools import pairwise
+from typing import Any
 
 import networkx as nx
 import pytest
@@ -14,9 +15,11 @@ from depgraph.v1.graph_service_pb2 import TraverseResponse
 from depgraph.v1.types_pb2 import (
     COMMUNICATION_MODE_ASYNC,
     COMMUNICATION_MODE_SYNC,
+    COMMUNICATION_MODE_UNKNOWN,
     CRITICALITY_CRITICAL,
     DEPENDENCY_CRITICALITY_HARD,
     DEPENDENCY_CRITICALITY_SOFT,
+    DEPENDENCY_CRITICALITY_UNKNOWN,
     DISCOVERY_SOURCE_MANUAL,
     DISCOVERY_SOURCE_OTEL_SERVICE_GRAPH,
     Dependency,
@@ -24,7 +27,7 @@ from depgraph.v1.types_pb2 import (
     Service,
 )
 from server.cli.render.diagrams import Diagram, dot_escaped, dot_lines, mermaid_escaped, mermaid_lines
-from server.cli.render.labels import dependency_label
+from server.cli.render.labels import dependency_label, short_label
 from server.cli.render.neighbourhood import Branch, Neighbourhood, explore, print_tree, tree_lines
 from server.cli.render.text import counted, printable, visible, wrapped
 
@@ -228,6 +231,19 @@ def test_a_label_says_what_each_source_saw() -> None:
     assert dependency_label([declared, seen]) == (
         "sync hard grpc 1,500 ms + async hard (otel service graph) confidence 0.85 stale"
     )
+
+
+@pytest.mark.parametrize(
+    ("mode", "criticality", "said"),
+    [
+        (COMMUNICATION_MODE_UNKNOWN, DEPENDENCY_CRITICALITY_UNKNOWN, "unknown"),
+        (COMMUNICATION_MODE_SYNC, DEPENDENCY_CRITICALITY_UNKNOWN, "sync of unknown criticality"),
+        (COMMUNICATION_MODE_UNKNOWN, DEPENDENCY_CRITICALITY_SOFT, "soft of unknown mode"),
+        (9, DEPENDENCY_CRITICALITY_SOFT, "9 soft"),
+    ],
+)
+def test_what_no_source_knows_of_a_dependency_is_said(mode: Any, criticality: Any, said: str) -> None:
+    assert short_label([Dependency(communication_mode=mode, criticality=criticality)]) == said
 
 
 def test_a_label_of_all_sources_together_names_them() -> None:
