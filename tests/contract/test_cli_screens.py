@@ -178,17 +178,19 @@ def test_an_unknown_name_gets_names_in_any_case_and_by_a_part(
     assert finished.stderr == f"depgraph: no service named '{name}': did you mean {suggested}?\n"
 
 
-def test_services_are_found_by_a_part_of_the_name_the_team_and_the_criticality(address: str) -> None:
+def test_services_are_found_by_a_part_of_the_name_team_criticality_and_kind(address: str) -> None:
     def found(*arguments: str) -> list[str]:
         listed = depgraph_here("services", *arguments, "--json", "--address", address)
         return [row["service_id"] for row in json.loads(listed.stdout)["services"]]
 
     assert found("PAY") == ["payments"]
     assert found("--criticality", "critical", "o") == ["accounts", "checkout", "orders", "storefront"]
+    assert found("--kind", "service", "PAY") == ["payments"]
+    assert found("--kind", "database", "PAY") == []
     assert len(found("--team", "back office")) == SERVICES - COMPONENT - 1
     table = depgraph_here("services", "configuration", "--address", address).stdout.splitlines()
     assert table[0].split("  ")[0] == "SERVICE"
-    assert table[1].split() == [HUB, "medium", "-", "0", f"{CALLERS}"]
+    assert table[1].split() == [HUB, "service", "medium", "-", "0", f"{CALLERS}"]
     assert depgraph_here("services", "nothing-like-it", "--address", address).stdout == "no such services\n"
 
 

@@ -16,9 +16,10 @@ from depgraph.v1.graph_service_pb2 import (
     ListComponentsRequest,
     TraverseRequest,
 )
-from depgraph.v1.types_pb2 import Criticality, Service
+from depgraph.v1.types_pb2 import SERVICE_KIND_UNSPECIFIED, Criticality, Service, ServiceKind
 from server.cli.asked import AskedServer, asks_server
 from server.cli.connection import connected, pages, walk_all
+from server.cli.filters import Kind, kind_numbers
 from server.cli.options import AsJson
 from server.cli.render.labels import some_names
 from server.cli.render.text import (
@@ -35,6 +36,7 @@ from server.cli.render.text import (
 PAGE_SIZE = 1_000
 MAX_MEMBERS = 6
 
+KINDS = "Only services of this kind: service, database, queue, gateway or external."
 CriticalityChoice = Literal["critical", "high", "medium", "low", "unknown"]
 Top = Annotated[int, typer.Option(min=0, metavar="N", help="Rows listed, 0 = all; --json has all.")]
 
@@ -49,6 +51,7 @@ def services(
     criticality: Annotated[
         CriticalityChoice | None, typer.Option(help="Only services of this criticality.")
     ] = None,
+    kind: Annotated[Kind | None, typer.Option(metavar="KIND", help=KINDS)] = None,
     top: Top = 50,
     as_json: AsJson = False,
     server: AskedServer,
@@ -64,6 +67,7 @@ def services(
         query=pattern,
         team=team,
         criticality=Criticality.Value(f"CRITICALITY_{(criticality or 'unspecified').upper()}"),
+        kind=SERVICE_KIND_UNSPECIFIED if kind is None else kind_numbers([kind])[0],
     )
     with connected(server) as client:
         found = [row for page in pages(client.catalog.ListServices, request) for row in page.services]
@@ -80,7 +84,7 @@ def services(
     elif found:
         print_lines(_service_lines(found, top, callees, callers))
     else:
-        typer.echo("no services" if not (pattern or team or criticality) else "no such services")
+        typer.echo("no services" if not (pattern or team or criticality or kind) else "no such services")
 
 
 @asks_server(timeout=30.0)
@@ -140,6 +144,7 @@ def _service_lines(
     rows = [
         (
             visible(row.service_id),
+            enum_word(ServiceKind, row.kind),
             enum_word(Criticality, row.criticality),
             printable(row.team) or "-",
             f"{callees[row.service_id]:,}",
@@ -147,7 +152,7 @@ def _service_lines(
         )
         for row in found[: top or None]
     ]
-    return listing(("SERVICE", "CRITICALITY", "TEAM", "CALLS", "CALLED BY"), rows, len(found))
+    return listing(("SERVICE", "KIND", "CRITICALITY", "TEAM", "CALLS", "CALLED BY"), rows, len(found))
 
 
 def _component_row(component: Component) -> tuple[str, ...]:
