@@ -83,6 +83,9 @@ async def test_every_method_that_writes_is_in_the_account_with_its_counts(stubs:
     await stubs.catalog.MergeServices(catalog.MergeServicesRequest(from_service_id="c", into_service_id="b"))
     last = await stubs.catalog.DeleteService(catalog.DeleteServiceRequest(service_id="a"))
 
+    # b -> c would be a call of b to itself, and c -> a goes over to b, which has an alias more.
+    rows = ("services_updated", "services_deleted", "dependencies_updated", "dependencies_deleted")
+    merged = dict.fromkeys(rows, 1)
     found = (await listed(stubs))[::-1]
     assert [(method(write), counts(write)) for write in found] == [
         ("CatalogService/CreateService", {"services_created": 1}),
@@ -97,10 +100,7 @@ async def test_every_method_that_writes_is_in_the_account_with_its_counts(stubs:
         ("AlertService/ResolveAlert", {"alerts_updated": 1}),
         ("CatalogService/AddAlias", {"services_updated": 1}),
         ("CatalogService/RemoveAlias", {"services_updated": 1}),
-        (
-            "CatalogService/MergeServices",
-            {"services_deleted": 1, "dependencies_updated": 1, "dependencies_deleted": 1},
-        ),
+        ("CatalogService/MergeServices", merged),
         ("CatalogService/DeleteService", {"services_deleted": 1}),
     ]
     readers = {name.removeprefix("/") for name, roles in ROLES_OF_METHODS.items() if "reader" in roles}
