@@ -15,7 +15,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 
 from server.app import Application
-from server.config import Settings, StalenessSettings
+from server.config import Limits, Settings, StalenessSettings
 from server.rpc.methods import EXPORT
 from server.rpc.otlp import receiver
 from tests.support.channels import open_channel
@@ -25,7 +25,7 @@ from tests.support.service_graph import SECOND, Connector
 # Answers are the same on both transports, which only carry them.
 pytestmark = pytest.mark.one_transport
 
-UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
+UNAVAILABLE, EXHAUSTED = grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED
 _EDGES = """
 SELECT s.service_id || '>' || t.service_id AS edge, d.is_stale, d.confidence_score
 FROM service_dependencies AS d
@@ -101,6 +101,23 @@ async def test_a_restarted_server_does_not_bring_dead_calls_back(
         await export(running.address, connector.request({"web>cart": 2, "web>dead": 1}, began + 120 * SECOND))
         await export(running.address, connector.request({"web>cart": 3, "web>dead": 1}, began + 180 * SECOND))
     # What an export shows is there once the server has ended, however soon that was.
+    assert set(await rows(database_url)) == {"web>cart"}
+
+
+async def test_while_as_much_waits_as_may_exporters_are_asked_to_come_again(
+    server_settings: Settings, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(receiver, "COLLECTED", timedelta(hours=1))
+    settings = replace(server_settings, limits=Limits(max_otlp_series=1))
+    async with (
+        Application(settings, report=lambda _: None) as running,
+        open_channel(running.address) as channel,
+    ):
+        await export(running.address, Connector().request({"web>cart": 1}))
+        failure = await failure_of(exporting(channel)(Connector().request({"web>db": 1})))
+        assert (failure.code, failure.metadata["limit"]) == (EXHAUSTED, "otlp_series")
+        assert failure.retry_after
+    # What was acknowledged is written when the server stops.
     assert set(await rows(database_url)) == {"web>cart"}
 
 

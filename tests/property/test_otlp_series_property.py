@@ -36,10 +36,11 @@ class Sent(NamedTuple):
 
 sent = st.builds(
     Sent,
-    resource=st.sampled_from("xy"),
-    server=st.sampled_from("bcd"),
+    resource=st.sampled_from("xxy"),
+    server=st.sampled_from("bc"),
     temporality=st.sampled_from([CUMULATIVE, CUMULATIVE, DELTA]),
-    start=st.integers(0, 20),
+    # Few, so that series have several points.
+    start=st.sampled_from([0, 7, 12]),
     time=st.integers(0, 25),
     value=st.integers(0, 3),
 )

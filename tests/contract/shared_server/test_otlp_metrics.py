@@ -1,6 +1,7 @@
 """Metrics of the Collector's service graph, sent by OpenTelemetry's own exporter over OTLP."""
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -11,7 +12,13 @@ import grpc
 import pytest
 from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2 as pb
-from opentelemetry.sdk.metrics.export import MetricExportResult, MetricsData
+from opentelemetry.sdk.metrics import Counter, MeterProvider
+from opentelemetry.sdk.metrics.export import (
+    AggregationTemporality,
+    MetricExportResult,
+    MetricsData,
+    PeriodicExportingMetricReader,
+)
 
 from server.app import Application
 from server.config import MIB, AccessSettings, Settings
@@ -20,11 +27,7 @@ from server.rpc.otlp import receiver
 from tests.support.eventually import PATIENCE_SECONDS, eventually
 from tests.support.failures import failure_of
 from tests.support.issuer import bearer, static_token
-from tests.support.service_graph import (
-    DELTA,
-    SECOND,
-    Connector,
-)
+from tests.support.service_graph import CALLS, CUMULATIVE, DELTA, SECOND, Connector, labels
 
 EXHAUSTED, INVALID = grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.INVALID_ARGUMENT
 DENIED = grpc.StatusCode.PERMISSION_DENIED
@@ -105,8 +108,8 @@ async def taken_in(application: Application) -> None:
     await eventually(lambda: figure(application, "waiting_calls") == 0)
 
 
-def figure(application: Application, name: str, **labels: str) -> float:
-    value = application.registry.get_sample_value(f"depgraph_otlp_{name}", labels)
+def figure(application: Application, name: str, **of: str) -> float:
+    value = application.registry.get_sample_value(f"depgraph_otlp_{name}", of)
     assert value is not None
     return value
 
@@ -176,6 +179,30 @@ async def test_deltas_are_observed_without_an_earlier_point(send: Send, connecti
     deltas = Connector(start=after(-7_200), temporality=DELTA)
     await send(deltas.metrics({"delta-a>delta-b": 2, "delta-a>delta-c": 0}))
     await there_are(connection, "delta-a>delta-b")
+
+
+@pytest.mark.one_transport
+@pytest.mark.parametrize("temporality", [CUMULATIVE, DELTA])
+async def test_a_counter_of_the_sdk_shows_its_calls(
+    server_address: str, connection: Rows, temporality: AggregationTemporality
+) -> None:
+    shop = f"sdk{temporality.value}"
+    exporter = OTLPMetricExporter(
+        endpoint=server_address,
+        insecure=True,
+        headers=COLLECTOR,
+        preferred_temporality={Counter: temporality},
+    )
+    reader = PeriodicExportingMetricReader(exporter, export_interval_millis=math.inf)
+    provider = MeterProvider([reader], shutdown_on_exit=False)
+    counter = provider.get_meter("test").create_counter(CALLS)
+    counter.add(1, labels(f"{shop}-a>{shop}-b"))
+    assert await asyncio.to_thread(provider.force_flush)
+    await there_are(connection, f"{shop}-a>{shop}-b")
+    counter.add(1, labels(f"{shop}-a>{shop}-c"))
+    assert await asyncio.to_thread(provider.force_flush)
+    await there_are(connection, f"{shop}-a>{shop}-b", f"{shop}-a>{shop}-c")
+    await asyncio.to_thread(provider.shutdown)
 
 
 @pytest.mark.one_transport
@@ -254,7 +281,7 @@ async def test_a_packed_batch_of_ten_megabytes_is_taken_in(
 ) -> None:
     request = Connector().request({"large-a>large-b": 1})
     # Histograms and other counters take most of a connector's batch.
-    padding = [f"large-a>large-z{number}" for number in range(200)]
+    padding = [f"large-a>{'z' * 3_000}{number}" for number in range(100)]
     others = Connector(name="others").request(dict.fromkeys(padding, 0)).resource_metrics[0]
     while request.ByteSize() < 10 * MIB:
         request.resource_metrics.append(others)
