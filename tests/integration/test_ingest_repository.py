@@ -96,11 +96,13 @@ async def test_a_repeated_report_changes_nothing(
     batch = report("a>b", "b>c", nodes=(IngestNode(service_id="a", team="infra"),))
     await repository.ingest(batch)
     versions = await connection.fetch("SELECT id, xmin::text FROM service_dependencies ORDER BY id")
+    logged = await connection.fetchval("SELECT count(*) FROM depgraph_feed.change_log")
 
     again = await repository.ingest(batch)
 
     assert again.value == result(unchanged=2)
     assert await connection.fetch("SELECT id, xmin::text FROM service_dependencies ORDER BY id") == versions
+    assert await connection.fetchval("SELECT count(*) FROM depgraph_feed.change_log") == logged
 
 
 async def test_an_empty_report_is_remembered_and_changes_nothing(
