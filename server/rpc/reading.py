@@ -171,11 +171,13 @@ def after_number(request: bytes, at: int, kind: int) -> int:
 
 def _bounded(field: FieldDescriptor, limits: Limits) -> _Field:
     message = field.message_type
+    # Words of a filter are few: a question that has some stays a question.
+    is_list = field.is_repeated and field.enum_type is None
     return _Field(
         field.number,
         field.name,
-        is_list=field.is_repeated,
-        most=limits.max_items if field.is_repeated else _MOST_SINGLE_FIELDS,
+        is_list=is_list,
+        most=limits.max_items if is_list else _MOST_SINGLE_FIELDS,
         max_bytes=_MAX_METADATA_ITEM_BYTES
         if message is not None and _holds_metadata(message)
         else _MAX_ITEM_BYTES,

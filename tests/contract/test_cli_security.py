@@ -25,6 +25,8 @@ pytestmark = pytest.mark.one_transport
 
 LOCAL = {"serve", "migrate", "token", "sql", "compile", "backup", "restore"}
 """Commands that ask no server."""
+GROUPS = ("alerts list", "alerts ack", "alias list", "alias merge", "service set", "dependency set")
+"""Commands of groups, which have no options themselves."""
 OPTIONS = {
     "--address",
     "--ca-cert",
@@ -71,7 +73,7 @@ def complaint(*arguments: str, code: int = 1) -> str:
 
 
 @pytest.mark.parametrize(
-    "command", [*sorted(COMMANDS.keys() - LOCAL - {"alerts"}), "alerts list", "alerts ack"]
+    "command", [*sorted(COMMANDS.keys() - LOCAL - {group.split()[0] for group in GROUPS}), *GROUPS]
 )
 def test_every_command_that_asks_a_server_takes_the_options(command: str) -> None:
     offered = set(depgraph_here(*command.split(), "--help").stdout.split())

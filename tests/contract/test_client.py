@@ -25,6 +25,8 @@ NOT_REPEATABLE = {
     "CreateService",
     "UpdateService",
     "DeleteService",
+    "RemoveAlias",
+    "MergeServices",
     "DeleteDependency",
     "MarkStale",
     "CreateAlert",

@@ -1,11 +1,13 @@
 """Batches find their rows by key, whatever the planner assumes, while statistics lag behind."""
 
+from datetime import timedelta
 from itertools import islice, permutations
 
 import asyncpg
 import pytest
 
 from server.domain.dependencies import DependencyDraft
+from server.domain.reports import ReportedEdge
 from server.store import query
 from server.store.database import Database
 from server.store.dependencies import DependencyRepository
@@ -46,14 +48,16 @@ async def plan(connection: asyncpg.Connection, name: str, *arguments: object) ->
 async def test_a_report_of_a_source_that_seems_rare_looks_its_edges_up_by_their_ends(
     connection: asyncpg.Connection,
 ) -> None:
-    edges = drafts("kubernetes")
-    columns = [list(column) for column in zip(*(edge[:7] + edge[8:9] for edge in edges), strict=True)]
+    edges = [
+        ReportedEdge(edge.source_service_id, edge.target_service_id, "sync") for edge in drafts("kubernetes")
+    ]
+    columns = [list(column) for column in zip(*edges, strict=True)]
     observed = await connection.fetchval("SELECT now()")
     ids = await connection.fetchval(
         "SELECT array_agg(gen_random_uuid()) FROM generate_series(1, $1)", len(edges)
     )
 
-    shown = await plan(connection, "ingest_edges", *columns, "kubernetes", observed, ids)
+    shown = await plan(connection, "ingest_edges", *columns, "kubernetes", observed, ids, timedelta(0))
 
     assert "idx_deps_discovery_source" not in shown
     assert "Seq Scan on service_dependencies" not in shown
