@@ -146,9 +146,11 @@ def _merged(sources: list[_Said]) -> bytes:
         fields = fields.copy()
         for tag in [tag for tag in _PROVENANCES if fields.get(tag) in _UNSAID[tag]]:
             for each in sources:
-                if each.fields.get(tag) not in _UNSAID[tag]:
-                    fields[tag], origins[tag] = each.fields[tag], each.origin
-                    break
+                said = each.fields.get(tag)
+                if said is not None and (tag not in fields or said not in _UNSAID[tag]):
+                    fields[tag], origins[tag] = said, each.origin
+                    if said not in _UNSAID[tag]:
+                        break
         latest = _latest(sources)
         if _OBSERVED in latest.fields:
             fields[_OBSERVED], origins[_OBSERVED] = latest.fields[_OBSERVED], latest.origin

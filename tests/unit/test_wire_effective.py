@@ -119,6 +119,15 @@ def test_unknown_never_wins_against_a_source_that_knows() -> None:
     assert origins(mesh)["communication_mode"] == DISCOVERY_SOURCE_SERVICE_MESH
 
 
+def test_unknown_wins_against_a_source_that_says_nothing() -> None:
+    manual = said(DISCOVERY_SOURCE_MANUAL, communication_mode=0)
+    mesh = said(DISCOVERY_SOURCE_SERVICE_MESH, communication_mode=COMMUNICATION_MODE_UNKNOWN)
+    traces = said(DISCOVERY_SOURCE_OTEL_SERVICE_GRAPH, communication_mode=COMMUNICATION_MODE_UNKNOWN)
+    merged = effective_dependency([traces, mesh, manual])
+    assert merged.communication_mode == COMMUNICATION_MODE_UNKNOWN
+    assert origins(traces, mesh, manual)["communication_mode"] == DISCOVERY_SOURCE_SERVICE_MESH
+
+
 @pytest.mark.parametrize("place", range(4))
 def test_sources_have_an_order(place: int) -> None:
     first, second = SOURCES_IN_ORDER[place : place + 2]
