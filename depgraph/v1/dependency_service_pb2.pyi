@@ -361,9 +361,10 @@ Global___IngestNode: _TypeAlias = IngestNode  # noqa: Y015
 class CalleePolicy(_message.Message):
     """CalleePolicy says how callers treat a service: the timeout and the retries of calls to it, as a
     mesh or a gateway sets them. The report's discovery source says it of each pair that another
-    discovery source reports, and that is not stale: with a dependency of its own, whose
-    communication_mode and criticality are UNKNOWN if it is new. A pair that only the report's own
-    source knows gets the values, and is not seen again by them. No pair is created.
+    discovery source reports, and that is not stale: with a dependency of its own. A pair that only the
+    report's own source knows gets the values, and is not seen again by them. Who has a timeout or
+    retries waits for an answer: communication_mode is SYNC, unless the source knows another one. The
+    criticality of a new dependency is UNKNOWN. No pair is created.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

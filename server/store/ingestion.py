@@ -126,6 +126,7 @@ async def _pairs(connection: Connection, batch: IngestBatch) -> tuple[list[Repor
         ReportedEdge(
             record["source_name"],
             record["target_name"],
+            communication_mode=record["communication_mode"],
             criticality="unknown",
             timeout_ms=record["timeout_ms"],
             retry_config=record["retry_config"],

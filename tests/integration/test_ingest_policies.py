@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from server.domain.dependencies import Dependency, DependencyFilter, DiscoverySource
-from server.domain.reports import CalleePolicy, IngestBatch
+from server.domain.dependencies import CommunicationMode, Dependency, DependencyFilter, DiscoverySource
+from server.domain.reports import CalleePolicy, IngestBatch, ReportedEdge
 from server.store.database import Database
 from server.store.dependencies import DependencyRepository
 from tests.support.drafts import reported
@@ -56,7 +56,7 @@ async def test_each_pair_of_the_callee_gets_a_dependency_of_the_reports_source(
     rows = await rows_of(repository)
     assert sorted(rows) == ["a>c", "b>c"]
     assert {row[3:10] for row in rows.values()} == {
-        ("unknown", "unknown", None, 250, RETRIES, "kubernetes", 0.5)
+        ("sync", "unknown", None, 250, RETRIES, "kubernetes", 0.5)
     }
     assert await rows_of(repository, "otel_service_graph") == observed
 
@@ -123,3 +123,22 @@ async def test_a_pair_that_the_report_itself_holds_gets_the_values(repository: D
     row = (await rows_of(repository))["c>d"]
     assert (row.communication_mode, row.timeout_ms) == ("sync", 250)
     assert (await repository.ingest(report)).value.edges_unchanged == 2
+
+
+@pytest.mark.parametrize(
+    ("known", "learned"), [(None, "sync"), ("unknown", "sync"), ("sync", "sync"), ("async", "async")]
+)
+async def test_a_policy_says_that_callers_wait_where_its_source_does_not_know(
+    repository: DependencyRepository, known: CommunicationMode | None, learned: CommunicationMode
+) -> None:
+    if known is not None:
+        edge = ReportedEdge("a", "c", known, "soft")
+        await repository.ingest(replace(treated(), edges=(edge,)))
+
+    report = treated(CalleePolicy("c", "a", 250), observed_at=NOON + MINUTE)
+    await repository.ingest(report)
+
+    row = (await rows_of(repository))["a>c"]
+    assert (row.communication_mode, row.timeout_ms) == (learned, 250)
+    assert row.criticality == ("unknown" if known is None else "soft")
+    assert (await repository.ingest(report)).value.edges_updated == 0

@@ -238,7 +238,8 @@ LEFT JOIN written ON written.id = given.id;
 -- name: ingest_policy_pairs
 -- The pairs that policies of callees apply to, each once, with the values of the policy and its place: pairs that are not stale and that
 -- another discovery source than $6 reports, or that $6 has seen at $7, give or take less than the granularity $8. A policy for a caller
--- ($2) goes before one for all. Two searches, so that each can use an index.
+-- ($2) goes before one for all. Callers wait where a policy counts: the mode is sync, but NULL where $6 knows it already. Two searches,
+-- so that each can use an index.
 WITH policy AS MATERIALIZED (
     SELECT
         given.*,
@@ -274,6 +275,16 @@ pair AS (
 SELECT DISTINCT ON (pair.target_id, pair.source_id)
     source.service_id AS source_name,
     pair.target_name,
+    CASE
+        WHEN NOT EXISTS (
+            SELECT
+            FROM public.service_dependencies AS own
+            WHERE own.source_service_id = pair.source_id
+                AND own.target_service_id = pair.target_id
+                AND own.discovery_source || '' = $6
+                AND own.communication_mode <> 'unknown'
+        ) THEN 'sync'
+    END AS communication_mode,
     pair.timeout_ms,
     pair.retry_config,
     pair.confidence_score,

@@ -141,15 +141,20 @@ spec:
 """
 
 
-async def test_timeouts_and_retries_of_routes_feed_the_audit_and_make_no_dependency(
-    quick_command: Command, channel: grpc.aio.Channel
-) -> None:
-    assert (await quick_command("import", "-", stdin=json.dumps(DECLARED).encode())).returncode == 0
-    imported = await quick_command("import", "-", "--json", stdin=ROUTES)
+async def read_in(quick_command: Command, channel: grpc.aio.Channel, content: bytes) -> None:
+    """Import, and wait until the server answers with what was imported."""
+    imported = await quick_command("import", "-", "--json", stdin=content)
     assert imported.returncode == 0, imported.stderr
     fresh = Consistency(at_least_as_fresh=json.loads(imported.stdout)["revision"])
     await GraphServiceStub(channel).ListComponents(ListComponentsRequest(consistency=fresh))
-    audit = (await quick_command("audit", "--effective")).stdout
+
+
+async def test_timeouts_and_retries_of_routes_feed_the_audit_and_make_no_dependency(
+    quick_command: Command, channel: grpc.aio.Channel
+) -> None:
+    await read_in(quick_command, channel, json.dumps(DECLARED).encode())
+    await read_in(quick_command, channel, ROUTES)
+    audit = (await quick_command("audit")).stdout
     assert audit in (ROOT / "docs/audit.md").read_text()
     assert "250 ms  web → cart → pricing  500 ms (kubernetes)  750 ms (kubernetes)" in audit
     rows = (await DependencyServiceStub(channel).ListDependencies(ListDependenciesRequest())).dependencies
@@ -158,6 +163,25 @@ async def test_timeouts_and_retries_of_routes_feed_the_audit_and_make_no_depende
         ("cart", "pricing"),
     }
     assert len(rows) == 4
+
+
+async def test_routes_say_what_callers_wait_for_where_traces_do_not_know(
+    quick_command: Command, channel: grpc.aio.Channel
+) -> None:
+    traced = [("web", "cart"), ("cart", "pricing")]
+    calls = json.dumps([{"parent": caller, "child": callee, "callCount": 3} for caller, callee in traced])
+    unknown = "; 2 of unknown mode left out: they may be synchronous"
+    await read_in(quick_command, channel, calls.encode())
+    audit = (await quick_command("audit")).stdout
+    assert audit == f"nothing to audit: no synchronous dependency passes{unknown}\n"
+
+    await read_in(quick_command, channel, ROUTES)
+
+    audit = (await quick_command("audit")).stdout
+    assert "250 ms  web → cart → pricing  500 ms (kubernetes)  750 ms (kubernetes)" in audit
+    audited = "audited: 2 synchronous dependencies, 2 with a timeout, 2 with retries"
+    assert audit.splitlines()[-1] == audited + unknown
+    assert (await quick_command("audit", "--effective")).stdout.splitlines()[-1] == audited
 
 
 async def test_what_imports_once_guessed_is_forgotten_where_nothing_else_is_said(
