@@ -31,6 +31,7 @@ _PAGE = query("services_page")
 _CREATE = query("service_create")
 _UPDATE = query("service_update")
 _DELETE = query("service_delete")
+_LOCK_NAMES = query("services_lock_names")
 _UPSERT = query("services_upsert")
 
 
@@ -118,6 +119,7 @@ class ServiceRepository:
                 ((f"services[{place}].service_id", draft.service_id) for place, draft in enumerate(drafts)),
             )
             own = await resolved_services(connection, drafts)
+            await connection.execute(_LOCK_NAMES)
             records = await connection.fetch(_UPSERT, random_uuids(len(own)), *columns(own, ServiceDraft))
             if len(records) != len(drafts):
                 raise collided()

@@ -51,12 +51,20 @@ async def test_a_server_that_owns_no_table_does_all_of_its_work(restricted_url: 
         await stubs.write_edges("a>b", "b>a")
         report = dependencies.IngestGraphRequest(
             discovery_source=types.DISCOVERY_SOURCE_KUBERNETES,
-            nodes=[dependencies.IngestNode(service_id="c")],
+            reporter="cluster",
+            nodes=[dependencies.IngestNode(service_id=name) for name in ("c", "d")],
         )
-        assert (await stubs.dependencies.IngestGraph(report)).services_created == 1
+        assert (await stubs.dependencies.IngestGraph(report)).services_created == 2
         await stubs.catalog.DeleteService(catalog.DeleteServiceRequest(service_id="c"))
+        await stubs.catalog.AddAlias(catalog.AddAliasRequest(alias="a2", service_id="a"))
+        await stubs.catalog.MergeServices(
+            catalog.MergeServicesRequest(from_service_id="d", into_service_id="a2")
+        )
+        await stubs.catalog.RemoveAlias(catalog.RemoveAliasRequest(alias="a2"))
+        listed = await stubs.catalog.ListAliases(catalog.ListAliasesRequest())
+        assert [(each.alias, each.service_id) for each in listed.aliases] == [("d", "a")]
         await stubs.graph.Traverse(
-            graph.TraverseRequest(service_id="a", direction=graph.DIRECTION_DOWNSTREAM, consistency=FRESH)
+            graph.TraverseRequest(service_id="d", direction=graph.DIRECTION_DOWNSTREAM, consistency=FRESH)
         )
         request = alerts.AcknowledgeAlertRequest(id=await detected(stubs), acknowledged_by="ann")
         await stubs.alerts.AcknowledgeAlert(request)
@@ -65,7 +73,9 @@ async def test_a_server_that_owns_no_table_does_all_of_its_work(restricted_url: 
         stale = await stubs.dependencies.MarkStale(dependencies.MarkStaleRequest(observed_before=before))
         assert stale.marked_count == 2
         writes = await AccessServiceStub(channel).ListWrites(access.ListWritesRequest())
-        assert len(writes.writes) == 6
+        assert len(writes.writes) == 9
+        sources = (await stubs.dependencies.ListSources(dependencies.ListSourcesRequest())).sources
+        assert [each.reporter for each in sources] == ["cluster"]
         assert not (await stubs.graph.GetStatus(graph.GetStatusRequest())).problems
 
 

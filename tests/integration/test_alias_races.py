@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
+import asyncpg
 import pytest
 
 from server.domain.dependencies import DependencyFilter
@@ -15,6 +16,7 @@ from server.store.database import Database
 from server.store.dependencies import DependencyRepository
 from server.store.services import ServiceRepository
 from tests.support.drafts import dependencies, services
+from tests.support.eventually import PATIENCE_SECONDS
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 NUMBERS = range(10)
@@ -149,3 +151,36 @@ async def test_merges_in_opposite_directions_leave_one_service(
         assert len(failed) == 1, failed
         [left] = {here, there} & await names(catalog)
         assert {f"{left}>db", f"web-shop>{left}"} <= set(await pairs(edges))
+
+
+NAMES_LOCK = "7203411, 8"
+
+
+@pytest.fixture
+async def names_taken(connection: asyncpg.Connection) -> asyncpg.Connection:
+    """A session that holds the lock of names, as a merge does."""
+    await connection.execute(f"BEGIN; SELECT pg_advisory_xact_lock({NAMES_LOCK})")
+    return connection
+
+
+async def test_services_that_are_upserted_wait_for_a_merge_before_they_lock_rows(
+    aliases: AliasRepository, catalog: ServiceRepository, names_taken: asyncpg.Connection
+) -> None:
+    drafts = [ServiceDraft("db", team="data"), ServiceDraft("new")]
+    async with asyncio.timeout(PATIENCE_SECONDS), asyncio.TaskGroup() as tasks:
+        upserting = tasks.create_task(catalog.upsert(drafts))
+        while not await names_taken.fetchval(
+            "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND objid = 8 AND NOT granted)"
+        ):
+            await asyncio.sleep(0.002)
+        await names_taken.execute("SELECT FROM services WHERE service_id = 'db' FOR UPDATE NOWAIT")
+        await names_taken.execute("COMMIT")
+    assert upserting.result().value.created == 1
+
+
+async def test_a_report_of_services_that_exist_does_not_wait_for_a_merge(
+    aliases: AliasRepository, edges: DependencyRepository, names_taken: asyncpg.Connection
+) -> None:
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        written = await edges.ingest(report("web-shop>db"))
+    assert written.value.edges_created == 1

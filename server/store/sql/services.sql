@@ -70,6 +70,10 @@ WHERE service_id = $1::text
     OR id = $2::uuid
 RETURNING id;
 
+-- name: services_lock_names
+-- Take the lock of names (see aliases_lock) before rows of services, as merges do: the trigger on new services takes it after them.
+SELECT pg_advisory_xact_lock_shared(7203411, 8);
+
 -- name: services_upsert
 -- Create or replace many services; rows in the order given, each with whether it is new. A row is new exactly when it carries the id
 -- proposed for it ($1). `kept` locks what exists and reads its newest version, in key order against deadlocks, looked up as in

@@ -68,6 +68,10 @@ AS $$
 DECLARE
     taken text;
 BEGIN
+    -- Most writes of services are of such as exist: they need not wait for who writes aliases.
+    IF NOT EXISTS (SELECT FROM new_rows) THEN
+        RETURN NULL;
+    END IF;
     PERFORM pg_advisory_xact_lock_shared(7203411, 8);
     IF depgraph_feed.snapshot_is_fixed() THEN
         PERFORM FROM depgraph_feed.alias_guard FOR SHARE;
