@@ -89,9 +89,9 @@ class Pulling:
 
     async def _pull(self, connection: RunnerConnection) -> None:
         # Imported late: most servers have no sources, and HTTP takes a tenth of a second.
-        from server.sources.pulls import pull  # noqa: PLC0415
+        from server.sources.apart import gather_apart  # noqa: PLC0415
 
-        schedule = Schedule(pull, self._send, self._report)
+        schedule = Schedule(gather_apart, self._send, self._report)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._say_so(connection))
             group.create_task(schedule.forever(self._sources))

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from google.protobuf.timestamp_pb2 import Timestamp
+
 from server.formats.backstage import backstage_reading
 from server.formats.documents import FormatError, kind_of
 from server.formats.jaeger import read_jaeger
@@ -14,6 +16,7 @@ from server.formats.reading import Reading
 from server.sources.files import read_files
 from server.sources.http import MAX_BYTES, Http
 from server.sources.prometheus import pull_prometheus
+from server.sources.schedule import Gathered, gathered
 from server.sources.source import PullError, Source
 
 T = TypeVar("T")
@@ -23,6 +26,13 @@ _BACKSTAGE_PAGE = "500"
 _MOST_PAGES = 2_000
 _DEPENDENCIES = {"jaeger": "/api/dependencies", "zipkin": "/api/v2/dependencies"}
 _JOBS = {"jaeger": "Spark job (jaeger-spark-dependencies)", "zipkin": "job zipkin-dependencies"}
+
+
+async def gather(source: Source) -> Gathered:
+    """Return what a source holds now as reports; raises ``PullError``."""
+    at = Timestamp()
+    at.GetCurrentTime()
+    return gathered(source, await pull(source), at)
 
 
 async def pull(source: Source, *, max_bytes: int = MAX_BYTES) -> Reading:

@@ -5,7 +5,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, NamedTuple, NoReturn, TypeAlias
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -24,8 +24,19 @@ AT_ONCE = 4
 _JITTER = (0.9, 1.0)
 _SHORTEST_PAUSE = 1.0
 _MAX_ERROR_LENGTH = 1_000
+# A report of more would hold up the calls of a server that writes it.
+_MAX_ITEMS = 2_000
 
-Pull: TypeAlias = Callable[[Source], Awaitable[Reading]]
+
+class Gathered(NamedTuple):
+    """What a source holds: how many elements, how many of them are skipped, and the reports."""
+
+    element_count: int
+    skipped_count: int
+    reports: Iterable[IngestGraphRequest]
+
+
+Gather: TypeAlias = Callable[[Source], Awaitable[Gathered]]
 """Raises ``PullError``."""
 Send: TypeAlias = Callable[[Source, IngestGraphRequest], Awaitable[IngestGraphResponse]]
 """Writes a report, or a part of one; raises ``SendError``."""
@@ -59,8 +70,8 @@ class Pulled:
 class Schedule:
     """Pulls sources and sends what they hold; a pull that fails sends nothing but why."""
 
-    def __init__(self, pull: Pull, send: Send, report: Callable[[Pulled], None]) -> None:
-        self._pull = pull
+    def __init__(self, gather: Gather, send: Send, report: Callable[[Pulled], None]) -> None:
+        self._gather = gather
         self._send = send
         self._report = report
         self._free = asyncio.Semaphore(AT_ONCE)
@@ -93,14 +104,8 @@ class Schedule:
 
     async def _pull_and_send(self, source: Source) -> Pulled:
         pulled = Pulled(source=source)
-        at = Timestamp()
-        at.GetCurrentTime()
         try:
-            reading = await self._pull(source)
-            pulled.element_count = reading.element_count
-            pulled.skipped_count = sum(each.count for each in reading.skipped)
-            # In a thread: 10,000 dependencies take some ten milliseconds, for which calls wait.
-            reports = await asyncio.to_thread(lambda: list(reports_of(source, reading, at)))
+            pulled.element_count, pulled.skipped_count, reports = await self._gather(source)
             for report in reports:
                 pulled.add(await self._send(source, report))
         except (PullError, SendError) as error:
@@ -123,6 +128,12 @@ class Schedule:
             )
 
 
+def gathered(source: Source, reading: Reading, at: Timestamp) -> Gathered:
+    """Return what was read as reports, see ``reports_of``."""
+    skipped_count = sum(each.count for each in reading.skipped)
+    return Gathered(reading.element_count, skipped_count, reports_of(source, reading, at))
+
+
 def reports_of(source: Source, reading: Reading, at: Timestamp) -> Iterator[IngestGraphRequest]:
     """
     Cut what was read into the reports of a source's reporter, observed at a time. O(size).
@@ -139,7 +150,7 @@ def reports_of(source: Source, reading: Reading, at: Timestamp) -> Iterator[Inge
     whole.reporter = source.name
     whole.observation_granularity.FromTimedelta(OBSERVATION_GRANULARITY)
     whole.details.CopyFrom(reading.details(_interval(source)))
-    yield from batches(whole)
+    yield from batches(whole, max_items=_MAX_ITEMS)
 
 
 def failure_report(source: Source, error: str) -> IngestGraphRequest:

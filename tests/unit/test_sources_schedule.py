@@ -12,7 +12,15 @@ from structlog.testing import capture_logs
 from depgraph.v1.dependency_service_pb2 import IngestGraphRequest, IngestGraphResponse
 from depgraph.v1.types_pb2 import DISCOVERY_SOURCE_OTEL_SERVICE_GRAPH, Dependency
 from server.formats.reading import Reading, Skipped
-from server.sources.schedule import Pulled, Schedule, SendError, failure_report, reports_of
+from server.sources.schedule import (
+    Gathered,
+    Pulled,
+    Schedule,
+    SendError,
+    failure_report,
+    gathered,
+    reports_of,
+)
 from server.sources.source import PullError, Source
 from tests.support.eventually import eventually
 from tests.support.sources import source
@@ -42,12 +50,12 @@ class Sent:
 
 
 def schedule(sent: Sent, outcome: Reading | Exception) -> Schedule:
-    async def pull(_: Source) -> Reading:
+    async def gather(source: Source) -> Gathered:
         if isinstance(outcome, Exception):
             raise outcome
-        return outcome
+        return gathered(source, outcome, Timestamp(seconds=1))
 
-    return Schedule(pull, sent, sent.outcomes.append)
+    return Schedule(gather, sent, sent.outcomes.append)
 
 
 def test_a_report_names_its_reporter_and_how_it_came_about() -> None:
@@ -62,10 +70,10 @@ def test_a_report_names_its_reporter_and_how_it_came_about() -> None:
 
 
 def test_a_large_reading_is_cut_and_counted_once() -> None:
-    reports = list(reports_of(source("http://x"), reading(25_000), Timestamp(seconds=1)))
-    assert [len(report.edges) for report in reports] == [10_000, 10_000, 5_000]
+    reports = list(reports_of(source("http://x"), reading(5_000), Timestamp(seconds=1)))
+    assert [len(report.edges) for report in reports] == [2_000, 2_000, 1_000]
     assert [report.details.more for report in reports] == [True, True, False]
-    assert sum(report.details.element_count for report in reports) == 25_002
+    assert sum(report.details.element_count for report in reports) == 5_002
     assert {report.reporter for report in reports} == {"prom"}
 
 
@@ -122,7 +130,7 @@ async def test_at_most_four_sources_are_pulled_at_a_time() -> None:
     running, most = 0, 0
     free = asyncio.Event()
 
-    async def pull(_: Source) -> Reading:
+    async def gather(_: Source) -> Gathered:
         nonlocal running, most
         running += 1
         most = max(most, running)
@@ -132,7 +140,7 @@ async def test_at_most_four_sources_are_pulled_at_a_time() -> None:
 
     sent = Sent()
     sources = [source("http://x", name=str(number)) for number in range(9)]
-    pulling = asyncio.ensure_future(Schedule(pull, sent, sent.outcomes.append).all_once(sources))
+    pulling = asyncio.ensure_future(Schedule(gather, sent, sent.outcomes.append).all_once(sources))
     await eventually(lambda: running == 4)
     free.set()
     assert len(await pulling) == 9

@@ -18,7 +18,7 @@ from server.cli.failures import FAILED, InputError
 from server.cli.rehearsal import rehearse
 from server.cli.render.text import HANGING, counted, print_lines, printable
 from server.sources.config import SourcesFileError, load_sources
-from server.sources.pulls import pull
+from server.sources.pulls import gather
 from server.sources.schedule import Pulled, Schedule, SendError
 from server.sources.source import Source
 
@@ -62,7 +62,7 @@ async def _run(sources: tuple[Source, ...], server: AskedServer, *, once: bool, 
         if dry_run:
             return all([await rehearse(source, client, server) for source in sources])
         syncing = _Syncing(client, server, reports_all=once)
-        schedule = Schedule(pull, syncing.send, syncing.report)
+        schedule = Schedule(gather, syncing.send, syncing.report)
         if not once:
             _end_at_sigterm()
             await schedule.forever(sources)
