@@ -1,8 +1,8 @@
 """
 What goes away by itself: stale dependencies of a source, then discovered services left alone.
 
-Of a service without any dependency nothing may be known but its name: no metadata, no team, no
-alias. What people wrote stays.
+Of a service without any dependency nothing may be known but its name and kind: no metadata, no
+team, no criticality but the default, no alias. What people wrote stays.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence

@@ -13,7 +13,7 @@ import pytest
 
 from server.config import StalenessSettings
 from server.domain.dependencies import DependencyDraft
-from server.domain.reports import IngestBatch, IngestNode, ReportedEdge
+from server.domain.reports import CalleePolicy, IngestBatch, IngestNode, ReportedEdge
 from server.domain.writes import WriteCounts
 from server.store.database import Database
 from server.store.dependencies import DependencyRepository
@@ -89,6 +89,48 @@ async def test_sweeps_of_tables_that_seem_empty_handle_each_row_a_few_times(
         swept = await sweep(explained, settings, AT + 2 * day)  # type: ignore[arg-type] # it is like one
         assert (swept.marked or swept.restored) == ROWS
 
+    assert ROWS <= explained.handled <= ENOUGH
+
+
+@pytest.mark.usefixtures("deleted")
+async def test_policies_and_aliases_of_tables_that_seem_empty_handle_each_row_a_few_times(
+    database_url: str, connection: asyncpg.Connection
+) -> None:
+    async with Database.open(database_url) as database:
+        await DependencyRepository(database).ingest(replace(report("a"), discovery_source="service_mesh"))
+        await connection.execute(
+            "INSERT INTO service_aliases (alias, service_id) SELECT 'other-' || service_id, id FROM services"
+        )
+        explained = ExplainedDatabase(database)
+        repository = DependencyRepository(cast("Database", explained))
+        each = [CalleePolicy("hub", f"a{number}", 100) for number in range(ROWS)]
+        none = [CalleePolicy(f"a{number}", "hub", 100) for number in range(ROWS)]
+        of_callees = replace(report("a"), edges=(), policies=(CalleePolicy("hub", None, 200), *each, *none))
+
+        treated = [await repository.ingest(of_callees) for _ in range(2)]
+        await repository.ingest(report("other-a", metadata='{"port": 1}'))
+
+    assert [answer.value.edges_created for answer in treated] == [ROWS, 0]
+    assert ROWS <= explained.handled <= ENOUGH
+
+
+@pytest.mark.usefixtures("deleted")
+async def test_removals_from_tables_that_seem_empty_handle_each_row_a_few_times(
+    database_url: str, connection: asyncpg.Connection
+) -> None:
+    async with Database.open(database_url) as database:
+        await DependencyRepository(database).ingest(report("a"))
+    await connection.execute("UPDATE service_dependencies SET is_stale = true")
+    transaction = connection.transaction()
+    await transaction.start()
+    await connection.execute("SET LOCAL plan_cache_mode = force_custom_plan")
+    explained = Explained(connection)
+    gone = StalenessSettings(remove_after={"kubernetes": timedelta(days=1)})
+
+    later = datetime.now(UTC) + timedelta(days=2)
+    swept = await sweep(explained, gone, later)  # type: ignore[arg-type] # it is like one
+
+    assert (swept.removed, swept.removed_services) == (ROWS, ROWS + 1)
     assert ROWS <= explained.handled <= ENOUGH
 
 

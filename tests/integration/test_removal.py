@@ -89,6 +89,9 @@ async def test_discovered_services_without_anything_of_their_own_go_after_the_sh
     await discover(connection, "young", days=89)
     await discover(connection, "with-metadata", metadata='{"x": 1}')
     await discover(connection, "with-team", team="shop")
+    for word in ("critical", "high", "low"):
+        await discover(connection, f"{word}-one", criticality=word)
+    await discover(connection, "unknown-one", criticality="unknown", kind="database")
     await connection.execute("UPDATE services SET created_at = $1, updated_at = $1", AT - 91 * DAY)
     await connection.execute("UPDATE services SET created_at = $1 WHERE service_id = 'young'", AT - 89 * DAY)
     await connection.execute(
@@ -107,8 +110,8 @@ async def test_discovered_services_without_anything_of_their_own_go_after_the_sh
     longest = StalenessSettings(remove_after={"otel_service_graph": 90 * DAY, "kubernetes": 999 * DAY})
     swept = await sweep(connection, longest, AT)
 
-    assert swept == Swept(0, 0, 0, removed_services=1)
-    assert before - await names(connection) == {"alone"}
+    assert swept == Swept(0, 0, 0, removed_services=2)
+    assert before - await names(connection) == {"alone", "unknown-one"}
 
 
 async def test_the_ends_of_a_removed_dependency_go_with_it_if_they_are_left_alone(

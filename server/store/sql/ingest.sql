@@ -239,7 +239,8 @@ LEFT JOIN written ON written.id = given.id;
 -- The pairs that policies of callees apply to, each once, with the values of the policy and its place: pairs that are not stale and that
 -- another discovery source than $6 reports, or that $6 has seen at $7, give or take less than the granularity $8. A policy for a caller
 -- ($2) goes before one for all. Callers wait where a policy counts: the mode is sync, but NULL where $6 knows it already. Two searches,
--- so that each can use an index.
+-- each by its index whatever the statistics say: OFFSET 0 keeps the planner from joins, and is_stale::integer from the index of all fresh
+-- callers of a service.
 WITH policy AS MATERIALIZED (
     SELECT
         given.*,
@@ -253,24 +254,35 @@ WITH policy AS MATERIALIZED (
 pair AS (
     SELECT
         policy.*,
-        dependency.source_service_id AS source_id,
-        dependency.discovery_source,
-        dependency.last_observed_at
+        found.*
     FROM policy
-    INNER JOIN public.service_dependencies AS dependency ON dependency.target_service_id = policy.target_id
+    CROSS JOIN LATERAL (
+        SELECT
+            dependency.source_service_id AS source_id,
+            dependency.discovery_source,
+            dependency.last_observed_at
+        FROM public.service_dependencies AS dependency
+        WHERE dependency.target_service_id = policy.target_id
+            AND NOT dependency.is_stale
+        OFFSET 0
+    ) AS found
     WHERE policy.source_name IS NULL
-        AND NOT dependency.is_stale
     UNION ALL
     SELECT
         policy.*,
-        dependency.source_service_id AS source_id,
-        dependency.discovery_source,
-        dependency.last_observed_at
+        found.*
     FROM policy
-    INNER JOIN public.service_dependencies AS dependency
-        ON dependency.source_service_id = policy.caller_id
-        AND dependency.target_service_id = policy.target_id
-    WHERE NOT dependency.is_stale
+    CROSS JOIN LATERAL (
+        SELECT
+            dependency.source_service_id AS source_id,
+            dependency.discovery_source,
+            dependency.last_observed_at
+        FROM public.service_dependencies AS dependency
+        WHERE dependency.source_service_id = policy.caller_id
+            AND dependency.target_service_id = policy.target_id
+            AND dependency.is_stale::integer = 0
+        OFFSET 0
+    ) AS found
 )
 SELECT DISTINCT ON (pair.target_id, pair.source_id)
     source.service_id AS source_name,
@@ -290,7 +302,7 @@ SELECT DISTINCT ON (pair.target_id, pair.source_id)
     pair.confidence_score,
     pair.place
 FROM pair
-INNER JOIN public.services AS source ON source.id = pair.source_id
+CROSS JOIN LATERAL (SELECT service_id FROM public.services WHERE id = pair.source_id LIMIT 1) AS source
 WHERE pair.discovery_source <> $6
     OR pair.last_observed_at >= $7
     OR pair.last_observed_at > $7::timestamptz - $8::interval

@@ -27,7 +27,8 @@ removed AS (
 SELECT count(*) FROM removed;
 
 -- name: removal_due_services
--- Some discovered services that nobody has touched since $1, of which nothing is known but the name, and that no dependency has an end at.
+-- Some discovered services that nobody has touched since $1, of which nothing is known but name and kind, and that no dependency has an
+-- end at. A person may have set a criticality of one; medium is the default.
 SELECT service.id
 FROM public.services AS service
 WHERE service.discovered
@@ -35,6 +36,7 @@ WHERE service.discovered
     AND service.updated_at < $1
     AND service.metadata = '{}'
     AND service.team IS NULL
+    AND service.criticality IN ('medium', 'unknown')
     AND NOT EXISTS (
         SELECT FROM public.service_dependencies AS outgoing WHERE outgoing.source_service_id = service.id
     )
@@ -62,6 +64,7 @@ WITH removed AS (
         AND service.updated_at < $2
         AND service.metadata = '{}'
         AND service.team IS NULL
+        AND service.criticality IN ('medium', 'unknown')
         AND NOT EXISTS (
             SELECT FROM public.service_dependencies AS outgoing WHERE outgoing.source_service_id = service.id
         )
