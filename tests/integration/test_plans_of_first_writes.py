@@ -15,6 +15,7 @@ from server.config import StalenessSettings
 from server.domain.dependencies import DependencyDraft
 from server.domain.reports import CalleePolicy, IngestBatch, IngestNode, ReportedEdge
 from server.domain.writes import WriteCounts
+from server.store.aliases import AliasRepository
 from server.store.database import Database
 from server.store.dependencies import DependencyRepository
 from server.store.ingestion import ingest_batch
@@ -69,6 +70,25 @@ async def test_writes_to_tables_that_seem_empty_handle_each_row_a_few_times(data
         marked = await dependencies.mark_stale(LATER + timedelta(days=1), "kubernetes")
 
         assert marked.value == ROWS
+        assert ROWS <= explained.handled <= ENOUGH
+
+
+@pytest.mark.usefixtures("deleted")
+async def test_merges_in_tables_that_seem_empty_handle_each_row_a_few_times(database_url: str) -> None:
+    async with Database.open(database_url) as database:
+        explained = ExplainedDatabase(database)
+        edges = [
+            DependencyDraft(source, f"callee{number}", "sync")
+            for number in range(ROWS)
+            for source in (("hub", "twin") if number % 2 else ("twin",))
+        ]
+        names = {"hub", "twin", *(edge.target_service_id for edge in edges)}
+        await ServiceRepository(database).upsert(services(*sorted(names)))
+        await DependencyRepository(database).upsert(edges)
+
+        merged = await AliasRepository(cast("Database", explained)).merge("twin", "hub", validate_only=False)
+
+        assert (merged.value.dependencies_moved, merged.value.dependencies_merged) == (ROWS // 2, ROWS // 2)
         assert ROWS <= explained.handled <= ENOUGH
 
 

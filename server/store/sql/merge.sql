@@ -22,7 +22,8 @@ WHERE id = $1
 FOR UPDATE;
 
 -- name: merge_lock_dependencies
--- Lock the dependencies of the service $1, and those of $2 with which they will be one, in key order against deadlocks.
+-- Lock the dependencies of the service $1, and those of $2 with which they will be one, in key order against deadlocks. Looked up
+-- as in dependencies_by_keys.
 WITH locked AS MATERIALIZED (
     SELECT dependency.id
     FROM public.service_dependencies AS dependency
@@ -34,10 +35,14 @@ WITH locked AS MATERIALIZED (
                 UNION ALL
                 SELECT kept.id
                 FROM public.service_dependencies AS own
-                INNER JOIN public.service_dependencies AS kept
-                    ON kept.source_service_id = CASE own.source_service_id WHEN $1 THEN $2 ELSE own.source_service_id END
-                    AND kept.target_service_id = CASE own.target_service_id WHEN $1 THEN $2 ELSE own.target_service_id END
-                    AND kept.discovery_source = own.discovery_source
+                CROSS JOIN LATERAL (
+                    SELECT parallel.id
+                    FROM public.service_dependencies AS parallel
+                    WHERE parallel.source_service_id = CASE own.source_service_id WHEN $1 THEN $2 ELSE own.source_service_id END
+                        AND parallel.target_service_id = CASE own.target_service_id WHEN $1 THEN $2 ELSE own.target_service_id END
+                        AND parallel.discovery_source || '' = own.discovery_source
+                    LIMIT 1
+                ) AS kept
                 WHERE own.source_service_id = $1 OR own.target_service_id = $1
             )
         )
@@ -60,18 +65,26 @@ SELECT count(*) FROM dropped;
 -- Make each dependency of the service $1 and the one that $2 has of the same other end, direction and discovery source one, as effective
 -- dependencies are made (server/wire/effective.py): known before unknown, then fresh before stale, higher confidence, observed later. The
 -- row of $2 stays; returns how many went. depgraph.staleness: a decayed confidence goes over with what was reported, see
--- freshen_when_observed. Rows are found as in dependencies_by_keys.
+-- freshen_when_observed. Looked up as in dependencies_by_keys. Written by ON CONFLICT, which finds each row by its id: all exist, and are
+-- locked. An UPDATE that joins them might read all pairs for each row.
 WITH paired AS MATERIALIZED (
     SELECT
         own.id AS own_id,
         kept.id AS kept_id,
-        CASE WHEN said.leads THEN kept ELSE own END AS lead,
-        CASE WHEN said.leads THEN own ELSE kept END AS other
+        kept.source_service_id,
+        kept.target_service_id,
+        kept.discovery_source,
+        CASE WHEN said.leads THEN kept.stored ELSE own END AS lead,
+        CASE WHEN said.leads THEN own ELSE kept.stored END AS other
     FROM public.service_dependencies AS own
-    INNER JOIN public.service_dependencies AS kept
-        ON kept.source_service_id = CASE own.source_service_id WHEN $1 THEN $2 ELSE own.source_service_id END
-        AND kept.target_service_id = CASE own.target_service_id WHEN $1 THEN $2 ELSE own.target_service_id END
-        AND kept.discovery_source = own.discovery_source
+    CROSS JOIN LATERAL (
+        SELECT parallel.*, parallel AS stored
+        FROM public.service_dependencies AS parallel
+        WHERE parallel.source_service_id = CASE own.source_service_id WHEN $1 THEN $2 ELSE own.source_service_id END
+            AND parallel.target_service_id = CASE own.target_service_id WHEN $1 THEN $2 ELSE own.target_service_id END
+            AND parallel.discovery_source || '' = own.discovery_source
+        LIMIT 1
+    ) AS kept
     CROSS JOIN LATERAL (
         SELECT
             (kept.is_stale, own.confidence_score, own.last_observed_at, kept.id)
@@ -84,21 +97,36 @@ removed AS (
     WHERE id = ANY (ARRAY(SELECT paired.own_id FROM paired))
 ),
 written AS (
-    UPDATE public.service_dependencies AS dependency
-    SET
-        communication_mode = COALESCE(NULLIF((paired.lead).communication_mode, 'unknown'), (paired.other).communication_mode),
-        criticality = COALESCE(NULLIF((paired.lead).criticality, 'unknown'), (paired.other).criticality),
-        protocol = COALESCE((paired.lead).protocol, (paired.other).protocol),
-        timeout_ms = COALESCE((paired.lead).timeout_ms, (paired.other).timeout_ms),
-        retry_config = COALESCE((paired.lead).retry_config, (paired.other).retry_config),
-        confidence_score = (paired.lead).confidence_score,
-        reported_confidence = (paired.lead).reported_confidence,
-        last_observed_at = greatest((paired.lead).last_observed_at, (paired.other).last_observed_at),
-        is_stale = (paired.lead).is_stale
+    INSERT INTO public.service_dependencies AS dependency (
+        id, source_service_id, target_service_id, communication_mode, criticality, protocol, timeout_ms,
+        retry_config, discovery_source, confidence_score, reported_confidence, last_observed_at, is_stale
+    )
+    SELECT
+        kept_id,
+        source_service_id,
+        target_service_id,
+        COALESCE(NULLIF((lead).communication_mode, 'unknown'), (other).communication_mode),
+        COALESCE(NULLIF((lead).criticality, 'unknown'), (other).criticality),
+        COALESCE((lead).protocol, (other).protocol),
+        COALESCE((lead).timeout_ms, (other).timeout_ms),
+        COALESCE((lead).retry_config, (other).retry_config),
+        discovery_source,
+        (lead).confidence_score,
+        (lead).reported_confidence,
+        greatest((lead).last_observed_at, (other).last_observed_at),
+        (lead).is_stale
     FROM paired
-    WHERE dependency.id = paired.kept_id
-        AND dependency.id = ANY (ARRAY(SELECT each.kept_id FROM paired AS each))
-        AND (SELECT set_config('depgraph.staleness', 'swept', TRUE)) = 'swept'
+    WHERE (SELECT set_config('depgraph.staleness', 'swept', TRUE)) = 'swept'
+    ON CONFLICT (id) DO UPDATE SET
+        communication_mode = excluded.communication_mode,
+        criticality = excluded.criticality,
+        protocol = excluded.protocol,
+        timeout_ms = excluded.timeout_ms,
+        retry_config = excluded.retry_config,
+        confidence_score = excluded.confidence_score,
+        reported_confidence = excluded.reported_confidence,
+        last_observed_at = excluded.last_observed_at,
+        is_stale = excluded.is_stale
 )
 SELECT count(*) FROM paired;
 
