@@ -3,6 +3,7 @@
 import asyncio
 import json
 import ssl
+from base64 import b64encode
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
@@ -50,32 +51,29 @@ class Http:
         async with httpx.AsyncClient(
             verify=verify, headers=headers, auth=auth, timeout=seconds, follow_redirects=False
         ) as client:
-            yield cls(client, source, secret, max_bytes)
+            http = cls(client, source, secret, max_bytes)
+            try:
+                yield http
+            except PullError as error:
+                raise PullError(http._without_secret(str(error))) from None
 
     async def get(self, path: str, query: Mapping[str, str]) -> bytes:
         """Return the answer of a GET; raises ``PullError``."""
-        return await self._ask("GET", path, params=query)
-
-    async def post(self, path: str, form: Mapping[str, str]) -> bytes:
-        """Return the answer of a POST of a form; raises ``PullError``."""
-        return await self._ask("POST", path, data=form)
-
-    async def _ask(self, method: str, path: str, **content: Mapping[str, str]) -> bytes:
         source = self._source
         where = f"{source.url}{path}"
         try:
             async with asyncio.timeout(source.timeout.total_seconds()):
-                async with self._client.stream(method, where, **content) as answer:  # type: ignore[arg-type]
+                async with self._client.stream("GET", where, params=query) as answer:
                     return await self._content(answer, where)
         except TimeoutError:
             cause = f"no whole answer within {source.timeout.total_seconds():g} s"
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             cause = str(error) or type(error).__name__
-        raise PullError(self._without_secret(f"{where}: {cause}"))
+        raise PullError(f"{where}: {cause}")
 
     async def _content(self, answer: httpx.Response, where: str) -> bytes:
         if not answer.is_success:
-            raise PullError(self._without_secret(f"{where}: {await self._refusal(answer)}"))
+            raise PullError(f"{where}: {await self._refusal(answer)}")
         content = bytearray()
         async for part in answer.aiter_bytes():
             content += part
@@ -97,7 +95,8 @@ class Http:
         async for part in answer.aiter_bytes(_MAX_ERROR_BYTES):
             content = part
             break
-        said = " ".join(_said(content).split())[:_MAX_SAID]
+        # Of a secret that is cut, a part would be left.
+        said = " ".join(self._without_secret(_said(content)).split())[:_MAX_SAID]
         return f"{status}: {said}" if said.isprintable() and said else status
 
     def _credentials_hint(self) -> str:
@@ -107,7 +106,13 @@ class Http:
         return f"see whether {credentials.file or credentials.variable} is still good"
 
     def _without_secret(self, text: str) -> str:
-        return text.replace(self._secret, "…") if self._secret else text
+        """Blot out the secret that an answer repeats: as it is, or as a header has it."""
+        if not self._secret:
+            return text
+        pair = f"{self._source.credentials.user}:{self._secret}" if self._source.credentials else ""
+        for form in (b64encode(pair.encode()).decode(), self._secret):
+            text = text.replace(form, "…")
+        return text
 
 
 def _said(content: bytes) -> str:

@@ -29,7 +29,9 @@ Work: TypeAlias = Callable[[RunnerConnection], Awaitable[None]]
 DETECTION = "detection"
 DETECTION_KEY, SWEEPER_KEY, SOURCES_KEY = 2, 3, 6
 """
-The second halves of the locks' keys; 1 and 4 are the feed's, 5 is that of the account of writes.
+The second halves of the locks' keys.
+
+1 and 4 are the feed's, 5 is that of the account of writes, 8 that of names.
 
 Migrations use a key of 64 bits; those never collide with these.
 """

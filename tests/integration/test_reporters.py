@@ -105,6 +105,14 @@ async def test_a_report_that_was_never_finished_does_not_count_in_the_next_one(
     assert (await only(repository)).element_count == 3
 
 
+async def test_an_error_stays_until_all_of_a_report_is_taken_in(repository: DependencyRepository) -> None:
+    await repository.ingest(report(error="HTTP 503"))
+    await repository.ingest(report("a>b", more=True))
+    part = await only(repository)
+    await repository.ingest(report("a>c"))
+    assert (part.last_error, (await only(repository)).last_error) == ("HTTP 503", "")
+
+
 async def test_a_failed_attempt_notes_why_and_changes_nothing_else(
     repository: DependencyRepository, connection: asyncpg.Connection
 ) -> None:

@@ -10,6 +10,7 @@ import pytest
 import trustme
 
 from server.sources.http import Http
+from server.sources.pulls import pull
 from server.sources.source import Credentials, PullError, Source
 from tests.support.replay import Answer, Replay, replaying
 from tests.support.sources import source
@@ -95,6 +96,29 @@ async def test_what_a_server_says_is_told_without_the_secret(replay: Replay, tmp
     assert await failure(wanted) == "HTTP 500: Bearer …"
     replay.answers["/page"] = Answer({"status": "error", "error": "query timed\nout"}, 503)
     assert await failure(wanted) == "HTTP 503: query timed out"
+
+
+async def test_no_part_of_a_secret_is_left_where_an_answer_is_cut(replay: Replay, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text(SECRET)
+    wanted = source(replay.url, credentials=Credentials(file=tmp_path / "token"))
+    body = b"x" * (200 - len("Bearer ") - len(SECRET) // 2)
+    replay.answers["/page"] = lambda asked: Answer(body + asked.headers["authorization"].encode(), 500)
+    assert SECRET[:4] not in await failure(wanted)
+
+
+async def test_a_password_that_an_answer_repeats_is_not_told(replay: Replay, tmp_path: Path) -> None:
+    (tmp_path / "password").write_text(SECRET)
+    wanted = source(replay.url, credentials=Credentials(user="ann", file=tmp_path / "password"))
+    replay.answers["/page"] = lambda asked: Answer(asked.headers["authorization"].encode(), 500)
+    assert await failure(wanted) == "HTTP 500: Basic …"
+
+
+async def test_a_secret_in_an_answer_that_can_not_be_used_is_not_told(replay: Replay, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text(SECRET)
+    wanted = source(replay.url, credentials=Credentials(file=tmp_path / "token"))
+    replay.answers["/api/v1/query"] = Answer({"status": "error", "error": f"bad token {SECRET}"})
+    with pytest.raises(PullError, match="bad token …"):
+        await pull(wanted)
 
 
 async def test_a_redirect_is_not_followed(replay: Replay) -> None:

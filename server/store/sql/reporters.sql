@@ -1,6 +1,7 @@
 -- name: reporter_succeeded
 -- Note that a report of $1 for the discovery source $2, of the time $3, was taken in: $4 its interval, $5 whether it is complete, then its
--- counts. A request that goes on with the report of the one before adds to its counts. Reporters that have not reported for $13 go.
+-- counts. A request that goes on with the report of the one before adds to its counts. An error stays until a report is complete: until then
+-- what the other requests hold must not become stale. Reporters that have not reported for $13 go.
 WITH forgotten AS (
     DELETE FROM public.reporters
     WHERE attempted_at < now() - $13::interval
@@ -25,7 +26,7 @@ ON CONFLICT (reporter, discovery_source) DO UPDATE SET
             excluded.is_complete,
             excluded.attempted_at,
             COALESCE(excluded.succeeded_at, reporter.succeeded_at),
-            '',
+            CASE WHEN excluded.is_complete THEN '' ELSE reporter.last_error END,
             excluded.element_count + before.share * reporter.element_count,
             excluded.services_created + before.share * reporter.services_created,
             excluded.edges_created + before.share * reporter.edges_created,
