@@ -16,7 +16,7 @@ from server.domain.reports import OBSERVATION_GRANULARITY
 from server.domain.services import name_problem
 from server.formats.documents import FormatError, json_document
 from server.formats.exported import GraphRows, is_exported, read_exported
-from server.formats.naming import NameRules
+from server.formats.naming import PLACE, NameRules
 from server.formats.native import count_items, read_native
 from server.formats.reading import Skipped
 from server.formats.recognition import FORMATS, Format, format_of, read, with_hint
@@ -57,7 +57,7 @@ def named(given: Sequence[str]) -> tuple[Format | None, str]:
 
 def name_rules(template: str, rewrites: Sequence[str]) -> NameRules:
     """Read the options of names; raises ``typer.BadParameter``."""
-    if "{" not in template:
+    if not PLACE.search(template):
         raise typer.BadParameter(
             "names no attribute in braces: all services would have one name", param_hint="'--name-template'"
         )

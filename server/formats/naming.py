@@ -30,14 +30,14 @@ class NameRules:
         return name
 
 
-_PLACE = re.compile(r"\{(\w+)\}")
+PLACE = re.compile(r"\{(\w+)\}")
 _SEPARATORS = "/.-_:"
 
 
 def _filled(template: str, attributes: Mapping[str, str]) -> str:
     """Fill the places of a template, from left to right."""
     filled, at = "", 0
-    for place in _PLACE.finditer(template):
+    for place in PLACE.finditer(template):
         between, at = template[at : place.start()], place.end()
         value = attributes.get(place[1], "")
         if not value:

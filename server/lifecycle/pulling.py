@@ -92,9 +92,13 @@ class Pulling:
         from server.sources.apart import gather_apart  # noqa: PLC0415
 
         schedule = Schedule(gather_apart, self._send, self._report)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._say_so(connection))
-            group.create_task(schedule.forever(self._sources))
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._say_so(connection))
+                group.create_task(schedule.forever(self._sources))
+        except ExceptionGroup as failures:
+            # The runner knows what is the driver's, and what a person should read of it.
+            raise failures.exceptions[0] from None
 
     async def _say_so(self, connection: RunnerConnection) -> NoReturn:
         while True:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from server.domain.dependencies import DISCOVERY_SOURCES, DiscoverySource
 from server.domain.services import name_problem
 from server.domain.tables import Table, WrongError, is_text
-from server.formats.naming import NameRules
+from server.formats.naming import PLACE, NameRules
 from server.sources.source import (
     KINDS,
     PROFILES,
@@ -267,7 +267,7 @@ def _names(table: Table) -> NameRules:
         return NameRules()
     rules = Table(f"{table.where}: names", table.take("names", dict, "a table"))
     template = rules.text("template", 'a template such as "{namespace}/{service}"', NameRules().template)
-    if "{" not in template:
+    if not PLACE.search(template):
         raise rules.wrong("template", "has no attribute in braces: every service would have one name")
     rewrites: tuple[Any, ...] = ()
     if rules.has("rewrites"):

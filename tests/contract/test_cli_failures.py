@@ -67,7 +67,7 @@ def only_line(finished: subprocess.CompletedProcess[str]) -> str:
         (["import"], "[FORMAT] FILE|URL"),
         (["import", "kiali"], "a file or URL is missing after kiali"),
         (["import", "json", "a", "b"], "give at most a format and one file or URL"),
-        (["import", "a.json", "--name-template", "x"], "'--name-template': names no attribute in braces"),
+        (["import", "a.json", "--name-template", "{x"], "'--name-template': names no attribute in braces"),
         (["import", "a.json", "--rewrite", "(=x"], "'--rewrite': '(=x': "),
         (["import", "a.json", "--rewrite", "x"], "'--rewrite': 'x': give PATTERN=REPLACEMENT"),
         (["import", "yaml", "README.md"], "yaml"),

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any, cast
 
 import grpc
 import pytest
@@ -13,12 +14,15 @@ from depgraph.v1.dependency_service_pb2 import ListDependenciesRequest, ListSour
 from depgraph.v1.graph_service_pb2 import GetStatusRequest
 from depgraph.v1.types_pb2 import Source
 from server.app import Application
-from server.config import AccessSettings, Settings
+from server.config import AccessSettings, Limits, Settings
+from server.lifecycle.pulling import Pulling
+from server.store.single_runner import SingleRunner
 from tests.support import issuer
 from tests.support.calls import Stubs
 from tests.support.channels import open_channel
 from tests.support.command import depgraph_here
 from tests.support.eventually import PATIENCE_SECONDS, eventually
+from tests.support.fake_stores import HeldStore
 from tests.support.replay import Answer, Replay, prometheus, replaying
 from tests.support.sources import sources_file
 
@@ -133,6 +137,19 @@ async def test_a_pull_that_is_partial_or_fails_changes_nothing_but_the_record_of
         # Its last success is three intervals of a second ago.
         await has_problem(channel, "the reporter prom (otel_service_graph) has not reported for")
         assert await edges(running) == CALLS
+
+
+async def test_a_database_that_does_not_answer_is_the_cause_why_pulls_end(
+    replay: Replay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def did(*_: object) -> None:
+        raise TimeoutError
+
+    pulling = Pulling("", cast("Any", HeldStore()), file_of(tmp_path, replay, "first"), Limits())
+    monkeypatch.setattr(SingleRunner, "did", did)
+    monkeypatch.setattr(SingleRunner, "run_forever", lambda _, work: work(None))
+    with pytest.raises(TimeoutError):
+        await pulling.run()
 
 
 async def test_a_file_that_broke_since_is_a_problem_of_the_server(
