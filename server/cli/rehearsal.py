@@ -8,7 +8,11 @@ import grpc
 
 from depgraph import AsyncClient
 from depgraph.v1.catalog_service_pb2 import ListAliasesRequest
-from depgraph.v1.dependency_service_pb2 import IngestGraphRequest, ListDependenciesRequest
+from depgraph.v1.dependency_service_pb2 import (
+    CalleePolicy,
+    IngestGraphRequest,
+    ListDependenciesRequest,
+)
 from depgraph.v1.graph_service_pb2 import GetAdjacencyListRequest
 from server.cli.asked import AskedServer
 from server.cli.connection import explain
@@ -109,14 +113,29 @@ def _read_lines(source: Source, reading: Reading, names: Mapping[str, str]) -> I
 
 
 def _new_lines(report: IngestGraphRequest, known: _Known) -> Iterator[str]:
-    ends = [(known.name(edge.source_service_id), known.name(edge.target_service_id)) for edge in report.edges]
+    ends = {(known.name(edge.source_service_id), known.name(edge.target_service_id)) for edge in report.edges}
     named = {known.name(node.service_id) for node in report.nodes}.union(*ends)
     services = sorted(named - known.services)
-    pairs = sorted(set(ends) - known.pairs)
+    # By their aliases, both ends of a call may be one service: such a call is not written.
+    pairs = sorted(pair for pair in ends - known.pairs if pair[0] != pair[1])
     yield from _section("new services", map(visible, services))
     yield from _section("new dependencies", (f"{visible(one)} → {visible(other)}" for one, other in pairs))
+    yield from _section(
+        "timeouts and retries, for the dependencies that exist", map(_policy, report.policies)
+    )
     if not services and not pairs:
         yield "  nothing new"
+
+
+def _policy(policy: CalleePolicy) -> str:
+    caller = f"{visible(policy.source_service_id)} → " if policy.source_service_id else ""
+    timeout = f"timeout {policy.timeout_ms:,} ms" if policy.HasField("timeout_ms") else ""
+    retries = (
+        counted(policy.retry_config.max_retries, "retry", "retries")
+        if policy.HasField("retry_config")
+        else ""
+    )
+    return f"{caller}{visible(policy.target_service_id)}: {', '.join(filter(None, (timeout, retries)))}"
 
 
 def _section(title: str, lines: Iterator[str]) -> Iterator[str]:

@@ -107,7 +107,7 @@ def test_rules_for_names_are_a_template_and_rewrites(tmp_path: Path) -> None:
             "source 'prom': headers.Authorization: secrets",
         ),
         (PROMETHEUS + "[source.headers]\nX-Scope-OrgID = 5", "source 'prom': headers.X-Scope-OrgID: must be"),
-        (PROMETHEUS + '[source.names]\ntemplate = "{service"', "source 'prom': names: template: has no attribute"),
+        (PROMETHEUS + '[source.names]\ntemplate = "{x"', "source 'prom': names: template: has no attribute"),
         (
             PROMETHEUS + '[source.names]\nrewrites = [["(", ""]]',
             "source 'prom': names: rewrites, number 1: is",

@@ -156,6 +156,37 @@ async def test_a_dry_run_after_a_pull_finds_nothing_new(
     assert finished.stdout.splitlines()[-1] == "  nothing new"
 
 
+async def test_a_dry_run_leaves_out_calls_between_names_of_one_service(
+    quick_command: Command, channel: grpc.aio.Channel, replay: Replay, file: Path
+) -> None:
+    stubs = Stubs(channel)
+    await stubs.write_services("cart")
+    await stubs.catalog.AddAlias(AddAliasRequest(alias="basket", service_id="cart"))
+    asked = GetAdjacencyListRequest(consistency=FRESH)
+    assert len([row async for row in stubs.graph.GetAdjacencyList(asked)]) == 1
+    replay.answers[PATH] = prometheus(("basket", "cart"))
+    finished = await quick_command("sync", str(file), "--dry-run")
+    assert finished.stdout.splitlines()[-1] == "  nothing new"
+    await quick_command("sync", str(file), "--once")
+    assert await calls(channel) == set()
+
+
+async def test_a_dry_run_shows_timeouts_and_retries_of_callees(
+    quick_command: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "all.yaml").write_bytes((ROOT / "tests/data/shop/kubernetes.yaml").read_bytes())
+    file = sources_file(tmp_path, 'name = "manifests"\nkind = "kubernetes"\npath = "all.yaml"')
+    finished = await quick_command("sync", str(file), "--dry-run")
+    lines = finished.stdout.splitlines()
+    place = lines.index("  timeouts and retries, for the dependencies that exist")
+    assert lines[place + 1 :] == [
+        "    cart: timeout 750 ms, 3 retries",
+        "    legacy: timeout 90,000 ms",
+        "    pricing: timeout 2,000 ms, 2 retries",
+        "    web → pricing: timeout 600 ms, 1 retry",
+    ]
+
+
 async def test_a_dry_run_without_a_server_shows_the_names_and_fails(
     quick_command: Command, file: Path
 ) -> None:
