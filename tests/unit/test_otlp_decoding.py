@@ -5,7 +5,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
 from server.domain.errors import InvalidInputError
-from server.rpc.otlp.decoding import TOO_LONG, Points, Unread, parts
+from server.rpc.otlp.decoding import NO_POINT, TOO_LONG, Points, Unread, parts
 from tests.support.service_graph import Connector
 
 
@@ -26,6 +26,30 @@ def test_a_point_of_too_many_bytes_is_counted_and_the_others_are_read() -> None:
     assert [point for part in found for point in part.points] == [points[0], points[2]]
     left_out = [part for part in parts(request.SerializeToString()) if isinstance(part, Unread)]
     assert Unread(TOO_LONG, 1, is_bad=True) in left_out
+
+
+def test_a_point_whose_text_is_no_text_is_counted_and_the_others_are_read() -> None:
+    calls = [f"a>b{number}" for number in range(300)]
+    good = [
+        point for part in points_of(Connector().request(dict.fromkeys(calls, 1))) for point in part.points
+    ]
+    raw = Connector().request(dict.fromkeys([*calls[:150], "a>CUT", *calls[150:]], 1)).SerializeToString()
+    found = list(parts(raw.replace(b"CUT", b"\xe2\x82x")))
+    read = [point for part in found if isinstance(part, Points) for point in part.points]
+    assert [point.attributes for point in read] == [point.attributes for point in good]
+    bad = [part for part in found if isinstance(part, Unread) and part.is_bad and part.number]
+    assert bad == [Unread(NO_POINT, 1, is_bad=True)]
+
+
+def test_a_resource_whose_text_is_no_text_is_one_of_its_own() -> None:
+    raw = Connector(resource={"host": "CUT"}).request({"a>b": 1}).SerializeToString()
+    streams = {
+        part.stream
+        for text in (b"CUT", b"\xe2\x82x", b"\xe2\x82y")
+        for part in parts(raw.replace(b"CUT", text))
+        if isinstance(part, Points) and part.points
+    }
+    assert len(streams) == 3
 
 
 def test_a_sum_belongs_to_its_resource_whatever_the_order_of_attributes() -> None:

@@ -27,6 +27,7 @@ from server.rpc.errors import UNREADABLE
 from server.rpc.reading import WIRE_BYTES, after_number, varint
 
 TOO_LONG: Final = "more than 64 KiB"
+NO_POINT: Final = "bytes that are no point"
 OTHER_METRIC: Final = "a metric that counts no calls"
 NO_SUM: Final = "a metric that counts calls but is no sum"
 
@@ -210,27 +211,39 @@ def _of_sum(walk: _Walk, data: _Field, stream: bytes) -> Iterator[Part]:
     pieces.append((begin, data.ends))
     yield Unread(TOO_LONG, too_long, is_bad=True)
     for first, last in pieces:
-        points = _read(Sum, walk.raw[first:last]).data_points
+        piece = _read(Sum, walk.raw[first:last])
+        points: Sequence[NumberDataPoint]
+        points = _readable(walk, first, last) if piece is None else piece.data_points
         yield Points(stream, temporality, bool(is_monotonic), points)
+        if piece is None:
+            unreadable = sum(field.number == _POINTS for field in walk.fields(first, last)) - len(points)
+            yield Unread(NO_POINT, unreadable, is_bad=True)
+
+
+def _readable(walk: _Walk, first: int, last: int) -> list[NumberDataPoint]:
+    """Parse points one by one: a bad one, such as a label cut within a character, stands alone."""
+    fields = (field for field in walk.fields(first, last) if field.number == _POINTS)
+    points = (_read(NumberDataPoint, walk.value(field)) for field in fields)
+    return [point for point in points if point is not None]
 
 
 def _identity_of_resource(raw: bytes) -> bytes:
-    if len(raw) > _MAX_BYTES:
-        return digest([raw])
-    return attributes_of(_read(Resource, raw).attributes)
+    resource = None if len(raw) > _MAX_BYTES else _read(Resource, raw)
+    return digest([raw]) if resource is None else attributes_of(resource.attributes)
 
 
 def _identity_of_scope(raw: bytes) -> bytes:
-    if len(raw) > _MAX_BYTES:
+    scope = None if len(raw) > _MAX_BYTES else _read(InstrumentationScope, raw)
+    if scope is None:
         return digest([raw])
-    scope = _read(InstrumentationScope, raw)
     return digest(
         [scope.name.encode(), b"version " + scope.version.encode(), attributes_of(scope.attributes)]
     )
 
 
-def _read(kind: type[Read], raw: bytes) -> Read:
+def _read(kind: type[Read], raw: bytes) -> Read | None:
+    """Parse a message; None = it is none. Exporters may send text that is not UTF-8."""
     try:
         return kind.FromString(raw)
     except DecodeError:
-        raise InvalidInputError(UNREADABLE) from None
+        return None
