@@ -17,6 +17,7 @@ DELTA, CUMULATIVE = 1, 2
 EXACT = timedelta(seconds=90)
 MINUTE = 60 * NANOS
 LONG_AGO = 1_000 * MINUTE
+CLOCK = 2_000 * MINUTE
 
 
 class Sent(NamedTuple):
@@ -90,7 +91,7 @@ def test_points_show_what_their_history_says(points: list[Sent]) -> None:
             as_int=point.value,
         )
         part = Points(point.resource.encode(), point.temporality, is_monotonic=True, points=[made])
-        shown = book.read(part, float(place), tally)
+        shown = book.read(part, float(place), CLOCK, tally)
         times = [time for call, time in shown if call.links[0].target == point.server]
         wanted = expected(point, points[:place])
         assert times == ([wanted] if wanted else [])

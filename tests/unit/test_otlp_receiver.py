@@ -139,6 +139,43 @@ async def test_a_report_that_can_never_be_written_does_not_hold_up_others(store:
     assert store.edges == ["a>c"]
 
 
+async def test_times_ahead_of_a_clock_that_was_set_back_do_not_hold_up_others(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receiver, ahead = receiving(store), time.time_ns() + 2 * 86_400 * SECOND
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "time_ns", lambda: ahead)
+        await take(receiver, "a>b")
+    with capture_logs() as lines:
+        await receiver.flush()
+    assert [line["lost"] for line in lines] == [1]
+    await take(receiver, "a>c")
+    await receiver.flush()
+    assert (receiver.waiting, store.edges) == (0, ["a>c"])
+
+
+async def test_once_an_exporters_clock_is_set_right_its_calls_are_seen_again(store: Store) -> None:
+    receiver, now = receiving(store), time.time_ns()
+    connector = Connector(start=now - 3_600 * SECOND)
+
+    async def send(at: int, **calls: int) -> None:
+        counts = {f"a>{callee}": count for callee, count in calls.items()}
+        await receiver.take(connector.request(counts, at).SerializeToString(), ANYONE, PEER)
+        await receiver.flush()
+
+    await send(now + 365 * 86_400 * SECOND, b=5, dead=5)
+    assert store.edges == []
+    await send(now - 120 * SECOND, b=6, dead=5)
+    assert store.edges == ["a>b"]
+    # One new series shows that the first time was wrong; from then on they are known to be new.
+    await send(now - 90 * SECOND, b=6, dead=5, new=1)
+    await send(now - 60 * SECOND, b=6, dead=5, new=2, newer=1)
+    assert store.edges == ["a>b", "a>new", "a>newer"]
+    # An older export that comes late is that again.
+    await send(now - 70 * SECOND, b=7, dead=6)
+    assert store.edges == ["a>b", "a>new", "a>newer"]
+
+
 async def test_each_principal_writes_in_its_own_name_under_its_own_reporter(store: Store) -> None:
     receiver = receiving(store, OtlpRules(reporter="collectors", confidence=0.5))
     await take(receiver, "a>b", caller=ANN)

@@ -39,6 +39,7 @@ _LAST_FLUSH = timedelta(seconds=1)
 # A call may be two dependencies and name three services; a report may hold 10,000 of each.
 _CALLS_A_REPORT = 3_000
 _LIMIT = "otlp_series"
+_LOST = "observations of OTLP can't be written"
 _LATER = (RetryableError, WriteConflictError)
 
 
@@ -124,7 +125,7 @@ class OtlpReceiver:
         try:
             for part in parts(request):
                 if isinstance(part, Points):
-                    self._note(caller, peer, self._book.read(part, now, tally), clock)
+                    self._note(caller, peer, self._book.read(part, now, clock, tally), clock)
                 elif part is not None:
                     tally.leave_out(part.reason, part.number, is_bad=part.is_bad)
                 await yielding.checkpoint()
@@ -203,7 +204,13 @@ class OtlpReceiver:
     async def _ingest(self, account: _Account, calls: dict[Call, int]) -> None:
         """Write some calls; takes those out of ``calls`` that can never be written."""
         details = ReportDetails(more=True) if account.waiting else account.record()
-        made = await asyncio.to_thread(reports, calls, details, self._rules, account.caller.principal)
+        try:
+            made = await asyncio.to_thread(reports, calls, details, self._rules, account.caller.principal)
+        except Exception:
+            # Such as times a day ahead: this clock was set back meanwhile.
+            log.exception(_LOST, lost=len(calls))
+            calls.clear()
+            return
         for report in made:
             try:
                 with _as_exporter(account, writes=bool(report.calls)):
@@ -212,7 +219,7 @@ class OtlpReceiver:
                 account.is_recorded = False
                 raise
             except Exception:
-                log.exception("observations of OTLP can't be written", lost=len(report.calls))
+                log.exception(_LOST, lost=len(report.calls))
                 for call in report.calls:
                     del calls[call]
             else:

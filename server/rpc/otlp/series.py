@@ -137,6 +137,9 @@ class SeriesBook:
 
     A dependency was used when its point was made. The exception is the first point of a counter
     that began longer than ``granularity`` before: all that is known then is that it was used since.
+
+    A last time that lies ahead of this clock is none to compare with: the exporter's was wrong, and
+    once it is set right its points would count as late for as long as it was ahead.
     """
 
     def __init__(self, names: NameRules, most: int, granularity: timedelta) -> None:
@@ -149,11 +152,11 @@ class SeriesBook:
     def __len__(self) -> int:
         return len(self._series)
 
-    def read(self, part: Points, now: float, tally: Tally) -> list[tuple[Call, int]]:
+    def read(self, part: Points, now: float, clock: int, tally: Tally) -> list[tuple[Call, int]]:
         """
         Return the calls that points show, with their times in nanoseconds since 1970.
 
-        ``now`` is the time at which the request came, of a clock that never goes back.
+        The request came at ``now``, of a clock that never goes back, and at ``clock`` since 1970.
         """
         tally.points += len(part.points)
         if problem := _problem_of_sum(part):
@@ -166,13 +169,13 @@ class SeriesBook:
                 tally.skipped[NO_VALUE] += 1
             elif problem := _problem(point):
                 tally.rejected[problem] += 1
-            elif shown := self._shown(part.stream, point, now, tally, is_delta=is_delta):
+            elif shown := self._shown(part.stream, point, now, clock, tally, is_delta=is_delta):
                 calls.append(shown)
         tally.observed += len(calls)
         return calls
 
     def _shown(
-        self, stream: bytes, point: NumberDataPoint, now: float, tally: Tally, *, is_delta: bool
+        self, stream: bytes, point: NumberDataPoint, now: float, clock: int, tally: Tally, *, is_delta: bool
     ) -> tuple[Call, int] | None:
         """Return the call that a point shows, and when it was used."""
         # The interval of a delta is another with each point.
@@ -193,13 +196,13 @@ class SeriesBook:
             return None
         if is_delta:
             return (call, time) if value > 0 else None
-        if time < series.time:
+        if time < series.time <= clock:
             tally.skipped[LATE] += 1
             return None
         if is_new:
-            used = self._used_first(stream + start, point, now)
+            used = self._used_first(stream + start, point, now, clock)
         else:
-            used = time if value != series.value and time > series.time else 0
+            used = time if value != series.value and time != series.time else 0
         series.value, series.time = value, time
         return (call, used) if used and value > 0 else None
 
@@ -211,12 +214,14 @@ class SeriesBook:
             gc.freeze()
         return is_kept
 
-    def _used_first(self, stream: bytes, point: NumberDataPoint, now: float) -> int:
+    def _used_first(self, stream: bytes, point: NumberDataPoint, now: float, clock: int) -> int:
         """Return when a series with this first point was used, 0 = perhaps long ago."""
         time, start = point.time_unix_nano, point.start_time_unix_nano
         followed = self._streams.get(stream, now)
         if followed is None:
             self._streams.add(stream, _Stream(time, now))
+        elif time < followed.since and followed.since > clock:
+            followed.since = time
         elif time > followed.since + _ONE_COLLECTION_NANOS:
             return time
         if not 0 < start <= time <= start + _YOUNG_NANOS:
