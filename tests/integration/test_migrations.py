@@ -69,6 +69,42 @@ async def test_tables_with_rows_go_too(database_url: str) -> None:
     assert not [line for line in await schema_of(database_url) if line.startswith("relation")]
 
 
+async def test_rows_that_only_this_version_can_hold_become_those_of_the_version_before(
+    database_url: str,
+) -> None:
+    async with connected(database_url) as connection:
+        await connection.execute(
+            """
+            INSERT INTO services (service_id, criticality) VALUES ('a', 'unknown'), ('b', 'high');
+            INSERT INTO service_dependencies
+                (source_service_id, target_service_id, communication_mode, criticality, discovery_source)
+            SELECT a.id, b.id, said.mode, said.criticality, said.source
+            FROM services AS a, services AS b, (
+                VALUES ('unknown', 'unknown', 'catalog'), ('unknown', 'soft', 'kubernetes'),
+                    ('async', 'unknown', 'service_mesh')
+            ) AS said (mode, criticality, source)
+            WHERE a.service_id = 'a' AND b.service_id = 'b';
+            INSERT INTO service_aliases (alias, service_id) SELECT 'other', id FROM services LIMIT 1;
+            INSERT INTO reporters (reporter, discovery_source) VALUES ('backstage', 'catalog');
+            INSERT INTO depgraph_feed.ingestions
+            VALUES ('catalog', now(), now()), ('kubernetes', now(), now())
+            """
+        )
+
+    await migrate.downgrade(database_url, "0010")
+
+    async with connected(database_url) as connection:
+        services = await connection.fetch("SELECT service_id, criticality FROM services")
+        left = await connection.fetch(
+            "SELECT communication_mode, criticality, discovery_source FROM service_dependencies"
+        )
+        heard = await connection.fetch("SELECT discovery_source FROM depgraph_feed.ingestions")
+    assert {tuple(row) for row in services} == {("a", "medium"), ("b", "high")}
+    assert {tuple(row) for row in left} == {("sync", "soft", "kubernetes"), ("async", "hard", "service_mesh")}
+    assert [row[0] for row in heard] == ["kubernetes"]
+    assert [step.revision for step in await migrate.upgrade(database_url)][:3] == ["0011", "0012", "0013"]
+
+
 async def test_an_empty_database_has_nothing_to_take_back(empty_database_url: str) -> None:
     nothing = await schema_of(empty_database_url)
 

@@ -10,6 +10,7 @@ import pytest
 
 from server.domain.dependencies import DependencyFilter, DiscoverySource
 from server.domain.reports import IngestBatch, ReportDetails, Reporter
+from server.rpc.answers import source_message
 from server.store.database import Database
 from server.store.dependencies import DependencyRepository
 from server.store.reporters import KnownReporters
@@ -187,3 +188,13 @@ async def test_no_more_than_a_hundred_reasons_are_kept(repository: DependencyRep
 
     kept = (await only(repository)).skipped
     assert (len(kept), sum(kept.values())) == (100, 180)
+
+
+async def test_sums_of_skipped_elements_stay_numbers_of_the_contract(
+    repository: DependencyRepository,
+) -> None:
+    most = 2**63 - 1
+    for more in (True, False):
+        await repository.ingest(report("a>b", more=more, skipped={"x": most, "y": 1}))
+
+    assert source_message(await only(repository)).skipped == {"x": most, "y": 2}

@@ -38,7 +38,7 @@ ON CONFLICT (reporter, discovery_source) DO UPDATE SET
                 FROM (
                     SELECT
                         reason,
-                        sum(skipped::bigint) AS total
+                        least(sum(skipped::bigint), 9223372036854775807) AS total
                     FROM (
                         SELECT * FROM jsonb_each_text(excluded.skipped) AS new (reason, skipped)
                         UNION ALL
