@@ -8,6 +8,7 @@ from depgraph.v1 import dependency_service_pb2 as pb
 from depgraph.v1.graph_service_pb2 import GetStatusRequest
 from depgraph.v1.types_pb2 import COMMUNICATION_MODE_SYNC, DISCOVERY_SOURCE_SERVICE_MESH, Dependency
 from server.app import Application
+from server.store import reporters
 from tests.support.calls import Stubs
 from tests.support.command import Command
 from tests.support.eventually import eventually
@@ -15,6 +16,11 @@ from tests.support.eventually import eventually
 pytestmark = pytest.mark.one_transport
 
 SILENT = "the reporter mesh-eu (service_mesh) has not reported for 1:00:0"
+
+
+@pytest.fixture(autouse=True)
+def _read_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reporters, "_INTERVAL_SECONDS", 0.2)
 
 
 def metric(application: Application, name: str) -> float | None:
@@ -39,8 +45,12 @@ async def test_a_silent_reporter_is_a_problem_until_it_reports(
     [source] = status.sources
     listed = (await stubs.dependencies.ListSources(pb.ListSourcesRequest())).sources
     assert list(listed) == [source]
-    told = MessageToDict(source, preserving_proto_field_name=True)
-    assert (told["reporter"], told["is_silent"], told["skipped"]) == ("mesh-eu", True, {"a raw address": "4"})
+    found = MessageToDict(source, preserving_proto_field_name=True)
+    assert (found["reporter"], found["is_silent"], found["skipped"]) == (
+        "mesh-eu",
+        True,
+        {"a raw address": "4"},
+    )
     printed = await quick_command("status", "--live")
     assert "reporter mesh-eu  silent, service mesh, last success " in printed.stdout
     table = (await quick_command("sources")).stdout.splitlines()

@@ -20,6 +20,7 @@ from tests.support.calls import FRESH, Stubs
 from tests.support.channels import open_channel
 from tests.support.command import depgraph
 from tests.support.eventually import PATIENCE_SECONDS, eventually
+from tests.support.examples import repeats
 from tests.support.following import assert_caught_up
 from tests.support.own_writes import OwnReads, add_writers, write_by_rpc, write_by_sql
 from tests.support.plain_sql import connected
@@ -38,6 +39,12 @@ if TYPE_CHECKING:  # a class of annotations only
     from depgraph.v1.types_pb2 import Dependency
 
 ENOUGH = 20
+NEW_WORDS = (
+    ("services", "criticality = 'unknown'"),
+    ("service_dependencies", "discovery_source = 'catalog'"),
+    ("service_dependencies", "communication_mode = 'unknown'"),
+    ("service_dependencies", "criticality = 'unknown'"),
+)
 # Everything that the feed asks of its functions happens during the test: steps, pruning, audits.
 BUSY = FeedSettings(
     poll_interval=timedelta(seconds=0.2),
@@ -107,12 +114,7 @@ async def test_a_replica_of_the_version_before_says_when_it_does_not_know_the_wo
         old = Stubs(to_old)
         await migrate_up(url)
         await assert_goes_on(old)
-        for table, word in (
-            ("services", "criticality = 'unknown'"),
-            ("service_dependencies", "communication_mode = 'unknown'"),
-            ("service_dependencies", "criticality = 'unknown'"),
-            ("service_dependencies", "discovery_source = 'catalog'"),
-        ):
+        for table, word in NEW_WORDS[: repeats(len(NEW_WORDS))]:
             column = word.partition(" ")[0]
             [(key, known)] = await connection.fetch(f"SELECT id, {column} FROM {table} ORDER BY id LIMIT 1")
             await connection.execute(f"UPDATE {table} SET {word} WHERE id = $1", key)
@@ -121,7 +123,7 @@ async def test_a_replica_of_the_version_before_says_when_it_does_not_know_the_wo
             await until_status(old, lambda status: status.freshness.lag.ToTimedelta() > 2 * lag)  # noqa: B023
             request = graph.ListComponentsRequest(consistency=FRESH)
             with pytest.raises(grpc.aio.AioRpcError) as refused:
-                await old.graph.ListComponents(request, timeout=1)
+                await old.graph.ListComponents(request, timeout=0.2)
             assert refused.value.code() in LATE
             await connection.execute(f"UPDATE {table} SET {column} = $2 WHERE id = $1", key, known)
             await assert_goes_on(old)

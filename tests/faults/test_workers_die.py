@@ -27,6 +27,7 @@ from server.lifecycle.worker_link import Order
 from server.lifecycle.worker_process import WorkerProcess
 from tests.support.calls import Stubs
 from tests.support.eventually import PATIENCE_SECONDS, eventually
+from tests.support.examples import repeats
 from tests.support.plain_sql import connected
 from tests.support.postgres import DatabaseServer
 from tests.support.serving import postmaster
@@ -157,7 +158,7 @@ def control_c(server: ManyWorkers) -> None:
 
 
 @pytest.mark.one_transport
-@pytest.mark.parametrize("stop", [sigterm, sigterm_to_every_process, control_c])
+@pytest.mark.parametrize("stop", [sigterm_to_every_process, control_c, sigterm][: repeats(3)])
 async def test_running_calls_of_every_worker_may_finish_when_the_server_stops(
     database_url: str, stop: Callable[[ManyWorkers], None]
 ) -> None:

@@ -17,10 +17,11 @@ from server.store.dependencies import DependencyRepository
 from server.store.services import ServiceRepository
 from tests.support.drafts import dependencies, services
 from tests.support.eventually import PATIENCE_SECONDS
+from tests.support.examples import repeats
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 NUMBERS = range(10)
-ROUNDS = range(3)
+ROUNDS = range(repeats(3))
 
 
 @pytest.fixture

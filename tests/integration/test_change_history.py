@@ -35,6 +35,21 @@ async def add(connection: asyncpg.Connection, name: str) -> UUID:
     return key
 
 
+async def test_an_update_that_changes_nothing_is_not_logged(connection: asyncpg.Connection) -> None:
+    await connection.execute(
+        """INSERT INTO service_dependencies (source_service_id, target_service_id, communication_mode)
+        VALUES ($1, $2, 'sync')""",
+        await add(connection, "a"),
+        await add(connection, "b"),
+    )
+    before = await connection.fetchval("SELECT count(*) FROM depgraph_feed.change_log")
+    await connection.execute(
+        "UPDATE services SET team = team; UPDATE service_dependencies SET is_stale = is_stale"
+    )
+    await connection.execute("DELETE FROM services WHERE false")
+    assert await connection.fetchval("SELECT count(*) FROM depgraph_feed.change_log") == before
+
+
 async def test_only_keys_changed_between_two_snapshots_are_returned(
     history: ChangeLogReader, connection: asyncpg.Connection
 ) -> None:

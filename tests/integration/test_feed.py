@@ -217,16 +217,6 @@ async def test_with_notifications_off_polling_carries_the_feed(
         await eventually(lambda: replica.graph.has_service("polled"))
 
 
-async def test_an_update_that_changes_nothing_is_not_logged(connection: Connection) -> None:
-    await connection.execute(CHAIN)
-    before = await connection.fetchval("SELECT count(*) FROM depgraph_feed.change_log")
-    await connection.execute(
-        "UPDATE services SET team = team; UPDATE service_dependencies SET is_stale = is_stale"
-    )
-    await connection.execute("DELETE FROM services WHERE false")
-    assert await connection.fetchval("SELECT count(*) FROM depgraph_feed.change_log") == before
-
-
 async def test_an_open_transaction_stalls_no_other_and_shows_when_it_commits(
     database_url: str, connection: Connection
 ) -> None:

@@ -15,12 +15,12 @@ from server.store.ingestion import ingest_batch
 from server.store.staleness import sweep
 from tests.support.examples import examples
 from tests.support.observations import AT
-from tests.support.report_model import Edge, Key, Node, ToldGraph
+from tests.support.report_model import Edge, Key, ModelGraph, Node
 
 if TYPE_CHECKING:
     from server.store.pool import Connection
 
-EXAMPLES = 400
+EXAMPLES = 160
 NAMES = "abc"
 PERSONS = "a"
 FIVE_MINUTES = timedelta(minutes=5)
@@ -120,26 +120,26 @@ async def stored_nodes(connection: asyncpg.Connection) -> tuple[dict[str, Node],
     return found, {row["service_id"]: row["version"] for row in rows}
 
 
-async def check_report(connection: asyncpg.Connection, told: ToldGraph, batch: IngestBatch) -> None:
+async def check_report(connection: asyncpg.Connection, model: ModelGraph, batch: IngestBatch) -> None:
     """Ingest the report, and compare rows, counts, what was written and what was logged."""
-    edges_before, nodes_before = dict(told.edges), dict(told.nodes)
+    edges_before, nodes_before = dict(model.edges), dict(model.nodes)
     _, edge_versions = await stored_edges(connection)
     _, node_versions = await stored_nodes(connection)
     logged = await connection.fetchval("SELECT count(*) FROM depgraph_feed.change_log")
 
     result = await ingest_batch(cast("Connection", connection), batch)
 
-    counts = told.ingest(batch)
+    counts = model.ingest(batch)
     edges_after, new_edge_versions = await stored_edges(connection)
     nodes_after, new_node_versions = await stored_nodes(connection)
-    assert edges_after == told.edges
-    assert nodes_after == told.nodes
+    assert edges_after == model.edges
+    assert nodes_after == model.nodes
     assert (result.edges_created, result.edges_updated) == (counts["created"], counts["updated"])
     assert result.observations_renewed == counts["renewed"]
     assert result.edges_unchanged == counts["renewed"] + counts["unchanged"] + counts["late"]
     assert any("observed after" in warning for warning in result.warnings) == bool(counts["late"])
-    written = {key for key, edge in told.edges.items() if edges_before.get(key) != edge}
-    written_nodes = {name for name, node in told.nodes.items() if nodes_before.get(name) != node}
+    written = {key for key, edge in model.edges.items() if edges_before.get(key) != edge}
+    written_nodes = {name for name, node in model.nodes.items() if nodes_before.get(name) != node}
     assert {key for key, at in new_edge_versions.items() if edge_versions.get(key) != at} == written
     assert {key for key, at in new_node_versions.items() if node_versions.get(key) != at} == written_nodes
     assert await connection.fetchval("SELECT count(*) FROM depgraph_feed.change_log") - logged == len(
@@ -153,10 +153,10 @@ async def run(connection: asyncpg.Connection, story: list[IngestBatch | Sweep | 
     await transaction.start()
     try:
         await connection.execute("INSERT INTO services (service_id) VALUES ($1)", PERSONS)
-        told = ToldGraph((await stored_nodes(connection))[0].items())
+        model = ModelGraph((await stored_nodes(connection))[0].items())
         for step in story:
             if isinstance(step, IngestBatch):
-                await check_report(connection, told, step)
+                await check_report(connection, model, step)
                 continue
             if isinstance(step, Sweep):
                 await sweep(connection, SETTINGS, step.at)
@@ -165,7 +165,7 @@ async def run(connection: asyncpg.Connection, story: list[IngestBatch | Sweep | 
                     "UPDATE service_dependencies SET is_stale = true WHERE last_observed_at < $1",
                     step.observed_before,
                 )
-            told.edges, _ = await stored_edges(connection)
+            model.edges, _ = await stored_edges(connection)
     finally:
         await transaction.rollback()
 

@@ -256,7 +256,7 @@ async def test_of_calls_that_take_a_name_at_once_one_succeeds_and_the_others_say
 ) -> None:
     async with Database.open(database_url) as database:
         services, aliases_of = ServiceRepository(database), AliasRepository(database)
-        for number in range(20):
+        for number in range(8):
             name = f"{NAME}-{number}"
             answers = await asyncio.gather(
                 services.create(ServiceDraft(name)),

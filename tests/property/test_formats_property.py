@@ -16,10 +16,13 @@ from server.formats.naming import NameRules
 from server.formats.recognition import READERS, format_of
 from server.formats.yaml_documents import documents
 from server.rpc.dependency.reports import ingest_batch
+from tests.support.examples import examples
 
 SHOP = Path(__file__).parents[1] / "data/shop"
 FILES = {path.name: path.read_bytes() for path in sorted(SHOP.iterdir())}
+FORMS = {name: format_of(raw) for name, raw in FILES.items()}
 DOCUMENTS = {name: list(documents(raw)) for name, raw in FILES.items()}
+EXAMPLES_A_FILE = 40
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 NAMES = NameRules("{namespace}/{service}")
 
@@ -63,6 +66,7 @@ def reads_or_refuses(raw: bytes, form: str) -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
+@examples(EXAMPLES_A_FILE)
 @given(data=st.data())
 def test_a_file_with_odd_values_is_read_or_refused(name: str, data: st.DataObject) -> None:
     changed = copy.deepcopy(DOCUMENTS[name])
@@ -72,10 +76,11 @@ def test_a_file_with_odd_values_is_read_or_refused(name: str, data: st.DataObjec
             parent, key = found[data.draw(st.integers(0, len(found) - 1))]
             parent[key] = data.draw(ODD)
     raw = "\n".join(json.dumps(document) for document in changed).encode()
-    reads_or_refuses(raw, format_of(FILES[name]))
+    reads_or_refuses(raw, FORMS[name])
 
 
 @pytest.mark.parametrize("name", FILES)
+@examples(EXAMPLES_A_FILE)
 @given(data=st.data())
 def test_a_damaged_file_is_read_or_refused(name: str, data: st.DataObject) -> None:
     raw = bytearray(FILES[name])
@@ -85,7 +90,7 @@ def test_a_damaged_file_is_read_or_refused(name: str, data: st.DataObject) -> No
         raw[start:end] = data.draw(
             st.binary(max_size=5) | st.sampled_from([b"*", b"&a ", b"- ", b"{", b"\n"])
         )
-    reads_or_refuses(bytes(raw), format_of(FILES[name]))
+    reads_or_refuses(bytes(raw), FORMS[name])
 
 
 @given(document=ODD, form=st.sampled_from(sorted(READERS)))

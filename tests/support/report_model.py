@@ -34,7 +34,7 @@ class Node:
     said: Mapping[str, Any]
 
 
-def told_edge(
+def edge_after(
     old: Edge | None, edge: ReportedEdge, at: datetime, granularity: timedelta
 ) -> tuple[Edge, Outcome]:
     """Return the dependency after a report, and what became of it."""
@@ -62,7 +62,7 @@ def told_edge(
     return replace(new, observed_at=at), outcome
 
 
-def told_node(old: Node | None, node: IngestNode) -> Node:
+def node_after(old: Node | None, node: IngestNode) -> Node:
     """Return the service after a report that names it."""
     news = {name: value for name, value in node._asdict().items() if name != "service_id"}
     if old is None:
@@ -74,7 +74,7 @@ def told_node(old: Node | None, node: IngestNode) -> Node:
     return replace(old, said={**old.said, **known})
 
 
-class ToldGraph:
+class ModelGraph:
     """The two tables."""
 
     def __init__(self, services: Iterable[tuple[str, Node]] = ()) -> None:
@@ -84,13 +84,13 @@ class ToldGraph:
     def ingest(self, batch: IngestBatch) -> dict[Outcome, int]:
         """Take in the nodes and edges of a report; returns what became of the edges."""
         for node in batch.nodes:
-            self.nodes[node.service_id] = told_node(self.nodes.get(node.service_id), node)
+            self.nodes[node.service_id] = node_after(self.nodes.get(node.service_id), node)
         counts: dict[Outcome, int] = dict.fromkeys(("created", "updated", "renewed", "unchanged", "late"), 0)
         for edge in batch.edges:
             for name in edge[:2]:
-                self.nodes.setdefault(name, told_node(None, IngestNode(name)))
+                self.nodes.setdefault(name, node_after(None, IngestNode(name)))
             key = (edge.source_service_id, edge.target_service_id, batch.discovery_source)
-            self.edges[key], outcome = told_edge(
+            self.edges[key], outcome = edge_after(
                 self.edges.get(key), edge, batch.observed_at, batch.granularity
             )
             counts[outcome] += 1

@@ -9,7 +9,7 @@ from server.sources.source import Source
 
 
 def source(url: str, **more: Any) -> Source:
-    """Make a source of Prometheus, unless told otherwise."""
+    """Make a source of Prometheus, but for what ``more`` says."""
     usual: dict[str, Any] = {
         "name": "prom",
         "kind": "prometheus",

@@ -139,4 +139,4 @@ def test_an_api_of_backstage_joins_who_consumes_it_with_who_provides_it() -> Non
         "wayback-archive",
         "www-artist",
     }
-    assert skipped_of(reading) == {"consumesApis names a 'component', which is no API": 1}
+    assert skipped_of(reading) == {"consumesApis names the kind 'component', which is no API": 1}

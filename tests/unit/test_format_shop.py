@@ -96,7 +96,7 @@ def test_entities_of_backstage_as_authors_write_them() -> None:
         "a 'group', which is no service": 1,
         "consumesApis names an API that no component here provides": 1,
         "dependsOn holds what is no reference kind:namespace/name": 1,
-        "dependsOn names a 'api', which is no service": 1,
+        "dependsOn names the kind 'api', which is no service": 1,
         SELF_CALL: 1,
     }
     assert not reading.remark

@@ -202,12 +202,15 @@ async def test_a_reporter_without_observations_is_recorded_now_and_then(
     assert store.writers == [("", False)]
 
 
-async def test_many_calls_are_written_in_reports_that_a_call_may_carry(store: Store) -> None:
+async def test_many_calls_are_written_in_reports_that_a_call_may_carry(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_CALLS_A_REPORT", 30)
     receiver = receiving(store)
-    calls = [f"a{number}>b{number}" for number in range(3_001)]
+    calls = [f"a{number}>b{number}" for number in range(31)]
     await take(receiver, *calls)
     await receiver.flush()
-    assert sorted(len(report.edges) for report in store.reports) == [1, 3_000]
+    assert sorted(len(report.edges) for report in store.reports) == [1, 30]
     assert store.edges == sorted(calls)
     assert [report.details.more for report in store.reports] == [True, False]
 
