@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
 from hashlib import sha256
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -22,7 +21,7 @@ from server.access.grants import (
     Permissions,
     StaticToken,
 )
-from server.access.names import MAX_NAME_LENGTH, is_dns_name, is_plain_name, is_spiffe_id
+from server.access.names import MAX_NAME_LENGTH, is_dns_name, is_loopback, is_plain_name, is_spiffe_id
 from server.access.reloading import NamedFile
 from server.domain.caller import ROLES, Role
 from server.domain.dependencies import DISCOVERY_SOURCES, DiscoverySource
@@ -98,16 +97,9 @@ def _checked_url(table: Table, url: str) -> str:
         raise table.wrong("jwks_url", f"is no URL: {error}") from None
     if parts.scheme not in {"https", "http"} or not parts.hostname or parts.username or parts.fragment:
         raise table.wrong("jwks_url", "must be https://HOST/PATH without a user")
-    if parts.scheme == "http" and not _is_loopback(parts.hostname):
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
         raise table.wrong("jwks_url", "must begin with https://: http:// is for loopback addresses only")
     return url
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _token(table: Table) -> StaticToken:

@@ -1,7 +1,8 @@
-"""The names in client certificates, and in the header by which proxies pass them on."""
+"""Names in client certificates and in the header by which proxies pass them on; names of hosts."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from ipaddress import ip_address
 from itertools import chain
 from typing import NamedTuple
 
@@ -31,6 +32,14 @@ def is_spiffe_id(name: str) -> bool:
 def is_dns_name(name: str) -> bool:
     """Whether a text is a DNS name in lower case, without wildcard and trailing dot."""
     return len(name) <= MAX_NAME_LENGTH and _DNS_NAME.fullmatch(name) is not None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether the host of a URL is this one, by its address or as ``localhost``."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def is_plain_name(name: str) -> bool:

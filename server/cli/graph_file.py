@@ -16,7 +16,7 @@ from server.domain.reports import OBSERVATION_GRANULARITY
 from server.domain.services import name_problem
 from server.formats.documents import FormatError, json_document
 from server.formats.exported import GraphRows, is_exported, read_exported
-from server.formats.naming import PLACE, NameRules
+from server.formats.naming import NameRules, has_attribute, rewrite_of
 from server.formats.native import count_items, read_native
 from server.formats.reading import Skipped
 from server.formats.recognition import FORMATS, Format, format_of, read, with_hint
@@ -57,7 +57,7 @@ def named(given: Sequence[str]) -> tuple[Format | None, str]:
 
 def name_rules(template: str, rewrites: Sequence[str]) -> NameRules:
     """Read the options of names; raises ``typer.BadParameter``."""
-    if not PLACE.search(template):
+    if not has_attribute(template):
         raise typer.BadParameter(
             "names no attribute in braces: all services would have one name", param_hint="'--name-template'"
         )
@@ -69,12 +69,9 @@ def _rewrite(given: str) -> tuple[re.Pattern[str], str]:
     problem: object = "give PATTERN=REPLACEMENT"
     if equals and pattern:
         try:
-            compiled = re.compile(pattern)
-            compiled.sub(replacement, "")  # raises for groups that the pattern lacks
-        except (re.error, IndexError, RecursionError) as error:
+            return rewrite_of(pattern, replacement)
+        except ValueError as error:
             problem = error
-        else:
-            return compiled, replacement
     raise typer.BadParameter(f"{given!r}: {problem}", param_hint="'--rewrite'")
 
 

@@ -11,6 +11,7 @@ import typer
 
 from server.config import StalenessSettings
 from server.domain.dependencies import DISCOVERY_SOURCES, DiscoverySource
+from server.domain.tables import duration_of
 
 # Linux holds 107 bytes of a socket's path, macOS 103.
 MAX_SOCKET_PATH_BYTES = 103
@@ -25,14 +26,6 @@ EXPOSED_URL_WARNING = (
 )
 
 _HOST_PORT = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%]+\]|[^\[\]:/\s]+):(?P<port>[0-9]{1,5})", re.ASCII)
-_DURATION = re.compile(r"(?P<count>[0-9]{1,12})(?P<unit>[smhdw])", re.ASCII)
-_UNITS = {
-    "s": timedelta(seconds=1),
-    "m": timedelta(minutes=1),
-    "h": timedelta(hours=1),
-    "d": timedelta(days=1),
-    "w": timedelta(weeks=1),
-}
 _NEVER = "none"
 
 
@@ -254,17 +247,16 @@ def _durations_by_source(values: Sequence[str], flag: str) -> dict[DiscoverySour
 
 
 def _duration(text: str, flag: str, alternative: str = "") -> timedelta:
-    match = _DURATION.fullmatch(text)
-    if match is None:
+    found = duration_of(text)
+    if found is None:
         raise typer.BadParameter(
             f"{text!r} is no duration: expected a whole number and a unit, "
             f"such as 90s, 30m, 12h, 7d or 4w{alternative}",
             param_hint=flag,
         )
-    count, unit = int(match["count"]), _UNITS[match["unit"]]
-    if not 0 < count <= MAX_DURATION // unit:
+    if not timedelta(0) < found <= MAX_DURATION:
         raise typer.BadParameter(
             f"{text!r}: a duration must be longer than 0 and at most {MAX_DURATION.days} days{alternative}",
             param_hint=flag,
         )
-    return count * unit
+    return found

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 _LONGEST = timedelta(days=365)
-_DURATION = re.compile(r"(?P<count>[0-9]{1,9})(?P<unit>[smhdw])", re.ASCII)
+_DURATION = re.compile(r"(?P<count>[0-9]{1,12})(?P<unit>[smhdw])", re.ASCII)
 _UNITS = {
     "s": timedelta(seconds=1),
     "m": timedelta(minutes=1),
@@ -92,13 +92,12 @@ class Table:
             return default
         what = 'a whole number and a unit, such as "30s", "5m", "12h" or "7d"'
         text = self.take(key, str, what)
-        match = _DURATION.fullmatch(text)
-        if match is None:
+        found = duration_of(text)
+        if found is None:
             raise self.wrong(key, f"{text!r} is no duration: give {what}")
-        count, unit = int(match["count"]), _UNITS[match["unit"]]
-        if not 0 < count <= _LONGEST // unit:
+        if not timedelta(0) < found <= _LONGEST:
             raise self.wrong(key, f"{text!r} must be longer than 0 and at most {_LONGEST.days} days")
-        return count * unit
+        return found
 
     def tables(self, key: str) -> list["Table"]:
         """Take an array of tables, which may be missing."""
@@ -113,6 +112,15 @@ class Table:
         if self._left:
             key = min(self._left)
             raise self.wrong(key, f"is not known here{_suggestion(key, self._known)}")
+
+
+def duration_of(text: str) -> timedelta | None:
+    """Read a duration such as 90s or 4w, of any length; None = the text is none."""
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        return None
+    unit = _UNITS[match["unit"]]
+    return min(int(match["count"]), timedelta.max // unit) * unit
 
 
 def is_text(value: Any) -> bool:

@@ -172,10 +172,10 @@ def _call(catalog: _Catalog, source: _Ref, relation: str, target: _Ref) -> Call 
         return f"{relation} of a {source.kind[:50]!a}, which is no service"
     if relation == "dependsOn":
         if target.kind not in _SERVICES:
-            return f"dependsOn names a {target.kind[:50]!a}, which is no service"
+            return f"dependsOn names the kind {target.kind[:50]!a}, which is no service"
         callees = [target]
     elif target.kind != "api":
-        return f"consumesApis names a {target.kind[:50]!a}, which is no API"
+        return f"consumesApis names the kind {target.kind[:50]!a}, which is no API"
     else:
         callees = catalog.providers.get(target, [])
         if not callees:

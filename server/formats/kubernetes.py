@@ -1,5 +1,5 @@
 """
-Kubernetes manifests: what workloads are told to call, and how gateways and meshes call it.
+Kubernetes manifests: what workloads call by their settings, and how gateways and meshes call it.
 
 A workload calls a Service if an environment variable, or a ConfigMap that it reads, holds the
 Service's host and port. VirtualService, HTTPRoute and GRPCRoute give timeouts and retries of a

@@ -30,14 +30,30 @@ class NameRules:
         return name
 
 
-PLACE = re.compile(r"\{(\w+)\}")
+def has_attribute(template: str) -> bool:
+    """Whether a template has an attribute; without one every service would have the same name."""
+    return _PLACE.search(template) is not None
+
+
+def rewrite_of(pattern: str, replacement: str) -> tuple[re.Pattern[str], str]:
+    """Make a rewrite; raises ``ValueError`` for what is no pattern with its replacement."""
+    try:
+        compiled = re.compile(pattern)
+        # Also when nothing matches, it raises for groups that the pattern lacks.
+        compiled.sub(replacement, "")
+    except (re.error, IndexError, RecursionError) as error:
+        raise ValueError(str(error)) from None
+    return compiled, replacement
+
+
+_PLACE = re.compile(r"\{(\w+)\}")
 _SEPARATORS = "/.-_:"
 
 
 def _filled(template: str, attributes: Mapping[str, str]) -> str:
     """Fill the places of a template, from left to right."""
     filled, at = "", 0
-    for place in PLACE.finditer(template):
+    for place in _PLACE.finditer(template):
         between, at = template[at : place.start()], place.end()
         value = attributes.get(place[1], "")
         if not value:

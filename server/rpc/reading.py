@@ -200,7 +200,29 @@ def _holds_metadata(message: Descriptor) -> bool:
     )
 
 
-class RequestReader:
+class _Reader:
+    """Lets few large requests of one method be in work at a time, and counts their bytes."""
+
+    def __init__(self, large: RequestBytes) -> None:
+        self._large = large
+        self._in_work = asyncio.Semaphore(_AT_ONCE)
+
+    @asynccontextmanager
+    async def reading(self, request: bytes) -> AsyncIterator[Any]:
+        """Read a large request that ``read`` has checked, and count it until the context ends."""
+        size = len(request)
+        self._large.take(size)
+        try:
+            async with self._in_work:
+                yield await self._read_large(request)
+        finally:
+            self._large.give_back(size)
+
+    async def _read_large(self, request: bytes) -> Any:
+        return request
+
+
+class RequestReader(_Reader):
     """
     Reads the requests of one method; made when the method is registered.
 
@@ -212,8 +234,7 @@ class RequestReader:
         request = _request_of(method)
         self._make: Callable[[], Message] = GetMessageClass(request)
         self._bounds = RequestBounds(request, limits)
-        self._large = large
-        self._in_work = asyncio.Semaphore(_AT_ONCE)
+        super().__init__(large)
 
     def read(self, request: bytes) -> Any:
         """Check the size, and parse a small request; None = it is large, for ``reading``."""
@@ -224,18 +245,7 @@ class RequestReader:
         _merge(message, request)
         return message
 
-    @asynccontextmanager
-    async def reading(self, request: bytes) -> AsyncIterator[Any]:
-        """Parse a large request that ``read`` has checked, and count it until the context ends."""
-        size = len(request)
-        self._large.take(size)
-        try:
-            async with self._in_work:
-                yield await self._read_in_parts(request)
-        finally:
-            self._large.give_back(size)
-
-    async def _read_in_parts(self, request: bytes) -> Message:
+    async def _read_large(self, request: bytes) -> Message:
         message, yielding = self._make(), CooperativeYield()
         for part in self._bounds.parts(request, _PART_BYTES):
             _merge(message, part)
@@ -243,17 +253,12 @@ class RequestReader:
         return message
 
 
-class UnparsedReader:
-    """
-    Passes requests on as bytes, to a handler that parses them by itself, part by part.
-
-    Otherwise it is a ``RequestReader``.
-    """
+class UnparsedReader(_Reader):
+    """Passes requests on as bytes, to a handler that parses them by itself, part by part."""
 
     def __init__(self, limits: Limits, large: RequestBytes) -> None:
         self._most = limits.max_otlp_request_bytes
-        self._large = large
-        self._in_work = asyncio.Semaphore(_AT_ONCE)
+        super().__init__(large)
 
     def read(self, request: bytes) -> bytes | None:
         """Check the size; None = the request is large, for ``reading``."""
@@ -266,17 +271,6 @@ class UnparsedReader:
                 limit_bytes=str(self._most),
             )
         return None if len(request) > SMALL_BYTES else request
-
-    @asynccontextmanager
-    async def reading(self, request: bytes) -> AsyncIterator[bytes]:
-        """Count a large request until the context ends; few are in work at a time."""
-        size = len(request)
-        self._large.take(size)
-        try:
-            async with self._in_work:
-                yield request
-        finally:
-            self._large.give_back(size)
 
 
 async def convert(

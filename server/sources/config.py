@@ -5,15 +5,15 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
 
+from server.access.names import is_loopback
 from server.domain.dependencies import DISCOVERY_SOURCES, DiscoverySource
 from server.domain.services import name_problem
 from server.domain.tables import Table, WrongError, is_text
-from server.formats.naming import PLACE, NameRules
+from server.formats.naming import NameRules, has_attribute, rewrite_of
 from server.sources.source import (
     KINDS,
     PROFILES,
@@ -155,7 +155,7 @@ def _read_url(table: Table, kind: SourceKind, folder: Path, every: timedelta) ->
         "plaintext_credentials", bool, "true or false"
     )
     parts = urlsplit(url)
-    is_readable = parts.scheme == "http" and not _is_loopback(parts.hostname or "")
+    is_readable = parts.scheme == "http" and not is_loopback(parts.hostname or "")
     if (credentials or certificate) and is_readable and not is_allowed:
         raise table.wrong(
             "url", "credentials would be sent without TLS: use https://, or set plaintext_credentials = true"
@@ -202,13 +202,6 @@ def _url(table: Table) -> str:
     if parts.query or parts.fragment:
         raise table.wrong("url", "must not have a query (?) or a fragment (#)")
     return url.rstrip("/")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _file(table: Table, key: str, folder: Path) -> Path | None:
@@ -267,7 +260,7 @@ def _names(table: Table) -> NameRules:
         return NameRules()
     rules = Table(f"{table.where}: names", table.take("names", dict, "a table"))
     template = rules.text("template", 'a template such as "{namespace}/{service}"', NameRules().template)
-    if not PLACE.search(template):
+    if not has_attribute(template):
         raise rules.wrong("template", "has no attribute in braces: every service would have one name")
     rewrites: tuple[Any, ...] = ()
     if rules.has("rewrites"):
@@ -282,10 +275,7 @@ def _rewrite(rules: Table, number: int, rewrite: Any) -> tuple[re.Pattern[str], 
     match rewrite:
         case [str(pattern), str(replacement)]:
             try:
-                compiled = re.compile(pattern)
-                # Also when nothing matches, it raises for groups that the pattern lacks.
-                compiled.sub(replacement, "")
-            except (re.error, IndexError, RecursionError) as error:
+                return rewrite_of(pattern, replacement)
+            except ValueError as error:
                 raise rules.wrong(place, f"is no regular expression with a replacement: {error}") from None
-            return compiled, replacement
     raise rules.wrong(place, 'must be ["PATTERN", "REPLACEMENT"]')

@@ -40,7 +40,7 @@ class Tally:
     What became of points: how many came, and how many showed that a dependency was used.
 
     - ``rejected``: bad ones by reason, of which the exporter learns.
-    - ``skipped``: ones that can't be used by reason, which are nobody's fault.
+    - ``skipped``: ones that can't be used by reason, which is no fault of the exporter.
     """
 
     points: int = 0

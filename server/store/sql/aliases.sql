@@ -31,7 +31,7 @@ LIMIT $3;
 
 -- name: aliases_lock
 -- Take the lock under which the database's triggers compare new aliases with names of services, before any row: who creates services
--- holds it, shared, until its transaction ends. As in those triggers, nobody waits for long, as others wait behind.
+-- holds it, shared, until its transaction ends. As in those triggers, no writer waits for long, as others wait behind.
 SELECT pg_advisory_xact_lock(7203411, 8)
 WHERE (SELECT set_config('lock_timeout', '3s', TRUE)) = '3s';
 
@@ -76,7 +76,7 @@ INNER JOIN public.services AS service ON service.id = alias.service_id
 WHERE alias.alias = ANY ($1::text[]);
 
 -- name: aliases_resolve_for_write
--- As aliases_resolve; nobody takes these aliases away, or gives them to another service, before the calling transaction ends. While there
+-- As aliases_resolve; no writer takes these aliases away, or gives them to another service, before the calling transaction ends. While there
 -- are no aliases, a name costs nothing but its way here.
 SELECT alias.alias, service.service_id
 FROM public.service_aliases AS alias

@@ -27,7 +27,7 @@ removed AS (
 SELECT count(*) FROM removed;
 
 -- name: removal_due_services
--- Some discovered services that nobody has touched since $1, of which nothing is known but name and kind, and that no dependency has an
+-- Some discovered services that no writer has touched since $1, of which nothing is known but name and kind, and that no dependency has an
 -- end at. A person may have set a criticality of one; medium is the default.
 SELECT service.id
 FROM public.services AS service

@@ -135,7 +135,7 @@ BEGIN
 END
 $$;
 
--- Services are locked first, as who deletes one locks it and then looks for its aliases. Nobody waits for long: while this waits for a
+-- Services are locked first, as who deletes one locks it and then looks for its aliases. No writer waits for long: while this waits for a
 -- transaction that has created services, all others that create some wait behind it.
 CREATE OR REPLACE FUNCTION depgraph_feed.check_new_aliases() RETURNS trigger
 LANGUAGE plpgsql
@@ -407,7 +407,7 @@ $$;
 -- Puts the feed triggers in place that are not, their functions included, and returns which those were and what was done: 'created',
 -- 'replaced' or 'enabled'. Only the owner of the tables may.
 --
--- What was written while a trigger was missing is in no log, so every reader is told to read its table anew. That
+-- What was written while a trigger was missing is in no log, so every reader reads its table anew. That
 -- is exact: creating and enabling a trigger wait for the writers of the table, so everything that they wrote is seen with this log row.
 CREATE OR REPLACE FUNCTION depgraph_feed.install_triggers() RETURNS TABLE (table_name text, trigger_name text, deed text)
 LANGUAGE plpgsql
