@@ -1,6 +1,7 @@
 """SuggestAliases: pairs of services that look like one, from memory."""
 
 import asyncio
+from itertools import islice
 from typing import NamedTuple, cast
 
 from depgraph.v1 import catalog_service_pb2 as pb
@@ -8,12 +9,14 @@ from graphcore import DependencyGraph
 from graphcore.analysis.alias_suggestions import suggest_aliases
 from graphcore.analysis.neighbourhoods import NamedCalls
 from server import wire
-from server.domain.live_graph import Consistency, LiveGraph
+from server.domain.caller import current_caller
+from server.domain.live_graph import Consistency, Freshness, LiveGraph
 from server.rpc.analysis.servicer import Analyses
 from server.rpc.answers import freshness_message
 from server.rpc.context import Context
 from server.rpc.paging import PageTokens, Position, fitted_page, page_size
 from server.rpc.questions import consistency, own_names
+from server.rpc.shares import FairLock, share_of
 from server.rpc.validate import Check
 
 _DEFAULT_SCORE = 0.5
@@ -72,26 +75,29 @@ def suggestions_question(request: pb.SuggestAliasesRequest) -> SuggestionsQuesti
 
 class AliasSuggester:
     """
-    Finds pairs in a thread, one search at a time, and keeps them until the graph changes.
+    Finds pairs in a thread, one search at a time by turns, and keeps them until the graph changes.
 
-    Only copying names and calls takes the read lock. O(V + E log E): half a second for 5,000
-    services, some seconds for 100,000 with a million dependencies.
+    Only copying names and calls takes the read lock, and only who has the turn holds a copy.
+    O(V + E log E): half a second for 5,000 services, some seconds for 100,000 with a million
+    dependencies.
     """
 
     def __init__(self, live: LiveGraph, max_response_bytes: int) -> None:
         self._copies = Analyses(live)
         self._limit = max_response_bytes
-        self._alone = asyncio.Lock()
+        self._turn = FairLock()
+        # The event loop keeps no strong reference to a task.
+        self._running: asyncio.Task[_Found] | None = None
         self._kept: tuple[str, list[Suggestion]] = ("", [])
 
     async def answer(self, question: SuggestionsQuestion, context: Context) -> pb.SuggestAliasesResponse:
         """Answer a question; raises ``ServiceNotFoundError`` and ``ResponseTooLargeError``."""
-        taken, freshness = await self._copies.run(
-            question.consistency, context, lambda graph: _taken(graph, question.service)
-        )
-        # A thread can't be interrupted: the search goes on if its caller is gone.
-        pairs = await asyncio.shield(asyncio.create_task(self._pairs(freshness.revision, taken)))
-        wanted = [each for each in pairs if _is_wanted(each, taken.service, question)]
+        # A caller that is gone by then gets no turn.
+        await self._turn.acquire(share_of(current_caller(), context), context.peer())
+        self._running = asyncio.create_task(self._found(question, context))
+        self._running.add_done_callback(self._ended)
+        # A thread can't be interrupted: it keeps the turn to its end, even if the caller is gone.
+        wanted, freshness = await asyncio.shield(self._running)
         page = wanted[: question.most]
         last = page[-1].key if len(wanted) > len(page) else None
         messages, following = fitted_page(page, last, _message, lambda each: each.key, self._limit)
@@ -101,11 +107,22 @@ class AliasSuggester:
         answer.freshness.MergeFromString(freshness_message(freshness))
         return answer
 
-    async def _pairs(self, revision: str, taken: "_Taken") -> list[Suggestion]:
-        async with self._alone:
-            if self._kept[0] != revision:
-                self._kept = revision, await asyncio.to_thread(_suggestions, taken)
-            return self._kept[1]
+    async def _found(self, question: SuggestionsQuestion, context: Context) -> "_Found":
+        taken, freshness = await self._copies.run(
+            question.consistency, context, lambda graph: _taken(graph, question.service)
+        )
+        if self._kept[0] != freshness.revision:
+            self._kept = freshness.revision, await asyncio.to_thread(_suggestions, taken)
+        return await asyncio.to_thread(_wanted, self._kept[1], taken.service, question), freshness
+
+    def _ended(self, running: "asyncio.Task[_Found]") -> None:
+        self._turn.release()
+        # Retrieves the error, which asyncio would log otherwise if the caller is gone.
+        if not running.cancelled():
+            running.exception()
+
+
+_Found = tuple[list[Suggestion], Freshness]
 
 
 class _Taken(NamedTuple):
@@ -139,13 +156,16 @@ def _suggestions(taken: _Taken) -> list[Suggestion]:
     return sorted(found)
 
 
-def _is_wanted(each: Suggestion, service: str, question: SuggestionsQuestion) -> bool:
-    lacking, *names = each.key
-    return (
-        _SCORES - lacking >= question.least * _SCORES
-        and (not service or service in names)
+def _wanted(pairs: list[Suggestion], service: str, question: SuggestionsQuestion) -> list[Suggestion]:
+    """Choose those of a page and one more, or fewer if there are no more. O(pairs)."""
+    wanted = (
+        each
+        for each in pairs
+        if _SCORES - each.key.lacking >= question.least * _SCORES
+        and (not service or service in each.key[1:])
         and (question.after is None or each.key > question.after)
     )
+    return list(islice(wanted, question.most + 1))
 
 
 def _message(each: Suggestion) -> pb.AliasSuggestion:
