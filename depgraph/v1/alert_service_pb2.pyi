@@ -225,9 +225,10 @@ class ListAlertsRequest(_message.Message):
     """status keeps the alerts in one stage of life. UNSPECIFIED = all."""
     service_id: _builtins.str
     """service_id keeps the alerts whose component, or cycle, this service is a member of, by business
-    name; empty = all. A component of more than 1,000 services is found by its first 1,000 members
-    and by those on the cycle of its alert. For any other service, ask GetComponent: the first of
-    the members there finds the alert.
+    name or alias; empty = all. Alerts keep the names of their time: an alias finds those with this
+    name and those with the service's own. A component of more than 1,000 services is found by its
+    first 1,000 members and by those on the cycle of its alert. For any other service, ask
+    GetComponent: the first of the members there finds the alert.
     """
     def __init__(
         self,

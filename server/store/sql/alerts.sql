@@ -72,23 +72,31 @@ CROSS JOIN LATERAL (
 ORDER BY a.detected_at DESC, a.id DESC;
 
 -- name: alerts_page_of_service
--- The same page, of the alerts of one service ($7): a member of the component, as far as these are kept, or on a cycle that detection does not keep, or on
--- that of a component whose members are more than are kept.
-WITH concerned AS (
+-- The same page, of the alerts of one service ($7, its name or an alias): a member of the component, as far as these are kept, or on a cycle that detection
+-- does not keep, or on that of a component whose members are more than are kept. Alerts keep the names that they were written with, so both names count.
+WITH asked AS MATERIALIZED (
+    SELECT $7::text AS name
+    UNION
+    SELECT own.service_id
+    FROM public.service_aliases AS alias
+    INNER JOIN public.services AS own ON own.id = alias.service_id
+    WHERE alias.alias = $7::text
+),
+concerned AS (
     SELECT e.alert_id AS id
-    FROM public.circular_dependency_alert_members AS e
-    WHERE e.service_id = $7::text
+    FROM asked
+    JOIN public.circular_dependency_alert_members AS e ON e.service_id = asked.name
     UNION
     SELECT a.id
-    FROM public.circular_dependency_alerts AS a
+    FROM asked
+    JOIN public.circular_dependency_alerts AS a ON a.cycle_path @> jsonb_build_array(asked.name)
     WHERE NOT a.detected
-        AND a.cycle_path @> jsonb_build_array($7::text)
     UNION
     SELECT a.id
-    FROM public.circular_dependency_alerts AS a
+    FROM asked
+    JOIN public.circular_dependency_alerts AS a ON a.cycle_path @> jsonb_build_array(asked.name)
     WHERE a.detected
         AND a.size > $5
-        AND a.cycle_path @> jsonb_build_array($7::text)
 ),
 listed AS (
     SELECT a.*

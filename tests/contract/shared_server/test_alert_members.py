@@ -7,6 +7,7 @@ import grpc
 import pytest
 
 from depgraph.v1 import alert_service_pb2 as pb
+from depgraph.v1.catalog_service_pb2 import AddAliasRequest
 from depgraph.v1.types_pb2 import ALERT_STATUS_OPEN, ALERT_STATUS_RESOLVED
 from tests.support.calls import Stubs
 from tests.support.failures import failure_of
@@ -50,6 +51,22 @@ async def test_alerts_are_listed_by_service(stubs: Stubs, connection: asyncpg.Co
     assert await listed(stubs, service_id="b", page_token=page.next_page_token) == ["ab"]
     failure = await failure_of(listed(stubs, service_id="z", page_token=page.next_page_token))
     assert failure.reason == "INVALID_PAGE_TOKEN"
+
+
+async def test_an_alias_finds_the_alerts_of_either_name(
+    stubs: Stubs, connection: asyncpg.Connection
+) -> None:
+    await stubs.write_edges("shop>db")
+    await stubs.catalog.AddAlias(AddAliasRequest(alias="web", service_id="shop"))
+    await create(stubs, "a", "shop")
+    await create(stubs, "b", "web")
+    member = await create(stubs, "c", "d")
+    await create(stubs, "e", "f")
+    await connection.execute(
+        "INSERT INTO circular_dependency_alert_members (alert_id, service_id) VALUES ($1, 'shop')", member
+    )
+    assert await listed(stubs, service_id="web") == ["cd", "bweb", "ashop"]
+    assert await listed(stubs, service_id="shop") == ["cd", "ashop"]
 
 
 @pytest.mark.parametrize("name", ["x" * 256, "nul\0"])
