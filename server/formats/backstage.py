@@ -159,7 +159,7 @@ def _relate(catalog: _Catalog, ref: _Ref, entity: dict[str, Any]) -> None:
     if ref.kind not in (*_SERVICES, "api"):
         return
     computed = list(_relations(entity))
-    for relation, other in computed or _specified(catalog.draft, ref, _spec(entity)):
+    for relation, other in computed or _specified(catalog, ref, _spec(entity)):
         direct = _INVERSE.get(relation)
         if direct:
             catalog.relations[other, direct, ref] = None
@@ -212,15 +212,16 @@ def _relations(entity: dict[str, Any]) -> Iterator[tuple[str, _Ref]]:
             yield as_text(each.get("type")), parsed[0]
 
 
-def _specified(draft: Draft, ref: _Ref, spec: dict[str, Any]) -> Iterator[tuple[str, _Ref]]:
-    """Yield the relations that an entity's author wrote."""
+def _specified(catalog: _Catalog, ref: _Ref, spec: dict[str, Any]) -> Iterator[tuple[str, _Ref]]:
+    """Yield the relations that an entity's author wrote; keeps how names of others are written."""
     for name, relation, kind in _FIELDS:
         references = spec.get(name)
         for reference in references if isinstance(references, list) else ():
             parsed = _parsed(reference, kind, ref.namespace)
             if parsed is None:
-                draft.skip(f"{name} holds what is no reference kind:namespace/name")
+                catalog.draft.skip(f"{name} holds what is no reference kind:namespace/name")
             else:
+                catalog.written.setdefault(*parsed)
                 yield relation, parsed[0]
 
 

@@ -18,7 +18,7 @@ _MAX_FOUND = 12
 _LOOKS_LIKE = (
     (re.compile(rb"\s*<"), "XML or HTML"),
     (re.compile(rb"\s*(strict\s+)?(di)?graph\b", re.IGNORECASE), "Graphviz (dot)"),
-    (re.compile(rb"(\s*#.*\n)*\s*(---|%YAML|[A-Za-z_][\w.-]*:(\s|$)|-\s+\w)"), "YAML"),
+    (re.compile(rb"(\xef\xbb\xbf)?(\s*#.*\n)*\s*(---|%YAML|[A-Za-z_][\w.-]*:(\s|$)|-\s+\w)"), "YAML"),
     (re.compile(rb"PK\x03\x04"), "a zip archive"),
     (re.compile(rb"[^\n{}\[\]]+[,;\t][^\n{}\[\]]*\n"), "CSV"),
 )
@@ -81,9 +81,14 @@ def kind_of(value: Any) -> str:
             return "a number"
 
 
-def _not_json(text: bytes) -> str:
+def looks_like(text: bytes) -> str | None:
+    """Name the format that a text begins like, of those that are not JSON; None = none of these."""
     begin = text[:4_096]
-    looks = next((name for pattern, name in _LOOKS_LIKE if pattern.match(begin)), None)
+    return next((name for pattern, name in _LOOKS_LIKE if pattern.match(begin)), None)
+
+
+def _not_json(text: bytes) -> str:
+    looks = looks_like(text)
     return f"not JSON but what looks like {looks}; expected JSON, plain or gzip" if looks else "not JSON"
 
 

@@ -18,7 +18,7 @@ from depgraph.v1.types_pb2 import (
 )
 from server.domain.services import name_problem
 from server.formats.documents import FormatError, kind_of
-from server.formats.kubernetes_hosts import hosts_in, meanings_of, outside_name
+from server.formats.kubernetes_hosts import hosts_in, is_inside, meanings_of, outside_name
 from server.formats.naming import NameRules
 from server.formats.prometheus import is_address
 from server.formats.reading import Call, Draft, Link, Reading, link_problem
@@ -60,10 +60,22 @@ class _Cluster:
     """The name of each workload and Service, by the identity of its object."""
 
     def find(self, host: str, namespace: str) -> _Object | None:
-        """Find the Service that a host of a workload in a namespace means."""
+        """Find the Service that a host of a workload in a namespace means, or stands in for."""
         for name, space in meanings_of(host, namespace):
-            if service := self.services.get((space, name)) or self.services.get(("", name)):
-                return service
+            service = self.services.get((space, name))
+            # A Service without a namespace may be in any, but ``redis.io`` is no Service ``redis``.
+            if service is None and (space == namespace or is_inside(host)):
+                service = self.services.get(("", name))
+            if service is not None:
+                return self._stood_in_for(service) or service
+        return None
+
+    def _stood_in_for(self, service: _Object) -> _Object | None:
+        """Return the Service to whose host an ExternalName only gives another name, if any."""
+        host = as_text(_dict(service.fields, "spec").get("externalName"))
+        for name, space in meanings_of(host, "") if is_inside(host) else ():
+            if other := self.services.get((space, name)):
+                return other
         return None
 
 

@@ -10,6 +10,7 @@ _HOST = re.compile(
     r":(?P<port>[0-9]{1,5})(?![\w@.-])"
 )
 _URL = re.compile(r"://(?:[^\s/@]{0,255}@)?(?P<host>[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)(?=[/?#\s,]|$)")
+_INSIDE = re.compile(r"(?P<name>.+)\.svc(?:\..*)?")
 _OWN_HOSTS = ("localhost", "0.0.0.0")  # noqa: S104  # recognised, not bound
 _MOST_LENGTH = 100_000
 _MOST_PORT = 65_535
@@ -35,9 +36,9 @@ def meanings_of(host: str, namespace: str) -> Iterator[tuple[str, str]]:
 
     A host may begin with the name of a pod, where the Service is headless.
     """
-    inside, dot_svc, _ = host.partition(".svc")
-    match inside.split("."):
-        case [*_, name, space] if dot_svc:
+    inside = _INSIDE.fullmatch(host)
+    match (inside["name"] if inside else host).split("."):
+        case [*_, name, space] if inside:
             yield name, space
         case [name]:
             yield name, namespace
@@ -52,5 +53,10 @@ def meanings_of(host: str, namespace: str) -> Iterator[tuple[str, str]]:
 
 def outside_name(host: str, namespace: str) -> tuple[str, str]:
     """Return name and namespace of a callee that is no Service of the file, as others call it."""
-    is_inside = ".svc" in host or "." not in host
-    return next(meanings_of(host, namespace)) if is_inside and host else (host, "")
+    is_named = is_inside(host) or "." not in host
+    return next(meanings_of(host, namespace)) if is_named and host else (host, "")
+
+
+def is_inside(host: str) -> bool:
+    """Whether the host says itself that it is a Service: ``name.namespace.svc``, or longer."""
+    return _INSIDE.fullmatch(host) is not None

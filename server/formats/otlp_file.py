@@ -27,6 +27,7 @@ def read_otlp(raw: bytes, names: NameRules = DEFAULT_NAMES) -> Reading:
     ``FormatError`` when the file is something else.
     """
     draft = Draft(DISCOVERY_SOURCE_OTEL_SERVICE_GRAPH)
+    number = -1
     for number, document in enumerate(documents(raw)):
         if not isinstance(document, dict) or "resourceMetrics" not in document:
             raise FormatError(f"not metrics of OTLP: expected resourceMetrics, found {kind_of(document)}")
@@ -35,6 +36,8 @@ def read_otlp(raw: bytes, names: NameRules = DEFAULT_NAMES) -> Reading:
                 draft.take(_call(point, names))
             else:
                 draft.skip("a point of another metric than traces_service_graph_request_total")
+    if number < 0:
+        raise FormatError("not metrics of OTLP: the file holds nothing")
     return draft.reading()
 
 

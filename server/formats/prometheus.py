@@ -30,6 +30,11 @@ _NO_SERVICES = ("PassthroughCluster", "BlackHoleCluster", "InboundPassthroughClu
 _GATEWAYS = ("istio-ingressgateway", "istio-egressgateway")
 _WAYPOINT = "waypoint"
 _IN_CLUSTER = ".svc."
+_ISTIO_LABELS = {
+    f"{end}_{label}"
+    for end in ("source", "destination")
+    for label in ("workload", "canonical_service", "app", "service", "service_name")
+}
 
 
 class Sample(NamedTuple):
@@ -54,7 +59,7 @@ def read_prometheus(raw: bytes, names: NameRules = DEFAULT_NAMES) -> Reading:
     ``FormatError`` when it is no answer, or one that reports an error.
     """
     samples = answer_of(raw).samples
-    is_istio = any("destination_workload" in labels or "source_workload" in labels for labels, _ in samples)
+    is_istio = any(not _ISTIO_LABELS.isdisjoint(labels) for labels, _ in samples)
     return (istio_calls if is_istio else servicegraph_calls)(samples, names)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal, get_args
 
 from server.formats.backstage import read_backstage
-from server.formats.documents import FormatError, json_document, kind_of
+from server.formats.documents import FormatError, json_document, kind_of, looks_like, unpacked
 from server.formats.exported import is_exported
 from server.formats.jaeger import read_jaeger
 from server.formats.kiali import read_kiali
@@ -78,7 +78,9 @@ def _first(raw: bytes) -> Any:
     try:
         document = next(documents(raw), None)
     except FormatError:
-        return json_document(raw)  # whose error says what the file looks like
+        if looks_like(unpacked(raw)) == "YAML":
+            raise
+        return json_document(raw)  # whose error says what else the file looks like
     if document is None:
         raise FormatError("the file holds nothing")
     return document if isinstance(document, dict | list) else json_document(raw)
@@ -125,7 +127,7 @@ _OWN_FIELDS = {"discovery_source", "discoverySource", "nodes", "edges"}
 _SIGNS: tuple[tuple[Format, Callable[[dict[str, Any]], bool]], ...] = (
     ("kiali", lambda document: isinstance(document.get("elements"), dict)),
     ("otlp", lambda document: "resourceMetrics" in document),
-    ("prometheus", lambda document: "status" in document and "data" in document),
+    ("prometheus", lambda document: "status" in document and not {"data", "errorType"}.isdisjoint(document)),
     ("json", _is_own),
     ("jaeger", lambda document: not {"data", "dependencies"}.isdisjoint(document)),
 )

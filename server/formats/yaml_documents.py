@@ -27,6 +27,19 @@ class _Loader(_SafeLoader):  # type: ignore[misc]  # chosen above
         if self.pairs > self.most:
             raise FormatError("merge keys (<<) make the document much larger than its text: write it out")
 
+    def construct_number(self, node: Any) -> Any:
+        """Read numbers to the base 60, such as ``12:30``, as the text that others take them for."""
+        if ":" in self.construct_scalar(node):
+            return self.construct_yaml_str(node)
+        is_whole = node.tag == "tag:yaml.org,2002:int"
+        return self.construct_yaml_int(node) if is_whole else self.construct_yaml_float(node)
+
+
+for _kind in ("int", "float"):
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_kind}", _Loader.construct_number)
+# A name or a version such as 2026-01-31 is text.
+_Loader.add_constructor("tag:yaml.org,2002:timestamp", _SafeLoader.construct_yaml_str)
+
 
 def documents(raw: bytes) -> Iterator[Any]:
     """

@@ -84,6 +84,7 @@ def test_a_page_of_a_login_is_said_to_look_like_html(url: str) -> None:
     [
         ("ftp://example.com/x", "^ftp://example.com/x: only http:// and https:// are fetched$"),
         ("file:///etc/passwd", "only http:// and https://"),
+        ("http://[::1", "^not a URL: Invalid IPv6 URL$"),
         ("http://me:secret@example.com/x", r"^http://example.com/x: a URL must hold no credentials"),
     ],
 )

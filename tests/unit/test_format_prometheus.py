@@ -101,6 +101,13 @@ def test_the_canonical_service_names_a_workload_and_its_namespace_tells_it_from_
     assert links_of(read((series, 1), names=names)) == {("shop-v2", "cart")}
 
 
+def test_series_that_a_query_has_summed_are_istios_by_any_label_of_its_own() -> None:
+    summed = {"source_canonical_service": "shop", "destination_canonical_service": "cart"}
+    report = read((summed, 1)).report
+    assert [(edge.source_service_id, edge.target_service_id) for edge in report.edges] == [("shop", "cart")]
+    assert report.discovery_source == DISCOVERY_SOURCE_SERVICE_MESH
+
+
 def test_a_service_without_a_proxy_has_the_name_of_its_host() -> None:
     reading = read((outside("mongodb.data.svc.cluster.local"), 1), (outside("pay.example.com"), 1))
     assert links_of(reading) == {("shop", "mongodb"), ("shop", "pay.example.com")}

@@ -36,6 +36,7 @@ ENTITY = {"apiVersion": "backstage.io/v1beta1", "kind": "Component", "metadata":
         ({"resourceMetrics": []}, "otlp"),
         ({"status": "success", "data": {"resultType": "vector", "result": []}}, "prometheus"),
         ({"status": "error", "error": "no", "data": None}, "prometheus"),
+        ({"status": "error", "errorType": "bad_data", "error": "no"}, "prometheus"),
     ],
 )
 def test_the_content_shows_the_format(document: Any, form: Format) -> None:
@@ -61,6 +62,8 @@ def test_yaml_is_recognised_by_its_first_document_with_content() -> None:
         (b'digraph {"a" -> "b"}', r"what looks like Graphviz \(dot\)"),
         (b"PK\x03\x04rest", "what looks like a zip archive"),
         (b"parent,child\na,b\n", "what looks like CSV"),
+        (b"kind: Pod\nspec: [a\n", "not YAML: document 0, line 3"),
+        (b"\xef\xbb\xbf# pods\n---\nkind: {{ .Values.kind }}\n", "not YAML: document 0, line 3"),
     ],
 )
 def test_another_file_is_refused_with_what_it_looks_like(raw: bytes, message: str) -> None:
@@ -73,6 +76,13 @@ def test_a_reader_of_another_format_says_that_this_is_a_graph_of_kiali(form: For
     raw = json.dumps({"elements": {"nodes": [], "edges": []}}).encode()
     with pytest.raises(FormatError, match="; this looks like a graph of Kiali: depgraph import kiali FILE"):
         read(form, raw)
+
+
+def test_a_file_without_a_document_is_not_a_graph_without_edges() -> None:
+    for form in FORMATS:
+        if form != "json":
+            with pytest.raises(FormatError):
+                read(form, b"---\n# nothing\n")
 
 
 def test_a_broken_file_of_the_right_format_gets_no_hint() -> None:

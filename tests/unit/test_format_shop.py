@@ -1,5 +1,6 @@
 """One small shop as each system describes it: the edges that a person would draw, and no others."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,11 @@ def test_entities_of_backstage_as_authors_write_them() -> None:
         SELF_CALL: 1,
     }
     assert not reading.remark
+
+
+def test_an_entity_of_another_file_is_named_as_its_dependant_writes_it() -> None:
+    entity = {"kind": "Component", "metadata": {"name": "web"}, "spec": {"dependsOn": ["resource:OrdersDB"]}}
+    assert links_of(read("backstage", json.dumps(entity).encode())) == {("web", "OrdersDB")}
 
 
 def test_relations_that_backstage_has_computed_count_rather_than_what_authors_wrote() -> None:

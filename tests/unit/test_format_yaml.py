@@ -46,7 +46,7 @@ def test_documents_are_read_one_at_a_time() -> None:
         ("a: !!python/object/apply:os.system [ls]\n", "not YAML: document 0, line 1.*could not determine"),
         ("a: \x01\n", "not YAML: document 0"),
         (b"a: \xff\n", "not YAML: document 0"),
-        ("a: 2026-02-31\n", "document 0: a value can't be read"),
+        (f"a: {'9' * 5_000}\n", "document 0: a value can't be read"),
         ("? [a]\n: b\n", "document 0, line 1.*unhashable"),
         ('{"a": 1,}', "not JSON: line 1"),
         ('{"a": 1} x', "not JSON: line 1, column 10"),
@@ -97,6 +97,13 @@ def test_yaml_that_is_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(yaml_documents, "MAX_YAML_BYTES", 10)
     with pytest.raises(FormatError, match="YAML of 12 bytes; at most 10: write it as JSON"):
         read("a: 12345678\n")
+
+
+def test_dates_and_numbers_to_the_base_60_are_text() -> None:
+    sixty = ":".join(["1"] * 50_000)  # as a number it would take a second
+    assert read(f"a: [2026-01-31, 2026-02-31, 12:30, 1:2.5, 0x10, 2.5, {sixty}]\n") == [
+        {"a": ["2026-01-31", "2026-02-31", "12:30", "1:2.5", 16, 2.5, sixty]}
+    ]
 
 
 def test_scalars_are_text() -> None:
