@@ -122,7 +122,10 @@ def fetched(url: str, seconds: float = FETCH_SECONDS) -> bytes:
     """
     import httpx  # no other command needs it, and it takes a tenth of a second
 
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise InputError(f"not a URL: {error}") from None
     if parts.scheme.lower() not in ("http", "https"):
         raise InputError(f"{without_secrets(url)}: only http:// and https:// are fetched")
     if parts.username or parts.password:

@@ -49,7 +49,8 @@ def set_dependency(
         str | None, typer.Option(metavar="TEXT", help="Such as grpc; empty = not known.")
     ] = None,
     timeout_ms: Annotated[
-        int | None, typer.Option(min=0, metavar="MS", help="Timeout that the caller sets; 0 = not known.")
+        int | None,
+        typer.Option(min=0, max=2**31 - 1, metavar="MS", help="Timeout that the caller sets; 0 = not known."),
     ] = None,
     retries: Annotated[
         int | None,
@@ -155,4 +156,6 @@ def _set_call(
     elif retries is not None:
         row.retry_config.max_retries = retries
     if backoff is not None:
+        if not row.HasField("retry_config"):
+            raise InputError("--backoff: say with --retries how many attempts follow the first")
         row.retry_config.backoff_strategy = BackoffStrategy.Value(f"BACKOFF_STRATEGY_{backoff.upper()}")

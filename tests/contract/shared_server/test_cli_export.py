@@ -2,7 +2,6 @@
 
 import json
 
-import asyncpg
 import grpc
 import pytest
 
@@ -10,27 +9,10 @@ from depgraph.v1.graph_service_pb2 import ListComponentsRequest
 from depgraph.v1.graph_service_pb2_grpc import GraphServiceStub
 from depgraph.v1.types_pb2 import Consistency
 from tests.support.command import Command
+from tests.support.graph_tables import Connection, tables
 
 # What the commands print and write does not depend on the transport.
 pytestmark = pytest.mark.one_transport
-
-TABLES = {
-    "services": "SELECT service_id, metadata::text, criticality, team, discovered, kind FROM services"
-    " ORDER BY 1",
-    "dependencies": """
-        SELECT s.service_id, t.service_id, communication_mode, d.criticality, protocol, timeout_ms,
-            retry_config::text, discovery_source, confidence_score, last_observed_at, is_stale
-        FROM service_dependencies AS d
-        JOIN services AS s ON s.id = d.source_service_id JOIN services AS t ON t.id = d.target_service_id
-        ORDER BY 1, 2, 8""",
-    "aliases": "SELECT alias, s.service_id FROM service_aliases JOIN services AS s"
-    " ON s.id = service_aliases.service_id",
-}
-Connection = asyncpg.Connection
-
-
-async def tables(connection: Connection) -> dict[str, list[tuple[object, ...]]]:
-    return {name: [tuple(row) for row in await connection.fetch(sql)] for name, sql in TABLES.items()}
 
 
 async def settled(channel: grpc.aio.Channel) -> None:
@@ -144,7 +126,14 @@ async def test_a_dependency_is_created_then_changed_in_what_is_given(
     assert "--mode" in refused.stderr
     made = await quick_command("dependency", "set", *pair, "--mode", "sync", "--timeout-ms", "200")
     assert made.stdout == "created search → loyalty: sync hard 200 ms\n"
-    await quick_command("dependency", "set", *pair, "--criticality", "soft", "--backoff", "linear")
+    unclear = await quick_command("dependency", "set", *pair, "--backoff", "linear")
+    assert (unclear.returncode, unclear.stderr) == (
+        2, "depgraph: --backoff: say with --retries how many attempts follow the first\n"
+    )  # fmt: skip
+    change = ("--criticality", "soft", "--backoff", "linear", "--retries", "2")
+    await quick_command("dependency", "set", *pair, *change)
+    too_long = await quick_command("dependency", "set", *pair, "--timeout-ms", str(2**31))
+    assert (too_long.returncode, "--timeout-ms" in too_long.stderr) == (2, True)
     row = await connection.fetchrow(
         "SELECT d.communication_mode, d.criticality, timeout_ms, retry_config->>'backoff_strategy'"
         " FROM service_dependencies AS d JOIN services AS s ON s.id = source_service_id"
