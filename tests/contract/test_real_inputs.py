@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import networkx as nx
 import pytest
 import rustworkx as rx
@@ -25,6 +26,8 @@ from depgraph.v1.dependency_service_pb2 import BatchUpsertDependenciesRequest
 from depgraph.v1.types_pb2 import ALERT_STATUS_OPEN, ALERT_STATUS_RESOLVED, CircularDependencyAlert
 from tests.support.command import ROOT, depgraph_here, serving
 from tests.support.eventually import PATIENCE_SECONDS
+from tests.support.graph_tables import tables
+from tests.support.postgres import DatabaseServer
 from tests.support.terminal import on_terminal
 
 INPUTS = ROOT.parent / "shared" / "data"
@@ -176,3 +179,35 @@ def test_the_packages_of_debian(address: str, debian: Path) -> None:
     assert services == list(ids.service_ids)
     assert sum(len(part.dependencies) for part in parts) == 21_808
     assert all(part.ByteSize() <= MIB for part in parts)
+
+
+async def rows_of(url: str) -> dict[str, list[tuple[object, ...]]]:
+    connection = await asyncpg.connect(url)
+    try:
+        return await tables(connection)
+    finally:
+        await connection.close()
+
+
+@pytest.mark.timeout(900)
+async def test_all_of_debian_goes_out_and_into_an_empty_database(
+    request: pytest.FixtureRequest, postgres: DatabaseServer, migrated_template: str, tmp_path: Path
+) -> None:
+    if not request.config.getoption("--full"):
+        pytest.skip("exports and imports a quarter of a million dependencies: --full does")
+    file = tmp_path / "debian.json"
+    with (
+        postgres.shared_database(migrated_template) as first,
+        postgres.shared_database(migrated_template) as second,
+    ):
+        with serving("--database-url", first) as (address, _):
+            imported(DEBIAN, address)
+            exported = depgraph_here("export", "json", "--include-stale", "--address", address)
+            assert exported.returncode == 0, exported.stderr
+            file.write_text(exported.stdout)
+        with serving("--database-url", second) as (address, _):
+            again = depgraph_here("import", str(file), "--address", address, "--json")
+            assert again.returncode == 0, again.stderr
+        before = await rows_of(first)
+        assert (len(before["services"]), len(before["dependencies"])) == WHOLE
+        assert await rows_of(second) == before

@@ -53,9 +53,7 @@ async def test_alerts_are_listed_by_service(stubs: Stubs, connection: asyncpg.Co
     assert failure.reason == "INVALID_PAGE_TOKEN"
 
 
-async def test_an_alias_finds_the_alerts_of_either_name(
-    stubs: Stubs, connection: asyncpg.Connection
-) -> None:
+async def test_an_alias_finds_the_alerts_of_either_name(stubs: Stubs, connection: asyncpg.Connection) -> None:
     await stubs.write_edges("shop>db")
     await stubs.catalog.AddAlias(AddAliasRequest(alias="web", service_id="shop"))
     await create(stubs, "a", "shop")
