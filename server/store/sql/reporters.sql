@@ -12,7 +12,7 @@ INSERT INTO public.reporters AS reporter (
     element_count, skipped, services_created, edges_created, edges_updated, edges_unchanged, observations_renewed
 )
 VALUES (
-    $1, $2, $3, $4, $5, clock_timestamp(), CASE WHEN $5 THEN clock_timestamp() END,
+    $1, $2, $3, $4, $5, statement_timestamp(), CASE WHEN $5 THEN statement_timestamp() END,
     $6, $7::jsonb, $8, $9, $10, $11, $12
 )
 ON CONFLICT (reporter, discovery_source) DO UPDATE SET
@@ -58,7 +58,7 @@ ON CONFLICT (reporter, discovery_source) DO UPDATE SET
 -- name: reporter_failed
 -- Note that $1 tried to report for the discovery source $2 and could not: $3 says why, $4 is its interval. All else stays.
 INSERT INTO public.reporters AS reporter (reporter, discovery_source, last_error, report_interval, attempted_at)
-VALUES ($1, $2, $3, $4, clock_timestamp())
+VALUES ($1, $2, $3, $4, statement_timestamp())
 ON CONFLICT (reporter, discovery_source) DO UPDATE SET
     attempted_at = excluded.attempted_at,
     last_error = excluded.last_error,
