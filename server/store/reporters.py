@@ -19,6 +19,12 @@ from server.store.pool import Connection
 log = structlog.get_logger(__name__)
 
 MOST_REPORTERS = 1_000
+MOST_TEXT = 500_000
+"""
+Bytes of errors and reasons that all reporters are listed with.
+
+So an answer with all of them, and problems that repeat some, fits the 4 MiB that clients take.
+"""
 FORGET_AFTER = timedelta(days=30)
 """A reporter is forgotten when its last attempt is so long ago."""
 
@@ -49,7 +55,7 @@ async def note_failure(connection: Connection, batch: IngestBatch) -> None:
 
 async def list_reporters(database: Database) -> tuple[Reporter, ...]:
     """See ``DependencyStore.reporters``."""
-    return tuple(map(_reporter, await database.fetch(_LIST, MOST_REPORTERS)))
+    return tuple(map(_reporter, await database.fetch(_LIST, MOST_REPORTERS, MOST_TEXT)))
 
 
 def _reporter(record: asyncpg.Record) -> Reporter:

@@ -8,6 +8,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from depgraph.v1.graph_service_pb2 import GetStatusResponse
 from server.domain.dependencies import DependencyFilter, DiscoverySource
 from server.domain.reports import IngestBatch, ReportDetails, Reporter
 from server.rpc.answers import source_message
@@ -198,3 +199,29 @@ async def test_sums_of_skipped_elements_stay_numbers_of_the_contract(
         await repository.ingest(report("a>b", more=more, skipped={"x": most, "y": 1}))
 
     assert source_message(await only(repository)).skipped == {"x": most, "y": 2}
+
+
+async def test_reporters_with_much_text_fit_into_one_answer_and_the_latest_keep_theirs(
+    repository: DependencyRepository, connection: asyncpg.Connection
+) -> None:
+    await connection.execute(
+        """
+        INSERT INTO reporters (reporter, discovery_source, last_error, attempted_at, skipped, report_interval)
+        SELECT lpad(number::text, 250, 'ß'), 'service_mesh', repeat('é', 1000),
+            now() - number * interval '1 second',
+            (SELECT jsonb_object_agg(repeat('ö', 250) || reason, 3) FROM generate_series(1, 100) AS reason),
+            interval '1 second'
+        FROM generate_series(1, 1100) AS number
+        """
+    )
+
+    found = await repository.reporters()
+
+    by_time = sorted(found, key=lambda each: each.attempted_at, reverse=True)
+    latest, oldest = by_time[0], by_time[-1]
+    assert (len(found), len(latest.skipped), len(latest.last_error)) == (1000, 100, 1000)
+    assert (oldest.skipped, oldest.last_error) == ({"reasons that are not shown": 300}, "é" * 100)
+    answer = GetStatusResponse(
+        sources=map(source_message, found), problems=[f"{each}: {each.last_error}" for each in found]
+    )
+    assert answer.ByteSize() < 4 * 1024 * 1024

@@ -66,26 +66,36 @@ ON CONFLICT (reporter, discovery_source) DO UPDATE SET
     is_complete = TRUE;
 
 -- name: reporters_list
--- The $1 reporters that reported last, by name.
-SELECT latest.*
+-- The $1 reporters that reported last, by name. All of them go into one answer: errors and reasons beyond $2 bytes, those of the latest
+-- first, are cut to 100 characters and to one sum.
+SELECT
+    latest.reporter,
+    latest.discovery_source,
+    latest.succeeded_at,
+    latest.attempted_at,
+    clock_timestamp() - latest.succeeded_at AS success_age,
+    CASE WHEN latest.text_bytes <= $2 THEN latest.last_error ELSE left(latest.last_error, 100) END AS last_error,
+    latest.report_interval,
+    latest.element_count,
+    CASE
+        WHEN latest.text_bytes <= $2 OR latest.skipped = '{}' THEN latest.skipped
+        ELSE (
+            SELECT jsonb_build_object('reasons that are not shown', least(sum(value::bigint), 9223372036854775807))
+            FROM jsonb_each_text(latest.skipped)
+        )
+    END AS skipped,
+    latest.services_created,
+    latest.edges_created,
+    latest.edges_updated,
+    latest.edges_unchanged,
+    latest.observations_renewed
 FROM (
     SELECT
-        reporter,
-        discovery_source,
-        succeeded_at,
-        attempted_at,
-        clock_timestamp() - succeeded_at AS success_age,
-        last_error,
-        report_interval,
-        element_count,
-        skipped,
-        services_created,
-        edges_created,
-        edges_updated,
-        edges_unchanged,
-        observations_renewed
+        *,
+        sum(octet_length(last_error) + octet_length(skipped::text))
+            OVER (ORDER BY attempted_at DESC, reporter COLLATE "C", discovery_source COLLATE "C") AS text_bytes
     FROM public.reporters
-    ORDER BY attempted_at DESC
+    ORDER BY attempted_at DESC, reporter COLLATE "C", discovery_source COLLATE "C"
     LIMIT $1
 ) AS latest
 ORDER BY latest.reporter COLLATE "C", latest.discovery_source COLLATE "C";
