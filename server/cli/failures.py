@@ -1,5 +1,6 @@
 """What a failed command prints, one line, and the exit codes (docs/commands.md)."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -51,6 +52,19 @@ def read_input(file: Path, read: Callable[[bytes], DocumentT]) -> DocumentT:
         raise InputError(f"{file}: {error.strerror or error}") from error
     except FormatError as error:
         raise InputError(f"{file}: {error}") from error
+
+
+def confirm(question: str) -> None:
+    """Ask on standard error; raises ``CommandError`` unless the answer is yes."""
+    try:
+        is_wanted = typer.confirm(question, err=True)
+    except typer.Abort:
+        if sys.stdin.isatty():
+            raise
+        typer.echo(err=True)
+        raise CommandError("confirm with --yes, as there is no terminal to ask at") from None
+    if not is_wanted:
+        raise CommandError("not confirmed: nothing was changed")
 
 
 def help_shown(error: Exception) -> str | None:

@@ -17,6 +17,7 @@ from depgraph.v1.catalog_service_pb2 import (
 )
 from server.cli.asked import AskedServer, asks_server
 from server.cli.connection import connected, pages
+from server.cli.failures import confirm
 from server.cli.options import AsJson, Yes
 from server.cli.render.text import aligned, counted, fields_of, listing, print_json, print_lines, visible
 
@@ -117,7 +118,7 @@ def merge(
                 print_lines(_would(going, answer), err=not dry_run)
         if not dry_run:
             if not yes:
-                typer.confirm("Merge them?", abort=True, err=True)
+                confirm("Merge them?")
             request.validate_only = False
             answer = client.catalog.MergeServices(request)
     if as_json:

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from server.cli.database import database_failures, postgres_program, reachable
-from server.cli.failures import CommandError, InputError
+from server.cli.failures import CommandError, InputError, confirm
 from server.cli.options import DEFAULTS, DatabaseUrl, DataDir, Yes
 
 MoreOptions = Annotated[
@@ -173,5 +173,4 @@ def _ask() -> None:
             "the database is in use: confirm with --yes that its rows are replaced, "
             "as there is no terminal to ask at"
         )
-    if not typer.confirm("Replace everything that the database holds?"):
-        raise CommandError("not confirmed: nothing was changed")
+    confirm("Replace everything that the database holds?")

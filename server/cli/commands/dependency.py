@@ -19,7 +19,7 @@ from depgraph.v1.types_pb2 import (
 )
 from server.cli.asked import AskedServer, asks_server
 from server.cli.connection import connected, pages
-from server.cli.failures import InputError
+from server.cli.failures import InputError, confirm
 from server.cli.filters import Source
 from server.cli.options import AsJson, Yes
 from server.cli.render.labels import call_label, dependency_label
@@ -122,7 +122,7 @@ def delete(
             raise InputError(f"there is no dependency {call_label(caller, callee)}{of}")
         what = f"{call_label(caller, callee)}: {dependency_label(found)}"
         if not yes:
-            typer.confirm(f"Delete {what}?", abort=True, err=True)
+            confirm(f"Delete {what}?")
         for row in found:
             client.dependencies.DeleteDependency(DeleteDependencyRequest(id=row.id))
     if as_json:

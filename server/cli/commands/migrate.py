@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from server.cli.database import database_failures, reachable, refuse_new
-from server.cli.failures import CommandError
+from server.cli.failures import CommandError, confirm
 from server.cli.options import DEFAULTS, AsJson, DatabaseUrl, DataDir, Yes
 from server.cli.render.text import print_json
 
@@ -118,8 +118,7 @@ def _ask(revision: str) -> None:
         raise CommandError(
             "undoing migrations removes rows: confirm with --yes, as there is no terminal to ask at"
         )
-    if not typer.confirm(f"Go back to {revision}? This removes tables with all their rows."):
-        raise CommandError("not confirmed: nothing was changed")
+    confirm(f"Go back to {revision}? This removes tables with all their rows.")
 
 
 def _print(ran: Sequence[Migration], done: str, nothing: str, *, as_json: bool) -> None:

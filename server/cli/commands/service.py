@@ -19,7 +19,7 @@ from depgraph.v1.dependency_service_pb2 import ListDependenciesRequest
 from depgraph.v1.types_pb2 import Criticality, Service, ServiceKind
 from server.cli.asked import AskedServer, asks_server
 from server.cli.connection import connected, pages
-from server.cli.failures import InputError
+from server.cli.failures import InputError, confirm
 from server.cli.options import AsJson, Yes
 from server.cli.render.labels import service_label
 from server.cli.render.text import counted, fields_of, print_json, print_lines, visible
@@ -97,7 +97,7 @@ def delete(service: Name, *, yes: Yes = False, as_json: AsJson = False, server: 
         count = _dependency_count(client, service)
         what = f"{visible(service)} with {counted(count, 'dependency', 'dependencies')}"
         if not yes:
-            typer.confirm(f"Delete {what}?", abort=True, err=True)
+            confirm(f"Delete {what}?")
         client.catalog.DeleteService(DeleteServiceRequest(service_id=service))
     if as_json:
         print_json({"service_id": service, "dependencies_deleted": count})

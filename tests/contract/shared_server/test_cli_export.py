@@ -112,8 +112,10 @@ async def test_deleting_a_service_says_what_goes(
 async def test_nothing_is_deleted_without_consent(
     quick_command: Command, online_shop: None, connection: Connection
 ) -> None:
-    finished = await quick_command("service", "delete", "loyalty", stdin=b"n\n")
-    assert finished.returncode not in (0, None)
+    for answer, cause in ((b"n\n", "not confirmed: nothing was changed"), (b"", "confirm with --yes")):
+        finished = await quick_command("service", "delete", "loyalty", stdin=answer)
+        assert finished.returncode == 1
+        assert f"depgraph: {cause}" in finished.stderr
     assert await connection.fetchval("SELECT count(*) FROM services WHERE service_id = 'loyalty'")
 
 
