@@ -151,15 +151,7 @@ def _read_url(table: Table, kind: SourceKind, folder: Path, every: timedelta) ->
     certificate, key = _file(table, "client_cert", folder), _file(table, "client_key", folder)
     if (certificate is None) != (key is None):
         raise table.wrong("client_cert", "client_cert and client_key are given together or not at all")
-    is_allowed = table.has("plaintext_credentials") and table.take(
-        "plaintext_credentials", bool, "true or false"
-    )
-    parts = urlsplit(url)
-    is_readable = parts.scheme == "http" and not is_loopback(parts.hostname or "")
-    if (credentials or certificate) and is_readable and not is_allowed:
-        raise table.wrong(
-            "url", "credentials would be sent without TLS: use https://, or set plaintext_credentials = true"
-        )
+    _check_secrecy(table, url, has_secret=credentials is not None or certificate is not None)
     own: dict[str, Any] = {
         "url": url,
         "discovery_source": "service_mesh" if profile == "istio" else _DISCOVERY[kind],
@@ -182,6 +174,19 @@ def _read_url(table: Table, kind: SourceKind, folder: Path, every: timedelta) ->
         if not _METRIC.fullmatch(own["metric"]):
             raise table.wrong("metric", f"{own['metric']!r} is no name of a metric")
     return own
+
+
+def _check_secrecy(table: Table, url: str, *, has_secret: bool) -> None:
+    """Refuse an address at which others could read what proves who asks, unless that is allowed."""
+    is_allowed = table.has("plaintext_credentials") and table.take(
+        "plaintext_credentials", bool, "true or false"
+    )
+    parts = urlsplit(url)
+    is_readable = parts.scheme == "http" and not is_loopback(parts.hostname or "")
+    if has_secret and is_readable and not is_allowed:
+        raise table.wrong(
+            "url", "credentials would be sent without TLS: use https://, or set plaintext_credentials = true"
+        )
 
 
 def _default_window(kind: SourceKind, every: timedelta) -> timedelta:
