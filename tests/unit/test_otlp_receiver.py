@@ -114,6 +114,24 @@ async def test_while_the_database_is_away_observations_wait_and_are_written_afte
     assert (receiver.waiting, store.edges) == (0, ["a>b", "a>c", "a>d"])
 
 
+async def test_points_that_could_not_be_recorded_are_counted_in_the_next_record(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_RECORDED", timedelta(0))
+    receiver = receiving(store)
+    store.error = DatabaseUnavailableError("away")
+    for callee in ("b", "c"):
+        await take(receiver, f"a>{callee}")
+        with pytest.raises(DatabaseUnavailableError):
+            await receiver.flush()
+    store.error = None
+    await receiver.flush()
+    assert [report.details.element_count for report in store.reports] == [8]
+    await take(receiver, "a>d")
+    await receiver.flush()
+    assert store.reports[-1].details.element_count == 4
+
+
 async def test_what_waits_is_bounded_and_exporters_are_asked_to_come_again(store: Store) -> None:
     receiver = receiving(store, max_otlp_series=2)
     store.error = DatabaseUnavailableError("away")

@@ -54,6 +54,7 @@ class _Account:
     began: float = field(default_factory=time.monotonic)
     is_recorded: bool = True
     in_writing: int = 0
+    _ended: Tally = field(default_factory=Tally)
 
     @property
     def is_old(self) -> bool:
@@ -63,10 +64,15 @@ class _Account:
     def record(self) -> ReportDetails:
         """Return the counts for the record of the reporter; begin anew with them now and then."""
         details = details_of(self.tally)
-        self.is_recorded = True
+        self.is_recorded, self._ended = True, Tally()
         if self.is_old:
-            self.tally, self.began = Tally(), time.monotonic()
+            self._ended, self.tally, self.began = self.tally, Tally(), time.monotonic()
         return details
+
+    def take_record_back(self) -> None:
+        """Count anew what ``record`` returned, since it could not be written."""
+        self.tally.add(self._ended)
+        self.is_recorded, self._ended = False, Tally()
 
     def wait(self, call: Call, observed: int) -> None:
         """Let a call wait to be written; the latest time counts."""
@@ -203,7 +209,8 @@ class OtlpReceiver:
 
     async def _ingest(self, account: _Account, calls: dict[Call, int]) -> None:
         """Write some calls; takes those out of ``calls`` that can never be written."""
-        details = ReportDetails(more=True) if account.waiting else account.record()
+        is_last = not account.waiting
+        details = account.record() if is_last else ReportDetails(more=True)
         try:
             made = await asyncio.to_thread(reports, calls, details, self._rules, account.caller.principal)
         except Exception:
@@ -216,7 +223,8 @@ class OtlpReceiver:
                 with _as_exporter(account, writes=bool(report.calls)):
                     await self._store.ingest(report.batch)
             except _LATER:
-                account.is_recorded = False
+                if is_last:
+                    account.take_record_back()
                 raise
             except Exception:
                 log.exception(_LOST, lost=len(report.calls))
