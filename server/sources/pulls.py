@@ -12,6 +12,7 @@ from server.formats.backstage import backstage_reading
 from server.formats.documents import FormatError, kind_of
 from server.formats.jaeger import read_jaeger
 from server.formats.kiali import read_kiali
+from server.formats.native import MAX_ITEMS
 from server.formats.reading import Reading
 from server.sources.files import read_files
 from server.sources.http import MAX_BYTES, Http
@@ -28,11 +29,11 @@ _DEPENDENCIES = {"jaeger": "/api/dependencies", "zipkin": "/api/v2/dependencies"
 _JOBS = {"jaeger": "Spark job (jaeger-spark-dependencies)", "zipkin": "job zipkin-dependencies"}
 
 
-async def gather(source: Source) -> Gathered:
-    """Return what a source holds now as reports; raises ``PullError``."""
+async def gather(source: Source, max_items: int = MAX_ITEMS) -> Gathered:
+    """Return what a source holds now as reports of ``max_items`` items; raises ``PullError``."""
     at = Timestamp()
     at.GetCurrentTime()
-    return gathered(source, await pull(source), at)
+    return gathered(source, await pull(source), at, max_items)
 
 
 async def pull(source: Source, *, max_bytes: int = MAX_BYTES) -> Reading:

@@ -13,7 +13,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from depgraph.v1.dependency_service_pb2 import IngestGraphRequest, IngestGraphResponse, ReportDetails
 from depgraph.v1.types_pb2 import DiscoverySource
 from server.domain.reports import OBSERVATION_GRANULARITY
-from server.formats.native import batches
+from server.formats.native import MAX_ITEMS, batches
 from server.formats.reading import Reading
 from server.sources.source import PullError, Source
 
@@ -24,8 +24,6 @@ AT_ONCE = 4
 _JITTER = (0.9, 1.0)
 _SHORTEST_PAUSE = 1.0
 _MAX_ERROR_LENGTH = 1_000
-# A report of more would hold up the calls of a server that writes it.
-_MAX_ITEMS = 2_000
 
 
 class Gathered(NamedTuple):
@@ -128,13 +126,15 @@ class Schedule:
             )
 
 
-def gathered(source: Source, reading: Reading, at: Timestamp) -> Gathered:
-    """Return what was read as reports, see ``reports_of``."""
+def gathered(source: Source, reading: Reading, at: Timestamp, max_items: int = MAX_ITEMS) -> Gathered:
+    """Return what was read as reports of at most ``max_items`` items, see ``reports_of``."""
     skipped_count = sum(each.count for each in reading.skipped)
-    return Gathered(reading.element_count, skipped_count, reports_of(source, reading, at))
+    return Gathered(reading.element_count, skipped_count, reports_of(source, reading, at, max_items))
 
 
-def reports_of(source: Source, reading: Reading, at: Timestamp) -> Iterator[IngestGraphRequest]:
+def reports_of(
+    source: Source, reading: Reading, at: Timestamp, max_items: int = MAX_ITEMS
+) -> Iterator[IngestGraphRequest]:
     """
     Cut what was read into the reports of a source's reporter, observed at a time. O(size).
 
@@ -150,7 +150,7 @@ def reports_of(source: Source, reading: Reading, at: Timestamp) -> Iterator[Inge
     whole.reporter = source.name
     whole.observation_granularity.FromTimedelta(OBSERVATION_GRANULARITY)
     whole.details.CopyFrom(reading.details(_interval(source)))
-    yield from batches(whole, max_items=_MAX_ITEMS)
+    yield from batches(whole, max_items=max_items)
 
 
 def failure_report(source: Source, error: str) -> IngestGraphRequest:

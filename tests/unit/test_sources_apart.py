@@ -1,6 +1,7 @@
 """Pulls in processes of their own."""
 
 import asyncio
+import json
 import re
 from asyncio.subprocess import Process
 from datetime import timedelta
@@ -47,6 +48,14 @@ async def test_a_pull_apart_gathers_what_a_pull_here_does(tmp_path: Path) -> Non
     other.ClearField("observe_time")
     assert one == other
     assert other.edges[0].source_service_id == "web"
+
+
+async def test_a_large_pull_apart_comes_in_reports_that_are_written_quickly(tmp_path: Path) -> None:
+    calls = [{"parent": "hub", "child": f"s{number}", "callCount": 1} for number in range(600)]
+    reports = list((await gather_apart(files(tmp_path, json.dumps(calls).encode()))).reports)
+    # 601 services and 600 dependencies.
+    assert [len(each.nodes) + len(each.edges) for each in reports] == [500, 500, 201]
+    assert [each.details.more for each in reports] == [True, True, False]
 
 
 async def test_a_pull_that_fails_apart_says_why(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def test_a_report_names_its_reporter_and_how_it_came_about() -> None:
 
 
 def test_a_large_reading_is_cut_and_counted_once() -> None:
-    reports = list(reports_of(source("http://x"), reading(5_000), Timestamp(seconds=1)))
+    reports = list(reports_of(source("http://x"), reading(5_000), Timestamp(seconds=1), 2_000))
     assert [len(report.edges) for report in reports] == [2_000, 2_000, 1_000]
     assert [report.details.more for report in reports] == [True, True, False]
     assert sum(report.details.element_count for report in reports) == 5_002
