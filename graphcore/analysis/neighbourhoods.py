@@ -21,7 +21,7 @@ from graphcore.graph.flags import SOURCES, STALE
 from graphcore.kernels import FLAGS, NO_EDGE, OUT_SLOT, SOURCE, TARGET
 
 Longs = NDArray[np.int64]
-_ORIGIN_SHIFT, _ORIGIN_BITS = 5, 5
+_ORIGIN_SHIFT, _ORIGIN_BITS = 7, 5
 
 # Min-hashes: services fall into one bucket of a band if all of its hashes are equal.
 _BANDS, _ROWS = 8, 3
