@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from server.access.names import is_loopback
 from server.sources.source import PullError, Source
 
 MAX_BYTES = 256 * 1024 * 1024
@@ -47,9 +48,14 @@ class Http:
             headers["authorization"] = f"Bearer {secret}"
         # On another thread: reading the authorities of a system takes some ten milliseconds.
         verify = await asyncio.to_thread(_tls, source)
-        seconds = source.timeout.total_seconds()
         async with httpx.AsyncClient(
-            verify=verify, headers=headers, auth=auth, timeout=seconds, follow_redirects=False
+            verify=verify,
+            headers=headers,
+            auth=auth,
+            timeout=source.timeout.total_seconds(),
+            follow_redirects=False,
+            # A proxy of the environment would see the credentials that don't leave this host.
+            trust_env=not is_loopback(urlsplit(source.url).hostname or ""),
         ) as client:
             http = cls(client, source, secret, max_bytes)
             try:
@@ -68,7 +74,7 @@ class Http:
         except TimeoutError:
             cause = f"no whole answer within {source.timeout.total_seconds():g} s"
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            cause = str(error) or type(error).__name__
+            cause = _cause(error)
         raise PullError(f"{where}: {cause}")
 
     async def _content(self, answer: httpx.Response, where: str) -> bytes:
@@ -113,6 +119,16 @@ class Http:
         for form in (b64encode(pair.encode()).decode(), self._secret):
             text = text.replace(form, "…")
         return text
+
+
+def _cause(error: BaseException) -> str:
+    """Say why there is no answer: as the system has it where it refuses all connections."""
+    deepest = error
+    while (deeper := deepest.__cause__ or deepest.__context__) is not None:
+        deepest = deeper
+    if isinstance(deepest, ConnectionRefusedError):
+        return "Connection refused"
+    return str(error) or type(error).__name__
 
 
 def _said(content: bytes) -> str:

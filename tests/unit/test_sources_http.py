@@ -132,7 +132,18 @@ async def test_a_redirect_is_not_followed(replay: Replay) -> None:
 async def test_an_address_where_nothing_listens_is_named() -> None:
     with replaying() as gone:
         pass
-    assert "failed" in await failure(source(gone.url)) or "refused" in await failure(source(gone.url))
+    assert await failure(source(gone.url)) == "Connection refused"
+
+
+async def test_what_is_for_this_host_goes_to_no_proxy(
+    replay: Replay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "token").write_text(SECRET)
+    with replaying() as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        monkeypatch.setenv("NO_PROXY", "")
+        await ask(source(replay.url, credentials=Credentials(file=tmp_path / "token")))
+        assert not proxy.asked
 
 
 async def test_a_slow_answer_ends_with_the_timeout(replay: Replay) -> None:
