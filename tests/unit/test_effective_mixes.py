@@ -106,9 +106,9 @@ def test_answers_merge_every_mix_to_the_words_that_masks_have(rows: Tables, grap
     for edge in rows.edges.values():
         reported.setdefault(edge.target, []).append(edge)
     words = {}
-    for edge in np.flatnonzero(mask).tolist():
-        target = rows.edges[graph.dependency_payloads[edge]].target
-        words[target] = EdgeFlag(int(mask[edge]) & ~COUNTS_BIT)
+    for lead in np.flatnonzero(mask).tolist():
+        target = rows.edges[graph.dependency_payloads[lead]].target
+        words[target] = EdgeFlag(int(mask[lead]) & ~COUNTS_BIT)
     assert words.keys() == reported.keys()
     for target, edges in reported.items():
         merged = wire.effective_of(wire.effective_record([record(edge) for edge in edges]))
