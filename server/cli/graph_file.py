@@ -1,6 +1,7 @@
 """The graph that a user names for import: a file or a URL, in any format, as reports to send."""
 
 import re
+import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,13 +135,18 @@ def fetched(url: str, seconds: float = FETCH_SECONDS) -> bytes:
             "see; use 'depgraph sync', which reads them from a file"
         )
     try:
+        # httpx by itself would not trust the authorities that the system does.
+        trusted = ssl.create_default_context()
         with (
-            httpx.Client(timeout=seconds, follow_redirects=True, max_redirects=5) as client,
+            httpx.Client(verify=trusted, timeout=seconds, follow_redirects=True, max_redirects=5) as client,
             client.stream("GET", url, headers={"user-agent": "depgraph"}) as answer,
         ):
             return _content(answer, url, monotonic() + seconds)
     except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-        raise CommandError(f"{without_secrets(url)}: {str(error) or type(error).__name__}") from None
+        problem = str(error) or type(error).__name__
+        if "CERTIFICATE_VERIFY_FAILED" in problem:
+            problem += "; SSL_CERT_FILE names a PEM file of authorities to trust"
+        raise CommandError(f"{without_secrets(url)}: {problem}") from None
 
 
 def _content(answer: "httpx.Response", url: str, deadline: float) -> bytes:

@@ -2,17 +2,22 @@
 
 import gzip
 import json
+import ssl
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 
+import certifi
 import pytest
+import trustme
 
 from server.cli import graph_file
 from server.cli.failures import CommandError, InputError
 from server.cli.graph_file import Reports, attribute, fetched, read_graph
 from server.domain.reports import OBSERVATION_GRANULARITY
 from server.formats.naming import NameRules
+from tests.support.replay import Answer, replaying
 
 CALLS = json.dumps([{"parent": "a", "child": "b", "callCount": 1}]).encode()
 
@@ -117,3 +122,21 @@ def test_an_answer_that_is_too_large_or_too_slow_is_refused(
 def test_a_server_that_is_not_there_is_named() -> None:
     with pytest.raises(CommandError, match=r"^http://127.0.0.1:1/x: .*[Cc]onnect"):
         fetched("http://127.0.0.1:1/x")
+
+
+def test_authorities_are_those_of_the_system_or_of_a_file_that_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    # Authorities of httpx's own choice are not asked for.
+    monkeypatch.delattr(certifi, "where")
+    with replaying(context) as replay:
+        replay.answers["/calls"] = Answer(CALLS)
+        with pytest.raises(
+            CommandError, match=r"CERTIFICATE_VERIFY_FAILED.*; SSL_CERT_FILE names a PEM file"
+        ):
+            fetched(f"{replay.url}/calls")
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+        assert fetched(f"{replay.url}/calls") == CALLS
