@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
 import grpc
+import typer
 
 from depgraph import Client
 from depgraph.v1.catalog_service_pb2 import (
@@ -132,9 +133,12 @@ def write_rows(client: Client, rows: GraphRows, server: AskedServer) -> WrittenR
                 progress.update(task, completed=done)
                 for name, count in written.items():
                     counts[name] += count
-    except grpc.RpcError as error:
-        so_far = f"{done:,} of {len(rows):,} rows are in; importing the file again is safe"
-        raise failure(error, server, f" ({so_far})") from error
+    except (grpc.RpcError, KeyboardInterrupt) as error:
+        so_far = f" ({done:,} of {len(rows):,} rows are in; importing the file again is safe)"
+        if isinstance(error, grpc.RpcError):
+            raise failure(error, server, so_far) from error
+        typer.echo(f"depgraph: interrupted{so_far}", err=True)
+        raise
     return WrittenRows(**counts)
 
 

@@ -18,6 +18,7 @@ from server.cli.render.text import counted, print_json, print_lines, printable
 from server.cli.rows import WrittenRows, write_rows
 from server.cli.rows import forget_guesses as forget
 from server.formats.exported import GraphRows
+from server.formats.naming import NameRules
 from server.formats.reading import SELF_CALL
 
 MAX_WARNINGS = 10
@@ -92,9 +93,17 @@ def import_graph(
     form, place = named(given)
     names = name_rules(name_template, rewrite or ())
     content = read_graph(form, place, names)
+    if names != NameRules() and (isinstance(content, GraphRows) or content.form == "json"):
+        raise InputError(
+            "--name-template and --rewrite are for other formats; json has the names of services"
+        )
     if isinstance(content, GraphRows):
         if source is not None:
             raise InputError("--source: an exported graph says the source of each dependency")
+        if reporter is not None:
+            raise InputError("--reporter: an exported graph is written as people write, not reported")
+        if forget_guesses:
+            raise InputError("--forget-guesses is for jaeger and zipkin")
         with connected(server, attempts=5) as client:
             _print_rows(write_rows(client, content, server), monotonic() - began, as_json=as_json)
         return

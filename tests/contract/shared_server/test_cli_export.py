@@ -47,6 +47,18 @@ async def test_exported_json_imports_to_the_same_tables(
     assert await connection.fetchval("SELECT count(*) FROM depgraph_feed.change_log") == log_rows
 
 
+@pytest.mark.parametrize(
+    "options",
+    [("--source", "manual"), ("--reporter", "me"), ("--rewrite", "a=b"), ("--forget-guesses",)],
+)
+async def test_options_that_mean_nothing_for_exported_json_are_refused(
+    quick_command: Command, options: tuple[str, ...]
+) -> None:
+    refused = await quick_command("import", "-", *options, stdin=b'{"services": [{"service_id": "a"}]}')
+    assert refused.returncode == 2
+    assert options[0] in refused.stderr
+
+
 async def test_a_neighbourhood_holds_what_a_walk_finds(quick_command: Command, online_shop: None) -> None:
     exported = await quick_command("export", "json", "pricing", "--depth", "1", "--direction", "downstream")
     found = json.loads(exported.stdout)
