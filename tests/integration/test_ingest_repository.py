@@ -160,8 +160,8 @@ async def test_a_report_that_comes_late_tells_what_was_unknown(repository: Depen
 
     assert written.value == result(updated=1)
     after = await only_edge(repository)
-    told = {"communication_mode": "sync", "criticality": "soft", "protocol": "grpc"}
-    assert after == before._replace(**told, updated_at=after.updated_at)  # type: ignore[arg-type]
+    said = {"communication_mode": "sync", "criticality": "soft", "protocol": "grpc"}
+    assert after == before._replace(**said, updated_at=after.updated_at)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("later", "renewed"), [(299, 0), (300, 1)])

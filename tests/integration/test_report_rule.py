@@ -20,7 +20,7 @@ from tests.support.report_model import Edge, Key, ModelGraph, Node
 if TYPE_CHECKING:
     from server.store.pool import Connection
 
-EXAMPLES = 160
+EXAMPLES = 100
 NAMES = "abc"
 PERSONS = "a"
 FIVE_MINUTES = timedelta(minutes=5)

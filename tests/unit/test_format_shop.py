@@ -117,7 +117,7 @@ def test_relations_that_backstage_has_computed_count_rather_than_what_authors_wr
     assert reading.remark == PAGE_OF_MORE
 
 
-def test_manifests_of_kubernetes_give_the_services_that_workloads_are_told_to_call() -> None:
+def test_manifests_of_kubernetes_give_the_services_that_workloads_call_by_their_settings() -> None:
     reading = drawn("kubernetes.yaml", "kubernetes")
     assert links_of(reading) == {
         ("web", "cart"),

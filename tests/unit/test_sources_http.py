@@ -89,7 +89,7 @@ async def test_refused_credentials_are_named_without_the_secret(
     assert (await failure(source(replay.url))).startswith(f"HTTP {status}: give credentials: token_file")
 
 
-async def test_what_a_server_says_is_told_without_the_secret(replay: Replay, tmp_path: Path) -> None:
+async def test_what_a_server_says_is_shown_without_the_secret(replay: Replay, tmp_path: Path) -> None:
     (tmp_path / "token").write_text(SECRET)
     wanted = source(replay.url, credentials=Credentials(file=tmp_path / "token"))
     replay.answers["/page"] = lambda asked: Answer(asked.headers["authorization"].encode(), 500)
@@ -106,14 +106,16 @@ async def test_no_part_of_a_secret_is_left_where_an_answer_is_cut(replay: Replay
     assert SECRET[:4] not in await failure(wanted)
 
 
-async def test_a_password_that_an_answer_repeats_is_not_told(replay: Replay, tmp_path: Path) -> None:
+async def test_a_password_that_an_answer_repeats_is_not_shown(replay: Replay, tmp_path: Path) -> None:
     (tmp_path / "password").write_text(SECRET)
     wanted = source(replay.url, credentials=Credentials(user="ann", file=tmp_path / "password"))
     replay.answers["/page"] = lambda asked: Answer(asked.headers["authorization"].encode(), 500)
     assert await failure(wanted) == "HTTP 500: Basic …"
 
 
-async def test_a_secret_in_an_answer_that_can_not_be_used_is_not_told(replay: Replay, tmp_path: Path) -> None:
+async def test_a_secret_in_an_answer_that_can_not_be_used_is_not_shown(
+    replay: Replay, tmp_path: Path
+) -> None:
     (tmp_path / "token").write_text(SECRET)
     wanted = source(replay.url, credentials=Credentials(file=tmp_path / "token"))
     replay.answers["/api/v1/query"] = Answer({"status": "error", "error": f"bad token {SECRET}"})

@@ -159,7 +159,7 @@ async def test_a_call_is_observed_when_its_counter_rises(
     connector = Connector(start=after(-7_200))
     rising, dead, new = "rise-a>rise-b", "rise-a>rise-c", "rise-a>rise-d"
     first = after(-1_000)
-    # The counter began long before: nobody knows when it rose.
+    # The counter began long before: it may have risen at any time.
     await send(connector.metrics({rising: 5, dead: 5}, first))
     await taken_in(application)
     assert await rows_of(connection, "rise") == {}
