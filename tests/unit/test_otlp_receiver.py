@@ -28,6 +28,7 @@ class Store:
 
     def __init__(self) -> None:
         self.error: Exception | None = None
+        self.refused: set[str] = set()
         self.reports: list[IngestBatch] = []
         self.writers: list[tuple[str, bool]] = []
         self.is_asked = False
@@ -39,6 +40,8 @@ class Store:
         await self.let_go.wait()
         if self.error is not None:
             raise self.error
+        if any(edge.target_service_id in self.refused for edge in batch.edges):
+            raise InvalidInputError("the database's encoding lacks a letter")
         self.reports.append(batch)
         self.writers.append((current_caller().principal, writing_call() is not None))
 
@@ -155,6 +158,21 @@ async def test_a_report_that_can_never_be_written_does_not_hold_up_others(store:
     await take(receiver, "a>c")
     await receiver.flush()
     assert store.edges == ["a>c"]
+
+
+async def test_calls_that_the_database_refuses_take_no_others_with_them(store: Store) -> None:
+    receiver = receiving(store)
+    store.refused = {"b17", "b90"}
+    calls = [f"a>b{number}" for number in range(100)]
+    for _ in range(2):
+        await take(receiver, *calls)
+        with capture_logs() as lines:
+            await receiver.flush()
+        assert store.edges == sorted(set(calls) - {"a>b17", "a>b90"})
+        assert receiver.waiting == 0
+    # They are not tried again at once.
+    assert lines == []
+    assert [report.details.more for report in store.reports].count(False) == 1
 
 
 async def test_times_ahead_of_a_clock_that_was_set_back_do_not_hold_up_others(

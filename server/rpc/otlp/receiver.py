@@ -19,7 +19,13 @@ from depgraph.v1.dependency_service_pb2 import ReportDetails
 from server.concurrency import CooperativeYield
 from server.config import Limits, flag
 from server.domain.caller import Caller, acting_as
-from server.domain.errors import NotReadyError, OverloadedError, RetryableError, WriteConflictError
+from server.domain.errors import (
+    InvalidInputError,
+    NotReadyError,
+    OverloadedError,
+    RetryableError,
+    WriteConflictError,
+)
 from server.domain.ports import DependencyStore
 from server.domain.writes import WritingCall, writing_for
 from server.formats.reading import Call
@@ -212,26 +218,54 @@ class OtlpReceiver:
         is_last = not account.waiting
         details = account.record() if is_last else ReportDetails(more=True)
         try:
+            await self._send(account, calls, details)
+        except _LATER:
+            if is_last:
+                account.take_record_back()
+            raise
+
+    async def _send(self, account: _Account, calls: dict[Call, int], details: ReportDetails) -> None:
+        """Write some calls and how many points came; see ``_ingest``."""
+        try:
             made = await asyncio.to_thread(reports, calls, details, self._rules, account.caller.principal)
         except Exception:
             # Such as times a day ahead: this clock was set back meanwhile.
             log.exception(_LOST, lost=len(calls))
             calls.clear()
             return
-        for report in made:
+        for place, report in enumerate(made, 1):
             try:
                 with _as_exporter(account, writes=bool(report.calls)):
                     await self._store.ingest(report.batch)
             except _LATER:
-                if is_last:
-                    account.take_record_back()
                 raise
-            except Exception:
+            except Exception as error:
+                is_refused = isinstance(error, InvalidInputError)
+                if is_refused and len(report.calls) > 1:
+                    of_report = details if place == len(made) else ReportDetails(more=True)
+                    await self._send_halves(account, calls, report, of_report)
+                    continue
                 log.exception(_LOST, lost=len(report.calls))
                 for call in report.calls:
                     del calls[call]
+                if is_refused:
+                    # Not again at once: the exporter sends it all the time.
+                    self._note_written(account, report)
             else:
                 self._note_written(account, report)
+
+    async def _send_halves(
+        self, account: _Account, calls: dict[Call, int], report: Report, details: ReportDetails
+    ) -> None:
+        """Find the calls that are refused (an encoding lacks a letter), and write the others."""
+        given = list(report.calls.items())
+        middle = len(given) // 2
+        for some, about in ((given[:middle], ReportDetails(more=True)), (given[middle:], details)):
+            half = dict(some)
+            await self._send(account, half, about)
+            for call, _ in some:
+                if call not in half:
+                    del calls[call]
 
     def _note_written(self, account: _Account, report: Report) -> None:
         for call, observed in report.calls.items():
