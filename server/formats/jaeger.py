@@ -19,8 +19,9 @@ from server.formats.servicegraph import DEFAULT_NAMES
 _LISTS = ("data", "dependencies")
 _EXPECTED = 'expected a list of {"parent", "child", "callCount"}, by itself or under "data" or "dependencies"'
 NO_CALLS = (
-    "Jaeger reports no calls. With Cassandra, Elasticsearch or OpenSearch it knows none until the "
-    "Spark job (jaeger-spark-dependencies) has run; ask for a longer lookback too."
+    "No calls are reported. Jaeger with Cassandra, Elasticsearch or OpenSearch knows none until the "
+    "Spark job (jaeger-spark-dependencies) has run, nor does Zipkin until zipkin-dependencies has; ask "
+    "for a longer lookback too."
 )
 
 

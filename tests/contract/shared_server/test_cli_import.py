@@ -108,7 +108,7 @@ async def test_a_format_that_the_file_does_not_have_is_answered_with_the_one_tha
 async def test_an_answer_without_calls_says_why_that_may_be(quick_command: Command) -> None:
     finished = await quick_command("import", "-", stdin=b'{"data": [], "total": 0}')
     assert finished.returncode == 0
-    assert "warning: Jaeger reports no calls." in finished.stderr
+    assert "warning: No calls are reported. Jaeger with" in finished.stderr
 
 
 DECLARED = {
