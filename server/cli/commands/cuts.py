@@ -23,7 +23,8 @@ def cuts(
         bool,
         typer.Option(
             "--sync-only",
-            help="Break cycles of synchronous calls only; making a call asynchronous cuts it, too.",
+            help="Break cycles of calls only that are synchronous or of unknown mode; making a call "
+            "asynchronous cuts it, too.",
         ),
     ] = False,
     top: Annotated[int, typer.Option(min=0, metavar="N", help="Cuts listed, 0 = all; --json has all.")] = 50,
@@ -46,7 +47,7 @@ def cuts(
 
 
 def _lines(service: str, answer: SuggestCutsResponse, top: int, *, sync_only: bool) -> Iterator[str]:
-    calls = "synchronous calls" if sync_only else "dependencies"
+    calls = "calls that are synchronous or of unknown mode" if sync_only else "dependencies"
     if not answer.cuts:
         yield f"{visible(service)} is on no cycle of {calls}"
         return

@@ -161,6 +161,9 @@ async def test_commands_say_what_is_unknown(imported: None, printed: Printed) ->
         "    └── ledger  unknown (otel service graph)",
     ]
     assert '|"unknown"|' in "\n".join(await printed("show", "web", "--format", "mermaid"))
+    assert (await printed("cuts", "cart", "--sync-only"))[0].endswith(
+        " calls that are synchronous or of unknown mode."
+    )
 
 
 async def test_a_cut_of_an_unknown_call_costs_what_a_synchronous_hard_one_costs(
