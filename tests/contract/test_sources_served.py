@@ -22,7 +22,7 @@ from server.store.single_runner import SingleRunner
 from tests.support import issuer
 from tests.support.calls import Stubs
 from tests.support.channels import open_channel
-from tests.support.command import depgraph_here
+from tests.support.command import depgraph, depgraph_here
 from tests.support.eventually import PATIENCE_SECONDS, eventually
 from tests.support.fake_stores import HeldStore
 from tests.support.replay import Answer, Replay, prometheus, replaying
@@ -164,7 +164,8 @@ async def test_a_file_that_broke_since_is_a_problem_of_the_server(
 def test_a_server_does_not_start_with_a_file_that_can_not_be_used(tmp_path: Path) -> None:
     file = tmp_path / "sources.toml"
     file.write_text("[[source]]\nname = 'a'\nkind = 'prometeus'")
-    finished = depgraph_here("serve", "--sources", str(file))
+    # Not in this process: it configures the log.
+    finished = depgraph("serve", "--sources", str(file))
     assert finished.returncode == 2
     assert "source 'a': kind: 'prometeus' is not known (did you mean prometheus?)" in finished.stderr
 

@@ -26,6 +26,7 @@ SMALL_POOL = PoolSettings(size=3, acquire_timeout=timedelta(seconds=1))
 CONNECTIONS = 3
 WRITERS = 12
 MAX_CONNECTIONS = 12
+END_POOL = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'depgraph'"
 LOCK = "BEGIN; LOCK TABLE services IN SHARE ROW EXCLUSIVE MODE"
 
 
@@ -87,12 +88,17 @@ async def test_a_database_whose_connections_others_have_used_up_is_unavailable_a
 
 
 async def every_connection(url: str) -> list[asyncpg.Connection]:
-    """Take all connections but the feed's; a connection just closed becomes free a moment later."""
+    """
+    Take all connections but the feed's; a connection just closed becomes free a moment later.
+
+    That of the server's pool, which reads the reporters every few seconds, is ended for it.
+    """
     taken: list[asyncpg.Connection] = []
     async with asyncio.timeout(PATIENCE_SECONDS):
         while len(taken) < MAX_CONNECTIONS - 1:
             try:
                 taken.append(await asyncpg.connect(url))
             except asyncpg.TooManyConnectionsError:
+                await taken[0].execute(END_POOL)
                 await asyncio.sleep(0.005)
     return taken
