@@ -4,6 +4,7 @@ STAMP := .venv/.synced
 KERNELS := .venv/.kernels
 PROTOS := $(wildcard proto/depgraph/v1/*.proto)
 SAMPLE := examples/online_shop.json
+HTTP_LISTEN ?= 127.0.0.1:8051
 SOAK_SECONDS ?= 600
 
 .DEFAULT_GOAL := help
@@ -25,8 +26,9 @@ $(KERNELS): $(STAMP) $(shell find graphcore server/wire server/domain depgraph -
 	@touch $@
 
 # What is not given here comes from the environment: DEPGRAPH_LISTEN, DEPGRAPH_DATA_DIR and the other settings.
-run: $(STAMP) ## start the server with a sample topology (LISTEN=..., DATA_DIR=..., DATABASE_URL=...)
-	@exec $(BIN)/depgraph serve $(if $(LISTEN),--listen $(LISTEN)) $(if $(DATA_DIR),--data-dir $(DATA_DIR)) \
+run: $(STAMP) ## start the server with a sample topology (LISTEN=..., HTTP_LISTEN=..., DATA_DIR=..., DATABASE_URL=...)
+	@exec $(BIN)/depgraph serve $(if $(LISTEN),--listen $(LISTEN)) \
+		$(if $(DEPGRAPH_HTTP_LISTEN),,--http-listen $(HTTP_LISTEN)) $(if $(DATA_DIR),--data-dir $(DATA_DIR)) \
 		$(if $(DEPGRAPH_SEED_FILE),,--seed-file $(SAMPLE))
 
 test: $(KERNELS) ## run every test (PYTEST_ARGS="tests/unit -k paging" runs some)
@@ -41,7 +43,7 @@ check: PYTEST_ARGS += --full
 check: tools lint types imports buf breaking proto-fresh package test ## everything CI does
 
 tools: $(STAMP)
-	@PYTHON="$(PYTHON)" sh scripts/setup.sh --inexact --group deploy
+	@PYTHON="$(PYTHON)" sh scripts/setup.sh --inexact --group deploy --group browser
 
 format: $(STAMP) ## rewrite code into the project's format
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix . && $(BIN)/buf format -w

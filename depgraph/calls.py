@@ -49,7 +49,10 @@ REPEATABLE_CALLS = {
         "IngestGraph",
         "ListSources",
     ),
-    "depgraph.v1.GraphService": ("Traverse", "BatchTraverse", "ListComponents", "GetComponent", "GetStatus"),
+    "depgraph.v1.GraphService": (
+        *("Traverse", "BatchTraverse", "ListComponents", "GetComponent", "GetStatus"),
+        *("SearchServices", "GetNeighbourhood", "GetMap"),
+    ),
     "depgraph.v1.AlertService": ("GetAlert", "ListAlerts", "ListAlertEvents", "CheckCycle"),
     "depgraph.v1.AnalysisService": ("CheckChange", "SuggestCuts", "FindPaths", "AuditPaths", "ListDrift"),
 }

@@ -51,6 +51,7 @@ from server.store.writes import WriteRepository
 if TYPE_CHECKING:
     from server.access.certificates import TlsFiles
     from server.rpc.tracing import CallTracer
+    from server.web.transport import HttpTransport
 
 Report = Callable[[str], None]
 
@@ -231,11 +232,21 @@ class Application:
             settings.limits,
             transport=settings.transport,
             tls=self._tls,
+            http=self._http(),
             reserved=self._peers is not None,
             access=self._access(),
             reflection=settings.access.reflection,
             tracer=tracer,
         )
+
+    def _http(self) -> "HttpTransport | None":
+        settings = self._settings
+        if not settings.http_listen:
+            return None
+        # Imported late: it takes a tenth of a second, and many servers have no such address.
+        from server.web.transport import HttpTransport  # noqa: PLC0415
+
+        return HttpTransport(settings.limits, share_port=self._peers is not None)
 
     def _access(self) -> CallAccess | None:
         if self._identification is None:

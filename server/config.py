@@ -175,14 +175,17 @@ class Addresses:
     - ``plain``: for calls in plaintext.
     - ``tls``: for calls with TLS.
     - ``health``: for probes, which ask nothing but health, in plaintext.
+    - ``http``: for JSON over HTTP and the console, with TLS if there are files of it.
     """
 
     plain: str = ""
     tls: str = ""
     health: str = ""
+    http: str = ""
 
     def __str__(self) -> str:
-        named = (self.plain, self.tls and f"{self.tls} (TLS)", self.health and f"{self.health} (health)")
+        kinds = ((self.tls, "TLS"), (self.health, "health"), (self.http, "HTTP"))
+        named = (self.plain, *(address and f"{address} ({kind})" for address, kind in kinds))
         return ", ".join(filter(None, named))
 
 
@@ -220,7 +223,8 @@ class Settings:
     Everything that ``depgraph serve`` can be configured with.
 
     - ``database_url``: None = the embedded PostgreSQL in ``data_dir``.
-    - ``listen``, ``tls_listen``, ``health_listen``: see ``Addresses``; ``tls`` has the files.
+    - ``listen``, ``tls_listen``, ``health_listen``, ``http_listen``: see ``Addresses``; ``tls`` has
+      the files.
     - ``transport``: what carries calls in plaintext; docs/transport.md has the choice.
     - ``metrics_listen``: None = no metrics.
     - ``tracing``: a span of each call goes where OpenTelemetry's environment variables say.
@@ -235,6 +239,7 @@ class Settings:
     tls_listen: str = ""
     tls: TlsSettings | None = None
     health_listen: str = ""
+    http_listen: str = ""
     access: AccessSettings = field(default_factory=AccessSettings)
     transport: TransportName = "auto"
     database_url: str | None = None
@@ -258,8 +263,14 @@ class Settings:
     @property
     def addresses(self) -> Addresses:
         """Where the server listens."""
-        return Addresses(self.listen, self.tls_listen, self.health_listen)
+        return Addresses(self.listen, self.tls_listen, self.health_listen, self.http_listen)
 
     def at(self, addresses: Addresses) -> "Settings":
         """Return the same settings with other addresses."""
-        return replace(self, listen=addresses.plain, tls_listen=addresses.tls, health_listen=addresses.health)
+        return replace(
+            self,
+            listen=addresses.plain,
+            tls_listen=addresses.tls,
+            health_listen=addresses.health,
+            http_listen=addresses.http,
+        )

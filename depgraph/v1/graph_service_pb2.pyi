@@ -149,6 +149,42 @@ stream only when the first watcher comes while the server reads the whole graph 
 """
 Global___WatchEvent: _TypeAlias = WatchEvent  # noqa: Y015
 
+class _MatchKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _MatchKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MatchKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    MATCH_KIND_UNSPECIFIED: _MatchKind.ValueType  # 0
+    """MATCH_KIND_UNSPECIFIED is never sent."""
+    MATCH_KIND_EXACT: _MatchKind.ValueType  # 1
+    """MATCH_KIND_EXACT: the name is the text."""
+    MATCH_KIND_PREFIX: _MatchKind.ValueType  # 2
+    """MATCH_KIND_PREFIX: the name begins with the text."""
+    MATCH_KIND_WORD: _MatchKind.ValueType  # 3
+    """MATCH_KIND_WORD: a word of the name begins with the text."""
+    MATCH_KIND_SUBSTRING: _MatchKind.ValueType  # 4
+    """MATCH_KIND_SUBSTRING: the name holds the text."""
+    MATCH_KIND_SIMILAR: _MatchKind.ValueType  # 5
+    """MATCH_KIND_SIMILAR: the name resembles the text; only where nothing holds it."""
+
+class MatchKind(_MatchKind, metaclass=_MatchKindEnumTypeWrapper):
+    """MatchKind says why a service is among the matches of a search; the first are the best."""
+
+MATCH_KIND_UNSPECIFIED: MatchKind.ValueType  # 0
+"""MATCH_KIND_UNSPECIFIED is never sent."""
+MATCH_KIND_EXACT: MatchKind.ValueType  # 1
+"""MATCH_KIND_EXACT: the name is the text."""
+MATCH_KIND_PREFIX: MatchKind.ValueType  # 2
+"""MATCH_KIND_PREFIX: the name begins with the text."""
+MATCH_KIND_WORD: MatchKind.ValueType  # 3
+"""MATCH_KIND_WORD: a word of the name begins with the text."""
+MATCH_KIND_SUBSTRING: MatchKind.ValueType  # 4
+"""MATCH_KIND_SUBSTRING: the name holds the text."""
+MATCH_KIND_SIMILAR: MatchKind.ValueType  # 5
+"""MATCH_KIND_SIMILAR: the name resembles the text; only where nothing holds it."""
+Global___MatchKind: _TypeAlias = MatchKind  # noqa: Y015
+
 class _DetectionRole:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -995,6 +1031,638 @@ class WatchResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___WatchResponse: _TypeAlias = WatchResponse  # noqa: Y015
+
+@_typing.final
+class SearchServicesRequest(_message.Message):
+    """SearchServicesRequest says what to look for."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUERY_FIELD_NUMBER: _builtins.int
+    TEAM_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    MAX_MATCHES_FIELD_NUMBER: _builtins.int
+    CONSISTENCY_FIELD_NUMBER: _builtins.int
+    query: _builtins.str
+    """query is a piece of a name, in any case, at most 255 characters. Empty = every name."""
+    team: _builtins.str
+    """team that the services belong to; empty = any."""
+    kind: _types_pb2.ServiceKind.ValueType
+    """kind of the services; UNSPECIFIED = any."""
+    max_matches: _builtins.int
+    """max_matches is the most matches to return, 0–100; 0 = 20."""
+    @_builtins.property
+    def consistency(self) -> _types_pb2.Consistency:
+        """consistency of the answer. Default minimize_latency."""
+
+    def __init__(
+        self,
+        *,
+        query: _builtins.str = ...,
+        team: _builtins.str = ...,
+        kind: _types_pb2.ServiceKind.ValueType = ...,
+        max_matches: _builtins.int = ...,
+        consistency: _types_pb2.Consistency | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "kind", b"kind", "max_matches", b"max_matches", "query", b"query", "team", b"team"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SearchServicesRequest: _TypeAlias = SearchServicesRequest  # noqa: Y015
+
+@_typing.final
+class SearchMatch(_message.Message):
+    """SearchMatch is one service that was found."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVICE_FIELD_NUMBER: _builtins.int
+    MATCH_KIND_FIELD_NUMBER: _builtins.int
+    ALIAS_FIELD_NUMBER: _builtins.int
+    CALLER_COUNT_FIELD_NUMBER: _builtins.int
+    CALLEE_COUNT_FIELD_NUMBER: _builtins.int
+    match_kind: Global___MatchKind.ValueType
+    """match_kind says why."""
+    alias: _builtins.str
+    """alias that matched; empty = the name did."""
+    caller_count: _builtins.int
+    """caller_count is the number of services that call it, over dependencies that are not stale."""
+    callee_count: _builtins.int
+    """callee_count is the number of services that it calls, over dependencies that are not stale."""
+    @_builtins.property
+    def service(self) -> _types_pb2.Service:
+        """service found."""
+
+    def __init__(
+        self,
+        *,
+        service: _types_pb2.Service | None = ...,
+        match_kind: Global___MatchKind.ValueType = ...,
+        alias: _builtins.str = ...,
+        caller_count: _builtins.int = ...,
+        callee_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["service", b"service"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alias", b"alias", "callee_count", b"callee_count", "caller_count", b"caller_count", "match_kind", b"match_kind", "service", b"service"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SearchMatch: _TypeAlias = SearchMatch  # noqa: Y015
+
+@_typing.final
+class SearchServicesResponse(_message.Message):
+    """SearchServicesResponse holds the best matches."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MATCHES_FIELD_NUMBER: _builtins.int
+    MATCH_COUNT_FIELD_NUMBER: _builtins.int
+    FRESHNESS_FIELD_NUMBER: _builtins.int
+    match_count: _builtins.int
+    """match_count of all services that match, those beyond max_matches included."""
+    @_builtins.property
+    def matches(self) -> _containers.RepeatedCompositeFieldContainer[Global___SearchMatch]:
+        """matches, by match_kind, then by criticality, then by caller_count, highest first, then by name."""
+
+    @_builtins.property
+    def freshness(self) -> _types_pb2.Freshness:
+        """freshness of the answer."""
+
+    def __init__(
+        self,
+        *,
+        matches: _abc.Iterable[Global___SearchMatch] | None = ...,
+        match_count: _builtins.int = ...,
+        freshness: _types_pb2.Freshness | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["freshness", b"freshness"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["freshness", b"freshness", "match_count", b"match_count", "matches", b"matches"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SearchServicesResponse: _TypeAlias = SearchServicesResponse  # noqa: Y015
+
+@_typing.final
+class GroupSelector(_message.Message):
+    """GroupSelector names a group of a neighbourhood."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DIRECTION_FIELD_NUMBER: _builtins.int
+    DEPTH_FIELD_NUMBER: _builtins.int
+    TEAM_FIELD_NUMBER: _builtins.int
+    direction: Global___Direction.ValueType
+    """direction: UPSTREAM or DOWNSTREAM."""
+    depth: _builtins.int
+    """depth of the group's services, in hops."""
+    team: _builtins.str
+    """team of the group's services; empty = those without a team."""
+    def __init__(
+        self,
+        *,
+        direction: Global___Direction.ValueType = ...,
+        depth: _builtins.int = ...,
+        team: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["depth", b"depth", "direction", b"direction", "team", b"team"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GroupSelector: _TypeAlias = GroupSelector  # noqa: Y015
+
+@_typing.final
+class GetNeighbourhoodRequest(_message.Message):
+    """GetNeighbourhoodRequest says around which service, and how much to show."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVICE_ID_FIELD_NUMBER: _builtins.int
+    DIRECTION_FIELD_NUMBER: _builtins.int
+    MAX_DEPTH_FIELD_NUMBER: _builtins.int
+    INCLUDE_STALE_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    MAX_SERVICES_FIELD_NUMBER: _builtins.int
+    OPENED_GROUPS_FIELD_NUMBER: _builtins.int
+    CONSISTENCY_FIELD_NUMBER: _builtins.int
+    service_id: _builtins.str
+    """service_id is the business name of the service in the middle. Empty = one to begin with: of the
+    services of the highest criticality, that with most callers.
+    """
+    direction: Global___Direction.ValueType
+    """direction: UPSTREAM, DOWNSTREAM, or BOTH, the default."""
+    max_depth: _builtins.int
+    """max_depth is the most hops from the middle, 1–10; 0 = 1."""
+    include_stale: _builtins.bool
+    """include_stale counts stale dependencies too. Default false."""
+    max_services: _builtins.int
+    """max_services is the most services to show one by one, the middle not counted, 1–1,000; 0 = 100.
+    The most critical come first, nearer ones before farther ones. All others are in groups.
+    """
+    @_builtins.property
+    def filter(self) -> Global___EdgeFilter:
+        """filter for dependencies. Unset = all pass."""
+
+    @_builtins.property
+    def opened_groups(self) -> _containers.RepeatedCompositeFieldContainer[Global___GroupSelector]:
+        """opened_groups: their services are shown before others, while there is room. At most 100."""
+
+    @_builtins.property
+    def consistency(self) -> _types_pb2.Consistency:
+        """consistency of the answer. Default minimize_latency."""
+
+    def __init__(
+        self,
+        *,
+        service_id: _builtins.str = ...,
+        direction: Global___Direction.ValueType = ...,
+        max_depth: _builtins.int = ...,
+        include_stale: _builtins.bool = ...,
+        filter: Global___EdgeFilter | None = ...,
+        max_services: _builtins.int = ...,
+        opened_groups: _abc.Iterable[Global___GroupSelector] | None = ...,
+        consistency: _types_pb2.Consistency | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "filter", b"filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "direction", b"direction", "filter", b"filter", "include_stale", b"include_stale", "max_depth", b"max_depth", "max_services", b"max_services", "opened_groups", b"opened_groups", "service_id", b"service_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetNeighbourhoodRequest: _TypeAlias = GetNeighbourhoodRequest  # noqa: Y015
+
+@_typing.final
+class Neighbour(_message.Message):
+    """Neighbour is a service that is shown by itself."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVICE_FIELD_NUMBER: _builtins.int
+    DIRECTION_FIELD_NUMBER: _builtins.int
+    DEPTH_FIELD_NUMBER: _builtins.int
+    OTHER_DEPTH_FIELD_NUMBER: _builtins.int
+    direction: Global___Direction.ValueType
+    """direction in which it lies, UPSTREAM or DOWNSTREAM: where it is nearer; UPSTREAM if it is as near."""
+    depth: _builtins.int
+    """depth in hops, in that direction."""
+    other_depth: _builtins.int
+    """other_depth in hops, in the other direction; 0 = it was not reached there."""
+    @_builtins.property
+    def service(self) -> _types_pb2.Service:
+        """service as it is."""
+
+    def __init__(
+        self,
+        *,
+        service: _types_pb2.Service | None = ...,
+        direction: Global___Direction.ValueType = ...,
+        depth: _builtins.int = ...,
+        other_depth: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["service", b"service"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["depth", b"depth", "direction", b"direction", "other_depth", b"other_depth", "service", b"service"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Neighbour: _TypeAlias = Neighbour  # noqa: Y015
+
+@_typing.final
+class NeighbourGroup(_message.Message):
+    """NeighbourGroup stands for services that are not shown one by one: of one team, on one side, at one
+    depth.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SELECTOR_FIELD_NUMBER: _builtins.int
+    SERVICE_COUNT_FIELD_NUMBER: _builtins.int
+    HIGHEST_CRITICALITY_FIELD_NUMBER: _builtins.int
+    service_count: _builtins.int
+    """service_count of services in it, ≥ 1."""
+    highest_criticality: _types_pb2.Criticality.ValueType
+    """highest_criticality among its services."""
+    @_builtins.property
+    def selector(self) -> Global___GroupSelector:
+        """selector names the group, for opened_groups."""
+
+    def __init__(
+        self,
+        *,
+        selector: Global___GroupSelector | None = ...,
+        service_count: _builtins.int = ...,
+        highest_criticality: _types_pb2.Criticality.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["selector", b"selector"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["highest_criticality", b"highest_criticality", "selector", b"selector", "service_count", b"service_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NeighbourGroup: _TypeAlias = NeighbourGroup  # noqa: Y015
+
+@_typing.final
+class CallEnd(_message.Message):
+    """CallEnd is one end of counted calls."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVICE_ID_FIELD_NUMBER: _builtins.int
+    GROUP_FIELD_NUMBER: _builtins.int
+    service_id: _builtins.str
+    """service_id of a service that is shown, or of the one in the middle."""
+    group: _builtins.int
+    """group is a position in `groups`, from 0."""
+    def __init__(
+        self,
+        *,
+        service_id: _builtins.str = ...,
+        group: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "group", b"group", "service_id", b"service_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "group", b"group", "service_id", b"service_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_end: _TypeAlias = _typing.Literal["service_id", "group"]  # noqa: Y015
+    _WhichOneofArgType_end: _TypeAlias = _typing.Literal["end", b"end"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_end) -> _WhichOneofReturnType_end | None: ...
+
+Global___CallEnd: _TypeAlias = CallEnd  # noqa: Y015
+
+@_typing.final
+class CountedCalls(_message.Message):
+    """CountedCalls counts the pairs of services of which the first calls the second."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAIR_COUNT_FIELD_NUMBER: _builtins.int
+    SYNC_COUNT_FIELD_NUMBER: _builtins.int
+    ASYNC_COUNT_FIELD_NUMBER: _builtins.int
+    UNKNOWN_COUNT_FIELD_NUMBER: _builtins.int
+    STALE_COUNT_FIELD_NUMBER: _builtins.int
+    pair_count: _builtins.int
+    """pair_count of all of them."""
+    sync_count: _builtins.int
+    """sync_count of pairs that call synchronously (effective)."""
+    async_count: _builtins.int
+    """async_count of pairs that call asynchronously."""
+    unknown_count: _builtins.int
+    """unknown_count of pairs of which nobody knows it."""
+    stale_count: _builtins.int
+    """stale_count of pairs of which every dependency is stale."""
+    def __init__(
+        self,
+        *,
+        pair_count: _builtins.int = ...,
+        sync_count: _builtins.int = ...,
+        async_count: _builtins.int = ...,
+        unknown_count: _builtins.int = ...,
+        stale_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["async_count", b"async_count", "pair_count", b"pair_count", "stale_count", b"stale_count", "sync_count", b"sync_count", "unknown_count", b"unknown_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CountedCalls: _TypeAlias = CountedCalls  # noqa: Y015
+
+@_typing.final
+class GroupCalls(_message.Message):
+    """GroupCalls counts the calls between two ends, of which at least one is a group."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCE_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    CALLS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def source(self) -> Global___CallEnd:
+        """source calls."""
+
+    @_builtins.property
+    def target(self) -> Global___CallEnd:
+        """target is called."""
+
+    @_builtins.property
+    def calls(self) -> Global___CountedCalls:
+        """calls, counted."""
+
+    def __init__(
+        self,
+        *,
+        source: Global___CallEnd | None = ...,
+        target: Global___CallEnd | None = ...,
+        calls: Global___CountedCalls | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["calls", b"calls", "source", b"source", "target", b"target"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calls", b"calls", "source", b"source", "target", b"target"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GroupCalls: _TypeAlias = GroupCalls  # noqa: Y015
+
+@_typing.final
+class GetNeighbourhoodResponse(_message.Message):
+    """GetNeighbourhoodResponse holds what to draw."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CENTER_FIELD_NUMBER: _builtins.int
+    NEIGHBOURS_FIELD_NUMBER: _builtins.int
+    GROUPS_FIELD_NUMBER: _builtins.int
+    DEPENDENCIES_FIELD_NUMBER: _builtins.int
+    GROUP_CALLS_FIELD_NUMBER: _builtins.int
+    UPSTREAM_COUNT_FIELD_NUMBER: _builtins.int
+    DOWNSTREAM_COUNT_FIELD_NUMBER: _builtins.int
+    FRESHNESS_FIELD_NUMBER: _builtins.int
+    RESOLVED_ALIASES_FIELD_NUMBER: _builtins.int
+    upstream_count: _builtins.int
+    """upstream_count of all services upstream, within max_depth."""
+    downstream_count: _builtins.int
+    """downstream_count of all services downstream, within max_depth."""
+    @_builtins.property
+    def center(self) -> _types_pb2.Service:
+        """center is the service in the middle."""
+
+    @_builtins.property
+    def neighbours(self) -> _containers.RepeatedCompositeFieldContainer[Global___Neighbour]:
+        """neighbours that are shown one by one, by direction (UPSTREAM first), depth and name."""
+
+    @_builtins.property
+    def groups(self) -> _containers.RepeatedCompositeFieldContainer[Global___NeighbourGroup]:
+        """groups of all others, by direction, depth and team."""
+
+    @_builtins.property
+    def dependencies(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.EffectiveDependency]:
+        """dependencies between services that are shown, one for each pair; as in Traverse, those whose
+        near end lies less than max_depth hops from the middle.
+        """
+
+    @_builtins.property
+    def group_calls(self) -> _containers.RepeatedCompositeFieldContainer[Global___GroupCalls]:
+        """group_calls between groups, and between groups and services that are shown."""
+
+    @_builtins.property
+    def freshness(self) -> _types_pb2.Freshness:
+        """freshness of the answer."""
+
+    @_builtins.property
+    def resolved_aliases(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.ResolvedAlias]:
+        """resolved_aliases that the request asked for; empty when it gave names of services."""
+
+    def __init__(
+        self,
+        *,
+        center: _types_pb2.Service | None = ...,
+        neighbours: _abc.Iterable[Global___Neighbour] | None = ...,
+        groups: _abc.Iterable[Global___NeighbourGroup] | None = ...,
+        dependencies: _abc.Iterable[_types_pb2.EffectiveDependency] | None = ...,
+        group_calls: _abc.Iterable[Global___GroupCalls] | None = ...,
+        upstream_count: _builtins.int = ...,
+        downstream_count: _builtins.int = ...,
+        freshness: _types_pb2.Freshness | None = ...,
+        resolved_aliases: _abc.Iterable[_types_pb2.ResolvedAlias] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["center", b"center", "freshness", b"freshness"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["center", b"center", "dependencies", b"dependencies", "downstream_count", b"downstream_count", "freshness", b"freshness", "group_calls", b"group_calls", "groups", b"groups", "neighbours", b"neighbours", "resolved_aliases", b"resolved_aliases", "upstream_count", b"upstream_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetNeighbourhoodResponse: _TypeAlias = GetNeighbourhoodResponse  # noqa: Y015
+
+@_typing.final
+class GetMapRequest(_message.Message):
+    """GetMapRequest says how to group services, and how much to show."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    METADATA_KEY_FIELD_NUMBER: _builtins.int
+    INSIDE_FIELD_NUMBER: _builtins.int
+    INCLUDE_STALE_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    MAX_NODES_FIELD_NUMBER: _builtins.int
+    CONSISTENCY_FIELD_NUMBER: _builtins.int
+    metadata_key: _builtins.str
+    """metadata_key groups services by the text under this key of their metadata ("namespace"), at most
+    255 characters; empty = by team.
+    """
+    inside: _builtins.str
+    """inside is the group to look into: its services are nodes, and so are the groups that they call
+    or are called from. Unset = all groups; empty = the services without a team, or without the key.
+    """
+    include_stale: _builtins.bool
+    """include_stale counts stale dependencies too. Default false."""
+    max_nodes: _builtins.int
+    """max_nodes is the most nodes to return, 2–300; 0 = 100. The largest groups, and the most critical
+    services, come first; one node stands for all others.
+    """
+    @_builtins.property
+    def filter(self) -> Global___EdgeFilter:
+        """filter for dependencies. Unset = all pass."""
+
+    @_builtins.property
+    def consistency(self) -> _types_pb2.Consistency:
+        """consistency of the answer. Default minimize_latency."""
+
+    def __init__(
+        self,
+        *,
+        metadata_key: _builtins.str = ...,
+        inside: _builtins.str | None = ...,
+        include_stale: _builtins.bool = ...,
+        filter: Global___EdgeFilter | None = ...,
+        max_nodes: _builtins.int = ...,
+        consistency: _types_pb2.Consistency | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_inside", b"_inside", "consistency", b"consistency", "filter", b"filter", "inside", b"inside"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_inside", b"_inside", "consistency", b"consistency", "filter", b"filter", "include_stale", b"include_stale", "inside", b"inside", "max_nodes", b"max_nodes", "metadata_key", b"metadata_key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__inside: _TypeAlias = _typing.Literal["inside"]  # noqa: Y015
+    _WhichOneofArgType__inside: _TypeAlias = _typing.Literal["_inside", b"_inside"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__inside) -> _WhichOneofReturnType__inside | None: ...
+
+Global___GetMapRequest: _TypeAlias = GetMapRequest  # noqa: Y015
+
+@_typing.final
+class MapNode(_message.Message):
+    """MapNode is one node of a map."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVICE_FIELD_NUMBER: _builtins.int
+    GROUP_FIELD_NUMBER: _builtins.int
+    OTHERS_FIELD_NUMBER: _builtins.int
+    SERVICE_COUNT_FIELD_NUMBER: _builtins.int
+    HIGHEST_CRITICALITY_FIELD_NUMBER: _builtins.int
+    X_FIELD_NUMBER: _builtins.int
+    Y_FIELD_NUMBER: _builtins.int
+    INNER_CALLS_FIELD_NUMBER: _builtins.int
+    group: _builtins.str
+    """group by its name: the team or the text of the metadata; empty = services that have none."""
+    others: _builtins.int
+    """others is the number of groups, or of services inside a group, that this node stands for."""
+    service_count: _builtins.int
+    """service_count of services that the node stands for."""
+    highest_criticality: _types_pb2.Criticality.ValueType
+    """highest_criticality among them."""
+    x: _builtins.float
+    """x is the place from left to right, 0–1."""
+    y: _builtins.float
+    """y is the place from top to bottom, 0–1."""
+    @_builtins.property
+    def service(self) -> _types_pb2.Service:
+        """service, inside a group."""
+
+    @_builtins.property
+    def inner_calls(self) -> Global___CountedCalls:
+        """inner_calls: those between services of the node."""
+
+    def __init__(
+        self,
+        *,
+        service: _types_pb2.Service | None = ...,
+        group: _builtins.str = ...,
+        others: _builtins.int = ...,
+        service_count: _builtins.int = ...,
+        highest_criticality: _types_pb2.Criticality.ValueType = ...,
+        x: _builtins.float = ...,
+        y: _builtins.float = ...,
+        inner_calls: Global___CountedCalls | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["group", b"group", "inner_calls", b"inner_calls", "node", b"node", "others", b"others", "service", b"service"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["group", b"group", "highest_criticality", b"highest_criticality", "inner_calls", b"inner_calls", "node", b"node", "others", b"others", "service", b"service", "service_count", b"service_count", "x", b"x", "y", b"y"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_node: _TypeAlias = _typing.Literal["service", "group", "others"]  # noqa: Y015
+    _WhichOneofArgType_node: _TypeAlias = _typing.Literal["node", b"node"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_node) -> _WhichOneofReturnType_node | None: ...
+
+Global___MapNode: _TypeAlias = MapNode  # noqa: Y015
+
+@_typing.final
+class MapCalls(_message.Message):
+    """MapCalls counts the calls from one node to another."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCE_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    CALLS_FIELD_NUMBER: _builtins.int
+    source: _builtins.int
+    """source is a position in `nodes`, from 0."""
+    target: _builtins.int
+    """target is a position in `nodes`, from 0; never the source."""
+    @_builtins.property
+    def calls(self) -> Global___CountedCalls:
+        """calls, counted."""
+
+    def __init__(
+        self,
+        *,
+        source: _builtins.int = ...,
+        target: _builtins.int = ...,
+        calls: Global___CountedCalls | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["calls", b"calls"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calls", b"calls", "source", b"source", "target", b"target"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MapCalls: _TypeAlias = MapCalls  # noqa: Y015
+
+@_typing.final
+class GetMapResponse(_message.Message):
+    """GetMapResponse holds what to draw."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NODES_FIELD_NUMBER: _builtins.int
+    CALLS_FIELD_NUMBER: _builtins.int
+    GROUP_COUNT_FIELD_NUMBER: _builtins.int
+    SERVICE_COUNT_FIELD_NUMBER: _builtins.int
+    FRESHNESS_FIELD_NUMBER: _builtins.int
+    group_count: _builtins.int
+    """group_count of all groups."""
+    service_count: _builtins.int
+    """service_count of services in the graph, or in the group that was asked for."""
+    @_builtins.property
+    def nodes(self) -> _containers.RepeatedCompositeFieldContainer[Global___MapNode]:
+        """nodes, largest first; the one that stands for others is the last."""
+
+    @_builtins.property
+    def calls(self) -> _containers.RepeatedCompositeFieldContainer[Global___MapCalls]:
+        """calls between nodes, by position of source and target."""
+
+    @_builtins.property
+    def freshness(self) -> _types_pb2.Freshness:
+        """freshness of the answer."""
+
+    def __init__(
+        self,
+        *,
+        nodes: _abc.Iterable[Global___MapNode] | None = ...,
+        calls: _abc.Iterable[Global___MapCalls] | None = ...,
+        group_count: _builtins.int = ...,
+        service_count: _builtins.int = ...,
+        freshness: _types_pb2.Freshness | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["freshness", b"freshness"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calls", b"calls", "freshness", b"freshness", "group_count", b"group_count", "nodes", b"nodes", "service_count", b"service_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetMapResponse: _TypeAlias = GetMapResponse  # noqa: Y015
 
 @_typing.final
 class GetStatusRequest(_message.Message):

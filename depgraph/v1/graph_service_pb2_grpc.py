@@ -72,6 +72,21 @@ class GraphServiceStub:
                 request_serializer=depgraph_dot_v1_dot_graph__service__pb2.WatchRequest.SerializeToString,
                 response_deserializer=depgraph_dot_v1_dot_graph__service__pb2.WatchResponse.FromString,
                 _registered_method=True)
+        self.SearchServices = channel.unary_unary(
+                '/depgraph.v1.GraphService/SearchServices',
+                request_serializer=depgraph_dot_v1_dot_graph__service__pb2.SearchServicesRequest.SerializeToString,
+                response_deserializer=depgraph_dot_v1_dot_graph__service__pb2.SearchServicesResponse.FromString,
+                _registered_method=True)
+        self.GetNeighbourhood = channel.unary_unary(
+                '/depgraph.v1.GraphService/GetNeighbourhood',
+                request_serializer=depgraph_dot_v1_dot_graph__service__pb2.GetNeighbourhoodRequest.SerializeToString,
+                response_deserializer=depgraph_dot_v1_dot_graph__service__pb2.GetNeighbourhoodResponse.FromString,
+                _registered_method=True)
+        self.GetMap = channel.unary_unary(
+                '/depgraph.v1.GraphService/GetMap',
+                request_serializer=depgraph_dot_v1_dot_graph__service__pb2.GetMapRequest.SerializeToString,
+                response_deserializer=depgraph_dot_v1_dot_graph__service__pb2.GetMapResponse.FromString,
+                _registered_method=True)
         self.GetStatus = channel.unary_unary(
                 '/depgraph.v1.GraphService/GetStatus',
                 request_serializer=depgraph_dot_v1_dot_graph__service__pb2.GetStatusRequest.SerializeToString,
@@ -146,6 +161,32 @@ class GraphServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SearchServices(self, request, context):
+        """SearchServices finds services by a piece of their name or of an alias, best matches first. Where
+        no name holds the text, it returns those that resemble it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetNeighbourhood(self, request, context):
+        """GetNeighbourhood returns what a picture of a service and those around it shows: a bounded number
+        of services, each on its side and at its depth, and groups of all others. NOT_FOUND when there
+        is no such service.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetMap(self, request, context):
+        """GetMap returns what a picture of the whole graph shows: groups of services as nodes, calls
+        between groups counted, with places to draw them at; or the inside of one group. NOT_FOUND when
+        there is no such group.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetStatus(self, request, context):
         """GetStatus reports how large and how fresh this replica's graph is.
         """
@@ -190,6 +231,21 @@ def add_GraphServiceServicer_to_server(servicer, server):
                     servicer.Watch,
                     request_deserializer=depgraph_dot_v1_dot_graph__service__pb2.WatchRequest.FromString,
                     response_serializer=depgraph_dot_v1_dot_graph__service__pb2.WatchResponse.SerializeToString,
+            ),
+            'SearchServices': grpc.unary_unary_rpc_method_handler(
+                    servicer.SearchServices,
+                    request_deserializer=depgraph_dot_v1_dot_graph__service__pb2.SearchServicesRequest.FromString,
+                    response_serializer=depgraph_dot_v1_dot_graph__service__pb2.SearchServicesResponse.SerializeToString,
+            ),
+            'GetNeighbourhood': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetNeighbourhood,
+                    request_deserializer=depgraph_dot_v1_dot_graph__service__pb2.GetNeighbourhoodRequest.FromString,
+                    response_serializer=depgraph_dot_v1_dot_graph__service__pb2.GetNeighbourhoodResponse.SerializeToString,
+            ),
+            'GetMap': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetMap,
+                    request_deserializer=depgraph_dot_v1_dot_graph__service__pb2.GetMapRequest.FromString,
+                    response_serializer=depgraph_dot_v1_dot_graph__service__pb2.GetMapResponse.SerializeToString,
             ),
             'GetStatus': grpc.unary_unary_rpc_method_handler(
                     servicer.GetStatus,
@@ -389,6 +445,87 @@ class GraphService:
             '/depgraph.v1.GraphService/Watch',
             depgraph_dot_v1_dot_graph__service__pb2.WatchRequest.SerializeToString,
             depgraph_dot_v1_dot_graph__service__pb2.WatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SearchServices(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/depgraph.v1.GraphService/SearchServices',
+            depgraph_dot_v1_dot_graph__service__pb2.SearchServicesRequest.SerializeToString,
+            depgraph_dot_v1_dot_graph__service__pb2.SearchServicesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetNeighbourhood(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/depgraph.v1.GraphService/GetNeighbourhood',
+            depgraph_dot_v1_dot_graph__service__pb2.GetNeighbourhoodRequest.SerializeToString,
+            depgraph_dot_v1_dot_graph__service__pb2.GetNeighbourhoodResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetMap(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/depgraph.v1.GraphService/GetMap',
+            depgraph_dot_v1_dot_graph__service__pb2.GetMapRequest.SerializeToString,
+            depgraph_dot_v1_dot_graph__service__pb2.GetMapResponse.FromString,
             options,
             channel_credentials,
             insecure,

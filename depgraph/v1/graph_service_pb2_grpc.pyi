@@ -69,6 +69,20 @@ class GraphServiceStub:
     dropped with RESOURCE_EXHAUSTED (WATCHER_TOO_SLOW) and may resume after the last revision it
     has seen.
     """
+    SearchServices: _grpc.UnaryUnaryMultiCallable[_graph_service_pb2.SearchServicesRequest, _graph_service_pb2.SearchServicesResponse]
+    """SearchServices finds services by a piece of their name or of an alias, best matches first. Where
+    no name holds the text, it returns those that resemble it.
+    """
+    GetNeighbourhood: _grpc.UnaryUnaryMultiCallable[_graph_service_pb2.GetNeighbourhoodRequest, _graph_service_pb2.GetNeighbourhoodResponse]
+    """GetNeighbourhood returns what a picture of a service and those around it shows: a bounded number
+    of services, each on its side and at its depth, and groups of all others. NOT_FOUND when there
+    is no such service.
+    """
+    GetMap: _grpc.UnaryUnaryMultiCallable[_graph_service_pb2.GetMapRequest, _graph_service_pb2.GetMapResponse]
+    """GetMap returns what a picture of the whole graph shows: groups of services as nodes, calls
+    between groups counted, with places to draw them at; or the inside of one group. NOT_FOUND when
+    there is no such group.
+    """
     GetStatus: _grpc.UnaryUnaryMultiCallable[_graph_service_pb2.GetStatusRequest, _graph_service_pb2.GetStatusResponse]
     """GetStatus reports how large and how fresh this replica's graph is."""
 
@@ -112,6 +126,20 @@ class GraphServiceAsyncStub(GraphServiceStub):
     change log reaches back to it. Heartbeats in between. A watcher that reads too slowly is
     dropped with RESOURCE_EXHAUSTED (WATCHER_TOO_SLOW) and may resume after the last revision it
     has seen.
+    """
+    SearchServices: _aio.UnaryUnaryMultiCallable[_graph_service_pb2.SearchServicesRequest, _graph_service_pb2.SearchServicesResponse]  # type: ignore[assignment]
+    """SearchServices finds services by a piece of their name or of an alias, best matches first. Where
+    no name holds the text, it returns those that resemble it.
+    """
+    GetNeighbourhood: _aio.UnaryUnaryMultiCallable[_graph_service_pb2.GetNeighbourhoodRequest, _graph_service_pb2.GetNeighbourhoodResponse]  # type: ignore[assignment]
+    """GetNeighbourhood returns what a picture of a service and those around it shows: a bounded number
+    of services, each on its side and at its depth, and groups of all others. NOT_FOUND when there
+    is no such service.
+    """
+    GetMap: _aio.UnaryUnaryMultiCallable[_graph_service_pb2.GetMapRequest, _graph_service_pb2.GetMapResponse]  # type: ignore[assignment]
+    """GetMap returns what a picture of the whole graph shows: groups of services as nodes, calls
+    between groups counted, with places to draw them at; or the inside of one group. NOT_FOUND when
+    there is no such group.
     """
     GetStatus: _aio.UnaryUnaryMultiCallable[_graph_service_pb2.GetStatusRequest, _graph_service_pb2.GetStatusResponse]  # type: ignore[assignment]
     """GetStatus reports how large and how fresh this replica's graph is."""
@@ -195,6 +223,38 @@ class GraphServiceServicer(metaclass=_abc_1.ABCMeta):
         change log reaches back to it. Heartbeats in between. A watcher that reads too slowly is
         dropped with RESOURCE_EXHAUSTED (WATCHER_TOO_SLOW) and may resume after the last revision it
         has seen.
+        """
+
+    @_abc_1.abstractmethod
+    def SearchServices(
+        self,
+        request: _graph_service_pb2.SearchServicesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_graph_service_pb2.SearchServicesResponse, _abc.Awaitable[_graph_service_pb2.SearchServicesResponse]]:
+        """SearchServices finds services by a piece of their name or of an alias, best matches first. Where
+        no name holds the text, it returns those that resemble it.
+        """
+
+    @_abc_1.abstractmethod
+    def GetNeighbourhood(
+        self,
+        request: _graph_service_pb2.GetNeighbourhoodRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_graph_service_pb2.GetNeighbourhoodResponse, _abc.Awaitable[_graph_service_pb2.GetNeighbourhoodResponse]]:
+        """GetNeighbourhood returns what a picture of a service and those around it shows: a bounded number
+        of services, each on its side and at its depth, and groups of all others. NOT_FOUND when there
+        is no such service.
+        """
+
+    @_abc_1.abstractmethod
+    def GetMap(
+        self,
+        request: _graph_service_pb2.GetMapRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_graph_service_pb2.GetMapResponse, _abc.Awaitable[_graph_service_pb2.GetMapResponse]]:
+        """GetMap returns what a picture of the whole graph shows: groups of services as nodes, calls
+        between groups counted, with places to draw them at; or the inside of one group. NOT_FOUND when
+        there is no such group.
         """
 
     @_abc_1.abstractmethod

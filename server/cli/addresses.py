@@ -60,6 +60,16 @@ HealthListen = Annotated[
         callback=checked_host_port,
     ),
 ]
+HttpListen = Annotated[
+    str | None,
+    setting(
+        "http-listen",
+        "Address of the console, and of JSON over HTTP; port 0 = any free one. It speaks TLS where "
+        "--tls-cert is given. Default: none.",
+        metavar="HOST:PORT",
+        callback=checked_host_port,
+    ),
+]
 Transport = Annotated[
     TransportName,
     setting(
@@ -73,7 +83,12 @@ Transport = Annotated[
 
 
 def checked_addresses(
-    listen: str, tls_listen: str | None, health_listen: str | None, *, allow_plaintext: bool
+    listen: str,
+    tls_listen: str | None,
+    health_listen: str | None,
+    http_listen: str | None,
+    *,
+    allow_plaintext: bool,
 ) -> Addresses:
     """Accept addresses where plaintext stays on this host, or was allowed."""
     from server.rpc.listening import is_reached_by_this_host_only
@@ -92,7 +107,7 @@ def checked_addresses(
             "--allow-plaintext if a mesh or a proxy encrypts",
             param_hint="--listen",
         )
-    return Addresses(plain, tls_listen or "", health_listen or "")
+    return Addresses(plain, tls_listen or "", health_listen or "", http_listen or "")
 
 
 def checked_tls(

@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import astuple, dataclass
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from server.config import KIB, Addresses, Limits, TransportName
 from server.rpc.answering import Answering
@@ -17,6 +17,24 @@ from server.rpc.transport.grpcio import GrpcioTransport, tls_credentials
 
 if TYPE_CHECKING:
     from server.access.certificates import TlsFiles
+    from server.rpc.transport.native import NativeTransport
+
+
+class HttpTransport(Protocol):
+    """What ``server.web`` serves JSON over HTTP with: see ``GrpcioTransport``."""
+
+    def serve(self, methods: Sequence[Method], answering: Answering) -> None:
+        """Set the methods to serve."""
+
+    def listen(self, address: str) -> int:
+        """Bind an address, return the port."""
+
+    async def start(self) -> None:
+        """Accept requests."""
+
+    async def stop(self, flush: timedelta | None) -> None:
+        """Close; answers have the time ``flush`` to leave the process, None = no time."""
+
 
 # A probe is a connection with one call. Streams share a limit with those of the other addresses,
 # which must have room left.
@@ -39,7 +57,7 @@ class _Listener:
     """A transport, the name of its address in ``Addresses``, and what binds it."""
 
     kind: str
-    transport: Transport
+    transport: "Transport | HttpTransport"
     listen: Callable[[str], int]
 
 
@@ -47,7 +65,8 @@ class Listeners:
     """
     Has the methods of a transport; ``wanted`` has at least one address for calls.
 
-    ``tls`` is needed for the address with TLS, which grpcio serves, as it does the one for probes.
+    ``tls`` is needed for the address with TLS, which grpcio serves, as it does the one for probes;
+    ``http`` for that of HTTP.
     """
 
     def __init__(
@@ -57,16 +76,24 @@ class Listeners:
         *,
         transport: TransportName = "auto",
         tls: "TlsFiles | None" = None,
+        http: "HttpTransport | None" = None,
         reserved: bool = False,
     ) -> None:
         self._wanted = wanted
         self._reserved = reserved
         self._listeners: list[_Listener] = []
         self.name: TransportName = "grpcio"
+        # All of the first kind hand calls over through the one event loop.
+        self._grpcio: list[GrpcioTransport] = []
+        self._native: list[NativeTransport] = []
         if wanted.plain:
             plain = make_transport(transport, wanted.plain, limits, share_port=reserved)
             self.name = plain.name
             self._listeners.append(_Listener("plain", plain, plain.listen))
+            if isinstance(plain, GrpcioTransport):
+                self._grpcio.append(plain)
+            else:
+                self._native.append(plain)
         if wanted.tls:
             if tls is None:
                 raise ValueError("an address with TLS needs files")
@@ -74,13 +101,14 @@ class Listeners:
             secure = GrpcioTransport(limits, share_port=reserved, connection_age=age)
             listen = partial(secure.listen, credentials=tls_credentials(tls))
             self._listeners.append(_Listener("tls", secure, listen))
+            self._grpcio.append(secure)
         if wanted.health:
             probed = GrpcioTransport(HEALTH_LIMITS, share_port=reserved)
             self._listeners.append(_Listener("health", probed, probed.listen))
-        of_calls = [each.transport for each in self._listeners if each.kind != "health"]
-        # All of these hand calls over through the one event loop.
-        self._grpcio = [each for each in of_calls if isinstance(each, GrpcioTransport)]
-        self._native = [each for each in of_calls if not isinstance(each, GrpcioTransport)]
+        if wanted.http:
+            if http is None:
+                raise ValueError("an address of HTTP needs its transport")
+            self._listeners.append(_Listener("http", http, http.listen))
 
     async def admit_backlog(self) -> None:
         """Admit or refuse the calls that wait in any of the transports."""

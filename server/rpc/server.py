@@ -29,7 +29,7 @@ from server.rpc.dependency.servicer import DependencyServicer
 from server.rpc.graph.servicer import GraphServicer
 from server.rpc.graph.status import ServerStatus
 from server.rpc.graph.watch import WatchedGraph
-from server.rpc.listeners import Listeners
+from server.rpc.listeners import HttpTransport, Listeners
 from server.rpc.methods import EXPORT, Registrar
 from server.rpc.otlp.receiver import OtlpReceiver
 from server.rpc.otlp.servicer import MetricsServicer
@@ -76,9 +76,9 @@ class RpcServer:
     From ``start`` on it listens with health NOT_SERVING, until ``set_serving(serving=True)``.
     Health covers the server as a whole (empty name) and each service; GraphService and
     AnalysisService are SERVING only while memory is trusted. ``access`` decides who may call what;
-    None = all callers may call everything. ``tls`` is needed for an address with TLS. ``tracer``
-    makes the spans of calls. ``reserved`` = the server shares its addresses with others, for which
-    ``listening.reserve`` holds them.
+    None = all callers may call everything. ``tls`` is needed for an address with TLS, ``http`` for
+    one of HTTP. ``tracer`` makes the spans of calls. ``reserved`` = the server shares its addresses
+    with others, for which ``listening.reserve`` holds them.
     """
 
     def __init__(
@@ -89,6 +89,7 @@ class RpcServer:
         *,
         transport: TransportName = "auto",
         tls: "TlsFiles | None" = None,
+        http: HttpTransport | None = None,
         reserved: bool = False,
         access: Access | None = None,
         reflection: bool = True,
@@ -97,7 +98,9 @@ class RpcServer:
         self._calls = RunningCalls()
         self._call_log = CallLog()
         self._health = HealthServicer()
-        self._transport = Listeners(listen, limits, transport=transport, tls=tls, reserved=reserved)
+        self._transport = Listeners(
+            listen, limits, transport=transport, tls=tls, http=http, reserved=reserved
+        )
         self.addresses = Addresses()
         """Where it listens, once started: with the actual ports."""
         self._serving = False

@@ -19,7 +19,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> CertificateFiles:
 
 
 def checked(listen: str, tls: str | None = None, *, allowed: bool = False) -> Addresses:
-    return checked_addresses(listen, tls, None, allow_plaintext=allowed)
+    return checked_addresses(listen, tls, None, None, allow_plaintext=allowed)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_no_plaintext_needs_an_address_with_tls() -> None:
 
 
 def test_probes_are_answered_anywhere() -> None:
-    found = checked_addresses("127.0.0.1:0", None, "0.0.0.0:50052", allow_plaintext=False)
+    found = checked_addresses("127.0.0.1:0", None, "0.0.0.0:50052", None, allow_plaintext=False)
     assert found == Addresses("127.0.0.1:0", health="0.0.0.0:50052")
 
 

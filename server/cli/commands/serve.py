@@ -37,6 +37,7 @@ def serve(
     tls_key: addresses.TlsKey = None,
     tls_client_ca: addresses.TlsClientCa = None,
     health_listen: addresses.HealthListen = None,
+    http_listen: addresses.HttpListen = None,
     auth_file: access.AuthFile = None,
     trust_proxy: access.TrustProxy = None,
     reflection: access.Reflection = None,
@@ -95,7 +96,9 @@ def serve(
     It prints 'serving on ADDRESS' when the graph is in memory. SIGTERM or Ctrl-C stops it.
     """
     tls = addresses.checked_tls(tls_listen, tls_cert, tls_key, tls_client_ca)
-    at = addresses.checked_addresses(listen, tls_listen, health_listen, allow_plaintext=allow_plaintext)
+    at = addresses.checked_addresses(
+        listen, tls_listen, health_listen, http_listen, allow_plaintext=allow_plaintext
+    )
     from server.cli.logs import configure_logging
 
     configure_logging(log_level, log_format)
@@ -106,6 +109,7 @@ def serve(
         tls_listen=at.tls,
         tls=tls,
         health_listen=at.health,
+        http_listen=at.http,
         access=access.checked_access(auth_file, trust_proxy, reflection=reflection),
         transport=addresses.checked_transport(transport, at.plain),
         database_url=database_url,

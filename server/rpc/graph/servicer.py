@@ -121,6 +121,18 @@ class GraphServicer:
                 async for part in self._watch_parts.of(batch):
                     await context.write(part)
 
+    async def SearchServices(self, request: pb.SearchServicesRequest, context: Context) -> Answer:
+        """Find services by a piece of their name."""
+        raise NotImplementedError
+
+    async def GetNeighbourhood(self, request: pb.GetNeighbourhoodRequest, context: Context) -> Answer:
+        """Return what a picture around a service shows."""
+        raise NotImplementedError
+
+    async def GetMap(self, request: pb.GetMapRequest, context: Context) -> Answer:
+        """Return what a picture of the whole graph shows."""
+        raise NotImplementedError
+
     async def GetStatus(self, request: pb.GetStatusRequest, context: Context) -> pb.GetStatusResponse:
         """Report size and freshness of the graph, and health of the server."""
         with self._status.explaining():

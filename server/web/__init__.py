@@ -1,0 +1,1 @@
+"""HTTP: the methods as JSON, and the console."""
