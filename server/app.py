@@ -133,7 +133,15 @@ class Application:
         # Calls end before: what the last ones brought is written, too.
         stack.push_async_callback(otlp.close)
         self._rpc_server = rpc = self._rpc(
-            database, url, detection, searches, health, otlp=otlp, reporters=reporters, tracer=tracer
+            database,
+            dependencies,
+            url,
+            detection,
+            searches,
+            health,
+            otlp=otlp,
+            reporters=reporters,
+            tracer=tracer,
         )
         collector = ServerCollector(
             replica=self.replica,
@@ -196,6 +204,7 @@ class Application:
     def _rpc(
         self,
         database: Database,
+        dependencies: DependencyRepository,
         url: str,
         detection: Detection,
         searches: SharedComponentSearch,
@@ -209,7 +218,7 @@ class Application:
         servicers = Servicers(
             services=ServiceRepository(database),
             aliases=AliasRepository(database),
-            dependencies=DependencyRepository(database, self._settings.staleness),
+            dependencies=dependencies,
             alerts=AlertRepository(database),
             writes=WriteRepository(database),
             live=self.replica,

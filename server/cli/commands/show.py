@@ -14,7 +14,6 @@ from depgraph.v1.catalog_service_pb2 import GetServiceRequest, ListAliasesReques
 from depgraph.v1.graph_service_pb2 import (
     DIRECTION_DOWNSTREAM,
     TRAVERSAL_VIEW_IDS,
-    Direction,
     TraverseRequest,
     TraverseResponse,
 )
@@ -27,6 +26,7 @@ from server.cli.render.diagrams import Diagram, dot_lines, mermaid_lines
 from server.cli.render.labels import service_label, some_names
 from server.cli.render.neighbourhood import Branch, Neighbourhood, explore, print_tree
 from server.cli.render.text import fields_of, print_json, visible
+from server.cli.rows import direction_value
 
 CATALOG_SECONDS = 2.0
 PAGE_SIZE, MAX_ALIASES = 1_000, 10
@@ -64,7 +64,7 @@ def show(
             TraverseRequest, service_id=own, max_depth=depth, include_stale=include_stale, effective=effective
         )
         if as_json or form == "json":
-            request = ask(service_id=service, direction=_value(direction))
+            request = ask(service_id=service, direction=direction_value(direction))
             answer = walk(client, request, server.timeout)
             row, aliases = _row(client, own), _aliases(client, own)
             asked = {"service_id": own, "direction": direction, "max_depth": depth, "aliases": aliases}
@@ -73,7 +73,8 @@ def show(
         both: Sequence[DirectionChoice] = ("downstream", "upstream")
         ways = both if direction == "both" else (direction,)
         branches = {
-            way: _branch(client, partial(ask, direction=_value(way)), fan, server.timeout) for way in ways
+            way: _branch(client, partial(ask, direction=direction_value(way)), fan, server.timeout)
+            for way in ways
         }
         around = Neighbourhood(own, branches.get("downstream"), branches.get("upstream"))
         if form == "tree":
@@ -83,10 +84,6 @@ def show(
             # A program reads these lines, even those copied from a terminal: none may be broken.
             diagram = Diagram.around(around)
             typer.echo("\n".join(mermaid_lines(diagram) if form == "mermaid" else dot_lines(diagram)))
-
-
-def _value(direction: DirectionChoice) -> Direction.ValueType:
-    return Direction.Value(f"DIRECTION_{direction.upper()}")
 
 
 def _own_name(client: Client, service: str, timeout: float) -> str:
