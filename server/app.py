@@ -134,11 +134,11 @@ class Application:
         stack.push_async_callback(otlp.close)
         self._rpc_server = rpc = self._rpc(
             database,
-            dependencies,
             url,
             detection,
             searches,
             health,
+            dependencies=dependencies,
             otlp=otlp,
             reporters=reporters,
             tracer=tracer,
@@ -204,12 +204,12 @@ class Application:
     def _rpc(
         self,
         database: Database,
-        dependencies: DependencyRepository,
         url: str,
         detection: Detection,
         searches: SharedComponentSearch,
         health: Callable[[], FeedHealth],
         *,
+        dependencies: DependencyRepository,
         otlp: OtlpReceiver,
         reporters: KnownReporters,
         tracer: "CallTracer | None",
