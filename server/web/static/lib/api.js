@@ -29,6 +29,11 @@ export function useToken(text) {
   token = text;
 }
 
+/** Whether calls carry a token. @returns {boolean} */
+export function hasToken() {
+  return token !== "";
+}
+
 /**
  * Call a unary method.
  *
