@@ -1,8 +1,8 @@
 """
 What some tests need and a machine may lack; without it they are skipped, with a reason.
 
-``REQUIRE_REAL`` makes such skips failures: ``packages`` those of what the dependency group
-``deploy`` installs (``make check`` sets it), ``1`` all.
+``REQUIRE_REAL`` makes such skips failures: ``packages`` those of what the dependency groups
+``deploy`` and ``browser`` install (``make check`` sets it), ``1`` all.
 """
 
 import importlib
@@ -10,34 +10,34 @@ import os
 import platform
 import shutil
 import sys
+from collections.abc import Set as AbstractSet
 from typing import Any, NoReturn
 
 import pytest
 
-# The condition of that group in pyproject.toml.
-HAS_WHEELS = (sys.platform, platform.machine()) in {
-    ("linux", "x86_64"),
-    ("linux", "aarch64"),
-    ("darwin", "arm64"),
-}
+# The conditions of these groups in pyproject.toml.
+DEPLOY = frozenset([("linux", "x86_64"), ("linux", "aarch64"), ("darwin", "arm64")])
+BROWSER = DEPLOY | {("darwin", "x86_64")}
 # Debian keeps programs of administrators where the PATH of others does not lead.
 _PATH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"))
 
 
-def required_package(module: str) -> Any:
-    """Import a module of the dependency group ``deploy``."""
+def required_package(module: str, group: AbstractSet[tuple[str, str]] = DEPLOY) -> Any:
+    """Import a module of a dependency group, which is installed on these systems and machines."""
     try:
         return importlib.import_module(module)
     except ImportError as error:
         reason = f"{error}: `make check` installs it"
-        lacking(reason, required=HAS_WHEELS and _wanted() in {"1", "packages"})
+        has_wheels = (sys.platform, platform.machine()) in group
+        lacking(reason, required=has_wheels and _wanted() in {"1", "packages"})
 
 
-def required_program(name: str) -> str:
-    """Find a program of the system."""
-    program = shutil.which(name, path=_PATH)
+def required_program(*names: str) -> str:
+    """Find a program of the system, under the first of these names that there is."""
+    found = (shutil.which(name, path=_PATH) for name in names)
+    program = next(filter(None, found), None)
     if program is None:
-        lacking(f"{name} is not installed")
+        lacking(f"{' or '.join(names)} is not installed")
     return program
 
 

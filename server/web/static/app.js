@@ -45,16 +45,20 @@ let leave = new AbortController();
 
 async function show() {
   leave.abort();
-  leave = new AbortController();
+  const current = (leave = new AbortController());
   const route = parse();
   const view = VIEWS.find((each) => each.id === route.view) || focus;
   root.replaceChildren();
+  root.dataset.address = location.hash;
+  root.setAttribute("aria-busy", "true");
   document.title = `${view.title} ${route.name} · depgraph`;
   try {
-    await view.show({ root, route, signal: leave.signal, session: await session(), say });
+    await view.show({ root, route, signal: current.signal, session: await session(), say });
   } catch (error) {
     if (error instanceof ApiError) root.replaceChildren(h("p", { class: "failed", role: "alert" }, error.message));
     else if (error.name !== "AbortError") throw error;
+  } finally {
+    if (leave === current) root.setAttribute("aria-busy", "false");
   }
 }
 
