@@ -14,7 +14,7 @@ from google.rpc import status_pb2
 
 from server.web.call import Status
 
-_DETAILS = "grpc-status-details-bin"
+DETAILS = "grpc-status-details-bin"
 _TYPE_PREFIX = "type.googleapis.com/"
 _STATUS_OF_CODES = {
     "canceled": 499,
@@ -65,7 +65,7 @@ def error_of(status: Status) -> tuple[int, dict[str, Any]]:
     code, message, trailers = status
     name = "canceled" if code is grpc.StatusCode.CANCELLED else code.name.lower()
     error: dict[str, Any] = {"code": name, "message": message}
-    encoded = next((value for key, value in trailers if key == _DETAILS), None)
+    encoded = next((value for key, value in trailers if key == DETAILS), None)
     if isinstance(encoded, bytes):
         error["details"] = [
             {

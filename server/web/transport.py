@@ -3,9 +3,10 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
+from types import MappingProxyType
 
 import grpc
 import uvicorn
@@ -18,11 +19,12 @@ from starlette.staticfiles import StaticFiles
 from server.config import Limits
 from server.rpc.answering import Answering
 from server.rpc.methods import Method
-from server.web.call import HttpCall, Metadata
-from server.web.messages import MessageTypes, error_of, json_of, line, request_of, types_of
+from server.web.call import HttpCall, Sender
+from server.web.in_process import Calls
+from server.web.messages import MessageTypes, error_of, json_of, line, request_of
+from server.web.mounts import Mounted, Running
 
 _STATIC = Path(__file__).with_name("static")
-_CONTRACT = "/depgraph.v1."
 
 
 class _Server(uvicorn.Server):
@@ -47,20 +49,30 @@ class HttpTransport:
     """
     Has the methods of ``GrpcioTransport``.
 
-    Unary calls are those of Connect, answers of streams are lines of JSON.
+    Unary calls are those of Connect, answers of streams are lines of JSON. ``mounts`` are
+    applications below a path (``/mcp``): the same checks come before them as before the rest.
+    ``calls`` gets the methods that are served; applications ask them by it, each for the ``Sender``
+    of the request that came.
     """
 
-    def __init__(self, limits: Limits, *, share_port: bool = False) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        *,
+        share_port: bool = False,
+        calls: Calls | None = None,
+        mounts: Mapping[str, Mounted] = MappingProxyType({}),
+    ) -> None:
         self._limits = limits
         self._share_port = share_port
-        self._methods: dict[str, tuple[Method, MessageTypes]] = {}
+        self._calls = calls or Calls()
+        self._mounts = mounts
+        self._running = Running(mounts.values())
 
     def serve(self, methods: Sequence[Method], answering: Answering) -> None:
         """Set the methods to serve."""
         self._answering = answering
-        for method in methods:
-            if method.name.startswith(_CONTRACT):
-                self._methods[method.name] = method, types_of(method.name)
+        self._calls.serve(methods)
 
     def listen(self, address: str) -> int:
         """Bind an address, return the port."""
@@ -77,9 +89,11 @@ class HttpTransport:
 
     async def start(self) -> None:
         """Accept requests."""
+        await self._running.start()
         application = Starlette(
             routes=[
-                *(Route(name, self._call, methods=["POST"]) for name in self._methods),
+                *(Route(name, self._call, methods=["POST"]) for name in self._calls.served),
+                *(Mount(path, mounted.application) for path, mounted in self._mounts.items()),
                 Mount("/", StaticFiles(directory=_STATIC, html=True)),
             ]
         )
@@ -98,18 +112,18 @@ class HttpTransport:
             await asyncio.wait((self._task,), timeout=flush.total_seconds())
         self._server.force_exit = True
         await self._task
+        await self._running.stop()
 
     async def _call(self, request: Request) -> Response:
-        method, types = self._methods[request.url.path]
+        method, types = self._calls.served[request.url.path]
         try:
             asked = request_of(await request.body(), types)
         except ValueError as error:
             return JSONResponse({"code": "invalid_argument", "message": str(error)}, 400)
-        peer = "" if request.client is None else f"ipv4:{request.client.host}:{request.client.port}"
-        metadata = [(key.lower(), value) for key, value in request.headers.items()]
+        sender = Sender.of(request.scope)
         if method.handler.response_streaming:
-            return self._stream(method, types, asked, peer, metadata)
-        call = HttpCall(peer, metadata, None)
+            return self._stream(method, types, asked, sender)
+        call = HttpCall(sender)
         try:
             answer = await method.answer(asked, call)
         except grpc.aio.AbortError:
@@ -124,8 +138,7 @@ class HttpTransport:
         method: Method,
         types: MessageTypes,
         asked: bytes,
-        peer: str,
-        metadata: Metadata,
+        sender: Sender,
     ) -> Response:
         parts: asyncio.Queue[bytes | None] = asyncio.Queue(1)
 
@@ -133,7 +146,7 @@ class HttpTransport:
             await parts.put(b'{"result":' + json_of(part, types) + b"}\n")
 
         async def answer() -> None:
-            call = HttpCall(peer, metadata, None, send)
+            call = HttpCall(sender, send_part=send)
             try:
                 await method.answer(asked, call)
             except grpc.aio.AbortError:
