@@ -1,0 +1,92 @@
+// A picture of services and the calls between them, as SVG: drawn, moved, looked around in.
+
+import { h, s } from "../lib/dom.js";
+import { edgeElement, nodeElement, widthFor } from "./elements.js";
+import { density, layout } from "./layout.js";
+import { names } from "./names.js";
+import { panzoom } from "./panzoom.js";
+import { routes } from "./routes.js";
+import { walking } from "./walking.js";
+
+/** @typedef {import("./layout.js").Picture} Picture */
+/** @typedef {import("./layout.js").Node} Node */
+/**
+ * @typedef {Object} Drawing
+ * @property {(picture: Picture) => void} update draw another; what is focused, and the zoom, stay
+ * @property {(ids: string[] | null) => void} highlight these nodes and dim the rest; null = none
+ * @property {() => void} destroy
+ * @property {SVGElement} svg
+ * @property {import("./panzoom.js").PanZoom} view
+ */
+
+/**
+ * Draw a picture into a room that has a height.
+ *
+ * @param {HTMLElement} root
+ * @param {Picture} picture
+ * @param {{onopen?: (node: Node) => void, onselect?: (node: Node) => void, label?: string}} [options]
+ *   onopen: click or Enter; onselect: click with Shift, or the space bar
+ * @returns {Drawing}
+ */
+export function draw(root, picture, { onopen = () => {}, onselect, label = "Picture of the graph" } = {}) {
+  const svg = s("svg", { class: "picture", focusable: "false" });
+  const room = h("div", { class: "graph", role: "application", "aria-label": label }, svg);
+  const view = panzoom(room, svg);
+  room.append(view.buttons);
+  root.append(room);
+  const walk = walking(room, svg, view, { onopen, onselect: onselect || onopen });
+  let shown = "";
+
+  function update(next) {
+    const same = JSON.stringify(next);
+    if (same === shown) return;
+    const first = shown === "";
+    shown = same;
+    const aspect = first || !room.dataset.aspect ? aspectOf(room) : Number(room.dataset.aspect);
+    room.dataset.aspect = String(aspect);
+    const close = density(next.nodes.length).name;
+    const plan = layout(next, { width: (node) => widthFor(node, close), aspect });
+    const spoken = names(next);
+    const nodes = new Map();
+    for (const box of plan.boxes.values()) {
+      nodes.set(box.node.id, nodeElement(box, close, spoken.get(box.node.id)));
+    }
+    const ways = routes(plan, next.edges);
+    const edges = ways.map(edgeElement);
+    const { x, y, width, height } = plan.frame;
+    svg.setAttribute("viewBox", `${x} ${y} ${width} ${height}`);
+    svg.setAttribute("width", width);
+    svg.setAttribute("height", height);
+    svg.setAttribute("class", `picture ${close}${next.edges.length > 250 ? " crowded" : ""}`);
+    const swap = () =>
+      svg.replaceChildren(s("g", { class: "edges" }, edges), s("g", { class: "nodes" }, [...nodes.values()]));
+    const drawn = ways.map((way, index) => ({ ...way.edge, element: edges[index] }));
+    walk.replace(swap, { plan, nodes, edges: drawn });
+    view.frame(plan.frame, centerOf(plan));
+  }
+
+  update(picture);
+  return {
+    update,
+    highlight: walk.highlight,
+    svg,
+    view,
+    destroy() {
+      walk.destroy();
+      view.destroy();
+      room.remove();
+    },
+  };
+}
+
+function aspectOf(room) {
+  const { clientWidth: wide, clientHeight: high } = room;
+  return wide && high ? Math.min(2.6, Math.max(0.8, wide / high)) : 1.6;
+}
+
+// The middle of the picture: of the service in focus, if there is one.
+function centerOf({ boxes, frame }) {
+  const center = [...boxes.values()].find((box) => box.node.isCenter);
+  const { x, y, width, height } = center || frame;
+  return { x: x + width / 2, y: y + height / 2 };
+}

@@ -1,0 +1,98 @@
+// What the signs of a picture mean: those that it uses.
+
+import { h, s } from "../lib/dom.js";
+import { staleMark } from "./elements.js";
+import { mark, outline, word } from "./marks.js";
+
+const CRITICALITIES = ["critical", "high", "medium", "low", "unknown"];
+const KINDS = ["service", "database", "queue", "gateway", "external"];
+const MODES = {
+  sync: "synchronous: the caller waits",
+  async: "asynchronous",
+  mixed: "some of both",
+  unknown: "mode unknown",
+};
+
+/**
+ * @typedef {Object} Uses
+ * @property {string[]} criticalities plain words
+ * @property {string[]} kinds
+ * @property {string[]} modes
+ * @property {boolean} [groups]
+ * @property {boolean} [soft] dependencies that the caller can do without
+ * @property {boolean} [hard]
+ * @property {boolean} [stale]
+ * @property {boolean} [faint] low confidence
+ * @property {boolean} [cyclic]
+ * @property {boolean} [marked]
+ * @property {boolean} [counted]
+ */
+
+/** Find what a picture uses. @param {import("./layout.js").Picture} picture @returns {Uses} */
+export function usesOf({ nodes, edges }) {
+  const services = nodes.filter((node) => node.kind === "service");
+  const kindOf = (node) => (word(node.serviceKind) === "unknown" ? "service" : word(node.serviceKind));
+  const soft = (edge) => ["soft", "degraded"].includes(word(edge.criticality));
+  return {
+    criticalities: [...new Set(nodes.map((node) => word(node.criticality)))],
+    kinds: [...new Set(services.map(kindOf))],
+    modes: [...new Set(edges.map((edge) => edge.mode))],
+    groups: services.length < nodes.length,
+    soft: edges.some(soft),
+    hard: edges.some((edge) => edge.criticality && !soft(edge)),
+    stale: edges.some((edge) => edge.isStale),
+    faint: edges.some((edge) => edge.isLowConfidence),
+    cyclic: edges.some((edge) => edge.isCyclic),
+    marked: edges.some((edge) => edge.isMarked),
+    counted: edges.some((edge) => edge.count > 1),
+  };
+}
+
+/** Explain the signs. @param {Uses} uses @returns {HTMLElement} */
+export function legend(uses) {
+  const line = (classes, more) => s("g", { class: `edge ${classes}` }, lines(classes), head(), more);
+  const entries = [
+    used(CRITICALITIES, uses.criticalities).map((each) =>
+      entry(s("g", { transform: "translate(18,9)" }, mark(each)), each === "unknown" ? "criticality unknown" : each),
+    ),
+    uses.kinds.length > 1 && used(KINDS, uses.kinds).map((each) => entry(shape(each), each)),
+    uses.groups && entry(shape("group"), "group of services; click opens it"),
+    used(Object.keys(MODES), uses.modes).map((each) => entry(line(each), MODES[each])),
+    uses.soft && entry(line("sync soft"), "hollow head: the caller can do without"),
+    uses.cyclic && entry(line("cyclic"), "on a cycle"),
+    uses.marked && entry(line("sync marked"), "marked"),
+    uses.stale && entry(line("sync stale", staleMark({ x: 15, y: 9 })), "stale: not seen for long"),
+    uses.faint && entry(line("sync faint"), "thin: low confidence"),
+    uses.counted && entry(number(), "number of calls in one arrow"),
+  ];
+  return h("ul", { class: "legend", "aria-label": "Legend" }, ...entries.flat());
+}
+
+function used(all, some) {
+  return all.filter((each) => some.includes(each));
+}
+
+function number() {
+  return s("text", { class: "legend-count", x: 18, y: 13, "text-anchor": "middle" }, "12");
+}
+
+function entry(sign, text) {
+  return h("li", {}, s("svg", { width: 36, height: 18, viewBox: "0 0 36 18", "aria-hidden": "true" }, sign), text);
+}
+
+function shape(kind) {
+  const classes = `node ${kind === "group" ? "group" : "service"} kind-${kind}`;
+  return s("g", { class: classes, transform: "translate(3,4)" }, outline(kind, 30, 12));
+}
+
+function lines(classes) {
+  const d = "M1,9H30";
+  return [
+    classes.includes("mixed") && s("path", { class: "line outer", d }),
+    s("path", { class: "line", d }),
+  ];
+}
+
+function head() {
+  return s("path", { class: "head", d: "M35,9L28,5.5V12.5Z" });
+}

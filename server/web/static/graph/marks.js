@@ -1,0 +1,85 @@
+// Shapes and marks: kinds of services by the outline of their box, criticality by a mark beside the
+// name. Each says without colour what the colour says too.
+
+import { s } from "../lib/dom.js";
+
+const PREFIX = /^(CRITICALITY|SERVICE_KIND|DEPENDENCY_CRITICALITY|COMMUNICATION_MODE)_/;
+
+/**
+ * Give the plain word of an enum's value: "CRITICALITY_HIGH" and "high" are both "high"; one that is
+ * not set, which JSON leaves out, is "unknown".
+ *
+ * @param {string} [value]
+ * @returns {string}
+ */
+export function word(value) {
+  const plain = (value || "").replace(PREFIX, "").toLowerCase();
+  return plain === "" || plain === "unspecified" ? "unknown" : plain;
+}
+
+/**
+ * Draw the mark of a criticality, 10 by 10, its middle at 0,0.
+ *
+ * @param {string} [criticality]
+ * @returns {SVGElement}
+ */
+export function mark(criticality) {
+  const level = word(criticality);
+  const shapes = {
+    critical: "M0,-5.5L5.5,0L0,5.5L-5.5,0Z",
+    high: "M0,-5L5.2,4.2H-5.2Z",
+    medium: "M-3.8,-3.8H3.8V3.8H-3.8Z",
+    low: "M-4,-1.2H4V1.2H-4Z",
+    unknown: "M0,-3.5A3.5,3.5 0 1 1 0,3.5A3.5,3.5 0 1 1 0,-3.5Z",
+  };
+  return s("path", { class: `mark ${level}`, d: shapes[level] || shapes.unknown });
+}
+
+/**
+ * Draw the outline of a kind, its left top corner at 0,0.
+ *
+ * @param {string} kind of a service, or "group", "others"
+ * @param {number} width
+ * @param {number} height
+ * @returns {SVGElement[]} from back to front
+ */
+export function outline(kind, width, height) {
+  const box = (d) => s("path", { class: "box", d });
+  const line = (d) => s("path", { class: "inner", d });
+  const low = height - 4;
+  switch (kind) {
+    case "database":
+      return [
+        box(`M0,4C0,-1.4 ${width},-1.4 ${width},4V${low}C${width},${low + 5.4} 0,${low + 5.4} 0,${low}Z`),
+        line(`M0,4C0,8.6 ${width},8.6 ${width},4`),
+      ];
+    case "queue":
+      return [
+        box(rounded(0, 0, width, height, height / 2)),
+        line(`M${width - height / 2 - 2},3V${height - 3}M${width - height / 2 + 3},3V${height - 3}`),
+      ];
+    case "gateway":
+      return [box(`M9,0H${width - 9}L${width},${height / 2}L${width - 9},${height}H9L0,${height / 2}Z`)];
+    case "external":
+      return [box(`M0,0H${width - 10}L${width},10V${height}H0Z`), line(`M${width - 10},0V10H${width}`)];
+    case "group":
+    case "others":
+      return [
+        s("path", { class: "box behind", d: rounded(6, -6, width - 6, height, 5) }),
+        s("path", { class: "box behind", d: rounded(3, -3, width - 3, height, 5) }),
+        box(rounded(0, 0, width, height, 5)),
+      ];
+    default:
+      return [box(rounded(0, 0, width, height, 6))];
+  }
+}
+
+function rounded(x, y, right, height, radius) {
+  const r = radius;
+  const wide = right - x - 2 * r;
+  const high = height - 2 * r;
+  return (
+    `M${x + r},${y}h${wide}a${r},${r} 0 0 1 ${r},${r}v${high}a${r},${r} 0 0 1 ${-r},${r}` +
+    `h${-wide}a${r},${r} 0 0 1 ${-r},${-r}v${-high}a${r},${r} 0 0 1 ${r},${-r}Z`
+  );
+}
