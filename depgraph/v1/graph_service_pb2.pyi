@@ -1155,22 +1155,26 @@ class GroupSelector(_message.Message):
     DIRECTION_FIELD_NUMBER: _builtins.int
     DEPTH_FIELD_NUMBER: _builtins.int
     TEAM_FIELD_NUMBER: _builtins.int
+    OTHER_TEAMS_FIELD_NUMBER: _builtins.int
     direction: Global___Direction.ValueType
     """direction: UPSTREAM or DOWNSTREAM."""
     depth: _builtins.int
     """depth of the group's services, in hops."""
     team: _builtins.str
-    """team of the group's services; empty = those without a team."""
+    """team of the group's services; empty = those without a team, or of several."""
+    other_teams: _builtins.bool
+    """other_teams: the group holds the services of all teams that have no group of their own there."""
     def __init__(
         self,
         *,
         direction: Global___Direction.ValueType = ...,
         depth: _builtins.int = ...,
         team: _builtins.str = ...,
+        other_teams: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["depth", b"depth", "direction", b"direction", "team", b"team"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["depth", b"depth", "direction", b"direction", "other_teams", b"other_teams", "team", b"team"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1190,9 +1194,10 @@ class GetNeighbourhoodRequest(_message.Message):
     MAX_SERVICES_FIELD_NUMBER: _builtins.int
     OPENED_GROUPS_FIELD_NUMBER: _builtins.int
     CONSISTENCY_FIELD_NUMBER: _builtins.int
+    MAX_TEAMS_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
     """service_id is the business name of the service in the middle. Empty = one to begin with: of the
-    services of the highest criticality, that with most callers.
+    services of the highest criticality, that with most callers, of kinds that the filter leaves in.
     """
     direction: Global___Direction.ValueType
     """direction: UPSTREAM, DOWNSTREAM, or BOTH, the default."""
@@ -1202,7 +1207,12 @@ class GetNeighbourhoodRequest(_message.Message):
     """include_stale counts stale dependencies too. Default false."""
     max_services: _builtins.int
     """max_services is the most services to show one by one, the middle not counted, 1–1,000; 0 = 100.
-    The most critical come first, nearer ones before farther ones. All others are in groups.
+    Those of opened_groups come first, then nearer ones before farther ones, then the more critical
+    ones, then those that more services call, then by name. All others are in groups.
+    """
+    max_teams: _builtins.int
+    """max_teams is the most teams that have a group of their own on one side at one depth, 1–100; 0 =
+    20. Those with most services there come first, then by name. One group stands for all others.
     """
     @_builtins.property
     def filter(self) -> Global___EdgeFilter:
@@ -1210,7 +1220,9 @@ class GetNeighbourhoodRequest(_message.Message):
 
     @_builtins.property
     def opened_groups(self) -> _containers.RepeatedCompositeFieldContainer[Global___GroupSelector]:
-        """opened_groups: their services are shown before others, while there is room. At most 100."""
+        """opened_groups: their services are shown before others, while there is room. At most 100; those
+        that are not there are ignored.
+        """
 
     @_builtins.property
     def consistency(self) -> _types_pb2.Consistency:
@@ -1227,10 +1239,11 @@ class GetNeighbourhoodRequest(_message.Message):
         max_services: _builtins.int = ...,
         opened_groups: _abc.Iterable[Global___GroupSelector] | None = ...,
         consistency: _types_pb2.Consistency | None = ...,
+        max_teams: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "filter", b"filter"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "direction", b"direction", "filter", b"filter", "include_stale", b"include_stale", "max_depth", b"max_depth", "max_services", b"max_services", "opened_groups", b"opened_groups", "service_id", b"service_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "direction", b"direction", "filter", b"filter", "include_stale", b"include_stale", "max_depth", b"max_depth", "max_services", b"max_services", "max_teams", b"max_teams", "opened_groups", b"opened_groups", "service_id", b"service_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1283,13 +1296,21 @@ class NeighbourGroup(_message.Message):
     SELECTOR_FIELD_NUMBER: _builtins.int
     SERVICE_COUNT_FIELD_NUMBER: _builtins.int
     HIGHEST_CRITICALITY_FIELD_NUMBER: _builtins.int
+    TEAM_COUNT_FIELD_NUMBER: _builtins.int
+    INNER_CALLS_FIELD_NUMBER: _builtins.int
     service_count: _builtins.int
     """service_count of services in it, ≥ 1."""
     highest_criticality: _types_pb2.Criticality.ValueType
     """highest_criticality among its services."""
+    team_count: _builtins.int
+    """team_count of teams that its services belong to; services without a team count as one."""
     @_builtins.property
     def selector(self) -> Global___GroupSelector:
         """selector names the group, for opened_groups."""
+
+    @_builtins.property
+    def inner_calls(self) -> Global___CountedCalls:
+        """inner_calls: those between services of the group."""
 
     def __init__(
         self,
@@ -1297,10 +1318,12 @@ class NeighbourGroup(_message.Message):
         selector: Global___GroupSelector | None = ...,
         service_count: _builtins.int = ...,
         highest_criticality: _types_pb2.Criticality.ValueType = ...,
+        team_count: _builtins.int = ...,
+        inner_calls: Global___CountedCalls | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["selector", b"selector"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["inner_calls", b"inner_calls", "selector", b"selector"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["highest_criticality", b"highest_criticality", "selector", b"selector", "service_count", b"service_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["highest_criticality", b"highest_criticality", "inner_calls", b"inner_calls", "selector", b"selector", "service_count", b"service_count", "team_count", b"team_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1437,7 +1460,7 @@ class GetNeighbourhoodResponse(_message.Message):
 
     @_builtins.property
     def groups(self) -> _containers.RepeatedCompositeFieldContainer[Global___NeighbourGroup]:
-        """groups of all others, by direction, depth and team."""
+        """groups of all others, by direction, depth and team; those of other teams last."""
 
     @_builtins.property
     def dependencies(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.EffectiveDependency]:
@@ -1447,7 +1470,9 @@ class GetNeighbourhoodResponse(_message.Message):
 
     @_builtins.property
     def group_calls(self) -> _containers.RepeatedCompositeFieldContainer[Global___GroupCalls]:
-        """group_calls between groups, and between groups and services that are shown."""
+        """group_calls between two groups, and between groups and services that are shown; of pairs that
+        `dependencies` would hold if all were shown.
+        """
 
     @_builtins.property
     def freshness(self) -> _types_pb2.Freshness:

@@ -19,6 +19,7 @@ from server.rpc.graph.components import (
     components_answer,
     components_question,
 )
+from server.rpc.graph.neighbourhood import neighbourhood_answer, neighbourhood_question
 from server.rpc.graph.parts import adjacency_messages, traverse_stream
 from server.rpc.graph.status import ServerStatus
 from server.rpc.graph.traverse import freshness_field, sliced_answer, traverse_answer, traverse_question
@@ -127,7 +128,11 @@ class GraphServicer:
 
     async def GetNeighbourhood(self, request: pb.GetNeighbourhoodRequest, context: Context) -> Answer:
         """Return what a picture around a service shows."""
-        raise NotImplementedError
+        question = neighbourhood_question(request)
+        await self._live.at(question.consistency, time_left(context))
+        async with self._live.read_lock():
+            graph, freshness = self._live.now(), self._live.freshness()
+            return await neighbourhood_answer(graph, question, freshness, self._max_response)
 
     async def GetMap(self, request: pb.GetMapRequest, context: Context) -> Answer:
         """Return what a picture of the whole graph shows."""

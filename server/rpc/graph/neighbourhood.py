@@ -1,0 +1,283 @@
+"""GetNeighbourhood: the services around one, the foremost ones singly, all others in groups."""
+
+import asyncio
+from collections.abc import Iterator
+from itertools import chain
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from depgraph.v1 import graph_service_pb2 as pb
+from depgraph.v1.types_pb2 import CRITICALITY_UNKNOWN
+from graphcore import DependencyGraph, Direction, EdgeFilter
+from graphcore.analysis.arrangement import Arrangement, Arranging, Group, arrange
+from graphcore.analysis.counted_calls import CallPairs, CountedCalls, count_calls
+from graphcore.analysis.sides import Sides, sides_of
+from graphcore.kernels import FRESH, IN
+from server import wire
+from server.concurrency import CooperativeYield
+from server.domain.errors import ServiceNotFoundError
+from server.domain.live_graph import Consistency, Freshness
+from server.rpc.answers import freshness_message, pair_records, tag, too_large
+from server.rpc.graph.owners import Owners, owners_of
+from server.rpc.questions import consistency, edge_filter, own_names, resolved_field
+from server.rpc.validate import Check
+from server.wire.columns import EnumWords
+from server.wire.fields import field
+
+_DEFAULT_DEPTH, _MAX_DEPTH = 1, 10
+_DEFAULT_SERVICES, _MAX_SERVICES = 100, 1_000
+_DEFAULT_TEAMS, _MAX_TEAMS = 20, 100
+_MOST_OPENED = 100
+_DIRECTIONS: EnumWords[str, pb.Direction.ValueType] = EnumWords(
+    pb.Direction, [direction.value for direction in Direction]
+)
+_SIDES: EnumWords[str, pb.Direction.ValueType] = EnumWords(pb.Direction, ["upstream", "downstream"])
+_SIDE_NUMBERS = (pb.DIRECTION_UPSTREAM, pb.DIRECTION_DOWNSTREAM)
+
+_CENTER = pb.GetNeighbourhoodResponse.CENTER_FIELD_NUMBER
+_NEIGHBOUR = tag(pb.GetNeighbourhoodResponse, "neighbours")
+_SERVICE = pb.Neighbour.SERVICE_FIELD_NUMBER
+_DEPENDENCY = pb.GetNeighbourhoodResponse.DEPENDENCIES_FIELD_NUMBER
+_GROUP = tag(pb.GetNeighbourhoodResponse, "groups")
+_CALLS = tag(pb.GetNeighbourhoodResponse, "group_calls")
+_FRESHNESS = tag(pb.GetNeighbourhoodResponse, "freshness")
+
+
+class GroupName(NamedTuple):
+    """A group by what a request names it by; ``side`` as in ``graphcore.analysis.sides``."""
+
+    side: int
+    depth: int
+    team: str
+    other_teams: bool
+
+
+class NeighbourhoodQuestion(NamedTuple):
+    """Around which service (``""`` = one to begin with), and how much to show."""
+
+    service_id: str
+    direction: Direction
+    max_depth: int
+    edge_filter: EdgeFilter
+    max_services: int
+    max_teams: int
+    opened: tuple[GroupName, ...]
+    consistency: Consistency
+
+
+def neighbourhood_question(request: pb.GetNeighbourhoodRequest) -> NeighbourhoodQuestion:
+    """Read a request; raises ``InvalidInputError``."""
+    check = Check()
+    name = request.service_id
+    direction = check.optional_word("direction", request.direction, _DIRECTIONS)
+    depth = check.number("max_depth", request.max_depth, 0, _MAX_DEPTH, f"0 = {_DEFAULT_DEPTH}")
+    services = check.number(
+        "max_services", request.max_services, 0, _MAX_SERVICES, f"0 = {_DEFAULT_SERVICES}"
+    )
+    teams = check.number("max_teams", request.max_teams, 0, _MAX_TEAMS, f"0 = {_DEFAULT_TEAMS}")
+    check.at_most("opened_groups", request.opened_groups, _MOST_OPENED, "may be opened")
+    question = NeighbourhoodQuestion(
+        check.text("service_id", name) if name else "",
+        Direction(direction or Direction.BOTH.value),
+        depth or _DEFAULT_DEPTH,
+        edge_filter(check, request.filter, include_stale=request.include_stale),
+        services or _DEFAULT_SERVICES,
+        teams or _DEFAULT_TEAMS,
+        tuple(
+            _group_name(check.within(f"opened_groups[{place}]"), each)
+            for place, each in enumerate(request.opened_groups)
+        ),
+        consistency(check, request.consistency),
+    )
+    check.done()
+    return question
+
+
+def _group_name(check: Check, selector: pb.GroupSelector) -> GroupName:
+    word = check.word("direction", selector.direction, _SIDES, "upstream")
+    depth = check.number("depth", selector.depth, 1, _MAX_DEPTH)
+    team = check.text("team", selector.team) if selector.team else ""
+    if team and selector.other_teams:
+        check.add("team", "is set, but other_teams is a group of several teams; leave one of them out")
+    return GroupName(list(_SIDES.number).index(word), depth, team, selector.other_teams)
+
+
+async def neighbourhood_answer(
+    graph: DependencyGraph, question: NeighbourhoodQuestion, freshness: Freshness, limit: int
+) -> bytes:
+    """
+    Answer with the bytes of a ``GetNeighbourhoodResponse``; the graph must not change meanwhile.
+
+    Raises ``ServiceNotFoundError`` and ``ResponseTooLargeError``. O(V + E); other calls run
+    meanwhile.
+    """
+    asked = question.service_id
+    own = own_names(graph, asked)[0] if asked else await _first_service(graph, question.edge_filter)
+    start = graph.node(own)
+    sides = sides_of(graph, own, question.direction, question.max_depth, question.edge_filter)
+    pairs = await asyncio.to_thread(CallPairs.of, graph, question.edge_filter, [start], sides.edges)
+    owners = await owners_of(graph.service_payloads[sides.nodes])
+    services = Arranging(
+        owners.criticality,
+        graph.index.nodes[sides.nodes, IN + FRESH],
+        owners.team,
+        len(owners.teams),
+        lambda position: graph.digraph[int(sides.nodes[position])].name,
+    )
+    opened = [group for name in question.opened if (group := _group_of(name, owners.teams))]
+    arrangement = await asyncio.to_thread(
+        arrange, sides, services, opened, question.max_services, question.max_teams
+    )
+    picture = _Picture(start, sides, pairs, owners, arrangement)
+    head = b"".join(
+        (
+            field(_FRESHNESS, freshness_message(freshness)),
+            resolved_field(pb.GetNeighbourhoodResponse, [asked or own], [own]),
+        )
+    )
+    return await _joined(graph, question.edge_filter, picture, limit, head)
+
+
+async def _first_service(graph: DependencyGraph, passing: EdgeFilter) -> str:
+    """Choose the service to begin with, see ``GetNeighbourhoodRequest.service_id``."""
+    nodes = np.array(graph.digraph.node_indices(), np.int32)
+    left = np.setdiff1d(nodes, graph.nodes_of_kinds(passing.excluded_kinds))
+    nodes = left if len(left) else nodes
+    if not len(nodes):
+        raise ServiceNotFoundError("the graph has no services yet: import some, or connect a source")
+    owners = await owners_of(graph.service_payloads[nodes])
+    nodes = nodes[owners.criticality == owners.criticality.min()]
+    callers = graph.index.nodes[nodes, IN + FRESH]
+    return min(graph.digraph[node].name for node in nodes[callers == callers.max()].tolist())
+
+
+class _Picture(NamedTuple):
+    """What is shown around the node ``start``."""
+
+    start: int
+    sides: Sides
+    pairs: CallPairs
+    owners: Owners
+    arrangement: Arrangement
+
+    def ends(self, node_count: int) -> NDArray[np.int32]:
+        """Return what stands for each node: 0 the start, then services, then groups."""
+        nodes, (shown, _, group, _) = self.sides.nodes, self.arrangement
+        end = np.full(node_count, -1, np.int32)
+        end[self.start] = 0
+        end[nodes[shown]] = np.arange(1, len(shown) + 1)
+        is_grouped = group >= 0
+        end[nodes[is_grouped]] = group[is_grouped] + len(shown) + 1
+        return end
+
+
+def _group_of(name: GroupName, teams: list[str]) -> Group | None:
+    """Return a group by the number of its team; None = no service has this team."""
+    if name.other_teams:
+        return Group(name.side, name.depth, None)
+    return Group(name.side, name.depth, teams.index(name.team)) if name.team in teams else None
+
+
+async def _joined(
+    graph: DependencyGraph,
+    passing: EdgeFilter,
+    picture: _Picture,
+    limit: int,
+    head: bytes,
+) -> bytes:
+    """Join the answer to its encoded ``head``; other calls run meanwhile."""
+    sides, pairs, (shown, names, _, groups) = picture.sides, picture.pairs, picture.arrangement
+    end = picture.ends(len(graph.index.nodes))
+    is_shown = (end[pairs.source] <= len(shown)) & (end[pairs.target] <= len(shown))
+    calls = await asyncio.to_thread(count_calls, pairs.chosen(~is_shown), end, 1 + len(shown) + len(groups))
+    dependencies = pair_records(graph, pairs.edge[is_shown], passing).merged()
+    records = chain(
+        [wire.retagged(graph.service_payloads[picture.start], _CENTER)],
+        _neighbours(graph, picture),
+        _groups(picture, calls),
+        (wire.retagged(record, _DEPENDENCY) for record in dependencies),
+        _calls(calls, [graph.digraph[picture.start].name, *names]),
+    )
+    counts = pb.GetNeighbourhoodResponse(upstream_count=sides.counts[0], downstream_count=sides.counts[1])
+    pieces = [head, counts.SerializeToString()]
+    room = limit - sum(map(len, pieces))
+    yielding = CooperativeYield()
+    for record in records:
+        room -= len(record)
+        if room < 0:
+            content = f"{len(shown):,} services and {len(groups):,} groups"
+            raise too_large(content, limit, "set max_services and max_teams to less")
+        pieces.append(record)
+        await yielding.checkpoint()
+    return b"".join(pieces)
+
+
+def _neighbours(graph: DependencyGraph, picture: _Picture) -> Iterator[bytes]:
+    sides, shown = picture.sides, picture.arrangement.shown
+    rows = zip(
+        graph.service_payloads[sides.nodes[shown]].tolist(),
+        sides.side[shown].tolist(),
+        sides.depth[shown].tolist(),
+        sides.other_depth[shown].tolist(),
+        strict=True,
+    )
+    for record, side, depth, other_depth in rows:
+        message = pb.Neighbour(direction=_SIDE_NUMBERS[side], depth=depth, other_depth=other_depth)
+        yield field(_NEIGHBOUR, wire.retagged(record, _SERVICE) + message.SerializeToString())
+
+
+def _groups(picture: _Picture, calls: CountedCalls) -> Iterator[bytes]:
+    shown, _, group, groups = picture.arrangement
+    is_grouped = group >= 0
+    group, owners, count = group[is_grouped], picture.owners, len(groups)
+    sizes = np.bincount(group, minlength=count).tolist()
+    highest = np.full(count, CRITICALITY_UNKNOWN, np.int8)
+    np.minimum.at(highest, group, owners.criticality[is_grouped])
+    teams = np.unique(group * len(owners.teams) + owners.team[is_grouped]) // len(owners.teams)
+    team_counts = np.bincount(teams, minlength=count).tolist()
+    first = 1 + len(shown)
+    is_inner = calls.source == calls.target
+    inner = dict(zip((calls.source[is_inner] - first).tolist(), calls.counts[is_inner].tolist(), strict=True))
+    for number, name in enumerate(groups):
+        selector = pb.GroupSelector(
+            direction=_SIDE_NUMBERS[name.side],
+            depth=name.depth,
+            team="" if name.team is None else owners.teams[name.team],
+            other_teams=name.team is None,
+        )
+        message = pb.NeighbourGroup(
+            selector=selector,
+            service_count=sizes[number],
+            highest_criticality=highest[number],
+            team_count=team_counts[number],
+            inner_calls=counted(inner[number]) if number in inner else None,
+        )
+        yield field(_GROUP, message.SerializeToString())
+
+
+def _calls(calls: CountedCalls, names: list[str]) -> Iterator[bytes]:
+    is_between = calls.source != calls.target
+    columns = (calls.source, calls.target, calls.counts)
+    for source, target, counts in zip(*(column[is_between].tolist() for column in columns), strict=True):
+        message = pb.GroupCalls(source=_end(source, names), target=_end(target, names), calls=counted(counts))
+        yield field(_CALLS, message.SerializeToString())
+
+
+def _end(end: int, names: list[str]) -> pb.CallEnd:
+    if end < len(names):
+        return pb.CallEnd(service_id=names[end])
+    return pb.CallEnd(group=end - len(names))
+
+
+def counted(counts: list[int]) -> pb.CountedCalls:
+    """Write the counts of a row of ``CountedCalls``."""
+    pairs, sync, asynchronous, unknown, stale = counts
+    return pb.CountedCalls(
+        pair_count=pairs,
+        sync_count=sync,
+        async_count=asynchronous,
+        unknown_count=unknown,
+        stale_count=stale,
+    )
