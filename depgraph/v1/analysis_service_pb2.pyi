@@ -105,23 +105,31 @@ class _DriftKind:
 class _DriftKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DriftKind.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     DRIFT_KIND_UNSPECIFIED: _DriftKind.ValueType  # 0
-    """DRIFT_KIND_UNSPECIFIED stands for both in filters, and is never sent."""
+    """DRIFT_KIND_UNSPECIFIED stands for NOT_OBSERVED and NOT_DECLARED in filters, and is never sent."""
     DRIFT_KIND_NOT_OBSERVED: _DriftKind.ValueType  # 1
     """DRIFT_KIND_NOT_OBSERVED: declared, and not observed."""
     DRIFT_KIND_NOT_DECLARED: _DriftKind.ValueType  # 2
     """DRIFT_KIND_NOT_DECLARED: observed, and not declared."""
+    DRIFT_KIND_CONTRADICTED: _DriftKind.ValueType  # 3
+    """DRIFT_KIND_CONTRADICTED: sources name different modes, or different criticalities. UNKNOWN
+    contradicts nothing. Listed only where it is asked for.
+    """
 
 class DriftKind(_DriftKind, metaclass=_DriftKindEnumTypeWrapper):
-    """DriftKind says which side is missing. MANUAL, CATALOG and KUBERNETES declare what should be;
+    """DriftKind says which side is missing, or that sources contradict each other. MANUAL, CATALOG and KUBERNETES declare what should be;
     OTEL_SERVICE_GRAPH and SERVICE_MESH observe what is.
     """
 
 DRIFT_KIND_UNSPECIFIED: DriftKind.ValueType  # 0
-"""DRIFT_KIND_UNSPECIFIED stands for both in filters, and is never sent."""
+"""DRIFT_KIND_UNSPECIFIED stands for NOT_OBSERVED and NOT_DECLARED in filters, and is never sent."""
 DRIFT_KIND_NOT_OBSERVED: DriftKind.ValueType  # 1
 """DRIFT_KIND_NOT_OBSERVED: declared, and not observed."""
 DRIFT_KIND_NOT_DECLARED: DriftKind.ValueType  # 2
 """DRIFT_KIND_NOT_DECLARED: observed, and not declared."""
+DRIFT_KIND_CONTRADICTED: DriftKind.ValueType  # 3
+"""DRIFT_KIND_CONTRADICTED: sources name different modes, or different criticalities. UNKNOWN
+contradicts nothing. Listed only where it is asked for.
+"""
 Global___DriftKind: _TypeAlias = DriftKind  # noqa: Y015
 
 @_typing.final
@@ -1299,8 +1307,10 @@ class ListDriftRequest(_message.Message):
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     CONSISTENCY_FIELD_NUMBER: _builtins.int
     EXCLUDE_KINDS_FIELD_NUMBER: _builtins.int
+    TEAM_FIELD_NUMBER: _builtins.int
+    DISCOVERY_SOURCE_FIELD_NUMBER: _builtins.int
     kind: Global___DriftKind.ValueType
-    """kind to return; UNSPECIFIED = both."""
+    """kind to return; UNSPECIFIED = NOT_OBSERVED and NOT_DECLARED."""
     service_id: _builtins.str
     """service_id keeps what this service calls or is called by, by business name; empty = everything."""
     ignore_stale: _builtins.bool
@@ -1314,6 +1324,12 @@ class ListDriftRequest(_message.Message):
     page_token: _builtins.str
     """page_token of the page before; empty = the first. The filters must be those of the call that
     gave it.
+    """
+    team: _builtins.str
+    """team keeps pairs of which one service, or both, belong to this team; empty = all."""
+    discovery_source: _types_pb2.DiscoverySource.ValueType
+    """discovery_source keeps pairs that this source reports, without its stale dependencies under
+    ignore_stale. UNSPECIFIED = all.
     """
     @_builtins.property
     def consistency(self) -> _types_pb2.Consistency:
@@ -1335,10 +1351,12 @@ class ListDriftRequest(_message.Message):
         page_token: _builtins.str = ...,
         consistency: _types_pb2.Consistency | None = ...,
         exclude_kinds: _abc.Iterable[_types_pb2.ServiceKind.ValueType] | None = ...,
+        team: _builtins.str = ...,
+        discovery_source: _types_pb2.DiscoverySource.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "exclude_kinds", b"exclude_kinds", "ignore_stale", b"ignore_stale", "kind", b"kind", "page_size", b"page_size", "page_token", b"page_token", "service_id", b"service_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "discovery_source", b"discovery_source", "exclude_kinds", b"exclude_kinds", "ignore_stale", b"ignore_stale", "kind", b"kind", "page_size", b"page_size", "page_token", b"page_token", "service_id", b"service_id", "team", b"team"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1346,7 +1364,8 @@ Global___ListDriftRequest: _TypeAlias = ListDriftRequest  # noqa: Y015
 
 @_typing.final
 class Drift(_message.Message):
-    """Drift is a pair of services that is declared but not observed, or observed but not declared.
+    """Drift is a pair of services that is declared but not observed, observed but not declared, or
+    contradicted.
     Dangling dependencies do not count.
     """
 
@@ -1357,12 +1376,18 @@ class Drift(_message.Message):
     TARGET_SERVICE_ID_FIELD_NUMBER: _builtins.int
     DEPENDENCIES_FIELD_NUMBER: _builtins.int
     SINCE_TIME_FIELD_NUMBER: _builtins.int
+    SOURCE_TEAM_FIELD_NUMBER: _builtins.int
+    TARGET_TEAM_FIELD_NUMBER: _builtins.int
     kind: Global___DriftKind.ValueType
     """kind of drift."""
     source_service_id: _builtins.str
     """source_service_id is the business name of the caller."""
     target_service_id: _builtins.str
     """target_service_id is the business name of the callee."""
+    source_team: _builtins.str
+    """source_team that the caller belongs to. Unset = not known."""
+    target_team: _builtins.str
+    """target_team that the callee belongs to. Unset = not known."""
     @_builtins.property
     def dependencies(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Dependency]:
         """dependencies that there are, by discovery source; with ignore_stale those that are not stale."""
@@ -1370,7 +1395,8 @@ class Drift(_message.Message):
     @_builtins.property
     def since_time(self) -> _timestamp_pb2.Timestamp:
         """since_time is when the first of them was written. With ignore_stale, where there is a stale
-        counterpart, it is when that was last observed.
+        counterpart, it is when that was last observed. Of a contradiction it is when one of them last
+        changed.
         """
 
     def __init__(
@@ -1381,12 +1407,21 @@ class Drift(_message.Message):
         target_service_id: _builtins.str = ...,
         dependencies: _abc.Iterable[_types_pb2.Dependency] | None = ...,
         since_time: _timestamp_pb2.Timestamp | None = ...,
+        source_team: _builtins.str | None = ...,
+        target_team: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["since_time", b"since_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_source_team", b"_source_team", "_target_team", b"_target_team", "since_time", b"since_time", "source_team", b"source_team", "target_team", b"target_team"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dependencies", b"dependencies", "kind", b"kind", "since_time", b"since_time", "source_service_id", b"source_service_id", "target_service_id", b"target_service_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_source_team", b"_source_team", "_target_team", b"_target_team", "dependencies", b"dependencies", "kind", b"kind", "since_time", b"since_time", "source_service_id", b"source_service_id", "source_team", b"source_team", "target_service_id", b"target_service_id", "target_team", b"target_team"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__source_team: _TypeAlias = _typing.Literal["source_team"]  # noqa: Y015
+    _WhichOneofArgType__source_team: _TypeAlias = _typing.Literal["_source_team", b"_source_team"]  # noqa: Y015
+    _WhichOneofReturnType__target_team: _TypeAlias = _typing.Literal["target_team"]  # noqa: Y015
+    _WhichOneofArgType__target_team: _TypeAlias = _typing.Literal["_target_team", b"_target_team"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__source_team) -> _WhichOneofReturnType__source_team | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__target_team) -> _WhichOneofReturnType__target_team | None: ...
 
 Global___Drift: _TypeAlias = Drift  # noqa: Y015
 

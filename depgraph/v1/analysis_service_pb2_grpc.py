@@ -120,7 +120,7 @@ class AnalysisServiceServicer:
 
     def ListDrift(self, request, context):
         """ListDrift returns what is declared but never observed, and what is observed but never declared,
-        by source and target, page by page. NOT_FOUND when there is no such service.
+        or what sources contradict each other about, by source and target, page by page. NOT_FOUND when there is no such service.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -60,7 +60,7 @@ class AnalysisServiceStub:
     """
     ListDrift: _grpc.UnaryUnaryMultiCallable[_analysis_service_pb2.ListDriftRequest, _analysis_service_pb2.ListDriftResponse]
     """ListDrift returns what is declared but never observed, and what is observed but never declared,
-    by source and target, page by page. NOT_FOUND when there is no such service.
+    or what sources contradict each other about, by source and target, page by page. NOT_FOUND when there is no such service.
     """
 
 @_typing.type_check_only
@@ -95,7 +95,7 @@ class AnalysisServiceAsyncStub(AnalysisServiceStub):
     """
     ListDrift: _aio.UnaryUnaryMultiCallable[_analysis_service_pb2.ListDriftRequest, _analysis_service_pb2.ListDriftResponse]  # type: ignore[assignment]
     """ListDrift returns what is declared but never observed, and what is observed but never declared,
-    by source and target, page by page. NOT_FOUND when there is no such service.
+    or what sources contradict each other about, by source and target, page by page. NOT_FOUND when there is no such service.
     """
 
 class AnalysisServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -163,7 +163,7 @@ class AnalysisServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_analysis_service_pb2.ListDriftResponse, _abc.Awaitable[_analysis_service_pb2.ListDriftResponse]]:
         """ListDrift returns what is declared but never observed, and what is observed but never declared,
-        by source and target, page by page. NOT_FOUND when there is no such service.
+        or what sources contradict each other about, by source and target, page by page. NOT_FOUND when there is no such service.
         """
 
 def add_AnalysisServiceServicer_to_server(servicer: AnalysisServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

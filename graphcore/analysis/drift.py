@@ -1,11 +1,13 @@
 """
-Drift: dependencies that are declared but not observed, or observed but not declared.
+Drift: dependencies declared but not observed, observed but not declared, or contradicted.
 
 Manual entries, catalogues and Kubernetes manifests declare; traces and service meshes observe. A
-pair of services drifts if all dependencies from the one to the other are on one side. Dangling ones
-don't count.
+pair of services drifts if all dependencies from the one to the other are on one side, or if their
+sources contradict each other: they name different modes or criticalities. UNKNOWN contradicts
+nothing. Dangling dependencies don't count.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -28,9 +30,9 @@ from graphcore.kernels import (
     UNKNOWN_MODE_BIT,
 )
 from graphcore.kernels import drift as kernels
-from graphcore.kernels.drift import DECLARED, OBSERVED
+from graphcore.kernels.drift import CONTRADICTED, DECLARED, OBSERVED
 
-__all__ = ["DECLARED", "OBSERVED", "Drift", "DriftPage", "DriftQuestion", "list_drift"]
+__all__ = ["CONTRADICTED", "DECLARED", "OBSERVED", "Drift", "DriftPage", "DriftQuestion", "list_drift"]
 
 _SOURCES_OF = {
     DECLARED: int(EdgeFlag.MANUAL | EdgeFlag.KUBERNETES | EdgeFlag.CATALOG),
@@ -43,18 +45,22 @@ class DriftQuestion:
     """
     Which drift, and which page of it.
 
-    ``sides``: DECLARED for declared but not observed, OBSERVED for the opposite, their sum for
-    both. ``service``: only pairs with this service. ``ignore_stale``: stale dependencies don't
-    count. Pairs with another service of ``excluded_kinds`` are left out. ``most`` pairs are listed,
-    from the first after ``after``, the names of a pair.
+    ``kinds``: DECLARED for declared but not observed, OBSERVED for the opposite, their sum for
+    both; CONTRADICTED for contradictions, alone. ``service``: only pairs with this service;
+    ``among``: only pairs with one of these nodes. ``sources``: only pairs with a dependency of one
+    of these discovery sources. ``ignore_stale``: stale dependencies don't count. Pairs with another
+    service of ``excluded_kinds`` are left out. ``most`` pairs are listed, from the first after
+    ``after``, the names of a pair.
     """
 
-    sides: int = DECLARED | OBSERVED
+    kinds: int = DECLARED | OBSERVED
     service: str | None = None
     ignore_stale: bool = False
     after: tuple[str, str] | None = None
     most: int = 100
     excluded_kinds: int = 0
+    sources: int = SOURCES
+    among: Sequence[int] | None = None
 
     @property
     def part(self) -> int:
@@ -69,15 +75,17 @@ class DriftQuestion:
 
 class Drift(NamedTuple):
     """
-    A pair of services, by name, that has dependencies on one side only: DECLARED or OBSERVED.
+    A pair of services, by name and by node, that drifts.
 
-    ``present``: these dependencies. ``gone``: stale ones of the other side, if stale ones are
-    ignored. Both by discovery source.
+    ``kind``: the side that there is, DECLARED or OBSERVED, or CONTRADICTED. ``present``: its
+    dependencies. ``gone``: stale ones of the other side, if stale ones are ignored. Both by
+    discovery source.
     """
 
-    side: int
+    kind: int
     source: str
     target: str
+    nodes: tuple[int, int]
     present: list[DependencyRecord]
     gone: list[DependencyRecord]
 
@@ -100,28 +108,28 @@ class DriftPage(NamedTuple):
 
 
 class _Pairs(NamedTuple):
-    """The nodes of pairs, and the side of each."""
+    """The nodes of pairs, and the kind of each."""
 
     source: Numbers
     target: Numbers
-    side: NDArray[np.uint8]
+    kind: NDArray[np.uint8]
 
     def at(self, places: NDArray[np.integer] | NDArray[np.bool_]) -> "_Pairs":
-        return _Pairs(self.source[places], self.target[places], self.side[places])
+        return _Pairs(self.source[places], self.target[places], self.kind[places])
 
 
 def list_drift(graph: DependencyGraph, question: DriftQuestion) -> DriftPage:
     """
     List a page of the pairs that drift. Raises ``UnknownServiceError``.
 
-    O(V log V + E), or the degree of the requested service instead of E. Kernels and sorting let
+    O(V log V + E), or the degrees of the requested services instead of E. Kernels and sorting let
     other threads run. May run beside readers.
     """
     order = NameOrder.of(graph)
-    if question.service is None:
+    if question.service is None and question.among is None:
         pairs, total = _all_pairs(graph, question, order)
     else:
-        pairs = _pairs_of(graph, question, graph.node(question.service))
+        pairs = _chosen_pairs(graph, question)
         total = len(pairs.source)
     if question.after is not None:
         pairs = _after(graph, pairs, question.after, order)
@@ -153,9 +161,9 @@ def _all_pairs(graph: DependencyGraph, question: DriftQuestion, order: NameOrder
     """Gather the pairs of callers from ``after`` on, enough for a page; and count all pairs."""
     index = graph.index
     counts = np.empty(len(index.nodes), np.int32)
-    sides: NDArray[np.uint8] = np.zeros(len(index.nodes), np.uint8)
-    wanted = question.part, question.sides, question.shut(graph)
-    total = kernels.count_drift.run(index.nodes, index.pool, *wanted, sides, counts)
+    joined: Numbers = np.zeros(len(index.nodes), np.int32)
+    wanted = question.part, question.kinds, question.sources, question.shut(graph)
+    total = kernels.count_drift.run(index.nodes, index.pool, *wanted, joined, counts)
     begin = 0 if question.after is None else order.place(graph, question.after[0])
     callers = order.nodes[begin:]
     # The first may have no pair after ``after``; one more pair shows that there is another page.
@@ -163,19 +171,39 @@ def _all_pairs(graph: DependencyGraph, question: DriftQuestion, order: NameOrder
     return _gathered(graph, question, callers, OUT), total
 
 
-def _pairs_of(graph: DependencyGraph, question: DriftQuestion, node: int) -> _Pairs:
-    """Gather the pairs of one service, as caller and as callee."""
-    both = [_gathered(graph, question, np.array([node], np.int32), side) for side in (OUT, IN)]
-    return _Pairs(*map(np.concatenate, zip(*both, strict=True)))
+def _chosen_pairs(graph: DependencyGraph, question: DriftQuestion) -> _Pairs:
+    """Gather the pairs of the requested service, or of all services that are asked for."""
+    is_among: NDArray[np.uint8] = np.zeros(len(graph.index.nodes), np.uint8)
+    if question.among is not None:
+        is_among[list(question.among)] = 1
+    if question.service is not None:
+        pairs = _pairs_of(graph, question, np.array([graph.node(question.service)], np.int32))
+        if question.among is None:
+            return pairs
+        return pairs.at((is_among[pairs.source] | is_among[pairs.target]) != 0)
+    is_among[question.shut(graph) != 0] = 0
+    return _pairs_of(graph, question, np.flatnonzero(is_among).astype(np.int32))
+
+
+def _pairs_of(graph: DependencyGraph, question: DriftQuestion, chosen: Numbers) -> _Pairs:
+    """Gather the pairs of services, as callers and as callees, each once."""
+    calls = _gathered(graph, question, chosen, OUT)
+    called = _gathered(graph, question, chosen, IN)
+    called = called.at(~np.isin(called.source, chosen))
+    return _Pairs(
+        np.concatenate((calls.source, called.source)),
+        np.concatenate((calls.target, called.target)),
+        np.concatenate((calls.kind, called.kind)),
+    )
 
 
 def _gathered(graph: DependencyGraph, question: DriftQuestion, chosen: Numbers, side: int) -> _Pairs:
     index = graph.index
     room = int(index.nodes[chosen, side + question.part].sum())
     near, far, drift = np.empty(room, np.int32), np.empty(room, np.int32), np.empty(room, np.uint8)
-    sides: NDArray[np.uint8] = np.zeros(len(index.nodes), np.uint8)
-    wanted = side, question.part, question.sides, question.shut(graph)
-    count = kernels.gather_drift.run(index.nodes, index.pool, chosen, *wanted, sides, near, far, drift)
+    joined: Numbers = np.zeros(len(index.nodes), np.int32)
+    wanted = side, question.part, question.kinds, question.sources, question.shut(graph)
+    count = kernels.gather_drift.run(index.nodes, index.pool, chosen, *wanted, joined, near, far, drift)
     source, target = (near, far) if side == OUT else (far, near)
     return _Pairs(source[:count], target[:count], drift[:count])
 
@@ -192,13 +220,15 @@ def _after(graph: DependencyGraph, pairs: _Pairs, after: tuple[str, str], order:
 def _drifts(graph: DependencyGraph, page: _Pairs, question: DriftQuestion) -> list[Drift]:
     digraph, ignored = graph.digraph, STALE if question.ignore_stale else 0
     drifts = []
-    columns = page.source.tolist(), page.target.tolist(), page.side.tolist()
-    for source, target, side, found in zip(*columns, _records(graph, page, question), strict=True):
+    columns = page.source.tolist(), page.target.tolist(), page.kind.tolist()
+    for source, target, kind, found in zip(*columns, _records(graph, page, question), strict=True):
         found.sort(key=lambda record: record.flags & SOURCES)
         present = [record for record in found if not record.flags & ignored]
         stale = [record for record in found if record.flags & ignored]
-        gone = [record for record in stale if kernels.side_of(record.flags) != side]
-        drifts.append(Drift(side, digraph[source].name, digraph[target].name, present, gone))
+        other = [record for record in stale if kernels.side_of(record.flags) != kind]
+        gone = [] if kind == CONTRADICTED else other
+        names = digraph[source].name, digraph[target].name
+        drifts.append(Drift(kind, *names, (source, target), present, gone))
     return drifts
 
 

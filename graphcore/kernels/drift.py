@@ -1,10 +1,12 @@
 """
-Kernels that compare, for each pair of services, which sides report a call between them.
+Kernels that compare, for each pair of services, what its discovery sources report of the call.
 
-A side is DECLARED or OBSERVED. The sides of a pair are the bits of all its edges that count; a pair
-that drifts has exactly one of the two bits. ``part`` is what counts of a segment: FRESH without
-stale edges, COUNT with them. ``sides`` is scratch, a byte for each node, zero between calls. Pairs
-with a node whose ``shut`` is not 0 don't count.
+The flags of a pair are the bits of all its edges that count. A pair drifts if its sources are all
+on one side, DECLARED or OBSERVED, or if they contradict each other, CONTRADICTED: they name
+different modes or criticalities. ``wanted`` holds the bits of the kinds to find; a pair counts only
+with a source of ``sources``. ``part`` is what counts of a segment: FRESH without stale edges, COUNT
+with them. ``joined`` is scratch, flags for each node, zero between calls. Pairs with a node whose
+``shut`` is not 0 don't count.
 """
 
 from typing import Any
@@ -12,9 +14,13 @@ from typing import Any
 from graphcore.compiling import kernel
 from graphcore.kernels import COUNT, EDGE, FLAGS, NEIGHBOUR, OUT, START
 
-DECLARED, OBSERVED = 1, 2
+DECLARED, OBSERVED, CONTRADICTED = 1, 2, 4
+_MODES = 1 | 2
+"""``EdgeFlag.SYNC | EdgeFlag.ASYNC`` as a plain number."""
+_CRITICALITIES = 8 | 16 | 32
+"""``EdgeFlag.HARD | EdgeFlag.SOFT | EdgeFlag.DEGRADED``."""
 _DECLARING = 128 | 512 | 2048
-"""``EdgeFlag.MANUAL | EdgeFlag.KUBERNETES | EdgeFlag.CATALOG`` as a plain number."""
+"""``EdgeFlag.MANUAL | EdgeFlag.KUBERNETES | EdgeFlag.CATALOG``."""
 _OBSERVING = 256 | 1024
 """``EdgeFlag.OTEL_SERVICE_GRAPH | EdgeFlag.SERVICE_MESH``."""
 
@@ -30,18 +36,33 @@ def side_of(flags: int) -> int:
     return side
 
 
-@kernel("void(int32[:, ::1], int32[:, ::1], int64, int64, int64, uint8[::1])")
-def join_sides(nodes: Any, pool: Any, node: int, side: int, part: int, sides: Any) -> None:
-    """Note the sides of all pairs that a node makes with its neighbours."""
+@kernel("int64(int64, int64)")
+def drift_of(flags: int, wanted: int) -> int:
+    """Return the kind of ``wanted`` that a pair with these flags has; 0 = none of them."""
+    side: int = side_of(flags)
+    if side != DECLARED | OBSERVED and side & wanted != 0:
+        return side
+    criticalities = flags & _CRITICALITIES
+    # Two bits or more: without its lowest bit the number is not 0.
+    if flags & _MODES == _MODES or criticalities & (criticalities - 1) != 0:
+        return wanted & CONTRADICTED
+    return 0
+
+
+@kernel("void(int32[:, ::1], int32[:, ::1], int64, int64, int64, int32[::1])")
+def join_flags(nodes: Any, pool: Any, node: int, side: int, part: int, joined: Any) -> None:
+    """Join the flags of all pairs that a node makes with its neighbours."""
     first = nodes[node, side + START]
     for slot in range(first, first + nodes[node, side + part]):
-        sides[pool[NEIGHBOUR, slot]] |= side_of(pool[FLAGS, slot])
+        joined[pool[NEIGHBOUR, slot]] |= pool[FLAGS, slot]
 
 
-@kernel("int64(int32[:, ::1], int32[:, ::1], int64, int64, uint8[::1], uint8[::1], int32[::1])")
-def count_drift(nodes: Any, pool: Any, part: int, wanted: int, shut: Any, sides: Any, counts: Any) -> int:
+@kernel("int64(int32[:, ::1], int32[:, ::1], int64, int64, int64, uint8[::1], int32[::1], int32[::1])")
+def count_drift(
+    nodes: Any, pool: Any, part: int, wanted: int, sources: int, shut: Any, joined: Any, counts: Any
+) -> int:
     """
-    Count for each node the callees with which it drifts to a side of ``wanted``; returns the sum.
+    Count for each node the callees with which it drifts; returns the sum.
 
     O(V + E).
     """
@@ -50,13 +71,14 @@ def count_drift(nodes: Any, pool: Any, part: int, wanted: int, shut: Any, sides:
         counts[node] = 0
         if shut[node] != 0:
             continue
-        join_sides(nodes, pool, node, OUT, part, sides)
+        join_flags(nodes, pool, node, OUT, part, joined)
         count = 0
         first = nodes[node, OUT + START]
         for slot in range(first, first + nodes[node, OUT + part]):
-            found = sides[pool[NEIGHBOUR, slot]]
-            sides[pool[NEIGHBOUR, slot]] = 0
-            if found & wanted and found != DECLARED | OBSERVED and shut[pool[NEIGHBOUR, slot]] == 0:
+            neighbour = pool[NEIGHBOUR, slot]
+            flags = joined[neighbour]
+            joined[neighbour] = 0
+            if flags & sources != 0 and drift_of(flags, wanted) != 0 and shut[neighbour] == 0:
                 count += 1
         counts[node] = count
         total += count
@@ -64,7 +86,7 @@ def count_drift(nodes: Any, pool: Any, part: int, wanted: int, shut: Any, sides:
 
 
 @kernel(
-    "int64(int32[:, ::1], int32[:, ::1], int32[::1], int64, int64, int64, uint8[::1], uint8[::1], "
+    "int64(int32[:, ::1], int32[:, ::1], int32[::1], int64, int64, int64, int64, uint8[::1], int32[::1], "
     "int32[::1], int32[::1], uint8[::1])"
 )
 def gather_drift(
@@ -74,8 +96,9 @@ def gather_drift(
     side: int,
     part: int,
     wanted: int,
+    sources: int,
     shut: Any,
-    sides: Any,
+    joined: Any,
     near: Any,
     far: Any,
     drift: Any,
@@ -83,19 +106,20 @@ def gather_drift(
     """
     List the pairs that drift of some nodes and their neighbours on a side; returns how many.
 
-    Lists their ends and the side that there is.
+    Lists their ends and the kind of each.
     """
     count = 0
     for place in range(len(chosen)):
         node = chosen[place]
-        join_sides(nodes, pool, node, side, part, sides)
+        join_flags(nodes, pool, node, side, part, joined)
         first = nodes[node, side + START]
         for slot in range(first, first + nodes[node, side + part]):
             neighbour = pool[NEIGHBOUR, slot]
-            found = sides[neighbour]
-            sides[neighbour] = 0
-            if found & wanted and found != DECLARED | OBSERVED and shut[neighbour] == 0:
-                near[count], far[count], drift[count] = node, neighbour, found
+            flags = joined[neighbour]
+            joined[neighbour] = 0
+            kind = drift_of(flags, wanted)
+            if flags & sources != 0 and kind != 0 and shut[neighbour] == 0:
+                near[count], far[count], drift[count] = node, neighbour, kind
                 count += 1
     return count
 

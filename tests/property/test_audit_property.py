@@ -1,11 +1,14 @@
 """Path audits against all pairs and all simple paths, drift against a dictionary. No I/O."""
 
+from dataclasses import replace
+
 from hypothesis import strategies as st
 
-from graphcore import EdgeFilter
+from graphcore import EdgeFilter, EdgeFlag
 from graphcore.analysis import drift
 from graphcore.analysis.drift import DriftPage, DriftQuestion, list_drift
 from graphcore.analysis.path_audit import PathAudit, PathAuditQuestion, audit_paths
+from graphcore.graph.flags import SOURCES as ALL_SOURCES
 from graphcore.graph.name_order import NameOrder
 from tests.support.audits import (
     DECLARING,
@@ -13,6 +16,7 @@ from tests.support.audits import (
     Call,
     graph_of,
     merged_calls,
+    plain_contradictions,
     plain_drift,
     plain_retries,
     plain_timeouts,
@@ -26,7 +30,16 @@ from tests.support.kernel_forms import given_in_both_forms
 NAMES = st.text(st.characters(blacklist_characters="\0"), max_size=20) | st.builds(
     "{}{}".format, st.sampled_from(["", "a", "team/", "team/service-", "ж" * 9]), st.text("aж0", max_size=4)
 )
-SIDES = {drift.DECLARED: "declared", drift.OBSERVED: "observed"}
+KINDS = {drift.DECLARED: "declared", drift.OBSERVED: "observed", drift.CONTRADICTED: "contradicted"}
+QUESTIONS = st.builds(
+    DriftQuestion,
+    kinds=st.sampled_from((1, 2, 3, 4)),
+    service=st.sampled_from((None, "a")),
+    ignore_stale=st.booleans(),
+    most=st.integers(1, 5),
+    sources=st.sampled_from((ALL_SOURCES, *(int(EdgeFlag[name]) for name in SOURCES))),
+)
+AMONG = st.none() | st.sets(st.sampled_from("abcdefg"))
 
 
 def timeouts_of(audit: PathAudit) -> list[tuple[int, object, object]]:
@@ -128,42 +141,60 @@ def test_products_are_capped_at_the_largest_number(calls: list[Call], max_hops: 
     assert retries_of(audit) == expected[:most]
 
 
-@given_in_both_forms(
-    100, some_calls(), st.booleans(), st.integers(1, 5), st.sampled_from((None, "a")), st.integers(1, 3)
-)
+@given_in_both_forms(200, some_calls(), QUESTIONS, AMONG)
 def test_drift_equals_that_of_a_dictionary_of_pairs(
-    calls: list[Call], ignore_stale: bool, most: int, service: str | None, sides: int
+    calls: list[Call], asked: DriftQuestion, among: set[str] | None
 ) -> None:
-    graph = graph_of(calls, "a")
-    expected = sorted(
-        (*pair, side)
-        for pair, side in plain_drift(calls, ignore_stale=ignore_stale).items()
-        if (service is None or service in pair) and side in [SIDES[bit] for bit in SIDES if bit & sides]
-    )
+    graph = graph_of(calls, *"abcdefg")
+    expected = expected_drift(calls, asked, among)
+    nodes = None if among is None else [graph.node(name) for name in among]
+    question = replace(asked, among=nodes)
     pages: list[DriftPage] = []
-    after: tuple[str, str] | None = None
     while True:
-        page = list_drift(graph, DriftQuestion(sides, service, ignore_stale, after, most))
+        page = list_drift(graph, question)
         pages.append(page)
         assert page.total == len(expected)
-        assert len(page.drifts) <= most
+        assert len(page.drifts) <= question.most
         if not page.more:
             break
-        after = page.drifts[-1][1:3]
+        question = replace(question, after=page.drifts[-1][1:3])
     listed = [found for page in pages for found in page.drifts]
-    assert [(found.source, found.target, SIDES[found.side]) for found in listed] == expected
+    assert [(found.source, found.target, KINDS[found.kind]) for found in listed] == expected
     for found in listed:
+        assert found.nodes == (graph.node(found.source), graph.node(found.target))
         rows = [call for call in calls if call[:2] == (found.source, found.target)]
-        present = [call for call in rows if not (ignore_stale and call.is_stale)]
+        present = fresh(rows, include_stale=not asked.ignore_stale)
         assert [record.payload for record in found.present] == sorted(
             present, key=lambda call: call.discovery
         )
-        other = [call for call in rows if call not in present and not same_side(call, found.side)]
+        other = [call for call in rows if call not in present and is_other_side(call, found.kind)]
         assert [record.payload for record in found.gone] == sorted(other, key=lambda call: call.discovery)
 
 
-def same_side(call: Call, side: int) -> bool:
-    return (SOURCES[call.discovery] in DECLARING) == (side == drift.DECLARED)
+def expected_drift(
+    calls: list[Call], asked: DriftQuestion, among: set[str] | None
+) -> list[tuple[str, str, str]]:
+    if asked.kinds == drift.CONTRADICTED:
+        contradicted = plain_contradictions(calls, ignore_stale=asked.ignore_stale)
+        kinds = dict.fromkeys(contradicted, "contradicted")
+    else:
+        kinds = plain_drift(calls, ignore_stale=asked.ignore_stale)
+    counting = fresh(calls, include_stale=not asked.ignore_stale)
+    reported = {call[:2] for call in counting if EdgeFlag[SOURCES[call.discovery]] & asked.sources}
+    return sorted(
+        (*pair, kind)
+        for pair, kind in kinds.items()
+        if kind in [KINDS[bit] for bit in KINDS if bit & asked.kinds]
+        and pair in reported
+        and (asked.service is None or asked.service in pair)
+        and (among is None or among & {*pair})
+    )
+
+
+def is_other_side(call: Call, kind: int) -> bool:
+    if kind == drift.CONTRADICTED:
+        return False
+    return (SOURCES[call.discovery] in DECLARING) != (kind == drift.DECLARED)
 
 
 @given_in_both_forms(100, st.lists(NAMES, unique=True, max_size=120), NAMES)

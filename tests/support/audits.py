@@ -131,6 +131,13 @@ def plain_drift(calls: list[Call], *, ignore_stale: bool) -> dict[tuple[str, str
     return {pair: next(iter(found)) for pair, found in sides.items() if len(found) == 1}
 
 
+def plain_contradictions(calls: list[Call], *, ignore_stale: bool) -> set[tuple[str, str]]:
+    """Pairs of which one source says that they are synchronous, and another that they are not."""
+    fresh = [call for call in calls if not (call.is_stale and ignore_stale)]
+    sync, asynchronous = ({call[:2] for call in fresh if call.mode == mode} for mode in ("SYNC", "ASYNC"))
+    return sync & asynchronous
+
+
 def _paths(
     strongest: dict[str, dict[str, int]], path: list[str], product: int, hops: int
 ) -> Iterator[tuple[int, list[str]]]:

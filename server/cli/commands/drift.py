@@ -1,4 +1,4 @@
-"""``depgraph drift``: dependencies declared but not observed, or observed but not declared."""
+"""``depgraph drift``: what is declared but not observed, the reverse, and contradictions."""
 
 from collections.abc import Iterator
 from typing import Annotated, Literal
@@ -6,18 +6,27 @@ from typing import Annotated, Literal
 import typer
 
 from depgraph import Client
-from depgraph.v1.analysis_service_pb2 import Drift, DriftKind, ListDriftRequest, ListDriftResponse
+from depgraph.v1.analysis_service_pb2 import (
+    DRIFT_KIND_CONTRADICTED,
+    Drift,
+    DriftKind,
+    ListDriftRequest,
+    ListDriftResponse,
+)
+from depgraph.v1.types_pb2 import DiscoverySource
 from server.cli.asked import AskedServer, asks_server
 from server.cli.connection import connected, pages
 from server.cli.failures import FOUND
-from server.cli.filters import ExcludedKinds, ExitCode, kind_numbers
+from server.cli.filters import ExcludedKinds, ExitCode, Source, kind_numbers
 from server.cli.options import AsJson
 from server.cli.render.labels import call_label, dependency_label
 from server.cli.render.text import counted, enum_word, fields_of, listing, print_json, print_lines
 
 PAGE_SIZE = 1_000
 
-Kind = Literal["both", "not-observed", "not-declared"]
+Kind = Literal["both", "not-observed", "not-declared", "contradicted"]
+_CONTRADICTED = "whose sources contradict each other about mode or criticality"
+_ONE_SIDED = "declared but not observed, or observed but not declared"
 
 
 @asks_server(timeout=30.0)
@@ -27,7 +36,11 @@ def drift(
     ] = "",
     *,
     kind: Annotated[
-        Kind, typer.Option(help="Declared but not observed, observed but not declared, or both.")
+        Kind,
+        typer.Option(
+            help="Declared but not observed, observed but not declared, both, or calls whose sources "
+            "contradict each other."
+        ),
     ] = "both",
     ignore_stale: Annotated[
         bool,
@@ -37,6 +50,13 @@ def drift(
         ),
     ] = False,
     excluded_kinds: ExcludedKinds = None,
+    team: Annotated[
+        str, typer.Option(metavar="TEAM", help="Only calls from or to a service of this team.")
+    ] = "",
+    source: Annotated[
+        Source | None,
+        typer.Option(metavar="SOURCE", help="Only calls that this discovery source reports."),
+    ] = None,
     top: Annotated[int, typer.Option(min=0, metavar="N", help="Calls listed, 0 = all; --json has all.")] = 50,
     exit_code: ExitCode = False,
     as_json: AsJson = False,
@@ -53,6 +73,10 @@ def drift(
         service_id=service,
         ignore_stale=ignore_stale,
         exclude_kinds=kind_numbers(excluded_kinds),
+        team=team,
+        discovery_source=DiscoverySource.Value(
+            f"DISCOVERY_SOURCE_{source.name if source else 'UNSPECIFIED'}"
+        ),
     )
     with connected(server) as client:
         answer = _listed(client, request, 0 if as_json else top)
@@ -61,7 +85,7 @@ def drift(
         del found["next_page_token"]
         print_json(found)
     else:
-        print_lines(_lines(answer))
+        print_lines(_lines(answer, request.kind))
     if exit_code and answer.total_count:
         raise typer.Exit(FOUND)
 
@@ -83,15 +107,17 @@ def _listed(client: Client, request: ListDriftRequest, limit: int) -> ListDriftR
     return whole
 
 
-def _lines(answer: ListDriftResponse) -> Iterator[str]:
-    if missing := _missing(answer):
+def _lines(answer: ListDriftResponse, kind: DriftKind.ValueType) -> Iterator[str]:
+    is_one_sided = kind != DRIFT_KIND_CONTRADICTED
+    missing = _missing(answer) if is_one_sided else ""
+    if missing:
         yield f"{missing}: there is nothing to compare with"
     if answer.total_count:
-        yield f"{counted(answer.total_count, 'call')} declared but not observed, or observed but not declared"
+        yield f"{counted(answer.total_count, 'call')} {_ONE_SIDED if is_one_sided else _CONTRADICTED}"
         rows = [_row(each) for each in answer.drifts]
         yield from listing(("CALL", "DRIFT", "SINCE (UTC)", "KNOWN AS"), rows, answer.total_count)
     elif not missing:
-        yield "no drift"
+        yield "no drift" if is_one_sided else "no contradictions"
     yield from _unknown(answer)
 
 

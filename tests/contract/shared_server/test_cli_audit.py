@@ -155,6 +155,26 @@ async def test_drift_is_listed_by_name(quick_command: Command, online_shop: None
     ]
 
 
+async def test_drift_lists_contradictions_of_a_source_and_drift_of_a_team(
+    quick_command: Command, online_shop: None, channel: grpc.aio.Channel
+) -> None:
+    none = await quick_command("drift", "--kind", "contradicted", "--exit-code", "--source", "service_mesh")
+    assert (none.returncode, none.stdout) == (0, "no contradictions\n")
+    stubs = Stubs(channel)
+    await stubs.write_edges("search>catalog", discovery_source=DISCOVERY_SOURCE_SERVICE_MESH)
+    await stubs.graph.ListComponents(ListComponentsRequest(consistency=FRESH))
+    found = await quick_command("drift", "--kind", "contradicted", "--exit-code", "--source", "service_mesh")
+    assert found.returncode == 3
+    assert TIME.sub("<time>", found.stdout).splitlines() == [
+        "1 call whose sources contradict each other about mode or criticality",
+        "CALL              DRIFT         SINCE (UTC)       KNOWN AS",
+        "search → catalog  contradicted  <time>  async degraded kafka + sync hard (service mesh)",
+    ]
+    of_team = await quick_command("drift", "search", "--team", "commerce", "--kind", "not-declared")
+    assert "search → pricing" in of_team.stdout
+    assert (await quick_command("drift", "search", "--team", "nobody")).stdout == "no drift\n"
+
+
 async def test_drift_says_how_many_calls_are_left_out(quick_command: Command, online_shop: None) -> None:
     some, whole = await quick_command("drift", "--top", "5"), await quick_command("drift", "--top", "0")
     assert some.stdout.splitlines()[-1] == "… and 19 more (--top 0 lists all)"

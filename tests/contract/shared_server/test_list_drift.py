@@ -1,6 +1,7 @@
 """ListDrift over a real channel, compared with SQL. Other tests prove that paging is complete."""
 
 from datetime import UTC, datetime
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -10,12 +11,16 @@ from google.protobuf.json_format import ParseDict
 from depgraph.v1 import analysis_service_pb2 as pb
 from depgraph.v1 import catalog_service_pb2 as catalog
 from depgraph.v1.types_pb2 import (
+    DISCOVERY_SOURCE_CATALOG,
     DISCOVERY_SOURCE_KUBERNETES,
     DISCOVERY_SOURCE_MANUAL,
     DISCOVERY_SOURCE_OTEL_SERVICE_GRAPH,
     DISCOVERY_SOURCE_SERVICE_MESH,
     Dependency,
+    DependencyCriticality,
+    Service,
 )
+from depgraph.v1.types_pb2 import CommunicationMode as Mode
 from tests.support.calls import Stubs, pages
 from tests.support.failures import failure_of
 
@@ -91,6 +96,72 @@ async def test_drift_is_what_sql_finds(
         assert since == [row["since"] for row in rows]
 
 
+CONTRADICTIONS = """
+SELECT source.service_id || '>' || target.service_id AS pair, max(dependency.updated_at) AS changed
+FROM service_dependencies AS dependency
+JOIN services AS source ON source.id = source_service_id
+JOIN services AS target ON target.id = target_service_id
+WHERE NOT (is_stale AND $1)
+GROUP BY source.service_id, target.service_id
+HAVING count(DISTINCT communication_mode) FILTER (WHERE communication_mode <> 'unknown') > 1
+    OR count(DISTINCT dependency.criticality) FILTER (WHERE dependency.criticality <> 'unknown') > 1
+ORDER BY source.service_id COLLATE "C", target.service_id COLLATE "C"
+"""
+
+
+@pytest.mark.parametrize("ignore_stale", [False, True])
+async def test_contradictions_are_what_sql_finds(
+    stubs: Stubs, connection: "asyncpg.Connection[asyncpg.Record]", ignore_stale: bool
+) -> None:
+    manual = list(product(Mode.values()[1:], DependencyCriticality.values()[1:], (False, True)))
+    for number, (mode, criticality, is_stale) in enumerate(manual):
+        calls = [f"c{number:02}>{name}" for name in "abcdef"]
+        said = {"communication_mode": mode, "criticality": criticality}
+        await stubs.write_edges(*calls, is_stale=is_stale, **said)
+    others = zip("abcdef", 2 * Mode.values()[1:], DependencyCriticality.values()[1:] * 2, strict=False)
+    for name, mode, criticality in others:
+        said = {"communication_mode": mode, "criticality": criticality}
+        calls = [f"c{number:02}>{name}" for number in range(len(manual))]
+        await stubs.write_edges(*calls, discovery_source=DISCOVERY_SOURCE_CATALOG, **said)
+    rows = await connection.fetch(CONTRADICTIONS, ignore_stale)
+    assert 20 < len(rows) < 6 * len(manual)
+    answer = await drift(stubs, kind="DRIFT_KIND_CONTRADICTED", ignore_stale=ignore_stale, page_size=1_000)
+    assert pairs(answer) == [row["pair"] for row in rows]
+    assert {found.kind for found in answer.drifts} == {pb.DRIFT_KIND_CONTRADICTED}
+    since = [found.since_time.ToDatetime(UTC) for found in answer.drifts]
+    assert since == [row["changed"] for row in rows]
+    assert "DRIFT_KIND_CONTRADICTED" not in {
+        pb.DriftKind.Name(found.kind) for found in (await drift(stubs)).drifts
+    }
+
+
+async def test_drift_of_a_team_has_an_end_in_it_and_names_both_teams(stubs: Stubs) -> None:
+    # Another team's name begins with the team's, and a service's name holds it.
+    teams = {"a": "pay", "b": "pay", "c": "payments", "d pay": None}
+    await stubs.write_edges("a>b", "a>c", "c>d pay", "d pay>b")
+    services = [Service(service_id=name, team=team) for name, team in teams.items()]
+    await stubs.catalog.BatchUpsertServices(catalog.BatchUpsertServicesRequest(services=services))
+    answer = await drift(stubs, team="pay")
+    assert pairs(answer) == ["a>b", "a>c", "d pay>b"]
+    assert answer.total_count == 3
+    named = [
+        (found.source_team, found.target_team if found.HasField("target_team") else None)
+        for found in answer.drifts
+    ]
+    assert named == [("pay", "pay"), ("pay", "payments"), ("", "pay")]
+    assert pairs(await drift(stubs, team="pay", service_id="c")) == ["a>c"]
+    assert pairs(await drift(stubs, team="nobody")) == []
+
+
+async def test_drift_may_be_kept_to_what_one_source_reports(stubs: Stubs) -> None:
+    await stubs.write_edges("a>b", "a>c")
+    await stubs.write_edges("a>c", "a>d", discovery_source=DISCOVERY_SOURCE_KUBERNETES)
+    await stubs.write_edges("a>b", discovery_source=DISCOVERY_SOURCE_KUBERNETES, is_stale=True)
+    kubernetes = {"discovery_source": "DISCOVERY_SOURCE_KUBERNETES"}
+    assert pairs(await drift(stubs, **kubernetes)) == ["a>b", "a>c", "a>d"]
+    assert pairs(await drift(stubs, **kubernetes, ignore_stale=True)) == ["a>c", "a>d"]
+
+
 async def test_all_dependencies_of_a_pair_are_returned_by_source(stubs: Stubs) -> None:
     [cluster] = await stubs.write_edges("a>b", discovery_source=DISCOVERY_SOURCE_KUBERNETES)
     [declared] = await stubs.write_edges("a>b", is_stale=True)
@@ -153,7 +224,21 @@ async def test_an_unknown_service_is_not_found(stubs: Stubs) -> None:
 
 
 async def test_everything_that_is_wrong_is_named_at_once(stubs: Stubs) -> None:
-    wrong = {"kind": 7, "service_id": "a\0b", "page_size": 1_001, "page_token": "x"}
+    wrong = {
+        "kind": 7,
+        "service_id": "a\0b",
+        "page_size": 1_001,
+        "page_token": "x",
+        "discovery_source": 9,
+        "team": "t" * 256,
+    }
     failure = await failure_of(drift(stubs, **wrong))
     assert failure.code is grpc.StatusCode.INVALID_ARGUMENT
-    assert list(failure.fields) == ["kind", "service_id", "page_token", "page_size"]
+    assert list(failure.fields) == [
+        "kind",
+        "service_id",
+        "page_token",
+        "page_size",
+        "discovery_source",
+        "team",
+    ]
