@@ -46,7 +46,8 @@ export function nodeElement({ node, x, y, width, height }, density, name) {
   const tail = roomy ? "" : tailOf(node);
   const text = (role, y, size, whole, space, bold) =>
     s("text", { class: role, x: left, y, ...CENTRAL }, cut(clipped(whole), space, size, bold));
-  const aside = tail && s("text", { class: "under", x: width - AFTER, y: line, "text-anchor": "end", ...CENTRAL }, tail);
+  const end = { x: width - AFTER, y: line, "text-anchor": "end", ...CENTRAL };
+  const aside = tail && s("text", { class: "under", ...end }, tail);
   const lower = kind === "database" ? 1.5 : 0;
   return s(
     "g",

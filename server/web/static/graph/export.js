@@ -19,11 +19,11 @@ const LARGEST = 8000;
  * @returns {HTMLElement}
  */
 export function exportButtons(svg, filename) {
-  const button = (text, act) => h("button", { type: "button", onclick: act }, text);
+  const button = (text, act) => h("button", { type: "button", class: "small", onclick: act }, text);
   return h(
     "span",
     { class: "exports", role: "group", "aria-label": "Save the picture" },
-    button("SVG", () => save(new Blob([standalone(svg)], { type: "image/svg+xml" }), `${safe(filename)}.svg`)),
+    button("SVG", () => save(svgFile(svg), `${safe(filename)}.svg`)),
     button("PNG", async () => save(await png(svg), `${safe(filename)}.png`)),
   );
 }
@@ -39,17 +39,23 @@ export function standalone(svg) {
   const { x, y, width, height } = svg.viewBox.baseVal;
   const paper = document.createElementNS(SVG, "rect");
   const color = getComputedStyle(svg.parentElement).backgroundColor;
-  for (const [name, value] of Object.entries({ x, y, width, height, fill: color })) paper.setAttribute(name, value);
+  const all = { x, y, width, height, fill: color };
+  for (const [name, value] of Object.entries(all)) paper.setAttribute(name, value);
   copy.prepend(paper);
   copy.setAttribute("xmlns", SVG);
   return new XMLSerializer().serializeToString(copy);
 }
 
-/** Draw a picture as PNG, twice as fine as on the screen. @param {SVGElement} svg @returns {Promise<Blob>} */
+/**
+ * Draw a picture as PNG, twice as fine as on the screen.
+ *
+ * @param {SVGElement} svg
+ * @returns {Promise<Blob>}
+ */
 export async function png(svg) {
   const { width, height } = svg.viewBox.baseVal;
   const scale = Math.min(2, LARGEST / Math.max(width, height));
-  const address = URL.createObjectURL(new Blob([standalone(svg)], { type: "image/svg+xml" }));
+  const address = URL.createObjectURL(svgFile(svg));
   try {
     const image = new Image();
     image.src = address;
@@ -58,12 +64,16 @@ export async function png(svg) {
     canvas.width = Math.ceil(width * scale);
     canvas.height = Math.ceil(height * scale);
     canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
-    return await new Promise((done, failed) => {
-      canvas.toBlob((blob) => (blob ? done(blob) : failed(new Error("the picture is too large for PNG"))), "image/png");
-    });
+    const blob = await new Promise((done) => canvas.toBlob(done, "image/png"));
+    if (!blob) throw new Error("the picture is too large for PNG");
+    return blob;
   } finally {
     URL.revokeObjectURL(address);
   }
+}
+
+function svgFile(svg) {
+  return new Blob([standalone(svg)], { type: "image/svg+xml" });
 }
 
 function inline(from, to) {

@@ -52,9 +52,7 @@ export function usesOf({ nodes, edges }) {
 export function legend(uses) {
   const line = (classes, more) => s("g", { class: `edge ${classes}` }, lines(classes), head(), more);
   const entries = [
-    used(CRITICALITIES, uses.criticalities).map((each) =>
-      entry(s("g", { transform: "translate(18,9)" }, mark(each)), each === "unknown" ? "criticality unknown" : each),
-    ),
+    used(CRITICALITIES, uses.criticalities).map(level),
     uses.kinds.length > 1 && used(KINDS, uses.kinds).map((each) => entry(shape(each), each)),
     uses.groups && entry(shape("group"), "group of services; click opens it"),
     used(Object.keys(MODES), uses.modes).map((each) => entry(line(each), MODES[each])),
@@ -68,6 +66,11 @@ export function legend(uses) {
   return h("ul", { class: "legend", "aria-label": "Legend" }, ...entries.flat());
 }
 
+function level(criticality) {
+  const sign = s("g", { transform: "translate(18,9)" }, mark(criticality));
+  return entry(sign, criticality === "unknown" ? "criticality unknown" : criticality);
+}
+
 function used(all, some) {
   return all.filter((each) => some.includes(each));
 }
@@ -77,7 +80,8 @@ function number() {
 }
 
 function entry(sign, text) {
-  return h("li", {}, s("svg", { width: 36, height: 18, viewBox: "0 0 36 18", "aria-hidden": "true" }, sign), text);
+  const room = { width: 36, height: 18, viewBox: "0 0 36 18", "aria-hidden": "true" };
+  return h("li", {}, s("svg", room, sign), text);
 }
 
 function shape(kind) {

@@ -18,7 +18,7 @@ export function word(value) {
 }
 
 /**
- * Draw the mark of a criticality, 10 by 10, its middle at 0,0.
+ * Draw the mark of a criticality, 10 by 10, its middle at 0,0; the same as those of .chip in style.css.
  *
  * @param {string} [criticality]
  * @returns {SVGElement}
@@ -28,9 +28,10 @@ export function mark(criticality) {
   const shapes = {
     critical: "M0,-5.5L5.5,0L0,5.5L-5.5,0Z",
     high: "M0,-5L5.2,4.2H-5.2Z",
-    medium: "M-3.8,-3.8H3.8V3.8H-3.8Z",
-    low: "M-4,-1.2H4V1.2H-4Z",
-    unknown: "M0,-3.5A3.5,3.5 0 1 1 0,3.5A3.5,3.5 0 1 1 0,-3.5Z",
+    medium: "M0,-4A4,4 0 1 1 0,4A4,4 0 1 1 0,-4Z",
+    low: "M0,-3.6A3.6,3.6 0 1 1 0,3.6A3.6,3.6 0 1 1 0,-3.6Z",
+    // A question mark: it is a picture here, not text.
+    unknown: "M-2.6,-2.6C-2.4,-5.4 2.8,-5.4 2.6,-2.2C2.5,-0.4 0,-0.2 0,2M0,4.4V5",
   };
   return s("path", { class: `mark ${level}`, d: shapes[level] || shapes.unknown });
 }

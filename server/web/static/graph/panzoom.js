@@ -36,7 +36,8 @@ const CLICK = 5;
  */
 export function panzoom(room, svg) {
   const off = new AbortController();
-  const on = (target, name, act, options) => target.addEventListener(name, act, { signal: off.signal, ...options });
+  const on = (target, name, act, options) =>
+    target.addEventListener(name, act, { signal: off.signal, ...options });
   let frame = { x: 0, y: 0, width: 1, height: 1 };
   let middle = { x: 0, y: 0 };
   let view = { x: 0, y: 0, scale: 1 };
