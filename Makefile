@@ -75,7 +75,7 @@ package: $(STAMP) ## install as the Dockerfile does, into a folder that is throw
 	@sh scripts/try_install.sh
 
 bench: $(KERNELS) ## measure; prints a table (BENCH_ARGS="--only NAME --json FILE")
-	@VIRTUAL_ENV= $(BIN)/uv sync --quiet --locked --inexact --all-extras --group bench --python $(BIN)/python
+	@VIRTUAL_ENV= $(BIN)/uv sync --quiet --locked --inexact --all-extras --group bench --group browser --python $(BIN)/python
 	@$(BIN)/python -m bench $(BENCH_ARGS)
 
 lock: $(STAMP) ## renew uv.lock within the bounds of pyproject.toml

@@ -14,6 +14,7 @@ from bench import (
     alerts,
     analyses,
     calls,
+    console,
     credentials,
     cycles,
     fairness,
@@ -71,6 +72,7 @@ PARTS: dict[str, Callable[[Stage], Iterator[Figure]]] = {
     "tracing": tracing.measure,
     "credentials": credentials.measure,
     "otlp": otlp.measure,
+    "console": console.measure,
     "first-day": starting.first_day,
     "capacity": starting.capacity,
 }
