@@ -1,12 +1,127 @@
-// The view Impact.
+// The view Impact: who is hit when a service fails, how badly, and on which path.
 
+import { stream } from "../lib/api.js";
 import { h } from "../lib/dom.js";
+import { format } from "../lib/route.js";
+import { asking } from "../parts/asking.js";
+import { beginnings, failure, waiting } from "../parts/failure.js";
+import { filterOf, filters } from "../parts/filters.js";
+import { serviceLink } from "../parts/names.js";
+import { numberField } from "../parts/number.js";
+import { picker } from "../parts/picker.js";
+import { ImpactAnswer } from "./impact/answer.js";
+
+const FILTERS = ["modes", "criticalities", "stale", "confidence"];
+// Of the question; what else the address holds says how the answer is looked at.
+const ASKED = [...FILTERS, "hops"];
+// All paths together can be far larger than the graph: reading ends after so many names.
+const MAX_NAMES = 2_000_000;
 
 /** @type {import("../app.js").View} */
 export const view = {
   id: "impact",
   title: "Impact",
-  async show({ root }) {
-    root.append(h("h1", {}, "Impact"));
+  async show({ root, route, signal }) {
+    const pick = picker({
+      label: "Service that fails",
+      value: route.name,
+      onpick: (name) => (location.hash = format("impact", name, questionOf(route.params))),
+      signal,
+    });
+    const asked = h("div", { class: "asked" }, pick);
+    const page = h("div", { class: "analysis" }, h("h1", {}, "Impact"), asked);
+    root.append(page);
+    if (route.name) return impact(route, signal, page, asked);
+    page.append(
+      h("p", {}, "Who is hit when a service fails: its callers, their callers, and so on. Pick the service."),
+      await beginnings((name) => serviceLink(name, { view: "impact" }), signal),
+    );
+    return {};
   },
 };
+
+async function impact({ name, params: given }, signal, page, asked) {
+  const params = { ...given };
+  const place = h("div", { class: "answer" });
+  let shown = null;
+  const look = asking({ place, signal, ask, show, fail });
+  asked.append(
+    filters({ params, fields: FILTERS, onchange: (changed) => change({ ...changed, hops: params.hops }) }),
+    numberField({ label: "Hops at most", value: params.hops, onchange: (hops) => change({ ...params, hops }) }),
+  );
+  page.append(place);
+
+  function ask(own, isQuiet) {
+    // A quiet look shows the whole answer at once: rows must not come and go.
+    return answerOf(requestOf(name, params), own, isQuiet ? () => {} : show);
+  }
+
+  function show(answer) {
+    shown ||= new ImpactAnswer({ place, params, question: requestOf(name, params), signal });
+    shown.update(answer);
+  }
+
+  function fail(error) {
+    forget();
+    const link = (_, found) => serviceLink(found, { view: "impact", params: questionOf(params) });
+    return failure(error, { names: [name], link, signal });
+  }
+
+  function change(changed) {
+    for (const key of ASKED) params[key] = changed[key];
+    history.replaceState(history.state, "", format("impact", name, params));
+    forget();
+    return look.look();
+  }
+
+  function forget() {
+    shown?.end();
+    shown = null;
+    place.replaceChildren(waiting("Asking who is hit …"));
+  }
+
+  forget();
+  await look.look();
+  return {
+    changed() {
+      look.changed();
+      shown?.changed();
+    },
+  };
+}
+
+function questionOf(params) {
+  return Object.fromEntries(ASKED.map((key) => [key, params[key]]));
+}
+
+function requestOf(serviceId, params) {
+  // Hops of a whole analysis are bounded otherwise than those of a picture.
+  const { filter, includeStale } = filterOf({ ...params, hops: "" });
+  return { serviceId, maxHops: Number(params.hops) || 0, includeStale, filter };
+}
+
+/** Read the stream; `onpart` shows what has come so far. */
+async function answerOf(request, signal, onpart) {
+  const enough = new AbortController();
+  const answer = { summary: {}, services: [], isWhole: true };
+  let names = 0;
+  let shown = 0;
+  for await (const part of stream("AnalysisService/AnalyzeImpact", request, AbortSignal.any([signal, enough.signal]))) {
+    if (part.summary) answer.summary = part.summary;
+    for (const service of part.services || []) {
+      answer.services.push(service);
+      names += service.path.length;
+    }
+    answer.isWhole = answer.services.length >= (answer.summary.serviceCount || 0);
+    if (!answer.isWhole && names > MAX_NAMES) {
+      enough.abort();
+      return { ...answer, isCut: true };
+    }
+    // The first part at once; then seldom, as each showing costs as much as the list is long.
+    if (!answer.isWhole && answer.services.length > 4 * shown) {
+      shown = answer.services.length;
+      onpart(answer);
+    }
+  }
+  return answer;
+}

@@ -1,12 +1,145 @@
-// The view Paths.
+// The view Paths: how one service calls another, and what is wrong with timeouts and retries on the way.
 
+import { call } from "../lib/api.js";
 import { h } from "../lib/dom.js";
+import { format } from "../lib/route.js";
+import { asking } from "../parts/asking.js";
+import { beginnings, failure, waiting } from "../parts/failure.js";
+import { filterOf, filters } from "../parts/filters.js";
+import { serviceLink } from "../parts/names.js";
+import { numberField } from "../parts/number.js";
+import { picker } from "../parts/picker.js";
+import { PathsAnswer } from "./paths/answer.js";
+import { auditSection } from "./paths/audit.js";
+
+const FILTERS = ["modes", "criticalities", "stale", "confidence"];
+const ASKED = [...FILTERS, "paths", "hops", "sources"];
+const DEFAULT_PATHS = 5;
+const MAX_PATHS = 100;
 
 /** @type {import("../app.js").View} */
 export const view = {
   id: "paths",
   title: "Paths",
-  async show({ root }) {
-    root.append(h("h1", {}, "Paths"));
+  async show({ root, route, signal }) {
+    const { name: from, params } = route;
+    const go = (source, target) => (location.hash = format("paths", source, { ...params, to: target, path: "" }));
+    const asked = h(
+      "div",
+      { class: "asked" },
+      picker({ label: "From: the first caller", value: from, onpick: (name) => go(name, params.to), signal }),
+      picker({ label: "To: the last callee", value: params.to || "", onpick: (name) => go(from, name), signal }),
+    );
+    const page = h("div", { class: "analysis" }, h("h1", {}, "Paths"), asked);
+    root.append(page);
+    if (!from || !params.to) await begin(page, from, params, signal);
+    const found = from && params.to ? await paths(route, signal, page, asked) : null;
+    const audit = from ? auditSection({ serviceId: from, signal }) : null;
+    if (audit) page.append(audit.element);
+    return {
+      changed() {
+        found?.changed();
+        audit?.changed();
+      },
+    };
   },
 };
+
+async function begin(page, from, params, signal) {
+  const next = (name) => {
+    const [source, target] = from ? [from, name] : [name, params.to];
+    return serviceLink(name, { view: "paths", params: { ...params, to: target }, href: format("paths", source, { ...params, to: target }) });
+  };
+  page.append(
+    h("p", {}, from ? "Pick the service that is called in the end." : "How does one service call another? Pick both."),
+    await beginnings(next, signal, from),
+  );
+}
+
+async function paths({ name: from, params: given }, signal, page, asked) {
+  const params = { ...given };
+  const place = h("div", { class: "answer" });
+  let shown = null;
+  const look = asking({ place, signal, ask, show, fail });
+  asked.append(
+    numberField({
+      label: "Paths at most", value: params.paths || String(DEFAULT_PATHS), max: MAX_PATHS,
+      onchange: (count) => change({ ...params, paths: count }),
+    }),
+    numberField({ label: "Hops at most", value: params.hops, onchange: (hops) => change({ ...params, hops }) }),
+    merged(params, (sources) => change({ ...params, sources })),
+    filters({ params, fields: FILTERS, onchange: (changed) => change({ ...params, ...cleared(), ...changed }) }),
+  );
+  page.append(place);
+
+  function ask(own) {
+    return answerOf(requestOf(from, params), own);
+  }
+
+  function show(answer) {
+    shown ||= new PathsAnswer({ place, params, question: requestOf(from, params), signal });
+    shown.update(answer);
+  }
+
+  function fail(error) {
+    forget();
+    const link = (missing, found) => {
+      const [source, target] = missing === from ? [found, params.to] : [from, found];
+      return serviceLink(found, { href: format("paths", source, { ...params, to: target }) });
+    };
+    return failure(error, { names: [...new Set([from, params.to])], link, signal });
+  }
+
+  function change(changed) {
+    for (const key of ASKED) params[key] = changed[key];
+    params.path = "";
+    history.replaceState(history.state, "", format("paths", from, params));
+    forget();
+    return look.look();
+  }
+
+  function forget() {
+    shown?.end();
+    shown = null;
+    place.replaceChildren(waiting("Looking for paths …"));
+  }
+
+  forget();
+  await look.look();
+  return look;
+}
+
+function cleared() {
+  return Object.fromEntries(FILTERS.map((key) => [key, ""]));
+}
+
+function merged(params, onchange) {
+  const box = h("input", { type: "checkbox", checked: params.sources === "each" });
+  box.addEventListener("change", () => onchange(box.checked ? "each" : ""));
+  return h("label", { class: "check" }, box, "What each source says");
+}
+
+function requestOf(sourceServiceId, params) {
+  // Hops of a whole analysis are bounded otherwise than those of a picture.
+  const { filter, includeStale } = filterOf({ ...params, hops: "" });
+  const maxPaths = Math.min(Number(params.paths) || DEFAULT_PATHS, MAX_PATHS);
+  return {
+    sourceServiceId,
+    targetServiceId: params.to,
+    maxPaths,
+    maxHops: Number(params.hops) || 0,
+    includeStale,
+    effective: params.sources !== "each",
+    filter,
+  };
+}
+
+/** Ask; where there is no path, ask for the other direction too, to say whether that has one. */
+async function answerOf(request, signal) {
+  const { paths: found = [], truncated } = await call("AnalysisService/FindPaths", request, signal);
+  if (found.length) return { paths: found, truncated };
+  const { sourceServiceId, targetServiceId } = request;
+  const back = { ...request, sourceServiceId: targetServiceId, targetServiceId: sourceServiceId, maxPaths: 1 };
+  const reverse = await call("AnalysisService/FindPaths", back, signal);
+  return { paths: [], truncated, reverse: reverse.paths?.[0] || null };
+}

@@ -1,0 +1,113 @@
+// Cycles: the cycle that stands for a component, drawn as a ring.
+
+import { h } from "../../lib/dom.js";
+import { format } from "../../lib/route.js";
+import { count, counted } from "../../lib/words.js";
+import { draw } from "../../graph/draw.js";
+import { exportButtons } from "../../graph/export.js";
+import { legend, usesOf } from "../../graph/legend.js";
+import { pictureEdge } from "../../parts/calls.js";
+import { knownCalls, knownServices } from "../../parts/known.js";
+
+// A longer cycle is drawn without its middle.
+const MAX_NAMES = 30;
+const UNKNOWN = "CRITICALITY_UNKNOWN";
+
+/** The picture of a witness cycle; calls that a suggested cut takes away are marked. */
+export class Ring {
+  /** @param {AbortSignal} signal */
+  constructor(signal) {
+    this.signal = signal;
+    this.path = [];
+    this.known = new Map();
+    this.calls = [];
+    this.cuts = new Set();
+    this.drawing = null;
+    this.canvas = h("div", { class: "canvas canvas-ring" });
+    this.under = h("div", { class: "row" });
+    this.note = h("p", { class: "soft" });
+    this.element = h("section", { class: "ring", "aria-label": "The cycle" }, this.canvas, this.note, this.under);
+  }
+
+  update({ cyclePath }) {
+    if (cyclePath.join("\0") === this.path.join("\0")) return;
+    this.path = cyclePath;
+    this.stops = shortened(cyclePath);
+    this.calls = [];
+    this.fill();
+    void this.look();
+  }
+
+  changed() {
+    void this.look();
+  }
+
+  /** Mark the calls of suggested cuts. @param {any[]} cuts */
+  cut(cuts) {
+    this.cuts = new Set(cuts.map((each) => pairKey(each.sourceServiceId, each.targetServiceId)));
+    if (this.path.length) this.fill();
+  }
+
+  async look() {
+    const { path, stops } = this;
+    const names = stops.filter((each) => !each.others).map((each) => each.name);
+    const pairs = stops.filter((each) => !each.others).map((each) => [each.name, path[(each.at + 1) % path.length]]);
+    const [known, calls] = await Promise.all([knownServices(names, this.signal), knownCalls(pairs, this.signal)]);
+    if (this.signal.aborted || path !== this.path) return;
+    this.known = known;
+    this.calls = new Map(pairs.map((pair, at) => [pair[0], calls[at]]));
+    this.fill();
+  }
+
+  fill() {
+    const picture = this.picture();
+    const onopen = (node) => node.kind === "service" && (location.hash = format("focus", node.id));
+    const label = `Cycle of ${counted(this.path.length, "service")}`;
+    if (this.drawing) this.drawing.update(picture);
+    else this.drawing = draw(this.canvas, picture, { label, onopen });
+    const isCut = picture.edges.some((edge) => edge.isMarked);
+    this.note.textContent = isCut ? "Thick: a call that is suggested to be cut." : "";
+    this.under.replaceChildren(legend(usesOf(picture)), exportButtons(this.drawing.svg, `cycle of ${this.path[0]}`));
+  }
+
+  picture() {
+    const { stops, path } = this;
+    const nodes = stops.map((stop, at) => ({ ...this.node(stop), ...onRing(at, stops.length) }));
+    const edges = stops.map((stop, at) => {
+      const next = stops[(at + 1) % stops.length];
+      const dependencies = stop.others ? [] : (this.calls instanceof Map && this.calls.get(stop.name)) || [];
+      const isMarked = !stop.others && this.cuts.has(pairKey(stop.name, path[(stop.at + 1) % path.length]));
+      const edge = dependencies.length
+        ? pictureEdge(stop.id, next.id, dependencies, isMarked)
+        : { source: stop.id, target: next.id, mode: "unknown", isMarked };
+      return { ...edge, isCyclic: true };
+    });
+    return { nodes, edges };
+  }
+
+  node(stop) {
+    if (stop.others) {
+      return { id: stop.id, label: `${count(stop.others)} more`, kind: "others", count: stop.others, criticality: UNKNOWN };
+    }
+    const { criticality = UNKNOWN, kind, team } = this.known.get(stop.name) || {};
+    return { id: stop.id, label: stop.name, kind: "service", serviceKind: kind, criticality, team };
+  }
+}
+
+function shortened(path) {
+  const stops = path.map((name, at) => ({ id: name, name, at }));
+  const left = stops.length - MAX_NAMES;
+  if (left <= 1) return stops;
+  const first = MAX_NAMES / 2;
+  return [...stops.slice(0, first), { id: JSON.stringify(["others", path[first]]), others: left }, ...stops.slice(first + left)];
+}
+
+// Clockwise, the first at the top.
+function onRing(at, length) {
+  const angle = (2 * Math.PI * at) / length;
+  return { x: 0.5 + 0.5 * Math.sin(angle), y: 0.5 - 0.5 * Math.cos(angle) };
+}
+
+function pairKey(source, target) {
+  return JSON.stringify([source, target]);
+}
