@@ -162,11 +162,16 @@ class _MatchKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MatchKind.V
     MATCH_KIND_PREFIX: _MatchKind.ValueType  # 2
     """MATCH_KIND_PREFIX: the name begins with the text."""
     MATCH_KIND_WORD: _MatchKind.ValueType  # 3
-    """MATCH_KIND_WORD: a word of the name begins with the text."""
+    """MATCH_KIND_WORD: a word of the name begins with the text: behind a separator, where letters and
+    digits meet, or at a capital.
+    """
     MATCH_KIND_SUBSTRING: _MatchKind.ValueType  # 4
     """MATCH_KIND_SUBSTRING: the name holds the text."""
     MATCH_KIND_SIMILAR: _MatchKind.ValueType  # 5
-    """MATCH_KIND_SIMILAR: the name resembles the text; only where nothing holds it."""
+    """MATCH_KIND_SIMILAR: a piece of the name differs from the text by one character in three at most,
+    and by no more than three: inserted, left out, replaced, or swapped with the next. Only where
+    nothing holds the text.
+    """
 
 class MatchKind(_MatchKind, metaclass=_MatchKindEnumTypeWrapper):
     """MatchKind says why a service is among the matches of a search; the first are the best."""
@@ -178,11 +183,16 @@ MATCH_KIND_EXACT: MatchKind.ValueType  # 1
 MATCH_KIND_PREFIX: MatchKind.ValueType  # 2
 """MATCH_KIND_PREFIX: the name begins with the text."""
 MATCH_KIND_WORD: MatchKind.ValueType  # 3
-"""MATCH_KIND_WORD: a word of the name begins with the text."""
+"""MATCH_KIND_WORD: a word of the name begins with the text: behind a separator, where letters and
+digits meet, or at a capital.
+"""
 MATCH_KIND_SUBSTRING: MatchKind.ValueType  # 4
 """MATCH_KIND_SUBSTRING: the name holds the text."""
 MATCH_KIND_SIMILAR: MatchKind.ValueType  # 5
-"""MATCH_KIND_SIMILAR: the name resembles the text; only where nothing holds it."""
+"""MATCH_KIND_SIMILAR: a piece of the name differs from the text by one character in three at most,
+and by no more than three: inserted, left out, replaced, or swapped with the next. Only where
+nothing holds the text.
+"""
 Global___MatchKind: _TypeAlias = MatchKind  # noqa: Y015
 
 class _DetectionRole:
@@ -1044,7 +1054,9 @@ class SearchServicesRequest(_message.Message):
     MAX_MATCHES_FIELD_NUMBER: _builtins.int
     CONSISTENCY_FIELD_NUMBER: _builtins.int
     query: _builtins.str
-    """query is a piece of a name, in any case, at most 255 characters. Empty = every name."""
+    """query is a piece of a name, in any case, at most 255 characters; white space around it does not
+    count. Empty = every name.
+    """
     team: _builtins.str
     """team that the services belong to; empty = any."""
     kind: _types_pb2.ServiceKind.ValueType
@@ -1125,7 +1137,9 @@ class SearchServicesResponse(_message.Message):
     """match_count of all services that match, those beyond max_matches included."""
     @_builtins.property
     def matches(self) -> _containers.RepeatedCompositeFieldContainer[Global___SearchMatch]:
-        """matches, by match_kind, then by criticality, then by caller_count, highest first, then by name."""
+        """matches, by match_kind (similar ones by how few characters differ), then by criticality, then by
+        caller_count, highest first, then by name.
+        """
 
     @_builtins.property
     def freshness(self) -> _types_pb2.Freshness:

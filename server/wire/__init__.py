@@ -8,6 +8,7 @@ field of an answer.
   ``service_ids`` and ``dependencies`` of ``TraverseResponse``. ``retagged`` makes them fields of
   other messages, ``renamed`` gives a dependency other names of its ends.
 - ``service_name``, ``dependency_ends``, ``service_of``, ``dependency_of`` read them back.
+- ``read_labels`` reads the criticality and the team, or a text of the metadata, of many services.
 - ``effective_record`` merges the records of a pair of services into ``effective_dependencies``.
 - ``ServiceCopy`` reads the binary COPY stream of all services, and its ``dependencies()`` that
   of all dependencies, as batches of columns. Compiled kernels do that; as plain Python they are
@@ -20,6 +21,7 @@ message, but for the order of the keys in metadata, which stays as it is here.
 from server.domain.records import CopyFormatError, DependencyBatch, DependencyEnds, ServiceBatch
 from server.wire.copying import Batch, BatchSize, CopyReader, DependencyCopy, ServiceCopy
 from server.wire.effective import effective_dependency, effective_of, effective_record
+from server.wire.labels import read_labels
 from server.wire.records import (
     DEPENDENCY_TAG,
     ENCODED_ID_TAG,
@@ -55,6 +57,7 @@ __all__ = [
     "effective_of",
     "effective_record",
     "encoded_id",
+    "read_labels",
     "renamed",
     "retagged",
     "service_name",

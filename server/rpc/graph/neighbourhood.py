@@ -12,15 +12,14 @@ from depgraph.v1 import graph_service_pb2 as pb
 from depgraph.v1.types_pb2 import CRITICALITY_UNKNOWN
 from graphcore import DependencyGraph, Direction, EdgeFilter
 from graphcore.analysis.arrangement import Arrangement, Arranging, Group, arrange
-from graphcore.analysis.counted_calls import CallPairs, CountedCalls, count_calls
+from graphcore.analysis.counted_calls import CallPairs, CountedCalls, caller_counts, count_calls
 from graphcore.analysis.sides import Sides, sides_of
-from graphcore.kernels import FRESH, IN
 from server import wire
 from server.concurrency import CooperativeYield
 from server.domain.errors import ServiceNotFoundError
 from server.domain.live_graph import Consistency, Freshness
 from server.rpc.answers import freshness_message, pair_records, tag, too_large
-from server.rpc.graph.owners import Owners, owners_of
+from server.rpc.graph.labels import Labels, labels_of
 from server.rpc.questions import consistency, edge_filter, own_names, resolved_field
 from server.rpc.validate import Check
 from server.wire.columns import EnumWords
@@ -118,19 +117,19 @@ async def neighbourhood_answer(
     start = graph.node(own)
     sides = sides_of(graph, own, question.direction, question.max_depth, question.edge_filter)
     pairs = await asyncio.to_thread(CallPairs.of, graph, question.edge_filter, [start], sides.edges)
-    owners = await owners_of(graph.service_payloads[sides.nodes])
+    labels = await labels_of(graph.service_payloads[sides.nodes])
     services = Arranging(
-        owners.criticality,
-        graph.index.nodes[sides.nodes, IN + FRESH],
-        owners.team,
-        len(owners.teams),
+        labels.criticality,
+        await asyncio.to_thread(caller_counts, graph, sides.nodes),
+        labels.label,
+        len(labels.labels),
         lambda position: graph.digraph[int(sides.nodes[position])].name,
     )
-    opened = [group for name in question.opened if (group := _group_of(name, owners.teams))]
+    opened = [group for name in question.opened if (group := _group_of(name, labels.labels))]
     arrangement = await asyncio.to_thread(
         arrange, sides, services, opened, question.max_services, question.max_teams
     )
-    picture = _Picture(start, sides, pairs, owners, arrangement)
+    picture = _Picture(start, sides, pairs, labels, arrangement)
     head = b"".join(
         (
             field(_FRESHNESS, freshness_message(freshness)),
@@ -147,9 +146,9 @@ async def _first_service(graph: DependencyGraph, passing: EdgeFilter) -> str:
     nodes = left if len(left) else nodes
     if not len(nodes):
         raise ServiceNotFoundError("the graph has no services yet: import some, or connect a source")
-    owners = await owners_of(graph.service_payloads[nodes])
-    nodes = nodes[owners.criticality == owners.criticality.min()]
-    callers = graph.index.nodes[nodes, IN + FRESH]
+    labels = await labels_of(graph.service_payloads[nodes])
+    nodes = nodes[labels.criticality == labels.criticality.min()]
+    callers = caller_counts(graph, nodes)
     return min(graph.digraph[node].name for node in nodes[callers == callers.max()].tolist())
 
 
@@ -159,7 +158,7 @@ class _Picture(NamedTuple):
     start: int
     sides: Sides
     pairs: CallPairs
-    owners: Owners
+    labels: Labels
     arrangement: Arrangement
 
     def ends(self, node_count: int) -> NDArray[np.int32]:
@@ -231,11 +230,11 @@ def _neighbours(graph: DependencyGraph, picture: _Picture) -> Iterator[bytes]:
 def _groups(picture: _Picture, calls: CountedCalls) -> Iterator[bytes]:
     shown, _, group, groups = picture.arrangement
     is_grouped = group >= 0
-    group, owners, count = group[is_grouped], picture.owners, len(groups)
+    group, labels, count = group[is_grouped], picture.labels, len(groups)
     sizes = np.bincount(group, minlength=count).tolist()
     highest = np.full(count, CRITICALITY_UNKNOWN, np.int8)
-    np.minimum.at(highest, group, owners.criticality[is_grouped])
-    teams = np.unique(group * len(owners.teams) + owners.team[is_grouped]) // len(owners.teams)
+    np.minimum.at(highest, group, labels.criticality[is_grouped])
+    teams = np.unique(group * len(labels.labels) + labels.label[is_grouped]) // len(labels.labels)
     team_counts = np.bincount(teams, minlength=count).tolist()
     first = 1 + len(shown)
     is_inner = calls.source == calls.target
@@ -244,7 +243,7 @@ def _groups(picture: _Picture, calls: CountedCalls) -> Iterator[bytes]:
         selector = pb.GroupSelector(
             direction=_SIDE_NUMBERS[name.side],
             depth=name.depth,
-            team="" if name.team is None else owners.teams[name.team],
+            team="" if name.team is None else labels.labels[name.team],
             other_teams=name.team is None,
         )
         message = pb.NeighbourGroup(

@@ -21,6 +21,7 @@ from server.rpc.graph.components import (
 )
 from server.rpc.graph.neighbourhood import neighbourhood_answer, neighbourhood_question
 from server.rpc.graph.parts import adjacency_messages, traverse_stream
+from server.rpc.graph.search import search_answer, search_question
 from server.rpc.graph.status import ServerStatus
 from server.rpc.graph.traverse import freshness_field, sliced_answer, traverse_answer, traverse_question
 from server.rpc.graph.watch import WatchedGraph, WatchParts, watched_since
@@ -124,7 +125,11 @@ class GraphServicer:
 
     async def SearchServices(self, request: pb.SearchServicesRequest, context: Context) -> Answer:
         """Find services by a piece of their name."""
-        raise NotImplementedError
+        question = search_question(request)
+        await self._live.at(question.consistency, time_left(context))
+        async with self._live.read_lock():
+            graph, freshness = self._live.now(), self._live.freshness()
+            return await search_answer(graph, question, freshness, self._max_response)
 
     async def GetNeighbourhood(self, request: pb.GetNeighbourhoodRequest, context: Context) -> Answer:
         """Return what a picture around a service shows."""
