@@ -1,8 +1,17 @@
 // The console: what stands around a view, and the choice of the view by the address.
 
-import { ApiError, call } from "./lib/api.js";
+import { ApiError, call, hasToken, observe, useToken } from "./lib/api.js";
 import { h } from "./lib/dom.js";
+import { live } from "./lib/live.js";
+import { place } from "./lib/place.js";
 import { format, parse } from "./lib/route.js";
+import { say } from "./lib/say.js";
+import { forgetSession, session } from "./lib/session.js";
+import { footer } from "./frame/footer.js";
+import { header } from "./frame/header.js";
+import { openHelp } from "./frame/help.js";
+import { failed, firstDay, isAway, unknownView } from "./frame/pages.js";
+import { signIn } from "./frame/sign_in.js";
 import { view as focus } from "./views/focus.js";
 import { view as impact } from "./views/impact.js";
 import { view as paths } from "./views/paths.js";
@@ -18,6 +27,7 @@ import { view as status } from "./views/status.js";
  * @property {string[]} roles "ROLE_READER", …
  * @property {boolean} mayOperate may acknowledge and resolve alerts
  * @property {boolean} mayEdit may write services and dependencies
+ * @property {boolean} maySignOut signed in with a token
  */
 /**
  * What a view gets.
@@ -30,55 +40,189 @@ import { view as status } from "./views/status.js";
  * @property {(text: string) => void} say tell what happened, for screen readers too
  */
 /**
+ * @typedef {{changed?: (batch: import("./lib/feed.js").Batch) => void|Promise<void>}} Shown
+ */
+/**
  * A view: `show` draws it, and may return what to do when the graph has changed.
  *
  * @typedef {Object} View
  * @property {string} id first part of the address
  * @property {string} title
- * @property {(context: Context) => Promise<{changed?: (batch: any) => void} | void>} show
+ * @property {(context: Context) => Promise<Shown|void>} show
  */
 
 /** @type {View[]} */
 const VIEWS = [focus, impact, paths, cycles, drift, sources, map, status];
-const root = document.getElementById("main");
+const AGAIN_MS = 1_000;
+const LONGEST_AGAIN_MS = 10_000;
+const main = document.getElementById("main");
+const top = header(document.getElementById("top"), VIEWS, signOut);
 let leave = new AbortController();
+/** @type {Session|null} */
+let me = null;
+/** @type {{changed?: Function}|null} null = the view is being drawn */
+let shown = null;
+/** @type {import("./lib/feed.js").Batch|null} what changed while the view was being drawn */
+let missed = null;
+/** @type {import("./lib/route.js").Route|null} */
+let route = null;
+let tries = 0;
 
+/** Show what the address says. */
 async function show() {
   leave.abort();
-  const current = (leave = new AbortController());
-  const route = parse();
-  const view = VIEWS.find((each) => each.id === route.view) || focus;
-  root.replaceChildren();
-  root.dataset.address = location.hash;
-  root.setAttribute("aria-busy", "true");
-  document.title = `${view.title} ${route.name} · depgraph`;
+  leave = new AbortController();
+  const { signal } = leave;
+  const before = place.leaving(route, parse());
+  route = parse();
+  shown = null;
+  // What an earlier view still draws goes into a root that is no longer on the page.
+  const root = h("div", { class: "view" });
+  main.replaceChildren(root);
+  main.setAttribute("aria-busy", "true");
+  const drawn = await attempt(root, signal);
+  if (signal.aborted) return;
+  shown = drawn;
+  title(root);
+  place.arrived(root, before);
+  settle();
+  if (missed) void change(missed);
+}
+
+async function attempt(root, signal) {
   try {
-    await view.show({ root, route, signal: current.signal, session: await session(), say });
+    await enter();
+    const drawn = await draw(root, signal);
+    tries = 0;
+    return drawn || {};
   } catch (error) {
-    if (error instanceof ApiError) root.replaceChildren(h("p", { class: "failed", role: "alert" }, error.message));
-    else if (error.name !== "AbortError") throw error;
-  } finally {
-    if (leave === current) root.setAttribute("aria-busy", "false");
+    if (!signal.aborted) fail(root, error, signal);
+    return {};
   }
 }
 
-async function session() {
-  const me = await call("AccessService/WhoAmI");
-  const has = (...roles) => roles.some((role) => (me.roles || []).includes(role));
-  return {
-    principal: me.principal || "",
-    roles: me.roles || [],
-    mayOperate: has("ROLE_OPERATOR", "ROLE_ADMIN"),
-    mayEdit: has("ROLE_EDITOR", "ROLE_ADMIN"),
-  };
+/** Say which address is shown: tests and tools wait for it. */
+function settle() {
+  main.dataset.address = location.hash;
+  main.setAttribute("aria-busy", "false");
 }
 
-function say(text) {
-  document.getElementById("said").textContent = text;
+/** Be known to the server before anything else is asked. */
+async function enter() {
+  if (me) return;
+  me = await session();
+  top.session(me);
+  live.start(hasToken() ? token : "");
 }
 
-document
-  .getElementById("top")
-  .append(h("nav", { "aria-label": "Views" }, VIEWS.map((each) => h("a", { href: format(each.id) }, each.title))));
+async function draw(root, signal) {
+  if (route.view === "" || (route.view === "focus" && !route.name)) return start(root, signal);
+  top.at(route);
+  const view = VIEWS.find(({ id }) => id === route.view);
+  if (!view) return void root.append(...unknownView(route.view, VIEWS));
+  return view.show({ root, route, signal, session: me, say });
+}
+
+/** Begin with the most critical service; its address can be shared. */
+async function start(root, signal) {
+  const { serviceCount = 0 } = await call("GraphService/GetStatus", {}, signal);
+  if (Number(serviceCount) === 0) {
+    top.at(route);
+    root.append(...firstDay());
+    return { changed: show };
+  }
+  const { center } = await call("GraphService/GetNeighbourhood", { maxServices: 1 }, signal);
+  history.replaceState(history.state, "", format("focus", center.serviceId, route.params));
+  route = parse();
+  return draw(root, signal);
+}
+
+function fail(root, error, signal) {
+  if (error.code === "unauthenticated") void askForToken(error.message);
+  else if (!(error instanceof ApiError)) console.error(error);
+  root.replaceChildren(...failed(error, route, me, () => show()));
+  if (isAway(error)) again(signal);
+}
+
+/** Try once more in a while: the server starts, or comes back. */
+function again(signal) {
+  tries += 1;
+  const pause = Math.min(LONGEST_AGAIN_MS, AGAIN_MS * 2 ** (tries - 1)) * (0.5 + Math.random() / 2);
+  const timer = setTimeout(show, pause);
+  signal.addEventListener("abort", () => clearTimeout(timer), { once: true });
+}
+
+function title(root) {
+  const heading = root.querySelector("h1")?.textContent || "";
+  const view = VIEWS.find(({ id }) => id === route.view);
+  document.title = [route.name || heading, view?.title, "depgraph"].filter(Boolean).join(" · ");
+}
+
+// The token is in this module and in lib/api.js, and nowhere else.
+let token = "";
+
+function askForToken(why) {
+  return signIn(why, async (given) => {
+    useToken(given);
+    forgetSession();
+    try {
+      me = await session();
+    } catch (error) {
+      useToken(token);
+      throw error;
+    }
+    token = given;
+    top.session(me);
+    live.start(token);
+    say(`Signed in as ${me.principal}`);
+  }).then((isDone) => isDone && show());
+}
+
+function signOut() {
+  token = "";
+  useToken("");
+  forgetSession();
+  me = null;
+  top.session(null);
+  live.stop();
+  void show();
+}
+
+/** A session that ended in the middle: ask again, and stay where we are. */
+function ended(error) {
+  if (!me) return;
+  me = null;
+  forgetSession();
+  void askForToken(error.message);
+}
+
+async function change(batch) {
+  missed = shown ? null : batch;
+  if (!shown) return;
+  const { signal } = leave;
+  try {
+    await shown.changed?.(batch);
+  } catch (error) {
+    if (signal.aborted || isAway(error) || error.code === "unauthenticated") return;
+    console.error(error);
+    say(`The view could not be brought up to date: ${error.message}`);
+  }
+}
+
+function press(event) {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+  if (event.target.closest?.("input, textarea, select, [contenteditable]")) return;
+  if (document.querySelector("dialog[open]")) return;
+  const handled = { "/": () => top.focusSearch(), "?": openHelp }[event.key];
+  if (!handled) return;
+  event.preventDefault();
+  handled();
+}
+
+footer(document.getElementById("bottom"), document.getElementById("banner"));
+observe((_, error) => error?.code === "unauthenticated" && ended(error));
+live.addEventListener("refused", ({ detail }) => detail.code === "unauthenticated" && ended(detail));
+live.addEventListener("changes", ({ detail }) => change(detail));
 addEventListener("hashchange", show);
-show();
+addEventListener("keydown", press);
+void show();

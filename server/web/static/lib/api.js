@@ -1,8 +1,22 @@
 // Calls of the server: JSON over HTTP, as any other program makes them.
 
 const PACKAGE = "depgraph.v1";
+// Longer than the server takes for anything; without it a call through a dead network never ends.
+const LONGEST_MS = 60_000;
+// What answers without JSON stands before the server: Connect's codes for HTTP's.
+const CODES = {
+  401: "unauthenticated",
+  403: "permission_denied",
+  404: "unimplemented",
+  429: "unavailable",
+  502: "unavailable",
+  503: "unavailable",
+  504: "unavailable",
+};
+const UNREACHABLE = { code: "unreachable", message: "the server does not answer" };
 // Kept in this page alone: a reload forgets it.
 let token = "";
+const observers = new Set();
 
 /** What a call failed with. */
 export class ApiError extends Error {
@@ -35,6 +49,15 @@ export function hasToken() {
 }
 
 /**
+ * Be told of the end of every unary call; error null = it was answered.
+ *
+ * @param {(method: string, error: ApiError|null) => void} observer
+ */
+export function observe(observer) {
+  observers.add(observer);
+}
+
+/**
  * Call a unary method.
  *
  * @param {string} method "GraphService/Traverse"
@@ -44,6 +67,20 @@ export function hasToken() {
  * @throws {ApiError}
  */
 export async function call(method, request = {}, signal) {
+  const longest = AbortSignal.timeout(LONGEST_MS);
+  let error = null;
+  try {
+    return await answered(method, request, signal ? AbortSignal.any([signal, longest]) : longest);
+  } catch (failure) {
+    if (signal?.aborted) throw failure;
+    error = failure instanceof ApiError ? failure : new ApiError(UNREACHABLE);
+    throw error;
+  } finally {
+    if (!signal?.aborted) for (const observer of observers) observer(method, error);
+  }
+}
+
+async function answered(method, request, signal) {
   const response = await posted(method, request, signal);
   return response.json();
 }
@@ -61,22 +98,30 @@ export async function* stream(method, request = {}, signal) {
   const response = await posted(method, request, signal);
   let rest = "";
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-  for (;;) {
-    let read;
-    try {
-      read = await reader.read();
-    } catch (error) {
-      if (signal?.aborted) throw error;
-      throw new ApiError({ code: "unreachable", message: "the connection was lost" });
+  try {
+    for (;;) {
+      const { done, value } = await readFrom(reader, signal);
+      if (done) return;
+      const lines = (rest + value).split("\n");
+      rest = lines.pop();
+      for (const text of lines) {
+        const part = JSON.parse(text);
+        if (part.error) throw new ApiError(part.error);
+        yield part.result;
+      }
     }
-    if (read.done) return;
-    const lines = (rest + read.value).split("\n");
-    rest = lines.pop();
-    for (const text of lines) {
-      const part = JSON.parse(text);
-      if (part.error) throw new ApiError(part.error);
-      yield part.result;
-    }
+  } finally {
+    // A reader that leaves early must not hold the connection.
+    reader.cancel().catch(() => {});
+  }
+}
+
+async function readFrom(reader, signal) {
+  try {
+    return await reader.read();
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw new ApiError({ code: "unreachable", message: "the connection was lost" });
   }
 }
 
@@ -94,8 +139,9 @@ async function posted(method, request, signal) {
     });
   } catch (error) {
     if (signal?.aborted) throw error;
-    throw new ApiError({ code: "unreachable", message: "the server does not answer" });
+    throw new ApiError(UNREACHABLE);
   }
   if (response.ok) return response;
-  throw new ApiError(await response.json().catch(() => ({ message: `HTTP ${response.status}` })));
+  const plain = { code: CODES[response.status], message: `HTTP ${response.status} ${response.statusText}` };
+  throw new ApiError(await response.json().catch(() => plain));
 }

@@ -1,7 +1,10 @@
 // Values of the contract in the words of the command line.
 
 const lower = (prefix) => (value) =>
-  String(value || "").replace(prefix, "").toLowerCase().replaceAll("_", " ");
+  String(value || "")
+    .replace(prefix, "")
+    .toLowerCase()
+    .replaceAll("_", " ");
 
 /** Words for enums: `words.criticality("CRITICALITY_HIGH")` is "high"; unset is "". */
 export const words = {

@@ -275,5 +275,7 @@ function noteOf(asked, { matches, matchCount, isSimilar }) {
     if (!asked.query) return where ? `No service of ${where}.` : "The graph has no services yet.";
     return `No service${where && ` of ${where}`} holds “${asked.query}”.`;
   }
-  return matchCount > matches.length ? `The first ${matches.length} of ${counted(matchCount, "service")}` : "";
+  return matchCount > matches.length
+    ? `The first ${matches.length} of ${counted(matchCount, "service")}`
+    : "";
 }

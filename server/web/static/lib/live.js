@@ -1,0 +1,161 @@
+// What the page knows of the server from moment to moment: whether it answers, how fresh, what changed.
+
+import { observe } from "./api.js";
+import { Feed } from "./feed.js";
+import { seconds } from "./words.js";
+
+// The views look again at most twice a second.
+const CHANGES_MS = 500;
+// More rows than that at once: looking at everything again is less work.
+const MOST_ROWS = 2_000;
+
+/**
+ * @typedef {Object} Liveness
+ * @property {"off"|"connecting"|"live"|"reconnecting"|"down"} state down = a second attempt failed too
+ * @property {string} message why there is no stream
+ * @property {string} revision
+ * @property {number} lag in seconds, when the last answer came
+ * @property {number} answered when the last answer came, in milliseconds; 0 = never
+ */
+
+class Live extends EventTarget {
+  constructor() {
+    super();
+    /** @type {Liveness} */
+    this.now = { state: "off", message: "", revision: "", lag: 0, answered: 0 };
+    this.token = null;
+    this.waiting = null;
+    this.looked = 0;
+    this.carrier = null;
+    observe((_, error) => {
+      if (error?.code === "unreachable") return;
+      this.set({ answered: Date.now() });
+      if (this.now.state === "reconnecting" || this.now.state === "down") this.hurry();
+    });
+    document.addEventListener("visibilitychange", () => this.greet());
+    addEventListener("pageshow", (event) => event.persisted && this.greet());
+    addEventListener("pagehide", () => this.carrier?.post({ kind: "bye" }));
+    addEventListener("online", () => this.hurry());
+  }
+
+  /** Follow the graph; again with another token after signing in. @param {string} token */
+  start(token) {
+    this.token = token;
+    this.carrier ||= carrier((event) => this.take(event));
+    this.greet();
+  }
+
+  /** Follow no more. */
+  stop() {
+    this.token = null;
+    this.carrier?.post({ kind: "bye" });
+    this.set({ state: "off", message: "" });
+  }
+
+  /** Try again now. */
+  hurry() {
+    this.carrier?.post({ kind: "hurry" });
+  }
+
+  greet() {
+    if (this.token === null) return;
+    this.carrier.post({ kind: "here", token: this.token, isVisible: !document.hidden });
+    if (!document.hidden && this.waiting) this.later();
+  }
+
+  take(event) {
+    if (event.kind === "state") this.takeState(event);
+    else if (event.kind === "beat") this.takeBeat(event);
+    else if (event.kind === "changes") this.takeChanges(event.batch);
+    else this.dispatchEvent(new CustomEvent("refused", { detail: event.error }));
+  }
+
+  takeState({ state, attempts, message }) {
+    const shown = state === "reconnecting" && attempts > 1 ? "down" : state;
+    const answered = state === "live" ? Date.now() : this.now.answered;
+    this.set({ state: shown, message, answered });
+  }
+
+  takeBeat({ revision, lag, isWelcome }) {
+    // While this tab was out of sight the graph may have moved, and nobody told the tab how.
+    if (isWelcome && this.now.revision && this.now.revision !== revision) this.takeChanges(anything());
+    this.set(isWelcome ? { revision } : { revision, lag: seconds(lag), answered: Date.now() });
+  }
+
+  takeChanges(batch) {
+    this.waiting = this.waiting ? merged(this.waiting, batch) : batch;
+    this.later();
+  }
+
+  later() {
+    if (this.timer || document.hidden) return;
+    this.timer = setTimeout(
+      () => {
+        this.timer = null;
+        const batch = this.waiting;
+        this.waiting = null;
+        this.looked = Date.now();
+        this.dispatchEvent(new CustomEvent("changes", { detail: batch }));
+      },
+      Math.max(0, this.looked + CHANGES_MS - Date.now()),
+    );
+  }
+
+  set(values) {
+    Object.assign(this.now, values);
+    this.dispatchEvent(new Event("state"));
+  }
+}
+
+/** The one of this page. Events: "state", "changes" (detail: a Batch), "refused" (detail: the error). */
+export const live = new Live();
+
+function anything() {
+  const none = {
+    upsertedServices: [],
+    removedServices: [],
+    upsertedDependencies: [],
+    removedDependencies: [],
+  };
+  return { isReset: true, ...none };
+}
+
+function merged(one, other) {
+  if (one.isReset || other.isReset) return anything();
+  const all = { isReset: false };
+  let rows = 0;
+  for (const key of ["upsertedServices", "removedServices", "upsertedDependencies", "removedDependencies"]) {
+    all[key] = one[key].concat(other[key]);
+    rows += all[key].length;
+  }
+  return rows > MOST_ROWS ? anything() : all;
+}
+
+/** The worker that all tabs share; where browsers have none (Android), a feed of this page's own. */
+function carrier(tell) {
+  if (typeof SharedWorker === "undefined") return ownFeed(tell);
+  const worker = new SharedWorker(new URL("watcher.js", import.meta.url), { type: "module" });
+  const carried = { post: (message) => worker.port.postMessage(message) };
+  worker.onerror = () => {
+    console.warn("the shared worker did not start: this page follows the graph by itself");
+    Object.assign(carried, ownFeed(tell));
+    live.greet();
+  };
+  worker.port.onmessage = ({ data }) => tell(data);
+  return carried;
+}
+
+function ownFeed(tell) {
+  const feed = new Feed(tell);
+  let token = null;
+  return {
+    post(message) {
+      if (message.kind === "hurry") return feed.hurry();
+      const wanted = message.kind === "here" && message.isVisible ? message.token : null;
+      if (wanted === token && feed.running) return;
+      token = wanted;
+      if (token === null) feed.stop();
+      else feed.start(token);
+    },
+  };
+}
