@@ -14,6 +14,8 @@ import { walking } from "./walking.js";
  * @typedef {Object} Drawing
  * @property {(picture: Picture) => void} update draw another; what is focused, and the zoom, stay
  * @property {(ids: string[] | null) => void} highlight these nodes and dim the rest; null = none
+ * @property {(id: string | null) => void} choose the node that is looked at beside the picture
+ * @property {() => void} focus the node in the middle, for the keyboard
  * @property {() => void} destroy
  * @property {SVGElement} svg
  * @property {import("./panzoom.js").PanZoom} view
@@ -69,6 +71,8 @@ export function draw(root, picture, { onopen = () => {}, onselect, label = "Pict
   return {
     update,
     highlight: walk.highlight,
+    choose: walk.choose,
+    focus: walk.focus,
     svg,
     view,
     destroy() {

@@ -5,8 +5,18 @@ import { h } from "../lib/dom.js";
 const SVG = "http://www.w3.org/2000/svg";
 // What the style sheet decides; as attributes, so that every program reads it.
 const STYLES = [
-  "fill", "stroke", "stroke-width", "stroke-dasharray", "stroke-linejoin", "opacity", "paint-order",
-  "font-family", "font-size", "font-weight", "text-anchor", "dominant-baseline",
+  "fill",
+  "stroke",
+  "stroke-width",
+  "stroke-dasharray",
+  "stroke-linejoin",
+  "opacity",
+  "paint-order",
+  "font-family",
+  "font-size",
+  "font-weight",
+  "text-anchor",
+  "dominant-baseline",
 ];
 const DROPPED = ["class", "tabindex", "role", "aria-label", "style", "focusable"];
 const LARGEST = 8000;

@@ -67,8 +67,8 @@ export function legend(uses) {
 }
 
 function level(criticality) {
-  const sign = s("g", { transform: "translate(18,9)" }, mark(criticality));
-  return entry(sign, criticality === "unknown" ? "criticality unknown" : criticality);
+  const sign = s("g", { transform: "translate(8,9)" }, mark(criticality));
+  return entry(sign, criticality === "unknown" ? "criticality unknown" : criticality, 16);
 }
 
 function used(all, some) {
@@ -79,8 +79,8 @@ function number() {
   return s("text", { class: "legend-count", x: 18, y: 13, "text-anchor": "middle" }, "12");
 }
 
-function entry(sign, text) {
-  const room = { width: 36, height: 18, viewBox: "0 0 36 18", "aria-hidden": "true" };
+function entry(sign, text, width = 36) {
+  const room = { width, height: 18, viewBox: `0 0 ${width} 18`, "aria-hidden": "true" };
   return h("li", {}, s("svg", room, sign), text);
 }
 

@@ -8,6 +8,8 @@ const PAN = 60;
  * @typedef {Object} Walk
  * @property {(swap: () => void, scene: object) => void} replace the elements; the focus stays on its node
  * @property {(ids: string[] | null) => void} highlight
+ * @property {(id: string | null) => void} choose what is looked at beside the picture
+ * @property {() => void} focus the node in the middle, by the keyboard
  * @property {() => void} destroy
  */
 
@@ -25,6 +27,7 @@ export function walking(room, svg, view, { onopen, onselect }) {
   let byElement = new Map();
   let current = null;
   let pinned = null;
+  let chosen = null;
 
   const idOf = (target) => byElement.get(target.closest?.(".node"));
   const nodeOf = (id) => scene.plan.boxes.get(id).node;
@@ -45,6 +48,9 @@ export function walking(room, svg, view, { onopen, onselect }) {
   function rest() {
     if (pinned) light(pinned, (edge) => pinned.has(edge.source) && pinned.has(edge.target));
     else light(null);
+  }
+  function mark() {
+    scene.nodes.forEach((element, id) => element.classList.toggle("chosen", id === chosen));
   }
   // One node is reached by Tab; arrows reach the others.
   function take(id, focus) {
@@ -117,6 +123,7 @@ export function walking(room, svg, view, { onopen, onselect }) {
       scene = next;
       byElement = new Map([...next.nodes].map(([id, element]) => [element, id]));
       swap();
+      mark();
       const stays = next.nodes.has(current) ? current : firstOf(next.plan.boxes);
       current = null;
       if (stays !== undefined) take(stays, focused !== undefined);
@@ -126,6 +133,13 @@ export function walking(room, svg, view, { onopen, onselect }) {
     highlight(ids) {
       pinned = ids ? new Set(ids) : null;
       rest();
+    },
+    choose(id) {
+      chosen = id;
+      mark();
+    },
+    focus() {
+      take(firstOf(scene.plan.boxes), true);
     },
     destroy: () => off.abort(),
   };

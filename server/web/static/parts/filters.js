@@ -21,7 +21,14 @@ const CRITICALITIES = ["hard", "soft", "degraded", "unknown"];
 export function filters({ params, fields, onchange, hops = "1" }) {
   const set = (name, value) => onchange({ ...params, [name]: value });
   const parts = {
-    hops: () => choice("Hops", "hops", HOPS.map((each) => [each, each]), params.hops || hops, set),
+    hops: () =>
+      choice(
+        "Hops",
+        "hops",
+        HOPS.map((each) => [each, each]),
+        params.hops || hops,
+        set,
+      ),
     direction: () => choice("Show", "direction", Object.entries(DIRECTIONS), params.direction || "", set),
     modes: () => several("Mode", "modes", MODES, params.modes, set),
     criticalities: () => several("Dependency", "criticalities", CRITICALITIES, params.criticalities, set),
@@ -110,7 +117,12 @@ function several(label, name, options, text, set) {
     { class: "bar" },
     h("legend", {}, label),
     options.map((option) =>
-      h("label", {}, checkbox(on.has(option), (checked) => change(option, checked)), h("span", {}, option)),
+      h(
+        "label",
+        {},
+        checkbox(on.has(option), (checked) => change(option, checked)),
+        h("span", {}, option),
+      ),
     ),
   );
 }

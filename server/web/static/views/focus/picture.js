@@ -56,7 +56,8 @@ function serviceNode(service) {
 
 function alsoOn({ direction, otherDepth }) {
   if (!otherDepth) return undefined;
-  return `also ${counted(otherDepth, "hop")} ${direction === "DIRECTION_UPSTREAM" ? "downstream" : "upstream"}`;
+  const other = direction === "DIRECTION_UPSTREAM" ? "downstream" : "upstream";
+  return `also ${counted(otherDepth, "hop")} ${other}`;
 }
 
 function dependencyEdge(dependency) {
@@ -115,13 +116,22 @@ function rank(criticality) {
 
 // Calls of groups that share a node are one edge.
 function groupEdges(answer, idOf) {
-  const end = (callEnd) => (callEnd.serviceId === undefined ? idOf(callEnd.group || 0) : nodeId(callEnd.serviceId));
+  const end = (callEnd) =>
+    callEnd.serviceId === undefined ? idOf(callEnd.group || 0) : nodeId(callEnd.serviceId);
   const sums = new Map();
   for (const { source, target, calls } of answer.groupCalls || []) {
     const [from, to] = [end(source), end(target)];
     if (from === to) continue;
     const key = JSON.stringify([from, to]);
-    const sum = sums.get(key) || { source: from, target: to, pairs: 0, sync: 0, async: 0, unknown: 0, stale: 0 };
+    const sum = sums.get(key) || {
+      source: from,
+      target: to,
+      pairs: 0,
+      sync: 0,
+      async: 0,
+      unknown: 0,
+      stale: 0,
+    };
     sum.pairs += calls.pairCount || 0;
     sum.sync += calls.syncCount || 0;
     sum.async += calls.asyncCount || 0;

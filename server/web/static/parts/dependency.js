@@ -1,0 +1,121 @@
+// One effective dependency: what holds, which source says so, and what each source reported.
+
+import { call } from "../lib/api.js";
+import { h } from "../lib/dom.js";
+import { age, counted, time, words } from "../lib/words.js";
+import { format } from "../lib/route.js";
+import { nameOf } from "./chip.js";
+
+const FIELDS = {
+  communication_mode: ["Mode", (d) => modeOf(d)],
+  criticality: ["Criticality", (d) => words.dependencyCriticality(d.criticality) || "unknown"],
+  protocol: ["Protocol", (d) => d.protocol],
+  timeout_ms: ["Timeout", (d) => d.timeoutMs && milliseconds(d.timeoutMs)],
+  retry_config: ["Retries", (d) => d.retryConfig && retries(d.retryConfig)],
+  confidence_score: ["Confidence", (d) => percent(d.confidenceScore)],
+  last_observed_time: ["Last observed", (d) => d.lastObservedTime && age(d.lastObservedTime)],
+};
+
+/**
+ * @param {any} dependency EffectiveDependency
+ * @param {string} other the service at its other end
+ * @param {{attributes: object, signal: AbortSignal}} options attributes of the <details>
+ * @returns {HTMLElement}
+ */
+export function dependencyItem(dependency, other, { attributes, signal }) {
+  const reports = h("div", { class: "panel-reports" });
+  const toggled = (event) => {
+    attributes.ontoggle?.(event);
+    if (event.target.open && !reports.firstChild) fillReports(reports, dependency, signal);
+  };
+  return h(
+    "details",
+    { ...attributes, class: "panel-dependency", ontoggle: toggled },
+    h("summary", {}, nameOf(other), " ", h("span", { class: "soft" }, brief(dependency))),
+    provenance(dependency),
+    reports,
+    h("p", {}, h("a", { href: format("focus", other) }, "Focus on ", h("bdi", {}, other))),
+  );
+}
+
+function brief(dependency) {
+  return [
+    modeOf(dependency),
+    words.dependencyCriticality(dependency.criticality),
+    dependency.protocol,
+    dependency.timeoutMs && milliseconds(dependency.timeoutMs),
+    (dependency.confidenceScore || 0) < 1 && `confidence ${percent(dependency.confidenceScore)}`,
+    dependency.isStale && "stale",
+    counted((dependency.discoverySources || []).length, "source"),
+  ]
+    .filter((each) => each && each !== "unknown")
+    .join(", ");
+}
+
+function provenance(dependency) {
+  const rows = (dependency.provenance || []).map(({ field, discoverySource }) => {
+    const [label, read] = FIELDS[field] || [field, () => ""];
+    return h(
+      "tr",
+      {},
+      h("th", { scope: "row" }, label),
+      h("td", {}, read(dependency) || "–"),
+      h("td", {}, words.source(discoverySource)),
+    );
+  });
+  const caption = dependency.isStale ? "What holds (stale: not observed for too long)" : "What holds";
+  const heads = ["Field", "Value", "Says"].map((each) => h("th", { scope: "col" }, each));
+  return h("table", {}, h("caption", {}, caption), h("thead", {}, h("tr", {}, heads)), h("tbody", {}, rows));
+}
+
+// Each source's own report; from the database, so only when somebody opens it.
+async function fillReports(body, { sourceServiceId, targetServiceId }, signal) {
+  const request = { sourceServiceId, targetServiceId, includeStale: true };
+  try {
+    const { dependencies = [] } = await call("DependencyService/ListDependencies", request, signal);
+    body.replaceChildren(h("h4", {}, "What each source reports"), h("ul", {}, dependencies.map(report)));
+  } catch (error) {
+    if (error.name !== "AbortError") body.replaceChildren(h("p", { class: "warning" }, error.message));
+  }
+}
+
+function report(dependency) {
+  const facts = [
+    modeOf(dependency),
+    words.dependencyCriticality(dependency.criticality),
+    dependency.protocol,
+    dependency.timeoutMs && milliseconds(dependency.timeoutMs),
+    dependency.retryConfig && retries(dependency.retryConfig),
+    `confidence ${percent(dependency.confidenceScore)}`,
+  ];
+  const seen = dependency.lastObservedTime;
+  return h(
+    "li",
+    {},
+    h("b", {}, words.source(dependency.discoverySource)),
+    `: ${facts.filter((each) => each && each !== "unknown").join(", ")}, `,
+    h("span", { title: time(seen) }, `seen ${age(seen)}`),
+    dependency.isStale && h("b", {}, ", stale"),
+  );
+}
+
+function modeOf({ communicationMode }) {
+  return words.mode(communicationMode) || "unknown";
+}
+
+function milliseconds(value) {
+  return `${Number(value).toLocaleString("en-US")} ms`;
+}
+
+function retries({ maxRetries, backoffStrategy }) {
+  const backoff =
+    words.backoff?.(backoffStrategy) ||
+    String(backoffStrategy || "")
+      .replace("BACKOFF_STRATEGY_", "")
+      .toLowerCase();
+  return [counted(maxRetries ?? 3, "retry"), backoff].filter(Boolean).join(", ");
+}
+
+function percent(score = 0) {
+  return String(Number(score.toFixed(2)));
+}

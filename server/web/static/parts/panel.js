@@ -1,0 +1,227 @@
+// All that is known about a service, beside its picture.
+
+import { call } from "../lib/api.js";
+import { h } from "../lib/dom.js";
+import { format } from "../lib/route.js";
+import { age, count, counted, time, words } from "../lib/words.js";
+import { chip, nameOf } from "./chip.js";
+import { dependencyItem } from "./dependency.js";
+
+const MOST_DEPENDENCIES = 25;
+const MOST_WRITES = 10;
+
+/**
+ * Make the panel of a service.
+ *
+ * @param {import("../app.js").Context} context
+ * @param {string} serviceId
+ * @returns {Promise<HTMLElement & {refresh: () => Promise<void>}>} `refresh` looks again, and keeps
+ *   what is open
+ * @throws {import("../lib/api.js").ApiError}
+ */
+export async function panel(context, serviceId) {
+  const { signal } = context;
+  const root = h("div", { class: "panel" });
+  // What a reader has opened stays open.
+  const opened = new Set();
+  let shown = "";
+
+  async function fill() {
+    const found = await gathered(serviceId, signal);
+    const text = JSON.stringify(found, (key, value) => (key === "freshness" ? undefined : value));
+    if (text === shown) return;
+    shown = text;
+    root.replaceChildren(...sections(found, { opened, signal, session: context.session }));
+  }
+
+  await fill();
+  root.refresh = fill;
+  return root;
+}
+
+async function gathered(serviceId, signal) {
+  const near = { serviceId, maxDepth: 1, includeStale: true, maxServices: MOST_DEPENDENCIES };
+  const around = (direction) => call("GraphService/GetNeighbourhood", { ...near, direction }, signal);
+  const [own, callers, callees, aliases, component, alerts] = await Promise.all([
+    call("CatalogService/GetService", { serviceId }, signal),
+    around("DIRECTION_UPSTREAM"),
+    around("DIRECTION_DOWNSTREAM"),
+    call("CatalogService/ListAliases", { serviceId }, signal),
+    call("GraphService/GetComponent", { serviceId, pageSize: 1 }, signal),
+    call("AlertService/ListAlerts", { serviceId }, signal),
+  ]);
+  const found = { service: own.service, callers, callees, aliases: aliases.aliases || [] };
+  return { ...found, component: component.component, alerts: await alertsOf(component, alerts, signal) };
+}
+
+// Of a very large component an alert lists only the first members: they find it.
+async function alertsOf({ component }, { alerts = [] }, signal) {
+  if (alerts.length || !component.isCycle) return alerts;
+  const first = component.members?.[0];
+  if (!first) return [];
+  return (await call("AlertService/ListAlerts", { serviceId: first }, signal)).alerts || [];
+}
+
+function sections(found, { opened, signal }) {
+  const { service, callers, callees, component, alerts } = found;
+  const name = service.serviceId;
+  const keep = (key) => ({
+    open: opened.has(key),
+    ontoggle: (event) => (event.target.open ? opened.add(key) : opened.delete(key)),
+  });
+  return [
+    h("h2", {}, nameOf(name)),
+    h(
+      "p",
+      { class: "row panel-links" },
+      h("a", { href: format("focus", name) }, "Focus"),
+      h("a", { href: format("impact", name) }, "Impact"),
+      h("a", { href: format("paths", name) }, "Paths from it"),
+      h("a", { href: format("paths", "", { to: name }) }, "Paths to it"),
+      h("a", { href: format("cycles") }, "Cycles"),
+    ),
+    fields(found),
+    alertPart(component, alerts),
+    dependencies("Callers", "callers", callers, { keep, signal }),
+    dependencies("Callees", "callees", callees, { keep, signal }),
+    metadata(service.metadata, keep("metadata")),
+    writes(keep("writes"), signal),
+  ];
+}
+
+function fields({ service, aliases }) {
+  const kind = words.kind(service.kind) || "service";
+  const rows = [
+    ["Criticality", chip(service.criticality)],
+    ["Team", service.team ? h("bdi", {}, service.team) : h("span", { class: "soft" }, "unknown")],
+    ["Kind", kind],
+    [
+      "Aliases",
+      aliases.length ? aliases.flatMap(({ alias }, at) => [at ? ", " : "", h("bdi", {}, alias)]) : null,
+    ],
+    ["Made by", service.discovered ? "discovery" : "a person"],
+    ["Created", moment(service.createTime)],
+    ["Changed", service.updateTime === service.createTime ? null : moment(service.updateTime)],
+    ["ID", h("code", {}, service.id)],
+  ];
+  return h(
+    "dl",
+    { class: "dl" },
+    rows
+      .filter(([, value]) => value)
+      .flatMap(([label, value]) => [h("dt", {}, label), h("dd", {}, ...[value].flat())]),
+  );
+}
+
+/** A moment, with how long ago it was. @param {string} timestamp @returns {HTMLElement} */
+export function moment(timestamp) {
+  return h("time", { datetime: timestamp, title: time(timestamp) }, age(timestamp));
+}
+
+function alertPart(component, alerts) {
+  const unresolved = alerts.filter((alert) => alert.status !== "ALERT_STATUS_RESOLVED");
+  if (!component.isCycle && !unresolved.length) return h("p", { class: "soft" }, "On no cycle.");
+  const link = (alert) =>
+    h(
+      "li",
+      {},
+      h("a", { href: format("cycles", alert.id) }, `Alert, ${words.alertStatus(alert.status)}`),
+      alert.acknowledgedBy ? [" by ", h("bdi", {}, alert.acknowledgedBy)] : "",
+      ", found ",
+      moment(alert.detectTime),
+    );
+  return h(
+    "div",
+    { class: "note panel-alert" },
+    component.isCycle
+      ? `On a cycle: one of ${counted(component.size || 0, "service")} that all reach one another.`
+      : "Its cycle is gone, but an alert is not resolved yet.",
+    unresolved.length ? h("ul", {}, unresolved.map(link)) : h("p", {}, "No alert is open for it."),
+  );
+}
+
+function dependencies(title, key, answer, { keep, signal }) {
+  const upstream = key === "callers";
+  const all = (upstream ? answer.upstreamCount : answer.downstreamCount) || 0;
+  const shown = answer.dependencies || [];
+  const other = (each) => (upstream ? each.sourceServiceId : each.targetServiceId);
+  // In the order of the neighbours: the most critical first.
+  const places = new Map((answer.neighbours || []).map(({ service }, at) => [service.serviceId, at]));
+  const own = shown.filter((each) => places.has(other(each)) && touches(each, answer.center.serviceId));
+  own.sort((a, b) => places.get(other(a)) - places.get(other(b)));
+  return h(
+    "section",
+    { "aria-label": title },
+    h("h3", {}, `${title} (${count(all)})`),
+    all === 0 && h("p", { class: "soft" }, "None."),
+    own.map((each) =>
+      dependencyItem(each, other(each), { attributes: keep(`${key} ${other(each)}`), signal }),
+    ),
+    all > own.length && h("p", { class: "soft" }, `The ${count(own.length)} most critical of ${count(all)}.`),
+  );
+}
+
+function touches(dependency, name) {
+  return dependency.sourceServiceId === name || dependency.targetServiceId === name;
+}
+
+function metadata(values, attributes) {
+  const entries = Object.entries(values || {});
+  if (!entries.length) return h("p", { class: "soft" }, "No metadata.");
+  const text = (value) => (typeof value === "string" ? value : JSON.stringify(value));
+  const rows = entries.flatMap(([key, value]) => [
+    h("dt", {}, h("bdi", {}, key)),
+    h("dd", {}, h("bdi", {}, text(value))),
+  ]);
+  const summary = h("summary", {}, `Metadata (${count(entries.length)})`);
+  return h(
+    "details",
+    { ...attributes, open: entries.length <= 6 || attributes.open },
+    summary,
+    h("dl", { class: "dl" }, rows),
+  );
+}
+
+// Looked up when somebody asks: the server keeps no list of writes for each service.
+function writes({ open, ontoggle }, signal) {
+  const body = h("div", {});
+  async function fill() {
+    try {
+      const { writes: last = [] } = await call("AccessService/ListWrites", { pageSize: MOST_WRITES }, signal);
+      body.replaceChildren(
+        h("p", { class: "soft" }, "Of all services: the server does not keep which service a call wrote."),
+        last.length ? h("ul", {}, last.map(write)) : h("p", {}, "None are kept."),
+      );
+    } catch (error) {
+      if (error.name !== "AbortError") body.replaceChildren(h("p", { class: "warning" }, error.message));
+    }
+  }
+  const toggled = (event) => {
+    ontoggle(event);
+    if (event.target.open) fill();
+  };
+  return h(
+    "details",
+    { open, ontoggle: toggled },
+    h("summary", {}, "Recent writes through the server"),
+    body,
+  );
+}
+
+function write({ writeTime, principal, method, counts = {} }) {
+  const changes = Object.entries(counts)
+    .filter(([, number]) => Number(number) > 0)
+    .map(
+      ([name, number]) =>
+        `${count(number)} ${name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`)}`,
+    );
+  return h(
+    "li",
+    {},
+    moment(writeTime),
+    ": ",
+    method.split("/").at(-1),
+    principal ? [" by ", h("bdi", {}, principal)] : " by a caller without identity",
+    changes.length ? `, ${changes.join(", ")}` : ", nothing changed",
+  );
+}
