@@ -146,6 +146,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     the metadata `service_id` names that one. Example: CreateService "web" while "web" is an alias
     of "web-shop".
     """
+    ERROR_REASON_GROUP_NOT_FOUND: _ErrorReason.ValueType  # 27
+    """ERROR_REASON_GROUP_NOT_FOUND: no service is in this group of a map. Code NOT_FOUND; the metadata
+    `group` names it. Example: GetMap inside the team "purchse".
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason lists every `reason` of the google.rpc.ErrorInfo (domain "depgraph") in the details
@@ -276,5 +280,9 @@ ERROR_REASON_ALIAS_ALREADY_EXISTS: ErrorReason.ValueType  # 26
 """ERROR_REASON_ALIAS_ALREADY_EXISTS: the name is an alias of another service. Code ALREADY_EXISTS;
 the metadata `service_id` names that one. Example: CreateService "web" while "web" is an alias
 of "web-shop".
+"""
+ERROR_REASON_GROUP_NOT_FOUND: ErrorReason.ValueType  # 27
+"""ERROR_REASON_GROUP_NOT_FOUND: no service is in this group of a map. Code NOT_FOUND; the metadata
+`group` names it. Example: GetMap inside the team "purchse".
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

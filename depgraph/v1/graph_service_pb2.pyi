@@ -1535,17 +1535,19 @@ class GetMapRequest(_message.Message):
     """
     inside: _builtins.str
     """inside is the group to look into: its services are nodes, and so are the groups that they call
-    or are called from. Unset = all groups; empty = the services without a team, or without the key.
+    or are called from; calls between those groups are left out. Unset = all groups; empty = the
+    services without a team, or without the key.
     """
     include_stale: _builtins.bool
     """include_stale counts stale dependencies too. Default false."""
     max_nodes: _builtins.int
-    """max_nodes is the most nodes to return, 2–300; 0 = 100. The largest groups, and the most critical
-    services, come first; one node stands for all others.
+    """max_nodes is the most nodes to return, 2–300; 0 = 100. The largest groups come first; inside a
+    group the most critical services, then those that more services call, and at most a quarter of
+    the nodes are other groups, those of most calls first. One node stands for all others.
     """
     @_builtins.property
     def filter(self) -> Global___EdgeFilter:
-        """filter for dependencies. Unset = all pass."""
+        """filter for dependencies. Unset = all pass. Services of exclude_kinds are not on the map."""
 
     @_builtins.property
     def consistency(self) -> _types_pb2.Consistency:
@@ -1580,6 +1582,7 @@ class MapNode(_message.Message):
     SERVICE_FIELD_NUMBER: _builtins.int
     GROUP_FIELD_NUMBER: _builtins.int
     OTHERS_FIELD_NUMBER: _builtins.int
+    OTHER_GROUPS_FIELD_NUMBER: _builtins.int
     SERVICE_COUNT_FIELD_NUMBER: _builtins.int
     HIGHEST_CRITICALITY_FIELD_NUMBER: _builtins.int
     X_FIELD_NUMBER: _builtins.int
@@ -1589,12 +1592,16 @@ class MapNode(_message.Message):
     """group by its name: the team or the text of the metadata; empty = services that have none."""
     others: _builtins.int
     """others is the number of groups, or of services inside a group, that this node stands for."""
+    other_groups: _builtins.int
+    """other_groups is the number of groups beside the one looked into that this node stands for."""
     service_count: _builtins.int
     """service_count of services that the node stands for."""
     highest_criticality: _types_pb2.Criticality.ValueType
     """highest_criticality among them."""
     x: _builtins.float
-    """x is the place from left to right, 0–1."""
+    """x is the place from left to right, 0–1. A node keeps its place while the map stays as it is, and
+    moves a little only when that changes, in the answers of one process.
+    """
     y: _builtins.float
     """y is the place from top to bottom, 0–1."""
     @_builtins.property
@@ -1611,17 +1618,18 @@ class MapNode(_message.Message):
         service: _types_pb2.Service | None = ...,
         group: _builtins.str = ...,
         others: _builtins.int = ...,
+        other_groups: _builtins.int = ...,
         service_count: _builtins.int = ...,
         highest_criticality: _types_pb2.Criticality.ValueType = ...,
         x: _builtins.float = ...,
         y: _builtins.float = ...,
         inner_calls: Global___CountedCalls | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["group", b"group", "inner_calls", b"inner_calls", "node", b"node", "others", b"others", "service", b"service"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["group", b"group", "inner_calls", b"inner_calls", "node", b"node", "other_groups", b"other_groups", "others", b"others", "service", b"service"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["group", b"group", "highest_criticality", b"highest_criticality", "inner_calls", b"inner_calls", "node", b"node", "others", b"others", "service", b"service", "service_count", b"service_count", "x", b"x", "y", b"y"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["group", b"group", "highest_criticality", b"highest_criticality", "inner_calls", b"inner_calls", "node", b"node", "other_groups", b"other_groups", "others", b"others", "service", b"service", "service_count", b"service_count", "x", b"x", "y", b"y"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_node: _TypeAlias = _typing.Literal["service", "group", "others"]  # noqa: Y015
+    _WhichOneofReturnType_node: _TypeAlias = _typing.Literal["service", "group", "others", "other_groups"]  # noqa: Y015
     _WhichOneofArgType_node: _TypeAlias = _typing.Literal["node", b"node"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_node) -> _WhichOneofReturnType_node | None: ...
 
@@ -1676,7 +1684,9 @@ class GetMapResponse(_message.Message):
     """service_count of services in the graph, or in the group that was asked for."""
     @_builtins.property
     def nodes(self) -> _containers.RepeatedCompositeFieldContainer[Global___MapNode]:
-        """nodes, largest first; the one that stands for others is the last."""
+        """nodes: groups, largest first; or services, most critical first, then groups. One that stands for
+        others is the last of its kind.
+        """
 
     @_builtins.property
     def calls(self) -> _containers.RepeatedCompositeFieldContainer[Global___MapCalls]:

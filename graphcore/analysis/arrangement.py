@@ -88,8 +88,8 @@ def foremost(keys: "Sequence[NDArray[np.generic]]", count: int, name_of: Callabl
     The first key goes before the others. O(n log n).
     """
     order = np.lexsort(tuple(reversed(keys)))
-    if len(order) <= count:
-        return [int(each) for each in order]
+    if len(order) <= count or not count:
+        return [int(each) for each in order[:count]]
     last = order[count - 1]
     ties = np.logical_and.reduce([key == key[last] for key in keys])
     sure = [position for position in order[:count].tolist() if not ties[position]]

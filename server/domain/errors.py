@@ -86,6 +86,12 @@ class DependencyNotFoundError(NotFoundError):
     reason = "DEPENDENCY_NOT_FOUND"
 
 
+class GroupNotFoundError(NotFoundError):
+    """No service is in this group of a map."""
+
+    reason = "GROUP_NOT_FOUND"
+
+
 class AlertNotFoundError(NotFoundError):
     """No alert has this id."""
 

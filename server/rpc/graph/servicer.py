@@ -19,6 +19,8 @@ from server.rpc.graph.components import (
     components_answer,
     components_question,
 )
+from server.rpc.graph.map import drawn_map, map_answer, map_question
+from server.rpc.graph.map_places import MapPlaces
 from server.rpc.graph.neighbourhood import neighbourhood_answer, neighbourhood_question
 from server.rpc.graph.parts import adjacency_messages, traverse_stream
 from server.rpc.graph.search import search_answer, search_question
@@ -53,6 +55,7 @@ class GraphServicer:
         self._watch_parts = WatchParts(limits.max_part_bytes)
         self._components = ComponentReader(live, component_search)
         self._status = status
+        self._places = MapPlaces()
         self._max_part = limits.max_part_bytes
         self._max_response = limits.max_response_bytes
 
@@ -141,7 +144,12 @@ class GraphServicer:
 
     async def GetMap(self, request: pb.GetMapRequest, context: Context) -> Answer:
         """Return what a picture of the whole graph shows."""
-        raise NotImplementedError
+        question = map_question(request)
+        await self._live.at(question.consistency, time_left(context))
+        async with self._live.read_lock():
+            freshness = self._live.freshness()
+            drawn = await drawn_map(self._live.now(), question)
+        return await map_answer(drawn, question, freshness, self._max_response, self._places)
 
     async def GetStatus(self, request: pb.GetStatusRequest, context: Context) -> pb.GetStatusResponse:
         """Report size and freshness of the graph, and health of the server."""
