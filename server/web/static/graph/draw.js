@@ -8,6 +8,9 @@ import { panzoom } from "./panzoom.js";
 import { routes } from "./routes.js";
 import { walking } from "./walking.js";
 
+const CROWDED = 250;
+const MOST_COUNTS = 60;
+
 /** @typedef {import("./layout.js").Picture} Picture */
 /** @typedef {import("./layout.js").Node} Node */
 /**
@@ -59,7 +62,7 @@ export function draw(root, picture, { onopen = () => {}, onselect, label = "Pict
     svg.setAttribute("viewBox", `${x} ${y} ${width} ${height}`);
     svg.setAttribute("width", width);
     svg.setAttribute("height", height);
-    svg.setAttribute("class", `picture ${close}${next.edges.length > 250 ? " crowded" : ""}`);
+    svg.setAttribute("class", classesOf(next, close));
     const swap = () =>
       svg.replaceChildren(s("g", { class: "edges" }, edges), s("g", { class: "nodes" }, [...nodes.values()]));
     const drawn = ways.map((way, index) => ({ ...way.edge, element: edges[index] }));
@@ -81,6 +84,13 @@ export function draw(root, picture, { onopen = () => {}, onselect, label = "Pict
       room.remove();
     },
   };
+}
+
+function classesOf({ edges }, density) {
+  const counted = edges.filter((edge) => edge.count > 1).length;
+  return ["picture", density, edges.length > CROWDED && "crowded", counted > MOST_COUNTS && "counted"]
+    .filter(Boolean)
+    .join(" ");
 }
 
 function aspectOf(room) {

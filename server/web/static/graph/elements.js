@@ -73,21 +73,23 @@ export function nodeElement({ node, x, y, width, height }, density, name) {
  * @param {import("./routes.js").Way} way
  * @returns {SVGElement}
  */
-export function edgeElement({ edge, line, arrow, middle, label }) {
+export function edgeElement({ edge, line, arrow, middle, label, isWithin }) {
   const hard = word(edge.criticality);
   const classes = ["edge", edge.mode, hard === "soft" || hard === "degraded" ? "soft" : ""];
   if (edge.isStale) classes.push("stale");
   if (edge.isLowConfidence) classes.push("faint");
   if (edge.isCyclic) classes.push("cyclic");
   if (edge.isMarked) classes.push("marked");
+  if (isWithin) classes.push("within");
   return s(
     "g",
     { class: classes.filter(Boolean).join(" ") },
     edge.mode === "mixed" && s("path", { class: "line outer", d: line }),
     s("path", { class: "line", d: line }),
     s("path", { class: "head", d: arrow }),
+    edge.isCyclic && cycleMark(middle),
     edge.isStale && staleMark(middle),
-    edge.count > 1 && callsText(edge.count, label),
+    edge.count > 1 && label && callsText(edge.count, label),
   );
 }
 
@@ -102,6 +104,16 @@ export function staleMark({ x, y }) {
     { class: "clock", transform: `translate(${x.toFixed(1)},${y.toFixed(1)})` },
     s("circle", { r: 5 }),
     s("path", { d: "M0,-3V0L2.2,1.6" }),
+  );
+}
+
+/** An arrow that turns back: on a cycle. @param {{x: number, y: number}} at */
+export function cycleMark({ x, y }) {
+  return s(
+    "g",
+    { class: "turn", transform: `translate(${x.toFixed(1)},${y.toFixed(1)})` },
+    s("circle", { r: 6 }),
+    s("path", { d: "M2.8,-1.6A3.3,3.3 0 1 0 3.3,0.8M3.6,-3.6L2.9,-1.3L0.6,-1.8" }),
   );
 }
 

@@ -1,7 +1,7 @@
 // What the signs of a picture mean: those that it uses.
 
 import { h, s } from "../lib/dom.js";
-import { staleMark } from "./elements.js";
+import { cycleMark, staleMark } from "./elements.js";
 import { mark, outline, word } from "./marks.js";
 
 const CRITICALITIES = ["critical", "high", "medium", "low", "unknown"];
@@ -57,7 +57,7 @@ export function legend(uses) {
     uses.groups && entry(shape("group"), "group of services; click opens it"),
     used(Object.keys(MODES), uses.modes).map((each) => entry(line(each), MODES[each])),
     uses.soft && entry(line("sync soft"), "hollow head: the caller can do without"),
-    uses.cyclic && entry(line("cyclic"), "on a cycle"),
+    uses.cyclic && entry(line("cyclic", cycleMark({ x: 15, y: 9 })), "on a cycle"),
     uses.marked && entry(line("sync marked"), "marked"),
     uses.stale && entry(line("sync stale", staleMark({ x: 15, y: 9 })), "stale: not seen for long"),
     uses.faint && entry(line("sync faint"), "thin: low confidence"),

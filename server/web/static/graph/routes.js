@@ -4,6 +4,8 @@
 const PORT = 6;
 const ARROW = 7;
 const LEAD = 5;
+// Room that a count needs between two boxes.
+const LABEL = 46;
 
 /**
  * @typedef {Object} Way
@@ -11,7 +13,8 @@ const LEAD = 5;
  * @property {string} line of the curve, for an attribute d
  * @property {string} arrow of the head
  * @property {{x: number, y: number}} middle for a mark
- * @property {{x: number, y: number}} label for a count, nearer to the group
+ * @property {{x: number, y: number} | null} label for a count, nearer to the group; null = no room
+ * @property {boolean} isWithin both ends are in one column
  */
 
 /**
@@ -71,7 +74,7 @@ function curved({ edge, from, to, step, out, into, leave, enter }, strips) {
     const bends = [start, tip].map(({ x, y }) => at({ x: x + bow, y }));
     const line = `M${at(start)}C${bends.join(" ")} ${at(tip)}`;
     const side = { x: start.x + 0.75 * bow, y: (start.y + end.y) / 2 };
-    return { edge, line, arrow, middle: side, label: side };
+    return { edge, line, arrow, middle: side, label: side, isWithin: true };
   }
   const legs = [];
   let here = start;
@@ -85,7 +88,9 @@ function curved({ edge, from, to, step, out, into, leave, enter }, strips) {
   const line = legs.map(([a, b], index) => (index ? `L${at(a)}` : `M${at(a)}`) + curve(a, b)).join("");
   const [a, b] = to.node.kind === "service" ? legs[0] : legs.at(-1);
   const near = to.node.kind === "service" ? 0.28 : 0.66;
-  return { edge, line, arrow, middle: along(a, b, 0.5), label: along(a, b, near) };
+  const label = Math.abs(b.x - a.x) < LABEL ? null : along(a, b, near);
+  const isWithin = strips[from.strip].column === strips[to.strip].column;
+  return { edge, line, arrow, middle: along(a, b, 0.5), label, isWithin };
 }
 
 // The gap between two boxes of a column that is nearest to where the edge would pass it.
@@ -130,7 +135,7 @@ function straight({ edge, from, to }) {
     y: start.y / 4 + bend.y / 2 + end.y / 4,
   };
   const line = `M${at(start)}Q${at(bend)} ${at(tip)}`;
-  return { edge, line, arrow: head(end, towards), middle, label: middle };
+  return { edge, line, arrow: head(end, towards), middle, label: middle, isWithin: false };
 }
 
 function center(box) {

@@ -50,6 +50,8 @@ export const place = {
       return;
     }
     if (isFirst || document.querySelector("dialog[open]")) return;
+    // The view itself knew better where the reader goes on.
+    if (root.contains(document.activeElement)) return;
     document.getElementById("main").focus({ preventScroll: true });
     say(root.querySelector("h1")?.textContent || "");
   },

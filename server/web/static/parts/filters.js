@@ -3,6 +3,7 @@
 import { ApiError } from "../lib/api.js";
 import { h } from "../lib/dom.js";
 
+const FIRST = ["hops", "direction"];
 const HOPS = ["1", "2", "3", "4"];
 const DIRECTIONS = { "": "both", upstream: "callers", downstream: "callees" };
 const MODES = ["sync", "async", "unknown"];
@@ -19,24 +20,28 @@ const CRITICALITIES = ["hard", "soft", "degraded", "unknown"];
  * @returns {HTMLElement}
  */
 export function filters({ params, fields, onchange, hops = "1" }) {
-  const set = (name, value) => onchange({ ...params, [name]: value });
+  const now = { ...params };
+  const set = (name, value) => {
+    now[name] = value;
+    folded.title(now);
+    onchange({ ...now });
+  };
+  const steps = HOPS.map((each) => [each, each]);
   const parts = {
-    hops: () =>
-      choice(
-        "Hops",
-        "hops",
-        HOPS.map((each) => [each, each]),
-        params.hops || hops,
-        set,
-      ),
+    hops: () => choice("Hops", "hops", steps, params.hops || hops, set),
     direction: () => choice("Show", "direction", Object.entries(DIRECTIONS), params.direction || "", set),
     modes: () => several("Mode", "modes", MODES, params.modes, set),
     criticalities: () => several("Dependency", "criticalities", CRITICALITIES, params.criticalities, set),
     stale: () => stale(params.stale, set),
     confidence: () => confidence(params.confidence, set),
   };
-  const shown = fields.map((each) => parts[each]());
-  return h("form", { class: "filters", onsubmit: (event) => event.preventDefault() }, shown);
+  const made = (names) => names.map((each) => parts[each]());
+  const more = fields.filter((each) => !FIRST.includes(each));
+  const folded = foldedPart(more, params, made(more));
+  const first = made(fields.filter((each) => FIRST.includes(each)));
+  const form = h("form", { class: "filters", onsubmit: (event) => event.preventDefault() }, first);
+  if (more.length) form.append(folded.element);
+  return form;
 }
 
 /**
@@ -64,6 +69,31 @@ export function filterOf(params) {
     ...(hops === undefined ? {} : { maxDepth: hops }),
     ...(direction ? { direction: `DIRECTION_${direction.toUpperCase()}` } : {}),
   };
+}
+
+// What is asked for less often is folded away; the button counts what is in force.
+function foldedPart(names, params, controls) {
+  const button = h("button", { type: "button", class: "small" });
+  const title = (now) => {
+    const active = names.filter((name) => now[name]).length;
+    button.textContent = active ? `Filters (${active})` : "Filters";
+    button.classList.toggle("active", active > 0);
+  };
+  title(params);
+  const popup = h(
+    "div",
+    { popover: "auto", class: "filters-popup", ontoggle: () => below(popup, button) },
+    controls,
+  );
+  button.popoverTargetElement = popup;
+  return { element: h("span", {}, button, popup), title };
+}
+
+// Popups stand in the browser's top layer: nothing says where but this.
+function below(popup, button) {
+  const { left, bottom } = button.getBoundingClientRect();
+  popup.style.left = `${Math.max(8, Math.min(left, innerWidth - popup.offsetWidth - 8))}px`;
+  popup.style.top = `${bottom + 4}px`;
 }
 
 function listed(name, text, known, prefix) {
@@ -110,21 +140,15 @@ function several(label, name, options, text, set) {
     else on.delete(option);
     const chosen = options.filter((each) => on.has(each));
     // None at all would be an empty picture: the last one that goes brings all back.
-    set(name, chosen.length === options.length ? "" : chosen.join(","));
+    if (!chosen.length) {
+      options.forEach((each) => on.add(each));
+      boxes.forEach((box) => (box.checked = true));
+    }
+    set(name, chosen.length % options.length ? chosen.join(",") : "");
   };
-  return h(
-    "fieldset",
-    { class: "bar" },
-    h("legend", {}, label),
-    options.map((option) =>
-      h(
-        "label",
-        {},
-        checkbox(on.has(option), (checked) => change(option, checked)),
-        h("span", {}, option),
-      ),
-    ),
-  );
+  const boxes = options.map((option) => checkbox(on.has(option), (checked) => change(option, checked)));
+  const labels = boxes.map((box, at) => h("label", {}, box, h("span", {}, options[at])));
+  return h("fieldset", { class: "bar" }, h("legend", {}, label), labels);
 }
 
 function checkbox(checked, onpick) {

@@ -31,7 +31,7 @@ export async function panel(context, serviceId) {
     const text = JSON.stringify(found, (key, value) => (key === "freshness" ? undefined : value));
     if (text === shown) return;
     shown = text;
-    root.replaceChildren(...sections(found, { opened, signal, session: context.session }));
+    root.replaceChildren(...sections(found, { opened, signal, inFocus: context.route.name }));
   }
 
   await fill();
@@ -62,7 +62,7 @@ async function alertsOf({ component }, { alerts = [] }, signal) {
   return (await call("AlertService/ListAlerts", { serviceId: first }, signal)).alerts || [];
 }
 
-function sections(found, { opened, signal }) {
+function sections(found, { opened, signal, inFocus }) {
   const { service, callers, callees, component, alerts } = found;
   const name = service.serviceId;
   const keep = (key) => ({
@@ -74,7 +74,7 @@ function sections(found, { opened, signal }) {
     h(
       "p",
       { class: "row panel-links" },
-      h("a", { href: format("focus", name) }, "Focus"),
+      inFocus !== name && h("a", { href: format("focus", name) }, "Focus"),
       h("a", { href: format("impact", name) }, "Impact"),
       h("a", { href: format("paths", name) }, "Paths from it"),
       h("a", { href: format("paths", "", { to: name }) }, "Paths to it"),

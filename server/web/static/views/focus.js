@@ -1,21 +1,22 @@
 // The view Focus: one service in the middle, its callers to the left, its callees to the right.
 
 import { draw } from "../graph/draw.js";
-import { exportButtons } from "../graph/export.js";
 import { legend, usesOf } from "../graph/legend.js";
 import { ApiError, call } from "../lib/api.js";
 import { h } from "../lib/dom.js";
 import { format } from "../lib/route.js";
-import { count, counted } from "../lib/words.js";
-import { copyBar } from "../parts/copy.js";
-import { filters } from "../parts/filters.js";
+import { counted } from "../lib/words.js";
 import { panel } from "../parts/panel.js";
-import { close, commandOf, HOPS, MOST, open, openedOf, requestOf } from "./focus/address.js";
+import { close, commandOf, HOPS, open, requestOf } from "./focus/address.js";
+import { frame, openGroups, tools } from "./focus/frame.js";
 import { list } from "./focus/list.js";
 import { nodeId, pictureOf } from "./focus/picture.js";
 import { summary, title } from "./focus/words.js";
 
-// Who moves the focus by the keyboard goes on in the next picture.
+// With fewer services around it one hop shows little: then it is two.
+const FEW = 12;
+const MORE_HOPS = "2";
+// Who moves the focus by the picture goes on in the next picture.
 let goOnInPicture = false;
 
 /** @type {import("../app.js").View} */
@@ -24,128 +25,117 @@ export const view = {
   title: "Focus",
   async show(context) {
     performance.mark("focus:asked");
-    const answer = await call("GraphService/GetNeighbourhood", requestOf(context.route), context.signal);
-    const screen = new Focus(context, answer);
-    screen.fill(answer);
+    const { answer, hops } = await firstAnswer(context);
+    const focus = new Focus(context, answer.center.serviceId, hops);
+    focus.fill(answer);
     afterPaint(() => performance.mark("focus:drawn"));
-    return { changed: () => screen.changed() };
+    return { changed: () => focus.ask(false) };
   },
 };
 
+async function firstAnswer({ route, signal }) {
+  const look = (hops) => {
+    const params = { ...route.params, hops };
+    return call("GraphService/GetNeighbourhood", requestOf({ ...route, params }), signal);
+  };
+  const given = route.params.hops;
+  const answer = await look(given || HOPS);
+  const isFew = (answer.upstreamCount || 0) + (answer.downstreamCount || 0) < FEW;
+  if (given || !isFew) return { answer, hops: given || HOPS };
+  return { answer: await look(MORE_HOPS), hops: MORE_HOPS };
+}
+
 class Focus {
-  constructor(context, answer) {
+  constructor(context, name, hops) {
     this.context = context;
+    this.name = name;
+    this.hops = hops;
     this.params = { ...context.route.params };
-    // The start shows the service that the server chose; from now on it is this one.
-    this.name = answer.center.serviceId;
-    this.parts = {
-      head: h("div", { class: "focus-head" }),
-      opened: h("div", { class: "row focus-opened" }),
-      trouble: h("p", { class: "warning", role: "alert", hidden: true }),
-      room: h("div", { class: "focus-room" }),
-      side: h("aside", { class: "focus-side", "aria-label": "Details of a service" }),
-      legend: h("div", {}),
-      tools: h("div", { class: "row focus-tools" }),
-      list: h(
-        "details",
-        { class: "focus-list", ontoggle: () => this.fillList() },
-        h("summary", {}, "As a list"),
-      ),
-    };
-    const { head, opened, trouble, room, side, legend: signs, tools, list: rows } = this.parts;
-    const picture = h("div", { class: "focus-picture" }, room, signs, tools);
-    const fields = ["hops", "direction", "modes", "criticalities", "stale", "confidence"];
-    this.controls = h(
-      "div",
-      { class: "row focus-controls" },
-      filters({ params: this.params, fields, hops: HOPS, onchange: (params) => this.change(params) }),
-      this.most(),
-    );
-    context.root.append(
-      h(
-        "div",
-        { class: "focus" },
-        head,
-        this.controls,
-        opened,
-        trouble,
-        h("div", { class: "focus-stage" }, picture, side),
-        rows,
-      ),
-    );
+    this.parts = frame(this.params, hops, {
+      onchange: (changed) => this.change({ ...this.params, ...changed }),
+      onlist: () => this.fillList(),
+    });
+    context.root.append(this.parts.whole);
     this.isAsking = false;
     this.isBehind = false;
+  }
+
+  /** The route of what is in sight, its hops said. */
+  get route() {
+    return {
+      view: "focus",
+      name: this.name,
+      params: { ...this.params, hops: this.params.hops || this.hops },
+    };
   }
 
   fill(answer) {
     this.answer = answer;
     const picture = pictureOf(answer);
-    this.parts.head.replaceChildren(title(answer.center), summary(answer, requestOf(this.route())));
-    if (this.drawing) this.drawing.update(picture);
-    else this.draw(picture);
+    this.parts.head.replaceChildren(title(answer.center), summary(answer, requestOf(this.route)));
+    this.paint(picture);
     this.parts.legend.replaceChildren(legend(usesOf(picture)));
-    this.parts.tools.replaceChildren(
-      exportButtons(this.drawing.svg, this.name),
-      copyBar(commandOf(this.route())),
+    this.parts.opened.replaceChildren(
+      ...openGroups(this.params, (selector) => this.change(close(this.params, selector))),
     );
-    this.fillOpened();
+    this.fillTools();
     this.fillList();
-    this.select(this.params.selected || this.name, false);
+    this.look(this.params.selected || this.name);
   }
 
-  draw(picture) {
+  paint(picture) {
+    if (this.drawing) return this.drawing.update(picture);
     this.drawing = draw(this.parts.room, picture, {
       label:
         `Picture of the neighbourhood of ${this.name}. Arrow keys go from node to node, Enter moves the ` +
         `focus, the space bar shows details. The list below holds the same.`,
       onopen: (node) => this.opened(node),
-      onselect: (node) => (node.kind === "service" ? this.select(node.label, true) : this.opened(node)),
+      onselect: (node) => (node.kind === "service" ? this.select(node.label) : this.opened(node)),
     });
     if (goOnInPicture) this.drawing.focus();
     goOnInPicture = false;
   }
 
-  route() {
-    return { view: "focus", name: this.name, params: this.params };
-  }
-
   opened(node) {
     if (node.kind === "group") this.change(open(this.params, node.selector));
     else if (node.kind === "others") this.showList();
-    else if (node.isCenter) this.select(node.label, true);
+    else if (node.isCenter) this.select(node.label);
     else this.move(node.label);
   }
 
   move(name) {
     goOnInPicture = true;
-    const { opened, selected, ...kept } = this.params;
-    location.hash = format("focus", name, kept);
+    location.hash = format("focus", name, { ...this.params, opened: "", selected: "" });
   }
 
-  // Details of a service; what is selected is in the address, but no step back.
-  select(name, byHand) {
+  // What is selected is in the address, but is no step back.
+  select(name) {
+    this.params = { ...this.params, selected: name === this.name ? "" : name };
+    history.replaceState(history.state, "", format("focus", this.name, this.params));
+    this.context.say(`Details of ${name} are shown.`);
+    this.look(name);
+  }
+
+  look(name) {
     this.drawing.choose(nodeId(name));
-    if (byHand) {
-      this.params = { ...this.params, selected: name === this.name ? "" : name };
-      history.replaceState(null, "", format("focus", this.name, this.params));
-      this.context.say(`Details of ${name} are shown.`);
-    }
-    if (this.shownName === name && !byHand) return this.details?.refresh?.();
-    this.shownName = name;
-    this.fillSide(name);
+    if (this.looked === name) return void this.details?.refresh().catch((error) => this.troubled(error));
+    this.looked = name;
+    void this.fillSide(name);
   }
 
   async fillSide(name) {
-    const side = this.parts.side;
+    const { side } = this.parts;
+    this.details = null;
     side.replaceChildren(h("p", { class: "soft" }, "…"));
     try {
       const details = await panel(this.context, name);
-      if (this.shownName !== name) return;
+      if (this.looked !== name) return;
       this.details = details;
       side.replaceChildren(details);
     } catch (error) {
+      if (error.name === "AbortError") return;
       if (!(error instanceof ApiError)) throw error;
-      if (this.shownName === name) side.replaceChildren(h("p", { class: "warning" }, error.message));
+      if (this.looked === name) side.replaceChildren(h("p", { class: "warning" }, error.message));
     }
   }
 
@@ -157,58 +147,47 @@ class Focus {
     return this.ask(true);
   }
 
-  changed() {
-    return this.ask(false);
-  }
-
   // One call at a time; what comes meanwhile is asked once more afterwards.
-  async ask(byHand) {
-    if (this.isAsking) {
-      this.isBehind = true;
-      return;
-    }
+  async ask(isByHand) {
+    this.isBehind = true;
+    if (this.isAsking) return;
     this.isAsking = true;
     try {
-      do {
+      while (this.isBehind) {
         this.isBehind = false;
-        this.fill(await call("GraphService/GetNeighbourhood", requestOf(this.route()), this.context.signal));
-      } while (this.isBehind);
+        const { signal } = this.context;
+        this.fill(await call("GraphService/GetNeighbourhood", requestOf(this.route), signal));
+      }
       this.parts.trouble.hidden = true;
-      if (byHand) this.context.say(this.parts.head.querySelector(".focus-summary").textContent);
+      if (isByHand) this.context.say(this.parts.head.querySelector(".focus-summary").textContent);
       afterPaint(() => performance.mark("focus:drawn"));
     } catch (error) {
-      if (!(error instanceof ApiError)) {
-        if (error.name !== "AbortError") throw error;
-        return;
-      }
-      // What is in sight stays, and says that it is old.
-      this.parts.trouble.textContent = `The picture is not up to date: ${error.message}`;
-      this.parts.trouble.hidden = false;
+      this.troubled(error);
     } finally {
       this.isAsking = false;
     }
   }
 
-  fillOpened() {
-    const selectors = openedOf(this.params);
-    const chip = (selector) => {
-      const side = selector.direction === "DIRECTION_UPSTREAM" ? "callers" : "callees";
-      const text = `${selector.team || "no team"}, ${side} at ${counted(selector.depth, "hop")}`;
-      const onclick = () => this.change(close(this.params, selector));
-      return h(
-        "button",
-        { type: "button", class: "small", onclick, "aria-label": `Close the group ${text}` },
-        h("bdi", {}, text),
-        " ×",
-      );
-    };
-    this.parts.opened.hidden = !selectors.length;
-    this.parts.opened.replaceChildren(h("span", { class: "soft" }, "Opened groups:"), ...selectors.map(chip));
+  // What is in sight stays, and says that it is old.
+  troubled(error) {
+    if (error.name === "AbortError") return;
+    if (!(error instanceof ApiError)) throw error;
+    this.parts.trouble.textContent = `The picture is not up to date: ${error.message}`;
+    this.parts.trouble.hidden = false;
+  }
+
+  // Only when they change: a copy button may have the focus, or just say "Copied".
+  fillTools() {
+    const what = JSON.stringify(commandOf(this.route));
+    if (this.copied === what) return;
+    this.copied = what;
+    this.parts.tools.replaceChildren(...tools(this.route, this.drawing.svg, this.parts.side));
   }
 
   fillList() {
     const { list: details } = this.parts;
-    const { neighbours = [], groups = [] } = this.answer || {};
+    if (!this.answer) return;
+    const { neighbours = [], groups = [] } = this.answer;
     const what = [
       counted(neighbours.length, "service"),
       groups.length ? counted(groups.length, "group") : "",
@@ -225,31 +204,22 @@ class Focus {
   }
 
   showList() {
-    this.parts.list.open = true;
+    const { list: details } = this.parts;
+    details.open = true;
     this.fillList();
-    this.parts.list.scrollIntoView({ block: "start" });
-    this.parts.list.firstChild.focus();
-  }
-
-  most() {
-    const chosen = this.params.most || String(MOST);
-    const onchange = (event) => this.change({ ...this.params, most: event.target.value });
-    const steps = ["25", "50", String(MOST), "200", "250"];
-    const options = (steps.includes(chosen) ? steps : [...steps, chosen]).map((each) =>
-      h("option", { value: each, selected: each === chosen }, `${count(each)} services`),
-    );
-    return h("label", { class: "labelled" }, "Show up to", h("select", { onchange }, options));
+    details.scrollIntoView({ block: "start" });
+    details.firstChild.focus();
   }
 }
 
 // After the browser has put on the screen what is in the page now.
 function afterPaint(act) {
   requestAnimationFrame(() => {
-    const channel = new MessageChannel();
-    channel.port1.onmessage = () => {
-      channel.port1.close();
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = () => {
+      port1.close();
       act();
     };
-    channel.port2.postMessage(null);
+    port2.postMessage(null);
   });
 }
