@@ -16,8 +16,9 @@ from depgraph.v1.types_pb2 import (
     Service,
     ServiceKind,
 )
-from server.cli.render.text import ValueT, enum_word, visible
+from server.cli.render.text import enum_word, visible
 from server.formats.exported import GraphRows
+from server.words import ValueT
 
 if TYPE_CHECKING:
     from google.protobuf.internal.enum_type_wrapper import _EnumTypeWrapper

@@ -6,21 +6,19 @@ On a terminal, lines break between words. In pipes and files nothing is wrapped.
 
 import json
 import os
-import re
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 import typer
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from rich.cells import cell_len
 
-if TYPE_CHECKING:
-    from google.protobuf.internal.enum_type_wrapper import _EnumTypeWrapper
-
-ValueT = TypeVar("ValueT", bound=int)
+# Commands take all their words from here.
+from server.words import counted as counted  # noqa: PLC0414 - says that it is exported
+from server.words import enum_word as enum_word  # noqa: PLC0414
 
 GAP, HANGING = "  ", "    "
 NARROWEST = 24
@@ -37,23 +35,6 @@ def printable(text: str) -> str:
 def visible(name: str) -> str:
     """Show a name so that different names look different: ``printable``, backslashes doubled."""
     return printable(name.replace("\\", "\\\\"))
-
-
-def counted(number: int, thing: str, things: str | None = None) -> str:
-    """Say how many: ``1 service``, ``21,808 services``, ``2 dependencies``."""
-    return f"{number:,} {thing if number == 1 else things or thing + 's'}"
-
-
-def enum_word(enum: "_EnumTypeWrapper[ValueT]", value: ValueT) -> str:
-    """
-    Write a value of an enum in words: ``DISCOVERY_SOURCE_SERVICE_MESH`` as ``service mesh``.
-
-    One that a newer server knows and this program does not is written as its number.
-    """
-    if value not in enum.values():
-        return str(value)
-    prefix = re.sub(r"\B(?=[A-Z])", "_", enum.DESCRIPTOR.name).upper() + "_"
-    return enum.Name(value).removeprefix(prefix).lower().replace("_", " ")
 
 
 def screen_width(*, err: bool = False) -> int:

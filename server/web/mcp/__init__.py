@@ -1,0 +1,1 @@
+"""Tools for agents: questions about the graph by the Model Context Protocol."""

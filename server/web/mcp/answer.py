@@ -1,0 +1,178 @@
+"""
+The answer of a tool: what it says in a sentence, tables, what is left out, how fresh it is.
+
+Agents read it as text, programs as JSON. Both hold the same rows and neither takes more than
+``MAX_BYTES``.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from depgraph.v1.types_pb2 import Freshness, ResolvedAlias
+from server.web.mcp.naming import quoted
+
+Cell: TypeAlias = str | int | float | None
+
+MAX_BYTES = 24_000
+"""About 6,000 tokens; usual answers take a tenth of it."""
+# What sentences and freshness may take of it.
+_ROOM_FOR_WORDS = 8_000
+_OLD_SECONDS = 10.0
+_UNITS = (("day", 86_400), ("h", 3_600), ("min", 60))
+
+
+class Name(str):
+    """A cell that holds a name of others, which text quotes where needed."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """
+    Rows of one kind, best first. ``total`` counts those there are, shown or not.
+
+    ``more`` says how to get at rows that are left out.
+    """
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+    total: int
+    more: str
+
+    @property
+    def left_out(self) -> str:
+        """What is missing; empty = nothing."""
+        rest = self.total - len(self.rows)
+        return f"{rest:,} of {self.total:,} {self.title}: {self.more}" if rest > 0 else ""
+
+    def within(self, size: int) -> "Table":
+        """Leave out the last rows, so that the others take at most ``size`` bytes."""
+        kept = 0
+        for row in self.rows:
+            size -= max(len(_line(row).encode()), len(_json(row).encode())) + 1
+            if size < 0:
+                break
+            kept += 1
+        return Table(self.title, self.columns, self.rows[:kept], self.total, self.more)
+
+    def lines(self) -> Iterator[str]:
+        """Write the rows with tabs between cells."""
+        yield f"{self.title} ({len(self.rows):,} of {self.total:,}):"
+        yield "\t".join(self.columns)
+        yield from map(_line, self.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """``freshness`` None = the answer comes from the database, as it is now."""
+
+    summary: Sequence[str]
+    tables: Sequence[Table] = ()
+    notes: Sequence[str] = ()
+    freshness: Freshness | None = None
+    aliases: Sequence[ResolvedAlias] = ()
+    counts: Mapping[str, int | bool] = field(default_factory=dict)
+
+    def bounded(self) -> "Answer":
+        """Leave out rows that have no room in ``MAX_BYTES``; every table has its share."""
+        tables, room = [], MAX_BYTES - _ROOM_FOR_WORDS
+        for position, table in enumerate(self.tables):
+            kept = table.within(room // (len(self.tables) - position))
+            room -= sum(len(line.encode()) + 1 for line in kept.lines())
+            tables.append(kept)
+        return Answer(self.summary, tables, self.notes, self.freshness, self.aliases, self.counts)
+
+    def text(self) -> str:
+        """Write it for agents."""
+        lines = [*self.summary]
+        lines += [f"{quoted(each.alias)} is an alias of {quoted(each.service_id)}" for each in self.aliases]
+        for table in self.tables:
+            if table.rows:
+                lines += table.lines()
+        lines += self.notes
+        lines += [f"left out: {table.left_out}" for table in self.tables if table.left_out]
+        lines.append(self._fresh())
+        return "\n".join(lines)
+
+    def structured(self) -> dict[str, Any]:
+        """Write it for programs; ``OUTPUT_SCHEMA`` is its form."""
+        return {
+            "summary": [*self.summary, *self.notes],
+            "counts": dict(self.counts),
+            "tables": {
+                table.title: {"columns": table.columns, "rows": table.rows, "total": table.total}
+                for table in self.tables
+            },
+            "left_out": [table.left_out for table in self.tables if table.left_out],
+            "aliases": {each.alias: each.service_id for each in self.aliases},
+            "revision": None if self.freshness is None else self.freshness.revision,
+            "lag_seconds": None if self.freshness is None else _seconds(self.freshness),
+        }
+
+    def _fresh(self) -> str:
+        if self.freshness is None:
+            return "fresh: read from the database now"
+        seconds = _seconds(self.freshness)
+        revision = f"revision {self.freshness.revision}"
+        if seconds < _OLD_SECONDS:
+            return f"fresh: at most {max(seconds, 0.1):.1f} s behind the database; {revision}"
+        return f"OLD: may be {_words(seconds)} behind the database, which the server can't reach; {revision}"
+
+
+OUTPUT_SCHEMA: Mapping[str, Any] = {
+    "type": "object",
+    "properties": {
+        "summary": {"type": "array", "items": {"type": "string"}},
+        "counts": {"type": "object", "additionalProperties": {"type": ["integer", "boolean"]}},
+        "tables": {
+            "type": "object",
+            "additionalProperties": {
+                "type": "object",
+                "properties": {
+                    "columns": {"type": "array", "items": {"type": "string"}},
+                    "rows": {
+                        "type": "array",
+                        "items": {"type": "array", "items": {"type": ["string", "number", "null"]}},
+                    },
+                    "total": {"type": "integer"},
+                },
+                "required": ["columns", "rows", "total"],
+            },
+        },
+        "left_out": {"type": "array", "items": {"type": "string"}},
+        "aliases": {"type": "object", "additionalProperties": {"type": "string"}},
+        "revision": {"type": ["string", "null"]},
+        "lag_seconds": {"type": ["number", "null"]},
+    },
+    "required": ["summary", "tables", "left_out", "revision", "lag_seconds"],
+}
+
+
+def _line(row: Sequence[Cell]) -> str:
+    return "\t".join(map(_cell, row))
+
+
+def _cell(value: Cell) -> str:
+    if value is None:
+        return "-"
+    return quoted(value) if isinstance(value, Name) else str(value)
+
+
+def _json(row: Sequence[Cell]) -> str:
+    return json.dumps(row, ensure_ascii=False)
+
+
+def _seconds(freshness: Freshness) -> float:
+    return round(freshness.lag.seconds + freshness.lag.nanos / 1e9, 3)
+
+
+def _words(seconds: float) -> str:
+    """Write a long time in its largest unit."""
+    for unit, size in _UNITS:
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"

@@ -1,0 +1,174 @@
+"""The tool ``cycles``."""
+
+import grpc
+
+from depgraph.v1.alert_service_pb2 import ListAlertsRequest, ListAlertsResponse
+from depgraph.v1.analysis_service_pb2 import SuggestCutsRequest, SuggestCutsResponse
+from depgraph.v1.graph_service_pb2 import (
+    GetComponentRequest,
+    GetComponentResponse,
+    GetStatusRequest,
+    GetStatusResponse,
+)
+from depgraph.v1.types_pb2 import (
+    AlertStatus,
+    CircularDependencyAlert,
+    CommunicationMode,
+    Dependency,
+    DependencyCriticality,
+)
+from server.web.mcp.answer import Answer, Cell, Name, Table
+from server.web.mcp.arguments import Arguments, arguments, choice, flag, number, text
+from server.web.mcp.asking import Ask, AskError, one
+from server.web.mcp.naming import cycle, quoted
+from server.web.mcp.tool import Tool
+from server.words import counted, enum_value, enum_word
+
+_STATUSES = {"live": ("open", "acknowledged"), "all": ("unspecified",)}
+_MOST = 20
+_MOST_CUTS = 5
+_ID_LENGTH = 8
+
+
+async def _answer(ask: Ask, given: Arguments) -> Answer:
+    service = given.get("service", "")
+    status = await one(ask, "/depgraph.v1.GraphService/GetStatus", GetStatusRequest(), GetStatusResponse)
+    alerts, has_more = await _alerts(ask, given["status"], service, given["limit"])
+    notes, cuts = [], list[tuple[Cell, ...]]()
+    for alert in alerts:
+        if alert.is_present:
+            said, rows = await _cuts(ask, alert, sync_only=given["sync_only"])
+            notes.append(f"{_id(alert)}: {said}")
+            cuts += rows
+    if service and not alerts:
+        notes.append(await _without_alert(ask, service))
+    summary = f"{'more than ' if has_more else ''}{counted(len(alerts), _called(given['status']))}"
+    about = f" with {quoted(service)} in the cycle" if service else ""
+    columns = ("alert", "status", "services", "in_graph", "since", "acknowledged_by", "shortest_cycle")
+    more = f"give a service or a status, or a higher limit (at most {_MOST})"
+    return Answer(
+        [summary + about],
+        [
+            Table("alerts", columns, [_row(alert) for alert in alerts], len(alerts) + has_more, more),
+            Table("cuts", _CUT_COLUMNS, cuts, len(cuts), "ask for one service"),
+        ],
+        notes,
+        freshness=status.freshness,
+        counts={"alerts": len(alerts), "more_alerts": has_more},
+    )
+
+
+def _called(status: str) -> str:
+    return "cycle alert" if status == "all" else f"{status} cycle alert"
+
+
+async def _alerts(
+    ask: Ask, status: str, service: str, limit: int
+) -> tuple[list[CircularDependencyAlert], bool]:
+    """Ask for the latest alerts, and whether there are more."""
+    found: dict[str, CircularDependencyAlert] = {}
+    for word in _STATUSES.get(status, (status,)):
+        request = ListAlertsRequest(
+            page_size=limit + 1, status=enum_value(AlertStatus, word), service_id=service
+        )
+        page = await one(ask, "/depgraph.v1.AlertService/ListAlerts", request, ListAlertsResponse)
+        # By id: an alert that is acknowledged meanwhile is in both lists.
+        found |= {alert.id: alert for alert in page.alerts}
+    latest = sorted(
+        found.values(), key=lambda alert: (alert.detect_time.ToNanoseconds(), alert.id), reverse=True
+    )
+    return latest[:limit], len(latest) > limit
+
+
+async def _cuts(
+    ask: Ask, alert: CircularDependencyAlert, *, sync_only: bool
+) -> tuple[str, list[tuple[Cell, ...]]]:
+    """Ask what to remove so that no cycle is left."""
+    request = SuggestCutsRequest(service_id=alert.cycle_path[0], sync_only=sync_only)
+    try:
+        found = await one(ask, "/depgraph.v1.AnalysisService/SuggestCuts", request, SuggestCutsResponse)
+    except AskError as error:
+        # The graph moves on while alerts are read, and giant components have too many cuts.
+        if error.code in {grpc.StatusCode.NOT_FOUND, grpc.StatusCode.RESOURCE_EXHAUSTED}:
+            return f"no cuts: {error}", []
+        raise
+    if not found.cuts:
+        return "no cycle of synchronous calls" if sync_only else "the cycle is gone from the graph", []
+    how = "proven minimum" if found.is_optimal else "cheaper ones may exist"
+    do = "remove or make asynchronous" if sync_only else "remove"
+    said = (
+        f"{do} {counted(len(found.cuts), 'call')} to break every cycle, cost {found.total_cost:.2f} ({how})"
+    )
+    rest = len(found.cuts) - _MOST_CUTS
+    more = f"; the cheapest {_MOST_CUTS} are listed, 'depgraph cuts' lists all" if rest > 0 else ""
+    rows: list[tuple[Cell, ...]] = [
+        (
+            _id(alert),
+            Name(cut.source_service_id),
+            Name(cut.target_service_id),
+            _how(list(cut.dependencies)),
+            round(cut.cost, 2),
+        )
+        for cut in found.cuts[:_MOST_CUTS]
+    ]
+    return said + more, rows
+
+
+_CUT_COLUMNS = ("alert", "caller", "callee", "calls", "cost")
+
+
+def _how(dependencies: list[Dependency]) -> str:
+    """Say how the caller depends on the callee: ``sync hard``; ``+`` joins sources that differ."""
+    words = (
+        f"{enum_word(CommunicationMode, each.communication_mode)} "
+        f"{enum_word(DependencyCriticality, each.criticality)}"
+        for each in dependencies
+    )
+    return " + ".join(dict.fromkeys(words))
+
+
+async def _without_alert(ask: Ask, service: str) -> str:
+    """Say whether a service without such an alert is on a cycle; raises for an unknown name."""
+    request = GetComponentRequest(service_id=service, page_size=1)
+    found = await one(ask, "/depgraph.v1.GraphService/GetComponent", request, GetComponentResponse)
+    if not found.component.is_cycle:
+        return f"{quoted(service)} is on no cycle"
+    others = counted(found.component.size, "service")
+    return f"{quoted(service)} is on a cycle all the same, in a component of {others}: ask for status all"
+
+
+def _row(alert: CircularDependencyAlert) -> tuple[Cell, ...]:
+    return (
+        _id(alert),
+        enum_word(AlertStatus, alert.status),
+        alert.size or len(alert.cycle_path),
+        "yes" if alert.is_present else "no",
+        f"{alert.detect_time.ToDatetime():%Y-%m-%dT%H:%MZ}",
+        Name(alert.acknowledged_by) if alert.HasField("acknowledged_by") else None,
+        cycle(alert.cycle_path),
+    )
+
+
+def _id(alert: CircularDependencyAlert) -> str:
+    return alert.id[:_ID_LENGTH]
+
+
+CYCLES = Tool(
+    "cycles",
+    "Circular dependencies",
+    "Alerts of services that call one another in a cycle, latest first: the shortest cycle of each, who "
+    "looks after it, and the cheapest calls to remove (cuts) so that no cycle is left. Use it when an "
+    "incident may feed itself, or to plan how to break a cycle.",
+    arguments(
+        [],
+        service=text("Only cycles with this service (name or alias)."),
+        status=choice(
+            "Which alerts; live = open and acknowledged.",
+            ["live", "open", "acknowledged", "resolved", "all"],
+            "live",
+        ),
+        sync_only=flag("Cuts for cycles of synchronous calls only, which are the dangerous ones."),
+        limit=number("Alerts listed at most.", least=1, most=_MOST, default=5),
+    ),
+    _answer,
+)
