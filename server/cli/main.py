@@ -41,6 +41,7 @@ COMMANDS = {
     "watch": "watch:watch",
     "whoami": "access:whoami",
     "writes": "access:writes",
+    "mcp": "mcp:mcp",
     "doctor": "doctor:doctor",
     "token": "token:token",
     "sql": "sql:sql",

@@ -1,0 +1,102 @@
+"""``depgraph mcp``: tools for agents over standard input and output."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+
+import grpc
+from google.protobuf.message import Message
+from grpc_status import rpc_status
+
+from server.cli.asked import AskedServer, asks_server
+from server.cli.connection import explain, opened_async
+from server.cli.failures import CommandError
+from server.web.mcp.asking import AnswerT, AskError
+from server.web.messages import types_of
+
+if TYPE_CHECKING:
+    from google.rpc.status_pb2 import Status
+
+
+@asks_server(timeout=60.0)
+def mcp(*, server: AskedServer) -> None:
+    """
+    Serve tools for agents on standard input and output.
+
+    A program that works with agents starts this command and speaks the Model Context Protocol with
+    it; see docs/mcp.md. The tools only read. The command ends when its input does.
+    """
+    # Its client decides when it ends, and it holds nothing that would have to be saved. The thread
+    # that waits for input can't be woken.
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, lambda *_: os._exit(0))
+    asyncio.run(_serve(server))
+
+
+async def _serve(server: AskedServer) -> None:
+    try:
+        from mcp.server.stdio import stdio_server
+    except ModuleNotFoundError as error:
+        from server.cli.__main__ import requirement
+
+        raise CommandError(
+            f"tools for agents need the extra mcp ({error.name} is missing): "
+            f"pip install '{requirement('server,mcp')}'"
+        ) from error
+    from server.web.mcp.protocol import protocol_server
+
+    # A wrong option is reported now, not to the agent.
+    async with opened_async(server, attempts=1):
+        pass
+    asking = _Asking(server)
+    protocol = protocol_server(lambda _: asking)
+    try:
+        async with stdio_server() as (requests, answers):
+            await protocol.run(requests, answers, protocol.create_initialization_options())
+    except* BrokenPipeError:
+        # The client has gone without closing our input first.
+        os._exit(0)
+
+
+class _Asking:
+    """
+    Asks by gRPC, each call on a connection of its own.
+
+    Agents ask a few times a minute: what a connection costs is less than a wait for gRPC to try a
+    broken one again, which can take ten seconds after the server is back.
+    """
+
+    def __init__(self, server: AskedServer) -> None:
+        self._server = server
+
+    async def __call__(self, method: str, request: Message, answer: type[AnswerT]) -> AsyncIterator[AnswerT]:
+        """Yield the answer or its parts; see ``Ask``."""
+        try:
+            async with opened_async(self._server, attempts=1) as client:
+                channel, timeout = client.channel, self._server.timeout
+                encoded = request.SerializeToString()
+                if types_of(method).is_stream:
+                    parts = channel.unary_stream(method, None, answer.FromString)(encoded, timeout=timeout)
+                    async for part in parts:
+                        yield part
+                else:
+                    call = channel.unary_unary(method, None, answer.FromString)
+                    yield await call(encoded, timeout=timeout)
+        except grpc.aio.AioRpcError as error:
+            raise await self._failure(error) from error
+        except CommandError as error:
+            raise AskError(grpc.StatusCode.UNAUTHENTICATED, str(error)) from error
+
+    async def _failure(self, error: grpc.aio.AioRpcError) -> AskError:
+        """Explain a failed call; finding out why there is no connection takes up to seconds."""
+        message = await asyncio.to_thread(explain, error, self._server)
+        return AskError(error.code(), message, _status(error))
+
+
+def _status(error: grpc.aio.AioRpcError) -> "Status | None":
+    try:
+        return rpc_status.from_call(error)
+    except (ValueError, NotImplementedError):
+        return None
