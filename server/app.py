@@ -253,9 +253,17 @@ class Application:
         if not settings.http_listen:
             return None
         # Imported late: it takes a tenth of a second, and many servers have no such address.
+        from server.web.in_process import Calls  # noqa: PLC0415
+        from server.web.mcp.http import McpEndpoint  # noqa: PLC0415
         from server.web.transport import HttpTransport  # noqa: PLC0415
 
-        return HttpTransport(settings.limits, share_port=self._peers is not None)
+        calls = Calls()
+        return HttpTransport(
+            settings.limits,
+            share_port=self._peers is not None,
+            calls=calls,
+            mounts={"/mcp": McpEndpoint(calls)},
+        )
 
     def _access(self) -> CallAccess | None:
         if self._identification is None:

@@ -1,6 +1,7 @@
 """Calls of methods from inside the server, for a request that came by HTTP."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from typing import NamedTuple
 
 import grpc
@@ -69,3 +70,36 @@ class Calls:
         finally:
             call.end()
         return types.answer.FromString(answer or b"")
+
+    async def parts(self, name: str, request: Message, sender: Sender) -> AsyncIterator[Message]:
+        """
+        Call a method that answers with a stream, and yield its messages; raises as ``ask`` does.
+
+        Closing the iterator cancels the call.
+        """
+        method, types = self.served[name]
+        ready: asyncio.Queue[bytes] = asyncio.Queue(1)
+        call = HttpCall(sender, send_part=ready.put)
+        answering = asyncio.ensure_future(method.answer(request.SerializeToString(), call))
+        answering.add_done_callback(lambda _: call.end())
+        try:
+            while (part := await _next(ready, answering)) is not None:
+                yield types.answer.FromString(part)
+            await answering
+        except grpc.aio.AbortError:
+            raise CallFailedError(*call.status) from None
+        finally:
+            answering.cancel()
+
+
+async def _next(ready: "asyncio.Queue[bytes]", answering: "asyncio.Future[bytes | None]") -> bytes | None:
+    """Wait for a part, or for the end of the call: None."""
+    if not ready.empty():
+        return ready.get_nowait()
+    waiting = asyncio.ensure_future(ready.get())
+    try:
+        await asyncio.wait((waiting, answering), return_when=asyncio.FIRST_COMPLETED)
+        # A part that came together with the end.
+        return waiting.result() if waiting.done() else None if ready.empty() else ready.get_nowait()
+    finally:
+        waiting.cancel()

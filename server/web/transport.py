@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
 
 from server.config import Limits
 from server.rpc.answering import Answering
@@ -22,7 +23,6 @@ from server.rpc.methods import Method
 from server.web.call import HttpCall, Sender
 from server.web.in_process import Calls
 from server.web.messages import MessageTypes, error_of, json_of, line, request_of
-from server.web.mounts import Mounted, Running
 
 _STATIC = Path(__file__).with_name("static")
 
@@ -50,7 +50,7 @@ class HttpTransport:
     Has the methods of ``GrpcioTransport``.
 
     Unary calls are those of Connect, answers of streams are lines of JSON. ``mounts`` are
-    applications below a path (``/mcp``): the same checks come before them as before the rest.
+    applications at a path (``/mcp``): the same checks come before them as before the rest.
     ``calls`` gets the methods that are served; applications ask them by it, each for the ``Sender``
     of the request that came.
     """
@@ -61,13 +61,12 @@ class HttpTransport:
         *,
         share_port: bool = False,
         calls: Calls | None = None,
-        mounts: Mapping[str, Mounted] = MappingProxyType({}),
+        mounts: Mapping[str, ASGIApp] = MappingProxyType({}),
     ) -> None:
         self._limits = limits
         self._share_port = share_port
         self._calls = calls or Calls()
         self._mounts = mounts
-        self._running = Running(mounts.values())
 
     def serve(self, methods: Sequence[Method], answering: Answering) -> None:
         """Set the methods to serve."""
@@ -89,11 +88,10 @@ class HttpTransport:
 
     async def start(self) -> None:
         """Accept requests."""
-        await self._running.start()
         application = Starlette(
             routes=[
                 *(Route(name, self._call, methods=["POST"]) for name in self._calls.served),
-                *(Mount(path, mounted.application) for path, mounted in self._mounts.items()),
+                *(Route(path, application) for path, application in self._mounts.items()),
                 Mount("/", StaticFiles(directory=_STATIC, html=True)),
             ]
         )
@@ -112,7 +110,6 @@ class HttpTransport:
             await asyncio.wait((self._task,), timeout=flush.total_seconds())
         self._server.force_exit = True
         await self._task
-        await self._running.stop()
 
     async def _call(self, request: Request) -> Response:
         method, types = self._calls.served[request.url.path]

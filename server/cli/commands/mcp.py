@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 @asks_server(timeout=60.0)
 def mcp(*, server: AskedServer) -> None:
     """
-    Serve tools for agents on standard input and output.
+    Serve tools for agents (MCP).
 
-    A program that works with agents starts this command and speaks the Model Context Protocol with
-    it; see docs/mcp.md. The tools only read. The command ends when its input does.
+    A program that works with agents starts this command, and speaks the Model Context Protocol with
+    it on standard input and output until its input ends. The tools only read.
     """
     # Its client decides when it ends, and it holds nothing that would have to be saved. The thread
     # that waits for input can't be woken.
@@ -78,10 +78,12 @@ class _Asking:
                 channel, timeout = client.channel, self._server.timeout
                 encoded = request.SerializeToString()
                 if types_of(method).is_stream:
-                    parts = channel.unary_stream(method, None, answer.FromString)(encoded, timeout=timeout)
-                    async for part in parts:
+                    stream: grpc.aio.UnaryStreamMultiCallable[bytes, AnswerT]
+                    stream = channel.unary_stream(method, None, answer.FromString)
+                    async for part in stream(encoded, timeout=timeout):
                         yield part
                 else:
+                    call: grpc.aio.UnaryUnaryMultiCallable[bytes, AnswerT]
                     call = channel.unary_unary(method, None, answer.FromString)
                     yield await call(encoded, timeout=timeout)
         except grpc.aio.AioRpcError as error:

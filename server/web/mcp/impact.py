@@ -96,7 +96,7 @@ class _Wanted:
 
     def table(self) -> Table:
         """List them."""
-        columns = ("service", "effect", "criticality", "team", "hops", "path_of_calls")
+        columns = ("service", "effect", "criticality", "team", "hops", "a_shortest_path")
         more = f"give a team, criticalities or max_hops, or a higher limit (at most {_MOST})"
         return Table("services", columns, [_row(each) for each in self._best], self._count, more)
 

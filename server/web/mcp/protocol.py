@@ -1,5 +1,6 @@
 """The tools as a server of the Model Context Protocol, by the package ``mcp``."""
 
+import asyncio
 import logging
 from collections.abc import Callable
 from importlib import metadata
@@ -30,11 +31,12 @@ if TYPE_CHECKING:
 logging.getLogger("mcp").setLevel(logging.WARNING)
 
 
-def protocol_server(ask_for: Callable[[Any], Ask]) -> "Server[Any]":
+def protocol_server(ask_for: Callable[[Any], Ask], *, seconds: float | None = None) -> "Server[Any]":
     """
     Make the server; ``ask_for`` makes of a tool call's request what asks for its caller.
 
-    The request is the HTTP request that the call came by; None = it came by stdio.
+    The request is the HTTP request that the call came by; None = it came by stdio. A call may take
+    ``seconds``, None = as long as what it asks.
     """
 
     async def list_tools(_: object, _params: PaginatedRequestParams | None) -> ListToolsResult:
@@ -47,9 +49,12 @@ def protocol_server(ask_for: Callable[[Any], Ask]) -> "Server[Any]":
         if tool is None:
             raise MCPError(INVALID_PARAMS, f"no such tool: {params.name!a}; there are {', '.join(TOOLS)}")
         try:
-            answer = await call(tool, params.arguments, ask_for(context.request))
+            async with asyncio.timeout(seconds):
+                answer = await call(tool, params.arguments, ask_for(context.request))
         except ToolError as error:
-            return CallToolResult(content=[TextContent(text=str(error))], is_error=True)
+            return _failed(str(error))
+        except TimeoutError:
+            return _failed(f"no answer within {seconds:.0f} s: ask for less, or later")
         return CallToolResult(
             content=[TextContent(text=answer.text())], structured_content=answer.structured()
         )
@@ -63,6 +68,10 @@ def protocol_server(ask_for: Callable[[Any], Ask]) -> "Server[Any]":
         on_call_tool=call_tool,
         get_tool_input_schema=lambda name: TOOLS[name].schema if name in TOOLS else None,
     )
+
+
+def _failed(message: str) -> CallToolResult:
+    return CallToolResult(content=[TextContent(text=message)], is_error=True)
 
 
 def _definition(tool: Tool) -> ToolDefinition:
