@@ -260,7 +260,10 @@ class Application:
         calls = Calls()
         return HttpTransport(
             settings.limits,
+            is_serving=lambda: self._rpc_server is not None and self._rpc_server.is_serving,
             share_port=self._peers is not None,
+            names=settings.http_hosts,
+            tls=self._tls,
             calls=calls,
             mounts={"/mcp": McpEndpoint(calls)},
         )

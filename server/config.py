@@ -175,18 +175,24 @@ class Addresses:
     - ``plain``: for calls in plaintext.
     - ``tls``: for calls with TLS.
     - ``health``: for probes, which ask nothing but health, in plaintext.
-    - ``http``: for JSON over HTTP and the console, with TLS if there are files of it.
+    - ``http``: for JSON over HTTP and the console; ``is_https`` = with TLS.
     """
 
     plain: str = ""
     tls: str = ""
     health: str = ""
     http: str = ""
+    is_https: bool = False
 
     def __str__(self) -> str:
-        kinds = ((self.tls, "TLS"), (self.health, "health"), (self.http, "HTTP"))
+        kinds = ((self.tls, "TLS"), (self.health, "health"), (self.console, "console"))
         named = (self.plain, *(address and f"{address} ({kind})" for address, kind in kinds))
         return ", ".join(filter(None, named))
+
+    @property
+    def console(self) -> str:
+        """The console as a URL that a browser opens; empty = there is none."""
+        return self.http and f"{'https' if self.is_https else 'http'}://{self.http}/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,7 +230,7 @@ class Settings:
 
     - ``database_url``: None = the embedded PostgreSQL in ``data_dir``.
     - ``listen``, ``tls_listen``, ``health_listen``, ``http_listen``: see ``Addresses``; ``tls`` has
-      the files.
+      the files. ``http_hosts`` are the names by which browsers know the server, beside addresses.
     - ``transport``: what carries calls in plaintext; docs/transport.md has the choice.
     - ``metrics_listen``: None = no metrics.
     - ``tracing``: a span of each call goes where OpenTelemetry's environment variables say.
@@ -240,6 +246,7 @@ class Settings:
     tls: TlsSettings | None = None
     health_listen: str = ""
     http_listen: str = ""
+    http_hosts: tuple[str, ...] = ()
     access: AccessSettings = field(default_factory=AccessSettings)
     transport: TransportName = "auto"
     database_url: str | None = None
@@ -263,7 +270,13 @@ class Settings:
     @property
     def addresses(self) -> Addresses:
         """Where the server listens."""
-        return Addresses(self.listen, self.tls_listen, self.health_listen, self.http_listen)
+        return Addresses(
+            self.listen,
+            self.tls_listen,
+            self.health_listen,
+            self.http_listen,
+            is_https=bool(self.http_listen) and self.tls is not None,
+        )
 
     def at(self, addresses: Addresses) -> "Settings":
         """Return the same settings with other addresses."""

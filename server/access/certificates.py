@@ -42,8 +42,8 @@ class TlsFiles:
     """
 
     def __init__(self, cert: Path, key: Path, client_ca: Path | None = None) -> None:
-        self._cert, key_file = NamedFile("--tls-cert", cert), NamedFile("--tls-key", key)
-        self._pair = Reloaded(partial(_pair, self._cert, key_file), self._cert, key_file)
+        self._cert, self._key = NamedFile("--tls-cert", cert), NamedFile("--tls-key", key)
+        self._pair = Reloaded(partial(_pair, self._cert, self._key), self._cert, self._key)
         self._client_ca: Reloaded[bytes] | None = None
         if client_ca is not None:
             ca_file = NamedFile("--tls-client-ca", client_ca)
@@ -53,6 +53,11 @@ class TlsFiles:
     def pair(self) -> CertificatePair:
         """The certificate to show now."""
         return self._pair.value
+
+    @property
+    def paths(self) -> tuple[Path, Path]:
+        """The files of the certificate and of its key, for what can't take ``pair``."""
+        return self._cert.path, self._key.path
 
     @property
     def client_ca(self) -> bytes | None:

@@ -1,5 +1,6 @@
 """Where ``depgraph serve`` listens: the options, and what of them goes together."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,6 +9,9 @@ import typer
 from server.cli.options import setting
 from server.cli.validation import NOWHERE, checked_guarding_file, checked_host_port, checked_listen
 from server.config import Addresses, TlsSettings, TransportName
+
+# What a browser sends for a name; names of other scripts come as xn--….
+_HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?")
 
 
 def _file(name: str, help_text: str, **details: Any) -> Any:
@@ -28,7 +32,8 @@ AllowPlaintext = Annotated[
     bool,
     setting(
         "allow-plaintext",
-        "Let --listen be reached by other hosts: in a mesh, or behind a proxy, that encrypts.",
+        "Let --listen, and --http-listen without TLS, be reached by other hosts: in a mesh, or behind "
+        "a proxy, that encrypts.",
     ),
 ]
 TlsListen = Annotated[
@@ -65,9 +70,19 @@ HttpListen = Annotated[
     setting(
         "http-listen",
         "Address of the console, and of JSON over HTTP; port 0 = any free one. It speaks TLS where "
-        "--tls-cert is given. Default: none.",
+        "--tls-cert is given; without, other addresses than loopback need --allow-plaintext. Default: "
+        "none.",
         metavar="HOST:PORT",
         callback=checked_host_port,
+    ),
+]
+HttpHost = Annotated[
+    list[str] | None,
+    setting(
+        "http-host",
+        "Name by which browsers and programs reach --http-listen, without a port, beside addresses, "
+        "localhost and the host of --http-listen itself; repeatable. Default: none.",
+        metavar="NAME",
     ),
 ]
 Transport = Annotated[
@@ -89,10 +104,9 @@ def checked_addresses(
     http_listen: str | None,
     *,
     allow_plaintext: bool,
+    is_https: bool = False,
 ) -> Addresses:
     """Accept addresses where plaintext stays on this host, or was allowed."""
-    from server.rpc.listening import is_reached_by_this_host_only
-
     plain = "" if listen == NOWHERE else listen
     if not plain and tls_listen is None:
         raise typer.BadParameter(
@@ -100,29 +114,68 @@ def checked_addresses(
             "or an address",
             param_hint="--listen",
         )
-    if plain and not allow_plaintext and not is_reached_by_this_host_only(plain):
+    if not allow_plaintext:
+        _check_plaintext(plain, "--listen", "--tls-listen, --tls-cert and --tls-key, with --listen none")
+        _check_plaintext("" if is_https else http_listen or "", "--http-listen", "--tls-cert and --tls-key")
+    return Addresses(
+        plain,
+        tls_listen or "",
+        health_listen or "",
+        http_listen or "",
+        is_https=is_https and http_listen is not None,
+    )
+
+
+def _check_plaintext(address: str, flag: str, for_tls: str) -> None:
+    """Refuse plaintext at an address that other hosts reach; empty = there is none."""
+    from server.rpc.listening import is_reached_by_this_host_only
+
+    if address and not is_reached_by_this_host_only(address):
         raise typer.BadParameter(
-            f"other hosts reach {plain}, and the network between could read and forge plaintext: serve "
-            "TLS there (--tls-listen, --tls-cert and --tls-key, with --listen none), or give "
-            "--allow-plaintext if a mesh or a proxy encrypts",
-            param_hint="--listen",
+            f"other hosts reach {address}, and the network between could read and forge plaintext: serve "
+            f"TLS there ({for_tls}), or give --allow-plaintext if a mesh or a proxy encrypts",
+            param_hint=flag,
         )
-    return Addresses(plain, tls_listen or "", health_listen or "", http_listen or "")
+
+
+def checked_hosts(hosts: list[str] | None, http_listen: str | None) -> tuple[str, ...]:
+    """Accept names of the address of HTTP, as a browser sends them."""
+    for host in hosts or ():
+        if http_listen is None:
+            raise typer.BadParameter(
+                "is for the console: give --http-listen HOST:PORT, too", param_hint="--http-host"
+            )
+        if not _HOST_NAME.fullmatch(host):
+            raise typer.BadParameter(
+                f"{host!r} is no name of a host: give one such as depgraph.example.com, without http:// "
+                "and without a port",
+                param_hint="--http-host",
+            )
+    return tuple(hosts or ())
 
 
 def checked_tls(
-    listen: str | None, cert: Path | None, key: Path | None, client_ca: Path | None
+    listen: str | None,
+    cert: Path | None,
+    key: Path | None,
+    client_ca: Path | None,
+    *,
+    http_listen: str | None = None,
 ) -> TlsSettings | None:
     """Accept TLS with all that it needs, and files that can be used."""
-    if listen is None:
+    given = any(file is not None for file in (cert, key, client_ca))
+    if listen is None and (http_listen is None or not given):
         for flag, file in (("--tls-cert", cert), ("--tls-key", key), ("--tls-client-ca", client_ca)):
             if file is not None:
-                raise typer.BadParameter("is for TLS: give --tls-listen HOST:PORT, too", param_hint=flag)
+                raise typer.BadParameter(
+                    "is for TLS: give --tls-listen HOST:PORT or --http-listen HOST:PORT, too",
+                    param_hint=flag,
+                )
         return None
     if cert is None or key is None:
         raise typer.BadParameter(
             "TLS needs a certificate and its key: give --tls-cert FILE and --tls-key FILE",
-            param_hint="--tls-listen",
+            param_hint="--http-listen" if listen is None else "--tls-listen",
         )
     from server.access.certificates import TlsFiles
     from server.access.reloading import UnusableFileError

@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from server.config import KIB, Addresses, Limits, TransportName
 from server.rpc.answering import Answering
@@ -31,6 +31,9 @@ class HttpTransport(Protocol):
 
     async def start(self) -> None:
         """Accept requests."""
+
+    async def finish(self, within: timedelta) -> None:
+        """Wait until the answers that are made are sent, at most so long."""
 
     async def stop(self, flush: timedelta | None) -> None:
         """Close; answers have the time ``flush`` to leave the process, None = no time."""
@@ -86,6 +89,7 @@ class Listeners:
         # All of the first kind hand calls over through the one event loop.
         self._grpcio: list[GrpcioTransport] = []
         self._native: list[NativeTransport] = []
+        self._http = http
         if wanted.plain:
             plain = make_transport(transport, wanted.plain, limits, share_port=reserved)
             self.name = plain.name
@@ -130,13 +134,18 @@ class Listeners:
 
         Raises ``ListenError``, for example ``AddressInUseError``, before any address is served.
         """
-        bound = {}
+        bound: dict[str, Any] = {}
         for each in self._listeners:
             wanted = getattr(self._wanted, each.kind)
             bound[each.kind] = bind(each.listen, wanted, reserved=self._reserved)
         for each in self._listeners:
             await each.transport.start()
-        return Addresses(**bound)
+        return replace(self._wanted, **bound)
+
+    async def finish(self, within: timedelta) -> None:
+        """Wait until answers that take long to send are sent: those that are written as JSON."""
+        if self._http is not None:
+            await self._http.finish(within)
 
     async def stop(self, flush: timedelta | None) -> None:
         """Close all; answers have the time ``flush`` to leave the process, None = no time."""
@@ -147,4 +156,9 @@ class Listeners:
 def reserved(wanted: Addresses) -> Iterator[Addresses]:
     """Hold addresses for servers that share them, see ``listening.reserve``; gives actual ones."""
     with ExitStack() as stack:
-        yield Addresses(*(address and stack.enter_context(reserve(address)) for address in astuple(wanted)))
+        held: dict[str, Any] = {
+            kind: stack.enter_context(reserve(address))
+            for kind in ("plain", "tls", "health", "http")
+            if (address := getattr(wanted, kind))
+        }
+        yield replace(wanted, **held)

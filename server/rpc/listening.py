@@ -37,7 +37,7 @@ def is_reached_by_this_host_only(address: str) -> bool:
     if is_socket_path(address):
         return True
     try:
-        found = _resolved(address)
+        found = resolved(address)
     except (OSError, ValueError):
         return False
     return all(ip_address(where[0].partition("%")[0]).is_loopback for _, _, where in found)
@@ -70,7 +70,7 @@ def reserve(address: str) -> Iterator[str]:
     ``AddressInUseError`` even if another depgraph of this user shares the port among its workers.
     """
     with _explained(address):
-        family, kind, where = _resolved(address)[0]
+        family, kind, where = resolved(address)[0]
         if where[1]:  # the kernel shares no port that it chooses itself
             _try_tcp(address)
         keeper = socket.socket(family, kind)
@@ -97,7 +97,7 @@ def _try_unix(path: Path) -> None:
 
 def _try_tcp(address: str) -> None:
     """Listen as gRPC will, for a moment; raises ``ValueError`` when it is no HOST:PORT."""
-    family, kind, where = _resolved(address)[0]
+    family, kind, where = resolved(address)[0]
     with socket.socket(family, kind) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind(where)
@@ -105,7 +105,7 @@ def _try_tcp(address: str) -> None:
         probe.listen()
 
 
-def _resolved(address: str) -> list[tuple[socket.AddressFamily, socket.SocketKind, _Where]]:
+def resolved(address: str) -> list[tuple[socket.AddressFamily, socket.SocketKind, _Where]]:
     """Resolve ``HOST:PORT``; there is at least one address."""
     host, colon, port = address.rpartition(":")
     if not colon or not 0 <= int(port) <= 0xFFFF:  # noqa: PLR2004 - ports are 16 bits

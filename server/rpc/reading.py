@@ -66,6 +66,9 @@ class RequestBounds:
         self._fields = {
             field.number: _bounded(field, limits) for field in request.fields if _has_length(field)
         }
+        self._numbers = {
+            name: field.number for field in request.fields for name in (field.name, field.json_name)
+        }
         lists = [field.most for field in self._fields.values() if field.is_list]
         self._has_lists = bool(lists)
         self._most_fields = _MOST_SINGLE_FIELDS + sum(lists)
@@ -76,19 +79,30 @@ class RequestBounds:
         else:
             self.max_bytes, self.limit = limits.max_question_bytes, "question_bytes"
 
-    def check_size(self, request: bytes) -> None:
+    def check_size(self, size: int) -> None:
         """Raise ``RequestTooLargeError`` for a request of more than ``max_bytes``."""
-        if len(request) > self.max_bytes:
+        if size > self.max_bytes:
             instead = (
                 "send fewer items at a time" if self._has_lists else "no question of this kind is so long"
             )
             raise RequestTooLargeError(
-                f"the request takes {len(request):,} bytes; "
+                f"the request takes {size:,} bytes; "
                 f"at most {self.max_bytes:,} fit a call of this method: {instead}, "
                 f"or have the server's {flag(self.limit)} raised",
                 limit=self.limit,
                 limit_bytes=str(self.max_bytes),
             )
+
+    def max_bytes_of(self, name: str) -> int:
+        """Return what a field, or an item of its list, may take, by its name here or in JSON."""
+        field = self._fields.get(self._numbers.get(name, 0))
+        return _MAX_ITEM_BYTES if field is None else field.max_bytes
+
+    def check_count(self, name: str, count: int) -> None:
+        """Raise ``TooManyItemsError`` for a list of more than its field may have."""
+        field = self._fields.get(self._numbers.get(name, 0))
+        if field is not None and count > field.most:
+            _refuse(field, count, 0)
 
     def parts(self, request: bytes, size: int) -> Iterator[bytes]:
         """
@@ -129,6 +143,11 @@ class RequestBounds:
         if at != whole or groups:
             raise InvalidInputError(UNREADABLE)
         yield request[begin:]
+
+
+def bounds_of(method: str, limits: Limits) -> RequestBounds:
+    """Derive the bounds of a method's requests, by its full name ``/package.Service/Method``."""
+    return RequestBounds(_request_of(method), limits)
 
 
 def _refuse(field: _Field, count: int, length: int) -> None:
@@ -231,14 +250,13 @@ class RequestReader(_Reader):
     """
 
     def __init__(self, method: str, limits: Limits, large: RequestBytes) -> None:
-        request = _request_of(method)
-        self._make: Callable[[], Message] = GetMessageClass(request)
-        self._bounds = RequestBounds(request, limits)
+        self._make: Callable[[], Message] = GetMessageClass(_request_of(method))
+        self._bounds = bounds_of(method, limits)
         super().__init__(large)
 
     def read(self, request: bytes) -> Any:
         """Check the size, and parse a small request; None = it is large, for ``reading``."""
-        self._bounds.check_size(request)
+        self._bounds.check_size(len(request))
         if len(request) > SMALL_BYTES:
             return None
         message = self._make()
@@ -290,7 +308,7 @@ def _merge(message: Message, part: Any) -> None:
 
 
 def _request_of(method: str) -> Descriptor:
-    """Look up a method's request message by its full name ``/package.Service/Method``."""
+    """Look up the message of a method's requests."""
     service, name = method.removeprefix("/").split("/")
     request: Descriptor = Default().FindServiceByName(service).methods_by_name[name].input_type
     return request

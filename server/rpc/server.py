@@ -1,5 +1,6 @@
 """The gRPC server: the services of the contract, health and reflection."""
 
+import time
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from itertools import starmap
@@ -174,7 +175,9 @@ class RpcServer:
         """Report NOT_SERVING, refuse new calls, wait ``grace`` for running ones, then cancel."""
         self._health.end()
         self._calls.begin_drain()
+        ends = time.monotonic() + grace.total_seconds()
         finished = await self._calls.drained(grace)
+        await self._transport.finish(timedelta(seconds=max(0.0, ends - time.monotonic())))
         await self._calls.end_streams(_FLUSH / 2)
         await self._transport.stop(_FLUSH / 2 if finished else None)
         self._call_log.close()

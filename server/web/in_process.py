@@ -10,7 +10,8 @@ from google.rpc import status_pb2
 
 from server.rpc.methods import Method
 from server.web.call import HttpCall, Metadata, Sender
-from server.web.messages import DETAILS, MessageTypes, types_of
+from server.web.errors import DETAILS
+from server.web.messages import MessageTypes, types_of
 
 _CONTRACT = "/depgraph.v1."
 

@@ -1,48 +1,37 @@
 """HTTP/1.1 for the methods of the contract, and for the console."""
 
 import asyncio
-import contextlib
+import errno
 import socket
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
-import grpc
-import uvicorn
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
-from starlette.routing import Mount, Route
-from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.config import Config
+from uvicorn.server import ServerState
 
 from server.config import Limits
 from server.rpc.answering import Answering
+from server.rpc.listening import resolved
 from server.rpc.methods import Method
-from server.web.call import HttpCall, Sender
+from server.web.connect import ConnectMethods
+from server.web.connection import Connection, Times
+from server.web.console import Console
+from server.web.guard import HEADERS, Guard
 from server.web.in_process import Calls
-from server.web.messages import MessageTypes, error_of, json_of, line, request_of
+from server.web.tls import TlsContexts
 
-_STATIC = Path(__file__).with_name("static")
+if TYPE_CHECKING:
+    from server.access.certificates import TlsFiles
 
-
-class _Server(uvicorn.Server):
-    """A server that leaves signals to the process, and says when it listens."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.is_listening = asyncio.Event()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Capture none."""
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen."""
-        await super().startup(sockets)
-        self.is_listening.set()
+_BACKLOG = 1024
+_HANDSHAKE_SECONDS = 20
+# After an error of the kernel, such as too many open files.
+_PAUSE_SECONDS = 0.5
+# What an address of a name may be without harm: not of this host.
+_NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 
 class HttpTransport:
@@ -53,111 +42,154 @@ class HttpTransport:
     applications at a path (``/mcp``): the same checks come before them as before the rest.
     ``calls`` gets the methods that are served; applications ask them by it, each for the ``Sender``
     of the request that came.
+
+    ``names`` are those that requests may use for this server, see ``Guard``. With ``tls`` it speaks
+    HTTPS. ``is_serving`` is what ``/healthz`` answers.
     """
 
     def __init__(
         self,
         limits: Limits,
         *,
+        is_serving: Callable[[], bool],
         share_port: bool = False,
+        names: Sequence[str] = (),
+        tls: "TlsFiles | None" = None,
+        times: Times | None = None,
         calls: Calls | None = None,
         mounts: Mapping[str, ASGIApp] = MappingProxyType({}),
     ) -> None:
         self._limits = limits
         self._share_port = share_port
-        self._calls = calls or Calls()
+        self._names = names
+        self._tls = None if tls is None else TlsContexts(tls)
+        self._times = times or Times(idle=limits.connection_idle_timeout)
+        self._methods = ConnectMethods(calls or Calls(), limits)
+        self._console = Console(is_serving)
         self._mounts = mounts
+        self._state = ServerState()
+        self._sockets: list[socket.socket] = []
+        self._accepting: list[asyncio.Task[None]] = []
+        self._handshakes: set[asyncio.Task[None]] = set()
+        self._open = 0
 
     def serve(self, methods: Sequence[Method], answering: Answering) -> None:
         """Set the methods to serve."""
-        self._answering = answering
-        self._calls.serve(methods)
+        self._methods.serve(methods, answering)
 
     def listen(self, address: str) -> int:
-        """Bind an address, return the port."""
+        """Bind all that an address resolves to, and return the port; raises ``OSError``."""
         host, _, port = address.rpartition(":")
-        host = host.strip("[]")
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._socket = socket.socket(family, socket.SOCK_STREAM)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if self._share_port:
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        self._socket.bind((host, int(port)))
-        bound: int = self._socket.getsockname()[1]
+        bound = int(port)
+        for family, kind, where in resolved(address):
+            try:
+                opened = self._bound(family, kind, (where[0], bound, *where[2:]))
+            except OSError as error:
+                if error.errno not in _NOT_HERE or not self._sockets:
+                    raise
+                continue
+            self._sockets.append(opened)
+            bound = opened.getsockname()[1]
+        guarded = Guard(self._dispatch, (host.strip("[]"), *self._names))
+        self._config = Config(
+            guarded, ws="none", lifespan="off", log_config=None, access_log=False, proxy_headers=False
+        )
+        self._config.load()
         return bound
+
+    def _bound(self, family: int, kind: int, where: tuple[object, ...]) -> socket.socket:
+        opened = socket.socket(family, kind)
+        try:
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if self._share_port:
+                opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            opened.bind(where)
+            opened.listen(_BACKLOG)
+            opened.setblocking(False)  # noqa: FBT003 - it has no name
+        except OSError:
+            opened.close()
+            raise
+        return opened
 
     async def start(self) -> None:
         """Accept requests."""
-        application = Starlette(
-            routes=[
-                *(Route(name, self._call, methods=["POST"]) for name in self._calls.served),
-                *(Route(path, application) for path, application in self._mounts.items()),
-                Mount("/", StaticFiles(directory=_STATIC, html=True)),
-            ]
-        )
-        self._server = _Server(
-            uvicorn.Config(
-                application, http="h11", ws="none", lifespan="off", log_config=None, access_log=False
-            )
-        )
-        self._task = asyncio.create_task(self._server.serve(sockets=[self._socket]))
-        await self._server.is_listening.wait()
+        for listening in self._sockets:
+            self._accepting.append(asyncio.create_task(self._accept(listening)))
+
+    async def finish(self, within: timedelta) -> None:
+        """Wait until the answers that are made are sent, at most so long."""
+        await self._methods.sent(within)
 
     async def stop(self, flush: timedelta | None) -> None:
         """Close; answers have the time ``flush`` to leave the process, None = no time."""
-        self._server.should_exit = True
-        if flush is not None:
-            await asyncio.wait((self._task,), timeout=flush.total_seconds())
-        self._server.force_exit = True
-        await self._task
+        for task in (*self._accepting, *self._handshakes):
+            task.cancel()
+        for listening in self._sockets:
+            listening.close()
+        for connection in tuple(self._state.connections):
+            connection.shutdown()
+        if flush is not None and self._state.tasks:
+            await asyncio.wait(self._state.tasks, timeout=flush.total_seconds())
+        tasks = (*self._accepting, *self._handshakes, *self._state.tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for connection in tuple(self._state.connections):
+            connection.transport.abort()
 
-    async def _call(self, request: Request) -> Response:
-        method, types = self._calls.served[request.url.path]
+    async def _accept(self, listening: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                connected, _ = await loop.sock_accept(listening)
+            except OSError:
+                await asyncio.sleep(_PAUSE_SECONDS)
+                continue
+            if self._open >= self._limits.max_connections:
+                connected.close()
+                continue
+            self._open += 1
+            task = asyncio.create_task(self._connect(connected))
+            self._handshakes.add(task)
+            task.add_done_callback(self._handshakes.discard)
+
+    async def _connect(self, connected: socket.socket) -> None:
+        """Begin to speak HTTP on a connection, after TLS if there is any."""
+        loop, made = asyncio.get_running_loop(), False
+
+        def connection() -> Connection:
+            return Connection(self._config, self._state, self._times, self._count_closed, HEADERS)
+
         try:
-            asked = request_of(await request.body(), types)
-        except ValueError as error:
-            return JSONResponse({"code": "invalid_argument", "message": str(error)}, 400)
-        sender = Sender.of(request.scope)
-        if method.handler.response_streaming:
-            return self._stream(method, types, asked, sender)
-        call = HttpCall(sender)
-        try:
-            answer = await method.answer(asked, call)
-        except grpc.aio.AbortError:
-            status, failure = error_of(call.status)
-            return JSONResponse(failure, status)
+            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._tls is None:
+                await loop.connect_accepted_socket(connection, connected)
+            else:
+                await loop.connect_accepted_socket(
+                    connection,
+                    connected,
+                    ssl=self._tls.current(),
+                    ssl_handshake_timeout=_HANDSHAKE_SECONDS,
+                    ssl_shutdown_timeout=_HANDSHAKE_SECONDS,
+                )
+            made = True
+        # Without a handshake nobody is there to be told.
+        except OSError:
+            pass
         finally:
-            call.end()
-        return Response(json_of(answer or b"", types), media_type="application/json")
+            if not made:
+                connected.close()
+                self._count_closed()
 
-    def _stream(
-        self,
-        method: Method,
-        types: MessageTypes,
-        asked: bytes,
-        sender: Sender,
-    ) -> Response:
-        parts: asyncio.Queue[bytes | None] = asyncio.Queue(1)
+    def _count_closed(self) -> None:
+        self._open -= 1
 
-        async def send(part: bytes) -> None:
-            await parts.put(b'{"result":' + json_of(part, types) + b"}\n")
-
-        async def answer() -> None:
-            call = HttpCall(sender, send_part=send)
-            try:
-                await method.answer(asked, call)
-            except grpc.aio.AbortError:
-                await parts.put(line(error=error_of(call.status)[1]))
-            finally:
-                call.end()
-                await parts.put(None)
-
-        async def lines() -> AsyncIterator[bytes]:
-            task = asyncio.create_task(answer())
-            try:
-                while (part := await parts.get()) is not None:
-                    yield part
-            finally:
-                task.cancel()
-
-        return StreamingResponse(lines(), media_type="application/x-ndjson")
+    async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        if (mounted := self._mounts.get(path)) is not None:
+            await mounted(scope, receive, send)
+            return
+        if path in self._methods or scope["method"] == "POST":
+            await self._methods(scope, receive, send)
+        else:
+            await self._console(scope, receive, send)

@@ -38,6 +38,7 @@ def serve(
     tls_client_ca: addresses.TlsClientCa = None,
     health_listen: addresses.HealthListen = None,
     http_listen: addresses.HttpListen = None,
+    http_host: addresses.HttpHost = None,
     auth_file: access.AuthFile = None,
     trust_proxy: access.TrustProxy = None,
     reflection: access.Reflection = None,
@@ -95,9 +96,14 @@ def serve(
 
     It prints 'serving on ADDRESS' when the graph is in memory. SIGTERM or Ctrl-C stops it.
     """
-    tls = addresses.checked_tls(tls_listen, tls_cert, tls_key, tls_client_ca)
+    tls = addresses.checked_tls(tls_listen, tls_cert, tls_key, tls_client_ca, http_listen=http_listen)
     at = addresses.checked_addresses(
-        listen, tls_listen, health_listen, http_listen, allow_plaintext=allow_plaintext
+        listen,
+        tls_listen,
+        health_listen,
+        http_listen,
+        allow_plaintext=allow_plaintext,
+        is_https=tls is not None,
     )
     from server.cli.logs import configure_logging
 
@@ -110,6 +116,7 @@ def serve(
         tls=tls,
         health_listen=at.health,
         http_listen=at.http,
+        http_hosts=addresses.checked_hosts(http_host, http_listen),
         access=access.checked_access(auth_file, trust_proxy, reflection=reflection),
         transport=addresses.checked_transport(transport, at.plain),
         database_url=database_url,
