@@ -10,6 +10,7 @@ import { walking } from "./walking.js";
 
 const CROWDED = 250;
 const MOST_COUNTS = 60;
+const RESHAPED = 0.15;
 
 /** @typedef {import("./layout.js").Picture} Picture */
 /** @typedef {import("./layout.js").Node} Node */
@@ -41,36 +42,48 @@ export function draw(root, picture, { onopen = () => {}, onselect, label = "Pict
   root.append(room);
   const walk = walking(room, svg, view, { onopen, onselect: onselect || onopen });
   let shown = "";
+  let current = picture;
+  let aspect = 0;
 
   function update(next) {
     const same = JSON.stringify(next);
     if (same === shown) return;
-    const first = shown === "";
     shown = same;
-    const aspect = first || !room.dataset.aspect ? aspectOf(room) : Number(room.dataset.aspect);
-    room.dataset.aspect = String(aspect);
-    const close = density(next.nodes.length).name;
-    const plan = layout(next, { width: (node) => widthFor(node, close), aspect });
-    const spoken = names(next);
-    const nodes = new Map();
-    for (const box of plan.boxes.values()) {
-      nodes.set(box.node.id, nodeElement(box, close, spoken.get(box.node.id)));
-    }
-    const ways = routes(plan, next.edges);
+    current = next;
+    aspect ||= aspectOf(room);
+    paint();
+  }
+  function paint() {
+    const close = density(current.nodes.length).name;
+    const plan = layout(current, { width: (node) => widthFor(node, close), aspect });
+    const spoken = names(current);
+    const boxes = [...plan.boxes.values()];
+    const nodes = new Map(
+      boxes.map((box) => [box.node.id, nodeElement(box, close, spoken.get(box.node.id))]),
+    );
+    const ways = routes(plan, current.edges);
     const edges = ways.map(edgeElement);
     const { x, y, width, height } = plan.frame;
     svg.setAttribute("viewBox", `${x} ${y} ${width} ${height}`);
     svg.setAttribute("width", width);
     svg.setAttribute("height", height);
-    svg.setAttribute("class", classesOf(next, close));
+    svg.setAttribute("class", classesOf(current, close));
     const swap = () =>
       svg.replaceChildren(s("g", { class: "edges" }, edges), s("g", { class: "nodes" }, [...nodes.values()]));
     const drawn = ways.map((way, index) => ({ ...way.edge, element: edges[index] }));
     walk.replace(swap, { plan, nodes, edges: drawn });
     view.frame(plan.frame, centerOf(plan));
   }
+  // A room of another shape has room for another layout; not while somebody looks at a part of it.
+  const size = new ResizeObserver(() => {
+    const now = aspectOf(room);
+    if (Math.abs(now / aspect - 1) < RESHAPED || !view.state().isUntouched) return;
+    aspect = now;
+    paint();
+  });
 
   update(picture);
+  size.observe(room);
   return {
     update,
     highlight: walk.highlight,
@@ -79,6 +92,7 @@ export function draw(root, picture, { onopen = () => {}, onselect, label = "Pict
     svg,
     view,
     destroy() {
+      size.disconnect();
       walk.destroy();
       view.destroy();
       room.remove();

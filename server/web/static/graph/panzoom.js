@@ -10,6 +10,7 @@ const MOST = 4;
 // What is drawn at first is never smaller than this: names stay readable, the rest is a drag away.
 const READABLE = 0.62;
 const REST = 160;
+const BUTTONS = 32;
 const STEP = 1.3;
 const CLICK = 5;
 
@@ -21,7 +22,8 @@ const CLICK = 5;
  * @property {(box: {x: number, y: number, width: number, height: number}) => void} reveal into sight
  * @property {(frame: {x: number, y: number, width: number, height: number},
  *   middle: {x: number, y: number}) => void} frame what there is to see
- * @property {() => {x: number, y: number, scale: number}} state
+ * @property {() => {x: number, y: number, scale: number, isUntouched: boolean}} state untouched: as `fit`
+ *   has left it
  * @property {(dx: number, dy: number) => void} shift the picture in its own units, without animation
  * @property {HTMLElement} buttons
  * @property {() => void} destroy
@@ -68,8 +70,10 @@ export function panzoom(room, svg) {
     move({ ...view, x: view.x + dx, y: view.y + dy });
   }
   function fit(all = false) {
-    const { clientWidth: wide, clientHeight: high } = room;
-    if (!wide || !high) return;
+    const wide = room.clientWidth;
+    // The buttons stand below the picture.
+    const high = room.clientHeight - BUTTONS;
+    if (wide <= 0 || high <= 0) return;
     const whole = Math.min(wide / frame.width, high / frame.height, 1.25);
     const scale = all ? Math.max(whole, LEAST) : Math.max(whole, READABLE);
     const along = (size, length, center) => {
@@ -147,7 +151,7 @@ export function panzoom(room, svg) {
       view = { ...view, x: x - (at.x - next.x) * view.scale, y: y - (at.y - next.y) * view.scale };
       apply();
     },
-    state: () => ({ ...view }),
+    state: () => ({ ...view, isUntouched: untouched }),
     destroy() {
       off.abort();
       size.disconnect();

@@ -39,6 +39,7 @@ export function dependencyItem(dependency, other, { attributes, signal }) {
 }
 
 function brief(dependency) {
+  const sources = (dependency.discoverySources || []).length;
   return [
     modeOf(dependency),
     words.dependencyCriticality(dependency.criticality),
@@ -46,7 +47,7 @@ function brief(dependency) {
     dependency.timeoutMs && milliseconds(dependency.timeoutMs),
     (dependency.confidenceScore || 0) < 1 && `confidence ${percent(dependency.confidenceScore)}`,
     dependency.isStale && "stale",
-    counted((dependency.discoverySources || []).length, "source"),
+    sources > 1 && counted(sources, "source"),
   ]
     .filter((each) => each && each !== "unknown")
     .join(", ");
