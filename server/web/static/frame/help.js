@@ -40,65 +40,61 @@ const QUESTIONS = [
 /** Open the help. */
 export function openHelp() {
   if (document.querySelector("dialog[open]")) return;
-  const close = h("button", { type: "button", class: "primary" }, "Close");
+  const close = () => dialog.close();
   const dialog = h(
     "dialog",
-    { class: "wide", "aria-labelledby": "help-title" },
-    h("h2", { id: "help-title" }, "Help"),
+    { class: "wide", "aria-labelledby": "help-title", onclose: () => dialog.remove() },
+    h(
+      "div",
+      { class: "row apart" },
+      h("h2", { id: "help-title" }, "Help"),
+      h("button", { type: "button", onclick: close }, "Close"),
+    ),
     h("h3", {}, "Keys"),
     h(
       "dl",
       { class: "dl" },
-      KEYS.flatMap(([keys, what]) => [h("dt", {}, keysOf(keys)), h("dd", {}, what)]),
+      KEYS.flatMap(([keys, what]) => [keysOf(keys), h("dd", {}, what)]),
     ),
     h("h3", {}, "Search"),
     h(
       "dl",
       { class: "dl" },
-      SEARCHES.flatMap(([text, what]) => [termOf(text), h("dd", {}, what)]),
+      SEARCHES.flatMap(([text, what]) => [textOf(text), h("dd", {}, what)]),
     ),
-    h("h3", {}, "Questions"),
+    h("h3", {}, "Questions, and the command for each"),
     h(
-      "div",
-      { class: "scroll", tabindex: 0, role: "region", "aria-label": "Questions" },
-      questions(dialogClose),
+      "ul",
+      { class: "questions" },
+      QUESTIONS.map((each) => questionOf(each, close)),
     ),
-    h("p", {}, close),
   );
-  function dialogClose() {
-    dialog.close();
-  }
-  close.addEventListener("click", dialogClose);
-  dialog.addEventListener("close", () => dialog.remove());
   document.body.append(dialog);
   dialog.showModal();
 }
 
-function termOf(text) {
+function textOf(text) {
   return h("dt", {}, h("code", {}, text));
 }
 
 function keysOf(keys) {
-  return keys.split(" ").flatMap((key) => [h("kbd", {}, key), " "]);
+  return h(
+    "dt",
+    {},
+    keys.split(" ").flatMap((key) => [h("kbd", {}, key), " "]),
+  );
 }
 
-function questions(close) {
-  const row = ([question, view, command]) =>
-    h(
-      "tr",
-      {},
-      h("td", {}, view ? h("a", { href: format(view), onclick: close }, question) : question),
-      h("td", {}, h("code", {}, command)),
-      h(
-        "td",
-        {},
-        copyButton("Copy", () => command, `Copy: ${command}`),
-      ),
-    );
+function questionOf([question, view, command], close) {
   return h(
-    "table",
+    "li",
     {},
-    h("thead", {}, h("tr", {}, h("th", {}, "Question"), h("th", {}, "Command"), h("th", {}, "Copy"))),
-    h("tbody", {}, QUESTIONS.map(row)),
+    h("span", {}, view ? h("a", { href: format(view), onclick: close }, question) : question),
+    h(
+      "span",
+      { class: "row" },
+      h("code", {}, command),
+      copyButton("Copy", () => command, `Copy: ${command}`),
+    ),
   );
 }
