@@ -223,6 +223,15 @@ footer(document.getElementById("bottom"), document.getElementById("banner"));
 observe((_, error) => error?.code === "unauthenticated" && ended(error));
 live.addEventListener("refused", ({ detail }) => detail.code === "unauthenticated" && ended(detail));
 live.addEventListener("changes", ({ detail }) => change(detail));
+// The address belongs to the views: a jump inside the page must not change it.
+document.getElementById("skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  main.focus();
+});
+// Calls of a view that was left end in this.
+addEventListener("unhandledrejection", (event) => {
+  if (event.reason?.name === "AbortError") event.preventDefault();
+});
 addEventListener("hashchange", show);
 addEventListener("keydown", press);
 void show();

@@ -110,8 +110,8 @@ class Picker {
 
   enter() {
     if (this.isAsking) this.takesFirst = true;
-    else if (this.active >= 0 && !this.popup.hidden) this.take(this.suggestions[this.active]);
-    else void this.ask(this.input.value.trim() !== "");
+    else if (this.popup.hidden) void this.ask(this.input.value.trim() !== "");
+    else if (this.active >= 0) this.take(this.suggestions[this.active]);
   }
 
   escape() {
