@@ -23,13 +23,14 @@ const ALPHABET = new Intl.Collator(undefined, { numeric: true });
  *
  * @param {Object} options
  * @param {string} options.caption what the table holds
+ * @param {boolean} [options.isCaptionUnseen] a heading says it already
  * @param {Column[]} options.columns
  * @param {any[]} options.rows
  * @param {string} [options.empty] said when there are no rows
  * @returns {HTMLElement & {update: (rows: any[]) => void}} `update` shows other rows, and keeps the
  *   order, how many rows are shown, and the focus
  */
-export function table({ caption, columns, rows, empty = "There are none." }) {
+export function table({ caption, isCaptionUnseen, columns, rows, empty = "There are none." }) {
   const state = { rows, shown: STEP, by: null, descending: false };
   const headings = columns.map((column) => heading(column, () => turn(column)));
   const body = h("tbody", { role: "rowgroup" });
@@ -37,7 +38,7 @@ export function table({ caption, columns, rows, empty = "There are none." }) {
   const grid = h(
     "table",
     { class: "table", role: "table" },
-    h("caption", {}, caption),
+    h("caption", { class: isCaptionUnseen ? "unseen" : null }, caption),
     h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, headings)),
     body,
   );
@@ -112,7 +113,7 @@ function line(row, columns) {
 function content(row, column) {
   const found = column.render ? column.render(row) : row[column.key];
   if (found instanceof Node) return found;
-  return h("span", { dir: "auto" }, typeof found === "number" ? number(found) : found ?? "");
+  return h("span", { dir: "auto" }, typeof found === "number" ? number(found) : (found ?? ""));
 }
 
 function sorted(rows, column, descending) {
