@@ -17,14 +17,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.support.browser import PHONE, Troubles, chromium, new_page, view
+from depgraph.v1.graph_service_pb2 import ListComponentsRequest
+from tests.support.browser import PHONE, Troubles, chromium, new_page, settled, view
+from tests.support.calls import FRESH, Stubs
+from tests.support.channels import open_channel
 from tests.support.command import ROOT
 from tests.support.console_worlds import company_of_teams
 from tests.support.folders import open_folder
 from tests.support.serving import serving
 
 if TYPE_CHECKING:
-    from playwright.async_api import Browser
+    from playwright.async_api import Browser, Page
 
 LOOKS: dict[str, dict[str, Any]] = {
     "light": {"viewport": {"width": 1200, "height": 760}},
@@ -49,6 +52,7 @@ SAMPLE = {
     "impact": "#/impact/accounts",
     "paths": "#/paths/storefront?to=accounts",
     "cycles": "#/cycles",
+    "cycle": "#/cycles>",
     "drift": "#/drift",
     "sources": "#/sources",
     "map": "#/map",
@@ -63,6 +67,7 @@ COMPANY = {
     "impact": "#/impact/identity-api",
     "paths": "#/paths/ads-gateway?to=platform-audit",
     "cycles": "#/cycles",
+    "cycle": "#/cycles>",
     "drift": "#/drift",
     "sources": "#/sources",
     "map": "#/map",
@@ -77,6 +82,7 @@ PACKAGES = {
     "impact": "#/impact/libssl3",
     "paths": "#/paths/gimp?to=libc6",
     "cycles": "#/cycles",
+    "cycle": "#/cycles>",
     "drift": "#/drift",
     "sources": "#/sources",
     "map": "#/map",
@@ -107,6 +113,8 @@ async def served(world: World, folder: Path) -> AsyncIterator[str]:
             command = [sys.executable, "-m", "server.cli", "import", "jaeger", str(world.jaeger)]
             command += ["--address", calls]
             await asyncio.to_thread(subprocess.run, command, check=True, stdout=subprocess.DEVNULL)
+            async with open_channel(calls) as channel:
+                await Stubs(channel).graph.ListComponents(ListComponentsRequest(consistency=FRESH))
         yield f"http://{http}"
         await running.stop()
 
@@ -118,7 +126,7 @@ async def take(browser: "Browser", url: str, world: World, folder: Path, only: l
         page = await new_page(browser, url, troubles, reduced_motion="reduce", **options)
         for name in names(world, look, only):
             try:
-                await view(page, world.views[name])
+                await show(page, world.views[name])
                 path = folder / f"{world.name}-{name}-{look}.png"
                 await page.screenshot(path=path, animations="disabled")
             except Exception as error:  # noqa: BLE001 - one view must not cost the others' pictures
@@ -126,6 +134,16 @@ async def take(browser: "Browser", url: str, world: World, folder: Path, only: l
         await page.context.close()
         for trouble in dict.fromkeys(troubles.found):
             print(f"{world.name}, {look}: {trouble}")
+
+
+async def show(page: "Page", address: str) -> None:
+    """Go to an address; one that ends with ``>`` means the first link in the view's table."""
+    await view(page, address.removesuffix(">"))
+    await settled(page)
+    if address.endswith(">"):
+        link = await page.locator("main table a").first.get_attribute("href")
+        await view(page, link or "")
+        await settled(page)
 
 
 def names(world: World, look: str, only: list[str]) -> list[str]:

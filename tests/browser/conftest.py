@@ -7,6 +7,7 @@ test of the module looks at.
 
 import json
 from collections.abc import AsyncIterator
+from inspect import iscoroutinefunction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,8 +35,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     lacks = _reason_to_skip()
     for item in items:
         if item.path.is_relative_to(HERE):
-            # Before the mark that pytest-asyncio itself has set.
-            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+            if isinstance(item, pytest.Function) and iscoroutinefunction(item.function):
+                # Before the mark that pytest-asyncio itself has set.
+                item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
             if lacks:
                 item.add_marker(pytest.mark.skip(lacks))
 

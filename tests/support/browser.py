@@ -31,6 +31,12 @@ _IS_SHOWN = """
 """
 
 
+_IS_SETTLED = """
+() => document.querySelector("[aria-busy=true]") === null
+  && ![...document.querySelectorAll("main p")].some((each) => each.textContent === "…")
+"""
+
+
 @dataclass(slots=True)
 class Troubles:
     """What pages did that they must not; ``allow`` names what a test provokes."""
@@ -113,6 +119,11 @@ async def shown(page: "Page", address: str = "") -> None:
     await page.wait_for_function(_IS_SHOWN, arg=address)
 
 
+async def settled(page: "Page") -> None:
+    """Wait until what a view fetches after it is shown is there, too."""
+    await page.wait_for_function(_IS_SETTLED)
+
+
 async def violations(page: "Page") -> list[str]:
     """Return what axe finds, each with the elements."""
     axe = required_package("axe_playwright_python.async_playwright", BROWSER)
@@ -152,4 +163,5 @@ class Console:
 
     view = staticmethod(view)
     shown = staticmethod(shown)
+    settled = staticmethod(settled)
     violations = staticmethod(violations)
