@@ -4,14 +4,14 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import grpc
 from google.protobuf.message import Message
 from grpc_status import rpc_status
 
 from server.cli.asked import AskedServer, asks_server
-from server.cli.connection import explain, opened_async
+from server.cli.connection import OwnChannel, explain
 from server.cli.failures import CommandError
 from server.web.mcp.asking import AnswerT, AskError
 from server.web.messages import types_of
@@ -48,8 +48,7 @@ async def _serve(server: AskedServer) -> None:
     from server.web.mcp.protocol import protocol_server
 
     # A wrong option is reported now, not to the agent.
-    async with opened_async(server, attempts=1):
-        pass
+    await OwnChannel(server).channel.close()
     asking = _Asking(server)
     protocol = protocol_server(lambda _: asking)
     try:
@@ -74,18 +73,19 @@ class _Asking:
     async def __call__(self, method: str, request: Message, answer: type[AnswerT]) -> AsyncIterator[AnswerT]:
         """Yield the answer or its parts; see ``Ask``."""
         try:
-            async with opened_async(self._server, attempts=1) as client:
-                channel, timeout = client.channel, self._server.timeout
-                encoded = request.SerializeToString()
+            own = OwnChannel(self._server)
+            async with own.channel as channel:
+                asked = request.SerializeToString()
+                said: Any = {"metadata": own.metadata, "timeout": self._server.timeout}
                 if types_of(method).is_stream:
                     stream: grpc.aio.UnaryStreamMultiCallable[bytes, AnswerT]
                     stream = channel.unary_stream(method, None, answer.FromString)
-                    async for part in stream(encoded, timeout=timeout):
+                    async for part in stream(asked, **said):
                         yield part
                 else:
                     call: grpc.aio.UnaryUnaryMultiCallable[bytes, AnswerT]
                     call = channel.unary_unary(method, None, answer.FromString)
-                    yield await call(encoded, timeout=timeout)
+                    yield await call(asked, **said)
         except grpc.aio.AioRpcError as error:
             raise await self._failure(error) from error
         except CommandError as error:
