@@ -40,9 +40,9 @@ def measure(stage: Stage) -> Iterator[Figure]:
     with serving(data_dir):
         names = asyncio.run(_fill(embedded_url(data_dir)))
     with serving(data_dir, "--http-listen", "127.0.0.1:0") as server:
-        calls, http = (each.split(" ")[0] for each in server.address.split(", "))
+        calls, url = (each.split(" ")[0] for each in server.address.split(", "))
         chosen = _with_many_around(calls, names)
-        yield from asyncio.run(_figures(f"http://{http}", program, chosen))
+        yield from asyncio.run(_figures(url.rstrip("/"), program, chosen))
 
 
 async def _fill(url: str) -> list[str]:

@@ -108,14 +108,14 @@ async def served(world: World, folder: Path) -> AsyncIterator[str]:
         seed.write_text(json.dumps(world.seed))
         options += ["--seed-file", str(seed)]
     async with serving(*options) as running:
-        calls, http = (each.split(" ")[0] for each in running.address.split(", "))
+        calls, url = (each.split(" ")[0] for each in running.address.split(", "))
         if world.jaeger is not None:
             command = [sys.executable, "-m", "server.cli", "import", "jaeger", str(world.jaeger)]
             command += ["--address", calls]
             await asyncio.to_thread(subprocess.run, command, check=True, stdout=subprocess.DEVNULL)
             async with open_channel(calls) as channel:
                 await Stubs(channel).graph.ListComponents(ListComponentsRequest(consistency=FRESH))
-        yield f"http://{http}"
+        yield url.rstrip("/")
         await running.stop()
 
 

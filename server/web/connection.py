@@ -15,7 +15,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from server.config import MIB
+from server.config import KIB, MIB
 from server.web.call import CERTIFICATE
 from server.web.errors import Failure
 
@@ -25,6 +25,7 @@ _DROPPED_BYTES = 8 * MIB
 # In the head of a request. What servers and proxies read differently is a way to smuggle a request
 # past a proxy: a line that is folded, or ends with half of a line's end; a length given twice.
 _AMBIGUOUS = re.compile(rb"\n[ \t]|\r[^\n]|(?<!\r)\n|\0")
+_HEAD_BYTES = 16 * KIB
 _END_OF_HEAD = b"\r\n\r\n"
 _LENGTH = re.compile(rb"\n(?:content-length|transfer-encoding)[ \t]*:", re.IGNORECASE)
 _HOST = re.compile(rb"\nhost[ \t]*:", re.IGNORECASE)
@@ -106,7 +107,7 @@ class Connection(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no request, and close."""
-        if not self._is_waiting:
+        if not (self._is_waiting or self.cycle.response_complete):
             # Its body was broken off by something else: nobody can tell where an answer belongs.
             self.transport.abort()
             return
@@ -207,6 +208,8 @@ def _certificate_of(transport: Any) -> bytes | None:
 def _wrong_head(received: bytes) -> str:
     """Say what of the head of a request is ambiguous, as far as it is there; empty = nothing."""
     head = received.partition(_END_OF_HEAD)[0]
+    if len(head) > _HEAD_BYTES:
+        return f"the head of the request takes more than {_HEAD_BYTES:,} bytes"
     if _AMBIGUOUS.search(head):
         return "the head of the request has a folded line, or a line without its whole end"
     if len(_LENGTH.findall(head)) > 1:

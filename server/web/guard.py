@@ -27,6 +27,7 @@ HEADERS: Final = [
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"permissions-policy", b"camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
 ]
+_VERSIONS = ("1.0", "1.1")
 _LOCALHOST = "localhost"
 # Also what a person has typed, and the link of a bookmark.
 _OWN_SITES = ("same-origin", "none")
@@ -78,10 +79,10 @@ class Guard:
 
     def _failure(self, scope: Scope) -> Failure | None:
         headers = {key: value.decode("latin-1") for key, value in scope["headers"]}
+        if scope["http_version"] not in _VERSIONS:
+            return _unclear("the server speaks HTTP/1.1")
         if not scope["raw_path"].startswith(b"/"):
-            return Failure.of(
-                HTTPStatus.BAD_REQUEST, "invalid_argument", "the target of the request has to be a path"
-            )
+            return _unclear("the target of the request has to be a path")
         host = headers.get(b"host", "").lower()
         if not self._is_own(host):
             return _denied(
@@ -108,6 +109,10 @@ class Guard:
         except ValueError:
             return False
         return True
+
+
+def _unclear(message: str) -> Failure:
+    return Failure.of(HTTPStatus.BAD_REQUEST, "invalid_argument", message, connection="close")
 
 
 def _denied(message: str) -> Failure:
