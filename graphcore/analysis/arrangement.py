@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from heapq import nsmallest
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from graphcore.analysis.sides import Sides
 
 Longs = NDArray[np.int64]
+NamesOf = Callable[[list[int]], list[str]]
 
 
 class Group(NamedTuple):
@@ -43,14 +45,14 @@ class Arranging(NamedTuple):
     What is known of the services in ``Sides``, by position, to arrange them by.
 
     ``criticality`` (the least is shown first), ``callers`` (the most is), ``team`` (a number below
-    ``teams``), and the name of a service by its position.
+    ``teams``), and the names of services by their positions.
     """
 
     criticality: NDArray[np.int8]
     callers: NDArray[np.int32]
     team: NDArray[np.int32]
     teams: int
-    name_of: Callable[[int], str]
+    names_of: NamesOf
 
 
 def arrange(
@@ -69,7 +71,8 @@ def arrange(
     codes = _group_codes(sides, services, max_teams)
     opened_codes = [_code_of(group, teams) for group in opened]
     order = (~np.isin(codes, opened_codes), sides.depth, services.criticality, -services.callers)
-    named = [(services.name_of(each), each) for each in foremost(order, max_services, services.name_of)]
+    chosen = foremost(order, max_services, services.names_of)
+    named = list(zip(services.names_of(chosen), chosen, strict=True))
     named.sort(key=lambda each: (sides.side[each[1]], sides.depth[each[1]], each[0]))
     shown = np.array([position for _, position in named], np.int64)
     is_left = np.ones(len(codes), np.bool_)
@@ -81,19 +84,29 @@ def arrange(
     return Arrangement(shown, [name for name, _ in named], group, groups)
 
 
-def foremost(keys: "Sequence[NDArray[np.generic]]", count: int, name_of: Callable[[int], str]) -> list[int]:
+def foremost(keys: "Sequence[NDArray[np.generic]]", count: int, names_of: NamesOf) -> list[int]:
     """
-    Return the positions with the ``count`` smallest keys, in no order; of equal ones by name.
+    Return the positions with the ``count`` smallest keys, best first; of equal ones by name.
 
     The first key goes before the others. O(n log n).
     """
     order = np.lexsort(tuple(reversed(keys)))
-    if len(order) <= count or not count:
-        return [int(each) for each in order[:count]]
-    last = order[count - 1]
-    ties = np.logical_and.reduce([key == key[last] for key in keys])
-    sure = [position for position in order[:count].tolist() if not ties[position]]
-    return sure + nsmallest(count - len(sure), np.flatnonzero(ties).tolist(), key=name_of)
+    if count < len(order):
+        # All that are as good as the last one, for names decide between these.
+        last = order[max(count - 1, 0)]
+        ties = np.logical_and.reduce([key == key[last] for key in keys])
+        order = np.concatenate((order[:count][~ties[order[:count]]], np.flatnonzero(ties)))
+    same = np.logical_or.reduce([np.diff(key[order]) != 0 for key in keys])
+    starts = [0, *(np.flatnonzero(same) + 1).tolist(), len(order)]
+    positions = order.tolist()
+    chosen: list[int] = []
+    for begin, end in pairwise(starts):
+        tied = positions[begin:end]
+        if end - begin > 1:
+            named = zip(names_of(tied), tied, strict=True)
+            tied = [position for _, position in nsmallest(count - len(chosen), named)]
+        chosen += tied
+    return chosen[:count]
 
 
 # A group as a number: side, depth and team, the last team standing for all others.

@@ -74,11 +74,11 @@ def count_calls(pairs: CallPairs, group: Numbers, groups: int) -> CountedCalls:
     """
     Count pairs by the groups of their ends, sorted by these; ``group`` has one for each node.
 
-    O(P log P) for P pairs.
+    O(pairs + groups²), in memory, too: for as many groups as a picture shows.
     """
     code = group[pairs.source].astype(np.int64) * groups + group[pairs.target]
-    found, place = np.unique(code, return_inverse=True)
-    counts = [np.bincount(place[kind], minlength=len(found)) for kind in pairs.kinds]
+    found = np.flatnonzero(np.bincount(code, minlength=groups * groups))
+    counts = [np.bincount(code[kind], minlength=groups * groups)[found] for kind in pairs.kinds]
     return CountedCalls(found // groups, found % groups, np.stack(counts, axis=1))
 
 

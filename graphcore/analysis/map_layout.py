@@ -17,13 +17,16 @@ Places = NDArray[np.float64]
 """Two rows, x and y, of numbers from 0 to 1; a column a node."""
 
 _SEED = 15
-_STEPS, _STEPS_AGAIN = 150, 40
+_STEPS, _STEPS_AGAIN = 100, 40
 # How far a node moves at first, as a share of the picture: from scratch, and from former places.
 _HEAT, _HEAT_AGAIN = 0.1, 0.02
 _GRAVITY = 0.6
-_SPREADING_STEPS = 60
-# Of the distance that nodes on a square grid would have.
-_LEAST_DISTANCE = 0.75
+_ASIDE = 0.05
+# How much places in the order from one end to the other count beside distances.
+_RANKS = 0.5
+_SPREADING_STEPS = 100
+# Of the distance that nodes on a square grid would have; and what is as good, squared.
+_LEAST_DISTANCE, _NEAR_ENOUGH = 0.75, 0.9
 _TINY = 1e-9
 
 
@@ -47,42 +50,51 @@ def map_layout(count: int, pulls: Pulls, former: Places | None = None) -> Places
     pull = np.zeros((count, count))
     np.add.at(pull, (pulls.source, pulls.target), pulls.weight)
     pull += pull.T
-    places = _beginning(count)
-    steps, heat = _STEPS, _HEAT
-    if former is not None and np.isfinite(former).any():
-        places = _with_former(places, former, pull)
-        steps, heat = _STEPS_AGAIN, _HEAT_AGAIN
-    for step in range(steps):
-        _move(places, pull, heat * (1.0 - step / steps))
-    return _apart(places if former is not None else _spread(places))
+    places = np.random.default_rng(_SEED).random((2, count))
+    if former is None or not np.isfinite(former).any():
+        _settle(places, pull, _STEPS, _HEAT)
+        places = _spread(places)
+    else:
+        _begin_at_former(places, former, pull)
+        _settle(places, pull, _STEPS_AGAIN, _HEAT_AGAIN)
+    return _apart(places)
 
 
-def _beginning(count: int) -> Places:
-    return np.random.default_rng(_SEED).random((2, count))
-
-
-def _with_former(places: Places, former: Places, pull: Reals) -> Places:
+def _begin_at_former(places: Places, former: Places, pull: Reals) -> None:
     known = np.isfinite(former[0])
     places[:, known] = former[:, known]
     near = pull[:, known]
     total = near.sum(axis=1)
     for node in np.flatnonzero(~known & (total > 0)).tolist():
         # Aside by a little: nodes in one place would push each other nowhere.
-        aside = 0.05 * (places[:, node] - 0.5)
+        aside = _ASIDE * (places[:, node] - 0.5)
         places[:, node] = former[:, known] @ near[node] / total[node] + aside
-    return places
 
 
-def _move(places: Places, pull: Reals, heat: float) -> None:
-    """Let all forces act once; no node moves further than ``heat``."""
+def _settle(places: Places, pull: Reals, steps: int, heat: float) -> None:
+    """Let all forces act, again and again, on nodes that move less and less far."""
     ideal = 1.0 / np.sqrt(places.shape[1])
-    across, down = (row[:, None] - row[None, :] for row in places)
-    square = across * across + down * down + _TINY
-    force = ideal * ideal / square - pull * np.sqrt(square) / ideal
-    moves = np.stack(((across * force).sum(axis=1), (down * force).sum(axis=1)))
-    moves -= _GRAVITY * (places - 0.5)
-    length = np.sqrt((moves * moves).sum(axis=0)) + _TINY
-    places += moves / length * np.minimum(length, heat)
+    square, force = np.empty_like(pull), np.empty_like(pull)
+    for step in range(steps):
+        _squared_distances(places, square)
+        np.divide(ideal * ideal, square, out=force)
+        np.sqrt(square, out=square)
+        square *= pull
+        square /= ideal
+        force -= square
+        moves = places * force.sum(axis=1) - places @ force
+        moves -= _GRAVITY * (places - 0.5)
+        length = np.sqrt((moves * moves).sum(axis=0)) + _TINY
+        places += moves / length * np.minimum(length, heat * (1.0 - step / steps))
+
+
+def _squared_distances(places: Places, square: Reals) -> None:
+    np.matmul(places.T, places, out=square)
+    square *= -2.0
+    norms = (places * places).sum(axis=0)
+    square += norms
+    square += norms[:, None]
+    np.maximum(square, _TINY, out=square)
 
 
 def _spread(places: Places) -> Places:
@@ -90,22 +102,21 @@ def _spread(places: Places) -> Places:
     low, high = places.min(axis=1, keepdims=True), places.max(axis=1, keepdims=True)
     stretched = (places - low) / np.maximum(high - low, _TINY)
     ranks = places.argsort(axis=1).argsort(axis=1) / (places.shape[1] - 1)
-    spread: Places = 0.5 * stretched + 0.5 * ranks
+    spread: Places = (1.0 - _RANKS) * stretched + _RANKS * ranks
     return spread
 
 
 def _apart(places: Places) -> Places:
     """Push nodes apart that lie too near one another, within the picture."""
     least = _LEAST_DISTANCE / np.sqrt(places.shape[1])
-    places = np.clip(places, 0.0, 1.0)
+    np.clip(places, 0.0, 1.0, out=places)
+    square = np.empty((places.shape[1], places.shape[1]))
     for _ in range(_SPREADING_STEPS):
-        across, down = (row[:, None] - row[None, :] for row in places)
-        distance = np.sqrt(across * across + down * down) + _TINY
-        np.fill_diagonal(distance, np.inf)
-        push = np.maximum(least - distance, 0.0) / distance / 2
-        if not push.any():
+        _squared_distances(places, square)
+        np.fill_diagonal(square, np.inf)
+        if square.min() >= least * least * _NEAR_ENOUGH:
             break
-        places[0] += (across * push).sum(axis=1)
-        places[1] += (down * push).sum(axis=1)
+        push = np.maximum(least / np.sqrt(square) - 1.0, 0.0) / 2.0
+        places += places * push.sum(axis=1) - places @ push
         np.clip(places, 0.0, 1.0, out=places)
     return places

@@ -33,27 +33,32 @@ class NameSearch:
         begin = r"(?:(?<![^\W_])|(?<=\d)(?=\D)|(?<=[^\W\d_])(?=\d))"
         self._word = re.compile(begin + re.escape(self._text))
 
-    def matches(self, names: Sequence[str]) -> list[tuple[int, NameMatch]]:
-        """Find the names that hold the text: their positions, and how. O(characters)."""
+    def holding(self, names: Sequence[str]) -> list[tuple[int, NameMatch]]:
+        """
+        Find the names that hold the text: their positions, and how.
+
+        SUBSTRING stands for WORD, too, which ``is_word`` tells apart. O(characters), 0.2 µs a name.
+        """
         text, found = self._text, []
         for position, name in enumerate(names):
             folded = name.casefold()
             if text in folded:
-                found.append((position, self._match(name, folded)))
+                match = NameMatch.SUBSTRING
+                if folded.startswith(text):
+                    match = NameMatch.EXACT if len(folded) == len(text) else NameMatch.PREFIX
+                found.append((position, match))
         return found
 
-    def _match(self, name: str, folded: str) -> NameMatch:
-        text = self._text
-        if folded.startswith(text):
-            return NameMatch.EXACT if len(folded) == len(text) else NameMatch.PREFIX
-        if self._word.search(folded) or (name != folded and self._begins_with_capital(name, folded)):
-            return NameMatch.WORD
-        return NameMatch.SUBSTRING
+    def is_word(self, name: str) -> bool:
+        """Whether a word of a name that holds the text begins with it."""
+        folded = name.casefold()
+        if self._word.search(folded):
+            return True
+        # Folding may have moved the letters.
+        return name != folded and len(folded) == len(name) and self._begins_with_capital(name, folded)
 
     def _begins_with_capital(self, name: str, folded: str) -> bool:
         """Whether the text begins at a capital, behind a small letter or before one."""
-        if len(folded) != len(name):  # Folding has moved the letters.
-            return False
         at = folded.find(self._text, 1)
         while at > 0:
             following = name[at + 1 : at + 2]
@@ -63,18 +68,18 @@ class NameSearch:
         return False
 
 
-def differences(names: Sequence[str], text: str) -> NDArray[np.int32]:
+def differences(names: Sequence[str], text: str, most: int) -> NDArray[np.int32]:
     """
-    Measure how much a text differs from the nearest piece of each name, in characters.
+    Measure how much a text differs from the nearest piece of each name, in characters, in any case.
 
-    In any case. O(characters of names * characters of the text); compiled, it lets other threads
-    run most of the time.
+    What is more than ``most`` may be too much. O(characters of names * characters of the text);
+    compiled, it lets other threads run most of the time.
     """
     folded = [name.casefold() for name in names]
     ends = np.fromiter(accumulate(map(len, folded)), np.int64, len(folded))
     wanted = _code_points(text.casefold())
     rows, found = np.empty((3, len(wanted) + 1), np.int32), np.empty(len(folded), np.int32)
-    similar.piece_distances.run(_code_points("".join(folded)), ends, wanted, rows, found)
+    similar.piece_distances.run(_code_points("".join(folded)), ends, wanted, most, rows, found)
     return found
 
 

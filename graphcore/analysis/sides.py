@@ -1,5 +1,6 @@
 """The services around one, each on the side where it is nearer, and the calls that lead there."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -7,7 +8,7 @@ from numpy.typing import NDArray
 
 from graphcore.graph.dependency_graph import DependencyGraph
 from graphcore.graph.flags import EdgeFilter
-from graphcore.traversal import Direction, reach
+from graphcore.traversal import Direction, Reach, reach
 
 UPSTREAM, DOWNSTREAM = 0, 1
 """The sides, in the order of answers."""
@@ -34,33 +35,37 @@ class Sides(NamedTuple):
     counts: tuple[int, int]
     """Services upstream and downstream; those on both sides count twice."""
 
+    @classmethod
+    def of(cls, walks: Mapping[int, Reach], node_count: int) -> "Sides":
+        """
+        Join walks, by their side; a service that is as near on both is upstream.
 
-def sides_of(
-    graph: DependencyGraph, start: str, direction: Direction, max_depth: int, edge_filter: EdgeFilter
-) -> Sides:
-    """
-    Walk over effective dependencies to both sides of a service, or to one of them.
-
-    A service that is as near on both sides is upstream. Raises ``UnknownServiceError``. O(V + edges
-    of the services walked over).
-    """
-    depths: NDArray[np.int8] = np.zeros((2, len(graph.index.nodes)), np.int8)
-    edges = []
-    counts = [0, 0]
-    for side, way in enumerate(_WAYS):
-        if direction in (way, Direction.BOTH):
-            found = reach(graph, start, way, max_depth, edge_filter, effective=True)
+        O(V + E), a part of it to sort edges; lets other threads run most of the time.
+        """
+        depths: NDArray[np.int8] = np.zeros((2, node_count), np.int8)
+        for side, found in walks.items():
             hops = np.arange(1, len(found.depth_counts) + 1, dtype=np.int8)
             depths[side, found.nodes] = np.repeat(hops, found.depth_counts)
-            counts[side] = len(found.nodes)
-            edges.append(found.edges)
-    nodes = np.flatnonzero(depths.any(axis=0)).astype(np.int32)
-    up, down = depths[:, nodes]
-    sides = np.where((up > 0) & ((down == 0) | (up <= down)), UPSTREAM, DOWNSTREAM).astype(np.int8)
-    near, far = np.where(sides == UPSTREAM, (up, down), (down, up))
-    return Sides(nodes, sides, near, far, _each_once(edges), (counts[0], counts[1]))
+        nodes = np.flatnonzero(depths.any(axis=0)).astype(np.int32)
+        up, down = depths[:, nodes]
+        sides = np.where((up > 0) & ((down == 0) | (up <= down)), UPSTREAM, DOWNSTREAM).astype(np.int8)
+        near, far = np.where(sides == UPSTREAM, (up, down), (down, up))
+        # The walks may come upon the same pairs, on cycles.
+        edges = np.unique(np.concatenate([found.edges for found in walks.values()]))
+        counts = [len(walks[side].nodes) if side in walks else 0 for side in (UPSTREAM, DOWNSTREAM)]
+        return cls(nodes, sides, near, far, edges, (counts[0], counts[1]))
 
 
-def _each_once(edges: list[Numbers]) -> Numbers:
-    # The walks may come upon the same pairs, on cycles.
-    return edges[0].copy() if len(edges) == 1 else np.unique(np.concatenate(edges))
+def walk_sides(
+    graph: DependencyGraph, start: str, direction: Direction, max_depth: int, edge_filter: EdgeFilter
+) -> dict[int, Reach]:
+    """
+    Walk over effective dependencies to both sides of a service, or to one; returns walks by side.
+
+    Raises ``UnknownServiceError``. O(edges of the services walked over).
+    """
+    return {
+        side: reach(graph, start, way, max_depth, edge_filter, effective=True)
+        for side, way in enumerate(_WAYS)
+        if direction in (way, Direction.BOTH)
+    }

@@ -5,14 +5,15 @@ from typing import Any
 from graphcore.compiling import kernel
 
 
-@kernel("void(uint32[::1], int64[::1], uint32[::1], int32[:, ::1], int32[::1])")
-def piece_distances(texts: Any, ends: Any, wanted: Any, rows: Any, distances: Any) -> None:
+@kernel("void(uint32[::1], int64[::1], uint32[::1], int64, int32[:, ::1], int32[::1])")
+def piece_distances(texts: Any, ends: Any, wanted: Any, most: int, rows: Any, distances: Any) -> None:
     """
     Measure the distance of ``wanted`` to that piece of each text which is nearest to it.
 
     A distance is the number of characters to insert, delete or replace, and of neighbours to swap.
     Text ``n`` ends at ``ends[n]`` and begins where the one before ends. ``rows`` are three of one
-    more column than ``wanted`` has characters. O(characters of texts * characters wanted).
+    more column than ``wanted`` has characters. Texts so short that it is more than ``most`` are not
+    looked at. O(characters of texts * characters wanted).
 
     Source: P. Sellers, "The theory and computation of evolutionary distances", 1980; swaps as in
     the optimal string alignment distance.
@@ -20,6 +21,10 @@ def piece_distances(texts: Any, ends: Any, wanted: Any, rows: Any, distances: An
     length = len(wanted)
     begin = 0
     for number in range(len(ends)):
+        if ends[number] - begin < length - most:
+            distances[number] = length
+            begin = ends[number]
+            continue
         before, former, latest = 0, 1, 2
         for place in range(length + 1):
             rows[former, place] = place

@@ -19,7 +19,7 @@ from server.rpc.answers import freshness_message, joined_within, tag, too_large
 from server.rpc.graph.labels import Labels, labels_of
 from server.rpc.graph.map_places import MapPlaces
 from server.rpc.graph.neighbourhood import counted
-from server.rpc.questions import consistency, edge_filter
+from server.rpc.questions import consistency, edge_filter, names_of
 from server.rpc.validate import Check, shown
 from server.wire.fields import field
 
@@ -210,19 +210,15 @@ def _service_nodes(
     nodes, criticality = grouped.nodes[members], grouped.labels.criticality[members]
     own = len(nodes) if len(nodes) <= most else most - 1
     keys = (criticality, -caller_counts(graph, nodes))
-
-    def name_of(place: int) -> str:
-        return graph.digraph[int(nodes[place])].name
-
-    chosen = foremost(keys, own, name_of)
-    chosen.sort(key=lambda place: (*(key[place] for key in keys), name_of(place)))
+    chosen = foremost(keys, own, lambda places: names_of(graph, nodes[places]))
+    names = names_of(graph, nodes[chosen])
     made = [
         MapNode(
-            ("service", name_of(place)),
+            ("service", name),
             pb.MapNode(service_count=1, highest_criticality=criticality[place]),
             wire.retagged(graph.service_payloads[nodes[place]], _SERVICE),
         )
-        for place in chosen
+        for name, place in zip(names, chosen, strict=True)
     ]
     number = np.full(len(graph.index.nodes), -1, np.int32)
     number[nodes] = own

@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 from depgraph.v1 import graph_service_pb2 as pb
 from depgraph.v1.types_pb2 import CRITICALITY_UNKNOWN
 from graphcore import DependencyGraph, Direction, EdgeFilter
-from graphcore.analysis.arrangement import Arrangement, Arranging, Group, arrange
+from graphcore.analysis.arrangement import Arrangement, Arranging, Group, arrange, foremost
 from graphcore.analysis.counted_calls import CallPairs, CountedCalls, caller_counts, count_calls
-from graphcore.analysis.sides import Sides, sides_of
+from graphcore.analysis.sides import Sides, walk_sides
 from server import wire
 from server.concurrency import CooperativeYield
 from server.domain.errors import ServiceNotFoundError
 from server.domain.live_graph import Consistency, Freshness
 from server.rpc.answers import freshness_message, pair_records, tag, too_large
 from server.rpc.graph.labels import Labels, labels_of
-from server.rpc.questions import consistency, edge_filter, own_names, resolved_field
+from server.rpc.questions import consistency, edge_filter, names_of, own_names, resolved_field
 from server.rpc.validate import Check
 from server.wire.columns import EnumWords
 from server.wire.fields import field
@@ -114,16 +114,17 @@ async def neighbourhood_answer(
     """
     asked = question.service_id
     own = own_names(graph, asked)[0] if asked else await _first_service(graph, question.edge_filter)
-    start = graph.node(own)
-    sides = sides_of(graph, own, question.direction, question.max_depth, question.edge_filter)
-    pairs = await asyncio.to_thread(CallPairs.of, graph, question.edge_filter, [start], sides.edges)
+    start, passing = graph.node(own), question.edge_filter
+    walks = walk_sides(graph, own, question.direction, question.max_depth, passing)
+    sides = await asyncio.to_thread(Sides.of, walks, len(graph.index.nodes))
+    pairs = await asyncio.to_thread(CallPairs.of, graph, passing, [start], sides.edges)
     labels = await labels_of(graph.service_payloads[sides.nodes])
     services = Arranging(
         labels.criticality,
         await asyncio.to_thread(caller_counts, graph, sides.nodes),
         labels.label,
         len(labels.labels),
-        lambda position: graph.digraph[int(sides.nodes[position])].name,
+        lambda positions: names_of(graph, sides.nodes[positions]),
     )
     opened = [group for name in question.opened if (group := _group_of(name, labels.labels))]
     arrangement = await asyncio.to_thread(
@@ -136,7 +137,7 @@ async def neighbourhood_answer(
             resolved_field(pb.GetNeighbourhoodResponse, [asked or own], [own]),
         )
     )
-    return await _joined(graph, question.edge_filter, picture, limit, head)
+    return await _joined(graph, passing, picture, limit, head)
 
 
 async def _first_service(graph: DependencyGraph, passing: EdgeFilter) -> str:
@@ -147,9 +148,11 @@ async def _first_service(graph: DependencyGraph, passing: EdgeFilter) -> str:
     if not len(nodes):
         raise ServiceNotFoundError("the graph has no services yet: import some, or connect a source")
     labels = await labels_of(graph.service_payloads[nodes])
-    nodes = nodes[labels.criticality == labels.criticality.min()]
-    callers = caller_counts(graph, nodes)
-    return min(graph.digraph[node].name for node in nodes[callers == callers.max()].tolist())
+    callers = await asyncio.to_thread(caller_counts, graph, nodes)
+    [first] = await asyncio.to_thread(
+        foremost, (labels.criticality, -callers), 1, lambda places: names_of(graph, nodes[places])
+    )
+    return graph.digraph[int(nodes[first])].name
 
 
 class _Picture(NamedTuple):

@@ -1,7 +1,7 @@
 """SearchServices: the services whose names or aliases hold a text, or resemble it."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +19,7 @@ from server.domain.records import KIND_BITS
 from server.domain.services import NAME_MAX_LENGTH, ServiceKind
 from server.rpc.answers import freshness_message, joined_within, tag, too_large
 from server.rpc.graph.labels import labels_of
-from server.rpc.questions import consistency
+from server.rpc.questions import consistency, names_of
 from server.rpc.validate import Check
 from server.wire.columns import SERVICE_KIND
 from server.wire.fields import field
@@ -63,49 +63,43 @@ def search_question(request: pb.SearchServicesRequest) -> SearchQuestion:
 
 class _Found(NamedTuple):
     """
-    Services that match, a row each.
+    Names that match: their positions, how they do, and by how much they differ from the text.
 
-    ``kind`` is a ``NameMatch``, ``difference`` how much the text differs from a name that resembles
-    it, ``alias`` the alias that matches, "" = the name does.
+    ``kind`` is a ``NameMatch``, ``difference`` is 0 but for names that resemble the text.
     """
 
-    node: NDArray[np.int32]
+    position: NDArray[np.int64]
     kind: NDArray[np.int8]
     difference: NDArray[np.int8]
-    alias: list[str]
 
-    def where(self, chosen: NDArray[np.bool_]) -> "_Found":
-        aliases = [self.alias[place] for place in np.flatnonzero(chosen).tolist()]
-        return _Found(self.node[chosen], self.kind[chosen], self.difference[chosen], aliases)
+    def where(self, chosen: "NDArray[np.bool_] | NDArray[np.int64]") -> "_Found":
+        """Return some of them, by mask or position."""
+        return _Found(self.position[chosen], self.kind[chosen], self.difference[chosen])
 
 
 class _Names:
-    """All names and aliases of services, and the node of each; aliases come last."""
+    """All names of services, then their aliases, and the node of each."""
 
     def __init__(self, graph: DependencyGraph) -> None:
-        nodes = graph.nodes_by_name()
-        self.own_count = len(nodes)
-        self.names, self.nodes = list(nodes), list(nodes.values())
-        for alias in graph.aliases():
-            if alias.name not in nodes and (service := graph.find_service(alias.service)):
-                self.names.append(alias.name)
-                self.nodes.append(nodes[service.name])
+        by_name = graph.nodes_by_name()
+        names, nodes = list(by_name), list(by_name.values())
+        self.own_count = len(names)
+        for alias in sorted(graph.aliases(), key=lambda alias: alias.name):
+            service = graph.find_service(alias.service)
+            if service is not None and alias.name not in by_name:
+                names.append(alias.name)
+                nodes.append(by_name[service.name])
+        self.texts = names
+        self.nodes = np.array(nodes, np.int32)
 
-    def best(self, matches: Sequence[tuple[int, NameMatch, int]]) -> _Found:
-        """Keep the best match of each service, of equal ones that of its name, then by alias."""
-        best: dict[int, tuple[NameMatch, int, str]] = {}
-        for position, kind, difference in matches:
-            alias = self.names[position] if position >= self.own_count else ""
-            match = (kind, difference, alias)
-            node = self.nodes[position]
-            best[node] = min(best.get(node, match), match)
-        kinds, differing, aliases = zip(*best.values(), strict=True) if best else ((), (), ())
-        return _Found(
-            np.array(list(best), np.int32),
-            np.array(kinds, np.int8),
-            np.array(differing, np.int8),
-            list(aliases),
-        )
+    def best(self, found: _Found) -> _Found:
+        """Keep the best match of each service, of equal ones that of its name, then of an alias."""
+        if not len(found.position) or found.position[-1] < self.own_count:
+            return found  # There are no aliases among them.
+        nodes = self.nodes[found.position]
+        order = np.lexsort((found.position, found.difference, found.kind, nodes))
+        is_first = np.diff(nodes[order], prepend=-1) != 0
+        return found.where(order[is_first])
 
 
 async def search_answer(
@@ -117,77 +111,89 @@ async def search_answer(
     Raises ``ResponseTooLargeError``. O(characters of all names); other calls run meanwhile.
     """
     names = _Names(graph)
-    found, criticality = await _wanted(graph, question, names.best(await _holding(names, question.query)))
-    if not len(found.node) and (most := most_differences(question.query)):
-        similar = names.best(await _similar(names, question.query, most))
-        found, criticality = await _wanted(graph, question, similar)
-    callers = await asyncio.to_thread(caller_counts, graph, found.node)
-    digraph = graph.digraph
-
-    def name_of(place: int) -> str:
-        return digraph[int(found.node[place])].name
-
-    keys = (found.kind, found.difference, criticality, -callers)
-    chosen = foremost(keys, question.max_matches, name_of)
-    chosen.sort(key=lambda place: (*(key[place] for key in keys), name_of(place)))
-    callees = callee_counts(graph, found.node[chosen]).tolist()
-    records = [
-        field(
-            _MATCH,
-            wire.retagged(graph.service_payloads[found.node[place]], _SERVICE)
-            + pb.SearchMatch(
-                match_kind=_KINDS[int(found.kind[place])],
-                alias=found.alias[place],
-                caller_count=int(callers[place]),
-                callee_count=callee_count,
-            ).SerializeToString(),
-        )
-        for place, callee_count in zip(chosen, callees, strict=True)
-    ]
-    rest = pb.SearchServicesResponse(match_count=len(found.node)).SerializeToString()
-    answer = joined_within([*records, rest, field(_FRESHNESS, freshness_message(freshness))], limit)
+    found = await _holding(graph, names, question)
+    if not len(found.position) and (most := most_differences(question.query)):
+        found = names.best(await _wanted(graph, names, question, await _similar(names, question.query, most)))
+    count = len(found.position)
+    is_front = found.kind <= NameMatch.PREFIX
+    if np.count_nonzero(is_front) >= question.max_matches:
+        found = found.where(is_front)
+    nodes = names.nodes[found.position]
+    labels = await labels_of(graph.service_payloads[nodes])
+    callers = await asyncio.to_thread(caller_counts, graph, nodes)
+    keys = (found.kind, found.difference, labels.criticality, -callers)
+    chosen = await asyncio.to_thread(
+        foremost, keys, question.max_matches, lambda places: names_of(graph, nodes[places])
+    )
+    rest = pb.SearchServicesResponse(match_count=count).SerializeToString()
+    matches = _matches(graph, names, found.where(np.array(chosen, np.int64)), callers[chosen])
+    answer = joined_within([*matches, rest, field(_FRESHNESS, freshness_message(freshness))], limit)
     if answer is None:
         raise too_large(f"{len(chosen):,} services", limit, "set max_matches to less")
     return answer
 
 
-async def _wanted(
-    graph: DependencyGraph, question: SearchQuestion, found: _Found
-) -> tuple[_Found, NDArray[np.int8]]:
-    """Leave out services of other kinds and teams; returns the criticalities of the others, too."""
+def _matches(
+    graph: DependencyGraph, names: _Names, found: _Found, callers: NDArray[np.int32]
+) -> Iterator[bytes]:
+    nodes = names.nodes[found.position]
+    callees = callee_counts(graph, nodes).tolist()
+    rows = zip(nodes.tolist(), found.position.tolist(), found.kind.tolist(), callers.tolist(), strict=True)
+    for (node, position, kind, caller_count), callee_count in zip(rows, callees, strict=True):
+        message = pb.SearchMatch(
+            match_kind=_KINDS[kind],
+            alias=names.texts[position] if position >= names.own_count else "",
+            caller_count=caller_count,
+            callee_count=callee_count,
+        )
+        record = wire.retagged(graph.service_payloads[node], _SERVICE)
+        yield field(_MATCH, record + message.SerializeToString())
+
+
+async def _wanted(graph: DependencyGraph, names: _Names, question: SearchQuestion, found: _Found) -> _Found:
+    """Leave out services of other kinds and teams."""
     if question.kind is not None:
-        found = found.where(np.isin(found.node, graph.nodes_of_kinds(KIND_BITS[question.kind])))
-    labels = await labels_of(graph.service_payloads[found.node])
-    if not question.team:
-        return found, labels.criticality
-    is_of_team = np.array([label == question.team for label in labels.labels])[labels.label]
-    return found.where(is_of_team), labels.criticality[is_of_team]
+        is_of_kind = np.zeros(len(graph.index.nodes), np.bool_)
+        is_of_kind[graph.nodes_of_kinds(KIND_BITS[question.kind])] = True
+        found = found.where(is_of_kind[names.nodes[found.position]])
+    if question.team:
+        labels = await labels_of(graph.service_payloads[names.nodes[found.position]])
+        is_of_team = np.array([label == question.team for label in labels.labels])
+        found = found.where(is_of_team[labels.label])
+    return found
 
 
-async def _holding(names: _Names, query: str) -> list[tuple[int, NameMatch, int]]:
-    """Find the names that hold a text: their positions, and how; they differ by 0."""
-    search = NameSearch(query)
-    found = []
+async def _holding(graph: DependencyGraph, names: _Names, question: SearchQuestion) -> _Found:
+    """
+    Find the services with names that hold the text.
+
+    Looks for words only where there are not enough better matches to answer with.
+    """
+    search = NameSearch(question.query)
+    matches: list[tuple[int, NameMatch]] = []
     yielding = CooperativeYield()
-    for start in range(0, len(names.names), _NAMES_A_BATCH):
-        for position, match in search.matches(names.names[start : start + _NAMES_A_BATCH]):
-            found.append((start + position, match, 0))
+    for start in range(0, len(names.texts), _NAMES_A_BATCH):
+        batch = search.holding(names.texts[start : start + _NAMES_A_BATCH])
+        matches += [(start + position, match) for position, match in batch]
         await yielding.checkpoint()
-    return found
+    position, kind = np.array(matches, np.int64).reshape(-1, 2).T
+    found = _Found(position, kind.astype(np.int8), np.zeros(len(position), np.int8))
+    found = await _wanted(graph, names, question, found)
+    if np.count_nonzero(names.best(found).kind <= NameMatch.PREFIX) < question.max_matches:
+        for place in np.flatnonzero(found.kind == NameMatch.SUBSTRING).tolist():
+            if search.is_word(names.texts[int(found.position[place])]):
+                found.kind[place] = NameMatch.WORD
+            await yielding.checkpoint()
+    return names.best(found)
 
 
-async def _similar(names: _Names, query: str, most: int) -> list[tuple[int, NameMatch, int]]:
-    """Find the names that resemble a text: their positions, and by how much it differs."""
-    found: list[tuple[int, NameMatch, int]] = []
-    # No piece of a shorter one is near enough.
-    long_enough = [place for place, name in enumerate(names.names) if len(name) >= len(query) - most]
-    for start in range(0, len(long_enough), _NAMES_A_THREAD):
-        places = long_enough[start : start + _NAMES_A_THREAD]
-        batch = [names.names[place] for place in places]
-        differing = await asyncio.to_thread(differences, batch, query)
-        near = np.flatnonzero(differing <= most)
-        found += [
-            (places[place], NameMatch.SIMILAR, difference)
-            for place, difference in zip(near.tolist(), differing[near].tolist(), strict=True)
-        ]
-    return found
+async def _similar(names: _Names, query: str, most: int) -> _Found:
+    """Find the names that resemble a text."""
+    differing = [
+        await asyncio.to_thread(differences, names.texts[start : start + _NAMES_A_THREAD], query, most)
+        for start in range(0, len(names.texts), _NAMES_A_THREAD)
+    ]
+    difference = np.concatenate([np.empty(0, np.int32), *differing])
+    near = np.flatnonzero(difference <= most)
+    kind = np.full(len(near), NameMatch.SIMILAR, np.int8)
+    return _Found(near, kind, difference[near].astype(np.int8))
