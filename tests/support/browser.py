@@ -12,10 +12,10 @@ from server.config import Settings
 from tests.support.required import BROWSER, lacking, required_package, required_program
 
 if TYPE_CHECKING:
-    from playwright.async_api import Browser, ConsoleMessage, Page, Request
+    from playwright.async_api import Browser, ConsoleMessage, Page, Request, ViewportSize
 
 PATIENCE_SECONDS = 30.0
-PHONE = {"width": 360, "height": 740}
+PHONE: "ViewportSize" = {"width": 360, "height": 740}
 # Options of a page: see `Browser.new_context`.
 OpenPage = Callable[..., Awaitable["Page"]]
 _VIOLATIONS = """
