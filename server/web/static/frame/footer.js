@@ -30,6 +30,7 @@ export function stateInWords({ state, lag, answered }) {
   if (state === "live" && lag > BEHIND_SECONDS) return `behind the database by ${count(Math.round(lag))} s`;
   if (state === "live") return "live";
   if (state === "off") return "not signed in";
+  if (state === "refused") return "not allowed to look";
   const last = answered ? `, last answer ${count(Math.round((Date.now() - answered) / 1000))} s ago` : "";
   if (state === "connecting") return `connecting${last}`;
   return state === "down" ? `the server does not answer${last}` : `reconnecting${last}`;

@@ -11,7 +11,8 @@ const MOST_ROWS = 2_000;
 
 /**
  * @typedef {Object} Liveness
- * @property {"off"|"connecting"|"live"|"reconnecting"|"down"} state down = a second attempt failed too
+ * @property {"off"|"connecting"|"live"|"reconnecting"|"down"|"refused"} state down = a second
+ *   attempt failed too; refused = the caller may not watch
  * @property {string} message why there is no stream
  * @property {string} revision
  * @property {number} lag in seconds, when the last answer came
@@ -67,7 +68,12 @@ class Live extends EventTarget {
     if (event.kind === "state") this.takeState(event);
     else if (event.kind === "beat") this.takeBeat(event);
     else if (event.kind === "changes") this.takeChanges(event.batch);
-    else this.dispatchEvent(new CustomEvent("refused", { detail: event.error }));
+    else this.refuse(event.error);
+  }
+
+  refuse(error) {
+    this.set({ state: "refused", message: error.message });
+    this.dispatchEvent(new CustomEvent("refused", { detail: error }));
   }
 
   takeState({ state, attempts, message }) {
