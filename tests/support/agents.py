@@ -1,5 +1,6 @@
 """An agent's end of the Model Context Protocol: the official client."""
 
+import asyncio
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -41,6 +42,13 @@ class Agent:
         assert result.is_error
         assert result.structured_content is None
         return _only_text(result)
+
+
+async def cycle_found(agent: Agent) -> None:
+    """Wait until detection has written the alert of the sample's one cycle."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while "alerts (1 of 1)" not in await agent.text("cycles"):
+            await asyncio.sleep(0.05)
 
 
 def text_of(result: CallToolResult) -> str:

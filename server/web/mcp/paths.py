@@ -81,17 +81,21 @@ def _summary(given: Arguments, found: FindPathsResponse) -> Iterator[str]:
     yield f"{counted(shown, 'path')}, shortest first{limited}"
     for position, path in enumerate(found.paths, 1):
         calls = _calls(path)
-        weakest = max(calls, key=_weakness)
-        yield (
-            f"path {position}: {path_label(path.service_ids)}; weakest call "
-            f"{quoted(weakest.source_service_id)} → {quoted(weakest.target_service_id)} "
-            f"({enum_word(DependencyCriticality, weakest.criticality)})"
-        )
+        yield f"path {position}: {path_label(path.service_ids)}; {_weakest(calls)}"
         yield from (f"path {position}: {remark}" for remark in _remarks(calls))
 
 
 def _calls(path: Path) -> list[EffectiveDependency]:
     return [hop.effective for hop in path.hops]
+
+
+def _weakest(calls: list[EffectiveDependency]) -> str:
+    """Name the call whose caller is least affected by its callee."""
+    weakest = max(calls, key=_weakness)
+    if weakest.criticality == DEPENDENCY_CRITICALITY_HARD:
+        return "all calls are hard: the first fails with the last"
+    call = f"{quoted(weakest.source_service_id)} → {quoted(weakest.target_service_id)}"
+    return f"weakest call {call} ({enum_word(DependencyCriticality, weakest.criticality)})"
 
 
 def _weakness(call: EffectiveDependency) -> int:

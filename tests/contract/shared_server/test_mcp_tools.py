@@ -251,7 +251,7 @@ def _assert_rows_are_those_of(text: str, content: dict[str, Any]) -> None:
             rows = lines[start + 2 : start + 2 + len(table["rows"])]
             assert all(len(row.split("\t")) == len(table["columns"]) for row in rows)
             after = lines[start + 2 + len(table["rows"])]
-            assert after.partition(":")[0].split(" (")[0] in {*content["tables"], "left out", "fresh"}
+            assert after.partition(":")[0].split(" (")[0] in {*content["tables"], "left out", "fresh", "OLD"}
 
 
 @pytest.mark.usefixtures("star")
