@@ -11,7 +11,7 @@ from depgraph.v1.graph_service_pb2 import (
     GetNeighbourhoodResponse,
     GroupSelector,
 )
-from depgraph.v1.types_pb2 import Criticality
+from depgraph.v1.types_pb2 import Criticality, EffectiveDependency
 from server.web.mcp.answer import Answer, Name, Table
 from server.web.mcp.arguments import (
     FILTERS,
@@ -82,7 +82,7 @@ def _tables(found: GetNeighbourhoodResponse) -> Iterator[Table]:
     yield Table("services", (*SERVICE_COLUMNS, "side", "hops"), services, len(services) + grouped, more)
     calls = [
         (Name(call.source_service_id), Name(call.target_service_id), *call_cells(call))
-        for call in found.dependencies
+        for call in sorted(found.dependencies, key=_ends)
     ]
     columns = ("caller", "callee", *CALL_COLUMNS)
     yield Table("calls", columns, calls, len(calls), "ask for fewer hops or a lower limit")
@@ -104,6 +104,10 @@ def _tables(found: GetNeighbourhoodResponse) -> Iterator[Table]:
         len(groups),
         "ask for fewer hops",
     )
+
+
+def _ends(call: EffectiveDependency) -> tuple[str, str]:
+    return call.source_service_id, call.target_service_id
 
 
 NEIGHBOURHOOD = Tool(
