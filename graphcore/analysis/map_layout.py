@@ -22,6 +22,8 @@ _STEPS, _STEPS_AGAIN = 100, 40
 _HEAT, _HEAT_AGAIN = 0.1, 0.02
 _GRAVITY = 0.6
 _ASIDE = 0.05
+# Of the nodes that pull at one, together, on average.
+_MOST_PULL = 6.0
 # How much places in the order from one end to the other count beside distances.
 _RANKS = 0.5
 _SPREADING_STEPS = 100
@@ -38,40 +40,50 @@ class Pulls(NamedTuple):
     weight: Reals
 
 
-def map_layout(count: int, pulls: Pulls, former: Places | None = None) -> Places:
+class Former(NamedTuple):
+    """Places of nodes in another picture, NaN for new ones, and which nodes may leave them."""
+
+    places: Places
+    is_free: NDArray[np.bool_]
+
+
+def map_layout(count: int, pulls: Pulls, former: Former | None = None) -> Places:
     """
     Place nodes 0 to ``count`` - 1; the same input gives the same places.
 
-    ``former`` has places of the nodes in another picture, NaN for new ones. Then nodes move a
-    little only, and new ones begin between those that they call or are called by.
+    With ``former``, nodes stay where they were, those aside that may move, and a little where they
+    would cover others; new ones begin between those that they call or are called by.
     """
     if count <= 1:
         return np.full((2, count), 0.5)
     pull = np.zeros((count, count))
     np.add.at(pull, (pulls.source, pulls.target), pulls.weight)
     pull += pull.T
+    # Where all call each other, they would lie on one spot.
+    pull *= min(1.0, _MOST_PULL / max(pull.sum(axis=1).mean(), _TINY))
     places = np.random.default_rng(_SEED).random((2, count))
-    if former is None or not np.isfinite(former).any():
-        _settle(places, pull, _STEPS, _HEAT)
+    if former is None:
+        _settle(places, pull, _STEPS, np.full(count, _HEAT))
         places = _spread(places)
     else:
-        _begin_at_former(places, former, pull)
-        _settle(places, pull, _STEPS_AGAIN, _HEAT_AGAIN)
+        is_new = ~np.isfinite(former.places[0])
+        _begin_at_former(places, former.places, is_new, pull)
+        _settle(places, pull, _STEPS_AGAIN, np.where(is_new | former.is_free, _HEAT_AGAIN, 0.0))
     return _apart(places)
 
 
-def _begin_at_former(places: Places, former: Places, pull: Reals) -> None:
-    known = np.isfinite(former[0])
+def _begin_at_former(places: Places, former: Places, is_new: NDArray[np.bool_], pull: Reals) -> None:
+    known = ~is_new
     places[:, known] = former[:, known]
     near = pull[:, known]
     total = near.sum(axis=1)
-    for node in np.flatnonzero(~known & (total > 0)).tolist():
+    for node in np.flatnonzero(is_new & (total > 0)).tolist():
         # Aside by a little: nodes in one place would push each other nowhere.
         aside = _ASIDE * (places[:, node] - 0.5)
         places[:, node] = former[:, known] @ near[node] / total[node] + aside
 
 
-def _settle(places: Places, pull: Reals, steps: int, heat: float) -> None:
+def _settle(places: Places, pull: Reals, steps: int, heat: Reals) -> None:
     """Let all forces act, again and again, on nodes that move less and less far."""
     ideal = 1.0 / np.sqrt(places.shape[1])
     square, force = np.empty_like(pull), np.empty_like(pull)

@@ -3,10 +3,6 @@
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from difflib import get_close_matches
-from functools import partial
-from itertools import chain
-from time import monotonic
 from typing import Protocol, TypeVar
 
 import grpc
@@ -18,10 +14,10 @@ from grpc_status import rpc_status
 from depgraph import AsyncClient, Client
 from depgraph.calls import channel_options
 from depgraph.security import Security, secured
-from depgraph.v1.catalog_service_pb2 import ListServicesRequest
+from depgraph.v1.catalog_service_pb2 import GetServiceRequest
 from depgraph.v1.graph_service_pb2 import (
     BatchTraverseRequest,
-    GetAdjacencyListRequest,
+    SearchServicesRequest,
     StreamTraverseRequest,
     TraverseRequest,
     TraverseResponse,
@@ -33,7 +29,7 @@ from server.domain.services import form_hint
 
 SUGGESTION_SECONDS = 2.0
 MAX_VIOLATIONS = 5
-PAGE_SIZE, MAX_CANDIDATES, MAX_SUGGESTIONS = 1_000, 20_000, 3
+MAX_SUGGESTIONS = 3
 WALKS_PER_BATCH = 500
 
 
@@ -259,36 +255,24 @@ def _unknown_service(error: grpc.RpcError) -> str | None:
 
 
 def _suggestion(client: Client, name: str) -> str:
-    similar = _similar_names(client, name)
-    if name in similar:  # the database has it: the feed is behind, or misses writes
+    if _is_in_database(client, name):  # the feed is behind, or misses writes
         return f"'{visible(name)}' is in the database, but not in the graph: see 'depgraph status'"
-    shown = " or ".join(f"'{visible(each)}'" for each in similar)
-    hint = f": did you mean {shown}?" if similar else ""
+    shown = " or ".join(f"'{visible(each)}'" for each in _similar_names(client, name))
+    hint = f": did you mean {shown}?" if shown else ""
     return f"no service named '{visible(name)}'{form_hint(name)}{hint}"
 
 
-def _similar_names(client: Client, name: str) -> list[str]:
-    """Find up to three names that hold the name, shortest first, or else resemble it; any case."""
-    containing: list[str] = []
-    request = ListServicesRequest(query=name, page_size=PAGE_SIZE)
-    end = monotonic() + SUGGESTION_SECONDS
+def _is_in_database(client: Client, name: str) -> bool:
     with suppress(grpc.RpcError):  # a hint is not worth a second failure
-        for page in pages(partial(client.catalog.ListServices, timeout=SUGGESTION_SECONDS), request):
-            containing.extend(row.service_id for row in page.services)
-            if len(containing) >= MAX_CANDIDATES or monotonic() > end:
-                break
-    if containing:
-        return sorted(containing, key=lambda each: (len(each), each))[:MAX_SUGGESTIONS]
-    by_folded = {each.casefold(): each for each in _names(client)}
-    close = get_close_matches(name.casefold(), by_folded, MAX_SUGGESTIONS, cutoff=0.7)
-    return [by_folded[each] for each in close]
+        client.catalog.GetService(GetServiceRequest(service_id=name), timeout=SUGGESTION_SECONDS)
+        return True
+    return False
 
 
-def _names(client: Client) -> list[str]:
-    """Read the names of all services, as far as they arrive within two seconds."""
-    names: set[str] = set()
-    request = GetAdjacencyListRequest(include_stale=True)
+def _similar_names(client: Client, name: str) -> list[str]:
+    """Find up to three names that hold or resemble the name; none if the server can't search."""
+    request = SearchServicesRequest(query=name, max_matches=MAX_SUGGESTIONS)
     with suppress(grpc.RpcError):
-        for row in client.graph.GetAdjacencyList(request, timeout=SUGGESTION_SECONDS):
-            names.update(chain((row.service_id,), row.target_service_ids))
-    return sorted(names)
+        found = client.graph.SearchServices(request, timeout=SUGGESTION_SECONDS).matches
+        return [each.service.service_id for each in found]
+    return []

@@ -16,8 +16,9 @@ from typing import Any
 import grpc
 import pytest
 
-from depgraph.v1.catalog_service_pb2 import ListServicesResponse
+from depgraph.v1.catalog_service_pb2 import GetServiceRequest, GetServiceResponse
 from depgraph.v1.dependency_service_pb2 import IngestGraphRequest, IngestGraphResponse
+from depgraph.v1.graph_service_pb2 import SearchMatch, SearchServicesResponse
 from depgraph.v1.types_pb2 import Service
 from server.cli.connection import _suggestion, last_cause
 from tests.support.command import ROOT, clean_environment, depgraph, depgraph_here
@@ -133,14 +134,36 @@ def test_the_cause_of_a_missing_answer_has_its_brackets_in_pairs(details: str, c
 
 
 def test_a_name_that_the_database_has_and_the_graph_has_not_is_no_suggestion_for_itself() -> None:
-    listed = ListServicesResponse(
-        services=[Service(service_id="checkout"), Service(service_id="checkout-ui")]
+    found = SearchServicesResponse(
+        matches=[
+            SearchMatch(service=Service(service_id="checkout")),
+            SearchMatch(service=Service(service_id="checkout-ui")),
+        ]
     )
-    client: Any = SimpleNamespace(catalog=SimpleNamespace(ListServices=lambda *_, **__: listed))
+
+    def known(request: GetServiceRequest, *, timeout: float) -> GetServiceResponse:
+        if request.service_id != "checkout":
+            raise grpc.RpcError
+        return GetServiceResponse()
+
+    client: Any = SimpleNamespace(
+        catalog=SimpleNamespace(GetService=known),
+        graph=SimpleNamespace(SearchServices=lambda *_, **__: found),
+    )
     assert _suggestion(client, "checkout") == (
         "'checkout' is in the database, but not in the graph: see 'depgraph status'"
     )
     assert _suggestion(client, "check").endswith("did you mean 'checkout' or 'checkout-ui'?")
+
+
+def test_a_server_that_can_not_search_suggests_nothing() -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise grpc.RpcError
+
+    older: Any = SimpleNamespace(
+        catalog=SimpleNamespace(GetService=refused), graph=SimpleNamespace(SearchServices=refused)
+    )
+    assert _suggestion(older, "chekout") == "no service named 'chekout'"
 
 
 def test_a_server_that_is_not_depgraph_is_recognized() -> None:
