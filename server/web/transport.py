@@ -30,6 +30,7 @@ _BACKLOG = 1024
 _HANDSHAKE_SECONDS = 20
 # After an error of the kernel, such as too many open files.
 _PAUSE_SECONDS = 0.5
+_CLOSING_ROUNDS = 5
 # What an address of a name may be without harm: not of this host.
 _NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
@@ -136,6 +137,9 @@ class HttpTransport:
         await asyncio.gather(*tasks, return_exceptions=True)
         for connection in tuple(self._state.connections):
             connection.transport.abort()
+        # Each is closed in the next rounds of the event loop, which may be the last ones.
+        for _ in range(_CLOSING_ROUNDS):
+            await asyncio.sleep(0)
 
     async def _accept(self, listening: socket.socket) -> None:
         loop = asyncio.get_running_loop()

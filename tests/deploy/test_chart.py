@@ -156,7 +156,10 @@ def test_ports_that_are_named_are_those_that_the_server_listens_on(chart: Any, e
     targets = {
         port["targetPort"] for each in objects(chart, values)["Service"] for port in each["spec"]["ports"]
     }
-    assert targets == {"grpc", "metrics"}
+    http = {"http"} if "http-listen" in flags else set()
+    assert targets == {"grpc", "metrics"} | http
+    if http:
+        assert flags["http-listen"] == f"0.0.0.0:{ports['http']}"
 
 
 def test_replicas_are_replaced_one_by_one_and_none_is_missing(chart: Any) -> None:
@@ -260,9 +263,22 @@ def test_the_rules_of_the_chart_are_those_that_are_tested(chart: Any) -> None:
 def test_the_policy_of_the_network_names_who_may_call_and_who_may_read_metrics(chart: Any) -> None:
     policy = only(chart, values_of("everything"), "NetworkPolicy")["spec"]
     assert policy["policyTypes"] == ["Ingress"]
-    assert [rule["ports"] for rule in policy["ingress"]] == [[{"port": "grpc"}], [{"port": "metrics"}]]
+    assert [rule["ports"] for rule in policy["ingress"]] == [
+        [{"port": "grpc"}, {"port": "http"}],
+        [{"port": "metrics"}],
+    ]
     closed = only(chart, MESH | {"networkPolicy": {"callers": [], "scrapers": []}}, "NetworkPolicy")
     assert "ingress" not in closed["spec"]
+
+
+def test_the_console_is_known_by_the_names_of_the_service_and_by_those_that_are_given(chart: Any) -> None:
+    args = server(chart, values_of("everything"))["args"]
+    hosts = [each.partition("=")[2] for each in args if each.startswith("--http-host=")]
+    assert hosts[-1] == "graph.example.com"
+    name = only(chart, values_of("everything"), "Deployment")["metadata"]["name"]
+    assert name in hosts
+    assert any(each.startswith(f"{name}.") and each.endswith(".svc") for each in hosts)
+    assert not [each for each in server(chart, MESH)["args"] if each.startswith("--http")]
 
 
 def test_the_notes_say_what_is_still_open(chart: Any) -> None:

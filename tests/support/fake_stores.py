@@ -47,12 +47,14 @@ def rpc_server(
     *,
     tls: TlsFiles | None = None,
     health: bool = False,
+    http_at: str = "",
     **parts: Any,
 ) -> RpcServer:
     """
     Make a server that has nothing but services; ``parts`` are arguments of ``RpcServer``.
 
-    It listens with TLS too if it has files for that, and for probes of its health if wanted.
+    It listens with TLS too if it has files for that, for probes of its health if wanted, and by
+    HTTP at an address.
     """
     nothing = cast("Any", None)
     servicers = Servicers(
@@ -66,7 +68,7 @@ def rpc_server(
         otlp=nothing,
         status=ServerStatus(started_at=NOW, version="0"),
     )
-    addresses = Addresses(listen, ANY_PORT if tls is not None else "", ANY_PORT if health else "")
+    addresses = Addresses(listen, ANY_PORT if tls is not None else "", ANY_PORT if health else "", http_at)
     return RpcServer(addresses, servicers, limits or Limits(), tls=tls, **parts)
 
 
