@@ -1479,7 +1479,7 @@ class GetNeighbourhoodResponse(_message.Message):
     @_builtins.property
     def dependencies(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.EffectiveDependency]:
         """dependencies between services that are shown, one for each pair; as in Traverse, those whose
-        near end lies less than max_depth hops from the middle.
+        near end lies less than max_depth hops from the middle; by name of source and target.
         """
 
     @_builtins.property

@@ -151,9 +151,9 @@ def check_calls(
         edge = model.leads[key]
         expected[end[edge.source], end[edge.target]].append(edge)
     single = {ends: edges for ends, edges in expected.items() if all(isinstance(each, str) for each in ends)}
-    assert sorted(
+    assert [
         (each.source_service_id, each.target_service_id, each.is_stale) for each in answer.dependencies
-    ) == sorted((*ends, edge.stale) for ends, edges in single.items() for edge in edges)
+    ] == sorted((*ends, edge.stale) for ends, edges in single.items() for edge in edges)
     inner = {
         (number, number): group.inner_calls
         for number, group in enumerate(answer.groups)

@@ -194,13 +194,14 @@ async def _joined(
     end = picture.ends(len(graph.index.nodes))
     is_shown = (end[pairs.source] <= len(shown)) & (end[pairs.target] <= len(shown))
     calls = await asyncio.to_thread(count_calls, pairs.chosen(~is_shown), end, 1 + len(shown) + len(groups))
-    dependencies = pair_records(graph, pairs.edge[is_shown], passing).merged()
+    shown_names = [graph.digraph[picture.start].name, *names]
+    dependencies = pair_records(graph, _by_name(pairs.chosen(is_shown), end, shown_names), passing).merged()
     records = chain(
         [wire.retagged(graph.service_payloads[picture.start], _CENTER)],
         _neighbours(graph, picture),
         _groups(picture, calls),
         (wire.retagged(record, _DEPENDENCY) for record in dependencies),
-        _calls(calls, [graph.digraph[picture.start].name, *names]),
+        _calls(calls, shown_names),
     )
     counts = pb.GetNeighbourhoodResponse(upstream_count=sides.counts[0], downstream_count=sides.counts[1])
     pieces = [head, counts.SerializeToString()]
@@ -214,6 +215,13 @@ async def _joined(
         pieces.append(record)
         await yielding.checkpoint()
     return b"".join(pieces)
+
+
+def _by_name(pairs: CallPairs, end: NDArray[np.int32], names: list[str]) -> NDArray[np.int32]:
+    """Return the leading edges of pairs, sorted by the names of source and target."""
+    rank = np.empty(len(names), np.int64)
+    rank[sorted(range(len(names)), key=names.__getitem__)] = np.arange(len(names))
+    return pairs.edge[np.lexsort((rank[end[pairs.target]], rank[end[pairs.source]]))]
 
 
 def _neighbours(graph: DependencyGraph, picture: _Picture) -> Iterator[bytes]:
